@@ -1,0 +1,171 @@
+// The only file that knows Python. It checks memory safety (shapes, strides, types) and nothing else: arguments have
+// been validated before they come here.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "cpu/run.hpp"
+#include "include/resmc/streams.hpp"
+
+namespace py = pybind11;
+using namespace resmc;
+
+namespace {
+
+const Backend& find_backend(const std::string& name) {
+    const auto found = backends();
+    if (name == "auto") return *found.front();
+    for (const Backend* backend : found)
+        if (name == backend->name) return *backend;
+    throw std::invalid_argument("instruction set '" + name + "' is not available on this machine");
+}
+
+// The data of a C-contiguous, writable array of exactly this type and size; null if it has no entries.
+template <class T>
+T* data_of(const py::dict& arrays, const char* name, size_t size) {
+    if (!arrays.contains(name)) throw std::invalid_argument(std::string("missing array: ") + name);
+    const py::object array = arrays[name];
+    if (!py::array_t<T, py::array::c_style>::check_(array)) throw std::invalid_argument(std::string("wrong type: ") + name);
+    auto typed = py::reinterpret_borrow<py::array_t<T, py::array::c_style>>(array);
+    if (static_cast<size_t>(typed.size()) != size) throw std::invalid_argument(std::string("wrong size: ") + name);
+    return size > 0 ? typed.mutable_data() : nullptr;
+}
+
+Results results_of(const py::dict& arrays, const Job& job) {
+    const size_t n = job.recording.n_layers, triangle = n * (n + 1) / 2;
+    const size_t deaths = job.recording.deaths_possible ? triangle : 0;
+    auto doubles = [&](const char* name, size_t size) { return data_of<double>(arrays, name, GROUPS * size); };
+    auto integers = [&](const char* name, size_t size) { return data_of<int64_t>(arrays, name, GROUPS * size); };
+    Results r{};
+    r.groups.alive = integers("alive", n);
+    r.groups.inactive = integers("inactive", n);
+    r.groups.log_norm = doubles("log_norm", 4 * n);
+    r.groups.growth_log = doubles("growth_log", 2 * n);
+    r.groups.growth = doubles("growth", 2 * n);
+    r.groups.growth_exponent = integers("growth_exponent", n);
+    r.groups.asymmetry = doubles("asymmetry", n);
+    r.groups.active = integers("active", n);
+    r.groups.active_square = doubles("active_square", n);
+    r.groups.products = doubles("products", triangle);
+    r.groups.partial_sums = doubles("partial_sums", deaths);
+    r.groups.partial_squares = doubles("partial_squares", deaths);
+    r.groups.histogram = integers("histogram", static_cast<size_t>(job.recording.n_bins) + 2);
+    r.sample_log_norm = data_of<double>(arrays, "sample_log_norm", job.keep_samples);
+    r.sample_output = data_of<double>(arrays, "sample_output", job.keep_samples * job.network.n_out);
+    r.sample_exponent = data_of<int32_t>(arrays, "sample_exponent", job.keep_samples);
+    r.path_log_norm = data_of<double>(arrays, "path_log_norm", job.keep_trajectories * n);
+    r.path_asymmetry = data_of<float>(arrays, "path_asymmetry", job.keep_trajectories * n);
+    return r;
+}
+
+Network network_of(const py::dict& d) {
+    Network net{};
+    net.width = d["width"].cast<uint32_t>();
+    net.depth = d["depth"].cast<uint32_t>();
+    net.n_out = d["n_out"].cast<uint32_t>();
+    net.carry = d["carry"].cast<float>();
+    net.carry_mantissa = d["carry_mantissa"].cast<float>();
+    net.carry_exponent = d["carry_exponent"].cast<int32_t>();
+    net.step = d["step"].cast<float>();
+    net.readout = d["readout"].cast<float>();
+    if (net.width == 0) throw std::invalid_argument("width must be positive");
+    return net;
+}
+
+Job job_of(const py::dict& network, const py::dict& d, const py::array_t<uint32_t, py::array::c_style>& layers) {
+    Job job{};
+    job.network = network_of(network);
+    job.variant = static_cast<Variant>(d["variant"].cast<int>());
+    job.method = static_cast<Method>(d["method"].cast<int>());
+    job.seed = d["seed"].cast<uint64_t>();
+    job.first = d["first"].cast<uint64_t>();
+    job.count = d["count"].cast<uint64_t>();
+    job.block = d["block"].cast<uint64_t>();
+    job.keep_samples = d["keep_samples"].cast<uint64_t>();
+    job.keep_trajectories = d["keep_trajectories"].cast<uint64_t>();
+    job.recording.layers = layers.data();
+    job.recording.n_layers = static_cast<uint32_t>(layers.size());
+    job.recording.deaths_possible = d["deaths_possible"].cast<bool>();
+    job.recording.bin_width = d["bin_width"].cast<double>();
+    job.recording.bin_low = d["bin_low"].cast<double>();
+    job.recording.n_bins = d["n_bins"].cast<uint32_t>();
+    if (job.count == 0 || job.block == 0 || layers.size() == 0) throw std::invalid_argument("empty job");
+    return job;
+}
+
+// Runs to the end, or until `progress` or a signal raises. The interpreter is released but for a look every 50 ms.
+void simulate(const py::dict& network, const py::dict& settings,
+              const py::array_t<uint32_t, py::array::c_style>& layers, const py::dict& arrays, int threads,
+              const std::string& instruction_set, const py::object& progress) {
+    const Backend& backend = find_backend(instruction_set);
+    const Job job = job_of(network, settings, layers);
+    Run run(backend, job, results_of(arrays, job), threads);
+    for (bool finished = false; !finished;) {
+        {
+            py::gil_scoped_release release;
+            finished = run.wait(0.05);
+        }
+        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+        if (!progress.is_none()) progress(finished ? 1.0 : run.fraction());
+    }
+    run.finish();
+}
+
+size_t thread_bytes(const py::dict& network, const py::dict& settings,
+                    const py::array_t<uint32_t, py::array::c_style>& layers, const std::string& instruction_set) {
+    return bytes_per_thread(find_backend(instruction_set), job_of(network, settings, layers));
+}
+
+py::array_t<uint32_t> words(const std::string& instruction_set, uint64_t seed, uint32_t stream, uint32_t layer,
+                            uint64_t network, uint32_t input, uint32_t quad) {
+    py::array_t<uint32_t> out(4);
+    find_backend(instruction_set).words(seed, stream, layer, network, input, quad, out.mutable_data());
+    return out;
+}
+
+py::array_t<float> normals(const std::string& instruction_set,
+                           const py::array_t<uint32_t, py::array::c_style | py::array::forcecast>& words) {
+    if (words.ndim() != 2 || words.shape(1) != 4) throw std::invalid_argument("words must have shape (n, 4)");
+    py::array_t<float> out({words.shape(0), static_cast<py::ssize_t>(4)});
+    find_backend(instruction_set).normals(words.data(), static_cast<size_t>(words.shape(0)), out.mutable_data());
+    return out;
+}
+
+double draw(const std::string& instruction_set, const py::dict& network, uint64_t seed, uint64_t networks) {
+    const Backend& backend = find_backend(instruction_set);
+    const Network net = network_of(network);
+    py::gil_scoped_release release;
+    return backend.draw(net, seed, networks);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_native, m) {
+    m.doc() = "The compiled kernels of resmc; an interface between its own parts, not for users.";
+    m.attr("NUMERICS_VERSION") = NUMERICS_VERSION;
+    m.attr("GROUPS") = GROUPS;
+    m.attr("COMPILER") = __VERSION__;
+    py::dict streams;
+    streams["first_layer"] = static_cast<int>(STREAM_FIRST_LAYER);
+    streams["residual"] = static_cast<int>(STREAM_RESIDUAL);
+    streams["output"] = static_cast<int>(STREAM_OUTPUT);
+    streams["dense_weights"] = static_cast<int>(STREAM_DENSE_WEIGHTS);
+    streams["dense_output"] = static_cast<int>(STREAM_DENSE_OUTPUT);
+    m.attr("STREAMS") = streams;
+    m.def("instruction_sets", [] {
+        std::vector<std::pair<std::string, int>> names;
+        for (const Backend* backend : backends()) names.emplace_back(backend->name, backend->lanes);
+        return names;
+    });
+    m.def("simulate", &simulate, py::arg("network"), py::arg("settings"), py::arg("layers"), py::arg("arrays"),
+          py::arg("threads"), py::arg("instruction_set"), py::arg("progress"));
+    m.def("thread_bytes", &thread_bytes, py::arg("network"), py::arg("settings"), py::arg("layers"),
+          py::arg("instruction_set"));
+    m.def("words", &words, py::arg("instruction_set"), py::arg("seed"), py::arg("stream"), py::arg("layer"),
+          py::arg("network"), py::arg("input"), py::arg("quad"));
+    m.def("normals", &normals, py::arg("instruction_set"), py::arg("words"));
+    m.def("draw", &draw, py::arg("instruction_set"), py::arg("network"), py::arg("seed"), py::arg("networks"));
+}

@@ -1,0 +1,90 @@
+// What one instruction set offers to the rest of the CPU side: plain functions over plain numbers. Everything here is
+// shared by code compiled for different instruction sets, so no function here
+// is left to the linker to merge.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "../include/resmc/description.hpp"
+
+namespace resmc {
+
+// Networks are simulated a tile at a time: small enough that a tile's records stay in the cache, aligned to absolute
+// multiples so that a tile holds the same networks whatever range was asked for.
+constexpr int TILE = 128;
+
+// Rows of `scratch` are this many layers apart, so that the widest register reads within them.
+constexpr size_t padded_slots(size_t n_layers) { return (n_layers + 31) / 32 * 32; }
+
+// Told to every kernel: `stop` is polled, `done` counts layers of packs for the progress bar. Both by relaxed atomics.
+struct Control {
+    const bool* stop;
+    uint64_t* done;
+};
+
+// What is asked: which layers to record (sorted, first 0, last depth), and how.
+struct Recording {
+    const uint32_t* layers;
+    uint32_t n_layers;
+    bool deaths_possible;  // alpha = 0
+    double bin_width;      // histogram of the final log-norm: bin b covers [low + b width, low + (b + 1) width)
+    double bin_low;
+    uint32_t n_bins;
+};
+
+// Records of one tile, slot-major: [layer slot][network in tile]. The stored |z|^2 is square 2^(2 exponent).
+struct Records {
+    float* square;
+    int32_t* exponent;
+    float* asymmetry;
+    uint32_t* active;
+    float* output;           // [n_out][network in tile], in units of 2^exponent of the last slot; null: not wanted
+    double* log_norm;        // log(|z|^2 / n), of the normalised network
+    double* scratch;         // 3 TILE padded_slots(n_layers) doubles, for the products of asymmetries
+};
+
+// Statistics of a set of networks. Arrays are [layer slot], products packed by rows of the upper triangle.
+// Counts and sums add; moments are about the mean and merge by Chan, Golub, LeVeque (1983) and Pebay (2008).
+struct Statistics {
+    int64_t* alive;
+    int64_t* inactive;
+    double* log_norm;       // [4][slot]: mean, M2, M3, M4 of L_l
+    double* growth_log;     // [2][slot]: mean, M2 of L_l - L_0
+    double* growth;         // [2][slot]: sums of W = |z_l|^2/|z_0|^2 and W^2, in units of 2^e and 2^(2 e)
+    int64_t* growth_exponent;
+    double* asymmetry;      // [slot]: sum of A_l
+    int64_t* active;        // [slot]: sum of active counts
+    double* active_square;  // [slot]: sum of (active count - width/2)^2
+    double* products;       // packed sum of A_l A_m;           with deaths: over networks alive at m >= l
+    double* partial_sums;   // packed sum of A_l, alive at m;   null unless deaths are possible
+    double* partial_squares;  // packed sum of A_l^2, alive at m
+    int64_t* histogram;     // [n_bins + 2]: underflow, bins, overflow
+};
+
+struct Backend {
+    const char* name;
+    int lanes;
+    // Bytes of workspace a thread needs to simulate networks of this width.
+    size_t (*workspace_bytes)(const Network&, Method);
+    // Networks begin .. end - 1 of the tile that starts at network `first` (a multiple of TILE) into records, with
+    // their log-norms. False if stopped.
+    bool (*simulate)(const Network&, Variant, Method, uint64_t seed, uint64_t first, int begin, int end,
+                     const Recording&, const Records&, void* workspace, const Control&);
+    // Adds networks begin .. end - 1 of the tile to statistics.
+    void (*reduce)(const Network&, const Recording&, const Records&, int begin, int end, const Statistics&);
+    // For tests and benchmarks. The four words of one counter; the four normals of each of n counters' words; and
+    // all the normals that n_networks networks of this shape use, drawn and forgotten (their sum is returned).
+    void (*words)(uint64_t seed, uint32_t stream, uint32_t layer, uint64_t network, uint32_t input, uint32_t quad,
+                  uint32_t* out);
+    void (*normals)(const uint32_t* words, size_t n, float* out);
+    double (*draw)(const Network&, uint64_t seed, uint64_t n_networks);
+};
+
+const Backend& backend_baseline();
+#ifdef RESMC_X86
+const Backend& backend_avx2();
+const Backend& backend_avx512();
+#endif
+
+}  // namespace resmc

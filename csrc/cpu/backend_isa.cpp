@@ -1,0 +1,70 @@
+// One instruction set's backend: compiled once per set, with RESMC_TARGET naming its namespace. Only plain functions
+// and templates over this namespace's own types: nothing from the standard library, whose inline functions the linker
+// would merge with the baseline's.
+#include "reduce_tile.hpp"
+#include "simulate_tile.hpp"
+
+RESMC_NAMESPACE_BEGIN
+
+static void words(uint64_t seed, uint32_t stream, uint32_t layer, uint64_t network, uint32_t input, uint32_t quad,
+                  uint32_t* out) {
+    const PhiloxKeys keys = philox_keys(seed);
+    const auto prefix = philox_prefix(keys, counter_word1(stream, layer), widen(Word(static_cast<uint32_t>(network))),
+                                      counter_word3(network, input));
+    const auto x = philox(keys, prefix, quad);
+    const Word w[4] = {narrow(x.x0), narrow(x.x1), narrow(x.x2), narrow(x.x3)};
+    for (int k = 0; k < 4; ++k) {
+        out[k] = w[k].v[0][0];
+        for (int r = 0; r < REGISTERS; ++r)  // every slot was given the same counter and must agree
+            for (int i = 0; i < REGISTER_LANES; ++i)
+                if (w[k].v[r][i] != out[k]) out[k] = ~out[k];
+    }
+}
+
+static void normals(const uint32_t* from, size_t n, float* out) {
+    for (size_t begin = 0; begin < n; begin += LANES) {
+        Word w[4] = {Word(0u), Word(0u), Word(0u), Word(0u)};
+        for (int i = 0; i < LANES && begin + i < n; ++i)
+            for (int k = 0; k < 4; ++k) w[k].v[i / REGISTER_LANES][i % REGISTER_LANES] = from[4 * (begin + i) + k];
+        Real g[4];
+        box_muller(w[0], w[1], g[0], g[1]);
+        box_muller(w[2], w[3], g[2], g[3]);
+        for (int i = 0; i < LANES && begin + i < n; ++i)
+            for (int k = 0; k < 4; ++k) out[4 * (begin + i) + k] = g[k].v[i / REGISTER_LANES][i % REGISTER_LANES];
+    }
+}
+
+static double draw(const Network& net, uint64_t seed, uint64_t n_networks) {
+    const PhiloxKeys keys = philox_keys(seed);
+    Real sum(0.0f);
+    for (uint64_t network = 0; network < n_networks; network += LANES) {
+        const Wide word2 = widen(counting_from(static_cast<uint32_t>(network)));
+        for (uint32_t l = 0; l < net.depth; ++l) {
+            const auto prefix =
+                philox_prefix(keys, counter_word1(STREAM_RESIDUAL, l), word2, counter_word3(network, 0));
+            for (uint32_t quad = 0; 4 * quad < net.width; ++quad) {
+                const auto x = philox(keys, prefix, quad);
+                Real g[4];
+                box_muller(narrow(x.x0), narrow(x.x1), g[0], g[1]);
+                box_muller(narrow(x.x2), narrow(x.x3), g[2], g[3]);
+                sum = sum + ((g[0] + g[1]) + (g[2] + g[3]));
+            }
+        }
+    }
+    double total = 0.0;
+    for (int r = 0; r < REGISTERS; ++r)
+        for (int i = 0; i < REGISTER_LANES; ++i) total += static_cast<double>(sum.v[r][i]);
+    return total;
+}
+
+#define RESMC_STRING2(x) #x
+#define RESMC_STRING(x) RESMC_STRING2(x)
+static const Backend backend{RESMC_STRING(RESMC_TARGET), LANES, workspace_bytes, simulate, reduce, words, normals, draw};
+
+RESMC_NAMESPACE_END
+
+#define RESMC_JOIN2(a, b) a##b
+#define RESMC_JOIN(a, b) RESMC_JOIN2(a, b)
+namespace resmc {
+const Backend& RESMC_JOIN(backend_, RESMC_TARGET)() { return RESMC_TARGET::backend; }
+}  // namespace resmc

@@ -1,0 +1,322 @@
+#include "run.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <new>
+
+#include "../include/resmc/moments.hpp"
+
+namespace resmc {
+
+using host::Moments;
+using host::ScaledSums;
+
+std::vector<const Backend*> backends() {
+    std::vector<const Backend*> found;
+#ifdef RESMC_X86
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl"))
+        found.push_back(&backend_avx512());
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&backend_avx2());
+#endif
+    found.push_back(&backend_baseline());
+    return found;
+}
+
+namespace {
+
+constexpr uint64_t LARGEST_PACK = 32;  // slots of the widest instruction set's pack: a task never divides one
+
+struct Free {
+    void operator()(void* p) const { std::free(p); }
+};
+
+// Zeroed memory aligned for any register.
+template <class T>
+std::unique_ptr<T[], Free> aligned_array(size_t n) {
+    const size_t bytes = std::max<size_t>((n * sizeof(T) + 63) / 64 * 64, 64);
+    void* const p = std::aligned_alloc(64, bytes);
+    if (p == nullptr) throw std::bad_alloc();
+    std::fill_n(static_cast<char*>(p), bytes, 0);
+    return std::unique_ptr<T[], Free>(static_cast<T*>(p));
+}
+
+size_t packed(size_t n) { return n * (n + 1) / 2; }
+
+// Calls visit(member pointer, number of entries of one group) for every array of Statistics.
+template <class Integers, class Doubles>
+void each_array(const Recording& recording, Integers integers, Doubles doubles) {
+    const size_t n = recording.n_layers, deaths = recording.deaths_possible ? packed(n) : 0;
+    integers(&Statistics::alive, n);
+    integers(&Statistics::inactive, n);
+    doubles(&Statistics::log_norm, 4 * n);
+    doubles(&Statistics::growth_log, 2 * n);
+    doubles(&Statistics::growth, 2 * n);
+    integers(&Statistics::growth_exponent, n);
+    doubles(&Statistics::asymmetry, n);
+    integers(&Statistics::active, n);
+    doubles(&Statistics::active_square, n);
+    doubles(&Statistics::products, packed(n));
+    doubles(&Statistics::partial_sums, deaths);
+    doubles(&Statistics::partial_squares, deaths);
+    integers(&Statistics::histogram, static_cast<size_t>(recording.n_bins) + 2);
+}
+
+Statistics group_of(const Recording& recording, Statistics s, uint64_t group) {
+    auto advance = [&](auto member, size_t n) {
+        if (s.*member != nullptr) s.*member += group * n;
+    };
+    each_array(recording, advance, advance);
+    return s;
+}
+
+// Adds the statistics of a block to those of its group.
+void fold_statistics(const Recording& recording, const Statistics& block, const Statistics& group) {
+    const size_t n = recording.n_layers;
+    for (size_t i = 0; i < n; ++i) {
+        auto moments = [&](const Statistics& s) {
+            return Moments{static_cast<double>(s.alive[i]), s.log_norm[i], s.log_norm[n + i], s.log_norm[2 * n + i],
+                           s.log_norm[3 * n + i]};
+        };
+        auto growth_moments = [&](const Statistics& s) {
+            return Moments{static_cast<double>(s.alive[i]), s.growth_log[i], s.growth_log[n + i], 0.0, 0.0};
+        };
+        auto growth = [&](const Statistics& s) {
+            return ScaledSums{s.growth[i], s.growth[n + i], s.growth_exponent[i]};
+        };
+        const Moments m = host::merged(moments(group), moments(block));
+        const Moments g = host::merged(growth_moments(group), growth_moments(block));
+        const ScaledSums w = host::added(growth(group), growth(block));
+        group.log_norm[i] = m.mean;
+        group.log_norm[n + i] = m.m2;
+        group.log_norm[2 * n + i] = m.m3;
+        group.log_norm[3 * n + i] = m.m4;
+        group.growth_log[i] = g.mean;
+        group.growth_log[n + i] = g.m2;
+        group.growth[i] = w.sum;
+        group.growth[n + i] = w.sum2;
+        group.growth_exponent[i] = w.unit;
+    }
+    auto add = [&](auto member, size_t size) {
+        if (member != nullptr && group.*member != nullptr)
+            for (size_t i = 0; i < size; ++i) (group.*member)[i] += (block.*member)[i];
+    };
+    add(&Statistics::alive, n);
+    add(&Statistics::inactive, n);
+    add(&Statistics::asymmetry, n);
+    add(&Statistics::active, n);
+    add(&Statistics::active_square, n);
+    add(&Statistics::products, packed(n));
+    add(&Statistics::partial_sums, packed(n));
+    add(&Statistics::partial_squares, packed(n));
+    add(&Statistics::histogram, static_cast<size_t>(recording.n_bins) + 2);
+}
+
+}  // namespace
+
+// A thread and its memory.
+struct Run::Worker {
+    Worker(const Backend& backend, const Job& job, const bool* stop) {
+        const Recording& recording = job.recording;
+        const size_t n = recording.n_layers, tile = n * TILE;
+        workspace = aligned_array<char>(backend.workspace_bytes(job.network, job.method));
+        square = aligned_array<float>(tile);
+        exponent = aligned_array<int32_t>(tile);
+        asymmetry = aligned_array<float>(tile);
+        active = aligned_array<uint32_t>(tile);
+        if (job.keep_samples > 0) output = aligned_array<float>(static_cast<size_t>(job.network.n_out) * TILE);
+        log_norm = aligned_array<double>(tile);
+        scratch = aligned_array<double>((recording.deaths_possible ? 3 : 1) * TILE * padded_slots(n));
+        records = {square.get(), exponent.get(), asymmetry.get(), active.get(), nullptr, log_norm.get(), scratch.get()};
+        size_t n_integers = 0, n_doubles = 0;
+        each_array(
+            recording, [&](auto, size_t size) { n_integers += size; }, [&](auto, size_t size) { n_doubles += size; });
+        integers = aligned_array<int64_t>(n_integers);
+        doubles = aligned_array<double>(n_doubles);
+        block_bytes[0] = n_integers * sizeof(int64_t);
+        block_bytes[1] = n_doubles * sizeof(double);
+        int64_t* next_integer = integers.get();
+        double* next_double = doubles.get();
+        each_array(
+            recording,
+            [&](auto member, size_t size) {
+                block.*member = size > 0 ? next_integer : nullptr;
+                next_integer += size;
+            },
+            [&](auto member, size_t size) {
+                block.*member = size > 0 ? next_double : nullptr;
+                next_double += size;
+            });
+        control = {stop, &done};
+    }
+    void clear_block() {
+        std::fill_n(reinterpret_cast<char*>(integers.get()), block_bytes[0], 0);
+        std::fill_n(reinterpret_cast<char*>(doubles.get()), block_bytes[1], 0);
+    }
+
+    std::unique_ptr<char[], Free> workspace;
+    std::unique_ptr<float[], Free> square, asymmetry, output;
+    std::unique_ptr<int32_t[], Free> exponent;
+    std::unique_ptr<uint32_t[], Free> active;
+    std::unique_ptr<double[], Free> log_norm, scratch, doubles;
+    std::unique_ptr<int64_t[], Free> integers;
+    size_t block_bytes[2];
+    Records records{};
+    Statistics block{};
+    Control control{};
+    alignas(64) uint64_t done = 0;
+};
+
+size_t bytes_per_thread(const Backend& backend, const Job& job) {
+    const size_t n = job.recording.n_layers;
+    size_t block = 0;
+    auto count = [&](auto, size_t size) { block += 8 * size; };
+    each_array(job.recording, count, count);
+    return backend.workspace_bytes(job.network, job.method) + n * TILE * 24 + block +
+           (job.keep_samples > 0 ? 4 * TILE * static_cast<size_t>(job.network.n_out) : 0) +
+           (job.recording.deaths_possible ? 3 : 1) * 8 * TILE * padded_slots(n);
+}
+
+Run::Run(const Backend& backend, const Job& job, const Results& results, int threads)
+    : backend_(backend), job_(job), results_(results) {
+    task_size_ = std::max(job.block, LARGEST_PACK);
+    first_task_ = job.first / task_size_;
+    n_tasks_ = (job.first + job.count - 1) / task_size_ - first_task_ + 1;
+    const uint64_t lanes = static_cast<uint64_t>(backend.lanes);
+    pack_layers_ = ((job.first + job.count - 1) / lanes - job.first / lanes + 1) * job.network.depth;
+    const int n = static_cast<int>(std::min<uint64_t>(static_cast<uint64_t>(threads), n_tasks_));
+    for (int i = 0; i < n; ++i) workers_.push_back(std::make_unique<Worker>(backend, job, &stop_));
+    running_ = n;
+    try {
+        for (auto& worker : workers_) threads_.emplace_back([this, &worker] { work(*worker); });
+    } catch (...) {  // a thread could not be started: stop those that were
+        __atomic_store_n(&stop_, true, __ATOMIC_RELAXED);
+        turn_changed_.notify_all();
+        for (auto& thread : threads_) thread.join();
+        throw;
+    }
+}
+
+Run::~Run() {
+    {
+        std::lock_guard lock(mutex_);
+        __atomic_store_n(&stop_, true, __ATOMIC_RELAXED);
+    }
+    turn_changed_.notify_all();
+    for (auto& thread : threads_)
+        if (thread.joinable()) thread.join();
+}
+
+bool Run::wait(double seconds) {
+    std::unique_lock lock(mutex_);
+    return worker_finished_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return running_ == 0; });
+}
+
+double Run::fraction() const {
+    uint64_t done = 0;
+    for (const auto& worker : workers_) done += __atomic_load_n(&worker->done, __ATOMIC_RELAXED);
+    return std::min(1.0, static_cast<double>(done) / static_cast<double>(pack_layers_));
+}
+
+void Run::finish() {
+    for (auto& thread : threads_) thread.join();
+    threads_.clear();
+    if (error_) std::rethrow_exception(error_);
+}
+
+void Run::work(Worker& worker) {
+    try {
+        for (uint64_t task; (task = next_task_.fetch_add(1)) < n_tasks_;) {
+            const uint64_t start = (first_task_ + task) * task_size_;
+            const uint64_t begin = std::max(start, job_.first);
+            const uint64_t end = std::min(start + task_size_, job_.first + job_.count);
+            if (job_.block >= TILE) {  // the task is one block: reduce tile by tile, wait only to fold
+                worker.clear_block();
+                simulate_range(worker, begin, end);
+                if (!wait_for_turn(task)) break;
+                fold(worker, begin);
+            } else {  // the task is a few packs of one tile, and holds several blocks or a part of the tile
+                const uint64_t tile = begin / TILE * TILE;
+                simulate_tile(worker, tile, static_cast<int>(begin - tile), static_cast<int>(end - tile));
+                if (!wait_for_turn(task)) break;
+                for (uint64_t from = begin, to; from < end; from = to) {
+                    to = std::min((from / job_.block + 1) * job_.block, end);
+                    worker.clear_block();
+                    backend_.reduce(job_.network, job_.recording, worker.records, static_cast<int>(from - tile),
+                                    static_cast<int>(to - tile), worker.block);
+                    fold(worker, from);
+                }
+            }
+            {
+                std::lock_guard lock(mutex_);
+                ++turn_;
+            }
+            turn_changed_.notify_all();
+        }
+    } catch (...) {
+        std::lock_guard lock(mutex_);
+        if (!error_) error_ = std::current_exception();
+        __atomic_store_n(&stop_, true, __ATOMIC_RELAXED);
+        turn_changed_.notify_all();
+    }
+    std::lock_guard lock(mutex_);
+    --running_;
+    worker_finished_.notify_all();
+}
+
+bool Run::wait_for_turn(uint64_t task) {
+    std::unique_lock lock(mutex_);
+    turn_changed_.wait(lock, [&] { return turn_ == task || __atomic_load_n(&stop_, __ATOMIC_RELAXED); });
+    return !__atomic_load_n(&stop_, __ATOMIC_RELAXED);
+}
+
+void Run::fold(Worker& worker, uint64_t network) {
+    const uint64_t group = network / job_.block % GROUPS;
+    fold_statistics(job_.recording, worker.block, group_of(job_.recording, results_.groups, group));
+}
+
+void Run::simulate_range(Worker& worker, uint64_t begin, uint64_t end) {
+    for (uint64_t tile = begin / TILE * TILE; tile < end; tile += TILE) {
+        const int from = static_cast<int>(std::max(begin, tile) - tile);
+        const int to = static_cast<int>(std::min(end - tile, static_cast<uint64_t>(TILE)));
+        simulate_tile(worker, tile, from, to);
+        if (__atomic_load_n(&stop_, __ATOMIC_RELAXED)) return;
+        backend_.reduce(job_.network, job_.recording, worker.records, from, to, worker.block);
+    }
+}
+
+// Simulates networks tile + begin .. tile + end - 1 and copies out what is kept raw.
+void Run::simulate_tile(Worker& worker, uint64_t tile, int begin, int end) {
+    const uint64_t from = tile + static_cast<uint64_t>(begin) - job_.first;  // index within the range
+    Records records = worker.records;
+    records.output = from < job_.keep_samples ? worker.output.get() : nullptr;
+    if (!backend_.simulate(job_.network, job_.variant, job_.method, job_.seed, tile, begin, end, job_.recording,
+                           records, worker.workspace.get(), worker.control))
+        return;
+    const size_t n = job_.recording.n_layers, last = (n - 1) * TILE, n_out = job_.network.n_out;
+    constexpr double minus_infinity = -std::numeric_limits<double>::infinity();
+    for (int t = begin; t < end; ++t) {
+        const uint64_t i = from + static_cast<uint64_t>(t - begin);
+        const size_t lane = static_cast<size_t>(t);
+        if (i < job_.keep_samples) {
+            results_.sample_log_norm[i] =
+                records.square[last + lane] > 0.0f ? records.log_norm[last + lane] : minus_infinity;
+            results_.sample_exponent[i] = records.exponent[last + lane];
+            for (size_t k = 0; k < n_out; ++k)
+                results_.sample_output[i * n_out + k] = static_cast<double>(records.output[k * TILE + lane]);
+        }
+        if (i < job_.keep_trajectories) {
+            for (size_t slot = 0; slot < n; ++slot) {
+                const size_t at = slot * TILE + lane;
+                const bool alive = records.square[at] > 0.0f;
+                results_.path_log_norm[i * n + slot] = alive ? records.log_norm[at] : minus_infinity;
+                results_.path_asymmetry[i * n + slot] = alive ? records.asymmetry[at] : NAN;
+            }
+        }
+    }
+}
+
+}  // namespace resmc

@@ -1,0 +1,80 @@
+// A simulation on the CPU's threads: ranges of networks are handed out, simulated and reduced in any order, and folded
+// into the 32 groups in the order of the networks, so that neither the number of threads nor their timing changes a
+// bit of the result.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "backend.hpp"
+
+namespace resmc {
+
+constexpr int GROUPS = 32;
+
+struct Job {
+    Network network;
+    Variant variant;
+    Method method;
+    uint64_t seed, first, count;
+    uint64_t block;  // a power of two up to 4096: networks i with the same i / block are folded as one
+    Recording recording;
+    uint64_t keep_samples, keep_trajectories;  // of the first networks of the range
+};
+
+// Everything a run writes. Statistics are arrays over groups of what `Statistics` describes, zero to begin with.
+struct Results {
+    Statistics groups;
+    double* sample_log_norm;    // [keep_samples]; -infinity where the network is dead
+    double* sample_output;      // [keep_samples][n_out], in units of 2^exponent
+    int32_t* sample_exponent;   // [keep_samples]
+    double* path_log_norm;      // [keep_trajectories][n_layers]; -infinity where the network is dead
+    float* path_asymmetry;      // [keep_trajectories][n_layers]; NaN where the network is dead
+};
+
+// The instruction sets this machine can run, best first; the name "auto" means the first.
+std::vector<const Backend*> backends();
+
+// Bytes that a run takes for each of its threads.
+size_t bytes_per_thread(const Backend&, const Job&);
+
+class Run {
+   public:
+    Run(const Backend&, const Job&, const Results&, int threads);
+    ~Run();  // stops and joins
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+
+    bool wait(double seconds);  // true once every thread has finished
+    double fraction() const;    // of the work, for a progress bar
+    void finish();              // joins; rethrows what stopped a thread
+
+   private:
+    struct Worker;
+    void work(Worker&);
+    void simulate_range(Worker&, uint64_t begin, uint64_t end);
+    void simulate_tile(Worker&, uint64_t tile, int begin, int end);
+    bool wait_for_turn(uint64_t task);
+    void fold(Worker&, uint64_t network);
+
+    const Backend& backend_;
+    const Job job_;
+    const Results results_;
+    uint64_t task_size_, first_task_, n_tasks_, pack_layers_;
+    std::atomic<uint64_t> next_task_{0};
+    bool stop_ = false;  // read by kernels through relaxed atomic builtins
+    std::mutex mutex_;
+    std::condition_variable turn_changed_, worker_finished_;
+    uint64_t turn_ = 0;
+    int running_ = 0;
+    std::exception_ptr error_;
+    std::vector<std::unique_ptr<Worker>> workers_;
+    std::vector<std::thread> threads_;
+};
+
+}  // namespace resmc

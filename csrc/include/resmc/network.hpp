@@ -1,0 +1,49 @@
+// The sums and coefficients that carry a network from one layer to the next.
+//
+// The kernels keep z times a power of two of their own choosing and count that power in an integer: rescaling is
+// exact, and no depth overflows.
+#pragma once
+
+#include "description.hpp"
+#include "target.hpp"
+
+RESMC_NAMESPACE_BEGIN
+
+// |z|^2, |phi(z)|^2 and #{phi(z) > 0} of one layer, in the units of the stored z.
+template <class Real, class Count>
+struct Sums {
+    Real square, active_square;
+    Count active;
+};
+
+template <class Real, class Count>
+RESMC_FN void add(Sums<Real, Count>& a, const Sums<Real, Count>& b) {
+    a.square = a.square + b.square;
+    a.active_square = a.active_square + b.active_square;
+    a.active = a.active + b.active;
+}
+
+// z_{l+1} = carry z_l + step (what the branch gives), in new units: stored z times 2^exponent is the true z.
+template <class Real>
+struct Coefficients {
+    Real carry, step;
+};
+
+// Chooses the next units so that the stored |z|^2 lies in [1, 4) before the step, and the coefficients that go there.
+// `branch` multiplies step: |phi(z)| for the projected method, 1 for explicit weights.
+template <class Real, class Word, class Count>
+RESMC_FN Coefficients<Real> next_coefficients(const Network& net, const Sums<Real, Count>& sums, Real branch,
+                                              Word& exponent) {
+    // floor(log2 |z|^2) / 2 from the float's exponent; a dead network (|z|^2 = 0) keeps its units.
+    const Word half = sar((as_word(sums.square) >> 23) - Word(127u), 1);
+    const Word dead = as_word(sums.square);
+    const Word shift = select_zero(dead, Word(0u), half);
+    const Real scale = as_real((Word(127u) - shift) << 23);
+    const Word inactive = as_word(sums.active_square);  // 0 exactly when no neuron fires
+    const Real carry = select_zero(inactive, Real(net.carry_mantissa), Real(net.carry));
+    exponent =
+        exponent + shift + select_zero(inactive, Word(static_cast<uint32_t>(net.carry_exponent)), Word(0u));
+    return {carry * scale, Real(net.step) * branch * scale};
+}
+
+RESMC_NAMESPACE_END

@@ -1,0 +1,28 @@
+// Where the shared mathematics is compiled for: names, qualifiers and the version of the numbers it produces.
+//
+// Every header of this folder is compiled once per target (an instruction set, a GPU). All of it lives in a namespace
+// of that target, so that no function compiled for one instruction set can be linked into the code of another.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#ifndef RESMC_TARGET
+#error "define RESMC_TARGET (baseline, avx2, avx512, cuda, ...) before including the shared mathematics"
+#endif
+
+#define RESMC_NAMESPACE_BEGIN \
+    namespace resmc {         \
+    namespace RESMC_TARGET {
+#define RESMC_NAMESPACE_END \
+    }                       \
+    }
+
+// RESMC_LAMBDA stands behind a lambda's parameters; a lambda that is called four times must still be inlined.
+#ifdef __CUDACC__
+#define RESMC_FN __host__ __device__ __forceinline__
+#define RESMC_LAMBDA
+#else
+#define RESMC_FN inline __attribute__((always_inline))
+#define RESMC_LAMBDA __attribute__((always_inline))
+#endif
