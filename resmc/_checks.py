@@ -1,0 +1,44 @@
+"""The one place where arguments are checked; every message names the argument, its value and what is allowed."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+
+def integer(name: str, value: Any, low: int, high: int, why: str = "") -> int:
+    """Return ``value`` as an int in ``low..high``; floats with an integral value (1e6) are accepted."""
+    allowed = f"an integer from {low} to {high}" + (f" ({why})" if why else "")
+    if isinstance(value, bool):
+        raise ValueError(f"{name}={value!r} is not allowed: it must be {allowed}")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    try:
+        result = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name}={value!r} is not allowed: it must be {allowed}") from None
+    if not low <= result <= high:
+        raise ValueError(f"{name}={result} is out of range: it must be {allowed}")
+    return result
+
+
+def real(name: str, value: Any, *, positive: bool = False) -> float:
+    """Return ``value`` as a finite float, strictly positive if asked."""
+    allowed = "a finite number" + (" above 0" if positive else "")
+    try:
+        result = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name}={value!r} is not allowed: it must be {allowed}") from None
+    if not math.isfinite(result) or (positive and result <= 0):
+        raise ValueError(f"{name}={result!r} is not allowed: it must be {allowed}")
+    return result
+
+
+def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
+    """Return ``value`` if it is one of ``allowed``."""
+    if value not in allowed:
+        listed = ", ".join(repr(a) for a in allowed)
+        raise ValueError(f"{name}={value!r} is not allowed: it must be one of {listed}")
+    return str(value)

@@ -1,0 +1,258 @@
+"""Limits as depth d and width n grow with d/n fixed, to leading order in 1/n: Li, Nica, Roy 2021 (arXiv 2106.04013).
+
+With (alpha, lam) normalised to alpha^2 + lam^2 = 1 and rho_k = alpha^k, the log-norm is Gaussian in the limit and all
+of its parameters are sums of kernels of rho_k over pairs of layers k apart:
+
+.. code-block:: text
+
+    balanced   Var log(|z_l|^2/|z_0|^2) = v_l,     v_l = (5 lam^4 + 4 alpha^2 lam^2) l/n
+               E   log(|z_l|^2/|z_0|^2) = -v_l/2
+    vanilla    Var = v_l + (2 lam^4/n) sum_{m<l} sum_{k=1}^{m} J(rho_k)
+               E   = -v_l/2 + lam^2 sum_{m<l} E[A_m]
+               E[A_l]       = -(lam^2/(2n)) sum_{k=1}^{l} rho_k J'(rho_k)
+               E[F_l] - 1/2 = -(lam^2/(4n)) sum_{k=1}^{l} rho_k K'(rho_k)
+
+Undoing the normalisation adds l log(alpha^2 + lam^2) to the log-norm of layer l. "balanced" stands for
+"balanced-half" too: the two agree to this order. At a finite n these are approximations, with an error of relative
+size O(1/n): at n = 48, d = 96, alpha = .8 the true variance is some 16% larger. What is exact is in
+`resmc.theory.exact`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from ..model import ResNet
+from .kernels import Floats, J, J_prime, K, K_prime, growth_kernel, mean_log_chi_square
+
+Integers = NDArray[np.int64]
+Kernel = Callable[[Floats], Floats]
+
+_DIRECT_TERMS = 1 << 16  # an infinite sum longer than this is continued by an integral
+
+
+@dataclass(frozen=True, eq=False)
+class LogNormLimit:
+    """Mean and variance of a Gaussian limit at each of ``layers``; three arrays of one shape."""
+
+    layers: Integers
+    mean: Floats
+    variance: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class HypoactivationLimit:
+    """E[A_l] and E[F_l] at each of ``layers``; three arrays of one shape."""
+
+    layers: Integers
+    asymmetry: Floats
+    active_fraction: Floats
+
+
+@dataclass(frozen=True)
+class RatioLimit:
+    """Limits as n and d grow with d/n = ``ratio``; the meaning of each is in `infinite_depth_and_width`."""
+
+    ratio: float
+    log_norm_mean: float
+    log_norm_variance: float
+    scaled_asymmetry: float
+    scaled_active_fraction: float
+    log_second_moment: float
+
+
+def layer_indices(model: ResNet, layers: ArrayLike | None, name: str = "layers") -> Integers:
+    """``layers`` as an integer array of the same shape (a scalar: shape (1,)), or 0 .. depth for None.
+
+    Raises
+    ------
+    ValueError
+        If anything in it is not an integer from 0 to ``model.depth``.
+    """
+    if layers is None:
+        return np.arange(model.depth + 1, dtype=np.int64)
+    found = np.atleast_1d(np.asarray(layers))
+    if found.size == 0:
+        return found.astype(np.int64)
+    if found.dtype.kind not in "iu" or found.min() < 0 or found.max() > model.depth:
+        raise ValueError(f"{name}={layers!r} is not allowed: it must hold integers from 0 to depth={model.depth}")
+    return found.astype(np.int64)
+
+
+def log_scales(model: ResNet, index: Integers) -> Floats:
+    """l log(alpha^2 + lam^2): what the normalisation of alpha and lam takes from the log-norm of layer l."""
+    return index.astype(np.float64) * model.log_scale
+
+
+def log_norm(model: ResNet, layers: ArrayLike | None = None) -> LogNormLimit:
+    """The Gaussian limit of L_l = log(|z_l|^2/n), with the first layer's exact mean and variance.
+
+    `log_norm_growth` plus the independent L_0 = log(chi^2_n/n) + 2 log(input_norm): mean digamma(n/2) - log(n/2)
+    and variance trigamma(n/2). Given L_d, an output neuron is exp(L_d/2) Z with Z standard Gaussian.
+
+    Parameters
+    ----------
+    layers : array of int, optional
+        Layers from 0 to depth, any shape; all of them by default.
+
+    Raises
+    ------
+    ValueError
+        If ``layers`` holds anything else.
+    """
+    growth = log_norm_growth(model, layers)
+    first_mean = float(mean_log_chi_square(model.width)) + 2.0 * math.log(model.input_norm)
+    first_variance = float(special.polygamma(1, model.width / 2.0))
+    return LogNormLimit(growth.layers, growth.mean + first_mean, growth.variance + first_variance)
+
+
+def log_norm_growth(model: ResNet, layers: ArrayLike | None = None) -> LogNormLimit:
+    """The Gaussian limit of log(|z_l|^2/|z_0|^2), including l log(alpha^2 + lam^2); arguments as for `log_norm`."""
+    index = layer_indices(model, layers)
+    alpha, lam = model.normalised
+    variance = (5.0 * lam**4 + 4.0 * alpha**2 * lam**2) / model.width * index.astype(np.float64)
+    mean = log_scales(model, index) - variance / 2.0
+    if model.variant == "vanilla":
+        per_pair = lam**4 / model.width
+        mean = mean - 0.5 * per_pair * _sum_below(_sums(model, _rho_J_prime, index))[index]
+        variance = variance + 2.0 * per_pair * _sum_below(_sums(model, J, index))[index]
+    return LogNormLimit(index, mean, variance)
+
+
+def hypoactivation(model: ResNet, layers: ArrayLike | None = None) -> HypoactivationLimit:
+    """E[A_l] (below 0 for alpha > 0) and E[F_l] (below 1/2); exactly 0 and 1/2 when balanced or at alpha = 0.
+
+    Arguments and errors as for `log_norm`.
+    """
+    index = layer_indices(model, layers)
+    if model.variant != "vanilla":
+        return HypoactivationLimit(index, np.zeros(index.shape), np.full(index.shape, 0.5))
+    factor = -(model.normalised[1] ** 2) / model.width
+    asymmetry = 0.5 * factor * _sums(model, _rho_J_prime, index)[index]
+    active_fraction = 0.5 + 0.25 * factor * _sums(model, _rho_K_prime, index)[index]
+    return HypoactivationLimit(index, asymmetry, active_fraction)
+
+
+def interlayer_correlation(model: ResNet, lags: ArrayLike) -> Floats:
+    """Corr(A_l, A_{l+k}) for each lag k: J(alpha^k)/3 (vanilla), 0 for k > 0 when balanced, and 1 at k = 0.
+
+    ``lags`` are integers from 0 to depth (else ValueError); the result has their shape. Var A_l = 3/n in this limit.
+    """
+    index = layer_indices(model, lags, "lags")
+    if model.variant != "vanilla":
+        return np.where(index == 0, 1.0, 0.0)
+    rho = np.concatenate([[1.0], _correlations(model, int(index.max(initial=0)))])
+    return J(rho[index]) / 3.0
+
+
+def variance_growth(model: ResNet, layers: ArrayLike | None = None) -> Floats:
+    """The limit of log(E|z_l|^2/|z_0|^2), including l log(alpha^2 + lam^2); arguments as for `log_norm`.
+
+    Beyond that term it is (lam^4/n) sum_{m<l} sum_{k=1}^{m} growth_kernel(rho_k) for vanilla networks, above 0 for
+    alpha > 0 (exponential growth in d/n), and exactly 0, at every n, for balanced ones.
+    """
+    index = layer_indices(model, layers)
+    growth = log_scales(model, index)
+    if model.variant == "vanilla":
+        lam = model.normalised[1]
+        growth = growth + lam**4 / model.width * _sum_below(_sums(model, growth_kernel, index))[index]
+    return growth
+
+
+def infinite_depth_and_width(model: ResNet) -> RatioLimit:
+    """The limits n, d -> infinity at the model's ratio d/n, for alpha, lam, variant and input_norm held fixed.
+
+    Returns
+    -------
+    RatioLimit
+        ``log_norm_mean``, ``log_norm_variance``: of L_d - d log s, with 2 log(input_norm) in the mean (the first
+        layer's own mean and variance vanish like 1/n). ``scaled_asymmetry``: of n E[A_d].
+        ``scaled_active_fraction``: of n (E[F_d] - 1/2). ``log_second_moment``: of log(E|z_d|^2/|z_0|^2) - d log s.
+
+    Notes
+    -----
+    At lam = 0 nothing is random beyond the first layer and all but 2 log(input_norm) is 0. The sums over k run to
+    infinity, to a relative accuracy near rounding for every alpha > 0, however close to 1.
+    """
+    alpha, lam = model.normalised
+    per_layer = 5.0 * lam**4 + 4.0 * alpha**2 * lam**2
+    vanilla = model.variant == "vanilla" and lam != 0.0
+    sum_J, sum_K, sum_rho_J_prime, sum_rho_K_prime = (
+        _infinite_sum(model, f) if vanilla else 0.0 for f in (J, K, _rho_J_prime, _rho_K_prime)
+    )
+    return RatioLimit(
+        ratio=model.ratio,
+        log_norm_mean=2.0 * math.log(model.input_norm) - model.ratio * (per_layer + lam**4 * sum_rho_J_prime) / 2.0,
+        log_norm_variance=model.ratio * (per_layer + 2.0 * lam**4 * sum_J),
+        scaled_asymmetry=-(lam**2) * sum_rho_J_prime / 2.0,
+        scaled_active_fraction=-(lam**2) * sum_rho_K_prime / 4.0,
+        log_second_moment=model.ratio * lam**4 * sum_K,
+    )
+
+
+def _rho_J_prime(rho: Floats) -> Floats:
+    return rho * J_prime(rho)
+
+
+def _rho_K_prime(rho: Floats) -> Floats:
+    return rho * K_prime(rho)
+
+
+def _decay(model: ResNet) -> float:
+    """-log|alpha| of the normalised alpha, taken from lam where alpha is too near 1 for an accurate logarithm."""
+    alpha, lam = model.normalised
+    if lam * lam < 0.5:
+        return -0.5 * math.log1p(-lam * lam)
+    return -math.log(abs(alpha)) if alpha else math.inf
+
+
+def _correlations(model: ResNet, count: int) -> Floats:
+    """rho_k = alpha^k for k = 1 .. count."""
+    rho: Floats = np.exp(-_decay(model) * np.arange(1.0, count + 1.0))
+    if model.normalised[0] < 0.0:
+        rho[::2] *= -1.0
+    return rho
+
+
+def _sums(model: ResNet, kernel: Kernel, index: Integers) -> Floats:
+    """sum_{k=1}^{l} kernel(rho_k) for l = 0 .. the largest of ``index``: one pass for all layers."""
+    return np.concatenate([[0.0], np.cumsum(kernel(_correlations(model, int(index.max(initial=0)))))])
+
+
+def _sum_below(values: Floats) -> Floats:
+    """sum_{m<l} values_m for each l."""
+    return np.concatenate([[0.0], np.cumsum(values[:-1])])
+
+
+def _infinite_sum(model: ResNet, kernel: Kernel) -> float:
+    """sum_{k>=1} kernel(alpha^k) for an odd kernel and lam != 0."""
+    decay = _decay(model)
+    terms = math.ceil(min(42.0 / decay, 1e300))  # beyond it rho_k < 1e-18
+    if terms <= _DIRECT_TERMS:
+        return float(np.sum(kernel(_correlations(model, terms))))
+    total = _slow_sum(decay, kernel)
+    # An odd kernel turns (-rho)^k into a sign (-1)^k, and that sum is twice the even terms less all of them. Of the
+    # two sums, near 1/decay, only O(1) remains; the prefactors lam^2 = O(decay) keep the loss to 1e-16 absolutely.
+    return total if model.normalised[0] > 0.0 else 2.0 * _slow_sum(2.0 * decay, kernel) - total
+
+
+def _slow_sum(decay: float, kernel: Kernel) -> float:
+    """sum_{k>=1} f(exp(-decay k)) of an odd kernel f for a small decay, where up to infinitely many terms matter.
+
+    The terms k < M are added up. The rest is the midpoint rule for the integral from M - 1/2, with its first
+    correction; the terms vary so slowly there that the next correction is below rounding. In r = exp(-decay k) = cos t
+    the integral is (1/decay) int_0^R f(r)/r dr, analytic in t although f has a root singularity at r = 1.
+    """
+    k = np.arange(1, _DIRECT_TERMS + 1, dtype=np.float64)
+    values = kernel(np.exp(-decay * k))
+    start = 2.0 * math.asin(math.sqrt(-0.5 * math.expm1(-decay * (_DIRECT_TERMS - 0.5))))
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    t = start + (math.pi / 2.0 - start) * (nodes + 1.0) / 2.0
+    integral = float(np.sum(weights * kernel(np.cos(t)) * np.tan(t))) * (math.pi / 2.0 - start) / 2.0
+    return float(np.sum(values[:-1]) + integral / decay + (values[-1] - values[-2]) / 24.0)
