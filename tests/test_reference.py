@@ -1,0 +1,497 @@
+"""The NumPy reference: its words, its normals, and the law of its networks.
+
+Statistical tests use fixed seeds and `BOUND` standard errors: about 500 comparisons at 5.7e-7 each, so that a correct
+program had a chance below 3e-4 of failing when the seeds were chosen. Each has a negative control that must fail.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resmc.model import ResNet
+from resmc.reference import METHODS, STREAMS, ReferencePaths, normals, philox4x32, signs, simulate, words
+
+scipy_special = pytest.importorskip("scipy.special")
+scipy_stats = pytest.importorskip("scipy.stats")
+
+DATA = Path(__file__).parent / "data"
+BOUND = 5.0  # standard errors
+CONTROL = 10.0  # what a negative control must exceed
+HALF_ROOT = math.sqrt(0.5)
+
+
+def randomgen_words(seed: int, network: int, stream: int, layer: int, quad: int, input_index: int) -> list[int]:
+    """The four words from the package randomgen, an independent Philox that increments its counter before use."""
+    randomgen = pytest.importorskip("randomgen")
+    counter = (
+        quad | (stream << 20 | layer) << 32 | (network & 0xFFFFFFFF) << 64 | (network >> 32 | input_index << 16) << 96
+    )
+    source = randomgen.Philox(counter=(counter - 1) % 2**128, key=seed, number=4, width=32)
+    return [int(word) for word in source.random_raw(4)]
+
+
+# ---------------------------------------------------------------------------------------------------------------- words
+
+
+def test_philox_gives_the_known_answers_of_random123():
+    lines = [line.split() for line in (DATA / "philox4x32_10_kat.txt").read_text().splitlines() if line[0] != "#"]
+    assert len(lines) == 3
+    for name, rounds, *fields in lines:
+        assert (name, rounds) == ("philox4x32", "10")
+        numbers = np.array([int(field, 16) for field in fields], np.uint32)
+        np.testing.assert_array_equal(philox4x32(numbers[:4], numbers[4:6]), numbers[6:])
+
+
+def test_philox_of_many_counters_is_philox_of_each():
+    counters = np.random.default_rng(0).integers(0, 2**32, (3, 5, 4), dtype=np.uint32)
+    together = philox4x32(counters, [7, 11])
+    assert together.shape == (3, 5, 4)
+    assert together.dtype == np.uint32
+    for i, j in np.ndindex(3, 5):
+        np.testing.assert_array_equal(together[i, j], philox4x32(counters[i, j], [7, 11]))
+
+
+def test_stored_words_are_those_of_this_package_and_of_randomgen():
+    vectors = json.loads((DATA / "resmc_words.json").read_text())["vectors"]
+    assert len(vectors) >= 40
+    for v in vectors:
+        seed, network = int(v["seed"]), int(v["network"])
+        expected = [int(word, 16) for word in v["words"]]
+        ours = words(seed, [network], v["stream"], v["layer"], [v["quad"]], v["input"])
+        assert ours.tolist() == [[expected]]
+        assert randomgen_words(seed, network, v["stream"], v["layer"], v["quad"], v["input"]) == expected
+
+
+def test_words_at_random_indices_are_those_of_randomgen():
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        seed = int(rng.integers(0, 2**64, dtype=np.uint64))
+        networks, quads = rng.integers(0, 2**48, 2), rng.integers(0, 2**32, 3)
+        stream, layer, input_index = str(rng.choice(list(STREAMS))), int(rng.integers(2**20)), int(rng.integers(2**16))
+        ours = words(seed, networks, stream, layer, quads, input_index)
+        for i, j in np.ndindex(2, 3):
+            theirs = randomgen_words(seed, int(networks[i]), STREAMS[stream], layer, int(quads[j]), input_index)
+            assert ours[i, j].tolist() == theirs
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("seed", -1),
+        ("seed", 2**64),
+        ("networks", [2**48]),
+        ("networks", [-1]),
+        ("networks", [0.5]),
+        ("stream", "noise"),
+        ("stream", 2**12),
+        ("layer", 2**20),
+        ("quads", [2**32]),
+        ("input_index", 2**16),
+    ],
+)
+def test_words_refuse_an_index_that_would_wrap(argument, value):
+    good = {"seed": 0, "networks": [0], "stream": "output", "layer": 0, "quads": [0], "input_index": 0}
+    with pytest.raises(ValueError, match=argument):
+        words(**{**good, argument: value})
+
+
+# -------------------------------------------------------------------------------------------------------------- normals
+
+
+def fake_words(monkeypatch, w: list[int]) -> None:
+    """Let the four words of every quad be ``w``."""
+    module = importlib.import_module("resmc.reference.normals")
+    monkeypatch.setattr(module, "words", lambda *_: np.array([[w]], np.uint32))
+
+
+def test_normals_and_signs_follow_the_formula_neuron_by_neuron():
+    seed, network, layer, count = 3, 2**40 + 5, 17, 11
+    g = normals(seed, [1, network], "residual", layer, count)
+    s = signs(seed, [1, network], "residual", layer, count)
+    half = signs(seed, [1, network], "residual", layer, 10, half=True)
+    assert g.shape == s.shape == (2, count)
+    for i in range(count):
+        w = words(seed, [network], "residual", layer, [i // 4])[0, 0].tolist()
+        u, v = (w[0], w[1]) if i % 4 < 2 else (w[2], w[3])
+        angle = 2 * math.pi * ((v >> 2) + 0.5) / 2**30
+        turned = math.cos(angle) if i % 2 == 0 else math.sin(angle)
+        assert g[1, i] == pytest.approx(math.sqrt(-2 * math.log((u + 0.5) / 2**32)) * turned, rel=1e-12)
+        assert s[1, i] == 1 - 2 * (v >> (i % 2) & 1)
+        if i < 10:
+            assert half[1, i] == (1 - 2 * (v & 1)) * (1 if i % 2 == 0 else -1)
+
+
+def test_normals_do_not_depend_on_how_many_are_asked_for():
+    np.testing.assert_array_equal(normals(1, [4], "output", 0, 10)[:, :7], normals(1, [4], "output", 0, 7))
+    assert normals(1, [4], "output", 0, 0).shape == (1, 0)
+
+
+def test_largest_normal_is_6_76(monkeypatch):
+    fake_words(monkeypatch, [0, 0, 0, 2**31])  # the least w0 allows the largest radius: sqrt(66 ln 2)
+    largest = normals(0, [0], "output", 0, 4)[0]
+    assert largest[0] == pytest.approx(math.sqrt(66 * math.log(2)), rel=1e-15)
+    assert largest[2] == -largest[0]
+    assert f"{largest[0]:.2f}" == "6.76"
+
+
+@pytest.mark.parametrize("quarter", [0, 2**30, 2**31, 3 * 2**30])
+def test_no_normal_is_zero_even_at_a_quarter_turn(monkeypatch, quarter):
+    for offset in range(-4, 5):
+        fake_words(monkeypatch, [2**32 - 1, (quarter + offset) % 2**32] * 2)  # the smallest radius
+        g = normals(0, [0], "output", 0, 4)
+        assert np.min(np.abs(g)) > 1e-15
+
+
+def test_moments_1_to_8_are_those_of_a_standard_normal():
+    g = normals(5, np.arange(1000), "residual", 9, 4000).ravel()
+    for k in range(1, 9):
+        exact, square = (0 if j % 2 else math.prod(range(1, j, 2)) for j in (k, 2 * k))
+        error = math.sqrt((square - exact**2) / g.size)
+        assert abs(np.mean(g**k) - exact) < BOUND * error, k
+    # negative control: a scale wrong by half a percent shows in the second moment
+    assert abs(np.mean((1.005 * g) ** 2) - 1) > CONTROL * math.sqrt(2 / g.size)
+
+
+def test_normals_of_neighbouring_neurons_layers_networks_and_streams_are_uncorrelated():
+    networks = np.arange(2000)
+    g = normals(6, networks, "residual", 3, 400)
+    others = {
+        "neuron": np.roll(g, 1, axis=1),
+        "pair": np.roll(g, 2, axis=1),
+        "network": np.roll(g, 1, axis=0),
+        "layer": normals(6, networks, "residual", 4, 400),
+        "stream": normals(6, networks, "output", 3, 400),
+        "seed": normals(7, networks, "residual", 3, 400),
+    }
+    for name, other in others.items():
+        for a, b, variance in ((g, other, 1.0), (g**2 - 1, other**2 - 1, 4.0)):
+            assert abs(np.mean(a * b)) < BOUND * math.sqrt(variance / g.size), name
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_signs_are_fair_and_independent_of_the_normals(half):
+    networks, n = np.arange(1000), 2000
+    s, g = signs(8, networks, "residual", 2, n, half), normals(8, networks, "residual", 2, n)
+    assert set(np.unique(s)) == {-1.0, 1.0}
+    error = 1 / math.sqrt(s[:, ::2].size)
+    for first in range(4):
+        assert abs(np.mean(s[:, first::4])) < BOUND * math.sqrt(2) * error
+    for product in (s * g, s * (g**2 - 1) / math.sqrt(2), s * np.roll(s, 2, axis=1)):
+        assert abs(np.mean(product[:, ::2])) < BOUND * error
+        assert abs(np.mean(product[:, 1::2])) < BOUND * error
+    if not half:
+        assert abs(np.mean(s[:, ::2] * s[:, 1::2])) < BOUND * error
+
+
+def test_half_signs_have_exactly_half_plus_one_in_each_pair():
+    s = signs(8, np.arange(50), "first_layer", 0, 26, half=True)
+    np.testing.assert_array_equal(s[:, ::2], -s[:, 1::2])
+    np.testing.assert_array_equal(np.sum(s > 0, axis=1), 13)
+    with pytest.raises(ValueError, match="even"):
+        signs(8, [0], "first_layer", 0, 5, half=True)
+
+
+# ------------------------------------------------------------------------------------------------- projected and dense
+
+
+def observables(paths: ReferencePaths) -> np.ndarray:
+    """(L, A, F) at the first recorded layer, then at the second, ..; shape (N, 3 R)."""
+    stacked = np.stack([paths.log_norm, paths.asymmetry, paths.active_fraction], axis=2)
+    return stacked.reshape(len(stacked), -1)
+
+
+def features(paths: ReferencePaths, centre: np.ndarray) -> np.ndarray:
+    """Columns whose means are first and second moments of (L, A, F) in and between layers; shape (N, features)."""
+    x = observables(paths)
+    c = x - centre
+    squares, within, between = c * c, c * np.roll(c, -1, axis=1), c[:, :-3] * c[:, 3:]
+    return np.concatenate([x, squares, within, between, np.log(np.abs(paths.output)), paths.output > 0], axis=1)
+
+
+def discrepancies(p: ReferencePaths, q: ReferencePaths) -> np.ndarray:
+    """z-scores of the differences between two independent sets of paths, feature by feature."""
+    centre = observables(q).mean(axis=0)
+    a, b = features(p, centre), features(q, centre)
+    error = np.sqrt(np.var(a, axis=0) / len(a) + np.var(b, axis=0) / len(b))
+    difference = np.abs(np.mean(a, axis=0) - np.mean(b, axis=0))
+    return np.where(error > 0, difference / np.where(error > 0, error, 1), np.where(difference > 1e-12, np.inf, 0))
+
+
+CASES = [
+    (variant, width, *setting)
+    for variant in ("vanilla", "balanced", "balanced-half")
+    for width, *setting in ((3, 10, HALF_ROOT, HALF_ROOT), (6, 8, -0.6, 0.8), (16, 6, 0.8, 0.6))
+    if variant != "balanced-half" or width % 2 == 0
+] + [("balanced-half", 2, 6, HALF_ROOT, HALF_ROOT)]
+
+
+COUNTS = {2: 100_000, 3: 100_000, 6: 60_000, 16: 30_000}  # networks by width: enough to see lam 2% off
+
+
+@pytest.mark.parametrize(("variant", "width", "depth", "alpha", "lam"), CASES)
+def test_projected_and_dense_agree_in_law(variant, width, depth, alpha, lam):
+    model = ResNet(width, depth, alpha, lam, variant, n_out=2, input_norm=1.5)
+    layers = [0, 1, depth // 2, depth]
+    p = simulate(model, COUNTS[width], seed=11, method="projected", layers=layers)
+    q = simulate(model, COUNTS[width], seed=12, method="dense", layers=layers)
+    assert np.max(discrepancies(p, q)) < BOUND
+    for a, b in ((p.log_norm[:, -1], q.log_norm[:, -1]), (p.output[:, 1], q.output[:, 1])):
+        assert scipy_stats.ks_2samp(a, b).pvalue > 1e-6
+
+
+def repeated_counter(seed, networks, stream, layer, count):
+    return normals(seed, networks, stream, 0, count)
+
+
+def dropped_sign(seed, networks, stream, layer, count, half):
+    return np.abs(signs(seed, networks, stream, layer, count, half))
+
+
+@pytest.mark.parametrize("width", [3, 6, 16])
+def test_two_percent_of_lam_are_caught(width):
+    layers = [0, 1, 3, 6]
+    p = simulate(ResNet(width, 6, -0.6, 0.8 * 1.02), COUNTS[width], seed=11, method="projected", layers=layers)
+    q = simulate(ResNet(width, 6, -0.6, 0.8), COUNTS[width], seed=12, method="dense", layers=layers)
+    assert np.max(discrepancies(p, q)) > CONTROL
+
+
+@pytest.mark.parametrize("width", [3, 6, 16])
+@pytest.mark.parametrize("faulty", METHODS)
+def test_a_counter_repeated_at_every_layer_is_caught(width, faulty):
+    sound = METHODS[1 - METHODS.index(faulty)]
+    model, layers = ResNet(width, 6, 0.8, 0.6), [0, 1, 3, 6]
+    p = simulate(model, 10_000, seed=11, method=faulty, layers=layers, normals=repeated_counter)
+    q = simulate(model, 10_000, seed=12, method=sound, layers=layers)
+    assert np.max(discrepancies(p, q)) > CONTROL
+
+
+@pytest.mark.parametrize("width", [2, 6, 16])
+@pytest.mark.parametrize("variant", ["balanced", "balanced-half"])
+def test_a_dropped_sign_is_caught(variant, width):
+    model, layers = ResNet(width, 6, 0.8, 0.6, variant), [0, 1, 3, 6]
+    p = simulate(model, 10_000, seed=11, layers=layers, signs=dropped_sign)
+    q = simulate(model, 10_000, seed=12, method="dense", layers=layers)
+    assert np.max(discrepancies(p, q)) > CONTROL
+
+
+# ------------------------------------------------------------------------------------------------------- exact oracles
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_first_layer_is_chi_square(method):
+    n, count = 6, 50_000
+    paths = simulate(ResNet(n, 1, 0.8, 0.6, input_norm=3.0), count, seed=21, method=method, layers=[0])
+    log_norm, a = paths.log_norm[:, 0] - 2 * math.log(3.0), paths.asymmetry[:, 0]
+    assert scipy_stats.kstest(n * np.exp(log_norm), scipy_stats.chi2(n).cdf).pvalue > 1e-6
+    variance = scipy_special.polygamma(1, n / 2)
+    mean = scipy_special.digamma(n / 2) - math.log(n / 2)
+    assert abs(np.mean(log_norm) - mean) < BOUND * math.sqrt(variance / count)
+    assert abs(np.mean(a**2) - 3 / (n + 2)) < BOUND * np.std(a**2) / math.sqrt(count)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("variant", ["balanced", "balanced-half"])
+def test_balanced_networks_keep_the_expected_square_norm(variant, method):
+    n, d, alpha, lam, count = 16, 4, 0.8, 0.6, 40_000
+    model = ResNet(n, d, alpha, lam, variant)
+    ratio = np.exp(simulate(model, count, seed=31, method=method, layers=[d]).log_norm[:, 0])  # |z_d|^2 / n
+    fourth, quartic = n * n + 2.0 * n, 3.0 * n  # E|z|^4 and E sum_i z_i^4 of independent signs, by recursion
+    for _ in range(d):
+        fourth, quartic = (
+            (alpha**4 + (2 + 4 / n) * alpha**2 * lam**2 + (1 + 2 / n) * lam**4) * fourth
+            + (1 + 2 / n) * lam**4 * quartic,
+            (alpha**4 + 3 * lam**4 / n) * quartic + (6 * alpha**2 * lam**2 / n + 3 * lam**4 / n) * fourth,
+        )
+    exact_second = fourth / n**2
+    error = math.sqrt((exact_second - 1) / count) if variant == "balanced" else np.std(ratio) / math.sqrt(count)
+    assert abs(np.mean(ratio) - 1) < BOUND * error
+    if variant == "balanced":
+        assert abs(np.mean(ratio**2) - exact_second) < BOUND * np.std(ratio**2) / math.sqrt(count)
+    # negative control: without the signs the expectation grows
+    if method == "projected":
+        grown = np.exp(simulate(model, count, seed=31, layers=[d], signs=dropped_sign).log_norm[:, 0])
+        assert (np.mean(grown) - 1) * math.sqrt(count) / np.std(grown) > BOUND
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_about_60_percent_of_the_narrowest_networks_are_inactive(method):
+    paths = simulate(ResNet(3, 12, HALF_ROOT, HALF_ROOT), 40_000, seed=41, method=method, layers=[12])
+    inactive = paths.active_fraction[:, 0] == 0
+    assert abs(np.mean(inactive) - 0.60) < 0.01
+    assert np.all(paths.asymmetry[inactive] == -1.0)
+    assert np.all(np.isfinite(paths.log_norm))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_without_a_skip_connection_networks_die_and_double_as_the_binomial_says(method):
+    n, d, count = 3, 4, 40_000
+    paths = simulate(ResNet(n, d, 0.0, 1.0), count, seed=51, method=method)
+    dead = np.isneginf(paths.log_norm)
+    assert not dead[:, 0].any()
+    for name in ("asymmetry", "active_fraction"):
+        np.testing.assert_array_equal(np.isnan(getattr(paths, name)), dead)
+    np.testing.assert_array_equal(paths.output[:, 0] == 0, dead[:, -1])
+    alive = (1 - 2.0**-n) ** d
+    assert abs(np.mean(~dead[:, -1]) - alive) < BOUND * math.sqrt(alive * (1 - alive) / count)
+    step = np.exp(paths.log_norm[:, 1] - paths.log_norm[:, 0])  # mean 1, second moment 1 + 5/n
+    assert abs(np.mean(step) - 1) < BOUND * math.sqrt(5 / n / count)
+    assert abs(np.mean(step**2) - 1 - 5 / n) < BOUND * np.std(step**2) / math.sqrt(count)
+
+
+# ----------------------------------------------------------------------------------------------- scaling and plumbing
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("factor", [1e200, 1e-200, 3.0])
+def test_scaling_alpha_and_lam_only_adds_to_the_log_norm(method, factor):
+    model, scaled = ResNet(3, 12, 0.8, 0.6, input_norm=2.0), ResNet(3, 12, 0.8 * factor, 0.6 * factor, input_norm=2.0)
+    p, q = (simulate(m, 200, seed=61, method=method) for m in (model, scaled))
+    np.testing.assert_allclose(q.log_norm, p.log_norm + 2 * math.log(factor) * p.layers, rtol=1e-13, atol=1e-9)
+    np.testing.assert_allclose(q.asymmetry, p.asymmetry, rtol=0, atol=1e-9)
+    np.testing.assert_array_equal(q.active_fraction, p.active_fraction)
+    assert not np.isnan(q.output).any()
+    if factor == 3.0:
+        np.testing.assert_allclose(q.output, p.output * factor**12, rtol=1e-9)
+
+
+def test_inactive_networks_survive_an_alpha_far_below_lam():
+    paths = simulate(ResNet(3, 12, 1e-200, 1e200), 1000, seed=62)
+    steps = np.diff(paths.log_norm, axis=1)
+    inactive = paths.active_fraction[:, :-1] == 0
+    assert inactive.any()
+    np.testing.assert_allclose(steps[inactive], 2 * math.log(1e-200), rtol=1e-12)
+    assert np.all(steps[~inactive] > 800)
+
+
+def test_deep_networks_neither_overflow_nor_underflow():
+    for scale in (0.5, 2.0):
+        paths = simulate(ResNet(8, 3000, scale, scale), 4, seed=63, layers=[0, 1500, 3000])
+        assert np.all(np.isfinite(paths.log_norm))
+        assert np.min(np.abs(paths.log_norm[:, 2])) > 1400
+
+
+def test_without_a_residual_branch_only_alpha_remains():
+    paths = simulate(ResNet(5, 7, -0.9, 0.0, input_norm=0.1), 20, seed=64)
+    expected = paths.log_norm[:, :1] + 2 * math.log(0.9) * paths.layers
+    np.testing.assert_allclose(paths.log_norm, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("method", "width"), [("projected", 4), ("projected", 40_000), ("dense", 200)])
+def test_a_network_does_not_depend_on_the_range_it_is_computed_in(method, width):
+    model, first = ResNet(width, 2, 0.8, 0.6, "balanced"), 2**32 - 3
+    many = simulate(model, 7, seed=65, first_network=first, method=method)
+    few = simulate(model, 2, seed=65, first_network=first + 4, method=method)
+    np.testing.assert_array_equal(many.networks, np.arange(first, first + 7))
+    for name in ("networks", "log_norm", "asymmetry", "active_fraction", "output"):
+        np.testing.assert_array_equal(getattr(many, name)[4:6], getattr(few, name))
+
+
+def test_recorded_layers_are_columns_of_the_full_record():
+    model = ResNet(4, 9, 0.8, 0.6)
+    full, part = simulate(model, 5, seed=66), simulate(model, 5, seed=66, layers=[0, 4, 9])
+    np.testing.assert_array_equal(full.layers, np.arange(10))
+    np.testing.assert_array_equal(part.layers, [0, 4, 9])
+    np.testing.assert_array_equal(part.log_norm, full.log_norm[:, [0, 4, 9]])
+    np.testing.assert_array_equal(part.output, full.output)
+    assert full.output.shape == (5, 1)
+
+
+def test_last_network_is_allowed_and_the_next_is_refused():
+    model = ResNet(4, 2, 0.8, 0.6)
+    assert simulate(model, 1, first_network=2**48 - 1).networks[0] == 2**48 - 1
+    with pytest.raises(ValueError, match="first_network"):
+        simulate(model, 2, first_network=2**48 - 1)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("networks", 0), ("seed", -1), ("method", "fast"), ("layers", [0, 10]), ("layers", [2, 1]), ("layers", [])],
+)
+def test_simulate_refuses_bad_arguments_by_name(argument, value):
+    with pytest.raises(ValueError, match=argument):
+        simulate(ResNet(4, 9, 0.8, 0.6), **{"networks": 3, argument: value})
+
+
+def test_dense_refuses_a_width_beyond_its_counters():
+    with pytest.raises(ValueError, match="width"):
+        simulate(ResNet(2**17 + 1, 1, 0.8, 0.6), 1, method="dense")
+
+
+def test_reference_imports_nothing_but_numpy_and_the_model():
+    folder = Path(importlib.import_module("resmc.reference").__file__).parent
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported = {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level < 2:
+                imported = set() if node.level == 1 else {str(node.module)}
+            elif isinstance(node, ast.ImportFrom):
+                assert node.module in (None, "model")
+                imported = set() if node.module else {f"resmc.{alias.name}" for alias in node.names}
+            else:
+                continue
+            allowed = {"numpy", "resmc._checks", *sys.stdlib_module_names}
+            assert {name if name in allowed else name.split(".")[0] for name in imported} <= allowed, path
+
+
+# ---------------------------------------------------------------------------------------------------------- explicit
+
+
+@pytest.mark.parametrize("variant", ["vanilla", "balanced", "balanced-half"])
+@pytest.mark.parametrize("network", [0, 5, 2**47 + 3])
+def test_torch_module_is_the_dense_reference_network_by_network(variant, network):
+    torch = pytest.importorskip("torch")
+    model = ResNet(6, 9, -0.8, 0.6, variant, n_out=3, input_norm=1.7)
+    paths = simulate(model, 1, seed=71, first_network=network, method="dense")
+    module = model.to_torch(seed=71, network=network)
+    with torch.no_grad():
+        z_out, zs = module(return_layers=True)
+        phis = [module.phi(layer, z) for layer, z in enumerate(zs)]
+        assert torch.equal(module(), z_out)
+    assert z_out.dtype == torch.float64
+    z, phi = torch.cat(zs).numpy(), torch.cat(phis).numpy()
+    squares = np.sum(z**2, axis=1)
+    np.testing.assert_allclose(np.log(squares / 6), paths.log_norm[0], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(2 * np.sum(phi**2, axis=1) / squares - 1, paths.asymmetry[0], rtol=0, atol=1e-10)
+    np.testing.assert_array_equal(np.mean(phi > 0, axis=1), paths.active_fraction[0])
+    np.testing.assert_allclose(z_out.numpy(), paths.output, rtol=1e-10)
+
+
+def test_torch_module_has_parameters_for_all_weights_and_takes_batches():
+    torch = pytest.importorskip("torch")
+    module = ResNet(4, 3, 0.8, 0.6, "balanced", n_out=2).to_torch(seed=1)
+    assert [tuple(p.shape) for p in module.parameters()] == [(4, 1), (2, 4), (4, 4), (4, 4), (4, 4)]
+    assert tuple(module.s.shape) == (4, 4)
+    x = torch.tensor([[1.0], [2.0], [0.5]], dtype=torch.float64)
+    out = module(x)
+    torch.testing.assert_close(out, x * module(), rtol=1e-12, atol=0)  # positively homogeneous
+    out.sum().backward()
+    assert all(p.grad is not None for p in module.parameters())
+
+
+@pytest.mark.parametrize(("argument", "value"), [("seed", 2**64), ("network", 2**48), ("network", -1)])
+def test_torch_module_refuses_bad_arguments_by_name(argument, value):
+    pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=argument):
+        ResNet(4, 3, 0.8, 0.6).to_torch(**{argument: value})
+
+
+def test_torch_module_refuses_a_width_beyond_its_counters():
+    pytest.importorskip("torch")
+    with pytest.raises(ValueError, match="width"):
+        ResNet(2**17 + 1, 1, 0.8, 0.6).to_torch()
+
+
+def test_without_torch_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.delitem(sys.modules, "resmc.torch_module", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match=r"pip install resmc\[torch\]"):
+        ResNet(4, 3, 0.8, 0.6).to_torch()
