@@ -1,0 +1,56 @@
+"""resmc: millions of independent random residual networks at once, and what they say about deep learning theory.
+
+>>> import resmc
+>>> sim = resmc.simulate(width=200, depth=200, alpha=0.5**0.5, lam=0.5**0.5, variant="vanilla", networks=100_000)
+>>> print(sim.summary())
+
+`simulate` returns a `Simulation`; its methods `log_gaussian_fit`, `hypoactivation`, `interlayer_correlations` and
+`variance_growth` return estimates with standard errors and the theory beside them. `theory` holds the closed forms,
+`reference` a slow and readable NumPy twin of the kernels.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .build import build_info
+from .estimates import Estimate, KSDistance
+from .model import ResNet
+from .simulate import simulate
+from .simulation import Simulation, merge
+from .storage import load
+
+if TYPE_CHECKING:
+    from . import analyses, reference, theory
+    from .analyses import extrapolate
+
+__version__ = build_info()["version"]
+
+__all__ = [
+    "Estimate",
+    "KSDistance",
+    "ResNet",
+    "Simulation",
+    "analyses",
+    "build_info",
+    "extrapolate",
+    "load",
+    "merge",
+    "reference",
+    "simulate",
+    "theory",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what needs SciPy only when it is asked for, so that ``import resmc`` stays quick."""
+    if name in ("analyses", "reference", "theory"):
+        return importlib.import_module(f".{name}", __name__)
+    if name == "extrapolate":
+        return importlib.import_module(".analyses", __name__).extrapolate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,46 @@
+"""Progress of a long run: a bar on a terminal, a callable, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Report = Callable[[float], None]
+
+
+@contextmanager
+def reporting(progress: Any, networks: int, label: str) -> Iterator[Report | None]:
+    """Yields what is to be called with the finished fraction, or None.
+
+    ``progress`` None: a bar if standard error is a terminal and the run takes more than a second. True: always a bar.
+    False: nothing. A callable: called as progress(done, networks), about twenty times a second, at last with
+    done == networks.
+
+    Raises
+    ------
+    ValueError
+        If ``progress`` is none of these.
+    """
+    if progress is False or (progress is None and not sys.stderr.isatty()):
+        yield None
+    elif callable(progress):
+        yield lambda fraction: progress(round(fraction * networks), networks)
+    elif progress is None or progress is True:
+        from tqdm.auto import tqdm
+
+        delay = 0.0 if progress else 1.0
+        with tqdm(total=networks, desc=label, unit="net", unit_scale=True, delay=delay, leave=bool(progress)) as bar:
+            last = time.monotonic()
+
+            def show(fraction: float) -> None:
+                nonlocal last
+                if fraction == 1.0 or time.monotonic() - last > 0.2:
+                    last = time.monotonic()
+                    bar.update(round(fraction * networks) - bar.n)
+
+            yield show
+    else:
+        raise ValueError(f"progress={progress!r} is not allowed: it must be None, True, False or a callable")

@@ -1,0 +1,277 @@
+"""`resmc.simulate`: checks once, allocates, runs the kernels on a device, returns a `Simulation`."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _checks, _native
+from .model import MAX_WIDTH_DENSE, VARIANTS, ResNet
+from .progress import reporting
+from .recording import Bins, block_size, histogram_bins, recorded_layers
+from .simulation import NetworkRange, Samples, Simulation, Statistics, Trajectories
+
+METHODS = ("projected", "dense")
+DEVICES = ("auto", "cpu")
+MAX_NETWORK = 1 << 48  # a network's number has 48 bits of the counter
+
+
+def simulate(
+    model: ResNet | None = None,
+    /,
+    *,
+    networks: int,
+    seed: int = 0,
+    first_network: int = 0,
+    method: str = "projected",
+    layers: Sequence[int] | NDArray[np.int64] | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: bool | Callable[[int, int], None] | None = None,
+    keep_samples: int = 0,
+    keep_trajectories: int = 0,
+    **model_fields: Any,
+) -> Simulation:
+    r"""Simulate independent random networks and return their statistics.
+
+    >>> sim = resmc.simulate(width=200, depth=200, alpha=0.5**0.5, lam=0.5**0.5, networks=100_000)
+    >>> print(sim.summary())
+
+    Parameters
+    ----------
+    model : ResNet, optional
+        The network, or give its fields as keywords: width, depth, alpha, lam, variant, n_out, input_norm.
+    networks : int
+        How many, at least 1; below 32 there are no standard errors. 1e6 is accepted for 1_000_000.
+    seed : int
+        0 to 2^64 - 1. The same seed gives the same networks on every machine, whatever the threads and ranges.
+    first_network : int
+        Number of the first network; networks first_network .. first_network + networks - 1 < 2^48 are simulated.
+        Disjoint ranges are independent and can be merged.
+    method : {"projected", "dense"}
+        ``projected``: exactly the law of the network at cost width per layer. ``dense``: every weight is drawn, cost
+        width^2, the ground truth.
+    layers : sequence of int, optional
+        Layers to record; 0 and depth are always added. By default all up to depth 512, then every
+        ceil(depth/512)-th.
+    device : {"auto", "cpu"}
+    threads : int, optional
+        CPU threads, at least 1; by default all that this process may use. Does not change a bit of the result.
+    progress : None, bool or callable
+        None: a bar on a terminal if it takes longer than a second; True: always; False: never; a callable is called
+        as progress(done, networks).
+    keep_samples : int
+        Of how many of the first networks to keep the final log-norm and the output.
+    keep_trajectories : int
+        Of how many of the first networks to keep the paths of log-norm and A over the recorded layers.
+
+    Returns
+    -------
+    Simulation
+
+    Raises
+    ------
+    ValueError
+        For any argument out of range, before any work, naming the argument, its value and what is allowed.
+    KeyboardInterrupt
+        On Ctrl-C, within a second; no thread is left behind.
+
+    Source: Li, Nica, Roy 2021 (arXiv 2106.04013) for the model.
+    """
+    model = _model(model, model_fields)
+    networks = _checks.integer("networks", networks, 1, MAX_NETWORK, "2^48")
+    first_network = _checks.integer("first_network", first_network, 0, MAX_NETWORK - networks, "2^48 - networks")
+    seed = _checks.integer("seed", seed, 0, (1 << 64) - 1, "2^64 - 1")
+    method = _checks.choice("method", method, METHODS)
+    device = _checks.choice("device", device, DEVICES)
+    if method == "dense" and model.width > MAX_WIDTH_DENSE:
+        raise ValueError(f"width={model.width} is too large for method='dense': it must be at most {MAX_WIDTH_DENSE}")
+    recorded = recorded_layers(model.depth, layers)
+    if threads is None:
+        threads = len(os.sched_getaffinity(0))
+    threads = _checks.integer("threads", threads, 1, 1 << 12, "4096")
+    keep_samples = min(_checks.integer("keep_samples", keep_samples, 0, MAX_NETWORK, "2^48"), networks)
+    keep_trajectories = min(_checks.integer("keep_trajectories", keep_trajectories, 0, MAX_NETWORK, "2^48"), networks)
+    bins = histogram_bins(model)
+    block = block_size(networks)
+    instruction_set = os.environ.get("RESMC_INSTRUCTION_SET", "auto")
+    known = [name for name, _ in _native.instruction_sets()]
+    if instruction_set == "auto":
+        instruction_set = known[0]
+    _checks.choice("environment variable RESMC_INSTRUCTION_SET", instruction_set, known)
+
+    with reporting(progress, networks, f"{model.variant} {model.width}x{model.depth}") as report:
+        network = native_network(model)
+        settings = {
+            "variant": VARIANTS.index(model.variant),
+            "method": METHODS.index(method),
+            "seed": seed,
+            "first": first_network,
+            "count": networks,
+            "block": block,
+            "keep_samples": keep_samples,
+            "keep_trajectories": keep_trajectories,
+            "deaths_possible": model.alpha == 0.0,
+            "bin_low": bins.low,
+            "bin_width": bins.width,
+            "n_bins": bins.count,
+        }
+        native_layers = recorded.astype(np.uint32)
+        each = _native.thread_bytes(network, settings, native_layers, instruction_set)
+        _check_memory(model, recorded, threads * each, keep_samples, keep_trajectories)
+
+        statistics = Statistics.zeros(len(recorded), bins.count, model.alpha == 0.0)
+        arrays: dict[str, NDArray[Any]] = {
+            f.name: getattr(statistics, f.name) for f in fields(statistics) if f.name != "networks"
+        }
+        arrays["sample_log_norm"] = np.empty(keep_samples)
+        arrays["sample_output"] = np.empty((keep_samples, model.n_out))
+        arrays["sample_exponent"] = np.empty(keep_samples, np.int32)
+        arrays["path_log_norm"] = np.empty((keep_trajectories, len(recorded)))
+        arrays["path_asymmetry"] = np.empty((keep_trajectories, len(recorded)), np.float32)
+        _native.simulate(network, settings, native_layers, arrays, threads, instruction_set, report)
+
+    statistics.networks[:] = group_sizes(first_network, networks, block)
+    correction = log_norm_correction(model, network)
+    return Simulation(
+        model=model,
+        method=method,
+        seed=seed,
+        ranges=(NetworkRange(first_network, first_network + networks, block),),
+        layers=recorded,
+        bins=bins,
+        statistics=_corrected(statistics, recorded * correction),
+        samples=_samples(model, first_network, arrays, recorded[-1] * correction),
+        trajectories=Trajectories(
+            _numbers(first_network, keep_trajectories),
+            arrays["path_log_norm"] + np.array([model.log_norm_offset(int(k)) + k * correction for k in recorded]),
+            arrays["path_asymmetry"],
+        ),
+        numerics=(str(_native.NUMERICS_VERSION), f"cpu/{instruction_set}"),
+    )
+
+
+def _model(model: ResNet | None, model_fields: dict[str, Any]) -> ResNet:
+    names = [f.name for f in fields(ResNet)]
+    for name in model_fields:
+        if name not in names:
+            raise TypeError(f"simulate() got an unexpected keyword argument {name!r}; a model's are {', '.join(names)}")
+    if model is None:
+        missing = [name for name in ("width", "depth", "alpha", "lam") if name not in model_fields]
+        if missing:
+            raise ValueError(f"{missing[0]} is missing: give a ResNet, or at least width, depth, alpha and lam")
+        return ResNet(**model_fields)
+    if model_fields:
+        raise ValueError(f"{next(iter(model_fields))} is not allowed beside a ResNet: give one or the other")
+    if not isinstance(model, ResNet):
+        raise ValueError(f"model={model!r} is not allowed: it must be a resmc.ResNet")
+    return model
+
+
+def native_network(model: ResNet) -> dict[str, Any]:
+    """The normalised network as the kernels take it (csrc/include/resmc/description.hpp)."""
+    alpha, lam = model.normalised
+    mantissa, exponent = 0.0, 0
+    if model.alpha != 0.0:
+        # alpha itself may underflow beside lam, but the norm of a network that never fires again is alpha^l
+        ma, ea = math.frexp(model.alpha)
+        ms, es = math.frexp(max(abs(model.alpha), abs(model.lam)))
+        mantissa, rest = math.frexp(ma / ms / math.hypot(model.alpha / (ms * 2.0**es), model.lam / (ms * 2.0**es)))
+        exponent = ea - es + rest
+    tiny = 2.0**-100  # beside the other coefficient, which is near 1, a float32 network does not see less
+    step = lam * math.sqrt(2.0 / model.width)
+    return {
+        "width": model.width,
+        "depth": model.depth,
+        "n_out": model.n_out,
+        "carry": float(np.float32(alpha if abs(alpha) > tiny else 0.0)),
+        "carry_mantissa": float(np.float32(mantissa)),
+        "carry_exponent": exponent,
+        "step": float(np.float32(step if abs(step) > tiny else 0.0)),
+        "readout": float(np.float32(1.0 / math.sqrt(model.width))),
+    }
+
+
+def log_norm_correction(model: ResNet, network: dict[str, Any]) -> float:
+    """What every layer lacks in log-norm because alpha and lam were rounded to float32.
+
+    With carry a and step c the kernel's network has E growth a^2 + c^2 n/2 instead of 1; -log of that, about 1e-8,
+    would add up to 1e-2 at depth 10^6.
+    """
+    return -math.log(network["carry"] ** 2 + network["step"] ** 2 * model.width / 2.0)
+
+
+def group_sizes(first: int, networks: int, block: int) -> NDArray[np.int64]:
+    """How many of networks first .. first + networks - 1 fall into each group (network // block) mod 32."""
+
+    def below(stop: int) -> NDArray[np.int64]:
+        cycles, rest = divmod(stop, 32 * block)
+        return cycles * block + np.clip(rest - block * np.arange(32), 0, block)
+
+    return np.asarray(below(first + networks) - below(first), np.int64)
+
+
+def _corrected(s: Statistics, by_layer: NDArray[np.float64]) -> Statistics:
+    """Shift log-norms by the correction; W is scaled alike."""
+    s.log_norm[:, 0] += np.where(s.alive > 0, by_layer, 0.0)
+    s.growth_log[:, 0] += np.where(s.alive > 0, by_layer, 0.0)
+    s.growth[:, 0] *= np.exp(by_layer)
+    s.growth[:, 1] *= np.exp(2.0 * by_layer)
+    return s
+
+
+def _numbers(first: int, count: int) -> NDArray[np.uint64]:
+    return np.uint64(first) + np.arange(count, dtype=np.uint64)
+
+
+def _samples(model: ResNet, first: int, arrays: dict[str, NDArray[Any]], correction: float) -> Samples:
+    """z_out = mantissa 2^exponent e^(offset/2), the last power split so that nothing overflows on the way."""
+    log_norm = arrays["sample_log_norm"]
+    offset = model.log_norm_offset(model.depth) + correction
+    powers, rest = divmod(0.5 * offset / math.log(2.0), 1.0)
+    exponent = np.clip(arrays["sample_exponent"].astype(np.int64) + int(powers), -5000, 5000).astype(np.int32)
+    output = np.ldexp(arrays["sample_output"] * 2.0**rest, exponent[:, None])
+    return Samples(_numbers(first, len(log_norm)), log_norm + offset, output)
+
+
+def _check_memory(
+    model: ResNet, layers: NDArray[np.int64], threads_bytes: int, keep_samples: int, keep_trajectories: int
+) -> None:
+    """Refuse a recording that would not fit, with its size and the spacing of layers that would."""
+
+    def needed(n: int) -> float:
+        pairs = n * (n + 1) / 2 * (3 if model.alpha == 0.0 else 1)
+        raw = keep_samples * (20.0 + 8 * model.n_out) + keep_trajectories * 12.0 * n
+        return 32 * 8 * (14.0 * n + pairs) + threads_bytes * (n / len(layers)) ** 2 + raw
+
+    available = available_memory()
+    size = needed(len(layers))
+    if size <= 0.9 * available:
+        return
+    message = (
+        f"recording layers={len(layers)} of them, keep_samples={keep_samples} and keep_trajectories={keep_trajectories} "
+        f"needs {size / 1e9:.3g} GB of memory and {available / 1e9:.3g} GB are available"
+    )
+    fits = next((n for n in (513, 257, 129, 65, 33, 17, 9, 5, 3, 2) if needed(n) < 0.5 * available), None)
+    if fits is None or fits >= len(layers):
+        raise ValueError(f"{message}: keep fewer samples or trajectories, use fewer threads, or a smaller width")
+    spacing = -(-model.depth // (fits - 1))
+    raise ValueError(f"{message}: layers=range(0, {model.depth + 1}, {spacing}) would fit")
+
+
+def available_memory() -> int:
+    """Bytes that this process may still take: what the kernel calls available."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

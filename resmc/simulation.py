@@ -1,0 +1,458 @@
+"""A finished simulation: sums over independent networks in 32 groups, and the estimates that follow from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .estimates import Estimate, jackknife, leave_one_out, mean_estimate
+from .model import ResNet
+from .moments import merge_moments, merge_scaled
+from .recording import GROUPS, HISTOGRAM_VERSION, Bins
+
+if TYPE_CHECKING:
+    import xarray
+
+    from .analyses import Growth, Hypoactivation, InterlayerCorrelations, LogGaussianFit
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+class NetworkRange(NamedTuple):
+    """Networks start .. stop - 1, put into groups by (network // block) mod 32."""
+
+    start: int
+    stop: int
+    block: int
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Sums over networks, by group (first axis, 32) and recorded layer (last axis, R), of the normalised network.
+
+    Normalised: alpha^2 + lam^2 = 1 and unit input. W_l = \\|z_l\\|^2/\\|z_0\\|^2; A_l and active counts as in the theory.
+    Pairs l <= m are packed by rows of the upper triangle, R (R + 1)/2 of them.
+    """
+
+    networks: Integers  # (32,)
+    alive: Integers  # (32, R)
+    inactive: Integers  # (32, R), of those alive
+    log_norm: Floats  # (32, 4, R): mean, and sums of 2nd to 4th powers of the distance from it, of L_l
+    growth_log: Floats  # (32, 2, R): mean, sum of squared distances from it, of L_l - L_0
+    growth: Floats  # (32, 2, R): sums of W_l and W_l^2, in units of 2^e and 2^(2 e)
+    growth_exponent: Integers  # (32, R): e
+    asymmetry: Floats  # (32, R): sum of A_l
+    active: Integers  # (32, R): sum of active counts
+    active_square: Floats  # (32, R): sum of (active count - width/2)^2
+    products: Floats  # (32, pairs): sum of A_l A_m over networks alive at m
+    partial_sums: Floats  # (32, pairs): sum of A_l over networks alive at m; empty unless networks can die
+    partial_squares: Floats  # (32, pairs): sum of A_l^2 over networks alive at m; empty unless networks can die
+    histogram: Integers  # (32, bins + 2): of the final log-norm; underflow first, overflow last
+
+    @staticmethod
+    def zeros(n_layers: int, bins: int, deaths_possible: bool) -> Statistics:
+        """Statistics of no network."""
+        pairs = n_layers * (n_layers + 1) // 2
+        partial = pairs if deaths_possible else 0
+        f = lambda *shape: np.zeros((GROUPS, *shape))  # noqa: E731
+        i = lambda *shape: np.zeros((GROUPS, *shape), np.int64)  # noqa: E731
+        r = n_layers
+        return Statistics(
+            networks=i(), alive=i(r), inactive=i(r), log_norm=f(4, r), growth_log=f(2, r), growth=f(2, r),
+            growth_exponent=i(r), asymmetry=f(r), active=i(r), active_square=f(r), products=f(pairs),
+            partial_sums=f(partial), partial_squares=f(partial), histogram=i(bins + 2),
+        )  # fmt: skip
+
+    def merged(self, other: Statistics) -> Statistics:
+        """Statistics of both sets of networks, group by group."""
+        log_norm = merge_moments(self._moments(self.log_norm), other._moments(other.log_norm))
+        growth_log = merge_moments(self._moments(self.growth_log), other._moments(other.growth_log))
+        growth, unit = merge_scaled(
+            self.growth.swapaxes(0, 1), self.growth_exponent, other.growth.swapaxes(0, 1), other.growth_exponent
+        )
+        folded = {
+            "log_norm": np.ascontiguousarray(log_norm[1:].swapaxes(0, 1)),
+            "growth_log": np.ascontiguousarray(growth_log[1:3].swapaxes(0, 1)),
+            "growth": np.ascontiguousarray(growth.swapaxes(0, 1)),
+            "growth_exponent": unit,
+        }
+        rest = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name not in folded}
+        return Statistics(**folded, **rest)
+
+    def _moments(self, array: Floats) -> Floats:
+        """(5, 32, R): n, mean, M2, M3, M4, the missing ones zero."""
+        out = np.zeros((5, *self.alive.shape))
+        out[0] = self.alive
+        out[1 : 1 + array.shape[1]] = array.swapaxes(0, 1)
+        return out
+
+    def pooled_moments(self, name: str) -> Floats:
+        """(33, 5, R): moments of all networks, then without each group."""
+        return leave_one_out(self._moments(getattr(self, name)).swapaxes(0, 1), merge_moments)
+
+    def pooled_growth(self) -> tuple[Floats, Integers]:
+        """(33, 2, R) sums of W and W^2 in units of 2^e and 2^(2 e), and e (R,), the same for all 33."""
+        empty = self.growth[:, 0] == 0.0
+        lowest = np.iinfo(np.int64).min // 4
+        unit = np.where(empty, lowest, self.growth_exponent).max(axis=0)
+        unit = np.where(unit == lowest, 0, unit)
+        shift = np.clip(self.growth_exponent - unit, -4000, 0).astype(np.int32)
+        sums = np.stack([np.ldexp(self.growth[:, 0], shift), np.ldexp(self.growth[:, 1], 2 * shift)], axis=1)
+        return leave_one_out(sums), unit
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """Counts of the final log-norm L_depth of the networks alive there.
+
+    ``edges`` has one entry more than ``counts``; ``underflow`` and ``overflow`` lie outside.
+    """
+
+    edges: Floats
+    counts: Integers
+    underflow: int
+    overflow: int
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Raw final values of some networks: ``networks`` (k,), ``log_norm`` (k,), ``output`` (k, n_out).
+
+    A dead network has log-norm -inf and output 0.
+    """
+
+    networks: NDArray[np.uint64]
+    log_norm: Floats
+    output: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectories:
+    """Raw paths of some networks: ``networks`` (k,), ``log_norm`` (k, R), ``asymmetry`` (k, R), R recorded layers.
+
+    Where a network is dead: -inf and NaN.
+    """
+
+    networks: NDArray[np.uint64]
+    log_norm: Floats
+    asymmetry: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Simulation:
+    """The statistics of independent random networks; made by `resmc.simulate`, `resmc.merge` and `resmc.load`.
+
+    Attributes
+    ----------
+    model : ResNet
+    method : str
+        "projected" or "dense".
+    seed : int
+    ranges : tuple of NetworkRange
+        Sorted, disjoint.
+    layers : ndarray of int, shape (R,)
+        The recorded layers; 0 and depth are always among them.
+    bins : Bins
+        Of the histogram, for the normalised network.
+    statistics : Statistics
+        All sums, by group.
+    samples, trajectories : Samples, Trajectories
+        What was kept raw.
+    numerics : tuple of str
+        What computed it: numerics version, then the sorted numerics classes (device and instruction set).
+    """
+
+    model: ResNet
+    method: str
+    seed: int
+    ranges: tuple[NetworkRange, ...]
+    layers: Integers
+    bins: Bins
+    statistics: Statistics = field(repr=False)
+    samples: Samples = field(repr=False)
+    trajectories: Trajectories = field(repr=False)
+    numerics: tuple[str, ...]
+    histogram_version: int = HISTOGRAM_VERSION
+
+    # -- counts -------------------------------------------------------------------------------------------------------
+
+    @property
+    def networks(self) -> int:
+        """Number of independent networks."""
+        return int(self.statistics.networks.sum())
+
+    @property
+    def alive(self) -> Integers:
+        """Networks with z_l != 0, by recorded layer (R,)."""
+        return np.asarray(self.statistics.alive.sum(axis=0))
+
+    @property
+    def dead(self) -> Integers:
+        """Networks with z_l = 0 exactly, by recorded layer (R,); only possible when alpha = 0."""
+        return np.asarray(self.networks - self.alive)
+
+    @property
+    def inactive(self) -> Integers:
+        """Living networks with phi_l(z_l) = 0 exactly, by recorded layer (R,)."""
+        return np.asarray(self.statistics.inactive.sum(axis=0))
+
+    @property
+    def histogram(self) -> Histogram:
+        """Of the final log-norm, in its own units."""
+        counts = self.statistics.histogram.sum(axis=0)
+        edges = self.bins.edges() + self.offsets[-1]
+        return Histogram(edges, counts[1:-1], int(counts[0]), int(counts[-1]))
+
+    @property
+    def offsets(self) -> Floats:
+        """What separates the normalised network's log-norm from the model's, by recorded layer (R,)."""
+        return np.array([self.model.log_norm_offset(int(layer)) for layer in self.layers])
+
+    # -- moments by layer ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _log_norm_moments(self) -> Floats:
+        return self.statistics.pooled_moments("log_norm")
+
+    @property
+    def log_norm_mean(self) -> Estimate:
+        """Mean of L_l = log(\\|z_l\\|^2/n), by recorded layer (R,)."""
+        n, mean, m2 = self._log_norm_moments[0, :3]
+        estimate = mean_estimate(mean * n, m2, self.alive)
+        return replace(estimate, value=estimate.value + self.offsets)
+
+    @property
+    def log_norm_variance(self) -> Estimate:
+        """Variance of L_l (unbiased), by recorded layer (R,)."""
+        n, _, m2 = self._log_norm_moments.swapaxes(0, 1)[:3]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self._jackknife(np.where(n > 1, m2 / (n - 1.0), np.nan))
+
+    @property
+    def log_norm_skewness(self) -> Estimate:
+        """Skewness m3/m2^(3/2) of L_l, by recorded layer (R,); 0 for a Gaussian."""
+        n, _, m2, m3 = self._log_norm_moments.swapaxes(0, 1)[:4]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self._jackknife(np.sqrt(n) * m3 / m2**1.5)
+
+    @property
+    def log_norm_excess_kurtosis(self) -> Estimate:
+        """Excess kurtosis m4/m2^2 - 3 of L_l, by recorded layer (R,); 0 for a Gaussian."""
+        n, _, m2, _, m4 = self._log_norm_moments.swapaxes(0, 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self._jackknife(n * m4 / m2**2 - 3.0)
+
+    @property
+    def asymmetry_mean(self) -> Estimate:
+        """Mean of A_l, by recorded layer (R,)."""
+        n, total = self.alive, self.statistics.asymmetry.sum(axis=0)
+        squares = self._diagonal(self.statistics.products).sum(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return mean_estimate(total, squares - np.where(n > 0, total**2 / n, 0.0), n)
+
+    @property
+    def asymmetry_variance(self) -> Estimate:
+        """Variance of A_l (unbiased), by recorded layer (R,)."""
+        n = leave_one_out(self.statistics.alive)
+        total = leave_one_out(self.statistics.asymmetry)
+        squares = leave_one_out(self._diagonal(self.statistics.products))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self._jackknife((squares - total**2 / n) / (n - 1.0))
+
+    @property
+    def active_fraction(self) -> Estimate:
+        """Mean of F_l, the fraction of neurons that fire, by recorded layer (R,)."""
+        n, width = self.alive, self.model.width
+        excess = self.statistics.active.sum(axis=0) - n * (0.5 * width)  # about width/2, where nothing cancels
+        squares = self.statistics.active_square.sum(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            centred = squares - np.where(n > 0, excess**2 / n, 0.0)
+        estimate = mean_estimate(excess / width, centred / width**2, n)
+        return replace(estimate, value=estimate.value + 0.5)
+
+    @cached_property
+    def asymmetry_covariance(self) -> Estimate:
+        """Covariance of A_l and A_m over the networks alive at both, shape (R, R)."""
+        return self._jackknife_matrix(lambda cov, var_l, var_m: cov)
+
+    @cached_property
+    def asymmetry_correlation(self) -> Estimate:
+        """Correlation of A_l and A_m over the networks alive at both, shape (R, R)."""
+        return self._jackknife_matrix(_correlation)
+
+    # -- helpers for the analyses -------------------------------------------------------------------------------------
+
+    def _jackknife(self, values: Floats, n: Any = None) -> Estimate:
+        return jackknife(values, self.statistics.networks, self.alive if n is None else n)
+
+    def _diagonal(self, packed: Floats) -> Floats:
+        size = len(self.layers)
+        row = np.arange(size)
+        return packed[..., row * size - row * (row - 1) // 2]
+
+    def _unpacked(self, packed: Floats) -> Floats:
+        size = len(self.layers)
+        upper = np.zeros((size, size))
+        upper[np.triu_indices(size)] = packed
+        return upper + np.triu(upper, 1).T
+
+    def _pair_statistics(self) -> Any:
+        """Yields, for all networks and then without each group, (cov, var_l, var_m) as (R, R) arrays, l <= m filled.
+
+        Sums are over the networks alive at both layers, that is at the later one.
+        """
+        s, size = self.statistics, len(self.layers)
+        deaths = s.partial_sums.shape[1] > 0
+        alive, total = leave_one_out(s.alive), leave_one_out(s.asymmetry)
+        later = np.maximum.outer(np.arange(size), np.arange(size))
+        earlier = np.minimum.outer(np.arange(size), np.arange(size))
+
+        def packed(array: Floats, j: int) -> Floats:
+            whole = array.sum(axis=0)
+            return self._unpacked(whole if j == 0 else whole - array[j - 1])
+
+        for j in range(GROUPS + 1):
+            square = packed(s.products, j)
+            diagonal = np.diagonal(square)
+            n = alive[j].astype(float)[later]
+            sum_l = packed(s.partial_sums, j) if deaths else total[j][earlier]
+            square_l = packed(s.partial_squares, j) if deaths else diagonal[earlier]
+            sum_m, square_m = total[j][later], diagonal[later]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                yield tuple(
+                    (a - b / n) / (n - 1.0)
+                    for a, b in ((square, sum_l * sum_m), (square_l, sum_l**2), (square_m, sum_m**2))
+                )
+
+    def _jackknife_matrix(self, function: Any) -> Estimate:
+        size = len(self.layers)
+        values = np.empty((GROUPS + 1, size, size))
+        for j, pair in enumerate(self._pair_statistics()):
+            values[j] = function(*pair)
+        n = self.alive[np.maximum.outer(np.arange(size), np.arange(size))]
+        return self._jackknife(values, n)
+
+    # -- the four questions -------------------------------------------------------------------------------------------
+
+    def log_gaussian_fit(self) -> LogGaussianFit:
+        """Is the final log-norm Gaussian, and with which parameters? See `resmc.analyses.log_gaussian`."""
+        from .analyses import log_gaussian
+
+        return log_gaussian.fit(self)
+
+    def hypoactivation(self) -> Hypoactivation:
+        """Do fewer than half of the ReLUs fire? See `resmc.analyses.hypoactivation`."""
+        from .analyses import hypoactivation
+
+        return hypoactivation.analyse(self)
+
+    def interlayer_correlations(self) -> InterlayerCorrelations:
+        """How do the layers' asymmetries correlate? See `resmc.analyses.interlayer`."""
+        from .analyses import interlayer
+
+        return interlayer.analyse(self)
+
+    def variance_growth(self) -> Growth:
+        """How does E\\|z_l\\|^2 grow with l/n? See `resmc.analyses.growth`."""
+        from .analyses import growth
+
+        return growth.analyse(self)
+
+    def summary(self) -> str:
+        """A table of every quantity: estimate, error, and the exact value or the limit beside it."""
+        from .summary import summary_table
+
+        return summary_table(self)
+
+    def __repr__(self) -> str:
+        ranges = ", ".join(f"[{r.start}, {r.stop})" for r in self.ranges)
+        return f"Simulation({self.model}, method={self.method!r}, seed={self.seed}, networks={ranges})"
+
+    # -- files and tables ---------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write one file that `resmc.load` reads; the old file stays whole if that fails. See `resmc.storage`."""
+        from .storage import save
+
+        save(self, path)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """All estimates by layer with their errors, as an `xarray.Dataset` (needs the extra ``resmc[xarray]``)."""
+        from .export import to_xarray
+
+        return to_xarray(self)
+
+
+def _correlation(cov: Floats, var_l: Floats, var_m: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.sqrt(var_l) * np.sqrt(var_m)
+        return np.where(size > 0, cov / size, np.nan)
+
+
+def merge(*simulations: Simulation) -> Simulation:
+    """One simulation from several of disjoint ranges of networks, equal to the one big run.
+
+    Integers are equal exactly, floats within 1e-12 of their natural scale; standard errors too where the ranges use
+    the same blocks (runs of at least 131072 networks, or of equal length).
+
+    Raises
+    ------
+    ValueError
+        If nothing is given, ranges overlap, or model, method, seed, layers, bins or numerics version differ.
+    """
+    if not simulations:
+        raise ValueError("simulations is empty: merge needs at least one")
+    parts = sorted(simulations, key=lambda s: s.ranges)
+    first = parts[0]
+    for other in parts[1:]:
+        pairs: dict[str, tuple[Any, Any]] = {
+            name: (getattr(first, name), getattr(other, name))
+            for name in ("model", "method", "seed", "bins", "histogram_version")
+        }
+        pairs["layers"] = (first.layers.tolist(), other.layers.tolist())
+        pairs["numerics version"] = (first.numerics[0], other.numerics[0])
+        for name, (a, b) in pairs.items():
+            if a != b:
+                raise ValueError(f"simulations with different {name} do not merge: {a!r} and {b!r}")
+    ranges = sorted(r for s in parts for r in s.ranges)
+    for a, b in zip(ranges, ranges[1:], strict=False):
+        if b.start < a.stop:
+            raise ValueError(f"simulations overlap: networks [{a.start}, {a.stop}) and [{b.start}, {b.stop})")
+    statistics = first.statistics
+    for other in parts[1:]:
+        statistics = statistics.merged(other.statistics)
+    kept = [
+        type(getattr(first, name))(**_in_order([getattr(s, name) for s in parts])) for name in ("samples", "trajectories")
+    ]
+    classes = sorted({c for s in parts for c in s.numerics[1:]})
+    return replace(
+        first,
+        ranges=_joined(ranges),
+        statistics=statistics,
+        samples=kept[0],
+        trajectories=kept[1],
+        numerics=(first.numerics[0], *classes),
+    )
+
+
+def _in_order(parts: list[Any]) -> dict[str, NDArray[Any]]:
+    joined = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(parts[0])}
+    order = np.argsort(joined["networks"], kind="stable")
+    return {name: array[order] for name, array in joined.items()}
+
+
+def _joined(ranges: list[NetworkRange]) -> tuple[NetworkRange, ...]:
+    """Neighbouring ranges of the same block size as one."""
+    out: list[NetworkRange] = []
+    for r in ranges:
+        if out and out[-1].stop == r.start and out[-1].block == r.block:
+            out[-1] = out[-1]._replace(stop=r.stop)
+        else:
+            out.append(r)
+    return tuple(out)

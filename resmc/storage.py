@@ -1,0 +1,148 @@
+"""One file per simulation: a zip archive of .npy arrays and a JSON manifest, checksummed as a whole.
+
+`numpy.load` can read it too. The archive's comment holds the SHA-256 of the file (taken with the digest itself as
+zeros), so any changed or missing byte is noticed. The bytes are a function of the content alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from .model import ResNet
+from .recording import Bins
+from .simulation import NetworkRange, Samples, Simulation, Statistics, Trajectories
+
+FORMAT = "resmc-simulation"
+SCHEMA_VERSION = 1
+_COMMENT = b"sha256:"
+_BLANK = b"0" * 64
+_ARRAYS: dict[str, type[Any]] = {"statistics": Statistics, "samples": Samples, "trajectories": Trajectories}
+
+
+def to_bytes(simulation: Simulation) -> bytes:
+    """The file's content."""
+    manifest = {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "model": simulation.model.to_dict(),
+        "method": simulation.method,
+        "seed": simulation.seed,
+        "ranges": [list(r) for r in simulation.ranges],
+        "bins": [simulation.bins.low, simulation.bins.width, simulation.bins.count],
+        "histogram_version": simulation.histogram_version,
+        "numerics": list(simulation.numerics),
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:
+        archive.comment = _COMMENT + _BLANK
+
+        def put(name: str, data: bytes) -> None:
+            info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, data)
+
+        put("manifest.json", json.dumps(manifest, indent=1).encode())
+        put("layers.npy", _array_bytes(simulation.layers))
+        for part, kind in _ARRAYS.items():
+            for f in fields(kind):
+                put(f"{part}.{f.name}.npy", _array_bytes(getattr(getattr(simulation, part), f.name)))
+    data = buffer.getvalue()
+    return data[: -len(_BLANK)] + hashlib.sha256(data).hexdigest().encode()
+
+
+def save(simulation: Simulation, path: str | Path) -> None:
+    """Write ``simulation`` to ``path`` at once: to a temporary name beside it, flushed, synced and renamed.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written (no permission, disk full); an older file of that name stays as it was.
+    """
+    path = Path(path)
+    data = to_bytes(simulation)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are private; a saved simulation is an ordinary file
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def load(path: str | Path) -> Simulation:
+    """Read a simulation written by `Simulation.save`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is damaged, not a simulation, or of a newer format; the message says which.
+    """
+    return from_bytes(Path(path).read_bytes(), str(path))
+
+
+def from_bytes(data: bytes, name: str = "data") -> Simulation:
+    """The inverse of `to_bytes`; ``name`` is for messages."""
+    start = len(data) - len(_COMMENT) - len(_BLANK)
+    if start < 0 or data[start : start + len(_COMMENT)] != _COMMENT:
+        raise ValueError(f"{name} is not a resmc simulation, or its end is missing: no checksum was found")
+    if hashlib.sha256(data[: -len(_BLANK)] + _BLANK).hexdigest().encode() != data[-len(_BLANK) :]:
+        raise ValueError(f"{name} is damaged: its checksum does not match its content")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        try:
+            manifest = json.loads(archive.read("manifest.json"))
+        except KeyError:
+            raise ValueError(f"{name} is not a resmc simulation: it has no manifest") from None
+        if manifest.get("format") != FORMAT:
+            raise ValueError(f"{name} is not a resmc simulation: its format is {manifest.get('format')!r}")
+        if manifest["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(
+                f"{name} has schema version {manifest['schema_version']}; this resmc reads version {SCHEMA_VERSION}"
+            )
+
+        def get(entry: str) -> Any:
+            return npy.read_array(io.BytesIO(archive.read(f"{entry}.npy")), allow_pickle=False)
+
+        parts = {
+            part: kind(**{f.name: get(f"{part}.{f.name}") for f in fields(kind)}) for part, kind in _ARRAYS.items()
+        }
+        return Simulation(
+            model=ResNet(**manifest["model"]),
+            method=manifest["method"],
+            seed=manifest["seed"],
+            ranges=tuple(NetworkRange(*r) for r in manifest["ranges"]),
+            layers=get("layers"),
+            bins=Bins(*manifest["bins"]),
+            numerics=tuple(manifest["numerics"]),
+            histogram_version=manifest["histogram_version"],
+            **parts,
+        )
+
+
+def _array_bytes(array: Any) -> bytes:
+    buffer = io.BytesIO()
+    npy.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
