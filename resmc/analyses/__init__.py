@@ -1,0 +1,22 @@
+"""One module per question about a simulation; each returns a frozen, named result.
+
+In reading order: `log_gaussian` (is the final log-norm Gaussian?), `hypoactivation` (do fewer than half of the ReLUs
+fire?), `interlayer` (how do layers correlate?), `growth` (how does the output variance grow?), `extrapolation` (what
+do several widths say about infinite width?).
+"""
+
+from .extrapolation import Extrapolation, extrapolate
+from .growth import Growth
+from .hypoactivation import Hypoactivation
+from .interlayer import InterlayerCorrelations
+from .log_gaussian import LogGaussianFit, OutputLaw
+
+__all__ = [
+    "Extrapolation",
+    "Growth",
+    "Hypoactivation",
+    "InterlayerCorrelations",
+    "LogGaussianFit",
+    "OutputLaw",
+    "extrapolate",
+]

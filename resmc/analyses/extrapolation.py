@@ -1,0 +1,166 @@
+"""What several widths at a fixed d/n say about infinite width, where the limits of the theory hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import _checks, theory
+from ..estimates import Estimate, Floats
+
+if TYPE_CHECKING:
+    from ..model import ResNet
+    from ..simulation import Simulation
+
+
+@dataclass(frozen=True, eq=False)
+class Quantity:
+    """What can be extrapolated: the estimate from a simulation, and its limit for a model."""
+
+    estimate: Callable[[Simulation], Estimate]
+    limit: Callable[[ResNet], float]
+
+
+def _scaled(estimate: Estimate, factor: float, shift: float = 0.0) -> Estimate:
+    return Estimate(factor * (estimate.value - shift), factor * estimate.stderr, estimate.n, estimate.df)
+
+
+def _lag(sim: Simulation, lag: int = 1) -> Estimate:
+    analysis = sim.interlayer_correlations()
+    where = np.flatnonzero(analysis.lags == lag)
+    if not where.size:
+        raise ValueError(f"quantity='interlayer.lag1' needs two recorded layers at distance {lag}; layers={sim.layers}")
+    return analysis.by_lag[int(where[0])]
+
+
+def _minus_scale(sim: Simulation, estimate: Estimate) -> Estimate:
+    return _scaled(estimate, 1.0, sim.model.depth * sim.model.log_scale)
+
+
+QUANTITIES: dict[str, Quantity] = {
+    "log_norm.mean": Quantity(
+        lambda s: _minus_scale(s, s.log_norm_mean[-1]),
+        lambda m: theory.infinite_depth_and_width(m).log_norm_mean,
+    ),
+    "log_norm.variance": Quantity(
+        lambda s: s.log_norm_variance[-1], lambda m: theory.infinite_depth_and_width(m).log_norm_variance
+    ),
+    "log_norm.skewness": Quantity(lambda s: s.log_norm_skewness[-1], lambda m: 0.0),
+    "log_norm.excess_kurtosis": Quantity(lambda s: s.log_norm_excess_kurtosis[-1], lambda m: 0.0),
+    "asymmetry": Quantity(
+        lambda s: _scaled(s.asymmetry_mean[-1], s.model.width),
+        lambda m: theory.infinite_depth_and_width(m).scaled_asymmetry,
+    ),
+    "active_fraction": Quantity(
+        lambda s: _scaled(s.active_fraction[-1], s.model.width, 0.5),
+        lambda m: theory.infinite_depth_and_width(m).scaled_active_fraction,
+    ),
+    "interlayer.lag1": Quantity(_lag, lambda m: float(theory.interlayer_correlation(m, [1])[0])),
+    "growth": Quantity(
+        lambda s: _minus_scale(s, s.variance_growth().log_second_moment[-1]),
+        lambda m: theory.infinite_depth_and_width(m).log_second_moment,
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Extrapolation:
+    """The fit c_0 + c_1/n + .. + c_p/n^p and its value c_0 at infinite width.
+
+    Attributes
+    ----------
+    quantity : str
+    widths : ndarray, shape (S,)
+    estimates : Estimate, shape (S,)
+        What was fitted, by width.
+    value : Estimate
+        c_0, with the error propagated from the estimates.
+    coefficients, covariance : ndarray, shapes (p + 1,), (p + 1, p + 1)
+    limit : float
+        The theory's limit at this ratio d/n.
+    z_score : float
+        (value - limit) / stderr: here, and only here, a limit can be tested.
+    chi_square : float
+        Of the fit, with S - p - 1 degrees of freedom.
+    p_value : float
+        Probability of a larger chi_square if the polynomial is right; NaN without degrees of freedom.
+    """
+
+    quantity: str
+    widths: Floats
+    estimates: Estimate
+    value: Estimate
+    coefficients: Floats
+    covariance: Floats
+    limit: float
+    z_score: float
+    chi_square: float
+    p_value: float
+
+
+def extrapolate(
+    simulations: Sequence[Simulation], quantity: str = "log_norm.variance", degree: int | None = None
+) -> Extrapolation:
+    """Extrapolate a quantity of the final layer to infinite width by a weighted fit in 1/n.
+
+    Parameters
+    ----------
+    simulations : sequence of Simulation
+        At least two widths, of one ratio depth/width, one alpha, lam, variant and input_norm.
+    quantity : str
+        ``log_norm.mean`` (without depth log(alpha^2 + lam^2)), ``log_norm.variance``, ``log_norm.skewness``,
+        ``log_norm.excess_kurtosis``, ``asymmetry`` (n E[A_d]), ``active_fraction`` (n (E[F_d] - 1/2)),
+        ``interlayer.lag1``, ``growth`` (log E\\|z_d\\|^2/\\|z_0\\|^2, without depth log(alpha^2 + lam^2)).
+    degree : int, optional
+        Of the polynomial in 1/n; by default 2 with at least four widths, else 1.
+
+    Raises
+    ------
+    ValueError
+        If the simulations do not belong together, are too few, or an estimate has no error.
+    """
+    quantity = _checks.choice("quantity", quantity, tuple(QUANTITIES))
+    sims = sorted(simulations, key=lambda s: s.model.width)
+    widths = np.array([s.model.width for s in sims], np.float64)
+    if len(set(widths)) < 2 or len(set(widths)) != len(widths):
+        raise ValueError(f"simulations of widths {widths.astype(int).tolist()} are not enough: give different widths")
+    for name in ("ratio", "alpha", "lam", "variant", "input_norm"):
+        values = {getattr(s.model, name) for s in sims}
+        if len(values) > 1:
+            raise ValueError(f"simulations differ in {name} ({sorted(values)}): an extrapolation needs one")
+    if degree is None:
+        degree = 2 if len(sims) >= 4 else 1
+    degree = _checks.integer("degree", degree, 1, len(sims) - 1, "one less than the number of widths")
+
+    found = [QUANTITIES[quantity].estimate(s) for s in sims]
+    value, stderr = (np.array([float(getattr(e, part)) for e in found]) for part in ("value", "stderr"))
+    if not np.all(np.isfinite(stderr) & (stderr > 0)):
+        bad = widths[~(np.isfinite(stderr) & (stderr > 0))].astype(int).tolist()
+        raise ValueError(f"quantity={quantity!r} has no standard error at widths {bad}: it cannot be weighted")
+    estimates = Estimate(value, stderr, np.array([int(e.n) for e in found]), min(e.df for e in found))
+
+    design = np.vander(1.0 / widths, degree + 1, increasing=True)
+    weighted = design / stderr[:, None]
+    covariance = np.linalg.pinv(weighted.T @ weighted, hermitian=True, rcond=1e-30)
+    coefficients = np.linalg.lstsq(weighted, value / stderr, rcond=None)[0]
+    chi_square = float(np.sum((weighted @ coefficients - value / stderr) ** 2))
+    freedom = len(sims) - degree - 1
+    from scipy.special import gammaincc
+
+    whole = Estimate(coefficients[0], np.sqrt(covariance[0, 0]), estimates.n.sum(), estimates.df)
+    limit = float(QUANTITIES[quantity].limit(sims[-1].model))
+    return Extrapolation(
+        quantity=quantity,
+        widths=widths,
+        estimates=estimates,
+        value=whole,
+        coefficients=coefficients,
+        covariance=covariance,
+        limit=limit,
+        z_score=float(whole.z_score(limit)),
+        chi_square=chi_square,
+        p_value=float(gammaincc(freedom / 2.0, chi_square / 2.0)) if freedom > 0 else float("nan"),
+    )

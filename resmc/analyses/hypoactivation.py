@@ -1,0 +1,68 @@
+r"""Do fewer than half of the ReLUs fire?
+
+Li, Nica, Roy 2021 (arXiv 2106.04013): in a vanilla ResNet with alpha > 0 the asymmetry A_l = 2 \|phi(z_l)\|^2/\|z_l\|^2 - 1
+and F_l - 1/2, F_l the fraction of active neurons, are negative on average, of order 1/n; in a balanced one both
+vanish exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import theory
+from ..estimates import Estimate, Floats
+
+if TYPE_CHECKING:
+    from ..simulation import Simulation
+
+
+@dataclass(frozen=True, eq=False)
+class Hypoactivation:
+    """Asymmetry and active fraction by recorded layer (R,), over the living networks.
+
+    Attributes
+    ----------
+    layers : ndarray of int, shape (R,)
+    asymmetry, active_fraction : Estimate, shape (R,)
+        Means of A_l and F_l.
+    theory : theory.HypoactivationLimit
+        Both at leading order in 1/n.
+    exact_asymmetry, exact_active_fraction : ndarray, shape (R,)
+        Exact values where they are known (0 and 1/2: layer 0, balanced networks, alpha = 0), else NaN.
+    inactive, dead : ndarray of int, shape (R,)
+        Networks without any active neuron, and with z_l = 0.
+    """
+
+    layers: NDArray[np.int64]
+    asymmetry: Estimate
+    active_fraction: Estimate
+    theory: theory.HypoactivationLimit
+    exact_asymmetry: Floats
+    exact_active_fraction: Floats
+    inactive: NDArray[np.int64]
+    dead: NDArray[np.int64]
+
+
+def symmetric_layers(sim: Simulation) -> NDArray[np.bool_]:
+    """Layers at which A_l is exactly symmetric about 0: its signs are fresh given all that came before."""
+    everywhere = sim.model.variant != "vanilla" or sim.model.alpha == 0.0 or sim.model.lam == 0.0
+    return np.full(len(sim.layers), everywhere) | (sim.layers == 0)
+
+
+def analyse(sim: Simulation) -> Hypoactivation:
+    """Asymmetry and active fraction of ``sim`` by layer, with the theory beside them."""
+    symmetric = symmetric_layers(sim)
+    return Hypoactivation(
+        layers=sim.layers,
+        asymmetry=sim.asymmetry_mean,
+        active_fraction=sim.active_fraction,
+        theory=theory.hypoactivation(sim.model, sim.layers),
+        exact_asymmetry=np.where(symmetric, 0.0, np.nan),
+        exact_active_fraction=np.where(symmetric, 0.5, np.nan),
+        inactive=sim.inactive,
+        dead=sim.dead,
+    )

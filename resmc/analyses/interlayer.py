@@ -1,0 +1,80 @@
+"""How do the asymmetries of different layers correlate?
+
+Li, Nica, Roy 2021 (arXiv 2106.04013): Corr(A_l, A_{l+k}) tends to J(alpha^k)/3 in a vanilla ResNet and is exactly 0
+in a balanced one. These correlations are what makes the output variance grow exponentially in d/n.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import theory
+from ..estimates import Estimate, Floats
+
+if TYPE_CHECKING:
+    from ..simulation import Simulation
+
+
+@dataclass(frozen=True, eq=False)
+class InterlayerCorrelations:
+    """Correlations of A_l over networks alive at both layers.
+
+    Attributes
+    ----------
+    layers : ndarray of int, shape (R,)
+    matrix : Estimate, shape (R, R)
+        Corr(A_l, A_m); NaN where a layer's A does not vary.
+    theory : ndarray, shape (R, R)
+        Its limit at leading order, J(alpha^|l-m|)/3.
+    lags : ndarray of int, shape (K,)
+        The distances between recorded layers, from 0.
+    by_lag : Estimate, shape (K,)
+        Mean of the matrix over all pairs at each lag.
+    theory_by_lag : ndarray, shape (K,)
+        J(alpha^lag)/3.
+    exact : float or None
+        The exact correlation at lag > 0 where it is known: 0 for balanced networks and for alpha = 0.
+    """
+
+    layers: NDArray[np.int64]
+    matrix: Estimate
+    theory: Floats
+    lags: NDArray[np.int64]
+    by_lag: Estimate
+    theory_by_lag: Floats
+    exact: float | None
+
+
+def analyse(sim: Simulation) -> InterlayerCorrelations:
+    """Correlations between the recorded layers of ``sim``."""
+    from ..simulation import _correlation
+
+    distance = np.abs(np.subtract.outer(sim.layers, sim.layers))
+    lags, which = np.unique(distance, return_inverse=True)
+    upper = np.triu(np.ones(distance.shape, bool))
+    where = which.reshape(distance.shape)[upper]
+
+    def averaged(matrix: Floats) -> Floats:
+        values = matrix[upper]
+        defined = np.isfinite(values)
+        total = np.bincount(where[defined], values[defined], len(lags))
+        count = np.bincount(where[defined], minlength=len(lags))
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+    matrices = np.stack([_correlation(*pair) for pair in sim._pair_statistics()])
+    n = sim.alive[np.maximum.outer(np.arange(len(sim.layers)), np.arange(len(sim.layers)))]
+    fresh_signs = sim.model.lam != 0.0 and (sim.model.alpha == 0.0 or sim.model.variant != "vanilla")
+    limit = theory.interlayer_correlation(sim.model, lags)
+    return InterlayerCorrelations(
+        layers=sim.layers,
+        matrix=sim._jackknife(matrices, n),
+        theory=limit[which.reshape(distance.shape)],
+        lags=lags,
+        by_lag=sim._jackknife(np.stack([averaged(m) for m in matrices]), int(sim.alive[-1])),
+        theory_by_lag=limit,
+        exact=0.0 if fresh_signs or sim.model.variant != "vanilla" else None,
+    )

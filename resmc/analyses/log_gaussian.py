@@ -1,0 +1,147 @@
+r"""Is the final log-norm Gaussian, with which parameters, and what is then the law of an output neuron?
+
+Li, Nica, Roy 2021 (arXiv 2106.04013): as depth and width grow at a fixed ratio, L_d = log(\|z_d\|^2/n) tends to a
+Gaussian and an output neuron to exp(L_d/2) Z, Z ~ N(0, 1). The infinite-width limit instead predicts L_d of the law
+log(chi^2_n/n) and a Gaussian output. Both claims become Kolmogorov-Smirnov distances here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import ndtr
+
+from .. import theory
+from ..estimates import Estimate, Floats, KSDistance, ks_distance, leave_one_out
+from ..theory.limits import LogNormLimit
+
+if TYPE_CHECKING:
+    from ..simulation import Simulation
+
+
+@dataclass(frozen=True, eq=False)
+class OutputLaw:
+    """The law of one output neuron, exp(L_d/2) Z, mixed from the histogram of L_d without sampling.
+
+    Attributes
+    ----------
+    ks_gaussian : KSDistance
+        To the infinite-width limit, a centred Gaussian of variance input_norm^2 (alpha^2 + lam^2)^depth.
+    ks_log_gaussian : KSDistance
+        To the log-Gaussian mixture: exp(G/2) Z, G of the limit law of L_d.
+    """
+
+    ks_gaussian: KSDistance
+    ks_log_gaussian: KSDistance
+
+
+@dataclass(frozen=True, eq=False)
+class LogGaussianFit:
+    """Moments of the final log-norm L_d over the living networks, and distances between its law and others.
+
+    Attributes
+    ----------
+    mean, variance, skewness, excess_kurtosis : Estimate
+        Scalars.
+    theory : LogNormLimit
+        Mean and variance of the limit law, leading order in 1/n (a Gaussian: skewness and excess kurtosis 0).
+    exact : theory.FullyConnected, theory.SkipOnly or None
+        The exact mean, variance, skewness and excess kurtosis, where they are known (alpha = 0 or lam = 0).
+    ks_fitted : KSDistance
+        L_d against the Gaussian with its own mean and variance.
+    ks_theory : KSDistance
+        L_d against the limit law.
+    ks_gaussian_limit : KSDistance
+        L_d against log(chi^2_n/n), what the infinite-width limit predicts.
+    output : OutputLaw
+    """
+
+    mean: Estimate
+    variance: Estimate
+    skewness: Estimate
+    excess_kurtosis: Estimate
+    theory: LogNormLimit
+    exact: theory.FullyConnected | theory.SkipOnly | None
+    ks_fitted: KSDistance
+    ks_theory: KSDistance
+    ks_gaussian_limit: KSDistance
+    output: OutputLaw
+
+
+def exact_log_norm(sim: Simulation, layers: Floats | None = None) -> theory.FullyConnected | theory.SkipOnly | None:
+    """Exact moments of L_l at the recorded layers, where the theory has them."""
+    index = sim.layers if layers is None else layers
+    if sim.model.alpha == 0.0:
+        return theory.fully_connected(sim.model, index)
+    if sim.model.lam == 0.0:
+        return theory.skip_only(sim.model, index)
+    return None
+
+
+def fit(sim: Simulation) -> LogGaussianFit:
+    """Analyse the final log-norm of ``sim``."""
+    last = np.array([sim.model.depth])
+    limit = theory.log_norm(sim.model, last)
+    edges = sim.histogram.edges
+    n_alive = int(sim.alive[-1])
+
+    counts = leave_one_out(sim.statistics.histogram)
+    alive = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    cdf = np.cumsum(counts, axis=1)[:, :-1] / alive  # at every edge: the underflow is below the first
+    resolution = float(counts[0, 1:-1].max() / alive[0, 0])
+    moments = sim._log_norm_moments[:, :, -1]
+    sizes = sim.statistics.networks
+
+    def distance(others: Floats) -> KSDistance:
+        return ks_distance(cdf - others, sizes, n_alive, resolution)
+
+    offset = sim.offsets[-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = moments[:, 1:2] + offset
+        deviation = np.sqrt(moments[:, 2:3] / (moments[:, 0:1] - 1.0))
+        fitted = ndtr((edges - mean) / deviation)
+    theoretical = ndtr((edges - limit.mean[0]) / np.sqrt(limit.variance[0]))
+    chi_square = theory.chi_square_log_norm_cdf(sim.model.width, edges - offset)
+    return LogGaussianFit(
+        mean=sim.log_norm_mean[-1],
+        variance=sim.log_norm_variance[-1],
+        skewness=sim.log_norm_skewness[-1],
+        excess_kurtosis=sim.log_norm_excess_kurtosis[-1],
+        theory=limit,
+        exact=exact_log_norm(sim, last),
+        ks_fitted=distance(fitted),
+        ks_theory=distance(theoretical),
+        ks_gaussian_limit=distance(chi_square),
+        output=_output_law(sim, limit, resolution),
+    )
+
+
+def _output_law(sim: Simulation, limit: LogNormLimit, resolution: float) -> OutputLaw:
+    """P(z_out <= t) = sum over bins of P(bin) Phi(t exp(-L/2)); t > 0 suffices, the law is symmetric.
+
+    Everything is in units of the infinite-width output, so L is that of the normalised network. Dead networks and the
+    underflow have output 0, the overflow infinite output.
+    """
+    counts = leave_one_out(sim.statistics.histogram)
+    total = np.maximum(leave_one_out(sim.statistics.networks), 1)[:, None]
+    used = np.flatnonzero(counts[0, 1:-1])
+    centres = (sim.bins.edges()[:-1] + 0.5 * sim.bins.width)[used]
+    at_zero = total[:, 0] - counts[:, 1:].sum(axis=1)  # dead, and the underflow
+    at_infinity = counts[:, -1]
+    offset = sim.offsets[-1]
+    mean, variance = float(limit.mean[0] - offset), float(limit.variance[0])
+
+    spread = 6.0 * np.sqrt(variance)
+    low = min(centres.min() if used.size else 0.0, mean - spread, -spread)
+    high = max(centres.max() if used.size else 0.0, mean + spread, 0.0)
+    t = np.exp(np.linspace(max(0.5 * low - 6.0, -300.0), min(0.5 * high + 2.0, 300.0), 1024))
+    with np.errstate(over="ignore"):
+        kernel = ndtr(t[:, None] * np.exp(-0.5 * centres))
+    cdf = (counts[:, 1:-1][:, used] @ kernel.T + at_zero[:, None] + 0.5 * at_infinity[:, None]) / total
+
+    def distance(other: Floats) -> KSDistance:
+        return ks_distance(cdf - other, sim.statistics.networks, sim.networks, resolution)
+
+    return OutputLaw(distance(ndtr(t)), distance(theory.output_cdf(t, mean, variance)))

@@ -1,0 +1,117 @@
+"""The table of `Simulation.summary`: every quantity with its error, and what theory says beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import theory
+from .analyses.log_gaussian import exact_log_norm
+from .estimates import Estimate, KSDistance, format_estimate
+
+if TYPE_CHECKING:
+    from .simulation import Simulation
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: an estimate with an exact value, or with a limit at leading order in 1/n, or alone."""
+
+    name: str
+    estimate: Estimate
+    exact: float | None = None
+    limit: float | None = None
+
+    def comparison(self) -> str:
+        """The last columns in words."""
+        if self.exact is not None and np.isfinite(self.exact):
+            z = float(self.estimate.z_score(self.exact))
+            score = f"z = {z:+.2f}" if np.isfinite(z) else "equal" if float(self.estimate.value) == self.exact else ""
+            return f"{self.exact:<12.6g} exact           {score}"
+        if self.limit is not None and np.isfinite(self.limit):
+            difference = float(self.estimate.relative_difference(self.limit))
+            shown = f"{difference:+.2%}" if np.isfinite(difference) else ""
+            return f"{self.limit:<12.6g} leading order   {shown}"
+        if isinstance(self.estimate, KSDistance):
+            return f"{self.estimate.noise_floor:<12.2g} noise floor"
+        return ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain numbers, for JSON; what is missing is None."""
+
+        def plain(x: Any) -> float | None:
+            return float(x) if x is not None and np.isfinite(x) else None
+
+        return {
+            "quantity": self.name,
+            "value": plain(self.estimate.value),
+            "stderr": plain(self.estimate.stderr),
+            "n": int(self.estimate.n),
+            "exact": plain(self.exact),
+            "z_score": plain(self.estimate.z_score(self.exact)) if self.exact is not None else None,
+            "limit": plain(self.limit),
+            "relative_difference": plain(self.estimate.relative_difference(self.limit))
+            if self.limit is not None
+            else None,
+        }
+
+
+def rows(sim: Simulation) -> Iterator[Row]:
+    """Every quantity of ``sim``, at the first and last layer where it depends on the layer."""
+    fit, hypo, growth = sim.log_gaussian_fit(), sim.hypoactivation(), sim.variance_growth()
+    inter = sim.interlayer_correlations()
+    first, d = theory.first_layer(sim.model), sim.model.depth
+    yield Row("mean L_0", sim.log_norm_mean[0], exact=first.mean)
+    yield Row("variance L_0", sim.log_norm_variance[0], exact=first.variance)
+    yield Row("variance A_0", sim.asymmetry_variance[0], exact=first.asymmetry_variance)
+    exact = exact_log_norm(sim, np.array([d], float).astype(np.int64))
+    for name in ("mean", "variance", "skewness", "excess_kurtosis"):
+        limit = float(getattr(fit.theory, name)[0]) if name in ("mean", "variance") else 0.0
+        known = None if exact is None else float(np.atleast_1d(getattr(exact, name))[0])
+        yield Row(f"{name.replace('_', ' ')} L_{d}", getattr(fit, name), known, limit)
+    yield Row("KS of L, fitted Gaussian", fit.ks_fitted)
+    yield Row("KS of L, log-Gaussian limit", fit.ks_theory)
+    yield Row("KS of L, infinite width", fit.ks_gaussian_limit)
+    yield Row("KS of output, log-Gaussian", fit.output.ks_log_gaussian)
+    yield Row("KS of output, infinite width", fit.output.ks_gaussian)
+    for layer in sorted({0, len(sim.layers) - 1}):
+        index = sim.layers[layer]
+        yield Row(
+            f"E A_{index}", hypo.asymmetry[layer], float(hypo.exact_asymmetry[layer]), float(hypo.theory.asymmetry[layer])
+        )
+        yield Row(
+            f"E F_{index}",
+            hypo.active_fraction[layer],
+            float(hypo.exact_active_fraction[layer]),
+            float(hypo.theory.active_fraction[layer]),
+        )
+    for k in range(1, min(4, len(inter.lags))):
+        yield Row(f"Corr A, lag {inter.lags[k]}", inter.by_lag[k], inter.exact, float(inter.theory_by_lag[k]))
+    yield Row(
+        f"log E|z_{d}|^2/|z_0|^2",
+        growth.log_second_moment[-1],
+        float(growth.exact[-1]),
+        float(growth.theory[-1]),
+    )
+
+
+def summary_table(sim: Simulation) -> str:
+    """The table as text."""
+    m = sim.model
+    ranges = ", ".join(f"{r.start}..{r.stop - 1}" for r in sim.ranges)
+    lines = [
+        f"{m.variant} ResNet  width {m.width}  depth {m.depth}  d/n {m.ratio:.4g}  alpha {m.alpha:.6g}  lam {m.lam:.6g}",
+        f"{sim.networks} networks ({ranges}), {sim.method}, seed {sim.seed}, numerics {' '.join(sim.numerics)}",
+        f"at depth {m.depth}: {sim.inactive[-1]} inactive, {sim.dead[-1]} dead",
+        "",
+        f"{'quantity':<30}{'estimate +- standard error':<30}theory",
+    ]
+    for row in rows(sim):
+        shown = format_estimate(float(row.estimate.value), float(row.estimate.stderr))
+        lines.append(f"{row.name:<30}{shown:<30}{row.comparison()}".rstrip())
+    if not sim.variance_growth().reliable[-1]:
+        lines.append("The mean of |z|^2 at this depth is ruled by rarer networks than these: it has no error bar.")
+    return "\n".join(lines)
