@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from . import analyses, reference, theory
     from .analyses import extrapolate
 
-__version__ = build_info()["version"]
-
 __all__ = [
     "Estimate",
     "KSDistance",
@@ -47,6 +45,8 @@ def __getattr__(name: str) -> Any:
     """Imports what needs SciPy only when it is asked for, so that ``import resmc`` stays quick."""
     if name in ("analyses", "reference", "theory"):
         return importlib.import_module(f".{name}", __name__)
+    if name == "__version__":
+        return build_info()["version"]
     if name == "extrapolate":
         return importlib.import_module(".analyses", __name__).extrapolate
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

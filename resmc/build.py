@@ -7,7 +7,21 @@ import platform
 from importlib import metadata
 from typing import Any
 
-from . import _native
+from . import _checks, _native
+
+VARIABLE = "RESMC_INSTRUCTION_SET"
+
+
+def instruction_set() -> str:
+    """The CPU kernels in use: the best this machine has, or what the environment variable names.
+
+    Raises
+    ------
+    ValueError
+        If RESMC_INSTRUCTION_SET names none that this machine has.
+    """
+    names = [name for name, _ in _native.instruction_sets()]
+    return _checks.choice(VARIABLE, os.environ.get(VARIABLE, names[0]), names)
 
 
 def build_info() -> dict[str, Any]:
@@ -15,14 +29,32 @@ def build_info() -> dict[str, Any]:
 
     ``instruction_set`` is the one in use: the best, or that of the environment variable RESMC_INSTRUCTION_SET.
     """
-    sets = [name for name, _ in _native.instruction_sets()]
     return {
         "version": metadata.version("resmc"),
         "numerics_version": _native.NUMERICS_VERSION,
         "compiler": f"g++ {_native.COMPILER}",
-        "instruction_set": os.environ.get("RESMC_INSTRUCTION_SET", sets[0]),
-        "instruction_sets": sets,
+        "instruction_set": instruction_set(),
+        "instruction_sets": [name for name, _ in _native.instruction_sets()],
         "networks_per_pack": dict(_native.instruction_sets()),
-        "cuda": False,
-        "machine": platform.machine(),
+        "threads": len(os.sched_getaffinity(0)),
+        "processor": _processor(),
     }
+
+
+def installed_packages() -> dict[str, str | None]:
+    """Versions of Python and of the packages that resmc uses or can use; None where one is missing."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in ("numpy", "scipy", "tqdm", "torch", "xarray", "matplotlib"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()

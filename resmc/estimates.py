@@ -104,7 +104,9 @@ def format_estimate(value: float, stderr: float) -> str:
         return f"{value:.6g} (no error)"
     if stderr == 0.0 or not np.isfinite(stderr):
         return f"{value:.6g} +- {stderr:.2g}"
-    digits = int(np.clip(1 - np.floor(np.log10(stderr)), 0, 12))
+    digits = int(max(1 - np.floor(np.log10(stderr)), 0))
+    if digits > 9:
+        return f"{value:.9g} +- {stderr:.1e}"
     return f"{value:.{digits}f} +- {stderr:.{digits}f}"
 
 
@@ -155,7 +157,8 @@ class KSDistance(Estimate):
     ----------
     noise_floor : float
         The distance that sampling alone would show on average if the laws agreed; a value near it means 'no
-        difference seen'. From the groups: the mean over j of sup \\|(F_j - G_j) - (F - G)\\| scaled to this sample size.
+        difference seen'. From the groups: the mean over j of sup \\|(F_j - G_j) - (F - G)\\|, where index j stands for
+        all networks but group j, scaled to this sample size.
     resolution : float
         The largest probability of one histogram bin: the true supremum may exceed ``value`` by less than this.
     """

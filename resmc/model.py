@@ -72,7 +72,8 @@ class ResNet:
         put("lam", _checks.real("lam", self.lam))
         if self.alpha == 0.0 and self.lam == 0.0:
             raise ValueError("alpha=0.0 and lam=0.0 are not allowed together: every layer would be zero")
-        if self.alpha != 0.0 and abs(math.frexp(self.alpha)[1] - math.frexp(self.lam)[1]) > MAX_RATIO_EXPONENT and self.lam:
+        powers = [math.frexp(x)[1] for x in (self.alpha, self.lam) if x != 0.0]
+        if max(powers) - min(powers) > MAX_RATIO_EXPONENT:
             small, large = sorted(("alpha", "lam"), key=lambda name: abs(getattr(self, name)))
             raise ValueError(
                 f"{small}={getattr(self, small)!r} is too small beside {large}={getattr(self, large)!r}: "

@@ -57,7 +57,7 @@ class Bins:
 
     def edges(self) -> NDArray[np.float64]:
         """The count + 1 edges."""
-        return self.low + self.width * np.arange(self.count + 1)
+        return np.asarray(self.low + self.width * np.arange(self.count + 1), np.float64)
 
 
 def histogram_bins(model: ResNet) -> Bins:

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _checks, _native
+from .build import instruction_set
 from .model import MAX_WIDTH_DENSE, VARIANTS, ResNet
 from .progress import reporting
-from .recording import Bins, block_size, histogram_bins, recorded_layers
+from .recording import block_size, histogram_bins, recorded_layers
 from .simulation import NetworkRange, Samples, Simulation, Statistics, Trajectories
 
 METHODS = ("projected", "dense")
@@ -100,11 +101,7 @@ def simulate(
     keep_trajectories = min(_checks.integer("keep_trajectories", keep_trajectories, 0, MAX_NETWORK, "2^48"), networks)
     bins = histogram_bins(model)
     block = block_size(networks)
-    instruction_set = os.environ.get("RESMC_INSTRUCTION_SET", "auto")
-    known = [name for name, _ in _native.instruction_sets()]
-    if instruction_set == "auto":
-        instruction_set = known[0]
-    _checks.choice("environment variable RESMC_INSTRUCTION_SET", instruction_set, known)
+    instructions = instruction_set()
 
     with reporting(progress, networks, f"{model.variant} {model.width}x{model.depth}") as report:
         network = native_network(model)
@@ -123,7 +120,7 @@ def simulate(
             "n_bins": bins.count,
         }
         native_layers = recorded.astype(np.uint32)
-        each = _native.thread_bytes(network, settings, native_layers, instruction_set)
+        each = _native.thread_bytes(network, settings, native_layers, instructions)
         _check_memory(model, recorded, threads * each, keep_samples, keep_trajectories)
 
         statistics = Statistics.zeros(len(recorded), bins.count, model.alpha == 0.0)
@@ -135,7 +132,7 @@ def simulate(
         arrays["sample_exponent"] = np.empty(keep_samples, np.int32)
         arrays["path_log_norm"] = np.empty((keep_trajectories, len(recorded)))
         arrays["path_asymmetry"] = np.empty((keep_trajectories, len(recorded)), np.float32)
-        _native.simulate(network, settings, native_layers, arrays, threads, instruction_set, report)
+        _native.simulate(network, settings, native_layers, arrays, threads, instructions, report)
 
     statistics.networks[:] = group_sizes(first_network, networks, block)
     correction = log_norm_correction(model, network)
@@ -153,7 +150,7 @@ def simulate(
             arrays["path_log_norm"] + np.array([model.log_norm_offset(int(k)) + k * correction for k in recorded]),
             arrays["path_asymmetry"],
         ),
-        numerics=(str(_native.NUMERICS_VERSION), f"cpu/{instruction_set}"),
+        numerics=(str(_native.NUMERICS_VERSION), f"cpu/{instructions}"),
     )
 
 
@@ -217,7 +214,7 @@ def group_sizes(first: int, networks: int, block: int) -> NDArray[np.int64]:
     return np.asarray(below(first + networks) - below(first), np.int64)
 
 
-def _corrected(s: Statistics, by_layer: NDArray[np.float64]) -> Statistics:
+def _corrected(s: Statistics, by_layer: NDArray[Any]) -> Statistics:
     """Shift log-norms by the correction; W is scaled alike."""
     s.log_norm[:, 0] += np.where(s.alive > 0, by_layer, 0.0)
     s.growth_log[:, 0] += np.where(s.alive > 0, by_layer, 0.0)
@@ -255,8 +252,8 @@ def _check_memory(
     if size <= 0.9 * available:
         return
     message = (
-        f"recording layers={len(layers)} of them, keep_samples={keep_samples} and keep_trajectories={keep_trajectories} "
-        f"needs {size / 1e9:.3g} GB of memory and {available / 1e9:.3g} GB are available"
+        f"layers={len(layers)} recorded, keep_samples={keep_samples} and keep_trajectories={keep_trajectories} "
+        f"need {size / 1e9:.3g} GB of memory and {available / 1e9:.3g} GB are available"
     )
     fits = next((n for n in (513, 257, 129, 65, 33, 17, 9, 5, 3, 2) if needed(n) < 0.5 * available), None)
     if fits is None or fits >= len(layers):

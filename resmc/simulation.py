@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,7 +37,8 @@ class NetworkRange(NamedTuple):
 class Statistics:
     """Sums over networks, by group (first axis, 32) and recorded layer (last axis, R), of the normalised network.
 
-    Normalised: alpha^2 + lam^2 = 1 and unit input. W_l = \\|z_l\\|^2/\\|z_0\\|^2; A_l and active counts as in the theory.
+    Normalised: alpha^2 + lam^2 = 1 and unit input. W_l = \\|z_l\\|^2/\\|z_0\\|^2; A_l and active counts as in the
+    theory.
     Pairs l <= m are packed by rows of the upper triangle, R (R + 1)/2 of them.
     """
 
@@ -60,8 +62,13 @@ class Statistics:
         """Statistics of no network."""
         pairs = n_layers * (n_layers + 1) // 2
         partial = pairs if deaths_possible else 0
-        f = lambda *shape: np.zeros((GROUPS, *shape))  # noqa: E731
-        i = lambda *shape: np.zeros((GROUPS, *shape), np.int64)  # noqa: E731
+
+        def f(*shape: int) -> Floats:
+            return np.zeros((GROUPS, *shape))
+
+        def i(*shape: int) -> Integers:
+            return np.zeros((GROUPS, *shape), np.int64)
+
         r = n_layers
         return Statistics(
             networks=i(), alive=i(r), inactive=i(r), log_norm=f(4, r), growth_log=f(2, r), growth=f(2, r),
@@ -76,7 +83,7 @@ class Statistics:
         growth, unit = merge_scaled(
             self.growth.swapaxes(0, 1), self.growth_exponent, other.growth.swapaxes(0, 1), other.growth_exponent
         )
-        folded = {
+        folded: dict[str, Any] = {
             "log_norm": np.ascontiguousarray(log_norm[1:].swapaxes(0, 1)),
             "growth_log": np.ascontiguousarray(growth_log[1:3].swapaxes(0, 1)),
             "growth": np.ascontiguousarray(growth.swapaxes(0, 1)),
@@ -421,22 +428,21 @@ def merge(*simulations: Simulation) -> Simulation:
             if a != b:
                 raise ValueError(f"simulations with different {name} do not merge: {a!r} and {b!r}")
     ranges = sorted(r for s in parts for r in s.ranges)
-    for a, b in zip(ranges, ranges[1:], strict=False):
+    for a, b in pairwise(ranges):
         if b.start < a.stop:
             raise ValueError(f"simulations overlap: networks [{a.start}, {a.stop}) and [{b.start}, {b.stop})")
     statistics = first.statistics
     for other in parts[1:]:
         statistics = statistics.merged(other.statistics)
-    kept = [
-        type(getattr(first, name))(**_in_order([getattr(s, name) for s in parts])) for name in ("samples", "trajectories")
-    ]
+    samples = Samples(**_in_order([s.samples for s in parts]))
+    trajectories = Trajectories(**_in_order([s.trajectories for s in parts]))
     classes = sorted({c for s in parts for c in s.numerics[1:]})
     return replace(
         first,
         ranges=_joined(ranges),
         statistics=statistics,
-        samples=kept[0],
-        trajectories=kept[1],
+        samples=samples,
+        trajectories=trajectories,
         numerics=(first.numerics[0], *classes),
     )
 

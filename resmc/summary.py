@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import theory
-from .analyses.log_gaussian import exact_log_norm
 from .estimates import Estimate, KSDistance, format_estimate
 
 if TYPE_CHECKING:
@@ -30,13 +29,15 @@ class Row:
         if self.exact is not None and np.isfinite(self.exact):
             z = float(self.estimate.z_score(self.exact))
             score = f"z = {z:+.2f}" if np.isfinite(z) else "equal" if float(self.estimate.value) == self.exact else ""
-            return f"{self.exact:<12.6g} exact           {score}"
+            exact = self.exact if abs(self.exact) > 1e-12 else 0.0  # log(alpha^2 + lam^2) of rounded square roots
+            return f"{exact:<12.6g} exact           {score}"
         if self.limit is not None and np.isfinite(self.limit):
             difference = float(self.estimate.relative_difference(self.limit))
             shown = f"{difference:+.2%}" if np.isfinite(difference) else ""
             return f"{self.limit:<12.6g} leading order   {shown}"
         if isinstance(self.estimate, KSDistance):
-            return f"{self.estimate.noise_floor:<12.2g} noise floor"
+            floor = self.estimate.noise_floor
+            return f"{floor:<12.2g} noise floor" if np.isfinite(floor) else ""
         return ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,27 +68,20 @@ def rows(sim: Simulation) -> Iterator[Row]:
     yield Row("mean L_0", sim.log_norm_mean[0], exact=first.mean)
     yield Row("variance L_0", sim.log_norm_variance[0], exact=first.variance)
     yield Row("variance A_0", sim.asymmetry_variance[0], exact=first.asymmetry_variance)
-    exact = exact_log_norm(sim, np.array([d], float).astype(np.int64))
     for name in ("mean", "variance", "skewness", "excess_kurtosis"):
         limit = float(getattr(fit.theory, name)[0]) if name in ("mean", "variance") else 0.0
-        known = None if exact is None else float(np.atleast_1d(getattr(exact, name))[0])
+        known = None if fit.exact is None else float(getattr(fit.exact, name)[0])
         yield Row(f"{name.replace('_', ' ')} L_{d}", getattr(fit, name), known, limit)
     yield Row("KS of L, fitted Gaussian", fit.ks_fitted)
     yield Row("KS of L, log-Gaussian limit", fit.ks_theory)
     yield Row("KS of L, infinite width", fit.ks_gaussian_limit)
     yield Row("KS of output, log-Gaussian", fit.output.ks_log_gaussian)
     yield Row("KS of output, infinite width", fit.output.ks_gaussian)
-    for layer in sorted({0, len(sim.layers) - 1}):
-        index = sim.layers[layer]
-        yield Row(
-            f"E A_{index}", hypo.asymmetry[layer], float(hypo.exact_asymmetry[layer]), float(hypo.theory.asymmetry[layer])
-        )
-        yield Row(
-            f"E F_{index}",
-            hypo.active_fraction[layer],
-            float(hypo.exact_active_fraction[layer]),
-            float(hypo.theory.active_fraction[layer]),
-        )
+    for i in (0, -1):
+        exact_a, limit_a = float(hypo.exact_asymmetry[i]), float(hypo.theory.asymmetry[i])
+        exact_f, limit_f = float(hypo.exact_active_fraction[i]), float(hypo.theory.active_fraction[i])
+        yield Row(f"E A_{sim.layers[i]}", hypo.asymmetry[i], exact_a, limit_a)
+        yield Row(f"E F_{sim.layers[i]}", hypo.active_fraction[i], exact_f, limit_f)
     for k in range(1, min(4, len(inter.lags))):
         yield Row(f"Corr A, lag {inter.lags[k]}", inter.by_lag[k], inter.exact, float(inter.theory_by_lag[k]))
     yield Row(
@@ -103,7 +97,8 @@ def summary_table(sim: Simulation) -> str:
     m = sim.model
     ranges = ", ".join(f"{r.start}..{r.stop - 1}" for r in sim.ranges)
     lines = [
-        f"{m.variant} ResNet  width {m.width}  depth {m.depth}  d/n {m.ratio:.4g}  alpha {m.alpha:.6g}  lam {m.lam:.6g}",
+        f"{m.variant} ResNet  width {m.width}  depth {m.depth}  d/n {m.ratio:.4g}  "
+        f"alpha {m.alpha:.6g}  lam {m.lam:.6g}",
         f"{sim.networks} networks ({ranges}), {sim.method}, seed {sim.seed}, numerics {' '.join(sim.numerics)}",
         f"at depth {m.depth}: {sim.inactive[-1]} inactive, {sim.dead[-1]} dead",
         "",

@@ -1,8 +1,8 @@
 r"""Do fewer than half of the ReLUs fire?
 
-Li, Nica, Roy 2021 (arXiv 2106.04013): in a vanilla ResNet with alpha > 0 the asymmetry A_l = 2 \|phi(z_l)\|^2/\|z_l\|^2 - 1
-and F_l - 1/2, F_l the fraction of active neurons, are negative on average, of order 1/n; in a balanced one both
-vanish exactly.
+Li, Nica, Roy 2021 (arXiv 2106.04013): in a vanilla ResNet with alpha > 0 the asymmetry
+A_l = 2 \|phi(z_l)\|^2/\|z_l\|^2 - 1 and F_l - 1/2, F_l the fraction of active neurons, are negative on average, of
+order 1/n; in a balanced one both vanish exactly.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ class Hypoactivation:
 
 def symmetric_layers(sim: Simulation) -> NDArray[np.bool_]:
     """Layers at which A_l is exactly symmetric about 0: its signs are fresh given all that came before."""
-    everywhere = sim.model.variant != "vanilla" or sim.model.alpha == 0.0 or sim.model.lam == 0.0
-    return np.full(len(sim.layers), everywhere) | (sim.layers == 0)
+    model = sim.model
+    everywhere = model.variant != "vanilla" or model.alpha == 0.0 or model.lam == 0.0
+    return np.asarray((sim.layers == 0) | everywhere, np.bool_)
 
 
 def analyse(sim: Simulation) -> Hypoactivation:

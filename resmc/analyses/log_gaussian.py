@@ -15,9 +15,10 @@ from scipy.special import ndtr
 
 from .. import theory
 from ..estimates import Estimate, Floats, KSDistance, ks_distance, leave_one_out
-from ..theory.limits import LogNormLimit
+from ..theory import FullyConnected, LogNormLimit, SkipOnly
 
 if TYPE_CHECKING:
+    from ..model import ResNet
     from ..simulation import Simulation
 
 
@@ -63,20 +64,19 @@ class LogGaussianFit:
     skewness: Estimate
     excess_kurtosis: Estimate
     theory: LogNormLimit
-    exact: theory.FullyConnected | theory.SkipOnly | None
+    exact: FullyConnected | SkipOnly | None
     ks_fitted: KSDistance
     ks_theory: KSDistance
     ks_gaussian_limit: KSDistance
     output: OutputLaw
 
 
-def exact_log_norm(sim: Simulation, layers: Floats | None = None) -> theory.FullyConnected | theory.SkipOnly | None:
-    """Exact moments of L_l at the recorded layers, where the theory has them."""
-    index = sim.layers if layers is None else layers
-    if sim.model.alpha == 0.0:
-        return theory.fully_connected(sim.model, index)
-    if sim.model.lam == 0.0:
-        return theory.skip_only(sim.model, index)
+def exact_log_norm(model: ResNet) -> FullyConnected | SkipOnly | None:
+    """Exact moments of the final log-norm, where the theory has them."""
+    if model.alpha == 0.0:
+        return theory.fully_connected(model, [model.depth])
+    if model.lam == 0.0:
+        return theory.skip_only(model, [model.depth])
     return None
 
 
@@ -110,7 +110,7 @@ def fit(sim: Simulation) -> LogGaussianFit:
         skewness=sim.log_norm_skewness[-1],
         excess_kurtosis=sim.log_norm_excess_kurtosis[-1],
         theory=limit,
-        exact=exact_log_norm(sim, last),
+        exact=exact_log_norm(sim.model),
         ks_fitted=distance(fitted),
         ks_theory=distance(theoretical),
         ks_gaussian_limit=distance(chi_square),

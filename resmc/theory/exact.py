@@ -148,12 +148,10 @@ def fully_connected(model: ResNet, layers: ArrayLike | None = None) -> FullyConn
     Raises
     ------
     ValueError
-        If ``model.alpha`` is not 0, for the variant "balanced-half", or for other ``layers``.
+        If ``model.alpha`` is not 0, or for other ``layers``.
     """
     if model.alpha != 0.0:
         raise ValueError(f"alpha={model.alpha} is not allowed in fully_connected: it must be 0")
-    if model.variant == "balanced-half":
-        raise ValueError("variant='balanced-half' is not allowed in fully_connected: use 'vanilla' or 'balanced'")
     index = layer_indices(model, layers)
     n = model.width
     first = first_layer(model)

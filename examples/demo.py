@@ -1,0 +1,134 @@
+"""The main job: LNR's setting, alpha = lam = 1/sqrt(2), vanilla and balanced, at two sizes.
+
+    python examples/demo.py [--output demo-output] [--networks 1.0] [--readme README.md]
+
+Prints a table per network and one for the README, and leaves a figure (log_gaussian.png) and a data file
+(vanilla-200x200.resmc, read by resmc.load).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+import resmc
+from resmc import theory
+from resmc.estimates import Estimate, format_estimate
+
+SIZES = ((100, 10, 1_000_000), (200, 200, 300_000))
+VARIANTS = ("vanilla", "balanced")
+WEIGHT = 0.5**0.5
+
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+
+
+def simulations(scale: float) -> list[resmc.Simulation]:
+    """The four simulations, each with a progress bar."""
+    sims = []
+    for width, depth, networks in SIZES:
+        for variant in VARIANTS:
+            model = resmc.ResNet(width, depth, WEIGHT, WEIGHT, variant)
+            sims.append(resmc.simulate(model, networks=max(int(networks * scale), 1), seed=0))
+    return sims
+
+
+def readme_table(sims: list[resmc.Simulation]) -> str:
+    """Estimate, standard error and limit of every headline quantity, as Markdown."""
+    lines = ["| network | quantity | estimate ± standard error | theory | |", "|---|---|---|---|---|"]
+
+    def line(sim: resmc.Simulation, name: str, estimate: Estimate, exact: float | None, limit: float | None) -> None:
+        m = sim.model
+        label = f"{m.variant}, n = {m.width}, d = {m.depth}"
+        shown = format_estimate(float(estimate.value), float(estimate.stderr)).replace("+-", "±")
+        if exact is not None and np.isfinite(exact):
+            exact = exact if abs(exact) > 1e-12 else 0.0
+            beside, note = f"{exact:.5g} exact", f"z = {float(estimate.z_score(exact)):+.1f}"
+        elif limit is not None:
+            difference = float(estimate.relative_difference(limit))
+            beside, note = f"{limit:.5g} limit", f"{difference:+.1%}" if np.isfinite(difference) else ""
+        else:
+            beside, note = "", ""
+        lines.append(f"| {label} | {name} | {shown} | {beside} | {note} |")
+
+    for sim in sims:
+        fit, hypo = sim.log_gaussian_fit(), sim.hypoactivation()
+        inter, growth = sim.interlayer_correlations(), sim.variance_growth()
+        line(sim, "mean of L_d", fit.mean, None, float(fit.theory.mean[0]))
+        line(sim, "variance of L_d", fit.variance, None, float(fit.theory.variance[0]))
+        line(sim, "KS of L_d to its log-Gaussian limit", fit.ks_theory, None, None)
+        line(sim, "KS of L_d to infinite width", fit.ks_gaussian_limit, None, None)
+        line(sim, "KS of the output to its log-Gaussian limit", fit.output.ks_log_gaussian, None, None)
+        line(sim, "KS of the output to infinite width", fit.output.ks_gaussian, None, None)
+        line(sim, "E A_d", hypo.asymmetry[-1], hypo.exact_asymmetry[-1], hypo.theory.asymmetry[-1])
+        line(sim, "E F_d", hypo.active_fraction[-1], hypo.exact_active_fraction[-1], hypo.theory.active_fraction[-1])
+        line(sim, "Corr(A_l, A_(l+1))", inter.by_lag[1], inter.exact, inter.theory_by_lag[1])
+        last = int(np.flatnonzero(growth.reliable)[-1])
+        name = f"log E\\|z_l\\|²/\\|z_0\\|², l = {growth.layers[last]}"
+        line(sim, name, growth.log_second_moment[last], float(growth.exact[last]), float(growth.theory[last]))
+    return "\n".join(lines)
+
+
+def figure(sims: list[resmc.Simulation], path: Path) -> None:
+    """The law of the final log-norm at the larger size: simulated, log-Gaussian limit, infinite width."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    fig, axes = plt.subplots(1, len(VARIANTS), figsize=(9, 3.4), sharey=True, layout="constrained")
+    for ax, sim in zip(axes, sims[-len(VARIANTS) :], strict=True):
+        m, histogram = sim.model, sim.histogram
+        step = max(int(0.1 / sim.bins.width), 1)
+        kept = len(histogram.counts) // step * step
+        edges = histogram.edges[: kept + 1 : step]
+        counts = histogram.counts[:kept].reshape(-1, step).sum(axis=1)
+        density = counts / (sim.alive[-1] * np.diff(edges))
+        limit = theory.log_norm(m, [m.depth])
+        mean, deviation = float(limit.mean[0]), float(limit.variance[0]) ** 0.5
+        x = np.linspace(mean - 4.5 * deviation, mean + 4.5 * deviation, 1000)
+        gauss = np.exp(-0.5 * ((x - mean) / deviation) ** 2) / (deviation * (2 * np.pi) ** 0.5)
+        infinite = np.diff(theory.chi_square_log_norm_cdf(m.width, x)) / np.diff(x)
+        ax.stairs(density, edges, fill=True, color="#9ecae1", label=f"simulated, {sim.networks:,} networks")
+        ax.plot(x, gauss, color="#08306b", label="log-Gaussian limit")
+        ax.plot(x[1:], infinite, color="#d95f02", ls="--", label="infinite width")
+        ax.set(title=f"{m.variant}, n = {m.width}, d = {m.depth}", xlabel="final log-norm $L_d$", xlim=(x[0], x[-1]))
+        ax.set_ylim(0, 2.2 * gauss.max())
+    axes[0].set_ylabel("density")
+    axes[0].legend(frameon=False, fontsize=8)
+    fig.savefig(path, dpi=150)
+    plt.close(fig)
+
+
+def main() -> None:
+    """Simulate, print, and write the figure, the data file and (if asked) the README's table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("demo-output"), help="folder for figure and data")
+    parser.add_argument("--networks", type=float, default=1.0, help="times the usual number of networks")
+    parser.add_argument("--readme", type=Path, help="replace the table between the markers in this file")
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+
+    start = time.perf_counter()
+    sims = simulations(args.networks)
+    seconds = time.perf_counter() - start
+    for sim in sims:
+        print(sim.summary(), end="\n\n")
+    table = readme_table(sims)
+    print(table)
+    info = resmc.build_info()
+    print(f"\nsimulations took {seconds:.1f} s with {info['instruction_set']} on {info['threads']} threads")
+    picture, data = args.output / "log_gaussian.png", args.output / "vanilla-200x200.resmc"
+    figure(sims, picture)
+    sims[-2].save(data)
+    print(f"figure: {picture}\ndata:   {data}")
+    if args.readme is not None:
+        text = args.readme.read_text(encoding="utf-8")
+        before, after = text.split(BEGIN)[0], text.split(END)[1]
+        args.readme.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

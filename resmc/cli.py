@@ -1,0 +1,158 @@
+"""The command ``resmc``: simulations from a terminal, and what this installation can do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import build_info, simulate
+from .model import VARIANTS
+from .simulate import DEVICES, METHODS
+
+SIMULATE_EXAMPLE = """\
+example:
+  resmc simulate --width 200 --depth 200 --networks 1e6 --variant vanilla --output run.resmc
+"""
+
+
+def number(text: str) -> int:
+    """An integer, also as 1e6."""
+    try:
+        return int(text)
+    except ValueError:
+        value = float(text)
+        if not value.is_integer():
+            raise
+        return int(value)
+
+
+number.__name__ = "integer"  # what argparse calls it in its messages
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, by subcommand."""
+    top = argparse.ArgumentParser(prog="resmc", description=__doc__.splitlines()[0] if __doc__ else None)
+    top.add_argument("--version", action="version", version=f"resmc {build_info()['version']}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser(
+        "simulate",
+        help="simulate random networks and print what they say",
+        description="Simulate independent random ResNets and print every quantity with its error and theory.",
+        epilog=SIMULATE_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.add_argument("--width", type=number, required=True, help="neurons per layer, n")
+    run.add_argument("--depth", type=number, required=True, help="residual layers, d")
+    run.add_argument("--networks", type=number, required=True, help="how many, e.g. 1e6")
+    run.add_argument("--alpha", type=float, default=0.5**0.5, help="weight of the skip (default: 1/sqrt(2))")
+    run.add_argument("--lam", type=float, default=0.5**0.5, help="weight of the residual branch (default: 1/sqrt(2))")
+    run.add_argument("--variant", default="vanilla", help=f"{', '.join(VARIANTS)} (default: vanilla)")
+    run.add_argument("--n-out", type=number, default=1, help="output neurons (default: 1)")
+    run.add_argument("--input-norm", type=float, default=1.0, help="|x|/sqrt(n_in) (default: 1)")
+    run.add_argument("--seed", type=number, default=0, help="0 to 2^64 - 1 (default: 0)")
+    run.add_argument("--first-network", type=number, default=0, help="number of the first network (default: 0)")
+    run.add_argument("--method", default="projected", help=f"{' or '.join(METHODS)} (default: projected)")
+    run.add_argument("--layers", help="layers to record, as 0,10,20 or START:STOP:STEP (default: up to 513 of them)")
+    run.add_argument("--device", default="auto", help=f"{' or '.join(DEVICES)} (default: auto)")
+    run.add_argument("--threads", type=number, help="CPU threads (default: all)")
+    run.add_argument("--output", type=Path, metavar="FILE", help="save the simulation; resmc.load reads it")
+    run.add_argument("--json", action="store_true", help="print the table as JSON")
+    run.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="print versions, instruction sets and devices",
+        description="Print what this installation is and what it can run on.",
+        epilog="example:\n  resmc doctor\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    doctor.add_argument("--json", action="store_true", help="print it as JSON")
+    return top
+
+
+def layer_list(text: str | None) -> list[int] | None:
+    """``0,10,20`` or ``START:STOP:STEP`` (as in Python, any of them may be left out but STOP) as a list."""
+    if text is None:
+        return None
+    try:
+        if ":" in text:
+            parts = [int(p) if p else None for p in text.split(":")]
+            start, stop, step = (*parts, None, None)[:3]
+            return list(range(start or 0, stop if stop is not None else -1, step or 1)) if len(parts) < 4 else [-1]
+        return [int(p) for p in text.split(",")]
+    except ValueError:
+        raise ValueError(f"layers={text!r} is not allowed: it must look like 0,10,20 or 0:201:10") from None
+
+
+def run_simulate(args: argparse.Namespace) -> None:
+    """The subcommand ``simulate``."""
+    if args.output is not None and not args.output.absolute().parent.is_dir():
+        raise ValueError(f"output={str(args.output)!r} is not allowed: its folder does not exist")
+    model = {name: getattr(args, name) for name in ("width", "depth", "alpha", "lam", "variant", "n_out", "input_norm")}
+    sim = simulate(
+        **model,
+        networks=args.networks,
+        seed=args.seed,
+        first_network=args.first_network,
+        method=args.method,
+        layers=layer_list(args.layers),
+        device=args.device,
+        threads=args.threads,
+        progress=False if args.quiet else None,
+    )
+    if args.output is not None:
+        sim.save(args.output)  # before anything is printed: what was computed is safe first
+    if args.json:
+        from .summary import rows
+
+        result: dict[str, Any] = {
+            "model": sim.model.to_dict(),
+            "networks": sim.networks,
+            "seed": sim.seed,
+            "method": sim.method,
+            "numerics": list(sim.numerics),
+            "quantities": [row.to_dict() for row in rows(sim)],
+        }
+        print(json.dumps(result, indent=1))
+    else:
+        print(sim.summary())
+        if args.output is not None:
+            print(f"\nsaved to {args.output}")
+
+
+def run_doctor(args: argparse.Namespace) -> None:
+    """The subcommand ``doctor``."""
+    from .build import installed_packages
+
+    info = build_info()
+    packages = installed_packages()
+    if args.json:
+        print(json.dumps({**info, "packages": packages}, indent=1))
+        return
+    print(f"resmc {info['version']}, numerics version {info['numerics_version']}, built with {info['compiler']}")
+    sets = ", ".join(
+        f"{name} ({lanes} networks per pack{', in use' if name == info['instruction_set'] else ''})"
+        for name, lanes in info["networks_per_pack"].items()
+    )
+    print(f"devices: cpu ({info['threads']} threads on {info['processor']})")
+    print(f"instruction sets: {sets}")
+    print("packages: " + ", ".join(f"{name} {version or 'not installed'}" for name, version in packages.items()))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; errors are sentences, and the exit status 2."""
+    args = parser().parse_args(argv)
+    try:
+        {"simulate": run_simulate, "doctor": run_doctor}[args.command](args)
+    except (ValueError, OSError) as error:
+        print(f"resmc: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("resmc: interrupted", file=sys.stderr)
+        return 130
+    return 0
