@@ -34,9 +34,13 @@ def recorded_layers(depth: int, layers: Sequence[int] | NDArray[np.int64] | None
     else:
         if isinstance(layers, str) or not hasattr(layers, "__iter__"):
             raise ValueError(f"layers={layers!r} is not allowed: it must be a sequence of integers from 0 to {depth}")
-        chosen = [_checks.integer("layers", layer, 0, depth, "depth") for layer in layers]
-        if not chosen:
+        given = np.asarray(layers if isinstance(layers, np.ndarray) else list(layers))
+        if given.size == 0:
             raise ValueError(f"layers=[] is not allowed: give at least one layer from 0 to {depth}, or None")
+        if given.dtype.kind in "iu" and given.min() >= 0 and given.max() <= depth:
+            chosen = given.ravel().tolist()
+        else:  # one by one, to name the first that is wrong
+            chosen = [_checks.integer("layers", layer, 0, depth, "depth") for layer in given.ravel().tolist()]
     return np.unique(np.array([0, *chosen, depth], np.int64))
 
 

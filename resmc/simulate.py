@@ -177,10 +177,10 @@ def native_network(model: ResNet) -> dict[str, Any]:
     mantissa, exponent = 0.0, 0
     if model.alpha != 0.0:
         # alpha itself may underflow beside lam, but the norm of a network that never fires again is alpha^l
-        ma, ea = math.frexp(model.alpha)
-        ms, es = math.frexp(max(abs(model.alpha), abs(model.lam)))
-        mantissa, rest = math.frexp(ma / ms / math.hypot(model.alpha / (ms * 2.0**es), model.lam / (ms * 2.0**es)))
-        exponent = ea - es + rest
+        largest = max(abs(model.alpha), abs(model.lam))
+        (ma, ea), (ml, el) = math.frexp(model.alpha), math.frexp(largest)
+        mantissa, rest = math.frexp(ma / ml / math.hypot(model.alpha / largest, model.lam / largest))
+        exponent = ea - el + rest
     tiny = 2.0**-100  # beside the other coefficient, which is near 1, a float32 network does not see less
     step = lam * math.sqrt(2.0 / model.width)
     return {

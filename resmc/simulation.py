@@ -187,6 +187,12 @@ class Simulation:
     numerics: tuple[str, ...]
     histogram_version: int = HISTOGRAM_VERSION
 
+    def __post_init__(self) -> None:
+        for part in (self.statistics, self.samples, self.trajectories):
+            for f in fields(part):
+                getattr(part, f.name).setflags(write=False)
+        self.layers.setflags(write=False)
+
     # -- counts -------------------------------------------------------------------------------------------------------
 
     @property

@@ -8,7 +8,8 @@
 // next layer needs.
 //
 // A Team is what shares one network (a single CPU thread, or the lanes of a GPU): it owns every stride-th quad,
-//   team.first(), team.stride(), team.owns(quad), team.reduce(sums), team.proceed() = false to abandon the run.
+//   team.first(), team.stride(), team.owns(quad), team.reduce(sums);
+//   team.proceed() once a layer, false to abandon the run; team.stopped() looks without counting a layer.
 // A State is where the team keeps z: state.load(i), state.store(i, z). A Recorder is told of every layer:
 //   recorder.layer(l, sums, exponent), and of the end: recorder.finish(...).
 #pragma once
@@ -56,6 +57,7 @@ RESMC_FN auto projected_layer(const Network& net, const PhiloxKeys& keys, Team& 
     const uint32_t full = net.width / 4;
     Sum total{};
     for (uint32_t begin = team.first(); begin < full; begin += SUM_RUN * team.stride()) {
+        if (team.stopped()) break;  // what is left unfinished here is abandoned by whoever said stop
         Sum run{};
         const uint32_t left = (full - begin + team.stride() - 1) / team.stride();
         const uint32_t end = begin + (left < SUM_RUN ? left : SUM_RUN) * team.stride();
