@@ -28,7 +28,8 @@ template <class T>
 T* data_of(const py::dict& arrays, const char* name, size_t size) {
     if (!arrays.contains(name)) throw std::invalid_argument(std::string("missing array: ") + name);
     const py::object array = arrays[name];
-    if (!py::array_t<T, py::array::c_style>::check_(array)) throw std::invalid_argument(std::string("wrong type: ") + name);
+    if (!py::array_t<T, py::array::c_style>::check_(array))
+        throw std::invalid_argument(std::string("wrong type: ") + name);
     auto typed = py::reinterpret_borrow<py::array_t<T, py::array::c_style>>(array);
     if (static_cast<size_t>(typed.size()) != size) throw std::invalid_argument(std::string("wrong size: ") + name);
     return size > 0 ? typed.mutable_data() : nullptr;

@@ -233,7 +233,8 @@ def _samples(model: ResNet, first: int, arrays: dict[str, NDArray[Any]], correct
     offset = model.log_norm_offset(model.depth) + correction
     powers, rest = divmod(0.5 * offset / math.log(2.0), 1.0)
     exponent = np.clip(arrays["sample_exponent"].astype(np.int64) + int(powers), -5000, 5000).astype(np.int32)
-    output = np.ldexp(arrays["sample_output"] * 2.0**rest, exponent[:, None])
+    with np.errstate(over="ignore", under="ignore"):
+        output = np.ldexp(arrays["sample_output"] * 2.0**rest, exponent[:, None])
     return Samples(_numbers(first, len(log_norm)), log_norm + offset, output)
 
 

@@ -131,7 +131,7 @@ class Histogram:
 class Samples:
     """Raw final values of some networks: ``networks`` (k,), ``log_norm`` (k,), ``output`` (k, n_out).
 
-    A dead network has log-norm -inf and output 0.
+    A dead network has log-norm -inf and output 0; outputs beyond the range of float64 are 0 or infinite.
     """
 
     networks: NDArray[np.uint64]

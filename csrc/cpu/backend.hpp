@@ -39,9 +39,9 @@ struct Records {
     int32_t* exponent;
     float* asymmetry;
     uint32_t* active;
-    float* output;           // [n_out][network in tile], in units of 2^exponent of the last slot; null: not wanted
-    double* log_norm;        // log(|z|^2 / n), of the normalised network
-    double* scratch;         // 3 TILE padded_slots(n_layers) doubles, for the products of asymmetries
+    float* output;     // [n_out][network in tile], in units of 2^exponent of the last slot; null: not wanted
+    double* log_norm;  // log(|z|^2 / n), of the normalised network
+    double* scratch;   // 3 TILE padded_slots(n_layers) doubles, for the products of asymmetries
 };
 
 // Statistics of a set of networks. Arrays are [layer slot], products packed by rows of the upper triangle.
@@ -49,17 +49,17 @@ struct Records {
 struct Statistics {
     int64_t* alive;
     int64_t* inactive;
-    double* log_norm;       // [4][slot]: mean, M2, M3, M4 of L_l
-    double* growth_log;     // [2][slot]: mean, M2 of L_l - L_0
-    double* growth;         // [2][slot]: sums of W = |z_l|^2/|z_0|^2 and W^2, in units of 2^e and 2^(2 e)
+    double* log_norm;    // [4][slot]: mean, M2, M3, M4 of L_l
+    double* growth_log;  // [2][slot]: mean, M2 of L_l - L_0
+    double* growth;      // [2][slot]: sums of W = |z_l|^2/|z_0|^2 and W^2, in units of 2^e and 2^(2 e)
     int64_t* growth_exponent;
-    double* asymmetry;      // [slot]: sum of A_l
-    int64_t* active;        // [slot]: sum of active counts
-    double* active_square;  // [slot]: sum of (active count - width/2)^2
-    double* products;       // packed sum of A_l A_m;           with deaths: over networks alive at m >= l
-    double* partial_sums;   // packed sum of A_l, alive at m;   null unless deaths are possible
+    double* asymmetry;        // [slot]: sum of A_l
+    int64_t* active;          // [slot]: sum of active counts
+    double* active_square;    // [slot]: sum of (active count - width/2)^2
+    double* products;         // packed sum of A_l A_m;           with deaths: over networks alive at m >= l
+    double* partial_sums;     // packed sum of A_l, alive at m;   null unless deaths are possible
     double* partial_squares;  // packed sum of A_l^2, alive at m
-    int64_t* histogram;     // [n_bins + 2]: underflow, bins, overflow
+    int64_t* histogram;       // [n_bins + 2]: underflow, bins, overflow
 };
 
 struct Backend {

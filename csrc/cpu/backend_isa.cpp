@@ -59,7 +59,8 @@ static double draw(const Network& net, uint64_t seed, uint64_t n_networks) {
 
 #define RESMC_STRING2(x) #x
 #define RESMC_STRING(x) RESMC_STRING2(x)
-static const Backend backend{RESMC_STRING(RESMC_TARGET), LANES, workspace_bytes, simulate, reduce, words, normals, draw};
+static const Backend backend{
+    RESMC_STRING(RESMC_TARGET), LANES, workspace_bytes, simulate, reduce, words, normals, draw};
 
 RESMC_NAMESPACE_END
 

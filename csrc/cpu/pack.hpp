@@ -143,16 +143,16 @@ struct Wide {
     LongRegister even[REGISTERS], odd[REGISTERS];
 };
 
-#define RESMC_WORD_OPERATOR(op)                             \
+#define RESMC_WORD_OPERATOR(op)                               \
     RESMC_FN Word operator op(const Word& a, const Word& b) { \
-        Word c;                                             \
-        RESMC_EACH c.v[r] = a.v[r] op b.v[r];               \
-        return c;                                           \
-    }                                                       \
-    RESMC_FN Word operator op(const Word& a, uint32_t b) {  \
-        Word c;                                             \
-        RESMC_EACH c.v[r] = a.v[r] op b;                    \
-        return c;                                           \
+        Word c;                                               \
+        RESMC_EACH c.v[r] = a.v[r] op b.v[r];                 \
+        return c;                                             \
+    }                                                         \
+    RESMC_FN Word operator op(const Word& a, uint32_t b) {    \
+        Word c;                                               \
+        RESMC_EACH c.v[r] = a.v[r] op b;                      \
+        return c;                                             \
     }
 RESMC_WORD_OPERATOR(+)
 RESMC_WORD_OPERATOR(-)
@@ -177,11 +177,11 @@ RESMC_FN Word sar(const Word& a, int n) {
     return c;
 }
 
-#define RESMC_REAL_OPERATOR(op)                             \
+#define RESMC_REAL_OPERATOR(op)                               \
     RESMC_FN Real operator op(const Real& a, const Real& b) { \
-        Real c;                                             \
-        RESMC_EACH c.v[r] = a.v[r] op b.v[r];               \
-        return c;                                           \
+        Real c;                                               \
+        RESMC_EACH c.v[r] = a.v[r] op b.v[r];                 \
+        return c;                                             \
     }
 RESMC_REAL_OPERATOR(+)
 RESMC_REAL_OPERATOR(-)
@@ -282,7 +282,8 @@ RESMC_FN void store(void* to, const T& x) {
 // The words first, first + 1, ... in the slots.
 RESMC_FN Word counting_from(uint32_t first) {
     Word c;
-    RESMC_EACH for (int i = 0; i < REGISTER_LANES; ++i) c.v[r][i] = first + static_cast<uint32_t>(r * REGISTER_LANES + i);
+    RESMC_EACH for (int i = 0; i < REGISTER_LANES; ++i) c.v[r][i] =
+        first + static_cast<uint32_t>(r * REGISTER_LANES + i);
     return c;
 }
 

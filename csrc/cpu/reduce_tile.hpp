@@ -76,7 +76,8 @@ RESMC_FN void add_products(const double* p, const double* q, size_t row, int n_n
             }
             for (int i = 0; i < ROWS && l + i < n_slots; ++i) {
                 const int r = l + i;
-                double* const packed = to + (static_cast<int64_t>(r) * n_slots - static_cast<int64_t>(r) * (r - 1) / 2) - r;
+                double* const packed =
+                    to + (static_cast<int64_t>(r) * n_slots - static_cast<int64_t>(r) * (r - 1) / 2) - r;
                 for (int j = 0; j < COLUMNS; ++j)
                     if (m + j >= r && m + j < n_slots) packed[m + j] += sum[i][j / DOUBLE_LANES][j % DOUBLE_LANES];
             }
@@ -175,7 +176,9 @@ static void reduce(const Network& net, const Recording& recording, const Records
     for (int t = begin; t < end; ++t) {
         if (records.square[last + t] <= 0.0f) continue;
         const double bin = __builtin_floor((records.log_norm[last + t] - recording.bin_low) / recording.bin_width);
-        const uint32_t b = bin < 0.0 ? 0 : bin >= recording.n_bins ? recording.n_bins + 1 : 1 + static_cast<uint32_t>(bin);
+        const uint32_t b = bin < 0.0                 ? 0
+                           : bin >= recording.n_bins ? recording.n_bins + 1
+                                                     : 1 + static_cast<uint32_t>(bin);
         ++s.histogram[b];
     }
 }

@@ -30,11 +30,11 @@ struct Job {
 // Everything a run writes. Statistics are arrays over groups of what `Statistics` describes, zero to begin with.
 struct Results {
     Statistics groups;
-    double* sample_log_norm;    // [keep_samples]; -infinity where the network is dead
-    double* sample_output;      // [keep_samples][n_out], in units of 2^exponent
-    int32_t* sample_exponent;   // [keep_samples]
-    double* path_log_norm;      // [keep_trajectories][n_layers]; -infinity where the network is dead
-    float* path_asymmetry;      // [keep_trajectories][n_layers]; NaN where the network is dead
+    double* sample_log_norm;   // [keep_samples]; -infinity where the network is dead
+    double* sample_output;     // [keep_samples][n_out], in units of 2^exponent
+    int32_t* sample_exponent;  // [keep_samples]
+    double* path_log_norm;     // [keep_trajectories][n_layers]; -infinity where the network is dead
+    float* path_asymmetry;     // [keep_trajectories][n_layers]; NaN where the network is dead
 };
 
 // The instruction sets this machine can run, best first; the name "auto" means the first.

@@ -61,11 +61,12 @@ struct CpuRecorder {
 
 template <class Activation>
 static bool simulate_pack(const Network& net, Method method, const PhiloxKeys& keys, uint64_t network, CpuTeam& team,
-                   CpuRecorder& recorder, Real* workspace) {
+                          CpuRecorder& recorder, Real* workspace) {
     const Word word2 = counting_from(static_cast<uint32_t>(network));
     const uint32_t word3 = counter_word3(network, 0);
     CpuState state{workspace};
-    if (method == METHOD_PROJECTED) return simulate_projected<Activation>(net, keys, team, word2, word3, state, recorder);
+    if (method == METHOD_PROJECTED)
+        return simulate_projected<Activation>(net, keys, team, word2, word3, state, recorder);
     CpuState phi{workspace + net.width}, phi_next{workspace + 2 * static_cast<size_t>(net.width)};
     return simulate_dense<Activation>(net, keys, team, word2, word3, state, phi, phi_next, recorder);
 }

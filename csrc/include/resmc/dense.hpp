@@ -28,7 +28,7 @@ RESMC_FN auto row_product(const PhiloxKeys& keys, const PhiloxPrefix<typename Te
             box_muller(narrow(w.x2), narrow(w.x3), g[2], g[3]);
             const uint32_t j = 4 * q - before;  // wraps below 0 in the first quad; only j + k is used
             if (q > 0 && j + 4 <= width) {
-#pragma GCC unroll 4
+                RESMC_UNROLL(4)
                 for (uint32_t k = 0; k < 4; ++k) run = fma(g[k], x.load(j + k), run);
             } else {
                 for (uint32_t k = 0; k < 4; ++k)
@@ -42,8 +42,8 @@ RESMC_FN auto row_product(const PhiloxKeys& keys, const PhiloxPrefix<typename Te
 
 // The new z_i is in `state`; leaves phi(z_i) in `phi` and adds to the sums. `quad_words` are the draw's w1 and w3.
 template <class Activation, class Team, class State, class Sum>
-RESMC_FN void activate(uint32_t quad, uint32_t live, typename Team::Word w1, typename Team::Word w3,
-                       const State& state, State& phi, Sum& sums) {
+RESMC_FN void activate(uint32_t quad, uint32_t live, typename Team::Word w1, typename Team::Word w3, const State& state,
+                       State& phi, Sum& sums) {
     using Real = typename Team::Real;
     auto neuron = [&]<int k>() RESMC_LAMBDA {
         if (static_cast<uint32_t>(k) >= live) return;

@@ -41,8 +41,7 @@ RESMC_FN Coefficients<Real> next_coefficients(const Network& net, const Sums<Rea
     const Real scale = as_real((Word(127u) - shift) << 23);
     const Word inactive = as_word(sums.active_square);  // 0 exactly when no neuron fires
     const Real carry = select_zero(inactive, Real(net.carry_mantissa), Real(net.carry));
-    exponent =
-        exponent + shift + select_zero(inactive, Word(static_cast<uint32_t>(net.carry_exponent)), Word(0u));
+    exponent = exponent + shift + select_zero(inactive, Word(static_cast<uint32_t>(net.carry_exponent)), Word(0u));
     return {carry * scale, Real(net.step) * branch * scale};
 }
 

@@ -81,7 +81,7 @@ RESMC_FN PhiloxState<Wide> philox(const PhiloxKeys& keys, const PhiloxPrefix<Wid
     s.x1 = lo1;
     s.x2 = hi0 ^ s.x3 ^ keys.k1[2];
     s.x3 = lo0;
-#pragma GCC unroll 10
+    RESMC_UNROLL(10)
     for (int r = 3; r < PHILOX_ROUNDS; ++r) philox_round(s, keys.k0[r], keys.k1[r]);
     return s;
 }

@@ -19,10 +19,14 @@
     }
 
 // RESMC_LAMBDA stands behind a lambda's parameters; a lambda that is called four times must still be inlined.
+// RESMC_UNROLL(n) stands before a loop.
+#define RESMC_PRAGMA(text) _Pragma(#text)
 #ifdef __CUDACC__
 #define RESMC_FN __host__ __device__ __forceinline__
 #define RESMC_LAMBDA
+#define RESMC_UNROLL(n) RESMC_PRAGMA(unroll n)
 #else
 #define RESMC_FN inline __attribute__((always_inline))
 #define RESMC_LAMBDA __attribute__((always_inline))
+#define RESMC_UNROLL(n) RESMC_PRAGMA(GCC unroll n)
 #endif
