@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from . import _checks, _native
 from .build import instruction_set
 from .model import MAX_WIDTH_DENSE, VARIANTS, ResNet
+from .normalisation import log_norm_offsets, native_network
 from .progress import reporting
 from .recording import block_size, histogram_bins, recorded_layers
 from .simulation import NetworkRange, Samples, Simulation, Statistics, Trajectories
@@ -134,8 +135,8 @@ def simulate(
         arrays["path_asymmetry"] = np.empty((keep_trajectories, len(recorded)), np.float32)
         _native.simulate(network, settings, native_layers, arrays, threads, instructions, report)
 
+    offsets = log_norm_offsets(model, recorded)
     statistics.networks[:] = group_sizes(first_network, networks, block)
-    correction = log_norm_correction(model, network)
     return Simulation(
         model=model,
         method=method,
@@ -143,11 +144,11 @@ def simulate(
         ranges=(NetworkRange(first_network, first_network + networks, block),),
         layers=recorded,
         bins=bins,
-        statistics=_corrected(statistics, recorded * correction),
-        samples=_samples(model, first_network, arrays, recorded[-1] * correction),
+        statistics=statistics,
+        samples=_samples(first_network, arrays, offsets[-1]),
         trajectories=Trajectories(
             _numbers(first_network, keep_trajectories),
-            arrays["path_log_norm"] + np.array([model.log_norm_offset(int(k)) + k * correction for k in recorded]),
+            arrays["path_log_norm"] + offsets,
             arrays["path_asymmetry"],
         ),
         numerics=(str(_native.NUMERICS_VERSION), f"cpu/{instructions}"),
@@ -171,39 +172,6 @@ def _model(model: ResNet | None, model_fields: dict[str, Any]) -> ResNet:
     return model
 
 
-def native_network(model: ResNet) -> dict[str, Any]:
-    """The normalised network as the kernels take it (csrc/include/resmc/description.hpp)."""
-    alpha, lam = model.normalised
-    mantissa, exponent = 0.0, 0
-    if model.alpha != 0.0:
-        # alpha itself may underflow beside lam, but the norm of a network that never fires again is alpha^l
-        largest = max(abs(model.alpha), abs(model.lam))
-        (ma, ea), (ml, el) = math.frexp(model.alpha), math.frexp(largest)
-        mantissa, rest = math.frexp(ma / ml / math.hypot(model.alpha / largest, model.lam / largest))
-        exponent = ea - el + rest
-    tiny = 2.0**-100  # beside the other coefficient, which is near 1, a float32 network does not see less
-    step = lam * math.sqrt(2.0 / model.width)
-    return {
-        "width": model.width,
-        "depth": model.depth,
-        "n_out": model.n_out,
-        "carry": float(np.float32(alpha if abs(alpha) > tiny else 0.0)),
-        "carry_mantissa": float(np.float32(mantissa)),
-        "carry_exponent": exponent,
-        "step": float(np.float32(step if abs(step) > tiny else 0.0)),
-        "readout": float(np.float32(1.0 / math.sqrt(model.width))),
-    }
-
-
-def log_norm_correction(model: ResNet, network: dict[str, Any]) -> float:
-    """What every layer lacks in log-norm because alpha and lam were rounded to float32.
-
-    With carry a and step c the kernel's network has E growth a^2 + c^2 n/2 instead of 1; -log of that, about 1e-8,
-    would add up to 1e-2 at depth 10^6.
-    """
-    return -math.log(network["carry"] ** 2 + network["step"] ** 2 * model.width / 2.0)
-
-
 def group_sizes(first: int, networks: int, block: int) -> NDArray[np.int64]:
     """How many of networks first .. first + networks - 1 fall into each group (network // block) mod 32."""
 
@@ -214,23 +182,13 @@ def group_sizes(first: int, networks: int, block: int) -> NDArray[np.int64]:
     return np.asarray(below(first + networks) - below(first), np.int64)
 
 
-def _corrected(s: Statistics, by_layer: NDArray[Any]) -> Statistics:
-    """Shift log-norms by the correction; W is scaled alike."""
-    s.log_norm[:, 0] += np.where(s.alive > 0, by_layer, 0.0)
-    s.growth_log[:, 0] += np.where(s.alive > 0, by_layer, 0.0)
-    s.growth[:, 0] *= np.exp(by_layer)
-    s.growth[:, 1] *= np.exp(2.0 * by_layer)
-    return s
-
-
 def _numbers(first: int, count: int) -> NDArray[np.uint64]:
     return np.uint64(first) + np.arange(count, dtype=np.uint64)
 
 
-def _samples(model: ResNet, first: int, arrays: dict[str, NDArray[Any]], correction: float) -> Samples:
+def _samples(first: int, arrays: dict[str, NDArray[Any]], offset: float) -> Samples:
     """z_out = mantissa 2^exponent e^(offset/2), the last power split so that nothing overflows on the way."""
     log_norm = arrays["sample_log_norm"]
-    offset = model.log_norm_offset(model.depth) + correction
     powers, rest = divmod(0.5 * offset / math.log(2.0), 1.0)
     exponent = np.clip(arrays["sample_exponent"].astype(np.int64) + int(powers), -5000, 5000).astype(np.int32)
     with np.errstate(over="ignore", under="ignore"):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .estimates import Estimate, jackknife, leave_one_out, mean_estimate
 from .model import ResNet
 from .moments import merge_moments, merge_scaled
+from .normalisation import log_norm_offsets
 from .recording import GROUPS, HISTOGRAM_VERSION, Bins
 
 if TYPE_CHECKING:
@@ -224,8 +225,8 @@ class Simulation:
 
     @property
     def offsets(self) -> Floats:
-        """What separates the normalised network's log-norm from the model's, by recorded layer (R,)."""
-        return np.array([self.model.log_norm_offset(int(layer)) for layer in self.layers])
+        """What separates the log-norms in `statistics` from the model's, by recorded layer (R,)."""
+        return log_norm_offsets(self.model, self.layers)
 
     # -- moments by layer ---------------------------------------------------------------------------------------------
 

@@ -59,8 +59,9 @@ def analyse(sim: Simulation) -> Growth:
     sums, unit = sim.statistics.pooled_growth()
     total = np.concatenate([[networks], networks - sim.statistics.networks])[:, None]
     scale = sim.layers * model.log_scale
+    shift = sim.offsets - sim.offsets[0]  # of log(|z_l|^2/|z_0|^2) in the statistics
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(sums[:, 0] / total) + unit * np.log(2.0) + scale
+        logs = np.log(sums[:, 0] / total) + unit * np.log(2.0) + shift
         effective = np.where(sums[0, 0] > 0, sums[0, 0] ** 2 / sums[0, 1], 0.0)
     logs = np.where(np.isfinite(logs), logs, np.nan)  # everybody dead: no value
     moments = sim.statistics.pooled_moments("growth_log")[0]

@@ -67,7 +67,6 @@ def analyse(sim: Simulation) -> InterlayerCorrelations:
 
     matrices = np.stack([_correlation(*pair) for pair in sim._pair_statistics()])
     n = sim.alive[np.maximum.outer(np.arange(len(sim.layers)), np.arange(len(sim.layers)))]
-    fresh_signs = sim.model.lam != 0.0 and (sim.model.alpha == 0.0 or sim.model.variant != "vanilla")
     limit = theory.interlayer_correlation(sim.model, lags)
     return InterlayerCorrelations(
         layers=sim.layers,
@@ -76,5 +75,5 @@ def analyse(sim: Simulation) -> InterlayerCorrelations:
         lags=lags,
         by_lag=sim._jackknife(np.stack([averaged(m) for m in matrices]), int(sim.alive[-1])),
         theory_by_lag=limit,
-        exact=0.0 if fresh_signs or sim.model.variant != "vanilla" else None,
+        exact=0.0 if sim.model.variant != "vanilla" or sim.model.alpha == 0.0 else None,
     )

@@ -97,13 +97,13 @@ def fit(sim: Simulation) -> LogGaussianFit:
     def distance(others: Floats) -> KSDistance:
         return ks_distance(cdf - others, sizes, n_alive, resolution)
 
-    offset = sim.offsets[-1]
+    scale = sim.model.log_norm_offset(sim.model.depth)  # beyond the normalised network
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = moments[:, 1:2] + offset
+        mean = moments[:, 1:2] + sim.offsets[-1]
         deviation = np.sqrt(moments[:, 2:3] / (moments[:, 0:1] - 1.0))
         fitted = ndtr((edges - mean) / deviation)
     theoretical = ndtr((edges - limit.mean[0]) / np.sqrt(limit.variance[0]))
-    chi_square = theory.chi_square_log_norm_cdf(sim.model.width, edges - offset)
+    chi_square = theory.chi_square_log_norm_cdf(sim.model.width, edges - scale)
     return LogGaussianFit(
         mean=sim.log_norm_mean[-1],
         variance=sim.log_norm_variance[-1],
@@ -127,11 +127,11 @@ def _output_law(sim: Simulation, limit: LogNormLimit, resolution: float) -> Outp
     counts = leave_one_out(sim.statistics.histogram)
     total = np.maximum(leave_one_out(sim.statistics.networks), 1)[:, None]
     used = np.flatnonzero(counts[0, 1:-1])
-    centres = (sim.bins.edges()[:-1] + 0.5 * sim.bins.width)[used]
+    scale = sim.model.log_norm_offset(sim.model.depth)
+    centres = (sim.histogram.edges[:-1] + 0.5 * sim.bins.width)[used] - scale
     at_zero = total[:, 0] - counts[:, 1:].sum(axis=1)  # dead, and the underflow
     at_infinity = counts[:, -1]
-    offset = sim.offsets[-1]
-    mean, variance = float(limit.mean[0] - offset), float(limit.variance[0])
+    mean, variance = float(limit.mean[0] - scale), float(limit.variance[0])
 
     spread = 6.0 * np.sqrt(variance)
     low = min(centres.min() if used.size else 0.0, mean - spread, -spread)
