@@ -1,0 +1,58 @@
+# Few verbs. `make demo` and `make test` need nothing but PYTHON (3.11 to 3.13) and a C++20 compiler: everything else is
+# installed, pinned, into .venv. The package is installed editable: changes of Python sources need no second install,
+# and changes of csrc are built by the next call.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# With the build's own requirements in the environment, so that they are pinned too and later builds are incremental.
+INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation --editable
+SOURCES := pyproject.toml setup.py CMakeLists.txt $(shell find csrc -type f)
+CXX_FILES := $(shell find csrc tests -name '*.hpp' -o -name '*.cpp' -o -name '*.cu')
+
+.PHONY: demo test lint style types format bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.plot  ## the main job: tables, a figure and a data file in demo-output/
+	$(BIN)/python examples/demo.py --output demo-output
+
+test: $(VENV)/.test  ## make test PYTEST_ARGS='-k theory'
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: style types
+
+style: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+
+types: $(VENV)/.lint
+	$(BIN)/mypy
+
+format: $(VENV)/.lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CXX_FILES)
+
+bench: $(VENV)/.test
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) build dist demo-output *.egg-info resmc/_native*.so
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# An environment that can build the package.
+$(VENV)/.build: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --constraint constraints.txt setuptools scikit-build-core pybind11 cmake ninja
+	@touch $@
+
+# The package, built, with one of its extras.
+$(VENV)/.plot $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.build $(SOURCES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(INSTALL) '.[$*]'
+	@touch $@
