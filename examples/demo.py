@@ -18,7 +18,7 @@ import resmc
 from resmc import theory
 from resmc.estimates import Estimate, format_estimate
 
-SIZES = ((100, 10, 1_000_000), (200, 200, 300_000))
+SIZES = ((100, 10, 1_000_000), (200, 200, 200_000))
 VARIANTS = ("vanilla", "balanced")
 WEIGHT = 0.5**0.5
 
@@ -35,39 +35,43 @@ def simulations(scale: float) -> list[resmc.Simulation]:
     return sims
 
 
+def cell(estimate: Estimate, exact: float | None = None, limit: float | None = None) -> str:
+    """Estimate and standard error; below them the exact value with z, or the limit with the relative difference."""
+    shown = format_estimate(float(estimate.value), float(estimate.stderr)).replace("+-", "±")
+    if exact is not None and np.isfinite(exact):
+        exact = exact if abs(exact) > 1e-12 else 0.0
+        return f"{shown}<br>exact {exact:.5g}, z = {float(estimate.z_score(exact)):+.1f}"
+    if limit is not None:
+        return f"{shown}<br>limit {limit:.5g}, {float(estimate.relative_difference(limit)):+.1%}"
+    if isinstance(estimate, resmc.KSDistance):
+        return f"{shown}<br>noise {estimate.noise_floor:.1g}"
+    return shown
+
+
+def column(sim: resmc.Simulation) -> dict[str, str]:
+    """Every headline quantity of one simulation."""
+    fit, hypo = sim.log_gaussian_fit(), sim.hypoactivation()
+    inter, growth = sim.interlayer_correlations(), sim.variance_growth()
+    return {
+        "mean of L_d": cell(fit.mean, limit=float(fit.theory.mean[0])),
+        "variance of L_d": cell(fit.variance, limit=float(fit.theory.variance[0])),
+        "KS of L_d to the log-Gaussian limit": cell(fit.ks_theory),
+        "KS of L_d to infinite width": cell(fit.ks_gaussian_limit),
+        "KS of the output to the log-Gaussian limit": cell(fit.output.ks_log_gaussian),
+        "KS of the output to infinite width": cell(fit.output.ks_gaussian),
+        "E A_d": cell(hypo.asymmetry[-1], hypo.exact_asymmetry[-1], hypo.theory.asymmetry[-1]),
+        "E F_d": cell(hypo.active_fraction[-1], hypo.exact_active_fraction[-1], hypo.theory.active_fraction[-1]),
+        "Corr(A_l, A_(l+1))": cell(inter.by_lag[1], inter.exact, inter.theory_by_lag[1]),
+        "log E\\|z_d\\|²/\\|z_0\\|²": cell(growth.log_second_moment[-1], growth.exact[-1], growth.theory[-1]),
+    }
+
+
 def readme_table(sims: list[resmc.Simulation]) -> str:
-    """Estimate, standard error and limit of every headline quantity, as Markdown."""
-    lines = ["| network | quantity | estimate ± standard error | theory | |", "|---|---|---|---|---|"]
-
-    def line(sim: resmc.Simulation, name: str, estimate: Estimate, exact: float | None, limit: float | None) -> None:
-        m = sim.model
-        label = f"{m.variant}, n = {m.width}, d = {m.depth}"
-        shown = format_estimate(float(estimate.value), float(estimate.stderr)).replace("+-", "±")
-        if exact is not None and np.isfinite(exact):
-            exact = exact if abs(exact) > 1e-12 else 0.0
-            beside, note = f"{exact:.5g} exact", f"z = {float(estimate.z_score(exact)):+.1f}"
-        elif limit is not None:
-            difference = float(estimate.relative_difference(limit))
-            beside, note = f"{limit:.5g} limit", f"{difference:+.1%}" if np.isfinite(difference) else ""
-        else:
-            beside, note = "", ""
-        lines.append(f"| {label} | {name} | {shown} | {beside} | {note} |")
-
-    for sim in sims:
-        fit, hypo = sim.log_gaussian_fit(), sim.hypoactivation()
-        inter, growth = sim.interlayer_correlations(), sim.variance_growth()
-        line(sim, "mean of L_d", fit.mean, None, float(fit.theory.mean[0]))
-        line(sim, "variance of L_d", fit.variance, None, float(fit.theory.variance[0]))
-        line(sim, "KS of L_d to its log-Gaussian limit", fit.ks_theory, None, None)
-        line(sim, "KS of L_d to infinite width", fit.ks_gaussian_limit, None, None)
-        line(sim, "KS of the output to its log-Gaussian limit", fit.output.ks_log_gaussian, None, None)
-        line(sim, "KS of the output to infinite width", fit.output.ks_gaussian, None, None)
-        line(sim, "E A_d", hypo.asymmetry[-1], hypo.exact_asymmetry[-1], hypo.theory.asymmetry[-1])
-        line(sim, "E F_d", hypo.active_fraction[-1], hypo.exact_active_fraction[-1], hypo.theory.active_fraction[-1])
-        line(sim, "Corr(A_l, A_(l+1))", inter.by_lag[1], inter.exact, inter.theory_by_lag[1])
-        last = int(np.flatnonzero(growth.reliable)[-1])
-        name = f"log E\\|z_l\\|²/\\|z_0\\|², l = {growth.layers[last]}"
-        line(sim, name, growth.log_second_moment[last], float(growth.exact[last]), float(growth.theory[last]))
+    """The headline quantities as Markdown, one column for each simulation."""
+    columns = [column(sim) for sim in sims]
+    heads = [f"{s.model.variant}, n = {s.model.width}, d = {s.model.depth}" for s in sims]
+    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(sims) + 1) + "|"]
+    lines += [f"| {name} | {' | '.join(c[name] for c in columns)} |" for name in columns[0]]
     return "\n".join(lines)
 
 
