@@ -8,18 +8,17 @@ PYTEST_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# With the build's own requirements in the environment, so that they are pinned too and later builds are incremental.
-INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation --editable
+INSTALL := $(PIP) install --constraint constraints.txt
 SOURCES := pyproject.toml setup.py CMakeLists.txt $(shell find csrc -type f)
 CXX_FILES := $(shell find csrc tests -name '*.hpp' -o -name '*.cpp' -o -name '*.cu')
 
 .PHONY: demo test lint style types format bench clean
 .DELETE_ON_ERROR:
 
-demo: $(VENV)/.plot  ## the main job: tables, a figure and a data file in demo-output/
+demo: $(VENV)/.package $(VENV)/.plot  ## the main job: tables, a figure and a data file in demo-output/
 	$(BIN)/python examples/demo.py --output demo-output
 
-test: $(VENV)/.test  ## make test PYTEST_ARGS='-k theory'
+test: $(VENV)/.package $(VENV)/.test  ## make test PYTEST_ARGS='-k theory'
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: style types
@@ -30,7 +29,7 @@ style: $(VENV)/.lint
 	$(BIN)/codespell
 	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 
-types: $(VENV)/.lint
+types: $(VENV)/.package $(VENV)/.lint $(VENV)/.test  ## with every optional dependency there, so that all see the same types
 	$(BIN)/mypy
 
 format: $(VENV)/.lint
@@ -38,7 +37,7 @@ format: $(VENV)/.lint
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CXX_FILES)
 
-bench: $(VENV)/.test
+bench: $(VENV)/.package $(VENV)/.test
 	$(BIN)/python -m bench
 
 clean:
@@ -46,13 +45,19 @@ clean:
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# An environment that can build the package.
+# An environment that can build the package: the build's own requirements are in it, so that they are pinned too.
 $(VENV)/.build: constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --constraint constraints.txt setuptools scikit-build-core pybind11 cmake ninja
+	$(INSTALL) setuptools scikit-build-core pybind11 cmake ninja
 	@touch $@
 
-# The package, built, with one of its extras.
-$(VENV)/.plot $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.build $(SOURCES)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(INSTALL) '.[$*]'
+$(VENV)/.package: $(VENV)/.build $(SOURCES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+# What one of its extras asks for, without building the package once more.
+$(VENV)/.plot $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.build pyproject.toml
+	@$(BIN)/python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+	    print(*project['optional-dependencies']['$*'], sep='\n')" >$(VENV)/$*.txt
+	$(INSTALL) --requirement $(VENV)/$*.txt
 	@touch $@

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from resmc import _native
@@ -24,9 +22,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(params=[*KNOWN, *(name for name in AVAILABLE if name not in KNOWN)])
-def instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every instruction set in turn, made the one that `resmc.simulate` uses; skipped where the machine lacks it."""
     if request.param not in AVAILABLE:
         pytest.skip(f"this machine has no {request.param}")
     monkeypatch.setenv(VARIABLE, request.param)
-    yield request.param
+    return request.param

@@ -24,7 +24,11 @@
 #ifdef __CUDACC__
 #define RESMC_FN __host__ __device__ __forceinline__
 #define RESMC_LAMBDA
+#ifdef __CUDA_ARCH__
 #define RESMC_UNROLL(n) RESMC_PRAGMA(unroll n)
+#else  // nvcc knows no GCC unroll, and the host compiler behind it no unroll
+#define RESMC_UNROLL(n)
+#endif
 #else
 #define RESMC_FN inline __attribute__((always_inline))
 #define RESMC_LAMBDA __attribute__((always_inline))
