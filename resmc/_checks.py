@@ -38,7 +38,7 @@ def real(name: str, value: Any, *, positive: bool = False) -> float:
 
 def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
     """Return ``value`` if it is one of ``allowed``."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         listed = ", ".join(repr(a) for a in allowed)
         raise ValueError(f"{name}={value!r} is not allowed: it must be one of {listed}")
-    return str(value)
+    return value

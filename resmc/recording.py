@@ -32,15 +32,18 @@ def recorded_layers(depth: int, layers: Sequence[int] | NDArray[np.int64] | None
         spacing = -(-depth // FINEST_SPACING)
         chosen = list(range(0, depth + 1, spacing))
     else:
-        if isinstance(layers, str) or not hasattr(layers, "__iter__"):
+        try:
+            given = np.asarray(layers if isinstance(layers, np.ndarray) else list(layers))
+        except (TypeError, ValueError):  # not iterable, or nested and ragged
+            given = np.empty((0, 0))
+        if isinstance(layers, str) or given.ndim != 1:
             raise ValueError(f"layers={layers!r} is not allowed: it must be a sequence of integers from 0 to {depth}")
-        given = np.asarray(layers if isinstance(layers, np.ndarray) else list(layers))
         if given.size == 0:
             raise ValueError(f"layers=[] is not allowed: give at least one layer from 0 to {depth}, or None")
         if given.dtype.kind in "iu" and given.min() >= 0 and given.max() <= depth:
-            chosen = given.ravel().tolist()
+            chosen = given.tolist()
         else:  # one by one, to name the first that is wrong
-            chosen = [_checks.integer("layers", layer, 0, depth, "depth") for layer in given.ravel().tolist()]
+            chosen = [_checks.integer("layers", layer, 0, depth, "depth") for layer in given.tolist()]
     return np.unique(np.array([0, *chosen, depth], np.int64))
 
 

@@ -121,9 +121,14 @@ def simulate(
             "n_bins": bins.count,
         }
         native_layers = recorded.astype(np.uint32)
-        each = _native.thread_bytes(network, settings, native_layers, instructions)
-        _check_memory(model, recorded, threads * each, keep_samples, keep_trajectories)
 
+        def needed(n_layers: int) -> int:
+            """Bytes of a run that records so many layers."""
+            each = _native.thread_bytes(network, settings, np.arange(n_layers, dtype=np.uint32), instructions)
+            raw = keep_samples * (20 + 8 * model.n_out) + keep_trajectories * 12 * n_layers
+            return Statistics.bytes(n_layers, bins.count, model.alpha == 0.0) + threads * each + raw
+
+        _check_memory(model, len(recorded), keep_samples, keep_trajectories, needed)
         statistics = Statistics.zeros(len(recorded), bins.count, model.alpha == 0.0)
         arrays: dict[str, NDArray[Any]] = {
             f.name: getattr(statistics, f.name) for f in fields(statistics) if f.name != "networks"
@@ -197,27 +202,22 @@ def _samples(first: int, arrays: dict[str, NDArray[Any]], offset: float) -> Samp
 
 
 def _check_memory(
-    model: ResNet, layers: NDArray[np.int64], threads_bytes: int, keep_samples: int, keep_trajectories: int
+    model: ResNet, n_layers: int, keep_samples: int, keep_trajectories: int, needed: Callable[[int], int]
 ) -> None:
     """Refuse a recording that would not fit, with its size and the spacing of layers that would."""
-
-    def needed(n: int) -> float:
-        pairs = n * (n + 1) / 2 * (3 if model.alpha == 0.0 else 1)
-        raw = keep_samples * (20.0 + 8 * model.n_out) + keep_trajectories * 12.0 * n
-        return 32 * 8 * (14.0 * n + pairs) + threads_bytes * (n / len(layers)) ** 2 + raw
-
-    available = available_memory()
-    size = needed(len(layers))
+    available, size = available_memory(), needed(n_layers)
     if size <= 0.9 * available:
         return
     message = (
-        f"layers={len(layers)} recorded, keep_samples={keep_samples} and keep_trajectories={keep_trajectories} "
-        f"need {size / 1e9:.3g} GB of memory and {available / 1e9:.3g} GB are available"
+        f"width={model.width}, layers={n_layers} of them, keep_samples={keep_samples} and "
+        f"keep_trajectories={keep_trajectories} need {size / 1e9:.3g} GB of memory and {available / 1e9:.3g} GB are "
+        "available"
     )
-    fits = next((n for n in (513, 257, 129, 65, 33, 17, 9, 5, 3, 2) if needed(n) < 0.5 * available), None)
-    if fits is None or fits >= len(layers):
+    spacing = -(-model.depth // (n_layers - 1))
+    while (fewer := model.depth // spacing + 2) > 3 and needed(fewer) > 0.5 * available:
+        spacing *= 2
+    if fewer >= n_layers or needed(fewer) > 0.5 * available:
         raise ValueError(f"{message}: keep fewer samples or trajectories, use fewer threads, or a smaller width")
-    spacing = -(-model.depth // (fits - 1))
     raise ValueError(f"{message}: layers=range(0, {model.depth + 1}, {spacing}) would fit")
 
 

@@ -77,6 +77,12 @@ class Statistics:
             partial_sums=f(partial), partial_squares=f(partial), histogram=i(bins + 2),
         )  # fmt: skip
 
+    @staticmethod
+    def bytes(n_layers: int, bins: int, deaths_possible: bool) -> int:
+        """Bytes of `zeros`."""
+        pairs = n_layers * (n_layers + 1) // 2
+        return 8 * GROUPS * (1 + 14 * n_layers + pairs * (3 if deaths_possible else 1) + bins + 2)
+
     def merged(self, other: Statistics) -> Statistics:
         """Statistics of both sets of networks, group by group."""
         log_norm = merge_moments(self._moments(self.log_norm), other._moments(other.log_norm))

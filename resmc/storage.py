@@ -71,7 +71,7 @@ def save(simulation: Simulation, path: str | Path) -> None:
     """
     path = Path(path)
     data = to_bytes(simulation)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=".resmc-", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -111,35 +111,40 @@ def from_bytes(data: bytes, name: str = "data") -> Simulation:
         raise ValueError(f"{name} is not a resmc simulation, or its end is missing: no checksum was found")
     if hashlib.sha256(data[: -len(_BLANK)] + _BLANK).hexdigest().encode() != data[-len(_BLANK) :]:
         raise ValueError(f"{name} is damaged: its checksum does not match its content")
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        try:
-            manifest = json.loads(archive.read("manifest.json"))
-        except KeyError:
-            raise ValueError(f"{name} is not a resmc simulation: it has no manifest") from None
-        if manifest.get("format") != FORMAT:
-            raise ValueError(f"{name} is not a resmc simulation: its format is {manifest.get('format')!r}")
-        if manifest["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(
-                f"{name} has schema version {manifest['schema_version']}; this resmc reads version {SCHEMA_VERSION}"
-            )
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return _read(archive)
+    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{name} is not a simulation that this resmc can read: {error}") from None
 
-        def get(entry: str) -> Any:
-            return npy.read_array(io.BytesIO(archive.read(f"{entry}.npy")), allow_pickle=False)
 
-        parts = {
-            part: kind(**{f.name: get(f"{part}.{f.name}") for f in fields(kind)}) for part, kind in _ARRAYS.items()
-        }
-        return Simulation(
-            model=ResNet(**manifest["model"]),
-            method=manifest["method"],
-            seed=manifest["seed"],
-            ranges=tuple(NetworkRange(*r) for r in manifest["ranges"]),
-            layers=get("layers"),
-            bins=Bins(*manifest["bins"]),
-            numerics=tuple(manifest["numerics"]),
-            histogram_version=manifest["histogram_version"],
-            **parts,
-        )
+def _read(archive: zipfile.ZipFile) -> Simulation:
+    manifest = json.loads(archive.read("manifest.json"))
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ValueError(f"its manifest does not say {FORMAT!r}")
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        raise ValueError(f"it has schema version {manifest.get('schema_version')}, not {SCHEMA_VERSION}")
+
+    def get(entry: str) -> Any:
+        return npy.read_array(io.BytesIO(archive.read(f"{entry}.npy")), allow_pickle=False)
+
+    parts = {part: kind(**{f.name: get(f"{part}.{f.name}") for f in fields(kind)}) for part, kind in _ARRAYS.items()}
+    simulation = Simulation(
+        model=ResNet(**manifest["model"]),
+        method=manifest["method"],
+        seed=manifest["seed"],
+        ranges=tuple(NetworkRange(*r) for r in manifest["ranges"]),
+        layers=get("layers"),
+        bins=Bins(*manifest["bins"]),
+        numerics=tuple(manifest["numerics"]),
+        histogram_version=manifest["histogram_version"],
+        **parts,
+    )
+    expected = Statistics.zeros(len(simulation.layers), simulation.bins.count, simulation.model.alpha == 0.0)
+    for f in fields(Statistics):
+        if getattr(simulation.statistics, f.name).shape != getattr(expected, f.name).shape:
+            raise ValueError(f"statistics.{f.name} has the wrong shape")
+    return simulation
 
 
 def _array_bytes(array: Any) -> bytes:

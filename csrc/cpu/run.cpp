@@ -34,13 +34,13 @@ struct Free {
     void operator()(void* p) const { std::free(p); }
 };
 
-// Zeroed memory aligned for any register.
+// Memory aligned for any register, zeroed unless that would only cost time.
 template <class T>
-std::unique_ptr<T[], Free> aligned_array(size_t n) {
+std::unique_ptr<T[], Free> aligned_array(size_t n, bool zeroed = true) {
     const size_t bytes = std::max<size_t>((n * sizeof(T) + 63) / 64 * 64, 64);
     void* const p = std::aligned_alloc(64, bytes);
     if (p == nullptr) throw std::bad_alloc();
-    std::fill_n(static_cast<char*>(p), bytes, 0);
+    if (zeroed) std::fill_n(static_cast<char*>(p), bytes, 0);
     return std::unique_ptr<T[], Free>(static_cast<T*>(p));
 }
 
@@ -122,7 +122,8 @@ struct Run::Worker {
     Worker(const Backend& backend, const Job& job, const bool* stop) {
         const Recording& recording = job.recording;
         const size_t n = recording.n_layers, tile = n * TILE;
-        workspace = aligned_array<char>(backend.workspace_bytes(job.network, job.method));
+        // Every kernel writes its z before it reads it; zeroing gigabytes here could not be interrupted.
+        workspace = aligned_array<char>(backend.workspace_bytes(job.network, job.method), false);
         square = aligned_array<float>(tile);
         exponent = aligned_array<int32_t>(tile);
         asymmetry = aligned_array<float>(tile);

@@ -123,8 +123,10 @@ RESMC_FN bool simulate_dense(const Network& net, const PhiloxKeys& keys, Team& t
     }
     if (recorder.wants_output()) {
         const auto weights = philox_prefix(keys, counter_word1(STREAM_DENSE_OUTPUT, net.depth), networks, word3);
-        for (uint32_t k = team.first(); k < net.n_out; k += team.stride())
+        for (uint32_t k = team.first(); k < net.n_out; k += team.stride()) {
+            if (team.stopped()) return false;
             recorder.output(k, row_product<Team>(keys, weights, net.width, k, state) * Real(net.readout), exponent);
+        }
     }
     return true;
 }
