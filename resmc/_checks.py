@@ -27,6 +27,8 @@ def integer(name: str, value: Any, low: int, high: int, why: str = "") -> int:
 def real(name: str, value: Any, *, positive: bool = False) -> float:
     """Return ``value`` as a finite float, strictly positive if asked."""
     allowed = "a finite number" + (" above 0" if positive else "")
+    if isinstance(value, str | bytes | bool):
+        raise ValueError(f"{name}={value!r} is not allowed: it must be {allowed}")
     try:
         result = float(value)
     except (TypeError, ValueError, OverflowError):

@@ -11,16 +11,6 @@ AVAILABLE = [name for name, _ in _native.instruction_sets()]
 KNOWN = ["avx512", "avx2", "baseline"]
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests marked `long` run only when they are asked for: `pytest -m long`."""
-    if "long" in str(config.getoption("-m")):
-        return
-    skip = pytest.mark.skip(reason="takes minutes: run with `pytest -m long`")
-    for item in items:
-        if "long" in item.keywords:
-            item.add_marker(skip)
-
-
 @pytest.fixture(params=[*KNOWN, *(name for name in AVAILABLE if name not in KNOWN)])
 def instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every instruction set in turn, made the one that `resmc.simulate` uses; skipped where the machine lacks it."""

@@ -1,0 +1,361 @@
+"""The file of a saved simulation: what goes in comes out, damage is noticed, and a failed save harms nothing."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import resmc
+from resmc import ResNet, Simulation, storage
+
+MODELS = [
+    ResNet(4, 6, 0.1, 0.7, "balanced-half", n_out=3, input_norm=1e-300),
+    ResNet(2, 9, 0.0, 1.0),  # dead networks: -inf and NaN among what is kept
+    ResNet(3, 5, -1e-200, 1e200),
+]
+
+
+def run(model: ResNet = MODELS[0], networks: int = 200, **settings) -> Simulation:
+    return resmc.simulate(model, networks=networks, **{"progress": False, "threads": 1, **settings})
+
+
+def assert_equal(a: Simulation, b: Simulation) -> None:
+    for part in ("statistics", "samples", "trajectories"):
+        for f in fields(getattr(a, part)):
+            x, y = getattr(getattr(a, part), f.name), getattr(getattr(b, part), f.name)
+            assert (x.dtype, x.shape, x.tobytes()) == (y.dtype, y.shape, y.tobytes()), f"{part}.{f.name}"
+            assert not y.flags.writeable
+    assert (a.layers.dtype, a.layers.tolist()) == (b.layers.dtype, b.layers.tolist())
+    for name in ("model", "method", "seed", "ranges", "bins", "numerics", "histogram_version"):
+        assert getattr(a, name) == getattr(b, name), name
+        assert type(getattr(a, name)) is type(getattr(b, name)), name
+
+
+@pytest.fixture(scope="module")
+def data() -> bytes:
+    return storage.to_bytes(run(keep_samples=3, keep_trajectories=3))
+
+
+# --------------------------------------------------------------------------------------------------------------- whole
+
+
+@pytest.mark.parametrize("method", ["projected", "dense"])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_saved_simulation_comes_back_bit_for_bit(tmp_path, model, method):
+    sim = run(model, seed=2**64 - 1, first_network=2**48 - 200, method=method, keep_samples=20, keep_trajectories=30)
+    sim.save(tmp_path / "a.resmc")
+    back = resmc.load(tmp_path / "a.resmc")
+    assert_equal(sim, back)
+    assert sim.summary() == back.summary()
+    sim.save(str(tmp_path / "b"))  # a str serves as well as a Path, and no suffix is forced
+    assert_equal(sim, resmc.load(str(tmp_path / "b")))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.resmc", "b"]
+
+
+def test_a_merged_simulation_comes_back_and_merges_on(tmp_path):
+    a, b, c = (run(first_network=first, keep_samples=2) for first in (0, 1000, 200))
+    merged = resmc.merge(a, b)
+    merged.save(tmp_path / "m")
+    back = resmc.load(tmp_path / "m")
+    assert len(back.ranges) == 2
+    assert_equal(merged, back)
+    assert_equal(resmc.merge(back, c), resmc.merge(merged, c))
+
+
+def test_the_bytes_are_a_function_of_the_content(tmp_path):
+    first, again = run(seed=7), run(seed=7, threads=2)
+    first.save(tmp_path / "a")
+    again.save(tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == storage.to_bytes(first)
+    assert storage.to_bytes(resmc.load(tmp_path / "a")) == storage.to_bytes(first)
+    assert storage.to_bytes(run(seed=8)) != storage.to_bytes(first)
+
+
+def test_numpy_and_zip_read_it_too(tmp_path):
+    sim = run(keep_samples=3)
+    sim.save(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as arrays:
+        np.testing.assert_array_equal(arrays["layers"], sim.layers)
+        np.testing.assert_array_equal(arrays["statistics.histogram"], sim.statistics.histogram)
+        np.testing.assert_array_equal(arrays["samples.output"], sim.samples.output)
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        assert archive.testzip() is None
+        manifest = json.loads(archive.read("manifest.json"))
+    assert manifest["model"] == sim.model.to_dict()
+    assert manifest["schema_version"] == storage.SCHEMA_VERSION
+
+
+# -------------------------------------------------------------------------------------------------------------- damaged
+
+
+def test_every_changed_byte_is_noticed(data):
+    rng = np.random.default_rng(0)
+    end = len(data)
+    positions = {*rng.integers(0, end, 300).tolist(), *range(end - 100, end), *range(100)}
+    for at in sorted(positions):
+        for flip in (1, 0x80, 0xFF):
+            broken = bytearray(data)
+            broken[at] ^= flip
+            with pytest.raises(ValueError, match=r"damaged: its checksum|no checksum was found"):
+                storage.from_bytes(bytes(broken))
+
+
+def test_every_truncation_and_every_addition_is_noticed(data):
+    for length in range(len(data)):
+        with pytest.raises(ValueError, match=r"end is missing|damaged"):
+            storage.from_bytes(data[:length])
+    for broken in (data + b"\0", b"\0" + data, data + data, data[:50] + data[51:]):
+        with pytest.raises(ValueError, match=r"end is missing|damaged"):
+            storage.from_bytes(broken)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"x", b"not a simulation" * 1000, b"\0" * 100_000, b"PK\x05\x06" + b"\0" * 18, b"sha256:" + b"0" * 64],
+)
+def test_what_is_no_simulation_is_refused_with_the_name_of_the_file(tmp_path, content):
+    (tmp_path / "wrong.resmc").write_bytes(content)
+    with pytest.raises(ValueError, match=r"wrong\.resmc is (not a resmc simulation|damaged)"):
+        resmc.load(tmp_path / "wrong.resmc")
+
+
+def test_a_damaged_file_is_refused_with_its_name(tmp_path, data):
+    broken = bytearray(data)
+    broken[len(data) // 2] ^= 1
+    (tmp_path / "broken.resmc").write_bytes(broken)
+    with pytest.raises(ValueError, match=r"broken\.resmc is damaged"):
+        resmc.load(tmp_path / "broken.resmc")
+
+
+def test_another_schema_version_is_refused_with_both_versions(tmp_path, monkeypatch):
+    sim = run()
+    monkeypatch.setattr(storage, "SCHEMA_VERSION", 12)
+    sim.save(tmp_path / "new")
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=rf"new is .*schema version 12\b.*\b{storage.SCHEMA_VERSION}$"):
+        resmc.load(tmp_path / "new")
+
+
+def test_another_format_is_refused(tmp_path, monkeypatch):
+    sim = run()
+    monkeypatch.setattr(storage, "FORMAT", "resmc-sweep")
+    sim.save(tmp_path / "sweep")
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=rf"sweep is .*'(resmc-sweep|{storage.FORMAT})'"):
+        resmc.load(tmp_path / "sweep")
+
+
+def test_a_savez_file_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", layers=np.arange(3))
+    with pytest.raises(ValueError, match="not a resmc simulation"):
+        resmc.load(tmp_path / "a.npz")
+
+
+def repacked(data: bytes, change) -> bytes:
+    """The archive with `change(name, content)` in place of each entry (None leaves it out), and a right checksum."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w") as new:
+        new.comment = b"sha256:" + b"0" * 64
+        for name in old.namelist():
+            content = change(name, old.read(name))
+            if content is not None:
+                new.writestr(name, content)
+    whole = out.getvalue()
+    return whole[:-64] + hashlib.sha256(whole).hexdigest().encode()
+
+
+def test_repacking_alone_does_no_harm(data):
+    assert_equal(storage.from_bytes(repacked(data, lambda name, content: content)), storage.from_bytes(data))
+
+
+def without(entry: str):
+    return lambda name, content: None if name == entry else content
+
+
+def manifest_with(**changes):
+    def change(name: str, content: bytes) -> bytes:
+        return json.dumps({**json.loads(content), **changes}).encode() if name == "manifest.json" else content
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        without("manifest.json"),
+        without("layers.npy"),
+        without("statistics.alive.npy"),
+        without("samples.output.npy"),
+        lambda name, content: b"[]" if name == "manifest.json" else content,
+        lambda name, content: b"{" if name == "manifest.json" else content,
+        lambda name, content: b"no array" if name == "layers.npy" else content,
+        manifest_with(model={"width": 0}),
+        manifest_with(model={"width": 4, "depth": 6, "alpha": 0.1, "lam": 0.7, "colour": "red"}),
+        manifest_with(schema_version=None),
+        manifest_with(ranges=[[0]]),
+        manifest_with(bins=[]),
+    ],
+    ids=[
+        "no manifest",
+        "no layers",
+        "an array is missing",
+        "a sample is missing",
+        "manifest is a list",
+        "manifest is no JSON",
+        "layers are no array",
+        "model is invalid",
+        "model has another field",
+        "no schema version",
+        "half a range",
+        "no bins",
+    ],
+)
+def test_a_file_with_a_right_checksum_and_wrong_content_is_refused(data, change):
+    with pytest.raises(ValueError, match=r"the file\b"):
+        storage.from_bytes(repacked(data, change), "the file")
+
+
+def test_a_file_that_is_not_there_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.resmc"):
+        resmc.load(tmp_path / "nowhere.resmc")
+    with pytest.raises(OSError, match="directory"):
+        resmc.load(tmp_path)
+
+
+# --------------------------------------------------------------------------------------------------------- failed saves
+
+
+def check_failed_save(directory: Path, sim: Simulation, error: type[OSError], number: int) -> None:
+    """Saving over `old` raises; it stays as it was, and nothing is left beside it."""
+    before = (directory / "old").read_bytes()
+    with pytest.raises(error) as caught:
+        sim.save(directory / "old")
+    assert caught.value.errno == number
+    assert (directory / "old").read_bytes() == before
+    assert [p.name for p in directory.iterdir()] == ["old"]
+    resmc.load(directory / "old")
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace", "chmod"])
+def test_a_save_that_fails_at_any_step_leaves_the_old_file_whole(tmp_path, monkeypatch, function):
+    def full(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    run().save(tmp_path / "old")
+    monkeypatch.setattr(os, function, full)
+    check_failed_save(tmp_path, run(seed=1), OSError, errno.ENOSPC)
+
+
+def test_a_save_that_is_interrupted_leaves_the_old_file_whole(tmp_path, monkeypatch):
+    def interrupted(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    run().save(tmp_path / "old")
+    before = (tmp_path / "old").read_bytes()
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(seed=1).save(tmp_path / "old")
+    assert (tmp_path / "old").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("this process may not mount a file system")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_leaves_the_old_file_whole(small_disk):
+    run().save(small_disk / "old")
+    large = run(ResNet(4, 100, 0.5, 0.5), networks=2000, keep_trajectories=2000)
+    assert len(storage.to_bytes(large)) > 512 * 1024
+    check_failed_save(small_disk, large, OSError, errno.ENOSPC)
+
+
+@pytest.fixture
+def forbidden() -> Iterator[Path]:
+    """A directory in which `old` may be read and nothing written; root steps down to somebody else meanwhile."""
+    place = Path(tempfile.mkdtemp(prefix="resmc-"))
+    run().save(place / "old")
+    place.chmod(0o555)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    yield place
+    if root:
+        os.seteuid(0)
+    place.chmod(0o755)
+    shutil.rmtree(place)
+
+
+def test_no_permission_leaves_the_old_file_whole(forbidden):
+    check_failed_save(forbidden, run(seed=1), PermissionError, errno.EACCES)
+
+
+def test_saving_into_a_directory_that_is_not_there_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        run().save(tmp_path / "nowhere" / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_saving_over_a_directory_is_an_os_error_and_leaves_it(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        run().save(tmp_path / "a")
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_name_as_long_as_the_file_system_allows_can_be_saved(tmp_path):
+    run().save(tmp_path / ("x" * 255))
+    assert resmc.load(tmp_path / ("x" * 255)).networks == 200
+
+
+def test_a_file_in_the_working_directory_can_be_saved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run().save("a")
+    assert resmc.load("a").networks == 200
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_a_saved_file_has_the_permissions_of_an_ordinary_file(tmp_path, umask):
+    previous = os.umask(umask)
+    try:
+        run().save(tmp_path / "a")
+        (tmp_path / "ordinary").touch()
+        assert os.umask(umask) == umask  # and the process's own is untouched
+    finally:
+        os.umask(previous)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~umask
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
+def test_a_new_save_replaces_the_old_file(tmp_path):
+    run(seed=1).save(tmp_path / "a")
+    run(seed=2).save(tmp_path / "a")
+    assert resmc.load(tmp_path / "a").seed == 2
+
+
+def test_another_histogram_version_is_kept(tmp_path):
+    sim = replace(run(), histogram_version=99)
+    sim.save(tmp_path / "a")
+    assert resmc.load(tmp_path / "a").histogram_version == 99
