@@ -14,6 +14,7 @@ CXX_FILES := $(shell find csrc tests -name '*.hpp' -o -name '*.cpp' -o -name '*.
 
 .PHONY: demo test lint style types format bench clean
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 
 demo: $(VENV)/.package $(VENV)/.plot  ## the main job: tables, a figure and a data file in demo-output/
 	$(BIN)/python examples/demo.py --output demo-output
@@ -29,7 +30,8 @@ style: $(VENV)/.lint
 	$(BIN)/codespell
 	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 
-types: $(VENV)/.package $(VENV)/.lint $(VENV)/.test  ## with every optional dependency there, so that all see the same types
+# With every optional dependency there, so that everyone sees the same types.
+types: $(VENV)/.package $(VENV)/.lint $(VENV)/.test
 	$(BIN)/mypy
 
 format: $(VENV)/.lint

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ number.__name__ = "integer"  # what argparse calls it in its messages
 def parser() -> argparse.ArgumentParser:
     """The command line, by subcommand."""
     top = argparse.ArgumentParser(prog="resmc", description=__doc__.splitlines()[0] if __doc__ else None)
-    top.add_argument("--version", action="version", version=f"resmc {build_info()['version']}")
+    top.add_argument("--version", action="version", version=f"resmc {metadata.version('resmc')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     run = commands.add_parser(
@@ -89,10 +91,22 @@ def layer_list(text: str | None) -> list[int] | None:
         raise ValueError(f"layers={text!r} is not allowed: it must look like 0,10,20 or 0:201:10") from None
 
 
+def check_output(path: Path | None) -> None:
+    """Refuses what could not be written to, before hours are spent on it."""
+    if path is None:
+        return
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise ValueError(f"output={str(path)!r} is not allowed: its folder does not exist")
+    if path.is_dir():
+        raise ValueError(f"output={str(path)!r} is not allowed: it is a folder")
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"output={str(path)!r} is not allowed: its folder cannot be written to")
+
+
 def run_simulate(args: argparse.Namespace) -> None:
     """The subcommand ``simulate``."""
-    if args.output is not None and not args.output.absolute().parent.is_dir():
-        raise ValueError(f"output={str(args.output)!r} is not allowed: its folder does not exist")
+    check_output(args.output)
     model = {name: getattr(args, name) for name in ("width", "depth", "alpha", "lam", "variant", "n_out", "input_norm")}
     sim = simulate(
         **model,
@@ -105,8 +119,12 @@ def run_simulate(args: argparse.Namespace) -> None:
         threads=args.threads,
         progress=False if args.quiet else None,
     )
+    failure: OSError | None = None
     if args.output is not None:
-        sim.save(args.output)  # before anything is printed: what was computed is safe first
+        try:
+            sim.save(args.output)  # before anything is printed: what was computed is safe first
+        except OSError as error:  # a full disk, say: the table is still worth printing
+            failure = error
     if args.json:
         from .summary import rows
 
@@ -121,8 +139,10 @@ def run_simulate(args: argparse.Namespace) -> None:
         print(json.dumps(result, indent=1))
     else:
         print(sim.summary())
-        if args.output is not None:
+        if args.output is not None and failure is None:
             print(f"\nsaved to {args.output}")
+    if failure is not None:
+        raise OSError(f"output={str(args.output)!r} could not be saved: {failure.strerror}")
 
 
 def run_doctor(args: argparse.Namespace) -> None:
@@ -149,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         {"simulate": run_simulate, "doctor": run_doctor}[args.command](args)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError) as error:
         print(f"resmc: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

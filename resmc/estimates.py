@@ -146,7 +146,8 @@ def jackknife(values: Floats, group_sizes: NDArray[np.int64], n: ArrayLike | Non
         change = without - whole
         centre = -np.sum((1.0 - 1.0 / h) * change, axis=0)
         variance = np.mean((-(h - 1.0) * change - centre) ** 2 / (h - 1.0), axis=0)
-    return Estimate(whole, np.sqrt(variance), np.asarray(count), groups - 1)
+    stderr = np.where(np.asarray(count) >= MIN_NETWORKS, np.sqrt(variance), np.nan)
+    return Estimate(whole, stderr, np.asarray(count), groups - 1)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -160,7 +161,8 @@ class KSDistance(Estimate):
         difference seen'. From the groups: the mean over j of sup \\|(F_j - G_j) - (F - G)\\|, where index j stands for
         all networks but group j, scaled to this sample size.
     resolution : float
-        The largest probability of one histogram bin: the true supremum may exceed ``value`` by less than this.
+        The true supremum may exceed ``value`` by less than this: the largest probability of one histogram bin, or of
+        one step of the grid on which an output's law is evaluated.
     """
 
     noise_floor: float = np.nan

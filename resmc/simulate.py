@@ -26,7 +26,6 @@ MAX_NETWORK = 1 << 48  # a network's number has 48 bits of the counter
 
 def simulate(
     model: ResNet | None = None,
-    /,
     *,
     networks: int,
     seed: int = 0,
@@ -98,6 +97,7 @@ def simulate(
     if threads is None:
         threads = len(os.sched_getaffinity(0))
     threads = _checks.integer("threads", threads, 1, 1 << 12, "4096")
+    threads = min(threads, networks)
     keep_samples = min(_checks.integer("keep_samples", keep_samples, 0, MAX_NETWORK, "2^48"), networks)
     keep_trajectories = min(_checks.integer("keep_trajectories", keep_trajectories, 0, MAX_NETWORK, "2^48"), networks)
     bins = histogram_bins(model)

@@ -299,12 +299,22 @@ class Simulation:
     @cached_property
     def asymmetry_covariance(self) -> Estimate:
         """Covariance of A_l and A_m over the networks alive at both, shape (R, R)."""
-        return self._jackknife_matrix(lambda cov, var_l, var_m: cov)
+        return self.jackknife_pairs(np.stack([cov for cov, _, _ in self._pair_statistics()]))
 
     @cached_property
     def asymmetry_correlation(self) -> Estimate:
-        """Correlation of A_l and A_m over the networks alive at both, shape (R, R)."""
-        return self._jackknife_matrix(_correlation)
+        """Correlation of A_l and A_m over the networks alive at both, shape (R, R); NaN where one does not vary."""
+        return self.jackknife_pairs(self.pooled_correlations)
+
+    @cached_property
+    def pooled_correlations(self) -> Floats:
+        """(33, R, R): the correlations from all networks, then without each group."""
+        return np.stack([_correlation(*pair) for pair in self._pair_statistics()])
+
+    def jackknife_pairs(self, values: Floats) -> Estimate:
+        """The estimate from (33, R, R) values over pairs of layers."""
+        index = np.arange(len(self.layers))
+        return self._jackknife(values, self.alive[np.maximum.outer(index, index)])
 
     # -- helpers for the analyses -------------------------------------------------------------------------------------
 
@@ -333,8 +343,10 @@ class Simulation:
         later = np.maximum.outer(np.arange(size), np.arange(size))
         earlier = np.minimum.outer(np.arange(size), np.arange(size))
 
+        wholes = {id(a): a.sum(axis=0) for a in (s.products, s.partial_sums, s.partial_squares)}
+
         def packed(array: Floats, j: int) -> Floats:
-            whole = array.sum(axis=0)
+            whole = wholes[id(array)]
             return self._unpacked(whole if j == 0 else whole - array[j - 1])
 
         for j in range(GROUPS + 1):
@@ -349,14 +361,6 @@ class Simulation:
                     (a - b / n) / (n - 1.0)
                     for a, b in ((square, sum_l * sum_m), (square_l, sum_l**2), (square_m, sum_m**2))
                 )
-
-    def _jackknife_matrix(self, function: Any) -> Estimate:
-        size = len(self.layers)
-        values = np.empty((GROUPS + 1, size, size))
-        for j, pair in enumerate(self._pair_statistics()):
-            values[j] = function(*pair)
-        n = self.alive[np.maximum.outer(np.arange(size), np.arange(size))]
-        return self._jackknife(values, n)
 
     # -- the four questions -------------------------------------------------------------------------------------------
 

@@ -113,7 +113,7 @@ static void reduce_layer(const Network& net, const Recording& recording, const R
     const float *const square = records.square + at, *const square0 = records.square;
     const int32_t *const exponent = records.exponent + at, *const exponent0 = records.exponent;
     alignas(64) double weight[TILE], change[TILE], ratio[TILE];
-    int32_t power[TILE], highest = INT32_MIN;  // |z_l|^2/|z_0|^2 = ratio 2^power, ratio from float squares
+    int64_t power[TILE], highest = INT64_MIN;  // |z_l|^2/|z_0|^2 = ratio 2^power, ratio from float squares
     int64_t alive = 0, inactive = 0, active = 0;
     double asymmetry = 0.0, active_square = 0.0;
     const double half = 0.5 * net.width;
@@ -133,8 +133,8 @@ static void reduce_layer(const Network& net, const Recording& recording, const R
         ratio[t] = static_cast<double>(square[t]) / static_cast<double>(square0[t]);
         uint64_t bits;
         __builtin_memcpy(&bits, ratio + t, 8);
-        power[t] = 2 * (exponent[t] - exponent0[t]);
-        const int32_t size = power[t] + static_cast<int32_t>(bits >> 52) - 1022;
+        power[t] = 2 * (static_cast<int64_t>(exponent[t]) - exponent0[t]);
+        const int64_t size = power[t] + static_cast<int64_t>(bits >> 52) - 1022;
         if (size > highest) highest = size;
     }
     Moments log_norm{static_cast<double>(s.alive[slot]), s.log_norm[slot], s.log_norm[slots + slot],

@@ -194,15 +194,15 @@ Run::Run(const Backend& backend, const Job& job, const Results& results, int thr
     try {
         for (auto& worker : workers_) threads_.emplace_back([this, &worker] { work(*worker); });
     } catch (...) {  // a thread could not be started: stop those that were
-        __atomic_store_n(&stop_, true, __ATOMIC_RELAXED);
-        turn_changed_.notify_all();
-        for (auto& thread : threads_) thread.join();
+        stop_and_join();
         throw;
     }
 }
 
-Run::~Run() {
-    {
+Run::~Run() { stop_and_join(); }
+
+void Run::stop_and_join() {
+    {  // under the lock, or a thread about to wait for its turn might miss it
         std::lock_guard lock(mutex_);
         __atomic_store_n(&stop_, true, __ATOMIC_RELAXED);
     }

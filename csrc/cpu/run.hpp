@@ -56,6 +56,7 @@ class Run {
 
    private:
     struct Worker;
+    void stop_and_join();
     void work(Worker&);
     void simulate_range(Worker&, uint64_t begin, uint64_t end);
     void simulate_tile(Worker&, uint64_t tile, int begin, int end);

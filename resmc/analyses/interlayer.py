@@ -51,8 +51,6 @@ class InterlayerCorrelations:
 
 def analyse(sim: Simulation) -> InterlayerCorrelations:
     """Correlations between the recorded layers of ``sim``."""
-    from ..simulation import _correlation
-
     distance = np.abs(np.subtract.outer(sim.layers, sim.layers))
     lags, which = np.unique(distance, return_inverse=True)
     upper = np.triu(np.ones(distance.shape, bool))
@@ -65,12 +63,11 @@ def analyse(sim: Simulation) -> InterlayerCorrelations:
         count = np.bincount(where[defined], minlength=len(lags))
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
-    matrices = np.stack([_correlation(*pair) for pair in sim._pair_statistics()])
-    n = sim.alive[np.maximum.outer(np.arange(len(sim.layers)), np.arange(len(sim.layers)))]
+    matrices = sim.pooled_correlations
     limit = theory.interlayer_correlation(sim.model, lags)
     return InterlayerCorrelations(
         layers=sim.layers,
-        matrix=sim._jackknife(matrices, n),
+        matrix=sim.jackknife_pairs(matrices),
         theory=limit[which.reshape(distance.shape)],
         lags=lags,
         by_lag=sim._jackknife(np.stack([averaged(m) for m in matrices]), int(sim.alive[-1])),

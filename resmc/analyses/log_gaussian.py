@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ..simulation import Simulation
 
 
+STEEPEST = 0.25  # the largest slope of Phi(e^u) in u is .242, at e^u = 1
+
+
 @dataclass(frozen=True, eq=False)
 class OutputLaw:
     """The law of one output neuron, exp(L_d/2) Z, mixed from the histogram of L_d without sampling.
@@ -88,9 +91,10 @@ def fit(sim: Simulation) -> LogGaussianFit:
     n_alive = int(sim.alive[-1])
 
     counts = leave_one_out(sim.statistics.histogram)
-    alive = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    cdf = np.cumsum(counts, axis=1)[:, :-1] / alive  # at every edge: the underflow is below the first
-    resolution = float(counts[0, 1:-1].max() / alive[0, 0])
+    alive = counts.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):  # nobody alive: no value
+        cdf = np.cumsum(counts, axis=1)[:, :-1] / alive  # at every edge: the underflow is below the first
+        resolution = float(counts[0].max() / alive[0, 0])
     moments = sim._log_norm_moments[:, :, -1]
     sizes = sim.statistics.networks
 
@@ -114,11 +118,11 @@ def fit(sim: Simulation) -> LogGaussianFit:
         ks_fitted=distance(fitted),
         ks_theory=distance(theoretical),
         ks_gaussian_limit=distance(chi_square),
-        output=_output_law(sim, limit, resolution),
+        output=_output_law(sim, limit),
     )
 
 
-def _output_law(sim: Simulation, limit: LogNormLimit, resolution: float) -> OutputLaw:
+def _output_law(sim: Simulation, limit: LogNormLimit) -> OutputLaw:
     """P(z_out <= t) = sum over bins of P(bin) Phi(t exp(-L/2)); t > 0 suffices, the law is symmetric.
 
     Everything is in units of the infinite-width output, so L is that of the normalised network. Dead networks and the
@@ -136,12 +140,18 @@ def _output_law(sim: Simulation, limit: LogNormLimit, resolution: float) -> Outp
     spread = 6.0 * np.sqrt(variance)
     low = min(centres.min() if used.size else 0.0, mean - spread, -spread)
     high = max(centres.max() if used.size else 0.0, mean + spread, 0.0)
-    t = np.exp(np.linspace(max(0.5 * low - 6.0, -300.0), min(0.5 * high + 2.0, 300.0), 1024))
-    with np.errstate(over="ignore"):
-        kernel = ndtr(t[:, None] * np.exp(-0.5 * centres))
+    # On a grid of log t, ten points to an e-fold: the law of exp(L/2) Z has no detail finer than Z's.
+    start, stop = 0.5 * low - 6.0, 0.5 * high + 2.0
+    log_t = np.linspace(start, stop, int(np.clip(10.0 * (stop - start), 1024, 8192)))
+    with np.errstate(over="ignore", under="ignore"):  # exp of much is infinite, Phi of that 1: the right limit
+        kernel = ndtr(np.exp(log_t[:, None] - 0.5 * centres))
+        gaussian = ndtr(np.exp(log_t))
+        mixture = theory.output_cdf(np.exp(log_t - 0.5 * mean), 0.0, variance)
     cdf = (counts[:, 1:-1][:, used] @ kernel.T + at_zero[:, None] + 0.5 * at_infinity[:, None]) / total
 
     def distance(other: Floats) -> KSDistance:
-        return ks_distance(cdf - other, sim.statistics.networks, sim.networks, resolution)
+        # between grid points neither law moves by more than the steepest part of Phi over one step
+        step = float(log_t[1] - log_t[0])
+        return ks_distance(cdf - other, sim.statistics.networks, sim.networks, STEEPEST * step)
 
-    return OutputLaw(distance(ndtr(t)), distance(theory.output_cdf(t, mean, variance)))
+    return OutputLaw(distance(gaussian), distance(mixture))
