@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .. import theory
 from ..estimates import Estimate, Floats
+from ..normalisation import rounding_correction
 
 if TYPE_CHECKING:
     from ..simulation import Simulation
@@ -59,7 +60,7 @@ def analyse(sim: Simulation) -> Growth:
     sums, unit = sim.statistics.pooled_growth()
     total = np.concatenate([[networks], networks - sim.statistics.networks])[:, None]
     scale = sim.layers * model.log_scale
-    shift = sim.offsets - sim.offsets[0]  # of log(|z_l|^2/|z_0|^2) in the statistics
+    shift = sim.layers * (model.log_scale + rounding_correction(model))  # the statistics lack this
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(sums[:, 0] / total) + unit * np.log(2.0) + shift
         effective = np.where(sums[0, 0] > 0, sums[0, 0] ** 2 / sums[0, 1], 0.0)
