@@ -17,7 +17,8 @@ from .model import MAX_WIDTH_DENSE, VARIANTS, ResNet
 from .normalisation import log_norm_offsets, native_network
 from .progress import reporting
 from .recording import block_size, histogram_bins, recorded_layers
-from .simulation import NetworkRange, Samples, Simulation, Statistics, Trajectories
+from .simulation import NetworkRange, Samples, Simulation, Trajectories
+from .statistics import Statistics
 
 METHODS = ("projected", "dense")
 DEVICES = ("auto", "cpu")

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from .estimates import Estimate, jackknife, leave_one_out, mean_estimate
 from .model import ResNet
-from .moments import merge_moments, merge_scaled
 from .normalisation import log_norm_offsets
 from .recording import GROUPS, HISTOGRAM_VERSION, Bins
+from .statistics import Statistics
 
 if TYPE_CHECKING:
     import xarray
@@ -32,93 +32,6 @@ class NetworkRange(NamedTuple):
     start: int
     stop: int
     block: int
-
-
-@dataclass(frozen=True, eq=False)
-class Statistics:
-    """Sums over networks, by group (first axis, 32) and recorded layer (last axis, R), of the normalised network.
-
-    Normalised: alpha^2 + lam^2 = 1 and unit input. W_l = \\|z_l\\|^2/\\|z_0\\|^2; A_l and active counts as in the
-    theory.
-    Pairs l <= m are packed by rows of the upper triangle, R (R + 1)/2 of them.
-    """
-
-    networks: Integers  # (32,)
-    alive: Integers  # (32, R)
-    inactive: Integers  # (32, R), of those alive
-    log_norm: Floats  # (32, 4, R): mean, and sums of 2nd to 4th powers of the distance from it, of L_l
-    growth_log: Floats  # (32, 2, R): mean, sum of squared distances from it, of L_l - L_0
-    growth: Floats  # (32, 2, R): sums of W_l and W_l^2, in units of 2^e and 2^(2 e)
-    growth_exponent: Integers  # (32, R): e
-    asymmetry: Floats  # (32, R): sum of A_l
-    active: Integers  # (32, R): sum of active counts
-    active_square: Floats  # (32, R): sum of (active count - width/2)^2
-    products: Floats  # (32, pairs): sum of A_l A_m over networks alive at m
-    partial_sums: Floats  # (32, pairs): sum of A_l over networks alive at m; empty unless networks can die
-    partial_squares: Floats  # (32, pairs): sum of A_l^2 over networks alive at m; empty unless networks can die
-    histogram: Integers  # (32, bins + 2): of the final log-norm; underflow first, overflow last
-
-    @staticmethod
-    def zeros(n_layers: int, bins: int, deaths_possible: bool) -> Statistics:
-        """Statistics of no network."""
-        pairs = n_layers * (n_layers + 1) // 2
-        partial = pairs if deaths_possible else 0
-
-        def f(*shape: int) -> Floats:
-            return np.zeros((GROUPS, *shape))
-
-        def i(*shape: int) -> Integers:
-            return np.zeros((GROUPS, *shape), np.int64)
-
-        r = n_layers
-        return Statistics(
-            networks=i(), alive=i(r), inactive=i(r), log_norm=f(4, r), growth_log=f(2, r), growth=f(2, r),
-            growth_exponent=i(r), asymmetry=f(r), active=i(r), active_square=f(r), products=f(pairs),
-            partial_sums=f(partial), partial_squares=f(partial), histogram=i(bins + 2),
-        )  # fmt: skip
-
-    @staticmethod
-    def bytes(n_layers: int, bins: int, deaths_possible: bool) -> int:
-        """Bytes of `zeros`."""
-        pairs = n_layers * (n_layers + 1) // 2
-        return 8 * GROUPS * (1 + 14 * n_layers + pairs * (3 if deaths_possible else 1) + bins + 2)
-
-    def merged(self, other: Statistics) -> Statistics:
-        """Statistics of both sets of networks, group by group."""
-        log_norm = merge_moments(self._moments(self.log_norm), other._moments(other.log_norm))
-        growth_log = merge_moments(self._moments(self.growth_log), other._moments(other.growth_log))
-        growth, unit = merge_scaled(
-            self.growth.swapaxes(0, 1), self.growth_exponent, other.growth.swapaxes(0, 1), other.growth_exponent
-        )
-        folded: dict[str, Any] = {
-            "log_norm": np.ascontiguousarray(log_norm[1:].swapaxes(0, 1)),
-            "growth_log": np.ascontiguousarray(growth_log[1:3].swapaxes(0, 1)),
-            "growth": np.ascontiguousarray(growth.swapaxes(0, 1)),
-            "growth_exponent": unit,
-        }
-        rest = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name not in folded}
-        return Statistics(**folded, **rest)
-
-    def _moments(self, array: Floats) -> Floats:
-        """(5, 32, R): n, mean, M2, M3, M4, the missing ones zero."""
-        out = np.zeros((5, *self.alive.shape))
-        out[0] = self.alive
-        out[1 : 1 + array.shape[1]] = array.swapaxes(0, 1)
-        return out
-
-    def pooled_moments(self, name: str) -> Floats:
-        """(33, 5, R): moments of all networks, then without each group."""
-        return leave_one_out(self._moments(getattr(self, name)).swapaxes(0, 1), merge_moments)
-
-    def pooled_growth(self) -> tuple[Floats, Integers]:
-        """(33, 2, R) sums of W and W^2 in units of 2^e and 2^(2 e), and e (R,), the same for all 33."""
-        empty = self.growth[:, 0] == 0.0
-        lowest = np.iinfo(np.int64).min // 4
-        unit = np.where(empty, lowest, self.growth_exponent).max(axis=0)
-        unit = np.where(unit == lowest, 0, unit)
-        shift = np.clip(self.growth_exponent - unit, -4000, 0).astype(np.int32)
-        sums = np.stack([np.ldexp(self.growth[:, 0], shift), np.ldexp(self.growth[:, 1], 2 * shift)], axis=1)
-        return leave_one_out(sums), unit
 
 
 @dataclass(frozen=True, eq=False)

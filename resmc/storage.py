@@ -21,7 +21,8 @@ from numpy.lib import format as npy
 
 from .model import ResNet
 from .recording import Bins
-from .simulation import NetworkRange, Samples, Simulation, Statistics, Trajectories
+from .simulation import NetworkRange, Samples, Simulation, Trajectories
+from .statistics import Statistics
 
 FORMAT = "resmc-simulation"
 SCHEMA_VERSION = 1

@@ -3,9 +3,9 @@
 Every comparison is turned into the z of a Gaussian with the same two-sided probability: a jackknife estimate through
 Student's t with 31 degrees of freedom, a count through its binomial law, a Kolmogorov-Smirnov test through its
 p-value. |z| < 4 has a false-alarm probability of 6.3e-5 per comparison; this file makes about 1630 of them, so a
-correct program fails with probability below 10% when seeds are chosen. The seeds are fixed, none was tried and replaced,
-and no test is repeated. That these comparisons find faults is shown in test_negative_controls.py, which uses the
-very functions and sample sizes of this file.
+correct program fails with probability below 10% when seeds are chosen. The seeds are fixed, none was tried and
+replaced, and no test is repeated. That these comparisons find faults is shown in test_negative_controls.py, which uses
+the very functions and sample sizes of this file.
 """
 
 from __future__ import annotations
