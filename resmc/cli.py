@@ -37,7 +37,9 @@ number.__name__ = "integer"  # what argparse calls it in its messages
 
 def parser() -> argparse.ArgumentParser:
     """The command line, by subcommand."""
-    top = argparse.ArgumentParser(prog="resmc", description=__doc__.splitlines()[0] if __doc__ else None)
+    top = argparse.ArgumentParser(
+        prog="resmc", description="Simulate random ResNets; see what this installation can do."
+    )
     top.add_argument("--version", action="version", version=f"resmc {metadata.version('resmc')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -83,9 +85,8 @@ def layer_list(text: str | None) -> list[int] | None:
         return None
     try:
         if ":" in text:
-            parts = [int(p) if p else None for p in text.split(":")]
-            start, stop, step = (*parts, None, None)[:3]
-            return list(range(start or 0, stop if stop is not None else -1, step or 1)) if len(parts) < 4 else [-1]
+            start, stop, step = (int(p) if p else None for p in (*text.split(":"), "")[:3])
+            return list(range(start or 0, stop or 0, 1 if step is None else step))
         return [int(p) for p in text.split(",")]
     except ValueError:
         raise ValueError(f"layers={text!r} is not allowed: it must look like 0,10,20 or 0:201:10") from None

@@ -69,7 +69,7 @@ class Estimate:
     def relative_difference(self, limit: ArrayLike) -> Floats:
         """(value - limit) / |limit|, for a limit at leading order in 1/n; NaN where the limit is 0."""
         limit = np.asarray(limit, np.float64)
-        size = np.where(limit == 0.0, np.nan, np.abs(limit))
+        size = np.where(np.abs(limit) < 1e-12, np.nan, np.abs(limit))
         return np.asarray((self.value - limit) / size)
 
     def __getitem__(self, index: Any) -> Estimate:

@@ -343,8 +343,13 @@ def merge(*simulations: Simulation) -> Simulation:
     ValueError
         If nothing is given, ranges overlap, or model, method, seed, layers, bins or numerics version differ.
     """
+    if len(simulations) == 1 and isinstance(simulations[0], list | tuple):
+        simulations = tuple(simulations[0])
     if not simulations:
         raise ValueError("simulations is empty: merge needs at least one")
+    for s in simulations:
+        if not isinstance(s, Simulation):
+            raise ValueError(f"simulations holds {s!r}: merge takes Simulation objects (resmc.load reads files)")
     parts = sorted(simulations, key=lambda s: s.ranges)
     first = parts[0]
     for other in parts[1:]:

@@ -71,6 +71,10 @@ def save(simulation: Simulation, path: str | Path) -> None:
         If the file cannot be written (no permission, disk full); an older file of that name stays as it was.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: give the name of a file")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: its folder does not exist")
     data = to_bytes(simulation)
     handle, temporary = tempfile.mkstemp(prefix=".resmc-", suffix=".tmp", dir=path.parent)
     try:

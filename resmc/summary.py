@@ -108,5 +108,5 @@ def summary_table(sim: Simulation) -> str:
         shown = format_estimate(float(row.estimate.value), float(row.estimate.stderr))
         lines.append(f"{row.name:<30}{shown:<30}{row.comparison()}".rstrip())
     if not sim.variance_growth().reliable[-1]:
-        lines.append("The mean of |z|^2 at this depth is ruled by rarer networks than these: it has no error bar.")
+        lines.append("Too few networks for an error bar of E|z|^2 at this depth: its mean is ruled by rare networks.")
     return "\n".join(lines)

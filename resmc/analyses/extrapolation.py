@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _checks, theory
 from ..estimates import Estimate, Floats
+from ._result import Result
 
 if TYPE_CHECKING:
     from ..model import ResNet
@@ -66,8 +67,8 @@ QUANTITIES: dict[str, Quantity] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Extrapolation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Extrapolation(Result):
     """The fit c_0 + c_1/n + .. + c_p/n^p and its value c_0 at infinite width.
 
     Attributes
@@ -123,6 +124,9 @@ def extrapolate(
         If the simulations do not belong together, are too few, or an estimate has no error.
     """
     quantity = _checks.choice("quantity", quantity, tuple(QUANTITIES))
+    for s in simulations:
+        if not hasattr(s, "model"):
+            raise ValueError(f"simulations holds {s!r}: extrapolate takes a sequence of Simulation objects")
     sims = sorted(simulations, key=lambda s: s.model.width)
     widths = np.array([s.model.width for s in sims], np.float64)
     if len(set(widths)) < 2 or len(set(widths)) != len(widths):

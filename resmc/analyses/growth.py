@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .. import theory
 from ..estimates import Estimate, Floats
 from ..normalisation import rounding_correction
+from ._result import Result
 
 if TYPE_CHECKING:
     from ..simulation import Simulation
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 MIN_EFFECTIVE_SAMPLE = 1000.0
 
 
-@dataclass(frozen=True, eq=False)
-class Growth:
+@dataclass(frozen=True, eq=False, repr=False)
+class Growth(Result):
     r"""Growth of the second moment by recorded layer (R,).
 
     Attributes

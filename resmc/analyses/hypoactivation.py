@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from .. import theory
 from ..estimates import Estimate, Floats
+from ._result import Result
 
 if TYPE_CHECKING:
     from ..simulation import Simulation
 
 
-@dataclass(frozen=True, eq=False)
-class Hypoactivation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Hypoactivation(Result):
     """Asymmetry and active fraction by recorded layer (R,), over the living networks.
 
     Attributes

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from .. import theory
 from ..estimates import Estimate, Floats
+from ._result import Result
 
 if TYPE_CHECKING:
     from ..simulation import Simulation
 
 
-@dataclass(frozen=True, eq=False)
-class InterlayerCorrelations:
+@dataclass(frozen=True, eq=False, repr=False)
+class InterlayerCorrelations(Result):
     """Correlations of A_l over networks alive at both layers.
 
     Attributes

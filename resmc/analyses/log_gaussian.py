@@ -16,6 +16,7 @@ from scipy.special import ndtr
 from .. import theory
 from ..estimates import Estimate, Floats, KSDistance, ks_distance, leave_one_out
 from ..theory import FullyConnected, LogNormLimit, SkipOnly
+from ._result import Result
 
 if TYPE_CHECKING:
     from ..model import ResNet
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 STEEPEST = 0.25  # the largest slope of Phi(e^u) in u is .242, at e^u = 1
 
 
-@dataclass(frozen=True, eq=False)
-class OutputLaw:
+@dataclass(frozen=True, eq=False, repr=False)
+class OutputLaw(Result):
     """The law of one output neuron, exp(L_d/2) Z, mixed from the histogram of L_d without sampling.
 
     Attributes
@@ -41,8 +42,8 @@ class OutputLaw:
     ks_log_gaussian: KSDistance
 
 
-@dataclass(frozen=True, eq=False)
-class LogGaussianFit:
+@dataclass(frozen=True, eq=False, repr=False)
+class LogGaussianFit(Result):
     """Moments of the final log-norm L_d over the living networks, and distances between its law and others.
 
     Attributes
