@@ -3,8 +3,8 @@
 The two runs of a comparison have different seeds, so that they share not even the first layer. A difference of two
 estimates is divided by their combined error and, through Student's t with Welch's degrees of freedom, turned into the z
 of a Gaussian; |z| < 4 has a false-alarm probability of 6.3e-5 per comparison. This file makes about 1000 (and 900
-more in the long run), so a correct program fails with probability below 7% when seeds are chosen. The seeds are fixed, none was tried and
-replaced, and no test is repeated.
+more in the long run), so a correct program fails with probability below 7% (12%) when seeds are chosen. The seeds are
+fixed, none was tried and replaced, and no test is repeated.
 """
 
 from __future__ import annotations
