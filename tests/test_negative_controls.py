@@ -1,0 +1,318 @@
+"""Faults are found, with power above 99%, by the checks of the other files at the sample sizes those files use.
+
+A fault counts as caught when one comparison has |z| > 4. Each is put into 300 independent runs; all 300 caught bound
+its power below by 0.05^(1/300) = 99.006% at a confidence of 95% (Clopper and Pearson). The same checks of 300 runs
+without a fault raise an alarm in at most 4: they make at most 48 comparisons, so 1 run in 330 would, and 5 or more of
+300 would with probability 0.25%. Seeds are fixed, none was tried and replaced.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+from test_exact_values import BALANCED, BOUND, CONNECTED, STEPS, exact_comparisons, networks_for, one_step_comparisons
+from test_projected_and_dense_agree import MODELS, dense_networks, law_comparisons
+
+import resmc
+from resmc import ResNet, Simulation, reference
+from resmc.normalisation import log_norm_offsets
+from resmc.recording import GROUPS, block_size, histogram_bins
+from resmc.reference import ReferencePaths
+from resmc.simulate import group_sizes
+from resmc.simulation import NetworkRange, Samples, Trajectories
+from resmc.statistics import Statistics
+
+RUNS = 300
+HALF = math.sqrt(0.5)
+
+
+def caught(comparisons: Iterable[tuple[str, float]]) -> bool:
+    """Whether a check fails; it stops at the first comparison that does, as one is enough. NaN catches nothing."""
+    for name, z in comparisons:
+        assert not math.isnan(z), name
+        if abs(z) >= BOUND:
+            return True
+    return False
+
+
+def assert_power(name: str, check: Callable[[int], bool], runs: int = RUNS) -> None:
+    """The 95% lower bound of the power, found from ``check(run)`` over independent runs, is above 99%."""
+    hits = sum(check(run) for run in range(runs))
+    low = 0.0 if hits == 0 else float(stats.beta.ppf(0.05, hits, runs - hits + 1))
+    print(f"POWER {name}: {hits}/{runs}, lower bound {low:.4%}")
+    assert low > 0.99
+
+
+def assert_quiet(name: str, check: Callable[[int], bool], runs: int = RUNS) -> None:
+    """Without a fault hardly any run raises an alarm: the power above is not that of an alarm that always rings."""
+    alarms = sum(check(run) for run in range(runs))
+    print(f"ALARMS {name}: {alarms}/{runs}")
+    assert alarms <= 4
+
+
+# ------------------------------------------------------------------------------------- a simulation from raw paths
+
+
+def simulation_of(paths: ReferencePaths, seed: int) -> Simulation:
+    """The reference's paths as a Simulation, so that the checks of the kernel read them too."""
+    model, count = paths.model, len(paths.networks)
+    first, block = int(paths.networks[0]), block_size(count)
+    group = paths.networks.astype(np.int64) // block % GROUPS
+    layers, bins = paths.layers, histogram_bins(model)
+    s = Statistics.zeros(len(layers), bins.count, model.alpha == 0.0)
+    s.networks[:] = group_sizes(first, count, block)
+    log_norm = paths.log_norm - log_norm_offsets(model, layers)
+    alive = np.isfinite(log_norm)
+    asymmetry = np.where(alive, paths.asymmetry, 0.0)
+    active = np.rint(np.where(alive, paths.active_fraction, 0.0) * model.width).astype(np.int64)
+    rows, columns = np.triu_indices(len(layers))
+    for j in range(GROUPS):
+        mine = group == j
+        a, on = asymmetry[mine], alive[mine]
+        s.alive[j] = on.sum(axis=0)
+        s.inactive[j] = (on & (active[mine] == 0)).sum(axis=0)
+        for i in range(len(layers)):
+            x, y = log_norm[mine, i][on[:, i]], (log_norm[mine, i] - log_norm[mine, 0])[on[:, i]]
+            if len(x):
+                centred = x - x.mean()
+                s.log_norm[j, :, i] = x.mean(), *(np.sum(centred**p) for p in (2, 3, 4))
+                s.growth_log[j, :, i] = y.mean(), np.sum((y - y.mean()) ** 2)
+                s.growth[j, :, i] = np.exp(y).sum(), np.exp(2.0 * y).sum()
+        s.asymmetry[j] = a.sum(axis=0)
+        s.active[j] = active[mine].sum(axis=0)
+        s.active_square[j] = (on * (active[mine] - 0.5 * model.width) ** 2).sum(axis=0)
+        s.products[j] = (a[:, rows] * a[:, columns]).sum(axis=0)
+        if model.alpha == 0.0:
+            s.partial_sums[j] = (a[:, rows] * on[:, columns]).sum(axis=0)
+            s.partial_squares[j] = (a[:, rows] ** 2 * on[:, columns]).sum(axis=0)
+        final = log_norm[mine, -1][on[:, -1]]
+        s.histogram[j] = np.bincount(
+            np.clip(np.floor((final - bins.low) / bins.width), -1, bins.count).astype(int) + 1, minlength=bins.count + 2
+        )
+    return Simulation(
+        model=model, method="projected", seed=seed, ranges=(NetworkRange(first, first + count, block),), layers=layers,
+        bins=bins, statistics=s, samples=Samples(paths.networks, paths.log_norm[:, -1], paths.output),
+        trajectories=Trajectories(paths.networks, paths.log_norm, paths.asymmetry.astype(np.float32)),
+        numerics=("reference",),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "model",
+    [ResNet(8, 6, 0.6, 1.1, "balanced", input_norm=3.0), ResNet(3, 5, 0.0, 1.0), ResNet(7, 4, -0.5, 0.5)],
+    ids=["balanced", "connected", "vanilla"],
+)
+def test_the_reference_read_as_a_simulation_is_the_kernels_simulation(model: ResNet):
+    """What follows depends on `simulation_of`; it also checks every sum that the kernel forms, network for network."""
+    networks, first = 1_003, 77
+    mine = simulation_of(reference.simulate(model, networks, seed=5, first_network=first), seed=5)
+    native = resmc.simulate(model, networks=networks, seed=5, first_network=first)
+    a, b = mine.statistics, native.statistics
+    for name in ("networks", "alive", "inactive", "active"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+    for name in ("log_norm", "growth_log", "asymmetry", "active_square", "products", "partial_sums", "partial_squares"):
+        np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=2e-3, atol=2e-3, err_msg=name)
+    assert np.abs(a.histogram - b.histogram).sum() <= 0.02 * networks  # a float32's log-norm may cross an edge
+    for name in (
+        "log_norm_mean",
+        "log_norm_variance",
+        "asymmetry_variance",
+        "active_fraction",
+        "asymmetry_correlation",
+    ):
+        np.testing.assert_allclose(getattr(mine, name).value, getattr(native, name).value, atol=2e-5, err_msg=name)
+        np.testing.assert_allclose(getattr(mine, name).stderr, getattr(native, name).stderr, atol=2e-5, err_msg=name)
+    np.testing.assert_allclose(
+        mine.variance_growth().log_second_moment.value, native.variance_growth().log_second_moment.value, atol=2e-5
+    )
+
+
+# ----------------------------------------------------------------------------------------------------- lambda 2% off
+
+
+def model_of(case: tuple[int, int, float, float, str], factor: float = 1.0) -> ResNet:
+    """A case of test_exact_values, with lam off by a factor."""
+    width, depth, alpha, lam, variant = case
+    return ResNet(width, depth, alpha, lam * factor, variant)
+
+
+NARROW = [case for case in BALANCED if case[:2] in ((4, 3), (8, 6), (16, 4), (33, 30))]
+WITHOUT_SKIP = [
+    (width, depth, 0.0, lam, variant) for width, depth, lam, variant in CONNECTED if (width, depth) in ((2, 5), (7, 9))
+]
+long = pytest.mark.long
+
+
+def simulated(model: ResNet, seed: int) -> Simulation:
+    """As test_exact_values does it."""
+    return resmc.simulate(model, networks=networks_for(model.width, model.depth), seed=seed)
+
+
+def test_the_cases_are_those_of_the_suite():
+    assert [case[:2] for case in NARROW] == [(4, 3), (8, 6), (16, 4), (33, 30)]
+    assert [case[:2] for case in WITHOUT_SKIP] == [(2, 5), (7, 9)]
+
+
+@pytest.mark.parametrize(
+    ("case", "factor"),
+    [
+        (NARROW[1], 1.02),
+        (WITHOUT_SKIP[1], 0.98),
+        *(pytest.param(case, 1.02, marks=long) for case in (NARROW[0], NARROW[2], NARROW[3], *WITHOUT_SKIP)),
+        *(pytest.param(case, 0.98, marks=long) for case in (*NARROW, WITHOUT_SKIP[0])),
+    ],
+    ids=str,
+)
+def test_lambda_2_percent_off_is_caught_by_the_exact_values(case: tuple[int, int, float, float, str], factor: float):
+    right, wrong = model_of(case), model_of(case, factor)
+    assert_power(
+        f"lam x {factor}, exact, {case}",
+        lambda run: caught(exact_comparisons(simulated(wrong, 10_000 + run), claimed=right)),
+    )
+
+
+@pytest.mark.parametrize(
+    "case", [NARROW[1], *(pytest.param(c, marks=long) for c in (NARROW[0], *WITHOUT_SKIP))], ids=str
+)
+def test_the_exact_values_raise_no_alarm_without_a_fault(case: tuple[int, int, float, float, str]):
+    assert_quiet(f"exact, {case}", lambda run: caught(exact_comparisons(simulated(model_of(case), 11_000 + run))))
+
+
+@pytest.mark.parametrize(
+    "case", [STEPS[3], *(pytest.param(c, marks=long) for c in (STEPS[0], STEPS[1], STEPS[2]))], ids=str
+)
+def test_lambda_2_percent_off_is_caught_by_one_step(case: tuple[int, int, float, float, str]):
+    def check(factor: float, run: int) -> bool:
+        sim = resmc.simulate(model_of(case, factor), networks=40_000, seed=12_000 + run, keep_trajectories=40_000)
+        return caught(one_step_comparisons(sim, claimed=model_of(case)))
+
+    assert_power(f"lam x 1.02, one step, {case}", lambda run: check(1.02, run))
+    assert_quiet(f"one step, {case}", lambda run: check(1.0, run))
+
+
+LAM_IN_DENSE = [m for m in MODELS if (m.width, m.depth) in ((3, 12), (5, 7), (8, 16))]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [LAM_IN_DENSE[0], *(pytest.param(m, marks=long) for m in LAM_IN_DENSE[1:])],
+    ids=lambda m: f"{m.variant}-{m.width}x{m.depth}",
+)
+def test_lambda_2_percent_off_is_caught_by_the_dense_method(model: ResNet):
+    """The fault in the projected method. One dense run serves all: that can only make the 300 less independent,
+    so a second one takes over halfway."""
+    assert len(LAM_IN_DENSE) == 3
+    networks = dense_networks(model.width, model.depth)
+    keep = {"keep_samples": networks, "keep_trajectories": networks}
+    dense = [resmc.simulate(model, method="dense", networks=networks, seed=13_000 + i, **keep) for i in range(2)]
+    fields = model.to_dict() | {"lam": 1.02 * model.lam}
+
+    def check(run: int) -> bool:
+        wrong = resmc.simulate(
+            ResNet(**fields),
+            networks=2 * networks,
+            seed=14_000 + run,
+            keep_samples=2 * networks,
+            keep_trajectories=2 * networks,
+        )
+        return caught(law_comparisons(wrong, dense[run * 2 // RUNS]))
+
+    assert_power(f"lam x 1.02, dense, {model.variant} {model.width}x{model.depth}", check)
+
+
+# ------------------------------------------------------------------------------------------------------ a dropped sign
+
+
+@pytest.mark.parametrize("case", [NARROW[0], NARROW[2], *(pytest.param(c, marks=long) for c in NARROW[1::2])], ids=str)
+def test_a_vanilla_network_passed_off_as_balanced_is_caught(case: tuple[int, int, float, float, str]):
+    """All signs plus. (At alpha = 0 the variants have one law: there is nothing to catch.)"""
+    width, depth, alpha, lam, _ = case
+    assert_power(
+        f"dropped sign, exact, {case}",
+        lambda run: caught(
+            exact_comparisons(simulated(ResNet(width, depth, alpha, lam), 15_000 + run), claimed=model_of(case))
+        ),
+    )
+
+
+# -------------------------------------------------------------------------------------------------- a repeated counter
+
+RIGHT_NORMALS, RIGHT_SIGNS = reference.normals, reference.signs
+
+
+def same_at_every_layer(
+    seed: int, networks: NDArray[np.uint64], stream: str, layer: int, count: int
+) -> NDArray[np.float64]:
+    """The fault: the layer is missing from the counter."""
+    return RIGHT_NORMALS(seed, networks, stream, 0, count)
+
+
+def same_at_pairs_of_layers(
+    seed: int, networks: NDArray[np.uint64], stream: str, layer: int, count: int
+) -> NDArray[np.float64]:
+    """A subtler one: the layer's last bit is missing."""
+    return RIGHT_NORMALS(seed, networks, stream, layer // 2, count)
+
+
+def same_in_both_quads(
+    seed: int, networks: NDArray[np.uint64], stream: str, layer: int, count: int
+) -> NDArray[np.float64]:
+    """The quad is missing: neurons i and i + 4 share their noise."""
+    return np.tile(RIGHT_NORMALS(seed, networks, stream, layer, 4), -(-count // 4))[:, :count]
+
+
+REFERENCE_NETWORKS = 2_000  # the suite's smallest sample is 4096 networks, so its power is larger
+
+
+@pytest.mark.parametrize(
+    ("fault", "case"),
+    [
+        (same_at_every_layer, NARROW[1]),
+        (same_at_pairs_of_layers, NARROW[1]),
+        pytest.param(same_in_both_quads, NARROW[1], marks=long),
+        *(pytest.param(f, WITHOUT_SKIP[1], marks=long) for f in (same_at_every_layer, same_at_pairs_of_layers)),
+    ],
+)
+def test_a_repeated_counter_is_caught(
+    fault: Callable[..., NDArray[np.float64]], case: tuple[int, int, float, float, str]
+):
+    model = model_of(case)
+
+    def check(run: int) -> bool:
+        paths = reference.simulate(model, REFERENCE_NETWORKS, seed=16_000 + run, normals=fault)
+        return caught(exact_comparisons(simulation_of(paths, 0)))
+
+    assert_power(f"{fault.__name__}, exact, {case}", check)
+
+
+@pytest.mark.long
+def test_the_reference_without_a_fault_raises_no_alarm():
+    model = ResNet(8, 6, -2.0, 1.0, "balanced")
+
+    def check(run: int) -> bool:
+        return caught(
+            exact_comparisons(simulation_of(reference.simulate(model, REFERENCE_NETWORKS, seed=17_000 + run), 0))
+        )
+
+    assert_quiet("reference", check)
+
+
+def test_the_hook_reaches_every_draw():
+    """So that a fault in it is a fault of the whole simulation: each layer's draw passes through once or more."""
+    seen = set()
+
+    def spy(seed: int, networks: NDArray[np.uint64], stream: str, layer: int, count: int) -> NDArray[np.float64]:
+        seen.add((stream, layer))
+        return RIGHT_NORMALS(seed, networks, stream, layer, count)
+
+    reference.simulate(ResNet(5, 4, 0.5, 0.5), 10, normals=spy)
+    assert seen == {("first_layer", 0), *(("residual", layer) for layer in range(4)), ("output", 4)}
+    paths = reference.simulate(ResNet(5, 40, 0.0, 1.0), 1, normals=same_at_every_layer)
+    steps = np.diff(paths.log_norm[0])
+    assert all(a == pytest.approx(b) for a, b in pairwise(steps[1:]))  # every layer repeats the one before
