@@ -18,7 +18,10 @@ from resmc.normalisation import native_network
 ROOT = Path(__file__).resolve().parents[1]
 COMPILER = os.environ.get("CXX", "g++")
 
-pytestmark = pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"no compiler: {COMPILER}")
+pytestmark = [
+    pytest.mark.cpu,
+    pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"no compiler: {COMPILER}"),
+]
 
 
 def compile_cxx(source: Path, output: Path, *flags: str) -> Path:

@@ -26,7 +26,10 @@ typedef int32_t IntRegister __attribute__((vector_size(RESMC_REGISTER_BYTES)));
 typedef uint32_t WordRegister __attribute__((vector_size(RESMC_REGISTER_BYTES)));
 typedef uint64_t LongRegister __attribute__((vector_size(RESMC_REGISTER_BYTES)));
 
-constexpr int REGISTERS = 2;
+#ifndef RESMC_REGISTERS  // per pack
+#define RESMC_REGISTERS 2
+#endif
+constexpr int REGISTERS = RESMC_REGISTERS;
 constexpr int REGISTER_LANES = RESMC_REGISTER_BYTES / 4;
 constexpr int LANES = REGISTERS * REGISTER_LANES;
 
@@ -199,6 +202,7 @@ RESMC_FN Real sqrt(const Real& a) {
     RESMC_EACH c.v[r] = register_sqrt(a.v[r]);
     return c;
 }
+RESMC_FN Real sqrt_normal(const Real& a) { return sqrt(a); }
 RESMC_FN Real max(const Real& a, const Real& b) {
     Real c;
     RESMC_EACH c.v[r] = register_max(a.v[r], b.v[r]);

@@ -7,12 +7,9 @@
 #include <limits>
 #include <new>
 
-#include "../include/resmc/moments.hpp"
+#include "../include/resmc/layer_sums.hpp"
 
 namespace resmc {
-
-using host::Moments;
-using host::ScaledSums;
 
 std::vector<const Backend*> backends() {
     std::vector<const Backend*> found;
@@ -73,42 +70,39 @@ Statistics group_of(const Recording& recording, Statistics s, uint64_t group) {
     return s;
 }
 
+// Those of layer slot i, out of n.
+LayerSums layer_sums(const Statistics& s, size_t n, size_t i) {
+    return {s.alive[i],
+            s.inactive[i],
+            s.active[i],
+            s.growth_exponent[i],
+            {s.log_norm[i], s.log_norm[n + i], s.log_norm[2 * n + i], s.log_norm[3 * n + i]},
+            {s.growth_log[i], s.growth_log[n + i]},
+            {s.growth[i], s.growth[n + i]},
+            s.asymmetry[i],
+            s.active_square[i]};
+}
+
 // Adds the statistics of a block to those of its group.
 void fold_statistics(const Recording& recording, const Statistics& block, const Statistics& group) {
     const size_t n = recording.n_layers;
     for (size_t i = 0; i < n; ++i) {
-        auto moments = [&](const Statistics& s) {
-            return Moments{static_cast<double>(s.alive[i]), s.log_norm[i], s.log_norm[n + i], s.log_norm[2 * n + i],
-                           s.log_norm[3 * n + i]};
-        };
-        auto growth_moments = [&](const Statistics& s) {
-            return Moments{static_cast<double>(s.alive[i]), s.growth_log[i], s.growth_log[n + i], 0.0, 0.0};
-        };
-        auto growth = [&](const Statistics& s) {
-            return ScaledSums{s.growth[i], s.growth[n + i], s.growth_exponent[i]};
-        };
-        const Moments m = host::merged(moments(group), moments(block));
-        const Moments g = host::merged(growth_moments(group), growth_moments(block));
-        const ScaledSums w = host::added(growth(group), growth(block));
-        group.log_norm[i] = m.mean;
-        group.log_norm[n + i] = m.m2;
-        group.log_norm[2 * n + i] = m.m3;
-        group.log_norm[3 * n + i] = m.m4;
-        group.growth_log[i] = g.mean;
-        group.growth_log[n + i] = g.m2;
-        group.growth[i] = w.sum;
-        group.growth[n + i] = w.sum2;
-        group.growth_exponent[i] = w.unit;
+        LayerSums sums = layer_sums(group, n, i);
+        host::fold(sums, layer_sums(block, n, i));
+        group.alive[i] = sums.alive;
+        group.inactive[i] = sums.inactive;
+        group.active[i] = sums.active;
+        group.growth_exponent[i] = sums.growth_exponent;
+        for (size_t k = 0; k < 4; ++k) group.log_norm[k * n + i] = sums.log_norm[k];
+        for (size_t k = 0; k < 2; ++k) group.growth_log[k * n + i] = sums.growth_log[k];
+        for (size_t k = 0; k < 2; ++k) group.growth[k * n + i] = sums.growth[k];
+        group.asymmetry[i] = sums.asymmetry;
+        group.active_square[i] = sums.active_square;
     }
     auto add = [&](auto member, size_t size) {
         if (member != nullptr && group.*member != nullptr)
             for (size_t i = 0; i < size; ++i) (group.*member)[i] += (block.*member)[i];
     };
-    add(&Statistics::alive, n);
-    add(&Statistics::inactive, n);
-    add(&Statistics::asymmetry, n);
-    add(&Statistics::active, n);
-    add(&Statistics::active_square, n);
     add(&Statistics::products, packed(n));
     add(&Statistics::partial_sums, packed(n));
     add(&Statistics::partial_squares, packed(n));

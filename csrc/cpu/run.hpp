@@ -11,11 +11,10 @@
 #include <thread>
 #include <vector>
 
+#include "../include/resmc/layer_sums.hpp"
 #include "backend.hpp"
 
 namespace resmc {
-
-constexpr int GROUPS = 32;
 
 struct Job {
     Network network;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../include/resmc/dense.hpp"
+#include "../include/resmc/log_norm.hpp"
 #include "backend.hpp"
 #include "pack.hpp"
 
@@ -12,16 +13,24 @@ struct CpuTeam {
     using Word = RESMC_TARGET::Word;
     using Wide = RESMC_TARGET::Wide;
     using Count = RESMC_TARGET::Word;
+    using Index = uint32_t;
 
     const Control& control;
 
-    static constexpr uint32_t first() { return 0; }
-    static constexpr uint32_t stride() { return 1; }
-    static constexpr bool owns(uint32_t) { return true; }
+    static constexpr uint32_t rounds(uint32_t n) { return (n + 3) / 4; }
+    static constexpr uint32_t state_rounds(uint32_t n) { return (n + 3) / 4; }
+    static constexpr uint32_t whole_rounds(uint32_t n) { return n / 4; }
+    static constexpr uint32_t quad(uint32_t round) { return round; }
+    static constexpr bool outside(uint32_t i, uint32_t n) { return i >= n; }
+    static RESMC_FN Real inside(uint32_t, uint32_t, const Real& x) { return x; }
+    static constexpr uint32_t row_quads(uint32_t n, uint32_t before) {
+        return static_cast<uint32_t>((before + static_cast<uint64_t>(n) + 3) / 4);
+    }
     template <class Sum>
     RESMC_FN Sum reduce(const Sum& sums) const {
         return sums;
     }
+    RESMC_FN void sync() const {}
     RESMC_FN bool stopped() const { return __atomic_load_n(control.stop, __ATOMIC_RELAXED); }
     RESMC_FN bool proceed() const {
         __atomic_store_n(control.done, *control.done + 1, __ATOMIC_RELAXED);
@@ -31,14 +40,31 @@ struct CpuTeam {
 
 struct CpuState {
     Real* z;
-    RESMC_FN Real load(uint32_t i) const { return z[i]; }
-    RESMC_FN void store(uint32_t i, const Real& x) { z[i] = x; }
+    RESMC_FN void load(uint32_t round, Real (&x)[4]) const {
+        for (uint32_t k = 0; k < 4; ++k) x[k] = z[4 * round + k];
+    }
+    RESMC_FN void store(uint32_t round, const Real (&x)[4]) {
+        for (uint32_t k = 0; k < 4; ++k) z[4 * round + k] = x[k];
+    }
+};
+
+struct CpuVector {
+    Real* first;  // of the quad of zeros before neuron 0
+    RESMC_FN Real load(uint32_t j) const { return first[static_cast<uint32_t>(j + 4)]; }
+    RESMC_FN void store(uint32_t quad, const Real (&x)[4]) {
+        for (uint32_t k = 0; k < 4; ++k) first[4 * quad + 4 + k] = x[k];
+    }
+    RESMC_FN void clear_edges(const CpuTeam&, uint32_t quads) {
+        for (uint32_t k = 0; k < 4; ++k) first[k] = Real(0.0f);
+        for (uint32_t k = 0; k < 8; ++k) first[4 * quads + 4 + k] = Real(0.0f);
+    }
 };
 
 struct CpuRecorder {
     const Recording& recording;
     const Records& records;
-    int lane;  // of the pack's first network within the tile
+    int lane;        // of the pack's first network within the tile
+    uint32_t n_out;  // outputs of a network
     uint32_t slot = 0;
 
     RESMC_FN void layer(uint32_t l, const Sums<Real, Word>& sums, const Word& exponent) {
@@ -54,7 +80,8 @@ struct CpuRecorder {
         if (slot + 1 < recording.n_layers) ++slot;
     }
     RESMC_FN bool wants_output() const { return records.output != nullptr; }
-    RESMC_FN void output(uint32_t k, const Real& value, const Word&) {
+    RESMC_FN void output(uint32_t k, const Real& value) {
+        if (k >= n_out) return;
         store(records.output + static_cast<size_t>(k) * TILE + lane, value);
     }
 };
@@ -67,35 +94,13 @@ static bool simulate_pack(const Network& net, Method method, const PhiloxKeys& k
     CpuState state{workspace};
     if (method == METHOD_PROJECTED)
         return simulate_projected<Activation>(net, keys, team, word2, word3, state, recorder);
-    CpuState phi{workspace + net.width}, phi_next{workspace + 2 * static_cast<size_t>(net.width)};
+    const size_t vector = 4 * vector_quads(net.width);
+    CpuVector phi{workspace + 4 * CpuTeam::rounds(net.width)}, phi_next{phi.first + vector};
     return simulate_dense<Activation>(net, keys, team, word2, word3, state, phi, phi_next, recorder);
 }
 
 static size_t workspace_bytes(const Network& net, Method method) {
-    return sizeof(Real) * net.width * (method == METHOD_DENSE ? 3 : 1);
-}
-
-// L = ln(|z|^2 / n) from the stored |z|^2 and its exponent; the float's own exponent and a mantissa in
-// [sqrt(1/2), sqrt(2)), the latter by the polynomial of the normals. The error is below 3e-8.
-static void log_norms(const Network& net, const float* square, const int32_t* exponent, double* out) {
-    const double log_width = __builtin_log(static_cast<double>(net.width));
-    for (int t = 0; t < TILE; ++t) {
-        int32_t bits;
-        __builtin_memcpy(&bits, square + t, 4);
-        const int32_t e = (bits - 0x3F3504F3) >> 23;
-        const int32_t mantissa_bits = bits - e * (1 << 23);
-        float mantissa;
-        __builtin_memcpy(&mantissa, &mantissa_bits, 4);
-        const double f = static_cast<double>(mantissa) - 1.0;
-        double q = -0.17835742235183716 * f + 0.2870040237903595;
-        q = q * f - 0.29753920435905457;
-        q = q * f + 0.3313126862049103;
-        q = q * f - 0.3993079662322998;
-        q = q * f + 0.5000349283218384;
-        q = q * f - 0.6666771769523621;
-        q = (q * f + 1.0) * f - 2.0;
-        out[t] = (e + 2.0 * exponent[t]) * 0.6931471805599453 - 0.5 * f * q - log_width;
-    }
+    return sizeof(Real) * 4 * (CpuTeam::rounds(net.width) + (method == METHOD_DENSE ? 2 * vector_quads(net.width) : 0));
 }
 
 static bool simulate(const Network& net, Variant variant, Method method, uint64_t seed, uint64_t first, int begin,
@@ -105,7 +110,7 @@ static bool simulate(const Network& net, Variant variant, Method method, uint64_
     CpuTeam team{control};
     Real* const z = static_cast<Real*>(workspace);
     for (int lane = begin / LANES * LANES; lane < end; lane += LANES) {
-        CpuRecorder recorder{recording, records, lane};
+        CpuRecorder recorder{recording, records, lane, net.n_out};
         const uint64_t network = first + static_cast<uint64_t>(lane);
         const bool done =
             variant == VARIANT_VANILLA    ? simulate_pack<Relu>(net, method, keys, network, team, recorder, z)
@@ -113,8 +118,9 @@ static bool simulate(const Network& net, Variant variant, Method method, uint64_
                                           : simulate_pack<BalancedHalf>(net, method, keys, network, team, recorder, z);
         if (!done) return false;
     }
-    for (uint32_t slot = 0; slot < recording.n_layers; ++slot)
-        log_norms(net, records.square + slot * TILE, records.exponent + slot * TILE, records.log_norm + slot * TILE);
+    const double log_width = __builtin_log(static_cast<double>(net.width));
+    for (size_t i = 0; i < static_cast<size_t>(recording.n_layers) * TILE; ++i)
+        records.log_norm[i] = log_norm(records.square[i], records.exponent[i], log_width);
     return true;
 }
 

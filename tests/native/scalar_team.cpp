@@ -15,7 +15,7 @@ using namespace resmc::scalar;
 
 namespace {
 
-using Simulate = bool (*)(const Network&, uint64_t, uint64_t, size_t, size_t, float*, LayerRecord*, float*);
+using Simulate = bool (*)(const Network&, uint64_t, uint64_t, size_t, float*, LayerRecord*, float*);
 constexpr Simulate SIMULATE[3][2] = {
     {simulate_scalar<Relu, METHOD_PROJECTED>, simulate_scalar<Relu, METHOD_DENSE>},
     {simulate_scalar<Balanced, METHOD_PROJECTED>, simulate_scalar<Balanced, METHOD_DENSE>},
@@ -48,8 +48,7 @@ int main(int argc, char** argv) {
     std::vector<float> workspace(networks * workspace_floats(net)), outputs(networks * net.n_out);
     std::vector<LayerRecord> records(networks * layers);
     for (size_t i = 0; i < networks; ++i)
-        if (!SIMULATE[variant][method](net, seed, first, i, networks, workspace.data(), records.data(), outputs.data()))
-            return 1;
+        if (!SIMULATE[variant][method](net, seed, first, i, workspace.data(), records.data(), outputs.data())) return 1;
     for (size_t i = 0; i < networks; ++i) {
         for (size_t l = 0; l < layers; ++l) {
             const LayerRecord& r = records[i * layers + l];

@@ -7,8 +7,9 @@
 //
 // A target supplies `Word` (32 bits) and `Real` (float), one or many slots of each, with
 //   + - * on Real; + - & | ^ << >> on Word;  sar(w, n) arithmetic shift;  fma(a, b, c) with one rounding where the
-//   target has it;  sqrt(x);  to_real(w) of the signed word;  as_real(w), as_word(x) the same bits;
-//   select_negative(w, a, b) = a where w is negative as a signed word, else b;  select_zero(w, a, b)
+//   target has it;  sqrt(x);  sqrt_normal(x) the same for 2^-40 < x < 2^10;  to_real(w) of the signed word;
+//   as_real(w), as_word(x) the same bits;  select_negative(w, a, b) = a where w is negative as a signed word, else b;
+//   select_zero(w, a, b) likewise
 // Everything is correct to float32's last places: tests/test_normals.py states the worst errors.
 #pragma once
 
@@ -44,7 +45,7 @@ RESMC_FN auto radius(Word w) {
     const Word e = sar(above, 23);
     const Real f = select_zero(e, x, as_real(as_word(u) - (e << 23)) - Real(1.0f));
     const Real whole = to_real(e) * Real(-1.3862943611198906f);  // -2 ln 2
-    return sqrt(whole + minus_two_log1p(f));
+    return sqrt_normal(whole + minus_two_log1p(f));
 }
 
 // cos t and sin t of the angle in the top 30 bits of w: a quarter turn nearest to t, found in integers, and a signed

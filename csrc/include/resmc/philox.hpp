@@ -6,20 +6,35 @@
 // A target supplies `Wide`, a word held in whatever form its widening multiplication likes, with
 //   multiply(m, x, hi, lo)   hi, lo = the two halves of the 64-bit product m x
 //   x ^ y,  x ^ uint32_t     exclusive or
+// A quad's index is a Wide as well, or a plain uint32_t where all slots draw the same quad.
 #pragma once
 
 #include "streams.hpp"
 #include "target.hpp"
 
-RESMC_NAMESPACE_BEGIN
+namespace resmc {
 
 constexpr uint32_t PHILOX_M0 = 0xD2511F53u, PHILOX_M1 = 0xCD9E8D57u;
 constexpr uint32_t PHILOX_W0 = 0x9E3779B9u, PHILOX_W1 = 0xBB67AE85u;
 constexpr int PHILOX_ROUNDS = 10;
 
+// The key of every round: the seed and what Philox adds to it.
 struct PhiloxKeys {
     uint32_t k0[PHILOX_ROUNDS], k1[PHILOX_ROUNDS];
 };
+
+}  // namespace resmc
+
+RESMC_NAMESPACE_BEGIN
+
+// What is the same in every slot needs no Wide.
+RESMC_FN void multiply(uint32_t m, uint32_t x, uint32_t& hi, uint32_t& lo) {
+    const uint64_t product = static_cast<uint64_t>(m) * x;
+    hi = static_cast<uint32_t>(product >> 32);
+    lo = static_cast<uint32_t>(product);
+}
+RESMC_FN uint32_t widen(uint32_t x) { return x; }
+RESMC_FN uint32_t narrow(uint32_t x) { return x; }
 
 RESMC_FN PhiloxKeys philox_keys(uint64_t seed) {
     PhiloxKeys keys{};
@@ -47,7 +62,8 @@ RESMC_FN void philox_round(PhiloxState<Wide>& s, uint32_t k0, uint32_t k1) {
 }
 
 // What the first two rounds know before the quad does: computed once per layer, so that a quad costs eight rounds and
-// two scalar products. Round 1 splits into a part of word 0 (the quad) and a part of words 1 to 3; round 2 mixes them.
+// two products of it alone. Round 1 splits into a part of word 0 (the quad) and a part of words 1 to 3; round 2 mixes
+// them.
 template <class Wide>
 struct PhiloxPrefix {
     Wide x0;            // round 2's x0, lacking hi(M1 x2')
@@ -64,20 +80,20 @@ RESMC_FN PhiloxPrefix<Wide> philox_prefix(const PhiloxKeys& keys, uint32_t word1
     return {lo ^ keys.k0[1], hi2 ^ keys.k1[1], lo2, word3 ^ keys.k1[0]};
 }
 
-template <class Wide>
-RESMC_FN PhiloxState<Wide> philox(const PhiloxKeys& keys, const PhiloxPrefix<Wide>& prefix, uint32_t quad) {
-    const uint64_t p = static_cast<uint64_t>(PHILOX_M0) * quad;
-    const uint32_t x2 = static_cast<uint32_t>(p >> 32) ^ prefix.word3_k1;
-    const uint64_t p2 = static_cast<uint64_t>(PHILOX_M1) * x2;
+template <class Wide, class Quad>
+RESMC_FN PhiloxState<Wide> philox(const PhiloxKeys& keys, const PhiloxPrefix<Wide>& prefix, Quad quad) {
+    Quad hi, lo, hi2, lo2;
+    multiply(PHILOX_M0, quad, hi, lo);
+    multiply(PHILOX_M1, hi ^ prefix.word3_k1, hi2, lo2);
     PhiloxState<Wide> s;
-    s.x0 = prefix.x0 ^ static_cast<uint32_t>(p2 >> 32);
-    s.x2 = prefix.x2 ^ static_cast<uint32_t>(p);
+    s.x0 = prefix.x0 ^ hi2;
+    s.x2 = prefix.x2 ^ lo;
     s.x3 = prefix.x3;
-    // Round 3 is written out: its x1 is the same number in every slot and need not become a vector first.
+    // Round 3 is written out: its x1 may be the same number in every slot and need not become a Wide first.
     Wide hi0, lo0, hi1, lo1;
     multiply(PHILOX_M0, s.x0, hi0, lo0);
     multiply(PHILOX_M1, s.x2, hi1, lo1);
-    s.x0 = hi1 ^ (static_cast<uint32_t>(p2) ^ keys.k0[2]);
+    s.x0 = hi1 ^ (lo2 ^ keys.k0[2]);
     s.x1 = lo1;
     s.x2 = hi0 ^ s.x3 ^ keys.k1[2];
     s.x3 = lo0;

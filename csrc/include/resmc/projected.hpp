@@ -7,11 +7,18 @@
 // has, jointly over all layers, exactly the law of the network. One pass per layer: draw, update, and sum what the
 // next layer needs.
 //
-// A Team is what shares one network (a single CPU thread, or the lanes of a GPU): it owns every stride-th quad,
-//   team.first(), team.stride(), team.owns(quad), team.reduce(sums);
-//   team.proceed() once a layer, false to abandon the run; team.stopped() looks without counting a layer.
-// A State is where the team keeps z: state.load(i), state.store(i, z). A Recorder is told of every layer:
-//   recorder.layer(l, sums, exponent), and of the end: recorder.finish(...).
+// A Team is what shares one network: a single CPU thread, or some threads of a GPU. It deals its members one quad of
+// neurons each, round after round; `Index` is a quad's or a neuron's number, a uint32_t where all slots are at the
+// same one, else a Word.
+//   team.rounds(n)           rounds that n neurons take;  team.state_rounds(n) the same, perhaps a constant
+//   team.whole_rounds(n)     in so many of state_rounds no member's quad reaches beyond n; at most one is left
+//   team.quad(round)         the members' quads
+//   team.outside(i, n)       true if no member's neuron i is below n
+//   team.inside(i, n, x)     x, or 0 for the members whose i is not below n
+//   team.reduce(sums)        of all members;  team.sync() after which members see what others stored
+//   team.proceed()           once a layer, false to abandon the run; team.stopped() looks without counting a layer
+// A State is where a member keeps z of its own quads: state.load(round, z[4]), state.store(round, z[4]).
+// A Recorder is told of every layer, recorder.layer(l, sums, exponent), and of outputs, recorder.output(k, value).
 #pragma once
 
 #include "activation.hpp"
@@ -24,29 +31,34 @@ RESMC_NAMESPACE_BEGIN
 // Floats are summed in runs of this many quads before they join the total, so that a wide layer loses no digits.
 constexpr uint32_t SUM_RUN = 32;
 
-// Neurons 4 quad .. 4 quad + live - 1 of the next layer.
-template <class Activation, bool first_layer, int live, class Team, class State, class Sum, class Real>
-RESMC_FN void update_quad(const PhiloxKeys& keys, const PhiloxPrefix<typename Team::Wide>& prefix, uint32_t quad,
-                          const Coefficients<Real>& coefficients, State& state, Sum& sums) {
+// The members' quads of one round of the next layer. `whole`: all four neurons of each are there.
+template <class Activation, bool first_layer, bool whole, class Team, class State, class Sum, class Real>
+RESMC_FN void update_quad(const Network& net, const PhiloxKeys& keys, const PhiloxPrefix<typename Team::Wide>& prefix,
+                          const Team& team, uint32_t round, const Coefficients<Real>& coefficients, State& state,
+                          Sum& sums) {
     using Word = typename Team::Word;
-    const auto x = philox(keys, prefix, quad);
+    const typename Team::Index quad = team.quad(round), first = quad << 2;
+    const auto x = philox(keys, prefix, widen(quad));
     const Word w1 = narrow(x.x1), w3 = narrow(x.x3);
-    Real g[4];
+    Real g[4] = {}, z[4] = {};
     box_muller(narrow(x.x0), w1, g[0], g[1]);
-    if (live > 2) box_muller(narrow(x.x2), w3, g[2], g[3]);
+    if (whole || !team.outside(first + 2u, net.width)) box_muller(narrow(x.x2), w3, g[2], g[3]);
+    if (!first_layer) state.load(round, z);
     auto neuron = [&]<int k>() RESMC_LAMBDA {
-        const uint32_t i = 4 * quad + k;
-        Real z = first_layer ? g[k] : fma(coefficients.step, g[k], coefficients.carry * state.load(i));
-        state.store(i, z);
-        const Real active = Activation::template phi<k>(z, k < 2 ? w1 : w3);
-        sums.square = fma(z, z, sums.square);
+        const typename Team::Index i = first + static_cast<uint32_t>(k);
+        if (!whole && team.outside(i, net.width)) return;
+        z[k] = first_layer ? g[k] : fma(coefficients.step, g[k], coefficients.carry * z[k]);
+        if (!whole) z[k] = team.inside(i, net.width, z[k]);
+        const Real active = Activation::template phi<k>(z[k], k < 2 ? w1 : w3);
+        sums.square = fma(z[k], z[k], sums.square);
         sums.active_square = fma(active, active, sums.active_square);
         count_positive(sums.active, active);
     };
     neuron.template operator()<0>();
-    if constexpr (live > 1) neuron.template operator()<1>();
-    if constexpr (live > 2) neuron.template operator()<2>();
-    if constexpr (live > 3) neuron.template operator()<3>();
+    neuron.template operator()<1>();
+    neuron.template operator()<2>();
+    neuron.template operator()<3>();
+    state.store(round, z);
 }
 
 template <class Activation, bool first_layer, class Team, class State, class Real = typename Team::Real>
@@ -54,25 +66,20 @@ RESMC_FN auto projected_layer(const Network& net, const PhiloxKeys& keys, Team& 
                               const PhiloxPrefix<typename Team::Wide>& prefix, const Coefficients<Real>& coefficients,
                               State& state) {
     using Sum = Sums<Real, typename Team::Count>;
-    const uint32_t full = net.width / 4;
+    const uint32_t rounds = team.state_rounds(net.width), whole = team.whole_rounds(net.width);
     Sum total{};
-    for (uint32_t begin = team.first(); begin < full; begin += SUM_RUN * team.stride()) {
+    RESMC_UNROLL_DEVICE(1)
+    for (uint32_t begin = 0; begin < whole; begin += SUM_RUN) {
         if (team.stopped()) break;  // what is left unfinished here is abandoned by whoever said stop
         Sum run{};
-        const uint32_t left = (full - begin + team.stride() - 1) / team.stride();
-        const uint32_t end = begin + (left < SUM_RUN ? left : SUM_RUN) * team.stride();
-        for (uint32_t quad = begin; quad < end; quad += team.stride())
-            update_quad<Activation, first_layer, 4, Team>(keys, prefix, quad, coefficients, state, run);
+        const uint32_t end = whole - begin < SUM_RUN ? whole : begin + SUM_RUN;
+        RESMC_UNROLL_DEVICE(Team::unroll)
+        for (uint32_t round = begin; round < end; ++round)
+            update_quad<Activation, first_layer, true>(net, keys, prefix, team, round, coefficients, state, run);
         add(total, run);
     }
-    if (net.width % 4 != 0 && team.owns(full)) {
-        if (net.width % 4 == 1)
-            update_quad<Activation, first_layer, 1, Team>(keys, prefix, full, coefficients, state, total);
-        else if (net.width % 4 == 2)
-            update_quad<Activation, first_layer, 2, Team>(keys, prefix, full, coefficients, state, total);
-        else
-            update_quad<Activation, first_layer, 3, Team>(keys, prefix, full, coefficients, state, total);
-    }
+    if (whole < rounds)
+        update_quad<Activation, first_layer, false>(net, keys, prefix, team, whole, coefficients, state, total);
     return team.reduce(total);
 }
 
@@ -97,13 +104,13 @@ RESMC_FN bool simulate_projected(const Network& net, const PhiloxKeys& keys, Tea
     if (recorder.wants_output()) {
         prefix = philox_prefix(keys, counter_word1(STREAM_OUTPUT, net.depth), networks, word3);
         const Real size = sqrt(sums.square) * Real(net.readout);  // z_out | z_d ~ N(0, |z_d|^2 / n I)
-        for (uint32_t quad = team.first(); 4 * quad < net.n_out; quad += team.stride()) {
-            const auto x = philox(keys, prefix, quad);
+        for (uint32_t round = 0; round < team.rounds(net.n_out); ++round) {
+            const typename Team::Index quad = team.quad(round);
+            const auto x = philox(keys, prefix, widen(quad));
             Real g[4];
             box_muller(narrow(x.x0), narrow(x.x1), g[0], g[1]);
             box_muller(narrow(x.x2), narrow(x.x3), g[2], g[3]);
-            for (uint32_t k = 0; k < 4 && 4 * quad + k < net.n_out; ++k)
-                recorder.output(4 * quad + k, size * g[k], exponent);
+            for (uint32_t k = 0; k < 4; ++k) recorder.output((quad << 2) + k, size * g[k]);
         }
     }
     return true;

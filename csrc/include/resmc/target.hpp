@@ -18,19 +18,29 @@
     }                       \
     }
 
+// RESMC_FN is compiled for every target, RESMC_KERNEL_FN for the threads of a GPU (and their emulation) alone.
 // RESMC_LAMBDA stands behind a lambda's parameters; a lambda that is called four times must still be inlined.
-// RESMC_UNROLL(n) stands before a loop.
+// RESMC_UNROLL(n) stands before a loop; RESMC_UNROLL_DEVICE(n) says it to GPUs alone, where n may depend on a
+// template's argument and loops over registers must vanish.
 #define RESMC_PRAGMA(text) _Pragma(#text)
 #ifdef __CUDACC__
 #define RESMC_FN __host__ __device__ __forceinline__
+#define RESMC_KERNEL_FN __device__ __forceinline__
 #define RESMC_LAMBDA
 #ifdef __CUDA_ARCH__
 #define RESMC_UNROLL(n) RESMC_PRAGMA(unroll n)
+#define RESMC_UNROLL_DEVICE(n) RESMC_PRAGMA(unroll n)
 #else  // nvcc knows no GCC unroll, and the host compiler behind it no unroll
 #define RESMC_UNROLL(n)
+#define RESMC_UNROLL_DEVICE(n)
 #endif
 #else
-#define RESMC_FN inline __attribute__((always_inline))
-#define RESMC_LAMBDA __attribute__((always_inline))
+#ifndef RESMC_INLINE
+#define RESMC_INLINE __attribute__((always_inline))
+#endif
+#define RESMC_FN inline RESMC_INLINE
+#define RESMC_KERNEL_FN RESMC_FN
+#define RESMC_LAMBDA RESMC_INLINE
 #define RESMC_UNROLL(n) RESMC_PRAGMA(GCC unroll n)
+#define RESMC_UNROLL_DEVICE(n)
 #endif
