@@ -1,5 +1,5 @@
-// The only file that knows Python. It checks memory safety (shapes, strides, types) and nothing else: arguments have
-// been validated before they come here.
+// What Python sees; with bindings_cuda.hpp all that knows of it. It checks memory safety (shapes, strides, types) and
+// nothing else: arguments have been validated before they come here.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "bindings_cuda.hpp"
 #include "cpu/run.hpp"
 #include "include/resmc/streams.hpp"
 
@@ -60,20 +61,6 @@ Results results_of(const py::dict& arrays, const Job& job) {
     r.path_log_norm = data_of<double>(arrays, "path_log_norm", job.keep_trajectories * n);
     r.path_asymmetry = data_of<float>(arrays, "path_asymmetry", job.keep_trajectories * n);
     return r;
-}
-
-Network network_of(const py::dict& d) {
-    Network net{};
-    net.width = d["width"].cast<uint32_t>();
-    net.depth = d["depth"].cast<uint32_t>();
-    net.n_out = d["n_out"].cast<uint32_t>();
-    net.carry = d["carry"].cast<float>();
-    net.carry_mantissa = d["carry_mantissa"].cast<float>();
-    net.carry_exponent = d["carry_exponent"].cast<int32_t>();
-    net.step = d["step"].cast<float>();
-    net.readout = d["readout"].cast<float>();
-    if (net.width == 0) throw std::invalid_argument("width must be positive");
-    return net;
 }
 
 Job job_of(const py::dict& network, const py::dict& d, const py::array_t<uint32_t, py::array::c_style>& layers) {
@@ -169,4 +156,9 @@ PYBIND11_MODULE(_native, m) {
           py::arg("network"), py::arg("input"), py::arg("quad"));
     m.def("normals", &normals, py::arg("instruction_set"), py::arg("words"));
     m.def("draw", &draw, py::arg("instruction_set"), py::arg("network"), py::arg("seed"), py::arg("networks"));
+    py::register_exception<KernelError>(m, "KernelError", PyExc_RuntimeError);
+#ifdef RESMC_HAS_CUDA
+    py::module_ cuda = m.def_submodule("cuda", "The kernels of NVIDIA GPUs.");
+    bind_kernels(cuda, cuda_kernels());
+#endif
 }

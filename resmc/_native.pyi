@@ -9,6 +9,8 @@ GROUPS: int
 COMPILER: str
 STREAMS: dict[str, int]
 
+class KernelError(RuntimeError): ...
+
 def instruction_sets() -> list[tuple[str, int]]: ...
 def simulate(
     network: dict[str, Any],

@@ -1,0 +1,100 @@
+// What the host tells the kernels: plain numbers and device pointers.
+//
+// A chunk is `columns` networks from number `first`, both multiples of 32 and of a block of networks. A launch
+// simulates columns begin .. end - 1 of it. Records are [layer slot][column].
+#pragma once
+
+#include "../include/resmc/description.hpp"
+#include "../include/resmc/layer_sums.hpp"
+#include "../include/resmc/philox.hpp"
+
+namespace resmc {
+
+constexpr uint32_t WARP = 32;
+constexpr uint32_t MAX_WARPS = 16;                        // of a block
+constexpr uint32_t BLOCK_THREADS = 128;                   // of a block whose teams are parts of a warp
+constexpr uint32_t MAX_ROUNDS = 8;                        // with more, z is not kept in registers
+constexpr uint32_t SHARED_WORDS = 4 * 2 * MAX_WARPS + 4;  // of shared memory, for the sums of a block; then come states
+
+// Bytes of shared memory that a GPU has.
+struct DeviceLimits {
+    uint64_t shared_block, shared_multiprocessor;
+};
+
+enum Memory : int { MEMORY_REGISTERS = 0, MEMORY_SHARED = 1, MEMORY_DEVICE = 2 };
+
+// How threads share networks; chosen in shape.hpp.
+struct Shape {
+    uint32_t threads;        // of a team: a power of two up to 32 (a part of a warp), or a whole block
+    uint32_t log2_threads;   // in the first case
+    uint32_t rounds;         // quads that each thread owns
+    Memory memory;           // where the states are
+    uint32_t block_threads;  // of a block
+    uint32_t block_networks;
+    uint64_t block_floats;  // of a block's states
+};
+
+struct ChunkRecords {
+    float* square;         // |z_l|^2, in units of 2^(2 exponent)
+    float* active_square;  // |phi_l(z_l)|^2, in the same units
+    uint32_t* exponent;    // a signed number
+    uint32_t* active;
+    float* output;  // [column - output_begin][n_out]
+};
+
+struct SimulateArguments {
+    Network network;
+    PhiloxKeys keys;
+    uint64_t first;
+    uint32_t columns, begin, end;
+    const uint32_t* layers;  // to record: sorted, 0 and depth among them
+    uint32_t n_layers;
+    ChunkRecords records;
+    uint32_t output_begin, output_end;  // of those, columns whose outputs are kept
+    Shape shape;
+    float* workspace;         // the states of every block of the launch, where shared memory is too small for them
+    uint32_t look_every;      // layers between two looks at `stop`, a power of two
+    uint32_t look_every_row;  // the same in rows of a dense layer
+    const uint32_t* stop;     // host memory: not 0 to abandon the run
+    uint32_t* progress;       // host memory: layers done by the first network of the launch
+};
+
+// From the records of a chunk to statistics, added to those that the groups hold already.
+struct ReduceArguments {
+    uint32_t width;
+    double log_width;  // ln(width)
+    uint64_t first;
+    uint32_t columns, begin, end;
+    uint32_t block;  // networks folded as one: a power of two up to 4096
+    uint32_t n_layers;
+    ChunkRecords records;
+    double bin_width, bin_low;
+    uint32_t n_bins;
+    double* asymmetry;   // [block][slot][network of the block]: A_l, 0 for the dead and the unwanted
+    double* alive;       // the same with 1 for the living; null unless networks can die
+    LayerSums* blocks;   // [block][slot]
+    LayerSums* groups;   // [32][slot]
+    int64_t* histogram;  // [32][n_bins + 2]
+};
+constexpr uint32_t REDUCE_THREADS = 128;
+
+// Raw values of the first networks of a chunk's range. Null pointers: not wanted.
+struct RawArguments {
+    double log_width;
+    uint32_t columns, begin, n_layers;
+    ChunkRecords records;
+    uint32_t samples, paths;   // columns begin .. begin + samples - 1, and so on
+    double* sample_log_norm;   // [samples], -infinity for the dead
+    int32_t* sample_exponent;  // [samples]
+    double* path_log_norm;     // [paths][slot]
+    float* path_asymmetry;     // [paths][slot], NaN for the dead
+};
+
+// All the normals that networks of this shape use, drawn and forgotten.
+struct DrawArguments {
+    PhiloxKeys keys;
+    uint32_t depth, rounds, log2_threads;
+    float* sums;  // one per thread, in whole blocks of BLOCK_THREADS
+};
+
+}  // namespace resmc
