@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .build import build_info
+from .cuda.device import DeviceError
 from .estimates import Estimate, KSDistance
 from .model import ResNet
 from .simulate import simulate
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .analyses import extrapolate
 
 __all__ = [
+    "DeviceError",
     "Estimate",
     "KSDistance",
     "ResNet",

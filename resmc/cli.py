@@ -11,9 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from . import build_info, simulate
+from . import DeviceError, build_info, devices, simulate
 from .model import VARIANTS
-from .simulate import DEVICES, METHODS
+from .simulate import METHODS
 
 SIMULATE_EXAMPLE = """\
 example:
@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--first-network", type=number, default=0, help="number of the first network (default: 0)")
     run.add_argument("--method", default="projected", help=f"{' or '.join(METHODS)} (default: projected)")
     run.add_argument("--layers", help="layers to record, as 0,10,20 or START:STOP:STEP (default: up to 513 of them)")
-    run.add_argument("--device", default="auto", help=f"{' or '.join(DEVICES)} (default: auto)")
+    run.add_argument("--device", default="auto", help="cpu, cuda or cuda:N (default: auto, $RESMC_DEVICE or cpu)")
     run.add_argument("--threads", type=number, help="CPU threads (default: all)")
     run.add_argument("--output", type=Path, metavar="FILE", help="save the simulation; resmc.load reads it")
     run.add_argument("--json", action="store_true", help="print the table as JSON")
@@ -152,8 +152,9 @@ def run_doctor(args: argparse.Namespace) -> None:
 
     info = build_info()
     packages = installed_packages()
+    gpus = devices.report()
     if args.json:
-        print(json.dumps({**info, "packages": packages}, indent=1))
+        print(json.dumps({**info, **gpus, "packages": packages}, indent=1))
         return
     print(f"resmc {info['version']}, numerics version {info['numerics_version']}, built with {info['compiler']}")
     sets = ", ".join(
@@ -162,6 +163,21 @@ def run_doctor(args: argparse.Namespace) -> None:
     )
     print(f"devices: cpu ({info['threads']} threads on {info['processor']})")
     print(f"instruction sets: {sets}")
+    if gpus["architectures"]:
+        print(f"CUDA kernels: built for {gpus['architectures']}, runtime {gpus['runtime']}, "
+              f"driver {gpus['driver'] or 'not installed'}")  # fmt: skip
+    for gpu in gpus["gpus"]:
+        if "error" in gpu:
+            print(f"{gpu['device']}: {gpu['error']}")
+            continue
+        built = "" if gpu["built"] else ", NO KERNELS BUILT FOR IT"
+        print(f"{gpu['device']}: {gpu['name']}, architecture {gpu['architecture']}, "
+              f"{gpu['multiprocessors']} multiprocessors, {gpu['memory'] / 1e9:.0f} GB{built}")  # fmt: skip
+    try:
+        print(f"device='auto': {':'.join(str(x) for x in devices.parse('auto') if x is not None)}")
+    except ValueError as error:
+        print(f"device='auto': {error}")
+    print("device='cuda': " + (f"not available: {gpus['cuda']}" if gpus["cuda"] else "available"))
     print("packages: " + ", ".join(f"{name} {version or 'not installed'}" for name, version in packages.items()))
 
 
@@ -170,7 +186,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         {"simulate": run_simulate, "doctor": run_doctor}[args.command](args)
-    except (ValueError, OSError, MemoryError) as error:
+    except BrokenPipeError:  # whoever read our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (ValueError, OSError, MemoryError, DeviceError) as error:
         print(f"resmc: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _checks, _native
+from . import _checks, _native, cuda, devices
 from .build import instruction_set
 from .model import MAX_WIDTH_DENSE, VARIANTS, ResNet
 from .normalisation import log_norm_offsets, native_network
@@ -21,7 +21,6 @@ from .simulation import NetworkRange, Samples, Simulation, Trajectories
 from .statistics import Statistics
 
 METHODS = ("projected", "dense")
-DEVICES = ("auto", "cpu")
 MAX_NETWORK = 1 << 48  # a network's number has 48 bits of the counter
 
 
@@ -33,11 +32,12 @@ def simulate(
     first_network: int = 0,
     method: str = "projected",
     layers: Sequence[int] | NDArray[np.int64] | None = None,
-    device: str = "auto",
+    device: Any = "auto",
     threads: int | None = None,
     progress: bool | Callable[[int, int], None] | None = None,
     keep_samples: int = 0,
     keep_trajectories: int = 0,
+    keep_on_device: bool = False,
     **model_fields: Any,
 ) -> Simulation:
     r"""Simulate independent random networks and return their statistics.
@@ -62,7 +62,10 @@ def simulate(
     layers : sequence of int, optional
         Layers to record; 0 and depth are always added. By default all up to depth 512, then every
         ceil(depth/512)-th.
-    device : {"auto", "cpu"}
+    device : {"auto", "cpu", "cuda", "cuda:N"} or torch.device
+        ``cuda``: torch's current GPU, on torch's current stream (needs ``resmc[torch]``); the same networks, their
+        log-norms within 1e-4 (ARCHITECTURE.md, contract 3). ``auto``: what the environment variable RESMC_DEVICE
+        names, else the CPU.
     threads : int, optional
         CPU threads, at least 1; by default all that this process may use. Does not change a bit of the result.
     progress : None, bool or callable
@@ -72,6 +75,8 @@ def simulate(
         Of how many of the first networks to keep the final log-norm and the output.
     keep_trajectories : int
         Of how many of the first networks to keep the paths of log-norm and A over the recorded layers.
+    keep_on_device : bool
+        On a GPU: leave samples and trajectories there, as float64 and float32 tensors.
 
     Returns
     -------
@@ -81,6 +86,9 @@ def simulate(
     ------
     ValueError
         For any argument out of range, before any work, naming the argument, its value and what is allowed.
+    DeviceError
+        If a GPU was asked for and there is none to use, its memory does not suffice, or it fails. Nothing is computed
+        on the CPU instead.
     KeyboardInterrupt
         On Ctrl-C, within a second; no thread is left behind.
 
@@ -91,7 +99,11 @@ def simulate(
     first_network = _checks.integer("first_network", first_network, 0, MAX_NETWORK - networks, "2^48 - networks")
     seed = _checks.integer("seed", seed, 0, (1 << 64) - 1, "2^64 - 1")
     method = _checks.choice("method", method, METHODS)
-    device = _checks.choice("device", device, DEVICES)
+    kind, ordinal = devices.parse(device)
+    if not isinstance(keep_on_device, bool):
+        raise ValueError(f"keep_on_device={keep_on_device!r} is not allowed: it must be True or False")
+    if keep_on_device and kind != "cuda":
+        raise ValueError("keep_on_device=True is not allowed on the CPU: it needs device='cuda'")
     if method == "dense" and model.width > MAX_WIDTH_DENSE:
         raise ValueError(f"width={model.width} is too large for method='dense': it must be at most {MAX_WIDTH_DENSE}")
     recorded = recorded_layers(model.depth, layers)
@@ -103,45 +115,67 @@ def simulate(
     keep_trajectories = min(_checks.integer("keep_trajectories", keep_trajectories, 0, MAX_NETWORK, "2^48"), networks)
     bins = histogram_bins(model)
     block = block_size(networks)
-    instructions = instruction_set()
 
-    with reporting(progress, networks, f"{model.variant} {model.width}x{model.depth}") as report:
-        network = native_network(model)
-        settings = {
-            "variant": VARIANTS.index(model.variant),
-            "method": METHODS.index(method),
-            "seed": seed,
-            "first": first_network,
-            "count": networks,
-            "block": block,
-            "keep_samples": keep_samples,
-            "keep_trajectories": keep_trajectories,
-            "deaths_possible": model.alpha == 0.0,
-            "bin_low": bins.low,
-            "bin_width": bins.width,
-            "n_bins": bins.count,
-        }
-        native_layers = recorded.astype(np.uint32)
+    network = native_network(model)
+    settings = {
+        "variant": VARIANTS.index(model.variant),
+        "method": METHODS.index(method),
+        "seed": seed,
+        "first": first_network,
+        "count": networks,
+        "block": block,
+        "keep_samples": keep_samples,
+        "keep_trajectories": keep_trajectories,
+        "deaths_possible": model.alpha == 0.0,
+        "bin_low": bins.low,
+        "bin_width": bins.width,
+        "n_bins": bins.count,
+    }
+    native_layers = recorded.astype(np.uint32)
 
-        def needed(n_layers: int) -> int:
-            """Bytes of a run that records so many layers."""
+    def needed(n_layers: int) -> int:
+        """Bytes on the host of a run that records so many layers."""
+        each = 0
+        if kind == "cpu":
             each = _native.thread_bytes(network, settings, np.arange(n_layers, dtype=np.uint32), instructions)
-            raw = keep_samples * (20 + 8 * model.n_out) + keep_trajectories * 12 * n_layers
-            return Statistics.bytes(n_layers, bins.count, model.alpha == 0.0) + threads * each + raw
+        raw = 0 if keep_on_device else keep_samples * (20 + 8 * model.n_out) + keep_trajectories * 12 * n_layers
+        return Statistics.bytes(n_layers, bins.count, model.alpha == 0.0) + threads * each + raw
 
-        _check_memory(model, len(recorded), keep_samples, keep_trajectories, needed)
+    instructions = instruction_set() if kind == "cpu" else ""
+    _check_memory(model, len(recorded), keep_samples, keep_trajectories, needed)
+    offsets = log_norm_offsets(model, recorded)
+    try:
+        accelerator = cuda.open_cuda(ordinal) if kind == "cuda" else None
+    except cuda.DeviceError as error:
+        if isinstance(device, str) and device == "auto":
+            raise cuda.DeviceError(f"{error} ({devices.VARIABLE} asks for it)") from None
+        raise
+    with reporting(progress, networks, f"{model.variant} {model.width}x{model.depth}") as report:
         statistics = Statistics.zeros(len(recorded), bins.count, model.alpha == 0.0)
         arrays: dict[str, NDArray[Any]] = {
             f.name: getattr(statistics, f.name) for f in fields(statistics) if f.name != "networks"
         }
-        arrays["sample_log_norm"] = np.empty(keep_samples)
-        arrays["sample_output"] = np.empty((keep_samples, model.n_out))
-        arrays["sample_exponent"] = np.empty(keep_samples, np.int32)
-        arrays["path_log_norm"] = np.empty((keep_trajectories, len(recorded)))
-        arrays["path_asymmetry"] = np.empty((keep_trajectories, len(recorded)), np.float32)
-        _native.simulate(network, settings, native_layers, arrays, threads, instructions, report)
+        if accelerator is not None:
+            numerics = accelerator.numerics
+            raw = cuda.run(accelerator, network, settings, native_layers, arrays, report)
+            if not keep_on_device:
+                arrays |= raw.to_numpy()
+        else:
+            numerics = f"cpu/{instructions}"
+            arrays["sample_log_norm"] = np.empty(keep_samples)
+            arrays["sample_output"] = np.empty((keep_samples, model.n_out))
+            arrays["sample_exponent"] = np.empty(keep_samples, np.int32)
+            arrays["path_log_norm"] = np.empty((keep_trajectories, len(recorded)))
+            arrays["path_asymmetry"] = np.empty((keep_trajectories, len(recorded)), np.float32)
+            _native.simulate(network, settings, native_layers, arrays, threads, instructions, report)
 
-    offsets = log_norm_offsets(model, recorded)
+    numbers = [np.uint64(first_network) + np.arange(k, dtype=np.uint64) for k in (keep_samples, keep_trajectories)]
+    if keep_on_device:
+        samples = Samples(numbers[0], *raw.sample_tensors(offsets[-1]))
+        trajectories = Trajectories(numbers[1], *raw.path_tensors(offsets))
+    else:
+        samples = Samples(numbers[0], *_samples(arrays, offsets[-1]))
+        trajectories = Trajectories(numbers[1], arrays["path_log_norm"] + offsets, arrays["path_asymmetry"])
     statistics.networks[:] = group_sizes(first_network, networks, block)
     return Simulation(
         model=model,
@@ -151,13 +185,9 @@ def simulate(
         layers=recorded,
         bins=bins,
         statistics=statistics,
-        samples=_samples(first_network, arrays, offsets[-1]),
-        trajectories=Trajectories(
-            _numbers(first_network, keep_trajectories),
-            arrays["path_log_norm"] + offsets,
-            arrays["path_asymmetry"],
-        ),
-        numerics=(str(_native.NUMERICS_VERSION), f"cpu/{instructions}"),
+        samples=samples,
+        trajectories=trajectories,
+        numerics=(str(_native.NUMERICS_VERSION), numerics),
     )
 
 
@@ -188,18 +218,13 @@ def group_sizes(first: int, networks: int, block: int) -> NDArray[np.int64]:
     return np.asarray(below(first + networks) - below(first), np.int64)
 
 
-def _numbers(first: int, count: int) -> NDArray[np.uint64]:
-    return np.uint64(first) + np.arange(count, dtype=np.uint64)
-
-
-def _samples(first: int, arrays: dict[str, NDArray[Any]], offset: float) -> Samples:
-    """z_out = mantissa 2^exponent e^(offset/2), the last power split so that nothing overflows on the way."""
-    log_norm = arrays["sample_log_norm"]
+def _samples(arrays: dict[str, NDArray[Any]], offset: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Log-norms, and z_out = mantissa 2^exponent e^(offset/2), the last power split so that nothing overflows early."""
     powers, rest = divmod(0.5 * offset / math.log(2.0), 1.0)
     exponent = np.clip(arrays["sample_exponent"].astype(np.int64) + int(powers), -5000, 5000).astype(np.int32)
     with np.errstate(over="ignore", under="ignore"):
         output = np.ldexp(arrays["sample_output"] * 2.0**rest, exponent[:, None])
-    return Samples(_numbers(first, len(log_norm)), log_norm + offset, output)
+    return arrays["sample_log_norm"] + offset, output
 
 
 def _check_memory(

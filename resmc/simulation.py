@@ -51,24 +51,38 @@ class Histogram:
 class Samples:
     """Raw final values of some networks: ``networks`` (k,), ``log_norm`` (k,), ``output`` (k, n_out).
 
-    A dead network has log-norm -inf and output 0; outputs beyond the range of float64 are 0 or infinite.
+    A dead network has log-norm -inf and output 0; outputs beyond the range of float64 are 0 or infinite. With
+    ``simulate(.., keep_on_device=True)`` log_norm and output are tensors on the device; `to_numpy` brings them here.
     """
 
     networks: NDArray[np.uint64]
     log_norm: Floats
     output: Floats
 
+    def to_numpy(self) -> Samples:
+        """The same with NumPy arrays."""
+        return Samples(self.networks, host(self.log_norm), host(self.output))
+
 
 @dataclass(frozen=True, eq=False)
 class Trajectories:
     """Raw paths of some networks: ``networks`` (k,), ``log_norm`` (k, R), ``asymmetry`` (k, R), R recorded layers.
 
-    Where a network is dead: -inf and NaN.
+    Where a network is dead: -inf and NaN. With ``keep_on_device=True`` tensors, as in `Samples`.
     """
 
     networks: NDArray[np.uint64]
     log_norm: Floats
     asymmetry: NDArray[np.float32]
+
+    def to_numpy(self) -> Trajectories:
+        """The same with NumPy arrays."""
+        return Trajectories(self.networks, host(self.log_norm), host(self.asymmetry))
+
+
+def host(array: Any) -> NDArray[Any]:
+    """A tensor's values as an array; an array as it is."""
+    return array if isinstance(array, np.ndarray) else array.cpu().numpy()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -110,7 +124,9 @@ class Simulation:
     def __post_init__(self) -> None:
         for part in (self.statistics, self.samples, self.trajectories):
             for f in fields(part):
-                getattr(part, f.name).setflags(write=False)
+                array = getattr(part, f.name)
+                if isinstance(array, np.ndarray):
+                    array.setflags(write=False)
         self.layers.setflags(write=False)
 
     # -- counts -------------------------------------------------------------------------------------------------------
@@ -369,8 +385,8 @@ def merge(*simulations: Simulation) -> Simulation:
     statistics = first.statistics
     for other in parts[1:]:
         statistics = statistics.merged(other.statistics)
-    samples = Samples(**_in_order([s.samples for s in parts]))
-    trajectories = Trajectories(**_in_order([s.trajectories for s in parts]))
+    samples = Samples(**_in_order([s.samples.to_numpy() for s in parts]))
+    trajectories = Trajectories(**_in_order([s.trajectories.to_numpy() for s in parts]))
     classes = sorted({c for s in parts for c in s.numerics[1:]})
     return replace(
         first,

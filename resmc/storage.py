@@ -21,7 +21,7 @@ from numpy.lib import format as npy
 
 from .model import ResNet
 from .recording import Bins
-from .simulation import NetworkRange, Samples, Simulation, Trajectories
+from .simulation import NetworkRange, Samples, Simulation, Trajectories, host
 from .statistics import Statistics
 
 FORMAT = "resmc-simulation"
@@ -57,7 +57,7 @@ def to_bytes(simulation: Simulation) -> bytes:
         put("layers.npy", _array_bytes(simulation.layers))
         for part, kind in _ARRAYS.items():
             for f in fields(kind):
-                put(f"{part}.{f.name}.npy", _array_bytes(getattr(getattr(simulation, part), f.name)))
+                put(f"{part}.{f.name}.npy", _array_bytes(host(getattr(getattr(simulation, part), f.name))))
     data = buffer.getvalue()
     return data[: -len(_BLANK)] + hashlib.sha256(data).hexdigest().encode()
 

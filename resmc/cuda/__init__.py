@@ -1,0 +1,11 @@
+"""Simulations on NVIDIA GPUs: torch owns the memory and the streams, the kernels are ours.
+
+`device` finds the GPU or says why there is none; `plan` cuts a simulation into chunks and launches; `runner` carries
+them out, in the memory of `buffers` and `raw`; `results` brings the sums back. Nothing here imports torch before a GPU
+is asked for.
+"""
+
+from .device import Accelerator, DeviceError, open_cuda, why_no_cuda
+from .runner import run
+
+__all__ = ["Accelerator", "DeviceError", "open_cuda", "run", "why_no_cuda"]

@@ -1,0 +1,108 @@
+"""Device memory of a simulation: a chunk's records, the groups' sums, products of A, and what is kept raw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..recording import GROUPS
+from .device import Accelerator
+from .plan import Plan, bytes_per_column
+from .raw import Raw
+
+LAYER_SUMS = np.dtype(
+    [
+        ("alive", np.int64),
+        ("inactive", np.int64),
+        ("active", np.int64),
+        ("growth_exponent", np.int64),
+        ("log_norm", np.float64, 4),
+        ("growth_log", np.float64, 2),
+        ("growth", np.float64, 2),
+        ("asymmetry", np.float64),
+        ("active_square", np.float64),
+    ]
+)  # csrc/include/resmc/layer_sums.hpp
+
+
+class Buffers:
+    """Allocates everything at once, so that a lack of memory shows before any work; raises the device's own error."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        network: dict[str, Any],
+        settings: dict[str, Any],
+        shape: dict[str, Any],
+        layers: NDArray[np.uint32],
+        plan: Plan,
+    ) -> None:
+        torch, device = accelerator.torch, accelerator.device
+        self.torch, self.device, self.block = torch, device, settings["block"]
+        self.n_layers = n = len(layers)
+        columns, blocks = plan.columns, plan.columns // self.block
+
+        def empty(*size: int, dtype: Any = torch.float64) -> Any:
+            return torch.empty(size, dtype=dtype, device=device)
+
+        def zeros(*size: int, dtype: Any = torch.float64) -> Any:
+            return torch.zeros(size, dtype=dtype, device=device)
+
+        self.raw = Raw(accelerator, settings["keep_samples"], settings["keep_trajectories"], network["n_out"], n)
+        self.tensors = {
+            "layers": torch.from_numpy(layers.astype(np.int32)).to(device),
+            "square": empty(n, columns, dtype=torch.float32),
+            "active_square": empty(n, columns, dtype=torch.float32),
+            "exponent": empty(n, columns, dtype=torch.int32),
+            "active": empty(n, columns, dtype=torch.int32),
+            "asymmetry": empty(blocks, n, self.block),
+            "blocks": empty(blocks, n, LAYER_SUMS.itemsize // 8),
+            "groups": zeros(GROUPS, n, LAYER_SUMS.itemsize // 8),
+            "histogram": zeros(GROUPS, settings["n_bins"] + 2, dtype=torch.int64),
+        }
+        if plan.workspace_blocks:
+            self.tensors["workspace"] = empty(plan.workspace_blocks * shape["block_floats"], dtype=torch.float32)
+        names = ["products"]
+        if settings["deaths_possible"]:
+            self.tensors["alive"] = empty(blocks, n, self.block)
+            self.squares = empty(blocks, n, self.block)
+            names += ["partial_sums", "partial_squares"]
+        self.of_blocks = {name: empty(blocks, n, n) for name in names}  # sums over a block's networks
+        self.of_groups = {name: zeros(GROUPS, n, n) for name in names}
+        # The first product makes the library's own workspace: here, where a smaller chunk can still be tried.
+        torch.bmm(zeros(1, 1, 1), zeros(1, 1, 1))
+
+    @staticmethod
+    def bytes(network: dict[str, Any], settings: dict[str, Any], shape: dict[str, Any], n: int, plan: Plan) -> int:
+        """What the constructor allocates."""
+        deaths = settings["deaths_possible"]
+        raw = Raw.bytes(settings["keep_samples"], settings["keep_trajectories"], network["n_out"], n)
+        fixed = 8 * GROUPS * (n * n * (3 if deaths else 1) + 14 * n + settings["n_bins"] + 2)
+        workspace = 4 * plan.workspace_blocks * shape["block_floats"]
+        return int(raw + fixed + workspace + plan.columns * bytes_per_column(n, settings["block"], deaths))
+
+    def pointers(self, offset: int) -> dict[str, int]:
+        """Addresses for the kernels; raw values from the network that many after the first of the range."""
+        return {name: tensor.data_ptr() for name, tensor in self.tensors.items()} | self.raw.pointers(offset)
+
+    def add_products(self, first: int, begin: int, end: int) -> None:
+        """Sums over networks of A_l A_m, block by block, then into the groups in the order of the networks."""
+        torch = self.torch
+        low, high = begin // self.block, -(-end // self.block)
+        a = self.tensors["asymmetry"][low:high]
+        pairs = {"products": (a, a)}
+        if "alive" in self.tensors:
+            alive, squares = self.tensors["alive"][low:high], self.squares[low:high]
+            torch.mul(a, a, out=squares)
+            pairs |= {"partial_sums": (a, alive), "partial_squares": (squares, alive)}
+        group = (first // self.block + low) % GROUPS
+        for name, (left, right) in pairs.items():
+            of_blocks, of_groups = self.of_blocks[name][: high - low], self.of_groups[name]
+            torch.bmm(left, right.transpose(1, 2), out=of_blocks)
+            at, to = 0, group
+            while at < high - low:  # a run of neighbouring groups at a time; each group meets its blocks in order
+                count = min(high - low - at, GROUPS - to)
+                of_groups[to : to + count] += of_blocks[at : at + count]
+                at, to = at + count, 0

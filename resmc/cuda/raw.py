@@ -1,0 +1,86 @@
+"""Raw values of some networks, in device memory."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .device import Accelerator
+
+
+class Raw:
+    """Samples and trajectories of the first networks, as tensors on the device.
+
+    ``sample_log_norm`` (k,), ``sample_output`` (k, n_out) in units of 2^exponent, ``sample_exponent`` (k,),
+    ``path_log_norm`` and ``path_asymmetry`` (k, R); of the normalised network.
+    """
+
+    def __init__(self, accelerator: Accelerator, samples: int, paths: int, n_out: int, n_layers: int) -> None:
+        self.torch = torch = accelerator.torch
+
+        def empty(*shape: int, dtype: Any) -> Any:
+            return torch.empty(shape, dtype=dtype, device=accelerator.device)
+
+        self.samples, self.paths = samples, paths
+        self.sample_log_norm = empty(samples, dtype=torch.float64)
+        self.sample_output = empty(samples, n_out, dtype=torch.float32)
+        self.sample_exponent = empty(samples, dtype=torch.int32)
+        self.path_log_norm = empty(paths, n_layers, dtype=torch.float64)
+        self.path_asymmetry = empty(paths, n_layers, dtype=torch.float32)
+
+    @staticmethod
+    def bytes(samples: int, paths: int, n_out: int, n_layers: int) -> int:
+        """Of such tensors."""
+        return samples * (12 + 4 * n_out) + paths * 12 * n_layers
+
+    def wanted(self, offset: int, networks: int) -> tuple[int, int]:
+        """How many of the networks offset .. offset + networks - 1 of the range are kept: samples, trajectories."""
+        return max(0, min(self.samples - offset, networks)), max(0, min(self.paths - offset, networks))
+
+    def pointers(self, offset: int) -> dict[str, int]:
+        """Addresses of the entries of the network that many after the first."""
+        out = {}
+        for name, kept in (
+            ("sample_log_norm", self.samples),
+            ("sample_exponent", self.samples),
+            ("path_log_norm", self.paths),
+            ("path_asymmetry", self.paths),
+        ):
+            if offset < kept:
+                tensor = getattr(self, name)
+                out[name] = tensor.data_ptr() + offset * tensor.stride(0) * tensor.element_size()
+        if offset < self.samples:
+            out["output"] = self.sample_output.data_ptr() + 4 * offset * self.sample_output.shape[1]
+        return out
+
+    def to_numpy(self) -> dict[str, NDArray[Any]]:
+        """On the host, named and typed as the CPU's kernels leave them."""
+        return {
+            "sample_log_norm": self.sample_log_norm.cpu().numpy(),
+            "sample_output": self.sample_output.cpu().numpy().astype(np.float64),
+            "sample_exponent": self.sample_exponent.cpu().numpy(),
+            "path_log_norm": self.path_log_norm.cpu().numpy(),
+            "path_asymmetry": self.path_asymmetry.cpu().numpy(),
+        }
+
+    def sample_tensors(self, offset: float) -> tuple[Any, Any]:
+        """Final log-norms (k,) and outputs (k, n_out) of the model, in float64, where they are.
+
+        z_out = mantissa 2^exponent e^(offset/2); the power is taken in three parts, so that nothing overflows early.
+        """
+        torch = self.torch
+        powers, rest = divmod(0.5 * offset / math.log(2.0), 1.0)
+        exponent = (self.sample_exponent.to(torch.int64) + int(powers)).clamp(-2400, 2400).to(torch.float64)
+        output = self.sample_output.to(torch.float64) * 2.0**rest
+        third = torch.trunc(exponent / 3.0)
+        for power in (third, third, exponent - 2.0 * third):
+            output = output * torch.exp2(power)[:, None]
+        return self.sample_log_norm + offset, output
+
+    def path_tensors(self, offsets: NDArray[np.float64]) -> tuple[Any, Any]:
+        """Paths of log-norm (k, R) in float64 and of A (k, R) in float32, where they are."""
+        there = self.torch.from_numpy(offsets).to(self.path_log_norm.device)
+        return self.path_log_norm + there, self.path_asymmetry

@@ -1,0 +1,71 @@
+"""What ``device=`` may be, and what is there."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+VARIABLE = "RESMC_DEVICE"
+NAMES = "it must be 'auto', 'cpu', 'cuda', 'cuda:0', 'cuda:1', .."
+ALLOWED = f"{NAMES} or a torch.device"
+
+
+def parse(device: Any) -> tuple[str, int | None]:
+    """("cpu", None), or ("cuda", ordinal) with None for torch's current device.
+
+    ``auto`` is what the environment variable RESMC_DEVICE names, else the CPU: a GPU is only used when asked for.
+
+    Raises
+    ------
+    ValueError
+        For anything else, naming what is allowed.
+    """
+    if isinstance(device, str) and device == "auto":
+        text = os.environ.get(VARIABLE, "")
+        if text in ("", "auto"):
+            return "cpu", None
+        try:
+            return parse(text)
+        except ValueError:
+            raise ValueError(f"{VARIABLE}={text!r} is not allowed: {NAMES}") from None
+    if isinstance(device, str):
+        if device == "cpu":
+            return "cpu", None
+        match = re.fullmatch(r"cuda(?::([0-9]{1,4}))?", device)
+        if match:
+            return "cuda", None if match[1] is None else int(match[1])
+    elif getattr(device, "type", None) in ("cpu", "cuda") and hasattr(device, "index"):  # a torch.device, not imported
+        return device.type, device.index if device.type == "cuda" else None
+    raise ValueError(f"device={device!r} is not allowed: {ALLOWED}")
+
+
+def report() -> dict[str, Any]:
+    """What `resmc doctor` says of GPUs: the kernels built, the driver, the devices, and why ``cuda`` is not available.
+
+    ``cuda`` is None if it is available.
+    """
+    from .cuda.device import first_line, kernels, runs_on, version, why_no_cuda
+
+    built, reason = kernels(), why_no_cuda()
+    out: dict[str, Any] = {"cuda": reason, "architectures": None, "runtime": None, "driver": None, "gpus": []}
+    if built is None:
+        return out
+    driver = built.driver()
+    out["architectures"] = built.architectures
+    out["driver"] = version(driver["driver"])
+    out["runtime"] = version(driver["runtime"])
+    for ordinal in range(driver["devices"]):
+        gpu: dict[str, Any] = {"device": f"cuda:{ordinal}"}
+        out["gpus"].append(gpu)
+        try:
+            p = built.properties(ordinal)
+        except RuntimeError as error:
+            gpu["error"] = first_line(error)
+            continue
+        gpu["name"] = p["name"]
+        gpu["architecture"] = "{}{}".format(*p["capability"])
+        gpu["memory"] = p["memory"]
+        gpu["multiprocessors"] = p["multiprocessors"]
+        gpu["built"] = runs_on(built.architectures, p["capability"])
+    return out
