@@ -1,20 +1,137 @@
-"""What several test files share."""
+"""What several test files share: the device under test, instruction sets, and a GPU, real or emulated.
+
+    pytest                    the CPU; what needs a GPU runs on an emulated one, and on a real one if there is one
+    pytest --device cuda      the whole suite on a GPU: `device="auto"` then means it
+    pytest --device emulated  the same on the emulated one (slow: choose with -k)
+
+RESMC_REQUIRE_GPU=1 makes an error of every skip for want of a GPU.
+"""
 
 from __future__ import annotations
 
-import pytest
+import os
+from collections.abc import Iterator
+from typing import Any
 
+import emulated as emulation
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import resmc.cuda
 from resmc import _native
 from resmc.build import VARIABLE
+from resmc.devices import VARIABLE as DEVICE_VARIABLE
 
 AVAILABLE = [name for name, _ in _native.instruction_sets()]
 KNOWN = ["avx512", "avx2", "baseline"]
+GPUS = ["emulated", "cuda"]
 
 
-@pytest.fixture(params=[*KNOWN, *(name for name in AVAILABLE if name not in KNOWN)])
-def instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Every instruction set in turn, made the one that `resmc.simulate` uses; skipped where the machine lacks it."""
-    if request.param not in AVAILABLE:
-        pytest.skip(f"this machine has no {request.param}")
-    monkeypatch.setenv(VARIABLE, request.param)
-    return request.param
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", choices=["cpu", "cuda", "emulated"], default="cpu", help="what 'auto' means")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    device = config.getoption("--device")
+    if device == "cuda":
+        reason = resmc.cuda.why_no_cuda()
+        if reason is not None:
+            pytest.exit(f"--device cuda: {reason}", returncode=1)
+    if device != "cpu":
+        os.environ[DEVICE_VARIABLE] = "cuda"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--device") != "cpu":
+        for item in items:
+            if item.get_closest_marker("cpu"):
+                item.add_marker(pytest.mark.skip(reason="of the CPU alone"))
+
+
+def missing(reason: str) -> None:
+    """Skips, or fails where a GPU is required."""
+    if os.environ.get("RESMC_REQUIRE_GPU", "0") not in ("", "0"):
+        pytest.fail(f"RESMC_REQUIRE_GPU is set, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def emulated_kernels(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The kernels over emulated warps, compiled once."""
+    if not emulation.can_compile():
+        pytest.skip("no C++ compiler or Python headers to compile the emulated GPU with")
+    return emulation.module(tmp_path_factory.mktemp("emulated")).kernels
+
+
+@pytest.fixture(scope="session", autouse=True)
+def device_under_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With --device emulated, every simulation on a GPU is one on the emulated GPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.config.getoption("--device") == "emulated":
+            accelerator = emulation.Emulated(request.getfixturevalue("emulated_kernels"))
+            patch.setattr(resmc.cuda, "open_cuda", lambda ordinal: accelerator)
+        yield
+
+
+def open_gpu(name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The emulated GPU or a real one, made the one that device="cuda" means."""
+    if request.config.getoption("--device") not in ("cpu", name):
+        pytest.skip(f"--device {request.config.getoption('--device')}")
+    if name == "cuda":
+        reason = resmc.cuda.why_no_cuda()
+        if reason is not None:
+            missing(reason)
+        return resmc.cuda.open_cuda(None)
+    accelerator = emulation.Emulated(request.getfixturevalue("emulated_kernels"))
+    monkeypatch.setattr(resmc.cuda, "open_cuda", lambda ordinal: accelerator)
+    return accelerator
+
+
+@pytest.fixture(params=GPUS)
+def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The emulated GPU and a real one in turn."""
+    return open_gpu(request.param, request, monkeypatch)
+
+
+@pytest.fixture(params=[*KNOWN, *(name for name in AVAILABLE if name not in KNOWN), *GPUS])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Every instruction set and GPU in turn, made the one that `resmc.simulate` uses; skipped where there is none."""
+    name, device = request.param, request.config.getoption("--device")
+    if device != "cpu" and name not in GPUS:
+        pytest.skip(f"--device {device}")
+    if name in GPUS:
+        monkeypatch.setenv(DEVICE_VARIABLE, "cuda")
+        return open_gpu(name, request, monkeypatch)
+    if name not in AVAILABLE:
+        pytest.skip(f"this machine has no {name}")
+    monkeypatch.setenv(VARIABLE, name)
+    return name
+
+
+def words_of(backend: Any, *counter: int) -> NDArray[np.uint32]:
+    """The four words of one counter (seed, stream, layer, network, input, quad) on an instruction set or a GPU."""
+    if isinstance(backend, str):
+        return _native.words(backend, *counter)
+    out = backend.torch.zeros(4, dtype=backend.torch.int32, device=backend.device)
+    backend.kernels.words(*counter, out.data_ptr(), backend.ordinal, backend.stream())
+    return np.asarray(out.cpu().numpy().view(np.uint32))
+
+
+def normals_of(backend: Any, words: NDArray[np.uint32]) -> NDArray[np.float32]:
+    """The normals (n, 4) of words (n, 4), likewise."""
+    if isinstance(backend, str):
+        return _native.normals(backend, words)
+    there = backend.torch.from_numpy(np.ascontiguousarray(words).view(np.int32)).to(backend.device)
+    out = backend.torch.zeros(there.shape, dtype=backend.torch.float32, device=backend.device)
+    backend.kernels.normals(there.data_ptr(), len(words), out.data_ptr(), backend.ordinal, backend.stream())
+    return np.asarray(out.cpu().numpy())
+
+
+def draw_of(backend: Any, network: dict[str, Any], seed: int, networks: int) -> float:
+    """The sum of all normals that so many networks draw, likewise."""
+    if isinstance(backend, str):
+        return _native.draw(backend, network, seed, networks)
+    sums = backend.torch.zeros(-(-networks // 128) * 128, dtype=backend.torch.float32, device=backend.device)
+    backend.kernels.draw(network, seed, 1, networks, sums.data_ptr(), backend.ordinal, backend.stream())
+    return float(sums[:networks].sum())

@@ -167,6 +167,7 @@ def suggested(message: str) -> range:
     return eval(found[1], {"range": range})
 
 
+@pytest.mark.cpu
 def test_a_recording_that_does_not_fit_is_refused_with_its_size_and_with_layers_that_would_fit():
     depth = MAX_DEPTH
     message = refused({"width": 2, "depth": depth, "threads": 2, "layers": range(depth + 1)})
@@ -181,6 +182,7 @@ def test_a_recording_that_does_not_fit_is_refused_with_its_size_and_with_layers_
     assert np.isfinite(sim.log_norm_mean.value).all()
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("alpha", [0.5, 0.0])
 def test_a_suggestion_for_layers_is_itself_accepted(alpha, monkeypatch):
     """On a machine with 1 GB: with deaths (alpha = 0) there are three sums for each pair of layers."""
@@ -192,6 +194,7 @@ def test_a_suggestion_for_layers_is_itself_accepted(alpha, monkeypatch):
     resmc.simulate(**{**GOOD, **settings}, layers=suggested(message))
 
 
+@pytest.mark.cpu
 def test_a_width_that_does_not_fit_is_not_blamed_on_the_layers(monkeypatch):
     """Four threads with z of 2^24 neurons in each take gigabytes whatever is recorded; no layers would fit."""
     monkeypatch.setattr(sys.modules["resmc.simulate"], "available_memory", lambda: 10**9)
@@ -200,6 +203,7 @@ def test_a_width_that_does_not_fit_is_not_blamed_on_the_layers(monkeypatch):
     assert "would fit" not in message
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("kept", ["keep_samples", "keep_trajectories"])
 def test_raw_values_that_do_not_fit_are_refused_by_name(kept):
     message = refused({kept: 10**13, "networks": 10**13})
@@ -219,12 +223,14 @@ def long_run(networks: int) -> str:
     return f"import resmc; resmc.simulate(width=4, depth=16, alpha=0.6, lam=0.8, networks={networks}, progress=False)"
 
 
+@pytest.mark.cpu
 def test_memory_does_not_grow_with_the_networks():
     few, many = peak_of(long_run(10**5)), peak_of(long_run(10**7))
     assert many < 400
     assert many < few + 20
 
 
+@pytest.mark.cpu
 @pytest.mark.long
 def test_a_hundred_million_networks_take_less_than_400_mb():
     assert peak_of(long_run(10**8)) < 400
@@ -245,6 +251,7 @@ def assert_no_thread_left(before: int) -> None:
     assert threads_now() <= before
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("networks", [1, 100, 300_000])
 def test_the_progress_callable_sees_increasing_numbers_that_end_with_all(networks):
     seen: list[tuple[int, int]] = []
@@ -259,6 +266,7 @@ def test_the_progress_callable_sees_increasing_numbers_that_end_with_all(network
     assert networks < 1000 or len(seen) > 3
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, SystemExit])
 def test_an_exception_in_the_progress_callable_propagates_and_leaves_no_thread(error):
     def fail(_done: int, _networks: int) -> None:
@@ -272,6 +280,7 @@ def test_an_exception_in_the_progress_callable_propagates_and_leaves_no_thread(e
     assert_no_thread_left(before)
 
 
+@pytest.mark.cpu
 def test_a_finished_run_leaves_no_thread():
     before = threads_now()
     resmc.simulate(**{**GOOD, "networks": 2000}, threads=5, progress=False)
@@ -308,6 +317,7 @@ else:
 """
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("progress", ["False", "lambda done, networks: None"])
 @pytest.mark.parametrize(
     "arguments",
@@ -344,6 +354,7 @@ def test_ctrl_c_stops_within_a_second_and_leaves_no_thread(arguments, progress):
 # --------------------------------------------------------------------------------------------------------------- import
 
 
+@pytest.mark.cpu
 def test_import_is_quick_and_leaves_torch_and_scipy_special_alone():
     code = (
         "import sys, time; start = time.perf_counter(); import resmc; took = time.perf_counter() - start\n"
@@ -359,6 +370,7 @@ def test_import_is_quick_and_leaves_torch_and_scipy_special_alone():
     assert min(times) < 0.4
 
 
+@pytest.mark.cpu
 def test_a_simulation_on_the_cpu_imports_no_torch():
     code = (
         "import sys, resmc; resmc.simulate(width=4, depth=4, alpha=1, lam=1, networks=100).summary()\n"

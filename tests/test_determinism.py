@@ -53,6 +53,7 @@ def assert_same_bits(a: Simulation, b: Simulation) -> None:
 # -------------------------------------------------------------------------------------------------------------- threads
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize(
     ("model", "networks", "first", "method"),
     [
@@ -89,6 +90,7 @@ def test_another_seed_and_another_range_give_other_bits():
 
 @pytest.mark.parametrize("model", [SKIP, PLAIN, TURNING])
 def test_fewer_recorded_layers_are_the_same_layers_bit_for_bit(model):
+    """But for the products on a GPU: a library makes them, and may sum a larger matrix in another order."""
     chosen = sorted({2, model.depth - 1})
     full = run(model, 3000, keep_trajectories=3000, keep_samples=10)
     part = run(model, 3000, keep_trajectories=3000, keep_samples=10, layers=chosen)
@@ -101,6 +103,9 @@ def test_fewer_recorded_layers_are_the_same_layers_bit_for_bit(model):
         whole, some = getattr(full.statistics, f.name), getattr(part.statistics, f.name)
         if f.name in ("products", "partial_sums", "partial_squares"):
             whole = whole[:, pairs] if whole.size else whole
+            if not full.numerics[1].startswith("cpu/"):
+                np.testing.assert_allclose(some, whole, rtol=SPLIT_TOLERANCE, atol=SPLIT_TOLERANCE * 3000)
+                continue
         elif f.name not in ("networks", "histogram"):
             whole = whole[..., kept]
         np.testing.assert_array_equal(some, whole, err_msg=f.name)
@@ -313,6 +318,7 @@ def test_merge_of_nothing_is_refused_in_words():
         resmc.merge()
 
 
+@pytest.mark.cpu
 def test_instruction_sets_merge_and_are_both_named(monkeypatch):
     names = [name for name, _ in _native.instruction_sets()]
     if len(names) < 2:

@@ -1,4 +1,5 @@
-"""The compiled kernels against the NumPy reference, network by network (contracts 1 to 3), on every instruction set.
+"""The compiled kernels against the NumPy reference, network by network (contracts 1 to 3), on every instruction
+set and on GPUs.
 
 The worst errors of the normals come from a search, not from the sample below: of the radius over all w0 < 2^24 and
 every 4th w0 (every 16th for avx2 and baseline), of the angle over every 4th of a half turn, and then over the products
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import draw_of, normals_of, words_of
 
 import resmc
 from resmc import ResNet, Simulation, _native, reference
@@ -35,39 +37,31 @@ BOUND_RELATIVE = 3.7e-7  # to the radius
 # ---------------------------------------------------------------------------------------------------------------- words
 
 
-def test_words_are_the_known_answers_of_random123(instructions):
+def test_words_are_the_known_answers_of_random123(backend):
     lines = [line.split() for line in (DATA / "philox4x32_10_kat.txt").read_text().splitlines() if line[0] != "#"]
     assert len(lines) == 3
     for _, _, *numbers in lines:
         c0, c1, c2, c3, k0, k1, *expected = (int(number, 16) for number in numbers)
-        words = _native.words(
-            instructions,
-            seed=k1 << 32 | k0,
-            stream=c1 >> 20,
-            layer=c1 & 0xFFFFF,
-            network=(c3 & 0xFFFF) << 32 | c2,
-            input=c3 >> 16,
-            quad=c0,
-        )
+        words = words_of(backend, k1 << 32 | k0, c1 >> 20, c1 & 0xFFFFF, (c3 & 0xFFFF) << 32 | c2, c3 >> 16, c0)
         assert words.tolist() == expected
 
 
-def test_words_are_the_stored_words(instructions):
+def test_words_are_the_stored_words(backend):
     vectors = json.loads((DATA / "resmc_words.json").read_text())["vectors"]
     assert len(vectors) >= 40
     for v in vectors:
         seed, network = int(v["seed"]), int(v["network"])
-        words = _native.words(instructions, seed, v["stream"], v["layer"], network, v["input"], v["quad"])
+        words = words_of(backend, seed, v["stream"], v["layer"], network, v["input"], v["quad"])
         assert words.tolist() == [int(word, 16) for word in v["words"]]
 
 
-def test_words_at_random_counters_are_those_of_the_reference(instructions):
+def test_words_at_random_counters_are_those_of_the_reference(backend):
     rng = np.random.default_rng(0)
     for _ in range(1000):
         seed = int(rng.integers(2**64, dtype=np.uint64))
         stream, layer, quad = int(rng.integers(2**12)), int(rng.integers(2**20)), int(rng.integers(2**32))
         network, index = int(rng.integers(2**48)), int(rng.integers(2**16))
-        words = _native.words(instructions, seed, stream, layer, network, index, quad)
+        words = words_of(backend, seed, stream, layer, network, index, quad)
         assert words.tolist() == reference.words(seed, [network], stream, layer, [quad], index)[0, 0].tolist()
 
 
@@ -78,7 +72,7 @@ def test_streams_are_those_of_the_reference():
 def test_an_instruction_set_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setenv(VARIABLE, "mmx")
     with pytest.raises(ValueError, match=f"{VARIABLE}='mmx'"):
-        resmc.simulate(width=2, depth=2, alpha=1, lam=1, networks=1)
+        resmc.simulate(width=2, depth=2, alpha=1, lam=1, networks=1, device="cpu")
 
 
 # -------------------------------------------------------------------------------------------------------------- normals
@@ -139,9 +133,9 @@ def worst_words() -> np.ndarray:
 
 
 @pytest.mark.parametrize("words", [random_words, extreme_words, worst_words])
-def test_normals_are_those_of_the_words_to_float32_accuracy(instructions, words):
+def test_normals_are_those_of_the_words_to_float32_accuracy(backend, words):
     w = words()
-    got = _native.normals(instructions, w).astype(np.float64)
+    got = normals_of(backend, w).astype(np.float64)
     exact, radius = exact_normals(w)
     error = np.abs(got - exact)
     assert np.all(np.isfinite(got))
@@ -159,19 +153,19 @@ def test_reference_normals_are_the_exact_ones(monkeypatch):
     np.testing.assert_allclose(ours.reshape(-1, 4), exact, rtol=0, atol=1e-14)
 
 
-def test_the_largest_normal_is_6_764(instructions):
-    largest = _native.normals(instructions, np.array([[0, 0, 0, 2**31]], np.uint32))[0]
+def test_the_largest_normal_is_6_764(backend):
+    largest = normals_of(backend, np.array([[0, 0, 0, 2**31]], np.uint32))[0]
     assert largest[0] == pytest.approx(math.sqrt(66.0 * math.log(2.0)), rel=1e-6)
     assert largest[2] == -largest[0]
     assert f"{largest[0]:.3f}" == "6.764"
-    assert np.abs(_native.normals(instructions, extreme_words())).max() == largest[0]
+    assert np.abs(normals_of(backend, extreme_words())).max() == largest[0]
 
 
-def test_draw_adds_up_the_normals_of_the_residual_stream(instructions):
+def test_draw_adds_up_the_normals_of_the_residual_stream(backend):
     network = {**NETWORK, "width": 12, "depth": 5}
     count = 64  # a multiple of every pack
     total = sum(reference.normals(9, np.arange(count), "residual", layer, 12).sum() for layer in range(5))
-    assert _native.draw(instructions, network, 9, count) == pytest.approx(total, abs=1e-3)
+    assert draw_of(backend, network, 9, count) == pytest.approx(total, abs=1e-3)
 
 
 NETWORK = {
@@ -260,7 +254,7 @@ def each_variant(shapes: list[tuple[int, int, int]]) -> list[tuple[int, int, int
 @pytest.mark.parametrize(
     ("width", "depth", "networks", "variant"), each_variant([*WIDTHS, (64, 1000, 16), (193, 1000, 8)])
 )
-def test_projected_networks_are_those_of_the_reference(instructions, width, depth, networks, variant):
+def test_projected_networks_are_those_of_the_reference(backend, width, depth, networks, variant):
     check_parity(ResNet(width, depth, HALF, HALF, variant, n_out=5, input_norm=1.5), networks)
 
 
@@ -268,11 +262,11 @@ def test_projected_networks_are_those_of_the_reference(instructions, width, dept
     ("width", "depth", "networks", "variant"),
     each_variant([*WIDTHS[:4], (40, 60, 32), (64, 200, 4), (193, 30, 4)]),
 )
-def test_dense_networks_are_those_of_the_reference(instructions, width, depth, networks, variant):
+def test_dense_networks_are_those_of_the_reference(backend, width, depth, networks, variant):
     check_parity(ResNet(width, depth, HALF, HALF, variant, n_out=5, input_norm=0.3), networks, "dense")
 
 
-def test_dense_networks_of_depth_1000_are_as_close_as_float32_weights_allow(instructions):
+def test_dense_networks_of_depth_1000_are_as_close_as_float32_weights_allow(backend):
     """At d/n = 16 explicit weights amplify: rounding the exact normals to float32, and nothing else, already moves
     single log-norms by more than contract 3's 1e-4. The bound is ten times that, and 1e-4 for the median network."""
 
@@ -305,7 +299,7 @@ def deep_dense(model: ResNet, networks: int, normals) -> np.ndarray:
     return _deep_dense[normals.__name__]
 
 
-def test_many_outputs_of_every_remainder_are_those_of_the_reference(instructions):
+def test_many_outputs_of_every_remainder_are_those_of_the_reference(backend):
     for n_out in (1, 2, 3, 4, 6, 131):
         for method in ("projected", "dense"):
             check_parity(ResNet(64, 3, HALF, HALF, n_out=n_out), 40, method)
@@ -316,7 +310,7 @@ def test_many_outputs_of_every_remainder_are_those_of_the_reference(instructions
     ("first", "networks"),
     [(12_345, 77), (2**32 - 37, 80), (2**32 * 3 - 1, 2), (2**47 + 2**31 - 3, 9), (2**48 - 50, 50)],
 )
-def test_networks_of_any_number_are_those_of_the_reference(instructions, first, networks, method):
+def test_networks_of_any_number_are_those_of_the_reference(backend, first, networks, method):
     check_parity(ResNet(64, 6, HALF, HALF, "balanced"), networks, method, seed=2**64 - 1, first=first)
 
 
@@ -339,14 +333,14 @@ COEFFICIENTS = [
 
 @pytest.mark.parametrize("width", [2, 64])
 @pytest.mark.parametrize(("alpha", "lam"), COEFFICIENTS)
-def test_networks_of_any_alpha_and_lam_are_those_of_the_reference(instructions, alpha, lam, width):
+def test_networks_of_any_alpha_and_lam_are_those_of_the_reference(backend, alpha, lam, width):
     for method, variant in (("projected", "vanilla"), ("projected", "balanced"), ("dense", "balanced-half")):
         sim = check_parity(ResNet(width, 40, alpha, lam, variant), 2000 if width == 2 else 8, method)
         assert np.all(np.isfinite(sim.log_norm_mean.value[sim.alive > 0]))
         assert np.all(np.isfinite(sim.statistics.growth))
 
 
-def test_inactive_networks_are_carried_by_alpha_alone(instructions):
+def test_inactive_networks_are_carried_by_alpha_alone(backend):
     """Where no ReLU fires the next layer adds 2 log|alpha|, however small: for ever, unless alpha < 0 turns z round."""
     for alpha, lam in ((1e-30, 1.0), (1e-200, 1e200), (1e-250, 1e-20), (-1e-200, 1e200)):
         sim = native(ResNet(2, 60, alpha, lam), 128, 5, 0, "projected")
@@ -358,7 +352,7 @@ def test_inactive_networks_are_carried_by_alpha_alone(instructions):
         assert not sim.dead.any()
 
 
-def test_alpha_0_kills_silent_networks_and_counts_them(instructions):
+def test_alpha_0_kills_silent_networks_and_counts_them(backend):
     sim = check_parity(ResNet(3, 30, 0.0, 1.0), 2000)
     assert sim.dead[0] == 0
     assert 1900 < sim.dead[-1] <= 2000
@@ -371,7 +365,7 @@ def deep_projected(model: ResNet, layers: tuple[int, ...]) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("alpha", "lam"), [(3.0, 4.0), (0.03, 0.04), (HALF, HALF), (0.0, 1.0)])
-def test_log_norms_stay_finite_at_depth_5000(instructions, alpha, lam):
+def test_log_norms_stay_finite_at_depth_5000(backend, alpha, lam):
     model = ResNet(64, 5000, alpha, lam)
     sim = resmc.simulate(
         model, networks=8, seed=1, threads=1, keep_trajectories=8, keep_samples=8, progress=False
@@ -388,6 +382,7 @@ def test_log_norms_stay_finite_at_depth_5000(instructions, alpha, lam):
 # ----------------------------------------------------------------------------------------------------- among each other
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("method", ["projected", "dense"])
 def test_instruction_sets_agree_among_each_other(monkeypatch, method):
     names = [name for name, _ in _native.instruction_sets()]
@@ -406,7 +401,7 @@ def test_instruction_sets_agree_among_each_other(monkeypatch, method):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_torch_module_is_the_dense_network(instructions, variant):
+def test_the_torch_module_is_the_dense_network(backend, variant):
     torch = pytest.importorskip("torch")
     model = ResNet(64, 12, 0.6, -0.8, variant, n_out=3, input_norm=2.0)
     seed, first = 7, 2**32 - 2

@@ -1,0 +1,118 @@
+// csrc/cuda/kernels.hpp on a CPU: every launch runs at once, over host memory, in an emulated GPU's warps.
+#pragma once
+
+#include "emulated_warp.hpp"
+//
+#include "../../csrc/cuda/draws.hpp"
+#include "../../csrc/cuda/kernels.hpp"
+#include "../../csrc/cuda/raw.hpp"
+#include "../../csrc/cuda/reduce.hpp"
+#include "../../csrc/cuda/shape.hpp"
+
+RESMC_NAMESPACE_BEGIN
+
+template <class Activation, uint32_t ROUNDS = MAX_ROUNDS>
+void in_registers(const SimulateArguments& a, uint32_t blocks, size_t floats) {
+    if constexpr (ROUNDS > 1) {
+        if (a.shape.rounds < ROUNDS) return in_registers<Activation, ROUNDS - 1>(a, blocks, floats);
+    }
+    launch(blocks, a.shape.block_threads, floats,
+           [&](Warp& warp) { simulate_warp<Activation, METHOD_PROJECTED, ROUNDS>(warp, a, nullptr); });
+}
+
+template <class Activation, Method method>
+void in_memory(const SimulateArguments& a, uint32_t blocks, uint32_t wanted, size_t floats) {
+    const Shape& shape = a.shape;
+    if (shape.memory == MEMORY_SHARED)
+        return launch(wanted, shape.block_threads, floats,
+                      [&](Warp& warp) { simulate_warp<Activation, method, 0>(warp, a, warp.shared + SHARED_WORDS); });
+    launch(blocks, shape.block_threads, floats, [&](Warp& warp) {
+        float* const memory = a.workspace + shape.block_floats * warp.block_number;
+        for (; warp.block_number < wanted; warp.block_number += blocks) {
+            simulate_warp<Activation, method, 0>(warp, a, memory);
+            warp.sync_block();
+        }
+    });
+}
+
+template <class Activation>
+void simulate_activation(const SimulateArguments& a, Method method, uint32_t blocks) {
+    const uint32_t wanted = blocks_of(a);
+#ifdef RESMC_PLANT_OVERRUN  // what the address sanitizer must find: shared memory is one quad too small
+    const size_t floats = shared_bytes(a.shape) / 4 - 4;
+#else
+    const size_t floats = shared_bytes(a.shape) / 4;
+#endif
+    if (a.shape.memory == MEMORY_REGISTERS)
+        in_registers<Activation>(a, wanted, floats);
+    else if (method == METHOD_DENSE)
+        in_memory<Activation, METHOD_DENSE>(a, blocks, wanted, floats);
+    else
+        in_memory<Activation, METHOD_PROJECTED>(a, blocks, wanted, floats);
+}
+
+inline void simulate(const SimulateArguments& a, Variant variant, Method method, uint32_t blocks, int, uint64_t) {
+    if (variant == VARIANT_VANILLA) return simulate_activation<Relu>(a, method, blocks);
+    if (variant == VARIANT_BALANCED) return simulate_activation<Balanced>(a, method, blocks);
+    simulate_activation<BalancedHalf>(a, method, blocks);
+}
+
+inline void reduce(const ReduceArguments& a, int, uint64_t) {
+    std::vector<LayerSums> sums(REDUCE_THREADS + 1);
+    launch(a.columns / a.block * a.n_layers, REDUCE_THREADS, 0,
+           [&](Warp& warp) { reduce_block(warp, a, sums.data()); });
+}
+
+inline void fold_into_groups(const ReduceArguments& a, int, uint64_t) {
+    const uint32_t threads = GROUPS * a.n_layers;
+    launch((threads + REDUCE_THREADS - 1) / REDUCE_THREADS, REDUCE_THREADS, 0,
+           [&](Warp& warp) { fold_blocks(warp, a); });
+}
+
+inline void raw(const RawArguments& a, int, uint64_t) {
+    const uint32_t networks = a.samples > a.paths ? a.samples : a.paths;
+    launch((networks + REDUCE_THREADS - 1) / REDUCE_THREADS, REDUCE_THREADS, 0, [&](Warp& warp) { copy_raw(warp, a); });
+}
+
+inline void words(uint64_t seed, uint32_t word1, uint32_t word2, uint32_t word3, uint32_t quad, uint32_t* out, int,
+                  uint64_t) {
+    const PhiloxKeys keys = philox_keys(seed);
+    launch(1, WARP, 0, [&](Warp& warp) { draw_words(warp, keys, word1, word2, word3, quad, out); });
+}
+
+inline void normals(const uint32_t* from, uint32_t n, float* out, int, uint64_t) {
+    const float* const words = reinterpret_cast<const float*>(from);
+    launch((n + BLOCK_THREADS - 1) / BLOCK_THREADS, BLOCK_THREADS, 0,
+           [&](Warp& warp) { make_normals(warp, words, n, out); });
+}
+
+inline void draw(const DrawArguments& a, uint64_t threads, int, uint64_t) {
+    launch(static_cast<uint32_t>((threads + BLOCK_THREADS - 1) / BLOCK_THREADS), BLOCK_THREADS, 0,
+           [&](Warp& warp) { draw_and_forget(warp, a); });
+}
+
+RESMC_NAMESPACE_END
+
+namespace resmc {
+
+// The shared memory is that of compute capability 9.0.
+inline const Kernels& emulated_kernels() {
+    namespace here = RESMC_TARGET;
+    static const Kernels kernels{
+        "emulated",
+        [] { return Driver{13000, 13000, 1, ""}; },
+        [](int) { return DeviceProperties{"emulated warps", 9, 0, 2, 1ull << 32, {232448, 233472}}; },
+        here::choose_shape,
+        here::simulate,
+        here::reduce,
+        here::fold_into_groups,
+        here::raw,
+        here::words,
+        here::normals,
+        here::draw,
+        [](int) { return std::string(); },
+    };
+    return kernels;
+}
+
+}  // namespace resmc

@@ -1,0 +1,135 @@
+// A GPU's warp on a CPU: 32 threads in one pack, warps of a block as threads of the host with a barrier between them.
+// It offers what csrc/cuda/device.hpp does, so that the kernels' own bodies run here, at their true width, under the
+// sanitizers: a warp that reads what another has not yet written is a race between two threads of the host.
+#pragma once
+
+#include <barrier>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <thread>
+#include <vector>
+
+#ifdef __AVX512F__
+#define RESMC_REGISTERS 2
+#elif defined(__AVX2__)
+#define RESMC_REGISTERS 4
+#else
+#define RESMC_REGISTERS 8
+#endif
+#include "../../csrc/cpu/pack.hpp"
+#include "../../csrc/cuda/arguments.hpp"
+
+RESMC_NAMESPACE_BEGIN
+
+static_assert(LANES == WARP, "a pack is a warp");
+
+RESMC_FN uint32_t slot_of(const Word& x, uint32_t lane) { return x.v[lane / REGISTER_LANES][lane % REGISTER_LANES]; }
+RESMC_FN float slot_of(const Real& x, uint32_t lane) { return x.v[lane / REGISTER_LANES][lane % REGISTER_LANES]; }
+RESMC_FN void set_slot(Word& x, uint32_t lane, uint32_t to) { x.v[lane / REGISTER_LANES][lane % REGISTER_LANES] = to; }
+RESMC_FN void set_slot(Real& x, uint32_t lane, float to) { x.v[lane / REGISTER_LANES][lane % REGISTER_LANES] = to; }
+
+RESMC_FN Word operator~(const Word& a) { return a ^ 0xFFFFFFFFu; }
+RESMC_FN Word times(const Word& a, uint32_t b) {
+    Word c(0u);
+    for (uint32_t i = 0; i < WARP; ++i) set_slot(c, i, slot_of(a, i) * b);
+    return c;
+}
+
+struct Warp {
+    float* shared;
+    uint32_t block_number, threads_of_block, number;
+    std::barrier<>* barrier;
+    size_t shared_floats;
+#ifdef RESMC_PLANT_RACE
+    mutable uint32_t barriers = 0;
+#endif
+
+    uint32_t block() const { return block_number; }
+    uint32_t block_threads() const { return threads_of_block; }
+    uint32_t index() const { return number; }
+    Word lane() const { return counting_from(0); }
+    Word lane_is_0() const { return select_zero(lane(), Word(1u), Word(0u)); }
+    void sync() const {}
+    void sync_block() const {
+#ifdef RESMC_PLANT_RACE  // what the thread sanitizer must find: the second barrier of every block is missing
+        if (++barriers == 2) return;
+#endif
+        barrier->arrive_and_wait();
+    }
+    Word same_but_unknown(const Word& x) const { return x; }
+
+    template <class T>
+    T shuffle_xor(const T& x, uint32_t mask) const {
+        T y = x;
+        for (uint32_t i = 0; i < WARP; ++i) set_slot(y, i, slot_of(x, i ^ mask));
+        return y;
+    }
+    Real load(const float* from, const Word& offset) const {
+        Real x(0.0f);
+        for (uint32_t i = 0; i < WARP; ++i) set_slot(x, i, from[slot_of(offset, i)]);
+        return x;
+    }
+    void load(const float* from, const Word& offset, Real (&x)[4]) const {
+        for (uint32_t i = 0; i < WARP; ++i)
+            for (uint32_t k = 0; k < 4; ++k) set_slot(x[k], i, from[slot_of(offset, i) + k]);
+    }
+    void store(float* to, const Word& offset, const Real (&x)[4]) const { store_if(Word(1u), to, offset, x); }
+    void store_once(float* to, const Real (&x)[4]) const { store_if(lane_is_0(), to, Word(0u), x); }
+    void store_if(const Word& condition, float* to, const Word& offset, const Real (&x)[4]) const {
+        for (uint32_t i = 0; i < WARP; ++i)
+            for (uint32_t k = 0; k < 4; ++k)
+                if (slot_of(condition, i) != 0) to[slot_of(offset, i) + k] = slot_of(x[k], i);
+    }
+    template <class T, class U>
+    void store_if(const Word& condition, T* to, const Word& row, uint64_t stride, const Word& column,
+                  const U& x) const {
+        for (uint32_t i = 0; i < WARP; ++i)
+            if (slot_of(condition, i) != 0) to[slot_of(row, i) * stride + slot_of(column, i)] = slot_of(x, i);
+    }
+    void count(int64_t* at) const { __atomic_fetch_add(at, 1, __ATOMIC_RELAXED); }
+    template <class Body>
+    void each_lane(Body body) const {
+        for (uint32_t i = 0; i < WARP; ++i) body(WARP * number + i);
+    }
+    // The host's memory changes at any time, the block's own never while it is read: to that the thread sanitizer sees.
+    bool is_shared(const uint32_t* at) const {
+        const auto start = reinterpret_cast<uintptr_t>(shared), address = reinterpret_cast<uintptr_t>(at);
+        return address >= start && address < start + shared_floats * sizeof(float);
+    }
+    uint32_t look(const uint32_t* at) const {
+        if (!is_shared(at)) return __atomic_load_n(at, __ATOMIC_RELAXED);
+        uint32_t seen;
+        std::memcpy(&seen, at, sizeof seen);
+        return seen;
+    }
+    void tell(uint32_t* at, uint32_t x) const {
+        if (is_shared(at))
+            std::memcpy(at, &x, sizeof x);
+        else
+            __atomic_store_n(at, x, __ATOMIC_RELAXED);
+    }
+};
+
+// kernel<<<blocks, threads, shared_floats>>>: one block after another. Each finds its shared memory full of NaN.
+template <class Kernel>
+void launch(uint32_t blocks, uint32_t threads, size_t shared_floats, Kernel kernel) {
+    const uint32_t warps = threads / WARP;
+    std::vector<float> shared(shared_floats);
+    std::barrier<> barrier(warps);
+    auto work = [&](uint32_t number) {
+        for (uint32_t block = 0; block < blocks; ++block) {
+            if (number == 0) shared.assign(shared_floats, std::numeric_limits<float>::quiet_NaN());
+            barrier.arrive_and_wait();
+            Warp warp{shared.data(), block, threads, number, &barrier, shared_floats};
+            kernel(warp);
+            barrier.arrive_and_wait();
+        }
+    };
+    std::vector<std::thread> others;
+    for (uint32_t number = 1; number < warps; ++number) others.emplace_back(work, number);
+    work(0);
+    for (std::thread& thread : others) thread.join();
+}
+
+RESMC_NAMESPACE_END
