@@ -1,0 +1,138 @@
+"""The CUDA kernels' warps and blocks, emulated on the CPU, against one thread per network; and under the sanitizers.
+
+tests/native/warp_checks.cpp does the work. The address sanitizer sees a thread that reads or writes beyond what its
+launch was given, the thread sanitizer a warp that reads what another has not been made to wait for. Faults that are
+planted show that they do.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from emulated import COMPILER, ROOT, flags
+
+SOURCES = [ROOT / "tests" / "native" / name for name in ("warp_checks.cpp", "scalar_networks.cpp")]
+SANITIZERS = {
+    "address": ["-Og", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    "thread": ["-Og", "-g1", "-fsanitize=thread"],
+}
+FOUND = 66  # the exit status that a sanitizer is told to use; the program's own is 1 if it finds a difference
+OPTIONS = {
+    "ASAN_OPTIONS": f"exitcode={FOUND}:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": f"exitcode={FOUND}:print_stacktrace=1",
+    "TSAN_OPTIONS": f"exitcode={FOUND}:halt_on_error=1",
+}
+INNOCENT = "int main() { return 0; }"
+SHIFTED = "int main(int argc, char**) { return (1 << (31 + argc)) == 7; }"
+
+pytestmark = [
+    pytest.mark.cpu,
+    pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"no compiler: {COMPILER}"),
+]
+
+
+def compile_cxx(sources: list[Path], output: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [COMPILER, *flags(), "-Werror", *more, *map(str, sources), "-o", str(output)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **OPTIONS}
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment, timeout=300)
+
+
+class Sanitizer:
+    """Compiles with a sanitizer and runs what comes out of it; skips the test where that is not possible."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.flags, self.folder = SANITIZERS[name], folder
+        self.before: list[str] = []
+        innocent = self.tiny(INNOCENT)
+        # Some kernels scatter a process's memory more widely than the sanitizers' maps allow for; some containers do
+        # not let a process ask for less.
+        attempts = [run(*before, innocent) for before in (self.fixed_addresses(), [])]
+        if attempts[0].returncode == 0:
+            self.before = self.fixed_addresses()
+        elif attempts[1].returncode != 0:
+            pytest.skip(f"programs with the {name} sanitizer do not run here: {attempts[1].stderr.strip()[:200]}")
+
+    @staticmethod
+    def fixed_addresses() -> list[str]:
+        return ["setarch", "-R"] if shutil.which("setarch") else []
+
+    def tiny(self, code: str) -> Path:
+        source, output = self.folder / "tiny.cpp", self.folder / "tiny"
+        source.write_text(code)
+        done = compile_cxx([source], output, *self.flags)
+        if done.returncode != 0:
+            pytest.skip(f"{COMPILER} cannot link with {self.flags[-1]}: {done.stderr.strip()[:200]}")
+        return output
+
+    def build(self, *more: str) -> Path:
+        output = self.folder / "warp_checks"
+        done = compile_cxx(SOURCES, output, *self.flags, *more)
+        assert done.returncode == 0, done.stderr
+        return output
+
+    def run(self, program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return run(*self.before, program, *arguments)
+
+
+def assert_all_is_well(done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 0, done.stdout + done.stderr[:10000]
+    assert "networks compared in" in done.stdout
+    assert done.stderr == ""
+    print(done.stdout.strip())
+
+
+def test_warps_and_blocks_make_the_networks_of_one_thread(tmp_path: Path) -> None:
+    program = tmp_path / "warp_checks"
+    done = compile_cxx(SOURCES, program)
+    assert done.returncode == 0, done.stderr
+    assert_all_is_well(run(program, "quick"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", SANITIZERS)
+def test_sanitizer_finds_nothing(name: str, tmp_path: Path) -> None:
+    sanitizer = Sanitizer(name, tmp_path)
+    assert_all_is_well(sanitizer.run(sanitizer.build(), "full"))
+
+
+# ---- planted faults -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_missing_barrier_is_found(tmp_path: Path) -> None:
+    """One barrier of every block: in the sums of records, and in a team that is a block, wherever its states are."""
+    sanitizer = Sanitizer("thread", tmp_path)
+    program = sanitizer.build("-DRESMC_PLANT_RACE")
+    for part in ("statistics", "registers", "shared", "device"):
+        done = sanitizer.run(program, "quick", part)
+        assert done.returncode == FOUND, f"{part}: {done.stdout}"
+        assert "ThreadSanitizer: data race" in done.stderr
+    assert_all_is_well(sanitizer.run(program, "quick", "words"))  # no barriers there
+
+
+@pytest.mark.long
+def test_overrun_is_found(tmp_path: Path) -> None:
+    """One quad too little for the states of a block."""
+    sanitizer = Sanitizer("address", tmp_path)
+    program = sanitizer.build("-DRESMC_PLANT_OVERRUN")
+    for part in ("shared", "device"):
+        done = sanitizer.run(program, "quick", part)
+        assert done.returncode == FOUND, f"{part}: {done.stdout}"
+        assert "AddressSanitizer: heap-buffer-overflow" in done.stderr
+    assert_all_is_well(sanitizer.run(program, "quick", "words"))
+
+
+@pytest.mark.long
+def test_undefined_behaviour_is_found(tmp_path: Path) -> None:
+    sanitizer = Sanitizer("address", tmp_path)
+    done = sanitizer.run(sanitizer.tiny(SHIFTED))
+    assert done.returncode != 0
+    assert "runtime error: shift exponent 32" in done.stderr
