@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+DEVICE_CODE_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ INSTALL := $(PIP) install --constraint constraints.txt
 SOURCES := pyproject.toml setup.py CMakeLists.txt $(shell find csrc -type f)
 CXX_FILES := $(shell find csrc tests -name '*.hpp' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo test lint style types format bench clean
+.PHONY: demo test lint style types device-code format bench clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -33,6 +34,10 @@ style: $(VENV)/.lint
 # With every optional dependency there, so that everyone sees the same types.
 types: $(VENV)/.package $(VENV)/.lint $(VENV)/.test
 	$(BIN)/mypy
+
+# Needs nvcc, but no GPU:   make device-code DEVICE_CODE_ARGS=--update   after a change that is meant.
+device-code: $(VENV)/.device
+	$(BIN)/python .ci/device_code.py csrc/cuda/kernels.cu --architectures 80 90 $(DEVICE_CODE_ARGS)
 
 format: $(VENV)/.lint
 	$(BIN)/ruff check --fix .
@@ -58,7 +63,7 @@ $(VENV)/.package: $(VENV)/.build $(SOURCES)
 	@touch $@
 
 # What one of its extras asks for, without building the package once more.
-$(VENV)/.plot $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.build pyproject.toml
+$(VENV)/.plot $(VENV)/.test $(VENV)/.lint $(VENV)/.device: $(VENV)/.%: $(VENV)/.build pyproject.toml
 	@$(BIN)/python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 	    print(*project['optional-dependencies']['$*'], sep='\n')" >$(VENV)/$*.txt
 	$(INSTALL) --requirement $(VENV)/$*.txt
