@@ -6,7 +6,6 @@ import argparse
 import json
 import platform
 import re
-import subprocess
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +18,7 @@ import torch
 import resmc
 
 from .harness import Comparison, checked, compare, reference_moments
+from .machine import commit, cpu_model
 from .peers import BATCHES, Peer, Problem, autotune, module_loop, numpy_projected, torch_projected
 
 TARGETS = {"torch projected": 3.0, "torch module loop": 500.0}  # resmc/peer, for the vanilla network of TARGET_SIZE
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     report = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": commit(),
         "machine": machine(),
         "problem": asdict(problem),
         "quick": args.quick,
@@ -157,30 +157,6 @@ def machine() -> dict[str, Any]:
         "resmc": info["version"],
         "numerics": info["numerics_version"],
     }
-
-
-def cpu_model() -> str:
-    """The processor as /proc/cpuinfo names it; family and model too, since the name alone may say little."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.machine()
-    found = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.+)$", text, re.MULTILINE))
-    name = found.get("model name", platform.machine())
-    return f"{name} (family {found['cpu family']}, model {found['model']})" if "cpu family" in found else name
-
-
-def _commit() -> str:
-    """The commit of the working tree, with a plus if the tree has changes."""
-
-    def git(*words: str) -> str:
-        here = Path(__file__).parent
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def _stem(problem: Problem, m: dict[str, Any], quick: bool) -> str:

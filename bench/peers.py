@@ -98,7 +98,7 @@ def torch_projected(problem: Problem, networks: int, seed: int, batch: int = 256
             z, g, active = (b[:size] for b in buffers)
             norm = length[:size]
             torch.randn(size, n, generator=generator, out=z)
-            for factor, rescale in _steps(problem):
+            for factor, rescale in steps(problem):
                 if problem.variant == "vanilla":
                     torch.clamp_min(z, 0.0, out=active)
                 else:  # relu(s z) has the norm of z over the neurons with s = sign z: a fair bit each, whatever z
@@ -127,7 +127,7 @@ def numpy_projected(
     for start, size in _chunks(networks, batch):
         z, g, active = (b[:size] for b in buffers)
         generator.standard_normal(out=z, dtype=np.float32)
-        for factor, rescale in _steps(problem):
+        for factor, rescale in steps(problem):
             if problem.variant == "vanilla":
                 np.maximum(z, np.float32(0.0), out=active)
             else:
@@ -168,7 +168,7 @@ def _chunks(networks: int, batch: int) -> Iterator[tuple[int, int]]:
         yield start, min(batch, networks - start)
 
 
-def _steps(problem: Problem) -> Iterator[tuple[float, float]]:
+def steps(problem: Problem) -> Iterator[tuple[float, float]]:
     """For each layer, the factor of |phi| g in z / alpha and what to multiply z by afterwards."""
     factor = problem.lam / problem.alpha * math.sqrt(2.0 / problem.width)
     for layer in range(1, problem.depth + 1):

@@ -1,0 +1,75 @@
+"""A few small simulations of every kind of kernel, for compute-sanitizer to watch:
+
+    PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool memcheck python -m bench.gpu.sanitize
+
+(with torch's own cache of memory, neighbouring tensors share an allocation, and a step from one into the next is not
+seen). Every number of rounds in registers, states in shared and in device memory, teams of part of a warp, of a warp
+and of a whole block, both methods, all variants; ranges that begin and end within a block, samples, paths, deaths.
+The answers are compared with the CPU's, so that a run says whether it computed what it should.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+import resmc
+from resmc import ResNet, cuda
+
+from .common import HALF, Job
+
+REGISTERS, SHARED, DEVICE = 0, 1, 2  # Memory of csrc/cuda/arguments.hpp
+FIRST, NETWORKS = 37, 70  # neither on a warp's nor on a block's border
+VARIANTS = ("vanilla", "balanced", "balanced-half")
+
+
+class Case(NamedTuple):
+    method: str
+    width: int
+    threads: int  # of a team
+    memory: int
+
+
+def cases() -> list[Case]:
+    """Widths are even for the sake of balanced-half, and most are no multiple of four."""
+    registers = [(4, 16 * rounds - 2) for rounds in range(1, 9)]
+    registers += [(1, 2), (2, 14), (8, 190), (16, 200), (32, 192), (64, 250), (128, 1022)]
+    found = [Case("projected", width, threads, REGISTERS) for threads, width in registers]
+    for threads, width in [(1, 38), (8, 190), (32, 250), (64, 1022), (512, 4094)]:
+        found += [Case("projected", width, threads, memory) for memory in (SHARED, DEVICE)]
+    for threads, width in [(1, 6), (4, 22), (32, 34), (128, 34), (512, 18)]:
+        found += [Case("dense", width, threads, memory) for memory in (SHARED, DEVICE)]
+    return found
+
+
+def difference(accelerator: cuda.Accelerator, case: Case, variant: str, alpha: float, depth: int = 5) -> float:
+    """The largest difference of a final log-norm from the CPU's."""
+    model = ResNet(case.width, depth, alpha, HALF, variant, n_out=3)
+    job = Job.of(model, NETWORKS, case.method, first=FIRST, keep_samples=NETWORKS, keep_trajectories=50)
+    shape = (case.threads, case.memory)
+    raw = cuda.run(accelerator, job.network, job.settings, job.layers, job.arrays, None, shape=shape).to_numpy()
+    cpu = resmc.simulate(
+        model, networks=NETWORKS, first_network=FIRST, method=case.method, device="cpu", keep_samples=NETWORKS
+    )
+    mine, theirs = raw["sample_log_norm"] + job.final_offset, cpu.samples.log_norm
+    dead = np.isneginf(mine) & np.isneginf(theirs)
+    with np.errstate(invalid="ignore"):
+        return float(np.max(np.where(dead, 0.0, np.abs(mine - theirs))))
+
+
+def main() -> int:
+    accelerator = cuda.open_cuda(None)
+    worst = 0.0
+    for i, case in enumerate(cases()):
+        variant, alpha = VARIANTS[i % 3], 0.0 if i % 4 == 3 else HALF
+        found = difference(accelerator, case, variant, alpha)
+        print(f"{case.method} {variant} width {case.width}, {case.threads} threads, memory {case.memory}, "
+              f"alpha {alpha:.2g}: {found:.2g}", flush=True)  # fmt: skip
+        worst = max(worst, found) if found == found else float("inf")
+    print(f"sanitize: {len(cases())} simulations, largest difference of a log-norm {worst:.2g}")
+    return int(not worst <= 1e-3)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,258 @@
+"""How fast the kernels are: neuron updates per second, against the generator alone, and over the shapes of a team.
+
+    python -m bench.gpu.speed [--rows FILE] [--seconds 90]
+
+Median, minimum and maximum of 7 rounds by CUDA events, after a warm-up, and after a check of the answer: the final
+log-norms of some networks must be those of the CPU, network by network, and their variance that of the theory. The
+generator alone (`kernels.draw`) draws what a network of the same shape needs and forgets it: the limit of any kernel on
+these streams. Dense networks are counted in weights. Exits with 1 if something failed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+
+import resmc
+from resmc import ResNet, cuda, theory
+from resmc.cuda.buffers import Buffers
+from resmc.cuda.plan import make_plan
+
+from ..harness import Spread, WrongAnswer
+from .common import HALF, Floats, Job, Rows, arguments, rate_of, seconds_of
+
+WORK = 6e9  # neuron updates of one launch: some 10 ms on a large GPU
+MEMORIES = ("registers", "shared", "device")
+BOUND = 1e-3  # of a log-norm from the CPU's: not rounding, but a wrong answer
+
+
+@dataclass(frozen=True)
+class Case:
+    model: ResNet
+    method: str = "projected"
+    layers: tuple[int, ...] | None = ()  # recorded besides the first and the last; None: all
+
+    @property
+    def name(self) -> str:
+        m = self.model
+        unit = "weights" if self.method == "dense" else "neurons"
+        return f"{m.variant} {m.width}x{m.depth}, {unit}" + (", all layers" if self.layers is None else "")
+
+    @property
+    def work(self) -> float:
+        """Of one network: neuron updates, or weights."""
+        return float(self.model.width * self.model.depth * (self.model.width if self.method == "dense" else 1))
+
+
+def of(width: int, depth: int, variant: str = "vanilla") -> Case:
+    return Case(ResNet(width, depth, HALF, HALF, variant))
+
+
+SIZES = ((192, 200), (200, 200), (40, 40), (40, 200), (16, 16), (4096, 64), (1024, 256), (32_768, 16))
+DENSE = Case(ResNet(192, 50, HALF, HALF), "dense")
+ALL_LAYERS = Case(ResNet(192, 200, HALF, HALF), layers=None)
+SWEEP = ((192, 200), (200, 200), (40, 200), (4096, 64))
+
+
+def networks_for(work: float, each: float) -> int:
+    """Whole blocks of networks that make so much work; a handful where a test asks for next to none."""
+    return min(1 << 20, max(4096, round(work / each / 4096) * 4096)) if work >= 1e8 else 64
+
+
+class Chunk:
+    """One chunk of networks, launched again and again without the host's loop in between."""
+
+    def __init__(
+        self, accelerator: cuda.Accelerator, case: Case, work: float = WORK, shape: tuple[int, int] = (-1, -1)
+    ) -> None:
+        self.accelerator, self.case = accelerator, case
+        networks = networks_for(work, case.work)
+        layers = None if case.layers is None else [*case.layers, 0]
+        self.job = Job.of(case.model, networks, case.method, layers)
+        network, settings, recorded = self.job.network, self.job.settings, self.job.layers
+        kernels, properties = accelerator.kernels, accelerator.properties
+        self.shape: dict[str, Any] = kernels.shape(network, settings["method"], properties, *shape)
+        multiprocessors, free = properties["multiprocessors"], accelerator.free_bytes()
+        self.plan = make_plan(network, settings, self.shape, len(recorded), multiprocessors, free)
+        self.buffers = Buffers(accelerator, network, settings, self.shape, recorded, self.plan)
+        self.networks = min(networks, self.plan.columns)
+        self.words, _ = accelerator.host_words(2)
+        self.chunk = {
+            **settings,
+            "first": 0,
+            "columns": self.plan.columns,
+            "n_layers": len(recorded),
+            "begin": 0,
+            "end": self.networks,
+            "output_begin": 0,
+            "output_end": 0,
+            "look_every": self.plan.look_every,
+            "look_every_row": self.plan.look_every_row,
+            "blocks": self.plan.workspace_blocks,
+        }
+        self.pointers = self.buffers.pointers(0) | {
+            "stop": self.words.data_ptr(),
+            "progress": self.words.data_ptr() + 4,
+        }
+
+    def simulate(self) -> None:
+        a = self.accelerator
+        a.kernels.simulate(
+            self.job.network, self.chunk, a.properties, self.shape, self.pointers, a.ordinal, a.stream()
+        )  # fmt: skip
+
+    def reduce(self) -> None:
+        """Sums of the records, and products of the asymmetries of all pairs of layers."""
+        a = self.accelerator
+        a.kernels.reduce(self.case.model.width, self.chunk, self.pointers, a.ordinal, a.stream())
+        self.buffers.add_products(0, 0, self.networks)
+
+    def rate(self, rounds: int = 7) -> Spread:
+        """Neuron updates or weights per second."""
+        a, work = self.accelerator, self.networks * self.case.work
+        return rate_of(a.torch, a.device, self.simulate, work, rounds)
+
+    def log_norms(self) -> Floats:
+        """The final log-norms of the last launch, from its records."""
+        square = self.buffers.tensors["square"][-1, : self.networks].cpu().numpy().astype(np.float64)
+        exponent = self.buffers.tensors["exponent"][-1, : self.networks].cpu().numpy()
+        return np.asarray(np.log(square / self.case.model.width) + 2.0 * math.log(2.0) * exponent)
+
+    def check(self) -> dict[str, float]:
+        """Against the CPU network by network; and the variance over all against the leading order of the theory.
+
+        Raises
+        ------
+        WrongAnswer
+            If more than 1% of the networks are further than BOUND from the CPU's, or the variance is far off.
+        """
+        model = self.case.model
+        self.buffers.tensors["square"].fill_(math.nan)  # a launch that writes nothing must not pass
+        self.simulate()
+        found = self.log_norms()
+        count = int(min(self.networks, 20_000, max(64, 2e8 / self.case.work)))
+        differences = np.abs(found[:count] + self.job.final_offset - cpu_log_norms(model, self.case.method, count))
+        if np.mean(~(differences <= BOUND)) > 0.01:
+            raise WrongAnswer(f"{self.case.name}: log-norms differ by up to {np.max(differences):.3g} from the CPU's")
+        variance, limit = float(np.var(found)), float(theory.limits.log_norm(model).variance[-1])
+        # Leading order in 1/n; the next one is some per cent at n = 100, and the tails of narrow networks are heavy.
+        if not abs(variance / limit - 1.0) <= 6.0 * math.sqrt(2.0 / self.networks) + 10.0 / model.width:
+            raise WrongAnswer(f"{self.case.name}: the variance of log-norms is {variance:.4g}, in theory {limit:.4g}")
+        return {"checked": count, "most_off": float(differences.max()), "variance": variance, "limit": limit}
+
+
+@cache
+def cpu_log_norms(model: ResNet, method: str, count: int) -> Floats:
+    """The final log-norms of the first networks."""
+    sim = resmc.simulate(
+        model, networks=count, method=method, layers=[0], device="cpu", keep_samples=count, progress=False
+    )
+    return sim.samples.log_norm
+
+
+def shape_name(shape: dict[str, Any]) -> str:
+    return f"{shape['threads']} threads, {shape['rounds']} rounds, {MEMORIES[shape['memory']]}"
+
+
+def draw_rate(accelerator: cuda.Accelerator, case: Case, threads: int, work: float = WORK, rounds: int = 7) -> Spread:
+    """Normals per second that networks of this shape need, drawn by teams of so many threads and forgotten.
+
+    Raises
+    ------
+    WrongAnswer
+        If the sums of the normals do not have the variance they should.
+    """
+    torch, device, model = accelerator.torch, accelerator.device, case.model
+    networks = networks_for(work, model.width * model.depth)
+    network = Job.of(model, 32, layers=[0]).network
+    sums = torch.full((-(-networks * threads // 128) * 128,), math.nan, dtype=torch.float32, device=device)
+
+    def draw() -> None:
+        accelerator.kernels.draw(
+            network, 0, threads, networks, sums.data_ptr(), accelerator.ordinal, accelerator.stream()
+        )  # fmt: skip
+
+    draw()
+    drawn = sums[: networks * threads].double()
+    expected = 4.0 * -(-((model.width + 3) // 4) // threads) * model.depth
+    variance = float(drawn.var().item())
+    if not abs(variance / expected - 1.0) <= 6.0 * math.sqrt(2.0 / len(drawn)):
+        raise WrongAnswer(f"{case.name}: the variance of a thread's sum is {variance:.5g} instead of {expected:.5g}")
+    return rate_of(torch, device, draw, float(networks) * model.width * model.depth, rounds)
+
+
+def speed(accelerator: cuda.Accelerator, case: Case, work: float = WORK) -> dict[str, Any]:
+    """One size: the rate, the generator's, and what the sums over networks take beside it."""
+    chunk = Chunk(accelerator, case, work)
+    row: dict[str, Any] = {"shape": shape_name(chunk.shape), "networks": chunk.networks, "check": chunk.check()}
+    row["per_s"] = rate = chunk.rate()
+    chunk.reduce()
+    reduce = seconds_of(accelerator.torch, accelerator.device, chunk.reduce, 3)
+    row["layers_recorded"] = len(chunk.job.layers)
+    row["reduce_over_simulate"] = reduce * rate.median / (chunk.networks * case.work)
+    like = case if case.method == "projected" else of(192, 200)  # weights are drawn like any other normals
+    row["generator_per_s"] = limit = draw_rate(accelerator, like, chunk.shape["threads"], work)
+    row["of_generator"] = rate.median / limit.median
+    return row
+
+
+def end_to_end(case: Case, networks: int, device: Any = "cuda", rounds: int = 5) -> dict[str, Any]:
+    """Seconds of `resmc.simulate`, all included."""
+    layers = None if case.layers is None else [0]
+    run = partial(resmc.simulate, case.model, method=case.method, layers=layers, device=device, progress=False)
+    run(networks=min(networks, 8192))
+    taken = []
+    for i in range(rounds):
+        begin = time.perf_counter()
+        run(networks=networks, seed=i)
+        taken.append(time.perf_counter() - begin)
+    seconds = Spread.of(taken)
+    return {"networks": networks, "seconds": seconds, "per_s": networks * case.work / seconds.median}
+
+
+def sweep(accelerator: cuda.Accelerator, case: Case, work: float = WORK / 3, rounds: int = 5) -> dict[str, Any]:
+    """All shapes that make sense for a width, and whether the chosen one is the best of them."""
+    quads = -(-case.model.width // 4)
+    network = Job.of(case.model, 32, case.method, [0]).network
+    chosen = accelerator.kernels.shape(network, 0, accelerator.properties, -1, -1)
+    rates: dict[str, float] = {}
+    for memory in (0, 1):
+        for threads in (2**k for k in range(10)):
+            if threads >= 2 * quads or -(-quads // threads) > 512:
+                continue
+            try:
+                shape = accelerator.kernels.shape(network, 0, accelerator.properties, threads, memory)
+            except ValueError:  # no such shape
+                continue
+            chunk = Chunk(accelerator, case, work, (threads, memory))
+            chunk.check()
+            rates[shape_name(shape)] = chunk.rate(rounds).median
+    best = max(rates, key=lambda name: rates[name])
+    name = shape_name(chosen)
+    of_best = rates[name] / rates[best] if name in rates else None
+    return {"chosen": name, "best": best, "chosen_over_best": of_best, "per_s": rates}
+
+
+def main(given: list[str] | None = None) -> int:
+    args = arguments(__doc__, given)
+    rows = Rows(args.rows, args.seconds)
+    accelerator = cuda.open_cuda(None)
+    cases = [of(*size) for size in SIZES] + [of(192, 200, "balanced"), DENSE, ALL_LAYERS]
+    for case in [cases[0], *cases[-3:], *cases[1:-3]]:
+        rows.add(case.name, lambda case=case: speed(accelerator, case), needs=3.0)  # type: ignore[misc]
+    for case, networks in ((of(192, 200), 1_000_000), (of(192, 200), 8_000_000), (ALL_LAYERS, 1_000_000)):
+        name = f"simulate() end to end, {case.name}, {networks} networks"
+        rows.add(name, lambda case=case, networks=networks: end_to_end(case, networks), needs=5.0)  # type: ignore[misc]
+    for size in SWEEP:
+        name = "shapes, {}x{}".format(*size)
+        rows.add(name, lambda size=size: sweep(accelerator, of(*size)), needs=8.0)  # type: ignore[misc]
+    return int(rows.failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

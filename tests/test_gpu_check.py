@@ -1,0 +1,477 @@
+"""What `python -m bench.gpu_check` does without a GPU, and its programs on an emulated one. No timings here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))  # bench is not installed; last: resmc stays what it is
+
+from bench import gpu_check, harness  # noqa: E402, I001
+from bench.gpu import common as gpu_common  # noqa: E402
+from bench.gpu import parity as gpu_parity  # noqa: E402
+from bench.gpu import peers as gpu_peers  # noqa: E402
+from bench.gpu import report as gpu_report  # noqa: E402
+from bench.gpu import speed as gpu_speed  # noqa: E402
+from bench.gpu import steps as gpu_steps  # noqa: E402
+from bench.gpu import sanitize  # noqa: E402
+from bench import machine as bench_machine  # noqa: E402
+from bench.gpu_check import Check, Step  # noqa: E402
+from bench.gpu.steps import Done  # noqa: E402
+from bench.peers import Problem  # noqa: E402
+
+MACHINE = {"gpu": "NVIDIA Made Up", "driver": "580.1", "compute_capability": "9.0", "python": "3.12.3", "cpu": "x",
+           "cores": 16}  # fmt: skip
+GOOD = Done(0, 1.0, False, "fine")
+BUILT = json.dumps([{"version": "0.1.0"}, {"cuda": None, "runtime": "13.0"}])
+
+
+class Runner:
+    """Answers commands instead of running them; the first fragment that a command contains decides."""
+
+    def __init__(self, answers: dict[str, Done] | None = None) -> None:
+        self.answers = {"import json": Done(0, 1.0, False, BUILT), **(answers or {})}
+        self.commands: list[str] = []
+        self.environments: list[dict[str, str]] = []
+
+    def __call__(self, command: list[str], log: Path, limit: float, environment: dict[str, str], folder: Path) -> Done:
+        text = " ".join(command)
+        self.commands.append(text)
+        self.environments.append(environment)
+        assert folder == ROOT
+        assert limit > 0.0
+        log.write_text(f"$ {text}\n", encoding="utf-8")
+        return next((done for fragment, done in self.answers.items() if fragment in text), GOOD)
+
+
+@pytest.fixture
+def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
+    """With every tool there, and nothing copied into resmc."""
+    for name in ("out", "scratch"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(Check, "tool", lambda self, name: f"/tools/{name}")
+    return Check(tmp_path / "out", tmp_path / "scratch", dict(MACHINE), 480.0, Runner())
+
+
+def report_of(steps: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "date": "today",
+        "commit": "0123456789ab+",
+        "clean": False,
+        "minutes": 8.0,
+        "machine": MACHINE,
+        "steps": steps,
+    }
+
+
+# ---- the machine ----------------------------------------------------------------------------------------------------
+
+
+def test_without_a_gpu_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu_check.main(["--out", str(tmp_path / "out")]) == 2
+    assert (
+        "needs an NVIDIA GPU, and there is none to use here: nvidia-smi is not on the PATH" in capsys.readouterr().err
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [("echo 'NVIDIA-SMI has failed'; exit 9", "nvidia-smi says: NVIDIA-SMI has failed"), ("exit 0", "says: nothing")],
+)
+def test_a_broken_driver_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str):
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(bench_machine.NoGpu, match=said):
+        bench_machine.gpu_machine()
+
+
+def test_machine_is_what_nvidia_smi_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 'NVIDIA X, 580.1, 9.0, 1 MiB'\n", encoding="utf-8")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = bench_machine.gpu_machine()
+    assert (found["gpu"], found["driver"], found["compute_capability"]) == ("NVIDIA X", "580.1", "9.0")
+    assert found["torch"] == torch.__version__
+
+
+# ---- steps ----------------------------------------------------------------------------------------------------------
+
+
+def test_build_is_plain_cmake(check: Check):
+    result = gpu_check.build(check, 100.0)
+    configure, build, report = check.execute.commands
+    assert configure.startswith(f"/tools/cmake -S {ROOT} -B {check.scratch / 'build'} -G Ninja")
+    assert "-DRESMC_CUDA=ON -DRESMC_CUDA_ARCHITECTURES=90" in configure
+    assert build.startswith(f"/tools/cmake --build {check.scratch / 'build'} --parallel")
+    assert "resmc.build_info()" in report
+    assert check.usable
+    assert result["status"] == "ok"
+    assert result["by"] == "cmake"
+    assert result["devices"]["runtime"] == "13.0"
+
+
+def test_pip_takes_over_where_cmake_cannot_be_configured(check: Check):
+    check.execute.answers = {"-S": Done(1, 1.0, False, "no pybind11"), **check.execute.answers}
+    result = gpu_check.build(check, 100.0)
+    assert "-m pip install --no-build-isolation --no-deps --no-index --editable" in check.execute.commands[1]
+    assert check.execute.environments[1]["CMAKE_ARGS"] == "-DRESMC_CUDA=ON -DRESMC_CUDA_ARCHITECTURES=90"
+    assert "metadata" not in check.execute.environments[1]["PYTHONPATH"]  # pip would try to remove it
+    assert result["status"] == "ok"
+    assert (result["by"], result["configure"]) == ("pip", "no pybind11")
+
+
+def test_a_build_without_use_leaves_the_rest_out(check: Check):
+    seen = Done(0, 1.0, False, json.dumps([{}, {"cuda": "this machine has no NVIDIA driver"}]))
+    check.execute.answers = {"import json": seen}
+    report = report_of({})
+    gpu_check.run_steps(check, list(gpu_check.STEPS), report)
+    assert report["steps"]["build"]["status"] == "failed"
+    assert report["steps"]["build"]["reason"] == "this machine has no NVIDIA driver"
+    assert {report["steps"][name]["status"] for name in ("parity", "tests", "peers")} == {"skipped"}
+
+
+def test_the_version_is_there_without_an_install(tmp_path: Path):
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    gpu_check.write_metadata(tmp_path)
+    code = "import sys; sys.path[:] = [sys.argv[1]] + [p for p in sys.path if 'site-packages' not in p]; " \
+           "from importlib import metadata; print(metadata.version('resmc'))"  # fmt: skip
+    command = [sys.executable, "-I", "-S", "-c", code, str(tmp_path / "metadata")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == version
+
+
+def test_steps_run_what_they_say(check: Check):
+    report = report_of({})
+    gpu_check.run_steps(check, list(gpu_check.STEPS), report)
+    commands = "\n".join(check.execute.commands)
+    for fragment in (
+        "-m bench.gpu.parity --rows",
+        "-m pytest --device cuda",
+        "-m bench.gpu.speed",
+        "-m bench.gpu.peers",
+    ):
+        assert fragment in commands
+    watched = [c for c in check.execute.commands if "compute-sanitizer" in c]
+    assert [c.split("--tool ")[1].split()[0] for c in watched] == ["memcheck", "racecheck", "synccheck", "initcheck"]
+    assert all(c.endswith("-m bench.gpu.sanitize") for c in watched)
+    environment = check.execute.environments[-1]
+    assert environment["PYTHONPATH"].startswith(str(ROOT))
+    assert environment["PATH"].startswith(str(Path(sys.executable).parent))
+    assert all(step["status"] == "ok" for step in report["steps"].values())
+
+
+def test_rows_of_a_stopped_program_are_kept(check: Check):
+    rows = check.out / "speed_rows.json"
+
+    def stopped(*_: Any) -> Done:
+        rows.write_text('[{"name": "first"}]', encoding="utf-8")
+        return Done(-2, 60.0, True, "interrupted")
+
+    check.execute = stopped
+    result = gpu_check.program("speed")(check, 60.0)
+    assert result["status"] == "stopped"
+    assert result["rows"] == [{"name": "first"}]
+
+
+def test_a_sanitizer_that_refuses_is_quoted(check: Check):
+    def refuses(command: list[str], log: Path, *_: Any) -> Done:
+        log.write_text("========= COMPUTE-SANITIZER\n========= Error: Device not supported\n", encoding="utf-8")
+        return Done(1, 1.0, False, "")
+
+    check.execute = refuses
+    result = gpu_check.sanitizer(check, 90.0)
+    assert result["status"] == "failed"
+    assert result["tools"]["memcheck"]["words"] == ["Error: Device not supported"]
+    assert result["tools"]["memcheck"]["summary"] is None
+
+
+def test_a_missing_sanitizer_is_left_out(check: Check, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Check, "tool", lambda self, name: None)
+    assert gpu_check.sanitizer(check, 90.0)["status"] == "skipped"
+
+
+# ---- the deadline ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", [600.0, 480.0, 200.0, 40.0, 0.0])
+def test_limits_keep_to_what_is_left(left: float):
+    """Each step taking all it is given."""
+    steps = list(gpu_check.STEPS)
+    for i, step in enumerate(steps):
+        limit = gpu_check.limit_of(step, steps[i + 1 :], left)
+        assert 0.0 <= limit <= min(step.most, left)
+        left -= limit
+    assert left >= -1e-9
+
+
+def test_one_failure_costs_the_others_nothing_and_all_is_written(check: Check):
+    def broken(*_: Any) -> dict[str, Any]:
+        raise RuntimeError("of its own")
+
+    def good(*_: Any) -> dict[str, Any]:
+        written.append(json.loads((check.out / "gpu_check.json").read_text(encoding="utf-8")))
+        return {"status": "ok"}
+
+    written: list[dict[str, Any]] = []
+    report = report_of({})
+    gpu_check.run_steps(check, [Step("parity", broken, 20.0, 60.0), Step("speed", good, 20.0, 60.0)], report)
+    assert written[0]["steps"]["parity"]["status"] == "failed"
+    assert report["steps"]["parity"]["reason"] == "RuntimeError: of its own"
+    assert report["steps"]["speed"]["status"] == "ok"
+    assert "| speed | ok |" in (check.out / "gpu_check.md").read_text(encoding="utf-8")
+
+
+def test_without_time_a_step_is_left_out(check: Check):
+    check.seconds = 5.0
+    report = report_of({})
+    gpu_check.run_steps(check, list(gpu_check.STEPS), report)
+    assert {step["status"] for step in report["steps"].values()} == {"skipped"}
+    assert not check.execute.commands
+
+
+# ---- commands and what they leave -----------------------------------------------------------------------------------
+
+
+def python(code: str, log: Path, limit: float) -> Done:
+    return gpu_steps.execute([sys.executable, "-c", code], log, limit, {"PATH": "/usr/bin"}, ROOT)
+
+
+def test_commands_are_run_and_logged(tmp_path: Path):
+    done = python("print('said'); raise SystemExit(3)", tmp_path / "log", 30.0)
+    assert (done.code, done.timed_out, done.ok) == (3, False, False)
+    assert (tmp_path / "log").read_text(encoding="utf-8").splitlines()[-1] == "said"
+    assert done.status()["status"] == "failed"
+    assert gpu_steps.execute(["/no/such"], tmp_path / "log", 1.0, {}, ROOT).code == 127
+
+
+def test_at_the_limit_a_command_may_still_write(tmp_path: Path):
+    begin = time.monotonic()
+    done = python(
+        "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('kept', flush=True)", tmp_path / "log", 4.0
+    )
+    assert done.timed_out
+    assert done.status()["status"] == "stopped"
+    assert done.tail.endswith("kept")
+    assert time.monotonic() - begin < 30.0
+
+
+def test_a_command_that_does_not_listen_is_killed(tmp_path: Path):
+    code = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"
+    begin = time.monotonic()
+    assert python(code, tmp_path / "log", 2.0).timed_out
+    assert time.monotonic() - begin < 30.0
+
+
+def test_failures_are_read_from_pytests_file(tmp_path: Path):
+    text = """<testsuites><testsuite tests="4" failures="1" errors="1" skipped="1"><testcase classname="a" name="b"/>
+    <testcase classname="a" name="c"><failure message="assert 1 == 2&#10; more">x</failure></testcase>
+    <testcase classname="a" name="d"><error message="broke">x</error></testcase></testsuite></testsuites>"""
+    (tmp_path / "tests.xml").write_text(text, encoding="utf-8")
+    found = gpu_steps.failed_tests(tmp_path / "tests.xml")
+    assert (found["tests"], found["failures"], found["errors"], found["skipped"]) == (4, 1, 1, 1)
+    assert found["failed"] == ["a::c: assert 1 == 2", "a::d: broke"]
+    assert gpu_steps.failed_tests(tmp_path / "none.xml") == {}
+
+
+def test_the_sanitizers_verdict_is_read(tmp_path: Path):
+    text = "========= COMPUTE-SANITIZER\nsaid by us\n========= Invalid read\n========= ERROR SUMMARY: 1 error\n"
+    (tmp_path / "log").write_text(text, encoding="utf-8")
+    assert gpu_steps.summary_of(tmp_path / "log") == {"summary": "ERROR SUMMARY: 1 error", "words": ["Invalid read"]}
+
+
+# ---- rows and the table ---------------------------------------------------------------------------------------------
+
+
+def test_rows_are_written_as_they_come(tmp_path: Path):
+    rows = gpu_common.Rows(tmp_path / "rows.json", 60.0)
+
+    def broken() -> dict[str, Any]:
+        raise ValueError("first line\nsecond line")
+
+    rows.add("good", lambda: {"per_s": harness.Spread(2.0, 1.0, 3.0), "n": np.int64(3), "a": np.arange(2)})
+    rows.add("broken", broken)
+    rows.add("late", dict, needs=1e6)
+    good, bad, late = json.loads((tmp_path / "rows.json").read_text(encoding="utf-8"))
+    assert good["per_s"] == {"median": 2.0, "min": 1.0, "max": 3.0}
+    assert (good["n"], good["a"]) == (3, [0, 1])
+    assert bad["error"] == "ValueError: first line"
+    assert "s wanted" in late["skipped"]
+    assert rows.failed
+
+
+def test_table_of_made_up_measurements():
+    spread = {"median": 4e11, "min": 3e11, "max": 5e11}
+    difference = {"median": 1e-6, "q99": 2e-6, "q999": 3e-6, "max": 4e-6}
+    networks = {"name": "projected vanilla 192x200", "log_norm_difference": difference, "above_1e-4": 0.0,
+                "final_bits_equal": 0.25, "integers_equal": {"active": 1.0}, "holds": True,
+                "asked": "100% within 1e-4"}  # fmt: skip
+    words = {"name": "words and normals", "words": 400, "words_that_differ": 0, "normals": 4000, "holds": False,
+             "avx2": {"normals_that_differ": 7, "most_ulp": 1}}  # fmt: skip
+    size = {"name": "vanilla 192x200", "shape": "8 threads", "per_s": spread, "generator_per_s": spread,
+            "of_generator": 0.8, "reduce_over_simulate": 0.01}  # fmt: skip
+    shapes = {"name": "shapes, 40x200", "chosen": "a", "best": "b", "per_s": {"a": 3.0, "b": 4.0},
+              "chosen_over_best": 0.75}  # fmt: skip
+    whole = {"name": "simulate() end to end", "seconds": spread, "per_s": 3e11}
+    normals = {"name": "normals", "randn_per_s": spread, "randn_in_cache_per_s": spread, "ours_per_s": spread}
+    slow = {"name": "module_loop", "per_s": {"median": 1e8, "min": 1e8, "max": 1e8}, "options": {}}
+    steps = {
+        "parity": {"status": "ok", "rows": [words, networks, {"name": "last", "skipped": "2 s left, 3 s wanted"}]},
+        "tests": {"status": "failed", "tests": 9, "failures": 1, "errors": 0, "skipped": 2, "failed": ["a::b: c"]},
+        "sanitizer": {"status": "ok", "tools": {"memcheck": {"status": "ok", "summary": "ERROR SUMMARY: 0 errors"}}},
+        "speed": {"status": "ok", "rows": [size, shapes, whole, {"name": "x", "error": "WrongAnswer: far off"}]},
+        "peers": {"status": "ok", "rows": [{"name": "ours", "per_s": spread, "options": {"batch": 4}}, normals, slow]},
+    }
+    text = gpu_report.markdown(report_of(steps))
+    for line in (
+        "# NVIDIA Made Up, commit 0123456789ab (with changes)",
+        "| words and normals | equal words "
+        "| 0 of 400 words differ; normals of 4000 that differ from the CPU's: avx2 7 | NO |",
+        "| no failure | 6 passed, 1 failed, 0 errors, 2 skipped |",
+        "- a::b: c",
+        "| memcheck | 0 errors | ERROR SUMMARY: 0 errors | ok |",
+        "| shapes, 40x200 | a | b | 4 | 75.0% |",
+        "| x | FAILED: WrongAnswer: far off |",
+        "| module_loop | 1e+08 (1e+08 to 1e+08) | - | 4000 |",
+    ):
+        assert line in text.splitlines()
+    assert (
+        "| 100% within 1e-4 | max 4e-06, median 1e-06, above 0.00%; equal bits 25.0%; equal sums of active 100.0%"
+        in text
+    )
+    assert "skipped: 2 s left, 3 s wanted" in text
+
+
+@pytest.mark.parametrize("name", ["build", "parity", "tests", "sanitizer", "speed", "peers"])
+def test_a_step_that_left_nothing_has_its_line(name: str):
+    text = gpu_report.markdown(report_of({name: {"status": "failed", "reason": "why"}}))
+    assert f"| {name} | failed: why |" in text
+
+
+# ---- peers, on a CPU ------------------------------------------------------------------------------------------------
+
+PEERS: list[Any] = [
+    (gpu_peers.projected, 20_000, {"batch": 256}),
+    (gpu_peers.explicit_batched, 20_000, {"batch": 64}),
+    (gpu_peers.module_loop, 400, {}),
+    pytest.param(gpu_peers.projected_compiled, 20_000, {"batch": 512}, marks=pytest.mark.long),
+    pytest.param(gpu_peers.jax_projected, 20_000, {"batch": 512, "generator": "rbg"}, marks=pytest.mark.long),
+]
+
+
+@pytest.mark.cpu  # torch and JAX, on CPU tensors
+@pytest.mark.parametrize(("peer", "networks", "options"), PEERS)
+def test_peers_have_the_law_and_wrong_ones_are_refused(peer: gpu_peers.Peer, networks: int, options: dict[str, Any]):
+    """A false alarm once in 10^6; the wrong network has lam 30% too large."""
+    problem = Problem(21, 24)
+    expected = gpu_peers.reference(problem, 100_000)
+    state = torch.get_rng_state()
+    try:
+        row = gpu_peers.measure(peer, problem, "cpu", expected, [options], networks, seconds=0.01, rounds=1)
+        assert row["options"] == options
+        wrong = peer(Problem(21, 24, lam=1.3 * problem.lam), networks, 7, "cpu", **options)
+    except gpu_peers.NotHere as reason:
+        pytest.skip(str(reason))
+    finally:
+        torch.set_rng_state(state)
+    with pytest.raises(harness.WrongAnswer):
+        harness.check_answer("wrong", wrong, expected, limit=5.0)
+
+
+# ---- the programs, on a GPU or an emulated one ----------------------------------------------------------------------
+
+
+def test_parity_of_a_few_networks(gpu: Any):
+    found = gpu_parity.words_and_normals(gpu, counters=5, normals=512)
+    assert found["words_that_differ"] == 0
+    assert found["holds"]
+    row = gpu_parity.compare(gpu_parity.of(192, 20, 300, "balanced"), piece=256)
+    assert row["holds"]
+    assert row["log_norm_difference"]["max"] < 1e-5
+    assert row["integers_equal"]["alive"] == 1.0
+    dying = gpu_parity.compare(gpu_parity.of(3, 40, 300, alpha=0.0, lam=1.0))
+    assert dying["deaths_differ"] == 0
+    assert dying["statistics_difference"]["partial_sums"] < 1e-4
+
+
+def test_parity_sees_a_difference(gpu: Any, monkeypatch: pytest.MonkeyPatch):
+    def wrong(case: gpu_parity.Case, device: Any, seed: int, first: int, count: int) -> Any:
+        return right(case, device, seed + (device == "cuda"), first, count)
+
+    right = gpu_parity._simulate
+    monkeypatch.setattr(gpu_parity, "_simulate", wrong)
+    row = gpu_parity.compare(gpu_parity.of(64, 5, 200))
+    assert not row["holds"]
+    assert row["above_1e-4"] > 0.9
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        gpu_speed.of(192, 6),
+        gpu_speed.Case(gpu_speed.ALL_LAYERS.model.__class__(40, 5, 0.6, 0.8, "balanced"), layers=None),
+        gpu_speed.Case(gpu_speed.DENSE.model.__class__(24, 5, 0.6, 0.8), "dense"),
+    ],
+    ids=lambda case: case.name,
+)
+def test_speed_checks_its_answers(gpu: Any, case: gpu_speed.Case):
+    row = gpu_speed.speed(gpu, case, work=1e5)
+    assert row["check"]["most_off"] < 1e-5
+    assert row["networks"] == row["check"]["checked"] == 64
+    assert row["layers_recorded"] == (2 if case.layers == () else 6)
+    assert row["per_s"].median > 0.0
+
+
+def test_a_wrong_kernel_is_not_timed(gpu: Any, monkeypatch: pytest.MonkeyPatch):
+    chunk = gpu_speed.Chunk(gpu, gpu_speed.of(40, 5), 1e5)
+    chunk.check()
+    chunk.chunk["seed"] = 1
+    with pytest.raises(harness.WrongAnswer, match="from the CPU's"):
+        chunk.check()
+    monkeypatch.setattr(chunk, "simulate", lambda: None)
+    with pytest.raises(harness.WrongAnswer):  # its records were emptied
+        chunk.check()
+
+
+def test_all_shapes_of_a_width_are_tried(gpu: Any):
+    row = gpu_speed.sweep(gpu, gpu_speed.of(40, 4), work=1e5, rounds=1)
+    assert row["best"] in row["per_s"]
+    assert row["chosen"] in row["per_s"]
+    assert {name.split(", ")[2] for name in row["per_s"]} == {"registers", "shared"}
+
+
+def test_every_kind_of_kernel_is_shown_to_the_sanitizer(gpu: Any, capsys: pytest.CaptureFixture[str]):
+    cases = sanitize.cases()
+    seen = {(case.method, case.memory, case.threads > 32) for case in cases}
+    assert seen == {
+        (method, memory, block)
+        for method in ("projected", "dense") for memory in range(3) for block in (False, True)
+        if (method, memory) != ("dense", sanitize.REGISTERS)
+    }  # fmt: skip
+    rounds = {-((c.width + 3) // 4 // -c.threads) for c in cases if c.memory == sanitize.REGISTERS}
+    assert rounds == set(range(1, 9))
+    assert sanitize.main() == 0
+    assert f"sanitize: {len(cases)} simulations" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("main", [gpu_parity.main, gpu_speed.main, gpu_peers.main])
+def test_programs_end_at_their_time(
+    gpu: Any, main: Callable[[list[str]], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(gpu_peers, "NETWORKS", 64)
+    assert main(["--rows", str(tmp_path / "rows.json"), "--seconds", "0"]) == 0
+    rows = json.loads((tmp_path / "rows.json").read_text(encoding="utf-8"))
+    assert len(rows) >= 6
+    assert all("skipped" in row for row in rows)
