@@ -18,6 +18,7 @@ hyphens: gpu-nvidia-h200-0123456789ab.json. Exits with 0 if all is well, 1 if a 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import shutil
@@ -143,6 +144,8 @@ def tests(check: Check, limit: float) -> Result:
     junit = check.out / "tests.xml"
     junit.unlink(missing_ok=True)
     words = ["-m", "pytest", "--device", "cuda", "-q", f"--junitxml={junit}"]
+    if importlib.util.find_spec("xdist"):  # most of the time goes into what is done with the networks, on the CPU
+        words += ["-n", "4"]
     done = check.python("tests", words, limit, {"RESMC_REQUIRE_GPU": "1"})
     return {**done.status(), **failed_tests(junit), **({} if done.ok else {"tail": done.tail})}
 
