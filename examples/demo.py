@@ -9,6 +9,7 @@ Prints a table per network and one for the README, and leaves a figure (log_gaus
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -135,4 +136,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (resmc.DeviceError, OSError) as error:  # no GPU for RESMC_DEVICE, no room for files
+        sys.exit(f"demo: {error}")
