@@ -129,6 +129,21 @@ double draw(const std::string& instruction_set, const py::dict& network, uint64_
     return backend.draw(net, seed, networks);
 }
 
+py::array_t<float> drawn(const std::string& instruction_set, uint64_t seed, uint32_t stream, uint32_t layer,
+                         uint64_t first_network, uint64_t networks, uint32_t quads) {
+    constexpr uint64_t END = uint64_t{1} << 48;  // of the networks; also more floats than any memory holds
+    if (stream >= 1u << (32 - LAYER_BITS)) throw std::invalid_argument("stream must be below 4096");
+    if (layer >= 1u << LAYER_BITS) throw std::invalid_argument("layer must be below 2^20");
+    if (networks > END || first_network > END - networks) throw std::invalid_argument("networks must end at 2^48");
+    if (quads > 0 && networks > END / 16 / quads) throw std::invalid_argument("too many normals");
+    const Backend& backend = find_backend(instruction_set);
+    py::array_t<float> out({static_cast<py::ssize_t>(networks), 4 * static_cast<py::ssize_t>(quads)});
+    float* const to = out.mutable_data();
+    py::gil_scoped_release release;
+    backend.drawn(seed, stream, layer, first_network, networks, quads, to);
+    return out;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, m) {
@@ -156,6 +171,8 @@ PYBIND11_MODULE(_native, m) {
           py::arg("network"), py::arg("input"), py::arg("quad"));
     m.def("normals", &normals, py::arg("instruction_set"), py::arg("words"));
     m.def("draw", &draw, py::arg("instruction_set"), py::arg("network"), py::arg("seed"), py::arg("networks"));
+    m.def("drawn", &drawn, py::arg("instruction_set"), py::arg("seed"), py::arg("stream"), py::arg("layer"),
+          py::arg("first_network"), py::arg("networks"), py::arg("quads"));
     py::register_exception<KernelError>(m, "KernelError", PyExc_RuntimeError);
 #ifdef RESMC_HAS_CUDA
     py::module_ cuda = m.def_submodule("cuda", "The kernels of NVIDIA GPUs.");

@@ -168,6 +168,39 @@ def test_draw_adds_up_the_normals_of_the_residual_stream(backend):
     assert draw_of(backend, network, 9, count) == pytest.approx(total, abs=1e-3)
 
 
+@pytest.mark.cpu
+@pytest.mark.parametrize("name", [name for name, _ in _native.instruction_sets()])
+@pytest.mark.parametrize(
+    ("first", "networks", "quads"), [(0, 64, 9), (5, 3, 2), (31, 34, 3), (2**32 - 7, 50, 4), (2**48 - 1, 1, 1)]
+)
+def test_drawn_normals_are_those_of_the_words_and_of_the_reference(name, first, networks, quads):
+    """Whatever part of a pack the range begins and ends in."""
+    for stream, layer in ((0, 0), (1, 2**20 - 1), (4095, 77)):
+        got = _native.drawn(name, 2**63 + 5, stream, layer, first, networks, quads)
+        assert (got.shape, got.dtype) == ((networks, 4 * quads), np.float32)
+        ids = [first + i for i in range(networks)]
+        words = [[_native.words(name, 2**63 + 5, stream, layer, i, 0, q) for q in range(quads)] for i in ids]
+        np.testing.assert_array_equal(got.reshape(-1, 4), _native.normals(name, np.reshape(words, (-1, 4))))
+        assert np.abs(got - reference.normals(2**63 + 5, ids, stream, layer, 4 * quads)).max() < BOUND_ABSOLUTE
+
+
+@pytest.mark.cpu
+def test_drawn_normals_may_be_none_and_arguments_are_checked():
+    assert _native.drawn("auto", 0, 0, 0, 0, 0, 3).shape == (0, 12)
+    assert _native.drawn("auto", 0, 0, 0, 7, 3, 0).shape == (3, 0)
+    refused = {
+        "stream must be below 4096": (0, 4096, 0, 0, 1, 1),
+        "layer must be below": (0, 0, 2**20, 0, 1, 1),
+        "networks must end at": (0, 0, 0, 2**48, 1, 1),
+        "too many normals": (0, 0, 0, 0, 2**40, 2**20),
+    }
+    for message, arguments in refused.items():
+        with pytest.raises(ValueError, match=message):
+            _native.drawn("auto", *arguments)
+    with pytest.raises(ValueError, match="'mmx' is not available"):
+        _native.drawn("mmx", 0, 0, 0, 0, 1, 1)
+
+
 NETWORK = {
     "n_out": 1, "carry": 0.5, "carry_mantissa": 0.5, "carry_exponent": 0, "step": 0.5, "readout": 0.5,
 }  # fmt: skip

@@ -57,10 +57,32 @@ static double draw(const Network& net, uint64_t seed, uint64_t n_networks) {
     return total;
 }
 
+static void drawn(uint64_t seed, uint32_t stream, uint32_t layer, uint64_t first, uint64_t n_networks, uint32_t quads,
+                  float* out) {
+    const PhiloxKeys keys = philox_keys(seed);
+    const uint64_t end = first + n_networks;
+    for (uint64_t pack = first / LANES * LANES; pack < end; pack += LANES) {  // the packs of a simulation
+        const auto prefix = philox_prefix(keys, counter_word1(stream, layer),
+                                          widen(counting_from(static_cast<uint32_t>(pack))), counter_word3(pack, 0));
+        const int from = pack < first ? static_cast<int>(first - pack) : 0;
+        const int to = end - pack < LANES ? static_cast<int>(end - pack) : LANES;
+        for (uint32_t quad = 0; quad < quads; ++quad) {
+            const auto x = philox(keys, prefix, quad);
+            Real g[4];
+            box_muller(narrow(x.x0), narrow(x.x1), g[0], g[1]);
+            box_muller(narrow(x.x2), narrow(x.x3), g[2], g[3]);
+            for (int i = from; i < to; ++i) {
+                float* const at = out + ((pack + static_cast<uint64_t>(i) - first) * quads + quad) * 4;
+                for (int k = 0; k < 4; ++k) at[k] = g[k].v[i / REGISTER_LANES][i % REGISTER_LANES];
+            }
+        }
+    }
+}
+
 #define RESMC_STRING2(x) #x
 #define RESMC_STRING(x) RESMC_STRING2(x)
 static const Backend backend{
-    RESMC_STRING(RESMC_TARGET), LANES, workspace_bytes, simulate, reduce, words, normals, draw};
+    RESMC_STRING(RESMC_TARGET), LANES, workspace_bytes, simulate, reduce, words, normals, draw, drawn};
 
 RESMC_NAMESPACE_END
 
