@@ -77,3 +77,9 @@ def nvcc_version(nvcc: str | None) -> str | None:
         return None
     said = re.search(r"V(\d[\d.]*)", subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout)
     return said[1] if said else None
+
+
+def file_name(cpu: str) -> str:
+    """A processor's name as a part of the name of a file."""
+    plain = re.sub(r"\((R|TM)\)|CPU|Processor|@.*?GHz", " ", cpu, flags=re.IGNORECASE)
+    return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
