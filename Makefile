@@ -5,6 +5,7 @@
 PYTHON ?= python3
 PYTEST_ARGS ?=
 DEVICE_CODE_ARGS ?=
+INSTRUCTIONS_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ INSTALL := $(PIP) install --constraint constraints.txt
 SOURCES := pyproject.toml setup.py CMakeLists.txt $(shell find csrc -type f)
 CXX_FILES := $(shell find csrc tests -name '*.hpp' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo test lint style types device-code format bench clean
+.PHONY: demo test lint style types device-code instructions format bench clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -38,6 +39,10 @@ types: $(VENV)/.package $(VENV)/.lint $(VENV)/.test
 # Needs nvcc, but no GPU:   make device-code DEVICE_CODE_ARGS=--update   after a change that is meant.
 device-code: $(VENV)/.device
 	$(BIN)/python .ci/device_code.py csrc/cuda/kernels.cu --architectures 80 90 $(DEVICE_CODE_ARGS)
+
+# Needs valgrind, or perf on a machine that counts:   make instructions INSTRUCTIONS_ARGS=--update   likewise.
+instructions: $(VENV)/.build
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python .ci/instructions.py $(INSTRUCTIONS_ARGS)
 
 format: $(VENV)/.lint
 	$(BIN)/ruff check --fix .
