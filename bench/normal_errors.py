@@ -1,6 +1,6 @@
 """The errors of the normals over all their inputs: every radius (2^32 words) and every angle (2^30).
 
-    g = r cos t or r sin t,  r = sqrt(-2 ln((w0 + 1/2) 2^-32)),  t = 2 pi ((w1 & ~3) + 2) 2^-32
+    g = r cos t or r sin t,  r = sqrt(-2 ln((w0 + 1/2) 2^-32)),  t from w1 as csrc/include/resmc/normal.hpp says
 
 Both factors come out of the compiled kernels one at a time: the radius where the angle is so small that its cosine is
 1, the cosine and sine where the radius is 1. What float64 says is taken for exact; its own errors are 1e-16.
@@ -86,15 +86,15 @@ def cosines_and_sines(instruction_set: str, words: Words, unit: int) -> tuple[Fl
 
 
 def _angles(instruction_set: str, unit: int, task: int) -> tuple[Worst, Floats]:
-    """Sums of c, s, c^2, s^2, c s over a 256th of the remainders of a quarter turn, in all four quarters."""
+    """Sums of c, s, c^2, s^2, c s over a 256th of the cells of an arc, on all four arcs."""
     worst, sums = Worst(), np.zeros(5)
     size = (1 << 28) // TASKS
     for begin in range(task * size, (task + 1) * size, CHUNK):
-        remainder = 4 * np.arange(begin, begin + CHUNK, dtype=np.int64) - (1 << 29) + 2  # of 2^32 turns
-        angle = remainder * (2.0 * math.pi * 2.0**-32)
+        k = np.arange(begin, begin + CHUNK, dtype=np.int64) - (1 << 27)
+        angle = (2 * k + 1) * (math.pi / 4.0 * 2.0**-28)
         c, s = np.cos(angle), np.sin(angle)
-        for quarter, (cosine, sine) in enumerate(((c, s), (-s, c), (-c, -s), (s, -c))):
-            words = ((remainder - 2 + (quarter << 30)) % (1 << 32)).astype(np.uint32)
+        for arc, (cosine, sine) in enumerate(((c, s), (s, c), (-c, s), (s, -c))):
+            words = ((k % (1 << 28) << 2) + (arc << 30)).astype(np.uint32)
             got_c, got_s = cosines_and_sines(instruction_set, words, unit)
             worst.see(words, got_c - cosine, cosine)
             worst.see(words, got_s - sine, sine)

@@ -83,11 +83,11 @@ def exact_normals(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     w0, w1 = words[:, 0::2].astype(np.float64), words[:, 1::2]
     small = (2.0**32 - 0.5 - w0) * 2.0**-32  # 1 - u
     radius = np.sqrt(-2.0 * np.where(w0 < 2.0**31, np.log((w0 + 0.5) * 2.0**-32), np.log1p(-small)))
-    turn = (w1 & ~np.uint32(3)).astype(np.int64) + 2
-    quarter = (turn + 2**29) >> 30
-    angle = (turn - (quarter << 30)) * (2.0 * np.pi * 2.0**-32)
+    within = ((w1 >> np.uint32(2)).astype(np.int64) + 2**27) % 2**28 - 2**27  # 28 bits with a sign
+    angle = (2 * within + 1) * (np.pi / 4.0 * 2.0**-28)
     c, s = np.cos(angle), np.sin(angle)
-    cosine, sine = np.choose(quarter % 4, [c, -s, -c, s]), np.choose(quarter % 4, [s, c, -s, -c])
+    arc = w1 >> np.uint32(30)
+    cosine, sine = np.choose(arc, [c, s, -c, s]), np.choose(arc, [s, c, s, -c])
     normals = np.stack([radius * cosine, radius * sine], axis=-1).reshape(len(words), 4)
     return normals, np.repeat(radius, 2, axis=1)
 

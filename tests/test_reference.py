@@ -121,8 +121,9 @@ def test_normals_and_signs_follow_the_formula_neuron_by_neuron():
     for i in range(count):
         w = words(seed, [network], "residual", layer, [i // 4])[0, 0].tolist()
         u, v = (w[0], w[1]) if i % 4 < 2 else (w[2], w[3])
-        angle = 2 * math.pi * ((v >> 2) + 0.5) / 2**30
-        turned = math.cos(angle) if i % 2 == 0 else math.sin(angle)
+        k = (v >> 2 & 0xFFFFFFF) - (2**28 if v >> 29 & 1 else 0)
+        c, d = math.cos(math.pi / 4 * (2 * k + 1) / 2**28), math.sin(math.pi / 4 * (2 * k + 1) / 2**28)
+        turned = [(c, d), (d, c), (-c, d), (d, -c)][v >> 30][i % 2]
         assert g[1, i] == pytest.approx(math.sqrt(-2 * math.log((u + 0.5) / 2**32)) * turned, rel=1e-12)
         assert s[1, i] == 1 - 2 * (v >> (i % 2) & 1)
         if i < 10:

@@ -23,7 +23,13 @@ def normals(seed: int, networks: ArrayLike, stream: str | int, layer: int, count
 
         g0 = r cos t,  g1 = r sin t       from the words (w0, w1);       g2, g3 likewise from (w2, w3)
         r  = sqrt(-2 ln((w0 + 1/2) 2^-32))                               1.5e-5 <= r <= 6.764
-        t  = 2 pi (4 (w1 div 4) + 2) 2^-32                               the centre of one of 2^30 cells
+        t                                                                the centre of one of 2^30 cells
+
+    The first two bits of w1 choose one of four arcs, an eighth of a turn to either side of the axes +x, -x, +y, -y; its
+    next 28 bits, a signed number k, the cell on it::
+
+        s = (2 k + 1) 2^-28,  -1 < s < 1          c = cos(pi s / 4),  d = sin(pi s / 4)
+        (cos t, sin t) = (c, d), (d, c), (-c, d) or (d, -c)                  for the bits 00, 01, 10, 11
 
     Centred so, t is never a multiple of a quarter turn and no normal is exactly 0.
 
@@ -45,9 +51,17 @@ def normals(seed: int, networks: ArrayLike, stream: str | int, layer: int, count
     """
     w = _quads(seed, networks, stream, layer, count)
     radius = np.sqrt(-2.0 * np.log((w[..., 0::2] + 0.5) * 2.0**-32))
-    angle = 2.0 * np.pi * ((w[..., 1::2] & ~np.uint32(3)) + 2.0) * 2.0**-32
-    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)  # (N, quads, 2 pairs, 2)
+    pairs = np.stack(_cos_sin(w[..., 1::2]), axis=-1) * radius[..., np.newaxis]  # (N, quads, 2 pairs, 2)
     return pairs.reshape(len(w), -1)[:, :count]
+
+
+def _cos_sin(w: NDArray[np.uint32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    k = (w << np.uint32(2)).astype(np.int32) >> 4
+    s = (2.0 * k + 1.0) * 2.0**-28
+    along, across = np.cos(np.pi / 4.0 * s), np.sin(np.pi / 4.0 * s)
+    along = np.where(w >> np.uint32(31) != 0, -along, along)
+    swapped = (w >> np.uint32(30)) & np.uint32(1) != 0
+    return np.where(swapped, across, along), np.where(swapped, along, across)
 
 
 def signs(

@@ -7,7 +7,7 @@
 namespace resmc {
 
 // Raised whenever the words, the normals or the signs of any (seed, network, layer, neuron, purpose) change.
-constexpr int NUMERICS_VERSION = 1;
+constexpr int NUMERICS_VERSION = 2;
 
 enum Stream : uint32_t {
     STREAM_FIRST_LAYER = 0,    // layer 0:      normals and signs of z_0
