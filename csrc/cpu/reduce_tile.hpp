@@ -25,6 +25,12 @@ RESMC_FN DoubleRegister double_fma(DoubleRegister a, DoubleRegister b, DoubleReg
     return a * b + c;
 #endif
 }
+// Written out: `DoubleRegister{} + x` would add a zero first, for the sake of -0.
+RESMC_FN DoubleRegister every_lane(double x) {
+    DoubleRegister y;
+    for (int i = 0; i < DOUBLE_LANES; ++i) y[i] = x;
+    return y;
+}
 RESMC_FN double total(DoubleRegister x) {
     double sum = 0.0;
     for (int i = 0; i < DOUBLE_LANES; ++i) sum += x[i];
@@ -57,9 +63,10 @@ RESMC_FN Moments tile_moments(const double* x, const double* weight) {
 }
 
 // Adds to the packed upper triangle `to` the products sum_t p[t][l] q[t][m], m >= l, of two transposed tiles.
-// Four rows by two registers of columns are summed in registers over all networks.
+// A few rows by two registers of columns are summed in registers over all networks: enough sums at a time to hide how
+// long each takes, as many as there are registers for.
 RESMC_FN void add_products(const double* p, const double* q, size_t row, int n_networks, int n_slots, double* to) {
-    constexpr int ROWS = 4, COLUMNS = 2 * DOUBLE_LANES;
+    constexpr int ROWS = DOUBLE_LANES == 8 ? 8 : 4, COLUMNS = 2 * DOUBLE_LANES;
     for (int l = 0; l < n_slots; l += ROWS) {
         for (int m = l / COLUMNS * COLUMNS; m < n_slots; m += COLUMNS) {
             DoubleRegister sum[ROWS][2] = {};
@@ -67,9 +74,9 @@ RESMC_FN void add_products(const double* p, const double* q, size_t row, int n_n
                 const double* const left = p + t * row + l;
                 const DoubleRegister right0 = load_doubles(q + t * row + m);
                 const DoubleRegister right1 = load_doubles(q + t * row + m + DOUBLE_LANES);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
                 for (int i = 0; i < ROWS; ++i) {
-                    const DoubleRegister a = DoubleRegister{} + left[i];
+                    const DoubleRegister a = every_lane(left[i]);
                     sum[i][0] = double_fma(a, right0, sum[i][0]);
                     sum[i][1] = double_fma(a, right1, sum[i][1]);
                 }
