@@ -17,6 +17,11 @@ struct CpuTeam {
 
     const Control& control;
 
+#ifdef __AVX512F__
+    static constexpr uint32_t drawn_ahead = 16;
+#else
+    static constexpr uint32_t drawn_ahead = 1;  // with half the registers, the second loop gains nothing
+#endif
     static constexpr uint32_t rounds(uint32_t n) { return (n + 3) / 4; }
     static constexpr uint32_t state_rounds(uint32_t n) { return (n + 3) / 4; }
     static constexpr uint32_t whole_rounds(uint32_t n) { return n / 4; }

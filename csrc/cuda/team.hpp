@@ -18,6 +18,7 @@ struct GpuTeam {
     using Count = RESMC_TARGET::Word;
     using Index = RESMC_TARGET::Word;
     static constexpr uint32_t unroll = ROUNDS > 0 ? ROUNDS : 2;
+    static constexpr uint32_t drawn_ahead = 1;  // other warps fill the time
 
     Warp& warp;
     const SimulateArguments& arguments;

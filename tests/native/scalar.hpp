@@ -18,6 +18,7 @@ struct ScalarTeam {
     using Count = RESMC_TARGET::Word;
     using Index = uint32_t;
 
+    static constexpr uint32_t drawn_ahead = 3;  // divides no width: the last few are always a case of their own
     static RESMC_FN uint32_t rounds(uint32_t n) { return (n + 3) / 4; }
     static RESMC_FN uint32_t state_rounds(uint32_t n) { return (n + 3) / 4; }
     static RESMC_FN uint32_t whole_rounds(uint32_t n) { return n / 4; }

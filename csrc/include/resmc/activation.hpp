@@ -22,7 +22,7 @@ struct Balanced {
     static constexpr bool has_signs = true;
     template <int k, class Real, class Word>
     static RESMC_FN Real phi(Real z, Word w) {
-        const Word flip = (k % 2 == 0 ? w << 31 : w << 30) & 0x80000000u;
+        const Word flip = k % 2 == 0 ? w << 31 : (w << 30) & 0x80000000u;
         return max(as_real(as_word(z) ^ flip), Real(0.0f));
     }
 };

@@ -23,24 +23,25 @@ RESMC_FN auto row_product(const PhiloxKeys& keys, const PhiloxPrefix<typename Te
                           const Team& team, typename Team::Index row, const Vector& x) {
     using Real = typename Team::Real;
     using Index = typename Team::Index;
+    using Words = typename Team::Word[4];
     auto hi = widen(row), lo = hi;
     multiply(width, hi, hi, lo);           // the flat index row n, below 2^34
     const Index before = narrow(lo) & 3u;  // weights of the first quad that belong to row - 1
     const Index first = narrow(lo) >> 2 | narrow(hi) << 30;
     const uint32_t quads = team.row_quads(width, before);
+    const auto quad_of = [&](uint32_t q) RESMC_LAMBDA { return first + q; };
     Real total(0.0f);
     for (uint32_t begin = 0; begin < quads; begin += SUM_RUN) {
         const uint32_t end = quads - begin < SUM_RUN ? quads : begin + SUM_RUN;
         Real run(0.0f);
-        for (uint32_t q = begin; q < end; ++q) {
-            const auto w = philox(keys, prefix, widen(first + q));
+        each_quad<Team>(keys, prefix, begin, end, quad_of, [&](uint32_t q, const Words& w) RESMC_LAMBDA {
             Real g[4];
-            box_muller(narrow(w.x0), narrow(w.x1), g[0], g[1]);
-            box_muller(narrow(w.x2), narrow(w.x3), g[2], g[3]);
+            box_muller(w[0], w[1], g[0], g[1]);
+            box_muller(w[2], w[3], g[2], g[3]);
             const Index j = Index(4 * q) - before;
             RESMC_UNROLL(4)
             for (uint32_t k = 0; k < 4; ++k) run = fma(g[k], x.load(j + k), run);
-        }
+        });
         total = total + run;
     }
     return total;

@@ -16,6 +16,7 @@
 //   team.outside(i, n)       true if no member's neuron i is below n
 //   team.inside(i, n, x)     x, or 0 for the members whose i is not below n
 //   team.reduce(sums)        of all members;  team.sync() after which members see what others stored
+//   Team::drawn_ahead        how many quads' words a member draws before it makes normals of the first
 //   team.proceed()           once a layer, false to abandon the run; team.stopped() looks without counting a layer
 // A State is where a member keeps z of its own quads: state.load(round, z[4]), state.store(round, z[4]).
 // A Recorder is told of every layer, recorder.layer(l, sums, exponent), and of outputs, recorder.output(k, value).
@@ -31,25 +32,44 @@ RESMC_NAMESPACE_BEGIN
 // Floats are summed in runs of this many quads before they join the total, so that a wide layer loses no digits.
 constexpr uint32_t SUM_RUN = 32;
 
-// The members' quads of one round of the next layer. `whole`: all four neurons of each are there.
+// use(round, w) with the four words of quad quad_of(round), for rounds begin .. end - 1.
+//
+// Words are drawn some quads ahead where the team says so: a processor that looks a few hundred instructions ahead sees
+// either loop's next turn, but not the next turn of both in one.
+template <class Team, class QuadOf, class Use>
+RESMC_FN void each_quad(const PhiloxKeys& keys, const PhiloxPrefix<typename Team::Wide>& prefix, uint32_t begin,
+                        uint32_t end, QuadOf quad_of, Use use) {
+    constexpr uint32_t ahead = Team::drawn_ahead;
+    RESMC_UNROLL_DEVICE(Team::unroll)
+    for (uint32_t from = begin; from < end; from += ahead) {
+        const uint32_t n = ahead == 1 || end - from >= ahead ? ahead : end - from;
+        typename Team::Word w[ahead][4];
+        for (uint32_t i = 0; i < n; ++i) {
+            const auto x = philox(keys, prefix, widen(quad_of(from + i)));
+            w[i][0] = narrow(x.x0);
+            w[i][1] = narrow(x.x1);
+            w[i][2] = narrow(x.x2);
+            w[i][3] = narrow(x.x3);
+        }
+        for (uint32_t i = 0; i < n; ++i) use(from + i, w[i]);
+    }
+}
+
+// The members' quads of one round of the next layer, from their words. `whole`: all four neurons of each are there.
 template <class Activation, bool first_layer, bool whole, class Team, class State, class Sum, class Real>
-RESMC_FN void update_quad(const Network& net, const PhiloxKeys& keys, const PhiloxPrefix<typename Team::Wide>& prefix,
-                          const Team& team, uint32_t round, const Coefficients<Real>& coefficients, State& state,
-                          Sum& sums) {
-    using Word = typename Team::Word;
-    const typename Team::Index quad = team.quad(round), first = quad << 2;
-    const auto x = philox(keys, prefix, widen(quad));
-    const Word w1 = narrow(x.x1), w3 = narrow(x.x3);
+RESMC_FN void update_quad(const Network& net, const typename Team::Word (&w)[4], const Team& team, uint32_t round,
+                          const Coefficients<Real>& coefficients, State& state, Sum& sums) {
+    const typename Team::Index first = team.quad(round) << 2;
     Real g[4] = {}, z[4] = {};
-    box_muller(narrow(x.x0), w1, g[0], g[1]);
-    if (whole || !team.outside(first + 2u, net.width)) box_muller(narrow(x.x2), w3, g[2], g[3]);
+    box_muller(w[0], w[1], g[0], g[1]);
+    if (whole || !team.outside(first + 2u, net.width)) box_muller(w[2], w[3], g[2], g[3]);
     if (!first_layer) state.load(round, z);
     auto neuron = [&]<int k>() RESMC_LAMBDA {
         const typename Team::Index i = first + static_cast<uint32_t>(k);
         if (!whole && team.outside(i, net.width)) return;
         z[k] = first_layer ? g[k] : fma(coefficients.step, g[k], coefficients.carry * z[k]);
         if (!whole) z[k] = team.inside(i, net.width, z[k]);
-        const Real active = Activation::template phi<k>(z[k], k < 2 ? w1 : w3);
+        const Real active = Activation::template phi<k>(z[k], w[k < 2 ? 1 : 3]);
         sums.square = fma(z[k], z[k], sums.square);
         sums.active_square = fma(active, active, sums.active_square);
         count_positive(sums.active, active);
@@ -66,20 +86,23 @@ RESMC_FN auto projected_layer(const Network& net, const PhiloxKeys& keys, Team& 
                               const PhiloxPrefix<typename Team::Wide>& prefix, const Coefficients<Real>& coefficients,
                               State& state) {
     using Sum = Sums<Real, typename Team::Count>;
+    using Words = typename Team::Word[4];
     const uint32_t rounds = team.state_rounds(net.width), whole = team.whole_rounds(net.width);
+    const auto quad_of = [&](uint32_t round) RESMC_LAMBDA { return team.quad(round); };
     Sum total{};
     RESMC_UNROLL_DEVICE(1)
     for (uint32_t begin = 0; begin < whole; begin += SUM_RUN) {
         if (team.stopped()) break;  // what is left unfinished here is abandoned by whoever said stop
         Sum run{};
         const uint32_t end = whole - begin < SUM_RUN ? whole : begin + SUM_RUN;
-        RESMC_UNROLL_DEVICE(Team::unroll)
-        for (uint32_t round = begin; round < end; ++round)
-            update_quad<Activation, first_layer, true>(net, keys, prefix, team, round, coefficients, state, run);
+        each_quad<Team>(keys, prefix, begin, end, quad_of, [&](uint32_t round, const Words& w) RESMC_LAMBDA {
+            update_quad<Activation, first_layer, true>(net, w, team, round, coefficients, state, run);
+        });
         add(total, run);
     }
-    if (whole < rounds)
-        update_quad<Activation, first_layer, false>(net, keys, prefix, team, whole, coefficients, state, total);
+    each_quad<Team>(keys, prefix, whole, rounds, quad_of, [&](uint32_t round, const Words& w) RESMC_LAMBDA {
+        update_quad<Activation, first_layer, false>(net, w, team, round, coefficients, state, total);
+    });
     return team.reduce(total);
 }
 
