@@ -6,6 +6,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 DEVICE_CODE_ARGS ?=
 INSTRUCTIONS_ARGS ?=
+BENCH_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -49,8 +50,8 @@ format: $(VENV)/.lint
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CXX_FILES)
 
-bench: $(VENV)/.package $(VENV)/.test
-	$(BIN)/python -m bench
+bench: $(VENV)/.package $(VENV)/.bench  ## make bench BENCH_ARGS='--quick'
+	$(BIN)/python -m bench $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist demo-output *.egg-info resmc/_native*.so
@@ -68,7 +69,7 @@ $(VENV)/.package: $(VENV)/.build $(SOURCES)
 	@touch $@
 
 # What one of its extras asks for, without building the package once more.
-$(VENV)/.plot $(VENV)/.test $(VENV)/.lint $(VENV)/.device: $(VENV)/.%: $(VENV)/.build pyproject.toml
+$(VENV)/.plot $(VENV)/.test $(VENV)/.lint $(VENV)/.device $(VENV)/.bench: $(VENV)/.%: $(VENV)/.build pyproject.toml
 	@$(BIN)/python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 	    print(*project['optional-dependencies']['$*'], sep='\n')" >$(VENV)/$*.txt
 	$(INSTALL) --requirement $(VENV)/$*.txt

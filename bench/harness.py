@@ -1,22 +1,20 @@
-"""Check the answer, warm up, then time by turns on one thread."""
+"""Check the answer, warm up, find the best options, then time by turns. It knows neither resmc nor its peers."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 
-import resmc
-
-from .peers import Floats, Peer, Problem
+from .peers.problem import Floats
 
 Run = Callable[[int], Any]  # simulates so many networks
+Options = dict[str, Any]
 
 
 class WrongAnswer(RuntimeError):
@@ -43,37 +41,15 @@ class Spread:
     max: float
 
     @classmethod
-    def of(cls, values: list[float]) -> Spread:
+    def of(cls, values: Sequence[float]) -> Spread:
         return cls(float(np.median(values)), min(values), max(values))
 
-
-@dataclass(frozen=True)
-class Comparison:
-    """resmc against one peer: networks/s of each, and the ratio resmc/peer of each round."""
-
-    resmc: Spread
-    peer: Spread
-    ratio: Spread
-    rounds: int
-    networks: tuple[int, int]  # of one measurement: resmc, peer
-
-
-def resmc_run(problem: Problem, networks: int, seed: int = 0) -> resmc.Simulation:
-    """The projected method on one thread, recording the first and the last layer only."""
-    return resmc.simulate(
-        **asdict(problem), networks=networks, seed=seed, layers=[0, problem.depth], threads=1, progress=False
-    )
-
-
-def reference_moments(problem: Problem, networks: int, seed: int = 1) -> Moments:
-    """Mean and variance of L_d from a long run of resmc."""
-    fit = resmc_run(problem, networks, seed).log_gaussian_fit()
-    mean, variance = fit.mean, fit.variance
-    return Moments(float(mean.value), float(mean.stderr), float(variance.value), float(variance.stderr), networks)
+    def __str__(self) -> str:
+        return f"{self.median:.3g} ({self.min:.3g} to {self.max:.3g})"
 
 
 def sample_moments(log_norms: Floats) -> Moments:
-    """The same of a peer's sample."""
+    """Mean and variance of a peer's sample."""
     n = len(log_norms)
     mean, variance = float(np.mean(log_norms)), float(np.var(log_norms, ddof=1))
     fourth = float(np.mean((log_norms - mean) ** 4))
@@ -106,23 +82,45 @@ def check_answer(name: str, log_norms: Floats, reference: Moments, limit: float 
     return scores
 
 
-def checked(name: str, peer: Peer, problem: Problem, networks: int, reference: Moments) -> dict[str, float]:
-    """Run a peer's own code and `check_answer`."""
-    return check_answer(name, peer(problem, networks, 2), reference)
+def autotune(
+    run: Callable[[int, Options], Any], axes: dict[str, tuple[Any, ...]], seconds: float
+) -> tuple[Options, list[dict[str, Any]]]:
+    """The fastest options and the rate of all that were tried, in networks/s.
+
+    ``run(networks, options)`` simulates. One axis after the other, every value beside the best of the other axes:
+    first a batch to warm up, which compiles, then whole batches for about ``seconds``, twice; the faster counts.
+    """
+    best: Options = {name: values[0] for name, values in axes.items()}
+    tried: dict[str, dict[str, Any]] = {}
+
+    def rate(options: Options) -> float:
+        unit = options.get("batch", 1)
+        key = repr(sorted(options.items()))
+        if key not in tried:
+            run(unit, options)
+            networks = calibrated(lambda count: run(count, options), unit, seconds)
+            fastest = min(elapsed(lambda: run(networks, options)) for _ in range(2))
+            tried[key] = {**options, "networks_per_s": networks / fastest}
+        found: float = tried[key]["networks_per_s"]
+        return found
+
+    for name, values in axes.items():
+        if len(values) > 1:
+            rates = [rate({**best, name: value}) for value in values]
+            best[name] = values[int(np.argmax(rates))]
+    return best, list(tried.values())
 
 
 def calibrated(run: Run, start: int, seconds: float) -> int:
-    """How many networks take about ``seconds``, a multiple of ``start``. It warms up at the same time."""
+    """How many networks take about ``seconds``: ``start`` times a power of two. It warms up at the same time."""
     networks = start
-    while (elapsed := _elapsed(run, networks)) < 0.3 * seconds:
+    while (took := elapsed(partial(run, networks))) < 0.3 * seconds:
         networks *= 2
-    return start * max(1, round(networks / start * seconds / elapsed))
+    return networks << max(0, round(math.log2(seconds / took)))
 
 
-def compare(
-    peer: Peer, problem: Problem, rounds: int, seconds: float = 1.0, peer_unit: int = 1, resmc_unit: int = 256
-) -> Comparison:
-    """Time resmc and a peer by turns, A B A B ...; a round's ratio is of its two neighbours in time.
+def by_turns(measurements: Sequence[Callable[[], Any]], rounds: int) -> list[list[float]]:
+    """Seconds of each measurement in each round, A B .. A B ..: a machine that slows down slows them all.
 
     Raises
     ------
@@ -131,18 +129,19 @@ def compare(
     """
     if rounds < 5:
         raise ValueError(f"rounds={rounds!r} is not allowed: it must be at least 5")
-    torch.set_num_threads(1)
-    runs: tuple[Run, Run] = (partial(resmc_run, problem), lambda networks: peer(problem, networks, 0))
-    counts = calibrated(runs[0], resmc_unit, seconds), calibrated(runs[1], peer_unit, seconds)
-    rates: tuple[list[float], list[float]] = [], []
+    taken: list[list[float]] = [[] for _ in measurements]
     for _ in range(rounds):
-        for run, count, reached in zip(runs, counts, rates, strict=True):
-            reached.append(count / _elapsed(run, count))
-    ratios = [a / b for a, b in zip(*rates, strict=True)]
-    return Comparison(Spread.of(rates[0]), Spread.of(rates[1]), Spread.of(ratios), rounds, counts)
+        for measurement, seconds in zip(measurements, taken, strict=True):
+            seconds.append(elapsed(measurement))
+    return taken
 
 
-def _elapsed(run: Run, networks: int) -> float:
+def ratios(above: Sequence[float], below: Sequence[float]) -> Spread:
+    """Of two measurements round by round, each of two neighbours in time."""
+    return Spread.of([a / b for a, b in zip(above, below, strict=True)])
+
+
+def elapsed(measurement: Callable[[], Any]) -> float:
     begin = time.perf_counter()
-    run(networks)
+    measurement()
     return time.perf_counter() - begin

@@ -26,9 +26,9 @@ import torch
 import resmc
 from resmc import cuda
 
-from .. import peers
 from ..harness import Moments, Spread, check_answer
-from ..peers import Problem
+from ..peers import published
+from ..peers.problem import Problem, steps
 from .common import Floats, Rows, arguments, rate_of
 from .speed import draw_rate, of
 
@@ -64,11 +64,11 @@ def explicit_batched(problem: Problem, networks: int, seed: int, device: Any, ba
 def module_loop(problem: Problem, networks: int, seed: int, device: Any) -> Floats:
     """As published: one torch.nn.Module per network, explicit weights, made and applied on the device."""
     with torch.device(device):
-        return peers.module_loop(problem, networks, seed)
+        return published.module_loop(problem, networks, seed)
 
 
 def projected(problem: Problem, networks: int, seed: int, device: Any, batch: int = 16_384) -> Floats:
-    """The projected trick on a batch, eagerly, in place, alpha folded into the step as in `peers.torch_projected`."""
+    """The projected trick on a batch, eagerly, in place, alpha folded into the step as in `torch_projected.eager`."""
     generator = torch.Generator(device).manual_seed(seed)
     found = []
     with torch.inference_mode():
@@ -76,7 +76,7 @@ def projected(problem: Problem, networks: int, seed: int, device: Any, batch: in
         norm = torch.empty(batch, 1, device=device)
         for _ in range(0, networks, batch):
             z = torch.randn(batch, problem.width, device=device, generator=generator)
-            for factor, rescale in peers.steps(problem):
+            for factor, rescale in steps(problem):
                 torch.clamp_min(z, 0.0, out=active)
                 torch.linalg.vector_norm(active, dim=1, keepdim=True, out=norm)
                 z.addcmul_(g.normal_(generator=generator), norm.mul_(factor))
