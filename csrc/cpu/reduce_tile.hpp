@@ -37,22 +37,43 @@ RESMC_FN double total(DoubleRegister x) {
     return sum;
 }
 
-// Moments of x over the networks of weight 1 (the others weigh 0).
-RESMC_FN Moments tile_moments(const double* x, const double* weight) {
-    DoubleRegister n{}, sum{};
-    for (int t = 0; t < TILE; t += DOUBLE_LANES) {
-        const DoubleRegister w = load_doubles(weight + t);
-        n += w;
-        sum = double_fma(w, load_doubles(x + t), sum);
+// In a fixed order, DOUBLE_LANES chains at a time: one chain would wait for every addition.
+RESMC_FN double tile_total(const double* x) {
+    DoubleRegister sum{};
+    for (int t = 0; t < TILE; t += DOUBLE_LANES) sum += load_doubles(x + t);
+    return total(sum);
+}
+RESMC_FN double tile_total_square(const double* x) {
+    DoubleRegister sum{};
+    for (int t = 0; t < TILE; t += DOUBLE_LANES) sum = double_fma(load_doubles(x + t), load_doubles(x + t), sum);
+    return total(sum);
+}
+
+RESMC_FN double tile_highest(const double* x) {
+    DoubleRegister high = load_doubles(x);
+    for (int t = DOUBLE_LANES; t < TILE; t += DOUBLE_LANES) {
+        const DoubleRegister y = load_doubles(x + t);
+        high = y > high ? y : high;
     }
-    Moments m{total(n), 0.0, 0.0, 0.0, 0.0};
-    if (m.n == 0.0) return m;
-    m.mean = total(sum) / m.n;
+    double highest = high[0];
+    for (int i = 1; i < DOUBLE_LANES; ++i) highest = high[i] > highest ? high[i] : highest;
+    return highest;
+}
+
+// Moments of x over the n networks of weight 1 (the others weigh 0), up to the second or the fourth.
+template <int order>
+RESMC_FN Moments tile_moments(const double* x, const double* weight, double n) {
+    Moments m{n, 0.0, 0.0, 0.0, 0.0};
+    if (n == 0.0) return m;
+    DoubleRegister sum{};
+    for (int t = 0; t < TILE; t += DOUBLE_LANES) sum = double_fma(load_doubles(weight + t), load_doubles(x + t), sum);
+    m.mean = total(sum) / n;
     DoubleRegister m2{}, m3{}, m4{};
     for (int t = 0; t < TILE; t += DOUBLE_LANES) {
         const DoubleRegister d = load_doubles(weight + t) * (load_doubles(x + t) - m.mean);
         const DoubleRegister d2 = d * d;
         m2 += d2;
+        if (order == 2) continue;
         m3 = double_fma(d2, d, m3);
         m4 = double_fma(d2, d2, m4);
     }
@@ -113,64 +134,92 @@ static void reduce_products(const Recording& recording, const Records& records, 
     add_products(square, alive, row, n, n_slots, s.partial_squares);
 }
 
+// What a layer of a tile says of its networks, 0 where a network is dead or was not asked for.
+struct LayerOfTile {
+    alignas(64) double weight[TILE];     // 1 where it counts
+    alignas(64) double change[TILE];     // L_l - L_0; anything where weight is 0
+    alignas(64) double asymmetry[TILE];  // A_l
+    alignas(64) double deviation[TILE];  // active count - width/2
+    alignas(64) double ratio[TILE];      // |z_l|^2/|z_0|^2 = ratio 2^power
+    alignas(64) double power[TILE];      // a double, because it may need more than 32 bits
+    int64_t alive, inactive, active;
+    double highest;  // all |z_l|^2/|z_0|^2 are below 2^highest
+};
+
+// Loops without a branch, each over few kinds of numbers: compilers make vectors of them.
+static void read_layer(const Network& net, const Records& records, uint32_t slot, int begin, int end,
+                       LayerOfTile& layer) {
+    const size_t at = static_cast<size_t>(slot) * TILE;
+    const float* const square = records.square + at;
+    const float* const asymmetry = records.asymmetry + at;
+    const int32_t* const exponent = records.exponent + at;
+    const uint32_t* const active = records.active + at;
+    const double* const log_norm = records.log_norm + at;
+    const double half = 0.5 * net.width;
+    alignas(64) double size[TILE];
+    int32_t here[TILE], log2_ratio[TILE], alive = 0, inactive = 0;
+    int64_t total_active = 0;
+    for (int t = 0; t < TILE; ++t) {
+        here[t] = (t >= begin) & (t < end) & (square[t] > 0.0f);
+        alive += here[t];
+        inactive += here[t] & (active[t] == 0);
+        total_active += here[t] != 0 ? active[t] : 0;
+        uint32_t bits, bits0;
+        __builtin_memcpy(&bits, square + t, 4);
+        __builtin_memcpy(&bits0, records.square + t, 4);
+        log2_ratio[t] = static_cast<int32_t>(bits >> 23) - static_cast<int32_t>(bits0 >> 23) + 1;  // at least
+    }
+    for (int t = 0; t < TILE; ++t) {
+        layer.weight[t] = here[t];
+        layer.change[t] = log_norm[t] - records.log_norm[t];
+        layer.asymmetry[t] = here[t] != 0 ? static_cast<double>(asymmetry[t]) : 0.0;
+        layer.deviation[t] = here[t] != 0 ? static_cast<int32_t>(active[t]) - half : 0.0;
+        const double ratio = static_cast<double>(square[t]) / static_cast<double>(records.square[t]);
+        layer.ratio[t] = here[t] != 0 ? ratio : 0.0;
+        layer.power[t] = 2.0 * (static_cast<double>(exponent[t]) - records.exponent[t]);
+        size[t] = here[t] != 0 ? layer.power[t] + log2_ratio[t] : -0x1p62;
+    }
+    layer.highest = tile_highest(size);
+    layer.alive = alive;
+    layer.inactive = inactive;
+    layer.active = total_active;
+}
+
 // Networks begin .. end - 1 of the tile at one recorded layer.
 static void reduce_layer(const Network& net, const Recording& recording, const Records& records, uint32_t slot,
                          int begin, int end, const Statistics& s) {
-    const size_t at = static_cast<size_t>(slot) * TILE, slots = recording.n_layers;
-    const float *const square = records.square + at, *const square0 = records.square;
-    const int32_t *const exponent = records.exponent + at, *const exponent0 = records.exponent;
-    alignas(64) double weight[TILE], change[TILE], ratio[TILE];
-    int64_t power[TILE], highest = INT64_MIN;  // |z_l|^2/|z_0|^2 = ratio 2^power, ratio from float squares
-    int64_t alive = 0, inactive = 0, active = 0;
-    double asymmetry = 0.0, active_square = 0.0;
-    const double half = 0.5 * net.width;
-    for (int t = 0; t < TILE; ++t) {
-        const bool here = t >= begin && t < end && square[t] > 0.0f;
-        weight[t] = here ? 1.0 : 0.0;
-        change[t] = records.log_norm[at + t] - records.log_norm[t];
-    }
-    for (int t = begin; t < end; ++t) {
-        if (weight[t] == 0.0) continue;
-        const uint32_t count = records.active[at + t];
-        ++alive;
-        inactive += count == 0;
-        active += count;
-        active_square += (count - half) * (count - half);
-        asymmetry += static_cast<double>(records.asymmetry[at + t]);
-        ratio[t] = static_cast<double>(square[t]) / static_cast<double>(square0[t]);
-        uint64_t bits;
-        __builtin_memcpy(&bits, ratio + t, 8);
-        power[t] = 2 * (static_cast<int64_t>(exponent[t]) - exponent0[t]);
-        const int64_t size = power[t] + static_cast<int64_t>(bits >> 52) - 1022;
-        if (size > highest) highest = size;
-    }
-    Moments log_norm{static_cast<double>(s.alive[slot]), s.log_norm[slot], s.log_norm[slots + slot],
-                     s.log_norm[2 * slots + slot], s.log_norm[3 * slots + slot]};
-    Moments growth_log{static_cast<double>(s.alive[slot]), s.growth_log[slot], s.growth_log[slots + slot], 0.0, 0.0};
-    log_norm = merged(log_norm, tile_moments(records.log_norm + at, weight));
-    growth_log = merged(growth_log, tile_moments(change, weight));
+    const size_t slots = recording.n_layers;
+    LayerOfTile layer;
+    read_layer(net, records, slot, begin, end, layer);
+    if (layer.alive == 0) return;
+    const double n = static_cast<double>(layer.alive), before = static_cast<double>(s.alive[slot]);
+    Moments log_norm{before, s.log_norm[slot], s.log_norm[slots + slot], s.log_norm[2 * slots + slot],
+                     s.log_norm[3 * slots + slot]};
+    Moments growth_log{before, s.growth_log[slot], s.growth_log[slots + slot], 0.0, 0.0};
+    const double* const log_norms = records.log_norm + static_cast<size_t>(slot) * TILE;
+    log_norm = merged(log_norm, tile_moments<4>(log_norms, layer.weight, n));
+    growth_log = merged(growth_log, tile_moments<2>(layer.change, layer.weight, n));
     s.log_norm[slot] = log_norm.mean;
     s.log_norm[slots + slot] = log_norm.m2;
     s.log_norm[2 * slots + slot] = log_norm.m3;
     s.log_norm[3 * slots + slot] = log_norm.m4;
     s.growth_log[slot] = growth_log.mean;
     s.growth_log[slots + slot] = growth_log.m2;
-    s.alive[slot] += alive;
-    s.inactive[slot] += inactive;
-    s.active[slot] += active;
-    s.active_square[slot] += active_square;
-    s.asymmetry[slot] += asymmetry;
-    if (alive == 0) return;
+    s.alive[slot] += layer.alive;
+    s.inactive[slot] += layer.inactive;
+    s.active[slot] += layer.active;
+    s.active_square[slot] += tile_total_square(layer.deviation);
+    s.asymmetry[slot] += tile_total(layer.asymmetry);
 
-    ScaledSums growth = in_units({s.growth[slot], s.growth[slots + slot], s.growth_exponent[slot]}, highest);
-    for (int t = begin; t < end; ++t) {
-        if (weight[t] == 0.0) continue;
-        const double w = ratio[t] * power_of_two(power[t] - growth.unit);
-        growth.sum += w;
-        growth.sum2 += w * w;
+    const ScaledSums growth = in_units({s.growth[slot], s.growth[slots + slot], s.growth_exponent[slot]},
+                                       static_cast<int64_t>(layer.highest));
+    const double unit = static_cast<double>(growth.unit);
+    for (int t = 0; t < TILE; ++t) {
+        const double e = layer.power[t] - unit;
+        layer.ratio[t] *= power_of_two(static_cast<int32_t>(e < -1023.0 ? -1023.0 : e));
     }
-    s.growth[slot] = growth.sum;
-    s.growth[slots + slot] = growth.sum2;
+    s.growth[slot] = growth.sum + tile_total(layer.ratio);
+    s.growth[slots + slot] = growth.sum2 + tile_total_square(layer.ratio);
     s.growth_exponent[slot] = growth.unit;
 }
 

@@ -39,8 +39,10 @@ RESMC_FN auto row_product(const PhiloxKeys& keys, const PhiloxPrefix<typename Te
             box_muller(w[0], w[1], g[0], g[1]);
             box_muller(w[2], w[3], g[2], g[3]);
             const Index j = Index(4 * q) - before;
-            RESMC_UNROLL(4)
-            for (uint32_t k = 0; k < 4; ++k) run = fma(g[k], x.load(j + k), run);
+            run = fma(g[0], x.load(j), run);
+            run = fma(g[1], x.load(j + 1u), run);
+            run = fma(g[2], x.load(j + 2u), run);
+            run = fma(g[3], x.load(j + 3u), run);
         });
         total = total + run;
     }
@@ -90,6 +92,7 @@ RESMC_FN bool simulate_dense(const Network& net, const PhiloxKeys& keys, Team& t
             }
             if (!first_layer) {
                 state.load(round, z);
+                RESMC_UNROLL_DEVICE(4)
                 for (uint32_t k = 0; k < 4; ++k) {
                     if (team.stopped()) return false;
                     if (team.outside(first + k, net.width)) break;

@@ -32,6 +32,15 @@ RESMC_NAMESPACE_BEGIN
 // Floats are summed in runs of this many quads before they join the total, so that a wide layer loses no digits.
 constexpr uint32_t SUM_RUN = 32;
 
+template <class Word, class Wide, class Quad>
+RESMC_FN void quad_words(const PhiloxKeys& keys, const PhiloxPrefix<Wide>& prefix, Quad quad, Word (&w)[4]) {
+    const auto x = philox(keys, prefix, widen(quad));
+    w[0] = narrow(x.x0);
+    w[1] = narrow(x.x1);
+    w[2] = narrow(x.x2);
+    w[3] = narrow(x.x3);
+}
+
 // use(round, w) with the four words of quad quad_of(round), for rounds begin .. end - 1.
 //
 // Words are drawn some quads ahead where the team says so: a processor that looks a few hundred instructions ahead sees
@@ -39,19 +48,22 @@ constexpr uint32_t SUM_RUN = 32;
 template <class Team, class QuadOf, class Use>
 RESMC_FN void each_quad(const PhiloxKeys& keys, const PhiloxPrefix<typename Team::Wide>& prefix, uint32_t begin,
                         uint32_t end, QuadOf quad_of, Use use) {
+    using Word = typename Team::Word;
     constexpr uint32_t ahead = Team::drawn_ahead;
-    RESMC_UNROLL_DEVICE(Team::unroll)
-    for (uint32_t from = begin; from < end; from += ahead) {
-        const uint32_t n = ahead == 1 || end - from >= ahead ? ahead : end - from;
-        typename Team::Word w[ahead][4];
-        for (uint32_t i = 0; i < n; ++i) {
-            const auto x = philox(keys, prefix, widen(quad_of(from + i)));
-            w[i][0] = narrow(x.x0);
-            w[i][1] = narrow(x.x1);
-            w[i][2] = narrow(x.x2);
-            w[i][3] = narrow(x.x3);
+    if constexpr (ahead == 1) {
+        RESMC_UNROLL_DEVICE(Team::unroll)
+        for (uint32_t round = begin; round < end; ++round) {
+            Word w[4];
+            quad_words(keys, prefix, quad_of(round), w);
+            use(round, w);
         }
-        for (uint32_t i = 0; i < n; ++i) use(from + i, w[i]);
+    } else {
+        for (uint32_t from = begin; from < end; from += ahead) {
+            const uint32_t n = end - from < ahead ? end - from : ahead;
+            Word w[ahead][4];
+            for (uint32_t i = 0; i < n; ++i) quad_words(keys, prefix, quad_of(from + i), w[i]);
+            for (uint32_t i = 0; i < n; ++i) use(from + i, w[i]);
+        }
     }
 }
 
