@@ -300,8 +300,9 @@ def test_progress_true_draws_a_bar_and_false_nothing(capfd):
 # --------------------------------------------------------------------------------------------------------------- Ctrl-C
 
 INTERRUPTED = """
-import os, sys, time
+import os, signal, sys, time
 import resmc
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without
 before = len(os.listdir("/proc/self/task"))
 print("ready", flush=True)
 try:
