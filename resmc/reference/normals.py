@@ -51,7 +51,8 @@ def normals(seed: int, networks: ArrayLike, stream: str | int, layer: int, count
     """
     w = _quads(seed, networks, stream, layer, count)
     radius = np.sqrt(-2.0 * np.log((w[..., 0::2] + 0.5) * 2.0**-32))
-    pairs = np.stack(_cos_sin(w[..., 1::2]), axis=-1) * radius[..., np.newaxis]  # (N, quads, 2 pairs, 2)
+    cosine, sine = _cos_sin(w[..., 1::2])
+    pairs = np.stack([radius * cosine, radius * sine], axis=-1)  # (N, quads, 2 pairs, 2)
     return pairs.reshape(len(w), -1)[:, :count]
 
 
