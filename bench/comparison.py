@@ -26,19 +26,21 @@ def compare(job: Job, reference: Moments) -> dict[str, Any]:
         torch.set_num_threads(job.threads)
 
     short = replace(problem, depth=min(problem.depth, TUNED_LAYERS[contender.method]))
+    workers = job.threads if contender.role != "published" else 1
     options, tried = autotune(
         lambda networks, options: peer(short, networks, 0, threads=job.threads, **options),
         contender.options(problem, job.threads, effort.at_most),
         effort.tuning,
+        workers,
     )
     tuned = partial(peer, threads=job.threads, **options)
-    start = options.get("batch", 1) * (job.threads if contender.role != "published" else 1)
+    start = options.get("batch", 1) * workers
 
     # The first run at full depth may compile; the second tells how many networks there is time to check.
     if contender.role != "published":
         tuned(problem, start, 3)
     seconds = elapsed(lambda: tuned(problem, start, 3))
-    sample = max(FEWEST_CHECKED, min(int(effort.checking / seconds * start), reference.networks))
+    sample = effort.checked or max(FEWEST_CHECKED, min(int(effort.checking / seconds * start), reference.networks))
     check = check_answer(contender.name, tuned(problem, sample, 2), reference)
 
     run = partial(ours.simulate, problem, threads=job.threads, method=job.method)

@@ -30,6 +30,7 @@ HOLD = {  # what keeps the other libraries from more than resmc may use
         "NUMBA_CPU_FEATURES": "+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+movbe,+popcnt",
     },
 }
+HELD = {*HOLD["avx2"], "NPY_DISABLE_CPU_FEATURES"}  # not to be taken over from the caller's own environment
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 

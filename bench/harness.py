@@ -83,18 +83,19 @@ def check_answer(name: str, log_norms: Floats, reference: Moments, limit: float 
 
 
 def autotune(
-    run: Callable[[int, Options], Any], axes: dict[str, tuple[Any, ...]], seconds: float
+    run: Callable[[int, Options], Any], axes: dict[str, tuple[Any, ...]], seconds: float, workers: int = 1
 ) -> tuple[Options, list[dict[str, Any]]]:
     """The fastest options and the rate of all that were tried, in networks/s.
 
     ``run(networks, options)`` simulates. One axis after the other, every value beside the best of the other axes:
-    first a batch to warm up, which compiles, then whole batches for about ``seconds``, twice; the faster counts.
+    first a batch to warm up, which compiles, then whole batches for about ``seconds``, twice; the faster counts. There
+    are as many batches for each of the ``workers``: none of them is left idle.
     """
     best: Options = {name: values[0] for name, values in axes.items()}
     tried: dict[str, dict[str, Any]] = {}
 
     def rate(options: Options) -> float:
-        unit = options.get("batch", 1)
+        unit = options.get("batch", 1) * workers
         key = repr(sorted(options.items()))
         if key not in tried:
             run(unit, options)

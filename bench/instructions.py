@@ -1,9 +1,8 @@
 """How busy the machine is: instructions per second from a count of instructions per neuron update, where there is one.
 
-The counts are in tests/data/cpu_instructions.json, made by counting what the processor retires:
-{"instruction_set": "avx2",
- "runs": {"<name>": {"width": .., "depth": .., "networks": .., "instructions_per_update": ..}}}
-Whether a processor could retire more per cycle is not known here, and nothing is claimed about it.
+The counts are those of `make instructions` (tests/data/cpu_instructions.json), of networks as wide as those timed but
+perhaps less deep: what a layer costs does not depend on how many there are. Whether a processor could retire more per
+cycle is not known here, and nothing is claimed about it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ COUNTS = Path(__file__).parents[1] / "tests" / "data" / "cpu_instructions.json"
 
 
 def instruction_rates(entries: Sequence[Entry], instruction_set: str, counts: Path = COUNTS) -> list[dict[str, Any]]:
-    """For each size that was both counted and timed on this instruction set; empty without counts."""
+    """For each width that was both counted and timed on this instruction set; empty without counts."""
     if not counts.exists():
         return []
     known = json.loads(counts.read_text(encoding="utf-8"))
@@ -28,10 +27,14 @@ def instruction_rates(entries: Sequence[Entry], instruction_set: str, counts: Pa
         return []
     clock, found = clock_hz(), []
     for name, run in known["runs"].items():
-        size = (run["width"], run["depth"])
-        for entry in matching(entries, part="limit", size=size, variant="vanilla", status="done"):
-            per_s = entry["result"]["resmc_per_s"]["median"] * size[0] * size[1]
-            row = {"run": name, "width": size[0], "depth": size[1], "updates_per_s": per_s}
+        if (run["method"], run["variant"], run["layers"]) != ("projected", "vanilla", "ends"):
+            continue
+        for entry in matching(entries, part="limit", variant="vanilla", status="done"):
+            width, depth = entry["job"]["problem"]["width"], entry["job"]["problem"]["depth"]
+            if width != run["width"]:
+                continue
+            per_s = entry["result"]["resmc_per_s"]["median"] * width * depth
+            row = {"run": name, "width": width, "depth": depth, "updates_per_s": per_s}
             row["instructions_per_update"] = run["instructions_per_update"]
             row["instructions_per_s"] = per_s * run["instructions_per_update"]
             row["clock_hz"] = clock

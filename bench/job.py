@@ -16,6 +16,7 @@ class Effort:
     seconds: float = 0.4  # about, of one measurement
     tuning: float = 0.1  # of one option's
     checking: float = 0.7  # of the peer's run that is checked
+    checked: int = 0  # so many networks instead, whatever the machine's speed
     at_most: int = 0  # so many values of each option; 0: all
 
 

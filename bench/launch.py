@@ -14,7 +14,7 @@ from typing import Any
 
 import resmc
 
-from .environment import environment
+from .environment import HELD, environment
 from .harness import Moments
 from .job import Job
 
@@ -38,7 +38,7 @@ def run(job: Job, reference: Moments | None, limit: float = LIMIT_S) -> dict[str
             done = subprocess.run(
                 [sys.executable, "-m", "bench.worker", str(result)],
                 input=json.dumps(order),
-                env={**os.environ, **variables},
+                env={name: value for name, value in os.environ.items() if name not in HELD} | variables,
                 cwd=ROOT,
                 capture_output=True,
                 text=True,

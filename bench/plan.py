@@ -92,7 +92,7 @@ QUICK = Scale(
     curves_every=2,
     memory=(100_000, 1_000_000),
 )
-_TINY = Effort(rounds=5, seconds=0.005, tuning=0.005, checking=0.05, at_most=1)
+_TINY = Effort(rounds=5, seconds=0.005, tuning=0.005, checked=400, at_most=1)
 _SMALL: tuple[Size, ...] = ((24, 16),)
 SMOKE = Scale(
     "smoke",
@@ -164,7 +164,11 @@ def _against_itself(scale: Scale, sizes: Sequence[Size], every: int) -> Iterator
         few = values[:: scale.curves_every]
         yield Job("curves", "curve", problem, effort, name=name, axis=axis, values=few, estimate=2.0 + 2.0 * seconds)
     if every > 1:
-        numbers = tuple(range(1, every + 1)) if every <= 8 else tuple({1 << k for k in range(every.bit_length())})
+        numbers = (
+            tuple(range(1, every + 1))
+            if every <= 8
+            else tuple(sorted({every, *(1 << k for k in range(every.bit_length()))}))
+        )
         problem = Problem(*sizes[0])
         yield Job("curves", "curve", problem, effort, every, name="threads", axis="threads", values=numbers)
     for networks in scale.memory:

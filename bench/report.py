@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -16,7 +15,7 @@ import resmc
 
 from .harness import Spread
 from .instructions import instruction_rates
-from .machine import commit, cpu_model
+from .machine import commit, cpu_model, file_name
 from .verdicts import Entry, verdicts
 
 NO_TARGETS = "A smoke run is too short for any."
@@ -61,8 +60,7 @@ def report(machine: dict[str, Any], options: dict[str, Any], references: list[En
 
 def write(found: Entry, folder: Path, scale: str) -> Path:
     """``folder``/cpu-<machine>-<instruction set>[-<scale>].json and .md, each replaced at once; their common stem."""
-    cpu = re.sub(r"\((R|TM)\)|CPU|Processor|@.*?GHz", " ", found["machine"]["cpu"], flags=re.IGNORECASE)
-    name = re.sub(r"[^a-z0-9]+", "-", cpu.lower()).strip("-")
+    name = file_name(found["machine"]["cpu"])
     stem = folder / "-".join(filter(None, ("cpu", name, found["machine"]["instruction_set"], scale)))
     folder.mkdir(parents=True, exist_ok=True)
     for suffix, text in ((".json", json.dumps(found, indent=1) + "\n"), (".md", markdown(found))):

@@ -259,13 +259,31 @@ def test_report_round_trip(tmp_path: Path) -> None:
     assert sorted(p.suffix for p in (tmp_path / "new").iterdir()) == [".json", ".md"]
 
 
+def test_autotune_gives_every_worker_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+    harness.autotune(lambda n, options: seen.append((n, options["batch"])), {"batch": (16, 64)}, 1e-6, workers=3)
+    assert seen
+    assert all(networks % (3 * batch) == 0 for networks, batch in seen)
+
+
+@pytest.mark.parametrize("cores", [2, 8, 9, 12, 64, 96])
+def test_thread_curve_goes_up_to_all_cores(cores: int) -> None:
+    jobs = plan.jobs(plan.FULL, ("curves",), plan.SIZES, (1, cores), "avx2")
+    (values,) = [job.values for job in jobs if job.axis == "threads"]
+    assert values == tuple(sorted(set(values)))
+    assert values[0] == 1
+    assert values[-1] == cores
+
+
 def test_instruction_counts_are_optional(tmp_path: Path) -> None:
     rates = {"resmc_per_s": {"median": 1e4, "min": 1e4, "max": 1e4}}
     timed = [entry("limit", "limit", (192, 200), result=rates)]
     counts = tmp_path / "counts.json"
     assert instructions.instruction_rates(timed, "avx2", counts) == []
-    run = {"width": 192, "depth": 200, "networks": 4096, "instructions_per_update": 5.0}
-    counts.write_text(json.dumps({"instruction_set": "avx2", "runs": {"main": run, "other": {**run, "width": 40}}}))
+    kind = {"method": "projected", "variant": "vanilla", "layers": "ends"}
+    run = {**kind, "width": 192, "depth": 20, "networks": 4096, "instructions_per_update": 5.0}
+    runs = {"main": run, "other": {**run, "width": 40}, "dense": {**run, "method": "dense"}}
+    counts.write_text(json.dumps({"instruction_set": "avx2", "runs": runs}))
     (row,) = instructions.instruction_rates(timed, "avx2", counts)
     assert row["instructions_per_s"] == pytest.approx(5.0 * 192 * 200 * 1e4)
     assert instructions.instruction_rates(timed, "avx512", counts) == []

@@ -282,7 +282,7 @@ def test_the_noise_floor_is_the_mean_distance_when_the_laws_agree(networks: int)
 
 
 @pytest.mark.parametrize(
-    "model", [ResNet(6, 9, 0.7, -1.2, input_norm=3.0), ResNet(20, 20, -0.3, 0.4, "balanced"), ResNet(8, 6, 0.0, 2.0)]
+    "model", [ResNet(6, 9, 0.7, -1.2, input_norm=3.0), ResNet(6, 6, -0.3, 0.9, "balanced"), ResNet(8, 6, 0.0, 2.0)]
 )
 def test_ks_distances_are_those_of_the_kept_samples_up_to_the_bins(model: ResNet):
     networks = 20_000

@@ -254,7 +254,10 @@ def test_commands_are_run_and_logged(tmp_path: Path):
 def test_at_the_limit_a_command_may_still_write(tmp_path: Path):
     begin = time.monotonic()
     done = python(
-        "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('kept', flush=True)", tmp_path / "log", 4.0
+        "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "try: time.sleep(60)\nexcept KeyboardInterrupt: print('kept', flush=True)",
+        tmp_path / "log",
+        4.0,
     )
     assert done.timed_out
     assert done.status()["status"] == "stopped"

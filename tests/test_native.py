@@ -1,14 +1,13 @@
 """The compiled kernels against the NumPy reference, network by network (contracts 1 to 3), on every instruction
 set and on GPUs.
 
-The worst errors of the normals come from a search, not from the sample below: of the radius over all w0 < 2^24 and
-every 4th w0 (every 16th for avx2 and baseline), of the angle over every 4th of a half turn, and then over the products
-of the 3000 worst words of the one and the 1500 worst of the other. It found, for every normal g = r cos t,
+The worst errors of the normals are known over all inputs (`python -m bench.normal_law`): no normal g = r cos t is off
+by more than
 
-    avx512 and avx2   |error| <= 1.26e-6    |error| <= 2.73e-7 r
-    baseline          |error| <= 1.36e-6    |error| <= 2.86e-7 r
+    avx512 and avx2   |error| <= 1.51e-6    |error| <= 3.96e-7 r
 
-and the bounds here are about 1.3 times that. The words where it was worst are among those tested.
+and the bounds here are 1.15 times that, for a baseline without fused multiply-add. The words where radius and angle are
+worst are among those tested.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ HALF = math.sqrt(0.5)
 TOLERANCE = 1e-4  # contract 3, absolute, on log-norms
 
 BOUND_ABSOLUTE = 1.75e-6
-BOUND_RELATIVE = 3.7e-7  # to the radius
+BOUND_RELATIVE = 4.6e-7  # to the radius
 
 # ---------------------------------------------------------------------------------------------------------------- words
 
@@ -115,17 +114,10 @@ def random_words() -> np.ndarray:
     return words
 
 
-# Found by the search; (w0, w1).
-WORST_WORDS = [
-    (2984714428, 3808058608),
-    (2984714416, 3808058608),
-    (2577003708, 3808058608),
-    (2577003696, 3808058608),
-    (2997058224, 3791811056),
-    (2487929520, 3791811056),
-    (67, 3805248688),
-    (67, 3794354416),
-]
+# Where the radius, and where the cosine or sine, is off most: absolutely, and relatively.
+WORST_RADII = [67, 3187489856]
+WORST_ANGLES = [537117100, 16780992]
+WORST_WORDS = [(w0, w1) for w0 in WORST_RADII for w1 in WORST_ANGLES]
 
 
 def worst_words() -> np.ndarray:
@@ -459,3 +451,18 @@ def test_a_wrong_network_fails_the_parity_check():
     for other, seed in ((model, 6), (ResNet(64, 50, HALF, 1.001 * HALF), 5)):
         sim = native(other, 8, seed, 0, "projected")
         assert np.abs(sim.trajectories.log_norm - ref.log_norm).max() > 10 * TOLERANCE
+
+
+# ------------------------------------------------------------------------------------------------------- growth's units
+
+
+@pytest.mark.cpu
+@pytest.mark.parametrize("name", [name for name, _ in _native.instruction_sets()])
+@pytest.mark.parametrize(
+    ("model", "networks"), [(ResNet(2, 8000, 1.0, 1.0), 64), (ResNet(16, 6000, 0.0, 1.0), 4096)], ids=["part", "dead"]
+)
+def test_growth_is_finite_beside_networks_that_do_not_count(name, model, networks, monkeypatch):
+    """Of a tile that is not full, or where some are dead: their places hold other units, 2^1024 away at some layer."""
+    monkeypatch.setenv(VARIABLE, name)
+    sim = resmc.simulate(model, networks=networks, seed=1, progress=False)
+    assert np.isfinite(sim.statistics.growth).all()

@@ -74,8 +74,8 @@ struct Backend {
     // Adds networks begin .. end - 1 of the tile to statistics.
     void (*reduce)(const Network&, const Recording&, const Records&, int begin, int end, const Statistics&);
     // For tests and benchmarks. The four words of one counter; the four normals of each of n counters' words; all the
-    // normals that n_networks networks of this shape use, drawn and forgotten (their sum is returned); and the normals
-    // that networks first .. first + n_networks - 1 take from one stream and layer, [network][4 quads].
+    // normals that n_networks networks of this shape use after layer 0, drawn and forgotten (their sum is returned);
+    // and the normals that networks first .. first + n_networks - 1 take from one stream and layer, [network][4 quads].
     void (*words)(uint64_t seed, uint32_t stream, uint32_t layer, uint64_t network, uint32_t input, uint32_t quad,
                   uint32_t* out);
     void (*normals)(const uint32_t* words, size_t n, float* out);

@@ -141,7 +141,7 @@ struct LayerOfTile {
     alignas(64) double asymmetry[TILE];  // A_l
     alignas(64) double deviation[TILE];  // active count - width/2
     alignas(64) double ratio[TILE];      // |z_l|^2/|z_0|^2 = ratio 2^power
-    alignas(64) double power[TILE];      // a double, because it may need more than 32 bits
+    alignas(64) double power[TILE];      // -2^62 where weight is 0; it may need more than 32 bits
     int64_t alive, inactive, active;
     double highest;  // all |z_l|^2/|z_0|^2 are below 2^highest
 };
@@ -176,8 +176,9 @@ static void read_layer(const Network& net, const Records& records, uint32_t slot
         layer.deviation[t] = here[t] != 0 ? static_cast<int32_t>(active[t]) - half : 0.0;
         const double ratio = static_cast<double>(square[t]) / static_cast<double>(records.square[t]);
         layer.ratio[t] = here[t] != 0 ? ratio : 0.0;
-        layer.power[t] = 2.0 * (static_cast<double>(exponent[t]) - records.exponent[t]);
-        size[t] = here[t] != 0 ? layer.power[t] + log2_ratio[t] : -0x1p62;
+        const double power = 2.0 * (static_cast<double>(exponent[t]) - records.exponent[t]);
+        layer.power[t] = here[t] != 0 ? power : -0x1p62;  // 2^anything else could be infinite, and 0 times it NaN
+        size[t] = layer.power[t] + log2_ratio[t];
     }
     layer.highest = tile_highest(size);
     layer.alive = alive;

@@ -6,7 +6,7 @@
 RESMC_NAMESPACE_BEGIN
 
 // square 2^(2 exponent) is |z|^2. The float's own exponent and a mantissa 1 + f in [sqrt(1/2), sqrt(2)), whose
-// logarithm is the polynomial of the normals; the error is below 3e-8.
+// logarithm is a polynomial; the error is below 3e-8.
 RESMC_FN double log_norm(float square, int32_t exponent, double log_width) {
     int32_t bits;
     __builtin_memcpy(&bits, &square, 4);
