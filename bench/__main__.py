@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -31,8 +32,11 @@ def main(given: list[str] | None = None) -> int:
     if args.rounds is not None:
         efforts = {name: replace(getattr(scale, name), rounds=args.rounds) for name in ("target", "brief")}
         scale = replace(scale, **efforts)
-    names = resmc.build_info()["instruction_sets"]
-    instruction_set = args.instruction_set or resmc.build_info()["instruction_set"]
+    try:
+        names = resmc.build_info()["instruction_sets"]
+        instruction_set = args.instruction_set or resmc.build_info()["instruction_set"]
+    except ValueError as error:
+        parser.error(str(error))
     if instruction_set not in names:
         parser.error(f"--instruction-set {instruction_set}: this machine has {', '.join(names)}")
     threads = sorted({cores if word == "all" else 1 for word in args.threads})
@@ -42,11 +46,20 @@ def main(given: list[str] | None = None) -> int:
         print("\n".join(job.title for job in jobs) or "nothing to do: no comparison has such sizes, parts and threads")
         return 0 if jobs else 2
 
-    options = {"scale": scale.name or "full", "parts": args.parts, "sizes": sizes, "threads": threads}
+    options = {
+        "scale": scale.name or "full",
+        "comparisons": len(jobs),
+        "parts": args.parts,
+        "sizes": sizes,
+        "threads": threads,
+    }
     options |= {"target": asdict(scale.target), "brief": asdict(scale.brief)}
-    chosen = args.sizes or args.parts != plan.PARTS or set(args.threads) != {"1", "all"}
+    chosen = args.sizes or args.rounds or args.parts != plan.PARTS or set(args.threads) != {"1", "all"}
     stem = "-".join(filter(None, (scale.name, "selected" if chosen else "")))
-    bench = Run(scale, instruction_set, cores, args.output, options, stem)
+    try:
+        bench = Run(scale, instruction_set, cores, args.output, options, stem)
+    except OSError as error:
+        parser.error(f"--output {args.output}: {error.strerror}")
     minutes = sum(job.estimate for job in jobs) / 60.0
     print(f"{len(jobs)} comparisons on {instruction_set}, {cores} cores: about {minutes:.0f} minutes", flush=True)
     status = bench.all(jobs)
@@ -55,13 +68,13 @@ def main(given: list[str] | None = None) -> int:
 
 
 class Run:
-    """The comparisons done so far, written after each."""
+    """The comparisons done so far, written after each; until the last, beside what an earlier run has left."""
 
     def __init__(
         self, scale: plan.Scale, instruction_set: str, cores: int, folder: Path, options: dict[str, Any], stem: str
     ) -> None:
         self.scale, self.instruction_set, self.cores, self.folder = scale, instruction_set, cores, folder
-        self.options, self.stem_of_scale = options, stem
+        self.options, self.name, self.unfinished = options, stem, True
         self.machine = machine(instruction_set, cores)
         self.references: dict[Problem, dict[str, Any]] = {}
         self.entries: list[dict[str, Any]] = []
@@ -77,6 +90,7 @@ class Run:
         except KeyboardInterrupt:
             print("interrupted: what was done is written", flush=True)
             return 130
+        self.finish()
         return int(any(entry["status"] in bad for entry in self.entries))
 
     def one(self, job: Job) -> dict[str, Any]:
@@ -104,7 +118,14 @@ class Run:
 
     def write(self) -> None:
         self.report = report(self.machine, self.options, list(self.references.values()), self.entries)
-        self.stem = write(self.report, self.folder, self.stem_of_scale)
+        name = "-".join(filter(None, (self.name, "unfinished" if self.unfinished else "")))
+        self.stem = write(self.report, self.folder, name)
+
+    def finish(self) -> None:
+        earlier, self.unfinished = self.stem, False
+        self.write()
+        for suffix in (".json", ".md"):
+            earlier.with_suffix(suffix).unlink()
 
 
 def said(entry: dict[str, Any]) -> str:
@@ -113,7 +134,8 @@ def said(entry: dict[str, Any]) -> str:
         return f"{STATUS[entry['status']]}: {entry['reason']}"
     result = entry["result"]
     if "slope" in result:
-        return f"slope {result['slope']['value']:.3f}"
+        stderr = result["slope"]["stderr"]
+        return f"slope {result['slope']['value']:.3f}" + (f" ± {stderr:.3f}" if stderr is not None else "")
     if "peak_bytes" in result:
         return f"{result['peak_bytes'] / 2**20:.1f} MiB"
     return f"ratio {Spread(**result['ratio'])}"
@@ -121,23 +143,23 @@ def said(entry: dict[str, Any]) -> str:
 
 def arguments(given: list[str] | None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     def sizes(text: str) -> tuple[plan.Size, ...]:
-        pairs = [tuple(int(n) for n in word.split("x")) for word in text.split(",")]
-        if any(len(pair) != 2 or min(pair) < 1 for pair in pairs):
-            raise ValueError
-        return tuple((pair[0], pair[1]) for pair in pairs)
+        pairs = [re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", word) for word in text.split(",")]
+        if None in pairs:
+            raise argparse.ArgumentTypeError(f"{text!r}: width x depth, both at least 1, as in 192x200,40x1000")
+        return tuple((int(pair[1]), int(pair[2])) for pair in pairs if pair)
 
     def some_of(known: tuple[str, ...]) -> Any:
         def words(text: str) -> tuple[str, ...]:
             found = tuple(text.split(","))
             if not set(found) <= set(known):
-                raise argparse.ArgumentTypeError(f"{text!r}: some of {','.join(known)}")
+                raise argparse.ArgumentTypeError(f"{text!r}: allowed are {', '.join(known)}, joined by commas")
             return found
 
         return words
 
     def rounds(text: str) -> int:
-        if int(text) < 5:
-            raise argparse.ArgumentTypeError("at least 5")
+        if not text.isdecimal() or int(text) < 5:
+            raise argparse.ArgumentTypeError(f"{text!r}: an integer, at least 5")
         return int(text)
 
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
@@ -149,7 +171,9 @@ def arguments(given: list[str] | None) -> tuple[argparse.ArgumentParser, argpars
     parser.add_argument("--threads", type=some_of(("1", "all")), default=("1", "all"), help="1, all, or 1,all")
     parser.add_argument("--instruction-set", help="for resmc and its peers alike; by default the best there is")
     parser.add_argument("--rounds", type=rounds, help="of each comparison, at least 5")
-    parser.add_argument("--output", type=Path, default=Path("bench/results"), help="folder of the results")
+    parser.add_argument(
+        "--output", type=Path, default=Path("bench/results"), help="folder of the results (bench/results)"
+    )
     parser.add_argument("--list", action="store_true", help="print the comparisons, measure nothing")
     return parser, parser.parse_args(given)
 

@@ -84,13 +84,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"bench.normal_law: {error}", file=sys.stderr)
         return 2
     try:
+        args.output.mkdir(parents=True, exist_ok=True)  # now, not after minutes
+    except OSError as error:
+        print(f"bench.normal_law: --output {args.output}: {error.strerror}", file=sys.stderr)
+        return 2
+    try:
         report = measure(name, seed, draws, threads, args.exhaustive)
     except KeyboardInterrupt:
         print("bench.normal_law: interrupted; nothing was written", file=sys.stderr)
         return 130
     table = markdown(report)
     print(f"\n{table}")
-    args.output.mkdir(parents=True, exist_ok=True)
     stem = f"normals-{file_name(report['cpu'])}-{name}"
     for suffix, text in ((".json", json.dumps(report, indent=2) + "\n"), (".md", table)):
         (args.output / (stem + suffix)).write_text(text, encoding="utf-8")

@@ -70,6 +70,13 @@ def write(found: Entry, folder: Path, scale: str) -> Path:
     return stem
 
 
+def _extent(found: Entry) -> str:
+    options, done = found["options"], len(found["results"])
+    planned = options["comparisons"]
+    whole = f"a {options['scale']} run of {', '.join(options['parts'])}"
+    return whole if done == planned else f"{whole}: NOT FINISHED, {done} of {planned} comparisons"
+
+
 def markdown(found: Entry) -> str:
     """The targets, then a table for each part."""
     m = found["machine"]
@@ -79,7 +86,7 @@ def markdown(found: Entry) -> str:
         "",
         f"{m['cores']} cores, load average {m['load_average']:.2f} when it began; "
         f"resmc {m['resmc']} (numerics {m['numerics']}, {m['compiler']}), {versions}; commit "
-        f"{found['commit']}, {found['date']}; a {found['options']['scale']} run.",
+        f"{found['commit']}, {found['date']}; {_extent(found)}.",
         "",
         "Median (minimum to maximum) over the rounds; a ratio is the median of the rounds' own ratios. A neuron update "
         "is one neuron of one layer of one network.",
