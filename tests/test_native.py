@@ -31,7 +31,7 @@ HALF = math.sqrt(0.5)
 TOLERANCE = 1e-4  # contract 3, absolute, on log-norms
 
 BOUND_ABSOLUTE = 1.75e-6
-BOUND_RELATIVE = 4.6e-7  # to the radius
+BOUND_RELATIVE = 3.7e-7  # to the radius
 
 # ---------------------------------------------------------------------------------------------------------------- words
 
