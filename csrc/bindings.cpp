@@ -37,8 +37,8 @@ T* data_of(const py::dict& arrays, const char* name, size_t size) {
 }
 
 Results results_of(const py::dict& arrays, const Job& job) {
-    const size_t n = job.recording.n_layers, triangle = n * (n + 1) / 2;
-    const size_t deaths = job.recording.deaths_possible ? triangle : 0;
+    const size_t n = job.recording.n_layers, pairs = job.recording.correlations ? n * (n + 1) / 2 : 0;
+    const size_t deaths = job.recording.deaths_possible ? pairs : 0;
     auto doubles = [&](const char* name, size_t size) { return data_of<double>(arrays, name, GROUPS * size); };
     auto integers = [&](const char* name, size_t size) { return data_of<int64_t>(arrays, name, GROUPS * size); };
     Results r{};
@@ -49,9 +49,10 @@ Results results_of(const py::dict& arrays, const Job& job) {
     r.groups.growth = doubles("growth", 2 * n);
     r.groups.growth_exponent = integers("growth_exponent", n);
     r.groups.asymmetry = doubles("asymmetry", n);
+    r.groups.asymmetry_square = doubles("asymmetry_square", n);
     r.groups.active = integers("active", n);
     r.groups.active_square = doubles("active_square", n);
-    r.groups.products = doubles("products", triangle);
+    r.groups.products = doubles("products", pairs);
     r.groups.partial_sums = doubles("partial_sums", deaths);
     r.groups.partial_squares = doubles("partial_squares", deaths);
     r.groups.histogram = integers("histogram", static_cast<size_t>(job.recording.n_bins) + 2);
@@ -77,6 +78,7 @@ Job job_of(const py::dict& network, const py::dict& d, const py::array_t<uint32_
     job.recording.layers = layers.data();
     job.recording.n_layers = static_cast<uint32_t>(layers.size());
     job.recording.deaths_possible = d["deaths_possible"].cast<bool>();
+    job.recording.correlations = d["correlations"].cast<bool>();
     job.recording.bin_width = d["bin_width"].cast<double>();
     job.recording.bin_low = d["bin_low"].cast<double>();
     job.recording.n_bins = d["n_bins"].cast<uint32_t>();

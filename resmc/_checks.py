@@ -44,3 +44,10 @@ def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
         listed = ", ".join(repr(a) for a in allowed)
         raise ValueError(f"{name}={value!r} is not allowed: it must be one of {listed}")
     return value
+
+
+def boolean(name: str, value: Any) -> bool:
+    """Return ``value`` if it is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name}={value!r} is not allowed: it must be True or False")
+    return value

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def to_xarray(sim: Simulation) -> xarray.Dataset:
     """Every estimate by layer with ``_stderr`` and theory beside it; attributes hold the model and the run.
 
-    Dimensions: ``layer`` (recorded layers), ``layer2`` (the same, for matrices), ``lag``, ``bin``.
+    Dimensions: ``layer`` (recorded layers), ``layer2`` (the same, for matrices), ``lag``, ``bin``;
+    ``layer2`` and ``lag`` only where correlations were kept.
 
     Raises
     ------
@@ -28,7 +29,7 @@ def to_xarray(sim: Simulation) -> xarray.Dataset:
         import xarray
     except ImportError:
         raise ImportError("to_xarray needs xarray: install resmc[xarray]") from None
-    hypo, inter, growth = sim.hypoactivation(), sim.interlayer_correlations(), sim.variance_growth()
+    hypo, growth = sim.hypoactivation(), sim.variance_growth()
     variables: dict[str, tuple[tuple[str, ...], object]] = {}
 
     def put(name: str, dims: tuple[str, ...], estimate: Estimate) -> None:
@@ -43,8 +44,6 @@ def to_xarray(sim: Simulation) -> xarray.Dataset:
     put("asymmetry", layer, hypo.asymmetry)
     put("active_fraction", layer, hypo.active_fraction)
     put("log_second_moment", layer, growth.log_second_moment)
-    put("asymmetry_correlation", ("layer", "layer2"), inter.matrix)
-    put("asymmetry_correlation_by_lag", ("lag",), inter.by_lag)
     from . import theory
 
     limit = theory.log_norm(sim.model, sim.layers)
@@ -55,22 +54,26 @@ def to_xarray(sim: Simulation) -> xarray.Dataset:
         "active_fraction_theory": (layer, hypo.theory.active_fraction),
         "log_second_moment_theory": (layer, growth.theory),
         "log_second_moment_reliable": (layer, growth.reliable),
-        "asymmetry_correlation_by_lag_theory": (("lag",), inter.theory_by_lag),
         "alive": (layer, sim.alive),
         "inactive": (layer, sim.inactive),
         "dead": (layer, sim.dead),
         "histogram": (("bin",), sim.histogram.counts),
     }
     edges = sim.histogram.edges
+    coordinates: dict[str, object] = {
+        "layer": sim.layers,
+        "ratio": (layer, growth.ratio),
+        "bin": 0.5 * (edges[:-1] + edges[1:]),
+    }
+    if sim.correlations:
+        inter = sim.interlayer_correlations()
+        put("asymmetry_correlation", ("layer", "layer2"), inter.matrix)
+        put("asymmetry_correlation_by_lag", ("lag",), inter.by_lag)
+        variables["asymmetry_correlation_by_lag_theory"] = (("lag",), inter.theory_by_lag)
+        coordinates |= {"layer2": sim.layers, "lag": inter.lags}
     return xarray.Dataset(
         variables,
-        coords={
-            "layer": sim.layers,
-            "layer2": sim.layers,
-            "lag": inter.lags,
-            "ratio": (layer, growth.ratio),
-            "bin": 0.5 * (edges[:-1] + edges[1:]),
-        },
+        coords=coordinates,
         attrs={
             **sim.model.to_dict(),
             "method": sim.method,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from . import _checks, _native, cuda, devices
 from .build import instruction_set
+from .memory import check_memory, needed_memory
 from .model import MAX_WIDTH_DENSE, VARIANTS, ResNet
 from .normalisation import log_norm_offsets, native_network
 from .progress import reporting
@@ -32,6 +33,7 @@ def simulate(
     first_network: int = 0,
     method: str = "projected",
     layers: Sequence[int] | NDArray[np.int64] | None = None,
+    correlations: bool = True,
     device: Any = "auto",
     threads: int | None = None,
     progress: bool | Callable[[int, int], None] | None = None,
@@ -62,6 +64,9 @@ def simulate(
     layers : sequence of int, optional
         Layers to record; 0 and depth are always added. By default all up to depth 512, then every
         ceil(depth/512)-th.
+    correlations : bool
+        Whether to sum the products of A over all pairs of recorded layers, for `asymmetry_correlation` and the like.
+        False: all else is the same in every bit, smaller by far where many layers are recorded, and faster.
     device : {"auto", "cpu", "cuda", "cuda:N"} or torch.device
         ``cuda``: torch's current GPU, on torch's current stream (needs ``resmc[torch]``); the same networks, their
         log-norms within 1e-4 (ARCHITECTURE.md, contract 3). ``auto``: what the environment variable RESMC_DEVICE
@@ -100,12 +105,12 @@ def simulate(
     seed = _checks.integer("seed", seed, 0, (1 << 64) - 1, "2^64 - 1")
     method = _checks.choice("method", method, METHODS)
     kind, ordinal = devices.parse(device)
-    if not isinstance(keep_on_device, bool):
-        raise ValueError(f"keep_on_device={keep_on_device!r} is not allowed: it must be True or False")
+    _checks.boolean("keep_on_device", keep_on_device)
     if keep_on_device and kind != "cuda":
         raise ValueError("keep_on_device=True is not allowed on the CPU: it needs device='cuda'")
     if method == "dense" and model.width > MAX_WIDTH_DENSE:
         raise ValueError(f"width={model.width} is too large for method='dense': it must be at most {MAX_WIDTH_DENSE}")
+    _checks.boolean("correlations", correlations)
     recorded = recorded_layers(model.depth, layers)
     if threads is None:
         threads = len(os.sched_getaffinity(0))
@@ -113,82 +118,144 @@ def simulate(
     threads = min(threads, networks)
     keep_samples = min(_checks.integer("keep_samples", keep_samples, 0, MAX_NETWORK, "2^48"), networks)
     keep_trajectories = min(_checks.integer("keep_trajectories", keep_trajectories, 0, MAX_NETWORK, "2^48"), networks)
-    bins = histogram_bins(model)
-    block = block_size(networks)
 
-    network = native_network(model)
-    settings = {
-        "variant": VARIANTS.index(model.variant),
-        "method": METHODS.index(method),
-        "seed": seed,
-        "first": first_network,
-        "count": networks,
-        "block": block,
-        "keep_samples": keep_samples,
-        "keep_trajectories": keep_trajectories,
-        "deaths_possible": model.alpha == 0.0,
-        "bin_low": bins.low,
-        "bin_width": bins.width,
-        "n_bins": bins.count,
-    }
-    native_layers = recorded.astype(np.uint32)
-
-    def needed(n_layers: int) -> int:
-        """Bytes on the host of a run that records so many layers."""
-        each = 0
-        if kind == "cpu":
-            each = _native.thread_bytes(network, settings, np.arange(n_layers, dtype=np.uint32), instructions)
-        raw = 0 if keep_on_device else keep_samples * (20 + 8 * model.n_out) + keep_trajectories * 12 * n_layers
-        return Statistics.bytes(n_layers, bins.count, model.alpha == 0.0) + threads * each + raw
-
-    instructions = instruction_set() if kind == "cpu" else ""
-    _check_memory(model, len(recorded), keep_samples, keep_trajectories, needed)
-    offsets = log_norm_offsets(model, recorded)
-    try:
-        accelerator = cuda.open_cuda(ordinal) if kind == "cuda" else None
-    except cuda.DeviceError as error:
-        if isinstance(device, str) and device == "auto":
-            raise cuda.DeviceError(f"{error} ({devices.VARIABLE} asks for it)") from None
-        raise
+    wanted = NetworkRange(first_network, first_network + networks, block_size(networks))
+    settings = native_settings(model, wanted, seed, method, correlations, keep_samples, keep_trajectories)
+    network, on_cpu = native_network(model), threads if kind == "cpu" else 0
+    check_memory(
+        model,
+        len(recorded),
+        keep_samples,
+        keep_trajectories,
+        lambda n_layers: needed_memory(network, settings, n_layers, on_cpu, keep_on_device),
+    )
+    if kind == "cuda":
+        _look_for_gpu(device, ordinal)
     with reporting(progress, networks, f"{model.variant} {model.width}x{model.depth}") as report:
-        statistics = Statistics.zeros(len(recorded), bins.count, model.alpha == 0.0)
-        arrays: dict[str, NDArray[Any]] = {
-            f.name: getattr(statistics, f.name) for f in fields(statistics) if f.name != "networks"
-        }
-        if accelerator is not None:
-            numerics = accelerator.numerics
-            raw = cuda.run(accelerator, network, settings, native_layers, arrays, report)
-            if not keep_on_device:
-                arrays |= raw.to_numpy()
-        else:
-            numerics = f"cpu/{instructions}"
-            arrays["sample_log_norm"] = np.empty(keep_samples)
-            arrays["sample_output"] = np.empty((keep_samples, model.n_out))
-            arrays["sample_exponent"] = np.empty(keep_samples, np.int32)
-            arrays["path_log_norm"] = np.empty((keep_trajectories, len(recorded)))
-            arrays["path_asymmetry"] = np.empty((keep_trajectories, len(recorded)), np.float32)
-            _native.simulate(network, settings, native_layers, arrays, threads, instructions, report)
+        return simulate_range(
+            model,
+            wanted,
+            seed=seed,
+            method=method,
+            layers=recorded,
+            correlations=correlations,
+            device=(kind, ordinal),
+            threads=threads,
+            report=report,
+            keep_samples=keep_samples,
+            keep_trajectories=keep_trajectories,
+            keep_on_device=keep_on_device,
+        )
 
-    numbers = [np.uint64(first_network) + np.arange(k, dtype=np.uint64) for k in (keep_samples, keep_trajectories)]
+
+def simulate_range(
+    model: ResNet,
+    networks: NetworkRange,
+    *,
+    seed: int,
+    method: str,
+    layers: NDArray[np.int64],
+    correlations: bool,
+    device: tuple[str, int | None],
+    threads: int,
+    report: Callable[[float], None] | None,
+    keep_samples: int = 0,
+    keep_trajectories: int = 0,
+    keep_on_device: bool = False,
+) -> Simulation:
+    """What `simulate` does once it has checked its arguments: for callers with many ranges of one model and one block.
+
+    Networks are put into groups by the block that the range names. ``layers`` are those of `recorded_layers`,
+    ``device`` is what `devices.parse` made of it, and no more networks are kept than there are. Any thread of Python
+    may call this, several at a time. ``report`` is called from that thread with the finished fraction, about twenty
+    times a second; what it raises stops the run and comes out here. Ctrl-C does the same in the main thread alone.
+
+    Raises
+    ------
+    DeviceError
+        As `simulate`.
+    """
+    settings = native_settings(model, networks, seed, method, correlations, keep_samples, keep_trajectories)
+    network, offsets, bins = native_network(model), log_norm_offsets(model, layers), histogram_bins(model)
+    native_layers = layers.astype(np.uint32)
+    accelerator = cuda.open_cuda(device[1]) if device[0] == "cuda" else None
+    statistics = Statistics.zeros(len(layers), bins.count, model.alpha == 0.0, correlations)
+    arrays: dict[str, NDArray[Any]] = {
+        f.name: getattr(statistics, f.name) for f in fields(statistics) if f.name != "networks"
+    }
+    if accelerator is not None:
+        numerics = accelerator.numerics
+        raw = cuda.run(accelerator, network, settings, native_layers, arrays, report)
+        if not keep_on_device:
+            arrays |= raw.to_numpy()
+    else:
+        instructions = instruction_set()
+        numerics = f"cpu/{instructions}"
+        arrays["sample_log_norm"] = np.empty(keep_samples)
+        arrays["sample_output"] = np.empty((keep_samples, model.n_out))
+        arrays["sample_exponent"] = np.empty(keep_samples, np.int32)
+        arrays["path_log_norm"] = np.empty((keep_trajectories, len(layers)))
+        arrays["path_asymmetry"] = np.empty((keep_trajectories, len(layers)), np.float32)
+        _native.simulate(network, settings, native_layers, arrays, threads, instructions, report)
+
+    numbers = [np.uint64(networks.start) + np.arange(k, dtype=np.uint64) for k in (keep_samples, keep_trajectories)]
     if keep_on_device:
         samples = Samples(numbers[0], *raw.sample_tensors(offsets[-1]))
         trajectories = Trajectories(numbers[1], *raw.path_tensors(offsets))
     else:
         samples = Samples(numbers[0], *_samples(arrays, offsets[-1]))
         trajectories = Trajectories(numbers[1], arrays["path_log_norm"] + offsets, arrays["path_asymmetry"])
-    statistics.networks[:] = group_sizes(first_network, networks, block)
+    statistics.networks[:] = group_sizes(networks.start, networks.stop - networks.start, networks.block)
     return Simulation(
         model=model,
         method=method,
         seed=seed,
-        ranges=(NetworkRange(first_network, first_network + networks, block),),
-        layers=recorded,
+        ranges=(networks,),
+        layers=layers,
         bins=bins,
         statistics=statistics,
         samples=samples,
         trajectories=trajectories,
         numerics=(str(_native.NUMERICS_VERSION), numerics),
     )
+
+
+def native_settings(
+    model: ResNet,
+    networks: NetworkRange,
+    seed: int,
+    method: str,
+    correlations: bool = True,
+    keep_samples: int = 0,
+    keep_trajectories: int = 0,
+) -> dict[str, Any]:
+    """What the kernels are told besides the network and its layers."""
+    bins = histogram_bins(model)
+    return {
+        "variant": VARIANTS.index(model.variant),
+        "method": METHODS.index(method),
+        "seed": seed,
+        "first": networks.start,
+        "count": networks.stop - networks.start,
+        "block": networks.block,
+        "keep_samples": keep_samples,
+        "keep_trajectories": keep_trajectories,
+        "deaths_possible": model.alpha == 0.0,
+        "correlations": correlations,
+        "bin_low": bins.low,
+        "bin_width": bins.width,
+        "n_bins": bins.count,
+    }
+
+
+def _look_for_gpu(device: Any, ordinal: int | None) -> None:
+    """Says that there is none before a progress bar is drawn, and who asked for it."""
+    try:
+        cuda.open_cuda(ordinal)
+    except cuda.DeviceError as error:
+        if isinstance(device, str) and device == "auto":
+            raise cuda.DeviceError(f"{error} ({devices.VARIABLE} asks for it)") from None
+        raise
 
 
 def _model(model: ResNet | None, model_fields: dict[str, Any]) -> ResNet:
@@ -225,35 +292,3 @@ def _samples(arrays: dict[str, NDArray[Any]], offset: float) -> tuple[NDArray[np
     with np.errstate(over="ignore", under="ignore"):
         output = np.ldexp(arrays["sample_output"] * 2.0**rest, exponent[:, None])
     return arrays["sample_log_norm"] + offset, output
-
-
-def _check_memory(
-    model: ResNet, n_layers: int, keep_samples: int, keep_trajectories: int, needed: Callable[[int], int]
-) -> None:
-    """Refuse a recording that would not fit, with its size and the spacing of layers that would."""
-    available, size = available_memory(), needed(n_layers)
-    if size <= 0.9 * available:
-        return
-    message = (
-        f"width={model.width}, layers={n_layers} of them, keep_samples={keep_samples} and "
-        f"keep_trajectories={keep_trajectories} need {size / 1e9:.3g} GB of memory and {available / 1e9:.3g} GB are "
-        "available"
-    )
-    spacing = -(-model.depth // (n_layers - 1))
-    while (fewer := model.depth // spacing + 2) > 3 and needed(fewer) > 0.5 * available:
-        spacing *= 2
-    if fewer >= n_layers or needed(fewer) > 0.5 * available:
-        raise ValueError(f"{message}: keep fewer samples or trajectories, use fewer threads, or a smaller width")
-    raise ValueError(f"{message}: layers=range(0, {model.depth + 1}, {spacing}) would fit")
-
-
-def available_memory() -> int:
-    """Bytes that this process may still take: what the kernel calls available."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -163,6 +163,11 @@ class Simulation:
         """What separates the log-norms in `statistics` from the model's, by recorded layer (R,)."""
         return log_norm_offsets(self.model, self.layers)
 
+    @property
+    def correlations(self) -> bool:
+        """Whether the products of A between layers were summed: `simulate`'s argument."""
+        return self.statistics.products.size > 0
+
     # -- moments by layer ---------------------------------------------------------------------------------------------
 
     @cached_property
@@ -201,7 +206,7 @@ class Simulation:
     def asymmetry_mean(self) -> Estimate:
         """Mean of A_l, by recorded layer (R,)."""
         n, total = self.alive, self.statistics.asymmetry.sum(axis=0)
-        squares = self._diagonal(self.statistics.products).sum(axis=0)
+        squares = self.statistics.asymmetry_square.sum(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             return mean_estimate(total, squares - np.where(n > 0, total**2 / n, 0.0), n)
 
@@ -210,7 +215,7 @@ class Simulation:
         """Variance of A_l (unbiased), by recorded layer (R,)."""
         n = leave_one_out(self.statistics.alive)
         total = leave_one_out(self.statistics.asymmetry)
-        squares = leave_one_out(self._diagonal(self.statistics.products))
+        squares = leave_one_out(self.statistics.asymmetry_square)
         with np.errstate(divide="ignore", invalid="ignore"):
             return self._jackknife((squares - total**2 / n) / (n - 1.0))
 
@@ -250,11 +255,6 @@ class Simulation:
     def _jackknife(self, values: Floats, n: Any = None) -> Estimate:
         return jackknife(values, self.statistics.networks, self.alive if n is None else n)
 
-    def _diagonal(self, packed: Floats) -> Floats:
-        size = len(self.layers)
-        row = np.arange(size)
-        return packed[..., row * size - row * (row - 1) // 2]
-
     def _unpacked(self, packed: Floats) -> Floats:
         size = len(self.layers)
         upper = np.zeros((size, size))
@@ -266,6 +266,8 @@ class Simulation:
 
         Sums are over the networks alive at both layers, that is at the later one.
         """
+        if not self.correlations:
+            raise ValueError("there are no correlations: this simulation was made with correlations=False")
         s, size = self.statistics, len(self.layers)
         deaths = s.partial_sums.shape[1] > 0
         alive, total = leave_one_out(s.alive), leave_one_out(s.asymmetry)
@@ -357,7 +359,8 @@ def merge(*simulations: Simulation) -> Simulation:
     Raises
     ------
     ValueError
-        If nothing is given, ranges overlap, or model, method, seed, layers, bins or numerics version differ.
+        If nothing is given, ranges overlap, or model, method, seed, layers, bins, correlations or numerics version
+        differ.
     """
     if len(simulations) == 1 and isinstance(simulations[0], list | tuple):
         simulations = tuple(simulations[0])
@@ -371,7 +374,7 @@ def merge(*simulations: Simulation) -> Simulation:
     for other in parts[1:]:
         pairs: dict[str, tuple[Any, Any]] = {
             name: (getattr(first, name), getattr(other, name))
-            for name in ("model", "method", "seed", "bins", "histogram_version")
+            for name in ("model", "method", "seed", "bins", "histogram_version", "correlations")
         }
         pairs["layers"] = (first.layers.tolist(), other.layers.tolist())
         pairs["numerics version"] = (first.numerics[0], other.numerics[0])

@@ -33,17 +33,18 @@ class Statistics:
     growth: Floats  # (32, 2, R): sums of W_l and W_l^2, in units of 2^e and 2^(2 e)
     growth_exponent: Integers  # (32, R): e
     asymmetry: Floats  # (32, R): sum of A_l
+    asymmetry_square: Floats  # (32, R): sum of A_l^2
     active: Integers  # (32, R): sum of active counts
     active_square: Floats  # (32, R): sum of (active count - width/2)^2
-    products: Floats  # (32, pairs): sum of A_l A_m over networks alive at m
-    partial_sums: Floats  # (32, pairs): sum of A_l over networks alive at m; empty unless networks can die
-    partial_squares: Floats  # (32, pairs): sum of A_l^2 over networks alive at m; empty unless networks can die
+    products: Floats  # (32, pairs): sum of A_l A_m over networks alive at m; empty without correlations
+    partial_sums: Floats  # (32, pairs): sum of A_l over networks alive at m; empty unless networks can die, too
+    partial_squares: Floats  # (32, pairs): sum of A_l^2 over networks alive at m; likewise
     histogram: Integers  # (32, bins + 2): of the final log-norm; underflow first, overflow last
 
     @staticmethod
-    def zeros(n_layers: int, bins: int, deaths_possible: bool) -> Statistics:
+    def zeros(n_layers: int, bins: int, deaths_possible: bool, correlations: bool = True) -> Statistics:
         """Statistics of no network."""
-        pairs = n_layers * (n_layers + 1) // 2
+        pairs = n_layers * (n_layers + 1) // 2 if correlations else 0
         partial = pairs if deaths_possible else 0
 
         def f(*shape: int) -> Floats:
@@ -55,15 +56,15 @@ class Statistics:
         r = n_layers
         return Statistics(
             networks=i(), alive=i(r), inactive=i(r), log_norm=f(4, r), growth_log=f(2, r), growth=f(2, r),
-            growth_exponent=i(r), asymmetry=f(r), active=i(r), active_square=f(r), products=f(pairs),
-            partial_sums=f(partial), partial_squares=f(partial), histogram=i(bins + 2),
+            growth_exponent=i(r), asymmetry=f(r), asymmetry_square=f(r), active=i(r), active_square=f(r),
+            products=f(pairs), partial_sums=f(partial), partial_squares=f(partial), histogram=i(bins + 2),
         )  # fmt: skip
 
     @staticmethod
-    def bytes(n_layers: int, bins: int, deaths_possible: bool) -> int:
+    def bytes(n_layers: int, bins: int, deaths_possible: bool, correlations: bool = True) -> int:
         """Bytes of `zeros`."""
-        pairs = n_layers * (n_layers + 1) // 2
-        return 8 * GROUPS * (1 + 14 * n_layers + pairs * (3 if deaths_possible else 1) + bins + 2)
+        pairs = n_layers * (n_layers + 1) // 2 if correlations else 0
+        return 8 * GROUPS * (1 + 15 * n_layers + pairs * (3 if deaths_possible else 1) + bins + 2)
 
     def merged(self, other: Statistics) -> Statistics:
         """Statistics of both sets of networks, group by group."""

@@ -145,7 +145,8 @@ def _read(archive: zipfile.ZipFile) -> Simulation:
         histogram_version=manifest["histogram_version"],
         **parts,
     )
-    expected = Statistics.zeros(len(simulation.layers), simulation.bins.count, simulation.model.alpha == 0.0)
+    shape = len(simulation.layers), simulation.bins.count, simulation.model.alpha == 0.0, simulation.correlations
+    expected = Statistics.zeros(*shape)
     for f in fields(Statistics):
         if getattr(simulation.statistics, f.name).shape != getattr(expected, f.name).shape:
             raise ValueError(f"statistics.{f.name} has the wrong shape")

@@ -61,9 +61,8 @@ class Row:
 
 
 def rows(sim: Simulation) -> Iterator[Row]:
-    """Every quantity of ``sim``, at the first and last layer where it depends on the layer."""
+    """Every quantity of ``sim``, at the first and last layer where it depends on the layer; Corr A if it was kept."""
     fit, hypo, growth = sim.log_gaussian_fit(), sim.hypoactivation(), sim.variance_growth()
-    inter = sim.interlayer_correlations()
     first, d = theory.first_layer(sim.model), sim.model.depth
     yield Row("mean L_0", sim.log_norm_mean[0], exact=first.mean)
     yield Row("variance L_0", sim.log_norm_variance[0], exact=first.variance)
@@ -82,8 +81,10 @@ def rows(sim: Simulation) -> Iterator[Row]:
         exact_f, limit_f = float(hypo.exact_active_fraction[i]), float(hypo.theory.active_fraction[i])
         yield Row(f"E A_{sim.layers[i]}", hypo.asymmetry[i], exact_a, limit_a)
         yield Row(f"E F_{sim.layers[i]}", hypo.active_fraction[i], exact_f, limit_f)
-    for k in range(1, min(4, len(inter.lags))):
-        yield Row(f"Corr A, lag {inter.lags[k]}", inter.by_lag[k], inter.exact, float(inter.theory_by_lag[k]))
+    if sim.correlations:
+        inter = sim.interlayer_correlations()
+        for k in range(1, min(4, len(inter.lags))):
+            yield Row(f"Corr A, lag {inter.lags[k]}", inter.by_lag[k], inter.exact, float(inter.theory_by_lag[k]))
     yield Row(
         f"log E|z_{d}|^2/|z_0|^2",
         growth.log_second_moment[-1],

@@ -61,6 +61,7 @@ NAN, INF = math.nan, math.inf
         *(("layers", v) for v in (5, "all", {}.keys)),
         *(("threads", v) for v in (0, -2, 1.5, 4097, "two", True)),
         *(("progress", v) for v in (1, "yes", 0.5)),
+        *(("correlations", v) for v in (None, 0, 1.5, "no")),
         *(("keep_samples", v) for v in (-1, 0.5, 2**48 + 1, None)),
         *(("keep_trajectories", v) for v in (-1, 0.5, 2**48 + 1, None)),
         *(("n_out", v) for v in (0, -1, 2**17 + 1, 1.5, None)),
@@ -186,8 +187,7 @@ def test_a_recording_that_does_not_fit_is_refused_with_its_size_and_with_layers_
 @pytest.mark.parametrize("alpha", [0.5, 0.0])
 def test_a_suggestion_for_layers_is_itself_accepted(alpha, monkeypatch):
     """On a machine with 1 GB: with deaths (alpha = 0) there are three sums for each pair of layers."""
-    module = sys.modules["resmc.simulate"]
-    monkeypatch.setattr(module, "available_memory", lambda: 10**9)
+    monkeypatch.setattr(resmc.memory, "available_memory", lambda: 10**9)
     settings: dict[str, Any] = {"width": 2, "depth": 5000, "alpha": alpha, "networks": 10, "threads": 2}
     message = refused({**settings, "layers": range(5001)})
     assert "1 GB are available" in message
@@ -197,7 +197,7 @@ def test_a_suggestion_for_layers_is_itself_accepted(alpha, monkeypatch):
 @pytest.mark.cpu
 def test_a_width_that_does_not_fit_is_not_blamed_on_the_layers(monkeypatch):
     """Four threads with z of 2^24 neurons in each take gigabytes whatever is recorded; no layers would fit."""
-    monkeypatch.setattr(sys.modules["resmc.simulate"], "available_memory", lambda: 10**9)
+    monkeypatch.setattr(resmc.memory, "available_memory", lambda: 10**9)
     message = refused({"width": MAX_WIDTH, "threads": 4})
     assert "GB of memory" in message
     assert "would fit" not in message

@@ -73,6 +73,7 @@ def scales(sim: Simulation) -> dict[str, Any]:
         "growth_log": 30 * powers[:2],
         "growth": np.abs(sim.statistics.growth).max() + 1e-300,
         "asymmetry": n,
+        "asymmetry_square": n,
         "active_square": n * sim.model.width**2,
         "products": n,
         "partial_sums": n,
@@ -248,7 +249,7 @@ def test_chunks_cut_otherwise_give_the_same_statistics(gpu: Any, monkeypatch: py
     cut = on_gpu(model, 3000, first_network=77, **settings)
     assert len(list(columns[-1].chunks())) > 40
     assert_equal_statistics(cut, whole, SPLIT_TOLERANCE)
-    for name in ("log_norm", "growth_log", "growth", "asymmetry", "active_square"):
+    for name in ("log_norm", "growth_log", "growth", "asymmetry", "asymmetry_square", "active_square"):
         assert getattr(cut.statistics, name).tobytes() == getattr(whole.statistics, name).tobytes(), name
     for part in ("samples", "trajectories"):
         for f in fields(getattr(cut, part)):

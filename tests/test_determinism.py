@@ -161,8 +161,10 @@ def pooled(sim: Simulation, by_group: bool = False) -> tuple[dict[str, NDArray[A
         w, w2 = np.ldexp(sums[0, 0], unit.astype(np.int32)) / n, np.ldexp(sums[0, 1], 2 * unit.astype(np.int32)) / n
     floats["growth"] = w, np.sqrt(w2)
     floats["growth square"] = w2, w2
-    deviation = np.sqrt(total(sim._diagonal(s.products)) / n)
+    square = total(s.asymmetry_square) / n
+    deviation = np.sqrt(square)
     floats["asymmetry"] = total(s.asymmetry) / n, deviation
+    floats["asymmetry square"] = square, square
     later = n[..., columns]
     floats["products"] = total(s.products) / later, deviation[..., rows] * deviation[..., columns]
     if s.partial_sums.size:
@@ -420,6 +422,7 @@ def discrepancies(sim: Simulation) -> dict[str, float]:
         products = (a[mine].T @ a[mine])[rows, columns]
         deviation = np.sqrt((a[mine] ** 2).sum(axis=0))
         compare("asymmetry", s.asymmetry[g], a[mine].sum(axis=0), np.sqrt(np.maximum(m, 1)) * deviation)
+        compare("asymmetry square", s.asymmetry_square[g], deviation**2, deviation**2)
         compare("products", s.products[g], products, deviation[rows] * deviation[columns])
         if s.partial_sums.size:
             partial = (a[mine].T @ here)[rows, columns]

@@ -94,6 +94,7 @@ def simulation_of(paths: ReferencePaths, seed: int) -> Simulation:
                 s.growth_log[j, :, i] = y.mean(), np.sum((y - y.mean()) ** 2)
                 s.growth[j, :, i] = np.exp(y).sum(), np.exp(2.0 * y).sum()
         s.asymmetry[j] = a.sum(axis=0)
+        s.asymmetry_square[j] = (a**2).sum(axis=0)
         s.active[j] = active[mine].sum(axis=0)
         s.active_square[j] = (on * (active[mine] - 0.5 * model.width) ** 2).sum(axis=0)
         s.products[j] = (a[:, rows] * a[:, columns]).sum(axis=0)
@@ -125,7 +126,16 @@ def test_the_reference_read_as_a_simulation_is_the_kernels_simulation(model: Res
     a, b = mine.statistics, native.statistics
     for name in ("networks", "alive", "inactive", "active"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
-    for name in ("log_norm", "growth_log", "asymmetry", "active_square", "products", "partial_sums", "partial_squares"):
+    for name in (
+        "log_norm",
+        "growth_log",
+        "asymmetry",
+        "asymmetry_square",
+        "active_square",
+        "products",
+        "partial_sums",
+        "partial_squares",
+    ):
         np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=2e-3, atol=2e-3, err_msg=name)
     assert np.abs(a.histogram - b.histogram).sum() <= 0.02 * networks  # a float32's log-norm may cross an edge
     for name in (

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmc import ResNet
-from resmc.model import VARIANTS
 from resmc.normalisation import log_norm_offsets, native_network
-from resmc.recording import block_size, histogram_bins, recorded_layers
-from resmc.simulate import METHODS
+from resmc.recording import block_size, recorded_layers
+from resmc.simulate import native_settings
+from resmc.simulation import NetworkRange
 from resmc.statistics import Statistics
 
 from ..harness import Spread
@@ -52,22 +52,11 @@ class Job:
         keep_trajectories: int = 0,
     ) -> Job:
         recorded = recorded_layers(model.depth, layers)
-        bins, deaths = histogram_bins(model), model.alpha == 0.0
-        statistics = Statistics.zeros(len(recorded), bins.count, deaths)
-        settings = {
-            "variant": VARIANTS.index(model.variant),
-            "method": METHODS.index(method),
-            "seed": 0,
-            "first": first,
-            "count": networks,
-            "block": block_size(networks),
-            "keep_samples": keep_samples,
-            "keep_trajectories": keep_trajectories,
-            "deaths_possible": deaths,
-            "bin_low": bins.low,
-            "bin_width": bins.width,
-            "n_bins": bins.count,
-        }
+        wanted = NetworkRange(first, first + networks, block_size(networks))
+        settings = native_settings(
+            model, wanted, 0, method, keep_samples=keep_samples, keep_trajectories=keep_trajectories
+        )
+        statistics = Statistics.zeros(len(recorded), settings["n_bins"], settings["deaths_possible"])
         arrays = {f.name: getattr(statistics, f.name) for f in fields(statistics) if f.name != "networks"}
         return cls(model, native_network(model), settings, recorded.astype(np.uint32), arrays)
 

@@ -28,6 +28,7 @@ struct Recording {
     const uint32_t* layers;
     uint32_t n_layers;
     bool deaths_possible;  // alpha = 0
+    bool correlations;     // whether sums of A_l A_m are wanted
     double bin_width;      // histogram of the final log-norm: bin b covers [low + b width, low + (b + 1) width)
     double bin_low;
     uint32_t n_bins;
@@ -41,7 +42,7 @@ struct Records {
     uint32_t* active;
     float* output;     // [n_out][network in tile], in units of 2^exponent of the last slot; null: not wanted
     double* log_norm;  // log(|z|^2 / n), of the normalised network
-    double* scratch;   // 3 TILE padded_slots(n_layers) doubles, for the products of asymmetries
+    double* scratch;   // 3 TILE padded_slots(n_layers) doubles, for the products of asymmetries; fewer if not needed
 };
 
 // Statistics of a set of networks. Arrays are [layer slot], products packed by rows of the upper triangle.
@@ -53,13 +54,14 @@ struct Statistics {
     double* growth_log;  // [2][slot]: mean, M2 of L_l - L_0
     double* growth;      // [2][slot]: sums of W = |z_l|^2/|z_0|^2 and W^2, in units of 2^e and 2^(2 e)
     int64_t* growth_exponent;
-    double* asymmetry;        // [slot]: sum of A_l
-    int64_t* active;          // [slot]: sum of active counts
-    double* active_square;    // [slot]: sum of (active count - width/2)^2
-    double* products;         // packed sum of A_l A_m;           with deaths: over networks alive at m >= l
-    double* partial_sums;     // packed sum of A_l, alive at m;   null unless deaths are possible
-    double* partial_squares;  // packed sum of A_l^2, alive at m
-    int64_t* histogram;       // [n_bins + 2]: underflow, bins, overflow
+    double* asymmetry;         // [slot]: sum of A_l
+    double* asymmetry_square;  // [slot]: sum of A_l^2
+    int64_t* active;           // [slot]: sum of active counts
+    double* active_square;     // [slot]: sum of (active count - width/2)^2
+    double* products;          // packed sum of A_l A_m, alive at m >= l; null unless correlations are wanted
+    double* partial_sums;      // packed sum of A_l, alive at m; null unless deaths are possible, too
+    double* partial_squares;   // packed sum of A_l^2, alive at m
+    int64_t* histogram;        // [n_bins + 2]: underflow, bins, overflow
 };
 
 struct Backend {

@@ -211,6 +211,7 @@ static void reduce_layer(const Network& net, const Recording& recording, const R
     s.active[slot] += layer.active;
     s.active_square[slot] += tile_total_square(layer.deviation);
     s.asymmetry[slot] += tile_total(layer.asymmetry);
+    s.asymmetry_square[slot] += tile_total_square(layer.asymmetry);
 
     const ScaledSums growth = in_units({s.growth[slot], s.growth[slots + slot], s.growth_exponent[slot]},
                                        static_cast<int64_t>(layer.highest));
@@ -228,7 +229,7 @@ static void reduce(const Network& net, const Recording& recording, const Records
                    const Statistics& s) {
     for (uint32_t slot = 0; slot < recording.n_layers; ++slot)
         reduce_layer(net, recording, records, slot, begin, end, s);
-    reduce_products(recording, records, begin, end, s);
+    if (recording.correlations) reduce_products(recording, records, begin, end, s);
     const size_t last = static_cast<size_t>(recording.n_layers - 1) * TILE;
     for (int t = begin; t < end; ++t) {
         if (records.square[last + t] <= 0.0f) continue;

@@ -43,10 +43,17 @@ std::unique_ptr<T[], Free> aligned_array(size_t n, bool zeroed = true) {
 
 size_t packed(size_t n) { return n * (n + 1) / 2; }
 
+// Of a tile's A; where networks can die, also of who is alive and of A^2.
+size_t scratch_doubles(const Recording& recording) {
+    if (!recording.correlations) return 0;
+    return (recording.deaths_possible ? 3 : 1) * TILE * padded_slots(recording.n_layers);
+}
+
 // Calls visit(member pointer, number of entries of one group) for every array of Statistics.
 template <class Integers, class Doubles>
 void each_array(const Recording& recording, Integers integers, Doubles doubles) {
-    const size_t n = recording.n_layers, deaths = recording.deaths_possible ? packed(n) : 0;
+    const size_t n = recording.n_layers, pairs = recording.correlations ? packed(n) : 0;
+    const size_t deaths = recording.deaths_possible ? pairs : 0;
     integers(&Statistics::alive, n);
     integers(&Statistics::inactive, n);
     doubles(&Statistics::log_norm, 4 * n);
@@ -54,9 +61,10 @@ void each_array(const Recording& recording, Integers integers, Doubles doubles) 
     doubles(&Statistics::growth, 2 * n);
     integers(&Statistics::growth_exponent, n);
     doubles(&Statistics::asymmetry, n);
+    doubles(&Statistics::asymmetry_square, n);
     integers(&Statistics::active, n);
     doubles(&Statistics::active_square, n);
-    doubles(&Statistics::products, packed(n));
+    doubles(&Statistics::products, pairs);
     doubles(&Statistics::partial_sums, deaths);
     doubles(&Statistics::partial_squares, deaths);
     integers(&Statistics::histogram, static_cast<size_t>(recording.n_bins) + 2);
@@ -80,6 +88,7 @@ LayerSums layer_sums(const Statistics& s, size_t n, size_t i) {
             {s.growth_log[i], s.growth_log[n + i]},
             {s.growth[i], s.growth[n + i]},
             s.asymmetry[i],
+            s.asymmetry_square[i],
             s.active_square[i]};
 }
 
@@ -97,6 +106,7 @@ void fold_statistics(const Recording& recording, const Statistics& block, const 
         for (size_t k = 0; k < 2; ++k) group.growth_log[k * n + i] = sums.growth_log[k];
         for (size_t k = 0; k < 2; ++k) group.growth[k * n + i] = sums.growth[k];
         group.asymmetry[i] = sums.asymmetry;
+        group.asymmetry_square[i] = sums.asymmetry_square;
         group.active_square[i] = sums.active_square;
     }
     auto add = [&](auto member, size_t size) {
@@ -124,7 +134,7 @@ struct Run::Worker {
         active = aligned_array<uint32_t>(tile);
         if (job.keep_samples > 0) output = aligned_array<float>(static_cast<size_t>(job.network.n_out) * TILE);
         log_norm = aligned_array<double>(tile);
-        scratch = aligned_array<double>((recording.deaths_possible ? 3 : 1) * TILE * padded_slots(n));
+        scratch = aligned_array<double>(scratch_doubles(recording));
         records = {square.get(), exponent.get(), asymmetry.get(), active.get(), nullptr, log_norm.get(), scratch.get()};
         size_t n_integers = 0, n_doubles = 0;
         each_array(
@@ -172,7 +182,7 @@ size_t bytes_per_thread(const Backend& backend, const Job& job) {
     each_array(job.recording, count, count);
     return backend.workspace_bytes(job.network, job.method) + n * TILE * 24 + block +
            (job.keep_samples > 0 ? 4 * TILE * static_cast<size_t>(job.network.n_out) : 0) +
-           (job.recording.deaths_possible ? 3 : 1) * 8 * TILE * padded_slots(n);
+           8 * scratch_doubles(job.recording);
 }
 
 Run::Run(const Backend& backend, const Job& job, const Results& results, int threads)

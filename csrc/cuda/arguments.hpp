@@ -70,8 +70,8 @@ struct ReduceArguments {
     ChunkRecords records;
     double bin_width, bin_low;
     uint32_t n_bins;
-    double* asymmetry;   // [block][slot][network of the block]: A_l, 0 for the dead and the unwanted
-    double* alive;       // the same with 1 for the living; null unless networks can die
+    double* asymmetry;   // [block][slot][network of the block]: A_l, 0 for the dead and the unwanted; null: not wanted
+    double* alive;       // the same with 1 for the living; null unless networks can die too
     LayerSums* blocks;   // [block][slot]
     LayerSums* groups;   // [32][slot]
     int64_t* histogram;  // [32][n_bins + 2]

@@ -55,6 +55,7 @@ RESMC_KERNEL_FN void first_pass(const ReduceArguments& a, uint32_t slot, uint32_
             sums.active += count;
             sums.active_square += (count - half) * (count - half);
             sums.asymmetry += asymmetry;
+            sums.asymmetry_square += asymmetry * asymmetry;
             sums.log_norm[0] += s.log_norm;
             sums.growth_log[0] += s.change;
             uint64_t bits;
@@ -63,9 +64,9 @@ RESMC_KERNEL_FN void first_pass(const ReduceArguments& a, uint32_t slot, uint32_
             if (size > sums.growth_exponent) sums.growth_exponent = size;
         }
         // [block][slot][network of the block]: what the product over networks reads in one piece.
-        a.asymmetry[(static_cast<uint64_t>(start / a.block) * a.n_layers + slot) * a.block + i] = asymmetry;
-        if (a.alive != nullptr)
-            a.alive[(static_cast<uint64_t>(start / a.block) * a.n_layers + slot) * a.block + i] = s.alive ? 1.0 : 0.0;
+        const uint64_t place = (static_cast<uint64_t>(start / a.block) * a.n_layers + slot) * a.block + i;
+        if (a.asymmetry != nullptr) a.asymmetry[place] = asymmetry;
+        if (a.alive != nullptr) a.alive[place] = s.alive ? 1.0 : 0.0;
     }
 }
 
@@ -96,6 +97,7 @@ RESMC_KERNEL_FN void add_first(LayerSums& x, const LayerSums& y) {
     x.active += y.active;
     x.active_square += y.active_square;
     x.asymmetry += y.asymmetry;
+    x.asymmetry_square += y.asymmetry_square;
     x.log_norm[0] += y.log_norm[0];
     x.growth_log[0] += y.growth_log[0];
     if (y.growth_exponent > x.growth_exponent) x.growth_exponent = y.growth_exponent;

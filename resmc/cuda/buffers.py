@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..recording import GROUPS
 from .device import Accelerator
-from .plan import Plan, bytes_per_column
+from .plan import Plan, bytes_per_column, n_products
 from .raw import Raw
 
 LAYER_SUMS = np.dtype(
@@ -22,6 +22,7 @@ LAYER_SUMS = np.dtype(
         ("growth_log", np.float64, 2),
         ("growth", np.float64, 2),
         ("asymmetry", np.float64),
+        ("asymmetry_square", np.float64),
         ("active_square", np.float64),
     ]
 )  # csrc/include/resmc/layer_sums.hpp
@@ -57,31 +58,34 @@ class Buffers:
             "active_square": empty(n, columns, dtype=torch.float32),
             "exponent": empty(n, columns, dtype=torch.int32),
             "active": empty(n, columns, dtype=torch.int32),
-            "asymmetry": empty(blocks, n, self.block),
             "blocks": empty(blocks, n, LAYER_SUMS.itemsize // 8),
             "groups": zeros(GROUPS, n, LAYER_SUMS.itemsize // 8),
             "histogram": zeros(GROUPS, settings["n_bins"] + 2, dtype=torch.int64),
         }
         if plan.workspace_blocks:
             self.tensors["workspace"] = empty(plan.workspace_blocks * shape["block_floats"], dtype=torch.float32)
-        names = ["products"]
-        if settings["deaths_possible"]:
+        names = []
+        if settings["correlations"]:
+            self.tensors["asymmetry"] = empty(blocks, n, self.block)
+            names += ["products"]
+        if settings["correlations"] and settings["deaths_possible"]:
             self.tensors["alive"] = empty(blocks, n, self.block)
             self.squares = empty(blocks, n, self.block)
             names += ["partial_sums", "partial_squares"]
         self.of_blocks = {name: empty(blocks, n, n) for name in names}  # sums over a block's networks
         self.of_groups = {name: zeros(GROUPS, n, n) for name in names}
-        # The first product makes the library's own workspace: here, where a smaller chunk can still be tried.
-        torch.bmm(zeros(1, 1, 1), zeros(1, 1, 1))
+        if names:  # the first product makes the library's own workspace: here, where a smaller chunk can still be tried
+            torch.bmm(zeros(1, 1, 1), zeros(1, 1, 1))
 
     @staticmethod
     def bytes(network: dict[str, Any], settings: dict[str, Any], shape: dict[str, Any], n: int, plan: Plan) -> int:
         """What the constructor allocates."""
-        deaths = settings["deaths_possible"]
+        per_column = bytes_per_column(n, settings["block"], settings["deaths_possible"], settings["correlations"])
+        products = n_products(settings["deaths_possible"], settings["correlations"])
         raw = Raw.bytes(settings["keep_samples"], settings["keep_trajectories"], network["n_out"], n)
-        fixed = 8 * GROUPS * (n * n * (3 if deaths else 1) + 14 * n + settings["n_bins"] + 2)
+        fixed = 8 * GROUPS * (n * n * products + 15 * n + settings["n_bins"] + 2)
         workspace = 4 * plan.workspace_blocks * shape["block_floats"]
-        return int(raw + fixed + workspace + plan.columns * bytes_per_column(n, settings["block"], deaths))
+        return int(raw + fixed + workspace + plan.columns * per_column)
 
     def pointers(self, offset: int) -> dict[str, int]:
         """Addresses for the kernels; raw values from the network that many after the first of the range."""

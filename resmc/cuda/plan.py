@@ -37,11 +37,15 @@ class Plan:
             yield at, max(self.first - at, 0), min(stop - at, self.columns)
 
 
-def bytes_per_column(n_layers: int, block: int, deaths_possible: bool) -> int:
-    """Of device memory: records, A in double, sums of blocks, and products of A over each block."""
-    products = 3 if deaths_possible else 1
-    doubles = 2 + 1 if deaths_possible else 1  # A, and for the products with the living: whether alive, A^2
-    return n_layers * (16 + 8 * doubles + -(-112 // block)) + -(-products * 8 * n_layers**2 // block)
+def n_products(deaths_possible: bool, correlations: bool) -> int:
+    """How many matrices are multiplied: A with A; where networks can die, A and A^2 with the living."""
+    return (3 if deaths_possible else 1) if correlations else 0
+
+
+def bytes_per_column(n_layers: int, block: int, deaths_possible: bool, correlations: bool) -> int:
+    """Of device memory: records, sums of blocks, and what is multiplied (A; who is alive, A^2) with its products."""
+    products = n_products(deaths_possible, correlations)
+    return n_layers * (16 + 8 * products + -(-120 // block)) + -(-products * 8 * n_layers**2 // block)
 
 
 def make_plan(
@@ -58,7 +62,8 @@ def make_plan(
     start = settings["first"] // align * align
     wanted = -(-(settings["first"] + settings["count"] - start) // align) * align
     budget = min(RECORD_BYTES, int(0.4 * free_bytes))
-    columns = budget // bytes_per_column(n_layers, settings["block"], settings["deaths_possible"])
+    per_column = bytes_per_column(n_layers, settings["block"], settings["deaths_possible"], settings["correlations"])
+    columns = budget // per_column
     columns = min(columns, 1 << 20, wanted if most_columns is None else most_columns) // align * align
     columns = max(columns, align)
 

@@ -15,7 +15,7 @@ def fill_statistics(buffers: Buffers, arrays: dict[str, NDArray[Any]]) -> None:
     """Copies the groups' sums to the host, which waits for the device; takes no more of its memory."""
     n = buffers.n_layers
     sums = buffers.tensors["groups"].cpu().numpy().view(LAYER_SUMS).reshape(GROUPS, n)
-    for name in ("alive", "inactive", "active", "growth_exponent", "asymmetry", "active_square"):
+    for name in ("alive", "inactive", "active", "growth_exponent", "asymmetry", "asymmetry_square", "active_square"):
         arrays[name][:] = sums[name]
     for name in ("log_norm", "growth_log", "growth"):
         arrays[name][:] = sums[name].transpose(0, 2, 1)

@@ -175,9 +175,10 @@ class Runner:
             self.enqueuing = "raw"
             kernels.raw(self.network["width"], wanted, pointers, ordinal, stream)
             self._enqueued()
-        self.enqueuing = "products"
-        buffers.add_products(first, begin, end)
-        self._enqueued()
+        if self.settings["correlations"]:
+            self.enqueuing = "products"
+            buffers.add_products(first, begin, end)
+            self._enqueued()
 
     def _words(self, slot: int) -> dict[str, int]:
         address = self.words.data_ptr()

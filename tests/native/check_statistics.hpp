@@ -99,7 +99,8 @@ inline void check_folds(uint32_t block, bool die, uint32_t slots, const std::vec
         const LayerSums& sums = groups[i];
         const std::vector<One>& of = members[i];
         const size_t slot = i % slots, group = i / slots;
-        long double mean = 0, mean_change = 0, asymmetry = 0, spread = 0, growth = 0, growth2 = 0, from_half = 0;
+        long double mean = 0, mean_change = 0, asymmetry = 0, asymmetry_square = 0, spread = 0, growth = 0, growth2 = 0,
+                    from_half = 0;
         int64_t inactive = 0, active = 0;
         for (const One& one : of) {
             mean += one.log_norm / of.size();
@@ -107,6 +108,7 @@ inline void check_folds(uint32_t block, bool die, uint32_t slots, const std::vec
             growth += one.growth;
             growth2 += one.growth * one.growth;
             asymmetry += one.asymmetry;
+            asymmetry_square += one.asymmetry * one.asymmetry;
             inactive += one.active == 0;
             active += one.active;
             from_half += (one.active - 0.5L * width) * (one.active - 0.5L * width);
@@ -130,8 +132,9 @@ inline void check_folds(uint32_t block, bool die, uint32_t slots, const std::vec
         expect(near(std::ldexp(static_cast<long double>(sums.growth[0]), unit), growth, growth), "W", slot, group);
         expect(near(std::ldexp(static_cast<long double>(sums.growth[1]), 2 * unit), growth2, growth2), "W^2", slot,
                group);
-        expect(near(sums.asymmetry, asymmetry, 1.0L + of.size()) && near(sums.active_square, from_half, from_half),
-               "A and active_square", slot, group);
+        expect(near(sums.asymmetry, asymmetry, 1.0L + of.size()), "A", slot, group);
+        expect(near(sums.asymmetry_square, asymmetry_square, asymmetry_square), "A^2", slot, group);
+        expect(near(sums.active_square, from_half, from_half), "active_square", slot, group);
     }
     ++launches_compared;
 }

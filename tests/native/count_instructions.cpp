@@ -53,9 +53,9 @@ double simulate(const Backend& backend, Job job, bool all_layers) {
     const size_t n = layers.size(), triangle = n * (n + 1) / 2;
     job.seed = 1;
     job.block = BLOCK;
-    job.recording = {layers.data(), static_cast<uint32_t>(n), false, 0.25, -8.0, N_BINS};
+    job.recording = {layers.data(), static_cast<uint32_t>(n), false, true, 0.25, -8.0, N_BINS};
     std::vector<int64_t> integers[5];
-    std::vector<double> doubles[6];
+    std::vector<double> doubles[7];
     auto counts = [&](int i, size_t size) { return (integers[i] = std::vector<int64_t>(GROUPS * size)).data(); };
     auto sums = [&](int i, size_t size) { return (doubles[i] = std::vector<double>(GROUPS * size)).data(); };
     Results results{};
@@ -68,8 +68,9 @@ double simulate(const Backend& backend, Job job, bool all_layers) {
     results.groups.growth_log = sums(1, 2 * n);
     results.groups.growth = sums(2, 2 * n);
     results.groups.asymmetry = sums(3, n);
-    results.groups.active_square = sums(4, n);
-    results.groups.products = sums(5, triangle);
+    results.groups.asymmetry_square = sums(4, n);
+    results.groups.active_square = sums(5, n);
+    results.groups.products = sums(6, triangle);
     Run run(backend, job, results, 1);
     while (!run.wait(3600.0)) {
     }

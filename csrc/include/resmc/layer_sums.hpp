@@ -16,6 +16,7 @@ struct LayerSums {
     double growth_log[2];     // of L_l - L_0: mean, power 2
     double growth[2];         // sums of W = |z_l|^2/|z_0|^2 and W^2, in units of 2^e and 2^(2 e)
     double asymmetry;         // sum of A_l
+    double asymmetry_square;  // sum of A_l^2
     double active_square;     // sum of (active count - width/2)^2
 };
 
@@ -45,6 +46,7 @@ RESMC_FN void fold(LayerSums& sums, const LayerSums& more) {
     sums.inactive += more.inactive;
     sums.active += more.active;
     sums.asymmetry += more.asymmetry;
+    sums.asymmetry_square += more.asymmetry_square;
     sums.active_square += more.active_square;
 }
 

@@ -1,0 +1,62 @@
+"""Memory of the host: what a simulation needs, what there is, and a refusal that says what would fit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import _native
+from .build import instruction_set
+from .model import ResNet
+from .statistics import Statistics
+
+
+def needed_memory(
+    network: dict[str, Any], settings: dict[str, Any], n_layers: int, threads: int, keep_on_device: bool = False
+) -> int:
+    """Bytes of a run with the kernels' ``network`` and ``settings`` that records so many layers; 0 threads on a GPU."""
+    each = 0
+    if threads > 0:
+        layers = np.arange(n_layers, dtype=np.uint32)
+        each = _native.thread_bytes(network, settings, layers, instruction_set())
+    raw = settings["keep_samples"] * (20 + 8 * network["n_out"]) + settings["keep_trajectories"] * 12 * n_layers
+    sums = Statistics.bytes(n_layers, settings["n_bins"], settings["deaths_possible"], settings["correlations"])
+    return int(sums + threads * each + (0 if keep_on_device else raw))
+
+
+def check_memory(
+    model: ResNet, n_layers: int, keep_samples: int, keep_trajectories: int, needed: Callable[[int], int]
+) -> None:
+    """Refuse a recording that would not fit, with its size and the spacing of layers that would.
+
+    ``needed`` tells the bytes of recording so many layers.
+    """
+    available, size = available_memory(), needed(n_layers)
+    if size <= 0.9 * available:
+        return
+    message = (
+        f"width={model.width}, layers={n_layers} of them, keep_samples={keep_samples} and "
+        f"keep_trajectories={keep_trajectories} need {size / 1e9:.3g} GB of memory and {available / 1e9:.3g} GB are "
+        "available"
+    )
+    spacing = -(-model.depth // (n_layers - 1))
+    while (fewer := model.depth // spacing + 2) > 3 and needed(fewer) > 0.5 * available:
+        spacing *= 2
+    if fewer >= n_layers or needed(fewer) > 0.5 * available:
+        raise ValueError(f"{message}: keep fewer samples or trajectories, use fewer threads, or a smaller width")
+    raise ValueError(f"{message}: layers=range(0, {model.depth + 1}, {spacing}) would fit")
+
+
+def available_memory() -> int:
+    """Bytes that this process may still take: what the kernel calls available."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
