@@ -86,18 +86,20 @@ Job job_of(const py::dict& network, const py::dict& d, const py::array_t<uint32_
     return job;
 }
 
-// Runs to the end, or until `progress` or a signal raises. The interpreter is released but for a look every 50 ms.
+// Runs to the end, or until `progress` or a signal raises (signals do so in Python's main thread alone). The
+// interpreter is released but for a look every 50 ms: several of its threads may be here at a time, each with a run of
+// its own.
 void simulate(const py::dict& network, const py::dict& settings,
               const py::array_t<uint32_t, py::array::c_style>& layers, const py::dict& arrays, int threads,
               const std::string& instruction_set, const py::object& progress) {
     const Backend& backend = find_backend(instruction_set);
     const Job job = job_of(network, settings, layers);
-    Run run(backend, job, results_of(arrays, job), threads);
+    const Results results = results_of(arrays, job);
+    py::gil_scoped_release release;  // also while memory is made, and while threads end
+    Run run(backend, job, results, threads);
     for (bool finished = false; !finished;) {
-        {
-            py::gil_scoped_release release;
-            finished = run.wait(0.05);
-        }
+        finished = run.wait(0.05);
+        py::gil_scoped_acquire acquire;
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
         if (!progress.is_none()) progress(finished ? 1.0 : run.fraction());
     }
