@@ -19,6 +19,7 @@ from scipy import integrate, special
 
 from resmc import theory
 from resmc.model import ResNet
+from resmc.theory import limits
 
 Floats = NDArray[np.float64]
 
@@ -560,3 +561,34 @@ def test_theory_needs_neither_torch_nor_native_code() -> None:
         " and m != 'resmc._checks'], sorted(new)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(("alpha", "lam"), [(0.9, 0.4), (-0.7, 1.0), (0.0, 1.0), (1.0, 0.0), (0.99999, 0.3)])
+def test_sums_kept_between_calls_change_no_bit_of_a_limit(alpha: float, lam: float) -> None:
+    def values(model: ResNet, layers: list[int] | None) -> list[np.ndarray]:
+        norm, hypo = theory.log_norm(model, layers), theory.hypoactivation(model, layers)
+        return [norm.mean, norm.variance, hypo.asymmetry, hypo.active_fraction, theory.variance_growth(model, layers)]
+
+    def directly(model: ResNet, kernel, index: np.ndarray, twice: bool = False) -> np.ndarray:
+        rho = limits._correlations(*limits._rate(model), int(index.max()))
+        sums = np.concatenate([[0.0], np.cumsum(kernel(rho))])
+        return np.concatenate([[0.0], np.cumsum(sums[:-1])]) if twice else sums
+
+    models = [ResNet(n, d, alpha, lam) for n in (3, 64) for d in (40_000, 1, 7, 1024, 1025)]
+    kept = [values(m, layers) for m in models for layers in (None, [m.depth])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "_sums", directly)
+        direct = [values(m, layers) for m in models for layers in (None, [m.depth])]
+    for a, b in zip(kept, direct, strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_models_of_one_alpha_and_lam_share_their_sums() -> None:
+    limits._running_sums.cache_clear()
+    for n in (3, 64):
+        for d in (5, 100, 1000):
+            theory.log_norm(ResNet(n, d, 0.9, 0.4))
+    assert limits._running_sums.cache_info().misses == 2  # one for the mean, one for the variance
+    with pytest.raises(ValueError, match="read-only"):
+        limits._sums(ResNet(3, 5, 0.9, 0.4), theory.J, np.array([5]))[0] = 1.0

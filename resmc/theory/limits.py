@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,6 +36,7 @@ Integers = NDArray[np.int64]
 Kernel = Callable[[Floats], Floats]
 
 _DIRECT_TERMS = 1 << 16  # an infinite sum longer than this is continued by an integral
+_SHORTEST_KEPT, _LONGEST_KEPT = 1 << 10, 1 << 15  # layers whose sums are kept between calls: at most 64 MiB in all
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +109,8 @@ def log_norm(model: ResNet, layers: ArrayLike | None = None) -> LogNormLimit:
         If ``layers`` holds anything else.
     """
     growth = log_norm_growth(model, layers)
-    first_mean = float(mean_log_chi_square(model.width)) + 2.0 * math.log(model.input_norm)
-    first_variance = float(special.polygamma(1, model.width / 2.0))
+    first_mean, first_variance = _first_layer(model.width)
+    first_mean += 2.0 * math.log(model.input_norm)
     return LogNormLimit(growth.layers, growth.mean + first_mean, growth.variance + first_variance)
 
 
@@ -120,8 +122,8 @@ def log_norm_growth(model: ResNet, layers: ArrayLike | None = None) -> LogNormLi
     mean = log_scales(model, index) - variance / 2.0
     if model.variant == "vanilla":
         per_pair = lam**4 / model.width
-        mean = mean - 0.5 * per_pair * _sum_below(_sums(model, _rho_J_prime, index))[index]
-        variance = variance + 2.0 * per_pair * _sum_below(_sums(model, J, index))[index]
+        mean = mean - 0.5 * per_pair * _sums(model, _rho_J_prime, index, twice=True)[index]
+        variance = variance + 2.0 * per_pair * _sums(model, J, index, twice=True)[index]
     return LogNormLimit(index, mean, variance)
 
 
@@ -147,7 +149,7 @@ def interlayer_correlation(model: ResNet, lags: ArrayLike) -> Floats:
     index = layer_indices(model, lags, "lags")
     if model.variant != "vanilla":
         return np.where(index == 0, 1.0, 0.0)
-    rho = np.concatenate([[1.0], _correlations(model, int(index.max(initial=0)))])
+    rho = np.concatenate([[1.0], _correlations(*_rate(model), int(index.max(initial=0)))])
     return J(rho[index]) / 3.0
 
 
@@ -161,7 +163,7 @@ def variance_growth(model: ResNet, layers: ArrayLike | None = None) -> Floats:
     growth = log_scales(model, index)
     if model.variant == "vanilla":
         lam = model.normalised[1]
-        growth = growth + lam**4 / model.width * _sum_below(_sums(model, growth_kernel, index))[index]
+        growth = growth + lam**4 / model.width * _sums(model, growth_kernel, index, twice=True)[index]
     return growth
 
 
@@ -212,22 +214,45 @@ def _decay(model: ResNet) -> float:
     return -math.log(abs(alpha)) if alpha else math.inf
 
 
-def _correlations(model: ResNet, count: int) -> Floats:
+def _rate(model: ResNet) -> tuple[float, bool]:
+    """What rho_k = alpha^k depends on: `_decay`, and whether its sign alternates."""
+    return _decay(model), model.normalised[0] < 0.0
+
+
+def _correlations(decay: float, alternating: bool, count: int) -> Floats:
     """rho_k = alpha^k for k = 1 .. count."""
-    rho: Floats = np.exp(-_decay(model) * np.arange(1.0, count + 1.0))
-    if model.normalised[0] < 0.0:
+    rho: Floats = np.exp(-decay * np.arange(1.0, count + 1.0))
+    if alternating:
         rho[::2] *= -1.0
     return rho
 
 
-def _sums(model: ResNet, kernel: Kernel, index: Integers) -> Floats:
-    """sum_{k=1}^{l} kernel(rho_k) for l = 0 .. the largest of ``index``: one pass for all layers."""
-    return np.concatenate([[0.0], np.cumsum(kernel(_correlations(model, int(index.max(initial=0)))))])
+def _sums(model: ResNet, kernel: Kernel, index: Integers, twice: bool = False) -> Floats:
+    """sum_{k=1}^{l} kernel(rho_k), or the sum of that over the layers below l, for l = 0 .. the largest of ``index``.
+
+    Models that differ in width and depth share these sums: the first terms of a long running sum are those of a short
+    one. The result may be longer than asked for, and is read-only.
+    """
+    count = int(index.max(initial=0))
+    if count > _LONGEST_KEPT:
+        return _running_sums.__wrapped__(*_rate(model), kernel, twice, count)
+    return _running_sums(*_rate(model), kernel, twice, max(_SHORTEST_KEPT, 1 << (count - 1).bit_length()))
 
 
-def _sum_below(values: Floats) -> Floats:
-    """sum_{m<l} values_m for each l."""
-    return np.concatenate([[0.0], np.cumsum(values[:-1])])
+@lru_cache(maxsize=256)
+def _running_sums(decay: float, alternating: bool, kernel: Kernel, twice: bool, count: int) -> Floats:
+    terms = kernel(_correlations(decay, alternating, count))
+    sums = np.concatenate([[0.0], np.cumsum(terms)])
+    if twice:
+        sums = np.concatenate([[0.0], np.cumsum(sums[:-1])])
+    sums.setflags(write=False)
+    return sums
+
+
+@lru_cache(maxsize=4096)
+def _first_layer(width: int) -> tuple[float, float]:
+    """Mean and variance of log(chi^2_n/n)."""
+    return float(mean_log_chi_square(width)), float(special.polygamma(1, width / 2.0))
 
 
 def _infinite_sum(model: ResNet, kernel: Kernel) -> float:
@@ -235,7 +260,7 @@ def _infinite_sum(model: ResNet, kernel: Kernel) -> float:
     decay = _decay(model)
     terms = math.ceil(min(42.0 / decay, 1e300))  # beyond it rho_k < 1e-18
     if terms <= _DIRECT_TERMS:
-        return float(np.sum(kernel(_correlations(model, terms))))
+        return float(np.sum(kernel(_correlations(*_rate(model), terms))))
     total = _slow_sum(decay, kernel)
     # An odd kernel turns (-rho)^k into a sign (-1)^k, and that sum is twice the even terms less all of them. Of the
     # two sums, near 1/decay, only O(1) remains; the prefactors lam^2 = O(decay) keep the loss to 1e-16 absolutely.
