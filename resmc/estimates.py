@@ -29,20 +29,23 @@ class Estimate:
         be trusted).
     n : ndarray
         Number of networks behind each value.
-    df : float
-        Degrees of freedom of the standard error: infinite for means, 31 for the delete-one-group jackknife.
+    df : float or ndarray
+        Degrees of freedom of the standard error: infinite for means, 31 for the delete-one-group jackknife. An array
+        of the same shape where entries have different empty groups.
     """
 
     value: Floats
     stderr: Floats
     n: NDArray[np.int64]
-    df: float = np.inf
+    df: float | Floats = np.inf
 
     def __post_init__(self) -> None:
         value = np.asarray(self.value, np.float64)
         object.__setattr__(self, "value", value)
         object.__setattr__(self, "stderr", np.broadcast_to(np.asarray(self.stderr, np.float64), value.shape))
         object.__setattr__(self, "n", np.broadcast_to(np.asarray(self.n, np.int64), value.shape))
+        df = np.asarray(self.df, np.float64)
+        object.__setattr__(self, "df", float(df) if df.ndim == 0 else np.broadcast_to(df, value.shape))
 
     def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
         """The confidence interval value -+ t stderr, t the quantile of Student's law with ``df`` degrees.
@@ -58,7 +61,8 @@ class Estimate:
         from scipy.special import ndtri, stdtrit
 
         p = 0.5 + 0.5 * level
-        t = float(ndtri(p) if np.isinf(self.df) else stdtrit(self.df, p))
+        kinds, which = np.unique(self.df, return_inverse=True)  # few, and the quantile is slow
+        t = np.where(np.isinf(kinds), ndtri(p), stdtrit(kinds, p))[which].reshape(np.shape(self.df))
         return self.value - t * self.stderr, self.value + t * self.stderr
 
     def z_score(self, exact: ArrayLike) -> Floats:
@@ -73,7 +77,8 @@ class Estimate:
         return np.asarray((self.value - limit) / size)
 
     def __getitem__(self, index: Any) -> Estimate:
-        return Estimate(self.value[index], self.stderr[index], self.n[index], self.df)
+        df = self.df[index] if isinstance(self.df, np.ndarray) else self.df
+        return Estimate(self.value[index], self.stderr[index], self.n[index], df)
 
     def __len__(self) -> int:
         return len(self.value)
@@ -125,29 +130,46 @@ def jackknife(values: Floats, group_sizes: NDArray[np.int64], n: ArrayLike | Non
     ----------
     values : ndarray, shape (1 + G, ...)
         The estimate from all networks, then without group 1, .., without group G.
-    group_sizes : ndarray of int, shape (G,)
-        Networks in each group, m_j; empty groups are left out. With N = sum m_j and h_j = N / m_j,
+    group_sizes : ndarray of int, shape (G,) or (G, ...)
+        Networks in each group, m_j, for every entry of a value or entry by entry; empty groups are left out. With
+        N = sum m_j and h_j = N / m_j,
 
             variance = (1/G) sum_j (h_j theta - (h_j - 1) theta_j - theta_J)^2 / (h_j - 1),
             theta_J  = G theta - sum_j (1 - 1/h_j) theta_j.
 
+    n : array of int, optional
+        Networks behind each value; N by default.
+
+    An entry's result does not depend on the other entries.
+
     Source: Busing, Meijer, van der Leeden 1999, "Delete-m jackknife for unequal m", Statistics and Computing 9.
     """
-    used = np.flatnonzero(group_sizes > 0)
-    total = int(group_sizes.sum())
-    count = total if n is None else n
-    whole, groups = values[0], len(used)
-    if total < MIN_NETWORKS or groups < MIN_NETWORKS // 2:
-        return Estimate(whole, np.full(whole.shape, np.nan), np.asarray(count), max(groups - 1, 1))
-    h = (total / group_sizes[used]).reshape((-1,) + (1,) * whole.ndim)
-    without = values[1:][used]
-    with np.errstate(invalid="ignore", over="ignore"):
+    whole, without = values[0], values[1:]
+    alike = group_sizes.ndim == 1
+    if alike:
+        used = np.flatnonzero(group_sizes > 0)
+        without, group_sizes = without[used], group_sizes[used].reshape((-1,) + (1,) * whole.ndim)
+    total = group_sizes.sum(axis=0)
+    count = np.asarray(total if n is None else n)
+    full = group_sizes > 0
+    groups = full.sum(axis=0)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        h = total / group_sizes
         # written in differences from the whole, so that a common offset cancels before it is squared
         change = without - whole
-        centre = -np.sum((1.0 - 1.0 / h) * change, axis=0)
-        variance = np.mean((-(h - 1.0) * change - centre) ** 2 / (h - 1.0), axis=0)
-    stderr = np.where(np.asarray(count) >= MIN_NETWORKS, np.sqrt(variance), np.nan)
-    return Estimate(whole, stderr, np.asarray(count), groups - 1)
+        centre = -add_groups(np.where(full, (1.0 - 1.0 / h) * change, 0.0))
+        squares = np.where(full, (-(h - 1.0) * change - centre) ** 2 / (h - 1.0), 0.0)
+        stderr = np.sqrt(add_groups(squares) / groups)
+    df = np.maximum(groups - 1.0, 1.0)
+    trusted = (total >= MIN_NETWORKS) & (groups >= MIN_NETWORKS // 2) & (count >= MIN_NETWORKS)
+    return Estimate(whole, np.where(trusted, stderr, np.nan), count, df.flat[0] if alike else df)
+
+
+def add_groups(arrays: NDArray[Any]) -> NDArray[Any]:
+    """The sum over axis 0 in its order: `np.sum` may choose another, which depends on the other axes."""
+    if len(arrays) == 0:
+        return np.zeros(arrays.shape[1:], arrays.dtype)
+    return np.asarray(np.add.accumulate(arrays, axis=0)[-1])
 
 
 @dataclass(frozen=True, eq=False, repr=False)

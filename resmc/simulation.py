@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .estimates import Estimate, jackknife, leave_one_out, mean_estimate
+from . import layer_estimates
+from .estimates import Estimate, jackknife, leave_one_out
 from .model import ResNet
 from .normalisation import log_norm_offsets
 from .recording import GROUPS, HISTOGRAM_VERSION, Bins
@@ -170,65 +171,40 @@ class Simulation:
 
     # -- moments by layer ---------------------------------------------------------------------------------------------
 
-    @cached_property
-    def _log_norm_moments(self) -> Floats:
-        return self.statistics.pooled_moments("log_norm")
-
     @property
     def log_norm_mean(self) -> Estimate:
         """Mean of L_l = log(\\|z_l\\|^2/n), by recorded layer (R,)."""
-        n, mean, m2 = self._log_norm_moments[0, :3]
-        estimate = mean_estimate(mean * n, m2, self.alive)
-        return replace(estimate, value=estimate.value + self.offsets)
+        return layer_estimates.log_norm_mean(self.statistics, self.offsets)
 
     @property
     def log_norm_variance(self) -> Estimate:
         """Variance of L_l (unbiased), by recorded layer (R,)."""
-        n, _, m2 = self._log_norm_moments.swapaxes(0, 1)[:3]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return self._jackknife(np.where(n > 1, m2 / (n - 1.0), np.nan))
+        return layer_estimates.log_norm_variance(self.statistics)
 
     @property
     def log_norm_skewness(self) -> Estimate:
         """Skewness m3/m2^(3/2) of L_l, by recorded layer (R,); 0 for a Gaussian."""
-        n, _, m2, m3 = self._log_norm_moments.swapaxes(0, 1)[:4]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return self._jackknife(np.sqrt(n) * m3 / m2**1.5)
+        return layer_estimates.log_norm_skewness(self.statistics)
 
     @property
     def log_norm_excess_kurtosis(self) -> Estimate:
         """Excess kurtosis m4/m2^2 - 3 of L_l, by recorded layer (R,); 0 for a Gaussian."""
-        n, _, m2, _, m4 = self._log_norm_moments.swapaxes(0, 1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return self._jackknife(n * m4 / m2**2 - 3.0)
+        return layer_estimates.log_norm_excess_kurtosis(self.statistics)
 
     @property
     def asymmetry_mean(self) -> Estimate:
         """Mean of A_l, by recorded layer (R,)."""
-        n, total = self.alive, self.statistics.asymmetry.sum(axis=0)
-        squares = self.statistics.asymmetry_square.sum(axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return mean_estimate(total, squares - np.where(n > 0, total**2 / n, 0.0), n)
+        return layer_estimates.asymmetry_mean(self.statistics)
 
     @property
     def asymmetry_variance(self) -> Estimate:
         """Variance of A_l (unbiased), by recorded layer (R,)."""
-        n = leave_one_out(self.statistics.alive)
-        total = leave_one_out(self.statistics.asymmetry)
-        squares = leave_one_out(self.statistics.asymmetry_square)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return self._jackknife((squares - total**2 / n) / (n - 1.0))
+        return layer_estimates.asymmetry_variance(self.statistics)
 
     @property
     def active_fraction(self) -> Estimate:
         """Mean of F_l, the fraction of neurons that fire, by recorded layer (R,)."""
-        n, width = self.alive, self.model.width
-        excess = self.statistics.active.sum(axis=0) - n * (0.5 * width)  # about width/2, where nothing cancels
-        squares = self.statistics.active_square.sum(axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            centred = squares - np.where(n > 0, excess**2 / n, 0.0)
-        estimate = mean_estimate(excess / width, centred / width**2, n)
-        return replace(estimate, value=estimate.value + 0.5)
+        return layer_estimates.active_fraction(self.statistics, self.model.width)
 
     @cached_property
     def asymmetry_covariance(self) -> Estimate:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from functools import cached_property, reduce
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +17,32 @@ from .recording import GROUPS
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+LAYER_SUMS = np.dtype(
+    [
+        ("alive", np.int64),
+        ("inactive", np.int64),
+        ("active", np.int64),
+        ("growth_exponent", np.int64),
+        ("log_norm", np.float64, 4),
+        ("growth_log", np.float64, 2),
+        ("growth", np.float64, 2),
+        ("asymmetry", np.float64),
+        ("asymmetry_square", np.float64),
+        ("active_square", np.float64),
+    ]
+)  # of one group at one layer: csrc/include/resmc/layer_sums.hpp, and the files of `resmc.storage`
+
 
 @dataclass(frozen=True, eq=False)
-class Statistics:
-    """Sums over networks, by group (first axis, 32) and recorded layer (last axis, R), of the normalised network.
+class LayerSums:
+    """Sums over networks by group (first axis, 32) and entry (last axis, R), of the normalised network.
 
-    Normalised: alpha^2 + lam^2 = 1 and unit input. W_l = \\|z_l\\|^2/\\|z_0\\|^2; A_l and active counts as in the
-    theory.
-    Pairs l <= m are packed by rows of the upper triangle, R (R + 1)/2 of them.
+    The entries are the recorded layers of one simulation, or one layer from each of many. Normalised:
+    alpha^2 + lam^2 = 1 and unit input. W_l = \\|z_l\\|^2/\\|z_0\\|^2; A_l and active counts as in the theory.
+    `resmc.layer_estimates` says what follows from them.
     """
 
-    networks: Integers  # (32,)
+    networks: Integers  # (32,), or (32, R) where entries differ
     alive: Integers  # (32, R)
     inactive: Integers  # (32, R), of those alive
     log_norm: Floats  # (32, 4, R): mean, and sums of 2nd to 4th powers of the distance from it, of L_l
@@ -36,6 +53,86 @@ class Statistics:
     asymmetry_square: Floats  # (32, R): sum of A_l^2
     active: Integers  # (32, R): sum of active counts
     active_square: Floats  # (32, R): sum of (active count - width/2)^2
+
+    @staticmethod
+    def stack(parts: Sequence[LayerSums]) -> LayerSums:
+        """The entries of all ``parts`` one after the other; there is at least one part."""
+        columns = {f.name: [getattr(p, f.name) for p in parts] for f in fields(LayerSums)}
+        columns["networks"] = [
+            np.broadcast_to(p.networks[:, None], p.alive.shape) if p.networks.ndim == 1 else p.networks for p in parts
+        ]
+        return LayerSums(**{name: np.concatenate(arrays, axis=-1) for name, arrays in columns.items()})
+
+    @staticmethod
+    def unpacked(networks: Integers, packed: NDArray[Any]) -> LayerSums:
+        """From an array (32, R) of `LAYER_SUMS`."""
+        arrays = {name: np.ascontiguousarray(np.moveaxis(packed[name], 1, -1)) for name in LAYER_SUMS.names or ()}
+        return LayerSums(networks=networks, **arrays)
+
+    def packed(self) -> NDArray[Any]:
+        """All but ``networks`` as an array (32, R) of `LAYER_SUMS`."""
+        out = np.empty(self.alive.shape, LAYER_SUMS)
+        for name in LAYER_SUMS.names or ():
+            out[name] = np.moveaxis(getattr(self, name), -1, 1)
+        return out
+
+    def final(self) -> LayerSums:
+        """The last entry alone."""
+        arrays = {f.name: np.ascontiguousarray(getattr(self, f.name)[..., -1:]) for f in fields(LayerSums)}
+        if self.networks.ndim == 1:
+            arrays["networks"] = self.networks
+        return LayerSums(**arrays)
+
+    def merged(self, other: Self) -> Self:
+        """The sums over both sets of networks, group by group and entry by entry."""
+        log_norm = merge_moments(self._moments(self.log_norm), other._moments(other.log_norm))
+        growth_log = merge_moments(self._moments(self.growth_log), other._moments(other.growth_log))
+        growth, unit = merge_scaled(
+            self.growth.swapaxes(0, 1), self.growth_exponent, other.growth.swapaxes(0, 1), other.growth_exponent
+        )
+        folded: dict[str, Any] = {
+            "log_norm": np.ascontiguousarray(log_norm[1:].swapaxes(0, 1)),
+            "growth_log": np.ascontiguousarray(growth_log[1:3].swapaxes(0, 1)),
+            "growth": np.ascontiguousarray(growth.swapaxes(0, 1)),
+            "growth_exponent": unit,
+        }
+        rest = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name not in folded}
+        return type(self)(**folded, **rest)
+
+    def _moments(self, array: Floats) -> Floats:
+        """(5, 32, R): n, mean, M2, M3, M4, the missing ones zero."""
+        out = np.zeros((5, *self.alive.shape))
+        out[0] = self.alive
+        out[1 : 1 + array.shape[1]] = array.swapaxes(0, 1)
+        return out
+
+    @cached_property
+    def pooled_log_norm(self) -> Floats:
+        """(33, 5, R): moments of L_l over all networks, then without each group."""
+        return leave_one_out(self._moments(self.log_norm).swapaxes(0, 1), merge_moments)
+
+    def whole_moments(self, name: str) -> Floats:
+        """(5, R): moments of "log_norm" or "growth_log" over all networks; those that are not kept are 0."""
+        return reduce(merge_moments, self._moments(getattr(self, name)).swapaxes(0, 1))
+
+    def pooled_growth(self) -> tuple[Floats, Integers]:
+        """(33, 2, R) sums of W and W^2 in units of 2^e and 2^(2 e), and e (R,), the same for all 33."""
+        empty = self.growth[:, 0] == 0.0
+        lowest = np.iinfo(np.int64).min // 4
+        unit = np.where(empty, lowest, self.growth_exponent).max(axis=0)
+        unit = np.where(unit == lowest, 0, unit)
+        shift = np.clip(self.growth_exponent - unit, -4000, 0).astype(np.int32)
+        sums = np.stack([np.ldexp(self.growth[:, 0], shift), np.ldexp(self.growth[:, 1], 2 * shift)], axis=1)
+        return leave_one_out(sums), unit
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics(LayerSums):
+    """All sums of one simulation; the entries of `LayerSums` are its recorded layers.
+
+    Pairs l <= m are packed by rows of the upper triangle, R (R + 1)/2 of them.
+    """
+
     products: Floats  # (32, pairs): sum of A_l A_m over networks alive at m; empty without correlations
     partial_sums: Floats  # (32, pairs): sum of A_l over networks alive at m; empty unless networks can die, too
     partial_squares: Floats  # (32, pairs): sum of A_l^2 over networks alive at m; likewise
@@ -65,40 +162,3 @@ class Statistics:
         """Bytes of `zeros`."""
         pairs = n_layers * (n_layers + 1) // 2 if correlations else 0
         return 8 * GROUPS * (1 + 15 * n_layers + pairs * (3 if deaths_possible else 1) + bins + 2)
-
-    def merged(self, other: Statistics) -> Statistics:
-        """Statistics of both sets of networks, group by group."""
-        log_norm = merge_moments(self._moments(self.log_norm), other._moments(other.log_norm))
-        growth_log = merge_moments(self._moments(self.growth_log), other._moments(other.growth_log))
-        growth, unit = merge_scaled(
-            self.growth.swapaxes(0, 1), self.growth_exponent, other.growth.swapaxes(0, 1), other.growth_exponent
-        )
-        folded: dict[str, Any] = {
-            "log_norm": np.ascontiguousarray(log_norm[1:].swapaxes(0, 1)),
-            "growth_log": np.ascontiguousarray(growth_log[1:3].swapaxes(0, 1)),
-            "growth": np.ascontiguousarray(growth.swapaxes(0, 1)),
-            "growth_exponent": unit,
-        }
-        rest = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name not in folded}
-        return Statistics(**folded, **rest)
-
-    def _moments(self, array: Floats) -> Floats:
-        """(5, 32, R): n, mean, M2, M3, M4, the missing ones zero."""
-        out = np.zeros((5, *self.alive.shape))
-        out[0] = self.alive
-        out[1 : 1 + array.shape[1]] = array.swapaxes(0, 1)
-        return out
-
-    def pooled_moments(self, name: str) -> Floats:
-        """(33, 5, R): moments of all networks, then without each group."""
-        return leave_one_out(self._moments(getattr(self, name)).swapaxes(0, 1), merge_moments)
-
-    def pooled_growth(self) -> tuple[Floats, Integers]:
-        """(33, 2, R) sums of W and W^2 in units of 2^e and 2^(2 e), and e (R,), the same for all 33."""
-        empty = self.growth[:, 0] == 0.0
-        lowest = np.iinfo(np.int64).min // 4
-        unit = np.where(empty, lowest, self.growth_exponent).max(axis=0)
-        unit = np.where(unit == lowest, 0, unit)
-        shift = np.clip(self.growth_exponent - unit, -4000, 0).astype(np.int32)
-        sums = np.stack([np.ldexp(self.growth[:, 0], shift), np.ldexp(self.growth[:, 1], 2 * shift)], axis=1)
-        return leave_one_out(sums), unit

@@ -201,7 +201,7 @@ def test_each_half_of_the_rule_can_decide():
     for networks, width, depth in ((1_500, 40, 8), (400_000, 10, 20), (3_000, 60, 60)):
         growth_sim = resmc.simulate(width=width, depth=depth, alpha=HALF, lam=HALF, networks=networks, seed=20_101)
         growth = growth_sim.variance_growth()
-        moments = growth_sim.statistics.pooled_moments("growth_log")[0]
+        moments = growth_sim.statistics.whole_moments("growth_log")
         narrow = np.sqrt(moments[2] / (networks - 1)) <= math.sqrt(2.0 * math.log(networks)) - 2.0
         enough = growth.effective_sample_size >= 1000.0
         np.testing.assert_array_equal(growth.reliable, narrow & enough)

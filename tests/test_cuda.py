@@ -18,8 +18,8 @@ import resmc
 import resmc.cuda
 from resmc import ResNet, Simulation, _native
 from resmc.cuda import plan, runner
-from resmc.cuda.buffers import LAYER_SUMS
 from resmc.normalisation import native_network
+from resmc.statistics import LAYER_SUMS
 
 HALF = math.sqrt(0.5)
 TOLERANCE = 1e-4  # contract 3

@@ -146,7 +146,7 @@ def pooled(sim: Simulation, by_group: bool = False) -> tuple[dict[str, NDArray[A
         if by_group:
             moments = np.concatenate([s.alive[:, None], getattr(s, name), np.zeros((32, 4 - orders, size))], axis=1)
         else:
-            moments = s.pooled_moments(name)[:1]
+            moments = s.whole_moments(name)[None]
         count = np.maximum(moments[:, 0], 1)
         sigma = np.sqrt(moments[:, 2] / count)
         sigma = np.maximum(sigma, 1e-3)  # layer 0 of the growth has no spread

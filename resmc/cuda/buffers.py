@@ -8,24 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..recording import GROUPS
+from ..statistics import LAYER_SUMS
 from .device import Accelerator
 from .plan import Plan, bytes_per_column, n_products
 from .raw import Raw
-
-LAYER_SUMS = np.dtype(
-    [
-        ("alive", np.int64),
-        ("inactive", np.int64),
-        ("active", np.int64),
-        ("growth_exponent", np.int64),
-        ("log_norm", np.float64, 4),
-        ("growth_log", np.float64, 2),
-        ("growth", np.float64, 2),
-        ("asymmetry", np.float64),
-        ("asymmetry_square", np.float64),
-        ("active_square", np.float64),
-    ]
-)  # csrc/include/resmc/layer_sums.hpp
 
 
 class Buffers:

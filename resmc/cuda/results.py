@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..recording import GROUPS
-from .buffers import LAYER_SUMS, Buffers
+from ..statistics import LAYER_SUMS
+from .buffers import Buffers
 
 
 def fill_statistics(buffers: Buffers, arrays: dict[str, NDArray[Any]]) -> None:
