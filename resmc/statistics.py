@@ -66,7 +66,7 @@ class LayerSums:
     @staticmethod
     def unpacked(networks: Integers, packed: NDArray[Any]) -> LayerSums:
         """From an array (32, R) of `LAYER_SUMS`."""
-        arrays = {name: np.ascontiguousarray(np.moveaxis(packed[name], 1, -1)) for name in LAYER_SUMS.names or ()}
+        arrays = {name: np.array(np.moveaxis(packed[name], 1, -1), order="C") for name in LAYER_SUMS.names or ()}
         return LayerSums(networks=networks, **arrays)
 
     def packed(self) -> NDArray[Any]:

@@ -1,38 +1,44 @@
-"""One file per simulation: a zip archive of .npy arrays and a JSON manifest, checksummed as a whole.
+"""One file per simulation: an archive (`resmc.archive`) of few arrays, quick to write, check and read.
 
-`numpy.load` can read it too. The archive's comment holds the SHA-256 of the file (taken with the digest itself as
-zeros), so any changed or missing byte is noticed. The bytes are a function of the content alone.
+manifest.json            model, method, seed, ranges, bins, numerics, and which of the arrays there are
+layers                   (R,)
+statistics.networks      (32,)
+statistics.sums          (32, R) records: `statistics.LAYER_SUMS`
+statistics.histogram     (32, 2 + k): underflow, the k bins from `histogram_offset` that hold all else, overflow
+statistics.products, .partial_sums, .partial_squares     (32, pairs), unless empty
+samples.*, trajectories.*                                unless nothing was kept
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
+import contextlib
 import os
-import tempfile
-import zipfile
+import secrets
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
+from numpy.typing import NDArray
 
+from . import archive
+from .archive import Archive
 from .model import ResNet
-from .recording import Bins
+from .recording import GROUPS, Bins
 from .simulation import NetworkRange, Samples, Simulation, Trajectories, host
-from .statistics import Statistics
+from .statistics import LAYER_SUMS, LayerSums, Statistics
 
 FORMAT = "resmc-simulation"
-SCHEMA_VERSION = 1
-_COMMENT = b"sha256:"
-_BLANK = b"0" * 64
-_ARRAYS: dict[str, type[Any]] = {"statistics": Statistics, "samples": Samples, "trajectories": Trajectories}
+SCHEMA_VERSION = 2
+_PRODUCTS = ("products", "partial_sums", "partial_squares")
 
 
 def to_bytes(simulation: Simulation) -> bytes:
     """The file's content."""
+    statistics = simulation.statistics
+    offset, histogram = _trimmed(statistics.histogram)
+    kept: dict[str, Samples | Trajectories] = {"samples": simulation.samples, "trajectories": simulation.trajectories}
     manifest = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
@@ -42,52 +48,59 @@ def to_bytes(simulation: Simulation) -> bytes:
         "ranges": [list(r) for r in simulation.ranges],
         "bins": [simulation.bins.low, simulation.bins.width, simulation.bins.count],
         "histogram_version": simulation.histogram_version,
+        "histogram_offset": offset,
         "numerics": list(simulation.numerics),
+        "correlations": simulation.correlations,
+        **{name: len(part.networks) for name, part in kept.items()},
     }
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:
-        archive.comment = _COMMENT + _BLANK
-
-        def put(name: str, data: bytes) -> None:
-            info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, data)
-
-        put("manifest.json", json.dumps(manifest, indent=1).encode())
-        put("layers.npy", _array_bytes(simulation.layers))
-        for part, kind in _ARRAYS.items():
-            for f in fields(kind):
-                put(f"{part}.{f.name}.npy", _array_bytes(host(getattr(getattr(simulation, part), f.name))))
-    data = buffer.getvalue()
-    return data[: -len(_BLANK)] + hashlib.sha256(data).hexdigest().encode()
+    arrays = {
+        "layers": simulation.layers,
+        "statistics.networks": statistics.networks,
+        "statistics.sums": statistics.packed(),
+        "statistics.histogram": histogram,
+    }
+    arrays |= {f"statistics.{name}": a for name in _PRODUCTS if (a := getattr(statistics, name)).size}
+    for name, part in kept.items():
+        if len(part.networks):
+            arrays |= {f"{name}.{f.name}": host(getattr(part, f.name)) for f in fields(part)}
+    return archive.to_bytes(manifest, arrays)
 
 
 def save(simulation: Simulation, path: str | Path) -> None:
-    """Write ``simulation`` to ``path`` at once: to a temporary name beside it, flushed, synced and renamed.
+    """Write ``simulation`` to ``path`` at once; errors as for `write_atomically`."""
+    path = Path(path)
+    check_place(path)
+    write_atomically(to_bytes(simulation), path)
+
+
+def check_place(path: Path) -> None:
+    """Raises OSError if ``path`` is a folder or its own folder does not exist."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: give the name of a file")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: its folder does not exist")
+
+
+def write_atomically(data: bytes, path: Path) -> None:
+    """Write a file that is either whole or not there: to a temporary name beside it, flushed, synced and renamed.
 
     Raises
     ------
     OSError
         If the file cannot be written (no permission, disk full); an older file of that name stays as it was.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: give the name of a file")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: its folder does not exist")
-    data = to_bytes(simulation)
-    handle, temporary = tempfile.mkstemp(prefix=".resmc-", suffix=".tmp", dir=path.parent)
+    check_place(path)
+    temporary = path.parent / f".resmc-{secrets.token_hex(8)}.tmp"
+    # The kernel takes the umask off; to read it here would be to set it for a moment, for other threads too.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are private; a saved simulation is an ordinary file
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:
@@ -104,56 +117,119 @@ def load(path: str | Path) -> Simulation:
     OSError
         If the file cannot be read.
     ValueError
-        If it is damaged, not a simulation, or of a newer format; the message says which.
+        If it is damaged, not a simulation, or of another format; the message says which.
     """
     return from_bytes(Path(path).read_bytes(), str(path))
 
 
 def from_bytes(data: bytes, name: str = "data") -> Simulation:
     """The inverse of `to_bytes`; ``name`` is for messages."""
-    start = len(data) - len(_COMMENT) - len(_BLANK)
-    if start < 0 or data[start : start + len(_COMMENT)] != _COMMENT:
-        raise ValueError(f"{name} is not a resmc simulation, or its end is missing: no checksum was found")
-    if hashlib.sha256(data[: -len(_BLANK)] + _BLANK).hexdigest().encode() != data[-len(_BLANK) :]:
-        raise ValueError(f"{name} is damaged: its checksum does not match its content")
+    with _opened(data, name) as found:
+        return _simulation(found)
+
+
+def final_from_bytes(data: bytes, name: str = "data") -> tuple[dict[str, Any], LayerSums]:
+    """The manifest and the sums of the last layer alone, from a file whose checksum is right."""
+    with _opened(data, name) as found:
+        return found.manifest, _layer_sums(found, slice(-1, None))
+
+
+@contextlib.contextmanager
+def _opened(data: bytes, name: str) -> Iterator[Archive]:
+    found = Archive(data, name)
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return _read(archive)
-    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{name} is not a simulation that this resmc can read: {error}") from None
+        manifest = found.manifest
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise ValueError(f"its manifest does not say {FORMAT!r}")
+        if manifest.get("schema_version") != SCHEMA_VERSION:
+            raise ValueError(f"it has schema version {manifest.get('schema_version')}, not {SCHEMA_VERSION}")
+        yield found
+    except KeyError as error:
+        raise archive.refusal(name, ValueError(f"its manifest has no {error}")) from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise archive.refusal(name, error) from None
 
 
-def _read(archive: zipfile.ZipFile) -> Simulation:
-    manifest = json.loads(archive.read("manifest.json"))
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ValueError(f"its manifest does not say {FORMAT!r}")
-    if manifest.get("schema_version") != SCHEMA_VERSION:
-        raise ValueError(f"it has schema version {manifest.get('schema_version')}, not {SCHEMA_VERSION}")
+def _array(found: Archive, name: str, dtype: Any, *shape: int | None) -> NDArray[Any]:
+    """A view of an array, whose type and shape must be these; None is any length above 0."""
+    array = found.array(name)
+    fits = array.ndim == len(shape) and all(
+        a == b if b is not None else a > 0 for a, b in zip(array.shape, shape, strict=True)
+    )
+    if array.dtype != dtype or not fits:
+        raise ValueError(f"{name} has the wrong shape or type")
+    return array
 
-    def get(entry: str) -> Any:
-        return npy.read_array(io.BytesIO(archive.read(f"{entry}.npy")), allow_pickle=False)
 
-    parts = {part: kind(**{f.name: get(f"{part}.{f.name}") for f in fields(kind)}) for part, kind in _ARRAYS.items()}
-    simulation = Simulation(
-        model=ResNet(**manifest["model"]),
+def _layer_sums(found: Archive, layers: slice) -> LayerSums:
+    networks = _array(found, "statistics.networks", np.int64, GROUPS).copy()
+    return LayerSums.unpacked(networks, _array(found, "statistics.sums", LAYER_SUMS, GROUPS, None)[:, layers])
+
+
+def _simulation(found: Archive) -> Simulation:
+    manifest = found.manifest
+    model, bins = ResNet(**manifest["model"]), Bins(*manifest["bins"])
+    layers = _array(found, "layers", np.int64, None).copy()
+    size = len(layers)
+    sums = _layer_sums(found, slice(None))
+    if sums.alive.shape[1] != size:
+        raise ValueError("statistics.sums has the wrong shape or type")
+    if not isinstance(manifest["correlations"], bool):
+        raise ValueError("its manifest does not say whether there are correlations")
+    pairs = size * (size + 1) // 2 if manifest["correlations"] else 0
+    products: dict[str, NDArray[Any]] = {}
+    for name in _PRODUCTS:
+        there = pairs if name == "products" or model.alpha == 0.0 else 0
+        products[name] = (
+            _array(found, f"statistics.{name}", np.float64, GROUPS, there).copy() if there else np.zeros((GROUPS, 0))
+        )
+
+    statistics: dict[str, Any] = {f.name: getattr(sums, f.name) for f in fields(sums)}
+    statistics |= products | {"histogram": _histogram(found, bins)}
+
+    def kept(name: str, count: int, dtype: Any, *shape: int) -> NDArray[Any]:
+        return _array(found, name, dtype, count, *shape).copy() if count else np.empty((0, *shape), dtype)
+
+    s, t = manifest["samples"], manifest["trajectories"]
+    return Simulation(
+        model=model,
         method=manifest["method"],
         seed=manifest["seed"],
         ranges=tuple(NetworkRange(*r) for r in manifest["ranges"]),
-        layers=get("layers"),
-        bins=Bins(*manifest["bins"]),
+        layers=layers,
+        bins=bins,
+        statistics=Statistics(**statistics),
+        samples=Samples(
+            kept("samples.networks", s, np.uint64),
+            kept("samples.log_norm", s, np.float64),
+            kept("samples.output", s, np.float64, model.n_out),
+        ),
+        trajectories=Trajectories(
+            kept("trajectories.networks", t, np.uint64),
+            kept("trajectories.log_norm", t, np.float64, size),
+            kept("trajectories.asymmetry", t, np.float32, size),
+        ),
         numerics=tuple(manifest["numerics"]),
         histogram_version=manifest["histogram_version"],
-        **parts,
     )
-    shape = len(simulation.layers), simulation.bins.count, simulation.model.alpha == 0.0, simulation.correlations
-    expected = Statistics.zeros(*shape)
-    for f in fields(Statistics):
-        if getattr(simulation.statistics, f.name).shape != getattr(expected, f.name).shape:
-            raise ValueError(f"statistics.{f.name} has the wrong shape")
-    return simulation
 
 
-def _array_bytes(array: Any) -> bytes:
-    buffer = io.BytesIO()
-    npy.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
-    return buffer.getvalue()
+def _trimmed(histogram: NDArray[np.int64]) -> tuple[int, NDArray[Any]]:
+    """The first occupied bin, and the counts from there to the last one between underflow and overflow, as small."""
+    occupied = np.flatnonzero(histogram[:, 1:-1].any(axis=0))
+    first, last = (int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else (0, 0)
+    counts = np.concatenate([histogram[:, :1], histogram[:, 1 + first : 1 + last], histogram[:, -1:]], axis=1)
+    return first, counts.astype(np.min_scalar_type(int(counts.max())))
+
+
+def _histogram(found: Archive, bins: Bins) -> NDArray[np.int64]:
+    """The inverse of `_trimmed`."""
+    counts, first = found.array("statistics.histogram"), found.manifest["histogram_offset"]
+    occupied = counts.shape[-1] - 2
+    fits = counts.ndim == 2 and len(counts) == GROUPS and occupied >= 0 and 0 <= first <= bins.count - occupied
+    if counts.dtype.kind != "u" or not fits:
+        raise ValueError("statistics.histogram has the wrong shape or type")
+    out = np.zeros((GROUPS, bins.count + 2), np.int64)
+    out[:, 1 + first : 1 + first + occupied] = counts[:, 1:-1]
+    out[:, 0], out[:, -1] = counts[:, 0], counts[:, -1]
+    return out

@@ -21,6 +21,8 @@ import pytest
 
 import resmc
 from resmc import ResNet, Simulation, storage
+from resmc.layer_estimates import LayerSums
+from resmc.statistics import LAYER_SUMS
 
 MODELS = [
     ResNet(4, 6, 0.1, 0.7, "balanced-half", n_out=3, input_norm=1e-300),
@@ -90,13 +92,73 @@ def test_numpy_and_zip_read_it_too(tmp_path):
     sim.save(tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz") as arrays:
         np.testing.assert_array_equal(arrays["layers"], sim.layers)
-        np.testing.assert_array_equal(arrays["statistics.histogram"], sim.statistics.histogram)
+        np.testing.assert_array_equal(arrays["statistics.sums"]["log_norm"][:, 0, 1], sim.statistics.log_norm[:, 1, 0])
+        histogram, inner = arrays["statistics.histogram"], sim.statistics.histogram[:, 1:-1]
+        first = json.loads(arrays["manifest.json"])["histogram_offset"]
+        np.testing.assert_array_equal(histogram[:, 1:-1], inner[:, first : first + histogram.shape[1] - 2])
+        assert histogram[:, 1:-1].sum() == inner.sum()
         np.testing.assert_array_equal(arrays["samples.output"], sim.samples.output)
     with zipfile.ZipFile(tmp_path / "a.npz") as archive:
         assert archive.testzip() is None
         manifest = json.loads(archive.read("manifest.json"))
     assert manifest["model"] == sim.model.to_dict()
     assert manifest["schema_version"] == storage.SCHEMA_VERSION
+
+
+def test_a_file_without_products_or_raw_values_has_no_arrays_for_them():
+    sim = run(MODELS[1], correlations=False)
+    data = storage.to_bytes(sim)
+    with zipfile.ZipFile(io.BytesIO(data)) as members:
+        names = [name.removesuffix(".npy") for name in members.namelist()]
+    assert names == [
+        "manifest.json", "layers", "statistics.networks", "statistics.sums", "statistics.histogram"
+    ]  # fmt: skip
+    assert_equal(sim, storage.from_bytes(data))
+
+
+@pytest.mark.parametrize("low", [0, 1, 4000, 8192])
+@pytest.mark.parametrize("count", [1, 255, 256, 2**16, 2**40])
+def test_a_histogram_comes_back_wherever_its_counts_lie_and_however_large_they_are(low, count):
+    sim = run()
+    histogram = np.zeros_like(sim.statistics.histogram)
+    histogram[3, low] = histogram[5, min(low + 2, 8193)] = count
+    sim = replace(sim, statistics=replace(sim.statistics, histogram=histogram))
+    assert_equal(sim, storage.from_bytes(storage.to_bytes(sim)))
+
+
+def test_an_empty_histogram_comes_back():
+    sim = run(ResNet(1, 60, 0.0, 1.0), networks=3)  # everybody is dead at the end
+    assert sim.statistics.histogram.sum() == 0
+    assert_equal(sim, storage.from_bytes(storage.to_bytes(sim)))
+
+
+@pytest.mark.parametrize("settings", [{}, {"correlations": False}, {"keep_samples": 3}])
+@pytest.mark.parametrize("model", MODELS)
+def test_the_last_layer_can_be_read_without_the_rest(model, settings):
+    sim = run(model, **settings)
+    manifest, sums = storage.final_from_bytes(storage.to_bytes(sim))
+    assert ResNet(**manifest["model"]) == sim.model
+    assert manifest["seed"] == sim.seed
+    assert type(sums) is LayerSums
+    for f in fields(LayerSums):
+        there, here = getattr(sums, f.name), getattr(sim.statistics.final(), f.name)
+        assert (there.dtype, there.shape, there.tobytes()) == (here.dtype, here.shape, here.tobytes())
+
+
+def test_reading_the_last_layer_refuses_what_reading_it_all_refuses(data):
+    for broken in (data[:-1], data[:100] + b"x" + data[101:], b"", b"x" * 1000):
+        with pytest.raises(ValueError, match=r"shard is damaged|shard is not a resmc simulation"):
+            storage.final_from_bytes(broken, "shard")
+    for change in (
+        manifest_with(schema_version=1),
+        manifest_with(format="resmc-sweep"),
+        without("statistics.sums.npy"),
+        without("statistics.networks.npy"),
+        without("manifest.json"),
+        another_array("statistics.sums", np.zeros((32, 0), LAYER_SUMS)),
+    ):
+        with pytest.raises(ValueError, match=r"shard is not a simulation that this resmc can read: "):
+            storage.final_from_bytes(repacked(data, change), "shard")
 
 
 # -------------------------------------------------------------------------------------------------------------- damaged
@@ -193,12 +255,24 @@ def manifest_with(**changes):
     return change
 
 
+def another_array(entry: str, array: np.ndarray):
+    def change(name: str, content: bytes) -> bytes:
+        if name != f"{entry}.npy":
+            return content
+        buffer = io.BytesIO()
+        np.save(buffer, array)
+        return buffer.getvalue()
+
+    return change
+
+
 @pytest.mark.parametrize(
     "change",
     [
         without("manifest.json"),
         without("layers.npy"),
-        without("statistics.alive.npy"),
+        without("statistics.sums.npy"),
+        without("statistics.products.npy"),
         without("samples.output.npy"),
         lambda name, content: b"[]" if name == "manifest.json" else content,
         lambda name, content: b"{" if name == "manifest.json" else content,
@@ -208,11 +282,25 @@ def manifest_with(**changes):
         manifest_with(schema_version=None),
         manifest_with(ranges=[[0]]),
         manifest_with(bins=[]),
+        manifest_with(samples=2),
+        manifest_with(histogram_offset=8190),
+        manifest_with(histogram_offset=-1),
+        manifest_with(correlations=None),
+        another_array("layers", np.arange(3)),
+        another_array("layers", np.arange(7.0)),
+        another_array("layers", np.arange(7, dtype=object)),
+        another_array("statistics.networks", np.zeros((32, 7), np.int64)),
+        another_array("statistics.sums", np.zeros((32, 6), LAYER_SUMS)),
+        another_array("statistics.sums", np.zeros((32, 7))),
+        another_array("statistics.histogram", np.zeros((32, 1), np.uint8)),
+        another_array("samples.output", np.zeros((3, 2))),
+        lambda name, content: content[:-1] if name == "statistics.products.npy" else content,
     ],
     ids=[
         "no manifest",
         "no layers",
         "an array is missing",
+        "the products are missing",
         "a sample is missing",
         "manifest is a list",
         "manifest is no JSON",
@@ -222,6 +310,19 @@ def manifest_with(**changes):
         "no schema version",
         "half a range",
         "no bins",
+        "another number of samples",
+        "a histogram beyond its bins",
+        "a histogram before its bins",
+        "correlations that are not there",
+        "too few layers",
+        "layers that are no integers",
+        "layers that are objects",
+        "group sizes by layer",
+        "sums of fewer layers",
+        "sums that are no records",
+        "a histogram without its ends",
+        "too few outputs",
+        "products that are cut off",
     ],
 )
 def test_a_file_with_a_right_checksum_and_wrong_content_is_refused(data, change):
@@ -250,7 +351,7 @@ def check_failed_save(directory: Path, sim: Simulation, error: type[OSError], nu
     resmc.load(directory / "old")
 
 
-@pytest.mark.parametrize("function", ["fsync", "replace", "chmod"])
+@pytest.mark.parametrize("function", ["fsync", "replace", "fdopen"])
 def test_a_save_that_fails_at_any_step_leaves_the_old_file_whole(tmp_path, monkeypatch, function):
     def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -334,6 +435,12 @@ def test_a_file_in_the_working_directory_can_be_saved(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run().save("a")
     assert resmc.load("a").networks == 200
+
+
+def test_writing_does_not_touch_the_umask_of_other_threads(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "umask")
+    storage.write_atomically(b"some bytes", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == b"some bytes"
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
