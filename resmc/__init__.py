@@ -5,8 +5,9 @@
 >>> print(sim.summary())
 
 `simulate` returns a `Simulation`; its methods `log_gaussian_fit`, `hypoactivation`, `interlayer_correlations` and
-`variance_growth` return estimates with standard errors and the theory beside them. `theory` holds the closed forms,
-`reference` a slow and readable NumPy twin of the kernels.
+`variance_growth` return estimates with standard errors and the theory beside them. `Sweep` simulates many models into a
+directory from which nothing is lost. `theory` holds the closed forms, `reference` a slow and readable NumPy twin of the
+kernels.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from .storage import load
 if TYPE_CHECKING:
     from . import analyses, reference, theory
     from .analyses import extrapolate
+    from .sweep import Sweep, SweepResult, load_sweep
 
 __all__ = [
     "DeviceError",
@@ -32,10 +34,13 @@ __all__ = [
     "KSDistance",
     "ResNet",
     "Simulation",
+    "Sweep",
+    "SweepResult",
     "analyses",
     "build_info",
     "extrapolate",
     "load",
+    "load_sweep",
     "merge",
     "reference",
     "simulate",
@@ -49,6 +54,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name == "__version__":
         return build_info()["version"]
+    if name in ("Sweep", "SweepResult", "load_sweep"):
+        return getattr(importlib.import_module(".sweep", __name__), name)
     if name == "extrapolate":
         return importlib.import_module(".analyses", __name__).extrapolate
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

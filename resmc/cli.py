@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from . import DeviceError, build_info, devices, simulate
+from . import build_info, cli_sweep, devices, simulate
 from .model import VARIANTS
 from .simulate import METHODS
 
@@ -38,7 +38,7 @@ number.__name__ = "integer"  # what argparse calls it in its messages
 def parser() -> argparse.ArgumentParser:
     """The command line, by subcommand."""
     top = argparse.ArgumentParser(
-        prog="resmc", description="Simulate random ResNets; see what this installation can do."
+        prog="resmc", description="Simulate random ResNets, one model or many; see what this installation can do."
     )
     top.add_argument("--version", action="version", version=f"resmc {metadata.version('resmc')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -67,6 +67,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--output", type=Path, metavar="FILE", help="save the simulation; resmc.load reads it")
     run.add_argument("--json", action="store_true", help="print the table as JSON")
     run.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    cli_sweep.add_parsers(commands)
 
     doctor = commands.add_parser(
         "doctor",
@@ -185,11 +187,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; errors are sentences, and the exit status 2."""
     args = parser().parse_args(argv)
     try:
-        {"simulate": run_simulate, "doctor": run_doctor}[args.command](args)
+        {"simulate": run_simulate, "doctor": run_doctor, **cli_sweep.COMMANDS}[args.command](args)
     except BrokenPipeError:  # whoever read our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ValueError, OSError, MemoryError, DeviceError) as error:
+    except (ValueError, OSError, MemoryError, ImportError, RuntimeError) as error:
         print(f"resmc: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -3,17 +3,18 @@
 manifest.json            model, method, seed, ranges, bins, numerics, and which of the arrays there are
 layers                   (R,)
 statistics.networks      (32,)
-statistics.sums          (32, R) records: `statistics.LAYER_SUMS`
-statistics.histogram     (32, 2 + k): underflow, the k bins from `histogram_offset` that hold all else, overflow
-statistics.products, .partial_sums, .partial_squares     (32, pairs), unless empty
+statistics.sums          (G, R) records: `statistics.LAYER_SUMS`; G of the 32 groups hold networks
+statistics.histogram     (G, 2 + k): underflow, the k bins from `histogram_offset` that hold all else, overflow
+statistics.products, .partial_sums, .partial_squares     (G, pairs), unless empty
 samples.*, trajectories.*                                unless nothing was kept
+
+A range of a few blocks, as a sweep cuts them, has networks in a few groups; the others take no room.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -28,6 +29,7 @@ from .model import ResNet
 from .recording import GROUPS, Bins
 from .simulation import NetworkRange, Samples, Simulation, Trajectories, host
 from .statistics import LAYER_SUMS, LayerSums, Statistics
+from .writers import temporary_name
 
 FORMAT = "resmc-simulation"
 SCHEMA_VERSION = 2
@@ -37,7 +39,8 @@ _PRODUCTS = ("products", "partial_sums", "partial_squares")
 def to_bytes(simulation: Simulation) -> bytes:
     """The file's content."""
     statistics = simulation.statistics
-    offset, histogram = _trimmed(statistics.histogram)
+    filled = statistics.networks > 0
+    offset, histogram = _trimmed(statistics.histogram[filled])
     kept: dict[str, Samples | Trajectories] = {"samples": simulation.samples, "trajectories": simulation.trajectories}
     manifest = {
         "format": FORMAT,
@@ -56,10 +59,10 @@ def to_bytes(simulation: Simulation) -> bytes:
     arrays = {
         "layers": simulation.layers,
         "statistics.networks": statistics.networks,
-        "statistics.sums": statistics.packed(),
+        "statistics.sums": statistics.packed()[filled],
         "statistics.histogram": histogram,
     }
-    arrays |= {f"statistics.{name}": a for name in _PRODUCTS if (a := getattr(statistics, name)).size}
+    arrays |= {f"statistics.{name}": a[filled] for name in _PRODUCTS if (a := getattr(statistics, name)).size}
     for name, part in kept.items():
         if len(part.networks):
             arrays |= {f"{name}.{f.name}": host(getattr(part, f.name)) for f in fields(part)}
@@ -90,7 +93,7 @@ def write_atomically(data: bytes, path: Path) -> None:
         If the file cannot be written (no permission, disk full); an older file of that name stays as it was.
     """
     check_place(path)
-    temporary = path.parent / f".resmc-{secrets.token_hex(8)}.tmp"
+    temporary = path.parent / temporary_name()
     # The kernel takes the umask off; to read it here would be to set it for a moment, for other threads too.
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
@@ -129,9 +132,10 @@ def from_bytes(data: bytes, name: str = "data") -> Simulation:
 
 
 def final_from_bytes(data: bytes, name: str = "data") -> tuple[dict[str, Any], LayerSums]:
-    """The manifest and the sums of the last layer alone, from a file whose checksum is right."""
+    """The manifest with the recorded layers, and the sums of the last one, from a file whose checksum is right."""
     with _opened(data, name) as found:
-        return found.manifest, _layer_sums(found, slice(-1, None))
+        layers = _array(found, "layers", np.int64, None).tolist()
+        return {**found.manifest, "layers": layers}, _layer_sums(found, slice(-1, None))
 
 
 @contextlib.contextmanager
@@ -163,7 +167,15 @@ def _array(found: Archive, name: str, dtype: Any, *shape: int | None) -> NDArray
 
 def _layer_sums(found: Archive, layers: slice) -> LayerSums:
     networks = _array(found, "statistics.networks", np.int64, GROUPS).copy()
-    return LayerSums.unpacked(networks, _array(found, "statistics.sums", LAYER_SUMS, GROUPS, None)[:, layers])
+    sums = _array(found, "statistics.sums", LAYER_SUMS, int(np.count_nonzero(networks)), None)
+    return LayerSums.unpacked(networks, _in_groups(sums[:, layers], networks))
+
+
+def _in_groups(rows: NDArray[Any], networks: NDArray[np.int64]) -> NDArray[Any]:
+    """The rows of the groups that hold networks among those of all 32, which are 0; never a view of ``rows``."""
+    out = np.zeros((GROUPS, *rows.shape[1:]), rows.dtype)
+    out[networks > 0] = rows
+    return out
 
 
 def _simulation(found: Archive) -> Simulation:
@@ -177,15 +189,18 @@ def _simulation(found: Archive) -> Simulation:
     if not isinstance(manifest["correlations"], bool):
         raise ValueError("its manifest does not say whether there are correlations")
     pairs = size * (size + 1) // 2 if manifest["correlations"] else 0
+    groups = int(np.count_nonzero(sums.networks))
     products: dict[str, NDArray[Any]] = {}
     for name in _PRODUCTS:
         there = pairs if name == "products" or model.alpha == 0.0 else 0
         products[name] = (
-            _array(found, f"statistics.{name}", np.float64, GROUPS, there).copy() if there else np.zeros((GROUPS, 0))
+            _in_groups(_array(found, f"statistics.{name}", np.float64, groups, there), sums.networks)
+            if there
+            else np.zeros((GROUPS, 0))
         )
 
     statistics: dict[str, Any] = {f.name: getattr(sums, f.name) for f in fields(sums)}
-    statistics |= products | {"histogram": _histogram(found, bins)}
+    statistics |= products | {"histogram": _histogram(found, bins, sums.networks)}
 
     def kept(name: str, count: int, dtype: Any, *shape: int) -> NDArray[Any]:
         return _array(found, name, dtype, count, *shape).copy() if count else np.empty((0, *shape), dtype)
@@ -219,17 +234,18 @@ def _trimmed(histogram: NDArray[np.int64]) -> tuple[int, NDArray[Any]]:
     occupied = np.flatnonzero(histogram[:, 1:-1].any(axis=0))
     first, last = (int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else (0, 0)
     counts = np.concatenate([histogram[:, :1], histogram[:, 1 + first : 1 + last], histogram[:, -1:]], axis=1)
-    return first, counts.astype(np.min_scalar_type(int(counts.max())))
+    return first, counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
 
 
-def _histogram(found: Archive, bins: Bins) -> NDArray[np.int64]:
+def _histogram(found: Archive, bins: Bins, networks: NDArray[np.int64]) -> NDArray[np.int64]:
     """The inverse of `_trimmed`."""
     counts, first = found.array("statistics.histogram"), found.manifest["histogram_offset"]
     occupied = counts.shape[-1] - 2
-    fits = counts.ndim == 2 and len(counts) == GROUPS and occupied >= 0 and 0 <= first <= bins.count - occupied
+    groups = np.count_nonzero(networks)
+    fits = counts.ndim == 2 and len(counts) == groups and occupied >= 0 and 0 <= first <= bins.count - occupied
     if counts.dtype.kind != "u" or not fits:
         raise ValueError("statistics.histogram has the wrong shape or type")
-    out = np.zeros((GROUPS, bins.count + 2), np.int64)
+    out = np.zeros((groups, bins.count + 2), np.int64)
     out[:, 1 + first : 1 + first + occupied] = counts[:, 1:-1]
     out[:, 0], out[:, -1] = counts[:, 0], counts[:, -1]
-    return out
+    return out if groups == GROUPS else _in_groups(out, networks)

@@ -18,6 +18,7 @@ from ..estimates import Estimate, Floats
 from ._result import Result
 
 if TYPE_CHECKING:
+    from ..model import ResNet
     from ..simulation import Simulation
 
 
@@ -48,11 +49,14 @@ class Hypoactivation(Result):
     dead: NDArray[np.int64]
 
 
+def is_symmetric(model: ResNet) -> bool:
+    """Whether A_l is exactly symmetric about 0 at every layer: its signs are fresh given all that came before."""
+    return model.variant != "vanilla" or model.alpha == 0.0 or model.lam == 0.0
+
+
 def symmetric_layers(sim: Simulation) -> NDArray[np.bool_]:
-    """Layers at which A_l is exactly symmetric about 0: its signs are fresh given all that came before."""
-    model = sim.model
-    everywhere = model.variant != "vanilla" or model.alpha == 0.0 or model.lam == 0.0
-    return np.asarray((sim.layers == 0) | everywhere, np.bool_)
+    """The layers at which A_l is: the first always."""
+    return np.asarray((sim.layers == 0) | is_symmetric(sim.model), np.bool_)
 
 
 def analyse(sim: Simulation) -> Hypoactivation:

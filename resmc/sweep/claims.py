@@ -1,0 +1,99 @@
+"""Hints about who computes what: several processes on one store share the work instead of doing it twice.
+
+A claim is a small file named after the shard, that its owner touches every few seconds. Nothing depends on claims
+being seen, kept or written: without them the same shards are computed by several, who write the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+from ..writers import host_mark, process_is_alive
+
+BEAT = 10.0  # seconds between touches
+STALE = 60.0  # seconds after which an untouched claim of another host is nobody's
+
+
+class Claims:
+    """The claims of this process in a store's folder; ages are told by the file system's own clock."""
+
+    def __init__(self, folder: Path, beat: float = BEAT, stale: float = STALE) -> None:
+        self.folder, self.every, self.stale = folder, beat, stale
+        self.mark = f"{host_mark()}-{os.getpid()}"
+        self.own: set[str] = set()
+        self.ahead = 0.0  # of the file system's clock before ours
+        self.last = -1e9
+        self.beat()
+
+    def take(self, name: str) -> bool:
+        """Claims ``name``; False if another process that still lives has it."""
+        if name in self.own:
+            return True
+        path = self.folder / name
+        with contextlib.suppress(OSError):
+            for _ in range(2):
+                try:
+                    with open(path, "x", encoding="ascii") as file:
+                        file.write(self.mark)
+                    break
+                except FileExistsError:
+                    if self._alive(path):
+                        return False
+                    path.unlink(missing_ok=True)
+        self.own.add(name)
+        return True
+
+    def drop(self, name: str) -> None:
+        """Gives up one of our own."""
+        self.own.discard(name)
+        with contextlib.suppress(OSError):
+            (self.folder / name).unlink()
+
+    def drop_all(self) -> None:
+        """Gives up all of our own."""
+        for name in list(self.own):
+            self.drop(name)
+
+    def beat(self) -> None:
+        """Touches our claims if it is time to."""
+        if time.monotonic() - self.last < self.every:
+            return
+        self.last = time.monotonic()
+        with contextlib.suppress(OSError):
+            clock = self.folder / f".clock-{self.mark}"
+            clock.touch()
+            self.ahead = clock.stat().st_mtime - time.time()
+            clock.unlink()
+        for name in self.own:
+            with contextlib.suppress(OSError):
+                os.utime(self.folder / name)
+
+    def sweep_up(self) -> None:
+        """Removes claims, and clocks, of processes that are gone."""
+        with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                if not self._alive(Path(entry.path)):
+                    Path(entry.path).unlink(missing_ok=True)
+
+    def others(self) -> int:
+        """How many shards other living processes are at."""
+        found = 0
+        with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                found += entry.name[0] != "." and entry.name not in self.own and self._alive(Path(entry.path))
+        return found
+
+    def _alive(self, path: Path) -> bool:
+        """Whether the owner of a claim lives: its process, on this host; else by when it was last touched."""
+        try:
+            mark = path.name.removeprefix(".clock-") if path.name[0] == "." else path.read_text(encoding="ascii")
+            touched = path.stat().st_mtime
+        except (OSError, ValueError):
+            return False
+        host, _, process = mark.partition("-")
+        if host == self.mark.partition("-")[0] and process.isdigit():
+            return process_is_alive(int(process))
+        return time.time() + self.ahead - touched < self.stale

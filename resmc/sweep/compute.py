@@ -1,0 +1,79 @@
+"""What a worker does, in whatever process: one shard, from its description to its file."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+
+from .. import devices, storage
+from ..simulate import simulate_range
+from ..simulation import NetworkRange
+from ..statistics import LayerSums
+from .gpus import pin
+from .shards import Range, Shard
+from .store import Store, Stored, stored_as
+
+
+class Stopped(Exception):
+    """The run was asked to stop while a shard was being computed."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A shard to compute into a store, on a device. Everything that another process needs."""
+
+    store: str
+    shard: Shard
+    device: str
+    threads: int  # 0: all
+    pin: bool = False  # whether this process takes one of several GPUs for itself
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished shard: its file, the sums of its last layer, and the seconds that it took."""
+
+    shard: Shard
+    stored: Stored
+    final: LayerSums
+    seconds: float
+    saving: float  # seconds of them in writing the file
+
+
+def compute(task: Task, stop: threading.Event | None = None) -> Done:
+    """Computes a shard and writes it.
+
+    Raises
+    ------
+    Stopped
+        Within a tenth of a second after ``stop`` was set.
+    StoreError, DeviceError, ValueError, MemoryError
+        What keeps it from being computed or written.
+    """
+    begin = time.perf_counter()
+    if task.pin:
+        pin(task.device)
+
+    def report(fraction: float) -> None:
+        if stop is not None and stop.is_set():
+            raise Stopped
+
+    shard, point = task.shard, task.shard.point
+    simulation = simulate_range(
+        point.model,
+        NetworkRange(shard.start, shard.stop, point.block),
+        seed=point.seed,
+        method=point.method,
+        layers=point.recorded,
+        correlations=point.correlations,
+        device=devices.parse(task.device),
+        threads=task.threads or len(os.sched_getaffinity(0)),
+        report=report,
+    )
+    computed = time.perf_counter()
+    stored = stored_as(point, Range(shard.start, shard.stop), simulation.numerics[-1])
+    Store(task.store).write(stored, storage.to_bytes(simulation))
+    end = time.perf_counter()
+    return Done(shard, stored, simulation.statistics.final(), end - begin, end - computed)

@@ -1,0 +1,287 @@
+"""Runs a plan: finds what the store lacks, hands it out shard by shard, and goes on until all is there and sound."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import devices
+from ..statistics import LayerSums
+from .claims import Claims
+from .compute import Done, Task
+from .cost import shard_sizes
+from .engines import Engine, open_engine
+from .pilot import pilot_shard, wanted_networks
+from .progress import Progress, State
+from .quantities import QUANTITIES, LastLayers
+from .result import SweepResult, collect
+from .shards import Range, Shard, cover, in_turn
+from .store import Damaged, Listing, Store
+
+if TYPE_CHECKING:
+    from .plan import Sweep
+
+PATIENCE = 1.0  # seconds between looks at what others compute, when nothing else is left
+MOST_FAILURES = 3  # of workers that die, without a shard finished in between
+
+
+def run(
+    plan: Sweep, path: str | Path, *, engine: Any, workers: int | None, threads: int | None, device: Any, progress: Any
+) -> SweepResult:
+    """`Sweep.run`."""
+    device = device_name(device)
+    runner = Runner(plan, Store(path), device, progress)
+    chosen = open_engine(engine, workers, threads, device)
+    try:
+        runner.open()
+        return runner.run(chosen)
+    finally:
+        chosen.close()
+        runner.close()
+
+
+def device_name(device: Any) -> str:
+    """A device as a string that means the same in another process: ``auto`` is decided here."""
+    kind, ordinal = devices.parse(device)
+    return kind if ordinal is None else f"{kind}:{ordinal}"
+
+
+class Track:
+    """A distinct point of the plan: how many networks it shall have, and what is done of them."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index  # in the plan
+        self.networks: int | None = None  # None until its pilot has spoken
+        self.done = 0
+        self.sums: LayerSums | None = None  # of the shards of this run
+
+    def add(self, done: Done) -> None:
+        """Notes a shard of the estimate that this run has computed."""
+        self.done += done.shard.stop - done.shard.start
+        self.sums = done.final if self.sums is None else self.sums.merged(done.final)
+
+
+class Runner:
+    """One call of `Sweep.run`."""
+
+    def __init__(self, plan: Sweep, store: Store, device: str, progress: Any) -> None:
+        self.plan, self.store, self.device = plan, store, device
+        self.kind = devices.parse(device)[0]
+        self.state = State()
+        self.progress = Progress(progress, self.worst)
+        self.claims: Claims | None = None
+        self.tracks: dict[tuple[Any, int], Track] = {}
+        for index, (model, seed) in enumerate(zip(plan.models, plan.seeds, strict=True)):
+            self.tracks.setdefault((model, seed), Track(index))
+        each = plan.networks or plan.max_networks
+        points = [plan.point(t.index, each) for t in self.tracks.values()]
+        self.sizes = dict(zip(self.tracks, shard_sizes(plan, points, self.kind), strict=True))
+        self.finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def open(self) -> None:
+        """The directory, what others have left behind, and the plan for those who come after."""
+        self.store.create()
+        self.claims = Claims(self.store.claims)
+        self.claims.sweep_up()
+        self.store.sweep_up()
+        self.store.write_plan(self.plan.to_dict())
+
+    def close(self) -> None:
+        """Gives up what is claimed; nothing else is held."""
+        self.progress.close()
+        if self.claims is not None:
+            self.claims.drop_all()
+
+    def run(self, engine: Engine) -> SweepResult:
+        """Until a result is there that was read back whole. A shard that turns out damaged is computed again."""
+        damaged: set[str] = set()
+        while True:
+            listing = self.store.listing()
+            self._work(engine, self._missing(listing))
+            self.progress.show(self.state, last=True)
+            result = collect(self.plan, self.store.path)
+            if result.complete:
+                return result
+            for name in result.damaged:
+                self.progress.note(f"{name} was damaged: it is set aside, and computed again")
+                if name in damaged:
+                    raise self.store.failure(OSError(0, f"{name} was written twice, and is damaged again"))
+            damaged |= set(result.damaged)
+
+    # -- what is to be done -------------------------------------------------------------------------------------------
+
+    def _missing(self, listing: Listing) -> list[Shard]:
+        """Shards that the store lacks, in the order in which to compute them; pilots come first."""
+        pilots: list[Shard] = []
+        ready: list[tuple[Track, int]] = []
+        if self.plan.networks is not None:
+            ready = [(track, self.plan.networks) for track in self.tracks.values()]
+        else:
+            pilots, ready = self._pilots(listing)
+        self.state = State(at_least=bool(pilots))
+        shards: list[tuple[int, Shard]] = []
+        for track, networks in ready:
+            shards += [(networks, shard) for shard in self._start(track, networks, listing)]
+        self.state.work_in_all += float(sum(shard.updates for shard in pilots))
+        self.state.networks_in_all += sum(shard.stop - shard.start for shard in pilots)
+        self.state.networks_before, self.state.work_before = self.state.networks, self.state.work
+        return pilots + in_turn(shards)
+
+    def _pilots(self, listing: Listing) -> tuple[list[Shard], list[tuple[Track, int]]]:
+        """Pilots that are missing, and the networks of the points whose pilots are there."""
+        missing, there, sums = [], [], []
+        for track in self.tracks.values():
+            shard = pilot_shard(self.plan, track.index)
+            found = Range(shard.start, shard.stop)
+            if found in listing.ranges(shard.point.key):
+                stored = listing.first(shard.point.key, found)
+                try:
+                    sums.append(self.store.read_final(stored))
+                    there.append(track)
+                    continue
+                except Damaged:
+                    self.store.set_aside(stored)
+                    listing.remove(stored)
+            missing.append(shard)
+        numbers = wanted_networks(self.plan, [t.index for t in there], sums)
+        return missing, list(zip(there, numbers, strict=True))
+
+    def _start(self, track: Track, networks: int, listing: Listing) -> list[Shard]:
+        """What is missing of a point whose number of networks is known; counts the rest as done."""
+        track.networks = networks
+        point = self.plan.point(track.index, networks)
+        size = self.sizes[self.plan.models[track.index], self.plan.seeds[track.index]]
+        have, missing = cover(networks, size, point.block, listing.ranges(point.key))
+        track.done = sum(r.stop - r.start for r in have)
+        track.sums = None
+        self.state.networks += track.done
+        self.state.networks_in_all += networks
+        self.state.work += float(track.done * point.updates)
+        self.state.work_in_all += float(networks * point.updates)
+        return [Shard(point, *r) for r in missing]
+
+    # -- doing it -----------------------------------------------------------------------------------------------------
+
+    def _work(self, engine: Engine, shards: Iterable[Shard]) -> None:
+        """Every shard: computed here, or found to be somebody else's."""
+        assert self.claims is not None
+        waiting, running, others = deque(shards), dict[Any, Shard](), list[Shard]()
+        failures = 0
+        while waiting or running or others:
+            while waiting and len(running) < engine.places():
+                shard = waiting.popleft()
+                if not self.claims.take(shard.name):
+                    others.append(shard)
+                elif self.store.find(shard.point.key, Range(shard.start, shard.stop)):
+                    self._was_done(shard, waiting)  # by somebody else, since the store was listed
+                else:
+                    future = engine.submit(self._task(engine, shard))
+                    running[future] = shard
+                    future.add_done_callback(self.finished.put)
+            self.claims.beat()
+            self.progress.show(self.state)
+            if not running:
+                self._look(waiting, others)
+                continue
+            try:
+                future = self.finished.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if future not in running:  # of an engine that was restarted since
+                continue
+            shard = running.pop(future)
+            try:
+                done = future.result()
+            except engine.broken:
+                failures += 1
+                lost = {"all": [shard, *running.values()], "one": [shard], "nothing": []}[engine.recover()]
+                if failures > MOST_FAILURES or not lost:
+                    raise RuntimeError(
+                        f"a worker has died while computing {self.plan.describe(self._track(shard).index)}: it may "
+                        "have run out of memory. Finished shards are safe; run the same again, with fewer workers"
+                    ) from None
+                self.progress.note("a worker has died; its shards are computed again")
+                running = {f: s for f, s in running.items() if s not in lost}
+                waiting.extendleft(reversed(lost))
+                continue
+            failures = 0
+            self._was_computed(done, waiting)
+
+    def _task(self, engine: Engine, shard: Shard) -> Task:
+        return Task(str(self.store.path.absolute()), shard, self.device, engine.threads, engine.pin)
+
+    def _was_computed(self, done: Done, waiting: deque[Shard]) -> None:
+        shard = done.shard
+        self.state.networks += shard.stop - shard.start
+        self.state.work += float(shard.updates)
+        if self._is_pilot(shard):
+            self._pilot_has_spoken(shard, done.final, waiting)
+        else:
+            self._track(shard).add(done)
+        assert self.claims is not None
+        self.claims.drop(shard.name)
+
+    def _was_done(self, shard: Shard, waiting: deque[Shard]) -> None:
+        """Another process has computed it."""
+        assert self.claims is not None
+        if self._is_pilot(shard):
+            stored = self.store.find(shard.point.key, Range(shard.start, shard.stop))
+            assert stored is not None
+            try:
+                self._pilot_has_spoken(shard, self.store.read_final(stored), waiting)
+            except Damaged:
+                self.store.set_aside(stored)
+                waiting.append(shard)
+                self.claims.drop(shard.name)
+                return
+        else:
+            self._track(shard).done += shard.stop - shard.start
+        self.state.networks += shard.stop - shard.start
+        self.state.work += float(shard.updates)
+        self.claims.drop(shard.name)
+
+    def _look(self, waiting: deque[Shard], others: list[Shard]) -> None:
+        """Nothing is left but what other processes compute: waits for them, and takes over from those that are gone."""
+        if waiting or not others:
+            return
+        waiting.extend(others)
+        others.clear()
+        time.sleep(PATIENCE)
+
+    def _is_pilot(self, shard: Shard) -> bool:
+        return self._track(shard).networks is None
+
+    def _pilot_has_spoken(self, shard: Shard, sums: LayerSums, waiting: deque[Shard]) -> None:
+        track = self._track(shard)
+        (networks,) = wanted_networks(self.plan, [track.index], [sums])
+        listing = self.store.listing(self.plan.point(track.index, networks).key)
+        shards = self._start(track, networks, listing)
+        waiting.extend(in_turn((networks, s) for s in shards))
+        self.state.at_least = any(t.networks is None for t in self.tracks.values())
+
+    def _track(self, shard: Shard) -> Track:
+        return self.tracks[shard.point.model, shard.point.seed]
+
+    # -- progress -----------------------------------------------------------------------------------------------------
+
+    def worst(self) -> str:
+        """The largest standard error so far, relative to its target if there is one, in words."""
+        tracks = [t for t in self.tracks.values() if t.sums is not None]
+        if not tracks:
+            return ""
+        targets = self.plan.target_stderr or {"log_norm.variance": 1.0}
+        sums = LayerSums.stack([t.sums for t in tracks if t.sums is not None])
+        estimates = LastLayers(sums, [self.plan.models[t.index] for t in tracks])
+        largest, words = 0.0, ""
+        for name, target in targets.items():
+            estimate = QUANTITIES[name].estimate(estimates)
+            for track, stderr, n in zip(tracks, estimate.stderr, estimate.n, strict=True):
+                now = float(stderr) * (float(n) / max(track.done, 1)) ** 0.5  # shards of earlier runs count too
+                if now / target > largest:
+                    largest = now / target
+                    words = f"largest error: {name} +- {now:.2g} at {self.plan.describe(track.index)}"
+        return words

@@ -1,0 +1,156 @@
+"""What a sweep will cost: work, time at a rate measured here and now, and bytes."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import devices
+from ..recording import GROUPS
+from ..simulate import simulate
+from .point import Point
+from .shards import UPDATES, shard_networks, shard_updates
+
+if TYPE_CHECKING:
+    from .plan import Sweep
+
+PROBES = 6  # points whose rate is measured
+PROBE_SECONDS = 0.1  # each
+
+
+@dataclass(frozen=True)
+class SweepEstimate:
+    """The cost of a sweep, before it runs.
+
+    Attributes
+    ----------
+    points, networks, shards : int
+        With ``target_stderr`` at most: as if every point took ``max_networks``.
+    updates : float
+        Neuron updates (weights drawn, if dense).
+    seconds : float
+        At the measured rate on ``device``, all cores at it.
+    rate : float
+        Updates per second, on average over the plan.
+    bytes : float
+        Of the store.
+    device : str
+    upper_bound : bool
+        Whether the number of networks is only a bound.
+    """
+
+    points: int
+    networks: int
+    shards: int
+    updates: float
+    seconds: float
+    rate: float
+    bytes: float
+    device: str
+    upper_bound: bool
+
+    def __str__(self) -> str:
+        most = "at most " if self.upper_bound else ""
+        return (
+            f"{self.points} points, {most}{self.networks:.4g} networks, {self.updates:.3g} neuron updates\n"
+            f"{most}{duration(self.seconds)} on {self.device} at {self.rate:.3g} updates per second, measured now\n"
+            f"{most}{self.shards} shards, {size(self.bytes)}"
+        )
+
+
+def estimate(plan: Sweep, device: Any = "auto") -> SweepEstimate:
+    """The cost of ``plan`` on ``device``, from short runs of a few of its points.
+
+    Raises
+    ------
+    ValueError, DeviceError
+        As for `resmc.simulate`.
+    """
+    kind, _ = devices.parse(device)
+    each = plan.networks or plan.max_networks
+    points = [plan.point(i, each) for i in range(len(plan.models))]
+    work = np.array([p.updates * float(each) for p in points])
+    shards = shard_sizes(plan, points, kind)
+    probes = _spread(points)
+    cores = len(os.sched_getaffinity(0)) if kind == "cpu" else 1
+    measured = [_probe(points[i], device) for i in probes]
+    width = np.log([points[i].model.width for i in probes])
+    nearest = [int(np.argmin(np.abs(width - math.log(p.model.width)))) for p in points]
+    seconds = float(np.sum(work / np.array([measured[j] for j in nearest]))) / cores
+    numbers = np.array([-(-each // shard) for shard in shards])
+    sizes = np.array([shard_bytes(p, min(shard, each)) for p, shard in zip(points, shards, strict=True)])
+    return SweepEstimate(
+        points=len(points),
+        networks=each * len(points),
+        shards=int(numbers.sum()),
+        updates=float(work.sum()),
+        seconds=seconds,
+        rate=float(work.sum()) / seconds,
+        bytes=float(np.sum(numbers * sizes)),
+        device=f"{cores} CPU cores" if kind == "cpu" else str(device),
+        upper_bound=plan.networks is None,
+    )
+
+
+def shard_sizes(plan: Sweep, points: list[Point], kind: str) -> list[int]:
+    """Networks of a shard, by point."""
+    each = plan.networks or plan.max_networks
+    total = sum(p.updates * each for p in points)
+    updates = plan.shard_updates or shard_updates(total, UPDATES[kind])
+    return [shard_networks(p, updates) for p in points]
+
+
+def _spread(points: list[Point]) -> list[int]:
+    """A few points of different widths, from the narrowest to the widest; of each width the deepest."""
+    deepest: dict[int, int] = {}
+    for i, p in enumerate(points):
+        best = deepest.get(p.model.width)
+        if best is None or p.model.depth > points[best].model.depth:
+            deepest[p.model.width] = i
+    widths = sorted(deepest)
+    chosen = np.unique(np.linspace(0, len(widths) - 1, PROBES).round().astype(int))
+    return [deepest[widths[i]] for i in chosen]
+
+
+def _probe(point: Point, device: Any) -> float:
+    """Updates per second of one worker."""
+    networks = 32
+    while True:
+        begin = time.perf_counter()
+        simulate(
+            point.model, networks=networks, seed=point.seed, method=point.method, layers=point.recorded,
+            correlations=point.correlations, device=device, threads=1, progress=False,
+        )  # fmt: skip
+        seconds = time.perf_counter() - begin
+        if seconds > 0.5 * PROBE_SECONDS or networks >= 1 << 24:
+            return networks * point.updates / seconds
+        networks *= int(min(16, max(2, PROBE_SECONDS / max(seconds, 1e-4))))
+
+
+def shard_bytes(point: Point, networks: int) -> float:
+    """Bytes of a shard, about: sums by layer and pair, and a thousand bins of a histogram, in the groups it fills."""
+    groups = min(GROUPS, -(-networks // point.block))
+    layers = len(point.recorded)
+    pairs = layers * (layers + 1) // 2 * (3 if point.model.alpha == 0.0 else 1) if point.correlations else 0
+    return 2500.0 + groups * (120.0 * layers + 8.0 * pairs + 1000.0 * (1 if networks < groups << 14 else 2))
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words."""
+    for unit, length in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2.0 * length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.2g} seconds"
+
+
+def size(count: float) -> str:
+    """Bytes in words."""
+    for unit, length in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if count >= length:
+            return f"{count / length:.3g} {unit}"
+    return f"{count / 1e3:.3g} kB"

@@ -1,0 +1,57 @@
+"""One GPU for each process: chosen before CUDA starts, and held until the process ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from .. import devices
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+DRIVER = Path("/proc/driver/nvidia/gpus")
+
+_held: IO[str] | None = None  # the locked file of this process's GPU
+
+
+def visible() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES would name them. CUDA is not started to find out."""
+    listed = os.environ.get(VISIBLE)
+    if listed is not None:
+        return [name.strip() for name in listed.split(",") if name.strip()]
+    try:
+        return [str(i) for i in range(len(list(DRIVER.iterdir())))]
+    except OSError:
+        return []
+
+
+def pin(device: str, folder: Path | None = None) -> str | None:
+    """Holds one of several GPUs for this process, by a lock that ends with it, and hides the others from CUDA.
+
+    Only for ``device="cuda"``, without a number, and where there are several: else there is nothing to choose. If
+    other processes hold them all, this one shares one of them. Returns the name of the GPU, or None.
+    """
+    global _held
+    if devices.parse(device) != ("cuda", None) or _held is not None:
+        return None
+    names = visible()
+    torch = sys.modules.get("torch")
+    if len(names) < 2 or (torch is not None and torch.cuda.is_initialized()):
+        return None
+    folder = folder or Path(tempfile.gettempdir()) / f"resmc-gpus-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    chosen = names[os.getpid() % len(names)]
+    for name in names:
+        file = open(folder / f"{name.replace('/', '-')}.lock", "w", encoding="ascii")  # noqa: SIM115 (held for life)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            continue
+        _held, chosen = file, name
+        break
+    os.environ[VISIBLE] = chosen
+    return chosen

@@ -1,0 +1,113 @@
+"""What one does to a store from outside: see how far it is, and bring several together."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .claims import Claims
+from .pilot import pilot_shard
+from .result import collect
+from .shards import Range
+from .store import PLAN, Damaged, Store, Stored, StoreError
+
+if TYPE_CHECKING:
+    from .plan import Sweep
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a store is with its plan.
+
+    ``networks_wanted`` is None while pilots are missing; ``at_work`` counts the shards that living processes claim;
+    ``of_other_plans`` those shards that the plan does not use.
+    """
+
+    points: int
+    points_complete: int
+    pilots_missing: int
+    networks: int
+    networks_wanted: int | None
+    shards: int
+    of_other_plans: int
+    classes: dict[str, int]
+    at_work: int
+    damaged: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        wanted = f"{self.networks_wanted}" if self.networks_wanted is not None else "so far unknown"
+        lines = [
+            f"{self.points_complete} of {self.points} points complete, {self.networks} of {wanted} networks",
+            f"{self.shards} shards ({', '.join(f'{c} {n}' for c, n in self.classes.items()) or 'none'}), "
+            f"{self.at_work} being computed",
+        ]
+        if self.pilots_missing:
+            lines.append(f"{self.pilots_missing} pilots still to run")
+        if self.of_other_plans:
+            lines.append(f"{self.of_other_plans} shards are not used by this plan")
+        lines += [f"damaged: {name}" for name in self.damaged]
+        return "\n".join(lines)
+
+
+def status(plan: Sweep, path: str | Path) -> Status:
+    """How far the store at ``path`` is with ``plan``; every shard of it is verified, and nothing is changed."""
+    store = Store(path)
+    store.require()
+    listing = store.listing()
+    result = collect(plan, path, set_aside=False)
+    pilots = 0
+    if plan.networks is None:
+        shards = {pilot_shard(plan, index) for index in range(len(plan.models))}
+        pilots = sum(Range(s.start, s.stop) in listing.ranges(s.point.key) for s in shards)
+    classes = Counter(c for ranges in listing.by_key.values() for names in ranges.values() for c in names)
+    missing = int((result.wanted == 0).sum())
+    return Status(
+        points=len(plan.models),
+        points_complete=int(((result.networks == result.wanted) & (result.wanted > 0)).sum()),
+        pilots_missing=missing,
+        networks=int(result.networks.sum()),
+        networks_wanted=None if missing else int(result.wanted.sum()),
+        shards=listing.files,
+        of_other_plans=listing.files - pilots - result.shards - len(result.damaged),
+        classes=dict(sorted(classes.items())),
+        at_work=Claims(store.claims).others(),
+        damaged=result.damaged,
+    )
+
+
+def join(path: str | Path, others: list[str | Path]) -> int:
+    """Brings the shards of other stores into the one at ``path``, each verified; returns how many were new.
+
+    Raises
+    ------
+    StoreError
+        If one of them is not a store, the first cannot be written to, or a shard to be copied is damaged.
+    """
+    store, sources = Store(path), [Store(other) for other in others]
+    for source in sources:
+        source.require()
+    store.create()
+    new = 0
+    for source in sources:
+        there = store.listing()
+        for key, ranges in source.listing().by_key.items():
+            for networks, classes in ranges.items():
+                have = there.ranges(key).get(networks, [])
+                for stored in (Stored(key, networks, c) for c in classes if c not in have):
+                    try:
+                        source.read_final(stored)
+                    except Damaged as error:
+                        raise StoreError(f"{error}; run the sweep in {source.path} once more, which mends it") from None
+                    store.write(stored, source.file(stored).read_bytes())
+                    new += 1
+        if not (store.path / PLAN).exists():
+            with contextlib.suppress(StoreError):  # a store of shards alone
+                store.write_plan(source.read_plan())
+    return new

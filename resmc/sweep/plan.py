@@ -1,0 +1,403 @@
+"""The plan of a sweep: which models, how many networks of each, and how they are recorded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _checks
+from ..model import MAX_WIDTH_DENSE, ResNet
+from ..recording import block_size
+from ..simulate import MAX_NETWORK, METHODS
+from .point import Point, point_seed
+from .quantities import QUANTITIES
+
+if TYPE_CHECKING:
+    from .cost import SweepEstimate
+    from .result import SweepResult
+
+FORMAT = "resmc-sweep"
+SCHEMA_VERSION = 1
+AXES = ("width", "depth", "ratio", "alpha", "lam", "variant", "n_out", "input_norm")  # in the order of the dimensions
+INTEGERS = ("width", "depth", "n_out")
+MAX_POINTS = 10**6
+FIRST_OF_PILOT = 1 << 47  # pilots use networks that no estimate uses
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    r"""Simulations of many models: a grid over widths, depths, (alpha, lam), variants, or a list.
+
+    >>> plan = resmc.Sweep(width=[50, 100], ratio=[0.5, 1, 2], alpha=0.5**0.5, lam=0.5**0.5, networks=1e6)
+    >>> print(plan.estimate())
+    >>> result = plan.run("runs/growth")  # stopped, or crashed? the same line again goes on
+
+    Parameters
+    ----------
+    models : sequence of ResNet, optional
+        A list instead of a grid; no other field of a model is given then.
+    width, depth, ratio, alpha, lam, variant, n_out, input_norm : value or sequence
+        Fields of `ResNet`; every sequence is a dimension of the grid, in this order. ``ratio`` = d/n may be given
+        instead of ``depth``: the depth is then ratio * width rounded to the nearest integer, at least 1.
+    networks : int
+        Of each point. Or:
+    target_stderr : mapping of str to float
+        The standard error wanted, by quantity: ``log_norm.mean``, ``log_norm.variance``, ``log_norm.skewness``,
+        ``log_norm.excess_kurtosis``, ``asymmetry``, ``active_fraction``, ``growth``. A pilot of each point says how
+        many networks that takes; its own networks are not part of the estimate, so nothing is biased. The number
+        allows for the pilot's own uncertainty: nine points in ten end at or below the target, but for the noise of
+        the final standard error.
+    max_networks : int
+        With ``target_stderr``: at most so many networks of a point.
+    seed : int
+        0 to 2^64 - 1.
+    independent : bool
+        True: every point has a seed of its own, made of ``seed`` and its model, so that points are independent and a
+        fit over them has honest errors. False: all points use ``seed`` itself and share random numbers.
+    method : {"projected", "dense"}
+        As for `resmc.simulate`.
+    layers : int
+        At most how many layers of each network are recorded, equally spaced, the first and the last among them.
+    correlations : bool
+        Record what `Simulation.interlayer_correlations` needs: layers (layers + 1) / 2 numbers more in each group.
+    shard_updates : int, optional
+        Neuron updates (weights, if dense) per shard, the unit that is computed, written and lost at a time; by
+        default about a second of a CPU core or of a GPU, and 1/2^15 of the whole plan if that is more.
+
+    Attributes
+    ----------
+    dims : tuple of str
+        The dimensions: the fields given as sequences; ("point",) for a list of models.
+    shape : tuple of int
+    models : tuple of ResNet
+        All points, the last dimension running fastest.
+
+    Raises
+    ------
+    ValueError
+        For anything out of range, before any work, naming the argument, its value and what is allowed.
+
+    Source: Li, Nica, Roy 2021 (arXiv 2106.04013) for the model.
+    """
+
+    models: Any = None
+    _: KW_ONLY
+    width: Any = None
+    depth: Any = None
+    ratio: Any = None
+    alpha: Any = None
+    lam: Any = None
+    variant: Any = None
+    n_out: Any = None
+    input_norm: Any = None
+    networks: Any = None
+    target_stderr: Any = None
+    max_networks: Any = None
+    seed: int = 0
+    independent: bool = True
+    method: str = "projected"
+    layers: int = 32
+    correlations: bool = False
+    shard_updates: int | None = None
+    dims: tuple[str, ...] = field(init=False)
+    shape: tuple[int, ...] = field(init=False)
+    listed: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        def put(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+        put("listed", self.models is not None)
+        if self.listed:
+            self._check_list(put)
+        else:
+            self._check_grid(put)
+        put("seed", _checks.integer("seed", self.seed, 0, (1 << 64) - 1, "2^64 - 1"))
+        put("independent", _checks.boolean("independent", self.independent))
+        put("method", _checks.choice("method", self.method, METHODS))
+        put("layers", _checks.integer("layers", self.layers, 2, 4096, "4096"))
+        put("correlations", _checks.boolean("correlations", self.correlations))
+        if self.shard_updates is not None:
+            put("shard_updates", _checks.integer("shard_updates", self.shard_updates, 1, 1 << 62, "2^62"))
+        self._check_networks(put)
+        if self.method == "dense":
+            for model in self.models:
+                if model.width > MAX_WIDTH_DENSE:
+                    raise ValueError(
+                        f"width={model.width} is too large for method='dense': it must be at most {MAX_WIDTH_DENSE}"
+                    )
+
+    # -- checks -------------------------------------------------------------------------------------------------------
+
+    def _check_list(self, put: Any) -> None:
+        for name in AXES:
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} is not allowed beside models: give a list of models, or a grid")
+        try:
+            models = tuple(self.models)
+        except TypeError:
+            raise ValueError(f"models={self.models!r} is not allowed: it must be a sequence of ResNet") from None
+        if not 1 <= len(models) <= MAX_POINTS:
+            raise ValueError(f"models holds {len(models)} of them: it must be 1 to {MAX_POINTS}")
+        for model in models:
+            if not isinstance(model, ResNet):
+                raise ValueError(f"models holds {model!r}: it must be a sequence of ResNet")
+        put("models", models)
+        put("dims", ("point",))
+        put("shape", (len(models),))
+
+    def _check_grid(self, put: Any) -> None:
+        if self.depth is not None and self.ratio is not None:
+            raise ValueError("ratio is not allowed beside depth: give one or the other")
+        for name, given in (("width", self.width), ("depth or ratio", self.depth if self.ratio is None else self.ratio),
+                            ("alpha", self.alpha), ("lam", self.lam)):  # fmt: skip
+            if given is None:
+                raise ValueError(f"{name} is missing: give width, depth or ratio, alpha and lam, or a list of models")
+        put("dims", tuple(name for name in AXES if not _is_scalar(getattr(self, name))))
+        for name in AXES:
+            given = getattr(self, name)
+            if given is not None:
+                put(name, _axis(name, given))
+        put("shape", tuple(len(getattr(self, name)) for name in self.dims))
+        if math.prod(self.shape) > MAX_POINTS:
+            raise ValueError(f"the grid has {math.prod(self.shape)} points: at most {MAX_POINTS} are allowed")
+        put("models", tuple(self._grid()))
+
+    def _grid(self) -> Iterator[ResNet]:
+        given = [name for name in AXES if getattr(self, name) is not None]
+        values = [getattr(self, name) if name in self.dims else (getattr(self, name),) for name in given]
+        for index in np.ndindex(*(len(v) for v in values)):
+            chosen = {name: v[i] for name, v, i in zip(given, values, index, strict=True)}
+            if "ratio" in chosen:
+                chosen["depth"] = max(1, math.floor(chosen.pop("ratio") * chosen["width"] + 0.5))
+            yield ResNet(**chosen)
+
+    def _check_networks(self, put: Any) -> None:
+        if (self.networks is None) == (self.target_stderr is None):
+            raise ValueError("networks is missing: give it, or target_stderr and max_networks" if self.networks is None
+                             else "target_stderr is not allowed beside networks: give one or the other")  # fmt: skip
+        if self.networks is not None:
+            if self.max_networks is not None:
+                raise ValueError("max_networks is not allowed beside networks: it belongs to target_stderr")
+            put("networks", _checks.integer("networks", self.networks, 1, FIRST_OF_PILOT, "2^47"))
+            return
+        if self.max_networks is None:
+            raise ValueError("max_networks is missing: target_stderr needs a bound on the networks of a point")
+        put("max_networks", _checks.integer("max_networks", self.max_networks, 32, FIRST_OF_PILOT, "2^47"))
+        if not isinstance(self.target_stderr, Mapping) or not self.target_stderr:
+            raise ValueError(f"target_stderr={self.target_stderr!r} is not allowed: it must be like "
+                             "{'log_norm.variance': 1e-3}")  # fmt: skip
+        targets = {}
+        for name, target in self.target_stderr.items():
+            if name not in QUANTITIES:
+                raise ValueError(f"target_stderr[{name!r}] is not allowed: it must be one of {', '.join(QUANTITIES)}")
+            targets[name] = _checks.real(f"target_stderr[{name!r}]", target, positive=True)
+        put("target_stderr", targets)
+
+    # -- points -------------------------------------------------------------------------------------------------------
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """depth / width of every point, as it is after rounding the depth."""
+        return tuple(model.ratio for model in self.models)
+
+    @cached_property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of every point."""
+        return tuple(point_seed(self.seed, m) if self.independent else self.seed for m in self.models)
+
+    def point(self, index: int, networks: int) -> Point:
+        """Point number ``index``, cut into blocks as ``networks`` of it are."""
+        return Point(self.models[index], self.seeds[index], self.method, self.layers, self.correlations,
+                     block_size(networks))  # fmt: skip
+
+    def describe(self, index: int) -> str:
+        """A point in words, by what distinguishes it from the others."""
+        model = self.models[index]
+        if self.listed:
+            return f"point {index}: {model}"
+        place = np.unravel_index(index, self.shape) if self.shape else ()
+        shown = [f"{name} {_plain(getattr(self, name)[i])}" for name, i in zip(self.dims, place, strict=True)]
+        return ", ".join(shown) or f"width {model.width}, depth {model.depth}"
+
+    # -- as data ------------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain values; `from_dict` reads it."""
+        out: dict[str, Any] = {"format": FORMAT, "schema_version": SCHEMA_VERSION}
+        if self.listed:
+            out["models"] = [model.to_dict() for model in self.models]
+        else:
+            out |= {name: getattr(self, name) for name in AXES if getattr(self, name) is not None}
+        for f in fields(self):
+            if f.init and f.name not in ("models", *AXES) and getattr(self, f.name) is not None:
+                out[f.name] = getattr(self, f.name)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in out.items()}
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Sweep:
+        """The inverse of `to_dict`.
+
+        Raises
+        ------
+        ValueError
+            If it is not a plan, or of a newer format.
+        """
+        if data.get("format") != FORMAT:
+            raise ValueError(f"this is not the plan of a sweep: its format is {data.get('format')!r}")
+        if data.get("schema_version") != SCHEMA_VERSION:
+            raise ValueError(f"the plan has schema version {data.get('schema_version')}, not {SCHEMA_VERSION}")
+        arguments = {name: value for name, value in data.items() if name not in ("format", "schema_version")}
+        return build(arguments)
+
+    @staticmethod
+    def from_toml(path: str | Path) -> Sweep:
+        """A plan from a TOML file with the arguments as keys; see `resmc.sweep.toml_file`."""
+        from .toml_file import read
+
+        return read(path)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sweep) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.models, self.seed))
+
+    def __repr__(self) -> str:
+        size = " x ".join(f"{name} {n}" for name, n in zip(self.dims, self.shape, strict=True)) or "1 point"
+        wanted = f"networks={self.networks}" if self.networks else f"target_stderr={self.target_stderr}"
+        return f"Sweep({size}: {len(self.models)} points, {wanted}, method={self.method!r}, seed={self.seed})"
+
+    # -- doing it -----------------------------------------------------------------------------------------------------
+
+    def estimate(self, device: Any = "auto") -> SweepEstimate:
+        """Work, time at a rate measured here and now (about a second), and bytes. See `resmc.sweep.cost`."""
+        from .cost import estimate
+
+        return estimate(self, device)
+
+    def run(
+        self,
+        store: str | Path,
+        *,
+        engine: Any = None,
+        workers: int | None = None,
+        threads: int | None = None,
+        device: Any = "auto",
+        progress: Any = None,
+    ) -> SweepResult:
+        """Computes what ``store`` lacks of this plan, and returns the result. See `resmc.sweep.engines`.
+
+        Stopped by Ctrl-C, a crash or a full disk, the same call again goes on where it was; several processes may run
+        it at once, on one machine or on many that share the directory. Nothing of that changes the result.
+
+        Parameters
+        ----------
+        store : path
+            A directory; made if it does not exist. A plan that has been extended finds its old shards there.
+        engine : None, "processes", concurrent.futures.Executor or distributed.Client
+            None: this process, with ``workers`` threads. ``processes``: ``workers`` new processes, one to a GPU if
+            the device is ``cuda``. Or a pool of any kind, or a Dask cluster.
+        workers : int, optional
+            By default one to a core of the CPU, or one to a GPU. Not with an executor or a cluster, which know.
+        threads : int, optional
+            CPU threads of each worker; by default the cores are shared among them.
+        device : {"auto", "cpu", "cuda", "cuda:N"}
+            As for `resmc.simulate`, on the machine where the work is done.
+        progress : None, bool or callable
+            None: a bar in a terminal or notebook, a line a minute elsewhere; True: always a bar; False: nothing; a
+            callable is called as progress(networks done, networks in all).
+
+        Raises
+        ------
+        ValueError
+            For an argument that is not allowed.
+        OSError
+            If the store cannot be written to; what is finished is safe.
+        DeviceError
+            As for `resmc.simulate`.
+        """
+        from .coordinator import run
+
+        return run(self, store, engine=engine, workers=workers, threads=threads, device=device, progress=progress)
+
+    def result(self, store: str | Path) -> SweepResult:
+        """What ``store`` holds of this plan, finished or not; points without networks have no value."""
+        from .result import collect
+
+        return collect(self, store)
+
+
+def build(arguments: Mapping[str, Any]) -> Sweep:
+    """A plan from plain values, as a file holds them: models are tables of fields.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or as `Sweep`.
+    """
+    allowed = [f.name for f in fields(Sweep) if f.init]
+    for name in arguments:
+        if name not in allowed:
+            raise ValueError(f"{name!r} is not a setting of a sweep: they are {', '.join(allowed)}")
+    arguments = dict(arguments)
+    models = arguments.get("models")
+    if isinstance(models, Sequence) and not isinstance(models, str):
+        arguments["models"] = [_model(number, model) for number, model in enumerate(models)]
+    return Sweep(**arguments)
+
+
+def _model(number: int, model: Any) -> ResNet:
+    """A model from a table of its fields; messages begin with its place in the list."""
+    if isinstance(model, ResNet):
+        return model
+    names = [f.name for f in fields(ResNet)]
+    try:
+        if not isinstance(model, Mapping):
+            raise ValueError(f"{model!r} is not a table of a model's fields: {', '.join(names)}")
+        for name in model:
+            if name not in names:
+                raise ValueError(f"{name!r} is not a field of a model: they are {', '.join(names)}")
+        missing = [name for name in ("width", "depth", "alpha", "lam") if name not in model]
+        if missing:
+            raise ValueError(f"{missing[0]} is missing")
+        return ResNet(**model)
+    except ValueError as error:
+        raise ValueError(f"models[{number}]: {error}") from None
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str | bytes) or np.ndim(value) == 0
+
+
+def _axis(name: str, given: Any) -> Any:
+    """A field of the grid, checked: a value, or a tuple of distinct ones."""
+
+    def one(value: Any) -> Any:
+        if name == "variant":
+            return value if not isinstance(value, np.str_) else str(value)
+        if name in INTEGERS:
+            return _checks.integer(name, value.item() if isinstance(value, np.generic) else value, 1, MAX_NETWORK)
+        return _checks.real(name, value, positive=name in ("ratio", "input_norm"))
+
+    if _is_scalar(given):
+        return one(given)
+    if np.ndim(given) != 1 or isinstance(given, Mapping):
+        raise ValueError(f"{name}={given!r} is not allowed: it must be a value or a sequence of values")
+    values = tuple(one(value) for value in given)
+    if not values:
+        raise ValueError(f"{name}=[] is not allowed: a dimension needs at least one value")
+    if len(set(values)) < len(values):
+        twice = next(v for i, v in enumerate(values) if v in values[:i])
+        raise ValueError(f"{name} holds {twice!r} twice: the values of a dimension must differ")
+    return values
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,82 @@
+"""A point of a sweep: one model and everything else that decides what its shards hold, and the key made of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _native
+from ..model import ResNet
+from ..recording import HISTOGRAM_VERSION, histogram_bins
+from ..storage import SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class Point:
+    """Networks of one model and one seed, recorded in one way: their shards can be merged.
+
+    ``layers`` says at most how many layers are recorded; ``block`` networks are summed at a time.
+    """
+
+    model: ResNet
+    seed: int
+    method: str
+    layers: int
+    correlations: bool
+    block: int
+
+    @cached_property
+    def recorded(self) -> NDArray[np.int64]:
+        """The recorded layers: 0, s, 2s, .., depth with the smallest s that leaves at most ``layers`` of them."""
+        return spaced_layers(self.model.depth, self.layers)
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of all that two shards must share to be merged: 32 hexadecimal digits."""
+        bins = histogram_bins(self.model)
+        return description_key(
+            self.model.to_dict(),
+            self.seed,
+            self.method,
+            self.recorded.tolist(),
+            self.correlations,
+            [bins.low, bins.width, bins.count],
+            HISTOGRAM_VERSION,
+            str(_native.NUMERICS_VERSION),
+            self.block,
+        )
+
+    @property
+    def updates(self) -> int:
+        """Neuron updates that one network takes, or with dense weights the weights that it draws."""
+        layer = self.model.width if self.method == "projected" else self.model.width**2
+        return self.model.depth * layer + self.model.width
+
+    def with_block(self, block: int) -> Point:
+        """The same with another block size."""
+        return self if block == self.block else replace(self, block=block)
+
+
+def description_key(*description: Any) -> str:
+    """The key of a canonical description; the order of arguments is that of `Point.key`."""
+    text = json.dumps([SCHEMA_VERSION, *description], separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def spaced_layers(depth: int, most: int) -> NDArray[np.int64]:
+    """0, s, 2s, .., depth with the smallest s that leaves at most ``most`` layers."""
+    spacing = -(-depth // (most - 1))
+    layers = np.arange(0, depth + 1, spacing)
+    return layers if layers[-1] == depth else np.append(layers, depth)
+
+
+def point_seed(seed: int, model: ResNet) -> int:
+    """A seed of 64 bits for one model of a sweep: points that share no random number are independent."""
+    text = json.dumps(["resmc-sweep", seed, model.to_dict()], separators=(",", ":"), allow_nan=False)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

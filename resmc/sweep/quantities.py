@@ -1,0 +1,120 @@
+"""What a sweep says of a point's last layer: each quantity with its limit at leading order and, if known, exact value.
+
+All points are estimated at once: the entries of a `LayerSums` are then points instead of layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import layer_estimates as by_entry
+from .. import theory
+from ..analyses.hypoactivation import is_symmetric
+from ..analyses.log_gaussian import exact_log_norm
+from ..estimates import Estimate, Floats
+from ..layer_estimates import LayerSums, SecondMoment
+from ..model import ResNet
+from ..normalisation import log_norm_offsets, rounding_correction
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class LastLayers:
+    """The last layers of several models: an entry of ``sums`` for each of ``models``."""
+
+    sums: LayerSums
+    models: Sequence[ResNet]
+
+    @cached_property
+    def offsets(self) -> Floats:
+        """What separates the log-norms in ``sums`` from the models'."""
+        return np.array([log_norm_offsets(m, np.array([m.depth]))[0] for m in self.models])
+
+    @cached_property
+    def widths(self) -> NDArray[np.int64]:
+        """Of the models."""
+        return np.array([m.width for m in self.models], np.int64)
+
+    @cached_property
+    def second_moment(self) -> SecondMoment:
+        """Growth, and where it is reliable."""
+        lacking = np.array([m.depth * (m.log_scale + rounding_correction(m)) for m in self.models])
+        return by_entry.log_second_moment(self.sums, lacking)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A quantity of the last layer.
+
+    ``variable`` is its name in a data set; ``limit`` the leading order in 1/n; ``exact`` NaN where it is not known.
+    """
+
+    variable: str
+    estimate: Callable[[LastLayers], Estimate]
+    limit: Callable[[ResNet], float]
+    exact: Callable[[ResNet], float]
+
+
+def _exact_moment(name: str) -> Callable[[ResNet], float]:
+    def exact(model: ResNet) -> float:
+        known = exact_log_norm(model)
+        return NAN if known is None else float(getattr(known, name)[0])
+
+    return exact
+
+
+def _symmetric(value: float) -> Callable[[ResNet], float]:
+    return lambda model: value if is_symmetric(model) else NAN
+
+
+def _growth(model: ResNet) -> float:
+    return model.depth * model.log_scale if is_symmetric(model) or model.depth == 1 else NAN
+
+
+QUANTITIES: dict[str, Quantity] = {
+    "log_norm.mean": Quantity(
+        "log_norm_mean",
+        lambda e: by_entry.log_norm_mean(e.sums, e.offsets),
+        lambda m: float(theory.log_norm(m, [m.depth]).mean[0]),
+        _exact_moment("mean"),
+    ),
+    "log_norm.variance": Quantity(
+        "log_norm_variance",
+        lambda e: by_entry.log_norm_variance(e.sums),
+        lambda m: float(theory.log_norm(m, [m.depth]).variance[0]),
+        _exact_moment("variance"),
+    ),
+    "log_norm.skewness": Quantity(
+        "log_norm_skewness", lambda e: by_entry.log_norm_skewness(e.sums), lambda m: 0.0, _exact_moment("skewness")
+    ),
+    "log_norm.excess_kurtosis": Quantity(
+        "log_norm_excess_kurtosis",
+        lambda e: by_entry.log_norm_excess_kurtosis(e.sums),
+        lambda m: 0.0,
+        _exact_moment("excess_kurtosis"),
+    ),
+    "asymmetry": Quantity(
+        "asymmetry",
+        lambda e: by_entry.asymmetry_mean(e.sums),
+        lambda m: float(theory.hypoactivation(m, [m.depth]).asymmetry[0]),
+        _symmetric(0.0),
+    ),
+    "active_fraction": Quantity(
+        "active_fraction",
+        lambda e: by_entry.active_fraction(e.sums, e.widths),
+        lambda m: float(theory.hypoactivation(m, [m.depth]).active_fraction[0]),
+        _symmetric(0.5),
+    ),
+    "growth": Quantity(
+        "log_second_moment",
+        lambda e: e.second_moment.estimate,
+        lambda m: float(theory.variance_growth(m, [m.depth])[0]),
+        _growth,
+    ),
+}

@@ -1,0 +1,271 @@
+"""What a store holds of a plan: estimates of every point with errors and theory, and the simulations behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _native
+from ..estimates import Estimate, Floats
+from ..recording import GROUPS
+from ..simulation import Simulation, merge
+from ..statistics import LAYER_SUMS, LayerSums
+from .pilot import pilot_shard, wanted_networks
+from .quantities import QUANTITIES, LastLayers
+from .shards import Range, cover
+from .store import Damaged, Listing, Store, Stored
+
+if TYPE_CHECKING:
+    import xarray
+
+    from .plan import Sweep
+
+NOTHING = LayerSums.unpacked(np.zeros(GROUPS, np.int64), np.zeros((GROUPS, 1), LAYER_SUMS))
+
+
+@dataclass(frozen=True, eq=False)
+class SweepResult:
+    """The outcome of a sweep; made by `Sweep.run`, `Sweep.result` and `resmc.load_sweep`.
+
+    Attributes
+    ----------
+    plan : Sweep
+    store : Path
+    networks : ndarray of int, shape plan.shape
+        Networks behind each point; 0 where there are none yet.
+    wanted : ndarray of int, shape plan.shape
+        How many there shall be; 0 where a pilot has not said so yet.
+    damaged : tuple of str
+        Files that failed their checksum, and were set aside if the store can be written to.
+    numerics : tuple of str
+        Numerics version, then the numerics classes that computed it: points of several classes are not the same
+        networks to the last bit, though to within 1e-4 of their log-norms.
+    """
+
+    plan: Sweep
+    store: Path
+    networks: NDArray[np.int64]
+    wanted: NDArray[np.int64]
+    damaged: tuple[str, ...]
+    numerics: tuple[str, ...]
+    _sums: LayerSums
+    _shards: tuple[tuple[Stored, ...], ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that the plan asks for is there."""
+        return bool(np.all((self.networks == self.wanted) & (self.wanted > 0)))
+
+    @property
+    def shards(self) -> int:
+        """Files behind the estimates, pilots not counted."""
+        return len({stored for point in self._shards for stored in point})
+
+    @property
+    def inactive(self) -> NDArray[np.int64]:
+        """Living networks without an active neuron at the last layer, of shape plan.shape."""
+        return np.asarray(self._sums.inactive.sum(axis=0)).reshape(self.plan.shape)
+
+    @property
+    def dead(self) -> NDArray[np.int64]:
+        """Networks with z = 0 at the last layer, of shape plan.shape; only possible when alpha = 0."""
+        return np.asarray(self.networks - self._sums.alive.sum(axis=0).reshape(self.plan.shape))
+
+    @cached_property
+    def estimates(self) -> dict[str, Estimate]:
+        """Every quantity of the last layer by its name, each an `Estimate` of shape plan.shape."""
+        all_points = LastLayers(self._sums, list(self.plan.models))
+        return {name: q.estimate(all_points).reshape(self.plan.shape) for name, q in QUANTITIES.items()}
+
+    @cached_property
+    def limits(self) -> dict[str, Floats]:
+        """The limit of each quantity at leading order in 1/n, by name, of shape plan.shape."""
+        return self._theory("limit")
+
+    @cached_property
+    def exact(self) -> dict[str, Floats]:
+        """The exact value of each quantity, by name, of shape plan.shape; NaN where it is not known."""
+        return self._theory("exact")
+
+    def _theory(self, kind: str) -> dict[str, Floats]:
+        models = list(dict.fromkeys(self.plan.models))
+        out = {}
+        for name, quantity in QUANTITIES.items():
+            known = {model: getattr(quantity, kind)(model) for model in models}
+            out[name] = np.array([known[model] for model in self.plan.models]).reshape(self.plan.shape)
+        return out
+
+    # -- single points ------------------------------------------------------------------------------------------------
+
+    def simulation(self, **where: Any) -> Simulation:
+        """The merged simulation of one point, as ``result.simulation(width=200, ratio=1, variant="vanilla")``.
+
+        Raises
+        ------
+        ValueError
+            If that is not exactly one point, or it has no networks yet, or its shards are damaged.
+        """
+        found = self._where(where)
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} points have {where}: give {', '.join(self.plan.dims) or 'nothing'}")
+        return self.load(found[0])
+
+    def simulations(self, **where: Any) -> list[Simulation]:
+        """The merged simulations of all points with these coordinates, as `resmc.extrapolate` takes them.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or one has no networks yet.
+        """
+        found = self._where(where)
+        if not found:
+            raise ValueError(f"no point has {where}")
+        return [self.load(index) for index in found]
+
+    def _where(self, where: Mapping[str, Any]) -> list[int]:
+        names = self.plan.dims if not self.plan.listed else ("point",)
+        for name, value in where.items():
+            if name not in names:
+                raise ValueError(f"{name}={value!r} is not allowed: the dimensions are {', '.join(names) or 'none'}")
+            if not self.plan.listed and value not in getattr(self.plan, name):
+                raise ValueError(f"{name}={value!r} is not in the sweep: it has {getattr(self.plan, name)}")
+        if self.plan.listed:
+            chosen = where.get("point")
+            return list(range(len(self.plan.models))) if chosen is None else [range(len(self.plan.models))[chosen]]
+        index = tuple(getattr(self.plan, n).index(where[n]) if n in where else slice(None) for n in names)
+        return np.atleast_1d(np.arange(len(self.plan.models)).reshape(self.plan.shape)[index]).ravel().tolist()
+
+    def load(self, index: int) -> Simulation:
+        shards = self._shards[index]
+        if not shards:
+            raise ValueError(f"there are no networks yet at {self.plan.describe(index)}")
+        store = Store(self.store)
+        whole: Simulation | None = None
+        for stored in shards:  # one after the other in the order of the networks, so that memory stays bounded
+            part = store.read(stored)
+            whole = part if whole is None else merge(whole, part)
+        assert whole is not None
+        return whole
+
+    # -- tables -------------------------------------------------------------------------------------------------------
+
+    def summary(self) -> str:
+        """A table of all points: networks, and each quantity's estimate beside its limit."""
+        from .table import summary
+
+        return summary(self)
+
+    def to_xarray(self, *, laws: bool = False) -> xarray.Dataset:
+        """All points as a labelled data set (needs ``resmc[xarray]``); see `resmc.sweep.table`."""
+        from .table import to_xarray
+
+        return to_xarray(self, laws=laws)
+
+    def to_netcdf(self, path: str | Path, *, laws: bool = False) -> None:
+        """`to_xarray` as a netCDF file (needs ``resmc[netcdf]``)."""
+        from .table import to_netcdf
+
+        to_netcdf(self.to_xarray(laws=laws), path)
+
+    def to_zarr(self, path: str | Path, *, laws: bool = False) -> None:
+        """`to_xarray` as a Zarr store (needs ``resmc[zarr]``)."""
+        from .table import to_zarr
+
+        to_zarr(self.to_xarray(laws=laws), path)
+
+    def __repr__(self) -> str:
+        done, points = int((self.networks == self.wanted)[self.wanted > 0].sum()), len(self.plan.models)
+        return f"SweepResult({self.plan!r}, {done} of {points} points complete, {self.networks.sum():.4g} networks)"
+
+
+def collect(plan: Sweep, path: str | Path, set_aside: bool = True) -> SweepResult:
+    """Reads what ``path`` holds of ``plan``, verifying every file: `Sweep.result`.
+
+    Raises
+    ------
+    StoreError
+        If there is no store.
+    """
+    store = Store(path)
+    store.require()
+    reader = Reader(plan, store, store.listing(), set_aside)
+    return reader.result()
+
+
+class Reader:
+    """Collects the shards of a plan; damaged ones are set aside and count as missing."""
+
+    def __init__(self, plan: Sweep, store: Store, listing: Listing, set_aside: bool) -> None:
+        self.plan, self.store, self.listing, self.set_aside = plan, store, listing, set_aside
+        self.damaged: list[str] = []
+        self.classes: set[str] = set()
+
+    def result(self) -> SweepResult:
+        """Everything, point by point."""
+        identities = list(zip(self.plan.models, self.plan.seeds, strict=True))
+        distinct: dict[Any, int] = {}
+        for index, identity in enumerate(identities):
+            distinct.setdefault(identity, index)
+        wanted = self._wanted(list(distinct.values()))
+        found = {identity: self._point(index, wanted[index]) for identity, index in distinct.items()}
+        points = [found[identity] for identity in identities]
+        sums = LayerSums.stack([p[0] for p in points])
+        shape = self.plan.shape
+        return SweepResult(
+            plan=self.plan,
+            store=self.store.path,
+            networks=sums.networks.sum(axis=0).reshape(shape),
+            wanted=np.array([wanted[distinct[i]] for i in identities], np.int64).reshape(shape),
+            damaged=tuple(self.damaged),
+            numerics=(str(_native.NUMERICS_VERSION), *sorted(self.classes)),
+            _sums=sums,
+            _shards=tuple(p[1] for p in points),
+        )
+
+    def _wanted(self, indices: list[int]) -> dict[int, int]:
+        """The networks of each point; 0 where the pilot is missing."""
+        if self.plan.networks is not None:
+            return dict.fromkeys(indices, self.plan.networks)
+        out, sums, there = dict.fromkeys(indices, 0), [], []
+        for index in indices:
+            shard = pilot_shard(self.plan, index)
+            pilot = self._first_good(shard.point.key, Range(shard.start, shard.stop))
+            if pilot is not None:
+                there.append(index)
+                sums.append(pilot[1])
+        return out | dict(zip(there, wanted_networks(self.plan, there, sums), strict=True))
+
+    def _point(self, index: int, networks: int) -> tuple[LayerSums, tuple[Stored, ...]]:
+        """The sums of a point's last layer over all its shards, in the order of the networks."""
+        sums: LayerSums | None = None
+        used: list[Stored] = []
+        if networks:
+            point = self.plan.point(index, networks)
+            have, _ = cover(networks, networks, point.block, self.listing.ranges(point.key))
+            for part in have:
+                good = self._first_good(point.key, part)
+                if good is not None:
+                    used.append(good[0])
+                    sums = good[1] if sums is None else sums.merged(good[1])
+                    self.classes.add(good[0].numerics)
+        return (NOTHING if sums is None else sums), tuple(used)
+
+    def _first_good(self, key: str, networks: Range) -> tuple[Stored, LayerSums] | None:
+        """The first sound file of a range; those that are not are set aside."""
+        while networks in self.listing.ranges(key):
+            stored = self.listing.first(key, networks)
+            try:
+                return stored, self.store.read_final(stored)
+            except Damaged:
+                self.damaged.append(stored.file)
+                self.listing.remove(stored)
+                if self.set_aside:
+                    self.store.set_aside(stored)
+        return None

@@ -1,0 +1,297 @@
+"""A directory of shards: immutable files, each the statistics of a range of networks of one model.
+
+.. code-block:: text
+
+    plan.json                                     the plan that was run last
+    shards/ab/<key>-<start>-<stop>-<class>.resmc  a finished shard, in the format of `Simulation.save`
+    claims/<key>-<start>-<stop>                   a hint that somebody is at it (`resmc.sweep.claims`)
+    damaged/                                      files that failed their checksum, set aside
+
+<key> is a hash of model, seed, method, layers, bins, block and of the versions of numerics, histogram and format;
+<class> the numerics class, as cpu-avx2. Range and class stay readable, so that a listing says what is there without a
+file being opened. A shard appears whole or not at all: it is written under a temporary name, flushed to the disk and
+renamed, and the directory is flushed. No lock is needed: whoever computes a shard of one class writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .. import storage
+from ..simulation import Simulation
+from ..statistics import LayerSums
+from ..writers import is_temporary, temporary_name, writer_is_gone
+from .point import Point, description_key
+from .shards import Range
+
+PLAN = "plan.json"
+NAME = re.compile(r"([0-9a-f]{32})-([0-9]{1,15})-([0-9]{1,15})-([a-z0-9_-]{1,40})\.resmc")
+OLD = 3600.0  # seconds after which a temporary file of an unknown writer is nobody's
+
+
+class StoreError(OSError):
+    """A store that cannot be used as asked: the message says which, why, and what would help."""
+
+
+class Damaged(ValueError):
+    """A shard whose content is not what its name and checksum say."""
+
+
+class Stored(NamedTuple):
+    """A shard's file, by its name."""
+
+    key: str
+    range: Range
+    numerics: str  # the class, as cpu-avx2
+
+    @property
+    def file(self) -> str:
+        """Its name in the store."""
+        return f"{self.key}-{self.range.start}-{self.range.stop}-{self.numerics}.resmc"
+
+
+class Listing:
+    """What a store holds, by key and range."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[str, dict[Range, list[str]]] = {}
+        self.files = 0
+
+    def add(self, stored: Stored) -> None:
+        """Notes one file; again is no more."""
+        classes = self.by_key.setdefault(stored.key, {}).setdefault(stored.range, [])
+        if stored.numerics not in classes:
+            classes.append(stored.numerics)
+            classes.sort()  # of several classes the first is used, whoever came first
+            self.files += 1
+
+    def remove(self, stored: Stored) -> None:
+        """Forgets one file."""
+        ranges = self.by_key[stored.key]
+        ranges[stored.range].remove(stored.numerics)
+        self.files -= 1
+        if not ranges[stored.range]:
+            del ranges[stored.range]
+
+    def ranges(self, key: str) -> dict[Range, list[str]]:
+        """The ranges stored under ``key``, each with its numerics classes."""
+        return self.by_key.get(key, {})
+
+    def first(self, key: str, networks: Range) -> Stored:
+        """The file to use for a range."""
+        return Stored(key, networks, self.by_key[key][networks][0])
+
+
+class Store:
+    """The files of one directory; see the module for what lies where."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.shards, self.claims, self.damaged = (self.path / name for name in ("shards", "claims", "damaged"))
+
+    # -- the directory ------------------------------------------------------------------------------------------------
+
+    def create(self) -> None:
+        """Makes what is missing and tries to write.
+
+        Raises
+        ------
+        StoreError
+            If there is a file of that name, another directory with files of its own, or nothing can be written.
+        """
+        try:
+            if self.path.is_dir() and not self.exists() and any(self.path.iterdir()):
+                raise StoreError(f"store={str(self.path)!r} is not allowed: it is a directory with other files in it")
+            for folder in (self.path, self.shards, self.claims):
+                folder.mkdir(parents=True, exist_ok=True)
+            probe = self.path / temporary_name()
+            probe.write_bytes(b"probe")
+            probe.unlink()
+        except StoreError:
+            raise
+        except (FileExistsError, NotADirectoryError):
+            raise StoreError(f"store={str(self.path)!r} is not allowed: it, or a folder above it, is a file") from None
+        except OSError as error:
+            raise StoreError(f"store={str(self.path)!r} cannot be written to: {error.strerror}") from None
+
+    def exists(self) -> bool:
+        """Whether the directory is a store."""
+        return self.shards.is_dir()
+
+    def require(self) -> None:
+        """Refuses what is not a store, with a sentence."""
+        if not self.path.exists():
+            raise StoreError(f"store={str(self.path)!r} does not exist")
+        if not self.exists():
+            raise StoreError(f"store={str(self.path)!r} is not a store: it has no folder 'shards'")
+
+    def write_plan(self, plan: dict[str, Any]) -> None:
+        """Keeps the plan for workers, status and export; the same plan is not written again."""
+        data = (json.dumps(plan, indent=1) + "\n").encode()
+        path = self.path / PLAN
+        if not path.exists() or path.read_bytes() != data:
+            self._write(data, path)
+
+    def read_plan(self) -> dict[str, Any]:
+        """What `write_plan` kept."""
+        self.require()
+        try:
+            plan = json.loads((self.path / PLAN).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise StoreError(f"store={str(self.path)!r} holds no plan yet: run a sweep into it") from None
+        except ValueError as error:
+            raise StoreError(f"{self.path / PLAN} is damaged ({error}): run the sweep again, shards are kept") from None
+        if not isinstance(plan, dict):
+            raise StoreError(f"{self.path / PLAN} is damaged: run the sweep again, shards are kept")
+        return plan
+
+    def sweep_up(self) -> None:
+        """Removes temporary files whose writers are gone: of a process of this host that has ended, or old ones."""
+        now = time.time()
+        for folder in (self.path, *self._folders()):
+            for entry in _scan(folder):
+                if is_temporary(entry.name) and _abandoned(entry, now):
+                    Path(entry.path).unlink(missing_ok=True)
+
+    # -- shards -------------------------------------------------------------------------------------------------------
+
+    def listing(self, key: str | None = None) -> Listing:
+        """Every shard, or those of one key, by their names; nothing is opened."""
+        listing = Listing()
+        for folder in self._folders() if key is None else [self.shards / key[:2]]:
+            for entry in _scan(folder):
+                match = NAME.fullmatch(entry.name)
+                if match and key in (None, match[1]):
+                    listing.add(Stored(match[1], Range(int(match[2]), int(match[3])), match[4]))
+        return listing
+
+    def file(self, stored: Stored) -> Path:
+        """Where it lies."""
+        return self.shards / stored.key[:2] / stored.file
+
+    def find(self, key: str, networks: Range) -> Stored | None:
+        """The file to use for a range, if there is one by now."""
+        listing = self.listing(key)
+        return listing.first(key, networks) if networks in listing.ranges(key) else None
+
+    def write(self, stored: Stored, data: bytes) -> None:
+        """Makes a shard appear, whole.
+
+        Raises
+        ------
+        StoreError
+            If the disk is full or cannot be written to.
+        """
+        path = self.file(stored)
+        with contextlib.suppress(FileExistsError):
+            path.parent.mkdir()
+        self._write(data, path)
+
+    def read(self, stored: Stored) -> Simulation:
+        """A shard, verified.
+
+        Raises
+        ------
+        Damaged
+            If it is gone, or its content is not what its checksum and its name say.
+        """
+        try:
+            simulation = storage.from_bytes(self._bytes(stored), stored.file)
+        except ValueError as error:
+            raise Damaged(str(error)) from None
+        (start, stop, block), *others = simulation.ranges
+        bins = simulation.bins
+        key = description_key(
+            simulation.model.to_dict(),
+            simulation.seed,
+            simulation.method,
+            simulation.layers.tolist(),
+            simulation.correlations,
+            [bins.low, bins.width, bins.count],
+            simulation.histogram_version,
+            simulation.numerics[0],
+            block,
+        )
+        _check(stored, Stored(key, Range(start, stop), class_name(simulation.numerics[-1])), bool(others))
+        return simulation
+
+    def read_final(self, stored: Stored) -> LayerSums:
+        """The sums of a shard's last layer, verified; errors as for `read`."""
+        try:
+            manifest, sums = storage.final_from_bytes(self._bytes(stored), stored.file)
+        except ValueError as error:
+            raise Damaged(str(error)) from None
+        (start, stop, block), *others = manifest["ranges"]
+        described = ("model", "seed", "method", "layers", "correlations", "bins", "histogram_version")
+        key = description_key(*(manifest[name] for name in described), manifest["numerics"][0], block)
+        _check(stored, Stored(key, Range(start, stop), class_name(manifest["numerics"][-1])), bool(others))
+        return sums
+
+    def set_aside(self, stored: Stored) -> None:
+        """Moves a damaged shard out of the way, where it can be looked at; left where it is if that cannot be done."""
+        with contextlib.suppress(OSError):
+            self.damaged.mkdir(exist_ok=True)
+            os.replace(self.file(stored), self.damaged / stored.file)
+
+    def _bytes(self, stored: Stored) -> bytes:
+        try:
+            return self.file(stored).read_bytes()
+        except OSError as error:  # a bad sector, or moved aside by another process
+            raise Damaged(f"{stored.file} cannot be read: {error.strerror}") from None
+
+    def _folders(self) -> list[Path]:
+        return sorted(Path(entry.path) for entry in _scan(self.shards) if entry.is_dir())
+
+    def _write(self, data: bytes, path: Path) -> None:
+        try:
+            storage.write_atomically(data, path)
+        except OSError as error:
+            raise self.failure(error) from None
+
+    def failure(self, error: OSError) -> StoreError:
+        """What to do about a disk that is full, or gone."""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        help = "make room" if full else "see to it"
+        return StoreError(
+            f"store={str(self.path)!r} cannot be written to: {error.strerror}. Finished shards are safe: {help}, "
+            "then run the same again"
+        )
+
+
+def stored_as(point: Point, networks: Range, numerics: str) -> Stored:
+    """The file of a range of a point, computed by a numerics class."""
+    return Stored(point.key, networks, class_name(numerics))
+
+
+def _check(stored: Stored, found: Stored, more: bool) -> None:
+    if more or found != stored:
+        raise Damaged(f"{stored.file} does not hold what its name says")
+
+
+def class_name(numerics: str) -> str:
+    """A numerics class as it stands in a file's name."""
+    return re.sub("[^a-z0-9_]+", "-", numerics.lower())
+
+
+def _scan(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        return []
+
+
+def _abandoned(entry: os.DirEntry[str], now: float) -> bool:
+    """Whether the writer of a temporary file is gone, as its name says, or it is old."""
+    gone = writer_is_gone(entry.name)
+    if gone is None:
+        with contextlib.suppress(FileNotFoundError):
+            return now - entry.stat().st_mtime > OLD
+    return bool(gone)

@@ -1,0 +1,92 @@
+"""A plan from a TOML file; what is wrong in it is said with its key and line.
+
+.. code-block:: toml
+
+    width = [50, 100, 200, 400]
+    ratio = [0.25, 0.5, 1, 2]
+    alpha = 0.7071067811865476
+    lam = 0.7071067811865476
+    variant = ["vanilla", "balanced"]
+    networks = 1e7
+    seed = 0
+
+Keys are the arguments of `Sweep`; ``target_stderr`` is a table with quoted keys, ``models`` an array of tables.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from .plan import Sweep, build
+
+
+def read(path: str | Path) -> Sweep:
+    """The plan in the file ``path``.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it is not TOML, or no plan: the message begins with file and line.
+    """
+    text = Path(path).read_text(encoding="utf-8")
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path}: {_with_line_first(str(error))}") from None
+    try:
+        return build(data)
+    except ValueError as error:
+        line = _line_of(text, str(error))
+        raise ValueError(f"{path}{f', line {line}' if line else ''}: {error}") from None
+
+
+def _with_line_first(message: str) -> str:
+    match = re.fullmatch(r"(.*) \(at (line \d+), column \d+\)", message)
+    return f"{match[2]}: {match[1]}" if match else message
+
+
+def _line_of(text: str, message: str) -> int | None:
+    """The line of what a message is about: it begins with its place, as ``width=0`` or ``models[2]: width=0``."""
+    match = re.match(r"(?:(\w+)\[(?:(\d+)|'([^']*)')\](?:: )?)?'?(\w*)", message)
+    assert match is not None  # every part of it may be empty
+    table, number, quoted, name = match.groups()
+    inside = int(number) if number else quoted
+    wanted = tuple(part for part in (table, inside, name) if part not in (None, ""))
+    places = first_lines(text, wanted)
+    return next((places[wanted[:n]] for n in range(len(wanted), 0, -1) if wanted[:n] in places), None)
+
+
+def first_lines(text: str, wanted: tuple[str | int, ...] = ()) -> dict[tuple[str | int, ...], int]:
+    """The line on which every key begins, by its path, up to ``wanted``: from the shortest beginning that has it.
+
+    tomllib keeps no positions. What stands between two beginnings of the file that are valid is one statement.
+    """
+    found: dict[tuple[str | int, ...], int] = {}
+    lines = text.splitlines()
+    begin = 0  # of the statement being read
+    for end in range(1, len(lines) + 1):
+        try:
+            data = tomllib.loads("\n".join(lines[:end]))
+        except tomllib.TOMLDecodeError:
+            continue
+        while begin < end - 1 and re.match(r"\s*(#|$)", lines[begin]):
+            begin += 1
+        for path in _paths(data):
+            found.setdefault(path, begin + 1)
+        if wanted in found:
+            break
+        begin = end
+    return found
+
+
+def _paths(data: Any, above: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    items: Any = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    out: list[tuple[str | int, ...]] = []
+    for key, value in items:
+        out += [(*above, key), *_paths(value, (*above, key))]
+    return out

@@ -1,0 +1,50 @@
+"""Who writes: names of temporary files that say which process of which host they belong to, and whether it runs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import socket
+from functools import cache
+from pathlib import Path
+
+
+@cache
+def host_mark() -> str:
+    """Eight hexadecimal digits for this host since it was started: a process number means nothing on another."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        boot = ""
+    return hashlib.sha256(f"{socket.gethostname()} {boot}".encode()).hexdigest()[:8]
+
+
+def process_is_alive(pid: int) -> bool:
+    """Whether a process of this host still runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def temporary_name() -> str:
+    """A name for a file that is being written by this process."""
+    return f".resmc-{host_mark()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file's name is one of those."""
+    return name.startswith(".resmc-") and name.endswith(".tmp")
+
+
+def writer_is_gone(name: str) -> bool | None:
+    """Whether the process that made a temporary file has ended; None if it is of another host."""
+    match = re.fullmatch(r"\.resmc-([0-9a-f]{8})-([0-9]+)-[0-9a-f]+\.tmp", name)
+    if match is None or match[1] != host_mark():
+        return None
+    return not process_is_alive(int(match[2]))
