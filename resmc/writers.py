@@ -22,14 +22,18 @@ def host_mark() -> str:
 
 
 def process_is_alive(pid: int) -> bool:
-    """Whether a process of this host still runs."""
+    """Whether a process of this host still runs; one that has ended, and only waits to be asked how, does not."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         pass
-    return True
+    try:
+        about = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    return about.rpartition(")")[2].split()[0] not in "ZX"  # after the name, which may hold anything
 
 
 def temporary_name() -> str:

@@ -2,6 +2,9 @@
 
 A claim is a small file named after the shard, that its owner touches every few seconds. Nothing depends on claims
 being seen, kept or written: without them the same shards are computed by several, who write the same bytes.
+
+The claim of a process of this host that has ended is nobody's at once, any other after a minute without a touch. That
+the process still runs is not enough: its number may be another's by now, and in a container it is the same every time.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ from pathlib import Path
 from ..writers import host_mark, process_is_alive
 
 BEAT = 10.0  # seconds between touches
-STALE = 60.0  # seconds after which an untouched claim of another host is nobody's
+STALE = 60.0  # seconds after which an untouched claim is nobody's
+BLANK = 2.0  # the same for a claim that does not say whose it is: its owner was killed while making it
 
 
 class Claims:
@@ -33,6 +37,7 @@ class Claims:
         if name in self.own:
             return True
         path = self.folder / name
+        self.own.add(name)  # before there is a file: an interrupt between the two would leave it behind
         with contextlib.suppress(OSError):
             for _ in range(2):
                 try:
@@ -41,16 +46,16 @@ class Claims:
                     break
                 except FileExistsError:
                     if self._alive(path):
+                        self.own.discard(name)
                         return False
                     path.unlink(missing_ok=True)
-        self.own.add(name)
         return True
 
     def drop(self, name: str) -> None:
         """Gives up one of our own."""
-        self.own.discard(name)
         with contextlib.suppress(OSError):
             (self.folder / name).unlink()
+        self.own.discard(name)
 
     def drop_all(self) -> None:
         """Gives up all of our own."""
@@ -87,13 +92,13 @@ class Claims:
         return found
 
     def _alive(self, path: Path) -> bool:
-        """Whether the owner of a claim lives: its process, on this host; else by when it was last touched."""
+        """Whether the owner of a claim lives: by when it was last touched and, on this host, by its process."""
         try:
             mark = path.name.removeprefix(".clock-") if path.name[0] == "." else path.read_text(encoding="ascii")
             touched = path.stat().st_mtime
         except (OSError, ValueError):
             return False
         host, _, process = mark.partition("-")
-        if host == self.mark.partition("-")[0] and process.isdigit():
-            return process_is_alive(int(process))
-        return time.time() + self.ahead - touched < self.stale
+        if host == self.mark.partition("-")[0] and process.isdigit() and not process_is_alive(int(process)):
+            return False
+        return time.time() + self.ahead - touched < (self.stale if mark else min(self.stale, BLANK))
