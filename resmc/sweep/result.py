@@ -19,7 +19,7 @@ from ..statistics import LAYER_SUMS, LayerSums
 from .pilot import pilot_shard, wanted_networks
 from .quantities import QUANTITIES, LastLayers
 from .shards import Range, cover
-from .store import Damaged, Listing, Store, Stored
+from .store import Damaged, Gone, Listing, Store, Stored
 
 if TYPE_CHECKING:
     import xarray
@@ -263,9 +263,11 @@ class Reader:
             stored = self.listing.first(key, networks)
             try:
                 return stored, self.store.read_final(stored)
-            except Damaged:
-                self.damaged.append(stored.file)
+            except Damaged as error:
                 self.listing.remove(stored)
+                if isinstance(error, Gone):
+                    continue
+                self.damaged.append(stored.file)
                 if self.set_aside:
                     self.store.set_aside(stored)
         return None

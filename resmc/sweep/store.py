@@ -33,7 +33,10 @@ from .shards import Range
 
 PLAN = "plan.json"
 NAME = re.compile(r"([0-9a-f]{32})-([0-9]{1,15})-([0-9]{1,15})-([a-z0-9_-]{1,40})\.resmc")
-OLD = 3600.0  # seconds after which a temporary file of an unknown writer is nobody's
+OLD = 3600.0  # seconds after which a temporary file is nobody's: writing one takes less than one of them
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class StoreError(OSError):
@@ -42,6 +45,10 @@ class StoreError(OSError):
 
 class Damaged(ValueError):
     """A shard whose content is not what its name and checksum say."""
+
+
+class Gone(Damaged):
+    """A shard that was there when the store was listed: another process has set it aside since."""
 
 
 class Stored(NamedTuple):
@@ -112,13 +119,18 @@ class Store:
             for folder in (self.path, self.shards, self.claims):
                 folder.mkdir(parents=True, exist_ok=True)
             probe = self.path / temporary_name()
-            probe.write_bytes(b"probe")
-            probe.unlink()
+            try:
+                probe.write_bytes(b"probe")
+            finally:
+                with contextlib.suppress(OSError):  # on a full disk it is there, and empty
+                    probe.unlink()
         except StoreError:
             raise
         except (FileExistsError, NotADirectoryError):
             raise StoreError(f"store={str(self.path)!r} is not allowed: it, or a folder above it, is a file") from None
         except OSError as error:
+            if error.errno in FULL:
+                raise self.failure(error) from None
             raise StoreError(f"store={str(self.path)!r} cannot be written to: {error.strerror}") from None
 
     def exists(self) -> bool:
@@ -168,7 +180,7 @@ class Store:
         for folder in self._folders() if key is None else [self.shards / key[:2]]:
             for entry in _scan(folder):
                 match = NAME.fullmatch(entry.name)
-                if match and key in (None, match[1]):
+                if match and key in (None, match[1]) and folder.name == match[1][:2]:  # else `file` would not find it
                     listing.add(Stored(match[1], Range(int(match[2]), int(match[3])), match[4]))
         return listing
 
@@ -190,8 +202,10 @@ class Store:
             If the disk is full or cannot be written to.
         """
         path = self.file(stored)
-        with contextlib.suppress(FileExistsError):
-            path.parent.mkdir()
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise self.failure(error) from None
         self._write(data, path)
 
     def read(self, stored: Stored) -> Simulation:
@@ -200,7 +214,7 @@ class Store:
         Raises
         ------
         Damaged
-            If it is gone, or its content is not what its checksum and its name say.
+            If its content is not what its checksum and its name say; `Gone` if it is not there.
         """
         try:
             simulation = storage.from_bytes(self._bytes(stored), stored.file)
@@ -241,9 +255,12 @@ class Store:
             os.replace(self.file(stored), self.damaged / stored.file)
 
     def _bytes(self, stored: Stored) -> bytes:
+        path = self.file(stored)
         try:
-            return self.file(stored).read_bytes()
-        except OSError as error:  # a bad sector, or moved aside by another process
+            return path.read_bytes()
+        except OSError as error:  # a bad sector, no permission, a link to nowhere
+            if not os.path.lexists(path):
+                raise Gone(f"{stored.file} is not there any more") from None
             raise Damaged(f"{stored.file} cannot be read: {error.strerror}") from None
 
     def _folders(self) -> list[Path]:
@@ -257,11 +274,10 @@ class Store:
 
     def failure(self, error: OSError) -> StoreError:
         """What to do about a disk that is full, or gone."""
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        help = "make room" if full else "see to it"
+        help = "make room" if error.errno in FULL else "see to it"
         return StoreError(
-            f"store={str(self.path)!r} cannot be written to: {error.strerror}. Finished shards are safe: {help}, "
-            "then run the same again"
+            f"store={str(self.path)!r} cannot be written to: {error.strerror or error}. Finished shards are safe: "
+            f"{help}, then run the same again"
         )
 
 
@@ -290,8 +306,8 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
 
 def _abandoned(entry: os.DirEntry[str], now: float) -> bool:
     """Whether the writer of a temporary file is gone, as its name says, or it is old."""
-    gone = writer_is_gone(entry.name)
-    if gone is None:
-        with contextlib.suppress(FileNotFoundError):
-            return now - entry.stat().st_mtime > OLD
-    return bool(gone)
+    if writer_is_gone(entry.name):
+        return True
+    with contextlib.suppress(FileNotFoundError):  # the number of its process may be another's by now
+        return now - entry.stat().st_mtime > OLD
+    return False
