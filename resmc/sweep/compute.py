@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 from .. import devices, storage
 from ..simulate import simulate_range
@@ -14,6 +14,12 @@ from ..statistics import LayerSums
 from .gpus import pin
 from .shards import Range, Shard
 from .store import Store, Stored, stored_as
+
+
+class Stop(Protocol):
+    """An event, of this process or shared with others."""
+
+    def is_set(self) -> bool: ...
 
 
 class Stopped(Exception):
@@ -42,7 +48,7 @@ class Done:
     saving: float  # seconds of them in writing the file
 
 
-def compute(task: Task, stop: threading.Event | None = None) -> Done:
+def compute(task: Task, stop: Stop | None = None) -> Done:
     """Computes a shard and writes it.
 
     Raises

@@ -16,11 +16,12 @@ from .compute import Done, Task
 from .cost import shard_sizes
 from .engines import Engine, open_engine
 from .pilot import pilot_shard, wanted_networks
+from .plan import FIRST_OF_PILOT
 from .progress import Progress, State
 from .quantities import QUANTITIES, LastLayers
 from .result import SweepResult, collect
 from .shards import Range, Shard, cover, in_turn
-from .store import Damaged, Listing, Store
+from .store import Damaged, Listing, Store, Stored
 
 if TYPE_CHECKING:
     from .plan import Sweep
@@ -40,8 +41,10 @@ def run(
         runner.open()
         return runner.run(chosen)
     finally:
-        chosen.close()
-        runner.close()
+        try:
+            chosen.close()
+        finally:  # who presses Ctrl-C twice goes on in this process, and must not wait for claims of its own
+            runner.close()
 
 
 def device_name(device: Any) -> str:
@@ -81,6 +84,8 @@ class Runner:
         points = [plan.point(t.index, each) for t in self.tracks.values()]
         self.sizes = dict(zip(self.tracks, shard_sizes(plan, points, self.kind), strict=True))
         self.finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.running: dict[Any, Shard] = {}
+        self.failures = 0  # of workers, since the last shard
 
     def open(self) -> None:
         """The directory, what others have left behind, and the plan for those who come after."""
@@ -107,10 +112,13 @@ class Runner:
             if result.complete:
                 return result
             for name in result.damaged:
-                self.progress.note(f"{name} was damaged: it is set aside, and computed again")
+                self._note_damaged(name)
                 if name in damaged:
                     raise self.store.failure(OSError(0, f"{name} was written twice, and is damaged again"))
             damaged |= set(result.damaged)
+
+    def _note_damaged(self, name: str) -> None:
+        self.progress.note(f"{name} was damaged: it is set aside, and computed again")
 
     # -- what is to be done -------------------------------------------------------------------------------------------
 
@@ -144,8 +152,9 @@ class Runner:
                     there.append(track)
                     continue
                 except Damaged:
-                    self.store.set_aside(stored)
+                    self._set_aside(stored)
                     listing.remove(stored)
+            track.networks = None  # of a loop before, whose pilot is damaged now
             missing.append(shard)
         numbers = wanted_networks(self.plan, [t.index for t in there], sums)
         return missing, list(zip(there, numbers, strict=True))
@@ -169,47 +178,54 @@ class Runner:
     def _work(self, engine: Engine, shards: Iterable[Shard]) -> None:
         """Every shard: computed here, or found to be somebody else's."""
         assert self.claims is not None
-        waiting, running, others = deque(shards), dict[Any, Shard](), list[Shard]()
-        failures = 0
-        while waiting or running or others:
-            while waiting and len(running) < engine.places():
+        waiting, others = deque(shards), list[Shard]()
+        while waiting or self.running or others:
+            while waiting and len(self.running) < engine.places():
                 shard = waiting.popleft()
                 if not self.claims.take(shard.name):
                     others.append(shard)
-                elif self.store.find(shard.point.key, Range(shard.start, shard.stop)):
-                    self._was_done(shard, waiting)  # by somebody else, since the store was listed
+                elif stored := self.store.find(shard.point.key, Range(shard.start, shard.stop)):
+                    self._was_done(shard, stored, waiting)  # by somebody else, since the store was listed
                 else:
-                    future = engine.submit(self._task(engine, shard))
-                    running[future] = shard
+                    try:
+                        future = engine.submit(self._task(engine, shard))
+                    except engine.broken:  # a worker died while nobody was looking
+                        self._worker_died(engine, shard, waiting)
+                        continue
+                    self.running[future] = shard
                     future.add_done_callback(self.finished.put)
             self.claims.beat()
             self.progress.show(self.state)
-            if not running:
+            if not self.running:
                 self._look(waiting, others)
                 continue
             try:
                 future = self.finished.get(timeout=0.2)
             except queue.Empty:
                 continue
-            if future not in running:  # of an engine that was restarted since
+            if future not in self.running:  # of an engine that was restarted since
                 continue
-            shard = running.pop(future)
+            shard = self.running.pop(future)
             try:
                 done = future.result()
             except engine.broken:
-                failures += 1
-                lost = {"all": [shard, *running.values()], "one": [shard], "nothing": []}[engine.recover()]
-                if failures > MOST_FAILURES or not lost:
-                    raise RuntimeError(
-                        f"a worker has died while computing {self.plan.describe(self._track(shard).index)}: it may "
-                        "have run out of memory. Finished shards are safe; run the same again, with fewer workers"
-                    ) from None
-                self.progress.note("a worker has died; its shards are computed again")
-                running = {f: s for f, s in running.items() if s not in lost}
-                waiting.extendleft(reversed(lost))
+                self._worker_died(engine, shard, waiting)
                 continue
-            failures = 0
+            self.failures = 0
             self._was_computed(done, waiting)
+
+    def _worker_died(self, engine: Engine, shard: Shard, waiting: deque[Shard]) -> None:
+        """While it computed ``shard``, or another one: what is lost is computed again, unless it goes on like that."""
+        self.failures += 1
+        lost = {"all": [shard, *self.running.values()], "one": [shard], "nothing": []}[engine.recover()]
+        if self.failures > MOST_FAILURES or not lost:
+            raise RuntimeError(
+                f"a worker has died while computing {self.plan.describe(self._track(shard).index)}: it may "
+                "have run out of memory. Finished shards are safe; run the same again, with fewer workers"
+            ) from None
+        self.progress.note("a worker has died; its shards are computed again")
+        self.running = {f: s for f, s in self.running.items() if s not in lost}
+        waiting.extendleft(reversed(lost))
 
     def _task(self, engine: Engine, shard: Shard) -> Task:
         return Task(str(self.store.path.absolute()), shard, self.device, engine.threads, engine.pin)
@@ -225,16 +241,14 @@ class Runner:
         assert self.claims is not None
         self.claims.drop(shard.name)
 
-    def _was_done(self, shard: Shard, waiting: deque[Shard]) -> None:
+    def _was_done(self, shard: Shard, stored: Stored, waiting: deque[Shard]) -> None:
         """Another process has computed it."""
         assert self.claims is not None
         if self._is_pilot(shard):
-            stored = self.store.find(shard.point.key, Range(shard.start, shard.stop))
-            assert stored is not None
             try:
                 self._pilot_has_spoken(shard, self.store.read_final(stored), waiting)
             except Damaged:
-                self.store.set_aside(stored)
+                self._set_aside(stored)
                 waiting.append(shard)
                 self.claims.drop(shard.name)
                 return
@@ -243,6 +257,11 @@ class Runner:
         self.state.networks += shard.stop - shard.start
         self.state.work += float(shard.updates)
         self.claims.drop(shard.name)
+
+    def _set_aside(self, stored: Stored) -> None:
+        """A damaged pilot; of other shards the result says so at the end."""
+        self.store.set_aside(stored)
+        self._note_damaged(stored.file)
 
     def _look(self, waiting: deque[Shard], others: list[Shard]) -> None:
         """Nothing is left but what other processes compute: waits for them, and takes over from those that are gone."""
@@ -253,7 +272,7 @@ class Runner:
         time.sleep(PATIENCE)
 
     def _is_pilot(self, shard: Shard) -> bool:
-        return self._track(shard).networks is None
+        return shard.start >= FIRST_OF_PILOT
 
     def _pilot_has_spoken(self, shard: Shard, sums: LayerSums, waiting: deque[Shard]) -> None:
         track = self._track(shard)

@@ -6,6 +6,7 @@ sees a result: shards go from the worker to the store.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -18,8 +19,8 @@ from .. import _checks, devices
 from .compute import Done, Task, compute
 from .gpus import pin, visible
 
-# The event of a worker process that says that its run was stopped.
-_stop: Any = None
+# What tells a worker process that its run was stopped.
+_stop: Flag | None = None
 
 
 class Engine(Protocol):
@@ -102,8 +103,26 @@ class Threads:
         self.pool.shutdown(wait=True, cancel_futures=True)
 
 
+class Flag:
+    """An event between processes without a lock: a worker killed while it held one would stop all the others."""
+
+    def __init__(self, context: multiprocessing.context.SpawnContext) -> None:
+        self.value = context.RawValue(ctypes.c_bool, False)
+
+    def set(self) -> None:
+        self.value.value = True
+
+    def is_set(self) -> bool:
+        return bool(self.value.value)
+
+
 class Processes:
-    """New processes, started by spawning, since CUDA does not survive a fork. They end with this process."""
+    """New processes, started by spawning, since CUDA does not survive a fork. They end with this process.
+
+    They are started from a thread, which no signal's handler interrupts: Ctrl-C in the middle of a start would leave a
+    worker that nobody knows of, and for which this process would wait when it ends. Ctrl-C is blocked in the thread,
+    and so in what it starts: a worker does not answer it with a traceback while it is still importing.
+    """
 
     pin = True
     broken: tuple[type[BaseException], ...] = (futures.BrokenExecutor,)
@@ -111,7 +130,10 @@ class Processes:
     def __init__(self, workers: int, threads: int, device: str) -> None:
         self.threads, self.workers, self.device = threads, workers, device
         self.context = multiprocessing.get_context("spawn")
-        self.stop = self.context.Event()
+        self.stop = Flag(self.context)
+        self.starter = futures.ThreadPoolExecutor(
+            1, "resmc-starter", signal.pthread_sigmask, (signal.SIG_BLOCK, {signal.SIGINT})
+        )
         self.pool = self._pool()
 
     def _pool(self) -> futures.ProcessPoolExecutor:
@@ -121,7 +143,7 @@ class Processes:
         return self.workers + 1
 
     def submit(self, task: Task) -> futures.Future[Done]:
-        return self.pool.submit(_compute, task)
+        return self.starter.submit(self.pool.submit, _compute, task).result()
 
     def recover(self) -> str:
         self.pool.shutdown(wait=True, cancel_futures=True)
@@ -130,6 +152,7 @@ class Processes:
 
     def close(self) -> None:
         self.stop.set()
+        self.starter.shutdown(wait=True, cancel_futures=True)
         self.pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -160,7 +183,7 @@ class External:
             future.cancel()
 
 
-def _enter(stop: Any, device: str) -> None:
+def _enter(stop: Flag, device: str) -> None:
     """First of all in a worker process."""
     global _stop
     _stop = stop
