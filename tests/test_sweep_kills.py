@@ -1,0 +1,254 @@
+"""Whatever is killed, whenever: no finished shard is lost or computed again, and the result is the same.
+
+Kills come at moments drawn from a seed, so each run of these tests may see others; what is claimed holds for all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweeps import (
+    SHARDS,
+    assert_same,
+    contents,
+    files,
+    identities,
+    leftovers,
+    run_of,
+    running,
+    sweep,
+    targeted,
+    until,
+)
+
+from resmc import load_sweep
+from resmc.sweep import coordinator, progress
+from resmc.sweep.claims import Claims
+from resmc.sweep.engines import Processes
+from resmc.writers import process_is_alive, temporary_name
+
+pytestmark = pytest.mark.cpu
+# Seconds after which a run is killed at the latest: about what it takes to start and to compute half of the shards.
+LATEST = {None: 0.6, "processes": 1.6}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of `sweep` that nothing has interrupted."""
+    store = tmp_path_factory.mktemp("expected") / "store"
+    assert sweep().run(store, workers=1, threads=2, progress=False).complete
+    assert len(files(store)) == SHARDS
+    return store
+
+
+# ----------------------------------------------------------------------------------------------- the process that runs
+
+
+def killed_at_random(kills: int, engine: str | None, folder: Path, expected: Path, seed: int) -> dict[str, int]:
+    """Runs and kills, ``kills`` times; a sweep that is complete before all of them have come is begun anew."""
+    moments = random.Random(seed)
+    seen = {"kills": 0, "kills with shards": 0, "finished sweeps": 0, "temporary files": 0, "claims": 0}
+    store, before = folder / "0", dict[str, tuple[int, int]]()
+    while seen["kills"] < kills or before:
+        with running(run_of(sweep(), store, engine=engine)) as process:
+            assert process.line() == "ready"
+            if seen["kills"] < kills:
+                time.sleep(moments.uniform(0.0, LATEST[engine]))
+                ended = process.popen.poll() is not None
+                process.kill()
+            else:
+                status, out, err = process.end()
+                assert (status, out, err) == (0, "1\n", "")
+                ended = True
+        after = identities(store) if store.exists() else {}
+        assert before.items() <= after.items()  # nothing that was finished is gone, or was written again
+        assert contents(store).items() <= contents(expected).items()
+        assert not list(folder.rglob("damaged"))
+        if ended:
+            assert_same(store, expected)
+            seen["finished sweeps"] += 1
+            store, before = folder / str(seen["finished sweeps"]), {}
+        else:
+            seen["kills"] += 1
+            seen["kills with shards"] += 0 < len(after) < SHARDS
+            lying = leftovers(store)
+            seen["temporary files"] += sum(name.endswith(".tmp") for name in lying)
+            seen["claims"] += sum(not name.endswith(".tmp") for name in lying)
+            before = after
+    return seen
+
+
+@pytest.mark.parametrize("engine", [None, "processes"])
+def test_a_sweep_killed_ten_times_loses_and_repeats_nothing(tmp_path, expected, engine):
+    seen = killed_at_random(10, engine, tmp_path, expected, seed=1)
+    assert seen["kills"] == 10
+    assert seen["finished sweeps"] >= 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("engine", [None, "processes"])
+def test_a_sweep_killed_fifty_times_loses_and_repeats_nothing(tmp_path, expected, engine, capsys):
+    begin = time.perf_counter()
+    seen = killed_at_random(50, engine, tmp_path, expected, seed=2)
+    with capsys.disabled():
+        print(f"\nengine={engine!r}: {seen} in {time.perf_counter() - begin:.0f} s")
+    assert seen["kills"] == 50
+    assert seen["finished sweeps"] >= 1
+
+
+def test_what_a_killed_process_leaves_behind_is_swept_up_by_the_next(tmp_path, expected):
+    """Temporary files, claims, clocks, and claims that say nothing: of a process that has ended."""
+    store = tmp_path / "store"
+    with running([sys.executable, "-c", "pass"]) as process:
+        process.popen.wait()
+        gone = process.popen.pid
+    assert not process_is_alive(gone)
+    assert sweep(networks=4096).run(store, progress=False).complete
+    mine = str(os.getpid())
+    name = next(iter(contents(expected))).rpartition("-cpu")[0]
+    folder = files(store)[0].parent
+    for place in (store, folder):
+        (place / temporary_name().replace(f"-{mine}-", f"-{gone}-")).write_bytes(b"half a sh")
+    mark = Claims(store / "claims").mark.replace(mine, str(gone))
+    (store / "claims" / f".clock-{mark}").touch()
+    (store / "claims" / name).write_text(mark, encoding="ascii")
+    assert len(leftovers(store)) == 4
+    assert sweep(networks=4096).run(store, progress=False).complete
+    assert leftovers(store) == []
+
+
+def test_a_claim_without_a_name_and_one_of_a_reused_process_number_hold_nobody_up_for_long(tmp_path):
+    claims = Claims(tmp_path)
+    (tmp_path / "blank").touch()
+    (tmp_path / "reused").write_text(claims.mark, encoding="ascii")  # of this number, but not touched for long
+    assert not claims.take("blank")
+    for name, age in (("blank", 5.0), ("reused", 120.0)):
+        then = time.time() + claims.ahead - age
+        os.utime(tmp_path / name, (then, then))
+        assert claims.take(name)
+
+
+def test_the_claim_of_a_process_whose_status_nobody_has_asked_for_is_nobodys(tmp_path):
+    """In a container there may be nobody who asks for it."""
+    with running([sys.executable, "-c", "pass"]) as process:
+        os.waitid(os.P_PID, process.popen.pid, os.WEXITED | os.WNOWAIT)
+        claims = Claims(tmp_path)
+        (tmp_path / "shard").write_text(claims.mark.replace(str(os.getpid()), str(process.popen.pid)), encoding="ascii")
+        assert claims.others() == 0
+        assert claims.take("shard")
+
+
+# --------------------------------------------------------------------------------------------------------- its workers
+
+
+def test_a_sweep_whose_workers_are_killed_goes_on_by_itself(tmp_path, expected, monkeypatch, capsys):
+    store, submit, submitted = tmp_path / "store", Processes.submit, []
+
+    def submit_and_kill(self: Any, task: Any) -> Any:
+        submitted.append(submit(self, task))
+        if len(submitted) in (5, 60, 61, 130):  # 60: two at once
+            os.kill(next(iter(self.pool._processes)), signal.SIGKILL)
+        return submitted[-1]
+
+    monkeypatch.setattr(Processes, "submit", submit_and_kill)
+    monkeypatch.setattr(progress, "LINE_EVERY", 3600.0)
+    assert sweep().run(store, engine="processes", workers=2).complete
+    said = capsys.readouterr().err.splitlines()
+    assert set(said) == {"resmc: a worker has died; its shards are computed again"}
+    assert 3 <= len(said) <= 4
+    assert SHARDS <= len(submitted) < SHARDS + 5 * 4  # of two workers three tasks are submitted at a time
+    # What a killed worker was writing is left; the next run finds nothing to do, and tidies up.
+    before = identities(store)
+    assert sweep().run(store, progress=False).complete
+    assert identities(store) == before
+    assert_same(store, expected)
+
+
+def test_workers_that_die_again_and_again_end_the_run_with_a_sentence(tmp_path, expected, monkeypatch):
+    store = tmp_path / "store"
+    assert sweep(width=[8]).run(store, progress=False).complete
+    before, started = identities(store), []
+    submit = Processes.submit
+
+    def submit_and_kill(self: Any, task: Any) -> Any:
+        future = submit(self, task)
+        for pid in list(self.pool._processes):
+            started.append(pid)
+            os.kill(pid, signal.SIGKILL)  # before it can finish a shard: it has to import first
+        return future
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Processes, "submit", submit_and_kill)
+        with pytest.raises(
+            RuntimeError, match=r"a worker has died .*\. Finished shards are safe; run the same"
+        ) as caught:
+            sweep().run(store, engine="processes", workers=1, progress=False)
+    assert "\n" not in str(caught.value)
+    assert coordinator.MOST_FAILURES < len(set(started)) <= 2 * coordinator.MOST_FAILURES + 2
+    assert identities(store) == before
+    assert sweep().run(store, engine="processes", workers=2, progress=False).complete
+    assert before.items() <= identities(store).items()
+    assert_same(store, expected)
+
+
+# ------------------------------------------------------------------------------------------------------ several at once
+
+
+COUNTED = """
+import json, sys
+from resmc import Sweep
+from resmc.sweep.store import Store
+plan, path, options = json.loads(sys.argv[1])
+written, write = [], Store.write
+def counted(self, stored, data):
+    write(self, stored, data)
+    written.append(stored.file)
+    if len(written) == 20:  # as long as the other one has not come as far
+        print("at 20", flush=True)
+        sys.stdin.readline()
+Store.write = counted
+complete = Sweep.from_dict(plan).run(path, **options).complete
+print(json.dumps([complete, written]), flush=True)
+"""
+
+
+def test_two_processes_on_one_store_share_the_work_and_do_none_of_it_twice(tmp_path, expected):
+    store = tmp_path / "store"
+    command = [sys.executable, "-c", COUNTED, *run_of(sweep(), store, workers=1)[3:]]
+    with running(command) as one, running(command) as other:
+        assert [p.line() for p in (one, other)] == ["at 20"] * 2
+        for process in (one, other):
+            process.say("go")
+        (first, out_1, err_1), (second, out_2, err_2) = one.end(), other.end()
+    assert (first, second, err_1, err_2) == (0, 0, "", "")
+    (complete_1, written_1), (complete_2, written_2) = json.loads(out_1), json.loads(out_2)
+    assert complete_1
+    assert complete_2
+    assert min(len(written_1), len(written_2)) >= 20
+    assert sorted(written_1 + written_2) == sorted(contents(expected))
+    assert_same(store, expected)
+
+
+def test_a_targeted_sweep_killed_between_its_pilots_and_its_shards_is_the_same(tmp_path):
+    plan = targeted(shard_updates=1)
+    assert plan.run(tmp_path / "expected", progress=False).complete
+    store, before = tmp_path / "store", dict[str, tuple[int, int]]()
+    for enough in (1, 2, 3, 5):
+        with running(run_of(plan, store, workers=1)) as process:
+            assert process.line() == "ready"
+            until(lambda e=enough, p=process: len(files(store)) >= e or p.popen.poll() is not None, "shards come")
+            process.kill()
+        assert before.items() <= identities(store).items()
+        before = identities(store)
+    assert plan.run(store, progress=False).complete
+    assert before.items() <= identities(store).items()
+    assert_same(store, tmp_path / "expected")
+    assert (load_sweep(store).networks == load_sweep(tmp_path / "expected").networks).all()
