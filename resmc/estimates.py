@@ -158,13 +158,16 @@ def jackknife(values: Floats, group_sizes: NDArray[np.int64], n: ArrayLike | Non
     count = np.asarray(total if n is None else n)
     full = group_sizes > 0
     groups = full.sum(axis=0)
+
+    def added(terms: Floats) -> Floats:
+        return add_groups(terms if full.all() else np.where(full, terms, 0.0))
+
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         h = total / group_sizes
         # written in differences from the whole, so that a common offset cancels before it is squared
         change = without - whole
-        centre = -add_groups(np.where(full, (1.0 - 1.0 / h) * change, 0.0))
-        squares = np.where(full, (-(h - 1.0) * change - centre) ** 2 / (h - 1.0), 0.0)
-        stderr = np.sqrt(add_groups(squares) / groups)
+        centre = -added((1.0 - 1.0 / h) * change)
+        stderr = np.sqrt(added((-(h - 1.0) * change - centre) ** 2 / (h - 1.0)) / groups)
     df = np.maximum(groups - 1.0, 1.0)
     trusted = (total >= MIN_NETWORKS) & (groups >= MIN_NETWORKS // 2) & (count >= MIN_NETWORKS)
     return Estimate(whole, np.where(trusted, stderr, np.nan), count, df.flat[0] if alike else df)
@@ -172,9 +175,10 @@ def jackknife(values: Floats, group_sizes: NDArray[np.int64], n: ArrayLike | Non
 
 def add_groups(arrays: NDArray[Any]) -> NDArray[Any]:
     """The sum over axis 0 in its order: `np.sum` may choose another, which depends on the other axes."""
-    if len(arrays) == 0:
-        return np.zeros(arrays.shape[1:], arrays.dtype)
-    return np.asarray(np.add.accumulate(arrays, axis=0)[-1])
+    total = np.zeros(arrays.shape[1:], arrays.dtype)
+    for array in arrays:
+        total += array
+    return total
 
 
 @dataclass(frozen=True, eq=False, repr=False)
