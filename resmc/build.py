@@ -44,7 +44,9 @@ def build_info() -> dict[str, Any]:
 def installed_packages() -> dict[str, str | None]:
     """Versions of Python and of the packages that resmc uses or can use; None where one is missing."""
     found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in ("numpy", "scipy", "tqdm", "torch", "xarray", "matplotlib"):
+    for name in (
+        "numpy", "scipy", "tqdm", "torch", "xarray", "h5netcdf", "h5py", "zarr", "distributed", "matplotlib",
+    ):  # fmt: skip
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
