@@ -53,7 +53,7 @@ def summary(result: SweepResult) -> str:
         for column in COLUMNS:
             estimate = result.estimates[column]
             exact, limit = float(result.exact[column].flat[index]), float(result.limits[column].flat[index])
-            exact = exact if abs(exact) > 1e-12 else 0.0  # log(alpha^2 + lam^2) of rounded square roots
+            exact = 0.0 if abs(exact) <= 1e-12 else exact  # log(alpha^2 + lam^2) of rounded square roots
             beside = f"exact {exact:.4g}" if np.isfinite(exact) else f"limit {limit:.4g}"
             value = format_estimate(float(estimate.value.flat[index]), float(estimate.stderr.flat[index]))
             shown.append(f"{value} ({beside})")
@@ -143,12 +143,13 @@ def to_netcdf(data: xarray.Dataset, path: str | Path) -> None:
     Raises
     ------
     ImportError
-        If h5netcdf is not installed.
+        If h5netcdf or h5py is not installed.
     """
     try:
         import h5netcdf  # noqa: F401 (asked for by name below)
+        import h5py  # noqa: F401 (h5netcdf no longer brings it)
     except ImportError:
-        raise ImportError("to_netcdf needs h5netcdf: install resmc[netcdf]") from None
+        raise ImportError("to_netcdf needs h5netcdf and h5py: install resmc[netcdf]") from None
     data.to_netcdf(path, engine="h5netcdf")
 
 
