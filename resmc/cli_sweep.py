@@ -176,12 +176,15 @@ def run_export(args: argparse.Namespace) -> None:
     """The subcommand ``export``."""
     from .cli import check_output
     from .sweep import load_sweep
+    from .sweep.table import check_zarr
 
     ending = args.output.suffix
     if ending not in (".nc", ".zarr"):
         raise ValueError(f"output={str(args.output)!r} is not allowed: it must end in .nc or .zarr")
     if ending == ".nc":
         check_output(args.output)
+    else:
+        check_zarr(args.output)
     result = load_sweep(args.store)
     (result.to_netcdf if ending == ".nc" else result.to_zarr)(args.output, laws=args.laws)
     print(f"{result}\nwritten to {args.output}" + ("" if result.complete else " (INCOMPLETE)"))

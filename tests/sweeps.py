@@ -1,4 +1,4 @@
-"""What the tests of sweeps that go wrong share: a plan of 200 shards, what a store holds, and runs in processes."""
+"""What the tests of sweeps share: plans, what a store holds, runs that are stopped, runs in processes."""
 
 from __future__ import annotations
 
@@ -31,6 +31,21 @@ plan = Sweep.from_dict(plan)
 print("ready", flush=True)
 print(int(plan.run(store, **options).complete), flush=True)
 """
+
+
+SMALL: dict[str, Any] = {
+    "width": [8, 16], "ratio": [0.5, 1], "alpha": HALF, "lam": HALF, "networks": 20_000, "shard_updates": 1,
+}  # fmt: skip
+
+
+def small(**changes: Any) -> Sweep:
+    """Four points of forty shards each."""
+    return Sweep(**SMALL | changes)
+
+
+def as_toml(**changes: Any) -> str:
+    """The same as a file; a value of None leaves a line out."""
+    return "".join(f"{name} = {value!r}\n" for name, value in (SMALL | changes).items() if value is not None)
 
 
 def sweep(**changes: Any) -> Sweep:
@@ -84,6 +99,20 @@ def assert_same(store: Path, expected: Path) -> None:
         np.testing.assert_array_equal(found.estimates[name].value, estimate.value)
         np.testing.assert_array_equal(found.estimates[name].stderr, estimate.stderr)
     assert leftovers(store) == []
+
+
+class Enough(Exception):
+    """Stops a run from its progress."""
+
+
+def stopped_after(networks: int) -> Any:
+    """A progress that stops the run when so many networks are done."""
+
+    def report(done: int, in_all: int) -> None:
+        if done >= networks:
+            raise Enough
+
+    return report
 
 
 # ---------------------------------------------------------------------------------------------------- runs in processes
@@ -169,3 +198,24 @@ def resmc_command(*arguments: Any) -> list[str]:
     """The command line."""
     code = "import sys; from resmc.cli import main; sys.exit(main())"
     return [sys.executable, "-c", code, *map(str, arguments)]
+
+
+def start(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
+    """The command as a process of its own, with this very package."""
+    package = str(Path(resmc.__file__).parents[1])
+    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.Popen(
+        [sys.executable, "-m", "resmc", *map(str, arguments)], text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path}, **options,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Its exit status, output and errors; nothing that a test starts takes minutes."""
+    try:
+        out, err = process.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+    return process.returncode, out, err

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _native
+from .. import _checks, _native
 from ..estimates import Estimate, Floats
 from ..recording import GROUPS
 from ..simulation import Simulation, merge
@@ -137,8 +137,10 @@ class SweepResult:
             if not self.plan.listed and value not in getattr(self.plan, name):
                 raise ValueError(f"{name}={value!r} is not in the sweep: it has {getattr(self.plan, name)}")
         if self.plan.listed:
-            chosen = where.get("point")
-            return list(range(len(self.plan.models))) if chosen is None else [range(len(self.plan.models))[chosen]]
+            last = len(self.plan.models) - 1
+            if "point" in where:
+                return [_checks.integer("point", where["point"], 0, last, f"{last}, the last of the list")]
+            return list(range(last + 1))
         index = tuple(getattr(self.plan, n).index(where[n]) if n in where else slice(None) for n in names)
         return np.atleast_1d(np.arange(len(self.plan.models)).reshape(self.plan.shape)[index]).ravel().tolist()
 

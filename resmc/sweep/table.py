@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from ..analyses.log_gaussian import LogGaussianFit
 from ..estimates import KSDistance, format_estimate
+from ..writers import temporary_name
 from .quantities import QUANTITIES
 
 if TYPE_CHECKING:
@@ -68,10 +70,11 @@ def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
     """Every quantity of the last layer over the dimensions of the plan.
 
     For each quantity ``q``: ``q``, ``q_stderr``, ``q_theory`` (the limit at leading order in 1/n) and ``q_exact`` (NaN
-    where it is not known). Beside them ``networks``, ``depth`` and ``ratio`` as they are after rounding, ``seed``,
-    ``inactive`` and ``dead`` (networks at the last layer), ``log_second_moment_reliable``. With ``laws`` also the
-    Kolmogorov-Smirnov distances of `Simulation.log_gaussian_fit`, with ``_stderr`` and ``_noise_floor``; that reads
-    every shard once more, and takes about 30 ms a point.
+    where it is not known). Beside them ``networks``, ``seed``, ``inactive`` and ``dead`` (networks at the last layer),
+    ``log_second_moment_reliable``. All fields of the models are coordinates; where ``ratio`` is a dimension, it is as
+    asked for, and ``ratio_rounded`` is depth / width. With ``laws`` also the Kolmogorov-Smirnov distances of
+    `Simulation.log_gaussian_fit`, with ``_stderr`` and ``_noise_floor``; that reads every shard once more, and takes
+    about 30 ms a point.
 
     Raises
     ------
@@ -138,19 +141,28 @@ def _laws(result: SweepResult) -> dict[str, tuple[tuple[str, ...], Any]]:
 
 
 def to_netcdf(data: xarray.Dataset, path: str | Path) -> None:
-    """Writes a data set as netCDF 4.
+    """Writes a data set as netCDF 4. A file that is there already is replaced when the new one is whole.
 
     Raises
     ------
     ImportError
         If h5netcdf or h5py is not installed.
+    OSError
+        If it cannot be written.
     """
     try:
         import h5netcdf  # noqa: F401 (asked for by name below)
         import h5py  # noqa: F401 (h5netcdf no longer brings it)
     except ImportError:
         raise ImportError("to_netcdf needs h5netcdf and h5py: install resmc[netcdf]") from None
-    data.to_netcdf(path, engine="h5netcdf")
+    temporary = Path(path).with_name(temporary_name())
+    try:
+        data.to_netcdf(temporary, engine="h5netcdf")
+        os.replace(temporary, path)
+    except OSError as error:  # HDF5's own words name the temporary file, and what its library was doing
+        raise OSError(f"path={str(path)!r} cannot be written: {os.strerror(error.errno or 5)}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def to_zarr(data: xarray.Dataset, path: str | Path) -> None:
@@ -160,9 +172,20 @@ def to_zarr(data: xarray.Dataset, path: str | Path) -> None:
     ------
     ImportError
         If zarr is not installed.
+    ValueError
+        If there is a file of that name, or a folder that is no Zarr store: it would be emptied.
     """
     try:
         import zarr  # noqa: F401 (used by xarray)
     except ImportError:
         raise ImportError("to_zarr needs zarr: install resmc[zarr]") from None
+    check_zarr(Path(path))
     data.to_zarr(path, mode="w", zarr_format=2)
+
+
+def check_zarr(path: Path) -> None:
+    """Refuses a file, and a folder that holds something else than a Zarr store: writing one empties it first."""
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"path={str(path)!r} is not allowed: it is a file")
+    if path.is_dir() and any(path.iterdir()) and not any((path / name).is_file() for name in (".zgroup", "zarr.json")):
+        raise ValueError(f"path={str(path)!r} is not allowed: it is a folder with other files in it")
