@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .. import devices, storage
-from ..simulate import simulate_range
+from ..memory import check_memory, needed_memory
+from ..normalisation import native_network
+from ..simulate import native_settings, simulate_range
 from ..simulation import NetworkRange
 from ..statistics import LayerSums
 from .gpus import pin
@@ -67,15 +69,22 @@ def compute(task: Task, stop: Stop | None = None) -> Done:
             raise Stopped
 
     shard, point = task.shard, task.shard.point
+    networks = NetworkRange(shard.start, shard.stop, point.block)
+    device = devices.parse(task.device)
+    threads = min(task.threads or len(os.sched_getaffinity(0)), shard.stop - shard.start)
+    network = native_network(point.model)
+    settings = native_settings(point.model, networks, point.seed, point.method, point.correlations)
+    on_cpu = threads if device[0] == "cpu" else 0
+    check_memory(point.model, len(point.recorded), 0, 0, lambda n: needed_memory(network, settings, n, on_cpu))
     simulation = simulate_range(
         point.model,
-        NetworkRange(shard.start, shard.stop, point.block),
+        networks,
         seed=point.seed,
         method=point.method,
         layers=point.recorded,
         correlations=point.correlations,
-        device=devices.parse(task.device),
-        threads=task.threads or len(os.sched_getaffinity(0)),
+        device=device,
+        threads=threads,
         report=report,
     )
     computed = time.perf_counter()

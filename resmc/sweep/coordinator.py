@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import devices
+from .. import cuda, devices
 from ..statistics import LayerSums
 from .claims import Claims
 from .compute import Done, Task
@@ -35,6 +35,8 @@ def run(
 ) -> SweepResult:
     """`Sweep.run`."""
     device = device_name(device)
+    if engine is None and device.startswith("cuda"):
+        cuda.open_cuda(devices.parse(device)[1])  # refuses before anything is written
     runner = Runner(plan, Store(path), device, progress)
     chosen = open_engine(engine, workers, threads, device)
     try:
