@@ -56,7 +56,7 @@ class Progress:
             if self.bar is not None and (last or now - self.shown > 0.2):
                 self.shown = now
                 self.bar.total = state.work_in_all
-                self.bar.set_postfix_str(self.text(state, now), refresh=False)
+                self.bar.set_description_str(self.text(state, now), refresh=False)
                 self.bar.update(state.work - self.bar.n)
                 self.bar.refresh()
         elif self.wants_lines and now - self.shown > LINE_EVERY:
@@ -77,14 +77,14 @@ class Progress:
             self.bar.close()
 
     def text(self, state: State, now: float) -> str:
-        """As in ``3.1e+08 of 1.6e+09 networks, 2.1e+06/s, 4.2 minutes left``."""
+        """As in ``4.2 minutes left, 3.1e+08 of 1.6e+09 networks, 2.1e+06/s``."""
         elapsed = max(now - self.begin, 1e-6)
         work, left = state.work - state.work_before, state.work_in_all - state.work
         rate = (state.networks - state.networks_before) / elapsed
         more = "at least " if state.at_least else ""
         words = [f"{state.networks:.4g} of {more}{state.networks_in_all:.4g} networks"]
         if work > 0.0:
-            words += [f"{rate:.3g}/s", f"{more}{duration(left * elapsed / work)} left"]
+            words = [f"{more}{duration(left * elapsed / work)} left", *words, f"{rate:.3g}/s"]
         worst = self._worst(now)
         return ", ".join([*words, worst] if worst else words)
 
@@ -106,4 +106,4 @@ def in_notebook() -> bool:
 def _bar(keep: bool) -> Any:
     from tqdm.auto import tqdm
 
-    return tqdm(total=math.inf, leave=keep, bar_format="{percentage:3.0f}%|{bar}| {postfix}", dynamic_ncols=True)
+    return tqdm(total=math.inf, leave=keep, bar_format="{percentage:3.0f}%|{bar:20}| {desc}", dynamic_ncols=True)
