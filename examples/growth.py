@@ -2,7 +2,7 @@
 
     python examples/growth.py [--plan examples/growth.toml] [--store growth-store] [--output growth.png]
 
-Minutes on two cores; stopped, the same line goes on. Prints every point and leaves a figure: log E|z_d|^2/|z_0|^2 against
+Minutes on two cores; stopped, the same line goes on. Prints every point and draws a figure: log E|z_d|^2/|z_0|^2 over
 d/n, with standard errors as far as the plain mean is reliable (beyond that hollow points without one), the theory at
 leading order in 1/n, and the Gaussian limit, which knows no growth at all.
 """

@@ -7,11 +7,11 @@ import threading
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import pairwise
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from sweeps import Enough, contents, small, stopped_after
 
 import resmc
 from resmc import ResNet, Sweep, load_sweep
@@ -21,19 +21,6 @@ from resmc.sweep.store import Store
 
 HALF = math.sqrt(0.5)
 pytestmark = pytest.mark.cpu
-
-
-def small(**changes: Any) -> Sweep:
-    """Four points of four to six shards each."""
-    given: dict[str, Any] = {
-        "width": [8, 16], "ratio": [0.5, 1], "alpha": HALF, "lam": HALF, "networks": 20_000, "shard_updates": 1,
-    }  # fmt: skip
-    return Sweep(**given | changes)
-
-
-def contents(store: Path) -> dict[str, bytes]:
-    """Every shard by name."""
-    return {path.name: path.read_bytes() for path in sorted((store / "shards").rglob("*.resmc"))}
 
 
 @pytest.fixture(scope="module")
@@ -197,18 +184,6 @@ def test_wrong_engines_and_workers_are_refused_before_anything_is_written(tmp_pa
 
 
 # ------------------------------------------------------------------------------------------------ stopping and going on
-
-
-class Enough(Exception):
-    """Stops a run from its progress."""
-
-
-def stopped_after(networks: int) -> Any:
-    def report(done: int, in_all: int) -> None:
-        if done >= networks:
-            raise Enough
-
-    return report
 
 
 def test_a_run_that_is_stopped_goes_on_with_what_is_missing(tmp_path, expected):

@@ -114,7 +114,7 @@ class Store:
             If there is a file of that name, another directory with files of its own, or nothing can be written.
         """
         try:
-            if self.path.is_dir() and not self.exists() and any(self.path.iterdir()):
+            if self.path.is_dir() and not self.exists() and any(map(self._is_foreign, self.path.iterdir())):
                 raise StoreError(f"store={str(self.path)!r} is not allowed: it is a directory with other files in it")
             for folder in (self.path, self.shards, self.claims):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -132,6 +132,10 @@ class Store:
             if error.errno in FULL:
                 raise self.failure(error) from None
             raise StoreError(f"store={str(self.path)!r} cannot be written to: {error.strerror}") from None
+
+    def _is_foreign(self, path: Path) -> bool:
+        """Whether a file is not of a store; another process may be making it just now."""
+        return path not in (self.shards, self.claims, self.damaged, self.path / PLAN) and not is_temporary(path.name)
 
     def exists(self) -> bool:
         """Whether the directory is a store."""
