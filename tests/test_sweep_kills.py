@@ -5,11 +5,13 @@ Kills come at moments drawn from a seed, so each run of these tests may see othe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -30,9 +32,9 @@ from sweeps import (
 )
 
 from resmc import load_sweep
-from resmc.sweep import coordinator, progress
+from resmc.sweep import coordinator
 from resmc.sweep.claims import Claims
-from resmc.sweep.engines import Processes
+from resmc.sweep.engines import Worker
 from resmc.writers import process_is_alive, temporary_name
 
 pytestmark = pytest.mark.cpu
@@ -149,22 +151,26 @@ def test_the_claim_of_a_process_whose_status_nobody_has_asked_for_is_nobodys(tmp
 # --------------------------------------------------------------------------------------------------------- its workers
 
 
+def kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
 def test_a_sweep_whose_workers_are_killed_goes_on_by_itself(tmp_path, expected, monkeypatch, capsys):
-    store, submit, submitted = tmp_path / "store", Processes.submit, []
+    store, compute, moments, tasks = tmp_path / "store", Worker.compute, random.Random(3), list[Any]()
 
-    def submit_and_kill(self: Any, task: Any) -> Any:
-        submitted.append(submit(self, task))
-        if len(submitted) in (5, 60, 61, 130):  # 60: two at once
-            os.kill(next(iter(self.pool._processes)), signal.SIGKILL)
-        return submitted[-1]
+    def compute_and_die(self: Worker, task: Any) -> Any:
+        tasks.append(task)
+        if len(tasks) in (1, 5, 60, 61, 130):  # 1: while it starts; 60 and 61: two at once, or the same one twice
+            threading.Timer(moments.uniform(0.0, 0.01), kill, [self.process.pid]).start()
+        return compute(self, task)
 
-    monkeypatch.setattr(Processes, "submit", submit_and_kill)
-    monkeypatch.setattr(progress, "LINE_EVERY", 3600.0)
-    assert sweep().run(store, engine="processes", workers=2).complete
+    monkeypatch.setattr(Worker, "compute", compute_and_die)
+    assert sweep().run(store, engine="processes", workers=2, threads=1).complete
     said = capsys.readouterr().err.splitlines()
-    assert set(said) == {"resmc: a worker has died; its shards are computed again"}
-    assert 3 <= len(said) <= 4
-    assert SHARDS <= len(submitted) < SHARDS + 5 * 4  # of two workers three tasks are submitted at a time
+    assert set(said) == {"resmc: a worker has died; its shard is computed again"}
+    assert 1 <= len(said) <= 5
+    assert len(tasks) <= SHARDS + len(said)  # one is computed again for each, unless it was finished already
     # What a killed worker was writing is left; the next run finds nothing to do, and tidies up.
     before = identities(store)
     assert sweep().run(store, progress=False).complete
@@ -175,24 +181,20 @@ def test_a_sweep_whose_workers_are_killed_goes_on_by_itself(tmp_path, expected, 
 def test_workers_that_die_again_and_again_end_the_run_with_a_sentence(tmp_path, expected, monkeypatch):
     store = tmp_path / "store"
     assert sweep(width=[8]).run(store, progress=False).complete
-    before, started = identities(store), []
-    submit = Processes.submit
+    before, started, start = identities(store), list[int](), Worker.__init__
 
-    def submit_and_kill(self: Any, task: Any) -> Any:
-        future = submit(self, task)
-        for pid in list(self.pool._processes):
-            started.append(pid)
-            os.kill(pid, signal.SIGKILL)  # before it can finish a shard: it has to import first
-        return future
+    def start_and_die(self: Worker, *arguments: Any) -> None:
+        start(self, *arguments)
+        started.append(self.process.pid)
+        kill(self.process.pid)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Processes, "submit", submit_and_kill)
-        with pytest.raises(
-            RuntimeError, match=r"a worker has died .*\. Finished shards are safe; run the same"
-        ) as caught:
+        patch.setattr(Worker, "__init__", start_and_die)
+        with pytest.raises(RuntimeError, match=r"a worker has died .*\. Finished shards are safe") as caught:
             sweep().run(store, engine="processes", workers=1, progress=False)
     assert "\n" not in str(caught.value)
-    assert coordinator.MOST_FAILURES < len(set(started)) <= 2 * coordinator.MOST_FAILURES + 2
+    assert coordinator.MOST_FAILURES < len(started) <= 2 * (coordinator.MOST_FAILURES + 1)
+    assert not list((store / "claims").iterdir())
     assert identities(store) == before
     assert sweep().run(store, engine="processes", workers=2, progress=False).complete
     assert before.items() <= identities(store).items()

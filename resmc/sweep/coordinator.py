@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .plan import Sweep
 
 PATIENCE = 1.0  # seconds between looks at what others compute, when nothing else is left
-MOST_FAILURES = 3  # of workers that die, without a shard finished in between
+MOST_FAILURES = 3  # of workers that die with the same shard: it is computed again as often
 
 
 def run(
@@ -86,8 +86,7 @@ class Runner:
         points = [plan.point(t.index, each) for t in self.tracks.values()]
         self.sizes = dict(zip(self.tracks, shard_sizes(plan, points, self.kind), strict=True))
         self.finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.running: dict[Any, Shard] = {}
-        self.failures = 0  # of workers, since the last shard
+        self.failures: Counter[Shard] = Counter()
 
     def open(self) -> None:
         """The directory, what others have left behind, and the plan for those who come after."""
@@ -180,9 +179,9 @@ class Runner:
     def _work(self, engine: Engine, shards: Iterable[Shard]) -> None:
         """Every shard: computed here, or found to be somebody else's."""
         assert self.claims is not None
-        waiting, others = deque(shards), list[Shard]()
-        while waiting or self.running or others:
-            while waiting and len(self.running) < engine.places():
+        waiting, running, others = deque(shards), dict[Any, Shard](), list[Shard]()
+        while waiting or running or others:
+            while waiting and len(running) < engine.places():
                 shard = waiting.popleft()
                 if not self.claims.take(shard.name):
                     others.append(shard)
@@ -191,43 +190,40 @@ class Runner:
                 else:
                     try:
                         future = engine.submit(self._task(engine, shard))
-                    except engine.broken:  # a worker died while nobody was looking
+                    except engine.broken:  # an executor that cannot be used any more
                         self._worker_died(engine, shard, waiting)
                         continue
-                    self.running[future] = shard
+                    running[future] = shard
                     future.add_done_callback(self.finished.put)
             self.claims.beat()
             self.progress.show(self.state)
-            if not self.running:
+            if not running:
                 self._look(waiting, others)
                 continue
             try:
                 future = self.finished.get(timeout=0.2)
             except queue.Empty:
                 continue
-            if future not in self.running:  # of an engine that was restarted since
+            if future not in running:  # of a loop before
                 continue
-            shard = self.running.pop(future)
+            shard = running.pop(future)
             try:
                 done = future.result()
             except engine.broken:
                 self._worker_died(engine, shard, waiting)
                 continue
-            self.failures = 0
             self._was_computed(done, waiting)
 
     def _worker_died(self, engine: Engine, shard: Shard, waiting: deque[Shard]) -> None:
-        """While it computed ``shard``, or another one: what is lost is computed again, unless it goes on like that."""
-        self.failures += 1
-        lost = {"all": [shard, *self.running.values()], "one": [shard], "nothing": []}[engine.recover()]
-        if self.failures > MOST_FAILURES or not lost:
+        """While it computed ``shard``, which is computed again unless that happens to it every time."""
+        self.failures[shard] += 1
+        if self.failures[shard] > MOST_FAILURES or not engine.recovers:
             raise RuntimeError(
                 f"a worker has died while computing {self.plan.describe(self._track(shard).index)}: it may "
                 "have run out of memory. Finished shards are safe; run the same again, with fewer workers"
             ) from None
-        self.progress.note("a worker has died; its shards are computed again")
-        self.running = {f: s for f, s in self.running.items() if s not in lost}
-        waiting.extendleft(reversed(lost))
+        self.progress.note("a worker has died; its shard is computed again")
+        waiting.appendleft(shard)
 
     def _task(self, engine: Engine, shard: Shard) -> Task:
         return Task(str(self.store.path.absolute()), shard, self.device, engine.threads, engine.pin)

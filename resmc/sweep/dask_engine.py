@@ -13,6 +13,8 @@ RETRIES = 3  # of a task that fails with an exception; those of a worker that di
 class Dask:
     """Tasks on a ``distributed.Client``. The workers must see the store under the same path."""
 
+    recovers = True  # a task that the scheduler has given up after several of its workers had died
+
     def __init__(self, client: Any, threads: int, pin: bool) -> None:
         from distributed import KilledWorker
 
@@ -33,10 +35,6 @@ class Dask:
         self.submitted[key] = future
         future.add_done_callback(lambda f: self.submitted.pop(f.key, None))
         return future
-
-    def recover(self) -> str:
-        """The scheduler gave a task up after several of its workers had died: it alone is submitted again."""
-        return "one"
 
     def close(self) -> None:
         if self.submitted:

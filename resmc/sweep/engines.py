@@ -11,16 +11,14 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from concurrent import futures
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from typing import Any, Protocol
 
 from .. import _checks, devices
-from .compute import Done, Task, compute
+from .compute import Done, Stopped, Task, compute
 from .gpus import pin, visible
-
-# What tells a worker process that its run was stopped.
-_stop: Flag | None = None
 
 
 class Engine(Protocol):
@@ -37,8 +35,7 @@ class Engine(Protocol):
 
     broken: tuple[type[BaseException], ...]  # what a future raises when its worker has died
 
-    def recover(self) -> str:
-        """After that: which tasks are lost, "all" or the "one" that raised; or "nothing" can be done."""
+    recovers: bool  # whether that task can be submitted again after that
 
     def close(self) -> None:
         """Stops what still runs, and lets go of what is ours."""
@@ -82,6 +79,7 @@ class Threads:
     """This process: threads that each run one shard at a time; the kernels run without the interpreter's lock."""
 
     pin = False
+    recovers = False
     broken: tuple[type[BaseException], ...] = ()
 
     def __init__(self, workers: int, threads: int) -> None:
@@ -94,9 +92,6 @@ class Threads:
 
     def submit(self, task: Task) -> futures.Future[Done]:
         return self.pool.submit(compute, task, self.stop)
-
-    def recover(self) -> str:
-        return "nothing"
 
     def close(self) -> None:
         self.stop.set()
@@ -116,49 +111,95 @@ class Flag:
         return bool(self.value.value)
 
 
+class WorkerDied(Exception):
+    """A worker process has ended in the middle of a task: killed, out of memory, or crashed."""
+
+
 class Processes:
     """New processes, started by spawning, since CUDA does not survive a fork. They end with this process.
 
-    They are started from a thread, which no signal's handler interrupts: Ctrl-C in the middle of a start would leave a
-    worker that nobody knows of, and for which this process would wait when it ends. Ctrl-C is blocked in the thread,
-    and so in what it starts: a worker does not answer it with a traceback while it is still importing.
+    Each has a thread here, and a pipe that it shares with nobody. A `ProcessPoolExecutor` has queues and locks for all
+    workers: whoever is killed while it holds one breaks the pool, and who submits meanwhile may wait for ever.
+
+    The threads start the processes: no signal's handler runs in them, so Ctrl-C leaves no process that nobody knows of.
+    They block Ctrl-C, and so does what they start, which would otherwise answer it with a traceback while it imports.
     """
 
     pin = True
-    broken: tuple[type[BaseException], ...] = (futures.BrokenExecutor,)
+    recovers = True
+    broken: tuple[type[BaseException], ...] = (WorkerDied,)
 
     def __init__(self, workers: int, threads: int, device: str) -> None:
         self.threads, self.workers, self.device = threads, workers, device
         self.context = multiprocessing.get_context("spawn")
+        resource_tracker.ensure_running()  # now: it would unblock Ctrl-C in the thread that starts it
         self.stop = Flag(self.context)
-        self.starter = futures.ThreadPoolExecutor(
-            1, "resmc-starter", signal.pthread_sigmask, (signal.SIG_BLOCK, {signal.SIGINT})
+        self.own = threading.local()  # each thread's worker
+        self.started: list[Worker] = []
+        self.pool = futures.ThreadPoolExecutor(
+            workers, "resmc-sweep", signal.pthread_sigmask, (signal.SIG_BLOCK, {signal.SIGINT})
         )
-        self.pool = self._pool()
-
-    def _pool(self) -> futures.ProcessPoolExecutor:
-        return futures.ProcessPoolExecutor(self.workers, self.context, _enter, (self.stop, self.device))
 
     def places(self) -> int:
         return self.workers + 1
 
     def submit(self, task: Task) -> futures.Future[Done]:
-        return self.starter.submit(self.pool.submit, _compute, task).result()
+        return self.pool.submit(self._compute, task)
 
-    def recover(self) -> str:
-        self.pool.shutdown(wait=True, cancel_futures=True)
-        self.pool = self._pool()
-        return "all"
+    def _compute(self, task: Task) -> Done:
+        """In a thread: its process does it."""
+        if self.stop.is_set():
+            raise Stopped
+        worker: Worker | None = getattr(self.own, "worker", None)
+        if worker is None:
+            worker = self.own.worker = Worker(self.context, self.stop, self.device)
+            self.started.append(worker)
+        try:
+            return worker.compute(task)
+        except WorkerDied:
+            self.own.worker = None
+            self.started.remove(worker)
+            raise
 
     def close(self) -> None:
         self.stop.set()
-        self.starter.shutdown(wait=True, cancel_futures=True)
         self.pool.shutdown(wait=True, cancel_futures=True)
+        for worker in self.started:
+            worker.close()
+
+
+class Worker:
+    """A process that computes one task after the other, as seen from its parent."""
+
+    def __init__(self, context: multiprocessing.context.SpawnContext, stop: Flag, device: str) -> None:
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, stop, device), daemon=True)
+        self.process.start()
+        theirs.close()  # so that ours is at its end when the process is
+
+    def compute(self, task: Task) -> Done:
+        """Waits for it; raises what it raised there, or `WorkerDied`."""
+        try:
+            self.connection.send(task)
+            outcome = self.connection.recv()
+        except (EOFError, OSError):
+            self.close()
+            raise WorkerDied(f"exit status {self.process.exitcode}") from None
+        if isinstance(outcome, Exception):
+            raise outcome
+        assert isinstance(outcome, Done)
+        return outcome
+
+    def close(self) -> None:
+        """It ends, if it has not yet."""
+        self.connection.close()
+        self.process.join()
 
 
 class External:
     """An executor of the caller's; it is not shut down."""
 
+    recovers = False
     broken: tuple[type[BaseException], ...] = (futures.BrokenExecutor,)
 
     def __init__(self, executor: futures.Executor, threads: int, pin: bool) -> None:
@@ -175,29 +216,38 @@ class External:
         future.add_done_callback(self.submitted.discard)
         return future
 
-    def recover(self) -> str:
-        return "nothing"
-
     def close(self) -> None:
         for future in list(self.submitted):
             future.cancel()
 
 
-def _enter(stop: Flag, device: str) -> None:
-    """First of all in a worker process."""
-    global _stop
-    _stop = stop
+def _work(tasks: Any, stop: Flag, device: str) -> None:
+    """All that a worker process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent handles it
-    pin(device)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    pin(device)
+    while True:
+        try:
+            task = tasks.recv()
+        except EOFError:
+            return
+        outcome: Done | Exception
+        try:
+            outcome = compute(task, stop)
+        except Exception as error:
+            error.add_note(f"In a worker process: {traceback.format_exc()}")
+            outcome = error
+        try:
+            tasks.send(outcome)
+        except OSError:  # nobody listens any more
+            return
+        except Exception:  # of a kind that cannot be sent
+            tasks.send(RuntimeError(f"{type(outcome).__name__}: {outcome}"))
 
 
 def _end_with_parent() -> None:
+    """Even if another process holds the other end of our pipe."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])
     os._exit(1)
-
-
-def _compute(task: Task) -> Done:
-    return compute(task, _stop)
