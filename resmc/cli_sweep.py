@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+DASK_TIMEOUT = 10  # seconds for a scheduler to answer
+
 SWEEP_EXAMPLE = """\
 example, growth.toml:
   width = [50, 100, 200, 400]
@@ -119,7 +121,7 @@ def run_sweep(args: argparse.Namespace) -> None:
         except ImportError:
             raise ValueError("--dask needs Dask: install resmc[dask]") from None
         try:
-            engine = distributed.Client(args.dask, timeout=10)  # type: ignore[no-untyped-call]
+            engine = distributed.Client(args.dask, timeout=DASK_TIMEOUT)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
             raise ValueError(f"--dask {args.dask}: no scheduler answers there ({error})") from None
     print(_run(plan, args, engine).summary())

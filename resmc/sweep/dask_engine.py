@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
-from .compute import Task, compute
+from .compute import Done, Task, compute
 
 RETRIES = 3  # of a task that fails with an exception; those of a worker that dies are the scheduler's business
+LOOK = 1.0  # seconds between questions to the scheduler about its workers
 
 
 class Dask:
@@ -21,22 +25,55 @@ class Dask:
         self.broken: tuple[type[BaseException], ...] = (KilledWorker,)
         self.client, self.threads, self.pin = client, threads, pin
         self.run = uuid.uuid4().hex[:8]  # a shard that is computed again is a new task to the scheduler
-        self.submitted: dict[str, Any] = {}
-        self.count = 0
+        self.submitted: set[Submitted] = set()
+        self.count, self.workers, self.looked = 0, 0, -LOOK
 
     def places(self) -> int:
         """Two for each thread of each worker that is there now."""
-        return max(1, 2 * int(sum(self.client.nthreads().values())))
+        if time.monotonic() - self.looked > LOOK:
+            self.workers = int(sum(self.client.nthreads().values()))
+            self.looked = time.monotonic()
+        return max(1, 2 * self.workers)
 
-    def submit(self, task: Task) -> Any:
+    def submit(self, task: Task) -> Submitted:
         self.count += 1
         key = f"resmc-shard-{self.run}-{self.count}"
-        future = self.client.submit(compute, task, key=key, pure=False, retries=RETRIES)
-        self.submitted[key] = future
-        future.add_done_callback(lambda f: self.submitted.pop(f.key, None))
+        future = Submitted(self.client.submit(compute, task, key=key, pure=False, retries=RETRIES), self.submitted)
+        self.submitted.add(future)
         return future
 
     def close(self) -> None:
-        if self.submitted:
-            self.client.cancel(list(self.submitted.values()))
+        """Takes back what nobody has asked for; a worker finishes the shard that it is at."""
+        left = [submitted.future for submitted in self.submitted]
         self.submitted.clear()
+        if left:
+            with contextlib.suppress(Exception):  # scheduler or client are gone, and the futures with them
+                self.client.cancel(left)
+
+
+class Submitted:
+    """A future of Dask's that the scheduler may forget as soon as its result was asked for, whatever that was.
+
+    By itself it is forgotten when nothing refers to it any more; the traceback of its own exception does, for long.
+    """
+
+    def __init__(self, future: Any, among: set[Submitted]) -> None:
+        self.future, self.among = future, among
+
+    def add_done_callback(self, call: Callable[[Submitted], None]) -> None:
+        self.future.add_done_callback(lambda future: call(self))
+
+    def result(self) -> Done:
+        from distributed import CancelledError
+
+        try:
+            done: Done = self.future.result()
+            return done
+        except CancelledError as error:
+            reason = getattr(error, "reason", error)
+            raise RuntimeError(
+                f"the Dask scheduler has dropped a shard ({reason}). Finished shards are safe; run the same again"
+            ) from None
+        finally:
+            self.among.discard(self)
+            self.future.release()
