@@ -132,7 +132,7 @@ def test_a_shard_that_the_scheduler_gives_up_is_submitted_again(cluster, client,
     (gate / "deaths" / "1").touch()
     plan = small(shard_updates=100_000)
     assert plan.run(gate / "store", engine=client, progress=None).complete
-    assert "resmc: a worker has died; its shards are computed again" in capsys.readouterr().err
+    assert "resmc: a worker has died; its shard is computed again" in capsys.readouterr().err
     plan.run(gate / "alone", progress=False)
     assert contents(gate / "store") == contents(gate / "alone")
 

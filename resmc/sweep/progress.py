@@ -106,4 +106,4 @@ def in_notebook() -> bool:
 def _bar(keep: bool) -> Any:
     from tqdm.auto import tqdm
 
-    return tqdm(total=math.inf, leave=keep, bar_format="{percentage:3.0f}%|{bar:20}| {desc}", dynamic_ncols=True)
+    return tqdm(total=math.inf, leave=keep, bar_format="{percentage:3.0f}%|{bar}| {desc}", dynamic_ncols=True)
