@@ -36,7 +36,6 @@ from .harness import Spread, by_turns, ratios
 from .machine import commit, cpu_model, file_name
 
 HALF = 0.5**0.5
-SECONDS_OF_A_SHARD = 1.0
 SHARDS = 4  # of each worker
 POINTS = 10_000
 TARGETS = {"overhead": 1.02, "seconds": 10.0}
@@ -44,11 +43,9 @@ TARGETS = {"overhead": 1.02, "seconds": 10.0}
 
 def plan_of(workers: int, updates: int) -> Sweep:
     """LNR's setting, with so many shards of so much work for each worker."""
-    probe = Sweep(width=200, depth=200, alpha=HALF, lam=HALF, networks=1 << 20)
-    networks = shard_networks(probe.point(0, 1 << 20), updates)
-    return Sweep(
-        width=200, depth=200, alpha=HALF, lam=HALF, networks=SHARDS * workers * networks, shard_updates=updates
-    )
+    size = {"width": 200, "depth": 200 if updates > 1 << 28 else 10, "alpha": HALF, "lam": HALF}
+    networks = shard_networks(Sweep(**size, networks=1 << 20).point(0, 1 << 20), updates)
+    return Sweep(**size, networks=SHARDS * workers * networks, shard_updates=updates)
 
 
 def bare(plan: Sweep, workers: int) -> None:
@@ -66,13 +63,13 @@ def bare(plan: Sweep, workers: int) -> None:
         list(pool.map(one, range(0, plan.networks, size)))
 
 
-def overhead(workers: int, rounds: int, folder: Path) -> dict[str, Any]:
+def overhead(workers: int, rounds: int, seconds: float, folder: Path) -> dict[str, Any]:
     """Time of a sweep over that of its kernels, and of this process's processors alone."""
-    probe = plan_of(1, 1 << 28)
+    probe = plan_of(1, int(seconds * 5e8))
     begin = time.perf_counter()
     bare(probe, 1)
-    rate = SHARDS * (1 << 28) / (time.perf_counter() - begin)
-    plan = plan_of(workers, int(SECONDS_OF_A_SHARD * rate))
+    rate = probe.networks * probe.point(0, probe.networks).updates / (time.perf_counter() - begin)
+    plan = plan_of(workers, int(seconds * rate))
     store = folder / "overhead"
 
     def swept() -> None:
@@ -107,7 +104,7 @@ def large_plan(points: int) -> Sweep:
     """Widths, ratios and both variants."""
     widths = np.unique(np.geomspace(10, 400, 60).astype(int))[:50]
     ratios = np.linspace(0.1, 3.0, points // (2 * len(widths)))
-    return Sweep(width=widths, ratio=ratios, alpha=HALF, lam=HALF, variant=["vanilla", "balanced"], networks=100_000)
+    return Sweep(width=widths, ratio=ratios, alpha=HALF, lam=HALF, variant=["vanilla", "balanced"], networks=10_000)
 
 
 def fill(plan: Sweep, path: Path) -> None:
@@ -227,6 +224,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.sweep", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("bench/results"), help="folder of the results")
     parser.add_argument("--rounds", type=int, default=9, help="of the overhead, at least 5 (9)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of a shard, at least (1.0)")
     parser.add_argument("--points", type=int, default=POINTS, help="of the large plan (10000)")
     parser.add_argument("--read-back", metavar="STORE", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
@@ -240,7 +238,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "python": sys.version.split()[0], "numpy": np.__version__,
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        report["overhead"] = [overhead(workers, args.rounds, Path(folder)) for workers in sorted({1, cores})]
+        report["overhead"] = [
+            overhead(workers, args.rounds, args.seconds, Path(folder)) for workers in sorted({1, cores})
+        ]
         report["large"] = large(args.points, 3, Path(folder))
     report["verdicts"] = verdicts(report)
     stem = args.output / f"sweep-{file_name(report['cpu'])}-{report['instruction_set']}"

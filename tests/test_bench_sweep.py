@@ -1,0 +1,46 @@
+"""The benchmark of sweeps measures what it says: the same shards with and without a store, and a whole store read."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))  # bench is not installed; last: resmc stays what it is
+
+from bench import sweep  # noqa: E402
+
+pytestmark = pytest.mark.cpu
+
+
+def test_a_short_run_leaves_numbers_and_a_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert sweep.main(["--seconds", "0.01", "--points", "100", "--rounds", "5", "--output", str(tmp_path)]) == 0
+    (data,) = tmp_path.glob("*.json")
+    report = json.loads(data.read_text(encoding="utf-8"))
+    assert report["large"]["points"]["median"] == report["large"]["shards"]["median"] == 100
+    assert {row["shards"] for row in report["overhead"]} == {
+        sweep.SHARDS * row["workers"] for row in report["overhead"]
+    }
+    assert all(row["wall"]["median"] > 0.5 for row in report["overhead"])
+    page = data.with_suffix(".md").read_text(encoding="utf-8")
+    assert all(line in page for line in report["verdicts"])
+
+
+def test_a_target_that_is_missed_is_said_to_be():
+    row = {"workers": 1, "wall": {"median": 1.03}, "processor": {"median": 1.01}}
+    said = sweep.verdicts({"overhead": [row], "large": {"in all": {"median": 11.0}}})
+    assert [("NOT reached" in line) for line in said] == [False, True, True]
+
+
+def test_a_store_that_is_not_complete_is_not_timed(tmp_path, monkeypatch):
+    plan = sweep.large_plan(100)
+    sweep.fill(plan, tmp_path / "store")
+    shard = next((tmp_path / "store").rglob("*.resmc"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    monkeypatch.setattr(type(plan), "run", lambda plan, path, **options: plan.result(path))
+    with pytest.raises(RuntimeError, match="was not complete"):
+        sweep.read_back(str(tmp_path / "store"))
