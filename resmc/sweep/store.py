@@ -220,8 +220,9 @@ class Store:
         Damaged
             If its content is not what its checksum and its name say; `Gone` if it is not there.
         """
+        data = self._bytes(stored)
         try:
-            simulation = storage.from_bytes(self._bytes(stored), stored.file)
+            simulation = storage.from_bytes(data, stored.file)
         except ValueError as error:
             raise Damaged(str(error)) from None
         (start, stop, block), *others = simulation.ranges
@@ -242,8 +243,9 @@ class Store:
 
     def read_final(self, stored: Stored) -> LayerSums:
         """The sums of a shard's last layer, verified; errors as for `read`."""
+        data = self._bytes(stored)
         try:
-            manifest, sums = storage.final_from_bytes(self._bytes(stored), stored.file)
+            manifest, sums = storage.final_from_bytes(data, stored.file)
         except ValueError as error:
             raise Damaged(str(error)) from None
         (start, stop, block), *others = manifest["ranges"]
