@@ -80,7 +80,7 @@ def contents(store: Path) -> dict[str, bytes]:
 
 def identities(store: Path) -> dict[str, tuple[int, int]]:
     """What changes when a shard is written again, by name."""
-    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files(store)}
+    return {path.name: (path.lstat().st_ino, path.lstat().st_mtime_ns) for path in files(store)}
 
 
 def leftovers(store: Path) -> list[str]:

@@ -1,0 +1,140 @@
+"""Ctrl-C and SIGTERM: a sweep ends at once, quietly and politely, and the same line again completes it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweeps import (
+    SHARDS,
+    Process,
+    assert_same,
+    contents,
+    files,
+    identities,
+    leftovers,
+    resmc_command,
+    running,
+    sweep,
+    until,
+)
+
+from resmc.sweep import coordinator
+from resmc.sweep.engines import Threads
+
+pytestmark = pytest.mark.cpu
+PLAN = """
+width = [8, 16]
+depth = [64, 128]
+alpha = 0.5
+lam = 0.5
+networks = {networks}
+shard_updates = 1
+"""
+SOON = 5.0  # seconds; it takes a second on two busy cores, of which processes that are still starting take most
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    """40 000 small shards: no machine finishes it before the signal comes."""
+    path = tmp_path / "plan.toml"
+    path.write_text(PLAN.format(networks=4 * 10**7), encoding="utf-8")
+    return path
+
+
+def ended_by(number: int, process: Process, to_all: bool) -> tuple[int, str, str]:
+    """Sends a signal to the process, or to its whole group as a terminal does; exit status and what it has said."""
+    (os.killpg if to_all else os.kill)(process.popen.pid, number)
+    begin = time.monotonic()
+    end = process.end()
+    assert time.monotonic() - begin < SOON
+    until(lambda: not process.family(), "workers end")
+    return end
+
+
+def command(plan: Path, store: Path, *options: str) -> list[str]:
+    return resmc_command("sweep", plan, "--store", store, "--workers", "2", "--threads", "1", *options)
+
+
+@pytest.mark.parametrize("options", [[], ["--processes"]], ids=["threads", "processes"])
+def test_ctrl_c_ends_a_sweep_at_once_and_leaves_nothing_but_shards(tmp_path, plan, options):
+    store, before = tmp_path / "store", dict[str, tuple[int, int]]()
+    for _ in range(2):  # and goes on, and can be stopped again
+        with running(command(plan, store, *options)) as process:
+            until(lambda b=before: len(files(store)) > len(b) + 5, "shards are computed")
+            status, out, err = ended_by(signal.SIGINT, process, to_all=True)
+        assert (status, out, err) == (130, "", "resmc: interrupted\n")
+        assert leftovers(store) == []
+        assert before.items() <= identities(store).items()
+        before = identities(store)
+
+
+def test_ctrl_c_while_workers_are_starting_prints_no_traceback(tmp_path, plan):
+    """They import numpy then, for tenths of a second."""
+    for number in range(3):
+        store = tmp_path / str(number)
+        with running(command(plan, store, "--processes")) as process:
+            until(lambda s=store: (s / "claims").exists() and any((s / "claims").glob("[0-9a-f]*")), "a claim")
+            time.sleep(0.1 * number)
+            status, out, err = ended_by(signal.SIGINT, process, to_all=True)
+        assert (status, out, err) == (130, "", "resmc: interrupted\n")
+        assert leftovers(store) == []
+
+
+@pytest.mark.parametrize("to_all", [False, True], ids=["to the process", "to all"])
+@pytest.mark.parametrize("kind", ["sweep", "sweep --processes", "worker"])
+def test_sigterm_ends_a_sweep_as_politely(tmp_path, plan, kind, to_all):
+    store = tmp_path / "store"
+    with running(command(plan, store, "--prepare")) as process:
+        assert process.end()[0] == 0
+    line = resmc_command("worker", store) if kind == "worker" else command(plan, store, *kind.split()[1:])
+    with running(line) as process:
+        until(lambda: len(files(store)) > 5, "shards are computed")
+        status, out, err = ended_by(signal.SIGTERM, process, to_all)
+    assert (status, out) == (143, "")
+    assert "Traceback" not in err
+    # A worker process that the signal reaches as well may have been writing; all else is given back.
+    left = leftovers(store)
+    assert not left if not to_all or "--processes" not in kind else all(name.endswith(".tmp") for name in left)
+
+
+@pytest.mark.parametrize("options", [[], ["--processes"]], ids=["threads", "processes"])
+def test_the_same_line_after_ctrl_c_completes_the_sweep(tmp_path, plan, options):
+    plan.write_text(PLAN.format(networks=50 * 4096), encoding="utf-8")
+    store, expected = tmp_path / "store", tmp_path / "expected"
+    assert sweep(alpha=0.5, lam=0.5).run(expected, progress=False).complete
+    with running(command(plan, store, *options)) as process:
+        until(lambda: files(store), "shards are computed")
+        status, _, _ = ended_by(signal.SIGINT, process, to_all=True)
+    assert status in (130, 0)  # 0: a machine that computes 200 shards between two looks
+    before = identities(store)
+    with running(command(plan, store, *options)) as process:
+        status, out, err = process.end()
+    assert (status, err) == (0, "")
+    assert "INCOMPLETE" not in out
+    assert before.items() <= identities(store).items()
+    assert len(contents(store)) == SHARDS
+    assert_same(store, expected)
+
+
+def test_a_second_ctrl_c_gives_back_the_claims_as_well(tmp_path, monkeypatch):
+    """Who presses it twice in a notebook would else wait for claims of the very process."""
+    close = Threads.close
+
+    def interrupted(self: Any) -> None:
+        close(self)
+        raise KeyboardInterrupt
+
+    def first(done: int, in_all: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Threads, "close", interrupted)
+    monkeypatch.setattr(coordinator, "PATIENCE", 0.01)
+    with pytest.raises(KeyboardInterrupt):
+        sweep().run(tmp_path / "store", progress=first)
+    assert leftovers(tmp_path / "store") == []
