@@ -98,11 +98,16 @@ def check_output(path: Path | None) -> None:
     """Refuses what could not be written to, before hours are spent on it."""
     if path is None:
         return
+    if path.is_dir():
+        raise ValueError(f"output={str(path)!r} is not allowed: it is a folder")
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Refuses what lies in a folder that is not there, or cannot be written to."""
     folder = path.absolute().parent
     if not folder.is_dir():
         raise ValueError(f"output={str(path)!r} is not allowed: its folder does not exist")
-    if path.is_dir():
-        raise ValueError(f"output={str(path)!r} is not allowed: it is a folder")
     if not os.access(folder, os.W_OK):
         raise ValueError(f"output={str(path)!r} is not allowed: its folder cannot be written to")
 

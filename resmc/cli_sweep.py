@@ -24,9 +24,9 @@ example, growth.toml:
   resmc sweep growth.toml --store runs/growth       # interrupted? the same again goes on
 """
 WORKER_EXAMPLE = """\
-example, for a job array on a shared file system:
+example, on any number of machines that share the directory; examples/job_array.sh does it under SLURM:
   resmc sweep growth.toml --store runs/growth --prepare
-  srun --array=0-99 resmc worker runs/growth
+  resmc worker runs/growth
 """
 EXPORT_EXAMPLE = """\
 example:
@@ -176,7 +176,7 @@ def run_merge(args: argparse.Namespace) -> None:
 
 def run_export(args: argparse.Namespace) -> None:
     """The subcommand ``export``."""
-    from .cli import check_output
+    from .cli import check_folder, check_output
     from .sweep import load_sweep
     from .sweep.table import check_zarr
 
@@ -186,6 +186,7 @@ def run_export(args: argparse.Namespace) -> None:
     if ending == ".nc":
         check_output(args.output)
     else:
+        check_folder(args.output)
         check_zarr(args.output)
     result = load_sweep(args.store)
     (result.to_netcdf if ending == ".nc" else result.to_zarr)(args.output, laws=args.laws)

@@ -33,7 +33,10 @@ def read(path: str | Path) -> Sweep:
     ValueError
         If it is not TOML, or no plan: the message begins with file and line.
     """
-    text = Path(path).read_text(encoding="utf-8")
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: it is no text in UTF-8, and so no TOML") from None
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
