@@ -35,7 +35,7 @@ lam = 0.5
 networks = {networks}
 shard_updates = 1
 """
-SOON = 5.0  # seconds; it takes a second on two busy cores, of which processes that are still starting take most
+SOON = 15.0  # seconds; it takes tenths of one, and up to two on busy cores where processes are still starting
 
 
 @pytest.fixture
