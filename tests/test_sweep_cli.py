@@ -54,10 +54,10 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
     return str(err[len("resmc: ") : -1])
 
 
-def stopped(store: Path, networks: int = 40_000, **changes: Any) -> Path:
+def stopped(store: Path, done: int = 40_000, **changes: Any) -> Path:
     """A store with about so many networks of `small`."""
     with pytest.raises(Enough):
-        small(**changes).run(store, workers=1, progress=stopped_after(networks))
+        small(**changes).run(store, workers=1, progress=stopped_after(done))
     return store
 
 
@@ -314,12 +314,13 @@ def test_an_export_reads_back_as_the_sweep(capsys, tmp_path, ending):
     xarray = pytest.importorskip("xarray")
     engine = {"nc": "h5netcdf", "zarr": "zarr"}[ending]
     pytest.importorskip(engine)
-    store, output = stopped(tmp_path / "store"), tmp_path / f"out.{ending}"
+    coarse = {"networks": 2000, "shard_updates": 10**9}  # a shard for each point
+    store, output = stopped(tmp_path / "store", 1, **coarse), tmp_path / f"out.{ending}"
     assert f"written to {output} (INCOMPLETE)" in run(capsys, "export", store, "--output", output)
     with xarray.open_dataset(output, engine=engine) as found:
         assert found.attrs["complete"] == 0
         xarray.testing.assert_identical(found.load(), load_sweep(store).to_xarray())
-    small().run(store, progress=False)
+    small(**coarse).run(store, progress=False)
     out = run(capsys, "export", store, "--output", output, "--laws")  # the old one is replaced
     assert out.endswith(f"written to {output}\n")
     with xarray.open_dataset(output, engine=engine) as found:
