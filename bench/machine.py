@@ -29,14 +29,15 @@ def cpu_model() -> str:
 
 
 def commit() -> str:
-    """The commit of the working tree, with a plus if the tree has changes."""
+    """The commit of the working tree, with a plus if the tree has changes beyond results."""
 
     def git(*words: str) -> str:
         here = Path(__file__).parent
         return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
+    changes = ("--", ":(top)", ":(top,exclude)bench/results")
     try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain") else "")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", *changes) else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
