@@ -32,5 +32,6 @@
 set -euo pipefail
 store=${1:?usage: sbatch --array=0-99 job_array.sh STORE}
 
-# As many shards at a time as the job has cores: that is what a worker does by itself.
-srun resmc worker "$store" --device "${DEVICE:-cpu}"
+# As many shards at a time as the job has cores: that is what a worker does by itself. Since SLURM 22.05 srun has to be
+# told of them again.
+srun --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" resmc worker "$store" --device "${DEVICE:-cpu}"

@@ -184,12 +184,13 @@ def test_a_worker_says_in_a_sentence_why_it_cannot_work(jobs, device, capsys):
 def test_the_job_array_is_a_script_that_starts_a_worker(tmp_path):
     script = EXAMPLES / "job_array.sh"
     subprocess.run(["bash", "-n", script], check=True)
-    for name in ("srun", "resmc"):  # in place of SLURM and of the command: they say how they were called
-        (tmp_path / name).write_text('#!/bin/sh\n[ "${0##*/}" = srun ] && exec "$@"\necho "$@"\n', encoding="utf-8")
+    stand_ins = {"srun": 'echo "$1"; shift; exec "$@"', "resmc": 'echo "$@"'}  # they say how they were called
+    for name, body in stand_ins.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
         (tmp_path / name).chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_CPUS_PER_TASK": "8"}
     called = subprocess.run(["bash", script, "runs/growth"], env=environment, text=True, capture_output=True)
-    assert (called.returncode, called.stdout) == (0, "worker runs/growth --device cpu\n")
+    assert (called.returncode, called.stdout) == (0, "--cpus-per-task=8\nworker runs/growth --device cpu\n")
     called = subprocess.run(["bash", script], env=environment, text=True, capture_output=True)
     assert called.returncode != 0
     assert "usage: sbatch --array=0-99 job_array.sh STORE" in called.stderr
