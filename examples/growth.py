@@ -79,6 +79,8 @@ def main() -> None:
     args = parser.parse_args()
     plan = resmc.Sweep.from_toml(args.plan)
     if args.networks != 1.0:
+        if plan.networks is None:
+            raise ValueError("--networks is not allowed here: the plan's targets decide on the networks")
         changed = plan.to_dict() | {"networks": max(int(plan.networks * args.networks), 1)}
         plan = resmc.Sweep.from_dict(changed)
     print(plan.estimate(), end="\n\n")

@@ -135,20 +135,21 @@ def run_worker(args: argparse.Namespace) -> None:
 
     plan = Sweep.from_dict(Store(args.store).read_plan())
     pin(args.device)
-    result = _run(plan, args, None)
+    result = _run(plan, args, None, keep_plan=True)
     print(f"complete: {len(plan.models)} points, {int(result.networks.sum())} networks in {args.store}")
 
 
-def _run(plan: Any, args: argparse.Namespace, engine: Any) -> Any:
+def _run(plan: Any, args: argparse.Namespace, engine: Any, keep_plan: bool = False) -> Any:
     """Runs a plan; a polite end (SIGTERM, as queues send it) is as good as Ctrl-C: claims are given back."""
+    from .sweep.coordinator import run
 
     def end(number: int, frame: Any) -> None:
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, end)
-    return plan.run(
-        args.store, engine=engine, workers=args.workers, threads=args.threads, device=args.device,
-        progress=False if args.quiet else None,
+    return run(
+        plan, args.store, engine=engine, workers=args.workers, threads=args.threads, device=args.device,
+        progress=False if args.quiet else None, keep_plan=keep_plan,
     )  # fmt: skip
 
 

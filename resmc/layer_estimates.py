@@ -94,6 +94,7 @@ class SecondMoment:
     estimate: Estimate
     reliable: NDArray[np.bool_]
     effective_sample_size: Floats
+    least: Floats  # networks with which it would be reliable, as far as these say
 
 
 def log_second_moment(sums: LayerSums, offsets: Floats | float = 0.0) -> SecondMoment:
@@ -103,16 +104,17 @@ def log_second_moment(sums: LayerSums, offsets: Floats | float = 0.0) -> SecondM
     if total.ndim == 1:
         total = total[:, None]
     networks = np.broadcast_to(total[0], unit.shape)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         logs = np.log(growth[:, 0] / total) + unit * np.log(2.0) + offsets
         effective = np.where(growth[0, 0] > 0, growth[0, 0] ** 2 / growth[0, 1], 0.0)
         logs = np.where(np.isfinite(logs), logs, np.nan)  # everybody dead: no value
         n, _, m2 = sums.whole_moments("growth_log")[:3]
         deviation = np.sqrt(m2 / np.maximum(n - 1.0, 1.0))
         reliable = (effective >= MIN_EFFECTIVE_SAMPLE) & (deviation <= np.sqrt(2.0 * np.log(networks)) - 2.0)
+        least = np.maximum(MIN_EFFECTIVE_SAMPLE * networks / effective, np.exp(0.5 * (deviation + 2.0) ** 2))
     estimate = jackknife(logs, sums.networks, networks)
     estimate = replace(estimate, stderr=np.where(reliable, estimate.stderr, np.nan))
-    return SecondMoment(estimate, reliable, effective)
+    return SecondMoment(estimate, reliable, effective, least)
 
 
 def _jackknife(sums: LayerSums, values: Floats) -> Estimate:

@@ -28,26 +28,28 @@ def needed_memory(
 
 
 def check_memory(
-    model: ResNet, n_layers: int, keep_samples: int, keep_trajectories: int, needed: Callable[[int], int]
+    model: ResNet, n_layers: int, needed: Callable[[int], int], kept: tuple[int, int] | None = None
 ) -> None:
-    """Refuse a recording that would not fit, with its size and the spacing of layers that would.
+    """Refuse a recording that would not fit, with its size and the layers that would.
 
-    ``needed`` tells the bytes of recording so many layers.
+    ``needed`` tells the bytes of recording so many layers; ``kept`` samples and trajectories besides. None: that of a
+    sweep, which keeps none and whose ``layers`` are a number.
     """
     available, size = available_memory(), needed(n_layers)
     if size <= 0.9 * available:
         return
-    message = (
-        f"width={model.width}, layers={n_layers} of them, keep_samples={keep_samples} and "
-        f"keep_trajectories={keep_trajectories} need {size / 1e9:.3g} GB of memory and {available / 1e9:.3g} GB are "
-        "available"
-    )
+    what = f"width={model.width} and layers={n_layers}"
+    if kept is not None:
+        what = f"width={model.width}, layers={n_layers} of them, keep_samples={kept[0]} and keep_trajectories={kept[1]}"
+    message = f"{what} need {size / 1e9:.3g} GB of memory and {available / 1e9:.3g} GB are available"
     spacing = -(-model.depth // (n_layers - 1))
     while (fewer := model.depth // spacing + 2) > 3 and needed(fewer) > 0.5 * available:
         spacing *= 2
     if fewer >= n_layers or needed(fewer) > 0.5 * available:
-        raise ValueError(f"{message}: keep fewer samples or trajectories, use fewer threads, or a smaller width")
-    raise ValueError(f"{message}: layers=range(0, {model.depth + 1}, {spacing}) would fit")
+        fewer_kept = "" if kept is None else "keep fewer samples or trajectories, "
+        raise ValueError(f"{message}: {fewer_kept}use fewer threads, or a smaller width")
+    fits = f"layers={fewer}" if kept is None else f"layers=range(0, {model.depth + 1}, {spacing})"
+    raise ValueError(f"{message}: {fits} would fit")
 
 
 def available_memory() -> int:

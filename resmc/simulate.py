@@ -125,9 +125,8 @@ def simulate(
     check_memory(
         model,
         len(recorded),
-        keep_samples,
-        keep_trajectories,
         lambda n_layers: needed_memory(network, settings, n_layers, on_cpu, keep_on_device),
+        (keep_samples, keep_trajectories),
     )
     if kind == "cuda":
         _look_for_gpu(device, ordinal)

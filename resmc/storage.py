@@ -14,6 +14,7 @@ A range of a few blocks, as a sweep cuts them, has networks in a few groups; the
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import fields
@@ -45,15 +46,8 @@ def to_bytes(simulation: Simulation) -> bytes:
     manifest = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
-        "model": simulation.model.to_dict(),
-        "method": simulation.method,
-        "seed": simulation.seed,
-        "ranges": [list(r) for r in simulation.ranges],
-        "bins": [simulation.bins.low, simulation.bins.width, simulation.bins.count],
-        "histogram_version": simulation.histogram_version,
+        **{name: value for name, value in described(simulation).items() if name != "layers"},  # these are an array
         "histogram_offset": offset,
-        "numerics": list(simulation.numerics),
-        "correlations": simulation.correlations,
         **{name: len(part.networks) for name, part in kept.items()},
     }
     arrays = {
@@ -67,6 +61,21 @@ def to_bytes(simulation: Simulation) -> bytes:
         if len(part.networks):
             arrays |= {f"{name}.{f.name}": host(getattr(part, f.name)) for f in fields(part)}
     return archive.to_bytes(manifest, arrays)
+
+
+def described(simulation: Simulation) -> dict[str, Any]:
+    """All but the numbers: of which networks it is, and how they were recorded and computed."""
+    return {
+        "model": simulation.model.to_dict(),
+        "method": simulation.method,
+        "seed": simulation.seed,
+        "ranges": [list(r) for r in simulation.ranges],
+        "layers": simulation.layers.tolist(),
+        "bins": [simulation.bins.low, simulation.bins.width, simulation.bins.count],
+        "histogram_version": simulation.histogram_version,
+        "numerics": list(simulation.numerics),
+        "correlations": simulation.correlations,
+    }
 
 
 def save(simulation: Simulation, path: str | Path) -> None:
@@ -105,11 +114,19 @@ def write_atomically(data: bytes, path: Path) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY)
+    flush_folder(path.parent)
+
+
+def flush_folder(path: Path) -> None:
+    """Makes a folder's new names survive a loss of power, where its file system can."""
+    folder = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems keep names at once
+            raise
     finally:
-        os.close(directory)
+        os.close(folder)
 
 
 def load(path: str | Path) -> Simulation:

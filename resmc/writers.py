@@ -13,12 +13,14 @@ from pathlib import Path
 
 @cache
 def host_mark() -> str:
-    """Eight hexadecimal digits for this host since it was started: a process number means nothing on another."""
+    """Eight hexadecimal digits for this host since it was started, and this container: elsewhere, process numbers mean
+    nothing."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        numbers = os.readlink("/proc/self/ns/pid")
     except OSError:
-        boot = ""
-    return hashlib.sha256(f"{socket.gethostname()} {boot}".encode()).hexdigest()[:8]
+        boot = numbers = ""
+    return hashlib.sha256(f"{socket.gethostname()} {boot} {numbers}".encode()).hexdigest()[:8]
 
 
 def process_is_alive(pid: int) -> bool:

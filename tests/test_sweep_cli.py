@@ -347,7 +347,7 @@ def test_an_export_that_cannot_be_written_is_refused(capsys, tmp_path, whole):
 # ------------------------------------------------------------------------------------------------------------- examples
 
 
-def test_the_example_plan_is_that_of_the_readme():
+def test_the_example_plan_is_what_its_comments_say():
     plan = Sweep.from_toml(EXAMPLES / "growth.toml")
     assert plan == Sweep(
         width=[50, 100, 200], ratio=[0.25, 0.5, 1, 2], alpha=0.5**0.5, lam=0.5**0.5,

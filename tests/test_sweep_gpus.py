@@ -152,12 +152,13 @@ def test_a_task_takes_its_gpu_before_anything_imports_torch(pin, seen, tmp_path)
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_engines_ask_for_it_where_workers_are_processes_on_gpus(device, nothing_held):
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
     from resmc.sweep.engines import Processes, open_engine
 
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as threads, ProcessPoolExecutor(1) as pool:
         assert open_engine(pool, None, None, device).pin == (device == "cuda")
+        assert not open_engine(threads, None, None, device).pin  # it would hide GPUs from the caller
     own = open_engine(None, None, None, device)
     assert not own.pin  # threads of one process share its GPUs
     own.close()

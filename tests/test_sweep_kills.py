@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from sweeps import (
     SHARDS,
+    Process,
     assert_same,
     contents,
     files,
@@ -34,7 +35,7 @@ from sweeps import (
 from resmc import load_sweep
 from resmc.sweep import coordinator
 from resmc.sweep.claims import Claims
-from resmc.sweep.engines import Worker
+from resmc.sweep.processes import Worker
 from resmc.writers import process_is_alive, temporary_name
 
 pytestmark = pytest.mark.cpu
@@ -54,6 +55,11 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # ----------------------------------------------------------------------------------------------- the process that runs
 
 
+def until_shards(store: Path, number: int, process: Process) -> None:
+    """Waits for so many, or for the end of their maker."""
+    until(lambda: len(files(store)) >= number or process.popen.poll() is not None, "shards come")
+
+
 def killed_at_random(kills: int, engine: str | None, folder: Path, expected: Path, seed: int) -> dict[str, int]:
     """Runs and kills, ``kills`` times; a sweep that is complete before all of them have come is begun anew."""
     moments = random.Random(seed)
@@ -63,7 +69,10 @@ def killed_at_random(kills: int, engine: str | None, folder: Path, expected: Pat
         with running(run_of(sweep(), store, engine=engine)) as process:
             assert process.line() == "ready"
             if seen["kills"] < kills:
-                time.sleep(moments.uniform(0.0, LATEST[engine]))
+                if seen["kills"] % 2:  # every other one not before there are more shards, however slow the machine
+                    wanted = len(before) + moments.randint(1, SHARDS // 4)
+                    until_shards(store, min(wanted, SHARDS), process)
+                time.sleep(moments.uniform(0.0, LATEST[engine] / (10 if seen["kills"] % 2 else 1)))
                 ended = process.popen.poll() is not None
                 process.kill()
             else:
@@ -92,6 +101,8 @@ def killed_at_random(kills: int, engine: str | None, folder: Path, expected: Pat
 def test_a_sweep_killed_ten_times_loses_and_repeats_nothing(tmp_path, expected, engine):
     seen = killed_at_random(10, engine, tmp_path, expected, seed=1)
     assert seen["kills"] == 10
+    assert seen["kills with shards"] >= 2
+    assert seen["claims"] > 0
     assert seen["finished sweeps"] >= 1
 
 
@@ -103,6 +114,8 @@ def test_a_sweep_killed_fifty_times_loses_and_repeats_nothing(tmp_path, expected
     with capsys.disabled():
         print(f"\nengine={engine!r}: {seen} in {time.perf_counter() - begin:.0f} s")
     assert seen["kills"] == 50
+    assert seen["kills with shards"] >= 10
+    assert seen["claims"] > 0
     assert seen["finished sweeps"] >= 1
 
 
@@ -246,7 +259,7 @@ def test_a_targeted_sweep_killed_between_its_pilots_and_its_shards_is_the_same(t
     for enough in (1, 2, 3, 5):
         with running(run_of(plan, store, workers=1)) as process:
             assert process.line() == "ready"
-            until(lambda e=enough, p=process: len(files(store)) >= e or p.popen.poll() is not None, "shards come")
+            until_shards(store, enough, process)
             process.kill()
         assert before.items() <= identities(store).items()
         before = identities(store)

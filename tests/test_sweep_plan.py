@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resmc import ResNet, Sweep
-from resmc.sweep.plan import FIRST_OF_PILOT
 from resmc.sweep.point import Point, spaced_layers
 from resmc.sweep.shards import MOST_SHARDS, Range, cover, in_turn, shard_networks, shard_updates
 from resmc.sweep.toml_file import first_lines
@@ -330,6 +330,28 @@ def test_the_key_of_a_shard_changes_with_everything_that_decides_its_content(mon
     assert point().key == p.key
 
 
-def test_pilots_use_networks_that_no_estimate_can_use():
-    with pytest.raises(ValueError, match="networks="):
-        Sweep(**GRID | {"networks": FIRST_OF_PILOT + 1})
+def test_rows_of_different_lengths_are_refused_with_the_name_of_the_argument():
+    with pytest.raises(ValueError, match=r"width=\[\[1, 2\], \[3\]\] is not allowed"):
+        Sweep(**GRID | {"width": [[1, 2], [3]]})
+
+
+def test_shards_without_number_are_refused(tmp_path):
+    plan = Sweep(**GRID | {"networks": 1e12, "shard_updates": 1})
+    with pytest.raises(ValueError, match="shard_updates=1 is too small"):
+        plan.run(tmp_path / "store", progress=False)
+    assert not (tmp_path / "store").exists()
+
+
+def test_an_estimate_takes_seconds_whatever_the_plan():
+    plan = Sweep(width=[1000, 2000], depth=3000, alpha=0.6, lam=0.8, networks=10, method="dense")
+    begin = time.perf_counter()
+    assert plan.estimate("cpu").seconds > 10.0
+    assert time.perf_counter() - begin < 10.0  # by itself a network of either takes as long
+
+
+def test_the_line_of_an_error_in_a_long_list_is_found_at_once(tmp_path):
+    table = "[[models]]\nwidth = 8\ndepth = 4\nalpha = 0.6\nlam = 0.8\n"
+    begin = time.perf_counter()
+    with pytest.raises(ValueError, match=f"line {3 + 6 * 1999}: models\\[1999\\]: width=0 is out of range"):
+        read(tmp_path, "networks = 10\n" + "\n".join([table] * 1999 + [table.replace("8", "0", 1)]))
+    assert time.perf_counter() - begin < 5.0

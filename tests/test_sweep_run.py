@@ -16,7 +16,6 @@ from sweeps import Enough, contents, small, stopped_after
 import resmc
 from resmc import ResNet, Sweep, load_sweep
 from resmc.sweep import StoreError
-from resmc.sweep.claims import Claims
 from resmc.sweep.store import Store
 
 HALF = math.sqrt(0.5)
@@ -259,125 +258,6 @@ def test_numerics_classes_live_in_one_store_and_are_named(tmp_path, monkeypatch)
         np.testing.assert_allclose(result.estimates[name].value, whole.estimates[name].value, atol=1e-4)
 
 
-# -------------------------------------------------------------------------------------------------------- who does what
-
-
-def test_a_claim_keeps_others_away_until_its_owner_is_gone(tmp_path):
-    (tmp_path / "claims").mkdir()
-    mine, other = Claims(tmp_path / "claims"), Claims(tmp_path / "claims")
-    other.mark = "00000000-1"  # a process of another host
-    assert mine.take("shard")
-    assert mine.take("shard")
-    assert not other.take("shard")
-    assert other.others() == 1
-    mine.drop("shard")
-    assert other.take("shard")
-    assert not mine.take("shard")
-    other.stale = mine.stale = -1.0  # older than that, untouched
-    assert mine.take("shard")
-
-
-def test_the_claim_of_a_process_that_has_ended_is_nobodys(tmp_path):
-    claims = Claims(tmp_path)
-    process = get_context("spawn").Process()
-    process.start()
-    process.join()
-    (tmp_path / "shard").write_text(claims.mark.partition("-")[0] + f"-{process.pid}", encoding="ascii")
-    assert claims.others() == 0
-    assert claims.take("shard")
-
-
-def test_claims_that_cannot_be_kept_keep_nobody_from_working(tmp_path):
-    claims = Claims(tmp_path / "nowhere")
-    assert claims.take("shard")
-    claims.last = -1e9
-    claims.beat()
-    claims.drop("shard")
-    assert claims.others() == 0
-
-
-def test_a_run_waits_for_what_another_process_claims_and_takes_over_when_it_is_gone(tmp_path, expected):
-    store = Store(tmp_path / "store")
-    store.create()
-    name = next(iter(expected)).rpartition("-cpu")[0]
-    claim = store.claims / name
-    claim.write_text("00000000-1", encoding="ascii")
-
-    timer = threading.Timer(2.5, claim.unlink)
-    timer.start()
-    assert small().run(store.path, progress=False).complete
-    timer.join()
-    assert contents(store.path) == expected
-
-
-def test_two_runs_at_once_share_the_work(tmp_path, expected):
-    results = []
-    threads = [
-        threading.Thread(target=lambda: results.append(small().run(tmp_path / "store", workers=1, progress=False)))
-        for _ in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [result.complete for result in results] == [True, True]
-    assert contents(tmp_path / "store") == expected
-
-
-# --------------------------------------------------------------------------------------------------------------- pilots
-
-
-def target(**changes: Any) -> Sweep:
-    given: dict[str, Any] = {
-        "width": [8, 16], "depth": 8, "alpha": HALF, "lam": HALF, "max_networks": 1e6,
-        "target_stderr": {"log_norm.variance": 0.02, "asymmetry": 0.004},
-    }  # fmt: skip
-    return Sweep(**given | changes)
-
-
-def test_a_target_is_reached_with_networks_where_the_noise_is(tmp_path):
-    result = target().run(tmp_path / "store", progress=False)
-    assert result.complete
-    assert len(set(result.networks.tolist())) == 2
-    for name, wanted in (("log_norm.variance", 0.02), ("asymmetry", 0.004)):
-        assert (result.estimates[name].stderr < 1.25 * wanted).all()  # 1.25: the error's own error, twice
-    worst = np.maximum(
-        result.estimates["log_norm.variance"].stderr / 0.02, result.estimates["asymmetry"].stderr / 0.004
-    )
-    assert (worst > 0.55).all()  # and not with far too many
-
-
-def test_the_pilots_networks_are_not_part_of_the_estimate(tmp_path):
-    result = target().run(tmp_path / "store", progress=False)
-    for index in range(2):
-        assert result.load(index).ranges[0][:2] == (0, result.networks[index])
-    pilots = [name for name in contents(tmp_path / "store") if int(name.split("-")[1]) >= 1 << 47]
-    assert len(pilots) == 2
-
-
-def test_a_target_out_of_reach_takes_the_most_networks(tmp_path):
-    result = target(max_networks=5000, target_stderr={"growth": 1e-9}).run(tmp_path / "store", progress=False)
-    assert (result.networks == 5000).all()
-
-
-def test_a_sweep_to_a_target_goes_on_after_it_was_stopped(tmp_path):
-    whole = target(shard_updates=1).run(tmp_path / "whole", progress=False)
-    for _ in range(3):  # after a shard each, pilots first
-        seen: list[int] = []
-
-        def report(done: int, in_all: int, seen: list[int] = seen) -> None:
-            seen.append(done)
-            if done > seen[0]:
-                raise Enough
-
-        with pytest.raises(Enough):
-            target(shard_updates=1).run(tmp_path / "store", workers=1, progress=report)
-    assert not load_sweep(tmp_path / "store").complete
-    target(shard_updates=1).run(tmp_path / "store", progress=False)
-    assert contents(tmp_path / "store") == contents(tmp_path / "whole")
-    assert (whole.networks == load_sweep(tmp_path / "store").networks).all()
-
-
 # ---------------------------------------------------------------------------------------------------- progress and cost
 
 
@@ -421,13 +301,6 @@ def test_the_cost_is_known_beforehand(tmp_path):
     size = sum(len(data) for data in contents(tmp_path / "store").values())
     assert 0.6 < size / cost.bytes < 1.6
     assert "400000" in str(cost) or "4e+05" in str(cost)
-
-
-def test_the_cost_of_a_target_is_a_bound():
-    cost = target().estimate("cpu")
-    assert cost.upper_bound
-    assert cost.networks == 2_000_000
-    assert "at most" in str(cost)
 
 
 # ------------------------------------------------------------------------------------------------------------ the store

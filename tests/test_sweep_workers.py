@@ -16,6 +16,7 @@ from sweeps import contents, finish, small, start
 from resmc import Sweep, load_sweep
 from resmc.cli import main
 from resmc.sweep import Store
+from resmc.sweep.claims import Claims
 
 pytestmark = pytest.mark.cpu
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -160,7 +161,7 @@ def test_a_worker_that_is_told_to_end_gives_back_what_it_claimed(jobs, expected)
 def test_status_counts_the_shards_that_living_workers_are_at(jobs, expected, capsys):
     jobs.keep_back(names(expected)[3:])
     worker = jobs.start()
-    jobs.wait(lambda: len(jobs.there()) == 3)
+    jobs.wait(lambda: len(jobs.there()) == 3 and Claims(jobs.store.claims).others() == len(jobs.kept))
     assert main(["status", str(jobs.store.path)]) == 0
     assert f"{len(jobs.kept)} being computed" in capsys.readouterr().out
     worker.kill()
@@ -179,6 +180,22 @@ def test_a_worker_says_in_a_sentence_why_it_cannot_work(jobs, device, capsys):
     assert main(["worker", str(jobs.store.path), "--device", device]) == 2
     assert capsys.readouterr().err.startswith(f"resmc: device={device!r} is not ")
     assert not list(jobs.store.claims.iterdir())
+
+
+def test_a_worker_leaves_a_plan_that_has_been_prepared_meanwhile(tmp_path, monkeypatch):
+    from resmc.sweep import coordinator
+
+    store, longer, create = Store(tmp_path / "store"), small(networks=30_000), Store.create
+    store.create()
+    store.write_plan(small().to_dict())
+
+    def prepare(self: Store) -> None:  # after the worker has read the plan
+        create(self)
+        self.write_plan(longer.to_dict())
+
+    monkeypatch.setattr(coordinator.Store, "create", prepare)
+    assert main(["worker", str(store.path), "--quiet"]) == 0
+    assert Sweep.from_dict(store.read_plan()) == longer
 
 
 def test_the_job_array_is_a_script_that_starts_a_worker(tmp_path):

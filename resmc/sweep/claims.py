@@ -33,9 +33,11 @@ class Claims:
         self.beat()
 
     def take(self, name: str) -> bool:
-        """Claims ``name``; False if another process that still lives has it."""
+        """Claims ``name``; False if another process that still lives has it, or a range that overlaps with it."""
         if name in self.own:
             return True
+        if self._overlaps(name):
+            return False
         path = self.folder / name
         self.own.add(name)  # before there is a file: an interrupt between the two would leave it behind
         with contextlib.suppress(OSError):
@@ -50,6 +52,18 @@ class Claims:
                         return False
                     path.unlink(missing_ok=True)
         return True
+
+    def _overlaps(self, name: str) -> bool:
+        """Whether another has claimed some of the same networks in a shard of another size."""
+        key, start, stop = _parts(name)
+        with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                if entry.name == name or entry.name in self.own or not entry.name.startswith(f"{key}-"):
+                    continue
+                _, other_start, other_stop = _parts(entry.name)
+                if other_start < stop and start < other_stop and self._alive(Path(entry.path)):
+                    return True
+        return False
 
     def drop(self, name: str) -> None:
         """Gives up one of our own."""
@@ -102,3 +116,11 @@ class Claims:
         if host == self.mark.partition("-")[0] and process.isdigit() and not process_is_alive(int(process)):
             return False
         return time.time() + self.ahead - touched < (self.stale if mark else min(self.stale, BLANK))
+
+
+def _parts(name: str) -> tuple[str, int, int]:
+    """Key and range of a shard's name; of another name, an empty range."""
+    key, *numbers = name.rsplit("-", 2)
+    if len(numbers) < 2 or not all(map(str.isdigit, numbers)):
+        return name, 0, 0
+    return key, int(numbers[0]), int(numbers[1])

@@ -75,7 +75,7 @@ def compute(task: Task, stop: Stop | None = None) -> Done:
     network = native_network(point.model)
     settings = native_settings(point.model, networks, point.seed, point.method, point.correlations)
     on_cpu = threads if device[0] == "cpu" else 0
-    check_memory(point.model, len(point.recorded), 0, 0, lambda n: needed_memory(network, settings, n, on_cpu))
+    check_memory(point.model, len(point.recorded), lambda n: needed_memory(network, settings, n, on_cpu))
     simulation = simulate_range(
         point.model,
         networks,

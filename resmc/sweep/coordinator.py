@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import queue
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import cuda, devices
+from ..build import instruction_set
 from ..statistics import LayerSums
 from .claims import Claims
 from .compute import Done, Task
@@ -20,27 +22,34 @@ from .plan import FIRST_OF_PILOT
 from .progress import Progress, State
 from .quantities import QUANTITIES, LastLayers
 from .result import SweepResult, collect
-from .shards import Range, Shard, cover, in_turn
-from .store import Damaged, Listing, Store, Stored
+from .shards import MOST_FILES, Range, Shard, cover, in_turn, is_within
+from .store import Damaged, Listing, Store, Stored, class_name
 
 if TYPE_CHECKING:
     from .plan import Sweep
 
 PATIENCE = 1.0  # seconds between looks at what others compute, when nothing else is left
+LOOK = 20.0  # seconds between looks at what others have computed meanwhile; more where a look takes long
 MOST_FAILURES = 3  # of workers that die with the same shard: it is computed again as often
 
 
 def run(
-    plan: Sweep, path: str | Path, *, engine: Any, workers: int | None, threads: int | None, device: Any, progress: Any
-) -> SweepResult:
-    """`Sweep.run`."""
+    plan: Sweep, path: str | Path, *, engine: Any, workers: int | None, threads: int | None, device: Any, progress: Any,
+    keep_plan: bool = False,
+) -> SweepResult:  # fmt: skip
+    """`Sweep.run`; with ``keep_plan`` the store's own plan stays, as a newer one may lie there by now."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        # Otherwise this run would wait for the one that has started this process, and that for this process.
+        raise RuntimeError("a worker process begins the sweep anew as it imports your script: put the call under "
+                           "`if __name__ == '__main__':`")  # fmt: skip
     device = device_name(device)
     if engine is None and device.startswith("cuda"):
-        cuda.open_cuda(devices.parse(device)[1])  # refuses before anything is written
+        # Refuses before anything is written; and torch's current device is one thing in each of the workers' threads.
+        device = f"cuda:{cuda.open_cuda(devices.parse(device)[1]).ordinal}"
     runner = Runner(plan, Store(path), device, progress)
     chosen = open_engine(engine, workers, threads, device)
     try:
-        runner.open()
+        runner.open(keep_plan)
         return runner.run(chosen)
     finally:
         try:
@@ -61,6 +70,7 @@ class Track:
     def __init__(self, index: int) -> None:
         self.index = index  # in the plan
         self.networks: int | None = None  # None until its pilot has spoken
+        self.size = 1  # networks of a shard
         self.done = 0
         self.sums: LayerSums | None = None  # of the shards of this run
 
@@ -82,19 +92,24 @@ class Runner:
         self.tracks: dict[tuple[Any, int], Track] = {}
         for index, (model, seed) in enumerate(zip(plan.models, plan.seeds, strict=True)):
             self.tracks.setdefault((model, seed), Track(index))
-        each = plan.networks or plan.max_networks
-        points = [plan.point(t.index, each) for t in self.tracks.values()]
-        self.sizes = dict(zip(self.tracks, shard_sizes(plan, points, self.kind), strict=True))
+        self._cut([(t, plan.networks) for t in self.tracks.values()] if plan.networks else [])
+        if sum(-(-(t.networks or 0) // t.size) for t in self.tracks.values()) > MOST_FILES:
+            raise ValueError(f"shard_updates={plan.shard_updates} is too small: the plan would have more than "
+                             f"{MOST_FILES} shards, a file each")  # fmt: skip
+        self.classes = {class_name(f"cpu/{instruction_set()}")} if self.kind == "cpu" else set()
+        self.looked, self.look_cost = time.monotonic(), 0.0
+        self.before: tuple[int, float] | None = None
         self.finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.failures: Counter[Shard] = Counter()
 
-    def open(self) -> None:
+    def open(self, keep_plan: bool) -> None:
         """The directory, what others have left behind, and the plan for those who come after."""
         self.store.create()
         self.claims = Claims(self.store.claims)
         self.claims.sweep_up()
         self.store.sweep_up()
-        self.store.write_plan(self.plan.to_dict())
+        if not keep_plan:
+            self.store.write_plan(self.plan.to_dict())
 
     def close(self) -> None:
         """Gives up what is claimed; nothing else is held."""
@@ -106,8 +121,8 @@ class Runner:
         """Until a result is there that was read back whole. A shard that turns out damaged is computed again."""
         damaged: set[str] = set()
         while True:
-            listing = self.store.listing()
-            self._work(engine, self._missing(listing))
+            if not self._work(engine, self._missing(self._listing())):
+                continue  # others were at the rest: what they have done since, or left, another look says
             self.progress.show(self.state, last=True)
             result = collect(self.plan, self.store.path)
             if result.complete:
@@ -123,6 +138,22 @@ class Runner:
 
     # -- what is to be done -------------------------------------------------------------------------------------------
 
+    def _listing(self) -> Listing:
+        """What the store holds now."""
+        begin = time.monotonic()
+        listing = self.store.listing()
+        self.classes |= listing.classes
+        self.looked = time.monotonic()
+        self.look_cost = self.looked - begin
+        return listing
+
+    def _cut(self, wanted: Sequence[tuple[Track, int]]) -> None:
+        """Notes how many networks points shall have, and how many of them make a shard."""
+        points = [self.plan.point(track.index, networks) for track, networks in wanted]
+        sizes = shard_sizes(self.plan, points, [networks for _, networks in wanted], self.kind)
+        for (track, networks), size in zip(wanted, sizes, strict=True):
+            track.networks, track.size = networks, size
+
     def _missing(self, listing: Listing) -> list[Shard]:
         """Shards that the store lacks, in the order in which to compute them; pilots come first."""
         pilots: list[Shard] = []
@@ -133,11 +164,15 @@ class Runner:
             pilots, ready = self._pilots(listing)
         self.state = State(at_least=bool(pilots))
         shards: list[tuple[int, Shard]] = []
+        if self.plan.networks is None:
+            self._cut(ready)
         for track, networks in ready:
             shards += [(networks, shard) for shard in self._start(track, networks, listing)]
         self.state.work_in_all += float(sum(shard.updates for shard in pilots))
         self.state.networks_in_all += sum(shard.stop - shard.start for shard in pilots)
-        self.state.networks_before, self.state.work_before = self.state.networks, self.state.work
+        if self.before is None:
+            self.before = self.state.networks, self.state.work
+        self.state.networks_before, self.state.work_before = self.before
         return pilots + in_turn(shards)
 
     def _pilots(self, listing: Listing) -> tuple[list[Shard], list[tuple[Track, int]]]:
@@ -162,12 +197,9 @@ class Runner:
 
     def _start(self, track: Track, networks: int, listing: Listing) -> list[Shard]:
         """What is missing of a point whose number of networks is known; counts the rest as done."""
-        track.networks = networks
         point = self.plan.point(track.index, networks)
-        size = self.sizes[self.plan.models[track.index], self.plan.seeds[track.index]]
-        have, missing = cover(networks, size, point.block, listing.ranges(point.key))
+        have, missing = cover(networks, track.size, point.block, listing.ranges(point.key))
         track.done = sum(r.stop - r.start for r in have)
-        track.sums = None
         self.state.networks += track.done
         self.state.networks_in_all += networks
         self.state.work += float(track.done * point.updates)
@@ -176,16 +208,17 @@ class Runner:
 
     # -- doing it -----------------------------------------------------------------------------------------------------
 
-    def _work(self, engine: Engine, shards: Iterable[Shard]) -> None:
-        """Every shard: computed here, or found to be somebody else's."""
+    def _work(self, engine: Engine, shards: Iterable[Shard]) -> bool:
+        """Every shard: computed here, or found to be somebody else's. Whether that was all, or others are at some."""
         assert self.claims is not None
         waiting, running, others = deque(shards), dict[Any, Shard](), list[Shard]()
-        while waiting or running or others:
+        while waiting or running:
+            self._look(waiting)
             while waiting and len(running) < engine.places():
                 shard = waiting.popleft()
                 if not self.claims.take(shard.name):
                     others.append(shard)
-                elif stored := self.store.find(shard.point.key, Range(shard.start, shard.stop)):
+                elif stored := self.store.find(shard.point.key, Range(shard.start, shard.stop), self.classes):
                     self._was_done(shard, stored, waiting)  # by somebody else, since the store was listed
                 else:
                     try:
@@ -198,7 +231,6 @@ class Runner:
             self.claims.beat()
             self.progress.show(self.state)
             if not running:
-                self._look(waiting, others)
                 continue
             try:
                 future = self.finished.get(timeout=0.2)
@@ -213,6 +245,9 @@ class Runner:
                 self._worker_died(engine, shard, waiting)
                 continue
             self._was_computed(done, waiting)
+        if others:
+            time.sleep(max(PATIENCE, 10.0 * self.look_cost))
+        return not others
 
     def _worker_died(self, engine: Engine, shard: Shard, waiting: deque[Shard]) -> None:
         """While it computed ``shard``, which is computed again unless that happens to it every time."""
@@ -230,6 +265,7 @@ class Runner:
 
     def _was_computed(self, done: Done, waiting: deque[Shard]) -> None:
         shard = done.shard
+        self.classes.add(done.stored.numerics)
         self.state.networks += shard.stop - shard.start
         self.state.work += float(shard.updates)
         if self._is_pilot(shard):
@@ -261,13 +297,22 @@ class Runner:
         self.store.set_aside(stored)
         self._note_damaged(stored.file)
 
-    def _look(self, waiting: deque[Shard], others: list[Shard]) -> None:
-        """Nothing is left but what other processes compute: waits for them, and takes over from those that are gone."""
-        if waiting or not others:
+    def _look(self, waiting: deque[Shard]) -> None:
+        """From time to time: drops what others have done meanwhile, in shards of whatever size."""
+        if time.monotonic() - self.looked < max(LOOK, 100.0 * self.look_cost):
             return
-        waiting.extend(others)
-        others.clear()
-        time.sleep(PATIENCE)
+        listing = self._listing()
+        have: dict[str, list[Range]] = {}
+        for shard in [waiting.popleft() for _ in range(len(waiting))]:
+            track, key = self._track(shard), shard.point.key
+            if track.networks is not None and key not in have:
+                have[key], _ = cover(track.networks, track.size, shard.point.block, listing.ranges(key))
+            if self._is_pilot(shard) or not is_within(Range(shard.start, shard.stop), have[key]):
+                waiting.append(shard)
+                continue
+            track.done += shard.stop - shard.start
+            self.state.networks += shard.stop - shard.start
+            self.state.work += float(shard.updates)
 
     def _is_pilot(self, shard: Shard) -> bool:
         return shard.start >= FIRST_OF_PILOT
@@ -275,6 +320,7 @@ class Runner:
     def _pilot_has_spoken(self, shard: Shard, sums: LayerSums, waiting: deque[Shard]) -> None:
         track = self._track(shard)
         (networks,) = wanted_networks(self.plan, [track.index], [sums])
+        self._cut([(track, networks)])
         listing = self.store.listing(self.plan.point(track.index, networks).key)
         shards = self._start(track, networks, listing)
         waiting.extend(in_turn((networks, s) for s in shards))
@@ -296,7 +342,7 @@ class Runner:
         largest, words = 0.0, ""
         for name, target in targets.items():
             estimate = QUANTITIES[name].estimate(estimates)
-            for track, stderr, n in zip(tracks, estimate.stderr, estimate.n, strict=True):
+            for track, stderr, n in zip(tracks, estimate.stderr, sums.networks.sum(axis=0), strict=True):
                 now = float(stderr) * (float(n) / max(track.done, 1)) ** 0.5  # shards of earlier runs count too
                 if now / target > largest:
                     largest = now / target

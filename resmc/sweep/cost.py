@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from .. import devices
 from ..recording import GROUPS
 from ..simulate import simulate
+from .pilot import pilot_shard
 from .point import Point
 from .shards import UPDATES, shard_networks, shard_updates
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 PROBES = 6  # points whose rate is measured
 PROBE_SECONDS = 0.1  # each
+PROBE_UPDATES = 2**24  # of the first run of each at most, but for one layer
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class SweepEstimate:
     Attributes
     ----------
     points, networks, shards : int
-        With ``target_stderr`` at most: as if every point took ``max_networks``.
+        With ``target_stderr`` at most: as if every point took ``max_networks``. What pilots take is in all but
+        ``networks``.
     updates : float
         Neuron updates (weights drawn, if dense).
     seconds : float
@@ -74,8 +78,10 @@ def estimate(plan: Sweep, device: Any = "auto") -> SweepEstimate:
     kind, _ = devices.parse(device)
     each = plan.networks or plan.max_networks
     points = [plan.point(i, each) for i in range(len(plan.models))]
+    pilots = [pilot_shard(plan, i) for i in range(len(points))] if plan.networks is None else []
     work = np.array([p.updates * float(each) for p in points])
-    shards = shard_sizes(plan, points, kind)
+    work[: len(pilots)] += [float(pilot.updates) for pilot in pilots]
+    shards = shard_sizes(plan, points, [each] * len(points), kind)
     probes = _spread(points)
     cores = len(os.sched_getaffinity(0)) if kind == "cpu" else 1
     measured = [_probe(points[i], device) for i in probes]
@@ -84,25 +90,30 @@ def estimate(plan: Sweep, device: Any = "auto") -> SweepEstimate:
     seconds = float(np.sum(work / np.array([measured[j] for j in nearest]))) / cores
     numbers = np.array([-(-each // shard) for shard in shards])
     sizes = np.array([shard_bytes(p, min(shard, each)) for p, shard in zip(points, shards, strict=True)])
+    size_of_pilots = sum(shard_bytes(pilot.point, pilot.stop - pilot.start) for pilot in pilots)
     return SweepEstimate(
         points=len(points),
         networks=each * len(points),
-        shards=int(numbers.sum()),
+        shards=int(numbers.sum()) + len(pilots),
         updates=float(work.sum()),
         seconds=seconds,
         rate=float(work.sum()) / seconds,
-        bytes=float(np.sum(numbers * sizes)),
+        bytes=float(np.sum(numbers * sizes)) + size_of_pilots,
         device=f"{cores} CPU cores" if kind == "cpu" else str(device),
         upper_bound=plan.networks is None,
     )
 
 
-def shard_sizes(plan: Sweep, points: list[Point], kind: str) -> list[int]:
-    """Networks of a shard, by point."""
-    each = plan.networks or plan.max_networks
-    total = sum(p.updates * each for p in points)
-    updates = plan.shard_updates or shard_updates(total, UPDATES[kind])
-    return [shard_networks(p, updates) for p in points]
+def shard_sizes(plan: Sweep, points: Sequence[Point], networks: Sequence[int], kind: str) -> list[int]:
+    """Networks of a shard, by point, whose numbers of networks are given.
+
+    Where pilots decide on these, nobody knows the work of the plan before the last of them: each point then makes
+    shards as if the others took as much as itself.
+    """
+    work = [p.updates * n for p, n in zip(points, networks, strict=True)]
+    totals = [sum(work)] * len(work) if plan.networks else [w * len(plan.models) for w in work]
+    updates = [plan.shard_updates or shard_updates(total, UPDATES[kind]) for total in totals]
+    return [shard_networks(p, u) for p, u in zip(points, updates, strict=True)]
 
 
 def _spread(points: list[Point]) -> list[int]:
@@ -118,17 +129,21 @@ def _spread(points: list[Point]) -> list[int]:
 
 
 def _probe(point: Point, device: Any) -> float:
-    """Updates per second of one worker."""
+    """Updates per second of one worker; of a deep network its first layers do."""
     networks = 32
+    affordable = max(1, PROBE_UPDATES // (networks * (point.updates // point.model.depth)))
+    shallow = replace(point, model=replace(point.model, depth=min(point.model.depth, affordable)))
+    layers = point.recorded[point.recorded < shallow.model.depth]  # as dense as in the sweep
     while True:
         begin = time.perf_counter()
         simulate(
-            point.model, networks=networks, seed=point.seed, method=point.method, layers=point.recorded,
-            correlations=point.correlations, device=device, threads=1, progress=False,
+            shallow.model, networks=networks, seed=point.seed, method=point.method,
+            layers=[*layers.tolist(), shallow.model.depth], correlations=point.correlations, device=device, threads=1,
+            progress=False,
         )  # fmt: skip
         seconds = time.perf_counter() - begin
         if seconds > 0.5 * PROBE_SECONDS or networks >= 1 << 24:
-            return networks * point.updates / seconds
+            return networks * shallow.updates / seconds
         networks *= int(min(16, max(2, PROBE_SECONDS / max(seconds, 1e-4))))
 
 

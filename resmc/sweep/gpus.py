@@ -45,7 +45,9 @@ def pin(device: str, folder: Path | None = None) -> str | None:
     folder.mkdir(mode=0o700, exist_ok=True)
     chosen = names[os.getpid() % len(names)]
     for name in names:
-        file = open(folder / f"{name.replace('/', '-')}.lock", "w", encoding="ascii")  # noqa: SIM115 (held for life)
+        # Two jobs on one node may both see a GPU 0, which is not the same one.
+        place = f"{os.environ.get('SLURM_JOB_ID', '')}-{name}".replace("/", "-")
+        file = open(folder / f"{place}.lock", "w", encoding="ascii")  # noqa: SIM115 (held for life)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .claims import Claims
-from .pilot import pilot_shard
-from .result import collect
-from .shards import Range
+from .result import Reader
 from .store import PLAN, Damaged, Store, Stored, StoreError
 
 if TYPE_CHECKING:
@@ -61,21 +59,19 @@ def status(plan: Sweep, path: str | Path) -> Status:
     store = Store(path)
     store.require()
     listing = store.listing()
-    result = collect(plan, path, set_aside=False)
-    pilots = 0
-    if plan.networks is None:
-        shards = {pilot_shard(plan, index) for index in range(len(plan.models))}
-        pilots = sum(Range(s.start, s.stop) in listing.ranges(s.point.key) for s in shards)
+    files = listing.files
     classes = Counter(c for ranges in listing.by_key.values() for names in ranges.values() for c in names)
+    reader = Reader(plan, store, listing, set_aside=False)
+    result = reader.result()
     missing = int((result.wanted == 0).sum())
     return Status(
         points=len(plan.models),
-        points_complete=int(((result.networks == result.wanted) & (result.wanted > 0)).sum()),
+        points_complete=result.points_complete,
         pilots_missing=missing,
         networks=int(result.networks.sum()),
         networks_wanted=None if missing else int(result.wanted.sum()),
-        shards=listing.files,
-        of_other_plans=listing.files - pilots - result.shards - len(result.damaged),
+        shards=files,
+        of_other_plans=listing.files - len(reader.pilots) - result.shards,  # of those that are not damaged
         classes=dict(sorted(classes.items())),
         at_work=Claims(store.claims).others(),
         damaged=result.damaged,

@@ -35,19 +35,25 @@ def wanted_networks(plan: Sweep, indices: Sequence[int], sums: Sequence[LayerSum
     """Networks for each of some points, given their pilots.
 
     A pilot of m networks with standard error e asks for m (e/target)^2 c networks, the most over all targets, where
-    c = df/chi^2_{0.1}(df) allows for e being an estimate itself with df degrees of freedom. Where the pilot has no
-    error (growth that is ruled by rare networks), max_networks.
+    c = df/chi^2_{0.1}(df) allows for e being an estimate itself with df degrees of freedom (m - 1 for a mean). Growth
+    takes besides as many as make it reliable, and half as many more; where it is ruled by rare networks in the pilot
+    already, max_networks.
     """
     if not sums:
         return []
-    estimates = LastLayers(LayerSums.stack(list(sums)), [plan.models[i] for i in indices])
+    pilots = LayerSums.stack(list(sums))
+    estimates = LastLayers(pilots, [plan.models[i] for i in indices])
+    networks = pilots.networks.sum(axis=0)  # with the dead, of which there will be more in the same proportion
     wanted = np.full(len(sums), 32.0)
     for name, target in plan.target_stderr.items():
-        e = QUANTITIES[name].estimate(estimates)
-        df = np.broadcast_to(np.where(np.isfinite(e.df), e.df, GROUPS - 1), e.shape)
+        quantity = QUANTITIES[name]
+        e = quantity.estimate(estimates)
+        df = np.maximum(np.where(np.isfinite(e.df), e.df, np.asarray(e.n) - 1.0), 1.0)
         allowance = df / chdtri(df, CONFIDENCE)
         with np.errstate(invalid="ignore"):
-            needed = e.n * (e.stderr / target) ** 2 * allowance
+            needed = networks * (e.stderr / target) ** 2 * allowance
+            if quantity.least is not None:
+                needed = np.maximum(needed, 1.5 * quantity.least(estimates))
         wanted = np.fmax(wanted, np.where(np.isfinite(needed), needed, np.inf))
     return [min(plan.max_networks, _rounded_up(w)) for w in np.minimum(wanted, float(plan.max_networks))]
 

@@ -26,7 +26,7 @@ FORMAT = "resmc-sweep"
 SCHEMA_VERSION = 1
 AXES = ("width", "depth", "ratio", "alpha", "lam", "variant", "n_out", "input_norm")  # in the order of the dimensions
 INTEGERS = ("width", "depth", "n_out")
-MAX_POINTS = 10**6
+MAX_POINTS = 10**5
 FIRST_OF_PILOT = 1 << 47  # pilots use networks that no estimate uses
 
 
@@ -295,12 +295,14 @@ class Sweep:
         """Computes what ``store`` lacks of this plan, and returns the result. See `resmc.sweep.engines`.
 
         Stopped by Ctrl-C, a crash or a full disk, the same call again goes on where it was; several processes may run
-        it at once, on one machine or on many that share the directory. Nothing of that changes the result.
+        it at once, on one machine or on many that share the directory. Nothing of that changes the result. A script
+        that passes an executor of spawned processes needs a main guard, as always with those.
 
         Parameters
         ----------
         store : path
-            A directory; made if it does not exist. A plan that has been extended finds its old shards there.
+            A directory; made if it does not exist. A plan that has been extended finds its old shards there; points of
+            fewer than 131072 networks are summed in smaller blocks, and may have to be made anew when they grow.
         engine : None, "processes", concurrent.futures.Executor or distributed.Client
             None: this process, with ``workers`` threads. ``processes``: ``workers`` new processes, one to a GPU if
             the device is ``cuda``. Or a pool of any kind, or a Dask cluster.
@@ -373,7 +375,15 @@ def _model(number: int, model: Any) -> ResNet:
 
 
 def _is_scalar(value: Any) -> bool:
-    return value is None or isinstance(value, str | bytes) or np.ndim(value) == 0
+    return value is None or isinstance(value, str | bytes) or _dimensions(value) == 0
+
+
+def _dimensions(value: Any) -> int:
+    """Of an array, or what could be one; 2 for rows of different lengths, which NumPy refuses."""
+    try:
+        return np.ndim(value)
+    except ValueError:
+        return 2
 
 
 def _axis(name: str, given: Any) -> Any:
@@ -388,7 +398,7 @@ def _axis(name: str, given: Any) -> Any:
 
     if _is_scalar(given):
         return one(given)
-    if np.ndim(given) != 1 or isinstance(given, Mapping):
+    if _dimensions(given) != 1 or isinstance(given, Mapping):
         raise ValueError(f"{name}={given!r} is not allowed: it must be a value or a sequence of values")
     values = tuple(one(value) for value in given)
     if not values:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -40,17 +41,16 @@ class Point:
     def key(self) -> str:
         """Hash of all that two shards must share to be merged: 32 hexadecimal digits."""
         bins = histogram_bins(self.model)
-        return description_key(
-            self.model.to_dict(),
-            self.seed,
-            self.method,
-            self.recorded.tolist(),
-            self.correlations,
-            [bins.low, bins.width, bins.count],
-            HISTOGRAM_VERSION,
-            str(_native.NUMERICS_VERSION),
-            self.block,
-        )
+        described = {
+            "model": self.model.to_dict(),
+            "seed": self.seed,
+            "method": self.method,
+            "layers": self.recorded.tolist(),
+            "correlations": self.correlations,
+            "bins": [bins.low, bins.width, bins.count],
+            "histogram_version": HISTOGRAM_VERSION,
+        }
+        return description_key(described, str(_native.NUMERICS_VERSION), self.block)
 
     @property
     def updates(self) -> int:
@@ -63,9 +63,11 @@ class Point:
         return self if block == self.block else replace(self, block=block)
 
 
-def description_key(*description: Any) -> str:
-    """The key of a canonical description; the order of arguments is that of `Point.key`."""
-    text = json.dumps([SCHEMA_VERSION, *description], separators=(",", ":"), allow_nan=False)
+def description_key(described: Mapping[str, Any], numerics_version: str, block: int) -> str:
+    """The key of what a file's manifest (`resmc.storage`) says, whatever else it says."""
+    names = ("model", "seed", "method", "layers", "correlations", "bins", "histogram_version")
+    description = [SCHEMA_VERSION, *(described[name] for name in names), numerics_version, block]
+    text = json.dumps(description, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -52,13 +52,15 @@ class LastLayers:
 class Quantity:
     """A quantity of the last layer.
 
-    ``variable`` is its name in a data set; ``limit`` the leading order in 1/n; ``exact`` NaN where it is not known.
+    ``variable`` is its name in a data set; ``limit`` the leading order in 1/n; ``exact`` NaN where it is not known;
+    ``least`` the networks that an error takes at all.
     """
 
     variable: str
     estimate: Callable[[LastLayers], Estimate]
     limit: Callable[[ResNet], float]
     exact: Callable[[ResNet], float]
+    least: Callable[[LastLayers], Floats] | None = None  # networks below which it has no error
 
 
 def _exact_moment(name: str) -> Callable[[ResNet], float]:
@@ -116,5 +118,6 @@ QUANTITIES: dict[str, Quantity] = {
         lambda e: e.second_moment.estimate,
         lambda m: float(theory.variance_growth(m, [m.depth])[0]),
         _growth,
+        lambda e: e.second_moment.least,
     ),
 }

@@ -60,7 +60,12 @@ class SweepResult:
     @property
     def complete(self) -> bool:
         """Whether all that the plan asks for is there."""
-        return bool(np.all((self.networks == self.wanted) & (self.wanted > 0)))
+        return self.points_complete == len(self.plan.models)
+
+    @property
+    def points_complete(self) -> int:
+        """Points that have all their networks."""
+        return int(((self.networks == self.wanted) & (self.wanted > 0)).sum())
 
     @property
     def shards(self) -> int:
@@ -183,8 +188,8 @@ class SweepResult:
         to_zarr(self.to_xarray(laws=laws), path)
 
     def __repr__(self) -> str:
-        done, points = int((self.networks == self.wanted)[self.wanted > 0].sum()), len(self.plan.models)
-        return f"SweepResult({self.plan!r}, {done} of {points} points complete, {self.networks.sum():.4g} networks)"
+        points = f"{self.points_complete} of {len(self.plan.models)} points complete"
+        return f"SweepResult({self.plan!r}, {points}, {self.networks.sum():.4g} networks)"
 
 
 def collect(plan: Sweep, path: str | Path, set_aside: bool = True) -> SweepResult:
@@ -207,6 +212,7 @@ class Reader:
     def __init__(self, plan: Sweep, store: Store, listing: Listing, set_aside: bool) -> None:
         self.plan, self.store, self.listing, self.set_aside = plan, store, listing, set_aside
         self.damaged: list[str] = []
+        self.pilots: set[Stored] = set()
         self.classes: set[str] = set()
 
     def result(self) -> SweepResult:
@@ -242,6 +248,7 @@ class Reader:
             if pilot is not None:
                 there.append(index)
                 sums.append(pilot[1])
+                self.pilots.add(pilot[0])
         return out | dict(zip(there, wanted_networks(self.plan, there, sums), strict=True))
 
     def _point(self, index: int, networks: int) -> tuple[LayerSums, tuple[Stored, ...]]:

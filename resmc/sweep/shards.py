@@ -7,7 +7,8 @@ stored already is used whatever its size: a plan may be extended, and a GPU may 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from .point import Point
 # files and starts of kernels cost time; too large, and much is lost with a process.
 UPDATES = {"cpu": 2**30, "cuda": 2**37}
 MOST_SHARDS = 2**15  # of a whole plan, beside one for each point: 10^12 networks are as few files as 10^10
+MOST_FILES = 2**20  # of a plan that says itself how large its shards are
 
 
 class Range(NamedTuple):
@@ -65,7 +67,7 @@ def cover(networks: int, size: int, block: int, stored: Collection[Range]) -> tu
     """
     longest: dict[int, int] = {}
     for start, stop in stored:
-        if start % block == 0 and (stop % block == 0 or stop == networks) and stop <= networks:
+        if start < stop and start % block == 0 and (stop % block == 0 or stop == networks) and stop <= networks:
             longest[start] = max(stop, longest.get(start, 0))
     starts = sorted(longest, reverse=True)
     have, missing, at = [], [], 0
@@ -80,6 +82,16 @@ def cover(networks: int, size: int, block: int, stored: Collection[Range]) -> tu
             missing.append(Range(at, stop))
             at = stop
     return have, missing
+
+
+def is_within(range_: Range, ranges: Sequence[Range]) -> bool:
+    """Whether all networks of a range are in the union of sorted, disjoint ones."""
+    at, stop = range_
+    index = max(bisect_right(ranges, range_) - 1, 0)
+    while at < stop and index < len(ranges) and ranges[index].start <= at:
+        at = max(at, ranges[index].stop)
+        index += 1
+    return at >= stop
 
 
 def in_turn(shards: Iterable[tuple[int, Shard]]) -> list[Shard]:

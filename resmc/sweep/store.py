@@ -21,6 +21,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,12 +70,14 @@ class Listing:
 
     def __init__(self) -> None:
         self.by_key: dict[str, dict[Range, list[str]]] = {}
+        self.classes: set[str] = set()  # all that occur
         self.files = 0
 
     def add(self, stored: Stored) -> None:
         """Notes one file; again is no more."""
         classes = self.by_key.setdefault(stored.key, {}).setdefault(stored.range, [])
         if stored.numerics not in classes:
+            self.classes.add(stored.numerics)
             classes.append(stored.numerics)
             classes.sort()  # of several classes the first is used, whoever came first
             self.files += 1
@@ -184,18 +187,24 @@ class Store:
         for folder in self._folders() if key is None else [self.shards / key[:2]]:
             for entry in _scan(folder):
                 match = NAME.fullmatch(entry.name)
-                if match and key in (None, match[1]) and folder.name == match[1][:2]:  # else `file` would not find it
-                    listing.add(Stored(match[1], Range(int(match[2]), int(match[3])), match[4]))
+                if not match or key not in (None, match[1]) or folder.name != match[1][:2]:  # `file` would not find it
+                    continue
+                networks = Range(int(match[2]), int(match[3]))
+                if networks.start < networks.stop:
+                    listing.add(Stored(match[1], networks, match[4]))
         return listing
 
     def file(self, stored: Stored) -> Path:
         """Where it lies."""
         return self.shards / stored.key[:2] / stored.file
 
-    def find(self, key: str, networks: Range) -> Stored | None:
-        """The file to use for a range, if there is one by now."""
-        listing = self.listing(key)
-        return listing.first(key, networks) if networks in listing.ranges(key) else None
+    def find(self, key: str, networks: Range, classes: Collection[str]) -> Stored | None:
+        """The file of a range, if there is one of these numerics classes by now. No folder is listed for it."""
+        for numerics in sorted(classes):
+            stored = Stored(key, networks, numerics)
+            if self.file(stored).exists():
+                return stored
+        return None
 
     def write(self, stored: Stored, data: bytes) -> None:
         """Makes a shard appear, whole.
@@ -207,7 +216,9 @@ class Store:
         """
         path = self.file(stored)
         try:
-            path.parent.mkdir(exist_ok=True)
+            if not path.parent.exists():
+                path.parent.mkdir(exist_ok=True)
+                storage.flush_folder(self.shards)
         except OSError as error:
             raise self.failure(error) from None
         self._write(data, path)
@@ -225,20 +236,7 @@ class Store:
             simulation = storage.from_bytes(data, stored.file)
         except ValueError as error:
             raise Damaged(str(error)) from None
-        (start, stop, block), *others = simulation.ranges
-        bins = simulation.bins
-        key = description_key(
-            simulation.model.to_dict(),
-            simulation.seed,
-            simulation.method,
-            simulation.layers.tolist(),
-            simulation.correlations,
-            [bins.low, bins.width, bins.count],
-            simulation.histogram_version,
-            simulation.numerics[0],
-            block,
-        )
-        _check(stored, Stored(key, Range(start, stop), class_name(simulation.numerics[-1])), bool(others))
+        _check(stored, storage.described(simulation))
         return simulation
 
     def read_final(self, stored: Stored) -> LayerSums:
@@ -248,10 +246,7 @@ class Store:
             manifest, sums = storage.final_from_bytes(data, stored.file)
         except ValueError as error:
             raise Damaged(str(error)) from None
-        (start, stop, block), *others = manifest["ranges"]
-        described = ("model", "seed", "method", "layers", "correlations", "bins", "histogram_version")
-        key = description_key(*(manifest[name] for name in described), manifest["numerics"][0], block)
-        _check(stored, Stored(key, Range(start, stop), class_name(manifest["numerics"][-1])), bool(others))
+        _check(stored, manifest)
         return sums
 
     def set_aside(self, stored: Stored) -> None:
@@ -292,8 +287,11 @@ def stored_as(point: Point, networks: Range, numerics: str) -> Stored:
     return Stored(point.key, networks, class_name(numerics))
 
 
-def _check(stored: Stored, found: Stored, more: bool) -> None:
-    if more or found != stored:
+def _check(stored: Stored, manifest: dict[str, Any]) -> None:
+    """Refuses a sound file that is another's."""
+    (start, stop, block), *others = manifest["ranges"]
+    key = description_key(manifest, manifest["numerics"][0], block)
+    if others or stored != Stored(key, Range(start, stop), class_name(manifest["numerics"][-1])):
         raise Damaged(f"{stored.file} does not hold what its name says")
 
 

@@ -43,8 +43,7 @@ def summary(result: SweepResult) -> str:
         f"{int(result.networks.sum())} networks, numerics {' '.join(result.numerics)}, store {result.store}",
     ]
     if not result.complete:
-        done = int(((result.networks == result.wanted) & (result.wanted > 0)).sum())
-        lines.append(f"INCOMPLETE: {done} of {len(plan.models)} points are finished")
+        lines.append(f"INCOMPLETE: {result.points_complete} of {len(plan.models)} points are finished")
     lines.append("")
     names = [plan.describe(i) for i in range(min(len(plan.models), MOST_LINES))]
     size = max(map(len, names))

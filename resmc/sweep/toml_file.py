@@ -15,6 +15,7 @@ Keys are the arguments of `Sweep`; ``target_stderr`` is a table with quoted keys
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -65,26 +66,44 @@ def _line_of(text: str, message: str) -> int | None:
 
 
 def first_lines(text: str, wanted: tuple[str | int, ...] = ()) -> dict[tuple[str | int, ...], int]:
-    """The line on which every key begins, by its path, up to ``wanted``: from the shortest beginning that has it.
+    """The line on which every key begins, by its path, up to ``wanted``.
 
-    tomllib keeps no positions. What stands between two beginnings of the file that are valid is one statement.
+    tomllib keeps no positions. But a statement, which may have several lines, is valid by itself, and none of its
+    beginnings is; and a table's header says where the keys below it belong.
     """
     found: dict[tuple[str | int, ...], int] = {}
-    lines = text.splitlines()
-    begin = 0  # of the statement being read
+    table: tuple[str | int, ...] = ()
+    lines, begin = text.splitlines(), 0
     for end in range(1, len(lines) + 1):
         try:
-            data = tomllib.loads("\n".join(lines[:end]))
+            data = tomllib.loads("\n".join(lines[begin:end]))
         except tomllib.TOMLDecodeError:
             continue
-        while begin < end - 1 and re.match(r"\s*(#|$)", lines[begin]):
-            begin += 1
-        for path in _paths(data):
+        if lines[begin].lstrip().startswith("["):
+            table = _table(data, found)
+            paths = [table[:n] for n in range(1, len(table) + 1)]
+        else:
+            paths = [(*table, *path) for path in _paths(data)]
+        for path in paths:
             found.setdefault(path, begin + 1)
         if wanted in found:
             break
         begin = end
     return found
+
+
+def _table(header: dict[str, Any], found: dict[tuple[str | int, ...], int]) -> tuple[str | int, ...]:
+    """The path of a header, parsed by itself: an array's next table, as far as arrays have been ``found``."""
+    path: tuple[str | int, ...] = ()
+    inside: Any = header
+    while inside:
+        if isinstance(inside, list):
+            number = next(n for n in itertools.count() if (*path, n) not in found)
+            path, inside = (*path, number), inside[0]
+        else:
+            key = next(iter(inside))
+            path, inside = (*path, key), inside[key]
+    return path
 
 
 def _paths(data: Any, above: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:

@@ -1,0 +1,192 @@
+"""Several runs on one store at once share the work, whatever their shards' sizes; none waits for what nobody does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sweeps import contents, small
+
+from resmc import Sweep
+from resmc.sweep import coordinator
+from resmc.sweep.claims import Claims
+from resmc.sweep.shards import Range, cover, is_within
+from resmc.sweep.store import Store, Stored
+
+pytestmark = pytest.mark.cpu
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The shards of `small`, from one thread."""
+    store = tmp_path_factory.mktemp("expected") / "store"
+    assert small().run(store, workers=1, progress=False).complete
+    return contents(store)
+
+
+def test_a_claim_keeps_others_away_until_its_owner_is_gone(tmp_path):
+    (tmp_path / "claims").mkdir()
+    mine, other = Claims(tmp_path / "claims"), Claims(tmp_path / "claims")
+    other.mark = "00000000-1"  # a process of another host
+    assert mine.take("shard")
+    assert mine.take("shard")
+    assert not other.take("shard")
+    assert other.others() == 1
+    mine.drop("shard")
+    assert other.take("shard")
+    assert not mine.take("shard")
+    other.stale = mine.stale = -1.0  # older than that, untouched
+    assert mine.take("shard")
+
+
+def test_the_claim_of_a_process_that_has_ended_is_nobodys(tmp_path):
+    claims = Claims(tmp_path)
+    process = get_context("spawn").Process()
+    process.start()
+    process.join()
+    (tmp_path / "shard").write_text(claims.mark.partition("-")[0] + f"-{process.pid}", encoding="ascii")
+    assert claims.others() == 0
+    assert claims.take("shard")
+
+
+def test_claims_that_cannot_be_kept_keep_nobody_from_working(tmp_path):
+    claims = Claims(tmp_path / "nowhere")
+    assert claims.take("shard")
+    claims.last = -1e9
+    claims.beat()
+    claims.drop("shard")
+    assert claims.others() == 0
+
+
+def test_a_run_waits_for_what_another_process_claims_and_takes_over_when_it_is_gone(tmp_path, expected):
+    store = Store(tmp_path / "store")
+    store.create()
+    name = next(iter(expected)).rpartition("-cpu")[0]
+    claim = store.claims / name
+    claim.write_text("00000000-1", encoding="ascii")
+
+    timer = threading.Timer(2.5, claim.unlink)
+    timer.start()
+    assert small().run(store.path, progress=False).complete
+    timer.join()
+    assert contents(store.path) == expected
+
+
+def test_two_runs_at_once_share_the_work(tmp_path, expected):
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(small().run(tmp_path / "store", workers=1, progress=False)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [result.complete for result in results] == [True, True]
+    assert contents(tmp_path / "store") == expected
+
+
+# ------------------------------------------------------------------------------------------------ shards of other sizes
+
+
+def together(store: Path, plans: list[Sweep]) -> None:
+    """Runs them at once, each with one worker."""
+    results: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda plan=plan: results.append(plan.run(store, workers=1, progress=False)))
+        for plan in plans
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [result.complete for result in results] == [True] * len(plans)
+
+
+def test_runs_with_shards_of_other_sizes_compute_little_twice(tmp_path, expected, monkeypatch):
+    fine, coarse = small(shard_updates=1), small(shard_updates=1 << 18)
+    written, write = list[Stored](), Store.write
+
+    def counted(self: Store, stored: Stored, data: bytes) -> None:
+        write(self, stored, data)
+        written.append(stored)
+
+    monkeypatch.setattr(Store, "write", counted)
+    monkeypatch.setattr(coordinator, "LOOK", 0.0)
+    together(tmp_path / "store", [fine, coarse])
+    assert len({stored.range.stop - stored.range.start for stored in written}) > 2
+    assert sum(stored.range.stop - stored.range.start for stored in written) < 1.5 * 80_000  # 2.0 without a look
+    whole = small().run(tmp_path / "whole", progress=False)
+    for name, estimate in fine.result(tmp_path / "store").estimates.items():
+        np.testing.assert_allclose(estimate.value, whole.estimates[name].value, rtol=1e-9, atol=1e-12)
+
+
+def test_a_claim_on_some_of_the_same_networks_keeps_others_away(tmp_path):
+    mine, other = Claims(tmp_path), Claims(tmp_path)
+    other.mark = "00000000-1"
+    key = "0" * 32
+    assert mine.take(f"{key}-0-10")
+    for overlapping in ("0-1", "9-20", "0-20", "3-4"):
+        assert not other.take(f"{key}-{overlapping}")
+    for free in (f"{key}-10-20", "1" * 32 + "-0-10"):
+        assert other.take(free)
+    mine.drop(f"{key}-0-10")
+    assert other.take(f"{key}-3-4")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_range_is_within_others_if_every_network_of_it_is(seed):
+    random = np.random.default_rng(seed)
+    cuts = np.unique(random.integers(0, 40, size=12)).tolist()
+    ranges = [Range(a, b) for a, b in pairwise(cuts) if random.random() < 0.7]
+    inside = {n for r in ranges for n in range(*r)}
+    for start in range(40):
+        for stop in range(start + 1, 41):
+            assert is_within(Range(start, stop), ranges) == (set(range(start, stop)) <= inside)
+
+
+def test_an_empty_range_that_somebody_left_is_no_shard(tmp_path):
+    assert cover(100, 50, 10, {Range(10, 10)}) == ([], [Range(0, 50), Range(50, 100)])
+    result = small().run(tmp_path / "store", progress=False)
+    file = next((tmp_path / "store" / "shards").rglob("*.resmc"))
+    key, _, _, rest = file.name.split("-", 3)
+    file.with_name(f"{key}-512-512-{rest}").touch()
+    assert small().run(tmp_path / "store", progress=False).shards == result.shards
+
+
+# ---------------------------------------------------------------------------------------------- scripts without a guard
+
+SCRIPT = """
+{imports}
+import resmc
+plan = resmc.Sweep(width=8, depth=8, alpha=0.6, lam=0.8, networks=1000)
+print(plan.run({store!r}, engine={engine}, progress=False).complete)
+"""
+
+
+def run_script(folder: Path, engine: str, imports: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs a script that has no main guard."""
+    script = folder / "script.py"
+    script.write_text(SCRIPT.format(store=str(folder / "store"), engine=engine, imports=imports), encoding="utf-8")
+    return subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+
+
+def test_worker_processes_do_not_import_the_script(tmp_path):
+    done = run_script(tmp_path, "'processes'")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+
+
+def test_spawned_executors_of_a_script_without_a_guard_are_told_to_have_one(tmp_path):
+    imports = "import concurrent.futures, multiprocessing"
+    pool = "concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context('spawn'))"
+    done = run_script(tmp_path, pool, imports)
+    assert done.returncode != 0
+    assert "put the call under `if __name__ == '__main__':`" in done.stderr
+    assert not list((tmp_path / "store").rglob("*.tmp"))
