@@ -46,6 +46,21 @@ def test_a_claim_keeps_others_away_until_its_owner_is_gone(tmp_path):
     assert mine.take("shard")
 
 
+def test_who_is_interrupted_while_claiming_gives_up_no_claim_of_another(tmp_path, monkeypatch):
+    mine, other = Claims(tmp_path), Claims(tmp_path)
+    other.mark = "00000000-1"
+    assert other.take("theirs")
+
+    def interrupt(path: Path) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mine, "_alive", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        mine.take("theirs")
+    mine.drop_all()
+    assert (tmp_path / "theirs").read_text(encoding="ascii") == other.mark
+
+
 def test_the_claim_of_a_process_that_has_ended_is_nobodys(tmp_path):
     claims = Claims(tmp_path)
     process = get_context("spawn").Process()

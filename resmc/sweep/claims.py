@@ -67,8 +67,10 @@ class Claims:
 
     def drop(self, name: str) -> None:
         """Gives up one of our own."""
+        path = self.folder / name
         with contextlib.suppress(OSError):
-            (self.folder / name).unlink()
+            if path.read_text(encoding="ascii") in (self.mark, ""):  # who was interrupted in `take` may not have got it
+                path.unlink()
         self.own.discard(name)
 
     def drop_all(self) -> None:
