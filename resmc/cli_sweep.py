@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -124,7 +126,7 @@ def run_sweep(args: argparse.Namespace) -> None:
             engine = distributed.Client(args.dask, timeout=DASK_TIMEOUT)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
             raise ValueError(f"--dask {args.dask}: no scheduler answers there ({error})") from None
-    print(_run(plan, args, engine).summary())
+    print(_run(plan, args, engine).summary(terminal_width()))
 
 
 def run_worker(args: argparse.Namespace) -> None:
@@ -139,6 +141,12 @@ def run_worker(args: argparse.Namespace) -> None:
     print(f"complete: {len(plan.models)} points, {int(result.networks.sum())} networks in {args.store}")
 
 
+def terminal_width() -> int | None:
+    """Columns of the terminal, or as COLUMNS says; None if there is neither."""
+    wanted = sys.stdout.isatty() or os.environ.get("COLUMNS")
+    return shutil.get_terminal_size().columns if wanted else None
+
+
 def _run(plan: Any, args: argparse.Namespace, engine: Any, keep_plan: bool = False) -> Any:
     """Runs a plan; a polite end (SIGTERM, as queues send it) is as good as Ctrl-C: claims are given back."""
     from .sweep.coordinator import run
@@ -147,10 +155,14 @@ def _run(plan: Any, args: argparse.Namespace, engine: Any, keep_plan: bool = Fal
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, end)
-    return run(
-        plan, args.store, engine=engine, workers=args.workers, threads=args.threads, device=args.device,
-        progress=False if args.quiet else None, keep_plan=keep_plan,
-    )  # fmt: skip
+    try:
+        return run(
+            plan, args.store, engine=engine, workers=args.workers, threads=args.threads, device=args.device,
+            progress=False if args.quiet else None, keep_plan=keep_plan,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        print("resmc: finished shards are safe, the same command goes on", file=sys.stderr)
+        raise
 
 
 def run_status(args: argparse.Namespace) -> None:
@@ -166,13 +178,17 @@ def run_status(args: argparse.Namespace) -> None:
 
 def run_merge(args: argparse.Namespace) -> None:
     """The subcommand ``merge``."""
-    from .sweep import load_sweep
-    from .sweep.manage import join
+    from .sweep import Sweep, load_sweep
+    from .sweep.manage import join, status
+    from .sweep.store import Store
 
     if args.others:
         new = join(args.store, args.others)
         print(f"{new} shards brought into {args.store}", file=sys.stderr)
-    print(load_sweep(args.store).summary())
+        plan = Sweep.from_dict(Store(args.store).read_plan())
+        if unused := status(plan, args.store).of_other_plans:
+            print(f"{unused} shards there are not used by its plan: run one that has them", file=sys.stderr)
+    print(load_sweep(args.store).summary(terminal_width()))
 
 
 def run_export(args: argparse.Namespace) -> None:

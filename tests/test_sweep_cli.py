@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def test_what_is_wrong_in_a_plan_is_said_with_its_line(capsys, tmp_path, changes
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "[Errno 2] No such file or directory: 'PLAN'"),
+        (None, "PLAN cannot be read: No such file or directory"),
         (b"width = [8,\n", "PLAN: "),
         (b"width == 8\n", "PLAN: line 1: Invalid value"),
         (b"\xff\xfe\x00", "PLAN: it is no text in UTF-8"),
@@ -325,6 +326,27 @@ def test_an_export_reads_back_as_the_sweep(capsys, tmp_path, ending):
     assert out.endswith(f"written to {output}\n")
     with xarray.open_dataset(output, engine=engine) as found:
         xarray.testing.assert_identical(found.load(), load_sweep(store).to_xarray(laws=True))
+
+
+def test_a_narrow_terminal_gets_a_paragraph_for_each_point(capsys, monkeypatch, whole):
+    wide = run(capsys, "merge", whole)
+    monkeypatch.setenv("COLUMNS", "60")
+    narrow = run(capsys, "merge", whole)
+    assert max(map(len, narrow.splitlines()[3:])) <= 60 < max(map(len, wide.splitlines()[3:]))
+    assert sorted(re.findall(r"\S+ \+- \S+ \(\S+ \S+\)", narrow)) == sorted(
+        re.findall(r"\S+ \+- \S+ \(\S+ \S+\)", wide)
+    )
+
+
+def test_shards_that_nobody_uses_are_named(capsys, tmp_path, whole):
+    other = tmp_path / "other"
+    small(width=[9], networks=50).run(other, progress=False)
+    shutil.copytree(whole, tmp_path / "store")
+    assert cli.main(["merge", str(tmp_path / "store"), str(other)]) == 0
+    assert (
+        f"{len(contents(other))} shards there are not used by its plan: run one that has them"
+        in capsys.readouterr().err
+    )
 
 
 def test_an_export_that_cannot_be_written_is_refused(capsys, tmp_path, whole):

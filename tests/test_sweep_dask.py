@@ -240,3 +240,12 @@ def test_without_dask_the_command_says_what_to_install(tmp_path, capsys, monkeyp
     (tmp_path / "plan.toml").write_text(as_toml(), encoding="utf-8")
     assert main(["sweep", str(tmp_path / "plan.toml"), "--store", str(tmp_path / "s"), "--dask", "tcp://here:1"]) == 2
     assert capsys.readouterr().err == "resmc: --dask needs Dask: install resmc[dask]\n"
+
+
+def test_a_cluster_without_a_client_and_a_closed_client_are_refused(cluster, tmp_path):
+    closed = distributed.Client(cluster)
+    closed.close()
+    for engine, words in ((cluster, r"distributed\.Client\(cluster\)"), (closed, "the client is closed")):
+        with pytest.raises(ValueError, match=f"^engine=.* is not allowed: .*{words}"):
+            small().run(tmp_path / "store", engine=engine, progress=False)
+    assert not (tmp_path / "store").exists()

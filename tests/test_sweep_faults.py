@@ -290,6 +290,26 @@ def test_a_disk_that_is_full_ends_the_run_with_a_sentence_and_room_lets_it_go_on
         assert_same(store, expected)
 
 
+@pytest.mark.parametrize("ending", ["nc", "zarr"])
+def test_an_export_to_a_full_disk_leaves_the_old_one_whole(tmp_path, expected, ending):
+    xarray = pytest.importorskip("xarray")
+    engine = {"nc": "h5netcdf", "zarr": "zarr"}[ending]
+    pytest.importorskip(engine)
+    result, disk = few().result(expected), tmp_path / "disk"
+    with mounted(disk, "-t", "tmpfs", "-o", "size=2m", "tmpfs"):
+        output = disk / f"out.{ending}"
+        write = {"nc": result.to_netcdf, "zarr": result.to_zarr}[ending]
+        write(output)
+        before = xarray.load_dataset(output, engine=engine)
+        with open(disk / "rest", "wb", buffering=0) as rest, contextlib.suppress(OSError):
+            while True:
+                rest.write(bytes(4096))
+        with pytest.raises(OSError, match=r"out\.(nc|zarr).* cannot be written: No space left on device"):
+            write(output)
+        xarray.testing.assert_identical(xarray.load_dataset(output, engine=engine), before)
+        assert sorted(path.name for path in disk.iterdir()) == sorted([output.name, "rest"])
+
+
 class HalfWritten(io.FileIO):
     """A file for half of which there is room."""
 

@@ -11,6 +11,7 @@ from sweeps import Enough, contents
 
 from resmc import Sweep, load_sweep
 from resmc.sweep import cost
+from resmc.sweep.manage import status
 from resmc.sweep.plan import FIRST_OF_PILOT
 
 HALF = math.sqrt(0.5)
@@ -45,9 +46,28 @@ def test_the_pilots_networks_are_not_part_of_the_estimate(tmp_path):
     assert len(pilots) == 2
 
 
-def test_a_target_out_of_reach_takes_the_most_networks(tmp_path):
-    result = target(max_networks=5000, target_stderr={"growth": 1e-9}).run(tmp_path / "store", progress=False)
+def test_a_target_out_of_reach_takes_the_most_networks_and_is_said_to_be_missed(tmp_path):
+    plan = target(max_networks=5000, target_stderr={"asymmetry": 0.004, "growth": 1e-9})
+    result = plan.run(tmp_path / "store", progress=False)
     assert (result.networks == 5000).all()
+    stderr = result.estimates["growth"].stderr
+    np.testing.assert_array_equal(result.over_target, np.where(np.isfinite(stderr), stderr, np.inf) / 1e-9)
+    words = "TARGET MISSED at 2 of 2 points; the largest error is "
+    assert words in result.summary()
+    assert words in str(status(plan, tmp_path / "store"))
+    assert "max_networks was reached at 2" in result.summary()
+    pytest.importorskip("xarray")
+    assert (result.to_xarray()["over_target"] > 1e6).all()
+
+
+def test_a_target_without_any_error_is_missed_and_one_in_reach_is_not(tmp_path):
+    unknown = target(width=8, alpha=0.1, lam=1.0, depth=64, max_networks=5000, target_stderr={"growth": 1.0})
+    result = unknown.run(tmp_path / "unknown", progress=False)
+    assert np.isinf(result.over_target)
+    assert "TARGET MISSED at 1 of 1 points; the largest error is unknown" in result.summary()
+    reached = target(target_stderr={"log_norm.mean": 0.05}).run(tmp_path / "reached", progress=False)
+    assert (reached.over_target <= 1.0).all()
+    assert "target reached at all of 2 points" in reached.summary()
 
 
 def test_a_sweep_to_a_target_goes_on_after_it_was_stopped(tmp_path):

@@ -255,36 +255,39 @@ ranges = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 8)), max_size=12)
 @settings(max_examples=500)
 @given(networks=st.integers(1, 400), log2_size=st.integers(0, 4), pairs=ranges, odd=st.integers(0, 9))
 def test_ranges_cover_all_networks_once_with_what_is_stored(networks, log2_size, pairs, odd):
-    block, size = 10, 10 << log2_size
+    size = 10 << log2_size
     stored = {Range(10 * start, 10 * (start + n)) for start, n in pairs} | {Range(0, 10 + odd)}
-    have, missing = cover(networks, size, block, stored)
+    have, missing = cover(networks, size, stored)
     together = sorted([*have, *missing])
     assert together[0].start == 0
     assert together[-1].stop == networks
     assert all(a.stop == b.start for a, b in pairwise(together))
     assert set(have) <= stored
     assert not set(missing) & stored
-    assert all(r.stop - r.start <= size and r.start % block == 0 for r in missing)
+    assert all(r.stop - r.start <= size and (r.start % 10 == 0 or r.start == 10 + odd) for r in missing)
 
 
 @settings(max_examples=200)
 @given(networks=st.integers(1, 400), log2_size=st.integers(0, 4), pairs=ranges, seed=st.integers(0, 99))
 def test_a_cover_does_not_change_while_its_gaps_are_filled(networks, log2_size, pairs, seed):
-    block, size = 10, 10 << log2_size
+    size = 10 << log2_size
     stored = {Range(10 * start, 10 * (start + n)) for start, n in pairs}
-    have, missing = cover(networks, size, block, stored)
+    have, missing = cover(networks, size, stored)
     everything = set(have) | set(missing)
     for found in np.random.default_rng(seed).permutation(len(missing)):
         stored.add(missing[found])
-        have, _ = cover(networks, size, block, stored)
+        have, _ = cover(networks, size, stored)
         assert set(have) <= everything
-    assert cover(networks, size, block, stored) == (sorted(everything), [])
+    assert cover(networks, size, stored) == (sorted(everything), [])
 
 
-def test_a_plan_that_is_extended_keeps_all_whole_shards():
-    have, _ = cover(20_000_000, 1 << 17, 4096, set(cover(10_000_000, 1 << 17, 4096, ())[1]))
-    assert sum(r.stop - r.start for r in have) == 10_000_000 // (1 << 17) * (1 << 17)
-    assert not cover(5_000_000, 1 << 17, 4096, have)[1][:-1]
+def test_a_plan_that_is_extended_keeps_all_shards():
+    _, first = cover(10_000_000, 1 << 17, ())
+    have, missing = cover(20_000_000, 1 << 17, set(first))
+    assert have == first
+    assert missing[0] == (10_000_000, 77 << 17)  # the rest of a block that the first plan has ended in, and more
+    assert all(r.start % (1 << 17) == 0 for r in missing[1:])
+    assert not cover(5_000_000, 1 << 17, have)[1][:-1]
 
 
 def test_all_points_of_a_sweep_advance_together():
@@ -355,3 +358,18 @@ def test_the_line_of_an_error_in_a_long_list_is_found_at_once(tmp_path):
     with pytest.raises(ValueError, match=f"line {3 + 6 * 1999}: models\\[1999\\]: width=0 is out of range"):
         read(tmp_path, "networks = 10\n" + "\n".join([table] * 1999 + [table.replace("8", "0", 1)]))
     assert time.perf_counter() - begin < 5.0
+
+
+def test_points_whose_depths_round_to_the_same_are_independent():
+    plan = Sweep(width=4, ratio=[0.1, 0.2, 0.25, 0.3], alpha=0.6, lam=0.8, networks=100)
+    assert {model.depth for model in plan.models} == {1}
+    assert len(set(plan.seeds)) == 4
+    assert plan.seeds[0] == Sweep(width=4, depth=1, alpha=0.6, lam=0.8, networks=100).seeds[0]
+    shared = Sweep(width=4, ratio=[0.1, 0.2], alpha=0.6, lam=0.8, networks=100, independent=False)
+    assert shared.estimate("cpu").networks == 100  # computed once
+
+
+@pytest.mark.parametrize("given", [{8, 16}, iter([8, 16]), (n for n in (8, 16))])
+def test_what_has_no_order_or_is_read_only_once_is_refused(given):
+    with pytest.raises(ValueError, match=r"width=.* is not allowed: make it a list"):
+        Sweep(**GRID | {"width": given})

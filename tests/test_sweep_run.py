@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import pairwise
 from multiprocessing import get_context
 from typing import Any
@@ -103,9 +104,9 @@ def test_dense_sweeps_and_correlations_are_recorded_when_asked_for(tmp_path):
         small(networks=100).run(tmp_path / "none", progress=False).load(0).interlayer_correlations()
 
 
-def test_points_with_the_same_model_are_computed_once(tmp_path):
+def test_points_with_the_same_model_and_seed_are_computed_once(tmp_path):
     models = [ResNet(8, 4, 0.6, 0.8), ResNet(9, 4, 0.6, 0.8), ResNet(8, 4, 0.6, 0.8)]
-    result = Sweep(models, networks=100).run(tmp_path / "store", progress=False)
+    result = Sweep(models, networks=100, independent=False).run(tmp_path / "store", progress=False)
     assert result.shards == 2
     values = result.estimates["log_norm.mean"].value
     assert values[0] == values[2] != values[1]
@@ -182,6 +183,25 @@ def test_wrong_engines_and_workers_are_refused_before_anything_is_written(tmp_pa
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_an_executor_that_is_shut_down_or_broken_is_refused_in_a_sentence(tmp_path, broken):
+    pool = ProcessPoolExecutor(1, get_context("spawn"))
+    if broken:
+        with pytest.raises(BrokenExecutor):
+            pool.submit(os._exit, 1).result()
+    else:
+        pool.shutdown()
+    words = "a worker of it has died before" if broken else "it takes no more work"
+    with pytest.raises(ValueError, match=f"^engine=.* is not allowed: {words}"):
+        small().run(tmp_path / "store", engine=pool, progress=False)
+    pool.shutdown()
+
+
+def test_threads_have_a_name_too(tmp_path, expected):
+    assert small().run(tmp_path / "store", engine="threads", progress=False).complete
+    assert contents(tmp_path / "store") == expected
+
+
 # ------------------------------------------------------------------------------------------------ stopping and going on
 
 
@@ -227,10 +247,13 @@ def test_a_plan_that_is_extended_keeps_what_is_there(tmp_path):
     result = small(**grown | {"networks": 400_000, "width": [8, 16, 24]}).run(store, progress=False)
     after = set(contents(store))
     assert before < after
-    kept = {name for name in before if int(name.split("-")[2]) % 4096 == 0}
     used = {stored.file for point in result._shards for stored in point}
-    assert kept <= used
+    assert before <= used  # that which ends within a block, too
     assert result.complete
+    fresh = small(**grown | {"networks": 400_000, "width": [8, 16, 24]}).run(tmp_path / "fresh", progress=False)
+    for name, estimate in fresh.estimates.items():
+        np.testing.assert_allclose(result.estimates[name].value, estimate.value, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(result.estimates[name].stderr, estimate.stderr, rtol=1e-9, atol=1e-12)
 
 
 def test_shards_of_another_size_are_used(tmp_path):
@@ -276,6 +299,7 @@ def test_a_log_file_gets_a_line_a_minute_and_a_bar_only_if_asked_for(tmp_path, c
     from resmc.sweep import progress
 
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    monkeypatch.setattr(progress, "FIRST_LINE", 0.0)
     small(networks=200_000).run(tmp_path / "lines", progress=None)
     lines = capsys.readouterr().err.splitlines()
     assert lines

@@ -168,7 +168,7 @@ def test_a_range_is_within_others_if_every_network_of_it_is(seed):
 
 
 def test_an_empty_range_that_somebody_left_is_no_shard(tmp_path):
-    assert cover(100, 50, 10, {Range(10, 10)}) == ([], [Range(0, 50), Range(50, 100)])
+    assert cover(100, 50, {Range(10, 10)}) == ([], [Range(0, 50), Range(50, 100)])
     result = small().run(tmp_path / "store", progress=False)
     file = next((tmp_path / "store" / "shards").rglob("*.resmc"))
     key, _, _, rest = file.name.split("-", 3)

@@ -198,7 +198,7 @@ class Runner:
     def _start(self, track: Track, networks: int, listing: Listing) -> list[Shard]:
         """What is missing of a point whose number of networks is known; counts the rest as done."""
         point = self.plan.point(track.index, networks)
-        have, missing = cover(networks, track.size, point.block, listing.ranges(point.key))
+        have, missing = cover(networks, track.size, listing.ranges(point.key))
         track.done = sum(r.stop - r.start for r in have)
         self.state.networks += track.done
         self.state.networks_in_all += networks
@@ -306,7 +306,7 @@ class Runner:
         for shard in [waiting.popleft() for _ in range(len(waiting))]:
             track, key = self._track(shard), shard.point.key
             if track.networks is not None and key not in have:
-                have[key], _ = cover(track.networks, track.size, shard.point.block, listing.ranges(key))
+                have[key], _ = cover(track.networks, track.size, listing.ranges(key))
             if self._is_pilot(shard) or not is_within(Range(shard.start, shard.stop), have[key]):
                 waiting.append(shard)
                 continue

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PROBES = 6  # points whose rate is measured
 PROBE_SECONDS = 0.1  # each
+SHARD_SECONDS = 2e-3  # of each shard beyond its kernels, about
 PROBE_UPDATES = 2**24  # of the first run of each at most, but for one layer
 
 
@@ -77,8 +78,11 @@ def estimate(plan: Sweep, device: Any = "auto") -> SweepEstimate:
     """
     kind, _ = devices.parse(device)
     each = plan.networks or plan.max_networks
-    points = [plan.point(i, each) for i in range(len(plan.models))]
-    pilots = [pilot_shard(plan, i) for i in range(len(points))] if plan.networks is None else []
+    first: dict[Any, int] = {}  # equal points are computed once
+    for i, point in enumerate(zip(plan.models, plan.seeds, strict=True)):
+        first.setdefault(point, i)
+    points = [plan.point(i, each) for i in first.values()]
+    pilots = [pilot_shard(plan, i) for i in first.values()] if plan.networks is None else []
     work = np.array([p.updates * float(each) for p in points])
     work[: len(pilots)] += [float(pilot.updates) for pilot in pilots]
     shards = shard_sizes(plan, points, [each] * len(points), kind)
@@ -87,12 +91,12 @@ def estimate(plan: Sweep, device: Any = "auto") -> SweepEstimate:
     measured = [_probe(points[i], device) for i in probes]
     width = np.log([points[i].model.width for i in probes])
     nearest = [int(np.argmin(np.abs(width - math.log(p.model.width)))) for p in points]
-    seconds = float(np.sum(work / np.array([measured[j] for j in nearest]))) / cores
     numbers = np.array([-(-each // shard) for shard in shards])
+    seconds = float(np.sum(work / np.array([measured[j] for j in nearest]) + SHARD_SECONDS * numbers)) / cores
     sizes = np.array([shard_bytes(p, min(shard, each)) for p, shard in zip(points, shards, strict=True)])
     size_of_pilots = sum(shard_bytes(pilot.point, pilot.stop - pilot.start) for pilot in pilots)
     return SweepEstimate(
-        points=len(points),
+        points=len(plan.models),
         networks=each * len(points),
         shards=int(numbers.sum()) + len(pilots),
         updates=float(work.sum()),

@@ -51,7 +51,9 @@ def open_engine(engine: Any, workers: int | None, threads: int | None, device: s
         workers = _checks.integer("workers", workers, 1, 4096, "4096")
     if threads is not None:
         threads = _checks.integer("threads", threads, 1, 1 << 12, "4096")
-    if engine is None or engine == "processes":
+    if isinstance(engine, str) and engine == "threads":
+        engine = None
+    if engine is None or (isinstance(engine, str) and engine == "processes"):
         if kind == "cuda":
             workers = workers or (1 if engine is None else max(1, len(visible())))
         workers = workers or max(1, cores // (threads or 1))
@@ -62,13 +64,15 @@ def open_engine(engine: Any, workers: int | None, threads: int | None, device: s
     if isinstance(engine, futures.Executor):
         processes = not isinstance(engine, futures.ThreadPoolExecutor)  # threads cannot have a GPU each to see
         return External(engine, threads or 1, kind == "cuda" and processes)
-    if type(engine).__module__.partition(".")[0] == "distributed" and hasattr(engine, "scheduler_info"):
+    if type(engine).__module__.partition(".")[0] == "distributed" and hasattr(engine, "get_executor"):
+        if engine.status != "running":
+            raise ValueError(f"engine={engine!r} is not allowed: the client is {engine.status}")
         from .dask_engine import Dask
 
         return Dask(engine, threads or 1, kind == "cuda")
     raise ValueError(
-        f"engine={engine!r} is not allowed: it must be None, 'processes', a concurrent.futures.Executor or a "
-        "distributed.Client"
+        f"engine={engine!r} is not allowed: it must be None or 'threads', 'processes', a concurrent.futures.Executor, "
+        "or a distributed.Client (of a cluster, distributed.Client(cluster))"
     )
 
 
@@ -104,13 +108,22 @@ class External:
     def __init__(self, executor: futures.Executor, threads: int, pin: bool) -> None:
         self.executor, self.threads, self.pin = executor, threads, pin
         self.submitted: set[Any] = set()
+        self.used = False
 
     def places(self) -> int:
         workers = getattr(self.executor, "_max_workers", None)  # of the standard library's, and those made like them
         return 2 * (workers if isinstance(workers, int) else len(os.sched_getaffinity(0)))
 
     def submit(self, task: Task) -> Any:
-        future = self.executor.submit(compute, task)
+        try:
+            future = self.executor.submit(compute, task)
+        except futures.BrokenExecutor:
+            if self.used:
+                raise
+            raise ValueError(f"engine={self.executor!r} is not allowed: a worker of it has died before") from None
+        except RuntimeError as error:
+            raise ValueError(f"engine={self.executor!r} is not allowed: it takes no more work ({error})") from None
+        self.used = True
         self.submitted.add(future)
         future.add_done_callback(self.submitted.discard)
         return future

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .claims import Claims
 from .result import Reader
 from .store import PLAN, Damaged, Store, Stored, StoreError
+from .table import targets
 
 if TYPE_CHECKING:
     from .plan import Sweep
@@ -34,6 +35,8 @@ class Status:
     classes: dict[str, int]
     at_work: int
     damaged: tuple[str, ...]
+    set_aside: int  # damaged files of earlier runs, in the folder `damaged`
+    targets: str | None  # in words, of a complete sweep to targets
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -50,7 +53,11 @@ class Status:
             lines.append(f"{self.pilots_missing} pilots still to run")
         if self.of_other_plans:
             lines.append(f"{self.of_other_plans} shards are not used by this plan")
+        if self.set_aside:
+            lines.append(f"{self.set_aside} damaged files were set aside in the folder damaged, for you to look at")
         lines += [f"damaged: {name}" for name in self.damaged]
+        if self.targets:
+            lines.append(self.targets)
         return "\n".join(lines)
 
 
@@ -75,6 +82,8 @@ def status(plan: Sweep, path: str | Path) -> Status:
         classes=dict(sorted(classes.items())),
         at_work=Claims(store.claims).others(),
         damaged=result.damaged,
+        set_aside=sum(1 for _ in store.damaged.iterdir()) if store.damaged.is_dir() else 0,
+        targets=targets(result) if plan.target_stderr and result.complete else None,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -59,7 +60,8 @@ class Sweep:
         0 to 2^64 - 1.
     independent : bool
         True: every point has a seed of its own, made of ``seed`` and its model, so that points are independent and a
-        fit over them has honest errors. False: all points use ``seed`` itself and share random numbers.
+        fit over them has honest errors; points whose depths round to the same, too. False: all points use ``seed``
+        itself and share random numbers.
     method : {"projected", "dense"}
         As for `resmc.simulate`.
     layers : int
@@ -209,8 +211,15 @@ class Sweep:
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
-        """The seed of every point."""
-        return tuple(point_seed(self.seed, m) if self.independent else self.seed for m in self.models)
+        """The seed of every point; the second point of a model, as rounded depths may make one, has another."""
+        if not self.independent:
+            return (self.seed,) * len(self.models)
+        seen: Counter[ResNet] = Counter()
+        seeds = []
+        for model in self.models:
+            seeds.append(point_seed(self.seed, model, seen[model]))
+            seen[model] += 1
+        return tuple(seeds)
 
     def point(self, index: int, networks: int) -> Point:
         """Point number ``index``, cut into blocks as ``networks`` of it are."""
@@ -303,9 +312,9 @@ class Sweep:
         store : path
             A directory; made if it does not exist. A plan that has been extended finds its old shards there; points of
             fewer than 131072 networks are summed in smaller blocks, and may have to be made anew when they grow.
-        engine : None, "processes", concurrent.futures.Executor or distributed.Client
-            None: this process, with ``workers`` threads. ``processes``: ``workers`` new processes, one to a GPU if
-            the device is ``cuda``. Or a pool of any kind, or a Dask cluster.
+        engine : None, "threads", "processes", concurrent.futures.Executor or distributed.Client
+            None or ``threads``: this process, with ``workers`` threads. ``processes``: ``workers`` new processes, one
+            to a GPU if the device is ``cuda``. Or a pool of any kind, or a Dask cluster.
         workers : int, optional
             By default one to a core of the CPU, or one to a GPU. Not with an executor or a cluster, which know.
         threads : int, optional
@@ -396,6 +405,8 @@ def _axis(name: str, given: Any) -> Any:
             return _checks.integer(name, value.item() if isinstance(value, np.generic) else value, 1, MAX_NETWORK)
         return _checks.real(name, value, positive=name in ("ratio", "input_norm"))
 
+    if isinstance(given, Iterator | Set):
+        raise ValueError(f"{name}={given!r} is not allowed: make it a list, which has an order and can be read twice")
     if _is_scalar(given):
         return one(given)
     if _dimensions(given) != 1 or isinstance(given, Mapping):

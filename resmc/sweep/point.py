@@ -78,7 +78,9 @@ def spaced_layers(depth: int, most: int) -> NDArray[np.int64]:
     return layers if layers[-1] == depth else np.append(layers, depth)
 
 
-def point_seed(seed: int, model: ResNet) -> int:
-    """A seed of 64 bits for one model of a sweep: points that share no random number are independent."""
-    text = json.dumps(["resmc-sweep", seed, model.to_dict()], separators=(",", ":"), allow_nan=False)
+def point_seed(seed: int, model: ResNet, number: int = 0) -> int:
+    """A seed of 64 bits for one model of a sweep, and its ``number``-th point: points that share no random number are
+    independent."""
+    described = ["resmc-sweep", seed, model.to_dict(), *([number] if number else [])]
+    text = json.dumps(described, separators=(",", ":"), allow_nan=False)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

@@ -11,7 +11,7 @@ from typing import Any
 
 from .cost import duration
 
-LINE_EVERY = 60.0  # seconds, where there is no terminal
+LINE_EVERY, FIRST_LINE = 60.0, 5.0  # seconds, where there is no terminal
 DELAY = 1.0  # seconds before a bar appears
 
 
@@ -37,7 +37,8 @@ class Progress:
         self.call = progress if callable(progress) else None
         self.wants_bar = progress is True or (progress is None and (sys.stderr.isatty() or in_notebook()))
         self.wants_lines = progress is None and not self.wants_bar
-        self.begin = self.shown = time.monotonic()
+        self.begin = time.monotonic()
+        self.shown = self.begin - (LINE_EVERY - FIRST_LINE if self.wants_lines else 0.0)
         self.bar: Any = None
         self.keep = progress is True
         self.called = (-1, -1)

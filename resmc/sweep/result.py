@@ -89,6 +89,19 @@ class SweepResult:
         return {name: q.estimate(all_points).reshape(self.plan.shape) for name, q in QUANTITIES.items()}
 
     @cached_property
+    def over_target(self) -> Floats:
+        """Each point's standard error over its target, the largest of all targets, of shape plan.shape.
+
+        Infinite where there is no error, NaN without targets. Above 1 where ``max_networks`` was not enough, and by
+        some per cent at a point in ten, since a pilot knows an error only so well.
+        """
+        out = np.full(self.plan.shape, np.nan)
+        for name, target in (self.plan.target_stderr or {}).items():
+            stderr = np.asarray(self.estimates[name].stderr)
+            out = np.fmax(out, np.where(np.isfinite(stderr), stderr, np.inf) / target)
+        return out
+
+    @cached_property
     def limits(self) -> dict[str, Floats]:
         """The limit of each quantity at leading order in 1/n, by name, of shape plan.shape."""
         return self._theory("limit")
@@ -163,11 +176,14 @@ class SweepResult:
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
-    def summary(self) -> str:
-        """A table of all points: networks, and each quantity's estimate beside its limit."""
+    def summary(self, width: int | None = None) -> str:
+        """A table of all points: networks, and each quantity's estimate beside its limit.
+
+        A paragraph for each point, if the lines would be longer than ``width``.
+        """
         from .table import summary
 
-        return summary(self)
+        return summary(self, width)
 
     def to_xarray(self, *, laws: bool = False) -> xarray.Dataset:
         """All points as a labelled data set (needs ``resmc[xarray]``); see `resmc.sweep.table`."""
@@ -257,7 +273,7 @@ class Reader:
         used: list[Stored] = []
         if networks:
             point = self.plan.point(index, networks)
-            have, _ = cover(networks, networks, point.block, self.listing.ranges(point.key))
+            have, _ = cover(networks, networks, self.listing.ranges(point.key))
             for part in have:
                 good = self._first_good(point.key, part)
                 if good is not None:

@@ -58,16 +58,16 @@ def shard_networks(point: Point, updates: int) -> int:
     return point.block << max(blocks - 1, 0).bit_length()
 
 
-def cover(networks: int, size: int, block: int, stored: Collection[Range]) -> tuple[list[Range], list[Range]]:
+def cover(networks: int, size: int, stored: Collection[Range]) -> tuple[list[Range], list[Range]]:
     """Ranges that together are the networks 0 .. networks - 1: those stored already, and those missing.
 
     From the first network on, the longest stored range that starts here; where there is none, a missing one up to the
-    next multiple of ``size`` or the next stored range. Stored ranges that are not whole blocks are used only at the
-    end, as the plan itself would have cut them.
+    next multiple of ``size`` or the next stored range. Where a shorter plan has ended within a block, the rest of that
+    block makes sums of its own.
     """
     longest: dict[int, int] = {}
     for start, stop in stored:
-        if start < stop and start % block == 0 and (stop % block == 0 or stop == networks) and stop <= networks:
+        if start < stop <= networks:
             longest[start] = max(stop, longest.get(start, 0))
     starts = sorted(longest, reverse=True)
     have, missing, at = [], [], 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -33,10 +34,46 @@ LAWS: dict[
     "ks_output_log_gaussian": lambda fit: fit.output.ks_log_gaussian,
     "ks_output_infinite_width": lambda fit: fit.output.ks_gaussian,
 }
+ENDINGS = {
+    "_stderr": "standard error of the",
+    "_theory": "limit at leading order in 1/n of the",
+    "_exact": "exact value, where it is known, of the",
+    "_noise_floor": "what sampling noise alone would make of the",
+    "_reliable": "whether rare networks leave an error to the",
+}
+LONG_NAMES = {
+    "log_norm_mean": "mean of log(|z_d|^2/n)",
+    "log_norm_variance": "variance of log(|z_d|^2/n)",
+    "log_norm_skewness": "skewness of log(|z_d|^2/n)",
+    "log_norm_excess_kurtosis": "excess kurtosis of log(|z_d|^2/n)",
+    "asymmetry": "mean activation asymmetry 2 |phi(z_d)|^2/|z_d|^2 - 1",
+    "active_fraction": "mean fraction of active neurons at the last layer",
+    "log_second_moment": "growth log E|z_d|^2/|z_0|^2",
+    "over_target": "standard error over its target",
+    "networks": "independent networks",
+    "inactive": "living networks without an active neuron at the last layer",
+    "dead": "networks with z_d = 0",
+    "seed": "seed of the point",
+    "ks_fitted": "KS distance of log(|z_d|^2/n) to the Gaussian of its own mean and variance",
+    "ks_log_gaussian_limit": "KS distance of log(|z_d|^2/n) to the log-Gaussian limit",
+    "ks_infinite_width": "KS distance of log(|z_d|^2/n) to infinite width",
+    "ks_output_log_gaussian": "KS distance of an output neuron to the log-Gaussian limit",
+    "ks_output_infinite_width": "KS distance of an output neuron to infinite width",
+    "point": "place in the list of models",
+    "width": "width n",
+    "depth": "depth d",
+    "ratio": "ratio d/n",
+    "ratio_rounded": "ratio d/n with the depth rounded to an integer",
+    "alpha": "skip coefficient",
+    "lam": "residual coefficient",
+    "variant": "variant of the network",
+    "n_out": "output neurons",
+    "input_norm": "norm of the input, |x|/sqrt(n_in)",
+}
 
 
-def summary(result: SweepResult) -> str:
-    """A line for each point and quantity: the estimate, and the exact value or the limit beside it."""
+def summary(result: SweepResult, width: int | None = None) -> str:
+    """A line for each point, or a paragraph if its line is longer than ``width``: estimates, limits beside them."""
     plan = result.plan
     lines = [
         repr(plan),
@@ -44,25 +81,45 @@ def summary(result: SweepResult) -> str:
     ]
     if not result.complete:
         lines.append(f"INCOMPLETE: {result.points_complete} of {len(plan.models)} points are finished")
+    elif plan.target_stderr:
+        lines.append(targets(result))
     lines.append("")
     names = [plan.describe(i) for i in range(min(len(plan.models), MOST_LINES))]
-    size = max(map(len, names))
-    header = "".join(f"{name:<38}" for name in COLUMNS)
-    lines.append(f"{'':<{size}}  {'networks':<12}{header}".rstrip())
-    for index, name in enumerate(names):
-        shown = []
-        for column in COLUMNS:
-            estimate = result.estimates[column]
-            exact, limit = float(result.exact[column].flat[index]), float(result.limits[column].flat[index])
-            exact = 0.0 if abs(exact) <= 1e-12 else exact  # log(alpha^2 + lam^2) of rounded square roots
-            beside = f"exact {exact:.4g}" if np.isfinite(exact) else f"limit {limit:.4g}"
-            value = format_estimate(float(estimate.value.flat[index]), float(estimate.stderr.flat[index]))
-            shown.append(f"{value} ({beside})")
-        lines.append(f"{name:<{size}}  {result.networks.flat[index]:<12}" + "".join(f"{s:<38}" for s in shown).rstrip())
+    cells = [[_cell(result, column, index) for column in COLUMNS] for index in range(len(names))]
+    networks = [str(n) for n in result.networks.flat[: len(names)]]
+    rows = [["", "networks", *COLUMNS], *([n, k, *c] for n, k, c in zip(names, networks, cells, strict=True))]
+    sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if width is None or sum(sizes) + 2 * len(sizes) <= width:
+        lines += ["  ".join(f"{cell:<{size}}" for cell, size in zip(row, sizes, strict=True)).rstrip() for row in rows]
+    else:  # a paragraph for each point
+        for row in rows[1:]:
+            lines += [row[0], *(f"  {name:<18} {cell}" for name, cell in zip(rows[0][1:], row[1:], strict=True)), ""]
     if len(plan.models) > MOST_LINES:
         lines.append(f".. and {len(plan.models) - MOST_LINES} more points: to_xarray() has all of them")
     lines += ["", "limit: leading order in 1/n; exact: at this width and depth"]
     return "\n".join(lines)
+
+
+def _cell(result: SweepResult, column: str, index: int) -> str:
+    """An estimate with its error, and the exact value or the limit beside it."""
+    estimate = result.estimates[column]
+    exact, limit = float(result.exact[column].flat[index]), float(result.limits[column].flat[index])
+    exact = 0.0 if abs(exact) <= 1e-12 else exact  # log(alpha^2 + lam^2) of rounded square roots
+    beside = f"exact {exact:.4g}" if np.isfinite(exact) else f"limit {limit + 0.0:.4g}"
+    return f"{format_estimate(float(estimate.value.flat[index]), float(estimate.stderr.flat[index]))} ({beside})"
+
+
+def targets(result: SweepResult) -> str:
+    """In words, how many points have reached their targets."""
+    over, points = result.over_target.ravel(), len(result.plan.models)
+    if not (over > 1.0).any():
+        return f"target reached at all of {points} points"
+    worst, bound = int(np.argmax(over)), int((result.networks == result.plan.max_networks).sum())
+    size = f"{over[worst]:.3g} times its target" if np.isfinite(over[worst]) else "unknown"
+    return (
+        f"TARGET MISSED at {(over > 1.0).sum()} of {points} points; the largest error is {size} at "
+        f"{result.plan.describe(worst)}; max_networks was reached at {bound}"
+    )
 
 
 def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
@@ -70,8 +127,9 @@ def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
 
     For each quantity ``q``: ``q``, ``q_stderr``, ``q_theory`` (the limit at leading order in 1/n) and ``q_exact`` (NaN
     where it is not known). Beside them ``networks``, ``seed``, ``inactive`` and ``dead`` (networks at the last layer),
-    ``log_second_moment_reliable``. All fields of the models are coordinates; where ``ratio`` is a dimension, it is as
-    asked for, and ``ratio_rounded`` is depth / width. With ``laws`` also the Kolmogorov-Smirnov distances of
+    ``log_second_moment_reliable``, and with targets ``over_target`` (`SweepResult.over_target`). All fields of the
+    models are coordinates; where ``ratio`` is a dimension, it is as asked for, and ``ratio_rounded`` is depth / width.
+    Variables have a ``long_name``. With ``laws`` also the Kolmogorov-Smirnov distances of
     `Simulation.log_gaussian_fit`, with ``_stderr`` and ``_noise_floor``; that reads every shard once more, and takes
     about 30 ms a point.
 
@@ -93,6 +151,8 @@ def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
         variables[f"{quantity.variable}_theory"] = (dims, result.limits[name])
         variables[f"{quantity.variable}_exact"] = (dims, result.exact[name])
     variables["log_second_moment_reliable"] = (dims, np.isfinite(result.estimates["growth"].stderr))
+    if plan.target_stderr:
+        variables["over_target"] = (dims, result.over_target)
     variables["networks"] = (dims, result.networks)
     variables["inactive"] = (dims, result.inactive)
     variables["dead"] = (dims, result.dead)
@@ -110,7 +170,7 @@ def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
         coordinates[name] = (dims, values.reshape(shape)) if varies else values[0]
     if "ratio" in dims:
         variables["ratio_rounded"] = (dims, np.array(plan.ratios).reshape(shape))
-    return xarray.Dataset(
+    data = xarray.Dataset(
         variables,
         coords=coordinates,
         attrs={
@@ -121,6 +181,17 @@ def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
             "plan": json.dumps(plan.to_dict()),
         },
     )
+    for variable in data.variables:
+        data[variable].attrs["long_name"] = _long_name(str(variable))
+    return data
+
+
+def _long_name(variable: str) -> str:
+    """What a variable is, in words."""
+    for ending, words in ENDINGS.items():
+        if variable.endswith(ending):
+            return f"{words} {LONG_NAMES[variable.removesuffix(ending)]}"
+    return LONG_NAMES[variable]
 
 
 def _laws(result: SweepResult) -> dict[str, tuple[tuple[str, ...], Any]]:
@@ -165,21 +236,38 @@ def to_netcdf(data: xarray.Dataset, path: str | Path) -> None:
 
 
 def to_zarr(data: xarray.Dataset, path: str | Path) -> None:
-    """Writes a data set as a Zarr store of format 2, which every Zarr library reads; an old one is replaced.
+    """Writes a data set as a Zarr store of format 2, which every Zarr library reads.
+
+    One that is there already is replaced when the new one is whole.
 
     Raises
     ------
     ImportError
         If zarr is not installed.
     ValueError
-        If there is a file of that name, or a folder that is no Zarr store: it would be emptied.
+        If there is a file of that name, or a folder that is no Zarr store: it would be replaced.
+    OSError
+        If it cannot be written.
     """
     try:
         import zarr  # noqa: F401 (used by xarray)
     except ImportError:
         raise ImportError("to_zarr needs zarr: install resmc[zarr]") from None
-    check_zarr(Path(path))
-    data.to_zarr(path, mode="w", zarr_format=2)
+    path = Path(path)
+    check_zarr(path)
+    temporary = path.with_name(temporary_name())
+    try:
+        data.to_zarr(temporary, mode="w", zarr_format=2)
+        if path.exists():
+            path.rename(old := path.with_name(temporary_name()))
+            temporary.rename(path)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(path)
+    except OSError as error:
+        raise OSError(f"path={str(path)!r} cannot be written: {os.strerror(error.errno or 5)}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_zarr(path: Path) -> None:

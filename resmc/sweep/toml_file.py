@@ -36,6 +36,8 @@ def read(path: str | Path) -> Sweep:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise type(error)(f"{path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path}: it is no text in UTF-8, and so no TOML") from None
     try:
