@@ -1,6 +1,7 @@
 """One module per question about a simulation; each returns a frozen, named result.
 
-In reading order: `log_gaussian` (is the final log-norm Gaussian?), `hypoactivation` (do fewer than half of the ReLUs
+In reading order: `log_gaussian` (is the final log-norm Gaussian?), `output_laws` (and the
+output?), `hypoactivation` (do fewer than half of the ReLUs
 fire?), `interlayer` (how do layers correlate?), `growth` (how does the output variance grow?), `extrapolation` (what
 do several widths say about infinite width?).
 """
@@ -9,7 +10,8 @@ from .extrapolation import Extrapolation, extrapolate
 from .growth import Growth
 from .hypoactivation import Hypoactivation
 from .interlayer import InterlayerCorrelations
-from .log_gaussian import LogGaussianFit, OutputLaw
+from .log_gaussian import LogGaussianFit
+from .output_laws import OutputLaw, OutputNormLaw
 
 __all__ = [
     "Extrapolation",
@@ -18,5 +20,6 @@ __all__ = [
     "InterlayerCorrelations",
     "LogGaussianFit",
     "OutputLaw",
+    "OutputNormLaw",
     "extrapolate",
 ]

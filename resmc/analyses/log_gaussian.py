@@ -1,8 +1,9 @@
-r"""Is the final log-norm Gaussian, with which parameters, and what is then the law of an output neuron?
+r"""Is the final log-norm Gaussian, with which parameters, and what is then the law of the output?
 
 Li, Nica, Roy 2021 (arXiv 2106.04013): as depth and width grow at a fixed ratio, L_d = log(\|z_d\|^2/n) tends to a
 Gaussian and an output neuron to exp(L_d/2) Z, Z ~ N(0, 1). The infinite-width limit instead predicts L_d of the law
-log(chi^2_n/n) and a Gaussian output. Both claims become Kolmogorov-Smirnov distances here.
+log(chi^2_n/n) and a Gaussian output. Both claims become Kolmogorov-Smirnov distances here; those of the output are in
+`output_laws`.
 """
 
 from __future__ import annotations
@@ -17,34 +18,16 @@ from .. import theory
 from ..estimates import Estimate, Floats, KSDistance, ks_distance, leave_one_out
 from ..theory import FullyConnected, LogNormLimit, SkipOnly
 from ._result import Result
+from .output_laws import OutputLaw, OutputNormLaw, one_output, output_norm
 
 if TYPE_CHECKING:
     from ..model import ResNet
     from ..simulation import Simulation
 
 
-STEEPEST = 0.25  # the largest slope of Phi(e^u) in u is .242, at e^u = 1
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class OutputLaw(Result):
-    """The law of one output neuron, exp(L_d/2) Z, mixed from the histogram of L_d without sampling.
-
-    Attributes
-    ----------
-    ks_gaussian : KSDistance
-        To the infinite-width limit, a centred Gaussian of variance input_norm^2 (alpha^2 + lam^2)^depth.
-    ks_log_gaussian : KSDistance
-        To the log-Gaussian mixture: exp(G/2) Z, G of the limit law of L_d.
-    """
-
-    ks_gaussian: KSDistance
-    ks_log_gaussian: KSDistance
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class LogGaussianFit(Result):
-    """Moments of the final log-norm L_d over the living networks, and distances between its law and others.
+    r"""Moments of the final log-norm L_d over the living networks, and distances between its law and others.
 
     Attributes
     ----------
@@ -61,6 +44,9 @@ class LogGaussianFit(Result):
     ks_gaussian_limit : KSDistance
         L_d against log(chi^2_n/n), what the infinite-width limit predicts.
     output : OutputLaw
+        Of one output neuron.
+    output_norm : OutputNormLaw
+        Of log(\|z_out\|^2), all n_out outputs of the model together.
     """
 
     mean: Estimate
@@ -73,6 +59,7 @@ class LogGaussianFit(Result):
     ks_theory: KSDistance
     ks_gaussian_limit: KSDistance
     output: OutputLaw
+    output_norm: OutputNormLaw
 
 
 def exact_log_norm(model: ResNet) -> FullyConnected | SkipOnly | None:
@@ -119,40 +106,6 @@ def fit(sim: Simulation) -> LogGaussianFit:
         ks_fitted=distance(fitted),
         ks_theory=distance(theoretical),
         ks_gaussian_limit=distance(chi_square),
-        output=_output_law(sim, limit),
+        output=one_output(sim, limit),
+        output_norm=output_norm(sim, limit),
     )
-
-
-def _output_law(sim: Simulation, limit: LogNormLimit) -> OutputLaw:
-    """P(z_out <= t) = sum over bins of P(bin) Phi(t exp(-L/2)); t > 0 suffices, the law is symmetric.
-
-    Everything is in units of the infinite-width output, so L is that of the normalised network. Dead networks and the
-    underflow have output 0, the overflow infinite output.
-    """
-    counts = leave_one_out(sim.statistics.histogram)
-    total = np.maximum(leave_one_out(sim.statistics.networks), 1)[:, None]
-    used = np.flatnonzero(counts[0, 1:-1])
-    scale = sim.model.log_norm_offset(sim.model.depth)
-    centres = (sim.histogram.edges[:-1] + 0.5 * sim.bins.width)[used] - scale
-    at_zero = total[:, 0] - counts[:, 1:].sum(axis=1)  # dead, and the underflow
-    at_infinity = counts[:, -1]
-    mean, variance = float(limit.mean[0] - scale), float(limit.variance[0])
-
-    spread = 6.0 * np.sqrt(variance)
-    low = min(centres.min() if used.size else 0.0, mean - spread, -spread)
-    high = max(centres.max() if used.size else 0.0, mean + spread, 0.0)
-    # On a grid of log t, ten points to an e-fold: the law of exp(L/2) Z has no detail finer than Z's.
-    start, stop = 0.5 * low - 6.0, 0.5 * high + 2.0
-    log_t = np.linspace(start, stop, int(np.clip(10.0 * (stop - start), 1024, 8192)))
-    with np.errstate(over="ignore", under="ignore"):  # exp of much is infinite, Phi of that 1: the right limit
-        kernel = ndtr(np.exp(log_t[:, None] - 0.5 * centres))
-        gaussian = ndtr(np.exp(log_t))
-        mixture = theory.output_cdf(np.exp(log_t - 0.5 * mean), 0.0, variance)
-    cdf = (counts[:, 1:-1][:, used] @ kernel.T + at_zero[:, None] + 0.5 * at_infinity[:, None]) / total
-
-    def distance(other: Floats) -> KSDistance:
-        # between grid points neither law moves by more than the steepest part of Phi over one step
-        step = float(log_t[1] - log_t[0])
-        return ks_distance(cdf - other, sim.statistics.networks, sim.networks, STEEPEST * step)
-
-    return OutputLaw(distance(gaussian), distance(mixture))

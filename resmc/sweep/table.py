@@ -131,7 +131,7 @@ def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
     models are coordinates; where ``ratio`` is a dimension, it is as asked for, and ``ratio_rounded`` is depth / width.
     Variables have a ``long_name``. With ``laws`` also the Kolmogorov-Smirnov distances of
     `Simulation.log_gaussian_fit`, with ``_stderr`` and ``_noise_floor``; that reads every shard once more, and takes
-    about 30 ms a point.
+    about a tenth of a second a point.
 
     Raises
     ------

@@ -5,14 +5,14 @@ The files, in reading order:
 - `kernels`: the functions of the correlation rho from which every limit is built;
 - `limits`: the leading order as depth and width grow at a fixed ratio (Li, Nica, Roy 2021, arXiv 2106.04013);
 - `exact`: what holds at every finite width and depth, with no limit taken;
-- `distributions`: the laws of an output neuron and of the log-norm as distribution functions.
+- `distributions`: the laws of the output and of the log-norm as distribution functions.
 
 Notation, for one network of width n and depth d: z_l is the state at layer l = 0 .. d, L_l = log(|z_l|^2/n) the
 log-norm, A_l = 2 |phi(z_l)|^2/|z_l|^2 - 1 the activation asymmetry, F_l the fraction of active neurons, and
 s = alpha^2 + lam^2. Logarithms are natural and every quantity is dimensionless.
 """
 
-from .distributions import chi_square_log_norm_cdf, output_cdf
+from .distributions import chi_square_log_norm_cdf, output_cdf, output_norm_cdf
 from .exact import (
     BalancedMoments,
     FirstLayer,
@@ -62,6 +62,7 @@ __all__ = [
     "mean_log_chi_square",
     "one_step",
     "output_cdf",
+    "output_norm_cdf",
     "skip_only",
     "variance_growth",
 ]

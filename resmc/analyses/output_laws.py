@@ -1,0 +1,206 @@
+r"""The law of the output, mixed exactly from the histogram of the final log-norm: nothing is sampled.
+
+Given L_d = log(\|z_d\|^2/n), one output neuron is exp(L_d/2) Z with Z ~ N(0, 1), and n_out of them together have
+\|z_out\|^2 = exp(L_d) chi^2_{n_out}. Both limits of Li, Nica, Roy 2021 (arXiv 2106.04013; figure 1) say what L_d is:
+Gaussian, or 0 at infinite width. How far the mixed law is from theirs is a Kolmogorov-Smirnov distance here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import special
+from scipy.special import ndtr
+
+from .. import _checks, theory
+from ..estimates import Estimate, Floats, KSDistance, ks_distance, leave_one_out, mean_estimate
+from ..theory import LogNormLimit
+from ._result import Result
+
+if TYPE_CHECKING:
+    from ..simulation import Simulation
+
+
+STEEPEST = 0.25  # the largest slope of Phi(e^u) in u is .242, at e^u = 1
+MOST_POINTS = 1 << 14  # of the grid on which the law of an output norm is evaluated
+MOST_BINS_DRAWN = 1024
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OutputLaw(Result):
+    """The law of one output neuron, exp(L_d/2) Z, mixed from the histogram of L_d without sampling.
+
+    Attributes
+    ----------
+    ks_gaussian : KSDistance
+        To the infinite-width limit, a centred Gaussian of variance input_norm^2 (alpha^2 + lam^2)^depth.
+    ks_log_gaussian : KSDistance
+        To the log-Gaussian mixture: exp(G/2) Z, G of the limit law of L_d.
+    """
+
+    ks_gaussian: KSDistance
+    ks_log_gaussian: KSDistance
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OutputNormLaw(Result):
+    r"""The law of log(\|z_out\|^2) with n_out outputs, mixed from the histogram of L_d without sampling.
+
+    With one output a distance is twice that of `OutputLaw`: P(\|z_out\|^2 <= t^2) = 2 P(z_out <= t) - 1.
+
+    Attributes
+    ----------
+    n_out : int
+    ks_gaussian : KSDistance
+        To the infinite-width limit, log chi^2_{n_out} + 2 log input_norm + depth log(alpha^2 + lam^2).
+    ks_log_gaussian : KSDistance
+        To the log-Gaussian mixture: G + log chi^2_{n_out}, G of the limit law of L_d.
+    """
+
+    n_out: int
+    ks_gaussian: KSDistance
+    ks_log_gaussian: KSDistance
+
+
+def one_output(sim: Simulation, limit: LogNormLimit) -> OutputLaw:
+    """P(z_out <= t) = sum over bins of P(bin) Phi(t exp(-L/2)); t > 0 suffices, the law is symmetric.
+
+    Everything is in units of the infinite-width output, so L is that of the normalised network. Dead networks and the
+    underflow have output 0, the overflow infinite output.
+    """
+    counts = leave_one_out(sim.statistics.histogram)
+    total = np.maximum(leave_one_out(sim.statistics.networks), 1)[:, None]
+    used = np.flatnonzero(counts[0, 1:-1])
+    scale = sim.model.log_norm_offset(sim.model.depth)
+    centres = (sim.histogram.edges[:-1] + 0.5 * sim.bins.width)[used] - scale
+    at_zero = total[:, 0] - counts[:, 1:].sum(axis=1)  # dead, and the underflow
+    at_infinity = counts[:, -1]
+    mean, variance = float(limit.mean[0] - scale), float(limit.variance[0])
+
+    spread = 6.0 * np.sqrt(variance)
+    low = min(centres.min() if used.size else 0.0, mean - spread, -spread)
+    high = max(centres.max() if used.size else 0.0, mean + spread, 0.0)
+    # On a grid of log t, ten points to an e-fold: the law of exp(L/2) Z has no detail finer than Z's.
+    start, stop = 0.5 * low - 6.0, 0.5 * high + 2.0
+    log_t = np.linspace(start, stop, int(np.clip(10.0 * (stop - start), 1024, 8192)))
+    with np.errstate(over="ignore", under="ignore"):  # exp of much is infinite, Phi of that 1: the right limit
+        kernel = ndtr(np.exp(log_t[:, None] - 0.5 * centres))
+        gaussian = ndtr(np.exp(log_t))
+        mixture = theory.output_cdf(np.exp(log_t - 0.5 * mean), 0.0, variance)
+    cdf = (counts[:, 1:-1][:, used] @ kernel.T + at_zero[:, None] + 0.5 * at_infinity[:, None]) / total
+
+    def distance(other: Floats) -> KSDistance:
+        # between grid points neither law moves by more than the steepest part of Phi over one step
+        step = float(log_t[1] - log_t[0])
+        return ks_distance(cdf - other, sim.statistics.networks, sim.networks, STEEPEST * step)
+
+    return OutputLaw(distance(gaussian), distance(mixture))
+
+
+def output_norm(sim: Simulation, limit: LogNormLimit | None = None, n_out: int | None = None) -> OutputNormLaw:
+    """P(log|z_out|^2 <= x) = sum over bins of P(bin) P(log chi^2_{n_out} <= x - L), against both limits.
+
+    In units of the infinite-width output, as `one_output`. Dead networks and the underflow lie below every x.
+
+    Parameters
+    ----------
+    n_out : int, optional
+        Outputs, 1 to 2^17; those of the model by default: the law depends on n_out, the simulation does not.
+
+    Raises
+    ------
+    ValueError
+        If ``n_out`` is out of range.
+    """
+    n_out = outputs(sim, n_out)
+    last = np.array([sim.model.depth])
+    limit = theory.log_norm(sim.model, last) if limit is None else limit
+    counts = leave_one_out(sim.statistics.histogram)
+    total = np.maximum(leave_one_out(sim.statistics.networks), 1)[:, None]
+    used = np.flatnonzero(counts[0, 1:-1])
+    first, stop = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
+    probability = counts[:, 1 + first : 1 + stop] / total
+    at_zero = 1.0 - counts[:, 1:].sum(axis=1, keepdims=True) / total  # dead, and the underflow
+    if not used.size:
+        at_zero = np.ones_like(at_zero)
+
+    scale = sim.model.log_norm_offset(sim.model.depth)
+    mean, deviation = float(limit.mean[0] - scale), float(limit.variance[0]) ** 0.5
+    step = sim.bins.width
+    centre = float(sim.histogram.edges[first] - scale) + 0.5 * step  # of the first bin that is used
+    end = centre + step * (stop - 1 - first)
+    tails = _log_chi_square(n_out, np.array([1e-6, 0.5, 1.0 - 1e-9]))
+    low = min(centre, mean - 6.0 * deviation, 0.0) + tails[0]
+    high = max(end, mean + 6.0 * deviation, 0.0) + tails[2]
+    # Points and bins on one lattice make the mixture a convolution. Bins are joined where they would be too many.
+    joined = int(np.ceil((high - low) / (step * MOST_POINTS)))
+    if joined > 1:
+        padded = np.pad(probability, ((0, 0), (0, -probability.shape[1] % joined)))
+        probability = padded.reshape(len(padded), -1, joined).sum(axis=2)
+        centre, step = centre + 0.5 * (joined - 1) * step, joined * step
+    origin = centre + 0.5 * step + float(tails[1])  # a point between two bins, were the chi-square a constant
+    start, points = int(np.floor((low - origin) / step)), int(np.ceil((high - low) / step)) + 2
+    x: Floats = np.asarray(origin + step * np.arange(start, start + points), np.float64)
+    lags = np.arange(start - probability.shape[1] + 1, start + points)
+    kernel = _log_chi_square_cdf(n_out, np.asarray(origin - centre + step * lags, np.float64))
+    size = 1 << (len(kernel) + probability.shape[1]).bit_length()
+    product = np.fft.rfft(probability, size) * np.fft.rfft(kernel, size)
+    cdf = np.fft.irfft(product, size)[:, probability.shape[1] - 1 : len(kernel)] + at_zero
+
+    def distance(other: Floats) -> KSDistance:
+        # between grid points neither law moves by more than its largest increment
+        increment = max(float(np.diff(law).max()) for law in (cdf[0], other))
+        return ks_distance(cdf - other, sim.statistics.networks, sim.networks, increment)
+
+    return OutputNormLaw(
+        n_out,
+        ks_gaussian=distance(_log_chi_square_cdf(n_out, x)),
+        ks_log_gaussian=distance(theory.output_norm_cdf(x, n_out, mean, deviation**2)),
+    )
+
+
+def output_norm_cells(sim: Simulation, edges: Floats, n_out: int | None = None) -> Estimate:
+    """P(edges_j < log|z_out|^2 <= edges_{j+1}) for all j, in the model's units: what a density is drawn from.
+
+    Each network contributes the probability given its L_d, so the error is that of a mean.
+
+    Parameters
+    ----------
+    edges : ndarray, shape (M + 1,)
+        Increasing.
+    n_out : int, optional
+        As for `output_norm`.
+
+    Raises
+    ------
+    ValueError
+        If ``n_out`` is out of range.
+    """
+    n_out = outputs(sim, n_out)
+    counts, n = sim.histogram.counts, sim.networks
+    used = np.flatnonzero(counts)
+    first, stop = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
+    joined = -(-(stop - first) // MOST_BINS_DRAWN)
+    padded = np.pad(counts[first:stop], (0, -(stop - first) % joined)).reshape(-1, joined).sum(axis=1)
+    centres = sim.histogram.edges[first] + joined * sim.bins.width * (0.5 + np.arange(len(padded)))
+    given = np.diff(_log_chi_square_cdf(n_out, np.subtract.outer(edges, centres)), axis=0)
+    total, squares = given @ padded, given**2 @ padded
+    return mean_estimate(total, np.maximum(squares - total**2 / n, 0.0), np.full(total.shape, n, np.int64))
+
+
+def outputs(sim: Simulation, n_out: int | None) -> int:
+    """``n_out`` if it is allowed; the model's for None."""
+    return sim.model.n_out if n_out is None else _checks.integer("n_out", n_out, 1, 1 << 17, "2^17")
+
+
+def _log_chi_square_cdf(n_out: int, x: Floats) -> Floats:
+    """P(log chi^2_{n_out} <= x)."""
+    with np.errstate(over="ignore"):
+        return np.asarray(special.gammainc(0.5 * n_out, 0.5 * np.exp(x)))
+
+
+def _log_chi_square(n_out: int, p: Floats) -> Floats:
+    """Its quantiles."""
+    return np.asarray(np.log(2.0 * special.gammaincinv(0.5 * n_out, p)))
