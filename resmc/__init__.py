@@ -6,8 +6,8 @@
 
 `simulate` returns a `Simulation`; its methods `log_gaussian_fit`, `hypoactivation`, `interlayer_correlations` and
 `variance_growth` return estimates with standard errors and the theory beside them. `Sweep` simulates many models into a
-directory from which nothing is lost. `theory` holds the closed forms, `reference` a slow and readable NumPy twin of the
-kernels.
+directory from which nothing is lost. `plot` draws all of these. `theory` holds the closed forms, `reference` a slow and
+readable NumPy twin of the kernels.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .simulation import Simulation, merge
 from .storage import load
 
 if TYPE_CHECKING:
-    from . import analyses, reference, theory
+    from . import analyses, plot, reference, theory
     from .analyses import extrapolate
     from .sweep import Sweep, SweepResult, load_sweep
 
@@ -42,6 +42,7 @@ __all__ = [
     "load",
     "load_sweep",
     "merge",
+    "plot",
     "reference",
     "simulate",
     "theory",
@@ -50,7 +51,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Imports what needs SciPy only when it is asked for, so that ``import resmc`` stays quick."""
-    if name in ("analyses", "reference", "theory"):
+    if name in ("analyses", "plot", "reference", "theory"):
         return importlib.import_module(f".{name}", __name__)
     if name == "__version__":
         return build_info()["version"]

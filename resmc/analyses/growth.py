@@ -39,6 +39,8 @@ class Growth(Result):
         Its limit at leading order in 1/n.
     exact : ndarray, shape (R,)
         Its exact value where that is known (balanced, alpha = 0, lam = 0, layers 0 and 1), else NaN.
+    gaussian : ndarray, shape (R,)
+        What infinite width predicts, l log(alpha^2 + lam^2): no growth for normalised weights.
     reliable : ndarray of bool, shape (R,)
     effective_sample_size : ndarray, shape (R,)
     """
@@ -48,6 +50,7 @@ class Growth(Result):
     log_second_moment: Estimate
     theory: Floats
     exact: Floats
+    gaussian: Floats
     reliable: NDArray[np.bool_]
     effective_sample_size: Floats
 
@@ -65,6 +68,7 @@ def analyse(sim: Simulation) -> Growth:
         log_second_moment=moment.estimate,
         theory=theory.variance_growth(model, sim.layers),
         exact=np.where(known | (sim.layers <= 1), scale, np.nan),
+        gaussian=np.asarray(scale, np.float64),
         reliable=moment.reliable,
         effective_sample_size=moment.effective_sample_size,
     )

@@ -1,7 +1,7 @@
 r"""The law of the output, mixed exactly from the histogram of the final log-norm: nothing is sampled.
 
 Given L_d = log(\|z_d\|^2/n), one output neuron is exp(L_d/2) Z with Z ~ N(0, 1), and n_out of them together have
-\|z_out\|^2 = exp(L_d) chi^2_{n_out}. Both limits of Li, Nica, Roy 2021 (arXiv 2106.04013; figure 1) say what L_d is:
+\|z_out\|^2 = exp(L_d) chi^2_{n_out}. Both limits of Li, Nica, Roy 2021 (arXiv 2106.04013) say what L_d is:
 Gaussian, or 0 at infinite width. How far the mixed law is from theirs is a Kolmogorov-Smirnov distance here.
 """
 

@@ -1,0 +1,73 @@
+"""Several widths, and what they say about infinite width."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..analyses import Extrapolation
+from ..estimates import Estimate
+from . import style as st
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LABELS = {
+    "log_norm.mean": r"$\mathrm{E}\,L_d$",
+    "log_norm.variance": r"$\mathrm{Var}\,L_d$",
+    "log_norm.skewness": "skewness of $L_d$",
+    "log_norm.excess_kurtosis": "excess kurtosis of $L_d$",
+    "asymmetry": r"$n\,\mathrm{E}\,A_d$",
+    "active_fraction": r"$n\,(\mathrm{E}\,F_d - 1/2)$",
+    "interlayer.lag1": r"$\mathrm{Corr}(A_\ell, A_{\ell+1})$",
+    "growth": r"$\log\,\mathrm{E}|z_d|^2/|z_0|^2$",
+}
+
+
+def plot_extrapolation(result: Extrapolation, *, ax: Axes | None = None, **style: Any) -> Axes:
+    """Estimates against 1/n, the polynomial fitted to them, and its value at 1/n = 0 beside the theory's limit.
+
+    The band around the fit is one standard error, sqrt(v C v) with v = (1, 1/n, .., 1/n^p) and C the covariance of the
+    coefficients. The diamond is the value at infinite width, the dashed line the limit it is tested against.
+
+    Parameters
+    ----------
+    result : Extrapolation
+        From `resmc.extrapolate`.
+    ax : matplotlib Axes, optional
+        A new figure by default.
+    **style
+        Of the estimates (``errorbar``).
+
+    Raises
+    ------
+    ValueError
+        If ``result`` is no Extrapolation, or ``ax`` no Axes.
+    ImportError
+        If matplotlib is not installed.
+
+    Source: Li, Nica, Roy 2021 (arXiv 2106.04013) for the limits; the fit is ours.
+    """
+    st.require("plot_extrapolation")
+    st.check_kind("result", result, (Extrapolation,), "an Extrapolation, as resmc.extrapolate returns it")
+    x = 1.0 / result.widths
+    grid = np.linspace(0.0, 1.03 * float(x.max()), 201)
+    powers = np.vander(grid, len(result.coefficients), increasing=True)
+    fit = powers @ result.coefficients
+    stderr = np.sqrt(np.maximum(np.sum(powers @ result.covariance * powers, axis=1), 0.0))
+    degree = len(result.coefficients) - 1
+    with st.panel("plot_extrapolation", ax) as ax:
+        ax.axhline(result.limit, color=st.THEORY, ls=st.DASHED, lw=1.4, zorder=2,
+                   label=rf"limit $n \to \infty$: {result.limit:.5g}")  # fmt: skip
+        name = "fit ± s.e., " + {1: "linear", 2: "quadratic"}.get(degree, f"degree {degree}") + " in 1/n"
+        st.line(ax, grid, fit, color=st.DATA, lw=1.0, label=name, zorder=2)
+        st.band(ax, grid, fit - stderr, fit + stderr, st.DATA)
+        st.points(ax, x, result.estimates, style, st.Series(st.DATA, "o", "-"), "simulated ± s.e.")
+        at_zero = Estimate(result.value.value[None], result.value.stderr[None], result.value.n[None])
+        label = f"at 1/n = 0: {st.in_words(result.value)}, z = {result.z_score:+.1f}"
+        st.points(ax, [0.0], at_zero, {"ms": 4.5, "clip_on": False}, st.Series(st.BLACK, "D", "-"), label)
+        ax.set(xlabel="$1/n$", ylabel=LABELS.get(result.quantity, result.quantity))
+        ax.set_xlim(-0.03 * grid[-1], grid[-1])
+        st.legend(ax)
+    return ax

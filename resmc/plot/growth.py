@@ -1,0 +1,150 @@
+r"""How E\|z_l\|^2 grows with depth, in one simulation or over a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _checks
+from ..analyses import Growth
+from ..estimates import Estimate, Floats
+from ..simulation import Simulation
+from ..sweep.result import SweepResult
+from . import style as st
+from .select import chosen
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+UNRELIABLE = "hollow: ruled by rare networks, no error"
+ALLOWED = "a Simulation or a Growth"
+NAMES = {"width": "n", "depth": "d", "ratio": "d/n", "alpha": r"$\alpha$", "lam": r"$\lambda$", "n_out": "outputs",
+         "input_norm": "input norm"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Growth over l/n, in units of the infinite-width value."""
+
+    ratio: Floats
+    estimate: Estimate
+    theory: Floats
+    gaussian: Floats
+
+
+def plot_growth(
+    result: Simulation | Growth | SweepResult | Mapping[str, Simulation | Growth],
+    *,
+    sel: Mapping[str, Any] | None = None,
+    most: int = 25,
+    ax: Axes | None = None,
+    **style: Any,
+) -> Axes:
+    r"""Log E\|z_l\|^2/\|z_0\|^2 against l/n with standard errors, the limit at leading order, and the Gaussian limit.
+
+    The Gaussian limit (infinite width) is l log(alpha^2 + lam^2), that is 0 for normalised weights: no growth. A
+    vanilla ResNet grows like exp(c l/n). The plain mean of \|z\|^2 is ruled by rare networks: where it is not reliable
+    (`resmc.layer_estimates.SecondMoment`) points are hollow and without a bar, and the legend says so.
+
+    Parameters
+    ----------
+    result : Simulation, Growth, SweepResult, or a mapping from labels to simulations or growths
+        Of a sweep over ``ratio`` or ``depth``: the last layer of each point against d/n, a curve for each value of the
+        other dimensions.
+    sel : mapping, optional
+        Of a sweep, values to which dimensions are fixed: ``{"variant": "vanilla"}``.
+    most : int
+        At most so many layers of a simulation are drawn, equally spaced.
+    ax : matplotlib Axes, optional
+        A new figure by default.
+    **style
+        Of the estimates (``errorbar``).
+
+    Raises
+    ------
+    ValueError
+        If ``result`` is of another kind, has more than seven curves, is a sweep without a dimension ``ratio`` or
+        ``depth``, ``sel`` names something else than its dimensions and values, ``most`` is below 2, or ``ax`` is no
+        Axes.
+    ImportError
+        If matplotlib is not installed.
+
+    Source: Li, Nica, Roy 2021 (arXiv 2106.04013).
+    """
+    st.require("plot_growth")
+    most = _checks.integer("most", most, 2, 1 << 20, "2^20")
+    if isinstance(result, SweepResult):
+        curves = _of_sweep(result, sel)
+    elif sel is not None:
+        raise ValueError(f"sel={sel!r} is not allowed here: it chooses points of a SweepResult")
+    else:
+        found = st.several("result", result, (Simulation, Growth), ALLOWED + " (or a SweepResult)")
+        curves = {label: _of_layers(one, most) for label, one in found.items()}
+    single = len(curves) == 1
+    with st.panel("plot_growth", ax) as ax:
+        for index, curve in enumerate(curves.values()):
+            # one line for all where there is one limit, as for normalised weights
+            if not index or not np.array_equal(curve.gaussian, next(iter(curves.values())).gaussian):
+                st.line(ax, curve.ratio, curve.gaussian, color=st.INFINITE, ls=st.DOTTED, lw=1.4, zorder=1)
+        handles = []
+        for (label, curve), series in zip(curves.items(), st.SERIES, strict=False):
+            theory = st.Series(st.THEORY, "", st.DASHED) if single else series
+            st.line(ax, curve.ratio, curve.theory, color=theory.colour, ls=theory.line, zorder=2)
+            handles.append(st.points(ax, curve.ratio, curve.estimate, style, series, label or "simulated ± s.e."))
+        leading = {"color": st.THEORY, "ls": st.DASHED} if single else {}
+        handles.append(st.proxy(st.LEADING_ORDER if single else "lines: leading order in 1/n", **leading))
+        flat = all(not np.any(np.abs(c.gaussian) > 1e-9) for c in curves.values())
+        gaussian = "Gaussian limit: 0" if flat else r"Gaussian limit: $\ell\,\log(\alpha^2+\lambda^2)$"
+        handles.append(st.proxy(gaussian, color=st.INFINITE, ls=st.DOTTED, lw=1.4))
+        values = [c.estimate for c in curves.values()]
+        if any((np.isfinite(e.value) & ~np.isfinite(e.stderr)).any() for e in values):
+            handles.append(st.hollow_proxy(UNRELIABLE))
+        letter = "d" if isinstance(result, SweepResult) else r"\ell"
+        ax.set(xlabel=rf"${letter}/n$", ylabel=rf"$\log\,\mathrm{{E}}|z_{letter}|^2/|z_0|^2$")
+        st.legend(ax, handles)
+    return ax
+
+
+def _of_layers(result: Simulation | Growth, most: int) -> Curve:
+    growth = result.variance_growth() if isinstance(result, Simulation) else result
+    kept = st.thinned(len(growth.layers), most)
+    return Curve(growth.ratio[kept], growth.log_second_moment[kept], growth.theory[kept], growth.gaussian[kept])
+
+
+def _of_sweep(result: SweepResult, sel: Mapping[str, Any] | None) -> dict[str, Curve]:
+    index, left = chosen(result, sel)
+    along = [name for name in ("ratio", "depth") if name in left]
+    if not along:
+        free = ", ".join(left) or "none"
+        raise ValueError(f"result has no dimension ratio or depth left to draw the growth over: it has {free}")
+    others = [name for name in left if name != along[0]]
+    index = np.moveaxis(index, left.index(along[0]), -1)
+    names = [[_label(name, value) for value in getattr(result.plan, name)] for name in others]
+    if index[..., 0].size > len(st.SERIES):
+        raise ValueError(
+            f"result has {index[..., 0].size} curves over {', '.join(others)}: fix some with sel to have at most "
+            f"{len(st.SERIES)}, as in sel={{{others[-1]!r}: {getattr(result.plan, others[-1])[0]!r}}}"
+        )
+    curves = {}
+    for place in np.ndindex(index.shape[:-1]):
+        label = ", ".join(names[axis][i] for axis, i in enumerate(place))
+        curves[label] = _of_points(result, index[place])
+    return curves
+
+
+def _of_points(result: SweepResult, index: Any) -> Curve:
+    models = [result.plan.models[i] for i in index]
+    estimate = result.estimates["growth"].reshape((-1,))[index]
+    return Curve(
+        ratio=np.array([m.ratio for m in models]),
+        estimate=estimate,
+        theory=result.limits["growth"].ravel()[index],
+        gaussian=np.array([m.depth * m.log_scale for m in models]),
+    )
+
+
+def _label(name: str, value: Any) -> str:
+    return value if isinstance(value, str) else f"{NAMES[name]} = {value:.4g}"

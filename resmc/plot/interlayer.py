@@ -1,0 +1,139 @@
+"""How the asymmetries of different layers correlate: as a matrix, and by the distance between layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _checks
+from ..analyses import InterlayerCorrelations
+from ..estimates import Floats
+from ..simulation import Simulation
+from . import style as st
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+CORRELATION = r"$\mathrm{Corr}(A_\ell, A_m)$"
+KINDS = (Simulation, InterlayerCorrelations)
+ALLOWED = "a Simulation or an InterlayerCorrelations"
+SMALL = 0.01  # where the limits of all curves have fallen below it, the axis ends
+FEWEST_LAGS = 8
+
+
+def plot_interlayer(result: Simulation | InterlayerCorrelations, *, ax: Axes | None = None, **style: Any) -> Axes:
+    """Corr(A_l, A_m) of all recorded layers as a heat map; grey where a layer's A does not vary.
+
+    Parameters
+    ----------
+    result : Simulation or InterlayerCorrelations
+    ax : matplotlib Axes, optional
+        A new figure by default.
+    **style
+        Of the map (a ``QuadMesh``); the colours are centred at 0 unless ``norm``, ``vmin`` or ``vmax`` say otherwise.
+
+    Raises
+    ------
+    ValueError
+        If ``result`` is of another kind, the simulation was made with ``correlations=False``, or ``ax`` is no Axes.
+    ImportError
+        If matplotlib is not installed.
+
+    Source: Li, Nica, Roy 2021 (arXiv 2106.04013).
+    """
+    st.require("plot_interlayer")
+    st.check_kind("result", result, KINDS, ALLOWED)
+    analysis = _analysis(result)
+    with st.panel("plot_interlayer", ax, 2.8) as ax:
+        edges = _edges(analysis.layers)
+        limits = {} if "norm" in style else {"vmin": -1.0, "vmax": 1.0}
+        ax.set_facecolor(st.MISSING)
+        # the colours' size is that of the layers: pixels, which a PDF does not hold one by one
+        mesh = ax.pcolormesh(edges, edges, analysis.matrix.value,
+                             **{"cmap": st.diverging(), "rasterized": True} | limits | style)  # fmt: skip
+        st.colour_bar(ax, mesh, CORRELATION)
+        ax.set(xlabel=r"layer $\ell$", ylabel="layer $m$", aspect="equal")
+        for axis in (ax.xaxis, ax.yaxis):
+            st.integer_ticks(axis, 5)
+    return ax
+
+
+def plot_interlayer_by_lag(
+    result: Simulation | InterlayerCorrelations | Mapping[str, Simulation | InterlayerCorrelations],
+    *,
+    max_lag: int | None = None,
+    ax: Axes | None = None,
+    **style: Any,
+) -> Axes:
+    """Corr(A_l, A_{l+k}) averaged over l, against the lag k >= 1, with standard errors; lines: J(alpha^k)/3.
+
+    Parameters
+    ----------
+    result : Simulation, InterlayerCorrelations, or a mapping from labels to them
+        At most seven.
+    max_lag : int, optional
+        The largest lag; by default that beyond which all limits are below 0.01.
+    ax : matplotlib Axes, optional
+        A new figure by default.
+    **style
+        Of the estimates (``errorbar``).
+
+    Raises
+    ------
+    ValueError
+        If ``result`` or one of the mapping is of another kind, a simulation was made with ``correlations=False``,
+        ``max_lag`` is below 1, or ``ax`` is no Axes.
+    ImportError
+        If matplotlib is not installed.
+
+    Source: Li, Nica, Roy 2021 (arXiv 2106.04013).
+    """
+    st.require("plot_interlayer_by_lag")
+    found = {label: _analysis(one) for label, one in st.several("result", result, KINDS, ALLOWED).items()}
+    if max_lag is not None:
+        max_lag = _checks.integer("max_lag", max_lag, 1, 1 << 20, "2^20")
+    shown = _last_lag(list(found.values())) if max_lag is None else max_lag
+    with st.panel("plot_interlayer_by_lag", ax) as ax:
+        ax.axhline(0.0, color="0.6", lw=0.8, zorder=1)
+        handles = []
+        for (label, one), series in zip(found.items(), st.SERIES, strict=False):
+            kept = np.flatnonzero((one.lags >= 1) & (one.lags <= shown))
+            kept = kept[st.thinned(len(kept), 40)] if len(kept) else kept
+            theory = series if len(found) > 1 else st.Series(st.THEORY, "", st.DASHED)
+            st.line(ax, one.lags[kept], one.theory_by_lag[kept], color=theory.colour, ls=theory.line, zorder=2)
+            handles.append(st.points(ax, one.lags[kept], one.by_lag[kept], style, series, label or "simulated ± s.e."))
+        leading = {"color": "0.35"} if len(found) > 1 else {"color": st.THEORY, "ls": st.DASHED}
+        handles.append(st.proxy(r"limit $J(\alpha^k)/3$" if _any_vanilla(found) else "exact: 0", **leading))
+        ax.set(xlabel="lag $k$ (layers)", ylabel=r"$\mathrm{Corr}(A_\ell, A_{\ell+k})$")
+        st.integer_ticks(ax.xaxis)
+        st.legend(ax, handles)
+    return ax
+
+
+def _analysis(result: Simulation | InterlayerCorrelations) -> InterlayerCorrelations:
+    return result.interlayer_correlations() if isinstance(result, Simulation) else result
+
+
+def _edges(layers: NDArray[np.int64]) -> Floats:
+    """Of the cells around the layers: half way to the next."""
+    if len(layers) == 1:
+        return np.array([layers[0] - 0.5, layers[0] + 0.5])
+    middle = 0.5 * (layers[1:] + layers[:-1])
+    return np.concatenate([[1.5 * layers[0] - 0.5 * layers[1]], middle, [1.5 * layers[-1] - 0.5 * layers[-2]]])
+
+
+def _any_vanilla(found: Mapping[str, InterlayerCorrelations]) -> bool:
+    return any(one.exact is None for one in found.values())
+
+
+def _last_lag(found: list[InterlayerCorrelations]) -> int:
+    """Beyond it the limits say nothing that one could see; but some lags are always shown."""
+    last = 1
+    for one in found:
+        large = one.lags[np.abs(one.theory_by_lag) >= SMALL]
+        fewest = one.lags[min(FEWEST_LAGS, len(one.lags) - 1)]
+        last = max(last, int(large.max(initial=1)), int(fewest))
+    return last

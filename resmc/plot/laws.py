@@ -1,0 +1,256 @@
+r"""The law of the final log-norm and that of the output, beside the log-Gaussian limit and infinite width.
+
+Li, Nica, Roy 2021 (arXiv 2106.04013): the infinite-width law is far off as soon as d is comparable
+to n, the log-Gaussian law is not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import special
+
+from .. import theory
+from ..analyses.output_laws import output_norm, output_norm_cells
+from ..estimates import Floats, KSDistance
+from ..simulation import Simulation
+from . import style as st
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+HEADROOM = 1.15
+MOST_CELLS = 200  # of an output's density
+TAIL = 1e-4  # of the laws' probability lies beyond either end of an axis
+QUANTILES = 41
+MIN_BEYOND = 10.0  # networks: quantiles with fewer beyond them are not drawn
+
+
+def plot_log_norm(sim: Simulation, *, ax: Axes | None = None, **style: Any) -> Axes:
+    r"""The law of L_d = log(\|z_d\|^2/n): simulated, in the log-Gaussian limit, and at infinite width.
+
+    The histogram's fine bins are joined to about Scott's width, 3.5 sigma N^(-1/3); its height is counts / (alive
+    networks x width), the band around it one standard error, sqrt(p (1 - p)/N) / width. The limit is the Gaussian of
+    `theory.log_norm`, leading order in 1/n; infinite width is log(chi^2_n/n) + 2 log input_norm +
+    d log(alpha^2 + lam^2), whose peak may lie beyond the axis, and the legend then says where.
+
+    Parameters
+    ----------
+    sim : Simulation
+    ax : matplotlib Axes, optional
+        A new figure by default.
+    **style
+        Of the histogram (a ``StepPatch``).
+
+    Raises
+    ------
+    ValueError
+        If ``sim`` is no Simulation, no network is alive at its last layer, or ``ax`` is no Axes.
+    ImportError
+        If matplotlib is not installed.
+
+    Source: Li, Nica, Roy 2021 (arXiv 2106.04013).
+    """
+    st.require("plot_log_norm")
+    _check(sim)
+    from matplotlib.patches import StepPatch
+
+    mean, deviation = _limit(sim)
+    edges, counts = _rebinned(sim)
+    alive = int(sim.alive[-1])
+    share = counts / alive
+    width = float(edges[1] - edges[0])
+    density, stderr = share / width, np.sqrt(share * (1.0 - share) / alive) / width
+    with st.panel("plot_log_norm", ax) as ax:
+        label = f"{st.count_in_words(alive)} networks" + _left_out(sim)
+        given = st.merged(StepPatch, style, facecolor=st.PALE, fill=True, label=label, zorder=1)
+        ax.stairs(density, edges, **given)
+        ax.stairs(density + stderr, edges, baseline=density - stderr, fill=True, color=st.DATA, alpha=0.6, zorder=2)
+        x = np.linspace(mean - 5.0 * deviation, mean + 5.0 * deviation, 500)
+        gauss = np.exp(-0.5 * ((x - mean) / deviation) ** 2) / (deviation * np.sqrt(2.0 * np.pi))
+        st.line(ax, x, gauss, color=st.THEORY, ls=st.DASHED, lw=1.4, label="log-Gaussian limit", zorder=3)
+        x_infinite, infinite = _infinite_width_density(sim)
+        top = HEADROOM * max(float((density + stderr).max()), float(gauss.max()))
+        peak = f", peak at {infinite.max():.2g}" if infinite.max() > top else ""
+        st.line(ax, x_infinite, infinite, color=st.INFINITE, ls=st.DOTTED, lw=1.4, label=f"infinite width{peak}",
+                zorder=3)  # fmt: skip
+        used = edges[:-1][counts > 0]
+        low = min(_from_histogram(sim, TAIL), mean - 3.7 * deviation, float(x_infinite[0]), float(used[-1]))
+        high = max(_from_histogram(sim, 1.0 - TAIL), mean + 3.7 * deviation, float(x_infinite[-1]))
+        ax.set(xlim=(low, high), ylim=(0.0, top))
+        ax.set(xlabel=r"final log-norm $L_d = \log(|z_d|^2/n)$", ylabel="density")
+        st.legend(ax)
+    return ax
+
+
+def plot_output(sim: Simulation, *, n_out: int | None = None, ax: Axes | None = None, **style: Any) -> Axes:
+    r"""The law of log\|z_out\|^2 with n_out outputs: simulated, in the log-Gaussian limit, and at infinite width.
+
+    Given L_d, \|z_out\|^2 = exp(L_d) chi^2_{n_out} exactly, so the simulated law is mixed from the histogram of L_d and
+    nothing is sampled; the band is one standard error. The legend holds the Kolmogorov-Smirnov distances from it to the
+    two others (`OutputNormLaw`) with their errors.
+
+    Parameters
+    ----------
+    sim : Simulation
+    n_out : int, optional
+        Outputs, 1 to 2^17; those of the model by default.
+    ax : matplotlib Axes, optional
+        A new figure by default.
+    **style
+        Of the simulated law (a ``Line2D``).
+
+    Raises
+    ------
+    ValueError
+        As `plot_log_norm`, or if ``n_out`` is out of range.
+    ImportError
+        If matplotlib is not installed.
+
+    Source: Li, Nica, Roy 2021 (arXiv 2106.04013).
+    """
+    st.require("plot_output")
+    _check(sim)
+    law = output_norm(sim, n_out=n_out)
+    mean, deviation = _limit(sim)
+    offset = sim.model.log_norm_offset(sim.model.depth)
+    chi = np.log(2.0 * special.gammaincinv(0.5 * law.n_out, np.array([2e-3, 1.0 - TAIL])))
+    low = min(mean - 3.0 * deviation, _from_histogram(sim, TAIL), offset) + chi[0]
+    high = max(mean + 3.0 * deviation, _from_histogram(sim, 1.0 - TAIL), offset) + 0.5 * chi[1]
+    spread = float(np.sqrt(special.polygamma(1, 0.5 * law.n_out)))
+    smooth = spread > _scott(sim)  # else the law is as rough as a histogram of L_d
+    cells = MOST_CELLS if smooth else int(np.clip((high - low) / _scott(sim), 20, MOST_CELLS))
+    edges = np.linspace(low, high, cells + 1)
+    step = float(edges[1] - edges[0])
+    centres, found = 0.5 * (edges[1:] + edges[:-1]), output_norm_cells(sim, edges, law.n_out)
+    density, stderr = found.value / step, found.stderr / step
+    fine = np.linspace(low, high, 801)
+    middle = 0.5 * (fine[1:] + fine[:-1])
+
+    def density_of(variance: float, centre: float) -> Floats:
+        return np.asarray(np.diff(theory.output_norm_cdf(fine, law.n_out, centre, variance)) / np.diff(fine))
+
+    with st.panel("plot_output", ax) as ax:
+        band = np.nan_to_num(stderr)
+        st.line(ax, centres, density, style, color=st.DATA, label="simulated ± s.e." + _left_out(sim), zorder=2)
+        st.band(ax, centres, density - band, density + band, st.DATA)
+        mixture, gaussian = density_of(deviation**2, mean), density_of(0.0, offset)
+        st.line(ax, middle, mixture, color=st.THEORY, ls=st.DASHED, lw=1.4, zorder=3,
+                label=f"log-Gaussian limit, KS {_distance(law.ks_log_gaussian)}")  # fmt: skip
+        st.line(ax, middle, gaussian, color=st.INFINITE, ls=st.DOTTED, lw=1.4, zorder=3,
+                label=f"infinite width, KS {_distance(law.ks_gaussian)}")  # fmt: skip
+        ax.set(xlim=(low, high), ylim=(0.0, HEADROOM * max(map(np.nanmax, (density + band, mixture, gaussian)))))
+        outputs = "1 output" if law.n_out == 1 else f"{law.n_out} outputs"
+        ax.set(xlabel=rf"output $\log |z_{{\mathrm{{out}}}}|^2$, {outputs}", ylabel="density")
+        st.legend(ax)
+    return ax
+
+
+def plot_qq(sim: Simulation, *, ax: Axes | None = None, **style: Any) -> Axes:
+    """Quantiles of L_d against those of the log-Gaussian limit, and what infinite width predicts for them.
+
+    At probabilities p equally spaced in normal scores, as far into the tails as ten networks lie beyond. The bars are
+    from the quantile at p - s to that at p + s, s = sqrt(p (1 - p)/N): pointwise standard errors, which are not
+    symmetric. On the dashed line the laws agree.
+
+    Parameters
+    ----------
+    sim : Simulation
+    ax : matplotlib Axes, optional
+        A new figure by default.
+    **style
+        Of the quantiles (``errorbar``).
+
+    Raises
+    ------
+    ValueError
+        As `plot_log_norm`, or if fewer than 32 networks are alive.
+    ImportError
+        If matplotlib is not installed.
+
+    Source: Li, Nica, Roy 2021 (arXiv 2106.04013).
+    """
+    st.require("plot_qq")
+    _check(sim)
+    alive = int(sim.alive[-1])
+    if alive < 32:
+        raise ValueError(f"sim has {alive} living networks: quantiles with errors need at least 32")
+    from matplotlib.lines import Line2D
+
+    mean, deviation = _limit(sim)
+    reach = float(-special.ndtri(MIN_BEYOND / alive))
+    scores = np.linspace(-reach, reach, QUANTILES)
+    p = special.ndtr(scores)
+    s = np.sqrt(p * (1.0 - p) / alive)
+    value, low, high = (_from_histogram(sim, q) for q in (p, p - s, p + s))
+    x = mean + deviation * scores
+    n = sim.model.width
+    infinite = np.log(special.gammaincinv(0.5 * n, p) * 2.0 / n) + sim.model.log_norm_offset(sim.model.depth)
+    with st.panel("plot_qq", ax, 3.0) as ax:
+        st.line(ax, x, x, color=st.THEORY, ls=st.DASHED, lw=1.4, label="log-Gaussian limit", zorder=2)
+        st.line(ax, x, infinite, color=st.INFINITE, ls=st.DOTTED, lw=1.4, label="infinite width", zorder=2)
+        label = f"{st.count_in_words(alive)} networks ± s.e."
+        given = st.merged(Line2D, style, color=st.DATA, marker="o", ls="", ms=2.8, lw=0.9, label=label)
+        bars = np.maximum([value - low, high - value], 0.0)
+        ax.errorbar(x, value, bars, capsize=1.2, zorder=3, **given)
+        ax.set(xlabel="quantile of the log-Gaussian limit", ylabel="quantile of $L_d$")
+        st.legend(ax)
+    return ax
+
+
+def _check(sim: Any) -> None:
+    st.check_kind("sim", sim, (Simulation,), "a resmc.Simulation")
+    if not sim.alive[-1]:
+        raise ValueError(f"sim has no living network at depth {sim.model.depth}: its log-norm has no law")
+
+
+def _limit(sim: Simulation) -> tuple[float, float]:
+    """Mean and standard deviation of the log-Gaussian limit."""
+    limit = theory.log_norm(sim.model, [sim.model.depth])
+    return float(limit.mean[0]), float(limit.variance[0]) ** 0.5
+
+
+def _left_out(sim: Simulation) -> str:
+    return f", {st.count_in_words(int(sim.dead[-1]))} dead" if sim.dead[-1] else ""
+
+
+def _distance(ks: KSDistance) -> str:
+    return st.in_words(ks)
+
+
+def _scott(sim: Simulation) -> float:
+    """Scott's bin width for a Gaussian with the spread of L_d, between 1/8 and 1 of its standard deviation."""
+    spread = float(sim.log_norm_variance[-1].value) ** 0.5 if sim.alive[-1] > 1 else 0.0
+    spread = spread if spread > 0.0 else _limit(sim)[1]
+    return spread * float(np.clip(3.5 * float(sim.alive[-1]) ** (-1.0 / 3.0), 0.125, 1.0))
+
+
+def _rebinned(sim: Simulation) -> tuple[Floats, Floats]:
+    """Edges and counts of the histogram, its bins joined."""
+    histogram = sim.histogram
+    joined = int(np.clip(round(_scott(sim) / sim.bins.width), 1, sim.bins.count // 4))
+    kept = sim.bins.count // joined * joined
+    return histogram.edges[: kept + 1 : joined], histogram.counts[:kept].reshape(-1, joined).sum(axis=1)
+
+
+def _from_histogram(sim: Simulation, p: Any) -> Any:
+    """The quantile at p of L_d, linear within a bin; the first or last edge where it lies beyond."""
+    histogram = sim.histogram
+    below = histogram.underflow + np.concatenate([[0], np.cumsum(histogram.counts)])
+    used = np.flatnonzero(histogram.counts)
+    first, last = (used[0], used[-1] + 1) if used.size else (0, len(histogram.counts))
+    below, edges = below[first : last + 1], histogram.edges[first : last + 1]
+    keep = np.concatenate([[True], np.diff(below) > 0])  # where nothing is counted no quantile lies
+    found = np.interp(np.asarray(p) * int(sim.alive[-1]), below[keep], edges[keep])
+    return float(found) if np.ndim(p) == 0 else found
+
+
+def _infinite_width_density(sim: Simulation) -> tuple[Floats, Floats]:
+    """The density of log(chi^2_n/n), moved to the model's units."""
+    half = 0.5 * sim.model.width
+    low, high = np.log(special.gammaincinv(half, np.array([1e-6, 1.0 - 1e-6])) / half)
+    y = np.linspace(low, high, 400)
+    # n e^y = chi^2_n, and lgamma(h) - h log h + h is small where each of them is large
+    log_density = half * (y - np.exp(y) + 1.0) - (special.gammaln(half) - half * np.log(half) + half)
+    return y + sim.model.log_norm_offset(sim.model.depth), np.exp(log_density)

@@ -1,0 +1,127 @@
+"""What changes from layer to layer: how many ReLUs fire, and the paths of the log-norm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _checks, theory
+from ..analyses import Hypoactivation
+from ..simulation import Simulation
+from . import style as st
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+QUANTITIES = {
+    "active_fraction": (r"active fraction $\mathrm{E}\,F_\ell$", 0.5, "1/2"),
+    "asymmetry": (r"asymmetry $\mathrm{E}\,A_\ell$", 0.0, "0"),
+}
+MOST_MARKED = 40  # layers: of more, the curve alone is drawn
+MOST_PATHS = 30
+
+
+def plot_hypoactivation(
+    result: Simulation | Hypoactivation,
+    *,
+    quantity: str = "active_fraction",
+    ax: Axes | None = None,
+    **style: Any,
+) -> Axes:
+    r"""Do fewer than half of the ReLUs fire? The mean of F_l or of A_l by layer, with a band of one standard error.
+
+    F_l is the fraction of neurons that fire, A_l = 2 \|phi(z_l)\|^2/\|z_l\|^2 - 1. Beside them the limit at leading
+    order in 1/n, 1/2 - (lam^2/4n) sum_k rho_k K'(rho_k) and -(lam^2/2n) sum_k rho_k J'(rho_k) with rho_k = alpha^k,
+    and infinite width: 1/2 and 0, which is exact where all layers are symmetric (balanced networks, alpha = 0).
+
+    Parameters
+    ----------
+    result : Simulation or Hypoactivation
+    quantity : {"active_fraction", "asymmetry"}
+    ax : matplotlib Axes, optional
+        A new figure by default.
+    **style
+        Of the estimates' curve (a ``Line2D``).
+
+    Raises
+    ------
+    ValueError
+        If ``result`` is of another kind, ``quantity`` is not one of these, or ``ax`` is no Axes.
+    ImportError
+        If matplotlib is not installed.
+
+    Source: Li, Nica, Roy 2021 (arXiv 2106.04013).
+    """
+    st.require("plot_hypoactivation")
+    st.check_kind("result", result, (Simulation, Hypoactivation), "a Simulation or a Hypoactivation")
+    quantity = _checks.choice("quantity", quantity, tuple(QUANTITIES))
+    analysis = result.hypoactivation() if isinstance(result, Simulation) else result
+    label, half, half_in_words = QUANTITIES[quantity]
+    estimate, layers = getattr(analysis, quantity), analysis.layers
+    symmetric = bool(np.isfinite(getattr(analysis, f"exact_{quantity}")).all())
+    with st.panel("plot_hypoactivation", ax) as ax:
+        marker = "o" if len(layers) <= MOST_MARKED else ""
+        curve = st.line(ax, layers, estimate.value, style, color=st.DATA, marker=marker, ms=2.5, zorder=3)
+        curve.set_label("simulated ± s.e.")
+        st.band(ax, layers, estimate.value - estimate.stderr, estimate.value + estimate.stderr, curve.get_color())
+        if not symmetric:
+            limit = getattr(analysis.theory, quantity)
+            st.line(ax, layers, limit, color=st.THEORY, ls=st.DASHED, lw=1.4, label=st.LEADING_ORDER, zorder=4)
+        known = f"exact, and at infinite width: {half_in_words}" if symmetric else f"infinite width: {half_in_words}"
+        ax.axhline(half, color=st.INFINITE, ls=st.DOTTED, lw=1.4, label=known, zorder=2)
+        ax.margins(x=0.02)
+        ax.set(xlabel=r"layer $\ell$", ylabel=label)
+        st.integer_ticks(ax.xaxis)
+        st.legend(ax)
+    return ax
+
+
+def plot_trajectories(sim: Simulation, *, most: int = MOST_PATHS, ax: Axes | None = None, **style: Any) -> Axes:
+    r"""L_l = log(\|z_l\|^2/n) of a few networks against l/n, with mean and standard deviation of all of them.
+
+    The paths are those that ``simulate(.., keep_trajectories=k)`` kept, a dead one up to its death. The band is the
+    simulated mean -+ sqrt(Var L_l), not an error; dashed are the same three curves in the log-Gaussian limit.
+
+    Parameters
+    ----------
+    sim : Simulation
+    most : int
+        At most so many paths are drawn, 1 or more.
+    ax : matplotlib Axes, optional
+        A new figure by default.
+    **style
+        Of the paths (``Line2D``).
+
+    Raises
+    ------
+    ValueError
+        If ``sim`` is no Simulation or kept no trajectories, ``most`` is out of range, or ``ax`` is no Axes.
+    ImportError
+        If matplotlib is not installed.
+
+    Source: Li, Nica, Roy 2021 (arXiv 2106.04013).
+    """
+    st.require("plot_trajectories")
+    st.check_kind("sim", sim, (Simulation,), "a resmc.Simulation")
+    most = _checks.integer("most", most, 1, 1 << 20, "2^20")
+    paths = sim.trajectories.to_numpy().log_norm[:most]
+    if not len(paths):
+        raise ValueError("sim kept no trajectories: simulate(.., keep_trajectories=20) keeps those of 20 networks")
+    ratio = sim.layers / sim.model.width
+    mean, deviation = sim.log_norm_mean.value, np.sqrt(sim.log_norm_variance.value)
+    limit = theory.log_norm(sim.model, sim.layers)
+    with st.panel("plot_trajectories", ax) as ax:
+        for index, path in enumerate(np.where(np.isfinite(paths), paths, np.nan)):
+            name = f"{len(paths)} networks" if index == 0 else None
+            st.line(ax, ratio, path, style, color=st.SKY, lw=0.6, alpha=0.8, label=name, zorder=1)
+        st.line(ax, ratio, mean, color=st.BLUE, lw=1.6, label=r"mean, and $\pm\sigma$", zorder=3)
+        ax.fill_between(ratio, mean - deviation, mean + deviation, color=st.BLUE, alpha=0.2, lw=0, zorder=2)
+        for index, shift in enumerate((0.0, -1.0, 1.0)):
+            curve = limit.mean + shift * np.sqrt(limit.variance)
+            name = r"log-Gaussian limit: mean, $\pm\sigma$" if index == 0 else None
+            st.line(ax, ratio, curve, color=st.THEORY, ls=st.DASHED, lw=1.2, label=name, zorder=4)
+        ax.margins(x=0.0)
+        ax.set(xlabel=r"$\ell/n$", ylabel=r"log-norm $L_\ell = \log(|z_\ell|^2/n)$")
+        st.legend(ax)
+    return ax

@@ -1,0 +1,37 @@
+"""Points of a sweep by the dimensions they are drawn over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..sweep.result import SweepResult
+
+
+def chosen(result: SweepResult, sel: Mapping[str, Any] | None) -> tuple[NDArray[np.int64], list[str]]:
+    """Numbers of the points that have the coordinates ``sel``, over the dimensions that are left, and their names.
+
+    Raises
+    ------
+    ValueError
+        If the sweep is a list of models, or ``sel`` is no mapping from its dimensions to their values.
+    """
+    if result.plan.listed:
+        raise ValueError("result is a sweep over a list of models, which has no dimensions to draw over: give a grid")
+    if sel is not None and not isinstance(sel, Mapping):
+        raise ValueError(f"sel={sel!r} is not allowed: it must be a mapping like {{'variant': 'vanilla'}}")
+    fixed = dict(sel or {})
+    for name, value in fixed.items():
+        if name not in result.plan.dims:
+            dims = ", ".join(result.plan.dims) or "none"
+            raise ValueError(f"sel[{name!r}]={value!r} is not allowed: the dimensions are {dims}")
+        if value not in getattr(result.plan, name):
+            raise ValueError(f"sel[{name!r}]={value!r} is not in the sweep: it has {getattr(result.plan, name)}")
+    index: NDArray[np.int64] = np.arange(len(result.plan.models)).reshape(result.plan.shape)
+    place = tuple(
+        getattr(result.plan, name).index(fixed[name]) if name in fixed else slice(None) for name in result.plan.dims
+    )
+    return np.asarray(index[place]), [name for name in result.plan.dims if name not in fixed]

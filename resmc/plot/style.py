@@ -1,0 +1,234 @@
+"""What all figures share: colours, new figures, legends that hide nothing, and the words for what is not allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..estimates import Estimate, format_estimate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLUMN = 3.4  # inches: a column of a two-column page
+HEIGHT = 2.7
+LABEL, TICK, LEGEND = 9.0, 8.0, 7.0  # points, in a figure of that width
+
+# Okabe and Ito's colours, which differ for every kind of colour vision. In grey some of them are alike, so whatever is
+# told apart by colour is so by line style or marker, too.
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
+    "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7",
+)  # fmt: skip
+DATA, THEORY, INFINITE = BLUE, VERMILLION, BLACK
+PALE = "#BFDCEC"  # blue, under lines
+MISSING = "#D9D9D9"
+DASHED, DOTTED = (0, (5, 2)), (0, (1, 1.5))
+LEADING_ORDER = "limit, leading order in 1/n"
+
+
+class Series(NamedTuple):
+    """How one of several curves looks: its marker, and the line style of its theory."""
+
+    colour: str
+    marker: str
+    line: Any
+
+
+SERIES = (
+    Series(BLUE, "o", "-"),
+    Series(VERMILLION, "s", DASHED),
+    Series(GREEN, "^", (0, (5, 1.5, 1, 1.5))),
+    Series(BLACK, "D", DOTTED),
+    Series(PURPLE, "v", (0, (8, 2, 1, 2, 1, 2))),
+    Series(ORANGE, "P", (0, (9, 3))),
+    Series(SKY, "X", (0, (3, 1))),
+)
+
+
+def require(function: str) -> None:
+    """Says which extra is missing before anything is computed."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise ImportError(f"{function} needs matplotlib: install resmc[plot]") from None
+
+
+def check_axes(ax: Any) -> None:
+    """Refuses what is not an Axes of matplotlib."""
+    from matplotlib.axes import Axes
+
+    if ax is not None and not isinstance(ax, Axes):
+        raise ValueError(f"ax={ax!r} is not allowed: it must be a matplotlib Axes, or None for a new figure")
+
+
+@contextmanager
+def panel(function: str, ax: Axes | None, height: float = HEIGHT) -> Iterator[Axes]:
+    """``ax``, or the Axes of a new figure; of that nothing remains if drawing on it fails.
+
+    A new figure is one of pyplot's, so that a notebook and ``plt.show()`` show it, once.
+    """
+    require(function)
+    check_axes(ax)
+    if ax is not None:
+        yield ax
+        return
+    from matplotlib import pyplot
+
+    figure = pyplot.figure(figsize=(COLUMN, height), layout="constrained")
+    try:
+        ax = figure.subplots()
+        ax.tick_params(labelsize=TICK)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.label.set_fontsize(LABEL)
+            axis.get_offset_text().set_fontsize(TICK)
+        yield ax
+    except BaseException:
+        pyplot.close(figure)
+        raise
+
+
+def merged(kind: type, style: Mapping[str, Any], **defaults: Any) -> dict[str, Any]:
+    """``style`` over ``defaults`` for an artist of this kind, whichever of its aliases (``lw``, ``c``) are used."""
+    from matplotlib.cbook import normalize_kwargs
+
+    return normalize_kwargs(defaults, kind) | normalize_kwargs(dict(style), kind)
+
+
+def line(ax: Axes, x: Any, y: Any, style: Mapping[str, Any] | None = None, **defaults: Any) -> Any:
+    """A curve."""
+    from matplotlib.lines import Line2D
+
+    return ax.plot(x, y, **merged(Line2D, style or {}, **{"lw": 1.2} | defaults))[0]
+
+
+def band(ax: Axes, x: Any, low: Any, high: Any, colour: Any, label: str | None = None) -> None:
+    """What lies between two curves."""
+    ax.fill_between(x, low, high, color=colour, alpha=0.25, lw=0, label=label)
+
+
+def points(ax: Axes, x: Any, estimate: Estimate, style: Mapping[str, Any], series: Series, label: str | None) -> Any:
+    """Estimates with their standard errors; those that have none are hollow, and have no bar."""
+    from matplotlib.lines import Line2D
+
+    x, value, stderr = np.asarray(x, np.float64), estimate.value, estimate.stderr
+    given = merged(Line2D, style, color=series.colour, marker=series.marker, ls="", ms=3.5, lw=1.0, mew=0.8)
+    good = np.isfinite(stderr)
+    bars = ax.errorbar(x[good], value[good], stderr[good], capsize=1.5, label=label, zorder=3, **given)
+    if not good.all():
+        hollow = {k: v for k, v in given.items() if k not in ("markerfacecolor", "linestyle")}
+        ax.plot(x[~good], value[~good], ls="", mfc="white", zorder=3, **hollow)
+    return bars
+
+
+def thinned(count: int, most: int) -> NDArray[np.int64]:
+    """At most ``most`` of 0 .. count - 1, the first and the last among them: neighbours say nearly the same."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
+def legend(ax: Axes, handles: Sequence[Any] | None = None) -> None:
+    """Below the axes where the figure's layout makes room for it, else where the fewest data are.
+
+    The distance is counted in points from the font sizes, so that it clears the labels of the x axis at every size.
+    """
+    found = ax.get_legend_handles_labels()[0] if handles is None else handles
+    labels = [str(h.get_label()) for h in found]
+    longest = max(map(len, labels), default=0)
+    columns = 1 if longest > 26 else 2 if longest > 13 else 3
+    own = ax.xaxis.label.get_fontsize() == LABEL  # a figure of ours: small
+    given: dict[str, Any] = {
+        "handles": found, "frameon": False, "fontsize": LEGEND if own else "small", "handlelength": 2.2,
+        "labelspacing": 0.3, "columnspacing": 1.2, "borderaxespad": 0.0,
+    }  # fmt: skip
+    if ax.figure.get_layout_engine() is None:
+        ax.legend(loc="best", **given)
+        return
+    from matplotlib.transforms import ScaledTranslation
+
+    tick = TICK if own else _size_of_ticks(ax)
+    below = 1.3 * (tick + float(ax.xaxis.label.get_fontsize())) + 14.0
+    where = ax.transAxes + ScaledTranslation(0.0, -below / 72.0, ax.figure.dpi_scale_trans)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=where, ncols=columns, **given)
+
+
+def _size_of_ticks(ax: Any) -> float:
+    labels = ax.xaxis.get_ticklabels()
+    return float(labels[0].get_fontsize()) if labels else TICK
+
+
+def integer_ticks(axis: Any, most: Any = "auto") -> None:
+    """Ticks at whole numbers alone."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 2.5, 5, 10]))
+
+
+def proxy(label: str, **style: Any) -> Any:
+    """A line of the legend that stands for several curves."""
+    from matplotlib.lines import Line2D
+
+    given: dict[str, Any] = {"color": "0.35", "lw": 1.2} | style
+    return Line2D([], [], label=label, **given)
+
+
+def hollow_proxy(label: str) -> Any:
+    """A line of the legend for the hollow points."""
+    return proxy(label, ls="", marker="o", mfc="white", ms=3.5, mew=0.8)
+
+
+def in_words(estimate: Estimate) -> str:
+    """A scalar estimate with its error."""
+    return format_estimate(float(estimate.value), float(estimate.stderr)).replace("+-", "±")
+
+
+def count_in_words(networks: int) -> str:
+    """A number of networks, short."""
+    if networks >= 10**4:
+        mantissa, exponent = f"{networks:.3g}".split("e+") if networks >= 10**6 else (f"{networks:,}", "")
+        return f"{float(mantissa):g}·10$^{{{int(exponent)}}}$" if exponent else mantissa.replace(",", " ")
+    return str(networks)
+
+
+def several(name: str, result: Any, kinds: tuple[type, ...], allowed: str) -> dict[str, Any]:
+    """``result`` as a mapping from label to result of one of ``kinds``; a single one has the label ''.
+
+    Raises
+    ------
+    ValueError
+        If it is none of them, there are none, or more than can be told apart.
+    """
+    if isinstance(result, kinds):
+        return {"": result}
+    if isinstance(result, Mapping):
+        if not 1 <= len(result) <= len(SERIES):
+            raise ValueError(f"{name} holds {len(result)} curves: it must be 1 to {len(SERIES)}, to tell them apart")
+        for label, one in result.items():
+            if not isinstance(one, kinds):
+                raise ValueError(f"{name}[{label!r}]={one!r} is not allowed: it must be {allowed}")
+        return {str(label): one for label, one in result.items()}
+    raise ValueError(f"{name}={result!r} is not allowed: it must be {allowed}, or a mapping from labels to them")
+
+
+def check_kind(name: str, result: Any, kinds: tuple[type, ...], allowed: str) -> None:
+    """Refuses a result of another kind."""
+    if not isinstance(result, kinds):
+        raise ValueError(f"{name}={result!r} is not allowed: it must be {allowed}")
+
+
+def diverging() -> Any:
+    """Orange, white, blue: centred maps. The blue end is the darker one, so that grey tells it from the other."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("resmc", ["#B35806", "#E69F00", "#FFFFFF", "#56B4E9", "#08306B"])
+
+
+def colour_bar(ax: Axes, mesh: Any, label: str) -> Any:
+    """A labelled colour bar beside ``ax``, in its font sizes."""
+    bar = ax.figure.colorbar(mesh, ax=ax)
+    bar.set_label(label, size=ax.yaxis.label.get_fontsize())
+    if ax.xaxis.label.get_fontsize() == LABEL:
+        bar.ax.tick_params(labelsize=TICK)
+    return bar

@@ -1,0 +1,158 @@
+"""Any quantity of a sweep over any two of its dimensions, as a heat map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _checks
+from ..estimates import Floats
+from ..sweep.quantities import QUANTITIES
+from ..sweep.result import SweepResult
+from . import style as st
+from .extrapolation import LABELS as EXTRAPOLATED
+from .select import chosen
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LABELS = EXTRAPOLATED | {"asymmetry": r"$\mathrm{E}\,A_d$", "active_fraction": r"$\mathrm{E}\,F_d$"}
+AXES = {"width": "width $n$", "depth": "depth $d$", "ratio": "ratio $d/n$", "alpha": r"$\alpha$", "lam": r"$\lambda$",
+        "variant": "variant", "n_out": r"outputs $n_{\mathrm{out}}$", "input_norm": "input norm"}  # fmt: skip
+SHOWN = ("value", "stderr", "relative")
+MOST_TICKS = 8
+MOST_WRITTEN = 6  # cells along an axis: up to there their values are written into them
+
+
+def plot_sweep(
+    result: SweepResult,
+    quantity: str = "log_norm.variance",
+    x: str | None = None,
+    y: str | None = None,
+    show: str = "value",
+    *,
+    sel: Mapping[str, Any] | None = None,
+    ax: Axes | None = None,
+    **style: Any,
+) -> Axes:
+    """A quantity of the last layer over two dimensions of a sweep as a heat map, a cell for each point.
+
+    Parameters
+    ----------
+    result : SweepResult
+    quantity : str
+        ``log_norm.mean``, ``log_norm.variance``, ``log_norm.skewness``, ``log_norm.excess_kurtosis``, ``asymmetry``,
+        ``active_fraction`` or ``growth``, as in ``result.estimates``.
+    x, y : str, optional
+        Dimensions of the sweep; by default the last and the first that ``sel`` leaves.
+    show : {"value", "stderr", "relative"}
+        The estimate, its standard error, or value/limit - 1, the limit at leading order in 1/n (none where that is 0).
+    sel : mapping, optional
+        Values to which the other dimensions are fixed: ``{"variant": "vanilla"}``.
+    ax : matplotlib Axes, optional
+        A new figure by default.
+    **style
+        Of the map (a ``QuadMesh``).
+
+    Raises
+    ------
+    ValueError
+        For a quantity, dimension, value or ``show`` that does not exist, if dimensions remain that are neither drawn
+        nor fixed, if there is nothing to show at any point, or ``ax`` is no Axes.
+    ImportError
+        If matplotlib is not installed.
+
+    Notes
+    -----
+    Points without a value are grey and hatched, and the legend says so. Up to six cells along each axis, the numbers
+    are written into them.
+    """
+    st.require("plot_sweep")
+    st.check_kind("result", result, (SweepResult,), "a SweepResult")
+    quantity = _checks.choice("quantity", quantity, tuple(QUANTITIES))
+    show = _checks.choice("show", show, SHOWN)
+    x, y, values = _cells(result, quantity, x, y, show, sel)
+    if not np.isfinite(values).any():
+        why = "its limit is 0, or there are no networks" if show == "relative" else "there are no networks"
+        raise ValueError(f"show={show!r} of quantity={quantity!r} is not to be had at any point: {why}")
+    with st.panel("plot_sweep", ax, 2.6) as ax:
+        rows, columns = values.shape
+        ax.set_facecolor(st.MISSING)
+        given: dict[str, Any] = {"cmap": "cividis"}
+        if show == "relative":
+            reach = float(np.nanmax(np.abs(values))) or 1.0
+            given = {"cmap": st.diverging()} | ({} if "norm" in style else {"vmin": -reach, "vmax": reach})
+        mesh = ax.pcolormesh(np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5, values, **given | style)
+        missing = ~np.isfinite(values)
+        if missing.any():
+            _hatch(ax, missing, {"value": "no value", "stderr": "no standard error"}.get(show, "no value, or limit 0"))
+        name = LABELS[quantity]
+        bar = st.colour_bar(ax, mesh, {"value": name, "stderr": f"standard error of {name}"}.get(
+            show, f"{name} / leading order - 1".replace(" - ", " − ")))  # fmt: skip
+        if show == "relative":
+            from matplotlib.ticker import PercentFormatter
+
+            bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+        if max(rows, columns) <= MOST_WRITTEN:
+            _write(ax, mesh, values, show)
+        for axis, dimension in ((ax.xaxis, x), (ax.yaxis, y)):
+            _ticks(axis, getattr(result.plan, dimension))
+        ax.set(xlabel=AXES[x], ylabel=AXES[y])
+    return ax
+
+
+def _cells(
+    result: SweepResult, quantity: str, x: str | None, y: str | None, show: str, sel: Mapping[str, Any] | None
+) -> tuple[str, str, Floats]:
+    """The two dimensions, and what is shown over (y, x)."""
+    index, left = chosen(result, sel)
+    for name, value in (("x", x), ("y", y)):
+        if value is not None and value not in left:
+            raise ValueError(f"{name}={value!r} is not allowed: the dimensions left are {', '.join(left) or 'none'}")
+    if x is not None and x == y:
+        raise ValueError(f"y={y!r} is not allowed: it is x already")
+    if len(left) < 2:
+        raise ValueError(f"result has {len(left)} dimensions left ({', '.join(left) or 'none'}): a map needs two")
+    x = x or next(name for name in reversed(left) if name != y)
+    y = y or next(name for name in left if name != x)
+    rest = [name for name in left if name not in (x, y)]
+    if rest:
+        one = rest[0]
+        raise ValueError(
+            f"sel leaves {', '.join(rest)} beside x={x!r} and y={y!r}: fix them, as in "
+            f"sel={{{one!r}: {getattr(result.plan, one)[0]!r}}}"
+        )
+    order = index if left.index(y) < left.index(x) else index.T
+    estimate = result.estimates[quantity]
+    if show == "stderr":
+        return x, y, estimate.stderr.ravel()[order]
+    values = estimate.value.ravel()[order]
+    if show == "relative":
+        limit = result.limits[quantity].ravel()[order]
+        values = values / np.where(np.abs(limit) < 1e-12, np.nan, limit) - 1.0
+    return x, y, values
+
+
+def _hatch(ax: Axes, missing: Any, words: str) -> None:
+    from matplotlib.patches import Patch, Rectangle
+
+    for row, column in np.argwhere(missing):
+        ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1.0, 1.0, fc=st.MISSING, ec="0.5", hatch="////", lw=0.0))
+    st.legend(ax, [Patch(fc=st.MISSING, ec="0.5", hatch="////", lw=0.0, label=words)])
+
+
+def _write(ax: Axes, mesh: Any, values: Floats, show: str) -> None:
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            red, green, blue, _ = mesh.to_rgba(value)
+            dark = 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5
+            text = f"{value:+.1%}".replace("-", "−") if show == "relative" else f"{value:.3g}".replace("-", "−")
+            ax.text(column, row, text, ha="center", va="center", fontsize=st.LEGEND, color="w" if dark else "k")
+
+
+def _ticks(axis: Any, values: tuple[Any, ...]) -> None:
+    where = st.thinned(len(values), MOST_TICKS)
+    shown = [v if isinstance(v, str) else f"{v:.4g}" for v in (values[i] for i in where)]
+    axis.set_ticks(where, shown)
