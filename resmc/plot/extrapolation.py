@@ -58,16 +58,16 @@ def plot_extrapolation(result: Extrapolation, *, ax: Axes | None = None, **style
     stderr = np.sqrt(np.maximum(np.sum(powers @ result.covariance * powers, axis=1), 0.0))
     degree = len(result.coefficients) - 1
     with st.panel("plot_extrapolation", ax) as ax:
-        ax.axhline(result.limit, color=st.THEORY, ls=st.DASHED, lw=1.4, zorder=2,
-                   label=rf"limit $n \to \infty$: {result.limit:.5g}")  # fmt: skip
+        bars = st.points(ax, x, result.estimates, style, st.Series(st.DATA, "o", "-"), "simulated ± s.e.")
         name = "fit ± s.e., " + {1: "linear", 2: "quadratic"}.get(degree, f"degree {degree}") + " in 1/n"
-        st.line(ax, grid, fit, color=st.DATA, lw=1.0, label=name, zorder=2)
+        curve = st.line(ax, grid, fit, color=st.DATA, lw=1.0, label=name, zorder=2)
         st.band(ax, grid, fit - stderr, fit + stderr, st.DATA)
-        st.points(ax, x, result.estimates, style, st.Series(st.DATA, "o", "-"), "simulated ± s.e.")
         at_zero = Estimate(result.value.value[None], result.value.stderr[None], result.value.n[None])
-        label = f"at 1/n = 0: {st.in_words(result.value)}, z = {result.z_score:+.1f}"
-        st.points(ax, [0.0], at_zero, {"ms": 4.5, "clip_on": False}, st.Series(st.BLACK, "D", "-"), label)
+        name = f"at 1/n = 0: {st.in_words(result.value)}"
+        value = st.points(ax, [0.0], at_zero, {"ms": 4.5, "clip_on": False}, st.Series(st.BLACK, "D", "-"), name)
+        name = f"limit: {result.limit:.5g}, z = {result.z_score:+.1f}".replace("-", "−")
+        limit = ax.axhline(result.limit, color=st.THEORY, ls=st.DASHED, lw=1.4, zorder=1, label=name)
         ax.set(xlabel="$1/n$", ylabel=LABELS.get(result.quantity, result.quantity))
         ax.set_xlim(-0.03 * grid[-1], grid[-1])
-        st.legend(ax)
+        st.legend(ax, [bars, curve, value, limit])
     return ax

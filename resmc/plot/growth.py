@@ -14,15 +14,13 @@ from ..estimates import Estimate, Floats
 from ..simulation import Simulation
 from ..sweep.result import SweepResult
 from . import style as st
-from .select import chosen
+from .select import chosen, coordinate, say_fixed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-UNRELIABLE = "hollow: ruled by rare networks, no error"
+UNRELIABLE = "hollow: unreliable, no error"
 ALLOWED = "a Simulation or a Growth"
-NAMES = {"width": "n", "depth": "d", "ratio": "d/n", "alpha": r"$\alpha$", "lam": r"$\lambda$", "n_out": "outputs",
-         "input_norm": "input norm"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,10 +83,11 @@ def plot_growth(
         curves = {label: _of_layers(one, most) for label, one in found.items()}
     single = len(curves) == 1
     with st.panel("plot_growth", ax) as ax:
-        for index, curve in enumerate(curves.values()):
-            # one line for all where there is one limit, as for normalised weights
-            if not index or not np.array_equal(curve.gaussian, next(iter(curves.values())).gaussian):
-                st.line(ax, curve.ratio, curve.gaussian, color=st.INFINITE, ls=st.DOTTED, lw=1.4, zorder=1)
+        flat = all(np.all(np.abs(c.gaussian) < 1e-9) for c in curves.values())  # but for rounding
+        if flat:
+            ax.axhline(0.0, color=st.INFINITE, ls=st.DOTTED, lw=1.4, zorder=1)
+        for curve in [] if flat else curves.values():
+            st.line(ax, curve.ratio, curve.gaussian, color=st.INFINITE, ls=st.DOTTED, lw=1.4, zorder=1)
         handles = []
         for (label, curve), series in zip(curves.items(), st.SERIES, strict=False):
             theory = st.Series(st.THEORY, "", st.DASHED) if single else series
@@ -96,7 +95,6 @@ def plot_growth(
             handles.append(st.points(ax, curve.ratio, curve.estimate, style, series, label or "simulated ± s.e."))
         leading = {"color": st.THEORY, "ls": st.DASHED} if single else {}
         handles.append(st.proxy(st.LEADING_ORDER if single else "lines: leading order in 1/n", **leading))
-        flat = all(not np.any(np.abs(c.gaussian) > 1e-9) for c in curves.values())
         gaussian = "Gaussian limit: 0" if flat else r"Gaussian limit: $\ell\,\log(\alpha^2+\lambda^2)$"
         handles.append(st.proxy(gaussian, color=st.INFINITE, ls=st.DOTTED, lw=1.4))
         values = [c.estimate for c in curves.values()]
@@ -104,6 +102,7 @@ def plot_growth(
             handles.append(st.hollow_proxy(UNRELIABLE))
         letter = "d" if isinstance(result, SweepResult) else r"\ell"
         ax.set(xlabel=rf"${letter}/n$", ylabel=rf"$\log\,\mathrm{{E}}|z_{letter}|^2/|z_0|^2$")
+        say_fixed(ax, sel)
         st.legend(ax, handles)
     return ax
 
@@ -122,7 +121,7 @@ def _of_sweep(result: SweepResult, sel: Mapping[str, Any] | None) -> dict[str, C
         raise ValueError(f"result has no dimension ratio or depth left to draw the growth over: it has {free}")
     others = [name for name in left if name != along[0]]
     index = np.moveaxis(index, left.index(along[0]), -1)
-    names = [[_label(name, value) for value in getattr(result.plan, name)] for name in others]
+    names = [[coordinate(name, value) for value in getattr(result.plan, name)] for name in others]
     if index[..., 0].size > len(st.SERIES):
         raise ValueError(
             f"result has {index[..., 0].size} curves over {', '.join(others)}: fix some with sel to have at most "
@@ -144,7 +143,3 @@ def _of_points(result: SweepResult, index: Any) -> Curve:
         theory=result.limits["growth"].ravel()[index],
         gaussian=np.array([m.depth * m.log_scale for m in models]),
     )
-
-
-def _label(name: str, value: Any) -> str:
-    return value if isinstance(value, str) else f"{NAMES[name]} = {value:.4g}"

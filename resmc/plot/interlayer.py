@@ -47,7 +47,7 @@ def plot_interlayer(result: Simulation | InterlayerCorrelations, *, ax: Axes | N
     st.require("plot_interlayer")
     st.check_kind("result", result, KINDS, ALLOWED)
     analysis = _analysis(result)
-    with st.panel("plot_interlayer", ax, 2.8) as ax:
+    with st.panel("plot_interlayer", ax, 2.65) as ax:
         edges = _edges(analysis.layers)
         limits = {} if "norm" in style else {"vmin": -1.0, "vmax": 1.0}
         ax.set_facecolor(st.MISSING)
@@ -55,9 +55,12 @@ def plot_interlayer(result: Simulation | InterlayerCorrelations, *, ax: Axes | N
         mesh = ax.pcolormesh(edges, edges, analysis.matrix.value,
                              **{"cmap": st.diverging(), "rasterized": True} | limits | style)  # fmt: skip
         st.colour_bar(ax, mesh, CORRELATION)
-        ax.set(xlabel=r"layer $\ell$", ylabel="layer $m$", aspect="equal")
+        ax.set(xlabel=r"layer $\ell$", ylabel="layer $m$")
         for axis in (ax.xaxis, ax.yaxis):
             st.integer_ticks(axis, 5)
+        dashes = st.mark_negative(ax, analysis.layers, analysis.layers, analysis.matrix.value, 1.0)
+        if dashes:
+            st.legend(ax, [dashes])
     return ax
 
 

@@ -20,7 +20,6 @@ from . import style as st
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-HEADROOM = 1.15
 MOST_CELLS = 200  # of an output's density
 TAIL = 1e-4  # of the laws' probability lies beyond either end of an axis
 QUANTILES = 41
@@ -63,7 +62,7 @@ def plot_log_norm(sim: Simulation, *, ax: Axes | None = None, **style: Any) -> A
     width = float(edges[1] - edges[0])
     density, stderr = share / width, np.sqrt(share * (1.0 - share) / alive) / width
     with st.panel("plot_log_norm", ax) as ax:
-        label = f"{st.count_in_words(alive)} networks" + _left_out(sim)
+        label = f"{st.count_in_words(alive)} networks ± s.e." + _left_out(sim)
         given = st.merged(StepPatch, style, facecolor=st.PALE, fill=True, label=label, zorder=1)
         ax.stairs(density, edges, **given)
         ax.stairs(density + stderr, edges, baseline=density - stderr, fill=True, color=st.DATA, alpha=0.6, zorder=2)
@@ -71,8 +70,7 @@ def plot_log_norm(sim: Simulation, *, ax: Axes | None = None, **style: Any) -> A
         gauss = np.exp(-0.5 * ((x - mean) / deviation) ** 2) / (deviation * np.sqrt(2.0 * np.pi))
         st.line(ax, x, gauss, color=st.THEORY, ls=st.DASHED, lw=1.4, label="log-Gaussian limit", zorder=3)
         x_infinite, infinite = _infinite_width_density(sim)
-        top = HEADROOM * max(float((density + stderr).max()), float(gauss.max()))
-        peak = f", peak at {infinite.max():.2g}" if infinite.max() > top else ""
+        top, peak = st.shown_peak(max(float((density + stderr).max()), float(gauss.max())), float(infinite.max()))
         st.line(ax, x_infinite, infinite, color=st.INFINITE, ls=st.DOTTED, lw=1.4, label=f"infinite width{peak}",
                 zorder=3)  # fmt: skip
         used = edges[:-1][counts > 0]
@@ -136,11 +134,12 @@ def plot_output(sim: Simulation, *, n_out: int | None = None, ax: Axes | None = 
         st.line(ax, centres, density, style, color=st.DATA, label="simulated ± s.e." + _left_out(sim), zorder=2)
         st.band(ax, centres, density - band, density + band, st.DATA)
         mixture, gaussian = density_of(deviation**2, mean), density_of(0.0, offset)
+        top, peak = st.shown_peak(float(max(np.nanmax(density + band), mixture.max())), float(gaussian.max()))
         st.line(ax, middle, mixture, color=st.THEORY, ls=st.DASHED, lw=1.4, zorder=3,
                 label=f"log-Gaussian limit, KS {_distance(law.ks_log_gaussian)}")  # fmt: skip
         st.line(ax, middle, gaussian, color=st.INFINITE, ls=st.DOTTED, lw=1.4, zorder=3,
-                label=f"infinite width, KS {_distance(law.ks_gaussian)}")  # fmt: skip
-        ax.set(xlim=(low, high), ylim=(0.0, HEADROOM * max(map(np.nanmax, (density + band, mixture, gaussian)))))
+                label=f"infinite width{peak}, KS {_distance(law.ks_gaussian)}")  # fmt: skip
+        ax.set(xlim=(low, high), ylim=(0.0, top))
         outputs = "1 output" if law.n_out == 1 else f"{law.n_out} outputs"
         ax.set(xlabel=rf"output $\log |z_{{\mathrm{{out}}}}|^2$, {outputs}", ylabel="density")
         st.legend(ax)

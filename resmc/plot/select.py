@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 
 from ..sweep.result import SweepResult
 
+SYMBOLS = {
+    "width": "$n$", "depth": "$d$", "ratio": "$d/n$", "alpha": r"$\alpha$", "lam": r"$\lambda$",
+    "n_out": r"$n_{\mathrm{out}}$", "input_norm": "input norm",
+}  # fmt: skip
+
 
 def chosen(result: SweepResult, sel: Mapping[str, Any] | None) -> tuple[NDArray[np.int64], list[str]]:
     """Numbers of the points that have the coordinates ``sel``, over the dimensions that are left, and their names.
@@ -35,3 +40,15 @@ def chosen(result: SweepResult, sel: Mapping[str, Any] | None) -> tuple[NDArray[
         getattr(result.plan, name).index(fixed[name]) if name in fixed else slice(None) for name in result.plan.dims
     )
     return np.asarray(index[place]), [name for name in result.plan.dims if name not in fixed]
+
+
+def coordinate(name: str, value: Any) -> str:
+    """A value of a dimension in a figure's words."""
+    return value if isinstance(value, str) else f"{SYMBOLS[name]} = {value:.4g}"
+
+
+def say_fixed(ax: Any, sel: Mapping[str, Any] | None) -> None:
+    """Above the axes, which points are drawn."""
+    if sel:
+        ax.set_title(", ".join(coordinate(name, value) for name, value in sel.items()),
+                     fontsize=ax.xaxis.label.get_fontsize())  # fmt: skip

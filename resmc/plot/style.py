@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,18 +16,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLUMN = 3.4  # inches: a column of a two-column page
-HEIGHT = 2.7
+HEIGHT = 2.3  # without the legend
 LABEL, TICK, LEGEND = 9.0, 8.0, 7.0  # points, in a figure of that width
 
 # Okabe and Ito's colours, which differ for every kind of colour vision. In grey some of them are alike, so whatever is
-# told apart by colour is so by line style or marker, too.
+# told apart by colour is so by line style or marker, too. Black is infinite width alone.
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
 DATA, THEORY, INFINITE = BLUE, VERMILLION, BLACK
 PALE = "#BFDCEC"  # blue, under lines
 MISSING = "#D9D9D9"
+MOST_MARKED_CELLS = 40  # along an axis of a map
 DASHED, DOTTED = (0, (5, 2)), (0, (1, 1.5))
+HEADROOM = 1.1
 LEADING_ORDER = "limit, leading order in 1/n"
 
 
@@ -42,10 +45,9 @@ SERIES = (
     Series(BLUE, "o", "-"),
     Series(VERMILLION, "s", DASHED),
     Series(GREEN, "^", (0, (5, 1.5, 1, 1.5))),
-    Series(BLACK, "D", DOTTED),
-    Series(PURPLE, "v", (0, (8, 2, 1, 2, 1, 2))),
-    Series(ORANGE, "P", (0, (9, 3))),
-    Series(SKY, "X", (0, (3, 1))),
+    Series(PURPLE, "D", (0, (8, 2, 1, 2, 1, 2))),
+    Series(ORANGE, "v", (0, (10, 3))),
+    Series(SKY, "P", (0, (2.5, 1))),
 )
 
 
@@ -81,14 +83,24 @@ def panel(function: str, ax: Axes | None, height: float = HEIGHT) -> Iterator[Ax
     figure = pyplot.figure(figsize=(COLUMN, height), layout="constrained")
     try:
         ax = figure.subplots()
-        ax.tick_params(labelsize=TICK)
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.label.set_fontsize(LABEL)
-            axis.get_offset_text().set_fontsize(TICK)
+        _shrink(ax)
         yield ax
+        found: Any = ax.get_legend()
+        if found is not None:  # what it takes, the data do not lose
+            rows = -(-len(found.get_texts()) // found._ncols)
+            figure.set_figheight(height + (LEGEND * 1.6 * rows + 4.0) / 72.0)
     except BaseException:
         pyplot.close(figure)
         raise
+
+
+def _shrink(ax: Any) -> None:
+    """The font sizes of a figure of the width of a column."""
+    ax.tick_params(labelsize=TICK)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.label.set_fontsize(LABEL)
+        axis.get_offset_text().set_fontsize(TICK)
+    ax.title.set_fontsize(LABEL)
 
 
 def merged(kind: type, style: Mapping[str, Any], **defaults: Any) -> dict[str, Any]:
@@ -124,34 +136,52 @@ def points(ax: Axes, x: Any, estimate: Estimate, style: Mapping[str, Any], serie
     return bars
 
 
+def shown_peak(others: float, infinite: float) -> tuple[float, str]:
+    """The top of an axis of densities, and what the legend says where infinite width, far narrower, leaves it."""
+    if infinite <= 2.5 * others:
+        return HEADROOM * max(others, infinite), ""
+    return 1.35 * others, f" (peak {infinite:.2g})"
+
+
 def thinned(count: int, most: int) -> NDArray[np.int64]:
     """At most ``most`` of 0 .. count - 1, the first and the last among them: neighbours say nearly the same."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
-def legend(ax: Axes, handles: Sequence[Any] | None = None) -> None:
+def legend(ax: Any, handles: Sequence[Any] | None = None) -> None:
     """Below the axes where the figure's layout makes room for it, else where the fewest data are.
 
     The distance is counted in points from the font sizes, so that it clears the labels of the x axis at every size.
     """
-    found = ax.get_legend_handles_labels()[0] if handles is None else handles
-    labels = [str(h.get_label()) for h in found]
-    longest = max(map(len, labels), default=0)
-    columns = 1 if longest > 26 else 2 if longest > 13 else 3
-    own = ax.xaxis.label.get_fontsize() == LABEL  # a figure of ours: small
+    found = ax.get_legend_handles_labels()[0] if handles is None else list(handles)
+    label_size, tick_size = float(ax.xaxis.label.get_fontsize()), _size_of_ticks(ax)
+    size = LEGEND / LABEL * label_size
     given: dict[str, Any] = {
-        "handles": found, "frameon": False, "fontsize": LEGEND if own else "small", "handlelength": 2.2,
-        "labelspacing": 0.3, "columnspacing": 1.2, "borderaxespad": 0.0,
+        "handles": found, "frameon": False, "fontsize": size, "handlelength": 2.2, "labelspacing": 0.3,
+        "columnspacing": 1.2, "borderaxespad": 0.0,
     }  # fmt: skip
     if ax.figure.get_layout_engine() is None:
         ax.legend(loc="best", **given)
         return
     from matplotlib.transforms import ScaledTranslation
 
-    tick = TICK if own else _size_of_ticks(ax)
-    below = 1.3 * (tick + float(ax.xaxis.label.get_fontsize())) + 14.0
-    where = ax.transAxes + ScaledTranslation(0.0, -below / 72.0, ax.figure.dpi_scale_trans)
+    spec = ax.get_subplotspec()
+    share = ax.get_position().width if spec is None else 0.84 * len(spec.colspan) / spec.get_gridspec().ncols
+    columns = _columns([str(h.get_label()) for h in found], size, 72.0 * share * ax.figure.get_figwidth())
+    where = ax.transAxes + ScaledTranslation(
+        0.0, -(1.3 * (tick_size + label_size) + 14.0) / 72.0, ax.figure.dpi_scale_trans
+    )
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=where, ncols=columns, **given)
+
+
+def _columns(labels: Sequence[str], size: float, room: float) -> int:
+    """As many columns as fit into ``room`` points, letters being a bit over half as wide as high."""
+    lengths = [len(re.sub(r"\\mathrm|[\\${}^_]", "", label)) for label in labels]
+    for columns in (3, 2):
+        parts = np.array_split(np.array(lengths), columns)
+        if sum(0.56 * size * part.max(initial=0) + 4.6 * size for part in parts) <= room:
+            return min(columns, len(labels))
+    return 1
 
 
 def _size_of_ticks(ax: Any) -> float:
@@ -181,7 +211,7 @@ def hollow_proxy(label: str) -> Any:
 
 def in_words(estimate: Estimate) -> str:
     """A scalar estimate with its error."""
-    return format_estimate(float(estimate.value), float(estimate.stderr)).replace("+-", "±")
+    return format_estimate(float(estimate.value), float(estimate.stderr)).replace("+-", "±").replace("-", "−")
 
 
 def count_in_words(networks: int) -> str:
@@ -225,10 +255,24 @@ def diverging() -> Any:
     return LinearSegmentedColormap.from_list("resmc", ["#B35806", "#E69F00", "#FFFFFF", "#56B4E9", "#08306B"])
 
 
-def colour_bar(ax: Axes, mesh: Any, label: str) -> Any:
-    """A labelled colour bar beside ``ax``, in its font sizes."""
-    bar = ax.figure.colorbar(mesh, ax=ax)
+def colour_bar(ax: Any, mesh: Any, label: str) -> Any:
+    """A labelled colour bar beside ``ax``, as high as it is whatever its aspect, in its font sizes."""
+    bar = ax.figure.colorbar(mesh, cax=ax.inset_axes((1.04, 0.0, 0.05, 1.0)))
     bar.set_label(label, size=ax.yaxis.label.get_fontsize())
-    if ax.xaxis.label.get_fontsize() == LABEL:
-        bar.ax.tick_params(labelsize=TICK)
+    bar.ax.tick_params(labelsize=_size_of_ticks(ax))
     return bar
+
+
+def mark_negative(ax: Any, x: Any, y: Any, values: Any, reach: float) -> Any:
+    """A dash in each cell that is clearly below 0, which grey alone would not tell; None if there is none, or too many.
+
+    ``values`` have the shape (len(y), len(x)), ``reach`` is where the colours end.
+    """
+    if max(values.shape) > MOST_MARKED_CELLS:
+        return None
+    row, column = np.nonzero(np.nan_to_num(values) < -0.1 * reach)
+    if not row.size:
+        return None
+    size = min(60.0 / max(values.shape), 5.0)
+    style = {"marker": "_", "ms": size, "mew": 0.8, "color": BLACK, "ls": ""}
+    return ax.plot(np.asarray(x)[column], np.asarray(y)[row], label="dash: below 0", **style)[0]

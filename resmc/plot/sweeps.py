@@ -13,7 +13,7 @@ from ..sweep.quantities import QUANTITIES
 from ..sweep.result import SweepResult
 from . import style as st
 from .extrapolation import LABELS as EXTRAPOLATED
-from .select import chosen
+from .select import chosen, say_fixed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,11 +85,13 @@ def plot_sweep(
             reach = float(np.nanmax(np.abs(values))) or 1.0
             given = {"cmap": st.diverging()} | ({} if "norm" in style else {"vmin": -reach, "vmax": reach})
         mesh = ax.pcolormesh(np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5, values, **given | style)
+        notes = []
         missing = ~np.isfinite(values)
         if missing.any():
-            _hatch(ax, missing, {"value": "no value", "stderr": "no standard error"}.get(show, "no value, or limit 0"))
+            words = {"value": "no value", "stderr": "no standard error"}.get(show, "no value, or limit 0")
+            notes.append(_hatch(ax, missing, words))
         name = LABELS[quantity]
-        bar = st.colour_bar(ax, mesh, {"value": name, "stderr": f"standard error of {name}"}.get(
+        bar = st.colour_bar(ax, mesh, {"value": name, "stderr": f"s.e. of {name}"}.get(
             show, f"{name} / leading order - 1".replace(" - ", " − ")))  # fmt: skip
         if show == "relative":
             from matplotlib.ticker import PercentFormatter
@@ -97,9 +99,14 @@ def plot_sweep(
             bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0))
         if max(rows, columns) <= MOST_WRITTEN:
             _write(ax, mesh, values, show)
+        elif show == "relative" and (dashes := st.mark_negative(ax, range(columns), range(rows), values, reach)):
+            notes.append(dashes)
         for axis, dimension in ((ax.xaxis, x), (ax.yaxis, y)):
             _ticks(axis, getattr(result.plan, dimension))
         ax.set(xlabel=AXES[x], ylabel=AXES[y])
+        say_fixed(ax, sel)
+        if notes:
+            st.legend(ax, notes)
     return ax
 
 
@@ -135,12 +142,12 @@ def _cells(
     return x, y, values
 
 
-def _hatch(ax: Axes, missing: Any, words: str) -> None:
+def _hatch(ax: Axes, missing: Any, words: str) -> Any:
     from matplotlib.patches import Patch, Rectangle
 
     for row, column in np.argwhere(missing):
         ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1.0, 1.0, fc=st.MISSING, ec="0.5", hatch="////", lw=0.0))
-    st.legend(ax, [Patch(fc=st.MISSING, ec="0.5", hatch="////", lw=0.0, label=words)])
+    return Patch(fc=st.MISSING, ec="0.5", hatch="////", lw=0.0, label=words)
 
 
 def _write(ax: Axes, mesh: Any, values: Floats, show: str) -> None:
@@ -153,6 +160,6 @@ def _write(ax: Axes, mesh: Any, values: Floats, show: str) -> None:
 
 
 def _ticks(axis: Any, values: tuple[Any, ...]) -> None:
-    where = st.thinned(len(values), MOST_TICKS)
+    where = range(0, len(values), -(-len(values) // MOST_TICKS))
     shown = [v if isinstance(v, str) else f"{v:.4g}" for v in (values[i] for i in where)]
-    axis.set_ticks(where, shown)
+    axis.set_ticks(list(where), shown)
