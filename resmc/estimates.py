@@ -105,6 +105,11 @@ class Estimate:
         n = int(self.n.flat[0]) if self.n.size and (self.n == self.n.flat[0]).all() else "by entry"
         return f"Estimate({self}, n={n})"
 
+    def _repr_html_(self) -> str:
+        from .html import estimate_table
+
+        return estimate_table(self)
+
 
 def format_estimate(value: float, stderr: float) -> str:
     """``value +- stderr`` with two digits of the error, or the words for what is missing."""

@@ -301,6 +301,11 @@ class Simulation:
 
         return summary_table(self)
 
+    def _repr_html_(self) -> str:
+        from .summary import summary_html
+
+        return summary_html(self)
+
     def __repr__(self) -> str:
         ranges = ", ".join(f"[{r.start}, {r.stop})" for r in self.ranges)
         return f"Simulation({self.model}, method={self.method!r}, seed={self.seed}, networks={ranges})"

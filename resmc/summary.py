@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import theory
+from . import html, theory
 from .estimates import Estimate, KSDistance, format_estimate
 
 if TYPE_CHECKING:
@@ -93,21 +94,38 @@ def rows(sim: Simulation) -> Iterator[Row]:
     )
 
 
-def summary_table(sim: Simulation) -> str:
-    """The table as text."""
+TOO_FEW = "Too few networks for an error bar of E|z|^2 at this depth: its mean is ruled by rare networks."
+
+
+def _heading(sim: Simulation) -> list[str]:
     m = sim.model
     ranges = ", ".join(f"{r.start}..{r.stop - 1}" for r in sim.ranges)
-    lines = [
+    return [
         f"{m.variant} ResNet  width {m.width}  depth {m.depth}  d/n {m.ratio:.4g}  "
         f"alpha {m.alpha:.6g}  lam {m.lam:.6g}",
         f"{sim.networks} networks ({ranges}), {sim.method}, seed {sim.seed}, numerics {' '.join(sim.numerics)}",
         f"at depth {m.depth}: {sim.inactive[-1]} inactive, {sim.dead[-1]} dead",
-        "",
-        f"{'quantity':<30}{'estimate +- standard error':<30}theory",
     ]
+
+
+def summary_table(sim: Simulation) -> str:
+    """The table as text."""
+    lines = [*_heading(sim), "", f"{'quantity':<30}{'estimate +- standard error':<30}theory"]
     for row in rows(sim):
         shown = format_estimate(float(row.estimate.value), float(row.estimate.stderr))
         lines.append(f"{row.name:<30}{shown:<30}{row.comparison()}".rstrip())
     if not sim.variance_growth().reliable[-1]:
-        lines.append("Too few networks for an error bar of E|z|^2 at this depth: its mean is ruled by rare networks.")
+        lines.append(TOO_FEW)
     return "\n".join(lines)
+
+
+def summary_html(sim: Simulation) -> str:
+    """The same table for a notebook."""
+    body = [[row.name, row.estimate, *_split(row.comparison())] for row in rows(sim)]
+    heading = _heading(sim) + ([] if sim.variance_growth().reliable[-1] else [TOO_FEW])
+    return html.table(["quantity", "estimate ± standard error", "theory", "which is", ""], body, "\n".join(heading))
+
+
+def _split(comparison: str) -> list[str]:
+    """The columns of `Row.comparison`."""
+    return [*re.split(r" {2,}", comparison), "", ""][:3]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from .. import html
 from ..estimates import Estimate
 
 
@@ -23,8 +25,41 @@ def _short(value: Any) -> str:
 
 
 class Result:
-    """Base of the analyses' results."""
+    """Base of the analyses' results.
+
+    ``_by_entry`` names the fields with an entry for each layer (or lag, or width), what counts them first: they are
+    the columns of the table in a notebook. The other fields stand above it, or in lines of their own if there is none.
+    """
+
+    _by_entry: ClassVar[tuple[str, ...]] = ()
 
     def __repr__(self) -> str:
         lines = [f"  {f.name} = {_short(getattr(self, f.name))}" for f in fields(self)]  # type: ignore[arg-type]
         return "\n".join([type(self).__name__, *lines])
+
+    def _repr_html_(self) -> str:
+        name = type(self).__name__
+        parts = dict(_flat(self))
+        if not self._by_entry:
+            return html.table(["", "value"], parts.items(), name)
+        columns = {key: parts.pop(key) for key in self._by_entry}
+        first = columns[self._by_entry[0]]
+        chosen = html.few(len(first))
+        caption = [name] if len(chosen) == len(first) else [f"{name}: {len(chosen)} of {len(first)} entries"]
+        caption += [f"{key} = {html.cell(value)}" for key, value in parts.items() if np.ndim(_value(value)) == 0]
+        body = [[column[i] for column in columns.values()] for i in chosen]
+        return html.table(list(columns), body, "\n".join(caption))
+
+
+def _flat(result: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The fields, those of inner results by their path."""
+    for field in fields(result):
+        value = getattr(result, field.name)
+        if is_dataclass(value) and not isinstance(value, Estimate):
+            yield from _flat(value, f"{prefix}{field.name}.")
+        elif value is not None:
+            yield prefix + field.name, value
+
+
+def _value(value: Any) -> Any:
+    return value.value if isinstance(value, Estimate) else value

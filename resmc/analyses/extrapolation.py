@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -89,6 +89,8 @@ class Extrapolation(Result):
     p_value : float
         Probability of a larger chi_square if the polynomial is right; NaN without degrees of freedom.
     """
+
+    _by_entry: ClassVar[tuple[str, ...]] = ("widths", "estimates")
 
     quantity: str
     widths: Floats

@@ -9,7 +9,7 @@ The mean of \|z\|^2 is ruled by rare networks: `resmc.layer_estimates.SecondMome
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,17 @@ class Growth(Result):
     reliable : ndarray of bool, shape (R,)
     effective_sample_size : ndarray, shape (R,)
     """
+
+    _by_entry: ClassVar[tuple[str, ...]] = (
+        "layers",
+        "ratio",
+        "log_second_moment",
+        "theory",
+        "exact",
+        "gaussian",
+        "reliable",
+        "effective_sample_size",
+    )
 
     layers: NDArray[np.int64]
     ratio: Floats

@@ -8,7 +8,7 @@ order 1/n; in a balanced one both vanish exactly.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,18 @@ class Hypoactivation(Result):
     inactive, dead : ndarray of int, shape (R,)
         Networks without any active neuron, and with z_l = 0.
     """
+
+    _by_entry: ClassVar[tuple[str, ...]] = (
+        "layers",
+        "asymmetry",
+        "theory.asymmetry",
+        "exact_asymmetry",
+        "active_fraction",
+        "theory.active_fraction",
+        "exact_active_fraction",
+        "inactive",
+        "dead",
+    )
 
     layers: NDArray[np.int64]
     asymmetry: Estimate

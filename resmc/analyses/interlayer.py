@@ -7,7 +7,7 @@ in a balanced one. These correlations are what makes the output variance grow ex
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,8 @@ class InterlayerCorrelations(Result):
     exact : float or None
         The exact correlation at lag > 0 where it is known: 0 for balanced networks and for alpha = 0.
     """
+
+    _by_entry: ClassVar[tuple[str, ...]] = ("lags", "by_lag", "theory_by_lag")
 
     layers: NDArray[np.int64]
     matrix: Estimate

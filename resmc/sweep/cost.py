@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import devices
+from ..html import table
 from ..recording import GROUPS
 from ..simulate import simulate
 from .pilot import pilot_shard
@@ -65,6 +66,21 @@ class SweepEstimate:
             f"{self.points} points, {most}{self.networks:.4g} networks, {self.updates:.3g} neuron updates\n"
             f"{most}{duration(self.seconds)} on {self.device} at {self.rate:.3g} updates per second, measured now\n"
             f"{most}{self.shards} shards, {size(self.bytes)}"
+        )
+
+    def _repr_html_(self) -> str:
+        most = "at most " if self.upper_bound else ""
+        return table(
+            [],
+            [
+                ("points", self.points),
+                ("networks", f"{most}{self.networks:.4g}"),
+                ("neuron updates", f"{most}{self.updates:.3g}"),
+                ("time", f"{most}{duration(self.seconds)} on {self.device}"),
+                ("rate", f"{self.rate:.3g} updates per second, measured now"),
+                ("store", f"{most}{self.shards} shards, {size(self.bytes)}"),
+            ],
+            "cost of a sweep",
         )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .claims import Claims
 from .result import Reader
 from .store import PLAN, Damaged, Store, Stored, StoreError
-from .table import targets
+from .summary import targets
 
 if TYPE_CHECKING:
     from .plan import Sweep

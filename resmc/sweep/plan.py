@@ -283,6 +283,11 @@ class Sweep:
         wanted = f"networks={self.networks}" if self.networks else f"target_stderr={self.target_stderr}"
         return f"Sweep({size}: {len(self.models)} points, {wanted}, method={self.method!r}, seed={self.seed})"
 
+    def _repr_html_(self) -> str:
+        from .summary import plan_html
+
+        return plan_html(self)
+
     # -- doing it -----------------------------------------------------------------------------------------------------
 
     def estimate(self, device: Any = "auto") -> SweepEstimate:

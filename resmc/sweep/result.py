@@ -181,9 +181,14 @@ class SweepResult:
 
         A paragraph for each point, if the lines would be longer than ``width``.
         """
-        from .table import summary
+        from .summary import summary
 
         return summary(self, width)
+
+    def _repr_html_(self) -> str:
+        from .summary import summary_html
+
+        return summary_html(self)
 
     def to_xarray(self, *, laws: bool = False) -> xarray.Dataset:
         """All points as a labelled data set (needs ``resmc[xarray]``); see `resmc.sweep.table`."""

@@ -1,4 +1,4 @@
-"""A sweep as text, as a labelled data set, and as netCDF or Zarr."""
+"""A sweep as a labelled data set, and as netCDF or Zarr."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..analyses.log_gaussian import LogGaussianFit
-from ..estimates import KSDistance, format_estimate
+from ..estimates import KSDistance
 from ..writers import temporary_name
 from .quantities import QUANTITIES
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from .result import SweepResult
 
-MOST_LINES = 200
-COLUMNS = ("log_norm.mean", "log_norm.variance", "asymmetry", "active_fraction", "growth")
 COORDINATES = ("width", "depth", "ratio", "alpha", "lam", "variant", "n_out", "input_norm")
 LAWS: dict[
     str, Callable[[LogGaussianFit], KSDistance]
@@ -70,56 +68,6 @@ LONG_NAMES = {
     "n_out": "output neurons",
     "input_norm": "norm of the input, |x|/sqrt(n_in)",
 }
-
-
-def summary(result: SweepResult, width: int | None = None) -> str:
-    """A line for each point, or a paragraph if its line is longer than ``width``: estimates, limits beside them."""
-    plan = result.plan
-    lines = [
-        repr(plan),
-        f"{int(result.networks.sum())} networks, numerics {' '.join(result.numerics)}, store {result.store}",
-    ]
-    if not result.complete:
-        lines.append(f"INCOMPLETE: {result.points_complete} of {len(plan.models)} points are finished")
-    elif plan.target_stderr:
-        lines.append(targets(result))
-    lines.append("")
-    names = [plan.describe(i) for i in range(min(len(plan.models), MOST_LINES))]
-    cells = [[_cell(result, column, index) for column in COLUMNS] for index in range(len(names))]
-    networks = [str(n) for n in result.networks.flat[: len(names)]]
-    rows = [["", "networks", *COLUMNS], *([n, k, *c] for n, k, c in zip(names, networks, cells, strict=True))]
-    sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    if width is None or sum(sizes) + 2 * len(sizes) <= width:
-        lines += ["  ".join(f"{cell:<{size}}" for cell, size in zip(row, sizes, strict=True)).rstrip() for row in rows]
-    else:  # a paragraph for each point
-        for row in rows[1:]:
-            lines += [row[0], *(f"  {name:<18} {cell}" for name, cell in zip(rows[0][1:], row[1:], strict=True)), ""]
-    if len(plan.models) > MOST_LINES:
-        lines.append(f".. and {len(plan.models) - MOST_LINES} more points: to_xarray() has all of them")
-    lines += ["", "limit: leading order in 1/n; exact: at this width and depth"]
-    return "\n".join(lines)
-
-
-def _cell(result: SweepResult, column: str, index: int) -> str:
-    """An estimate with its error, and the exact value or the limit beside it."""
-    estimate = result.estimates[column]
-    exact, limit = float(result.exact[column].flat[index]), float(result.limits[column].flat[index])
-    exact = 0.0 if abs(exact) <= 1e-12 else exact  # log(alpha^2 + lam^2) of rounded square roots
-    beside = f"exact {exact:.4g}" if np.isfinite(exact) else f"limit {limit + 0.0:.4g}"
-    return f"{format_estimate(float(estimate.value.flat[index]), float(estimate.stderr.flat[index]))} ({beside})"
-
-
-def targets(result: SweepResult) -> str:
-    """In words, how many points have reached their targets."""
-    over, points = result.over_target.ravel(), len(result.plan.models)
-    if not (over > 1.0).any():
-        return f"target reached at all of {points} points"
-    worst, bound = int(np.argmax(over)), int((result.networks == result.plan.max_networks).sum())
-    size = f"{over[worst]:.3g} times its target" if np.isfinite(over[worst]) else "unknown"
-    return (
-        f"TARGET MISSED at {(over > 1.0).sum()} of {points} points; the largest error is {size} at "
-        f"{result.plan.describe(worst)}; max_networks was reached at {bound}"
-    )
 
 
 def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
