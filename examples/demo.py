@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 import resmc
-from resmc import theory
 from resmc.estimates import Estimate, format_estimate
 
 SIZES = ((100, 10, 1_000_000), (200, 200, 200_000))
@@ -78,33 +77,13 @@ def readme_table(sims: list[resmc.Simulation]) -> str:
 
 def figure(sims: list[resmc.Simulation], path: Path) -> None:
     """The law of the final log-norm at the larger size: simulated, log-Gaussian limit, infinite width."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    fig, axes = plt.subplots(1, len(VARIANTS), figsize=(9, 3.4), sharey=True, layout="constrained")
-    for ax, sim in zip(axes, sims[-len(VARIANTS) :], strict=True):
-        m, histogram = sim.model, sim.histogram
-        step = max(int(0.1 / sim.bins.width), 1)
-        kept = len(histogram.counts) // step * step
-        edges = histogram.edges[: kept + 1 : step]
-        counts = histogram.counts[:kept].reshape(-1, step).sum(axis=1)
-        density = counts / (sim.alive[-1] * np.diff(edges))
-        limit = theory.log_norm(m, [m.depth])
-        mean, deviation = float(limit.mean[0]), float(limit.variance[0]) ** 0.5
-        x = np.linspace(mean - 4.5 * deviation, mean + 4.5 * deviation, 1000)
-        gauss = np.exp(-0.5 * ((x - mean) / deviation) ** 2) / (deviation * (2 * np.pi) ** 0.5)
-        infinite = np.diff(theory.chi_square_log_norm_cdf(m.width, x)) / np.diff(x)
-        ax.stairs(density, edges, fill=True, color="#9ecae1", label=f"simulated, {sim.networks:,} networks")
-        ax.plot(x, gauss, color="#08306b", label="log-Gaussian limit")
-        ax.plot(x[1:], infinite, color="#d95f02", ls="--", label="infinite width")
-        ax.set(title=f"{m.variant}, n = {m.width}, d = {m.depth}", xlabel="final log-norm $L_d$", xlim=(x[0], x[-1]))
-        ax.set_ylim(0, 2.2 * gauss.max())
-    axes[0].set_ylabel("density")
-    axes[0].legend(frameon=False, fontsize=8)
+    fig = Figure(figsize=(7, 3.2), layout="constrained")
+    for ax, sim in zip(fig.subplots(1, len(VARIANTS)), sims[-len(VARIANTS) :], strict=True):
+        resmc.plot.plot_log_norm(sim, ax=ax)
+        ax.set_title(f"{sim.model.variant}, $n$ = {sim.model.width}, $d$ = {sim.model.depth}")
     fig.savefig(path, dpi=150)
-    plt.close(fig)
 
 
 def main() -> None:

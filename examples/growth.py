@@ -17,37 +17,18 @@ import numpy as np
 
 import resmc
 
-COLOURS = ("#1b9e77", "#d95f02", "#7570b3", "#e7298a")
-MARKERS = "osD^"
-
 
 def figure(result: resmc.SweepResult, path: Path) -> None:
     """One panel for each variant, a colour and a marker for each width."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    data = result.to_xarray()
-    variants = data["variant"].values
-    fig, axes = plt.subplots(1, len(variants), figsize=(9, 3.6), sharey=True, layout="constrained")
-    for ax, variant in zip(np.atleast_1d(axes), variants, strict=True):
-        ax.axhline(0.0, color="0.3", ls="--", label="Gaussian limit: no growth")
-        for width, colour, marker in zip(data["width"].values, COLOURS, MARKERS, strict=False):
-            d = data.sel(width=width, variant=variant)
-            x = d["ratio_rounded"].values
-            y, stderr = d["log_second_moment"].values, d["log_second_moment_stderr"].values
-            good = d["log_second_moment_reliable"].values
-            style = {"color": colour, "marker": marker, "ls": "", "ms": 4}
-            ax.errorbar(x[good], y[good], stderr[good], capsize=2, label=f"n = {width}", **style)
-            ax.plot(x[~good], y[~good], mfc="white", **style)
-            ax.plot(x, d["log_second_moment_theory"].values, color=colour, lw=1)
-        ax.set(title=variant, xlabel="d / n")
-    first = np.atleast_1d(axes)[0]
-    first.set_ylabel(r"log E$|z_d|^2/|z_0|^2$")
-    first.legend(frameon=False, fontsize=8, title="lines: leading order in 1/n", title_fontsize=8)
+    variants = result.plan.variant
+    fig = Figure(figsize=(7, 3.4), layout="constrained")
+    axes = fig.subplots(1, len(variants), sharey=True)
+    for ax, variant in zip(axes, variants, strict=True):
+        resmc.plot.plot_growth(result, sel={"variant": variant}, ax=ax)
+    axes[1].set_ylabel("")
     fig.savefig(path, dpi=150)
-    plt.close(fig)
 
 
 def slopes(result: resmc.SweepResult) -> list[str]:
