@@ -23,11 +23,13 @@ def figure(result: resmc.SweepResult, path: Path) -> None:
     from matplotlib.figure import Figure
 
     variants = result.plan.variant
-    fig = Figure(figsize=(7, 3.4), layout="constrained")
+    fig = Figure(figsize=(7.6, 3.4), layout="constrained")
     axes = fig.subplots(1, len(variants), sharey=True)
     for ax, variant in zip(axes, variants, strict=True):
         resmc.plot.plot_growth(result, sel={"variant": variant}, ax=ax)
-    axes[1].set_ylabel("")
+    for ax in axes[1:]:  # the first panel's serve for all
+        ax.set_ylabel("")
+        ax.get_legend().remove()
     fig.savefig(path, dpi=150)
 
 

@@ -57,7 +57,7 @@ def cell(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, float | np.floating):
-        if abs(value) < 1e-12:  # -0, and log(alpha^2 + lam^2) of rounded square roots
+        if abs(float(value)) < 1e-12:  # -0, and log(alpha^2 + lam^2) of rounded square roots
             return "0"
         return f"{value:.6g}" if np.isfinite(value) else ""
     if isinstance(value, np.ndarray):

@@ -187,14 +187,15 @@ def plot_qq(sim: Simulation, *, ax: Axes | None = None, **style: Any) -> Axes:
     n = sim.model.width
     infinite = np.log(special.gammaincinv(0.5 * n, p) * 2.0 / n) + sim.model.log_norm_offset(sim.model.depth)
     with st.panel("plot_qq", ax, 3.0) as ax:
-        st.line(ax, x, x, color=st.THEORY, ls=st.DASHED, lw=1.4, label="log-Gaussian limit", zorder=2)
-        st.line(ax, x, infinite, color=st.INFINITE, ls=st.DOTTED, lw=1.4, label="infinite width", zorder=2)
+        look: dict[str, Any] = {"lw": 1.4, "zorder": 2}
+        limit = st.line(ax, x, x, color=st.THEORY, ls=st.DASHED, label="log-Gaussian limit", **look)
+        wide = st.line(ax, x, infinite, color=st.INFINITE, ls=st.DOTTED, label="infinite width", **look)
         label = f"{st.count_in_words(alive)} networks ± s.e."
         given = st.merged(Line2D, style, color=st.DATA, marker="o", ls="", ms=2.8, lw=0.9, label=label)
         bars = np.maximum([value - low, high - value], 0.0)
-        ax.errorbar(x, value, bars, capsize=1.2, zorder=3, **given)
+        found = ax.errorbar(x, value, bars, capsize=1.2, zorder=3, **given)
         ax.set(xlabel="quantile of the log-Gaussian limit", ylabel="quantile of $L_d$")
-        st.legend(ax)
+        st.legend(ax, [found, limit, wide])
     return ax
 
 

@@ -161,7 +161,7 @@ def legend(ax: Any, handles: Sequence[Any] | None = None) -> None:
         "columnspacing": 1.2, "borderaxespad": 0.0,
     }  # fmt: skip
     if ax.figure.get_layout_engine() is None:
-        ax.legend(loc="best", **given)
+        ax.legend(loc="best", **given | {"frameon": True, "edgecolor": "none", "framealpha": 0.8, "borderaxespad": 0.3})
         return
     from matplotlib.transforms import ScaledTranslation
 
@@ -256,8 +256,8 @@ def diverging() -> Any:
 
 
 def colour_bar(ax: Any, mesh: Any, label: str) -> Any:
-    """A labelled colour bar beside ``ax``, as high as it is whatever its aspect, in its font sizes."""
-    bar = ax.figure.colorbar(mesh, cax=ax.inset_axes((1.04, 0.0, 0.05, 1.0)))
+    """A labelled colour bar beside ``ax``, in its font sizes."""
+    bar = ax.figure.colorbar(mesh, ax=ax, fraction=0.06, pad=0.03, aspect=18)
     bar.set_label(label, size=ax.yaxis.label.get_fontsize())
     bar.ax.tick_params(labelsize=_size_of_ticks(ax))
     return bar
