@@ -94,7 +94,7 @@ def plot_growth(
             st.line(ax, curve.ratio, curve.theory, color=theory.colour, ls=theory.line, zorder=2)
             handles.append(st.points(ax, curve.ratio, curve.estimate, style, series, label or "simulated ± s.e."))
         leading = {"color": st.THEORY, "ls": st.DASHED} if single else {}
-        handles.append(st.proxy(st.LEADING_ORDER if single else "lines: leading order in 1/n", **leading))
+        handles.append(st.proxy(st.LEADING_ORDER if single else "leading order; bars: s.e.", **leading))
         gaussian = "Gaussian limit: 0" if flat else r"Gaussian limit: $\ell\,\log(\alpha^2+\lambda^2)$"
         handles.append(st.proxy(gaussian, color=st.INFINITE, ls=st.DOTTED, lw=1.4))
         values = [c.estimate for c in curves.values()]

@@ -109,7 +109,8 @@ def plot_interlayer_by_lag(
             st.line(ax, one.lags[kept], one.theory_by_lag[kept], color=theory.colour, ls=theory.line, zorder=2)
             handles.append(st.points(ax, one.lags[kept], one.by_lag[kept], style, series, label or "simulated ± s.e."))
         leading = {"color": "0.35"} if len(found) > 1 else {"color": st.THEORY, "ls": st.DASHED}
-        handles.append(st.proxy(r"limit $J(\alpha^k)/3$" if _any_vanilla(found) else "exact: 0", **leading))
+        limit = r"limit $J(\alpha^k)/3$" if _any_vanilla(found) else "exact: 0"
+        handles.append(st.proxy(limit if len(found) == 1 else f"{limit}; bars: s.e.", **leading))
         ax.set(xlabel="lag $k$ (layers)", ylabel=r"$\mathrm{Corr}(A_\ell, A_{\ell+k})$")
         st.integer_ticks(ax.xaxis)
         st.legend(ax, handles)

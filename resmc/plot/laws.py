@@ -237,13 +237,15 @@ def _rebinned(sim: Simulation) -> tuple[Floats, Floats]:
 def _from_histogram(sim: Simulation, p: Any) -> Any:
     """The quantile at p of L_d, linear within a bin; the first or last edge where it lies beyond."""
     histogram = sim.histogram
-    below = histogram.underflow + np.concatenate([[0], np.cumsum(histogram.counts)])
     used = np.flatnonzero(histogram.counts)
-    first, last = (used[0], used[-1] + 1) if used.size else (0, len(histogram.counts))
-    below, edges = below[first : last + 1], histogram.edges[first : last + 1]
-    keep = np.concatenate([[True], np.diff(below) > 0])  # where nothing is counted no quantile lies
-    found = np.interp(np.asarray(p) * int(sim.alive[-1]), below[keep], edges[keep])
-    return float(found) if np.ndim(p) == 0 else found
+    if not used.size:
+        return np.full(np.shape(p), histogram.edges[-1 if histogram.overflow else 0])[()]
+    counts = histogram.counts[used]
+    upto = histogram.underflow + np.cumsum(counts)
+    wanted = np.asarray(p) * int(sim.alive[-1])
+    index = np.minimum(np.searchsorted(upto, wanted), len(used) - 1)
+    part = np.clip(1.0 - (upto[index] - wanted) / counts[index], 0.0, 1.0)
+    return (histogram.edges[used[index]] + part * sim.bins.width)[()]
 
 
 def _infinite_width_density(sim: Simulation) -> tuple[Floats, Floats]:

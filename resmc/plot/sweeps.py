@@ -75,7 +75,11 @@ def plot_sweep(
     show = _checks.choice("show", show, SHOWN)
     x, y, values = _cells(result, quantity, x, y, show, sel)
     if not np.isfinite(values).any():
-        why = "its limit is 0, or there are no networks" if show == "relative" else "there are no networks"
+        why = {
+            "value": "there are no networks",
+            "stderr": "too few networks",
+            "relative": "its limit is 0, or there are no networks",
+        }[show]
         raise ValueError(f"show={show!r} of quantity={quantity!r} is not to be had at any point: {why}")
     with st.panel("plot_sweep", ax, 2.6) as ax:
         rows, columns = values.shape
