@@ -147,7 +147,7 @@ def output_norm(sim: Simulation, limit: LogNormLimit | None = None, n_out: int |
     kernel = _log_chi_square_cdf(n_out, np.asarray(origin - centre + step * lags, np.float64))
     size = 1 << (len(kernel) + probability.shape[1]).bit_length()
     product = np.fft.rfft(probability, size) * np.fft.rfft(kernel, size)
-    cdf = np.fft.irfft(product, size)[:, probability.shape[1] - 1 : len(kernel)] + at_zero
+    cdf = np.clip(np.fft.irfft(product, size)[:, probability.shape[1] - 1 : len(kernel)] + at_zero, 0.0, 1.0)
 
     def distance(other: Floats) -> KSDistance:
         # between grid points neither law moves by more than its largest increment
