@@ -5,7 +5,7 @@
 
 Every function takes ``ax`` (by default a new figure of the width of a column, `COLUMN` inches) and hands other keywords
 to the artist of the data. Nothing is shown, and no setting of matplotlib is changed. What was simulated is blue, in
-solid lines or markers with standard errors; limits are vermillion and dashed; infinite width is black and dotted; so a
+solid lines or markers with standard errors; limits are vermilion and dashed; infinite width is black and dotted; so a
 figure reads in grey as well. All quantities are dimensionless and logarithms natural.
 
 In reading order: `laws` (the final log-norm and the output), `layers` (activations and paths, layer by layer),

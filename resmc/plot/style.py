@@ -21,10 +21,10 @@ LABEL, TICK, LEGEND = 9.0, 8.0, 7.0  # points, in a figure of that width
 
 # Okabe and Ito's colours, which differ for every kind of colour vision. In grey some of them are alike, so whatever is
 # told apart by colour is so by line style or marker, too. Black is infinite width alone.
-BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
-DATA, THEORY, INFINITE = BLUE, VERMILLION, BLACK
+DATA, THEORY, INFINITE = BLUE, VERMILION, BLACK
 PALE = "#BFDCEC"  # blue, under lines
 MISSING = "#D9D9D9"
 MOST_MARKED_CELLS = 40  # along an axis of a map
@@ -43,7 +43,7 @@ class Series(NamedTuple):
 
 SERIES = (
     Series(BLUE, "o", "-"),
-    Series(VERMILLION, "s", DASHED),
+    Series(VERMILION, "s", DASHED),
     Series(GREEN, "^", (0, (5, 1.5, 1, 1.5))),
     Series(PURPLE, "D", (0, (8, 2, 1, 2, 1, 2))),
     Series(ORANGE, "v", (0, (10, 3))),
