@@ -1,0 +1,122 @@
+"""What the tests of figures share: simulations that are made once, a call of every function, and what is drawn."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+
+import resmc
+from resmc import Simulation, Sweep
+from resmc.sweep import SweepResult
+
+HALF = math.sqrt(0.5)
+P = resmc.plot
+
+
+@pytest.fixture(autouse=True)
+def no_figure_remains() -> Iterator[None]:
+    """And no function warns."""
+    plt.close("all")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+    plt.close("all")
+
+
+@cache
+def ordinary() -> Simulation:
+    """With some paths kept."""
+    return resmc.simulate(width=30, depth=30, alpha=HALF, lam=HALF, networks=20_000, n_out=10, keep_trajectories=40)
+
+
+@cache
+def deep() -> Simulation:
+    """One whose growth is not reliable at its end."""
+    return resmc.simulate(width=20, depth=60, alpha=HALF, lam=HALF, networks=20_000)
+
+
+@cache
+def balanced() -> Simulation:
+    """One with exact values beside everything."""
+    return resmc.simulate(width=30, depth=30, alpha=HALF, lam=HALF, variant="balanced", networks=20_000)
+
+
+@cache
+def grid() -> SweepResult:
+    """Three widths, three ratios, two variants."""
+    plan = Sweep(width=[8, 16, 24], ratio=[0.5, 1, 2], alpha=HALF, lam=HALF, variant=["vanilla", "balanced"],
+                 networks=4000)  # fmt: skip
+    return plan.run(_folder("grid"), progress=False)
+
+
+@cache
+def unfinished() -> SweepResult:
+    """A grid of which only the first width was run."""
+    given: dict[str, Any] = {"ratio": [0.5, 1], "alpha": HALF, "lam": HALF, "networks": 500}
+    Sweep(width=[8], **given).run(_folder("unfinished"), progress=False)
+    return Sweep(width=[8, 16], **given).result(_folder("unfinished"))
+
+
+@cache
+def _everything() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="resmc-figures-")  # removed with the process
+
+
+def _folder(name: str) -> Path:
+    return Path(_everything().name) / name
+
+
+FIGURES: dict[str, Callable[..., Axes]] = {
+    "log_norm": lambda **k: P.plot_log_norm(ordinary(), **k),
+    "output": lambda **k: P.plot_output(ordinary(), **k),
+    "qq": lambda **k: P.plot_qq(ordinary(), **k),
+    "hypoactivation": lambda **k: P.plot_hypoactivation(ordinary(), **k),
+    "interlayer": lambda **k: P.plot_interlayer(ordinary(), **k),
+    "interlayer_by_lag": lambda **k: P.plot_interlayer_by_lag(ordinary(), **k),
+    "growth": lambda **k: P.plot_growth(deep(), **k),
+    "growth_of_sweep": lambda **k: P.plot_growth(grid(), sel={"variant": "vanilla"}, **k),
+    "extrapolation": lambda **k: P.plot_extrapolation(extrapolation(), **k),
+    "sweep": lambda **k: P.plot_sweep(grid(), sel={"variant": "vanilla"}, **k),
+    "trajectories": lambda **k: P.plot_trajectories(ordinary(), **k),
+}
+
+
+def extrapolation() -> Any:
+    """Of three widths."""
+    return resmc.extrapolate(grid().simulations(ratio=1, variant="vanilla"))
+
+
+def words(ax: Axes) -> list[str]:
+    """Of the legend."""
+    legend = ax.get_legend()
+    return [] if legend is None else [text.get_text() for text in legend.get_texts()]
+
+
+def lines(ax: Axes, **look: Any) -> list[Any]:
+    """The lines of a colour, a line style or a marker."""
+    return [one for one in ax.lines if all(getattr(one, f"get_{k}")() == v for k, v in look.items())]
+
+
+def segments(container: Any) -> Any:
+    """Ends of an errorbar's bars, (points, 2)."""
+    return np.array([bar[:, 1] for bar in container.lines[2][0].get_segments()])
+
+
+def luminance(colour: Any) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
