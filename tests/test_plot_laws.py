@@ -19,7 +19,7 @@ from scipy import special, stats
 import resmc
 from resmc import theory
 from resmc.plot import style as st
-from resmc.plot.laws import _infinite_width_density
+from resmc.plot.laws import _chi_square_density
 
 pytestmark = pytest.mark.cpu
 no_figure_remains = figures.no_figure_remains  # around every test here
@@ -127,13 +127,21 @@ def test_quantiles_are_those_of_the_samples_within_their_bars():
     np.testing.assert_allclose(theory.chi_square_log_norm_cdf(30, infinite.get_ydata()), p, rtol=1e-9)
 
 
-def test_the_infinite_width_density_is_accurate_at_every_width():
+def test_the_chi_square_density_is_accurate_at_every_width():
     for width in (1, 2, 200, 1 << 24):
-        run = resmc.simulate(width=width if width < 300 else 300, depth=1, alpha=0.6, lam=0.8, networks=2)
-        object.__setattr__(run, "model", resmc.ResNet(width, 1, 0.6, 0.8))
-        x, y = _infinite_width_density(run)
-        x = x - run.model.log_norm_offset(1)
-        h = 0.5 * width
-        middle = np.argmax(y)
-        exact = h * (np.log(h) + x[middle]) - h * np.exp(x[middle]) - special.gammaln(h)
+        x, y = _chi_square_density(width, 3.0)
+        middle, h = np.argmax(y), 0.5 * width
+        at = x[middle] - 3.0
+        exact = h * (np.log(h) + at) - h * np.exp(at) - special.gammaln(h)
         assert np.log(y[middle]) == pytest.approx(exact, abs=1e-3 if width > 10**6 else 1e-9)
+        assert np.trapezoid(y, x) == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("n_out", [1, 10, 131072])
+def test_the_lines_beside_an_outputs_density_are_those_of_the_two_limits(n_out: int):
+    ax = P.plot_output(ordinary(), n_out=n_out)
+    limit = theory.log_norm(ordinary().model, [30])
+    for colour, mean, variance in ((st.THEORY, limit.mean[0], limit.variance[0]), (st.INFINITE, 0.0, 0.0)):
+        x, y = lines(ax, color=colour)[0].get_data()
+        cdf = theory.output_norm_cdf(x, n_out, float(mean), float(variance))
+        np.testing.assert_allclose(np.cumsum(0.5 * (y[1:] + y[:-1]) * np.diff(x)), cdf[1:] - cdf[0], atol=2e-3)

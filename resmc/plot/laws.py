@@ -69,7 +69,7 @@ def plot_log_norm(sim: Simulation, *, ax: Axes | None = None, **style: Any) -> A
         x = np.linspace(mean - 5.0 * deviation, mean + 5.0 * deviation, 500)
         gauss = np.exp(-0.5 * ((x - mean) / deviation) ** 2) / (deviation * np.sqrt(2.0 * np.pi))
         st.line(ax, x, gauss, color=st.THEORY, ls=st.DASHED, lw=1.4, label="log-Gaussian limit", zorder=3)
-        x_infinite, infinite = _infinite_width_density(sim)
+        x_infinite, infinite = _chi_square_density(sim.model.width, sim.model.log_norm_offset(sim.model.depth))
         top, peak = st.shown_peak(max(float((density + stderr).max()), float(gauss.max())), float(infinite.max()))
         st.line(ax, x_infinite, infinite, color=st.INFINITE, ls=st.DOTTED, lw=1.4, label=f"infinite width{peak}",
                 zorder=3)  # fmt: skip
@@ -124,20 +124,16 @@ def plot_output(sim: Simulation, *, n_out: int | None = None, ax: Axes | None = 
     centres, found = 0.5 * (edges[1:] + edges[:-1]), output_norm_cells(sim, edges, law.n_out)
     density, stderr = found.value / step, found.stderr / step
     fine = np.linspace(low, high, 801)
-    middle = 0.5 * (fine[1:] + fine[:-1])
-
-    def density_of(variance: float, centre: float) -> Floats:
-        return np.asarray(np.diff(theory.output_norm_cdf(fine, law.n_out, centre, variance)) / np.diff(fine))
-
+    mixture = np.diff(theory.output_norm_cdf(fine, law.n_out, mean, deviation**2)) / np.diff(fine)
+    x_infinite, infinite = _chi_square_density(law.n_out, offset + float(np.log(law.n_out)))
     with st.panel("plot_output", ax) as ax:
         band = np.nan_to_num(stderr)
         st.line(ax, centres, density, style, color=st.DATA, label="simulated ± s.e." + _left_out(sim), zorder=2)
         st.band(ax, centres, density - band, density + band, st.DATA)
-        mixture, gaussian = density_of(deviation**2, mean), density_of(0.0, offset)
-        top, peak = st.shown_peak(float(max(np.nanmax(density + band), mixture.max())), float(gaussian.max()))
-        st.line(ax, middle, mixture, color=st.THEORY, ls=st.DASHED, lw=1.4, zorder=3,
+        top, peak = st.shown_peak(float(max(np.nanmax(density + band), mixture.max())), float(infinite.max()))
+        st.line(ax, 0.5 * (fine[1:] + fine[:-1]), mixture, color=st.THEORY, ls=st.DASHED, lw=1.4, zorder=3,
                 label=f"log-Gaussian limit, KS {_distance(law.ks_log_gaussian)}")  # fmt: skip
-        st.line(ax, middle, gaussian, color=st.INFINITE, ls=st.DOTTED, lw=1.4, zorder=3,
+        st.line(ax, x_infinite, infinite, color=st.INFINITE, ls=st.DOTTED, lw=1.4, zorder=3,
                 label=f"infinite width{peak}, KS {_distance(law.ks_gaussian)}")  # fmt: skip
         ax.set(xlim=(low, high), ylim=(0.0, top))
         outputs = "1 output" if law.n_out == 1 else f"{law.n_out} outputs"
@@ -248,11 +244,11 @@ def _from_histogram(sim: Simulation, p: Any) -> Any:
     return (histogram.edges[used[index]] + part * sim.bins.width)[()]
 
 
-def _infinite_width_density(sim: Simulation) -> tuple[Floats, Floats]:
-    """The density of log(chi^2_n/n), moved to the model's units."""
-    half = 0.5 * sim.model.width
+def _chi_square_density(n: int, shift: float) -> tuple[Floats, Floats]:
+    """Where log(chi^2_n/n) + shift lies, but for a millionth on either side, and its density there."""
+    half = 0.5 * n
     low, high = np.log(special.gammaincinv(half, np.array([1e-6, 1.0 - 1e-6])) / half)
     y = np.linspace(low, high, 400)
     # n e^y = chi^2_n, and lgamma(h) - h log h + h is small where each of them is large
     log_density = half * (y - np.exp(y) + 1.0) - (special.gammaln(half) - half * np.log(half) + half)
-    return y + sim.model.log_norm_offset(sim.model.depth), np.exp(log_density)
+    return y + shift, np.exp(log_density)
