@@ -7,6 +7,7 @@ PYTEST_ARGS ?=
 DEVICE_CODE_ARGS ?=
 INSTRUCTIONS_ARGS ?=
 BENCH_ARGS ?=
+DOCS_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ INSTALL := $(PIP) install --constraint constraints.txt
 SOURCES := pyproject.toml setup.py CMakeLists.txt $(shell find csrc -type f)
 CXX_FILES := $(shell find csrc tests -name '*.hpp' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo test lint style types device-code instructions format bench clean
+.PHONY: demo test lint style types device-code instructions format bench docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -53,6 +54,10 @@ format: $(VENV)/.lint
 bench: $(VENV)/.package $(VENV)/.bench  ## make bench BENCH_ARGS='--quick'
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
+# The pages' code cells run and the docstrings are read; a warning is an error. Nothing is fetched.
+docs: $(VENV)/.package $(VENV)/.docs  ## the site: build/docs/index.html
+	$(BIN)/python -m sphinx -W --keep-going --nitpicky --fresh-env -b html $(DOCS_ARGS) docs build/docs
+
 clean:
 	rm -rf $(VENV) build dist demo-output *.egg-info resmc/_native*.so
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -69,7 +74,7 @@ $(VENV)/.package: $(VENV)/.build $(SOURCES)
 	@touch $@
 
 # What one of its extras asks for, without building the package once more.
-$(VENV)/.plot $(VENV)/.test $(VENV)/.lint $(VENV)/.device $(VENV)/.bench: $(VENV)/.%: $(VENV)/.build pyproject.toml
+$(VENV)/.plot $(VENV)/.test $(VENV)/.lint $(VENV)/.device $(VENV)/.bench $(VENV)/.docs: $(VENV)/.%: $(VENV)/.build pyproject.toml
 	@$(BIN)/python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 	    print(*project['optional-dependencies']['$*'], sep='\n')" >$(VENV)/$*.txt
 	$(INSTALL) --requirement $(VENV)/$*.txt
