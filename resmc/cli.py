@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from . import build_info, cli_sweep, devices, simulate
+from . import build_info, cli_report, cli_sweep, devices, simulate
 from .model import VARIANTS
 from .simulate import METHODS
 
@@ -62,6 +62,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--first-network", type=number, default=0, help="number of the first network (default: 0)")
     run.add_argument("--method", default="projected", help=f"{' or '.join(METHODS)} (default: projected)")
     run.add_argument("--layers", help="layers to record, as 0,10,20 or START:STOP:STEP (default: up to 513 of them)")
+    run.add_argument("--no-correlations", action="store_true", help="leave out the products of A between layers")
+    run.add_argument("--keep-samples", type=number, default=0, metavar="K", help="keep the first K networks' ends")
+    run.add_argument("--keep-trajectories", type=number, default=0, metavar="K", help="and their paths")
     run.add_argument("--device", default="auto", help="cpu, cuda or cuda:N (default: auto, $RESMC_DEVICE or cpu)")
     run.add_argument("--threads", type=number, help="CPU threads (default: all)")
     run.add_argument("--output", type=Path, metavar="FILE", help="save the simulation; resmc.load reads it")
@@ -69,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--quiet", action="store_true", help="no progress bar")
 
     cli_sweep.add_parsers(commands)
+    cli_report.add_parser(commands)
 
     doctor = commands.add_parser(
         "doctor",
@@ -123,6 +127,9 @@ def run_simulate(args: argparse.Namespace) -> None:
         first_network=args.first_network,
         method=args.method,
         layers=layer_list(args.layers),
+        correlations=not args.no_correlations,
+        keep_samples=args.keep_samples,
+        keep_trajectories=args.keep_trajectories,
         device=args.device,
         threads=args.threads,
         progress=False if args.quiet else None,
@@ -188,11 +195,19 @@ def run_doctor(args: argparse.Namespace) -> None:
     print("packages: " + ", ".join(f"{name} {version or 'not installed'}" for name, version in packages.items()))
 
 
+COMMANDS = {
+    "simulate": run_simulate,
+    "doctor": run_doctor,
+    "report": cli_report.run_report,
+    **cli_sweep.COMMANDS,
+}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; errors are sentences, and the exit status 2."""
     args = parser().parse_args(argv)
     try:
-        {"simulate": run_simulate, "doctor": run_doctor, **cli_sweep.COMMANDS}[args.command](args)
+        COMMANDS[args.command](args)
     except BrokenPipeError:  # whoever read our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

@@ -318,6 +318,12 @@ class Simulation:
 
         save(self, path)
 
+    def report(self, path: str | Path) -> None:
+        """Write one HTML page: answers in words, figures, all numbers, how to reproduce (needs ``resmc[report]``)."""
+        from .report import write
+
+        write(self, path)
+
     def to_xarray(self) -> xarray.Dataset:
         """All estimates by layer with their errors, as an `xarray.Dataset` (needs the extra ``resmc[xarray]``)."""
         from .export import to_xarray

@@ -190,6 +190,12 @@ class SweepResult:
 
         return summary_html(self)
 
+    def report(self, path: str | Path) -> None:
+        """Write one HTML page: what the points show, figures, all numbers, the plan (needs ``resmc[report]``)."""
+        from ..report import write
+
+        write(self, path)
+
     def to_xarray(self, *, laws: bool = False) -> xarray.Dataset:
         """All points as a labelled data set (needs ``resmc[xarray]``); see `resmc.sweep.table`."""
         from .table import to_xarray

@@ -1,0 +1,117 @@
+"""What is seen in each figure, with its numbers, for those who do not see it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from .found import Analyses
+from .numbers import counted, factor, plain, pm
+
+TITLES = {
+    "log_norm": "The law of the final log-norm",
+    "qq": "Quantiles of the log-norm against a Gaussian's",
+    "output": "The law of an output neuron",
+    "trajectories": "Paths of single networks",
+    "hypoactivation": "Active neurons by layer",
+    "interlayer": "Correlations of all pairs of layers",
+    "interlayer_by_lag": "Correlation by distance of layers",
+    "growth": "Growth of the mean square",
+}
+
+
+def quantile(found: Analyses, share: float) -> float:
+    """Of the final log-norm, to the width of a bin."""
+    histogram = found.sim.histogram
+    counts = histogram.underflow + np.cumsum(histogram.counts)
+    total = counts[-1] + histogram.overflow
+    place = int(np.searchsorted(counts, share * total))
+    return float(histogram.edges[min(place + 1, len(histogram.edges) - 1)])
+
+
+def _log_norm(found: Analyses) -> str:
+    fit, d = found.fit, found.sim.model.depth
+    low, high = quantile(found, 0.025), quantile(found, 0.975)
+    return (f"Histogram of the log-norm at layer {d} of {counted(int(found.sim.alive[-1]), 'network')}. It is centred "
+            f"at {plain(float(fit.mean.value))} with a standard deviation of "
+            f"{plain(math.sqrt(max(float(fit.variance.value), 0.0)))}; 95% of it lies between {plain(low)} and "
+            f"{plain(high)}. The log-Gaussian limit has mean {plain(float(fit.theory.mean[0]))} and standard "
+            f"deviation {plain(math.sqrt(float(fit.theory.variance[0])))}; the infinite-width law is at a distance of "
+            f"{plain(float(fit.ks_gaussian_limit.value), 2)}.")  # fmt: skip
+
+
+def _qq(found: Analyses) -> str:
+    fit = found.fit
+    return (f"Quantiles of the log-norm over those of a Gaussian of mean {plain(float(fit.mean.value))} and variance "
+            f"{plain(float(fit.variance.value))}: points on the diagonal mean a Gaussian. The skewness is "
+            f"{pm(fit.skewness)}, the excess kurtosis {pm(fit.excess_kurtosis)}; the 1%, 50% and 99% quantiles are "
+            f"{', '.join(plain(quantile(found, q)) for q in (0.01, 0.5, 0.99))}.")  # fmt: skip
+
+
+def _output(found: Analyses) -> str:
+    law = found.fit.output
+    return (f"Density of one output neuron, with more weight at 0 and in the tails than a Gaussian has where the "
+            f"log-norm varies. Its distance from the log-Gaussian limit is {plain(float(law.ks_log_gaussian.value), 2)}"
+            f", from the Gaussian of infinite width {plain(float(law.ks_gaussian.value), 2)}.")  # fmt: skip
+
+
+def _trajectories(found: Analyses) -> str:
+    paths = found.sim.trajectories.to_numpy().log_norm
+    last = paths[:, -1][np.isfinite(paths[:, -1])]
+    if not last.size:
+        return f"Paths of the log-norm of {counted(len(paths), 'network')} over the layers; all of them die."
+    return (f"Paths of the log-norm of {counted(len(paths), 'network')} over the layers, which spread with depth: at "
+            f"the last layer {counted(last.size, 'living one lies', 'living ones lie')} between "
+            f"{plain(float(last.min()))} and {plain(float(last.max()))}.")  # fmt: skip
+
+
+def _hypoactivation(found: Analyses) -> str:
+    hypo = found.hypo
+    active = hypo.active_fraction
+    return (f"Mean fraction of active neurons over the layers 0 to {hypo.layers[-1]}: "
+            f"{plain(float(active.value[0]), 5)} at the first and {pm(active[-1])} at the last; theory says "
+            f"{plain(float(hypo.theory.active_fraction[-1]), 5)} there.")  # fmt: skip
+
+
+def _interlayer(found: Analyses) -> str:
+    inter = found.inter
+    assert inter is not None
+    corner = inter.matrix.value[0, -1]
+    return (f"Heat map of the correlation of the asymmetries of {counted(len(inter.layers), 'layer')} with each other: "
+            f"1 on the diagonal, {plain(float(inter.by_lag.value[1]), 3)} at distance {inter.lags[1]}, "
+            f"{plain(float(corner), 3)} between the first and the last layer.")  # fmt: skip
+
+
+def _by_lag(found: Analyses) -> str:
+    inter = found.inter
+    assert inter is not None
+    shown = [k for k in (1, 2, 5, 10, 20, 50) if k < len(inter.lags)]
+    values = ", ".join(f"{plain(float(inter.by_lag.value[k]), 3)} at {inter.lags[k]} (theory "
+                       f"{plain(float(inter.theory_by_lag[k]), 3)})" for k in shown)  # fmt: skip
+    return f"Correlation of the asymmetries over the distance between layers: {values}."
+
+
+def _growth(found: Analyses) -> str:
+    curve = found.growth
+    good = np.flatnonzero(curve.reliable)
+    text = (f"log E|z_l|²/|z_0|² over l/n up to {plain(float(curve.ratio[-1]))}: it ends at "
+            f"{pm(curve.log_second_moment[-1])}, where theory says {plain(float(curve.theory[-1]))}, "
+            f"a factor of {factor(float(curve.theory[-1]))}.")  # fmt: skip
+    if good.size == len(curve.layers):
+        return f"{text} All layers are reliable."
+    until = f"up to layer {curve.layers[good[-1]]}" if good.size else "at no layer"
+    return f"{text} The estimate is reliable {until} only."
+
+
+DESCRIPTIONS: dict[str, Callable[[Analyses], str]] = {
+    "log_norm": _log_norm,
+    "qq": _qq,
+    "output": _output,
+    "trajectories": _trajectories,
+    "hypoactivation": _hypoactivation,
+    "interlayer": _interlayer,
+    "interlayer_by_lag": _by_lag,
+    "growth": _growth,
+}

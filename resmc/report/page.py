@@ -1,0 +1,180 @@
+"""The report as one page: everything in the template, nothing from anywhere else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import platform
+import re
+from importlib import metadata, resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..simulation import Simulation
+from ..storage import check_place, write_atomically
+from . import alternatives, colours, reproduce, tables, words, words_sweep
+from .figures import Figure, figure, need_matplotlib
+from .found import Analyses
+from .numbers import count, counted, plain
+
+if TYPE_CHECKING:
+    from ..sweep import SweepResult
+
+_SYMBOL = re.compile(r"\b([zLAFW]|(?<=χ)²)_([0-9]+|[a-z]+)\b")
+MOST_DRAWN = 10_000  # points of a sweep in a figure
+
+
+def write(result: Simulation | SweepResult, path: str | Path) -> None:
+    """Writes the report of ``result`` to ``path``, whole or not at all.
+
+    Raises
+    ------
+    ImportError
+        If Jinja2 or matplotlib is not installed.
+    OSError
+        If the file cannot be written; an older one of that name stays as it was.
+    """
+    path = Path(path)
+    check_place(path)
+    write_atomically(render(result).encode(), path)
+
+
+def render(result: Simulation | SweepResult) -> str:
+    """The report as HTML; the same result gives the same text.
+
+    Raises
+    ------
+    ImportError
+        If Jinja2 or matplotlib is not installed.
+    """
+    try:
+        import jinja2
+    except ImportError:
+        raise ImportError("a report needs Jinja2 and matplotlib: install resmc[report]") from None
+    need_matplotlib()
+    content = of_simulation(result) if isinstance(result, Simulation) else of_sweep(result)
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_file), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["symbols"] = symbols
+    environment.filters["drawing"] = lambda drawn: _markup(drawn.svg)
+    used = {colour for drawn in content["figures"].values() for colour in drawn.colours}
+    light, dark = colours.definitions(used)
+    style = _file("style.css").replace("/* drawings: light */", light).replace("/* drawings: dark */", dark)
+    script = _file("sort.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = environment.get_template("template.html.j2")
+    return page.render(
+        **content, style=_markup(style), script=_markup(script), script_digest=digest, versions=versions()
+    )
+
+
+def symbols(text: str) -> Any:
+    """Text with z_d, L_10 and the like as letters with an index."""
+    from markupsafe import escape
+
+    return _markup(_SYMBOL.sub(r"<var>\1</var><sub>\2</sub>", str(escape(text))))
+
+
+def _markup(text: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def _file(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def versions() -> list[tuple[str, str]]:
+    """What has written the report."""
+    found = [("resmc", metadata.version("resmc")), ("Python", platform.python_version())]
+    return found + [(name, metadata.version(name)) for name in ("numpy", "scipy", "matplotlib", "jinja2")]
+
+
+# --------------------------------------------------------------------------------------------------------- a simulation
+
+
+def of_simulation(sim: Simulation) -> dict[str, Any]:
+    """What the template shows of a simulation."""
+    found = Analyses.of(sim)
+    answers = words.answers(found)
+    drawn = {
+        key: figure(key, key, sim, alternatives.TITLES[key], alternatives.DESCRIPTIONS[key](found))
+        for answer in answers for key in answer.figures
+    }  # fmt: skip
+    m = sim.model
+    name = m.variant[0].upper() + m.variant[1:]
+    return {
+        "title": f"{name} ResNet, width {m.width}, depth {m.depth}",
+        "kind": "simulation",
+        "lead": f"{counted(sim.networks, 'independent random network')} at initialisation, d/n = {plain(m.ratio)}, "
+        f"alpha = {plain(m.alpha)}, lam = {plain(m.lam)}.",
+        "caveats": list(words.caveats(sim)),
+        "answers": answers,
+        "figures": drawn,
+        "tables": [tables.quantities(found), tables.layers(found)],
+        "settings": settings(sim),
+        "reproduction": reproduce.of_simulation(sim),
+    }
+
+
+def settings(sim: Simulation) -> list[tuple[str, str]]:
+    """All that decides on the result."""
+    m = sim.model
+    ranges = ", ".join(f"{r.start} to {r.stop - 1}" for r in sim.ranges)
+    spacing = "" if len(sim.layers) == m.depth + 1 else f" of {m.depth + 1}"
+    return [
+        ("Variant", m.variant), ("Width n", count(m.width)), ("Depth d", count(m.depth)), ("d/n", plain(m.ratio)),
+        ("alpha, weight of the skip", repr(m.alpha)), ("lam, weight of the residual branch", repr(m.lam)),
+        ("Output neurons", count(m.n_out)), ("Input norm |x|/√n_in", repr(m.input_norm)),
+        ("Networks", f"{count(sim.networks)} (numbers {ranges})"), ("Seed", str(sim.seed)),
+        ("Method", sim.method), ("Recorded layers", f"{count(len(sim.layers))}{spacing}"),
+        ("Correlations recorded", "yes" if sim.correlations else "no"),
+        ("Raw samples, paths", f"{count(len(sim.samples.networks))}, {count(len(sim.trajectories.networks))}"),
+        ("Numerics version", sim.numerics[0]), ("Numerics class", ", ".join(sim.numerics[1:])),
+    ]  # fmt: skip
+
+
+# -------------------------------------------------------------------------------------------------------------- a sweep
+
+
+def of_sweep(result: SweepResult) -> dict[str, Any]:
+    """What the template shows of a sweep."""
+    plan = result.plan
+    drawn: dict[str, Figure] = {}
+    keys: dict[str, tuple[str, ...]] = {}
+    if len(plan.models) <= MOST_DRAWN and result.networks.any():
+        for name in words_sweep.QUESTIONS:
+            function = "growth" if name == "growth" else "sweep"
+            arguments: dict[str, Any] = {} if name == "growth" else {"quantity": name}
+            key = words_sweep.slug(name) + "-figure"
+            title, description = tables.SWEEP_NAMES[name], words_sweep.describe(result, name)
+            drawn[key] = figure(key, function, result, title, description, **arguments)
+            keys[name] = (key,)
+    return {
+        "title": f"Sweep of {counted(len(plan.models), 'random ResNet')}",
+        "kind": "sweep",
+        "lead": words_sweep.lead(result),
+        "caveats": [words_sweep.progress(result), *words_sweep.caveats(result)],
+        "answers": words_sweep.answers(result, keys),
+        "figures": drawn,
+        "tables": [tables.points(result)],
+        "settings": sweep_settings(result),
+        "reproduction": reproduce.of_sweep(plan, result.numerics[1:]),
+    }
+
+
+def sweep_settings(result: SweepResult) -> list[tuple[str, str]]:
+    """The plan."""
+    plan = result.plan
+    out = [("Points", count(len(plan.models)))]
+    for name, value in plan.to_dict().items():
+        if name not in ("format", "schema_version", "models"):
+            shown = value if isinstance(value, list) else [value]
+            text = ", ".join(map(str, shown[:20])) + (f", .. ({len(shown)} in all)" if len(shown) > 20 else "")
+            out.append((name, text))
+    out += [("Numerics version", result.numerics[0]),
+            ("Numerics classes", ", ".join(result.numerics[1:]) or "none yet")]  # fmt: skip
+    return out

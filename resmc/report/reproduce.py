@@ -1,0 +1,212 @@
+"""The command line and the Python that give a simulation's file, or a sweep's store, once more in the same bits."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..build import VARIABLE
+from ..model import ResNet
+from ..recording import block_size, recorded_layers
+from ..simulation import Simulation
+from ..storage import to_bytes
+from .numbers import counted
+
+FILE = "again.resmc"
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """How to get it again: shell, Python, what comes out, and remarks in sentences."""
+
+    shell: str
+    python: str
+    sentences: tuple[str, ...]
+    sha256: str | None = None
+
+
+def of_simulation(sim: Simulation) -> Reproduction:
+    """Runs of `resmc simulate` with the same networks, recorded in the same way."""
+    runs = [_arguments(sim, index) for index in range(len(sim.ranges))]
+    files = [FILE] if len(runs) == 1 else [f"part-{k}.resmc" for k in range(1, len(runs) + 1)]
+    environment = _environment(sim.numerics[1:])
+    device = _device(sim.numerics[1:])
+    lines = [_command(environment, a | device, f) for a, f in zip(runs, files, strict=True)]
+    calls = [_call("resmc.simulate", a | device) for a in runs]
+    if len(runs) > 1:
+        code = f"import resmc; resmc.merge(*map(resmc.load, {files})).save({FILE!r})"
+        lines.append(f"python -c {shlex.quote(code)}")
+        calls = ["resmc.merge(\n" + "".join(f"{_indented(c)},\n" for c in calls) + ")"]
+    python = f"{_setting(environment)}import resmc\n\nsim = {calls[0]}\nsim.save({FILE!r})"
+    return Reproduction("\n".join(lines), python, tuple(_remarks(sim)), hashlib.sha256(to_bytes(sim)).hexdigest())
+
+
+def _arguments(sim: Simulation, index: int) -> dict[str, Any]:
+    """The arguments of `resmc.simulate` for one of the ranges; what is as by default is left out."""
+    found = sim.ranges[index]
+    out: dict[str, Any] = model_arguments(sim.model)
+    out |= {"networks": found.stop - found.start, "seed": sim.seed}
+    if found.start:
+        out["first_network"] = found.start
+    if sim.method != "projected":
+        out["method"] = sim.method
+    if not np.array_equal(sim.layers, recorded_layers(sim.model.depth, None)):
+        out["layers"] = _layers(sim.layers)
+    if not sim.correlations:
+        out["correlations"] = False
+    for name, kept in (("keep_samples", sim.samples.networks), ("keep_trajectories", sim.trajectories.networks)):
+        number = int(np.count_nonzero((kept >= found.start) & (kept < found.stop)))
+        if number:
+            out[name] = number
+    return out
+
+
+def model_arguments(model: ResNet) -> dict[str, Any]:
+    """A model's fields, without those that are as by default."""
+    plain = {"n_out": 1, "input_norm": 1.0}
+    return {name: value for name, value in model.to_dict().items() if plain.get(name) != value}
+
+
+def _layers(layers: NDArray[np.int64]) -> range | list[int]:
+    """The recorded layers, as steps if they are; the last one is always recorded."""
+    chosen = layers.tolist()
+    if len(chosen) == 2:
+        return [0]
+    step = chosen[1]
+    steps = range(0, chosen[-1] + 1, step)
+    return steps if sorted({*steps, chosen[-1]}) == chosen else chosen
+
+
+def _environment(classes: Iterable[str]) -> str | None:
+    """The instruction set to choose, if that alone decides on the bits."""
+    sets = {c.replace("-", "/").partition("/")[2] for c in classes if c.startswith("cpu")}
+    return sets.pop() if len(sets) == 1 and all(c.startswith("cpu") for c in classes) else None
+
+
+def _device(classes: Iterable[str]) -> dict[str, str]:
+    kinds = {"cpu" if c.startswith("cpu") else "cuda" for c in classes}
+    return {"device": "cuda"} if kinds == {"cuda"} else {"device": "cpu"}
+
+
+def _remarks(sim: Simulation) -> Iterable[str]:
+    classes = sim.numerics[1:]
+    uncut = all(r.block == block_size(r.stop - r.start) for r in sim.ranges)
+    if len(classes) > 1:
+        yield (f"Several numerics classes have computed this ({', '.join(classes)}); a run on one of them gives the "
+               "same networks, and log-norms within 1e-4.")  # fmt: skip
+        return
+    where = f"On the numerics class {classes[0]}"
+    if not uncut:
+        yield (f"{where} this gives the same networks, integers that are equal and floats within 1e-12 of their scale. "
+               "The file was merged from shorter runs, whose groups gave slightly other standard errors.")  # fmt: skip
+        return
+    yield (f"{where} this gives the same file, byte for byte, whatever the number of threads (if it was merged from "
+           "neighbouring ranges: integers that are equal, floats within 1e-12 of their scale).")  # fmt: skip
+    if not classes[0].startswith("cpu"):
+        yield "Correlations are summed by the GPU's library: within 1e-12 where its version differs."
+    yield ("Elsewhere the same networks come out, random number by random number; rounding moves their log-norms by "
+           "less than 1e-4.")  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------- as commands
+
+
+def _command(environment: str | None, arguments: dict[str, Any], file: str) -> str:
+    words = [*_prefix(environment), "resmc", "simulate"]
+    for name, value in arguments.items():
+        option = "--" + name.replace("_", "-")
+        if value is False:
+            words.append("--no-" + name.replace("_", "-"))
+        elif isinstance(value, range):
+            words.append(f"{option}={value.start}:{value.stop}:{value.step}")
+        elif isinstance(value, list):
+            words.append(f"{option}={','.join(map(str, value))}")
+        else:
+            words.append(f"{option}={value!r}" if isinstance(value, int | float) else f"{option}={value}")
+    return wrapped([*words, f"--output={file}"])
+
+
+def wrapped(words: list[str]) -> str:
+    """A command in lines of a readable length."""
+    lines, line = [], ""
+    for word in map(shlex.quote, words):
+        if line and len(line) + len(word) > 78:
+            lines.append(line)
+            line = "   "
+        line += (" " if line else "") + word
+    return " \\\n".join([*lines, line])
+
+
+def _prefix(environment: str | None) -> list[str]:
+    return [f"{VARIABLE}={environment}"] if environment else []
+
+
+def _setting(environment: str | None) -> str:
+    return f'import os\n\nos.environ["{VARIABLE}"] = "{environment}"\n' if environment else ""
+
+
+def _call(function: str, arguments: dict[str, Any]) -> str:
+    return f"{function}(\n" + "".join(f"    {name}={value!r},\n" for name, value in arguments.items()) + ")"
+
+
+def _indented(text: str) -> str:
+    return "\n".join("    " + line for line in text.splitlines())
+
+
+# -------------------------------------------------------------------------------------------------------------- a sweep
+
+MOST_MODELS = 1000  # of a list, written out
+
+
+def of_sweep(plan: Any, classes: tuple[str, ...]) -> Reproduction:
+    """The plan as a file, the command that runs it, and the same in Python."""
+    given = {name: value for name, value in plan.to_dict().items() if name not in ("format", "schema_version")}
+    environment = _environment(classes)
+    device = _device(classes)["device"] if classes else "auto"
+    where = f"On the numerics class {classes[0]}" if len(classes) == 1 else "On one numerics class"
+    sentences = [f"{where} this gives the same shards, byte for byte, whatever the number of workers; a store that "
+                 "holds some of them keeps them."]  # fmt: skip
+    if len(classes) > 1:
+        sentences.append(f"Here several have filled the store: {', '.join(classes)}. Their networks are the same, "
+                         "their rounding is not.")  # fmt: skip
+    command = [*_prefix(environment), "resmc", "sweep", "plan.toml", "--store=again", f"--device={device}"]
+    if plan.listed and len(plan.models) > MOST_MODELS:
+        sentences.append(f"The plan lists {counted(len(plan.models), 'model')}: too many to print here. The store's "
+                         "plan.json holds them.")  # fmt: skip
+        python = ("import json\n\nimport resmc\n\nwith open('STORE/plan.json') as file:\n"
+                  "    plan = resmc.Sweep.from_dict(json.load(file))\nplan.run('again')")  # fmt: skip
+        return Reproduction("cp -r STORE again   # without its shards, to compute them once more\nresmc worker again",
+                            python, tuple(sentences))  # fmt: skip
+    file = "".join(f"{name} = {toml(value)}\n" for name, value in given.items())
+    shell = f"cat >plan.toml <<'END'\n{file}END\n{wrapped(command)}"
+    python = (f"{_setting(environment)}import resmc\n\nplan = {_sweep_call(given)}\n"
+              f"result = plan.run('again', device={device!r})")  # fmt: skip
+    return Reproduction(shell, python, tuple(sentences))
+
+
+def _sweep_call(given: dict[str, Any]) -> str:
+    if "models" not in given:
+        return _call("resmc.Sweep", given)
+    each = (model_arguments(ResNet(**m)).items() for m in given["models"])
+    models = "".join(f"        resmc.ResNet({', '.join(f'{k}={v!r}' for k, v in one)}),\n" for one in each)
+    rest = "".join(f"    {name}={value!r},\n" for name, value in given.items() if name != "models")
+    return f"resmc.Sweep(\n    [\n{models}    ],\n{rest})"
+
+
+def toml(value: Any) -> str:
+    """A plan's value as TOML."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f'"{name}" = {toml(v)}' for name, v in value.items()) + "}"
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n" + "".join(f"  {toml(v)},\n" for v in value) + "]"
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml, value))}]"
+    return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -1,0 +1,36 @@
+"""The four answers about a simulation in words; every sentence follows from numbers, and says when there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..estimates import MIN_NETWORKS
+from ..simulation import Simulation
+from .found import Analyses, Answer
+from .numbers import count, counted
+from .words_growth import growth
+from .words_law import log_gaussian
+from .words_layers import hypoactivation, interlayer
+
+
+def answers(found: Analyses) -> tuple[Answer, ...]:
+    """The four of them."""
+    return (log_gaussian(found), hypoactivation(found), interlayer(found), growth(found))
+
+
+def caveats(sim: Simulation) -> Iterator[str]:
+    """What concerns all answers."""
+    if sim.networks < MIN_NETWORKS:
+        yield (f"With {counted(sim.networks, 'network')} there are no standard errors: at least {MIN_NETWORKS} are "
+               "needed, and thousands before the laws can be compared.")  # fmt: skip
+    dead, d = int(sim.dead[-1]), sim.model.depth
+    if dead:
+        yield (f"{count(dead)} of {counted(sim.networks, 'network')} ({dead / sim.networks:.3g} of all) are dead at "
+               f"layer {d}: z_{d} = 0, since alpha = 0 and no neuron fired at some layer. They are left out of "
+               "log-norm, asymmetry and active fraction, and count as 0 in E|z|².")  # fmt: skip
+    inactive = int(sim.inactive[-1])
+    if inactive:
+        yield f"In {counted(inactive, 'living network')} no neuron fires at the last layer; they are counted."
+    if len(sim.numerics) > 2:
+        yield (f"Several numerics classes computed it ({', '.join(sim.numerics[1:])}): the networks are the same, "
+               "their rounding is not, and log-norms agree within 1e-4.")  # fmt: skip

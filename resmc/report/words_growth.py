@@ -1,0 +1,62 @@
+"""How does the output variance grow? The answer in words."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..estimates import MIN_NETWORKS, Estimate
+from .found import LOOK, Analyses, Answer
+from .numbers import beside, counted, disagrees, factor, plain, pm, score
+
+
+def growth(found: Analyses) -> Answer:
+    """How does the output variance grow?"""
+    model, curve = found.sim.model, found.growth
+    d, question = model.depth, "How does the output variance grow?"
+    last, exact, limit = curve.log_second_moment[-1], float(curve.exact[-1]), float(curve.theory[-1])
+    at = f"log E|z_{d}|²/|z_0|² at d/n = {plain(model.ratio)}"
+    sentences = [f"{at} is {pm(last)} (theory: {beside(last, exact, limit)})."]
+    if not curve.reliable[-1]:
+        sentences = [f"For {at} the plain mean of the networks gives {plain(float(last.value))}, which says little; "
+                     f"theory says {beside(last, exact, limit)}."]  # fmt: skip
+    scale = d * model.log_scale
+    if abs(scale) > 1e-9:
+        sentences.append(f"(alpha² + lam²)^d alone makes {plain(scale)} of it; what is beyond is the networks' doing.")
+    if not curve.reliable[-1]:
+        verdict = _unreliable(found)
+    elif math.isfinite(exact):
+        verdict = _exact_growth(last, exact, d)
+        sentences += [LOOK] if disagrees(last, exact) else []
+    else:
+        low, high = (factor(float(x)) for x in last.interval(0.95))
+        verdict = (f"By a factor of {factor(float(last.value))} over {counted(d, 'layer')} (95% interval {low} to "
+                   f"{high}); theory says {factor(limit)} at leading order in 1/n, infinite width "
+                   f"{factor(scale)}.")  # fmt: skip
+    return Answer("growth", question, verdict, tuple(sentences), ("growth",))
+
+
+def _exact_growth(last: Estimate, exact: float, d: int) -> str:
+    theory = "Not at all, exactly" if abs(exact) < 1e-9 else f"By a factor of exactly {factor(exact)}"
+    if disagrees(last, exact):
+        return f"{theory}, says theory, but the estimate of its logarithm is {pm(last)}, {score(last, exact)}."
+    if float(last.stderr) == 0.0:
+        return f"{theory}, and so it is in every network."
+    return f"{theory}; the estimate of log E|z_{d}|²/|z_0|² is {pm(last)}, {score(last, exact)}."
+
+
+def _unreliable(found: Analyses) -> str:
+    curve, d = found.growth, found.sim.model.depth
+    effective = float(curve.effective_sample_size[-1])
+    weight = f" (effective sample size {plain(effective, 2)})" if math.isfinite(effective) else ""
+    why = f"the mean of |z|² at layer {d} is ruled by rare networks{weight}, so its estimate has no error"
+    good = np.flatnonzero(curve.reliable)
+    if found.sim.networks < MIN_NETWORKS:
+        return f"That cannot be said from {counted(found.sim.networks, 'network')}."
+    if not good.size or curve.layers[good[-1]] == 0:
+        return f"That cannot be said at any depth: {why}."
+    k = int(good[-1])
+    change = float(curve.log_second_moment.value[k])
+    return (f"That cannot be said at full depth: {why}. Up to layer {curve.layers[k]} it can: there log E|z|²/|z_0|² "
+            f"is {pm(curve.log_second_moment[k])}, a factor of {factor(change)}.")  # fmt: skip

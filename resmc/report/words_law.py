@@ -1,0 +1,100 @@
+"""Is the final log-norm Gaussian? The answer in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from ..analyses import LogGaussianFit
+from ..estimates import Estimate, KSDistance
+from .found import FAR, LARGE, LOOK, Analyses, Answer
+from .numbers import beside, counted, disagrees, has_error, plain, pm, resolved
+
+SEEN = 2.0  # times what sampling alone gives on average: a distance that is more than noise
+NEAR, ROUGH = 0.02, 0.05  # distances between laws that are called small and middling
+
+
+def log_gaussian(found: Analyses) -> Answer:
+    """Is the final log-norm Gaussian?"""
+    sim, fit, d = found.sim, found.fit, found.sim.model.depth
+    figures = ("log_norm", "qq", "output") + (("trajectories",) if len(sim.trajectories.networks) else ())
+    question = "Is the log-norm Gaussian?"
+    if not sim.alive[-1]:
+        verdict = f"No network is alive at layer {d}: there is no log-norm to describe."
+        return Answer("log-gaussian", question, verdict, (), ())
+    return Answer("log-gaussian", question, _law_verdict(fit, int(sim.alive[-1])), tuple(_law(found)), figures)
+
+
+def _law_verdict(fit: LogGaussianFit, networks: int) -> str:
+    ks = fit.ks_fitted
+    value, floor = float(ks.value), ks.noise_floor
+    if not math.isfinite(value) or not math.isfinite(floor):
+        return f"That cannot be said from {counted(networks, 'network')}."
+    if value <= SEEN * floor:
+        return (f"Yes, as far as {counted(networks, 'network')} can tell: its law is at a Kolmogorov-Smirnov distance "
+                f"of {plain(value, 2)} from a Gaussian of the same mean and variance, and sampling noise alone gives "
+                f"{plain(floor, 2)}.")  # fmt: skip
+    how = "Nearly" if value < NEAR else "Roughly" if value < ROUGH else "No"
+    return (f"{how}: its law is at a Kolmogorov-Smirnov distance of {pm(ks)} from a Gaussian of the same mean and "
+            f"variance, where sampling noise alone would give {plain(floor, 2)}.")  # fmt: skip
+
+
+def _law(found: Analyses) -> Iterator[str]:
+    fit, d = found.fit, found.sim.model.depth
+    exact = fit.exact
+    known = {name: None if exact is None else float(getattr(exact, name)[0])
+             for name in ("mean", "variance", "skewness", "excess_kurtosis")}  # fmt: skip
+    yield (f"The log-norm L_{d} = log(|z_{d}|²/n) has mean {pm(fit.mean)} (theory: "
+           f"{beside(fit.mean, known['mean'], float(fit.theory.mean[0]))}) and variance {pm(fit.variance)} (theory: "
+           f"{beside(fit.variance, known['variance'], float(fit.theory.variance[0]))}).")  # fmt: skip
+    if _far(fit.mean, known["mean"], fit.theory.mean[0]) or _far(
+        fit.variance, known["variance"], fit.theory.variance[0]
+    ):
+        yield FAR
+    yield (f"Its skewness is {pm(fit.skewness)} and its excess kurtosis {pm(fit.excess_kurtosis)}{_shape(fit)}")
+    for name in ("mean", "variance", "skewness", "excess_kurtosis"):
+        if disagrees(getattr(fit, name), known[name]):
+            yield f"The {name.replace('_', ' ')} is not the exact one. {LOOK}"
+    yield _two_laws("The law of the log-norm", fit.ks_theory, fit.ks_gaussian_limit, "log(χ²_n/n)")
+    yield _two_laws("The law of an output neuron", fit.output.ks_log_gaussian, fit.output.ks_gaussian, "a Gaussian")
+
+
+def _far(estimate: Estimate, exact: float | None, limit: Any) -> bool:
+    """Whether the leading order is no help."""
+    difference = abs(float(estimate.relative_difference(float(limit))))
+    return exact is None and has_error(estimate) and difference > LARGE
+
+
+def _shape(fit: LogGaussianFit) -> str:
+    if fit.exact is not None:
+        return (f" (exactly {plain(float(fit.exact.skewness[0]))} and "
+                f"{plain(float(fit.exact.excess_kurtosis[0]))}; 0 for a Gaussian).")  # fmt: skip
+    if not has_error(fit.skewness):
+        return "; both are 0 for a Gaussian."
+    departs = [name for name, e in (("skewness", fit.skewness), ("excess kurtosis", fit.excess_kurtosis))
+               if resolved(e.value, e.stderr)]  # fmt: skip
+    if not departs:
+        return "; both are 0 for a Gaussian, and neither is seen to differ from it."
+    which, verb = " and the ".join(departs), "is" if len(departs) == 1 else "are"
+    return f"; both are 0 for a Gaussian, from which the {which} {verb} resolved."
+
+
+def _two_laws(what: str, log_gaussian: KSDistance, gaussian: KSDistance, infinite: str) -> str:
+    near, far = float(log_gaussian.value), float(gaussian.value)
+    text = (f"{what} is at a distance of {pm(log_gaussian)} from the log-Gaussian limit, which has no fitted number, "
+            f"and of {pm(gaussian)} from {infinite}, which infinite width predicts")  # fmt: skip
+    floor = log_gaussian.noise_floor
+    if not (math.isfinite(near) and math.isfinite(far) and math.isfinite(floor)):
+        return f"{text}; with so few networks these say nothing."
+    text += f" (sampling noise: {plain(floor, 2)})"
+    if max(near, far) <= SEEN * floor:
+        return f"{text}: neither is seen to differ from it."
+    if near <= SEEN * floor:
+        return f"{text}: the first is not seen to differ, the second does."
+    if far <= SEEN * floor:
+        return f"{text}: the second is not seen to differ, the first does."
+    times = max(near, far) / min(near, far)
+    if times < 1.1:
+        return f"{text}: both are equally far."
+    return f"{text}: the {'log-Gaussian limit' if near < far else 'infinite-width law'} is {times:.2g} times closer."

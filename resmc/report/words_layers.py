@@ -1,0 +1,110 @@
+"""Do fewer than half of the ReLUs fire, and do the layers correlate? The answers in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..analyses import Hypoactivation, InterlayerCorrelations
+from ..estimates import Estimate
+from .found import LOOK, Analyses, Answer
+from .numbers import beside, counted, disagrees, has_error, plain, pm, resolved, score
+
+
+def hypoactivation(found: Analyses) -> Answer:
+    """Do fewer than half of the ReLUs fire?"""
+    sim, hypo, d = found.sim, found.hypo, found.sim.model.depth
+    question = "Do fewer than half of the ReLUs fire?"
+    if not sim.alive[-1]:
+        verdict = f"No network is alive at layer {d}: there are no neurons to count."
+        return Answer("hypoactivation", question, verdict, (), ("hypoactivation",))
+    active, asymmetry = hypo.active_fraction[-1], hypo.asymmetry[-1]
+    exact, limit = float(hypo.exact_active_fraction[-1]), float(hypo.theory.active_fraction[-1])
+    theory = beside(asymmetry, float(hypo.exact_asymmetry[-1]), float(hypo.theory.asymmetry[-1]))
+    sentences = [f"The mean active fraction F_{d} is {pm(active)} (theory: {beside(active, exact, limit)}).",
+                 f"The mean asymmetry A_{d} = 2|φ(z_{d})|²/|z_{d}|² − 1 is {pm(asymmetry)} (theory: "
+                 f"{theory})."]  # fmt: skip
+    if math.isfinite(exact):
+        sentences += [LOOK] if disagrees(active, exact) or disagrees(asymmetry, 0.0) else []
+    elif len(sim.layers) > 2:
+        sentences.append(_along(hypo))
+    verdict = _half(active, exact, limit, d)
+    return Answer("hypoactivation", question, verdict, tuple(sentences), ("hypoactivation",))
+
+
+def _half(active: Estimate, exact: float, limit: float, d: int) -> str:
+    share = _as_percent(active)
+    if math.isfinite(exact):
+        if not has_error(active):
+            return f"On average exactly half do in this model; here it is {share} at layer {d}."
+        if disagrees(active, exact):
+            return f"Exactly half should, but {share} do at layer {d}, {score(active, exact)}."
+        return f"No: on average exactly half do in this model, and {share} do at layer {d} ({score(active, exact)})."
+    if not has_error(active):
+        return f"That cannot be said without a standard error; it is {share} at layer {d}."
+    below = 0.5 - float(active.value)
+    if not resolved(below, active.stderr):
+        return f"Not seen: {share} fire at layer {d}; the limit is {100 * limit:.4g}%, and the error as large as that."
+    return f"{'Yes' if below > 0 else 'No, more than half do'}: {share} of the neurons fire at layer {d}, not 50%."
+
+
+def _as_percent(fraction: Estimate) -> str:
+    scaled = Estimate(100.0 * fraction.value, 100.0 * fraction.stderr, fraction.n, fraction.df)
+    return f"{pm(scaled)}%" if has_error(scaled) else f"{plain(float(scaled.value), 5)}%"
+
+
+def _along(hypo: Hypoactivation) -> str:
+    value = np.where(np.isfinite(hypo.active_fraction.value), hypo.active_fraction.value, np.inf)
+    lowest = int(np.argmin(value))
+    return (f"Along the network it begins at {_as_percent(hypo.active_fraction[0])} (exactly 50%) and is lowest at "
+            f"layer {hypo.layers[lowest]}, with {_as_percent(hypo.active_fraction[lowest])}.")  # fmt: skip
+
+
+def interlayer(found: Analyses) -> Answer:
+    """How do layers correlate?"""
+    inter, question = found.inter, "Do the layers correlate?"
+    if inter is None:
+        verdict = "That was not recorded: the simulation was made with correlations=False."
+        return Answer("interlayer", question, verdict, ("All other answers are the same with it or without it.",))
+    figures = ("interlayer", "interlayer_by_lag")
+    lag, first = int(inter.lags[1]), inter.by_lag[1]
+    if not math.isfinite(float(first.value)):
+        verdict = "The asymmetry does not vary at a layer, or no two networks live: there is no correlation."
+        return Answer("interlayer", question, verdict, ())
+    exact, limit = inter.exact, float(inter.theory_by_lag[1])
+    pair = "neighbouring layers" if lag == 1 else f"layers {lag} apart"
+    if exact is not None:
+        wrong = disagrees(first, exact)
+        verdict = (f"{'They should not, but' if wrong else 'No, as theory says exactly:'} the asymmetries of {pair} "
+                   f"have a correlation of {pm(first)}{_in_brackets(score(first, exact))}.")  # fmt: skip
+        return Answer("interlayer", question, verdict, (LOOK,) if wrong else tuple(_lags(inter)), figures)
+    if not has_error(first):
+        verdict = f"That cannot be said without a standard error; for {pair} the estimate is {pm(first)}."
+    elif not resolved(first.value, first.stderr):
+        verdict = f"Not seen: the correlation of {pair} is {pm(first)}; its limit is {plain(limit)}."
+    else:
+        verdict = (f"Yes: the asymmetries of {pair} have a correlation of {pm(first)} "
+                   f"(theory: {beside(first, None, limit)}).")  # fmt: skip
+    return Answer("interlayer", question, verdict, tuple(_lags(inter)), figures)
+
+
+def _in_brackets(text: str) -> str:
+    return f" ({text})" if text else ""
+
+
+def _lags(inter: InterlayerCorrelations) -> Iterator[str]:
+    """What becomes of it further apart; each is the mean over all pairs of recorded layers at that distance."""
+    yield ("Each number is a mean over all pairs of recorded layers at that distance, "
+           f"among {counted(len(inter.layers), 'recorded layer')}.")  # fmt: skip
+    value, stderr = inter.by_lag.value, inter.by_lag.stderr
+    if inter.exact is not None or len(inter.lags) < 3 or not resolved(value[1], stderr[1]) or value[1] <= 0.0:
+        return
+    below = np.flatnonzero(value[1:] < 0.5 * value[1]) + 1
+    if below.size:
+        k = int(below[0])
+        yield (f"It falls below half of that at distance {inter.lags[k]}: {pm(inter.by_lag[k])} (theory: "
+               f"{beside(inter.by_lag[k], None, float(inter.theory_by_lag[k]))}).")  # fmt: skip
+    else:
+        yield f"It stays above half of that up to distance {inter.lags[-1]}: {pm(inter.by_lag[-1])}."

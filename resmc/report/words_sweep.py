@@ -1,0 +1,203 @@
+"""What a sweep says, in words: how far it is, what is damaged, who computed it, and what the points show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..model import ResNet
+from .found import LOOK, Answer
+from .numbers import RESOLVED, count, counted, disagrees, percent, plain, pm
+
+if TYPE_CHECKING:
+    from ..sweep import SweepResult
+
+NAMES = {
+    "log_norm.mean": "The mean of L_d",
+    "log_norm.variance": "The variance of L_d",
+    "log_norm.skewness": "The skewness of L_d",
+    "log_norm.excess_kurtosis": "The excess kurtosis of L_d",
+    "asymmetry": "The mean asymmetry A_d",
+    "active_fraction": "The mean active fraction F_d",
+    "growth": "log E|z_d|²/|z_0|²",
+}
+QUESTIONS = {
+    "log_norm.mean": "Where is the log-norm centred?",
+    "log_norm.variance": "How wide is the log-norm's law?",
+    "log_norm.skewness": "Is the log-norm's law symmetric?",
+    "log_norm.excess_kurtosis": "Are its tails a Gaussian's?",
+    "asymmetry": "Does activation favour one sign?",
+    "active_fraction": "Do fewer than half of the ReLUs fire?",
+    "growth": "How does the output variance grow?",
+}
+
+
+REFERENCES: dict[str, tuple[str, Callable[[ResNet], float]]] = {
+    "log_norm.skewness": ("0", lambda model: 0.0),
+    "log_norm.excess_kurtosis": ("0", lambda model: 0.0),
+    "asymmetry": ("0", lambda model: 0.0),
+    "active_fraction": ("one half", lambda model: 0.5),
+    "growth": ("what infinite width says", lambda model: model.depth * model.log_scale),
+}
+
+
+def progress(result: SweepResult) -> str:
+    """How much of the plan is there."""
+    points = len(result.plan.models)
+    done = int(((result.networks == result.wanted) & (result.wanted > 0)).sum())
+    there = f"{counted(int(result.networks.sum()), 'network')} in {counted(result.shards, 'shard')}"
+    if result.complete:
+        return f"Complete: all {counted(points, 'point')} are finished, {there}."
+    unknown = int((result.wanted == 0).sum())
+    wanted = f"of {count(int(result.wanted.sum()))}{' or more' if unknown else ''} networks"
+    begun = int((result.networks > 0).sum())
+    text = (f"INCOMPLETE: {count(done)} of {counted(points, 'point')} are finished and {count(begun)} begun; {there}, "
+            f"{wanted} wanted.")  # fmt: skip
+    if unknown:
+        text += f" For {counted(unknown, 'point')} a pilot has not said yet how many networks it takes."
+    return f"{text} Run the sweep again to go on."
+
+
+def caveats(result: SweepResult) -> Iterator[str]:
+    """What concerns all points."""
+    if result.damaged:
+        names = ", ".join(result.damaged[:5]) + (", ..." if len(result.damaged) > 5 else "")
+        yield (f"{counted(len(result.damaged), 'shard is', 'shards are')} damaged and not part of any number here: "
+               f"{names}. The sweep, run again, computes them anew.")  # fmt: skip
+    classes = result.numerics[1:]
+    if len(classes) > 1:
+        yield (f"Several numerics classes have filled the store: {', '.join(classes)}. Their networks are the same, "
+               "their rounding is not; log-norms agree within 1e-4.")  # fmt: skip
+    dead = int(result.dead.sum())
+    if dead:
+        yield (f"{counted(dead, 'network is', 'networks are')} dead at the last layer (z = 0, possible with alpha = "
+               "0): left out of log-norm, asymmetry and active fraction, and counted as 0 in E|z|².")  # fmt: skip
+    few = int(((result.networks > 0) & (result.networks < 32)).sum())
+    if few:
+        yield f"{counted(few, 'point has', 'points have')} fewer than 32 networks and so no standard errors."
+
+
+def answers(result: SweepResult, figures: dict[str, tuple[str, ...]]) -> list[Answer]:
+    """A section for each quantity; ``figures`` are the keys of those that belong to it."""
+    return [Answer(slug(name), QUESTIONS[name], *_said(result, name), figures.get(name, ())) for name in QUESTIONS]
+
+
+def _said(result: SweepResult, name: str) -> tuple[str, tuple[str, ...]]:
+    """The verdict and the other sentences."""
+    sentences = [*_resolved(result, name), span(result, name), *_sentences(result, name)]
+    return sentences[0], tuple(sentences[1:])
+
+
+def _resolved(result: SweepResult, name: str) -> Iterator[str]:
+    """At how many points of each variant the quantity differs from what a Gaussian limit would have, if anything."""
+    if name not in REFERENCES:
+        return
+    words, reference = REFERENCES[name]
+    models = result.plan.models
+    away = result.estimates[name].value.ravel() - np.array([reference(m) for m in models])
+    stderr = result.estimates[name].stderr.ravel()
+    parts = []
+    for variant in dict.fromkeys(m.variant for m in models):
+        here = np.array([m.variant == variant for m in models]) & np.isfinite(stderr)
+        if here.any():
+            below, above = (int((here & (sign * away > RESOLVED * stderr)).sum()) for sign in (-1, 1))
+            parts.append(_away(variant, words, below, above, int(here.sum())))
+    if parts:
+        yield " ".join(parts) + " (More than three standard errors are needed to count.)"
+
+
+def _away(variant: str, words: str, below: int, above: int, points: int) -> str:
+    seen = [f"{side} {words} at {count(k)}" for side, k in (("below", below), ("above", above)) if k]
+    name = variant[0].upper() + variant[1:]
+    if not seen:
+        return f"{name}: not seen to differ from {words} at any of {counted(points, 'point')}."
+    return f"{name}: {' and '.join(seen)} of {counted(points, 'point')}."
+
+
+def slug(name: str) -> str:
+    """A quantity's name as an id."""
+    return name.replace(".", "-").replace("_", "-")
+
+
+def span(result: SweepResult, name: str) -> str:
+    """The range of a quantity over the points, those with an error if there are any."""
+    estimate, what = result.estimates[name], NAMES[name]
+    value = estimate.value.ravel()
+    good = np.flatnonzero(np.isfinite(estimate.stderr.ravel()))
+    if not good.size:
+        good = np.flatnonzero(np.isfinite(value))
+    if not good.size:
+        return f"{what} has no value yet."
+    low, high = good[np.argmin(value[good])], good[np.argmax(value[good])]
+    if low == high:
+        return f"{what} is {pm(_at(estimate, low))} at {place(result, low)}, the only point that has a value."
+    return (f"{what} goes from {pm(_at(estimate, low))} ({place(result, low)}) to {pm(_at(estimate, high))} "
+            f"({place(result, high)}).")  # fmt: skip
+
+
+def _at(estimate: Any, index: Any) -> Any:
+    return estimate.reshape((estimate.value.size,))[int(index)]
+
+
+def place(result: SweepResult, index: Any) -> str:
+    """A point by what distinguishes it."""
+    if not result.plan.listed:
+        return result.plan.describe(int(index))
+    model = result.plan.models[int(index)]
+    return f"{model.variant}, width {model.width}, depth {model.depth}"
+
+
+def _sentences(result: SweepResult, name: str) -> Iterator[str]:
+    estimate, what = result.estimates[name], NAMES[name]
+    flat = estimate.reshape((estimate.value.size,))
+    exact, limit = result.exact[name].ravel(), result.limits[name].ravel()
+    z = flat.z_score(exact)
+    known = np.flatnonzero(np.isfinite(z))
+    if known.size:
+        worst = int(known[np.argmax(np.abs(z[known]))])
+        spread = math.sqrt(float(np.mean(z[known] ** 2)))
+        yield (f"Where it is known exactly ({counted(known.size, 'point')}), the z-scores have a root mean square of "
+               f"{plain(spread, 2)} (1 is expected) and are at most {plain(abs(float(z[worst])), 2)} in size, at "
+               f"{place(result, worst)}.")  # fmt: skip
+        if disagrees(flat[worst], float(exact[worst])) and abs(float(z[worst])) > 4.0 + math.log10(known.size):
+            yield LOOK
+    relative = np.where(np.isfinite(exact) | ~np.isfinite(flat.stderr), np.nan, flat.relative_difference(limit))
+    compared = np.flatnonzero(np.isfinite(relative))
+    if compared.size:
+        worst = int(compared[np.argmax(np.abs(relative[compared]))])
+        middle = percent(float(np.median(np.abs(relative[compared])))).lstrip("+")
+        yield (f"From the limit at leading order in 1/n it differs by {percent(float(relative[worst]))} at most (at "
+               f"{place(result, worst)}) and by {middle} in the median; that "
+               "is finite width, and where it is small, noise.")  # fmt: skip
+    without = int((np.isfinite(flat.value) & ~np.isfinite(flat.stderr)).sum())
+    if without:
+        why = " since the mean of |z|² is ruled by rare networks there" if name == "growth" else ""
+        yield f"{what} has no standard error at {counted(without, 'point')}{why}."
+
+
+def lead(result: SweepResult) -> str:
+    """The plan in a sentence."""
+    plan = result.plan
+    if plan.listed:
+        over = "a list of models"
+    elif plan.dims:
+        over = "a grid of " + " × ".join(
+            f"{n} {_plural(name, n)}" for name, n in zip(plan.dims, plan.shape, strict=True)
+        )
+    else:
+        over = "one model"
+    wanted = (f"{counted(plan.networks, 'network')} each" if plan.networks else
+              f"as many networks as the standard errors wanted take, at most {count(plan.max_networks)}")  # fmt: skip
+    return f"{counted(len(plan.models), 'point')} ({over}), {wanted}."
+
+
+def _plural(name: str, n: int) -> str:
+    return {"lam": "lam", "n_out": "n_out", "input_norm": "input_norm"}.get(name, name if n == 1 else f"{name}s")
+
+
+def describe(result: SweepResult, name: str) -> str:
+    """What is seen in the figure of a quantity."""
+    return f"{NAMES[name]} at {counted(len(result.plan.models), 'point')}. {span(result, name)}"
