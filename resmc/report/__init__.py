@@ -2,8 +2,8 @@
 
 In reading order: `numbers` (how numbers are written), `found` (what is said of), `words` and `words_law`, `_layers`,
 `_growth`, `_sweep` (the sentences), `alternatives` (what is seen in a figure), `figures` and `colours` (drawings as SVG
-that follow the page's colours), `tables`, `reproduce` (command lines and Python that give the same bits), `page` (all of
-it in the template).
+that follow the page's colours), `tables`, `reproduce` (command lines and Python that give the same bits), `page` (all
+of it in the template).
 """
 
 from .page import render, write

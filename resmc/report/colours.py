@@ -14,6 +14,7 @@ COLOUR = re.compile(r"#([0-9a-fA-F]{6})\b")
 PAPER, DARK_PAPER = "ffffff", "14171c"  # as in style.css
 DARK_INK = "e8eaed"
 CONTRAST = 4.5  # of lines and words with the paper they are on
+KEPT = ("000001", "fffffe")  # dark and light words on a heat map, which is the same on every paper
 GREY = 0.08  # saturation (of the value) below which a colour is a shade between ink and paper
 
 
@@ -63,6 +64,8 @@ def as_variables(svg: str) -> tuple[str, set[str]]:
 
     def replaced(match: re.Match[str]) -> str:
         name = match[1].lower()
+        if name in KEPT:
+            return match[0]
         used.add(name)
         return f"var(--c-{name})"
 

@@ -5,22 +5,16 @@ from __future__ import annotations
 import html
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .colours import as_variables
+from .colours import KEPT, as_variables
 
-FUNCTIONS = {
-    name: f"plot_{name}"
-    for name in (
-        "log_norm", "qq", "output", "trajectories", "hypoactivation", "interlayer", "interlayer_by_lag", "growth",
-        "extrapolation", "sweep",
-    )
-}  # fmt: skip
 SIZE = (5.0, 3.6)  # inches: words of 9 points stay legible on a phone, where two thirds of that width are left
-SETTINGS: dict[str, Any] = {
-    "svg.fonttype": "path", "svg.hashsalt": "resmc", "font.size": 9.0, "axes.titlesize": 9.0, "axes.labelsize": 9.0,
-    "xtick.labelsize": 8.0, "ytick.labelsize": 8.0, "legend.fontsize": 8.0,
+SETTINGS: Any = {
+    "svg.fonttype": "path", "savefig.dpi": 150.0, "svg.hashsalt": "resmc", "font.size": 9.0,
+    "axes.titlesize": 9.0, "axes.labelsize": 9.0, "xtick.labelsize": 8.0, "ytick.labelsize": 8.0, "legend.fontsize": 8.0,
 }  # fmt: skip
 _NAMES = re.compile(r'(\bid="|href="#|url\(#)([^")]+)')
 
@@ -45,27 +39,38 @@ def need_matplotlib() -> None:
         raise ImportError("a report needs Jinja2 and matplotlib: install resmc[report]") from None
 
 
-def figure(key: str, function: str, result: Any, title: str, description: str, **arguments: Any) -> Figure:
-    """One of `FUNCTIONS` drawn; what refuses to be drawn says why in its place."""
+def figure(key: str, title: str, description: str, draw: Callable[[Any], Any]) -> Figure:
+    """What ``draw`` draws on the Axes it is given; what refuses to be drawn says why in its place."""
     import matplotlib
     from matplotlib.figure import Figure as Canvas
 
-    from .. import plot
-
-    with matplotlib.rc_context(matplotlib.rcParamsDefault), matplotlib.rc_context(SETTINGS):
-        canvas = Canvas(figsize=SIZE, layout="constrained")
+    with matplotlib.rc_context():  # whoever has settings of their own keeps them
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(SETTINGS)
+        canvas = Canvas(figsize=SIZE, layout="constrained", facecolor="none")
+        ax = canvas.subplots()
+        ax.set_facecolor("none")
         try:
-            getattr(plot, FUNCTIONS[function])(result, ax=canvas.subplots(), **arguments)
+            draw(ax)
         except ValueError as error:
             return Figure(key, title, description, refusal=str(error))
-        for ax in canvas.axes:
-            ax.set_title("")  # the page has its own
+        _keep_maps(canvas)
         file = io.StringIO()
-        canvas.savefig(
-            file, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        )
+        canvas.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     svg, used = as_variables(cleaned(file.getvalue(), key, description))
     return Figure(key, title, description, svg, frozenset(used))
+
+
+def _keep_maps(canvas: Any) -> None:
+    """Heat maps become pictures, of ten thousand cells too, and what is written on them keeps its colours."""
+    from matplotlib.collections import QuadMesh
+
+    for ax in canvas.axes:
+        maps = [child for child in ax.get_children() if isinstance(child, QuadMesh)]
+        for one in maps:
+            one.set_rasterized(True)
+        for text in ax.texts if maps else ():
+            text.set_color(f"#{KEPT[text.get_color() in ('w', 'white')]}")
 
 
 def cleaned(document: str, key: str, description: str) -> str:

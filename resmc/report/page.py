@@ -6,14 +6,16 @@ import base64
 import hashlib
 import platform
 import re
+from collections.abc import Callable
+from functools import partial
 from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..simulation import Simulation
 from ..storage import check_place, write_atomically
-from . import alternatives, colours, reproduce, tables, words, words_sweep
-from .figures import Figure, figure, need_matplotlib
+from . import alternatives, colours, reproduce, sweep_figures, tables, words, words_sweep
+from .figures import figure, need_matplotlib
 from .found import Analyses
 from .numbers import count, counted, plain
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from ..sweep import SweepResult
 
 _SYMBOL = re.compile(r"\b([zLAFW]|(?<=χ)²)_([0-9]+|[a-z]+)\b")
-MOST_DRAWN = 10_000  # points of a sweep in a figure
 
 
 def write(result: Simulation | SweepResult, path: str | Path) -> None:
@@ -101,9 +102,10 @@ def of_simulation(sim: Simulation) -> dict[str, Any]:
     found = Analyses.of(sim)
     answers = words.answers(found)
     drawn = {
-        key: figure(key, key, sim, alternatives.TITLES[key], alternatives.DESCRIPTIONS[key](found))
-        for answer in answers for key in answer.figures
-    }  # fmt: skip
+        key: figure(key, alternatives.TITLES[key], alternatives.DESCRIPTIONS[key](found), _of(sim, key))
+        for answer in answers
+        for key in answer.figures
+    }
     m = sim.model
     name = m.variant[0].upper() + m.variant[1:]
     return {
@@ -118,6 +120,16 @@ def of_simulation(sim: Simulation) -> dict[str, Any]:
         "settings": settings(sim),
         "reproduction": reproduce.of_simulation(sim),
     }
+
+
+def _of(sim: Simulation, key: str) -> Callable[[Any], Any]:
+    from .. import plot
+
+    return partial(_draw, getattr(plot, f"plot_{key}"), sim)
+
+
+def _draw(function: Callable[..., Any], sim: Simulation, ax: Any) -> None:
+    function(sim, ax=ax)
 
 
 def settings(sim: Simulation) -> list[tuple[str, str]]:
@@ -143,23 +155,15 @@ def settings(sim: Simulation) -> list[tuple[str, str]]:
 def of_sweep(result: SweepResult) -> dict[str, Any]:
     """What the template shows of a sweep."""
     plan = result.plan
-    drawn: dict[str, Figure] = {}
-    keys: dict[str, tuple[str, ...]] = {}
-    if len(plan.models) <= MOST_DRAWN and result.networks.any():
-        for name in words_sweep.QUESTIONS:
-            function = "growth" if name == "growth" else "sweep"
-            arguments: dict[str, Any] = {} if name == "growth" else {"quantity": name}
-            key = words_sweep.slug(name) + "-figure"
-            title, description = tables.SWEEP_NAMES[name], words_sweep.describe(result, name)
-            drawn[key] = figure(key, function, result, title, description, **arguments)
-            keys[name] = (key,)
+    drawn = sweep_figures.drawn(result)
+    keys = {name: tuple(f.key for f in several) for name, several in drawn.items()}
     return {
         "title": f"Sweep of {counted(len(plan.models), 'random ResNet')}",
         "kind": "sweep",
         "lead": words_sweep.lead(result),
         "caveats": [words_sweep.progress(result), *words_sweep.caveats(result)],
         "answers": words_sweep.answers(result, keys),
-        "figures": drawn,
+        "figures": {f.key: f for several in drawn.values() for f in several},
         "tables": [tables.points(result)],
         "settings": sweep_settings(result),
         "reproduction": reproduce.of_sweep(plan, result.numerics[1:]),

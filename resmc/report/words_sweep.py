@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -122,13 +122,14 @@ def slug(name: str) -> str:
     return name.replace(".", "-").replace("_", "-")
 
 
-def span(result: SweepResult, name: str) -> str:
-    """The range of a quantity over the points, those with an error if there are any."""
+def span(result: SweepResult, name: str, sel: Mapping[str, Any] | None = None) -> str:
+    """The range of a quantity over the points with these coordinates, those with an error if there are any."""
     estimate, what = result.estimates[name], NAMES[name]
     value = estimate.value.ravel()
-    good = np.flatnonzero(np.isfinite(estimate.stderr.ravel()))
+    here = np.isin(np.arange(value.size), result._where(sel) if sel else np.arange(value.size))
+    good = np.flatnonzero(here & np.isfinite(estimate.stderr.ravel()))
     if not good.size:
-        good = np.flatnonzero(np.isfinite(value))
+        good = np.flatnonzero(here & np.isfinite(value))
     if not good.size:
         return f"{what} has no value yet."
     low, high = good[np.argmin(value[good])], good[np.argmax(value[good])]
@@ -198,6 +199,7 @@ def _plural(name: str, n: int) -> str:
     return {"lam": "lam", "n_out": "n_out", "input_norm": "input_norm"}.get(name, name if n == 1 else f"{name}s")
 
 
-def describe(result: SweepResult, name: str) -> str:
-    """What is seen in the figure of a quantity."""
-    return f"{NAMES[name]} at {counted(len(result.plan.models), 'point')}. {span(result, name)}"
+def describe(result: SweepResult, name: str, sel: Mapping[str, Any] | None = None) -> str:
+    """What is seen in the figure of a quantity at the points with these coordinates."""
+    points = len(result._where(sel)) if sel else len(result.plan.models)
+    return f"{NAMES[name]} at {counted(points, 'point')}. {span(result, name, sel)}"

@@ -1,0 +1,101 @@
+"""Which figures a sweep has: a map of each quantity over two dimensions, or lines over one; others are taken apart."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .figures import Figure, figure
+from .tables import SWEEP_NAMES
+from .words_sweep import QUESTIONS, describe, slug
+
+if TYPE_CHECKING:
+    from ..sweep import SweepResult
+
+MOST_POINTS = 20_000  # in a figure
+MOST_FACETS = 6  # figures of one quantity
+MOST_CURVES = 7
+ALONG = ("ratio", "depth")  # what comes first on the horizontal axis
+
+
+def drawn(result: SweepResult) -> dict[str, list[Figure]]:
+    """The figures of each quantity; none of a plan that is one point, or too large, or has no networks yet."""
+    if not 1 < len(result.plan.models) <= MOST_POINTS or not result.networks.any():
+        return {}
+    return {name: list(_of(result, name)) for name in QUESTIONS}
+
+
+def _of(result: SweepResult, name: str) -> Iterator[Figure]:
+    from .. import plot
+
+    plan = result.plan
+    long = [] if plan.listed else [d for d in plan.dims if len(getattr(plan, d)) > 1]
+    axes = _axes(long, name, plan)
+    rest = [d for d in plan.dims if d not in axes] if not plan.listed else []
+    places = itertools.product(*(getattr(plan, d) for d in rest))
+    for number, values in enumerate(itertools.islice(places, MOST_FACETS)):
+        sel = dict(zip(rest, values, strict=True))
+        shown = {d: v for d, v in sel.items() if d in long}
+        where = ", ".join(f"{d} {v:.4g}" if isinstance(v, float) else f"{d} {v}" for d, v in shown.items())
+        title = SWEEP_NAMES[name] + (f" ({where})" if where else "")
+        key = f"{slug(name)}-figure-{number + 1}"
+
+        def draw(ax: Any, sel: Mapping[str, Any] = sel) -> None:
+            if name == "growth" and axes and axes[0] in ALONG and not plan.listed:
+                plot.plot_growth(result, sel=sel, ax=ax)
+            elif len(axes) == 2 and "variant" not in axes:
+                plot.plot_sweep(result, name, x=axes[0], y=axes[1], sel=sel, ax=ax)
+            else:
+                _lines(result, name, axes, sel, ax)
+
+        yield figure(key, title, describe(result, name, sel), draw)
+
+
+def _axes(long: list[str], name: str, plan: Any) -> list[str]:
+    """The horizontal dimension, and the vertical one, or that of several curves."""
+    numeric = sorted((d for d in long if d != "variant"), key=lambda d: (d not in ALONG, long.index(d)))
+    if name == "growth" and numeric and numeric[0] in ALONG:
+        curves = [d for d in numeric[1:] + ["variant"] * ("variant" in long) if len(getattr(plan, d)) <= MOST_CURVES]
+        return [numeric[0], *curves[:1]]
+    return numeric[:2] if len(numeric) > 1 else long[::-1] if "variant" in long else long
+
+
+def _lines(result: SweepResult, name: str, axes: list[str], sel: Mapping[str, Any], ax: Any) -> None:
+    """A quantity over one dimension, or over the numbers of a list's points, with its theory dashed."""
+    from ..plot import style
+    from ..plot.select import chosen
+    from ..plot.sweeps import AXES, LABELS
+
+    plan = result.plan
+    estimate = result.estimates[name].reshape((-1,))
+    exact, limit = result.exact[name].ravel(), result.limits[name].ravel()
+    theory = np.where(np.isfinite(exact), exact, limit)
+    if plan.listed:
+        curves, x, ticks = [("", np.arange(len(plan.models)))], np.arange(len(plan.models)), None
+        label = "number of the point"
+    else:
+        index, left = chosen(result, sel)
+        along = axes[0]
+        index = np.moveaxis(index, left.index(along), -1).reshape(-1, len(getattr(plan, along)))
+        names = getattr(plan, axes[1]) if len(axes) == 2 else ("",)
+        curves = list(zip(map(str, names), index, strict=True))
+        ticks = getattr(plan, along) if along == "variant" else None
+        x = np.arange(len(ticks)) if ticks else np.array(getattr(plan, along), np.float64)
+        label = AXES[along]
+    handles = []
+    for (words, index), series in zip(curves, style.SERIES, strict=False):
+        colour = style.THEORY if len(curves) == 1 else series.colour
+        if not plan.listed:
+            style.line(ax, x, theory[index], color=colour, ls=style.DASHED, zorder=2)
+        else:
+            ax.plot(x, theory[index], ls="", marker="_", color=colour, zorder=2)
+        handles.append(style.points(ax, x, estimate[index], {}, series, words or "simulated ± s.e."))
+    lines = {"ls": "", "marker": "_"} if plan.listed else {"ls": style.DASHED}
+    handles.append(style.proxy("theory", color=style.THEORY if len(curves) == 1 else "0.35", **lines))
+    ax.set(xlabel=label, ylabel=LABELS[name])
+    if ticks:
+        ax.set_xticks(x, ticks)
+    style.legend(ax, handles)
