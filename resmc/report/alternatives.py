@@ -12,8 +12,8 @@ from .numbers import counted, factor, plain, pm
 
 TITLES = {
     "log_norm": "The law of the final log-norm",
-    "qq": "Quantiles of the log-norm against a Gaussian's",
-    "output": "The law of an output neuron",
+    "qq": "Quantiles of the log-norm against those of the limit",
+    "output": "The law of log|z_out|²",
     "trajectories": "Paths of single networks",
     "hypoactivation": "Active neurons by layer",
     "interlayer": "Correlations of all pairs of layers",
@@ -44,17 +44,19 @@ def _log_norm(found: Analyses) -> str:
 
 def _qq(found: Analyses) -> str:
     fit = found.fit
-    return (f"Quantiles of the log-norm over those of a Gaussian of mean {plain(float(fit.mean.value))} and variance "
-            f"{plain(float(fit.variance.value))}: points on the diagonal mean a Gaussian. The skewness is "
-            f"{pm(fit.skewness)}, the excess kurtosis {pm(fit.excess_kurtosis)}; the 1%, 50% and 99% quantiles are "
+    return (f"Quantiles of the log-norm over those of the log-Gaussian limit, of mean "
+            f"{plain(float(fit.theory.mean[0]))} and variance {plain(float(fit.theory.variance[0]))}: points on the "
+            f"dashed line would be of that law. The skewness is {pm(fit.skewness)}, the excess kurtosis "
+            f"{pm(fit.excess_kurtosis)}; the 1%, 50% and 99% quantiles are "
             f"{', '.join(plain(quantile(found, q)) for q in (0.01, 0.5, 0.99))}.")  # fmt: skip
 
 
 def _output(found: Analyses) -> str:
     law = found.fit.output
-    return (f"Density of one output neuron, with more weight at 0 and in the tails than a Gaussian has where the "
-            f"log-norm varies. Its distance from the log-Gaussian limit is {plain(float(law.ks_log_gaussian.value), 2)}"
-            f", from the Gaussian of infinite width {plain(float(law.ks_gaussian.value), 2)}.")  # fmt: skip
+    outputs = counted(found.sim.model.n_out, "output")
+    return (f"Density of the logarithm of the squared output, {outputs}, beside those of the log-Gaussian limit and of "
+            f"infinite width. One output neuron is at a distance of {plain(float(law.ks_log_gaussian.value), 2)} from "
+            f"the first of these and of {plain(float(law.ks_gaussian.value), 2)} from the second.")  # fmt: skip
 
 
 def _trajectories(found: Analyses) -> str:
@@ -87,7 +89,7 @@ def _interlayer(found: Analyses) -> str:
 def _by_lag(found: Analyses) -> str:
     inter = found.inter
     assert inter is not None
-    shown = [k for k in (1, 2, 5, 10, 20, 50) if k < len(inter.lags)]
+    shown = [k for k in (1, 2, 5, 10) if k < len(inter.lags)]
     values = ", ".join(f"{plain(float(inter.by_lag.value[k]), 3)} at {inter.lags[k]} (theory "
                        f"{plain(float(inter.theory_by_lag[k]), 3)})" for k in shown)  # fmt: skip
     return f"Correlation of the asymmetries over the distance between layers: {values}."

@@ -22,7 +22,8 @@ from .numbers import count, counted, plain
 if TYPE_CHECKING:
     from ..sweep import SweepResult
 
-_SYMBOL = re.compile(r"\b([zLAFW]|(?<=χ)²)_([0-9]+|[a-z]+)\b")
+_SYMBOL = re.compile(r"(?:\b([zLAFW])|(?<=χ)(²))_([0-9]+|[a-z]+)\b")
+_FORMULA = re.compile(r"[^\s<>]*\|[^\s<>]*")
 
 
 def write(result: Simulation | SweepResult, path: str | Path) -> None:
@@ -75,7 +76,8 @@ def symbols(text: str) -> Any:
     """Text with z_d, L_10 and the like as letters with an index."""
     from markupsafe import escape
 
-    return _markup(_SYMBOL.sub(r"<var>\1</var><sub>\2</sub>", str(escape(text))))
+    whole = _FORMULA.sub(r'<span class="whole">\g<0></span>', str(escape(text)))  # never broken across lines
+    return _markup(_SYMBOL.sub(lambda m: f"{f'<var>{m[1]}</var>' if m[1] else m[2]}<sub>{m[3]}</sub>", whole))
 
 
 def _markup(text: str) -> Any:
@@ -111,8 +113,9 @@ def of_simulation(sim: Simulation) -> dict[str, Any]:
     return {
         "title": f"{name} ResNet, width {m.width}, depth {m.depth}",
         "kind": "simulation",
-        "lead": f"{counted(sim.networks, 'independent random network')} at initialisation, d/n = {plain(m.ratio)}, "
-        f"alpha = {plain(m.alpha)}, lam = {plain(m.lam)}.",
+        "lead": f"{counted(sim.networks, 'independent random network')} at initialisation, d/n\xa0=\xa0{plain(m.ratio)}, "
+        f"alpha\xa0=\xa0{plain(m.alpha)}, lam\xa0=\xa0{plain(m.lam)}.",
+        "progress": "",
         "caveats": list(words.caveats(sim)),
         "answers": answers,
         "figures": drawn,
@@ -161,7 +164,8 @@ def of_sweep(result: SweepResult) -> dict[str, Any]:
         "title": f"Sweep of {counted(len(plan.models), 'random ResNet')}",
         "kind": "sweep",
         "lead": words_sweep.lead(result),
-        "caveats": [words_sweep.progress(result), *words_sweep.caveats(result)],
+        "progress": words_sweep.progress(result) if result.complete else "",
+        "caveats": [*([] if result.complete else [words_sweep.progress(result)]), *words_sweep.caveats(result)],
         "answers": words_sweep.answers(result, keys),
         "figures": {f.key: f for several in drawn.values() for f in several},
         "tables": [tables.points(result)],
