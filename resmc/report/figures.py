@@ -53,7 +53,8 @@ def figure(key: str, title: str, description: str, draw: Callable[[Any], Any]) -
         try:
             draw(ax)
         except ValueError as error:
-            return Figure(key, title, description, refusal=str(error))
+            return Figure(key, title, description, refusal=re.sub(r"^(sim|result) ", "the simulation ", str(error)))
+        ax.set_title("")  # the page has its own
         _keep_maps(canvas)
         file = io.StringIO()
         canvas.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))

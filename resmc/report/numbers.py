@@ -67,7 +67,7 @@ def score(estimate: Estimate, exact: float) -> str:
     """``z = +0.9``, or nothing where there is no error."""
     z = float(estimate.z_score(exact))
     text = f"{z if abs(z) >= 0.05 else 0.0:+.1f}"
-    return f"z = {MINUS + text[1:] if text.startswith('-') else text}" if math.isfinite(z) else ""
+    return f"z\xa0=\xa0{MINUS + text[1:] if text.startswith('-') else text}" if math.isfinite(z) else ""
 
 
 def beside(estimate: Estimate, exact: float | None = None, limit: float | None = None) -> str:

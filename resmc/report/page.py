@@ -113,8 +113,8 @@ def of_simulation(sim: Simulation) -> dict[str, Any]:
     return {
         "title": f"{name} ResNet, width {m.width}, depth {m.depth}",
         "kind": "simulation",
-        "lead": f"{counted(sim.networks, 'independent random network')} at initialisation, d/n\xa0=\xa0{plain(m.ratio)}, "
-        f"alpha\xa0=\xa0{plain(m.alpha)}, lam\xa0=\xa0{plain(m.lam)}.",
+        "lead": f"{counted(sim.networks, 'independent random network')} at initialisation, "
+        f"d/n\xa0=\xa0{plain(m.ratio)}, alpha\xa0=\xa0{plain(m.alpha)}, lam\xa0=\xa0{plain(m.lam)}.",
         "progress": "",
         "caveats": list(words.caveats(sim)),
         "answers": answers,
@@ -142,8 +142,8 @@ def settings(sim: Simulation) -> list[tuple[str, str]]:
     spacing = "" if len(sim.layers) == m.depth + 1 else f" of {m.depth + 1}"
     return [
         ("Variant", m.variant), ("Width n", count(m.width)), ("Depth d", count(m.depth)), ("d/n", plain(m.ratio)),
-        ("alpha, weight of the skip", repr(m.alpha)), ("lam, weight of the residual branch", repr(m.lam)),
-        ("Output neurons", count(m.n_out)), ("Input norm |x|/√n_in", repr(m.input_norm)),
+        ("alpha (skip)", repr(m.alpha)), ("lam (residual branch)", repr(m.lam)),
+        ("Output neurons", count(m.n_out)), ("Input norm", repr(m.input_norm)),
         ("Networks", f"{count(sim.networks)} (numbers {ranges})"), ("Seed", str(sim.seed)),
         ("Method", sim.method), ("Recorded layers", f"{count(len(sim.layers))}{spacing}"),
         ("Correlations recorded", "yes" if sim.correlations else "no"),

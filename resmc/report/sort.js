@@ -68,6 +68,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
       button.addEventListener("click", () => { page += step; show(); say(pager.words.textContent); });
       pager.buttons.push([step, button]);
     }
+    addEventListener("beforeprint", () => { if (rows.length <= 2000) body.replaceChildren(...rows); });
+    addEventListener("afterprint", show);
     place.append(pager.buttons[0][1], pager.words, pager.buttons[1][1]);
     table.parentElement.after(place);
     show();

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..sweep import SweepResult
 
 MOST_ROWS = 10_000
-PAGE = 200  # rows that are shown at a time, if there is a script
+PAGE = 50  # rows that are shown at a time, if there is a script
 
 
 @dataclass(frozen=True)
