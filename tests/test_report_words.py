@@ -1,0 +1,256 @@
+"""The sentences of a report against the numbers they are made of: each outcome has its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from reports import simulation
+
+from resmc.estimates import Estimate, KSDistance
+from resmc.report import numbers, words
+from resmc.report.found import Analyses, Answer
+from resmc.summary import rows
+
+pytestmark = pytest.mark.cpu
+
+
+def found(**changes: Any) -> Analyses:
+    return Analyses.of(simulation(**changes))
+
+
+def said(analyses: Analyses) -> dict[str, Answer]:
+    return {answer.key: answer for answer in words.answers(analyses)}
+
+
+def whole(answer: Answer) -> str:
+    return " ".join((answer.verdict, *answer.sentences)).replace("\xa0", " ")
+
+
+def estimate(value: float, stderr: float) -> Estimate:
+    return Estimate(np.array(value), np.array(stderr), np.array(1000))
+
+
+# -------------------------------------------------------------------------------------------------------------- numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "stderr", "text"),
+    [
+        (0.47759, 0.00067, "0.47759 ± 0.00067"),
+        (-1.5, 0.25, "−1.50 ± 0.25"),
+        (0.0, 0.0, "0 ± 0"),
+        (2.0, math.nan, "2 (no error)"),
+        (math.nan, math.nan, "no value"),
+        (-1.2e-11, 3e-12, "−1.2e-11 ± 3.0e-12"),
+    ],
+)
+def test_an_estimate_is_written_with_two_digits_of_its_error(value, stderr, text):
+    assert numbers.pm_values(value, stderr).replace("\xa0", " ") == text
+
+
+def test_numbers_are_written_as_they_are_read():
+    assert numbers.count(1234567) == "1\u202f234\u202f567"
+    assert numbers.counted(1, "network") == "1 network"
+    assert numbers.counted(2, "network") == "2 networks"
+    assert numbers.plain(-0.5) == "−0.5"
+    assert numbers.plain(-1e-17) == "0"
+    assert numbers.percent(0.0351) == "+3.5%"
+    assert numbers.percent(-0.42) == "−42%"
+    assert numbers.percent(1e-6) == "0.00%"
+    assert numbers.percent(math.nan) == ""
+    assert numbers.factor(math.log(2.0)) == "2.00"
+    assert numbers.factor(0.0) == "1"
+    assert numbers.factor(1e4) == "e^(1e+04)"
+    assert numbers.score(estimate(1.0, 0.5), 2.0).replace("\xa0", " ") == "z = −2.0"
+    assert numbers.score(estimate(1.0, 0.5), 1.001).replace("\xa0", " ") == "z = +0.0"
+
+
+def test_a_z_score_stands_beside_exact_values_alone():
+    e = estimate(1.1, 0.01)
+    assert numbers.beside(e, 1.0, 2.0).replace("\xa0", " ") == "exactly 1, z = +10.0"
+    assert numbers.beside(e, None, 1.0) == "1 at leading order in 1/n, relative difference +10%"
+    assert numbers.beside(e, math.nan, 0.0) == "0 at leading order in 1/n"
+    assert numbers.beside(estimate(1.1, math.nan), None, 1.0) == "1 at leading order in 1/n"
+    assert "z =" not in numbers.beside(e, math.nan, 1.0)
+
+
+# -------------------------------------------------------------------------------------------------------------- answers
+
+
+def test_a_vanilla_network_is_answered_with_its_numbers():
+    analyses = found(networks=1 << 17)
+    sim, answers = analyses.sim, said(analyses)
+    law = whole(answers["log-gaussian"])
+    for number in (sim.log_norm_mean[-1], sim.log_norm_variance[-1], analyses.fit.skewness, analyses.fit.ks_theory):
+        assert numbers.pm(number).replace("\xa0", " ") in law
+    assert answers["hypoactivation"].verdict.startswith("Yes: ")
+    share = 100.0 * float(sim.active_fraction.value[-1])
+    assert float(re.search(r"Yes: ([0-9.]+)", answers["hypoactivation"].verdict)[1]) == pytest.approx(share, abs=0.01)
+    assert answers["interlayer"].verdict.startswith("Yes: the asymmetries of neighbouring layers have a correlation of")
+    assert numbers.pm(analyses.inter.by_lag[1]) in answers["interlayer"].verdict
+    last = analyses.growth.log_second_moment[-1]
+    factor = re.search(r"By a factor of ([0-9.]+) over 12 layers", answers["growth"].verdict)
+    assert float(factor[1]) == pytest.approx(math.exp(float(last.value)), rel=0.005)
+    assert "infinite width 1." in answers["growth"].verdict
+
+
+def test_every_row_of_the_summary_is_in_the_table():
+    from resmc.report import tables
+
+    analyses = found(networks=1 << 17)
+    table = tables.quantities(analyses)
+    expected = list(rows(analyses.sim))
+    assert [row[0] for row in table.rows] == [row.name for row in expected]
+    for shown, row in zip(table.rows, expected, strict=True):
+        assert float(re.match(r"[-+.0-9e]+", shown[1].replace("−", "-"))[0]) == pytest.approx(
+            float(row.estimate.value), abs=float(row.estimate.stderr)
+        )
+        assert (shown[4] == "exact") == (row.exact is not None and math.isfinite(row.exact))
+        assert shown[5].startswith("z") <= (shown[4] == "exact")
+
+
+def test_the_table_by_layer_has_every_recorded_layer():
+    from resmc.report import tables
+
+    analyses = found(layers=(3, 7), networks=300)
+    table = tables.layers(analyses)
+    assert [row[0] for row in table.rows] == ["0", "3", "7", "12"]
+    assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_balanced_networks_are_held_against_exact_values():
+    answers = said(found(variant="balanced"))
+    assert answers["hypoactivation"].verdict.startswith("No: on average exactly half do in this model, and ")
+    assert "z =" in whole(answers["hypoactivation"])
+    assert answers["interlayer"].verdict.startswith("No, as theory says exactly: ")
+    assert answers["growth"].verdict.startswith("Not at all, exactly; the estimate of log E|z_12|²/|z_0|² is ")
+
+
+def test_a_scale_is_told_from_growth():
+    answers = said(found(variant="balanced", alpha=1.0, lam=1.0, networks=8192))
+    assert answers["growth"].verdict.startswith("By a factor of exactly 4.10e+03; ")  # 2^12
+    assert "(alpha² + lam²)^d alone makes 8.318 of it" in whole(answers["growth"])
+
+
+def test_an_exact_value_that_is_missed_is_not_passed_over():
+    analyses = found(variant="balanced")
+    wrong = dataclasses.replace(analyses.hypo, active_fraction=Estimate(
+        analyses.hypo.active_fraction.value + 0.1, analyses.hypo.active_fraction.stderr, analyses.hypo.active_fraction.n
+    ))  # fmt: skip
+    inter = dataclasses.replace(analyses.inter, by_lag=Estimate(
+        analyses.inter.by_lag.value + 0.5, analyses.inter.by_lag.stderr, analyses.inter.by_lag.n
+    ))  # fmt: skip
+    growth = dataclasses.replace(analyses.growth, log_second_moment=Estimate(
+        analyses.growth.log_second_moment.value + 9.0, analyses.growth.log_second_moment.stderr,
+        analyses.growth.log_second_moment.n,
+    ))  # fmt: skip
+    answers = said(dataclasses.replace(analyses, hypo=wrong, inter=inter, growth=growth))
+    assert answers["hypoactivation"].verdict.startswith("Exactly half should, but ")
+    assert answers["interlayer"].verdict.startswith("They should not, but ")
+    assert "says theory, but the estimate of its logarithm is" in answers["growth"].verdict
+    for key in ("hypoactivation", "interlayer", "growth"):
+        assert "are no chance" in whole(answers[key])
+
+
+def test_unreliable_growth_has_no_number_at_full_depth():
+    analyses = found(width=4, depth=200, networks=2000)
+    assert not analyses.growth.reliable[-1]
+    growth = said(analyses)["growth"]
+    last = int(analyses.growth.layers[np.flatnonzero(analyses.growth.reliable)[-1]])
+    assert growth.verdict.startswith(
+        "That cannot be said at full depth: the mean of |z|² at layer 200 is ruled by rare"
+    )
+    assert f"Up to layer {last} it can" in growth.verdict
+    assert "which says little" in whole(growth)
+    assert "relative difference" not in whole(growth)
+
+
+def test_a_limit_that_is_far_says_why():
+    assert "the width is small for this depth" in whole(said(found(width=4, depth=200, networks=2000))["log-gaussian"])
+    assert "the width is small" not in whole(said(found(width=64, depth=12))["log-gaussian"])
+
+
+def test_few_networks_give_no_answers():
+    analyses = found(networks=20)
+    for answer in words.answers(analyses):
+        assert answer.verdict.startswith("That cannot be said")
+        assert "±" not in whole(answer)
+    assert next(iter(words.caveats(analyses.sim))).startswith("With 20 networks there are no standard errors")
+
+
+def test_without_correlations_that_is_said():
+    analyses = found(correlations=False, networks=500)
+    answer = said(analyses)["interlayer"]
+    assert answer.verdict == "That was not recorded: the simulation was made with correlations=False."
+    assert answer.figures == ()
+
+
+def test_the_dead_are_counted():
+    analyses = found(width=3, depth=20, alpha=0.0, lam=1.0)
+    dead = int(analyses.sim.dead[-1])
+    caveat = next(iter(words.caveats(analyses.sim)))
+    assert dead > 100
+    assert caveat.startswith(
+        f"{numbers.count(dead)} of {numbers.count(8192)} networks ({dead / 8192:.3g} of all) are dead"
+    )
+    assert "(theory: exactly" in said(analyses)["log-gaussian"].sentences[0]
+
+
+def test_when_all_are_dead_nothing_is_made_up():
+    analyses = found(width=1, depth=40, alpha=0.0, lam=1.0, networks=200)
+    assert analyses.sim.alive[-1] == 0
+    answers = said(analyses)
+    assert answers["log-gaussian"].verdict == "No network is alive at layer 40: there is no log-norm to describe."
+    assert answers["hypoactivation"].verdict == "No network is alive at layer 40: there are no neurons to count."
+
+
+@pytest.mark.parametrize(
+    ("value", "floor", "begin"),
+    [
+        (0.001, 0.001, "Yes, as far as 1\u202f000 networks can tell"),
+        (0.010, 0.001, "Nearly: "),
+        (0.040, 0.001, "Roughly: "),
+        (0.300, 0.001, "No: "),
+        (0.300, math.nan, "That cannot be said from 1\u202f000 networks."),
+        (math.nan, 0.001, "That cannot be said from 1\u202f000 networks."),
+    ],
+)
+def test_a_distance_is_weighed_against_sampling_noise(value, floor, begin):
+    from resmc.report.words_law import _law_verdict
+
+    ks = KSDistance(np.array(value), np.array(1e-4), np.array(1000), 31.0, floor, 1e-5)
+    fit = dataclasses.replace(found().fit, ks_fitted=ks)
+    assert _law_verdict(fit, 1000).startswith(begin)
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "end"),
+    [
+        (0.01, 0.4, "the log-Gaussian limit is 40 times closer."),
+        (0.4, 0.01, "the infinite-width law is 40 times closer."),
+        (0.2, 0.201, "both are equally far."),
+        (0.001, 0.3, "the first is not seen to differ, the second does."),
+        (0.3, 0.001, "the second is not seen to differ, the first does."),
+        (0.001, 0.001, "neither is seen to differ from it."),
+    ],
+)
+def test_two_laws_are_compared(near, far, end):
+    from resmc.report.words_law import _two_laws
+
+    def distance(value: float) -> KSDistance:
+        return KSDistance(np.array(value), np.array(1e-4), np.array(1000), 31.0, 0.001, 1e-5)
+
+    assert _two_laws("The law", distance(near), distance(far), "a Gaussian").endswith(end)
+
+
+def test_a_deficit_within_its_error_is_not_seen():
+    from resmc.report.words_layers import _half
+
+    assert _half(estimate(0.499, 0.001), math.nan, 0.4985, 7).startswith("Not seen: ")
+    assert _half(estimate(0.499, 0.0001), math.nan, 0.4985, 7).startswith("Yes: ")
+    assert _half(estimate(0.501, 0.0001), math.nan, 0.4985, 7).startswith("No, more than half do: ")
