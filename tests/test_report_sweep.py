@@ -1,0 +1,230 @@
+"""The page of a sweep: unfinished, damaged, of several classes, listed, of ten thousand points; and its command."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from reports import HALF, Page
+from sweeps import Enough, contents, files, small, stopped_after
+
+import resmc
+from resmc import Sweep, cli, load_sweep
+from resmc.build import VARIABLE
+from resmc.statistics import LayerSums
+
+pytest.importorskip("jinja2")
+pytest.importorskip("matplotlib")
+from resmc.report import render, tables, words_sweep
+from resmc.report.reproduce import toml
+
+pytestmark = pytest.mark.cpu
+
+
+def both(**changes: Any) -> Sweep:
+    """Eight points, of two variants."""
+    return small(variant=["vanilla", "balanced"], shard_updates=None, networks=4000, **changes)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("reports") / "store"
+    assert both().run(store, workers=2, progress=False).complete
+    return store
+
+
+@pytest.fixture(scope="module")
+def page(store: Path) -> Page:
+    return Page(render(load_sweep(store)))
+
+
+def cells(page: Page) -> list[list[str]]:
+    """The table of points."""
+    body = re.search(r"<tbody>(.*?)</tbody>", page.source, re.DOTALL)
+    assert body is not None
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", body[1])]
+    return [[cell.replace("\N{MINUS SIGN}", "-") for cell in row] for row in rows]
+
+
+def test_every_point_is_in_the_table_with_its_numbers(page: Page, store: Path):
+    result = load_sweep(store)
+    found = cells(page)
+    assert len(found) == 8
+    for row, model, variance in zip(found, result.plan.models, result.estimates["log_norm.variance"].value.flat,
+                                    strict=True):  # fmt: skip
+        assert row[:3] == [str(model.width), str(model.depth), model.variant]
+        assert any(float(c.split("\xa0")[0]) == pytest.approx(variance, rel=0.1) for c in row[4:] if "±" in c)
+    assert "Complete: all 8 points are finished" in page.text
+    assert "cpu-" in page.text
+
+
+def test_each_variant_is_answered(page: Page, store: Path):
+    result = load_sweep(store)
+    active = result.estimates["active_fraction"]
+    below = (0.5 - active.value > 3.0 * active.stderr)[..., 0]
+    assert f"Vanilla: below one half at {below.sum()} of 4 points." in page.text
+    assert "Balanced: not seen to differ from one half at any of 4 points." in page.text
+    assert "z-scores have a root mean square of" in page.text
+    assert len(page.all("svg")) == 14
+    assert all(re.search(r"\d", svg["aria-label"] or "") for svg in page.all("svg"))
+
+
+def test_a_store_is_reported_as_it_is(capsys, tmp_path: Path):
+    store = tmp_path / "store"
+    with pytest.raises(Enough):
+        small().run(store, workers=1, progress=stopped_after(60_000))
+    damaged = files(store)[0]
+    damaged.write_bytes(b"x" + damaged.read_bytes()[1:])
+    before = contents(store)
+    assert cli.main(["report", str(store), "-o", str(tmp_path / "report.html")]) == 0
+    assert capsys.readouterr().out == f"written to {tmp_path / 'report.html'} (INCOMPLETE)\n"
+    assert contents(store) == before
+    text = Page((tmp_path / "report.html").read_text()).text
+    assert "INCOMPLETE: " in text
+    assert "of 4 points are finished" in text
+    assert "1 shard is damaged and not part of any number here" in text
+    assert damaged.name in text
+
+
+def test_a_store_without_networks_has_no_figures(tmp_path: Path):
+    assert cli.main(["sweep", str(_plan(tmp_path)), "--store", str(tmp_path / "store"), "--prepare"]) == 0
+    page = Page(render(load_sweep(tmp_path / "store")))
+    assert page.all("svg") == []
+    assert "has no value yet" in page.text
+    assert "INCOMPLETE: 0 of 4 points are finished" in page.text
+
+
+def test_several_classes_are_named(store: Path):
+    import dataclasses
+
+    result = dataclasses.replace(load_sweep(store), numerics=("2", "cpu-avx2", "cuda-sm_90"))
+    text = Page(render(result)).text
+    assert "Several numerics classes have filled the store: cpu-avx2, cuda-sm_90." in text
+
+
+def test_what_is_no_store_is_refused(capsys, tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["report", str(tmp_path / "empty"), "-o", str(tmp_path / "report.html")]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("resmc: ")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "report.html").exists()
+
+
+PLANS: dict[str, dict[str, Any]] = {
+    "one point": {"width": 8, "ratio": 1},
+    "one dimension": {"width": 8, "ratio": [0.5, 1]},
+    "variants alone": {"width": 8, "ratio": 1, "variant": ["vanilla", "balanced", "balanced-half"]},
+    "variants and widths": {"ratio": 1, "variant": ["vanilla", "balanced"]},
+    "alphas": {"width": 8, "ratio": 1, "alpha": [0.0, 0.5, 1.0]},
+    "three numbers": {"alpha": [0.5, 0.7]},
+    "dimension of one value": {"variant": ["vanilla"], "lam": [HALF]},
+    "many widths": {"width": list(range(4, 14)), "ratio": [0.5, 1]},
+    "fewer than 32": {"networks": 20},
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_every_kind_of_plan_has_its_page(name: str, tmp_path: Path):
+    plan = small(**{"shard_updates": None, "networks": 500} | PLANS[name])
+    page = Page(render(plan.run(tmp_path / "store", workers=2, progress=False)))
+    ids = [attributes["id"] for _, attributes in page.elements if attributes.get("id")]
+    assert len(ids) == len(set(ids))
+    assert len(cells(page)) == len(plan.models)
+    assert bool(page.all("svg")) == (name != "one point")
+    assert "There is no figure" not in page.text
+    assert not re.search(r"(?<![A-Za-z])(nan|None|inf)(?![A-Za-z])", page.text)
+
+
+def test_a_list_of_models_has_its_page(tmp_path: Path):
+    models = [resmc.ResNet(8, 4, HALF, HALF), resmc.ResNet(4, 9, -0.5, 1.0, "balanced", n_out=2)]
+    plan = Sweep(models, networks=500)
+    page = Page(render(plan.run(tmp_path / "store", workers=2, progress=False)))
+    assert len(page.all("svg")) == 7
+    _assert_again(page, tmp_path)
+
+
+def _assert_again(page: Page, folder: Path) -> None:
+    """The page's commands fill a store with the same bytes."""
+    package = str(Path(resmc.__file__).parents[1])
+    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    program = folder / "bin" / "resmc"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f"#!{sys.executable}\nimport sys\nfrom resmc.cli import main\nsys.exit(main())\n")
+    program.chmod(0o755)
+    search = os.pathsep.join([str(program.parent), os.environ["PATH"]])
+    environment = os.environ | {"PATH": search, "PYTHONPATH": path, VARIABLE: "baseline"}
+    for command in (["sh", "-ec", page.code("shell")], [sys.executable, "-c", page.code("python")]):
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert contents(folder / "again") == contents(folder / "store")
+        (folder / "again").rename(folder / f"again-{command[0] == 'sh'}")
+
+
+@pytest.mark.parametrize("changes", [{}, {"target_stderr": {"log_norm.variance": 0.05}, "max_networks": 3000}])
+def test_the_commands_give_the_same_shards(changes: dict[str, Any], tmp_path: Path):
+    given = {"networks": None if changes else 1000, "shard_updates": 1 << 16, "seed": 2**63, "layers": 5,
+             "correlations": True, "independent": False}  # fmt: skip
+    plan = small(**given | changes)
+    _assert_again(Page(render(plan.run(tmp_path / "store", workers=2, progress=False))), tmp_path)
+
+
+def test_toml_is_read_back(tmp_path: Path):
+    import tomllib
+
+    for value in (1, 1e-5, -0.5, 1e22, 2**63 - 1, True, "vanilla", [1, 2], [0.5], {"a.b": 1e-3}, [{"width": 3}]):
+        assert tomllib.loads(f"x = {toml(value)}")["x"] == value
+
+
+def test_ten_thousand_points_are_a_page_of_megabytes():
+    """By tiling the sums of a few points: what is tested is the page, not the simulation."""
+    plan = Sweep(width=list(range(10, 110)), depth=list(range(1, 101)), alpha=HALF, lam=HALF, networks=1000)
+    result = _tiled(plan)
+    begin = time.process_time()
+    source = render(result)
+    assert time.process_time() - begin < 60.0
+    assert len(source.encode()) < 10e6
+    page = Page(source)
+    assert len(cells(page)) == 10_000
+    assert "There is no figure" not in page.text
+
+
+def test_more_points_than_are_shown_are_said_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tables, "MOST_ROWS", 5)
+    page = Page(render(_tiled(Sweep(width=[8, 9, 10], depth=[1, 2, 3], alpha=HALF, lam=HALF, networks=1000))))
+    assert len(cells(page)) == 5
+    assert "The first 5 of 9 points are shown" in page.text
+
+
+def _tiled(plan: Sweep) -> resmc.SweepResult:
+    """A result whose points all have the same networks."""
+    from resmc.sweep.result import SweepResult
+
+    sim = resmc.simulate(width=10, depth=10, alpha=HALF, lam=HALF, networks=plan.networks)
+    packed = sim.statistics.packed()[:, -1:]
+    points = len(plan.models)
+    sums = LayerSums.stack([LayerSums.unpacked(sim.statistics.networks, packed)] * points)
+    wanted = np.full(plan.shape, plan.networks)
+    return SweepResult(plan, Path("store"), wanted, wanted, (), ("2", "cpu-avx2"), sums, ((),) * points)
+
+
+def _plan(folder: Path) -> Path:
+    path = folder / "plan.toml"
+    path.write_text(f"width = [8, 16]\nratio = [0.5, 1]\nalpha = {HALF}\nlam = {HALF}\nnetworks = 1000\n")
+    return path
+
+
+def test_progress_is_said_in_all_its_stages(store: Path):
+    import dataclasses
+
+    result = load_sweep(store)
+    assert words_sweep.progress(result).startswith("Complete: all 8 points")
+    unknown = dataclasses.replace(result, wanted=np.zeros_like(result.wanted))
+    assert "a pilot has not said yet" in words_sweep.progress(unknown)
