@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import hashlib
 import itertools
 import os
@@ -11,11 +12,12 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from reports import HALF, Page, page_of, simulation
+from reports import HALF, Page, bare, bare_page_of, page_of, simulation
 
 import resmc
 from resmc import cli
@@ -151,7 +153,7 @@ def resmc_on_path(tmp_path: Path) -> dict[str, str]:
 def test_the_command_line_gives_the_same_file(name: str, tmp_path: Path, resmc_on_path: dict[str, str]):
     sim = simulation(**RUNS[name])
     sim.save(tmp_path / "run.resmc")
-    page = page_of(**RUNS[name])
+    page = bare_page_of(**RUNS[name])
     done = subprocess.run(["sh", "-ec", page.code("shell")], cwd=tmp_path, env=resmc_on_path, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "again.resmc").read_bytes() == (tmp_path / "run.resmc").read_bytes()
@@ -160,7 +162,7 @@ def test_the_command_line_gives_the_same_file(name: str, tmp_path: Path, resmc_o
 
 @pytest.mark.parametrize("name", RUNS)
 def test_the_python_call_gives_the_same_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    sim, code = simulation(**RUNS[name]), page_of(**RUNS[name]).code("python")
+    sim, code = simulation(**RUNS[name]), bare_page_of(**RUNS[name]).code("python")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(VARIABLE, os.environ.get(VARIABLE, ""))  # it is put back
     exec(code, {})
@@ -172,7 +174,8 @@ def test_separate_ranges_are_run_and_merged(tmp_path: Path, resmc_on_path: dict[
     parts = [simulation(networks=200, first_network=k, keep_samples=3) for k in (0, 1000)]
     whole = resmc.merge(*parts)
     whole.save(tmp_path / "run.resmc")
-    page = Page(render(whole))
+    with bare():
+        page = Page(render(whole))
     done = subprocess.run(["sh", "-ec", page.code("shell")], cwd=tmp_path, env=resmc_on_path, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "again.resmc").read_bytes() == (tmp_path / "run.resmc").read_bytes()
@@ -185,18 +188,24 @@ def test_separate_ranges_are_run_and_merged(tmp_path: Path, resmc_on_path: dict[
 
 def test_a_merged_file_does_not_promise_what_it_cannot_keep():
     whole = resmc.merge(*(simulation(networks=200, first_network=k) for k in (0, 200)))
-    assert "merged from shorter runs" in Page(render(whole)).text
+    with bare():
+        assert "merged from shorter runs" in Page(render(whole)).text
 
 
 def test_several_numerics_classes_are_named():
-    import dataclasses
-
     sim = dataclasses.replace(simulation(networks=300), numerics=("2", "cpu/avx2", "cuda/sm_90"))
-    text = Page(render(sim)).text
+    with bare():
+        text = Page(render(sim)).text
     assert "Several numerics classes computed it (cpu/avx2, cuda/sm_90)" in text
 
 
 # ----------------------------------------------------------------------------------------------------- the command line
+
+
+@pytest.fixture
+def no_figures() -> Iterator[None]:
+    with bare():
+        yield
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
@@ -205,7 +214,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, 
 
 
 @pytest.fixture
-def saved(tmp_path: Path) -> Path:
+def saved(tmp_path: Path, no_figures: None) -> Path:
     simulation(networks=100).save(tmp_path / "run.resmc")
     return tmp_path / "run.resmc"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reports import HALF, Page
+from reports import HALF, Page, bare
 from sweeps import Enough, contents, files, small, stopped_after
 
 import resmc
@@ -83,7 +84,8 @@ def test_a_store_is_reported_as_it_is(capsys, tmp_path: Path):
     damaged = files(store)[0]
     damaged.write_bytes(b"x" + damaged.read_bytes()[1:])
     before = contents(store)
-    assert cli.main(["report", str(store), "-o", str(tmp_path / "report.html")]) == 0
+    with bare():
+        assert cli.main(["report", str(store), "-o", str(tmp_path / "report.html")]) == 0
     assert capsys.readouterr().out == f"written to {tmp_path / 'report.html'} (INCOMPLETE)\n"
     assert contents(store) == before
     text = Page((tmp_path / "report.html").read_text()).text
@@ -102,10 +104,9 @@ def test_a_store_without_networks_has_no_figures(tmp_path: Path):
 
 
 def test_several_classes_are_named(store: Path):
-    import dataclasses
-
     result = dataclasses.replace(load_sweep(store), numerics=("2", "cpu-avx2", "cuda-sm_90"))
-    text = Page(render(result)).text
+    with bare():
+        text = Page(render(result)).text
     assert "Several numerics classes have filled the store: cpu-avx2, cuda-sm_90." in text
 
 
@@ -173,7 +174,9 @@ def test_the_commands_give_the_same_shards(changes: dict[str, Any], tmp_path: Pa
     given = {"networks": None if changes else 1000, "shard_updates": 1 << 16, "seed": 2**63, "layers": 5,
              "correlations": True, "independent": False}  # fmt: skip
     plan = small(**given | changes)
-    _assert_again(Page(render(plan.run(tmp_path / "store", workers=2, progress=False))), tmp_path)
+    with bare():
+        page = Page(render(plan.run(tmp_path / "store", workers=2, progress=False)))
+    _assert_again(page, tmp_path)
 
 
 def test_toml_is_read_back(tmp_path: Path):
@@ -198,7 +201,8 @@ def test_ten_thousand_points_are_a_page_of_megabytes():
 
 def test_more_points_than_are_shown_are_said_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tables, "MOST_ROWS", 5)
-    page = Page(render(_tiled(Sweep(width=[8, 9, 10], depth=[1, 2, 3], alpha=HALF, lam=HALF, networks=1000))))
+    with bare():
+        page = Page(render(_tiled(Sweep(width=[8, 9, 10], depth=[1, 2, 3], alpha=HALF, lam=HALF, networks=1000))))
     assert len(cells(page)) == 5
     assert "The first 5 of 9 points are shown" in page.text
 
@@ -222,8 +226,6 @@ def _plan(folder: Path) -> Path:
 
 
 def test_progress_is_said_in_all_its_stages(store: Path):
-    import dataclasses
-
     result = load_sweep(store)
     assert words_sweep.progress(result).startswith("Complete: all 8 points")
     unknown = dataclasses.replace(result, wanted=np.zeros_like(result.wanted))
