@@ -46,6 +46,7 @@ def installed_packages() -> dict[str, str | None]:
     found: dict[str, str | None] = {"python": platform.python_version()}
     for name in (
         "numpy", "scipy", "tqdm", "torch", "xarray", "h5netcdf", "h5py", "zarr", "distributed", "matplotlib",
+        "jinja2",
     ):  # fmt: skip
         try:
             found[name] = metadata.version(name)

@@ -9,7 +9,7 @@ from typing import Any
 from ..analyses import LogGaussianFit
 from ..estimates import Estimate, KSDistance
 from .found import FAR, LARGE, LOOK, Analyses, Answer
-from .numbers import beside, count, counted, disagrees, has_error, plain, pm, resolved
+from .numbers import beside, counted, disagrees, has_error, plain, pm, resolved
 
 SEEN = 2.0  # times what sampling alone gives on average: a distance that is more than noise
 NEAR, ROUGH = 0.02, 0.05  # distances between laws that are called small and middling
@@ -58,10 +58,9 @@ def _law(found: Analyses) -> Iterator[str]:
             yield f"The {name.replace('_', ' ')} is not the exact one. {LOOK}"
     yield _two_laws("The law of the log-norm", fit.ks_theory, fit.ks_gaussian_limit, "log(χ²_n/n)")
     yield _two_laws("The law of an output neuron", fit.output.ks_log_gaussian, fit.output.ks_gaussian, "a Gaussian")
-    if found.sim.model.n_out == 1:
-        yield "In the figure the output's distances are twice as large: they are those of |z_out|²."
-    else:
-        yield f"The figure shows |z_out|² of all {count(found.sim.model.n_out)} outputs together."
+    norm, outputs = fit.output_norm, counted(found.sim.model.n_out, "output")
+    yield (f"In the figure is the law of |z_out|² with {outputs}; its distances are {pm(norm.ks_log_gaussian)} and "
+           f"{pm(norm.ks_gaussian)}" + (", twice those of the output itself." if norm.n_out == 1 else "."))  # fmt: skip
 
 
 def _far(estimate: Estimate, exact: float | None, limit: Any) -> bool:
