@@ -6,8 +6,8 @@
 
 `simulate` returns a `Simulation`; its methods `log_gaussian_fit`, `hypoactivation`, `interlayer_correlations` and
 `variance_growth` return estimates with standard errors and the theory beside them. `Sweep` simulates many models into a
-directory from which nothing is lost. `plot` draws all of these. `theory` holds the closed forms, `reference` a slow and
-readable NumPy twin of the kernels.
+directory from which nothing is lost. `plot` draws all of these, and `report` writes them as a page. `theory` holds the
+closed forms, `reference` a slow and readable NumPy twin of the kernels.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .simulation import Simulation, merge
 from .storage import load
 
 if TYPE_CHECKING:
-    from . import analyses, plot, reference, theory
+    from . import analyses, plot, reference, report, theory
     from .analyses import extrapolate
     from .sweep import Sweep, SweepResult, load_sweep
 
@@ -44,6 +44,7 @@ __all__ = [
     "merge",
     "plot",
     "reference",
+    "report",
     "simulate",
     "theory",
 ]
@@ -51,7 +52,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Imports what needs SciPy only when it is asked for, so that ``import resmc`` stays quick."""
-    if name in ("analyses", "plot", "reference", "theory"):
+    if name in ("analyses", "plot", "reference", "report", "theory"):
         return importlib.import_module(f".{name}", __name__)
     if name == "__version__":
         return build_info()["version"]

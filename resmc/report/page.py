@@ -77,7 +77,13 @@ def symbols(text: str) -> Any:
     from markupsafe import escape
 
     whole = _FORMULA.sub(r'<span class="whole">\g<0></span>', str(escape(text)))  # never broken across lines
-    return _markup(_SYMBOL.sub(lambda m: f"{f'<var>{m[1]}</var>' if m[1] else m[2]}<sub>{m[3]}</sub>", whole))
+    return _markup(_SYMBOL.sub(_indexed, whole))
+
+
+def _indexed(match: re.Match[str]) -> str:
+    letter, square, index = match.groups()
+    below = f"<var>{index}</var>" if index.isalpha() and len(index) == 1 else index
+    return f"{f'<var>{letter}</var>' if letter else square}<sub>{below}</sub>"
 
 
 def _markup(text: str) -> Any:

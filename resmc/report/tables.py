@@ -60,7 +60,7 @@ def quantities(found: Analyses) -> Table:
             compared = percent(float(e.relative_difference(row.limit)))
         elif isinstance(e, KSDistance) and math.isfinite(e.noise_floor):
             theory, kind = plain(e.noise_floor, 2), "noise floor"
-        out.append((row.name, pm(e), str(int(e.n)), theory, kind, compared))
+        out.append((row.name.replace("^2", "²"), pm(e), str(int(e.n)), theory, kind, compared))
     columns = (Column("Quantity", False), Column("Estimate ± error"), Column("Networks"), Column("Theory"),
                Column("Kind", False), Column("Comparison", False))  # fmt: skip
     return Table("quantities", "Every quantity", columns, out, NOTE)
