@@ -179,6 +179,29 @@ def test_the_commands_give_the_same_shards(changes: dict[str, Any], tmp_path: Pa
     _assert_again(page, tmp_path)
 
 
+def test_dimensions_are_drawn_along_numbers():
+    from resmc.report.sweep_figures import _axes
+
+    def axes(name: str, **changes: Any) -> list[str]:
+        plan = small(**changes)
+        return _axes([d for d in plan.dims if len(getattr(plan, d)) > 1], name, plan)
+
+    two = ["vanilla", "balanced"]
+    assert axes("asymmetry") == ["ratio", "width"]
+    assert axes("asymmetry", variant=two) == ["ratio", "width"]
+    assert axes("asymmetry", width=8, ratio=1, alpha=[0.1, 0.2], variant=two) == ["alpha", "variant"]
+    assert axes("asymmetry", width=8, ratio=1, variant=two) == ["variant"]
+    assert axes("growth", width=list(range(8, 20)), variant=two) == ["ratio", "variant"]
+    assert axes("growth", ratio=1, variant=two) == ["width", "variant"]
+
+
+def test_a_quantity_that_is_the_same_everywhere_is_said_so():
+    result = _tiled(Sweep(width=[8, 9], depth=[1, 2], alpha=HALF, lam=HALF, networks=1000))
+    assert re.search(r"The skewness of L_d is .* at all of 4 points\.", words_sweep.span(result, "log_norm.skewness"))
+    assert re.search(r"at width 8, depth 2, the only point",
+                     words_sweep.span(result, "asymmetry", {"width": 8, "depth": 2}))  # fmt: skip
+
+
 def test_toml_is_read_back(tmp_path: Path):
     import tomllib
 

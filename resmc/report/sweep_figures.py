@@ -60,7 +60,7 @@ def _axes(long: list[str], name: str, plan: Any) -> list[str]:
     if name == "growth" and numeric and numeric[0] in ALONG:
         curves = [d for d in numeric[1:] + ["variant"] * ("variant" in long) if len(getattr(plan, d)) <= MOST_CURVES]
         return [numeric[0], *curves[:1]]
-    return numeric[:2] if len(numeric) > 1 else long[::-1] if "variant" in long else long
+    return numeric[:2] if len(numeric) > 1 else [*numeric, *(["variant"] if "variant" in long else [])]
 
 
 def _lines(result: SweepResult, name: str, axes: list[str], sel: Mapping[str, Any], ax: Any) -> None:

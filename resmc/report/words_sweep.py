@@ -66,7 +66,7 @@ def caveats(result: SweepResult) -> Iterator[str]:
     if result.damaged:
         names = ", ".join(result.damaged[:5]) + (", ..." if len(result.damaged) > 5 else "")
         yield (f"{counted(len(result.damaged), 'shard is', 'shards are')} damaged and not part of any number here: "
-               f"{names}. The sweep, run again, computes them anew.")  # fmt: skip
+               f"{names}. The sweep, run again, computes anew what is missing.")  # fmt: skip
     classes = result.numerics[1:]
     if len(classes) > 1:
         yield (f"Several numerics classes have filled the store: {', '.join(classes)}. Their networks are the same, "
@@ -133,8 +133,10 @@ def span(result: SweepResult, name: str, sel: Mapping[str, Any] | None = None) -
     if not good.size:
         return f"{what} has no value yet."
     low, high = good[np.argmin(value[good])], good[np.argmax(value[good])]
-    if low == high:
+    if good.size == 1:
         return f"{what} is {pm(_at(estimate, low))} at {place(result, low)}, the only point that has a value."
+    if value[low] == value[high]:
+        return f"{what} is {pm(_at(estimate, low))} at all of {counted(good.size, 'point')}."
     return (f"{what} goes from {pm(_at(estimate, low))} ({place(result, low)}) to {pm(_at(estimate, high))} "
             f"({place(result, high)}).")  # fmt: skip
 
