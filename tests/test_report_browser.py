@@ -18,6 +18,9 @@ import pytest
 from reports import HALF, simulation
 
 import resmc
+
+pytest.importorskip("jinja2")
+pytest.importorskip("matplotlib")
 from resmc.report import render
 
 pytestmark = pytest.mark.cpu
