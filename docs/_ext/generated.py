@@ -59,7 +59,7 @@ def from_docs(path: Path) -> str:
 def commands() -> tuple[str, list[Path]]:
     from resmc.cli import parser
 
-    return "\n".join(command(parser())), [ROOT / "resmc" / "cli.py", ROOT / "resmc" / "cli_sweep.py"]
+    return "\n".join(command(parser())), [ROOT / "resmc" / name for name in ("cli.py", "cli_sweep.py", "cli_report.py")]
 
 
 def command(parser: argparse.ArgumentParser) -> Iterator[str]:
