@@ -19,6 +19,12 @@ SIMULATE_EXAMPLE = """\
 example:
   resmc simulate --width 200 --depth 200 --networks 1e6 --variant vanilla --output run.resmc
 """
+EXAMPLE = """\
+example:
+  resmc simulate --width 100 --depth 100 --networks 1e5 --output run.resmc
+  resmc report run.resmc --output report.html
+  resmc COMMAND --help                              # options, and an example of each
+"""
 
 
 def number(text: str) -> int:
@@ -38,8 +44,9 @@ number.__name__ = "integer"  # what argparse calls it in its messages
 def parser() -> argparse.ArgumentParser:
     """The command line, by subcommand."""
     top = argparse.ArgumentParser(
-        prog="resmc", description="Simulate random ResNets, one model or many; see what this installation can do."
-    )
+        prog="resmc", description="Simulate random ResNets, one model or many; see what this installation can do.",
+        epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     top.add_argument("--version", action="version", version=f"resmc {metadata.version('resmc')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

@@ -17,6 +17,7 @@ that is followed by no block: nothing is skipped silently.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import importlib.util
 import re
@@ -30,7 +31,7 @@ import pytest
 from conftest import missing, open_gpu
 
 import resmc
-from resmc.cli import parser
+from resmc.cli import main, parser
 from resmc.sweep import engines
 from resmc.sweep.plan import Sweep as Plan
 
@@ -271,3 +272,24 @@ def test_bibliography_is_well_formed() -> None:
     known = {number for _, body in entries for number in re.findall(r"arXiv:(\d{4}\.\d{5})", body)}
     sources = "\n".join(path.read_text() for path in (ROOT / "resmc").rglob("*.py"))
     assert set(re.findall(r"arXiv (\d{4}\.\d{5})", sources)) <= known
+
+
+@pytest.mark.parametrize(
+    "command", ["", "simulate", "sweep", "worker", "status", "merge", "export", "report", "doctor"]
+)
+def test_every_help_has_an_example_that_the_command_line_takes(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([*command.split(), "--help"])
+    lines = [line.partition(" # ")[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  resmc ")]
+    examples = [words for line in lines if "COMMAND" not in (words := shlex.split(line)[1:])]
+    assert [words for words in examples if command in ("", words[0])]
+    for words in examples:
+        assert parser().parse_args(words).command == words[0]
+
+
+def test_every_command_is_listed_above() -> None:
+    (action,) = (a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    marks = test_every_help_has_an_example_that_the_command_line_takes.pytestmark  # type: ignore[attr-defined]
+    assert set(action.choices) == set(marks[0].args[1]) - {""}

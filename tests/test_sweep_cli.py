@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -184,17 +183,6 @@ def test_what_is_no_store_is_refused_by_every_command(capsys, tmp_path, argument
     (store / "plan.json").write_text(json.dumps(newer), encoding="utf-8")
     assert "the plan has schema version 99" in refusal(capsys, command, store, *more)
     assert not list(tmp_path.glob("o*"))
-
-
-@pytest.mark.parametrize("command", ["sweep", "worker", "status", "merge", "export"])
-def test_every_command_explains_itself_with_an_example_that_parses(capsys, command):
-    with pytest.raises(SystemExit, match="0"):
-        cli.main([command, "--help"])
-    out = capsys.readouterr().out
-    examples = [line.partition(" # ")[0] for line in out.splitlines() if line.startswith(f"  resmc {command} ")]
-    assert examples
-    for example in examples:
-        assert cli.parser().parse_args(shlex.split(example)[1:]).command == command
 
 
 def test_the_plan_in_the_help_is_one(tmp_path):

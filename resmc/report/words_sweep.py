@@ -28,7 +28,7 @@ QUESTIONS = {
     "log_norm.mean": "Where is the log-norm centred?",
     "log_norm.variance": "How wide is the log-norm's law?",
     "log_norm.skewness": "Is the log-norm's law symmetric?",
-    "log_norm.excess_kurtosis": "Are its tails a Gaussian's?",
+    "log_norm.excess_kurtosis": "Are its tails those of a Gaussian?",
     "asymmetry": "Does activation favour one sign?",
     "active_fraction": "Do fewer than half of the ReLUs fire?",
     "growth": "How does the output variance grow?",
