@@ -106,6 +106,12 @@ def test_a_legend_stays_inside_where_no_layout_makes_room_for_it(name):
 
 
 @every_figure
+def test_axes_of_a_part_of_a_figure_are_as_good(name):
+    part = Figure(figsize=(7, 3), layout="constrained").subfigures(1, 2)[0]
+    assert FIGURES[name](ax=part.subplots()).get_xlabel()
+
+
+@every_figure
 def test_the_style_goes_to_the_data(name):
     ax = FIGURES[name](alpha=0.314)
     artists = [*ax.lines, *ax.collections, *ax.patches]
@@ -204,6 +210,7 @@ def test_a_centred_map_is_white_at_0_and_its_ends_differ_in_grey():
         (lambda s, g: P.plot_interlayer_by_lag({}), "result holds 0 curves: it must be 1 to"),
         (lambda s, g: P.plot_interlayer_by_lag({"a": 1}), r"result\['a'\]=1 is not allowed"),
         (lambda s, g: P.plot_interlayer_by_lag(s, max_lag=0), "max_lag=0 is out of range"),
+        (lambda s, g: P.plot_interlayer_by_lag(_sparse(), max_lag=4), "max_lag=4 .* at least 5 apart"),
         (lambda s, g: P.plot_growth(1), "result=1 is not allowed: .*SweepResult"),
         (lambda s, g: P.plot_growth(dict.fromkeys("abcdefgh", s)), "result holds 8 curves"),
         (lambda s, g: P.plot_growth(s, sel={"width": 1}), "sel=.* it chooses points of a SweepResult"),
@@ -240,6 +247,10 @@ def test_a_sweep_over_a_list_of_models_has_no_dimensions_to_draw_over(tmp_path):
     for function in (P.plot_sweep, P.plot_growth):
         with pytest.raises(ValueError, match=r"^result is a sweep over a list of models"):
             function(result)
+
+
+def _sparse() -> Simulation:
+    return resmc.simulate(width=8, depth=20, alpha=0.6, lam=0.8, networks=64, layers=range(0, 21, 5))
 
 
 def _of(networks: int, correlations: bool = True) -> Simulation:

@@ -78,6 +78,17 @@ def test_a_handful_of_networks_has_a_figure_too():
             plt.close("all")
 
 
+@pytest.mark.parametrize(("width", "depth"), [(100, 100), (1000, 10)])
+def test_the_axis_of_an_output_holds_its_law(width, depth):
+    """Also where it is nearly a chi-square's, whose right side is steep."""
+    run = resmc.simulate(width=width, depth=depth, alpha=HALF, lam=HALF, networks=2000, keep_samples=2000)
+    outputs = np.log(run.samples.output[:, 0] ** 2)
+    low, high = P.plot_output(run).get_xlim()
+    plt.close("all")
+    assert np.mean(outputs > high) < 0.004  # 0.001 and its error
+    assert np.mean(outputs < low) < 0.06  # the left tail is long
+
+
 @pytest.mark.parametrize("n_out", [1, 10, 2000])
 def test_the_outputs_density_is_that_of_raw_outputs_mixed_from_the_histogram(n_out: int):
     networks = 40_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections import deque
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -141,6 +142,27 @@ def test_runs_with_shards_of_other_sizes_compute_little_twice(tmp_path, expected
     whole = small().run(tmp_path / "whole", progress=False)
     for name, estimate in fine.result(tmp_path / "store").estimates.items():
         np.testing.assert_allclose(estimate.value, whole.estimates[name].value, rtol=1e-9, atol=1e-12)
+
+
+def test_what_others_have_done_meanwhile_is_not_claimed_any_more(tmp_path, monkeypatch):
+    """Also where it was ours, of a worker that had died."""
+    runner = coordinator.Runner(small(), Store(tmp_path / "store"), "cpu", False)
+    runner.open(keep_plan=False)
+    waiting = deque(runner._missing(runner._listing()))
+    first = waiting[0]
+    assert runner.claims is not None
+    assert runner.claims.take(first.name)
+    small().run(tmp_path / "other", progress=False)
+    for file in (tmp_path / "other" / "shards").rglob(f"{first.name}*"):
+        place = tmp_path / "store" / file.relative_to(tmp_path / "other")
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(file.read_bytes())
+    monkeypatch.setattr(coordinator, "LOOK", 0.0)
+    runner._look(waiting)
+    assert first not in waiting
+    assert len(waiting) == 159
+    assert runner.state.networks == first.stop
+    assert not list(runner.store.claims.iterdir())
 
 
 def test_a_claim_on_some_of_the_same_networks_keeps_others_away(tmp_path):

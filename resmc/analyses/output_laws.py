@@ -92,8 +92,9 @@ def one_output(sim: Simulation, limit: LogNormLimit) -> OutputLaw:
     cdf = (counts[:, 1:-1][:, used] @ kernel.T + at_zero[:, None] + 0.5 * at_infinity[:, None]) / total
 
     def distance(other: Floats) -> KSDistance:
-        # between grid points neither law moves by more than the steepest part of Phi over one step
-        step = float(log_t[1] - log_t[0])
+        # Between grid points neither law moves by more than the steepest part of Phi over one step; and an L may lie
+        # half a bin from its centre, which is a quarter of a bin in log t.
+        step = float(log_t[1] - log_t[0]) + 0.25 * sim.bins.width
         return ks_distance(cdf - other, sim.statistics.networks, sim.networks, STEEPEST * step)
 
     return OutputLaw(distance(gaussian), distance(mixture))
@@ -123,8 +124,6 @@ def output_norm(sim: Simulation, limit: LogNormLimit | None = None, n_out: int |
     first, stop = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
     probability = counts[:, 1 + first : 1 + stop] / total
     at_zero = 1.0 - counts[:, 1:].sum(axis=1, keepdims=True) / total  # dead, and the underflow
-    if not used.size:
-        at_zero = np.ones_like(at_zero)
 
     scale = sim.model.log_norm_offset(sim.model.depth)
     mean, deviation = float(limit.mean[0] - scale), float(limit.variance[0]) ** 0.5
@@ -150,8 +149,9 @@ def output_norm(sim: Simulation, limit: LogNormLimit | None = None, n_out: int |
     cdf = np.clip(np.fft.irfft(product, size)[:, probability.shape[1] - 1 : len(kernel)] + at_zero, 0.0, 1.0)
 
     def distance(other: Floats) -> KSDistance:
-        # between grid points neither law moves by more than its largest increment
-        increment = max(float(np.diff(law).max()) for law in (cdf[0], other))
+        # Between grid points neither law moves by more than its largest increment, and not by more than another one
+        # because an L may lie half a bin from its centre, bins being as wide as steps.
+        increment = 2.0 * max(float(np.diff(law).max()) for law in (cdf[0], other))
         return ks_distance(cdf - other, sim.statistics.networks, sim.networks, increment)
 
     return OutputNormLaw(

@@ -95,12 +95,12 @@ def plot_growth(
             handles.append(st.points(ax, curve.ratio, curve.estimate, style, series, label or "simulated ± s.e."))
         leading = {"color": st.THEORY, "ls": st.DASHED} if single else {}
         handles.append(st.proxy(st.LEADING_ORDER if single else "leading order; bars: s.e.", **leading))
-        gaussian = "Gaussian limit: 0" if flat else r"Gaussian limit: $\ell\,\log(\alpha^2+\lambda^2)$"
+        letter = "d" if isinstance(result, SweepResult) else r"\ell"
+        gaussian = "Gaussian limit: 0" if flat else rf"Gaussian limit: ${letter}\,\log(\alpha^2+\lambda^2)$"
         handles.append(st.proxy(gaussian, color=st.INFINITE, ls=st.DOTTED, lw=1.4))
         values = [c.estimate for c in curves.values()]
         if any((np.isfinite(e.value) & ~np.isfinite(e.stderr)).any() for e in values):
             handles.append(st.hollow_proxy(UNRELIABLE))
-        letter = "d" if isinstance(result, SweepResult) else r"\ell"
         ax.set(xlabel=rf"${letter}/n$", ylabel=rf"$\log\,\mathrm{{E}}|z_{letter}|^2/|z_0|^2$")
         say_fixed(ax, sel)
         st.legend(ax, handles)

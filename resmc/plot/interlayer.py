@@ -88,7 +88,7 @@ def plot_interlayer_by_lag(
     ------
     ValueError
         If ``result`` or one of the mapping is of another kind, a simulation was made with ``correlations=False``,
-        ``max_lag`` is below 1, or ``ax`` is no Axes.
+        ``max_lag`` is below the smallest lag recorded, or ``ax`` is no Axes.
     ImportError
         If matplotlib is not installed.
 
@@ -98,6 +98,9 @@ def plot_interlayer_by_lag(
     found = {label: _analysis(one) for label, one in st.several("result", result, KINDS, ALLOWED).items()}
     if max_lag is not None:
         max_lag = _checks.integer("max_lag", max_lag, 1, 1 << 20, "2^20")
+        first = min(int(lag) for one in found.values() for lag in one.lags if lag >= 1)
+        if max_lag < first:
+            raise ValueError(f"max_lag={max_lag} is not allowed: the layers recorded are at least {first} apart")
     shown = _last_lag(list(found.values())) if max_lag is None else max_lag
     with st.panel("plot_interlayer_by_lag", ax) as ax:
         ax.axhline(0.0, color="0.6", lw=0.8, zorder=1)

@@ -113,7 +113,7 @@ def plot_output(sim: Simulation, *, n_out: int | None = None, ax: Axes | None = 
     law = output_norm(sim, n_out=n_out)
     mean, deviation = _limit(sim)
     offset = sim.model.log_norm_offset(sim.model.depth)
-    chi = np.log(2.0 * special.gammaincinv(0.5 * law.n_out, np.array([2e-3, 0.9])))
+    chi = np.log(2.0 * special.gammaincinv(0.5 * law.n_out, np.array([2e-3, 0.999])))
     low = min(mean - 3.0 * deviation, _from_histogram(sim, TAIL), offset) + chi[0]
     high = max(mean + 3.0 * deviation, _from_histogram(sim, 1.0 - TAIL), offset) + chi[1]
     spread = float(np.sqrt(special.polygamma(1, 0.5 * law.n_out)))

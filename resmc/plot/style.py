@@ -167,7 +167,7 @@ def legend(ax: Any, handles: Sequence[Any] | None = None) -> None:
 
     spec = ax.get_subplotspec()
     share = ax.get_position().width if spec is None else 0.84 * len(spec.colspan) / spec.get_gridspec().ncols
-    columns = _columns([str(h.get_label()) for h in found], size, 72.0 * share * ax.figure.get_figwidth())
+    columns = _columns([str(h.get_label()) for h in found], size, 72.0 * share * ax.figure.bbox.width / ax.figure.dpi)
     where = ax.transAxes + ScaledTranslation(
         0.0, -(1.3 * (tick_size + label_size) + 14.0) / 72.0, ax.figure.dpi_scale_trans
     )

@@ -246,7 +246,8 @@ class Runner:
                 continue
             self._was_computed(done, waiting)
         if others:
-            time.sleep(max(PATIENCE, 10.0 * self.look_cost))
+            self.progress.show(self.state)
+            time.sleep(min(max(PATIENCE, 10.0 * self.look_cost), LOOK))
         return not others
 
     def _worker_died(self, engine: Engine, shard: Shard, waiting: deque[Shard]) -> None:
@@ -263,17 +264,21 @@ class Runner:
     def _task(self, engine: Engine, shard: Shard) -> Task:
         return Task(str(self.store.path.absolute()), shard, self.device, engine.threads, engine.pin)
 
+    def _count(self, shard: Shard) -> None:
+        """It is there, whoever has made it."""
+        assert self.claims is not None
+        self.claims.drop(shard.name)
+        self.state.networks += shard.stop - shard.start
+        self.state.work += float(shard.updates)
+
     def _was_computed(self, done: Done, waiting: deque[Shard]) -> None:
         shard = done.shard
         self.classes.add(done.stored.numerics)
-        self.state.networks += shard.stop - shard.start
-        self.state.work += float(shard.updates)
+        self._count(shard)
         if self._is_pilot(shard):
             self._pilot_has_spoken(shard, done.final, waiting)
         else:
             self._track(shard).add(done)
-        assert self.claims is not None
-        self.claims.drop(shard.name)
 
     def _was_done(self, shard: Shard, stored: Stored, waiting: deque[Shard]) -> None:
         """Another process has computed it."""
@@ -288,9 +293,7 @@ class Runner:
                 return
         else:
             self._track(shard).done += shard.stop - shard.start
-        self.state.networks += shard.stop - shard.start
-        self.state.work += float(shard.updates)
-        self.claims.drop(shard.name)
+        self._count(shard)
 
     def _set_aside(self, stored: Stored) -> None:
         """A damaged pilot; of other shards the result says so at the end."""
@@ -311,8 +314,7 @@ class Runner:
                 waiting.append(shard)
                 continue
             track.done += shard.stop - shard.start
-            self.state.networks += shard.stop - shard.start
-            self.state.work += float(shard.updates)
+            self._count(shard)
 
     def _is_pilot(self, shard: Shard) -> bool:
         return shard.start >= FIRST_OF_PILOT
