@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 import resmc
+from resmc.estimates import Estimate
 
 
 def figure(result: resmc.SweepResult, path: Path) -> None:
@@ -33,21 +35,37 @@ def figure(result: resmc.SweepResult, path: Path) -> None:
     fig.savefig(path, dpi=150)
 
 
+@dataclass(frozen=True)
+class Slope:
+    """Growth per unit of d/n: simulated, that of the leading order at the same points, and how many are reliable."""
+
+    estimate: Estimate
+    limit: float
+    points: int
+
+
+def slope(result: resmc.SweepResult, variant: str, width: int) -> Slope:
+    """A weighted line through 0 over the reliable points; no value if there are none."""
+    models = result.plan.models
+    index = [i for i, m in enumerate(models) if (m.variant, m.width) == (variant, width)]
+    growth, limit = result.estimates["growth"].reshape((-1,))[index], result.limits["growth"].ravel()[index]
+    x, weight = np.array([models[i].ratio for i in index]), growth.stderr**-2.0
+    good = np.isfinite(weight)
+    with np.errstate(invalid="ignore"):
+        value, theory = (np.sum((weight * x * y)[good]) / np.sum((weight * x * x)[good]) for y in (growth.value, limit))
+    stderr = np.sum((weight * x * x)[good]) ** -0.5 if good.any() else np.nan
+    return Slope(Estimate(value, stderr, growth.n.sum()), float(theory), int(good.sum()))
+
+
 def slopes(result: resmc.SweepResult) -> list[str]:
-    """Growth per unit of d/n: a weighted line through 0 over the reliable points, and the theory's."""
-    data, out = result.to_xarray(), []
-    for variant in data["variant"].values:
-        d = data.sel(variant=variant)
+    """The slope of each variant and width, and the limit of large d and n."""
+    out = []
+    for variant in result.plan.variant:
         model = next(m for m in result.plan.models if m.variant == variant)
         limit = resmc.theory.infinite_depth_and_width(model)
-        for width in data["width"].values:
-            e = d.sel(width=width)
-            good = e["log_second_moment_reliable"].values
-            x, y = e["ratio_rounded"].values[good], e["log_second_moment"].values[good]
-            weight = e["log_second_moment_stderr"].values[good] ** -2.0
-            slope, stderr = np.sum(weight * x * y) / np.sum(weight * x * x), np.sum(weight * x * x) ** -0.5
-            shown = resmc.estimates.format_estimate(float(slope), float(stderr))
-            out.append(f"{variant}, n = {width}: {shown} per unit of d/n ({good.sum()} reliable points; "
+        for width in result.plan.width:
+            line = slope(result, variant, width)
+            out.append(f"{variant}, n = {width}: {line.estimate} per unit of d/n ({line.points} reliable points; "
                        f"limit {limit.log_second_moment / limit.ratio:.4f})")  # fmt: skip
     return out
 
