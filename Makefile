@@ -8,6 +8,7 @@ DEVICE_CODE_ARGS ?=
 INSTRUCTIONS_ARGS ?=
 BENCH_ARGS ?=
 DOCS_ARGS ?=
+GALLERY_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,12 +17,15 @@ INSTALL := $(PIP) install --constraint constraints.txt
 SOURCES := pyproject.toml setup.py CMakeLists.txt $(shell find csrc -type f)
 CXX_FILES := $(shell find csrc tests -name '*.hpp' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo test lint style types device-code instructions format bench docs clean
+.PHONY: demo gallery test lint style types device-code instructions format bench docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
 demo: $(VENV)/.package $(VENV)/.plot  ## the main job: tables, a figure and a data file in demo-output/
 	$(BIN)/python examples/demo.py --output demo-output
+
+gallery: $(VENV)/.package $(VENV)/.plot  ## LNR's claims, a figure and a number each; GALLERY_ARGS=--record for README
+	$(BIN)/python examples/gallery --output gallery-output $(GALLERY_ARGS)
 
 test: $(VENV)/.package $(VENV)/.test  ## make test PYTEST_ARGS='-k theory'
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -59,7 +63,7 @@ docs: $(VENV)/.package $(VENV)/.docs  ## the site: build/docs/index.html
 	$(BIN)/python -m sphinx -W --keep-going --nitpicky --fresh-env -b html $(DOCS_ARGS) docs build/docs
 
 clean:
-	rm -rf $(VENV) build dist demo-output *.egg-info resmc/_native*.so
+	rm -rf $(VENV) build dist demo-output gallery-output *.egg-info resmc/_native*.so
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

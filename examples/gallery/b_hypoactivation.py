@@ -18,7 +18,7 @@ from common import Finding
 import resmc
 
 CLAIM = "Fewer than half of the ReLUs fire (n = 100, d = 30, last layer)"
-NETWORKS = 1_000_000
+NETWORKS = 2_000_000
 
 
 def simulate(args: argparse.Namespace, variant: str = "vanilla") -> resmc.Simulation:
@@ -31,7 +31,7 @@ def findings(sim: resmc.Simulation) -> list[Finding]:
     hypo = sim.hypoactivation()
     fraction, limit = hypo.active_fraction[-1], hypo.theory.active_fraction[-1]
     return [
-        Finding("E F_d − 1/2", float(fraction.value) - 0.5, float(fraction.stderr), "limit", float(limit) - 0.5),
+        Finding("E F_d - 1/2", float(fraction.value) - 0.5, float(fraction.stderr), "limit", float(limit) - 0.5),
         Finding.of("E A_d", hypo.asymmetry[-1], "limit", hypo.theory.asymmetry[-1]),
     ]
 

@@ -19,7 +19,7 @@ from common import Finding
 import resmc
 
 CLAIM = "Layers k apart correlate like J(α^k)/3 (n = 100, d = 30, α² = 1/2)"
-NETWORKS = 300_000
+NETWORKS = 400_000
 SQUARES = (0.25, 0.5, 0.8)  # alpha^2
 SHOWN = 1  # which of them the heat map and the numbers are of
 LAGS = (1, 2, 5, 10)

@@ -47,7 +47,7 @@ class Finding:
     @property
     def number(self) -> str:
         """The value and its standard error."""
-        return format_estimate(self.value, self.stderr).replace("+-", "±").replace("-", "−")
+        return format_estimate(self.value, self.stderr).replace("+-", "±")
 
     def __str__(self) -> str:
         if self.reference is None or math.isnan(self.reference):
@@ -57,7 +57,7 @@ class Finding:
             beside += f", {self.value / self.reference - 1.0:+.1%}"
         elif self.kind not in ("limit", "noise") and math.isfinite(self.z):
             beside += f", z = {self.z:+.1f}"
-        return f"{self.number} ({beside})".replace("-", "−")
+        return f"{self.number} ({beside})"
 
 
 def word(errors: float, below: str, above: str, otherwise: str) -> str:

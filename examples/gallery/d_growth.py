@@ -25,7 +25,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from growth import figure, slope
 
 CLAIM = "log E|z_d|²/|z_0|² grows in proportion to d/n: per unit of d/n, over d/n = 1/4 to 1"
-NETWORKS = 60_000
+NETWORKS = 150_000
 WIDTHS, RATIOS, VARIANTS = (40, 80, 160), (0.25, 0.5, 0.75, 1), ("vanilla", "balanced")
 
 

@@ -19,7 +19,7 @@ from common import Finding
 import resmc
 
 CLAIM = "Balancing removes all three (n = 100, d = 30)"
-NETWORKS = 600_000
+NETWORKS = 1_000_000
 VARIANTS = ("vanilla", "balanced")
 
 

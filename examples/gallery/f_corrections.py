@@ -19,7 +19,7 @@ from common import Finding
 import resmc
 
 CLAIM = "Corrections are polynomials in 1/n: the fits' values at 1/n = 0 (d = n = 32 to 192)"
-NETWORKS = 100_000
+NETWORKS = 250_000
 WIDTHS = (32, 48, 64, 96, 128, 192)  # alpha^d is negligible beside 1/n at all of them
 QUANTITIES = {
     "log_norm.mean": "E L_d",
@@ -43,7 +43,7 @@ def findings(found: dict[str, resmc.Extrapolation]) -> list[Finding]:
     """For each quantity its value at 1/n = 0 beside the limit, and the first correction."""
     out = []
     for name, fit in found.items():
-        out.append(Finding.of(name, fit.value, "tested limit", fit.limit))
+        out.append(Finding.of(name, fit.value, "extrapolated; limit", fit.limit))
         out.append(Finding(f"c₁ of {name}", float(fit.coefficients[1]), float(fit.covariance[1, 1]) ** 0.5))
     return out
 

@@ -1,0 +1,96 @@
+"""All scripts of the gallery, their figures in one folder; with --record their numbers in results.json and README.md.
+
+python examples/gallery [--output gallery-output] [--networks 1.0] [--seed 0] [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import platform
+import subprocess
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import common
+
+import resmc
+
+HERE = Path(__file__).resolve().parent
+RESULTS, README = HERE / "results.json", HERE.parents[1] / "README.md"
+SCRIPTS = tuple(sorted(path.stem for path in HERE.glob("[a-z]_*.py")))
+BEGIN, END = "<!-- gallery: begin -->", "<!-- gallery: end -->"
+
+
+def commit() -> str:
+    """Of the working tree, with a plus if it has changes beyond what is recorded here."""
+    others = ("--", ":(top)", f":(exclude,top){RESULTS.relative_to(README.parent)}", f":(exclude,top){README.name}")
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=HERE, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", *others) else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def record(seed: int, results: list[dict[str, Any]]) -> dict[str, Any]:
+    """What results.json holds: the numbers, and what they were made with."""
+    info = resmc.build_info()
+    machine = {key: info[key] for key in ("processor", "instruction_set", "threads", "compiler")}
+    versions = {"resmc": info["version"], "numerics": info["numerics_version"], "python": platform.python_version()}
+    versions |= {name: metadata.version(name) for name in ("numpy", "scipy", "matplotlib")}
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"date": date, "commit": commit(), "seed": seed, **machine, **versions, "results": results}
+
+
+def readme_table(recorded: dict[str, Any]) -> str:
+    """A row for each claim, and where the numbers come from."""
+    lines = ["| claim | found |", "|---|---|"]
+    for entry in recorded["results"]:
+        found = [common.Finding(**one) for one in entry["findings"]]
+        cells = (
+            f"[{entry['claim']}](examples/gallery/{entry['script']}.py)",
+            "<br>".join(f"{f.name}: {f}" for f in found),
+        )
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    made = "Seed {seed}, commit {commit}, {processor}, {instruction_set}, NumPy {numpy}, numerics version {numerics}."
+    return "\n".join([*lines, "", made.format(**recorded)])
+
+
+def main() -> None:
+    """Run all, and say how long each took."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("gallery-output"), help="folder of the figures")
+    parser.add_argument("--networks", type=float, default=1.0, help="times the usual number of networks")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--record", action="store_true", help="write results.json and README's table")
+    args = parser.parse_args()
+    if args.record and args.networks != 1.0:
+        parser.error("--record goes with the usual number of networks: leave --networks away")
+    args.output.mkdir(parents=True, exist_ok=True)
+    results = []
+    for name in SCRIPTS:
+        script = importlib.import_module(name)
+        start = time.perf_counter()
+        picture = args.output / f"{name}.png"
+        found = script.main([f"--networks={args.networks}", f"--seed={args.seed}", f"--output={picture}"])
+        print(f"{name} took {time.perf_counter() - start:.1f} s\n", flush=True)
+        results.append({"script": name, "claim": script.CLAIM, "findings": [asdict(one) for one in found]})
+    if args.record:
+        recorded = record(args.seed, results)
+        RESULTS.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = README.read_text(encoding="utf-8")
+        before, after = text.split(BEGIN)[0], text.split(END)[1]
+        README.write_text(f"{before}{BEGIN}\n{readme_table(recorded)}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    common.run(main)
