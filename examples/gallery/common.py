@@ -82,10 +82,13 @@ def run(main: Callable[[], Any]) -> None:
         sys.exit(f"{Path(sys.argv[0]).stem}: {error}")
 
 
-def simulate(args: argparse.Namespace, networks: float, **model: Any) -> resmc.Simulation:
-    """``networks`` times --networks of the networks of these fields, alpha and lambda being `WEIGHT` by default."""
+def simulate(args: argparse.Namespace, networks: float, part: int = 0, **model: Any) -> resmc.Simulation:
+    """``networks`` times --networks of the networks of these fields, alpha and lambda being `WEIGHT` by default.
+
+    Different ``part`` have random numbers of their own: what is fitted together has to be independent.
+    """
     fields = {"alpha": WEIGHT, "lam": WEIGHT} | model
-    return resmc.simulate(networks=max(int(networks * args.networks), 1), seed=args.seed, **fields)
+    return resmc.simulate(networks=max(int(networks * args.networks), 1), seed=args.seed + (part << 32), **fields)
 
 
 def figure(width: float, height: float) -> Figure:

@@ -31,7 +31,7 @@ QUANTITIES = {
 
 def simulate(args: argparse.Namespace, variant: str = "vanilla") -> list[resmc.Simulation]:
     """As deep as wide."""
-    return [common.simulate(args, NETWORKS, width=n, depth=n, variant=variant) for n in WIDTHS]
+    return [common.simulate(args, NETWORKS, part=n, width=n, depth=n, variant=variant) for n in WIDTHS]
 
 
 def fits(sims: list[resmc.Simulation]) -> dict[str, resmc.Extrapolation]:
