@@ -112,7 +112,9 @@ def extrapolate(
     Parameters
     ----------
     simulations : sequence of Simulation
-        At least two widths, of one ratio depth/width, one alpha, lam, variant and input_norm.
+        At least two widths, of one ratio depth/width, one alpha, lam, variant and input_norm. The fit takes them for
+        independent: give each a seed of its own, as a `Sweep` does, or disjoint networks. With the same seed two widths
+        share the random numbers of the neurons that both have, and correlate.
     quantity : str
         ``log_norm.mean`` (without depth log(alpha^2 + lam^2)), ``log_norm.variance``, ``log_norm.skewness``,
         ``log_norm.excess_kurtosis``, ``asymmetry`` (n E[A_d]), ``active_fraction`` (n (E[F_d] - 1/2)),
