@@ -82,7 +82,7 @@ def test_every_result_has_a_table_that_is_well_formed(sim, grid):
     analyses: list[Any] = [sim.log_gaussian_fit(), sim.hypoactivation(), sim.interlayer_correlations(),
                            sim.variance_growth(), sim.log_gaussian_fit().output,
                            sim.log_gaussian_fit().output_norm]  # fmt: skip
-    sims = [resmc.simulate(width=n, depth=n, alpha=HALF, lam=HALF, networks=2000) for n in (8, 16, 32)]
+    sims = [resmc.simulate(width=n, depth=n, alpha=HALF, lam=HALF, networks=2000, seed=n) for n in (8, 16, 32)]
     others = [sim, resmc.extrapolate(sims), sim.log_norm_mean, sim.log_norm_mean[-1], sim.log_gaussian_fit().ks_theory,
               grid, grid.plan, grid.plan.estimate(), Sweep([ResNet(8, 4, 0.6, 0.8)], networks=10)]  # fmt: skip
     for result in analyses + others:

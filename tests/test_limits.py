@@ -150,7 +150,7 @@ def test_the_order_of_the_simulations_does_not_matter():
 def small(width: int = 8, depth: int | None = None, networks: int = 4_000, **other: object) -> Simulation:
     """A quick simulation of d/n = 1/2 to build bad requests from."""
     fields = {"alpha": 0.6, "lam": 0.8} | other
-    return resmc.simulate(width=width, depth=depth or width // 2, networks=networks, seed=8900, **fields)  # type: ignore[arg-type]
+    return resmc.simulate(width=width, depth=depth or width // 2, networks=networks, seed=8900 + width, **fields)  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_extrapolated_is_a_value_error():
@@ -173,6 +173,12 @@ def test_what_cannot_be_extrapolated_is_a_value_error():
     ):
         with pytest.raises(ValueError, match=f"differ in {name}"):
             resmc.extrapolate([*good, other])
+    shared, other = (resmc.simulate(width=w, depth=w // 2, alpha=0.6, lam=0.8, networks=100) for w in (8, 16))
+    with pytest.raises(ValueError, match="widths 8 and 16 are not independent: they share random numbers"):
+        resmc.extrapolate([shared, other])
+    model = ResNet(16, 8, 0.6, 0.8)
+    disjoint = resmc.simulate(model, networks=100, first_network=100)
+    assert math.isfinite(float(resmc.extrapolate([shared, disjoint]).value.value))
     for degree in (0, 3, 1.5, -1):
         with pytest.raises(ValueError, match="degree"):
             resmc.extrapolate(good, degree=degree)  # type: ignore[arg-type]

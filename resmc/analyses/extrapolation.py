@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -114,7 +115,7 @@ def extrapolate(
     simulations : sequence of Simulation
         At least two widths, of one ratio depth/width, one alpha, lam, variant and input_norm. The fit takes them for
         independent: give each a seed of its own, as a `Sweep` does, or disjoint networks. With the same seed two widths
-        share the random numbers of the neurons that both have, and correlate.
+        would share the random numbers of the neurons that both have, and correlate.
     quantity : str
         ``log_norm.mean`` (without depth log(alpha^2 + lam^2)), ``log_norm.variance``, ``log_norm.skewness``,
         ``log_norm.excess_kurtosis``, ``asymmetry`` (n E[A_d]), ``active_fraction`` (n (E[F_d] - 1/2)),
@@ -125,7 +126,7 @@ def extrapolate(
     Raises
     ------
     ValueError
-        If the simulations do not belong together, are too few, or an estimate has no error.
+        If the simulations do not belong together, are too few, share random numbers, or an estimate has no error.
     """
     quantity = _checks.choice("quantity", quantity, tuple(QUANTITIES))
     for s in simulations:
@@ -133,12 +134,18 @@ def extrapolate(
             raise ValueError(f"simulations holds {s!r}: extrapolate takes a sequence of Simulation objects")
     sims = sorted(simulations, key=lambda s: s.model.width)
     widths = np.array([s.model.width for s in sims], np.float64)
-    if len(set(widths)) < 2 or len(set(widths)) != len(widths):
-        raise ValueError(f"simulations of widths {widths.astype(int).tolist()} are not enough: give different widths")
     for name in ("ratio", "alpha", "lam", "variant", "input_norm"):
         values = {getattr(s.model, name) for s in sims}
         if len(values) > 1:
             raise ValueError(f"simulations differ in {name} ({sorted(values)}): an extrapolation needs one")
+    if len(set(widths)) < 2 or len(set(widths)) != len(widths):
+        raise ValueError(f"simulations of widths {widths.astype(int).tolist()} are not enough: give different widths")
+    for a, b in combinations(sims, 2):
+        if a.seed == b.seed and any(r.start < s.stop and s.start < r.stop for r in a.ranges for s in b.ranges):
+            raise ValueError(
+                f"simulations of widths {a.model.width} and {b.model.width} are not independent: they share random numbers "
+                f"(seed {a.seed}, the same networks). Give each a seed of its own, as a Sweep does"
+            )
     if degree is None:
         degree = 2 if len(sims) >= 4 else 1
     degree = _checks.integer("degree", degree, 1, len(sims) - 1, "one less than the number of widths")
