@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from . import build_info, cli_report, cli_sweep, devices, simulate
 from .model import VARIANTS
@@ -41,9 +42,28 @@ def number(text: str) -> int:
 number.__name__ = "integer"  # what argparse calls it in its messages
 
 
+class Parser(argparse.ArgumentParser):
+    """One that names a misspelt option before it complains that the right one is missing."""
+
+    given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self.given = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        for word in self.given:
+            option = word.partition("=")[0]
+            known = any(name.startswith(option) for name in self._option_string_actions)
+            if option.startswith("--") and not known and "required" in message:
+                close = difflib.get_close_matches(option, self._option_string_actions, 1)
+                message = f"unknown option {option}" + (f": did you mean {close[0]}?" if close else "")
+        super().error(message)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line, by subcommand."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="resmc", description="Simulate random ResNets, one model or many; see what this installation can do.",
         epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip

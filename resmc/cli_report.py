@@ -33,8 +33,8 @@ def run_report(args: argparse.Namespace) -> None:
     from .report import write
 
     check_output(args.output)
-    if args.output.exists() and args.run.exists() and args.output.samefile(args.run):
-        raise ValueError(f"output={str(args.output)!r} is not allowed: it is the simulation itself")
+    if args.output.suffix not in (".html", ".htm"):
+        raise ValueError(f"output={str(args.output)!r} is not allowed: it must end in .html")
     result = read(args.run)
     write(result, args.output)
     print(f"written to {args.output}" + ("" if getattr(result, "complete", True) else " (INCOMPLETE)"))

@@ -293,3 +293,18 @@ def test_every_command_is_listed_above() -> None:
     (action,) = (a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
     marks = test_every_help_has_an_example_that_the_command_line_takes.pytestmark  # type: ignore[attr-defined]
     assert set(action.choices) == set(marks[0].args[1]) - {""}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("simulate --widht 20 --depth 3 --networks 10", "unknown option --widht: did you mean --width?"),
+        ("report run.resmc --outpt=x.html", "unknown option --outpt: did you mean --output?"),
+        ("simulate --depth 3 --networks 10", "the following arguments are required: --width"),
+        ("simulate --wid 3 --depth 3", "the following arguments are required: --networks"),
+    ],
+)
+def test_a_misspelt_option_is_named(capsys: pytest.CaptureFixture[str], words: str, said: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(words.split())
+    assert said in capsys.readouterr().err

@@ -162,6 +162,8 @@ def test_what_cannot_be_extrapolated_is_a_value_error():
         resmc.extrapolate(good[:1])
     with pytest.raises(ValueError, match="different widths"):
         resmc.extrapolate([])
+    with pytest.raises(ValueError, match="simulations is a single one"):
+        resmc.extrapolate(good[0])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"widths \[8, 8, 16, 32\].*different widths"):
         resmc.extrapolate([*good, small(8)])
     for name, other in (

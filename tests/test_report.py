@@ -270,7 +270,7 @@ def test_what_cannot_be_written_to_is_refused_before_any_work(capsys, saved, tmp
     for path, words in (
         (tmp_path, "it is a folder"),
         (tmp_path / "none" / "report.html", "its folder does not exist"),
-        (saved, "it is the simulation itself"),
+        (saved, "it must end in .html"),
     ):
         status, out, err = run(capsys, "report", saved, "-o", path)
         assert (status, out) == (2, "")

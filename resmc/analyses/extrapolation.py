@@ -129,6 +129,8 @@ def extrapolate(
         If the simulations do not belong together, are too few, share random numbers, or an estimate has no error.
     """
     quantity = _checks.choice("quantity", quantity, tuple(QUANTITIES))
+    if hasattr(simulations, "model"):
+        raise ValueError("simulations is a single one: extrapolate takes several, of different widths")
     for s in simulations:
         if not hasattr(s, "model"):
             raise ValueError(f"simulations holds {s!r}: extrapolate takes a sequence of Simulation objects")
@@ -143,8 +145,8 @@ def extrapolate(
     for a, b in combinations(sims, 2):
         if a.seed == b.seed and any(r.start < s.stop and s.start < r.stop for r in a.ranges for s in b.ranges):
             raise ValueError(
-                f"simulations of widths {a.model.width} and {b.model.width} are not independent: they share random numbers "
-                f"(seed {a.seed}, the same networks). Give each a seed of its own, as a Sweep does"
+                f"simulations of widths {a.model.width} and {b.model.width} are not independent: they share random "
+                f"numbers (seed {a.seed}, the same networks). Give each a seed of its own, as a Sweep does"
             )
     if degree is None:
         degree = 2 if len(sims) >= 4 else 1

@@ -38,7 +38,8 @@ def plot_interlayer(result: Simulation | InterlayerCorrelations, *, ax: Axes | N
     Raises
     ------
     ValueError
-        If ``result`` is of another kind, the simulation was made with ``correlations=False``, or ``ax`` is no Axes.
+        If ``result`` is of another kind, the simulation was made with ``correlations=False`` or has too few living
+        networks for any correlation, or ``ax`` is no Axes.
     ImportError
         If matplotlib is not installed.
 
@@ -46,7 +47,7 @@ def plot_interlayer(result: Simulation | InterlayerCorrelations, *, ax: Axes | N
     """
     st.require("plot_interlayer")
     st.check_kind("result", result, KINDS, ALLOWED)
-    analysis = _analysis(result)
+    analysis = _checked("result", _analysis(result))
     with st.panel("plot_interlayer", ax, 2.65) as ax:
         edges = _edges(analysis.layers)
         limits = {} if "norm" in style else {"vmin": -1.0, "vmax": 1.0}
@@ -87,7 +88,7 @@ def plot_interlayer_by_lag(
     Raises
     ------
     ValueError
-        If ``result`` or one of the mapping is of another kind, a simulation was made with ``correlations=False``,
+        If ``result`` or one of the mapping is of another kind, or has no correlations or too few living networks,
         ``max_lag`` is below the smallest lag recorded, or ``ax`` is no Axes.
     ImportError
         If matplotlib is not installed.
@@ -95,7 +96,10 @@ def plot_interlayer_by_lag(
     Source: Li, Nica, Roy 2021 (arXiv 2106.04013).
     """
     st.require("plot_interlayer_by_lag")
-    found = {label: _analysis(one) for label, one in st.several("result", result, KINDS, ALLOWED).items()}
+    several = st.several("result", result, KINDS, ALLOWED)
+    found = {
+        label: _checked(f"result[{label!r}]" if label else "result", _analysis(one)) for label, one in several.items()
+    }
     if max_lag is not None:
         max_lag = _checks.integer("max_lag", max_lag, 1, 1 << 20, "2^20")
         first = min(int(lag) for one in found.values() for lag in one.lags if lag >= 1)
@@ -109,7 +113,9 @@ def plot_interlayer_by_lag(
             kept = np.flatnonzero((one.lags >= 1) & (one.lags <= shown))
             kept = kept[st.thinned(len(kept), 40)] if len(kept) else kept
             theory = series if len(found) > 1 else st.Series(st.THEORY, "", st.DASHED)
-            st.line(ax, one.lags[kept], one.theory_by_lag[kept], color=theory.colour, ls=theory.line, zorder=2)
+            dash = "_" if len(kept) == 1 else ""  # of one point no line can be seen
+            leading = {"color": theory.colour, "ls": theory.line, "marker": dash, "ms": 12, "zorder": 2}
+            st.line(ax, one.lags[kept], one.theory_by_lag[kept], leading)
             handles.append(st.points(ax, one.lags[kept], one.by_lag[kept], style, series, label or "simulated ± s.e."))
         leading = {"color": "0.35"} if len(found) > 1 else {"color": st.THEORY, "ls": st.DASHED}
         limit = r"limit $J(\alpha^k)/3$" if _any_vanilla(found) else "exact: 0"
@@ -122,6 +128,13 @@ def plot_interlayer_by_lag(
 
 def _analysis(result: Simulation | InterlayerCorrelations) -> InterlayerCorrelations:
     return result.interlayer_correlations() if isinstance(result, Simulation) else result
+
+
+def _checked(name: str, analysis: InterlayerCorrelations) -> InterlayerCorrelations:
+    """Refuses what would be an empty figure."""
+    if not np.isfinite(analysis.by_lag.value[1:]).any():
+        raise ValueError(f"{name} has no correlation between layers: too few networks live at two of them")
+    return analysis
 
 
 def _edges(layers: NDArray[np.int64]) -> Floats:

@@ -68,6 +68,17 @@ def check_axes(ax: Any) -> None:
 
 
 @contextmanager
+def _options(function: str) -> Iterator[None]:
+    """Says in a sentence that an option is matplotlib's neither."""
+    try:
+        yield
+    except (AttributeError, TypeError) as error:
+        if "keyword" not in str(error):
+            raise
+        raise ValueError(f"{function} was given an option that is neither its own nor the artist's: {error}") from None
+
+
+@contextmanager
 def panel(function: str, ax: Axes | None, height: float = HEIGHT) -> Iterator[Axes]:
     """``ax``, or the Axes of a new figure; of that nothing remains if drawing on it fails.
 
@@ -76,7 +87,8 @@ def panel(function: str, ax: Axes | None, height: float = HEIGHT) -> Iterator[Ax
     require(function)
     check_axes(ax)
     if ax is not None:
-        yield ax
+        with _options(function):
+            yield ax
         return
     from matplotlib import pyplot
 
@@ -84,7 +96,8 @@ def panel(function: str, ax: Axes | None, height: float = HEIGHT) -> Iterator[Ax
     try:
         ax = figure.subplots()
         _shrink(ax)
-        yield ax
+        with _options(function):
+            yield ax
         found: Any = ax.get_legend()
         if found is not None:  # what it takes, the data do not lose
             rows = -(-len(found.get_texts()) // found._ncols)
