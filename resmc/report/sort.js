@@ -46,6 +46,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     const title = heading.textContent;
     button.type = "button";
     button.append(...heading.childNodes);
+    heading.dataset.title = title; // on paper: browsers leave out buttons in the headings that they repeat
     heading.append(button);
     heading.setAttribute("aria-sort", "none");
     button.addEventListener("click", () => {
