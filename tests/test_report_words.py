@@ -175,6 +175,12 @@ def test_a_limit_that_is_far_says_why():
     assert "the width is small" not in whole(said(found(width=64, depth=12))["log-gaussian"])
 
 
+def test_noise_is_not_called_a_small_width():
+    analyses = found(width=64, networks=64, seed=0)
+    assert abs(float(analyses.fit.mean.relative_difference(float(analyses.fit.theory.mean[0])))) > 0.25
+    assert "the width is small" not in whole(said(analyses)["log-gaussian"])
+
+
 def test_few_networks_give_no_answers():
     analyses = found(networks=20)
     for answer in words.answers(analyses):

@@ -64,9 +64,9 @@ def _law(found: Analyses) -> Iterator[str]:
 
 
 def _far(estimate: Estimate, exact: float | None, limit: Any) -> bool:
-    """Whether the leading order is no help."""
+    """Whether the leading order is no help, and that is no noise."""
     difference = abs(float(estimate.relative_difference(float(limit))))
-    return exact is None and has_error(estimate) and difference > LARGE
+    return exact is None and difference > LARGE and resolved(estimate.value - limit, estimate.stderr)
 
 
 def _shape(fit: LogGaussianFit) -> str:
