@@ -207,12 +207,16 @@ def test_the_dead_are_counted():
     assert "(theory: exactly" in said(analyses)["log-gaussian"].sentences[0]
 
 
-def test_when_all_are_dead_nothing_is_made_up():
-    analyses = found(width=1, depth=40, alpha=0.0, lam=1.0, networks=200)
+@pytest.mark.parametrize("width", [1, 2])
+def test_when_all_are_dead_nothing_is_made_up(width):
+    analyses = found(width=width, depth=50, alpha=0.0, lam=1.0, networks=200)
     assert analyses.sim.alive[-1] == 0
     answers = said(analyses)
-    assert answers["log-gaussian"].verdict == "No network is alive at layer 40: there is no log-norm to describe."
-    assert answers["hypoactivation"].verdict == "No network is alive at layer 40: there are no neurons to count."
+    assert answers["log-gaussian"].verdict == "No network is alive at layer 50: there is no log-norm to describe."
+    assert answers["hypoactivation"].verdict == "No network is alive at layer 50: there are no neurons to count."
+    assert answers["growth"].verdict == "No network is alive at layer 50: the plain mean of |z_50|² is 0."
+    assert "theory says " in whole(answers["growth"])
+    assert "ruled by rare" not in whole(answers["growth"])
 
 
 @pytest.mark.parametrize(

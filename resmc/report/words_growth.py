@@ -17,6 +17,11 @@ def growth(found: Analyses) -> Answer:
     d, question = model.depth, "How does the output variance grow?"
     last, exact, limit = curve.log_second_moment[-1], float(curve.exact[-1]), float(curve.theory[-1])
     at = f"log E|z_{d}|²/|z_0|² at d/n = {plain(model.ratio)}"
+    if not found.sim.alive[-1]:
+        verdict = f"No network is alive at layer {d}: the plain mean of |z_{d}|² is 0."
+        sentence = (f"For {at} theory says {beside(last, exact, limit)}: that mean is made by networks too rare to be "
+                    "among these.")  # fmt: skip
+        return Answer("growth", question, verdict, (sentence,), ("growth",))
     sentences = [f"{at} is {pm(last)} (theory: {beside(last, exact, limit)})."]
     if not curve.reliable[-1]:
         sentences = [f"For {at} the plain mean of the networks gives {plain(float(last.value))}, which says little; "
