@@ -77,6 +77,9 @@ def interlayer(found: Analyses) -> Answer:
     pair = "neighbouring layers" if lag == 1 else f"layers {lag} apart"
     if exact is not None:
         wrong = disagrees(first, exact)
+        if not has_error(first):
+            verdict = f"In theory they do not in this model; here the correlation of {pair} is {pm(first)}."
+            return Answer("interlayer", question, verdict, tuple(_lags(inter)), figures)
         verdict = (f"{'They should not, but' if wrong else 'No, as theory says exactly:'} the asymmetries of {pair} "
                    f"have a correlation of {pm(first)}{_in_brackets(score(first, exact))}.")  # fmt: skip
         return Answer("interlayer", question, verdict, (LOOK,) if wrong else tuple(_lags(inter)), figures)
