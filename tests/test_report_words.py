@@ -263,6 +263,8 @@ def test_two_laws_are_compared(near, far, end):
 def test_a_deficit_within_its_error_is_not_seen():
     from resmc.report.words_layers import _half
 
-    assert _half(estimate(0.499, 0.001), math.nan, 0.4985, 7).startswith("Not seen: ")
+    seen = _half(estimate(0.499, 0.001), math.nan, 0.4985, 7)
+    assert seen.startswith("Not seen: ")
+    assert seen.endswith(" fire at layer 7, within three standard errors of 50%; the limit is 49.85%.")
     assert _half(estimate(0.499, 0.0001), math.nan, 0.4985, 7).startswith("Yes: ")
     assert _half(estimate(0.501, 0.0001), math.nan, 0.4985, 7).startswith("No, more than half do: ")

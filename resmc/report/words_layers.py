@@ -46,7 +46,8 @@ def _half(active: Estimate, exact: float, limit: float, d: int) -> str:
         return f"That cannot be said without a standard error; it is {share} at layer {d}."
     below = 0.5 - float(active.value)
     if not resolved(below, active.stderr):
-        return f"Not seen: {share} fire at layer {d}; the limit is {100 * limit:.4g}%, and the error as large as that."
+        return (f"Not seen: {share} fire at layer {d}, within three standard errors of 50%; the limit is "
+                f"{100 * limit:.4g}%.")  # fmt: skip
     return f"{'Yes' if below > 0 else 'No, more than half do'}: {share} of the neurons fire at layer {d}, not 50%."
 
 
