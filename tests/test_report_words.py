@@ -114,6 +114,15 @@ def test_every_row_of_the_summary_is_in_the_table():
         assert shown[5].startswith("z") <= (shown[4] == "exact")
 
 
+def test_the_output_is_described_with_the_distances_its_figure_shows():
+    from resmc.report.alternatives import DESCRIPTIONS
+
+    analyses = found(n_out=5)
+    near, far = analyses.fit.output_norm.ks_log_gaussian, analyses.fit.output_norm.ks_gaussian
+    ends = f"distance of {float(near.value):.2g} from the first of these and of {float(far.value):.2g} from the second."
+    assert DESCRIPTIONS["output"](analyses).endswith(ends)
+
+
 def test_the_table_by_layer_has_every_recorded_layer():
     from resmc.report import tables
 

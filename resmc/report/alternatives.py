@@ -52,11 +52,11 @@ def _qq(found: Analyses) -> str:
 
 
 def _output(found: Analyses) -> str:
-    law = found.fit.output
+    law = found.fit.output_norm
     outputs = counted(found.sim.model.n_out, "output")
     return (f"Density of the logarithm of the squared output, {outputs}, beside those of the log-Gaussian limit and of "
-            f"infinite width. One output neuron is at a distance of {plain(float(law.ks_log_gaussian.value), 2)} from "
-            f"the first of these and of {plain(float(law.ks_gaussian.value), 2)} from the second.")  # fmt: skip
+            f"infinite width: at a distance of {plain(float(law.ks_log_gaussian.value), 2)} from the first of these "
+            f"and of {plain(float(law.ks_gaussian.value), 2)} from the second.")  # fmt: skip
 
 
 def _trajectories(found: Analyses) -> str:
