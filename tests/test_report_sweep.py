@@ -180,19 +180,37 @@ def test_the_commands_give_the_same_shards(changes: dict[str, Any], tmp_path: Pa
 
 
 def test_dimensions_are_drawn_along_numbers():
-    from resmc.report.sweep_figures import _axes
-
-    def axes(name: str, **changes: Any) -> list[str]:
-        plan = small(**changes)
-        return _axes([d for d in plan.dims if len(getattr(plan, d)) > 1], name, plan)
+    from resmc.report.sweep_figures import _dims
 
     two = ["vanilla", "balanced"]
-    assert axes("asymmetry") == ["ratio", "width"]
-    assert axes("asymmetry", variant=two) == ["ratio", "width"]
-    assert axes("asymmetry", width=8, ratio=1, alpha=[0.1, 0.2], variant=two) == ["alpha", "variant"]
-    assert axes("asymmetry", width=8, ratio=1, variant=two) == ["variant"]
-    assert axes("growth", width=list(range(8, 20)), variant=two) == ["ratio", "variant"]
-    assert axes("growth", ratio=1, variant=two) == ["width", "variant"]
+    assert _dims(small()) == (["ratio", "width"], [])
+    assert _dims(small(variant=two)) == (["ratio", "width"], ["variant"])
+    assert _dims(small(width=8, ratio=1, alpha=[0.1, 0.2], variant=two)) == (["alpha", "variant"], [])
+    assert _dims(small(width=8, ratio=1, variant=two)) == (["variant"], [])
+    assert _dims(small(ratio=1, variant=two)) == (["width", "variant"], [])
+
+
+@pytest.mark.parametrize("widths", [6, 7])
+def test_growth_is_a_map_where_there_would_be_too_many_curves(widths: int, monkeypatch: pytest.MonkeyPatch):
+    from resmc import plot
+    from resmc.report import sweep_figures
+
+    maps: list[str] = []
+    original = plot.plot_sweep
+    monkeypatch.setattr(plot, "plot_sweep", lambda r, name, **given: (maps.append(name), original(r, name, **given)))
+    result = _tiled(Sweep(width=list(range(4, 4 + widths)), ratio=[0.5, 1], alpha=HALF, lam=HALF, networks=500))
+    (drawn,) = sweep_figures.drawn(result)["growth"]
+    assert drawn.svg
+    assert ("growth" in maps) == (widths == 7)
+
+
+def test_figures_that_are_not_drawn_are_counted():
+    plan = Sweep(width=[8, 9], ratio=[0.5, 1], alpha=[0.1 * k for k in range(1, 5)], lam=[0.5, 0.6, 0.7],
+                 variant=["vanilla"], networks=500)  # fmt: skip
+    with bare():
+        page = Page(render(_tiled(plan)))
+    assert page.text.count("Of the 12 figures over alpha, lam the first 6 are drawn; the table has all points.") == 7
+    assert len(page.all("figure")) == 42
 
 
 def test_a_quantity_that_is_the_same_everywhere_is_said_so():

@@ -64,7 +64,7 @@ def plot_growth(
     Raises
     ------
     ValueError
-        If ``result`` is of another kind, has more than seven curves, is a sweep without a dimension ``ratio`` or
+        If ``result`` is of another kind, has more than six curves, is a sweep without a dimension ``ratio`` or
         ``depth``, ``sel`` names something else than its dimensions and values, ``most`` is below 2, or ``ax`` is no
         Axes.
     ImportError

@@ -77,7 +77,7 @@ def plot_interlayer_by_lag(
     Parameters
     ----------
     result : Simulation, InterlayerCorrelations, or a mapping from labels to them
-        At most seven.
+        At most six.
     max_lag : int, optional
         The largest lag; by default that beyond which all limits are below 0.01.
     ax : matplotlib Axes, optional

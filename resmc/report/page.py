@@ -172,7 +172,7 @@ def of_sweep(result: SweepResult) -> dict[str, Any]:
         "lead": words_sweep.lead(result),
         "progress": words_sweep.progress(result) if result.complete else "",
         "caveats": [*([] if result.complete else [words_sweep.progress(result)]), *words_sweep.caveats(result)],
-        "answers": words_sweep.answers(result, keys),
+        "answers": words_sweep.answers(result, keys, sweep_figures.left_out(result)),
         "figures": {f.key: f for several in drawn.values() for f in several},
         "tables": [tables.points(result)],
         "settings": sweep_settings(result),

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..plot.style import SERIES
 from .figures import Figure, figure
+from .numbers import count
 from .tables import SWEEP_NAMES
 from .words_sweep import QUESTIONS, describe, slug
 
 if TYPE_CHECKING:
-    from ..sweep import SweepResult
+    from ..sweep import Sweep, SweepResult
 
 MOST_POINTS = 20_000  # in a figure
 MOST_FACETS = 6  # figures of one quantity
-MOST_CURVES = 7
+MOST_CURVES = len(SERIES)
 ALONG = ("ratio", "depth")  # what comes first on the horizontal axis
 
 
@@ -28,23 +31,32 @@ def drawn(result: SweepResult) -> dict[str, list[Figure]]:
     return {name: list(_of(result, name)) for name in QUESTIONS}
 
 
+def left_out(result: SweepResult) -> str:
+    """The sentence that a quantity has more figures than are drawn, if it has."""
+    sizes = {d: len(getattr(result.plan, d)) for d in _dims(result.plan)[1]}
+    parts, over = math.prod(sizes.values()), ", ".join(d for d, n in sizes.items() if n > 1)
+    if parts <= MOST_FACETS:
+        return ""
+    return (f"Of the {count(parts)} figures over {over} the first {MOST_FACETS} are drawn; the table has "
+            "all points.")  # fmt: skip
+
+
 def _of(result: SweepResult, name: str) -> Iterator[Figure]:
     from .. import plot
 
     plan = result.plan
-    long = [] if plan.listed else [d for d in plan.dims if len(getattr(plan, d)) > 1]
-    axes = _axes(long, name, plan)
-    rest = [d for d in plan.dims if d not in axes] if not plan.listed else []
+    axes, rest = _dims(plan)
+    curves = len(axes) < 2 or len(getattr(plan, axes[1])) <= MOST_CURVES
     places = itertools.product(*(getattr(plan, d) for d in rest))
     for number, values in enumerate(itertools.islice(places, MOST_FACETS)):
         sel = dict(zip(rest, values, strict=True))
-        shown = {d: v for d, v in sel.items() if d in long}
+        shown = {d: v for d, v in sel.items() if len(getattr(plan, d)) > 1}
         where = ", ".join(f"{d} {v:.4g}" if isinstance(v, float) else f"{d} {v}" for d, v in shown.items())
         title = SWEEP_NAMES[name] + (f" ({where})" if where else "")
         key = f"{slug(name)}-figure-{number + 1}"
 
         def draw(ax: Any, sel: Mapping[str, Any] = sel) -> None:
-            if name == "growth" and axes and axes[0] in ALONG and not plan.listed:
+            if name == "growth" and curves and axes and axes[0] in ALONG:
                 plot.plot_growth(result, sel=sel, ax=ax)
             elif len(axes) == 2 and "variant" not in axes:
                 plot.plot_sweep(result, name, x=axes[0], y=axes[1], sel=sel, ax=ax)
@@ -54,13 +66,14 @@ def _of(result: SweepResult, name: str) -> Iterator[Figure]:
         yield figure(key, title, describe(result, name, sel), draw)
 
 
-def _axes(long: list[str], name: str, plan: Any) -> list[str]:
-    """The horizontal dimension, and the vertical one, or that of several curves."""
+def _dims(plan: Sweep) -> tuple[list[str], list[str]]:
+    """The horizontal dimension, and the vertical one, or that of several curves; and those that are fixed."""
+    if plan.listed:
+        return [], []
+    long = [d for d in plan.dims if len(getattr(plan, d)) > 1]
     numeric = sorted((d for d in long if d != "variant"), key=lambda d: (d not in ALONG, long.index(d)))
-    if name == "growth" and numeric and numeric[0] in ALONG:
-        curves = [d for d in numeric[1:] + ["variant"] * ("variant" in long) if len(getattr(plan, d)) <= MOST_CURVES]
-        return [numeric[0], *curves[:1]]
-    return numeric[:2] if len(numeric) > 1 else [*numeric, *(["variant"] if "variant" in long else [])]
+    axes = numeric[:2] if len(numeric) > 1 else [*numeric, *(["variant"] if "variant" in long else [])]
+    return axes, [d for d in plan.dims if d not in axes]
 
 
 def _lines(result: SweepResult, name: str, axes: list[str], sel: Mapping[str, Any], ax: Any) -> None:
@@ -86,7 +99,7 @@ def _lines(result: SweepResult, name: str, axes: list[str], sel: Mapping[str, An
         x = np.arange(len(ticks)) if ticks else np.array(getattr(plan, along), np.float64)
         label = AXES[along]
     handles = []
-    for (words, index), series in zip(curves, style.SERIES, strict=False):
+    for (words, index), series in zip(curves, style.SERIES[: len(curves)], strict=True):
         colour = style.THEORY if len(curves) == 1 else series.colour
         if not plan.listed:
             style.line(ax, x, theory[index], color=colour, ls=style.DASHED, zorder=2)

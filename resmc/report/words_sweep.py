@@ -80,15 +80,15 @@ def caveats(result: SweepResult) -> Iterator[str]:
         yield f"{counted(few, 'point has', 'points have')} fewer than 32 networks and so no standard errors."
 
 
-def answers(result: SweepResult, figures: dict[str, tuple[str, ...]]) -> list[Answer]:
-    """A section for each quantity; ``figures`` are the keys of those that belong to it."""
-    return [Answer(slug(name), QUESTIONS[name], *_said(result, name), figures.get(name, ())) for name in QUESTIONS]
-
-
-def _said(result: SweepResult, name: str) -> tuple[str, tuple[str, ...]]:
-    """The verdict and the other sentences."""
-    sentences = [*_resolved(result, name), span(result, name), *_sentences(result, name)]
-    return sentences[0], tuple(sentences[1:])
+def answers(result: SweepResult, figures: dict[str, tuple[str, ...]], left_out: str = "") -> list[Answer]:
+    """A section for each quantity; ``figures`` are the keys of its own, ``left_out`` a word on those not drawn."""
+    out = []
+    for name, question in QUESTIONS.items():
+        drawn = figures.get(name, ())
+        sentences = [*_resolved(result, name), span(result, name), *_sentences(result, name)]
+        sentences += [left_out] if drawn and left_out else []
+        out.append(Answer(slug(name), question, sentences[0], tuple(sentences[1:]), drawn))
+    return out
 
 
 def _resolved(result: SweepResult, name: str) -> Iterator[str]:
