@@ -213,11 +213,26 @@ def test_figures_that_are_not_drawn_are_counted():
     assert len(page.all("figure")) == 42
 
 
-def test_a_quantity_that_is_the_same_everywhere_is_said_so():
-    result = _tiled(Sweep(width=[8, 9], depth=[1, 2], alpha=HALF, lam=HALF, networks=1000))
-    assert re.search(r"The skewness of L_d is .* at all of 4 points\.", words_sweep.span(result, "log_norm.skewness"))
-    assert re.search(r"at width 8, depth 2, the only point",
-                     words_sweep.span(result, "asymmetry", {"width": 8, "depth": 2}))  # fmt: skip
+FOUR = Sweep(width=[8, 9], depth=[1, 2], alpha=HALF, lam=HALF, networks=1000)
+
+
+@pytest.mark.parametrize(
+    ("networks", "sel", "words"),
+    [
+        ([1000] * 4, None, r" ± \S+ at all 4 points\."),
+        ([1000] * 4, {"width": 8, "depth": 2}, r" ± \S+ at width 8, depth 2\."),
+        ([1000, 20, 1000, 0], None, r" ± \S+ at all 2 points with an error\."),
+        ([1000, 20, 2000, 0], None, r" ± .* ± .* \(width ., depth 1\), where it has an error\."),
+        ([20, 1000, 20, 20], None, r" ± \S+ at width 8, depth 2, the only one with an error\."),
+        ([20, 1000, 20, 20], {"width": 8}, r" ± \S+ at width 8, depth 2\."),
+        ([20, 0, 0, 0], None, r" \(no error\) at width 8, depth 1, the only one with a value\."),
+        ([20] * 4, None, r" \(no error\) at all 4 points\."),
+        ([0] * 4, None, r" has no value yet\."),
+    ],
+)
+def test_the_range_of_a_quantity_is_over_the_points_it_speaks_of(networks, sel, words):
+    said = words_sweep.span(_tiled(FOUR, networks), "log_norm.skewness", sel)
+    assert re.fullmatch(f"The skewness of L_d.*{words}", said.replace("\xa0", " ")), said
 
 
 def test_toml_is_read_back(tmp_path: Path):
@@ -248,16 +263,18 @@ def test_more_points_than_are_shown_are_said_so(monkeypatch: pytest.MonkeyPatch)
     assert "The first 5 of 9 points are shown" in page.text
 
 
-def _tiled(plan: Sweep) -> resmc.SweepResult:
-    """A result whose points all have the same networks."""
-    from resmc.sweep.result import SweepResult
+def _tiled(plan: Sweep, networks: list[int] | None = None) -> resmc.SweepResult:
+    """A result whose points all have the same networks, or the first so many of them."""
+    from resmc.sweep.result import NOTHING, SweepResult
 
-    sim = resmc.simulate(width=10, depth=10, alpha=HALF, lam=HALF, networks=plan.networks)
-    packed = sim.statistics.packed()[:, -1:]
-    points = len(plan.models)
-    sums = LayerSums.stack([LayerSums.unpacked(sim.statistics.networks, packed)] * points)
-    wanted = np.full(plan.shape, plan.networks)
-    return SweepResult(plan, Path("store"), wanted, wanted, (), ("2", "cpu-avx2"), sums, ((),) * points)
+    networks = networks or [plan.networks] * len(plan.models)
+    sums = {0: NOTHING}
+    for number in {*networks} - {0}:
+        statistics = resmc.simulate(width=10, depth=10, alpha=HALF, lam=HALF, networks=number).statistics
+        sums[number] = LayerSums.unpacked(statistics.networks, statistics.packed()[:, -1:])
+    there, wanted = np.array(networks).reshape(plan.shape), np.full(plan.shape, plan.networks)
+    return SweepResult(plan, Path("store"), there, wanted, (), ("2", "cpu-avx2"),
+                       LayerSums.stack([sums[number] for number in networks]), ((),) * len(networks))  # fmt: skip
 
 
 def _plan(folder: Path) -> Path:

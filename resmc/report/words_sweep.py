@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..model import ResNet
+from ..plot.select import chosen
 from .found import LOOK, Answer
 from .numbers import RESOLVED, count, counted, disagrees, percent, plain, pm
 
@@ -126,19 +128,26 @@ def span(result: SweepResult, name: str, sel: Mapping[str, Any] | None = None) -
     """The range of a quantity over the points with these coordinates, those with an error if there are any."""
     estimate, what = result.estimates[name], NAMES[name]
     value = estimate.value.ravel()
-    here = np.isin(np.arange(value.size), result._where(sel) if sel else np.arange(value.size))
-    good = np.flatnonzero(here & np.isfinite(estimate.stderr.ravel()))
+    here = _points(result, sel)
+    good, kind = here[np.isfinite(estimate.stderr.ravel()[here])], "an error"
     if not good.size:
-        good = np.flatnonzero(here & np.isfinite(value))
+        good, kind = here[np.isfinite(value[here])], "a value"
     if not good.size:
         return f"{what} has no value yet."
+    some = good.size < here.size
     low, high = good[np.argmin(value[good])], good[np.argmax(value[good])]
     if good.size == 1:
-        return f"{what} is {pm(_at(estimate, low))} at {place(result, low)}, the only point that has a value."
+        only = f", the only one with {kind}" if some and not sel else ""
+        return f"{what} is {pm(_at(estimate, low))} at {place(result, low)}{only}."
     if value[low] == value[high]:
-        return f"{what} is {pm(_at(estimate, low))} at all of {counted(good.size, 'point')}."
+        return f"{what} is {pm(_at(estimate, low))} at all {counted(good.size, 'point')}{f' with {kind}' * some}."
     return (f"{what} goes from {pm(_at(estimate, low))} ({place(result, low)}) to {pm(_at(estimate, high))} "
-            f"({place(result, high)}).")  # fmt: skip
+            f"({place(result, high)}){f', where it has {kind}' * some}.")  # fmt: skip
+
+
+def _points(result: SweepResult, sel: Mapping[str, Any] | None) -> NDArray[np.int64]:
+    """The numbers of the points with these coordinates."""
+    return chosen(result, sel)[0].ravel() if sel else np.arange(len(result.plan.models))
 
 
 def _at(estimate: Any, index: Any) -> Any:
@@ -203,5 +212,4 @@ def _plural(name: str, n: int) -> str:
 
 def describe(result: SweepResult, name: str, sel: Mapping[str, Any] | None = None) -> str:
     """What is seen in the figure of a quantity at the points with these coordinates."""
-    points = len(result._where(sel)) if sel else len(result.plan.models)
-    return f"{NAMES[name]} at {counted(points, 'point')}. {span(result, name, sel)}"
+    return f"{NAMES[name]} at {counted(len(_points(result, sel)), 'point')}. {span(result, name, sel)}"
