@@ -19,11 +19,12 @@ from sweeps import Enough, contents, files, small, stopped_after
 import resmc
 from resmc import Sweep, cli, load_sweep
 from resmc.build import VARIABLE
+from resmc.estimates import Estimate
 from resmc.statistics import LayerSums
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
-from resmc.report import render, tables, words_sweep
+from resmc.report import numbers, render, tables, words_sweep
 from resmc.report.reproduce import toml
 
 pytestmark = pytest.mark.cpu
@@ -233,6 +234,33 @@ FOUR = Sweep(width=[8, 9], depth=[1, 2], alpha=HALF, lam=HALF, networks=1000)
 def test_the_range_of_a_quantity_is_over_the_points_it_speaks_of(networks, sel, words):
     said = words_sweep.span(_tiled(FOUR, networks), "log_norm.skewness", sel)
     assert re.fullmatch(f"The skewness of L_d.*{words}", said.replace("\xa0", " ")), said
+
+
+def test_rare_networks_are_not_blamed_where_there_are_few():
+    result = _tiled(FOUR, [20, 20, 40, 1000])
+    unreliable = int(np.isnan(result.estimates["growth"].stderr).sum()) - 2
+    said = " ".join(words_sweep._sentences(result, "growth"))
+    assert "no standard error at 2 points of fewer than 32 networks." in said
+    assert f"no standard error at {numbers.counted(unreliable, 'point')} since the mean of |z|² is ruled by" in said
+    assert "rare" not in " ".join(words_sweep._sentences(result, "asymmetry"))
+
+
+@pytest.mark.parametrize(
+    ("away", "stderr", "words"),
+    [
+        ([2.0, -2.9, 1.0, 0.0], [1.0] * 4, "it is not seen to differ at any of 4 points."),
+        ([4.0, -99.0, 2.0, -5.2], [1.0, 40.0, 1.0, 1.0], "it is seen to differ at 2 of 4 points, by −5.2% at most (at "
+         "width 9, depth 2) and by 4.6% in the median of these; that is finite width."),
+    ],
+)  # fmt: skip
+def test_noise_is_not_called_finite_width(away: list[float], stderr: list[float], words: str):
+    """Both in per cent of the limit."""
+    result = _tiled(FOUR)
+    limit = result.limits["log_norm.mean"]
+    difference, error = (0.01 * np.abs(limit) * np.reshape(values, (2, 2)) for values in (away, stderr))
+    result.estimates["log_norm.mean"] = Estimate(limit + difference, error, np.full((2, 2), 1000))
+    (sentence,) = words_sweep._sentences(result, "log_norm.mean")
+    assert sentence == f"From the limit at leading order in 1/n {words}"
 
 
 def test_toml_is_read_back(tmp_path: Path):

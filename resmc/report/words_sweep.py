@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..estimates import MIN_NETWORKS
 from ..model import ResNet
 from ..plot.select import chosen
 from .found import LOOK, Answer
@@ -77,9 +78,10 @@ def caveats(result: SweepResult) -> Iterator[str]:
     if dead:
         yield (f"{counted(dead, 'network is', 'networks are')} dead at the last layer (z = 0, possible with alpha = "
                "0): left out of log-norm, asymmetry and active fraction, and counted as 0 in E|z|².")  # fmt: skip
-    few = int(((result.networks > 0) & (result.networks < 32)).sum())
+    few = int(((result.networks > 0) & (result.networks < MIN_NETWORKS)).sum())
     if few:
-        yield f"{counted(few, 'point has', 'points have')} fewer than 32 networks and so no standard errors."
+        yield (f"{counted(few, 'point has', 'points have')} fewer than {MIN_NETWORKS} networks and so no standard "
+               "errors.")  # fmt: skip
 
 
 def answers(result: SweepResult, figures: dict[str, tuple[str, ...]], left_out: str = "") -> list[Answer]:
@@ -177,17 +179,23 @@ def _sentences(result: SweepResult, name: str) -> Iterator[str]:
         if disagrees(flat[worst], float(exact[worst])) and abs(float(z[worst])) > 4.0 + math.log10(known.size):
             yield LOOK
     relative = np.where(np.isfinite(exact) | ~np.isfinite(flat.stderr), np.nan, flat.relative_difference(limit))
-    compared = np.flatnonzero(np.isfinite(relative))
-    if compared.size:
-        worst = int(compared[np.argmax(np.abs(relative[compared]))])
-        middle = percent(float(np.median(np.abs(relative[compared])))).lstrip("+")
-        yield (f"From the limit at leading order in 1/n it differs by {percent(float(relative[worst]))} at most (at "
-               f"{place(result, worst)}) and by {middle} in the median; that "
-               "is finite width, and where it is small, noise.")  # fmt: skip
-    without = int((np.isfinite(flat.value) & ~np.isfinite(flat.stderr)).sum())
-    if without:
-        why = " since the mean of |z|² is ruled by rare networks there" if name == "growth" else ""
-        yield f"{what} has no standard error at {counted(without, 'point')}{why}."
+    compared = np.isfinite(relative)
+    seen = np.flatnonzero(compared & (np.abs(flat.value - limit) > RESOLVED * flat.stderr))
+    of = f"of {counted(int(compared.sum()), 'point')}"
+    if seen.size:
+        worst = int(seen[np.argmax(np.abs(relative[seen]))])
+        middle = percent(float(np.median(np.abs(relative[seen])))).lstrip("+")
+        yield (f"From the limit at leading order in 1/n it is seen to differ at {count(seen.size)} {of}, by "
+               f"{percent(float(relative[worst]))} at most (at {place(result, worst)}) and by {middle} in the median "
+               "of these; that is finite width.")  # fmt: skip
+    elif compared.any():
+        yield f"From the limit at leading order in 1/n it is not seen to differ at any {of}."
+    without = np.isfinite(flat.value) & ~np.isfinite(flat.stderr)
+    few = result.networks.ravel() < MIN_NETWORKS
+    rare = " since the mean of |z|² is ruled by rare networks there" if name == "growth" else ""
+    for which, why in ((few, f" of fewer than {MIN_NETWORKS} networks"), (~few, rare)):
+        if number := int((without & which).sum()):
+            yield f"{what} has no standard error at {counted(number, 'point')}{why}."
 
 
 def lead(result: SweepResult) -> str:
