@@ -24,7 +24,7 @@ from resmc.statistics import LayerSums
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
-from resmc.report import numbers, render, tables, words_sweep
+from resmc.report import numbers, render, reproduce, tables, words_sweep
 from resmc.report.reproduce import toml
 
 pytestmark = pytest.mark.cpu
@@ -143,6 +143,19 @@ def test_every_kind_of_plan_has_its_page(name: str, tmp_path: Path):
     assert bool(page.all("svg")) == (name != "one point")
     assert "There is no figure" not in page.text
     assert not re.search(r"(?<![A-Za-z])(nan|None|inf)(?![A-Za-z])", page.text)
+
+
+def test_a_list_too_long_to_print_is_run_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reproduce, "MOST_MODELS", 1)
+    plan = Sweep([resmc.ResNet(8, 4, HALF, HALF), resmc.ResNet(4, 9, -0.5, 1.0, "balanced")], networks=500)
+    result = plan.run(tmp_path / "store", workers=2, progress=False)
+    with bare():
+        page = Page(render(result).replace("STORE", "store"))
+    assert "The plan lists 2 models: too many to print here." in page.text
+    for code in (page.code("shell"), page.code("python")):
+        assert f"{result.numerics[1].partition('-')[2]}" in code
+        assert re.search("device='?cpu", code)
+    _assert_again(page, tmp_path)
 
 
 def test_a_list_of_models_has_its_page(tmp_path: Path):

@@ -176,17 +176,18 @@ def of_sweep(plan: Any, classes: tuple[str, ...]) -> Reproduction:
         sentences.append(f"Here several have filled the store: {', '.join(classes)}. Their networks are the same, "
                          "their rounding is not.")  # fmt: skip
     command = [*_prefix(environment), "resmc", "sweep", "plan.toml", "--store=again", f"--device={device}"]
+    run = f"result = plan.run('again', device={device!r})"
     if plan.listed and len(plan.models) > MOST_MODELS:
-        sentences.append(f"The plan lists {counted(len(plan.models), 'model')}: too many to print here. The store's "
-                         "plan.json holds them.")  # fmt: skip
-        python = ("import json\n\nimport resmc\n\nwith open('STORE/plan.json') as file:\n"
-                  "    plan = resmc.Sweep.from_dict(json.load(file))\nplan.run('again')")  # fmt: skip
-        return Reproduction("cp -r STORE again   # without its shards, to compute them once more\nresmc worker again",
-                            python, tuple(sentences))  # fmt: skip
+        sentences.append(f"The plan lists {counted(len(plan.models), 'model')}: too many to print here. The plan.json "
+                         "of this store, STORE, holds them.")  # fmt: skip
+        worker = [*_prefix(environment), "resmc", "worker", "again", f"--device={device}"]
+        python = (f"{_setting(environment)}import json\n\nimport resmc\n\nwith open('STORE/plan.json') as file:\n"
+                  f"    plan = resmc.Sweep.from_dict(json.load(file))\n{run}")  # fmt: skip
+        shell = f"mkdir -p again/shards   # an empty store\ncp STORE/plan.json again/\n{wrapped(worker)}"
+        return Reproduction(shell, python, tuple(sentences))
     file = "".join(f"{name} = {toml(value)}\n" for name, value in given.items())
     shell = f"cat >plan.toml <<'END'\n{file}END\n{wrapped(command)}"
-    python = (f"{_setting(environment)}import resmc\n\nplan = {_sweep_call(given)}\n"
-              f"result = plan.run('again', device={device!r})")  # fmt: skip
+    python = f"{_setting(environment)}import resmc\n\nplan = {_sweep_call(given)}\n{run}"
     return Reproduction(shell, python, tuple(sentences))
 
 
