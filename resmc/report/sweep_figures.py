@@ -12,8 +12,7 @@ import numpy as np
 from ..plot.style import SERIES
 from .figures import Figure, figure
 from .numbers import count
-from .tables import SWEEP_NAMES
-from .words_sweep import QUESTIONS, describe, slug
+from .words_sweep import QUESTIONS, describe, slug, title
 
 if TYPE_CHECKING:
     from ..sweep import Sweep, SweepResult
@@ -52,7 +51,7 @@ def _of(result: SweepResult, name: str) -> Iterator[Figure]:
         sel = dict(zip(rest, values, strict=True))
         shown = {d: v for d, v in sel.items() if len(getattr(plan, d)) > 1}
         where = ", ".join(f"{d} {v:.4g}" if isinstance(v, float) else f"{d} {v}" for d, v in shown.items())
-        title = SWEEP_NAMES[name] + (f" ({where})" if where else "")
+        caption = title(name) + (f" ({where})" if where else "")
         key = f"{slug(name)}-figure-{number + 1}"
 
         def draw(ax: Any, sel: Mapping[str, Any] = sel) -> None:
@@ -63,7 +62,7 @@ def _of(result: SweepResult, name: str) -> Iterator[Figure]:
             else:
                 _lines(result, name, axes, sel, ax)
 
-        yield figure(key, title, describe(result, name, sel), draw)
+        yield figure(key, caption, describe(result, name, sel), draw)
 
 
 def _dims(plan: Sweep) -> tuple[list[str], list[str]]:

@@ -13,6 +13,7 @@ from ..estimates import KSDistance
 from ..summary import rows
 from .found import Analyses
 from .numbers import counted, percent, plain, pm, pm_values, score
+from .words_sweep import NAMES, title
 
 if TYPE_CHECKING:
     from ..sweep import SweepResult
@@ -84,17 +85,6 @@ def layers(found: Analyses) -> Table:
     return Table("layers", "By layer", columns, out, note)
 
 
-SWEEP_NAMES = {
-    "log_norm.mean": "Mean of L_d",
-    "log_norm.variance": "Variance of L_d",
-    "log_norm.skewness": "Skewness of L_d",
-    "log_norm.excess_kurtosis": "Excess kurtosis of L_d",
-    "asymmetry": "E A_d",
-    "active_fraction": "E F_d",
-    "growth": "log E|z_d|²/|z_0|²",
-}
-
-
 def points(result: SweepResult) -> Table:
     """Every point of a sweep: its place, its networks, each quantity and the theory beside it."""
     plan = result.plan
@@ -104,7 +94,7 @@ def points(result: SweepResult) -> Table:
     columns = [Column(f, f != "variant") for f in fields] + ([Column("d/n")] if ratios else [])
     columns += [Column("Networks"), Column("Complete", False)]
     texts = []
-    for name, title in SWEEP_NAMES.items():
+    for name in NAMES:
         estimate = result.estimates[name]
         exact, limit = result.exact[name].ravel(), result.limits[name].ravel()
         known = np.isfinite(exact)
@@ -112,7 +102,7 @@ def points(result: SweepResult) -> Table:
         texts.append(
             (estimate.value.ravel().tolist(), estimate.stderr.ravel().tolist(), theory.tolist(), known.tolist())
         )
-        columns += [Column(title), Column(f"{title}, theory")]
+        columns += [Column(title(name)), Column(f"{title(name)}, theory")]
     networks, wanted = result.networks.ravel().tolist(), result.wanted.ravel().tolist()
     out = []
     for i, model in enumerate(plan.models[:MOST_ROWS]):

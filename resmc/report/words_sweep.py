@@ -36,8 +36,6 @@ QUESTIONS = {
     "active_fraction": "Do fewer than half of the ReLUs fire?",
     "growth": "How does the output variance grow?",
 }
-
-
 REFERENCES: dict[str, tuple[str, Callable[[ResNet], float]]] = {
     "log_norm.skewness": ("0", lambda model: 0.0),
     "log_norm.excess_kurtosis": ("0", lambda model: 0.0),
@@ -47,18 +45,23 @@ REFERENCES: dict[str, tuple[str, Callable[[ResNet], float]]] = {
 }
 
 
+def title(name: str) -> str:
+    """A quantity as a heading."""
+    text = NAMES[name].removeprefix("The ")
+    return text if text == NAMES[name] else text[0].upper() + text[1:]
+
+
 def progress(result: SweepResult) -> str:
     """How much of the plan is there."""
     points = len(result.plan.models)
-    done = int(((result.networks == result.wanted) & (result.wanted > 0)).sum())
     there = f"{counted(int(result.networks.sum()), 'network')} in {counted(result.shards, 'shard')}"
     if result.complete:
         return f"Complete: all {counted(points, 'point')} are finished, {there}."
     unknown = int((result.wanted == 0).sum())
     wanted = f"of {count(int(result.wanted.sum()))}{' or more' if unknown else ''} networks"
     begun = int((result.networks > 0).sum())
-    text = (f"INCOMPLETE: {count(done)} of {counted(points, 'point')} are finished and {count(begun)} begun; {there}, "
-            f"{wanted} wanted.")  # fmt: skip
+    text = (f"INCOMPLETE: {count(result.points_complete)} of {counted(points, 'point')} are finished and {count(begun)} "
+            f"begun; {there}, {wanted} wanted.")  # fmt: skip
     if unknown:
         text += f" For {counted(unknown, 'point')} a pilot has not said yet how many networks it takes."
     return f"{text} Run the sweep again to go on."
