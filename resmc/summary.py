@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,21 +24,19 @@ class Row:
     exact: float | None = None
     limit: float | None = None
 
-    def comparison(self) -> str:
-        """The last columns in words."""
+    def comparison(self) -> tuple[str, str, str]:
+        """The last columns: the theory's number, which it is, and the z-score or relative difference."""
         if self.exact is not None and np.isfinite(self.exact):
             z = float(self.estimate.z_score(self.exact))
             score = f"z = {z:+.2f}" if np.isfinite(z) else "equal" if float(self.estimate.value) == self.exact else ""
             exact = self.exact if abs(self.exact) > 1e-12 else 0.0  # log(alpha^2 + lam^2) of rounded square roots
-            return f"{exact:<12.6g} exact           {score}"
+            return f"{exact:.6g}", "exact", score
         if self.limit is not None and np.isfinite(self.limit):
             difference = float(self.estimate.relative_difference(self.limit))
-            shown = f"{difference:+.2%}" if np.isfinite(difference) else ""
-            return f"{self.limit:<12.6g} leading order   {shown}"
-        if isinstance(self.estimate, KSDistance):
-            floor = self.estimate.noise_floor
-            return f"{floor:<12.2g} noise floor" if np.isfinite(floor) else ""
-        return ""
+            return f"{self.limit:.6g}", "leading order", f"{difference:+.2%}" if np.isfinite(difference) else ""
+        if isinstance(self.estimate, KSDistance) and np.isfinite(self.estimate.noise_floor):
+            return f"{self.estimate.noise_floor:.2g}", "noise floor", ""
+        return "", "", ""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain numbers, for JSON; what is missing is None."""
@@ -113,7 +110,8 @@ def summary_table(sim: Simulation) -> str:
     lines = [*_heading(sim), "", f"{'quantity':<30}{'estimate +- standard error':<30}theory"]
     for row in rows(sim):
         shown = format_estimate(float(row.estimate.value), float(row.estimate.stderr))
-        lines.append(f"{row.name:<30}{shown:<30}{row.comparison()}".rstrip())
+        number, kind, away = row.comparison()
+        lines.append(f"{row.name:<30}{shown:<30}{number:<13}{kind:<16}{away}".rstrip())
     if not sim.variance_growth().reliable[-1]:
         lines.append(TOO_FEW)
     return "\n".join(lines)
@@ -121,11 +119,6 @@ def summary_table(sim: Simulation) -> str:
 
 def summary_html(sim: Simulation) -> str:
     """The same table for a notebook."""
-    body = [[row.name, row.estimate, *_split(row.comparison())] for row in rows(sim)]
+    body = [[row.name, row.estimate, *row.comparison()] for row in rows(sim)]
     heading = _heading(sim) + ([] if sim.variance_growth().reliable[-1] else [TOO_FEW])
     return html.table(["quantity", "estimate ± standard error", "theory", "which is", ""], body, "\n".join(heading))
-
-
-def _split(comparison: str) -> list[str]:
-    """The columns of `Row.comparison`."""
-    return [*re.split(r" {2,}", comparison), "", ""][:3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from html.parser import HTMLParser
 from typing import Any
 
@@ -100,6 +101,9 @@ def test_a_simulations_table_is_its_summary(sim):
         assert name in text
         assert estimate.replace("±", "+-") in text
     assert read.rows[1][3] == "exact"
+    for name, _, *compared in read.rows[1:]:
+        line = next(line for line in text.splitlines() if line.startswith(f"{name}  "))
+        assert re.split(" {2,}", line)[2:] == [part for part in compared if part]
 
 
 def test_an_analysis_shows_a_few_of_its_layers_the_first_and_last_among_them(sim):

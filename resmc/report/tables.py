@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..estimates import KSDistance
 from ..summary import rows
 from .found import Analyses
-from .numbers import counted, percent, plain, pm, pm_values, score
+from .numbers import MINUS, counted, plain, pm, pm_values
 from .words_sweep import NAMES, title
 
 if TYPE_CHECKING:
@@ -51,17 +50,8 @@ def quantities(found: Analyses) -> Table:
     out = []
     for row in rows(found.sim):
         e = row.estimate
-        theory = kind = compared = ""
-        if row.exact is not None and math.isfinite(row.exact):
-            theory, kind, compared = plain(row.exact, 6), "exact", score(e, row.exact)
-            if not compared and float(e.value) == row.exact:
-                compared = "equal"
-        elif row.limit is not None and math.isfinite(row.limit):
-            theory, kind = plain(row.limit, 6), "leading order"
-            compared = percent(float(e.relative_difference(row.limit)))
-        elif isinstance(e, KSDistance) and math.isfinite(e.noise_floor):
-            theory, kind = plain(e.noise_floor, 2), "noise floor"
-        out.append((row.name.replace("^2", "²"), pm(e), str(int(e.n)), theory, kind, compared))
+        compared = (re.sub("(?<!e)-", MINUS, text) for text in row.comparison())
+        out.append((row.name.replace("^2", "²"), pm(e), str(int(e.n)), *compared))
     columns = (Column("Quantity", False), Column("Estimate ± error"), Column("Networks"), Column("Theory"),
                Column("Kind", False), Column("Comparison", False))  # fmt: skip
     return Table("quantities", "Every quantity", columns, out, NOTE)
