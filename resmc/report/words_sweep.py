@@ -60,8 +60,8 @@ def progress(result: SweepResult) -> str:
     unknown = int((result.wanted == 0).sum())
     wanted = f"of {count(int(result.wanted.sum()))}{' or more' if unknown else ''} networks"
     begun = int((result.networks > 0).sum())
-    text = (f"INCOMPLETE: {count(result.points_complete)} of {counted(points, 'point')} are finished and {count(begun)} "
-            f"begun; {there}, {wanted} wanted.")  # fmt: skip
+    finished = f"{count(result.points_complete)} of {counted(points, 'point')}"
+    text = f"INCOMPLETE: {finished} are finished and {count(begun)} begun; {there}, {wanted} wanted."
     if unknown:
         text += f" For {counted(unknown, 'point')} a pilot has not said yet how many networks it takes."
     return f"{text} Run the sweep again to go on."
