@@ -74,8 +74,8 @@ def plot_log_norm(sim: Simulation, *, ax: Axes | None = None, **style: Any) -> A
         st.line(ax, x_infinite, infinite, color=st.INFINITE, ls=st.DOTTED, lw=1.4, label=f"infinite width{peak}",
                 zorder=3)  # fmt: skip
         used = edges[:-1][counts > 0]
-        low = min(_from_histogram(sim, TAIL), mean - 3.7 * deviation, float(x_infinite[0]), float(used[-1]))
-        high = max(_from_histogram(sim, 1.0 - TAIL), mean + 3.7 * deviation, float(x_infinite[-1]))
+        low = min(quantile(sim, TAIL), mean - 3.7 * deviation, float(x_infinite[0]), float(used[-1]))
+        high = max(quantile(sim, 1.0 - TAIL), mean + 3.7 * deviation, float(x_infinite[-1]))
         ax.set(xlim=(low, high), ylim=(0.0, top))
         ax.set(xlabel=r"final log-norm $L_d = \log(|z_d|^2/n)$", ylabel="density")
         st.legend(ax)
@@ -114,8 +114,8 @@ def plot_output(sim: Simulation, *, n_out: int | None = None, ax: Axes | None = 
     mean, deviation = _limit(sim)
     offset = sim.model.log_norm_offset(sim.model.depth)
     chi = np.log(2.0 * special.gammaincinv(0.5 * law.n_out, np.array([2e-3, 0.999])))
-    low = min(mean - 3.0 * deviation, _from_histogram(sim, TAIL), offset) + chi[0]
-    high = max(mean + 3.0 * deviation, _from_histogram(sim, 1.0 - TAIL), offset) + chi[1]
+    low = min(mean - 3.0 * deviation, quantile(sim, TAIL), offset) + chi[0]
+    high = max(mean + 3.0 * deviation, quantile(sim, 1.0 - TAIL), offset) + chi[1]
     spread = float(np.sqrt(special.polygamma(1, 0.5 * law.n_out)))
     smooth = spread > _scott(sim)  # else the law is as rough as a histogram of L_d
     cells = MOST_CELLS if smooth else int(np.clip((high - low) / _scott(sim), 20, MOST_CELLS))
@@ -178,7 +178,7 @@ def plot_qq(sim: Simulation, *, ax: Axes | None = None, **style: Any) -> Axes:
     scores = np.linspace(-reach, reach, QUANTILES)
     p = special.ndtr(scores)
     s = np.sqrt(p * (1.0 - p) / alive)
-    value, low, high = (_from_histogram(sim, q) for q in (p, p - s, p + s))
+    value, low, high = (quantile(sim, q) for q in (p, p - s, p + s))
     x = mean + deviation * scores
     n = sim.model.width
     infinite = np.log(special.gammaincinv(0.5 * n, p) * 2.0 / n) + sim.model.log_norm_offset(sim.model.depth)
@@ -230,7 +230,7 @@ def _rebinned(sim: Simulation) -> tuple[Floats, Floats]:
     return histogram.edges[: kept + 1 : joined], histogram.counts[:kept].reshape(-1, joined).sum(axis=1)
 
 
-def _from_histogram(sim: Simulation, p: Any) -> Any:
+def quantile(sim: Simulation, p: Any) -> Any:
     """The quantile at p of L_d, linear within a bin; the first or last edge where it lies beyond."""
     histogram = sim.histogram
     used = np.flatnonzero(histogram.counts)

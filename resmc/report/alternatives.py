@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..plot.laws import quantile
 from .found import Analyses
 from .numbers import counted, factor, plain, pm
 
@@ -22,18 +23,9 @@ TITLES = {
 }
 
 
-def quantile(found: Analyses, share: float) -> float:
-    """Of the final log-norm, to the width of a bin."""
-    histogram = found.sim.histogram
-    counts = histogram.underflow + np.cumsum(histogram.counts)
-    total = counts[-1] + histogram.overflow
-    place = int(np.searchsorted(counts, share * total))
-    return float(histogram.edges[min(place + 1, len(histogram.edges) - 1)])
-
-
 def _log_norm(found: Analyses) -> str:
     fit, d = found.fit, found.sim.model.depth
-    low, high = quantile(found, 0.025), quantile(found, 0.975)
+    low, high = quantile(found.sim, [0.025, 0.975])
     return (f"Histogram of the log-norm at layer {d} of {counted(int(found.sim.alive[-1]), 'network')}. It is centred "
             f"at {plain(float(fit.mean.value))} with a standard deviation of "
             f"{plain(math.sqrt(max(float(fit.variance.value), 0.0)))}; 95% of it lies between {plain(low)} and "
@@ -48,7 +40,7 @@ def _qq(found: Analyses) -> str:
             f"{plain(float(fit.theory.mean[0]))} and variance {plain(float(fit.theory.variance[0]))}: points on the "
             f"dashed line would be of that law. The skewness is {pm(fit.skewness)}, the excess kurtosis "
             f"{pm(fit.excess_kurtosis)}; the 1%, 50% and 99% quantiles are "
-            f"{', '.join(plain(quantile(found, q)) for q in (0.01, 0.5, 0.99))}.")  # fmt: skip
+            f"{', '.join(map(plain, quantile(found.sim, [0.01, 0.5, 0.99])))}.")  # fmt: skip
 
 
 def _output(found: Analyses) -> str:
