@@ -58,8 +58,8 @@ def test_shards_for_a_gpu_are_larger():
     from resmc.sweep.cost import shard_sizes
 
     large = Sweep(width=200, depth=200, alpha=HALF, lam=HALF, networks=1e9)
-    points = [large.point(0, large.networks)]
-    assert shard_sizes(large, points, "cuda")[0] >= 64 * shard_sizes(large, points, "cpu")[0]
+    points, each = [large.point(0, large.networks)], [large.networks]
+    assert shard_sizes(large, points, each, "cuda")[0] >= 64 * shard_sizes(large, points, each, "cpu")[0]
 
 
 def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(tmp_path, monkeypatch):
