@@ -245,8 +245,24 @@ def test_a_distance_is_weighed_against_sampling_noise(value, floor, begin):
     from resmc.report.words_law import _law_verdict
 
     ks = KSDistance(np.array(value), np.array(1e-4), np.array(1000), 31.0, floor, 1e-5)
-    fit = dataclasses.replace(found().fit, ks_fitted=ks)
+    none = estimate(0.0, 0.1)
+    fit = dataclasses.replace(found().fit, ks_fitted=ks, skewness=none, excess_kurtosis=none)
     assert _law_verdict(fit, 1000).startswith(begin)
+
+
+def test_a_law_of_resolved_skewness_is_not_called_gaussian():
+    analyses = found(width=32, depth=1, networks=5000)
+    assert said(analyses)["log-gaussian"].verdict.replace("\xa0", " ") == (
+        "Nearly: no difference in distance is seen (0.0167 ± 0.0039, noise 0.0087), but its skewness is −0.156 ± 0.047."
+    )
+    tails = dataclasses.replace(analyses.fit, skewness=estimate(0.0, 0.1), excess_kurtosis=estimate(0.5, 0.1))
+    assert said(dataclasses.replace(analyses, fit=tails))["log-gaussian"].verdict.endswith(
+        "but its excess kurtosis is 0.50\xa0±\xa00.10."
+    )
+    none = dataclasses.replace(analyses.fit, skewness=estimate(0.0, 0.1), excess_kurtosis=estimate(0.0, 0.1))
+    verdict = said(dataclasses.replace(analyses, fit=none))["log-gaussian"].verdict
+    assert verdict.startswith("Yes, as far as")
+    assert "0.0167\xa0±\xa00.0039" in verdict
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,23 @@ def _law_verdict(fit: LogGaussianFit, networks: int) -> str:
     if not math.isfinite(value) or not math.isfinite(floor):
         return f"That cannot be said from {counted(networks, 'network')}."
     if value <= SEEN * floor:
+        moments = _departures(fit)
+        if moments:
+            but = " and its ".join(f"{name} is {pm(moment)}" for name, moment in moments.items())
+            return (f"{'Nearly' if value < NEAR else 'Not quite'}: no difference in distance is seen ({pm(ks)}, noise "
+                    f"{plain(floor, 2)}), but its {but}.")  # fmt: skip
         return (f"Yes, as far as {counted(networks, 'network')} can tell: its law is at a Kolmogorov-Smirnov distance "
-                f"of {plain(value, 2)} from a Gaussian of the same mean and variance, and sampling noise alone gives "
+                f"of {pm(ks)} from a Gaussian of the same mean and variance, and sampling noise alone gives "
                 f"{plain(floor, 2)}.")  # fmt: skip
     how = "Nearly" if value < NEAR else "Roughly" if value < ROUGH else "No"
     return (f"{how}: its law is at a Kolmogorov-Smirnov distance of {pm(ks)} from a Gaussian of the same mean and "
             f"variance, where sampling noise alone would give {plain(floor, 2)}.")  # fmt: skip
+
+
+def _departures(fit: LogGaussianFit) -> dict[str, Estimate]:
+    """The moments that are 0 for a Gaussian and are not here."""
+    moments = {"skewness": fit.skewness, "excess kurtosis": fit.excess_kurtosis}
+    return {name: e for name, e in moments.items() if resolved(e.value, e.stderr)}
 
 
 def _law(found: Analyses) -> Iterator[str]:
@@ -75,8 +86,7 @@ def _shape(fit: LogGaussianFit) -> str:
                 f"{plain(float(fit.exact.excess_kurtosis[0]))}; 0 for a Gaussian).")  # fmt: skip
     if not has_error(fit.skewness):
         return "; both are 0 for a Gaussian."
-    departs = [name for name, e in (("skewness", fit.skewness), ("excess kurtosis", fit.excess_kurtosis))
-               if resolved(e.value, e.stderr)]  # fmt: skip
+    departs = _departures(fit)
     if not departs:
         return "; both are 0 for a Gaussian, and neither is seen to differ from it."
     which, verb = " and the ".join(departs), "is" if len(departs) == 1 else "are"
