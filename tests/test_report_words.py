@@ -285,6 +285,20 @@ def test_two_laws_are_compared(near, far, end):
     assert _two_laws("The law", distance(near), distance(far), "a Gaussian").endswith(end)
 
 
+@pytest.mark.parametrize(
+    ("changes", "law"),
+    [
+        ({}, "log(χ²_n/n)"),
+        ({"input_norm": 2.0}, "log(χ²_n/n) + 2 log(input norm)"),
+        ({"alpha": 1.0}, "log(χ²_n/n) + d log(alpha² + lam²)"),
+        ({"alpha": 1.0, "input_norm": 0.5}, "log(χ²_n/n) + 2 log(input norm) + d log(alpha² + lam²)"),
+    ],
+)
+def test_the_law_of_infinite_width_has_the_scale_of_the_model(changes, law):
+    answer = said(found(networks=500, **changes))["log-gaussian"]
+    assert f" from {law}, which infinite width predicts" in whole(answer)
+
+
 def test_a_deficit_within_its_error_is_not_seen():
     from resmc.report.words_layers import _half
 

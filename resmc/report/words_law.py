@@ -8,6 +8,7 @@ from typing import Any
 
 from ..analyses import LogGaussianFit
 from ..estimates import Estimate, KSDistance
+from ..model import ResNet
 from .found import FAR, LARGE, LOOK, Analyses, Answer
 from .numbers import beside, counted, disagrees, has_error, plain, pm, resolved
 
@@ -67,11 +68,18 @@ def _law(found: Analyses) -> Iterator[str]:
     for name in ("mean", "variance", "skewness", "excess_kurtosis"):
         if disagrees(getattr(fit, name), known[name]):
             yield f"The {name.replace('_', ' ')} is not the exact one. {LOOK}"
-    yield _two_laws("The law of the log-norm", fit.ks_theory, fit.ks_gaussian_limit, "log(χ²_n/n)")
+    yield _two_laws("The law of the log-norm", fit.ks_theory, fit.ks_gaussian_limit, _infinite(found.sim.model))
     yield _two_laws("The law of an output neuron", fit.output.ks_log_gaussian, fit.output.ks_gaussian, "a Gaussian")
     norm, outputs = fit.output_norm, counted(found.sim.model.n_out, "output")
     yield (f"In the figure is the law of |z_out|² with {outputs}; its distances are {pm(norm.ks_log_gaussian)} and "
            f"{pm(norm.ks_gaussian)}" + (", twice those of the output itself." if norm.n_out == 1 else "."))  # fmt: skip
+
+
+def _infinite(model: ResNet) -> str:
+    """The law of the final log-norm at infinite width."""
+    size = "" if model.input_norm == 1.0 else " + 2 log(input norm)"
+    scale = "" if abs(model.depth * model.log_scale) < 1e-9 else " + d log(alpha² + lam²)"
+    return f"log(χ²_n/n){size}{scale}"
 
 
 def _far(estimate: Estimate, exact: float | None, limit: Any) -> bool:
