@@ -65,7 +65,10 @@ def test_numbers_are_written_as_they_are_read():
     assert numbers.percent(math.nan) == ""
     assert numbers.factor(math.log(2.0)) == "2.00"
     assert numbers.factor(0.0) == "1"
-    assert numbers.factor(1e4) == "e^(1e+04)"
+    assert numbers.factor(1e4) == "e^(10000)"
+    assert numbers.plain(438.0, 2) == "440"
+    assert numbers.plain(-123456.0) == "−123500"
+    assert numbers.plain(1.2e9) == "1.2e+09"
     assert numbers.score(estimate(1.0, 0.5), 2.0).replace("\xa0", " ") == "z = −2.0"
     assert numbers.score(estimate(1.0, 0.5), 1.001).replace("\xa0", " ") == "z = +0.0"
 
@@ -270,7 +273,10 @@ def test_a_law_of_resolved_skewness_is_not_called_gaussian():
     [
         (0.01, 0.4, "the log-Gaussian limit is 40 times closer."),
         (0.4, 0.01, "the infinite-width law is 40 times closer."),
-        (0.2, 0.201, "both are equally far."),
+        (0.2, 0.201, "neither is close."),
+        (0.5, 0.55, "neither is close."),
+        (0.03, 0.031, "both are about as far."),
+        (0.004, 0.5, "the log-Gaussian limit is 120 times closer."),
         (0.001, 0.3, "the first is not seen to differ, the second does."),
         (0.3, 0.001, "the second is not seen to differ, the first does."),
         (0.001, 0.001, "neither is seen to differ from it."),
@@ -283,6 +289,23 @@ def test_two_laws_are_compared(near, far, end):
         return KSDistance(np.array(value), np.array(1e-4), np.array(1000), 31.0, 0.001, 1e-5)
 
     assert _two_laws("The law", distance(near), distance(far), "a Gaussian").endswith(end)
+
+
+def test_what_the_bins_may_hide_is_said():
+    from resmc.report.words_law import _law_verdict, _two_laws
+
+    def distance(value: float, resolution: float = 0.0054) -> KSDistance:
+        return KSDistance(np.array(value), np.array(1e-4), np.array(1000), 31.0, 0.001, resolution)
+
+    text = _two_laws("The law", distance(0.0023), distance(0.175), "a Gaussian")
+    assert text.endswith(
+        "(sampling noise: 0.001; either may be larger by up to 0.0054): the log-Gaussian limit is at least 23 times "
+        "closer."
+    )
+    none = estimate(0.0, 0.1)
+    fit = dataclasses.replace(found().fit, ks_fitted=distance(0.001), skewness=none, excess_kurtosis=none)
+    assert _law_verdict(fit, 1000).endswith("sampling noise alone gives 0.001; it may be larger by up to 0.0054.")
+    assert "larger" not in _law_verdict(dataclasses.replace(fit, ks_fitted=distance(0.001, 1e-5)), 1000)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ def plain(value: float, digits: int = 4) -> str:
         return "no value" if math.isnan(value) else "infinite" if value > 0 else f"{MINUS}infinite"
     value = 0.0 if abs(value) < 1e-12 else value
     text = f"{value:.{digits}g}"
+    if "e+" in text and abs(value) < 1e6:
+        text = f"{float(text):.0f}"
     return MINUS + text[1:] if text.startswith("-") else text
 
 

@@ -13,6 +13,7 @@ from .found import FAR, LARGE, LOOK, Analyses, Answer
 from .numbers import beside, counted, disagrees, has_error, plain, pm, resolved
 
 SEEN = 2.0  # times what sampling alone gives on average: a distance that is more than noise
+CLOSER = 1.5  # times, from which on one law is said to be closer than another
 NEAR, ROUGH = 0.02, 0.05  # distances between laws that are called small and middling
 
 
@@ -40,10 +41,15 @@ def _law_verdict(fit: LogGaussianFit, networks: int) -> str:
                     f"{plain(floor, 2)}), but its {but}.")  # fmt: skip
         return (f"Yes, as far as {counted(networks, 'network')} can tell: its law is at a Kolmogorov-Smirnov distance "
                 f"of {pm(ks)} from a Gaussian of the same mean and variance, and sampling noise alone gives "
-                f"{plain(floor, 2)}.")  # fmt: skip
+                f"{plain(floor, 2)}{_larger('it', ks.resolution, floor)}.")  # fmt: skip
     how = "Nearly" if value < NEAR else "Roughly" if value < ROUGH else "No"
     return (f"{how}: its law is at a Kolmogorov-Smirnov distance of {pm(ks)} from a Gaussian of the same mean and "
             f"variance, where sampling noise alone would give {plain(floor, 2)}.")  # fmt: skip
+
+
+def _larger(which: str, resolution: float, floor: float) -> str:
+    """What the bins may hide, where that is more than noise."""
+    return f"; {which} may be larger by up to {plain(resolution, 2)}" if resolution > floor else ""
 
 
 def _departures(fit: LogGaussianFit) -> dict[str, Estimate]:
@@ -108,14 +114,17 @@ def _two_laws(what: str, log_gaussian: KSDistance, gaussian: KSDistance, infinit
     floor = log_gaussian.noise_floor
     if not (math.isfinite(near) and math.isfinite(far) and math.isfinite(floor)):
         return f"{text}; with so few networks these say nothing."
-    text += f" (sampling noise: {plain(floor, 2)})"
+    bins = max(log_gaussian.resolution, gaussian.resolution)  # either may be larger by less than that
+    larger = _larger("either", bins, floor)
+    text += f" (sampling noise: {plain(floor, 2)}{larger})"
     if max(near, far) <= SEEN * floor:
         return f"{text}: neither is seen to differ from it."
     if near <= SEEN * floor:
         return f"{text}: the first is not seen to differ, the second does."
     if far <= SEEN * floor:
         return f"{text}: the second is not seen to differ, the first does."
-    times = max(near, far) / min(near, far)
-    if times < 1.1:
-        return f"{text}: both are equally far."
-    return f"{text}: the {'log-Gaussian limit' if near < far else 'infinite-width law'} is {times:.2g} times closer."
+    close, times = min(near, far), max(near, far) / (min(near, far) + bins)
+    if times < CLOSER:
+        return f"{text}: {'neither is close' if close > ROUGH else 'both are about as far'}."
+    return (f"{text}: the {'log-Gaussian limit' if near < far else 'infinite-width law'} is "
+            f"{'at least ' if larger else ''}{plain(times, 2)} times closer.")  # fmt: skip
