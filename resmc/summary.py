@@ -10,6 +10,7 @@ import numpy as np
 
 from . import html, theory
 from .estimates import Estimate, KSDistance, format_estimate
+from .layer_estimates import MIN_EFFECTIVE_SAMPLE
 
 if TYPE_CHECKING:
     from .simulation import Simulation
@@ -91,7 +92,13 @@ def rows(sim: Simulation) -> Iterator[Row]:
     )
 
 
-TOO_FEW = "Too few networks for an error bar of E|z|^2 at this depth: its mean is ruled by rare networks."
+def _too_few(sim: Simulation) -> list[str]:
+    """Why E|z|^2 has no error bar, if it has none."""
+    if sim.variance_growth().reliable[-1]:
+        return []
+    fewer = sim.networks < MIN_EFFECTIVE_SAMPLE
+    why = f"it needs at least {MIN_EFFECTIVE_SAMPLE:.0f}" if fewer else "its mean is ruled by rare networks"
+    return [f"Too few networks for an error bar of E|z|^2 at this depth: {why}."]
 
 
 def _heading(sim: Simulation) -> list[str]:
@@ -112,13 +119,11 @@ def summary_table(sim: Simulation) -> str:
         shown = format_estimate(float(row.estimate.value), float(row.estimate.stderr))
         number, kind, away = row.comparison()
         lines.append(f"{row.name:<30}{shown:<30}{number:<13}{kind:<16}{away}".rstrip())
-    if not sim.variance_growth().reliable[-1]:
-        lines.append(TOO_FEW)
-    return "\n".join(lines)
+    return "\n".join(lines + _too_few(sim))
 
 
 def summary_html(sim: Simulation) -> str:
     """The same table for a notebook."""
     body = [[row.name, row.estimate, *row.comparison()] for row in rows(sim)]
-    heading = _heading(sim) + ([] if sim.variance_growth().reliable[-1] else [TOO_FEW])
-    return html.table(["quantity", "estimate ± standard error", "theory", "which is", ""], body, "\n".join(heading))
+    heading = "\n".join(_heading(sim) + _too_few(sim))
+    return html.table(["quantity", "estimate ± standard error", "theory", "which is", ""], body, heading)

@@ -173,13 +173,48 @@ def test_unreliable_growth_has_no_number_at_full_depth():
     analyses = found(width=4, depth=200, networks=2000)
     assert not analyses.growth.reliable[-1]
     growth = said(analyses)["growth"]
-    last = int(analyses.growth.layers[np.flatnonzero(analyses.growth.reliable)[-1]])
+    last = int(analyses.growth.layers[np.flatnonzero(~analyses.growth.reliable)[0] - 1])
     assert growth.verdict.startswith(
         "That cannot be said at full depth: the mean of |z|² at layer 200 is ruled by rare"
     )
     assert f"Up to layer {last} it can" in growth.verdict
     assert "which says little" in whole(growth)
     assert "relative difference" not in whole(growth)
+
+
+def test_growth_is_said_up_to_the_first_unreliable_layer():
+    from resmc.report.alternatives import DESCRIPTIONS
+
+    analyses = found(width=4, depth=200, networks=2000)
+    mixed = np.arange(201) < 5
+    mixed[9] = True
+    mixed = dataclasses.replace(analyses, growth=dataclasses.replace(analyses.growth, reliable=mixed))
+    assert "Up to layer 4 it can: " in said(mixed)["growth"].verdict
+    assert DESCRIPTIONS["growth"](mixed).endswith(" The estimate is reliable up to layer 4.")
+
+
+def test_growth_without_a_reliable_layer_between_says_so():
+    analyses = found(width=4, depth=200, networks=2000, layers=(0,))
+    verdict = said(analyses)["growth"].verdict
+    assert verdict.startswith("That cannot be said at any recorded layer: the mean of |z|² at layer 200 is ruled by")
+
+
+@pytest.mark.parametrize("changes", [{"width": 1, "variant": "balanced"}, {"width": 3, "alpha": 0.0, "lam": 1.0}])
+def test_growth_that_is_known_exactly_is_said_from_few_networks_too(changes):
+    analyses = found(depth=30, networks=2000, **changes)
+    assert not analyses.growth.reliable[-1]
+    assert analyses.sim.alive[-1]
+    verdict = said(analyses)["growth"].verdict
+    assert verdict == "Not at all, exactly (theory); these networks are too few to show it."
+
+
+def test_networks_too_few_for_an_effective_sample_are_not_called_rare():
+    analyses = found(networks=500)
+    reason = "500 networks are fewer than the 1000 that its error needs."
+    assert said(analyses)["growth"].verdict == f"That cannot be said at any recorded layer: {reason}"
+    assert analyses.sim.summary().endswith("for an error bar of E|z|^2 at this depth: it needs at least 1000.")
+    deep = found(width=4, depth=200, networks=2000).sim
+    assert deep.summary().endswith("its mean is ruled by rare networks.")
 
 
 def test_a_limit_that_is_far_says_why():
@@ -196,7 +231,8 @@ def test_noise_is_not_called_a_small_width():
 @pytest.mark.parametrize("variant", ["vanilla", "balanced"])
 def test_few_networks_give_no_answers(variant):
     analyses = found(networks=20, variant=variant)
-    theory = ("On average exactly half do in this model; here it is", "In theory they do not in this model; here ")
+    theory = ("On average exactly half do in this model; here it is", "In theory they do not in this model; here ",
+              "Not at all, exactly (theory); these networks are too few to show it.")  # fmt: skip
     for answer in words.answers(analyses):
         assert answer.verdict.startswith(("That cannot be said", *(theory if variant == "balanced" else ())))
         assert "±" not in whole(answer)

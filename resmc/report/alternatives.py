@@ -10,6 +10,7 @@ import numpy as np
 from ..plot.laws import quantile
 from .found import Analyses
 from .numbers import counted, factor, plain, pm
+from .words_growth import last_reliable
 
 TITLES = {
     "log_norm": "The law of the final log-norm",
@@ -89,14 +90,14 @@ def _by_lag(found: Analyses) -> str:
 
 def _growth(found: Analyses) -> str:
     curve = found.growth
-    good = np.flatnonzero(curve.reliable)
     text = (f"log E|z_l|²/|z_0|² over l/n up to {plain(float(curve.ratio[-1]))}: it ends at "
             f"{pm(curve.log_second_moment[-1])}, where theory says {plain(float(curve.theory[-1]))}, "
             f"a factor of {factor(float(curve.theory[-1]))}.")  # fmt: skip
-    if good.size == len(curve.layers):
+    if curve.reliable.all():
         return f"{text} All layers are reliable."
-    until = f"up to layer {curve.layers[good[-1]]}" if good.size else "at no layer"
-    return f"{text} The estimate is reliable {until} only."
+    k = last_reliable(curve)
+    until = f"up to layer {curve.layers[k]}" if k > 0 else "at no recorded layer"
+    return f"{text} The estimate is reliable {until}."
 
 
 DESCRIPTIONS: dict[str, Callable[[Analyses], str]] = {

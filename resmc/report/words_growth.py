@@ -6,9 +6,16 @@ import math
 
 import numpy as np
 
+from ..analyses import Growth
 from ..estimates import MIN_NETWORKS, Estimate
+from ..layer_estimates import MIN_EFFECTIVE_SAMPLE
 from .found import LOOK, Analyses, Answer
 from .numbers import beside, counted, disagrees, factor, plain, pm, score
+
+
+def last_reliable(curve: Growth) -> int:
+    """The index of the last layer up to which all are reliable; -1 if the first is not."""
+    return int(np.argmin(np.append(curve.reliable, False))) - 1
 
 
 def growth(found: Analyses) -> Answer:
@@ -29,7 +36,9 @@ def growth(found: Analyses) -> Answer:
     scale = d * model.log_scale
     if abs(scale) > 1e-9:
         sentences.append(f"(alpha² + lam²)^d alone makes {plain(scale)} of it; what is beyond is the networks' doing.")
-    if not curve.reliable[-1]:
+    if not curve.reliable[-1] and math.isfinite(exact):
+        verdict = f"{_theory(exact)} (theory); these networks are too few to show it."
+    elif not curve.reliable[-1]:
         verdict = _unreliable(found)
     elif math.isfinite(exact):
         verdict = _exact_growth(last, exact, d)
@@ -42,8 +51,12 @@ def growth(found: Analyses) -> Answer:
     return Answer("growth", question, verdict, tuple(sentences), ("growth",))
 
 
+def _theory(exact: float) -> str:
+    return "Not at all, exactly" if abs(exact) < 1e-9 else f"By a factor of exactly {factor(exact)}"
+
+
 def _exact_growth(last: Estimate, exact: float, d: int) -> str:
-    theory = "Not at all, exactly" if abs(exact) < 1e-9 else f"By a factor of exactly {factor(exact)}"
+    theory = _theory(exact)
     if disagrees(last, exact):
         return f"{theory}, says theory, but the estimate of its logarithm is {pm(last)}, {score(last, exact)}."
     if float(last.stderr) == 0.0:
@@ -52,16 +65,17 @@ def _exact_growth(last: Estimate, exact: float, d: int) -> str:
 
 
 def _unreliable(found: Analyses) -> str:
-    curve, d = found.growth, found.sim.model.depth
+    curve, d, networks = found.growth, found.sim.model.depth, found.sim.networks
+    if networks < MIN_NETWORKS:
+        return f"That cannot be said from {counted(networks, 'network')}."
     effective = float(curve.effective_sample_size[-1])
     weight = f" (effective sample size {plain(effective, 2)})" if math.isfinite(effective) else ""
     why = f"the mean of |z|² at layer {d} is ruled by rare networks{weight}, so its estimate has no error"
-    good = np.flatnonzero(curve.reliable)
-    if found.sim.networks < MIN_NETWORKS:
-        return f"That cannot be said from {counted(found.sim.networks, 'network')}."
-    if not good.size or curve.layers[good[-1]] == 0:
-        return f"That cannot be said at any depth: {why}."
-    k = int(good[-1])
+    if networks < MIN_EFFECTIVE_SAMPLE:
+        why = f"{counted(networks, 'network')} are fewer than the {MIN_EFFECTIVE_SAMPLE:.0f} that its error needs"
+    k = last_reliable(curve)
+    if k < 1:
+        return f"That cannot be said at any recorded layer: {why}."
     change = float(curve.log_second_moment.value[k])
     return (f"That cannot be said at full depth: {why}. Up to layer {curve.layers[k]} it can: there log E|z|²/|z_0|² "
             f"is {pm(curve.log_second_moment[k])}, a factor of {factor(change)}.")  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..estimates import MIN_NETWORKS
+from ..layer_estimates import MIN_EFFECTIVE_SAMPLE
 from ..model import ResNet
 from ..plot.select import chosen
 from .found import LOOK, Answer
@@ -195,8 +196,11 @@ def _sentences(result: SweepResult, name: str) -> Iterator[str]:
         yield f"From the limit at leading order in 1/n it is not seen to differ at any {of}."
     without = np.isfinite(flat.value) & ~np.isfinite(flat.stderr)
     few = result.networks.ravel() < MIN_NETWORKS
+    short = ~few & (name == "growth") & (result.networks.ravel() < MIN_EFFECTIVE_SAMPLE)
     rare = " since the mean of |z|² is ruled by rare networks there" if name == "growth" else ""
-    for which, why in ((few, f" of fewer than {MIN_NETWORKS} networks"), (~few, rare)):
+    for which, why in ((few, f" of fewer than {MIN_NETWORKS} networks"),
+                       (short, f" of fewer than {MIN_EFFECTIVE_SAMPLE:.0f} networks, which it needs"),
+                       (~few & ~short, rare)):  # fmt: skip
         if number := int((without & which).sum()):
             yield f"{what} has no standard error at {counted(number, 'point')}{why}."
 
