@@ -358,6 +358,17 @@ def test_the_law_of_infinite_width_has_the_scale_of_the_model(changes, law):
     assert f" from {law}, which infinite width predicts" in whole(answer)
 
 
+@pytest.mark.parametrize("alpha", [0.5**0.5, -0.5])
+def test_no_layer_is_picked_as_the_lowest(alpha):
+    analyses = found(alpha=alpha)
+    text = whole(said(analyses)["hypoactivation"])
+    assert "lowest" not in text
+    share = 100.0 * analyses.sim.active_fraction.value[0]
+    assert float(re.search(r"At layer 0 it is ([0-9.]+) ± [0-9.]+% \(exactly 50%\)", text)[1]) == pytest.approx(
+        share, abs=0.01
+    )
+
+
 def test_a_deficit_within_its_error_is_not_seen():
     from resmc.report.words_layers import _half
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..analyses import Hypoactivation, InterlayerCorrelations
+from ..analyses import InterlayerCorrelations
 from ..estimates import Estimate
 from .found import LOOK, Analyses, Answer
 from .numbers import beside, counted, disagrees, has_error, plain, pm, resolved, score
@@ -29,7 +29,7 @@ def hypoactivation(found: Analyses) -> Answer:
     if math.isfinite(exact):
         sentences += [LOOK] if disagrees(active, exact) or disagrees(asymmetry, 0.0) else []
     elif len(sim.layers) > 2:
-        sentences.append(_along(hypo))
+        sentences.append(f"At layer 0 it is {_as_percent(hypo.active_fraction[0])} (exactly 50%).")
     verdict = _half(active, exact, limit, d)
     return Answer("hypoactivation", question, verdict, tuple(sentences), ("hypoactivation",))
 
@@ -54,13 +54,6 @@ def _half(active: Estimate, exact: float, limit: float, d: int) -> str:
 def _as_percent(fraction: Estimate) -> str:
     scaled = Estimate(100.0 * fraction.value, 100.0 * fraction.stderr, fraction.n, fraction.df)
     return f"{pm(scaled)}%" if has_error(scaled) else f"{plain(float(scaled.value), 5)}%"
-
-
-def _along(hypo: Hypoactivation) -> str:
-    value = np.where(np.isfinite(hypo.active_fraction.value), hypo.active_fraction.value, np.inf)
-    lowest = int(np.argmin(value))
-    return (f"Along the network it begins at {_as_percent(hypo.active_fraction[0])} (exactly 50%) and is lowest at "
-            f"layer {hypo.layers[lowest]}, with {_as_percent(hypo.active_fraction[lowest])}.")  # fmt: skip
 
 
 def interlayer(found: Analyses) -> Answer:
