@@ -25,7 +25,7 @@ from resmc.build import VARIABLE
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
-from resmc.report import colours, render
+from resmc.report import colours, render, reproduce
 
 pytestmark = pytest.mark.cpu
 
@@ -190,6 +190,22 @@ def test_a_merged_file_does_not_promise_what_it_cannot_keep():
     whole = resmc.merge(*(simulation(networks=200, first_network=k) for k in (0, 200)))
     with bare():
         assert "merged from shorter runs" in Page(render(whole)).text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"width": 64}, "; log-norms agree within 1e-4."),
+        ({"width": 63}, "; 99% of log-norms agree within 1e-4."),
+        ({"width": 64, "depth": 1001}, "; log-norms agree up to rounding."),
+        ({"width": 64, "method": "dense"}, "; log-norms agree up to rounding."),
+    ],
+)
+def test_no_more_agreement_is_promised_than_the_contract_does(changes: dict[str, Any], words: str):
+    sim = simulation(networks=40, **changes)
+    assert reproduce.of_simulation(sim).sentences[-1].endswith(words)
+    several = dataclasses.replace(sim, numerics=("2", "cpu/avx2", "cuda/sm_90"))
+    assert reproduce.of_simulation(several).sentences[-1].endswith(words[2:])
 
 
 def test_several_numerics_classes_are_named():

@@ -16,6 +16,7 @@ from ..model import ResNet
 from ..recording import block_size, recorded_layers
 from ..simulation import Simulation
 from ..storage import to_bytes
+from .found import rounding
 from .numbers import counted
 
 FILE = "again.resmc"
@@ -95,11 +96,11 @@ def _device(classes: Iterable[str]) -> dict[str, str]:
 
 
 def _remarks(sim: Simulation) -> Iterable[str]:
-    classes = sim.numerics[1:]
+    classes, agree = sim.numerics[1:], rounding([sim.model], sim.method)
     uncut = all(r.block == block_size(r.stop - r.start) for r in sim.ranges)
     if len(classes) > 1:
         yield (f"Several numerics classes have computed this ({', '.join(classes)}); a run on one of them gives the "
-               "same networks, and log-norms within 1e-4.")  # fmt: skip
+               f"same networks, and {agree}.")  # fmt: skip
         return
     where = f"On the numerics class {classes[0]}"
     if not uncut:
@@ -110,8 +111,7 @@ def _remarks(sim: Simulation) -> Iterable[str]:
            "neighbouring ranges: integers that are equal, floats within 1e-12 of their scale).")  # fmt: skip
     if not classes[0].startswith("cpu"):
         yield "Correlations are summed by the GPU's library: within 1e-12 where its version differs."
-    yield ("Elsewhere the same networks come out, random number by random number; rounding moves their log-norms by "
-           "less than 1e-4.")  # fmt: skip
+    yield f"Elsewhere the same networks come out, random number by random number; {agree}."
 
 
 # ---------------------------------------------------------------------------------------------------------- as commands

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..estimates import MIN_NETWORKS
 from ..simulation import Simulation
-from .found import Analyses, Answer
+from .found import Analyses, Answer, rounding
 from .numbers import count, counted
 from .words_growth import growth
 from .words_law import log_gaussian
@@ -33,4 +33,4 @@ def caveats(sim: Simulation) -> Iterator[str]:
         yield f"In {counted(inactive, 'living network')} no neuron fires at the last layer; they are counted."
     if len(sim.numerics) > 2:
         yield (f"Several numerics classes computed it ({', '.join(sim.numerics[1:])}): the networks are the same, "
-               "their rounding is not, and log-norms agree within 1e-4.")  # fmt: skip
+               f"their rounding is not, and {rounding([sim.model], sim.method)}.")  # fmt: skip

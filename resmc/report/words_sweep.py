@@ -13,7 +13,7 @@ from ..estimates import MIN_NETWORKS
 from ..layer_estimates import MIN_EFFECTIVE_SAMPLE
 from ..model import ResNet
 from ..plot.select import chosen
-from .found import LOOK, Answer
+from .found import LOOK, Answer, rounding
 from .numbers import RESOLVED, count, counted, disagrees, percent, plain, pm
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def caveats(result: SweepResult) -> Iterator[str]:
     classes = result.numerics[1:]
     if len(classes) > 1:
         yield (f"Several numerics classes have filled the store: {', '.join(classes)}. Their networks are the same, "
-               "their rounding is not; log-norms agree within 1e-4.")  # fmt: skip
+               f"their rounding is not; {rounding(result.plan.models, result.plan.method)}.")  # fmt: skip
     dead = int(result.dead.sum())
     if dead:
         yield (f"{counted(dead, 'network is', 'networks are')} dead at the last layer (z = 0, possible with alpha = "
