@@ -186,6 +186,21 @@ def test_separate_ranges_are_run_and_merged(tmp_path: Path, resmc_on_path: dict[
     assert (tmp_path / "again.resmc").read_bytes() == (tmp_path / "run.resmc").read_bytes()
 
 
+def test_neighbouring_ranges_are_run_apart_for_the_samples_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    whole = resmc.merge(*(simulation(networks=1000, first_network=k, keep_samples=10, keep_trajectories=4)
+                          for k in (0, 1000)))  # fmt: skip
+    assert len(whole.ranges) == 1
+    found = reproduce.of_simulation(whole)
+    assert found.shell.count("resmc simulate") == found.shell.count("--keep-samples=10") == 2
+    assert "byte for byte" in found.sentences[0]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(VARIABLE, os.environ.get(VARIABLE, ""))
+    exec(found.python, {})
+    whole.save("run.resmc")
+    assert resmc.load("again.resmc").samples.networks.tolist() == [*range(10), *range(1000, 1010)]
+    assert Path("again.resmc").read_bytes() == Path("run.resmc").read_bytes()
+
+
 def test_a_merged_file_does_not_promise_what_it_cannot_keep():
     whole = resmc.merge(*(simulation(networks=200, first_network=k) for k in (0, 200)))
     with bare():

@@ -6,6 +6,7 @@ import hashlib
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from ..build import VARIABLE
 from ..model import ResNet
 from ..recording import block_size, recorded_layers
-from ..simulation import Simulation
+from ..simulation import NetworkRange, Simulation
 from ..storage import to_bytes
 from .found import rounding
 from .numbers import counted
@@ -34,7 +35,7 @@ class Reproduction:
 
 def of_simulation(sim: Simulation) -> Reproduction:
     """Runs of `resmc simulate` with the same networks, recorded in the same way."""
-    runs = [_arguments(sim, index) for index in range(len(sim.ranges))]
+    runs = [_arguments(sim, found) for found in _runs(sim)]
     files = [FILE] if len(runs) == 1 else [f"part-{k}.resmc" for k in range(1, len(runs) + 1)]
     environment = _environment(sim.numerics[1:])
     device = _device(sim.numerics[1:])
@@ -48,9 +49,23 @@ def of_simulation(sim: Simulation) -> Reproduction:
     return Reproduction("\n".join(lines), python, tuple(_remarks(sim)), hashlib.sha256(to_bytes(sim)).hexdigest())
 
 
-def _arguments(sim: Simulation, index: int) -> dict[str, Any]:
-    """The arguments of `resmc.simulate` for one of the ranges; what is as by default is left out."""
-    found = sim.ranges[index]
+def _runs(sim: Simulation) -> list[NetworkRange]:
+    """The ranges, cut where samples or paths begin anew: a run keeps those of its first networks, so one began there.
+
+    In a file that was merged from [0, 1000) and [1000, 2000) with ten samples each, these are of networks 0 to 9 and
+    1000 to 1009, which no single run keeps.
+    """
+    kept = [each.networks.astype(np.int64) for each in (sim.samples, sim.trajectories)]
+    starts = {int(k) for each in kept for k in each[np.diff(each, prepend=-2) > 1]}
+    out = []
+    for r in sim.ranges:
+        cuts = [r.start, *sorted(k for k in starts if r.start < k < r.stop), r.stop]
+        out += [r._replace(start=a, stop=b) for a, b in pairwise(cuts)]
+    return out
+
+
+def _arguments(sim: Simulation, found: NetworkRange) -> dict[str, Any]:
+    """The arguments of `resmc.simulate` for one range; what is as by default is left out."""
     out: dict[str, Any] = model_arguments(sim.model)
     out |= {"networks": found.stop - found.start, "seed": sim.seed}
     if found.start:
@@ -97,7 +112,7 @@ def _device(classes: Iterable[str]) -> dict[str, str]:
 
 def _remarks(sim: Simulation) -> Iterable[str]:
     classes, agree = sim.numerics[1:], rounding([sim.model], sim.method)
-    uncut = all(r.block == block_size(r.stop - r.start) for r in sim.ranges)
+    uncut = all(r.block == block_size(r.stop - r.start) for r in _runs(sim))
     if len(classes) > 1:
         yield (f"Several numerics classes have computed this ({', '.join(classes)}); a run on one of them gives the "
                f"same networks, and {agree}.")  # fmt: skip
