@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -44,6 +46,13 @@ def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
         listed = ", ".join(repr(a) for a in allowed)
         raise ValueError(f"{name}={value!r} is not allowed: it must be one of {listed}")
     return value
+
+
+def path(name: str, value: Any) -> Path:
+    """Return ``value`` as a path."""
+    if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
+        raise ValueError(f"{name}={value!r} is not allowed: it must be the name of a file, a str or a Path")
+    return Path(value)
 
 
 def boolean(name: str, value: Any) -> bool:

@@ -25,7 +25,7 @@ from resmc.build import VARIABLE
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
-from resmc.report import colours, render, reproduce
+from resmc.report import colours, render, reproduce, write
 
 pytestmark = pytest.mark.cpu
 
@@ -228,6 +228,24 @@ def test_several_numerics_classes_are_named():
     with bare():
         text = Page(render(sim)).text
     assert "Several numerics classes computed it (cpu/avx2, cuda/sm_90)" in text
+
+
+@pytest.mark.parametrize("wrong", [3, None, "run.resmc", [1.0] * 100])
+def test_what_is_no_result_is_refused_by_name(wrong: Any, tmp_path: Path):
+    for call in (lambda: render(wrong), lambda: write(wrong, tmp_path / "x.html")):
+        with pytest.raises(
+            ValueError, match=r"^result=.{1,60} is not allowed: it must be a Simulation or a SweepResult"
+        ):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("wrong", [None, 3, b"x.html"])
+def test_what_is_no_path_is_refused_by_name(wrong: Any):
+    with pytest.raises(
+        ValueError, match=rf"^path={wrong} is not allowed: it must be the name of a file, a str or a Path$"
+    ):
+        simulation(networks=40).report(wrong)
 
 
 # ----------------------------------------------------------------------------------------------------- the command line

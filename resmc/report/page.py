@@ -6,12 +6,14 @@ import base64
 import hashlib
 import platform
 import re
+import reprlib
 from collections.abc import Callable
 from functools import partial
 from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import _checks
 from ..simulation import Simulation
 from ..storage import check_place, write_atomically
 from . import alternatives, colours, reproduce, sweep_figures, tables, words, words_sweep
@@ -31,14 +33,25 @@ def write(result: Simulation | SweepResult, path: str | Path) -> None:
 
     Raises
     ------
+    ValueError
+        If ``result`` is neither, or ``path`` no name of a file.
     ImportError
         If Jinja2 or matplotlib is not installed.
     OSError
         If the file cannot be written; an older one of that name stays as it was.
     """
-    path = Path(path)
+    _check_result(result)
+    path = _checks.path("path", path)
     check_place(path)
     write_atomically(render(result).encode(), path)
+
+
+def _check_result(result: Any) -> None:
+    from ..sweep import SweepResult
+
+    if not isinstance(result, Simulation | SweepResult):
+        raise ValueError(f"result={reprlib.repr(result)} is not allowed: it must be a Simulation or a SweepResult "
+                         "(resmc.load and resmc.load_sweep read saved ones)")  # fmt: skip
 
 
 def render(result: Simulation | SweepResult) -> str:
@@ -46,6 +59,8 @@ def render(result: Simulation | SweepResult) -> str:
 
     Raises
     ------
+    ValueError
+        If ``result`` is neither.
     ImportError
         If Jinja2 or matplotlib is not installed.
     """
@@ -54,6 +69,7 @@ def render(result: Simulation | SweepResult) -> str:
     except ImportError:
         raise ImportError("a report needs Jinja2 and matplotlib: install resmc[report]") from None
     need_matplotlib()
+    _check_result(result)
     content = of_simulation(result) if isinstance(result, Simulation) else of_sweep(result)
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_file), autoescape=True, undefined=jinja2.StrictUndefined,
