@@ -14,6 +14,8 @@ from . import _checks
 Floats = NDArray[np.float64]
 
 MIN_NETWORKS = 32  # below this there is no standard error
+ROUNDING = 1e-14  # relative to the value: an error below this comes from adding up equal numbers
+WORTH_SAYING = 10.0  # relative difference; a limit that is farther off is no help
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +119,8 @@ def format_estimate(value: float, stderr: float) -> str:
         return "no value"
     if np.isnan(stderr):
         return f"{value:.6g} (no error)"
+    if stderr < ROUNDING * abs(value):
+        stderr = 0.0
     if stderr == 0.0 or not np.isfinite(stderr):
         return f"{value:.6g} +- {stderr:.2g}"
     digits = int(max(1 - np.floor(np.log10(stderr)), 0))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import html, theory
-from .estimates import Estimate, KSDistance, format_estimate
+from .estimates import WORTH_SAYING, Estimate, KSDistance, format_estimate
 from .layer_estimates import MIN_EFFECTIVE_SAMPLE
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Row:
             return f"{exact:.6g}", "exact", score
         if self.limit is not None and np.isfinite(self.limit):
             difference = float(self.estimate.relative_difference(self.limit))
-            return f"{self.limit:.6g}", "leading order", f"{difference:+.2%}" if np.isfinite(difference) else ""
+            return f"{self.limit:.6g}", "leading order", f"{difference:+.2%}" if abs(difference) <= WORTH_SAYING else ""
         if isinstance(self.estimate, KSDistance) and np.isfinite(self.estimate.noise_floor):
             return f"{self.estimate.noise_floor:.2g}", "noise floor", ""
         return "", "", ""
@@ -107,7 +107,8 @@ def _heading(sim: Simulation) -> list[str]:
     return [
         f"{m.variant} ResNet  width {m.width}  depth {m.depth}  d/n {m.ratio:.4g}  "
         f"alpha {m.alpha:.6g}  lam {m.lam:.6g}",
-        f"{sim.networks} networks ({ranges}), {sim.method}, seed {sim.seed}, numerics {' '.join(sim.numerics)}",
+        f"{sim.networks} network{'s' * (sim.networks != 1)} ({ranges}), {sim.method}, seed {sim.seed}, "
+        f"numerics {' '.join(sim.numerics)}",
         f"at depth {m.depth}: {sim.inactive[-1]} inactive, {sim.dead[-1]} dead",
     ]
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from reports import simulation
 
+import resmc
 from resmc.estimates import Estimate, KSDistance
 from resmc.report import numbers, words
 from resmc.report.found import Analyses, Answer
-from resmc.summary import rows
+from resmc.summary import Row, rows
 
 pytestmark = pytest.mark.cpu
 
@@ -45,6 +47,8 @@ def estimate(value: float, stderr: float) -> Estimate:
         (-1.5, 0.25, "−1.50 ± 0.25"),
         (0.0, 0.0, "0 ± 0"),
         (2.0, math.nan, "2 (no error)"),
+        (1.0, 7.7e-16, "1 ± 0"),
+        (-3e-17, 1e-18, "−3e-17 ± 1.0e-18"),
         (math.nan, math.nan, "no value"),
         (-1.2e-11, 3e-12, "−1.2e-11 ± 3.0e-12"),
     ],
@@ -80,6 +84,10 @@ def test_a_z_score_stands_beside_exact_values_alone():
     assert numbers.beside(e, math.nan, 0.0) == "0 at leading order in 1/n"
     assert numbers.beside(estimate(1.1, math.nan), None, 1.0) == "1 at leading order in 1/n"
     assert "z =" not in numbers.beside(e, math.nan, 1.0)
+    assert numbers.beside(e, None, 0.1) == "0.1 at leading order in 1/n, relative difference +1000%"
+    assert numbers.beside(e, None, 0.09) == "0.09 at leading order in 1/n"
+    assert Row("x", e, None, 0.1).comparison() == ("0.1", "leading order", "+1000.00%")
+    assert Row("x", e, None, 0.09).comparison() == ("0.09", "leading order", "")
 
 
 # -------------------------------------------------------------------------------------------------------------- answers
@@ -255,6 +263,24 @@ def test_the_dead_are_counted():
         f"{numbers.count(dead)} of {numbers.count(8192)} networks ({dead / 8192:.3g} of all) are dead"
     )
     assert "(theory: exactly" in said(analyses)["log-gaussian"].sentences[0]
+
+
+@pytest.mark.parametrize(
+    ("networks", "dead", "begin"),
+    [(200, 200, "200 of 200 networks are dead at"), (1, 1, "1 of 1 network is dead at"),
+     (200, 1, "1 of 200 networks (0.005 of all) is dead at")],
+)  # fmt: skip
+def test_one_and_all_are_counted_in_words(networks, dead, begin):
+    sim = simulation(width=1, depth=50, alpha=0.0, lam=1.0, networks=200)
+    sim = SimpleNamespace(networks=networks, dead=[dead], model=sim.model, inactive=[0], numerics=sim.numerics)
+    assert list(words.caveats(sim))[-1].startswith(begin)
+
+
+def test_one_network_is_singular():
+    sim = simulation(networks=1, keep_trajectories=1)
+    assert "\n1 network (0..0), projected" in sim.summary()
+    with pytest.raises(ValueError, match="sim has 1 living network: quantiles"):
+        resmc.plot.plot_qq(sim)
 
 
 @pytest.mark.parametrize("width", [1, 2])

@@ -62,7 +62,7 @@ def plot_log_norm(sim: Simulation, *, ax: Axes | None = None, **style: Any) -> A
     width = float(edges[1] - edges[0])
     density, stderr = share / width, np.sqrt(share * (1.0 - share) / alive) / width
     with st.panel("plot_log_norm", ax) as ax:
-        label = f"{st.count_in_words(alive)} networks ± s.e." + _left_out(sim)
+        label = f"{st.count_in_words(alive)} network{'s' * (alive != 1)} ± s.e." + _left_out(sim)
         given = st.merged(StepPatch, style, facecolor=st.PALE, fill=True, label=label, zorder=1)
         ax.stairs(density, edges, **given)
         ax.stairs(density + stderr, edges, baseline=density - stderr, fill=True, color=st.DATA, alpha=0.6, zorder=2)
@@ -170,7 +170,7 @@ def plot_qq(sim: Simulation, *, ax: Axes | None = None, **style: Any) -> Axes:
     _check(sim)
     alive = int(sim.alive[-1])
     if alive < 32:
-        raise ValueError(f"sim has {alive} living networks: quantiles with errors need at least 32")
+        raise ValueError(f"sim has {alive} living network{'s' * (alive != 1)}: quantiles with errors need at least 32")
     from matplotlib.lines import Line2D
 
     mean, deviation = _limit(sim)

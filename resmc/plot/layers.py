@@ -113,7 +113,7 @@ def plot_trajectories(sim: Simulation, *, most: int = MOST_PATHS, ax: Axes | Non
     limit = theory.log_norm(sim.model, sim.layers)
     with st.panel("plot_trajectories", ax) as ax:
         for index, path in enumerate(np.where(np.isfinite(paths), paths, np.nan)):
-            name = f"{len(paths)} networks" if index == 0 else None
+            name = f"{len(paths)} network{'s' * (len(paths) != 1)}" if index == 0 else None
             st.line(ax, ratio, path, style, color=st.SKY, lw=0.6, alpha=0.8, label=name, zorder=1)
         st.line(ax, ratio, mean, color=st.BLUE, lw=1.6, label=r"mean, and $\pm\sigma$", zorder=3)
         ax.fill_between(ratio, mean - deviation, mean + deviation, color=st.BLUE, alpha=0.2, lw=0, zorder=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..estimates import Estimate, format_estimate
+from ..estimates import WORTH_SAYING, Estimate, format_estimate
 
 MINUS = "\N{MINUS SIGN}"
 SPACE = "\N{NARROW NO-BREAK SPACE}"  # between thousands
@@ -79,7 +79,7 @@ def beside(estimate: Estimate, exact: float | None = None, limit: float | None =
         return f"exactly {plain(exact)}" + (f", {z}" if z else "")
     if limit is not None and math.isfinite(limit):
         difference = float(estimate.relative_difference(limit))
-        away = percent(difference) if has_error(estimate) else ""
+        away = percent(difference) if has_error(estimate) and abs(difference) <= WORTH_SAYING else ""
         words = f"{plain(limit)} at leading order in 1/n"
         return f"{words}, relative difference {away}" if away else words
     return "no value"

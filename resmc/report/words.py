@@ -25,8 +25,10 @@ def caveats(sim: Simulation) -> Iterator[str]:
                "needed, and thousands before the laws can be compared.")  # fmt: skip
     dead, d = int(sim.dead[-1]), sim.model.depth
     if dead:
-        yield (f"{count(dead)} of {counted(sim.networks, 'network')} ({dead / sim.networks:.3g} of all) are dead at "
-               f"layer {d}: z_{d} = 0, since alpha = 0 and no neuron fired at some layer. They are left out of "
+        share = f"{dead / sim.networks:.3g}"
+        part = f" ({share} of all)" if share != "1" else ""
+        yield (f"{count(dead)} of {counted(sim.networks, 'network')}{part} {'is' if dead == 1 else 'are'} dead at "
+               f"layer {d}: z_{d} = 0, since alpha = 0 and no neuron fired at some layer. The dead are left out of "
                "log-norm, asymmetry and active fraction, and count as 0 in E|z|².")  # fmt: skip
     inactive = int(sim.inactive[-1])
     if inactive:

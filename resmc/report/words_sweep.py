@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..estimates import MIN_NETWORKS
+from ..estimates import MIN_NETWORKS, WORTH_SAYING
 from ..layer_estimates import MIN_EFFECTIVE_SAMPLE
 from ..model import ResNet
 from ..plot.select import chosen
@@ -188,9 +188,9 @@ def _sentences(result: SweepResult, name: str) -> Iterator[str]:
     of = f"of {counted(int(compared.sum()), 'point')}"
     if seen.size:
         worst = int(seen[np.argmax(np.abs(relative[seen]))])
-        middle = percent(float(np.median(np.abs(relative[seen])))).lstrip("+")
+        most, middle = float(relative[worst]), float(np.median(np.abs(relative[seen])))
         yield (f"From the limit at leading order in 1/n it is seen to differ at {count(seen.size)} {of}, by "
-               f"{percent(float(relative[worst]))} at most (at {place(result, worst)}) and by {middle} in the median "
+               f"{_share(most)} at most (at {place(result, worst)}) and by {_share(middle).lstrip('+')} in the median "
                "of these; that is finite width.")  # fmt: skip
     elif compared.any():
         yield f"From the limit at leading order in 1/n it is not seen to differ at any {of}."
@@ -203,6 +203,10 @@ def _sentences(result: SweepResult, name: str) -> Iterator[str]:
                        (~few & ~short, rare)):  # fmt: skip
         if number := int((without & which).sum()):
             yield f"{what} has no standard error at {counted(number, 'point')}{why}."
+
+
+def _share(relative: float) -> str:
+    return percent(relative) if abs(relative) <= WORTH_SAYING else f"more than {100.0 * WORTH_SAYING:.0f}%"
 
 
 def lead(result: SweepResult) -> str:

@@ -70,9 +70,10 @@ def _settings(plan: Sweep) -> Iterator[tuple[str, str]]:
 
 
 def _heading(result: SweepResult) -> list[str]:
+    networks = int(result.networks.sum())
     lines = [
         repr(result.plan),
-        f"{int(result.networks.sum())} networks, numerics {' '.join(result.numerics)}, store {result.store}",
+        f"{networks} network{'s' * (networks != 1)}, numerics {' '.join(result.numerics)}, store {result.store}",
     ]
     if not result.complete:
         lines.append(f"INCOMPLETE: {result.points_complete} of {len(result.plan.models)} points are finished")
