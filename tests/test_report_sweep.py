@@ -78,6 +78,11 @@ def test_each_variant_is_answered(page: Page, store: Path):
     assert all(re.search(r"\d", svg["aria-label"] or "") for svg in page.all("svg"))
 
 
+def test_a_limit_that_is_no_help_is_not_counted_in_thousands():
+    assert words_sweep._share(0.3) == "+30%"
+    assert words_sweep._share(-20.0) == "more than 1000%"
+
+
 def test_a_store_is_reported_as_it_is(capsys, tmp_path: Path):
     store = tmp_path / "store"
     with pytest.raises(Enough):
