@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ def run_report(args: argparse.Namespace) -> None:
     if args.output.suffix not in (".html", ".htm"):
         raise ValueError(f"output={str(args.output)!r} is not allowed: it must end in .html")
     result = read(args.run)
+    if sys.stderr.isatty():
+        print("resmc: drawing figures and writing the page takes some seconds", file=sys.stderr, flush=True)
     write(result, args.output)
     print(f"written to {args.output}" + ("" if getattr(result, "complete", True) else " (INCOMPLETE)"))
 

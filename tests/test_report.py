@@ -277,6 +277,14 @@ def test_the_command_writes_what_the_method_writes(capsys, saved, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.html", "b.html", "c.html", "run.resmc"]
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_is_told_that_it_takes_a_while(capsys, saved, tmp_path, monkeypatch, terminal: bool):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    _, out, err = run(capsys, "report", saved, "-o", tmp_path / "a.html")
+    assert out == f"written to {tmp_path / 'a.html'}\n"
+    assert err == "resmc: drawing figures and writing the page takes some seconds\n" * terminal
+
+
 def test_an_old_page_is_replaced_when_the_new_one_is_whole(capsys, saved, tmp_path, monkeypatch):
     old = tmp_path / "report.html"
     old.write_text("old")
