@@ -171,6 +171,15 @@ def test_a_page_fits_its_window_and_its_figures_are_seen(browser: Any, pages: di
     assert cut == []
 
 
+def test_the_table_by_layer_is_whole_on_a_desktop_and_scrolls_on_a_phone(browser: Any, pages: dict[str, Path]):
+    script = "const s = document.querySelector('#layers').parentElement; return [s.clientWidth, s.scrollWidth]"
+    for size in (PHONE, DESKTOP):
+        view(browser, size)
+        browser.get(pages["vanilla"].as_uri())
+        seen, whole = browser.execute_script(script)
+        assert (whole <= seen) == (size == DESKTOP)
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("name", NAMES)
 def test_words_stand_out_from_their_paper(browser: Any, pages: dict[str, Path], name: str, scheme: str):
