@@ -29,7 +29,7 @@ def hypoactivation(found: Analyses) -> Answer:
     if math.isfinite(exact):
         sentences += [LOOK] if disagrees(active, exact) or disagrees(asymmetry, 0.0) else []
     elif len(sim.layers) > 2:
-        sentences.append(f"At layer 0 it is {_as_percent(hypo.active_fraction[0])} (exactly 50%).")
+        sentences.append(f"At layer 0 {_as_percent(hypo.active_fraction[0])} of the neurons fire (exactly 50%).")
     verdict = _half(active, exact, limit, d)
     return Answer("hypoactivation", question, verdict, tuple(sentences), ("hypoactivation",))
 
