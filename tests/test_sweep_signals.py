@@ -35,6 +35,7 @@ lam = 0.5
 networks = {networks}
 shard_updates = 1
 """
+INTERRUPTED = "resmc: finished shards are safe, the same command goes on\nresmc: interrupted\n"
 SOON = 15.0  # seconds; it takes tenths of one, and up to two on busy cores where processes are still starting
 
 
@@ -67,7 +68,7 @@ def test_ctrl_c_ends_a_sweep_at_once_and_leaves_nothing_but_shards(tmp_path, pla
         with running(command(plan, store, *options)) as process:
             until(lambda b=before: len(files(store)) > len(b) + 5, "shards are computed")
             status, out, err = ended_by(signal.SIGINT, process, to_all=True)
-        assert (status, out, err) == (130, "", "resmc: interrupted\n")
+        assert (status, out, err) == (130, "", INTERRUPTED)
         assert leftovers(store) == []
         assert before.items() <= identities(store).items()
         before = identities(store)
@@ -81,7 +82,7 @@ def test_ctrl_c_while_workers_are_starting_prints_no_traceback(tmp_path, plan):
             until(lambda s=store: (s / "claims").exists() and any((s / "claims").glob("[0-9a-f]*")), "a claim")
             time.sleep(0.1 * number)
             status, out, err = ended_by(signal.SIGINT, process, to_all=True)
-        assert (status, out, err) == (130, "", "resmc: interrupted\n")
+        assert (status, out, err) == (130, "", INTERRUPTED)
         assert leftovers(store) == []
 
 
