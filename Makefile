@@ -60,6 +60,7 @@ bench: $(VENV)/.package $(VENV)/.bench  ## make bench BENCH_ARGS='--quick'
 
 # The pages' code cells run and the docstrings are read; a warning is an error. Nothing is fetched.
 docs: $(VENV)/.package $(VENV)/.docs  ## the site: build/docs/index.html
+	$(BIN)/python examples/gallery --networks 0.2 --output build/gallery
 	$(BIN)/python -m sphinx -W --keep-going --nitpicky --fresh-env -b html $(DOCS_ARGS) docs build/docs
 
 clean:

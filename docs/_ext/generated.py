@@ -20,7 +20,6 @@ from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
-FIGURES = (".svg", ".png")
 
 
 def benchmarks() -> tuple[str, list[Path]]:
@@ -30,9 +29,7 @@ def benchmarks() -> tuple[str, list[Path]]:
 
 def gallery() -> tuple[str, list[Path]]:
     folder = ROOT / "examples" / "gallery"
-    scripts = sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
-    if not scripts:
-        return "There is no script in `examples/gallery` yet.\n", []
+    scripts = sorted(folder.glob("[a-z]_*.py"))
     return "\n\n".join("\n".join(entry(script)) for script in scripts), scripts
 
 
@@ -42,10 +39,8 @@ def entry(script: Path) -> Iterator[str]:
     title, _, rest = docstring.partition("\n")
     yield f"## {title.rstrip('.')}\n"
     yield rest.strip() + "\n"
-    places = (script.parent, ROOT / "build" / "gallery")  # kept, or just made
-    drawn = [found for place in places for found in sorted(place.rglob(f"{script.stem}.*"))]
-    figure = next((found for found in drawn if found.suffix in FIGURES), None)
-    if figure is not None:
+    figure = ROOT / "build" / "gallery" / f"{script.stem}.png"  # made by `make docs`
+    if figure.exists():
         yield f"```{{image}} {from_docs(figure)}\n:alt: {title}\n:class: figure\n```\n"
     yield f"<details>\n<summary>{script.relative_to(ROOT)}</summary>\n"
     yield f"```{{literalinclude}} {from_docs(script)}\n:language: python\n```\n\n</details>\n"
