@@ -16,6 +16,7 @@ from typing import Any
 import emulated as emulation
 import numpy as np
 import pytest
+import sweeps
 from numpy.typing import NDArray
 
 import resmc.cuda
@@ -136,3 +137,11 @@ def draw_of(backend: Any, network: dict[str, Any], seed: int, networks: int) -> 
     sums = backend.torch.zeros(-(-networks // 128) * 128, dtype=backend.torch.float32, device=backend.device)
     backend.kernels.draw(network, seed, 1, networks, sums.data_ptr(), backend.ordinal, backend.stream())
     return float(sums[:networks].sum())
+
+
+@pytest.fixture(scope="session")
+def small_shards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The shards of `sweeps.small`, from one thread."""
+    store = tmp_path_factory.mktemp("small") / "store"
+    assert sweeps.small().run(store, workers=1, progress=False).complete
+    return sweeps.contents(store)

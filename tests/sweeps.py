@@ -127,15 +127,20 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     return found
 
 
+def environment() -> dict[str, str]:
+    """Of a process that uses this very package."""
+    package = str(Path(resmc.__file__).parents[1])
+    return os.environ | {"PYTHONPATH": os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
 class Process:
     """A process of its own session, and all that it starts."""
 
     def __init__(self, command: list[str], **options: Any) -> None:
         self.mark = uuid.uuid4().hex
-        environment = os.environ | {"PYTHONPATH": str(Path(resmc.__file__).parents[1]), MARK: self.mark}
         self.popen = subprocess.Popen(
-            command, env=environment, start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, **options,
+            command, env=environment() | {MARK: self.mark}, start_new_session=True, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
         )  # fmt: skip
 
     def line(self) -> str:
@@ -196,18 +201,13 @@ def run_of(plan: Sweep, store: Path, **options: Any) -> list[str]:
 
 def resmc_command(*arguments: Any) -> list[str]:
     """The command line."""
-    code = "import sys; from resmc.cli import main; sys.exit(main())"
-    return [sys.executable, "-c", code, *map(str, arguments)]
+    return [sys.executable, "-m", "resmc", *map(str, arguments)]
 
 
 def start(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
-    """The command as a process of its own, with this very package."""
-    package = str(Path(resmc.__file__).parents[1])
-    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.Popen(
-        [sys.executable, "-m", "resmc", *map(str, arguments)], text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path}, **options,
-    )  # fmt: skip
+    """The command as a process of its own."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(resmc_command(*arguments), text=True, env=environment(), **pipes | options)
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:

@@ -120,7 +120,7 @@ def test_laws_far_narrower_and_wider_than_the_chi_square_are_mixed_in_bounded_wo
     law = output_norm(sim)
     for ks in (law.ks_gaussian, law.ks_log_gaussian):
         assert 0.0 <= float(ks.value) <= 1.0
-        assert ks.resolution < 0.3
+        assert ks.resolution < 0.2
     if model.depth < 10:  # hardly anything but the chi-square: no difference to be seen
         assert float(law.ks_log_gaussian.value) < 0.1
 

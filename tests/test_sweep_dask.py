@@ -86,14 +86,6 @@ def gate(client: Any, tmp_path: Path) -> Iterator[Path]:
         client.unregister_worker_plugin("gate")
 
 
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The shards of `small`, from one thread of this process."""
-    store = tmp_path_factory.mktemp("expected") / "store"
-    assert small().run(store, workers=1, progress=False).complete
-    return contents(store)
-
-
 def left_on_the_scheduler(client: Any) -> list[str]:
     """The tasks of sweeps that it knows, once it has had the time to hear that nobody wants them."""
     until = time.monotonic() + LONGEST
@@ -105,29 +97,31 @@ def left_on_the_scheduler(client: Any) -> list[str]:
         time.sleep(0.05)
 
 
-def test_a_cluster_writes_the_same_bytes(client, tmp_path, expected):
+def test_a_cluster_writes_the_same_bytes(client, tmp_path, small_shards):
     assert small().run(tmp_path / "store", engine=client, progress=False).complete
-    assert contents(tmp_path / "store") == expected
+    assert contents(tmp_path / "store") == small_shards
     assert left_on_the_scheduler(client) == []
     assert client.submit(abs, -1).result() == 1  # the client is the caller's, and not closed
 
 
-def test_the_scheduler_computes_again_what_a_killed_worker_was_at(client, gate, expected):
+def test_the_scheduler_computes_again_what_a_killed_worker_was_at(client, gate, small_shards):
     (gate / "deaths" / "1").touch()
     assert small().run(gate / "store", engine=client, progress=False).complete
     assert not list((gate / "deaths").iterdir())
-    assert contents(gate / "store") == expected
+    assert contents(gate / "store") == small_shards
 
 
-def test_workers_that_join_are_given_work(cluster, client, gate, expected):
+def test_workers_that_join_are_given_work(cluster, client, gate, small_shards):
     (gate / "wait").write_text("3", encoding="ascii")  # nobody goes on before a third worker has a shard
     cluster.scale(3)
     assert small().run(gate / "store", engine=client, progress=False).complete
     assert len(list((gate / "workers").iterdir())) >= 3
-    assert contents(gate / "store") == expected
+    assert contents(gate / "store") == small_shards
 
 
-def test_a_shard_that_the_scheduler_gives_up_is_submitted_again(cluster, client, gate, expected, monkeypatch, capsys):
+def test_a_shard_that_the_scheduler_gives_up_is_submitted_again(
+    cluster, client, gate, small_shards, monkeypatch, capsys
+):
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
     (gate / "deaths" / "1").touch()
     plan = small(shard_updates=100_000)
@@ -177,7 +171,7 @@ def test_a_store_that_becomes_unwritable_is_a_sentence(client, tmp_path):
     assert left_on_the_scheduler(client) == []
 
 
-def test_nothing_of_a_stopped_run_stays_on_the_scheduler(client, tmp_path, expected):
+def test_nothing_of_a_stopped_run_stays_on_the_scheduler(client, tmp_path, small_shards):
     def stop(done: int, in_all: int) -> None:
         if done:
             raise Enough
@@ -187,7 +181,7 @@ def test_nothing_of_a_stopped_run_stays_on_the_scheduler(client, tmp_path, expec
     assert left_on_the_scheduler(client) == []
     assert not list((tmp_path / "store" / "claims").iterdir())
     assert small().run(tmp_path / "store", engine=client, progress=False).complete
-    assert contents(tmp_path / "store") == expected
+    assert contents(tmp_path / "store") == small_shards
 
 
 def test_shards_that_somebody_else_cancels_end_the_run_in_a_sentence(client, tmp_path):
@@ -209,13 +203,13 @@ def test_workers_beside_a_cluster_are_refused(client, tmp_path):
 # ----------------------------------------------------------------------------------------------------- the command line
 
 
-def test_the_command_works_on_a_cluster(cluster, tmp_path, expected):
+def test_the_command_works_on_a_cluster(cluster, tmp_path, small_shards):
     (tmp_path / "plan.toml").write_text(as_toml(), encoding="utf-8")
     arguments = ("sweep", tmp_path / "plan.toml", "--store", tmp_path / "store", "--dask", cluster.scheduler_address)
     status, out, err = finish(start(*arguments))
     assert (status, err) == (0, "")
     assert "width 16, ratio 1" in out
-    assert contents(tmp_path / "store") == expected
+    assert contents(tmp_path / "store") == small_shards
 
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:x"])

@@ -23,14 +23,6 @@ HALF = math.sqrt(0.5)
 pytestmark = pytest.mark.cpu
 
 
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The shards of `small`, from one thread."""
-    store = tmp_path_factory.mktemp("expected") / "store"
-    assert small().run(store, workers=1, progress=False).complete
-    return contents(store)
-
-
 # ----------------------------------------------------------------------------------------------------- what is computed
 
 
@@ -78,9 +70,9 @@ def test_the_table_of_a_point_is_that_of_its_merged_simulation(tmp_path):
         assert result.inactive.flat[index] == sim.inactive[-1]
 
 
-def test_shards_are_whole_blocks_and_there_is_one_for_each_block_if_asked(expected):
-    assert len(expected) == 4 * -(-20_000 // 512)
-    starts = sorted(int(name.split("-")[1]) for name in expected)
+def test_shards_are_whole_blocks_and_there_is_one_for_each_block_if_asked(small_shards):
+    assert len(small_shards) == 4 * -(-20_000 // 512)
+    starts = sorted(int(name.split("-")[1]) for name in small_shards)
     assert all(start % 512 == 0 for start in starts)
 
 
@@ -140,31 +132,31 @@ class Backwards(Executor):
                 future.set_result(fn(*args))
 
 
-def test_any_number_of_threads_writes_the_same_bytes(tmp_path, expected):
+def test_any_number_of_threads_writes_the_same_bytes(tmp_path, small_shards):
     for workers, threads in ((3, 1), (1, 3), (2, 2)):
         store = tmp_path / f"{workers}-{threads}"
         assert small().run(store, workers=workers, threads=threads, progress=False).complete
-        assert contents(store) == expected
+        assert contents(store) == small_shards
 
 
-def test_processes_write_the_same_bytes(tmp_path, expected):
+def test_processes_write_the_same_bytes(tmp_path, small_shards):
     assert small().run(tmp_path / "store", engine="processes", workers=2, progress=False).complete
-    assert contents(tmp_path / "store") == expected
+    assert contents(tmp_path / "store") == small_shards
 
 
-def test_an_executor_writes_the_same_bytes_in_any_order(tmp_path, expected):
+def test_an_executor_writes_the_same_bytes_in_any_order(tmp_path, small_shards):
     assert small().run(tmp_path / "backwards", engine=Backwards(), progress=False).complete
-    assert contents(tmp_path / "backwards") == expected
+    assert contents(tmp_path / "backwards") == small_shards
     with ThreadPoolExecutor(3) as pool:
         assert small().run(tmp_path / "threads", engine=pool, progress=False).complete
-    assert contents(tmp_path / "threads") == expected
+    assert contents(tmp_path / "threads") == small_shards
 
 
-def test_an_executor_of_processes_works(tmp_path, expected):
+def test_an_executor_of_processes_works(tmp_path, small_shards):
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         assert small().run(tmp_path / "store", engine=pool, progress=False).complete
         assert pool.submit(abs, -1).result() == 1  # it is the caller's, and not shut down
-    assert contents(tmp_path / "store") == expected
+    assert contents(tmp_path / "store") == small_shards
 
 
 def test_wrong_engines_and_workers_are_refused_before_anything_is_written(tmp_path):
@@ -197,22 +189,22 @@ def test_an_executor_that_is_shut_down_or_broken_is_refused_in_a_sentence(tmp_pa
     pool.shutdown()
 
 
-def test_threads_have_a_name_too(tmp_path, expected):
+def test_threads_have_a_name_too(tmp_path, small_shards):
     assert small().run(tmp_path / "store", engine="threads", progress=False).complete
-    assert contents(tmp_path / "store") == expected
+    assert contents(tmp_path / "store") == small_shards
 
 
 # ------------------------------------------------------------------------------------------------ stopping and going on
 
 
-def test_a_run_that_is_stopped_goes_on_with_what_is_missing(tmp_path, expected):
+def test_a_run_that_is_stopped_goes_on_with_what_is_missing(tmp_path, small_shards):
     store = tmp_path / "store"
     with pytest.raises(Enough):
         small().run(store, workers=1, progress=stopped_after(10_000))
     before = {path: path.stat().st_mtime_ns for path in (store / "shards").rglob("*.resmc")}
-    assert 0 < len(before) < len(expected)
+    assert 0 < len(before) < len(small_shards)
     assert small().run(store, progress=False).complete
-    assert contents(store) == expected
+    assert contents(store) == small_shards
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())  # and nothing twice
     assert not list((store / "claims").iterdir())
 

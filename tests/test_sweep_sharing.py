@@ -24,14 +24,6 @@ from resmc.sweep.store import Store, Stored
 pytestmark = pytest.mark.cpu
 
 
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The shards of `small`, from one thread."""
-    store = tmp_path_factory.mktemp("expected") / "store"
-    assert small().run(store, workers=1, progress=False).complete
-    return contents(store)
-
-
 def test_a_claim_keeps_others_away_until_its_owner_is_gone(tmp_path):
     (tmp_path / "claims").mkdir()
     mine, other = Claims(tmp_path / "claims"), Claims(tmp_path / "claims")
@@ -81,10 +73,10 @@ def test_claims_that_cannot_be_kept_keep_nobody_from_working(tmp_path):
     assert claims.others() == 0
 
 
-def test_a_run_waits_for_what_another_process_claims_and_takes_over_when_it_is_gone(tmp_path, expected):
+def test_a_run_waits_for_what_another_process_claims_and_takes_over_when_it_is_gone(tmp_path, small_shards):
     store = Store(tmp_path / "store")
     store.create()
-    name = next(iter(expected)).rpartition("-cpu")[0]
+    name = next(iter(small_shards)).rpartition("-cpu")[0]
     claim = store.claims / name
     claim.write_text("00000000-1", encoding="ascii")
 
@@ -92,10 +84,10 @@ def test_a_run_waits_for_what_another_process_claims_and_takes_over_when_it_is_g
     timer.start()
     assert small().run(store.path, progress=False).complete
     timer.join()
-    assert contents(store.path) == expected
+    assert contents(store.path) == small_shards
 
 
-def test_two_runs_at_once_share_the_work(tmp_path, expected):
+def test_two_runs_at_once_share_the_work(tmp_path, small_shards):
     results = []
     threads = [
         threading.Thread(target=lambda: results.append(small().run(tmp_path / "store", workers=1, progress=False)))
@@ -106,7 +98,7 @@ def test_two_runs_at_once_share_the_work(tmp_path, expected):
     for thread in threads:
         thread.join()
     assert [result.complete for result in results] == [True, True]
-    assert contents(tmp_path / "store") == expected
+    assert contents(tmp_path / "store") == small_shards
 
 
 # ------------------------------------------------------------------------------------------------ shards of other sizes
@@ -126,7 +118,7 @@ def together(store: Path, plans: list[Sweep]) -> None:
     assert [result.complete for result in results] == [True] * len(plans)
 
 
-def test_runs_with_shards_of_other_sizes_compute_little_twice(tmp_path, expected, monkeypatch):
+def test_runs_with_shards_of_other_sizes_compute_little_twice(tmp_path, small_shards, monkeypatch):
     fine, coarse = small(shard_updates=1), small(shard_updates=1 << 18)
     written, write = list[Stored](), Store.write
 

@@ -93,14 +93,6 @@ class Jobs:
         return False
 
 
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The shards of `small`, from one run."""
-    store = tmp_path_factory.mktemp("expected") / "store"
-    assert small().run(store, workers=1, progress=False).complete
-    return contents(store)
-
-
 @pytest.fixture
 def jobs(tmp_path: Path) -> Iterator[Jobs]:
     found = Jobs(tmp_path / "store")
@@ -110,12 +102,12 @@ def jobs(tmp_path: Path) -> Iterator[Jobs]:
         process.communicate()
 
 
-def names(expected: dict[str, bytes]) -> list[str]:
-    return [name.rpartition("-cpu")[0] for name in expected]
+def names(small_shards: dict[str, bytes]) -> list[str]:
+    return [name.rpartition("-cpu")[0] for name in small_shards]
 
 
-def test_workers_share_a_store_whoever_is_killed_or_late(jobs, expected):
-    everything = names(expected)
+def test_workers_share_a_store_whoever_is_killed_or_late(jobs, small_shards):
+    everything = names(small_shards)
     jobs.keep_back(everything[40:])
     first, second = jobs.start(), jobs.start()
     jobs.wait(lambda: jobs.there() == set(everything[:40]))
@@ -139,12 +131,12 @@ def test_workers_share_a_store_whoever_is_killed_or_late(jobs, expected):
         assert (status, err) == (0, "")
         assert out == f"complete: 4 points, 80000 networks in {jobs.store.path}\n"
     jobs.watch()
-    assert contents(jobs.store.path) == expected
+    assert contents(jobs.store.path) == small_shards
     assert not list(jobs.store.claims.iterdir())
 
 
-def test_a_worker_that_is_told_to_end_gives_back_what_it_claimed(jobs, expected):
-    everything = names(expected)
+def test_a_worker_that_is_told_to_end_gives_back_what_it_claimed(jobs, small_shards):
+    everything = names(small_shards)
     jobs.keep_back(everything[5:])
     worker = jobs.start()
     jobs.wait(lambda: jobs.there() == set(everything[:5]))
@@ -155,11 +147,11 @@ def test_a_worker_that_is_told_to_end_gives_back_what_it_claimed(jobs, expected)
     jobs.release(len(jobs.kept))
     assert jobs.plan.run(jobs.store.path, progress=False).complete
     jobs.watch()
-    assert contents(jobs.store.path) == expected
+    assert contents(jobs.store.path) == small_shards
 
 
-def test_status_counts_the_shards_that_living_workers_are_at(jobs, expected, capsys):
-    jobs.keep_back(names(expected)[3:])
+def test_status_counts_the_shards_that_living_workers_are_at(jobs, small_shards, capsys):
+    jobs.keep_back(names(small_shards)[3:])
     worker = jobs.start()
     jobs.wait(lambda: len(jobs.there()) == 3 and Claims(jobs.store.claims).others() == len(jobs.kept))
     assert main(["status", str(jobs.store.path)]) == 0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sweep.result import SweepResult
+from ..sweep.result import SweepResult, points_at
 
 SYMBOLS = {
     "width": "$n$", "depth": "$d$", "ratio": "$d/n$", "alpha": r"$\alpha$", "lam": r"$\lambda$",
@@ -29,17 +29,8 @@ def chosen(result: SweepResult, sel: Mapping[str, Any] | None) -> tuple[NDArray[
     if sel is not None and not isinstance(sel, Mapping):
         raise ValueError(f"sel={sel!r} is not allowed: it must be a mapping like {{'variant': 'vanilla'}}")
     fixed = dict(sel or {})
-    for name, value in fixed.items():
-        if name not in result.plan.dims:
-            dims = ", ".join(result.plan.dims) or "none"
-            raise ValueError(f"sel[{name!r}]={value!r} is not allowed: the dimensions are {dims}")
-        if value not in getattr(result.plan, name):
-            raise ValueError(f"sel[{name!r}]={value!r} is not in the sweep: it has {getattr(result.plan, name)}")
-    index: NDArray[np.int64] = np.arange(len(result.plan.models)).reshape(result.plan.shape)
-    place = tuple(
-        getattr(result.plan, name).index(fixed[name]) if name in fixed else slice(None) for name in result.plan.dims
-    )
-    return np.asarray(index[place]), [name for name in result.plan.dims if name not in fixed]
+    index = points_at(result.plan, fixed, "sel[{name!r}]={value!r}")
+    return index, [name for name in result.plan.dims if name not in fixed]
 
 
 def coordinate(name: str, value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,13 +40,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Done:
-    """A finished shard: its file, the sums of its last layer, and the seconds that it took."""
+    """A finished shard: its file, and the sums of its last layer."""
 
     shard: Shard
     stored: Stored
     final: LayerSums
-    seconds: float
-    saving: float  # seconds of them in writing the file
 
 
 def compute(task: Task, stop: Stop | None = None) -> Done:
@@ -60,7 +57,6 @@ def compute(task: Task, stop: Stop | None = None) -> Done:
     StoreError, DeviceError, ValueError, MemoryError
         What keeps it from being computed or written.
     """
-    begin = time.perf_counter()
     if task.pin:
         pin(task.device)
 
@@ -87,8 +83,6 @@ def compute(task: Task, stop: Stop | None = None) -> Done:
         threads=threads,
         report=report,
     )
-    computed = time.perf_counter()
     stored = stored_as(point, Range(shard.start, shard.stop), simulation.numerics[-1])
     Store(task.store).write(stored, storage.to_bytes(simulation))
-    end = time.perf_counter()
-    return Done(shard, stored, simulation.statistics.final(), end - begin, end - computed)
+    return Done(shard, stored, simulation.statistics.final())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -57,10 +57,6 @@ class Point:
         """Neuron updates that one network takes, or with dense weights the weights that it draws."""
         layer = self.model.width if self.method == "projected" else self.model.width**2
         return self.model.depth * layer + self.model.width
-
-    def with_block(self, block: int) -> Point:
-        """The same with another block size."""
-        return self if block == self.block else replace(self, block=block)
 
 
 def description_key(described: Mapping[str, Any], numerics_version: str, block: int) -> str:

@@ -148,19 +148,10 @@ class SweepResult:
         return [self.load(index) for index in found]
 
     def _where(self, where: Mapping[str, Any]) -> list[int]:
-        names = self.plan.dims if not self.plan.listed else ("point",)
-        for name, value in where.items():
-            if name not in names:
-                raise ValueError(f"{name}={value!r} is not allowed: the dimensions are {', '.join(names) or 'none'}")
-            if not self.plan.listed and value not in getattr(self.plan, name):
-                raise ValueError(f"{name}={value!r} is not in the sweep: it has {getattr(self.plan, name)}")
-        if self.plan.listed:
+        if self.plan.listed and set(where) == {"point"}:
             last = len(self.plan.models) - 1
-            if "point" in where:
-                return [_checks.integer("point", where["point"], 0, last, f"{last}, the last of the list")]
-            return list(range(last + 1))
-        index = tuple(getattr(self.plan, n).index(where[n]) if n in where else slice(None) for n in names)
-        return np.atleast_1d(np.arange(len(self.plan.models)).reshape(self.plan.shape)[index]).ravel().tolist()
+            return [_checks.integer("point", where["point"], 0, last, f"{last}, the last of the list")]
+        return np.atleast_1d(points_at(self.plan, where)).ravel().tolist()
 
     def load(self, index: int) -> Simulation:
         shards = self._shards[index]
@@ -217,6 +208,24 @@ class SweepResult:
     def __repr__(self) -> str:
         points = f"{self.points_complete} of {len(self.plan.models)} points complete"
         return f"SweepResult({self.plan!r}, {points}, {self.networks.sum():.4g} networks)"
+
+
+def points_at(plan: Sweep, where: Mapping[str, Any], said: str = "{name}={value!r}") -> NDArray[np.int64]:
+    """Numbers of the points with these coordinates, over the dimensions that are left; ``said``: what messages say.
+
+    Raises
+    ------
+    ValueError
+        If one is no dimension of the plan, or has not that value.
+    """
+    for name, value in where.items():
+        if name not in plan.dims:
+            dims = ", ".join(plan.dims) or "none"
+            raise ValueError(f"{said.format(name=name, value=value)} is not allowed: the dimensions are {dims}")
+        if value not in getattr(plan, name):
+            raise ValueError(f"{said.format(name=name, value=value)} is not in the sweep: it has {getattr(plan, name)}")
+    place = tuple(getattr(plan, name).index(where[name]) if name in where else slice(None) for name in plan.dims)
+    return np.asarray(np.arange(len(plan.models)).reshape(plan.shape)[place])
 
 
 def collect(plan: Sweep, path: str | Path, set_aside: bool = True) -> SweepResult:
