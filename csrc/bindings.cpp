@@ -36,22 +36,35 @@ T* data_of(const py::dict& arrays, const char* name, size_t size) {
     return size > 0 ? typed.mutable_data() : nullptr;
 }
 
+// The arrays by layer, all of whose names begin alike.
+Statistics layer_arrays(const py::dict& arrays, const std::string& prefix, size_t n) {
+    auto doubles = [&](const char* name, size_t size) {
+        return data_of<double>(arrays, (prefix + name).c_str(), GROUPS * size);
+    };
+    auto integers = [&](const char* name, size_t size) {
+        return data_of<int64_t>(arrays, (prefix + name).c_str(), GROUPS * size);
+    };
+    Statistics s{};
+    s.alive = integers("alive", n);
+    s.inactive = integers("inactive", n);
+    s.log_norm = doubles("log_norm", 4 * n);
+    s.growth_log = doubles("growth_log", 2 * n);
+    s.growth = doubles("growth", 2 * n);
+    s.growth_exponent = integers("growth_exponent", n);
+    s.asymmetry = doubles("asymmetry", n);
+    s.asymmetry_square = doubles("asymmetry_square", n);
+    s.active = integers("active", n);
+    s.active_square = doubles("active_square", n);
+    return s;
+}
+
 Results results_of(const py::dict& arrays, const Job& job) {
     const size_t n = job.recording.n_layers, pairs = job.recording.correlations ? n * (n + 1) / 2 : 0;
     const size_t deaths = job.recording.deaths_possible ? pairs : 0;
     auto doubles = [&](const char* name, size_t size) { return data_of<double>(arrays, name, GROUPS * size); };
     auto integers = [&](const char* name, size_t size) { return data_of<int64_t>(arrays, name, GROUPS * size); };
     Results r{};
-    r.groups.alive = integers("alive", n);
-    r.groups.inactive = integers("inactive", n);
-    r.groups.log_norm = doubles("log_norm", 4 * n);
-    r.groups.growth_log = doubles("growth_log", 2 * n);
-    r.groups.growth = doubles("growth", 2 * n);
-    r.groups.growth_exponent = integers("growth_exponent", n);
-    r.groups.asymmetry = doubles("asymmetry", n);
-    r.groups.asymmetry_square = doubles("asymmetry_square", n);
-    r.groups.active = integers("active", n);
-    r.groups.active_square = doubles("active_square", n);
+    r.groups = layer_arrays(arrays, "", n);
     r.groups.products = doubles("products", pairs);
     r.groups.partial_sums = doubles("partial_sums", deaths);
     r.groups.partial_squares = doubles("partial_squares", deaths);
@@ -61,12 +74,40 @@ Results results_of(const py::dict& arrays, const Job& job) {
     r.sample_exponent = data_of<int32_t>(arrays, "sample_exponent", job.keep_samples);
     r.path_log_norm = data_of<double>(arrays, "path_log_norm", job.keep_trajectories * n);
     r.path_asymmetry = data_of<float>(arrays, "path_asymmetry", job.keep_trajectories * n);
+    if (job.residual == nullptr) return r;
+    const char* const names[1 + RATIOS] = {"growth", "displacement", "gradient", "gradient_displacement"};
+    for (int k = 0; k < (job.residual->gradients ? 1 + RATIOS : 2); ++k) {
+        const std::string name(names[k]);
+        r.final_log_norm[k] = data_of<double>(arrays, ("final_" + name).c_str(), job.count);
+        if (k == 0) continue;
+        r.ratios[k - 1] = layer_arrays(arrays, name + ".", n);
+        r.path_ratio[k - 1] = data_of<double>(arrays, ("path_" + name).c_str(), job.keep_trajectories * n);
+    }
+    if (job.residual->gradients) r.path_overlap = data_of<float>(arrays, "path_overlap", job.keep_trajectories * n);
     return r;
 }
 
-Job job_of(const py::dict& network, const py::dict& d, const py::array_t<uint32_t, py::array::c_style>& layers) {
+// What a job points to and nobody else keeps.
+struct Kept {
+    Residual residual;
+    py::array_t<float, py::array::c_style> steps, input;
+};
+
+Job job_of(const py::dict& network, const py::dict& d, const py::array_t<uint32_t, py::array::c_style>& layers,
+           Kept& kept) {
     Job job{};
     job.network = network_of(network);
+    if (network.contains("block")) {
+        kept.residual = residual_of(network);
+        kept.steps = network["steps"].cast<py::array_t<float, py::array::c_style>>();
+        kept.input = network["input"].cast<py::array_t<float, py::array::c_style>>();
+        if (static_cast<size_t>(kept.steps.size()) != job.network.depth) throw std::invalid_argument("wrong size: steps");
+        if (kept.residual.n_in > 0 && static_cast<size_t>(kept.input.size()) != size_t{kept.residual.n_in} + 12)
+            throw std::invalid_argument("wrong size: input");
+        kept.residual.steps = kept.steps.data();
+        kept.residual.input = kept.input.data();
+        job.residual = &kept.residual;
+    }
     job.variant = static_cast<Variant>(d["variant"].cast<int>());
     job.method = static_cast<Method>(d["method"].cast<int>());
     job.seed = d["seed"].cast<uint64_t>();
@@ -93,7 +134,8 @@ void simulate(const py::dict& network, const py::dict& settings,
               const py::array_t<uint32_t, py::array::c_style>& layers, const py::dict& arrays, int threads,
               const std::string& instruction_set, const py::object& progress) {
     const Backend& backend = find_backend(instruction_set);
-    const Job job = job_of(network, settings, layers);
+    Kept kept;
+    const Job job = job_of(network, settings, layers, kept);
     const Results results = results_of(arrays, job);
     py::gil_scoped_release release;  // also while memory is made, and while threads end
     Run run(backend, job, results, threads);
@@ -108,7 +150,8 @@ void simulate(const py::dict& network, const py::dict& settings,
 
 size_t thread_bytes(const py::dict& network, const py::dict& settings,
                     const py::array_t<uint32_t, py::array::c_style>& layers, const std::string& instruction_set) {
-    return bytes_per_thread(find_backend(instruction_set), job_of(network, settings, layers));
+    Kept kept;
+    return bytes_per_thread(find_backend(instruction_set), job_of(network, settings, layers, kept));
 }
 
 py::array_t<uint32_t> words(const std::string& instruction_set, uint64_t seed, uint32_t stream, uint32_t layer,
@@ -161,6 +204,13 @@ PYBIND11_MODULE(_native, m) {
     streams["output"] = static_cast<int>(STREAM_OUTPUT);
     streams["dense_weights"] = static_cast<int>(STREAM_DENSE_WEIGHTS);
     streams["dense_output"] = static_cast<int>(STREAM_DENSE_OUTPUT);
+    streams["inner"] = static_cast<int>(STREAM_INNER);
+    streams["dense_inner"] = static_cast<int>(STREAM_DENSE_INNER);
+    streams["bias"] = static_cast<int>(STREAM_BIAS);
+    streams["gradient"] = static_cast<int>(STREAM_GRADIENT);
+    streams["backward"] = static_cast<int>(STREAM_BACKWARD);
+    streams["backward_inner"] = static_cast<int>(STREAM_BACKWARD_INNER);
+    streams["dense_input"] = static_cast<int>(STREAM_DENSE_INPUT);
     m.attr("STREAMS") = streams;
     m.def("instruction_sets", [] {
         std::vector<std::pair<std::string, int>> names;

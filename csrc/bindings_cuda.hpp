@@ -28,6 +28,26 @@ inline Network network_of(const py::dict& d) {
     return net;
 }
 
+// Steps and input stay in the caller's memory, at the addresses given: host memory for a CPU, a GPU's own for it.
+inline Residual residual_of(const py::dict& d) {
+    Residual r{};
+    r.network = network_of(d);
+    r.block = static_cast<Block>(d["block"].cast<int>());
+    r.activation = d["activation"].cast<int>();
+    r.law = static_cast<Law>(d["law"].cast<int>());
+    r.homogeneous = d["homogeneous"].cast<bool>();
+    r.inside = d["inside"].cast<bool>();
+    r.gradients = d["gradients"].cast<bool>();
+    r.keep = d["keep"].cast<float>();
+    r.size = d["size"].cast<float>();
+    r.bias = d["bias"].cast<float>();
+    r.bias_square = d["bias_square"].cast<float>();
+    r.segment = d["segment"].cast<uint32_t>();
+    r.n_in = d["n_in"].cast<uint32_t>();
+    if (r.segment == 0) throw std::invalid_argument("segment must be positive");
+    return r;
+}
+
 // A null pointer where there is no such entry.
 template <class T>
 T* pointer_of(const py::dict& d, const char* name) {

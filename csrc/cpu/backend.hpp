@@ -34,6 +34,15 @@ struct Recording {
     uint32_t n_bins;
 };
 
+// |v|^2 = square 2^(2 exponent) of a vector v by layer, [layer slot][network in tile], to be compared with that of
+// another: h_l - h_0 with h_0; p_l and p_l - p_L with p_L.
+enum RatioName : int { RATIO_DISPLACEMENT = 0, RATIO_GRADIENT = 1, RATIO_GRADIENT_DISPLACEMENT = 2, RATIOS = 3 };
+struct Ratio {
+    float* square;
+    int32_t* exponent;
+    double* log_norm;  // log(|v|^2 / n)
+};
+
 // Records of one tile, slot-major: [layer slot][network in tile]. The stored |z|^2 is square 2^(2 exponent).
 struct Records {
     float* square;
@@ -43,6 +52,13 @@ struct Records {
     float* output;     // [n_out][network in tile], in units of 2^exponent of the last slot; null: not wanted
     double* log_norm;  // log(|z|^2 / n), of the normalised network
     double* scratch;   // 3 TILE padded_slots(n_layers) doubles, for the products of asymmetries; fewer if not needed
+    Ratio ratios[RATIOS];  // of a Residual
+    float* overlap;        // p_l . h_l / (|p_l| |h_l|)
+
+    // What growth is measured from: one row of a record like `square`, as a rule its first.
+    const float* start_square;
+    const int32_t* start_exponent;
+    const double* start_log_norm;
 };
 
 // Statistics of a set of networks. Arrays are [layer slot], products packed by rows of the upper triangle.
@@ -73,8 +89,13 @@ struct Backend {
     // their log-norms. False if stopped.
     bool (*simulate)(const Network&, Variant, Method, uint64_t seed, uint64_t first, int begin, int end,
                      const Recording&, const Records&, void* workspace, const Control&);
-    // Adds networks begin .. end - 1 of the tile to statistics.
+    // The same for any residual network.
+    size_t (*residual_workspace_bytes)(const Residual&, Method);
+    bool (*simulate_residual)(const Residual&, Method, uint64_t seed, uint64_t first, int begin, int end,
+                              const Recording&, const Records&, void* workspace, const Control&);
+    // Adds networks begin .. end - 1 of the tile to statistics; reduce_layers what concerns one layer at a time.
     void (*reduce)(const Network&, const Recording&, const Records&, int begin, int end, const Statistics&);
+    void (*reduce_layers)(const Network&, const Recording&, const Records&, int begin, int end, const Statistics&);
     // For tests and benchmarks. The four words of one counter; the four normals of each of n counters' words; all the
     // normals that n_networks networks of this shape use after layer 0, drawn and forgotten (their sum is returned);
     // and the normals that networks first .. first + n_networks - 1 take from one stream and layer, [network][4 quads].

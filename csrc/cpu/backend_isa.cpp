@@ -87,10 +87,15 @@ static void drawn(uint64_t seed, uint32_t stream, uint32_t layer, uint64_t first
     }
 }
 
+size_t residual_workspace_bytes(const Residual&, Method);  // residual_isa.cpp
+bool simulate_residual_tile(const Residual&, Method, uint64_t seed, uint64_t first, int begin, int end,
+                            const Recording&, const Records&, void* workspace, const Control&);
+
 #define RESMC_STRING2(x) #x
 #define RESMC_STRING(x) RESMC_STRING2(x)
 static const Backend backend{
-    RESMC_STRING(RESMC_TARGET), LANES, workspace_bytes, simulate, reduce, words, normals, draw, drawn};
+    RESMC_STRING(RESMC_TARGET), LANES, workspace_bytes, simulate, residual_workspace_bytes, simulate_residual_tile,
+    reduce, reduce_layers, words, normals, draw, drawn};
 
 RESMC_NAMESPACE_END
 

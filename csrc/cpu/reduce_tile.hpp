@@ -166,17 +166,17 @@ static void read_layer(const Network& net, const Records& records, uint32_t slot
         total_active += here[t] != 0 ? active[t] : 0;
         uint32_t bits, bits0;
         __builtin_memcpy(&bits, square + t, 4);
-        __builtin_memcpy(&bits0, records.square + t, 4);
+        __builtin_memcpy(&bits0, records.start_square + t, 4);
         log2_ratio[t] = static_cast<int32_t>(bits >> 23) - static_cast<int32_t>(bits0 >> 23) + 1;  // at least
     }
     for (int t = 0; t < TILE; ++t) {
         layer.weight[t] = here[t];
-        layer.change[t] = log_norm[t] - records.log_norm[t];
+        layer.change[t] = log_norm[t] - records.start_log_norm[t];
         layer.asymmetry[t] = here[t] != 0 ? static_cast<double>(asymmetry[t]) : 0.0;
         layer.deviation[t] = here[t] != 0 ? static_cast<int32_t>(active[t]) - half : 0.0;
-        const double ratio = static_cast<double>(square[t]) / static_cast<double>(records.square[t]);
+        const double ratio = static_cast<double>(square[t]) / static_cast<double>(records.start_square[t]);
         layer.ratio[t] = here[t] != 0 ? ratio : 0.0;
-        const double power = 2.0 * (static_cast<double>(exponent[t]) - records.exponent[t]);
+        const double power = 2.0 * (static_cast<double>(exponent[t]) - records.start_exponent[t]);
         layer.power[t] = here[t] != 0 ? power : -0x1p62;  // 2^anything else could be infinite, and 0 times it NaN
         size[t] = layer.power[t] + log2_ratio[t];
     }
@@ -225,10 +225,15 @@ static void reduce_layer(const Network& net, const Recording& recording, const R
     s.growth_exponent[slot] = growth.unit;
 }
 
-static void reduce(const Network& net, const Recording& recording, const Records& records, int begin, int end,
-                   const Statistics& s) {
+static void reduce_layers(const Network& net, const Recording& recording, const Records& records, int begin, int end,
+                          const Statistics& s) {
     for (uint32_t slot = 0; slot < recording.n_layers; ++slot)
         reduce_layer(net, recording, records, slot, begin, end, s);
+}
+
+static void reduce(const Network& net, const Recording& recording, const Records& records, int begin, int end,
+                   const Statistics& s) {
+    reduce_layers(net, recording, records, begin, end, s);
     if (recording.correlations) reduce_products(recording, records, begin, end, s);
     const size_t last = static_cast<size_t>(recording.n_layers - 1) * TILE;
     for (int t = begin; t < end; ++t) {

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "../include/resmc/layer_sums.hpp"
+#include "../include/resmc/segments.hpp"
 
 namespace resmc {
 
@@ -49,11 +50,10 @@ size_t scratch_doubles(const Recording& recording) {
     return (recording.deaths_possible ? 3 : 1) * TILE * padded_slots(recording.n_layers);
 }
 
-// Calls visit(member pointer, number of entries of one group) for every array of Statistics.
+// Calls visit(member pointer, number of entries of one group) for every array of Statistics that has layers.
 template <class Integers, class Doubles>
-void each_array(const Recording& recording, Integers integers, Doubles doubles) {
-    const size_t n = recording.n_layers, pairs = recording.correlations ? packed(n) : 0;
-    const size_t deaths = recording.deaths_possible ? pairs : 0;
+void each_layer_array(const Recording& recording, Integers integers, Doubles doubles) {
+    const size_t n = recording.n_layers;
     integers(&Statistics::alive, n);
     integers(&Statistics::inactive, n);
     doubles(&Statistics::log_norm, 4 * n);
@@ -64,6 +64,14 @@ void each_array(const Recording& recording, Integers integers, Doubles doubles) 
     doubles(&Statistics::asymmetry_square, n);
     integers(&Statistics::active, n);
     doubles(&Statistics::active_square, n);
+}
+
+// The same for all of its arrays.
+template <class Integers, class Doubles>
+void each_array(const Recording& recording, Integers integers, Doubles doubles) {
+    const size_t n = recording.n_layers, pairs = recording.correlations ? packed(n) : 0;
+    const size_t deaths = recording.deaths_possible ? pairs : 0;
+    each_layer_array(recording, integers, doubles);
     doubles(&Statistics::products, pairs);
     doubles(&Statistics::partial_sums, deaths);
     doubles(&Statistics::partial_squares, deaths);
@@ -113,10 +121,27 @@ void fold_statistics(const Recording& recording, const Statistics& block, const 
         if (member != nullptr && group.*member != nullptr)
             for (size_t i = 0; i < size; ++i) (group.*member)[i] += (block.*member)[i];
     };
+    if (group.histogram == nullptr) return;
     add(&Statistics::products, packed(n));
     add(&Statistics::partial_sums, packed(n));
     add(&Statistics::partial_squares, packed(n));
     add(&Statistics::histogram, static_cast<size_t>(recording.n_bins) + 2);
+}
+
+// What is followed besides h: nothing, how far h went, or the way back too.
+size_t ratios_of(const Job& job) {
+    if (job.residual == nullptr) return 0;
+    return job.residual->gradients ? RATIOS : 1;
+}
+
+size_t workspace_bytes(const Backend& backend, const Job& job) {
+    return job.residual != nullptr ? backend.residual_workspace_bytes(*job.residual, job.method)
+                                   : backend.workspace_bytes(job.network, job.method);
+}
+
+// Layers that a pack goes through.
+uint64_t steps_of(const Job& job) {
+    return job.residual != nullptr ? host::residual_steps(*job.residual) : job.network.depth;
 }
 
 }  // namespace
@@ -127,7 +152,7 @@ struct Run::Worker {
         const Recording& recording = job.recording;
         const size_t n = recording.n_layers, tile = n * TILE;
         // Every kernel writes its z before it reads it; zeroing gigabytes here could not be interrupted.
-        workspace = aligned_array<char>(backend.workspace_bytes(job.network, job.method), false);
+        workspace = aligned_array<char>(workspace_bytes(backend, job), false);
         square = aligned_array<float>(tile);
         exponent = aligned_array<int32_t>(tile);
         asymmetry = aligned_array<float>(tile);
@@ -135,26 +160,43 @@ struct Run::Worker {
         if (job.keep_samples > 0) output = aligned_array<float>(static_cast<size_t>(job.network.n_out) * TILE);
         log_norm = aligned_array<double>(tile);
         scratch = aligned_array<double>(scratch_doubles(recording));
-        records = {square.get(), exponent.get(), asymmetry.get(), active.get(), nullptr, log_norm.get(), scratch.get()};
+        records = {square.get(), exponent.get(), asymmetry.get(), active.get(), nullptr, log_norm.get(), scratch.get(),
+                   {},           nullptr,        square.get(),    exponent.get(), log_norm.get()};
+        n_ratios = ratios_of(job);
+        if (n_ratios > 0) {
+            ratio_floats = aligned_array<float>((n_ratios + 1) * tile);
+            ratio_exponents = aligned_array<int32_t>(n_ratios * tile);
+            ratio_log_norms = aligned_array<double>(n_ratios * tile);
+            for (size_t r = 0; r < n_ratios; ++r)
+                records.ratios[r] = {ratio_floats.get() + r * tile, ratio_exponents.get() + r * tile,
+                                     ratio_log_norms.get() + r * tile};
+            records.overlap = ratio_floats.get() + n_ratios * tile;
+        }
         size_t n_integers = 0, n_doubles = 0;
-        each_array(
-            recording, [&](auto, size_t size) { n_integers += size; }, [&](auto, size_t size) { n_doubles += size; });
+        const auto count_integers = [&](auto, size_t size) { n_integers += size; };
+        const auto count_doubles = [&](auto, size_t size) { n_doubles += size; };
+        each_array(recording, count_integers, count_doubles);
+        for (size_t r = 0; r < n_ratios; ++r) each_layer_array(recording, count_integers, count_doubles);
         integers = aligned_array<int64_t>(n_integers);
         doubles = aligned_array<double>(n_doubles);
         block_bytes[0] = n_integers * sizeof(int64_t);
         block_bytes[1] = n_doubles * sizeof(double);
         int64_t* next_integer = integers.get();
         double* next_double = doubles.get();
-        each_array(
-            recording,
-            [&](auto member, size_t size) {
-                block.*member = size > 0 ? next_integer : nullptr;
-                next_integer += size;
-            },
-            [&](auto member, size_t size) {
-                block.*member = size > 0 ? next_double : nullptr;
-                next_double += size;
-            });
+        Statistics* to = &block;
+        const auto place_integers = [&](auto member, size_t size) {
+            to->*member = size > 0 ? next_integer : nullptr;
+            next_integer += size;
+        };
+        const auto place_doubles = [&](auto member, size_t size) {
+            to->*member = size > 0 ? next_double : nullptr;
+            next_double += size;
+        };
+        each_array(recording, place_integers, place_doubles);
+        for (size_t r = 0; r < n_ratios; ++r) {
+            to = &ratios[r];
+            each_layer_array(recording, place_integers, place_doubles);
+        }
         control = {stop, &done};
     }
     void clear_block() {
@@ -162,15 +204,31 @@ struct Run::Worker {
         std::fill_n(reinterpret_cast<char*>(doubles.get()), block_bytes[1], 0);
     }
 
+    // The records as if ratio r were the log-norm, growing from where it is compared with.
+    Records as_log_norm(const Recording& recording, size_t r) const {
+        const size_t last = (static_cast<size_t>(recording.n_layers) - 1) * TILE;
+        Records out = records;
+        out.square = records.ratios[r].square;
+        out.exponent = records.ratios[r].exponent;
+        out.log_norm = records.ratios[r].log_norm;
+        if (r != RATIO_DISPLACEMENT) {
+            out.start_square = records.ratios[RATIO_GRADIENT].square + last;
+            out.start_exponent = records.ratios[RATIO_GRADIENT].exponent + last;
+            out.start_log_norm = records.ratios[RATIO_GRADIENT].log_norm + last;
+        }
+        return out;
+    }
+
     std::unique_ptr<char[], Free> workspace;
-    std::unique_ptr<float[], Free> square, asymmetry, output;
-    std::unique_ptr<int32_t[], Free> exponent;
+    std::unique_ptr<float[], Free> square, asymmetry, output, ratio_floats;
+    std::unique_ptr<int32_t[], Free> exponent, ratio_exponents;
     std::unique_ptr<uint32_t[], Free> active;
-    std::unique_ptr<double[], Free> log_norm, scratch, doubles;
+    std::unique_ptr<double[], Free> log_norm, scratch, doubles, ratio_log_norms;
     std::unique_ptr<int64_t[], Free> integers;
     size_t block_bytes[2];
     Records records{};
-    Statistics block{};
+    Statistics block{}, ratios[RATIOS]{};
+    size_t n_ratios;
     Control control{};
     alignas(64) uint64_t done = 0;
 };
@@ -180,7 +238,9 @@ size_t bytes_per_thread(const Backend& backend, const Job& job) {
     size_t block = 0;
     auto count = [&](auto, size_t size) { block += 8 * size; };
     each_array(job.recording, count, count);
-    return backend.workspace_bytes(job.network, job.method) + n * TILE * 24 + block +
+    const size_t ratios = ratios_of(job);
+    for (size_t r = 0; r < ratios; ++r) each_layer_array(job.recording, count, count);
+    return workspace_bytes(backend, job) + n * TILE * (24 + 16 * ratios + (ratios > 0 ? 4 : 0)) + block +
            (job.keep_samples > 0 ? 4 * TILE * static_cast<size_t>(job.network.n_out) : 0) +
            8 * scratch_doubles(job.recording);
 }
@@ -191,7 +251,7 @@ Run::Run(const Backend& backend, const Job& job, const Results& results, int thr
     first_task_ = job.first / task_size_;
     n_tasks_ = (job.first + job.count - 1) / task_size_ - first_task_ + 1;
     const uint64_t lanes = static_cast<uint64_t>(backend.lanes);
-    pack_layers_ = ((job.first + job.count - 1) / lanes - job.first / lanes + 1) * job.network.depth;
+    pack_layers_ = ((job.first + job.count - 1) / lanes - job.first / lanes + 1) * steps_of(job);
     const int n = static_cast<int>(std::min<uint64_t>(static_cast<uint64_t>(threads), n_tasks_));
     for (int i = 0; i < n; ++i) workers_.push_back(std::make_unique<Worker>(backend, job, &stop_));
     running_ = n;
@@ -250,8 +310,7 @@ void Run::work(Worker& worker) {
                 for (uint64_t from = begin, to; from < end; from = to) {
                     to = std::min((from / job_.block + 1) * job_.block, end);
                     worker.clear_block();
-                    backend_.reduce(job_.network, job_.recording, worker.records, static_cast<int>(from - tile),
-                                    static_cast<int>(to - tile), worker.block);
+                    reduce(worker, static_cast<int>(from - tile), static_cast<int>(to - tile));
                     fold(worker, from);
                 }
             }
@@ -281,6 +340,8 @@ bool Run::wait_for_turn(uint64_t task) {
 void Run::fold(Worker& worker, uint64_t network) {
     const uint64_t group = network / job_.block % GROUPS;
     fold_statistics(job_.recording, worker.block, group_of(job_.recording, results_.groups, group));
+    for (size_t r = 0; r < worker.n_ratios; ++r)
+        fold_statistics(job_.recording, worker.ratios[r], group_of(job_.recording, results_.ratios[r], group));
 }
 
 void Run::simulate_range(Worker& worker, uint64_t begin, uint64_t end) {
@@ -289,8 +350,16 @@ void Run::simulate_range(Worker& worker, uint64_t begin, uint64_t end) {
         const int to = static_cast<int>(std::min(end - tile, static_cast<uint64_t>(TILE)));
         simulate_tile(worker, tile, from, to);
         if (__atomic_load_n(&stop_, __ATOMIC_RELAXED)) return;
-        backend_.reduce(job_.network, job_.recording, worker.records, from, to, worker.block);
+        reduce(worker, from, to);
     }
+}
+
+// Adds networks begin .. end - 1 of the worker's tile to its block.
+void Run::reduce(Worker& worker, int begin, int end) {
+    backend_.reduce(job_.network, job_.recording, worker.records, begin, end, worker.block);
+    for (size_t r = 0; r < worker.n_ratios; ++r)
+        backend_.reduce_layers(job_.network, job_.recording, worker.as_log_norm(job_.recording, r), begin, end,
+                               worker.ratios[r]);
 }
 
 // Simulates networks tile + begin .. tile + end - 1 and copies out what is kept raw.
@@ -298,9 +367,13 @@ void Run::simulate_tile(Worker& worker, uint64_t tile, int begin, int end) {
     const uint64_t from = tile + static_cast<uint64_t>(begin) - job_.first;  // index within the range
     Records records = worker.records;
     records.output = from < job_.keep_samples ? worker.output.get() : nullptr;
-    if (!backend_.simulate(job_.network, job_.variant, job_.method, job_.seed, tile, begin, end, job_.recording,
-                           records, worker.workspace.get(), worker.control))
-        return;
+    const bool done = job_.residual != nullptr
+                          ? backend_.simulate_residual(*job_.residual, job_.method, job_.seed, tile, begin, end,
+                                                       job_.recording, records, worker.workspace.get(), worker.control)
+                          : backend_.simulate(job_.network, job_.variant, job_.method, job_.seed, tile, begin, end,
+                                              job_.recording, records, worker.workspace.get(), worker.control);
+    if (!done) return;
+    if (worker.n_ratios > 0) keep_ratios(worker, from, begin, end);
     const size_t n = job_.recording.n_layers, last = (n - 1) * TILE, n_out = job_.network.n_out;
     constexpr double minus_infinity = -std::numeric_limits<double>::infinity();
     for (int t = begin; t < end; ++t) {
@@ -321,6 +394,34 @@ void Run::simulate_tile(Worker& worker, uint64_t tile, int begin, int end) {
                 results_.path_asymmetry[i * n + slot] = alive ? records.asymmetry[at] : NAN;
             }
         }
+    }
+}
+
+// Copies out what is kept raw of the ratios: paths of the first networks, and the ends of all.
+void Run::keep_ratios(const Worker& worker, uint64_t from, int begin, int end) {
+    const Recording& recording = job_.recording;
+    const size_t n = recording.n_layers, last = (n - 1) * TILE;
+    constexpr double minus_infinity = -std::numeric_limits<double>::infinity();
+    for (size_t r = 0; r <= worker.n_ratios; ++r) {  // 0: h itself
+        const Records records = r == 0 ? worker.records : worker.as_log_norm(recording, r - 1);
+        const size_t where = r == 1 + RATIO_GRADIENT || r == 1 + RATIO_GRADIENT_DISPLACEMENT ? 0 : last;
+        for (size_t t = static_cast<size_t>(begin); t < static_cast<size_t>(end); ++t) {
+            const uint64_t i = from + (t - static_cast<size_t>(begin));
+            const bool there = records.square[where + t] > 0.0f && records.start_square[t] > 0.0f;
+            results_.final_log_norm[r][i] =
+                there ? records.log_norm[where + t] - records.start_log_norm[t] : minus_infinity;
+            if (r == 0 || i >= job_.keep_trajectories) continue;
+            for (size_t slot = 0; slot < n; ++slot)
+                results_.path_ratio[r - 1][i * n + slot] = records.square[slot * TILE + t] > 0.0f
+                                                               ? records.log_norm[slot * TILE + t]
+                                                               : minus_infinity;
+        }
+    }
+    for (size_t t = static_cast<size_t>(begin); results_.path_overlap != nullptr && t < static_cast<size_t>(end); ++t) {
+        const uint64_t i = from + (t - static_cast<size_t>(begin));
+        if (i >= job_.keep_trajectories) break;
+        for (size_t slot = 0; slot < n; ++slot)
+            results_.path_overlap[i * n + slot] = worker.records.overlap[slot * TILE + t];
     }
 }
 

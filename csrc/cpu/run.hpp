@@ -18,6 +18,7 @@ namespace resmc {
 
 struct Job {
     Network network;
+    const Residual* residual;  // null: the fast kernels of log-Gaussian networks
     Variant variant;
     Method method;
     uint64_t seed, first, count;
@@ -29,11 +30,16 @@ struct Job {
 // Everything a run writes. Statistics are arrays over groups of what `Statistics` describes, zero to begin with.
 struct Results {
     Statistics groups;
+    Statistics ratios[RATIOS];  // arrays by layer alone; those that are not wanted have none
     double* sample_log_norm;   // [keep_samples]; -infinity where the network is dead
     double* sample_output;     // [keep_samples][n_out], in units of 2^exponent
     int32_t* sample_exponent;  // [keep_samples]
     double* path_log_norm;     // [keep_trajectories][n_layers]; -infinity where the network is dead
     float* path_asymmetry;     // [keep_trajectories][n_layers]; NaN where the network is dead
+    // Of a Residual: ln |v|^2/n; -infinity where v = 0.
+    double* path_ratio[RATIOS];  // [keep_trajectories][n_layers]
+    float* path_overlap;         // [keep_trajectories][n_layers]
+    double* final_log_norm[1 + RATIOS];  // [count] less where growth is measured from: h_L, h_L - h_0, p_0, p_0 - p_L
 };
 
 // The instruction sets this machine can run, best first; the name "auto" means the first.
@@ -59,6 +65,8 @@ class Run {
     void work(Worker&);
     void simulate_range(Worker&, uint64_t begin, uint64_t end);
     void simulate_tile(Worker&, uint64_t tile, int begin, int end);
+    void keep_ratios(const Worker&, uint64_t from, int begin, int end);
+    void reduce(Worker&, int begin, int end);
     bool wait_for_turn(uint64_t task);
     void fold(Worker&, uint64_t network);
 

@@ -56,6 +56,7 @@ RESMC_FN Real operator-(Real a, Real b) { return Real(a.v - b.v); }
 RESMC_FN Real operator*(Real a, Real b) { return Real(a.v * b.v); }
 
 #ifdef __CUDA_ARCH__
+RESMC_FN Real operator/(Real a, Real b) { return Real(__fdiv_rn(a.v, b.v)); }
 RESMC_FN Real fma(Real a, Real b, Real c) { return Real(__fmaf_rn(a.v, b.v, c.v)); }
 RESMC_FN Real sqrt(Real a) { return Real(__fsqrt_rn(a.v)); }
 RESMC_FN Real to_real(Word w) { return Real(__int2float_rn(static_cast<int32_t>(w.v))); }
@@ -70,6 +71,7 @@ RESMC_FN Real sqrt_normal(Real a) {
 }
 RESMC_FN Real max(Real a, Real b) { return Real(fmaxf(a.v, b.v)); }
 #else
+RESMC_FN Real operator/(Real a, Real b) { return Real(a.v / b.v); }
 RESMC_FN Real max(Real a, Real b) { return a.v > b.v ? a : b; }
 RESMC_FN Real fma(Real a, Real b, Real c) { return Real(__builtin_fmaf(a.v, b.v, c.v)); }
 RESMC_FN Real sqrt(Real a) { return Real(__builtin_sqrtf(a.v)); }

@@ -1,12 +1,15 @@
-// The activations phi_l as compile-time policies: phi(z, word, k) of neuron k (0..3) of a quad whose draw gave `word`
-// (w1 for neurons 0 and 1, w3 for 2 and 3).
+// The activations. Those of LNR's networks are compile-time policies: phi(z, word, k) of neuron k (0..3) of a quad
+// whose draw gave `word` (w1 for neurons 0 and 1, w3 for 2 and 3).
 //
 //   Relu           phi(z) = max(z, 0)
 //   Balanced       phi(z) = max(s z, 0), s = -1 where bit 0 (neurons 0, 2) or bit 1 (neurons 1, 3) of the word is set
 //   BalancedHalf   the same with s of neurons 1, 3 opposite to that of 0, 2: exactly half of all signs are plus
+//
+// `activate` has all of resmc/activations.py, with their slopes, chosen while the kernel runs.
 #pragma once
 
-#include "target.hpp"
+#include "description.hpp"
+#include "elementary.hpp"
 
 RESMC_NAMESPACE_BEGIN
 
@@ -35,5 +38,124 @@ struct BalancedHalf {
         return max(as_real(as_word(z) ^ flip), Real(0.0f));
     }
 };
+
+// ---- one neuron: value = sigma(c x) / c and slope = sigma'(c x) -----------------------------------------------------
+//
+// |c x| < 2^81, so its square may be infinite; what comes of that is not selected. sigma(c x) / c is made of x itself
+// where it is near a multiple of x, so that nothing is lost where c x would be too small for a float.
+
+// |c x|, or 2^-50 where it is less: the square of that is 0 to all of them, and what would be subnormal is slow on CPUs.
+template <class Real>
+RESMC_FN Real size_of(Real u) {
+    return max(magnitude(u), Real(0x1p-50f));
+}
+
+// tanh u = (1 - t) / (1 + t), t = e^(-2u); cosh^-2 u = 4t / (1 + t)^2
+template <class Real>
+RESMC_FN void activate_tanh(Real c, Real inverse_c, Real x, Real& value, Real& slope) {
+    const Real size = size_of(c * x), square = size * size;
+    const Real t = exp_negative(Real(-2.0f) * size);
+    const Real q = Real(1.0f) / (Real(1.0f) + t);
+    const Real far = (Real(1.0f) - t) * q * inverse_c;
+    value = select_less(size, 0.5f, fma(x * square, tanh_near_zero(square), x), with_sign(far, x));
+    slope = Real(4.0f) * t * q * q;
+}
+
+// 1 / (1 + t), or t / (1 + t) below 0, t = e^-|u|; slope t / (1 + t)^2
+template <class Real>
+RESMC_FN void activate_sigmoid(Real c, Real inverse_c, Real x, Real& value, Real& slope) {
+    const Real u = c * x;
+    const Real t = exp_negative(Real(0.0f) - size_of(u));
+    const Real q = Real(1.0f) / (Real(1.0f) + t);
+    const Real tq = t * q;
+    value = select_negative(as_word(u), tq, q) * inverse_c;
+    slope = tq * q;
+}
+
+// u Phi(u); slope Phi(u) + u phi(u), phi the normal density. Beyond 14 the tail is 0.
+template <class Real>
+RESMC_FN void activate_gelu(Real c, Real x, Real& value, Real& slope) {
+    const Real u = c * x, size = size_of(u);
+    const Real a = select_less(size, 14.0f, size, Real(14.0f));
+    const Real e = exp_half_square(a);
+    const Real tail = e * scaled_normal_tail(a);
+    const Real below = select_negative(as_word(u), tail, Real(1.0f) - tail);
+    value = x * below;
+    slope = fma(with_sign(a, u), e * Real(0.3989422804014327f), below);
+}
+
+// u + 2 ln cosh(u/2) near 0, else 2 max(u, 0) - 2 ln 2 + 2 ln(1 + t), t = e^-|u|; slope 2 sigmoid
+template <class Real>
+RESMC_FN void activate_softplus(Real c, Real inverse_c, Real x, Real& value, Real& slope) {
+    const Real u = c * x, size = size_of(u), square = size * size;
+    const Real t = exp_negative(Real(0.0f) - size);
+    const Real q = Real(1.0f) / (Real(1.0f) + t);
+    const Real rest = fma(Real(2.0f), log1p_unit(t), Real(-1.3862943611198906f));
+    const Real far = fma(Real(2.0f), max(x, Real(0.0f)), rest * inverse_c);
+    value = select_less(size, 1.0f, fma(size * magnitude(x), log_cosh_near_zero(square), x), far);
+    slope = Real(2.0f) * select_negative(as_word(u), t * q, q);
+}
+
+// ---- a quad ---------------------------------------------------------------------------------------------------------
+
+// A rectifier fires where its value is positive, and then its slope is the sign of x.
+template <class Policy, class Real, class Word>
+RESMC_FN void rectify(const Real (&x)[4], Word w1, Word w3, Real (&value)[4], Real (&slope)[4]) {
+    value[0] = Policy::template phi<0>(x[0], w1);
+    value[1] = Policy::template phi<1>(x[1], w1);
+    value[2] = Policy::template phi<2>(x[2], w3);
+    value[3] = Policy::template phi<3>(x[3], w3);
+    RESMC_UNROLL_DEVICE(4)
+    for (int k = 0; k < 4; ++k) slope[k] = select_positive(value[k], with_sign(Real(1.0f), x[k]), Real(0.0f));
+}
+
+// The four neurons of a quad whose draw gave w1 and w3: value[k] = sigma(c x[k]) / c, slope[k] = sigma'(c x[k]).
+//
+// `kind` is an ActivationKind, the same for all networks. c is the scale in which a network that cannot be rescaled
+// keeps its x, a power of two from 2^-60 to 2^60; inverse_c is 1/c; |x| is below 2^21. Homogeneous activations need
+// neither. Errors against resmc/activations.py, which tests/test_activations.py holds: values by 4e-7 of themselves,
+// slopes by 5e-7.
+template <class Real, class Word>
+RESMC_OUTLINE_FN void activate(int kind, Real c, Real inverse_c, const Real (&x)[4], Word w1, Word w3, Real (&value)[4],
+                               Real (&slope)[4]) {
+    const Real one(1.0f), leak(0.01f);
+    switch (kind) {
+        case ACTIVATION_RELU:
+            rectify<Relu>(x, w1, w3, value, slope);
+            break;
+        case ACTIVATION_BALANCED:
+            rectify<Balanced>(x, w1, w3, value, slope);
+            break;
+        case ACTIVATION_BALANCED_HALF:
+            rectify<BalancedHalf>(x, w1, w3, value, slope);
+            break;
+        case ACTIVATION_LEAKY_RELU:
+            RESMC_UNROLL_DEVICE(4)
+            for (int k = 0; k < 4; ++k) {
+                slope[k] = select_positive(x[k], one, leak);
+                value[k] = slope[k] * x[k];
+            }
+            break;
+        case ACTIVATION_TANH:
+            RESMC_UNROLL_DEVICE(4)
+            for (int k = 0; k < 4; ++k) activate_tanh(c, inverse_c, x[k], value[k], slope[k]);
+            break;
+        case ACTIVATION_SIGMOID:
+            RESMC_UNROLL_DEVICE(4)
+            for (int k = 0; k < 4; ++k) activate_sigmoid(c, inverse_c, x[k], value[k], slope[k]);
+            break;
+        case ACTIVATION_GELU:
+            RESMC_UNROLL_DEVICE(4)
+            for (int k = 0; k < 4; ++k) activate_gelu(c, x[k], value[k], slope[k]);
+            break;
+        case ACTIVATION_SOFTPLUS:
+            RESMC_UNROLL_DEVICE(4)
+            for (int k = 0; k < 4; ++k) activate_softplus(c, inverse_c, x[k], value[k], slope[k]);
+            break;
+        default:  // ACTIVATION_LINEAR
+            RESMC_UNROLL_DEVICE(4)
+            for (int k = 0; k < 4; ++k) value[k] = x[k], slope[k] = one;
+    }
+}
 
 RESMC_NAMESPACE_END

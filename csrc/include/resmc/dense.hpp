@@ -16,11 +16,31 @@ RESMC_NAMESPACE_BEGIN
 // Quads that a Vector of n neurons takes: one of zeros before, two after.
 RESMC_FN constexpr uint64_t vector_quads(uint64_t n) { return (n + 3) / 4 + 3; }
 
+// Four weights of mean 0 and variance 1 from the words of their quad.
+struct GaussianWeights {
+    template <class Word, class Real>
+    RESMC_FN void operator()(const Word (&w)[4], Real (&g)[4]) const {
+        box_muller(w[0], w[1], g[0], g[1]);
+        box_muller(w[2], w[3], g[2], g[3]);
+    }
+};
+struct WeightsOfLaw {
+    Law law;
+    template <class Word, class Real>
+    RESMC_FN void operator()(const Word (&w)[4], Real (&g)[4]) const {
+        if (law == LAW_GAUSSIAN) return GaussianWeights{}(w, g);
+        for (uint32_t k = 0; k < 4; ++k)
+            g[k] = law == LAW_UNIFORM
+                       ? fma(to_real(w[k]), Real(1.7320508075688772f * 0x1p-31f), Real(1.7320508075688772f * 0x1p-32f))
+                       : as_real((w[k] & 0x80000000u) | 0x3F800000u);  // +-1 by the sign
+    }
+};
+
 // sum_j W[row, j] x_j over j < n for the rows of flat indices row n .. row n + n - 1. A row may begin and end inside a
 // quad; the weights of that quad that belong to the neighbouring rows are drawn there again, and meet zeros.
-template <class Team, class Vector>
+template <class Team, class Vector, class Weights = GaussianWeights>
 RESMC_FN auto row_product(const PhiloxKeys& keys, const PhiloxPrefix<typename Team::Wide>& prefix, uint32_t width,
-                          const Team& team, typename Team::Index row, const Vector& x) {
+                          const Team& team, typename Team::Index row, const Vector& x, Weights weights = {}) {
     using Real = typename Team::Real;
     using Index = typename Team::Index;
     using Words = typename Team::Word[4];
@@ -36,8 +56,7 @@ RESMC_FN auto row_product(const PhiloxKeys& keys, const PhiloxPrefix<typename Te
         Real run(0.0f);
         each_quad<Team>(keys, prefix, begin, end, quad_of, [&](uint32_t q, const Words& w) RESMC_LAMBDA {
             Real g[4];
-            box_muller(w[0], w[1], g[0], g[1]);
-            box_muller(w[2], w[3], g[2], g[3]);
+            weights(w, g);
             const Index j = Index(4 * q) - before;
             run = fma(g[0], x.load(j), run);
             run = fma(g[1], x.load(j + 1u), run);

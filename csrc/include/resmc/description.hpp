@@ -9,6 +9,18 @@
 namespace resmc {
 
 enum Variant : int { VARIANT_VANILLA = 0, VARIANT_BALANCED = 1, VARIANT_BALANCED_HALF = 2 };
+// The numbers of resmc/activations.py.
+enum ActivationKind : int {
+    ACTIVATION_RELU = 0,
+    ACTIVATION_BALANCED = 1,
+    ACTIVATION_BALANCED_HALF = 2,
+    ACTIVATION_LEAKY_RELU = 3,
+    ACTIVATION_TANH = 4,
+    ACTIVATION_SIGMOID = 5,
+    ACTIVATION_GELU = 6,
+    ACTIVATION_SOFTPLUS = 7,
+    ACTIVATION_LINEAR = 8,
+};
 enum Method : int { METHOD_PROJECTED = 0, METHOD_DENSE = 1 };
 
 struct Network {
@@ -20,6 +32,27 @@ struct Network {
     int32_t carry_exponent;  // for ever: their norm is alpha^l, which a float could not hold
     float step;              // lambda sqrt(2 / n)
     float readout;           // 1 / sqrt(n)
+};
+
+enum Block : int { BLOCK_PHI_IN = 0, BLOCK_PHI_OUT = 1, BLOCK_V_PHI_W = 2 };
+enum Law : int { LAW_GAUSSIAN = 0, LAW_UNIFORM = 1, LAW_RADEMACHER = 2 };  // of explicit weights, of variance 1
+
+// Any residual network, by layers and backwards; residual.hpp says what each block does with these.
+struct Residual {
+    Network network;  // its step is not used
+    Block block;
+    int activation;       // a number of activation.hpp
+    Law law;              // of the dense method's weights
+    bool homogeneous;     // and without bias: rescaling h rescales the network
+    bool inside;          // the scaling multiplies what enters the activation
+    bool gradients;       // follow the gradient of one output back to layer 0
+    float keep;           // what the normalisation makes of h_0 in each layer: 1 without one
+    float size;           // of an entry of h_0
+    float bias, bias_square;  // t sqrt(n), t^2 n, t the standard deviation of a bias
+    uint32_t segment;     // layers that are kept at a time for the way back
+    uint32_t n_in;        // entries of the input, where its weights are drawn; else 0
+    const float* steps;   // [depth]: s_l, or s_l / sqrt(n) where a matrix ends the branch
+    const float* input;   // [4 + n_in + 8]: x / sqrt(n_in) between zeros
 };
 
 }  // namespace resmc

@@ -29,16 +29,27 @@ struct Coefficients {
     Real carry, step;
 };
 
+// How far the units go so that a stored square lies in [1, 4): floor(log2 square) / 2 from the float's exponent. A
+// square of 0 keeps its units.
+template <class Word, class Real>
+RESMC_FN Word shift_of(Real square) {
+    const Word half = sar((as_word(square) >> 23) - Word(127u), 1);
+    return select_zero(as_word(square), Word(0u), half);
+}
+
+// 2^-shift, for shifts that floats allow.
+template <class Word>
+RESMC_FN auto down(Word shift) {
+    return as_real((Word(127u) - shift) << 23);
+}
+
 // Chooses the next units so that the stored |z|^2 lies in [1, 4) before the step, and the coefficients that go there.
 // `branch` multiplies step: |phi(z)| for the projected method, 1 for explicit weights.
 template <class Real, class Word, class Count>
 RESMC_FN Coefficients<Real> next_coefficients(const Network& net, const Sums<Real, Count>& sums, Real branch,
                                               Word& exponent) {
-    // floor(log2 |z|^2) / 2 from the float's exponent; a dead network (|z|^2 = 0) keeps its units.
-    const Word half = sar((as_word(sums.square) >> 23) - Word(127u), 1);
-    const Word dead = as_word(sums.square);
-    const Word shift = select_zero(dead, Word(0u), half);
-    const Real scale = as_real((Word(127u) - shift) << 23);
+    const Word shift = shift_of<Word>(sums.square);
+    const Real scale = down(shift);
     const Word inactive = as_word(sums.active_square);  // 0 exactly when no neuron fires
     const Real carry = select_zero(inactive, Real(net.carry_mantissa), Real(net.carry));
     exponent = exponent + shift + select_zero(inactive, Word(static_cast<uint32_t>(net.carry_exponent)), Word(0u));

@@ -1,0 +1,2 @@
+// The kernels of any residual network for one instruction set: beside backend_isa.cpp, and under the same rules.
+#include "residual_tile.hpp"

@@ -1,0 +1,393 @@
+// Any residual network, layer by layer, and the gradient of one output back through it:
+//
+//     phi-in      h_{l+1} = carry h_l + s_l (V_l sigma(h_l) + b_l)
+//     phi-out     h_{l+1} = carry h_l + s_l sigma(u_l)           u_l = W_l h_l + b_l
+//                 h_{l+1} = carry h_l + sigma(s_l u_l)           scaling inside
+//     v-phi-w     h_{l+1} = carry h_l + s_l V_l sigma(u_l)       u_l = W_l h_l + b_l
+//     p_l = (dh_{l+1}/dh_l)^T p_{l+1},   p_L a row of the readout
+//
+// Here are the parts that do not depend on how weights are drawn: units, what is recorded, and the two ways. A Branch
+// (residual_projected.hpp, residual_dense.hpp) makes one layer forwards and one backwards.
+//
+// h - h_0 and p - p_L are added up as the layers go, in units of their own: where the network is nearly the identity
+// they are far smaller than what they are the difference of.
+//
+// The way back wants every h_l again. They are kept for `segment` layers at a time; of the segments before the last one
+// only the first layer, from which they are computed once more. The random numbers of the way forwards are drawn again.
+#pragma once
+
+#include "activation.hpp"
+#include "network.hpp"
+#include "normal.hpp"
+#include "philox.hpp"
+#include "projected.hpp"
+#include "segments.hpp"
+
+RESMC_NAMESPACE_BEGIN
+
+// Whether neurons have random signs.
+RESMC_FN constexpr bool is_signed(int activation) {
+    return activation == ACTIVATION_BALANCED || activation == ACTIVATION_BALANCED_HALF;
+}
+
+// Four sums over neurons, of whatever a pass needs.
+template <class Real, class Count>
+struct FourSums {
+    Real a, b, c;
+    Count count;
+};
+
+template <class Real, class Count>
+RESMC_FN void add(FourSums<Real, Count>& x, const FourSums<Real, Count>& y) {
+    x.a = x.a + y.a;
+    x.b = x.b + y.b;
+    x.c = x.c + y.c;
+    x.count = x.count + y.count;
+}
+
+// |v|^2 in units of 2^(2 exponent).
+template <class Real, class Word>
+struct Size {
+    Real square;
+    Word exponent;
+};
+
+// h_l: its sums, in units of 2^exponent. active_square and active are those of sigma(h_l), for phi-in alone.
+template <class Real, class Word, class Count>
+struct LayerState {
+    Sums<Real, Count> sums;
+    Word exponent;
+};
+
+// min(max(e, -126), 127) of a signed word, as 2^e; and 0 below.
+template <class Word>
+RESMC_FN auto power_of_two_real(Word e) {
+    using Real = decltype(as_real(e));
+    const Word high = as_word(select_negative(Word(127u) - e, as_real(Word(127u)), as_real(e)));
+    return select_negative(high + 126u, Real(0.0f), as_real((high + 127u) << 23));
+}
+
+// The scale in which activations see what is kept in units of 2^exponent, and one over it. Beyond 2^60 every activation
+// is as good as its asymptote.
+template <class Real>
+struct ActivationScale {
+    Real c, inverse;
+};
+
+template <class Word>
+RESMC_FN auto activation_scale(const Residual& net, Word exponent) {
+    using Real = decltype(as_real(exponent));
+    if (net.homogeneous) return ActivationScale<Real>{Real(1.0f), Real(1.0f)};
+    const Word high = as_word(select_negative(Word(60u) - exponent, as_real(Word(60u)), as_real(exponent)));
+    const Word low = as_word(select_negative(high + 60u, as_real(Word(0u) - Word(60u)), as_real(high)));
+    return ActivationScale<Real>{as_real((low + 127u) << 23), as_real((Word(127u) - low) << 23)};
+}
+
+// New units for h, where these leave the network what it is: homogeneous ones change theirs in every layer, others when
+// floats would not hold them.
+template <class Word, class Real>
+RESMC_FN Word next_shift(const Residual& net, Real square) {
+    const Word shift = shift_of<Word>(square);
+    if (net.homogeneous) return shift;
+    const Word within = (shift + 20u) | (Word(20u) - shift);  // negative beyond +-20
+    return as_word(select_negative(within, as_real(shift), as_real(Word(0u))));
+}
+
+// How a layer is made: h' = carry h + step branch in new units; the change of h in its own ones,
+// change' = keep change + change_carry h + change_step branch.
+template <class Real>
+struct ForwardStep {
+    Real carry, step, keep, change_carry, change_step;
+};
+
+// `size` multiplies the layer's step: the branch's norm for the projected method, 1 for explicit weights.
+template <class Real, class Word, class Count>
+RESMC_FN ForwardStep<Real> forward_step(const Residual& net, uint32_t l, const LayerState<Real, Word, Count>& from,
+                                        Real size, Word& exponent, Size<Real, Word>& change) {
+    Network layer = net.network;
+    layer.step = net.inside ? 1.0f : net.steps[l];
+    ForwardStep<Real> s;
+    exponent = from.exponent;
+    if (net.homogeneous) {
+        const auto c = next_coefficients(layer, from.sums, size, exponent);
+        s.carry = c.carry;
+        s.step = c.step;
+    } else {
+        const Word shift = next_shift<Word>(net, from.sums.square);
+        exponent = exponent + shift;
+        s.carry = Real(layer.carry) * down(shift);
+        s.step = Real(layer.step) * size * down(shift);
+    }
+    const Word shift = shift_of<Word>(change.square);
+    change.exponent = change.exponent + shift;
+    const Real unit = power_of_two_real(from.exponent - change.exponent);
+    s.keep = Real(net.keep) * down(shift);
+    s.change_carry = Real(layer.carry - net.keep) * unit;
+    s.change_step = Real(layer.step) * size * unit;
+    return s;
+}
+
+// The same for p' = carry p + (what the branch gives), in units that p has whatever the activation.
+template <class Real, class Word>
+struct Gradient {
+    Size<Real, Word> p, change;
+    Real overlap;  // p . h, in the units of both
+};
+
+template <class Real>
+struct BackwardStep {
+    Real carry, step, keep, change_carry, change_step;
+};
+
+// `here`: of the layer that the step leads to. Where it is inactive, carry alone counts, as on the way there.
+template <class Real, class Word, class Count>
+RESMC_FN BackwardStep<Real> backward_step(const Residual& net, const LayerState<Real, Word, Count>& here,
+                                          Gradient<Real, Word>& gradient) {
+    BackwardStep<Real> s;
+    const Word shift = shift_of<Word>(gradient.p.square), change_shift = shift_of<Word>(gradient.change.square);
+    const Word before = gradient.p.exponent;
+    const Word inactive = as_word(here.sums.active_square);
+    const Word carried = select_zero(inactive, Word(static_cast<uint32_t>(net.network.carry_exponent)), Word(0u));
+    gradient.p.exponent = before + shift + carried;
+    gradient.change.exponent = gradient.change.exponent + change_shift;
+    s.step = down(shift);
+    s.carry = select_zero(inactive, Real(net.network.carry_mantissa), Real(net.network.carry)) * s.step;
+    const Real unit = power_of_two_real(before - gradient.change.exponent);
+    s.keep = Real(net.keep) * down(change_shift);
+    s.change_carry = Real(net.network.carry - net.keep) * unit;
+    s.change_step = unit;
+    return s;
+}
+
+// The normals of a quad, and its words. Drawn at so many places that one function serves them all.
+template <class Real, class Word, class Wide, class Index>
+RESMC_OUTLINE_FN void quad_normals(const PhiloxKeys& keys, const PhiloxPrefix<Wide>& prefix, Index quad, Real (&g)[4],
+                                   Word (&w)[4]) {
+    quad_words(keys, prefix, quad, w);
+    box_muller(w[0], w[1], g[0], g[1]);
+    box_muller(w[2], w[3], g[2], g[3]);
+}
+
+// A simulation of some networks at once: what every part of it needs. Vectors has load(vector, round, x[4]) and
+// store(vector, round, x[4]).
+template <class Team_, class Vectors_, class Shared_>
+struct ResidualRun {
+    using Team = Team_;
+    using Vectors = Vectors_;
+    using Shared = Shared_;  // vectors that the whole team sees, for explicit weights
+    using Real = typename Team::Real;
+    using Word = typename Team::Word;
+    using Wide = typename Team::Wide;
+    using Count = typename Team::Count;
+    using Index = typename Team::Index;
+    using Four = FourSums<Real, Count>;
+    using Layer = LayerState<Real, Word, Count>;
+
+    const Residual& net;
+    const PhiloxKeys& keys;
+    Team& team;
+    Vectors& vectors;
+    Shared shared[3];
+    Wide networks;
+    uint32_t word3;
+
+    RESMC_FN uint32_t width() const { return net.network.width; }
+    RESMC_FN uint32_t rounds() const { return team.state_rounds(width()); }
+    RESMC_FN bool has_signs() const { return is_signed(net.activation); }
+
+    RESMC_FN PhiloxPrefix<Wide> draw(uint32_t stream, uint32_t layer) const {
+        return philox_prefix(keys, counter_word1(stream, layer), networks, word3);
+    }
+    // The draw whose words carry the signs of layer l's activation.
+    RESMC_FN PhiloxPrefix<Wide> signs(uint32_t l) const {
+        if (net.block == BLOCK_V_PHI_W) return draw(STREAM_INNER, l);
+        if (net.block == BLOCK_PHI_OUT) return draw(STREAM_RESIDUAL, l);
+        return l == 0 ? draw(STREAM_FIRST_LAYER, 0) : draw(STREAM_RESIDUAL, l - 1);
+    }
+    // x[k], or 0 where there is no such neuron.
+    RESMC_FN void mask(uint32_t round, bool whole, Real (&x)[4]) const {
+        if (whole) return;
+        const Index first = team.quad(round) << 2;
+        for (uint32_t k = 0; k < 4; ++k)
+            x[k] = team.outside(first + k, width()) ? Real(0.0f) : team.inside(first + k, width(), x[k]);
+    }
+    RESMC_FN void words(const PhiloxPrefix<Wide>& prefix, uint32_t round, Word (&w)[4]) const {
+        quad_words(keys, prefix, team.quad(round), w);
+    }
+    RESMC_FN void normals(const PhiloxPrefix<Wide>& prefix, uint32_t round, bool whole, Real (&g)[4],
+                          Word (&w)[4]) const {
+        quad_normals(keys, prefix, team.quad(round), g, w);
+        mask(round, whole, g);
+    }
+    RESMC_FN void normals(const PhiloxPrefix<Wide>& prefix, uint32_t round, bool whole, Real (&g)[4]) const {
+        Word w[4];
+        normals(prefix, round, whole, g, w);
+    }
+    // Normal number i of a draw, the same for all members.
+    RESMC_FN Real normal(const PhiloxPrefix<Wide>& prefix, uint32_t i) const {
+        Word w[4];
+        Real g[4];
+        quad_normals(keys, prefix, Index(i / 4), g, w);
+        return i % 4 < 2 ? (i % 4 == 0 ? g[0] : g[1]) : (i % 4 == 2 ? g[2] : g[3]);
+    }
+    // sigma and its slope, 0 where there is no neuron. w: of the draw that carries the signs.
+    RESMC_FN void activation(const ActivationScale<Real>& scale, const Real (&x)[4], const Word (&w)[4], uint32_t round,
+                             bool whole, Real (&value)[4], Real (&slope)[4]) const {
+        activate(net.activation, scale.c, scale.inverse, x, w[1], w[3], value, slope);
+        mask(round, whole, value);
+    }
+
+    // body(round, whole, sums) for every round, and the sums of all: floats are summed in runs of SUM_RUN quads, and what
+    // is left over behind the whole quads joins the total by itself, as in projected.hpp.
+    template <class Body>
+    RESMC_FN Four each_round(Body body) {
+        const uint32_t all = rounds(), whole = team.whole_rounds(width());
+        Four total{}, run{};
+        RESMC_UNROLL_DEVICE(1)
+        for (uint32_t round = 0; round < all; ++round) {
+            if (round % SUM_RUN == 0 || round == whole) {
+                if (team.stopped()) break;  // what is left unfinished here is abandoned by whoever said stop
+                add(total, run);
+                run = Four{};
+                if (round == whole) {
+                    run = total;
+                    total = Four{};
+                }
+            }
+            body(round, round < whole, run);
+        }
+        add(total, run);
+        return team.reduce(total);
+    }
+
+    // ---- a layer kept in memory, with what is known of it ------------------------------------------------------------
+
+    RESMC_FN void keep(uint32_t vector, const Layer& layer) {
+        const Real x[4] = {layer.sums.square, layer.sums.active_square, as_real(layer.sums.active),
+                           as_real(layer.exponent)};
+        vectors.store(vector, rounds(), x);
+    }
+    RESMC_FN Layer kept(uint32_t vector) const {
+        Real x[4];
+        vectors.load(vector, rounds(), x);
+        return {{x[0], x[1], as_word(x[2])}, as_word(x[3])};
+    }
+    RESMC_FN void copy(uint32_t from, uint32_t to) {
+        RESMC_UNROLL_DEVICE(1)
+        for (uint32_t round = 0; round <= rounds(); ++round) {
+            Real x[4];
+            vectors.load(from, round, x);
+            vectors.store(to, round, x);
+        }
+    }
+
+    // ---- the end of every layer ---------------------------------------------------------------------------------------
+
+    // One quad of h' from h and what the branch gives it; adds to the sums |h'|^2 and, where it is followed, |change|^2.
+    RESMC_FN void step_quad(const ForwardStep<Real>& s, const Real (&h)[4], const Real (&branch)[4], uint32_t round,
+                            bool follow, uint32_t to, Real (&next)[4], Four& sums) {
+        for (uint32_t k = 0; k < 4; ++k) {
+            next[k] = fma(s.step, branch[k], s.carry * h[k]);
+            sums.a = fma(next[k], next[k], sums.a);
+        }
+        vectors.store(to, round, next);
+        if (!follow) return;
+        Real d[4];
+        vectors.load(VECTOR_CHANGE, round, d);
+        for (uint32_t k = 0; k < 4; ++k) {
+            d[k] = fma(s.change_step, branch[k], fma(s.change_carry, h[k], s.keep * d[k]));
+            sums.c = fma(d[k], d[k], sums.c);
+        }
+        vectors.store(VECTOR_CHANGE, round, d);
+    }
+    // One quad of p'; adds |p'|^2, |change|^2 and p' . h.
+    RESMC_FN void step_back_quad(const BackwardStep<Real>& s, const Real (&branch)[4], const Real (&h)[4],
+                                 uint32_t round, Four& sums) {
+        Real p[4], d[4];
+        vectors.load(VECTOR_GRADIENT, round, p);
+        vectors.load(VECTOR_GRADIENT_CHANGE, round, d);
+        for (uint32_t k = 0; k < 4; ++k) {
+            d[k] = fma(s.change_step, branch[k], fma(s.change_carry, p[k], s.keep * d[k]));
+            p[k] = fma(s.step, branch[k], s.carry * p[k]);
+            sums.a = fma(p[k], p[k], sums.a);
+            sums.b = fma(d[k], d[k], sums.b);
+            sums.c = fma(p[k], h[k], sums.c);
+        }
+        vectors.store(VECTOR_GRADIENT, round, p);
+        vectors.store(VECTOR_GRADIENT_CHANGE, round, d);
+    }
+};
+
+// Networks `word2` (low 32 bits) of one `word3` there and, if wanted, back. A Recorder is told of every layer,
+// recorder.layer(l, sums, exponent, change), on the way back of recorder.gradient(l, gradient, sums of h_l), and of
+// outputs. Returns false if the team was told to stop.
+template <class Branch, class Run, class Recorder>
+RESMC_FN bool simulate_residual(Run& run, Recorder& recorder) {
+    using Real = typename Run::Real;
+    using Word = typename Run::Word;
+    using Layer = typename Run::Layer;
+    using Four = typename Run::Four;
+    const Residual& net = run.net;
+    const uint32_t depth = net.network.depth, parts = segments(net), saved = VECTOR_FIRST + net.segment + 1;
+
+    Layer layer = Branch::first(run, VECTOR_FIRST);
+    Size<Real, Word> change{Real(0.0f), layer.exponent};
+    {
+        const Real zeros[4] = {Real(0.0f), Real(0.0f), Real(0.0f), Real(0.0f)};
+        for (uint32_t round = 0; round < run.rounds(); ++round) {
+            run.vectors.store(VECTOR_CHANGE, round, zeros);
+            run.vectors.store(VECTOR_GRADIENT_CHANGE, round, zeros);
+        }
+    }
+    recorder.layer(0, layer.sums, layer.exponent, change);
+    uint32_t at = VECTOR_FIRST;
+    for (uint32_t l = 0; l < depth; ++l) {
+        if (!run.team.proceed()) return false;
+        if (net.gradients && l > 0 && l % net.segment == 0) {  // a new segment; the old one leaves its first layer
+            run.copy(VECTOR_FIRST, saved + l / net.segment - 1);
+            run.copy(at, VECTOR_FIRST);
+            at = VECTOR_FIRST;
+        }
+        if (net.gradients && at == VECTOR_FIRST) run.keep(at, layer);
+        const uint32_t to = net.gradients ? at + 1 : at;
+        layer = Branch::forward(run, l, layer, at, to, true, change);
+        if (net.gradients) run.keep(to, layer);
+        at = to;
+        recorder.layer(l + 1, layer.sums, layer.exponent, change);
+    }
+    if (recorder.wants_output() && !Branch::output(run, layer, at, recorder)) return false;
+    if (!net.gradients) return true;
+
+    Gradient<Real, Word> gradient;
+    const Four start = Branch::first_gradient(run, at);
+    gradient.p = {start.a, Word(0u)};
+    gradient.change = {Real(0.0f), Word(0u)};
+    gradient.overlap = start.c;
+    recorder.gradient(depth, gradient, layer.sums);
+    for (uint32_t part = parts; part-- > 0;) {
+        const uint32_t begin = part * net.segment;
+        const uint32_t end = depth - begin < net.segment ? depth : begin + net.segment;
+        if (part + 1 < parts) {
+            run.copy(saved + part, VECTOR_FIRST);
+            for (uint32_t l = begin; l + 1 < end; ++l) {
+                if (!run.team.proceed()) return false;
+                Size<Real, Word> unused{Real(0.0f), Word(0u)};
+                const uint32_t from = VECTOR_FIRST + (l - begin);
+                run.keep(from + 1, Branch::forward(run, l, run.kept(from), from, from + 1, false, unused));
+            }
+        }
+        for (uint32_t l = end; l-- > begin;) {
+            if (!run.team.proceed()) return false;
+            const uint32_t vector = VECTOR_FIRST + (l - begin);
+            const Layer here = run.kept(vector);
+            const Four sums = Branch::backward(run, l, here, vector, gradient);
+            gradient.p.square = sums.a;
+            gradient.change.square = sums.b;
+            gradient.overlap = sums.c;
+            recorder.gradient(l, gradient, here.sums);
+        }
+    }
+    return true;
+}
+
+RESMC_NAMESPACE_END

@@ -1,0 +1,337 @@
+// Every block with explicit weights, there and back: the ground truth, and the way for weights that are not Gaussian.
+// Each matrix is drawn where it is used, by rows for W x and by columns for W^T v, and forgotten: cost n^2 per layer.
+//
+// Streams: DENSE_WEIGHTS holds V of phi-in and v-phi-w, and W of phi-out; DENSE_INNER W of v-phi-w. All entries have
+// variance 1 there; 1/sqrt(n) stands in the coefficients.
+#pragma once
+
+#include "dense.hpp"
+#include "residual.hpp"
+
+RESMC_NAMESPACE_BEGIN
+
+// sum_i W[i, j] v_i for the four columns j of a quad. Rows begin anywhere in a quad, all of a row's quads alike: a row
+// takes one draw, or two.
+template <class Team, class Vector>
+RESMC_OUTLINE_FN void column_products(const PhiloxKeys& keys, const PhiloxPrefix<typename Team::Wide>& prefix, uint32_t width,
+                              Team& team, typename Team::Index quad, const Vector& v, WeightsOfLaw weights,
+                              typename Team::Real (&out)[4]) {
+    using Real = typename Team::Real;
+    using Word = typename Team::Word;
+    using Index = typename Team::Index;
+    Real run[4] = {Real(0.0f), Real(0.0f), Real(0.0f), Real(0.0f)};
+    for (uint32_t k = 0; k < 4; ++k) out[k] = Real(0.0f);
+    for (uint32_t i = 0; i < width; ++i) {
+        if (i % (4 * SUM_RUN) == 0) {
+            if (team.stopped()) return;
+            for (uint32_t k = 0; k < 4; ++k) {
+                out[k] = out[k] + run[k];
+                run[k] = Real(0.0f);
+            }
+        }
+        const uint64_t flat = static_cast<uint64_t>(i) * width;
+        const uint32_t before = static_cast<uint32_t>(flat & 3u);
+        const Index first = quad + static_cast<uint32_t>(flat >> 2);
+        Word w[4];
+        Real g[8];
+        Real half[4];
+        quad_words(keys, prefix, first, w);
+        weights(w, half);
+        for (uint32_t k = 0; k < 4; ++k) g[k] = half[k];
+        if (before != 0) {
+            quad_words(keys, prefix, first + 1u, w);
+            weights(w, half);
+        }
+        for (uint32_t k = 0; k < 4; ++k) g[4 + k] = half[k];
+        const Real x = v.load(Index(i));
+        for (uint32_t k = 0; k < 4; ++k) {
+            const Real column = before == 0 ? g[k] : before == 1 ? g[k + 1] : before == 2 ? g[k + 2] : g[k + 3 < 8 ? k + 3 : 7];
+            run[k] = fma(column, x, run[k]);
+        }
+    }
+    for (uint32_t k = 0; k < 4; ++k) out[k] = out[k] + run[k];
+}
+
+// row_product of weights of any law.
+template <class Team, class Vector>
+RESMC_OUTLINE_FN auto row_of_law(const PhiloxKeys& keys, const PhiloxPrefix<typename Team::Wide>& prefix,
+                                 uint32_t width, const Team& team, typename Team::Index row, const Vector& x,
+                                 WeightsOfLaw weights) {
+    return row_product(keys, prefix, width, team, row, x, weights);
+}
+
+// The input, the same for all networks: x / sqrt(n_in) between zeros.
+template <class Real>
+struct InputVector {
+    const float* padded;
+    RESMC_FN Real load(uint32_t j) const { return Real(padded[static_cast<uint32_t>(j + 4u)]); }
+    template <class Index>
+    RESMC_FN Real load(Index j) const {
+        return gather(padded, j + 4u);
+    }
+};
+
+template <Block block>
+struct Dense {
+    // A vector of the network, seen by all of its team.
+    template <class Run>
+    static RESMC_FN void share(Run& run, uint32_t which, uint32_t vector) {
+        using Real = typename Run::Real;
+        for (uint32_t round = 0; round < run.rounds(); ++round) {
+            Real x[4];
+            run.vectors.load(vector, round, x);
+            run.mask(round, round < run.team.whole_rounds(run.width()), x);
+            run.shared[which].store(run.team.quad(round), x);
+        }
+    }
+
+    // Four rows of W x, x the shared vector `which`.
+    template <class Run>
+    static RESMC_FN void rows(Run& run, const PhiloxPrefix<typename Run::Wide>& draw, uint32_t which, uint32_t round,
+                              bool whole, typename Run::Real (&y)[4]) {
+        using Real = typename Run::Real;
+        const auto first = run.team.quad(round) << 2;
+        RESMC_UNROLL_DEVICE(1)
+        for (uint32_t k = 0; k < 4; ++k) {
+            y[k] = Real(0.0f);
+            if (run.team.stopped() || run.team.outside(first + k, run.width())) continue;
+            y[k] = row_of_law(run.keys, draw, run.width(), run.team, first + k, run.shared[which],
+                               WeightsOfLaw{run.net.law});
+        }
+        run.mask(round, whole, y);
+    }
+
+    // Adds sqrt(n) b_l, in the layer's units.
+    template <class Run>
+    static RESMC_FN void add_bias(Run& run, uint32_t l, const ActivationScale<typename Run::Real>& scale,
+                                  uint32_t round, bool whole, typename Run::Real (&y)[4]) {
+        using Real = typename Run::Real;
+        if (run.net.bias <= 0.0f) return;
+        Real b[4];
+        run.normals(run.draw(STREAM_BIAS, l), round, whole, b);
+        for (uint32_t k = 0; k < 4; ++k) y[k] = fma(Real(run.net.bias) * scale.inverse, b[k], y[k]);
+    }
+
+    // h_0: as the projected method's, or from the input.
+    template <class Run>
+    static RESMC_FN typename Run::Layer first(Run& run, uint32_t to) {
+        using Real = typename Run::Real;
+        using Word = typename Run::Word;
+        const Residual& net = run.net;
+        for (auto& vector : run.shared) vector.clear_edges(run.team, (run.width() + 3) / 4);
+        const auto draw = run.draw(STREAM_FIRST_LAYER, 0), weights = run.draw(STREAM_DENSE_INPUT, 0);
+        const auto scale = activation_scale(net, Word(0u));
+        const auto sums = run.each_round([&](uint32_t round, bool whole, typename Run::Four& sum) RESMC_LAMBDA {
+            Real h[4];
+            Word w[4];
+            run.normals(draw, round, whole, h, w);
+            const auto row = run.team.quad(round) << 2;
+            for (uint32_t k = 0; k < 4; ++k) {
+                h[k] = Real(net.size) * h[k];
+                if (net.n_in > 0 && !run.team.outside(row + k, run.width()))
+                    h[k] = row_of_law(run.keys, weights, net.n_in, run.team, row + k, InputVector<Real>{net.input},
+                                       WeightsOfLaw{net.law});
+            }
+            run.mask(round, whole, h);
+            for (uint32_t k = 0; k < 4; ++k) sum.a = fma(h[k], h[k], sum.a);
+            run.vectors.store(to, round, h);
+            activated(run, scale, h, w, round, whole, sum);
+        });
+        return {{sums.a, sums.b, sums.count}, Word(0u)};
+    }
+
+    // For phi-in: |sigma(h)|^2 and the active neurons of one quad.
+    template <class Run, class Real, class Word>
+    static RESMC_FN void activated(const Run& run, const ActivationScale<Real>& scale, const Real (&h)[4],
+                                   const Word (&w)[4], uint32_t round, bool whole, typename Run::Four& sum) {
+        if (block != BLOCK_PHI_IN) return;
+        Real value[4], slope[4];
+        run.activation(scale, h, w, round, whole, value, slope);
+        for (uint32_t k = 0; k < 4; ++k) {
+            sum.b = fma(value[k], value[k], sum.b);
+            count_positive(sum.count, value[k]);
+        }
+    }
+
+    // sigma(u_l) and its slope for one quad, u_l from the shared vector 0 that holds h_l.
+    template <class Run>
+    static RESMC_FN void pre_activated(Run& run, uint32_t l, const ActivationScale<typename Run::Real>& scale,
+                                       const PhiloxPrefix<typename Run::Wide>& draw,
+                                       const PhiloxPrefix<typename Run::Wide>& signs, uint32_t round, bool whole,
+                                       typename Run::Real (&value)[4], typename Run::Real (&slope)[4]) {
+        using Real = typename Run::Real;
+        using Word = typename Run::Word;
+        const Residual& net = run.net;
+        Real u[4];
+        Word w[4] = {};
+        rows(run, draw, 0, round, whole, u);
+        add_bias(run, l, scale, round, whole, u);
+        const Real factor = net.inside ? Real(net.network.readout) * Real(net.steps[l]) : Real(net.network.readout);
+        for (uint32_t k = 0; k < 4; ++k) u[k] = u[k] * factor;
+        if (run.has_signs()) run.words(signs, round, w);
+        run.activation(scale, u, w, round, whole, value, slope);
+    }
+
+    template <class Run>
+    static RESMC_FN typename Run::Layer forward(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
+                                                uint32_t to, bool follow,
+                                                Size<typename Run::Real, typename Run::Word>& change) {
+        using Real = typename Run::Real;
+        using Word = typename Run::Word;
+        using Four = typename Run::Four;
+        const Residual& net = run.net;
+        const auto scale = activation_scale(net, from.exponent);
+        const auto outer = run.draw(STREAM_DENSE_WEIGHTS, l);
+        const auto signs = run.signs(l), next_signs = run.draw(STREAM_RESIDUAL, l);
+        run.team.sync();  // nobody reads what was shared before
+        if (block == BLOCK_PHI_IN) {
+            share_activated(run, 1, at, scale, signs);
+        } else {
+            share(run, 0, at);
+        }
+        run.team.sync();
+        if (block == BLOCK_V_PHI_W) {
+            const auto inner = run.draw(STREAM_DENSE_INNER, l);
+            for (uint32_t round = 0; round < run.rounds(); ++round) {
+                Real value[4], slope[4];
+                const bool whole = round < run.team.whole_rounds(run.width());
+                pre_activated(run, l, scale, inner, signs, round, whole, value, slope);
+                run.shared[1].store(run.team.quad(round), value);
+            }
+            run.team.sync();
+        }
+        Word exponent;
+        const auto step = forward_step(net, l, from, Real(1.0f), exponent, change);
+        const auto next_scale = activation_scale(net, exponent);
+        const Four sums = run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
+            Real y[4], h[4], next[4], slope[4];
+            Word w[4] = {};
+            if (block == BLOCK_PHI_OUT) {
+                pre_activated(run, l, scale, outer, signs, round, whole, y, slope);
+            } else {
+                rows(run, outer, 1, round, whole, y);
+                if (block == BLOCK_PHI_IN) add_bias(run, l, scale, round, whole, y);
+            }
+            run.vectors.load(at, round, h);
+            run.step_quad(step, h, y, round, follow, to, next, sum);
+            if (block == BLOCK_PHI_IN && run.has_signs()) run.words(next_signs, round, w);
+            activated(run, next_scale, next, w, round, whole, sum);
+        });
+        if (follow) change.square = sums.c;
+        return {{sums.a, sums.b, sums.count}, exponent};
+    }
+
+    template <class Run>
+    static RESMC_FN void share_activated(Run& run, uint32_t which, uint32_t vector,
+                                         const ActivationScale<typename Run::Real>& scale,
+                                         const PhiloxPrefix<typename Run::Wide>& signs) {
+        using Real = typename Run::Real;
+        using Word = typename Run::Word;
+        for (uint32_t round = 0; round < run.rounds(); ++round) {
+            Real h[4], value[4], slope[4];
+            Word w[4] = {};
+            run.vectors.load(vector, round, h);
+            if (run.has_signs()) run.words(signs, round, w);
+            run.activation(scale, h, w, round, round < run.team.whole_rounds(run.width()), value, slope);
+            run.shared[which].store(run.team.quad(round), value);
+        }
+    }
+
+    template <class Run, class Recorder>
+    static RESMC_FN bool output(Run& run, const typename Run::Layer&, uint32_t at, Recorder& recorder) {
+        const Residual& net = run.net;
+        const auto weights = run.draw(STREAM_DENSE_OUTPUT, net.network.depth);
+        run.team.sync();
+        share(run, 0, at);
+        run.team.sync();
+        for (uint32_t round = 0; round < run.team.rounds(net.network.n_out); ++round) {
+            const auto first = run.team.quad(round) << 2;
+            for (uint32_t k = 0; k < 4; ++k) {
+                if (run.team.stopped()) return false;
+                if (run.team.outside(first + k, net.network.n_out)) break;
+                const auto y = row_of_law(run.keys, weights, run.width(), run.team, first + k, run.shared[0],
+                                           WeightsOfLaw{net.law});
+                recorder.output(first + k, y * typename Run::Real(net.network.readout));
+            }
+        }
+        return true;
+    }
+
+    // p_L: row 0 of W_out / sqrt(n).
+    template <class Run>
+    static RESMC_FN typename Run::Four first_gradient(Run& run, uint32_t at) {
+        using Real = typename Run::Real;
+        using Word = typename Run::Word;
+        const auto draw = run.draw(STREAM_DENSE_OUTPUT, run.net.network.depth);
+        return run.each_round([&](uint32_t round, bool whole, typename Run::Four& sum) RESMC_LAMBDA {
+            Real p[4], h[4];
+            Word w[4];
+            run.words(draw, round, w);
+            WeightsOfLaw{run.net.law}(w, p);
+            run.mask(round, whole, p);
+            run.vectors.load(at, round, h);
+            for (uint32_t k = 0; k < 4; ++k) {
+                p[k] = p[k] * Real(run.net.network.readout);
+                sum.a = fma(p[k], p[k], sum.a);
+                sum.c = fma(p[k], h[k], sum.c);
+            }
+            run.vectors.store(VECTOR_GRADIENT, round, p);
+        });
+    }
+
+    // From p_{l+1} to p_l; h_l is in vector `at`. Shared vector 1 holds p_{l+1}, 2 what comes back through sigma.
+    template <class Run>
+    static RESMC_FN typename Run::Four backward(Run& run, uint32_t l, const typename Run::Layer& here, uint32_t at,
+                                                Gradient<typename Run::Real, typename Run::Word>& gradient) {
+        using Real = typename Run::Real;
+        using Word = typename Run::Word;
+        using Four = typename Run::Four;
+        const Residual& net = run.net;
+        const WeightsOfLaw law{net.law};
+        const auto scale = activation_scale(net, here.exponent);
+        const auto outer = run.draw(STREAM_DENSE_WEIGHTS, l), signs = run.signs(l);
+        const Real s(net.steps[l]);
+        run.team.sync();
+        if (block != BLOCK_PHI_IN) share(run, 0, at);
+        if (block != BLOCK_PHI_OUT) share(run, 1, VECTOR_GRADIENT);
+        run.team.sync();
+        const auto inner = block == BLOCK_V_PHI_W ? run.draw(STREAM_DENSE_INNER, l) : outer;
+        if (block != BLOCK_PHI_IN) {
+            for (uint32_t round = 0; round < run.rounds(); ++round) {
+                const bool whole = round < run.team.whole_rounds(run.width());
+                Real v[4], value[4], slope[4];
+                pre_activated(run, l, scale, inner, signs, round, whole, value, slope);
+                if (block == BLOCK_PHI_OUT)
+                    run.vectors.load(VECTOR_GRADIENT, round, v);
+                else
+                    column_products(run.keys, outer, run.width(), run.team, run.team.quad(round), run.shared[1], law,
+                                    v);
+                for (uint32_t k = 0; k < 4; ++k) v[k] = s * slope[k] * v[k];
+                run.mask(round, whole, v);
+                run.shared[2].store(run.team.quad(round), v);
+            }
+            run.team.sync();
+        }
+        const auto step = backward_step(net, here, gradient);
+        const Real readout(net.network.readout);
+        return run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
+            Real h[4], out[4];
+            run.vectors.load(at, round, h);
+            column_products(run.keys, inner, run.width(), run.team, run.team.quad(round),
+                            run.shared[block == BLOCK_PHI_IN ? 1 : 2], law, out);
+            if (block == BLOCK_PHI_IN) {
+                Real value[4], slope[4];
+                Word w[4] = {};
+                if (run.has_signs()) run.words(signs, round, w);
+                run.activation(scale, h, w, round, whole, value, slope);
+                for (uint32_t k = 0; k < 4; ++k) out[k] = s * slope[k] * out[k];
+            } else {
+                for (uint32_t k = 0; k < 4; ++k) out[k] = readout * out[k];
+            }
+            run.mask(round, whole, out);
+            run.step_back_quad(step, out, h, round, sum);
+        });
+    }
+};
+
+RESMC_NAMESPACE_END

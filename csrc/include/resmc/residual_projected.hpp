@@ -1,0 +1,284 @@
+// The projected method for every block, there and back: exactly in law at cost n per layer.
+//
+// A matrix of independent Gaussians meets a vector in one direction only. With x~ = (x, sqrt(n) t) for a bias of
+// standard deviation t, and X = |x~|^2,
+//
+//     W x + b  =  sqrt(X/n) g                                     g ~ N(0, I), fresh
+//     W^T v    =  (1/sqrt n) [ x (g.v/sqrt X - |v| H/X) + |v| g' ],   H = x~ . g',   g' ~ N(0, I), fresh
+//
+// are exact, jointly: what g says of W is kept, and all else of it is independent. The second is the vector-Jacobian
+// product, v being a function of g and of other matrices. Where X = 0, g says nothing and the term of x is left out.
+#pragma once
+
+#include "residual.hpp"
+
+RESMC_NAMESPACE_BEGIN
+
+// The coefficients of W^T v sqrt(n) = x along + g' across.
+template <class Real>
+struct Transposed {
+    Real along, across;
+};
+
+// With g.v, |v|^2, H and X.
+template <class Real>
+RESMC_FN Transposed<Real> transposed(Real gv, Real v_square, Real h, Real x_square) {
+    const Real size = sqrt(v_square);
+    // X = 0 would be 0/0: any other number serves, for x is 0 then.
+    const Real x = select_zero(as_word(x_square), Real(1.0f), x_square);
+    const Real along = gv / sqrt(x) - size * (h / x);
+    return {select_zero(as_word(x_square), Real(0.0f), along), size};
+}
+
+template <Block block>
+struct Projected {
+    // t^2 n in the units of a layer.
+    template <class Real>
+    static RESMC_FN Real bias_square(const Residual& net, const ActivationScale<Real>& scale) {
+        return Real(net.bias_square) * scale.inverse * scale.inverse;
+    }
+
+    // h_0 = size g.
+    template <class Run>
+    static RESMC_FN typename Run::Layer first(Run& run, uint32_t to) {
+        using Real = typename Run::Real;
+        using Word = typename Run::Word;
+        const auto draw = run.draw(STREAM_FIRST_LAYER, 0);
+        const auto scale = activation_scale(run.net, Word(0u));
+        const auto sums = run.each_round([&](uint32_t round, bool whole, typename Run::Four& sum) RESMC_LAMBDA {
+            Real g[4];
+            Word w[4];
+            run.normals(draw, round, whole, g, w);
+            for (uint32_t k = 0; k < 4; ++k) {
+                g[k] = Real(run.net.size) * g[k];
+                sum.a = fma(g[k], g[k], sum.a);
+            }
+            run.vectors.store(to, round, g);
+            activated(run, scale, g, w, round, whole, sum);
+        });
+        return {{sums.a, sums.b, sums.count}, Word(0u)};
+    }
+
+    // For phi-in: |sigma(h)|^2 and the active neurons of one quad.
+    template <class Run, class Real, class Word>
+    static RESMC_FN void activated(const Run& run, const ActivationScale<Real>& scale, const Real (&h)[4],
+                                   const Word (&w)[4], uint32_t round, bool whole, typename Run::Four& sum) {
+        if (block != BLOCK_PHI_IN) return;
+        Real value[4], slope[4];
+        run.activation(scale, h, w, round, whole, value, slope);
+        for (uint32_t k = 0; k < 4; ++k) {
+            sum.b = fma(value[k], value[k], sum.b);
+            count_positive(sum.count, value[k]);
+        }
+    }
+
+    // u = factor g of one quad, from the draw that also carries the signs.
+    template <class Run, class Real, class Word>
+    static RESMC_FN void pre_activation(const Run& run, const PhiloxPrefix<typename Run::Wide>& draw, Real factor,
+                                        uint32_t round, bool whole, Real (&g)[4], Real (&u)[4], Word (&w)[4]) {
+        run.normals(draw, round, whole, g, w);
+        for (uint32_t k = 0; k < 4; ++k) u[k] = factor * g[k];
+    }
+
+    // u_l = factor g.
+    template <class Run>
+    static RESMC_FN typename Run::Real pre_activation_size(const Run& run, uint32_t l, const typename Run::Layer& from,
+                                                           const ActivationScale<typename Run::Real>& scale) {
+        using Real = typename Run::Real;
+        const Real size = sqrt(from.sums.square + bias_square(run.net, scale)) * Real(run.net.network.readout);
+        return run.net.inside ? size * Real(run.net.steps[l]) : size;
+    }
+
+    template <class Run>
+    static RESMC_FN typename Run::Layer forward(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
+                                                uint32_t to, bool follow,
+                                                Size<typename Run::Real, typename Run::Word>& change) {
+        using Real = typename Run::Real;
+        using Word = typename Run::Word;
+        using Four = typename Run::Four;
+        const Residual& net = run.net;
+        const auto scale = activation_scale(net, from.exponent);
+        const auto draw = run.draw(STREAM_RESIDUAL, l);
+        Real size(1.0f), factor(0.0f);
+        if (block == BLOCK_PHI_IN)
+            size = net.bias_square > 0.0f ? sqrt(from.sums.active_square + bias_square(net, scale))
+                                          : sqrt(from.sums.active_square);
+        else
+            factor = pre_activation_size(run, l, from, scale);
+        if (block == BLOCK_V_PHI_W) {  // |sigma(u)|
+            const auto inner = run.draw(STREAM_INNER, l);
+            const Four sums = run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
+                Real g[4], u[4], value[4], slope[4];
+                Word w[4];
+                pre_activation(run, inner, factor, round, whole, g, u, w);
+                run.activation(scale, u, w, round, whole, value, slope);
+                for (uint32_t k = 0; k < 4; ++k) sum.a = fma(value[k], value[k], sum.a);
+            });
+            size = sqrt(sums.a);
+        }
+        Word exponent;
+        const auto step = forward_step(net, l, from, size, exponent, change);
+        const auto next_scale = activation_scale(net, exponent);
+        const Four sums = run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
+            Real g[4], h[4], next[4];
+            Word w[4];
+            run.normals(draw, round, whole, g, w);
+            run.vectors.load(at, round, h);
+            if (block == BLOCK_PHI_OUT) {
+                Real u[4], slope[4];
+                for (uint32_t k = 0; k < 4; ++k) u[k] = factor * g[k];
+                run.activation(scale, u, w, round, whole, g, slope);
+            }
+            run.step_quad(step, h, g, round, follow, to, next, sum);
+            activated(run, next_scale, next, w, round, whole, sum);
+        });
+        if (follow) change.square = sums.c;
+        return {{sums.a, sums.b, sums.count}, exponent};
+    }
+
+    template <class Run, class Recorder>
+    static RESMC_FN bool output(Run& run, const typename Run::Layer& last, uint32_t, Recorder& recorder) {
+        using Real = typename Run::Real;
+        const auto draw = run.draw(STREAM_OUTPUT, run.net.network.depth);
+        const Real size = sqrt(last.sums.square) * Real(run.net.network.readout);
+        for (uint32_t round = 0; round < run.team.rounds(run.net.network.n_out); ++round) {
+            Real g[4];
+            run.normals(draw, round, true, g);
+            for (uint32_t k = 0; k < 4; ++k) recorder.output((run.team.quad(round) << 2) + k, size * g[k]);
+        }
+        return true;
+    }
+
+    // p_L = g / sqrt(n): |p_L|^2 and p_L . h_L.
+    template <class Run>
+    static RESMC_FN typename Run::Four first_gradient(Run& run, uint32_t at) {
+        using Real = typename Run::Real;
+        const auto draw = run.draw(STREAM_GRADIENT, run.net.network.depth);
+        return run.each_round([&](uint32_t round, bool whole, typename Run::Four& sum) RESMC_LAMBDA {
+            Real p[4], h[4];
+            run.normals(draw, round, whole, p);
+            run.vectors.load(at, round, h);
+            for (uint32_t k = 0; k < 4; ++k) {
+                p[k] = p[k] * Real(run.net.network.readout);
+                sum.a = fma(p[k], p[k], sum.a);
+                sum.c = fma(p[k], h[k], sum.c);
+            }
+            run.vectors.store(VECTOR_GRADIENT, round, p);
+        });
+    }
+
+    // From p_{l+1} to p_l; h_l is in vector `at`.
+    template <class Run>
+    static RESMC_FN typename Run::Four backward(Run& run, uint32_t l, const typename Run::Layer& here, uint32_t at,
+                                                Gradient<typename Run::Real, typename Run::Word>& gradient) {
+        using Real = typename Run::Real;
+        using Word = typename Run::Word;
+        using Four = typename Run::Four;
+        const Residual& net = run.net;
+        const auto scale = activation_scale(net, here.exponent);
+        const auto bias2 = bias_square(net, scale);
+        const Real bias = Real(net.bias) * scale.inverse;
+        const auto residual = run.draw(STREAM_RESIDUAL, l), fresh = run.draw(STREAM_BACKWARD, l);
+        const Real p_square = gradient.p.square;
+
+        if constexpr (block == BLOCK_PHI_IN) {
+            // J^T p = s D V^T p with x = sigma(h), v = p.
+            const auto signs = run.signs(l);
+            const Four sums = run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
+                Real g[4], p[4], h[4], f[4], value[4], slope[4];
+                Word w[4] = {};
+                if (run.has_signs()) run.words(signs, round, w);
+                run.normals(residual, round, whole, g);
+                run.normals(fresh, round, whole, f);
+                run.vectors.load(VECTOR_GRADIENT, round, p);
+                run.vectors.load(at, round, h);
+                run.activation(scale, h, w, round, whole, value, slope);
+                run.vectors.store(VECTOR_FRESH, round, f);
+                for (uint32_t k = 0; k < 4; ++k) {
+                    sum.a = fma(g[k], p[k], sum.a);
+                    sum.b = fma(value[k], f[k], sum.b);
+                }
+            });
+            const auto t = net.bias > 0.0f
+                               ? transposed(sums.a, p_square, fma(bias, run.normal(fresh, run.width()), sums.b),
+                                            here.sums.active_square + bias2)
+                               : transposed(sums.a, p_square, sums.b, here.sums.active_square);
+            const auto step = backward_step(net, here, gradient);
+            const Real s(net.steps[l]);
+            return run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
+                Real h[4], f[4], value[4], slope[4], branch[4];
+                Word w[4] = {};
+                if (run.has_signs()) run.words(signs, round, w);
+                run.vectors.load(at, round, h);
+                run.vectors.load(VECTOR_FRESH, round, f);
+                run.activation(scale, h, w, round, whole, value, slope);
+                for (uint32_t k = 0; k < 4; ++k)
+                    branch[k] = s * slope[k] * fma(t.along, value[k], t.across * f[k]);
+                run.mask(round, whole, branch);
+                run.step_back_quad(step, branch, h, round, sum);
+            });
+        } else {
+            // v = s D p (phi-out) or s D V^T p (v-phi-w), then J^T p = W^T v with x = h.
+            const Real factor = pre_activation_size(run, l, here, scale), s(net.steps[l]);
+            const auto inner = block == BLOCK_V_PHI_W ? run.draw(STREAM_INNER, l) : residual;
+            const auto inner_fresh = block == BLOCK_V_PHI_W ? run.draw(STREAM_BACKWARD_INNER, l) : fresh;
+            Transposed<Real> outer{Real(0.0f), Real(0.0f)};
+            if constexpr (block == BLOCK_V_PHI_W) {
+                const Four sums = run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
+                    Real g[4], u[4], p[4], f[4], value[4], slope[4];
+                    Word w[4];
+                    pre_activation(run, inner, factor, round, whole, g, u, w);
+                    run.activation(scale, u, w, round, whole, value, slope);
+                    run.normals(residual, round, whole, g);
+                    run.normals(fresh, round, whole, f);
+                    run.vectors.load(VECTOR_GRADIENT, round, p);
+                    run.vectors.store(VECTOR_FRESH, round, f);
+                    for (uint32_t k = 0; k < 4; ++k) {
+                        sum.a = fma(g[k], p[k], sum.a);
+                        sum.b = fma(value[k], f[k], sum.b);
+                        sum.c = fma(value[k], value[k], sum.c);
+                    }
+                });
+                outer = transposed(sums.a, p_square, sums.b, sums.c);
+            }
+            const Four sums = run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
+                Real g[4], u[4], v[4], f[4], h[4], value[4], slope[4];
+                Word w[4];
+                pre_activation(run, inner, factor, round, whole, g, u, w);
+                run.activation(scale, u, w, round, whole, value, slope);
+                if constexpr (block == BLOCK_V_PHI_W) {
+                    run.vectors.load(VECTOR_FRESH, round, v);
+                    for (uint32_t k = 0; k < 4; ++k) v[k] = fma(outer.along, value[k], outer.across * v[k]);
+                } else {
+                    run.vectors.load(VECTOR_GRADIENT, round, v);
+                }
+                run.normals(inner_fresh, round, whole, f);
+                run.vectors.load(at, round, h);
+                run.vectors.store(VECTOR_FRESH, round, f);
+                for (uint32_t k = 0; k < 4; ++k) {
+                    v[k] = s * slope[k] * v[k];
+                    sum.a = fma(g[k], v[k], sum.a);
+                    sum.b = fma(h[k], f[k], sum.b);
+                    sum.c = fma(v[k], v[k], sum.c);
+                }
+            });
+            const auto t = net.bias > 0.0f
+                               ? transposed(sums.a, sums.c, fma(bias, run.normal(inner_fresh, run.width()), sums.b),
+                                            here.sums.square + bias2)
+                               : transposed(sums.a, sums.c, sums.b, here.sums.square);
+            const auto step = backward_step(net, here, gradient);
+            const Real readout(net.network.readout);
+            return run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
+                Real h[4], f[4], branch[4];
+                run.vectors.load(at, round, h);
+                run.vectors.load(VECTOR_FRESH, round, f);
+                for (uint32_t k = 0; k < 4; ++k)
+                    branch[k] = readout * fma(t.along, h[k], t.across * f[k]);
+                run.mask(round, whole, branch);
+                run.step_back_quad(step, branch, h, round, sum);
+            });
+        }
+    }
+};
+
+RESMC_NAMESPACE_END
