@@ -32,3 +32,6 @@ def draw(instruction_set: str, network: dict[str, Any], seed: int, networks: int
 def drawn(
     instruction_set: str, seed: int, stream: int, layer: int, first_network: int, networks: int, quads: int
 ) -> NDArray[np.float32]: ...
+def activate(
+    instruction_set: str, kind: int, c: float, x: NDArray[np.float32], words: NDArray[np.uint32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...

@@ -75,7 +75,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
 
 
 def gaussian_mean(function: Callable[[Floats], Floats], size: float = 1.0) -> float:
-    """E f(size g) of a standard normal g: Gauss-Legendre on either side of 0, where the activations have their kinks."""
+    """E f(size g) of a standard normal g: Gauss-Legendre on either side of 0, where activations have their kinks."""
     x = 6.0 * (_NODES + 1.0)  # 0 to 12
     density = np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
     return float(6.0 * np.sum(_WEIGHTS * density * (function(size * x) + function(-size * x))))
@@ -106,11 +106,10 @@ def _gelu_slope(x: Floats) -> Floats:
 
 
 def _softplus(x: Floats) -> Floats:
-    """2 (log(1 + e^x) - log 2) = x + 2 log cosh(x/2), where nothing cancels near 0."""
-    half = 0.5 * np.abs(x)
-    log_cosh = np.where(half < 0.1, np.log1p(2.0 * np.sinh(0.5 * np.minimum(half, 1.0)) ** 2),
-                        half + np.log1p(np.exp(-2.0 * half)) - LOG2)  # fmt: skip
-    return x + 2.0 * log_cosh
+    """2 (log(1 + e^x) - log 2) = x + 2 log cosh(x/2): the latter near 0, where nothing cancels in it."""
+    near = x + 2.0 * np.log1p(2.0 * np.sinh(0.25 * np.clip(x, -1.0, 1.0)) ** 2)
+    far = 2.0 * (np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))) - LOG2)
+    return np.where(np.abs(x) < 0.2, near, far)
 
 
 def _relu(x: Floats) -> Floats:

@@ -98,13 +98,15 @@ struct Backend {
     void (*reduce_layers)(const Network&, const Recording&, const Records&, int begin, int end, const Statistics&);
     // For tests and benchmarks. The four words of one counter; the four normals of each of n counters' words; all the
     // normals that n_networks networks of this shape use after layer 0, drawn and forgotten (their sum is returned);
-    // and the normals that networks first .. first + n_networks - 1 take from one stream and layer, [network][4 quads].
+    // the normals that networks first .. first + n_networks - 1 take from one stream and layer, [network][4 quads]; and
+    // an activation's values and slopes at the scale c, [n][4], of n quads whose draws gave words [n][4].
     void (*words)(uint64_t seed, uint32_t stream, uint32_t layer, uint64_t network, uint32_t input, uint32_t quad,
                   uint32_t* out);
     void (*normals)(const uint32_t* words, size_t n, float* out);
     double (*draw)(const Network&, uint64_t seed, uint64_t n_networks);
     void (*drawn)(uint64_t seed, uint32_t stream, uint32_t layer, uint64_t first, uint64_t n_networks, uint32_t quads,
                   float* out);
+    void (*activate)(int kind, float c, const float* x, const uint32_t* words, size_t n, float* value, float* slope);
 };
 
 const Backend& backend_baseline();

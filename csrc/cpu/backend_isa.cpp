@@ -87,15 +87,29 @@ static void drawn(uint64_t seed, uint32_t stream, uint32_t layer, uint64_t first
     }
 }
 
-size_t residual_workspace_bytes(const Residual&, Method);  // residual_isa.cpp
-bool simulate_residual_tile(const Residual&, Method, uint64_t seed, uint64_t first, int begin, int end,
-                            const Recording&, const Records&, void* workspace, const Control&);
+static void activate(int kind, float c, const float* from, const uint32_t* words, size_t n, float* to_value,
+                     float* to_slope) {
+    for (size_t begin = 0; begin < n; begin += LANES) {
+        Word w[4] = {Word(0u), Word(0u), Word(0u), Word(0u)};
+        Real x[4] = {Real(0.0f), Real(0.0f), Real(0.0f), Real(0.0f)}, value[4], slope[4];
+        for (int i = 0; i < LANES && begin + i < n; ++i)
+            for (int k = 0; k < 4; ++k) {
+                w[k].v[i / REGISTER_LANES][i % REGISTER_LANES] = words[4 * (begin + i) + k];
+                x[k].v[i / REGISTER_LANES][i % REGISTER_LANES] = from[4 * (begin + i) + k];
+            }
+        activate(kind, Real(c), Real(1.0f / c), x, w[1], w[3], value, slope);
+        for (int i = 0; i < LANES && begin + i < n; ++i)
+            for (int k = 0; k < 4; ++k) {
+                to_value[4 * (begin + i) + k] = value[k].v[i / REGISTER_LANES][i % REGISTER_LANES];
+                to_slope[4 * (begin + i) + k] = slope[k].v[i / REGISTER_LANES][i % REGISTER_LANES];
+            }
+    }
+}
 
 #define RESMC_STRING2(x) #x
 #define RESMC_STRING(x) RESMC_STRING2(x)
 static const Backend backend{
-    RESMC_STRING(RESMC_TARGET), LANES, workspace_bytes, simulate, residual_workspace_bytes, simulate_residual_tile,
-    reduce, reduce_layers, words, normals, draw, drawn};
+    RESMC_STRING(RESMC_TARGET), LANES, workspace_bytes, simulate, reduce, words, normals, draw, drawn, activate};
 
 RESMC_NAMESPACE_END
 

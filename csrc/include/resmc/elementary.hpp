@@ -1,9 +1,9 @@
 // Elementary functions in float32, over any real type: what the smooth activations are made of.
 //
-// They ask of a target what normal.hpp asks, a division, and magnitudes as below. FMA is written, but nothing needs it
-// to be exact: the baseline has none. Errors are relative and the worst over all floats of the range: first what the
-// polynomial leaves, then what AVX2 and AVX-512 gave (every operation being correctly rounded, a GPU gives the same),
-// then the baseline.
+// They ask of a target what normal.hpp asks, and / and max on Real. FMA is written, but nothing needs it to be exact:
+// the baseline has none. Errors are relative, the worst over every third float of the range at least: what the
+// polynomial leaves, then what comes out with FMA (AVX2 and AVX-512 alike, as every operation is correctly rounded),
+// then without.
 #pragma once
 
 #include "target.hpp"
@@ -35,7 +35,7 @@ RESMC_FN Real select_positive(Real x, Real a, Real b) {  // a where x > 0, else 
 //
 // x + y = k ln 2 + r, |r| <= ln 2 / 2: k is rounded by an addition that leaves it in the lowest bits, and goes to the
 // exponent from there. ln 2 is cut into 355/512, whose product with k is exact, and the rest.
-// e^r = 1 + r + r^2 P(r), P of degree 4.
+// e^r = 1 + r + r^2 P(r), P of degree 4: 4e-9, 8.4e-8, 8.1e-8.
 template <class Real>
 RESMC_FN Real exp_negative(Real x, Real y = Real(0.0f)) {
     const Real clamped = max(x, Real(-87.5f));
@@ -50,7 +50,7 @@ RESMC_FN Real exp_negative(Real x, Real y = Real(0.0f)) {
     return select_less(x + y, -87.0f, Real(0.0f), as_real(as_word(small) + (as_word(shifted) << 23)));
 }
 
-// ln(1 + x) = x + x^2 Q(x) for 0 <= x <= 1, Q of degree 7.
+// ln(1 + x) = x + x^2 Q(x) for 0 <= x <= 1, Q of degree 7: 4e-8, 1.3e-7, 1.6e-7.
 template <class Real>
 RESMC_FN Real log1p_unit(Real x) {
     Real q = fma(x, Real(0.005365422461181879f), Real(-0.030068300664424896f));
@@ -63,7 +63,7 @@ RESMC_FN Real log1p_unit(Real x) {
     return fma(x * x, q, x);
 }
 
-// P(u^2) with tanh u = u + u^3 P(u^2) for |u| <= 1/2, of degree 3.
+// P(u^2) with tanh u = u + u^3 P(u^2) for |u| <= 1/2, of degree 3. Of tanh: 1.6e-8, 7.5e-8, 7.6e-8.
 template <class Real>
 RESMC_FN Real tanh_near_zero(Real square) {
     Real p = fma(square, Real(0.01724044419825077f), Real(-0.053044985979795456f));
@@ -71,7 +71,7 @@ RESMC_FN Real tanh_near_zero(Real square) {
     return fma(square, p, Real(-0.333331435918808f));
 }
 
-// P(u^2) with 2 ln cosh(u/2) = u^2 P(u^2) for |u| <= 1, of degree 3.
+// P(u^2) with 2 ln cosh(u/2) = u^2 P(u^2) for |u| <= 1, of degree 3. It moves u + 2 ln cosh(u/2) by 1.6e-8.
 template <class Real>
 RESMC_FN Real log_cosh_near_zero(Real square) {
     Real p = fma(square, Real(-4.412281123222783e-05f), Real(0.0006881842273287475f));
@@ -79,7 +79,7 @@ RESMC_FN Real log_cosh_near_zero(Real square) {
     return fma(square, p, Real(0.24999986588954926f));
 }
 
-// e^(-a^2/2) for 0 <= a < 2^60, as exactly as a is: its leading 12 bits have an exact square.
+// e^(-a^2/2) for 0 <= a < 2^60, as exactly as a is: its leading 12 bits have an exact square: 9.6e-8.
 template <class Real>
 RESMC_FN Real exp_half_square(Real a) {
     const Real leading = as_real(as_word(a) & 0xFFFFF000u);
@@ -88,7 +88,8 @@ RESMC_FN Real exp_half_square(Real a) {
 }
 
 // e^(a^2/2) (1 - Phi(a)) for 0 <= a <= 13.3, Phi the normal law's distribution function: 1/2 at 0, and 1/(a sqrt(2 pi))
-// far out. A quotient of polynomials without a negative coefficient, so no term cancels another.
+// far out. A quotient of polynomials without a negative coefficient, so no term cancels another: 1.6e-8,
+// 3.4e-7, 4.3e-7, near 0 less: the last term of either is exact.
 template <class Real>
 RESMC_FN Real scaled_normal_tail(Real a) {
     Real p = fma(a, Real(0.003994012717157602f), Real(0.03980866074562073f));
