@@ -20,6 +20,8 @@ __all__ = [
     "active_fraction",
     "asymmetry_mean",
     "asymmetry_variance",
+    "growth_log_mean",
+    "growth_log_variance",
     "log_norm_excess_kurtosis",
     "log_norm_mean",
     "log_norm_skewness",
@@ -56,6 +58,20 @@ def log_norm_excess_kurtosis(sums: LayerSums) -> Estimate:
     n, _, m2, _, m4 = sums.pooled_log_norm.swapaxes(0, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return _jackknife(sums, n * m4 / m2**2 - 3.0)
+
+
+def growth_log_mean(sums: LayerSums, offsets: Floats | float = 0.0) -> Estimate:
+    """Mean of L_l - L_0, or of what else the sums hold from a start; ``offsets`` as for `log_norm_mean`."""
+    n, mean, m2 = sums.pooled_growth_log[0, :3]
+    estimate = mean_estimate(mean * n, m2, sums.alive.sum(axis=0))
+    return replace(estimate, value=estimate.value + offsets)
+
+
+def growth_log_variance(sums: LayerSums) -> Estimate:
+    """Variance of L_l - L_0 (unbiased)."""
+    n, _, m2 = sums.pooled_growth_log.swapaxes(0, 1)[:3]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _jackknife(sums, np.where(n > 1, m2 / (n - 1.0), np.nan))
 
 
 def asymmetry_mean(sums: LayerSums) -> Estimate:

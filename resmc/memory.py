@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _native
 from .build import instruction_set
-from .model import ResNet
+from .residual_network import Model
 from .statistics import Statistics
 
 
@@ -28,7 +28,7 @@ def needed_memory(
 
 
 def check_memory(
-    model: ResNet, n_layers: int, needed: Callable[[int], int], kept: tuple[int, int] | None = None
+    model: Model, n_layers: int, needed: Callable[[int], int], kept: tuple[int, int] | None = None
 ) -> None:
     """Refuse a recording that would not fit, with its size and the layers that would.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from . import _checks
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 VARIANTS = ("vanilla", "balanced", "balanced-half")
 
+SQRT2 = math.sqrt(2.0)
 MAX_DEPTH = (1 << 20) - 1  # the layer index has 20 bits of a counter word
 MAX_WIDTH = 1 << 24  # active counts and |z|^2 stay accurate in 32-bit arithmetic
 MAX_RATIO_EXPONENT = 2000  # 2^-2000 per layer, to the depth of 2^20, is the smallest scale a 32-bit exponent counts
@@ -108,6 +109,11 @@ class ResNet:
         """What the normalised network of unit input lacks in log-norm at ``layer``: l log s + 2 log input_norm."""
         return layer * self.log_scale + 2.0 * math.log(self.input_norm)
 
+    @property
+    def as_resnet(self) -> ResNet:
+        """This network with the lam that `resmc.ResidualNetwork` gives it: the same bits in either spelling."""
+        return replace(self, lam=lam_of_scale(SQRT2 * self.lam))
+
     def to_dict(self) -> dict[str, Any]:
         """The fields, in order, as plain values: the canonical description."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
@@ -117,3 +123,16 @@ class ResNet:
         from .torch_module import explicit_network
 
         return explicit_network(self, seed=seed, network=network)
+
+
+def lam_of_scale(scale: float) -> float:
+    """The lam with sqrt(2) lam = scale in float64: of several neighbours the one that is shortest to write."""
+    near = scale / SQRT2
+    found = [near]
+    for direction in (-math.inf, math.inf):
+        x = near
+        for _ in range(2):
+            x = math.nextafter(x, direction)
+            found.append(x)
+    exact = sorted(x for x in found if SQRT2 * x == scale)
+    return min(exact, key=lambda x: len(repr(x)), default=near)

@@ -1,4 +1,8 @@
-"""Between a model and the normalised network that the kernels simulate: alpha^2 + lam^2 = 1, unit input, float32."""
+"""Between a model and what the kernels simulate, in float32.
+
+A `ResNet` is normalised: alpha^2 + lam^2 = 1, unit input. Any other network keeps its own units, but for the size of its
+input where that only rescales it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .model import ResNet
+from .residual_network import BLOCKS, WEIGHTS, Model, ResidualNetwork, of_resnet
 
 
 def native_network(model: ResNet) -> dict[str, Any]:
@@ -35,6 +40,74 @@ def native_network(model: ResNet) -> dict[str, Any]:
     }
 
 
+SEGMENT_BYTES = 1 << 19  # of the layers that a pack of networks keeps for the way back: they should stay in a cache
+LARGEST_PACK_BYTES = 128
+KEEP_RANGE = 100.0  # powers of two between the units of two neighbouring layers
+
+
+def native_residual(model: Model, gradients: bool) -> dict[str, Any]:
+    """Any network as the general kernels take it: by layers, and backwards with ``gradients``.
+
+    Raises
+    ------
+    ValueError
+        For a `ResNet` whose layers differ in size by more than 2^100.
+    """
+    resnet = model.as_resnet
+    general = of_resnet(resnet) if resnet is not None else model
+    assert isinstance(general, ResidualNetwork)
+    n, depth = general.width, general.depth
+    segment = depth
+    if gradients:
+        vector = (n + 3) // 4 * 4 * LARGEST_PACK_BYTES
+        segment = min(depth, max(math.isqrt(depth) + 1, SEGMENT_BYTES // vector))
+    out: dict[str, Any] = {
+        "block": BLOCKS.index(general.block),
+        "activation": general.sigma.number,
+        "law": WEIGHTS.index(general.weights),
+        "homogeneous": general.homogeneous,
+        "inside": general.inside,
+        "gradients": gradients,
+        "segment": segment,
+        "n_in": 0,
+        "input": np.zeros(0, np.float32),
+        "bias": float(np.float32(general.bias * math.sqrt(n))),
+        "bias_square": float(np.float32(general.bias**2 * n)),
+        "size": 1.0 if general.homogeneous else float(np.float32(general.size)),
+        "keep": 1.0,
+    }
+    if resnet is not None:
+        halving = 0.5 * resnet.log_scale / math.log(2.0)
+        if abs(halving) > KEEP_RANGE:
+            raise ValueError(
+                f"alpha={resnet.alpha!r} and lam={resnet.lam!r} are not allowed with gradients or displacement: "
+                "sqrt(alpha^2 + lam^2) must be from 2^-100 to 2^100"
+            )
+        network = native_network(resnet)
+        steps = np.full(depth, network["step"], np.float32)
+        return out | network | {"steps": steps, "keep": float(np.float32(math.exp(-0.5 * resnet.log_scale)))}
+    outer = 1.0 if general.block == "phi-out" else 1.0 / math.sqrt(n)
+    carry = float(np.float32(general.carry))
+    out |= {
+        "width": n, "depth": depth, "n_out": general.n_out, "carry": carry, "carry_mantissa": carry,
+        "carry_exponent": 0, "step": 0.0, "readout": float(np.float32(1.0 / math.sqrt(n))),
+        "steps": (general.scales * outer).astype(np.float32),
+    }  # fmt: skip
+    if general.input is not None and general.weights != "gaussian":
+        size = general.size if general.homogeneous else 1.0
+        x = np.array(general.input) / (math.sqrt(len(general.input)) * size)
+        out |= {"n_in": len(x), "input": np.concatenate([np.zeros(4), x, np.zeros(8)]).astype(np.float32)}
+    return out
+
+
+def ratio_offsets(model: Model, layers: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """What separates the kernels' logarithms of ratios from the model's, by layer; 0 but for a `ResNet`."""
+    resnet = model.as_resnet
+    each = 0.0 if resnet is None else resnet.log_scale + rounding_correction(resnet)
+    there, back = each * layers, each * (model.depth - layers)
+    return {"growth": there, "displacement": there, "gradient": back, "gradient_displacement": back}
+
+
 def rounding_correction(model: ResNet) -> float:
     """What every layer lacks in log-norm because alpha and lam were rounded to float32.
 
@@ -46,7 +119,11 @@ def rounding_correction(model: ResNet) -> float:
     return -math.log(network["carry"] ** 2 + network["step"] ** 2 * model.width / 2.0)
 
 
-def log_norm_offsets(model: ResNet, layers: NDArray[np.int64]) -> NDArray[np.float64]:
+def log_norm_offsets(model: Model, layers: NDArray[np.int64]) -> NDArray[np.float64]:
     """What separates the kernels' log-norms from the model's, by layer: l log s + 2 log input_norm + l correction."""
-    correction = rounding_correction(model)
-    return np.array([model.log_norm_offset(layer) + layer * correction for layer in layers.tolist()])
+    resnet = model.as_resnet
+    if resnet is not None:
+        correction = rounding_correction(resnet)
+        return np.array([resnet.log_norm_offset(layer) + layer * correction for layer in layers.tolist()])
+    assert isinstance(model, ResidualNetwork)
+    return np.full(len(layers), 2.0 * math.log(model.size) if model.homogeneous else 0.0)

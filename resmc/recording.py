@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _checks
-from .model import ResNet
+from .residual_network import Model
 
 GROUPS = 32
 LARGEST_BLOCK = 4096
@@ -67,7 +67,10 @@ class Bins:
         return np.asarray(self.low + self.width * np.arange(self.count + 1), np.float64)
 
 
-def histogram_bins(model: ResNet) -> Bins:
+WIDE_BINS = 2.0**-5  # of a network that no rule foresees: its own laws (`resmc.laws`) say more
+
+
+def histogram_bins(model: Model) -> Bins:
     """8192 bins of width 2^-k, aligned to their width, wide enough for the model's final log-norm.
 
     Centre and scale come from a rough form of the limit law that uses only + - * / and square roots, and the width
@@ -75,11 +78,15 @@ def histogram_bins(model: ResNet) -> Bins:
 
         scale^2 = 2/n + (5 lam^4 + 4 alpha^2 lam^2 + [vanilla] 6 lam^4 min(d, |alpha|/(1 - |alpha|))) d/n
         centre  = -scale^2 / 2,     range = centre -+ max(24 scale, |centre|)
+    Where the model is no `ResNet`: from -128 to 128.
     """
-    alpha, lam = model.normalised
-    n, d = model.width, model.depth
+    resnet = model.as_resnet
+    if resnet is None:
+        return Bins(-0.5 * BINS * WIDE_BINS, WIDE_BINS, BINS)
+    alpha, lam = resnet.normalised
+    n, d = resnet.width, resnet.depth
     rate = 5.0 * lam**2 * lam**2 + 4.0 * alpha**2 * lam**2
-    if model.variant == "vanilla":
+    if resnet.variant == "vanilla":
         rest = 1.0 - abs(alpha)
         rate += 6.0 * lam**2 * lam**2 * (d if rest * d < abs(alpha) else abs(alpha) / rest)
     variance = 2.0 / n + rate * d / n

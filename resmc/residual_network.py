@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 from . import _checks
 from .activations import ACTIVATIONS, Activation
-from .model import MAX_DEPTH, MAX_WIDTH, ResNet
+from .model import MAX_DEPTH, MAX_WIDTH, SQRT2, ResNet, lam_of_scale
 
 if TYPE_CHECKING:
     import torch
 
 BLOCKS = ("phi-in", "phi-out", "v-phi-w")
 WEIGHTS = ("gaussian", "uniform", "rademacher")
-SQRT2 = math.sqrt(2.0)
 MAX_INPUTS = 1 << 17
 SCALE_RANGE = 2.0**40  # beyond it, a layer could leave the range of the kernels' arithmetic
 NORM_RANGE = 2.0**50
@@ -222,6 +221,11 @@ class ResidualNetwork:
         return self.sigma.homogeneous and self.bias == 0.0
 
     @property
+    def has_asymmetry(self) -> bool:
+        """Whether A and the active fraction are defined: rectifiers that act on the layers themselves."""
+        return self.block == "phi-in" and self.activation in RESNET_ACTIVATIONS
+
+    @property
     def inside(self) -> bool:
         """Whether s_k multiplies what enters the activation."""
         return isinstance(self.scaling, DepthScaling) and self.scaling.inside
@@ -270,7 +274,7 @@ class ResidualNetwork:
         if not said or self.bias > 0.0 or len(set(self.scales.tolist())) > 1:
             return None
         return ResNet(
-            self.width, self.depth, self.carry, _lam(float(self.scales[0])), RESNET_ACTIVATIONS[self.activation],
+            self.width, self.depth, self.carry, lam_of_scale(float(self.scales[0])), RESNET_ACTIVATIONS[self.activation],
             self.n_out, self.size,
         )  # fmt: skip
 
@@ -285,6 +289,9 @@ RESNET_ACTIVATIONS = {"relu": "vanilla", "balanced": "balanced", "balanced-half"
 VARIANT_ACTIVATIONS = {variant: name for name, variant in RESNET_ACTIVATIONS.items()}
 
 
+Model = ResNet | ResidualNetwork
+
+
 def of_resnet(model: ResNet) -> ResidualNetwork:
     """A `ResNet` in the general spelling: phi-in, carry = alpha, s = sqrt(2) lam."""
     scaling = DepthScaling(0.0, SQRT2 * model.lam) if model.lam else (0.0,) * model.depth
@@ -292,16 +299,3 @@ def of_resnet(model: ResNet) -> ResidualNetwork:
         model.width, model.depth, "phi-in", VARIANT_ACTIVATIONS[model.variant], model.alpha, scaling,
         n_out=model.n_out, input_norm=model.input_norm,
     )  # fmt: skip
-
-
-def _lam(scale: float) -> float:
-    """The lam with sqrt(2) lam = scale in float64: of several neighbours the one that is shortest to write."""
-    near = scale / SQRT2
-    found = [near]
-    for direction in (-math.inf, math.inf):
-        x = near
-        for _ in range(2):
-            x = math.nextafter(x, direction)
-            found.append(x)
-    exact = sorted(x for x in found if SQRT2 * x == scale)
-    return min(exact, key=lambda x: len(repr(x)), default=near)

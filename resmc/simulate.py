@@ -13,25 +13,30 @@ from numpy.typing import NDArray
 
 from . import _checks, _native, cuda, devices
 from .build import instruction_set
+from .laws import Law
 from .memory import check_memory, needed_memory
 from .model import MAX_WIDTH_DENSE, VARIANTS, ResNet
-from .normalisation import log_norm_offsets, native_network
+from .normalisation import log_norm_offsets, native_network, native_residual
 from .progress import reporting
 from .recording import block_size, histogram_bins, recorded_layers
+from .residual_network import Model, ResidualNetwork
+from .residual_run import followed, run_residual
 from .simulation import NetworkRange, Samples, Simulation, Trajectories
-from .statistics import Statistics
+from .statistics import LayerSums, Statistics
 
 METHODS = ("projected", "dense")
 MAX_NETWORK = 1 << 48  # a network's number has 48 bits of the counter
 
 
 def simulate(
-    model: ResNet | None = None,
+    model: Model | None = None,
     *,
     networks: int,
     seed: int = 0,
     first_network: int = 0,
     method: str = "projected",
+    gradients: bool = False,
+    displacement: bool | None = None,
     layers: Sequence[int] | NDArray[np.int64] | None = None,
     correlations: bool = True,
     device: Any = "auto",
@@ -49,8 +54,8 @@ def simulate(
 
     Parameters
     ----------
-    model : ResNet, optional
-        The network, or give its fields as keywords: width, depth, alpha, lam, variant, n_out, input_norm.
+    model : ResNet or ResidualNetwork, optional
+        The network; or give the fields of a `ResNet` as keywords: width, depth, alpha, lam, variant, n_out, input_norm.
     networks : int
         How many, at least 1; below 32 there are no standard errors. 1e6 is accepted for 1_000_000.
     seed : int
@@ -60,7 +65,13 @@ def simulate(
         Disjoint ranges are independent and can be merged.
     method : {"projected", "dense"}
         ``projected``: exactly the law of the network at cost width per layer. ``dense``: every weight is drawn, cost
-        width^2, the ground truth.
+        width^2, the ground truth, and the way for weights that are not Gaussian.
+    gradients : bool
+        Also follow the gradient of one output back to layer 0: \|p_l\|/\|p_L\| and \|p_l - p_L\|/\|p_L\|
+        (`Simulation.log_ratio`). Costs two to four times as much.
+    displacement : bool, optional
+        Whether to follow \|h_l - h_0\|/\|h_0\|. By default where gradients are, and for every model that no `ResNet`
+        can spell; always where gradients are.
     layers : sequence of int, optional
         Layers to record; 0 and depth are always added. By default all up to depth 512, then every
         ceil(depth/512)-th.
@@ -104,13 +115,19 @@ def simulate(
     first_network = _checks.integer("first_network", first_network, 0, MAX_NETWORK - networks, "2^48 - networks")
     seed = _checks.integer("seed", seed, 0, (1 << 64) - 1, "2^64 - 1")
     method = _checks.choice("method", method, METHODS)
+    gradients, displacement = _followed(model, gradients, displacement)
+    if method == "projected" and isinstance(model, ResidualNetwork) and model.weights != "gaussian":
+        raise ValueError(
+            f"weights={model.weights!r} are not allowed with method='projected', which rests on W x having the law of "
+            "|x| g, as Gaussian weights alone do: use method='dense'"
+        )
     kind, ordinal = devices.parse(device)
     _checks.boolean("keep_on_device", keep_on_device)
     if keep_on_device and kind != "cuda":
         raise ValueError("keep_on_device=True is not allowed on the CPU: it needs device='cuda'")
     if method == "dense" and model.width > MAX_WIDTH_DENSE:
         raise ValueError(f"width={model.width} is too large for method='dense': it must be at most {MAX_WIDTH_DENSE}")
-    _checks.boolean("correlations", correlations)
+    correlations = _checks.boolean("correlations", correlations) and has_asymmetry(model)
     recorded = recorded_layers(model.depth, layers)
     if threads is None:
         threads = len(os.sched_getaffinity(0))
@@ -121,7 +138,7 @@ def simulate(
 
     wanted = NetworkRange(first_network, first_network + networks, block_size(networks))
     settings = native_settings(model, wanted, seed, method, correlations, keep_samples, keep_trajectories)
-    network, on_cpu = native_network(model), threads if kind == "cpu" else 0
+    network, on_cpu = _native_model(model, gradients, displacement), threads if kind == "cpu" else 0
     check_memory(
         model,
         len(recorded),
@@ -130,12 +147,14 @@ def simulate(
     )
     if kind == "cuda":
         _look_for_gpu(device, ordinal)
-    with reporting(progress, networks, f"{model.variant} {model.width}x{model.depth}") as report:
+    with reporting(progress, networks, _title(model)) as report:
         return simulate_range(
             model,
             wanted,
             seed=seed,
             method=method,
+            gradients=gradients,
+            displacement=displacement,
             layers=recorded,
             correlations=correlations,
             device=(kind, ordinal),
@@ -148,11 +167,13 @@ def simulate(
 
 
 def simulate_range(
-    model: ResNet,
+    model: Model,
     networks: NetworkRange,
     *,
     seed: int,
     method: str,
+    gradients: bool = False,
+    displacement: bool = False,
     layers: NDArray[np.int64],
     correlations: bool,
     device: tuple[str, int | None],
@@ -175,10 +196,13 @@ def simulate_range(
         As `simulate`.
     """
     settings = native_settings(model, networks, seed, method, correlations, keep_samples, keep_trajectories)
-    network, offsets, bins = native_network(model), log_norm_offsets(model, layers), histogram_bins(model)
+    network, offsets = _native_model(model, gradients, displacement), log_norm_offsets(model, layers)
+    bins = histogram_bins(model)
     native_layers = layers.astype(np.uint32)
     accelerator = cuda.open_cuda(device[1]) if device[0] == "cuda" else None
-    statistics = Statistics.zeros(len(layers), bins.count, model.alpha == 0.0, correlations)
+    statistics = Statistics.zeros(len(layers), bins.count, settings["deaths_possible"], correlations)
+    laws: dict[str, Law] = {}
+    final: dict[str, NDArray[np.float64]] = {}
     arrays: dict[str, NDArray[Any]] = {
         f.name: getattr(statistics, f.name) for f in fields(statistics) if f.name != "networks"
     }
@@ -195,16 +219,27 @@ def simulate_range(
         arrays["sample_exponent"] = np.empty(keep_samples, np.int32)
         arrays["path_log_norm"] = np.empty((keep_trajectories, len(layers)))
         arrays["path_asymmetry"] = np.empty((keep_trajectories, len(layers)), np.float32)
-        _native.simulate(network, settings, native_layers, arrays, threads, instructions, report)
+        if "block" in network:
+            laws, final = run_residual(model, network, settings, layers, arrays, threads, instructions, report)
+        else:
+            _native.simulate(network, settings, native_layers, arrays, threads, instructions, report)
 
     numbers = [np.uint64(networks.start) + np.arange(k, dtype=np.uint64) for k in (keep_samples, keep_trajectories)]
     if keep_on_device:
         samples = Samples(numbers[0], *raw.sample_tensors(offsets[-1]))
         trajectories = Trajectories(numbers[1], *raw.path_tensors(offsets))
     else:
-        samples = Samples(numbers[0], *_samples(arrays, offsets[-1]))
-        trajectories = Trajectories(numbers[1], arrays["path_log_norm"] + offsets, arrays["path_asymmetry"])
+        names = followed(gradients)[1:] if laws else ()
+        paths = {name: arrays[f"path_{name}"] for name in names}
+        if gradients:
+            paths["overlap"] = arrays["path_overlap"].astype(np.float64)
+        samples = Samples(numbers[0], *_samples(arrays, offsets[-1]), final)
+        trajectories = Trajectories(numbers[1], arrays["path_log_norm"] + offsets, arrays["path_asymmetry"], paths)
     statistics.networks[:] = group_sizes(networks.start, networks.stop - networks.start, networks.block)
+    if not has_asymmetry(model):  # what the kernels left there has no meaning
+        for name in ("inactive", "asymmetry", "asymmetry_square", "active", "active_square"):
+            getattr(statistics, name)[:] = 0
+        arrays["path_asymmetry"][:] = np.nan
     return Simulation(
         model=model,
         method=method,
@@ -216,11 +251,51 @@ def simulate_range(
         samples=samples,
         trajectories=trajectories,
         numerics=(str(_native.NUMERICS_VERSION), numerics),
+        ratios={name: _ratio_sums(arrays, name, statistics.networks) for name in laws if name != "growth"},
+        laws=laws,
     )
 
 
+def has_asymmetry(model: Model) -> bool:
+    """Whether A and the active fraction are defined."""
+    return isinstance(model, ResNet) or model.has_asymmetry
+
+
+def _ratio_sums(arrays: dict[str, NDArray[Any]], name: str, networks: NDArray[np.int64]) -> LayerSums:
+    """The sums of one ratio, without what has no meaning for it."""
+    named = {f.name: arrays[f"{name}.{f.name}"] for f in fields(LayerSums) if f.name != "networks"}
+    for unused in ("inactive", "asymmetry", "asymmetry_square", "active", "active_square"):
+        named[unused] = np.zeros_like(named[unused])
+    return LayerSums(networks=networks, **named)
+
+
+def _followed(model: Model, gradients: bool, displacement: bool | None) -> tuple[bool, bool]:
+    """Whether the way back and how far h went are followed."""
+    _checks.boolean("gradients", gradients)
+    if displacement is None:
+        return gradients, gradients or model.as_resnet is None
+    _checks.boolean("displacement", displacement)
+    if gradients and not displacement:
+        raise ValueError("displacement=False is not allowed with gradients=True: it is part of the way there and back")
+    return gradients, displacement
+
+
+def _native_model(model: Model, gradients: bool, displacement: bool) -> dict[str, Any]:
+    """What the kernels take: those of log-Gaussian networks wherever they do."""
+    resnet = model.as_resnet
+    if resnet is None or gradients or displacement:
+        return native_residual(model, gradients)
+    return native_network(resnet)
+
+
+def _title(model: Model) -> str:
+    """Of a progress bar."""
+    what = model.variant if isinstance(model, ResNet) else f"{model.block} {model.activation}"
+    return f"{what} {model.width}x{model.depth}"
+
+
 def native_settings(
-    model: ResNet,
+    model: Model,
     networks: NetworkRange,
     seed: int,
     method: str,
@@ -229,9 +304,9 @@ def native_settings(
     keep_trajectories: int = 0,
 ) -> dict[str, Any]:
     """What the kernels are told besides the network and its layers."""
-    bins = histogram_bins(model)
+    bins, resnet = histogram_bins(model), model.as_resnet
     return {
-        "variant": VARIANTS.index(model.variant),
+        "variant": 0 if resnet is None else VARIANTS.index(resnet.variant),
         "method": METHODS.index(method),
         "seed": seed,
         "first": networks.start,
@@ -239,7 +314,7 @@ def native_settings(
         "block": networks.block,
         "keep_samples": keep_samples,
         "keep_trajectories": keep_trajectories,
-        "deaths_possible": model.alpha == 0.0,
+        "deaths_possible": resnet is not None and resnet.alpha == 0.0,
         "correlations": correlations,
         "bin_low": bins.low,
         "bin_width": bins.width,
@@ -257,7 +332,7 @@ def _look_for_gpu(device: Any, ordinal: int | None) -> None:
         raise
 
 
-def _model(model: ResNet | None, model_fields: dict[str, Any]) -> ResNet:
+def _model(model: Model | None, model_fields: dict[str, Any]) -> Model:
     names = [f.name for f in fields(ResNet)]
     for name in model_fields:
         if name not in names:
@@ -265,12 +340,14 @@ def _model(model: ResNet | None, model_fields: dict[str, Any]) -> ResNet:
     if model is None:
         missing = [name for name in ("width", "depth", "alpha", "lam") if name not in model_fields]
         if missing:
-            raise ValueError(f"{missing[0]} is missing: give a ResNet, or at least width, depth, alpha and lam")
+            raise ValueError(
+                f"{missing[0]} is missing: give a ResNet or a ResidualNetwork, or at least width, depth, alpha and lam"
+            )
         return ResNet(**model_fields)
     if model_fields:
-        raise ValueError(f"{next(iter(model_fields))} is not allowed beside a ResNet: give one or the other")
-    if not isinstance(model, ResNet):
-        raise ValueError(f"model={model!r} is not allowed: it must be a resmc.ResNet")
+        raise ValueError(f"{next(iter(model_fields))} is not allowed beside a model: give one or the other")
+    if not isinstance(model, ResNet | ResidualNetwork):
+        raise ValueError(f"model={model!r} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
     return model
 
 

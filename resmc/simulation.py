@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,15 +14,17 @@ from numpy.typing import NDArray
 
 from . import layer_estimates
 from .estimates import Estimate, jackknife, leave_one_out
+from .laws import Law
 from .model import ResNet
 from .normalisation import log_norm_offsets
 from .recording import GROUPS, HISTOGRAM_VERSION, Bins
-from .statistics import Statistics
+from .residual_network import Model
+from .statistics import LayerSums, Statistics
 
 if TYPE_CHECKING:
     import xarray
 
-    from .analyses import Growth, Hypoactivation, InterlayerCorrelations, LogGaussianFit
+    from .analyses import Growth, Hypoactivation, InterlayerCorrelations, LogGaussianFit, LogRatio
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -59,10 +62,11 @@ class Samples:
     networks: NDArray[np.uint64]
     log_norm: Floats
     output: Floats
+    ratios: Mapping[str, Floats] = field(default_factory=dict)  # (k,) each: ln(\|v\|^2/\|start\|^2) where it ends
 
     def to_numpy(self) -> Samples:
         """The same with NumPy arrays."""
-        return Samples(self.networks, host(self.log_norm), host(self.output))
+        return Samples(self.networks, host(self.log_norm), host(self.output), self.ratios)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +79,12 @@ class Trajectories:
     networks: NDArray[np.uint64]
     log_norm: Floats
     asymmetry: NDArray[np.float32]
+    # (k, R) each: ln(\|v_l\|^2/\|start\|^2) by layer; and "overlap", p_l . h_l / (\|p_l\| \|h_l\|), with gradients
+    ratios: Mapping[str, Floats] = field(default_factory=dict)
 
     def to_numpy(self) -> Trajectories:
         """The same with NumPy arrays."""
-        return Trajectories(self.networks, host(self.log_norm), host(self.asymmetry))
+        return Trajectories(self.networks, host(self.log_norm), host(self.asymmetry), self.ratios)
 
 
 def host(array: Any) -> NDArray[Any]:
@@ -92,7 +98,7 @@ class Simulation:
 
     Attributes
     ----------
-    model : ResNet
+    model : ResNet or ResidualNetwork
     method : str
         "projected" or "dense".
     seed : int
@@ -108,9 +114,13 @@ class Simulation:
         What was kept raw.
     numerics : tuple of str
         What computed it: numerics version, then the sorted numerics classes (device and instruction set).
+    ratios : mapping of str to LayerSums
+        Sums of ln(\|v_l\|^2/\|start\|^2) for what was followed besides h: see `log_ratio`.
+    laws : mapping of str to Law
+        Of every ratio where it ends: at the last layer, that of a gradient at layer 0.
     """
 
-    model: ResNet
+    model: Model
     method: str
     seed: int
     ranges: tuple[NetworkRange, ...]
@@ -121,14 +131,68 @@ class Simulation:
     trajectories: Trajectories = field(repr=False)
     numerics: tuple[str, ...]
     histogram_version: int = HISTOGRAM_VERSION
+    ratios: Mapping[str, LayerSums] = field(default_factory=dict, repr=False)
+    laws: Mapping[str, Law] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        for part in (self.statistics, self.samples, self.trajectories):
+        for part in (self.statistics, self.samples, self.trajectories, *self.ratios.values()):
             for f in fields(part):
-                array = getattr(part, f.name)
-                if isinstance(array, np.ndarray):
-                    array.setflags(write=False)
+                kept = getattr(part, f.name)
+                for array in kept.values() if isinstance(kept, Mapping) else (kept,):
+                    if isinstance(array, np.ndarray):
+                        array.setflags(write=False)
         self.layers.setflags(write=False)
+
+    @property
+    def resnet(self) -> ResNet:
+        """The model as a `ResNet`, which the theory of Li, Nica, Roy is about.
+
+        Raises
+        ------
+        ValueError
+            If no `ResNet` is this network.
+        """
+        found = self.model if isinstance(self.model, ResNet) else self.model.as_resnet
+        if found is None:
+            raise ValueError(
+                f"block={self.model.block!r} with activation={self.model.activation!r} has no log-Gaussian theory of "
+                "ResNets to compare with: see Simulation.observables, log_ratio and resmc.limit"
+            )
+        return found
+
+    @property
+    def observables(self) -> tuple[str, ...]:
+        """What was recorded: names of `log_ratio`, "log_norm", and "asymmetry" and "active_fraction" where they exist."""
+        names = ["log_norm", "growth", *self.ratios]
+        if self.has_asymmetry:
+            names += ["asymmetry", "active_fraction"]
+        return tuple(names)
+
+    @property
+    def has_asymmetry(self) -> bool:
+        """Whether A and F exist: activations relu, balanced and balanced-half of the layers themselves (phi-in)."""
+        return isinstance(self.model, ResNet) or self.model.has_asymmetry
+
+    def log_ratio(self, name: str) -> LogRatio:
+        """ln(\|v_l\|^2/\|start\|^2) by layer and where it ends: mean, variance, median, quantiles, second moment.
+
+        Parameters
+        ----------
+        name : {"growth", "displacement", "gradient", "gradient_displacement"}
+            v_l and start: h_l and h_0; h_l - h_0 and h_0; p_l and p_L; p_l - p_L and p_L. The gradients end at layer 0.
+
+        Returns
+        -------
+        LogRatio
+
+        Raises
+        ------
+        ValueError
+            If it was not followed; the message says how to.
+        """
+        from .analyses import log_ratio
+
+        return log_ratio.analyse(self, name)
 
     # -- counts -------------------------------------------------------------------------------------------------------
 
@@ -194,16 +258,19 @@ class Simulation:
     @property
     def asymmetry_mean(self) -> Estimate:
         """Mean of A_l, by recorded layer (R,)."""
+        self._need_asymmetry()
         return layer_estimates.asymmetry_mean(self.statistics)
 
     @property
     def asymmetry_variance(self) -> Estimate:
         """Variance of A_l (unbiased), by recorded layer (R,)."""
+        self._need_asymmetry()
         return layer_estimates.asymmetry_variance(self.statistics)
 
     @property
     def active_fraction(self) -> Estimate:
         """Mean of F_l, the fraction of neurons that fire, by recorded layer (R,)."""
+        self._need_asymmetry()
         return layer_estimates.active_fraction(self.statistics, self.model.width)
 
     @cached_property
@@ -228,6 +295,13 @@ class Simulation:
 
     # -- helpers for the analyses -------------------------------------------------------------------------------------
 
+    def _need_asymmetry(self) -> None:
+        if not self.has_asymmetry:
+            raise ValueError(
+                f"A and the active fraction do not exist for block={self.model.block!r} with "
+                f"activation={self.model.activation!r}: only for 'phi-in' with relu, balanced or balanced-half"
+            )
+
     def _jackknife(self, values: Floats, n: Any = None) -> Estimate:
         return jackknife(values, self.statistics.networks, self.alive if n is None else n)
 
@@ -242,6 +316,7 @@ class Simulation:
 
         Sums are over the networks alive at both layers, that is at the later one.
         """
+        self._need_asymmetry()
         if not self.correlations:
             raise ValueError("there are no correlations: this simulation was made with correlations=False")
         s, size = self.statistics, len(self.layers)
@@ -363,6 +438,9 @@ def merge(*simulations: Simulation) -> Simulation:
             name: (getattr(first, name), getattr(other, name))
             for name in ("model", "method", "seed", "bins", "histogram_version", "correlations")
         }
+        if first.model.as_resnet is not None:  # one network in two spellings
+            pairs["model"] = (first.model.as_resnet, other.model.as_resnet)
+        pairs["observables"] = (first.observables, other.observables)
         pairs["layers"] = (first.layers.tolist(), other.layers.tolist())
         pairs["numerics version"] = (first.numerics[0], other.numerics[0])
         for name, (a, b) in pairs.items():
@@ -385,13 +463,17 @@ def merge(*simulations: Simulation) -> Simulation:
         samples=samples,
         trajectories=trajectories,
         numerics=(first.numerics[0], *classes),
+        ratios={name: reduce(LayerSums.merged, [s.ratios[name] for s in parts]) for name in first.ratios},
+        laws={name: Law.joined([s.laws[name] for s in parts]) for name in first.laws},
     )
 
 
 def _in_order(parts: list[Any]) -> dict[str, NDArray[Any]]:
-    joined = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(parts[0])}
+    names = [f.name for f in fields(parts[0]) if f.name != "ratios"]
+    joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
     order = np.argsort(joined["networks"], kind="stable")
-    return {name: array[order] for name, array in joined.items()}
+    ratios = {name: np.concatenate([p.ratios[name] for p in parts])[order] for name in parts[0].ratios}
+    return {name: array[order] for name, array in joined.items()} | {"ratios": ratios}
 
 
 def _joined(ranges: list[NetworkRange]) -> tuple[NetworkRange, ...]:

@@ -55,6 +55,12 @@ class LayerSums:
     active_square: Floats  # (32, R): sum of (active count - width/2)^2
 
     @staticmethod
+    def of_none(n_layers: int) -> LayerSums:
+        """The sums of no network."""
+        packed = np.zeros((GROUPS, n_layers), LAYER_SUMS)
+        return LayerSums.unpacked(np.zeros(GROUPS, np.int64), packed)
+
+    @staticmethod
     def stack(parts: Sequence[LayerSums]) -> LayerSums:
         """The entries of all ``parts`` one after the other; there is at least one part."""
         columns = {f.name: [getattr(p, f.name) for p in parts] for f in fields(LayerSums)}
@@ -110,6 +116,11 @@ class LayerSums:
     def pooled_log_norm(self) -> Floats:
         """(33, 5, R): moments of L_l over all networks, then without each group."""
         return leave_one_out(self._moments(self.log_norm).swapaxes(0, 1), merge_moments)
+
+    @cached_property
+    def pooled_growth_log(self) -> Floats:
+        """(33, 5, R): moments of L_l - L_0 over all networks, then without each group; the 3rd and 4th are 0."""
+        return leave_one_out(self._moments(self.growth_log).swapaxes(0, 1), merge_moments)
 
     def whole_moments(self, name: str) -> Floats:
         """(5, R): moments of "log_norm" or "growth_log" over all networks; those that are not kept are 0."""

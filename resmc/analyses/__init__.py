@@ -3,7 +3,7 @@
 In reading order: `log_gaussian` (is the final log-norm Gaussian?), `output_laws` (and the
 output?), `hypoactivation` (do fewer than half of the ReLUs
 fire?), `interlayer` (how do layers correlate?), `growth` (how does the output variance grow?), `extrapolation` (what
-do several widths say about infinite width?).
+do several widths say about infinite width?), `log_ratio` (how far do a network and its gradient go?).
 """
 
 from .extrapolation import Extrapolation, extrapolate
@@ -11,6 +11,7 @@ from .growth import Growth
 from .hypoactivation import Hypoactivation
 from .interlayer import InterlayerCorrelations
 from .log_gaussian import LogGaussianFit
+from .log_ratio import LogRatio
 from .output_laws import OutputLaw, OutputNormLaw
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Hypoactivation",
     "InterlayerCorrelations",
     "LogGaussianFit",
+    "LogRatio",
     "OutputLaw",
     "OutputNormLaw",
     "extrapolate",

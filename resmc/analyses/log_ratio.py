@@ -1,0 +1,113 @@
+r"""How far does a residual network go from its input, and its gradient from the output's?
+
+By layer, and where it ends, the logarithm of one of four ratios (Marion, Fermanian, Biau, Vert, arXiv 2206.06929):
+
+.. code-block:: text
+
+    growth                  ln |h_l|^2 / |h_0|^2            l = 0 .. L
+    displacement            ln |h_l - h_0|^2 / |h_0|^2
+    gradient                ln |p_l|^2 / |p_L|^2            ends at layer 0
+    gradient_displacement   ln |p_l - p_L|^2 / |p_L|^2
+
+Squares, as in the log-norm: ln |h_L|/|h_0| is half of the first. p_L is a row of the readout, symmetric and independent
+of all layers, so no ratio depends on a loss. A network whose ratio is 0 has no logarithm: it is left out of means and
+variances, with the number of the others beside them, and is -infinity in medians and quantiles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _checks
+from ..estimates import Estimate, Floats
+from ..laws import Law
+from ..layer_estimates import growth_log_mean, growth_log_variance, log_second_moment
+from ..normalisation import ratio_offsets
+from ..residual_run import AT_START, RATIOS
+from ._result import Result
+
+if TYPE_CHECKING:
+    from ..simulation import Simulation
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LogRatio(Result):
+    r"""One of the four ratios, X_l = ln(\|v_l\|^2/\|start\|^2), by recorded layer (R,) and where it ends.
+
+    Attributes
+    ----------
+    name : str
+    layers : ndarray of int, shape (R,)
+    mean, variance : Estimate, shape (R,)
+        Of X_l, over the networks where v_l is not 0.
+    log_second_moment : Estimate, shape (R,)
+        ln E \|v_l\|^2/\|start\|^2, a ratio of 0 counting as 0; no error where it is not reliable
+        (`resmc.layer_estimates.SecondMoment`).
+    end : int
+        The layer where it ends: the depth, or 0 for gradients.
+    median : Estimate
+        Of X at the end.
+    law : Law or None
+        Of X at the end over all networks; None without networks' final values (log-Gaussian runs follow none).
+    """
+
+    _by_entry: ClassVar[tuple[str, ...]] = ("layers", "mean", "variance", "log_second_moment")
+
+    name: str
+    layers: NDArray[np.int64]
+    mean: Estimate
+    variance: Estimate
+    log_second_moment: Estimate
+    end: int
+    median: Estimate | None
+    law: Law | None
+
+    @property
+    def final_mean(self) -> Estimate:
+        """Mean of X where it ends."""
+        return self.mean[self._last]
+
+    @property
+    def final_variance(self) -> Estimate:
+        """Variance of X where it ends."""
+        return self.variance[self._last]
+
+    @property
+    def final_log_second_moment(self) -> Estimate:
+        """ln E \\|v\\|^2/\\|start\\|^2 where it ends."""
+        return self.log_second_moment[self._last]
+
+    @property
+    def _last(self) -> int:
+        return 0 if self.end == 0 else -1
+
+    def quantile(self, p: ArrayLike) -> Estimate:
+        """Quantiles of X where it ends, with errors: `Law.quantile`."""
+        if self.law is None:
+            raise ValueError("there is no law: simulate with displacement=True or gradients=True")
+        return self.law.quantile(p)
+
+
+def analyse(sim: Simulation, name: str) -> LogRatio:
+    """One ratio of ``sim``."""
+    _checks.choice("name", name, RATIOS)
+    if name != "growth" and name not in sim.ratios:
+        wanted = "gradients=True" if name in AT_START else "displacement=True"
+        raise ValueError(f"{name!r} was not followed: simulate with {wanted} (there are {', '.join(sim.observables)})")
+    sums = sim.statistics if name == "growth" else sim.ratios[name]
+    offsets: Floats = ratio_offsets(sim.model, sim.layers)[name]
+    law = sim.laws.get(name)
+    return LogRatio(
+        name=name,
+        layers=sim.layers,
+        mean=growth_log_mean(sums, offsets),
+        variance=growth_log_variance(sums),
+        log_second_moment=log_second_moment(sums, offsets).estimate,
+        end=0 if name in AT_START else int(sim.layers[-1]),
+        median=None if law is None else law.median,
+        law=law,
+    )
