@@ -6,6 +6,8 @@ Read in this order:
 2. `normals` - the normals and the fair signs made from those words.
 3. `network` - the network itself, with explicit weights (``dense``), or exactly in law at cost n per layer
    (``projected``).
+4. `maps` - G x + b and G^T v for random G and b, written out, or exactly in law at cost n.
+5. `residual` - any residual network made of them, forward and backward.
 
 Network for network, the fast implementations produce what this package produces, up to their rounding. Nothing here
 imports native code, and nothing beyond NumPy.
@@ -14,15 +16,18 @@ imports native code, and nothing beyond NumPy.
 from .network import METHODS, ReferencePaths, draw_of_layer, simulate
 from .normals import normals, signs
 from .philox import STREAMS, philox4x32, words
+from .residual import ResidualPaths, simulate_residual
 
 __all__ = [
     "METHODS",
     "STREAMS",
     "ReferencePaths",
+    "ResidualPaths",
     "draw_of_layer",
     "normals",
     "philox4x32",
     "signs",
     "simulate",
+    "simulate_residual",
     "words",
 ]

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from .. import _checks
 from ..model import MAX_WIDTH_DENSE, ResNet
 from .normals import normals, signs
+from .vectors import Floats, rescaled, squares
 
 METHODS = ("projected", "dense")
 
-Floats = NDArray[np.float64]
 Ids = NDArray[np.uint64]
 Normals = Callable[[int, Ids, str, int, int], Floats]  # (seed, networks, stream, layer, count)
 Signs = Callable[[int, Ids, str, int, int, bool], Floats]  # (seed, networks, stream, layer, count, half)
 
-_BLOCK = 1 << 17  # normals held at a time: bounds the memory, changes no number
+BLOCK = 1 << 17  # normals held at a time: bounds the memory, changes no number
 
 
 @dataclass(frozen=True)
@@ -121,22 +121,27 @@ def simulate(
     ValueError
         For an argument out of range; the message names it, its value and what is allowed.
     """
-    count = _checks.integer("networks", networks, 1, 2**48, "2^48")
-    seed = _checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
-    first = _checks.integer("first_network", first_network, 0, 2**48 - count, "2^48 - networks")
+    ids, seed = checked_networks(networks, seed, first_network)
     method = _checks.choice("method", method, METHODS)
-    recorded = _recorded(model, layers)
+    recorded = recorded_layers(model.depth, layers)
     if method == "dense":
         _checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with method='dense'")
 
-    ids = np.arange(first, first + count, dtype=np.uint64)
-    step = max(1, _BLOCK // (model.width ** (2 if method == "dense" else 1)))
+    step = max(1, BLOCK // (model.width ** (2 if method == "dense" else 1)))
     blocks = [
         _simulate_block(model, ids[i : i + step], seed, method, set(recorded), normals, signs)
-        for i in range(0, count, step)
+        for i in range(0, len(ids), step)
     ]
     log_norm, asymmetry, active_fraction, output = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     return ReferencePaths(model, ids, np.array(recorded, np.int64), log_norm, asymmetry, active_fraction, output)
+
+
+def checked_networks(networks: int, seed: int, first_network: int) -> tuple[Ids, int]:
+    """The numbers of the networks asked for, and the seed, checked."""
+    count = _checks.integer("networks", networks, 1, 2**48, "2^48")
+    seed = _checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
+    first = _checks.integer("first_network", first_network, 0, 2**48 - count, "2^48 - networks")
+    return np.arange(first, first + count, dtype=np.uint64), seed
 
 
 def _simulate_block(
@@ -147,7 +152,7 @@ def _simulate_block(
 
     # The network's z_l is exp(scale) z, with scale of shape (N, 1) and z rescaled to max |z_i| = 1.
     z, scale = normals(seed, networks, *draw_of_layer(0), n), np.full((len(networks), 1), math.log(model.input_norm))
-    z, scale = _rescaled(z, scale)
+    z, scale = rescaled(z, scale)
     for layer in range(depth + 1):
         if model.variant == "vanilla":
             phi = np.maximum(z, 0.0)
@@ -163,27 +168,21 @@ def _simulate_block(
             weights = normals(seed, networks, "dense_weights", layer, n * n).reshape(-1, n, n)
             branch = (weights @ phi[:, :, None])[:, :, 0]
         else:
-            branch = np.sqrt(_squares(phi)) * normals(seed, networks, "residual", layer, n)
+            branch = np.sqrt(squares(phi)) * normals(seed, networks, "residual", layer, n)
 
         z, gain = _combined(alpha, z, lam, math.sqrt(2.0 / n) * branch)
-        z, scale = _rescaled(z, scale + gain)
+        z, scale = rescaled(z, scale + gain)
 
     if method == "dense":
         w_out = normals(seed, networks, "dense_output", depth, model.n_out * n).reshape(-1, model.n_out, n)
         direction = (w_out @ z[:, :, None])[:, :, 0] / math.sqrt(n)
     else:
-        direction = np.sqrt(_squares(z) / n) * normals(seed, networks, "output", depth, model.n_out)
+        direction = np.sqrt(squares(z) / n) * normals(seed, networks, "output", depth, model.n_out)
     with np.errstate(over="ignore", under="ignore"):
         output = np.exp(scale) * direction
 
     log_norm, asymmetry, active_fraction = (np.concatenate(parts, axis=1) for parts in zip(*records, strict=True))
     return log_norm, asymmetry, active_fraction, output
-
-
-def _squares(z: Floats) -> Floats:
-    """|z|^2 of each row, shape (N, 1)."""
-    squares: Floats = np.sum(z * z, axis=1, keepdims=True)
-    return squares
 
 
 def _combined(alpha: float, z: Floats, lam: float, branch: Floats) -> tuple[Floats, Floats | float]:
@@ -198,27 +197,21 @@ def _combined(alpha: float, z: Floats, lam: float, branch: Floats) -> tuple[Floa
     return combined, np.where(inactive, math.log(abs(alpha)), math.log(largest))
 
 
-def _rescaled(z: Floats, scale: Floats) -> tuple[Floats, Floats]:
-    """The same exp(scale) z with max |z_i| = 1; a row of zeros stays zero and its scale becomes -inf."""
-    size = np.max(np.abs(z), axis=1, keepdims=True)
-    with np.errstate(divide="ignore"):
-        return z / np.where(size > 0.0, size, 1.0), scale + np.log(size)
-
-
 def _observables(z: Floats, scale: Floats, phi: Floats) -> tuple[Floats, Floats, Floats]:
     """L, A and F of exp(scale) z, each of shape (N, 1)."""
-    squares = _squares(z)
-    alive = squares > 0.0
+    square = squares(z)
+    alive = square > 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_norm = 2.0 * scale + np.log(squares / z.shape[1])
-        asymmetry = 2.0 * _squares(phi) / squares - 1.0
+        log_norm = 2.0 * scale + np.log(square / z.shape[1])
+        asymmetry = 2.0 * squares(phi) / square - 1.0
     return log_norm, asymmetry, np.where(alive, np.mean(phi > 0.0, axis=1, keepdims=True), np.nan)
 
 
-def _recorded(model: ResNet, layers: Sequence[int] | None) -> list[int]:
+def recorded_layers(depth: int, layers: Sequence[int] | None) -> list[int]:
+    """The layers asked for, checked; by default all."""
     if layers is None:
-        return list(range(model.depth + 1))
-    recorded = [_checks.integer("layers", layer, 0, model.depth, "the depth") for layer in layers]
+        return list(range(depth + 1))
+    recorded = [_checks.integer("layers", layer, 0, depth, "the depth") for layer in layers]
     if not recorded or any(a >= b for a, b in pairwise(recorded)):
         raise ValueError(f"layers={list(layers)!r} is not allowed: it must be increasing and not empty")
     return recorded

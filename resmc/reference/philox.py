@@ -15,10 +15,17 @@ from .. import _checks
 # What a draw is for. An id is part of every random number: never reused, never renumbered.
 STREAMS = {
     "first_layer": 0,  # z_0, and the signs of layer 0
-    "residual": 1,  # the noise that makes z_{l+1} (projected), and the signs of layer l + 1 (both methods)
+    "residual": 1,  # the noise that makes z_{l+1} (projected), and the signs of layer l + 1 (phi-out: l; both methods)
     "output": 2,  # the outputs given |z_d| (projected)
-    "dense_weights": 3,  # W_l
+    "dense_weights": 3,  # W_l; of v-phi-w V_l
     "dense_output": 4,  # W_out
+    "inner": 5,  # u_l = W_l h_l + b_l of v-phi-w (projected), and its signs (both methods)
+    "dense_inner": 6,  # W_l of v-phi-w
+    "bias": 7,  # b_l (dense)
+    "gradient": 8,  # p_depth (projected)
+    "backward": 9,  # what V_l^T p (phi-in, v-phi-w) or W_l^T v (phi-out) draws anew (projected)
+    "backward_inner": 10,  # what W_l^T v of v-phi-w draws anew (projected)
+    "dense_input": 11,  # A, where it multiplies an input and is not Gaussian
 }
 
 _ROUNDS = 10

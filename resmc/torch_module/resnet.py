@@ -1,21 +1,15 @@
-"""One random residual network with its weights written out, as a torch module.
-
-The random numbers are those of `resmc.reference.simulate` with ``method="dense"``: the same seed and network number
-give the same weights, and so the same path, here and there.
-"""
+"""A `ResNet` with its weights written out."""
 
 from __future__ import annotations
 
 import math
 
-try:
-    import torch
-except ImportError as error:
-    raise ImportError("networks as torch modules need PyTorch: install it with `pip install resmc[torch]`") from error
+import torch
 
-from . import _checks
-from .model import MAX_WIDTH_DENSE, ResNet
-from .reference import draw_of_layer, normals, signs
+from .. import _checks
+from ..model import MAX_WIDTH_DENSE, ResNet
+from ..reference import draw_of_layer, normals, signs
+from ..residual_network import ResidualNetwork
 
 
 class ExplicitResNet(torch.nn.Module):
@@ -115,7 +109,11 @@ def explicit_network(model: ResNet, seed: int = 0, network: int = 0) -> Explicit
     ValueError
         For an argument out of range; the message names it, its value and what is allowed.
     """
+    return ExplicitResNet(model, *checked(model, seed, network))
+
+
+def checked(model: ResNet | ResidualNetwork, seed: int, network: int) -> tuple[int, int]:
+    """The seed and the network's number, once the model's weights are known to have counters."""
     _checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with explicit weights")
     seed = _checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
-    network = _checks.integer("network", network, 0, 2**48 - 1, "2^48 - 1")
-    return ExplicitResNet(model, seed, network)
+    return seed, _checks.integer("network", network, 0, 2**48 - 1, "2^48 - 1")

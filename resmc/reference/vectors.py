@@ -1,0 +1,76 @@
+"""Vectors of many networks, one a row: sizes, angles, and a scale carried as a logarithm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def dot(x: Floats, y: Floats) -> Floats:
+    """x.y of each row, shape (N, 1)."""
+    total: Floats = np.sum(x * y, axis=1, keepdims=True)
+    return total
+
+
+def squares(x: Floats) -> Floats:
+    """|x|^2 of each row, shape (N, 1)."""
+    return dot(x, x)
+
+
+def norm(x: Floats) -> Floats:
+    """|x| of each row, shape (N, 1)."""
+    return np.sqrt(squares(x))
+
+
+def cosine(x: Floats, y: Floats) -> Floats:
+    """x.y/(|x| |y|) of each row, shape (N, 1); nan where one is 0."""
+    with np.errstate(invalid="ignore"):
+        return dot(x, y) / (norm(x) * norm(y))
+
+
+def rescaled(x: Floats, scale: Floats) -> tuple[Floats, Floats]:
+    """The same exp(scale) x with max |x_i| = 1; a row of zeros stays zero and its scale becomes -inf."""
+    size = np.max(np.abs(x), axis=1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        return x / np.where(size > 0.0, size, 1.0), scale + np.log(size)
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """exp(log) v, one vector for each network: v of shape (N, n), log of shape (N, 1)."""
+
+    v: Floats
+    log: Floats
+
+    def rescaled(self) -> Vectors:
+        """The same with max |v_i| = 1; 0 becomes exp(-inf) 0."""
+        return Vectors(*rescaled(self.v, self.log))
+
+    def written_out(self) -> Vectors:
+        """The same with log = 0."""
+        return Vectors(np.exp(self.log) * self.v, np.zeros_like(self.log))
+
+    def zero(self) -> Vectors:
+        """As many zeros."""
+        return Vectors(np.zeros_like(self.v), np.full_like(self.log, -np.inf))
+
+    def plus(self, other: Vectors) -> Vectors:
+        """The sum, rescaled."""
+        top = np.maximum(self.log, other.log)
+        top = np.where(np.isneginf(top), 0.0, top)
+        return Vectors(np.exp(self.log - top) * self.v + np.exp(other.log - top) * other.v, top).rescaled()
+
+    def log_square(self) -> Floats:
+        """ln |exp(log) v|^2, shape (N, 1)."""
+        with np.errstate(divide="ignore"):
+            return 2.0 * self.log + np.log(squares(self.v))
+
+
+def log_ratio(a: Vectors, b: Vectors) -> Floats:
+    """ln(|a|^2/|b|^2), shape (N, 1)."""
+    with np.errstate(invalid="ignore"):
+        return a.log_square() - b.log_square()
