@@ -11,12 +11,12 @@ and where G is Gaussian, all n (n + 1) entries of G~ are independent standard no
 
 ::
 
-    y           has the law of   |x~| g                                                    g  ~ N(0, I_n)
-    G~^T v | y  has the law of   x~ (y.v)/|x~|^2 + |v| (I - x~ x~^T/|x~|^2) g'             g' ~ N(0, I_{n+1})
+    y           has the law of   |x~| g                                       g  ~ N(0, I_n)
+    G~^T v | y  has the law of   (g.v) e + |v| (I - e e^T) g'                 g' ~ N(0, I_{n+1}),      e = x~/|x~|
 
-for every v that is made of x, y and what is independent of G: along x~ the transpose is known from y, across it
-everything is new. The first n entries, divided by sqrt(n), are G^T v. Where x~ = 0 nothing is known: |v| g'. So one
-map and its transpose cost n numbers each instead of n^2, and no approximation is made.
+for every v that is made of x, y and what is independent of G: along x~ the transpose is known, since x~.(G~^T v) = y.v,
+and across it everything is new. The first n entries, divided by sqrt(n), are G^T v. Where x~ = 0 nothing is known:
+e = 0. So a map and its transpose cost about n numbers each instead of n^2, and no approximation is made.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..residual_network import ResidualNetwork
 from .network import Ids, draw_of_layer
 from .normals import normals, signs
 from .philox import words
-from .vectors import Floats, dot, norm, squares
+from .vectors import Floats, dot, norm, unit
 
 
 class Streams(NamedTuple):
@@ -123,12 +123,9 @@ class ProjectedMap:
 
     def transposed(self, x: Floats, v: Floats) -> Floats:
         """G^T v, (N, n), given that the map has sent x to what ``__call__`` returns."""
-        along, size = self.extended(x), norm(v)
-        fresh = size * self.draws.normals(self.streams.backward, self.layer, along.shape[1])
-        known = norm(along) * dot(self.g, v)  # y.v
-        square = squares(along)
-        surplus = (known - dot(along, fresh)) / np.where(square > 0.0, square, 1.0)
-        return (surplus * along + fresh)[:, :-1] / self.root
+        e = unit(self.extended(x))
+        fresh = norm(v) * self.draws.normals(self.streams.backward, self.layer, e.shape[1])
+        return (dot(self.g, v) * e + fresh - dot(e, fresh) * e)[:, :-1] / self.root
 
 
 MAPS: dict[str, type[DenseMap] | type[ProjectedMap]] = {"projected": ProjectedMap, "dense": DenseMap}

@@ -189,7 +189,7 @@ def _simulate_block(draws: Draws, method: str, recorded: list[int], gradients: b
             layer,
             log_gradient=log_ratio(p, p_last),
             log_gradient_displacement=log_ratio(moved, p_last),
-            overlap=cosine(p.v, hs[layer].v),
+            overlap=cosine(p, hs[layer]),
         )
     return {**found, **records.joined()}
 

@@ -22,21 +22,29 @@ def squares(x: Floats) -> Floats:
 
 
 def norm(x: Floats) -> Floats:
-    """|x| of each row, shape (N, 1)."""
-    return np.sqrt(squares(x))
+    """|x| of each row, shape (N, 1), also where |x|^2 would underflow."""
+    direction, size = shaped(x)
+    return size * np.sqrt(squares(direction))
 
 
-def cosine(x: Floats, y: Floats) -> Floats:
-    """x.y/(|x| |y|) of each row, shape (N, 1); nan where one is 0."""
-    with np.errstate(invalid="ignore"):
-        return dot(x, y) / (norm(x) * norm(y))
+def unit(x: Floats) -> Floats:
+    """x/|x| of each row; a row of zeros stays zero."""
+    direction, _ = shaped(x)
+    length = norm(direction)
+    return direction / np.where(length > 0.0, length, 1.0)
+
+
+def shaped(x: Floats) -> tuple[Floats, Floats]:
+    """(x/size, size) with size = max |x_i| of each row, (N, 1); a row of zeros stays zero."""
+    size: Floats = np.max(np.abs(x), axis=1, keepdims=True)
+    return x / np.where(size > 0.0, size, 1.0), size
 
 
 def rescaled(x: Floats, scale: Floats) -> tuple[Floats, Floats]:
     """The same exp(scale) x with max |x_i| = 1; a row of zeros stays zero and its scale becomes -inf."""
-    size = np.max(np.abs(x), axis=1, keepdims=True)
+    direction, size = shaped(x)
     with np.errstate(divide="ignore"):
-        return x / np.where(size > 0.0, size, 1.0), scale + np.log(size)
+        return direction, scale + np.log(size)
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,13 @@ class Vectors:
     def log_square(self) -> Floats:
         """ln |exp(log) v|^2, shape (N, 1)."""
         with np.errstate(divide="ignore"):
-            return 2.0 * self.log + np.log(squares(self.v))
+            return 2.0 * (self.log + np.log(norm(self.v)))
+
+
+def cosine(a: Vectors, b: Vectors) -> Floats:
+    """a.b/(|a| |b|), shape (N, 1); nan where one is 0."""
+    zero = np.isneginf(a.log_square() + b.log_square())
+    return np.where(zero, np.nan, dot(unit(a.v), unit(b.v)))
 
 
 def log_ratio(a: Vectors, b: Vectors) -> Floats:

@@ -1,0 +1,487 @@
+"""The NumPy twin of any residual network: against autograd, one method against the other, and against exact values.
+
+Network for network, comparisons are to rounding. Statistical ones have fixed seeds and `BOUND` combined standard
+errors, 6.3e-5 each: about 650 of them, so that a correct program had a chance below 4.1% (Bonferroni) of failing when
+the seeds were chosen. Negative controls must exceed `CONTROL`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from resmc.activations import ACTIVATIONS
+from resmc.model import ResNet
+from resmc.reference import METHODS, ResidualPaths, normals, signs, simulate, simulate_residual, words
+from resmc.residual_network import BLOCKS, RESNET_ACTIVATIONS, WEIGHTS, DepthScaling, ResidualNetwork, of_resnet
+
+maps = importlib.import_module("resmc.reference.maps")
+
+BOUND = 4.0  # standard errors
+CONTROL = 10.0
+OUTSIDE, INSIDE = DepthScaling(0.5, 1.3), DepthScaling(0.5, -1.3, inside=True)
+RECORDS = ("log_norm", "log_displacement", "log_gradient", "log_gradient_displacement", "overlap", "output")
+
+
+def scalings(block: str, depth: int) -> list[DepthScaling | tuple[float, ...]]:
+    by_layer = tuple(0.5 - 0.3 * (layer % 4) for layer in range(depth))
+    return [OUTSIDE, by_layer, INSIDE] if block == "phi-out" else [OUTSIDE, by_layer]
+
+
+# ------------------------------------------------------------------------------------------------- dense and autograd
+
+
+def autograd(model: ResidualNetwork, seed: int, network: int) -> dict[str, np.ndarray]:
+    """What `simulate_residual` records, from explicit weights and torch's derivatives; differences by subtraction."""
+    torch = pytest.importorskip("torch")
+    module = model.to_torch(seed=seed, network=network)
+    out, states = module(return_layers=True)
+    for h in states:
+        h.retain_grad()
+    out[0, 0].backward()
+    h, p = torch.cat(states).detach().numpy(), torch.cat([h.grad for h in states]).numpy()
+    squares = {name: np.sum(x**2, axis=1) for name, x in {"h": h, "p": p, "dh": h - h[0], "dp": p - p[-1]}.items()}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = {
+            "log_norm": np.log(squares["h"] / model.width),
+            "log_displacement": np.log(squares["dh"] / squares["h"][0]),
+            "log_gradient": np.log(squares["p"] / squares["p"][-1]),
+            "log_gradient_displacement": np.log(squares["dp"] / squares["p"][-1]),
+            "overlap": np.sum(p * h, axis=1) / np.sqrt(squares["p"] * squares["h"]),
+            "output": out.detach().numpy()[0],
+        }
+    if model.block == "phi-in" and model.activation in RESNET_ACTIVATIONS:
+        with torch.no_grad():
+            phi = torch.cat([module.sigma(layer, x) for layer, x in enumerate(states[:-1])]).numpy()
+        found["asymmetry"] = 2.0 * np.sum(phi**2, axis=1) / squares["h"][:-1] - 1.0
+        found["active_fraction"] = np.mean(phi > 0.0, axis=1)
+    return found
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("block", BLOCKS)
+def test_dense_reference_is_autograd_through_explicit_weights(block, activation):
+    depth = 6
+    for scaling, bias, weights in itertools.product(scalings(block, depth), (0.0, 0.4), WEIGHTS):
+        model = ResidualNetwork(4, depth, block, activation, 0.9, scaling, weights, bias, n_out=2, input_norm=1.7)
+        first = 2**47 + 3
+        paths = simulate_residual(model, 2, seed=71, first_network=first, method="dense")
+        for row in range(2):
+            for name, expected in autograd(model, 71, first + row).items():
+                found = getattr(paths, name)[row][: len(expected)]
+                np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10, err_msg=f"{name}, {model}")
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_dense_reference_is_autograd_when_deeper_wider_and_with_an_input(block):
+    for weights in WEIGHTS:
+        model = ResidualNetwork(
+            11, 12, block, "gelu", -0.8, weights=weights, bias=0.2, input=(0.5, -2.0, 0.0, 1.5, 3.0)
+        )
+        paths = simulate_residual(model, 1, seed=72, method="dense")
+        for name, expected in autograd(model, 72, 0).items():
+            np.testing.assert_allclose(getattr(paths, name)[0], expected, rtol=1e-10, atol=1e-10, err_msg=name)
+
+
+def test_torch_module_takes_batches_and_has_parameters_for_all_weights():
+    torch = pytest.importorskip("torch")
+    model = ResidualNetwork(4, 3, "v-phi-w", "balanced", weights="uniform", bias=0.1, n_out=2, input=(1.0, -2.0, 0.5))
+    module = model.to_torch(seed=1)
+    assert (module.A.shape, module.W_out.shape, module.signs.shape) == ((4, 3), (2, 4), (3, 4))
+    assert [len(x) for x in (module.V, module.W, module.b)] == [3, 3, 3]
+    x = torch.tensor([model.input, (0.0, 1.0, 0.0)], dtype=torch.float64)
+    out = module(x)
+    torch.testing.assert_close(out[:1], module(), rtol=1e-14, atol=0)
+    out.sum().backward()
+    assert all(p.grad is not None and p.dtype == torch.float64 for p in module.parameters())
+
+
+@pytest.mark.parametrize(("argument", "value"), [("seed", 2**64), ("network", 2**48)])
+def test_torch_module_refuses_bad_arguments_by_name(argument, value):
+    pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=argument):
+        ResidualNetwork(4, 3).to_torch(**{argument: value})
+
+
+# ---------------------------------------------------------------------------------------------------- what is drawn
+
+PROJECTED_DRAWS = {
+    "phi-in": {"residual": 5, "backward": 6},
+    "phi-out": {"residual": 5, "backward": 6},
+    "v-phi-w": {"residual": 5, "backward": 6, "inner": 5, "backward_inner": 6},
+}
+DENSE_DRAWS = {
+    "phi-in": {"dense_weights": 25, "bias": 5},
+    "phi-out": {"dense_weights": 25, "bias": 5},
+    "v-phi-w": {"dense_weights": 25, "dense_inner": 25, "bias": 5},
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_number_comes_from_the_counters_that_are_its_own(block, method, monkeypatch):
+    drawn: set[tuple[str, int, int]] = set()
+
+    def watched(seed, networks, stream, layer, count):
+        drawn.add((stream, layer, count))
+        return normals(seed, networks, stream, layer, count)
+
+    monkeypatch.setattr(maps, "normals", watched)
+    simulate_residual(ResidualNetwork(5, 2, block, bias=0.3, n_out=3), 1, method=method)
+    by_layer = (PROJECTED_DRAWS if method == "projected" else DENSE_DRAWS)[block]
+    ends = (
+        {("output", 2, 3), ("gradient", 2, 5)}
+        if method == "projected"
+        else {("dense_output", 2, 15), ("dense_output", 2, 5)}
+    )
+    assert drawn == {("first_layer", 0, 5), *ends} | {(s, layer, n) for s, n in by_layer.items() for layer in (0, 1)}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("block", BLOCKS)
+def test_signs_are_those_of_the_draw_that_makes_what_they_multiply(block, half, method, monkeypatch):
+    asked: list[tuple[str, int, int, bool]] = []
+
+    def watched(seed, networks, stream, layer, count, of_half):
+        asked.append((stream, layer, count, of_half))
+        return signs(seed, networks, stream, layer, count, of_half)
+
+    monkeypatch.setattr(maps, "signs", watched)
+    model = ResidualNetwork(4, 2, block, "balanced-half" if half else "balanced")
+    simulate_residual(model, 1, method=method)
+    expected = {
+        "phi-in": {("first_layer", 0), ("residual", 0), ("residual", 1)},
+        "phi-out": {("residual", 0), ("residual", 1)},
+        "v-phi-w": {("inner", 0), ("inner", 1)},
+    }[block]
+    assert set(asked) == {(*place, 4, half) for place in expected}
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_weights_follow_their_law_entry_by_entry(weights):
+    model = ResidualNetwork(7, 3, "v-phi-w", weights=weights, input=(1.0, 2.0, 3.0))
+    draws = maps.Draws(model, 9, np.array([2, 2**40 + 1], np.uint64))
+    for stream, layer, rows, columns in (("dense_inner", 2, 7, 7), ("dense_input", 0, 7, 3), ("dense_output", 3, 1, 7)):
+        found = draws.matrix(stream, layer, rows, columns)
+        assert found.shape == (2, rows, columns)
+        gaussian = normals(9, [2, 2**40 + 1], stream, layer, rows * columns)
+        for i, j in np.ndindex(rows, columns):
+            flat = i * columns + j
+            word = int(words(9, [2**40 + 1], stream, layer, [flat // 4])[0, 0, flat % 4])
+            signed = word - 2**32 if word >= 2**31 else word
+            law = {
+                "gaussian": gaussian[1, flat],
+                "uniform": math.sqrt(3.0) * (2 * signed + 1) / 2**32,
+                "rademacher": 1.0 if signed >= 0 else -1.0,
+            }
+            assert found[1, i, j] == pytest.approx(law[weights] / math.sqrt(columns), rel=1e-14)
+
+
+@pytest.mark.parametrize(("weights", "fourth"), [("gaussian", 3.0), ("uniform", 1.8), ("rademacher", 1.0)])
+def test_weights_have_mean_0_variance_1_over_the_width_and_the_fourth_moment_of_their_law(weights, fourth):
+    draws = maps.Draws(ResidualNetwork(100, 1, weights=weights), 10, np.arange(20, dtype=np.uint64))
+    w = draws.matrix("dense_weights", 0, 100, 100).ravel() * 10.0
+    for power, exact in ((1, 0.0), (2, 1.0), (3, 0.0), (4, fourth)):
+        error = np.std(w**power) / math.sqrt(w.size)
+        assert abs(np.mean(w**power) - exact) < BOUND * error + 1e-12, power
+
+
+def test_an_input_is_multiplied_by_the_law_of_the_weights_and_enters_gaussian_networks_by_its_norm():
+    x = (3.0, -4.0, 0.0, 12.0)
+    for weights in WEIGHTS:
+        model = ResidualNetwork(6, 1, weights=weights, input=x)
+        found = simulate_residual(model, 3, seed=4, method="dense", layers=[0]).log_norm[:, 0]
+        if weights == "gaussian":
+            h = 6.5 * normals(4, np.arange(3), "first_layer", 0, 6)
+        else:
+            h = maps.Draws(model, 4, np.arange(3, dtype=np.uint64)).matrix("dense_input", 0, 6, 4) @ np.array(x)
+        np.testing.assert_allclose(found, np.log(np.mean(h**2, axis=1)), rtol=1e-13, atol=1e-13)
+        without = ResidualNetwork(6, 1, weights=weights, input_norm=6.5)
+        h = 6.5 * normals(4, np.arange(3), "first_layer", 0, 6)
+        found = simulate_residual(without, 3, seed=4, method="dense", layers=[0]).log_norm[:, 0]
+        np.testing.assert_allclose(found, np.log(np.mean(h**2, axis=1)), rtol=1e-13, atol=1e-13)
+
+
+# ------------------------------------------------------------------------------------------------- projected and dense
+
+
+def observables(paths: ResidualPaths) -> np.ndarray:
+    """Forward and backward together, (N, 6). A network that never moves has displacement -inf, here -12."""
+    columns = [
+        paths.log_norm[:, 1],
+        paths.log_norm[:, -1],
+        np.maximum(paths.log_displacement[:, -1], -12.0),
+        paths.log_gradient[:, 0],
+        np.maximum(paths.log_gradient_displacement[:, 0], -12.0),
+        paths.overlap[:, 0],
+    ]
+    return np.stack(columns, axis=1)
+
+
+def discrepancies(p: ResidualPaths, q: ResidualPaths) -> np.ndarray:
+    """z-scores of all means, variances and covariances of two independent sets of networks, and of the output's law."""
+    centre = observables(q).mean(axis=0)
+
+    def features(paths: ResidualPaths) -> np.ndarray:
+        x = observables(paths)
+        c = x - centre
+        products = [c[:, i] * c[:, j] for i in range(6) for j in range(i, 6)]
+        return np.column_stack([x, *products, np.log(np.abs(paths.output)), paths.output > 0.0])
+
+    a, b = features(p), features(q)
+    error = np.sqrt(np.var(a, axis=0) / len(a) + np.var(b, axis=0) / len(b))
+    return np.abs(np.mean(a, axis=0) - np.mean(b, axis=0)) / error
+
+
+def both(model: ResidualNetwork, networks: int = 20_000) -> np.ndarray:
+    layers = [0, model.depth // 2, model.depth]
+    p = simulate_residual(model, networks, seed=11, method="projected", layers=layers)
+    q = simulate_residual(model, networks, seed=12, method="dense", layers=layers)
+    return discrepancies(p, q)
+
+
+def plain(block: str, activation: str, bias: float) -> ResidualNetwork:
+    width, depth = {"phi-in": (3, 6), "phi-out": (4, 5), "v-phi-w": (3, 5)}[block]
+    return ResidualNetwork(width, depth, block, activation, 1.0, DepthScaling(0.5, 1.5), bias=bias)
+
+
+LAW_CASES = [plain(*case) for case in itertools.product(BLOCKS, ("relu", "tanh"), (0.0, 2.0))] + [
+    ResidualNetwork(5, 4, "phi-out", "tanh", scaling=DepthScaling(0.5, -1.2, inside=True), bias=0.5),
+    ResidualNetwork(3, 6, "phi-out", "relu", scaling=DepthScaling(0.5, 1.2, inside=True)),
+    ResidualNetwork(4, 8, "phi-in", "balanced", -0.6, DepthScaling(0.0, 1.1)),
+    ResidualNetwork(6, 4, "phi-out", "balanced", 0.8, (0.9, -0.3, 0.0, 1.1), bias=0.3),
+    ResidualNetwork(4, 4, "v-phi-w", "balanced-half", scaling=DepthScaling(0.5, 1.5), bias=0.4),
+    ResidualNetwork(3, 4, "v-phi-w", "sigmoid", 0.7, (2.0, -1.0, 1.5, 0.5), bias=1.0),
+    ResidualNetwork(1, 4, "v-phi-w", "leaky_relu", scaling=DepthScaling(0.5, 0.8), bias=0.5),
+    ResidualNetwork(1, 2, "phi-in", "tanh", scaling=DepthScaling(0.5, 1.5), bias=0.5),
+    ResidualNetwork(3, 5, "phi-in", "softplus", 0.9, DepthScaling(0.5, 1.0), bias=0.7),
+]  # fmt: skip
+
+
+def described(model: ResidualNetwork) -> str:
+    return f"{model.block}-{model.activation}-bias{model.bias}-n{model.width}{'-inside' if model.inside else ''}"
+
+
+@pytest.mark.parametrize("model", LAW_CASES, ids=described)
+def test_projected_and_dense_agree_in_law_forward_backward_and_jointly(model):
+    found = both(model)
+    assert len(found) == 29
+    assert np.max(found) < BOUND, found
+
+
+def transposed_as_if_nothing_were_known(self, x, v):
+    fresh = self.draws.normals(self.streams.backward, self.layer, v.shape[1])
+    return maps.norm(v) * fresh / self.root
+
+
+ORIGINAL = maps.ProjectedMap.transposed
+
+
+def transposed_without_bias(self, x, v):
+    self.bias = 0.0  # of this one layer's map, which is not asked again
+    return ORIGINAL(self, x, v)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_transposed_map_that_forgets_the_forward_pass_is_caught(block, activation, monkeypatch):
+    monkeypatch.setattr(maps.ProjectedMap, "transposed", transposed_as_if_nothing_were_known)
+    assert np.max(both(plain(block, activation, 0.0), 10_000)) > CONTROL
+
+
+@pytest.mark.parametrize(("block", "activation"), [("phi-in", "relu"), ("phi-out", "tanh"), ("v-phi-w", "tanh")])
+def test_a_transposed_map_that_forgets_the_bias_is_caught(block, activation, monkeypatch):
+    monkeypatch.setattr(maps.ProjectedMap, "transposed", transposed_without_bias)
+    assert np.max(both(plain(block, activation, 2.0), 10_000)) > CONTROL
+
+
+# ------------------------------------------------------------------------------------------------------- exact oracles
+
+
+@pytest.mark.parametrize(("method", "weights"), [("projected", "gaussian"), *(("dense", law) for law in WEIGHTS)])
+def test_norms_and_gradients_of_v_phi_w_grow_in_the_mean_as_the_formula_says(method, weights):
+    n, depth, s, count = 6, 4, 1.0, 25_000
+    exact = (1 + s**2 / 2) ** depth  # of |h_L|^2/|h_0|^2 and of |p_0|^2/|p_L|^2
+
+    def deviations(scale: float) -> list[float]:
+        model = ResidualNetwork(n, depth, "v-phi-w", scaling=DepthScaling(0.0, scale), weights=weights)
+        paths = simulate_residual(model, count, seed=31, method=method, layers=[0, depth])
+        ratios = [np.exp(paths.log_norm[:, 1] - paths.log_norm[:, 0]), np.exp(paths.log_gradient[:, 0])]
+        return [(np.mean(x) - exact) / (np.std(x) / math.sqrt(count)) for x in ratios]
+
+    assert np.max(np.abs(deviations(s))) < BOUND
+    if method == "projected":
+        assert np.min(deviations(1.1 * s)) > CONTROL
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("activation", [name for name, sigma in ACTIVATIONS.items() if sigma.homogeneous])
+@pytest.mark.parametrize("block", BLOCKS)
+def test_gradient_times_state_is_the_same_at_every_layer_of_a_homogeneous_network(block, activation, method):
+    for scaling in scalings(block, 16):
+        model = ResidualNetwork(6, 16, block, activation, -0.9, scaling)
+        paths = simulate_residual(model, 20, seed=41, method=method)
+        sizes = np.exp(0.5 * (paths.log_gradient + paths.log_norm))
+        products = paths.overlap * sizes
+        error = np.abs(products - products[:, :1]) / np.max(sizes, axis=1, keepdims=True)
+        assert np.max(error) < 1e-13
+
+
+@pytest.mark.parametrize("change", [{"bias": 0.5}, {"activation": "tanh"}])
+def test_gradient_times_state_changes_with_a_bias_or_a_curved_activation(change):
+    paths = simulate_residual(ResidualNetwork(6, 8, **{"block": "phi-in", **change}), 20, seed=41)
+    products = paths.overlap * np.exp(0.5 * (paths.log_gradient + paths.log_norm))
+    assert np.min(np.abs(products[:, 0] - products[:, -1])) > 1e-4
+
+
+RESNETS = [
+    ResNet(6, 9, -0.8, 0.6, "vanilla", n_out=3, input_norm=1.7),
+    ResNet(5, 9, 0.8, 0.6, "balanced", input_norm=1e200),
+    ResNet(4, 9, math.sqrt(0.5), math.sqrt(0.5), "balanced-half"),
+    ResNet(3, 6, 0.0, 1.0),  # dies
+    ResNet(3, 12, 1e-200, 1e200),
+    ResNet(3, 4, -0.9, 0.0),
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("resnet", RESNETS, ids=repr)
+def test_what_a_resnet_can_say_is_the_reference_of_resnets_network_by_network(resnet, method):
+    model = of_resnet(resnet)
+    assert model.as_resnet == resnet
+    ours, theirs = (f(m, 200, seed=51, method=method) for f, m in ((simulate_residual, model), (simulate, resnet)))
+    np.testing.assert_allclose(ours.log_norm, theirs.log_norm, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(ours.asymmetry, theirs.asymmetry, rtol=1e-10, atol=1e-10)
+    np.testing.assert_array_equal(ours.active_fraction, theirs.active_fraction)
+    np.testing.assert_allclose(ours.output, theirs.output, rtol=1e-10)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("block", BLOCKS)
+def test_without_branches_only_the_carry_remains(block, activation, method):
+    model = ResidualNetwork(5, 7, block, activation, -0.9, (0.0,) * 7, bias=0.3)
+    paths = simulate_residual(model, 20, seed=61, method=method)
+    layers, back = np.arange(8), np.arange(8)[::-1]
+    with np.errstate(divide="ignore"):
+        forward, moved, back_moved = (
+            layers * math.log(0.81),
+            *(2 * np.log(np.abs((-0.9) ** k - 1)) for k in (layers, back)),
+        )
+    np.testing.assert_allclose(paths.log_norm - paths.log_norm[:, :1], np.tile(forward, (20, 1)), atol=1e-13)
+    np.testing.assert_allclose(paths.log_displacement, np.tile(moved, (20, 1)), atol=1e-13)
+    np.testing.assert_allclose(paths.log_gradient, np.tile(back * math.log(0.81), (20, 1)), atol=1e-13)
+    np.testing.assert_allclose(paths.log_gradient_displacement, np.tile(back_moved, (20, 1)), atol=1e-13)
+
+
+# ------------------------------------------------------------------------------------------------ range and plumbing
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("activation", ["leaky_relu", "tanh"])
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_change_far_below_the_rounding_of_what_it_changes_keeps_its_digits(block, activation, method):
+    """h_L - h_0 and p_0 - p_L are proportional to s when s is tiny; subtracted at the end, all digits would be lost."""
+    found = []
+    for s in (1e-9, 2.0**-39):
+        scaling = DepthScaling(0.0, s)
+        paths = simulate_residual(ResidualNetwork(5, 6, block, activation, scaling=scaling), 50, seed=62, method=method)
+        moved = np.stack([paths.log_displacement[:, -1], paths.log_gradient_displacement[:, 0]])
+        found.append(moved - 2.0 * math.log(s))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-7)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("carry", "c"), [(3.0, 5.0), (0.1, 0.2), (0.0, 1e-6), (2.0**40, 2.0**-40)])
+def test_homogeneous_networks_and_gradients_neither_overflow_nor_underflow(carry, c, method):
+    for block in BLOCKS:
+        model = ResidualNetwork(4, 200, block, "leaky_relu", carry, DepthScaling(0.0, c), input_norm=1e-200)
+        paths = simulate_residual(model, 3, seed=63, method=method, layers=[0, 1, 200])
+        for name in ("log_norm", "log_gradient", "overlap"):
+            assert np.all(np.isfinite(getattr(paths, name)))
+        assert np.all(np.abs(paths.log_norm[:, 2] - paths.log_norm[:, 0]) > 300)
+        assert np.all(np.isfinite(paths.log_displacement[:, 1:]))
+        assert np.all(np.isfinite(paths.log_gradient_displacement[:, :2]))
+        moved = np.maximum(paths.log_norm[:, 2] - paths.log_norm[:, 0], 0.0)  # the longer of h_L and h_0
+        np.testing.assert_allclose(paths.log_displacement[:, 2], moved, atol=1e-9)
+
+
+def test_gradients_of_other_networks_are_rescaled_too():
+    model = ResidualNetwork(4, 1200, "phi-in", "tanh", 0.5, DepthScaling(0.0, 0.2))
+    paths = simulate_residual(model, 3, seed=64, layers=[0, 1200])
+    assert np.all(np.isfinite(paths.log_gradient))
+    assert np.max(paths.log_gradient[:, 0]) < -800
+
+
+def test_a_dead_network_has_no_asymmetry_and_no_overlap():
+    model = ResidualNetwork(2, 6, "phi-in", "relu", 0.0, DepthScaling(0.0))
+    paths = simulate_residual(model, 200, seed=65)
+    dead = np.isneginf(paths.log_norm)
+    assert dead.any()
+    for name in ("asymmetry", "active_fraction", "overlap"):
+        assert np.all(np.isnan(getattr(paths, name)[dead]))
+    np.testing.assert_allclose(paths.log_displacement[dead], 0.0, atol=1e-14)
+    np.testing.assert_array_equal(paths.output[:, 0] == 0.0, dead[:, -1])
+
+
+def test_asymmetry_is_that_of_phi_in_with_rectified_activations_alone():
+    for block, activation in itertools.product(BLOCKS, ACTIVATIONS):
+        paths = simulate_residual(ResidualNetwork(4, 2, block, activation, bias=0.2), 2)
+        expected = block == "phi-in" and activation in RESNET_ACTIVATIONS
+        assert (paths.asymmetry is not None) == (paths.active_fraction is not None) == expected
+
+
+@pytest.mark.parametrize(("method", "width"), [("projected", 4), ("projected", 30_000), ("dense", 200)])
+def test_a_network_does_not_depend_on_the_range_it_is_computed_in(method, width):
+    model, first = ResidualNetwork(width, 2, "v-phi-w", "balanced", bias=0.1), 2**32 - 3
+    many = simulate_residual(model, 7, seed=66, first_network=first, method=method)
+    few = simulate_residual(model, 2, seed=66, first_network=first + 4, method=method)
+    np.testing.assert_array_equal(many.networks, np.arange(first, first + 7))
+    for name in ("networks", *RECORDS):
+        np.testing.assert_array_equal(getattr(many, name)[4:6], getattr(few, name))
+
+
+def test_recorded_layers_are_columns_of_the_full_record():
+    model = ResidualNetwork(4, 9)
+    full, part = simulate_residual(model, 5, seed=67), simulate_residual(model, 5, seed=67, layers=[0, 4, 9])
+    np.testing.assert_array_equal(part.layers, [0, 4, 9])
+    for name in (*RECORDS[:-1], "asymmetry", "active_fraction"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(full, name)[:, [0, 4, 9]])
+    np.testing.assert_array_equal(part.output, full.output)
+    assert np.all(np.isneginf(full.log_displacement[:, 0]))
+    assert np.all(np.isneginf(full.log_gradient_displacement[:, 9]))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_without_gradients_the_way_forward_is_the_same(method):
+    model = ResidualNetwork(4, 9, "v-phi-w", "tanh")
+    full = simulate_residual(model, 5, seed=68, method=method)
+    forward = simulate_residual(model, 5, seed=68, method=method, gradients=False)
+    for name in ("log_norm", "log_displacement", "output"):
+        np.testing.assert_array_equal(getattr(forward, name), getattr(full, name))
+    assert forward.log_gradient is forward.log_gradient_displacement is forward.overlap is None
+
+
+@pytest.mark.parametrize("weights", ["uniform", "rademacher"])
+def test_projected_refuses_other_weights_and_names_the_way_out(weights):
+    with pytest.raises(ValueError, match=f"weights='{weights}': it must be 'dense'"):
+        simulate_residual(ResidualNetwork(4, 2, weights=weights), 1)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("networks", 0), ("seed", -1), ("method", "fast"), ("layers", [0, 10]), ("layers", [2, 1]), ("gradients", 1)],
+)
+def test_simulate_residual_refuses_bad_arguments_by_name(argument, value):
+    with pytest.raises(ValueError, match=argument):
+        simulate_residual(ResidualNetwork(4, 9), **{"networks": 3, argument: value})
+
+
+def test_dense_refuses_a_width_beyond_its_counters():
+    with pytest.raises(ValueError, match="width"):
+        simulate_residual(ResidualNetwork(2**17 + 1, 1), 1, method="dense")
