@@ -106,10 +106,25 @@ static void activate(int kind, float c, const float* from, const uint32_t* words
     }
 }
 
+size_t residual_workspace_bytes(const Residual&, Method);  // residual_isa.cpp
+bool simulate_residual_tile(const Residual&, Method, uint64_t seed, uint64_t first, int begin, int end,
+                            const Recording&, const Records&, void* workspace, const Control&);
+
 #define RESMC_STRING2(x) #x
 #define RESMC_STRING(x) RESMC_STRING2(x)
-static const Backend backend{
-    RESMC_STRING(RESMC_TARGET), LANES, workspace_bytes, simulate, reduce, words, normals, draw, drawn, activate};
+static const Backend backend{RESMC_STRING(RESMC_TARGET),
+                             LANES,
+                             workspace_bytes,
+                             simulate,
+                             residual_workspace_bytes,
+                             simulate_residual_tile,
+                             reduce,
+                             reduce_layers,
+                             words,
+                             normals,
+                             draw,
+                             drawn,
+                             activate};
 
 RESMC_NAMESPACE_END
 
