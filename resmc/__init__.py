@@ -26,9 +26,11 @@ from .storage import load
 if TYPE_CHECKING:
     from . import analyses, plot, reference, report, theory
     from .analyses import extrapolate
+    from .depth_limit import DepthLimit, limit
     from .sweep import Sweep, SweepResult, load_sweep
 
 __all__ = [
+    "DepthLimit",
     "DeviceError",
     "Estimate",
     "KSDistance",
@@ -39,6 +41,7 @@ __all__ = [
     "analyses",
     "build_info",
     "extrapolate",
+    "limit",
     "load",
     "load_sweep",
     "merge",
@@ -60,6 +63,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(".sweep", __name__), name)
     if name == "extrapolate":
         return importlib.import_module(".analyses", __name__).extrapolate
+    if name in ("DepthLimit", "limit"):
+        return getattr(importlib.import_module(".depth_limit", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

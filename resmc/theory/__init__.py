@@ -4,6 +4,8 @@ The files, in reading order:
 
 - `kernels`: the functions of the correlation rho from which every limit is built;
 - `limits`: the leading order as depth and width grow at a fixed ratio (Li, Nica, Roy 2021, arXiv 2106.04013);
+- `depth`: the limits as the depth grows at a fixed width, of any `ResidualNetwork` with beta = 1/2, and exact mean
+  squares; `averages`: the Gaussian averages in them;
 - `exact`: what holds at every finite width and depth, with no limit taken;
 - `distributions`: the laws of the output and of the log-norm as distribution functions.
 
@@ -12,6 +14,7 @@ log-norm, A_l = 2 |phi(z_l)|^2/|z_l|^2 - 1 the activation asymmetry, F_l the fra
 s = alpha^2 + lam^2. Logarithms are natural and every quantity is dimensionless.
 """
 
+from .depth import DepthSDE, Gaussian, SecondMoments, depth_limit, second_moments
 from .distributions import chi_square_log_norm_cdf, output_cdf, output_norm_cdf
 from .exact import (
     BalancedMoments,
@@ -39,8 +42,10 @@ from .limits import (
 
 __all__ = [
     "BalancedMoments",
+    "DepthSDE",
     "FirstLayer",
     "FullyConnected",
+    "Gaussian",
     "HypoactivationLimit",
     "J",
     "J_prime",
@@ -48,9 +53,11 @@ __all__ = [
     "K_prime",
     "LogNormLimit",
     "RatioLimit",
+    "SecondMoments",
     "SkipOnly",
     "balanced_moments",
     "chi_square_log_norm_cdf",
+    "depth_limit",
     "first_layer",
     "fully_connected",
     "growth_kernel",
@@ -63,6 +70,7 @@ __all__ = [
     "one_step",
     "output_cdf",
     "output_norm_cdf",
+    "second_moments",
     "skip_only",
     "variance_growth",
 ]

@@ -30,6 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from ..model import ResNet
+from ..residual_network import ResidualNetwork
 from .kernels import Floats, J, J_prime, K, K_prime, growth_kernel, mean_log_chi_square
 
 Integers = NDArray[np.int64]
@@ -69,7 +70,7 @@ class RatioLimit:
     log_second_moment: float
 
 
-def layer_indices(model: ResNet, layers: ArrayLike | None, name: str = "layers") -> Integers:
+def layer_indices(model: ResNet | ResidualNetwork, layers: ArrayLike | None, name: str = "layers") -> Integers:
     """``layers`` as an integer array of the same shape (a scalar: shape (1,)), or 0 .. depth for None.
 
     Raises

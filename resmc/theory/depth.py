@@ -1,0 +1,292 @@
+r"""Residual networks of fixed width n as their depth L grows, with branches of size c L^(-1/2) and independent weights.
+
+For carry 1, beta = 1/2 and q = \|H\|^2/n + bias^2 the network tends to an Ito equation on [0, 1], B an n-dimensional
+Brownian motion:
+
+.. code-block:: text
+
+    phi-in                      dH = c sqrt(|sigma(H)|^2/n + bias^2) dB
+    v-phi-w                     dH = c sqrt(m(q)) dB,                         m(q) = E sigma(sqrt(q) g)^2
+    phi-out, scaling outside    dH = c sqrt(m(q)) dB,                         sigma odd
+    phi-out, scaling inside     dH = c sigma'(0) sqrt(q) dB + (c^2/2) sigma''(0) q 1 dt,    sigma in C^2, sigma(0) = 0
+
+and the gradient, backwards in time and jointly, to P(r) = P(r + dr) + G^T P(r + dr), where G is Gaussian given H(r)
+and dM = dH - drift, the increment of H in the same dr. Per dr and c^2,
+
+.. code-block:: text
+
+    Cov(dM) = v I,    Cov(dM_i, (G^T p)_j) = p_i D_j a_j x,    Cov(G^T p) = |p|^2/n D (e1 I + (e2 - e1) a a^T/(n q)) D
+
+              v                     a         D                    x                        e1, e2
+    phi-in    |a|^2/n + bias^2      sigma(H)  diag(sigma'(H))      1/n                      1, 1
+    others    m(q)                  H         I                    m'(q)/n                  averages over sigma'
+
+with e1 = E sigma'(sqrt(q) g)^2, e2 = E sigma'(sqrt(q) g)^2 g^2, m'(q) = E[sigma sigma'(sqrt(q) g) g]/sqrt(q); scaling
+inside has sigma'(0)^2 for m(q)/q, m', e1 and e2, and G the drift c^2 sigma''(0) H 1^T/n dt. phi-in with a balanced
+activation (averaged over signs) or a linear one is among the others. So, with g' fresh,
+
+.. code-block:: text
+
+    G^T p = D [a (p.dM) x/v + c sqrt(dr/n) |p| (sqrt(e1) (I - u u^T) + sqrt(e) u u^T) g'],    u = a/|a|,
+    e = e1 + (|a|^2/(n q)) (e2 - e1) - |a|^2 n x^2/v
+
+v-phi-w and phi-out with an odd sigma have one limit. Weights enter it through second moments of a layer alone: those of
+another law than the Gaussian change it only where E sigma(W h + b)^2 and the like depend on the law (`law_free`).
+
+Sources: Marion, Fermanian, Biau, Vert (arXiv 2206.06929) for v-phi-w with ReLU; Cont, Rossier, Xu (arXiv 2212.08199)
+for phi-out; the backward and joint limits are derived from the conditional law of W^T p given W h, layer by layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..residual_network import DepthScaling, ResidualNetwork
+from .averages import Averages, homogeneous_averages, tabulated_averages
+from .kernels import Floats
+from .limits import Integers, layer_indices
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """A Gaussian law."""
+
+    mean: float
+    variance: float
+
+
+class Response(NamedTuple):
+    """How G^T p answers at H: direction a (n, N), slope D's diagonal (n, N) or None for I, and for each network (N,)
+    pull x/v, across sqrt(e1) and along sqrt(e)."""
+
+    direction: Floats
+    slope: Floats | None
+    pull: Floats
+    across: Floats
+    along: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class DepthSDE:
+    r"""The equation that a network tends to as its depth grows (the module says which), and what is known of it.
+
+    Attributes
+    ----------
+    model : ResidualNetwork
+        Its depth has no meaning here.
+    c : float
+        The factor of its scaling.
+    forward, backward : str
+        The equation as text; q = \|H\|^2/n + bias^2.
+    averages : callable or None
+        m, e1, e2 and the elasticity of m as functions of q; None for phi-in, where H itself is activated.
+    curvature : float
+        sigma''(0) of an activation with scaling inside, from which the drift comes; otherwise 0.
+    growth, gradient : Gaussian or None
+        The laws of log(\|H_1\|^2/\|H_0\|^2) and log(\|P_0\|^2/\|P_1\|^2) where they are known: see `depth_limit`.
+    """
+
+    model: ResidualNetwork
+    c: float
+    forward: str
+    backward: str
+    averages: Callable[[Floats], Averages] | None
+    curvature: float
+    growth: Gaussian | None
+    gradient: Gaussian | None
+
+    def variance(self, h: Floats) -> Floats:
+        """v of every network, (N,), at h (n, N): the variance of a coordinate of H per time and c^2."""
+        if self.averages is None:
+            return self._mean_square(self.model.sigma.value(h))
+        return self.averages(self._mean_square(h)).m
+
+    def drift(self, h: Floats) -> Floats | float:
+        """Of every coordinate of H, (N,), per time and c^2."""
+        return 0.5 * self.curvature * self._mean_square(h) if self.curvature else 0.0
+
+    def response(self, h: Floats) -> Response:
+        """What the gradient's increment depends on at h (n, N)."""
+        n, bias = self.model.width, self.model.bias
+        a, slope = h, None
+        if self.averages is None:
+            a, slope = self.model.sigma.value(h), self.model.sigma.slope(h)
+        q = self._mean_square(a)
+        known = bias**2 / np.where(q > 0.0, q, 1.0)  # 1 - |a|^2/(n q), with nothing lost
+        m, e1, e2, elasticity = homogeneous_averages(1.0)(q) if self.averages is None else self.averages(q)
+        pull = elasticity / (n * np.where(q > 0.0, q, np.inf))
+        # x = elasticity m/(n q): what is left along a when what dM says is taken out
+        left = e2 - elasticity**2 * m / np.where(q > 0.0, q, 1.0)
+        along = np.sqrt(np.maximum(e1 * known + left * (1.0 - known), 0.0))
+        return Response(a, slope, pull, np.sqrt(e1), along)
+
+    def _mean_square(self, a: Floats) -> Floats:
+        return np.asarray(np.einsum("ij,ij->j", a, a) / self.model.width + self.model.bias**2)
+
+    def __str__(self) -> str:
+        return f"{self.forward}\n{self.backward}"
+
+
+def depth_limit(model: ResidualNetwork) -> DepthSDE:
+    r"""The limit of ``model`` as its depth grows at fixed width, scaling = DepthScaling(0.5, c).
+
+    Where the Jacobian of a layer tends to a matrix of independent Brownian motions of variance kappa c^2/n, whatever
+    the state, \|P_0\|^2/\|P_1\|^2 is log-Gaussian with
+
+        mean kappa c^2 (1 - 2/n)    and    variance 4 kappa c^2/n,
+
+    and without bias so is \|H_1\|^2/\|H_0\|^2: v-phi-w with a homogeneous activation, kappa = E sigma(g)^2 (ReLU: 1/2);
+    phi-in with a balanced activation, 1/2; linear ones anywhere, 1; scaling inside with sigma''(0) = 0, sigma'(0)^2.
+
+    Raises
+    ------
+    ValueError
+        If there is no such limit, or it is another one for every law of the weights and theirs is not Gaussian.
+    """
+    if not isinstance(model, ResidualNetwork):
+        raise ValueError(f"model={model!r} is not allowed: it must be a ResidualNetwork")
+    c = _checked_factor(model)
+    if not law_free(model):
+        raise ValueError(
+            f"weights={model.weights!r} is not allowed with block={model.block!r} and activation={model.activation!r}: "
+            f"at a finite width the limit depends on the law of W h beyond its variance, and is known for 'gaussian'"
+        )
+    kappa, curvature = jacobian_gain(model), 0.0
+    if model.inside:
+        kappa, curvature = model.sigma.slope_at_zero**2, model.sigma.curvature_at_zero
+    averages = None
+    if kappa is not None:
+        averages = homogeneous_averages(kappa)
+    elif model.block != "phi-in":
+        averages = tabulated_averages(model.activation)
+    n, law = model.width, None
+    if kappa is not None and curvature == 0.0:
+        law = Gaussian(kappa * c**2 * (1.0 - 2.0 / n), 4.0 * kappa * c**2 / n)
+    forward, backward = _formulas(averages is None, kappa, curvature)
+    return DepthSDE(model, c, forward, backward, averages, curvature, law if model.bias == 0.0 else None, law)
+
+
+def law_free(model: ResidualNetwork) -> bool:
+    """Whether the limit is the same for all symmetric laws of the weights of variance 1/width.
+
+    phi-in and scaling inside: only second moments of the weights enter. v-phi-w with a homogeneous activation: by the
+    symmetry of W the slope of a neuron is independent of the sign of w.h, and sigma^2 counts as kappa (w.h)^2. Linear
+    networks. All else sees more of the law of w.h than its variance: E sigma(w.h)^2.
+    """
+    return model.weights == "gaussian" or model.block == "phi-in" or model.inside or jacobian_gain(model) is not None
+
+
+def jacobian_gain(model: ResidualNetwork) -> float | None:
+    """kappa, if every layer has E[J^T J | h] = (carry^2 + s^2 kappa) I with J its Jacobian, whatever h; otherwise None.
+
+    E sigma(g)^2 for homogeneous activations: v-phi-w, phi-in if balanced, and any block if linear.
+    """
+    sigma = model.sigma
+    if model.activation == "linear" or (sigma.homogeneous and model.block == "v-phi-w"):
+        return sigma.mean_square()
+    return 0.5 if sigma.signed and model.block == "phi-in" else None
+
+
+@dataclass(frozen=True, eq=False)
+class SecondMoments:
+    r"""log(E\|h_k\|^2/\|h_0\|^2) (NaN with a bias) and log(E\|p_k\|^2/\|p_L\|^2) at ``layers``; arrays of one shape."""
+
+    layers: Integers
+    forward: Floats
+    backward: Floats
+
+
+def second_moments(model: ResidualNetwork, layers: ArrayLike | None = None) -> SecondMoments:
+    r"""Exact mean squares at finite width and depth, where a layer multiplies them by a number.
+
+    .. code-block:: text
+
+        E|h_k|^2/|h_0|^2 = prod_{j < k} (carry^2 + kappa s_j^2)        without bias
+        E|p_k|^2/|p_L|^2 = prod_{j >= k} (carry^2 + kappa s_j^2)
+
+    for v-phi-w with a homogeneous activation (kappa = E sigma(g)^2, ReLU: (1 + s^2/2)^L), phi-in with a balanced one
+    (1/2), and linear networks (1), with weights of any symmetric law of variance 1/width. A mean over few networks is
+    far below it where the log-norm varies much.
+
+    Parameters
+    ----------
+    layers : array of int, optional
+        Layers from 0 to depth, any shape; all of them by default.
+
+    Raises
+    ------
+    ValueError
+        For other models, or other ``layers``.
+    """
+    kappa = jacobian_gain(model)
+    if kappa is None:
+        raise ValueError(
+            f"block={model.block!r} with activation={model.activation!r} is not allowed in second_moments: only "
+            f"v-phi-w with a homogeneous activation, phi-in with a balanced one, or any block with 'linear'"
+        )
+    index = layer_indices(model, layers)
+    with np.errstate(divide="ignore"):
+        steps = np.log(model.carry**2 + kappa * model.scales**2)
+    forward = np.concatenate([[0.0], np.cumsum(steps)])[index]
+    backward = np.concatenate([np.cumsum(steps[::-1])[::-1], [0.0]])[index]
+    return SecondMoments(index, forward if model.bias == 0.0 else np.full(index.shape, math.nan), backward)
+
+
+def _checked_factor(model: ResidualNetwork) -> float:
+    """c, if the model has a limit."""
+    if model.carry != 1.0:
+        raise ValueError(
+            f"carry={model.carry!r} has no limit in depth: it must be 1, or the input grows or dies with carry^L"
+        )
+    if not isinstance(model.scaling, DepthScaling):
+        raise ValueError("scaling layer by layer has no limit in depth: it must be DepthScaling(0.5, c)")
+    given, sigma = f"activation={model.activation!r}", model.sigma
+    if model.inside and not sigma.smooth:
+        raise ValueError(
+            f"{given} has no limit in depth with the scaling inside: it is not twice differentiable at 0, and its mean "
+            f"drifts like L^(1/2)"
+        )
+    if model.inside and sigma.at_zero != 0.0:
+        raise ValueError(
+            f"{given} has no limit in depth with the scaling inside: sigma(0) = {sigma.at_zero:g} is added in each of "
+            f"the L layers; it must be 0"
+        )
+    if model.block == "phi-out" and not model.inside and not sigma.odd:
+        raise ValueError(
+            f"{given} has no limit in depth with block='phi-out' and the scaling outside: E sigma(g) is not 0, as it "
+            f"is for 'tanh' and 'linear', and its sum drifts like L^(1/2)"
+        )
+    beta = model.scaling.beta
+    if beta < 0.5:
+        raise ValueError(f"beta={beta!r} has no limit in depth: the network explodes; beta must be 0.5")
+    if beta > 0.5:
+        raise ValueError(f"beta={beta!r} has nothing to simulate as its limit, the input itself; beta must be 0.5")
+    return model.scaling.c
+
+
+def _formulas(local: bool, kappa: float | None, curvature: float) -> tuple[str, str]:
+    """The equation as two lines of text."""
+    if local:
+        return (
+            "dH = c sqrt(Q) dB,  Q = |sigma(H)|^2/n + bias^2",
+            "-dP = sigma'(H) [sigma(H) (P.dH)/(n Q) + c |P|/sqrt(n) (I - sigma(H) sigma(H)^T/(n Q))^(1/2) dB']",
+        )
+    if kappa is None:
+        return (
+            "dH = c sqrt(m(q)) dB,  m(q) = E sigma(sqrt(q) g)^2,  q = |H|^2/n + bias^2",
+            "-dP = H (P.dH) m'(q)/(n m(q)) + c |P|/sqrt(n) (sqrt(e1) (I - u u^T) + sqrt(e) u u^T) dB',  u = H/|H|, "
+            "e1 = E sigma'(sqrt(q) g)^2,  e = e1 + |H|^2/(n q) (E sigma'(sqrt(q) g)^2 (g^2 - 1) - m'(q)^2 q/m(q))",
+        )
+    scale = "" if kappa == 1.0 else f"{math.sqrt(kappa):.4g} "
+    forward = f"dH = {scale}c sqrt(q) dB,  q = |H|^2/n + bias^2"
+    backward = f"-dP = H (P.dM)/(n q) + {scale}c |P|/sqrt(n) (I - H H^T/(n q))^(1/2) dB',  dM = dH"
+    if curvature:
+        forward = forward.replace(" dB,", f" dB + {0.5 * curvature:.4g} c^2 q 1 dt,")
+        backward = backward.replace(",  dM = dH", f" + {curvature:.4g} c^2 H (1.P)/n dt,  dM = dH less its drift")
+    return forward, backward
