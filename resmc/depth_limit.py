@@ -145,8 +145,8 @@ def limit(
 ) -> DepthLimit:
     r"""Simulates the limit of ``model`` as its depth grows at fixed width, forward and backward.
 
-    H_0 = A x as in a network, or ``h0``; P_1 is a row of W_out. By default, a width of 40 takes some seconds on one
-    core; the time grows with networks x steps x width. The memory stays below about 500 MB.
+    H_0 = A x as in a network, or ``h0``; P_1 is a row of W_out. By default, a width of 40 takes 10 to 20 seconds
+    on one core; the time grows with networks x steps x width. The memory stays below 500 MB.
 
     Parameters
     ----------

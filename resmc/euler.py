@@ -14,7 +14,7 @@ from .residual_network import ResidualNetwork
 from .theory.depth import DepthSDE
 
 CHUNK_BYTES = 1 << 26  # of a chunk's paths
-MAX_BYTES = 1 << 29  # of one network's
+MAX_BYTES = 1 << 28  # of one network's
 MAX_CHUNK = 1024  # networks; more leave the cache
 
 
