@@ -19,6 +19,7 @@ from .build import build_info
 from .cuda.device import DeviceError
 from .estimates import Estimate, KSDistance
 from .model import ResNet
+from .residual_network import DepthScaling, ResidualNetwork
 from .simulate import simulate
 from .simulation import Simulation, merge
 from .storage import load
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DepthLimit",
+    "DepthScaling",
     "DeviceError",
     "Estimate",
     "KSDistance",
     "ResNet",
+    "ResidualNetwork",
     "Simulation",
     "Sweep",
     "SweepResult",

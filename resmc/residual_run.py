@@ -86,4 +86,3 @@ def run_residual(
     for name in names[1:]:
         arrays[f"path_{name}"] += offsets[name] - starts[name]
     return {name: Law.joined(parts) for name, parts in laws.items()}, samples
-

@@ -94,7 +94,7 @@ def host(array: Any) -> NDArray[Any]:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Simulation:
-    """The statistics of independent random networks; made by `resmc.simulate`, `resmc.merge` and `resmc.load`.
+    r"""The statistics of independent random networks; made by `resmc.simulate`, `resmc.merge` and `resmc.load`.
 
     Attributes
     ----------
@@ -174,7 +174,7 @@ class Simulation:
         return isinstance(self.model, ResNet) or self.model.has_asymmetry
 
     def log_ratio(self, name: str) -> LogRatio:
-        """ln(\|v_l\|^2/\|start\|^2) by layer and where it ends: mean, variance, median, quantiles, second moment.
+        r"""ln(\|v_l\|^2/\|start\|^2) by layer and where it ends: mean, variance, median, quantiles, second moment.
 
         Parameters
         ----------
@@ -356,6 +356,7 @@ class Simulation:
         """Do fewer than half of the ReLUs fire? See `resmc.analyses.hypoactivation`."""
         from .analyses import hypoactivation
 
+        self._need_asymmetry()
         return hypoactivation.analyse(self)
 
     def interlayer_correlations(self) -> InterlayerCorrelations:

@@ -6,6 +6,8 @@ statistics.networks      (32,)
 statistics.sums          (G, R) records: `statistics.LAYER_SUMS`; G of the 32 groups hold networks
 statistics.histogram     (G, 2 + k): underflow, the k bins from `histogram_offset` that hold all else, overflow
 statistics.products, .partial_sums, .partial_squares     (G, pairs), unless empty
+ratios.*                (G, R) records of what was followed besides h (`Simulation.log_ratio`)
+laws.*.bins, .counts    (K,) of where each ratio ends; the manifest has the zeros and offsets
 samples.*, trajectories.*                                unless nothing was kept
 
 A range of a few blocks, as a sweep cuts them, has networks in a few groups; the others take no room.
@@ -26,8 +28,10 @@ from numpy.typing import NDArray
 
 from . import archive
 from .archive import Archive
+from .laws import Law
 from .model import ResNet
 from .recording import GROUPS, Bins
+from .residual_network import Model, ResidualNetwork
 from .simulation import NetworkRange, Samples, Simulation, Trajectories, host
 from .statistics import LAYER_SUMS, LayerSums, Statistics
 from .writers import temporary_name
@@ -42,6 +46,7 @@ def to_bytes(simulation: Simulation) -> bytes:
     statistics = simulation.statistics
     filled = statistics.networks > 0
     offset, histogram = _trimmed(statistics.histogram[filled])
+    filled_ratios = {name: sums.packed()[filled] for name, sums in simulation.ratios.items()}
     kept: dict[str, Samples | Trajectories] = {"samples": simulation.samples, "trajectories": simulation.trajectories}
     manifest = {
         "format": FORMAT,
@@ -50,6 +55,10 @@ def to_bytes(simulation: Simulation) -> bytes:
         "histogram_offset": offset,
         **{name: len(part.networks) for name, part in kept.items()},
     }
+    if simulation.laws:  # a network of which only h was followed needs none of this
+        manifest |= {f"{name}.ratios": sorted(part.ratios) for name, part in kept.items()}
+        manifest["ratios"] = list(filled_ratios)
+        manifest["laws"] = {name: [law.zeros, law.offset] for name, law in simulation.laws.items()}
     arrays = {
         "layers": simulation.layers,
         "statistics.networks": statistics.networks,
@@ -59,7 +68,11 @@ def to_bytes(simulation: Simulation) -> bytes:
     arrays |= {f"statistics.{name}": a[filled] for name in _PRODUCTS if (a := getattr(statistics, name)).size}
     for name, part in kept.items():
         if len(part.networks):
-            arrays |= {f"{name}.{f.name}": host(getattr(part, f.name)) for f in fields(part)}
+            arrays |= {f"{name}.{f.name}": host(getattr(part, f.name)) for f in fields(part) if f.name != "ratios"}
+            arrays |= {f"{name}.ratios.{ratio}": values for ratio, values in part.ratios.items()}
+    arrays |= {f"ratios.{name}": sums for name, sums in filled_ratios.items()}
+    for name, law in simulation.laws.items():
+        arrays |= {f"laws.{name}.bins": law.bins, f"laws.{name}.counts": law.counts}
     return archive.to_bytes(manifest, arrays)
 
 
@@ -197,7 +210,7 @@ def _in_groups(rows: NDArray[Any], networks: NDArray[np.int64]) -> NDArray[Any]:
 
 def _simulation(found: Archive) -> Simulation:
     manifest = found.manifest
-    model, bins = ResNet(**manifest["model"]), Bins(*manifest["bins"])
+    model, bins = model_of(manifest["model"]), Bins(*manifest["bins"])
     layers = _array(found, "layers", np.int64, None).copy()
     size = len(layers)
     sums = _layer_sums(found, slice(None))
@@ -209,7 +222,7 @@ def _simulation(found: Archive) -> Simulation:
     groups = int(np.count_nonzero(sums.networks))
     products: dict[str, NDArray[Any]] = {}
     for name in _PRODUCTS:
-        there = pairs if name == "products" or model.alpha == 0.0 else 0
+        there = pairs if name == "products" or (isinstance(model, ResNet) and model.alpha == 0.0) else 0
         products[name] = (
             _in_groups(_array(found, f"statistics.{name}", np.float64, groups, there), sums.networks)
             if there
@@ -223,6 +236,20 @@ def _simulation(found: Archive) -> Simulation:
         return _array(found, name, dtype, count, *shape).copy() if count else np.empty((0, *shape), dtype)
 
     s, t = manifest["samples"], manifest["trajectories"]
+
+    def ratios(name: str, count: int, *shape: int) -> dict[str, NDArray[Any]]:
+        return {r: kept(f"{name}.ratios.{r}", count, np.float64, *shape) for r in manifest.get(f"{name}.ratios", ())}
+
+    def sums_of(name: str) -> LayerSums:
+        packed = _array(found, f"ratios.{name}", LAYER_SUMS, groups, size)
+        return LayerSums.unpacked(sums.networks, _in_groups(packed, sums.networks))
+
+    def law_of(name: str, zeros: int, offset: float) -> Law:
+        counts = [found.array(f"laws.{name}.{part}") for part in ("bins", "counts")]
+        if any(array.dtype != np.int64 or array.ndim != 1 for array in counts) or len(counts[0]) != len(counts[1]):
+            raise ValueError(f"laws.{name} has the wrong shape or type")
+        return Law(counts[0].copy(), counts[1].copy(), int(zeros), float(offset))
+
     return Simulation(
         model=model,
         method=manifest["method"],
@@ -235,15 +262,24 @@ def _simulation(found: Archive) -> Simulation:
             kept("samples.networks", s, np.uint64),
             kept("samples.log_norm", s, np.float64),
             kept("samples.output", s, np.float64, model.n_out),
+            ratios("samples", s),
         ),
         trajectories=Trajectories(
             kept("trajectories.networks", t, np.uint64),
             kept("trajectories.log_norm", t, np.float64, size),
             kept("trajectories.asymmetry", t, np.float32, size),
+            ratios("trajectories", t, size),
         ),
         numerics=tuple(manifest["numerics"]),
         histogram_version=manifest["histogram_version"],
+        ratios={name: sums_of(name) for name in manifest.get("ratios", ())},
+        laws={name: law_of(name, *law) for name, law in manifest.get("laws", {}).items()},
     )
+
+
+def model_of(described: dict[str, Any]) -> Model:
+    """The model that ``to_dict`` described."""
+    return ResidualNetwork.from_dict(described) if "block" in described else ResNet(**described)
 
 
 def _trimmed(histogram: NDArray[np.int64]) -> tuple[int, NDArray[Any]]:

@@ -11,6 +11,9 @@ import numpy as np
 from . import html, theory
 from .estimates import WORTH_SAYING, Estimate, KSDistance, format_estimate
 from .layer_estimates import MIN_EFFECTIVE_SAMPLE
+from .model import ResNet
+from .residual_network import DepthScaling, Model, ResidualNetwork, of_resnet
+from .theory.depth import depth_limit, jacobian_gain, second_moments
 
 if TYPE_CHECKING:
     from .simulation import Simulation
@@ -24,6 +27,7 @@ class Row:
     estimate: Estimate
     exact: float | None = None
     limit: float | None = None
+    kind: str = "leading order"  # of the limit
 
     def comparison(self) -> tuple[str, str, str]:
         """The last columns: the theory's number, which it is, and the z-score or relative difference."""
@@ -34,7 +38,7 @@ class Row:
             return f"{exact:.6g}", "exact", score
         if self.limit is not None and np.isfinite(self.limit):
             difference = float(self.estimate.relative_difference(self.limit))
-            return f"{self.limit:.6g}", "leading order", f"{difference:+.2%}" if abs(difference) <= WORTH_SAYING else ""
+            return f"{self.limit:.6g}", self.kind, f"{difference:+.2%}" if abs(difference) <= WORTH_SAYING else ""
         if isinstance(self.estimate, KSDistance) and np.isfinite(self.estimate.noise_floor):
             return f"{self.estimate.noise_floor:.2g}", "noise floor", ""
         return "", "", ""
@@ -59,10 +63,57 @@ class Row:
         }
 
 
+RATIO_SYMBOLS = {
+    "growth": "|h_{0}|^2/|h_0|^2",
+    "displacement": "|h_{0}-h_0|^2/|h_0|^2",
+    "gradient": "|p_0|^2/|p_{0}|^2",
+    "gradient_displacement": "|p_0-p_{0}|^2/|p_{0}|^2",
+}
+
+
 def rows(sim: Simulation) -> Iterator[Row]:
     """Every quantity of ``sim``, at the first and last layer where it depends on the layer; Corr A if it was kept."""
+    if sim.model.as_resnet is None:
+        yield Row("mean L_0", sim.log_norm_mean[0])
+        yield Row(f"mean L_{sim.model.depth}", sim.log_norm_mean[-1])
+        yield Row(f"variance L_{sim.model.depth}", sim.log_norm_variance[-1])
+    else:
+        yield from _resnet_rows(sim)
+    yield from _ratio_rows(sim)
+
+
+def _ratio_rows(sim: Simulation) -> Iterator[Row]:
+    """How far h and the gradient went, where that was followed, with the limit in depth and the exact mean square."""
+    if not sim.laws:
+        return
+    model = sim.model if isinstance(sim.model, ResidualNetwork) else of_resnet(sim.model)
+    try:
+        sde = depth_limit(model)
+        limits = {"growth": sde.growth, "gradient": sde.gradient}
+    except ValueError:  # there is none
+        limits = {}
+    squares = second_moments(model, [0, model.depth]) if jacobian_gain(model) is not None else None
+    for name in sim.laws:
+        ratio, symbol = sim.log_ratio(name), RATIO_SYMBOLS[name].format(model.depth)
+        law = limits.get(name)
+        mean, variance = (None, None) if law is None else (law.mean, law.variance)
+        exact = None
+        if squares is not None and name in ("growth", "gradient"):
+            exact = float(squares.forward[-1] if name == "growth" else squares.backward[0])
+        yield Row(f"median log {symbol}", _present(ratio.median))
+        yield Row(f"mean log {symbol}", ratio.final_mean, limit=mean, kind="limit in depth")
+        yield Row(f"variance log {symbol}", ratio.final_variance, limit=variance, kind="limit in depth")
+        yield Row(f"log E {symbol}", ratio.final_log_second_moment, exact)
+
+
+def _present(estimate: Estimate | None) -> Estimate:
+    assert estimate is not None
+    return estimate
+
+
+def _resnet_rows(sim: Simulation) -> Iterator[Row]:
     fit, hypo, growth = sim.log_gaussian_fit(), sim.hypoactivation(), sim.variance_growth()
-    first, d = theory.first_layer(sim.model), sim.model.depth
+    first, d = theory.first_layer(sim.resnet), sim.resnet.depth
     yield Row("mean L_0", sim.log_norm_mean[0], exact=first.mean)
     yield Row("variance L_0", sim.log_norm_variance[0], exact=first.variance)
     yield Row("variance A_0", sim.asymmetry_variance[0], exact=first.asymmetry_variance)
@@ -94,7 +145,7 @@ def rows(sim: Simulation) -> Iterator[Row]:
 
 def _too_few(sim: Simulation) -> list[str]:
     """Why E|z|^2 has no error bar, if it has none."""
-    if sim.variance_growth().reliable[-1]:
+    if sim.model.as_resnet is None or sim.variance_growth().reliable[-1]:
         return []
     fewer = sim.networks < MIN_EFFECTIVE_SAMPLE
     why = f"it needs at least {MIN_EFFECTIVE_SAMPLE:.0f}" if fewer else "its mean is ruled by rare networks"
@@ -104,22 +155,44 @@ def _too_few(sim: Simulation) -> list[str]:
 def _heading(sim: Simulation) -> list[str]:
     m = sim.model
     ranges = ", ".join(f"{r.start}..{r.stop - 1}" for r in sim.ranges)
+    what = [_describe(m)]
+    if sim.has_asymmetry:
+        what.append(f"at depth {m.depth}: {sim.inactive[-1]} inactive, {sim.dead[-1]} dead")
     return [
-        f"{m.variant} ResNet  width {m.width}  depth {m.depth}  d/n {m.ratio:.4g}  "
-        f"alpha {m.alpha:.6g}  lam {m.lam:.6g}",
+        what[0],
         f"{sim.networks} network{'s' * (sim.networks != 1)} ({ranges}), {sim.method}, seed {sim.seed}, "
         f"numerics {' '.join(sim.numerics)}",
-        f"at depth {m.depth}: {sim.inactive[-1]} inactive, {sim.dead[-1]} dead",
+        *what[1:],
     ]
+
+
+def _describe(m: Model) -> str:
+    """A model in a line."""
+    if isinstance(m, ResNet):
+        return (
+            f"{m.variant} ResNet  width {m.width}  depth {m.depth}  d/n {m.ratio:.4g}  "
+            f"alpha {m.alpha:.6g}  lam {m.lam:.6g}"
+        )
+    scaling = "by layer"
+    if isinstance(m.scaling, DepthScaling):
+        inside = ", inside" if m.scaling.inside else ""
+        scaling = f"{m.scaling.c:.6g} L^-{m.scaling.beta:.6g}{inside}"
+    rest = "".join([f"  carry {m.carry:.6g}" * (m.carry != 1.0), f"  bias {m.bias:.6g}" * (m.bias > 0.0)])
+    return (
+        f"{m.block} {m.activation} residual network  width {m.width}  depth {m.depth}  scaling {scaling}  "
+        f"{m.weights} weights{rest}"
+    )
 
 
 def summary_table(sim: Simulation) -> str:
     """The table as text."""
-    lines = [*_heading(sim), "", f"{'quantity':<30}{'estimate +- standard error':<30}theory"]
-    for row in rows(sim):
+    table = list(rows(sim))
+    first = max(30, *(len(row.name) + 2 for row in table))
+    lines = [*_heading(sim), "", f"{'quantity':<{first}}{'estimate +- standard error':<30}theory"]
+    for row in table:
         shown = format_estimate(float(row.estimate.value), float(row.estimate.stderr))
         number, kind, away = row.comparison()
-        lines.append(f"{row.name:<30}{shown:<30}{number:<13}{kind:<16}{away}".rstrip())
+        lines.append(f"{row.name:<{first}}{shown:<30}{number:<13}{kind:<16}{away}".rstrip())
     return "\n".join(lines + _too_few(sim))
 
 

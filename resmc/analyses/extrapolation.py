@@ -39,7 +39,7 @@ def _lag(sim: Simulation, lag: int = 1) -> Estimate:
 
 
 def _minus_scale(sim: Simulation, estimate: Estimate) -> Estimate:
-    return _scaled(estimate, 1.0, sim.model.depth * sim.model.log_scale)
+    return _scaled(estimate, 1.0, sim.resnet.depth * sim.resnet.log_scale)
 
 
 QUANTITIES: dict[str, Quantity] = {
@@ -53,11 +53,11 @@ QUANTITIES: dict[str, Quantity] = {
     "log_norm.skewness": Quantity(lambda s: s.log_norm_skewness[-1], lambda m: 0.0),
     "log_norm.excess_kurtosis": Quantity(lambda s: s.log_norm_excess_kurtosis[-1], lambda m: 0.0),
     "asymmetry": Quantity(
-        lambda s: _scaled(s.asymmetry_mean[-1], s.model.width),
+        lambda s: _scaled(s.asymmetry_mean[-1], s.resnet.width),
         lambda m: theory.infinite_depth_and_width(m).scaled_asymmetry,
     ),
     "active_fraction": Quantity(
-        lambda s: _scaled(s.active_fraction[-1], s.model.width, 0.5),
+        lambda s: _scaled(s.active_fraction[-1], s.resnet.width, 0.5),
         lambda m: theory.infinite_depth_and_width(m).scaled_active_fraction,
     ),
     "interlayer.lag1": Quantity(_lag, lambda m: float(theory.interlayer_correlation(m, [1])[0])),
@@ -134,10 +134,10 @@ def extrapolate(
     for s in simulations:
         if not hasattr(s, "model"):
             raise ValueError(f"simulations holds {s!r}: extrapolate takes a sequence of Simulation objects")
-    sims = sorted(simulations, key=lambda s: s.model.width)
-    widths = np.array([s.model.width for s in sims], np.float64)
+    sims = sorted(simulations, key=lambda s: s.resnet.width)
+    widths = np.array([s.resnet.width for s in sims], np.float64)
     for name in ("ratio", "alpha", "lam", "variant", "input_norm"):
-        values = {getattr(s.model, name) for s in sims}
+        values = {getattr(s.resnet, name) for s in sims}
         if len(values) > 1:
             raise ValueError(f"simulations differ in {name} ({sorted(values)}): an extrapolation needs one")
     if len(set(widths)) < 2 or len(set(widths)) != len(widths):
@@ -145,7 +145,7 @@ def extrapolate(
     for a, b in combinations(sims, 2):
         if a.seed == b.seed and any(r.start < s.stop and s.start < r.stop for r in a.ranges for s in b.ranges):
             raise ValueError(
-                f"simulations of widths {a.model.width} and {b.model.width} are not independent: they share random "
+                f"simulations of widths {a.resnet.width} and {b.resnet.width} are not independent: they share random "
                 f"numbers (seed {a.seed}, the same networks). Give each a seed of its own, as a Sweep does"
             )
     if degree is None:
@@ -168,7 +168,7 @@ def extrapolate(
     from scipy.special import gammaincc
 
     whole = Estimate(coefficients[0], np.sqrt(covariance[0, 0]), estimates.n.sum(), estimates.df)
-    limit = float(QUANTITIES[quantity].limit(sims[-1].model))
+    limit = float(QUANTITIES[quantity].limit(sims[-1].resnet))
     return Extrapolation(
         quantity=quantity,
         widths=widths,

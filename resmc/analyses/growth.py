@@ -68,7 +68,7 @@ class Growth(Result):
 
 def analyse(sim: Simulation) -> Growth:
     """The growth curve of ``sim``."""
-    model = sim.model
+    model = sim.resnet
     scale = sim.layers * model.log_scale
     offsets: Floats = sim.layers * np.float64(model.log_scale + rounding_correction(model))  # the statistics lack this
     moment = log_second_moment(sim.statistics, offsets)

@@ -68,7 +68,7 @@ def is_symmetric(model: ResNet) -> bool:
 
 def symmetric_layers(sim: Simulation) -> NDArray[np.bool_]:
     """The layers at which A_l is: the first always."""
-    return np.asarray((sim.layers == 0) | is_symmetric(sim.model), np.bool_)
+    return np.asarray((sim.layers == 0) | is_symmetric(sim.resnet), np.bool_)
 
 
 def analyse(sim: Simulation) -> Hypoactivation:
@@ -78,7 +78,7 @@ def analyse(sim: Simulation) -> Hypoactivation:
         layers=sim.layers,
         asymmetry=sim.asymmetry_mean,
         active_fraction=sim.active_fraction,
-        theory=theory.hypoactivation(sim.model, sim.layers),
+        theory=theory.hypoactivation(sim.resnet, sim.layers),
         exact_asymmetry=np.where(symmetric, 0.0, np.nan),
         exact_active_fraction=np.where(symmetric, 0.5, np.nan),
         inactive=sim.inactive,

@@ -67,7 +67,7 @@ def analyse(sim: Simulation) -> InterlayerCorrelations:
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
     matrices = sim.pooled_correlations
-    limit = theory.interlayer_correlation(sim.model, lags)
+    limit = theory.interlayer_correlation(sim.resnet, lags)
     return InterlayerCorrelations(
         layers=sim.layers,
         matrix=sim.jackknife_pairs(matrices),
@@ -75,5 +75,5 @@ def analyse(sim: Simulation) -> InterlayerCorrelations:
         lags=lags,
         by_lag=sim._jackknife(np.stack([averaged(m) for m in matrices]), int(sim.alive[-1])),
         theory_by_lag=limit,
-        exact=0.0 if sim.model.variant != "vanilla" or sim.model.alpha == 0.0 else None,
+        exact=0.0 if sim.resnet.variant != "vanilla" or sim.resnet.alpha == 0.0 else None,
     )

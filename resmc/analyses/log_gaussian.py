@@ -73,8 +73,8 @@ def exact_log_norm(model: ResNet) -> FullyConnected | SkipOnly | None:
 
 def fit(sim: Simulation) -> LogGaussianFit:
     """Analyse the final log-norm of ``sim``."""
-    last = np.array([sim.model.depth])
-    limit = theory.log_norm(sim.model, last)
+    last = np.array([sim.resnet.depth])
+    limit = theory.log_norm(sim.resnet, last)
     edges = sim.histogram.edges
     n_alive = int(sim.alive[-1])
 
@@ -89,20 +89,20 @@ def fit(sim: Simulation) -> LogGaussianFit:
     def distance(others: Floats) -> KSDistance:
         return ks_distance(cdf - others, sizes, n_alive, resolution)
 
-    scale = sim.model.log_norm_offset(sim.model.depth)  # beyond the normalised network
+    scale = sim.resnet.log_norm_offset(sim.resnet.depth)  # beyond the normalised network
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = moments[:, 1:2] + sim.offsets[-1]
         deviation = np.sqrt(moments[:, 2:3] / (moments[:, 0:1] - 1.0))
         fitted = ndtr((edges - mean) / deviation)
     theoretical = ndtr((edges - limit.mean[0]) / np.sqrt(limit.variance[0]))
-    chi_square = theory.chi_square_log_norm_cdf(sim.model.width, edges - scale)
+    chi_square = theory.chi_square_log_norm_cdf(sim.resnet.width, edges - scale)
     return LogGaussianFit(
         mean=sim.log_norm_mean[-1],
         variance=sim.log_norm_variance[-1],
         skewness=sim.log_norm_skewness[-1],
         excess_kurtosis=sim.log_norm_excess_kurtosis[-1],
         theory=limit,
-        exact=exact_log_norm(sim.model),
+        exact=exact_log_norm(sim.resnet),
         ks_fitted=distance(fitted),
         ks_theory=distance(theoretical),
         ks_gaussian_limit=distance(chi_square),

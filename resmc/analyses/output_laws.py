@@ -73,7 +73,7 @@ def one_output(sim: Simulation, limit: LogNormLimit) -> OutputLaw:
     counts = leave_one_out(sim.statistics.histogram)
     total = np.maximum(leave_one_out(sim.statistics.networks), 1)[:, None]
     used = np.flatnonzero(counts[0, 1:-1])
-    scale = sim.model.log_norm_offset(sim.model.depth)
+    scale = sim.resnet.log_norm_offset(sim.resnet.depth)
     centres = (sim.histogram.edges[:-1] + 0.5 * sim.bins.width)[used] - scale
     at_zero = total[:, 0] - counts[:, 1:].sum(axis=1)  # dead, and the underflow
     at_infinity = counts[:, -1]
@@ -116,8 +116,8 @@ def output_norm(sim: Simulation, limit: LogNormLimit | None = None, n_out: int |
         If ``n_out`` is out of range.
     """
     n_out = outputs(sim, n_out)
-    last = np.array([sim.model.depth])
-    limit = theory.log_norm(sim.model, last) if limit is None else limit
+    last = np.array([sim.resnet.depth])
+    limit = theory.log_norm(sim.resnet, last) if limit is None else limit
     counts = leave_one_out(sim.statistics.histogram)
     total = np.maximum(leave_one_out(sim.statistics.networks), 1)[:, None]
     used = np.flatnonzero(counts[0, 1:-1])
@@ -125,7 +125,7 @@ def output_norm(sim: Simulation, limit: LogNormLimit | None = None, n_out: int |
     probability = counts[:, 1 + first : 1 + stop] / total
     at_zero = 1.0 - counts[:, 1:].sum(axis=1, keepdims=True) / total  # dead, and the underflow
 
-    scale = sim.model.log_norm_offset(sim.model.depth)
+    scale = sim.resnet.log_norm_offset(sim.resnet.depth)
     mean, deviation = float(limit.mean[0] - scale), float(limit.variance[0]) ** 0.5
     step = sim.bins.width
     centre = float(sim.histogram.edges[first] - scale) + 0.5 * step  # of the first bin that is used
@@ -194,7 +194,7 @@ def output_norm_cells(sim: Simulation, edges: Floats, n_out: int | None = None) 
 
 def outputs(sim: Simulation, n_out: int | None) -> int:
     """``n_out`` if it is allowed; the model's for None."""
-    return sim.model.n_out if n_out is None else _checks.integer("n_out", n_out, 1, 1 << 17, "2^17")
+    return sim.resnet.n_out if n_out is None else _checks.integer("n_out", n_out, 1, 1 << 17, "2^17")
 
 
 def _log_chi_square_cdf(n_out: int, x: Floats) -> Floats:

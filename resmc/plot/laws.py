@@ -69,7 +69,7 @@ def plot_log_norm(sim: Simulation, *, ax: Axes | None = None, **style: Any) -> A
         x = np.linspace(mean - 5.0 * deviation, mean + 5.0 * deviation, 500)
         gauss = np.exp(-0.5 * ((x - mean) / deviation) ** 2) / (deviation * np.sqrt(2.0 * np.pi))
         st.line(ax, x, gauss, color=st.THEORY, ls=st.DASHED, lw=1.4, label="log-Gaussian limit", zorder=3)
-        x_infinite, infinite = _chi_square_density(sim.model.width, sim.model.log_norm_offset(sim.model.depth))
+        x_infinite, infinite = _chi_square_density(sim.resnet.width, sim.resnet.log_norm_offset(sim.resnet.depth))
         top, peak = st.shown_peak(max(float((density + stderr).max()), float(gauss.max())), float(infinite.max()))
         st.line(ax, x_infinite, infinite, color=st.INFINITE, ls=st.DOTTED, lw=1.4, label=f"infinite width{peak}",
                 zorder=3)  # fmt: skip
@@ -112,7 +112,7 @@ def plot_output(sim: Simulation, *, n_out: int | None = None, ax: Axes | None = 
     _check(sim)
     law = output_norm(sim, n_out=n_out)
     mean, deviation = _limit(sim)
-    offset = sim.model.log_norm_offset(sim.model.depth)
+    offset = sim.resnet.log_norm_offset(sim.resnet.depth)
     chi = np.log(2.0 * special.gammaincinv(0.5 * law.n_out, np.array([2e-3, 0.999])))
     low = min(mean - 3.0 * deviation, quantile(sim, TAIL), offset) + chi[0]
     high = max(mean + 3.0 * deviation, quantile(sim, 1.0 - TAIL), offset) + chi[1]
@@ -180,8 +180,8 @@ def plot_qq(sim: Simulation, *, ax: Axes | None = None, **style: Any) -> Axes:
     s = np.sqrt(p * (1.0 - p) / alive)
     value, low, high = (quantile(sim, q) for q in (p, p - s, p + s))
     x = mean + deviation * scores
-    n = sim.model.width
-    infinite = np.log(special.gammaincinv(0.5 * n, p) * 2.0 / n) + sim.model.log_norm_offset(sim.model.depth)
+    n = sim.resnet.width
+    infinite = np.log(special.gammaincinv(0.5 * n, p) * 2.0 / n) + sim.resnet.log_norm_offset(sim.resnet.depth)
     with st.panel("plot_qq", ax, 3.0) as ax:
         look: dict[str, Any] = {"lw": 1.4, "zorder": 2}
         limit = st.line(ax, x, x, color=st.THEORY, ls=st.DASHED, label="log-Gaussian limit", **look)
@@ -198,12 +198,12 @@ def plot_qq(sim: Simulation, *, ax: Axes | None = None, **style: Any) -> Axes:
 def _check(sim: Any) -> None:
     st.check_kind("sim", sim, (Simulation,), "a resmc.Simulation")
     if not sim.alive[-1]:
-        raise ValueError(f"sim has no living network at depth {sim.model.depth}: its log-norm has no law")
+        raise ValueError(f"sim has no living network at depth {sim.resnet.depth}: its log-norm has no law")
 
 
 def _limit(sim: Simulation) -> tuple[float, float]:
     """Mean and standard deviation of the log-Gaussian limit."""
-    limit = theory.log_norm(sim.model, [sim.model.depth])
+    limit = theory.log_norm(sim.resnet, [sim.resnet.depth])
     return float(limit.mean[0]), float(limit.variance[0]) ** 0.5
 
 

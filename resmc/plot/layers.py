@@ -108,9 +108,9 @@ def plot_trajectories(sim: Simulation, *, most: int = MOST_PATHS, ax: Axes | Non
     paths = sim.trajectories.to_numpy().log_norm[:most]
     if not len(paths):
         raise ValueError("sim kept no trajectories: simulate(.., keep_trajectories=20) keeps those of 20 networks")
-    ratio = sim.layers / sim.model.width
+    ratio = sim.layers / sim.resnet.width
     mean, deviation = sim.log_norm_mean.value, np.sqrt(sim.log_norm_variance.value)
-    limit = theory.log_norm(sim.model, sim.layers)
+    limit = theory.log_norm(sim.resnet, sim.layers)
     with st.panel("plot_trajectories", ax) as ax:
         for index, path in enumerate(np.where(np.isfinite(paths), paths, np.nan)):
             name = f"{len(paths)} network{'s' * (len(paths) != 1)}" if index == 0 else None

@@ -8,6 +8,7 @@ import platform
 import re
 import reprlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib import metadata, resources
 from pathlib import Path
@@ -41,6 +42,8 @@ def write(result: Simulation | SweepResult, path: str | Path) -> None:
         If the file cannot be written; an older one of that name stays as it was.
     """
     _check_result(result)
+    if isinstance(result, Simulation):
+        result = replace(result, model=result.resnet)  # a report is about the theory of ResNets
     path = _checks.path("path", path)
     check_place(path)
     write_atomically(render(result).encode(), path)

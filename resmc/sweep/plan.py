@@ -15,6 +15,7 @@ import numpy as np
 from .. import _checks
 from ..model import MAX_WIDTH_DENSE, ResNet
 from ..recording import block_size
+from ..residual_network import ResidualNetwork
 from ..simulate import MAX_NETWORK, METHODS
 from .point import Point, point_seed
 from .quantities import QUANTITIES
@@ -147,10 +148,7 @@ class Sweep:
             raise ValueError(f"models={self.models!r} is not allowed: it must be a sequence of ResNet") from None
         if not 1 <= len(models) <= MAX_POINTS:
             raise ValueError(f"models holds {len(models)} of them: it must be 1 to {MAX_POINTS}")
-        for model in models:
-            if not isinstance(model, ResNet):
-                raise ValueError(f"models holds {model!r}: it must be a sequence of ResNet")
-        put("models", models)
+        put("models", tuple(_listed(model) for model in models))
         put("dims", ("point",))
         put("shape", (len(models),))
 
@@ -367,6 +365,16 @@ def build(arguments: Mapping[str, Any]) -> Sweep:
     if isinstance(models, Sequence) and not isinstance(models, str):
         arguments["models"] = [_model(number, model) for number, model in enumerate(models)]
     return Sweep(**arguments)
+
+
+def _listed(model: Any) -> ResNet:
+    """A model of a list as what a sweep says of it: a ResNet, however it was spelled."""
+    if isinstance(model, ResidualNetwork) and model.as_resnet is not None:
+        return model.as_resnet
+    if isinstance(model, ResNet):
+        return model
+    what = "a network that no ResNet is: " if isinstance(model, ResidualNetwork) else ""
+    raise ValueError(f"models holds {what}{model!r}: it must be a sequence of ResNet")
 
 
 def _model(number: int, model: Any) -> ResNet:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from .. import _native
 from ..model import ResNet
 from ..recording import HISTOGRAM_VERSION, histogram_bins
-from ..storage import SCHEMA_VERSION
+from ..residual_network import Model
+from ..storage import SCHEMA_VERSION, model_of
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,17 @@ class Point:
 
 def description_key(described: Mapping[str, Any], numerics_version: str, block: int) -> str:
     """The key of what a file's manifest (`resmc.storage`) says, whatever else it says."""
+    described = {**described, "model": canonical(model_of(described["model"]))}
     names = ("model", "seed", "method", "layers", "correlations", "bins", "histogram_version")
     description = [SCHEMA_VERSION, *(described[name] for name in names), numerics_version, block]
     text = json.dumps(description, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def canonical(model: Model) -> dict[str, Any]:
+    """The same for every spelling of a network."""
+    resnet = model.as_resnet
+    return model.to_dict() if resnet is None else resnet.to_dict()
 
 
 def spaced_layers(depth: int, most: int) -> NDArray[np.int64]:
@@ -77,6 +85,6 @@ def spaced_layers(depth: int, most: int) -> NDArray[np.int64]:
 def point_seed(seed: int, model: ResNet, number: int = 0) -> int:
     """A seed of 64 bits for one model of a sweep, and its ``number``-th point: points that share no random number are
     independent."""
-    described = ["resmc-sweep", seed, model.to_dict(), *([number] if number else [])]
+    described = ["resmc-sweep", seed, canonical(model), *([number] if number else [])]
     text = json.dumps(described, separators=(",", ":"), allow_nan=False)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

@@ -1,0 +1,70 @@
+"""The law of a number over all networks: quantiles and their errors."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resmc.laws import BIN_WIDTH, Law
+
+
+@given(st.lists(st.floats(-1e4, 1e4) | st.just(-math.inf), min_size=1, max_size=50), st.floats(0.01, 0.99))
+@settings(deadline=None, max_examples=200)
+def test_quantiles_are_those_of_the_values_within_a_bin(values, p):
+    x = np.array(values)
+    found = float(Law.of(x).quantile(p).value)
+    below, reached = np.sort(x)[[max(math.ceil(p * len(x)) - 1, 0), min(math.floor(p * len(x)), len(x) - 1)]]
+    assert min(below, found) == found or found - below <= 2 * BIN_WIDTH or found <= reached + BIN_WIDTH
+    assert found >= below - 2 * BIN_WIDTH
+
+
+def test_joined_laws_are_the_law_of_all():
+    x = np.random.default_rng(0).normal(0.0, 1.0, 3000)
+    x[::50] = -np.inf
+    whole, joined = Law.of(x, 0.5), Law.joined([Law.of(part, 0.5) for part in np.split(x, 3)])
+    np.testing.assert_array_equal(whole.bins, joined.bins)
+    np.testing.assert_array_equal(whole.counts, joined.counts)
+    assert (
+        (whole.zeros, whole.offset, whole.networks) == (joined.zeros, joined.offset, joined.networks) == (60, 0.5, 3000)
+    )
+
+
+def test_intervals_of_quantiles_cover_as_often_as_they_say():
+    """95% intervals of three quantiles of 1000 log-normals, 600 times: 95% +- 4 standard deviations of such a count."""
+    rng, p = np.random.default_rng(1), np.array([0.1, 0.5, 0.9])
+    exact = np.array([-1.2815515655446004, 0.0, 1.2815515655446004])
+    covered = np.zeros(3)
+    for _ in range(600):
+        low, high = Law.of(rng.normal(0.0, 1.0, 1000)).quantile(p).interval()
+        covered += (low <= exact) & (exact <= high)
+    assert np.all(np.abs(covered / 600 - 0.95) < 4.0 * math.sqrt(0.95 * 0.05 / 600)), covered / 600
+
+
+def test_where_quantiles_have_no_error_none_is_given():
+    assert np.isnan(Law.of(np.arange(31.0)).median.stderr)  # fewer than 32
+    assert np.isfinite(Law.of(np.arange(32.0)).median.stderr)
+    assert np.isnan(Law.of(np.arange(100.0)).quantile(0.001).stderr)  # beyond the sample
+    dead = Law.of(np.concatenate([np.full(80, -np.inf), np.zeros(20)]))
+    assert dead.median.value == -np.inf
+    assert np.isnan(dead.median.stderr)
+    assert Law.of(np.full(40, -np.inf)).median.value == -np.inf
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0, -0.5, math.nan, "half"])
+def test_a_quantile_that_is_none_is_refused_in_a_sentence(p):
+    with pytest.raises(ValueError, match="is not allowed|could not convert"):
+        Law.of(np.arange(50.0)).quantile(p)
+
+
+def test_a_density_integrates_to_the_networks_that_have_a_value():
+    x = np.random.default_rng(2).normal(0.0, 1.0, 10_000)
+    x[:1000] = -np.inf
+    edges, density = Law.of(x, 3.0).histogram(50)
+    assert np.sum(density * np.diff(edges)) == pytest.approx(0.9)
+    assert edges[0] < 3.0 < edges[-1]
+    with pytest.raises(ValueError, match="logarithm of 0"):
+        Law.of(np.full(3, -np.inf)).histogram()
