@@ -66,18 +66,18 @@ class Law:
         ValueError
             If a p does not lie strictly between 0 and 1.
         """
-        wanted = np.asarray(p, np.float64)
+        wanted = np.asarray(p)
         for x in wanted.flat:
-            _checks.real("p", float(x))
-            if not 0.0 < x < 1.0:
-                raise ValueError(f"p={float(x)!r} is not allowed: it must lie strictly between 0 and 1")
+            if not 0.0 < _checks.real("p", x.item()) < 1.0:
+                raise ValueError(f"p={x.item()!r} is not allowed: it must lie strictly between 0 and 1")
+        wanted = wanted.astype(np.float64)
         n = self.networks
         spread = np.sqrt(wanted * (1.0 - wanted) / n)
         below, above = wanted - spread, wanted + spread
         with np.errstate(invalid="ignore"):
             stderr = 0.5 * (self._inverse(above) - self._inverse(below))
         known = (n >= MIN_NETWORKS) & (below > 0.0) & (above < 1.0) & np.isfinite(stderr)
-        return Estimate(self._inverse(wanted), np.where(known, stderr, np.nan), n)
+        return Estimate(self._inverse(wanted), np.where(known, stderr, np.nan), np.asarray(n))
 
     @property
     def median(self) -> Estimate:

@@ -1,7 +1,7 @@
 """Between a model and what the kernels simulate, in float32.
 
-A `ResNet` is normalised: alpha^2 + lam^2 = 1, unit input. Any other network keeps its own units, but for the size of its
-input where that only rescales it.
+A `ResNet` is normalised: alpha^2 + lam^2 = 1, unit input. Any other network keeps its own units, but for the size of
+its input where that only rescales it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def ratio_offsets(model: Model, layers: NDArray[np.int64]) -> dict[str, NDArray[
     """What separates the kernels' logarithms of ratios from the model's, by layer; 0 but for a `ResNet`."""
     resnet = model.as_resnet
     each = 0.0 if resnet is None else resnet.log_scale + rounding_correction(resnet)
-    there, back = each * layers, each * (model.depth - layers)
+    there, back = (np.asarray(each * x, np.float64) for x in (layers, model.depth - layers))
     return {"growth": there, "displacement": there, "gradient": back, "gradient_displacement": back}
 
 

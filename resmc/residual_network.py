@@ -273,10 +273,8 @@ class ResidualNetwork:
         said = self.activation in RESNET_ACTIVATIONS and self.block == "phi-in" and self.weights == "gaussian"
         if not said or self.bias > 0.0 or len(set(self.scales.tolist())) > 1:
             return None
-        return ResNet(
-            self.width, self.depth, self.carry, lam_of_scale(float(self.scales[0])), RESNET_ACTIVATIONS[self.activation],
-            self.n_out, self.size,
-        )  # fmt: skip
+        lam, variant = lam_of_scale(float(self.scales[0])), RESNET_ACTIVATIONS[self.activation]
+        return ResNet(self.width, self.depth, self.carry, lam, variant, self.n_out, self.size)
 
     def to_torch(self, seed: int = 0, network: int = 0) -> torch.nn.Module:
         """The network number ``network`` of ``seed`` with explicit weights; see `resmc.torch_module`."""

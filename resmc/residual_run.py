@@ -80,7 +80,7 @@ def run_residual(
             laws[name].append(Law.of(values, end[name]))
             samples[name][at : at + size] = values[: max(kept - at, 0)] + end[name]
         at += size
-    starts = {name: arrays["path_log_norm"][:, :1] for name in names}
+    starts = dict.fromkeys(names, arrays["path_log_norm"][:, :1])
     if network["gradients"]:
         starts |= dict.fromkeys(AT_START, arrays["path_gradient"][:, -1:].copy())
     for name in names[1:]:

@@ -18,7 +18,7 @@ from .laws import Law
 from .model import ResNet
 from .normalisation import log_norm_offsets
 from .recording import GROUPS, HISTOGRAM_VERSION, Bins
-from .residual_network import Model
+from .residual_network import Model, ResidualNetwork
 from .statistics import LayerSums, Statistics
 
 if TYPE_CHECKING:
@@ -135,7 +135,8 @@ class Simulation:
     laws: Mapping[str, Law] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        for part in (self.statistics, self.samples, self.trajectories, *self.ratios.values()):
+        parts: tuple[Any, ...] = (self.statistics, self.samples, self.trajectories, *self.ratios.values())
+        for part in parts:
             for f in fields(part):
                 kept = getattr(part, f.name)
                 for array in kept.values() if isinstance(kept, Mapping) else (kept,):
@@ -152,17 +153,18 @@ class Simulation:
         ValueError
             If no `ResNet` is this network.
         """
-        found = self.model if isinstance(self.model, ResNet) else self.model.as_resnet
-        if found is None:
+        if isinstance(self.model, ResNet):
+            return self.model
+        if self.model.as_resnet is None:
             raise ValueError(
                 f"block={self.model.block!r} with activation={self.model.activation!r} has no log-Gaussian theory of "
                 "ResNets to compare with: see Simulation.observables, log_ratio and resmc.limit"
             )
-        return found
+        return self.model.as_resnet
 
     @property
     def observables(self) -> tuple[str, ...]:
-        """What was recorded: names of `log_ratio`, "log_norm", and "asymmetry" and "active_fraction" where they exist."""
+        """What was recorded: "log_norm", names of `log_ratio`; where they exist, "asymmetry" and "active_fraction"."""
         names = ["log_norm", "growth", *self.ratios]
         if self.has_asymmetry:
             names += ["asymmetry", "active_fraction"]
@@ -296,7 +298,7 @@ class Simulation:
     # -- helpers for the analyses -------------------------------------------------------------------------------------
 
     def _need_asymmetry(self) -> None:
-        if not self.has_asymmetry:
+        if isinstance(self.model, ResidualNetwork) and not self.model.has_asymmetry:
             raise ValueError(
                 f"A and the active fraction do not exist for block={self.model.block!r} with "
                 f"activation={self.model.activation!r}: only for 'phi-in' with relu, balanced or balanced-half"
@@ -469,7 +471,7 @@ def merge(*simulations: Simulation) -> Simulation:
     )
 
 
-def _in_order(parts: list[Any]) -> dict[str, NDArray[Any]]:
+def _in_order(parts: list[Any]) -> dict[str, Any]:
     names = [f.name for f in fields(parts[0]) if f.name != "ratios"]
     joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
     order = np.argsort(joined["networks"], kind="stable")

@@ -69,7 +69,7 @@ def to_bytes(simulation: Simulation) -> bytes:
     for name, part in kept.items():
         if len(part.networks):
             arrays |= {f"{name}.{f.name}": host(getattr(part, f.name)) for f in fields(part) if f.name != "ratios"}
-            arrays |= {f"{name}.ratios.{ratio}": values for ratio, values in part.ratios.items()}
+            arrays |= {f"{name}.ratios.{ratio}": values for ratio, values in sorted(part.ratios.items())}
     arrays |= {f"ratios.{name}": sums for name, sums in filled_ratios.items()}
     for name, law in simulation.laws.items():
         arrays |= {f"laws.{name}.bins": law.bins, f"laws.{name}.counts": law.counts}

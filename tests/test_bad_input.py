@@ -134,7 +134,7 @@ def test_an_unknown_argument_is_named():
 def test_something_else_in_place_of_a_model_is_refused():
     with pytest.raises(ValueError, match=r"model='vanilla'.*ResNet"):
         resmc.simulate("vanilla", networks=10)
-    with pytest.raises(ValueError, match="width is not allowed beside a ResNet"):
+    with pytest.raises(ValueError, match="width is not allowed beside a model"):
         resmc.simulate(ResNet(4, 4, 1.0, 1.0), networks=10, width=4)
 
 

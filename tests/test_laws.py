@@ -56,7 +56,7 @@ def test_where_quantiles_have_no_error_none_is_given():
 
 @pytest.mark.parametrize("p", [0.0, 1.0, -0.5, math.nan, "half"])
 def test_a_quantile_that_is_none_is_refused_in_a_sentence(p):
-    with pytest.raises(ValueError, match="is not allowed|could not convert"):
+    with pytest.raises(ValueError, match="is not allowed"):
         Law.of(np.arange(50.0)).quantile(p)
 
 

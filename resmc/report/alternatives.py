@@ -25,7 +25,7 @@ TITLES = {
 
 
 def _log_norm(found: Analyses) -> str:
-    fit, d = found.fit, found.sim.model.depth
+    fit, d = found.fit, found.sim.resnet.depth
     low, high = quantile(found.sim, [0.025, 0.975])
     return (f"Histogram of the log-norm at layer {d} of {counted(int(found.sim.alive[-1]), 'network')}. It is centred "
             f"at {plain(float(fit.mean.value))} with a standard deviation of "
@@ -46,7 +46,7 @@ def _qq(found: Analyses) -> str:
 
 def _output(found: Analyses) -> str:
     law = found.fit.output_norm
-    outputs = counted(found.sim.model.n_out, "output")
+    outputs = counted(found.sim.resnet.n_out, "output")
     return (f"Density of the logarithm of the squared output, {outputs}, beside those of the log-Gaussian limit and of "
             f"infinite width: at a distance of {plain(float(law.ks_log_gaussian.value), 2)} from the first of these "
             f"and of {plain(float(law.ks_gaussian.value), 2)} from the second.")  # fmt: skip

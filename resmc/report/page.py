@@ -8,7 +8,6 @@ import platform
 import re
 import reprlib
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from importlib import metadata, resources
 from pathlib import Path
@@ -42,8 +41,6 @@ def write(result: Simulation | SweepResult, path: str | Path) -> None:
         If the file cannot be written; an older one of that name stays as it was.
     """
     _check_result(result)
-    if isinstance(result, Simulation):
-        result = replace(result, model=result.resnet)  # a report is about the theory of ResNets
     path = _checks.path("path", path)
     check_place(path)
     write_atomically(render(result).encode(), path)
@@ -133,7 +130,7 @@ def of_simulation(sim: Simulation) -> dict[str, Any]:
         for answer in answers
         for key in answer.figures
     }
-    m = sim.model
+    m = sim.resnet
     name = m.variant[0].upper() + m.variant[1:]
     return {
         "title": f"{name} ResNet, width {m.width}, depth {m.depth}",
@@ -162,7 +159,7 @@ def _draw(function: Callable[..., Any], sim: Simulation, ax: Any) -> None:
 
 def settings(sim: Simulation) -> list[tuple[str, str]]:
     """All that decides on the result."""
-    m = sim.model
+    m = sim.resnet
     ranges = ", ".join(f"{r.start} to {r.stop - 1}" for r in sim.ranges)
     spacing = "" if len(sim.layers) == m.depth + 1 else f" of {m.depth + 1}"
     return [

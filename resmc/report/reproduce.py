@@ -66,13 +66,13 @@ def _runs(sim: Simulation) -> list[NetworkRange]:
 
 def _arguments(sim: Simulation, found: NetworkRange) -> dict[str, Any]:
     """The arguments of `resmc.simulate` for one range; what is as by default is left out."""
-    out: dict[str, Any] = model_arguments(sim.model)
+    out: dict[str, Any] = model_arguments(sim.resnet)
     out |= {"networks": found.stop - found.start, "seed": sim.seed}
     if found.start:
         out["first_network"] = found.start
     if sim.method != "projected":
         out["method"] = sim.method
-    if not np.array_equal(sim.layers, recorded_layers(sim.model.depth, None)):
+    if not np.array_equal(sim.layers, recorded_layers(sim.resnet.depth, None)):
         out["layers"] = _layers(sim.layers)
     if not sim.correlations:
         out["correlations"] = False
@@ -111,7 +111,7 @@ def _device(classes: Iterable[str]) -> dict[str, str]:
 
 
 def _remarks(sim: Simulation) -> Iterable[str]:
-    classes, agree = sim.numerics[1:], rounding([sim.model], sim.method)
+    classes, agree = sim.numerics[1:], rounding([sim.resnet], sim.method)
     uncut = all(r.block == block_size(r.stop - r.start) for r in _runs(sim))
     if len(classes) > 1:
         yield (f"Several numerics classes have computed this ({', '.join(classes)}); a run on one of them gives the "

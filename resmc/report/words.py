@@ -23,7 +23,7 @@ def caveats(sim: Simulation) -> Iterator[str]:
     if sim.networks < MIN_NETWORKS:
         yield (f"With {counted(sim.networks, 'network')} there are no standard errors: at least {MIN_NETWORKS} are "
                "needed, and thousands before the laws can be compared.")  # fmt: skip
-    dead, d = int(sim.dead[-1]), sim.model.depth
+    dead, d = int(sim.dead[-1]), sim.resnet.depth
     if dead:
         share = f"{dead / sim.networks:.3g}"
         part = f" ({share} of all)" if share != "1" else ""
@@ -35,4 +35,4 @@ def caveats(sim: Simulation) -> Iterator[str]:
         yield f"In {counted(inactive, 'living network')} no neuron fires at the last layer; they are counted."
     if len(sim.numerics) > 2:
         yield (f"Several numerics classes computed it ({', '.join(sim.numerics[1:])}): the networks are the same, "
-               f"their rounding is not, and {rounding([sim.model], sim.method)}.")  # fmt: skip
+               f"their rounding is not, and {rounding([sim.resnet], sim.method)}.")  # fmt: skip

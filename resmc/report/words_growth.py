@@ -20,7 +20,7 @@ def last_reliable(curve: Growth) -> int:
 
 def growth(found: Analyses) -> Answer:
     """How does the output variance grow?"""
-    model, curve = found.sim.model, found.growth
+    model, curve = found.sim.resnet, found.growth
     d, question = model.depth, "How does the output variance grow?"
     last, exact, limit = curve.log_second_moment[-1], float(curve.exact[-1]), float(curve.theory[-1])
     at = f"log E|z_{d}|²/|z_0|² at d/n = {plain(model.ratio)}"
@@ -65,7 +65,7 @@ def _exact_growth(last: Estimate, exact: float, d: int) -> str:
 
 
 def _unreliable(found: Analyses) -> str:
-    curve, d, networks = found.growth, found.sim.model.depth, found.sim.networks
+    curve, d, networks = found.growth, found.sim.resnet.depth, found.sim.networks
     if networks < MIN_NETWORKS:
         return f"That cannot be said from {counted(networks, 'network')}."
     effective = float(curve.effective_sample_size[-1])

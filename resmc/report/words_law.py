@@ -19,7 +19,7 @@ NEAR, ROUGH = 0.02, 0.05  # distances between laws that are called small and mid
 
 def log_gaussian(found: Analyses) -> Answer:
     """Is the final log-norm Gaussian?"""
-    sim, fit, d = found.sim, found.fit, found.sim.model.depth
+    sim, fit, d = found.sim, found.fit, found.sim.resnet.depth
     figures = ("log_norm", "qq", "output") + (("trajectories",) if len(sim.trajectories.networks) else ())
     question = "Is the log-norm Gaussian?"
     if not sim.alive[-1]:
@@ -59,7 +59,7 @@ def _departures(fit: LogGaussianFit) -> dict[str, Estimate]:
 
 
 def _law(found: Analyses) -> Iterator[str]:
-    fit, d = found.fit, found.sim.model.depth
+    fit, d = found.fit, found.sim.resnet.depth
     exact = fit.exact
     known = {name: None if exact is None else float(getattr(exact, name)[0])
              for name in ("mean", "variance", "skewness", "excess_kurtosis")}  # fmt: skip
@@ -74,9 +74,9 @@ def _law(found: Analyses) -> Iterator[str]:
     for name in ("mean", "variance", "skewness", "excess_kurtosis"):
         if disagrees(getattr(fit, name), known[name]):
             yield f"The {name.replace('_', ' ')} is not the exact one. {LOOK}"
-    yield _two_laws("The law of the log-norm", fit.ks_theory, fit.ks_gaussian_limit, _infinite(found.sim.model))
+    yield _two_laws("The law of the log-norm", fit.ks_theory, fit.ks_gaussian_limit, _infinite(found.sim.resnet))
     yield _two_laws("The law of an output neuron", fit.output.ks_log_gaussian, fit.output.ks_gaussian, "a Gaussian")
-    norm, outputs = fit.output_norm, counted(found.sim.model.n_out, "output")
+    norm, outputs = fit.output_norm, counted(found.sim.resnet.n_out, "output")
     yield (f"In the figure is the law of |z_out|² with {outputs}; its distances are {pm(norm.ks_log_gaussian)} and "
            f"{pm(norm.ks_gaussian)}" + (", twice those of the output itself." if norm.n_out == 1 else "."))  # fmt: skip
 

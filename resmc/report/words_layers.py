@@ -15,7 +15,7 @@ from .numbers import beside, counted, disagrees, has_error, plain, pm, resolved,
 
 def hypoactivation(found: Analyses) -> Answer:
     """Do fewer than half of the ReLUs fire?"""
-    sim, hypo, d = found.sim, found.hypo, found.sim.model.depth
+    sim, hypo, d = found.sim, found.hypo, found.sim.resnet.depth
     question = "Do fewer than half of the ReLUs fire?"
     if not sim.alive[-1]:
         verdict = f"No network is alive at layer {d}: there are no neurons to count."

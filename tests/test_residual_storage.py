@@ -1,0 +1,147 @@
+"""Files and stores of residual networks: nothing is lost, and one network in two spellings is one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import resmc
+from resmc import DepthScaling, ResidualNetwork, ResNet, Sweep
+from resmc.residual_network import of_resnet
+from resmc.sweep.point import canonical
+
+MODELS = [
+    ResidualNetwork(5, 6, "v-phi-w", "gelu", scaling=DepthScaling(0.5, 2.0), bias=0.1, n_out=2),
+    ResidualNetwork(5, 3, "phi-out", "tanh", scaling=(0.1, 0.2, 0.0), input=(1.0, -2.0)),
+    ResidualNetwork(5, 6, "phi-in", "relu", scaling=DepthScaling(0.3)),
+    ResNet(5, 6, 0.0, 1.0),
+]
+
+
+def same(a: resmc.Simulation, b: resmc.Simulation) -> None:
+    assert (a.model, a.ranges, a.observables, a.bins, a.numerics) == (
+        b.model,
+        b.ranges,
+        b.observables,
+        b.bins,
+        b.numerics,
+    )
+    for x, y in [(a.statistics, b.statistics), *((a.ratios[name], b.ratios[name]) for name in a.ratios)]:
+        for f in fields(x):
+            np.testing.assert_array_equal(getattr(x, f.name), getattr(y, f.name), err_msg=f.name)
+    for part in ("samples", "trajectories"):
+        x, y = getattr(a, part), getattr(b, part)
+        np.testing.assert_array_equal(x.log_norm, y.log_norm)
+        assert set(x.ratios) == set(y.ratios)
+        for name in x.ratios:
+            np.testing.assert_array_equal(x.ratios[name], y.ratios[name])
+    for name, law in a.laws.items():
+        assert (law.zeros, law.offset) == (b.laws[name].zeros, b.laws[name].offset)
+        np.testing.assert_array_equal(law.bins, b.laws[name].bins)
+        np.testing.assert_array_equal(law.counts, b.laws[name].counts)
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+def test_a_saved_simulation_is_read_back_whole(model, gradients, tmp_path):
+    sim = resmc.simulate(
+        model, networks=500, gradients=gradients, progress=False, keep_samples=7, keep_trajectories=3, seed=2
+    )
+    sim.save(tmp_path / "a.resmc")
+    loaded = resmc.load(tmp_path / "a.resmc")
+    same(sim, loaded)
+    assert sim.summary() == loaded.summary()
+    loaded.save(tmp_path / "b.resmc")
+    assert (tmp_path / "a.resmc").read_bytes() == (tmp_path / "b.resmc").read_bytes()
+
+
+def test_a_changed_byte_of_a_ratio_is_noticed(tmp_path):
+    path = tmp_path / "a.resmc"
+    resmc.simulate(MODELS[0], networks=500, gradients=True, progress=False).save(path)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"ratios.gradient.npy") + 200
+    data[at] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="damaged|checksum"):
+        resmc.load(path)
+
+
+def test_merged_files_are_one_run(tmp_path):
+    for model in MODELS:
+        parts = [
+            resmc.simulate(model, networks=n, first_network=first, gradients=True, progress=False, keep_samples=5)
+            for first, n in ((0, 300), (300, 200))
+        ]
+        for i, part in enumerate(parts):
+            part.save(tmp_path / f"{i}.resmc")
+        merged = resmc.merge(*[resmc.load(tmp_path / f"{i}.resmc") for i in (1, 0)])
+        whole = resmc.simulate(model, networks=500, gradients=True, progress=False)
+        assert merged.networks == 500
+        for name in whole.laws:
+            np.testing.assert_array_equal(merged.laws[name].counts, whole.laws[name].counts)
+            a, b = merged.log_ratio(name).final_mean.value, whole.log_ratio(name).final_mean.value
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-12, equal_nan=True)
+
+
+def test_what_was_not_followed_alike_does_not_merge():
+    model = MODELS[0]
+    a = resmc.simulate(model, networks=100, gradients=True, progress=False)
+    b = resmc.simulate(model, networks=100, first_network=100, progress=False)
+    with pytest.raises(ValueError, match="different observables do not merge"):
+        resmc.merge(a, b)
+
+
+def shards(store: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((store / "shards").rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("lam", [0.6, 0.4358898943540673])
+def test_a_store_knows_a_network_in_either_spelling(lam, tmp_path):
+    """The key of ResNet(..) and of phi-in with carry = alpha, c = sqrt(2) lam, beta = 0 is one, and so are the bits."""
+    resnet = ResNet(8, 4, 0.8, lam)
+    general = ResidualNetwork(8, 4, "phi-in", "relu", carry=0.8, scaling=DepthScaling(0.0, math.sqrt(2.0) * lam))
+    assert general == of_resnet(resnet)
+    plans = [Sweep(models=[model], networks=5000) for model in (resnet, general)]
+    assert plans[0].point(0, 5000).key == plans[1].point(0, 5000).key
+    assert canonical(resnet) == canonical(general)
+    plans[0].run(tmp_path / "store", progress=False)
+    before = shards(tmp_path / "store")
+    assert plans[1].result(tmp_path / "store").complete
+    plans[1].run(tmp_path / "store", progress=False)
+    assert shards(tmp_path / "store") == before
+    other = plans[1].run(tmp_path / "other", progress=False)
+    assert list(shards(tmp_path / "other")) == list(before)  # their names are their keys
+    one, two = plans[0].result(tmp_path / "store").load(0), other.load(0)
+    for f in fields(one.statistics):
+        np.testing.assert_array_equal(getattr(one.statistics, f.name), getattr(two.statistics, f.name))
+    a = resmc.simulate(resnet, networks=300, progress=False)
+    b = resmc.simulate(general, networks=300, first_network=300, progress=False)
+    assert resmc.merge(a, b).networks == 600
+
+
+def test_two_networks_have_two_keys():
+    """Negative control: what looks alike is not."""
+    one, other = ResNet(8, 4, 0.8, 0.6), ResidualNetwork(8, 4, carry=0.8, scaling=DepthScaling(0.0, 0.6))
+    assert canonical(one) != canonical(other)
+    with pytest.raises(ValueError, match="different model do not merge"):
+        resmc.merge(
+            resmc.simulate(one, networks=100, progress=False),
+            resmc.simulate(other, networks=100, first_network=100, progress=False),
+        )
+
+
+def test_a_data_set_of_a_residual_network_can_be_written(tmp_path):
+    pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    sim = resmc.simulate(MODELS[0], networks=500, gradients=True, progress=False)
+    data = sim.to_xarray()
+    assert data.attrs["scaling_beta"] == 0.5
+    np.testing.assert_array_equal(data["log_gradient_mean"], sim.log_ratio("gradient").mean.value)
+    data.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    by_layer = resmc.simulate(MODELS[1], networks=100, progress=False).to_xarray()
+    assert by_layer.attrs["scaling"] == [0.1, 0.2, 0.0]
+    assert "asymmetry" not in by_layer
