@@ -155,6 +155,9 @@ static void read_layer(const Network& net, const Records& records, uint32_t slot
     const int32_t* const exponent = records.exponent + at;
     const uint32_t* const active = records.active + at;
     const double* const log_norm = records.log_norm + at;
+    const float* const start_square = records.start_square;
+    const int32_t* const start_exponent = records.start_exponent;
+    const double* const start_log_norm = records.start_log_norm;
     const double half = 0.5 * net.width;
     alignas(64) double size[TILE];
     int32_t here[TILE], log2_ratio[TILE], alive = 0, inactive = 0;
@@ -166,17 +169,17 @@ static void read_layer(const Network& net, const Records& records, uint32_t slot
         total_active += here[t] != 0 ? active[t] : 0;
         uint32_t bits, bits0;
         __builtin_memcpy(&bits, square + t, 4);
-        __builtin_memcpy(&bits0, records.start_square + t, 4);
+        __builtin_memcpy(&bits0, start_square + t, 4);
         log2_ratio[t] = static_cast<int32_t>(bits >> 23) - static_cast<int32_t>(bits0 >> 23) + 1;  // at least
     }
     for (int t = 0; t < TILE; ++t) {
         layer.weight[t] = here[t];
-        layer.change[t] = log_norm[t] - records.start_log_norm[t];
+        layer.change[t] = log_norm[t] - start_log_norm[t];
         layer.asymmetry[t] = here[t] != 0 ? static_cast<double>(asymmetry[t]) : 0.0;
         layer.deviation[t] = here[t] != 0 ? static_cast<int32_t>(active[t]) - half : 0.0;
-        const double ratio = static_cast<double>(square[t]) / static_cast<double>(records.start_square[t]);
+        const double ratio = static_cast<double>(square[t]) / static_cast<double>(start_square[t]);
         layer.ratio[t] = here[t] != 0 ? ratio : 0.0;
-        const double power = 2.0 * (static_cast<double>(exponent[t]) - records.start_exponent[t]);
+        const double power = 2.0 * (static_cast<double>(exponent[t]) - start_exponent[t]);
         layer.power[t] = here[t] != 0 ? power : -0x1p62;  // 2^anything else could be infinite, and 0 times it NaN
         size[t] = layer.power[t] + log2_ratio[t];
     }
