@@ -27,6 +27,7 @@ from .storage import load
 if TYPE_CHECKING:
     from . import analyses, plot, reference, report, theory
     from .analyses import extrapolate
+    from .analyses.regime import regime
     from .depth_limit import DepthLimit, limit
     from .sweep import Sweep, SweepResult, load_sweep
 
@@ -50,6 +51,7 @@ __all__ = [
     "merge",
     "plot",
     "reference",
+    "regime",
     "report",
     "simulate",
     "theory",
@@ -66,6 +68,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(".sweep", __name__), name)
     if name == "extrapolate":
         return importlib.import_module(".analyses", __name__).extrapolate
+    if name == "regime":
+        return importlib.import_module(".analyses.regime", __name__).regime
     if name in ("DepthLimit", "limit"):
         return getattr(importlib.import_module(".depth_limit", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,7 +3,8 @@
 In reading order: `log_gaussian` (is the final log-norm Gaussian?), `output_laws` (and the
 output?), `hypoactivation` (do fewer than half of the ReLUs
 fire?), `interlayer` (how do layers correlate?), `growth` (how does the output variance grow?), `extrapolation` (what
-do several widths say about infinite width?), `log_ratio` (how far do a network and its gradient go?).
+do several widths say about infinite width?), `log_ratio` (how far do a network and its gradient go?),
+`regime` (explosion, identity, or neither, as the depth grows?).
 """
 
 from .extrapolation import Extrapolation, extrapolate
@@ -13,6 +14,7 @@ from .interlayer import InterlayerCorrelations
 from .log_gaussian import LogGaussianFit
 from .log_ratio import LogRatio
 from .output_laws import OutputLaw, OutputNormLaw
+from .regime import Regime
 
 __all__ = [
     "Extrapolation",
@@ -23,5 +25,6 @@ __all__ = [
     "LogRatio",
     "OutputLaw",
     "OutputNormLaw",
+    "Regime",
     "extrapolate",
 ]
