@@ -1,10 +1,9 @@
 """One module per question about a simulation; each returns a frozen, named result.
 
-In reading order: `log_gaussian` (is the final log-norm Gaussian?), `output_laws` (and the
-output?), `hypoactivation` (do fewer than half of the ReLUs
-fire?), `interlayer` (how do layers correlate?), `growth` (how does the output variance grow?), `extrapolation` (what
-do several widths say about infinite width?), `log_ratio` (how far do a network and its gradient go?),
-`regime` (explosion, identity, or neither, as the depth grows?).
+In reading order: `log_gaussian` (is the final log-norm Gaussian?), `output_laws` (and the output?), `hypoactivation` (do
+fewer than half of the ReLUs fire?), `interlayer` (how do layers correlate?), `growth` (how does the output variance
+grow?), `extrapolation` (what do several widths say about infinite width?), `log_ratio` (how far do a network and its
+gradient go?), `regime` (do they explode as the depth grows, vanish, or neither?) and `verdict` (by which rule).
 """
 
 from .extrapolation import Extrapolation, extrapolate
@@ -15,6 +14,7 @@ from .log_gaussian import LogGaussianFit
 from .log_ratio import LogRatio
 from .output_laws import OutputLaw, OutputNormLaw
 from .regime import Regime
+from .verdict import Verdict
 
 __all__ = [
     "Extrapolation",
@@ -26,5 +26,6 @@ __all__ = [
     "OutputLaw",
     "OutputNormLaw",
     "Regime",
+    "Verdict",
     "extrapolate",
 ]
