@@ -9,28 +9,34 @@ solid lines or markers with standard errors; limits are vermilion and dashed; in
 figure reads in grey as well. All quantities are dimensionless and logarithms natural.
 
 In reading order: `laws` (the final log-norm and the output), `layers` (activations and paths, layer by layer),
-`interlayer` (their correlations), `growth`, `extrapolation`, `sweeps`; `style` holds what they share. matplotlib (the
-extra ``resmc[plot]``) is imported when a function is called.
+`interlayer` (their correlations), `growth`, `extrapolation`, `depth` (how far networks go as their depth grows),
+`ratios` (the laws of how far), `sweeps`; `style` holds what they share. matplotlib (the extra ``resmc[plot]``) is
+imported when a function is called.
 """
 
+from .depth import plot_depth_ratio, plot_heat_map
 from .extrapolation import plot_extrapolation
 from .growth import plot_growth
 from .interlayer import plot_interlayer, plot_interlayer_by_lag
 from .laws import plot_log_norm, plot_output, plot_qq
 from .layers import plot_hypoactivation, plot_trajectories
+from .ratios import plot_ratio_law
 from .style import COLUMN
 from .sweeps import plot_sweep
 
 __all__ = [
     "COLUMN",
+    "plot_depth_ratio",
     "plot_extrapolation",
     "plot_growth",
+    "plot_heat_map",
     "plot_hypoactivation",
     "plot_interlayer",
     "plot_interlayer_by_lag",
     "plot_log_norm",
     "plot_output",
     "plot_qq",
+    "plot_ratio_law",
     "plot_sweep",
     "plot_trajectories",
 ]

@@ -93,7 +93,7 @@ def plot_sweep(
         missing = ~np.isfinite(values)
         if missing.any():
             words = {"value": "no value", "stderr": "no standard error"}.get(show, "no value, or limit 0")
-            notes.append(_hatch(ax, missing, words))
+            notes.append(hatch(ax, missing, words))
         name = LABELS[quantity]
         bar = st.colour_bar(ax, mesh, {"value": name, "stderr": f"s.e. of {name}"}.get(
             show, f"{name} / leading order - 1".replace(" - ", " − ")))  # fmt: skip
@@ -106,7 +106,7 @@ def plot_sweep(
         elif show == "relative" and (dashes := st.mark_negative(ax, range(columns), range(rows), values, reach)):
             notes.append(dashes)
         for axis, dimension in ((ax.xaxis, x), (ax.yaxis, y)):
-            _ticks(axis, getattr(result.plan, dimension))
+            ticks(axis, getattr(result.plan, dimension))
         ax.set(xlabel=AXES[x], ylabel=AXES[y])
         say_fixed(ax, sel)
         if notes:
@@ -146,7 +146,8 @@ def _cells(
     return x, y, values
 
 
-def _hatch(ax: Axes, missing: Any, words: str) -> Any:
+def hatch(ax: Axes, missing: Any, words: str) -> Any:
+    """Over the cells without a value; what the legend says of them."""
     from matplotlib.patches import Patch, Rectangle
 
     for row, column in np.argwhere(missing):
@@ -163,7 +164,8 @@ def _write(ax: Axes, mesh: Any, values: Floats, show: str) -> None:
             ax.text(column, row, text, ha="center", va="center", fontsize=st.LEGEND, color="w" if dark else "k")
 
 
-def _ticks(axis: Any, values: tuple[Any, ...]) -> None:
+def ticks(axis: Any, values: tuple[Any, ...]) -> None:
+    """At most eight, at the centres of cells."""
     where = range(0, len(values), -(-len(values) // MOST_TICKS))
     shown = [v if isinstance(v, str) else f"{v:.4g}" for v in (values[i] for i in where)]
     axis.set_ticks(list(where), shown)

@@ -1,0 +1,235 @@
+r"""Deep networks whose branches shrink with the depth: how far they and their gradients go, over depth and exponent.
+
+The figures of Marion, Fermanian, Biau, Vert (arXiv 2206.06929): explosion, identity, and what is between.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _checks
+from ..analyses.regime import Regime
+from ..analyses.verdict import SHOWN
+from ..estimates import Estimate
+from ..residual_network import DepthScaling, ResidualNetwork
+from ..residual_run import RATIOS
+from ..simulation import Simulation
+from . import style as st
+from .sweeps import hatch, ticks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LARGEST = 690.0  # of a ratio's logarithm: the ratio itself is drawn
+REACH = 2.0  # powers of ten to either side, beyond which a map's colours end
+SCALING: dict[str, tuple[str, Callable[[DepthScaling], float]]] = {
+    "beta": (r"exponent $\beta$", lambda s: s.beta), "c": ("$c$", lambda s: s.c),
+}  # fmt: skip
+FIELDS = {"depth": "depth $L$", "width": "width $n$", "bias": "bias", "carry": "carry", "input_norm": "input norm"}
+ALLOWED = "a Regime, a sequence of Simulation, or a mapping from labels to either"
+
+
+def plot_depth_ratio(
+    result: Any,
+    ratio: str = "displacement",
+    *,
+    between: tuple[float, float] = (0.05, 0.95),
+    ax: Axes | None = None,
+    **style: Any,
+) -> Axes:
+    r"""The median of a ratio and the band between two of its quantiles against the depth L, both logarithmic.
+
+    Parameters
+    ----------
+    result : Regime, sequence of Simulation, or a mapping from labels to either
+        Simulations of different depths. A curve for each label, with the verdict of a `Regime` on the ratio beside it.
+    ratio : {"growth", "displacement", "gradient", "gradient_displacement"}
+        \|h_L\|/\|h_0\|, \|h_L - h_0\|/\|h_0\|, \|p_0\|/\|p_L\| or \|p_0 - p_L\|/\|p_L\|.
+    between : pair of float
+        Probabilities of the band's quantiles.
+    ax : matplotlib Axes, optional
+        A new figure by default.
+    **style
+        Of the medians (``errorbar``).
+
+    Raises
+    ------
+    ValueError
+        If ``result`` holds something else, more than six curves, or two simulations of one depth, the ratio was not
+        followed or is too large to be drawn, ``between`` are no increasing probabilities, or ``ax`` is no Axes.
+    ImportError
+        If matplotlib is not installed.
+
+    Source: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), figures 1 and 3.
+    """
+    st.require("plot_depth_ratio")
+    _checks.choice("ratio", ratio, RATIOS)
+    low, high = _between(between)
+    curves = _curves(result)
+    drawn = {label: _by_depth(sims, ratio, low, high) for label, (sims, _) in curves.items()}
+    words_of = {label: ": ".join(word for word in (label, _verdict(known, ratio)) if word)
+                for label, (_, known) in curves.items()}  # fmt: skip
+    with st.panel("plot_depth_ratio", ax) as ax:
+        explained = _explained([sim for sims, _ in curves.values() for sim in sims], low, high)
+        handles = []
+        for (label, (depths, median, band)), series in zip(drawn.items(), st.SERIES, strict=False):
+            ax.fill_between(depths, *band, color=series.colour, alpha=0.2, lw=0)
+            st.line(ax, depths, median.value, color=series.colour, ls=series.line, lw=0.9, zorder=2)
+            handles.append(st.points(ax, depths, median, style, series, words_of[label] or explained[0].get_label()))
+        handles += explained if any(words_of.values()) else explained[1:]
+        ends = [end for _, _, band in drawn.values() for end in band]
+        decades = np.max(ends) > 10.0 * np.min(ends)
+        ax.set(xscale="log", yscale="log" if decades else "linear", xlabel="depth $L$", ylabel=f"${SHOWN[ratio]}$")
+        st.legend(ax, handles)
+    return ax
+
+
+def plot_heat_map(
+    simulations: Sequence[Simulation],
+    ratio: str = "displacement",
+    x: str = "beta",
+    y: str = "depth",
+    *,
+    ax: Axes | None = None,
+    **style: Any,
+) -> Axes:
+    r"""The mean of log10 of a ratio over two properties of the models, a cell for each simulation.
+
+    Blue is above 0 (a ratio of 1), orange below; the colours end two powers of ten from it.
+
+    Parameters
+    ----------
+    simulations : sequence of Simulation
+        Of `ResidualNetwork`s, one for each pair of values of x and y; pairs without one are grey and hatched.
+    ratio : {"growth", "displacement", "gradient", "gradient_displacement"}
+        As for `plot_depth_ratio`.
+    x, y : {"beta", "c", "depth", "width", "bias", "carry", "input_norm"}
+        Properties of the model.
+    ax : matplotlib Axes, optional
+        A new figure by default.
+    **style
+        Of the map (a ``QuadMesh``).
+
+    Raises
+    ------
+    ValueError
+        If a simulation is of another kind or did not follow the ratio, x or y is no such property or the same, two
+        simulations fall into one cell, or ``ax`` is no Axes.
+    ImportError
+        If matplotlib is not installed.
+
+    Source: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), the maps over beta and regularity.
+    """
+    st.require("plot_heat_map")
+    _checks.choice("ratio", ratio, RATIOS)
+    for name, value in (("x", x), ("y", y)):
+        _checks.choice(name, value, (*SCALING, *FIELDS))
+    if x == y:
+        raise ValueError(f"y={y!r} is not allowed: it is x already")
+    sims = _several("simulations", simulations)
+    places = [(_property(sim.model, x), _property(sim.model, y)) for sim in sims]
+    if len(set(places)) < len(places):
+        raise ValueError(f"simulations has several at one pair of x={x!r} and y={y!r}: a cell holds one")
+    columns, rows = (tuple(sorted(set(values))) for values in zip(*places, strict=True))
+    values = np.full((len(rows), len(columns)), np.nan)
+    for sim, (at_x, at_y) in zip(sims, places, strict=True):
+        mean = float(sim.log_ratio(ratio).final_mean.value)
+        values[rows.index(at_y), columns.index(at_x)] = 0.5 * mean / math.log(10.0)
+    if not np.isfinite(values).any():
+        raise ValueError(f"ratio={ratio!r} has no logarithm in any simulation: it is 0")
+    largest = float(np.nanmax(np.abs(values)))
+    reach = min(largest, REACH) or 1.0
+    with st.panel("plot_heat_map", ax, 2.6) as ax:
+        ax.set_facecolor(st.MISSING)
+        given: dict[str, Any] = {"cmap": st.diverging()}
+        given |= {} if "norm" in style else {"vmin": -reach, "vmax": reach}
+        cells = (np.arange(len(columns) + 1) - 0.5, np.arange(len(rows) + 1) - 0.5)
+        mesh = ax.pcolormesh(*cells, values, **given | style)
+        notes = [] if np.isfinite(values).all() else [hatch(ax, ~np.isfinite(values), "no value")]
+        if dashes := st.mark_negative(ax, range(len(columns)), range(len(rows)), values, reach):
+            notes.append(dashes)
+        st.colour_bar(ax, mesh, rf"mean $\log_{{10}}\,{SHOWN[ratio]}$")
+        ticks(ax.xaxis, columns)
+        ticks(ax.yaxis, rows)
+        ax.set(xlabel=_label(x), ylabel=_label(y))
+        if notes:
+            st.legend(ax, notes)
+    return ax
+
+
+def _between(given: Any) -> tuple[float, float]:
+    try:
+        low, high = (_checks.real("between", p) for p in given)
+    except TypeError:
+        low, high = 1.0, 0.0
+    if not 0.0 < low < high < 1.0:
+        raise ValueError(f"between={given!r} is not allowed: it must be two increasing probabilities between 0 and 1")
+    return low, high
+
+
+def _curves(result: Any) -> dict[str, tuple[list[Simulation], Regime | None]]:
+    """Simulations by increasing depth, and the regime they come from if there is one, by label."""
+    given = result if isinstance(result, Mapping) else {"": result}
+    if not 1 <= len(given) <= len(st.SERIES):
+        raise ValueError(f"result holds {len(given)} curves: it must be 1 to {len(st.SERIES)}, to tell them apart")
+    curves = {}
+    for label, one in given.items():
+        known = one if isinstance(one, Regime) else None
+        sims = sorted(_several("result", one if known is None else known.simulations), key=lambda sim: sim.model.depth)
+        if len({sim.model.depth for sim in sims}) < len(sims):
+            raise ValueError("result has several simulations of one depth in a curve: give each curve a label")
+        curves[str(label)] = (sims, known)
+    return curves
+
+
+def _several(name: str, given: Any) -> list[Simulation]:
+    if not isinstance(given, Sequence) or not given or not all(isinstance(sim, Simulation) for sim in given):
+        allowed = ALLOWED if name == "result" else "a sequence of Simulation"
+        raise ValueError(f"{name}={given!r} is not allowed: it must be {allowed}")
+    return list(given)
+
+
+def _by_depth(sims: list[Simulation], ratio: str, low: float, high: float) -> tuple[Any, Estimate, tuple[Any, Any]]:
+    """Depths, medians of the ratio itself, and its two quantiles."""
+    found = [sim.log_ratio(ratio).quantile([low, 0.5, high]) for sim in sims]
+    logs = 0.5 * np.array([one.value for one in found])
+    if logs.max() > LARGEST:
+        raise ValueError(f"ratio={ratio!r} is as large as exp({logs.max():.4g}) here: leave out what cannot be drawn")
+    below, median, above = np.exp(logs).T
+    stderr = median * 0.5 * np.array([one.stderr[1] for one in found])
+    depths = np.array([sim.model.depth for sim in sims], np.float64)
+    return depths, Estimate(median, stderr, np.array([sim.networks for sim in sims])), (below, above)
+
+
+def _verdict(regime: Regime | None, ratio: str) -> str:
+    if regime is None:
+        return ""
+    return {one.ratio: one.name for one in (regime.forward, regime.backward)}.get(ratio, "")
+
+
+def _explained(sims: list[Simulation], low: float, high: float) -> list[Any]:
+    """What points and bands are, for the legend."""
+    from matplotlib.patches import Patch
+
+    counts = {sim.networks for sim in sims}
+    networks = f", {st.count_in_words(counts.pop())} networks" if len(counts) == 1 else ""
+    band = Patch(color="0.35", alpha=0.2, lw=0, label=f"{100 * low:g}% to {100 * high:g}%")
+    return [st.proxy(f"median ± s.e.{networks}", lw=0.9), band]
+
+
+def _property(model: Any, name: str) -> float:
+    if not isinstance(model, ResidualNetwork):
+        raise ValueError(f"simulations holds one of {model!r}: a map is over properties of a ResidualNetwork")
+    if name not in SCALING:
+        return float(getattr(model, name))
+    if not isinstance(model.scaling, DepthScaling):
+        raise ValueError(f"simulations holds one whose scaling is layer by layer: it has no {name}")
+    return SCALING[name][1](model.scaling)
+
+
+def _label(name: str) -> str:
+    return SCALING[name][0] if name in SCALING else FIELDS[name]
