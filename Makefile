@@ -24,7 +24,7 @@ CXX_FILES := $(shell find csrc tests -name '*.hpp' -o -name '*.cpp' -o -name '*.
 demo: $(VENV)/.package $(VENV)/.plot  ## the main job: tables, a figure and a data file in demo-output/
 	$(BIN)/python examples/demo.py --output demo-output
 
-gallery: $(VENV)/.package $(VENV)/.plot  ## LNR's claims, a figure and a number each; GALLERY_ARGS=--record for README
+gallery: $(VENV)/.package $(VENV)/.plot  ## claims, a figure and a number each; GALLERY_ARGS=--record for README
 	$(BIN)/python examples/gallery --output gallery-output $(GALLERY_ARGS)
 
 test: $(VENV)/.package $(VENV)/.test  ## make test PYTEST_ARGS='-k theory'

@@ -1,6 +1,6 @@
-"""All scripts of the gallery, their figures in one folder; with --record their numbers in results.json and README.md.
+"""The scripts of the gallery, or some, their figures in one folder; with --record their numbers here and in README.md.
 
-python examples/gallery [--output gallery-output] [--networks 1.0] [--seed 0] [--record]
+python examples/gallery [NAME ...] [--output gallery-output] [--networks 1.0] [--seed 0] [--record]
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import platform
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -24,6 +25,7 @@ import resmc
 HERE = Path(__file__).resolve().parent
 RESULTS, README = HERE / "results.json", HERE.parents[1] / "README.md"
 SCRIPTS = tuple(sorted(path.stem for path in HERE.glob("[a-z]_*.py")))
+ORIGIN = "seed {seed}, commit {commit}, {processor}, {instruction_set}, NumPy {numpy}, numerics version {numerics}."
 BEGIN, END = "<!-- gallery: begin -->", "<!-- gallery: end -->"
 
 
@@ -41,33 +43,43 @@ def commit() -> str:
         return "unknown"
 
 
-def record(seed: int, results: list[dict[str, Any]]) -> dict[str, Any]:
-    """What results.json holds: the numbers, and what they were made with."""
+def made(seed: int) -> dict[str, Any]:
+    """What numbers are made with: it stands beside each script's in results.json."""
     info = resmc.build_info()
     machine = {key: info[key] for key in ("processor", "instruction_set", "threads", "compiler")}
     versions = {"resmc": info["version"], "numerics": info["numerics_version"], "python": platform.python_version()}
     versions |= {name: metadata.version(name) for name in ("numpy", "scipy", "matplotlib")}
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"date": date, "commit": commit(), "seed": seed, **machine, **versions, "results": results}
+    return {"date": date, "commit": commit(), "seed": seed, **machine, **versions}
 
 
-def readme_table(recorded: dict[str, Any]) -> str:
+def merged(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every script's entry in their order: the new one if there is one."""
+    entries = {entry["script"]: entry for entry in [*old, *new]}
+    return [entries[name] for name in SCRIPTS if name in entries]
+
+
+def readme_table(recorded: Sequence[dict[str, Any]]) -> str:
     """A row for each claim, and where the numbers come from."""
     lines = ["| claim | found |", "|---|---|"]
-    for entry in recorded["results"]:
+    origins: dict[str, list[str]] = {}
+    for entry in recorded:
         found = [common.Finding(**one) for one in entry["findings"]]
         cells = (
             f"[{entry['claim']}](examples/gallery/{entry['script']}.py)",
             "<br>".join(f"{f.name}: {f}" for f in found),
         )
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
-    made = "Seed {seed}, commit {commit}, {processor}, {instruction_set}, NumPy {numpy}, numerics version {numerics}."
-    return "\n".join([*lines, "", made.format(**recorded)])
+        origins.setdefault(ORIGIN.format(**entry["made"]), []).append(entry["script"][0])
+    several = len(origins) > 1
+    said = [(f"{', '.join(letters)}: " if several else "") + origin for origin, letters in origins.items()]
+    return "\n".join([*lines, "", *said])
 
 
 def main() -> None:
-    """Run all, and say how long each took."""
+    """Run them, and say how long each took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(SCRIPTS)}; all by default")
     parser.add_argument("--output", type=Path, default=Path("gallery-output"), help="folder of the figures")
     parser.add_argument("--networks", type=float, default=1.0, help="times the usual number of networks")
     parser.add_argument("--seed", type=int, default=0)
@@ -75,17 +87,21 @@ def main() -> None:
     args = parser.parse_args()
     if args.record and args.networks != 1.0:
         parser.error("--record goes with the usual number of networks: leave --networks away")
+    for name in args.names:
+        if name not in SCRIPTS:
+            parser.error(f"NAME={name!r} is not allowed: it must be one of {', '.join(SCRIPTS)}")
     args.output.mkdir(parents=True, exist_ok=True)
     results = []
-    for name in SCRIPTS:
+    for name in args.names or SCRIPTS:
         script = importlib.import_module(name)
         start = time.perf_counter()
         picture = args.output / f"{name}.png"
         found = script.main([f"--networks={args.networks}", f"--seed={args.seed}", f"--output={picture}"])
         print(f"{name} took {time.perf_counter() - start:.1f} s\n", flush=True)
-        results.append({"script": name, "claim": script.CLAIM, "findings": [asdict(one) for one in found]})
+        entry = {"script": name, "claim": script.CLAIM, "findings": [asdict(one) for one in found]}
+        results.append(entry | {"made": made(args.seed)})
     if args.record:
-        recorded = record(args.seed, results)
+        recorded = merged(json.loads(RESULTS.read_text(encoding="utf-8")), results)
         RESULTS.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         text = README.read_text(encoding="utf-8")
         before, after = text.split(BEGIN)[0], text.split(END)[1]

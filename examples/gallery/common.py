@@ -23,8 +23,8 @@ CLEAR = 5.0  # standard errors: below it a sentence does not say which of two nu
 class Finding:
     """One number of a script: an estimate, its standard error, and what stands beside it.
 
-    ``kind`` says what ``reference`` is. "limit": leading order in 1/n, from which a finite width differs. "noise": the
-    distance that sampling alone would show. Any other, like "exact": there is a z-score.
+    ``kind`` says what ``reference`` is. "limit": leading order in 1/n or 1/L, from which a finite width or depth
+    differs. "noise": the distance that sampling alone would show. Any other, like "exact": there is a z-score.
     """
 
     name: str
