@@ -1,8 +1,8 @@
 """The gallery: every script runs and says what it found, its claim holds, and fails for networks that do not obey it.
 
 Claims are seen at 5 standard errors where the effect is 15 and more, which no false alarm threatens. What has to agree
-may differ by 4.5 standard errors, and from a limit by a bound on the correction of order 1/n or 1/L besides: 29 numbers,
-whose errors have 31 degrees of freedom or more, so a false-alarm level of 3e-3 in all.
+may differ by 4.5 standard errors, and from a limit by a bound on the correction of order 1/n or 1/L besides: 29
+numbers, whose errors have 31 degrees of freedom or more, so a false-alarm level of 3e-3 in all.
 """
 
 from __future__ import annotations

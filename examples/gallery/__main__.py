@@ -25,7 +25,7 @@ import resmc
 HERE = Path(__file__).resolve().parent
 RESULTS, README = HERE / "results.json", HERE.parents[1] / "README.md"
 SCRIPTS = tuple(sorted(path.stem for path in HERE.glob("[a-z]_*.py")))
-ORIGIN = "seed {seed}, commit {commit}, {processor}, {instruction_set}, NumPy {numpy}, numerics version {numerics}."
+ORIGIN = "Seed {seed}, commit {commit}, {processor}, {instruction_set}, NumPy {numpy}, numerics version {numerics}."
 BEGIN, END = "<!-- gallery: begin -->", "<!-- gallery: end -->"
 
 
