@@ -22,6 +22,8 @@ from matplotlib.colors import to_rgb
 
 import resmc
 from resmc import Simulation, Sweep
+from resmc.analyses import Regime
+from resmc.residual_network import DepthScaling, ResidualNetwork
 from resmc.sweep import SweepResult
 
 HALF = math.sqrt(0.5)
@@ -72,6 +74,31 @@ def unfinished() -> SweepResult:
     return Sweep(width=[8, 16], **given).result(_folder("unfinished"))
 
 
+def residual(beta: float, depth: int = 1, width: int = 20) -> ResidualNetwork:
+    """Of two matrices in a block, ReLU between them."""
+    return ResidualNetwork(width, depth, "v-phi-w", scaling=DepthScaling(beta))
+
+
+@cache
+def regimes() -> dict[str, Regime]:
+    """Identity, neither, explosion."""
+    return {f"β = {beta:g}": resmc.regime(residual(beta), (4, 16, 64, 256), networks=400, progress=False)
+            for beta in (1.0, 0.5, 0.25)}  # fmt: skip
+
+
+@cache
+def deep_residual() -> Simulation:
+    """Near the limit in depth."""
+    return resmc.simulate(residual(0.5, 300), networks=4000, gradients=True, layers=[0])
+
+
+@cache
+def over_beta_and_depth() -> tuple[Simulation, ...]:
+    """Three exponents, two depths."""
+    return tuple(resmc.simulate(residual(beta, depth), networks=64, gradients=True, layers=[0])
+                 for beta in (0.0, 0.5, 1.0) for depth in (8, 32))  # fmt: skip
+
+
 @cache
 def _everything() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="resmc-figures-")  # removed with the process
@@ -90,6 +117,9 @@ FIGURES: dict[str, Callable[..., Axes]] = {
     "interlayer_by_lag": lambda **k: P.plot_interlayer_by_lag(ordinary(), **k),
     "growth": lambda **k: P.plot_growth(deep(), **k),
     "growth_of_sweep": lambda **k: P.plot_growth(grid(), sel={"variant": "vanilla"}, **k),
+    "depth_ratio": lambda **k: P.plot_depth_ratio(regimes(), **k),
+    "ratio_law": lambda **k: P.plot_ratio_law(deep_residual(), **k),
+    "heat_map": lambda **k: P.plot_heat_map(over_beta_and_depth(), **k),
     "extrapolation": lambda **k: P.plot_extrapolation(extrapolation(), **k),
     "sweep": lambda **k: P.plot_sweep(grid(), sel={"variant": "vanilla"}, **k),
     "trajectories": lambda **k: P.plot_trajectories(ordinary(), **k),

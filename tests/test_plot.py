@@ -46,7 +46,7 @@ def test_every_figure_has_labels_on_both_axes_and_explains_its_lines(name):
     assert isinstance(ax, Axes)
     assert ax.get_xlabel()
     assert ax.get_ylabel()
-    if name in ("sweep", "interlayer"):  # a colour bar says what the colours are
+    if name in ("sweep", "interlayer", "heat_map"):  # a colour bar says what the colours are
         (bar,) = (other for other in ax.figure.axes if other is not ax)
         assert bar.get_ylabel()
     else:
@@ -99,7 +99,7 @@ def test_nothing_that_is_written_is_clipped_by_the_figure_or_lies_on_the_axes(na
 def test_a_legend_stays_inside_where_no_layout_makes_room_for_it(name):
     ax = FIGURES[name](ax=Figure(figsize=(8, 6)).subplots())
     ax.figure.canvas.draw()
-    if ax.get_legend() is not None and name != "sweep":
+    if ax.get_legend() is not None and name not in ("sweep", "heat_map"):
         inner, frame = ax.get_legend().get_window_extent(), ax.get_window_extent()
         assert frame.y0 <= inner.y0
         assert inner.y1 <= frame.y1
@@ -141,7 +141,7 @@ def test_of_a_figure_that_fails_nothing_remains(name):
 
 @every_figure
 def test_a_missing_matplotlib_is_said_in_a_sentence_that_names_the_extra(name, monkeypatch):
-    ordinary(), deep(), grid()
+    ordinary(), deep(), grid(), figures.regimes(), figures.deep_residual(), figures.over_beta_and_depth()
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     function = "plot_" + name.removesuffix("_of_sweep")
     with pytest.raises(ImportError, match=rf"^{function} needs matplotlib: install resmc\[plot\]$"):

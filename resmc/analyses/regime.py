@@ -118,7 +118,7 @@ def regime(
     ------
     ValueError
         For a model without depths to choose (a `ResNet`, scaling layer by layer), arguments out of range, or a ratio
-        that is 0 in half of the networks, whose median has no logarithm.
+        that is 0 in about half of the networks, whose median has no logarithm.
 
     Source: Marion, Fermanian, Biau, Vert (arXiv 2206.06929); the rule is ours.
     """
@@ -149,8 +149,9 @@ def _medians(name: str, simulations: Sequence[Simulation]) -> Estimate:
     found = []
     for sim in simulations:
         median = sim.log_ratio(name).median
-        if median is None or not np.isfinite(median.value):
-            raise ValueError(f"{SHOWN[name]} is 0 in half of the networks at depth={sim.model.depth}: no logarithm")
+        if median is None or not np.isfinite([median.value, median.stderr]).all():
+            share = f"about half of the networks at depth={sim.model.depth}"
+            raise ValueError(f"{SHOWN[name]} is 0 in {share}: its median has no logarithm")
         found.append(median)
     value, stderr = (0.5 * np.array([float(getattr(m, part)) for m in found]) for part in ("value", "stderr"))
     return Estimate(value, stderr, np.array([int(m.n) for m in found]))

@@ -13,6 +13,7 @@ from ..depth_limit import DepthLimit, LimitQuantity
 from ..estimates import Floats
 from ..laws import BIN_WIDTH, Law
 from ..model import ResNet
+from ..residual_run import RATIOS
 from ..simulation import Simulation
 from ..theory.depth import Gaussian, depth_limit
 from . import style as st
@@ -64,6 +65,7 @@ def plot_ratio_law(
     """
     st.require("plot_ratio_law")
     st.check_kind("sim", sim, (Simulation,), "a resmc.Simulation")
+    _checks.choice("ratio", ratio, RATIOS)
     if limit is not None:
         st.check_kind("limit", limit, (DepthLimit,), "a resmc.DepthLimit, or None")
     law = _law(sim, ratio)
