@@ -272,7 +272,7 @@ def test_the_dead_are_counted():
 )  # fmt: skip
 def test_one_and_all_are_counted_in_words(networks, dead, begin):
     sim = simulation(width=1, depth=50, alpha=0.0, lam=1.0, networks=200)
-    sim = SimpleNamespace(networks=networks, dead=[dead], model=sim.model, inactive=[0], numerics=sim.numerics)
+    sim = SimpleNamespace(networks=networks, dead=[dead], resnet=sim.resnet, inactive=[0], numerics=sim.numerics)
     assert list(words.caveats(sim))[-1].startswith(begin)
 
 
