@@ -54,47 +54,13 @@ def network(width: int = 5, **other: Any) -> ResidualNetwork:
     return ResidualNetwork(width, other.pop("depth", DEPTH), **other)
 
 
-def weights(rng: np.random.Generator, law: str, shape: tuple[int, ...]) -> Floats:
-    """Independent entries of variance 1 over the last axis' length."""
-    if law == "gaussian":
-        drawn = rng.standard_normal(shape)
-    elif law == "uniform":
-        drawn = rng.uniform(-math.sqrt(3.0), math.sqrt(3.0), shape)
-    else:
-        drawn = rng.choice(np.array([-1.0, 1.0]), shape)
-    return drawn / math.sqrt(shape[-1])
-
-
 def deep_networks(model: ResidualNetwork, networks: int, seed: int) -> tuple[Floats, Floats]:
-    """ln(|h_L|^2/|h_0|^2) and ln(|p_0|^2/|p_L|^2) of networks with explicit weights, as they are defined."""
-    rng, n, chunk = np.random.default_rng(seed), model.width, 500
-    sigma, growth, gradient = ACTIVATIONS[model.activation], [], []
-    identity = np.eye(n)
-    for _ in range(networks // chunk):
-        h = h0 = model.size * rng.standard_normal((chunk, n))
-        jacobians = []
-        for s in model.scales:
-            sign = rng.choice(np.array([-1.0, 1.0]), (chunk, n)) if sigma.signed else 1.0
-            first, second = (weights(rng, model.weights, (chunk, n, n)) for _ in range(2))
-            bias = model.bias * rng.standard_normal((chunk, n))
-            if model.block == "phi-in":
-                step = s * ((first @ sigma.value(sign * h)[..., None])[..., 0] + bias)
-                jacobian = s * first * (sign * sigma.slope(sign * h))[:, None, :]
-            else:
-                u = (first @ h[..., None])[..., 0] + bias
-                u *= s if model.inside else 1.0
-                step = sigma.value(sign * u) * (1.0 if model.inside else s)
-                jacobian = s * (sign * sigma.slope(sign * u))[..., None] * first
-                if model.block == "v-phi-w":
-                    step, jacobian = (second @ step[..., None])[..., 0], second @ jacobian
-            jacobians.append(model.carry * identity + jacobian)
-            h = model.carry * h + step
-        p = p_last = weights(rng, model.weights, (chunk, n))
-        for jacobian in reversed(jacobians):
-            p = (jacobian.swapaxes(1, 2) @ p[..., None])[..., 0]
-        growth.append(np.log((h * h).sum(1) / (h0 * h0).sum(1)))
-        gradient.append(np.log((p * p).sum(1) / (p_last * p_last).sum(1)))
-    return np.concatenate(growth), np.concatenate(gradient)
+    """ln(|h_L|^2/|h_0|^2) and ln(|p_0|^2/|p_L|^2) of networks with explicit weights."""
+    sim = resmc.simulate(
+        model, networks=networks, seed=seed, method="dense", gradients=True, layers=[0], keep_samples=networks,
+        progress=False,
+    )  # fmt: skip
+    return sim.samples.ratios["growth"], sim.samples.ratios["gradient"]
 
 
 def moments(x: Floats, y: Floats) -> dict[str, tuple[float, float]]:
