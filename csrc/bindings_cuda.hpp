@@ -59,6 +59,10 @@ inline ChunkRecords records_of(const py::dict& p) {
             pointer_of<uint32_t>(p, "active"), pointer_of<float>(p, "output")};
 }
 
+inline RatioRecords ratio_of(const py::dict& p, const std::string& name) {
+    return {pointer_of<float>(p, (name + "_square").c_str()), pointer_of<uint32_t>(p, (name + "_exponent").c_str())};
+}
+
 class BoundKernels {
    public:
     BoundKernels(const Kernels& kernels) : kernels_(kernels) {}
@@ -103,7 +107,8 @@ class BoundKernels {
 
     void simulate(const py::dict& network, const py::dict& s, const py::dict& properties, const py::dict& shape,
                   const py::dict& p, int device, uint64_t stream) const {
-        SimulateArguments a{};
+        ResidualArguments residual{};
+        SimulateArguments& a = residual.run;
         a.network = network_of(network);
         a.keys = philox_keys(s["seed"].cast<uint64_t>());
         a.first = s["first"].cast<uint64_t>();
@@ -124,7 +129,19 @@ class BoundKernels {
         a.progress = pointer_of<uint32_t>(p, "progress");
         const auto variant = static_cast<Variant>(s["variant"].cast<int>());
         const uint32_t blocks = s["blocks"].cast<uint32_t>();
+        const bool is_residual = network.contains("block");
+        if (is_residual) {
+            residual.residual = residual_of(network);
+            residual.residual.steps = pointer_of<const float>(p, "steps");
+            residual.residual.input = pointer_of<const float>(p, "input");
+            residual.ratios[RATIO_DISPLACEMENT] = ratio_of(p, "displacement");
+            residual.ratios[RATIO_GRADIENT] = ratio_of(p, "gradient");
+            residual.ratios[RATIO_GRADIENT_DISPLACEMENT] = ratio_of(p, "gradient_displacement");
+            residual.overlap = pointer_of<float>(p, "overlap");
+        }
         py::gil_scoped_release release;
+        if (is_residual)
+            return kernels_.simulate_residual(residual, static_cast<Method>(method), blocks, device, stream);
         kernels_.simulate(a, variant, static_cast<Method>(method), blocks, device, stream);
     }
 
@@ -140,6 +157,9 @@ class BoundKernels {
         a.block = s["block"].cast<uint32_t>();
         a.n_layers = s["n_layers"].cast<uint32_t>();
         a.records = records_of(p);
+        a.start_square = p.contains("start_square") ? pointer_of<float>(p, "start_square") : a.records.square;
+        a.start_exponent =
+            p.contains("start_exponent") ? pointer_of<uint32_t>(p, "start_exponent") : a.records.exponent;
         a.bin_width = s["bin_width"].cast<double>();
         a.bin_low = s["bin_low"].cast<double>();
         a.n_bins = s["n_bins"].cast<uint32_t>();
@@ -169,6 +189,28 @@ class BoundKernels {
         a.path_asymmetry = pointer_of<float>(p, "path_asymmetry");
         py::gil_scoped_release release;
         kernels_.raw(a, device, stream);
+    }
+
+    // A ratio, whose records are "square" and "exponent", of columns begin .. end - 1, and the paths of the first of
+    // them.
+    void ratio(uint32_t width, const py::dict& s, const py::dict& p, int device, uint64_t stream) const {
+        RatioArguments a{};
+        a.log_width = __builtin_log(static_cast<double>(width));
+        a.columns = s["columns"].cast<uint32_t>();
+        a.begin = s["begin"].cast<uint32_t>();
+        a.end = s["end"].cast<uint32_t>();
+        a.n_layers = s["n_layers"].cast<uint32_t>();
+        a.slot = s["slot"].cast<uint32_t>();
+        a.paths = s["paths"].cast<uint32_t>();
+        a.records = {pointer_of<float>(p, "square"), pointer_of<uint32_t>(p, "exponent")};
+        a.start_square = pointer_of<float>(p, "start_square");
+        a.start_exponent = pointer_of<uint32_t>(p, "start_exponent");
+        a.overlap = pointer_of<float>(p, "overlap");
+        a.last = pointer_of<double>(p, "last");
+        a.path = pointer_of<double>(p, "path");
+        a.path_overlap = pointer_of<float>(p, "path_overlap");
+        py::gil_scoped_release release;
+        kernels_.ratio(a, device, stream);
     }
 
     void words(uint64_t seed, uint32_t stream_id, uint32_t layer, uint64_t network, uint32_t input, uint32_t quad,
@@ -202,6 +244,10 @@ class BoundKernels {
     static PhiloxKeys philox_keys(uint64_t seed) { return RESMC_TARGET::philox_keys(seed); }
 
     Shape shape_of(const py::dict& network, int method, const py::dict& properties, int threads, int memory) const {
+        if (network.contains("block")) {
+            if (memory != -1 && memory != MEMORY_DEVICE) throw std::invalid_argument("no such shape for this network");
+            return kernels_.residual_shape(residual_of(network), static_cast<Method>(method), threads);
+        }
         const DeviceLimits limits{properties["shared_block"].cast<uint64_t>(),
                                   properties["shared_multiprocessor"].cast<uint64_t>()};
         return kernels_.shape(network_of(network), static_cast<Method>(method), limits, threads, memory);
@@ -224,6 +270,8 @@ inline void bind_kernels(py::module_& m, const Kernels& kernels) {
              py::arg("device"), py::arg("stream"))
         .def("raw", &BoundKernels::raw, py::arg("width"), py::arg("settings"), py::arg("pointers"), py::arg("device"),
              py::arg("stream"))
+        .def("ratio", &BoundKernels::ratio, py::arg("width"), py::arg("settings"), py::arg("pointers"),
+             py::arg("device"), py::arg("stream"))
         .def("words", &BoundKernels::words, py::arg("seed"), py::arg("stream_id"), py::arg("layer"), py::arg("network"),
              py::arg("input"), py::arg("quad"), py::arg("out"), py::arg("device"), py::arg("stream"))
         .def("normals", &BoundKernels::normals, py::arg("words"), py::arg("n"), py::arg("out"), py::arg("device"),

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _native
 from .laws import Law
 from .normalisation import ratio_offsets
 from .residual_network import Model
@@ -18,6 +17,9 @@ from .statistics import LayerSums
 RATIOS = ("growth", "displacement", "gradient", "gradient_displacement")
 AT_START = ("gradient", "gradient_displacement")  # whose end is layer 0
 PART = 1 << 18  # networks whose final values are held at a time
+
+# Adds the networks of some settings to arrays, and reports the finished fraction.
+Part = Callable[[dict[str, Any], dict[str, NDArray[Any]], Callable[[float], None] | None], None]
 
 
 def followed(gradients: bool) -> tuple[str, ...]:
@@ -37,11 +39,10 @@ def run_residual(
     settings: dict[str, Any],
     layers: NDArray[np.int64],
     arrays: dict[str, NDArray[Any]],
-    threads: int,
-    instructions: str,
+    simulate: Part,
     report: Callable[[float], None] | None,
 ) -> tuple[dict[str, Law], dict[str, NDArray[np.float64]]]:
-    """Fills ``arrays``, and adds to them the sums of every ratio and its paths.
+    """Fills ``arrays`` by calls of ``simulate``, and adds to them the sums of every ratio and its paths.
 
     Parts of the range end at multiples of 2^18 networks, so that blocks stay whole and the groups meet them in order.
 
@@ -75,7 +76,7 @@ def run_residual(
         views |= {f"final_{name}": array for name, array in finals.items()}
         begin, share = at / count, size / count
         told = None if report is None else lambda done, b=begin, s=share: report(b + s * done)
-        _native.simulate(network, part, layers.astype(np.uint32), views, threads, instructions, told)
+        simulate(part, views, told)
         for name, values in finals.items():
             laws[name].append(Law.of(values, end[name]))
             samples[name][at : at + size] = values[: max(kept - at, 0)] + end[name]

@@ -92,7 +92,8 @@ def simulate(
     keep_trajectories : int
         Of how many of the first networks to keep the paths of log-norm and A over the recorded layers.
     keep_on_device : bool
-        On a GPU: leave samples and trajectories there, as float64 and float32 tensors.
+        On a GPU: leave samples and trajectories there, as float64 and float32 tensors. Not with gradients or
+        displacement.
 
     Returns
     -------
@@ -139,6 +140,11 @@ def simulate(
     wanted = NetworkRange(first_network, first_network + networks, block_size(networks))
     settings = native_settings(model, wanted, seed, method, correlations, keep_samples, keep_trajectories)
     network, on_cpu = _native_model(model, gradients, displacement), threads if kind == "cpu" else 0
+    if keep_on_device and "block" in network:
+        raise ValueError(
+            "keep_on_device=True is not allowed with gradients, displacement, or a network that no ResNet can spell: "
+            "what is followed there is kept on the host"
+        )
     check_memory(
         model,
         len(recorded),
@@ -206,23 +212,34 @@ def simulate_range(
     arrays: dict[str, NDArray[Any]] = {
         f.name: getattr(statistics, f.name) for f in fields(statistics) if f.name != "networks"
     }
-    if accelerator is not None:
-        numerics = accelerator.numerics
-        raw = cuda.run(accelerator, network, settings, native_layers, arrays, report)
-        if not keep_on_device:
-            arrays |= raw.to_numpy()
-    else:
-        instructions = instruction_set()
-        numerics = f"cpu/{instructions}"
+    residual = "block" in network
+    if accelerator is None or residual:
         arrays["sample_log_norm"] = np.empty(keep_samples)
         arrays["sample_output"] = np.empty((keep_samples, model.n_out))
         arrays["sample_exponent"] = np.empty(keep_samples, np.int32)
         arrays["path_log_norm"] = np.empty((keep_trajectories, len(layers)))
         arrays["path_asymmetry"] = np.empty((keep_trajectories, len(layers)), np.float32)
-        if "block" in network:
-            laws, final = run_residual(model, network, settings, layers, arrays, threads, instructions, report)
-        else:
-            _native.simulate(network, settings, native_layers, arrays, threads, instructions, report)
+    instructions = instruction_set() if accelerator is None else ""
+    numerics = f"cpu/{instructions}" if accelerator is None else accelerator.numerics
+    if residual:
+
+        def part(
+            settings: dict[str, Any], arrays: dict[str, NDArray[Any]], report: Callable[[float], None] | None
+        ) -> None:
+            if accelerator is None:
+                _native.simulate(network, settings, native_layers, arrays, threads, instructions, report)
+                return
+            kept = cuda.run(accelerator, network, settings, native_layers, arrays, report).to_numpy()
+            for name, values in kept.items():
+                arrays[name][:] = values
+
+        laws, final = run_residual(model, network, settings, layers, arrays, part, report)
+    elif accelerator is not None:
+        raw = cuda.run(accelerator, network, settings, native_layers, arrays, report)
+        if not keep_on_device:
+            arrays |= raw.to_numpy()
+    else:
+        _native.simulate(network, settings, native_layers, arrays, threads, instructions, report)
 
     numbers = [np.uint64(networks.start) + np.arange(k, dtype=np.uint64) for k in (keep_samples, keep_trajectories)]
     if keep_on_device:

@@ -34,9 +34,7 @@ struct Recording {
     uint32_t n_bins;
 };
 
-// |v|^2 = square 2^(2 exponent) of a vector v by layer, [layer slot][network in tile], to be compared with that of
-// another: h_l - h_0 with h_0; p_l and p_l - p_L with p_L.
-enum RatioName : int { RATIO_DISPLACEMENT = 0, RATIO_GRADIENT = 1, RATIO_GRADIENT_DISPLACEMENT = 2, RATIOS = 3 };
+// |v|^2 = square 2^(2 exponent) of the v of a ratio by layer, [layer slot][network in tile].
 struct Ratio {
     float* square;
     int32_t* exponent;

@@ -59,6 +59,20 @@ struct SimulateArguments {
     uint32_t* progress;       // host memory: layers done by the first network of the launch
 };
 
+// |v|^2 = square 2^(2 exponent) of the v of a ratio by layer, [layer slot][column].
+struct RatioRecords {
+    float* square;
+    uint32_t* exponent;  // a signed number
+};
+
+// Any residual network. `run` says how, and where its own records go; its network is the residual one's.
+struct ResidualArguments {
+    SimulateArguments run;
+    Residual residual;  // steps and input are device pointers
+    RatioRecords ratios[RATIOS];
+    float* overlap;  // p_l . h_l / (|p_l| |h_l|), [layer slot][column]
+};
+
 // From the records of a chunk to statistics, added to those that the groups hold already.
 struct ReduceArguments {
     uint32_t width;
@@ -68,13 +82,15 @@ struct ReduceArguments {
     uint32_t block;  // networks folded as one: a power of two up to 4096
     uint32_t n_layers;
     ChunkRecords records;
+    const float* start_square;  // [column]: what growth is measured from, as a rule the first row of the records
+    const uint32_t* start_exponent;
     double bin_width, bin_low;
     uint32_t n_bins;
     double* asymmetry;   // [block][slot][network of the block]: A_l, 0 for the dead and the unwanted; null: not wanted
     double* alive;       // the same with 1 for the living; null unless networks can die too
     LayerSums* blocks;   // [block][slot]
     LayerSums* groups;   // [32][slot]
-    int64_t* histogram;  // [32][n_bins + 2]
+    int64_t* histogram;  // [32][n_bins + 2]; null: not wanted
 };
 constexpr uint32_t REDUCE_THREADS = 128;
 
@@ -88,6 +104,21 @@ struct RawArguments {
     int32_t* sample_exponent;  // [samples]
     double* path_log_norm;     // [paths][slot]
     float* path_asymmetry;     // [paths][slot], NaN for the dead
+};
+
+// ln(|v|^2/|start|^2) of the networks of a chunk where it ends, and the paths of ln(|v|^2/n) of the first of them. What
+// is 0 gives -infinity. Null pointers: not wanted.
+struct RatioArguments {
+    double log_width;
+    uint32_t columns, begin, end, n_layers, slot;  // slot: where the ratio ends
+    RatioRecords records;
+    const float* start_square;  // [column]
+    const uint32_t* start_exponent;
+    const float* overlap;  // records
+    uint32_t paths;        // columns begin .. begin + paths - 1
+    double* last;          // [column - begin]
+    double* path;          // [paths][slot]
+    float* path_overlap;   // [paths][slot]
 };
 
 // All the normals that networks of this shape use, drawn and forgotten.

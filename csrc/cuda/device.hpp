@@ -92,6 +92,7 @@ RESMC_FN Word as_word(Real x) {
 RESMC_FN Real select_negative(Word w, Real a, Real b) { return static_cast<int32_t>(w.v) < 0 ? a : b; }
 RESMC_FN Word select_zero(Word w, Word a, Word b) { return w.v == 0 ? a : b; }
 RESMC_FN Real select_zero(Word w, Real a, Real b) { return w.v == 0 ? a : b; }
+RESMC_FN Real gather(const float* from, Word at) { return Real(from[at.v]); }
 RESMC_FN void count_positive(Word& n, Real x) { n.v += x.v > 0.0f ? 1u : 0u; }
 
 #ifdef __CUDACC__

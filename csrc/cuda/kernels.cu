@@ -1,18 +1,15 @@
 // The kernels themselves: the bodies of simulate.hpp, reduce.hpp, raw.hpp and draws.hpp over the threads of a GPU, and
-// their launches.
+// their launches; those of residual.hpp are in residual.cu.
 #include "device.hpp"
 //
 #include "draws.hpp"
 #include "kernels.hpp"
+#include "launch.hpp"
 #include "raw.hpp"
 #include "reduce.hpp"
 #include "shape.hpp"
 
 RESMC_NAMESPACE_BEGIN
-
-extern __shared__ float4 shared_memory[];
-
-static __device__ Warp this_warp() { return {reinterpret_cast<float*>(shared_memory), blockIdx.x}; }
 
 // Six blocks of 128 threads on a multiprocessor leave each thread 80 registers.
 template <class Activation, uint32_t ROUNDS>
@@ -54,6 +51,11 @@ static __global__ void __launch_bounds__(REDUCE_THREADS) raw_kernel(const __grid
     copy_raw(warp, a);
 }
 
+static __global__ void __launch_bounds__(REDUCE_THREADS) ratio_kernel(const __grid_constant__ RatioArguments a) {
+    Warp warp = this_warp();
+    copy_ratio(warp, a);
+}
+
 static __global__ void words_kernel(const __grid_constant__ PhiloxKeys keys, uint32_t word1, uint32_t word2,
                                     uint32_t word3, uint32_t quad, uint32_t* out) {
     Warp warp = this_warp();
@@ -71,19 +73,6 @@ static __global__ void __launch_bounds__(BLOCK_THREADS) draw_kernel(const __grid
 }
 
 // ---- launches -------------------------------------------------------------------------------------------------------
-
-static void check(cudaError_t error, const char* kernel) {
-    if (error == cudaSuccess) return;
-    cudaGetLastError();  // or the next launch would be blamed for it
-    throw KernelError(std::string("kernel '") + kernel + "': " + cudaGetErrorName(error) + ", " +
-                      cudaGetErrorString(error));
-}
-
-// Launches belong to the thread's current device. Whoever calls has made it this one, and puts back what was before:
-// doing so here would make a context on a device that nobody asked for.
-static void use(int device, const char* kernel) { check(cudaSetDevice(device), kernel); }
-
-static cudaStream_t stream_of(uint64_t stream) { return reinterpret_cast<cudaStream_t>(stream); }
 
 using SimulateKernel = void (*)(SimulateArguments);
 template <class Activation>
@@ -152,6 +141,12 @@ static void launch_raw(const RawArguments& a, int device, uint64_t stream) {
     check(cudaGetLastError(), "raw");
 }
 
+static void launch_ratio(const RatioArguments& a, int device, uint64_t stream) {
+    use(device, "ratio");
+    ratio_kernel<<<blocks_for(a.end - a.begin, REDUCE_THREADS), REDUCE_THREADS, 0, stream_of(stream)>>>(a);
+    check(cudaGetLastError(), "ratio");
+}
+
 static void launch_words(uint64_t seed, uint32_t word1, uint32_t word2, uint32_t word3, uint32_t quad, uint32_t* out,
                          int device, uint64_t stream) {
     use(device, "words");
@@ -210,9 +205,10 @@ namespace resmc {
 
 const Kernels& cuda_kernels() {
     static const Kernels kernels{
-        RESMC_CUDA_ARCHITECTURES, cuda::driver,         cuda::properties,  cuda::choose_shape,
-        cuda::launch_simulate,    cuda::launch_reduce,  cuda::launch_fold, cuda::launch_raw,
-        cuda::launch_words,       cuda::launch_normals, cuda::launch_draw, cuda::failure,
+        RESMC_CUDA_ARCHITECTURES,    cuda::driver,          cuda::properties,      cuda::choose_shape,
+        cuda::choose_residual_shape, cuda::launch_simulate, cuda::launch_residual, cuda::launch_reduce,
+        cuda::launch_fold,           cuda::launch_raw,      cuda::launch_ratio,    cuda::launch_words,
+        cuda::launch_normals,        cuda::launch_draw,     cuda::failure,
     };
     return kernels;
 }

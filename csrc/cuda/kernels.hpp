@@ -1,5 +1,5 @@
 // What a GPU offers to the bindings: launches over plain numbers and device pointers. Nothing here waits for the GPU.
-// kernels.cu implements it; tests/native/emulated_kernels.hpp does on a CPU.
+// kernels.cu and residual.cu implement it; tests/native/emulated_kernels.hpp does on a CPU.
 #pragma once
 
 #include <stdexcept>
@@ -35,12 +35,15 @@ struct Kernels {
     Driver (*driver)();
     DeviceProperties (*properties)(int device);
     Shape (*shape)(const Network&, Method, const DeviceLimits&, int threads, int memory);  // -1: chosen
+    Shape (*residual_shape)(const Residual&, Method, int threads);                         // -1: chosen
 
     // Each on a stream of a device, which becomes the thread's current one.
     void (*simulate)(const SimulateArguments&, Variant, Method, uint32_t blocks, int device, uint64_t stream);
+    void (*simulate_residual)(const ResidualArguments&, Method, uint32_t blocks, int device, uint64_t stream);
     void (*reduce)(const ReduceArguments&, int device, uint64_t stream);
     void (*fold)(const ReduceArguments&, int device, uint64_t stream);
     void (*raw)(const RawArguments&, int device, uint64_t stream);
+    void (*ratio)(const RatioArguments&, int device, uint64_t stream);
     void (*words)(uint64_t seed, uint32_t word1, uint32_t word2, uint32_t word3, uint32_t quad, uint32_t* out,
                   int device, uint64_t stream);
     void (*normals)(const uint32_t* words, uint32_t n, float* out, int device, uint64_t stream);

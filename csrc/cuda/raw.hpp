@@ -34,4 +34,27 @@ RESMC_KERNEL_FN void copy_raw(Warp& warp, const RawArguments& a) {
     });
 }
 
+// One network per thread of the launch: what a ratio comes to, and its path.
+template <class Warp>
+RESMC_KERNEL_FN void copy_ratio(Warp& warp, const RatioArguments& a) {
+    const auto logarithm = [&](float square, uint32_t exponent) {
+        return square > 0.0f ? log_norm(square, static_cast<int32_t>(exponent), a.log_width) : -infinity();
+    };
+    warp.each_lane([&](uint32_t t) {
+        const uint64_t i = static_cast<uint64_t>(warp.block()) * REDUCE_THREADS + t, column = a.begin + i;
+        if (column >= a.end) return;
+        const uint64_t at = static_cast<uint64_t>(a.slot) * a.columns + column;
+        const float square = a.records.square[at], start = a.start_square[column];
+        a.last[i] = square > 0.0f && start > 0.0f
+                        ? logarithm(square, a.records.exponent[at]) - logarithm(start, a.start_exponent[column])
+                        : -infinity();
+        if (i >= a.paths) return;
+        for (uint32_t slot = 0; slot < a.n_layers; ++slot) {
+            const uint64_t from = static_cast<uint64_t>(slot) * a.columns + column, to = i * a.n_layers + slot;
+            if (a.path != nullptr) a.path[to] = logarithm(a.records.square[from], a.records.exponent[from]);
+            if (a.path_overlap != nullptr) a.path_overlap[to] = a.overlap[from];
+        }
+    });
+}
+
 RESMC_NAMESPACE_END

@@ -23,11 +23,11 @@ RESMC_KERNEL_FN Seen seen_at(const ReduceArguments& a, uint32_t slot, uint32_t c
     Seen s{};
     if (column < a.begin || column >= a.end) return s;
     const uint64_t at = static_cast<uint64_t>(slot) * a.columns + column;
-    const float square = a.records.square[at], square0 = a.records.square[column];
+    const float square = a.records.square[at], square0 = a.start_square[column];
     s.alive = square > 0.0f;
     if (!s.alive) return s;
     const int32_t exponent = static_cast<int32_t>(a.records.exponent[at]);
-    const int32_t exponent0 = static_cast<int32_t>(a.records.exponent[column]);
+    const int32_t exponent0 = static_cast<int32_t>(a.start_exponent[column]);
     s.log_norm = log_norm(square, exponent, a.log_width);
     s.change = s.log_norm - log_norm(square0, exponent0, a.log_width);
     s.ratio = static_cast<double>(square) / static_cast<double>(square0);
@@ -143,7 +143,7 @@ RESMC_KERNEL_FN void reduce_block(Warp& warp, const ReduceArguments& a, LayerSum
     warp.each_lane([&](uint32_t t) {
         if (t == 0) a.blocks[warp.block()] = sums[0];
     });
-    if (slot + 1 < a.n_layers) return;
+    if (slot + 1 < a.n_layers || a.histogram == nullptr) return;
     // The histogram of the last layer: counts, whose order is of no account.
     const uint64_t group = (a.first / a.block + start / a.block) % GROUPS;
     warp.each_lane([&](uint32_t t) {

@@ -4,7 +4,7 @@
 
 #include <stdexcept>
 
-#include "simulate.hpp"
+#include "residual.hpp"
 
 RESMC_NAMESPACE_BEGIN
 
@@ -77,6 +77,34 @@ inline Shape choose_shape(const Network& net, Method method, const DeviceLimits&
     const Shape shape = shape_of(net, method, static_cast<uint32_t>(threads), static_cast<Memory>(memory));
     if (!fits(shape, method, limits)) throw std::invalid_argument("no such shape for this width");
     return shape;
+}
+
+// Any residual network; its vectors are in device memory whatever their number. Instructions per quad and per layer
+// there and back, about: of all its loops, of which tests/data/device_code.json has the longest.
+constexpr uint64_t PER_RESIDUAL_QUAD = 1500, PER_RESIDUAL_LAYER = 1000;
+
+inline Shape residual_shape_of(const Residual& net, Method method, uint32_t threads) {
+    Shape s = shape_of(net.network, METHOD_PROJECTED, threads, MEMORY_DEVICE);
+    s.block_floats = own_floats(net, s);
+    if (method == METHOD_DENSE) s.block_floats += 3 * s.block_networks * vector_floats(net.network.width);
+    return s;
+}
+
+// The most threads that cost 15% more instructions than the fewest: what the threads of a multiprocessor keep is then
+// less, and more of it in its caches. Like best_shape it must not depend on how many networks are wanted.
+inline Shape choose_residual_shape(const Residual& net, Method method, int threads) {
+    if (threads >= 0) return residual_shape_of(net, method, static_cast<uint32_t>(threads));
+    const uint64_t quads = method == METHOD_DENSE ? net.network.width + 4ull : 1;
+    Shape best{};
+    uint64_t least = ~0ull;
+    for (uint32_t n = 1; n <= WARP * MAX_WARPS; n *= 2) {
+        const Shape s = residual_shape_of(net, method, n);
+        const uint64_t cost =
+            n * (s.rounds * PER_RESIDUAL_QUAD * quads + PER_RESIDUAL_LAYER + PER_STEP * s.log2_threads);
+        if (least == ~0ull || 100 * cost <= 115 * least) best = s;
+        if (cost < least) least = cost;
+    }
+    return best;
 }
 
 RESMC_NAMESPACE_END

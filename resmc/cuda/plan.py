@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..residual_run import followed
+
 RECORD_BYTES = 2 << 30  # of a chunk, if there is so much
+MEMORY_SHARE = 0.4  # of what is free: for a chunk's records, and again for states
+RESIDENT_THREADS = 1024  # of a multiprocessor that have states in device memory
 LAUNCH_WORK = 1 << 36  # normals drawn by one launch: tenths of a second on a large GPU
 LOOK_WORK = 1 << 14  # normals drawn by one thread between two looks at whether to stop
 MEMORY_DEVICE = 2  # of csrc/cuda/arguments.hpp: where states are kept
@@ -42,10 +47,49 @@ def n_products(deaths_possible: bool, correlations: bool) -> int:
     return (3 if deaths_possible else 1) if correlations else 0
 
 
-def bytes_per_column(n_layers: int, block: int, deaths_possible: bool, correlations: bool) -> int:
+def ratios(network: dict[str, Any]) -> tuple[str, ...]:
+    """What is recorded besides h; nothing but for the kernels of any residual network."""
+    return followed(network["gradients"])[1:] if "block" in network else ()
+
+
+def bytes_per_column(n_layers: int, block: int, deaths_possible: bool, correlations: bool, n_ratios: int = 0) -> int:
     """Of device memory: records, sums of blocks, and what is multiplied (A; who is alive, A^2) with its products."""
     products = n_products(deaths_possible, correlations)
-    return n_layers * (16 + 8 * products + -(-120 // block)) + -(-products * 8 * n_layers**2 // block)
+    records = 16 + 8 * n_ratios + (4 if n_ratios > 1 else 0)
+    return n_layers * (records + 8 * products + -(-120 // block)) + -(-products * 8 * n_layers**2 // block)
+
+
+def steps(network: dict[str, Any]) -> int:
+    """Layers that a network goes through: there, back, and once more but for the last segment."""
+    depth = int(network["depth"])
+    if not network.get("gradients"):
+        return depth
+    segment = int(network["segment"])
+    return 2 * depth + (-(-depth // segment) - 1) * (segment - 1)
+
+
+def best_segment(
+    network: dict[str, Any],
+    networks: int,
+    shape_of: Callable[[dict[str, Any]], dict[str, Any]],
+    multiprocessors: int,
+    free_bytes: int,
+) -> int:
+    """Layers to keep at a time for the way back: as many as leave room for all networks that a GPU can have at once,
+    or those that take least memory. No bit depends on it."""
+    depth, segment = int(network["depth"]), int(network["segment"])
+    for parts in range(1, math.isqrt(depth) + 1) if network["gradients"] else ():
+        segment = -(-depth // parts)
+        shape = shape_of(network | {"segment": segment})
+        blocks = min(resident_blocks(shape, multiprocessors), -(-networks // shape["block_networks"]) + 1)
+        if 4 * blocks * shape["block_floats"] <= MEMORY_SHARE * free_bytes:
+            break
+    return segment
+
+
+def resident_blocks(shape: dict[str, Any], multiprocessors: int) -> int:
+    """Blocks of threads with states in device memory that are worth launching."""
+    return int(multiprocessors * max(1, RESIDENT_THREADS // shape["block_threads"]))
 
 
 def make_plan(
@@ -61,18 +105,26 @@ def make_plan(
     align = max(settings["block"], 32)
     start = settings["first"] // align * align
     wanted = -(-(settings["first"] + settings["count"] - start) // align) * align
-    budget = min(RECORD_BYTES, int(0.4 * free_bytes))
-    per_column = bytes_per_column(n_layers, settings["block"], settings["deaths_possible"], settings["correlations"])
+    budget = min(RECORD_BYTES, int(MEMORY_SHARE * free_bytes))
+    per_column = bytes_per_column(
+        n_layers, settings["block"], settings["deaths_possible"], settings["correlations"], len(ratios(network))
+    )
     columns = budget // per_column
     columns = min(columns, 1 << 20, wanted if most_columns is None else most_columns) // align * align
     columns = max(columns, align)
 
     dense = network["width"] if settings["method"] == 1 else 1
-    normals = network["width"] * (network["depth"] + 1) * dense
+    draws = 3 if "block" in network else 1  # of a neuron in a layer, about
+    normals = network["width"] * (steps(network) + 1) * dense * draws
     wave = multiprocessors * max(1, 768 // shape["block_threads"]) * shape["block_networks"]
+    blocks = 0
+    if shape["memory"] == MEMORY_DEVICE:
+        fitting = int(MEMORY_SHARE * free_bytes) // (4 * shape["block_floats"])
+        blocks = min(resident_blocks(shape, multiprocessors), -(-columns // shape["block_networks"]) + 1)
+        blocks = min(blocks, max(fitting, 1))
+        wave = min(wave, blocks * shape["block_networks"])
     part = max(LAUNCH_WORK // normals // wave, 1) * wave
-    per_layer = 4 * shape["rounds"] * dense
-    blocks = -(-columns // shape["block_networks"]) + 1
+    per_layer = 4 * shape["rounds"] * dense * draws
     return Plan(
         first=settings["first"],
         count=settings["count"],
@@ -82,7 +134,7 @@ def make_plan(
         wave=wave,
         look_every=power_of_two(LOOK_WORK // per_layer),
         look_every_row=power_of_two(LOOK_WORK // network["width"]),
-        workspace_blocks=min(2 * multiprocessors, blocks) if shape["memory"] == MEMORY_DEVICE else 0,
+        workspace_blocks=blocks,
     )
 
 

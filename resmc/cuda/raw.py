@@ -15,10 +15,20 @@ class Raw:
     """Samples and trajectories of the first networks, as tensors on the device.
 
     ``sample_log_norm`` (k,), ``sample_output`` (k, n_out) in units of 2^exponent, ``sample_exponent`` (k,),
-    ``path_log_norm`` and ``path_asymmetry`` (k, R); of the normalised network.
+    ``path_log_norm`` and ``path_asymmetry`` (k, R); of the normalised network. With ``ratios``: by name, "growth" among
+    them, ``last`` of all ``count`` networks, and ``path`` (k, R) of ln |v|^2/n; ``path_overlap`` (k, R) of gradients.
     """
 
-    def __init__(self, accelerator: Accelerator, samples: int, paths: int, n_out: int, n_layers: int) -> None:
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        samples: int,
+        paths: int,
+        n_out: int,
+        n_layers: int,
+        ratios: tuple[str, ...] = (),
+        count: int = 0,
+    ) -> None:
         self.torch = torch = accelerator.torch
 
         def empty(*shape: int, dtype: Any) -> Any:
@@ -30,11 +40,16 @@ class Raw:
         self.sample_exponent = empty(samples, dtype=torch.int32)
         self.path_log_norm = empty(paths, n_layers, dtype=torch.float64)
         self.path_asymmetry = empty(paths, n_layers, dtype=torch.float32)
+        self.last = {name: empty(count, dtype=torch.float64) for name in (("growth", *ratios) if ratios else ())}
+        self.path = {name: empty(paths, n_layers, dtype=torch.float64) for name in ratios}
+        self.path_overlap = empty(paths if "gradient" in ratios else 0, n_layers, dtype=torch.float32)
 
     @staticmethod
-    def bytes(samples: int, paths: int, n_out: int, n_layers: int) -> int:
+    def bytes(samples: int, paths: int, n_out: int, n_layers: int, ratios: tuple[str, ...] = (), count: int = 0) -> int:
         """Of such tensors."""
-        return samples * (12 + 4 * n_out) + paths * 12 * n_layers
+        per_path = n_layers * (12 + 8 * len(ratios) + (4 if "gradient" in ratios else 0))
+        last = 8 * count * (len(ratios) + 1) if ratios else 0
+        return samples * (12 + 4 * n_out) + paths * per_path + last
 
     def wanted(self, offset: int, networks: int) -> tuple[int, int]:
         """How many of the networks offset .. offset + networks - 1 of the range are kept: samples, trajectories."""
@@ -56,15 +71,30 @@ class Raw:
             out["output"] = self.sample_output.data_ptr() + 4 * offset * self.sample_output.shape[1]
         return out
 
+    def ratio_pointers(self, name: str, offset: int) -> dict[str, int]:
+        """The same of what is kept of a ratio."""
+        out = {"last": self.last[name].data_ptr() + 8 * offset}
+        if offset < self.paths:
+            names = {"path": self.path.get(name), "path_overlap": self.path_overlap if name == "gradient" else None}
+            for key, tensor in names.items():
+                if tensor is not None:
+                    out[key] = tensor.data_ptr() + offset * tensor.stride(0) * tensor.element_size()
+        return out
+
     def to_numpy(self) -> dict[str, NDArray[Any]]:
         """On the host, named and typed as the CPU's kernels leave them."""
-        return {
+        out = {
             "sample_log_norm": self.sample_log_norm.cpu().numpy(),
             "sample_output": self.sample_output.cpu().numpy().astype(np.float64),
             "sample_exponent": self.sample_exponent.cpu().numpy(),
             "path_log_norm": self.path_log_norm.cpu().numpy(),
             "path_asymmetry": self.path_asymmetry.cpu().numpy(),
         }
+        if self.last:
+            out |= {f"final_{name}": tensor.cpu().numpy() for name, tensor in self.last.items()}
+            out |= {f"path_{name}": tensor.cpu().numpy() for name, tensor in self.path.items()}
+            out["path_overlap"] = self.path_overlap.cpu().numpy()
+        return out
 
     def sample_tensors(self, offset: float) -> tuple[Any, Any]:
         """Final log-norms (k,) and outputs (k, n_out) of the model, in float64, where they are.

@@ -13,15 +13,18 @@ from .buffers import Buffers
 
 
 def fill_statistics(buffers: Buffers, arrays: dict[str, NDArray[Any]]) -> None:
-    """Copies the groups' sums to the host, which waits for the device; takes no more of its memory."""
+    """Copies the groups' sums to the host, which waits for the device; takes no more of its memory.
+
+    What ``arrays`` held is in the sums by layer, which began with it; to the others they are added.
+    """
     n = buffers.n_layers
-    sums = buffers.tensors["groups"].cpu().numpy().view(LAYER_SUMS).reshape(GROUPS, n)
-    for name in ("alive", "inactive", "active", "growth_exponent", "asymmetry", "asymmetry_square", "active_square"):
-        arrays[name][:] = sums[name]
-    for name in ("log_norm", "growth_log", "growth"):
-        arrays[name][:] = sums[name].transpose(0, 2, 1)
-    arrays["histogram"][:] = buffers.tensors["histogram"].cpu().numpy()
+    for ratio in ("", *buffers.ratios):
+        packed = buffers.tensors[f"{ratio}_groups" if ratio else "groups"].cpu().numpy()
+        sums = packed.view(LAYER_SUMS).reshape(GROUPS, n)
+        for name in LAYER_SUMS.names or ():
+            arrays[f"{ratio}.{name}" if ratio else name][:] = np.moveaxis(sums[name], 1, -1)
+    arrays["histogram"] += buffers.tensors["histogram"].cpu().numpy()
     triangle = np.triu_indices(n)
     for name, products in buffers.of_groups.items():
         for group in range(GROUPS):
-            arrays[name][group] = products[group].cpu().numpy()[triangle]
+            arrays[name][group] += products[group].cpu().numpy()[triangle]

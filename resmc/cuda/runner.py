@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._native import KernelError
+from ..residual_run import AT_START
 from .buffers import Buffers
 from .device import Accelerator, DeviceError, first_line
-from .plan import Plan, make_plan
+from .plan import Plan, best_segment, make_plan, steps
 from .raw import Raw
 from .results import fill_statistics
 
@@ -30,8 +31,8 @@ def run(
     report: Callable[[float], None] | None,
     shape: tuple[int, int] | None = None,
 ) -> Raw:
-    """Networks first .. first + count - 1 of ``settings`` into ``arrays`` (the fields of `Statistics`); returns the
-    samples and trajectories, still on the device.
+    """Adds networks first .. first + count - 1 of ``settings`` to ``arrays`` (the fields of `Statistics`, and the sums
+    of ratios); returns the samples and trajectories, still on the device.
 
     ``shape`` is (threads of a team, where states are kept) instead of the best, for measurements.
 
@@ -46,8 +47,17 @@ def run(
     runner: Runner | None = None
     with accelerator.active(), accelerator.torch.no_grad():
         try:
-            chosen = accelerator.kernels.shape(network, settings["method"], accelerator.properties, threads, memory)
-            buffers, plan = _allocate(accelerator, network, settings, chosen, layers)
+
+            def shape_of(network: dict[str, Any]) -> dict[str, Any]:
+                properties = accelerator.properties
+                return dict(accelerator.kernels.shape(network, settings["method"], properties, threads, memory))
+
+            if "block" in network:
+                multiprocessors, free = accelerator.properties["multiprocessors"], accelerator.free_bytes()
+                segment = best_segment(network, settings["count"], shape_of, multiprocessors, free)
+                network = network | {"segment": segment}
+            chosen = shape_of(network)
+            buffers, plan = _allocate(accelerator, network, settings, chosen, layers, arrays)
             runner = Runner(accelerator, network, settings, chosen, plan, buffers, report)
             runner.run()
             fill_statistics(buffers, arrays)
@@ -85,6 +95,7 @@ def _allocate(
     settings: dict[str, Any],
     shape: dict[str, Any],
     layers: NDArray[np.uint32],
+    arrays: dict[str, NDArray[Any]],
 ) -> tuple[Buffers, Plan]:
     """Buffers for chunks as large as memory allows: halved until they fit."""
     most: int | None = None
@@ -93,7 +104,7 @@ def _allocate(
         multiprocessors = accelerator.properties["multiprocessors"]
         plan = make_plan(network, settings, shape, len(layers), multiprocessors, free, most)
         try:
-            return Buffers(accelerator, network, settings, shape, layers, plan), plan
+            return Buffers(accelerator, network, settings, shape, layers, plan, arrays), plan
         except accelerator.out_of_memory as error:
             needed = Buffers.bytes(network, settings, shape, len(layers), plan)
             most = plan.columns // 2
@@ -170,6 +181,8 @@ class Runner:
         self.enqueuing = "reduce"
         kernels.reduce(self.network["width"], wanted, buffers.pointers(0), ordinal, stream)
         self._enqueued()
+        for name in ("growth", *buffers.ratios) if buffers.ratios else ():
+            self._ratio(name, wanted, stream)
         if samples or paths:
             pointers = buffers.pointers(first + begin - self.plan.first)
             self.enqueuing = "raw"
@@ -179,6 +192,19 @@ class Runner:
             self.enqueuing = "products"
             buffers.add_products(first, begin, end)
             self._enqueued()
+
+    def _ratio(self, name: str, wanted: dict[str, Any], stream: int) -> None:
+        """Sums, ends and paths of a ratio; those of h itself lack its ends alone."""
+        ordinal, kernels, width = self.accelerator.ordinal, self.accelerator.kernels, self.network["width"]
+        pointers = self.buffers.ratio_pointers(name, wanted["first"] + wanted["begin"] - self.plan.first)
+        if name != "growth":
+            self.enqueuing = "reduce"
+            kernels.reduce(width, wanted, pointers, ordinal, stream)
+            self._enqueued()
+        slot = 0 if name in AT_START else self.buffers.n_layers - 1
+        self.enqueuing = "ratio"
+        kernels.ratio(width, {**wanted, "slot": slot}, pointers, ordinal, stream)
+        self._enqueued()
 
     def _words(self, slot: int) -> dict[str, int]:
         address = self.words.data_ptr()
@@ -222,7 +248,7 @@ class Runner:
         """Of the networks, with the first wave of the running launch by its layers."""
         running = next((networks for _, _, networks in self.pending if networks), 0)
         layers = float(self.seen[1 + self.passed % (len(self.seen) - 1)])
-        part = min(running, self.plan.wave) * min(1.0, layers / float(self.network["depth"]))
+        part = min(running, self.plan.wave) * min(1.0, layers / float(steps(self.network)))
         return min(1.0, (self.done + part) / self.plan.count)
 
     def _settle(self) -> None:

@@ -41,18 +41,21 @@ enum Law : int { LAW_GAUSSIAN = 0, LAW_UNIFORM = 1, LAW_RADEMACHER = 2 };  // of
 struct Residual {
     Network network;  // its step is not used
     Block block;
-    int activation;       // a number of activation.hpp
-    Law law;              // of the dense method's weights
-    bool homogeneous;     // and without bias: rescaling h rescales the network
-    bool inside;          // the scaling multiplies what enters the activation
-    bool gradients;       // follow the gradient of one output back to layer 0
-    float keep;           // what the normalisation makes of h_0 in each layer: 1 without one
-    float size;           // of an entry of h_0
+    int activation;           // a number of activation.hpp
+    Law law;                  // of the dense method's weights
+    bool homogeneous;         // and without bias: rescaling h rescales the network
+    bool inside;              // the scaling multiplies what enters the activation
+    bool gradients;           // follow the gradient of one output back to layer 0
+    float keep;               // what the normalisation makes of h_0 in each layer: 1 without one
+    float size;               // of an entry of h_0
     float bias, bias_square;  // t sqrt(n), t^2 n, t the standard deviation of a bias
-    uint32_t segment;     // layers that are kept at a time for the way back
-    uint32_t n_in;        // entries of the input, where its weights are drawn; else 0
-    const float* steps;   // [depth]: s_l, or s_l / sqrt(n) where a matrix ends the branch
-    const float* input;   // [4 + n_in + 8]: x / sqrt(n_in) between zeros
+    uint32_t segment;         // layers that are kept at a time for the way back
+    uint32_t n_in;            // entries of the input, where its weights are drawn; else 0
+    const float* steps;       // [depth]: s_l, or s_l / sqrt(n) where a matrix ends the branch
+    const float* input;       // [4 + n_in + 8]: x / sqrt(n_in) between zeros
 };
+
+// What is recorded of a Residual besides h_l, |v|/|start|: v = h_l - h_0 over h_0; p_l and p_l - p_L over p_L.
+enum RatioName : int { RATIO_DISPLACEMENT = 0, RATIO_GRADIENT = 1, RATIO_GRADIENT_DISPLACEMENT = 2, RATIOS = 3 };
 
 }  // namespace resmc

@@ -13,9 +13,9 @@ RESMC_NAMESPACE_BEGIN
 // sum_i W[i, j] v_i for the four columns j of a quad. Rows begin anywhere in a quad, all of a row's quads alike: a row
 // takes one draw, or two.
 template <class Team, class Vector>
-RESMC_OUTLINE_FN void column_products(const PhiloxKeys& keys, const PhiloxPrefix<typename Team::Wide>& prefix, uint32_t width,
-                              Team& team, typename Team::Index quad, const Vector& v, WeightsOfLaw weights,
-                              typename Team::Real (&out)[4]) {
+RESMC_OUTLINE_FN void column_products(const PhiloxKeys& keys, const PhiloxPrefix<typename Team::Wide>& prefix,
+                                      uint32_t width, Team& team, typename Team::Index quad, const Vector& v,
+                                      WeightsOfLaw weights, typename Team::Real (&out)[4]) {
     using Real = typename Team::Real;
     using Word = typename Team::Word;
     using Index = typename Team::Index;
@@ -45,7 +45,10 @@ RESMC_OUTLINE_FN void column_products(const PhiloxKeys& keys, const PhiloxPrefix
         for (uint32_t k = 0; k < 4; ++k) g[4 + k] = half[k];
         const Real x = v.load(Index(i));
         for (uint32_t k = 0; k < 4; ++k) {
-            const Real column = before == 0 ? g[k] : before == 1 ? g[k + 1] : before == 2 ? g[k + 2] : g[k + 3 < 8 ? k + 3 : 7];
+            const Real column = before == 0   ? g[k]
+                                : before == 1 ? g[k + 1]
+                                : before == 2 ? g[k + 2]
+                                              : g[k + 3 < 8 ? k + 3 : 7];
             run[k] = fma(column, x, run[k]);
         }
     }
@@ -71,6 +74,15 @@ struct InputVector {
     }
 };
 
+// x[k] = value, for a k that a loop counts: a GPU's registers have no index.
+template <class Real>
+RESMC_FN void put(Real (&x)[4], uint32_t k, const Real& value) {
+    x[0] = k == 0 ? value : x[0];
+    x[1] = k == 1 ? value : x[1];
+    x[2] = k == 2 ? value : x[2];
+    x[3] = k == 3 ? value : x[3];
+}
+
 template <Block block>
 struct Dense {
     // A vector of the network, seen by all of its team.
@@ -93,10 +105,11 @@ struct Dense {
         const auto first = run.team.quad(round) << 2;
         RESMC_UNROLL_DEVICE(1)
         for (uint32_t k = 0; k < 4; ++k) {
-            y[k] = Real(0.0f);
-            if (run.team.stopped() || run.team.outside(first + k, run.width())) continue;
-            y[k] = row_of_law(run.keys, draw, run.width(), run.team, first + k, run.shared[which],
-                               WeightsOfLaw{run.net.law});
+            Real row(0.0f);
+            if (!run.team.stopped() && !run.team.outside(first + k, run.width()))
+                row = row_of_law(run.keys, draw, run.width(), run.team, first + k, run.shared[which],
+                                 WeightsOfLaw{run.net.law});
+            put(y, k, row);
         }
         run.mask(round, whole, y);
     }
@@ -126,11 +139,13 @@ struct Dense {
             Word w[4];
             run.normals(draw, round, whole, h, w);
             const auto row = run.team.quad(round) << 2;
-            for (uint32_t k = 0; k < 4; ++k) {
-                h[k] = Real(net.size) * h[k];
-                if (net.n_in > 0 && !run.team.outside(row + k, run.width()))
-                    h[k] = row_of_law(run.keys, weights, net.n_in, run.team, row + k, InputVector<Real>{net.input},
-                                       WeightsOfLaw{net.law});
+            for (uint32_t k = 0; k < 4; ++k) h[k] = Real(net.size) * h[k];
+            RESMC_UNROLL_DEVICE(1)
+            for (uint32_t k = 0; k < 4 && net.n_in > 0; ++k) {
+                if (run.team.outside(row + k, run.width())) break;
+                put(h, k,
+                    row_of_law(run.keys, weights, net.n_in, run.team, row + k, InputVector<Real>{net.input},
+                               WeightsOfLaw{net.law}));
             }
             run.mask(round, whole, h);
             for (uint32_t k = 0; k < 4; ++k) sum.a = fma(h[k], h[k], sum.a);
@@ -250,7 +265,7 @@ struct Dense {
                 if (run.team.stopped()) return false;
                 if (run.team.outside(first + k, net.network.n_out)) break;
                 const auto y = row_of_law(run.keys, weights, run.width(), run.team, first + k, run.shared[0],
-                                           WeightsOfLaw{net.law});
+                                          WeightsOfLaw{net.law});
                 recorder.output(first + k, y * typename Run::Real(net.network.readout));
             }
         }
