@@ -44,7 +44,7 @@ types: $(VENV)/.package $(VENV)/.lint $(VENV)/.test
 
 # Needs nvcc, but no GPU:   make device-code DEVICE_CODE_ARGS=--update   after a change that is meant.
 device-code: $(VENV)/.device
-	$(BIN)/python .ci/device_code.py csrc/cuda/kernels.cu --architectures 80 90 $(DEVICE_CODE_ARGS)
+	$(BIN)/python .ci/device_code.py csrc/cuda/kernels.cu csrc/cuda/residual.cu --architectures 80 90 $(DEVICE_CODE_ARGS)
 
 # Needs valgrind, or perf on a machine that counts:   make instructions INSTRUCTIONS_ARGS=--update   likewise.
 instructions: $(VENV)/.build

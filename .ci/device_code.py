@@ -1,6 +1,6 @@
 """A budget for the machine code of the CUDA kernels, checked without a GPU.
 
-    python .ci/device_code.py csrc/cuda/kernels.cu --architectures 80 90 [--update] [--estimate] [--data FILE]
+    python .ci/device_code.py csrc/cuda/*.cu --architectures 80 90 [--update] [--estimate] [--data FILE]
 
 Compiles the files and compares with tests/data/device_code.json what they need: registers, spilled bytes, stack, and
 instructions per quad, that is for every four normals. Exits with 1 if a kernel spills or has a stack; if one needs more
@@ -30,9 +30,18 @@ ROOT = Path(__file__).resolve().parents[1]
 FLAGS = "-std=c++20 -O3 --fmad=false --Werror all-warnings -Xcompiler=-Wall,-Wextra"  # those of the build
 DEFINES = "-DRESMC_HAS_CUDA -DRESMC_TARGET=cuda"
 TOLERANCE = 1.02  # compilers shuffle a few moves for no reason of ours
-METHODS = {"(Method)0": "METHOD_PROJECTED", "(Method)1": "METHOD_DENSE"}  # of description.hpp
+# Of description.hpp.
+NAMES = {
+    "(Method)0": "METHOD_PROJECTED", "(Method)1": "METHOD_DENSE",
+    "(Block)0": "BLOCK_PHI_IN", "(Block)1": "BLOCK_PHI_OUT", "(Block)2": "BLOCK_V_PHI_W",
+}  # fmt: skip
 # 65536 registers over the threads that the kernels' __launch_bounds__ ask for at once; elsewhere what the hardware has.
-REGISTER_LIMITS = {"simulate_in_registers": 80, "simulate_in_shared": 128, "simulate_in_device": 128}
+REGISTER_LIMITS = {
+    "simulate_in_registers": 80,
+    "simulate_in_shared": 128,
+    "simulate_in_device": 128,
+    "simulate_residual_kernel": 128,
+}
 HARDWARE_REGISTERS = 255
 # Instructions by what executes them.
 CLASSES = {
@@ -94,8 +103,8 @@ def parse_usage(text: str) -> Functions:
 def short_name(demangled: str) -> str:
     """A kernel without its namespaces and arguments: simulate_in_registers<Relu, 6>."""
     name = re.sub(r"(resmc|cuda|\(anonymous namespace\))::", "", demangled).removeprefix("void ")
-    for cast, method in METHODS.items():
-        name = name.replace(cast, method)
+    for cast, spelled in NAMES.items():
+        name = name.replace(cast, spelled)
     return re.sub(r"(\d)u\b", r"\1", name.partition("(")[0])
 
 

@@ -96,7 +96,10 @@ def assert_same_bits(a: Simulation, b: Simulation) -> None:
     for part in ("statistics", "samples", "trajectories"):
         for f in fields(getattr(a, part)):
             x, y = getattr(getattr(a, part), f.name), getattr(getattr(b, part), f.name)
-            assert x.tobytes() == y.tobytes(), f"{part}.{f.name}"
+            if f.name == "ratios":  # test_cuda_residual.py
+                assert x == y == {}
+            else:
+                assert x.tobytes() == y.tobytes(), f"{part}.{f.name}"
 
 
 # ---------------------------------------------------------------------------------------------------- the same networks
@@ -295,10 +298,12 @@ def test_samples_and_trajectories_stay_on_the_device(gpu: Any, tmp_path: Any) ->
     for part in ("samples", "trajectories"):
         kept = getattr(there, part)
         for f in fields(kept):
-            if f.name != "networks":
+            if f.name not in ("networks", "ratios"):
                 assert isinstance(getattr(kept, f.name), torch.Tensor)
                 assert getattr(kept, f.name).device == gpu.device
         for f in fields(kept):
+            if f.name == "ratios":
+                continue
             x, y = getattr(kept.to_numpy(), f.name), getattr(getattr(here, part), f.name)
             assert x.dtype == y.dtype
             np.testing.assert_allclose(x.astype(float), y.astype(float), rtol=1e-14)

@@ -58,6 +58,8 @@ inline void check_folds(uint32_t block, bool die, uint32_t slots, const std::vec
                           block,
                           slots,
                           records.pointers(),
+                          records.square.data(),
+                          records.exponent.data(),
                           1.5,
                           -40.0,
                           bins,

@@ -57,6 +57,32 @@ inline void simulate(const SimulateArguments& a, Variant variant, Method method,
     simulate_activation<BalancedHalf>(a, method, blocks);
 }
 
+template <Block block, Method method>
+void residual_in_device(const ResidualArguments& a, uint32_t blocks) {
+    const Shape& shape = a.run.shape;
+    const uint32_t wanted = blocks_of(a.run);
+    launch(blocks < wanted ? blocks : wanted, shape.block_threads, shared_bytes(shape) / 4, [&](Warp& warp) {
+        float* const memory = a.run.workspace + shape.block_floats * warp.block_number;
+        for (const uint32_t launched = blocks < wanted ? blocks : wanted; warp.block_number < wanted;
+             warp.block_number += launched) {
+            simulate_residual_warp<block, method>(warp, a, memory);
+            warp.sync_block();
+        }
+    });
+}
+
+template <Method method>
+void residual_of_block(const ResidualArguments& a, uint32_t blocks) {
+    if (a.residual.block == BLOCK_PHI_IN) return residual_in_device<BLOCK_PHI_IN, method>(a, blocks);
+    if (a.residual.block == BLOCK_PHI_OUT) return residual_in_device<BLOCK_PHI_OUT, method>(a, blocks);
+    residual_in_device<BLOCK_V_PHI_W, method>(a, blocks);
+}
+
+inline void simulate_residual(const ResidualArguments& a, Method method, uint32_t blocks, int, uint64_t) {
+    if (method == METHOD_DENSE) return residual_of_block<METHOD_DENSE>(a, blocks);
+    residual_of_block<METHOD_PROJECTED>(a, blocks);
+}
+
 inline void reduce(const ReduceArguments& a, int, uint64_t) {
     std::vector<LayerSums> sums(REDUCE_THREADS + 1);
     launch(a.columns / a.block * a.n_layers, REDUCE_THREADS, 0,
@@ -72,6 +98,12 @@ inline void fold_into_groups(const ReduceArguments& a, int, uint64_t) {
 inline void raw(const RawArguments& a, int, uint64_t) {
     const uint32_t networks = a.samples > a.paths ? a.samples : a.paths;
     launch((networks + REDUCE_THREADS - 1) / REDUCE_THREADS, REDUCE_THREADS, 0, [&](Warp& warp) { copy_raw(warp, a); });
+}
+
+inline void ratio(const RatioArguments& a, int, uint64_t) {
+    const uint32_t networks = a.end - a.begin;
+    launch((networks + REDUCE_THREADS - 1) / REDUCE_THREADS, REDUCE_THREADS, 0,
+           [&](Warp& warp) { copy_ratio(warp, a); });
 }
 
 inline void words(uint64_t seed, uint32_t word1, uint32_t word2, uint32_t word3, uint32_t quad, uint32_t* out, int,
@@ -103,10 +135,13 @@ inline const Kernels& emulated_kernels() {
         [] { return Driver{13000, 13000, 1, ""}; },
         [](int) { return DeviceProperties{"emulated warps", 9, 0, 2, 1ull << 32, {232448, 233472}}; },
         here::choose_shape,
+        here::choose_residual_shape,
         here::simulate,
+        here::simulate_residual,
         here::reduce,
         here::fold_into_groups,
         here::raw,
+        here::ratio,
         here::words,
         here::normals,
         here::draw,

@@ -35,6 +35,11 @@ RESMC_FN Word times(const Word& a, uint32_t b) {
     for (uint32_t i = 0; i < WARP; ++i) set_slot(c, i, slot_of(a, i) * b);
     return c;
 }
+RESMC_FN Real gather(const float* from, const Word& at) {
+    Real x(0.0f);
+    for (uint32_t i = 0; i < WARP; ++i) set_slot(x, i, from[slot_of(at, i)]);
+    return x;
+}
 
 struct Warp {
     float* shared;
@@ -65,11 +70,7 @@ struct Warp {
         for (uint32_t i = 0; i < WARP; ++i) set_slot(y, i, slot_of(x, i ^ mask));
         return y;
     }
-    Real load(const float* from, const Word& offset) const {
-        Real x(0.0f);
-        for (uint32_t i = 0; i < WARP; ++i) set_slot(x, i, from[slot_of(offset, i)]);
-        return x;
-    }
+    Real load(const float* from, const Word& offset) const { return gather(from, offset); }
     void load(const float* from, const Word& offset, Real (&x)[4]) const {
         for (uint32_t i = 0; i < WARP; ++i)
             for (uint32_t k = 0; k < 4; ++k) set_slot(x[k], i, from[slot_of(offset, i) + k]);
