@@ -101,7 +101,8 @@ Job job_of(const py::dict& network, const py::dict& d, const py::array_t<uint32_
         kept.residual = residual_of(network);
         kept.steps = network["steps"].cast<py::array_t<float, py::array::c_style>>();
         kept.input = network["input"].cast<py::array_t<float, py::array::c_style>>();
-        if (static_cast<size_t>(kept.steps.size()) != job.network.depth) throw std::invalid_argument("wrong size: steps");
+        if (static_cast<size_t>(kept.steps.size()) != job.network.depth)
+            throw std::invalid_argument("wrong size: steps");
         if (kept.residual.n_in > 0 && static_cast<size_t>(kept.input.size()) != size_t{kept.residual.n_in} + 12)
             throw std::invalid_argument("wrong size: input");
         kept.residual.steps = kept.steps.data();

@@ -11,6 +11,7 @@ import numpy as np
 from . import _native
 from .build import instruction_set
 from .residual_network import Model
+from .residual_run import PART, followed
 from .statistics import Statistics
 
 
@@ -23,6 +24,10 @@ def needed_memory(
         layers = np.arange(n_layers, dtype=np.uint32)
         each = _native.thread_bytes(network, settings, layers, instruction_set())
     raw = settings["keep_samples"] * (20 + 8 * network["n_out"]) + settings["keep_trajectories"] * 12 * n_layers
+    if "block" in network:  # what is followed besides h: kept values and paths, and a part's final values
+        ratios = len(followed(network["gradients"]))
+        part = min(settings["count"], PART)
+        raw += 8 * ratios * (settings["keep_samples"] + settings["keep_trajectories"] * n_layers + part)
     sums = Statistics.bytes(n_layers, settings["n_bins"], settings["deaths_possible"], settings["correlations"])
     return int(sums + threads * each + (0 if keep_on_device else raw))
 

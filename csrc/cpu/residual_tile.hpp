@@ -65,13 +65,20 @@ static bool simulate_residual_pack(const Residual& net, const PhiloxKeys& keys, 
     const size_t quads = 4 * vector_quads(net.network.width);
     CpuVectors vectors{workspace, stride};
     Real* const shared = workspace + residual_vectors(net) * stride;
-    ResidualRun<CpuTeam, CpuVectors, CpuVector> run{
-        net,  keys,  team, vectors, {{shared}, {shared + quads}, {shared + 2 * quads}},
-        widen(counting_from(static_cast<uint32_t>(network))), counter_word3(network, 0)};
+    ResidualRun<CpuTeam, CpuVectors, CpuVector> run{net,
+                                                    keys,
+                                                    team,
+                                                    vectors,
+                                                    {{shared}, {shared + quads}, {shared + 2 * quads}},
+                                                    widen(counting_from(static_cast<uint32_t>(network))),
+                                                    counter_word3(network, 0)};
     switch (net.block) {
-        case BLOCK_PHI_IN: return simulate_residual<Branch<BLOCK_PHI_IN>>(run, recorder);
-        case BLOCK_PHI_OUT: return simulate_residual<Branch<BLOCK_PHI_OUT>>(run, recorder);
-        default: return simulate_residual<Branch<BLOCK_V_PHI_W>>(run, recorder);
+        case BLOCK_PHI_IN:
+            return simulate_residual<Branch<BLOCK_PHI_IN>>(run, recorder);
+        case BLOCK_PHI_OUT:
+            return simulate_residual<Branch<BLOCK_PHI_OUT>>(run, recorder);
+        default:
+            return simulate_residual<Branch<BLOCK_V_PHI_W>>(run, recorder);
     }
 }
 
@@ -82,7 +89,7 @@ static void log_norms(const float* square, const int32_t* exponent, size_t n, do
 
 bool simulate_residual_tile(const Residual& net, Method method, uint64_t seed, uint64_t first, int begin, int end,
                             const Recording& recording, const Records& records, void* workspace,
-                                   const Control& control) {
+                            const Control& control) {
     const PhiloxKeys keys = philox_keys(seed);
     CpuTeam team{control};
     Real* const memory = static_cast<Real*>(workspace);

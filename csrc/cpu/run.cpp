@@ -160,8 +160,9 @@ struct Run::Worker {
         if (job.keep_samples > 0) output = aligned_array<float>(static_cast<size_t>(job.network.n_out) * TILE);
         log_norm = aligned_array<double>(tile);
         scratch = aligned_array<double>(scratch_doubles(recording));
-        records = {square.get(), exponent.get(), asymmetry.get(), active.get(), nullptr, log_norm.get(), scratch.get(),
-                   {},           nullptr,        square.get(),    exponent.get(), log_norm.get()};
+        records = {square.get(), exponent.get(), asymmetry.get(), active.get(),
+                   nullptr,      log_norm.get(), scratch.get(),   {},
+                   nullptr,      square.get(),   exponent.get(),  log_norm.get()};
         n_ratios = ratios_of(job);
         if (n_ratios > 0) {
             ratio_floats = aligned_array<float>((n_ratios + 1) * tile);
@@ -412,9 +413,8 @@ void Run::keep_ratios(const Worker& worker, uint64_t from, int begin, int end) {
                 there ? records.log_norm[where + t] - records.start_log_norm[t] : minus_infinity;
             if (r == 0 || i >= job_.keep_trajectories) continue;
             for (size_t slot = 0; slot < n; ++slot)
-                results_.path_ratio[r - 1][i * n + slot] = records.square[slot * TILE + t] > 0.0f
-                                                               ? records.log_norm[slot * TILE + t]
-                                                               : minus_infinity;
+                results_.path_ratio[r - 1][i * n + slot] =
+                    records.square[slot * TILE + t] > 0.0f ? records.log_norm[slot * TILE + t] : minus_infinity;
         }
     }
     for (size_t t = static_cast<size_t>(begin); results_.path_overlap != nullptr && t < static_cast<size_t>(end); ++t) {

@@ -31,14 +31,14 @@ struct Job {
 struct Results {
     Statistics groups;
     Statistics ratios[RATIOS];  // arrays by layer alone; those that are not wanted have none
-    double* sample_log_norm;   // [keep_samples]; -infinity where the network is dead
-    double* sample_output;     // [keep_samples][n_out], in units of 2^exponent
-    int32_t* sample_exponent;  // [keep_samples]
-    double* path_log_norm;     // [keep_trajectories][n_layers]; -infinity where the network is dead
-    float* path_asymmetry;     // [keep_trajectories][n_layers]; NaN where the network is dead
+    double* sample_log_norm;    // [keep_samples]; -infinity where the network is dead
+    double* sample_output;      // [keep_samples][n_out], in units of 2^exponent
+    int32_t* sample_exponent;   // [keep_samples]
+    double* path_log_norm;      // [keep_trajectories][n_layers]; -infinity where the network is dead
+    float* path_asymmetry;      // [keep_trajectories][n_layers]; NaN where the network is dead
     // Of a Residual: ln |v|^2/n; -infinity where v = 0.
-    double* path_ratio[RATIOS];  // [keep_trajectories][n_layers]
-    float* path_overlap;         // [keep_trajectories][n_layers]
+    double* path_ratio[RATIOS];          // [keep_trajectories][n_layers]
+    float* path_overlap;                 // [keep_trajectories][n_layers]
     double* final_log_norm[1 + RATIOS];  // [count] less where growth is measured from: h_L, h_L - h_0, p_0, p_0 - p_L
 };
 

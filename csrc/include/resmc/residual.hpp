@@ -237,8 +237,21 @@ struct ResidualRun {
         mask(round, whole, value);
     }
 
-    // body(round, whole, sums) for every round, and the sums of all: floats are summed in runs of SUM_RUN quads, and what
-    // is left over behind the whole quads joins the total by itself, as in projected.hpp.
+    // For phi-in: adds |sigma(h)|^2 and the active neurons of one quad.
+    template <Block block>
+    RESMC_FN void add_activated(const ActivationScale<Real>& scale, const Real (&h)[4], const Word (&w)[4],
+                                uint32_t round, bool whole, Four& sum) const {
+        if (block != BLOCK_PHI_IN) return;
+        Real value[4], slope[4];
+        activation(scale, h, w, round, whole, value, slope);
+        for (uint32_t k = 0; k < 4; ++k) {
+            sum.b = fma(value[k], value[k], sum.b);
+            count_positive(sum.count, value[k]);
+        }
+    }
+
+    // body(round, whole, sums) for every round, and the sums of all: floats are summed in runs of SUM_RUN quads, and
+    // what is left over behind the whole quads joins the total by itself, as in projected.hpp.
     template <class Body>
     RESMC_FN Four each_round(Body body) {
         const uint32_t all = rounds(), whole = team.whole_rounds(width());
@@ -260,7 +273,8 @@ struct ResidualRun {
         return team.reduce(total);
     }
 
-    // ---- a layer kept in memory, with what is known of it ------------------------------------------------------------
+    // ---- a layer kept in memory, with what is known of it
+    // ------------------------------------------------------------
 
     RESMC_FN void keep(uint32_t vector, const Layer& layer) {
         const Real x[4] = {layer.sums.square, layer.sums.active_square, as_real(layer.sums.active),
@@ -281,9 +295,11 @@ struct ResidualRun {
         }
     }
 
-    // ---- the end of every layer ---------------------------------------------------------------------------------------
+    // ---- the end of every layer
+    // ---------------------------------------------------------------------------------------
 
-    // One quad of h' from h and what the branch gives it; adds to the sums |h'|^2 and, where it is followed, |change|^2.
+    // One quad of h' from h and what the branch gives it; adds to the sums |h'|^2 and, where it is followed,
+    // |change|^2.
     RESMC_FN void step_quad(const ForwardStep<Real>& s, const Real (&h)[4], const Real (&branch)[4], uint32_t round,
                             bool follow, uint32_t to, Real (&next)[4], Four& sums) {
         for (uint32_t k = 0; k < 4; ++k) {

@@ -150,22 +150,9 @@ struct Dense {
             run.mask(round, whole, h);
             for (uint32_t k = 0; k < 4; ++k) sum.a = fma(h[k], h[k], sum.a);
             run.vectors.store(to, round, h);
-            activated(run, scale, h, w, round, whole, sum);
+            run.template add_activated<block>(scale, h, w, round, whole, sum);
         });
         return {{sums.a, sums.b, sums.count}, Word(0u)};
-    }
-
-    // For phi-in: |sigma(h)|^2 and the active neurons of one quad.
-    template <class Run, class Real, class Word>
-    static RESMC_FN void activated(const Run& run, const ActivationScale<Real>& scale, const Real (&h)[4],
-                                   const Word (&w)[4], uint32_t round, bool whole, typename Run::Four& sum) {
-        if (block != BLOCK_PHI_IN) return;
-        Real value[4], slope[4];
-        run.activation(scale, h, w, round, whole, value, slope);
-        for (uint32_t k = 0; k < 4; ++k) {
-            sum.b = fma(value[k], value[k], sum.b);
-            count_positive(sum.count, value[k]);
-        }
     }
 
     // sigma(u_l) and its slope for one quad, u_l from the shared vector 0 that holds h_l.
@@ -230,7 +217,7 @@ struct Dense {
             run.vectors.load(at, round, h);
             run.step_quad(step, h, y, round, follow, to, next, sum);
             if (block == BLOCK_PHI_IN && run.has_signs()) run.words(next_signs, round, w);
-            activated(run, next_scale, next, w, round, whole, sum);
+            run.template add_activated<block>(next_scale, next, w, round, whole, sum);
         });
         if (follow) change.square = sums.c;
         return {{sums.a, sums.b, sums.count}, exponent};

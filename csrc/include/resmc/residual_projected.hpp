@@ -54,22 +54,9 @@ struct Projected {
                 sum.a = fma(g[k], g[k], sum.a);
             }
             run.vectors.store(to, round, g);
-            activated(run, scale, g, w, round, whole, sum);
+            run.template add_activated<block>(scale, g, w, round, whole, sum);
         });
         return {{sums.a, sums.b, sums.count}, Word(0u)};
-    }
-
-    // For phi-in: |sigma(h)|^2 and the active neurons of one quad.
-    template <class Run, class Real, class Word>
-    static RESMC_FN void activated(const Run& run, const ActivationScale<Real>& scale, const Real (&h)[4],
-                                   const Word (&w)[4], uint32_t round, bool whole, typename Run::Four& sum) {
-        if (block != BLOCK_PHI_IN) return;
-        Real value[4], slope[4];
-        run.activation(scale, h, w, round, whole, value, slope);
-        for (uint32_t k = 0; k < 4; ++k) {
-            sum.b = fma(value[k], value[k], sum.b);
-            count_positive(sum.count, value[k]);
-        }
     }
 
     // u = factor g of one quad, from the draw that also carries the signs.
@@ -130,7 +117,7 @@ struct Projected {
                 run.activation(scale, u, w, round, whole, g, slope);
             }
             run.step_quad(step, h, g, round, follow, to, next, sum);
-            activated(run, next_scale, next, w, round, whole, sum);
+            run.template add_activated<block>(next_scale, next, w, round, whole, sum);
         });
         if (follow) change.square = sums.c;
         return {{sums.a, sums.b, sums.count}, exponent};
@@ -212,8 +199,7 @@ struct Projected {
                 run.vectors.load(at, round, h);
                 run.vectors.load(VECTOR_FRESH, round, f);
                 run.activation(scale, h, w, round, whole, value, slope);
-                for (uint32_t k = 0; k < 4; ++k)
-                    branch[k] = s * slope[k] * fma(t.along, value[k], t.across * f[k]);
+                for (uint32_t k = 0; k < 4; ++k) branch[k] = s * slope[k] * fma(t.along, value[k], t.across * f[k]);
                 run.mask(round, whole, branch);
                 run.step_back_quad(step, branch, h, round, sum);
             });
@@ -272,8 +258,7 @@ struct Projected {
                 Real h[4], f[4], branch[4];
                 run.vectors.load(at, round, h);
                 run.vectors.load(VECTOR_FRESH, round, f);
-                for (uint32_t k = 0; k < 4; ++k)
-                    branch[k] = readout * fma(t.along, h[k], t.across * f[k]);
+                for (uint32_t k = 0; k < 4; ++k) branch[k] = readout * fma(t.along, h[k], t.across * f[k]);
                 run.mask(round, whole, branch);
                 run.step_back_quad(step, branch, h, round, sum);
             });
