@@ -35,6 +35,7 @@ inline Residual residual_of(const py::dict& d) {
     r.block = static_cast<Block>(d["block"].cast<int>());
     r.activation = d["activation"].cast<int>();
     r.law = static_cast<Law>(d["law"].cast<int>());
+    r.grounded = d["grounded"].cast<bool>();
     r.homogeneous = d["homogeneous"].cast<bool>();
     r.inside = d["inside"].cast<bool>();
     r.gradients = d["gradients"].cast<bool>();

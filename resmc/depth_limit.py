@@ -254,5 +254,6 @@ def _line(name: str, estimate: Estimate, refinement: Estimate, exact: float | No
     theory = ""
     if exact is not None:  # which the grid's own error keeps from being met
         error = np.hypot(float(estimate.stderr), float(refinement.value))
-        theory = f"{exact:<12.6g}z = {(float(estimate.value) - exact) / error:+.2f}"
+        z = (float(estimate.value) - exact) / error if error > 0.0 else np.nan
+        theory = f"{exact:<12.6g}" + (f"z = {z:+.2f}" if np.isfinite(z) else "")
     return f"{name:<33}{shown[0]:<28}{shown[1]:<27}{theory}".rstrip()

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _checks
 from .estimates import MIN_NETWORKS, Estimate, Floats
 
-BIN_WIDTH = 2.0**-10  # of a natural logarithm; quantiles are interpolated within
+BIN_WIDTH = 2.0**-16  # of a natural logarithm; quantiles are interpolated within
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +21,7 @@ class Law:
     Attributes
     ----------
     bins : ndarray of int, shape (K,)
-        The occupied bins, increasing: bin b holds the values from b to b + 1 times 2^-10.
+        The occupied bins, increasing: bin b holds the values from b to b + 1 times 2^-16.
     counts : ndarray of int, shape (K,)
     zeros : int
         Networks whose value is -infinity: the logarithm of 0.
@@ -33,6 +33,10 @@ class Law:
     counts: NDArray[np.int64]
     zeros: int = 0
     offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.bins.setflags(write=False)
+        self.counts.setflags(write=False)
 
     @staticmethod
     def of(values: Floats, offset: float = 0.0) -> Law:
@@ -59,7 +63,7 @@ class Law:
         """The value below which the fraction p of the networks lies; an array of p gives an array.
 
         The standard error is half the distance of the quantiles of p - sqrt(p (1 - p)/N) and p + sqrt(p (1 - p)/N):
-        the number of networks below a value is binomial, whatever the law.
+        the number of networks below a value is binomial, whatever the law. To it is added, in squares, half a bin.
 
         Raises
         ------
@@ -75,7 +79,7 @@ class Law:
         spread = np.sqrt(wanted * (1.0 - wanted) / n)
         below, above = wanted - spread, wanted + spread
         with np.errstate(invalid="ignore"):
-            stderr = 0.5 * (self._inverse(above) - self._inverse(below))
+            stderr = np.hypot(0.5 * (self._inverse(above) - self._inverse(below)), 0.5 * BIN_WIDTH)
         known = (n >= MIN_NETWORKS) & (below > 0.0) & (above < 1.0) & np.isfinite(stderr)
         return Estimate(self._inverse(wanted), np.where(known, stderr, np.nan), np.asarray(n))
 

@@ -87,6 +87,11 @@ class ResNet:
         put("input_norm", _checks.real("input_norm", self.input_norm, positive=True))
 
     @property
+    def has_asymmetry(self) -> bool:
+        """Whether A and the active fraction are defined: always. See `resmc.ResidualNetwork`."""
+        return True
+
+    @property
     def ratio(self) -> float:
         """depth / width, the parameter of the infinite-depth-and-width limit."""
         return self.depth / self.width

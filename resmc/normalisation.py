@@ -66,6 +66,7 @@ def native_residual(model: Model, gradients: bool) -> dict[str, Any]:
         "activation": general.sigma.number,
         "law": WEIGHTS.index(general.weights),
         "homogeneous": general.homogeneous,
+        "grounded": general.bias > 0.0 or general.sigma.at_zero != 0.0,
         "inside": general.inside,
         "gradients": gradients,
         "segment": segment,
@@ -79,9 +80,11 @@ def native_residual(model: Model, gradients: bool) -> dict[str, Any]:
     if resnet is not None:
         halving = 0.5 * resnet.log_scale / math.log(2.0)
         if abs(halving) > KEEP_RANGE:
+            said = f"alpha={resnet.alpha!r} and lam={resnet.lam!r} are"
+            if isinstance(model, ResidualNetwork):
+                said = f"carry={model.carry!r} and scaling={model.scaling!r} are"
             raise ValueError(
-                f"alpha={resnet.alpha!r} and lam={resnet.lam!r} are not allowed with gradients or displacement: "
-                "sqrt(alpha^2 + lam^2) must be from 2^-100 to 2^100"
+                f"{said} not allowed with gradients or displacement: layers must differ in size by less than 2^100"
             )
         network = native_network(resnet)
         steps = np.full(depth, network["step"], np.float32)
@@ -101,11 +104,33 @@ def native_residual(model: Model, gradients: bool) -> dict[str, Any]:
 
 
 def ratio_offsets(model: Model, layers: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """What separates the kernels' logarithms of ratios from the model's, by layer; 0 but for a `ResNet`."""
+    """What separates the kernels' logarithms of ratios from the model's, by layer.
+
+    Of a `ResNet` its normalisation; of all homogeneous networks what rounding alpha or carry and the scaling to float32
+    takes away, as in `rounding_correction`. Networks that cannot be rescaled have none: there a layer's rounding has no
+    one effect, some 1e-8 of the norm at most.
+    """
     resnet = model.as_resnet
-    each = 0.0 if resnet is None else resnet.log_scale + rounding_correction(resnet)
-    there, back = (np.asarray(each * x, np.float64) for x in (layers, model.depth - layers))
+    if resnet is not None:
+        each = np.full(model.depth, resnet.log_scale + rounding_correction(resnet))
+    else:
+        assert isinstance(model, ResidualNetwork)
+        each = _rounding_by_layer(model)
+    sums = np.concatenate([[0.0], np.cumsum(each)])
+    there, back = sums[layers], sums[-1] - sums[layers]
     return {"growth": there, "displacement": there, "gradient": back, "gradient_displacement": back}
+
+
+def _rounding_by_layer(model: ResidualNetwork) -> NDArray[np.float64]:
+    """log E|h'|^2/|h|^2 of every layer less that of the rounded one, a branch having the norm s sqrt(E sigma(g)^2)."""
+    if not model.homogeneous:
+        return np.zeros(model.depth)
+    gain, outer = model.sigma.mean_square(), 1.0 if model.block == "phi-out" else 1.0 / math.sqrt(model.width)
+    carry = float(np.float32(model.carry))
+    scales = (model.scales * outer).astype(np.float32).astype(np.float64) / outer
+    exact, rounded = (c**2 + gain * s**2 for c, s in ((model.carry, model.scales), (carry, scales)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(rounded > 0.0, np.log(exact / rounded), 0.0)
 
 
 def rounding_correction(model: ResNet) -> float:
@@ -126,4 +151,5 @@ def log_norm_offsets(model: Model, layers: NDArray[np.int64]) -> NDArray[np.floa
         correction = rounding_correction(resnet)
         return np.array([resnet.log_norm_offset(layer) + layer * correction for layer in layers.tolist()])
     assert isinstance(model, ResidualNetwork)
-    return np.full(len(layers), 2.0 * math.log(model.size) if model.homogeneous else 0.0)
+    size = 2.0 * math.log(model.size) if model.homogeneous else 0.0
+    return ratio_offsets(model, layers)["growth"] + size

@@ -7,7 +7,7 @@ Sources: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), equations of the mode
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -166,13 +166,15 @@ class ResidualNetwork:
             if not math.isfinite(size) or size == 0.0:
                 raise ValueError(f"scaling={given!r} is not allowed: c depth^(-beta) is {size} at depth={self.depth}")
             return given
-        if isinstance(given, str | bytes | Mapping):
+        if isinstance(given, str | bytes | Mapping | Set):
             raise ValueError(
                 f"scaling={given!r} is not allowed: it must be a DepthScaling, or one number for each layer"
             )
         try:
             values = tuple(_checks.real("scaling", x) for x in np.asarray(given).tolist())
-        except TypeError:
+        except (TypeError, ValueError) as error:
+            if str(error).startswith("scaling="):
+                raise
             raise ValueError(
                 f"scaling={given!r} is not allowed: it must be a DepthScaling, or one number for each layer"
             ) from None

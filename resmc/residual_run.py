@@ -59,7 +59,7 @@ def run_residual(
     arrays["path_overlap"] = np.empty((paths if network["gradients"] else 0, n), np.float32)
     offsets = ratio_offsets(model, layers)
     end = {name: float(offsets[name][0 if name in AT_START else -1]) for name in names}
-    laws: dict[str, list[Law]] = {name: [] for name in names}
+    laws: dict[str, Law] = {}
     samples = {name: np.empty(kept) for name in names}
     at = 0
     while at < count:
@@ -78,7 +78,8 @@ def run_residual(
         told = None if report is None else lambda done, b=begin, s=share: report(b + s * done)
         simulate(part, views, told)
         for name, values in finals.items():
-            laws[name].append(Law.of(values, end[name]))
+            law = Law.of(values, end[name])
+            laws[name] = Law.joined([laws[name], law]) if name in laws else law
             samples[name][at : at + size] = values[: max(kept - at, 0)] + end[name]
         at += size
     starts = dict.fromkeys(names, arrays["path_log_norm"][:, :1])
@@ -86,4 +87,4 @@ def run_residual(
         starts |= dict.fromkeys(AT_START, arrays["path_gradient"][:, -1:].copy())
     for name in names[1:]:
         arrays[f"path_{name}"] += offsets[name] - starts[name]
-    return {name: Law.joined(parts) for name, parts in laws.items()}, samples
+    return laws, samples

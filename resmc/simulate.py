@@ -70,8 +70,7 @@ def simulate(
         Also follow the gradient of one output back to layer 0: \|p_l\|/\|p_L\| and \|p_l - p_L\|/\|p_L\|
         (`Simulation.log_ratio`). Costs two to four times as much.
     displacement : bool, optional
-        Whether to follow \|h_l - h_0\|/\|h_0\|. By default where gradients are, and for every model that no `ResNet`
-        can spell; always where gradients are.
+        Whether to follow \|h_l - h_0\|/\|h_0\|. By default for a `ResidualNetwork`; always where gradients are.
     layers : sequence of int, optional
         Layers to record; 0 and depth are always added. By default all up to depth 512, then every
         ceil(depth/512)-th.
@@ -128,7 +127,7 @@ def simulate(
         raise ValueError("keep_on_device=True is not allowed on the CPU: it needs device='cuda'")
     if method == "dense" and model.width > MAX_WIDTH_DENSE:
         raise ValueError(f"width={model.width} is too large for method='dense': it must be at most {MAX_WIDTH_DENSE}")
-    correlations = _checks.boolean("correlations", correlations) and has_asymmetry(model)
+    correlations = _checks.boolean("correlations", correlations) and model.as_resnet is not None
     recorded = recorded_layers(model.depth, layers)
     if threads is None:
         threads = len(os.sched_getaffinity(0))
@@ -253,7 +252,7 @@ def simulate_range(
         samples = Samples(numbers[0], *_samples(arrays, offsets[-1]), final)
         trajectories = Trajectories(numbers[1], arrays["path_log_norm"] + offsets, arrays["path_asymmetry"], paths)
     statistics.networks[:] = group_sizes(networks.start, networks.stop - networks.start, networks.block)
-    if not has_asymmetry(model):  # what the kernels left there has no meaning
+    if not model.has_asymmetry:  # what the kernels left there has no meaning
         for name in ("inactive", "asymmetry", "asymmetry_square", "active", "active_square"):
             getattr(statistics, name)[:] = 0
         arrays["path_asymmetry"][:] = np.nan
@@ -273,11 +272,6 @@ def simulate_range(
     )
 
 
-def has_asymmetry(model: Model) -> bool:
-    """Whether A and the active fraction are defined."""
-    return isinstance(model, ResNet) or model.has_asymmetry
-
-
 def _ratio_sums(arrays: dict[str, NDArray[Any]], name: str, networks: NDArray[np.int64]) -> LayerSums:
     """The sums of one ratio, without what has no meaning for it."""
     named = {f.name: arrays[f"{name}.{f.name}"] for f in fields(LayerSums) if f.name != "networks"}
@@ -290,7 +284,7 @@ def _followed(model: Model, gradients: bool, displacement: bool | None) -> tuple
     """Whether the way back and how far h went are followed."""
     _checks.boolean("gradients", gradients)
     if displacement is None:
-        return gradients, gradients or model.as_resnet is None
+        return gradients, gradients or isinstance(model, ResidualNetwork)
     _checks.boolean("displacement", displacement)
     if gradients and not displacement:
         raise ValueError("displacement=False is not allowed with gradients=True: it is part of the way there and back")

@@ -173,7 +173,7 @@ class Simulation:
     @property
     def has_asymmetry(self) -> bool:
         """Whether A and F exist: activations relu, balanced and balanced-half of the layers themselves (phi-in)."""
-        return isinstance(self.model, ResNet) or self.model.has_asymmetry
+        return self.model.has_asymmetry
 
     def log_ratio(self, name: str) -> LogRatio:
         r"""ln(\|v_l\|^2/\|start\|^2) by layer and where it ends: mean, variance, median, quantiles, second moment.
@@ -210,7 +210,7 @@ class Simulation:
 
     @property
     def dead(self) -> Integers:
-        """Networks with z_l = 0 exactly, by recorded layer (R,); only possible when alpha = 0."""
+        """Networks with z_l = 0 exactly, by recorded layer (R,); without a skip (alpha = 0), or below 1e-16."""
         return np.asarray(self.networks - self.alive)
 
     @property
@@ -298,7 +298,7 @@ class Simulation:
     # -- helpers for the analyses -------------------------------------------------------------------------------------
 
     def _need_asymmetry(self) -> None:
-        if isinstance(self.model, ResidualNetwork) and not self.model.has_asymmetry:
+        if isinstance(self.model, ResidualNetwork) and not self.has_asymmetry:
             raise ValueError(
                 f"A and the active fraction do not exist for block={self.model.block!r} with "
                 f"activation={self.model.activation!r}: only for 'phi-in' with relu, balanced or balanced-half"
@@ -320,7 +320,10 @@ class Simulation:
         """
         self._need_asymmetry()
         if not self.correlations:
-            raise ValueError("there are no correlations: this simulation was made with correlations=False")
+            why = "this simulation was made with correlations=False"
+            if self.model.as_resnet is None:
+                why = "products of A are summed for networks that a ResNet can spell"
+            raise ValueError(f"there are no correlations: {why}")
         s, size = self.statistics, len(self.layers)
         deaths = s.partial_sums.shape[1] > 0
         alive, total = leave_one_out(s.alive), leave_one_out(s.asymmetry)

@@ -211,6 +211,7 @@ def _in_groups(rows: NDArray[Any], networks: NDArray[np.int64]) -> NDArray[Any]:
 def _simulation(found: Archive) -> Simulation:
     manifest = found.manifest
     model, bins = model_of(manifest["model"]), Bins(*manifest["bins"])
+    resnet = model.as_resnet
     layers = _array(found, "layers", np.int64, None).copy()
     size = len(layers)
     sums = _layer_sums(found, slice(None))
@@ -222,7 +223,7 @@ def _simulation(found: Archive) -> Simulation:
     groups = int(np.count_nonzero(sums.networks))
     products: dict[str, NDArray[Any]] = {}
     for name in _PRODUCTS:
-        there = pairs if name == "products" or (isinstance(model, ResNet) and model.alpha == 0.0) else 0
+        there = pairs if name == "products" or (resnet is not None and resnet.alpha == 0.0) else 0
         products[name] = (
             _in_groups(_array(found, f"statistics.{name}", np.float64, groups, there), sums.networks)
             if there

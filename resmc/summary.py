@@ -13,7 +13,7 @@ from .estimates import WORTH_SAYING, Estimate, KSDistance, format_estimate
 from .layer_estimates import MIN_EFFECTIVE_SAMPLE
 from .model import ResNet
 from .residual_network import DepthScaling, Model, ResidualNetwork, of_resnet
-from .theory.depth import depth_limit, jacobian_gain, second_moments
+from .theory.depth import depth_limit, second_moments
 
 if TYPE_CHECKING:
     from .simulation import Simulation
@@ -74,12 +74,22 @@ RATIO_SYMBOLS = {
 def rows(sim: Simulation) -> Iterator[Row]:
     """Every quantity of ``sim``, at the first and last layer where it depends on the layer; Corr A if it was kept."""
     if sim.model.as_resnet is None:
-        yield Row("mean L_0", sim.log_norm_mean[0])
+        first = _first_layer(sim.model)
+        yield Row("mean L_0", sim.log_norm_mean[0], exact=None if first is None else first.mean)
+        yield Row("variance L_0", sim.log_norm_variance[0], exact=None if first is None else first.variance)
         yield Row(f"mean L_{sim.model.depth}", sim.log_norm_mean[-1])
         yield Row(f"variance L_{sim.model.depth}", sim.log_norm_variance[-1])
     else:
         yield from _resnet_rows(sim)
     yield from _ratio_rows(sim)
+
+
+def _first_layer(model: Model) -> theory.FirstLayer | None:
+    """The law of the first layer's log-norm, if it is Gaussian."""
+    if isinstance(model, ResidualNetwork) and model.input is not None and model.weights != "gaussian":
+        return None
+    size = model.input_norm if isinstance(model, ResNet) else model.size
+    return theory.first_layer(ResNet(model.width, 1, 1.0, 1.0, input_norm=size))
 
 
 def _ratio_rows(sim: Simulation) -> Iterator[Row]:
@@ -92,7 +102,10 @@ def _ratio_rows(sim: Simulation) -> Iterator[Row]:
         limits = {"growth": sde.growth, "gradient": sde.gradient}
     except ValueError:  # there is none
         limits = {}
-    squares = second_moments(model, [0, model.depth]) if jacobian_gain(model) is not None else None
+    try:
+        squares = second_moments(model, [0, model.depth])
+    except ValueError:  # they are not known
+        squares = None
     for name in sim.laws:
         ratio, symbol = sim.log_ratio(name), RATIO_SYMBOLS[name].format(model.depth)
         law = limits.get(name)
@@ -145,11 +158,17 @@ def _resnet_rows(sim: Simulation) -> Iterator[Row]:
 
 def _too_few(sim: Simulation) -> list[str]:
     """Why E|z|^2 has no error bar, if it has none."""
-    if sim.model.as_resnet is None or sim.variance_growth().reliable[-1]:
+    if sim.model.as_resnet is not None:
+        reliable = bool(sim.variance_growth().reliable[-1])
+    else:
+        moments = [sim.log_ratio(name).final_log_second_moment for name in sim.laws]
+        reliable = all(np.isfinite(m.stderr) or np.isnan(m.value) for m in moments)
+    if reliable:
         return []
+    which = "a mean square" if sim.model.as_resnet is None else "E|z|^2"
     fewer = sim.networks < MIN_EFFECTIVE_SAMPLE
     why = f"it needs at least {MIN_EFFECTIVE_SAMPLE:.0f}" if fewer else "its mean is ruled by rare networks"
-    return [f"Too few networks for an error bar of E|z|^2 at this depth: {why}."]
+    return [f"Too few networks for an error bar of {which} at this depth: {why}."]
 
 
 def _heading(sim: Simulation) -> list[str]:

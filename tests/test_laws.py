@@ -44,6 +44,13 @@ def test_intervals_of_quantiles_cover_as_often_as_they_say():
     assert np.all(np.abs(covered / 600 - 0.95) < 4.0 * math.sqrt(0.95 * 0.05 / 600)), covered / 600
 
 
+def test_the_error_of_a_quantile_is_that_of_a_bin_where_all_values_are_in_one():
+    for x in (0.0, 207.944154, -1e-9):
+        law = Law.of(np.full(20_000, x))
+        assert abs(float(law.median.z_score(x))) <= 1.0 + 1e-6
+        assert abs(float(law.median.value) - x) < BIN_WIDTH
+
+
 def test_where_quantiles_have_no_error_none_is_given():
     assert np.isnan(Law.of(np.arange(31.0)).median.stderr)  # fewer than 32
     assert np.isfinite(Law.of(np.arange(32.0)).median.stderr)

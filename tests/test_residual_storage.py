@@ -19,6 +19,7 @@ MODELS = [
     ResidualNetwork(5, 3, "phi-out", "tanh", scaling=(0.1, 0.2, 0.0), input=(1.0, -2.0)),
     ResidualNetwork(5, 6, "phi-in", "relu", scaling=DepthScaling(0.3)),
     ResNet(5, 6, 0.0, 1.0),
+    of_resnet(ResNet(2, 8, 0.0, 1.0)),
 ]
 
 
@@ -46,7 +47,7 @@ def same(a: resmc.Simulation, b: resmc.Simulation) -> None:
 
 
 @pytest.mark.parametrize("gradients", [True, False])
-@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: f"{type(m).__name__}-{m.depth}")
 def test_a_saved_simulation_is_read_back_whole(model, gradients, tmp_path):
     sim = resmc.simulate(
         model, networks=500, gradients=gradients, progress=False, keep_samples=7, keep_trajectories=3, seed=2
@@ -66,7 +67,7 @@ def test_a_changed_byte_of_a_ratio_is_noticed(tmp_path):
     at = data.index(b"ratios.gradient.npy") + 200
     data[at] ^= 1
     path.write_bytes(data)
-    with pytest.raises(ValueError, match="damaged|checksum"):
+    with pytest.raises(ValueError, match="checksum"):
         resmc.load(path)
 
 
@@ -119,7 +120,7 @@ def test_a_store_knows_a_network_in_either_spelling(lam, tmp_path):
     for f in fields(one.statistics):
         np.testing.assert_array_equal(getattr(one.statistics, f.name), getattr(two.statistics, f.name))
     a = resmc.simulate(resnet, networks=300, progress=False)
-    b = resmc.simulate(general, networks=300, first_network=300, progress=False)
+    b = resmc.simulate(general, networks=300, first_network=300, progress=False, displacement=False)
     assert resmc.merge(a, b).networks == 600
 
 
@@ -130,7 +131,7 @@ def test_two_networks_have_two_keys():
     with pytest.raises(ValueError, match="different model do not merge"):
         resmc.merge(
             resmc.simulate(one, networks=100, progress=False),
-            resmc.simulate(other, networks=100, first_network=100, progress=False),
+            resmc.simulate(other, networks=100, first_network=100, progress=False, displacement=False),
         )
 
 

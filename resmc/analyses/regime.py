@@ -66,7 +66,7 @@ class Regime(Result):
             f"regime of {m.block}, {m.activation}  width {m.width}  {m.scaling}  {m.weights}, bias {m.bias:.6g}",
             f"{s.networks} networks for each depth, seed {s.seed}, {s.method}; medians of logarithms +- s.e.",
             "",
-            "depth   " + "".join(f"{SHOWN[name]:<22}" for name in self._by_entry[1:]).rstrip(),
+            "depth   " + "".join(f"{'ln ' + SHOWN[name]:<22}" for name in self._by_entry[1:]).rstrip(),
         ]
         for i, depth in enumerate(self.depths):
             cells = (getattr(self, name)[i] for name in self._by_entry[1:])

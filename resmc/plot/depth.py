@@ -82,7 +82,7 @@ def plot_depth_ratio(
             handles.append(st.points(ax, depths, median, style, series, words_of[label] or explained[0].get_label()))
         handles += explained if any(words_of.values()) else explained[1:]
         ends = [end for _, _, band in drawn.values() for end in band]
-        decades = np.max(ends) > 10.0 * np.min(ends)
+        decades = max(e.max() for e in ends) > 10.0 * min(e.min() for e in ends)
         ax.set(xscale="log", yscale="log" if decades else "linear", xlabel="depth $L$", ylabel=f"${SHOWN[ratio]}$")
         st.legend(ax, handles)
     return ax

@@ -3,6 +3,7 @@ r"""The law of how far a residual network goes from its input, or its gradient f
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..depth_limit import DepthLimit, LimitQuantity
 from ..estimates import Floats
 from ..laws import BIN_WIDTH, Law
 from ..model import ResNet
+from ..residual_network import ResidualNetwork, of_resnet
 from ..residual_run import RATIOS
 from ..simulation import Simulation
 from ..theory.depth import Gaussian, depth_limit
@@ -68,6 +70,9 @@ def plot_ratio_law(
     _checks.choice("ratio", ratio, RATIOS)
     if limit is not None:
         st.check_kind("limit", limit, (DepthLimit,), "a resmc.DepthLimit, or None")
+        ours = sim.model if isinstance(sim.model, ResidualNetwork) else of_resnet(sim.model)
+        if replace(limit.model, depth=ours.depth, n_out=ours.n_out) != ours:
+            raise ValueError("limit is that of another network: it must be resmc.limit(..) of sim's model")
     law = _law(sim, ratio)
     low, high = _ends(law, ratio)
     exact = _exact(sim, ratio) if limit is None else _of(limit, ratio).law

@@ -195,7 +195,10 @@ def jacobian_gain(model: ResidualNetwork) -> float | None:
 
 @dataclass(frozen=True, eq=False)
 class SecondMoments:
-    r"""log(E\|h_k\|^2/\|h_0\|^2) (NaN with a bias) and log(E\|p_k\|^2/\|p_L\|^2) at ``layers``; arrays of one shape."""
+    r"""log(E\|h_k\|^2/\|h_0\|^2) and log(E\|p_k\|^2/\|p_L\|^2) at ``layers``; arrays of one shape.
+
+    NaN where they are not known: the first with a bias, the second within a network without a skip, which may die.
+    """
 
     layers: Integers
     forward: Floats
@@ -225,6 +228,11 @@ def second_moments(model: ResidualNetwork, layers: ArrayLike | None = None) -> S
         For other models, or other ``layers``.
     """
     kappa = jacobian_gain(model)
+    if model.weights == "rademacher" and model.input is not None:
+        raise ValueError(
+            "weights='rademacher' with an input are not allowed in second_moments: W h is exactly 0 with positive "
+            "probability, where the slope is that of one side"
+        )
     if kappa is None:
         raise ValueError(
             f"block={model.block!r} with activation={model.activation!r} is not allowed in second_moments: only "
@@ -235,6 +243,8 @@ def second_moments(model: ResidualNetwork, layers: ArrayLike | None = None) -> S
         steps = np.log(model.carry**2 + kappa * model.scales**2)
     forward = np.concatenate([[0.0], np.cumsum(steps)])[index]
     backward = np.concatenate([np.cumsum(steps[::-1])[::-1], [0.0]])[index]
+    if model.carry == 0.0 and model.activation != "linear":  # a network that is dead at layer k has no gradient there
+        backward = np.where((index > 0) & (index < model.depth), math.nan, backward)
     return SecondMoments(index, forward if model.bias == 0.0 else np.full(index.shape, math.nan), backward)
 
 

@@ -43,6 +43,7 @@ struct Residual {
     Block block;
     int activation;           // a number of activation.hpp
     Law law;                  // of the dense method's weights
+    bool grounded;            // a bias or sigma(0) gives every layer a size of its own, however small h is
     bool homogeneous;         // and without bias: rescaling h rescales the network
     bool inside;              // the scaling multiplies what enters the activation
     bool gradients;           // follow the gradient of one output back to layer 0

@@ -84,44 +84,55 @@ RESMC_FN auto activation_scale(const Residual& net, Word exponent) {
 }
 
 // New units for h, where these leave the network what it is: homogeneous ones change theirs in every layer, others when
-// floats would not hold them.
+// floats would not hold them. Units below 1 would make a bias or sigma(0) large: networks that have one never go there.
 template <class Word, class Real>
-RESMC_FN Word next_shift(const Residual& net, Real square) {
+RESMC_FN Word next_shift(const Residual& net, Real square, Word exponent) {
     const Word shift = shift_of<Word>(square);
     if (net.homogeneous) return shift;
     const Word within = (shift + 20u) | (Word(20u) - shift);  // negative beyond +-20
-    return as_word(select_negative(within, as_real(shift), as_real(Word(0u))));
+    const Word wanted = as_word(select_negative(within, as_real(shift), as_real(Word(0u))));
+    if (!net.grounded) return wanted;
+    return as_word(select_negative(exponent + wanted, as_real(Word(0u) - exponent), as_real(wanted)));
+}
+
+// |h|^2, or 0 where a network that keeps its units has an h so small that its square loses digits, below 2^-55.
+template <class Real>
+RESMC_FN Real seen_square(const Residual& net, Real square) {
+    if (!net.grounded) return square;
+    return select_negative(as_word(square - Real(0x1p-110f)), Real(0.0f), square);
 }
 
 // How a layer is made: h' = carry h + step branch in new units; the change of h in its own ones,
 // change' = keep change + change_carry h + change_step branch.
 template <class Real>
-struct ForwardStep {
+struct Step {
     Real carry, step, keep, change_carry, change_step;
 };
 
 // `size` multiplies the layer's step: the branch's norm for the projected method, 1 for explicit weights.
 template <class Real, class Word, class Count>
-RESMC_FN ForwardStep<Real> forward_step(const Residual& net, uint32_t l, const LayerState<Real, Word, Count>& from,
-                                        Real size, Word& exponent, Size<Real, Word>& change) {
+RESMC_FN Step<Real> forward_step(const Residual& net, uint32_t l, const LayerState<Real, Word, Count>& from, Real size,
+                                 Word& exponent, Size<Real, Word>& change) {
     Network layer = net.network;
     layer.step = net.inside ? 1.0f : net.steps[l];
-    ForwardStep<Real> s;
+    Step<Real> s;
     exponent = from.exponent;
     if (net.homogeneous) {
         const auto c = next_coefficients(layer, from.sums, size, exponent);
         s.carry = c.carry;
         s.step = c.step;
     } else {
-        const Word shift = next_shift<Word>(net, from.sums.square);
+        const Word shift = next_shift<Word>(net, from.sums.square, from.exponent);
         exponent = exponent + shift;
         s.carry = Real(layer.carry) * down(shift);
         s.step = Real(layer.step) * size * down(shift);
     }
-    const Word shift = shift_of<Word>(change.square);
-    change.exponent = change.exponent + shift;
+    // As long as nothing has changed, the unit is that of the first change to come: about step |h|.
+    const Word none = as_word(change.square), shift = shift_of<Word>(change.square);
+    const Word first = from.exponent + shift_of<Word>(from.sums.square) + shift_of<Word>(Real(layer.step * layer.step));
+    change.exponent = select_zero(none, first, change.exponent + shift);
     const Real unit = power_of_two_real(from.exponent - change.exponent);
-    s.keep = Real(net.keep) * down(shift);
+    s.keep = select_zero(none, Real(0.0f), Real(net.keep) * down(shift));
     s.change_carry = Real(layer.carry - net.keep) * unit;
     s.change_step = Real(layer.step) * size * unit;
     return s;
@@ -134,16 +145,11 @@ struct Gradient {
     Real overlap;  // p . h, in the units of both
 };
 
-template <class Real>
-struct BackwardStep {
-    Real carry, step, keep, change_carry, change_step;
-};
-
 // `here`: of the layer that the step leads to. Where it is inactive, carry alone counts, as on the way there.
 template <class Real, class Word, class Count>
-RESMC_FN BackwardStep<Real> backward_step(const Residual& net, const LayerState<Real, Word, Count>& here,
-                                          Gradient<Real, Word>& gradient) {
-    BackwardStep<Real> s;
+RESMC_FN Step<Real> backward_step(const Residual& net, const LayerState<Real, Word, Count>& here,
+                                  Gradient<Real, Word>& gradient) {
+    Step<Real> s;
     const Word shift = shift_of<Word>(gradient.p.square), change_shift = shift_of<Word>(gradient.change.square);
     const Word before = gradient.p.exponent;
     const Word inactive = as_word(here.sums.active_square);
@@ -300,7 +306,7 @@ struct ResidualRun {
 
     // One quad of h' from h and what the branch gives it; adds to the sums |h'|^2 and, where it is followed,
     // |change|^2.
-    RESMC_FN void step_quad(const ForwardStep<Real>& s, const Real (&h)[4], const Real (&branch)[4], uint32_t round,
+    RESMC_FN void step_quad(const Step<Real>& s, const Real (&h)[4], const Real (&branch)[4], uint32_t round,
                             bool follow, uint32_t to, Real (&next)[4], Four& sums) {
         for (uint32_t k = 0; k < 4; ++k) {
             next[k] = fma(s.step, branch[k], s.carry * h[k]);
@@ -317,8 +323,8 @@ struct ResidualRun {
         vectors.store(VECTOR_CHANGE, round, d);
     }
     // One quad of p'; adds |p'|^2, |change|^2 and p' . h.
-    RESMC_FN void step_back_quad(const BackwardStep<Real>& s, const Real (&branch)[4], const Real (&h)[4],
-                                 uint32_t round, Four& sums) {
+    RESMC_FN void step_back_quad(const Step<Real>& s, const Real (&branch)[4], const Real (&h)[4], uint32_t round,
+                                 Four& sums) {
         Real p[4], d[4];
         vectors.load(VECTOR_GRADIENT, round, p);
         vectors.load(VECTOR_GRADIENT_CHANGE, round, d);

@@ -220,7 +220,7 @@ struct Dense {
             run.template add_activated<block>(next_scale, next, w, round, whole, sum);
         });
         if (follow) change.square = sums.c;
-        return {{sums.a, sums.b, sums.count}, exponent};
+        return {{seen_square(net, sums.a), sums.b, sums.count}, exponent};
     }
 
     template <class Run>

@@ -120,7 +120,7 @@ struct Projected {
             run.template add_activated<block>(next_scale, next, w, round, whole, sum);
         });
         if (follow) change.square = sums.c;
-        return {{sums.a, sums.b, sums.count}, exponent};
+        return {{seen_square(net, sums.a), sums.b, sums.count}, exponent};
     }
 
     template <class Run, class Recorder>
