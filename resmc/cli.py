@@ -89,6 +89,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--first-network", type=number, default=0, help="number of the first network (default: 0)")
     run.add_argument("--method", default="projected", help=f"{' or '.join(METHODS)} (default: projected)")
     run.add_argument("--layers", help="layers to record, as 0,10,20 or START:STOP:STEP (default: up to 513 of them)")
+    run.add_argument("--gradients", action="store_true", help="follow the gradient of an output back to layer 0")
+    run.add_argument("--displacement", action="store_true", help="follow how far a network goes from its first layer")
     run.add_argument("--no-correlations", action="store_true", help="leave out the products of A between layers")
     run.add_argument("--keep-samples", type=number, default=0, metavar="K", help="keep the first K networks' ends")
     run.add_argument("--keep-trajectories", type=number, default=0, metavar="K", help="and their paths")
@@ -153,6 +155,8 @@ def run_simulate(args: argparse.Namespace) -> None:
         seed=args.seed,
         first_network=args.first_network,
         method=args.method,
+        gradients=args.gradients,
+        displacement=args.displacement or None,
         layers=layer_list(args.layers),
         correlations=not args.no_correlations,
         keep_samples=args.keep_samples,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import fields
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import pytest
 
 import resmc
 from resmc import DepthScaling, ResidualNetwork, ResNet, Sweep
+from resmc.cli import main
+from resmc.report import reproduce
 from resmc.residual_network import of_resnet
+from resmc.storage import to_bytes
 from resmc.sweep.point import canonical
 
 MODELS = [
@@ -94,6 +98,30 @@ def test_what_was_not_followed_alike_does_not_merge():
     b = resmc.simulate(model, networks=100, first_network=100, progress=False)
     with pytest.raises(ValueError, match="different observables do not merge"):
         resmc.merge(a, b)
+
+
+@pytest.mark.parametrize("settings", [{"gradients": True}, {"displacement": True, "keep_trajectories": 3}])
+def test_a_report_says_how_to_get_what_was_followed_again(settings, tmp_path, monkeypatch):
+    sim = resmc.simulate(ResNet(6, 4, 0.6, 0.8), networks=200, progress=False, **settings)
+    again = reproduce.of_simulation(sim)
+    monkeypatch.chdir(tmp_path)
+    exec(again.python, {})
+    assert (tmp_path / reproduce.FILE).read_bytes() == to_bytes(sim)
+    (tmp_path / reproduce.FILE).unlink()
+    words = shlex.split(again.shell.replace("\\\n", " "))
+    assert main([word for word in words[words.index("resmc") + 1 :] if word]) == 0
+    assert (tmp_path / reproduce.FILE).read_bytes() == to_bytes(sim)
+
+
+def test_a_report_is_refused_where_there_is_no_theory_of_resnets(tmp_path):
+    pytest.importorskip("jinja2")
+    sim = resmc.simulate(ResidualNetwork(6, 4, "v-phi-w"), networks=100, progress=False)
+    with pytest.raises(ValueError, match="has no log-Gaussian theory of ResNets"):
+        sim.report(tmp_path / "a.html")
+    assert not (tmp_path / "a.html").exists()
+    spelled = resmc.simulate(ResidualNetwork(6, 4), networks=100, progress=False)
+    spelled.report(tmp_path / "b.html")
+    assert "displacement=True" in (tmp_path / "b.html").read_text(encoding="utf-8")
 
 
 def shards(store: Path) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ import platform
 import re
 import reprlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib import metadata, resources
 from pathlib import Path
@@ -69,6 +70,8 @@ def render(result: Simulation | SweepResult) -> str:
     except ImportError:
         raise ImportError("a report needs Jinja2 and matplotlib: install resmc[report]") from None
     need_matplotlib()
+    if isinstance(result, Simulation):  # a report is about the theory of ResNets, and speaks of one
+        result = replace(result, model=result.resnet)
     _check_result(result)
     content = of_simulation(result) if isinstance(result, Simulation) else of_sweep(result)
     environment = jinja2.Environment(

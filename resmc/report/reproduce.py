@@ -72,6 +72,8 @@ def _arguments(sim: Simulation, found: NetworkRange) -> dict[str, Any]:
         out["first_network"] = found.start
     if sim.method != "projected":
         out["method"] = sim.method
+    if sim.laws:  # more than h was followed
+        out["gradients" if "gradient" in sim.laws else "displacement"] = True
     if not np.array_equal(sim.layers, recorded_layers(sim.resnet.depth, None)):
         out["layers"] = _layers(sim.layers)
     if not sim.correlations:
@@ -136,7 +138,9 @@ def _command(environment: str | None, arguments: dict[str, Any], file: str) -> s
     words = [*_prefix(environment), "resmc", "simulate"]
     for name, value in arguments.items():
         option = "--" + name.replace("_", "-")
-        if value is False:
+        if value is True:
+            words.append(option)
+        elif value is False:
             words.append("--no-" + name.replace("_", "-"))
         elif isinstance(value, range):
             words.append(f"{option}={value.start}:{value.stop}:{value.step}")

@@ -43,7 +43,8 @@ class Sweep:
     Parameters
     ----------
     models : sequence of ResNet, optional
-        A list instead of a grid; no other field of a model is given then.
+        A list instead of a grid; no other field of a model is given then. A `ResidualNetwork` that is a `ResNet` counts
+        as one, and has its key.
     width, depth, ratio, alpha, lam, variant, n_out, input_norm : value or sequence
         Fields of `ResNet`; every sequence is a dimension of the grid, in this order. ``ratio`` = d/n may be given
         instead of ``depth``: the depth is then ratio * width rounded to the nearest integer, at least 1.
