@@ -113,7 +113,7 @@ def plausible(inside: int, of: int, level: float = LEVEL) -> bool:
     return bool(stats.binom.ppf(level / 2, of, 0.95) <= inside <= stats.binom.isf(level / 2, of, 0.95))
 
 
-@pytest.mark.parametrize("networks", [2_000, 20_000])
+@pytest.mark.parametrize("networks", [2_000, pytest.param(20_000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("model", [VANILLA, BALANCED, CONNECTED], ids=["vanilla", "balanced", "connected"])
 def test_intervals_of_95_percent_cover_95_percent(model: ResNet, networks: int):
     found, true = runs(model, networks, RUNS), truth(model)
@@ -261,7 +261,7 @@ def test_intervals_use_students_t_with_31_degrees_for_the_jackknife():
 # -------------------------------------------------------------------------------------------------------- KS distances
 
 
-@pytest.mark.parametrize("networks", [2_000, 20_000])
+@pytest.mark.parametrize("networks", [2_000, pytest.param(20_000, marks=pytest.mark.long)])
 def test_the_noise_floor_is_the_mean_distance_when_the_laws_agree(networks: int):
     """lam = 0: L_d is log(chi^2_n/n) up to a shift. 100 runs: both means within 4 errors and 4% (finite groups)."""
     measured, floors = [], []

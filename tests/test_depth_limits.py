@@ -95,7 +95,9 @@ def deep(name: str) -> tuple[Floats, Floats]:
     return deep_networks(network(**CASES[name]), NETWORKS, 4000 + list(CASES).index(name))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [name if i % 2 == 0 else pytest.param(name, marks=pytest.mark.long) for i, name in enumerate(CASES)]
+)
 def test_deep_networks_have_the_law_of_the_limit(name: str) -> None:
     """Means and variances of ln(|H_1|^2/|H_0|^2) and ln(|P_0|^2/|P_1|^2), and their covariance."""
     result = resmc.limit(network(**CASES[name]), networks=NETWORKS, seed=4100 + list(CASES).index(name))

@@ -168,6 +168,7 @@ def test_at_the_threshold_itself_no_number_of_networks_decides():
     assert "another threshold" in decide(0.05 * np.log(DEPTHS)).sentence
 
 
+@pytest.mark.long
 def test_the_interval_holds_the_slope_as_often_as_it_says():
     """99.9% of 20000: 20 +- 4.5 are missed; between 2 and 42 with a false-alarm level of 1e-4 or less."""
     y = -0.3 * np.log(DEPTHS) + 1.0 / DEPTHS

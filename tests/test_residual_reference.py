@@ -267,7 +267,11 @@ def described(model: ResidualNetwork) -> str:
     return f"{model.block}-{model.activation}-bias{model.bias}-n{model.width}{'-inside' if model.inside else ''}"
 
 
-@pytest.mark.parametrize("model", LAW_CASES, ids=described)
+@pytest.mark.parametrize(
+    "model",
+    [*LAW_CASES[::3], *(pytest.param(m, marks=pytest.mark.long) for m in [*LAW_CASES[1::3], *LAW_CASES[2::3]])],
+    ids=described,
+)
 def test_projected_and_dense_agree_in_law_forward_backward_and_jointly(model):
     found = both(model)
     assert len(found) == 29

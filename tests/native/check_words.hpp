@@ -36,7 +36,7 @@ inline void check_words_and_normals() {
         std::vector<uint32_t> words(4 * n);
         for (uint32_t& w : words) w = random();
         const uint32_t edges[4] = {0u, 0xFFFFFFFFu, 0x80000000u, 0x7FFFFFFFu};
-        std::copy_n(edges, 4, words.end() - 4);
+        for (size_t k = 0; k < 4; ++k) words[4 * size_t{n} - 4 + k] = edges[k];
         std::vector<float> out = poisoned<float>(4 * n);
         kernels.normals(words.data(), n, out.data(), 0, 0);
         for (uint32_t i = 0; i < n; ++i) {
