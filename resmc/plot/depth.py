@@ -104,7 +104,7 @@ def plot_heat_map(
     Parameters
     ----------
     simulations : sequence of Simulation
-        Of `ResidualNetwork`s, one for each pair of values of x and y; pairs without one are grey and hatched.
+        Of a `ResidualNetwork` each, one for each pair of values of x and y; pairs without one are grey and hatched.
     ratio : {"growth", "displacement", "gradient", "gradient_displacement"}
         As for `plot_depth_ratio`.
     x, y : {"beta", "c", "depth", "width", "bias", "carry", "input_norm"}
