@@ -77,6 +77,7 @@ def simulate(
     correlations : bool
         Whether to sum the products of A over all pairs of recorded layers, for `asymmetry_correlation` and the like.
         False: all else is the same in every bit, smaller by far where many layers are recorded, and faster.
+        Only for networks that a `ResNet` can spell; others never sum them.
     device : {"auto", "cpu", "cuda", "cuda:N"} or torch.device
         ``cuda``: torch's current GPU, on torch's current stream (needs ``resmc[torch]``); the same networks, their
         log-norms within 1e-4 (ARCHITECTURE.md, contract 3). ``auto``: what the environment variable RESMC_DEVICE
