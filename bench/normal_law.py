@@ -23,7 +23,8 @@ from typing import Any
 from tqdm import tqdm
 
 import resmc
-from resmc import _checks, _native
+from resmc import _native
+from resmc._system import checks
 
 from .machine import commit, cpu_model, file_name
 from .normal_errors import exhaustive
@@ -76,10 +77,10 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         names = [name for name, _ in _native.instruction_sets()]
-        name = _checks.choice("--instruction-set", args.instruction_set or resmc.build_info()["instruction_set"], names)
-        draws = _checks.integer("--draws", number(args.draws), 1, 10**14)
-        seed = _checks.integer("--seed", number(args.seed), 0, 2**64 - 1, "2^64 - 1")
-        threads = _checks.integer("--threads", args.threads, 1, 4096)
+        name = checks.choice("--instruction-set", args.instruction_set or resmc.build_info()["instruction_set"], names)
+        draws = checks.integer("--draws", number(args.draws), 1, 10**14)
+        seed = checks.integer("--seed", number(args.seed), 0, 2**64 - 1, "2^64 - 1")
+        threads = checks.integer("--threads", args.threads, 1, 4096)
     except ValueError as error:
         print(f"bench.normal_law: {error}", file=sys.stderr)
         return 2
@@ -131,7 +132,7 @@ def measure(name: str, seed: int, draws: int, threads: int, with_errors: bool) -
         "cpu": cpu_model(),
         "instruction_set": name,
         "build": resmc.build_info(),
-        "numpy": resmc.build.installed_packages()["numpy"],
+        "numpy": resmc._system.build.installed_packages()["numpy"],
         "seed": seed,
         "draws": sums.draws,
         "threads": threads,

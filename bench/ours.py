@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import resmc
 from resmc import _native
-from resmc.normalisation import native_network
+from resmc.engine.lowering import native_network
 
 from .harness import Moments
 from .peers.problem import Problem

@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from resmc import Sweep, build_info, storage
-from resmc.recording import histogram_bins
-from resmc.simulate import simulate_range
+from resmc import Sweep, build_info
+from resmc.engine.recording import histogram_bins
+from resmc.engine.simulate import simulate_range
+from resmc.results import storage
 from resmc.simulation import NetworkRange
 from resmc.sweep.shards import Range
 from resmc.sweep.store import Store, stored_as

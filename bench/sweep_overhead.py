@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from resmc import Sweep
-from resmc.simulate import simulate_range
+from resmc.engine.simulate import simulate_range
 from resmc.simulation import NetworkRange
 from resmc.sweep import compute, engines
 from resmc.sweep.shards import shard_networks

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import resmc
-from resmc.estimates import Estimate, format_estimate
+from resmc.results.estimates import Estimate, format_estimate
 
 SIZES = ((100, 10, 1_000_000), (200, 200, 200_000))
 VARIANTS = ("vanilla", "balanced")

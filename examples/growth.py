@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import resmc
-from resmc.estimates import Estimate
+from resmc.results.estimates import Estimate
 
 
 def figure(result: resmc.SweepResult, path: Path) -> None:

@@ -15,20 +15,20 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .build import build_info
-from .cuda.device import DeviceError
-from .estimates import Estimate, KSDistance
-from .model import ResNet
-from .residual_network import DepthScaling, ResidualNetwork
-from .simulate import simulate
+from ._system.build import build_info
+from .engine.cuda.device import DeviceError
+from .engine.simulate import simulate
+from .models.residual_network import DepthScaling, ResidualNetwork
+from .models.resnet import ResNet
+from .results.estimates import Estimate, KSDistance
+from .results.storage import load
 from .simulation import Simulation, merge
-from .storage import load
 
 if TYPE_CHECKING:
     from . import analyses, plot, reference, report, theory
     from .analyses import extrapolate
-    from .analyses.regime import regime
-    from .depth_limit import DepthLimit, limit
+    from .experiments.depth_limit import DepthLimit, limit
+    from .experiments.regime import regime
     from .sweep import Sweep, SweepResult, load_sweep
 
 __all__ = [
@@ -69,9 +69,9 @@ def __getattr__(name: str) -> Any:
     if name == "extrapolate":
         return importlib.import_module(".analyses", __name__).extrapolate
     if name == "regime":
-        return importlib.import_module(".analyses.regime", __name__).regime
+        return importlib.import_module(".experiments.regime", __name__).regime
     if name in ("DepthLimit", "limit"):
-        return getattr(importlib.import_module(".depth_limit", __name__), name)
+        return getattr(importlib.import_module(".experiments.depth_limit", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import layer_estimates
-from .estimates import Estimate, jackknife, leave_one_out
-from .laws import Law
-from .model import ResNet
-from .normalisation import log_norm_offsets
-from .recording import GROUPS, HISTOGRAM_VERSION, Bins
-from .residual_network import Model, ResidualNetwork
-from .statistics import LayerSums, Statistics
+from .engine.lowering import log_norm_offsets
+from .engine.recording import GROUPS, HISTOGRAM_VERSION, Bins
+from .engine.sums import LayerSums, Statistics
+from .models.residual_network import Model, ResidualNetwork
+from .models.resnet import ResNet
+from .results import layer_estimates
+from .results.estimates import Estimate, jackknife, leave_one_out
+from .results.laws import Law
 
 if TYPE_CHECKING:
     import xarray
@@ -378,12 +378,12 @@ class Simulation:
 
     def summary(self) -> str:
         """A table of every quantity: estimate, error, and the exact value or the limit beside it."""
-        from .summary import summary_table
+        from .analyses.summary import summary_table
 
         return summary_table(self)
 
     def _repr_html_(self) -> str:
-        from .summary import summary_html
+        from .analyses.summary import summary_html
 
         return summary_html(self)
 
@@ -394,8 +394,8 @@ class Simulation:
     # -- files and tables ---------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write one file that `resmc.load` reads; the old file stays whole if that fails. See `resmc.storage`."""
-        from .storage import save
+        """Write one file that `resmc.load` reads; the old file stays whole if that fails: `resmc.results.storage`."""
+        from .results.storage import save
 
         save(self, path)
 
@@ -407,7 +407,7 @@ class Simulation:
 
     def to_xarray(self) -> xarray.Dataset:
         """All estimates by layer with their errors, as an `xarray.Dataset` (needs the extra ``resmc[xarray]``)."""
-        from .export import to_xarray
+        from .analyses.export import to_xarray
 
         return to_xarray(self)
 

@@ -4,8 +4,8 @@
     python tests/bits.py --record   write the record anew, after a change of the numerics that is meant
 
 A numerics class (an instruction set, the emulated GPU) has hashes of its own: within one, every bit is the same on
-every machine. Only sums and raw values are hashed, as the kernels leave them; what NumPy makes of them may differ in the
-last digit from processor to processor.
+every machine. Only sums and raw values are hashed, as the kernels leave them; what NumPy makes of them may differ in
+the last digit from processor to processor.
 """
 
 from __future__ import annotations
@@ -178,7 +178,8 @@ def found(name: str) -> dict[str, str]:
 def main() -> int:
     import emulated
 
-    from resmc import _native, cuda
+    from resmc import _native
+    from resmc.engine import cuda
 
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     here = {name: found(name) for name, _ in _native.instruction_sets()}

@@ -19,10 +19,10 @@ import pytest
 import sweeps
 from numpy.typing import NDArray
 
-import resmc.cuda
+import resmc.engine.cuda
 from resmc import _native
-from resmc.build import VARIABLE
-from resmc.devices import VARIABLE as DEVICE_VARIABLE
+from resmc._system.build import VARIABLE
+from resmc.engine.devices import VARIABLE as DEVICE_VARIABLE
 
 AVAILABLE = [name for name, _ in _native.instruction_sets()]
 KNOWN = ["avx512", "avx2", "baseline"]
@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     device = config.getoption("--device")
     if device == "cuda":
-        reason = resmc.cuda.why_no_cuda()
+        reason = resmc.engine.cuda.why_no_cuda()
         if reason is not None:
             pytest.exit(f"--device cuda: {reason}", returncode=1)
     if device != "cpu":
@@ -72,7 +72,7 @@ def device_under_test(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if request.config.getoption("--device") == "emulated":
             accelerator = emulation.Emulated(request.getfixturevalue("emulated_kernels"))
-            patch.setattr(resmc.cuda, "open_cuda", lambda ordinal: accelerator)
+            patch.setattr(resmc.engine.cuda, "open_cuda", lambda ordinal: accelerator)
         yield
 
 
@@ -81,12 +81,12 @@ def open_gpu(name: str, request: pytest.FixtureRequest, monkeypatch: pytest.Monk
     if request.config.getoption("--device") not in ("cpu", name):
         pytest.skip(f"--device {request.config.getoption('--device')}")
     if name == "cuda":
-        reason = resmc.cuda.why_no_cuda()
+        reason = resmc.engine.cuda.why_no_cuda()
         if reason is not None:
             missing(reason)
-        return resmc.cuda.open_cuda(None)
+        return resmc.engine.cuda.open_cuda(None)
     accelerator = emulation.Emulated(request.getfixturevalue("emulated_kernels"))
-    monkeypatch.setattr(resmc.cuda, "open_cuda", lambda ordinal: accelerator)
+    monkeypatch.setattr(resmc.engine.cuda, "open_cuda", lambda ordinal: accelerator)
     return accelerator
 
 

@@ -1,4 +1,4 @@
-"""An emulated GPU for the tests: the kernels' own bodies in warps of 32 on the CPU, behind resmc.cuda's own code.
+"""An emulated GPU for the tests: the kernels' own bodies in warps of 32 on the CPU, behind resmc's own code.
 
 torch's CPU tensors are its device memory. Everything between `resmc.simulate` and the kernels runs as it does on a GPU:
 plans, buffers, launches, products, raw values, errors.
@@ -72,7 +72,7 @@ class Passed:
 
 
 class Emulated:
-    """Stands for `resmc.cuda.Accelerator`: the same attributes and methods over host memory."""
+    """Stands for `resmc.engine.cuda.Accelerator`: the same attributes and methods over host memory."""
 
     def __init__(self, kernels: Any, free_bytes: int = 1 << 30) -> None:
         import torch

@@ -23,7 +23,7 @@ from matplotlib.colors import to_rgb
 import resmc
 from resmc import Simulation, Sweep
 from resmc.analyses import Regime
-from resmc.residual_network import DepthScaling, ResidualNetwork
+from resmc.models.residual_network import DepthScaling, ResidualNetwork
 from resmc.sweep import SweepResult
 
 HALF = math.sqrt(0.5)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.integrate import quad
 
 from resmc import _native, reference
-from resmc.activations import ACTIVATIONS, LEAK, Activation
+from resmc.models.activations import ACTIVATIONS, LEAK, Activation
 
 Array = NDArray[np.float64]
 NAMES = list(ACTIVATIONS)

@@ -20,7 +20,7 @@ import pytest
 
 import resmc
 from resmc import ResNet
-from resmc.model import MAX_DEPTH, MAX_WIDTH, MAX_WIDTH_DENSE
+from resmc.models.resnet import MAX_DEPTH, MAX_WIDTH, MAX_WIDTH_DENSE
 
 AT_ONCE = 3.0  # seconds, on a busy machine; a run of GOOD would take hours
 GOOD: dict[str, Any] = {"width": 64, "depth": 100, "alpha": 0.5, "lam": 0.5, "networks": 10**9}
@@ -187,7 +187,7 @@ def test_a_recording_that_does_not_fit_is_refused_with_its_size_and_with_layers_
 @pytest.mark.parametrize("alpha", [0.5, 0.0])
 def test_a_suggestion_for_layers_is_itself_accepted(alpha, monkeypatch):
     """On a machine with 1 GB: with deaths (alpha = 0) there are three sums for each pair of layers."""
-    monkeypatch.setattr(resmc.memory, "available_memory", lambda: 10**9)
+    monkeypatch.setattr(resmc.engine.memory, "available_memory", lambda: 10**9)
     settings: dict[str, Any] = {"width": 2, "depth": 5000, "alpha": alpha, "networks": 10, "threads": 2}
     message = refused({**settings, "layers": range(5001)})
     assert "1 GB are available" in message
@@ -197,7 +197,7 @@ def test_a_suggestion_for_layers_is_itself_accepted(alpha, monkeypatch):
 @pytest.mark.cpu
 def test_a_width_that_does_not_fit_is_not_blamed_on_the_layers(monkeypatch):
     """Four threads with z of 2^24 neurons in each take gigabytes whatever is recorded; no layers would fit."""
-    monkeypatch.setattr(resmc.memory, "available_memory", lambda: 10**9)
+    monkeypatch.setattr(resmc.engine.memory, "available_memory", lambda: 10**9)
     message = refused({"width": MAX_WIDTH, "threads": 4})
     assert "GB of memory" in message
     assert "would fit" not in message

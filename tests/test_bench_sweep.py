@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from resmc.storage import to_bytes
+from resmc.results.storage import to_bytes
 from resmc.sweep import compute
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from resmc.normalisation import native_network
 
 from resmc import ResNet, reference
-from resmc.normalisation import native_network
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPILER = os.environ.get("CXX", "g++")

@@ -11,12 +11,12 @@ import pytest
 
 import resmc
 from resmc import ResNet, Simulation, _native
-from resmc.build import instruction_set
-from resmc.memory import needed_memory
-from resmc.normalisation import native_network
-from resmc.simulate import native_settings
+from resmc._system.build import instruction_set
+from resmc.engine.lowering import native_network
+from resmc.engine.memory import needed_memory
+from resmc.engine.simulate import native_settings
+from resmc.engine.sums import Statistics
 from resmc.simulation import NetworkRange
-from resmc.statistics import Statistics
 
 HALF = math.sqrt(0.5)
 MATRICES = ("products", "partial_sums", "partial_squares")
@@ -98,8 +98,8 @@ def test_neither_results_nor_threads_take_memory_for_products_that_are_not_wante
 
 
 def test_a_gpu_takes_no_memory_for_products_that_are_not_wanted(gpu: Any) -> None:
-    from resmc.cuda.buffers import Buffers
-    from resmc.cuda.plan import make_plan
+    from resmc.engine.cuda.buffers import Buffers
+    from resmc.engine.cuda.plan import make_plan
 
     def buffers(model: ResNet, wanted: bool) -> tuple[Buffers, int]:
         network, layers = native_network(model), np.arange(model.depth + 1, dtype=np.uint32)

@@ -24,7 +24,7 @@ from test_exact_values import BOUND, z_of_mean
 
 import resmc
 from resmc import Estimate, KSDistance, ResNet, Simulation, theory
-from resmc.estimates import jackknife, leave_one_out, mean_estimate
+from resmc.results.estimates import jackknife, leave_one_out, mean_estimate
 
 Floats = NDArray[np.float64]
 

@@ -15,11 +15,11 @@ import pytest
 from conftest import normals_of
 
 import resmc
-import resmc.cuda
+import resmc.engine.cuda
 from resmc import ResNet, Simulation, _native
-from resmc.cuda import plan, runner
-from resmc.normalisation import native_network
-from resmc.statistics import LAYER_SUMS
+from resmc.engine.cuda import plan, runner
+from resmc.engine.lowering import native_network
+from resmc.engine.sums import LAYER_SUMS
 
 HALF = math.sqrt(0.5)
 TOLERANCE = 1e-4  # contract 3
@@ -42,7 +42,7 @@ def with_shape(monkeypatch: pytest.MonkeyPatch, threads: int, memory: int) -> No
     def shaped(*arguments: Any) -> Any:
         return run(*arguments, shape=(threads, memory))
 
-    monkeypatch.setattr(resmc.cuda, "run", shaped)
+    monkeypatch.setattr(resmc.engine.cuda, "run", shaped)
 
 
 def assert_same_networks(a: Simulation, b: Simulation) -> None:

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 
 import resmc
-import resmc.cuda
-from resmc import ResNet, Simulation, _native, residual_run
-from resmc.activations import ACTIVATIONS
-from resmc.cuda import plan, runner
-from resmc.normalisation import native_residual
+import resmc.engine.cuda
+from resmc import ResNet, Simulation, _native
+from resmc.engine import residual_run
+from resmc.engine.cuda import plan, runner
+from resmc.engine.lowering import native_residual
+from resmc.engine.sums import LayerSums
+from resmc.models.activations import ACTIVATIONS
+from resmc.models.residual_network import BLOCKS, DepthScaling, ResidualNetwork
 from resmc.reference import simulate_residual
-from resmc.residual_network import BLOCKS, DepthScaling, ResidualNetwork
-from resmc.statistics import LayerSums
 
 DEVICE = 2  # where vectors are kept
 TOLERANCE = 1e-4  # contract 3
@@ -42,7 +43,7 @@ def on_cpu(model: Any, networks: int, **settings: Any) -> Simulation:
 def with_threads(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     """Teams of so many threads instead of the best."""
     run = runner.run
-    monkeypatch.setattr(resmc.cuda, "run", lambda *a: run(*a, shape=(threads, DEVICE)))
+    monkeypatch.setattr(resmc.engine.cuda, "run", lambda *a: run(*a, shape=(threads, DEVICE)))
 
 
 def with_segment(monkeypatch: pytest.MonkeyPatch, segment: int) -> None:

@@ -18,9 +18,10 @@ import pytest
 from numpy.typing import NDArray
 
 import resmc
-from resmc import euler, theory
-from resmc.activations import ACTIVATIONS
-from resmc.residual_network import DepthScaling, ResidualNetwork
+from resmc import theory
+from resmc.experiments import euler
+from resmc.models.activations import ACTIVATIONS
+from resmc.models.residual_network import DepthScaling, ResidualNetwork
 from resmc.theory.averages import gaussian_averages, homogeneous_averages, tabulated_averages
 from resmc.theory.depth import DepthSDE, depth_limit, law_free
 

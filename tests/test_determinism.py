@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 import resmc
 from resmc import ResNet, Simulation, _native, reference
-from resmc.build import VARIABLE
-from resmc.recording import Bins, block_size
-from resmc.simulate import group_sizes
+from resmc._system.build import VARIABLE
+from resmc.engine.recording import Bins, block_size
+from resmc.engine.simulate import group_sizes
 from resmc.simulation import NetworkRange
 
 HALF = math.sqrt(0.5)

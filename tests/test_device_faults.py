@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from test_cuda import on_cpu, on_gpu
 
 import resmc
-import resmc.cuda
+import resmc.engine.cuda
 from resmc import DeviceError, ResNet, _native
 
 HALF = math.sqrt(0.5)
@@ -45,7 +45,7 @@ def emulated(monkeypatch: pytest.MonkeyPatch, emulated_kernels: Any) -> Any:
 
     def set_up(**changed: Any) -> Any:
         accelerator = Wrapped(Emulated(emulated_kernels), **changed)
-        monkeypatch.setattr(resmc.cuda, "open_cuda", lambda ordinal: accelerator)
+        monkeypatch.setattr(resmc.engine.cuda, "open_cuda", lambda ordinal: accelerator)
         return accelerator
 
     return set_up
@@ -214,7 +214,7 @@ model = ResNet(192, 200, 0.5, 0.5)
 
 
 def in_a_new_process(code: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
-    reason = resmc.cuda.why_no_cuda()
+    reason = resmc.engine.cuda.why_no_cuda()
     if reason is not None:
         missing(reason)
     source = PREAMBLE + textwrap.dedent(code)
@@ -248,7 +248,7 @@ def test_an_interrupt_ends_a_long_run_on_a_gpu_within_a_second() -> None:
 def test_an_illegal_access_on_a_gpu_is_named_and_the_next_call_says_that_the_context_is_lost() -> None:
     done = in_a_new_process(
         """
-        from resmc.cuda.buffers import Buffers
+        from resmc.engine.cuda.buffers import Buffers
         pointers = Buffers.pointers
         Buffers.pointers = lambda self, offset: pointers(self, offset) | {"square": 8}
         for _ in range(2):

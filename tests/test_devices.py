@@ -14,10 +14,10 @@ import pytest
 
 import resmc
 from resmc import DeviceError, ResNet, _native
-from resmc.devices import VARIABLE as DEVICE_VARIABLE
-from resmc.devices import parse
+from resmc.engine.devices import VARIABLE as DEVICE_VARIABLE
+from resmc.engine.devices import parse
 
-device_module = importlib.import_module("resmc.cuda.device")
+device_module = importlib.import_module("resmc.engine.cuda.device")
 HALF = math.sqrt(0.5)
 
 

@@ -148,7 +148,7 @@ def test_python_blocks_run(
     if any(block.kind == "dask" for block in code):
         request.getfixturevalue("small_cluster")
     if any(block.kind == "gpu" for block in code):
-        if resmc.cuda.why_no_cuda() is None:
+        if resmc.engine.cuda.why_no_cuda() is None:
             open_gpu("cuda", request, monkeypatch)
         elif emulation.can_compile() and importlib.util.find_spec("torch"):
             open_gpu("emulated", request, monkeypatch)

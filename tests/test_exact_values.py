@@ -105,7 +105,7 @@ def log_fourth_moment(sim: Simulation) -> tuple[Estimate, NDArray[np.bool_]]:
     moments = sim.statistics.whole_moments("growth_log")
     deviation = np.sqrt(moments[2] / np.maximum(moments[0] - 1.0, 1.0))
     reliable = 2.0 * deviation <= math.sqrt(2.0 * math.log(sim.networks)) - 2.0
-    estimate = resmc.estimates.jackknife(logs, sim.statistics.networks, sim.networks)
+    estimate = resmc.results.estimates.jackknife(logs, sim.statistics.networks, sim.networks)
     return replace(estimate, stderr=np.where(reliable, estimate.stderr, np.nan)), reliable
 
 

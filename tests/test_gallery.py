@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 import resmc
-from resmc.residual_network import DepthScaling
+from resmc.models.residual_network import DepthScaling
 
 pytest.importorskip("matplotlib")
 

@@ -12,8 +12,8 @@ import pytest
 
 import resmc
 from resmc import ResNet, Sweep
-from resmc.estimates import Estimate
-from resmc.html import cell, table
+from resmc.results.estimates import Estimate
+from resmc.tables.html import cell, table
 
 pytestmark = pytest.mark.cpu
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resmc.laws import BIN_WIDTH, Law
+from resmc.results.laws import BIN_WIDTH, Law
 
 
 @given(st.lists(st.floats(-1e4, 1e4) | st.just(-math.inf), min_size=1, max_size=50), st.floats(0.01, 0.99))

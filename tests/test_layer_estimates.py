@@ -10,11 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 import resmc
-from resmc import ResNet, Simulation, layer_estimates
-from resmc.estimates import Estimate, jackknife
-from resmc.layer_estimates import LayerSums
-from resmc.normalisation import log_norm_offsets
-from resmc.statistics import LAYER_SUMS
+from resmc import ResNet, Simulation
+from resmc.engine.lowering import log_norm_offsets
+from resmc.engine.sums import LAYER_SUMS
+from resmc.results import layer_estimates
+from resmc.results.estimates import Estimate, jackknife
+from resmc.results.layer_estimates import LayerSums
 
 
 def simulations() -> list[Simulation]:
@@ -35,12 +36,12 @@ def simulations() -> list[Simulation]:
     ]
 
 
-def without_groups(statistics: resmc.statistics.Statistics, gone: slice) -> resmc.statistics.Statistics:
+def without_groups(statistics: resmc.engine.sums.Statistics, gone: slice) -> resmc.engine.sums.Statistics:
     """The same with nobody in some groups."""
     arrays = {f.name: getattr(statistics, f.name).copy() for f in fields(statistics)}
     for array in arrays.values():
         array[gone] = 0
-    return resmc.statistics.Statistics(**arrays)
+    return resmc.engine.sums.Statistics(**arrays)
 
 
 @pytest.fixture(scope="module")

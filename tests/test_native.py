@@ -23,7 +23,7 @@ from conftest import draw_of, normals_of, words_of
 
 import resmc
 from resmc import ResNet, Simulation, _native, reference
-from resmc.build import VARIABLE
+from resmc._system.build import VARIABLE
 from resmc.reference import ReferencePaths
 
 DATA = Path(__file__).parent / "data"

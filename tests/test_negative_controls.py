@@ -30,12 +30,12 @@ from test_projected_and_dense_agree import MODELS, law_comparisons, pair
 
 import resmc
 from resmc import ResNet, Simulation, reference
-from resmc.normalisation import log_norm_offsets
-from resmc.recording import GROUPS, block_size, histogram_bins
+from resmc.engine.lowering import log_norm_offsets
+from resmc.engine.recording import GROUPS, block_size, histogram_bins
+from resmc.engine.simulate import group_sizes
+from resmc.engine.sums import Statistics
 from resmc.reference import ReferencePaths
-from resmc.simulate import group_sizes
 from resmc.simulation import NetworkRange, Samples, Trajectories
-from resmc.statistics import Statistics
 
 RUNS = 300
 HALF = math.sqrt(0.5)

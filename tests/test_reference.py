@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resmc.model import ResNet
+from resmc.models.resnet import ResNet
 from resmc.reference import METHODS, STREAMS, ReferencePaths, normals, philox4x32, signs, simulate, words
 
 scipy_special = pytest.importorskip("scipy.special")
@@ -439,7 +439,7 @@ def test_reference_imports_nothing_but_numpy_and_the_models():
                 imported = set() if node.module else {f"resmc.{alias.name}" for alias in node.names}
             else:
                 continue
-            allowed = {"numpy", "resmc._checks", *sys.stdlib_module_names}
+            allowed = {"numpy", "resmc._system.checks", *sys.stdlib_module_names}
             assert {name if name in allowed else name.split(".")[0] for name in imported} <= allowed, path
 
 

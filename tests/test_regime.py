@@ -17,7 +17,7 @@ import pytest
 import resmc
 from resmc import Estimate
 from resmc.analyses import Regime, verdict
-from resmc.residual_network import DepthScaling, ResidualNetwork
+from resmc.models.residual_network import DepthScaling, ResidualNetwork
 from resmc.theory.depth import depth_limit
 
 DEPTHS = np.array([10, 30, 100, 300, 1000])
@@ -248,7 +248,7 @@ def test_progress_goes_once_from_nothing_to_all():
 
 
 def test_the_function_is_not_hidden_by_its_module():
-    import resmc.analyses.regime as module
+    import resmc.experiments.regime as module
 
     assert callable(resmc.regime)
     assert resmc.regime is module.regime

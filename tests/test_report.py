@@ -21,7 +21,7 @@ from reports import HALF, Page, bare, bare_page_of, page_of, simulation
 
 import resmc
 from resmc import cli
-from resmc.build import VARIABLE
+from resmc._system.build import VARIABLE
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")

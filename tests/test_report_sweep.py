@@ -18,9 +18,9 @@ from sweeps import Enough, contents, files, small, stopped_after
 
 import resmc
 from resmc import Sweep, cli, load_sweep
-from resmc.build import VARIABLE
-from resmc.estimates import Estimate
-from resmc.statistics import LayerSums
+from resmc._system.build import VARIABLE
+from resmc.engine.sums import LayerSums
+from resmc.results.estimates import Estimate
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")

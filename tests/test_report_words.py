@@ -13,10 +13,10 @@ import pytest
 from reports import simulation
 
 import resmc
-from resmc.estimates import Estimate, KSDistance
+from resmc.analyses.summary import Row, rows
 from resmc.report import numbers, words
 from resmc.report.found import Analyses, Answer
-from resmc.summary import Row, rows
+from resmc.results.estimates import Estimate, KSDistance
 
 pytestmark = pytest.mark.cpu
 

@@ -10,8 +10,8 @@ import pytest
 
 import resmc
 from resmc import DepthScaling, ResidualNetwork, ResNet
-from resmc.activations import ACTIVATIONS
-from resmc.residual_network import BLOCKS, of_resnet
+from resmc.models.activations import ACTIVATIONS
+from resmc.models.residual_network import BLOCKS, of_resnet
 
 NAN, INF = math.nan, math.inf
 

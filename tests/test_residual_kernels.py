@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 
 import resmc
-from resmc import DepthScaling, ResidualNetwork, ResNet, normalisation
-from resmc.activations import ACTIVATIONS
-from resmc.build import VARIABLE
-from resmc.normalisation import native_residual
+from resmc import DepthScaling, ResidualNetwork, ResNet
+from resmc._system.build import VARIABLE
+from resmc.engine import lowering as normalisation
+from resmc.engine.lowering import native_residual
+from resmc.models.activations import ACTIVATIONS
+from resmc.models.residual_network import BLOCKS, RESNET_ACTIVATIONS, WEIGHTS
 from resmc.reference import simulate_residual
-from resmc.residual_network import BLOCKS, RESNET_ACTIVATIONS, WEIGHTS
 
 pytestmark = pytest.mark.cpu
 
@@ -227,7 +228,7 @@ def test_a_range_of_several_parts_is_that_of_one(monkeypatch):
     """Final values are held for 2^18 networks at a time; groups meet their blocks in order."""
     model = ResidualNetwork(3, 2, "phi-out", "tanh")
     one = run(model, 20_000, first_network=3000, keep_samples=9000, keep_trajectories=6000)
-    monkeypatch.setattr("resmc.residual_run.PART", 4096)
+    monkeypatch.setattr("resmc.engine.residual_run.PART", 4096)
     parts = run(model, 20_000, first_network=3000, keep_samples=9000, keep_trajectories=6000)
     assert same_bits(one, parts)
     for name in one.samples.ratios:

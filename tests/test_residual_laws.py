@@ -15,8 +15,8 @@ import pytest
 
 import resmc
 from resmc import DepthScaling, ResidualNetwork
-from resmc.activations import ACTIVATIONS
-from resmc.residual_network import BLOCKS, WEIGHTS, of_resnet
+from resmc.models.activations import ACTIVATIONS
+from resmc.models.residual_network import BLOCKS, WEIGHTS, of_resnet
 from resmc.theory import second_moments
 
 BOUND, CONTROL = 4.0, 8.0

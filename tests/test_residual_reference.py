@@ -14,10 +14,10 @@ import math
 import numpy as np
 import pytest
 
-from resmc.activations import ACTIVATIONS
-from resmc.model import ResNet
+from resmc.models.activations import ACTIVATIONS
+from resmc.models.residual_network import BLOCKS, RESNET_ACTIVATIONS, WEIGHTS, DepthScaling, ResidualNetwork, of_resnet
+from resmc.models.resnet import ResNet
 from resmc.reference import METHODS, ResidualPaths, normals, signs, simulate, simulate_residual, words
-from resmc.residual_network import BLOCKS, RESNET_ACTIVATIONS, WEIGHTS, DepthScaling, ResidualNetwork, of_resnet
 
 maps = importlib.import_module("resmc.reference.maps")
 

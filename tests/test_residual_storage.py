@@ -13,9 +13,9 @@ import pytest
 import resmc
 from resmc import DepthScaling, ResidualNetwork, ResNet, Sweep
 from resmc.cli import main
+from resmc.models.residual_network import of_resnet
 from resmc.report import reproduce
-from resmc.residual_network import of_resnet
-from resmc.storage import to_bytes
+from resmc.results.storage import to_bytes
 from resmc.sweep.point import canonical
 
 MODELS = [

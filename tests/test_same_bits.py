@@ -12,7 +12,7 @@ from conftest import AVAILABLE
 
 import resmc
 from resmc import Sweep
-from resmc.build import VARIABLE
+from resmc._system.build import VARIABLE
 
 RECORD = json.loads(bits.RECORD.read_text())
 OLD = Path(__file__).parent / "data" / "version-0.1"

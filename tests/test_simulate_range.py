@@ -15,8 +15,8 @@ import pytest
 
 import resmc
 from resmc import ResNet, Simulation
-from resmc.recording import recorded_layers
-from resmc.simulate import simulate_range
+from resmc.engine.recording import recorded_layers
+from resmc.engine.simulate import simulate_range
 from resmc.simulation import NetworkRange
 
 HALF = math.sqrt(0.5)

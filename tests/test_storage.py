@@ -20,9 +20,10 @@ import numpy as np
 import pytest
 
 import resmc
-from resmc import ResNet, Simulation, storage
-from resmc.layer_estimates import LayerSums
-from resmc.statistics import LAYER_SUMS
+from resmc import ResNet, Simulation
+from resmc.engine.sums import LAYER_SUMS
+from resmc.results import storage
+from resmc.results.layer_estimates import LayerSums
 
 MODELS = [
     ResNet(4, 6, 0.1, 0.7, "balanced-half", n_out=3, input_norm=1e-300),

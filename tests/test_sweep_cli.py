@@ -12,7 +12,8 @@ import pytest
 from sweeps import Enough, as_toml, contents, finish, small, start, stopped_after
 
 import resmc
-from resmc import Sweep, cli, cli_sweep, load_sweep
+from resmc import Sweep, cli, load_sweep
+from resmc.cli import sweep as cli_sweep
 
 pytestmark = pytest.mark.cpu
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -222,7 +222,7 @@ def test_an_address_without_a_scheduler_is_a_sentence(address, tmp_path):
 
 
 def test_a_scheduler_that_does_not_answer_is_a_sentence(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("resmc.cli_sweep.DASK_TIMEOUT", 0.5)
+    monkeypatch.setattr("resmc.cli.sweep.DASK_TIMEOUT", 0.5)
     (tmp_path / "plan.toml").write_text(as_toml(), encoding="utf-8")
     store, address = str(tmp_path / "store"), "tcp://127.0.0.1:1"
     assert main(["sweep", str(tmp_path / "plan.toml"), "--store", store, "--dask", address]) == 2

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from sweeps import assert_same, contents, files, identities, leftovers, sweep, targeted
 
-from resmc import Sweep, load_sweep, storage
+from resmc import Sweep, load_sweep
 from resmc.cli import main
+from resmc.results import storage
 from resmc.sweep import StoreError
 from resmc.sweep.manage import status
 from resmc.sweep.store import Store

@@ -63,7 +63,7 @@ def test_shards_for_a_gpu_are_larger():
 
 
 def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(resmc.cuda.device, "why_no_cuda", lambda: "there is none")
+    monkeypatch.setattr(resmc.engine.cuda.device, "why_no_cuda", lambda: "there is none")
     with pytest.raises(resmc.DeviceError, match="there is none"):
         plan().run(tmp_path / "store", device="cuda", progress=False)
     assert not (tmp_path / "store").exists()

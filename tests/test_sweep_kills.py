@@ -33,10 +33,10 @@ from sweeps import (
 )
 
 from resmc import load_sweep
+from resmc._system.writers import process_is_alive, temporary_name
 from resmc.sweep import coordinator
 from resmc.sweep.claims import Claims
 from resmc.sweep.processes import Worker
-from resmc.writers import process_is_alive, temporary_name
 
 pytestmark = pytest.mark.cpu
 # Seconds after which a run is killed at the latest: about what it takes to start and to compute half of the shards.

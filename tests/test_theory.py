@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import integrate, special
 
 from resmc import theory
-from resmc.model import ResNet
+from resmc.models.resnet import ResNet
 from resmc.theory import limits
 
 Floats = NDArray[np.float64]
@@ -558,7 +558,7 @@ def test_theory_needs_neither_torch_nor_native_code() -> None:
     script = (
         "import sys, resmc; before = set(sys.modules); import resmc.theory; new = set(sys.modules) - before; "
         "assert not [m for m in new if m.split('.')[0] == 'torch' or m.startswith('resmc._')"
-        " and m != 'resmc._checks'], sorted(new)"
+        " and m != 'resmc._system.checks'], sorted(new)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 

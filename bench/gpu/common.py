@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmc import ResNet
-from resmc.normalisation import log_norm_offsets, native_network
-from resmc.recording import block_size, recorded_layers
-from resmc.simulate import native_settings
+from resmc.engine.lowering import log_norm_offsets, native_network
+from resmc.engine.recording import block_size, recorded_layers
+from resmc.engine.simulate import native_settings
+from resmc.engine.sums import Statistics
 from resmc.simulation import NetworkRange
-from resmc.statistics import Statistics
 
 from ..harness import Spread
 
@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Job:
-    """What `resmc.simulate` would hand to the kernels; ``arrays`` are filled by `resmc.cuda.run`."""
+    """What `resmc.simulate` would hand to the kernels; ``arrays`` are filled by `resmc.engine.cuda.run`."""
 
     model: ResNet
     network: dict[str, Any]

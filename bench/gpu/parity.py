@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 import resmc
-from resmc import ResNet, Simulation, _native, cuda
+from resmc import ResNet, Simulation, _native
+from resmc.engine import cuda
 
 from .common import HALF, Rows, arguments
 
@@ -103,7 +104,7 @@ def words_and_normals(accelerator: cuda.Accelerator, counters: int = 100, normal
 
 def compare(case: Case, device: Any = "cuda", seed: int = 11, piece: int | None = None) -> dict[str, Any]:
     """One case, piece by piece."""
-    layers = len(resmc.recording.recorded_layers(case.model.depth, None))
+    layers = len(resmc.engine.recording.recorded_layers(case.model.depth, None))
     size = piece or max(256, PIECE_BYTES // (12 * layers) // 4096 * 4096)
     pieces = []
     for first in range(0, case.networks, size):

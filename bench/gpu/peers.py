@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 import resmc
-from resmc import cuda
+from resmc.engine import cuda
 
 from ..harness import Moments, Spread, check_answer
 from ..peers import published

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 import resmc
-from resmc import ResNet, cuda
+from resmc import ResNet
+from resmc.engine import cuda
 
 from .common import HALF, Job
 

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 import resmc
-from resmc import ResNet, cuda, theory
-from resmc.cuda.buffers import Buffers
-from resmc.cuda.plan import make_plan
+from resmc import ResNet, theory
+from resmc.engine import cuda
+from resmc.engine.cuda.buffers import Buffers
+from resmc.engine.cuda.plan import make_plan
 
 from ..harness import Spread, WrongAnswer
 from .common import HALF, Floats, Job, Rows, arguments, rate_of, seconds_of

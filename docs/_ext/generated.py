@@ -54,7 +54,7 @@ def from_docs(path: Path) -> str:
 def commands() -> tuple[str, list[Path]]:
     from resmc.cli import parser
 
-    return "\n".join(command(parser())), [ROOT / "resmc" / name for name in ("cli.py", "cli_sweep.py", "cli_report.py")]
+    return "\n".join(command(parser())), sorted((ROOT / "resmc" / "cli").glob("*.py"))
 
 
 def command(parser: argparse.ArgumentParser) -> Iterator[str]:

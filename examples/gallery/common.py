@@ -13,7 +13,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 import resmc
-from resmc.estimates import Estimate, format_estimate
+from resmc.results.estimates import Estimate, format_estimate
 
 WEIGHT = 0.5**0.5  # alpha and lambda, wherever a script does not vary them
 CLEAR = 5.0  # standard errors: below it a sentence does not say which of two numbers is larger

@@ -19,8 +19,8 @@ from common import Finding
 
 import resmc
 from resmc.analyses import Regime
-from resmc.estimates import MIN_NETWORKS
-from resmc.residual_network import DepthScaling, ResidualNetwork
+from resmc.models.residual_network import DepthScaling, ResidualNetwork
+from resmc.results.estimates import MIN_NETWORKS
 
 CLAIM = (
     "|h_L - h_0|/|h_0| goes to 0, to a law, to infinity as β = 1, 1/2, 1/4 (n = 40): its exponent in L, L = 10 to 1000"

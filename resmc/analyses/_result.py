@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import html
-from ..estimates import Estimate
+from ..results.estimates import Estimate
+from ..tables import html
 
 
 def _short(value: Any) -> str:

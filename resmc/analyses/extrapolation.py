@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .. import _checks, theory
-from ..estimates import Estimate, Floats
+from .. import theory
+from .._system import checks
+from ..results.estimates import Estimate, Floats
 from ._result import Result
 
 if TYPE_CHECKING:
-    from ..model import ResNet
+    from ..models.resnet import ResNet
     from ..simulation import Simulation
 
 
@@ -128,7 +129,7 @@ def extrapolate(
     ValueError
         If the simulations do not belong together, are too few, share random numbers, or an estimate has no error.
     """
-    quantity = _checks.choice("quantity", quantity, tuple(QUANTITIES))
+    quantity = checks.choice("quantity", quantity, tuple(QUANTITIES))
     if hasattr(simulations, "model"):
         raise ValueError("simulations is a single one: extrapolate takes several, of different widths")
     for s in simulations:
@@ -150,7 +151,7 @@ def extrapolate(
             )
     if degree is None:
         degree = 2 if len(sims) >= 4 else 1
-    degree = _checks.integer("degree", degree, 1, len(sims) - 1, "one less than the number of widths")
+    degree = checks.integer("degree", degree, 1, len(sims) - 1, "one less than the number of widths")
 
     found = [QUANTITIES[quantity].estimate(s) for s in sims]
     value, stderr = (np.array([float(getattr(e, part)) for e in found]) for part in ("value", "stderr"))

@@ -3,7 +3,8 @@ r"""How does the output variance grow with depth?
 E\|z_l\|^2/\|z_0\|^2 grows like exp(c l/n) in a vanilla ResNet and is exactly (alpha^2 + lam^2)^l in a balanced one (Li,
 Nica, Roy 2021, arXiv 2106.04013). A network of depth d contains every depth below d: one run gives the whole curve.
 
-The mean of \|z\|^2 is ruled by rare networks: `resmc.layer_estimates.SecondMoment` says when it is called reliable.
+The mean of \|z\|^2 is ruled by rare networks: `resmc.results.layer_estimates.SecondMoment` says when it is called
+reliable.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import theory
-from ..estimates import Estimate, Floats
-from ..layer_estimates import log_second_moment
-from ..normalisation import rounding_correction
+from ..engine.lowering import rounding_correction
+from ..results.estimates import Estimate, Floats
+from ..results.layer_estimates import log_second_moment
 from ._result import Result
 
 if TYPE_CHECKING:

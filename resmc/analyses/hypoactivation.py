@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import theory
-from ..estimates import Estimate, Floats
+from ..results.estimates import Estimate, Floats
 from ._result import Result
 
 if TYPE_CHECKING:
-    from ..model import ResNet
+    from ..models.resnet import ResNet
     from ..simulation import Simulation
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import theory
-from ..estimates import Estimate, Floats
+from ..results.estimates import Estimate, Floats
 from ._result import Result
 
 if TYPE_CHECKING:

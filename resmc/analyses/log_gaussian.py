@@ -15,13 +15,13 @@ import numpy as np
 from scipy.special import ndtr
 
 from .. import theory
-from ..estimates import Estimate, Floats, KSDistance, ks_distance, leave_one_out
+from ..results.estimates import Estimate, Floats, KSDistance, ks_distance, leave_one_out
 from ..theory import FullyConnected, LogNormLimit, SkipOnly
 from ._result import Result
 from .output_laws import OutputLaw, OutputNormLaw, one_output, output_norm
 
 if TYPE_CHECKING:
-    from ..model import ResNet
+    from ..models.resnet import ResNet
     from ..simulation import Simulation
 
 

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _checks
-from ..estimates import Estimate, Floats
-from ..laws import Law
-from ..layer_estimates import growth_log_mean, growth_log_variance, log_second_moment
-from ..normalisation import ratio_offsets
-from ..residual_run import AT_START, RATIOS
+from .._system import checks
+from ..engine.lowering import ratio_offsets
+from ..engine.residual_run import AT_START, RATIOS
+from ..results.estimates import Estimate, Floats
+from ..results.laws import Law
+from ..results.layer_estimates import growth_log_mean, growth_log_variance, log_second_moment
 from ._result import Result
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class LogRatio(Result):
         Of X_l, over the networks where v_l is not 0.
     log_second_moment : Estimate, shape (R,)
         ln E \|v_l\|^2/\|start\|^2, a ratio of 0 counting as 0; no error where it is not reliable
-        (`resmc.layer_estimates.SecondMoment`).
+        (`resmc.results.layer_estimates.SecondMoment`).
     end : int
         The layer where it ends: the depth, or 0 for gradients.
     median : Estimate
@@ -94,7 +94,7 @@ class LogRatio(Result):
 
 def analyse(sim: Simulation, name: str) -> LogRatio:
     """One ratio of ``sim``."""
-    _checks.choice("name", name, RATIOS)
+    checks.choice("name", name, RATIOS)
     if name != "growth" and name not in sim.ratios:
         wanted = "gradients=True" if name in AT_START else "displacement=True"
         raise ValueError(f"{name!r} was not followed: simulate with {wanted} (there are {', '.join(sim.observables)})")

@@ -14,8 +14,9 @@ import numpy as np
 from scipy import special
 from scipy.special import ndtr
 
-from .. import _checks, theory
-from ..estimates import Estimate, Floats, KSDistance, ks_distance, leave_one_out, mean_estimate
+from .. import theory
+from .._system import checks
+from ..results.estimates import Estimate, Floats, KSDistance, ks_distance, leave_one_out, mean_estimate
 from ..theory import LogNormLimit
 from ._result import Result
 
@@ -194,7 +195,7 @@ def output_norm_cells(sim: Simulation, edges: Floats, n_out: int | None = None) 
 
 def outputs(sim: Simulation, n_out: int | None) -> int:
     """``n_out`` if it is allowed; the model's for None."""
-    return sim.resnet.n_out if n_out is None else _checks.integer("n_out", n_out, 1, 1 << 17, "2^17")
+    return sim.resnet.n_out if n_out is None else checks.integer("n_out", n_out, 1, 1 << 17, "2^17")
 
 
 def _log_chi_square_cdf(n_out: int, x: Floats) -> Floats:

@@ -1,36 +1,31 @@
-r"""Explosion, identity, or neither? What a residual network tends to as its depth L grows (arXiv 2206.06929).
+r"""Explosion, identity, or neither? What networks of several depths L say of the limit as L grows (arXiv 2206.06929).
 
 With independent weights and branches of size c L^(-beta), \|h_L - h_0\|/\|h_0\| and the gradient's
 \|p_0 - p_L\|/\|p_L\| tend to 0 like L^(1/2 - beta) for beta > 1/2 (the identity), to a law for beta = 1/2 (the only
 non-trivial exponent), and grow for beta < 1/2: with unbounded activations faster than any power.
 
-How that is decided, and what it cannot see, is in `resmc.analyses.verdict`.
+By which rule that is decided, and what the rule cannot see, is in `resmc.analyses.verdict`; `resmc.regime` simulates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _checks
-from ..estimates import MIN_NETWORKS, Estimate
-from ..progress import reporting
-from ..residual_network import DepthScaling, ResidualNetwork
-from ..simulate import MAX_NETWORK, simulate
+from ..models.residual_network import ResidualNetwork
+from ..results.estimates import Estimate
 from ..simulation import Simulation
 from ._result import Result
-from .verdict import DECIDED, SHOWN, THRESHOLD, Verdict, check_depths, check_threshold, decide
-
-DEPTHS = (10, 30, 100, 300, 1000)
+from .verdict import DECIDED, SHOWN, Verdict, decide
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Regime(Result):
-    r"""The verdicts and their evidence; what `regime` returns.
+    r"""The verdicts and their evidence; what `resmc.regime` returns.
 
     Attributes
     ----------
@@ -80,68 +75,20 @@ class Regime(Result):
         return f"<Regime: forward {self.forward.name}, backward {self.backward.name}, depths {self.depths.tolist()}>"
 
 
-def regime(
-    model: ResidualNetwork,
-    depths: Sequence[int] = DEPTHS,
-    *,
-    networks: int = 2000,
-    seed: int = 0,
-    method: str = "projected",
-    threshold: float = THRESHOLD,
-    progress: bool | Callable[[int, int], None] | None = None,
-    device: Any = "auto",
-    threads: int | None = None,
-) -> Regime:
-    r"""Simulate ``model`` at several depths, and say whether it explodes, tends to the identity, or does neither.
-
-    For the forward pass and for the gradient, by the slope of the median of the ratios' logarithms against ln L with
-    its interval: `resmc.analyses.verdict` states the rule, its power, and what it cannot see.
-
-    >>> found = resmc.regime(ResidualNetwork(40, 1, "v-phi-w", scaling=DepthScaling(0.5)))
-    >>> print(found.summary())
-
-    Parameters
-    ----------
-    model : ResidualNetwork
-        With a `DepthScaling` and carry 1; its own depth has no meaning here.
-    depths : sequence of int
-        At least three, increasing. A factor of 30 and more between the ends tells most.
-    networks : int
-        For each depth, at least 32. Depth number i has the networks i * networks .. (i + 1) * networks - 1 of ``seed``,
-        so that depths are independent.
-    threshold : float
-        Slopes between -threshold and threshold count as none.
-    seed, method, progress, device, threads
-        As for `simulate`.
+def judge(model: ResidualNetwork, simulations: Sequence[Simulation], threshold: float) -> Regime:
+    """The regime of ``model``, from a simulation of each depth that followed gradients; depths increase.
 
     Raises
     ------
     ValueError
-        For a model without depths to choose (a `ResNet`, scaling layer by layer), arguments out of range, or a ratio
-        that is 0 in about half of the networks, whose median has no logarithm.
-
-    Source: Marion, Fermanian, Biau, Vert (arXiv 2206.06929); the rule is ours.
+        If a ratio is 0 in about half of the networks, whose median has no logarithm.
     """
-    _check_model(model)
-    chosen = check_depths(depths)
-    networks = _checks.integer("networks", networks, MIN_NETWORKS, MAX_NETWORK // len(chosen), "2^48 over the depths")
-    threshold = check_threshold(threshold)
-    models = [replace(model, depth=depth) for depth in chosen]
-    total, before, simulations = sum(chosen), 0, []
-    with reporting(progress, networks * len(chosen), "regime") as report:
-        for i, one in enumerate(models):
-            told: Any = False
-            if report is not None:
-                told = lambda done, n, b=before, d=one.depth: report((b + d * done / n) / total)  # noqa: E731
-            simulations.append(
-                simulate(one, networks=networks, seed=seed, first_network=i * networks, method=method, gradients=True,
-                         layers=[0], correlations=False, progress=told, device=device, threads=threads)
-            )  # fmt: skip
-            before += one.depth
+    depths = [sim.model.depth for sim in simulations]
     found = {name: _medians(name, simulations) for name in SHOWN}
-    forward, backward = (decide(name, chosen, found[name], threshold) for name in DECIDED)
-    return Regime(np.array(chosen), model=model, forward=forward, backward=backward, simulations=tuple(simulations),
-                  **found)  # fmt: skip
+    forward, backward = (decide(name, depths, found[name], threshold) for name in DECIDED)
+    return Regime(
+        np.array(depths), model=model, forward=forward, backward=backward, simulations=tuple(simulations), **found
+    )
 
 
 def _medians(name: str, simulations: Sequence[Simulation]) -> Estimate:
@@ -155,12 +102,3 @@ def _medians(name: str, simulations: Sequence[Simulation]) -> Estimate:
         found.append(median)
     value, stderr = (0.5 * np.array([float(getattr(m, part)) for m in found]) for part in ("value", "stderr"))
     return Estimate(value, stderr, np.array([int(m.n) for m in found]))
-
-
-def _check_model(model: Any) -> None:
-    if not isinstance(model, ResidualNetwork):
-        raise ValueError(f"model={model!r} is not allowed: it must be a ResidualNetwork, whose branches shrink with L")
-    if not isinstance(model.scaling, DepthScaling):
-        raise ValueError("scaling layer by layer is not allowed: it has one depth, and a regime needs a DepthScaling")
-    if model.carry != 1.0:
-        raise ValueError(f"carry={model.carry!r} is not allowed: a regime needs 1, or all grows or falls like carry^L")

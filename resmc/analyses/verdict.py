@@ -30,9 +30,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import _checks
-from ..estimates import Estimate, Floats, format_estimate
-from ..model import MAX_DEPTH
+from .._system import checks
+from ..models.resnet import MAX_DEPTH
+from ..results.estimates import Estimate, Floats, format_estimate
 from ._result import Result
 
 THRESHOLD = 0.05
@@ -90,7 +90,7 @@ def decide(ratio: str, depths: ArrayLike, log_ratio: Estimate, threshold: float 
     ValueError
         For fewer than three depths, or an estimate without an error, or with the error 0.
     """
-    _checks.choice("ratio", ratio, DECIDED)
+    checks.choice("ratio", ratio, DECIDED)
     chosen, threshold = check_depths(depths), check_threshold(threshold)
     known = np.isfinite(log_ratio.value) & np.isfinite(log_ratio.stderr) & (log_ratio.stderr > 0.0)
     if log_ratio.shape != (len(chosen),) or not known.all():
@@ -168,7 +168,7 @@ def _sentence(
 def check_depths(given: Any) -> list[int]:
     """At least three integers, increasing."""
     try:
-        depths = [_checks.integer("depths", depth, 1, MAX_DEPTH, "2^20 - 1") for depth in np.asarray(given).tolist()]
+        depths = [checks.integer("depths", depth, 1, MAX_DEPTH, "2^20 - 1") for depth in np.asarray(given).tolist()]
     except TypeError:
         depths = []
     if len(depths) < 3 or any(a >= b for a, b in pairwise(depths)):
@@ -178,7 +178,7 @@ def check_depths(given: Any) -> list[int]:
 
 def check_threshold(given: Any) -> float:
     """A number above 0, at most 1/2."""
-    threshold = _checks.real("threshold", given, positive=True)
+    threshold = checks.real("threshold", given, positive=True)
     if threshold > 0.5:
         raise ValueError(f"threshold={threshold!r} is not allowed: it must be at most 0.5")
     return threshold

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _checks
+from .._system import checks
 from ..analyses.regime import Regime
 from ..analyses.verdict import SHOWN
-from ..estimates import Estimate
-from ..residual_network import DepthScaling, ResidualNetwork
-from ..residual_run import RATIOS
+from ..engine.residual_run import RATIOS
+from ..models.residual_network import DepthScaling, ResidualNetwork
+from ..results.estimates import Estimate
 from ..simulation import Simulation
 from . import style as st
 from .sweeps import hatch, ticks
@@ -67,7 +67,7 @@ def plot_depth_ratio(
     Source: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), figures 1 and 3.
     """
     st.require("plot_depth_ratio")
-    _checks.choice("ratio", ratio, RATIOS)
+    checks.choice("ratio", ratio, RATIOS)
     low, high = _between(between)
     curves = _curves(result)
     drawn = {label: _by_depth(sims, ratio, low, high) for label, (sims, _) in curves.items()}
@@ -125,9 +125,9 @@ def plot_heat_map(
     Source: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), the maps over beta and regularity.
     """
     st.require("plot_heat_map")
-    _checks.choice("ratio", ratio, RATIOS)
+    checks.choice("ratio", ratio, RATIOS)
     for name, value in (("x", x), ("y", y)):
-        _checks.choice(name, value, (*SCALING, *FIELDS))
+        checks.choice(name, value, (*SCALING, *FIELDS))
     if x == y:
         raise ValueError(f"y={y!r} is not allowed: it is x already")
     sims = _several("simulations", simulations)
@@ -163,7 +163,7 @@ def plot_heat_map(
 
 def _between(given: Any) -> tuple[float, float]:
     try:
-        low, high = (_checks.real("between", p) for p in given)
+        low, high = (checks.real("between", p) for p in given)
     except TypeError:
         low, high = 1.0, 0.0
     if not 0.0 < low < high < 1.0:

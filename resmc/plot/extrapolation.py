@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..analyses import Extrapolation
-from ..estimates import Estimate
+from ..results.estimates import Estimate
 from . import style as st
 
 if TYPE_CHECKING:

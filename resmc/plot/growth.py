@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _checks
+from .._system import checks
 from ..analyses import Growth
-from ..estimates import Estimate, Floats
+from ..results.estimates import Estimate, Floats
 from ..simulation import Simulation
 from ..sweep.result import SweepResult
 from . import style as st
@@ -45,7 +45,7 @@ def plot_growth(
 
     The Gaussian limit (infinite width) is l log(alpha^2 + lam^2), that is 0 for normalised weights: no growth. A
     vanilla ResNet grows like exp(c l/n). The plain mean of \|z\|^2 is ruled by rare networks: where it is not reliable
-    (`resmc.layer_estimates.SecondMoment`) points are hollow and without a bar, and the legend says so.
+    (`resmc.results.layer_estimates.SecondMoment`) points are hollow and without a bar, and the legend says so.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def plot_growth(
     Source: Li, Nica, Roy 2021 (arXiv 2106.04013).
     """
     st.require("plot_growth")
-    most = _checks.integer("most", most, 2, 1 << 20, "2^20")
+    most = checks.integer("most", most, 2, 1 << 20, "2^20")
     if isinstance(result, SweepResult):
         curves = _of_sweep(result, sel)
     elif sel is not None:

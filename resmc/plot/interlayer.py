@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _checks
+from .._system import checks
 from ..analyses import InterlayerCorrelations
-from ..estimates import Floats
+from ..results.estimates import Floats
 from ..simulation import Simulation
 from . import style as st
 
@@ -101,7 +101,7 @@ def plot_interlayer_by_lag(
         label: _checked(f"result[{label!r}]" if label else "result", _analysis(one)) for label, one in several.items()
     }
     if max_lag is not None:
-        max_lag = _checks.integer("max_lag", max_lag, 1, 1 << 20, "2^20")
+        max_lag = checks.integer("max_lag", max_lag, 1, 1 << 20, "2^20")
         first = min(int(lag) for one in found.values() for lag in one.lags if lag >= 1)
         if max_lag < first:
             raise ValueError(f"max_lag={max_lag} is not allowed: the layers recorded are at least {first} apart")

@@ -13,7 +13,7 @@ from scipy import special
 
 from .. import theory
 from ..analyses.output_laws import output_norm, output_norm_cells
-from ..estimates import Floats, KSDistance
+from ..results.estimates import Floats, KSDistance
 from ..simulation import Simulation
 from . import style as st
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _checks, theory
+from .. import theory
+from .._system import checks
 from ..analyses import Hypoactivation
 from ..simulation import Simulation
 from . import style as st
@@ -55,7 +56,7 @@ def plot_hypoactivation(
     """
     st.require("plot_hypoactivation")
     st.check_kind("result", result, (Simulation, Hypoactivation), "a Simulation or a Hypoactivation")
-    quantity = _checks.choice("quantity", quantity, tuple(QUANTITIES))
+    quantity = checks.choice("quantity", quantity, tuple(QUANTITIES))
     analysis = result.hypoactivation() if isinstance(result, Simulation) else result
     label, half, half_in_words = QUANTITIES[quantity]
     estimate, layers = getattr(analysis, quantity), analysis.layers
@@ -104,7 +105,7 @@ def plot_trajectories(sim: Simulation, *, most: int = MOST_PATHS, ax: Axes | Non
     """
     st.require("plot_trajectories")
     st.check_kind("sim", sim, (Simulation,), "a resmc.Simulation")
-    most = _checks.integer("most", most, 1, 1 << 20, "2^20")
+    most = checks.integer("most", most, 1, 1 << 20, "2^20")
     paths = sim.trajectories.to_numpy().log_norm[:most]
     if not len(paths):
         raise ValueError("sim kept no trajectories: simulate(.., keep_trajectories=20) keeps those of 20 networks")

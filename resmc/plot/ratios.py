@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _checks
+from .._system import checks
 from ..analyses.verdict import SHOWN
-from ..depth_limit import DepthLimit, LimitQuantity
-from ..estimates import Floats
-from ..laws import BIN_WIDTH, Law
-from ..model import ResNet
-from ..residual_network import ResidualNetwork, of_resnet
-from ..residual_run import RATIOS
+from ..engine.residual_run import RATIOS
+from ..experiments.depth_limit import DepthLimit, LimitQuantity
+from ..models.residual_network import ResidualNetwork, of_resnet
+from ..models.resnet import ResNet
+from ..results.estimates import Floats
+from ..results.laws import BIN_WIDTH, Law
 from ..simulation import Simulation
 from ..theory.depth import Gaussian, depth_limit
 from . import style as st
@@ -67,7 +67,7 @@ def plot_ratio_law(
     """
     st.require("plot_ratio_law")
     st.check_kind("sim", sim, (Simulation,), "a resmc.Simulation")
-    _checks.choice("ratio", ratio, RATIOS)
+    checks.choice("ratio", ratio, RATIOS)
     if limit is not None:
         st.check_kind("limit", limit, (DepthLimit,), "a resmc.DepthLimit, or None")
         ours = sim.model if isinstance(sim.model, ResidualNetwork) else of_resnet(sim.model)
@@ -79,7 +79,7 @@ def plot_ratio_law(
     known = None if limit is None or exact is not None else _of(limit, ratio).samples
     if bins is None:
         bins = int(np.clip((high - low) / (3.5 * _spread(law)) * law.networks ** (1.0 / 3.0), 8, 200))
-    bins = _checks.integer("bins", bins, 1, 1 << 12, "4096")
+    bins = checks.integer("bins", bins, 1, 1 << 12, "4096")
     edges = np.linspace(math.exp(0.5 * low), math.exp(0.5 * high), bins + 1)
     share = _shares((law.bins + 0.5) * BIN_WIDTH + law.offset, edges, law.counts, law.networks)
     wide = np.diff(edges)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..estimates import Estimate, format_estimate
+from ..results.estimates import Estimate, format_estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _checks
-from ..estimates import Floats
+from .._system import checks
+from ..results.estimates import Floats
 from ..sweep.quantities import QUANTITIES
 from ..sweep.result import SweepResult
 from . import style as st
@@ -71,8 +71,8 @@ def plot_sweep(
     """
     st.require("plot_sweep")
     st.check_kind("result", result, (SweepResult,), "a SweepResult")
-    quantity = _checks.choice("quantity", quantity, tuple(QUANTITIES))
-    show = _checks.choice("show", show, SHOWN)
+    quantity = checks.choice("quantity", quantity, tuple(QUANTITIES))
+    show = checks.choice("show", show, SHOWN)
     x, y, values = _cells(result, quantity, x, y, show, sel)
     if not np.isfinite(values).any():
         why = {

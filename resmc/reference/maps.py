@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..residual_network import ResidualNetwork
+from ..models.residual_network import ResidualNetwork
 from .network import Ids, draw_of_layer
 from .normals import normals, signs
 from .philox import words

@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _checks
-from ..model import MAX_WIDTH_DENSE, ResNet
+from .._system import checks
+from ..models.resnet import MAX_WIDTH_DENSE, ResNet
 from .normals import normals, signs
 from .vectors import Floats, rescaled, squares
 
@@ -122,10 +122,10 @@ def simulate(
         For an argument out of range; the message names it, its value and what is allowed.
     """
     ids, seed = checked_networks(networks, seed, first_network)
-    method = _checks.choice("method", method, METHODS)
+    method = checks.choice("method", method, METHODS)
     recorded = recorded_layers(model.depth, layers)
     if method == "dense":
-        _checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with method='dense'")
+        checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with method='dense'")
 
     step = max(1, BLOCK // (model.width ** (2 if method == "dense" else 1)))
     blocks = [
@@ -138,9 +138,9 @@ def simulate(
 
 def checked_networks(networks: int, seed: int, first_network: int) -> tuple[Ids, int]:
     """The numbers of the networks asked for, and the seed, checked."""
-    count = _checks.integer("networks", networks, 1, 2**48, "2^48")
-    seed = _checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
-    first = _checks.integer("first_network", first_network, 0, 2**48 - count, "2^48 - networks")
+    count = checks.integer("networks", networks, 1, 2**48, "2^48")
+    seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
+    first = checks.integer("first_network", first_network, 0, 2**48 - count, "2^48 - networks")
     return np.arange(first, first + count, dtype=np.uint64), seed
 
 
@@ -211,7 +211,7 @@ def recorded_layers(depth: int, layers: Sequence[int] | None) -> list[int]:
     """The layers asked for, checked; by default all."""
     if layers is None:
         return list(range(depth + 1))
-    recorded = [_checks.integer("layers", layer, 0, depth, "the depth") for layer in layers]
+    recorded = [checks.integer("layers", layer, 0, depth, "the depth") for layer in layers]
     if not recorded or any(a >= b for a, b in pairwise(recorded)):
         raise ValueError(f"layers={list(layers)!r} is not allowed: it must be increasing and not empty")
     return recorded

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _checks
+from .._system import checks
 from .philox import words
 
 _MAX_COUNT = 1 << 34  # 2^32 quads of four
@@ -104,5 +104,5 @@ def signs(
 
 
 def _quads(seed: int, networks: ArrayLike, stream: str | int, layer: int, count: int) -> NDArray[np.uint32]:
-    count = _checks.integer("count", count, 0, _MAX_COUNT, "2^34")
+    count = checks.integer("count", count, 0, _MAX_COUNT, "2^34")
     return words(seed, networks, stream, layer, np.arange(-(-count // 4)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _checks
+from .._system import checks
 
 # What a draw is for. An id is part of every random number: never reused, never renumbered.
 STREAMS = {
@@ -102,14 +102,14 @@ def words(
     ValueError
         For an index out of range; the message names the argument, its value and what is allowed.
     """
-    seed = _checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
+    seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
     ids = _indices("networks", networks, 2**48 - 1, "2^48 - 1")
     if isinstance(stream, str):
-        stream = STREAMS[_checks.choice("stream", stream, tuple(STREAMS))]
-    stream = _checks.integer("stream", stream, 0, 2**12 - 1)
-    layer = _checks.integer("layer", layer, 0, 2**20 - 1, "2^20 - 1")
+        stream = STREAMS[checks.choice("stream", stream, tuple(STREAMS))]
+    stream = checks.integer("stream", stream, 0, 2**12 - 1)
+    layer = checks.integer("layer", layer, 0, 2**20 - 1, "2^20 - 1")
     quad = _indices("quads", quads, 2**32 - 1, "2^32 - 1")
-    input_index = _checks.integer("input_index", input_index, 0, 2**16 - 1)
+    input_index = checks.integer("input_index", input_index, 0, 2**16 - 1)
 
     counter = np.empty((len(ids), len(quad), 4), np.uint32)
     counter[..., 0] = quad
@@ -124,6 +124,6 @@ def _indices(name: str, values: ArrayLike, high: int, why: str) -> NDArray[np.ui
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise ValueError(f"{name} must be a list of integers, not an array of shape {array.shape}, type {array.dtype}")
     if array.size:
-        _checks.integer(f"min({name})", array.min(), 0, high, why)
-        _checks.integer(f"max({name})", array.max(), 0, high, why)
+        checks.integer(f"min({name})", array.min(), 0, high, why)
+        checks.integer(f"max({name})", array.max(), 0, high, why)
     return array.astype(np.uint64)

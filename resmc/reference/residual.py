@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _checks
-from ..model import MAX_WIDTH_DENSE
-from ..residual_network import RESNET_ACTIVATIONS, ResidualNetwork
+from .._system import checks
+from ..models.residual_network import RESNET_ACTIVATIONS, ResidualNetwork
+from ..models.resnet import MAX_WIDTH_DENSE
 from .maps import INNER, MAPS, OUTER, Draws
 from .network import BLOCK, METHODS, Ids, checked_networks, recorded_layers
 from .vectors import Floats, Vectors, cosine, log_ratio, norm, squares
@@ -122,11 +122,11 @@ def simulate_residual(
         For an argument out of range; the message names it, its value and what is allowed.
     """
     ids, seed = checked_networks(networks, seed, first_network)
-    method = _checks.choice("method", method, METHODS)
+    method = checks.choice("method", method, METHODS)
     recorded = recorded_layers(model.depth, layers)
-    gradients = _checks.boolean("gradients", gradients)
+    gradients = checks.boolean("gradients", gradients)
     if method == "dense":
-        _checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with method='dense'")
+        checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with method='dense'")
     elif model.weights != "gaussian":
         raise ValueError(
             f"method='projected' is not allowed with weights={model.weights!r}: it must be 'dense', since only with "

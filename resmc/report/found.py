@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..analyses import Growth, Hypoactivation, InterlayerCorrelations, LogGaussianFit
-from ..model import ResNet
+from ..models.resnet import ResNet
 from ..simulation import Simulation
 
 LARGE = 0.25  # relative difference from a limit

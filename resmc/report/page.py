@@ -14,9 +14,9 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import _checks
+from .._system import checks
+from ..results.storage import check_place, write_atomically
 from ..simulation import Simulation
-from ..storage import check_place, write_atomically
 from . import alternatives, colours, reproduce, sweep_figures, tables, words, words_sweep
 from .figures import figure, need_matplotlib
 from .found import Analyses
@@ -42,7 +42,7 @@ def write(result: Simulation | SweepResult, path: str | Path) -> None:
         If the file cannot be written; an older one of that name stays as it was.
     """
     _check_result(result)
-    path = _checks.path("path", path)
+    path = checks.path("path", path)
     check_place(path)
     write_atomically(render(result).encode(), path)
 

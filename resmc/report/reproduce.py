@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..build import VARIABLE
-from ..model import ResNet
-from ..recording import block_size, recorded_layers
+from .._system.build import VARIABLE
+from ..engine.recording import block_size, recorded_layers
+from ..models.resnet import ResNet
+from ..results.storage import to_bytes
 from ..simulation import NetworkRange, Simulation
-from ..storage import to_bytes
 from .found import rounding
 from .numbers import counted
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..summary import rows
+from ..analyses.summary import rows
 from .found import Analyses
 from .numbers import MINUS, counted, plain, pm, pm_values
 from .words_sweep import NAMES, title

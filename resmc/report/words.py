@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..estimates import MIN_NETWORKS
+from ..results.estimates import MIN_NETWORKS
 from ..simulation import Simulation
 from .found import Analyses, Answer, rounding
 from .numbers import count, counted

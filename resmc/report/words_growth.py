@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from ..analyses import Growth
-from ..estimates import MIN_NETWORKS, Estimate
-from ..layer_estimates import MIN_EFFECTIVE_SAMPLE
+from ..results.estimates import MIN_NETWORKS, Estimate
+from ..results.layer_estimates import MIN_EFFECTIVE_SAMPLE
 from .found import LOOK, Analyses, Answer
 from .numbers import beside, counted, disagrees, factor, plain, pm, score
 

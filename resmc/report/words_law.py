@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..analyses import LogGaussianFit
-from ..estimates import Estimate, KSDistance
-from ..model import ResNet
+from ..models.resnet import ResNet
+from ..results.estimates import Estimate, KSDistance
 from .found import FAR, LARGE, LOOK, Analyses, Answer
 from .numbers import beside, counted, disagrees, has_error, plain, pm, resolved
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..analyses import InterlayerCorrelations
-from ..estimates import Estimate
+from ..results.estimates import Estimate
 from .found import LOOK, Analyses, Answer
 from .numbers import beside, counted, disagrees, has_error, plain, pm, resolved, score
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..estimates import MIN_NETWORKS, WORTH_SAYING
-from ..layer_estimates import MIN_EFFECTIVE_SAMPLE
-from ..model import ResNet
+from ..models.resnet import ResNet
 from ..plot.select import chosen
+from ..results.estimates import MIN_NETWORKS, WORTH_SAYING
+from ..results.layer_estimates import MIN_EFFECTIVE_SAMPLE
 from .found import LOOK, Answer, rounding
 from .numbers import RESOLVED, count, counted, disagrees, percent, plain, pm
 

@@ -14,7 +14,7 @@ import os
 import time
 from pathlib import Path
 
-from ..writers import host_mark, process_is_alive
+from .._system.writers import host_mark, process_is_alive
 
 BEAT = 10.0  # seconds between touches
 STALE = 60.0  # seconds after which an untouched claim is nobody's

@@ -6,12 +6,13 @@ import os
 from dataclasses import dataclass
 from typing import Protocol
 
-from .. import devices, storage
-from ..memory import check_memory, needed_memory
-from ..normalisation import native_network
-from ..simulate import native_settings, simulate_range
+from ..engine import devices
+from ..engine.lowering import native_network
+from ..engine.memory import check_memory, needed_memory
+from ..engine.simulate import native_settings, simulate_range
+from ..engine.sums import LayerSums
+from ..results import storage
 from ..simulation import NetworkRange
-from ..statistics import LayerSums
 from .gpus import pin
 from .shards import Range, Shard
 from .store import Store, Stored, stored_as

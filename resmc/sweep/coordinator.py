@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import cuda, devices
-from ..build import instruction_set
-from ..statistics import LayerSums
+from .._system.build import instruction_set
+from ..engine import cuda, devices
+from ..engine.sums import LayerSums
 from .claims import Claims
 from .compute import Done, Task
 from .cost import shard_sizes

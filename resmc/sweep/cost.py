@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import devices
-from ..html import table
-from ..recording import GROUPS
-from ..simulate import simulate
+from ..engine import devices
+from ..engine.recording import GROUPS
+from ..engine.simulate import simulate
+from ..tables.html import table
 from .pilot import pilot_shard
 from .point import Point
 from .shards import UPDATES, shard_networks, shard_updates

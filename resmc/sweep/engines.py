@@ -11,7 +11,8 @@ import threading
 from concurrent import futures
 from typing import Any, Protocol
 
-from .. import _checks, devices
+from .._system import checks
+from ..engine import devices
 from .compute import Done, Task, compute
 from .gpus import visible
 from .processes import Processes
@@ -48,9 +49,9 @@ def open_engine(engine: Any, workers: int | None, threads: int | None, device: s
     kind, _ = devices.parse(device)
     cores = len(os.sched_getaffinity(0))
     if workers is not None:
-        workers = _checks.integer("workers", workers, 1, 4096, "4096")
+        workers = checks.integer("workers", workers, 1, 4096, "4096")
     if threads is not None:
-        threads = _checks.integer("threads", threads, 1, 1 << 12, "4096")
+        threads = checks.integer("threads", threads, 1, 1 << 12, "4096")
     if isinstance(engine, str) and engine == "threads":
         engine = None
     if engine is None or (isinstance(engine, str) and engine == "processes"):

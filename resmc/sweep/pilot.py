@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import chdtri
 
-from ..recording import GROUPS, LARGEST_BLOCK
-from ..statistics import LayerSums
+from ..engine.recording import GROUPS, LARGEST_BLOCK
+from ..engine.sums import LayerSums
 from .plan import FIRST_OF_PILOT
 from .quantities import QUANTITIES, LastLayers
 from .shards import Shard

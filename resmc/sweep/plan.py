@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _checks
-from ..model import MAX_WIDTH_DENSE, ResNet
-from ..recording import block_size
-from ..residual_network import ResidualNetwork
-from ..simulate import MAX_NETWORK, METHODS
+from .._system import checks
+from ..engine.recording import block_size
+from ..engine.simulate import MAX_NETWORK, METHODS
+from ..models.residual_network import ResidualNetwork
+from ..models.resnet import MAX_WIDTH_DENSE, ResNet
 from .point import Point, point_seed
 from .quantities import QUANTITIES
 
@@ -122,13 +122,13 @@ class Sweep:
             self._check_list(put)
         else:
             self._check_grid(put)
-        put("seed", _checks.integer("seed", self.seed, 0, (1 << 64) - 1, "2^64 - 1"))
-        put("independent", _checks.boolean("independent", self.independent))
-        put("method", _checks.choice("method", self.method, METHODS))
-        put("layers", _checks.integer("layers", self.layers, 2, 4096, "4096"))
-        put("correlations", _checks.boolean("correlations", self.correlations))
+        put("seed", checks.integer("seed", self.seed, 0, (1 << 64) - 1, "2^64 - 1"))
+        put("independent", checks.boolean("independent", self.independent))
+        put("method", checks.choice("method", self.method, METHODS))
+        put("layers", checks.integer("layers", self.layers, 2, 4096, "4096"))
+        put("correlations", checks.boolean("correlations", self.correlations))
         if self.shard_updates is not None:
-            put("shard_updates", _checks.integer("shard_updates", self.shard_updates, 1, 1 << 62, "2^62"))
+            put("shard_updates", checks.integer("shard_updates", self.shard_updates, 1, 1 << 62, "2^62"))
         self._check_networks(put)
         if self.method == "dense":
             for model in self.models:
@@ -186,11 +186,11 @@ class Sweep:
         if self.networks is not None:
             if self.max_networks is not None:
                 raise ValueError("max_networks is not allowed beside networks: it belongs to target_stderr")
-            put("networks", _checks.integer("networks", self.networks, 1, FIRST_OF_PILOT, "2^47"))
+            put("networks", checks.integer("networks", self.networks, 1, FIRST_OF_PILOT, "2^47"))
             return
         if self.max_networks is None:
             raise ValueError("max_networks is missing: target_stderr needs a bound on the networks of a point")
-        put("max_networks", _checks.integer("max_networks", self.max_networks, 32, FIRST_OF_PILOT, "2^47"))
+        put("max_networks", checks.integer("max_networks", self.max_networks, 32, FIRST_OF_PILOT, "2^47"))
         if not isinstance(self.target_stderr, Mapping) or not self.target_stderr:
             raise ValueError(f"target_stderr={self.target_stderr!r} is not allowed: it must be like "
                              "{'log_norm.variance': 1e-3}")  # fmt: skip
@@ -198,7 +198,7 @@ class Sweep:
         for name, target in self.target_stderr.items():
             if name not in QUANTITIES:
                 raise ValueError(f"target_stderr[{name!r}] is not allowed: it must be one of {', '.join(QUANTITIES)}")
-            targets[name] = _checks.real(f"target_stderr[{name!r}]", target, positive=True)
+            targets[name] = checks.real(f"target_stderr[{name!r}]", target, positive=True)
         put("target_stderr", targets)
 
     # -- points -------------------------------------------------------------------------------------------------------
@@ -416,8 +416,8 @@ def _axis(name: str, given: Any) -> Any:
         if name == "variant":
             return value if not isinstance(value, np.str_) else str(value)
         if name in INTEGERS:
-            return _checks.integer(name, value.item() if isinstance(value, np.generic) else value, 1, MAX_NETWORK)
-        return _checks.real(name, value, positive=name in ("ratio", "input_norm"))
+            return checks.integer(name, value.item() if isinstance(value, np.generic) else value, 1, MAX_NETWORK)
+        return checks.real(name, value, positive=name in ("ratio", "input_norm"))
 
     if isinstance(given, Iterator | Set):
         raise ValueError(f"{name}={given!r} is not allowed: make it a list, which has an order and can be read twice")

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _native
-from ..model import ResNet
-from ..recording import HISTOGRAM_VERSION, histogram_bins
-from ..residual_network import Model
-from ..storage import SCHEMA_VERSION, model_of
+from ..engine.recording import HISTOGRAM_VERSION, histogram_bins
+from ..models.residual_network import Model
+from ..models.resnet import ResNet
+from ..results.storage import SCHEMA_VERSION, model_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Point:
 
 
 def description_key(described: Mapping[str, Any], numerics_version: str, block: int) -> str:
-    """The key of what a file's manifest (`resmc.storage`) says, whatever else it says."""
+    """The key of what a file's manifest (`resmc.results.storage`) says, whatever else it says."""
     described = {**described, "model": canonical(model_of(described["model"]))}
     names = ("model", "seed", "method", "layers", "correlations", "bins", "histogram_version")
     description = [SCHEMA_VERSION, *(described[name] for name in names), numerics_version, block]

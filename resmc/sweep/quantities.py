@@ -12,14 +12,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import layer_estimates as by_entry
 from .. import theory
 from ..analyses.hypoactivation import is_symmetric
 from ..analyses.log_gaussian import exact_log_norm
-from ..estimates import Estimate, Floats
-from ..layer_estimates import LayerSums, SecondMoment
-from ..model import ResNet
-from ..normalisation import log_norm_offsets, rounding_correction
+from ..engine.lowering import log_norm_offsets, rounding_correction
+from ..models.resnet import ResNet
+from ..results import layer_estimates as by_entry
+from ..results.estimates import Estimate, Floats
+from ..results.layer_estimates import LayerSums, SecondMoment
 
 NAN = float("nan")
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _checks, _native
-from ..estimates import Estimate, Floats
-from ..recording import GROUPS
+from .. import _native
+from .._system import checks
+from ..engine.recording import GROUPS
+from ..engine.sums import LAYER_SUMS, LayerSums
+from ..results.estimates import Estimate, Floats
 from ..simulation import Simulation, merge
-from ..statistics import LAYER_SUMS, LayerSums
 from .pilot import pilot_shard, wanted_networks
 from .quantities import QUANTITIES, LastLayers
 from .shards import Range, cover
@@ -150,7 +151,7 @@ class SweepResult:
     def _where(self, where: Mapping[str, Any]) -> list[int]:
         if self.plan.listed and set(where) == {"point"}:
             last = len(self.plan.models) - 1
-            return [_checks.integer("point", where["point"], 0, last, f"{last}, the last of the list")]
+            return [checks.integer("point", where["point"], 0, last, f"{last}, the last of the list")]
         return np.atleast_1d(points_at(self.plan, where)).ravel().tolist()
 
     def load(self, index: int) -> Simulation:

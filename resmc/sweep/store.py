@@ -25,10 +25,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .. import storage
+from .._system.writers import is_temporary, temporary_name, writer_is_gone
+from ..engine.sums import LayerSums
+from ..results import storage
 from ..simulation import Simulation
-from ..statistics import LayerSums
-from ..writers import is_temporary, temporary_name, writer_is_gone
 from .point import Point, description_key
 from .shards import Range
 

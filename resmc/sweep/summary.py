@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import html
-from ..estimates import format_estimate
+from ..results.estimates import format_estimate
+from ..tables import html
 
 if TYPE_CHECKING:
     from .plan import Sweep

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._system.writers import temporary_name
 from ..analyses.log_gaussian import LogGaussianFit
-from ..estimates import KSDistance
-from ..writers import temporary_name
+from ..results.estimates import KSDistance
 from .quantities import QUANTITIES
 
 if TYPE_CHECKING:

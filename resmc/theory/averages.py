@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..activations import ACTIVATIONS
+from ..models.activations import ACTIVATIONS
 from .kernels import Floats
 
 _END, _SPACING = 100.0, 0.05  # of log q in the table; a table's entry changes by a few percent from one to the next

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from .. import _checks
+from .._system import checks
 from .kernels import Floats
 
 
@@ -29,8 +29,8 @@ def output_cdf(t: ArrayLike, mean: float, variance: float) -> Floats:
     ValueError
         If ``mean`` or ``variance`` is not finite, or ``variance`` is negative.
     """
-    mean = _checks.real("mean", mean)
-    variance = _checks.real("variance", variance)
+    mean = checks.real("mean", mean)
+    variance = checks.real("variance", variance)
     if variance < 0.0:
         raise ValueError(f"variance={variance} is not allowed: it must not be negative")
     deviation = np.sqrt(variance)
@@ -72,9 +72,9 @@ def output_norm_cdf(x: ArrayLike, n_out: int, mean: float, variance: float) -> F
     ValueError
         If ``n_out`` is out of range, ``mean`` or ``variance`` not finite, or ``variance`` negative.
     """
-    n_out = _checks.integer("n_out", n_out, 1, 1 << 17, "2^17")
-    mean = _checks.real("mean", mean)
-    variance = _checks.real("variance", variance)
+    n_out = checks.integer("n_out", n_out, 1, 1 << 17, "2^17")
+    mean = checks.real("mean", mean)
+    variance = checks.real("variance", variance)
     if variance < 0.0:
         raise ValueError(f"variance={variance} is not allowed: it must not be negative")
     x = np.asarray(x, dtype=np.float64) - mean
@@ -112,6 +112,6 @@ def chi_square_log_norm_cdf(n: int, x: ArrayLike) -> Floats:
     For alpha^2 + lam^2 = 1 and input_norm = 1; otherwise subtract ``model.log_norm_offset(layer)`` from the log-norms
     first. ``x`` may have any shape; the result has the same. Raises ValueError unless n is an integer from 1 to 2^24.
     """
-    n = _checks.integer("n", n, 1, 1 << 24, "2^24")
+    n = checks.integer("n", n, 1, 1 << 24, "2^24")
     with np.errstate(over="ignore"):
         return np.asarray(special.gammainc(n / 2.0, n / 2.0 * np.exp(np.asarray(x, dtype=np.float64))))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from ..model import ResNet
+from ..models.resnet import ResNet
 from .kernels import Floats, mean_log_chi_square
 from .limits import Integers, layer_indices, log_scales
 

@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from ..model import ResNet
-from ..residual_network import ResidualNetwork
+from ..models.residual_network import ResidualNetwork
+from ..models.resnet import ResNet
 from .kernels import Floats, J, J_prime, K, K_prime, growth_kernel, mean_log_chi_square
 
 Integers = NDArray[np.int64]

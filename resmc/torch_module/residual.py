@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch.nn import Parameter, ParameterList, functional
 
-from ..activations import LEAK, LOG2
+from ..models.activations import LEAK, LOG2
+from ..models.residual_network import ResidualNetwork
 from ..reference.maps import INNER, OUTER, Draws
 from ..reference.vectors import Floats
-from ..residual_network import ResidualNetwork
 from .resnet import checked
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {

@@ -6,10 +6,10 @@ import math
 
 import torch
 
-from .. import _checks
-from ..model import MAX_WIDTH_DENSE, ResNet
+from .._system import checks
+from ..models.residual_network import ResidualNetwork
+from ..models.resnet import MAX_WIDTH_DENSE, ResNet
 from ..reference import draw_of_layer, normals, signs
-from ..residual_network import ResidualNetwork
 
 
 class ExplicitResNet(torch.nn.Module):
@@ -114,6 +114,6 @@ def explicit_network(model: ResNet, seed: int = 0, network: int = 0) -> Explicit
 
 def checked(model: ResNet | ResidualNetwork, seed: int, network: int) -> tuple[int, int]:
     """The seed and the network's number, once the model's weights are known to have counters."""
-    _checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with explicit weights")
-    seed = _checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
-    return seed, _checks.integer("network", network, 0, 2**48 - 1, "2^48 - 1")
+    checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with explicit weights")
+    seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
+    return seed, checks.integer("network", network, 0, 2**48 - 1, "2^48 - 1")

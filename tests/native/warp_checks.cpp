@@ -25,7 +25,7 @@ namespace {
 
 // ---- simulations ----------------------------------------------------------------------------------------------------
 
-// As resmc/normalisation.py makes it.
+// As resmc/engine/lowering.py makes it.
 Network network_of(uint32_t width, uint32_t depth, uint32_t n_out, double alpha, double lam) {
     const double size = std::hypot(alpha, lam);
     Network net{};
@@ -83,7 +83,7 @@ uint32_t simulate(const Model& model, const Launch& launch, uint32_t begin, uint
     a.end = end;
     a.layers = launch.layers.data();
     a.n_layers = static_cast<uint32_t>(launch.layers.size());
-    a.output_begin = launch.output_begin;  // of all the launches of a chunk, as resmc/cuda/runner.py has it
+    a.output_begin = launch.output_begin;  // of all the launches of a chunk, as resmc/engine/cuda/runner.py has it
     a.output_end = launch.output_end;
     a.records = records.pointers();
     a.shape = launch.shape;

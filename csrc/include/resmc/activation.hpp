@@ -5,7 +5,7 @@
 //   Balanced       phi(z) = max(s z, 0), s = -1 where bit 0 (neurons 0, 2) or bit 1 (neurons 1, 3) of the word is set
 //   BalancedHalf   the same with s of neurons 1, 3 opposite to that of 0, 2: exactly half of all signs are plus
 //
-// `activate` has all of resmc/activations.py, with their slopes, chosen while the kernel runs.
+// `activate` has all of resmc/models/activations.py, with their slopes, chosen while the kernel runs.
 #pragma once
 
 #include "description.hpp"
@@ -113,7 +113,7 @@ RESMC_FN void rectify(const Real (&x)[4], Word w1, Word w3, Real (&value)[4], Re
 //
 // `kind` is an ActivationKind, the same for all networks. c is the scale in which a network that cannot be rescaled
 // keeps its x, a power of two from 2^-60 to 2^60; inverse_c is 1/c; |x| is below 2^21. Homogeneous activations need
-// neither. value and slope are other arrays than x. Errors against resmc/activations.py, which
+// neither. value and slope are other arrays than x. Errors against resmc/models/activations.py, which
 // tests/test_activations.py holds: values by 4e-7 of themselves (gelu below -2 by 6e-7), where they are above 2e-38/c;
 // slopes by 5e-7.
 template <class Real, class Word>

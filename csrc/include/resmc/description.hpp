@@ -9,7 +9,7 @@
 namespace resmc {
 
 enum Variant : int { VARIANT_VANILLA = 0, VARIANT_BALANCED = 1, VARIANT_BALANCED_HALF = 2 };
-// The numbers of resmc/activations.py.
+// The numbers of resmc/models/activations.py.
 enum ActivationKind : int {
     ACTIVATION_RELU = 0,
     ACTIVATION_BALANCED = 1,

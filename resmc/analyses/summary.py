@@ -1,0 +1,223 @@
+"""The table of `Simulation.summary`: every quantity with its error, and what theory says beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import theory
+from ..models.residual_network import DepthScaling, Model, ResidualNetwork, of_resnet
+from ..models.resnet import ResNet
+from ..results.estimates import WORTH_SAYING, Estimate, KSDistance, format_estimate
+from ..results.layer_estimates import MIN_EFFECTIVE_SAMPLE
+from ..tables import html
+from ..theory.depth import depth_limit, second_moments
+
+if TYPE_CHECKING:
+    from ..simulation import Simulation
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: an estimate with an exact value, or with a limit at leading order in 1/n, or alone."""
+
+    name: str
+    estimate: Estimate
+    exact: float | None = None
+    limit: float | None = None
+    kind: str = "leading order"  # of the limit
+
+    def comparison(self) -> tuple[str, str, str]:
+        """The last columns: the theory's number, which it is, and the z-score or relative difference."""
+        if self.exact is not None and np.isfinite(self.exact):
+            z = float(self.estimate.z_score(self.exact))
+            score = f"z = {z:+.2f}" if np.isfinite(z) else "equal" if float(self.estimate.value) == self.exact else ""
+            exact = self.exact if abs(self.exact) > 1e-12 else 0.0  # log(alpha^2 + lam^2) of rounded square roots
+            return f"{exact:.6g}", "exact", score
+        if self.limit is not None and np.isfinite(self.limit):
+            difference = float(self.estimate.relative_difference(self.limit))
+            return f"{self.limit:.6g}", self.kind, f"{difference:+.2%}" if abs(difference) <= WORTH_SAYING else ""
+        if isinstance(self.estimate, KSDistance) and np.isfinite(self.estimate.noise_floor):
+            return f"{self.estimate.noise_floor:.2g}", "noise floor", ""
+        return "", "", ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain numbers, for JSON; what is missing is None."""
+
+        def plain(x: Any) -> float | None:
+            return float(x) if x is not None and np.isfinite(x) else None
+
+        return {
+            "quantity": self.name,
+            "value": plain(self.estimate.value),
+            "stderr": plain(self.estimate.stderr),
+            "n": int(self.estimate.n),
+            "exact": plain(self.exact),
+            "z_score": plain(self.estimate.z_score(self.exact)) if self.exact is not None else None,
+            "limit": plain(self.limit),
+            "relative_difference": plain(self.estimate.relative_difference(self.limit))
+            if self.limit is not None
+            else None,
+        }
+
+
+RATIO_SYMBOLS = {
+    "growth": "|h_{0}|^2/|h_0|^2",
+    "displacement": "|h_{0}-h_0|^2/|h_0|^2",
+    "gradient": "|p_0|^2/|p_{0}|^2",
+    "gradient_displacement": "|p_0-p_{0}|^2/|p_{0}|^2",
+}
+
+
+def rows(sim: Simulation) -> Iterator[Row]:
+    """Every quantity of ``sim``, at the first and last layer where it depends on the layer; Corr A if it was kept."""
+    if sim.model.as_resnet is None:
+        first = _first_layer(sim.model)
+        yield Row("mean L_0", sim.log_norm_mean[0], exact=None if first is None else first.mean)
+        yield Row("variance L_0", sim.log_norm_variance[0], exact=None if first is None else first.variance)
+        yield Row(f"mean L_{sim.model.depth}", sim.log_norm_mean[-1])
+        yield Row(f"variance L_{sim.model.depth}", sim.log_norm_variance[-1])
+    else:
+        yield from _resnet_rows(sim)
+    yield from _ratio_rows(sim)
+
+
+def _first_layer(model: Model) -> theory.FirstLayer | None:
+    """The law of the first layer's log-norm, if it is Gaussian."""
+    if isinstance(model, ResidualNetwork) and model.input is not None and model.weights != "gaussian":
+        return None
+    size = model.input_norm if isinstance(model, ResNet) else model.size
+    return theory.first_layer(ResNet(model.width, 1, 1.0, 1.0, input_norm=size))
+
+
+def _ratio_rows(sim: Simulation) -> Iterator[Row]:
+    """How far h and the gradient went, where that was followed, with the limit in depth and the exact mean square."""
+    if not sim.laws:
+        return
+    model = sim.model if isinstance(sim.model, ResidualNetwork) else of_resnet(sim.model)
+    try:
+        sde = depth_limit(model)
+        limits = {"growth": sde.growth, "gradient": sde.gradient}
+    except ValueError:  # there is none
+        limits = {}
+    try:
+        squares = second_moments(model, [0, model.depth])
+    except ValueError:  # they are not known
+        squares = None
+    for name in sim.laws:
+        ratio, symbol = sim.log_ratio(name), RATIO_SYMBOLS[name].format(model.depth)
+        law = limits.get(name)
+        mean, variance = (None, None) if law is None else (law.mean, law.variance)
+        exact = None
+        if squares is not None and name in ("growth", "gradient"):
+            exact = float(squares.forward[-1] if name == "growth" else squares.backward[0])
+        yield Row(f"median log {symbol}", _present(ratio.median))
+        yield Row(f"mean log {symbol}", ratio.final_mean, limit=mean, kind="limit in depth")
+        yield Row(f"variance log {symbol}", ratio.final_variance, limit=variance, kind="limit in depth")
+        yield Row(f"log E {symbol}", ratio.final_log_second_moment, exact)
+
+
+def _present(estimate: Estimate | None) -> Estimate:
+    assert estimate is not None
+    return estimate
+
+
+def _resnet_rows(sim: Simulation) -> Iterator[Row]:
+    fit, hypo, growth = sim.log_gaussian_fit(), sim.hypoactivation(), sim.variance_growth()
+    first, d = theory.first_layer(sim.resnet), sim.resnet.depth
+    yield Row("mean L_0", sim.log_norm_mean[0], exact=first.mean)
+    yield Row("variance L_0", sim.log_norm_variance[0], exact=first.variance)
+    yield Row("variance A_0", sim.asymmetry_variance[0], exact=first.asymmetry_variance)
+    for name in ("mean", "variance", "skewness", "excess_kurtosis"):
+        limit = float(getattr(fit.theory, name)[0]) if name in ("mean", "variance") else 0.0
+        known = None if fit.exact is None else float(getattr(fit.exact, name)[0])
+        yield Row(f"{name.replace('_', ' ')} L_{d}", getattr(fit, name), known, limit)
+    yield Row("KS of L, fitted Gaussian", fit.ks_fitted)
+    yield Row("KS of L, log-Gaussian limit", fit.ks_theory)
+    yield Row("KS of L, infinite width", fit.ks_gaussian_limit)
+    yield Row("KS of output, log-Gaussian", fit.output.ks_log_gaussian)
+    yield Row("KS of output, infinite width", fit.output.ks_gaussian)
+    for i in (0, -1):
+        exact_a, limit_a = float(hypo.exact_asymmetry[i]), float(hypo.theory.asymmetry[i])
+        exact_f, limit_f = float(hypo.exact_active_fraction[i]), float(hypo.theory.active_fraction[i])
+        yield Row(f"E A_{sim.layers[i]}", hypo.asymmetry[i], exact_a, limit_a)
+        yield Row(f"E F_{sim.layers[i]}", hypo.active_fraction[i], exact_f, limit_f)
+    if sim.correlations:
+        inter = sim.interlayer_correlations()
+        for k in range(1, min(4, len(inter.lags))):
+            yield Row(f"Corr A, lag {inter.lags[k]}", inter.by_lag[k], inter.exact, float(inter.theory_by_lag[k]))
+    yield Row(
+        f"log E|z_{d}|^2/|z_0|^2",
+        growth.log_second_moment[-1],
+        float(growth.exact[-1]),
+        float(growth.theory[-1]),
+    )
+
+
+def _too_few(sim: Simulation) -> list[str]:
+    """Why E|z|^2 has no error bar, if it has none."""
+    if sim.model.as_resnet is not None:
+        reliable = bool(sim.variance_growth().reliable[-1])
+    else:
+        moments = [sim.log_ratio(name).final_log_second_moment for name in sim.laws]
+        reliable = all(np.isfinite(m.stderr) or np.isnan(m.value) for m in moments)
+    if reliable:
+        return []
+    which = "a mean square" if sim.model.as_resnet is None else "E|z|^2"
+    fewer = sim.networks < MIN_EFFECTIVE_SAMPLE
+    why = f"it needs at least {MIN_EFFECTIVE_SAMPLE:.0f}" if fewer else "its mean is ruled by rare networks"
+    return [f"Too few networks for an error bar of {which} at this depth: {why}."]
+
+
+def _heading(sim: Simulation) -> list[str]:
+    m = sim.model
+    ranges = ", ".join(f"{r.start}..{r.stop - 1}" for r in sim.ranges)
+    what = [_describe(m)]
+    if sim.has_asymmetry:
+        what.append(f"at depth {m.depth}: {sim.inactive[-1]} inactive, {sim.dead[-1]} dead")
+    return [
+        what[0],
+        f"{sim.networks} network{'s' * (sim.networks != 1)} ({ranges}), {sim.method}, seed {sim.seed}, "
+        f"numerics {' '.join(sim.numerics)}",
+        *what[1:],
+    ]
+
+
+def _describe(m: Model) -> str:
+    """A model in a line."""
+    if isinstance(m, ResNet):
+        return (
+            f"{m.variant} ResNet  width {m.width}  depth {m.depth}  d/n {m.ratio:.4g}  "
+            f"alpha {m.alpha:.6g}  lam {m.lam:.6g}"
+        )
+    scaling = "by layer"
+    if isinstance(m.scaling, DepthScaling):
+        inside = ", inside" if m.scaling.inside else ""
+        scaling = f"{m.scaling.c:.6g} L^-{m.scaling.beta:.6g}{inside}"
+    rest = "".join([f"  carry {m.carry:.6g}" * (m.carry != 1.0), f"  bias {m.bias:.6g}" * (m.bias > 0.0)])
+    return (
+        f"{m.block} {m.activation} residual network  width {m.width}  depth {m.depth}  scaling {scaling}  "
+        f"{m.weights} weights{rest}"
+    )
+
+
+def summary_table(sim: Simulation) -> str:
+    """The table as text."""
+    table = list(rows(sim))
+    first = max(30, *(len(row.name) + 2 for row in table))
+    lines = [*_heading(sim), "", f"{'quantity':<{first}}{'estimate +- standard error':<30}theory"]
+    for row in table:
+        shown = format_estimate(float(row.estimate.value), float(row.estimate.stderr))
+        number, kind, away = row.comparison()
+        lines.append(f"{row.name:<{first}}{shown:<30}{number:<13}{kind:<16}{away}".rstrip())
+    return "\n".join(lines + _too_few(sim))
+
+
+def summary_html(sim: Simulation) -> str:
+    """The same table for a notebook."""
+    body = [[row.name, row.estimate, *row.comparison()] for row in rows(sim)]
+    heading = "\n".join(_heading(sim) + _too_few(sim))
+    return html.table(["quantity", "estimate ± standard error", "theory", "which is", ""], body, heading)

@@ -1,0 +1,5 @@
+"""The command ``resmc``."""
+
+from .main import main, parser
+
+__all__ = ["main", "parser"]

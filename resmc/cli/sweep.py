@@ -1,0 +1,219 @@
+"""The commands that concern sweeps: ``resmc sweep``, ``worker``, ``status``, ``merge``, ``export``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+DASK_TIMEOUT = 10  # seconds for a scheduler to answer
+
+SWEEP_EXAMPLE = """\
+example, growth.toml:
+  width = [50, 100, 200, 400]
+  ratio = [0.25, 0.5, 1, 2]        # depth / width
+  alpha = 0.7071067811865476
+  lam = 0.7071067811865476
+  variant = ["vanilla", "balanced"]
+  networks = 1e6
+
+  resmc sweep growth.toml --estimate
+  resmc sweep growth.toml --store runs/growth       # interrupted? the same again goes on
+"""
+WORKER_EXAMPLE = """\
+example, on any number of machines that share the directory; examples/job_array.sh does it under SLURM:
+  resmc sweep growth.toml --store runs/growth --prepare
+  resmc worker runs/growth
+"""
+EXPORT_EXAMPLE = """\
+example:
+  resmc export runs/growth --output growth.nc       # or growth.zarr
+"""
+
+
+def add_parsers(commands: Any) -> None:
+    """Adds the subcommands."""
+
+    def add(name: str, help: str, description: str, example: str) -> argparse.ArgumentParser:
+        found: argparse.ArgumentParser = commands.add_parser(
+            name, help=help, description=description, epilog=example,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        return found
+
+    def add_engine(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--workers", type=int, help="shards at a time (default: one to a core, or to a GPU)")
+        parser.add_argument("--threads", type=int, help="CPU threads of each (default: the cores are shared)")
+        parser.add_argument(
+            "--device", default="auto", help="cpu, cuda or cuda:N (default: auto, $RESMC_DEVICE or cpu)"
+        )
+        parser.add_argument("--quiet", action="store_true", help="no progress")
+
+    sweep = add(
+        "sweep", "simulate many models into a store", "Run the plan in a TOML file into a store of shards, and print "
+        "every point. What is there already is not computed again.", SWEEP_EXAMPLE,
+    )  # fmt: skip
+    sweep.add_argument("plan", type=Path, metavar="PLAN.toml", help="the arguments of resmc.Sweep as keys")
+    sweep.add_argument("--store", type=Path, metavar="DIR", help="directory of the shards; made if missing")
+    sweep.add_argument("--estimate", action="store_true", help="say what it would cost, and do nothing")
+    sweep.add_argument("--prepare", action="store_true", help="only write the plan into the store, for `resmc worker`")
+    sweep.add_argument("--processes", action="store_true", help="workers are processes, one to a GPU, not threads")
+    sweep.add_argument("--dask", metavar="ADDRESS", help="work on the Dask cluster with this scheduler")
+    add_engine(sweep)
+
+    worker = add(
+        "worker", "help with the sweep in a store", "Compute what is missing in a store, together with any number of "
+        "other workers, until all is there. May be stopped and started at will.", WORKER_EXAMPLE,
+    )  # fmt: skip
+    worker.add_argument("store", type=Path, metavar="STORE", help="a store that `resmc sweep` has prepared or begun")
+    add_engine(worker)
+
+    status = add(
+        "status", "say how far a sweep is", "Verify every shard and say what is there, what is missing, and who is at "
+        "work.", "example:\n  resmc status runs/growth\n",
+    )  # fmt: skip
+    status.add_argument("store", type=Path, metavar="STORE")
+    status.add_argument("--json", action="store_true", help="print it as JSON")
+
+    merge = add(
+        "merge", "print a sweep's results; bring stores together", "Merge the shards of every point and print the "
+        "estimates. The shards of other stores are brought in first.",
+        "example:\n  resmc merge runs/growth runs/growth-from-elsewhere\n",
+    )  # fmt: skip
+    merge.add_argument("store", type=Path, metavar="STORE")
+    merge.add_argument("others", type=Path, nargs="*", metavar="OTHER", help="stores whose shards are to be brought in")
+
+    export = add(
+        "export", "write a sweep's results as netCDF or Zarr", "Write every quantity of every point with its standard "
+        "error and theory as one labelled data set.", EXPORT_EXAMPLE,
+    )  # fmt: skip
+    export.add_argument("store", type=Path, metavar="STORE")
+    export.add_argument("--output", type=Path, required=True, metavar="FILE", help="ends in .nc or .zarr")
+    export.add_argument("--laws", action="store_true", help="Kolmogorov-Smirnov distances as well (30 ms a point)")
+
+
+def run_sweep(args: argparse.Namespace) -> None:
+    """The subcommand ``sweep``."""
+    from ..sweep import Sweep
+    from ..sweep.store import Store
+
+    plan = Sweep.from_toml(args.plan)
+    if args.estimate:
+        print(plan.estimate(args.device))
+        return
+    if args.store is None:
+        raise ValueError("--store is missing: say where the shards shall lie, or ask for --estimate")
+    if args.prepare:
+        store = Store(args.store)
+        store.create()
+        store.write_plan(plan.to_dict())
+        print(f"{plan}\nready for: resmc worker {args.store}")
+        return
+    if args.processes and args.dask:
+        raise ValueError("--processes is not allowed beside --dask: give one or the other")
+    engine: Any = "processes" if args.processes else None
+    if args.dask:
+        try:
+            import distributed
+        except ImportError:
+            raise ValueError("--dask needs Dask: install resmc[dask]") from None
+        try:
+            engine = distributed.Client(args.dask, timeout=DASK_TIMEOUT)  # type: ignore[no-untyped-call]
+        except (OSError, ValueError) as error:
+            raise ValueError(f"--dask {args.dask}: no scheduler answers there ({error})") from None
+    print(_run(plan, args, engine).summary(terminal_width()))
+
+
+def run_worker(args: argparse.Namespace) -> None:
+    """The subcommand ``worker``."""
+    from ..sweep import Sweep
+    from ..sweep.gpus import pin
+    from ..sweep.store import Store
+
+    plan = Sweep.from_dict(Store(args.store).read_plan())
+    pin(args.device)
+    result = _run(plan, args, None, keep_plan=True)
+    print(f"complete: {len(plan.models)} points, {int(result.networks.sum())} networks in {args.store}")
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal, or as COLUMNS says; None if there is neither."""
+    wanted = sys.stdout.isatty() or os.environ.get("COLUMNS")
+    return shutil.get_terminal_size().columns if wanted else None
+
+
+def _run(plan: Any, args: argparse.Namespace, engine: Any, keep_plan: bool = False) -> Any:
+    """Runs a plan; a polite end (SIGTERM, as queues send it) is as good as Ctrl-C: claims are given back."""
+    from ..sweep.coordinator import run
+
+    def end(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        return run(
+            plan, args.store, engine=engine, workers=args.workers, threads=args.threads, device=args.device,
+            progress=False if args.quiet else None, keep_plan=keep_plan,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        print("resmc: finished shards are safe, the same command goes on", file=sys.stderr)
+        raise
+
+
+def run_status(args: argparse.Namespace) -> None:
+    """The subcommand ``status``."""
+    from ..sweep import Sweep
+    from ..sweep.manage import status
+    from ..sweep.store import Store
+
+    plan = Sweep.from_dict(Store(args.store).read_plan())
+    found = status(plan, args.store)
+    print(json.dumps(found.to_dict(), indent=1) if args.json else f"{plan}\n{found}")
+
+
+def run_merge(args: argparse.Namespace) -> None:
+    """The subcommand ``merge``."""
+    from ..sweep import Sweep, load_sweep
+    from ..sweep.manage import join, status
+    from ..sweep.store import Store
+
+    if args.others:
+        new = join(args.store, args.others)
+        print(f"{new} shards brought into {args.store}", file=sys.stderr)
+        plan = Sweep.from_dict(Store(args.store).read_plan())
+        if unused := status(plan, args.store).of_other_plans:
+            print(f"{unused} shards there are not used by its plan: run one that has them", file=sys.stderr)
+    print(load_sweep(args.store).summary(terminal_width()))
+
+
+def run_export(args: argparse.Namespace) -> None:
+    """The subcommand ``export``."""
+    from ..sweep import load_sweep
+    from ..sweep.table import check_zarr
+    from .main import check_folder, check_output
+
+    ending = args.output.suffix
+    if ending not in (".nc", ".zarr"):
+        raise ValueError(f"output={str(args.output)!r} is not allowed: it must end in .nc or .zarr")
+    if ending == ".nc":
+        check_output(args.output)
+    else:
+        check_folder(args.output)
+        check_zarr(args.output)
+    result = load_sweep(args.store)
+    (result.to_netcdf if ending == ".nc" else result.to_zarr)(args.output, laws=args.laws)
+    print(f"{result}\nwritten to {args.output}" + ("" if result.complete else " (INCOMPLETE)"))
+
+
+COMMANDS = {
+    "sweep": run_sweep,
+    "worker": run_worker,
+    "status": run_status,
+    "merge": run_merge,
+    "export": run_export,
+}

@@ -1,0 +1,1 @@
+"""From a model to sums over networks: what the kernels are told, how they are run, on what."""

@@ -1,0 +1,97 @@
+"""What a simulation records and how it is cut: layers, blocks of networks, histogram bins. All fixed by the model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._system import checks
+from ..models.residual_network import Model
+
+GROUPS = 32
+LARGEST_BLOCK = 4096
+FINEST_SPACING = 512  # by default at most this many layers after the first are recorded
+
+HISTOGRAM_VERSION = 1  # raised when `histogram_bins` changes: histograms of different versions do not merge
+BINS = 8192
+
+
+def recorded_layers(depth: int, layers: Sequence[int] | NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """The layers to record, sorted: 0, s, 2s, .., depth with s = ceil(depth/512), or those asked for with 0 and depth.
+
+    Raises
+    ------
+    ValueError
+        If a layer is not an integer in 0..depth, or none is given.
+    """
+    if layers is None:
+        spacing = -(-depth // FINEST_SPACING)
+        chosen = list(range(0, depth + 1, spacing))
+    else:
+        try:
+            given = np.asarray(layers if isinstance(layers, np.ndarray) else list(layers))
+        except (TypeError, ValueError):  # not iterable, or nested and ragged
+            given = np.empty((0, 0))
+        if isinstance(layers, str) or given.ndim != 1:
+            raise ValueError(f"layers={layers!r} is not allowed: it must be a sequence of integers from 0 to {depth}")
+        if given.size == 0:
+            raise ValueError(f"layers=[] is not allowed: give at least one layer from 0 to {depth}, or None")
+        if given.dtype.kind in "iu" and given.min() >= 0 and given.max() <= depth:
+            chosen = given.tolist()
+        else:  # one by one, to name the first that is wrong
+            chosen = [checks.integer("layers", layer, 0, depth, "depth") for layer in given.tolist()]
+    return np.unique(np.array([0, *chosen, depth], np.int64))
+
+
+def block_size(networks: int) -> int:
+    """Networks per block: 4096, or for short runs the largest power of two that leaves at least 32 blocks."""
+    if networks >= GROUPS * LARGEST_BLOCK:
+        return LARGEST_BLOCK
+    return 1 << max(networks // GROUPS, 1).bit_length() - 1
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Equal bins of the normalised final log-norm: bin b covers [low + b width, low + (b + 1) width)."""
+
+    low: float
+    width: float
+    count: int
+
+    def edges(self) -> NDArray[np.float64]:
+        """The count + 1 edges."""
+        return np.asarray(self.low + self.width * np.arange(self.count + 1), np.float64)
+
+
+WIDE_BINS = 2.0**-5  # of a network that no rule foresees: its own laws (`resmc.results.laws`) say more
+
+
+def histogram_bins(model: Model) -> Bins:
+    """8192 bins of width 2^-k, aligned to their width, wide enough for the model's final log-norm.
+
+    Centre and scale come from a rough form of the limit law that uses only + - * / and square roots, and the width
+    is rounded up to a power of two, so that every machine finds the same edges:
+
+        scale^2 = 2/n + (5 lam^4 + 4 alpha^2 lam^2 + [vanilla] 6 lam^4 min(d, |alpha|/(1 - |alpha|))) d/n
+        centre  = -scale^2 / 2,     range = centre -+ max(24 scale, |centre|)
+    Where the model is no `ResNet`: from -128 to 128.
+    """
+    resnet = model.as_resnet
+    if resnet is None:
+        return Bins(-0.5 * BINS * WIDE_BINS, WIDE_BINS, BINS)
+    alpha, lam = resnet.normalised
+    n, d = resnet.width, resnet.depth
+    rate = 5.0 * lam**2 * lam**2 + 4.0 * alpha**2 * lam**2
+    if resnet.variant == "vanilla":
+        rest = 1.0 - abs(alpha)
+        rate += 6.0 * lam**2 * lam**2 * (d if rest * d < abs(alpha) else abs(alpha) / rest)
+    variance = 2.0 / n + rate * d / n
+    centre = -variance / 2.0
+    reach = max(24.0 * math.sqrt(variance), -centre)
+    mantissa, exponent = math.frexp(2.0 * reach / BINS)
+    width = math.ldexp(1.0, exponent if mantissa > 0.5 else exponent - 1)
+    return Bins((round(centre / width) - BINS // 2) * width, width, BINS)

@@ -1,0 +1,1 @@
+"""Questions that simulate: `regime` (several depths of one network) and `depth_limit` (an equation: `euler` solves it)."""

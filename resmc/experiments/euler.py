@@ -1,0 +1,139 @@
+"""Euler's scheme for the limiting equation of a deep network, forward and backward, on two grids with the same noise.
+
+On M steps of the time [0, 1]: forward H_{k+1} = H_k + (drift + noise) of the step, then backward
+P_k = P_{k+1} + G_k^T P_{k+1} with G_k drawn given the forward increment, as `resmc.theory.depth` says. The grid of M/2
+steps takes the same normals, added in pairs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..models.residual_network import ResidualNetwork
+from ..results.estimates import Floats
+from ..theory.depth import DepthSDE
+
+CHUNK_BYTES = 1 << 26  # of a chunk's paths
+MAX_BYTES = 1 << 28  # of one network's
+MAX_CHUNK = 1024  # networks; more leave the cache
+
+
+def chunk(width: int, steps: int, gradients: bool) -> int:
+    """Networks at a time: both grids' paths, or what is at work."""
+    one = 8 * width * (steps + steps // 2 + 2 if gradients else 16)
+    if one > MAX_BYTES:
+        fewer = " or gradients=False" * gradients
+        raise ValueError(
+            f"width={width} with steps={steps} would take {one / 2**30:.1f} GiB for one network: fewer steps{fewer}"
+        )
+    return int(np.clip(CHUNK_BYTES // one, 1, MAX_CHUNK))
+
+
+class Grid:
+    """Euler's scheme for some networks on one grid; arrays (width, networks), so that sums over neurons are fast.
+
+    H - H_0 and P - P_1 are accumulated themselves: as differences they would lose digits where c is small.
+    """
+
+    def __init__(self, sde: DepthSDE, h0: Floats, steps: int, keep: bool) -> None:
+        self.sde, self.h0, self.c2_dt = sde, h0, sde.c**2 / steps
+        self.moved = np.zeros((steps + 1 if keep else 1, *h0.shape))  # H_k - H_0 of each step, or of the last
+
+    def forward(self, k: int, normal: Floats) -> None:
+        """From k to k + 1."""
+        before, after = (k, k + 1) if len(self.moved) > 1 else (0, 0)
+        h = self.h0 + self.moved[before]
+        step = np.sqrt(self.c2_dt * self.sde.variance(h)) * normal
+        step += self.c2_dt * self.sde.drift(h)
+        np.add(self.moved[before], step, out=self.moved[after])
+
+    def turn(self, p1: Floats) -> None:
+        """P_1, with which the way back begins."""
+        self.p1, self.pulled = p1, np.zeros(p1.shape)
+
+    def backward(self, k: int, normal: Floats) -> None:
+        """From k + 1 to k."""
+        h, p = self.h0 + self.moved[k], self.p1 + self.pulled
+        noise = self.moved[k + 1] - self.moved[k]
+        noise -= self.c2_dt * self.sde.drift(h)
+        a, slope, pull, across, along = self.sde.response(h)
+        size = np.sqrt(self.c2_dt / len(h) * _square(p))
+        # across (I - u u^T) g + along u u^T g with u = a/|a|; a = 0 has no direction and no need of one
+        norm = _square(a)
+        with_a = pull * _dot(p, noise) + size * (along - across) * _dot(a, normal) / np.where(norm > 0.0, norm, 1.0)
+        step = a * with_a
+        step += size * across * normal
+        if slope is not None:
+            step *= slope
+        if self.sde.curvature:
+            step += self.c2_dt * self.sde.curvature * p.mean(axis=0) * h
+        self.pulled += step
+
+    def quantities(self, gradients: bool) -> Floats:
+        """Growth, displacement, gradient, gradient displacement, average over coordinates of each network."""
+        moved = self.moved[-1]
+        h1, before = self.h0 + moved, _square(self.h0)
+        pairs = [(_square(h1), before), (_square(moved), before)]
+        if gradients:
+            first = _square(self.p1)
+            pairs += [(_square(self.p1 + self.pulled), first), (_square(self.pulled), first)]
+        out = np.full((5, h1.shape[1]), np.nan)
+        with np.errstate(divide="ignore"):
+            for row, (ratio, to) in zip(out, pairs, strict=False):
+                row[:] = np.log(ratio / to)
+        out[4] = h1.mean(axis=0)
+        # a drift that more than doubles H in a step is one that the grid does not follow: H is infinite soon
+        out[:, ~(self.c2_dt * np.abs(self.sde.drift(h1)) * np.sqrt(len(h1)) <= np.sqrt(_square(h1)))] = np.nan
+        return out
+
+
+def simulate(
+    sde: DepthSDE, rng: np.random.Generator, count: int, steps: int, start: Floats | None, gradients: bool
+) -> Floats:
+    """`Grid.quantities` of ``count`` networks on both grids, (5, 2, count)."""
+    shape = (sde.model.width, count)
+    h0 = _first(sde.model, rng, shape) if start is None else np.repeat(start[:, None], count, axis=1)
+    fine, coarse = Grid(sde, h0, steps, gradients), Grid(sde, h0, steps // 2, gradients)
+    half = np.sqrt(0.5)
+    for k in range(0, steps, 2):
+        one, two = rng.standard_normal((2, *shape))
+        fine.forward(k, one)
+        fine.forward(k + 1, two)
+        coarse.forward(k // 2, half * (one + two))
+    if gradients:
+        p1 = _weights(sde.model.weights, rng, shape)
+        fine.turn(p1)
+        coarse.turn(p1)
+        for k in range(steps - 2, -1, -2):
+            one, two = rng.standard_normal((2, *shape))
+            fine.backward(k + 1, two)
+            fine.backward(k, one)
+            coarse.backward(k // 2, half * (one + two))
+    return np.stack([fine.quantities(gradients), coarse.quantities(gradients)], axis=1)
+
+
+def _first(model: ResidualNetwork, rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
+    """H_0: size N(0, I), or A x with explicit A of another law."""
+    if model.input is None or model.weights == "gaussian":
+        return model.size * rng.standard_normal(shape)
+    h0 = np.zeros(shape)
+    for x in model.input:
+        h0 += x / np.sqrt(len(model.input)) * _weights(model.weights, rng, shape)
+    return h0
+
+
+def _weights(law: str, rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
+    """Entries of variance 1."""
+    if law == "gaussian":
+        return rng.standard_normal(shape)
+    if law == "uniform":
+        return rng.uniform(-np.sqrt(3.0), np.sqrt(3.0), shape)
+    return 2.0 * rng.integers(0, 2, shape).astype(np.float64) - 1.0
+
+
+def _dot(x: Floats, y: Floats) -> Floats:
+    return np.asarray(np.einsum("ij,ij->j", x, y))
+
+
+def _square(x: Floats) -> Floats:
+    return _dot(x, x)

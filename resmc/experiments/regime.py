@@ -1,0 +1,87 @@
+"""`regime`: several depths of one residual network, simulated and judged by `resmc.analyses.regime`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .._system import checks
+from .._system.progress import reporting
+from ..analyses.regime import Regime, judge
+from ..analyses.verdict import THRESHOLD, check_depths, check_threshold
+from ..engine.simulate import MAX_NETWORK, simulate
+from ..models.residual_network import DepthScaling, ResidualNetwork
+from ..results.estimates import MIN_NETWORKS
+
+DEPTHS = (10, 30, 100, 300, 1000)
+
+
+def regime(
+    model: ResidualNetwork,
+    depths: Sequence[int] = DEPTHS,
+    *,
+    networks: int = 2000,
+    seed: int = 0,
+    method: str = "projected",
+    threshold: float = THRESHOLD,
+    progress: bool | Callable[[int, int], None] | None = None,
+    device: Any = "auto",
+    threads: int | None = None,
+) -> Regime:
+    r"""Simulate ``model`` at several depths, and say whether it explodes, tends to the identity, or does neither.
+
+    For the forward pass and for the gradient, by the slope of the median of the ratios' logarithms against ln L with
+    its interval: `resmc.analyses.verdict` states the rule, its power, and what it cannot see.
+
+    >>> found = resmc.regime(ResidualNetwork(40, 1, "v-phi-w", scaling=DepthScaling(0.5)))
+    >>> print(found.summary())
+
+    Parameters
+    ----------
+    model : ResidualNetwork
+        With a `DepthScaling` and carry 1; its own depth has no meaning here.
+    depths : sequence of int
+        At least three, increasing. A factor of 30 and more between the ends tells most.
+    networks : int
+        For each depth, at least 32. Depth number i has the networks i * networks .. (i + 1) * networks - 1 of ``seed``,
+        so that depths are independent.
+    threshold : float
+        Slopes between -threshold and threshold count as none.
+    seed, method, progress, device, threads
+        As for `simulate`.
+
+    Raises
+    ------
+    ValueError
+        For a model without depths to choose (a `ResNet`, scaling layer by layer), arguments out of range, or a ratio
+        that is 0 in about half of the networks, whose median has no logarithm.
+
+    Source: Marion, Fermanian, Biau, Vert (arXiv 2206.06929); the rule is ours.
+    """
+    _check_model(model)
+    chosen = check_depths(depths)
+    networks = checks.integer("networks", networks, MIN_NETWORKS, MAX_NETWORK // len(chosen), "2^48 over the depths")
+    threshold = check_threshold(threshold)
+    models = [replace(model, depth=depth) for depth in chosen]
+    total, before, simulations = sum(chosen), 0, []
+    with reporting(progress, networks * len(chosen), "regime") as report:
+        for i, one in enumerate(models):
+            told: Any = False
+            if report is not None:
+                told = lambda done, n, b=before, d=one.depth: report((b + d * done / n) / total)  # noqa: E731
+            simulations.append(
+                simulate(one, networks=networks, seed=seed, first_network=i * networks, method=method, gradients=True,
+                         layers=[0], correlations=False, progress=told, device=device, threads=threads)
+            )  # fmt: skip
+            before += one.depth
+    return judge(model, simulations, threshold)
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(model, ResidualNetwork):
+        raise ValueError(f"model={model!r} is not allowed: it must be a ResidualNetwork, whose branches shrink with L")
+    if not isinstance(model.scaling, DepthScaling):
+        raise ValueError("scaling layer by layer is not allowed: it has one depth, and a regime needs a DepthScaling")
+    if model.carry != 1.0:
+        raise ValueError(f"carry={model.carry!r} is not allowed: a regime needs 1, or all grows or falls like carry^L")

@@ -1,0 +1,1 @@
+"""From sums to estimates: numbers with errors, laws, and the file of a simulation."""

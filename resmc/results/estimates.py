@@ -1,0 +1,241 @@
+"""A number with its error: what every analysis returns, and how the error is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._system import checks
+
+Floats = NDArray[np.float64]
+
+MIN_NETWORKS = 32  # below this there is no standard error
+ROUNDING = 1e-14  # relative to the value: an error below this comes from adding up equal numbers
+WORTH_SAYING = 10.0  # relative difference; a limit that is farther off is no help
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A Monte Carlo estimate, or an array of them.
+
+    Attributes
+    ----------
+    value : ndarray
+        The estimate; NaN where no network contributes (``n == 0``).
+    stderr : ndarray
+        Standard error, same shape; NaN where there is none (fewer than 32 networks, or an estimate whose error cannot
+        be trusted).
+    n : ndarray
+        Number of networks behind each value.
+    df : float or ndarray
+        Degrees of freedom of the standard error: infinite for means, 31 for the delete-one-group jackknife. An array
+        of the same shape where entries have different empty groups.
+    """
+
+    value: Floats
+    stderr: Floats
+    n: NDArray[np.int64]
+    df: float | Floats = np.inf
+
+    def __post_init__(self) -> None:
+        value = np.asarray(self.value, np.float64)
+        object.__setattr__(self, "value", value)
+        object.__setattr__(self, "stderr", np.broadcast_to(np.asarray(self.stderr, np.float64), value.shape))
+        object.__setattr__(self, "n", np.broadcast_to(np.asarray(self.n, np.int64), value.shape))
+        df = np.asarray(self.df, np.float64)
+        object.__setattr__(self, "df", float(df) if df.ndim == 0 else np.broadcast_to(df, value.shape))
+
+    def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
+        """The confidence interval value -+ t stderr, t the quantile of Student's law with ``df`` degrees.
+
+        Raises
+        ------
+        ValueError
+            If ``level`` is not strictly between 0 and 1.
+        """
+        level = checks.real("level", level)
+        if not 0.0 < level < 1.0:
+            raise ValueError(f"level={level!r} is not allowed: it must lie strictly between 0 and 1")
+        from scipy.special import ndtri, stdtrit
+
+        p = 0.5 + 0.5 * level
+        kinds, which = np.unique(self.df, return_inverse=True)  # few, and the quantile is slow
+        t = np.where(np.isinf(kinds), ndtri(p), stdtrit(kinds, p))[which].reshape(np.shape(self.df))
+        return self.value - t * self.stderr, self.value + t * self.stderr
+
+    def z_score(self, exact: ArrayLike) -> Floats:
+        """(value - exact) / stderr. Only against exact values: a limit is not one (see `relative_difference`)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray((self.value - np.asarray(exact)) / self.stderr)
+
+    def relative_difference(self, limit: ArrayLike) -> Floats:
+        """(value - limit) / |limit|, for a limit at leading order in 1/n; NaN where the limit is 0."""
+        limit = np.asarray(limit, np.float64)
+        size = np.where(np.abs(limit) < 1e-12, np.nan, np.abs(limit))
+        return np.asarray((self.value - limit) / size)
+
+    def __getitem__(self, index: Any) -> Estimate:
+        df = self.df[index] if isinstance(self.df, np.ndarray) else self.df
+        return Estimate(self.value[index], self.stderr[index], self.n[index], df)
+
+    def reshape(self, shape: tuple[int, ...]) -> Estimate:
+        """The same entries in another shape."""
+        df = self.df.reshape(shape) if isinstance(self.df, np.ndarray) else self.df
+        return Estimate(self.value.reshape(shape), self.stderr.reshape(shape), self.n.reshape(shape), df)
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of ``value``."""
+        return self.value.shape
+
+    def __str__(self) -> str:
+        if self.value.ndim == 0:
+            return format_estimate(float(self.value), float(self.stderr))
+        shown = [format_estimate(float(v), float(e)) for v, e in zip(self.value.flat, self.stderr.flat, strict=True)]
+        if len(shown) > 8:
+            shown = [*shown[:3], "...", *shown[-3:]]
+        return f"[{', '.join(shown)}] shape {self.value.shape}"
+
+    def __repr__(self) -> str:
+        n = int(self.n.flat[0]) if self.n.size and (self.n == self.n.flat[0]).all() else "by entry"
+        return f"Estimate({self}, n={n})"
+
+    def _repr_html_(self) -> str:
+        from ..tables.html import estimate_table
+
+        return estimate_table(self)
+
+
+def format_estimate(value: float, stderr: float) -> str:
+    """``value +- stderr`` with two digits of the error, or the words for what is missing."""
+    if np.isnan(value):
+        return "no value"
+    if np.isnan(stderr):
+        return f"{value:.6g} (no error)"
+    if stderr < ROUNDING * abs(value):
+        stderr = 0.0
+    if stderr == 0.0 or not np.isfinite(stderr):
+        return f"{value:.6g} +- {stderr:.2g}"
+    digits = int(max(1 - np.floor(np.log10(stderr)), 0))
+    if digits > 9:
+        return f"{value:.9g} +- {stderr:.1e}"
+    return f"{value:.{digits}f} +- {stderr:.{digits}f}"
+
+
+def mean_estimate(total: Floats, centred_squares: Floats, n: NDArray[np.int64]) -> Estimate:
+    """Mean total/n with the error sqrt(centred_squares / (n (n - 1))) of independent networks."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.where(n > 0, total / n, np.nan)
+        stderr = np.where(n >= MIN_NETWORKS, np.sqrt(centred_squares / (n * (n - 1.0))), np.nan)
+    return Estimate(value, stderr, n)
+
+
+def jackknife(values: Floats, group_sizes: NDArray[np.int64], n: ArrayLike | None = None) -> Estimate:
+    r"""The delete-one-group jackknife for groups of unequal size.
+
+    Parameters
+    ----------
+    values : ndarray, shape (1 + G, ...)
+        The estimate from all networks, then without group 1, .., without group G.
+    group_sizes : ndarray of int, shape (G,) or (G, ...)
+        Networks in each group, m_j, for every entry of a value or entry by entry; empty groups are left out. With
+        N = sum m_j and h_j = N / m_j,
+
+            variance = (1/G) sum_j (h_j theta - (h_j - 1) theta_j - theta_J)^2 / (h_j - 1),
+            theta_J  = G theta - sum_j (1 - 1/h_j) theta_j.
+
+    n : array of int, optional
+        Networks behind each value; N by default.
+
+    An entry's result does not depend on the other entries.
+
+    Source: Busing, Meijer, van der Leeden 1999, "Delete-m jackknife for unequal m", Statistics and Computing 9.
+    """
+    whole, without = values[0], values[1:]
+    alike = group_sizes.ndim == 1
+    if alike:
+        used = np.flatnonzero(group_sizes > 0)
+        without, group_sizes = without[used], group_sizes[used].reshape((-1,) + (1,) * whole.ndim)
+    total = group_sizes.sum(axis=0)
+    count = np.asarray(total if n is None else n)
+    full = group_sizes > 0
+    groups = full.sum(axis=0)
+
+    def added(terms: Floats) -> Floats:
+        return add_groups(terms if full.all() else np.where(full, terms, 0.0))
+
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        h = total / group_sizes
+        # written in differences from the whole, so that a common offset cancels before it is squared
+        change = without - whole
+        centre = -added((1.0 - 1.0 / h) * change)
+        stderr = np.sqrt(added((-(h - 1.0) * change - centre) ** 2 / (h - 1.0)) / groups)
+    df = np.maximum(groups - 1.0, 1.0)
+    trusted = (total >= MIN_NETWORKS) & (groups >= MIN_NETWORKS // 2) & (count >= MIN_NETWORKS)
+    return Estimate(whole, np.where(trusted, stderr, np.nan), count, df.flat[0] if alike else df)
+
+
+def add_groups(arrays: NDArray[Any]) -> NDArray[Any]:
+    """The sum over axis 0 in its order: `np.sum` may choose another, which depends on the other axes."""
+    total = np.zeros(arrays.shape[1:], arrays.dtype)
+    for array in arrays:
+        total += array
+    return total
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class KSDistance(Estimate):
+    """A Kolmogorov-Smirnov distance between the simulated law and another.
+
+    Attributes
+    ----------
+    noise_floor : float
+        The distance that sampling alone would show on average if the laws agreed; a value near it means 'no
+        difference seen'. From the groups: the mean over j of sup \\|(F_j - G_j) - (F - G)\\|, where index j stands for
+        all networks but group j, scaled to this sample size.
+    resolution : float
+        The true supremum may exceed ``value`` by less than this: the largest probability of one histogram bin, or of
+        one step of the grid on which an output's law is evaluated.
+    """
+
+    noise_floor: float = np.nan
+    resolution: float = np.nan
+
+    def __repr__(self) -> str:
+        return f"KSDistance({self}, noise_floor={self.noise_floor:.2g}, resolution={self.resolution:.2g})"
+
+
+def ks_distance(differences: Floats, group_sizes: NDArray[np.int64], n: int, resolution: float) -> KSDistance:
+    """From F - G on a grid, shape (1 + G, points): all networks, then without each group."""
+    estimate = jackknife(np.abs(differences).max(axis=1), group_sizes, n)
+    used = np.flatnonzero(group_sizes > 0)
+    total = group_sizes.sum()
+    floor = np.nan
+    if total >= MIN_NETWORKS and len(used) > 1:
+        sizes = group_sizes[used]
+        swing = np.abs(differences[1:][used] - differences[0]).max(axis=1)
+        floor = float(np.mean(swing * np.sqrt((total - sizes) / sizes)))
+    return KSDistance(estimate.value, estimate.stderr, estimate.n, estimate.df, floor, resolution)
+
+
+def leave_one_out(arrays: NDArray[Any], add: Callable[[Any, Any], Any] = np.add) -> NDArray[Any]:
+    """Fold axis 0 (groups) with ``add``: index 0 is the whole, index 1 + j the whole without group j.
+
+    By sums from both ends, so that nothing is subtracted.
+    """
+    groups = len(arrays)
+    zero = np.zeros_like(arrays[0])
+    ahead = [zero]
+    for j in range(groups):
+        ahead.append(add(ahead[-1], arrays[j]))
+    behind = [zero]
+    for j in reversed(range(groups)):
+        behind.append(add(arrays[j], behind[-1]))
+    return np.stack([ahead[groups]] + [add(ahead[j], behind[groups - 1 - j]) for j in range(groups)])

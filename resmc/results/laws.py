@@ -1,0 +1,114 @@
+"""The law of one number over all networks: counts in narrow bins, of which only the occupied ones are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._system import checks
+from .estimates import MIN_NETWORKS, Estimate, Floats
+
+BIN_WIDTH = 2.0**-16  # of a natural logarithm; quantiles are interpolated within
+
+
+@dataclass(frozen=True, eq=False)
+class Law:
+    """Counts of networks by value.
+
+    Attributes
+    ----------
+    bins : ndarray of int, shape (K,)
+        The occupied bins, increasing: bin b holds the values from b to b + 1 times 2^-16.
+    counts : ndarray of int, shape (K,)
+    zeros : int
+        Networks whose value is -infinity: the logarithm of 0.
+    offset : float
+        What is added to all values.
+    """
+
+    bins: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    zeros: int = 0
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.bins.setflags(write=False)
+        self.counts.setflags(write=False)
+
+    @staticmethod
+    def of(values: Floats, offset: float = 0.0) -> Law:
+        """The law of some values, -infinity among them."""
+        finite = values[np.isfinite(values)]
+        bins, counts = np.unique(np.floor(finite / BIN_WIDTH).astype(np.int64), return_counts=True)
+        return Law(bins, counts.astype(np.int64), len(values) - len(finite), offset)
+
+    @staticmethod
+    def joined(laws: Iterable[Law]) -> Law:
+        """The law of all networks of several; all have the same offset."""
+        laws = list(laws)
+        bins, where = np.unique(np.concatenate([law.bins for law in laws]), return_inverse=True)
+        counts = np.zeros(len(bins), np.int64)
+        np.add.at(counts, where, np.concatenate([law.counts for law in laws]))
+        return Law(bins, counts, sum(law.zeros for law in laws), laws[0].offset)
+
+    @property
+    def networks(self) -> int:
+        """How many."""
+        return int(self.counts.sum()) + self.zeros
+
+    def quantile(self, p: ArrayLike) -> Estimate:
+        """The value below which the fraction p of the networks lies; an array of p gives an array.
+
+        The standard error is half the distance of the quantiles of p - sqrt(p (1 - p)/N) and p + sqrt(p (1 - p)/N):
+        the number of networks below a value is binomial, whatever the law. To it is added, in squares, half a bin.
+
+        Raises
+        ------
+        ValueError
+            If a p does not lie strictly between 0 and 1.
+        """
+        wanted = np.asarray(p)
+        for x in wanted.flat:
+            if not 0.0 < checks.real("p", x.item()) < 1.0:
+                raise ValueError(f"p={x.item()!r} is not allowed: it must lie strictly between 0 and 1")
+        wanted = wanted.astype(np.float64)
+        n = self.networks
+        spread = np.sqrt(wanted * (1.0 - wanted) / n)
+        below, above = wanted - spread, wanted + spread
+        with np.errstate(invalid="ignore"):
+            stderr = np.hypot(0.5 * (self._inverse(above) - self._inverse(below)), 0.5 * BIN_WIDTH)
+        known = (n >= MIN_NETWORKS) & (below > 0.0) & (above < 1.0) & np.isfinite(stderr)
+        return Estimate(self._inverse(wanted), np.where(known, stderr, np.nan), np.asarray(n))
+
+    @property
+    def median(self) -> Estimate:
+        """The quantile of 1/2."""
+        return self.quantile(0.5)
+
+    def _inverse(self, p: Floats) -> Floats:
+        """Where the distribution function, linear within a bin, is p."""
+        n = self.networks
+        ends = self.zeros + np.cumsum(self.counts)
+        target = np.clip(p, 0.0, 1.0) * n
+        if not len(ends):
+            return np.full(np.shape(p), -np.inf)
+        i = np.minimum(np.searchsorted(ends, target), len(ends) - 1)
+        within = np.clip(1.0 - (ends[i] - target) / self.counts[i], 0.0, 1.0)
+        value = (self.bins[i] + within) * BIN_WIDTH + self.offset
+        return np.where(target <= self.zeros, -np.inf, value) if self.zeros else np.asarray(value)
+
+    def histogram(self, bins: int = 100) -> tuple[Floats, Floats]:
+        """Density over so many equal bins between the lowest and the highest value: (edges, density).
+
+        Values at -infinity are left out of the density, which then integrates to less than 1.
+        """
+        bins = checks.integer("bins", bins, 1, 1 << 20, "2^20")
+        if not len(self.bins):
+            raise ValueError("there is no histogram: every value is the logarithm of 0")
+        low, high = self.bins[0] * BIN_WIDTH, (self.bins[-1] + 1) * BIN_WIDTH
+        edges = np.linspace(low, high, bins + 1)
+        counts, _ = np.histogram((self.bins + 0.5) * BIN_WIDTH, edges, weights=self.counts)
+        return edges + self.offset, counts / (self.networks * np.diff(edges))

@@ -1,0 +1,137 @@
+"""Estimates from `LayerSums`: for the layers of one simulation, or for the same layer of many simulations at once.
+
+Every estimate has the shape (R,) of the sums' last axis, and that of an entry is the same in every bit whatever other
+entries stand beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.sums import LayerSums
+from .estimates import Estimate, Floats, add_groups, jackknife, leave_one_out, mean_estimate
+
+__all__ = [
+    "LayerSums",
+    "SecondMoment",
+    "active_fraction",
+    "asymmetry_mean",
+    "asymmetry_variance",
+    "growth_log_mean",
+    "growth_log_variance",
+    "log_norm_excess_kurtosis",
+    "log_norm_mean",
+    "log_norm_skewness",
+    "log_norm_variance",
+    "log_second_moment",
+]
+
+MIN_EFFECTIVE_SAMPLE = 1000.0
+
+
+def log_norm_mean(sums: LayerSums, offsets: Floats | float = 0.0) -> Estimate:
+    """Mean of L_l; ``offsets`` is what separates the normalised network's log-norm from the model's, by entry."""
+    n, mean, m2 = sums.pooled_log_norm[0, :3]
+    estimate = mean_estimate(mean * n, m2, sums.alive.sum(axis=0))
+    return replace(estimate, value=estimate.value + offsets)
+
+
+def log_norm_variance(sums: LayerSums) -> Estimate:
+    """Variance of L_l (unbiased)."""
+    n, _, m2 = sums.pooled_log_norm.swapaxes(0, 1)[:3]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _jackknife(sums, np.where(n > 1, m2 / (n - 1.0), np.nan))
+
+
+def log_norm_skewness(sums: LayerSums) -> Estimate:
+    """Skewness m3/m2^(3/2) of L_l; 0 for a Gaussian."""
+    n, _, m2, m3 = sums.pooled_log_norm.swapaxes(0, 1)[:4]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _jackknife(sums, np.sqrt(n) * m3 / (m2 * np.sqrt(m2)))
+
+
+def log_norm_excess_kurtosis(sums: LayerSums) -> Estimate:
+    """Excess kurtosis m4/m2^2 - 3 of L_l; 0 for a Gaussian."""
+    n, _, m2, _, m4 = sums.pooled_log_norm.swapaxes(0, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _jackknife(sums, n * m4 / m2**2 - 3.0)
+
+
+def growth_log_mean(sums: LayerSums, offsets: Floats | float = 0.0) -> Estimate:
+    """Mean of L_l - L_0, or of what else the sums hold from a start; ``offsets`` as for `log_norm_mean`."""
+    n, mean, m2 = sums.pooled_growth_log[0, :3]
+    estimate = mean_estimate(mean * n, m2, sums.alive.sum(axis=0))
+    return replace(estimate, value=estimate.value + offsets)
+
+
+def growth_log_variance(sums: LayerSums) -> Estimate:
+    """Variance of L_l - L_0 (unbiased)."""
+    n, _, m2 = sums.pooled_growth_log.swapaxes(0, 1)[:3]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _jackknife(sums, np.where(n > 1, m2 / (n - 1.0), np.nan))
+
+
+def asymmetry_mean(sums: LayerSums) -> Estimate:
+    """Mean of A_l."""
+    n, total, squares = (add_groups(a) for a in (sums.alive, sums.asymmetry, sums.asymmetry_square))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return mean_estimate(total, squares - np.where(n > 0, total**2 / n, 0.0), n)
+
+
+def asymmetry_variance(sums: LayerSums) -> Estimate:
+    """Variance of A_l (unbiased)."""
+    n, total, squares = (leave_one_out(a) for a in (sums.alive, sums.asymmetry, sums.asymmetry_square))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _jackknife(sums, (squares - total**2 / n) / (n - 1.0))
+
+
+def active_fraction(sums: LayerSums, width: NDArray[np.int64] | int) -> Estimate:
+    """Mean of F_l, the fraction of neurons that fire; ``width`` by entry, or one for all."""
+    n, active, squares = (add_groups(a) for a in (sums.alive, sums.active, sums.active_square))
+    excess = active - n * (0.5 * width)  # about width/2, where nothing cancels
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centred = squares - np.where(n > 0, excess**2 / n, 0.0)
+    estimate = mean_estimate(excess / width, centred / width**2, n)
+    return replace(estimate, value=estimate.value + 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class SecondMoment:
+    r"""log E\|z_l\|^2/\|z_0\|^2, dead networks counting as 0, by entry.
+
+    The mean of \|z\|^2 is ruled by rare networks. It is called reliable where the effective sample size
+    (sum W)^2 / sum W^2 is at least 1000 and the standard deviation of L_l - L_0 is at most sqrt(2 ln N) - 2: beyond
+    that, N networks are unlikely to contain those that carry the mean. Elsewhere the value comes without an error.
+    """
+
+    estimate: Estimate
+    reliable: NDArray[np.bool_]
+    effective_sample_size: Floats
+    least: Floats  # networks with which it would be reliable, as far as these say
+
+
+def log_second_moment(sums: LayerSums, offsets: Floats | float = 0.0) -> SecondMoment:
+    """``offsets``: what the normalised network lacks in log-norm beyond its input, by entry."""
+    growth, unit = sums.pooled_growth()
+    total = leave_one_out(sums.networks)
+    if total.ndim == 1:
+        total = total[:, None]
+    networks = np.broadcast_to(total[0], unit.shape)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        logs = np.log(growth[:, 0] / total) + unit * np.log(2.0) + offsets
+        effective = np.where(growth[0, 0] > 0, growth[0, 0] ** 2 / growth[0, 1], 0.0)
+        logs = np.where(np.isfinite(logs), logs, np.nan)  # everybody dead: no value
+        n, _, m2 = sums.whole_moments("growth_log")[:3]
+        deviation = np.sqrt(m2 / np.maximum(n - 1.0, 1.0))
+        reliable = (effective >= MIN_EFFECTIVE_SAMPLE) & (deviation <= np.sqrt(2.0 * np.log(networks)) - 2.0)
+        least = np.maximum(MIN_EFFECTIVE_SAMPLE * networks / effective, np.exp(0.5 * (deviation + 2.0) ** 2))
+    estimate = jackknife(logs, sums.networks, networks)
+    estimate = replace(estimate, stderr=np.where(reliable, estimate.stderr, np.nan))
+    return SecondMoment(estimate, reliable, effective, least)
+
+
+def _jackknife(sums: LayerSums, values: Floats) -> Estimate:
+    return jackknife(values, sums.networks, sums.alive.sum(axis=0))

@@ -1,0 +1,305 @@
+"""One file per simulation: an archive (`resmc.results.archive`) of few arrays, quick to write, check and read.
+
+manifest.json            model, method, seed, ranges, bins, numerics, and which of the arrays there are
+layers                   (R,)
+statistics.networks      (32,)
+statistics.sums          (G, R) records: `statistics.LAYER_SUMS`; G of the 32 groups hold networks
+statistics.histogram     (G, 2 + k): underflow, the k bins from `histogram_offset` that hold all else, overflow
+statistics.products, .partial_sums, .partial_squares     (G, pairs), unless empty
+ratios.*                (G, R) records of what was followed besides h (`Simulation.log_ratio`)
+laws.*.bins, .counts    (K,) of where each ratio ends; the manifest has the zeros and offsets
+samples.*, trajectories.*                                unless nothing was kept
+
+A range of a few blocks, as a sweep cuts them, has networks in a few groups; the others take no room.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._system.writers import temporary_name
+from ..engine.recording import GROUPS, Bins
+from ..engine.sums import LAYER_SUMS, LayerSums, Statistics
+from ..models.residual_network import Model, ResidualNetwork
+from ..models.resnet import ResNet
+from ..simulation import NetworkRange, Samples, Simulation, Trajectories, host
+from . import archive
+from .archive import Archive
+from .laws import Law
+
+FORMAT = "resmc-simulation"
+SCHEMA_VERSION = 2
+_PRODUCTS = ("products", "partial_sums", "partial_squares")
+
+
+def to_bytes(simulation: Simulation) -> bytes:
+    """The file's content."""
+    statistics = simulation.statistics
+    filled = statistics.networks > 0
+    offset, histogram = _trimmed(statistics.histogram[filled])
+    filled_ratios = {name: sums.packed()[filled] for name, sums in simulation.ratios.items()}
+    kept: dict[str, Samples | Trajectories] = {"samples": simulation.samples, "trajectories": simulation.trajectories}
+    manifest = {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        **{name: value for name, value in described(simulation).items() if name != "layers"},  # these are an array
+        "histogram_offset": offset,
+        **{name: len(part.networks) for name, part in kept.items()},
+    }
+    if simulation.laws:  # a network of which only h was followed needs none of this
+        manifest |= {f"{name}.ratios": sorted(part.ratios) for name, part in kept.items()}
+        manifest["ratios"] = list(filled_ratios)
+        manifest["laws"] = {name: [law.zeros, law.offset] for name, law in simulation.laws.items()}
+    arrays = {
+        "layers": simulation.layers,
+        "statistics.networks": statistics.networks,
+        "statistics.sums": statistics.packed()[filled],
+        "statistics.histogram": histogram,
+    }
+    arrays |= {f"statistics.{name}": a[filled] for name in _PRODUCTS if (a := getattr(statistics, name)).size}
+    for name, part in kept.items():
+        if len(part.networks):
+            arrays |= {f"{name}.{f.name}": host(getattr(part, f.name)) for f in fields(part) if f.name != "ratios"}
+            arrays |= {f"{name}.ratios.{ratio}": values for ratio, values in sorted(part.ratios.items())}
+    arrays |= {f"ratios.{name}": sums for name, sums in filled_ratios.items()}
+    for name, law in simulation.laws.items():
+        arrays |= {f"laws.{name}.bins": law.bins, f"laws.{name}.counts": law.counts}
+    return archive.to_bytes(manifest, arrays)
+
+
+def described(simulation: Simulation) -> dict[str, Any]:
+    """All but the numbers: of which networks it is, and how they were recorded and computed."""
+    return {
+        "model": simulation.model.to_dict(),
+        "method": simulation.method,
+        "seed": simulation.seed,
+        "ranges": [list(r) for r in simulation.ranges],
+        "layers": simulation.layers.tolist(),
+        "bins": [simulation.bins.low, simulation.bins.width, simulation.bins.count],
+        "histogram_version": simulation.histogram_version,
+        "numerics": list(simulation.numerics),
+        "correlations": simulation.correlations,
+    }
+
+
+def save(simulation: Simulation, path: str | Path) -> None:
+    """Write ``simulation`` to ``path`` at once; errors as for `write_atomically`."""
+    path = Path(path)
+    check_place(path)
+    write_atomically(to_bytes(simulation), path)
+
+
+def check_place(path: Path) -> None:
+    """Raises OSError if ``path`` is a folder or its own folder does not exist."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: give the name of a file")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: its folder does not exist")
+
+
+def write_atomically(data: bytes, path: Path) -> None:
+    """Write a file that is either whole or not there: to a temporary name beside it, flushed, synced and renamed.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written (no permission, disk full); an older file of that name stays as it was.
+    """
+    check_place(path)
+    temporary = path.parent / temporary_name()
+    # The kernel takes the umask off; to read it here would be to set it for a moment, for other threads too.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    flush_folder(path.parent)
+
+
+def flush_folder(path: Path) -> None:
+    """Makes a folder's new names survive a loss of power, where its file system can."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems keep names at once
+            raise
+    finally:
+        os.close(folder)
+
+
+def load(path: str | Path) -> Simulation:
+    """Read a simulation written by `Simulation.save`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is damaged, not a simulation, or of another format; the message says which.
+    """
+    return from_bytes(Path(path).read_bytes(), str(path))
+
+
+def from_bytes(data: bytes, name: str = "data") -> Simulation:
+    """The inverse of `to_bytes`; ``name`` is for messages."""
+    with _opened(data, name) as found:
+        return _simulation(found)
+
+
+def final_from_bytes(data: bytes, name: str = "data") -> tuple[dict[str, Any], LayerSums]:
+    """The manifest with the recorded layers, and the sums of the last one, from a file whose checksum is right."""
+    with _opened(data, name) as found:
+        layers = _array(found, "layers", np.int64, None).tolist()
+        return {**found.manifest, "layers": layers}, _layer_sums(found, slice(-1, None))
+
+
+@contextlib.contextmanager
+def _opened(data: bytes, name: str) -> Iterator[Archive]:
+    found = Archive(data, name)
+    try:
+        manifest = found.manifest
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise ValueError(f"its manifest does not say {FORMAT!r}")
+        if manifest.get("schema_version") != SCHEMA_VERSION:
+            raise ValueError(f"it has schema version {manifest.get('schema_version')}, not {SCHEMA_VERSION}")
+        yield found
+    except KeyError as error:
+        raise archive.refusal(name, ValueError(f"its manifest has no {error}")) from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise archive.refusal(name, error) from None
+
+
+def _array(found: Archive, name: str, dtype: Any, *shape: int | None) -> NDArray[Any]:
+    """A view of an array, whose type and shape must be these; None is any length above 0."""
+    array = found.array(name)
+    fits = array.ndim == len(shape) and all(
+        a == b if b is not None else a > 0 for a, b in zip(array.shape, shape, strict=True)
+    )
+    if array.dtype != dtype or not fits:
+        raise ValueError(f"{name} has the wrong shape or type")
+    return array
+
+
+def _layer_sums(found: Archive, layers: slice) -> LayerSums:
+    networks = _array(found, "statistics.networks", np.int64, GROUPS).copy()
+    sums = _array(found, "statistics.sums", LAYER_SUMS, int(np.count_nonzero(networks)), None)
+    return LayerSums.unpacked(networks, _in_groups(sums[:, layers], networks))
+
+
+def _in_groups(rows: NDArray[Any], networks: NDArray[np.int64]) -> NDArray[Any]:
+    """The rows of the groups that hold networks among those of all 32, which are 0; never a view of ``rows``."""
+    out = np.zeros((GROUPS, *rows.shape[1:]), rows.dtype)
+    out[networks > 0] = rows
+    return out
+
+
+def _simulation(found: Archive) -> Simulation:
+    manifest = found.manifest
+    model, bins = model_of(manifest["model"]), Bins(*manifest["bins"])
+    resnet = model.as_resnet
+    layers = _array(found, "layers", np.int64, None).copy()
+    size = len(layers)
+    sums = _layer_sums(found, slice(None))
+    if sums.alive.shape[1] != size:
+        raise ValueError("statistics.sums has the wrong shape or type")
+    if not isinstance(manifest["correlations"], bool):
+        raise ValueError("its manifest does not say whether there are correlations")
+    pairs = size * (size + 1) // 2 if manifest["correlations"] else 0
+    groups = int(np.count_nonzero(sums.networks))
+    products: dict[str, NDArray[Any]] = {}
+    for name in _PRODUCTS:
+        there = pairs if name == "products" or (resnet is not None and resnet.alpha == 0.0) else 0
+        products[name] = (
+            _in_groups(_array(found, f"statistics.{name}", np.float64, groups, there), sums.networks)
+            if there
+            else np.zeros((GROUPS, 0))
+        )
+
+    statistics: dict[str, Any] = {f.name: getattr(sums, f.name) for f in fields(sums)}
+    statistics |= products | {"histogram": _histogram(found, bins, sums.networks)}
+
+    def kept(name: str, count: int, dtype: Any, *shape: int) -> NDArray[Any]:
+        return _array(found, name, dtype, count, *shape).copy() if count else np.empty((0, *shape), dtype)
+
+    s, t = manifest["samples"], manifest["trajectories"]
+
+    def ratios(name: str, count: int, *shape: int) -> dict[str, NDArray[Any]]:
+        return {r: kept(f"{name}.ratios.{r}", count, np.float64, *shape) for r in manifest.get(f"{name}.ratios", ())}
+
+    def sums_of(name: str) -> LayerSums:
+        packed = _array(found, f"ratios.{name}", LAYER_SUMS, groups, size)
+        return LayerSums.unpacked(sums.networks, _in_groups(packed, sums.networks))
+
+    def law_of(name: str, zeros: int, offset: float) -> Law:
+        counts = [found.array(f"laws.{name}.{part}") for part in ("bins", "counts")]
+        if any(array.dtype != np.int64 or array.ndim != 1 for array in counts) or len(counts[0]) != len(counts[1]):
+            raise ValueError(f"laws.{name} has the wrong shape or type")
+        return Law(counts[0].copy(), counts[1].copy(), int(zeros), float(offset))
+
+    return Simulation(
+        model=model,
+        method=manifest["method"],
+        seed=manifest["seed"],
+        ranges=tuple(NetworkRange(*r) for r in manifest["ranges"]),
+        layers=layers,
+        bins=bins,
+        statistics=Statistics(**statistics),
+        samples=Samples(
+            kept("samples.networks", s, np.uint64),
+            kept("samples.log_norm", s, np.float64),
+            kept("samples.output", s, np.float64, model.n_out),
+            ratios("samples", s),
+        ),
+        trajectories=Trajectories(
+            kept("trajectories.networks", t, np.uint64),
+            kept("trajectories.log_norm", t, np.float64, size),
+            kept("trajectories.asymmetry", t, np.float32, size),
+            ratios("trajectories", t, size),
+        ),
+        numerics=tuple(manifest["numerics"]),
+        histogram_version=manifest["histogram_version"],
+        ratios={name: sums_of(name) for name in manifest.get("ratios", ())},
+        laws={name: law_of(name, *law) for name, law in manifest.get("laws", {}).items()},
+    )
+
+
+def model_of(described: dict[str, Any]) -> Model:
+    """The model that ``to_dict`` described."""
+    return ResidualNetwork.from_dict(described) if "block" in described else ResNet(**described)
+
+
+def _trimmed(histogram: NDArray[np.int64]) -> tuple[int, NDArray[Any]]:
+    """The first occupied bin, and the counts from there to the last one between underflow and overflow, as small."""
+    occupied = np.flatnonzero(histogram[:, 1:-1].any(axis=0))
+    first, last = (int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else (0, 0)
+    counts = np.concatenate([histogram[:, :1], histogram[:, 1 + first : 1 + last], histogram[:, -1:]], axis=1)
+    return first, counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
+
+
+def _histogram(found: Archive, bins: Bins, networks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The inverse of `_trimmed`."""
+    counts, first = found.array("statistics.histogram"), found.manifest["histogram_offset"]
+    occupied = counts.shape[-1] - 2
+    groups = np.count_nonzero(networks)
+    fits = counts.ndim == 2 and len(counts) == groups and occupied >= 0 and 0 <= first <= bins.count - occupied
+    if counts.dtype.kind != "u" or not fits:
+        raise ValueError("statistics.histogram has the wrong shape or type")
+    out = np.zeros((groups, bins.count + 2), np.int64)
+    out[:, 1 + first : 1 + first + occupied] = counts[:, 1:-1]
+    out[:, 0], out[:, -1] = counts[:, 0], counts[:, -1]
+    return out if groups == GROUPS else _in_groups(out, networks)
