@@ -1,1 +1,1 @@
-"""Questions that simulate: `regime` (several depths of one network) and `depth_limit` (an equation: `euler` solves it)."""
+"""Questions that simulate: `regime` (several depths of one network), `depth_limit` (an equation; `euler` solves it)."""
