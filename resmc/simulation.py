@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property, reduce
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .engine.lowering import log_norm_offsets
 from .engine.recording import GROUPS, HISTOGRAM_VERSION, Bins
-from .engine.sums import LayerSums, Statistics
+from .engine.sums import ActivitySums, NormSums, Sums
 from .models.residual_network import Model, ResidualNetwork
 from .models.resnet import ResNet
 from .results import layer_estimates
@@ -108,13 +108,13 @@ class Simulation:
         The recorded layers; 0 and depth are always among them.
     bins : Bins
         Of the histogram, for the normalised network.
-    statistics : Statistics
+    statistics : Sums
         All sums, by group.
     samples, trajectories : Samples, Trajectories
         What was kept raw.
     numerics : tuple of str
         What computed it: numerics version, then the sorted numerics classes (device and instruction set).
-    ratios : mapping of str to LayerSums
+    ratios : mapping of str to NormSums
         Sums of ln(\|v_l\|^2/\|start\|^2) for what was followed besides h: see `log_ratio`.
     laws : mapping of str to Law
         Of every ratio where it ends: at the last layer, that of a gradient at layer 0.
@@ -126,23 +126,17 @@ class Simulation:
     ranges: tuple[NetworkRange, ...]
     layers: Integers
     bins: Bins
-    statistics: Statistics = field(repr=False)
+    statistics: Sums = field(repr=False)
     samples: Samples = field(repr=False)
     trajectories: Trajectories = field(repr=False)
     numerics: tuple[str, ...]
     histogram_version: int = HISTOGRAM_VERSION
-    ratios: Mapping[str, LayerSums] = field(default_factory=dict, repr=False)
+    ratios: Mapping[str, NormSums] = field(default_factory=dict, repr=False)
     laws: Mapping[str, Law] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        parts: tuple[Any, ...] = (self.statistics, self.samples, self.trajectories, *self.ratios.values())
-        for part in parts:
-            for f in fields(part):
-                kept = getattr(part, f.name)
-                for array in kept.values() if isinstance(kept, Mapping) else (kept,):
-                    if isinstance(array, np.ndarray):
-                        array.setflags(write=False)
-        self.layers.setflags(write=False)
+        for part in (self.layers, self.statistics, self.samples, self.trajectories, self.ratios):
+            _freeze(part)
 
     @property
     def resnet(self) -> ResNet:
@@ -206,7 +200,7 @@ class Simulation:
     @property
     def alive(self) -> Integers:
         """Networks with z_l != 0, by recorded layer (R,)."""
-        return np.asarray(self.statistics.alive.sum(axis=0))
+        return np.asarray(self.statistics.norms.alive.sum(axis=0))
 
     @property
     def dead(self) -> Integers:
@@ -216,7 +210,8 @@ class Simulation:
     @property
     def inactive(self) -> Integers:
         """Living networks with phi_l(z_l) = 0 exactly, by recorded layer (R,)."""
-        return np.asarray(self.statistics.inactive.sum(axis=0))
+        activity = self.statistics.activity
+        return np.zeros_like(self.alive) if activity is None else np.asarray(activity.inactive.sum(axis=0))
 
     @property
     def histogram(self) -> Histogram:
@@ -240,40 +235,37 @@ class Simulation:
     @property
     def log_norm_mean(self) -> Estimate:
         """Mean of L_l = log(\\|z_l\\|^2/n), by recorded layer (R,)."""
-        return layer_estimates.log_norm_mean(self.statistics, self.offsets)
+        return layer_estimates.log_norm_mean(self.statistics.norms, self.offsets)
 
     @property
     def log_norm_variance(self) -> Estimate:
         """Variance of L_l (unbiased), by recorded layer (R,)."""
-        return layer_estimates.log_norm_variance(self.statistics)
+        return layer_estimates.log_norm_variance(self.statistics.norms)
 
     @property
     def log_norm_skewness(self) -> Estimate:
         """Skewness m3/m2^(3/2) of L_l, by recorded layer (R,); 0 for a Gaussian."""
-        return layer_estimates.log_norm_skewness(self.statistics)
+        return layer_estimates.log_norm_skewness(self.statistics.norms)
 
     @property
     def log_norm_excess_kurtosis(self) -> Estimate:
         """Excess kurtosis m4/m2^2 - 3 of L_l, by recorded layer (R,); 0 for a Gaussian."""
-        return layer_estimates.log_norm_excess_kurtosis(self.statistics)
+        return layer_estimates.log_norm_excess_kurtosis(self.statistics.norms)
 
     @property
     def asymmetry_mean(self) -> Estimate:
         """Mean of A_l, by recorded layer (R,)."""
-        self._need_asymmetry()
-        return layer_estimates.asymmetry_mean(self.statistics)
+        return layer_estimates.asymmetry_mean(self._activity)
 
     @property
     def asymmetry_variance(self) -> Estimate:
         """Variance of A_l (unbiased), by recorded layer (R,)."""
-        self._need_asymmetry()
-        return layer_estimates.asymmetry_variance(self.statistics)
+        return layer_estimates.asymmetry_variance(self._activity)
 
     @property
     def active_fraction(self) -> Estimate:
         """Mean of F_l, the fraction of neurons that fire, by recorded layer (R,)."""
-        self._need_asymmetry()
-        return layer_estimates.active_fraction(self.statistics, self.model.width)
+        return layer_estimates.active_fraction(self._activity, self.model.width)
 
     @cached_property
     def asymmetry_covariance(self) -> Estimate:
@@ -297,12 +289,22 @@ class Simulation:
 
     # -- helpers for the analyses -------------------------------------------------------------------------------------
 
-    def _need_asymmetry(self) -> None:
-        if isinstance(self.model, ResidualNetwork) and not self.has_asymmetry:
+    @property
+    def _activity(self) -> ActivitySums:
+        """Sums of A and of active counts.
+
+        Raises
+        ------
+        ValueError
+            If the network has no A.
+        """
+        if self.statistics.activity is None:
+            assert isinstance(self.model, ResidualNetwork)
             raise ValueError(
                 f"A and the active fraction do not exist for block={self.model.block!r} with "
                 f"activation={self.model.activation!r}: only for 'phi-in' with relu, balanced or balanced-half"
             )
+        return self.statistics.activity
 
     def _jackknife(self, values: Floats, n: Any = None) -> Estimate:
         return jackknife(values, self.statistics.networks, self.alive if n is None else n)
@@ -318,7 +320,7 @@ class Simulation:
 
         Sums are over the networks alive at both layers, that is at the later one.
         """
-        self._need_asymmetry()
+        activity = self._activity
         if not self.correlations:
             why = "this simulation was made with correlations=False"
             if self.model.as_resnet is None:
@@ -326,7 +328,7 @@ class Simulation:
             raise ValueError(f"there are no correlations: {why}")
         s, size = self.statistics, len(self.layers)
         deaths = s.partial_sums.shape[1] > 0
-        alive, total = leave_one_out(s.alive), leave_one_out(s.asymmetry)
+        alive, total = leave_one_out(activity.alive), leave_one_out(activity.asymmetry)
         later = np.maximum.outer(np.arange(size), np.arange(size))
         earlier = np.minimum.outer(np.arange(size), np.arange(size))
 
@@ -361,7 +363,6 @@ class Simulation:
         """Do fewer than half of the ReLUs fire? See `resmc.analyses.hypoactivation`."""
         from .analyses import hypoactivation
 
-        self._need_asymmetry()
         return hypoactivation.analyse(self)
 
     def interlayer_correlations(self) -> InterlayerCorrelations:
@@ -410,6 +411,18 @@ class Simulation:
         from .analyses.export import to_xarray
 
         return to_xarray(self)
+
+
+def _freeze(kept: Any) -> None:
+    """Makes all arrays read-only."""
+    if isinstance(kept, np.ndarray):
+        kept.setflags(write=False)
+    elif isinstance(kept, Mapping):
+        for part in kept.values():
+            _freeze(part)
+    elif is_dataclass(kept):
+        for f in fields(kept):
+            _freeze(getattr(kept, f.name))
 
 
 def _correlation(cov: Floats, var_l: Floats, var_m: Floats) -> Floats:
@@ -469,7 +482,7 @@ def merge(*simulations: Simulation) -> Simulation:
         samples=samples,
         trajectories=trajectories,
         numerics=(first.numerics[0], *classes),
-        ratios={name: reduce(LayerSums.merged, [s.ratios[name] for s in parts]) for name in first.ratios},
+        ratios={name: reduce(NormSums.merged, [s.ratios[name] for s in parts]) for name in first.ratios},
         laws={name: Law.joined([s.laws[name] for s in parts]) for name in first.laws},
     )
 

@@ -10,7 +10,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from resmc import ResNet
 from resmc.engine.lowering import log_norm_offsets, native_network
 from resmc.engine.recording import block_size, recorded_layers
 from resmc.engine.simulate import native_settings
-from resmc.engine.sums import Statistics
+from resmc.engine.sums import Sums
 from resmc.simulation import NetworkRange
 
 from ..harness import Spread
@@ -56,8 +56,7 @@ class Job:
         settings = native_settings(
             model, wanted, 0, method, keep_samples=keep_samples, keep_trajectories=keep_trajectories
         )
-        statistics = Statistics.zeros(len(recorded), settings["n_bins"], settings["deaths_possible"])
-        arrays = {f.name: getattr(statistics, f.name) for f in fields(statistics) if f.name != "networks"}
+        arrays = Sums.zeros(len(recorded), settings["n_bins"], settings["deaths_possible"]).arrays()
         return cls(model, native_network(model), settings, recorded.astype(np.uint32), arrays)
 
     @property

@@ -72,7 +72,7 @@ def analyse(sim: Simulation) -> Growth:
     model = sim.resnet
     scale = sim.layers * model.log_scale
     offsets: Floats = sim.layers * np.float64(model.log_scale + rounding_correction(model))  # the statistics lack this
-    moment = log_second_moment(sim.statistics, offsets)
+    moment = log_second_moment(sim.statistics.norms, offsets)
     known = model.variant != "vanilla" or model.alpha == 0.0 or model.lam == 0.0
     return Growth(
         layers=sim.layers,

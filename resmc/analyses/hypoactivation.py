@@ -73,10 +73,11 @@ def symmetric_layers(sim: Simulation) -> NDArray[np.bool_]:
 
 def analyse(sim: Simulation) -> Hypoactivation:
     """Asymmetry and active fraction of ``sim`` by layer, with the theory beside them."""
+    asymmetry = sim.asymmetry_mean
     symmetric = symmetric_layers(sim)
     return Hypoactivation(
         layers=sim.layers,
-        asymmetry=sim.asymmetry_mean,
+        asymmetry=asymmetry,
         active_fraction=sim.active_fraction,
         theory=theory.hypoactivation(sim.resnet, sim.layers),
         exact_asymmetry=np.where(symmetric, 0.0, np.nan),

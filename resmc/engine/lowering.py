@@ -64,7 +64,7 @@ def native_residual(model: Model, gradients: bool) -> dict[str, Any]:
     out: dict[str, Any] = {
         "block": BLOCKS.index(general.block),
         "activation": general.sigma.number,
-        "law": WEIGHTS.index(general.weights),
+        "weight_law": WEIGHTS.index(general.weights),
         "homogeneous": general.homogeneous,
         "grounded": general.bias > 0.0 or general.sigma.at_zero != 0.0,
         "inside": general.inside,

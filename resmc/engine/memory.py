@@ -12,7 +12,7 @@ from .. import _native
 from .._system.build import instruction_set
 from ..models.residual_network import Model
 from .residual_run import PART, followed
-from .sums import Statistics
+from .sums import Sums
 
 
 def needed_memory(
@@ -28,7 +28,8 @@ def needed_memory(
         ratios = len(followed(network["gradients"]))
         part = min(settings["count"], PART)
         raw += 8 * ratios * (settings["keep_samples"] + settings["keep_trajectories"] * n_layers + part)
-    sums = Statistics.bytes(n_layers, settings["n_bins"], settings["deaths_possible"], settings["correlations"])
+    recorded = (settings[name] for name in ("n_bins", "deaths_possible", "correlations", "activity"))
+    sums = Sums.bytes(n_layers, *recorded)
     return int(sums + threads * each + (0 if keep_on_device else raw))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from ..models.residual_network import Model
 from ..results.laws import Law
 from .lowering import ratio_offsets
-from .sums import LayerSums
+from .sums import NormSums
 
 RATIOS = ("growth", "displacement", "gradient", "gradient_displacement")
 AT_START = ("gradient", "gradient_displacement")  # whose end is layer 0
@@ -25,12 +24,6 @@ Part = Callable[[dict[str, Any], dict[str, NDArray[Any]], Callable[[float], None
 def followed(gradients: bool) -> tuple[str, ...]:
     """The ratios of a run."""
     return RATIOS if gradients else RATIOS[:2]
-
-
-def layer_arrays(n_layers: int, prefix: str) -> dict[str, NDArray[Any]]:
-    """Arrays for the sums of one ratio, as the kernels name them."""
-    sums = LayerSums.of_none(n_layers)
-    return {f"{prefix}.{f.name}": getattr(sums, f.name) for f in fields(LayerSums) if f.name != "networks"}
 
 
 def run_residual(
@@ -54,7 +47,7 @@ def run_residual(
     names, n = followed(network["gradients"]), len(layers)
     first, count, kept, paths = (settings[k] for k in ("first", "count", "keep_samples", "keep_trajectories"))
     for name in names[1:]:
-        arrays |= layer_arrays(n, name)
+        arrays[f"{name}.norms"] = NormSums.of_none(n).records
         arrays[f"path_{name}"] = np.empty((paths, n))
     arrays["path_overlap"] = np.empty((paths if network["gradients"] else 0, n), np.float32)
     offsets = ratio_offsets(model, layers)

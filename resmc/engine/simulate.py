@@ -24,7 +24,7 @@ from .lowering import log_norm_offsets, native_network, native_residual
 from .memory import check_memory, needed_memory
 from .recording import block_size, histogram_bins, recorded_layers
 from .residual_run import followed, run_residual
-from .sums import LayerSums, Statistics
+from .sums import NormSums, Sums
 
 METHODS = ("projected", "dense")
 MAX_NETWORK = 1 << 48  # a network's number has 48 bits of the counter
@@ -208,12 +208,11 @@ def simulate_range(
     bins = histogram_bins(model)
     native_layers = layers.astype(np.uint32)
     accelerator = cuda.open_cuda(device[1]) if device[0] == "cuda" else None
-    statistics = Statistics.zeros(len(layers), bins.count, settings["deaths_possible"], correlations)
+    recorded = (settings[name] for name in ("deaths_possible", "correlations", "activity"))
+    statistics = Sums.zeros(len(layers), bins.count, *recorded)
     laws: dict[str, Law] = {}
     final: dict[str, NDArray[np.float64]] = {}
-    arrays: dict[str, NDArray[Any]] = {
-        f.name: getattr(statistics, f.name) for f in fields(statistics) if f.name != "networks"
-    }
+    arrays = statistics.arrays()
     residual = "block" in network
     if accelerator is None or residual:
         arrays["sample_log_norm"] = np.empty(keep_samples)
@@ -256,8 +255,6 @@ def simulate_range(
         trajectories = Trajectories(numbers[1], arrays["path_log_norm"] + offsets, arrays["path_asymmetry"], paths)
     statistics.networks[:] = group_sizes(networks.start, networks.stop - networks.start, networks.block)
     if not model.has_asymmetry:  # what the kernels left there has no meaning
-        for name in ("inactive", "asymmetry", "asymmetry_square", "active", "active_square"):
-            getattr(statistics, name)[:] = 0
         arrays["path_asymmetry"][:] = np.nan
     return Simulation(
         model=model,
@@ -270,17 +267,9 @@ def simulate_range(
         samples=samples,
         trajectories=trajectories,
         numerics=(str(_native.NUMERICS_VERSION), numerics),
-        ratios={name: _ratio_sums(arrays, name, statistics.networks) for name in laws if name != "growth"},
+        ratios={name: NormSums(statistics.networks, arrays[f"{name}.norms"]) for name in laws if name != "growth"},
         laws=laws,
     )
-
-
-def _ratio_sums(arrays: dict[str, NDArray[Any]], name: str, networks: NDArray[np.int64]) -> LayerSums:
-    """The sums of one ratio, without what has no meaning for it."""
-    named = {f.name: arrays[f"{name}.{f.name}"] for f in fields(LayerSums) if f.name != "networks"}
-    for unused in ("inactive", "asymmetry", "asymmetry_square", "active", "active_square"):
-        named[unused] = np.zeros_like(named[unused])
-    return LayerSums(networks=networks, **named)
 
 
 def _followed(model: Model, gradients: bool, displacement: bool | None) -> tuple[bool, bool]:
@@ -325,10 +314,11 @@ def native_settings(
         "seed": seed,
         "first": networks.start,
         "count": networks.stop - networks.start,
-        "block": networks.block,
+        "batch": networks.block,
         "keep_samples": keep_samples,
         "keep_trajectories": keep_trajectories,
         "deaths_possible": resnet is not None and resnet.alpha == 0.0,
+        "activity": model.has_asymmetry,
         "correlations": correlations,
         "bin_low": bins.low,
         "bin_width": bins.width,
