@@ -10,7 +10,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from resmc.engine.devices import Device
 from resmc.engine.lowering import lower
 from resmc.engine.recording import batch_size, recorded_layers
 from resmc.engine.request import NetworkRange, Recording, Request
-from resmc.engine.sums import Statistics
+from resmc.engine.sums import Sums
 
 from ..harness import Spread
 
@@ -63,8 +63,7 @@ class Job:
             threads=1,
         )
         network, settings = native.plain(request.network()), native.plain(request.job())
-        statistics = Statistics.zeros(len(recorded), settings["n_bins"], settings["deaths_possible"])
-        arrays = {f.name: getattr(statistics, f.name) for f in fields(statistics) if f.name != "networks"}
+        arrays = Sums.zeros(len(recorded), settings["n_bins"], settings["deaths_possible"]).arrays()
         return cls(model, network, settings, recorded.astype(np.uint32), arrays)
 
     @property

@@ -70,7 +70,7 @@ def analyse(sim: Record) -> Growth:
     scale = sim.layers * model.log_scale
     lacking = np.float64(model.log_scale + sim.lowered.rounding_correction)  # in each layer of the normalised network
     offsets: Floats = sim.layers * lacking
-    moment = log_second_moment(sim.statistics, offsets)
+    moment = log_second_moment(sim.statistics.norms, offsets)
     return Growth(
         layers=sim.layers,
         ratio=sim.layers / model.width,

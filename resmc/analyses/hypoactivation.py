@@ -60,7 +60,6 @@ class Hypoactivation(Result):
 
 def analyse(sim: Record) -> Hypoactivation:
     """Asymmetry and active fraction of ``sim`` by layer, with the theory beside them."""
-    sim.need_asymmetry()
     return Hypoactivation(
         layers=sim.layers,
         asymmetry=sim.asymmetry_mean,

@@ -71,7 +71,7 @@ def fit(sim: Record) -> LogGaussianFit:
     with np.errstate(divide="ignore", invalid="ignore"):  # nobody alive: no value
         cdf = np.cumsum(counts, axis=1)[:, :-1] / alive  # at every edge: the underflow is below the first
         resolution = float(counts[0].max() / alive[0, 0])
-    moments = sim.statistics.pooled_log_norm[:, :, -1]
+    moments = sim.statistics.norms.pooled_log_norm[:, :, -1]
     sizes = sim.statistics.networks
 
     def distance(others: Floats) -> KSDistance:

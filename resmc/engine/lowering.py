@@ -55,7 +55,7 @@ class Residual(Network):
 
     block: int
     activation: int
-    law: int
+    weight_law: int
     homogeneous: bool
     grounded: bool
     inside: bool
@@ -264,7 +264,7 @@ def _residual(model: ResidualNetwork, gradients: bool) -> Residual:
         readout=_rounded(1.0 / math.sqrt(n)),
         block=BLOCKS.index(model.block),
         activation=model.sigma.number,
-        law=WEIGHTS.index(model.weights),
+        weight_law=WEIGHTS.index(model.weights),
         homogeneous=model.homogeneous,
         grounded=model.bias > 0.0 or model.sigma.at_zero != 0.0,
         inside=model.inside,

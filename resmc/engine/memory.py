@@ -8,7 +8,7 @@ from .._system.build import instruction_set
 from . import native
 from .request import Request
 from .run import PART
-from .sums import Statistics
+from .sums import Sums
 
 
 def needed_memory(request: Request, n_layers: int) -> int:
@@ -21,7 +21,7 @@ def needed_memory(request: Request, n_layers: int) -> int:
     # what is followed besides h: kept values and paths, and a part's final values
     per_quotient = job.keep_samples + job.keep_trajectories * n_layers + min(job.count, PART)
     raw += 8 * len(network.quotients) * per_quotient
-    sums = Statistics.bytes(n_layers, job.n_bins, job.deaths_possible, job.correlations)
+    sums = Sums.bytes(n_layers, job.n_bins, job.deaths_possible, job.correlations, job.activity)
     return int(sums + request.threads * each + (0 if on_device else raw))
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .. import _native
 from .lowering import Network
 from .request import Job
-from .sums import LayerSums, Statistics
+from .sums import NormSums, Sums
 
 NUMERICS_VERSION = str(_native.NUMERICS_VERSION)
 
@@ -28,7 +28,7 @@ class QuotientArrays:
     """What the kernels write of one quotient; of h itself ("growth") its final values alone."""
 
     final: NDArray[np.float64]  # (N,): ln |v|^2/|start|^2 of every network of a part
-    sums: LayerSums | None = None
+    norms: NormSums | None = None
     path: NDArray[np.float64] | None = None  # (k, R)
 
 
@@ -38,7 +38,7 @@ class Arrays:
 
     Attributes
     ----------
-    sums : Statistics
+    sums : Sums
     sample_log_norm, sample_output, sample_exponent : ndarray, shapes (k,), (k, n_out), (k,)
         Final values of the first networks; outputs in units of 2^exponent.
     path_log_norm, path_asymmetry, path_overlap : ndarray, shape (k, R)
@@ -47,7 +47,7 @@ class Arrays:
         By name, "growth" first; empty where nothing but h is followed.
     """
 
-    sums: Statistics
+    sums: Sums
     sample_log_norm: NDArray[np.float64]
     sample_output: NDArray[np.float64]
     sample_exponent: NDArray[np.int32]
@@ -64,11 +64,11 @@ class Arrays:
         quotients = {
             name: QuotientArrays(nothing)
             if name == "growth"
-            else QuotientArrays(nothing, LayerSums.of_none(n_layers), np.empty((paths, n_layers)))
+            else QuotientArrays(nothing, NormSums.of_none(n_layers), np.empty((paths, n_layers)))
             for name in network.quotients
         }
         return Arrays(
-            sums=Statistics.zeros(n_layers, job.n_bins, job.deaths_possible, job.correlations),
+            sums=Sums.zeros(n_layers, job.n_bins, job.deaths_possible, job.correlations, job.activity),
             sample_log_norm=np.empty(kept),
             sample_output=np.empty((kept, network.n_out)),
             sample_exponent=np.empty(kept, np.int32),
@@ -101,14 +101,15 @@ class Arrays:
 
     def named(self) -> dict[str, Array]:
         """Every array by the name that the kernels know it by."""
-        out = {f.name: getattr(self.sums, f.name) for f in fields(self.sums) if f.name != "networks"}
-        out |= {name: getattr(self, name) for name in vars(self) if name.startswith(("sample_", "path_"))}
+        out = self.sums.arrays()
+        for name in ("sample_log_norm", "sample_output", "sample_exponent", "path_log_norm", "path_asymmetry"):
+            out[name] = getattr(self, name)
+        if self.quotients:
+            out["path_overlap"] = self.path_overlap
         for name, quotient in self.quotients.items():
             out[f"final_{name}"] = quotient.final
-            if quotient.sums is not None and quotient.path is not None:
-                sums = quotient.sums
-                out |= {f"{name}.{f.name}": getattr(sums, f.name) for f in fields(sums) if f.name != "networks"}
-                out[f"path_{name}"] = quotient.path
+            if quotient.norms is not None and quotient.path is not None:
+                out |= {f"{name}.norms": quotient.norms.records, f"path_{name}": quotient.path}
         return out
 
 

@@ -66,10 +66,11 @@ class Job:
     seed: int
     first: int
     count: int
-    block: int
+    batch: int
     keep_samples: int
     keep_trajectories: int
     deaths_possible: bool
+    activity: bool
     correlations: bool
     bin_low: float
     bin_width: float
@@ -118,10 +119,11 @@ class Request:
             seed=self.seed,
             first=self.networks.start,
             count=self.count,
-            block=self.networks.batch,
+            batch=self.networks.batch,
             keep_samples=self.recording.samples,
             keep_trajectories=self.recording.trajectories,
             deaths_possible=self.lowered.can_die,
+            activity=self.lowered.has_asymmetry,
             correlations=self.recording.correlations,
             bin_low=bins.low,
             bin_width=bins.width,

@@ -16,7 +16,7 @@ from .finals import FinalCounts
 from .lowering import Network
 from .native import Arrays, Report
 from .request import Job, Request, group_sizes
-from .sums import LayerSums, Statistics
+from .sums import NormSums, Sums
 
 PART = 1 << 18  # networks whose final values are held at a time
 Floats = NDArray[np.float64]
@@ -28,8 +28,8 @@ class Outcome:
 
     Attributes
     ----------
-    sums : Statistics
-    quotients : dict of LayerSums
+    sums : Sums
+    quotients : dict of NormSums
         By name; "growth" is in ``sums``.
     finals : dict of FinalCounts
         Final values of every quantity that is followed, by name, "growth" among them.
@@ -43,8 +43,8 @@ class Outcome:
         What was left on the GPU.
     """
 
-    sums: Statistics
-    quotients: dict[str, LayerSums]
+    sums: Sums
+    quotients: dict[str, NormSums]
     finals: dict[str, FinalCounts]
     kept: Arrays
     final_samples: dict[str, Floats]
@@ -122,12 +122,13 @@ def run(request: Request, report: Report | None = None) -> Outcome:
             finals[name] = FinalCounts.added([finals[name], counts]) if name in finals else counts
             final_samples[name][at : at + part.count] = quotient.final[: part.keep_samples]
     arrays.sums.networks[:] = group_sizes(request.networks)
-    quotient_sums = [q.sums for q in arrays.quotients.values() if q.sums is not None]
-    _forget_activity(quotient_sums)
-    if not request.lowered.has_asymmetry:
-        _forget_activity([arrays.sums])
+    if not request.lowered.has_asymmetry:  # what the kernels left there has no meaning
         arrays.path_asymmetry[:] = np.nan
-    quotients = {name: replace(q.sums, networks=arrays.sums.networks) for name, q in arrays.quotients.items() if q.sums}
+    quotients = {
+        name: NormSums(arrays.sums.networks, q.norms.records)
+        for name, q in arrays.quotients.items()
+        if q.norms is not None
+    }
     return Outcome(arrays.sums, quotients, finals, arrays, final_samples, where.numerics, raw)
 
 
@@ -157,10 +158,3 @@ def _share(report: Report | None, at: int, part: Job, job: Job) -> Report | None
     if report is None:
         return None
     return lambda done: report((at + part.count * done) / job.count)
-
-
-def _forget_activity(parts: list[LayerSums]) -> None:
-    """Clears what the kernels leave of activity where there is none: it has no meaning."""
-    for sums in parts:
-        for name in ("inactive", "asymmetry", "asymmetry_square", "active", "active_square"):
-            getattr(sums, name)[:] = 0

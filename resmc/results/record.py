@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property, reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -17,7 +17,7 @@ from ..engine.native import NUMERICS_VERSION
 from ..engine.recording import GROUPS, HISTOGRAM_VERSION, Bins, histogram_bins
 from ..engine.request import NetworkRange, Request
 from ..engine.run import Outcome
-from ..engine.sums import LayerSums, Statistics
+from ..engine.sums import ActivitySums, NormSums, Sums
 from ..models.residual_network import Model
 from ..models.resnet import ResNet
 from . import estimates, layer_estimates
@@ -102,13 +102,13 @@ class Record:
         The recorded layers; 0 and depth are always among them.
     bins : Bins
         Of the histogram, for the normalised network.
-    statistics : Statistics
+    statistics : Sums
         All sums, by group.
     samples, trajectories : Samples, Trajectories
         What was kept raw.
     numerics : tuple of str
         What computed it: numerics version, then the sorted numerics classes (device and instruction set).
-    ratios : mapping of str to LayerSums
+    ratios : mapping of str to NormSums
         Sums of ln(\|v_l\|^2/\|start\|^2) for what was followed besides h: see `log_ratio`.
     laws : mapping of str to Law
         Of every ratio where it ends: at the last layer, that of a gradient at layer 0.
@@ -120,23 +120,17 @@ class Record:
     ranges: tuple[NetworkRange, ...]
     layers: Integers
     bins: Bins
-    statistics: Statistics = field(repr=False)
+    statistics: Sums = field(repr=False)
     samples: Samples = field(repr=False)
     trajectories: Trajectories = field(repr=False)
     numerics: tuple[str, ...]
     histogram_version: int = HISTOGRAM_VERSION
-    ratios: Mapping[str, LayerSums] = field(default_factory=dict, repr=False)
+    ratios: Mapping[str, NormSums] = field(default_factory=dict, repr=False)
     laws: Mapping[str, Law] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        parts: tuple[Any, ...] = (self.statistics, self.samples, self.trajectories, *self.ratios.values())
-        for part in parts:
-            for f in fields(part):
-                kept = getattr(part, f.name)
-                for array in kept.values() if isinstance(kept, Mapping) else (kept,):
-                    if isinstance(array, np.ndarray):
-                        array.setflags(write=False)
-        self.layers.setflags(write=False)
+        for part in (self.layers, self.statistics, self.samples, self.trajectories, self.ratios):
+            _freeze(part)
 
     @classmethod
     def of(cls, request: Request, outcome: Outcome) -> Self:
@@ -211,7 +205,7 @@ class Record:
     @property
     def alive(self) -> Integers:
         """Networks with z_l != 0, by recorded layer (R,)."""
-        return np.asarray(self.statistics.alive.sum(axis=0))
+        return np.asarray(self.statistics.norms.alive.sum(axis=0))
 
     @property
     def dead(self) -> Integers:
@@ -221,7 +215,8 @@ class Record:
     @property
     def inactive(self) -> Integers:
         """Living networks with phi_l(z_l) = 0 exactly, by recorded layer (R,)."""
-        return np.asarray(self.statistics.inactive.sum(axis=0))
+        activity = self.statistics.activity
+        return np.zeros_like(self.alive) if activity is None else np.asarray(activity.inactive.sum(axis=0))
 
     @property
     def histogram(self) -> Histogram:
@@ -245,40 +240,37 @@ class Record:
     @property
     def log_norm_mean(self) -> Estimate:
         """Mean of L_l = log(\\|z_l\\|^2/n), by recorded layer (R,)."""
-        return layer_estimates.log_norm_mean(self.statistics, self.offsets)
+        return layer_estimates.log_norm_mean(self.statistics.norms, self.offsets)
 
     @property
     def log_norm_variance(self) -> Estimate:
         """Variance of L_l (unbiased), by recorded layer (R,)."""
-        return layer_estimates.log_norm_variance(self.statistics)
+        return layer_estimates.log_norm_variance(self.statistics.norms)
 
     @property
     def log_norm_skewness(self) -> Estimate:
         """Skewness m3/m2^(3/2) of L_l, by recorded layer (R,); 0 for a Gaussian."""
-        return layer_estimates.log_norm_skewness(self.statistics)
+        return layer_estimates.log_norm_skewness(self.statistics.norms)
 
     @property
     def log_norm_excess_kurtosis(self) -> Estimate:
         """Excess kurtosis m4/m2^2 - 3 of L_l, by recorded layer (R,); 0 for a Gaussian."""
-        return layer_estimates.log_norm_excess_kurtosis(self.statistics)
+        return layer_estimates.log_norm_excess_kurtosis(self.statistics.norms)
 
     @property
     def asymmetry_mean(self) -> Estimate:
         """Mean of A_l, by recorded layer (R,)."""
-        self.need_asymmetry()
-        return layer_estimates.asymmetry_mean(self.statistics)
+        return layer_estimates.asymmetry_mean(self.activity)
 
     @property
     def asymmetry_variance(self) -> Estimate:
         """Variance of A_l (unbiased), by recorded layer (R,)."""
-        self.need_asymmetry()
-        return layer_estimates.asymmetry_variance(self.statistics)
+        return layer_estimates.asymmetry_variance(self.activity)
 
     @property
     def active_fraction(self) -> Estimate:
         """Mean of F_l, the fraction of neurons that fire, by recorded layer (R,)."""
-        self.need_asymmetry()
-        return layer_estimates.active_fraction(self.statistics, self.model.width)
+        return layer_estimates.active_fraction(self.activity, self.model.width)
 
     @cached_property
     def asymmetry_covariance(self) -> Estimate:
@@ -302,14 +294,22 @@ class Record:
 
     # -- helpers for the analyses -------------------------------------------------------------------------------------
 
-    def need_asymmetry(self) -> None:
-        """Raises ValueError if A and the active fraction do not exist."""
-        if not self.has_asymmetry:
+    @property
+    def activity(self) -> ActivitySums:
+        """Sums of A and of active counts.
+
+        Raises
+        ------
+        ValueError
+            If A and the active fraction do not exist.
+        """
+        if self.statistics.activity is None:
             general = self.lowered.general
             raise ValueError(
                 f"A and the active fraction do not exist for block={general.block!r} with "
                 f"activation={general.activation!r}: only for 'phi-in' with relu, balanced or balanced-half"
             )
+        return self.statistics.activity
 
     def jackknife(self, values: Floats, n: Any = None) -> Estimate:
         """The estimate from (33, ...) values: from all networks, then without each group."""
@@ -326,7 +326,7 @@ class Record:
 
         Sums are over the networks alive at both layers, that is at the later one.
         """
-        self.need_asymmetry()
+        activity = self.activity
         if not self.correlations:
             why = "this simulation was made with correlations=False"
             if self.lowered.log_gaussian is None:
@@ -334,7 +334,7 @@ class Record:
             raise ValueError(f"there are no correlations: {why}")
         s, size = self.statistics, len(self.layers)
         deaths = s.partial_sums.shape[1] > 0
-        alive, total = leave_one_out(s.alive), leave_one_out(s.asymmetry)
+        alive, total = leave_one_out(activity.alive), leave_one_out(activity.asymmetry)
         later = np.maximum.outer(np.arange(size), np.arange(size))
         earlier = np.minimum.outer(np.arange(size), np.arange(size))
 
@@ -360,6 +360,18 @@ class Record:
     def __repr__(self) -> str:
         ranges = ", ".join(f"[{r.start}, {r.stop})" for r in self.ranges)
         return f"{type(self).__name__}({self.model}, method={self.method!r}, seed={self.seed}, networks={ranges})"
+
+
+def _freeze(kept: Any) -> None:
+    """Makes all arrays read-only."""
+    if isinstance(kept, np.ndarray):
+        kept.setflags(write=False)
+    elif isinstance(kept, Mapping):
+        for part in kept.values():
+            _freeze(part)
+    elif is_dataclass(kept):
+        for f in fields(kept):
+            _freeze(getattr(kept, f.name))
 
 
 def final_offsets(lowered: Lowered, layers: Integers) -> dict[str, float]:
@@ -424,11 +436,11 @@ def merged(parts: Sequence[Kind]) -> Kind:
     return replace(
         first,
         ranges=_joined(ranges),
-        statistics=reduce(Statistics.merged, [s.statistics for s in parts]),
+        statistics=reduce(Sums.merged, [s.statistics for s in parts]),
         samples=Samples(**_in_order([s.samples.to_numpy() for s in parts])),
         trajectories=Trajectories(**_in_order([s.trajectories.to_numpy() for s in parts])),
         numerics=(first.numerics[0], *classes),
-        ratios={name: reduce(LayerSums.merged, [s.ratios[name] for s in parts]) for name in first.ratios},
+        ratios={name: reduce(NormSums.merged, [s.ratios[name] for s in parts]) for name in first.ratios},
         laws={name: Law.joined([s.laws[name] for s in parts]) for name in first.laws},
     )
 

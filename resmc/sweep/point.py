@@ -19,7 +19,9 @@ from ..engine.recording import HISTOGRAM_VERSION, histogram_bins
 from ..engine.request import NetworkRange, Recording, Request
 from ..models.resnet import ResNet
 from ..models.spelling import canonical
-from ..results.storage import SCHEMA_VERSION, model_of
+from ..results.storage import model_of
+
+KEY_VERSION = 2  # of what keys are made of; files have versions of their own, so that old shards keep their names
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def description_key(described: Mapping[str, Any], numerics_version: str, block: 
     """The key of what a file's manifest (`resmc.results.storage`) says, whatever else it says."""
     described = {**described, "model": canonical(model_of(described["model"]))}
     names = ("model", "seed", "method", "layers", "correlations", "bins", "histogram_version")
-    description = [SCHEMA_VERSION, *(described[name] for name in names), numerics_version, block]
+    description = [KEY_VERSION, *(described[name] for name in names), numerics_version, block]
     text = json.dumps(description, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from .. import theory
 from ..engine.lowering import lower
+from ..engine.sums import ActivitySums, LayerSums
 from ..models.resnet import ResNet
 from ..results import layer_estimates as by_entry
 from ..results.estimates import Estimate, Floats
-from ..results.layer_estimates import LayerSums, SecondMoment
+from ..results.layer_estimates import SecondMoment
 from ..theory.facts import facts
 
 NAN = float("nan")
@@ -40,11 +41,16 @@ class LastLayers:
         """Of the models."""
         return np.array([m.width for m in self.models], np.int64)
 
+    @property
+    def activity(self) -> ActivitySums:
+        """Sums of A and of active counts; of no network where no model has an A."""
+        return self.sums.activity or ActivitySums.of_none(len(self.models))
+
     @cached_property
     def second_moment(self) -> SecondMoment:
         """Growth, and where it is reliable."""
         lacking = np.array([m.depth * (m.log_scale + lower(m).rounding_correction) for m in self.models])
-        return by_entry.log_second_moment(self.sums, lacking)
+        return by_entry.log_second_moment(self.sums.norms, lacking)
 
 
 @dataclass(frozen=True)
@@ -73,34 +79,37 @@ def _exact_moment(name: str) -> Callable[[ResNet], float]:
 QUANTITIES: dict[str, Quantity] = {
     "log_norm.mean": Quantity(
         "log_norm_mean",
-        lambda e: by_entry.log_norm_mean(e.sums, e.offsets),
+        lambda e: by_entry.log_norm_mean(e.sums.norms, e.offsets),
         lambda m: float(theory.log_norm(m, [m.depth]).mean[0]),
         _exact_moment("mean"),
     ),
     "log_norm.variance": Quantity(
         "log_norm_variance",
-        lambda e: by_entry.log_norm_variance(e.sums),
+        lambda e: by_entry.log_norm_variance(e.sums.norms),
         lambda m: float(theory.log_norm(m, [m.depth]).variance[0]),
         _exact_moment("variance"),
     ),
     "log_norm.skewness": Quantity(
-        "log_norm_skewness", lambda e: by_entry.log_norm_skewness(e.sums), lambda m: 0.0, _exact_moment("skewness")
+        "log_norm_skewness",
+        lambda e: by_entry.log_norm_skewness(e.sums.norms),
+        lambda m: 0.0,
+        _exact_moment("skewness"),
     ),
     "log_norm.excess_kurtosis": Quantity(
         "log_norm_excess_kurtosis",
-        lambda e: by_entry.log_norm_excess_kurtosis(e.sums),
+        lambda e: by_entry.log_norm_excess_kurtosis(e.sums.norms),
         lambda m: 0.0,
         _exact_moment("excess_kurtosis"),
     ),
     "asymmetry": Quantity(
         "asymmetry",
-        lambda e: by_entry.asymmetry_mean(e.sums),
+        lambda e: by_entry.asymmetry_mean(e.activity),
         lambda m: float(theory.hypoactivation(m, [m.depth]).asymmetry[0]),
         lambda m: float(facts(m).asymmetry(np.array([m.depth]))[0]),
     ),
     "active_fraction": Quantity(
         "active_fraction",
-        lambda e: by_entry.active_fraction(e.sums, e.widths),
+        lambda e: by_entry.active_fraction(e.activity, e.widths),
         lambda m: float(theory.hypoactivation(m, [m.depth]).active_fraction[0]),
         lambda m: float(facts(m).active_fraction(np.array([m.depth]))[0]),
     ),

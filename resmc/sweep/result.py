@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from ..engine.native import NUMERICS_VERSION
-from ..engine.recording import GROUPS
-from ..engine.sums import LAYER_SUMS, LayerSums
+from ..engine.sums import LayerSums
 from ..results.estimates import Estimate, Floats
 from ..results.record import merged
 from ..simulation import Simulation
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     import xarray
 
 
-NOTHING = LayerSums.unpacked(np.zeros(GROUPS, np.int64), np.zeros((GROUPS, 1), LAYER_SUMS))
+NOTHING = LayerSums.of_none(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,12 +76,13 @@ class SweepResult:
     @property
     def inactive(self) -> NDArray[np.int64]:
         """Living networks without an active neuron at the last layer, of shape plan.shape."""
-        return np.asarray(self._sums.inactive.sum(axis=0)).reshape(self.plan.shape)
+        activity = LastLayers(self._sums, list(self.plan.models)).activity
+        return np.asarray(activity.inactive.sum(axis=0)).reshape(self.plan.shape)
 
     @property
     def dead(self) -> NDArray[np.int64]:
         """Networks with z = 0 at the last layer, of shape plan.shape; only possible when alpha = 0."""
-        return np.asarray(self.networks - self._sums.alive.sum(axis=0).reshape(self.plan.shape))
+        return np.asarray(self.networks - self._sums.norms.alive.sum(axis=0).reshape(self.plan.shape))
 
     @cached_property
     def estimates(self) -> dict[str, Estimate]:
