@@ -20,6 +20,7 @@ from .models.resnet import ResNet
 from .results import layer_estimates
 from .results.estimates import Estimate, jackknife, leave_one_out
 from .results.laws import Law
+from .tables import Table, html, text
 
 if TYPE_CHECKING:
     import xarray
@@ -378,14 +379,15 @@ class Simulation:
 
     def summary(self) -> str:
         """A table of every quantity: estimate, error, and the exact value or the limit beside it."""
-        from .analyses.summary import summary_table
-
-        return summary_table(self)
+        return text.render(self._table())
 
     def _repr_html_(self) -> str:
-        from .analyses.summary import summary_html
+        return html.render(self._table())
 
-        return summary_html(self)
+    def _table(self) -> Table:
+        from .analyses.summary import table
+
+        return table(self)
 
     def __repr__(self) -> str:
         ranges = ", ".join(f"[{r.start}, {r.stop})" for r in self.ranges)

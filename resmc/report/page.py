@@ -87,7 +87,12 @@ def render(result: Simulation | SweepResult) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = environment.get_template("template.html.j2")
     return page.render(
-        **content, style=_markup(style), script=_markup(script), script_digest=digest, versions=versions()
+        **content,
+        rows_at_once=tables.PAGE,
+        style=_markup(style),
+        script=_markup(script),
+        script_digest=digest,
+        versions=versions(),
     )
 
 

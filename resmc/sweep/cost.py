@@ -14,7 +14,7 @@ import numpy as np
 from ..engine import devices
 from ..engine.recording import GROUPS
 from ..engine.simulate import simulate
-from ..tables.html import table
+from ..tables import Column, Table, html
 from .pilot import pilot_shard
 from .point import Point
 from .shards import UPDATES, shard_networks, shard_updates
@@ -68,20 +68,20 @@ class SweepEstimate:
             f"{most}{self.shards} shards, {size(self.bytes)}"
         )
 
-    def _repr_html_(self) -> str:
+    def _table(self) -> Table:
         most = "at most " if self.upper_bound else ""
-        return table(
-            [],
-            [
-                ("points", self.points),
-                ("networks", f"{most}{self.networks:.4g}"),
-                ("neuron updates", f"{most}{self.updates:.3g}"),
-                ("time", f"{most}{duration(self.seconds)} on {self.device}"),
-                ("rate", f"{self.rate:.3g} updates per second, measured now"),
-                ("store", f"{most}{self.shards} shards, {size(self.bytes)}"),
-            ],
-            "cost of a sweep",
-        )
+        rows = [
+            ("points", self.points),
+            ("networks", f"{most}{self.networks:.4g}"),
+            ("neuron updates", f"{most}{self.updates:.3g}"),
+            ("time", f"{most}{duration(self.seconds)} on {self.device}"),
+            ("rate", f"{self.rate:.3g} updates per second, measured now"),
+            ("store", f"{most}{self.shards} shards, {size(self.bytes)}"),
+        ]
+        return Table("cost", "cost of a sweep", [Column("", "item", numeric=False), Column("", "value")], rows)
+
+    def _repr_html_(self) -> str:
+        return html.render(self._table())
 
 
 def estimate(plan: Sweep, device: Any = "auto") -> SweepEstimate:

@@ -17,8 +17,10 @@ from ..engine.recording import block_size
 from ..engine.simulate import MAX_NETWORK, METHODS
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
+from ..tables import Table, html
 from .point import Point, point_seed
 from .quantities import QUANTITIES
+from .summary import plan_table
 
 if TYPE_CHECKING:
     from .cost import SweepEstimate
@@ -283,9 +285,10 @@ class Sweep:
         return f"Sweep({size}: {len(self.models)} points, {wanted}, method={self.method!r}, seed={self.seed})"
 
     def _repr_html_(self) -> str:
-        from .summary import plan_html
+        return html.render(self._table())
 
-        return plan_html(self)
+    def _table(self) -> Table:
+        return plan_table(self)
 
     # -- doing it -----------------------------------------------------------------------------------------------------
 
