@@ -10,8 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results.estimates import leave_one_out
-from .moments import merge_moments, merge_scaled
+from .moments import leave_one_out, merge_moments, merge_scaled
 from .recording import GROUPS
 
 Floats = NDArray[np.float64]

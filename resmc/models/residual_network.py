@@ -251,6 +251,24 @@ class ResidualNetwork:
         """depth / width."""
         return self.depth / self.width
 
+    @property
+    def title(self) -> str:
+        """The network in a line."""
+        scaling = "by layer"
+        if isinstance(self.scaling, DepthScaling):
+            inside = ", inside" if self.scaling.inside else ""
+            scaling = f"{self.scaling.c:.6g} L^-{self.scaling.beta:.6g}{inside}"
+        rest = f"  carry {self.carry:.6g}" * (self.carry != 1.0) + f"  bias {self.bias:.6g}" * (self.bias > 0.0)
+        return (
+            f"{self.block} {self.activation} residual network  width {self.width}  depth {self.depth}  "
+            f"scaling {scaling}  {self.weights} weights{rest}"
+        )
+
+    @property
+    def short_title(self) -> str:
+        """A few words for a progress bar."""
+        return f"{self.block} {self.activation} {self.width}x{self.depth}"
+
     def to_dict(self) -> dict[str, Any]:
         """The fields, in order, as plain values: the canonical description."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -92,6 +92,11 @@ class ResNet:
         return True
 
     @property
+    def signed(self) -> bool:
+        """True if neurons have random signs: every variant but vanilla."""
+        return self.variant != "vanilla"
+
+    @property
     def ratio(self) -> float:
         """depth / width, the parameter of the infinite-depth-and-width limit."""
         return self.depth / self.width
@@ -118,6 +123,19 @@ class ResNet:
     def as_resnet(self) -> ResNet:
         """This network with the lam that `resmc.ResidualNetwork` gives it: the same bits in either spelling."""
         return replace(self, lam=lam_of_scale(SQRT2 * self.lam))
+
+    @property
+    def title(self) -> str:
+        """The network in a line."""
+        return (
+            f"{self.variant} ResNet  width {self.width}  depth {self.depth}  d/n {self.ratio:.4g}  "
+            f"alpha {self.alpha:.6g}  lam {self.lam:.6g}"
+        )
+
+    @property
+    def short_title(self) -> str:
+        """A few words for a progress bar."""
+        return f"{self.variant} {self.width}x{self.depth}"
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, in order, as plain values: the canonical description."""

@@ -14,10 +14,9 @@ from .numbers import MINUS, counted, plain, pm, pm_values
 from .words_sweep import NAMES, title
 
 if TYPE_CHECKING:
-    from ..sweep import SweepResult
+    from ..sweep.result import SweepResult
 
 MOST_ROWS = 10_000
-PAGE = 50  # rows that are shown at a time, if there is a script
 NOTE = ("± one standard error. Exact: at this width and depth, with z = (estimate − exact)/error. Leading order: the "
         "limit in 1/n, with the relative difference, which is of order 1/n and no error.")  # fmt: skip
 

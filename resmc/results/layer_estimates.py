@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.moments import leave_one_out
 from ..engine.sums import LayerSums
-from .estimates import Estimate, Floats, add_groups, jackknife, leave_one_out, mean_estimate
+from .estimates import Estimate, Floats, add_groups, jackknife, mean_estimate
 
 __all__ = [
     "LayerSums",

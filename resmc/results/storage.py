@@ -27,21 +27,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system.writers import temporary_name
+from ..engine.lowering import lower
 from ..engine.recording import GROUPS, Bins
+from ..engine.request import NetworkRange
 from ..engine.sums import LAYER_SUMS, LayerSums, Statistics
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import ResNet
-from ..simulation import NetworkRange, Samples, Simulation, Trajectories, host
 from . import archive
 from .archive import Archive
 from .laws import Law
+from .record import Kind, Record, Samples, Trajectories, host
 
 FORMAT = "resmc-simulation"
 SCHEMA_VERSION = 2
 _PRODUCTS = ("products", "partial_sums", "partial_squares")
 
 
-def to_bytes(simulation: Simulation) -> bytes:
+def to_bytes(simulation: Record) -> bytes:
     """The file's content."""
     statistics = simulation.statistics
     filled = statistics.networks > 0
@@ -76,7 +78,7 @@ def to_bytes(simulation: Simulation) -> bytes:
     return archive.to_bytes(manifest, arrays)
 
 
-def described(simulation: Simulation) -> dict[str, Any]:
+def described(simulation: Record) -> dict[str, Any]:
     """All but the numbers: of which networks it is, and how they were recorded and computed."""
     return {
         "model": simulation.model.to_dict(),
@@ -91,7 +93,7 @@ def described(simulation: Simulation) -> dict[str, Any]:
     }
 
 
-def save(simulation: Simulation, path: str | Path) -> None:
+def save(simulation: Record, path: str | Path) -> None:
     """Write ``simulation`` to ``path`` at once; errors as for `write_atomically`."""
     path = Path(path)
     check_place(path)
@@ -142,8 +144,8 @@ def flush_folder(path: Path) -> None:
         os.close(folder)
 
 
-def load(path: str | Path) -> Simulation:
-    """Read a simulation written by `Simulation.save`.
+def load(path: str | Path, kind: type[Kind]) -> Kind:
+    """Read a record, of the class ``kind``, from the file that `save` wrote.
 
     Raises
     ------
@@ -152,13 +154,13 @@ def load(path: str | Path) -> Simulation:
     ValueError
         If it is damaged, not a simulation, or of another format; the message says which.
     """
-    return from_bytes(Path(path).read_bytes(), str(path))
+    return from_bytes(Path(path).read_bytes(), kind, str(path))
 
 
-def from_bytes(data: bytes, name: str = "data") -> Simulation:
+def from_bytes(data: bytes, kind: type[Kind], name: str = "data") -> Kind:
     """The inverse of `to_bytes`; ``name`` is for messages."""
     with _opened(data, name) as found:
-        return _simulation(found)
+        return _record(found, kind)
 
 
 def final_from_bytes(data: bytes, name: str = "data") -> tuple[dict[str, Any], LayerSums]:
@@ -208,10 +210,9 @@ def _in_groups(rows: NDArray[Any], networks: NDArray[np.int64]) -> NDArray[Any]:
     return out
 
 
-def _simulation(found: Archive) -> Simulation:
+def _record(found: Archive, kind: type[Kind]) -> Kind:
     manifest = found.manifest
     model, bins = model_of(manifest["model"]), Bins(*manifest["bins"])
-    resnet = model.as_resnet
     layers = _array(found, "layers", np.int64, None).copy()
     size = len(layers)
     sums = _layer_sums(found, slice(None))
@@ -223,7 +224,7 @@ def _simulation(found: Archive) -> Simulation:
     groups = int(np.count_nonzero(sums.networks))
     products: dict[str, NDArray[Any]] = {}
     for name in _PRODUCTS:
-        there = pairs if name == "products" or (resnet is not None and resnet.alpha == 0.0) else 0
+        there = pairs if name == "products" or lower(model).can_die else 0
         products[name] = (
             _in_groups(_array(found, f"statistics.{name}", np.float64, groups, there), sums.networks)
             if there
@@ -251,7 +252,7 @@ def _simulation(found: Archive) -> Simulation:
             raise ValueError(f"laws.{name} has the wrong shape or type")
         return Law(counts[0].copy(), counts[1].copy(), int(zeros), float(offset))
 
-    return Simulation(
+    return kind(
         model=model,
         method=manifest["method"],
         seed=manifest["seed"],

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _native
 from .._system import checks
+from ..engine.native import NUMERICS_VERSION
 from ..engine.recording import GROUPS
 from ..engine.sums import LAYER_SUMS, LayerSums
 from ..results.estimates import Estimate, Floats
-from ..simulation import Simulation, merge
+from ..results.record import merged
+from ..simulation import Simulation
 from ..tables import Table, html, text
 from ..tables.table import MOST_ROWS
 from .pilot import pilot_shard, wanted_networks
+from .plan import Plan
 from .quantities import QUANTITIES, LastLayers
 from .shards import Range, cover
 from .store import Damaged, Gone, Listing, Store, Stored
@@ -28,7 +30,6 @@ from .summary import MOST_LINES, table
 if TYPE_CHECKING:
     import xarray
 
-    from .plan import Sweep
 
 NOTHING = LayerSums.unpacked(np.zeros(GROUPS, np.int64), np.zeros((GROUPS, 1), LAYER_SUMS))
 
@@ -39,7 +40,7 @@ class SweepResult:
 
     Attributes
     ----------
-    plan : Sweep
+    plan : Plan
     store : Path
     networks : ndarray of int, shape plan.shape
         Networks behind each point; 0 where there are none yet.
@@ -52,7 +53,7 @@ class SweepResult:
         networks to the last bit, though to within 1e-4 of their log-norms.
     """
 
-    plan: Sweep
+    plan: Plan
     store: Path
     networks: NDArray[np.int64]
     wanted: NDArray[np.int64]
@@ -162,12 +163,8 @@ class SweepResult:
         if not shards:
             raise ValueError(f"there are no networks yet at {self.plan.describe(index)}")
         store = Store(self.store)
-        whole: Simulation | None = None
-        for stored in shards:  # one after the other in the order of the networks, so that memory stays bounded
-            part = store.read(stored)
-            whole = part if whole is None else merge(whole, part)
-        assert whole is not None
-        return whole
+        parts = (store.read(stored) for stored in shards)  # one after the other, so that memory stays bounded
+        return Simulation.of_record(reduce(lambda whole, part: merged([whole, part]), parts))
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
@@ -186,7 +183,7 @@ class SweepResult:
 
     def report(self, path: str | Path) -> None:
         """Write one HTML page: what the points show, figures, all numbers, the plan (needs ``resmc[report]``)."""
-        from ..report import write
+        from ..report.sweep_page import write
 
         write(self, path)
 
@@ -213,7 +210,7 @@ class SweepResult:
         return f"SweepResult({self.plan!r}, {points}, {self.networks.sum():.4g} networks)"
 
 
-def points_at(plan: Sweep, where: Mapping[str, Any], said: str = "{name}={value!r}") -> NDArray[np.int64]:
+def points_at(plan: Plan, where: Mapping[str, Any], said: str = "{name}={value!r}") -> NDArray[np.int64]:
     """Numbers of the points with these coordinates, over the dimensions that are left; ``said``: what messages say.
 
     Raises
@@ -231,7 +228,7 @@ def points_at(plan: Sweep, where: Mapping[str, Any], said: str = "{name}={value!
     return np.asarray(np.arange(len(plan.models)).reshape(plan.shape)[place])
 
 
-def collect(plan: Sweep, path: str | Path, set_aside: bool = True) -> SweepResult:
+def collect(plan: Plan, path: str | Path, set_aside: bool = True) -> SweepResult:
     """Reads what ``path`` holds of ``plan``, verifying every file: `Sweep.result`.
 
     Raises
@@ -248,7 +245,7 @@ def collect(plan: Sweep, path: str | Path, set_aside: bool = True) -> SweepResul
 class Reader:
     """Collects the shards of a plan; damaged ones are set aside and count as missing."""
 
-    def __init__(self, plan: Sweep, store: Store, listing: Listing, set_aside: bool) -> None:
+    def __init__(self, plan: Plan, store: Store, listing: Listing, set_aside: bool) -> None:
         self.plan, self.store, self.listing, self.set_aside = plan, store, listing, set_aside
         self.damaged: list[str] = []
         self.pilots: set[Stored] = set()
@@ -271,7 +268,7 @@ class Reader:
             networks=sums.networks.sum(axis=0).reshape(shape),
             wanted=np.array([wanted[distinct[i]] for i in identities], np.int64).reshape(shape),
             damaged=tuple(self.damaged),
-            numerics=(str(_native.NUMERICS_VERSION), *sorted(self.classes)),
+            numerics=(NUMERICS_VERSION, *sorted(self.classes)),
             _sums=sums,
             _shards=tuple(p[1] for p in points),
         )

@@ -12,9 +12,9 @@ import numpy as np
 from ..results.estimates import Estimate
 from ..tables import Column, Table
 from ..tables.cells import NOTHING, cell, plain
+from .plan import Plan
 
 if TYPE_CHECKING:
-    from .plan import Sweep
     from .result import SweepResult
 
 MOST_LINES = 200
@@ -64,13 +64,13 @@ def table(result: SweepResult, most: int) -> Table:
     )
 
 
-def plan_table(plan: Sweep) -> Table:
+def plan_table(plan: Plan) -> Table:
     """What a plan sets, by name."""
     columns = [Column("setting", "setting", numeric=False), Column("value", "value", numeric=False)]
     return Table("plan", repr(plan), columns, list(_settings(plan)))
 
 
-def _settings(plan: Sweep) -> Iterator[tuple[str, str]]:
+def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
     """What was given, long lists by their ends."""
     for name, value in plan.to_dict().items():
         if name in ("format", "schema_version"):

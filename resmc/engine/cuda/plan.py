@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..residual_run import followed
+from ..lowering import QUOTIENTS
 
 RECORD_BYTES = 2 << 30  # of a chunk, if there is so much
 MEMORY_SHARE = 0.4  # of what is free: for a chunk's records, and again for states
@@ -49,7 +49,7 @@ def n_products(deaths_possible: bool, correlations: bool) -> int:
 
 def ratios(network: dict[str, Any]) -> tuple[str, ...]:
     """What is recorded besides h; nothing but for the kernels of any residual network."""
-    return followed(network["gradients"])[1:] if "block" in network else ()
+    return (QUOTIENTS if network["gradients"] else QUOTIENTS[:2])[1:] if "block" in network else ()
 
 
 def bytes_per_column(n_layers: int, block: int, deaths_possible: bool, correlations: bool, n_ratios: int = 0) -> int:

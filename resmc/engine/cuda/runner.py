@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._native import KernelError
-from ..residual_run import AT_START
+from ..lowering import BACKWARD
 from .buffers import Buffers
 from .device import Accelerator, DeviceError, first_line
 from .plan import Plan, best_segment, make_plan, steps
@@ -201,7 +201,7 @@ class Runner:
             self.enqueuing = "reduce"
             kernels.reduce(width, wanted, pointers, ordinal, stream)
             self._enqueued()
-        slot = 0 if name in AT_START else self.buffers.n_layers - 1
+        slot = 0 if name in BACKWARD else self.buffers.n_layers - 1
         self.enqueuing = "ratio"
         kernels.ratio(width, {**wanted, "slot": slot}, pointers, ordinal, stream)
         self._enqueued()
