@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from ._system.build import build_info
 from .engine.cuda.device import DeviceError
 from .engine.simulate import simulate
-from .models.residual_network import DepthScaling, ResidualNetwork
+from .models.residual_network import ResidualNetwork
 from .models.resnet import ResNet
+from .models.scaling import DepthScaling
 from .results.estimates import Estimate, KSDistance
 from .results.storage import load
 from .simulation import Simulation, merge

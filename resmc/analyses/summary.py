@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import theory
-from ..models.residual_network import DepthScaling, Model, ResidualNetwork, of_resnet
+from ..models.residual_network import Model
 from ..models.resnet import ResNet
+from ..models.scaling import DepthScaling
+from ..models.spelling import general
 from ..results.estimates import WORTH_SAYING, Estimate, KSDistance, format_estimate
 from ..results.layer_estimates import MIN_EFFECTIVE_SAMPLE
 from ..tables import html
@@ -87,17 +89,16 @@ def rows(sim: Simulation) -> Iterator[Row]:
 
 def _first_layer(model: Model) -> theory.FirstLayer | None:
     """The law of the first layer's log-norm, if it is Gaussian."""
-    if isinstance(model, ResidualNetwork) and model.input is not None and model.weights != "gaussian":
+    if model.inputs.explicit:
         return None
-    size = model.input_norm if isinstance(model, ResNet) else model.size
-    return theory.first_layer(ResNet(model.width, 1, 1.0, 1.0, input_norm=size))
+    return theory.first_layer(ResNet(model.width, 1, 1.0, 1.0, input_norm=model.inputs.size))
 
 
 def _ratio_rows(sim: Simulation) -> Iterator[Row]:
     """How far h and the gradient went, where that was followed, with the limit in depth and the exact mean square."""
     if not sim.laws:
         return
-    model = sim.model if isinstance(sim.model, ResidualNetwork) else of_resnet(sim.model)
+    model = general(sim.model)
     try:
         sde = depth_limit(model)
         limits = {"growth": sde.growth, "gradient": sde.gradient}

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.residual_network import BLOCKS, WEIGHTS, Model, ResidualNetwork, of_resnet
+from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import ResNet
+from ..models.spelling import general as general_spelling
 
 
 def native_network(model: ResNet) -> dict[str, Any]:
@@ -54,17 +55,16 @@ def native_residual(model: Model, gradients: bool) -> dict[str, Any]:
         For a `ResNet` whose layers differ in size by more than 2^100.
     """
     resnet = model.as_resnet
-    general = of_resnet(resnet) if resnet is not None else model
-    assert isinstance(general, ResidualNetwork)
+    general = general_spelling(model if resnet is None else resnet)
     n, depth = general.width, general.depth
     segment = depth
     if gradients:
         vector = (n + 3) // 4 * 4 * LARGEST_PACK_BYTES
         segment = min(depth, max(math.isqrt(depth) + 1, SEGMENT_BYTES // vector))
     out: dict[str, Any] = {
-        "block": BLOCKS.index(general.block),
+        "block": general.residual_block.number,
         "activation": general.sigma.number,
-        "law": WEIGHTS.index(general.weights),
+        "law": general.weight_law.number,
         "homogeneous": general.homogeneous,
         "grounded": general.bias > 0.0 or general.sigma.at_zero != 0.0,
         "inside": general.inside,
@@ -96,9 +96,9 @@ def native_residual(model: Model, gradients: bool) -> dict[str, Any]:
         "carry_exponent": 0, "step": 0.0, "readout": float(np.float32(1.0 / math.sqrt(n))),
         "steps": (general.scales * outer).astype(np.float32),
     }  # fmt: skip
-    if general.input is not None and general.weights != "gaussian":
+    if general.inputs.explicit:
         size = general.size if general.homogeneous else 1.0
-        x = np.array(general.input) / (math.sqrt(len(general.input)) * size)
+        x = np.array(general.inputs.x) / (math.sqrt(len(general.inputs.x)) * size)
         out |= {"n_in": len(x), "input": np.concatenate([np.zeros(4), x, np.zeros(8)]).astype(np.float32)}
     return out
 

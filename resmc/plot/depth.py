@@ -15,7 +15,8 @@ from .._system import checks
 from ..analyses.regime import Regime
 from ..analyses.verdict import SHOWN
 from ..engine.residual_run import RATIOS
-from ..models.residual_network import DepthScaling, ResidualNetwork
+from ..models.residual_network import ResidualNetwork
+from ..models.scaling import DepthScaling
 from ..results.estimates import Estimate
 from ..simulation import Simulation
 from . import style as st

@@ -12,8 +12,8 @@ from .._system import checks
 from ..analyses.verdict import SHOWN
 from ..engine.residual_run import RATIOS
 from ..experiments.depth_limit import DepthLimit, LimitQuantity
-from ..models.residual_network import ResidualNetwork, of_resnet
 from ..models.resnet import ResNet
+from ..models.spelling import general
 from ..results.estimates import Floats
 from ..results.laws import BIN_WIDTH, Law
 from ..simulation import Simulation
@@ -70,7 +70,7 @@ def plot_ratio_law(
     checks.choice("ratio", ratio, RATIOS)
     if limit is not None:
         st.check_kind("limit", limit, (DepthLimit,), "a resmc.DepthLimit, or None")
-        ours = sim.model if isinstance(sim.model, ResidualNetwork) else of_resnet(sim.model)
+        ours = general(sim.model)
         if replace(limit.model, depth=ours.depth, n_out=ours.n_out) != ours:
             raise ValueError("limit is that of another network: it must be resmc.limit(..) of sim's model")
     law = _law(sim, ratio)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from .._system.writers import temporary_name
 from ..engine.recording import GROUPS, Bins
 from ..engine.sums import LAYER_SUMS, LayerSums, Statistics
-from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import ResNet
+from ..models.residual_network import Model
+from ..models.spelling import of_dict
 from ..simulation import NetworkRange, Samples, Simulation, Trajectories, host
 from . import archive
 from .archive import Archive
@@ -38,6 +38,7 @@ from .laws import Law
 
 FORMAT = "resmc-simulation"
 SCHEMA_VERSION = 2
+SCHEMA_VERSION_01 = 2  # the last one of version 0.1
 _PRODUCTS = ("products", "partial_sums", "partial_squares")
 
 
@@ -210,7 +211,7 @@ def _in_groups(rows: NDArray[Any], networks: NDArray[np.int64]) -> NDArray[Any]:
 
 def _simulation(found: Archive) -> Simulation:
     manifest = found.manifest
-    model, bins = model_of(manifest["model"]), Bins(*manifest["bins"])
+    model, bins = model_of(manifest), Bins(*manifest["bins"])
     resnet = model.as_resnet
     layers = _array(found, "layers", np.int64, None).copy()
     size = len(layers)
@@ -278,9 +279,10 @@ def _simulation(found: Archive) -> Simulation:
     )
 
 
-def model_of(described: dict[str, Any]) -> Model:
-    """The model that ``to_dict`` described."""
-    return ResidualNetwork.from_dict(described) if "block" in described else ResNet(**described)
+def model_of(manifest: Mapping[str, Any]) -> Model:
+    """Return the model that a manifest describes, in the names of its version or, where it says none, of this one."""
+    version = manifest.get("schema_version", SCHEMA_VERSION)
+    return of_dict(manifest["model"], version_01=version <= SCHEMA_VERSION_01)
 
 
 def _trimmed(histogram: NDArray[np.int64]) -> tuple[int, NDArray[Any]]:

@@ -17,6 +17,7 @@ from ..engine.recording import block_size
 from ..engine.simulate import MAX_NETWORK, METHODS
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
+from ..models.spelling import of_dict
 from .point import Point, point_seed
 from .quantities import QUANTITIES
 
@@ -392,7 +393,7 @@ def _model(number: int, model: Any) -> ResNet:
         missing = [name for name in ("width", "depth", "alpha", "lam") if name not in model]
         if missing:
             raise ValueError(f"{missing[0]} is missing")
-        return ResNet(**model)
+        return _listed(of_dict(model, version_01=True))
     except ValueError as error:
         raise ValueError(f"models[{number}]: {error}") from None
 

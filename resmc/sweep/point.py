@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from .. import _native
 from ..engine.recording import HISTOGRAM_VERSION, histogram_bins
-from ..models.residual_network import Model
 from ..models.resnet import ResNet
+from ..models.spelling import canonical
 from ..results.storage import SCHEMA_VERSION, model_of
 
 
@@ -62,17 +62,11 @@ class Point:
 
 def description_key(described: Mapping[str, Any], numerics_version: str, block: int) -> str:
     """The key of what a file's manifest (`resmc.results.storage`) says, whatever else it says."""
-    described = {**described, "model": canonical(model_of(described["model"]))}
+    described = {**described, "model": canonical(model_of(described))}
     names = ("model", "seed", "method", "layers", "correlations", "bins", "histogram_version")
     description = [SCHEMA_VERSION, *(described[name] for name in names), numerics_version, block]
     text = json.dumps(description, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def canonical(model: Model) -> dict[str, Any]:
-    """The same for every spelling of a network."""
-    resnet = model.as_resnet
-    return model.to_dict() if resnet is None else resnet.to_dict()
 
 
 def spaced_layers(depth: int, most: int) -> NDArray[np.int64]:

@@ -1,0 +1,50 @@
+"""One network in either spelling, log-Gaussian or general, and as a dictionary, in the names of any version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .residual_network import Model, ResidualNetwork
+from .resnet import SQRT2, VARIANT_ACTIVATIONS, ResNet
+from .scaling import DepthScaling, Scaling
+
+ACTIVATIONS_OF_01 = {"softplus": "centred_softplus"}  # names of version 0.1 that mean something else by now
+
+
+def log_gaussian(model: Model) -> ResNet | None:
+    """Return the network as a `ResNet`, or None where no `ResNet` is it."""
+    return model.as_resnet
+
+
+def general(model: Model) -> ResidualNetwork:
+    """Return the network as a `ResidualNetwork`; a `ResNet` is phi-in with carry = alpha and s = sqrt(2) lam."""
+    if isinstance(model, ResidualNetwork):
+        return model
+    scaling: Scaling = DepthScaling(0.0, SQRT2 * model.lam) if model.lam else (0.0,) * model.depth
+    return ResidualNetwork(
+        model.width,
+        model.depth,
+        block="phi-in",
+        activation=VARIANT_ACTIVATIONS[model.variant],
+        carry=model.alpha,
+        scaling=scaling,
+        n_out=model.n_out,
+        input_norm=model.input_norm,
+    )
+
+
+def canonical(model: Model) -> dict[str, Any]:
+    """Return one dictionary for all spellings of a network."""
+    resnet = log_gaussian(model)
+    return model.to_dict() if resnet is None else resnet.to_dict()
+
+
+def of_dict(described: Mapping[str, Any], *, version_01: bool = False) -> Model:
+    """Return the model that ``to_dict`` described; with ``version_01`` in the names of version 0.1."""
+    if "block" not in described:
+        return ResNet(**described)
+    activation = described["activation"]
+    if version_01:
+        activation = ACTIVATIONS_OF_01.get(activation, activation)
+    return ResidualNetwork.from_dict({**described, "activation": activation})
