@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from ._system.build import build_info
 from .engine.cuda.device import DeviceError
-from .models.residual_network import DepthScaling, ResidualNetwork
+from .models.residual_network import ResidualNetwork
 from .models.resnet import ResNet
+from .models.scaling import DepthScaling
 from .results.estimates import Estimate, KSDistance
 from .simulation import Simulation, load, merge, simulate
 

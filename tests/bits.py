@@ -30,7 +30,7 @@ RECORD = Path(__file__).parent / "data" / "bits.json"
 HALF = 0.5**0.5
 KEPT: dict[str, Any] = {"keep_samples": 20, "keep_trajectories": 10}
 BACK: dict[str, Any] = {"gradients": True, "layers": [0, 3, 7], **KEPT}
-CENTRED_SOFTPLUS = "softplus"
+CENTRED_SOFTPLUS = "centred_softplus"
 
 
 def _cases() -> dict[str, tuple[Any, dict[str, Any]]]:

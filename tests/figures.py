@@ -23,7 +23,8 @@ from matplotlib.colors import to_rgb
 import resmc
 from resmc import Simulation, Sweep
 from resmc.analyses import Regime
-from resmc.models.residual_network import DepthScaling, ResidualNetwork
+from resmc.models.residual_network import ResidualNetwork
+from resmc.models.scaling import DepthScaling
 from resmc.sweep import SweepResult
 
 HALF = math.sqrt(0.5)

@@ -109,7 +109,7 @@ def test_gaussian_means_are_closed_forms_or_quadratures(name: str, size: float) 
     assert a.mean_square(size) == pytest.approx(square, rel=1e-11, abs=1e-13)
 
 
-def softplus_series(x: Array) -> Array:
+def centred_softplus_series(x: Array) -> Array:
     y = x.astype(np.longdouble)
     return y * (1 + y * (1 / np.longdouble(4) + y**2 * (-1 / np.longdouble(96) + y**2 / 1440)))
 
@@ -120,23 +120,32 @@ def gelu_series(x: Array) -> Array:
     return y * (y.dtype.type(0.5) + y / root * (1 - y**2 / 6 + y**4 / 40 - y**6 / 336))
 
 
-@pytest.mark.parametrize(("name", "series"), [("softplus", softplus_series), ("gelu", gelu_series)])
+@pytest.mark.parametrize(("name", "series"), [("centred_softplus", centred_softplus_series), ("gelu", gelu_series)])
 def test_float64_loses_nothing_near_zero(name: str, series: Callable[[Array], Array]) -> None:
     """Relative to the value; the series leave less than 1e-13 of it at 0.05, and the naive form loses all at 1e-12."""
     exact = series(NEAR_ZERO)
     assert np.max(np.abs(ACTIVATIONS[name].value(NEAR_ZERO) / exact - 1)) < 2e-13
-    if name == "softplus":
+    if name == "centred_softplus":
         naive = 2 * (np.log(1 + np.exp(NEAR_ZERO)) - math.log(2))
         assert np.max(np.abs(naive / exact - 1)) > 1e-5  # negative control
 
 
-def test_softplus_is_exact_to_float64_far_from_zero() -> None:
+def test_centred_softplus_is_exact_to_float64_far_from_zero() -> None:
     x = np.concatenate([np.linspace(-60, -0.05, 997), np.linspace(0.05, 60, 997)])
     y = x.astype(np.longdouble)
     exact = 2 * (np.log1p(np.exp(y)) - np.log(np.longdouble(2)))
-    assert np.max(np.abs(ACTIVATIONS["softplus"].value(x) / exact - 1)) < 2e-15
-    np.testing.assert_array_equal(ACTIVATIONS["softplus"].value(np.array([-(2.0**80), 2.0**80])) / 2,
+    assert np.max(np.abs(ACTIVATIONS["centred_softplus"].value(x) / exact - 1)) < 2e-15
+    np.testing.assert_array_equal(ACTIVATIONS["centred_softplus"].value(np.array([-(2.0**80), 2.0**80])) / 2,
                                   [-math.log(2), 2.0**80])  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_torch_computes_the_table(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    a, x = ACTIVATIONS[name], np.concatenate([EVERYWHERE, [-800.0, -40.0, 0.0, 40.0, 60.0, 800.0]])
+    found = a.torch(torch, torch.tensor(x))
+    np.testing.assert_allclose(found.numpy(), a.value(x), rtol=1e-13, atol=1e-15)
+    assert not np.allclose(found.numpy(), a.value(x + 1e-9), rtol=1e-13, atol=1e-15)  # negative control
 
 
 # ---- the kernels ----------------------------------------------------------------------------------------------------
@@ -199,9 +208,9 @@ def test_errors_of_a_few_units_in_the_last_place_would_be_seen(name: str) -> Non
 
 
 @pytest.mark.cpu
-def test_softplus_written_naively_in_float32_would_be_seen() -> None:
+def test_centred_softplus_written_naively_in_float32_would_be_seen() -> None:
     """Negative control: what cancels near 0 is beyond the bound."""
-    a, x = ACTIVATIONS["softplus"], arguments(1.0)
+    a, x = ACTIVATIONS["centred_softplus"], arguments(1.0)
     two, half = np.float32(2), np.float32(np.log(2))
     naive = two * (np.maximum(x, np.float32(0)) + np.log1p(np.exp(-np.abs(x))) - half)
     assert naive.dtype == np.float32
@@ -219,7 +228,7 @@ def test_values_at_the_ends_are_limits(instructions: str, c: float) -> None:
         "tanh": ([-1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]),
         "sigmoid": ([0.0, 1.0, 0.5, 0.5], [0.0, 0.0, 0.25, 0.25]),
         "gelu": ([0.0, 2.0**20 * c, 0.0, 0.0], [0.0, 1.0, 0.5, 0.5]),
-        "softplus": ([-2 * math.log(2), 2.0**21 * c - 2 * math.log(2), 0.0, 0.0], [0.0, 2.0, 1.0, 1.0]),
+        "centred_softplus": ([-2 * math.log(2), 2.0**21 * c - 2 * math.log(2), 0.0, 0.0], [0.0, 2.0, 1.0, 1.0]),
     }
     for name, (values, slopes) in expected.items():
         value, slope = _native.activate(instructions, ACTIVATIONS[name].number, c, x, words)

@@ -22,7 +22,9 @@ from resmc.engine.lowering import Network
 from resmc.engine.native import Shape
 from resmc.engine.sums import LayerSums
 from resmc.models.activations import ACTIVATIONS
-from resmc.models.residual_network import BLOCKS, DepthScaling, ResidualNetwork
+from resmc.models.blocks import BLOCKS
+from resmc.models.residual_network import ResidualNetwork
+from resmc.models.scaling import DepthScaling
 from resmc.reference import simulate_residual
 
 DEVICE = 2  # where vectors are kept

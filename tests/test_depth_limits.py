@@ -21,7 +21,8 @@ import resmc
 from resmc import theory
 from resmc.experiments import euler
 from resmc.models.activations import ACTIVATIONS
-from resmc.models.residual_network import DepthScaling, ResidualNetwork
+from resmc.models.residual_network import ResidualNetwork
+from resmc.models.scaling import DepthScaling
 from resmc.theory.averages import gaussian_averages, homogeneous_averages, tabulated_averages
 from resmc.theory.depth import DepthSDE, depth_limit, law_free
 
@@ -42,8 +43,8 @@ CASES = {
     "phi-out, tanh, bias": {
         "block": "phi-out", "activation": "tanh", "bias": 0.5, "input_norm": 2.0, "scaling": DepthScaling(0.5, -2.0)
     },
-    "phi-out, inside, softplus, bias": {
-        "block": "phi-out", "activation": "softplus", "bias": 0.5, "scaling": INSIDE, "input_norm": 0.7
+    "phi-out, inside, centred softplus, bias": {
+        "block": "phi-out", "activation": "centred_softplus", "bias": 0.5, "scaling": INSIDE, "input_norm": 0.7
     },
     "phi-out, inside, gelu, uniform": {
         "block": "phi-out", "activation": "gelu", "weights": "uniform", "scaling": INSIDE, "input_norm": 0.5
@@ -109,7 +110,11 @@ def test_deep_networks_have_the_law_of_the_limit(name: str) -> None:
 
 
 CONTROLS = {
-    "without the drift": ("phi-out, inside, softplus, bias", "gradient mean", lambda sde: replace(sde, curvature=0.0)),
+    "without the drift": (
+        "phi-out, inside, centred softplus, bias",
+        "gradient mean",
+        lambda sde: replace(sde, curvature=0.0),
+    ),
     "with forward and backward independent": (
         "v-phi-w, leaky_relu",
         "covariance",
@@ -175,7 +180,7 @@ def test_with_a_bias_the_gradient_alone_keeps_its_law() -> None:
 
 
 @pytest.mark.parametrize(
-    ("activation", "known", "error"), [("softplus", 0.3640, 0.0008), ("tanh", 0.3167, 0.0008)]
+    ("activation", "known", "error"), [("centred_softplus", 0.3640, 0.0008), ("tanh", 0.3167, 0.0008)]
 )  # fmt: skip
 def test_the_mean_coordinate_with_the_scaling_inside_is_the_known_one(
     activation: str, known: float, error: float
@@ -186,7 +191,7 @@ def test_the_mean_coordinate_with_the_scaling_inside_is_the_known_one(
     assert result.average is not None
     mean = result.average.mean
     assert abs(float(mean.value) - known) < BOUND * math.hypot(float(mean.stderr), error)
-    other = 0.3167 if activation == "softplus" else 0.3640
+    other = 0.3167 if activation == "centred_softplus" else 0.3640
     assert abs(float(mean.value) - other) > 2.0 * BOUND * math.hypot(float(mean.stderr), error)
 
 
@@ -226,7 +231,7 @@ def test_blocks_with_one_limit_have_the_same_numbers() -> None:
     assert not np.array_equal(linear, tanh)
 
 
-@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "gelu", "softplus"])
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "gelu", "centred_softplus"])
 def test_the_table_of_averages_is_the_quadrature(activation: str) -> None:
     q = np.exp(np.random.default_rng(4700).uniform(-100.0, 100.0, 400))
     table, exact = tabulated_averages(activation)(q), gaussian_averages(activation, q)
@@ -294,7 +299,7 @@ def test_networks_that_never_move_are_left_out_and_counted() -> None:
 
 
 def test_a_quadratic_drift_explodes_and_says_so() -> None:
-    model = network(block="phi-out", activation="softplus", scaling=INSIDE, input_norm=8.0)
+    model = network(block="phi-out", activation="centred_softplus", scaling=INSIDE, input_norm=8.0)
     result = resmc.limit(model, networks=400, steps=100)
     assert 0 < result.exploded < 400
     assert int(result.growth.mean.n) == 400 - result.exploded
@@ -342,7 +347,7 @@ REFUSED = {
     r"'sigmoid' .* inside: sigma\(0\) = 0.5": {"block": "phi-out", "activation": "sigmoid", "scaling": INSIDE},
     r"'relu' .* outside: E sigma\(g\) is not 0": {"block": "phi-out"},
     "'balanced' .* outside": {"block": "phi-out", "activation": "balanced"},
-    "'softplus' .* outside": {"block": "phi-out", "activation": "softplus"},
+    "'centred_softplus' .* outside": {"block": "phi-out", "activation": "centred_softplus"},
     "'gelu' .* outside": {"block": "phi-out", "activation": "gelu"},
     "'sigmoid' .* outside": {"block": "phi-out", "activation": "sigmoid"},
     "weights='uniform' .*'phi-out'": {"block": "phi-out", "activation": "tanh", "weights": "uniform"},

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 import resmc
-from resmc.models.residual_network import DepthScaling
+from resmc.models.scaling import DepthScaling
 
 pytest.importorskip("matplotlib")
 

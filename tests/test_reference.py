@@ -18,6 +18,7 @@ import pytest
 
 from resmc.models.resnet import ResNet
 from resmc.reference import METHODS, STREAMS, ReferencePaths, normals, philox4x32, signs, simulate, words
+from resmc.reference.sources import Counters
 
 scipy_special = pytest.importorskip("scipy.special")
 scipy_stats = pytest.importorskip("scipy.stats")
@@ -435,12 +436,27 @@ def test_reference_imports_nothing_but_numpy_and_the_models():
             elif isinstance(node, ast.ImportFrom) and node.level < 2:
                 imported = set() if node.level == 1 else {str(node.module)}
             elif isinstance(node, ast.ImportFrom):
-                assert node.module in (None, "model", "residual_network")
-                imported = set() if node.module else {f"resmc.{alias.name}" for alias in node.names}
+                assert node.module is not None
+                room = node.module.partition(".")[0]
+                imported = set() if room == "models" else {f"resmc.{room}.{alias.name}" for alias in node.names}
             else:
                 continue
             allowed = {"numpy", "resmc._system.checks", *sys.stdlib_module_names}
             assert {name if name in allowed else name.split(".")[0] for name in imported} <= allowed, path
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_networks_advance_in_parts_as_at_once(method):
+    network = importlib.import_module("resmc.reference.network")
+    model = ResNet(4, 9, -0.8, 0.6, "balanced", input_norm=2.0)
+    networks = Counters(model, 72, np.arange(3, dtype=np.uint64))
+    start = network.first_state(networks)
+    half_way = network.advance(start, 0, 4, networks, method)
+    at_once, in_parts = (network.advance(*part, 9, networks, method) for part in ((start, 0), (half_way, 4)))
+    np.testing.assert_array_equal(in_parts.v, at_once.v)
+    np.testing.assert_array_equal(in_parts.log, at_once.log)
+    paths = simulate(model, 3, seed=72, method=method)
+    np.testing.assert_allclose(at_once.log_square()[:, 0] - math.log(4), paths.log_norm[:, 9], rtol=0, atol=1e-13)
 
 
 # ---------------------------------------------------------------------------------------------------------- explicit

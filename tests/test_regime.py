@@ -17,7 +17,8 @@ import pytest
 import resmc
 from resmc import Estimate
 from resmc.analyses import Regime, verdict
-from resmc.models.residual_network import DepthScaling, ResidualNetwork
+from resmc.models.residual_network import ResidualNetwork
+from resmc.models.scaling import DepthScaling
 from resmc.theory.depth import depth_limit
 
 DEPTHS = np.array([10, 30, 100, 300, 1000])

@@ -10,8 +10,9 @@ import pytest
 
 import resmc
 from resmc import DepthScaling, ResidualNetwork, ResNet
+from resmc.models import spelling
 from resmc.models.activations import ACTIVATIONS
-from resmc.models.residual_network import BLOCKS, of_resnet
+from resmc.models.blocks import BLOCKS
 
 NAN, INF = math.nan, math.inf
 
@@ -23,6 +24,11 @@ NAN, INF = math.nan, math.inf
         ({"block": None}, "block=None is not allowed"),
         ({"activation": "swish"}, "activation='swish' is not allowed: it must be one of 'relu'"),
         ({"activation": "ReLU"}, "activation='ReLU' is not allowed"),
+        (
+            {"activation": "softplus"},
+            "activation='softplus' is not allowed: until log(1 + e^x) itself comes, the function that version 0.1 "
+            "called so, 2 (log(1 + e^x) - log 2), is called 'centred_softplus'",
+        ),
         (
             {"weights": "cauchy"},
             "weights='cauchy' is not allowed: it must be one of 'gaussian', 'uniform', 'rademacher'",
@@ -131,7 +137,7 @@ def test_a_scaling_may_be_an_array_and_an_input_too():
 @pytest.mark.parametrize("lam", [math.sqrt(0.5), 0.6, 0.8, 1.0, 0.1, 1e-3, 0.4358898943540673, 0.0, -0.7, 1e200])
 def test_a_resnet_and_its_general_spelling_are_one_network(lam):
     resnet = ResNet(6, 4, 0.9, lam, "balanced", 2, 1.5)
-    general = of_resnet(resnet)
+    general = spelling.general(resnet)
     assert general.as_resnet == resnet.as_resnet
     assert general.as_resnet.lam == pytest.approx(lam, rel=3e-16)
     assert resnet.as_resnet.as_resnet == resnet.as_resnet
@@ -141,12 +147,23 @@ def test_a_resnet_and_its_general_spelling_are_one_network(lam):
         ) == general  # fmt: skip
 
 
+def test_an_input_meets_the_first_layer_by_its_norm_or_entry_by_entry():
+    x, size = (3.0, -4.0), 5.0 / math.sqrt(2.0)
+    for model, met, explicit, deviation in (
+        (ResNet(6, 4, 0.8, 0.6, input_norm=2.0), (2.0,), False, 2.0),
+        (ResidualNetwork(6, 4, input_norm=2.0, weights="uniform"), (2.0,), False, 2.0),
+        (ResidualNetwork(6, 4, input=x), (size,), False, size),
+        (ResidualNetwork(6, 4, input=x, weights="uniform"), x, True, size),
+    ):
+        assert (model.inputs.x, model.inputs.explicit, model.inputs.size) == (met, explicit, deviation)
+
+
 def test_only_log_gaussian_networks_are_resnets():
     base: dict[str, Any] = {"width": 6, "depth": 4}
     assert ResidualNetwork(**base, scaling=DepthScaling(0.5)).as_resnet.lam == pytest.approx(
         math.sqrt(0.125), rel=1e-15
     )
     assert ResidualNetwork(**base, input=(3.0, 4.0)).as_resnet.input_norm == pytest.approx(math.sqrt(12.5))
-    others = [{"block": block} for block in BLOCKS[1:]] + [{"activation": name} for name in list(ACTIVATIONS)[3:]]
+    others = [{"block": block} for block in list(BLOCKS)[1:]] + [{"activation": name} for name in list(ACTIVATIONS)[3:]]
     for other in [*others, {"bias": 0.1}, {"weights": "uniform"}, {"scaling": (0.1, 0.2, 0.1, 0.1)}]:
         assert ResidualNetwork(**{**base, **other}).as_resnet is None, other

@@ -21,8 +21,10 @@ from resmc import DepthScaling, ResidualNetwork, ResNet
 from resmc._system.build import VARIABLE
 from resmc.engine import lowering
 from resmc.models.activations import ACTIVATIONS
-from resmc.models.residual_network import BLOCKS, RESNET_ACTIVATIONS, WEIGHTS
+from resmc.models.blocks import BLOCKS
+from resmc.models.residual_network import RESNET_ACTIVATIONS
 from resmc.models.spelling import general
+from resmc.models.weights import WEIGHTS
 from resmc.reference import simulate_residual
 
 pytestmark = pytest.mark.cpu
@@ -114,7 +116,7 @@ def test_the_comparison_sees_a_wrong_network():
     """Negative control: another scaling by 1%, another activation, and a bias left out."""
     right = ResidualNetwork(7, 9, "v-phi-w", "gelu", scaling=OUTSIDE, bias=0.1)
     sim = run(right, 20).trajectories
-    for wrong in ({"scaling": DepthScaling(0.5, 1.313)}, {"activation": "softplus"}, {"bias": 0.0}):
+    for wrong in ({"scaling": DepthScaling(0.5, 1.313)}, {"activation": "centred_softplus"}, {"bias": 0.0}):
         ref = simulate_residual(replace(right, **wrong), 20)
         for name, twin in (("gradient", ref.log_gradient), ("gradient_displacement", ref.log_gradient_displacement)):
             assert np.abs(sim.ratios[name][:, 0] - twin[:, 0]).max() > 10 * TOLERANCE, (wrong, name)
@@ -124,7 +126,7 @@ def test_the_comparison_sees_a_wrong_network():
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-@pytest.mark.parametrize("activation", ["relu", "softplus"])
+@pytest.mark.parametrize("activation", ["relu", "centred_softplus"])
 def test_deep_networks_are_those_of_the_reference(block, activation):
     model = ResidualNetwork(24, 1000, block, activation, scaling=DepthScaling(0.5, 0.7))
     found = differences(model, 10)[:4].max(axis=(0, 2))
@@ -136,11 +138,11 @@ def test_deep_networks_are_those_of_the_reference(block, activation):
     "model",
     [
         ResidualNetwork(16, 1000, "v-phi-w", "gelu", scaling=DepthScaling(0.0)),
-        ResidualNetwork(16, 1000, "phi-out", "softplus", scaling=DepthScaling(0.0, 0.5)),
+        ResidualNetwork(16, 1000, "phi-out", "centred_softplus", scaling=DepthScaling(0.0, 0.5)),
         ResidualNetwork(16, 1000, "phi-out", "relu", scaling=DepthScaling(0.0)),
         ResidualNetwork(16, 400, "phi-in", "tanh", carry=3.0, bias=0.5),
         ResidualNetwork(16, 400, "phi-out", "sigmoid", carry=3.0),
-        ResidualNetwork(16, 300, "v-phi-w", "softplus", carry=0.25),
+        ResidualNetwork(16, 300, "v-phi-w", "centred_softplus", carry=0.25),
         ResidualNetwork(16, 100, "phi-in", "gelu", carry=0.5, bias=1e-6, input_norm=1e10),
         ResidualNetwork(16, 100, "phi-out", "gelu", input_norm=1e-10),
         ResidualNetwork(16, 100, "v-phi-w", "relu", scaling=DepthScaling(2.0, 1e-3), input_norm=1e200),

@@ -15,8 +15,10 @@ import pytest
 
 import resmc
 from resmc import DepthScaling, ResidualNetwork
+from resmc.models import spelling
 from resmc.models.activations import ACTIVATIONS
-from resmc.models.residual_network import BLOCKS, WEIGHTS, of_resnet
+from resmc.models.blocks import BLOCKS
+from resmc.models.weights import WEIGHTS
 from resmc.theory import second_moments
 
 BOUND, CONTROL = 4.0, 8.0
@@ -55,7 +57,7 @@ def test_relu_in_a_v_phi_w_block_grows_by_exactly_half_its_scaling_squared(metho
         ResidualNetwork(8, 10, "phi-in", "balanced-half", scaling=DepthScaling(0.5)),
         ResidualNetwork(8, 10, "phi-out", "linear", scaling=DepthScaling(0.5, inside=True)),
         ResidualNetwork(8, 10, "v-phi-w", "balanced", bias=0.5),
-        of_resnet(resmc.ResNet(8, 10, 0.8, 0.6, "balanced")),
+        spelling.general(resmc.ResNet(8, 10, 0.8, 0.6, "balanced")),
     ],
     ids=lambda m: f"{m.block}-{m.activation}",
 )

@@ -10,16 +10,24 @@ from __future__ import annotations
 import importlib
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 
+from resmc.models import spelling
 from resmc.models.activations import ACTIVATIONS
-from resmc.models.residual_network import BLOCKS, RESNET_ACTIVATIONS, WEIGHTS, DepthScaling, ResidualNetwork, of_resnet
+from resmc.models.blocks import BLOCKS
+from resmc.models.residual_network import RESNET_ACTIVATIONS, ResidualNetwork
 from resmc.models.resnet import ResNet
+from resmc.models.scaling import DepthScaling
+from resmc.models.weights import WEIGHTS
 from resmc.reference import METHODS, ResidualPaths, normals, signs, simulate, simulate_residual, words
+from resmc.reference.maps import ProjectedMap
+from resmc.reference.sources import Counters
+from resmc.reference.vectors import norm
 
-maps = importlib.import_module("resmc.reference.maps")
+residual = importlib.import_module("resmc.reference.residual")
 
 BOUND = 4.0  # standard errors
 CONTROL = 10.0
@@ -130,7 +138,7 @@ def test_every_number_comes_from_the_counters_that_are_its_own(block, method, mo
         drawn.add((stream, layer, count))
         return normals(seed, networks, stream, layer, count)
 
-    monkeypatch.setattr(maps, "normals", watched)
+    monkeypatch.setattr(residual, "Counters", partial(Counters, normals_of=watched))
     simulate_residual(ResidualNetwork(5, 2, block, bias=0.3, n_out=3), 1, method=method)
     by_layer = (PROJECTED_DRAWS if method == "projected" else DENSE_DRAWS)[block]
     ends = (
@@ -151,7 +159,7 @@ def test_signs_are_those_of_the_draw_that_makes_what_they_multiply(block, half, 
         asked.append((stream, layer, count, of_half))
         return signs(seed, networks, stream, layer, count, of_half)
 
-    monkeypatch.setattr(maps, "signs", watched)
+    monkeypatch.setattr(residual, "Counters", partial(Counters, signs_of=watched))
     model = ResidualNetwork(4, 2, block, "balanced-half" if half else "balanced")
     simulate_residual(model, 1, method=method)
     expected = {
@@ -165,9 +173,9 @@ def test_signs_are_those_of_the_draw_that_makes_what_they_multiply(block, half, 
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_weights_follow_their_law_entry_by_entry(weights):
     model = ResidualNetwork(7, 3, "v-phi-w", weights=weights, input=(1.0, 2.0, 3.0))
-    draws = maps.Draws(model, 9, np.array([2, 2**40 + 1], np.uint64))
+    source = Counters(model, 9, np.array([2, 2**40 + 1], np.uint64))
     for stream, layer, rows, columns in (("dense_inner", 2, 7, 7), ("dense_input", 0, 7, 3), ("dense_output", 3, 1, 7)):
-        found = draws.matrix(stream, layer, rows, columns)
+        found = source.entries(stream, layer, rows, columns)
         assert found.shape == (2, rows, columns)
         gaussian = normals(9, [2, 2**40 + 1], stream, layer, rows * columns)
         for i, j in np.ndindex(rows, columns):
@@ -179,13 +187,16 @@ def test_weights_follow_their_law_entry_by_entry(weights):
                 "uniform": math.sqrt(3.0) * (2 * signed + 1) / 2**32,
                 "rademacher": 1.0 if signed >= 0 else -1.0,
             }
-            assert found[1, i, j] == pytest.approx(law[weights] / math.sqrt(columns), rel=1e-14)
+            assert found[1, i, j] == pytest.approx(law[weights], rel=1e-14)
 
 
 @pytest.mark.parametrize(("weights", "fourth"), [("gaussian", 3.0), ("uniform", 1.8), ("rademacher", 1.0)])
-def test_weights_have_mean_0_variance_1_over_the_width_and_the_fourth_moment_of_their_law(weights, fourth):
-    draws = maps.Draws(ResidualNetwork(100, 1, weights=weights), 10, np.arange(20, dtype=np.uint64))
-    w = draws.matrix("dense_weights", 0, 100, 100).ravel() * 10.0
+def test_weights_have_mean_0_variance_1_and_the_fourth_moment_of_their_law(weights, fourth):
+    w = (
+        Counters(ResidualNetwork(100, 1, weights=weights), 10, np.arange(20, dtype=np.uint64))
+        .matrix("outer", 0)
+        .ravel()
+    )
     for power, exact in ((1, 0.0), (2, 1.0), (3, 0.0), (4, fourth)):
         error = np.std(w**power) / math.sqrt(w.size)
         assert abs(np.mean(w**power) - exact) < BOUND * error + 1e-12, power
@@ -199,12 +210,99 @@ def test_an_input_is_multiplied_by_the_law_of_the_weights_and_enters_gaussian_ne
         if weights == "gaussian":
             h = 6.5 * normals(4, np.arange(3), "first_layer", 0, 6)
         else:
-            h = maps.Draws(model, 4, np.arange(3, dtype=np.uint64)).matrix("dense_input", 0, 6, 4) @ np.array(x)
+            h = Counters(model, 4, np.arange(3, dtype=np.uint64)).first_layer() @ np.array(x) / 2.0
         np.testing.assert_allclose(found, np.log(np.mean(h**2, axis=1)), rtol=1e-13, atol=1e-13)
         without = ResidualNetwork(6, 1, weights=weights, input_norm=6.5)
         h = 6.5 * normals(4, np.arange(3), "first_layer", 0, 6)
         found = simulate_residual(without, 3, seed=4, method="dense", layers=[0]).log_norm[:, 0]
         np.testing.assert_allclose(found, np.log(np.mean(h**2, axis=1)), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize(("weights", "fourth"), [("gaussian", 3.0), ("uniform", 1.8), ("rademacher", 1.0)])
+def test_a_generator_gives_the_same_law_as_the_counters(weights, fourth):
+    w = WEIGHTS[weights].generated(np.random.default_rng(11), (300, 700)).ravel()
+    for power, exact in ((1, 0.0), (2, 1.0), (3, 0.0), (4, fourth)):
+        assert abs(np.mean(w**power) - exact) < BOUND * np.std(w**power) / math.sqrt(w.size) + 1e-12, power
+
+
+# ------------------------------------------------------------------------------------------------- a layer, a part
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_layer_is_what_its_block_s_formula_says(block):
+    torch = pytest.importorskip("torch")
+    for scaling, inside in ((OUTSIDE, False), *([(INSIDE, True)] if BLOCKS[block].scales_inside else [])):
+        module = ResidualNetwork(5, 2, block, "tanh", scaling=scaling, bias=0.7).to_torch(seed=3)
+        formula = BLOCKS[block].formula_inside if inside else BLOCKS[block].formula
+        h = torch.linspace(-1.0, 2.0, 5, dtype=torch.float64)
+        names = {"h": h, "b": module.b[1], "s": float(module.model.scales[1]), "sigma": torch.tanh}
+        names |= {name: getattr(module, name)[1] for name in "VW" if len(getattr(module, name))}
+        torch.testing.assert_close(eval(formula, names), module.branch(1, h[None])[0], rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("activation", ["balanced", "tanh"])
+def test_networks_advance_in_parts_as_at_once(activation, method):
+    model = ResidualNetwork(4, 9, "v-phi-w", activation, 0.9, bias=0.0 if activation == "balanced" else 0.3)
+    networks = Counters(model, 69, np.arange(3, dtype=np.uint64))
+    start = residual.first_state(networks)
+    half_way = residual.advance(start, 0, 4, networks, method)
+    at_once, in_parts = (residual.advance(*part, 9, networks, method) for part in ((start, 0), (half_way, 4)))
+    for name in ("h", "moved"):
+        np.testing.assert_array_equal(getattr(in_parts, name).v, getattr(at_once, name).v)
+        np.testing.assert_array_equal(getattr(in_parts, name).log, getattr(at_once, name).log)
+    paths = simulate_residual(model, 3, seed=69, method=method)
+    np.testing.assert_array_equal(at_once.h.log_square()[:, 0] - math.log(4), paths.log_norm[:, 9])
+    another = residual.advance(half_way, 3, 9, networks, method)
+    assert not np.allclose(another.h.log_square(), at_once.h.log_square())  # negative control
+
+
+class Halves:
+    """A source other than counters: every entry is 1/2, every sign minus."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def matrix(self, place, layer):
+        return np.full((1, self.model.width, self.model.width), 0.5)
+
+    def bias(self, layer):
+        return np.full((1, self.model.width), 0.5)
+
+    def signs(self, layer):
+        return np.full((1, self.model.width), -1.0)
+
+    def first_layer(self):
+        return np.full((1, self.model.width, len(self.model.inputs.x)), 0.5)
+
+    def readout(self, rows):
+        return np.full((1, rows, self.model.width), 0.5)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ResNet(4, 3, 0.8, 0.6, "balanced", n_out=2),
+        ResidualNetwork(4, 3, "v-phi-w", "balanced", bias=0.3, n_out=2),
+        ResidualNetwork(4, 3, "phi-out", "tanh", weights="uniform", input=(1.0, 2.0)),
+    ],
+    ids=lambda m: f"{type(m).__name__}-{m.sigma.number}",
+)
+def test_a_module_is_made_empty_and_filled_from_any_source(model):
+    torch = pytest.importorskip("torch")
+    from resmc.torch_module import ExplicitResidualNetwork, ExplicitResNet, fill
+
+    module = (ExplicitResNet if isinstance(model, ResNet) else ExplicitResidualNetwork)(model)
+    assert all(not p.any() for p in module.parameters())
+    signs = [b for name, b in module.named_buffers() if name != "x"]
+    assert len(signs) == model.sigma.signed
+    assert all((b == 1.0).all() for b in signs)
+    fill(module, Halves(model))
+    units = {0.5, 0.25, 0.5 * getattr(model, "bias", 1.0), 0.5 / math.sqrt(len(model.inputs.x))}
+    assert {float(x) for p in module.parameters() for x in p.detach().unique()} <= units
+    assert all((b == -1.0).all() for b in signs)
+    with torch.no_grad():
+        assert module().shape == (1, model.n_out)
 
 
 # ------------------------------------------------------------------------------------------------- projected and dense
@@ -259,7 +357,7 @@ LAW_CASES = [plain(*case) for case in itertools.product(BLOCKS, ("relu", "tanh")
     ResidualNetwork(3, 4, "v-phi-w", "sigmoid", 0.7, (2.0, -1.0, 1.5, 0.5), bias=1.0),
     ResidualNetwork(1, 4, "v-phi-w", "leaky_relu", scaling=DepthScaling(0.5, 0.8), bias=0.5),
     ResidualNetwork(1, 2, "phi-in", "tanh", scaling=DepthScaling(0.5, 1.5), bias=0.5),
-    ResidualNetwork(3, 5, "phi-in", "softplus", 0.9, DepthScaling(0.5, 1.0), bias=0.7),
+    ResidualNetwork(3, 5, "phi-in", "centred_softplus", 0.9, DepthScaling(0.5, 1.0), bias=0.7),
 ]  # fmt: skip
 
 
@@ -279,11 +377,11 @@ def test_projected_and_dense_agree_in_law_forward_backward_and_jointly(model):
 
 
 def transposed_as_if_nothing_were_known(self, x, v):
-    fresh = self.draws.normals(self.streams.backward, self.layer, v.shape[1])
-    return maps.norm(v) * fresh / self.root
+    fresh = self.source.normals(self.streams.backward, self.layer, v.shape[1])
+    return norm(v) * fresh / self.root
 
 
-ORIGINAL = maps.ProjectedMap.transposed
+ORIGINAL = ProjectedMap.transposed
 
 
 def transposed_without_bias(self, x, v):
@@ -294,13 +392,13 @@ def transposed_without_bias(self, x, v):
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_transposed_map_that_forgets_the_forward_pass_is_caught(block, activation, monkeypatch):
-    monkeypatch.setattr(maps.ProjectedMap, "transposed", transposed_as_if_nothing_were_known)
+    monkeypatch.setattr(ProjectedMap, "transposed", transposed_as_if_nothing_were_known)
     assert np.max(both(plain(block, activation, 0.0), 10_000)) > CONTROL
 
 
 @pytest.mark.parametrize(("block", "activation"), [("phi-in", "relu"), ("phi-out", "tanh"), ("v-phi-w", "tanh")])
 def test_a_transposed_map_that_forgets_the_bias_is_caught(block, activation, monkeypatch):
-    monkeypatch.setattr(maps.ProjectedMap, "transposed", transposed_without_bias)
+    monkeypatch.setattr(ProjectedMap, "transposed", transposed_without_bias)
     assert np.max(both(plain(block, activation, 2.0), 10_000)) > CONTROL
 
 
@@ -356,7 +454,7 @@ RESNETS = [
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("resnet", RESNETS, ids=repr)
 def test_what_a_resnet_can_say_is_the_reference_of_resnets_network_by_network(resnet, method):
-    model = of_resnet(resnet)
+    model = spelling.general(resnet)
     assert model.as_resnet == resnet
     ours, theirs = (f(m, 200, seed=51, method=method) for f, m in ((simulate_residual, model), (simulate, resnet)))
     np.testing.assert_allclose(ours.log_norm, theirs.log_norm, rtol=1e-12, atol=1e-12)

@@ -13,17 +13,18 @@ import pytest
 import resmc
 from resmc import DepthScaling, ResidualNetwork, ResNet, Sweep
 from resmc.cli import main
-from resmc.models.residual_network import of_resnet
+from resmc.models import spelling
 from resmc.report import reproduce
+from resmc.results import storage
 from resmc.results.storage import to_bytes
-from resmc.sweep.point import canonical
 
+OLD = Path(__file__).parent / "data" / "version-0.1"
 MODELS = [
     ResidualNetwork(5, 6, "v-phi-w", "gelu", scaling=DepthScaling(0.5, 2.0), bias=0.1, n_out=2),
     ResidualNetwork(5, 3, "phi-out", "tanh", scaling=(0.1, 0.2, 0.0), input=(1.0, -2.0)),
     ResidualNetwork(5, 6, "phi-in", "relu", scaling=DepthScaling(0.3)),
     ResNet(5, 6, 0.0, 1.0),
-    of_resnet(ResNet(2, 8, 0.0, 1.0)),
+    spelling.general(ResNet(2, 8, 0.0, 1.0)),
 ]
 
 
@@ -62,6 +63,25 @@ def test_a_saved_simulation_is_read_back_whole(model, gradients, tmp_path):
     assert sim.summary() == loaded.summary()
     loaded.save(tmp_path / "b.resmc")
     assert (tmp_path / "a.resmc").read_bytes() == (tmp_path / "b.resmc").read_bytes()
+
+
+def test_a_file_of_version_01_that_says_softplus_means_centred_softplus():
+    path = OLD / "softplus.resmc"
+    assert b'"softplus"' in path.read_bytes()
+    model = resmc.load(path).model
+    assert model.activation == "centred_softplus"
+    described = {**model.to_dict(), "activation": "softplus"}
+    assert spelling.of_dict(described, version_01=True) == model
+    assert storage.model_of({"model": described, "schema_version": 2}) == model
+    for ask in (spelling.of_dict, lambda described: storage.model_of({"model": described, "schema_version": 3})):
+        with pytest.raises(ValueError, match="is called 'centred_softplus'"):
+            ask(described)
+
+
+def test_descriptions_are_read_in_the_names_of_today():
+    for model in MODELS:
+        assert spelling.of_dict(model.to_dict()) == spelling.of_dict(model.to_dict(), version_01=True) == model
+        assert storage.model_of({"model": model.to_dict()}) == model
 
 
 def test_a_changed_byte_of_a_ratio_is_noticed(tmp_path):
@@ -133,10 +153,10 @@ def test_a_store_knows_a_network_in_either_spelling(lam, tmp_path):
     """The key of ResNet(..) and of phi-in with carry = alpha, c = sqrt(2) lam, beta = 0 is one, and so are the bits."""
     resnet = ResNet(8, 4, 0.8, lam)
     general = ResidualNetwork(8, 4, "phi-in", "relu", carry=0.8, scaling=DepthScaling(0.0, math.sqrt(2.0) * lam))
-    assert general == of_resnet(resnet)
+    assert general == spelling.general(resnet)
     plans = [Sweep(models=[model], networks=5000) for model in (resnet, general)]
     assert plans[0].point(0, 5000).key == plans[1].point(0, 5000).key
-    assert canonical(resnet) == canonical(general)
+    assert spelling.canonical(resnet) == spelling.canonical(general)
     plans[0].run(tmp_path / "store", progress=False)
     before = shards(tmp_path / "store")
     assert plans[1].result(tmp_path / "store").complete
@@ -155,7 +175,7 @@ def test_a_store_knows_a_network_in_either_spelling(lam, tmp_path):
 def test_two_networks_have_two_keys():
     """Negative control: what looks alike is not."""
     one, other = ResNet(8, 4, 0.8, 0.6), ResidualNetwork(8, 4, carry=0.8, scaling=DepthScaling(0.0, 0.6))
-    assert canonical(one) != canonical(other)
+    assert spelling.canonical(one) != spelling.canonical(other)
     with pytest.raises(ValueError, match="different model do not merge"):
         resmc.merge(
             resmc.simulate(one, networks=100, progress=False),

@@ -19,7 +19,8 @@ from common import Finding
 
 import resmc
 from resmc.analyses import Regime
-from resmc.models.residual_network import DepthScaling, ResidualNetwork
+from resmc.models.residual_network import ResidualNetwork
+from resmc.models.scaling import DepthScaling
 from resmc.results.estimates import MIN_NETWORKS
 
 CLAIM = (

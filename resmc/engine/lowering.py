@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.residual_network import BLOCKS, WEIGHTS, Model, ResidualNetwork
+from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import VARIANTS, ResNet
 from ..models.spelling import general, log_gaussian
 
@@ -249,9 +249,9 @@ def _residual(model: ResidualNetwork, gradients: bool) -> Residual:
         segment = min(depth, max(math.isqrt(depth) + 1, SEGMENT_BYTES // vector))
     outer = 1.0 if model.block == "phi-out" else 1.0 / math.sqrt(n)
     n_in, x = 0, np.zeros(0)
-    if model.input is not None and model.weights != "gaussian":
+    if model.inputs.explicit:
         size = model.size if model.homogeneous else 1.0
-        x = np.array(model.input) / (math.sqrt(len(model.input)) * size)
+        x = np.array(model.inputs.x) / (math.sqrt(len(model.inputs.x)) * size)
         n_in, x = len(x), np.concatenate([np.zeros(4), x, np.zeros(8)])
     return Residual(
         width=n,
@@ -262,9 +262,9 @@ def _residual(model: ResidualNetwork, gradients: bool) -> Residual:
         carry_exponent=0,
         step=0.0,
         readout=_rounded(1.0 / math.sqrt(n)),
-        block=BLOCKS.index(model.block),
+        block=model.residual_block.number,
         activation=model.sigma.number,
-        weight_law=WEIGHTS.index(model.weights),
+        weight_law=model.weight_law.number,
         homogeneous=model.homogeneous,
         grounded=model.bias > 0.0 or model.sigma.at_zero != 0.0,
         inside=model.inside,

@@ -13,13 +13,13 @@ from ..models.residual_network import ResidualNetwork
 from ..results.estimates import Floats
 from ..theory.depth import DepthSDE
 
-CHUNK_BYTES = 1 << 26  # of a chunk's paths
-MAX_BYTES = 1 << 28  # of one network's
-MAX_CHUNK = 1024  # networks; more leave the cache
+CHUNK_BYTES = 1 << 26  # of the paths of the networks that are simulated together
+MAX_BYTES = 1 << 28  # of one network's path
+MAX_CHUNK = 1024  # networks at a time; more would leave the cache
 
 
 def chunk(width: int, steps: int, gradients: bool) -> int:
-    """Networks at a time: both grids' paths, or what is at work."""
+    """Return how many networks fit at a time: both grids' paths, or what is at work."""
     one = 8 * width * (steps + steps // 2 + 2 if gradients else 16)
     if one > MAX_BYTES:
         fewer = " or gradients=False" * gradients
@@ -40,25 +40,25 @@ class Grid:
         self.moved = np.zeros((steps + 1 if keep else 1, *h0.shape))  # H_k - H_0 of each step, or of the last
 
     def forward(self, k: int, normal: Floats) -> None:
-        """From k to k + 1."""
+        """Step from k to k + 1."""
         before, after = (k, k + 1) if len(self.moved) > 1 else (0, 0)
         h = self.h0 + self.moved[before]
         step = np.sqrt(self.c2_dt * self.sde.variance(h)) * normal
         step += self.c2_dt * self.sde.drift(h)
         np.add(self.moved[before], step, out=self.moved[after])
 
-    def turn(self, p1: Floats) -> None:
-        """P_1, with which the way back begins."""
+    def start_backward(self, p1: Floats) -> None:
+        """Begin the backward pass with P_1."""
         self.p1, self.pulled = p1, np.zeros(p1.shape)
 
     def backward(self, k: int, normal: Floats) -> None:
-        """From k + 1 to k."""
+        """Step from k + 1 to k."""
         h, p = self.h0 + self.moved[k], self.p1 + self.pulled
         noise = self.moved[k + 1] - self.moved[k]
         noise -= self.c2_dt * self.sde.drift(h)
         a, slope, pull, across, along = self.sde.response(h)
         size = np.sqrt(self.c2_dt / len(h) * _square(p))
-        # across (I - u u^T) g + along u u^T g with u = a/|a|; a = 0 has no direction and no need of one
+        # The noise is across (I - u u^T) g + along u u^T g with u = a/|a|; a = 0 has no direction and needs none.
         norm = _square(a)
         with_a = pull * _dot(p, noise) + size * (along - across) * _dot(a, normal) / np.where(norm > 0.0, norm, 1.0)
         step = a * with_a
@@ -70,7 +70,7 @@ class Grid:
         self.pulled += step
 
     def quantities(self, gradients: bool) -> Floats:
-        """Growth, displacement, gradient, gradient displacement, average over coordinates of each network."""
+        """Return growth, displacement, gradient, gradient displacement, average over coordinates of each network."""
         moved = self.moved[-1]
         h1, before = self.h0 + moved, _square(self.h0)
         pairs = [(_square(h1), before), (_square(moved), before)]
@@ -79,10 +79,10 @@ class Grid:
             pairs += [(_square(self.p1 + self.pulled), first), (_square(self.pulled), first)]
         out = np.full((5, h1.shape[1]), np.nan)
         with np.errstate(divide="ignore"):
-            for row, (ratio, to) in zip(out, pairs, strict=False):
-                row[:] = np.log(ratio / to)
+            for row, (square, start) in zip(out, pairs, strict=False):
+                row[:] = np.log(square / start)
         out[4] = h1.mean(axis=0)
-        # a drift that more than doubles H in a step is one that the grid does not follow: H is infinite soon
+        # A grid does not follow a drift that more than doubles H in a step: H is infinite soon.
         out[:, ~(self.c2_dt * np.abs(self.sde.drift(h1)) * np.sqrt(len(h1)) <= np.sqrt(_square(h1)))] = np.nan
         return out
 
@@ -90,7 +90,7 @@ class Grid:
 def simulate(
     sde: DepthSDE, rng: np.random.Generator, count: int, steps: int, start: Floats | None, gradients: bool
 ) -> Floats:
-    """`Grid.quantities` of ``count`` networks on both grids, (5, 2, count)."""
+    """Return `Grid.quantities` of ``count`` networks on both grids, (5, 2, count)."""
     shape = (sde.model.width, count)
     h0 = _first(sde.model, rng, shape) if start is None else np.repeat(start[:, None], count, axis=1)
     fine, coarse = Grid(sde, h0, steps, gradients), Grid(sde, h0, steps // 2, gradients)
@@ -101,9 +101,9 @@ def simulate(
         fine.forward(k + 1, two)
         coarse.forward(k // 2, half * (one + two))
     if gradients:
-        p1 = _weights(sde.model.weights, rng, shape)
-        fine.turn(p1)
-        coarse.turn(p1)
+        p1 = sde.model.weight_law.generated(rng, shape)
+        fine.start_backward(p1)
+        coarse.start_backward(p1)
         for k in range(steps - 2, -1, -2):
             one, two = rng.standard_normal((2, *shape))
             fine.backward(k + 1, two)
@@ -113,22 +113,14 @@ def simulate(
 
 
 def _first(model: ResidualNetwork, rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
-    """H_0: size N(0, I), or A x with explicit A of another law."""
-    if model.input is None or model.weights == "gaussian":
-        return model.size * rng.standard_normal(shape)
+    """Return H_0 = A x: size N(0, I) in law, unless A is drawn entry by entry."""
+    inputs = model.inputs
+    if not inputs.explicit:
+        return inputs.size * rng.standard_normal(shape)
     h0 = np.zeros(shape)
-    for x in model.input:
-        h0 += x / np.sqrt(len(model.input)) * _weights(model.weights, rng, shape)
+    for x in inputs.x:
+        h0 += x / np.sqrt(len(inputs.x)) * model.weight_law.generated(rng, shape)
     return h0
-
-
-def _weights(law: str, rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
-    """Entries of variance 1."""
-    if law == "gaussian":
-        return rng.standard_normal(shape)
-    if law == "uniform":
-        return rng.uniform(-np.sqrt(3.0), np.sqrt(3.0), shape)
-    return 2.0 * rng.integers(0, 2, shape).astype(np.float64) - 1.0
 
 
 def _dot(x: Floats, y: Floats) -> Floats:

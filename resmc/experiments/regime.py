@@ -11,7 +11,8 @@ from .._system.progress import reporting
 from ..analyses.regime import Regime, judge
 from ..analyses.verdict import THRESHOLD, check_depths, check_threshold
 from ..engine.request import MAX_NETWORK
-from ..models.residual_network import DepthScaling, ResidualNetwork
+from ..models.residual_network import ResidualNetwork
+from ..models.scaling import DepthScaling
 from ..results.estimates import MIN_NETWORKS
 from ..simulation import simulate
 

@@ -1,1 +1,10 @@
-"""What a network is: its description, and the activations that it may have."""
+"""Descriptions of networks: frozen records that say what a network is, and draw nothing.
+
+Read in this order:
+
+1. `activations`, `blocks`, `weights` - a record for each activation, residual block and weight law, read by all else.
+2. `scaling`, `inputs` - how branches shrink with depth, and what goes in.
+3. `network` - what all networks have in common.
+4. `resnet`, `residual_network` - the two spellings: log-Gaussian, and any network.
+5. `spelling` - from one spelling to the other, and from and to plain dictionaries.
+"""

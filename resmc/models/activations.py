@@ -1,14 +1,16 @@
 r"""The activations, each with all that resmc knows of it, in one table.
 
-A row of `ACTIVATIONS` says sigma, its slope, and the facts that the kernels, the limits and the messages rest on. The
-kernels' own versions (float32, over packs of networks) are in ``csrc/include/resmc/activation.hpp``.
+A row of `ACTIVATIONS` has sigma, its slope, sigma in torch, and what kernels, limits and messages rest on. The kernels'
+own versions (float32, over packs of networks) are in ``csrc/include/resmc/activation.hpp``.
 
 To add an activation:
 
-1. write its value and slope there, as a case of ``activate``, and give it the next number of ``Activation``;
-2. add a row here, in the same place, with the same number;
-3. run ``pytest tests/test_activations.py``: it compares the two over all floats' exponents, the slope with a difference
-   quotient, ``homogeneous`` and the facts at 0 with the function, and the Gaussian means with a quadrature.
+1. write its value and slope there, as a case of ``activate``;
+2. give it the next number of ``ActivationKind`` in ``csrc/include/resmc/description.hpp``;
+3. add a row here, in the same place, with the same number;
+4. run ``pytest tests/test_activations.py``: it compares the kernels with the row over all floats' exponents, the slope
+   with a difference quotient, torch with NumPy, ``homogeneous`` and the facts at 0 with the function, and the Gaussian
+   means with a quadrature.
 """
 
 from __future__ import annotations
@@ -16,9 +18,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .._system import checks
 
 Floats = NDArray[np.float64]
 
@@ -33,25 +38,34 @@ class Activation:
     Attributes
     ----------
     number : int
-        What the kernels call it.
+        The kernels' number of it.
     value, slope : callable
         sigma(x) and sigma'(x) of an array, to the last digits of float64, also near 0. At a kink the slope is that
         below. Of the balanced ones: those of the neurons with sign plus.
+    torch : callable
+        sigma(x) of a tensor, as a function of (torch, x): the module is handed in, so that nothing here imports it.
     homogeneous : bool
-        Whether sigma(c x) = c sigma(x) for every c > 0.
+        True if sigma(c x) = c sigma(x) for every c > 0.
+    rectifier : bool
+        True if sigma(x) = max(x, 0), of which the activation asymmetry speaks.
     signed : bool
-        Whether neurons have random signs s: sigma(s x).
+        True if neurons have random signs s: sigma(s x).
+    half : bool
+        True if exactly half of the signs are plus, which needs an even width.
     at_zero, slope_at_zero, curvature_at_zero : float
         sigma(0), sigma'(0), sigma''(0); NaN where they do not exist.
     odd : bool
-        Whether sigma(-x) = -sigma(x), so that E sigma(a g) = 0 for every a and standard normal g.
+        True if sigma(-x) = -sigma(x), so that E sigma(a g) = 0 for every a and standard normal g.
     """
 
     number: int
     value: Callable[[Floats], Floats]
     slope: Callable[[Floats], Floats]
+    torch: Callable[[Any, Any], Any]
     homogeneous: bool = False
+    rectifier: bool = False
     signed: bool = False
+    half: bool = False
     at_zero: float = 0.0
     slope_at_zero: float = math.nan
     curvature_at_zero: float = math.nan
@@ -59,15 +73,15 @@ class Activation:
 
     @property
     def smooth(self) -> bool:
-        """Whether sigma is twice continuously differentiable."""
+        """True if sigma is twice continuously differentiable."""
         return not math.isnan(self.curvature_at_zero)
 
     def mean(self, size: float = 1.0) -> float:
-        """E sigma(size g) of a standard normal g, by quadrature; exact for the piecewise linear ones."""
+        """Return E sigma(size g) of a standard normal g, by quadrature; exact for the piecewise linear ones."""
         return gaussian_mean(self.value, size)
 
     def mean_square(self, size: float = 1.0) -> float:
-        """E sigma(size g)^2; the squared size of one activated neuron."""
+        """Return E sigma(size g)^2, the squared size of one activated neuron."""
         return gaussian_mean(lambda x: self.value(x) ** 2, size)
 
 
@@ -75,7 +89,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
 
 
 def gaussian_mean(function: Callable[[Floats], Floats], size: float = 1.0) -> float:
-    """E f(size g) of a standard normal g: Gauss-Legendre on either side of 0, where activations have their kinks."""
+    """Return E f(size g) of a standard normal g: Gauss-Legendre on either side of 0, where kinks are."""
     x = 6.0 * (_NODES + 1.0)  # 0 to 12
     density = np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
     return float(6.0 * np.sum(_WEIGHTS * density * (function(size * x) + function(-size * x))))
@@ -105,8 +119,8 @@ def _gelu_slope(x: Floats) -> Floats:
     return _normal_cdf(x) + x * np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
 
 
-def _softplus(x: Floats) -> Floats:
-    """2 (log(1 + e^x) - log 2) = x + 2 log cosh(x/2): the latter near 0, where nothing cancels in it."""
+def _centred_softplus(x: Floats) -> Floats:
+    """Return 2 (log(1 + e^x) - log 2) = x + 2 log cosh(x/2): the latter near 0, where nothing cancels in it."""
     near = x + 2.0 * np.log1p(2.0 * np.sinh(0.25 * np.clip(x, -1.0, 1.0)) ** 2)
     far = 2.0 * (np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))) - LOG2)
     return np.where(np.abs(x) < 0.2, near, far)
@@ -116,31 +130,99 @@ def _relu(x: Floats) -> Floats:
     return np.maximum(x, 0.0)
 
 
+def _leaky_relu(x: Floats) -> Floats:
+    return np.where(x > 0.0, x, LEAK * x)
+
+
+def _leaky_relu_slope(x: Floats) -> Floats:
+    return np.where(x > 0.0, 1.0, LEAK)
+
+
+def _tanh_slope(x: Floats) -> Floats:
+    return 1.0 / np.cosh(np.clip(x, -350.0, 350.0)) ** 2
+
+
+def _torch_relu(torch: Any, x: Any) -> Any:
+    return torch.relu(x)
+
+
+def _torch_centred_softplus(torch: Any, x: Any) -> Any:
+    return 2.0 * (torch.nn.functional.softplus(x, threshold=50.0) - LOG2)  # beyond 50 it is x, up to e^-50
+
+
+def _rectifier(number: int, *, signed: bool = False, half: bool = False) -> Activation:
+    """Describe max(x, 0), or with random signs max(s x, 0)."""
+    return Activation(number, _relu, _step, _torch_relu, homogeneous=True, rectifier=True, signed=signed, half=half)
+
+
 ACTIVATIONS: dict[str, Activation] = {
-    # max(x, 0)
-    "relu": Activation(0, _relu, _step, homogeneous=True),
-    # max(s x, 0), fair signs s by network, layer and neuron; with balanced-half exactly half of them plus
-    "balanced": Activation(1, _relu, _step, homogeneous=True, signed=True),
-    "balanced-half": Activation(2, _relu, _step, homogeneous=True, signed=True),
+    "relu": _rectifier(0),
+    # Of the balanced ones, the fair signs s are drawn by network, layer and neuron.
+    "balanced": _rectifier(1, signed=True),
+    "balanced-half": _rectifier(2, signed=True, half=True),
     # max(x, 0.01 x)
     "leaky_relu": Activation(
-        3, lambda x: np.where(x > 0.0, x, LEAK * x), lambda x: np.where(x > 0.0, 1.0, LEAK), homogeneous=True
+        3,
+        _leaky_relu,
+        _leaky_relu_slope,
+        lambda torch, x: torch.nn.functional.leaky_relu(x, LEAK),
+        homogeneous=True,
     ),
     "tanh": Activation(
-        4, np.tanh, lambda x: 1.0 / np.cosh(np.clip(x, -350.0, 350.0)) ** 2,
-        slope_at_zero=1.0, curvature_at_zero=0.0, odd=True,
+        4,
+        np.tanh,
+        _tanh_slope,
+        lambda torch, x: torch.tanh(x),
+        slope_at_zero=1.0,
+        curvature_at_zero=0.0,
+        odd=True,
     ),
     # 1/(1 + e^-x)
-    "sigmoid": Activation(5, _sigmoid, _sigmoid_slope, at_zero=0.5, slope_at_zero=0.25, curvature_at_zero=0.0),
+    "sigmoid": Activation(
+        5,
+        _sigmoid,
+        _sigmoid_slope,
+        lambda torch, x: torch.sigmoid(x),
+        at_zero=0.5,
+        slope_at_zero=0.25,
+        curvature_at_zero=0.0,
+    ),
     # x Phi(x), Phi the normal law's distribution function
     "gelu": Activation(
-        6, lambda x: x * _normal_cdf(x), _gelu_slope, slope_at_zero=0.5, curvature_at_zero=math.sqrt(2.0 / math.pi)
+        6,
+        lambda x: x * _normal_cdf(x),
+        _gelu_slope,
+        lambda torch, x: torch.nn.functional.gelu(x),
+        slope_at_zero=0.5,
+        curvature_at_zero=math.sqrt(2.0 / math.pi),
     ),
     # 2 (log(1 + e^x) - log 2): shifted to 0 and scaled to slope 1 at 0
-    "softplus": Activation(
-        7, _softplus, lambda x: 2.0 * _sigmoid(x), slope_at_zero=1.0, curvature_at_zero=0.5
+    "centred_softplus": Activation(
+        7,
+        _centred_softplus,
+        lambda x: 2.0 * _sigmoid(x),
+        _torch_centred_softplus,
+        slope_at_zero=1.0,
+        curvature_at_zero=0.5,
     ),
     "linear": Activation(
-        8, lambda x: x, np.ones_like, homogeneous=True, slope_at_zero=1.0, curvature_at_zero=0.0, odd=True
+        8,
+        lambda x: x,
+        np.ones_like,
+        lambda torch, x: x,
+        homogeneous=True,
+        slope_at_zero=1.0,
+        curvature_at_zero=0.0,
+        odd=True,
     ),
-}  # fmt: skip
+}
+
+
+def checked_activation(name: Any) -> str:
+    """Return ``name`` if it is that of an activation."""
+    if isinstance(name, str) and name == "softplus":
+        raise ValueError(
+            "activation='softplus' is not allowed: until log(1 + e^x) itself comes, the function that version 0.1 "
+            "called so, 2 (log(1 + e^x) - log 2), is called 'centred_softplus'"
+        )
+    return checks.choice("activation", name, tuple(ACTIVATIONS))

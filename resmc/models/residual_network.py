@@ -1,4 +1,4 @@
-"""The description of any random residual network: block, activation, scaling with depth, law of the weights.
+"""Any random residual network: its block, activation, scaling with depth and weight law.
 
 Sources: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), equations of the models res-1 and res-3; Cont, Rossier, Xu
 (arXiv 2212.08199), section 2; Li, Nica, Roy 2021 (arXiv 2106.04013), section 2.
@@ -6,67 +6,31 @@ Sources: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), equations of the mode
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
-from .activations import ACTIVATIONS, Activation
-from .resnet import MAX_DEPTH, MAX_WIDTH, SQRT2, ResNet, lam_of_scale
+from .activations import ACTIVATIONS, Activation, checked_activation
+from .blocks import BLOCKS, Block
+from .inputs import MAX_INPUTS, Inputs, checked_input, meeting
+from .network import Network
+from .resnet import MAX_DEPTH, MAX_WIDTH, VARIANT_ACTIVATIONS, ResNet, lam_of_scale
+from .scaling import DepthScaling, Scaling, by_layer, checked_scaling
+from .weights import WEIGHTS, WeightLaw
 
-if TYPE_CHECKING:
-    import torch
-
-BLOCKS = ("phi-in", "phi-out", "v-phi-w")
-WEIGHTS = ("gaussian", "uniform", "rademacher")
-MAX_INPUTS = 1 << 17
 SCALE_RANGE = 2.0**40  # beyond it, a layer could leave the range of the kernels' arithmetic
 NORM_RANGE = 2.0**50
+CRITICAL = DepthScaling(0.5)  # with independent weights, neither explosion nor identity
+RESNET_ACTIVATIONS = {activation: variant for variant, activation in VARIANT_ACTIVATIONS.items()}
 
 
 @dataclass(frozen=True)
-class DepthScaling:
-    """How branches shrink with the depth L: s = c L^(-beta) in every layer.
-
-    Parameters
-    ----------
-    beta : float
-        Exponent. 1/2 is the only non-trivial one for independent weights (Marion et al., arXiv 2206.06929).
-    c : float
-        Factor, finite and not 0.
-    inside : bool
-        False: s multiplies the branch. True: what enters the activation, as in Cont, Rossier, Xu (arXiv 2212.08199);
-        for block="phi-out" alone.
-
-    Raises
-    ------
-    ValueError
-        For anything outside these ranges.
-    """
-
-    beta: float
-    c: float = 1.0
-    inside: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "beta", checks.real("beta", self.beta))
-        object.__setattr__(self, "c", checks.real("c", self.c))
-        if self.c == 0.0:
-            raise ValueError("c=0.0 is not allowed: no layer would do anything")
-        checks.boolean("inside", self.inside)
-
-    def at(self, depth: int) -> float:
-        """c depth^(-beta)."""
-        return self.c if self.beta == 0.0 else self.c * float(depth) ** -self.beta
-
-
-@dataclass(frozen=True)
-class ResidualNetwork:
+class ResidualNetwork(Network):
     r"""A residual network at initialisation, with independent weights.
 
     .. code-block:: text
@@ -89,15 +53,14 @@ class ResidualNetwork:
         Residual layers, L: 1 to 2^20 - 1.
     block : {"phi-in", "phi-out", "v-phi-w"}
     activation : str
-        A name of `resmc.models.activations.ACTIVATIONS`: relu, balanced, balanced-half, leaky_relu, tanh, sigmoid,
-        gelu, softplus, linear.
+        A name of `resmc.models.activations.ACTIVATIONS`, such as relu, balanced or tanh.
     carry : float
         Weight of the skip; 1 in the papers on depth, alpha in the log-Gaussian one.
     scaling : DepthScaling, or array of ``depth`` floats
         s_k, the same in all layers or one by one.
     weights : {"gaussian", "uniform", "rademacher"}
-        Law of the matrices, all of variance 1/width: Gaussian, uniform on +-sqrt(3/width), +-1/sqrt(width). Only
-        Gaussian ones can be simulated by the projected method.
+        Law of the matrices' entries, all of variance 1/width: Gaussian, uniform on +-sqrt(3/width), +-1/sqrt(width).
+        Only Gaussian ones can be simulated by the projected method.
     bias : float
         Standard deviation of b_k, at least 0.
     n_in : int, optional
@@ -121,7 +84,7 @@ class ResidualNetwork:
     block: str = "phi-in"
     activation: str = "relu"
     carry: float = 1.0
-    scaling: DepthScaling | tuple[float, ...] = DepthScaling(0.5)
+    scaling: Scaling = CRITICAL
     weights: str = "gaussian"
     bias: float = 0.0
     n_in: int | None = None
@@ -135,20 +98,21 @@ class ResidualNetwork:
 
         put("width", checks.integer("width", self.width, 1, MAX_WIDTH, "2^24"))
         put("depth", checks.integer("depth", self.depth, 1, MAX_DEPTH, "2^20 - 1"))
-        checks.choice("block", self.block, BLOCKS)
-        checks.choice("activation", self.activation, tuple(ACTIVATIONS))
-        if self.activation == "balanced-half" and self.width % 2:
-            raise ValueError(f"width={self.width} is not allowed with activation='balanced-half': it must be even")
+        checks.choice("block", self.block, tuple(BLOCKS))
+        checked_activation(self.activation)
+        if self.sigma.half and self.width % 2:
+            raise ValueError(f"width={self.width} is not allowed with activation={self.activation!r}: it must be even")
         put("carry", checks.real("carry", self.carry))
-        put("scaling", self._scaling(self.scaling))
-        checks.choice("weights", self.weights, WEIGHTS)
+        put("scaling", checked_scaling(self.scaling, self.depth))
+        self._check_scaling()
+        checks.choice("weights", self.weights, tuple(WEIGHTS))
         put("bias", checks.real("bias", self.bias))
         if self.bias < 0.0:
             raise ValueError(f"bias={self.bias!r} is not allowed: it is a standard deviation, at least 0")
         put("n_out", checks.integer("n_out", self.n_out, 1, 1 << 17, "2^17"))
         put("input_norm", checks.real("input_norm", self.input_norm, positive=True))
         if self.input is not None:
-            put("input", self._input(self.input))
+            put("input", checked_input(self.input))
         n_in = 1 if self.input is None else len(self.input)
         if self.n_in is not None:
             put("n_in", checks.integer("n_in", self.n_in, 1, MAX_INPUTS, "2^17"))
@@ -158,48 +122,16 @@ class ResidualNetwork:
         put("n_in", n_in)
         self._check_range()
 
-    def _scaling(self, given: Any) -> DepthScaling | tuple[float, ...]:
-        if isinstance(given, DepthScaling):
-            if given.inside and self.block != "phi-out":
-                raise ValueError(f"scaling inside is not allowed with block={self.block!r}: only with 'phi-out'")
-            size = given.at(self.depth)
-            if not math.isfinite(size) or size == 0.0:
-                raise ValueError(f"scaling={given!r} is not allowed: c depth^(-beta) is {size} at depth={self.depth}")
-            return given
-        if isinstance(given, str | bytes | Mapping | Set):
-            raise ValueError(
-                f"scaling={given!r} is not allowed: it must be a DepthScaling, or one number for each layer"
-            )
-        try:
-            values = tuple(checks.real("scaling", x) for x in np.asarray(given).tolist())
-        except (TypeError, ValueError) as error:
-            if str(error).startswith("scaling="):
-                raise
-            raise ValueError(
-                f"scaling={given!r} is not allowed: it must be a DepthScaling, or one number for each layer"
-            ) from None
-        if len(values) != self.depth:
-            raise ValueError(
-                f"scaling has {len(values)} entries: it must have one for each of depth={self.depth} layers"
-            )
-        if not any(values) and self.carry == 0.0:
+    def _check_scaling(self) -> None:
+        """Refuse a scaling inside where the block has none, and one with which every layer is 0."""
+        if self.inside and not self.residual_block.scales_inside:
+            allowed = ", ".join(repr(name) for name, block in BLOCKS.items() if block.scales_inside)
+            raise ValueError(f"scaling inside is not allowed with block={self.block!r}: only with {allowed}")
+        if not self.scales.any() and self.carry == 0.0:
             raise ValueError("carry=0.0 and scaling 0 in every layer are not allowed together: all would be zero")
-        return values
-
-    @staticmethod
-    def _input(given: Any) -> tuple[float, ...]:
-        try:
-            array = np.asarray(given, np.float64)
-        except (TypeError, ValueError):
-            raise ValueError(f"input={given!r} is not allowed: it must be an array of numbers") from None
-        if array.ndim != 1 or not 1 <= array.size <= MAX_INPUTS:
-            raise ValueError(f"input of shape {array.shape} is not allowed: it must be a vector of 1 to 2^17 numbers")
-        if not np.isfinite(array).all() or not array.any():
-            raise ValueError("input is not allowed to hold infinite numbers or NaN, or nothing but 0")
-        return tuple(array.tolist())
 
     def _check_range(self) -> None:
-        """The kernels' units have bounds; a `ResNet` has its own, and a homogeneous network an input of any size."""
+        """Keep to the kernels' units: a `ResNet` has its own, and a homogeneous network an input of any size."""
         if self.as_resnet is not None:
             return
         sizes = [("scaling", abs(s)) for s in set(self.scales.tolist())]
@@ -218,38 +150,39 @@ class ResidualNetwork:
         return ACTIVATIONS[self.activation]
 
     @property
+    def residual_block(self) -> Block:
+        """The block: its matrices, and where the activation acts."""
+        return BLOCKS[self.block]
+
+    @property
+    def weight_law(self) -> WeightLaw:
+        """The law of the matrices' entries."""
+        return WEIGHTS[self.weights]
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """The input, as the first layer meets it."""
+        return meeting(self.input, self.input_norm, self.weight_law)
+
+    @property
+    def size(self) -> float:
+        """|x|/sqrt(n_in), the standard deviation of an entry of h_0."""
+        return self.inputs.size
+
+    @property
     def homogeneous(self) -> bool:
-        """Whether c h_0 gives c h_k for every c > 0."""
+        """True if c h_0 gives c h_k for every c > 0."""
         return self.sigma.homogeneous and self.bias == 0.0
 
     @property
-    def has_asymmetry(self) -> bool:
-        """Whether A and the active fraction are defined: rectifiers that act on the layers themselves."""
-        return self.block == "phi-in" and self.activation in RESNET_ACTIVATIONS
-
-    @property
     def inside(self) -> bool:
-        """Whether s_k multiplies what enters the activation."""
+        """True if s_k multiplies what enters the activation."""
         return isinstance(self.scaling, DepthScaling) and self.scaling.inside
 
     @cached_property
     def scales(self) -> NDArray[np.float64]:
         """s_k of every layer, (depth,)."""
-        if isinstance(self.scaling, DepthScaling):
-            return np.full(self.depth, self.scaling.at(self.depth))
-        return np.array(self.scaling)
-
-    @property
-    def size(self) -> float:
-        """|x|/sqrt(n_in), the standard deviation of an entry of h_0."""
-        if self.input is None:
-            return self.input_norm
-        return math.hypot(*self.input) / math.sqrt(len(self.input))
-
-    @property
-    def ratio(self) -> float:
-        """depth / width."""
-        return self.depth / self.width
+        return by_layer(self.scaling, self.depth)
 
     @property
     def title(self) -> str:
@@ -281,39 +214,20 @@ class ResidualNetwork:
 
     @staticmethod
     def from_dict(described: Mapping[str, Any]) -> ResidualNetwork:
-        """The inverse of `to_dict`."""
+        """Return the network that `to_dict` described."""
         given = dict(described)
-        if isinstance(given["scaling"], Mapping):
+        if isinstance(given.get("scaling"), Mapping):
             given["scaling"] = DepthScaling(**given["scaling"])
         return ResidualNetwork(**given)
 
     @cached_property
     def as_resnet(self) -> ResNet | None:
-        """The same network as a `ResNet` (alpha = carry, lam = s/sqrt(2)), or None where that cannot say it."""
-        said = self.activation in RESNET_ACTIVATIONS and self.block == "phi-in" and self.weights == "gaussian"
+        """A `ResNet` that is this network (alpha = carry, lam = s/sqrt(2)), or None where there is none."""
+        said = self.has_asymmetry and self.weight_law.gaussian
         if not said or self.bias > 0.0 or len(set(self.scales.tolist())) > 1:
             return None
         lam, variant = lam_of_scale(float(self.scales[0])), RESNET_ACTIVATIONS[self.activation]
         return ResNet(self.width, self.depth, self.carry, lam, variant, self.n_out, self.size)
 
-    def to_torch(self, seed: int = 0, network: int = 0) -> torch.nn.Module:
-        """The network number ``network`` of ``seed`` with explicit weights; see `resmc.torch_module`."""
-        from ..torch_module import explicit_residual_network
-
-        return explicit_residual_network(self, seed=seed, network=network)
-
-
-RESNET_ACTIVATIONS = {"relu": "vanilla", "balanced": "balanced", "balanced-half": "balanced-half"}
-VARIANT_ACTIVATIONS = {variant: name for name, variant in RESNET_ACTIVATIONS.items()}
-
 
 Model = ResNet | ResidualNetwork
-
-
-def of_resnet(model: ResNet) -> ResidualNetwork:
-    """A `ResNet` in the general spelling: phi-in, carry = alpha, s = sqrt(2) lam."""
-    scaling = DepthScaling(0.0, SQRT2 * model.lam) if model.lam else (0.0,) * model.depth
-    return ResidualNetwork(
-        model.width, model.depth, "phi-in", VARIANT_ACTIVATIONS[model.variant], model.alpha, scaling,
-        n_out=model.n_out, input_norm=model.input_norm,
-    )  # fmt: skip

@@ -1,27 +1,30 @@
-"""The description of a random residual network (Li, Nica, Roy 2021, arXiv 2106.04013, section 2)."""
+"""The log-Gaussian network: a random ReLU residual network (Li, Nica, Roy 2021, arXiv 2106.04013, section 2)."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._system import checks
+from .activations import ACTIVATIONS, Activation
+from .blocks import BLOCKS, Block
+from .inputs import Inputs
+from .network import Network
+from .weights import WEIGHTS, WeightLaw
 
-if TYPE_CHECKING:
-    import torch
-
-VARIANTS = ("vanilla", "balanced", "balanced-half")
+VARIANT_ACTIVATIONS = {"vanilla": "relu", "balanced": "balanced", "balanced-half": "balanced-half"}
+VARIANTS = tuple(VARIANT_ACTIVATIONS)
 
 SQRT2 = math.sqrt(2.0)
 MAX_DEPTH = (1 << 20) - 1  # the layer index has 20 bits of a counter word
 MAX_WIDTH = 1 << 24  # active counts and |z|^2 stay accurate in 32-bit arithmetic
-MAX_RATIO_EXPONENT = 2000  # 2^-2000 per layer, to the depth of 2^20, is the smallest scale a 32-bit exponent counts
+MAX_QUOTIENT_EXPONENT = 2000  # 2^-2000 per layer, to the depth of 2^20, is the smallest scale a 32-bit exponent counts
 MAX_WIDTH_DENSE = 1 << 17  # a dense weight's flat index i n + j has 34 bits: 32 of quads, 2 of outputs
 
 
 @dataclass(frozen=True)
-class ResNet:
+class ResNet(Network):
     r"""A ReLU residual network at initialisation, with i.i.d. standard Gaussian weights.
 
     .. code-block:: text
@@ -74,36 +77,46 @@ class ResNet:
         if self.alpha == 0.0 and self.lam == 0.0:
             raise ValueError("alpha=0.0 and lam=0.0 are not allowed together: every layer would be zero")
         powers = [math.frexp(x)[1] for x in (self.alpha, self.lam) if x != 0.0]
-        if max(powers) - min(powers) > MAX_RATIO_EXPONENT:
+        if max(powers) - min(powers) > MAX_QUOTIENT_EXPONENT:
             small, large = sorted(("alpha", "lam"), key=lambda name: abs(getattr(self, name)))
             raise ValueError(
                 f"{small}={getattr(self, small)!r} is too small beside {large}={getattr(self, large)!r}: "
-                f"it must be 0 or at least 2^-{MAX_RATIO_EXPONENT} times as large"
+                f"it must be 0 or at least 2^-{MAX_QUOTIENT_EXPONENT} times as large"
             )
         put("variant", checks.choice("variant", self.variant, VARIANTS))
-        if self.variant == "balanced-half" and self.width % 2:
-            raise ValueError(f"width={self.width} is not allowed with variant='balanced-half': it must be even")
+        if self.sigma.half and self.width % 2:
+            raise ValueError(f"width={self.width} is not allowed with variant={self.variant!r}: it must be even")
         put("n_out", checks.integer("n_out", self.n_out, 1, 1 << 17, "2^17"))
         put("input_norm", checks.real("input_norm", self.input_norm, positive=True))
 
     @property
-    def has_asymmetry(self) -> bool:
-        """Whether A and the active fraction are defined: always. See `resmc.ResidualNetwork`."""
-        return True
+    def sigma(self) -> Activation:
+        """The variant's activation: ReLU, with signs or without."""
+        return ACTIVATIONS[VARIANT_ACTIVATIONS[self.variant]]
+
+    @property
+    def residual_block(self) -> Block:
+        """phi-in, the one block of a `ResNet`."""
+        return BLOCKS["phi-in"]
+
+    @property
+    def weight_law(self) -> WeightLaw:
+        """The Gaussian law."""
+        return WEIGHTS["gaussian"]
+
+    @property
+    def inputs(self) -> Inputs:
+        """The input, which enters through its norm alone."""
+        return Inputs((self.input_norm,), explicit=False)
 
     @property
     def signed(self) -> bool:
         """True if neurons have random signs: every variant but vanilla."""
-        return self.variant != "vanilla"
-
-    @property
-    def ratio(self) -> float:
-        """depth / width, the parameter of the infinite-depth-and-width limit."""
-        return self.depth / self.width
+        return self.sigma.signed
 
     @property
     def log_scale(self) -> float:
-        """log(alpha^2 + lam^2): what every layer adds to the log-norm beyond the normalised network."""
+        """log(alpha^2 + lam^2), which every layer adds to the log-norm of the normalised network."""
         largest = max(abs(self.alpha), abs(self.lam))  # first, so that hypot neither over- nor underflows
         return 2.0 * (math.log(largest) + math.log(math.hypot(self.alpha / largest, self.lam / largest)))
 
@@ -116,12 +129,12 @@ class ResNet:
         return alpha / size, lam / size
 
     def log_norm_offset(self, layer: int) -> float:
-        """What the normalised network of unit input lacks in log-norm at ``layer``: l log s + 2 log input_norm."""
+        """Return l log s + 2 log input_norm, which the normalised network of unit input lacks at ``layer``."""
         return layer * self.log_scale + 2.0 * math.log(self.input_norm)
 
     @property
     def as_resnet(self) -> ResNet:
-        """This network with the lam that `resmc.ResidualNetwork` gives it: the same bits in either spelling."""
+        """A copy with the lam that `resmc.ResidualNetwork` gives it: the same bits in either spelling."""
         return replace(self, lam=lam_of_scale(SQRT2 * self.lam))
 
     @property
@@ -141,15 +154,9 @@ class ResNet:
         """The fields, in order, as plain values: the canonical description."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
-    def to_torch(self, seed: int = 0, network: int = 0) -> torch.nn.Module:
-        """The network number ``network`` of ``seed`` with explicit weights; see `resmc.torch_module`."""
-        from ..torch_module import explicit_network
-
-        return explicit_network(self, seed=seed, network=network)
-
 
 def lam_of_scale(scale: float) -> float:
-    """The lam with sqrt(2) lam = scale in float64: of several neighbours the one that is shortest to write."""
+    """Return the lam with sqrt(2) lam = scale in float64: of several neighbours the one that is shortest to write."""
     near = scale / SQRT2
     found = [near]
     for direction in (-math.inf, math.inf):

@@ -1,29 +1,55 @@
-"""One network in either spelling: the log-Gaussian one of `ResNet`, where that can say it, and the general one."""
+"""One network in either spelling, log-Gaussian or general, and as a dictionary, in the names of any version."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from .residual_network import Model, ResidualNetwork, of_resnet
-from .resnet import ResNet
+from .residual_network import Model, ResidualNetwork
+from .resnet import SQRT2, VARIANT_ACTIVATIONS, ResNet
+from .scaling import DepthScaling, Scaling
+
+ACTIVATIONS_OF_01 = {"softplus": "centred_softplus"}  # names of version 0.1 that mean something else by now
 
 
 def log_gaussian(model: Model) -> ResNet | None:
-    """The network as a `ResNet`, or None where that cannot say it."""
+    """Return the network as a `ResNet`, or None where no `ResNet` is it."""
     return model.as_resnet
 
 
+def general(model: Model) -> ResidualNetwork:
+    """Return the network as a `ResidualNetwork`; a `ResNet` is phi-in with carry = alpha and s = sqrt(2) lam."""
+    if isinstance(model, ResidualNetwork):
+        return model
+    scaling: Scaling = DepthScaling(0.0, SQRT2 * model.lam) if model.lam else (0.0,) * model.depth
+    return ResidualNetwork(
+        model.width,
+        model.depth,
+        block="phi-in",
+        activation=VARIANT_ACTIVATIONS[model.variant],
+        carry=model.alpha,
+        scaling=scaling,
+        n_out=model.n_out,
+        input_norm=model.input_norm,
+    )
+
+
 def listed(model: Model) -> ResNet | None:
-    """The network as a sweep lists it: a `ResNet` as it is, any other as the `ResNet` that it is, if one is."""
+    """Return the network as a sweep lists it: a `ResNet` as it is, any other as the `ResNet` that it is, or None."""
     return model if isinstance(model, ResNet) else log_gaussian(model)
 
 
 def canonical(model: Model) -> dict[str, Any]:
-    """The same description for every spelling of a network."""
-    found = log_gaussian(model)
-    return model.to_dict() if found is None else found.to_dict()
+    """Return one dictionary for all spellings of a network."""
+    resnet = log_gaussian(model)
+    return model.to_dict() if resnet is None else resnet.to_dict()
 
 
-def general(model: Model) -> ResidualNetwork:
-    """The network as a `ResidualNetwork`."""
-    return of_resnet(model) if isinstance(model, ResNet) else model
+def of_dict(described: Mapping[str, Any], *, version_01: bool = False) -> Model:
+    """Return the model that ``to_dict`` described; with ``version_01`` in the names of version 0.1."""
+    if "block" not in described:
+        return ResNet(**described)
+    given = dict(described)
+    if version_01 and given.get("activation") in ACTIVATIONS_OF_01:
+        given["activation"] = ACTIVATIONS_OF_01[given["activation"]]
+    return ResidualNetwork.from_dict(given)

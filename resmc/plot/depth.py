@@ -16,7 +16,8 @@ from ..analyses import log_ratio
 from ..analyses.regime import Regime
 from ..analyses.verdict import SHOWN
 from ..engine.lowering import QUOTIENTS
-from ..models.residual_network import DepthScaling, ResidualNetwork
+from ..models.residual_network import ResidualNetwork
+from ..models.scaling import DepthScaling
 from ..results.estimates import Estimate
 from ..results.record import Record
 from . import style as st

@@ -1,22 +1,24 @@
-"""The definition of resmc's networks in plain NumPy: slow, readable, float64, and with the same random numbers.
+"""Plain NumPy that defines resmc's networks: slow, readable, float64, and with the same random numbers.
 
 Read in this order:
 
 1. `philox` - the words: every random word is a pure function of (seed, network, stream, layer, index).
 2. `normals` - the normals and the fair signs made from those words.
-3. `network` - the network itself, with explicit weights (``dense``), or exactly in law at cost n per layer
+3. `sources` - the weights and signs of given networks, made of those.
+4. `network` - the log-Gaussian network, with explicit weights (``dense``), or exactly in law at cost n per layer
    (``projected``).
-4. `maps` - G x + b and G^T v for random G and b, written out, or exactly in law at cost n.
-5. `residual` - any residual network made of them, forward and backward.
+5. `maps` - G x + b and G^T v for random G and b, written out, or exactly in law at cost n.
+6. `residual` - any residual network made of them, forward and backward.
 
 Network for network, the fast implementations produce what this package produces, up to their rounding. Nothing here
 imports native code, and nothing beyond NumPy.
 """
 
-from .network import METHODS, ReferencePaths, draw_of_layer, simulate
+from .network import METHODS, ReferencePaths, simulate
 from .normals import normals, signs
 from .philox import STREAMS, philox4x32, words
 from .residual import ResidualPaths, simulate_residual
+from .sources import draw_of_layer
 
 __all__ = [
     "METHODS",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,20 +13,16 @@ from numpy.typing import NDArray
 from .._system import checks
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
 from .normals import normals, signs
-from .vectors import Floats, rescaled, squares
+from .sources import Counters, Ids, Normals, Signs
+from .vectors import Floats, Vectors, squares
 
 METHODS = ("projected", "dense")
-
-Ids = NDArray[np.uint64]
-Normals = Callable[[int, Ids, str, int, int], Floats]  # (seed, networks, stream, layer, count)
-Signs = Callable[[int, Ids, str, int, int, bool], Floats]  # (seed, networks, stream, layer, count, half)
-
-BLOCK = 1 << 17  # normals held at a time: bounds the memory, changes no number
+HELD = 1 << 17  # normals held at a time: bounds the memory, changes no number
 
 
 @dataclass(frozen=True)
 class ReferencePaths:
-    """What `simulate` saw: raw paths, one row per network (N) and one column per recorded layer (R).
+    """Raw paths, as `simulate` returns them: one row per network (N) and one column per recorded layer (R).
 
     A network that is dead at a layer (z_l = 0 exactly, possible only when alpha = 0) has log_norm -inf there, asymmetry
     and active_fraction nan, and output 0. These are paths, not means: statistics must count the dead, not average them.
@@ -55,11 +51,6 @@ class ReferencePaths:
     asymmetry: Floats
     active_fraction: Floats
     output: Floats
-
-
-def draw_of_layer(layer: int) -> tuple[str, int]:
-    """(stream, layer) of the draw that makes z_layer; its words also hold the signs of phi_layer, in both methods."""
-    return ("first_layer", 0) if layer == 0 else ("residual", layer - 1)
 
 
 def simulate(
@@ -107,9 +98,9 @@ def simulate(
     layers : sequence of int, optional
         The layers to record, increasing, of 0 .. depth; by default all.
     normals, signs : callable
-        Where the random numbers come from: functions like `resmc.reference.normals` and `resmc.reference.signs`, called
+        Sources of the random numbers: functions like `resmc.reference.normals` and `resmc.reference.signs`, called
         by position with (seed, networks, stream, layer, count) and, for signs, half. Another generator may be plugged
-        in here, or a fault that a test has to find. They are called with blocks of the networks and sometimes more
+        in here, or a fault that a test has to find. They are called with some of the networks and sometimes more
         than once: each row must depend on its network's number alone.
 
     Returns
@@ -127,66 +118,74 @@ def simulate(
     if method == "dense":
         checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with method='dense'")
 
-    step = max(1, BLOCK // (model.width ** (2 if method == "dense" else 1)))
-    blocks = [
-        _simulate_block(model, ids[i : i + step], seed, method, set(recorded), normals, signs)
+    step = max(1, HELD // (model.width ** (2 if method == "dense" else 1)))
+    parts = [
+        _simulate_part(Counters(model, seed, ids[i : i + step], normals, signs), method, recorded)
         for i in range(0, len(ids), step)
     ]
-    log_norm, asymmetry, active_fraction, output = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    log_norm, asymmetry, active_fraction, output = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     return ReferencePaths(model, ids, np.array(recorded, np.int64), log_norm, asymmetry, active_fraction, output)
 
 
 def checked_networks(networks: int, seed: int, first_network: int) -> tuple[Ids, int]:
-    """The numbers of the networks asked for, and the seed, checked."""
+    """Return the numbers of the networks asked for, and the seed, checked."""
     count = checks.integer("networks", networks, 1, 2**48, "2^48")
     seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
     first = checks.integer("first_network", first_network, 0, 2**48 - count, "2^48 - networks")
     return np.arange(first, first + count, dtype=np.uint64), seed
 
 
-def _simulate_block(
-    model: ResNet, networks: Ids, seed: int, method: str, recorded: set[int], normals: Normals, signs: Signs
+def _simulate_part(
+    networks: Counters[ResNet], method: str, recorded: list[int]
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    n, depth, alpha, lam = model.width, model.depth, model.alpha, model.lam
+    z, at = first_state(networks), 0
     records: list[tuple[Floats, Floats, Floats]] = []
+    for layer in recorded:
+        z, at = advance(z, at, layer, networks, method), layer
+        records.append(_observables(z, _activated(z, layer, networks)))
+    z = advance(z, at, networks.model.depth, networks, method)
+    log_norm, asymmetry, active_fraction = (np.concatenate(columns, axis=1) for columns in zip(*records, strict=True))
+    return log_norm, asymmetry, active_fraction, _output(z, networks, method)
 
-    # The network's z_l is exp(scale) z, with scale of shape (N, 1) and z rescaled to max |z_i| = 1.
-    z, scale = normals(seed, networks, *draw_of_layer(0), n), np.full((len(networks), 1), math.log(model.input_norm))
-    z, scale = rescaled(z, scale)
-    for layer in range(depth + 1):
-        if model.variant == "vanilla":
-            phi = np.maximum(z, 0.0)
-        else:
-            half = model.variant == "balanced-half"
-            phi = np.maximum(signs(seed, networks, *draw_of_layer(layer), n, half) * z, 0.0)
-        if layer in recorded:
-            records.append(_observables(z, scale, phi))
-        if layer == depth:
-            break
 
+def first_state(networks: Counters[ResNet]) -> Vectors:
+    """Return z_0, rescaled."""
+    direction = networks.first_layer()[:, :, 0]
+    return Vectors(direction, np.full((len(direction), 1), math.log(networks.model.input_norm))).rescaled()
+
+
+def advance(z: Vectors, from_layer: int, to_layer: int, networks: Counters[ResNet], method: str) -> Vectors:
+    """Follow z_from_layer to z_to_layer, rescaled to max |z_i| = 1 at every layer."""
+    model, n = networks.model, networks.model.width
+    for layer in range(from_layer, to_layer):
+        phi = _activated(z, layer, networks)
         if method == "dense":
-            weights = normals(seed, networks, "dense_weights", layer, n * n).reshape(-1, n, n)
-            branch = (weights @ phi[:, :, None])[:, :, 0]
+            branch = (networks.matrix("outer", layer) @ phi[:, :, None])[:, :, 0]
         else:
-            branch = np.sqrt(squares(phi)) * normals(seed, networks, "residual", layer, n)
+            branch = np.sqrt(squares(phi)) * networks.normals("residual", layer, n)
+        v, gain = _combined(model.alpha, z.v, model.lam, math.sqrt(2.0 / n) * branch)
+        z = Vectors(v, z.log + gain).rescaled()
+    return z
 
-        z, gain = _combined(alpha, z, lam, math.sqrt(2.0 / n) * branch)
-        z, scale = rescaled(z, scale + gain)
 
+def _activated(z: Vectors, layer: int, networks: Counters[ResNet]) -> Floats:
+    """Return phi_layer(z), in the units of z."""
+    return networks.model.sigma.value(networks.signs(layer) * z.v)
+
+
+def _output(z: Vectors, networks: Counters[ResNet], method: str) -> Floats:
+    """Return z_out, (N, n_out)."""
+    n, n_out, depth = networks.model.width, networks.model.n_out, networks.model.depth
     if method == "dense":
-        w_out = normals(seed, networks, "dense_output", depth, model.n_out * n).reshape(-1, model.n_out, n)
-        direction = (w_out @ z[:, :, None])[:, :, 0] / math.sqrt(n)
+        direction = (networks.readout(n_out) @ z.v[:, :, None])[:, :, 0] / math.sqrt(n)
     else:
-        direction = np.sqrt(squares(z) / n) * normals(seed, networks, "output", depth, model.n_out)
+        direction = np.sqrt(squares(z.v) / n) * networks.normals("output", depth, n_out)
     with np.errstate(over="ignore", under="ignore"):
-        output = np.exp(scale) * direction
-
-    log_norm, asymmetry, active_fraction = (np.concatenate(parts, axis=1) for parts in zip(*records, strict=True))
-    return log_norm, asymmetry, active_fraction, output
+        return np.exp(z.log) * direction
 
 
 def _combined(alpha: float, z: Floats, lam: float, branch: Floats) -> tuple[Floats, Floats | float]:
-    """alpha z + lam branch as (z', gain), meaning exp(gain) z', with coefficients of size at most 1 in z'."""
+    """Return alpha z + lam branch as (z', gain), meaning exp(gain) z', with coefficients of size at most 1 in z'."""
     largest = max(abs(alpha), abs(lam))
     combined = (alpha / largest) * z + (lam / largest) * branch
     if alpha == 0.0:
@@ -197,18 +196,18 @@ def _combined(alpha: float, z: Floats, lam: float, branch: Floats) -> tuple[Floa
     return combined, np.where(inactive, math.log(abs(alpha)), math.log(largest))
 
 
-def _observables(z: Floats, scale: Floats, phi: Floats) -> tuple[Floats, Floats, Floats]:
-    """L, A and F of exp(scale) z, each of shape (N, 1)."""
-    square = squares(z)
+def _observables(z: Vectors, phi: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return L, A and F of z, each of shape (N, 1); phi has the units of z."""
+    square = squares(z.v)
     alive = square > 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_norm = 2.0 * scale + np.log(square / z.shape[1])
+        log_norm = 2.0 * z.log + np.log(square / z.v.shape[1])
         asymmetry = 2.0 * squares(phi) / square - 1.0
     return log_norm, asymmetry, np.where(alive, np.mean(phi > 0.0, axis=1, keepdims=True), np.nan)
 
 
 def recorded_layers(depth: int, layers: Sequence[int] | None) -> list[int]:
-    """The layers asked for, checked; by default all."""
+    """Return the layers asked for, checked; by default all."""
     if layers is None:
         return list(range(depth + 1))
     recorded = [checks.integer("layers", layer, 0, depth, "the depth") for layer in layers]

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
 
-# What a draw is for. An id is part of every random number: never reused, never renumbered.
+# The purposes of draws. An id is part of every random number: never reused, never renumbered.
 STREAMS = {
     "first_layer": 0,  # z_0, and the signs of layer 0
     "residual": 1,  # the noise that makes z_{l+1} (projected), and the signs of layer l + 1 (phi-out: l; both methods)

@@ -14,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
-from ..models.residual_network import RESNET_ACTIVATIONS, ResidualNetwork
+from ..models.residual_network import ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE
-from .maps import INNER, MAPS, OUTER, Draws
-from .network import BLOCK, METHODS, Ids, checked_networks, recorded_layers
-from .vectors import Floats, Vectors, cosine, log_ratio, norm, squares
+from .maps import MAPS
+from .network import HELD, METHODS, checked_networks, recorded_layers
+from .sources import Counters, Ids
+from .vectors import Floats, Vectors, cosine, log_quotient, norm, squares
 
 
 @dataclass(frozen=True)
 class ResidualPaths:
-    """What `simulate_residual` saw: raw paths, one row per network (N) and one column per recorded layer (R).
+    """Raw paths, as `simulate_residual` returns them: one row per network (N) and one column per recorded layer (R).
 
     h_l is a network's state, p_l the gradient of its output number 0 with respect to h_l. All logarithms are natural;
     that of 0 is -inf, and 0/0 is nan.
@@ -74,7 +75,7 @@ def simulate_residual(
     layers: Sequence[int] | None = None,
     gradients: bool = True,
 ) -> ResidualPaths:
-    """Draw networks, follow one input through their layers, and the gradient of one output back.
+    """Draw networks; follow one input through their layers, and the gradient of one output back.
 
     ::
 
@@ -110,7 +111,7 @@ def simulate_residual(
     layers : sequence of int, optional
         The layers to record, increasing, of 0 .. depth; by default all.
     gradients : bool
-        Whether to go back at all; it changes nothing on the way forward.
+        False to leave out the backward pass, which changes nothing in the forward one.
 
     Returns
     -------
@@ -127,19 +128,19 @@ def simulate_residual(
     gradients = checks.boolean("gradients", gradients)
     if method == "dense":
         checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with method='dense'")
-    elif model.weights != "gaussian":
+    elif not model.weight_law.gaussian:
         raise ValueError(
             f"method='projected' is not allowed with weights={model.weights!r}: it must be 'dense', since only with "
             "Gaussian weights does the law of W h depend on |h| alone"
         )
 
-    n, states = model.width, model.depth + 1 if gradients else 1  # the way back needs all h_l again
-    step = max(1, BLOCK // max(n * states, n * n if method == "dense" else 0))
-    blocks = [
-        _simulate_block(Draws(model, seed, ids[i : i + step]), method, recorded, gradients)
+    n, states = model.width, model.depth + 1 if gradients else 1  # the backward pass needs all h_l again
+    step = max(1, HELD // max(n * states, n * n if method == "dense" else 0))
+    parts = [
+        _simulate_part(Counters(model, seed, ids[i : i + step]), method, recorded, gradients)
         for i in range(0, len(ids), step)
     ]
-    found = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return ResidualPaths(
         model=model,
         networks=ids,
@@ -155,114 +156,135 @@ def simulate_residual(
     )
 
 
-def _simulate_block(draws: Draws, method: str, recorded: list[int], gradients: bool) -> dict[str, Floats]:
-    model, depth = draws.model, draws.model.depth
-    settled = Vectors.rescaled if model.homogeneous else Vectors.written_out
+@dataclass(frozen=True)
+class State:
+    """Some networks at one layer."""
 
-    hs = [settled(_first_state(draws))]
-    records = _Records(recorded)
-    h, moved = hs[0], hs[0].zero()  # moved = h_l - h_0
-    for layer in range(depth + 1):
-        records.add(layer, log_norm=h.log_square() - math.log(model.width), log_displacement=log_ratio(moved, hs[0]))
-        if model.block == "phi-in" and model.activation in RESNET_ACTIVATIONS:
-            records.add(layer, **_activity(h.v, model.sigma.value(draws.signs(layer) * h.v)))
-        if layer == depth:
-            break
-        branch = _Layer(draws, method, layer).branch(h.v)
+    h: Vectors
+    moved: Vectors  # h - h_0, summed up by itself: as a difference it would lose digits
+
+
+def first_state(networks: Counters[ResidualNetwork]) -> State:
+    """Return the state at layer 0, h_0 = A x."""
+    x, size = networks.model.inputs.x, networks.model.size
+    direction = networks.first_layer() / math.sqrt(len(x)) @ (np.array(x) / size)
+    h = _settled(Vectors(direction, np.full((len(direction), 1), math.log(size))), networks.model)
+    return State(h, h.zero())
+
+
+def advance(state: State, from_layer: int, to_layer: int, networks: Counters[ResidualNetwork], method: str) -> State:
+    """Follow networks from one layer to another, at or beyond it."""
+    model, h, moved = networks.model, state.h, state.moved
+    for layer in range(from_layer, to_layer):
+        branch = _Layer(networks, method, layer).branch(h.v)
         moved = moved.plus(Vectors((model.carry - 1.0) * h.v + branch, h.log))
-        h = settled(Vectors(model.carry * h.v + branch, h.log))
-        if gradients:
-            hs.append(h)
-    found = {**records.joined(), "output": _output(draws, method, h)}
-    if not gradients:
-        return found
+        h = _settled(Vectors(model.carry * h.v + branch, h.log), model)
+    return State(h, moved)
 
+
+def _settled(h: Vectors, model: ResidualNetwork) -> Vectors:
+    """Return h rescaled where that rescales the network, else as it is."""
+    return h.rescaled() if model.homogeneous else h.written_out()
+
+
+def _simulate_part(
+    networks: Counters[ResidualNetwork], method: str, recorded: list[int], gradients: bool
+) -> dict[str, Floats]:
+    model, depth = networks.model, networks.model.depth
+    state, at = first_state(networks), 0
+    first, hs, records = state.h, [], _Records(recorded)
+    for layer in range(depth + 1) if gradients else recorded:
+        state, at = advance(state, at, layer, networks, method), layer
+        h = state.h
+        hs.append(h)
+        records.add(
+            layer, log_norm=h.log_square() - math.log(model.width), log_displacement=log_quotient(state.moved, first)
+        )
+        if model.has_asymmetry:
+            records.add(layer, **_activity(h.v, model.sigma.value(networks.signs(layer) * h.v)))
+    h = advance(state, at, depth, networks, method).h
+    found = {**records.joined(), "output": _output(networks, method, h)}
+    return {**found, **_backward(networks, method, hs, recorded)} if gradients else found
+
+
+def _backward(
+    networks: Counters[ResidualNetwork], method: str, hs: list[Vectors], recorded: list[int]
+) -> dict[str, Floats]:
+    """Follow the gradient of output 0 from the last layer to the first, given the h_l of all layers."""
+    carry, depth = networks.model.carry, networks.model.depth
     records = _Records(recorded)
-    p = p_last = _last_gradient(draws, method).rescaled()
+    p = p_last = _last_gradient(networks, method).rescaled()
     moved = p.zero()  # p_l - p_L
     for layer in range(depth, -1, -1):
         if layer < depth:
-            back = _Layer(draws, method, layer).branch_transposed(hs[layer].v, p.v)
-            moved = moved.plus(Vectors((model.carry - 1.0) * p.v + back, p.log))
-            p = Vectors(model.carry * p.v + back, p.log).rescaled()
+            back = _Layer(networks, method, layer).branch_transposed(hs[layer].v, p.v)
+            moved = moved.plus(Vectors((carry - 1.0) * p.v + back, p.log))
+            p = Vectors(carry * p.v + back, p.log).rescaled()
         records.add(
             layer,
-            log_gradient=log_ratio(p, p_last),
-            log_gradient_displacement=log_ratio(moved, p_last),
+            log_gradient=log_quotient(p, p_last),
+            log_gradient_displacement=log_quotient(moved, p_last),
             overlap=cosine(p, hs[layer]),
         )
-    return {**found, **records.joined()}
+    return records.joined()
 
 
 class _Layer:
-    """F_l(h) = h_{l+1} - carry h_l, and (dF_l/dh)^T p. A balanced activation is sigma(signs x)."""
+    """F_l(h) = h_{l+1} - carry h_l = s V sigma(W h + b), and (dF_l/dh)^T p. A balanced activation is sigma(signs x)."""
 
-    def __init__(self, draws: Draws, method: str, layer: int) -> None:
-        model, Map = draws.model, MAPS[method]
-        self.block, self.inside, self.s = model.block, model.inside, float(model.scales[layer])
-        self.signs, self.activation = draws.signs(layer), model.sigma
-        if model.block == "v-phi-w":
-            self.V, self.W = Map(draws, layer, OUTER, 0.0), Map(draws, layer, INNER, model.bias)
-        else:
-            self.V = self.W = Map(draws, layer, OUTER, model.bias)  # the one that the block has
+    def __init__(self, networks: Counters[ResidualNetwork], method: str, layer: int) -> None:
+        model, Map, block = networks.model, MAPS[method], networks.model.residual_block
+        self.inside, self.s = model.inside, float(model.scales[layer])
+        self.signs, self.activation = networks.signs(layer), model.sigma
+        self.V = self.W = None
+        if block.W is not None:
+            self.W = Map(networks, block.W, layer, model.bias)
+        if block.V is not None:
+            self.V = Map(networks, block.V, layer, 0.0 if block.W is not None else model.bias)
 
-    def sigma(self, x: Floats) -> Floats:
+    def _met(self, h: Floats) -> Floats:
+        """Return what the activation meets."""
+        u = h if self.W is None else self.W(h)
+        return self.s * u if self.inside else u
+
+    def _sigma(self, x: Floats) -> Floats:
         return self.activation.value(self.signs * x)
 
-    def slope(self, x: Floats) -> Floats:
+    def _slope(self, x: Floats) -> Floats:
         return self.signs * self.activation.slope(self.signs * x)
 
     def branch(self, h: Floats) -> Floats:
-        s, V, W, sigma = self.s, self.V, self.W, self.sigma
-        if self.block == "phi-in":
-            return s * V(sigma(h))
-        if self.block == "phi-out":
-            return sigma(s * W(h)) if self.inside else s * sigma(W(h))
-        return s * V(sigma(W(h)))
+        y = self._sigma(self._met(h))
+        y = y if self.V is None else self.V(y)
+        return y if self.inside else self.s * y
 
     def branch_transposed(self, h: Floats, p: Floats) -> Floats:
-        s, V, W, sigma, slope = self.s, self.V, self.W, self.sigma, self.slope
-        if self.block == "phi-in":
-            return s * slope(h) * V.transposed(sigma(h), p)
-        u = W(h)
-        if self.block == "phi-out":
-            return W.transposed(h, s * slope(s * u if self.inside else u) * p)
-        return W.transposed(h, s * slope(u) * V.transposed(sigma(u), p))
+        u = self._met(h)
+        q = p if self.V is None else self.V.transposed(self._sigma(u), p)
+        q = self.s * self._slope(u) * q
+        return q if self.W is None else self.W.transposed(h, q)
 
 
-def _first_state(draws: Draws) -> Vectors:
-    """h_0 = size g; or A x, where the law of A matters."""
-    model, n = draws.model, draws.model.width
-    if model.input is None or model.weights == "gaussian":
-        direction = draws.normals("first_layer", 0, n)
-    else:
-        direction = draws.matrix("dense_input", 0, n, len(model.input)) @ (np.array(model.input) / model.size)
-    return Vectors(direction, np.full((len(direction), 1), math.log(model.size)))
-
-
-def _output(draws: Draws, method: str, h: Vectors) -> Floats:
-    """W_out h_L, (N, n_out)."""
-    n, n_out, depth = draws.model.width, draws.model.n_out, draws.model.depth
+def _output(networks: Counters[ResidualNetwork], method: str, h: Vectors) -> Floats:
+    """Return W_out h_L, (N, n_out)."""
+    n, n_out, depth = networks.model.width, networks.model.n_out, networks.model.depth
     if method == "dense":
-        direction = (draws.matrix("dense_output", depth, n_out, n) @ h.v[:, :, None])[:, :, 0]
+        direction = (networks.readout(n_out) / math.sqrt(n) @ h.v[:, :, None])[:, :, 0]
     else:
-        direction = norm(h.v) / math.sqrt(n) * draws.normals("output", depth, n_out)
+        direction = norm(h.v) / math.sqrt(n) * networks.normals("output", depth, n_out)
     with np.errstate(over="ignore", under="ignore"):
         return np.exp(h.log) * direction
 
 
-def _last_gradient(draws: Draws, method: str) -> Vectors:
-    """p_L, row 0 of W_out."""
-    n, depth = draws.model.width, draws.model.depth
-    if method == "dense":
-        row = draws.matrix("dense_output", depth, 1, n)[:, 0, :]
-    else:
-        row = draws.normals("gradient", depth, n) / math.sqrt(n)
-    return Vectors(row, np.zeros((len(row), 1)))
+def _last_gradient(networks: Counters[ResidualNetwork], method: str) -> Vectors:
+    """Return p_L, row 0 of W_out."""
+    n, depth = networks.model.width, networks.model.depth
+    row = networks.readout(1)[:, 0, :] if method == "dense" else networks.normals("gradient", depth, n)
+    return Vectors(row / math.sqrt(n), np.zeros((len(row), 1)))
 
 
 def _activity(h: Floats, phi: Floats) -> dict[str, Floats]:
-    """Asymmetry and active fraction, as in `resmc.reference.ReferencePaths`."""
+    """Return asymmetry and active fraction, as in `resmc.reference.ReferencePaths`."""
     with np.errstate(invalid="ignore"):
         asymmetry = 2.0 * squares(phi) / squares(h) - 1.0
     active = np.where(np.isnan(asymmetry), np.nan, np.mean(phi > 0.0, axis=1, keepdims=True))

@@ -11,37 +11,37 @@ Floats = NDArray[np.float64]
 
 
 def dot(x: Floats, y: Floats) -> Floats:
-    """x.y of each row, shape (N, 1)."""
+    """Return x.y of each row, shape (N, 1)."""
     total: Floats = np.sum(x * y, axis=1, keepdims=True)
     return total
 
 
 def squares(x: Floats) -> Floats:
-    """|x|^2 of each row, shape (N, 1)."""
+    """Return |x|^2 of each row, shape (N, 1)."""
     return dot(x, x)
 
 
 def norm(x: Floats) -> Floats:
-    """|x| of each row, shape (N, 1), also where |x|^2 would underflow."""
+    """Return |x| of each row, shape (N, 1), also where |x|^2 would underflow."""
     direction, size = shaped(x)
     return size * np.sqrt(squares(direction))
 
 
 def unit(x: Floats) -> Floats:
-    """x/|x| of each row; a row of zeros stays zero."""
+    """Return x/|x| of each row; a row of zeros stays zero."""
     direction, _ = shaped(x)
     length = norm(direction)
     return direction / np.where(length > 0.0, length, 1.0)
 
 
 def shaped(x: Floats) -> tuple[Floats, Floats]:
-    """(x/size, size) with size = max |x_i| of each row, (N, 1); a row of zeros stays zero."""
+    """Return (x/size, size) with size = max |x_i| of each row, (N, 1); a row of zeros stays zero."""
     size: Floats = np.max(np.abs(x), axis=1, keepdims=True)
     return x / np.where(size > 0.0, size, 1.0), size
 
 
 def rescaled(x: Floats, scale: Floats) -> tuple[Floats, Floats]:
-    """The same exp(scale) x with max |x_i| = 1; a row of zeros stays zero and its scale becomes -inf."""
+    """Return exp(scale) x as x with max |x_i| = 1 and its scale; a row of zeros stays zero, with scale -inf."""
     direction, size = shaped(x)
     with np.errstate(divide="ignore"):
         return direction, scale + np.log(size)
@@ -55,36 +55,36 @@ class Vectors:
     log: Floats
 
     def rescaled(self) -> Vectors:
-        """The same with max |v_i| = 1; 0 becomes exp(-inf) 0."""
+        """Return equal vectors with max |v_i| = 1; 0 becomes exp(-inf) 0."""
         return Vectors(*rescaled(self.v, self.log))
 
     def written_out(self) -> Vectors:
-        """The same with log = 0."""
+        """Return equal vectors with log = 0."""
         return Vectors(np.exp(self.log) * self.v, np.zeros_like(self.log))
 
     def zero(self) -> Vectors:
-        """As many zeros."""
+        """Return as many vectors 0."""
         return Vectors(np.zeros_like(self.v), np.full_like(self.log, -np.inf))
 
     def plus(self, other: Vectors) -> Vectors:
-        """The sum, rescaled."""
+        """Return the sum, rescaled."""
         top = np.maximum(self.log, other.log)
         top = np.where(np.isneginf(top), 0.0, top)
         return Vectors(np.exp(self.log - top) * self.v + np.exp(other.log - top) * other.v, top).rescaled()
 
     def log_square(self) -> Floats:
-        """ln |exp(log) v|^2, shape (N, 1)."""
+        """Return ln |exp(log) v|^2, shape (N, 1)."""
         with np.errstate(divide="ignore"):
             return 2.0 * (self.log + np.log(norm(self.v)))
 
 
 def cosine(a: Vectors, b: Vectors) -> Floats:
-    """a.b/(|a| |b|), shape (N, 1); nan where one is 0."""
+    """Return a.b/(|a| |b|), shape (N, 1); nan where one is 0."""
     zero = np.isneginf(a.log_square() + b.log_square())
     return np.where(zero, np.nan, dot(unit(a.v), unit(b.v)))
 
 
-def log_ratio(a: Vectors, b: Vectors) -> Floats:
-    """ln(|a|^2/|b|^2), shape (N, 1)."""
+def log_quotient(a: Vectors, b: Vectors) -> Floats:
+    """Return ln(|a|^2/|b|^2), shape (N, 1)."""
     with np.errstate(invalid="ignore"):
         return a.log_square() - b.log_square()

@@ -21,7 +21,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,8 @@ from ..engine.lowering import lower
 from ..engine.recording import GROUPS, Bins
 from ..engine.request import NetworkRange
 from ..engine.sums import ACTIVITY_SUMS, NORM_SUMS, ActivitySums, LayerSums, NormSums, Sums
-from ..models.activations import ACTIVATIONS
-from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import ResNet
+from ..models.residual_network import Model
+from ..models.spelling import of_dict
 from . import archive
 from .archive import Archive
 from .laws import Law
@@ -44,7 +43,8 @@ from .record import Kind, Record, Samples, Trajectories, host
 
 FORMAT = "resmc-simulation"
 SCHEMA_VERSION = 3
-# Of a group at a layer in version 2, where networks without an A and quotients have zeros for what they lack.
+SCHEMA_VERSION_01 = 2  # the last one of version 0.1
+# Of a group at a layer in version 0.1, where networks without an A and quotients have zeros for what they lack.
 LAYER_SUMS = np.dtype(
     [
         ("alive", np.int64),
@@ -187,7 +187,7 @@ def final_from_bytes(data: bytes, name: str = "data") -> tuple[dict[str, Any], L
     """The manifest with the recorded layers, and the sums of the last one, from a file whose checksum is right."""
     with _opened(data, name) as found:
         layers = _array(found, "layers", np.int64, None).tolist()
-        return {**found.manifest, "layers": layers}, _layer_sums(found, _model(found), slice(-1, None))
+        return {**found.manifest, "layers": layers}, _layer_sums(found, model_of(found.manifest), slice(-1, None))
 
 
 @contextlib.contextmanager
@@ -255,7 +255,7 @@ def _in_groups(rows: NDArray[Any], networks: NDArray[np.int64]) -> NDArray[Any]:
 
 def _record(found: Archive, kind: type[Kind]) -> Kind:
     manifest = found.manifest
-    model, bins = _model(found), Bins(*manifest["bins"])
+    model, bins = model_of(manifest), Bins(*manifest["bins"])
     layers = _array(found, "layers", np.int64, None).copy()
     size = len(layers)
     sums = _layer_sums(found, model, slice(None))
@@ -325,18 +325,10 @@ def _record(found: Archive, kind: type[Kind]) -> Kind:
     )
 
 
-def _model(found: Archive) -> Model:
-    return model_of(found.manifest["model"], found.manifest["schema_version"])
-
-
-def model_of(described: dict[str, Any], schema_version: int = SCHEMA_VERSION) -> Model:
-    """The model that ``to_dict`` described, in a file of some schema version.
-
-    What version 2 calls softplus is less its value at 0.
-    """
-    if schema_version == 2 and described.get("activation") == "softplus" and "centred_softplus" in ACTIVATIONS:
-        described = {**described, "activation": "centred_softplus"}
-    return ResidualNetwork.from_dict(described) if "block" in described else ResNet(**described)
+def model_of(manifest: Mapping[str, Any]) -> Model:
+    """Return the model that a manifest describes, in the names of its version or, where it says none, of this one."""
+    version = manifest.get("schema_version", SCHEMA_VERSION)
+    return of_dict(manifest["model"], version_01=version <= SCHEMA_VERSION_01)
 
 
 def _trimmed(histogram: NDArray[np.int64]) -> tuple[int, NDArray[Any]]:

@@ -15,9 +15,9 @@ import numpy as np
 from .._system import checks
 from ..engine.recording import batch_size
 from ..engine.request import MAX_NETWORK, METHODS
-from ..models.residual_network import Model
+from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
-from ..models.spelling import listed
+from ..models.spelling import listed, of_dict
 from .point import Point, point_seed
 from .quantities import QUANTITIES
 
@@ -306,17 +306,19 @@ def _model(number: int, model: Any) -> ResNet:
     """A model from a table of its fields; messages begin with its place in the list."""
     if isinstance(model, Model):
         return _listed(model)
-    names = [f.name for f in fields(ResNet)]
+    general = isinstance(model, Mapping) and "block" in model
+    names = [f.name for f in fields(ResidualNetwork if general else ResNet)]
     try:
         if not isinstance(model, Mapping):
             raise ValueError(f"{model!r} is not a table of a model's fields: {', '.join(names)}")
         for name in model:
             if name not in names:
                 raise ValueError(f"{name!r} is not a field of a model: they are {', '.join(names)}")
-        missing = [name for name in ("width", "depth", "alpha", "lam") if name not in model]
+        needed = ("width", "depth") if general else ("width", "depth", "alpha", "lam")
+        missing = [name for name in needed if name not in model]
         if missing:
             raise ValueError(f"{missing[0]} is missing")
-        return ResNet(**model)
+        return _listed(of_dict(model, version_01=True))
     except ValueError as error:
         raise ValueError(f"models[{number}]: {error}") from None
 

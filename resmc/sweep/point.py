@@ -79,7 +79,7 @@ class Point:
 
 def description_key(described: Mapping[str, Any], numerics_version: str, block: int) -> str:
     """The key of what a file's manifest (`resmc.results.storage`) says, whatever else it says."""
-    described = {**described, "model": canonical(model_of(described["model"]))}
+    described = {**described, "model": canonical(model_of(described))}
     names = ("model", "seed", "method", "layers", "correlations", "bins", "histogram_version")
     description = [KEY_VERSION, *(described[name] for name in names), numerics_version, block]
     text = json.dumps(description, separators=(",", ":"), allow_nan=False)

@@ -47,7 +47,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..models.residual_network import DepthScaling, ResidualNetwork
+from ..models.residual_network import ResidualNetwork
+from ..models.scaling import DepthScaling
 from .averages import Averages, homogeneous_averages, tabulated_averages
 from .kernels import Floats
 from .limits import Integers, layer_indices

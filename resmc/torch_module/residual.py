@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
 import torch
-from torch.nn import Parameter, ParameterList, functional
+from torch.nn import Parameter, ParameterList
 
-from ..models.activations import LEAK, LOG2
 from ..models.residual_network import ResidualNetwork
-from ..reference.maps import INNER, OUTER, Draws
-from ..reference.vectors import Floats
-from .resnet import checked
-
-ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "relu": torch.relu,
-    "balanced": torch.relu,  # of s x
-    "balanced-half": torch.relu,
-    "leaky_relu": lambda x: functional.leaky_relu(x, LEAK),
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "gelu": functional.gelu,
-    "softplus": lambda x: 2.0 * (functional.softplus(x, threshold=50.0) - LOG2),  # beyond 50 it is x, up to e^-50
-    "linear": lambda x: x,
-}
 
 
 class ExplicitResidualNetwork(torch.nn.Module):
@@ -40,8 +21,9 @@ class ExplicitResidualNetwork(torch.nn.Module):
         phi-out    F(h) = s_l sigma(W h + b),  or with the scaling inside  sigma(s_l (W h + b))
         v-phi-w    F(h) = s_l V sigma(W h + b)
 
-    Autograd gives p_l, the gradient of an output with respect to h_l. Nothing is rescaled, so that deep networks
-    overflow where carry and scaling make them.
+    All weights are 0, and all signs plus, until `resmc.torch_module.fill` has put others there. Autograd gives p_l, the
+    gradient of an output with respect to h_l. Nothing is rescaled, so that deep networks overflow where carry and
+    scaling make them.
 
     Attributes
     ----------
@@ -61,49 +43,42 @@ class ExplicitResidualNetwork(torch.nn.Module):
     x: torch.Tensor
     signs: torch.Tensor | None
 
-    def __init__(self, model: ResidualNetwork, seed: int = 0, network: int = 0) -> None:
+    def __init__(self, model: ResidualNetwork) -> None:
         super().__init__()
-        n, layers = model.width, range(model.depth)
-        draws = Draws(model, seed, np.array([network], np.uint64))
+        n, d, block, x = model.width, model.depth, model.residual_block, model.inputs.x
 
-        def parameter(entries: Floats) -> Parameter:  # of the one network
-            return Parameter(torch.tensor(entries[0]))
+        def zeros(*shape: int) -> Parameter:
+            return Parameter(torch.zeros(shape, dtype=torch.float64))
 
-        def matrices(stream: str) -> ParameterList:
-            return ParameterList([parameter(draws.matrix(stream, layer, n, n)) for layer in layers])
+        def by_layer(there: bool, *shape: int) -> ParameterList:
+            return ParameterList([zeros(*shape) for _ in range(d if there else 0)])
 
-        inner = INNER if model.block == "v-phi-w" else OUTER
         self.model = model
-        self.V = matrices(OUTER.weights) if model.block != "phi-out" else ParameterList()
-        self.W = matrices(inner.weights) if model.block != "phi-in" else ParameterList()
-        biased = layers if model.bias else ()
-        self.b = ParameterList([parameter(model.bias * draws.normals("bias", layer, n)) for layer in biased])
-        self.W_out = parameter(draws.matrix("dense_output", model.depth, model.n_out, n))
-        if model.input is None or model.weights == "gaussian":
-            A, x = draws.normals("first_layer", 0, n)[:, :, None], [model.size]
-        else:
-            A, x = draws.matrix("dense_input", 0, n, len(model.input)), list(model.input)
-        self.A = parameter(A)
+        self.V = by_layer(block.V is not None, n, n)
+        self.W = by_layer(block.W is not None, n, n)
+        self.b = by_layer(model.bias > 0.0, n)
+        self.W_out = zeros(model.n_out, n)
+        self.A = zeros(n, len(x))
         self.register_buffer("x", torch.tensor([x], dtype=torch.float64), persistent=False)
-        signs = [torch.tensor(draws.signs(layer)) for layer in layers if model.sigma.signed]
-        self.register_buffer("signs", torch.cat(signs) if signs else None)
+        self.register_buffer("signs", torch.ones(d, n, dtype=torch.float64) if model.sigma.signed else None)
 
     def sigma(self, layer: int, x: torch.Tensor) -> torch.Tensor:
         """The activation of layer 0 .. d-1. Shapes (batch, n)."""
-        activation = ACTIVATIONS[self.model.activation]
-        return activation(x if self.signs is None else self.signs[layer] * x)
+        y: torch.Tensor = self.model.sigma.torch(torch, x if self.signs is None else self.signs[layer] * x)
+        return y
 
     def branch(self, layer: int, h: torch.Tensor) -> torch.Tensor:
         """F_layer(h), of layer 0 .. d-1. Shapes (batch, n)."""
-        s, b = float(self.model.scales[layer]), self.b[layer] if self.model.bias else h.new_zeros(())
-        if self.model.block == "phi-in":
-            y: torch.Tensor = self.sigma(layer, h) @ self.V[layer].T + b
-            return s * y
-        u: torch.Tensor = h @ self.W[layer].T + b
-        if self.model.block == "phi-out":
-            return self.sigma(layer, s * u) if self.model.inside else s * self.sigma(layer, u)
-        y = self.sigma(layer, u) @ self.V[layer].T
-        return s * y
+        block, s = self.model.residual_block, float(self.model.scales[layer])
+        b = self.b[layer] if self.model.bias else h.new_zeros(())
+        y = h
+        if block.W is not None:
+            y = y @ self.W[layer].T + b
+        y = self.sigma(layer, s * y if self.model.inside else y)
+        if block.V is not None:
+            y = y @ self.V[layer].T
+            y = y if block.W is not None else y + b
+        return y if self.model.inside else s * y
 
     def forward(
         self, x: torch.Tensor | None = None, return_layers: bool = False
@@ -127,27 +102,3 @@ class ExplicitResidualNetwork(torch.nn.Module):
             hs.append(self.model.carry * hs[-1] + self.branch(layer, hs[-1]))
         out = hs[-1] @ self.W_out.T
         return (out, hs) if return_layers else out
-
-
-def explicit_residual_network(model: ResidualNetwork, seed: int = 0, network: int = 0) -> ExplicitResidualNetwork:
-    """Network number ``network`` of ``seed``, with explicit weights, float64.
-
-    Parameters
-    ----------
-    model : ResidualNetwork
-        Width at most 2^17; a matrix takes 8 n^2 bytes, and every layer has one or two.
-    seed : int
-        0 to 2^64 - 1.
-    network : int
-        0 to 2^48 - 1.
-
-    Returns
-    -------
-    ExplicitResidualNetwork
-
-    Raises
-    ------
-    ValueError
-        For an argument out of range; the message names it, its value and what is allowed.
-    """
-    return ExplicitResidualNetwork(model, *checked(model, seed, network))

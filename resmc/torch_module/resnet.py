@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
+from torch.nn import Parameter, ParameterList
 
-from .._system import checks
-from ..models.residual_network import ResidualNetwork
-from ..models.resnet import MAX_WIDTH_DENSE, ResNet
-from ..reference import draw_of_layer, normals, signs
+from ..models.resnet import ResNet
 
 
 class ExplicitResNet(torch.nn.Module):
@@ -21,8 +19,9 @@ class ExplicitResNet(torch.nn.Module):
         z_{l+1} = alpha z_l + lam sqrt(2/n) W_l phi_l(z_l)         phi_l(z) = ReLU(s_l z)        l = 0 .. d-1
         z_out   = W_out z_d / sqrt(n)
 
-    All weights are independent standard normals. Nothing is rescaled, so that alpha and lam far from
-    alpha^2 + lam^2 = 1 overflow in deep networks, as written.
+    All weights are 0, and all signs plus, until `resmc.torch_module.fill` has put others there: independent standard
+    normals. Nothing is rescaled, so that alpha and lam far from alpha^2 + lam^2 = 1 overflow in deep networks, as
+    written.
 
     Attributes
     ----------
@@ -36,28 +35,23 @@ class ExplicitResNet(torch.nn.Module):
 
     s: torch.Tensor | None
 
-    def __init__(self, model: ResNet, seed: int = 0, network: int = 0) -> None:
+    def __init__(self, model: ResNet) -> None:
         super().__init__()
-        n, d, n_out = model.width, model.depth, model.n_out
+        n, d = model.width, model.depth
 
-        def gaussian(rows: int, columns: int, stream: str, layer: int) -> torch.nn.Parameter:
-            entries = normals(seed, [network], stream, layer, rows * columns)
-            return torch.nn.Parameter(torch.from_numpy(entries.reshape(rows, columns)))
+        def zeros(rows: int, columns: int) -> Parameter:
+            return Parameter(torch.zeros(rows, columns, dtype=torch.float64))
 
         self.model = model
-        self.W_in = gaussian(n, 1, "first_layer", 0)
-        self.W = torch.nn.ParameterList([gaussian(n, n, "dense_weights", layer) for layer in range(d)])
-        self.W_out = gaussian(n_out, n, "dense_output", d)
-        if model.variant == "vanilla":
-            self.register_buffer("s", None)
-        else:
-            half = model.variant == "balanced-half"
-            drawn = [torch.from_numpy(signs(seed, [network], *draw_of_layer(layer), n, half)) for layer in range(d + 1)]
-            self.register_buffer("s", torch.cat(drawn))
+        self.W_in = zeros(n, 1)
+        self.W = ParameterList([zeros(n, n) for _ in range(d)])
+        self.W_out = zeros(model.n_out, n)
+        self.register_buffer("s", torch.ones(d + 1, n, dtype=torch.float64) if model.signed else None)
 
     def phi(self, layer: int, z: torch.Tensor) -> torch.Tensor:
         """The activation of layer 0 .. d: ReLU(z), or ReLU(s_layer z) with balanced signs. Shapes (batch, n)."""
-        return torch.relu(z if self.s is None else self.s[layer] * z)
+        y: torch.Tensor = self.model.sigma.torch(torch, z if self.s is None else self.s[layer] * z)
+        return y
 
     def forward(
         self, x: torch.Tensor | None = None, return_layers: bool = False
@@ -86,34 +80,3 @@ class ExplicitResNet(torch.nn.Module):
             zs.append(z)
         z_out = z @ self.W_out.T / math.sqrt(n)
         return (z_out, zs) if return_layers else z_out
-
-
-def explicit_network(model: ResNet, seed: int = 0, network: int = 0) -> ExplicitResNet:
-    """Network number ``network`` of ``seed``, with explicit weights, float64.
-
-    Parameters
-    ----------
-    model : ResNet
-        Width at most 2^17; the weights take 8 (depth n^2 + n_out n + n) bytes.
-    seed : int
-        0 to 2^64 - 1.
-    network : int
-        0 to 2^48 - 1.
-
-    Returns
-    -------
-    ExplicitResNet
-
-    Raises
-    ------
-    ValueError
-        For an argument out of range; the message names it, its value and what is allowed.
-    """
-    return ExplicitResNet(model, *checked(model, seed, network))
-
-
-def checked(model: ResNet | ResidualNetwork, seed: int, network: int) -> tuple[int, int]:
-    """The seed and the network's number, once the model's weights are known to have counters."""
-    checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with explicit weights")
-    seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
-    return seed, checks.integer("network", network, 0, 2**48 - 1, "2^48 - 1")

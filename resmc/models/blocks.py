@@ -1,0 +1,56 @@
+"""The residual blocks, each with all that resmc knows of it, in one table.
+
+A branch is an affine map W, the activation, and another map V, of which a block may lack one:
+
+::
+
+    F(h) = s V sigma(W h + b)          b stands with W, or where there is no W with V
+
+The gradient's way through it follows from that. ``csrc/include/resmc/residual.hpp`` has the kernels, a Branch for each
+block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Block:
+    """One residual block, h_{k+1} = carry h_k + F(h_k).
+
+    Attributes
+    ----------
+    number : int
+        The kernels' number of it.
+    formula : str
+        F(h), in Python's notation.
+    V, W : str or None
+        Which of a layer's two matrices it is, "outer" or "inner": its numbers have streams of their own. None where the
+        block lacks it.
+    formula_inside : str or None
+        F(h) with the scaling inside, where that is allowed.
+    """
+
+    number: int
+    formula: str
+    V: str | None = None
+    W: str | None = None
+    formula_inside: str | None = None
+
+    @property
+    def acts_on_layers(self) -> bool:
+        """True if the activation meets h itself, and not W h + b; its signs come from the draw that made either."""
+        return self.W is None
+
+    @property
+    def scales_inside(self) -> bool:
+        """True if the scaling may stand inside the activation."""
+        return self.formula_inside is not None
+
+
+BLOCKS: dict[str, Block] = {
+    "phi-in": Block(0, "s * (V @ sigma(h) + b)", V="outer"),
+    "phi-out": Block(1, "s * sigma(W @ h + b)", W="outer", formula_inside="sigma(s * (W @ h + b))"),
+    "v-phi-w": Block(2, "s * V @ sigma(W @ h + b)", V="outer", W="inner"),
+}

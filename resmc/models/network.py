@@ -1,0 +1,58 @@
+"""The interface of all networks, however they are spelled: what is drawn of them, and what acts on it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from .activations import Activation
+from .blocks import Block
+from .inputs import Inputs
+from .weights import WeightLaw
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Network(ABC):
+    """A description of random networks: `resmc.ResNet` or `resmc.ResidualNetwork`."""
+
+    width: int
+    depth: int
+    n_out: int
+
+    @property
+    @abstractmethod
+    def sigma(self) -> Activation:
+        """The activation, its slope and what is known of it."""
+
+    @property
+    @abstractmethod
+    def residual_block(self) -> Block:
+        """The block: its matrices, and where the activation acts."""
+
+    @property
+    @abstractmethod
+    def weight_law(self) -> WeightLaw:
+        """The law of the matrices' entries."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> Inputs:
+        """The input, as the first layer meets it."""
+
+    @property
+    def has_asymmetry(self) -> bool:
+        """True if A and the active fraction are defined: rectifiers that act on the layers themselves."""
+        return self.residual_block.acts_on_layers and self.sigma.rectifier
+
+    @property
+    def ratio(self) -> float:
+        """depth / width, the parameter of the infinite-depth-and-width limit."""
+        return self.depth / self.width
+
+    def to_torch(self, seed: int = 0, network: int = 0) -> torch.nn.Module:
+        """The network number ``network`` of ``seed`` with explicit weights; see `resmc.torch_module`."""
+        from ..torch_module import explicit
+
+        return explicit(self, seed=seed, network=network)

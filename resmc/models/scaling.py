@@ -1,0 +1,81 @@
+"""Scalings of branches: alike in all layers, by a power of the depth, or layer by layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._system import checks
+
+
+@dataclass(frozen=True)
+class DepthScaling:
+    """A scaling by a power of the depth L: branches have the factor s = c L^(-beta) in every layer.
+
+    Parameters
+    ----------
+    beta : float
+        Exponent. 1/2 is the only non-trivial one for independent weights (Marion et al., arXiv 2206.06929).
+    c : float
+        Factor, finite and not 0.
+    inside : bool
+        False: s multiplies the branch. True: what enters the activation, as in Cont, Rossier, Xu (arXiv 2212.08199);
+        for block="phi-out" alone.
+
+    Raises
+    ------
+    ValueError
+        For anything outside these ranges.
+    """
+
+    beta: float
+    c: float = 1.0
+    inside: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "beta", checks.real("beta", self.beta))
+        object.__setattr__(self, "c", checks.real("c", self.c))
+        if self.c == 0.0:
+            raise ValueError("c=0.0 is not allowed: no layer would do anything")
+        checks.boolean("inside", self.inside)
+
+    def at(self, depth: int) -> float:
+        """Return c depth^(-beta)."""
+        return self.c if self.beta == 0.0 else self.c * float(depth) ** -self.beta
+
+
+Scaling = DepthScaling | tuple[float, ...]
+
+
+def checked_scaling(given: Any, depth: int) -> Scaling:
+    """Return ``given`` as a DepthScaling, or as one number for each of ``depth`` layers."""
+    if isinstance(given, DepthScaling):
+        size = given.at(depth)
+        if not math.isfinite(size) or size == 0.0:
+            raise ValueError(f"scaling={given!r} is not allowed: c depth^(-beta) is {size} at depth={depth}")
+        return given
+    refusal = f"scaling={given!r} is not allowed: it must be a DepthScaling, or one number for each layer"
+    if isinstance(given, str | bytes | Mapping | Set):
+        raise ValueError(refusal)
+    try:
+        entries = np.asarray(given).tolist()
+        values = tuple(checks.real("scaling", x) for x in entries)
+    except (TypeError, ValueError) as error:
+        if str(error).startswith("scaling="):
+            raise
+        raise ValueError(refusal) from None
+    if len(values) != depth:
+        raise ValueError(f"scaling has {len(values)} entries: it must have one for each of depth={depth} layers")
+    return values
+
+
+def by_layer(scaling: Scaling, depth: int) -> NDArray[np.float64]:
+    """Return s_k of every layer, (depth,)."""
+    if isinstance(scaling, DepthScaling):
+        return np.full(depth, scaling.at(depth))
+    return np.array(scaling)

@@ -1,0 +1,59 @@
+"""The laws of the weights, in one table: how an entry of variance 1 is made of what a counter or a generator gives.
+
+Entries are independent, within a matrix and from layer to layer. The kernels make the same entries in
+``csrc/include/resmc/residual_dense.hpp``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+SQRT3 = math.sqrt(3.0)
+
+
+@dataclass(frozen=True)
+class WeightLaw:
+    """One law of independent entries with mean 0 and variance 1.
+
+    Attributes
+    ----------
+    number : int
+        The kernels' number of it.
+    generated : callable
+        Entries of a shape from a generator of NumPy's, as a function of (generator, shape).
+    of_word : callable or None
+        Entries from signed random words of 32 bits (two's complement); None of the Gaussian law, whose entries are
+        `resmc.reference.normals`, four from four words.
+    """
+
+    number: int
+    generated: Callable[[np.random.Generator, tuple[int, ...]], Floats]
+    of_word: Callable[[NDArray[np.int32]], Floats] | None = None
+
+    @property
+    def gaussian(self) -> bool:
+        """True if the law of W h depends on |h| alone, as the projected method needs it."""
+        return self.of_word is None
+
+
+def _fair_signs(generator: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    return 2.0 * generator.integers(0, 2, shape).astype(np.float64) - 1.0
+
+
+WEIGHTS: dict[str, WeightLaw] = {
+    "gaussian": WeightLaw(0, lambda generator, shape: generator.standard_normal(shape)),
+    # on +-sqrt(3)
+    "uniform": WeightLaw(
+        1,
+        lambda generator, shape: generator.uniform(-SQRT3, SQRT3, shape),
+        lambda w: np.asarray(SQRT3 * (2.0 * w + 1.0) * 2.0**-32),
+    ),
+    # +-1
+    "rademacher": WeightLaw(2, _fair_signs, lambda w: np.where(w >= 0, 1.0, -1.0)),
+}
