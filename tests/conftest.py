@@ -24,7 +24,7 @@ from resmc import _native
 from resmc._system.build import VARIABLE
 from resmc.engine import native
 from resmc.engine.devices import VARIABLE as DEVICE_VARIABLE
-from resmc.engine.lowering import Network
+from resmc.engine.lowering import KernelNetwork
 
 AVAILABLE = [name for name, _ in _native.instruction_sets()]
 KNOWN = ["avx512", "avx2", "baseline"]
@@ -132,7 +132,7 @@ def normals_of(backend: Any, words: NDArray[np.uint32]) -> NDArray[np.float32]:
     return np.asarray(out.cpu().numpy())
 
 
-def draw_of(backend: Any, network: Network, seed: int, networks: int) -> float:
+def draw_of(backend: Any, network: KernelNetwork, seed: int, networks: int) -> float:
     """The sum of all normals that so many networks draw, likewise."""
     if isinstance(backend, str):
         return _native.draw(backend, native.plain(network), seed, networks)

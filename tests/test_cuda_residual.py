@@ -18,7 +18,7 @@ import resmc.engine.cuda
 from resmc import ResNet, Simulation, _native
 from resmc.engine import run as engine_run
 from resmc.engine.cuda import plan, runner
-from resmc.engine.lowering import Network
+from resmc.engine.lowering import KernelNetwork
 from resmc.engine.native import Shape
 from resmc.engine.sums import LayerSums
 from resmc.models.activations import ACTIVATIONS
@@ -316,7 +316,7 @@ def test_a_gpu_with_little_memory_keeps_fewer_layers_of_fewer_networks(
 def test_the_segment_is_the_longest_that_fits(gpu: Any) -> None:
     network = residual_network(ResidualNetwork(100, 900, "phi-out", "relu", scaling=ROOT), True)
 
-    def shape_of(network: Network) -> Shape:
+    def shape_of(network: KernelNetwork) -> Shape:
         return gpu.kernels.shape(network, 0, gpu.properties)
 
     def need(segment: int) -> int:

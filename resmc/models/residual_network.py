@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from .._system.plain import Plain
 from .activations import ACTIVATIONS, Activation, checked_activation
 from .blocks import BLOCKS, Block
 from .inputs import MAX_INPUTS, Inputs, checked_input, meeting
@@ -202,7 +203,7 @@ class ResidualNetwork(Network):
         """A few words for a progress bar."""
         return f"{self.block} {self.activation} {self.width}x{self.depth}"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Plain:
         """The fields, in order, as plain values: the canonical description."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
         if isinstance(self.scaling, DepthScaling):

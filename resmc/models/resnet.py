@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from .._system import checks
+from .._system.plain import Plain
 from .activations import ACTIVATIONS, Activation
 from .blocks import BLOCKS, Block
 from .inputs import Inputs
@@ -150,7 +151,7 @@ class ResNet(Network):
         """A few words for a progress bar."""
         return f"{self.variant} {self.width}x{self.depth}"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Plain:
         """The fields, in order, as plain values: the canonical description."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._system.plain import Plain
 from .residual_network import Model, ResidualNetwork
 from .resnet import SQRT2, VARIANT_ACTIVATIONS, ResNet
 from .scaling import DepthScaling, Scaling
@@ -39,7 +40,7 @@ def listed(model: Model) -> ResNet | None:
     return model if isinstance(model, ResNet) else log_gaussian(model)
 
 
-def canonical(model: Model) -> dict[str, Any]:
+def canonical(model: Model) -> Plain:
     """Return one dictionary for all spellings of a network."""
     resnet = log_gaussian(model)
     return model.to_dict() if resnet is None else resnet.to_dict()

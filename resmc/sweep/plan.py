@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from .._system import checks
+from .._system.plain import Plain
 from ..engine.recording import batch_size
 from ..engine.request import MAX_NETWORK, METHODS
 from ..models.residual_network import Model, ResidualNetwork
@@ -233,9 +234,9 @@ class Plan:
 
     # -- as data ------------------------------------------------------------------------------------------------------
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Plain:
         """The plan as plain values; `from_dict` reads it."""
-        out: dict[str, Any] = {"format": FORMAT, "schema_version": SCHEMA_VERSION}
+        out: Plain = {"format": FORMAT, "schema_version": SCHEMA_VERSION}
         if self.listed:
             out["models"] = [model.to_dict() for model in self.models]
         else:
