@@ -40,7 +40,7 @@ FLOORS = (
 # (importing file, what it imports): why it climbs. At most five, and only ever fewer.
 CLIMBS = {
     (
-        "models._network",
+        "models.network",
         "torch_module",
     ): "model.to_torch(..) is a method of the model, and torch comes only when called",
     ("simulation", "report.simulation_page"): "sim.report(..) is a method; the page of a simulation knows of no sweep",
