@@ -15,7 +15,7 @@ from resmc._system.build import instruction_set
 from resmc.engine.lowering import native_network
 from resmc.engine.memory import needed_memory
 from resmc.engine.simulate import native_settings
-from resmc.engine.sums import Statistics
+from resmc.engine.sums import Sums
 from resmc.simulation import NetworkRange
 
 HALF = math.sqrt(0.5)
@@ -47,13 +47,16 @@ def test_without_correlations_all_else_is_the_same_in_every_bit(
     full, bare = (run(model, networks, correlations=wanted, **settings) for wanted in (True, False))
     assert full.dead[-1] > 0 or model is SKIP
     assert (full.correlations, bare.correlations) == (True, False)
-    for part in ("statistics", "samples", "trajectories"):
+    sums = bare.statistics.arrays()
+    for name, array in full.statistics.arrays().items():
+        if name in MATRICES:
+            assert sums[name].shape == (32, 0), name
+        else:
+            assert array.tobytes() == sums[name].tobytes(), name
+    for part in ("samples", "trajectories"):
         for f in (f for f in fields(getattr(full, part)) if f.name != "ratios"):
             x, y = getattr(getattr(full, part), f.name), getattr(getattr(bare, part), f.name)
-            if f.name in MATRICES:
-                assert y.shape == (32, 0), f.name
-            else:
-                assert x.tobytes() == y.tobytes(), f.name
+            assert x.tobytes() == y.tobytes(), f.name
     assert full.statistics.products.shape == (32, 36 if model is PLAIN else 28)
 
 
@@ -62,7 +65,7 @@ def test_sums_of_squares_of_a_are_the_diagonal_of_the_products(backend: Any, mod
     sim = run(model, 3000 if isinstance(backend, str) else 700)
     row, size = np.arange(len(sim.layers)), len(sim.layers)
     diagonal = sim.statistics.products[:, row * size - row * (row - 1) // 2]
-    np.testing.assert_allclose(sim.statistics.asymmetry_square, diagonal, rtol=1e-12, atol=0.0)
+    np.testing.assert_allclose(sim.statistics.activity.asymmetry_square, diagonal, rtol=1e-12, atol=0.0)
     assert (diagonal > 0.0).any()
 
 
@@ -78,16 +81,17 @@ def test_neither_results_nor_threads_take_memory_for_products_that_are_not_wante
     for model in (SKIP, PLAIN):
         deaths = model.alpha == 0.0
         for wanted in (True, False):
-            zeros = Statistics.zeros(50, 8, deaths, wanted)
-            size = sum(getattr(zeros, f.name).nbytes for f in fields(zeros))
-            assert Statistics.bytes(50, 8, deaths, wanted) == size
+            for activity in (True, False):
+                zeros = Sums.zeros(50, 8, deaths, wanted, activity)
+                size = zeros.networks.nbytes + sum(array.nbytes for array in zeros.arrays().values())
+                assert Sums.bytes(50, 8, deaths, wanted, activity) == size
         network = native_network(model)
 
         def thread(wanted: bool, n_layers: int, model: ResNet = model, network: dict[str, Any] = network) -> int:
             settings = native_settings(model, NetworkRange(0, 5000, 128), 0, "projected", wanted)
             layers = np.arange(n_layers, dtype=np.uint32)
             each: int = _native.thread_bytes(network, settings, layers, instruction_set())
-            assert needed_memory(network, settings, n_layers, 3) == 3 * each + Statistics.bytes(
+            assert needed_memory(network, settings, n_layers, 3) == 3 * each + Sums.bytes(
                 n_layers, settings["n_bins"], model.alpha == 0.0, wanted
             )
             return each
@@ -113,10 +117,10 @@ def test_a_gpu_takes_no_memory_for_products_that_are_not_wanted(gpu: Any) -> Non
         (full, size), (bare, smaller) = buffers(model, True), buffers(model, False)
         assert "asymmetry" in full.tensors
         assert not {"asymmetry", "alive"} & set(bare.tensors)
-        assert not bare.of_blocks
+        assert not bare.of_batches
         assert not bare.of_groups
         for made, bound in ((full, size), (bare, smaller)):
-            tensors = [*made.tensors.values(), *made.of_blocks.values(), *made.of_groups.values()]
+            tensors = [*made.tensors.values(), *made.of_batches.values(), *made.of_groups.values()]
             if "alive" in made.tensors:
                 tensors.append(made.squares)
             taken = sum(t.numel() * t.element_size() for t in tensors)
