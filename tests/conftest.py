@@ -58,12 +58,12 @@ def missing(reason: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def emulated_kernels(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The kernels over emulated warps, compiled once; torch's CPU tensors are their memory."""
+def emulated_kernels() -> Any:
+    """The kernels over emulated warps; torch's CPU tensors are their memory."""
     pytest.importorskip("torch")
     if not emulation.can_compile():
         pytest.skip("no C++ compiler or Python headers to compile the emulated GPU with")
-    return emulation.module(tmp_path_factory.mktemp("emulated")).kernels
+    return emulation.module().kernels
 
 
 @pytest.fixture(scope="session", autouse=True)
