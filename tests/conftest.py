@@ -4,7 +4,8 @@
     pytest --device cuda      the whole suite on a GPU: `device="auto"` then means it
     pytest --device emulated  the same on the emulated one (slow: choose with -k)
 
-RESMC_REQUIRE_GPU=1 makes an error of every skip for want of a GPU.
+RESMC_REQUIRE_GPU=1 makes an error of every skip for want of a GPU. `pytest -n auto` (pytest-xdist) runs in several
+processes; nothing here needs it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,12 @@ def pytest_configure(config: pytest.Config) -> None:
             pytest.exit(f"--device cuda: {reason}", returncode=1)
     if device != "cpu":
         os.environ[DEVICE_VARIABLE] = "cuda"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, as some tests wait for processes; each worker takes half a gigabyte."""
+    return min(len(os.sched_getaffinity(0)) + 1, 8)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
