@@ -35,6 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        os.environ.pop("COLUMNS", None)  # set in pytest-xdist's workers, and heeded by the command line
     device = config.getoption("--device")
     if device == "cuda":
         reason = resmc.engine.cuda.why_no_cuda()
