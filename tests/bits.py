@@ -184,10 +184,9 @@ def main() -> int:
 
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     here = {name: found(name) for name, _ in _native.instruction_sets()}
-    with tempfile.TemporaryDirectory() as folder:
-        accelerator = emulated.Emulated(emulated.module(Path(folder)).kernels)
-        cuda.open_cuda = lambda ordinal: accelerator  # type: ignore[assignment]
-        here["emulated"] = {case: CASES[case](case, "cuda") for case in EMULATED}
+    accelerator = emulated.Emulated(emulated.module().kernels)
+    cuda.open_cuda = lambda ordinal: accelerator  # type: ignore[assignment]
+    here["emulated"] = {case: CASES[case](case, "cuda") for case in EMULATED}
     if "--record" in sys.argv[1:]:
         RECORD.write_text(json.dumps(record | here, indent=1, sort_keys=True) + "\n")
         return 0
