@@ -35,7 +35,7 @@ from resmc.engine.recording import GROUPS, batch_size, histogram_bins
 from resmc.engine.request import NetworkRange, group_sizes
 from resmc.engine.sums import Sums
 from resmc.reference import ReferencePaths
-from resmc.results.record import Samples, Trajectories
+from resmc.results.kept import Samples, Trajectories
 
 RUNS = 300
 HALF = math.sqrt(0.5)
