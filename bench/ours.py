@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 import resmc
 from resmc import _native
-from resmc.engine.lowering import native_network
+from resmc.engine import native
+from resmc.engine.lowering import lower
 
 from .harness import Moments
 from .peers.problem import Problem
@@ -44,5 +45,7 @@ def reference_moments(problem: Problem, networks: int, seed: int = 1, threads: i
 def draw(problem: Problem, networks: int, seed: int = 0) -> float:
     """The generator alone, on one thread: all normals of so many networks, drawn and forgotten; returns their sum."""
     model = resmc.ResNet(**asdict(problem))
-    total: float = _native.draw(resmc.build_info()["instruction_set"], native_network(model), seed, networks)
+    total: float = _native.draw(
+        resmc.build_info()["instruction_set"], native.plain(lower(model).network), seed, networks
+    )
     return total

@@ -24,10 +24,11 @@ from typing import Any
 import numpy as np
 
 from resmc import Sweep, build_info
+from resmc.engine.devices import Device
 from resmc.engine.recording import histogram_bins
-from resmc.engine.simulate import simulate_range
+from resmc.engine.run import run
 from resmc.results import storage
-from resmc.simulation import NetworkRange
+from resmc.results.record import Record
 from resmc.sweep.shards import Range
 from resmc.sweep.store import Store, stored_as
 
@@ -56,10 +57,8 @@ def fill(plan: Sweep, path: Path) -> None:
         point = plan.point(index, plan.networks)
         simulation = made.get(len(point.recorded))
         if simulation is None:
-            simulation = made[len(point.recorded)] = simulate_range(
-                model, NetworkRange(0, plan.networks, point.block), seed=0, method="projected", layers=point.recorded,
-                correlations=False, device=("cpu", None), threads=len(os.sched_getaffinity(0)), report=None,
-            )  # fmt: skip
+            request = point.request(0, plan.networks, Device("cpu", None), threads=len(os.sched_getaffinity(0)))
+            simulation = made[len(point.recorded)] = Record.of(request, run(request))
         mine = replace(
             simulation, model=model, seed=point.seed, layers=point.recorded.copy(), bins=histogram_bins(model)
         )

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from resmc import Sweep
-from resmc.engine.simulate import simulate_range
-from resmc.simulation import NetworkRange
+from resmc.engine.devices import Device
+from resmc.engine.run import run
 from resmc.sweep import compute, engines
 from resmc.sweep.shards import shard_networks
 
@@ -52,7 +52,7 @@ class Watch:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Stands between a sweep and its kernels."""
-        whole, kernel = engines.compute, compute.simulate_range
+        whole, kernel = engines.compute, compute.run
 
         def task(*args: Any) -> Any:
             with self.outside_kernels():
@@ -66,12 +66,12 @@ class Watch:
                 self.kernels.setdefault(threading.get_ident(), []).append((begin, time.perf_counter()))
             return found
 
-        engines.compute, compute.simulate_range = task, simulate
+        engines.compute, compute.run = task, simulate
         try:
             with self.outside_kernels():
                 yield
         finally:
-            engines.compute, compute.simulate_range = whole, kernel
+            engines.compute, compute.run = whole, kernel
 
     def idle(self, begin: float, end: float) -> float:
         """Time in which workers ran no kernel, over that in which they did; not while another had the last shard."""
@@ -95,10 +95,7 @@ def bare(plan: Sweep, workers: int) -> None:
     size = shard_networks(point, plan.shard_updates or 1)
 
     def one(start: int) -> None:
-        simulate_range(
-            point.model, NetworkRange(start, min(start + size, plan.networks), point.block), seed=point.seed,
-            method="projected", layers=point.recorded, correlations=False, device=("cpu", None), threads=1, report=None,
-        )  # fmt: skip
+        run(point.request(start, min(start + size, plan.networks), Device("cpu", None), threads=1))
 
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(one, range(0, plan.networks, size)))

@@ -1,5 +1,6 @@
-// What Python sees; with bindings_cuda.hpp all that knows of it. It checks memory safety (shapes, strides, types) and
-// nothing else: arguments have been validated before they come here.
+// What Python sees; with bindings_cuda.hpp and reader.hpp all that knows of it. It checks the names, types, ranges and
+// shapes of what it is told, so that nothing is read or written elsewhere; whether that makes sense has been checked
+// before it comes here.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -16,6 +17,8 @@ using namespace resmc;
 
 namespace {
 
+constexpr uint64_t END_OF_NETWORKS = uint64_t{1} << 48;
+
 const Backend& find_backend(const std::string& name) {
     const auto found = backends();
     if (name == "auto") return *found.front();
@@ -24,108 +27,74 @@ const Backend& find_backend(const std::string& name) {
     throw std::invalid_argument("instruction set '" + name + "' is not available on this machine");
 }
 
-// The data of a C-contiguous, writable array of exactly this type and size; null if it has no entries.
-template <class T>
-T* data_of(const py::dict& arrays, const char* name, size_t size) {
-    if (!arrays.contains(name)) throw std::invalid_argument(std::string("missing array: ") + name);
-    const py::object array = arrays[name];
-    if (!py::array_t<T, py::array::c_style>::check_(array))
-        throw std::invalid_argument(std::string("wrong type: ") + name);
-    auto typed = py::reinterpret_borrow<py::array_t<T, py::array::c_style>>(array);
-    if (static_cast<size_t>(typed.size()) != size) throw std::invalid_argument(std::string("wrong size: ") + name);
-    return size > 0 ? typed.mutable_data() : nullptr;
-}
-
-// The arrays by layer, all of whose names begin alike.
-Statistics layer_arrays(const py::dict& arrays, const std::string& prefix, size_t n) {
-    auto doubles = [&](const char* name, size_t size) {
-        return data_of<double>(arrays, (prefix + name).c_str(), GROUPS * size);
-    };
-    auto integers = [&](const char* name, size_t size) {
-        return data_of<int64_t>(arrays, (prefix + name).c_str(), GROUPS * size);
-    };
-    Statistics s{};
-    s.alive = integers("alive", n);
-    s.inactive = integers("inactive", n);
-    s.log_norm = doubles("log_norm", 4 * n);
-    s.growth_log = doubles("growth_log", 2 * n);
-    s.growth = doubles("growth", 2 * n);
-    s.growth_exponent = integers("growth_exponent", n);
-    s.asymmetry = doubles("asymmetry", n);
-    s.asymmetry_square = doubles("asymmetry_square", n);
-    s.active = integers("active", n);
-    s.active_square = doubles("active_square", n);
-    return s;
-}
-
-Results results_of(const py::dict& arrays, const Job& job) {
+Results results_of(const py::dict& entries, const Job& job) {
+    Reader r(entries, "arrays");
     const size_t n = job.recording.n_layers, pairs = job.recording.correlations ? n * (n + 1) / 2 : 0;
     const size_t deaths = job.recording.deaths_possible ? pairs : 0;
-    auto doubles = [&](const char* name, size_t size) { return data_of<double>(arrays, name, GROUPS * size); };
-    auto integers = [&](const char* name, size_t size) { return data_of<int64_t>(arrays, name, GROUPS * size); };
-    Results r{};
-    r.groups = layer_arrays(arrays, "", n);
-    r.groups.products = doubles("products", pairs);
-    r.groups.partial_sums = doubles("partial_sums", deaths);
-    r.groups.partial_squares = doubles("partial_squares", deaths);
-    r.groups.histogram = integers("histogram", static_cast<size_t>(job.recording.n_bins) + 2);
-    r.sample_log_norm = data_of<double>(arrays, "sample_log_norm", job.keep_samples);
-    r.sample_output = data_of<double>(arrays, "sample_output", job.keep_samples * job.network.n_out);
-    r.sample_exponent = data_of<int32_t>(arrays, "sample_exponent", job.keep_samples);
-    r.path_log_norm = data_of<double>(arrays, "path_log_norm", job.keep_trajectories * n);
-    r.path_asymmetry = data_of<float>(arrays, "path_asymmetry", job.keep_trajectories * n);
-    if (job.residual == nullptr) return r;
-    const char* const names[1 + RATIOS] = {"growth", "displacement", "gradient", "gradient_displacement"};
-    for (int k = 0; k < (job.residual->gradients ? 1 + RATIOS : 2); ++k) {
-        const std::string name(names[k]);
-        r.final_log_norm[k] = data_of<double>(arrays, ("final_" + name).c_str(), job.count);
-        if (k == 0) continue;
-        r.ratios[k - 1] = layer_arrays(arrays, name + ".", n);
-        r.path_ratio[k - 1] = data_of<double>(arrays, ("path_" + name).c_str(), job.keep_trajectories * n);
+    const size_t samples = job.keep_samples, paths = job.keep_trajectories;
+    Results results{};
+    results.groups.norms = r.array<NormSums>("norms", {GROUPS, n});
+    if (job.recording.activity) results.groups.activity = r.array<ActivitySums>("activity", {GROUPS, n});
+    results.groups.products = r.array<double>("products", {GROUPS, pairs});
+    results.groups.partial_sums = r.array<double>("partial_sums", {GROUPS, deaths});
+    results.groups.partial_squares = r.array<double>("partial_squares", {GROUPS, deaths});
+    results.groups.histogram = r.array<int64_t>("histogram", {GROUPS, size_t{job.recording.n_bins} + 2});
+    results.sample_log_norm = r.array<double>("sample_log_norm", {samples});
+    results.sample_output = r.array<double>("sample_output", {samples, job.network.n_out});
+    results.sample_exponent = r.array<int32_t>("sample_exponent", {samples});
+    results.path_log_norm = r.array<double>("path_log_norm", {paths, n});
+    results.path_asymmetry = r.array<float>("path_asymmetry", {paths, n});
+    if (job.residual != nullptr) {
+        const char* const names[1 + QUOTIENTS] = {"growth", "displacement", "gradient", "gradient_displacement"};
+        for (int k = 0; k < (job.residual->gradients ? 1 + QUOTIENTS : 2); ++k) {
+            const std::string name(names[k]);
+            results.final_log_norm[k] = r.array<double>(("final_" + name).c_str(), {job.count});
+            if (k == 0) continue;
+            results.quotients[k - 1].norms = r.array<NormSums>((name + ".norms").c_str(), {GROUPS, n});
+            results.path_quotient[k - 1] = r.array<double>(("path_" + name).c_str(), {paths, n});
+        }
+        results.path_overlap = r.array<float>("path_overlap", {job.residual->gradients ? paths : 0, n});
     }
-    if (job.residual->gradients) r.path_overlap = data_of<float>(arrays, "path_overlap", job.keep_trajectories * n);
-    return r;
+    r.finish();
+    return results;
 }
 
-// What a job points to and nobody else keeps.
-struct Kept {
-    Residual residual;
-    py::array_t<float, py::array::c_style> steps, input;
-};
-
-Job job_of(const py::dict& network, const py::dict& d, const py::array_t<uint32_t, py::array::c_style>& layers,
-           Kept& kept) {
+Job job_of(const AnyNetwork& network, const py::dict& settings,
+           const py::array_t<uint32_t, py::array::c_style>& layers) {
+    Reader s(settings, "settings");
     Job job{};
-    job.network = network_of(network);
-    if (network.contains("block")) {
-        kept.residual = residual_of(network);
-        kept.steps = network["steps"].cast<py::array_t<float, py::array::c_style>>();
-        kept.input = network["input"].cast<py::array_t<float, py::array::c_style>>();
-        if (static_cast<size_t>(kept.steps.size()) != job.network.depth)
-            throw std::invalid_argument("wrong size: steps");
-        if (kept.residual.n_in > 0 && static_cast<size_t>(kept.input.size()) != size_t{kept.residual.n_in} + 12)
-            throw std::invalid_argument("wrong size: input");
-        kept.residual.steps = kept.steps.data();
-        kept.residual.input = kept.input.data();
-        job.residual = &kept.residual;
-    }
-    job.variant = static_cast<Variant>(d["variant"].cast<int>());
-    job.method = static_cast<Method>(d["method"].cast<int>());
-    job.seed = d["seed"].cast<uint64_t>();
-    job.first = d["first"].cast<uint64_t>();
-    job.count = d["count"].cast<uint64_t>();
-    job.block = d["block"].cast<uint64_t>();
-    job.keep_samples = d["keep_samples"].cast<uint64_t>();
-    job.keep_trajectories = d["keep_trajectories"].cast<uint64_t>();
+    job.network = network.network();
+    job.residual = network.is_residual ? &network.residual : nullptr;
+    job.variant = s.choice<Variant>("variant", 3);
+    job.method = s.choice<Method>("method", 2);
+    job.seed = s.integer<uint64_t>("seed");
+    job.first = s.integer<uint64_t>("first", 0, END_OF_NETWORKS - 1);
+    job.count = s.integer<uint64_t>("count", 1, END_OF_NETWORKS - job.first);
+    job.batch = s.integer<uint64_t>("batch", 1, 4096);
+    if ((job.batch & (job.batch - 1)) != 0) s.refuse("batch", "must be a power of two");
+    job.keep_samples = s.integer<uint64_t>("keep_samples", 0, job.count);
+    job.keep_trajectories = s.integer<uint64_t>("keep_trajectories", 0, job.count);
     job.recording.layers = layers.data();
     job.recording.n_layers = static_cast<uint32_t>(layers.size());
-    job.recording.deaths_possible = d["deaths_possible"].cast<bool>();
-    job.recording.correlations = d["correlations"].cast<bool>();
-    job.recording.bin_width = d["bin_width"].cast<double>();
-    job.recording.bin_low = d["bin_low"].cast<double>();
-    job.recording.n_bins = d["n_bins"].cast<uint32_t>();
-    if (job.count == 0 || job.block == 0 || layers.size() == 0) throw std::invalid_argument("empty job");
+    job.recording.deaths_possible = s.boolean("deaths_possible");
+    job.recording.activity = s.boolean("activity");
+    job.recording.correlations = s.boolean("correlations");
+    if (job.recording.correlations && !job.recording.activity) s.refuse("correlations", "need activity");
+    job.recording.bin_width = s.real<double>("bin_width");
+    job.recording.bin_low = s.real<double>("bin_low");
+    job.recording.n_bins = s.integer<uint32_t>("n_bins");
+    s.finish();
+    if (layers.ndim() != 1 || layers.size() == 0) throw std::invalid_argument("layers must have shape (n,), n > 0");
     return job;
+}
+
+// The recorder goes through these as it goes through the network.
+void check_layers(const py::array_t<uint32_t, py::array::c_style>& layers, uint32_t depth) {
+    const uint32_t* const l = layers.data();
+    const auto n = layers.size();
+    bool rise = l[0] == 0 && l[n - 1] == depth;
+    for (py::ssize_t i = 1; i < n; ++i) rise = rise && l[i - 1] < l[i];
+    if (!rise) throw std::invalid_argument("layers must rise from 0 to the depth");
 }
 
 // Runs to the end, or until `progress` or a signal raises (signals do so in Python's main thread alone). The
@@ -135,8 +104,9 @@ void simulate(const py::dict& network, const py::dict& settings,
               const py::array_t<uint32_t, py::array::c_style>& layers, const py::dict& arrays, int threads,
               const std::string& instruction_set, const py::object& progress) {
     const Backend& backend = find_backend(instruction_set);
-    Kept kept;
-    const Job job = job_of(network, settings, layers, kept);
+    const AnyNetwork described(network);
+    const Job job = job_of(described, settings, layers);
+    check_layers(layers, job.network.depth);
     const Results results = results_of(arrays, job);
     py::gil_scoped_release release;  // also while memory is made, and while threads end
     Run run(backend, job, results, threads);
@@ -151,8 +121,8 @@ void simulate(const py::dict& network, const py::dict& settings,
 
 size_t thread_bytes(const py::dict& network, const py::dict& settings,
                     const py::array_t<uint32_t, py::array::c_style>& layers, const std::string& instruction_set) {
-    Kept kept;
-    return bytes_per_thread(find_backend(instruction_set), job_of(network, settings, layers, kept));
+    const AnyNetwork described(network);
+    return bytes_per_thread(find_backend(instruction_set), job_of(described, settings, layers));
 }
 
 py::array_t<uint32_t> words(const std::string& instruction_set, uint64_t seed, uint32_t stream, uint32_t layer,
@@ -172,14 +142,15 @@ py::array_t<float> normals(const std::string& instruction_set,
 
 double draw(const std::string& instruction_set, const py::dict& network, uint64_t seed, uint64_t networks) {
     const Backend& backend = find_backend(instruction_set);
-    const Network net = network_of(network);
+    const AnyNetwork described(network);
+    const Network& net = described.network();
     py::gil_scoped_release release;
     return backend.draw(net, seed, networks);
 }
 
 py::array_t<float> drawn(const std::string& instruction_set, uint64_t seed, uint32_t stream, uint32_t layer,
                          uint64_t first_network, uint64_t networks, uint32_t quads) {
-    constexpr uint64_t END = uint64_t{1} << 48;  // of the networks; also more floats than any memory holds
+    constexpr uint64_t END = END_OF_NETWORKS;  // also more floats than any memory holds
     if (stream >= 1u << (32 - LAYER_BITS)) throw std::invalid_argument("stream must be below 4096");
     if (layer >= 1u << LAYER_BITS) throw std::invalid_argument("layer must be below 2^20");
     if (networks > END || first_network > END - networks) throw std::invalid_argument("networks must end at 2^48");
@@ -211,6 +182,8 @@ PYBIND11_MODULE(_native, m) {
     m.attr("NUMERICS_VERSION") = NUMERICS_VERSION;
     m.attr("GROUPS") = GROUPS;
     m.attr("COMPILER") = __VERSION__;
+    PYBIND11_NUMPY_DTYPE(NormSums, alive, growth_exponent, log_norm, growth_log, growth);
+    PYBIND11_NUMPY_DTYPE(ActivitySums, inactive, active, asymmetry, asymmetry_square, active_square);
     py::dict streams;
     streams["first_layer"] = static_cast<int>(STREAM_FIRST_LAYER);
     streams["residual"] = static_cast<int>(STREAM_RESIDUAL);

@@ -1,6 +1,6 @@
 // What Python sees of a GPU's kernels: launches over device pointers and streams, given as plain integers. Memory is
-// torch's and is never touched here. Included by bindings.cpp and by the tests' emulation, and like the former it
-// checks nothing that has been checked before.
+// torch's and is never touched here. Included by bindings.cpp and by the tests' emulation; like the former it checks
+// names, types and ranges of what it is told, and addresses not at all.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -9,67 +9,67 @@
 #include <string>
 
 #include "cuda/kernels.hpp"
+#include "reader.hpp"
 
 namespace resmc {
 
-namespace py = pybind11;
-
-inline Network network_of(const py::dict& d) {
+inline Network network_of(Reader& d) {
     Network net{};
-    net.width = d["width"].cast<uint32_t>();
-    net.depth = d["depth"].cast<uint32_t>();
-    net.n_out = d["n_out"].cast<uint32_t>();
-    net.carry = d["carry"].cast<float>();
-    net.carry_mantissa = d["carry_mantissa"].cast<float>();
-    net.carry_exponent = d["carry_exponent"].cast<int32_t>();
-    net.step = d["step"].cast<float>();
-    net.readout = d["readout"].cast<float>();
-    if (net.width == 0) throw std::invalid_argument("width must be positive");
+    net.width = d.integer<uint32_t>("width", 1);
+    net.depth = d.integer<uint32_t>("depth");
+    net.n_out = d.integer<uint32_t>("n_out");
+    net.carry = d.real<float>("carry");
+    net.carry_mantissa = d.real<float>("carry_mantissa");
+    net.carry_exponent = d.integer<int32_t>("carry_exponent");
+    net.step = d.real<float>("step");
+    net.readout = d.real<float>("readout");
     return net;
 }
 
-// Steps and input stay in the caller's memory, at the addresses given: host memory for a CPU, a GPU's own for it.
-inline Residual residual_of(const py::dict& d) {
+// Steps and input stay in the caller's memory.
+inline Residual residual_of(Reader& d) {
     Residual r{};
     r.network = network_of(d);
-    r.block = static_cast<Block>(d["block"].cast<int>());
-    r.activation = d["activation"].cast<int>();
-    r.law = static_cast<Law>(d["law"].cast<int>());
-    r.grounded = d["grounded"].cast<bool>();
-    r.homogeneous = d["homogeneous"].cast<bool>();
-    r.inside = d["inside"].cast<bool>();
-    r.gradients = d["gradients"].cast<bool>();
-    r.keep = d["keep"].cast<float>();
-    r.size = d["size"].cast<float>();
-    r.bias = d["bias"].cast<float>();
-    r.bias_square = d["bias_square"].cast<float>();
-    r.segment = d["segment"].cast<uint32_t>();
-    r.n_in = d["n_in"].cast<uint32_t>();
-    if (r.segment == 0) throw std::invalid_argument("segment must be positive");
+    r.block = d.choice<Block>("block", 3);
+    r.activation = d.choice<ActivationKind>("activation", ACTIVATIONS);
+    r.weight_law = d.choice<WeightLaw>("weight_law", 3);
+    r.grounded = d.boolean("grounded");
+    r.homogeneous = d.boolean("homogeneous");
+    r.inside = d.boolean("inside");
+    r.gradients = d.boolean("gradients");
+    r.keep = d.real<float>("keep");
+    r.size = d.real<float>("size");
+    r.bias = d.real<float>("bias");
+    r.bias_square = d.real<float>("bias_square");
+    r.segment = d.integer<uint32_t>("segment", 1);
+    r.n_in = d.integer<uint32_t>("n_in");
+    r.steps = d.array<const float>("steps", {r.network.depth});
+    r.input = d.array<const float>("input", {r.n_in > 0 ? size_t{r.n_in} + 12 : 0});
     return r;
 }
 
-// A null pointer where there is no such entry.
-template <class T>
-T* pointer_of(const py::dict& d, const char* name) {
-    return d.contains(name) ? reinterpret_cast<T*>(d[name].cast<uintptr_t>()) : nullptr;
-}
+// What a dictionary describes: a network of the fast kernels, or where it names a block any residual network.
+struct AnyNetwork {
+    bool is_residual;
+    Residual residual;  // of the others the network alone
 
-inline ChunkRecords records_of(const py::dict& p) {
-    return {pointer_of<float>(p, "square"), pointer_of<float>(p, "active_square"), pointer_of<uint32_t>(p, "exponent"),
-            pointer_of<uint32_t>(p, "active"), pointer_of<float>(p, "output")};
-}
-
-inline RatioRecords ratio_of(const py::dict& p, const std::string& name) {
-    return {pointer_of<float>(p, (name + "_square").c_str()), pointer_of<uint32_t>(p, (name + "_exponent").c_str())};
-}
+    explicit AnyNetwork(const py::dict& entries) : is_residual(entries.contains("block")), residual{} {
+        Reader reader(entries, "network");
+        if (is_residual)
+            residual = residual_of(reader);
+        else
+            residual.network = network_of(reader);
+        reader.finish();
+    }
+    const Network& network() const { return residual.network; }
+};
 
 class BoundKernels {
    public:
     BoundKernels(const Kernels& kernels) : kernels_(kernels) {}
 
     std::string architectures() const { return kernels_.architectures; }
-    size_t layer_sums_bytes() const { return sizeof(LayerSums); }
+    py::tuple sums_bytes() const { return py::make_tuple(sizeof(NormSums), sizeof(ActivitySums)); }
 
     py::dict driver() const {
         const Driver d = kernels_.driver();
@@ -95,7 +95,7 @@ class BoundKernels {
 
     // threads and memory as shape() gave them, or -1 for the best.
     py::dict shape(const py::dict& network, int method, const py::dict& properties, int threads, int memory) const {
-        const Shape s = shape_of(network, method, properties, threads, memory);
+        const Shape s = shape_of(AnyNetwork(network), method_of(method), properties, threads, memory);
         py::dict out;
         out["threads"] = s.threads;
         out["rounds"] = s.rounds;
@@ -106,112 +106,133 @@ class BoundKernels {
         return out;
     }
 
-    void simulate(const py::dict& network, const py::dict& s, const py::dict& properties, const py::dict& shape,
-                  const py::dict& p, int device, uint64_t stream) const {
+    // Columns begin .. end - 1 of a chunk.
+    void simulate(const py::dict& network, const py::dict& settings, const py::dict& properties, const py::dict& shape,
+                  const py::dict& pointers, int device, uint64_t stream) const {
+        const AnyNetwork described(network);
         ResidualArguments residual{};
         SimulateArguments& a = residual.run;
-        a.network = network_of(network);
-        a.keys = philox_keys(s["seed"].cast<uint64_t>());
-        a.first = s["first"].cast<uint64_t>();
-        a.columns = s["columns"].cast<uint32_t>();
-        a.begin = s["begin"].cast<uint32_t>();
-        a.end = s["end"].cast<uint32_t>();
-        a.layers = pointer_of<const uint32_t>(p, "layers");
-        a.n_layers = s["n_layers"].cast<uint32_t>();
-        a.records = records_of(p);
-        a.output_begin = s["output_begin"].cast<uint32_t>();
-        a.output_end = s["output_end"].cast<uint32_t>();
-        const int method = s["method"].cast<int>();
-        a.shape = shape_of(network, method, properties, shape["threads"].cast<int>(), shape["memory"].cast<int>());
-        a.workspace = pointer_of<float>(p, "workspace");
-        a.look_every = s["look_every"].cast<uint32_t>();
-        a.look_every_row = s["look_every_row"].cast<uint32_t>();
-        a.stop = pointer_of<const uint32_t>(p, "stop");
-        a.progress = pointer_of<uint32_t>(p, "progress");
-        const auto variant = static_cast<Variant>(s["variant"].cast<int>());
-        const uint32_t blocks = s["blocks"].cast<uint32_t>();
-        const bool is_residual = network.contains("block");
-        if (is_residual) {
-            residual.residual = residual_of(network);
-            residual.residual.steps = pointer_of<const float>(p, "steps");
-            residual.residual.input = pointer_of<const float>(p, "input");
-            residual.ratios[RATIO_DISPLACEMENT] = ratio_of(p, "displacement");
-            residual.ratios[RATIO_GRADIENT] = ratio_of(p, "gradient");
-            residual.ratios[RATIO_GRADIENT_DISPLACEMENT] = ratio_of(p, "gradient_displacement");
-            residual.overlap = pointer_of<float>(p, "overlap");
+        a.network = described.network();
+        Reader s(settings, "settings"), p(pointers, "pointers");
+        a.keys = philox_keys(s.integer<uint64_t>("seed"));
+        a.first = s.integer<uint64_t>("first");
+        read_columns(s, a);
+        a.output_begin = s.integer<uint32_t>("output_begin", 0, a.columns);
+        a.output_end = s.integer<uint32_t>("output_end", 0, a.columns);
+        a.look_every = s.integer<uint32_t>("look_every", 1);
+        a.look_every_row = s.integer<uint32_t>("look_every_row", 1);
+        const auto variant = s.choice<Variant>("variant", 3);
+        const auto method = s.choice<Method>("method", 2);
+        const uint32_t blocks = s.integer<uint32_t>("blocks");
+        s.finish();
+        a.shape = shape_of(described, method, properties, shape);
+        a.layers = p.pointer<const uint32_t>("layers");
+        a.records = {p.pointer<float>("square"), p.pointer<float>("active_square"), p.pointer<uint32_t>("exponent"),
+                     p.pointer<uint32_t>("active"), p.optional_pointer<float>("output")};
+        if (a.records.output == nullptr && a.output_end > a.output_begin) p.refuse("output", "is missing");
+        a.workspace = p.optional_pointer<float>("workspace");
+        if (a.workspace == nullptr && a.shape.memory == MEMORY_DEVICE) p.refuse("workspace", "is missing");
+        a.stop = p.pointer<const uint32_t>("stop");
+        a.progress = p.pointer<uint32_t>("progress");
+        if (described.is_residual) {
+            residual.residual = described.residual;
+            residual.residual.steps = p.pointer<const float>("steps");
+            residual.residual.input = described.residual.n_in > 0 ? p.pointer<const float>("input") : nullptr;
+            residual.quotients[QUOTIENT_DISPLACEMENT] = quotient_records(p, "displacement");
+            if (described.residual.gradients) {
+                residual.quotients[QUOTIENT_GRADIENT] = quotient_records(p, "gradient");
+                residual.quotients[QUOTIENT_GRADIENT_DISPLACEMENT] = quotient_records(p, "gradient_displacement");
+                residual.overlap = p.pointer<float>("overlap");
+            }
         }
+        p.finish();
         py::gil_scoped_release release;
-        if (is_residual)
-            return kernels_.simulate_residual(residual, static_cast<Method>(method), blocks, device, stream);
-        kernels_.simulate(a, variant, static_cast<Method>(method), blocks, device, stream);
+        if (described.is_residual) return kernels_.simulate_residual(residual, method, blocks, device, stream);
+        kernels_.simulate(a, variant, method, blocks, device, stream);
     }
 
-    // Blocks of a chunk into the groups.
-    void reduce(uint32_t width, const py::dict& s, const py::dict& p, int device, uint64_t stream) const {
+    // Batches of a chunk into the groups: of h, or of a quotient as if it were h.
+    void reduce(uint32_t width, const py::dict& settings, const py::dict& pointers, int device, uint64_t stream) const {
+        Reader s(settings, "settings"), p(pointers, "pointers");
         ReduceArguments a{};
         a.width = width;
         a.log_width = __builtin_log(static_cast<double>(width));
-        a.first = s["first"].cast<uint64_t>();
-        a.columns = s["columns"].cast<uint32_t>();
-        a.begin = s["begin"].cast<uint32_t>();
-        a.end = s["end"].cast<uint32_t>();
-        a.block = s["block"].cast<uint32_t>();
-        a.n_layers = s["n_layers"].cast<uint32_t>();
-        a.records = records_of(p);
-        a.start_square = p.contains("start_square") ? pointer_of<float>(p, "start_square") : a.records.square;
-        a.start_exponent =
-            p.contains("start_exponent") ? pointer_of<uint32_t>(p, "start_exponent") : a.records.exponent;
-        a.bin_width = s["bin_width"].cast<double>();
-        a.bin_low = s["bin_low"].cast<double>();
-        a.n_bins = s["n_bins"].cast<uint32_t>();
-        a.asymmetry = pointer_of<double>(p, "asymmetry");
-        a.alive = pointer_of<double>(p, "alive");
-        a.blocks = pointer_of<LayerSums>(p, "blocks");
-        a.groups = pointer_of<LayerSums>(p, "groups");
-        a.histogram = pointer_of<int64_t>(p, "histogram");
+        a.first = s.integer<uint64_t>("first");
+        read_columns(s, a);
+        a.batch = s.integer<uint32_t>("batch", 1, 4096);
+        if (a.columns % a.batch != 0) s.refuse("columns", "must be a multiple of the batch");
+        a.bin_width = s.real<double>("bin_width");
+        a.bin_low = s.real<double>("bin_low");
+        a.n_bins = s.integer<uint32_t>("n_bins");
+        s.finish();
+        a.records.square = p.pointer<float>("square");
+        a.records.exponent = p.pointer<uint32_t>("exponent");
+        a.start_square = p.pointer<const float>("start_square");
+        a.start_exponent = p.pointer<const uint32_t>("start_exponent");
+        a.batches = p.pointer<NormSums>("batches");
+        a.groups = p.pointer<NormSums>("groups");
+        a.activity_batches = p.optional_pointer<ActivitySums>("activity_batches");
+        if (a.activity_batches != nullptr) {
+            a.activity_groups = p.pointer<ActivitySums>("activity_groups");
+            a.records.active_square = p.pointer<float>("active_square");
+            a.records.active = p.pointer<uint32_t>("active");
+            a.asymmetry = p.optional_pointer<double>("asymmetry");
+            a.alive = p.optional_pointer<double>("alive");
+        }
+        a.histogram = p.optional_pointer<int64_t>("histogram");
+        p.finish();
         py::gil_scoped_release release;
         kernels_.reduce(a, device, stream);
         kernels_.fold(a, device, stream);
     }
 
     // Samples and paths of columns begin ..
-    void raw(uint32_t width, const py::dict& s, const py::dict& p, int device, uint64_t stream) const {
+    void raw(uint32_t width, const py::dict& settings, const py::dict& pointers, int device, uint64_t stream) const {
+        Reader s(settings, "settings"), p(pointers, "pointers");
         RawArguments a{};
         a.log_width = __builtin_log(static_cast<double>(width));
-        a.columns = s["columns"].cast<uint32_t>();
-        a.begin = s["begin"].cast<uint32_t>();
-        a.n_layers = s["n_layers"].cast<uint32_t>();
-        a.records = records_of(p);
-        a.samples = s["samples"].cast<uint32_t>();
-        a.paths = s["paths"].cast<uint32_t>();
-        a.sample_log_norm = pointer_of<double>(p, "sample_log_norm");
-        a.sample_exponent = pointer_of<int32_t>(p, "sample_exponent");
-        a.path_log_norm = pointer_of<double>(p, "path_log_norm");
-        a.path_asymmetry = pointer_of<float>(p, "path_asymmetry");
+        a.columns = s.integer<uint32_t>("columns");
+        a.begin = s.integer<uint32_t>("begin", 0, a.columns);
+        a.n_layers = s.integer<uint32_t>("n_layers", 1);
+        a.samples = s.integer<uint32_t>("samples", 0, a.columns - a.begin);
+        a.paths = s.integer<uint32_t>("paths", 0, a.columns - a.begin);
+        s.finish();
+        a.records.square = p.pointer<float>("square");
+        a.records.exponent = p.pointer<uint32_t>("exponent");
+        a.records.active_square = p.pointer<float>("active_square");
+        if (a.samples > 0) {
+            a.sample_log_norm = p.pointer<double>("sample_log_norm");
+            a.sample_exponent = p.pointer<int32_t>("sample_exponent");
+        }
+        if (a.paths > 0) {
+            a.path_log_norm = p.pointer<double>("path_log_norm");
+            a.path_asymmetry = p.pointer<float>("path_asymmetry");
+        }
+        p.finish();
         py::gil_scoped_release release;
         kernels_.raw(a, device, stream);
     }
 
-    // A ratio, whose records are "square" and "exponent", of columns begin .. end - 1, and the paths of the first of
-    // them.
-    void ratio(uint32_t width, const py::dict& s, const py::dict& p, int device, uint64_t stream) const {
-        RatioArguments a{};
+    // Final values of a quotient, for columns begin .. end - 1, and the paths of the first of them.
+    void quotient(uint32_t width, const py::dict& settings, const py::dict& pointers, int device,
+                  uint64_t stream) const {
+        Reader s(settings, "settings"), p(pointers, "pointers");
+        QuotientArguments a{};
         a.log_width = __builtin_log(static_cast<double>(width));
-        a.columns = s["columns"].cast<uint32_t>();
-        a.begin = s["begin"].cast<uint32_t>();
-        a.end = s["end"].cast<uint32_t>();
-        a.n_layers = s["n_layers"].cast<uint32_t>();
-        a.slot = s["slot"].cast<uint32_t>();
-        a.paths = s["paths"].cast<uint32_t>();
-        a.records = {pointer_of<float>(p, "square"), pointer_of<uint32_t>(p, "exponent")};
-        a.start_square = pointer_of<float>(p, "start_square");
-        a.start_exponent = pointer_of<uint32_t>(p, "start_exponent");
-        a.overlap = pointer_of<float>(p, "overlap");
-        a.last = pointer_of<double>(p, "last");
-        a.path = pointer_of<double>(p, "path");
-        a.path_overlap = pointer_of<float>(p, "path_overlap");
+        read_columns(s, a);
+        a.slot = s.integer<uint32_t>("slot", 0, a.n_layers - 1);
+        a.paths = s.integer<uint32_t>("paths", 0, a.columns - a.begin);
+        s.finish();
+        a.records = {p.pointer<float>("square"), p.pointer<uint32_t>("exponent")};
+        a.start_square = p.pointer<const float>("start_square");
+        a.start_exponent = p.pointer<const uint32_t>("start_exponent");
+        a.last = p.pointer<double>("last");
+        a.path = p.optional_pointer<double>("path");
+        a.path_overlap = p.optional_pointer<float>("path_overlap");
+        if (a.path_overlap != nullptr) a.overlap = p.pointer<const float>("overlap");
+        p.finish();
         py::gil_scoped_release release;
-        kernels_.ratio(a, device, stream);
+        kernels_.quotient(a, device, stream);
     }
 
     void words(uint64_t seed, uint32_t stream_id, uint32_t layer, uint64_t network, uint32_t input, uint32_t quad,
@@ -228,7 +249,8 @@ class BoundKernels {
     // The generator alone, by teams of threads; sums: one float per thread.
     void draw(const py::dict& network, uint64_t seed, uint32_t threads, uint64_t networks, uintptr_t sums, int device,
               uint64_t stream) const {
-        const Network net = network_of(network);
+        const AnyNetwork described(network);
+        const Network& net = described.network();
         DrawArguments a{};
         a.keys = philox_keys(seed);
         a.depth = net.depth;
@@ -244,14 +266,41 @@ class BoundKernels {
    private:
     static PhiloxKeys philox_keys(uint64_t seed) { return RESMC_TARGET::philox_keys(seed); }
 
-    Shape shape_of(const py::dict& network, int method, const py::dict& properties, int threads, int memory) const {
-        if (network.contains("block")) {
-            if (memory != -1 && memory != MEMORY_DEVICE) throw std::invalid_argument("no such shape for this network");
-            return kernels_.residual_shape(residual_of(network), static_cast<Method>(method), threads);
-        }
-        const DeviceLimits limits{properties["shared_block"].cast<uint64_t>(),
-                                  properties["shared_multiprocessor"].cast<uint64_t>()};
-        return kernels_.shape(network_of(network), static_cast<Method>(method), limits, threads, memory);
+    static Method method_of(int method) {
+        if (method != METHOD_PROJECTED && method != METHOD_DENSE) throw std::invalid_argument("no such method");
+        return static_cast<Method>(method);
+    }
+
+    static QuotientRecords quotient_records(Reader& p, const std::string& name) {
+        return {p.pointer<float>((name + "_square").c_str()), p.pointer<uint32_t>((name + "_exponent").c_str())};
+    }
+
+    template <class Arguments>
+    static void read_columns(Reader& s, Arguments& a) {
+        a.columns = s.integer<uint32_t>("columns", 1, UINT32_MAX >> 1);
+        a.begin = s.integer<uint32_t>("begin", 0, a.columns - 1);
+        a.end = s.integer<uint32_t>("end", a.begin + 1, a.columns);
+        a.n_layers = s.integer<uint32_t>("n_layers", 1);
+    }
+
+    Shape shape_of(const AnyNetwork& network, Method method, const py::dict& properties, int threads,
+                   int memory) const {
+        Reader p(properties, "properties");
+        for (const char* name : {"name", "capability", "multiprocessors", "memory"}) p.skip(name);
+        const DeviceLimits limits{p.integer<uint64_t>("shared_block"), p.integer<uint64_t>("shared_multiprocessor")};
+        p.finish();
+        if (!network.is_residual) return kernels_.shape(network.network(), method, limits, threads, memory);
+        if (memory != -1 && memory != MEMORY_DEVICE) throw std::invalid_argument("no such shape for this network");
+        return kernels_.residual_shape(network.residual, method, threads);
+    }
+
+    // The shape that shape() described.
+    Shape shape_of(const AnyNetwork& network, Method method, const py::dict& properties, const py::dict& shape) const {
+        Reader r(shape, "shape");
+        for (const char* name : {"rounds", "block_threads", "block_networks", "block_floats"}) r.skip(name);
+        const int threads = r.integer<int>("threads", 1), memory = r.choice<Memory>("memory", 3);
+        r.finish();
+        return shape_of(network, method, properties, threads, memory);
     }
 
     const Kernels& kernels_;
@@ -260,7 +309,7 @@ class BoundKernels {
 inline void bind_kernels(py::module_& m, const Kernels& kernels) {
     py::class_<BoundKernels>(m, "Kernels", py::module_local())
         .def_property_readonly("architectures", &BoundKernels::architectures)
-        .def_property_readonly("layer_sums_bytes", &BoundKernels::layer_sums_bytes)
+        .def_property_readonly("sums_bytes", &BoundKernels::sums_bytes)
         .def("driver", &BoundKernels::driver)
         .def("properties", &BoundKernels::properties, py::arg("device"))
         .def("shape", &BoundKernels::shape, py::arg("network"), py::arg("method"), py::arg("properties"),
@@ -271,7 +320,7 @@ inline void bind_kernels(py::module_& m, const Kernels& kernels) {
              py::arg("device"), py::arg("stream"))
         .def("raw", &BoundKernels::raw, py::arg("width"), py::arg("settings"), py::arg("pointers"), py::arg("device"),
              py::arg("stream"))
-        .def("ratio", &BoundKernels::ratio, py::arg("width"), py::arg("settings"), py::arg("pointers"),
+        .def("quotient", &BoundKernels::quotient, py::arg("width"), py::arg("settings"), py::arg("pointers"),
              py::arg("device"), py::arg("stream"))
         .def("words", &BoundKernels::words, py::arg("seed"), py::arg("stream_id"), py::arg("layer"), py::arg("network"),
              py::arg("input"), py::arg("quad"), py::arg("out"), py::arg("device"), py::arg("stream"))

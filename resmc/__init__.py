@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from ._system.build import build_info
 from .engine.cuda.device import DeviceError
-from .engine.simulate import simulate
 from .models.residual_network import ResidualNetwork
 from .models.resnet import ResNet
 from .models.scaling import DepthScaling
 from .results.estimates import Estimate, KSDistance
-from .results.storage import load
-from .simulation import Simulation, merge
+from .simulation import Simulation, load, merge, simulate
 
 if TYPE_CHECKING:
     from . import analyses, plot, reference, report, theory

@@ -1,179 +1,41 @@
-"""A finished simulation: sums over independent networks in 32 groups, and the estimates that follow from them."""
+"""`Simulation`, the facade over what was simulated, and the functions that make one: `simulate`, `merge`, `load`.
+
+A `Simulation` is a `resmc.results.record.Record` whose methods ask the analyses, draw tables and write files, in one
+line each: nothing below this file knows of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property, reduce
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .engine.lowering import log_norm_offsets
-from .engine.recording import GROUPS, HISTOGRAM_VERSION, Bins
-from .engine.sums import LayerSums, Statistics
-from .models.residual_network import Model, ResidualNetwork
-from .models.resnet import ResNet
-from .results import layer_estimates
-from .results.estimates import Estimate, jackknife, leave_one_out
-from .results.laws import Law
+from ._system.progress import reporting
+from .engine import devices
+from .engine.memory import check_memory
+from .engine.request import check
+from .engine.run import run
+from .models.residual_network import Model
+from .results import record, storage
+from .results.record import Record
 
 if TYPE_CHECKING:
     import xarray
 
     from .analyses import Growth, Hypoactivation, InterlayerCorrelations, LogGaussianFit, LogRatio
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
+class Simulation(Record):
+    __doc__ = Record.__doc__
 
-class NetworkRange(NamedTuple):
-    """Networks start .. stop - 1, put into groups by (network // block) mod 32."""
-
-    start: int
-    stop: int
-    block: int
-
-
-@dataclass(frozen=True, eq=False)
-class Histogram:
-    """Counts of the final log-norm L_depth of the networks alive there.
-
-    ``edges`` has one entry more than ``counts``; ``underflow`` and ``overflow`` lie outside.
-    """
-
-    edges: Floats
-    counts: Integers
-    underflow: int
-    overflow: int
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Raw final values of some networks: ``networks`` (k,), ``log_norm`` (k,), ``output`` (k, n_out).
-
-    A dead network has log-norm -inf and output 0; outputs beyond the range of float64 are 0 or infinite. With
-    ``simulate(.., keep_on_device=True)`` log_norm and output are tensors on the device; `to_numpy` brings them here.
-    """
-
-    networks: NDArray[np.uint64]
-    log_norm: Floats
-    output: Floats
-    ratios: Mapping[str, Floats] = field(default_factory=dict)  # (k,) each: ln(\|v\|^2/\|start\|^2) where it ends
-
-    def to_numpy(self) -> Samples:
-        """The same with NumPy arrays."""
-        return Samples(self.networks, host(self.log_norm), host(self.output), self.ratios)
-
-
-@dataclass(frozen=True, eq=False)
-class Trajectories:
-    """Raw paths of some networks: ``networks`` (k,), ``log_norm`` (k, R), ``asymmetry`` (k, R), R recorded layers.
-
-    Where a network is dead: -inf and NaN. With ``keep_on_device=True`` tensors, as in `Samples`.
-    """
-
-    networks: NDArray[np.uint64]
-    log_norm: Floats
-    asymmetry: NDArray[np.float32]
-    # (k, R) each: ln(\|v_l\|^2/\|start\|^2) by layer; and "overlap", p_l . h_l / (\|p_l\| \|h_l\|), with gradients
-    ratios: Mapping[str, Floats] = field(default_factory=dict)
-
-    def to_numpy(self) -> Trajectories:
-        """The same with NumPy arrays."""
-        return Trajectories(self.networks, host(self.log_norm), host(self.asymmetry), self.ratios)
-
-
-def host(array: Any) -> NDArray[Any]:
-    """A tensor's values as an array; an array as it is."""
-    return array if isinstance(array, np.ndarray) else array.cpu().numpy()
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Simulation:
-    r"""The statistics of independent random networks; made by `resmc.simulate`, `resmc.merge` and `resmc.load`.
-
-    Attributes
-    ----------
-    model : ResNet or ResidualNetwork
-    method : str
-        "projected" or "dense".
-    seed : int
-    ranges : tuple of NetworkRange
-        Sorted, disjoint.
-    layers : ndarray of int, shape (R,)
-        The recorded layers; 0 and depth are always among them.
-    bins : Bins
-        Of the histogram, for the normalised network.
-    statistics : Statistics
-        All sums, by group.
-    samples, trajectories : Samples, Trajectories
-        What was kept raw.
-    numerics : tuple of str
-        What computed it: numerics version, then the sorted numerics classes (device and instruction set).
-    ratios : mapping of str to LayerSums
-        Sums of ln(\|v_l\|^2/\|start\|^2) for what was followed besides h: see `log_ratio`.
-    laws : mapping of str to Law
-        Of every ratio where it ends: at the last layer, that of a gradient at layer 0.
-    """
-
-    model: Model
-    method: str
-    seed: int
-    ranges: tuple[NetworkRange, ...]
-    layers: Integers
-    bins: Bins
-    statistics: Statistics = field(repr=False)
-    samples: Samples = field(repr=False)
-    trajectories: Trajectories = field(repr=False)
-    numerics: tuple[str, ...]
-    histogram_version: int = HISTOGRAM_VERSION
-    ratios: Mapping[str, LayerSums] = field(default_factory=dict, repr=False)
-    laws: Mapping[str, Law] = field(default_factory=dict, repr=False)
-
-    def __post_init__(self) -> None:
-        parts: tuple[Any, ...] = (self.statistics, self.samples, self.trajectories, *self.ratios.values())
-        for part in parts:
-            for f in fields(part):
-                kept = getattr(part, f.name)
-                for array in kept.values() if isinstance(kept, Mapping) else (kept,):
-                    if isinstance(array, np.ndarray):
-                        array.setflags(write=False)
-        self.layers.setflags(write=False)
-
-    @property
-    def resnet(self) -> ResNet:
-        """The model as a `ResNet`, which the theory of Li, Nica, Roy is about.
-
-        Raises
-        ------
-        ValueError
-            If no `ResNet` is this network.
-        """
-        if isinstance(self.model, ResNet):
-            return self.model
-        if self.model.as_resnet is None:
-            raise ValueError(
-                f"block={self.model.block!r} with activation={self.model.activation!r} has no log-Gaussian theory of "
-                "ResNets to compare with: see Simulation.observables, log_ratio and resmc.limit"
-            )
-        return self.model.as_resnet
-
-    @property
-    def observables(self) -> tuple[str, ...]:
-        """What was recorded: "log_norm", names of `log_ratio`; where they exist, "asymmetry" and "active_fraction"."""
-        names = ["log_norm", "growth", *self.ratios]
-        if self.has_asymmetry:
-            names += ["asymmetry", "active_fraction"]
-        return tuple(names)
-
-    @property
-    def has_asymmetry(self) -> bool:
-        """Whether A and F exist: activations relu, balanced and balanced-half of the layers themselves (phi-in)."""
-        return self.model.has_asymmetry
+    @classmethod
+    def of_record(cls, record: Record) -> Simulation:
+        """The facade over a record."""
+        return cls(**{f.name: getattr(record, f.name) for f in fields(record)})
 
     def log_ratio(self, name: str) -> LogRatio:
         r"""ln(\|v_l\|^2/\|start\|^2) by layer and where it ends: mean, variance, median, quantiles, second moment.
@@ -196,159 +58,6 @@ class Simulation:
 
         return log_ratio.analyse(self, name)
 
-    # -- counts -------------------------------------------------------------------------------------------------------
-
-    @property
-    def networks(self) -> int:
-        """Number of independent networks."""
-        return int(self.statistics.networks.sum())
-
-    @property
-    def alive(self) -> Integers:
-        """Networks with z_l != 0, by recorded layer (R,)."""
-        return np.asarray(self.statistics.alive.sum(axis=0))
-
-    @property
-    def dead(self) -> Integers:
-        """Networks with z_l = 0 exactly, by recorded layer (R,); without a skip (alpha = 0), or below 1e-16."""
-        return np.asarray(self.networks - self.alive)
-
-    @property
-    def inactive(self) -> Integers:
-        """Living networks with phi_l(z_l) = 0 exactly, by recorded layer (R,)."""
-        return np.asarray(self.statistics.inactive.sum(axis=0))
-
-    @property
-    def histogram(self) -> Histogram:
-        """Of the final log-norm, in its own units."""
-        counts = self.statistics.histogram.sum(axis=0)
-        edges = self.bins.edges() + self.offsets[-1]
-        return Histogram(edges, counts[1:-1], int(counts[0]), int(counts[-1]))
-
-    @property
-    def offsets(self) -> Floats:
-        """What separates the log-norms in `statistics` from the model's, by recorded layer (R,)."""
-        return log_norm_offsets(self.model, self.layers)
-
-    @property
-    def correlations(self) -> bool:
-        """Whether the products of A between layers were summed: `simulate`'s argument."""
-        return self.statistics.products.size > 0
-
-    # -- moments by layer ---------------------------------------------------------------------------------------------
-
-    @property
-    def log_norm_mean(self) -> Estimate:
-        """Mean of L_l = log(\\|z_l\\|^2/n), by recorded layer (R,)."""
-        return layer_estimates.log_norm_mean(self.statistics, self.offsets)
-
-    @property
-    def log_norm_variance(self) -> Estimate:
-        """Variance of L_l (unbiased), by recorded layer (R,)."""
-        return layer_estimates.log_norm_variance(self.statistics)
-
-    @property
-    def log_norm_skewness(self) -> Estimate:
-        """Skewness m3/m2^(3/2) of L_l, by recorded layer (R,); 0 for a Gaussian."""
-        return layer_estimates.log_norm_skewness(self.statistics)
-
-    @property
-    def log_norm_excess_kurtosis(self) -> Estimate:
-        """Excess kurtosis m4/m2^2 - 3 of L_l, by recorded layer (R,); 0 for a Gaussian."""
-        return layer_estimates.log_norm_excess_kurtosis(self.statistics)
-
-    @property
-    def asymmetry_mean(self) -> Estimate:
-        """Mean of A_l, by recorded layer (R,)."""
-        self._need_asymmetry()
-        return layer_estimates.asymmetry_mean(self.statistics)
-
-    @property
-    def asymmetry_variance(self) -> Estimate:
-        """Variance of A_l (unbiased), by recorded layer (R,)."""
-        self._need_asymmetry()
-        return layer_estimates.asymmetry_variance(self.statistics)
-
-    @property
-    def active_fraction(self) -> Estimate:
-        """Mean of F_l, the fraction of neurons that fire, by recorded layer (R,)."""
-        self._need_asymmetry()
-        return layer_estimates.active_fraction(self.statistics, self.model.width)
-
-    @cached_property
-    def asymmetry_covariance(self) -> Estimate:
-        """Covariance of A_l and A_m over the networks alive at both, shape (R, R)."""
-        return self.jackknife_pairs(np.stack([cov for cov, _, _ in self._pair_statistics()]))
-
-    @cached_property
-    def asymmetry_correlation(self) -> Estimate:
-        """Correlation of A_l and A_m over the networks alive at both, shape (R, R); NaN where one does not vary."""
-        return self.jackknife_pairs(self.pooled_correlations)
-
-    @cached_property
-    def pooled_correlations(self) -> Floats:
-        """(33, R, R): the correlations from all networks, then without each group."""
-        return np.stack([_correlation(*pair) for pair in self._pair_statistics()])
-
-    def jackknife_pairs(self, values: Floats) -> Estimate:
-        """The estimate from (33, R, R) values over pairs of layers."""
-        index = np.arange(len(self.layers))
-        return self._jackknife(values, self.alive[np.maximum.outer(index, index)])
-
-    # -- helpers for the analyses -------------------------------------------------------------------------------------
-
-    def _need_asymmetry(self) -> None:
-        if isinstance(self.model, ResidualNetwork) and not self.has_asymmetry:
-            raise ValueError(
-                f"A and the active fraction do not exist for block={self.model.block!r} with "
-                f"activation={self.model.activation!r}: only for 'phi-in' with relu, balanced or balanced-half"
-            )
-
-    def _jackknife(self, values: Floats, n: Any = None) -> Estimate:
-        return jackknife(values, self.statistics.networks, self.alive if n is None else n)
-
-    def _unpacked(self, packed: Floats) -> Floats:
-        size = len(self.layers)
-        upper = np.zeros((size, size))
-        upper[np.triu_indices(size)] = packed
-        return upper + np.triu(upper, 1).T
-
-    def _pair_statistics(self) -> Any:
-        """Yields, for all networks and then without each group, (cov, var_l, var_m) as (R, R) arrays, l <= m filled.
-
-        Sums are over the networks alive at both layers, that is at the later one.
-        """
-        self._need_asymmetry()
-        if not self.correlations:
-            why = "this simulation was made with correlations=False"
-            if self.model.as_resnet is None:
-                why = "products of A are summed for networks that a ResNet can spell"
-            raise ValueError(f"there are no correlations: {why}")
-        s, size = self.statistics, len(self.layers)
-        deaths = s.partial_sums.shape[1] > 0
-        alive, total = leave_one_out(s.alive), leave_one_out(s.asymmetry)
-        later = np.maximum.outer(np.arange(size), np.arange(size))
-        earlier = np.minimum.outer(np.arange(size), np.arange(size))
-
-        wholes = {id(a): a.sum(axis=0) for a in (s.products, s.partial_sums, s.partial_squares)}
-
-        def packed(array: Floats, j: int) -> Floats:
-            whole = wholes[id(array)]
-            return self._unpacked(whole if j == 0 else whole - array[j - 1])
-
-        for j in range(GROUPS + 1):
-            square = packed(s.products, j)
-            diagonal = np.diagonal(square)
-            n = alive[j].astype(float)[later]
-            sum_l = packed(s.partial_sums, j) if deaths else total[j][earlier]
-            square_l = packed(s.partial_squares, j) if deaths else diagonal[earlier]
-            sum_m, square_m = total[j][later], diagonal[later]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                yield tuple(
-                    (a - b / n) / (n - 1.0)
-                    for a, b in ((square, sum_l * sum_m), (square_l, sum_l**2), (square_m, sum_m**2))
-                )
-
     # -- the four questions -------------------------------------------------------------------------------------------
 
     def log_gaussian_fit(self) -> LogGaussianFit:
@@ -361,7 +70,6 @@ class Simulation:
         """Do fewer than half of the ReLUs fire? See `resmc.analyses.hypoactivation`."""
         from .analyses import hypoactivation
 
-        self._need_asymmetry()
         return hypoactivation.analyse(self)
 
     def interlayer_correlations(self) -> InterlayerCorrelations:
@@ -387,10 +95,6 @@ class Simulation:
 
         return summary_html(self)
 
-    def __repr__(self) -> str:
-        ranges = ", ".join(f"[{r.start}, {r.stop})" for r in self.ranges)
-        return f"Simulation({self.model}, method={self.method!r}, seed={self.seed}, networks={ranges})"
-
     # -- files and tables ---------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
@@ -401,7 +105,7 @@ class Simulation:
 
     def report(self, path: str | Path) -> None:
         """Write one HTML page: answers in words, figures, all numbers, how to reproduce (needs ``resmc[report]``)."""
-        from .report import write
+        from .report.simulation_page import write
 
         write(self, path)
 
@@ -412,17 +116,118 @@ class Simulation:
         return to_xarray(self)
 
 
-def _correlation(cov: Floats, var_l: Floats, var_m: Floats) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        size = np.sqrt(var_l) * np.sqrt(var_m)
-        return np.where(size > 0, cov / size, np.nan)
+def simulate(
+    model: Model | None = None,
+    *,
+    networks: int,
+    seed: int = 0,
+    first_network: int = 0,
+    method: str = "projected",
+    gradients: bool = False,
+    displacement: bool | None = None,
+    layers: Sequence[int] | NDArray[np.int64] | None = None,
+    correlations: bool = True,
+    device: Any = "auto",
+    threads: int | None = None,
+    progress: bool | Callable[[int, int], None] | None = None,
+    keep_samples: int = 0,
+    keep_trajectories: int = 0,
+    keep_on_device: bool = False,
+    **model_fields: Any,
+) -> Simulation:
+    r"""Simulate independent random networks and return their statistics.
+
+    >>> sim = resmc.simulate(width=200, depth=200, alpha=0.5**0.5, lam=0.5**0.5, networks=100_000)
+    >>> print(sim.summary())
+
+    Parameters
+    ----------
+    model : ResNet or ResidualNetwork, optional
+        The network; or give the fields of a `ResNet` as keywords: width, depth, alpha, lam, variant, n_out, input_norm.
+    networks : int
+        How many, at least 1; below 32 there are no standard errors. 1e6 is accepted for 1_000_000.
+    seed : int
+        0 to 2^64 - 1. The same seed gives the same networks on every machine, whatever the threads and ranges.
+    first_network : int
+        Number of the first network; networks first_network .. first_network + networks - 1 < 2^48 are simulated.
+        Disjoint ranges are independent and can be merged.
+    method : {"projected", "dense"}
+        ``projected``: exactly the law of the network at cost width per layer. ``dense``: every weight is drawn, cost
+        width^2, the ground truth, and the way for weights that are not Gaussian.
+    gradients : bool
+        Also follow the gradient of one output back to layer 0: \|p_l\|/\|p_L\| and \|p_l - p_L\|/\|p_L\|
+        (`Simulation.log_ratio`). Costs two to four times as much.
+    displacement : bool, optional
+        Whether to follow \|h_l - h_0\|/\|h_0\|. By default for a `ResidualNetwork`; always where gradients are.
+    layers : sequence of int, optional
+        Layers to record; 0 and depth are always added. By default all up to depth 512, then every
+        ceil(depth/512)-th.
+    correlations : bool
+        Whether to sum the products of A over all pairs of recorded layers, for `asymmetry_correlation` and the like.
+        False: all else is the same in every bit, smaller by far where many layers are recorded, and faster.
+        Only for networks that a `ResNet` can spell; others never sum them.
+    device : {"auto", "cpu", "cuda", "cuda:N"} or torch.device
+        ``cuda``: torch's current GPU, on torch's current stream (needs ``resmc[torch]``); the same networks, their
+        log-norms within 1e-4 (ARCHITECTURE.md, contract 3). ``auto``: what the environment variable RESMC_DEVICE
+        names, else the CPU.
+    threads : int, optional
+        CPU threads, at least 1; by default all that this process may use. Does not change a bit of the result.
+    progress : None, bool or callable
+        None: a bar on a terminal if it takes longer than a second; True: always; False: never; a callable is called
+        as progress(done, networks).
+    keep_samples : int
+        Of how many of the first networks to keep the final log-norm and the output.
+    keep_trajectories : int
+        Of how many of the first networks to keep the paths of log-norm and A over the recorded layers.
+    keep_on_device : bool
+        On a GPU: leave samples and trajectories there, as float64 and float32 tensors. Not with gradients or
+        displacement.
+
+    Returns
+    -------
+    Simulation
+
+    Raises
+    ------
+    ValueError
+        For any argument out of range, before any work, naming the argument, its value and what is allowed.
+    DeviceError
+        If a GPU was asked for and there is none to use, its memory does not suffice, or it fails. Nothing is computed
+        on the CPU instead.
+    KeyboardInterrupt
+        On Ctrl-C, within a second; no thread is left behind.
+
+    Source: Li, Nica, Roy 2021 (arXiv 2106.04013) for the model.
+    """
+    request = check(
+        model, model_fields, networks=networks, seed=seed, first_network=first_network, method=method,
+        gradients=gradients, displacement=displacement, layers=layers, correlations=correlations, device=device,
+        threads=threads, keep_samples=keep_samples, keep_trajectories=keep_trajectories, keep_on_device=keep_on_device,
+    )  # fmt: skip
+    check_memory(request)
+    devices.look_for_gpu(request.device, device)
+    with reporting(progress, request.count, request.lowered.model.short_title) as report:
+        return Simulation.of(request, run(request, report))
+
+
+def load(path: str | Path) -> Simulation:
+    """Read a simulation written by `Simulation.save`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is damaged, not a simulation, or of another format; the message says which.
+    """
+    return storage.load(path, Simulation)
 
 
 def merge(*simulations: Simulation) -> Simulation:
     """One simulation from several of disjoint ranges of networks, equal to the one big run.
 
     Integers are equal exactly, floats within 1e-12 of their natural scale; standard errors too where the ranges use
-    the same blocks (runs of at least 131072 networks, or of equal length).
+    the same batches (runs of at least 131072 networks, or of equal length).
 
     Raises
     ------
@@ -437,57 +242,4 @@ def merge(*simulations: Simulation) -> Simulation:
     for s in simulations:
         if not isinstance(s, Simulation):
             raise ValueError(f"simulations holds {s!r}: merge takes Simulation objects (resmc.load reads files)")
-    parts = sorted(simulations, key=lambda s: s.ranges)
-    first = parts[0]
-    for other in parts[1:]:
-        pairs: dict[str, tuple[Any, Any]] = {
-            name: (getattr(first, name), getattr(other, name))
-            for name in ("model", "method", "seed", "bins", "histogram_version", "correlations")
-        }
-        if first.model.as_resnet is not None:  # one network in two spellings
-            pairs["model"] = (first.model.as_resnet, other.model.as_resnet)
-        pairs["observables"] = (first.observables, other.observables)
-        pairs["layers"] = (first.layers.tolist(), other.layers.tolist())
-        pairs["numerics version"] = (first.numerics[0], other.numerics[0])
-        for name, (a, b) in pairs.items():
-            if a != b:
-                raise ValueError(f"simulations with different {name} do not merge: {a!r} and {b!r}")
-    ranges = sorted(r for s in parts for r in s.ranges)
-    for a, b in pairwise(ranges):
-        if b.start < a.stop:
-            raise ValueError(f"simulations overlap: networks [{a.start}, {a.stop}) and [{b.start}, {b.stop})")
-    statistics = first.statistics
-    for other in parts[1:]:
-        statistics = statistics.merged(other.statistics)
-    samples = Samples(**_in_order([s.samples.to_numpy() for s in parts]))
-    trajectories = Trajectories(**_in_order([s.trajectories.to_numpy() for s in parts]))
-    classes = sorted({c for s in parts for c in s.numerics[1:]})
-    return replace(
-        first,
-        ranges=_joined(ranges),
-        statistics=statistics,
-        samples=samples,
-        trajectories=trajectories,
-        numerics=(first.numerics[0], *classes),
-        ratios={name: reduce(LayerSums.merged, [s.ratios[name] for s in parts]) for name in first.ratios},
-        laws={name: Law.joined([s.laws[name] for s in parts]) for name in first.laws},
-    )
-
-
-def _in_order(parts: list[Any]) -> dict[str, Any]:
-    names = [f.name for f in fields(parts[0]) if f.name != "ratios"]
-    joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
-    order = np.argsort(joined["networks"], kind="stable")
-    ratios = {name: np.concatenate([p.ratios[name] for p in parts])[order] for name in parts[0].ratios}
-    return {name: array[order] for name, array in joined.items()} | {"ratios": ratios}
-
-
-def _joined(ranges: list[NetworkRange]) -> tuple[NetworkRange, ...]:
-    """Neighbouring ranges of the same block size as one."""
-    out: list[NetworkRange] = []
-    for r in ranges:
-        if out and out[-1].stop == r.start and out[-1].block == r.block:
-            out[-1] = out[-1]._replace(stop=r.stop)
-        else:
-            out.append(r)
-    return tuple(out)
+    return record.merged(simulations)

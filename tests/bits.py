@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 import resmc
 from resmc import DepthScaling, ResidualNetwork, ResNet, Simulation, Sweep
+from resmc.engine.sums import ActivitySums
 
 RECORD = Path(__file__).parent / "data" / "bits.json"
 HALF = 0.5**0.5
@@ -101,8 +102,10 @@ PAIRS = ("products", "partial_sums", "partial_squares")
 def raw(sim: Simulation) -> Iterator[tuple[str, Any]]:
     """Every sum and every raw value, with its name."""
     s = sim.statistics
-    for name in ("networks", *NORM, *ACTIVITY, *PAIRS, "histogram"):
-        yield name, getattr(s, name)
+    activity = s.activity or ActivitySums.of_none(len(sim.layers))  # hashed as zeros where there is none
+    yield "networks", s.networks
+    for part, names in ((s.norms, NORM), (activity, ACTIVITY), (s, (*PAIRS, "histogram"))):
+        yield from ((name, getattr(part, name)) for name in names)
     for ratio, sums in sorted(sim.ratios.items()):
         for name in NORM:
             yield f"{ratio}.{name}", getattr(sums, name)

@@ -428,7 +428,7 @@ def test_ks_distances_of_the_output_are_those_of_direct_samples(model: ResNet):
 
 # ---------------------------------------------------------------------------------------------------------- invariants
 
-STATISTICS = [field.name for field in dataclasses.fields(resmc.simulation.Statistics)]
+STATISTICS = [field.name for field in dataclasses.fields(resmc.engine.sums.Statistics)]
 models = st.builds(
     lambda width, depth, alpha, lam, variant: ResNet(
         width + (width % 2 if variant == "balanced-half" else 0), depth, alpha, lam or 0.5, variant

@@ -46,7 +46,7 @@ def test_time_outside_the_kernels_is_what_was_spent_there(tmp_path, monkeypatch)
     def storage(wait):
         return SimpleNamespace(to_bytes=lambda simulation: (wait(0.1), to_bytes(simulation))[1])
 
-    plan, kernel, waits = sweep_overhead.plan_of(1, 1 << 26), compute.simulate_range, 0.1 * sweep_overhead.SHARDS
+    plan, kernel, waits = sweep_overhead.plan_of(1, 1 << 26), compute.run, 0.1 * sweep_overhead.SHARDS
     plan.run(tmp_path / "warm", progress=False)
     for wait in (time.sleep, busy):
         watch = sweep_overhead.Watch()
@@ -59,7 +59,7 @@ def test_time_outside_the_kernels_is_what_was_spent_there(tmp_path, monkeypatch)
         assert sum(map(len, watch.kernels.values())) == sweep_overhead.SHARDS
         assert watch.idle(begin, end) * kernels >= waits
         assert (watch.outside >= waits) == (wait is busy)
-    assert compute.simulate_range is kernel
+    assert compute.run is kernel
 
 
 def test_a_target_that_is_missed_is_said_to_be():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from resmc.normalisation import native_network
+from engines import fast_network
 
 from resmc import ResNet, reference
 
@@ -46,7 +46,7 @@ def scalar_team(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_scalar(program: Path, model: ResNet, method: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(L, A, active counts), each (NETWORKS, depth + 1), and outputs (NETWORKS, n_out)."""
-    native = native_network(model)
+    native = fast_network(model)
     names = ("width", "depth", "n_out", "carry", "carry_mantissa", "carry_exponent", "step", "readout")
     variant = ("vanilla", "balanced", "balanced-half").index(model.variant)
     arguments = [variant, reference.METHODS.index(method), *(native[name] for name in names), SEED, FIRST, NETWORKS]

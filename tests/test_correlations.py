@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engines import fast_network, request
 
 import resmc
-from resmc import ResNet, Simulation, _native
+from resmc import ResNet, Simulation
 from resmc._system.build import instruction_set
-from resmc.engine.lowering import native_network
+from resmc.engine import native
 from resmc.engine.memory import needed_memory
-from resmc.engine.simulate import native_settings
 from resmc.engine.sums import Statistics
-from resmc.simulation import NetworkRange
 
 HALF = math.sqrt(0.5)
 MATRICES = ("products", "partial_sums", "partial_squares")
@@ -81,14 +80,12 @@ def test_neither_results_nor_threads_take_memory_for_products_that_are_not_wante
             zeros = Statistics.zeros(50, 8, deaths, wanted)
             size = sum(getattr(zeros, f.name).nbytes for f in fields(zeros))
             assert Statistics.bytes(50, 8, deaths, wanted) == size
-        network = native_network(model)
 
-        def thread(wanted: bool, n_layers: int, model: ResNet = model, network: dict[str, Any] = network) -> int:
-            settings = native_settings(model, NetworkRange(0, 5000, 128), 0, "projected", wanted)
-            layers = np.arange(n_layers, dtype=np.uint32)
-            each: int = _native.thread_bytes(network, settings, layers, instruction_set())
-            assert needed_memory(network, settings, n_layers, 3) == 3 * each + Statistics.bytes(
-                n_layers, settings["n_bins"], model.alpha == 0.0, wanted
+        def thread(wanted: bool, n_layers: int, model: ResNet = model) -> int:
+            asked = request(model, 5000, correlations=wanted, threads=3)
+            each = native.thread_bytes(asked.network(), asked.job(), n_layers, instruction_set())
+            assert needed_memory(asked, n_layers) == 3 * each + Statistics.bytes(
+                n_layers, asked.job().n_bins, model.alpha == 0.0, wanted
             )
             return each
 
@@ -102,8 +99,8 @@ def test_a_gpu_takes_no_memory_for_products_that_are_not_wanted(gpu: Any) -> Non
     from resmc.engine.cuda.plan import make_plan
 
     def buffers(model: ResNet, wanted: bool) -> tuple[Buffers, int]:
-        network, layers = native_network(model), np.arange(model.depth + 1, dtype=np.uint32)
-        settings = native_settings(model, NetworkRange(0, 512, 16), 0, "projected", wanted)
+        network, layers = fast_network(model), np.arange(model.depth + 1, dtype=np.uint32)
+        settings = native.plain(request(model, 512, correlations=wanted).job())
         shape = gpu.kernels.shape(network, 0, gpu.properties, -1, -1)
         plan = make_plan(network, settings, shape, len(layers), 2, 1 << 30)
         made = Buffers(gpu, network, settings, shape, layers, plan)

@@ -24,7 +24,8 @@ from test_exact_values import BOUND, z_of_mean
 
 import resmc
 from resmc import Estimate, KSDistance, ResNet, Simulation, theory
-from resmc.results.estimates import jackknife, leave_one_out, mean_estimate
+from resmc.engine.moments import leave_one_out
+from resmc.results.estimates import jackknife, mean_estimate
 
 Floats = NDArray[np.float64]
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engines import residual_network
 
 import resmc
 import resmc.engine.cuda
 from resmc import ResNet, Simulation, _native
-from resmc.engine import residual_run
+from resmc.engine import run as engine_run
 from resmc.engine.cuda import plan, runner
-from resmc.engine.lowering import native_residual
 from resmc.engine.sums import LayerSums
 from resmc.models.activations import ACTIVATIONS
 from resmc.models.blocks import BLOCKS
@@ -265,7 +265,7 @@ def test_how_many_layers_are_kept_changes_no_bit(gpu: Any, monkeypatch: pytest.M
 def test_parts_of_a_range_are_added_in_order(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Contract 4 on one device: the same bits whatever the parts; what a part before it left is not lost."""
     whole = on_gpu(CUT, 3000, **KEEP)
-    monkeypatch.setattr(residual_run, "PART", 512)
+    monkeypatch.setattr(engine_run, "PART", 512)
     assert_same_bits(on_gpu(CUT, 3000, **KEEP), whole)
 
 
@@ -312,7 +312,7 @@ def test_a_gpu_with_little_memory_keeps_fewer_layers_of_fewer_networks(
 
 
 def test_the_segment_is_the_longest_that_fits(gpu: Any) -> None:
-    network = native_residual(ResidualNetwork(100, 900, "phi-out", "relu", scaling=ROOT), True)
+    network = residual_network(ResidualNetwork(100, 900, "phi-out", "relu", scaling=ROOT), True)
 
     def shape_of(network: dict[str, Any]) -> dict[str, Any]:
         return dict(gpu.kernels.shape(network, 0, gpu.properties))
@@ -339,7 +339,7 @@ def test_every_width_has_a_shape(gpu: Any, width: int) -> None:
     """One that depends on the width and the method alone, as contract 4 needs."""
     for method in (0, 1):
         models = [ResidualNetwork(width, depth, "phi-in", "relu", scaling=ROOT) for depth in (2, 3000)]
-        shapes = [gpu.kernels.shape(native_residual(model, True), method, gpu.properties) for model in models]
+        shapes = [gpu.kernels.shape(residual_network(model, True), method, gpu.properties) for model in models]
         assert len({(shape["threads"], shape["rounds"], shape["memory"]) for shape in shapes}) == 1
         threads, rounds = shapes[0]["threads"], shapes[0]["rounds"]
         assert shapes[0]["memory"] == DEVICE
@@ -351,7 +351,7 @@ def test_every_width_has_a_shape(gpu: Any, width: int) -> None:
 
 def test_progress_rises_over_all_parts(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
-    monkeypatch.setattr(residual_run, "PART", 512)
+    monkeypatch.setattr(engine_run, "PART", 512)
     on_gpu(CUT, 2000, gradients=True, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (2000, 2000)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)

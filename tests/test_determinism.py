@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 import resmc
 from resmc import ResNet, Simulation, _native, reference
 from resmc._system.build import VARIABLE
-from resmc.engine.recording import Bins, block_size
-from resmc.engine.simulate import group_sizes
-from resmc.simulation import NetworkRange
+from resmc.engine.recording import Bins, batch_size
+from resmc.engine.request import NetworkRange, group_sizes
 
 HALF = math.sqrt(0.5)
 SPLIT_TOLERANCE = 1e-12  # contract 4
@@ -241,8 +240,8 @@ def test_long_runs_merge_group_by_group_so_that_standard_errors_agree_too(model)
 def test_parts_of_equal_length_keep_their_blocks():
     parts = [run(SKIP, 1000, first_network=1000 * i) for i in range(3)]
     together = resmc.merge(*parts)
-    assert together.ranges == (NetworkRange(0, 3000, block_size(1000)),)
-    np.testing.assert_array_equal(together.statistics.networks, group_sizes(0, 3000, block_size(1000)))
+    assert together.ranges == (NetworkRange(0, 3000, batch_size(1000)),)
+    np.testing.assert_array_equal(together.statistics.networks, group_sizes(together.ranges[0]))
 
 
 def test_merge_does_not_depend_on_the_order_of_its_arguments():
@@ -337,11 +336,11 @@ def test_instruction_sets_merge_and_are_both_named(monkeypatch):
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(first=st.integers(0, 2**48 - 10_001), networks=st.integers(1, 10_000), log_block=st.integers(0, 12))
-def test_group_sizes_count_the_networks_of_each_group(first, networks, log_block):
-    block = 1 << log_block
-    counted = np.bincount((first + np.arange(networks)) // block % 32, minlength=32)
-    np.testing.assert_array_equal(group_sizes(first, networks, block), counted)
+@given(first=st.integers(0, 2**48 - 10_001), networks=st.integers(1, 10_000), log_batch=st.integers(0, 12))
+def test_group_sizes_count_the_networks_of_each_group(first, networks, log_batch):
+    batch = 1 << log_batch
+    counted = np.bincount((first + np.arange(networks)) // batch % 32, minlength=32)
+    np.testing.assert_array_equal(group_sizes(NetworkRange(first, first + networks, batch)), counted)
 
 
 @pytest.mark.parametrize(("networks", "first"), [(1, 0), (31, 5), (32, 2**33 - 5), (1000, 7), (5000, 2**48 - 5000)])
@@ -349,17 +348,17 @@ def test_every_network_is_in_one_group(networks, first):
     sim = run(SKIP, networks, first_network=first)
     assert sim.networks == networks
     (only,) = sim.ranges
-    assert only == NetworkRange(first, first + networks, block_size(networks))
+    assert only == NetworkRange(first, first + networks, batch_size(networks))
     np.testing.assert_array_equal(sim.statistics.alive, np.repeat(sim.statistics.networks[:, None], 4, axis=1))
-    np.testing.assert_array_equal(sim.statistics.networks, group_sizes(first, networks, only.block))
+    np.testing.assert_array_equal(sim.statistics.networks, group_sizes(only))
 
 
-def test_blocks_are_powers_of_two_that_leave_at_least_32_of_them():
+def test_batches_are_powers_of_two_that_leave_at_least_32_of_them():
     for networks in (1, 31, 32, 33, 63, 64, 1000, 131_071, 131_072, 10**9):
-        block = block_size(networks)
-        assert block & (block - 1) == 0
-        assert block == 4096 or networks < 131_072
-        assert block == 1 or 32 * block <= networks
+        batch = batch_size(networks)
+        assert batch & (batch - 1) == 0
+        assert batch == 4096 or networks < 131_072
+        assert batch == 1 or 32 * batch <= networks
 
 
 # ------------------------------------------------------------------------------------- statistics of the kept networks
@@ -374,7 +373,7 @@ def discrepancies(sim: Simulation) -> dict[str, float]:
     n, size = len(paths.networks), len(sim.layers)
     assert n == sim.networks
     (only,) = sim.ranges
-    group = (paths.networks // np.uint64(only.block) % np.uint64(32)).astype(int)
+    group = (paths.networks // np.uint64(only.batch) % np.uint64(32)).astype(int)
     x = paths.log_norm - sim.offsets
     alive = np.isfinite(x)
     a = np.where(alive, paths.asymmetry.astype(np.float64), 0.0)

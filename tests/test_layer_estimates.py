@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import resmc
 from resmc import ResNet, Simulation
-from resmc.engine.lowering import log_norm_offsets
+from resmc.engine.lowering import lower
 from resmc.engine.sums import LAYER_SUMS
 from resmc.results import layer_estimates
 from resmc.results.estimates import Estimate, jackknife
@@ -50,7 +50,7 @@ def sims() -> list[Simulation]:
 
 
 def offset(sim: Simulation) -> float:
-    return float(log_norm_offsets(sim.model, sim.layers[-1:])[0])
+    return float(lower(sim.model).offsets(sim.layers[-1:])[0])
 
 
 ESTIMATES: dict[str, Callable[[LayerSums, NDArray[np.int64], NDArray[np.float64]], Estimate]] = {

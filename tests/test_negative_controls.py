@@ -30,12 +30,12 @@ from test_projected_and_dense_agree import MODELS, law_comparisons, pair
 
 import resmc
 from resmc import ResNet, Simulation, reference
-from resmc.engine.lowering import log_norm_offsets
-from resmc.engine.recording import GROUPS, block_size, histogram_bins
-from resmc.engine.simulate import group_sizes
+from resmc.engine.lowering import lower
+from resmc.engine.recording import GROUPS, batch_size, histogram_bins
+from resmc.engine.request import NetworkRange, group_sizes
 from resmc.engine.sums import Statistics
 from resmc.reference import ReferencePaths
-from resmc.simulation import NetworkRange, Samples, Trajectories
+from resmc.results.record import Samples, Trajectories
 
 RUNS = 300
 HALF = math.sqrt(0.5)
@@ -71,12 +71,12 @@ def assert_quiet(name: str, check: Callable[[int], bool], runs: int = RUNS) -> N
 def simulation_of(paths: ReferencePaths, seed: int) -> Simulation:
     """The reference's paths as a Simulation, so that the checks of the kernel read them too."""
     model, count = paths.model, len(paths.networks)
-    first, block = int(paths.networks[0]), block_size(count)
-    group = paths.networks.astype(np.int64) // block % GROUPS
+    first, batch = int(paths.networks[0]), batch_size(count)
+    group = paths.networks.astype(np.int64) // batch % GROUPS
     layers, bins = paths.layers, histogram_bins(model)
     s = Statistics.zeros(len(layers), bins.count, model.alpha == 0.0)
-    s.networks[:] = group_sizes(first, count, block)
-    log_norm = paths.log_norm - log_norm_offsets(model, layers)
+    s.networks[:] = group_sizes(NetworkRange(first, first + count, batch))
+    log_norm = paths.log_norm - lower(model).offsets(layers)
     alive = np.isfinite(log_norm)
     asymmetry = np.where(alive, paths.asymmetry, 0.0)
     active = np.rint(np.where(alive, paths.active_fraction, 0.0) * model.width).astype(np.int64)
@@ -106,7 +106,7 @@ def simulation_of(paths: ReferencePaths, seed: int) -> Simulation:
             np.clip(np.floor((final - bins.low) / bins.width), -1, bins.count).astype(int) + 1, minlength=bins.count + 2
         )
     return Simulation(
-        model=model, method="projected", seed=seed, ranges=(NetworkRange(first, first + count, block),), layers=layers,
+        model=model, method="projected", seed=seed, ranges=(NetworkRange(first, first + count, batch),), layers=layers,
         bins=bins, statistics=s, samples=Samples(paths.networks, paths.log_norm[:, -1], paths.output),
         trajectories=Trajectories(paths.networks, paths.log_norm, paths.asymmetry.astype(np.float32)),
         numerics=("reference",),

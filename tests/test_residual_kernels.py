@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engines import residual_network
 
 import resmc
 from resmc import DepthScaling, ResidualNetwork, ResNet
 from resmc._system.build import VARIABLE
-from resmc.engine import lowering as normalisation
-from resmc.engine.lowering import native_residual
-from resmc.models import spelling
+from resmc.engine import lowering
 from resmc.models.activations import ACTIVATIONS
 from resmc.models.blocks import BLOCKS
 from resmc.models.residual_network import RESNET_ACTIVATIONS
+from resmc.models.spelling import general
 from resmc.models.weights import WEIGHTS
 from resmc.reference import simulate_residual
 
@@ -174,7 +174,7 @@ def test_a_network_that_never_fires_again_is_carried_both_ways():
     """alpha^2 far below float32's range beside lam: |h_l| and |p_l| of inactive layers scale by alpha alone."""
     model = ResNet(2, 20, 1e-12, 1.0)
     sim = run(model, 400)
-    ref = simulate_residual(spelling.general(model), 400)
+    ref = simulate_residual(general(model), 400)
     for ours, twin in (
         (sim.trajectories.log_norm, ref.log_norm),
         (sim.trajectories.ratios["gradient"], ref.log_gradient),
@@ -201,10 +201,10 @@ def same_bits(a: resmc.Simulation, b: resmc.Simulation) -> bool:
 def test_layers_that_are_computed_once_more_are_the_same_layers(block, method, monkeypatch):
     model = ResidualNetwork(10, 23, block, "balanced", bias=0.2)
     one = run(model, 70, method=method)
-    assert native_residual(model, True)["segment"] == 23
+    assert residual_network(model, True)["segment"] == 23
     for bytes_kept, segment in ((0, 5), (9 * 1536, 9), (22 * 1536, 22)):
-        monkeypatch.setattr(normalisation, "SEGMENT_BYTES", bytes_kept)
-        assert native_residual(model, True)["segment"] == segment
+        monkeypatch.setattr(lowering, "SEGMENT_BYTES", bytes_kept)
+        assert residual_network(model, True)["segment"] == segment
         assert same_bits(one, run(model, 70, method=method))
 
 
@@ -231,7 +231,7 @@ def test_a_range_of_several_parts_is_that_of_one(monkeypatch):
     """Final values are held for 2^18 networks at a time; groups meet their blocks in order."""
     model = ResidualNetwork(3, 2, "phi-out", "tanh")
     one = run(model, 20_000, first_network=3000, keep_samples=9000, keep_trajectories=6000)
-    monkeypatch.setattr("resmc.engine.residual_run.PART", 4096)
+    monkeypatch.setattr("resmc.engine.run.PART", 4096)
     parts = run(model, 20_000, first_network=3000, keep_samples=9000, keep_trajectories=6000)
     assert same_bits(one, parts)
     for name in one.samples.ratios:
@@ -245,7 +245,7 @@ def test_following_the_gradient_changes_no_bit_of_a_resnet(variant, method):
     model = ResNet(10, 12, 0.8, 0.7, variant, n_out=2, input_norm=2.0)
     alone = run(model, 300, method=method, gradients=False)
     both = run(model, 300, method=method)
-    spelled = run(spelling.general(model), 300, method=method, gradients=False)
+    spelled = run(general(model), 300, method=method, gradients=False)
     assert spelled.observables == ("log_norm", "growth", "displacement", "asymmetry", "active_fraction")
     for other in (both, spelled):
         for name in ("log_norm", "growth", "asymmetry", "asymmetry_square", "active", "products", "histogram"):

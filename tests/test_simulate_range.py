@@ -1,4 +1,4 @@
-"""`simulate_range`, the inside of `simulate`: ranges with a block of the caller's choice, from any thread of Python."""
+"""The inside of `simulate`: ranges with a batch of the caller's choice, from any thread of Python."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engines import simulate_range
 
 import resmc
 from resmc import ResNet, Simulation
-from resmc.engine.recording import recorded_layers
-from resmc.engine.simulate import simulate_range
-from resmc.simulation import NetworkRange
+from resmc.engine.request import NetworkRange
 
 HALF = math.sqrt(0.5)
 MODEL = ResNet(24, 30, HALF, HALF, n_out=2)
@@ -25,9 +24,7 @@ ENDLESS = NetworkRange(0, 10**9, 4096)
 
 
 def run(networks: NetworkRange, model: ResNet = MODEL, **settings: Any) -> Simulation:
-    layers = recorded_layers(model.depth, settings.pop("layers", None))
-    given = {"seed": 3, "method": "projected", "correlations": True, "threads": 1, "device": ("cpu", None)}
-    return simulate_range(model, networks, layers=layers, **{"report": None, **given, **settings})
+    return simulate_range(model, networks, **{"seed": 3, **settings})
 
 
 def assert_same_bits(a: Simulation, b: Simulation) -> None:
@@ -39,10 +36,11 @@ def assert_same_bits(a: Simulation, b: Simulation) -> None:
 
 @pytest.mark.cpu
 def test_the_public_function_is_the_range_with_its_own_block() -> None:
-    settings = {"seed": 3, "method": "dense", "keep_samples": 7, "keep_trajectories": 5}
-    public = resmc.simulate(MODEL, networks=1000, first_network=77, progress=False, **settings)
+    settings = {"seed": 3, "method": "dense"}
+    kept = {"keep_samples": 7, "keep_trajectories": 5}
+    public = resmc.simulate(MODEL, networks=1000, first_network=77, progress=False, **settings, **kept)
     assert public.ranges == (NetworkRange(77, 1077, 16),)
-    assert_same_bits(run(NetworkRange(77, 1077, 16), **settings), public)
+    assert_same_bits(run(NetworkRange(77, 1077, 16), samples=7, trajectories=5, **settings), public)
 
 
 @pytest.mark.parametrize("block", [1, 16, 256, 4096])
@@ -134,7 +132,7 @@ def test_one_thread_stopped_leaves_the_other_s_run_alone() -> None:
 @pytest.mark.cpu
 def test_threads_at_once_give_the_bits_of_one_after_the_other() -> None:
     ranges = [NetworkRange(a, a + 4000, 128) for a in range(0, 32_000, 4000)]
-    settings = {"keep_samples": 20, "keep_trajectories": 20}
+    settings = {"samples": 20, "trajectories": 20}
     alone = [run(r, **settings) for r in ranges]
     together = threading.Barrier(2, timeout=30.0)
 

@@ -32,6 +32,10 @@ MODELS = [
 ]
 
 
+def from_bytes(data: bytes, name: str = "data") -> Simulation:
+    return storage.from_bytes(data, Simulation, name)
+
+
 def run(model: ResNet = MODELS[0], networks: int = 200, **settings) -> Simulation:
     return resmc.simulate(model, networks=networks, **{"progress": False, "threads": 1, **settings})
 
@@ -114,7 +118,7 @@ def test_a_file_without_products_or_raw_values_has_no_arrays_for_them():
     assert names == [
         "manifest.json", "layers", "statistics.networks", "statistics.sums", "statistics.histogram"
     ]  # fmt: skip
-    assert_equal(sim, storage.from_bytes(data))
+    assert_equal(sim, from_bytes(data))
 
 
 @pytest.mark.parametrize("low", [0, 1, 4000, 8192])
@@ -124,13 +128,13 @@ def test_a_histogram_comes_back_wherever_its_counts_lie_and_however_large_they_a
     histogram = np.zeros_like(sim.statistics.histogram)
     histogram[3, low] = histogram[5, min(low + 2, 8193)] = count
     sim = replace(sim, statistics=replace(sim.statistics, histogram=histogram))
-    assert_equal(sim, storage.from_bytes(storage.to_bytes(sim)))
+    assert_equal(sim, from_bytes(storage.to_bytes(sim)))
 
 
 def test_an_empty_histogram_comes_back():
     sim = run(ResNet(1, 60, 0.0, 1.0), networks=3)  # everybody is dead at the end
     assert sim.statistics.histogram.sum() == 0
-    assert_equal(sim, storage.from_bytes(storage.to_bytes(sim)))
+    assert_equal(sim, from_bytes(storage.to_bytes(sim)))
 
 
 @pytest.mark.parametrize("settings", [{}, {"correlations": False}, {"keep_samples": 3}])
@@ -174,16 +178,16 @@ def test_every_changed_byte_is_noticed(data):
             broken = bytearray(data)
             broken[at] ^= flip
             with pytest.raises(ValueError, match=r"damaged: its checksum|no checksum was found"):
-                storage.from_bytes(bytes(broken))
+                from_bytes(bytes(broken))
 
 
 def test_every_truncation_and_every_addition_is_noticed(data):
     for length in range(len(data)):
         with pytest.raises(ValueError, match=r"end is missing|damaged"):
-            storage.from_bytes(data[:length])
+            from_bytes(data[:length])
     for broken in (data + b"\0", b"\0" + data, data + data, data[:50] + data[51:]):
         with pytest.raises(ValueError, match=r"end is missing|damaged"):
-            storage.from_bytes(broken)
+            from_bytes(broken)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +246,7 @@ def repacked(data: bytes, change) -> bytes:
 
 
 def test_repacking_alone_does_no_harm(data):
-    assert_equal(storage.from_bytes(repacked(data, lambda name, content: content)), storage.from_bytes(data))
+    assert_equal(from_bytes(repacked(data, lambda name, content: content)), from_bytes(data))
 
 
 def without(entry: str):
@@ -328,7 +332,7 @@ def another_array(entry: str, array: np.ndarray):
 )
 def test_a_file_with_a_right_checksum_and_wrong_content_is_refused(data, change):
     with pytest.raises(ValueError, match=r"the file\b"):
-        storage.from_bytes(repacked(data, change), "the file")
+        from_bytes(repacked(data, change), "the file")
 
 
 def test_a_file_that_is_not_there_is_an_os_error(tmp_path):

@@ -132,11 +132,11 @@ from resmc.sweep.point import Point
 from resmc.sweep.shards import Shard
 from resmc import ResNet
 
-def simulate_range(*arguments, **options):  # in place of a GPU: what CUDA would find, were it started here
+def run(*arguments, **options):  # in place of a GPU: what CUDA would find, were it started here
     print(os.environ["CUDA_VISIBLE_DEVICES"], "torch" in sys.modules)
     raise SystemExit
 
-compute.simulate_range = simulate_range
+compute.run = run
 point = Point(ResNet(8, 4, 0.6, 0.8), 0, "projected", 32, False, 32)
 compute.compute(compute.Task("nowhere", Shard(point, 0, 32), "cuda", 1, pin=sys.argv[1] == "pin"))
 """

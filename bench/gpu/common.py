@@ -10,7 +10,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmc import ResNet
-from resmc.engine.lowering import log_norm_offsets, native_network
-from resmc.engine.recording import block_size, recorded_layers
-from resmc.engine.simulate import native_settings
-from resmc.engine.sums import Statistics
-from resmc.simulation import NetworkRange
+from resmc.engine import native
+from resmc.engine.devices import Device
+from resmc.engine.lowering import lower
+from resmc.engine.recording import batch_size, recorded_layers
+from resmc.engine.request import NetworkRange, Recording, Request
+from resmc.engine.sums import Sums
 
 from ..harness import Spread
 
@@ -52,18 +53,23 @@ class Job:
         keep_trajectories: int = 0,
     ) -> Job:
         recorded = recorded_layers(model.depth, layers)
-        wanted = NetworkRange(first, first + networks, block_size(networks))
-        settings = native_settings(
-            model, wanted, 0, method, keep_samples=keep_samples, keep_trajectories=keep_trajectories
+        request = Request(
+            lowered=lower(model),
+            networks=NetworkRange(first, first + networks, batch_size(networks)),
+            seed=0,
+            method=method,
+            recording=Recording(recorded, samples=keep_samples, trajectories=keep_trajectories),
+            device=Device("cuda", None),
+            threads=1,
         )
-        statistics = Statistics.zeros(len(recorded), settings["n_bins"], settings["deaths_possible"])
-        arrays = {f.name: getattr(statistics, f.name) for f in fields(statistics) if f.name != "networks"}
-        return cls(model, native_network(model), settings, recorded.astype(np.uint32), arrays)
+        network, settings = native.plain(request.network()), native.plain(request.job())
+        arrays = Sums.zeros(len(recorded), settings["n_bins"], settings["deaths_possible"]).arrays()
+        return cls(model, network, settings, recorded.astype(np.uint32), arrays)
 
     @property
     def final_offset(self) -> float:
         """Between the kernels' final log-norm and the model's."""
-        return float(log_norm_offsets(self.model, np.array([self.model.depth]))[0])
+        return float(lower(self.model).offsets(np.array([self.model.depth]))[0])
 
 
 class Rows:

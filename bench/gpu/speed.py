@@ -83,20 +83,19 @@ class Chunk:
         self.buffers = Buffers(accelerator, network, settings, self.shape, recorded, self.plan)
         self.networks = min(networks, self.plan.columns)
         self.words, _ = accelerator.host_words(2)
-        self.chunk = {
-            **settings,
-            "first": 0,
-            "columns": self.plan.columns,
-            "n_layers": len(recorded),
-            "begin": 0,
-            "end": self.networks,
+        columns = {
+            "first": 0, "columns": self.plan.columns, "n_layers": len(recorded), "begin": 0, "end": self.networks
+        }  # fmt: skip
+        self.reduced = columns | {name: settings[name] for name in ("batch", "bin_low", "bin_width", "n_bins")}
+        self.launch = columns | {
+            **{name: settings[name] for name in ("seed", "variant", "method")},
             "output_begin": 0,
             "output_end": 0,
             "look_every": self.plan.look_every,
             "look_every_row": self.plan.look_every_row,
             "blocks": self.plan.workspace_blocks,
         }
-        self.pointers = self.buffers.pointers(0) | {
+        self.pointers = self.buffers.simulate_pointers(0) | {
             "stop": self.words.data_ptr(),
             "progress": self.words.data_ptr() + 4,
         }
@@ -104,13 +103,14 @@ class Chunk:
     def simulate(self) -> None:
         a = self.accelerator
         a.kernels.simulate(
-            self.job.network, self.chunk, a.properties, self.shape, self.pointers, a.ordinal, a.stream()
+            self.job.network, self.launch, a.properties, self.shape, self.pointers, a.ordinal, a.stream()
         )  # fmt: skip
 
     def reduce(self) -> None:
         """Sums of the records, and products of the asymmetries of all pairs of layers."""
         a = self.accelerator
-        a.kernels.reduce(self.case.model.width, self.chunk, self.pointers, a.ordinal, a.stream())
+        pointers = self.buffers.reduce_pointers()
+        a.kernels.reduce(self.case.model.width, self.reduced, pointers, a.ordinal, a.stream())
         self.buffers.add_products(0, 0, self.networks)
 
     def rate(self, rounds: int = 7) -> Spread:

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "../include/resmc/description.hpp"
+#include "../include/resmc/layer_sums.hpp"
 
 namespace resmc {
 
@@ -28,14 +29,15 @@ struct Recording {
     const uint32_t* layers;
     uint32_t n_layers;
     bool deaths_possible;  // alpha = 0
+    bool activity;         // whether there are A and active counts, and sums of them are wanted
     bool correlations;     // whether sums of A_l A_m are wanted
     double bin_width;      // histogram of the final log-norm: bin b covers [low + b width, low + (b + 1) width)
     double bin_low;
     uint32_t n_bins;
 };
 
-// |v|^2 = square 2^(2 exponent) of the v of a ratio by layer, [layer slot][network in tile].
-struct Ratio {
+// |v|^2 = square 2^(2 exponent) of the v of a quotient by layer, [layer slot][network in tile].
+struct Quotient {
     float* square;
     int32_t* exponent;
     double* log_norm;  // log(|v|^2 / n)
@@ -50,8 +52,8 @@ struct Records {
     float* output;     // [n_out][network in tile], in units of 2^exponent of the last slot; null: not wanted
     double* log_norm;  // log(|z|^2 / n), of the normalised network
     double* scratch;   // 3 TILE padded_slots(n_layers) doubles, for the products of asymmetries; fewer if not needed
-    Ratio ratios[RATIOS];  // of a Residual
-    float* overlap;        // p_l . h_l / (|p_l| |h_l|)
+    Quotient quotients[QUOTIENTS];  // of a Residual
+    float* overlap;                 // p_l . h_l / (|p_l| |h_l|)
 
     // What growth is measured from: one row of a record like `square`, as a rule its first.
     const float* start_square;
@@ -59,23 +61,15 @@ struct Records {
     const double* start_log_norm;
 };
 
-// Statistics of a set of networks. Arrays are [layer slot], products packed by rows of the upper triangle.
-// Counts and sums add; moments are about the mean and merge by Chan, Golub, LeVeque (1983) and Pebay (2008).
+// Sums over a set of networks, a batch or a group; what is null is not wanted. Products are packed by rows of the upper
+// triangle of layer slots.
 struct Statistics {
-    int64_t* alive;
-    int64_t* inactive;
-    double* log_norm;    // [4][slot]: mean, M2, M3, M4 of L_l
-    double* growth_log;  // [2][slot]: mean, M2 of L_l - L_0
-    double* growth;      // [2][slot]: sums of W = |z_l|^2/|z_0|^2 and W^2, in units of 2^e and 2^(2 e)
-    int64_t* growth_exponent;
-    double* asymmetry;         // [slot]: sum of A_l
-    double* asymmetry_square;  // [slot]: sum of A_l^2
-    int64_t* active;           // [slot]: sum of active counts
-    double* active_square;     // [slot]: sum of (active count - width/2)^2
-    double* products;          // packed sum of A_l A_m, alive at m >= l; null unless correlations are wanted
-    double* partial_sums;      // packed sum of A_l, alive at m; null unless deaths are possible, too
-    double* partial_squares;   // packed sum of A_l^2, alive at m
-    int64_t* histogram;        // [n_bins + 2]: underflow, bins, overflow
+    NormSums* norms;          // [slot]
+    ActivitySums* activity;   // [slot]
+    double* products;         // sum of A_l A_m, alive at m >= l; null unless correlations are wanted
+    double* partial_sums;     // sum of A_l, alive at m; null unless deaths are possible, too
+    double* partial_squares;  // sum of A_l^2, alive at m
+    int64_t* histogram;       // [n_bins + 2]: underflow, bins, overflow
 };
 
 struct Backend {
@@ -91,9 +85,8 @@ struct Backend {
     size_t (*residual_workspace_bytes)(const Residual&, Method);
     bool (*simulate_residual)(const Residual&, Method, uint64_t seed, uint64_t first, int begin, int end,
                               const Recording&, const Records&, void* workspace, const Control&);
-    // Adds networks begin .. end - 1 of the tile to statistics; reduce_layers what concerns one layer at a time.
+    // Adds networks begin .. end - 1 of the tile to statistics.
     void (*reduce)(const Network&, const Recording&, const Records&, int begin, int end, const Statistics&);
-    void (*reduce_layers)(const Network&, const Recording&, const Records&, int begin, int end, const Statistics&);
     // For tests and benchmarks. The four words of one counter; the four normals of each of n counters' words; all the
     // normals that n_networks networks of this shape use after layer 0, drawn and forgotten (their sum is returned);
     // the normals that networks first .. first + n_networks - 1 take from one stream and layer, [network][4 quads]; and

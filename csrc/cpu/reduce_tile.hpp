@@ -134,110 +134,105 @@ static void reduce_products(const Recording& recording, const Records& records, 
     add_products(square, alive, row, n, n_slots, s.partial_squares);
 }
 
-// What a layer of a tile says of its networks, 0 where a network is dead or was not asked for.
-struct LayerOfTile {
-    alignas(64) double weight[TILE];     // 1 where it counts
-    alignas(64) double change[TILE];     // L_l - L_0; anything where weight is 0
-    alignas(64) double asymmetry[TILE];  // A_l
-    alignas(64) double deviation[TILE];  // active count - width/2
-    alignas(64) double ratio[TILE];      // |z_l|^2/|z_0|^2 = ratio 2^power
-    alignas(64) double power[TILE];      // -2^62 where weight is 0; it may need more than 32 bits
-    int64_t alive, inactive, active;
+// A layer of a tile by networks; 0 where a network is dead or was not asked for.
+struct NormsOfTile {
+    alignas(64) double weight[TILE];    // 1 where it counts
+    alignas(64) double change[TILE];    // L_l - L_0; anything where weight is 0
+    alignas(64) double quotient[TILE];  // |z_l|^2/|z_0|^2 = quotient 2^power
+    alignas(64) double power[TILE];     // -2^62 where weight is 0; it may need more than 32 bits
+    int32_t here[TILE];                 // weight
+    int64_t alive;
     double highest;  // all |z_l|^2/|z_0|^2 are below 2^highest
 };
 
 // Loops without a branch, each over few kinds of numbers: compilers make vectors of them.
-static void read_layer(const Network& net, const Records& records, uint32_t slot, int begin, int end,
-                       LayerOfTile& layer) {
+static void read_norms(const Records& records, uint32_t slot, int begin, int end, NormsOfTile& layer) {
     const size_t at = static_cast<size_t>(slot) * TILE;
     const float* const square = records.square + at;
-    const float* const asymmetry = records.asymmetry + at;
     const int32_t* const exponent = records.exponent + at;
-    const uint32_t* const active = records.active + at;
     const double* const log_norm = records.log_norm + at;
     const float* const start_square = records.start_square;
     const int32_t* const start_exponent = records.start_exponent;
     const double* const start_log_norm = records.start_log_norm;
-    const double half = 0.5 * net.width;
     alignas(64) double size[TILE];
-    int32_t here[TILE], log2_ratio[TILE], alive = 0, inactive = 0;
-    int64_t total_active = 0;
+    int32_t log2_quotient[TILE], alive = 0;
     for (int t = 0; t < TILE; ++t) {
-        here[t] = (t >= begin) & (t < end) & (square[t] > 0.0f);
-        alive += here[t];
-        inactive += here[t] & (active[t] == 0);
-        total_active += here[t] != 0 ? active[t] : 0;
+        layer.here[t] = (t >= begin) & (t < end) & (square[t] > 0.0f);
+        alive += layer.here[t];
         uint32_t bits, bits0;
         __builtin_memcpy(&bits, square + t, 4);
         __builtin_memcpy(&bits0, start_square + t, 4);
-        log2_ratio[t] = static_cast<int32_t>(bits >> 23) - static_cast<int32_t>(bits0 >> 23) + 1;  // at least
+        log2_quotient[t] = static_cast<int32_t>(bits >> 23) - static_cast<int32_t>(bits0 >> 23) + 1;  // at least
     }
     for (int t = 0; t < TILE; ++t) {
-        layer.weight[t] = here[t];
+        layer.weight[t] = layer.here[t];
         layer.change[t] = log_norm[t] - start_log_norm[t];
-        layer.asymmetry[t] = here[t] != 0 ? static_cast<double>(asymmetry[t]) : 0.0;
-        layer.deviation[t] = here[t] != 0 ? static_cast<int32_t>(active[t]) - half : 0.0;
-        const double ratio = static_cast<double>(square[t]) / static_cast<double>(start_square[t]);
-        layer.ratio[t] = here[t] != 0 ? ratio : 0.0;
+        const double quotient = static_cast<double>(square[t]) / static_cast<double>(start_square[t]);
+        layer.quotient[t] = layer.here[t] != 0 ? quotient : 0.0;
         const double power = 2.0 * (static_cast<double>(exponent[t]) - start_exponent[t]);
-        layer.power[t] = here[t] != 0 ? power : -0x1p62;  // 2^anything else could be infinite, and 0 times it NaN
-        size[t] = layer.power[t] + log2_ratio[t];
+        layer.power[t] = layer.here[t] != 0 ? power : -0x1p62;  // 2^anything else could be infinite, 0 times it NaN
+        size[t] = layer.power[t] + log2_quotient[t];
     }
     layer.highest = tile_highest(size);
     layer.alive = alive;
-    layer.inactive = inactive;
-    layer.active = total_active;
 }
 
-// Networks begin .. end - 1 of the tile at one recorded layer.
-static void reduce_layer(const Network& net, const Recording& recording, const Records& records, uint32_t slot,
-                         int begin, int end, const Statistics& s) {
-    const size_t slots = recording.n_layers;
-    LayerOfTile layer;
-    read_layer(net, records, slot, begin, end, layer);
-    if (layer.alive == 0) return;
-    const double n = static_cast<double>(layer.alive), before = static_cast<double>(s.alive[slot]);
-    Moments log_norm{before, s.log_norm[slot], s.log_norm[slots + slot], s.log_norm[2 * slots + slot],
-                     s.log_norm[3 * slots + slot]};
-    Moments growth_log{before, s.growth_log[slot], s.growth_log[slots + slot], 0.0, 0.0};
-    const double* const log_norms = records.log_norm + static_cast<size_t>(slot) * TILE;
+static void add_norms(const double* log_norms, NormsOfTile& layer, NormSums& sums) {
+    const double n = static_cast<double>(layer.alive), before = static_cast<double>(sums.alive);
+    Moments log_norm{before, sums.log_norm[0], sums.log_norm[1], sums.log_norm[2], sums.log_norm[3]};
+    Moments growth_log{before, sums.growth_log[0], sums.growth_log[1], 0.0, 0.0};
     log_norm = merged(log_norm, tile_moments<4>(log_norms, layer.weight, n));
     growth_log = merged(growth_log, tile_moments<2>(layer.change, layer.weight, n));
-    s.log_norm[slot] = log_norm.mean;
-    s.log_norm[slots + slot] = log_norm.m2;
-    s.log_norm[2 * slots + slot] = log_norm.m3;
-    s.log_norm[3 * slots + slot] = log_norm.m4;
-    s.growth_log[slot] = growth_log.mean;
-    s.growth_log[slots + slot] = growth_log.m2;
-    s.alive[slot] += layer.alive;
-    s.inactive[slot] += layer.inactive;
-    s.active[slot] += layer.active;
-    s.active_square[slot] += tile_total_square(layer.deviation);
-    s.asymmetry[slot] += tile_total(layer.asymmetry);
-    s.asymmetry_square[slot] += tile_total_square(layer.asymmetry);
-
-    const ScaledSums growth = in_units({s.growth[slot], s.growth[slots + slot], s.growth_exponent[slot]},
-                                       static_cast<int64_t>(layer.highest));
+    const ScaledSums growth =
+        in_units({sums.growth[0], sums.growth[1], sums.growth_exponent}, static_cast<int64_t>(layer.highest));
     const double unit = static_cast<double>(growth.unit);
     for (int t = 0; t < TILE; ++t) {
         const double e = layer.power[t] - unit;
-        layer.ratio[t] *= power_of_two(static_cast<int32_t>(e < -1023.0 ? -1023.0 : e));
+        layer.quotient[t] *= power_of_two(static_cast<int32_t>(e < -1023.0 ? -1023.0 : e));
     }
-    s.growth[slot] = growth.sum + tile_total(layer.ratio);
-    s.growth[slots + slot] = growth.sum2 + tile_total_square(layer.ratio);
-    s.growth_exponent[slot] = growth.unit;
+    sums = {sums.alive + layer.alive,
+            growth.unit,
+            {log_norm.mean, log_norm.m2, log_norm.m3, log_norm.m4},
+            {growth_log.mean, growth_log.m2},
+            {growth.sum + tile_total(layer.quotient), growth.sum2 + tile_total_square(layer.quotient)}};
 }
 
-static void reduce_layers(const Network& net, const Recording& recording, const Records& records, int begin, int end,
-                          const Statistics& s) {
-    for (uint32_t slot = 0; slot < recording.n_layers; ++slot)
-        reduce_layer(net, recording, records, slot, begin, end, s);
+static void add_activity(const Network& net, const float* asymmetries, const uint32_t* active, const int32_t* here,
+                         ActivitySums& sums) {
+    alignas(64) double asymmetry[TILE], deviation[TILE];  // A_l, active count - width/2
+    const double half = 0.5 * net.width;
+    int32_t inactive = 0;
+    int64_t total_active = 0;
+    for (int t = 0; t < TILE; ++t) {
+        inactive += here[t] & (active[t] == 0);
+        total_active += here[t] != 0 ? active[t] : 0;
+        asymmetry[t] = here[t] != 0 ? static_cast<double>(asymmetries[t]) : 0.0;
+        deviation[t] = here[t] != 0 ? static_cast<int32_t>(active[t]) - half : 0.0;
+    }
+    sums.inactive += inactive;
+    sums.active += total_active;
+    sums.active_square += tile_total_square(deviation);
+    sums.asymmetry += tile_total(asymmetry);
+    sums.asymmetry_square += tile_total_square(asymmetry);
+}
+
+// Networks begin .. end - 1 of the tile at one recorded layer.
+static void reduce_layer(const Network& net, const Records& records, uint32_t slot, int begin, int end,
+                         const Statistics& s) {
+    const size_t at = static_cast<size_t>(slot) * TILE;
+    NormsOfTile layer;
+    read_norms(records, slot, begin, end, layer);
+    if (layer.alive == 0) return;
+    add_norms(records.log_norm + at, layer, s.norms[slot]);
+    if (s.activity != nullptr)
+        add_activity(net, records.asymmetry + at, records.active + at, layer.here, s.activity[slot]);
 }
 
 static void reduce(const Network& net, const Recording& recording, const Records& records, int begin, int end,
                    const Statistics& s) {
-    reduce_layers(net, recording, records, begin, end, s);
-    if (recording.correlations) reduce_products(recording, records, begin, end, s);
+    for (uint32_t slot = 0; slot < recording.n_layers; ++slot) reduce_layer(net, records, slot, begin, end, s);
+    if (s.products != nullptr) reduce_products(recording, records, begin, end, s);
+    if (s.histogram == nullptr) return;
     const size_t last = static_cast<size_t>(recording.n_layers - 1) * TILE;
     for (int t = begin; t < end; ++t) {
         if (records.square[last + t] <= 0.0f) continue;

@@ -21,28 +21,28 @@ struct CpuVectors {
     }
 };
 
-// Records of a tile, one row of TILE networks for each recorded layer; also on the way back, from the last row up.
+// Records of a tile, one row of TILE networks for each recorded layer; those of the backward pass from the last row up.
 struct CpuResidualRecorder {
     CpuRecorder forward;
-    uint32_t back;  // the row that the way back fills next
+    uint32_t back;  // the row that the backward pass fills next
 
-    RESMC_FN void put(const Ratio& ratio, uint32_t slot, const Size<Real, Word>& size) const {
+    RESMC_FN void put(const Quotient& quotient, uint32_t slot, const Size<Real, Word>& size) const {
         const size_t at = static_cast<size_t>(slot) * TILE + static_cast<size_t>(forward.lane);
-        store(ratio.square + at, size.square);
-        store(ratio.exponent + at, size.exponent);
+        store(quotient.square + at, size.square);
+        store(quotient.exponent + at, size.exponent);
     }
     RESMC_FN void layer(uint32_t l, const Sums<Real, Word>& sums, const Word& exponent,
                         const Size<Real, Word>& change) {
         const uint32_t slot = forward.slot;
         if (l != forward.recording.layers[slot]) return;
-        put(forward.records.ratios[RATIO_DISPLACEMENT], slot, change);
+        put(forward.records.quotients[QUOTIENT_DISPLACEMENT], slot, change);
         forward.layer(l, sums, exponent);
     }
     RESMC_FN void gradient(uint32_t l, const Gradient<Real, Word>& gradient, const Sums<Real, Word>& sums) {
         if (l != forward.recording.layers[back]) return;
         const Records& records = forward.records;
-        put(records.ratios[RATIO_GRADIENT], back, gradient.p);
-        put(records.ratios[RATIO_GRADIENT_DISPLACEMENT], back, gradient.change);
+        put(records.quotients[QUOTIENT_GRADIENT], back, gradient.p);
+        put(records.quotients[QUOTIENT_GRADIENT_DISPLACEMENT], back, gradient.change);
         const Real size = sqrt(gradient.p.square * sums.square);
         store(records.overlap + static_cast<size_t>(back) * TILE + static_cast<size_t>(forward.lane),
               select_zero(as_word(size), Real(0.0f), gradient.overlap / size));
@@ -104,8 +104,9 @@ bool simulate_residual_tile(const Residual& net, Method method, uint64_t seed, u
     const size_t n = static_cast<size_t>(recording.n_layers) * TILE;
     const double log_width = __builtin_log(static_cast<double>(net.network.width));
     log_norms(records.square, records.exponent, n, log_width, records.log_norm);
-    for (int r = 0; r < (net.gradients ? RATIOS : 1); ++r)
-        log_norms(records.ratios[r].square, records.ratios[r].exponent, n, log_width, records.ratios[r].log_norm);
+    for (int q = 0; q < (net.gradients ? QUOTIENTS : 1); ++q)
+        log_norms(records.quotients[q].square, records.quotients[q].exponent, n, log_width,
+                  records.quotients[q].log_norm);
     return true;
 }
 

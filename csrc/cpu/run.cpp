@@ -50,88 +50,46 @@ size_t scratch_doubles(const Recording& recording) {
     return (recording.deaths_possible ? 3 : 1) * TILE * padded_slots(recording.n_layers);
 }
 
-// Calls visit(member pointer, number of entries of one group) for every array of Statistics that has layers.
-template <class Integers, class Doubles>
-void each_layer_array(const Recording& recording, Integers integers, Doubles doubles) {
-    const size_t n = recording.n_layers;
-    integers(&Statistics::alive, n);
-    integers(&Statistics::inactive, n);
-    doubles(&Statistics::log_norm, 4 * n);
-    doubles(&Statistics::growth_log, 2 * n);
-    doubles(&Statistics::growth, 2 * n);
-    integers(&Statistics::growth_exponent, n);
-    doubles(&Statistics::asymmetry, n);
-    doubles(&Statistics::asymmetry_square, n);
-    integers(&Statistics::active, n);
-    doubles(&Statistics::active_square, n);
+// Entries of one group or batch besides what each layer has.
+struct Sizes {
+    size_t products, partial, histogram;
+    explicit Sizes(const Recording& recording)
+        : products(recording.correlations ? packed(recording.n_layers) : 0),
+          partial(recording.deaths_possible ? products : 0),
+          histogram(static_cast<size_t>(recording.n_bins) + 2) {}
+};
+
+template <class T>
+T* from(T* array, size_t offset) {
+    return array == nullptr ? nullptr : array + offset;
 }
 
-// The same for all of its arrays.
-template <class Integers, class Doubles>
-void each_array(const Recording& recording, Integers integers, Doubles doubles) {
-    const size_t n = recording.n_layers, pairs = recording.correlations ? packed(n) : 0;
-    const size_t deaths = recording.deaths_possible ? pairs : 0;
-    each_layer_array(recording, integers, doubles);
-    doubles(&Statistics::products, pairs);
-    doubles(&Statistics::partial_sums, deaths);
-    doubles(&Statistics::partial_squares, deaths);
-    integers(&Statistics::histogram, static_cast<size_t>(recording.n_bins) + 2);
+Statistics group_of(const Recording& recording, const Statistics& s, size_t group) {
+    const Sizes sizes(recording);
+    return {from(s.norms, group * recording.n_layers),      from(s.activity, group * recording.n_layers),
+            from(s.products, group * sizes.products),       from(s.partial_sums, group * sizes.partial),
+            from(s.partial_squares, group * sizes.partial), from(s.histogram, group * sizes.histogram)};
 }
 
-Statistics group_of(const Recording& recording, Statistics s, uint64_t group) {
-    auto advance = [&](auto member, size_t n) {
-        if (s.*member != nullptr) s.*member += group * n;
+// Adds the statistics of a batch to those of its group.
+void fold_statistics(const Recording& recording, const Statistics& batch, const Statistics& group) {
+    const Sizes sizes(recording);
+    for (size_t i = 0; i < recording.n_layers; ++i) host::fold(group.norms[i], batch.norms[i]);
+    for (size_t i = 0; group.activity != nullptr && i < recording.n_layers; ++i)
+        host::fold(group.activity[i], batch.activity[i]);
+    const auto add = [](auto* to, const auto* more, size_t size) {
+        for (size_t i = 0; to != nullptr && i < size; ++i) to[i] += more[i];
     };
-    each_array(recording, advance, advance);
-    return s;
+    add(group.products, batch.products, sizes.products);
+    add(group.partial_sums, batch.partial_sums, sizes.partial);
+    add(group.partial_squares, batch.partial_squares, sizes.partial);
+    add(group.histogram, batch.histogram, sizes.histogram);
 }
 
-// Those of layer slot i, out of n.
-LayerSums layer_sums(const Statistics& s, size_t n, size_t i) {
-    return {s.alive[i],
-            s.inactive[i],
-            s.active[i],
-            s.growth_exponent[i],
-            {s.log_norm[i], s.log_norm[n + i], s.log_norm[2 * n + i], s.log_norm[3 * n + i]},
-            {s.growth_log[i], s.growth_log[n + i]},
-            {s.growth[i], s.growth[n + i]},
-            s.asymmetry[i],
-            s.asymmetry_square[i],
-            s.active_square[i]};
-}
-
-// Adds the statistics of a block to those of its group.
-void fold_statistics(const Recording& recording, const Statistics& block, const Statistics& group) {
-    const size_t n = recording.n_layers;
-    for (size_t i = 0; i < n; ++i) {
-        LayerSums sums = layer_sums(group, n, i);
-        host::fold(sums, layer_sums(block, n, i));
-        group.alive[i] = sums.alive;
-        group.inactive[i] = sums.inactive;
-        group.active[i] = sums.active;
-        group.growth_exponent[i] = sums.growth_exponent;
-        for (size_t k = 0; k < 4; ++k) group.log_norm[k * n + i] = sums.log_norm[k];
-        for (size_t k = 0; k < 2; ++k) group.growth_log[k * n + i] = sums.growth_log[k];
-        for (size_t k = 0; k < 2; ++k) group.growth[k * n + i] = sums.growth[k];
-        group.asymmetry[i] = sums.asymmetry;
-        group.asymmetry_square[i] = sums.asymmetry_square;
-        group.active_square[i] = sums.active_square;
-    }
-    auto add = [&](auto member, size_t size) {
-        if (member != nullptr && group.*member != nullptr)
-            for (size_t i = 0; i < size; ++i) (group.*member)[i] += (block.*member)[i];
-    };
-    if (group.histogram == nullptr) return;
-    add(&Statistics::products, packed(n));
-    add(&Statistics::partial_sums, packed(n));
-    add(&Statistics::partial_squares, packed(n));
-    add(&Statistics::histogram, static_cast<size_t>(recording.n_bins) + 2);
-}
-
-// What is followed besides h: nothing, how far h went, or the way back too.
-size_t ratios_of(const Job& job) {
+// How many quotients are followed besides h: none, how far h went, or the gradient's too.
+size_t quotients_of(const Job& job) {
     if (job.residual == nullptr) return 0;
-    return job.residual->gradients ? RATIOS : 1;
+    return job.residual->gradients ? QUOTIENTS : 1;
 }
 
 size_t workspace_bytes(const Backend& backend, const Job& job) {
@@ -163,92 +121,82 @@ struct Run::Worker {
         records = {square.get(), exponent.get(), asymmetry.get(), active.get(),
                    nullptr,      log_norm.get(), scratch.get(),   {},
                    nullptr,      square.get(),   exponent.get(),  log_norm.get()};
-        n_ratios = ratios_of(job);
-        if (n_ratios > 0) {
-            ratio_floats = aligned_array<float>((n_ratios + 1) * tile);
-            ratio_exponents = aligned_array<int32_t>(n_ratios * tile);
-            ratio_log_norms = aligned_array<double>(n_ratios * tile);
-            for (size_t r = 0; r < n_ratios; ++r)
-                records.ratios[r] = {ratio_floats.get() + r * tile, ratio_exponents.get() + r * tile,
-                                     ratio_log_norms.get() + r * tile};
-            records.overlap = ratio_floats.get() + n_ratios * tile;
+        n_quotients = quotients_of(job);
+        if (n_quotients > 0) {
+            quotient_floats = aligned_array<float>((n_quotients + 1) * tile);
+            quotient_exponents = aligned_array<int32_t>(n_quotients * tile);
+            quotient_log_norms = aligned_array<double>(n_quotients * tile);
+            for (size_t q = 0; q < n_quotients; ++q)
+                records.quotients[q] = {quotient_floats.get() + q * tile, quotient_exponents.get() + q * tile,
+                                        quotient_log_norms.get() + q * tile};
+            records.overlap = quotient_floats.get() + n_quotients * tile;
         }
-        size_t n_integers = 0, n_doubles = 0;
-        const auto count_integers = [&](auto, size_t size) { n_integers += size; };
-        const auto count_doubles = [&](auto, size_t size) { n_doubles += size; };
-        each_array(recording, count_integers, count_doubles);
-        for (size_t r = 0; r < n_ratios; ++r) each_layer_array(recording, count_integers, count_doubles);
-        integers = aligned_array<int64_t>(n_integers);
-        doubles = aligned_array<double>(n_doubles);
-        block_bytes[0] = n_integers * sizeof(int64_t);
-        block_bytes[1] = n_doubles * sizeof(double);
-        int64_t* next_integer = integers.get();
-        double* next_double = doubles.get();
-        Statistics* to = &block;
-        const auto place_integers = [&](auto member, size_t size) {
-            to->*member = size > 0 ? next_integer : nullptr;
-            next_integer += size;
-        };
-        const auto place_doubles = [&](auto member, size_t size) {
-            to->*member = size > 0 ? next_double : nullptr;
-            next_double += size;
-        };
-        each_array(recording, place_integers, place_doubles);
-        for (size_t r = 0; r < n_ratios; ++r) {
-            to = &ratios[r];
-            each_layer_array(recording, place_integers, place_doubles);
-        }
+        const Sizes sizes(recording);
+        norms.resize((1 + n_quotients) * n);
+        if (recording.activity) activity.resize(n);
+        pairs.resize(sizes.products + 2 * sizes.partial);
+        histogram.resize(sizes.histogram);
+        const auto part = [&](size_t offset, size_t size) { return size > 0 ? pairs.data() + offset : nullptr; };
+        batch = {norms.data(),
+                 recording.activity ? activity.data() : nullptr,
+                 part(0, sizes.products),
+                 part(sizes.products, sizes.partial),
+                 part(sizes.products + sizes.partial, sizes.partial),
+                 histogram.data()};
+        for (size_t q = 0; q < n_quotients; ++q) quotients[q].norms = norms.data() + (1 + q) * n;
         control = {stop, &done};
     }
-    void clear_block() {
-        std::fill_n(reinterpret_cast<char*>(integers.get()), block_bytes[0], 0);
-        std::fill_n(reinterpret_cast<char*>(doubles.get()), block_bytes[1], 0);
+    void clear_batch() {
+        std::fill(norms.begin(), norms.end(), NormSums{});
+        std::fill(activity.begin(), activity.end(), ActivitySums{});
+        std::fill(pairs.begin(), pairs.end(), 0.0);
+        std::fill(histogram.begin(), histogram.end(), 0);
     }
 
-    // The records as if ratio r were the log-norm, growing from where it is compared with.
-    Records as_log_norm(const Recording& recording, size_t r) const {
+    // The records as if quotient q were the log-norm, growing from where it is compared with.
+    Records as_log_norm(const Recording& recording, size_t q) const {
         const size_t last = (static_cast<size_t>(recording.n_layers) - 1) * TILE;
         Records out = records;
-        out.square = records.ratios[r].square;
-        out.exponent = records.ratios[r].exponent;
-        out.log_norm = records.ratios[r].log_norm;
-        if (r != RATIO_DISPLACEMENT) {
-            out.start_square = records.ratios[RATIO_GRADIENT].square + last;
-            out.start_exponent = records.ratios[RATIO_GRADIENT].exponent + last;
-            out.start_log_norm = records.ratios[RATIO_GRADIENT].log_norm + last;
+        out.square = records.quotients[q].square;
+        out.exponent = records.quotients[q].exponent;
+        out.log_norm = records.quotients[q].log_norm;
+        if (q != QUOTIENT_DISPLACEMENT) {
+            out.start_square = records.quotients[QUOTIENT_GRADIENT].square + last;
+            out.start_exponent = records.quotients[QUOTIENT_GRADIENT].exponent + last;
+            out.start_log_norm = records.quotients[QUOTIENT_GRADIENT].log_norm + last;
         }
         return out;
     }
 
     std::unique_ptr<char[], Free> workspace;
-    std::unique_ptr<float[], Free> square, asymmetry, output, ratio_floats;
-    std::unique_ptr<int32_t[], Free> exponent, ratio_exponents;
+    std::unique_ptr<float[], Free> square, asymmetry, output, quotient_floats;
+    std::unique_ptr<int32_t[], Free> exponent, quotient_exponents;
     std::unique_ptr<uint32_t[], Free> active;
-    std::unique_ptr<double[], Free> log_norm, scratch, doubles, ratio_log_norms;
-    std::unique_ptr<int64_t[], Free> integers;
-    size_t block_bytes[2];
+    std::unique_ptr<double[], Free> log_norm, scratch, quotient_log_norms;
+    std::vector<NormSums> norms;  // of h, then of each quotient
+    std::vector<ActivitySums> activity;
+    std::vector<double> pairs;  // products, partial sums, partial squares
+    std::vector<int64_t> histogram;
     Records records{};
-    Statistics block{}, ratios[RATIOS]{};
-    size_t n_ratios;
+    Statistics batch{}, quotients[QUOTIENTS]{};  // views of these
+    size_t n_quotients;
     Control control{};
     alignas(64) uint64_t done = 0;
 };
 
 size_t bytes_per_thread(const Backend& backend, const Job& job) {
-    const size_t n = job.recording.n_layers;
-    size_t block = 0;
-    auto count = [&](auto, size_t size) { block += 8 * size; };
-    each_array(job.recording, count, count);
-    const size_t ratios = ratios_of(job);
-    for (size_t r = 0; r < ratios; ++r) each_layer_array(job.recording, count, count);
-    return workspace_bytes(backend, job) + n * TILE * (24 + 16 * ratios + (ratios > 0 ? 4 : 0)) + block +
-           (job.keep_samples > 0 ? 4 * TILE * static_cast<size_t>(job.network.n_out) : 0) +
-           8 * scratch_doubles(job.recording);
+    const size_t n = job.recording.n_layers, quotients = quotients_of(job);
+    const Sizes sizes(job.recording);
+    const size_t records = n * TILE * (24 + 16 * quotients + (quotients > 0 ? 4 : 0));
+    const size_t by_layer = sizeof(NormSums) * (1 + quotients) + (job.recording.activity ? sizeof(ActivitySums) : 0);
+    return workspace_bytes(backend, job) + records + n * by_layer +
+           8 * (sizes.products + 2 * sizes.partial + sizes.histogram + scratch_doubles(job.recording)) +
+           (job.keep_samples > 0 ? 4 * TILE * static_cast<size_t>(job.network.n_out) : 0);
 }
 
 Run::Run(const Backend& backend, const Job& job, const Results& results, int threads)
     : backend_(backend), job_(job), results_(results) {
-    task_size_ = std::max(job.block, LARGEST_PACK);
+    task_size_ = std::max(job.batch, LARGEST_PACK);
     first_task_ = job.first / task_size_;
     n_tasks_ = (job.first + job.count - 1) / task_size_ - first_task_ + 1;
     const uint64_t lanes = static_cast<uint64_t>(backend.lanes);
@@ -299,18 +247,18 @@ void Run::work(Worker& worker) {
             const uint64_t start = (first_task_ + task) * task_size_;
             const uint64_t begin = std::max(start, job_.first);
             const uint64_t end = std::min(start + task_size_, job_.first + job_.count);
-            if (job_.block >= TILE) {  // the task is one block: reduce tile by tile, wait only to fold
-                worker.clear_block();
+            if (job_.batch >= TILE) {  // the task is one batch: reduce tile by tile, wait only to fold
+                worker.clear_batch();
                 simulate_range(worker, begin, end);
                 if (!wait_for_turn(task)) break;
                 fold(worker, begin);
-            } else {  // the task is a few packs of one tile, and holds several blocks or a part of the tile
+            } else {  // the task is a few packs of one tile, and holds several batches or a part of the tile
                 const uint64_t tile = begin / TILE * TILE;
                 simulate_tile(worker, tile, static_cast<int>(begin - tile), static_cast<int>(end - tile));
                 if (!wait_for_turn(task)) break;
                 for (uint64_t from = begin, to; from < end; from = to) {
-                    to = std::min((from / job_.block + 1) * job_.block, end);
-                    worker.clear_block();
+                    to = std::min((from / job_.batch + 1) * job_.batch, end);
+                    worker.clear_batch();
                     reduce(worker, static_cast<int>(from - tile), static_cast<int>(to - tile));
                     fold(worker, from);
                 }
@@ -339,10 +287,10 @@ bool Run::wait_for_turn(uint64_t task) {
 }
 
 void Run::fold(Worker& worker, uint64_t network) {
-    const uint64_t group = network / job_.block % GROUPS;
-    fold_statistics(job_.recording, worker.block, group_of(job_.recording, results_.groups, group));
-    for (size_t r = 0; r < worker.n_ratios; ++r)
-        fold_statistics(job_.recording, worker.ratios[r], group_of(job_.recording, results_.ratios[r], group));
+    const size_t group = network / job_.batch % GROUPS;
+    fold_statistics(job_.recording, worker.batch, group_of(job_.recording, results_.groups, group));
+    for (size_t q = 0; q < worker.n_quotients; ++q)
+        fold_statistics(job_.recording, worker.quotients[q], group_of(job_.recording, results_.quotients[q], group));
 }
 
 void Run::simulate_range(Worker& worker, uint64_t begin, uint64_t end) {
@@ -355,12 +303,12 @@ void Run::simulate_range(Worker& worker, uint64_t begin, uint64_t end) {
     }
 }
 
-// Adds networks begin .. end - 1 of the worker's tile to its block.
+// Adds networks begin .. end - 1 of the worker's tile to its batch.
 void Run::reduce(Worker& worker, int begin, int end) {
-    backend_.reduce(job_.network, job_.recording, worker.records, begin, end, worker.block);
-    for (size_t r = 0; r < worker.n_ratios; ++r)
-        backend_.reduce_layers(job_.network, job_.recording, worker.as_log_norm(job_.recording, r), begin, end,
-                               worker.ratios[r]);
+    backend_.reduce(job_.network, job_.recording, worker.records, begin, end, worker.batch);
+    for (size_t q = 0; q < worker.n_quotients; ++q)
+        backend_.reduce(job_.network, job_.recording, worker.as_log_norm(job_.recording, q), begin, end,
+                        worker.quotients[q]);
 }
 
 // Simulates networks tile + begin .. tile + end - 1 and copies out what is kept raw.
@@ -374,7 +322,7 @@ void Run::simulate_tile(Worker& worker, uint64_t tile, int begin, int end) {
                           : backend_.simulate(job_.network, job_.variant, job_.method, job_.seed, tile, begin, end,
                                               job_.recording, records, worker.workspace.get(), worker.control);
     if (!done) return;
-    if (worker.n_ratios > 0) keep_ratios(worker, from, begin, end);
+    if (worker.n_quotients > 0) keep_quotients(worker, from, begin, end);
     const size_t n = job_.recording.n_layers, last = (n - 1) * TILE, n_out = job_.network.n_out;
     constexpr double minus_infinity = -std::numeric_limits<double>::infinity();
     for (int t = begin; t < end; ++t) {
@@ -398,22 +346,22 @@ void Run::simulate_tile(Worker& worker, uint64_t tile, int begin, int end) {
     }
 }
 
-// Copies out what is kept raw of the ratios: paths of the first networks, and the ends of all.
-void Run::keep_ratios(const Worker& worker, uint64_t from, int begin, int end) {
+// Copies out what is kept raw of the quotients: paths of the first networks, and final values of all.
+void Run::keep_quotients(const Worker& worker, uint64_t from, int begin, int end) {
     const Recording& recording = job_.recording;
     const size_t n = recording.n_layers, last = (n - 1) * TILE;
     constexpr double minus_infinity = -std::numeric_limits<double>::infinity();
-    for (size_t r = 0; r <= worker.n_ratios; ++r) {  // 0: h itself
-        const Records records = r == 0 ? worker.records : worker.as_log_norm(recording, r - 1);
-        const size_t where = r == 1 + RATIO_GRADIENT || r == 1 + RATIO_GRADIENT_DISPLACEMENT ? 0 : last;
+    for (size_t q = 0; q <= worker.n_quotients; ++q) {  // 0: h itself
+        const Records records = q == 0 ? worker.records : worker.as_log_norm(recording, q - 1);
+        const size_t where = q == 1 + QUOTIENT_GRADIENT || q == 1 + QUOTIENT_GRADIENT_DISPLACEMENT ? 0 : last;
         for (size_t t = static_cast<size_t>(begin); t < static_cast<size_t>(end); ++t) {
             const uint64_t i = from + (t - static_cast<size_t>(begin));
             const bool there = records.square[where + t] > 0.0f && records.start_square[t] > 0.0f;
-            results_.final_log_norm[r][i] =
+            results_.final_log_norm[q][i] =
                 there ? records.log_norm[where + t] - records.start_log_norm[t] : minus_infinity;
-            if (r == 0 || i >= job_.keep_trajectories) continue;
+            if (q == 0 || i >= job_.keep_trajectories) continue;
             for (size_t slot = 0; slot < n; ++slot)
-                results_.path_ratio[r - 1][i * n + slot] =
+                results_.path_quotient[q - 1][i * n + slot] =
                     records.square[slot * TILE + t] > 0.0f ? records.log_norm[slot * TILE + t] : minus_infinity;
         }
     }

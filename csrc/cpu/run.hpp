@@ -22,24 +22,25 @@ struct Job {
     Variant variant;
     Method method;
     uint64_t seed, first, count;
-    uint64_t block;  // a power of two up to 4096: networks i with the same i / block are folded as one
+    uint64_t batch;  // a power of two up to 4096: networks i with the same i / batch are folded as one
     Recording recording;
     uint64_t keep_samples, keep_trajectories;  // of the first networks of the range
 };
 
-// Everything a run writes. Statistics are arrays over groups of what `Statistics` describes, zero to begin with.
+// Everything a run writes. Statistics are arrays over groups of what `Statistics` describes; a run adds to them.
 struct Results {
     Statistics groups;
-    Statistics ratios[RATIOS];  // arrays by layer alone; those that are not wanted have none
-    double* sample_log_norm;    // [keep_samples]; -infinity where the network is dead
-    double* sample_output;      // [keep_samples][n_out], in units of 2^exponent
-    int32_t* sample_exponent;   // [keep_samples]
-    double* path_log_norm;      // [keep_trajectories][n_layers]; -infinity where the network is dead
-    float* path_asymmetry;      // [keep_trajectories][n_layers]; NaN where the network is dead
+    Statistics quotients[QUOTIENTS];  // norms alone; nothing of those that are not followed
+    double* sample_log_norm;          // [keep_samples]; -infinity where the network is dead
+    double* sample_output;            // [keep_samples][n_out], in units of 2^exponent
+    int32_t* sample_exponent;         // [keep_samples]
+    double* path_log_norm;            // [keep_trajectories][n_layers]; -infinity where the network is dead
+    float* path_asymmetry;            // [keep_trajectories][n_layers]; NaN where the network is dead
     // Of a Residual: ln |v|^2/n; -infinity where v = 0.
-    double* path_ratio[RATIOS];          // [keep_trajectories][n_layers]
-    float* path_overlap;                 // [keep_trajectories][n_layers]
-    double* final_log_norm[1 + RATIOS];  // [count] less where growth is measured from: h_L, h_L - h_0, p_0, p_0 - p_L
+    double* path_quotient[QUOTIENTS];  // [keep_trajectories][n_layers]
+    float* path_overlap;               // [keep_trajectories][n_layers]
+    double*
+        final_log_norm[1 + QUOTIENTS];  // [count] less where growth is measured from: h_L, h_L - h_0, p_0, p_0 - p_L
 };
 
 // The instruction sets this machine can run, best first; the name "auto" means the first.
@@ -65,7 +66,7 @@ class Run {
     void work(Worker&);
     void simulate_range(Worker&, uint64_t begin, uint64_t end);
     void simulate_tile(Worker&, uint64_t tile, int begin, int end);
-    void keep_ratios(const Worker&, uint64_t from, int begin, int end);
+    void keep_quotients(const Worker&, uint64_t from, int begin, int end);
     void reduce(Worker&, int begin, int end);
     bool wait_for_turn(uint64_t task);
     void fold(Worker&, uint64_t network);

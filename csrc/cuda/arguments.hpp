@@ -1,6 +1,6 @@
 // What the host tells the kernels: plain numbers and device pointers.
 //
-// A chunk is `columns` networks from number `first`, both multiples of 32 and of a block of networks. A launch
+// A chunk is `columns` networks from number `first`, both multiples of 32 and of a batch. A launch
 // simulates columns begin .. end - 1 of it. Records are [layer slot][column].
 #pragma once
 
@@ -59,8 +59,8 @@ struct SimulateArguments {
     uint32_t* progress;       // host memory: layers done by the first network of the launch
 };
 
-// |v|^2 = square 2^(2 exponent) of the v of a ratio by layer, [layer slot][column].
-struct RatioRecords {
+// |v|^2 = square 2^(2 exponent) of the v of a quotient by layer, [layer slot][column].
+struct QuotientRecords {
     float* square;
     uint32_t* exponent;  // a signed number
 };
@@ -69,7 +69,7 @@ struct RatioRecords {
 struct ResidualArguments {
     SimulateArguments run;
     Residual residual;  // steps and input are device pointers
-    RatioRecords ratios[RATIOS];
+    QuotientRecords quotients[QUOTIENTS];
     float* overlap;  // p_l . h_l / (|p_l| |h_l|), [layer slot][column]
 };
 
@@ -79,17 +79,19 @@ struct ReduceArguments {
     double log_width;  // ln(width)
     uint64_t first;
     uint32_t columns, begin, end;
-    uint32_t block;  // networks folded as one: a power of two up to 4096
+    uint32_t batch;  // networks folded as one: a power of two up to 4096
     uint32_t n_layers;
     ChunkRecords records;
     const float* start_square;  // [column]: what growth is measured from, as a rule the first row of the records
     const uint32_t* start_exponent;
     double bin_width, bin_low;
     uint32_t n_bins;
-    double* asymmetry;   // [block][slot][network of the block]: A_l, 0 for the dead and the unwanted; null: not wanted
-    double* alive;       // the same with 1 for the living; null unless networks can die too
-    LayerSums* blocks;   // [block][slot]
-    LayerSums* groups;   // [32][slot]
+    double* asymmetry;  // [batch][slot][network of the batch]: A_l, 0 for the dead and the unwanted; null: not wanted
+    double* alive;      // the same with 1 for the living; null unless networks can die too
+    NormSums* batches;  // [batch][slot]
+    NormSums* groups;   // [32][slot]
+    ActivitySums* activity_batches;  // the same; null: not wanted
+    ActivitySums* activity_groups;
     int64_t* histogram;  // [32][n_bins + 2]; null: not wanted
 };
 constexpr uint32_t REDUCE_THREADS = 128;
@@ -106,12 +108,12 @@ struct RawArguments {
     float* path_asymmetry;     // [paths][slot], NaN for the dead
 };
 
-// ln(|v|^2/|start|^2) of the networks of a chunk where it ends, and the paths of ln(|v|^2/n) of the first of them. What
+// The final ln(|v|^2/|start|^2) of the networks of a chunk, and the paths of ln(|v|^2/n) of the first of them. What
 // is 0 gives -infinity. Null pointers: not wanted.
-struct RatioArguments {
+struct QuotientArguments {
     double log_width;
-    uint32_t columns, begin, end, n_layers, slot;  // slot: where the ratio ends
-    RatioRecords records;
+    uint32_t columns, begin, end, n_layers, slot;  // slot: of the final value
+    QuotientRecords records;
     const float* start_square;  // [column]
     const uint32_t* start_exponent;
     const float* overlap;  // records

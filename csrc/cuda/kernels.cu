@@ -36,14 +36,14 @@ __global__ void __launch_bounds__(WARP* MAX_WARPS, 1)
 }
 
 static __global__ void __launch_bounds__(REDUCE_THREADS) reduce_kernel(const __grid_constant__ ReduceArguments a) {
-    __shared__ LayerSums sums[REDUCE_THREADS + 1];
+    __shared__ SharedSums sums;
     Warp warp = this_warp();
-    reduce_block(warp, a, sums);
+    reduce_batch(warp, a, sums);
 }
 
 static __global__ void __launch_bounds__(REDUCE_THREADS) fold_kernel(const __grid_constant__ ReduceArguments a) {
     Warp warp = this_warp();
-    fold_blocks(warp, a);
+    fold_batches(warp, a);
 }
 
 static __global__ void __launch_bounds__(REDUCE_THREADS) raw_kernel(const __grid_constant__ RawArguments a) {
@@ -51,9 +51,9 @@ static __global__ void __launch_bounds__(REDUCE_THREADS) raw_kernel(const __grid
     copy_raw(warp, a);
 }
 
-static __global__ void __launch_bounds__(REDUCE_THREADS) ratio_kernel(const __grid_constant__ RatioArguments a) {
+static __global__ void __launch_bounds__(REDUCE_THREADS) quotient_kernel(const __grid_constant__ QuotientArguments a) {
     Warp warp = this_warp();
-    copy_ratio(warp, a);
+    copy_quotient(warp, a);
 }
 
 static __global__ void words_kernel(const __grid_constant__ PhiloxKeys keys, uint32_t word1, uint32_t word2,
@@ -119,7 +119,7 @@ static void launch_simulate(const SimulateArguments& a, Variant variant, Method 
 
 static void launch_reduce(const ReduceArguments& a, int device, uint64_t stream) {
     use(device, "reduce");
-    reduce_kernel<<<a.columns / a.block * a.n_layers, REDUCE_THREADS, 0, stream_of(stream)>>>(a);
+    reduce_kernel<<<a.columns / a.batch * a.n_layers, REDUCE_THREADS, 0, stream_of(stream)>>>(a);
     check(cudaGetLastError(), "reduce");
 }
 
@@ -141,10 +141,10 @@ static void launch_raw(const RawArguments& a, int device, uint64_t stream) {
     check(cudaGetLastError(), "raw");
 }
 
-static void launch_ratio(const RatioArguments& a, int device, uint64_t stream) {
-    use(device, "ratio");
-    ratio_kernel<<<blocks_for(a.end - a.begin, REDUCE_THREADS), REDUCE_THREADS, 0, stream_of(stream)>>>(a);
-    check(cudaGetLastError(), "ratio");
+static void launch_quotient(const QuotientArguments& a, int device, uint64_t stream) {
+    use(device, "quotient");
+    quotient_kernel<<<blocks_for(a.end - a.begin, REDUCE_THREADS), REDUCE_THREADS, 0, stream_of(stream)>>>(a);
+    check(cudaGetLastError(), "quotient");
 }
 
 static void launch_words(uint64_t seed, uint32_t word1, uint32_t word2, uint32_t word3, uint32_t quad, uint32_t* out,
@@ -207,7 +207,7 @@ const Kernels& cuda_kernels() {
     static const Kernels kernels{
         RESMC_CUDA_ARCHITECTURES,    cuda::driver,          cuda::properties,      cuda::choose_shape,
         cuda::choose_residual_shape, cuda::launch_simulate, cuda::launch_residual, cuda::launch_reduce,
-        cuda::launch_fold,           cuda::launch_raw,      cuda::launch_ratio,    cuda::launch_words,
+        cuda::launch_fold,           cuda::launch_raw,      cuda::launch_quotient, cuda::launch_words,
         cuda::launch_normals,        cuda::launch_draw,     cuda::failure,
     };
     return kernels;

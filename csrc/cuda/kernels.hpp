@@ -43,7 +43,7 @@ struct Kernels {
     void (*reduce)(const ReduceArguments&, int device, uint64_t stream);
     void (*fold)(const ReduceArguments&, int device, uint64_t stream);
     void (*raw)(const RawArguments&, int device, uint64_t stream);
-    void (*ratio)(const RatioArguments&, int device, uint64_t stream);
+    void (*quotient)(const QuotientArguments&, int device, uint64_t stream);
     void (*words)(uint64_t seed, uint32_t word1, uint32_t word2, uint32_t word3, uint32_t quad, uint32_t* out,
                   int device, uint64_t stream);
     void (*normals)(const uint32_t* words, uint32_t n, float* out, int device, uint64_t stream);

@@ -34,9 +34,9 @@ RESMC_KERNEL_FN void copy_raw(Warp& warp, const RawArguments& a) {
     });
 }
 
-// One network per thread of the launch: what a ratio comes to, and its path.
+// One network per thread of the launch: the final value of a quotient, and its path.
 template <class Warp>
-RESMC_KERNEL_FN void copy_ratio(Warp& warp, const RatioArguments& a) {
+RESMC_KERNEL_FN void copy_quotient(Warp& warp, const QuotientArguments& a) {
     const auto logarithm = [&](float square, uint32_t exponent) {
         return square > 0.0f ? log_norm(square, static_cast<int32_t>(exponent), a.log_width) : -infinity();
     };

@@ -1,5 +1,5 @@
 // The body of the kernels of any residual network: one warp's part of a chunk. All vectors are in device memory, which
-// caches hold as far as they can: the layers that the way back wants would fit nowhere else.
+// caches hold as far as they can: the layers that the backward pass wants would fit nowhere else.
 #pragma once
 
 #include "../include/resmc/residual_dense.hpp"
@@ -62,29 +62,29 @@ struct MemoryVectors {
     }
 };
 
-// Records of h as GpuRecorder's, and of the ratios; on the way back from the last layer up.
+// Records of h as GpuRecorder's, and of the quotients; those of the backward pass from the last layer up.
 struct GpuResidualRecorder {
     GpuRecorder forward;
     const ResidualArguments& arguments;
-    uint32_t back, next;  // the slot that the way back fills next, and its layer
+    uint32_t back, next;  // the slot that the backward pass fills next, and its layer
 
-    RESMC_KERNEL_FN void put(RatioName name, uint32_t slot, const Size<Real, Word>& size) const {
-        const RatioRecords& ratio = arguments.ratios[name];
+    RESMC_KERNEL_FN void put(QuotientName name, uint32_t slot, const Size<Real, Word>& size) const {
+        const QuotientRecords& quotient = arguments.quotients[name];
         const uint64_t row = static_cast<uint64_t>(slot) * arguments.run.columns;
-        forward.warp.store_if(forward.leader, ratio.square + row, Word(0u), 0, forward.column, size.square);
-        forward.warp.store_if(forward.leader, ratio.exponent + row, Word(0u), 0, forward.column, size.exponent);
+        forward.warp.store_if(forward.leader, quotient.square + row, Word(0u), 0, forward.column, size.square);
+        forward.warp.store_if(forward.leader, quotient.exponent + row, Word(0u), 0, forward.column, size.exponent);
     }
     template <class Sum>
     RESMC_KERNEL_FN void layer(uint32_t l, const Sum& sums, Word exponent, const Size<Real, Word>& change) {
         if (l != forward.next) return;
-        put(RATIO_DISPLACEMENT, forward.slot, change);
+        put(QUOTIENT_DISPLACEMENT, forward.slot, change);
         forward.layer(l, sums, exponent);
     }
     template <class Sum>
     RESMC_KERNEL_FN void gradient(uint32_t l, const Gradient<Real, Word>& gradient, const Sum& sums) {
         if (l != next) return;
-        put(RATIO_GRADIENT, back, gradient.p);
-        put(RATIO_GRADIENT_DISPLACEMENT, back, gradient.change);
+        put(QUOTIENT_GRADIENT, back, gradient.p);
+        put(QUOTIENT_GRADIENT_DISPLACEMENT, back, gradient.change);
         const Real size = sqrt(gradient.p.square * sums.square);
         float* const row = arguments.overlap + static_cast<uint64_t>(back) * arguments.run.columns;
         forward.warp.store_if(forward.leader, row, Word(0u), 0, forward.column,

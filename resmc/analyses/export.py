@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import theory
 from ..results.estimates import Estimate
+from ..results.record import Record
+from . import growth as growths
+from . import hypoactivation, interlayer, log_ratio
 
 if TYPE_CHECKING:
     import xarray
 
-    from ..simulation import Simulation
 
 LAYER = ("layer",)
 
 
-def to_xarray(sim: Simulation) -> xarray.Dataset:
+def to_xarray(sim: Record) -> xarray.Dataset:
     """Every estimate by layer with ``_stderr``, for a `ResNet` with theory beside it; attributes hold model and run.
 
     Dimensions: ``layer`` (recorded layers), ``layer2`` (the same, for matrices), ``lag``, ``bin``;
@@ -52,7 +55,7 @@ def to_xarray(sim: Simulation) -> xarray.Dataset:
     variables["dead"] = (LAYER, sim.dead)
     variables["histogram"] = (("bin",), sim.histogram.counts)
     for name in sim.laws:
-        found = sim.log_ratio(name)
+        found = log_ratio.analyse(sim, name)
         put(f"log_{name}_mean", LAYER, found.mean)
         put(f"log_{name}_variance", LAYER, found.variance)
         put(f"log_{name}_second_moment", LAYER, found.log_second_moment)
@@ -60,7 +63,7 @@ def to_xarray(sim: Simulation) -> xarray.Dataset:
         put("asymmetry", LAYER, sim.asymmetry_mean)
         put("active_fraction", LAYER, sim.active_fraction)
         variables["inactive"] = (LAYER, sim.inactive)
-    if sim.model.as_resnet is not None:
+    if sim.lowered.log_gaussian is not None:
         _put_theory(sim, put, variables, coordinates)
     return xarray.Dataset(
         variables,
@@ -76,12 +79,10 @@ def to_xarray(sim: Simulation) -> xarray.Dataset:
 
 
 def _put_theory(
-    sim: Simulation, put: Callable[..., None], variables: dict[str, Any], coordinates: dict[str, object]
+    sim: Record, put: Callable[..., None], variables: dict[str, Any], coordinates: dict[str, object]
 ) -> None:
     """What the theory of ResNets says, and what is only asked of them."""
-    from .. import theory
-
-    hypo, growth = sim.hypoactivation(), sim.variance_growth()
+    hypo, growth = hypoactivation.analyse(sim), growths.analyse(sim)
     put("log_second_moment", LAYER, growth.log_second_moment)
     limit = theory.log_norm(sim.resnet, sim.layers)
     variables |= {
@@ -93,7 +94,7 @@ def _put_theory(
         "log_second_moment_reliable": (LAYER, growth.reliable),
     }
     if sim.correlations:
-        inter = sim.interlayer_correlations()
+        inter = interlayer.analyse(sim)
         put("asymmetry_correlation", ("layer", "layer2"), inter.matrix)
         put("asymmetry_correlation_by_lag", ("lag",), inter.by_lag)
         variables["asymmetry_correlation_by_lag_theory"] = (("lag",), inter.theory_by_lag)

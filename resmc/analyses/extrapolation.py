@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from .. import theory
 from .._system import checks
+from ..models.resnet import ResNet
 from ..results.estimates import Estimate, Floats
+from ..results.record import Record
+from . import growth, interlayer
 from ._result import Result
-
-if TYPE_CHECKING:
-    from ..models.resnet import ResNet
-    from ..simulation import Simulation
 
 
 @dataclass(frozen=True, eq=False)
 class Quantity:
     """What can be extrapolated: the estimate from a simulation, and its limit for a model."""
 
-    estimate: Callable[[Simulation], Estimate]
+    estimate: Callable[[Record], Estimate]
     limit: Callable[[ResNet], float]
 
 
@@ -31,15 +30,15 @@ def _scaled(estimate: Estimate, factor: float, shift: float = 0.0) -> Estimate:
     return Estimate(factor * (estimate.value - shift), factor * estimate.stderr, estimate.n, estimate.df)
 
 
-def _lag(sim: Simulation, lag: int = 1) -> Estimate:
-    analysis = sim.interlayer_correlations()
+def _lag(sim: Record, lag: int = 1) -> Estimate:
+    analysis = interlayer.analyse(sim)
     where = np.flatnonzero(analysis.lags == lag)
     if not where.size:
         raise ValueError(f"quantity='interlayer.lag1' needs two recorded layers at distance {lag}; layers={sim.layers}")
     return analysis.by_lag[int(where[0])]
 
 
-def _minus_scale(sim: Simulation, estimate: Estimate) -> Estimate:
+def _minus_scale(sim: Record, estimate: Estimate) -> Estimate:
     return _scaled(estimate, 1.0, sim.resnet.depth * sim.resnet.log_scale)
 
 
@@ -63,7 +62,7 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "interlayer.lag1": Quantity(_lag, lambda m: float(theory.interlayer_correlation(m, [1])[0])),
     "growth": Quantity(
-        lambda s: _minus_scale(s, s.variance_growth().log_second_moment[-1]),
+        lambda s: _minus_scale(s, growth.analyse(s).log_second_moment[-1]),
         lambda m: theory.infinite_depth_and_width(m).log_second_moment,
     ),
 }
@@ -107,7 +106,7 @@ class Extrapolation(Result):
 
 
 def extrapolate(
-    simulations: Sequence[Simulation], quantity: str = "log_norm.variance", degree: int | None = None
+    simulations: Sequence[Record], quantity: str = "log_norm.variance", degree: int | None = None
 ) -> Extrapolation:
     """Extrapolate a quantity of the final layer to infinite width by a weighted fit in 1/n.
 

@@ -10,19 +10,16 @@ reliable.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import theory
-from ..engine.lowering import rounding_correction
 from ..results.estimates import Estimate, Floats
 from ..results.layer_estimates import log_second_moment
+from ..results.record import Record
 from ._result import Result
-
-if TYPE_CHECKING:
-    from ..simulation import Simulation
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,19 +64,19 @@ class Growth(Result):
     effective_sample_size: Floats
 
 
-def analyse(sim: Simulation) -> Growth:
+def analyse(sim: Record) -> Growth:
     """The growth curve of ``sim``."""
     model = sim.resnet
     scale = sim.layers * model.log_scale
-    offsets: Floats = sim.layers * np.float64(model.log_scale + rounding_correction(model))  # the statistics lack this
-    moment = log_second_moment(sim.statistics, offsets)
-    known = model.variant != "vanilla" or model.alpha == 0.0 or model.lam == 0.0
+    lacking = np.float64(model.log_scale + sim.lowered.rounding_correction)  # in each layer of the normalised network
+    offsets: Floats = sim.layers * lacking
+    moment = log_second_moment(sim.statistics.norms, offsets)
     return Growth(
         layers=sim.layers,
         ratio=sim.layers / model.width,
         log_second_moment=moment.estimate,
         theory=theory.variance_growth(model, sim.layers),
-        exact=np.where(known | (sim.layers <= 1), scale, np.nan),
+        exact=sim.facts.growth(sim.layers),
         gaussian=np.asarray(scale, np.float64),
         reliable=moment.reliable,
         effective_sample_size=moment.effective_sample_size,

@@ -8,18 +8,15 @@ order 1/n; in a balanced one both vanish exactly.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import theory
 from ..results.estimates import Estimate, Floats
+from ..results.record import Record
 from ._result import Result
-
-if TYPE_CHECKING:
-    from ..models.resnet import ResNet
-    from ..simulation import Simulation
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,26 +58,15 @@ class Hypoactivation(Result):
     dead: NDArray[np.int64]
 
 
-def is_symmetric(model: ResNet) -> bool:
-    """Whether A_l is exactly symmetric about 0 at every layer: its signs are fresh given all that came before."""
-    return model.variant != "vanilla" or model.alpha == 0.0 or model.lam == 0.0
-
-
-def symmetric_layers(sim: Simulation) -> NDArray[np.bool_]:
-    """The layers at which A_l is: the first always."""
-    return np.asarray((sim.layers == 0) | is_symmetric(sim.resnet), np.bool_)
-
-
-def analyse(sim: Simulation) -> Hypoactivation:
+def analyse(sim: Record) -> Hypoactivation:
     """Asymmetry and active fraction of ``sim`` by layer, with the theory beside them."""
-    symmetric = symmetric_layers(sim)
     return Hypoactivation(
         layers=sim.layers,
         asymmetry=sim.asymmetry_mean,
         active_fraction=sim.active_fraction,
         theory=theory.hypoactivation(sim.resnet, sim.layers),
-        exact_asymmetry=np.where(symmetric, 0.0, np.nan),
-        exact_active_fraction=np.where(symmetric, 0.5, np.nan),
+        exact_asymmetry=sim.facts.asymmetry(sim.layers),
+        exact_active_fraction=sim.facts.active_fraction(sim.layers),
         inactive=sim.inactive,
         dead=sim.dead,
     )

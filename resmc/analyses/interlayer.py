@@ -7,17 +7,15 @@ in a balanced one. These correlations are what makes the output variance grow ex
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import theory
 from ..results.estimates import Estimate, Floats
+from ..results.record import Record
 from ._result import Result
-
-if TYPE_CHECKING:
-    from ..simulation import Simulation
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,7 +50,7 @@ class InterlayerCorrelations(Result):
     exact: float | None
 
 
-def analyse(sim: Simulation) -> InterlayerCorrelations:
+def analyse(sim: Record) -> InterlayerCorrelations:
     """Correlations between the recorded layers of ``sim``."""
     distance = np.abs(np.subtract.outer(sim.layers, sim.layers))
     lags, which = np.unique(distance, return_inverse=True)
@@ -73,7 +71,7 @@ def analyse(sim: Simulation) -> InterlayerCorrelations:
         matrix=sim.jackknife_pairs(matrices),
         theory=limit[which.reshape(distance.shape)],
         lags=lags,
-        by_lag=sim._jackknife(np.stack([averaged(m) for m in matrices]), int(sim.alive[-1])),
+        by_lag=sim.jackknife(np.stack([averaged(m) for m in matrices]), int(sim.alive[-1])),
         theory_by_lag=limit,
-        exact=0.0 if sim.resnet.variant != "vanilla" or sim.resnet.alpha == 0.0 else None,
+        exact=sim.facts.correlation,
     )

@@ -9,20 +9,17 @@ log(chi^2_n/n) and a Gaussian output. Both claims become Kolmogorov-Smirnov dist
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtr
 
 from .. import theory
-from ..results.estimates import Estimate, Floats, KSDistance, ks_distance, leave_one_out
+from ..engine.moments import leave_one_out
+from ..results.estimates import Estimate, Floats, KSDistance, ks_distance
+from ..results.record import Record
 from ..theory import FullyConnected, LogNormLimit, SkipOnly
 from ._result import Result
 from .output_laws import OutputLaw, OutputNormLaw, one_output, output_norm
-
-if TYPE_CHECKING:
-    from ..models.resnet import ResNet
-    from ..simulation import Simulation
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,16 +59,7 @@ class LogGaussianFit(Result):
     output_norm: OutputNormLaw
 
 
-def exact_log_norm(model: ResNet) -> FullyConnected | SkipOnly | None:
-    """Exact moments of the final log-norm, where the theory has them."""
-    if model.alpha == 0.0:
-        return theory.fully_connected(model, [model.depth])
-    if model.lam == 0.0:
-        return theory.skip_only(model, [model.depth])
-    return None
-
-
-def fit(sim: Simulation) -> LogGaussianFit:
+def fit(sim: Record) -> LogGaussianFit:
     """Analyse the final log-norm of ``sim``."""
     last = np.array([sim.resnet.depth])
     limit = theory.log_norm(sim.resnet, last)
@@ -83,7 +71,7 @@ def fit(sim: Simulation) -> LogGaussianFit:
     with np.errstate(divide="ignore", invalid="ignore"):  # nobody alive: no value
         cdf = np.cumsum(counts, axis=1)[:, :-1] / alive  # at every edge: the underflow is below the first
         resolution = float(counts[0].max() / alive[0, 0])
-    moments = sim.statistics.pooled_log_norm[:, :, -1]
+    moments = sim.statistics.norms.pooled_log_norm[:, :, -1]
     sizes = sim.statistics.networks
 
     def distance(others: Floats) -> KSDistance:
@@ -102,7 +90,7 @@ def fit(sim: Simulation) -> LogGaussianFit:
         skewness=sim.log_norm_skewness[-1],
         excess_kurtosis=sim.log_norm_excess_kurtosis[-1],
         theory=limit,
-        exact=exact_log_norm(sim.resnet),
+        exact=sim.facts.log_norm(last),
         ks_fitted=distance(fitted),
         ks_theory=distance(theoretical),
         ks_gaussian_limit=distance(chi_square),

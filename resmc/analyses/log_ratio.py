@@ -17,21 +17,18 @@ variances, with the number of the others beside them, and is -infinity in median
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
-from ..engine.lowering import ratio_offsets
-from ..engine.residual_run import AT_START, RATIOS
+from ..engine.lowering import BACKWARD, QUOTIENTS
 from ..results.estimates import Estimate, Floats
 from ..results.laws import Law
 from ..results.layer_estimates import growth_log_mean, growth_log_variance, log_second_moment
+from ..results.record import Record
 from ._result import Result
-
-if TYPE_CHECKING:
-    from ..simulation import Simulation
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,14 +89,14 @@ class LogRatio(Result):
         return self.law.quantile(p)
 
 
-def analyse(sim: Simulation, name: str) -> LogRatio:
+def analyse(sim: Record, name: str) -> LogRatio:
     """One ratio of ``sim``."""
-    checks.choice("name", name, RATIOS)
+    checks.choice("name", name, QUOTIENTS)
     if name != "growth" and name not in sim.ratios:
-        wanted = "gradients=True" if name in AT_START else "displacement=True"
+        wanted = "gradients=True" if name in BACKWARD else "displacement=True"
         raise ValueError(f"{name!r} was not followed: simulate with {wanted} (there are {', '.join(sim.observables)})")
-    sums = sim.statistics if name == "growth" else sim.ratios[name]
-    offsets: Floats = ratio_offsets(sim.model, sim.layers)[name]
+    sums = sim.statistics.norms if name == "growth" else sim.ratios[name]
+    offsets: Floats = sim.lowered.quotient_offsets(sim.layers)[name]
     law = sim.laws.get(name)
     return LogRatio(
         name=name,
@@ -107,7 +104,7 @@ def analyse(sim: Simulation, name: str) -> LogRatio:
         mean=growth_log_mean(sums, offsets),
         variance=growth_log_variance(sums),
         log_second_moment=log_second_moment(sums, offsets).estimate,
-        end=0 if name in AT_START else int(sim.layers[-1]),
+        end=0 if name in BACKWARD else int(sim.layers[-1]),
         median=None if law is None else law.median,
         law=law,
     )

@@ -8,7 +8,6 @@ Gaussian, or 0 at infinite width. How far the mixed law is from theirs is a Kolm
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
@@ -16,13 +15,11 @@ from scipy.special import ndtr
 
 from .. import theory
 from .._system import checks
-from ..results.estimates import Estimate, Floats, KSDistance, ks_distance, leave_one_out, mean_estimate
+from ..engine.moments import leave_one_out
+from ..results.estimates import Estimate, Floats, KSDistance, ks_distance, mean_estimate
+from ..results.record import Record
 from ..theory import LogNormLimit
 from ._result import Result
-
-if TYPE_CHECKING:
-    from ..simulation import Simulation
-
 
 STEEPEST = 0.25  # the largest slope of Phi(e^u) in u is .242, at e^u = 1
 MOST_POINTS = 1 << 14  # of the grid on which the law of an output norm is evaluated
@@ -65,7 +62,7 @@ class OutputNormLaw(Result):
     ks_log_gaussian: KSDistance
 
 
-def one_output(sim: Simulation, limit: LogNormLimit) -> OutputLaw:
+def one_output(sim: Record, limit: LogNormLimit) -> OutputLaw:
     """P(z_out <= t) = sum over bins of P(bin) Phi(t exp(-L/2)); t > 0 suffices, the law is symmetric.
 
     Everything is in units of the infinite-width output, so L is that of the normalised network. Dead networks and the
@@ -101,7 +98,7 @@ def one_output(sim: Simulation, limit: LogNormLimit) -> OutputLaw:
     return OutputLaw(distance(gaussian), distance(mixture))
 
 
-def output_norm(sim: Simulation, limit: LogNormLimit | None = None, n_out: int | None = None) -> OutputNormLaw:
+def output_norm(sim: Record, limit: LogNormLimit | None = None, n_out: int | None = None) -> OutputNormLaw:
     """P(log|z_out|^2 <= x) = sum over bins of P(bin) P(log chi^2_{n_out} <= x - L), against both limits.
 
     In units of the infinite-width output, as `one_output`. Dead networks and the underflow lie below every x.
@@ -164,7 +161,7 @@ def output_norm(sim: Simulation, limit: LogNormLimit | None = None, n_out: int |
     )
 
 
-def output_norm_cells(sim: Simulation, edges: Floats, n_out: int | None = None) -> Estimate:
+def output_norm_cells(sim: Record, edges: Floats, n_out: int | None = None) -> Estimate:
     """P(edges_j < log|z_out|^2 <= edges_{j+1}) for all j, in the model's units: what a density is drawn from.
 
     Each network contributes the probability given its L_d, so the error is that of a mean.
@@ -193,7 +190,7 @@ def output_norm_cells(sim: Simulation, edges: Floats, n_out: int | None = None) 
     return mean_estimate(total, np.maximum(squares - total**2 / n, 0.0), np.full(total.shape, n, np.int64))
 
 
-def outputs(sim: Simulation, n_out: int | None) -> int:
+def outputs(sim: Record, n_out: int | None) -> int:
     """``n_out`` if it is allowed; the model's for None."""
     return sim.resnet.n_out if n_out is None else checks.integer("n_out", n_out, 1, 1 << 17, "2^17")
 

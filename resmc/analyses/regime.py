@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from ..models.residual_network import ResidualNetwork
 from ..results.estimates import Estimate
-from ..simulation import Simulation
+from ..results.record import Record
+from . import log_ratio
 from ._result import Result
 from .verdict import DECIDED, SHOWN, Verdict, decide
 
@@ -52,7 +53,7 @@ class Regime(Result):
     model: ResidualNetwork
     forward: Verdict
     backward: Verdict
-    simulations: tuple[Simulation, ...]
+    simulations: tuple[Record, ...]
 
     def summary(self) -> str:
         """A table by depth, and both sentences."""
@@ -75,7 +76,7 @@ class Regime(Result):
         return f"<Regime: forward {self.forward.name}, backward {self.backward.name}, depths {self.depths.tolist()}>"
 
 
-def judge(model: ResidualNetwork, simulations: Sequence[Simulation], threshold: float) -> Regime:
+def judge(model: ResidualNetwork, simulations: Sequence[Record], threshold: float) -> Regime:
     """The regime of ``model``, from a simulation of each depth that followed gradients; depths increase.
 
     Raises
@@ -91,11 +92,11 @@ def judge(model: ResidualNetwork, simulations: Sequence[Simulation], threshold: 
     )
 
 
-def _medians(name: str, simulations: Sequence[Simulation]) -> Estimate:
+def _medians(name: str, simulations: Sequence[Record]) -> Estimate:
     """Of the ratio's logarithm, by simulation."""
     found = []
     for sim in simulations:
-        median = sim.log_ratio(name).median
+        median = log_ratio.analyse(sim, name).median
         if median is None or not np.isfinite([median.value, median.stderr]).all():
             share = f"about half of the networks at depth={sim.model.depth}"
             raise ValueError(f"{SHOWN[name]} is 0 in {share}: its median has no logarithm")

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .. import theory
-from ..models.residual_network import Model
-from ..models.resnet import ResNet
-from ..models.scaling import DepthScaling
-from ..models.spelling import general
 from ..results.estimates import WORTH_SAYING, Estimate, KSDistance, format_estimate
 from ..results.layer_estimates import MIN_EFFECTIVE_SAMPLE
+from ..results.record import Record
 from ..tables import html
-from ..theory.depth import depth_limit, second_moments
-
-if TYPE_CHECKING:
-    from ..simulation import Simulation
+from . import growth as growths
+from . import hypoactivation, interlayer, log_gaussian, log_ratio
 
 
 @dataclass(frozen=True)
@@ -74,10 +69,10 @@ RATIO_SYMBOLS = {
 }
 
 
-def rows(sim: Simulation) -> Iterator[Row]:
+def rows(sim: Record) -> Iterator[Row]:
     """Every quantity of ``sim``, at the first and last layer where it depends on the layer; Corr A if it was kept."""
-    if sim.model.as_resnet is None:
-        first = _first_layer(sim.model)
+    if sim.lowered.log_gaussian is None:
+        first = sim.facts.first_layer
         yield Row("mean L_0", sim.log_norm_mean[0], exact=None if first is None else first.mean)
         yield Row("variance L_0", sim.log_norm_variance[0], exact=None if first is None else first.variance)
         yield Row(f"mean L_{sim.model.depth}", sim.log_norm_mean[-1])
@@ -87,38 +82,18 @@ def rows(sim: Simulation) -> Iterator[Row]:
     yield from _ratio_rows(sim)
 
 
-def _first_layer(model: Model) -> theory.FirstLayer | None:
-    """The law of the first layer's log-norm, if it is Gaussian."""
-    if model.inputs.explicit:
-        return None
-    return theory.first_layer(ResNet(model.width, 1, 1.0, 1.0, input_norm=model.inputs.size))
-
-
-def _ratio_rows(sim: Simulation) -> Iterator[Row]:
+def _ratio_rows(sim: Record) -> Iterator[Row]:
     """How far h and the gradient went, where that was followed, with the limit in depth and the exact mean square."""
     if not sim.laws:
         return
-    model = general(sim.model)
-    try:
-        sde = depth_limit(model)
-        limits = {"growth": sde.growth, "gradient": sde.gradient}
-    except ValueError:  # there is none
-        limits = {}
-    try:
-        squares = second_moments(model, [0, model.depth])
-    except ValueError:  # they are not known
-        squares = None
     for name in sim.laws:
-        ratio, symbol = sim.log_ratio(name), RATIO_SYMBOLS[name].format(model.depth)
-        law = limits.get(name)
-        mean, variance = (None, None) if law is None else (law.mean, law.variance)
-        exact = None
-        if squares is not None and name in ("growth", "gradient"):
-            exact = float(squares.forward[-1] if name == "growth" else squares.backward[0])
+        ratio, symbol = log_ratio.analyse(sim, name), RATIO_SYMBOLS[name].format(sim.model.depth)
+        limit = sim.facts.final_limit(name)
+        mean, variance = (None, None) if limit is None else (limit.mean, limit.variance)
         yield Row(f"median log {symbol}", _present(ratio.median))
         yield Row(f"mean log {symbol}", ratio.final_mean, limit=mean, kind="limit in depth")
         yield Row(f"variance log {symbol}", ratio.final_variance, limit=variance, kind="limit in depth")
-        yield Row(f"log E {symbol}", ratio.final_log_second_moment, exact)
+        yield Row(f"log E {symbol}", ratio.final_log_second_moment, sim.facts.final_second_moment(name))
 
 
 def _present(estimate: Estimate | None) -> Estimate:
@@ -126,8 +101,8 @@ def _present(estimate: Estimate | None) -> Estimate:
     return estimate
 
 
-def _resnet_rows(sim: Simulation) -> Iterator[Row]:
-    fit, hypo, growth = sim.log_gaussian_fit(), sim.hypoactivation(), sim.variance_growth()
+def _resnet_rows(sim: Record) -> Iterator[Row]:
+    fit, hypo, growth = log_gaussian.fit(sim), hypoactivation.analyse(sim), growths.analyse(sim)
     first, d = theory.first_layer(sim.resnet), sim.resnet.depth
     yield Row("mean L_0", sim.log_norm_mean[0], exact=first.mean)
     yield Row("variance L_0", sim.log_norm_variance[0], exact=first.variance)
@@ -147,7 +122,7 @@ def _resnet_rows(sim: Simulation) -> Iterator[Row]:
         yield Row(f"E A_{sim.layers[i]}", hypo.asymmetry[i], exact_a, limit_a)
         yield Row(f"E F_{sim.layers[i]}", hypo.active_fraction[i], exact_f, limit_f)
     if sim.correlations:
-        inter = sim.interlayer_correlations()
+        inter = interlayer.analyse(sim)
         for k in range(1, min(4, len(inter.lags))):
             yield Row(f"Corr A, lag {inter.lags[k]}", inter.by_lag[k], inter.exact, float(inter.theory_by_lag[k]))
     yield Row(
@@ -158,25 +133,25 @@ def _resnet_rows(sim: Simulation) -> Iterator[Row]:
     )
 
 
-def _too_few(sim: Simulation) -> list[str]:
+def _too_few(sim: Record) -> list[str]:
     """Why E|z|^2 has no error bar, if it has none."""
-    if sim.model.as_resnet is not None:
-        reliable = bool(sim.variance_growth().reliable[-1])
+    if sim.lowered.log_gaussian is not None:
+        reliable = bool(growths.analyse(sim).reliable[-1])
     else:
-        moments = [sim.log_ratio(name).final_log_second_moment for name in sim.laws]
+        moments = [log_ratio.analyse(sim, name).final_log_second_moment for name in sim.laws]
         reliable = all(np.isfinite(m.stderr) or np.isnan(m.value) for m in moments)
     if reliable:
         return []
-    which = "a mean square" if sim.model.as_resnet is None else "E|z|^2"
+    which = "a mean square" if sim.lowered.log_gaussian is None else "E|z|^2"
     fewer = sim.networks < MIN_EFFECTIVE_SAMPLE
     why = f"it needs at least {MIN_EFFECTIVE_SAMPLE:.0f}" if fewer else "its mean is ruled by rare networks"
     return [f"Too few networks for an error bar of {which} at this depth: {why}."]
 
 
-def _heading(sim: Simulation) -> list[str]:
+def _heading(sim: Record) -> list[str]:
     m = sim.model
     ranges = ", ".join(f"{r.start}..{r.stop - 1}" for r in sim.ranges)
-    what = [_describe(m)]
+    what = [m.title]
     if sim.has_asymmetry:
         what.append(f"at depth {m.depth}: {sim.inactive[-1]} inactive, {sim.dead[-1]} dead")
     return [
@@ -187,25 +162,7 @@ def _heading(sim: Simulation) -> list[str]:
     ]
 
 
-def _describe(m: Model) -> str:
-    """A model in a line."""
-    if isinstance(m, ResNet):
-        return (
-            f"{m.variant} ResNet  width {m.width}  depth {m.depth}  d/n {m.ratio:.4g}  "
-            f"alpha {m.alpha:.6g}  lam {m.lam:.6g}"
-        )
-    scaling = "by layer"
-    if isinstance(m.scaling, DepthScaling):
-        inside = ", inside" if m.scaling.inside else ""
-        scaling = f"{m.scaling.c:.6g} L^-{m.scaling.beta:.6g}{inside}"
-    rest = "".join([f"  carry {m.carry:.6g}" * (m.carry != 1.0), f"  bias {m.bias:.6g}" * (m.bias > 0.0)])
-    return (
-        f"{m.block} {m.activation} residual network  width {m.width}  depth {m.depth}  scaling {scaling}  "
-        f"{m.weights} weights{rest}"
-    )
-
-
-def summary_table(sim: Simulation) -> str:
+def summary_table(sim: Record) -> str:
     """The table as text."""
     table = list(rows(sim))
     first = max(30, *(len(row.name) + 2 for row in table))
@@ -217,7 +174,7 @@ def summary_table(sim: Simulation) -> str:
     return "\n".join(lines + _too_few(sim))
 
 
-def summary_html(sim: Simulation) -> str:
+def summary_html(sim: Record) -> str:
     """The same table for a notebook."""
     body = [[row.name, row.estimate, *row.comparison()] for row in rows(sim)]
     heading = "\n".join(_heading(sim) + _too_few(sim))

@@ -9,40 +9,20 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any, NoReturn
 
-from .. import build_info, simulate
+from .. import build_info
 from ..engine import devices
-from ..engine.simulate import METHODS
-from ..models.resnet import VARIANTS
 from . import report as cli_report
+from . import simulate as cli_simulate
 from . import sweep as cli_sweep
 
-SIMULATE_EXAMPLE = """\
-example:
-  resmc simulate --width 200 --depth 200 --networks 1e6 --variant vanilla --output run.resmc
-"""
 EXAMPLE = """\
 example:
   resmc simulate --width 100 --depth 100 --networks 1e5 --output run.resmc
   resmc report run.resmc --output report.html
   resmc COMMAND --help                              # options, and an example of each
 """
-
-
-def number(text: str) -> int:
-    """An integer, also as 1e6."""
-    try:
-        return int(text)
-    except ValueError:
-        value = float(text)
-        if not value.is_integer():
-            raise
-        return int(value)
-
-
-number.__name__ = "integer"  # what argparse calls it in its messages
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,36 +53,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"resmc {metadata.version('resmc')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    run = commands.add_parser(
-        "simulate",
-        help="simulate random networks and print what they say",
-        description="Simulate independent random ResNets and print every quantity with its error and theory.",
-        epilog=SIMULATE_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    run.add_argument("--width", type=number, required=True, help="neurons per layer, n")
-    run.add_argument("--depth", type=number, required=True, help="residual layers, d")
-    run.add_argument("--networks", type=number, required=True, help="how many, e.g. 1e6")
-    run.add_argument("--alpha", type=float, default=0.5**0.5, help="weight of the skip (default: 1/sqrt(2))")
-    run.add_argument("--lam", type=float, default=0.5**0.5, help="weight of the residual branch (default: 1/sqrt(2))")
-    run.add_argument("--variant", default="vanilla", help=f"{', '.join(VARIANTS)} (default: vanilla)")
-    run.add_argument("--n-out", type=number, default=1, help="output neurons (default: 1)")
-    run.add_argument("--input-norm", type=float, default=1.0, help="|x|/sqrt(n_in) (default: 1)")
-    run.add_argument("--seed", type=number, default=0, help="0 to 2^64 - 1 (default: 0)")
-    run.add_argument("--first-network", type=number, default=0, help="number of the first network (default: 0)")
-    run.add_argument("--method", default="projected", help=f"{' or '.join(METHODS)} (default: projected)")
-    run.add_argument("--layers", help="layers to record, as 0,10,20 or START:STOP:STEP (default: up to 513 of them)")
-    run.add_argument("--gradients", action="store_true", help="follow the gradient of an output back to layer 0")
-    run.add_argument("--displacement", action="store_true", help="follow how far a network goes from its first layer")
-    run.add_argument("--no-correlations", action="store_true", help="leave out the products of A between layers")
-    run.add_argument("--keep-samples", type=number, default=0, metavar="K", help="keep the first K networks' ends")
-    run.add_argument("--keep-trajectories", type=number, default=0, metavar="K", help="and their paths")
-    run.add_argument("--device", default="auto", help="cpu, cuda or cuda:N (default: auto, $RESMC_DEVICE or cpu)")
-    run.add_argument("--threads", type=number, help="CPU threads (default: all)")
-    run.add_argument("--output", type=Path, metavar="FILE", help="save the simulation; resmc.load reads it")
-    run.add_argument("--json", action="store_true", help="print the table as JSON")
-    run.add_argument("--quiet", action="store_true", help="no progress bar")
-
+    cli_simulate.add_parser(commands)
     cli_sweep.add_parsers(commands)
     cli_report.add_parser(commands)
 
@@ -115,83 +66,6 @@ def parser() -> argparse.ArgumentParser:
     )
     doctor.add_argument("--json", action="store_true", help="print it as JSON")
     return top
-
-
-def layer_list(text: str | None) -> list[int] | None:
-    """``0,10,20`` or ``START:STOP:STEP`` (as in Python, any of them may be left out but STOP) as a list."""
-    if text is None:
-        return None
-    try:
-        if ":" in text:
-            start, stop, step = (int(p) if p else None for p in (*text.split(":"), "")[:3])
-            return list(range(start or 0, stop or 0, 1 if step is None else step))
-        return [int(p) for p in text.split(",")]
-    except ValueError:
-        raise ValueError(f"layers={text!r} is not allowed: it must look like 0,10,20 or 0:201:10") from None
-
-
-def check_output(path: Path | None) -> None:
-    """Refuses what could not be written to, before hours are spent on it."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise ValueError(f"output={str(path)!r} is not allowed: it is a folder")
-    check_folder(path)
-
-
-def check_folder(path: Path) -> None:
-    """Refuses what lies in a folder that is not there, or cannot be written to."""
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise ValueError(f"output={str(path)!r} is not allowed: its folder does not exist")
-    if not os.access(folder, os.W_OK):
-        raise ValueError(f"output={str(path)!r} is not allowed: its folder cannot be written to")
-
-
-def run_simulate(args: argparse.Namespace) -> None:
-    """The subcommand ``simulate``."""
-    check_output(args.output)
-    model = {name: getattr(args, name) for name in ("width", "depth", "alpha", "lam", "variant", "n_out", "input_norm")}
-    sim = simulate(
-        **model,
-        networks=args.networks,
-        seed=args.seed,
-        first_network=args.first_network,
-        method=args.method,
-        gradients=args.gradients,
-        displacement=args.displacement or None,
-        layers=layer_list(args.layers),
-        correlations=not args.no_correlations,
-        keep_samples=args.keep_samples,
-        keep_trajectories=args.keep_trajectories,
-        device=args.device,
-        threads=args.threads,
-        progress=False if args.quiet else None,
-    )
-    failure: OSError | None = None
-    if args.output is not None:
-        try:
-            sim.save(args.output)  # before anything is printed: what was computed is safe first
-        except OSError as error:  # a full disk, say: the table is still worth printing
-            failure = error
-    if args.json:
-        from ..analyses.summary import rows
-
-        result: dict[str, Any] = {
-            "model": sim.model.to_dict(),
-            "networks": sim.networks,
-            "seed": sim.seed,
-            "method": sim.method,
-            "numerics": list(sim.numerics),
-            "quantities": [row.to_dict() for row in rows(sim)],
-        }
-        print(json.dumps(result, indent=1))
-    else:
-        print(sim.summary())
-        if args.output is not None and failure is None:
-            print(f"\nsaved to {args.output}")
-    if failure is not None:
-        raise OSError(f"output={str(args.output)!r} could not be saved: {failure.strerror}")
 
 
 def run_doctor(args: argparse.Namespace) -> None:
@@ -230,7 +104,7 @@ def run_doctor(args: argparse.Namespace) -> None:
 
 
 COMMANDS = {
-    "simulate": run_simulate,
+    "simulate": cli_simulate.run_simulate,
     "doctor": run_doctor,
     "report": cli_report.run_report,
     **cli_sweep.COMMANDS,

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .common import check_output
+
 REPORT_EXAMPLE = """\
 example:
   resmc simulate --width 200 --depth 200 --networks 1e6 --output run.resmc
@@ -31,7 +33,6 @@ def add_parser(commands: Any) -> None:
 def run_report(args: argparse.Namespace) -> None:
     """The subcommand ``report``."""
     from ..report import write
-    from .main import check_output
 
     check_output(args.output)
     if args.output.suffix not in (".html", ".htm"):
@@ -51,7 +52,7 @@ def read(run: Path) -> Any:
     ValueError, OSError
         If it is neither; the message says which.
     """
-    from ..results import storage
+    from ..simulation import load
     from ..sweep import Sweep
     from ..sweep.result import collect
     from ..sweep.store import Store
@@ -60,4 +61,4 @@ def read(run: Path) -> Any:
         raise ValueError(f"{run} does not exist: give a saved simulation, or the directory of a sweep")
     if run.is_dir():
         return collect(Sweep.from_dict(Store(run).read_plan()), run, set_aside=False)
-    return storage.load(run)
+    return load(run)

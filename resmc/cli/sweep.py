@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import signal
 import sys
 from pathlib import Path
 from typing import Any
+
+from .common import check_folder, check_output, terminal_width
 
 DASK_TIMEOUT = 10  # seconds for a scheduler to answer
 
@@ -141,12 +141,6 @@ def run_worker(args: argparse.Namespace) -> None:
     print(f"complete: {len(plan.models)} points, {int(result.networks.sum())} networks in {args.store}")
 
 
-def terminal_width() -> int | None:
-    """Columns of the terminal, or as COLUMNS says; None if there is neither."""
-    wanted = sys.stdout.isatty() or os.environ.get("COLUMNS")
-    return shutil.get_terminal_size().columns if wanted else None
-
-
 def _run(plan: Any, args: argparse.Namespace, engine: Any, keep_plan: bool = False) -> Any:
     """Runs a plan; a polite end (SIGTERM, as queues send it) is as good as Ctrl-C: claims are given back."""
     from ..sweep.coordinator import run
@@ -195,7 +189,6 @@ def run_export(args: argparse.Namespace) -> None:
     """The subcommand ``export``."""
     from ..sweep import load_sweep
     from ..sweep.table import check_zarr
-    from .main import check_folder, check_output
 
     ending = args.output.suffix
     if ending not in (".nc", ".zarr"):

@@ -1,24 +1,223 @@
-"""Between a model and what the kernels simulate, in float32.
+"""From a model to what the kernels take, in float32, and back: decided once for each network, in `Lowered`.
 
-A `ResNet` is normalised: alpha^2 + lam^2 = 1, unit input. Any other network keeps its own units, but for the size of
-its input where that only rescales it.
+What a `ResNet` can say is normalised: alpha^2 + lam^2 = 1, unit input. Any other network keeps its own units, but for
+the size of its input where that only rescales it.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import ResNet
-from ..models.spelling import general as general_spelling
+from ..models.resnet import VARIANTS, ResNet
+from ..models.spelling import general, log_gaussian
+
+if TYPE_CHECKING:
+    from ..theory.facts import Facts
+
+Floats = NDArray[np.float64]
+
+SEGMENT_BYTES = 1 << 19  # of the layers that a pack of networks keeps for the backward pass: a cache should hold them
+LARGEST_PACK_BYTES = 128
+KEEP_RANGE = 100.0  # powers of two between the units of two neighbouring layers
+QUOTIENTS = ("growth", "displacement", "gradient", "gradient_displacement")
+BACKWARD = ("gradient", "gradient_displacement")  # quotients whose final value is that of layer 0
 
 
-def native_network(model: ResNet) -> dict[str, Any]:
-    """The normalised network as the kernels take it (csrc/include/resmc/description.hpp)."""
+@dataclass(frozen=True)
+class Network:
+    """What the log-Gaussian kernels are told of a network (csrc/include/resmc/description.hpp)."""
+
+    width: int
+    depth: int
+    n_out: int
+    carry: float
+    carry_mantissa: float
+    carry_exponent: int
+    step: float
+    readout: float
+
+    @property
+    def quotients(self) -> tuple[str, ...]:
+        """What these kernels follow besides h: nothing."""
+        return ()
+
+
+@dataclass(frozen=True, eq=False)
+class Residual(Network):
+    """What the general kernels are told of a network: any block, by layers, backwards with ``gradients``."""
+
+    block: int
+    activation: int
+    weight_law: int
+    homogeneous: bool
+    grounded: bool
+    inside: bool
+    gradients: bool
+    segment: int  # layers that are kept at a time for the backward pass
+    n_in: int
+    bias: float
+    bias_square: float
+    size: float
+    keep: float
+    steps: NDArray[np.float32] = field(repr=False)
+    input: NDArray[np.float32] = field(repr=False)
+
+    @property
+    def quotients(self) -> tuple[str, ...]:
+        """Names of the quotients |v_l|^2/|start|^2 that the kernels follow."""
+        return QUOTIENTS if self.gradients else QUOTIENTS[:2]
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """A network as the engine sees it, however it was spelled; made by `lower`.
+
+    Attributes
+    ----------
+    model : ResNet or ResidualNetwork
+        As it was spelled.
+    log_gaussian : ResNet or None
+        The same network as a `ResNet`, for which there are kernels of its own; None where no `ResNet` is it.
+    """
+
+    model: Model
+    log_gaussian: ResNet | None
+
+    # -- what the network can
+
+    @cached_property
+    def general(self) -> ResidualNetwork:
+        """The same network as a `ResidualNetwork`."""
+        return general(self.model)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What theory knows of the network: exact values, limits, symmetries."""
+        from ..theory.facts import facts  # which takes SciPy's functions, that simulations do without
+
+        return facts(self.model)
+
+    @property
+    def has_asymmetry(self) -> bool:
+        """True if A and the active fraction exist: rectifiers that act on the layers themselves (phi-in)."""
+        return self.model.has_asymmetry
+
+    @property
+    def can_die(self) -> bool:
+        """True if z_l = 0 exactly has a positive probability that the kernels must count: a `ResNet` without a skip."""
+        return self.log_gaussian is not None and self.log_gaussian.alpha == 0.0
+
+    @property
+    def follows_displacement(self) -> bool:
+        """True if displacements are followed unless one says otherwise: in the general spelling."""
+        return isinstance(self.model, ResidualNetwork)
+
+    @property
+    def variant(self) -> int:
+        """The kernels' number of the variant; the general kernels take none."""
+        return 0 if self.log_gaussian is None else VARIANTS.index(self.log_gaussian.variant)
+
+    @property
+    def weights(self) -> str:
+        """Name of the weight law."""
+        return "gaussian" if self.log_gaussian is not None else self.general.weights
+
+    @cached_property
+    def network(self) -> Network:
+        """What the log-Gaussian kernels take.
+
+        Raises
+        ------
+        ValueError
+            If no `ResNet` is this network.
+        """
+        if self.log_gaussian is None:
+            raise ValueError(f"{self.model!r} has no kernels of its own: no ResNet is this network")
+        return _network(self.log_gaussian)
+
+    def kernel(self, gradients: bool, displacement: bool) -> Network:
+        """What the kernels take: the log-Gaussian ones wherever they do, and nothing but h is followed.
+
+        Raises
+        ------
+        ValueError
+            If the general kernels are wanted for a `ResNet` whose layers differ in size by more than 2^100.
+        """
+        if self.log_gaussian is None:
+            return _residual(self.general, gradients)
+        if gradients or displacement:
+            return self._residual_of_resnet(self.log_gaussian, gradients)
+        return self.network
+
+    def _residual_of_resnet(self, resnet: ResNet, gradients: bool) -> Residual:
+        halving = 0.5 * resnet.log_scale / math.log(2.0)
+        if abs(halving) > KEEP_RANGE:
+            m = self.model
+            said = f"alpha={resnet.alpha!r} and lam={resnet.lam!r} are"
+            if isinstance(m, ResidualNetwork):
+                said = f"carry={m.carry!r} and scaling={m.scaling!r} are"
+            raise ValueError(
+                f"{said} not allowed with gradients or displacement: layers must differ in size by less than 2^100"
+            )
+        fields = vars(_residual(self.general, gradients)) | vars(self.network)
+        fields["steps"] = np.full(resnet.depth, self.network.step, np.float32)
+        fields["keep"] = float(np.float32(math.exp(-0.5 * resnet.log_scale)))
+        return Residual(**fields)
+
+    # -- from the kernels' units to the model's
+
+    @cached_property
+    def rounding_correction(self) -> float:
+        """What every layer lacks in log-norm because alpha and lam were rounded to float32; of a `ResNet`.
+
+        With carry a and step c the kernel's E|z_{l+1}|^2/|z_l|^2 is a^2 + c^2 n/2 instead of 1; minus its logarithm,
+        about 1e-8, would add up to 1e-2 at depth 10^6. (A network that never fires again drifts by as much through the
+        float32 mantissa of alpha, which this leaves alone.)
+        """
+        return -math.log(self.network.carry**2 + self.network.step**2 * self.model.width / 2.0)
+
+    def offsets(self, layers: NDArray[np.int64]) -> Floats:
+        """What separates the kernels' log-norms from the model's: l log s + 2 log input_norm + l correction."""
+        m = self.log_gaussian
+        if m is not None:
+            correction = self.rounding_correction
+            return np.array([m.log_norm_offset(layer) + layer * correction for layer in layers.tolist()])
+        g = self.general
+        size = 2.0 * math.log(g.size) if g.homogeneous else 0.0
+        return self.quotient_offsets(layers)["growth"] + size
+
+    def quotient_offsets(self, layers: NDArray[np.int64]) -> dict[str, Floats]:
+        """What separates the kernels' logarithms of quotients from the model's, by quotient, at ``layers``.
+
+        Of a `ResNet` its normalisation; of all homogeneous networks what rounding alpha or carry and the scaling to
+        float32 takes away, as in `rounding_correction`. Networks that cannot be rescaled have none: there a layer's
+        rounding has no one effect, some 1e-8 of the norm at most.
+        """
+        m = self.log_gaussian
+        if m is not None:
+            each = np.full(m.depth, m.log_scale + self.rounding_correction)
+        else:
+            each = _rounding_by_layer(self.general)
+        sums = np.concatenate([[0.0], np.cumsum(each)])
+        forward, backward = sums[layers], sums[-1] - sums[layers]
+        return {name: backward if name in BACKWARD else forward for name in QUOTIENTS}
+
+
+@lru_cache(maxsize=1 << 10)
+def lower(model: Model) -> Lowered:
+    """The engine's view of ``model``."""
+    return Lowered(model, log_gaussian(model))
+
+
+def _network(model: ResNet) -> Network:
+    """The normalised network."""
     alpha, lam = model.normalised
     mantissa, exponent = 0.0, 0
     if model.alpha != 0.0:
@@ -29,127 +228,76 @@ def native_network(model: ResNet) -> dict[str, Any]:
         exponent = ea - el + rest
     tiny = 2.0**-100  # beside the other coefficient, which is near 1, a float32 network does not see less
     step = lam * math.sqrt(2.0 / model.width)
-    return {
-        "width": model.width,
-        "depth": model.depth,
-        "n_out": model.n_out,
-        "carry": float(np.float32(alpha if abs(alpha) > tiny else 0.0)),
-        "carry_mantissa": float(np.float32(mantissa)),
-        "carry_exponent": exponent,
-        "step": float(np.float32(step if abs(step) > tiny else 0.0)),
-        "readout": float(np.float32(1.0 / math.sqrt(model.width))),
-    }
+    return Network(
+        width=model.width,
+        depth=model.depth,
+        n_out=model.n_out,
+        carry=_rounded(alpha if abs(alpha) > tiny else 0.0),
+        carry_mantissa=_rounded(mantissa),
+        carry_exponent=exponent,
+        step=_rounded(step if abs(step) > tiny else 0.0),
+        readout=_rounded(1.0 / math.sqrt(model.width)),
+    )
 
 
-SEGMENT_BYTES = 1 << 19  # of the layers that a pack of networks keeps for the way back: they should stay in a cache
-LARGEST_PACK_BYTES = 128
-KEEP_RANGE = 100.0  # powers of two between the units of two neighbouring layers
-
-
-def native_residual(model: Model, gradients: bool) -> dict[str, Any]:
-    """Any network as the general kernels take it: by layers, and backwards with ``gradients``.
-
-    Raises
-    ------
-    ValueError
-        For a `ResNet` whose layers differ in size by more than 2^100.
-    """
-    resnet = model.as_resnet
-    general = general_spelling(model if resnet is None else resnet)
-    n, depth = general.width, general.depth
+def _residual(model: ResidualNetwork, gradients: bool) -> Residual:
+    """Any network in its own units."""
+    n, depth = model.width, model.depth
     segment = depth
     if gradients:
         vector = (n + 3) // 4 * 4 * LARGEST_PACK_BYTES
         segment = min(depth, max(math.isqrt(depth) + 1, SEGMENT_BYTES // vector))
-    out: dict[str, Any] = {
-        "block": general.residual_block.number,
-        "activation": general.sigma.number,
-        "law": general.weight_law.number,
-        "homogeneous": general.homogeneous,
-        "grounded": general.bias > 0.0 or general.sigma.at_zero != 0.0,
-        "inside": general.inside,
-        "gradients": gradients,
-        "segment": segment,
-        "n_in": 0,
-        "input": np.zeros(0, np.float32),
-        "bias": float(np.float32(general.bias * math.sqrt(n))),
-        "bias_square": float(np.float32(general.bias**2 * n)),
-        "size": 1.0 if general.homogeneous else float(np.float32(general.size)),
-        "keep": 1.0,
-    }
-    if resnet is not None:
-        halving = 0.5 * resnet.log_scale / math.log(2.0)
-        if abs(halving) > KEEP_RANGE:
-            said = f"alpha={resnet.alpha!r} and lam={resnet.lam!r} are"
-            if isinstance(model, ResidualNetwork):
-                said = f"carry={model.carry!r} and scaling={model.scaling!r} are"
-            raise ValueError(
-                f"{said} not allowed with gradients or displacement: layers must differ in size by less than 2^100"
-            )
-        network = native_network(resnet)
-        steps = np.full(depth, network["step"], np.float32)
-        return out | network | {"steps": steps, "keep": float(np.float32(math.exp(-0.5 * resnet.log_scale)))}
-    outer = 1.0 if general.block == "phi-out" else 1.0 / math.sqrt(n)
-    carry = float(np.float32(general.carry))
-    out |= {
-        "width": n, "depth": depth, "n_out": general.n_out, "carry": carry, "carry_mantissa": carry,
-        "carry_exponent": 0, "step": 0.0, "readout": float(np.float32(1.0 / math.sqrt(n))),
-        "steps": (general.scales * outer).astype(np.float32),
-    }  # fmt: skip
-    if general.inputs.explicit:
-        size = general.size if general.homogeneous else 1.0
-        x = np.array(general.inputs.x) / (math.sqrt(len(general.inputs.x)) * size)
-        out |= {"n_in": len(x), "input": np.concatenate([np.zeros(4), x, np.zeros(8)]).astype(np.float32)}
-    return out
+    outer = 1.0 if model.block == "phi-out" else 1.0 / math.sqrt(n)
+    n_in, x = 0, np.zeros(0)
+    if model.inputs.explicit:
+        size = model.size if model.homogeneous else 1.0
+        x = np.array(model.inputs.x) / (math.sqrt(len(model.inputs.x)) * size)
+        n_in, x = len(x), np.concatenate([np.zeros(4), x, np.zeros(8)])
+    return Residual(
+        width=n,
+        depth=depth,
+        n_out=model.n_out,
+        carry=_rounded(model.carry),
+        carry_mantissa=_rounded(model.carry),
+        carry_exponent=0,
+        step=0.0,
+        readout=_rounded(1.0 / math.sqrt(n)),
+        block=model.residual_block.number,
+        activation=model.sigma.number,
+        weight_law=model.weight_law.number,
+        homogeneous=model.homogeneous,
+        grounded=model.bias > 0.0 or model.sigma.at_zero != 0.0,
+        inside=model.inside,
+        gradients=gradients,
+        segment=segment,
+        n_in=n_in,
+        bias=_rounded(model.bias * math.sqrt(n)),
+        bias_square=_rounded(model.bias**2 * n),
+        size=1.0 if model.homogeneous else _rounded(model.size),
+        keep=1.0,
+        steps=(model.scales * outer).astype(np.float32),
+        input=x.astype(np.float32),
+    )
 
 
-def ratio_offsets(model: Model, layers: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """What separates the kernels' logarithms of ratios from the model's, by layer.
-
-    Of a `ResNet` its normalisation; of all homogeneous networks what rounding alpha or carry and the scaling to float32
-    takes away, as in `rounding_correction`. Networks that cannot be rescaled have none: there a layer's rounding has no
-    one effect, some 1e-8 of the norm at most.
-    """
-    resnet = model.as_resnet
-    if resnet is not None:
-        each = np.full(model.depth, resnet.log_scale + rounding_correction(resnet))
-    else:
-        assert isinstance(model, ResidualNetwork)
-        each = _rounding_by_layer(model)
-    sums = np.concatenate([[0.0], np.cumsum(each)])
-    there, back = sums[layers], sums[-1] - sums[layers]
-    return {"growth": there, "displacement": there, "gradient": back, "gradient_displacement": back}
+def _rounded(x: float) -> float:
+    """The nearest float32."""
+    return float(np.float32(x))
 
 
-def _rounding_by_layer(model: ResidualNetwork) -> NDArray[np.float64]:
+def _rounding_by_layer(model: ResidualNetwork) -> Floats:
     """log E|h'|^2/|h|^2 of every layer less that of the rounded one, a branch having the norm s sqrt(E sigma(g)^2)."""
     if not model.homogeneous:
         return np.zeros(model.depth)
     gain, outer = model.sigma.mean_square(), 1.0 if model.block == "phi-out" else 1.0 / math.sqrt(model.width)
-    carry = float(np.float32(model.carry))
+    carry = _rounded(model.carry)
     scales = (model.scales * outer).astype(np.float32).astype(np.float64) / outer
     exact, rounded = (c**2 + gain * s**2 for c, s in ((model.carry, model.scales), (carry, scales)))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(rounded > 0.0, np.log(exact / rounded), 0.0)
 
 
-def rounding_correction(model: ResNet) -> float:
-    """What every layer lacks in log-norm because alpha and lam were rounded to float32.
-
-    With carry a and step c the kernel's E|z_{l+1}|^2/|z_l|^2 is a^2 + c^2 n/2 instead of 1; minus its logarithm, about
-    1e-8, would add up to 1e-2 at depth 10^6. (A network that never fires again drifts by as much through the float32
-    mantissa of alpha, which this leaves alone.)
-    """
-    network = native_network(model)
-    return -math.log(network["carry"] ** 2 + network["step"] ** 2 * model.width / 2.0)
-
-
-def log_norm_offsets(model: Model, layers: NDArray[np.int64]) -> NDArray[np.float64]:
-    """What separates the kernels' log-norms from the model's, by layer: l log s + 2 log input_norm + l correction."""
-    resnet = model.as_resnet
-    if resnet is not None:
-        correction = rounding_correction(resnet)
-        return np.array([resnet.log_norm_offset(layer) + layer * correction for layer in layers.tolist()])
-    assert isinstance(model, ResidualNetwork)
-    size = 2.0 * math.log(model.size) if model.homogeneous else 0.0
-    return ratio_offsets(model, layers)["growth"] + size
+def split_power(offset: float) -> tuple[int, float]:
+    """e^(offset/2) as 2^power times a factor in [1, 2): powers are added where a product would overflow early."""
+    power, rest = divmod(0.5 * offset / math.log(2.0), 1.0)
+    return int(power), 2.0**rest

@@ -3,57 +3,49 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any
 
-import numpy as np
-
-from .. import _native
 from .._system.build import instruction_set
-from ..models.residual_network import Model
-from .residual_run import PART, followed
-from .sums import Statistics
+from . import native
+from .request import Request
+from .run import PART
+from .sums import Sums
 
 
-def needed_memory(
-    network: dict[str, Any], settings: dict[str, Any], n_layers: int, threads: int, keep_on_device: bool = False
-) -> int:
-    """Bytes of a run with the kernels' ``network`` and ``settings`` that records so many layers; 0 threads on a GPU."""
+def needed_memory(request: Request, n_layers: int) -> int:
+    """Bytes that the networks of ``request`` take with so many recorded layers."""
+    network, job, on_device = request.network(), request.job(), request.recording.on_device
     each = 0
-    if threads > 0:
-        layers = np.arange(n_layers, dtype=np.uint32)
-        each = _native.thread_bytes(network, settings, layers, instruction_set())
-    raw = settings["keep_samples"] * (20 + 8 * network["n_out"]) + settings["keep_trajectories"] * 12 * n_layers
-    if "block" in network:  # what is followed besides h: kept values and paths, and a part's final values
-        ratios = len(followed(network["gradients"]))
-        part = min(settings["count"], PART)
-        raw += 8 * ratios * (settings["keep_samples"] + settings["keep_trajectories"] * n_layers + part)
-    sums = Statistics.bytes(n_layers, settings["n_bins"], settings["deaths_possible"], settings["correlations"])
-    return int(sums + threads * each + (0 if keep_on_device else raw))
+    if request.device.kind == "cpu":
+        each = native.thread_bytes(network, job, n_layers, instruction_set())
+    raw = job.keep_samples * (20 + 8 * network.n_out) + job.keep_trajectories * 12 * n_layers
+    # what is followed besides h: kept values and paths, and a part's final values
+    per_quotient = job.keep_samples + job.keep_trajectories * n_layers + min(job.count, PART)
+    raw += 8 * len(network.quotients) * per_quotient
+    sums = Sums.bytes(n_layers, job.n_bins, job.deaths_possible, job.correlations, job.activity)
+    return int(sums + request.threads * each + (0 if on_device else raw))
 
 
-def check_memory(
-    model: Model, n_layers: int, needed: Callable[[int], int], kept: tuple[int, int] | None = None
-) -> None:
-    """Refuse a recording that would not fit, with its size and the layers that would.
+def check_memory(request: Request, in_a_sweep: bool = False) -> None:
+    """Refuses a recording that would not fit, with its size and the layers that would.
 
-    ``needed`` tells the bytes of recording so many layers; ``kept`` samples and trajectories besides. None: that of a
-    sweep, which keeps none and whose ``layers`` are a number.
+    ``in_a_sweep``: nothing is kept of single networks, and ``layers`` is a number.
     """
-    available, size = available_memory(), needed(n_layers)
+    n_layers, width, depth = len(request.recording.layers), request.lowered.model.width, request.lowered.model.depth
+    available, size = available_memory(), needed_memory(request, n_layers)
     if size <= 0.9 * available:
         return
-    what = f"width={model.width} and layers={n_layers}"
-    if kept is not None:
-        what = f"width={model.width}, layers={n_layers} of them, keep_samples={kept[0]} and keep_trajectories={kept[1]}"
+    what = f"width={width} and layers={n_layers}"
+    if not in_a_sweep:
+        kept = f"keep_samples={request.recording.samples} and keep_trajectories={request.recording.trajectories}"
+        what = f"width={width}, layers={n_layers} of them, {kept}"
     message = f"{what} need {size / 1e9:.3g} GB of memory and {available / 1e9:.3g} GB are available"
-    spacing = -(-model.depth // (n_layers - 1))
-    while (fewer := model.depth // spacing + 2) > 3 and needed(fewer) > 0.5 * available:
+    spacing = -(-depth // (n_layers - 1))
+    while (fewer := depth // spacing + 2) > 3 and needed_memory(request, fewer) > 0.5 * available:
         spacing *= 2
-    if fewer >= n_layers or needed(fewer) > 0.5 * available:
-        fewer_kept = "" if kept is None else "keep fewer samples or trajectories, "
+    if fewer >= n_layers or needed_memory(request, fewer) > 0.5 * available:
+        fewer_kept = "" if in_a_sweep else "keep fewer samples or trajectories, "
         raise ValueError(f"{message}: {fewer_kept}use fewer threads, or a smaller width")
-    fits = f"layers={fewer}" if kept is None else f"layers=range(0, {model.depth + 1}, {spacing})"
+    fits = f"layers={fewer}" if in_a_sweep else f"layers=range(0, {depth + 1}, {spacing})"
     raise ValueError(f"{message}: {fits} would fit")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,3 +43,19 @@ def merge_scaled(
         return np.stack([np.ldexp(sums[0], shift), np.ldexp(sums[1], 2 * shift)])
 
     return rescaled(sums_a, unit_a) + rescaled(sums_b, unit_b), unit
+
+
+def leave_one_out(arrays: NDArray[Any], add: Callable[[Any, Any], Any] = np.add) -> NDArray[Any]:
+    """Fold axis 0 (groups) with ``add``: index 0 is the whole, index 1 + j the whole without group j.
+
+    By sums from both ends, so that nothing is subtracted.
+    """
+    groups = len(arrays)
+    zero = np.zeros_like(arrays[0])
+    ahead = [zero]
+    for j in range(groups):
+        ahead.append(add(ahead[-1], arrays[j]))
+    behind = [zero]
+    for j in reversed(range(groups)):
+        behind.append(add(arrays[j], behind[-1]))
+    return np.stack([ahead[groups]] + [add(ahead[j], behind[groups - 1 - j]) for j in range(groups)])

@@ -1,4 +1,4 @@
-"""What a simulation records and how it is cut: layers, blocks of networks, histogram bins. All fixed by the model."""
+"""Layers to record, batches of networks, histogram bins: fixed by the model and the number of networks alone."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from ..models.residual_network import Model
+from ..models.spelling import log_gaussian
 
 GROUPS = 32
-LARGEST_BLOCK = 4096
+LARGEST_BATCH = 4096
 FINEST_SPACING = 512  # by default at most this many layers after the first are recorded
 
 HISTOGRAM_VERSION = 1  # raised when `histogram_bins` changes: histograms of different versions do not merge
@@ -47,10 +48,10 @@ def recorded_layers(depth: int, layers: Sequence[int] | NDArray[np.int64] | None
     return np.unique(np.array([0, *chosen, depth], np.int64))
 
 
-def block_size(networks: int) -> int:
-    """Networks per block: 4096, or for short runs the largest power of two that leaves at least 32 blocks."""
-    if networks >= GROUPS * LARGEST_BLOCK:
-        return LARGEST_BLOCK
+def batch_size(networks: int) -> int:
+    """Networks of a batch: 4096, or for short runs the largest power of two that leaves at least 32 batches."""
+    if networks >= GROUPS * LARGEST_BATCH:
+        return LARGEST_BATCH
     return 1 << max(networks // GROUPS, 1).bit_length() - 1
 
 
@@ -80,13 +81,13 @@ def histogram_bins(model: Model) -> Bins:
         centre  = -scale^2 / 2,     range = centre -+ max(24 scale, |centre|)
     Where the model is no `ResNet`: from -128 to 128.
     """
-    resnet = model.as_resnet
+    resnet = log_gaussian(model)
     if resnet is None:
         return Bins(-0.5 * BINS * WIDE_BINS, WIDE_BINS, BINS)
     alpha, lam = resnet.normalised
     n, d = resnet.width, resnet.depth
     rate = 5.0 * lam**2 * lam**2 + 4.0 * alpha**2 * lam**2
-    if resnet.variant == "vanilla":
+    if not resnet.signed:
         rest = 1.0 - abs(alpha)
         rate += 6.0 * lam**2 * lam**2 * (d if rest * d < abs(alpha) else abs(alpha) / rest)
     variance = 2.0 / n + rate * d / n

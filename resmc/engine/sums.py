@@ -10,104 +10,120 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results.estimates import leave_one_out
-from .moments import merge_moments, merge_scaled
+from .moments import leave_one_out, merge_moments, merge_scaled
 from .recording import GROUPS
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Records = NDArray[Any]
 
-LAYER_SUMS = np.dtype(
+# Of one group at one layer: csrc/include/resmc/layer_sums.hpp, and the files of `resmc.results.storage`.
+NORM_SUMS = np.dtype(
     [
         ("alive", np.int64),
-        ("inactive", np.int64),
-        ("active", np.int64),
         ("growth_exponent", np.int64),
         ("log_norm", np.float64, 4),
         ("growth_log", np.float64, 2),
         ("growth", np.float64, 2),
+    ]
+)
+ACTIVITY_SUMS = np.dtype(
+    [
+        ("inactive", np.int64),
+        ("active", np.int64),
         ("asymmetry", np.float64),
         ("asymmetry_square", np.float64),
         ("active_square", np.float64),
     ]
-)  # of one group at one layer: csrc/include/resmc/layer_sums.hpp, and the files of `resmc.results.storage`
+)
 
 
 @dataclass(frozen=True, eq=False)
-class LayerSums:
-    """Sums over networks by group (first axis, 32) and entry (last axis, R), of the normalised network.
-
-    The entries are the recorded layers of one simulation, or one layer from each of many. Normalised:
-    alpha^2 + lam^2 = 1 and unit input. W_l = \\|z_l\\|^2/\\|z_0\\|^2; A_l and active counts as in the theory.
-    `resmc.results.layer_estimates` says what follows from them.
-    """
+class _Entries:
+    """Records by group (first axis, 32) and entry (last axis, R)."""
 
     networks: Integers  # (32,), or (32, R) where entries differ
-    alive: Integers  # (32, R)
-    inactive: Integers  # (32, R), of those alive
-    log_norm: Floats  # (32, 4, R): mean, and sums of 2nd to 4th powers of the distance from it, of L_l
-    growth_log: Floats  # (32, 2, R): mean, sum of squared distances from it, of L_l - L_0
-    growth: Floats  # (32, 2, R): sums of W_l and W_l^2, in units of 2^e and 2^(2 e)
-    growth_exponent: Integers  # (32, R): e
-    asymmetry: Floats  # (32, R): sum of A_l
-    asymmetry_square: Floats  # (32, R): sum of A_l^2
-    active: Integers  # (32, R): sum of active counts
-    active_square: Floats  # (32, R): sum of (active count - width/2)^2
+    records: Records
 
-    @staticmethod
-    def of_none(n_layers: int) -> LayerSums:
-        """The sums of no network."""
-        packed = np.zeros((GROUPS, n_layers), LAYER_SUMS)
-        return LayerSums.unpacked(np.zeros(GROUPS, np.int64), packed)
-
-    @staticmethod
-    def stack(parts: Sequence[LayerSums]) -> LayerSums:
+    @classmethod
+    def stack(cls, parts: Sequence[Self]) -> Self:
         """The entries of all ``parts`` one after the other; there is at least one part."""
-        columns = {f.name: [getattr(p, f.name) for p in parts] for f in fields(LayerSums)}
-        columns["networks"] = [
-            np.broadcast_to(p.networks[:, None], p.alive.shape) if p.networks.ndim == 1 else p.networks for p in parts
-        ]
-        return LayerSums(**{name: np.concatenate(arrays, axis=-1) for name, arrays in columns.items()})
+
+        def by_entry(part: Self, name: str) -> NDArray[Any]:
+            array: NDArray[Any] = getattr(part, name)
+            return np.broadcast_to(array[:, None], part.records.shape) if array.ndim == 1 else array
+
+        return cls(**{f.name: np.concatenate([by_entry(p, f.name) for p in parts], axis=1) for f in fields(cls)})
+
+    def final(self) -> Self:
+        """The last entry alone."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+        return type(self)(**{name: a if a.ndim == 1 else a[:, -1:].copy() for name, a in arrays.items()})
+
+    def _numbers(self, name: str) -> NDArray[Any]:
+        """A view of one field: (32, R), or (32, k, R) if it has k numbers."""
+        array: NDArray[Any] = self.records[name]
+        return array if array.ndim == 2 else array.swapaxes(1, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class NormSums(_Entries):
+    """Sums of norms by group (first axis, 32) and entry (last axis, R), of the normalised network.
+
+    The entries are the recorded layers of one simulation, or one layer from each of many. Normalised:
+    alpha^2 + lam^2 = 1 and unit input. L_l = ln(\\|v_l\\|^2/n) and W_l = \\|v_l\\|^2/\\|start\\|^2, where v is h and
+    the start h_0, or what else is followed: `resmc.Simulation.log_ratio`. `resmc.results.layer_estimates` says what
+    follows from them. ``records`` (32, R) are of NORM_SUMS.
+    """
+
+    @property
+    def alive(self) -> Integers:
+        """(32, R): networks with v_l != 0."""
+        return self._numbers("alive")
+
+    @property
+    def log_norm(self) -> Floats:
+        """(32, 4, R): mean, and sums of 2nd to 4th powers of the distance from it, of L_l."""
+        return self._numbers("log_norm")
+
+    @property
+    def growth_log(self) -> Floats:
+        """(32, 2, R): mean, sum of squared distances from it, of ln W_l."""
+        return self._numbers("growth_log")
+
+    @property
+    def growth(self) -> Floats:
+        """(32, 2, R): sums of W_l and W_l^2, in units of 2^e and 2^(2 e)."""
+        return self._numbers("growth")
+
+    @property
+    def growth_exponent(self) -> Integers:
+        """(32, R): e."""
+        return self._numbers("growth_exponent")
 
     @staticmethod
-    def unpacked(networks: Integers, packed: NDArray[Any]) -> LayerSums:
-        """From an array (32, R) of `LAYER_SUMS`."""
-        arrays = {name: np.array(np.moveaxis(packed[name], 1, -1), order="C") for name in LAYER_SUMS.names or ()}
-        return LayerSums(networks=networks, **arrays)
+    def of_none(n_layers: int) -> NormSums:
+        """The sums of no network."""
+        return NormSums(np.zeros(GROUPS, np.int64), np.zeros((GROUPS, n_layers), NORM_SUMS))
 
-    def packed(self) -> NDArray[Any]:
-        """All but ``networks`` as an array (32, R) of `LAYER_SUMS`."""
-        out = np.empty(self.alive.shape, LAYER_SUMS)
-        for name in LAYER_SUMS.names or ():
-            out[name] = np.moveaxis(getattr(self, name), -1, 1)
-        return out
-
-    def final(self) -> LayerSums:
-        """The last entry alone."""
-        arrays = {f.name: np.ascontiguousarray(getattr(self, f.name)[..., -1:]) for f in fields(LayerSums)}
-        if self.networks.ndim == 1:
-            arrays["networks"] = self.networks
-        return LayerSums(**arrays)
-
-    def merged(self, other: Self) -> Self:
+    def merged(self, other: NormSums) -> NormSums:
         """The sums over both sets of networks, group by group and entry by entry."""
         log_norm = merge_moments(self._moments(self.log_norm), other._moments(other.log_norm))
         growth_log = merge_moments(self._moments(self.growth_log), other._moments(other.growth_log))
         growth, unit = merge_scaled(
             self.growth.swapaxes(0, 1), self.growth_exponent, other.growth.swapaxes(0, 1), other.growth_exponent
         )
-        folded: dict[str, Any] = {
-            "log_norm": np.ascontiguousarray(log_norm[1:].swapaxes(0, 1)),
-            "growth_log": np.ascontiguousarray(growth_log[1:3].swapaxes(0, 1)),
-            "growth": np.ascontiguousarray(growth.swapaxes(0, 1)),
-            "growth_exponent": unit,
-        }
-        rest = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name not in folded}
-        return type(self)(**folded, **rest)
+        out = NormSums(self.networks + other.networks, np.empty_like(self.records))
+        out.alive[:] = self.alive + other.alive
+        out.log_norm[:] = log_norm[1:].swapaxes(0, 1)
+        out.growth_log[:] = growth_log[1:3].swapaxes(0, 1)
+        out.growth[:] = growth.swapaxes(0, 1)
+        out.growth_exponent[:] = unit
+        return out
 
     def _moments(self, array: Floats) -> Floats:
         """(5, 32, R): n, mean, M2, M3, M4, the missing ones zero."""
-        out = np.zeros((5, *self.alive.shape))
+        out = np.zeros((5, *self.records.shape))
         out[0] = self.alive
         out[1 : 1 + array.shape[1]] = array.swapaxes(0, 1)
         return out
@@ -119,7 +135,7 @@ class LayerSums:
 
     @cached_property
     def pooled_growth_log(self) -> Floats:
-        """(33, 5, R): moments of L_l - L_0 over all networks, then without each group; the 3rd and 4th are 0."""
+        """(33, 5, R): moments of ln W_l over all networks, then without each group; the 3rd and 4th are 0."""
         return leave_one_out(self._moments(self.growth_log).swapaxes(0, 1), merge_moments)
 
     def whole_moments(self, name: str) -> Floats:
@@ -138,7 +154,97 @@ class LayerSums:
 
 
 @dataclass(frozen=True, eq=False)
-class Statistics(LayerSums):
+class ActivitySums(_Entries):
+    """Sums of A_l and of active counts over the networks alive, by group and entry as `NormSums`.
+
+    ``records`` (32, R) are of ACTIVITY_SUMS.
+    """
+
+    alive: Integers  # (32, R)
+
+    @property
+    def inactive(self) -> Integers:
+        """(32, R): networks alive without an active neuron."""
+        return self._numbers("inactive")
+
+    @property
+    def active(self) -> Integers:
+        """(32, R): sum of active counts."""
+        return self._numbers("active")
+
+    @property
+    def asymmetry(self) -> Floats:
+        """(32, R): sum of A_l."""
+        return self._numbers("asymmetry")
+
+    @property
+    def asymmetry_square(self) -> Floats:
+        """(32, R): sum of A_l^2."""
+        return self._numbers("asymmetry_square")
+
+    @property
+    def active_square(self) -> Floats:
+        """(32, R): sum of (active count - width/2)^2."""
+        return self._numbers("active_square")
+
+    @staticmethod
+    def of_none(n_layers: int) -> ActivitySums:
+        """The sums of no network."""
+        return ActivitySums.beside(NormSums.of_none(n_layers))
+
+    @staticmethod
+    def beside(norms: NormSums, records: Records | None = None) -> ActivitySums:
+        """Over the networks of ``norms``, whose count of the living is seen here too; by default zeros."""
+        if records is None:
+            records = np.zeros(norms.records.shape, ACTIVITY_SUMS)
+        return ActivitySums(norms.networks, records, norms.alive)
+
+    def merged(self, other: ActivitySums) -> ActivitySums:
+        """The sums over both sets of networks, group by group and entry by entry."""
+        records = np.empty_like(self.records)
+        for name in ACTIVITY_SUMS.names or ():
+            records[name] = self.records[name] + other.records[name]
+        return ActivitySums(self.networks + other.networks, records, self.alive + other.alive)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSums:
+    """Both kinds of sums of some entries: the recorded layers of one simulation, or one layer from each of many."""
+
+    norms: NormSums
+    activity: ActivitySums | None  # None where no network has an A
+
+    @property
+    def networks(self) -> Integers:
+        """(32,), or (32, R) where entries differ: how many there are in each group."""
+        return self.norms.networks
+
+    @staticmethod
+    def of_none(n_layers: int) -> LayerSums:
+        """The sums of no network."""
+        return LayerSums(NormSums.of_none(n_layers), ActivitySums.of_none(n_layers))
+
+    @staticmethod
+    def stack(parts: Sequence[LayerSums]) -> LayerSums:
+        """The entries of all ``parts`` one after the other; those of networks without an A have an A of no network."""
+        norms = NormSums.stack([p.norms for p in parts])
+        if all(p.activity is None for p in parts):
+            return LayerSums(norms, None)
+        each = [p.activity or ActivitySums.of_none(p.norms.records.shape[1]) for p in parts]
+        return LayerSums(norms, ActivitySums.stack(each))
+
+    def final(self) -> LayerSums:
+        """The last entry alone."""
+        return LayerSums(self.norms.final(), None if self.activity is None else self.activity.final())
+
+    def merged(self, other: Self) -> LayerSums:
+        """The sums over both sets of networks, group by group and entry by entry."""
+        activity = self.activity and other.activity and self.activity.merged(other.activity)
+        return LayerSums(self.norms.merged(other.norms), activity)
+
+
+@dataclass(frozen=True, eq=False)
+class Sums(LayerSums):
     """All sums of one simulation; the entries of `LayerSums` are its recorded layers.
 
     Pairs l <= m are packed by rows of the upper triangle, R (R + 1)/2 of them.
@@ -150,26 +256,37 @@ class Statistics(LayerSums):
     histogram: Integers  # (32, bins + 2): of the final log-norm; underflow first, overflow last
 
     @staticmethod
-    def zeros(n_layers: int, bins: int, deaths_possible: bool, correlations: bool = True) -> Statistics:
-        """Statistics of no network."""
+    def zeros(
+        n_layers: int, bins: int, deaths_possible: bool, correlations: bool = True, activity: bool = True
+    ) -> Sums:
+        """The sums of no network."""
         pairs = n_layers * (n_layers + 1) // 2 if correlations else 0
-        partial = pairs if deaths_possible else 0
-
-        def f(*shape: int) -> Floats:
-            return np.zeros((GROUPS, *shape))
-
-        def i(*shape: int) -> Integers:
-            return np.zeros((GROUPS, *shape), np.int64)
-
-        r = n_layers
-        return Statistics(
-            networks=i(), alive=i(r), inactive=i(r), log_norm=f(4, r), growth_log=f(2, r), growth=f(2, r),
-            growth_exponent=i(r), asymmetry=f(r), asymmetry_square=f(r), active=i(r), active_square=f(r),
-            products=f(pairs), partial_sums=f(partial), partial_squares=f(partial), histogram=i(bins + 2),
-        )  # fmt: skip
+        norms, partial = NormSums.of_none(n_layers), pairs if deaths_possible else 0
+        return Sums(
+            norms,
+            ActivitySums.beside(norms) if activity else None,
+            products=np.zeros((GROUPS, pairs)),
+            partial_sums=np.zeros((GROUPS, partial)),
+            partial_squares=np.zeros((GROUPS, partial)),
+            histogram=np.zeros((GROUPS, bins + 2), np.int64),
+        )
 
     @staticmethod
-    def bytes(n_layers: int, bins: int, deaths_possible: bool, correlations: bool = True) -> int:
+    def bytes(n_layers: int, bins: int, deaths_possible: bool, correlations: bool = True, activity: bool = True) -> int:
         """Bytes of `zeros`."""
         pairs = n_layers * (n_layers + 1) // 2 if correlations else 0
-        return 8 * GROUPS * (1 + 15 * n_layers + pairs * (3 if deaths_possible else 1) + bins + 2)
+        by_layer = NORM_SUMS.itemsize + (ACTIVITY_SUMS.itemsize if activity else 0)
+        return GROUPS * (n_layers * by_layer + 8 * (1 + pairs * (3 if deaths_possible else 1) + bins + 2))
+
+    def merged(self, other: Self) -> Sums:
+        """The sums over both sets of networks, group by group, entry by entry, pair by pair."""
+        layers = super().merged(other)
+        names = ("products", "partial_sums", "partial_squares", "histogram")
+        rest = {name: getattr(self, name) + getattr(other, name) for name in names}
+        return Sums(layers.norms, layers.activity, **rest)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What the kernels add to, by the names that they have for it."""
+        activity = {} if self.activity is None else {"activity": self.activity.records}
+        names = ("products", "partial_sums", "partial_squares", "histogram")
+        return {"norms": self.norms.records, **activity, **{name: getattr(self, name) for name in names}}

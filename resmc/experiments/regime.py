@@ -10,10 +10,11 @@ from .._system import checks
 from .._system.progress import reporting
 from ..analyses.regime import Regime, judge
 from ..analyses.verdict import THRESHOLD, check_depths, check_threshold
-from ..engine.simulate import MAX_NETWORK, simulate
+from ..engine.request import MAX_NETWORK
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
 from ..results.estimates import MIN_NETWORKS
+from ..simulation import simulate
 
 DEPTHS = (10, 30, 100, 300, 1000)
 

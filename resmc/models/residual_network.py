@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from ._network import Network
 from .activations import ACTIVATIONS, Activation, checked_activation
 from .blocks import BLOCKS, Block
 from .inputs import MAX_INPUTS, Inputs, checked_input, meeting
-from .network import Network
 from .resnet import MAX_DEPTH, MAX_WIDTH, VARIANT_ACTIVATIONS, ResNet, lam_of_scale
 from .scaling import DepthScaling, Scaling, by_layer, checked_scaling
 from .weights import WEIGHTS, WeightLaw
@@ -183,6 +183,24 @@ class ResidualNetwork(Network):
     def scales(self) -> NDArray[np.float64]:
         """s_k of every layer, (depth,)."""
         return by_layer(self.scaling, self.depth)
+
+    @property
+    def title(self) -> str:
+        """The network in a line."""
+        scaling = "by layer"
+        if isinstance(self.scaling, DepthScaling):
+            inside = ", inside" if self.scaling.inside else ""
+            scaling = f"{self.scaling.c:.6g} L^-{self.scaling.beta:.6g}{inside}"
+        rest = f"  carry {self.carry:.6g}" * (self.carry != 1.0) + f"  bias {self.bias:.6g}" * (self.bias > 0.0)
+        return (
+            f"{self.block} {self.activation} residual network  width {self.width}  depth {self.depth}  "
+            f"scaling {scaling}  {self.weights} weights{rest}"
+        )
+
+    @property
+    def short_title(self) -> str:
+        """A few words for a progress bar."""
+        return f"{self.block} {self.activation} {self.width}x{self.depth}"
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, in order, as plain values: the canonical description."""

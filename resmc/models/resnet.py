@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from .._system import checks
+from ._network import Network
 from .activations import ACTIVATIONS, Activation
 from .blocks import BLOCKS, Block
 from .inputs import Inputs
-from .network import Network
 from .weights import WEIGHTS, WeightLaw
 
 VARIANT_ACTIVATIONS = {"vanilla": "relu", "balanced": "balanced", "balanced-half": "balanced-half"}
@@ -136,6 +136,19 @@ class ResNet(Network):
     def as_resnet(self) -> ResNet:
         """A copy with the lam that `resmc.ResidualNetwork` gives it: the same bits in either spelling."""
         return replace(self, lam=lam_of_scale(SQRT2 * self.lam))
+
+    @property
+    def title(self) -> str:
+        """The network in a line."""
+        return (
+            f"{self.variant} ResNet  width {self.width}  depth {self.depth}  d/n {self.ratio:.4g}  "
+            f"alpha {self.alpha:.6g}  lam {self.lam:.6g}"
+        )
+
+    @property
+    def short_title(self) -> str:
+        """A few words for a progress bar."""
+        return f"{self.variant} {self.width}x{self.depth}"
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, in order, as plain values: the canonical description."""

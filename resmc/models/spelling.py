@@ -34,6 +34,11 @@ def general(model: Model) -> ResidualNetwork:
     )
 
 
+def listed(model: Model) -> ResNet | None:
+    """Return the network as a sweep lists it: a `ResNet` as it is, any other as the `ResNet` that it is, if one is."""
+    return model if isinstance(model, ResNet) else log_gaussian(model)
+
+
 def canonical(model: Model) -> dict[str, Any]:
     """Return one dictionary for all spellings of a network."""
     resnet = log_gaussian(model)

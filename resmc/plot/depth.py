@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._system import checks
+from ..analyses import log_ratio
 from ..analyses.regime import Regime
 from ..analyses.verdict import SHOWN
-from ..engine.residual_run import RATIOS
+from ..engine.lowering import QUOTIENTS
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
 from ..results.estimates import Estimate
-from ..simulation import Simulation
+from ..results.record import Record
 from . import style as st
 from .sweeps import hatch, ticks
 
@@ -68,7 +69,7 @@ def plot_depth_ratio(
     Source: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), figures 1 and 3.
     """
     st.require("plot_depth_ratio")
-    checks.choice("ratio", ratio, RATIOS)
+    checks.choice("ratio", ratio, QUOTIENTS)
     low, high = _between(between)
     curves = _curves(result)
     drawn = {label: _by_depth(sims, ratio, low, high) for label, (sims, _) in curves.items()}
@@ -90,7 +91,7 @@ def plot_depth_ratio(
 
 
 def plot_heat_map(
-    simulations: Sequence[Simulation],
+    simulations: Sequence[Record],
     ratio: str = "displacement",
     x: str = "beta",
     y: str = "depth",
@@ -126,7 +127,7 @@ def plot_heat_map(
     Source: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), the maps over beta and regularity.
     """
     st.require("plot_heat_map")
-    checks.choice("ratio", ratio, RATIOS)
+    checks.choice("ratio", ratio, QUOTIENTS)
     for name, value in (("x", x), ("y", y)):
         checks.choice(name, value, (*SCALING, *FIELDS))
     if x == y:
@@ -138,7 +139,7 @@ def plot_heat_map(
     columns, rows = (tuple(sorted(set(values))) for values in zip(*places, strict=True))
     values = np.full((len(rows), len(columns)), np.nan)
     for sim, (at_x, at_y) in zip(sims, places, strict=True):
-        mean = float(sim.log_ratio(ratio).final_mean.value)
+        mean = float(log_ratio.analyse(sim, ratio).final_mean.value)
         values[rows.index(at_y), columns.index(at_x)] = 0.5 * mean / math.log(10.0)
     if not np.isfinite(values).any():
         raise ValueError(f"ratio={ratio!r} has no logarithm in any simulation: it is 0")
@@ -172,7 +173,7 @@ def _between(given: Any) -> tuple[float, float]:
     return low, high
 
 
-def _curves(result: Any) -> dict[str, tuple[list[Simulation], Regime | None]]:
+def _curves(result: Any) -> dict[str, tuple[list[Record], Regime | None]]:
     """Simulations by increasing depth, and the regime they come from if there is one, by label."""
     given = result if isinstance(result, Mapping) else {"": result}
     if not 1 <= len(given) <= len(st.SERIES):
@@ -187,16 +188,16 @@ def _curves(result: Any) -> dict[str, tuple[list[Simulation], Regime | None]]:
     return curves
 
 
-def _several(name: str, given: Any) -> list[Simulation]:
-    if not isinstance(given, Sequence) or not given or not all(isinstance(sim, Simulation) for sim in given):
+def _several(name: str, given: Any) -> list[Record]:
+    if not isinstance(given, Sequence) or not given or not all(isinstance(sim, Record) for sim in given):
         allowed = ALLOWED if name == "result" else "a sequence of Simulation"
         raise ValueError(f"{name}={given!r} is not allowed: it must be {allowed}")
     return list(given)
 
 
-def _by_depth(sims: list[Simulation], ratio: str, low: float, high: float) -> tuple[Any, Estimate, tuple[Any, Any]]:
+def _by_depth(sims: list[Record], ratio: str, low: float, high: float) -> tuple[Any, Estimate, tuple[Any, Any]]:
     """Depths, medians of the ratio itself, and its two quantiles."""
-    found = [sim.log_ratio(ratio).quantile([low, 0.5, high]) for sim in sims]
+    found = [log_ratio.analyse(sim, ratio).quantile([low, 0.5, high]) for sim in sims]
     logs = 0.5 * np.array([one.value for one in found])
     if logs.max() > LARGEST:
         raise ValueError(f"ratio={ratio!r} is as large as exp({logs.max():.4g}) here: leave out what cannot be drawn")
@@ -212,7 +213,7 @@ def _verdict(regime: Regime | None, ratio: str) -> str:
     return {one.ratio: one.name for one in (regime.forward, regime.backward)}.get(ratio, "")
 
 
-def _explained(sims: list[Simulation], low: float, high: float) -> list[Any]:
+def _explained(sims: list[Record], low: float, high: float) -> list[Any]:
     """What points and bands are, for the legend."""
     from matplotlib.patches import Patch
 

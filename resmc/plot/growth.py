@@ -3,41 +3,30 @@ r"""How E\|z_l\|^2 grows with depth, in one simulation or over a sweep."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._system import checks
 from ..analyses import Growth
-from ..results.estimates import Estimate, Floats
-from ..simulation import Simulation
+from ..results.record import Record
 from ..sweep.result import SweepResult
 from . import style as st
+from .curves import MOST, Curve, draw, of_layers
 from .select import chosen, coordinate, say_fixed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-UNRELIABLE = "hollow: unreliable, no error"
 ALLOWED = "a Simulation or a Growth"
 
 
-@dataclass(frozen=True)
-class Curve:
-    """Growth over l/n, in units of the infinite-width value."""
-
-    ratio: Floats
-    estimate: Estimate
-    theory: Floats
-    gaussian: Floats
-
-
 def plot_growth(
-    result: Simulation | Growth | SweepResult | Mapping[str, Simulation | Growth],
+    result: Record | Growth | SweepResult | Mapping[str, Record | Growth],
     *,
     sel: Mapping[str, Any] | None = None,
-    most: int = 25,
+    most: int = MOST,
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
@@ -79,38 +68,10 @@ def plot_growth(
     elif sel is not None:
         raise ValueError(f"sel={sel!r} is not allowed here: it chooses points of a SweepResult")
     else:
-        found = st.several("result", result, (Simulation, Growth), ALLOWED + " (or a SweepResult)")
-        curves = {label: _of_layers(one, most) for label, one in found.items()}
-    single = len(curves) == 1
-    with st.panel("plot_growth", ax) as ax:
-        flat = all(np.all(np.abs(c.gaussian) < 1e-9) for c in curves.values())  # but for rounding
-        if flat:
-            ax.axhline(0.0, color=st.INFINITE, ls=st.DOTTED, lw=1.4, zorder=1)
-        for curve in [] if flat else curves.values():
-            st.line(ax, curve.ratio, curve.gaussian, color=st.INFINITE, ls=st.DOTTED, lw=1.4, zorder=1)
-        handles = []
-        for (label, curve), series in zip(curves.items(), st.SERIES, strict=False):
-            theory = st.Series(st.THEORY, "", st.DASHED) if single else series
-            st.line(ax, curve.ratio, curve.theory, color=theory.colour, ls=theory.line, zorder=2)
-            handles.append(st.points(ax, curve.ratio, curve.estimate, style, series, label or "simulated ± s.e."))
-        leading = {"color": st.THEORY, "ls": st.DASHED} if single else {}
-        handles.append(st.proxy(st.LEADING_ORDER if single else "leading order; bars: s.e.", **leading))
-        letter = "d" if isinstance(result, SweepResult) else r"\ell"
-        gaussian = "Gaussian limit: 0" if flat else rf"Gaussian limit: ${letter}\,\log(\alpha^2+\lambda^2)$"
-        handles.append(st.proxy(gaussian, color=st.INFINITE, ls=st.DOTTED, lw=1.4))
-        values = [c.estimate for c in curves.values()]
-        if any((np.isfinite(e.value) & ~np.isfinite(e.stderr)).any() for e in values):
-            handles.append(st.hollow_proxy(UNRELIABLE))
-        ax.set(xlabel=rf"${letter}/n$", ylabel=rf"$\log\,\mathrm{{E}}|z_{letter}|^2/|z_0|^2$")
-        say_fixed(ax, sel)
-        st.legend(ax, handles)
-    return ax
-
-
-def _of_layers(result: Simulation | Growth, most: int) -> Curve:
-    growth = result.variance_growth() if isinstance(result, Simulation) else result
-    kept = st.thinned(len(growth.layers), most)
-    return Curve(growth.ratio[kept], growth.log_second_moment[kept], growth.theory[kept], growth.gaussian[kept])
+        found = st.several("result", result, (Record, Growth), ALLOWED + " (or a SweepResult)")
+        curves = {label: of_layers(one, most) for label, one in found.items()}
+    letter = "d" if isinstance(result, SweepResult) else r"\ell"
+    return draw(curves, letter, ax, style, partial(say_fixed, sel=sel))
 
 
 def _of_sweep(result: SweepResult, sel: Mapping[str, Any] | None) -> dict[str, Curve]:

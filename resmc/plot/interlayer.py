@@ -9,27 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
-from ..analyses import InterlayerCorrelations
+from ..analyses import InterlayerCorrelations, interlayer
 from ..results.estimates import Floats
-from ..simulation import Simulation
+from ..results.record import Record
 from . import style as st
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CORRELATION = r"$\mathrm{Corr}(A_\ell, A_m)$"
-KINDS = (Simulation, InterlayerCorrelations)
+KINDS = (Record, InterlayerCorrelations)
 ALLOWED = "a Simulation or an InterlayerCorrelations"
 SMALL = 0.01  # where the limits of all curves have fallen below it, the axis ends
 FEWEST_LAGS = 8
 
 
-def plot_interlayer(result: Simulation | InterlayerCorrelations, *, ax: Axes | None = None, **style: Any) -> Axes:
+def plot_interlayer(result: Record | InterlayerCorrelations, *, ax: Axes | None = None, **style: Any) -> Axes:
     """Corr(A_l, A_m) of all recorded layers as a heat map; grey where a layer's A does not vary.
 
     Parameters
     ----------
-    result : Simulation or InterlayerCorrelations
+    result : Record or InterlayerCorrelations
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
@@ -66,7 +66,7 @@ def plot_interlayer(result: Simulation | InterlayerCorrelations, *, ax: Axes | N
 
 
 def plot_interlayer_by_lag(
-    result: Simulation | InterlayerCorrelations | Mapping[str, Simulation | InterlayerCorrelations],
+    result: Record | InterlayerCorrelations | Mapping[str, Record | InterlayerCorrelations],
     *,
     max_lag: int | None = None,
     ax: Axes | None = None,
@@ -76,7 +76,7 @@ def plot_interlayer_by_lag(
 
     Parameters
     ----------
-    result : Simulation, InterlayerCorrelations, or a mapping from labels to them
+    result : Record, InterlayerCorrelations, or a mapping from labels to them
         At most six.
     max_lag : int, optional
         The largest lag; by default that beyond which all limits are below 0.01.
@@ -126,8 +126,8 @@ def plot_interlayer_by_lag(
     return ax
 
 
-def _analysis(result: Simulation | InterlayerCorrelations) -> InterlayerCorrelations:
-    return result.interlayer_correlations() if isinstance(result, Simulation) else result
+def _analysis(result: Record | InterlayerCorrelations) -> InterlayerCorrelations:
+    return interlayer.analyse(result) if isinstance(result, Record) else result
 
 
 def _checked(name: str, analysis: InterlayerCorrelations) -> InterlayerCorrelations:

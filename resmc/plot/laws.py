@@ -14,7 +14,7 @@ from scipy import special
 from .. import theory
 from ..analyses.output_laws import output_norm, output_norm_cells
 from ..results.estimates import Floats, KSDistance
-from ..simulation import Simulation
+from ..results.record import Record
 from . import style as st
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ QUANTILES = 41
 MIN_BEYOND = 10.0  # networks: quantiles with fewer beyond them are not drawn
 
 
-def plot_log_norm(sim: Simulation, *, ax: Axes | None = None, **style: Any) -> Axes:
+def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
     r"""The law of L_d = log(\|z_d\|^2/n): simulated, in the log-Gaussian limit, and at infinite width.
 
     The histogram's fine bins are joined to about Scott's width, 3.5 sigma N^(-1/3); its height is counts / (alive
@@ -82,7 +82,7 @@ def plot_log_norm(sim: Simulation, *, ax: Axes | None = None, **style: Any) -> A
     return ax
 
 
-def plot_output(sim: Simulation, *, n_out: int | None = None, ax: Axes | None = None, **style: Any) -> Axes:
+def plot_output(sim: Record, *, n_out: int | None = None, ax: Axes | None = None, **style: Any) -> Axes:
     r"""The law of log\|z_out\|^2 with n_out outputs: simulated, in the log-Gaussian limit, and at infinite width.
 
     Given L_d, \|z_out\|^2 = exp(L_d) chi^2_{n_out} exactly, so the simulated law is mixed from the histogram of L_d and
@@ -142,7 +142,7 @@ def plot_output(sim: Simulation, *, n_out: int | None = None, ax: Axes | None = 
     return ax
 
 
-def plot_qq(sim: Simulation, *, ax: Axes | None = None, **style: Any) -> Axes:
+def plot_qq(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
     """Quantiles of L_d against those of the log-Gaussian limit, and what infinite width predicts for them.
 
     At probabilities p equally spaced in normal scores, as far into the tails as ten networks lie beyond. The bars are
@@ -196,18 +196,18 @@ def plot_qq(sim: Simulation, *, ax: Axes | None = None, **style: Any) -> Axes:
 
 
 def _check(sim: Any) -> None:
-    st.check_kind("sim", sim, (Simulation,), "a resmc.Simulation")
+    st.check_kind("sim", sim, (Record,), "a resmc.Simulation")
     if not sim.alive[-1]:
         raise ValueError(f"sim has no living network at depth {sim.resnet.depth}: its log-norm has no law")
 
 
-def _limit(sim: Simulation) -> tuple[float, float]:
+def _limit(sim: Record) -> tuple[float, float]:
     """Mean and standard deviation of the log-Gaussian limit."""
     limit = theory.log_norm(sim.resnet, [sim.resnet.depth])
     return float(limit.mean[0]), float(limit.variance[0]) ** 0.5
 
 
-def _left_out(sim: Simulation) -> str:
+def _left_out(sim: Record) -> str:
     return f", {st.count_in_words(int(sim.dead[-1]))} dead" if sim.dead[-1] else ""
 
 
@@ -215,14 +215,14 @@ def _distance(ks: KSDistance) -> str:
     return st.in_words(ks)
 
 
-def _scott(sim: Simulation) -> float:
+def _scott(sim: Record) -> float:
     """Scott's bin width for a Gaussian with the spread of L_d, between 1/8 and 1 of its standard deviation."""
     spread = float(sim.log_norm_variance[-1].value) ** 0.5 if sim.alive[-1] > 1 else 0.0
     spread = spread if spread > 0.0 else _limit(sim)[1]
     return spread * float(np.clip(3.5 * float(sim.alive[-1]) ** (-1.0 / 3.0), 0.125, 1.0))
 
 
-def _rebinned(sim: Simulation) -> tuple[Floats, Floats]:
+def _rebinned(sim: Record) -> tuple[Floats, Floats]:
     """Edges and counts of the histogram, its bins joined."""
     histogram = sim.histogram
     joined = int(np.clip(round(_scott(sim) / sim.bins.width), 1, sim.bins.count // 4))
@@ -230,7 +230,7 @@ def _rebinned(sim: Simulation) -> tuple[Floats, Floats]:
     return histogram.edges[: kept + 1 : joined], histogram.counts[:kept].reshape(-1, joined).sum(axis=1)
 
 
-def quantile(sim: Simulation, p: Any) -> Any:
+def quantile(sim: Record, p: Any) -> Any:
     """The quantile at p of L_d, linear within a bin; the first or last edge where it lies beyond."""
     histogram = sim.histogram
     used = np.flatnonzero(histogram.counts)

@@ -8,8 +8,8 @@ import numpy as np
 
 from .. import theory
 from .._system import checks
-from ..analyses import Hypoactivation
-from ..simulation import Simulation
+from ..analyses import Hypoactivation, hypoactivation
+from ..results.record import Record
 from . import style as st
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MOST_PATHS = 30
 
 
 def plot_hypoactivation(
-    result: Simulation | Hypoactivation,
+    result: Record | Hypoactivation,
     *,
     quantity: str = "active_fraction",
     ax: Axes | None = None,
@@ -38,7 +38,7 @@ def plot_hypoactivation(
 
     Parameters
     ----------
-    result : Simulation or Hypoactivation
+    result : Record or Hypoactivation
     quantity : {"active_fraction", "asymmetry"}
     ax : matplotlib Axes, optional
         A new figure by default.
@@ -55,9 +55,9 @@ def plot_hypoactivation(
     Source: Li, Nica, Roy 2021 (arXiv 2106.04013).
     """
     st.require("plot_hypoactivation")
-    st.check_kind("result", result, (Simulation, Hypoactivation), "a Simulation or a Hypoactivation")
+    st.check_kind("result", result, (Record, Hypoactivation), "a Simulation or a Hypoactivation")
     quantity = checks.choice("quantity", quantity, tuple(QUANTITIES))
-    analysis = result.hypoactivation() if isinstance(result, Simulation) else result
+    analysis = hypoactivation.analyse(result) if isinstance(result, Record) else result
     label, half, half_in_words = QUANTITIES[quantity]
     estimate, layers = getattr(analysis, quantity), analysis.layers
     symmetric = bool(np.isfinite(getattr(analysis, f"exact_{quantity}")).all())
@@ -78,7 +78,7 @@ def plot_hypoactivation(
     return ax
 
 
-def plot_trajectories(sim: Simulation, *, most: int = MOST_PATHS, ax: Axes | None = None, **style: Any) -> Axes:
+def plot_trajectories(sim: Record, *, most: int = MOST_PATHS, ax: Axes | None = None, **style: Any) -> Axes:
     r"""L_l = log(\|z_l\|^2/n) of a few networks against l/n, with mean and standard deviation of all of them.
 
     The paths are those that ``simulate(.., keep_trajectories=k)`` kept, a dead one up to its death. The band is the
@@ -104,7 +104,7 @@ def plot_trajectories(sim: Simulation, *, most: int = MOST_PATHS, ax: Axes | Non
     Source: Li, Nica, Roy 2021 (arXiv 2106.04013).
     """
     st.require("plot_trajectories")
-    st.check_kind("sim", sim, (Simulation,), "a resmc.Simulation")
+    st.check_kind("sim", sim, (Record,), "a resmc.Simulation")
     most = checks.integer("most", most, 1, 1 << 20, "2^20")
     paths = sim.trajectories.to_numpy().log_norm[:most]
     if not len(paths):

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._system import checks
+from ..analyses import log_ratio
 from ..analyses.verdict import SHOWN
-from ..engine.residual_run import RATIOS
+from ..engine.finals import BIN_WIDTH
+from ..engine.lowering import QUOTIENTS
 from ..experiments.depth_limit import DepthLimit, LimitQuantity
-from ..models.resnet import ResNet
-from ..models.spelling import general
 from ..results.estimates import Floats
-from ..results.laws import BIN_WIDTH, Law
-from ..simulation import Simulation
-from ..theory.depth import Gaussian, depth_limit
+from ..results.laws import Law
+from ..results.record import Record
+from ..theory.depth import Gaussian
 from . import style as st
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ WIDEST = 12.0  # logarithm of the largest over the smallest ratio on an axis
 
 
 def plot_ratio_law(
-    sim: Simulation,
+    sim: Record,
     ratio: str = "growth",
     *,
     limit: DepthLimit | None = None,
@@ -66,11 +66,11 @@ def plot_ratio_law(
     Source: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), figure 2.
     """
     st.require("plot_ratio_law")
-    st.check_kind("sim", sim, (Simulation,), "a resmc.Simulation")
-    checks.choice("ratio", ratio, RATIOS)
+    st.check_kind("sim", sim, (Record,), "a resmc.Simulation")
+    checks.choice("ratio", ratio, QUOTIENTS)
     if limit is not None:
         st.check_kind("limit", limit, (DepthLimit,), "a resmc.DepthLimit, or None")
-        ours = general(sim.model)
+        ours = sim.lowered.general
         if replace(limit.model, depth=ours.depth, n_out=ours.n_out) != ours:
             raise ValueError("limit is that of another network: it must be resmc.limit(..) of sim's model")
     law = _law(sim, ratio)
@@ -105,8 +105,8 @@ def plot_ratio_law(
     return ax
 
 
-def _law(sim: Simulation, ratio: str) -> Law:
-    law = sim.log_ratio(ratio).law
+def _law(sim: Record, ratio: str) -> Law:
+    law = log_ratio.analyse(sim, ratio).law
     if law is None:
         raise ValueError(f"sim has no law of {ratio!r}: simulate with displacement=True or gradients=True")
     return law
@@ -131,15 +131,9 @@ def _spread(law: Law) -> float:
     return float(high - low) / 1.349 + BIN_WIDTH
 
 
-def _exact(sim: Simulation, ratio: str) -> Gaussian | None:
+def _exact(sim: Record, ratio: str) -> Gaussian | None:
     """The law of the squares' logarithm at infinite depth, where it is known."""
-    if isinstance(sim.model, ResNet):
-        return None
-    try:
-        sde = depth_limit(sim.model)
-    except ValueError:
-        return None
-    return {"growth": sde.growth, "gradient": sde.gradient}.get(ratio)
+    return sim.facts.final_limit(ratio)
 
 
 def _of(limit: DepthLimit, ratio: str) -> LimitQuantity:

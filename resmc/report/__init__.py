@@ -9,9 +9,55 @@ too. Needs the extra ``resmc[report]``.
 
 # In reading order: numbers (how numbers are written), found (what is said of), words, words_law, words_layers,
 # words_growth, words_sweep (the sentences), alternatives (what is seen in a figure), figures and colours (drawings as
-# SVG that follow the page's colours), tables, reproduce (command lines and Python that give the same bits), page (all
-# of it in the template).
+# SVG that follow the page's colours), tables, reproduce (command lines and Python that give the same bits), page (the
+# template), simulation_page and sweep_page (what it shows).
 
-from .page import render, write
+import reprlib
+from pathlib import Path
+from typing import Any
+
+from ..results.record import Record
+from ..simulation import Simulation
+from ..sweep.result import SweepResult
+from . import simulation_page, sweep_page
 
 __all__ = ["render", "write"]
+
+
+def write(result: Simulation | SweepResult, path: str | Path) -> None:
+    """Writes the report of ``result`` to ``path``, whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        If ``result`` is neither, or ``path`` no name of a file.
+    ImportError
+        If Jinja2 or matplotlib is not installed.
+    OSError
+        If the file cannot be written; an older one of that name stays as it was.
+    """
+    _page(result).write(result, path)
+
+
+def render(result: Simulation | SweepResult) -> str:
+    """The report as HTML; the same result gives the same text.
+
+    Raises
+    ------
+    ValueError
+        If ``result`` is neither.
+    ImportError
+        If Jinja2 or matplotlib is not installed.
+    """
+    return str(_page(result).render(result))
+
+
+def _page(result: Any) -> Any:
+    if isinstance(result, Record):
+        return simulation_page
+    if isinstance(result, SweepResult):
+        return sweep_page
+    raise ValueError(
+        f"result={reprlib.repr(result)} is not allowed: it must be a Simulation or a SweepResult "
+        "(resmc.load and resmc.load_sweep read saved ones)"
+    )

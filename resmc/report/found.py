@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..analyses import Growth, Hypoactivation, InterlayerCorrelations, LogGaussianFit
+from ..analyses import (
+    Growth,
+    Hypoactivation,
+    InterlayerCorrelations,
+    LogGaussianFit,
+    growth,
+    hypoactivation,
+    interlayer,
+    log_gaussian,
+)
 from ..models.resnet import ResNet
-from ..simulation import Simulation
+from ..results.record import Record
 
 LARGE = 0.25  # relative difference from a limit
 FAR = "So large a difference from the limit means that the width is small for this depth: it holds as both grow."
@@ -38,14 +47,14 @@ class Answer:
 class Analyses:
     """What the report tells of one simulation, computed once; no correlations where none were recorded."""
 
-    sim: Simulation
+    sim: Record
     fit: LogGaussianFit
     hypo: Hypoactivation
     inter: InterlayerCorrelations | None
     growth: Growth
 
     @classmethod
-    def of(cls, sim: Simulation) -> Analyses:
+    def of(cls, sim: Record) -> Analyses:
         """Asks all four questions."""
-        inter = sim.interlayer_correlations() if sim.correlations else None
-        return cls(sim, sim.log_gaussian_fit(), sim.hypoactivation(), inter, sim.variance_growth())
+        inter = interlayer.analyse(sim) if sim.correlations else None
+        return cls(sim, log_gaussian.fit(sim), hypoactivation.analyse(sim), inter, growth.analyse(sim))

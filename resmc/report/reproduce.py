@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system.build import VARIABLE
-from ..engine.recording import block_size, recorded_layers
+from ..engine.recording import batch_size, recorded_layers
+from ..engine.request import NetworkRange
 from ..models.resnet import ResNet
+from ..results.record import Record
 from ..results.storage import to_bytes
-from ..simulation import NetworkRange, Simulation
 from .found import rounding
 from .numbers import counted
 
@@ -33,7 +34,7 @@ class Reproduction:
     sha256: str | None = None
 
 
-def of_simulation(sim: Simulation) -> Reproduction:
+def of_simulation(sim: Record) -> Reproduction:
     """Runs of `resmc simulate` with the same networks, recorded in the same way."""
     runs = [_arguments(sim, found) for found in _runs(sim)]
     files = [FILE] if len(runs) == 1 else [f"part-{k}.resmc" for k in range(1, len(runs) + 1)]
@@ -49,7 +50,7 @@ def of_simulation(sim: Simulation) -> Reproduction:
     return Reproduction("\n".join(lines), python, tuple(_remarks(sim)), hashlib.sha256(to_bytes(sim)).hexdigest())
 
 
-def _runs(sim: Simulation) -> list[NetworkRange]:
+def _runs(sim: Record) -> list[NetworkRange]:
     """The ranges, cut where samples or paths begin anew: a run keeps those of its first networks, so one began there.
 
     In a file that was merged from [0, 1000) and [1000, 2000) with ten samples each, these are of networks 0 to 9 and
@@ -64,7 +65,7 @@ def _runs(sim: Simulation) -> list[NetworkRange]:
     return out
 
 
-def _arguments(sim: Simulation, found: NetworkRange) -> dict[str, Any]:
+def _arguments(sim: Record, found: NetworkRange) -> dict[str, Any]:
     """The arguments of `resmc.simulate` for one range; what is as by default is left out."""
     out: dict[str, Any] = model_arguments(sim.resnet)
     out |= {"networks": found.stop - found.start, "seed": sim.seed}
@@ -112,9 +113,9 @@ def _device(classes: Iterable[str]) -> dict[str, str]:
     return {"device": "cuda"} if kinds == {"cuda"} else {"device": "cpu"}
 
 
-def _remarks(sim: Simulation) -> Iterable[str]:
+def _remarks(sim: Record) -> Iterable[str]:
     classes, agree = sim.numerics[1:], rounding([sim.resnet], sim.method)
-    uncut = all(r.block == block_size(r.stop - r.start) for r in _runs(sim))
+    uncut = all(r.batch == batch_size(r.stop - r.start) for r in _runs(sim))
     if len(classes) > 1:
         yield (f"Several numerics classes have computed this ({', '.join(classes)}); a run on one of them gives the "
                f"same networks, and {agree}.")  # fmt: skip

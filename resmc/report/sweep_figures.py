@@ -15,7 +15,8 @@ from .numbers import count
 from .words_sweep import QUESTIONS, describe, slug, title
 
 if TYPE_CHECKING:
-    from ..sweep import Sweep, SweepResult
+    from ..sweep.plan import Plan
+    from ..sweep.result import SweepResult
 
 MOST_POINTS = 20_000  # in a figure
 MOST_FACETS = 6  # figures of one quantity
@@ -41,7 +42,8 @@ def left_out(result: SweepResult) -> str:
 
 
 def _of(result: SweepResult, name: str) -> Iterator[Figure]:
-    from .. import plot
+    from ..plot.growth import plot_growth
+    from ..plot.sweeps import plot_sweep
 
     plan = result.plan
     axes, rest = _dims(plan)
@@ -56,16 +58,16 @@ def _of(result: SweepResult, name: str) -> Iterator[Figure]:
 
         def draw(ax: Any, sel: Mapping[str, Any] = sel) -> None:
             if name == "growth" and curves and axes and axes[0] in ALONG:
-                plot.plot_growth(result, sel=sel, ax=ax)
+                plot_growth(result, sel=sel, ax=ax)
             elif len(axes) == 2 and "variant" not in axes:
-                plot.plot_sweep(result, name, x=axes[0], y=axes[1], sel=sel, ax=ax)
+                plot_sweep(result, name, x=axes[0], y=axes[1], sel=sel, ax=ax)
             else:
                 _lines(result, name, axes, sel, ax)
 
         yield figure(key, caption, describe(result, name, sel), draw)
 
 
-def _dims(plan: Sweep) -> tuple[list[str], list[str]]:
+def _dims(plan: Plan) -> tuple[list[str], list[str]]:
     """The horizontal dimension, and the vertical one, or that of several curves; and those that are fixed."""
     if plan.listed:
         return [], []

@@ -15,7 +15,7 @@ from .numbers import MINUS, counted, plain, pm, pm_values
 from .words_sweep import NAMES, title
 
 if TYPE_CHECKING:
-    from ..sweep import SweepResult
+    from ..sweep.result import SweepResult
 
 MOST_ROWS = 10_000
 PAGE = 50  # rows that are shown at a time, if there is a script

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..results.estimates import MIN_NETWORKS
-from ..simulation import Simulation
+from ..results.record import Record
 from .found import Analyses, Answer, rounding
 from .numbers import count, counted
 from .words_growth import growth
@@ -18,7 +18,7 @@ def answers(found: Analyses) -> tuple[Answer, ...]:
     return (log_gaussian(found), hypoactivation(found), interlayer(found), growth(found))
 
 
-def caveats(sim: Simulation) -> Iterator[str]:
+def caveats(sim: Record) -> Iterator[str]:
     """What concerns all answers."""
     if sim.networks < MIN_NETWORKS:
         yield (f"With {counted(sim.networks, 'network')} there are no standard errors: at least {MIN_NETWORKS} are "

@@ -17,7 +17,7 @@ from .found import LOOK, Answer, rounding
 from .numbers import RESOLVED, count, counted, disagrees, percent, plain, pm
 
 if TYPE_CHECKING:
-    from ..sweep import SweepResult
+    from ..sweep.result import SweepResult
 
 NAMES = {
     "log_norm.mean": "The mean of L_d",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -223,19 +222,3 @@ def ks_distance(differences: Floats, group_sizes: NDArray[np.int64], n: int, res
         swing = np.abs(differences[1:][used] - differences[0]).max(axis=1)
         floor = float(np.mean(swing * np.sqrt((total - sizes) / sizes)))
     return KSDistance(estimate.value, estimate.stderr, estimate.n, estimate.df, floor, resolution)
-
-
-def leave_one_out(arrays: NDArray[Any], add: Callable[[Any, Any], Any] = np.add) -> NDArray[Any]:
-    """Fold axis 0 (groups) with ``add``: index 0 is the whole, index 1 + j the whole without group j.
-
-    By sums from both ends, so that nothing is subtracted.
-    """
-    groups = len(arrays)
-    zero = np.zeros_like(arrays[0])
-    ahead = [zero]
-    for j in range(groups):
-        ahead.append(add(ahead[-1], arrays[j]))
-    behind = [zero]
-    for j in reversed(range(groups)):
-        behind.append(add(arrays[j], behind[-1]))
-    return np.stack([ahead[groups]] + [add(ahead[j], behind[groups - 1 - j]) for j in range(groups)])

@@ -1,4 +1,4 @@
-"""The law of one number over all networks: counts in narrow bins, of which only the occupied ones are kept."""
+"""The law of one number over all networks, from counts in narrow bins: quantiles with errors, whatever the law."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .._system import checks
+from ..engine.finals import BIN_WIDTH, FinalCounts
 from .estimates import MIN_NETWORKS, Estimate, Floats
-
-BIN_WIDTH = 2.0**-16  # of a natural logarithm; quantiles are interpolated within
 
 
 @dataclass(frozen=True, eq=False)
-class Law:
-    """Counts of networks by value.
+class Law(FinalCounts):
+    """Counts of networks by value, and quantiles, interpolated within a bin.
 
     Attributes
     ----------
@@ -26,33 +25,26 @@ class Law:
     zeros : int
         Networks whose value is -infinity: the logarithm of 0.
     offset : float
-        What is added to all values.
+        Number that is added to all values.
     """
 
-    bins: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    zeros: int = 0
     offset: float = 0.0
 
-    def __post_init__(self) -> None:
-        self.bins.setflags(write=False)
-        self.counts.setflags(write=False)
+    @staticmethod
+    def shifted(counts: FinalCounts, offset: float) -> Law:
+        """The law of counted values, each plus ``offset``."""
+        return Law(counts.bins, counts.counts, counts.zeros, offset)
 
     @staticmethod
     def of(values: Floats, offset: float = 0.0) -> Law:
         """The law of some values, -infinity among them."""
-        finite = values[np.isfinite(values)]
-        bins, counts = np.unique(np.floor(finite / BIN_WIDTH).astype(np.int64), return_counts=True)
-        return Law(bins, counts.astype(np.int64), len(values) - len(finite), offset)
+        return Law.shifted(FinalCounts.counted(values), offset)
 
     @staticmethod
     def joined(laws: Iterable[Law]) -> Law:
         """The law of all networks of several; all have the same offset."""
         laws = list(laws)
-        bins, where = np.unique(np.concatenate([law.bins for law in laws]), return_inverse=True)
-        counts = np.zeros(len(bins), np.int64)
-        np.add.at(counts, where, np.concatenate([law.counts for law in laws]))
-        return Law(bins, counts, sum(law.zeros for law in laws), laws[0].offset)
+        return Law.shifted(FinalCounts.added(laws), laws[0].offset)
 
     @property
     def networks(self) -> int:

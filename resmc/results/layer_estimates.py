@@ -1,4 +1,4 @@
-"""Estimates from `LayerSums`: for the layers of one simulation, or for the same layer of many simulations at once.
+"""Estimates from `NormSums` and `ActivitySums`, of the layers of one simulation or of the same layer of many at once.
 
 Every estimate has the shape (R,) of the sums' last axis, and that of an entry is the same in every bit whatever other
 entries stand beside it.
@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.sums import LayerSums
-from .estimates import Estimate, Floats, add_groups, jackknife, leave_one_out, mean_estimate
+from ..engine.moments import leave_one_out
+from ..engine.sums import ActivitySums, NormSums
+from .estimates import Estimate, Floats, add_groups, jackknife, mean_estimate
 
 __all__ = [
-    "LayerSums",
     "SecondMoment",
     "active_fraction",
     "asymmetry_mean",
@@ -32,63 +32,63 @@ __all__ = [
 MIN_EFFECTIVE_SAMPLE = 1000.0
 
 
-def log_norm_mean(sums: LayerSums, offsets: Floats | float = 0.0) -> Estimate:
+def log_norm_mean(sums: NormSums, offsets: Floats | float = 0.0) -> Estimate:
     """Mean of L_l; ``offsets`` is what separates the normalised network's log-norm from the model's, by entry."""
     n, mean, m2 = sums.pooled_log_norm[0, :3]
     estimate = mean_estimate(mean * n, m2, sums.alive.sum(axis=0))
     return replace(estimate, value=estimate.value + offsets)
 
 
-def log_norm_variance(sums: LayerSums) -> Estimate:
+def log_norm_variance(sums: NormSums) -> Estimate:
     """Variance of L_l (unbiased)."""
     n, _, m2 = sums.pooled_log_norm.swapaxes(0, 1)[:3]
     with np.errstate(divide="ignore", invalid="ignore"):
         return _jackknife(sums, np.where(n > 1, m2 / (n - 1.0), np.nan))
 
 
-def log_norm_skewness(sums: LayerSums) -> Estimate:
+def log_norm_skewness(sums: NormSums) -> Estimate:
     """Skewness m3/m2^(3/2) of L_l; 0 for a Gaussian."""
     n, _, m2, m3 = sums.pooled_log_norm.swapaxes(0, 1)[:4]
     with np.errstate(divide="ignore", invalid="ignore"):
         return _jackknife(sums, np.sqrt(n) * m3 / (m2 * np.sqrt(m2)))
 
 
-def log_norm_excess_kurtosis(sums: LayerSums) -> Estimate:
+def log_norm_excess_kurtosis(sums: NormSums) -> Estimate:
     """Excess kurtosis m4/m2^2 - 3 of L_l; 0 for a Gaussian."""
     n, _, m2, _, m4 = sums.pooled_log_norm.swapaxes(0, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return _jackknife(sums, n * m4 / m2**2 - 3.0)
 
 
-def growth_log_mean(sums: LayerSums, offsets: Floats | float = 0.0) -> Estimate:
+def growth_log_mean(sums: NormSums, offsets: Floats | float = 0.0) -> Estimate:
     """Mean of L_l - L_0, or of what else the sums hold from a start; ``offsets`` as for `log_norm_mean`."""
     n, mean, m2 = sums.pooled_growth_log[0, :3]
     estimate = mean_estimate(mean * n, m2, sums.alive.sum(axis=0))
     return replace(estimate, value=estimate.value + offsets)
 
 
-def growth_log_variance(sums: LayerSums) -> Estimate:
+def growth_log_variance(sums: NormSums) -> Estimate:
     """Variance of L_l - L_0 (unbiased)."""
     n, _, m2 = sums.pooled_growth_log.swapaxes(0, 1)[:3]
     with np.errstate(divide="ignore", invalid="ignore"):
         return _jackknife(sums, np.where(n > 1, m2 / (n - 1.0), np.nan))
 
 
-def asymmetry_mean(sums: LayerSums) -> Estimate:
+def asymmetry_mean(sums: ActivitySums) -> Estimate:
     """Mean of A_l."""
     n, total, squares = (add_groups(a) for a in (sums.alive, sums.asymmetry, sums.asymmetry_square))
     with np.errstate(divide="ignore", invalid="ignore"):
         return mean_estimate(total, squares - np.where(n > 0, total**2 / n, 0.0), n)
 
 
-def asymmetry_variance(sums: LayerSums) -> Estimate:
+def asymmetry_variance(sums: ActivitySums) -> Estimate:
     """Variance of A_l (unbiased)."""
     n, total, squares = (leave_one_out(a) for a in (sums.alive, sums.asymmetry, sums.asymmetry_square))
     with np.errstate(divide="ignore", invalid="ignore"):
         return _jackknife(sums, (squares - total**2 / n) / (n - 1.0))
 
 
-def active_fraction(sums: LayerSums, width: NDArray[np.int64] | int) -> Estimate:
+def active_fraction(sums: ActivitySums, width: NDArray[np.int64] | int) -> Estimate:
     """Mean of F_l, the fraction of neurons that fire; ``width`` by entry, or one for all."""
     n, active, squares = (add_groups(a) for a in (sums.alive, sums.active, sums.active_square))
     excess = active - n * (0.5 * width)  # about width/2, where nothing cancels
@@ -113,7 +113,7 @@ class SecondMoment:
     least: Floats  # networks with which it would be reliable, as far as these say
 
 
-def log_second_moment(sums: LayerSums, offsets: Floats | float = 0.0) -> SecondMoment:
+def log_second_moment(sums: NormSums, offsets: Floats | float = 0.0) -> SecondMoment:
     """``offsets``: what the normalised network lacks in log-norm beyond its input, by entry."""
     growth, unit = sums.pooled_growth()
     total = leave_one_out(sums.networks)
@@ -133,5 +133,5 @@ def log_second_moment(sums: LayerSums, offsets: Floats | float = 0.0) -> SecondM
     return SecondMoment(estimate, reliable, effective, least)
 
 
-def _jackknife(sums: LayerSums, values: Floats) -> Estimate:
+def _jackknife(sums: NormSums | ActivitySums, values: Floats) -> Estimate:
     return jackknife(values, sums.networks, sums.alive.sum(axis=0))

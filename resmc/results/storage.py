@@ -3,14 +3,17 @@
 manifest.json            model, method, seed, ranges, bins, numerics, and which of the arrays there are
 layers                   (R,)
 statistics.networks      (32,)
-statistics.sums          (G, R) records: `statistics.LAYER_SUMS`; G of the 32 groups hold networks
+statistics.norms         (G, R) records: `resmc.engine.sums.NORM_SUMS`; G of the 32 groups hold networks
+statistics.activity      (G, R) records: `resmc.engine.sums.ACTIVITY_SUMS`, for networks that have an A
 statistics.histogram     (G, 2 + k): underflow, the k bins from `histogram_offset` that hold all else, overflow
 statistics.products, .partial_sums, .partial_squares     (G, pairs), unless empty
-ratios.*                (G, R) records of what was followed besides h (`Simulation.log_ratio`)
-laws.*.bins, .counts    (K,) of where each ratio ends; the manifest has the zeros and offsets
+quotients.*              (G, R) records of NORM_SUMS, of what was followed besides h (`Simulation.log_ratio`)
+laws.*.bins, .counts     (K,) of each quotient's final value; the manifest has the zeros and offsets
 samples.*, trajectories.*                                unless nothing was kept
 
-A range of a few blocks, as a sweep cuts them, has networks in a few groups; the others take no room.
+A range of a few batches, as a sweep cuts them, has networks in a few groups; the others take no room.
+
+This is schema version 3. Files of version 2 are read too: their ``statistics.sums`` and ``ratios.*`` are of LAYER_SUMS.
 """
 
 from __future__ import annotations
@@ -27,27 +30,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system.writers import temporary_name
+from ..engine.lowering import lower
 from ..engine.recording import GROUPS, Bins
-from ..engine.sums import LAYER_SUMS, LayerSums, Statistics
+from ..engine.request import NetworkRange
+from ..engine.sums import ACTIVITY_SUMS, NORM_SUMS, ActivitySums, LayerSums, NormSums, Sums
 from ..models.residual_network import Model
 from ..models.spelling import of_dict
-from ..simulation import NetworkRange, Samples, Simulation, Trajectories, host
 from . import archive
 from .archive import Archive
 from .laws import Law
+from .record import Kind, Record, Samples, Trajectories, host
 
 FORMAT = "resmc-simulation"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA_VERSION_01 = 2  # the last one of version 0.1
+# Of a group at a layer in version 2, where networks without an A and quotients have zeros for what they lack.
+LAYER_SUMS = np.dtype(
+    [
+        ("alive", np.int64),
+        ("inactive", np.int64),
+        ("active", np.int64),
+        ("growth_exponent", np.int64),
+        ("log_norm", np.float64, 4),
+        ("growth_log", np.float64, 2),
+        ("growth", np.float64, 2),
+        ("asymmetry", np.float64),
+        ("asymmetry_square", np.float64),
+        ("active_square", np.float64),
+    ]
+)
 _PRODUCTS = ("products", "partial_sums", "partial_squares")
 
 
-def to_bytes(simulation: Simulation) -> bytes:
+def to_bytes(simulation: Record) -> bytes:
     """The file's content."""
     statistics = simulation.statistics
     filled = statistics.networks > 0
     offset, histogram = _trimmed(statistics.histogram[filled])
-    filled_ratios = {name: sums.packed()[filled] for name, sums in simulation.ratios.items()}
     kept: dict[str, Samples | Trajectories] = {"samples": simulation.samples, "trajectories": simulation.trajectories}
     manifest = {
         "format": FORMAT,
@@ -57,27 +76,29 @@ def to_bytes(simulation: Simulation) -> bytes:
         **{name: len(part.networks) for name, part in kept.items()},
     }
     if simulation.laws:  # a network of which only h was followed needs none of this
-        manifest |= {f"{name}.ratios": sorted(part.ratios) for name, part in kept.items()}
-        manifest["ratios"] = list(filled_ratios)
+        manifest |= {f"{name}.quotients": sorted(part.ratios) for name, part in kept.items()}
+        manifest["quotients"] = list(simulation.ratios)
         manifest["laws"] = {name: [law.zeros, law.offset] for name, law in simulation.laws.items()}
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "layers": simulation.layers,
         "statistics.networks": statistics.networks,
-        "statistics.sums": statistics.packed()[filled],
-        "statistics.histogram": histogram,
+        "statistics.norms": statistics.norms.records[filled],
     }
+    if statistics.activity is not None:
+        arrays["statistics.activity"] = statistics.activity.records[filled]
+    arrays["statistics.histogram"] = histogram
     arrays |= {f"statistics.{name}": a[filled] for name in _PRODUCTS if (a := getattr(statistics, name)).size}
     for name, part in kept.items():
         if len(part.networks):
             arrays |= {f"{name}.{f.name}": host(getattr(part, f.name)) for f in fields(part) if f.name != "ratios"}
-            arrays |= {f"{name}.ratios.{ratio}": values for ratio, values in sorted(part.ratios.items())}
-    arrays |= {f"ratios.{name}": sums for name, sums in filled_ratios.items()}
+            arrays |= {f"{name}.quotients.{quotient}": values for quotient, values in sorted(part.ratios.items())}
+    arrays |= {f"quotients.{name}": sums.records[filled] for name, sums in simulation.ratios.items()}
     for name, law in simulation.laws.items():
         arrays |= {f"laws.{name}.bins": law.bins, f"laws.{name}.counts": law.counts}
     return archive.to_bytes(manifest, arrays)
 
 
-def described(simulation: Simulation) -> dict[str, Any]:
+def described(simulation: Record) -> dict[str, Any]:
     """All but the numbers: of which networks it is, and how they were recorded and computed."""
     return {
         "model": simulation.model.to_dict(),
@@ -92,7 +113,7 @@ def described(simulation: Simulation) -> dict[str, Any]:
     }
 
 
-def save(simulation: Simulation, path: str | Path) -> None:
+def save(simulation: Record, path: str | Path) -> None:
     """Write ``simulation`` to ``path`` at once; errors as for `write_atomically`."""
     path = Path(path)
     check_place(path)
@@ -143,8 +164,8 @@ def flush_folder(path: Path) -> None:
         os.close(folder)
 
 
-def load(path: str | Path) -> Simulation:
-    """Read a simulation written by `Simulation.save`.
+def load(path: str | Path, kind: type[Kind]) -> Kind:
+    """Read a record, of the class ``kind``, from the file that `save` wrote.
 
     Raises
     ------
@@ -153,20 +174,20 @@ def load(path: str | Path) -> Simulation:
     ValueError
         If it is damaged, not a simulation, or of another format; the message says which.
     """
-    return from_bytes(Path(path).read_bytes(), str(path))
+    return from_bytes(Path(path).read_bytes(), kind, str(path))
 
 
-def from_bytes(data: bytes, name: str = "data") -> Simulation:
+def from_bytes(data: bytes, kind: type[Kind], name: str = "data") -> Kind:
     """The inverse of `to_bytes`; ``name`` is for messages."""
     with _opened(data, name) as found:
-        return _simulation(found)
+        return _record(found, kind)
 
 
 def final_from_bytes(data: bytes, name: str = "data") -> tuple[dict[str, Any], LayerSums]:
     """The manifest with the recorded layers, and the sums of the last one, from a file whose checksum is right."""
     with _opened(data, name) as found:
         layers = _array(found, "layers", np.int64, None).tolist()
-        return {**found.manifest, "layers": layers}, _layer_sums(found, slice(-1, None))
+        return {**found.manifest, "layers": layers}, _layer_sums(found, model_of(found.manifest), slice(-1, None))
 
 
 @contextlib.contextmanager
@@ -176,7 +197,7 @@ def _opened(data: bytes, name: str) -> Iterator[Archive]:
         manifest = found.manifest
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise ValueError(f"its manifest does not say {FORMAT!r}")
-        if manifest.get("schema_version") != SCHEMA_VERSION:
+        if manifest.get("schema_version") not in (2, SCHEMA_VERSION):
             raise ValueError(f"it has schema version {manifest.get('schema_version')}, not {SCHEMA_VERSION}")
         yield found
     except KeyError as error:
@@ -196,10 +217,33 @@ def _array(found: Archive, name: str, dtype: Any, *shape: int | None) -> NDArray
     return array
 
 
-def _layer_sums(found: Archive, layers: slice) -> LayerSums:
+def _is_old(found: Archive) -> bool:
+    """Whether a file is of schema version 2."""
+    return bool(found.manifest["schema_version"] == 2)
+
+
+def _layer_sums(found: Archive, model: Model, layers: slice) -> LayerSums:
     networks = _array(found, "statistics.networks", np.int64, GROUPS).copy()
-    sums = _array(found, "statistics.sums", LAYER_SUMS, int(np.count_nonzero(networks)), None)
-    return LayerSums.unpacked(networks, _in_groups(sums[:, layers], networks))
+    names = ("statistics.sums",) * 2 if _is_old(found) else ("statistics.norms", "statistics.activity")
+    norms = NormSums(networks, _records(found, names[0], NORM_SUMS, networks, layers))
+    if not model.has_asymmetry:
+        return LayerSums(norms, None)
+    records = _records(found, names[1], ACTIVITY_SUMS, networks, layers)
+    if records.shape != norms.records.shape:
+        raise ValueError(f"{names[1]} has the wrong shape or type")
+    return LayerSums(norms, ActivitySums.beside(norms, records))
+
+
+def _records(
+    found: Archive, name: str, dtype: np.dtype[Any], networks: NDArray[np.int64], layers: slice
+) -> NDArray[Any]:
+    """Records of all 32 groups at some layers; in version 2 they are a part of larger ones."""
+    stored = LAYER_SUMS if _is_old(found) else dtype
+    there = _array(found, name, stored, int(np.count_nonzero(networks)), None)[:, layers]
+    rows = there if stored is dtype else np.empty(there.shape, dtype)
+    for field in () if stored is dtype else dtype.names or ():
+        rows[field] = there[field]
+    return _in_groups(rows, networks)
 
 
 def _in_groups(rows: NDArray[Any], networks: NDArray[np.int64]) -> NDArray[Any]:
@@ -209,42 +253,44 @@ def _in_groups(rows: NDArray[Any], networks: NDArray[np.int64]) -> NDArray[Any]:
     return out
 
 
-def _simulation(found: Archive) -> Simulation:
+def _record(found: Archive, kind: type[Kind]) -> Kind:
     manifest = found.manifest
-    model, bins = model_of(manifest), Bins(*manifest["bins"])
-    resnet = model.as_resnet
+    model, bins = model_of(found.manifest), Bins(*manifest["bins"])
     layers = _array(found, "layers", np.int64, None).copy()
     size = len(layers)
-    sums = _layer_sums(found, slice(None))
-    if sums.alive.shape[1] != size:
-        raise ValueError("statistics.sums has the wrong shape or type")
+    sums = _layer_sums(found, model, slice(None))
+    if sums.norms.records.shape[1] != size:
+        raise ValueError("the sums have the wrong shape or type")
     if not isinstance(manifest["correlations"], bool):
         raise ValueError("its manifest does not say whether there are correlations")
     pairs = size * (size + 1) // 2 if manifest["correlations"] else 0
     groups = int(np.count_nonzero(sums.networks))
     products: dict[str, NDArray[Any]] = {}
     for name in _PRODUCTS:
-        there = pairs if name == "products" or (resnet is not None and resnet.alpha == 0.0) else 0
+        there = pairs if name == "products" or lower(model).can_die else 0
         products[name] = (
             _in_groups(_array(found, f"statistics.{name}", np.float64, groups, there), sums.networks)
             if there
             else np.zeros((GROUPS, 0))
         )
 
-    statistics: dict[str, Any] = {f.name: getattr(sums, f.name) for f in fields(sums)}
-    statistics |= products | {"histogram": _histogram(found, bins, sums.networks)}
+    statistics = Sums(sums.norms, sums.activity, **products, histogram=_histogram(found, bins, sums.networks))
+    quotients = "ratios" if _is_old(found) else "quotients"
 
     def kept(name: str, count: int, dtype: Any, *shape: int) -> NDArray[Any]:
         return _array(found, name, dtype, count, *shape).copy() if count else np.empty((0, *shape), dtype)
 
     s, t = manifest["samples"], manifest["trajectories"]
 
-    def ratios(name: str, count: int, *shape: int) -> dict[str, NDArray[Any]]:
-        return {r: kept(f"{name}.ratios.{r}", count, np.float64, *shape) for r in manifest.get(f"{name}.ratios", ())}
+    def kept_quotients(name: str, count: int, *shape: int) -> dict[str, NDArray[Any]]:
+        part = f"{name}.{quotients}"
+        return {q: kept(f"{part}.{q}", count, np.float64, *shape) for q in manifest.get(part, ())}
 
-    def sums_of(name: str) -> LayerSums:
-        packed = _array(found, f"ratios.{name}", LAYER_SUMS, groups, size)
-        return LayerSums.unpacked(sums.networks, _in_groups(packed, sums.networks))
+    def norms_of(name: str) -> NormSums:
+        records = _records(found, f"{quotients}.{name}", NORM_SUMS, sums.networks, slice(None))
+        if records.shape[1] != size:
+            raise ValueError(f"{quotients}.{name} has the wrong shape or type")
+        return NormSums(sums.networks, records)
 
     def law_of(name: str, zeros: int, offset: float) -> Law:
         counts = [found.array(f"laws.{name}.{part}") for part in ("bins", "counts")]
@@ -252,29 +298,29 @@ def _simulation(found: Archive) -> Simulation:
             raise ValueError(f"laws.{name} has the wrong shape or type")
         return Law(counts[0].copy(), counts[1].copy(), int(zeros), float(offset))
 
-    return Simulation(
+    return kind(
         model=model,
         method=manifest["method"],
         seed=manifest["seed"],
         ranges=tuple(NetworkRange(*r) for r in manifest["ranges"]),
         layers=layers,
         bins=bins,
-        statistics=Statistics(**statistics),
+        statistics=statistics,
         samples=Samples(
             kept("samples.networks", s, np.uint64),
             kept("samples.log_norm", s, np.float64),
             kept("samples.output", s, np.float64, model.n_out),
-            ratios("samples", s),
+            kept_quotients("samples", s),
         ),
         trajectories=Trajectories(
             kept("trajectories.networks", t, np.uint64),
             kept("trajectories.log_norm", t, np.float64, size),
             kept("trajectories.asymmetry", t, np.float32, size),
-            ratios("trajectories", t, size),
+            kept_quotients("trajectories", t, size),
         ),
         numerics=tuple(manifest["numerics"]),
         histogram_version=manifest["histogram_version"],
-        ratios={name: sums_of(name) for name in manifest.get("ratios", ())},
+        ratios={name: norms_of(name) for name in manifest.get(quotients, ())},
         laws={name: law_of(name, *law) for name, law in manifest.get("laws", {}).items()},
     )
 

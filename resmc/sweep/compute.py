@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..engine import devices
-from ..engine.lowering import native_network
-from ..engine.memory import check_memory, needed_memory
-from ..engine.simulate import native_settings, simulate_range
+from ..engine.memory import check_memory
+from ..engine.run import run
 from ..engine.sums import LayerSums
 from ..results import storage
-from ..simulation import NetworkRange
+from ..results.record import Record
 from .gpus import pin
 from .shards import Range, Shard
 from .store import Store, Stored, stored_as
@@ -66,24 +65,11 @@ def compute(task: Task, stop: Stop | None = None) -> Done:
             raise Stopped
 
     shard, point = task.shard, task.shard.point
-    networks = NetworkRange(shard.start, shard.stop, point.block)
-    device = devices.parse(task.device)
-    threads = min(task.threads or len(os.sched_getaffinity(0)), shard.stop - shard.start)
-    network = native_network(point.model)
-    settings = native_settings(point.model, networks, point.seed, point.method, point.correlations)
-    on_cpu = threads if device[0] == "cpu" else 0
-    check_memory(point.model, len(point.recorded), lambda n: needed_memory(network, settings, n, on_cpu))
-    simulation = simulate_range(
-        point.model,
-        networks,
-        seed=point.seed,
-        method=point.method,
-        layers=point.recorded,
-        correlations=point.correlations,
-        device=device,
-        threads=threads,
-        report=report,
+    request = point.request(
+        shard.start, shard.stop, device=devices.parse(task.device), threads=task.threads or len(os.sched_getaffinity(0))
     )
-    stored = stored_as(point, Range(shard.start, shard.stop), simulation.numerics[-1])
-    Store(task.store).write(stored, storage.to_bytes(simulation))
-    return Done(shard, stored, simulation.statistics.final())
+    check_memory(request, in_a_sweep=True)
+    record = Record.of(request, run(request, report))
+    stored = stored_as(point, Range(shard.start, shard.stop), record.numerics[-1])
+    Store(task.store).write(stored, storage.to_bytes(record))
+    return Done(shard, stored, record.statistics.final())

@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._system.build import instruction_set
 from ..engine import cuda, devices
@@ -18,15 +18,12 @@ from .compute import Done, Task
 from .cost import shard_sizes
 from .engines import Engine, open_engine
 from .pilot import pilot_shard, wanted_networks
-from .plan import FIRST_OF_PILOT
+from .plan import FIRST_OF_PILOT, Plan
 from .progress import Progress, State
 from .quantities import QUANTITIES, LastLayers
 from .result import SweepResult, collect
 from .shards import MOST_FILES, Range, Shard, cover, in_turn, is_within
 from .store import Damaged, Listing, Store, Stored, class_name
-
-if TYPE_CHECKING:
-    from .plan import Sweep
 
 PATIENCE = 1.0  # seconds between looks at what others compute, when nothing else is left
 LOOK = 20.0  # seconds between looks at what others have computed meanwhile; more where a look takes long
@@ -34,7 +31,7 @@ MOST_FAILURES = 3  # of workers that die with the same shard: it is computed aga
 
 
 def run(
-    plan: Sweep, path: str | Path, *, engine: Any, workers: int | None, threads: int | None, device: Any, progress: Any,
+    plan: Plan, path: str | Path, *, engine: Any, workers: int | None, threads: int | None, device: Any, progress: Any,
     keep_plan: bool = False,
 ) -> SweepResult:  # fmt: skip
     """`Sweep.run`; with ``keep_plan`` the store's own plan stays, as a newer one may lie there by now."""
@@ -83,7 +80,7 @@ class Track:
 class Runner:
     """One call of `Sweep.run`."""
 
-    def __init__(self, plan: Sweep, store: Store, device: str, progress: Any) -> None:
+    def __init__(self, plan: Plan, store: Store, device: str, progress: Any) -> None:
         self.plan, self.store, self.device = plan, store, device
         self.kind = devices.parse(device)[0]
         self.state = State()

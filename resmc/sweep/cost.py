@@ -7,20 +7,19 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..engine import devices
+from ..engine.lowering import lower
 from ..engine.recording import GROUPS
-from ..engine.simulate import simulate
+from ..simulation import simulate
 from ..tables.html import table
 from .pilot import pilot_shard
+from .plan import Plan
 from .point import Point
 from .shards import UPDATES, shard_networks, shard_updates
-
-if TYPE_CHECKING:
-    from .plan import Sweep
 
 PROBES = 6  # points whose rate is measured
 PROBE_SECONDS = 0.1  # each
@@ -84,7 +83,7 @@ class SweepEstimate:
         )
 
 
-def estimate(plan: Sweep, device: Any = "auto") -> SweepEstimate:
+def estimate(plan: Plan, device: Any = "auto") -> SweepEstimate:
     """The cost of ``plan`` on ``device``, from short runs of a few of its points.
 
     Raises
@@ -124,7 +123,7 @@ def estimate(plan: Sweep, device: Any = "auto") -> SweepEstimate:
     )
 
 
-def shard_sizes(plan: Sweep, points: Sequence[Point], networks: Sequence[int], kind: str) -> list[int]:
+def shard_sizes(plan: Plan, points: Sequence[Point], networks: Sequence[int], kind: str) -> list[int]:
     """Networks of a shard, by point, whose numbers of networks are given.
 
     Where pilots decide on these, nobody knows the work of the plan before the last of them: each point then makes
@@ -171,7 +170,7 @@ def shard_bytes(point: Point, networks: int) -> float:
     """Bytes of a shard, about: sums by layer and pair, and a thousand bins of a histogram, in the groups it fills."""
     groups = min(GROUPS, -(-networks // point.block))
     layers = len(point.recorded)
-    pairs = layers * (layers + 1) // 2 * (3 if point.model.alpha == 0.0 else 1) if point.correlations else 0
+    pairs = layers * (layers + 1) // 2 * (3 if lower(point.model).can_die else 1) if point.correlations else 0
     return 2500.0 + groups * (120.0 * layers + 8.0 * pairs + 1000.0 * (1 if networks < groups << 14 else 2))
 
 

@@ -6,15 +6,13 @@ import contextlib
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .claims import Claims
+from .plan import Plan
 from .result import Reader
 from .store import PLAN, Damaged, Store, Stored, StoreError
 from .summary import targets
-
-if TYPE_CHECKING:
-    from .plan import Sweep
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Status:
         return "\n".join(lines)
 
 
-def status(plan: Sweep, path: str | Path) -> Status:
+def status(plan: Plan, path: str | Path) -> Status:
     """How far the store at ``path`` is with ``plan``; every shard of it is verified, and nothing is changed."""
     store = Store(path)
     store.require()

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import chdtri
 
-from ..engine.recording import GROUPS, LARGEST_BLOCK
+from ..engine.recording import GROUPS, LARGEST_BATCH
 from ..engine.sums import LayerSums
-from .plan import FIRST_OF_PILOT
+from .plan import FIRST_OF_PILOT, Plan
 from .quantities import QUANTITIES, LastLayers
 from .shards import Shard
 
-if TYPE_CHECKING:
-    from .plan import Sweep
-
 UPDATES = 2**32  # of a pilot at most, if it still has FEWEST networks then
-FEWEST, MOST = 1 << 12, GROUPS * LARGEST_BLOCK
+FEWEST, MOST = 1 << 12, GROUPS * LARGEST_BATCH
 CONFIDENCE = 0.9  # with which the number suffices, as far as the pilot's own error goes
 STEPS = 16  # numbers of networks are rounded up to 1/16 of an octave: pilots that differ by rounding agree
 
 
-def pilot_shard(plan: Sweep, index: int) -> Shard:
+def pilot_shard(plan: Plan, index: int) -> Shard:
     """The pilot of a point: networks that no estimate uses, a power of two of them, at most max_networks."""
     updates = plan.point(index, MOST).updates
     affordable = min(max(UPDATES // updates, FEWEST), MOST, plan.max_networks)
@@ -31,7 +27,7 @@ def pilot_shard(plan: Sweep, index: int) -> Shard:
     return Shard(plan.point(index, networks), FIRST_OF_PILOT, FIRST_OF_PILOT + networks)
 
 
-def wanted_networks(plan: Sweep, indices: Sequence[int], sums: Sequence[LayerSums]) -> list[int]:
+def wanted_networks(plan: Plan, indices: Sequence[int], sums: Sequence[LayerSums]) -> list[int]:
     """Networks for each of some points, given their pilots.
 
     A pilot of m networks with standard error e asks for m (e/target)^2 c networks, the most over all targets, where

@@ -1,4 +1,5 @@
-"""The plan of a sweep: which models, how many networks of each, and how they are recorded."""
+"""The plan of a sweep: which models, how many networks of each, and how they are recorded. Whoever uses resmc meets it
+as a `resmc.Sweep`, which can be run as well."""
 
 from __future__ import annotations
 
@@ -7,23 +8,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 
 from .._system import checks
-from ..engine.recording import block_size
-from ..engine.simulate import MAX_NETWORK, METHODS
-from ..models.residual_network import ResidualNetwork
+from ..engine.recording import batch_size
+from ..engine.request import MAX_NETWORK, METHODS
+from ..models.residual_network import Model
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
-from ..models.spelling import of_dict
+from ..models.spelling import listed, of_dict
 from .point import Point, point_seed
 from .quantities import QUANTITIES
-
-if TYPE_CHECKING:
-    from .cost import SweepEstimate
-    from .result import SweepResult
 
 FORMAT = "resmc-sweep"
 SCHEMA_VERSION = 1
@@ -34,7 +30,7 @@ FIRST_OF_PILOT = 1 << 47  # pilots use networks that no estimate uses
 
 
 @dataclass(frozen=True, eq=False)
-class Sweep:
+class Plan:
     r"""Simulations of many models: a grid over widths, depths, (alpha, lam), variants, or a list.
 
     >>> plan = resmc.Sweep(width=[50, 100], ratio=[0.5, 1, 2], alpha=0.5**0.5, lam=0.5**0.5, networks=1e6)
@@ -224,7 +220,7 @@ class Sweep:
     def point(self, index: int, networks: int) -> Point:
         """Point number ``index``, cut into blocks as ``networks`` of it are."""
         return Point(self.models[index], self.seeds[index], self.method, self.layers, self.correlations,
-                     block_size(networks))  # fmt: skip
+                     batch_size(networks))  # fmt: skip
 
     def describe(self, index: int) -> str:
         """A point in words, by what distinguishes it from the others."""
@@ -249,8 +245,8 @@ class Sweep:
                 out[f.name] = getattr(self, f.name)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in out.items()}
 
-    @staticmethod
-    def from_dict(data: Mapping[str, Any]) -> Sweep:
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`.
 
         Raises
@@ -262,18 +258,29 @@ class Sweep:
             raise ValueError(f"this is not the plan of a sweep: its format is {data.get('format')!r}")
         if data.get("schema_version") != SCHEMA_VERSION:
             raise ValueError(f"the plan has schema version {data.get('schema_version')}, not {SCHEMA_VERSION}")
-        arguments = {name: value for name, value in data.items() if name not in ("format", "schema_version")}
-        return build(arguments)
+        return cls.built({name: value for name, value in data.items() if name not in ("format", "schema_version")})
 
-    @staticmethod
-    def from_toml(path: str | Path) -> Sweep:
-        """A plan from a TOML file with the arguments as keys; see `resmc.sweep.toml_file`."""
-        from .toml_file import read
+    @classmethod
+    def built(cls, arguments: Mapping[str, Any]) -> Self:
+        """The plan that plain values say, as a file holds them: models are tables of fields.
 
-        return read(path)
+        Raises
+        ------
+        ValueError
+            For an unknown name, or as `Sweep`.
+        """
+        allowed = [f.name for f in fields(cls) if f.init]
+        for name in arguments:
+            if name not in allowed:
+                raise ValueError(f"{name!r} is not a setting of a sweep: they are {', '.join(allowed)}")
+        arguments = dict(arguments)
+        models = arguments.get("models")
+        if isinstance(models, Sequence) and not isinstance(models, str):
+            arguments["models"] = [_model(number, model) for number, model in enumerate(models)]
+        return cls(**arguments)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sweep) and self.to_dict() == other.to_dict()
+        return isinstance(other, Plan) and self.to_dict() == other.to_dict()
 
     def __hash__(self) -> int:
         return hash((self.models, self.seed))
@@ -281,108 +288,24 @@ class Sweep:
     def __repr__(self) -> str:
         size = " x ".join(f"{name} {n}" for name, n in zip(self.dims, self.shape, strict=True)) or "1 point"
         wanted = f"networks={self.networks}" if self.networks else f"target_stderr={self.target_stderr}"
-        return f"Sweep({size}: {len(self.models)} points, {wanted}, method={self.method!r}, seed={self.seed})"
-
-    def _repr_html_(self) -> str:
-        from .summary import plan_html
-
-        return plan_html(self)
-
-    # -- doing it -----------------------------------------------------------------------------------------------------
-
-    def estimate(self, device: Any = "auto") -> SweepEstimate:
-        """Work, time at a rate measured here and now (about a second), and bytes. See `resmc.sweep.cost`."""
-        from .cost import estimate
-
-        return estimate(self, device)
-
-    def run(
-        self,
-        store: str | Path,
-        *,
-        engine: Any = None,
-        workers: int | None = None,
-        threads: int | None = None,
-        device: Any = "auto",
-        progress: Any = None,
-    ) -> SweepResult:
-        """Computes what ``store`` lacks of this plan, and returns the result. See `resmc.sweep.engines`.
-
-        Stopped by Ctrl-C, a crash or a full disk, the same call again goes on where it was; several processes may run
-        it at once, on one machine or on many that share the directory. Nothing of that changes the result. A script
-        that passes an executor of spawned processes needs a main guard, as always with those.
-
-        Parameters
-        ----------
-        store : path
-            A directory; made if it does not exist. A plan that has been extended finds its old shards there; points of
-            fewer than 131072 networks are summed in smaller blocks, and may have to be made anew when they grow.
-        engine : None, "threads", "processes", concurrent.futures.Executor or distributed.Client
-            None or ``threads``: this process, with ``workers`` threads. ``processes``: ``workers`` new processes, one
-            to a GPU if the device is ``cuda``. Or a pool of any kind, or a Dask cluster.
-        workers : int, optional
-            By default one to a core of the CPU, or one to a GPU. Not with an executor or a cluster, which know.
-        threads : int, optional
-            CPU threads of each worker; by default the cores are shared among them.
-        device : {"auto", "cpu", "cuda", "cuda:N"}
-            As for `resmc.simulate`, on the machine where the work is done.
-        progress : None, bool or callable
-            None: a bar in a terminal or notebook, a line a minute elsewhere; True: always a bar; False: nothing; a
-            callable is called as progress(networks done, networks in all).
-
-        Raises
-        ------
-        ValueError
-            For an argument that is not allowed.
-        OSError
-            If the store cannot be written to; what is finished is safe.
-        DeviceError
-            As for `resmc.simulate`.
-        """
-        from .coordinator import run
-
-        return run(self, store, engine=engine, workers=workers, threads=threads, device=device, progress=progress)
-
-    def result(self, store: str | Path) -> SweepResult:
-        """What ``store`` holds of this plan, finished or not; points without networks have no value."""
-        from .result import collect
-
-        return collect(self, store)
-
-
-def build(arguments: Mapping[str, Any]) -> Sweep:
-    """A plan from plain values, as a file holds them: models are tables of fields.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name, or as `Sweep`.
-    """
-    allowed = [f.name for f in fields(Sweep) if f.init]
-    for name in arguments:
-        if name not in allowed:
-            raise ValueError(f"{name!r} is not a setting of a sweep: they are {', '.join(allowed)}")
-    arguments = dict(arguments)
-    models = arguments.get("models")
-    if isinstance(models, Sequence) and not isinstance(models, str):
-        arguments["models"] = [_model(number, model) for number, model in enumerate(models)]
-    return Sweep(**arguments)
+        name, points = type(self).__name__, f"{len(self.models)} points"
+        return f"{name}({size}: {points}, {wanted}, method={self.method!r}, seed={self.seed})"
 
 
 def _listed(model: Any) -> ResNet:
     """A model of a list as what a sweep says of it: a ResNet, however it was spelled."""
-    if isinstance(model, ResidualNetwork) and model.as_resnet is not None:
-        return model.as_resnet
-    if isinstance(model, ResNet):
-        return model
-    what = "a network that no ResNet is: " if isinstance(model, ResidualNetwork) else ""
-    raise ValueError(f"models holds {what}{model!r}: it must be a sequence of ResNet")
+    known = isinstance(model, Model)
+    found = listed(model) if known else None
+    if found is None:
+        what = "a network that no ResNet is: " if known else ""
+        raise ValueError(f"models holds {what}{model!r}: it must be a sequence of ResNet")
+    return found
 
 
 def _model(number: int, model: Any) -> ResNet:
     """A model from a table of its fields; messages begin with its place in the list."""
-    if isinstance(model, ResNet):
-        return model
+    if isinstance(model, Model):
+        return _listed(model)
     names = [f.name for f in fields(ResNet)]
     try:
         if not isinstance(model, Mapping):

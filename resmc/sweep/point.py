@@ -12,11 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _native
+from ..engine.devices import Device
+from ..engine.lowering import lower
+from ..engine.native import NUMERICS_VERSION
 from ..engine.recording import HISTOGRAM_VERSION, histogram_bins
+from ..engine.request import NetworkRange, Recording, Request
 from ..models.resnet import ResNet
 from ..models.spelling import canonical
-from ..results.storage import SCHEMA_VERSION, model_of
+from ..results.storage import model_of
+
+KEY_VERSION = 2  # of what keys are made of; files have versions of their own, so that old shards keep their names
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,19 @@ class Point:
             "bins": [bins.low, bins.width, bins.count],
             "histogram_version": HISTOGRAM_VERSION,
         }
-        return description_key(described, str(_native.NUMERICS_VERSION), self.block)
+        return description_key(described, NUMERICS_VERSION, self.block)
+
+    def request(self, start: int, stop: int, device: Device, threads: int) -> Request:
+        """The networks start .. stop - 1, to be simulated on ``device``."""
+        return Request(
+            lowered=lower(self.model),
+            networks=NetworkRange(start, stop, self.block),
+            seed=self.seed,
+            method=self.method,
+            recording=Recording(self.recorded, self.correlations),
+            device=device,
+            threads=min(threads, stop - start),
+        )
 
     @property
     def updates(self) -> int:
@@ -64,7 +81,7 @@ def description_key(described: Mapping[str, Any], numerics_version: str, block: 
     """The key of what a file's manifest (`resmc.results.storage`) says, whatever else it says."""
     described = {**described, "model": canonical(model_of(described))}
     names = ("model", "seed", "method", "layers", "correlations", "bins", "histogram_version")
-    description = [SCHEMA_VERSION, *(described[name] for name in names), numerics_version, block]
+    description = [KEY_VERSION, *(described[name] for name in names), numerics_version, block]
     text = json.dumps(description, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import theory
-from ..analyses.hypoactivation import is_symmetric
-from ..analyses.log_gaussian import exact_log_norm
-from ..engine.lowering import log_norm_offsets, rounding_correction
+from ..engine.lowering import lower
+from ..engine.sums import ActivitySums, LayerSums
 from ..models.resnet import ResNet
 from ..results import layer_estimates as by_entry
 from ..results.estimates import Estimate, Floats
-from ..results.layer_estimates import LayerSums, SecondMoment
+from ..results.layer_estimates import SecondMoment
+from ..theory.facts import facts
 
 NAN = float("nan")
 
@@ -34,18 +34,23 @@ class LastLayers:
     @cached_property
     def offsets(self) -> Floats:
         """What separates the log-norms in ``sums`` from the models'."""
-        return np.array([log_norm_offsets(m, np.array([m.depth]))[0] for m in self.models])
+        return np.array([lower(m).offsets(np.array([m.depth]))[0] for m in self.models])
 
     @cached_property
     def widths(self) -> NDArray[np.int64]:
         """Of the models."""
         return np.array([m.width for m in self.models], np.int64)
 
+    @property
+    def activity(self) -> ActivitySums:
+        """Sums of A and of active counts; of no network where no model has an A."""
+        return self.sums.activity or ActivitySums.of_none(len(self.models))
+
     @cached_property
     def second_moment(self) -> SecondMoment:
         """Growth, and where it is reliable."""
-        lacking = np.array([m.depth * (m.log_scale + rounding_correction(m)) for m in self.models])
-        return by_entry.log_second_moment(self.sums, lacking)
+        lacking = np.array([m.depth * (m.log_scale + lower(m).rounding_correction) for m in self.models])
+        return by_entry.log_second_moment(self.sums.norms, lacking)
 
 
 @dataclass(frozen=True)
@@ -65,59 +70,54 @@ class Quantity:
 
 def _exact_moment(name: str) -> Callable[[ResNet], float]:
     def exact(model: ResNet) -> float:
-        known = exact_log_norm(model)
+        known = facts(model).log_norm(np.array([model.depth]))
         return NAN if known is None else float(getattr(known, name)[0])
 
     return exact
 
 
-def _symmetric(value: float) -> Callable[[ResNet], float]:
-    return lambda model: value if is_symmetric(model) else NAN
-
-
-def _growth(model: ResNet) -> float:
-    return model.depth * model.log_scale if is_symmetric(model) or model.depth == 1 else NAN
-
-
 QUANTITIES: dict[str, Quantity] = {
     "log_norm.mean": Quantity(
         "log_norm_mean",
-        lambda e: by_entry.log_norm_mean(e.sums, e.offsets),
+        lambda e: by_entry.log_norm_mean(e.sums.norms, e.offsets),
         lambda m: float(theory.log_norm(m, [m.depth]).mean[0]),
         _exact_moment("mean"),
     ),
     "log_norm.variance": Quantity(
         "log_norm_variance",
-        lambda e: by_entry.log_norm_variance(e.sums),
+        lambda e: by_entry.log_norm_variance(e.sums.norms),
         lambda m: float(theory.log_norm(m, [m.depth]).variance[0]),
         _exact_moment("variance"),
     ),
     "log_norm.skewness": Quantity(
-        "log_norm_skewness", lambda e: by_entry.log_norm_skewness(e.sums), lambda m: 0.0, _exact_moment("skewness")
+        "log_norm_skewness",
+        lambda e: by_entry.log_norm_skewness(e.sums.norms),
+        lambda m: 0.0,
+        _exact_moment("skewness"),
     ),
     "log_norm.excess_kurtosis": Quantity(
         "log_norm_excess_kurtosis",
-        lambda e: by_entry.log_norm_excess_kurtosis(e.sums),
+        lambda e: by_entry.log_norm_excess_kurtosis(e.sums.norms),
         lambda m: 0.0,
         _exact_moment("excess_kurtosis"),
     ),
     "asymmetry": Quantity(
         "asymmetry",
-        lambda e: by_entry.asymmetry_mean(e.sums),
+        lambda e: by_entry.asymmetry_mean(e.activity),
         lambda m: float(theory.hypoactivation(m, [m.depth]).asymmetry[0]),
-        _symmetric(0.0),
+        lambda m: float(facts(m).asymmetry(np.array([m.depth]))[0]),
     ),
     "active_fraction": Quantity(
         "active_fraction",
-        lambda e: by_entry.active_fraction(e.sums, e.widths),
+        lambda e: by_entry.active_fraction(e.activity, e.widths),
         lambda m: float(theory.hypoactivation(m, [m.depth]).active_fraction[0]),
-        _symmetric(0.5),
+        lambda m: float(facts(m).active_fraction(np.array([m.depth]))[0]),
     ),
     "growth": Quantity(
         "log_second_moment",
         lambda e: e.second_moment.estimate,
         lambda m: float(theory.variance_growth(m, [m.depth])[0]),
-        _growth,
+        lambda m: float(facts(m).growth(np.array([m.depth]))[0]),
         lambda e: e.second_moment.least,
     ),
 }

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _native
 from .._system import checks
-from ..engine.recording import GROUPS
-from ..engine.sums import LAYER_SUMS, LayerSums
+from ..engine.native import NUMERICS_VERSION
+from ..engine.sums import LayerSums
 from ..results.estimates import Estimate, Floats
-from ..simulation import Simulation, merge
+from ..results.record import merged
+from ..simulation import Simulation
 from .pilot import pilot_shard, wanted_networks
+from .plan import Plan
 from .quantities import QUANTITIES, LastLayers
 from .shards import Range, cover
 from .store import Damaged, Gone, Listing, Store, Stored
@@ -25,9 +26,8 @@ from .store import Damaged, Gone, Listing, Store, Stored
 if TYPE_CHECKING:
     import xarray
 
-    from .plan import Sweep
 
-NOTHING = LayerSums.unpacked(np.zeros(GROUPS, np.int64), np.zeros((GROUPS, 1), LAYER_SUMS))
+NOTHING = LayerSums.of_none(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class SweepResult:
 
     Attributes
     ----------
-    plan : Sweep
+    plan : Plan
     store : Path
     networks : ndarray of int, shape plan.shape
         Networks behind each point; 0 where there are none yet.
@@ -49,7 +49,7 @@ class SweepResult:
         networks to the last bit, though to within 1e-4 of their log-norms.
     """
 
-    plan: Sweep
+    plan: Plan
     store: Path
     networks: NDArray[np.int64]
     wanted: NDArray[np.int64]
@@ -76,12 +76,13 @@ class SweepResult:
     @property
     def inactive(self) -> NDArray[np.int64]:
         """Living networks without an active neuron at the last layer, of shape plan.shape."""
-        return np.asarray(self._sums.inactive.sum(axis=0)).reshape(self.plan.shape)
+        activity = LastLayers(self._sums, list(self.plan.models)).activity
+        return np.asarray(activity.inactive.sum(axis=0)).reshape(self.plan.shape)
 
     @property
     def dead(self) -> NDArray[np.int64]:
         """Networks with z = 0 at the last layer, of shape plan.shape; only possible when alpha = 0."""
-        return np.asarray(self.networks - self._sums.alive.sum(axis=0).reshape(self.plan.shape))
+        return np.asarray(self.networks - self._sums.norms.alive.sum(axis=0).reshape(self.plan.shape))
 
     @cached_property
     def estimates(self) -> dict[str, Estimate]:
@@ -159,12 +160,8 @@ class SweepResult:
         if not shards:
             raise ValueError(f"there are no networks yet at {self.plan.describe(index)}")
         store = Store(self.store)
-        whole: Simulation | None = None
-        for stored in shards:  # one after the other in the order of the networks, so that memory stays bounded
-            part = store.read(stored)
-            whole = part if whole is None else merge(whole, part)
-        assert whole is not None
-        return whole
+        parts = (store.read(stored) for stored in shards)  # one after the other, so that memory stays bounded
+        return Simulation.of_record(reduce(lambda whole, part: merged([whole, part]), parts))
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
@@ -184,7 +181,7 @@ class SweepResult:
 
     def report(self, path: str | Path) -> None:
         """Write one HTML page: what the points show, figures, all numbers, the plan (needs ``resmc[report]``)."""
-        from ..report import write
+        from ..report.sweep_page import write
 
         write(self, path)
 
@@ -211,7 +208,7 @@ class SweepResult:
         return f"SweepResult({self.plan!r}, {points}, {self.networks.sum():.4g} networks)"
 
 
-def points_at(plan: Sweep, where: Mapping[str, Any], said: str = "{name}={value!r}") -> NDArray[np.int64]:
+def points_at(plan: Plan, where: Mapping[str, Any], said: str = "{name}={value!r}") -> NDArray[np.int64]:
     """Numbers of the points with these coordinates, over the dimensions that are left; ``said``: what messages say.
 
     Raises
@@ -229,7 +226,7 @@ def points_at(plan: Sweep, where: Mapping[str, Any], said: str = "{name}={value!
     return np.asarray(np.arange(len(plan.models)).reshape(plan.shape)[place])
 
 
-def collect(plan: Sweep, path: str | Path, set_aside: bool = True) -> SweepResult:
+def collect(plan: Plan, path: str | Path, set_aside: bool = True) -> SweepResult:
     """Reads what ``path`` holds of ``plan``, verifying every file: `Sweep.result`.
 
     Raises
@@ -246,7 +243,7 @@ def collect(plan: Sweep, path: str | Path, set_aside: bool = True) -> SweepResul
 class Reader:
     """Collects the shards of a plan; damaged ones are set aside and count as missing."""
 
-    def __init__(self, plan: Sweep, store: Store, listing: Listing, set_aside: bool) -> None:
+    def __init__(self, plan: Plan, store: Store, listing: Listing, set_aside: bool) -> None:
         self.plan, self.store, self.listing, self.set_aside = plan, store, listing, set_aside
         self.damaged: list[str] = []
         self.pilots: set[Stored] = set()
@@ -269,7 +266,7 @@ class Reader:
             networks=sums.networks.sum(axis=0).reshape(shape),
             wanted=np.array([wanted[distinct[i]] for i in identities], np.int64).reshape(shape),
             damaged=tuple(self.damaged),
-            numerics=(str(_native.NUMERICS_VERSION), *sorted(self.classes)),
+            numerics=(NUMERICS_VERSION, *sorted(self.classes)),
             _sums=sums,
             _shards=tuple(p[1] for p in points),
         )

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 from .._system.writers import is_temporary, temporary_name, writer_is_gone
 from ..engine.sums import LayerSums
 from ..results import storage
-from ..simulation import Simulation
+from ..results.record import Record
 from .point import Point, description_key
 from .shards import Range
 
@@ -223,7 +223,7 @@ class Store:
             raise self.failure(error) from None
         self._write(data, path)
 
-    def read(self, stored: Stored) -> Simulation:
+    def read(self, stored: Stored) -> Record:
         """A shard, verified.
 
         Raises
@@ -233,7 +233,7 @@ class Store:
         """
         data = self._bytes(stored)
         try:
-            simulation = storage.from_bytes(data, stored.file)
+            simulation = storage.from_bytes(data, Record, stored.file)
         except ValueError as error:
             raise Damaged(str(error)) from None
         _check(stored, storage.described(simulation))

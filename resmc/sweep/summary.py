@@ -9,9 +9,9 @@ import numpy as np
 
 from ..results.estimates import format_estimate
 from ..tables import html
+from .plan import Plan
 
 if TYPE_CHECKING:
-    from .plan import Sweep
     from .result import SweepResult
 
 MOST_LINES = 200
@@ -50,12 +50,12 @@ def summary_html(result: SweepResult) -> str:
     return html.table(["point", "networks", *COLUMNS], body, "\n".join(heading))
 
 
-def plan_html(plan: Sweep) -> str:
+def plan_html(plan: Plan) -> str:
     """What a plan sets, for a notebook."""
     return html.table(["setting", "value"], _settings(plan), repr(plan))
 
 
-def _settings(plan: Sweep) -> Iterator[tuple[str, str]]:
+def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
     """What was given, long lists by their ends."""
     for name, value in plan.to_dict().items():
         if name in ("format", "schema_version"):

@@ -19,12 +19,14 @@ import itertools
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from .plan import Sweep, build
+from .plan import Plan
+
+Kind = TypeVar("Kind", bound=Plan)
 
 
-def read(path: str | Path) -> Sweep:
+def read(path: str | Path, kind: type[Kind]) -> Kind:
     """The plan in the file ``path``.
 
     Raises
@@ -45,7 +47,7 @@ def read(path: str | Path) -> Sweep:
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: {_with_line_first(str(error))}") from None
     try:
-        return build(data)
+        return kind.built(data)
     except ValueError as error:
         line = _line_of(text, str(error))
         raise ValueError(f"{path}{f', line {line}' if line else ''}: {error}") from None

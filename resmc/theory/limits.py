@@ -121,7 +121,7 @@ def log_norm_growth(model: ResNet, layers: ArrayLike | None = None) -> LogNormLi
     alpha, lam = model.normalised
     variance = (5.0 * lam**4 + 4.0 * alpha**2 * lam**2) / model.width * index.astype(np.float64)
     mean = log_scales(model, index) - variance / 2.0
-    if model.variant == "vanilla":
+    if not model.signed:
         per_pair = lam**4 / model.width
         mean = mean - 0.5 * per_pair * _sums(model, _rho_J_prime, index, twice=True)[index]
         variance = variance + 2.0 * per_pair * _sums(model, J, index, twice=True)[index]
@@ -134,7 +134,7 @@ def hypoactivation(model: ResNet, layers: ArrayLike | None = None) -> Hypoactiva
     Arguments and errors as for `log_norm`.
     """
     index = layer_indices(model, layers)
-    if model.variant != "vanilla":
+    if model.signed:
         return HypoactivationLimit(index, np.zeros(index.shape), np.full(index.shape, 0.5))
     factor = -(model.normalised[1] ** 2) / model.width
     asymmetry = 0.5 * factor * _sums(model, _rho_J_prime, index)[index]
@@ -148,7 +148,7 @@ def interlayer_correlation(model: ResNet, lags: ArrayLike) -> Floats:
     ``lags`` are integers from 0 to depth (else ValueError); the result has their shape. Var A_l = 3/n in this limit.
     """
     index = layer_indices(model, lags, "lags")
-    if model.variant != "vanilla":
+    if model.signed:
         return np.where(index == 0, 1.0, 0.0)
     rho = np.concatenate([[1.0], _correlations(*_rate(model), int(index.max(initial=0)))])
     return J(rho[index]) / 3.0
@@ -162,7 +162,7 @@ def variance_growth(model: ResNet, layers: ArrayLike | None = None) -> Floats:
     """
     index = layer_indices(model, layers)
     growth = log_scales(model, index)
-    if model.variant == "vanilla":
+    if not model.signed:
         lam = model.normalised[1]
         growth = growth + lam**4 / model.width * _sums(model, growth_kernel, index, twice=True)[index]
     return growth
@@ -185,7 +185,7 @@ def infinite_depth_and_width(model: ResNet) -> RatioLimit:
     """
     alpha, lam = model.normalised
     per_layer = 5.0 * lam**4 + 4.0 * alpha**2 * lam**2
-    vanilla = model.variant == "vanilla" and lam != 0.0
+    vanilla = not model.signed and lam != 0.0
     sum_J, sum_K, sum_rho_J_prime, sum_rho_K_prime = (
         _infinite_sum(model, f) if vanilla else 0.0 for f in (J, K, _rho_J_prime, _rho_K_prime)
     )

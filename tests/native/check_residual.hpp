@@ -1,5 +1,5 @@
-// Any residual network, there and back, by teams of several threads against a team of one: every record of every column
-// that is wanted, and nothing else, in memory of exactly the size that the shape names.
+// Any residual network, forwards and backwards, by teams of several threads against a team of one: every record of
+// every column that is wanted, and nothing else, in memory of exactly the size that the shape names.
 #pragma once
 
 #include <atomic>
@@ -24,14 +24,14 @@ struct ResidualCase {
         net.network.readout = static_cast<float>(1.0 / std::sqrt(static_cast<double>(width)));
         net.block = block;
         net.activation = activation;
-        net.law = method == METHOD_DENSE && width % 2 == 1 ? LAW_UNIFORM : LAW_GAUSSIAN;
+        net.weight_law = method == METHOD_DENSE && width % 2 == 1 ? WEIGHTS_UNIFORM : WEIGHTS_GAUSSIAN;
         net.inside = block == BLOCK_PHI_OUT && width % 2 == 1;
         net.gradients = true;
         net.keep = net.size = 1.0f;
         net.bias_square = 0.1f * static_cast<float>(width);
         net.bias = std::sqrt(net.bias_square);
         net.segment = segment;
-        net.n_in = net.law == LAW_UNIFORM ? 5 : 0;
+        net.n_in = net.weight_law == WEIGHTS_UNIFORM ? 5 : 0;
         const float outer = block == BLOCK_PHI_OUT ? 1.0f : net.network.readout;
         for (uint32_t l = 0; l < depth; ++l) steps.push_back((0.6f - 0.1f * static_cast<float>(l % 4)) * outer);
         for (uint32_t j = 0; j < 5; ++j) input[4 + j] = 0.3f - 0.2f * static_cast<float>(j);
@@ -40,7 +40,7 @@ struct ResidualCase {
     }
 };
 
-// Records of h, then of the ratios, [slot][column] each, and the overlap.
+// Records of h, then of the quotients, [slot][column] each, and the overlap.
 struct ResidualRecords {
     Records h;
     std::vector<float> square, overlap;
@@ -48,9 +48,9 @@ struct ResidualRecords {
 
     ResidualRecords(size_t size, size_t outputs)
         : h(size, outputs),
-          square(poisoned<float>(RATIOS * size)),
+          square(poisoned<float>(QUOTIENTS * size)),
           overlap(poisoned<float>(size)),
-          exponent(poisoned<uint32_t>(RATIOS * size)) {}
+          exponent(poisoned<uint32_t>(QUOTIENTS * size)) {}
 };
 
 constexpr uint32_t RESIDUAL_COLUMNS = 64;
@@ -87,7 +87,8 @@ inline ResidualRecords simulate_residual(const ResidualCase& c, uint32_t threads
     std::vector<uint32_t> stop(1, when == RESIDUAL_BEFORE ? 1 : 0), progress(1, 0);
     a.run.stop = stop.data();
     a.run.progress = progress.data();
-    for (size_t r = 0; r < RATIOS; ++r) a.ratios[r] = {records.square.data() + r * n, records.exponent.data() + r * n};
+    for (size_t r = 0; r < QUOTIENTS; ++r)
+        a.quotients[r] = {records.square.data() + r * n, records.exponent.data() + r * n};
     a.overlap = records.overlap.data();
     std::atomic<bool> over = false;
     std::thread host;
@@ -115,9 +116,9 @@ inline void compare(const ResidualCase& c, const ResidualRecords& got, const Res
         const size_t slot = at / RESIDUAL_COLUMNS, column = at % RESIDUAL_COLUMNS;
         const bool wanted = column >= begin && column < end;
         expect(is_poison(got.h.square[at]) != wanted && is_poison(got.overlap[at]) != wanted, "wanted", slot, column);
-        for (size_t r = 0; r < RATIOS; ++r)
+        for (size_t r = 0; r < QUOTIENTS; ++r)
             expect(is_poison(got.square[r * n + at]) != wanted && is_poison(got.exponent[r * n + at]) != wanted,
-                   "a wanted ratio", slot, column);
+                   "a wanted quotient", slot, column);
         if (!wanted) continue;
         const auto near = [&](float square, uint32_t exponent, float other, uint32_t other_exponent) {
             if (square == 0.0f || other == 0.0f) return square == other;
@@ -125,8 +126,8 @@ inline void compare(const ResidualCase& c, const ResidualRecords& got, const Res
         };
         expect(near(got.h.square[at], got.h.exponent[at], expected.h.square[at], expected.h.exponent[at]), "h", slot,
                column);
-        for (size_t i = at; i < RATIOS * n; i += n)
-            expect(near(got.square[i], got.exponent[i], expected.square[i], expected.exponent[i]), "a ratio", slot,
+        for (size_t i = at; i < QUOTIENTS * n; i += n)
+            expect(near(got.square[i], got.exponent[i], expected.square[i], expected.exponent[i]), "a quotient", slot,
                    column);
         expect(std::fabs(got.overlap[at] - expected.overlap[at]) <= 1e-4f, "overlap", slot, column);
     }
@@ -156,7 +157,7 @@ inline void check_residual(bool quick) {
                 const ResidualRecords stopped = simulate_residual(c, 64, 1, 5, 6, RESIDUAL_BEFORE);
                 expect(!is_poison(stopped.h.square[5]), "the first layer");
                 expect(is_poison(stopped.h.square[2 * RESIDUAL_COLUMNS + 5]), "no layer beyond the second");
-                expect(is_poison(stopped.overlap[5]), "nothing of the way back");
+                expect(is_poison(stopped.overlap[5]), "nothing of the backward pass");
                 simulate_residual(c, 64, 1, 5, 6, RESIDUAL_DURING);
             }
 }

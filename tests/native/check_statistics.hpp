@@ -31,12 +31,13 @@ struct Chunk {
     uint32_t columns, begin, end;
 };
 
-inline void check_folds(uint32_t block, bool die, uint32_t slots, const std::vector<Chunk>& chunks) {
+inline void check_folds(uint32_t batch, bool die, uint32_t slots, const std::vector<Chunk>& chunks) {
     constexpr uint32_t width = 40, bins = 50;
-    current = text("statistics: block %u, first %llu, %u columns, %u slots, %s", block,
+    current = text("statistics: batch %u, first %llu, %u columns, %u slots, %s", batch,
                    static_cast<unsigned long long>(chunks[0].first), chunks[0].columns, slots, die ? "some die" : "");
-    std::mt19937_64 random(block + slots);
-    std::vector<LayerSums> groups(size_t{GROUPS} * slots, LayerSums{});
+    std::mt19937_64 random(batch + slots);
+    std::vector<NormSums> groups(size_t{GROUPS} * slots, NormSums{});
+    std::vector<ActivitySums> activity(groups.size(), ActivitySums{});
     std::vector<int64_t> histogram(size_t{GROUPS} * (bins + 2), 0), counts = histogram;
     struct One {
         long double log_norm, change, growth;
@@ -48,14 +49,15 @@ inline void check_folds(uint32_t block, bool die, uint32_t slots, const std::vec
         Records records = made_up(c.columns, slots, width, die, random);
         const size_t size = size_t{slots} * c.columns;
         auto asymmetry = poisoned<double>(size), alive = poisoned<double>(die ? size : 0);
-        auto blocks = poisoned<LayerSums>(size / block);
+        auto batches = poisoned<NormSums>(size / batch);
+        auto activity_batches = poisoned<ActivitySums>(size / batch);
         ReduceArguments a{width,
                           std::log(double{width}),
                           c.first,
                           c.columns,
                           c.begin,
                           c.end,
-                          block,
+                          batch,
                           slots,
                           records.pointers(),
                           records.square.data(),
@@ -65,8 +67,10 @@ inline void check_folds(uint32_t block, bool die, uint32_t slots, const std::vec
                           bins,
                           asymmetry.data(),
                           nullptr,
-                          blocks.data(),
+                          batches.data(),
                           groups.data(),
+                          activity_batches.data(),
+                          activity.data(),
                           histogram.data()};
         if (die) a.alive = alive.data();
         kernels.reduce(a, 0, 0);
@@ -76,7 +80,7 @@ inline void check_folds(uint32_t block, bool die, uint32_t slots, const std::vec
             const bool seen = column >= c.begin && column < c.end && records.square[at] > 0.0f;
             const float square = records.square[at], doubled = records.active_square[at] + records.active_square[at];
             const double of_one = seen ? doubled / square - 1.0f : 0.0f;
-            const size_t there = (size_t{column / block} * slots + slot) * block + column % block;
+            const size_t there = (size_t{column / batch} * slots + slot) * batch + column % batch;
             expect(asymmetry[there] == of_one, "asymmetry", slot, column);
             if (die) expect(alive[there] == (seen ? 1.0 : 0.0), "alive", slot, column);
             if (!seen) continue;
@@ -86,7 +90,7 @@ inline void check_folds(uint32_t block, bool die, uint32_t slots, const std::vec
                 emulated::log_norm(records.square[column], static_cast<int32_t>(records.exponent[column]), a.log_width);
             const long double direct = std::log(static_cast<long double>(square)) + 2.0L * exponent * std::log(2.0L);
             expect(std::fabs(l + std::log(double{width}) - direct) < 1e-7L, "log_norm", slot, column);
-            const uint64_t group = (c.first + column) / block % GROUPS;
+            const uint64_t group = (c.first + column) / batch % GROUPS;
             const long double growth = std::ldexp(static_cast<long double>(square) / records.square[column],
                                                   2 * (exponent - static_cast<int32_t>(records.exponent[column])));
             members[group * slots + slot].push_back({l, l - l0, growth, of_one, records.active[at]});
@@ -98,7 +102,8 @@ inline void check_folds(uint32_t block, bool die, uint32_t slots, const std::vec
     }
     expect(histogram == counts, "histogram");
     for (size_t i = 0; i < groups.size(); ++i) {
-        const LayerSums& sums = groups[i];
+        const NormSums& sums = groups[i];
+        const ActivitySums& firing = activity[i];
         const std::vector<One>& of = members[i];
         const size_t slot = i % slots, group = i / slots;
         long double mean = 0, mean_change = 0, asymmetry = 0, asymmetry_square = 0, spread = 0, growth = 0, growth2 = 0,
@@ -115,7 +120,7 @@ inline void check_folds(uint32_t block, bool die, uint32_t slots, const std::vec
             active += one.active;
             from_half += (one.active - 0.5L * width) * (one.active - 0.5L * width);
         }
-        expect(sums.alive == static_cast<int64_t>(of.size()) && sums.inactive == inactive && sums.active == active,
+        expect(sums.alive == static_cast<int64_t>(of.size()) && firing.inactive == inactive && firing.active == active,
                "integers", slot, group);
         long double powers[5] = {}, scale[5] = {}, change2 = 0;
         for (const One& one : of) {
@@ -134,9 +139,9 @@ inline void check_folds(uint32_t block, bool die, uint32_t slots, const std::vec
         expect(near(std::ldexp(static_cast<long double>(sums.growth[0]), unit), growth, growth), "W", slot, group);
         expect(near(std::ldexp(static_cast<long double>(sums.growth[1]), 2 * unit), growth2, growth2), "W^2", slot,
                group);
-        expect(near(sums.asymmetry, asymmetry, 1.0L + of.size()), "A", slot, group);
-        expect(near(sums.asymmetry_square, asymmetry_square, asymmetry_square), "A^2", slot, group);
-        expect(near(sums.active_square, from_half, from_half), "active_square", slot, group);
+        expect(near(firing.asymmetry, asymmetry, 1.0L + of.size()), "A", slot, group);
+        expect(near(firing.asymmetry_square, asymmetry_square, asymmetry_square), "A^2", slot, group);
+        expect(near(firing.active_square, from_half, from_half), "active_square", slot, group);
     }
     ++launches_compared;
 }

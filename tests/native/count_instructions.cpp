@@ -4,7 +4,7 @@
 //
 // METHOD: projected, dense, or draw (the generator alone); VARIANT: vanilla, balanced or balanced-half; LAYERS: ends or
 // all. Without arguments it prints the compiler. What a network costs is the difference of two counts: the start, the
-// memory and the fold of the one block of 4096 networks, of which NETWORKS must not be more, are the same in both.
+// memory and the fold of the one batch of 4096 networks, of which NETWORKS must not be more, are the same in both.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -18,7 +18,7 @@ namespace {
 using namespace resmc;
 
 constexpr uint32_t N_BINS = 64;
-constexpr uint64_t BLOCK = 4096;
+constexpr uint64_t BATCH = 4096;
 
 const Backend& find_backend(const char* name) {
     for (const Backend* backend : backends())
@@ -52,30 +52,19 @@ double simulate(const Backend& backend, Job job, bool all_layers) {
     for (uint32_t l = all_layers ? 1 : job.network.depth; l <= job.network.depth; ++l) layers.push_back(l);
     const size_t n = layers.size(), triangle = n * (n + 1) / 2;
     job.seed = 1;
-    job.block = BLOCK;
-    job.recording = {layers.data(), static_cast<uint32_t>(n), false, true, 0.25, -8.0, N_BINS};
-    std::vector<int64_t> integers[5];
-    std::vector<double> doubles[7];
-    auto counts = [&](int i, size_t size) { return (integers[i] = std::vector<int64_t>(GROUPS * size)).data(); };
-    auto sums = [&](int i, size_t size) { return (doubles[i] = std::vector<double>(GROUPS * size)).data(); };
+    job.batch = BATCH;
+    job.recording = {layers.data(), static_cast<uint32_t>(n), false, true, true, 0.25, -8.0, N_BINS};
+    std::vector<NormSums> norms(GROUPS * n);
+    std::vector<ActivitySums> activity(GROUPS * n);
+    std::vector<double> products(GROUPS * triangle);
+    std::vector<int64_t> histogram(GROUPS * (N_BINS + 2));
     Results results{};
-    results.groups.alive = counts(0, n);
-    results.groups.inactive = counts(1, n);
-    results.groups.growth_exponent = counts(2, n);
-    results.groups.active = counts(3, n);
-    results.groups.histogram = counts(4, N_BINS + 2);
-    results.groups.log_norm = sums(0, 4 * n);
-    results.groups.growth_log = sums(1, 2 * n);
-    results.groups.growth = sums(2, 2 * n);
-    results.groups.asymmetry = sums(3, n);
-    results.groups.asymmetry_square = sums(4, n);
-    results.groups.active_square = sums(5, n);
-    results.groups.products = sums(6, triangle);
+    results.groups = {norms.data(), activity.data(), products.data(), nullptr, nullptr, histogram.data()};
     Run run(backend, job, results, 1);
     while (!run.wait(3600.0)) {
     }
     run.finish();
-    return results.groups.log_norm[n - 1];
+    return norms[n - 1].log_norm[0];
 }
 
 int count(const char* const* arguments) {
@@ -87,7 +76,7 @@ int count(const char* const* arguments) {
         network_of(static_cast<uint32_t>(std::atoi(arguments[4])), static_cast<uint32_t>(std::atoi(arguments[5])));
     const bool all_layers = find(arguments[6], {"ends", "all"}) == 1;
     job.count = static_cast<uint64_t>(std::atoi(arguments[7]));
-    if (job.count == 0 || job.count > BLOCK) throw std::invalid_argument("NETWORKS must be 1 to 4096");
+    if (job.count == 0 || job.count > BATCH) throw std::invalid_argument("NETWORKS must be 1 to 4096");
     if (method == 2) {
         std::printf("%s: sum %.9g\n", backend.name, backend.draw(job.network, 1, job.count));
     } else {

@@ -84,15 +84,14 @@ inline void simulate_residual(const ResidualArguments& a, Method method, uint32_
 }
 
 inline void reduce(const ReduceArguments& a, int, uint64_t) {
-    std::vector<LayerSums> sums(REDUCE_THREADS + 1);
-    launch(a.columns / a.block * a.n_layers, REDUCE_THREADS, 0,
-           [&](Warp& warp) { reduce_block(warp, a, sums.data()); });
+    SharedSums sums;
+    launch(a.columns / a.batch * a.n_layers, REDUCE_THREADS, 0, [&](Warp& warp) { reduce_batch(warp, a, sums); });
 }
 
 inline void fold_into_groups(const ReduceArguments& a, int, uint64_t) {
     const uint32_t threads = GROUPS * a.n_layers;
     launch((threads + REDUCE_THREADS - 1) / REDUCE_THREADS, REDUCE_THREADS, 0,
-           [&](Warp& warp) { fold_blocks(warp, a); });
+           [&](Warp& warp) { fold_batches(warp, a); });
 }
 
 inline void raw(const RawArguments& a, int, uint64_t) {
@@ -100,10 +99,10 @@ inline void raw(const RawArguments& a, int, uint64_t) {
     launch((networks + REDUCE_THREADS - 1) / REDUCE_THREADS, REDUCE_THREADS, 0, [&](Warp& warp) { copy_raw(warp, a); });
 }
 
-inline void ratio(const RatioArguments& a, int, uint64_t) {
+inline void quotient(const QuotientArguments& a, int, uint64_t) {
     const uint32_t networks = a.end - a.begin;
     launch((networks + REDUCE_THREADS - 1) / REDUCE_THREADS, REDUCE_THREADS, 0,
-           [&](Warp& warp) { copy_ratio(warp, a); });
+           [&](Warp& warp) { copy_quotient(warp, a); });
 }
 
 inline void words(uint64_t seed, uint32_t word1, uint32_t word2, uint32_t word3, uint32_t quad, uint32_t* out, int,
@@ -141,7 +140,7 @@ inline const Kernels& emulated_kernels() {
         here::reduce,
         here::fold_into_groups,
         here::raw,
-        here::ratio,
+        here::quotient,
         here::words,
         here::normals,
         here::draw,

@@ -149,7 +149,7 @@ RESMC_OUTLINE_FN void activate(int kind, Real c, Real inverse_c, const Real (&x)
             RESMC_UNROLL_DEVICE(4)
             for (int k = 0; k < 4; ++k) activate_gelu(c, x[k], value[k], slope[k]);
             break;
-        case ACTIVATION_SOFTPLUS:
+        case ACTIVATION_CENTRED_SOFTPLUS:
             RESMC_UNROLL_DEVICE(4)
             for (int k = 0; k < 4; ++k) activate_softplus(c, inverse_c, x[k], value[k], slope[k]);
             break;

@@ -25,12 +25,12 @@ struct GaussianWeights {
     }
 };
 struct WeightsOfLaw {
-    Law law;
+    WeightLaw law;
     template <class Word, class Real>
     RESMC_FN void operator()(const Word (&w)[4], Real (&g)[4]) const {
-        if (law == LAW_GAUSSIAN) return GaussianWeights{}(w, g);
+        if (law == WEIGHTS_GAUSSIAN) return GaussianWeights{}(w, g);
         for (uint32_t k = 0; k < 4; ++k)
-            g[k] = law == LAW_UNIFORM
+            g[k] = law == WEIGHTS_UNIFORM
                        ? fma(to_real(w[k]), Real(1.7320508075688772f * 0x1p-31f), Real(1.7320508075688772f * 0x1p-32f))
                        : as_real((w[k] & 0x80000000u) | 0x3F800000u);  // +-1 by the sign
     }

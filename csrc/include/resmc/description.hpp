@@ -18,8 +18,9 @@ enum ActivationKind : int {
     ACTIVATION_TANH = 4,
     ACTIVATION_SIGMOID = 5,
     ACTIVATION_GELU = 6,
-    ACTIVATION_SOFTPLUS = 7,
+    ACTIVATION_CENTRED_SOFTPLUS = 7,
     ACTIVATION_LINEAR = 8,
+    ACTIVATIONS = 9,
 };
 enum Method : int { METHOD_PROJECTED = 0, METHOD_DENSE = 1 };
 
@@ -35,14 +36,15 @@ struct Network {
 };
 
 enum Block : int { BLOCK_PHI_IN = 0, BLOCK_PHI_OUT = 1, BLOCK_V_PHI_W = 2 };
-enum Law : int { LAW_GAUSSIAN = 0, LAW_UNIFORM = 1, LAW_RADEMACHER = 2 };  // of explicit weights, of variance 1
+// Of explicit weights, all of variance 1.
+enum WeightLaw : int { WEIGHTS_GAUSSIAN = 0, WEIGHTS_UNIFORM = 1, WEIGHTS_RADEMACHER = 2 };
 
 // Any residual network, by layers and backwards; residual.hpp says what each block does with these.
 struct Residual {
     Network network;  // its step is not used
     Block block;
     int activation;           // a number of activation.hpp
-    Law law;                  // of the dense method's weights
+    WeightLaw weight_law;     // of the dense method
     bool grounded;            // a bias or sigma(0) gives every layer a size of its own, however small h is
     bool homogeneous;         // and without bias: rescaling h rescales the network
     bool inside;              // the scaling multiplies what enters the activation
@@ -50,13 +52,18 @@ struct Residual {
     float keep;               // what the normalisation makes of h_0 in each layer: 1 without one
     float size;               // of an entry of h_0
     float bias, bias_square;  // t sqrt(n), t^2 n, t the standard deviation of a bias
-    uint32_t segment;         // layers that are kept at a time for the way back
+    uint32_t segment;         // layers that are kept at a time for the backward pass
     uint32_t n_in;            // entries of the input, where its weights are drawn; else 0
     const float* steps;       // [depth]: s_l, or s_l / sqrt(n) where a matrix ends the branch
     const float* input;       // [4 + n_in + 8]: x / sqrt(n_in) between zeros
 };
 
 // What is recorded of a Residual besides h_l, |v|/|start|: v = h_l - h_0 over h_0; p_l and p_l - p_L over p_L.
-enum RatioName : int { RATIO_DISPLACEMENT = 0, RATIO_GRADIENT = 1, RATIO_GRADIENT_DISPLACEMENT = 2, RATIOS = 3 };
+enum QuotientName : int {
+    QUOTIENT_DISPLACEMENT = 0,
+    QUOTIENT_GRADIENT = 1,
+    QUOTIENT_GRADIENT_DISPLACEMENT = 2,
+    QUOTIENTS = 3,
+};
 
 }  // namespace resmc

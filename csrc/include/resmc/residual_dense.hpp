@@ -108,7 +108,7 @@ struct Dense {
             Real row(0.0f);
             if (!run.team.stopped() && !run.team.outside(first + k, run.width()))
                 row = row_of_law(run.keys, draw, run.width(), run.team, first + k, run.shared[which],
-                                 WeightsOfLaw{run.net.law});
+                                 WeightsOfLaw{run.net.weight_law});
             put(y, k, row);
         }
         run.mask(round, whole, y);
@@ -145,7 +145,7 @@ struct Dense {
                 if (run.team.outside(row + k, run.width())) break;
                 put(h, k,
                     row_of_law(run.keys, weights, net.n_in, run.team, row + k, InputVector<Real>{net.input},
-                               WeightsOfLaw{net.law}));
+                               WeightsOfLaw{net.weight_law}));
             }
             run.mask(round, whole, h);
             for (uint32_t k = 0; k < 4; ++k) sum.a = fma(h[k], h[k], sum.a);
@@ -252,7 +252,7 @@ struct Dense {
                 if (run.team.stopped()) return false;
                 if (run.team.outside(first + k, net.network.n_out)) break;
                 const auto y = row_of_law(run.keys, weights, run.width(), run.team, first + k, run.shared[0],
-                                          WeightsOfLaw{net.law});
+                                          WeightsOfLaw{net.weight_law});
                 recorder.output(first + k, y * typename Run::Real(net.network.readout));
             }
         }
@@ -269,7 +269,7 @@ struct Dense {
             Real p[4], h[4];
             Word w[4];
             run.words(draw, round, w);
-            WeightsOfLaw{run.net.law}(w, p);
+            WeightsOfLaw{run.net.weight_law}(w, p);
             run.mask(round, whole, p);
             run.vectors.load(at, round, h);
             for (uint32_t k = 0; k < 4; ++k) {
@@ -289,7 +289,7 @@ struct Dense {
         using Word = typename Run::Word;
         using Four = typename Run::Four;
         const Residual& net = run.net;
-        const WeightsOfLaw law{net.law};
+        const WeightsOfLaw law{net.weight_law};
         const auto scale = activation_scale(net, here.exponent);
         const auto outer = run.draw(STREAM_DENSE_WEIGHTS, l), signs = run.signs(l);
         const Real s(net.steps[l]);

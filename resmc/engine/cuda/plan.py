@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..residual_run import followed
+from ..lowering import QUOTIENTS
 
 RECORD_BYTES = 2 << 30  # of a chunk, if there is so much
 MEMORY_SHARE = 0.4  # of what is free: for a chunk's records, and again for states
@@ -21,7 +21,7 @@ MEMORY_DEVICE = 2  # of csrc/cuda/arguments.hpp: where states are kept
 class Plan:
     """Networks first .. first + count - 1 in chunks of ``columns``, launches of ``part``, from ``start`` on.
 
-    ``start`` and ``columns`` are multiples of the blocks that are folded as one, so that cutting otherwise changes
+    ``start`` and ``columns`` are multiples of the batches that are folded as one, so that cutting otherwise changes
     nothing but the order in which a product sums.
     """
 
@@ -49,18 +49,18 @@ def n_products(deaths_possible: bool, correlations: bool) -> int:
 
 def ratios(network: dict[str, Any]) -> tuple[str, ...]:
     """What is recorded besides h; nothing but for the kernels of any residual network."""
-    return followed(network["gradients"])[1:] if "block" in network else ()
+    return (QUOTIENTS if network["gradients"] else QUOTIENTS[:2])[1:] if "block" in network else ()
 
 
-def bytes_per_column(n_layers: int, block: int, deaths_possible: bool, correlations: bool, n_ratios: int = 0) -> int:
-    """Of device memory: records, sums of blocks, and what is multiplied (A; who is alive, A^2) with its products."""
+def bytes_per_column(n_layers: int, batch: int, deaths_possible: bool, correlations: bool, n_ratios: int = 0) -> int:
+    """Of device memory: records, sums of batches, and what is multiplied (A; who is alive, A^2) with its products."""
     products = n_products(deaths_possible, correlations)
     records = 16 + 8 * n_ratios + (4 if n_ratios > 1 else 0)
-    return n_layers * (records + 8 * products + -(-120 // block)) + -(-products * 8 * n_layers**2 // block)
+    return n_layers * (records + 8 * products + -(-120 // batch)) + -(-products * 8 * n_layers**2 // batch)
 
 
 def steps(network: dict[str, Any]) -> int:
-    """Layers that a network goes through: there, back, and once more but for the last segment."""
+    """Layers that a network goes through: forwards, backwards, and once more but for the last segment."""
     depth = int(network["depth"])
     if not network.get("gradients"):
         return depth
@@ -75,8 +75,10 @@ def best_segment(
     multiprocessors: int,
     free_bytes: int,
 ) -> int:
-    """Layers to keep at a time for the way back: as many as leave room for all networks that a GPU can have at once,
-    or those that take least memory. No bit depends on it."""
+    """Layers to keep at a time for the backward pass; no bit depends on it.
+
+    As many as leave room for all networks that a GPU can have at once, or those that take least memory.
+    """
     depth, segment = int(network["depth"]), int(network["segment"])
     for parts in range(1, math.isqrt(depth) + 1) if network["gradients"] else ():
         segment = -(-depth // parts)
@@ -102,12 +104,12 @@ def make_plan(
     most_columns: int | None = None,
 ) -> Plan:
     """A plan for a device with so much memory; ``most_columns`` after it was found to have less."""
-    align = max(settings["block"], 32)
+    align = max(settings["batch"], 32)
     start = settings["first"] // align * align
     wanted = -(-(settings["first"] + settings["count"] - start) // align) * align
     budget = min(RECORD_BYTES, int(MEMORY_SHARE * free_bytes))
     per_column = bytes_per_column(
-        n_layers, settings["block"], settings["deaths_possible"], settings["correlations"], len(ratios(network))
+        n_layers, settings["batch"], settings["deaths_possible"], settings["correlations"], len(ratios(network))
     )
     columns = budget // per_column
     columns = min(columns, 1 << 20, wanted if most_columns is None else most_columns) // align * align

@@ -67,9 +67,13 @@ class Raw:
             if offset < kept:
                 tensor = getattr(self, name)
                 out[name] = tensor.data_ptr() + offset * tensor.stride(0) * tensor.element_size()
-        if offset < self.samples:
-            out["output"] = self.sample_output.data_ptr() + 4 * offset * self.sample_output.shape[1]
         return out
+
+    def output_pointer(self, offset: int) -> dict[str, int]:
+        """Address of the output of the network that many after the first, if it is kept."""
+        if offset >= self.samples:
+            return {}
+        return {"output": self.sample_output.data_ptr() + 4 * offset * self.sample_output.shape[1]}
 
     def ratio_pointers(self, name: str, offset: int) -> dict[str, int]:
         """The same of what is kept of a ratio."""

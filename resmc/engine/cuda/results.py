@@ -1,4 +1,4 @@
-"""From device memory to the arrays of `Statistics`."""
+"""From device memory to the arrays of `Sums`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..recording import GROUPS
-from ..sums import LAYER_SUMS
+from ..sums import ACTIVITY_SUMS, NORM_SUMS
 from .buffers import Buffers
 
 
@@ -18,11 +18,12 @@ def fill_statistics(buffers: Buffers, arrays: dict[str, NDArray[Any]]) -> None:
     What ``arrays`` held is in the sums by layer, which began with it; to the others they are added.
     """
     n = buffers.n_layers
-    for ratio in ("", *buffers.ratios):
-        packed = buffers.tensors[f"{ratio}_groups" if ratio else "groups"].cpu().numpy()
-        sums = packed.view(LAYER_SUMS).reshape(GROUPS, n)
-        for name in LAYER_SUMS.names or ():
-            arrays[f"{ratio}.{name}" if ratio else name][:] = np.moveaxis(sums[name], 1, -1)
+    sums = {"norms": "groups"} | {f"{name}.norms": f"{name}_groups" for name in buffers.ratios}
+    if "activity" in arrays:
+        sums["activity"] = "activity_groups"
+    for name, tensor in sums.items():
+        dtype = ACTIVITY_SUMS if name == "activity" else NORM_SUMS
+        arrays[name][:] = buffers.tensors[tensor].cpu().numpy().view(dtype).reshape(GROUPS, n)
     arrays["histogram"] += buffers.tensors["histogram"].cpu().numpy()
     triangle = np.triu_indices(n)
     for name, products in buffers.of_groups.items():

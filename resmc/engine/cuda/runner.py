@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._native import KernelError
-from ..residual_run import AT_START
+from ..lowering import BACKWARD
 from .buffers import Buffers
 from .device import Accelerator, DeviceError, first_line
 from .plan import Plan, best_segment, make_plan, steps
@@ -31,8 +31,9 @@ def run(
     report: Callable[[float], None] | None,
     shape: tuple[int, int] | None = None,
 ) -> Raw:
-    """Adds networks first .. first + count - 1 of ``settings`` to ``arrays`` (the fields of `Statistics`, and the sums
-    of ratios); returns the samples and trajectories, still on the device.
+    """Adds networks first .. first + count - 1 of ``settings`` to ``arrays``; returns what is kept raw, on the device.
+
+    ``arrays`` are those of `Sums.arrays` and the sums of quotients.
 
     ``shape`` is (threads of a team, where states are kept) instead of the best, for measurements.
 
@@ -108,7 +109,7 @@ def _allocate(
         except accelerator.out_of_memory as error:
             needed = Buffers.bytes(network, settings, shape, len(layers), plan)
             most = plan.columns // 2
-            if most < max(settings["block"], 32):
+            if most < max(settings["batch"], 32):
                 raise DeviceError(
                     f"{accelerator.name} has too little memory: {needed / 1e9:.3g} GB are needed for "
                     f"{plan.columns} networks at a time, {len(layers)} recorded layers, "
@@ -156,13 +157,15 @@ class Runner:
     def _chunk(self, stream: int, first: int, begin: int, end: int) -> None:
         ordinal, kernels, buffers = self.accelerator.ordinal, self.accelerator.kernels, self.buffers
         samples, paths = buffers.raw.wanted(first + begin - self.plan.first, end - begin)
-        chunk = {**self.settings, "first": first, "columns": self.plan.columns, "n_layers": buffers.n_layers}
+        chunk = {"columns": self.plan.columns, "n_layers": buffers.n_layers}
+        drawn = {"first": first, **{name: self.settings[name] for name in ("seed", "variant", "method")}}
         for at in range(begin, end, self.plan.part):
             stop = min(at + self.plan.part, end)
             slot = 1 + self.launches % (len(self.seen) - 1)
             self.seen[slot] = 0
             launch = {
                 **chunk,
+                **drawn,
                 "begin": at,
                 "end": stop,
                 "output_begin": begin,
@@ -172,20 +175,19 @@ class Runner:
                 "blocks": self.plan.workspace_blocks,
             }
             # Outputs of a launch are a part of the chunk's, whose first is column `begin`.
-            pointers = {**buffers.pointers(first + begin - self.plan.first), **self._words(slot)}
+            pointers = {**buffers.simulate_pointers(first + begin - self.plan.first), **self._words(slot)}
             self.enqueuing = "simulate"
             kernels.simulate(self.network, launch, self.accelerator.properties, self.shape, pointers, ordinal, stream)
             self.launches += 1
             self._enqueued(stop - at)
-        wanted = {**chunk, "begin": begin, "end": end, "samples": samples, "paths": paths}
-        self.enqueuing = "reduce"
-        kernels.reduce(self.network["width"], wanted, buffers.pointers(0), ordinal, stream)
-        self._enqueued()
+        chunk |= {"begin": begin}
+        self._reduce(first, chunk | {"end": end}, buffers.reduce_pointers(), stream)
         for name in ("growth", *buffers.ratios) if buffers.ratios else ():
-            self._ratio(name, wanted, stream)
+            self._quotient(name, first, chunk | {"end": end}, paths, stream)
         if samples or paths:
-            pointers = buffers.pointers(first + begin - self.plan.first)
+            pointers = buffers.raw_pointers(first + begin - self.plan.first)
             self.enqueuing = "raw"
+            wanted = {**chunk, "samples": samples, "paths": paths}
             kernels.raw(self.network["width"], wanted, pointers, ordinal, stream)
             self._enqueued()
         if self.settings["correlations"]:
@@ -193,17 +195,24 @@ class Runner:
             buffers.add_products(first, begin, end)
             self._enqueued()
 
-    def _ratio(self, name: str, wanted: dict[str, Any], stream: int) -> None:
-        """Sums, ends and paths of a ratio; those of h itself lack its ends alone."""
-        ordinal, kernels, width = self.accelerator.ordinal, self.accelerator.kernels, self.network["width"]
-        pointers = self.buffers.ratio_pointers(name, wanted["first"] + wanted["begin"] - self.plan.first)
+    def _reduce(self, first: int, columns: dict[str, int], pointers: dict[str, int], stream: int) -> None:
+        """Sums over the networks of a chunk."""
+        recorded = {name: self.settings[name] for name in ("batch", "bin_low", "bin_width", "n_bins")}
+        self.enqueuing = "reduce"
+        self.accelerator.kernels.reduce(
+            self.network["width"], {"first": first, **columns, **recorded}, pointers, self.accelerator.ordinal, stream
+        )
+        self._enqueued()
+
+    def _quotient(self, name: str, first: int, columns: dict[str, int], paths: int, stream: int) -> None:
+        """Sums, final values and paths of a quotient; those of h itself lack its final values alone."""
+        buffers = self.buffers
         if name != "growth":
-            self.enqueuing = "reduce"
-            kernels.reduce(width, wanted, pointers, ordinal, stream)
-            self._enqueued()
-        slot = 0 if name in AT_START else self.buffers.n_layers - 1
-        self.enqueuing = "ratio"
-        kernels.ratio(width, {**wanted, "slot": slot}, pointers, ordinal, stream)
+            self._reduce(first, columns, buffers.reduce_quotient_pointers(name), stream)
+        wanted = {**columns, "slot": 0 if name in BACKWARD else buffers.n_layers - 1, "paths": paths}
+        pointers = buffers.quotient_pointers(name, first + columns["begin"] - self.plan.first)
+        self.enqueuing = "quotient"
+        self.accelerator.kernels.quotient(self.network["width"], wanted, pointers, self.accelerator.ordinal, stream)
         self._enqueued()
 
     def _words(self, slot: int) -> dict[str, int]:

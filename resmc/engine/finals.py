@@ -1,0 +1,49 @@
+"""Counts of final values in narrow bins, of which only the occupied ones are kept: laws that can be added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+BIN_WIDTH = 2.0**-16  # of a natural logarithm
+
+
+@dataclass(frozen=True, eq=False)
+class FinalCounts:
+    """Counts of networks by value.
+
+    Attributes
+    ----------
+    bins : ndarray of int, shape (K,)
+        The occupied bins, increasing: bin b holds the values from b to b + 1 times 2^-16.
+    counts : ndarray of int, shape (K,)
+    zeros : int
+        Networks whose value is -infinity: the logarithm of 0.
+    """
+
+    bins: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    zeros: int = 0
+
+    def __post_init__(self) -> None:
+        self.bins.setflags(write=False)
+        self.counts.setflags(write=False)
+
+    @staticmethod
+    def counted(values: NDArray[np.float64]) -> FinalCounts:
+        """The counts of some values, -infinity among them."""
+        finite = values[np.isfinite(values)]
+        bins, counts = np.unique(np.floor(finite / BIN_WIDTH).astype(np.int64), return_counts=True)
+        return FinalCounts(bins, counts.astype(np.int64), len(values) - len(finite))
+
+    @staticmethod
+    def added(parts: Iterable[FinalCounts]) -> FinalCounts:
+        """The counts of all networks of several."""
+        parts = list(parts)
+        bins, where = np.unique(np.concatenate([part.bins for part in parts]), return_inverse=True)
+        counts = np.zeros(len(bins), np.int64)
+        np.add.at(counts, where, np.concatenate([part.counts for part in parts]))
+        return FinalCounts(bins, counts, sum(part.zeros for part in parts))

@@ -1,0 +1,247 @@
+"""A request: which networks to simulate, what to record of them, and on what. Checked once, then it never changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._system import checks
+from ..models.residual_network import Model, ResidualNetwork
+from ..models.resnet import MAX_WIDTH_DENSE, ResNet
+from . import devices
+from .devices import Device
+from .lowering import Lowered, Network, lower
+from .recording import batch_size, histogram_bins, recorded_layers
+
+METHODS = ("projected", "dense")
+MAX_NETWORK = 1 << 48  # a network's number has 48 bits of the counter
+
+
+class NetworkRange(NamedTuple):
+    """Networks start .. stop - 1, put into groups by (network // batch) mod 32."""
+
+    start: int
+    stop: int
+    batch: int  # networks that are summed together
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What is recorded of every network, and of which networks more than sums is kept.
+
+    Attributes
+    ----------
+    layers : ndarray of int, shape (R,)
+        Those of `recorded_layers`.
+    correlations : bool
+        True to sum the products of A over all pairs of recorded layers.
+    gradients, displacement : bool
+        True to follow the gradient of one output back to layer 0, and h_l - h_0.
+    samples, trajectories : int
+        How many of the first networks keep their final values, and their paths.
+    on_device : bool
+        True to leave samples and trajectories on the GPU.
+    """
+
+    layers: NDArray[np.int64]
+    correlations: bool = True
+    gradients: bool = False
+    displacement: bool = False
+    samples: int = 0
+    trajectories: int = 0
+    on_device: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the kernels are told besides the network and its layers."""
+
+    variant: int
+    method: int
+    seed: int
+    first: int
+    count: int
+    batch: int
+    keep_samples: int
+    keep_trajectories: int
+    deaths_possible: bool
+    activity: bool
+    correlations: bool
+    bin_low: float
+    bin_width: float
+    n_bins: int
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """All that decides on a simulation, and where it runs; made by `check`, or by a sweep for each of its shards.
+
+    Attributes
+    ----------
+    lowered : Lowered
+    networks : NetworkRange
+    seed : int
+    method : {"projected", "dense"}
+    recording : Recording
+    device : Device
+    threads : int
+        CPU threads.
+    """
+
+    lowered: Lowered
+    networks: NetworkRange
+    seed: int
+    method: str
+    recording: Recording
+    device: Device
+    threads: int
+
+    @property
+    def count(self) -> int:
+        """How many networks."""
+        return self.networks.stop - self.networks.start
+
+    def network(self) -> Network:
+        """What the kernels are told of the network; errors as for `Lowered.kernel`."""
+        return self.lowered.kernel(self.recording.gradients, self.recording.displacement)
+
+    def job(self) -> Job:
+        """What the kernels are told besides."""
+        bins = histogram_bins(self.lowered.model)
+        return Job(
+            variant=self.lowered.variant,
+            method=METHODS.index(self.method),
+            seed=self.seed,
+            first=self.networks.start,
+            count=self.count,
+            batch=self.networks.batch,
+            keep_samples=self.recording.samples,
+            keep_trajectories=self.recording.trajectories,
+            deaths_possible=self.lowered.can_die,
+            activity=self.lowered.has_asymmetry,
+            correlations=self.recording.correlations,
+            bin_low=bins.low,
+            bin_width=bins.width,
+            n_bins=bins.count,
+        )
+
+
+def check(
+    model: Model | None,
+    model_fields: dict[str, Any],
+    *,
+    networks: Any,
+    seed: Any,
+    first_network: Any,
+    method: Any,
+    gradients: Any,
+    displacement: Any,
+    layers: Sequence[int] | NDArray[np.int64] | None,
+    correlations: Any,
+    device: Any,
+    threads: Any,
+    keep_samples: Any,
+    keep_trajectories: Any,
+    keep_on_device: Any,
+) -> Request:
+    """The request that the arguments of `resmc.simulate` make.
+
+    Raises
+    ------
+    ValueError
+        For any argument out of range, naming the argument, its value and what is allowed.
+    """
+    lowered = lower(_model(model, model_fields))
+    networks = checks.integer("networks", networks, 1, MAX_NETWORK, "2^48")
+    first = checks.integer("first_network", first_network, 0, MAX_NETWORK - networks, "2^48 - networks")
+    seed = checks.integer("seed", seed, 0, (1 << 64) - 1, "2^64 - 1")
+    method = checks.choice("method", method, METHODS)
+    gradients, displacement = _followed(lowered, gradients, displacement)
+    _check_method(lowered, method)
+    where = devices.parse(device)
+    _check_on_device(keep_on_device, where, lowered, gradients or displacement)
+    correlations = checks.boolean("correlations", correlations) and lowered.log_gaussian is not None
+    recorded = recorded_layers(lowered.model.depth, layers)
+    if threads is None:
+        threads = len(os.sched_getaffinity(0))
+    threads = min(checks.integer("threads", threads, 1, 1 << 12, "4096"), networks)
+    samples = min(checks.integer("keep_samples", keep_samples, 0, MAX_NETWORK, "2^48"), networks)
+    paths = min(checks.integer("keep_trajectories", keep_trajectories, 0, MAX_NETWORK, "2^48"), networks)
+    return Request(
+        lowered=lowered,
+        networks=NetworkRange(first, first + networks, batch_size(networks)),
+        seed=seed,
+        method=method,
+        recording=Recording(recorded, correlations, gradients, displacement, samples, paths, keep_on_device),
+        device=where,
+        threads=threads,
+    )
+
+
+def _model(model: Model | None, model_fields: dict[str, Any]) -> Model:
+    names = [f.name for f in fields(ResNet)]
+    for name in model_fields:
+        if name not in names:
+            raise TypeError(f"simulate() got an unexpected keyword argument {name!r}; a model's are {', '.join(names)}")
+    if model is None:
+        missing = [name for name in ("width", "depth", "alpha", "lam") if name not in model_fields]
+        if missing:
+            raise ValueError(
+                f"{missing[0]} is missing: give a ResNet or a ResidualNetwork, or at least width, depth, alpha and lam"
+            )
+        return ResNet(**model_fields)
+    if model_fields:
+        raise ValueError(f"{next(iter(model_fields))} is not allowed beside a model: give one or the other")
+    if not isinstance(model, ResNet | ResidualNetwork):
+        raise ValueError(f"model={model!r} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
+    return model
+
+
+def _followed(lowered: Lowered, gradients: Any, displacement: Any) -> tuple[bool, bool]:
+    """Which of the gradient and the displacement are followed."""
+    gradients = checks.boolean("gradients", gradients)
+    if displacement is None:
+        return gradients, gradients or lowered.follows_displacement
+    displacement = checks.boolean("displacement", displacement)
+    if gradients and not displacement:
+        raise ValueError("displacement=False is not allowed with gradients=True: gradients are followed beside it")
+    return gradients, displacement
+
+
+def _check_method(lowered: Lowered, method: str) -> None:
+    if method == "projected" and lowered.weights != "gaussian":
+        raise ValueError(
+            f"weights={lowered.weights!r} are not allowed with method='projected', which rests on W x having the law "
+            "of |x| g, as Gaussian weights alone do: use method='dense'"
+        )
+    width = lowered.model.width
+    if method == "dense" and width > MAX_WIDTH_DENSE:
+        raise ValueError(f"width={width} is too large for method='dense': it must be at most {MAX_WIDTH_DENSE}")
+
+
+def _check_on_device(keep: Any, device: Device, lowered: Lowered, more_than_h: bool) -> None:
+    if not checks.boolean("keep_on_device", keep):
+        return
+    if device.kind != "cuda":
+        raise ValueError("keep_on_device=True is not allowed on the CPU: it needs device='cuda'")
+    if more_than_h or lowered.log_gaussian is None:
+        raise ValueError(
+            "keep_on_device=True is not allowed with gradients, displacement, or a network that no ResNet can spell: "
+            "what is followed there is kept on the host"
+        )
+
+
+def group_sizes(networks: NetworkRange) -> NDArray[np.int64]:
+    """How many of ``networks`` fall into each of the 32 groups."""
+    batch = networks.batch
+
+    def below(stop: int) -> NDArray[np.int64]:
+        cycles, rest = divmod(stop, 32 * batch)
+        return cycles * batch + np.clip(rest - batch * np.arange(32), 0, batch)
+
+    return np.asarray(below(networks.stop) - below(networks.start), np.int64)

@@ -1,0 +1,160 @@
+"""Runs a request: the networks' sums, and what is kept of single networks, all in the kernels' own units."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._system.build import instruction_set
+from . import cuda, native
+from .finals import FinalCounts
+from .lowering import Network
+from .native import Arrays, Report
+from .request import Job, Request, group_sizes
+from .sums import NormSums, Sums
+
+PART = 1 << 18  # networks whose final values are held at a time
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What the kernels leave of a request.
+
+    Attributes
+    ----------
+    sums : Sums
+    quotients : dict of NormSums
+        By name; "growth" is in ``sums``.
+    finals : dict of FinalCounts
+        Final values of every quantity that is followed, by name, "growth" among them.
+    kept : Arrays
+        Paths and final values of the first networks.
+    final_samples : dict of ndarray, shape (k,)
+        Final values of the first networks' quotients.
+    numerics : str
+        The numerics class: what rounds alike.
+    raw : cuda.Raw or None
+        What was left on the GPU.
+    """
+
+    sums: Sums
+    quotients: dict[str, NormSums]
+    finals: dict[str, FinalCounts]
+    kept: Arrays
+    final_samples: dict[str, Floats]
+    numerics: str
+    raw: Any = None
+
+
+@dataclass(eq=False)
+class Cpu:
+    """The CPU's threads."""
+
+    threads: int
+    instructions: str = field(default_factory=instruction_set)
+
+    @property
+    def numerics(self) -> str:
+        """The numerics class."""
+        return f"cpu/{self.instructions}"
+
+    def add(
+        self, network: Network, job: Job, layers: NDArray[np.int64], arrays: Arrays, report: Report | None, keep: bool
+    ) -> None:
+        """Adds the networks of ``job`` to ``arrays``."""
+        native.simulate(network, job, layers, arrays, self.threads, self.instructions, report)
+
+
+@dataclass(eq=False)
+class Gpu:
+    """One GPU."""
+
+    accelerator: cuda.Accelerator
+
+    @property
+    def numerics(self) -> str:
+        """The numerics class."""
+        return self.accelerator.numerics
+
+    def add(
+        self, network: Network, job: Job, layers: NDArray[np.int64], arrays: Arrays, report: Report | None, keep: bool
+    ) -> Any:
+        """Adds the networks of ``job`` to ``arrays``; what is kept raw stays on the GPU with ``keep``."""
+        named = arrays.named()
+        raw = cuda.run(
+            self.accelerator, native.plain(network), native.plain(job), layers.astype(np.uint32), named, report
+        )
+        if not keep:
+            for name, values in raw.to_numpy().items():
+                named[name][:] = values
+        return raw
+
+
+def run(request: Request, report: Report | None = None) -> Outcome:
+    """Simulates the networks of ``request``.
+
+    Any thread of Python may call this, several at a time. ``report`` is called from that thread with the finished
+    fraction, about twenty times a second; what it raises stops the run and comes out here. Ctrl-C does the same in the
+    main thread alone.
+
+    Raises
+    ------
+    DeviceError
+        If there is no GPU to use that was asked for, its memory does not suffice, or it fails.
+    """
+    network, job, recording = request.network(), request.job(), request.recording
+    where = Gpu(cuda.open_cuda(request.device.ordinal)) if request.device.kind == "cuda" else Cpu(request.threads)
+    arrays = Arrays.empty(network, job, len(recording.layers))
+    finals: dict[str, FinalCounts] = {}
+    final_samples = {name: np.empty(job.keep_samples) for name in network.quotients}
+    raw = None
+    for at, part in _parts(job) if network.quotients else ((0, job),):
+        views = arrays.part(at, part)
+        raw = where.add(network, part, recording.layers, views, _share(report, at, part, job), recording.on_device)
+        for name, quotient in views.quotients.items():
+            counts = FinalCounts.counted(quotient.final)
+            finals[name] = FinalCounts.added([finals[name], counts]) if name in finals else counts
+            final_samples[name][at : at + part.count] = quotient.final[: part.keep_samples]
+    arrays.sums.networks[:] = group_sizes(request.networks)
+    if not request.lowered.has_asymmetry:  # what the kernels left there has no meaning
+        arrays.path_asymmetry[:] = np.nan
+    quotients = {
+        name: NormSums(arrays.sums.networks, q.norms.records)
+        for name, q in arrays.quotients.items()
+        if q.norms is not None
+    }
+    return Outcome(arrays.sums, quotients, finals, arrays, final_samples, where.numerics, raw)
+
+
+def _parts(job: Job) -> Iterator[tuple[int, Job]]:
+    """The networks of ``job`` in parts, each with its place: so many that their final values can be held.
+
+    Parts end at multiples of 2^18 networks, so that batches stay whole and the groups meet them in order.
+    """
+    stop = job.first + job.count
+    ends = [*range(job.first // PART * PART + PART, stop, PART), stop]
+    for first, end in itertools.pairwise([job.first, *ends]):
+        at, count = first - job.first, end - first
+        yield (
+            at,
+            replace(
+                job,
+                first=first,
+                count=count,
+                keep_samples=min(max(job.keep_samples - at, 0), count),
+                keep_trajectories=min(max(job.keep_trajectories - at, 0), count),
+            ),
+        )
+
+
+def _share(report: Report | None, at: int, part: Job, job: Job) -> Report | None:
+    """A report of a part's finished fraction as one of the whole."""
+    if report is None:
+        return None
+    return lambda done: report((at + part.count * done) / job.count)

@@ -1,0 +1,480 @@
+"""The record of a finished simulation: sums over independent networks in 32 groups, and what follows layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cached_property, reduce
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, lower, split_power
+from ..engine.moments import leave_one_out
+from ..engine.native import NUMERICS_VERSION
+from ..engine.recording import GROUPS, HISTOGRAM_VERSION, Bins, histogram_bins
+from ..engine.request import NetworkRange, Request
+from ..engine.run import Outcome
+from ..engine.sums import ActivitySums, NormSums, Sums
+from ..models.residual_network import Model
+from ..models.resnet import ResNet
+from . import estimates, layer_estimates
+from .estimates import Estimate
+from .laws import Law
+
+if TYPE_CHECKING:
+    from ..theory.facts import Facts
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Kind = TypeVar("Kind", bound="Record")
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """Counts of the final log-norm L_depth of the networks alive there.
+
+    ``edges`` has one entry more than ``counts``; ``underflow`` and ``overflow`` lie outside.
+    """
+
+    edges: Floats
+    counts: Integers
+    underflow: int
+    overflow: int
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Raw final values of some networks: ``networks`` (k,), ``log_norm`` (k,), ``output`` (k, n_out).
+
+    A dead network has log-norm -inf and output 0; outputs beyond the range of float64 are 0 or infinite. With
+    ``simulate(.., keep_on_device=True)`` log_norm and output are tensors on the device; `to_numpy` brings them here.
+    """
+
+    networks: NDArray[np.uint64]
+    log_norm: Floats
+    output: Floats
+    ratios: Mapping[str, Floats] = field(default_factory=dict)  # (k,) each: ln(\|v\|^2/\|start\|^2) where it ends
+
+    def to_numpy(self) -> Samples:
+        """The same with NumPy arrays."""
+        return Samples(self.networks, host(self.log_norm), host(self.output), self.ratios)
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectories:
+    """Raw paths of some networks: ``networks`` (k,), ``log_norm`` (k, R), ``asymmetry`` (k, R), R recorded layers.
+
+    Where a network is dead: -inf and NaN. With ``keep_on_device=True`` tensors, as in `Samples`.
+    """
+
+    networks: NDArray[np.uint64]
+    log_norm: Floats
+    asymmetry: NDArray[np.float32]
+    # (k, R) each: ln(\|v_l\|^2/\|start\|^2) by layer; and "overlap", p_l . h_l / (\|p_l\| \|h_l\|), with gradients
+    ratios: Mapping[str, Floats] = field(default_factory=dict)
+
+    def to_numpy(self) -> Trajectories:
+        """The same with NumPy arrays."""
+        return Trajectories(self.networks, host(self.log_norm), host(self.asymmetry), self.ratios)
+
+
+def host(array: Any) -> NDArray[Any]:
+    """A tensor's values as an array; an array as it is."""
+    return array if isinstance(array, np.ndarray) else array.cpu().numpy()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Record:
+    r"""The statistics of independent random networks; made by `resmc.simulate`, `resmc.merge` and `resmc.load`.
+
+    Attributes
+    ----------
+    model : ResNet or ResidualNetwork
+    method : str
+        "projected" or "dense".
+    seed : int
+    ranges : tuple of NetworkRange
+        Sorted, disjoint.
+    layers : ndarray of int, shape (R,)
+        The recorded layers; 0 and depth are always among them.
+    bins : Bins
+        Of the histogram, for the normalised network.
+    statistics : Sums
+        All sums, by group.
+    samples, trajectories : Samples, Trajectories
+        What was kept raw.
+    numerics : tuple of str
+        What computed it: numerics version, then the sorted numerics classes (device and instruction set).
+    ratios : mapping of str to NormSums
+        Sums of ln(\|v_l\|^2/\|start\|^2) for what was followed besides h: see `log_ratio`.
+    laws : mapping of str to Law
+        Of every ratio where it ends: at the last layer, that of a gradient at layer 0.
+    """
+
+    model: Model
+    method: str
+    seed: int
+    ranges: tuple[NetworkRange, ...]
+    layers: Integers
+    bins: Bins
+    statistics: Sums = field(repr=False)
+    samples: Samples = field(repr=False)
+    trajectories: Trajectories = field(repr=False)
+    numerics: tuple[str, ...]
+    histogram_version: int = HISTOGRAM_VERSION
+    ratios: Mapping[str, NormSums] = field(default_factory=dict, repr=False)
+    laws: Mapping[str, Law] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        for part in (self.layers, self.statistics, self.samples, self.trajectories, self.ratios):
+            _freeze(part)
+
+    @classmethod
+    def of(cls, request: Request, outcome: Outcome) -> Self:
+        """The record of a request that was run, in the model's own units."""
+        lowered, layers = request.lowered, request.recording.layers
+        offsets, ends = lowered.offsets(layers), final_offsets(lowered, layers)
+        return cls(
+            model=lowered.model,
+            method=request.method,
+            seed=request.seed,
+            ranges=(request.networks,),
+            layers=layers,
+            bins=histogram_bins(lowered.model),
+            statistics=outcome.sums,
+            samples=_samples(request, outcome, offsets, ends),
+            trajectories=_trajectories(request, outcome, offsets),
+            numerics=(NUMERICS_VERSION, outcome.numerics),
+            ratios=outcome.quotients,
+            laws={name: Law.shifted(counts, ends[name]) for name, counts in outcome.finals.items()},
+        )
+
+    # -- what the model is -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def lowered(self) -> Lowered:
+        """The network as the engine sees it."""
+        return lower(self.model)
+
+    @property
+    def facts(self) -> Facts:
+        """What theory knows of the network."""
+        return self.lowered.facts
+
+    @property
+    def resnet(self) -> ResNet:
+        """The model as a `ResNet`, which the theory of Li, Nica, Roy is about.
+
+        Raises
+        ------
+        ValueError
+            If no `ResNet` is this network.
+        """
+        found = self.lowered.log_gaussian
+        if found is None:
+            general = self.lowered.general
+            raise ValueError(
+                f"block={general.block!r} with activation={general.activation!r} has no log-Gaussian theory of "
+                "ResNets to compare with: see Simulation.observables, log_ratio and resmc.limit"
+            )
+        return found
+
+    @property
+    def observables(self) -> tuple[str, ...]:
+        """Names of what was recorded: "log_norm", those of `log_ratio`, and where they exist "asymmetry" and so on."""
+        names = ["log_norm", "growth", *self.ratios]
+        if self.has_asymmetry:
+            names += ["asymmetry", "active_fraction"]
+        return tuple(names)
+
+    @property
+    def has_asymmetry(self) -> bool:
+        """True if A and F exist: activations relu, balanced and balanced-half of the layers themselves (phi-in)."""
+        return self.lowered.has_asymmetry
+
+    # -- counts -------------------------------------------------------------------------------------------------------
+
+    @property
+    def networks(self) -> int:
+        """Number of independent networks."""
+        return int(self.statistics.networks.sum())
+
+    @property
+    def alive(self) -> Integers:
+        """Networks with z_l != 0, by recorded layer (R,)."""
+        return np.asarray(self.statistics.norms.alive.sum(axis=0))
+
+    @property
+    def dead(self) -> Integers:
+        """Networks with z_l = 0 exactly, by recorded layer (R,); without a skip (alpha = 0), or below 1e-16."""
+        return np.asarray(self.networks - self.alive)
+
+    @property
+    def inactive(self) -> Integers:
+        """Living networks with phi_l(z_l) = 0 exactly, by recorded layer (R,)."""
+        activity = self.statistics.activity
+        return np.zeros_like(self.alive) if activity is None else np.asarray(activity.inactive.sum(axis=0))
+
+    @property
+    def histogram(self) -> Histogram:
+        """Of the final log-norm, in its own units."""
+        counts = self.statistics.histogram.sum(axis=0)
+        edges = self.bins.edges() + self.offsets[-1]
+        return Histogram(edges, counts[1:-1], int(counts[0]), int(counts[-1]))
+
+    @property
+    def offsets(self) -> Floats:
+        """What separates the log-norms in `statistics` from the model's, by recorded layer (R,)."""
+        return self.lowered.offsets(self.layers)
+
+    @property
+    def correlations(self) -> bool:
+        """Whether the products of A between layers were summed: `simulate`'s argument."""
+        return self.statistics.products.size > 0
+
+    # -- moments by layer ---------------------------------------------------------------------------------------------
+
+    @property
+    def log_norm_mean(self) -> Estimate:
+        """Mean of L_l = log(\\|z_l\\|^2/n), by recorded layer (R,)."""
+        return layer_estimates.log_norm_mean(self.statistics.norms, self.offsets)
+
+    @property
+    def log_norm_variance(self) -> Estimate:
+        """Variance of L_l (unbiased), by recorded layer (R,)."""
+        return layer_estimates.log_norm_variance(self.statistics.norms)
+
+    @property
+    def log_norm_skewness(self) -> Estimate:
+        """Skewness m3/m2^(3/2) of L_l, by recorded layer (R,); 0 for a Gaussian."""
+        return layer_estimates.log_norm_skewness(self.statistics.norms)
+
+    @property
+    def log_norm_excess_kurtosis(self) -> Estimate:
+        """Excess kurtosis m4/m2^2 - 3 of L_l, by recorded layer (R,); 0 for a Gaussian."""
+        return layer_estimates.log_norm_excess_kurtosis(self.statistics.norms)
+
+    @property
+    def asymmetry_mean(self) -> Estimate:
+        """Mean of A_l, by recorded layer (R,)."""
+        return layer_estimates.asymmetry_mean(self.activity)
+
+    @property
+    def asymmetry_variance(self) -> Estimate:
+        """Variance of A_l (unbiased), by recorded layer (R,)."""
+        return layer_estimates.asymmetry_variance(self.activity)
+
+    @property
+    def active_fraction(self) -> Estimate:
+        """Mean of F_l, the fraction of neurons that fire, by recorded layer (R,)."""
+        return layer_estimates.active_fraction(self.activity, self.model.width)
+
+    @cached_property
+    def asymmetry_covariance(self) -> Estimate:
+        """Covariance of A_l and A_m over the networks alive at both, shape (R, R)."""
+        return self.jackknife_pairs(np.stack([cov for cov, _, _ in self._pair_statistics()]))
+
+    @cached_property
+    def asymmetry_correlation(self) -> Estimate:
+        """Correlation of A_l and A_m over the networks alive at both, shape (R, R); NaN where one does not vary."""
+        return self.jackknife_pairs(self.pooled_correlations)
+
+    @cached_property
+    def pooled_correlations(self) -> Floats:
+        """(33, R, R): the correlations from all networks, then without each group."""
+        return np.stack([_correlation(*pair) for pair in self._pair_statistics()])
+
+    def jackknife_pairs(self, values: Floats) -> Estimate:
+        """The estimate from (33, R, R) values over pairs of layers."""
+        index = np.arange(len(self.layers))
+        return self.jackknife(values, self.alive[np.maximum.outer(index, index)])
+
+    # -- helpers for the analyses -------------------------------------------------------------------------------------
+
+    @property
+    def activity(self) -> ActivitySums:
+        """Sums of A and of active counts.
+
+        Raises
+        ------
+        ValueError
+            If A and the active fraction do not exist.
+        """
+        if self.statistics.activity is None:
+            general = self.lowered.general
+            raise ValueError(
+                f"A and the active fraction do not exist for block={general.block!r} with "
+                f"activation={general.activation!r}: only for 'phi-in' with relu, balanced or balanced-half"
+            )
+        return self.statistics.activity
+
+    def jackknife(self, values: Floats, n: Any = None) -> Estimate:
+        """The estimate from (33, ...) values: from all networks, then without each group."""
+        return estimates.jackknife(values, self.statistics.networks, self.alive if n is None else n)
+
+    def _unpacked(self, packed: Floats) -> Floats:
+        size = len(self.layers)
+        upper = np.zeros((size, size))
+        upper[np.triu_indices(size)] = packed
+        return upper + np.triu(upper, 1).T
+
+    def _pair_statistics(self) -> Any:
+        """Yields, for all networks and then without each group, (cov, var_l, var_m) as (R, R) arrays, l <= m filled.
+
+        Sums are over the networks alive at both layers, that is at the later one.
+        """
+        activity = self.activity
+        if not self.correlations:
+            why = "this simulation was made with correlations=False"
+            if self.lowered.log_gaussian is None:
+                why = "products of A are summed for networks that a ResNet can spell"
+            raise ValueError(f"there are no correlations: {why}")
+        s, size = self.statistics, len(self.layers)
+        deaths = s.partial_sums.shape[1] > 0
+        alive, total = leave_one_out(activity.alive), leave_one_out(activity.asymmetry)
+        later = np.maximum.outer(np.arange(size), np.arange(size))
+        earlier = np.minimum.outer(np.arange(size), np.arange(size))
+
+        wholes = {id(a): a.sum(axis=0) for a in (s.products, s.partial_sums, s.partial_squares)}
+
+        def packed(array: Floats, j: int) -> Floats:
+            whole = wholes[id(array)]
+            return self._unpacked(whole if j == 0 else whole - array[j - 1])
+
+        for j in range(GROUPS + 1):
+            square = packed(s.products, j)
+            diagonal = np.diagonal(square)
+            n = alive[j].astype(float)[later]
+            sum_l = packed(s.partial_sums, j) if deaths else total[j][earlier]
+            square_l = packed(s.partial_squares, j) if deaths else diagonal[earlier]
+            sum_m, square_m = total[j][later], diagonal[later]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                yield tuple(
+                    (a - b / n) / (n - 1.0)
+                    for a, b in ((square, sum_l * sum_m), (square_l, sum_l**2), (square_m, sum_m**2))
+                )
+
+    def __repr__(self) -> str:
+        ranges = ", ".join(f"[{r.start}, {r.stop})" for r in self.ranges)
+        return f"{type(self).__name__}({self.model}, method={self.method!r}, seed={self.seed}, networks={ranges})"
+
+
+def _freeze(kept: Any) -> None:
+    """Makes all arrays read-only."""
+    if isinstance(kept, np.ndarray):
+        kept.setflags(write=False)
+    elif isinstance(kept, Mapping):
+        for part in kept.values():
+            _freeze(part)
+    elif is_dataclass(kept):
+        for f in fields(kept):
+            _freeze(getattr(kept, f.name))
+
+
+def final_offsets(lowered: Lowered, layers: Integers) -> dict[str, float]:
+    """What separates the kernels' final values of quotients from the model's, by name."""
+    offsets = lowered.quotient_offsets(layers)
+    return {name: float(offsets[name][0 if name in BACKWARD else -1]) for name in QUOTIENTS}
+
+
+def _samples(request: Request, outcome: Outcome, offsets: Floats, ends: dict[str, float]) -> Samples:
+    """Final values in the model's units; z_out = mantissa 2^exponent e^(offset/2)."""
+    numbers = np.uint64(request.networks.start) + np.arange(request.recording.samples, dtype=np.uint64)
+    if request.recording.on_device:
+        return Samples(numbers, *outcome.raw.sample_tensors(offsets[-1]))
+    power, factor = split_power(float(offsets[-1]))
+    exponent = np.clip(outcome.kept.sample_exponent.astype(np.int64) + power, -5000, 5000).astype(np.int32)
+    with np.errstate(over="ignore", under="ignore"):
+        output = np.ldexp(outcome.kept.sample_output * factor, exponent[:, None])
+    final = {name: values + ends[name] for name, values in outcome.final_samples.items()}
+    return Samples(numbers, outcome.kept.sample_log_norm + offsets[-1], output, final)
+
+
+def _trajectories(request: Request, outcome: Outcome, offsets: Floats) -> Trajectories:
+    """Paths in the model's units; those of quotients from their start."""
+    numbers = np.uint64(request.networks.start) + np.arange(request.recording.trajectories, dtype=np.uint64)
+    if request.recording.on_device:
+        return Trajectories(numbers, *outcome.raw.path_tensors(offsets))
+    kept = outcome.kept
+    paths = {name: q.path for name, q in kept.quotients.items() if q.path is not None}
+    shift = request.lowered.quotient_offsets(request.recording.layers)
+    ratios = {
+        name: path + (shift[name] - (paths["gradient"][:, -1:] if name in BACKWARD else kept.path_log_norm[:, :1]))
+        for name, path in paths.items()
+    }
+    if "gradient" in paths:
+        ratios["overlap"] = kept.path_overlap.astype(np.float64)
+    return Trajectories(numbers, kept.path_log_norm + offsets, kept.path_asymmetry, ratios)
+
+
+def _correlation(cov: Floats, var_l: Floats, var_m: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.sqrt(var_l) * np.sqrt(var_m)
+        return np.where(size > 0, cov / size, np.nan)
+
+
+def merged(parts: Sequence[Kind]) -> Kind:
+    """The record of all networks of several, of the class of the first.
+
+    Raises
+    ------
+    ValueError
+        If ranges overlap, or model, method, seed, layers, bins, correlations or numerics version differ.
+    """
+    parts = sorted(parts, key=lambda s: s.ranges)
+    first = parts[0]
+    for other in parts[1:]:
+        _check_alike(first, other)
+    ranges = sorted(r for s in parts for r in s.ranges)
+    for a, b in pairwise(ranges):
+        if b.start < a.stop:
+            raise ValueError(f"simulations overlap: networks [{a.start}, {a.stop}) and [{b.start}, {b.stop})")
+    classes = sorted({c for s in parts for c in s.numerics[1:]})
+    return replace(
+        first,
+        ranges=_joined(ranges),
+        statistics=reduce(Sums.merged, [s.statistics for s in parts]),
+        samples=Samples(**_in_order([s.samples.to_numpy() for s in parts])),
+        trajectories=Trajectories(**_in_order([s.trajectories.to_numpy() for s in parts])),
+        numerics=(first.numerics[0], *classes),
+        ratios={name: reduce(NormSums.merged, [s.ratios[name] for s in parts]) for name in first.ratios},
+        laws={name: Law.joined([s.laws[name] for s in parts]) for name in first.laws},
+    )
+
+
+def _check_alike(first: Record, other: Record) -> None:
+    """Refuses records of networks that are not the same, or were not recorded in the same way."""
+    pairs: dict[str, tuple[Any, Any]] = {
+        name: (getattr(first, name), getattr(other, name))
+        for name in ("model", "method", "seed", "bins", "histogram_version", "correlations")
+    }
+    if first.lowered.log_gaussian is not None:  # one network in two spellings
+        pairs["model"] = (first.lowered.log_gaussian, other.lowered.log_gaussian)
+    pairs["observables"] = (first.observables, other.observables)
+    pairs["layers"] = (first.layers.tolist(), other.layers.tolist())
+    pairs["numerics version"] = (first.numerics[0], other.numerics[0])
+    for name, (a, b) in pairs.items():
+        if a != b:
+            raise ValueError(f"simulations with different {name} do not merge: {a!r} and {b!r}")
+
+
+def _in_order(parts: list[Any]) -> dict[str, Any]:
+    names = [f.name for f in fields(parts[0]) if f.name != "ratios"]
+    joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
+    order = np.argsort(joined["networks"], kind="stable")
+    ratios = {name: np.concatenate([p.ratios[name] for p in parts])[order] for name in parts[0].ratios}
+    return {name: array[order] for name, array in joined.items()} | {"ratios": ratios}
+
+
+def _joined(ranges: list[NetworkRange]) -> tuple[NetworkRange, ...]:
+    """Neighbouring ranges of the same batch as one."""
+    out: list[NetworkRange] = []
+    for r in ranges:
+        if out and out[-1].stop == r.start and out[-1].batch == r.batch:
+            out[-1] = out[-1]._replace(stop=r.stop)
+        else:
+            out.append(r)
+    return tuple(out)
