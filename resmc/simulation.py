@@ -22,6 +22,7 @@ from .engine.run import run
 from .models.residual_network import Model
 from .results import record, storage
 from .results.record import Record
+from .tables import Table, html, text
 
 if TYPE_CHECKING:
     import xarray
@@ -86,14 +87,15 @@ class Simulation(Record):
 
     def summary(self) -> str:
         """A table of every quantity: estimate, error, and the exact value or the limit beside it."""
-        from .analyses.summary import summary_table
-
-        return summary_table(self)
+        return text.render(self._table())
 
     def _repr_html_(self) -> str:
-        from .analyses.summary import summary_html
+        return html.render(self._table())
 
-        return summary_html(self)
+    def _table(self) -> Table:
+        from .analyses.summary import table
+
+        return table(self)
 
     # -- files and tables ---------------------------------------------------------------------------------------------
 

@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 import resmc.engine.cuda
 from resmc import _native
 from resmc._system.build import VARIABLE
+from resmc.engine import native
 from resmc.engine.devices import VARIABLE as DEVICE_VARIABLE
+from resmc.engine.lowering import Network
 
 AVAILABLE = [name for name, _ in _native.instruction_sets()]
 KNOWN = ["avx512", "avx2", "baseline"]
@@ -130,10 +132,10 @@ def normals_of(backend: Any, words: NDArray[np.uint32]) -> NDArray[np.float32]:
     return np.asarray(out.cpu().numpy())
 
 
-def draw_of(backend: Any, network: dict[str, Any], seed: int, networks: int) -> float:
+def draw_of(backend: Any, network: Network, seed: int, networks: int) -> float:
     """The sum of all normals that so many networks draw, likewise."""
     if isinstance(backend, str):
-        return _native.draw(backend, network, seed, networks)
+        return _native.draw(backend, native.plain(network), seed, networks)
     sums = backend.torch.zeros(-(-networks // 128) * 128, dtype=backend.torch.float32, device=backend.device)
     backend.kernels.draw(network, seed, 1, networks, sums.data_ptr(), backend.ordinal, backend.stream())
     return float(sums[:networks].sum())

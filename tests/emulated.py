@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resmc.engine.native import Kernels
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "tests" / "native" / "emulated_module.cpp"
 COMPILER = os.environ.get("CXX", "g++")
@@ -78,10 +80,10 @@ class Emulated:
         import torch
 
         self.torch: Any = torch
-        self.kernels = kernels
+        self.kernels = Kernels(kernels)
         self.ordinal = 0
         self.device = torch.device("cpu")
-        self.properties = kernels.properties(0)
+        self.properties = self.kernels.properties(0)
         self.out_of_memory: type[Exception] = NoMemory
         self.free = free_bytes
         self.name = "emulated"

@@ -9,23 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmc import ResNet, Simulation
-from resmc.engine import native
 from resmc.engine.devices import Device
-from resmc.engine.lowering import lower
+from resmc.engine.lowering import Network, Residual, lower
 from resmc.engine.recording import batch_size, recorded_layers
 from resmc.engine.request import NetworkRange, Recording, Request
 from resmc.engine.run import run
 from resmc.models.residual_network import Model
 
 
-def fast_network(model: Model) -> dict[str, Any]:
+def fast_network(model: Model) -> Network:
     """A network as the log-Gaussian kernels take it."""
-    return native.plain(lower(model).network)
+    return lower(model).network
 
 
-def residual_network(model: Model, gradients: bool) -> dict[str, Any]:
+def residual_network(model: Model, gradients: bool) -> Residual:
     """A network as the general kernels take it."""
-    return native.plain(lower(model).kernel(gradients, True))
+    found = lower(model).kernel(gradients, True)
+    assert isinstance(found, Residual)
+    return found
 
 
 def request(

@@ -46,7 +46,7 @@ def scalar_team(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_scalar(program: Path, model: ResNet, method: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(L, A, active counts), each (NETWORKS, depth + 1), and outputs (NETWORKS, n_out)."""
-    native = fast_network(model)
+    native = vars(fast_network(model))
     names = ("width", "depth", "n_out", "carry", "carry_mantissa", "carry_exponent", "step", "readout")
     variant = ("vanilla", "balanced", "balanced-half").index(model.variant)
     arguments = [variant, reference.METHODS.index(method), *(native[name] for name in names), SEED, FIRST, NETWORKS]

@@ -100,11 +100,11 @@ def test_a_gpu_takes_no_memory_for_products_that_are_not_wanted(gpu: Any) -> Non
 
     def buffers(model: ResNet, wanted: bool) -> tuple[Buffers, int]:
         network, layers = fast_network(model), np.arange(model.depth + 1, dtype=np.uint32)
-        settings = native.plain(request(model, 512, correlations=wanted).job())
-        shape = gpu.kernels.shape(network, 0, gpu.properties, -1, -1)
-        plan = make_plan(network, settings, shape, len(layers), 2, 1 << 30)
-        made = Buffers(gpu, network, settings, shape, layers, plan)
-        return made, Buffers.bytes(network, settings, shape, len(layers), plan)
+        job = request(model, 512, correlations=wanted).job()
+        shape = gpu.kernels.shape(network, 0, gpu.properties)
+        plan = make_plan(network, job, shape, len(layers), 2, 1 << 30)
+        made = Buffers(gpu, network, job, shape, layers, plan)
+        return made, Buffers.bytes(network, job, shape, len(layers), plan)
 
     for model in (SKIP, PLAIN):
         (full, size), (bare, smaller) = buffers(model, True), buffers(model, False)

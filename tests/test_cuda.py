@@ -169,10 +169,10 @@ def test_the_best_shape_wastes_less_than_a_tenth_of_its_threads(gpu: Any) -> Non
     """A team of T threads with R rounds of quads has 4 T R neurons: little more than the width, from 40 on."""
     for width in (40, 64, 100, 192, 200, 256, 1000, 1024, 4096, 10_000, 32_768):
         shape = gpu.kernels.shape(fast_network(ResNet(width, 2, HALF, HALF)), 0, gpu.properties)
-        slots = 4 * shape["threads"] * shape["rounds"]
+        slots = 4 * shape.threads * shape.rounds
         assert width <= slots <= 1.1 * width, (width, shape)
         if width in (40, 192):
-            assert shape["memory"] == REGISTERS
+            assert shape.memory == REGISTERS
             assert slots == width
 
 
@@ -180,17 +180,17 @@ def test_the_best_shape_wastes_less_than_a_tenth_of_its_threads(gpu: Any) -> Non
 def test_every_width_has_a_shape_whose_memory_is_there(gpu: Any, width: int) -> None:
     for method in (0, 1):
         shape = gpu.kernels.shape(fast_network(ResNet(width, 2, HALF, HALF)), method, gpu.properties)
-        assert 4 * shape["threads"] * shape["rounds"] >= width
-        if shape["memory"] == SHARED:
-            assert 4 * shape["block_floats"] < gpu.properties["shared_block"]
+        assert 4 * shape.threads * shape.rounds >= width
+        if shape.memory == SHARED:
+            assert 4 * shape.block_floats < gpu.properties.shared_block
 
 
 def test_a_shape_that_does_not_fit_is_refused(gpu: Any) -> None:
     network = fast_network(ResNet(4096, 2, HALF, HALF))
     for threads, memory in ((1, REGISTERS), (64, REGISTERS), (1, SHARED)):
         with pytest.raises(ValueError, match="no such shape"):
-            gpu.kernels.shape(network, 0, gpu.properties, threads, memory)
-    assert gpu.kernels.shape(network, 0, gpu.properties, 128, REGISTERS)["rounds"] == 8
+            gpu.kernels.shape(network, 0, gpu.properties, (threads, memory))
+    assert gpu.kernels.shape(network, 0, gpu.properties, (128, REGISTERS)).rounds == 8
 
 
 # ------------------------------------------------------------------------------------------- statistics and their order

@@ -18,6 +18,8 @@ import resmc.engine.cuda
 from resmc import ResNet, Simulation, _native
 from resmc.engine import run as engine_run
 from resmc.engine.cuda import plan, runner
+from resmc.engine.lowering import Network
+from resmc.engine.native import Shape
 from resmc.engine.sums import LayerSums
 from resmc.models.activations import ACTIVATIONS
 from resmc.models.blocks import BLOCKS
@@ -300,26 +302,26 @@ def test_a_gpu_with_little_memory_keeps_fewer_layers_of_fewer_networks(
 
     monkeypatch.setattr(runner, "make_plan", planned(None))
     whole = on_gpu(model, 300, **settings)
-    assert seen[-1][0]["segment"] == 64
+    assert seen[-1][0].segment == 64
     free = 5_000_000
     monkeypatch.setattr(runner, "best_segment", lambda *a: best_segment(*a[:-1], free))
     monkeypatch.setattr(runner, "make_plan", planned(free))
     assert_same_bits(on_gpu(model, 300, **settings), whole)
     network, shape, made = seen[-1]
-    assert network["segment"] < 64
+    assert network.segment < 64
     assert made.workspace_blocks >= 1
-    assert 4 * made.workspace_blocks * shape["block_floats"] <= plan.MEMORY_SHARE * free
+    assert 4 * made.workspace_blocks * shape.block_floats <= plan.MEMORY_SHARE * free
 
 
 def test_the_segment_is_the_longest_that_fits(gpu: Any) -> None:
     network = residual_network(ResidualNetwork(100, 900, "phi-out", "relu", scaling=ROOT), True)
 
-    def shape_of(network: dict[str, Any]) -> dict[str, Any]:
-        return dict(gpu.kernels.shape(network, 0, gpu.properties))
+    def shape_of(network: Network) -> Shape:
+        return gpu.kernels.shape(network, 0, gpu.properties)
 
     def need(segment: int) -> int:
-        shape = shape_of(network | {"segment": segment})
-        return int(4 * plan.resident_blocks(shape, 132) * shape["block_floats"])
+        shape = shape_of(replace(network, segment=segment))
+        return int(4 * plan.resident_blocks(shape, 132) * shape.block_floats)
 
     enough = 10**12, 3 * 10**10, 10**10
     found = [plan.best_segment(network, 10**9, shape_of, 132, free) for free in (*enough, 1)]
@@ -330,7 +332,7 @@ def test_the_segment_is_the_longest_that_fits(gpu: Any) -> None:
         parts = -(-900 // segment)
         assert need(segment) <= plan.MEMORY_SHARE * free
         assert parts == 1 or need(-(-900 // (parts - 1))) > plan.MEMORY_SHARE * free
-    one_way = network | {"gradients": False, "segment": 900}
+    one_way = replace(network, gradients=False, segment=900)
     assert plan.best_segment(one_way, 10**9, shape_of, 132, 1) == 900
 
 
@@ -340,9 +342,9 @@ def test_every_width_has_a_shape(gpu: Any, width: int) -> None:
     for method in (0, 1):
         models = [ResidualNetwork(width, depth, "phi-in", "relu", scaling=ROOT) for depth in (2, 3000)]
         shapes = [gpu.kernels.shape(residual_network(model, True), method, gpu.properties) for model in models]
-        assert len({(shape["threads"], shape["rounds"], shape["memory"]) for shape in shapes}) == 1
-        threads, rounds = shapes[0]["threads"], shapes[0]["rounds"]
-        assert shapes[0]["memory"] == DEVICE
+        assert len({(shape.threads, shape.rounds, shape.memory) for shape in shapes}) == 1
+        threads, rounds = shapes[0].threads, shapes[0].rounds
+        assert shapes[0].memory == DEVICE
         assert width <= 4 * threads * rounds < width + 4 * threads
 
 

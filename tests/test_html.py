@@ -13,7 +13,7 @@ import pytest
 import resmc
 from resmc import ResNet, Sweep
 from resmc.results.estimates import Estimate
-from resmc.tables.html import cell, table
+from resmc.tables import Column, Table, cells, html
 
 pytestmark = pytest.mark.cpu
 
@@ -57,6 +57,11 @@ class Reader(HTMLParser):
             self.rows[-1][-1] += data
 
 
+def cell(value: Any) -> str:
+    """A cell's text as HTML has it."""
+    return cells.cell(value).replace("+-", "±")
+
+
 @pytest.fixture(scope="module")
 def sim() -> resmc.Simulation:
     return resmc.simulate(width=20, depth=30, alpha=HALF, lam=HALF, networks=5000)
@@ -69,7 +74,8 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> resmc.SweepResult:
 
 
 def test_whatever_is_in_a_cell_is_escaped():
-    read = Reader(table(["<b>", "a & b"], [["<script>alert(1)</script>", '"quoted"']], "<i>caption\nsecond line"))
+    columns, rows = [Column("<b>"), Column("a & b")], [["<script>alert(1)</script>", '"quoted"']]
+    read = Reader(html.render(Table("key", "<i>caption", columns, rows, ["second line"])))
     assert read.rows == [["<b>", "a & b"], ["<script>alert(1)</script>", '"quoted"']]
     assert read.caption == "<i>caption\nsecond line"
 

@@ -24,6 +24,7 @@ from conftest import draw_of, normals_of, words_of
 import resmc
 from resmc import ResNet, Simulation, _native, reference
 from resmc._system.build import VARIABLE
+from resmc.engine.lowering import Network
 from resmc.reference import ReferencePaths
 
 DATA = Path(__file__).parent / "data"
@@ -154,7 +155,7 @@ def test_the_largest_normal_is_6_764(backend):
 
 
 def test_draw_adds_up_the_normals_of_the_residual_stream(backend):
-    network = {**NETWORK, "width": 12, "depth": 5}
+    network = Network(12, 5, 1, carry=0.5, carry_mantissa=0.5, carry_exponent=0, step=0.5, readout=0.5)
     count = 64  # a multiple of every pack
     total = sum(reference.normals(9, np.arange(count), "residual", layer, 12).sum() for layer in range(5))
     assert draw_of(backend, network, 9, count) == pytest.approx(total, abs=1e-3)
@@ -192,10 +193,6 @@ def test_drawn_normals_may_be_none_and_arguments_are_checked():
     with pytest.raises(ValueError, match="'mmx' is not available"):
         _native.drawn("mmx", 0, 0, 0, 0, 1, 1)
 
-
-NETWORK = {
-    "n_out": 1, "carry": 0.5, "carry_mantissa": 0.5, "carry_exponent": 0, "step": 0.5, "readout": 0.5,
-}  # fmt: skip
 
 # -------------------------------------------------------------------------------------------- networks against the twin
 

@@ -201,10 +201,10 @@ def same_bits(a: resmc.Simulation, b: resmc.Simulation) -> bool:
 def test_layers_that_are_computed_once_more_are_the_same_layers(block, method, monkeypatch):
     model = ResidualNetwork(10, 23, block, "balanced", bias=0.2)
     one = run(model, 70, method=method)
-    assert residual_network(model, True)["segment"] == 23
+    assert residual_network(model, True).segment == 23
     for bytes_kept, segment in ((0, 5), (9 * 1536, 9), (22 * 1536, 22)):
         monkeypatch.setattr(lowering, "SEGMENT_BYTES", bytes_kept)
-        assert residual_network(model, True)["segment"] == segment
+        assert residual_network(model, True).segment == segment
         assert same_bits(one, run(model, 70, method=method))
 
 

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmc import ResNet
-from resmc.engine import native
+from resmc.engine import request as engine
 from resmc.engine.devices import Device
-from resmc.engine.lowering import lower
+from resmc.engine.lowering import Network, lower
 from resmc.engine.recording import batch_size, recorded_layers
 from resmc.engine.request import NetworkRange, Recording, Request
 from resmc.engine.sums import Sums
@@ -32,12 +32,12 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Job:
+class Work:
     """What `resmc.simulate` would hand to the kernels; ``arrays`` are filled by `resmc.engine.cuda.run`."""
 
     model: ResNet
-    network: dict[str, Any]
-    settings: dict[str, Any]
+    network: Network
+    job: engine.Job
     layers: NDArray[np.uint32]
     arrays: dict[str, NDArray[Any]]
 
@@ -51,7 +51,7 @@ class Job:
         first: int = 0,
         keep_samples: int = 0,
         keep_trajectories: int = 0,
-    ) -> Job:
+    ) -> Work:
         recorded = recorded_layers(model.depth, layers)
         request = Request(
             lowered=lower(model),
@@ -62,9 +62,9 @@ class Job:
             device=Device("cuda", None),
             threads=1,
         )
-        network, settings = native.plain(request.network()), native.plain(request.job())
-        arrays = Sums.zeros(len(recorded), settings["n_bins"], settings["deaths_possible"]).arrays()
-        return cls(model, network, settings, recorded.astype(np.uint32), arrays)
+        job = request.job()
+        arrays = Sums.zeros(len(recorded), job.n_bins, job.deaths_possible).arrays()
+        return cls(model, request.network(), job, recorded.astype(np.uint32), arrays)
 
     @property
     def final_offset(self) -> float:

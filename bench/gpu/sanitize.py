@@ -18,7 +18,7 @@ import resmc
 from resmc import ResNet
 from resmc.engine import cuda
 
-from .common import HALF, Job
+from .common import HALF, Work
 
 REGISTERS, SHARED, DEVICE = 0, 1, 2  # Memory of csrc/cuda/arguments.hpp
 FIRST, NETWORKS = 37, 70  # neither on a warp's nor on a block's border
@@ -47,9 +47,9 @@ def cases() -> list[Case]:
 def difference(accelerator: cuda.Accelerator, case: Case, variant: str, alpha: float, depth: int = 5) -> float:
     """The largest difference of a final log-norm from the CPU's."""
     model = ResNet(case.width, depth, alpha, HALF, variant, n_out=3)
-    job = Job.of(model, NETWORKS, case.method, first=FIRST, keep_samples=NETWORKS, keep_trajectories=50)
+    job = Work.of(model, NETWORKS, case.method, first=FIRST, keep_samples=NETWORKS, keep_trajectories=50)
     shape = (case.threads, case.memory)
-    raw = cuda.run(accelerator, job.network, job.settings, job.layers, job.arrays, None, shape=shape).to_numpy()
+    raw = cuda.run(accelerator, job.network, job.job, job.layers, job.arrays, None, shape=shape).to_numpy()
     cpu = resmc.simulate(
         model, networks=NETWORKS, first_network=FIRST, method=case.method, device="cpu", keep_samples=NETWORKS
     )

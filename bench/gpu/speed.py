@@ -23,9 +23,10 @@ from resmc import ResNet, theory
 from resmc.engine import cuda
 from resmc.engine.cuda.buffers import Buffers
 from resmc.engine.cuda.plan import make_plan
+from resmc.engine.native import BEST, Launch, Reduction, Shape
 
 from ..harness import Spread, WrongAnswer
-from .common import HALF, Floats, Job, Rows, arguments, rate_of, seconds_of
+from .common import HALF, Floats, Rows, Work, arguments, rate_of, seconds_of
 
 WORK = 6e9  # neuron updates of one launch: some 10 ms on a large GPU
 MEMORIES = ("registers", "shared", "device")
@@ -69,32 +70,28 @@ class Chunk:
     """One chunk of networks, launched again and again without the host's loop in between."""
 
     def __init__(
-        self, accelerator: cuda.Accelerator, case: Case, work: float = WORK, shape: tuple[int, int] = (-1, -1)
+        self, accelerator: cuda.Accelerator, case: Case, work: float = WORK, shape: tuple[int, int] = BEST
     ) -> None:
         self.accelerator, self.case = accelerator, case
         networks = networks_for(work, case.work)
         layers = None if case.layers is None else [*case.layers, 0]
-        self.job = Job.of(case.model, networks, case.method, layers)
-        network, settings, recorded = self.job.network, self.job.settings, self.job.layers
+        self.work = Work.of(case.model, networks, case.method, layers)
+        network, job, recorded = self.work.network, self.work.job, self.work.layers
         kernels, properties = accelerator.kernels, accelerator.properties
-        self.shape: dict[str, Any] = kernels.shape(network, settings["method"], properties, *shape)
-        multiprocessors, free = properties["multiprocessors"], accelerator.free_bytes()
-        self.plan = make_plan(network, settings, self.shape, len(recorded), multiprocessors, free)
-        self.buffers = Buffers(accelerator, network, settings, self.shape, recorded, self.plan)
+        self.shape = kernels.shape(network, job.method, properties, shape)
+        self.plan = make_plan(
+            network, job, self.shape, len(recorded), properties.multiprocessors, accelerator.free_bytes()
+        )
+        self.buffers = Buffers(accelerator, network, job, self.shape, recorded, self.plan)
         self.networks = min(networks, self.plan.columns)
         self.words, _ = accelerator.host_words(2)
-        columns = {
-            "first": 0, "columns": self.plan.columns, "n_layers": len(recorded), "begin": 0, "end": self.networks
-        }  # fmt: skip
-        self.reduced = columns | {name: settings[name] for name in ("batch", "bin_low", "bin_width", "n_bins")}
-        self.launch = columns | {
-            **{name: settings[name] for name in ("seed", "variant", "method")},
-            "output_begin": 0,
-            "output_end": 0,
-            "look_every": self.plan.look_every,
-            "look_every_row": self.plan.look_every_row,
-            "blocks": self.plan.workspace_blocks,
-        }
+        columns = (self.plan.columns, len(recorded), 0, self.networks)
+        self.reduced = Reduction(*columns, 0, job.batch, job.bin_low, job.bin_width, job.n_bins)
+        self.launch = Launch(
+            *columns, 0, job.seed, job.variant, job.method, output_begin=0, output_end=0,
+            look_every=self.plan.look_every, look_every_row=self.plan.look_every_row,
+            blocks=self.plan.workspace_blocks,
+        )  # fmt: skip
         self.pointers = self.buffers.simulate_pointers(0) | {
             "stop": self.words.data_ptr(),
             "progress": self.words.data_ptr() + 4,
@@ -103,7 +100,7 @@ class Chunk:
     def simulate(self) -> None:
         a = self.accelerator
         a.kernels.simulate(
-            self.job.network, self.launch, a.properties, self.shape, self.pointers, a.ordinal, a.stream()
+            self.work.network, self.launch, a.properties, self.shape, self.pointers, a.ordinal, a.stream()
         )  # fmt: skip
 
     def reduce(self) -> None:
@@ -137,7 +134,7 @@ class Chunk:
         self.simulate()
         found = self.log_norms()
         count = int(min(self.networks, 20_000, max(64, 2e8 / self.case.work)))
-        differences = np.abs(found[:count] + self.job.final_offset - cpu_log_norms(model, self.case.method, count))
+        differences = np.abs(found[:count] + self.work.final_offset - cpu_log_norms(model, self.case.method, count))
         if np.mean(~(differences <= BOUND)) > 0.01:
             raise WrongAnswer(f"{self.case.name}: log-norms differ by up to {np.max(differences):.3g} from the CPU's")
         variance, limit = float(np.var(found)), float(theory.limits.log_norm(model).variance[-1])
@@ -156,8 +153,8 @@ def cpu_log_norms(model: ResNet, method: str, count: int) -> Floats:
     return sim.samples.log_norm
 
 
-def shape_name(shape: dict[str, Any]) -> str:
-    return f"{shape['threads']} threads, {shape['rounds']} rounds, {MEMORIES[shape['memory']]}"
+def shape_name(shape: Shape) -> str:
+    return f"{shape.threads} threads, {shape.rounds} rounds, {MEMORIES[shape.memory]}"
 
 
 def draw_rate(accelerator: cuda.Accelerator, case: Case, threads: int, work: float = WORK, rounds: int = 7) -> Spread:
@@ -170,7 +167,7 @@ def draw_rate(accelerator: cuda.Accelerator, case: Case, threads: int, work: flo
     """
     torch, device, model = accelerator.torch, accelerator.device, case.model
     networks = networks_for(work, model.width * model.depth)
-    network = Job.of(model, 32, layers=[0]).network
+    network = Work.of(model, 32, layers=[0]).network
     sums = torch.full((-(-networks * threads // 128) * 128,), math.nan, dtype=torch.float32, device=device)
 
     def draw() -> None:
@@ -197,7 +194,7 @@ def speed(accelerator: cuda.Accelerator, case: Case, work: float = WORK) -> dict
     row["layers_recorded"] = len(chunk.job.layers)
     row["reduce_over_simulate"] = reduce * rate.median / (chunk.networks * case.work)
     like = case if case.method == "projected" else of(192, 200)  # weights are drawn like any other normals
-    row["generator_per_s"] = limit = draw_rate(accelerator, like, chunk.shape["threads"], work)
+    row["generator_per_s"] = limit = draw_rate(accelerator, like, chunk.shape.threads, work)
     row["of_generator"] = rate.median / limit.median
     return row
 
@@ -219,15 +216,15 @@ def end_to_end(case: Case, networks: int, device: Any = "cuda", rounds: int = 5)
 def sweep(accelerator: cuda.Accelerator, case: Case, work: float = WORK / 3, rounds: int = 5) -> dict[str, Any]:
     """All shapes that make sense for a width, and whether the chosen one is the best of them."""
     quads = -(-case.model.width // 4)
-    network = Job.of(case.model, 32, case.method, [0]).network
-    chosen = accelerator.kernels.shape(network, 0, accelerator.properties, -1, -1)
+    network = Work.of(case.model, 32, case.method, [0]).network
+    chosen = accelerator.kernels.shape(network, 0, accelerator.properties)
     rates: dict[str, float] = {}
     for memory in (0, 1):
         for threads in (2**k for k in range(10)):
             if threads >= 2 * quads or -(-quads // threads) > 512:
                 continue
             try:
-                shape = accelerator.kernels.shape(network, 0, accelerator.properties, threads, memory)
+                shape = accelerator.kernels.shape(network, 0, accelerator.properties, (threads, memory))
             except ValueError:  # no such shape
                 continue
             chunk = Chunk(accelerator, case, work, (threads, memory))

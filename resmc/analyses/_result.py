@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..results.estimates import Estimate
-from ..tables import html
+from ..tables import Column, Table, html
+from ..tables.cells import cell
+from ..tables.table import few
 
 
 def _short(value: Any) -> str:
@@ -38,17 +40,21 @@ class Result:
         return "\n".join([type(self).__name__, *lines])
 
     def _repr_html_(self) -> str:
-        name = type(self).__name__
+        return html.render(self._table())
+
+    def _table(self) -> Table:
+        key = name = type(self).__name__
         parts = dict(_flat(self))
         if not self._by_entry:
-            return html.table(["", "value"], parts.items(), name)
-        columns = {key: parts.pop(key) for key in self._by_entry}
-        first = columns[self._by_entry[0]]
-        chosen = html.few(len(first))
-        caption = [name] if len(chosen) == len(first) else [f"{name}: {len(chosen)} of {len(first)} entries"]
-        caption += [f"{key} = {html.cell(value)}" for key, value in parts.items() if np.ndim(_value(value)) == 0]
-        body = [[column[i] for column in columns.values()] for i in chosen]
-        return html.table(list(columns), body, "\n".join(caption))
+            columns = [Column("", "field", numeric=False), Column("value", "value")]
+            return Table(key, name, columns, list(parts.items()))
+        entries = {field: parts.pop(field) for field in self._by_entry}
+        count = len(entries[self._by_entry[0]])
+        chosen = few(count)
+        title = name if len(chosen) == count else f"{name}: {len(chosen)} of {count} entries"
+        lines = [f"{field} = {cell(value)}" for field, value in parts.items() if np.ndim(_value(value)) == 0]
+        rows = [[values[i] for values in entries.values()] for i in chosen]
+        return Table(key, title, [Column(field, field) for field in entries], rows, lines)
 
 
 def _flat(result: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

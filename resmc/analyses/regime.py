@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..models.residual_network import ResidualNetwork
 from ..results.estimates import Estimate
 from ..results.record import Record
+from ..tables import Column, Table, text
 from . import log_ratio
 from ._result import Result
 from .verdict import DECIDED, SHOWN, Verdict, decide
@@ -55,19 +56,20 @@ class Regime(Result):
     backward: Verdict
     simulations: tuple[Record, ...]
 
+    def _table(self) -> Table:
+        m, s, names = self.model, self.simulations[0], self._by_entry[1:]
+        return Table(
+            "regime",
+            f"regime of {m.block}, {m.activation}  width {m.width}  {m.scaling}  {m.weights}, bias {m.bias:.6g}",
+            [Column("depth", "depth", width=8), *(Column(f"ln {SHOWN[name]}", name, width=22) for name in names)],
+            [[depth, *(getattr(self, name)[i] for name in names)] for i, depth in enumerate(self.depths.tolist())],
+            [f"{s.networks} networks for each depth, seed {s.seed}, {s.method}; medians of logarithms +- s.e."],
+            ["", f"forward:  {self.forward.sentence}", f"backward: {self.backward.sentence}"],
+        )
+
     def summary(self) -> str:
         """A table by depth, and both sentences."""
-        m, s = self.model, self.simulations[0]
-        lines = [
-            f"regime of {m.block}, {m.activation}  width {m.width}  {m.scaling}  {m.weights}, bias {m.bias:.6g}",
-            f"{s.networks} networks for each depth, seed {s.seed}, {s.method}; medians of logarithms +- s.e.",
-            "",
-            "depth   " + "".join(f"{'ln ' + SHOWN[name]:<22}" for name in self._by_entry[1:]).rstrip(),
-        ]
-        for i, depth in enumerate(self.depths):
-            cells = (getattr(self, name)[i] for name in self._by_entry[1:])
-            lines.append(f"{depth:<8}" + "".join(f"{cell!s:<22}" for cell in cells).rstrip())
-        return "\n".join([*lines, "", f"forward:  {self.forward.sentence}", f"backward: {self.backward.sentence}"])
+        return text.render(self._table())
 
     def __str__(self) -> str:
         return self.summary()

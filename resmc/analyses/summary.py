@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from .. import theory
-from ..results.estimates import WORTH_SAYING, Estimate, KSDistance, format_estimate
+from ..results.estimates import WORTH_SAYING, Estimate, KSDistance
 from ..results.layer_estimates import MIN_EFFECTIVE_SAMPLE
 from ..results.record import Record
-from ..tables import html
+from ..tables import Column, Table
 from . import growth as growths
 from . import hypoactivation, interlayer, log_gaussian, log_ratio
 
@@ -41,24 +41,13 @@ class Row:
             return f"{self.estimate.noise_floor:.2g}", "noise floor", ""
         return "", "", ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain numbers, for JSON; what is missing is None."""
-
-        def plain(x: Any) -> float | None:
-            return float(x) if x is not None and np.isfinite(x) else None
-
-        return {
-            "quantity": self.name,
-            "value": plain(self.estimate.value),
-            "stderr": plain(self.estimate.stderr),
-            "n": int(self.estimate.n),
-            "exact": plain(self.exact),
-            "z_score": plain(self.estimate.z_score(self.exact)) if self.exact is not None else None,
-            "limit": plain(self.limit),
-            "relative_difference": plain(self.estimate.relative_difference(self.limit))
-            if self.limit is not None
-            else None,
-        }
+    def cells(self) -> list[Any]:
+        """The row of `table`."""
+        e, exact, limit = self.estimate, self.exact, self.limit
+        z = None if exact is None else float(e.z_score(exact))
+        difference = None if limit is None else float(e.relative_difference(limit))
+        numbers = [float(e.value), float(e.stderr), int(e.n), exact, z, limit, difference]
+        return [self.name, e, *self.comparison(), *numbers]
 
 
 RATIO_SYMBOLS = {
@@ -162,20 +151,17 @@ def _heading(sim: Record) -> list[str]:
     ]
 
 
-def summary_table(sim: Record) -> str:
-    """The table as text."""
-    table = list(rows(sim))
-    first = max(30, *(len(row.name) + 2 for row in table))
-    lines = [*_heading(sim), "", f"{'quantity':<{first}}{'estimate +- standard error':<30}theory"]
-    for row in table:
-        shown = format_estimate(float(row.estimate.value), float(row.estimate.stderr))
-        number, kind, away = row.comparison()
-        lines.append(f"{row.name:<{first}}{shown:<30}{number:<13}{kind:<16}{away}".rstrip())
-    return "\n".join(lines + _too_few(sim))
-
-
-def summary_html(sim: Record) -> str:
-    """The same table for a notebook."""
-    body = [[row.name, row.estimate, *row.comparison()] for row in rows(sim)]
-    heading = "\n".join(_heading(sim) + _too_few(sim))
-    return html.table(["quantity", "estimate ± standard error", "theory", "which is", ""], body, heading)
+def table(sim: Record) -> Table:
+    """Every quantity with its error; the theory beside it in words for people, as numbers in records."""
+    found = list(rows(sim))
+    people = [
+        Column("quantity", "quantity", numeric=False, width=max(30, *(len(row.name) + 2 for row in found))),
+        Column("estimate +- standard error", width=30),
+        Column("theory", width=13),
+        Column("which is", numeric=False, width=16, obvious=True),
+        Column("", numeric=False),
+    ]
+    keys = ("value", "stderr", "n", "exact", "z_score", "limit", "relative_difference")
+    columns = [*people, *(Column(None, key) for key in keys)]
+    title, *lines = _heading(sim)
+    return Table("quantities", title, columns, [row.cells() for row in found], lines, _too_few(sim))

@@ -78,7 +78,7 @@ def run_simulate(args: argparse.Namespace) -> None:
         except OSError as error:  # a full disk, say: the table is still worth printing
             failure = error
     if args.json:
-        from ..analyses.summary import rows
+        from ..analyses.summary import table
 
         result: dict[str, Any] = {
             "model": sim.model.to_dict(),
@@ -86,7 +86,7 @@ def run_simulate(args: argparse.Namespace) -> None:
             "seed": sim.seed,
             "method": sim.method,
             "numerics": list(sim.numerics),
-            "quantities": [row.to_dict() for row in rows(sim)],
+            "quantities": table(sim).records(),
         }
         print(json.dumps(result, indent=1))
     else:

@@ -72,9 +72,10 @@ def report() -> dict[str, Any]:
 
     ``cuda`` is None if it is available.
     """
-    from .cuda.device import first_line, kernels, runs_on, version, why_no_cuda
+    from .cuda.device import first_line, runs_on, version, why_no_cuda
+    from .native import cuda_kernels
 
-    built, reason = kernels(), why_no_cuda()
+    built, reason = cuda_kernels(), why_no_cuda()
     out: dict[str, Any] = {"cuda": reason, "architectures": None, "runtime": None, "driver": None, "gpus": []}
     if built is None:
         return out
@@ -90,9 +91,9 @@ def report() -> dict[str, Any]:
         except RuntimeError as error:
             gpu["error"] = first_line(error)
             continue
-        gpu["name"] = p["name"]
-        gpu["architecture"] = "{}{}".format(*p["capability"])
-        gpu["memory"] = p["memory"]
-        gpu["multiprocessors"] = p["multiprocessors"]
-        gpu["built"] = runs_on(built.architectures, p["capability"])
+        gpu["name"] = p.name
+        gpu["architecture"] = "{}{}".format(*p.capability)
+        gpu["memory"] = p.memory
+        gpu["multiprocessors"] = p.multiprocessors
+        gpu["built"] = runs_on(built.architectures, p.capability)
     return out

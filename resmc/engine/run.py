@@ -87,9 +87,7 @@ class Gpu:
     ) -> Any:
         """Adds the networks of ``job`` to ``arrays``; what is kept raw stays on the GPU with ``keep``."""
         named = arrays.named()
-        raw = cuda.run(
-            self.accelerator, native.plain(network), native.plain(job), layers.astype(np.uint32), named, report
-        )
+        raw = cuda.run(self.accelerator, network, job, layers.astype(np.uint32), named, report)
         if not keep:
             for name, values in raw.to_numpy().items():
                 named[name][:] = values

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,7 +18,8 @@ from numpy.typing import ArrayLike
 from .._system import checks
 from .._system.progress import reporting
 from ..models.residual_network import ResidualNetwork
-from ..results.estimates import Estimate, Floats, format_estimate, jackknife
+from ..results.estimates import Estimate, Floats, jackknife
+from ..tables import Column, Table, html, text
 from ..theory.depth import DepthSDE, Gaussian, depth_limit
 from . import euler
 
@@ -98,20 +100,9 @@ class DepthLimit:
     covariance_refinement: Estimate | None
     average: LimitQuantity | None
 
-    def summary(self) -> str:
-        """A table: estimates with standard errors, refinement errors, and exact values where they are known.
-
-        z is the distance from the exact value over the root of the two errors' squares.
-        """
-        m = self.model
-        lines = [
-            f"depth limit of {m.block}, {m.activation}  width {m.width}  {m.scaling}  bias {m.bias:.6g}",
-            *str(self.sde).splitlines(),
-            f"{self.networks} network{'s' * (self.networks != 1)}, seed {self.seed}, {self.steps} steps"
-            + (f", {self.exploded} exploded and left out" if self.exploded else ""),
-            "",
-            f"{'quantity':<33}{'estimate +- standard error':<28}{'refinement error':<27}exact",
-        ]
+    def _table(self) -> Table:
+        m, networks = self.model, f"{self.networks} network{'s' * (self.networks != 1)}"
+        rows = []
         for name in ("growth", "displacement", "gradient", "gradient_displacement", "average"):
             quantity = getattr(self, name)
             if quantity is None:
@@ -121,10 +112,35 @@ class DepthLimit:
                 if quantity.law is not None:
                     exact = quantity.law.variance if kind == "variance" else quantity.law.mean
                 estimate, refinement = getattr(quantity, kind), getattr(quantity.refinement, kind)
-                lines.append(_line(f"{kind} {name.replace('_', ' ')}", estimate, refinement, exact))
+                rows.append(_row(f"{kind} {name.replace('_', ' ')}", estimate, refinement, exact))
         if self.covariance is not None and self.covariance_refinement is not None:
-            lines.append(_line("covariance growth, gradient", self.covariance, self.covariance_refinement, None))
-        return "\n".join(lines)
+            rows.append(_row("covariance growth, gradient", self.covariance, self.covariance_refinement))
+        columns = [
+            Column("quantity", "quantity", numeric=False, width=33),
+            Column("estimate +- standard error", "estimate", width=28),
+            Column("refinement error", "refinement", width=27),
+            Column("exact", width=12),
+            Column("", numeric=False),
+            Column(None, "exact"),
+            Column(None, "z_score"),
+        ]
+        lines = [
+            *str(self.sde).splitlines(),
+            f"{networks}, seed {self.seed}, {self.steps} steps"
+            + (f", {self.exploded} exploded and left out" if self.exploded else ""),
+        ]
+        title = f"depth limit of {m.block}, {m.activation}  width {m.width}  {m.scaling}  bias {m.bias:.6g}"
+        return Table("depth_limit", title, columns, rows, lines)
+
+    def summary(self) -> str:
+        """A table: estimates with standard errors, refinement errors, and exact values where they are known.
+
+        z is the distance from the exact value over the root of the two errors' squares.
+        """
+        return text.render(self._table())
+
+    def _repr_html_(self) -> str:
+        return html.render(self._table())
 
     def __str__(self) -> str:
         return self.summary()
@@ -250,11 +266,10 @@ def _start(model: ResidualNetwork, h0: ArrayLike) -> Floats:
     return start
 
 
-def _line(name: str, estimate: Estimate, refinement: Estimate, exact: float | None) -> str:
-    shown = [format_estimate(float(e.value), float(e.stderr)) for e in (estimate, refinement)]
-    theory = ""
-    if exact is not None:  # which the grid's own error keeps from being met
-        error = np.hypot(float(estimate.stderr), float(refinement.value))
-        z = (float(estimate.value) - exact) / error if error > 0.0 else np.nan
-        theory = f"{exact:<12.6g}" + (f"z = {z:+.2f}" if np.isfinite(z) else "")
-    return f"{name:<33}{shown[0]:<28}{shown[1]:<27}{theory}".rstrip()
+def _row(name: str, estimate: Estimate, refinement: Estimate, exact: float | None = None) -> list[Any]:
+    if exact is None:
+        return [name, estimate, refinement, None, None, None, None]
+    # The grid's own error keeps an estimate from meeting the exact value, however many networks there are.
+    error = np.hypot(float(estimate.stderr), float(refinement.value))
+    z = (float(estimate.value) - exact) / error if error > 0.0 else np.nan
+    return [name, estimate, refinement, f"{exact:.6g}", f"z = {z:+.2f}" if np.isfinite(z) else "", exact, float(z)]

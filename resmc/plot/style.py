@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results.estimates import Estimate, format_estimate
+from ..results.estimates import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -224,7 +224,7 @@ def hollow_proxy(label: str) -> Any:
 
 def in_words(estimate: Estimate) -> str:
     """A scalar estimate with its error."""
-    return format_estimate(float(estimate.value), float(estimate.stderr)).replace("+-", "±").replace("-", "−")
+    return str(estimate).replace("+-", "±").replace("-", "−")
 
 
 def count_in_words(networks: int) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..results.estimates import WORTH_SAYING, Estimate, format_estimate
+from ..results.estimates import WORTH_SAYING, Estimate
+from ..tables.cells import format_estimate
 
 MINUS = "\N{MINUS SIGN}"
 SPACE = "\N{NARROW NO-BREAK SPACE}"  # between thousands

@@ -18,6 +18,7 @@ from .figures import need_matplotlib
 if TYPE_CHECKING:
     pass
 
+ROWS_AT_ONCE = 50  # of a table, if there is a script
 _SYMBOL = re.compile(r"(?:\b([zLAFW])|(?<=χ)(²))_([0-9]+|[a-z]+)\b")
 _FORMULA = re.compile(r"[^\s<>]*\|[^\s<>]*")
 
@@ -45,7 +46,12 @@ def rendered(content: dict[str, Any]) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = environment.get_template("template.html.j2")
     return page.render(
-        **content, style=_markup(style), script=_markup(script), script_digest=digest, versions=versions()
+        **content,
+        rows_at_once=ROWS_AT_ONCE,
+        style=_markup(style),
+        script=_markup(script),
+        script_digest=digest,
+        versions=versions(),
     )
 
 

@@ -1,15 +1,14 @@
-"""The tables of a report as plain text by cell; the page makes them sortable."""
+"""The tables of a report, their cells already in its typography; the page makes them sortable."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..analyses.summary import rows
+from ..tables import Column, Table
 from .found import Analyses
 from .numbers import MINUS, counted, plain, pm, pm_values
 from .words_sweep import NAMES, title
@@ -18,29 +17,6 @@ if TYPE_CHECKING:
     from ..sweep.result import SweepResult
 
 MOST_ROWS = 10_000
-PAGE = 50  # rows that are shown at a time, if there is a script
-
-
-@dataclass(frozen=True)
-class Column:
-    """A heading, and whether it holds numbers."""
-
-    name: str
-    numeric: bool = True
-
-
-@dataclass(frozen=True)
-class Table:
-    """Text by cell; ``note`` says what the columns mean, or what is left out."""
-
-    key: str
-    caption: str
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[str]]
-    note: str = ""
-    page: int = PAGE
-
-
 NOTE = ("± one standard error. Exact: at this width and depth, with z = (estimate − exact)/error. Leading order: the "
         "limit in 1/n, with the relative difference, which is of order 1/n and no error.")  # fmt: skip
 
@@ -52,9 +28,9 @@ def quantities(found: Analyses) -> Table:
         e = row.estimate
         compared = (re.sub("(?<!e)-", MINUS, text) for text in row.comparison())
         out.append((row.name.replace("^2", "²"), pm(e), str(int(e.n)), *compared))
-    columns = (Column("Quantity", False), Column("Estimate ± error"), Column("Networks"), Column("Theory"),
-               Column("Kind", False), Column("Comparison", False))  # fmt: skip
-    return Table("quantities", "Every quantity", columns, out, NOTE)
+    columns = (Column("Quantity", numeric=False), Column("Estimate ± error"), Column("Networks"), Column("Theory"),
+               Column("Kind", numeric=False), Column("Comparison", numeric=False))  # fmt: skip
+    return Table("quantities", "Every quantity", columns, out, notes=[NOTE])
 
 
 def layers(found: Analyses) -> Table:
@@ -69,10 +45,10 @@ def layers(found: Analyses) -> Table:
         for i, layer in enumerate(sim.layers.tolist())
     ]  # fmt: skip
     names = ("Layer l", "l/n", "Mean of L_l", "Variance of L_l", "E A_l", "E F_l", "log E|z_l|²/|z_0|²")
-    columns = (*map(Column, names), Column("Reliable", False), Column("Alive"), Column("Inactive"))
+    columns = (*map(Column, names), Column("Reliable", numeric=False), Column("Alive"), Column("Inactive"))
     note = ("L_l: log-norm; A_l: asymmetry; F_l: fraction of active neurons. Reliable: whether log E|z_l|²/|z_0|² can "
             "be trusted with an error.")  # fmt: skip
-    return Table("layers", "By layer", columns, out, note)
+    return Table("layers", "By layer", columns, out, notes=[note])
 
 
 def points(result: SweepResult) -> Table:
@@ -81,8 +57,8 @@ def points(result: SweepResult) -> Table:
     fields = [f for f in plan.models[0].to_dict() if len({getattr(m, f) for m in plan.models}) > 1]
     fields = fields or ["width", "depth"]
     ratios = len(set(plan.ratios)) > 1
-    columns = [Column(f, f != "variant") for f in fields] + ([Column("d/n")] if ratios else [])
-    columns += [Column("Networks"), Column("Complete", False)]
+    columns = [Column(f, numeric=f != "variant") for f in fields] + ([Column("d/n")] if ratios else [])
+    columns += [Column("Networks"), Column("Complete", numeric=False)]
     texts = []
     for name in NAMES:
         estimate = result.estimates[name]
@@ -105,7 +81,7 @@ def points(result: SweepResult) -> Table:
     if len(plan.models) > MOST_ROWS:
         note += (f" The first {MOST_ROWS} of {counted(len(plan.models), 'point')} are shown; `resmc export` writes "
                  "all of them.")  # fmt: skip
-    return Table("points", "Every point", columns, out, note)
+    return Table("points", "Every point", columns, out, notes=[note])
 
 
 def _shown(value: object) -> str:

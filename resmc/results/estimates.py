@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
+from ..tables import Column, Table, html
+from ..tables.cells import format_estimate as format_estimate
+from ..tables.cells import plain
+from ..tables.table import MOST_ROWS
 
 Floats = NDArray[np.float64]
 
 MIN_NETWORKS = 32  # below this there is no standard error
-ROUNDING = 1e-14  # relative to the value: an error below this comes from adding up equal numbers
 WORTH_SAYING = 10.0  # relative difference; a limit that is farther off is no help
 
 
@@ -106,26 +110,29 @@ class Estimate:
         n = int(self.n.flat[0]) if self.n.size and (self.n == self.n.flat[0]).all() else "by entry"
         return f"Estimate({self}, n={n})"
 
+    def _plain_(self) -> dict[str, Any]:
+        return {"value": plain(self.value), "stderr": plain(self.stderr), "n": plain(self.n)}
+
+    def _table(self) -> Table:
+        """Value, error and sample size, for every entry or the first ones."""
+        name, entries = type(self).__name__, self.reshape((-1,))
+        shown = min(len(entries), MOST_ROWS)
+        columns = [Column("value +- standard error", "estimate"), Column("networks", "networks")]
+        rows: list[list[Any]] = [[entries[i], int(entries.n[i])] for i in range(shown)]
+        if not self.shape:
+            return Table("estimate", name, columns, rows)
+        places = [", ".join(map(str, place)) for place in islice(np.ndindex(self.shape), shown)]
+        return Table(
+            "estimate",
+            f"{name} of shape {self.shape}",
+            [Column("index", "index"), *columns],
+            [[place, *row] for place, row in zip(places, rows, strict=True)],
+            left_out=len(entries) - shown,
+            unit="entries",
+        )
+
     def _repr_html_(self) -> str:
-        from ..tables.html import estimate_table
-
-        return estimate_table(self)
-
-
-def format_estimate(value: float, stderr: float) -> str:
-    """``value +- stderr`` with two digits of the error, or the words for what is missing."""
-    if np.isnan(value):
-        return "no value"
-    if np.isnan(stderr):
-        return f"{value:.6g} (no error)"
-    if stderr < ROUNDING * abs(value):
-        stderr = 0.0
-    if stderr == 0.0 or not np.isfinite(stderr):
-        return f"{value:.6g} +- {stderr:.2g}"
-    digits = int(max(1 - np.floor(np.log10(stderr)), 0))
-    if digits > 9:
-        return f"{value:.9g} +- {stderr:.1e}"
-    return f"{value:.{digits}f} +- {stderr:.{digits}f}"
+        return html.render(self._table())
 
 
 def mean_estimate(total: Floats, centred_squares: Floats, n: NDArray[np.int64]) -> Estimate:
@@ -209,6 +216,12 @@ class KSDistance(Estimate):
 
     def __repr__(self) -> str:
         return f"KSDistance({self}, noise_floor={self.noise_floor:.2g}, resolution={self.resolution:.2g})"
+
+    def _table(self) -> Table:
+        table = super()._table()
+        more = [Column("noise floor", "noise_floor", digits=2), Column("resolution", "resolution", digits=2)]
+        rows = [[*row, self.noise_floor, self.resolution] for row in table.rows]
+        return replace(table, columns=[*table.columns, *more], rows=rows)
 
 
 def ks_distance(differences: Floats, group_sizes: NDArray[np.int64], n: int, resolution: float) -> KSDistance:

@@ -15,7 +15,7 @@ from ..engine import devices
 from ..engine.lowering import lower
 from ..engine.recording import GROUPS
 from ..simulation import simulate
-from ..tables.html import table
+from ..tables import Column, Table, html
 from .pilot import pilot_shard
 from .plan import Plan
 from .point import Point
@@ -67,20 +67,20 @@ class SweepEstimate:
             f"{most}{self.shards} shards, {size(self.bytes)}"
         )
 
-    def _repr_html_(self) -> str:
+    def _table(self) -> Table:
         most = "at most " if self.upper_bound else ""
-        return table(
-            [],
-            [
-                ("points", self.points),
-                ("networks", f"{most}{self.networks:.4g}"),
-                ("neuron updates", f"{most}{self.updates:.3g}"),
-                ("time", f"{most}{duration(self.seconds)} on {self.device}"),
-                ("rate", f"{self.rate:.3g} updates per second, measured now"),
-                ("store", f"{most}{self.shards} shards, {size(self.bytes)}"),
-            ],
-            "cost of a sweep",
-        )
+        rows = [
+            ("points", self.points),
+            ("networks", f"{most}{self.networks:.4g}"),
+            ("neuron updates", f"{most}{self.updates:.3g}"),
+            ("time", f"{most}{duration(self.seconds)} on {self.device}"),
+            ("rate", f"{self.rate:.3g} updates per second, measured now"),
+            ("store", f"{most}{self.shards} shards, {size(self.bytes)}"),
+        ]
+        return Table("cost", "cost of a sweep", [Column("", "item", numeric=False), Column("", "value")], rows)
+
+    def _repr_html_(self) -> str:
+        return html.render(self._table())
 
 
 def estimate(plan: Plan, device: Any = "auto") -> SweepEstimate:

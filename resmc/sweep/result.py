@@ -17,11 +17,14 @@ from ..engine.sums import LayerSums
 from ..results.estimates import Estimate, Floats
 from ..results.record import merged
 from ..simulation import Simulation
+from ..tables import Table, html, text
+from ..tables.table import MOST_ROWS
 from .pilot import pilot_shard, wanted_networks
 from .plan import Plan
 from .quantities import QUANTITIES, LastLayers
 from .shards import Range, cover
 from .store import Damaged, Gone, Listing, Store, Stored
+from .summary import MOST_LINES, table
 
 if TYPE_CHECKING:
     import xarray
@@ -170,14 +173,13 @@ class SweepResult:
 
         A paragraph for each point, if the lines would be longer than ``width``.
         """
-        from .summary import summary
-
-        return summary(self, width)
+        return text.render(self._table(MOST_LINES), width)
 
     def _repr_html_(self) -> str:
-        from .summary import summary_html
+        return html.render(self._table(MOST_ROWS))
 
-        return summary_html(self)
+    def _table(self, most: int) -> Table:
+        return table(self, most)
 
     def report(self, path: str | Path) -> None:
         """Write one HTML page: what the points show, figures, all numbers, the plan (needs ``resmc[report]``)."""

@@ -1,14 +1,17 @@
-"""A sweep as text, and as tables for notebooks."""
+"""The tables of a sweep and of its plan."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..results.estimates import format_estimate
-from ..tables import html
+from ..results.estimates import Estimate
+from ..tables import Column, Table
+from ..tables.cells import NOTHING, cell, plain
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -19,40 +22,52 @@ EXPLAINED = "limit: leading order in 1/n; exact: at this width and depth"
 COLUMNS = ("log_norm.mean", "log_norm.variance", "asymmetry", "active_fraction", "growth")
 
 
-def summary(result: SweepResult, width: int | None = None) -> str:
-    """A line for each point, or a paragraph if its line is longer than ``width``: estimates, limits beside them."""
+@dataclass(frozen=True)
+class _Compared:
+    """An estimate, and the exact value or the limit beside it."""
+
+    estimate: Estimate
+    exact: float
+    limit: float
+
+    def __str__(self) -> str:
+        exact = 0.0 if abs(self.exact) <= NOTHING else self.exact
+        beside = f"exact {exact:.4g}" if np.isfinite(exact) else f"limit {self.limit + 0.0:.4g}"
+        return f"{self.estimate} ({beside})"
+
+    def _plain_(self) -> dict[str, Any]:
+        return {**self.estimate._plain_(), "exact": plain(self.exact), "limit": plain(self.limit)}
+
+
+def table(result: SweepResult, most: int) -> Table:
+    """A row for each of the first points: networks, and estimates with the theory beside them."""
     plan = result.plan
-    lines = [*_heading(result), ""]
-    names = [plan.describe(i) for i in range(min(len(plan.models), MOST_LINES))]
-    cells = [_estimates(result, index) for index in range(len(names))]
-    networks = [str(n) for n in result.networks.flat[: len(names)]]
-    rows = [["", "networks", *COLUMNS], *([n, k, *c] for n, k, c in zip(names, networks, cells, strict=True))]
-    sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    if width is None or sum(sizes) + 2 * len(sizes) <= width:
-        lines += ["  ".join(f"{cell:<{size}}" for cell, size in zip(row, sizes, strict=True)).rstrip() for row in rows]
-    else:  # a paragraph for each point
-        for row in rows[1:]:
-            lines += [row[0], *(f"  {name:<18} {cell}" for name, cell in zip(rows[0][1:], row[1:], strict=True)), ""]
-    if len(plan.models) > MOST_LINES:
-        lines.append(f".. and {len(plan.models) - MOST_LINES} more points: to_xarray() has all of them")
-    lines += ["", EXPLAINED]
-    return "\n".join(lines)
+    points = min(len(plan.models), most)
+    columns = [Column("point", "point", numeric=False, obvious=True), Column("networks", "networks")]
+    cells: list[list[Any]] = [[plan.describe(i) for i in range(points)], result.networks.ravel()[:points].tolist()]
+    for name in COLUMNS:
+        estimate = result.estimates[name].reshape((-1,))
+        theory = zip(result.exact[name].ravel().tolist(), result.limits[name].ravel().tolist(), strict=True)
+        cells.append([_Compared(estimate[i], *beside) for i, beside in enumerate(islice(theory, points))])
+        columns.append(Column(name, name))
+    title, *lines = _heading(result)
+    return Table(
+        "points",
+        title,
+        columns,
+        list(zip(*cells, strict=True)),
+        lines,
+        ["", EXPLAINED],
+        left_out=len(plan.models) - points,
+        unit="points",
+        whole="to_xarray() has all of them",
+    )
 
 
-def summary_html(result: SweepResult) -> str:
-    """The first lines of it for a notebook."""
-    plan, points = result.plan, min(len(result.plan.models), html.MOST_ROWS)
-    body = [[plan.describe(i), int(result.networks.flat[i]), *(s.replace("+-", "±") for s in _estimates(result, i))]
-            for i in range(points)]  # fmt: skip
-    heading = [*_heading(result), EXPLAINED]
-    if points < len(plan.models):
-        heading.append(f"the first {points} of {len(plan.models)} points: to_xarray() has all of them")
-    return html.table(["point", "networks", *COLUMNS], body, "\n".join(heading))
-
-
-def plan_html(plan: Plan) -> str:
-    """What a plan sets, for a notebook."""
-    return html.table(["setting", "value"], _settings(plan), repr(plan))
+def plan_table(plan: Plan) -> Table:
+    """What a plan sets, by name."""
+    columns = [Column("setting", "setting", numeric=False), Column("value", "value", numeric=False)]
+    return Table("plan", repr(plan), columns, list(_settings(plan)))
 
 
 def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -64,9 +79,9 @@ def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
             value = [str(model) for model in plan.models]
         if isinstance(value, list):
             shown = value if len(value) <= 8 else [*value[:4], "..", *value[-2:]]
-            yield name, ", ".join(map(html.cell, shown)) + (f" ({len(value)})" if len(shown) < len(value) else "")
+            yield name, ", ".join(map(cell, shown)) + (f" ({len(value)})" if len(shown) < len(value) else "")
         else:
-            yield name, html.cell(value)
+            yield name, cell(value)
 
 
 def _heading(result: SweepResult) -> list[str]:
@@ -80,20 +95,6 @@ def _heading(result: SweepResult) -> list[str]:
     elif result.plan.target_stderr:
         lines.append(targets(result))
     return lines
-
-
-def _estimates(result: SweepResult, index: int) -> list[str]:
-    """Every column of a point."""
-    return [_cell(result, column, index) for column in COLUMNS]
-
-
-def _cell(result: SweepResult, column: str, index: int) -> str:
-    """An estimate with its error, and the exact value or the limit beside it."""
-    estimate = result.estimates[column]
-    exact, limit = float(result.exact[column].flat[index]), float(result.limits[column].flat[index])
-    exact = 0.0 if abs(exact) <= 1e-12 else exact  # log(alpha^2 + lam^2) of rounded square roots
-    beside = f"exact {exact:.4g}" if np.isfinite(exact) else f"limit {limit + 0.0:.4g}"
-    return f"{format_estimate(float(estimate.value.flat[index]), float(estimate.stderr.flat[index]))} ({beside})"
 
 
 def targets(result: SweepResult) -> str:

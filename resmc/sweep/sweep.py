@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
+from ..tables import Table, html
 from . import coordinator, cost, toml_file
 from .cost import SweepEstimate
 from .plan import Plan
 from .result import SweepResult, collect
-from .summary import plan_html
+from .summary import plan_table
 
 
 class Sweep(Plan):
@@ -21,7 +22,10 @@ class Sweep(Plan):
         return toml_file.read(path, cls)
 
     def _repr_html_(self) -> str:
-        return plan_html(self)
+        return html.render(self._table())
+
+    def _table(self) -> Table:
+        return plan_table(self)
 
     # -- doing it -----------------------------------------------------------------------------------------------------
 

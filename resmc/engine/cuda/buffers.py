@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..lowering import BACKWARD
+from ..lowering import BACKWARD, Network, Residual
+from ..native import Pointers, Shape
 from ..recording import GROUPS
+from ..request import Job
 from ..sums import ACTIVITY_SUMS, NORM_SUMS
 from .device import Accelerator
-from .plan import Plan, bytes_per_column, n_products, ratios
+from .plan import Plan, bytes_per_column, n_products
 from .raw import Raw
 
 RECORDS = ("square", "active_square", "exponent", "active")  # of h
@@ -29,15 +31,15 @@ class Buffers:
     def __init__(
         self,
         accelerator: Accelerator,
-        network: dict[str, Any],
-        settings: dict[str, Any],
-        shape: dict[str, Any],
+        network: Network,
+        job: Job,
+        shape: Shape,
         layers: NDArray[np.uint32],
         plan: Plan,
         arrays: dict[str, NDArray[Any]] | None = None,
     ) -> None:
         torch, device = accelerator.torch, accelerator.device
-        self.torch, self.device, self.batch = torch, device, settings["batch"]
+        self.torch, self.device, self.batch = torch, device, job.batch
         self.n_layers = n = len(layers)
         columns, batches = plan.columns, plan.columns // self.batch
 
@@ -51,10 +53,10 @@ class Buffers:
             sums = np.zeros((GROUPS, n), dtype) if arrays is None else arrays[name].copy()
             return torch.from_numpy(sums.view(np.float64).reshape(GROUPS, n, -1)).to(device)
 
-        self.ratios = ratios(network)
+        self.quotients = network.quotients[1:]
         self.raw = Raw(
-            accelerator, settings["keep_samples"], settings["keep_trajectories"], network["n_out"], n,
-            self.ratios, settings["count"],
+            accelerator, job.keep_samples, job.keep_trajectories, network.n_out, n,
+            self.quotients, job.count,
         )  # fmt: skip
         self.tensors = {
             "layers": torch.from_numpy(layers.astype(np.int32)).to(device),
@@ -64,93 +66,89 @@ class Buffers:
             "active": empty(n, columns, dtype=torch.int32),
             "batches": empty(batches, n, NORM_SUMS.itemsize // 8),
             "groups": groups("norms", NORM_SUMS),
-            "histogram": zeros(GROUPS, settings["n_bins"] + 2, dtype=torch.int64),
+            "histogram": zeros(GROUPS, job.n_bins + 2, dtype=torch.int64),
         }
-        if settings["activity"]:
+        if job.activity:
             self.tensors |= {
                 "activity_batches": empty(batches, n, ACTIVITY_SUMS.itemsize // 8),
                 "activity_groups": groups("activity", ACTIVITY_SUMS),
             }
-        for name in self.ratios:
+        for name in self.quotients:
             self.tensors |= {
                 f"{name}_square": empty(n, columns, dtype=torch.float32),
                 f"{name}_exponent": empty(n, columns, dtype=torch.int32),
                 f"{name}_groups": groups(f"{name}.norms", NORM_SUMS),
             }
-        if self.ratios:
-            names = ("steps", "input") if network["n_in"] else ("steps",)
-            self.tensors |= {name: torch.from_numpy(network[name]).to(device) for name in names}
-        if "gradient" in self.ratios:
+        if isinstance(network, Residual):
+            given = {"steps": network.steps, "input": network.input} if network.n_in else {"steps": network.steps}
+            self.tensors |= {name: torch.from_numpy(array).to(device) for name, array in given.items()}
+        if "gradient" in self.quotients:
             self.tensors["overlap"] = empty(n, columns, dtype=torch.float32)
         if plan.workspace_blocks:
-            self.tensors["workspace"] = empty(plan.workspace_blocks * shape["block_floats"], dtype=torch.float32)
+            self.tensors["workspace"] = empty(plan.workspace_blocks * shape.block_floats, dtype=torch.float32)
         products = []
-        if settings["correlations"]:
+        if job.correlations:
             self.tensors["asymmetry"] = empty(batches, n, self.batch)
             products += ["products"]
-        if settings["correlations"] and settings["deaths_possible"]:
+        if job.correlations and job.deaths_possible:
             self.tensors["alive"] = empty(batches, n, self.batch)
             self.squares = empty(batches, n, self.batch)
             products += ["partial_sums", "partial_squares"]
         self.of_batches = {name: empty(batches, n, n) for name in products}  # sums over a batch's networks
         self.of_groups = {name: zeros(GROUPS, n, n) for name in products}
-        if (
-            products
-        ):  # the first product makes the library's own workspace: here, where a smaller chunk can still be tried
+        if products:  # the first one makes the library's own workspace: here, where a smaller chunk can still be tried
             torch.bmm(zeros(1, 1, 1), zeros(1, 1, 1))
 
     @staticmethod
-    def bytes(network: dict[str, Any], settings: dict[str, Any], shape: dict[str, Any], n: int, plan: Plan) -> int:
+    def bytes(network: Network, job: Job, shape: Shape, n: int, plan: Plan) -> int:
         """What the constructor allocates."""
-        names = ratios(network)
-        per_column = bytes_per_column(
-            n, settings["batch"], settings["deaths_possible"], settings["correlations"], len(names)
-        )
-        products = n_products(settings["deaths_possible"], settings["correlations"])
-        kept = settings["keep_samples"], settings["keep_trajectories"]
-        raw = Raw.bytes(*kept, network["n_out"], n, names, settings["count"])
-        fixed = 8 * GROUPS * (n * n * products + n * (15 + 10 * len(names)) + settings["n_bins"] + 2)
-        fixed += 4 * (len(network["steps"]) + len(network["input"])) if names else 0
-        workspace = 4 * plan.workspace_blocks * shape["block_floats"]
+        names = network.quotients[1:]
+        per_column = bytes_per_column(n, job.batch, job.deaths_possible, job.correlations, len(names))
+        products = n_products(job.deaths_possible, job.correlations)
+        kept = job.keep_samples, job.keep_trajectories
+        raw = Raw.bytes(*kept, network.n_out, n, names, job.count)
+        fixed = 8 * GROUPS * (n * n * products + n * (15 + 10 * len(names)) + job.n_bins + 2)
+        fixed += 4 * (len(network.steps) + len(network.input)) if isinstance(network, Residual) else 0
+        workspace = 4 * plan.workspace_blocks * shape.block_floats
         return int(raw + fixed + workspace + plan.columns * per_column)
 
-    def simulate_pointers(self, offset: int) -> dict[str, int]:
+    def simulate_pointers(self, offset: int) -> Pointers:
         """Addresses for the kernels that simulate; outputs from the network that many after the first of the range."""
         names = ["layers", *RECORDS]
-        names += [f"{name}_{part}" for name in self.ratios for part in ("square", "exponent")]
+        names += [f"{name}_{part}" for name in self.quotients for part in ("square", "exponent")]
         names += [name for name in ("steps", "input", "overlap", "workspace") if name in self.tensors]
         return self._addresses(*names) | self.raw.output_pointer(offset)
 
-    def reduce_pointers(self) -> dict[str, int]:
+    def reduce_pointers(self) -> Pointers:
         """For the sums of h."""
         optional = ("activity_batches", "activity_groups", "asymmetry", "alive")
         records = RECORDS if "activity_batches" in self.tensors else ("square", "exponent")
         out = self._addresses(*records, "batches", "groups", "histogram")
         return out | self._addresses(*(name for name in optional if name in self.tensors)) | self._start("growth")
 
-    def raw_pointers(self, offset: int) -> dict[str, int]:
+    def raw_pointers(self, offset: int) -> Pointers:
         """For samples and paths, from the network that many after the first of the range."""
         return self._addresses("square", "exponent", "active_square") | self.raw.pointers(offset)
 
-    def reduce_quotient_pointers(self, name: str) -> dict[str, int]:
+    def reduce_quotient_pointers(self, name: str) -> Pointers:
         """For the sums of a quotient, whose records are taken as if they were those of h."""
         groups = {"groups": self.tensors[f"{name}_groups"].data_ptr()}
         return self._quotient(name) | groups | self._addresses("batches")
 
-    def quotient_pointers(self, name: str, offset: int) -> dict[str, int]:
+    def quotient_pointers(self, name: str, offset: int) -> Pointers:
         """For a quotient's final values and paths, "growth" being that of h itself."""
-        raw = self.raw.ratio_pointers(name, offset)
+        raw = self.raw.quotient_pointers(name, offset)
         return self._quotient(name) | raw | self._addresses(*(["overlap"] if "path_overlap" in raw else []))
 
-    def _addresses(self, *names: str) -> dict[str, int]:
+    def _addresses(self, *names: str) -> Pointers:
         return {name: self.tensors[name].data_ptr() for name in names}
 
-    def _quotient(self, name: str) -> dict[str, int]:
+    def _quotient(self, name: str) -> Pointers:
         prefix = "" if name == "growth" else f"{name}_"
         records = {part: self.tensors[f"{prefix}{part}"].data_ptr() for part in ("square", "exponent")}
         return records | self._start(name)
 
-    def _start(self, name: str) -> dict[str, int]:
+    def _start(self, name: str) -> Pointers:
         """Where growth is measured from: the first row of h, for gradients their last row."""
         prefix, row = ("gradient_", -1) if name in BACKWARD else ("", 0)
         return {f"start_{part}": self.tensors[f"{prefix}{part}"][row].data_ptr() for part in ("square", "exponent")}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import _native
+from ..native import Kernels, Properties, cuda_kernels
 
 # The process that has first asked the driver for devices: what it then knows does not survive a fork.
 _owner: int | None = None
@@ -30,23 +30,23 @@ class Accelerator:
     device, memory comes from torch's allocator.
     """
 
-    def __init__(self, torch: ModuleType, kernels: Any, ordinal: int) -> None:
+    def __init__(self, torch: ModuleType, kernels: Kernels, ordinal: int) -> None:
         self.torch = torch
         self.kernels = kernels
         self.ordinal = ordinal
         self.device = torch.device("cuda", ordinal)
-        self.properties: dict[str, Any] = kernels.properties(ordinal)
+        self.properties: Properties = kernels.properties(ordinal)
         self.out_of_memory: type[Exception] = torch.cuda.OutOfMemoryError
 
     @property
     def name(self) -> str:
         """As in ``cuda:0 (NVIDIA H200)``."""
-        return f"{self.device} ({self.properties['name']})"
+        return f"{self.device} ({self.properties.name})"
 
     @property
     def numerics(self) -> str:
         """The numerics class: statistics of the same class and plan agree in every bit."""
-        major, minor = self.properties["capability"]
+        major, minor = self.properties.capability
         return f"cuda/sm_{major}{minor}"
 
     def active(self) -> AbstractContextManager[Any]:
@@ -83,12 +83,6 @@ class Accelerator:
         return str(self.kernels.failure(self.ordinal))
 
 
-def kernels() -> Any:
-    """The CUDA kernels of this build, or None."""
-    cuda = getattr(_native, "cuda", None)
-    return None if cuda is None else cuda.kernels
-
-
 def why_no_cuda() -> str | None:
     """None if ``device="cuda"`` can be tried on this machine, else the sentence that says why not.
 
@@ -102,7 +96,7 @@ def why_no_cuda() -> str | None:
             "this process is a fork of one that has used CUDA; start workers by spawning "
             "(multiprocessing.get_context('spawn')), or before its first use"
         )
-    built = kernels()
+    built = cuda_kernels()
     if built is None:
         return (
             "this resmc was built without CUDA kernels: install it again where nvcc is on the PATH; "
@@ -143,7 +137,8 @@ def open_cuda(ordinal: int | None) -> Accelerator:
     reason = why_no_cuda()
     if reason is not None:
         raise DeviceError(f"device={name!r} is not available: {reason}")
-    torch, built = importlib.import_module("torch"), kernels()
+    torch, built = importlib.import_module("torch"), cuda_kernels()
+    assert built is not None  # or there were a reason
     count = built.driver()["devices"]
     if ordinal is not None and ordinal >= count:
         devices = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
@@ -163,10 +158,10 @@ def open_cuda(ordinal: int | None) -> Accelerator:
         raise
     except RuntimeError as error:  # torch's own words for a broken driver, ..
         raise DeviceError(f"device={name!r} cannot be used: {first_line(error)}") from error
-    if not runs_on(built.architectures, accelerator.properties["capability"]):
-        major, minor = accelerator.properties["capability"]
+    if not runs_on(built.architectures, accelerator.properties.capability):
+        major, minor = accelerator.properties.capability
         raise DeviceError(
-            f"device={name!r} is not available: {accelerator.properties['name']} has architecture {major}{minor}, and "
+            f"device={name!r} is not available: {accelerator.properties.name} has architecture {major}{minor}, and "
             f"this resmc was built for {built.architectures}; build it with RESMC_CUDA_ARCHITECTURES={major}{minor}"
         )
     return accelerator

@@ -15,8 +15,9 @@ class Raw:
     """Samples and trajectories of the first networks, as tensors on the device.
 
     ``sample_log_norm`` (k,), ``sample_output`` (k, n_out) in units of 2^exponent, ``sample_exponent`` (k,),
-    ``path_log_norm`` and ``path_asymmetry`` (k, R); of the normalised network. With ``ratios``: by name, "growth" among
-    them, ``last`` of all ``count`` networks, and ``path`` (k, R) of ln |v|^2/n; ``path_overlap`` (k, R) of gradients.
+    ``path_log_norm`` and ``path_asymmetry`` (k, R); of the normalised network. With ``quotients``: by name, "growth"
+    among them, ``last`` of all ``count`` networks, and ``path`` (k, R) of ln |v|^2/n; ``path_overlap`` (k, R) of
+    gradients.
     """
 
     def __init__(
@@ -26,7 +27,7 @@ class Raw:
         paths: int,
         n_out: int,
         n_layers: int,
-        ratios: tuple[str, ...] = (),
+        quotients: tuple[str, ...] = (),
         count: int = 0,
     ) -> None:
         self.torch = torch = accelerator.torch
@@ -40,15 +41,17 @@ class Raw:
         self.sample_exponent = empty(samples, dtype=torch.int32)
         self.path_log_norm = empty(paths, n_layers, dtype=torch.float64)
         self.path_asymmetry = empty(paths, n_layers, dtype=torch.float32)
-        self.last = {name: empty(count, dtype=torch.float64) for name in (("growth", *ratios) if ratios else ())}
-        self.path = {name: empty(paths, n_layers, dtype=torch.float64) for name in ratios}
-        self.path_overlap = empty(paths if "gradient" in ratios else 0, n_layers, dtype=torch.float32)
+        self.last = {name: empty(count, dtype=torch.float64) for name in (("growth", *quotients) if quotients else ())}
+        self.path = {name: empty(paths, n_layers, dtype=torch.float64) for name in quotients}
+        self.path_overlap = empty(paths if "gradient" in quotients else 0, n_layers, dtype=torch.float32)
 
     @staticmethod
-    def bytes(samples: int, paths: int, n_out: int, n_layers: int, ratios: tuple[str, ...] = (), count: int = 0) -> int:
+    def bytes(
+        samples: int, paths: int, n_out: int, n_layers: int, quotients: tuple[str, ...] = (), count: int = 0
+    ) -> int:
         """Of such tensors."""
-        per_path = n_layers * (12 + 8 * len(ratios) + (4 if "gradient" in ratios else 0))
-        last = 8 * count * (len(ratios) + 1) if ratios else 0
+        per_path = n_layers * (12 + 8 * len(quotients) + (4 if "gradient" in quotients else 0))
+        last = 8 * count * (len(quotients) + 1) if quotients else 0
         return samples * (12 + 4 * n_out) + paths * per_path + last
 
     def wanted(self, offset: int, networks: int) -> tuple[int, int]:
@@ -75,7 +78,7 @@ class Raw:
             return {}
         return {"output": self.sample_output.data_ptr() + 4 * offset * self.sample_output.shape[1]}
 
-    def ratio_pointers(self, name: str, offset: int) -> dict[str, int]:
+    def quotient_pointers(self, name: str, offset: int) -> dict[str, int]:
         """The same of what is kept of a ratio."""
         out = {"last": self.last[name].data_ptr() + 8 * offset}
         if offset < self.paths:

@@ -18,7 +18,7 @@ def fill_statistics(buffers: Buffers, arrays: dict[str, NDArray[Any]]) -> None:
     What ``arrays`` held is in the sums by layer, which began with it; to the others they are added.
     """
     n = buffers.n_layers
-    sums = {"norms": "groups"} | {f"{name}.norms": f"{name}_groups" for name in buffers.ratios}
+    sums = {"norms": "groups"} | {f"{name}.norms": f"{name}_groups" for name in buffers.quotients}
     if "activity" in arrays:
         sums["activity"] = "activity_groups"
     for name, tensor in sums.items():

@@ -6,13 +6,15 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._native import KernelError
-from ..lowering import BACKWARD
+from ..lowering import BACKWARD, Network, Residual
+from ..native import BEST, KernelError, Launch, Pointers, QuotientValues, RawValues, Reduction, Shape
+from ..request import Job
 from .buffers import Buffers
 from .device import Accelerator, DeviceError, first_line
 from .plan import Plan, best_segment, make_plan, steps
@@ -24,14 +26,14 @@ IN_FLIGHT = 2  # launches enqueued ahead of the one that runs
 
 def run(
     accelerator: Accelerator,
-    network: dict[str, Any],
-    settings: dict[str, Any],
+    network: Network,
+    job: Job,
     layers: NDArray[np.uint32],
     arrays: dict[str, NDArray[Any]],
     report: Callable[[float], None] | None,
-    shape: tuple[int, int] | None = None,
+    shape: tuple[int, int] = BEST,
 ) -> Raw:
-    """Adds networks first .. first + count - 1 of ``settings`` to ``arrays``; returns what is kept raw, on the device.
+    """Adds networks first .. first + count - 1 of ``job`` to ``arrays``; returns what is kept raw, on the device.
 
     ``arrays`` are those of `Sums.arrays` and the sums of quotients.
 
@@ -44,22 +46,20 @@ def run(
     KeyboardInterrupt
         Within a second or so; the device is idle again then.
     """
-    threads, memory = shape or (-1, -1)
     runner: Runner | None = None
     with accelerator.active(), accelerator.torch.no_grad():
         try:
 
-            def shape_of(network: dict[str, Any]) -> dict[str, Any]:
-                properties = accelerator.properties
-                return dict(accelerator.kernels.shape(network, settings["method"], properties, threads, memory))
+            def shape_of(network: Network) -> Shape:
+                return accelerator.kernels.shape(network, job.method, accelerator.properties, shape)
 
-            if "block" in network:
-                multiprocessors, free = accelerator.properties["multiprocessors"], accelerator.free_bytes()
-                segment = best_segment(network, settings["count"], shape_of, multiprocessors, free)
-                network = network | {"segment": segment}
+            if isinstance(network, Residual):
+                multiprocessors, free = accelerator.properties.multiprocessors, accelerator.free_bytes()
+                segment = best_segment(network, job.count, shape_of, multiprocessors, free)
+                network = replace(network, segment=segment)
             chosen = shape_of(network)
-            buffers, plan = _allocate(accelerator, network, settings, chosen, layers, arrays)
-            runner = Runner(accelerator, network, settings, chosen, plan, buffers, report)
+            buffers, plan = _allocate(accelerator, network, job, chosen, layers, arrays)
+            runner = Runner(accelerator, network, job, chosen, plan, buffers, report)
             runner.run()
             fill_statistics(buffers, arrays)
             return buffers.raw
@@ -92,9 +92,9 @@ def _fault(accelerator: Accelerator, error: RuntimeError, suspects: list[str]) -
 
 def _allocate(
     accelerator: Accelerator,
-    network: dict[str, Any],
-    settings: dict[str, Any],
-    shape: dict[str, Any],
+    network: Network,
+    job: Job,
+    shape: Shape,
     layers: NDArray[np.uint32],
     arrays: dict[str, NDArray[Any]],
 ) -> tuple[Buffers, Plan]:
@@ -102,18 +102,18 @@ def _allocate(
     most: int | None = None
     while True:
         free = accelerator.free_bytes()
-        multiprocessors = accelerator.properties["multiprocessors"]
-        plan = make_plan(network, settings, shape, len(layers), multiprocessors, free, most)
+        multiprocessors = accelerator.properties.multiprocessors
+        plan = make_plan(network, job, shape, len(layers), multiprocessors, free, most)
         try:
-            return Buffers(accelerator, network, settings, shape, layers, plan, arrays), plan
+            return Buffers(accelerator, network, job, shape, layers, plan, arrays), plan
         except accelerator.out_of_memory as error:
-            needed = Buffers.bytes(network, settings, shape, len(layers), plan)
+            needed = Buffers.bytes(network, job, shape, len(layers), plan)
             most = plan.columns // 2
-            if most < max(settings["batch"], 32):
+            if most < max(job.batch, 32):
                 raise DeviceError(
                     f"{accelerator.name} has too little memory: {needed / 1e9:.3g} GB are needed for "
                     f"{plan.columns} networks at a time, {len(layers)} recorded layers, "
-                    f"keep_samples={settings['keep_samples']} and keep_trajectories={settings['keep_trajectories']}, "
+                    f"keep_samples={job.keep_samples} and keep_trajectories={job.keep_trajectories}, "
                     f"and {free / 1e9:.3g} GB are free; record fewer layers or keep less"
                 ) from error
 
@@ -124,14 +124,14 @@ class Runner:
     def __init__(
         self,
         accelerator: Accelerator,
-        network: dict[str, Any],
-        settings: dict[str, Any],
-        shape: dict[str, Any],
+        network: Network,
+        job: Job,
+        shape: Shape,
         plan: Plan,
         buffers: Buffers,
         report: Callable[[float], None] | None,
     ) -> None:
-        self.accelerator, self.network, self.settings, self.shape = accelerator, network, settings, shape
+        self.accelerator, self.network, self.job, self.shape = accelerator, network, job, shape
         self.plan, self.buffers, self.report = plan, buffers, report
         # Words that kernels read and write while they run: whether to stop, then layers done, by launch in turn.
         self.words, self.seen = accelerator.host_words(1 + 2 * (IN_FLIGHT + 1))
@@ -155,67 +155,52 @@ class Runner:
             raise
 
     def _chunk(self, stream: int, first: int, begin: int, end: int) -> None:
-        ordinal, kernels, buffers = self.accelerator.ordinal, self.accelerator.kernels, self.buffers
-        samples, paths = buffers.raw.wanted(first + begin - self.plan.first, end - begin)
-        chunk = {"columns": self.plan.columns, "n_layers": buffers.n_layers}
-        drawn = {"first": first, **{name: self.settings[name] for name in ("seed", "variant", "method")}}
+        ordinal, kernels, buffers, job = self.accelerator.ordinal, self.accelerator.kernels, self.buffers, self.job
+        columns, n_layers, offset = self.plan.columns, buffers.n_layers, first + begin - self.plan.first
+        samples, paths = buffers.raw.wanted(offset, end - begin)
         for at in range(begin, end, self.plan.part):
             stop = min(at + self.plan.part, end)
             slot = 1 + self.launches % (len(self.seen) - 1)
             self.seen[slot] = 0
-            launch = {
-                **chunk,
-                **drawn,
-                "begin": at,
-                "end": stop,
-                "output_begin": begin,
-                "output_end": min(begin + samples, stop),
-                "look_every": self.plan.look_every,
-                "look_every_row": self.plan.look_every_row,
-                "blocks": self.plan.workspace_blocks,
-            }
+            launch = Launch(
+                columns, n_layers, at, stop, first, job.seed, job.variant, job.method,
+                output_begin=begin,
+                output_end=min(begin + samples, stop),
+                look_every=self.plan.look_every,
+                look_every_row=self.plan.look_every_row,
+                blocks=self.plan.workspace_blocks,
+            )  # fmt: skip
             # Outputs of a launch are a part of the chunk's, whose first is column `begin`.
-            pointers = {**buffers.simulate_pointers(first + begin - self.plan.first), **self._words(slot)}
+            pointers = buffers.simulate_pointers(offset) | self._words(slot)
             self.enqueuing = "simulate"
             kernels.simulate(self.network, launch, self.accelerator.properties, self.shape, pointers, ordinal, stream)
             self.launches += 1
             self._enqueued(stop - at)
-        chunk |= {"begin": begin}
-        self._reduce(first, chunk | {"end": end}, buffers.reduce_pointers(), stream)
-        for name in ("growth", *buffers.ratios) if buffers.ratios else ():
-            self._quotient(name, first, chunk | {"end": end}, paths, stream)
-        if samples or paths:
-            pointers = buffers.raw_pointers(first + begin - self.plan.first)
-            self.enqueuing = "raw"
-            wanted = {**chunk, "samples": samples, "paths": paths}
-            kernels.raw(self.network["width"], wanted, pointers, ordinal, stream)
+        reduction = Reduction(columns, n_layers, begin, end, first, job.batch, job.bin_low, job.bin_width, job.n_bins)
+        self._reduce(reduction, buffers.reduce_pointers(), stream)
+        for name in self.network.quotients:
+            if name != "growth":  # the sums of h itself are there already
+                self._reduce(reduction, buffers.reduce_quotient_pointers(name), stream)
+            self.enqueuing = "quotient"
+            values = QuotientValues(columns, n_layers, begin, end, 0 if name in BACKWARD else n_layers - 1, paths)
+            kernels.quotient(self.network.width, values, buffers.quotient_pointers(name, offset), ordinal, stream)
             self._enqueued()
-        if self.settings["correlations"]:
+        if samples or paths:
+            self.enqueuing = "raw"
+            wanted = RawValues(columns, n_layers, begin, samples, paths)
+            kernels.raw(self.network.width, wanted, buffers.raw_pointers(offset), ordinal, stream)
+            self._enqueued()
+        if job.correlations:
             self.enqueuing = "products"
             buffers.add_products(first, begin, end)
             self._enqueued()
 
-    def _reduce(self, first: int, columns: dict[str, int], pointers: dict[str, int], stream: int) -> None:
-        """Sums over the networks of a chunk."""
-        recorded = {name: self.settings[name] for name in ("batch", "bin_low", "bin_width", "n_bins")}
+    def _reduce(self, reduction: Reduction, pointers: Pointers, stream: int) -> None:
         self.enqueuing = "reduce"
-        self.accelerator.kernels.reduce(
-            self.network["width"], {"first": first, **columns, **recorded}, pointers, self.accelerator.ordinal, stream
-        )
+        self.accelerator.kernels.reduce(self.network.width, reduction, pointers, self.accelerator.ordinal, stream)
         self._enqueued()
 
-    def _quotient(self, name: str, first: int, columns: dict[str, int], paths: int, stream: int) -> None:
-        """Sums, final values and paths of a quotient; those of h itself lack its final values alone."""
-        buffers = self.buffers
-        if name != "growth":
-            self._reduce(first, columns, buffers.reduce_quotient_pointers(name), stream)
-        wanted = {**columns, "slot": 0 if name in BACKWARD else buffers.n_layers - 1, "paths": paths}
-        pointers = buffers.quotient_pointers(name, first + columns["begin"] - self.plan.first)
-        self.enqueuing = "quotient"
-        self.accelerator.kernels.quotient(self.network["width"], wanted, pointers, self.accelerator.ordinal, stream)
-        self._enqueued()
-
-    def _words(self, slot: int) -> dict[str, int]:
+    def _words(self, slot: int) -> Pointers:
         address = self.words.data_ptr()
         return {"stop": address, "progress": address + 4 * slot}
 

@@ -1,0 +1,58 @@
+"""Numbers and words as the text of a cell, and as plain values for JSON.
+
+An object from a higher room is shown by its own ``str``; JSON takes what its method ``_plain_()`` returns.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+ROUNDING = 1e-14  # relative to the value: an error below this comes from adding up equal numbers
+NOTHING = 1e-12  # shown as 0: it comes from rounding, as log(alpha^2 + lam^2) of rounded square roots does
+
+
+def cell(value: Any, digits: int = 6) -> str:
+    """A value in few characters: floats with ``digits`` significant digits, nothing for None, infinity and NaN."""
+    if value is None:
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, float | np.floating):
+        if abs(float(value)) < NOTHING:  # -0 as well
+            return "0"
+        return f"{value:.{digits}g}" if np.isfinite(value) else ""
+    if isinstance(value, np.ndarray):
+        return cell(value.item(), digits) if value.size == 1 else f"array of shape {value.shape}"
+    return str(value)
+
+
+def format_estimate(value: float, stderr: float) -> str:
+    """``value +- stderr`` with two digits of the error, or the words for what is missing."""
+    if np.isnan(value):
+        return "no value"
+    if np.isnan(stderr):
+        return f"{value:.6g} (no error)"
+    if stderr < ROUNDING * abs(value):
+        stderr = 0.0
+    if stderr == 0.0 or not np.isfinite(stderr):
+        return f"{value:.6g} +- {stderr:.2g}"
+    digits = int(max(1 - np.floor(np.log10(stderr)), 0))
+    if digits > 9:
+        return f"{value:.9g} +- {stderr:.1e}"
+    return f"{value:.{digits}f} +- {stderr:.{digits}f}"
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: what is not finite becomes None, arrays become lists."""
+    if hasattr(value, "_plain_"):
+        return value._plain_()
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [plain(x) for x in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, int | bool) else str(value)

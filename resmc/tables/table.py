@@ -1,0 +1,114 @@
+"""A table before it is drawn: columns, cells, and the lines above and below them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import numpy as np
+
+from .cells import cell, plain
+
+MOST_ROWS = 20  # of a table in a notebook
+MOST_LAYERS = 12
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes
+    ----------
+    name : str or None
+        The heading; None for a column that only records have.
+    key : str
+        Its name in records, which stays when the heading is reworded; empty for a column that only people see.
+    numeric : bool
+        Whether it holds numbers, or words.
+    digits : int
+        Significant digits of floats, for people.
+    width : int
+        Characters in text, the space before the next column among them, unless a cell needs more; 0 for two more than
+        the longest cell.
+    obvious : bool
+        Whether text leaves the heading out.
+    """
+
+    name: str | None
+    key: str = ""
+    _: KW_ONLY
+    numeric: bool = True
+    digits: int = 6
+    width: int = 0
+    obvious: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a result shows of itself; `tables.text` and `tables.html` draw it.
+
+    Attributes
+    ----------
+    key : str
+        Names the table in JSON and on a page.
+    title : str
+        The first line.
+    columns : sequence of Column
+    rows : sequence of sequences
+        A value for each column: numbers, words, None, or an object as `tables.cells` takes it.
+    lines : sequence of str
+        Between the title and the columns.
+    notes : sequence of str
+        Below the rows. Empty ones are gaps, in text alone.
+    left_out : int
+        How many rows there are beyond these.
+    unit : str
+        The word for several rows.
+    whole : str
+        In words, where all of them are.
+    """
+
+    key: str
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Any]]
+    lines: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    left_out: int = 0
+    unit: str = "rows"
+    whole: str = ""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"a row of {len(row)} cells does not fit {len(self.columns)} columns: {row!r}")
+
+    def shown(self) -> tuple[list[Column], list[list[str]]]:
+        """The columns that people see, and the texts of their cells."""
+        places = [i for i, column in enumerate(self.columns) if column.name is not None]
+        columns = [self.columns[i] for i in places]
+        return columns, [[cell(row[i], self.columns[i].digits) for i in places] for row in self.rows]
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as JSON can hold them, by the columns' keys."""
+        keyed = [(i, column.key) for i, column in enumerate(self.columns) if column.key]
+        return [{key: plain(row[i]) for i, key in keyed} for row in self.rows]
+
+    def to_json(self) -> str:
+        """The whole table as JSON."""
+        out = {
+            "table": self.key,
+            "title": self.title,
+            "lines": list(self.lines),
+            "rows": self.records(),
+            "left_out": self.left_out,
+            "notes": [note for note in self.notes if note],
+        }
+        return json.dumps(out, indent=1, allow_nan=False)
+
+
+def few(count: int, most: int = MOST_LAYERS) -> list[int]:
+    """At most ``most`` of 0 .. count - 1, equally spaced, the first and the last among them."""
+    return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()))

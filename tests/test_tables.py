@@ -1,0 +1,211 @@
+"""One table, drawn as text, as HTML, as records and on a report's page: the same cells everywhere, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from html import unescape
+from typing import Any
+
+import numpy as np
+import pytest
+
+import resmc
+from resmc.results.estimates import Estimate, KSDistance
+from resmc.tables import Column, Table, html, text
+from resmc.tables.cells import cell, format_estimate, plain
+from resmc.tables.table import few
+
+pytestmark = pytest.mark.cpu
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A stand-in for what a higher room shows."""
+
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.1f} +- 0.1"
+
+    def _plain_(self) -> dict[str, Any]:
+        return {"value": self.value}
+
+
+TABLE = Table(
+    "things",
+    "two <things>",
+    [
+        Column("name", "name", numeric=False, obvious=True),
+        Column("size +- error", "size", width=16),
+        Column("<share>", "share", digits=2),
+        Column("seen"),
+        Column(None, "exact"),
+    ],
+    [["a & b", Measured(1.25), 1 / 3, True, np.float64(0.1)], ["c", None, np.nan, False, np.inf]],
+    ["a second line"],
+    ["", "a note"],
+    left_out=3,
+    unit="things",
+    whole="the catalogue has all",
+)
+
+
+def rows_of(source: str, tag: str) -> list[list[str]]:
+    return [
+        [unescape(found) for found in re.findall(rf"<{tag}[^>]*>(.*?)</{tag}>", row)]
+        for row in re.findall(r"<tr>(.*?)</tr>", source)
+        if f"<{tag}" in row
+    ]
+
+
+def test_text_has_a_line_for_each_row_under_aligned_headings():
+    assert text.render(TABLE).splitlines() == [
+        "two <things>",
+        "a second line",
+        "",
+        "       size +- error   <share>  seen",
+        "a & b  1.2 +- 0.1      0.33     yes",
+        "c                               no",
+        ".. and 3 more things: the catalogue has all",
+        "",
+        "a note",
+    ]
+
+
+def test_text_that_is_too_wide_becomes_a_paragraph_for_each_row():
+    lines = text.render(TABLE).splitlines()
+    longest = 7 + 16 + 9 + 6
+    assert text.render(TABLE, longest).splitlines() == lines
+    assert text.render(TABLE, longest - 1).splitlines() == [
+        *lines[:3],
+        "a & b",
+        "  size +- error  1.2 +- 0.1",
+        "  <share>        0.33",
+        "  seen           yes",
+        "",
+        "c",
+        "  size +- error",
+        "  <share>",
+        "  seen           no",
+        "",
+        *lines[-3:],
+    ]
+
+
+def test_html_has_the_same_cells_escaped_and_errors_after_a_sign():
+    source = html.render(TABLE)
+    assert rows_of(source, "th") == [["name", "size ± error", "<share>", "seen"]]
+    assert rows_of(source, "td") == [["a & b", "1.2 ± 0.1", "0.33", "yes"], ["c", "", "", "no"]]
+    assert "two &lt;things&gt;<br>a second line<br>a note<br>the first 2 of 5 things: the catalogue has all<" in source
+    assert "<things>" not in source
+    assert "a & b" not in source
+
+
+def test_records_have_stable_keys_and_all_digits():
+    expected = [
+        {"name": "a & b", "size": {"value": 1.25}, "share": 1 / 3, "exact": 0.1},
+        {"name": "c", "size": None, "share": None, "exact": None},
+    ]
+    assert TABLE.records() == expected
+    whole = json.loads(TABLE.to_json())
+    assert list(whole) == ["table", "title", "lines", "rows", "left_out", "notes"]
+    assert (whole["rows"], whole["notes"], whole["left_out"]) == (expected, ["a note"], 3)
+    reworded = replace(TABLE, columns=[replace(c, name="another") for c in TABLE.columns])
+    assert reworded.records() == expected
+
+
+def test_a_page_has_the_same_cells_escaped():
+    jinja2 = pytest.importorskip("jinja2")
+    from resmc.report import page
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["symbols"] = page.symbols
+    macro = page._file("template.html.j2").split("{% endmacro %}")[0]
+    columns, rows = TABLE.shown()
+    shown = replace(TABLE, columns=columns, rows=rows, notes=["a note"])
+    template = environment.from_string(macro + "{% endmacro %}{{ sortable(table) }}")
+    source = template.render(table=shown, rows_at_once=50)
+    found = re.findall(r'<th scope="row">(.*?)</th>((?:<td>.*?</td>)*)', source)
+    texts = [[unescape(first), *map(unescape, re.findall("<td>(.*?)</td>", others))] for first, others in found]
+    assert texts == rows
+    assert '<p class="note">a note</p>' in source
+    assert re.findall(r'scope="col"( class="n")?>', source) == ["", *[' class="n"'] * 3]
+    assert "<things>" not in source
+    assert "<share>" not in source
+
+
+def test_cells_that_would_touch_make_their_column_wider():
+    narrow = replace(TABLE, columns=[replace(TABLE.columns[0], width=3), *TABLE.columns[1:]])
+    assert text.render(narrow).splitlines()[4].startswith("a & b 1.2 +- 0.1")
+
+
+def test_a_table_without_headings_rows_or_lines_is_drawn_too():
+    bare = Table("bare", "", [Column(""), Column("")], [("points", 3)])
+    assert text.render(bare) == "points  3"
+    assert "<thead>" not in html.render(bare)
+    assert "<caption" not in html.render(bare)
+    assert text.render(Table("empty", "", [Column("one")], [])) == "one"
+    assert text.render(Table("empty", "", [Column("")], [])) == ""
+
+
+def test_rows_that_do_not_fit_the_columns_are_no_table():
+    """The negative control: a lost or a surplus cell must not pass for a table."""
+    for row in (["a"], ["a", "b", "c"]):
+        with pytest.raises(ValueError, match="2 columns"):
+            Table("wrong", "", [Column("one"), Column("two")], [row])
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "shown"),
+    [(None, 6, ""), (1 / 3, 6, "0.333333"), (1 / 3, 2, "0.33"), (-0.0, 6, "0"), (1e-13, 6, "0"), (np.inf, 6, ""),
+     (True, 6, "yes"), (np.bool_(False), 6, "no"), (7, 2, "7"), (np.array(0.5), 6, "0.5"),
+     (np.zeros((2, 3)), 6, "array of shape (2, 3)"), (Measured(2.0), 6, "2.0 +- 0.1")],
+)  # fmt: skip
+def test_numbers_are_short(value: Any, digits: int, shown: str):
+    assert cell(value, digits) == shown
+
+
+def test_plain_values_are_what_json_can_hold():
+    given = [None, np.nan, np.float32(0.5), np.int64(3), True, "x", np.array([1.0, np.nan]), (1, 2), Measured(1.0)]
+    assert plain(given) == [None, None, 0.5, 3, True, "x", [1.0, None], [1, 2], {"value": 1.0}]
+    json.dumps(plain(given), allow_nan=False)
+
+
+def test_errors_have_two_digits_and_what_is_missing_has_words():
+    assert format_estimate(1.23456, 0.0123) == "1.235 +- 0.012"
+    assert format_estimate(np.nan, 1.0) == "no value"
+    assert format_estimate(1.0, np.nan) == "1 (no error)"
+    assert format_estimate(1.0, 1e-15) == "1 +- 0"
+
+
+def test_a_few_of_many_are_spread_with_both_ends():
+    assert few(3, 5) == [0, 1, 2]
+    assert few(100, 4) == [0, 33, 66, 99]
+
+
+def test_an_estimate_keeps_value_error_and_number_in_its_record():
+    estimate = KSDistance(np.array(0.125), np.array(0.01), np.array(40), noise_floor=0.0123456, resolution=np.nan)
+    (record,) = estimate._table().records()
+    assert record.pop("estimate") == {"value": 0.125, "stderr": 0.01, "n": 40}
+    assert record == {"networks": 40, "noise_floor": 0.0123456, "resolution": None}
+    assert rows_of(html.render(estimate._table()), "td") == [["0.125 ± 0.010", "40", "0.012", ""]]
+    many = Estimate(np.arange(30.0), np.ones(30), np.full(30, 100))
+    assert many._table().left_out == 10
+    assert many._table().records()[-1]["index"] == "19"
+    assert many._table().records()[-1]["estimate"] == {"value": 19.0, "stderr": 1.0, "n": 100}
+
+
+def test_a_summary_is_its_table_and_its_records_are_the_command_lines(capsys: pytest.CaptureFixture[str]):
+    from resmc.cli.main import main
+
+    given = {"width": 8, "depth": 5, "alpha": 0.6, "lam": 0.8, "networks": 300}
+    sim = resmc.simulate(**given)
+    assert sim.summary() == text.render(sim._table())
+    assert sim._repr_html_() == html.render(sim._table())
+    assert main(["simulate", "--json", "--quiet", *(f"--{name}={value}" for name, value in given.items())]) == 0
+    printed = json.loads(capsys.readouterr().out)["quantities"]
+    assert printed == sim._table().records()
+    keys = ["quantity", "value", "stderr", "n", "exact", "z_score", "limit", "relative_difference"]
+    assert all(list(record) == keys for record in printed)
