@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")  # the last ones if time is left
 STARTING = 15.0  # seconds that a program may need to import torch and to end
 REPORT_BUILD = (
-    "import json, resmc; from resmc import devices; print(json.dumps([resmc.build_info(), devices.report()]))"
+    "import json, resmc; from resmc.engine import gpus; print(json.dumps([resmc.build_info(), gpus.report()]))"
 )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._system.progress import reporting
-from .engine import devices
+from .engine import gpus
 from .engine.memory import check_memory
 from .engine.request import check
 from .engine.run import run
@@ -207,7 +207,7 @@ def simulate(
         threads=threads, keep_samples=keep_samples, keep_trajectories=keep_trajectories, keep_on_device=keep_on_device,
     )  # fmt: skip
     check_memory(request)
-    devices.look_for_gpu(request.device, device)
+    gpus.require(request.device, device)
     with reporting(progress, request.count, request.lowered.model.short_title) as report:
         return Simulation.of(request, run(request, report))
 

@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 
 from resmc import ResNet, Simulation
 from resmc.engine.devices import Device
-from resmc.engine.lowering import Network, Residual, lower
+from resmc.engine.lowering import KernelNetwork, KernelResidual, lower
 from resmc.engine.recording import batch_size, recorded_layers
 from resmc.engine.request import NetworkRange, Recording, Request
 from resmc.engine.run import run
 from resmc.models.residual_network import Model
 
 
-def fast_network(model: Model) -> Network:
+def fast_network(model: Model) -> KernelNetwork:
     """A network as the log-Gaussian kernels take it."""
     return lower(model).network
 
 
-def residual_network(model: Model, gradients: bool) -> Residual:
+def residual_network(model: Model, gradients: bool) -> KernelResidual:
     """A network as the general kernels take it."""
     found = lower(model).kernel(gradients, True)
-    assert isinstance(found, Residual)
+    assert isinstance(found, KernelResidual)
     return found
 
 

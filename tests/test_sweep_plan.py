@@ -325,7 +325,7 @@ def test_the_key_of_a_shard_changes_with_everything_that_decides_its_content(mon
     with monkeypatch.context() as patch:
         patch.setattr(_native, "NUMERICS_VERSION", 99)
         keys.add(point().key)
-    for name in ("SCHEMA_VERSION", "HISTOGRAM_VERSION"):
+    for name in ("KEY_VERSION", "HISTOGRAM_VERSION"):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, 99)
             keys.add(point().key)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from resmc import ResNet
 from resmc.engine import request as engine
 from resmc.engine.devices import Device
-from resmc.engine.lowering import Network, lower
+from resmc.engine.lowering import KernelNetwork, lower
 from resmc.engine.recording import batch_size, recorded_layers
 from resmc.engine.request import NetworkRange, Recording, Request
 from resmc.engine.sums import Sums
@@ -36,7 +36,7 @@ class Work:
     """What `resmc.simulate` would hand to the kernels; ``arrays`` are filled by `resmc.engine.cuda.run`."""
 
     model: ResNet
-    network: Network
+    network: KernelNetwork
     job: engine.Job
     layers: NDArray[np.uint32]
     arrays: dict[str, NDArray[Any]]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import platform
 from importlib import metadata
-from typing import Any
 
 from .. import _native
 from . import checks
+from .plain import Plain
 
 VARIABLE = "RESMC_INSTRUCTION_SET"
 
@@ -25,7 +25,7 @@ def instruction_set() -> str:
     return checks.choice(VARIABLE, os.environ.get(VARIABLE, names[0]), names)
 
 
-def build_info() -> dict[str, Any]:
+def build_info() -> Plain:
     """Version, numerics version, compiler, and the instruction sets found on this machine.
 
     ``instruction_set`` is the one in use: the best, or that of the environment variable RESMC_INSTRUCTION_SET.

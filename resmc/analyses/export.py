@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import theory
+from .._system.plain import Plain
 from ..results.estimates import Estimate
 from ..results.record import Record
 from . import growth as growths
@@ -78,9 +79,7 @@ def to_xarray(sim: Record) -> xarray.Dataset:
     )
 
 
-def _put_theory(
-    sim: Record, put: Callable[..., None], variables: dict[str, Any], coordinates: dict[str, object]
-) -> None:
+def _put_theory(sim: Record, put: Callable[..., None], variables: Plain, coordinates: dict[str, object]) -> None:
     """What the theory of ResNets says, and what is only asked of them."""
     hypo, growth = hypoactivation.analyse(sim), growths.analyse(sim)
     put("log_second_moment", LAYER, growth.log_second_moment)
@@ -101,9 +100,9 @@ def _put_theory(
         coordinates |= {"layer2": sim.layers, "lag": inter.lags}
 
 
-def _plain(described: dict[str, Any]) -> dict[str, Any]:
+def _plain(described: Plain) -> Plain:
     """A model's fields as a file's attributes can be: numbers, words and lists of numbers."""
-    out: dict[str, Any] = {}
+    out: Plain = {}
     for name, value in described.items():
         if isinstance(value, dict):
             out |= {f"{name}_{part}": int(x) if isinstance(x, bool) else x for part, x in value.items()}

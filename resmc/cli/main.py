@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from .. import build_info
 from ..engine import devices
+from ..engine import gpus as machine
 from . import report as cli_report
 from . import simulate as cli_simulate
 from . import sweep as cli_sweep
@@ -74,7 +75,7 @@ def run_doctor(args: argparse.Namespace) -> None:
 
     info = build_info()
     packages = installed_packages()
-    gpus = devices.report()
+    gpus = machine.report()
     if args.json:
         print(json.dumps({**info, **gpus, "packages": packages}, indent=1))
         return

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .._system.plain import Plain
 from ..engine.request import METHODS
 from ..models.resnet import VARIANTS
 from ..simulation import simulate
@@ -80,7 +81,7 @@ def run_simulate(args: argparse.Namespace) -> None:
     if args.json:
         from ..analyses.summary import table
 
-        result: dict[str, Any] = {
+        result: Plain = {
             "model": sim.model.to_dict(),
             "networks": sim.networks,
             "seed": sim.seed,

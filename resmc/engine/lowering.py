@@ -31,7 +31,7 @@ BACKWARD = ("gradient", "gradient_displacement")  # quotients whose final value 
 
 
 @dataclass(frozen=True)
-class Network:
+class KernelNetwork:
     """What the log-Gaussian kernels are told of a network (csrc/include/resmc/description.hpp)."""
 
     width: int
@@ -50,7 +50,7 @@ class Network:
 
 
 @dataclass(frozen=True, eq=False)
-class Residual(Network):
+class KernelResidual(KernelNetwork):
     """What the general kernels are told of a network: any block, by layers, backwards with ``gradients``."""
 
     block: int
@@ -130,7 +130,7 @@ class Lowered:
         return "gaussian" if self.log_gaussian is not None else self.general.weights
 
     @cached_property
-    def network(self) -> Network:
+    def network(self) -> KernelNetwork:
         """What the log-Gaussian kernels take.
 
         Raises
@@ -142,7 +142,7 @@ class Lowered:
             raise ValueError(f"{self.model!r} has no kernels of its own: no ResNet is this network")
         return _network(self.log_gaussian)
 
-    def kernel(self, gradients: bool, displacement: bool) -> Network:
+    def kernel(self, gradients: bool, displacement: bool) -> KernelNetwork:
         """What the kernels take: the log-Gaussian ones wherever they do, and nothing but h is followed.
 
         Raises
@@ -156,7 +156,7 @@ class Lowered:
             return self._residual_of_resnet(self.log_gaussian, gradients)
         return self.network
 
-    def _residual_of_resnet(self, resnet: ResNet, gradients: bool) -> Residual:
+    def _residual_of_resnet(self, resnet: ResNet, gradients: bool) -> KernelResidual:
         halving = 0.5 * resnet.log_scale / math.log(2.0)
         if abs(halving) > KEEP_RANGE:
             m = self.model
@@ -169,7 +169,7 @@ class Lowered:
         fields = vars(_residual(self.general, gradients)) | vars(self.network)
         fields["steps"] = np.full(resnet.depth, self.network.step, np.float32)
         fields["keep"] = float(np.float32(math.exp(-0.5 * resnet.log_scale)))
-        return Residual(**fields)
+        return KernelResidual(**fields)
 
     # -- from the kernels' units to the model's
 
@@ -216,7 +216,7 @@ def lower(model: Model) -> Lowered:
     return Lowered(model, log_gaussian(model))
 
 
-def _network(model: ResNet) -> Network:
+def _network(model: ResNet) -> KernelNetwork:
     """The normalised network."""
     alpha, lam = model.normalised
     mantissa, exponent = 0.0, 0
@@ -228,7 +228,7 @@ def _network(model: ResNet) -> Network:
         exponent = ea - el + rest
     tiny = 2.0**-100  # beside the other coefficient, which is near 1, a float32 network does not see less
     step = lam * math.sqrt(2.0 / model.width)
-    return Network(
+    return KernelNetwork(
         width=model.width,
         depth=model.depth,
         n_out=model.n_out,
@@ -240,7 +240,7 @@ def _network(model: ResNet) -> Network:
     )
 
 
-def _residual(model: ResidualNetwork, gradients: bool) -> Residual:
+def _residual(model: ResidualNetwork, gradients: bool) -> KernelResidual:
     """Any network in its own units."""
     n, depth = model.width, model.depth
     segment = depth
@@ -253,7 +253,7 @@ def _residual(model: ResidualNetwork, gradients: bool) -> Residual:
         size = model.size if model.homogeneous else 1.0
         x = np.array(model.inputs.x) / (math.sqrt(len(model.inputs.x)) * size)
         n_in, x = len(x), np.concatenate([np.zeros(4), x, np.zeros(8)])
-    return Residual(
+    return KernelResidual(
         width=n,
         depth=depth,
         n_out=model.n_out,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _native
-from .lowering import Network
+from .lowering import KernelNetwork
 from .request import Job
 from .sums import NormSums, Sums
 
@@ -57,7 +57,7 @@ class Arrays:
     quotients: dict[str, QuotientArrays] = field(default_factory=dict)
 
     @staticmethod
-    def empty(network: Network, job: Job, n_layers: int) -> Arrays:
+    def empty(network: KernelNetwork, job: Job, n_layers: int) -> Arrays:
         """Sums of no network, and room for what is kept; final values are those of a part (`part`)."""
         kept, paths = job.keep_samples, job.keep_trajectories
         nothing = np.empty(0)
@@ -119,7 +119,7 @@ def plain(record: Any) -> dict[str, Any]:
 
 
 def simulate(
-    network: Network,
+    network: KernelNetwork,
     job: Job,
     layers: NDArray[np.int64],
     arrays: Arrays,
@@ -133,7 +133,7 @@ def simulate(
     )
 
 
-def thread_bytes(network: Network, job: Job, n_layers: int, instructions: str) -> int:
+def thread_bytes(network: KernelNetwork, job: Job, n_layers: int, instructions: str) -> int:
     """Bytes of memory that each CPU thread takes, with so many recorded layers."""
     layers = np.arange(n_layers, dtype=np.uint32)
     return _native.thread_bytes(plain(network), plain(job), layers, instructions)
@@ -244,7 +244,9 @@ class Kernels:
         """The GPU number ``ordinal``."""
         return Properties(**self.bound.properties(ordinal))
 
-    def shape(self, network: Network, method: int, properties: Properties, wanted: tuple[int, int] = BEST) -> Shape:
+    def shape(
+        self, network: KernelNetwork, method: int, properties: Properties, wanted: tuple[int, int] = BEST
+    ) -> Shape:
         """The shape for a network, or with a team and a memory of the caller's choice.
 
         Raises
@@ -256,7 +258,7 @@ class Kernels:
 
     def simulate(
         self,
-        network: Network,
+        network: KernelNetwork,
         launch: Launch,
         properties: Properties,
         shape: Shape,
@@ -280,7 +282,7 @@ class Kernels:
         self.bound.quotient(width, plain(values), pointers, ordinal, stream)
 
     def draw(
-        self, network: Network, seed: int, threads: int, networks: int, sums: int, ordinal: int, stream: int
+        self, network: KernelNetwork, seed: int, threads: int, networks: int, sums: int, ordinal: int, stream: int
     ) -> None:
         """Enqueues the generator alone; ``sums`` is the address of one float for each thread."""
         self.bound.draw(plain(network), seed, threads, networks, sums, ordinal, stream)

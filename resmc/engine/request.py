@@ -15,7 +15,7 @@ from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
 from . import devices
 from .devices import Device
-from .lowering import Lowered, Network, lower
+from .lowering import KernelNetwork, Lowered, lower
 from .recording import batch_size, histogram_bins, recorded_layers
 
 METHODS = ("projected", "dense")
@@ -106,7 +106,7 @@ class Request:
         """How many networks."""
         return self.networks.stop - self.networks.start
 
-    def network(self) -> Network:
+    def network(self) -> KernelNetwork:
         """What the kernels are told of the network; errors as for `Lowered.kernel`."""
         return self.lowered.kernel(self.recording.gradients, self.recording.displacement)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .._system.build import instruction_set
 from . import cuda, native
 from .finals import FinalCounts
-from .lowering import Network
+from .lowering import KernelNetwork
 from .native import Arrays, Report
 from .request import Job, Request, group_sizes
 from .sums import NormSums, Sums
@@ -65,7 +65,13 @@ class Cpu:
         return f"cpu/{self.instructions}"
 
     def add(
-        self, network: Network, job: Job, layers: NDArray[np.int64], arrays: Arrays, report: Report | None, keep: bool
+        self,
+        network: KernelNetwork,
+        job: Job,
+        layers: NDArray[np.int64],
+        arrays: Arrays,
+        report: Report | None,
+        keep: bool,
     ) -> None:
         """Adds the networks of ``job`` to ``arrays``."""
         native.simulate(network, job, layers, arrays, self.threads, self.instructions, report)
@@ -83,7 +89,13 @@ class Gpu:
         return self.accelerator.numerics
 
     def add(
-        self, network: Network, job: Job, layers: NDArray[np.int64], arrays: Arrays, report: Report | None, keep: bool
+        self,
+        network: KernelNetwork,
+        job: Job,
+        layers: NDArray[np.int64],
+        arrays: Arrays,
+        report: Report | None,
+        keep: bool,
     ) -> Any:
         """Adds the networks of ``job`` to ``arrays``; what is kept raw stays on the GPU with ``keep``."""
         named = arrays.named()

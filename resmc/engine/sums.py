@@ -285,6 +285,14 @@ class Sums(LayerSums):
         rest = {name: getattr(self, name) + getattr(other, name) for name in names}
         return Sums(layers.norms, layers.activity, **rest)
 
+    def by_name(self) -> dict[str, NDArray[Any]]:
+        """Every sum by the name of its own: the fields of all records, and what there is for all layers."""
+        out: dict[str, NDArray[Any]] = {"networks": self.networks}
+        for part in (self.norms, self.activity):
+            if part is not None:
+                out |= {name: getattr(part, name) for name in part.records.dtype.names or ()}
+        return out | {name: a for name, a in self.arrays().items() if a.dtype.names is None}
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What the kernels add to, by the names that they have for it."""
         activity = {} if self.activity is None else {"activity": self.activity.records}

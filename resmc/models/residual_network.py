@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
-from ._network import Network
+from .._system.plain import Plain
 from .activations import ACTIVATIONS, Activation, checked_activation
 from .blocks import BLOCKS, Block
 from .inputs import MAX_INPUTS, Inputs, checked_input, meeting
+from .network import Network
 from .resnet import MAX_DEPTH, MAX_WIDTH, VARIANT_ACTIVATIONS, ResNet, lam_of_scale
 from .scaling import DepthScaling, Scaling, by_layer, checked_scaling
 from .weights import WEIGHTS, WeightLaw
@@ -202,7 +203,7 @@ class ResidualNetwork(Network):
         """A few words for a progress bar."""
         return f"{self.block} {self.activation} {self.width}x{self.depth}"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Plain:
         """The fields, in order, as plain values: the canonical description."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
         if isinstance(self.scaling, DepthScaling):
@@ -216,7 +217,7 @@ class ResidualNetwork(Network):
     def from_dict(described: Mapping[str, Any]) -> ResidualNetwork:
         """Return the network that `to_dict` described."""
         given = dict(described)
-        if isinstance(given["scaling"], Mapping):
+        if isinstance(given.get("scaling"), Mapping):
             given["scaling"] = DepthScaling(**given["scaling"])
         return ResidualNetwork(**given)
 

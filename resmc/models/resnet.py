@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from .._system import checks
-from ._network import Network
+from .._system.plain import Plain
 from .activations import ACTIVATIONS, Activation
 from .blocks import BLOCKS, Block
 from .inputs import Inputs
+from .network import Network
 from .weights import WEIGHTS, WeightLaw
 
 VARIANT_ACTIVATIONS = {"vanilla": "relu", "balanced": "balanced", "balanced-half": "balanced-half"}
@@ -150,7 +151,7 @@ class ResNet(Network):
         """A few words for a progress bar."""
         return f"{self.variant} {self.width}x{self.depth}"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Plain:
         """The fields, in order, as plain values: the canonical description."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._system.plain import Plain
 from .residual_network import Model, ResidualNetwork
 from .resnet import SQRT2, VARIANT_ACTIVATIONS, ResNet
 from .scaling import DepthScaling, Scaling
@@ -35,11 +36,11 @@ def general(model: Model) -> ResidualNetwork:
 
 
 def listed(model: Model) -> ResNet | None:
-    """Return the network as a sweep lists it: a `ResNet` as it is, any other as the `ResNet` that it is, if one is."""
+    """Return the network as a sweep lists it: a `ResNet` as it is, any other as the `ResNet` that it is, or None."""
     return model if isinstance(model, ResNet) else log_gaussian(model)
 
 
-def canonical(model: Model) -> dict[str, Any]:
+def canonical(model: Model) -> Plain:
     """Return one dictionary for all spellings of a network."""
     resnet = log_gaussian(model)
     return model.to_dict() if resnet is None else resnet.to_dict()
@@ -49,7 +50,7 @@ def of_dict(described: Mapping[str, Any], *, version_01: bool = False) -> Model:
     """Return the model that ``to_dict`` described; with ``version_01`` in the names of version 0.1."""
     if "block" not in described:
         return ResNet(**described)
-    activation = described["activation"]
-    if version_01:
-        activation = ACTIVATIONS_OF_01.get(activation, activation)
-    return ResidualNetwork.from_dict({**described, "activation": activation})
+    given = dict(described)
+    if version_01 and given.get("activation") in ACTIVATIONS_OF_01:
+        given["activation"] = ACTIVATIONS_OF_01[given["activation"]]
+    return ResidualNetwork.from_dict(given)

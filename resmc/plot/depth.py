@@ -147,7 +147,7 @@ def plot_heat_map(
     reach = min(largest, REACH) or 1.0
     with st.panel("plot_heat_map", ax, 2.6) as ax:
         ax.set_facecolor(st.MISSING)
-        given: dict[str, Any] = {"cmap": st.diverging()}
+        given: st.Style = {"cmap": st.diverging()}
         given |= {} if "norm" in style else {"vmin": -reach, "vmax": reach}
         cells = (np.arange(len(columns) + 1) - 0.5, np.arange(len(rows) + 1) - 0.5)
         mesh = ax.pcolormesh(*cells, values, **given | style)

@@ -183,7 +183,7 @@ def plot_qq(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
     n = sim.resnet.width
     infinite = np.log(special.gammaincinv(0.5 * n, p) * 2.0 / n) + sim.resnet.log_norm_offset(sim.resnet.depth)
     with st.panel("plot_qq", ax, 3.0) as ax:
-        look: dict[str, Any] = {"lw": 1.4, "zorder": 2}
+        look: st.Style = {"lw": 1.4, "zorder": 2}
         limit = st.line(ax, x, x, color=st.THEORY, ls=st.DASHED, label="log-Gaussian limit", **look)
         wide = st.line(ax, x, infinite, color=st.INFINITE, ls=st.DOTTED, label="infinite width", **look)
         label = f"{st.count_in_words(alive)} networks ± s.e."

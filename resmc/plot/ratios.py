@@ -92,7 +92,7 @@ def plot_ratio_law(
         stderr = np.sqrt(share * (1.0 - share) / law.networks)
         ax.stairs((share + stderr) / wide, edges, baseline=(share - stderr) / wide, fill=True, color=st.DATA, alpha=0.6,
                   zorder=2)  # fmt: skip
-        look: dict[str, Any] = {"color": st.THEORY, "ls": st.DASHED, "lw": 1.4, "zorder": 3}
+        look: st.Style = {"color": st.THEORY, "ls": st.DASHED, "lw": 1.4, "zorder": 3}
         if exact is not None:
             x = np.linspace(edges[0], edges[-1], 400)
             st.line(ax, x, _log_normal(x, exact), label="log-Gaussian limit, $L = \\infty$", **look)

@@ -32,6 +32,8 @@ DASHED, DOTTED = (0, (5, 2)), (0, (1, 1.5))
 HEADROOM = 1.1
 LEADING_ORDER = "limit, leading order in 1/n"
 
+Style = dict[str, Any]  # keywords of matplotlib's artists
+
 
 class Series(NamedTuple):
     """How one of several curves looks: its marker, and the line style of its theory."""
@@ -116,7 +118,7 @@ def _shrink(ax: Any) -> None:
     ax.title.set_fontsize(LABEL)
 
 
-def merged(kind: type, style: Mapping[str, Any], **defaults: Any) -> dict[str, Any]:
+def merged(kind: type, style: Mapping[str, Any], **defaults: Any) -> Style:
     """``style`` over ``defaults`` for an artist of this kind, whichever of its aliases (``lw``, ``c``) are used."""
     from matplotlib.cbook import normalize_kwargs
 
@@ -169,7 +171,7 @@ def legend(ax: Any, handles: Sequence[Any] | None = None) -> None:
     found = ax.get_legend_handles_labels()[0] if handles is None else list(handles)
     label_size, tick_size = float(ax.xaxis.label.get_fontsize()), _size_of_ticks(ax)
     size = LEGEND / LABEL * label_size
-    given: dict[str, Any] = {
+    given: Style = {
         "handles": found, "frameon": False, "fontsize": size, "handlelength": 2.2, "labelspacing": 0.3,
         "columnspacing": 1.2, "borderaxespad": 0.0,
     }  # fmt: skip
@@ -213,7 +215,7 @@ def proxy(label: str, **style: Any) -> Any:
     """A line of the legend that stands for several curves."""
     from matplotlib.lines import Line2D
 
-    given: dict[str, Any] = {"color": "0.35", "lw": 1.2} | style
+    given: Style = {"color": "0.35", "lw": 1.2} | style
     return Line2D([], [], label=label, **given)
 
 
@@ -235,7 +237,7 @@ def count_in_words(networks: int) -> str:
     return str(networks)
 
 
-def several(name: str, result: Any, kinds: tuple[type, ...], allowed: str) -> dict[str, Any]:
+def several(name: str, result: Any, kinds: tuple[type, ...], allowed: str) -> Style:
     """``result`` as a mapping from label to result of one of ``kinds``; a single one has the label ''.
 
     Raises

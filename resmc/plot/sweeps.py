@@ -84,7 +84,7 @@ def plot_sweep(
     with st.panel("plot_sweep", ax, 2.6) as ax:
         rows, columns = values.shape
         ax.set_facecolor(st.MISSING)
-        given: dict[str, Any] = {"cmap": "cividis"}
+        given: st.Style = {"cmap": "cividis"}
         if show == "relative":
             reach = float(np.nanmax(np.abs(values))) or 1.0
             given = {"cmap": st.diverging()} | ({} if "norm" in style else {"vmin": -reach, "vmax": reach})

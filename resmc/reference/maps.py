@@ -25,7 +25,7 @@ import math
 
 import numpy as np
 
-from ..models._network import Network
+from ..models.network import Network
 from .sources import STREAMS_OF, Counters, Source
 from .vectors import Floats, dot, norm, unit
 

@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models._network import Network
+from ..models.network import Network
 from .normals import normals, signs
 from .philox import words
 from .vectors import Floats

@@ -6,24 +6,41 @@ import base64
 import hashlib
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata, resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._system import checks
 from ..results.storage import check_place, write_atomically
+from ..tables import Table
 from . import colours
-from .figures import need_matplotlib
-
-if TYPE_CHECKING:
-    pass
+from .figures import Figure, need_matplotlib
+from .found import Answer
+from .reproduce import Reproduction
 
 ROWS_AT_ONCE = 50  # of a table, if there is a script
 _SYMBOL = re.compile(r"(?:\b([zLAFW])|(?<=χ)(²))_([0-9]+|[a-z]+)\b")
 _FORMULA = re.compile(r"[^\s<>]*\|[^\s<>]*")
 
 
-def rendered(content: dict[str, Any]) -> str:
+@dataclass(frozen=True)
+class Content:
+    """All that the template shows of a result."""
+
+    title: str
+    kind: str
+    lead: str
+    progress: str
+    caveats: Sequence[str]
+    answers: Sequence[Answer]
+    figures: Mapping[str, Figure]
+    tables: Sequence[Table]
+    settings: Sequence[tuple[str, str]]
+    reproduction: Reproduction
+
+
+def rendered(content: Content) -> str:
     """The page that shows ``content``; the same content gives the same text.
 
     Raises
@@ -39,14 +56,14 @@ def rendered(content: dict[str, Any]) -> str:
     )  # fmt: skip
     environment.filters["symbols"] = symbols
     environment.filters["drawing"] = lambda drawn: _markup(drawn.svg)
-    used = {colour for drawn in content["figures"].values() for colour in drawn.colours}
+    used = {colour for drawn in content.figures.values() for colour in drawn.colours}
     light, dark = colours.definitions(used)
     style = _file("style.css").replace("/* drawings: light */", light).replace("/* drawings: dark */", dark)
     script = _file("sort.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = environment.get_template("template.html.j2")
     return page.render(
-        **content,
+        **vars(content),
         rows_at_once=ROWS_AT_ONCE,
         style=_markup(style),
         script=_markup(script),

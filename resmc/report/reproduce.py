@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system.build import VARIABLE
+from .._system.plain import Plain
 from ..engine.recording import batch_size, recorded_layers
 from ..engine.request import NetworkRange
 from ..models.resnet import ResNet
@@ -65,9 +66,9 @@ def _runs(sim: Record) -> list[NetworkRange]:
     return out
 
 
-def _arguments(sim: Record, found: NetworkRange) -> dict[str, Any]:
+def _arguments(sim: Record, found: NetworkRange) -> Plain:
     """The arguments of `resmc.simulate` for one range; what is as by default is left out."""
-    out: dict[str, Any] = model_arguments(sim.resnet)
+    out: Plain = model_arguments(sim.resnet)
     out |= {"networks": found.stop - found.start, "seed": sim.seed}
     if found.start:
         out["first_network"] = found.start
@@ -86,7 +87,7 @@ def _arguments(sim: Record, found: NetworkRange) -> dict[str, Any]:
     return out
 
 
-def model_arguments(model: ResNet) -> dict[str, Any]:
+def model_arguments(model: ResNet) -> Plain:
     """A model's fields, without those that are as by default."""
     plain = {"n_out": 1, "input_norm": 1.0}
     return {name: value for name, value in model.to_dict().items() if plain.get(name) != value}
@@ -135,7 +136,7 @@ def _remarks(sim: Record) -> Iterable[str]:
 # ---------------------------------------------------------------------------------------------------------- as commands
 
 
-def _command(environment: str | None, arguments: dict[str, Any], file: str) -> str:
+def _command(environment: str | None, arguments: Plain, file: str) -> str:
     words = [*_prefix(environment), "resmc", "simulate"]
     for name, value in arguments.items():
         option = "--" + name.replace("_", "-")
@@ -171,7 +172,7 @@ def _setting(environment: str | None) -> str:
     return f'import os\n\nos.environ["{VARIABLE}"] = "{environment}"\n' if environment else ""
 
 
-def _call(function: str, arguments: dict[str, Any]) -> str:
+def _call(function: str, arguments: Plain) -> str:
     return f"{function}(\n" + "".join(f"    {name}={value!r},\n" for name, value in arguments.items()) + ")"
 
 
@@ -211,7 +212,7 @@ def of_sweep(plan: Any, classes: tuple[str, ...]) -> Reproduction:
     return Reproduction(shell, python, tuple(sentences))
 
 
-def _sweep_call(given: dict[str, Any]) -> str:
+def _sweep_call(given: Plain) -> str:
     if "models" not in given:
         return _call("resmc.Sweep", given)
     each = (model_arguments(ResNet(**m)).items() for m in given["models"])

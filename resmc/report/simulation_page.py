@@ -14,7 +14,7 @@ from . import alternatives, reproduce, tables, words
 from .figures import figure
 from .found import Analyses
 from .numbers import count, counted, plain
-from .page import need_jinja, rendered, write_page
+from .page import Content, need_jinja, rendered, write_page
 
 FIGURES: dict[str, Callable[..., Any]] = {
     "log_norm": laws.plot_log_norm,
@@ -36,13 +36,12 @@ def write(sim: Record, path: str | Path) -> None:
 def render(sim: Record) -> str:
     """The page of ``sim``; errors as for `resmc.report.render`."""
     need_jinja()
-    return rendered(
-        content(replace(sim, model=sim.resnet))
-    )  # a report is about the theory of ResNets: it speaks of one
+    # The page is about the theory of ResNets, and so speaks of one.
+    return rendered(content(replace(sim, model=sim.resnet)))
 
 
-def content(sim: Record) -> dict[str, Any]:
-    """What the template shows of a simulation."""
+def content(sim: Record) -> Content:
+    """Returns what the template shows of a simulation."""
     found = Analyses.of(sim)
     answers = words.answers(found)
     drawn = {
@@ -52,19 +51,19 @@ def content(sim: Record) -> dict[str, Any]:
     }
     m = sim.resnet
     name = m.variant[0].upper() + m.variant[1:]
-    return {
-        "title": f"{name} ResNet, width {m.width}, depth {m.depth}",
-        "kind": "simulation",
-        "lead": f"{counted(sim.networks, 'independent random network')} at initialisation, "
+    return Content(
+        title=f"{name} ResNet, width {m.width}, depth {m.depth}",
+        kind="simulation",
+        lead=f"{counted(sim.networks, 'independent random network')} at initialisation, "
         f"d/n\xa0=\xa0{plain(m.ratio)}, alpha\xa0=\xa0{plain(m.alpha)}, lam\xa0=\xa0{plain(m.lam)}.",
-        "progress": "",
-        "caveats": list(words.caveats(sim)),
-        "answers": answers,
-        "figures": drawn,
-        "tables": [tables.quantities(found), tables.layers(found)],
-        "settings": settings(sim),
-        "reproduction": reproduce.of_simulation(sim),
-    }
+        progress="",
+        caveats=list(words.caveats(sim)),
+        answers=answers,
+        figures=drawn,
+        tables=[tables.quantities(found), tables.layers(found)],
+        settings=settings(sim),
+        reproduction=reproduce.of_simulation(sim),
+    )
 
 
 def _draw(key: str, sim: Record, ax: Any) -> None:

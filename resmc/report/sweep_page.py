@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from . import reproduce, sweep_figures, tables, words_sweep
+from . import reproduce, sweep_figures, sweep_tables, words_sweep
 from .numbers import count, counted
-from .page import need_jinja, rendered, write_page
+from .page import Content, need_jinja, rendered, write_page
 
 if TYPE_CHECKING:
     from ..sweep.result import SweepResult
@@ -24,23 +24,23 @@ def render(result: SweepResult) -> str:
     return rendered(content(result))
 
 
-def content(result: SweepResult) -> dict[str, Any]:
-    """What the template shows of a sweep."""
+def content(result: SweepResult) -> Content:
+    """Returns what the template shows of a sweep."""
     plan = result.plan
     drawn = sweep_figures.drawn(result)
     keys = {name: tuple(f.key for f in several) for name, several in drawn.items()}
-    return {
-        "title": f"Sweep of {counted(len(plan.models), 'random ResNet')}",
-        "kind": "sweep",
-        "lead": words_sweep.lead(result),
-        "progress": words_sweep.progress(result) if result.complete else "",
-        "caveats": [*([] if result.complete else [words_sweep.progress(result)]), *words_sweep.caveats(result)],
-        "answers": words_sweep.answers(result, keys, sweep_figures.left_out(result)),
-        "figures": {f.key: f for several in drawn.values() for f in several},
-        "tables": [tables.points(result)],
-        "settings": settings(result),
-        "reproduction": reproduce.of_sweep(plan, result.numerics[1:]),
-    }
+    return Content(
+        title=f"Sweep of {counted(len(plan.models), 'random ResNet')}",
+        kind="sweep",
+        lead=words_sweep.lead(result),
+        progress=words_sweep.progress(result) if result.complete else "",
+        caveats=[*([] if result.complete else [words_sweep.progress(result)]), *words_sweep.caveats(result)],
+        answers=words_sweep.answers(result, keys, sweep_figures.left_out(result)),
+        figures={f.key: f for several in drawn.values() for f in several},
+        tables=[sweep_tables.points(result)],
+        settings=settings(result),
+        reproduction=reproduce.of_sweep(plan, result.numerics[1:]),
+    )
 
 
 def settings(result: SweepResult) -> list[tuple[str, str]]:

@@ -19,13 +19,15 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from .._system.plain import Plain
+
 _COMMENT = b"sha256:"
 _BLANK = b"0" * 64
 _MANIFEST = "manifest.json"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # its mark, and the lengths of the name and of an extra field
 
 
-def to_bytes(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bytes:
+def to_bytes(manifest: Plain, arrays: dict[str, NDArray[Any]]) -> bytes:
     """The file's content: ``arrays`` by name, without the ending .npy."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:

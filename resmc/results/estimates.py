@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
+from .._system.plain import Plain
 from ..tables import Column, Table, html
 from ..tables.cells import format_estimate as format_estimate
 from ..tables.cells import plain
@@ -110,7 +111,7 @@ class Estimate:
         n = int(self.n.flat[0]) if self.n.size and (self.n == self.n.flat[0]).all() else "by entry"
         return f"Estimate({self}, n={n})"
 
-    def _plain_(self) -> dict[str, Any]:
+    def _plain_(self) -> Plain:
         return {"value": plain(self.value), "stderr": plain(self.stderr), "n": plain(self.n)}
 
     def _table(self) -> Table:

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.plain import Plain
 from .._system.writers import temporary_name
 from ..engine.lowering import lower
 from ..engine.recording import GROUPS, Bins
@@ -44,7 +45,7 @@ from .record import Kind, Record, Samples, Trajectories, host
 FORMAT = "resmc-simulation"
 SCHEMA_VERSION = 3
 SCHEMA_VERSION_01 = 2  # the last one of version 0.1
-# Of a group at a layer in version 2, where networks without an A and quotients have zeros for what they lack.
+# Of a group at a layer in version 0.1, where networks without an A and quotients have zeros for what they lack.
 LAYER_SUMS = np.dtype(
     [
         ("alive", np.int64),
@@ -98,7 +99,7 @@ def to_bytes(simulation: Record) -> bytes:
     return archive.to_bytes(manifest, arrays)
 
 
-def described(simulation: Record) -> dict[str, Any]:
+def described(simulation: Record) -> Plain:
     """All but the numbers: of which networks it is, and how they were recorded and computed."""
     return {
         "model": simulation.model.to_dict(),
@@ -183,7 +184,7 @@ def from_bytes(data: bytes, kind: type[Kind], name: str = "data") -> Kind:
         return _record(found, kind)
 
 
-def final_from_bytes(data: bytes, name: str = "data") -> tuple[dict[str, Any], LayerSums]:
+def final_from_bytes(data: bytes, name: str = "data") -> tuple[Plain, LayerSums]:
     """The manifest with the recorded layers, and the sums of the last one, from a file whose checksum is right."""
     with _opened(data, name) as found:
         layers = _array(found, "layers", np.int64, None).tolist()
@@ -255,7 +256,7 @@ def _in_groups(rows: NDArray[Any], networks: NDArray[np.int64]) -> NDArray[Any]:
 
 def _record(found: Archive, kind: type[Kind]) -> Kind:
     manifest = found.manifest
-    model, bins = model_of(found.manifest), Bins(*manifest["bins"])
+    model, bins = model_of(manifest), Bins(*manifest["bins"])
     layers = _array(found, "layers", np.int64, None).copy()
     size = len(layers)
     sums = _layer_sums(found, model, slice(None))

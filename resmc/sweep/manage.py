@@ -6,8 +6,8 @@ import contextlib
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from .._system.plain import Plain
 from .claims import Claims
 from .plan import Plan
 from .result import Reader
@@ -36,7 +36,7 @@ class Status:
     set_aside: int  # damaged files of earlier runs, in the folder `damaged`
     targets: str | None  # in words, of a complete sweep to targets
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Plain:
         """For JSON."""
         return asdict(self)
 

@@ -13,9 +13,10 @@ from typing import Any, Self
 import numpy as np
 
 from .._system import checks
+from .._system.plain import Plain
 from ..engine.recording import batch_size
 from ..engine.request import MAX_NETWORK, METHODS
-from ..models.residual_network import Model
+from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
 from ..models.spelling import listed, of_dict
 from .point import Point, point_seed
@@ -233,9 +234,9 @@ class Plan:
 
     # -- as data ------------------------------------------------------------------------------------------------------
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Plain:
         """The plan as plain values; `from_dict` reads it."""
-        out: dict[str, Any] = {"format": FORMAT, "schema_version": SCHEMA_VERSION}
+        out: Plain = {"format": FORMAT, "schema_version": SCHEMA_VERSION}
         if self.listed:
             out["models"] = [model.to_dict() for model in self.models]
         else:
@@ -306,14 +307,16 @@ def _model(number: int, model: Any) -> ResNet:
     """A model from a table of its fields; messages begin with its place in the list."""
     if isinstance(model, Model):
         return _listed(model)
-    names = [f.name for f in fields(ResNet)]
+    general = isinstance(model, Mapping) and "block" in model
+    names = [f.name for f in fields(ResidualNetwork if general else ResNet)]
     try:
         if not isinstance(model, Mapping):
             raise ValueError(f"{model!r} is not a table of a model's fields: {', '.join(names)}")
         for name in model:
             if name not in names:
                 raise ValueError(f"{name!r} is not a field of a model: they are {', '.join(names)}")
-        missing = [name for name in ("width", "depth", "alpha", "lam") if name not in model]
+        needed = ("width", "depth") if general else ("width", "depth", "alpha", "lam")
+        missing = [name for name in needed if name not in model]
         if missing:
             raise ValueError(f"{missing[0]} is missing")
         return _listed(of_dict(model, version_01=True))

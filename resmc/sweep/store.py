@@ -23,8 +23,9 @@ import re
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from .._system.plain import Plain
 from .._system.writers import is_temporary, temporary_name, writer_is_gone
 from ..engine.sums import LayerSums
 from ..results import storage
@@ -151,14 +152,14 @@ class Store:
         if not self.exists():
             raise StoreError(f"store={str(self.path)!r} is not a store: it has no folder 'shards'")
 
-    def write_plan(self, plan: dict[str, Any]) -> None:
+    def write_plan(self, plan: Plain) -> None:
         """Keeps the plan for workers, status and export; the same plan is not written again."""
         data = (json.dumps(plan, indent=1) + "\n").encode()
         path = self.path / PLAN
         if not path.exists() or path.read_bytes() != data:
             self._write(data, path)
 
-    def read_plan(self) -> dict[str, Any]:
+    def read_plan(self) -> Plain:
         """What `write_plan` kept."""
         self.require()
         try:
@@ -287,7 +288,7 @@ def stored_as(point: Point, networks: Range, numerics: str) -> Stored:
     return Stored(point.key, networks, class_name(numerics))
 
 
-def _check(stored: Stored, manifest: dict[str, Any]) -> None:
+def _check(stored: Stored, manifest: Plain) -> None:
     """Refuses a sound file that is another's."""
     (start, stop, block), *others = manifest["ranges"]
     key = description_key(manifest, manifest["numerics"][0], block)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._system.plain import Plain
 from ..results.estimates import Estimate
 from ..tables import Column, Table
 from ..tables.cells import NOTHING, cell, plain
@@ -35,7 +36,7 @@ class _Compared:
         beside = f"exact {exact:.4g}" if np.isfinite(exact) else f"limit {self.limit + 0.0:.4g}"
         return f"{self.estimate} ({beside})"
 
-    def _plain_(self) -> dict[str, Any]:
+    def _plain_(self) -> Plain:
         return {**self.estimate._plain_(), "exact": plain(self.exact), "limit": plain(self.limit)}
 
 

@@ -21,6 +21,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .._system.plain import Plain
 from .plan import Plan
 
 Kind = TypeVar("Kind", bound=Plan)
@@ -96,7 +97,7 @@ def first_lines(text: str, wanted: tuple[str | int, ...] = ()) -> dict[tuple[str
     return found
 
 
-def _table(header: dict[str, Any], found: dict[tuple[str | int, ...], int]) -> tuple[str | int, ...]:
+def _table(header: Plain, found: dict[tuple[str | int, ...], int]) -> tuple[str | int, ...]:
     """The path of a header, parsed by itself: an array's next table, as far as arrays have been ``found``."""
     path: tuple[str | int, ...] = ()
     inside: Any = header

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._system.plain import Plain
 from .cells import cell, plain
 
 MOST_ROWS = 20  # of a table in a notebook
@@ -91,7 +92,7 @@ class Table:
         columns = [self.columns[i] for i in places]
         return columns, [[cell(row[i], self.columns[i].digits) for i in places] for row in self.rows]
 
-    def records(self) -> list[dict[str, Any]]:
+    def records(self) -> list[Plain]:
         """The rows as JSON can hold them, by the columns' keys."""
         keyed = [(i, column.key) for i, column in enumerate(self.columns) if column.key]
         return [{key: plain(row[i]) for i, key in keyed} for row in self.rows]

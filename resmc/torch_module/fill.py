@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from .._system import checks
-from ..models._network import Network
+from ..models.network import Network
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
 from ..reference.sources import Counters, Source

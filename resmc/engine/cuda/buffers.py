@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..lowering import BACKWARD, Network, Residual
+from ..lowering import BACKWARD, KernelNetwork, KernelResidual
 from ..native import Pointers, Shape
 from ..recording import GROUPS
 from ..request import Job
@@ -31,7 +31,7 @@ class Buffers:
     def __init__(
         self,
         accelerator: Accelerator,
-        network: Network,
+        network: KernelNetwork,
         job: Job,
         shape: Shape,
         layers: NDArray[np.uint32],
@@ -79,7 +79,7 @@ class Buffers:
                 f"{name}_exponent": empty(n, columns, dtype=torch.int32),
                 f"{name}_groups": groups(f"{name}.norms", NORM_SUMS),
             }
-        if isinstance(network, Residual):
+        if isinstance(network, KernelResidual):
             given = {"steps": network.steps, "input": network.input} if network.n_in else {"steps": network.steps}
             self.tensors |= {name: torch.from_numpy(array).to(device) for name, array in given.items()}
         if "gradient" in self.quotients:
@@ -100,7 +100,7 @@ class Buffers:
             torch.bmm(zeros(1, 1, 1), zeros(1, 1, 1))
 
     @staticmethod
-    def bytes(network: Network, job: Job, shape: Shape, n: int, plan: Plan) -> int:
+    def bytes(network: KernelNetwork, job: Job, shape: Shape, n: int, plan: Plan) -> int:
         """What the constructor allocates."""
         names = network.quotients[1:]
         per_column = bytes_per_column(n, job.batch, job.deaths_possible, job.correlations, len(names))
@@ -108,7 +108,7 @@ class Buffers:
         kept = job.keep_samples, job.keep_trajectories
         raw = Raw.bytes(*kept, network.n_out, n, names, job.count)
         fixed = 8 * GROUPS * (n * n * products + n * (15 + 10 * len(names)) + job.n_bins + 2)
-        fixed += 4 * (len(network.steps) + len(network.input)) if isinstance(network, Residual) else 0
+        fixed += 4 * (len(network.steps) + len(network.input)) if isinstance(network, KernelResidual) else 0
         workspace = 4 * plan.workspace_blocks * shape.block_floats
         return int(raw + fixed + workspace + plan.columns * per_column)
 

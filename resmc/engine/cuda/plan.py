@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from ..lowering import Network, Residual
+from ..lowering import KernelNetwork, KernelResidual
 from ..native import Shape
 from ..request import Job
 
@@ -55,16 +55,20 @@ def bytes_per_column(n_layers: int, batch: int, deaths_possible: bool, correlati
     return n_layers * (records + 8 * products + -(-120 // batch)) + -(-products * 8 * n_layers**2 // batch)
 
 
-def steps(network: Network) -> int:
+def steps(network: KernelNetwork) -> int:
     """Layers that a network goes through: forwards, backwards, and once more but for the last segment."""
     depth = network.depth
-    if not (isinstance(network, Residual) and network.gradients):
+    if not (isinstance(network, KernelResidual) and network.gradients):
         return depth
     return 2 * depth + (-(-depth // network.segment) - 1) * (network.segment - 1)
 
 
 def best_segment(
-    network: Residual, networks: int, shape_of: Callable[[Network], Shape], multiprocessors: int, free_bytes: int
+    network: KernelResidual,
+    networks: int,
+    shape_of: Callable[[KernelNetwork], Shape],
+    multiprocessors: int,
+    free_bytes: int,
 ) -> int:
     """Layers to keep at a time for the backward pass; no bit depends on it.
 
@@ -86,7 +90,7 @@ def resident_blocks(shape: Shape, multiprocessors: int) -> int:
 
 
 def make_plan(
-    network: Network,
+    network: KernelNetwork,
     job: Job,
     shape: Shape,
     n_layers: int,
@@ -107,7 +111,7 @@ def make_plan(
     columns = max(columns, align)
 
     dense = network.width if job.method == 1 else 1
-    draws = 3 if isinstance(network, Residual) else 1  # of a neuron in a layer, about
+    draws = 3 if isinstance(network, KernelResidual) else 1  # of a neuron in a layer, about
     normals = network.width * (steps(network) + 1) * dense * draws
     wave = multiprocessors * max(1, 768 // shape.block_threads) * shape.block_networks
     blocks = 0

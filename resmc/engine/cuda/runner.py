@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..lowering import BACKWARD, Network, Residual
+from ..lowering import BACKWARD, KernelNetwork, KernelResidual
 from ..native import BEST, KernelError, Launch, Pointers, QuotientValues, RawValues, Reduction, Shape
 from ..request import Job
 from .buffers import Buffers
@@ -26,7 +26,7 @@ IN_FLIGHT = 2  # launches enqueued ahead of the one that runs
 
 def run(
     accelerator: Accelerator,
-    network: Network,
+    network: KernelNetwork,
     job: Job,
     layers: NDArray[np.uint32],
     arrays: dict[str, NDArray[Any]],
@@ -50,10 +50,10 @@ def run(
     with accelerator.active(), accelerator.torch.no_grad():
         try:
 
-            def shape_of(network: Network) -> Shape:
+            def shape_of(network: KernelNetwork) -> Shape:
                 return accelerator.kernels.shape(network, job.method, accelerator.properties, shape)
 
-            if isinstance(network, Residual):
+            if isinstance(network, KernelResidual):
                 multiprocessors, free = accelerator.properties.multiprocessors, accelerator.free_bytes()
                 segment = best_segment(network, job.count, shape_of, multiprocessors, free)
                 network = replace(network, segment=segment)
@@ -92,7 +92,7 @@ def _fault(accelerator: Accelerator, error: RuntimeError, suspects: list[str]) -
 
 def _allocate(
     accelerator: Accelerator,
-    network: Network,
+    network: KernelNetwork,
     job: Job,
     shape: Shape,
     layers: NDArray[np.uint32],
@@ -124,7 +124,7 @@ class Runner:
     def __init__(
         self,
         accelerator: Accelerator,
-        network: Network,
+        network: KernelNetwork,
         job: Job,
         shape: Shape,
         plan: Plan,

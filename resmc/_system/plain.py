@@ -1,0 +1,7 @@
+"""Plain values: numbers, words, lists and dictionaries, as JSON and TOML hold them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Plain = dict[str, Any]  # by name: a model's fields, a plan, a manifest
