@@ -88,7 +88,7 @@ class Facts:
     def first_layer(self) -> FirstLayer | None:
         """The law of the first layer's log-norm where h_0 is Gaussian; None with other weights on an explicit input."""
         m = self.general
-        if m.input is not None and m.weights != "gaussian":
+        if m.inputs.explicit:
             return None
         return first_layer(ResNet(m.width, 1, 1.0, 1.0, input_norm=m.size))
 
