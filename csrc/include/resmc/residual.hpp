@@ -350,12 +350,12 @@ struct ResidualRun {
         return {{sums.square, sums.active_square, sums.active}, Word(0u)};
     }
 
-    // h_{l+1} in vector `to` from h_l in vector `at` and the branch: branch(round, whole, y, w) gives a quad of it, and
-    // the words that carry the signs of h_{l+1}. `size` multiplies the layer's step. How far h went is followed, or
-    // left alone.
-    template <Block block, class Branch>
+    // h_{l+1} in vector `to` from h_l in vector `at` and the branch: branch(round, whole, y, w) gives a quad of it and,
+    // if it has drawn them, the words that carry the signs of h_{l+1}; else signs(round, w) does. `size` multiplies the
+    // layer's step. How far h went is followed, or left alone.
+    template <Block block, class Branch, class Signs>
     RESMC_FN Layer finish_forward(uint32_t l, const Layer& from, Real size, uint32_t at, uint32_t to, bool follow,
-                                  Size<Real, Word>& change, Branch branch) {
+                                  Size<Real, Word>& change, Branch branch, Signs signs) {
         Word exponent;
         const Step<Real> s = forward_step(net, l, from, size, exponent, change);
         const auto scale = activation_scale(net, exponent);
@@ -378,6 +378,7 @@ struct ResidualRun {
                 }
                 vectors.store(VECTOR_CHANGE, round, d);
             }
+            signs(round, w);
             add_activated<block>(scale, next, w, round, whole, sum);
         });
         if (follow) change.square = sums.change_square;
@@ -462,9 +463,6 @@ RESMC_FN bool simulate_residual(Run& run, Recorder& recorder) {
     using Layer = typename Run::Layer;
     const Residual& net = run.net;
     const uint32_t depth = net.network.depth, parts = segments(net), saved = VECTOR_FIRST + net.segment + 1;
-    const auto end_of = [&](uint32_t begin)
-                            RESMC_LAMBDA { return depth - begin < net.segment ? depth : begin + net.segment; };
-
     ForwardState<Run> state{Branch::first(run, VECTOR_FIRST), VECTOR_FIRST, {}};
     state.change = {Real(0.0f), state.layer.exponent};
     const Real zeros[4] = {Real(0.0f), Real(0.0f), Real(0.0f), Real(0.0f)};
@@ -472,26 +470,24 @@ RESMC_FN bool simulate_residual(Run& run, Recorder& recorder) {
         run.vectors.store(VECTOR_CHANGE, round, zeros);
         run.vectors.store(VECTOR_GRADIENT_CHANGE, round, zeros);
     }
-    const auto record = [&](uint32_t l)
-                            RESMC_LAMBDA { recorder.layer(l, state.layer.sums, state.layer.exponent, state.change); };
-    record(0);
-    for (uint32_t part = 0; part < parts; ++part) {
-        if (net.gradients && part > 0) {  // the segment before leaves its first layer, and its last is this one's first
-            run.copy(VECTOR_FIRST, saved + part - 1);
-            run.copy(state.vector, VECTOR_FIRST);
-            state.vector = VECTOR_FIRST;
-        }
-        if (net.gradients) run.keep(VECTOR_FIRST, state.layer);
-        const uint32_t begin = part * net.segment;
-        if (!advance<Branch>(run, state, begin, end_of(begin), true, record)) return false;
-    }
+    const auto reached = [&](uint32_t l) RESMC_LAMBDA {
+        recorder.layer(l, state.layer.sums, state.layer.exponent, state.change);
+        if (!net.gradients || l == 0 || l == depth || l % net.segment != 0) return;
+        run.copy(VECTOR_FIRST, saved + l / net.segment - 1);  // a segment leaves its first layer
+        run.copy(state.vector, VECTOR_FIRST);                 // and its last one is the next one's first
+        state.vector = VECTOR_FIRST;
+    };
+    if (net.gradients) run.keep(VECTOR_FIRST, state.layer);
+    reached(0);
+    if (!advance<Branch>(run, state, 0, depth, true, reached)) return false;
     if (recorder.wants_output() && !Branch::output(run, state.layer, state.vector, recorder)) return false;
     if (!net.gradients) return true;
 
     Gradient<Real, Word> gradient = Branch::first_gradient(run, state.vector);
     recorder.gradient(depth, gradient, state.layer.sums);
     for (uint32_t part = parts; part-- > 0;) {
-        const uint32_t begin = part * net.segment, end = end_of(begin);
+        const uint32_t begin = part * net.segment;
+        const uint32_t end = depth - begin < net.segment ? depth : begin + net.segment;
         if (part + 1 < parts) {
             run.copy(saved + part, VECTOR_FIRST);
             ForwardState<Run> again{run.kept(VECTOR_FIRST), VECTOR_FIRST, {}};

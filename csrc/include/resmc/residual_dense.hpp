@@ -190,19 +190,19 @@ struct Dense {
             }
             run.team.sync();
         }
-        const auto branch = [&](uint32_t round, bool whole, Real(&y)[4], Word(&w)[4]) RESMC_LAMBDA {
+        const auto branch = [&](uint32_t round, bool whole, Real(&y)[4], Word(&)[4]) RESMC_LAMBDA {
             if (block == BLOCK_PHI_OUT) {
                 Real slope[4];
                 pre_activated(run, l, scale, outer, signs, round, whole, y, slope);
             } else {
                 rows(run, outer, 1, round, whole, y);
-            }
-            if (block == BLOCK_PHI_IN) {
-                add_bias(run, l, scale, round, whole, y);
-                if (run.has_signs()) run.words(next_signs, round, w);
+                if (block == BLOCK_PHI_IN) add_bias(run, l, scale, round, whole, y);
             }
         };
-        return run.template finish_forward<block>(l, from, Real(1.0f), at, to, follow, change, branch);
+        const auto words = [&](uint32_t round, Word(&w)[4]) RESMC_LAMBDA {
+            if (block == BLOCK_PHI_IN && run.has_signs()) run.words(next_signs, round, w);
+        };
+        return run.template finish_forward<block>(l, from, Real(1.0f), at, to, follow, change, branch, words);
     }
 
     template <class Run>

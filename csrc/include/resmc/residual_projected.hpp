@@ -113,7 +113,8 @@ struct Projected {
                 run.activation(scale, u, w, round, whole, y, slope);
             }
         };
-        return run.template finish_forward<block>(l, from, size, at, to, follow, change, branch);
+        const auto drawn = [](uint32_t, Word(&)[4]) RESMC_LAMBDA {};
+        return run.template finish_forward<block>(l, from, size, at, to, follow, change, branch, drawn);
     }
 
     template <class Run, class Recorder>
