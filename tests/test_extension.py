@@ -78,7 +78,7 @@ WRONG: list[tuple[str, str, list[Any], str]] = [
     ("network", "carry_exponent", [2**31, -(2**31) - 1], "must be an integer from -2147483648 to 2147483647"),
     ("network", "carry", [1e39, float("nan"), float("inf"), "1", True, None], "must be a finite number that a float32"),
     ("network", "block", [3, -1, "phi-in"], "must be an integer from 0 to 2"),
-    ("network", "activation", [9, -1, None], "must be an integer from 0 to 8"),
+    ("network", "activation", [10, -1, None], "must be an integer from 0 to 9"),
     ("network", "weight_law", [3], "must be an integer from 0 to 2"),
     ("network", "gradients", [1, None], "must be True or False"),
     ("network", "segment", [0], "must be an integer from 1 to"),
