@@ -109,7 +109,7 @@ class Facts:
         return None if no_second_moments(self.general) else second_moments(self.general, [0, self.model.depth])
 
     def final_second_moment(self, quotient: str) -> float | None:
-        r"""Return ln E\|v\|^2/\|start\|^2 of a quotient's final value, where growth's or gradient's is known; else None."""
+        r"""Return the exact ln E\|v\|^2/\|start\|^2 of a quotient's final value; None where it is not known."""
         if self.second_moments is None or quotient not in ("growth", "gradient"):
             return None
         squares = self.second_moments

@@ -97,7 +97,8 @@ def log_norm(model: ResNet, layers: ArrayLike | None = None) -> LogNormLimit:
     """Return the Gaussian limit of L_l = log(|z_l|^2/n), with the first layer's exact mean and variance.
 
     The limit is `log_norm_growth` plus the independent L_0 = log(chi^2_n/n) + 2 log(input_norm), of mean digamma(n/2) -
-    log(n/2) + 2 log(input_norm) and variance trigamma(n/2). Given L_d, an output neuron is exp(L_d/2) Z with Z standard Gaussian.
+    log(n/2) + 2 log(input_norm) and variance trigamma(n/2). Given L_d, an output neuron is exp(L_d/2) Z with Z standard
+    Gaussian.
 
     Parameters
     ----------
