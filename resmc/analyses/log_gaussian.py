@@ -77,7 +77,7 @@ def fit(sim: Record) -> LogGaussianFit:
     def distance(others: Floats) -> KSDistance:
         return ks_distance(cdf - others, sizes, n_alive, resolution)
 
-    scale = sim.resnet.log_norm_offset(sim.resnet.depth)  # of the model against the normalised network
+    scale = sim.resnet.log_norm_offset(sim.resnet.depth)  # the model's log-norm less that of the normalised network
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = moments[:, 1:2] + sim.offsets[-1]
         deviation = np.sqrt(moments[:, 2:3] / (moments[:, 0:1] - 1.0))

@@ -22,7 +22,7 @@ from ..theory import LogNormLimit
 from ._result import Result
 
 STEEPEST = 0.25  # the largest slope of Phi(e^u) in u is .242, at e^u = 1
-MOST_POINTS = 1 << 14  # of the grid on which the law of an output norm is evaluated
+MOST_POINTS = 1 << 14  # points of the grid on which the law of an output's norm is evaluated
 MOST_BINS_DRAWN = 1024
 
 
@@ -129,7 +129,7 @@ def output_norm(sim: Record, limit: LogNormLimit | None = None, n_out: int | Non
     scale = sim.resnet.log_norm_offset(sim.resnet.depth)
     mean, deviation = float(limit.mean[0] - scale), float(limit.variance[0]) ** 0.5
     step = sim.bins.width
-    centre = float(sim.histogram.edges[first] - scale) + 0.5 * step  # of the first bin that is used
+    centre = float(sim.histogram.edges[first] - scale) + 0.5 * step  # centre of the first bin that is used
     end = centre + step * (stop - 1 - first)
     tails = _log_chi_square(n_out, np.array([1e-6, 0.5, 1.0 - 1e-9]))
     low = min(centre, mean - 6.0 * deviation, 0.0) + tails[0]

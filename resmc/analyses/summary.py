@@ -24,7 +24,7 @@ class Row:
     estimate: Estimate
     exact: float | None = None
     limit: float | None = None
-    kind: str = "leading order"  # of limit
+    kind: str = "leading order"  # the kind of limit, in words
 
     def comparison(self) -> tuple[str, str, str]:
         """Return the last columns: the theory's number, its kind, and the z-score or relative difference."""

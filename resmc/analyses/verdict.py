@@ -125,7 +125,7 @@ def decide(ratio: str, depths: ArrayLike, log_ratio: Estimate, threshold: float 
 
 def _fit(x: Floats, y: Floats, stderr: Floats) -> tuple[Any, Any, float]:
     """Return coefficients (a, s, b) of a + s ln x + b/x, their covariance, and the p-value of chi-square."""
-    scale = np.array([1.0, 1.0, x[0]])  # so that the columns of the design have size 1
+    scale = np.array([1.0, 1.0, x[0]])  # makes the columns of the design of size 1
     design = np.column_stack([np.ones_like(x), np.log(x), x[0] / x]) / stderr[:, None]
     coefficients = np.linalg.lstsq(design, y / stderr, rcond=None)[0]
     inverse = np.linalg.pinv(design)

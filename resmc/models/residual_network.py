@@ -24,8 +24,8 @@ from .resnet import MAX_DEPTH, MAX_WIDTH, VARIANT_ACTIVATIONS, ResNet, lam_of_sc
 from .scaling import DepthScaling, Scaling, by_layer, checked_scaling
 from .weights import WEIGHTS, WeightLaw
 
-SCALE_RANGE = 2.0**40  # of scales: beyond it, a layer could leave the range of the kernels' arithmetic
-NORM_RANGE = 2.0**50  # of inputs to networks that cannot be rescaled
+SCALE_RANGE = 2.0**40  # a scale beyond it could take a layer out of the range of the kernels' arithmetic
+NORM_RANGE = 2.0**50  # an input beyond it could leave that range in networks that cannot be rescaled
 CRITICAL = DepthScaling(0.5)  # independent weights then lead neither to explosion nor to the identity
 RESNET_ACTIVATIONS = {activation: variant for variant, activation in VARIANT_ACTIVATIONS.items()}
 

@@ -32,14 +32,14 @@ Layers = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    r"""What is known of a network without simulating it; made by `facts`.
+    r"""Facts about a network that are known without simulating it; made by `facts`.
 
     Attributes
     ----------
     model : ResNet or ResidualNetwork
         The network, in the spelling in which it was given.
     log_gaussian : ResNet or None
-        The same network as a `ResNet`, which the theory of Li, Nica, Roy (arXiv 2106.04013) is about; None where no
+        This network as a `ResNet`, which the theory of Li, Nica, Roy (arXiv 2106.04013) is about; None where no
         `ResNet` is this network.
     """
 
