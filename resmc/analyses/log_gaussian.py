@@ -1,6 +1,6 @@
 r"""Is the final log-norm Gaussian, with which parameters, and what is then the law of the output?
 
-Li, Nica, Roy 2021 (arXiv 2106.04013): as depth and width grow at a fixed ratio, L_d = log(\|z_d\|^2/n) tends to a
+Li, Nica, Roy 2021 (arXiv 2106.04013): as depth and width grow with d/n fixed, L_d = log(\|z_d\|^2/n) tends to a
 Gaussian and an output neuron to exp(L_d/2) Z, Z ~ N(0, 1). The infinite-width limit instead predicts L_d of the law
 log(chi^2_n/n) and a Gaussian output. Both claims become Kolmogorov-Smirnov distances here; those of the output are in
 `output_laws`.

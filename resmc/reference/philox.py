@@ -1,7 +1,7 @@
 """The random words: Philox4x32-10, and the layout of its counter.
 
 Philox (Salmon, Moraes, Dror, Shaw, *Parallel random numbers: as easy as 1, 2, 3*, SC 2011; the library Random123) is
-a keyed bijection of 128-bit blocks. There is no state: a network's numbers can be computed in any order, on any device.
+a keyed bijection of 128-bit words. There is no state: a network's numbers can be computed in any order, on any device.
 """
 
 from __future__ import annotations

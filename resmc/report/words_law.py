@@ -13,7 +13,7 @@ from .found import FAR, LARGE, LOOK, Analyses, Answer
 from .numbers import beside, counted, disagrees, has_error, plain, pm, resolved
 
 SEEN = 2.0  # times the mean distance by sampling alone, from which on a distance is more than noise
-CLOSER = 1.5  # quotient of two distances from which on one law is said to be closer than another
+CLOSER = 1.5  # factor between two distances from which on one law is said to be closer than another
 NEAR, ROUGH = 0.02, 0.05  # distances below which a law is called nearly, or roughly, another
 MOMENTS = ("mean", "variance", "skewness", "excess_kurtosis")
 

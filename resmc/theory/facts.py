@@ -39,8 +39,8 @@ class Facts:
     model : ResNet or ResidualNetwork
         The network, in the spelling in which it was given.
     log_gaussian : ResNet or None
-        This network as a `ResNet`, which the theory of Li, Nica, Roy (arXiv 2106.04013) is about; None where no
-        `ResNet` is this network.
+        The network as a `ResNet`, which the theory of Li, Nica, Roy (arXiv 2106.04013) is about; None where no
+        `ResNet` is the same network.
     """
 
     model: Model
@@ -48,7 +48,7 @@ class Facts:
 
     @cached_property
     def general(self) -> ResidualNetwork:
-        """This network as a `ResidualNetwork`."""
+        """The network as a `ResidualNetwork`."""
         return general(self.model)
 
     # -- exact values, at every width and depth
@@ -119,7 +119,10 @@ class Facts:
 
     @cached_property
     def depth_limit(self) -> DepthSDE | None:
-        """The equation that the network tends to as its depth grows; None where none is known."""
+        """The equation that the network tends to as its depth grows; None where none is known.
+
+        A `ResNet` does not say how its branches shrink with the depth, and so has none.
+        """
         return None if no_depth_limit(self.general) else depth_limit(self.general)
 
     def final_limit(self, quotient: str) -> Gaussian | None:
