@@ -102,7 +102,7 @@ class ResNet(Network):
 
     @property
     def weight_law(self) -> WeightLaw:
-        """The Gaussian law."""
+        """The weight law, which is Gaussian."""
         return WEIGHTS["gaussian"]
 
     @property

@@ -36,7 +36,7 @@ def general(model: Model) -> ResidualNetwork:
 
 
 def listed(model: Model) -> ResNet | None:
-    """Return the network as a sweep lists it: a `ResNet` as it is, any other as the `ResNet` that it is, or None."""
+    """Return the network as a sweep lists it: a `ResNet` unchanged, any other as the same `ResNet`, or None."""
     return model if isinstance(model, ResNet) else log_gaussian(model)
 
 

@@ -36,7 +36,7 @@ def normals(seed: int, networks: ArrayLike, stream: str | int, layer: int, count
     Parameters
     ----------
     seed, networks, stream, layer
-        As in `words`; ``networks`` has shape (N,).
+        The indices that `words` takes; ``networks`` has shape (N,).
     count : int
         0 to 2^34.
 
@@ -79,7 +79,7 @@ def signs(
     Parameters
     ----------
     seed, networks, stream, layer
-        As in `words`; ``networks`` has shape (N,).
+        The indices that `words` takes; ``networks`` has shape (N,).
     count : int
         0 to 2^34, even with ``half``.
     half : bool
