@@ -3,7 +3,8 @@
 In reading order: `log_gaussian` (is the final log-norm Gaussian?), `output_laws` (and the output?), `hypoactivation`
 (do fewer than half of the ReLUs fire?), `interlayer` (how do layers correlate?), `growth` (how does the output variance
 grow?), `extrapolation` (what do several widths say about infinite width?), `log_ratio` (how far do a network and its
-gradient go?), `regime` (do they explode as the depth grows, vanish, or neither?) and `verdict` (by which rule).
+gradient go?), `regime` (do they explode as the depth grows, vanish, or neither?); the rule that decides is in
+`verdict`.
 """
 
 from .extrapolation import Extrapolation, extrapolate

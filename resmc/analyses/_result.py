@@ -1,4 +1,4 @@
-"""How a result shows itself: each field in a line, arrays by their ends."""
+"""Results of analyses, which show each field in a line, and arrays by their ends."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ def _short(value: Any) -> str:
 class Result:
     """Base of the analyses' results.
 
-    ``_by_entry`` names the fields with an entry for each layer (or lag, or width), what counts them first: they are
-    the columns of the table in a notebook. The other fields stand above it, or in lines of their own if there is none.
+    ``_by_entry`` names the fields with an entry for each layer, lag or width, these layers, lags or widths first: the
+    columns of the table in a notebook. The other fields stand above that table. A result without such fields has a
+    table with a row for each field.
     """
 
     _by_entry: ClassVar[tuple[str, ...]] = ()
@@ -58,7 +59,7 @@ class Result:
 
 
 def _flat(result: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The fields, those of inner results by their path."""
+    """Yield names and values of all fields; an inner result's field is named by its path."""
     for field in fields(result):
         value = getattr(result, field.name)
         if is_dataclass(value) and not isinstance(value, Estimate):

@@ -22,10 +22,10 @@ LAYER = ("layer",)
 
 
 def to_xarray(sim: Record) -> xarray.Dataset:
-    """Every estimate by layer with ``_stderr``, for a `ResNet` with theory beside it; attributes hold model and run.
+    """Return every estimate by layer with ``_stderr``, and for a `ResNet` its theory; attributes hold model and run.
 
-    Dimensions: ``layer`` (recorded layers), ``layer2`` (the same, for matrices), ``lag``, ``bin``;
-    ``layer2`` and ``lag`` only where correlations were kept.
+    The dimensions are ``layer`` (recorded layers) and ``bin``, and where correlations were kept ``lag`` and ``layer2``
+    (the recorded layers once more, for matrices).
 
     Raises
     ------
@@ -80,7 +80,7 @@ def to_xarray(sim: Record) -> xarray.Dataset:
 
 
 def _put_theory(sim: Record, put: Callable[..., None], variables: Plain, coordinates: dict[str, object]) -> None:
-    """What the theory of ResNets says, and what is only asked of them."""
+    """Put the limits of ResNets, and the estimates that only ResNets have, among the variables."""
     hypo, growth = hypoactivation.analyse(sim), growths.analyse(sim)
     put("log_second_moment", LAYER, growth.log_second_moment)
     limit = theory.log_norm(sim.resnet, sim.layers)
@@ -101,7 +101,7 @@ def _put_theory(sim: Record, put: Callable[..., None], variables: Plain, coordin
 
 
 def _plain(described: Plain) -> Plain:
-    """A model's fields as a file's attributes can be: numbers, words and lists of numbers."""
+    """Return a model's fields as values that a file's attributes may have: numbers, words and lists of numbers."""
     out: Plain = {}
     for name, value in described.items():
         if isinstance(value, dict):

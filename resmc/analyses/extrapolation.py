@@ -1,4 +1,4 @@
-"""What several widths at a fixed d/n say about infinite width, where the limits of the theory hold."""
+"""Extrapolation from several widths at a fixed d/n to infinite width, where the limits of the theory hold."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import ClassVar
 
 import numpy as np
+from scipy.special import gammaincc
 
 from .. import theory
 from .._system import checks
@@ -20,7 +21,7 @@ from ._result import Result
 
 @dataclass(frozen=True, eq=False)
 class Quantity:
-    """What can be extrapolated: the estimate from a simulation, and its limit for a model."""
+    """A quantity that can be extrapolated: its estimate from a simulation, and its limit for a model."""
 
     estimate: Callable[[Record], Estimate]
     limit: Callable[[ResNet], float]
@@ -77,16 +78,16 @@ class Extrapolation(Result):
     quantity : str
     widths : ndarray, shape (S,)
     estimates : Estimate, shape (S,)
-        What was fitted, by width.
+        The fitted estimates, by width.
     value : Estimate
         c_0, with the error propagated from the estimates.
     coefficients, covariance : ndarray, shapes (p + 1,), (p + 1, p + 1)
     limit : float
-        The theory's limit at this ratio d/n.
+        The theory's limit at this d/n.
     z_score : float
-        (value - limit) / stderr: here, and only here, a limit can be tested.
+        (value - limit) / stderr: a limit can be tested at infinite width, and only there.
     chi_square : float
-        Of the fit, with S - p - 1 degrees of freedom.
+        Chi-square of the fit, with S - p - 1 degrees of freedom.
     p_value : float
         Probability of a larger chi_square if the polynomial is right; NaN without degrees of freedom.
     """
@@ -113,7 +114,7 @@ def extrapolate(
     Parameters
     ----------
     simulations : sequence of Simulation
-        At least two widths, of one ratio depth/width, one alpha, lam, variant and input_norm. The fit takes them for
+        At least two widths, of one d/n = depth/width, one alpha, lam, variant and input_norm. The fit takes them for
         independent: give each a seed of its own, as a `Sweep` does, or disjoint networks. With the same seed two widths
         would share the random numbers of the neurons that both have, and correlate.
     quantity : str
@@ -121,7 +122,7 @@ def extrapolate(
         ``log_norm.excess_kurtosis``, ``asymmetry`` (n E[A_d]), ``active_fraction`` (n (E[F_d] - 1/2)),
         ``interlayer.lag1``, ``growth`` (log E\\|z_d\\|^2/\\|z_0\\|^2, without depth log(alpha^2 + lam^2)).
     degree : int, optional
-        Of the polynomial in 1/n; by default 2 with at least four widths, else 1.
+        Degree of the polynomial in 1/n; by default 2 with at least four widths, else 1.
 
     Raises
     ------
@@ -165,8 +166,6 @@ def extrapolate(
     coefficients = np.linalg.lstsq(weighted, value / stderr, rcond=None)[0]
     chi_square = float(np.sum((weighted @ coefficients - value / stderr) ** 2))
     freedom = len(sims) - degree - 1
-    from scipy.special import gammaincc
-
     whole = Estimate(coefficients[0], np.sqrt(covariance[0, 0]), estimates.n.sum(), estimates.df)
     limit = float(QUANTITIES[quantity].limit(sims[-1].resnet))
     return Extrapolation(

@@ -34,12 +34,13 @@ class Growth(Result):
     log_second_moment : Estimate, shape (R,)
         log E\|z_l\|^2/\|z_0\|^2, dead networks counting as 0; no error where it is not reliable.
     theory : ndarray, shape (R,)
-        Its limit at leading order in 1/n.
+        The limit of log_second_moment at leading order in 1/n.
     exact : ndarray, shape (R,)
-        Its exact value where that is known (balanced, alpha = 0, lam = 0, layers 0 and 1), else NaN.
+        The exact value of log_second_moment where it is known (`resmc.theory.facts`), else NaN.
     gaussian : ndarray, shape (R,)
-        What infinite width predicts, l log(alpha^2 + lam^2): no growth for normalised weights.
+        The prediction of infinite width, l log(alpha^2 + lam^2): no growth for normalised weights.
     reliable : ndarray of bool, shape (R,)
+        True where log_second_moment has an error.
     effective_sample_size : ndarray, shape (R,)
     """
 
@@ -65,10 +66,11 @@ class Growth(Result):
 
 
 def analyse(sim: Record) -> Growth:
-    """The growth curve of ``sim``."""
+    """Return the growth curve of ``sim``."""
     model = sim.resnet
     scale = sim.layers * model.log_scale
-    lacking = np.float64(model.log_scale + sim.lowered.rounding_correction)  # in each layer of the normalised network
+    # Every layer of the normalised network lacks this much of the model's log-norm.
+    lacking = np.float64(model.log_scale + sim.lowered.rounding_correction)
     offsets: Floats = sim.layers * lacking
     moment = log_second_moment(sim.statistics.norms, offsets)
     return Growth(

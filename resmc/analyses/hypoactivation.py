@@ -29,11 +29,11 @@ class Hypoactivation(Result):
     asymmetry, active_fraction : Estimate, shape (R,)
         Means of A_l and F_l.
     theory : theory.HypoactivationLimit
-        Both at leading order in 1/n.
+        The limits of both means at leading order in 1/n.
     exact_asymmetry, exact_active_fraction : ndarray, shape (R,)
-        Exact values where they are known (0 and 1/2: layer 0, balanced networks, alpha = 0), else NaN.
+        Exact means, 0 and 1/2, where they are known (`resmc.theory.facts`), else NaN.
     inactive, dead : ndarray of int, shape (R,)
-        Networks without any active neuron, and with z_l = 0.
+        Numbers of networks without any active neuron, and of networks with z_l = 0.
     """
 
     _by_entry: ClassVar[tuple[str, ...]] = (
@@ -59,7 +59,7 @@ class Hypoactivation(Result):
 
 
 def analyse(sim: Record) -> Hypoactivation:
-    """Asymmetry and active fraction of ``sim`` by layer, with the theory beside them."""
+    """Return asymmetry and active fraction of ``sim`` by layer, with the theory beside them."""
     return Hypoactivation(
         layers=sim.layers,
         asymmetry=sim.asymmetry_mean,

@@ -28,15 +28,15 @@ class InterlayerCorrelations(Result):
     matrix : Estimate, shape (R, R)
         Corr(A_l, A_m); NaN where a layer's A does not vary.
     theory : ndarray, shape (R, R)
-        Its limit at leading order, J(alpha^|l-m|)/3.
+        The limit of ``matrix`` at leading order, J(alpha^|l-m|)/3.
     lags : ndarray of int, shape (K,)
         The distances between recorded layers, from 0.
     by_lag : Estimate, shape (K,)
         Mean of the matrix over all pairs at each lag.
     theory_by_lag : ndarray, shape (K,)
-        J(alpha^lag)/3.
+        The limit of ``by_lag`` at leading order, J(alpha^lag)/3.
     exact : float or None
-        The exact correlation at lag > 0 where it is known: 0 for balanced networks and for alpha = 0.
+        The exact correlation at lag > 0, where it is known (`resmc.theory.facts`): 0.
     """
 
     _by_entry: ClassVar[tuple[str, ...]] = ("lags", "by_lag", "theory_by_lag")
@@ -51,7 +51,7 @@ class InterlayerCorrelations(Result):
 
 
 def analyse(sim: Record) -> InterlayerCorrelations:
-    """Correlations between the recorded layers of ``sim``."""
+    """Return the correlations between the recorded layers of ``sim``."""
     distance = np.abs(np.subtract.outer(sim.layers, sim.layers))
     lags, which = np.unique(distance, return_inverse=True)
     upper = np.triu(np.ones(distance.shape, bool))

@@ -1,6 +1,6 @@
 r"""Is the final log-norm Gaussian, with which parameters, and what is then the law of the output?
 
-Li, Nica, Roy 2021 (arXiv 2106.04013): as depth and width grow at a fixed ratio, L_d = log(\|z_d\|^2/n) tends to a
+Li, Nica, Roy 2021 (arXiv 2106.04013): as depth and width grow with d/n fixed, L_d = log(\|z_d\|^2/n) tends to a
 Gaussian and an output neuron to exp(L_d/2) Z, Z ~ N(0, 1). The infinite-width limit instead predicts L_d of the law
 log(chi^2_n/n) and a Gaussian output. Both claims become Kolmogorov-Smirnov distances here; those of the output are in
 `output_laws`.
@@ -29,21 +29,21 @@ class LogGaussianFit(Result):
     Attributes
     ----------
     mean, variance, skewness, excess_kurtosis : Estimate
-        Scalars.
+        Sample moments, scalars.
     theory : LogNormLimit
         Mean and variance of the limit law, leading order in 1/n (a Gaussian: skewness and excess kurtosis 0).
     exact : theory.FullyConnected, theory.SkipOnly or None
-        The exact mean, variance, skewness and excess kurtosis, where they are known (alpha = 0 or lam = 0).
+        The exact mean, variance, skewness and excess kurtosis, where they are known (`resmc.theory.facts`).
     ks_fitted : KSDistance
         L_d against the Gaussian with its own mean and variance.
     ks_theory : KSDistance
         L_d against the limit law.
     ks_gaussian_limit : KSDistance
-        L_d against log(chi^2_n/n), what the infinite-width limit predicts.
+        L_d against log(chi^2_n/n), the prediction of infinite width.
     output : OutputLaw
-        Of one output neuron.
+        The law of one output neuron.
     output_norm : OutputNormLaw
-        Of log(\|z_out\|^2), all n_out outputs of the model together.
+        The law of log(\|z_out\|^2), all n_out outputs of the model together.
     """
 
     mean: Estimate
@@ -60,7 +60,7 @@ class LogGaussianFit(Result):
 
 
 def fit(sim: Record) -> LogGaussianFit:
-    """Analyse the final log-norm of ``sim``."""
+    """Return the analysis of the final log-norm of ``sim``."""
     last = np.array([sim.resnet.depth])
     limit = theory.log_norm(sim.resnet, last)
     edges = sim.histogram.edges
@@ -68,8 +68,8 @@ def fit(sim: Record) -> LogGaussianFit:
 
     counts = leave_one_out(sim.statistics.histogram)
     alive = counts.sum(axis=1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):  # nobody alive: no value
-        cdf = np.cumsum(counts, axis=1)[:, :-1] / alive  # at every edge: the underflow is below the first
+    with np.errstate(divide="ignore", invalid="ignore"):  # no value where no network is alive
+        cdf = np.cumsum(counts, axis=1)[:, :-1] / alive  # at every edge, the underflow being below the first
         resolution = float(counts[0].max() / alive[0, 0])
     moments = sim.statistics.norms.pooled_log_norm[:, :, -1]
     sizes = sim.statistics.networks
@@ -77,7 +77,7 @@ def fit(sim: Record) -> LogGaussianFit:
     def distance(others: Floats) -> KSDistance:
         return ks_distance(cdf - others, sizes, n_alive, resolution)
 
-    scale = sim.resnet.log_norm_offset(sim.resnet.depth)  # beyond the normalised network
+    scale = sim.resnet.log_norm_offset(sim.resnet.depth)  # the model's log-norm less that of the normalised network
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = moments[:, 1:2] + sim.offsets[-1]
         deviation = np.sqrt(moments[:, 2:3] / (moments[:, 0:1] - 1.0))

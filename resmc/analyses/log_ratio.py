@@ -1,17 +1,19 @@
 r"""How far does a residual network go from its input, and its gradient from the output's?
 
-By layer, and where it ends, the logarithm of one of four ratios (Marion, Fermanian, Biau, Vert, arXiv 2206.06929):
+The answer is the logarithm of one of four quotients, by layer and as a final value (Marion, Fermanian, Biau, Vert,
+arXiv 2206.06929):
 
 .. code-block:: text
 
     growth                  ln |h_l|^2 / |h_0|^2            l = 0 .. L
     displacement            ln |h_l - h_0|^2 / |h_0|^2
-    gradient                ln |p_l|^2 / |p_L|^2            ends at layer 0
+    gradient                ln |p_l|^2 / |p_L|^2            final value at layer 0
     gradient_displacement   ln |p_l - p_L|^2 / |p_L|^2
 
-Squares, as in the log-norm: ln |h_L|/|h_0| is half of the first. p_L is a row of the readout, symmetric and independent
-of all layers, so no ratio depends on a loss. A network whose ratio is 0 has no logarithm: it is left out of means and
-variances, with the number of the others beside them, and is -infinity in medians and quantiles.
+Quotients are of squares, as the log-norm is: ln |h_L|/|h_0| is half of the first. p_L is a row of the readout,
+symmetric and independent of all layers, so no quotient depends on a loss. A network whose quotient is 0 has no
+logarithm: it is left out of means and variances, with the number of the others beside them, and is -infinity in medians
+and quantiles.
 """
 
 from __future__ import annotations
@@ -33,23 +35,24 @@ from ._result import Result
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LogRatio(Result):
-    r"""One of the four ratios, X_l = ln(\|v_l\|^2/\|start\|^2), by recorded layer (R,) and where it ends.
+    r"""The logarithm of one of the four quotients, X_l = ln(\|v_l\|^2/\|start\|^2), by recorded layer (R,).
 
     Attributes
     ----------
     name : str
     layers : ndarray of int, shape (R,)
     mean, variance : Estimate, shape (R,)
-        Of X_l, over the networks where v_l is not 0.
+        Mean and variance of X_l, over the networks where v_l is not 0.
     log_second_moment : Estimate, shape (R,)
-        ln E \|v_l\|^2/\|start\|^2, a ratio of 0 counting as 0; no error where it is not reliable
+        ln E \|v_l\|^2/\|start\|^2, where v_l = 0 counts as 0; no error where it is not reliable
         (`resmc.results.layer_estimates.SecondMoment`).
     end : int
-        The layer where it ends: the depth, or 0 for gradients.
-    median : Estimate
-        Of X at the end.
+        The layer of the final value: the depth, or 0 for gradients.
+    median : Estimate or None
+        Median of the final value of X; None where there is no ``law``.
     law : Law or None
-        Of X at the end over all networks; None without networks' final values (log-Gaussian runs follow none).
+        Law of the final value of X over all networks; None where a simulation kept no final values (one that follows
+        h alone, with the log-Gaussian kernels).
     """
 
     _by_entry: ClassVar[tuple[str, ...]] = ("layers", "mean", "variance", "log_second_moment")
@@ -65,17 +68,17 @@ class LogRatio(Result):
 
     @property
     def final_mean(self) -> Estimate:
-        """Mean of X where it ends."""
+        """Mean of the final value of X."""
         return self.mean[self._last]
 
     @property
     def final_variance(self) -> Estimate:
-        """Variance of X where it ends."""
+        """Variance of the final value of X."""
         return self.variance[self._last]
 
     @property
     def final_log_second_moment(self) -> Estimate:
-        """ln E \\|v\\|^2/\\|start\\|^2 where it ends."""
+        """ln E \\|v\\|^2/\\|start\\|^2 of the final value."""
         return self.log_second_moment[self._last]
 
     @property
@@ -83,14 +86,14 @@ class LogRatio(Result):
         return 0 if self.end == 0 else -1
 
     def quantile(self, p: ArrayLike) -> Estimate:
-        """Quantiles of X where it ends, with errors: `Law.quantile`."""
+        """Return quantiles of the final value of X, with errors: `Law.quantile`."""
         if self.law is None:
             raise ValueError("there is no law: simulate with displacement=True or gradients=True")
         return self.law.quantile(p)
 
 
 def analyse(sim: Record, name: str) -> LogRatio:
-    """One ratio of ``sim``."""
+    """Return one quotient of ``sim``: growth, displacement, gradient or gradient_displacement."""
     checks.choice("name", name, QUOTIENTS)
     if name != "growth" and name not in sim.ratios:
         wanted = "gradients=True" if name in BACKWARD else "displacement=True"

@@ -22,7 +22,7 @@ from ..theory import LogNormLimit
 from ._result import Result
 
 STEEPEST = 0.25  # the largest slope of Phi(e^u) in u is .242, at e^u = 1
-MOST_POINTS = 1 << 14  # of the grid on which the law of an output norm is evaluated
+MOST_POINTS = 1 << 14  # points of the grid on which the law of an output's norm is evaluated
 MOST_BINS_DRAWN = 1024
 
 
@@ -33,9 +33,9 @@ class OutputLaw(Result):
     Attributes
     ----------
     ks_gaussian : KSDistance
-        To the infinite-width limit, a centred Gaussian of variance input_norm^2 (alpha^2 + lam^2)^depth.
+        Distance to the infinite-width limit, a centred Gaussian of variance input_norm^2 (alpha^2 + lam^2)^depth.
     ks_log_gaussian : KSDistance
-        To the log-Gaussian mixture: exp(G/2) Z, G of the limit law of L_d.
+        Distance to the log-Gaussian mixture: exp(G/2) Z, G of the limit law of L_d.
     """
 
     ks_gaussian: KSDistance
@@ -52,9 +52,9 @@ class OutputNormLaw(Result):
     ----------
     n_out : int
     ks_gaussian : KSDistance
-        To the infinite-width limit, log chi^2_{n_out} + 2 log input_norm + depth log(alpha^2 + lam^2).
+        Distance to the infinite-width limit, log chi^2_{n_out} + 2 log input_norm + depth log(alpha^2 + lam^2).
     ks_log_gaussian : KSDistance
-        To the log-Gaussian mixture: G + log chi^2_{n_out}, G of the limit law of L_d.
+        Distance to the log-Gaussian mixture: G + log chi^2_{n_out}, G of the limit law of L_d.
     """
 
     n_out: int
@@ -63,7 +63,9 @@ class OutputNormLaw(Result):
 
 
 def one_output(sim: Record, limit: LogNormLimit) -> OutputLaw:
-    """P(z_out <= t) = sum over bins of P(bin) Phi(t exp(-L/2)); t > 0 suffices, the law is symmetric.
+    """Compare the law of one output with both limits: P(z_out <= t) = sum over bins of P(bin) Phi(t exp(-L/2)).
+
+    The law is symmetric, so that t > 0 suffices.
 
     Everything is in units of the infinite-width output, so L is that of the normalised network. Dead networks and the
     underflow have output 0, the overflow infinite output.
@@ -73,17 +75,17 @@ def one_output(sim: Record, limit: LogNormLimit) -> OutputLaw:
     used = np.flatnonzero(counts[0, 1:-1])
     scale = sim.resnet.log_norm_offset(sim.resnet.depth)
     centres = (sim.histogram.edges[:-1] + 0.5 * sim.bins.width)[used] - scale
-    at_zero = total[:, 0] - counts[:, 1:].sum(axis=1)  # dead, and the underflow
+    at_zero = total[:, 0] - counts[:, 1:].sum(axis=1)  # dead networks and the underflow
     at_infinity = counts[:, -1]
     mean, variance = float(limit.mean[0] - scale), float(limit.variance[0])
 
     spread = 6.0 * np.sqrt(variance)
     low = min(centres.min() if used.size else 0.0, mean - spread, -spread)
     high = max(centres.max() if used.size else 0.0, mean + spread, 0.0)
-    # On a grid of log t, ten points to an e-fold: the law of exp(L/2) Z has no detail finer than Z's.
+    # The grid of log t has ten points to an e-fold: the law of exp(L/2) Z has no detail finer than that of Z.
     start, stop = 0.5 * low - 6.0, 0.5 * high + 2.0
     log_t = np.linspace(start, stop, int(np.clip(10.0 * (stop - start), 1024, 8192)))
-    with np.errstate(over="ignore", under="ignore"):  # exp of much is infinite, Phi of that 1: the right limit
+    with np.errstate(over="ignore", under="ignore"):  # exp overflows to infinity, where Phi is 1: the right limit
         kernel = ndtr(np.exp(log_t[:, None] - 0.5 * centres))
         gaussian = ndtr(np.exp(log_t))
         mixture = theory.output_cdf(np.exp(log_t - 0.5 * mean), 0.0, variance)
@@ -91,7 +93,7 @@ def one_output(sim: Record, limit: LogNormLimit) -> OutputLaw:
 
     def distance(other: Floats) -> KSDistance:
         # Between grid points neither law moves by more than the steepest part of Phi over one step; and an L may lie
-        # half a bin from its centre, which is a quarter of a bin in log t.
+        # half a bin from the centre of its bin, which is a quarter of a bin in log t.
         step = float(log_t[1] - log_t[0]) + 0.25 * sim.bins.width
         return ks_distance(cdf - other, sim.statistics.networks, sim.networks, STEEPEST * step)
 
@@ -99,9 +101,10 @@ def one_output(sim: Record, limit: LogNormLimit) -> OutputLaw:
 
 
 def output_norm(sim: Record, limit: LogNormLimit | None = None, n_out: int | None = None) -> OutputNormLaw:
-    """P(log|z_out|^2 <= x) = sum over bins of P(bin) P(log chi^2_{n_out} <= x - L), against both limits.
+    """Compare the law of the output's norm with both limits, in units of the infinite-width output.
 
-    In units of the infinite-width output, as `one_output`. Dead networks and the underflow lie below every x.
+    P(log|z_out|^2 <= x) = sum over bins of P(bin) P(log chi^2_{n_out} <= x - L). Dead networks and the underflow
+    lie below every x.
 
     Parameters
     ----------
@@ -121,12 +124,12 @@ def output_norm(sim: Record, limit: LogNormLimit | None = None, n_out: int | Non
     used = np.flatnonzero(counts[0, 1:-1])
     first, stop = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
     probability = counts[:, 1 + first : 1 + stop] / total
-    at_zero = 1.0 - counts[:, 1:].sum(axis=1, keepdims=True) / total  # dead, and the underflow
+    at_zero = 1.0 - counts[:, 1:].sum(axis=1, keepdims=True) / total  # dead networks and the underflow
 
     scale = sim.resnet.log_norm_offset(sim.resnet.depth)
     mean, deviation = float(limit.mean[0] - scale), float(limit.variance[0]) ** 0.5
     step = sim.bins.width
-    centre = float(sim.histogram.edges[first] - scale) + 0.5 * step  # of the first bin that is used
+    centre = float(sim.histogram.edges[first] - scale) + 0.5 * step  # centre of the first bin that is used
     end = centre + step * (stop - 1 - first)
     tails = _log_chi_square(n_out, np.array([1e-6, 0.5, 1.0 - 1e-9]))
     low = min(centre, mean - 6.0 * deviation, 0.0) + tails[0]
@@ -137,7 +140,7 @@ def output_norm(sim: Record, limit: LogNormLimit | None = None, n_out: int | Non
         padded = np.pad(probability, ((0, 0), (0, -probability.shape[1] % joined)))
         probability = padded.reshape(len(padded), -1, joined).sum(axis=2)
         centre, step = centre + 0.5 * (joined - 1) * step, joined * step
-    origin = centre + 0.5 * step + float(tails[1])  # a point between two bins, were the chi-square a constant
+    origin = centre + 0.5 * step + float(tails[1])  # between two bins, if log chi^2 were its median
     start, points = int(np.floor((low - origin) / step)), int(np.ceil((high - low) / step)) + 2
     x: Floats = np.asarray(origin + step * np.arange(start, start + points), np.float64)
     lags = np.arange(start - probability.shape[1] + 1, start + points)
@@ -146,9 +149,9 @@ def output_norm(sim: Record, limit: LogNormLimit | None = None, n_out: int | Non
     product = np.fft.rfft(probability, size) * np.fft.rfft(kernel, size)
     cdf = np.clip(np.fft.irfft(product, size)[:, probability.shape[1] - 1 : len(kernel)] + at_zero, 0.0, 1.0)
 
-    # An L may lie half a bin from its centre, and bins are as wide as steps: for x between the points i and i + 1 the
-    # law is between its values at i - 1 and i + 2. The other law increases, so what the grid and the bins may hide is
-    # two steps of this one, whatever the other does between its points.
+    # An L may lie half a bin from the centre of its bin, and bins are as wide as steps: for x between the points i and
+    # i + 1 the mixed law is between its values at i - 1 and i + 2. The other law increases, so the grid and the bins
+    # may hide two steps of the mixed law, whatever the other does between its points.
     resolution = float((cdf[0, 2:] - cdf[0, :-2]).max())
 
     def distance(other: Floats) -> KSDistance:
@@ -162,16 +165,16 @@ def output_norm(sim: Record, limit: LogNormLimit | None = None, n_out: int | Non
 
 
 def output_norm_cells(sim: Record, edges: Floats, n_out: int | None = None) -> Estimate:
-    """P(edges_j < log|z_out|^2 <= edges_{j+1}) for all j, in the model's units: what a density is drawn from.
+    """Return P(edges_j < log|z_out|^2 <= edges_{j+1}) for all j, in the model's units, for a histogram.
 
     Each network contributes the probability given its L_d, so the error is that of a mean.
 
     Parameters
     ----------
     edges : ndarray, shape (M + 1,)
-        Increasing.
+        Edges of the cells, increasing.
     n_out : int, optional
-        As for `output_norm`.
+        Outputs, 1 to 2^17; those of the model by default.
 
     Raises
     ------
@@ -191,16 +194,16 @@ def output_norm_cells(sim: Record, edges: Floats, n_out: int | None = None) -> E
 
 
 def outputs(sim: Record, n_out: int | None) -> int:
-    """``n_out`` if it is allowed; the model's for None."""
+    """Return ``n_out`` if it is allowed, or the model's for None."""
     return sim.resnet.n_out if n_out is None else checks.integer("n_out", n_out, 1, 1 << 17, "2^17")
 
 
 def _log_chi_square_cdf(n_out: int, x: Floats) -> Floats:
-    """P(log chi^2_{n_out} <= x)."""
+    """Return P(log chi^2_{n_out} <= x)."""
     with np.errstate(over="ignore"):
         return np.asarray(special.gammainc(0.5 * n_out, 0.5 * np.exp(x)))
 
 
 def _log_chi_square(n_out: int, p: Floats) -> Floats:
-    """Its quantiles."""
+    """Return the quantiles of log chi^2_{n_out} at the probabilities p."""
     return np.asarray(np.log(2.0 * special.gammaincinv(0.5 * n_out, p)))

@@ -1,10 +1,10 @@
-r"""Explosion, identity, or neither? What networks of several depths L say of the limit as L grows (arXiv 2206.06929).
+r"""Explosion, identity, or neither? Networks of several depths L tell the limit as L grows (arXiv 2206.06929).
 
 With independent weights and branches of size c L^(-beta), \|h_L - h_0\|/\|h_0\| and the gradient's
 \|p_0 - p_L\|/\|p_L\| tend to 0 like L^(1/2 - beta) for beta > 1/2 (the identity), to a law for beta = 1/2 (the only
 non-trivial exponent), and grow for beta < 1/2: with unbounded activations faster than any power.
 
-By which rule that is decided, and what the rule cannot see, is in `resmc.analyses.verdict`; `resmc.regime` simulates.
+The rule that decides, and its blind spot, are in `resmc.analyses.verdict`; `resmc.regime` simulates.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .verdict import DECIDED, SHOWN, Verdict, decide
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Regime(Result):
-    r"""The verdicts and their evidence; what `resmc.regime` returns.
+    r"""Verdicts with their evidence, as `resmc.regime` returns them.
 
     Attributes
     ----------
@@ -37,9 +37,9 @@ class Regime(Result):
     gradient_displacement, gradient : Estimate, shape (D,)
         Medians of ln \|p_0 - p_L\|/\|p_L\| and ln \|p_0\|/\|p_L\|.
     model : ResidualNetwork
-        Its depth has no meaning here.
+        The network; its depth has no meaning here.
     forward, backward : Verdict
-        On displacement and gradient_displacement.
+        The verdicts on displacement and on gradient_displacement.
     simulations : tuple of Simulation
         One for each depth.
     """
@@ -68,7 +68,7 @@ class Regime(Result):
         )
 
     def summary(self) -> str:
-        """A table by depth, and both sentences."""
+        """Return a table by depth, and the sentences of both verdicts."""
         return text.render(self._table())
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ class Regime(Result):
 
 
 def judge(model: ResidualNetwork, simulations: Sequence[Record], threshold: float) -> Regime:
-    """The regime of ``model``, from a simulation of each depth that followed gradients; depths increase.
+    """Return the regime of ``model``, from a simulation of each depth that followed gradients; depths increase.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def judge(model: ResidualNetwork, simulations: Sequence[Record], threshold: floa
 
 
 def _medians(name: str, simulations: Sequence[Record]) -> Estimate:
-    """Of the ratio's logarithm, by simulation."""
+    """Return the median of the logarithm of a ratio, a root of a quotient, in each simulation."""
     found = []
     for sim in simulations:
         median = log_ratio.analyse(sim, name).median

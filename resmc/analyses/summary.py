@@ -1,4 +1,4 @@
-"""The table of `Simulation.summary`: every quantity with its error, and what theory says beside it."""
+"""The table of `Simulation.summary`: every quantity with its error, and the theory beside it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import theory
 from ..results.estimates import WORTH_SAYING, Estimate, KSDistance
 from ..results.layer_estimates import MIN_EFFECTIVE_SAMPLE
 from ..results.record import Record
@@ -25,14 +24,14 @@ class Row:
     estimate: Estimate
     exact: float | None = None
     limit: float | None = None
-    kind: str = "leading order"  # of the limit
+    kind: str = "leading order"  # the kind of limit, in words
 
     def comparison(self) -> tuple[str, str, str]:
-        """The last columns: the theory's number, which it is, and the z-score or relative difference."""
+        """Return the last columns: the theory's number, its kind, and the z-score or relative difference."""
         if self.exact is not None and np.isfinite(self.exact):
             z = float(self.estimate.z_score(self.exact))
             score = f"z = {z:+.2f}" if np.isfinite(z) else "equal" if float(self.estimate.value) == self.exact else ""
-            exact = self.exact if abs(self.exact) > 1e-12 else 0.0  # log(alpha^2 + lam^2) of rounded square roots
+            exact = self.exact if abs(self.exact) > 1e-12 else 0.0  # log(alpha^2 + lam^2) of rounded alpha and lam
             return f"{exact:.6g}", "exact", score
         if self.limit is not None and np.isfinite(self.limit):
             difference = float(self.estimate.relative_difference(self.limit))
@@ -42,7 +41,7 @@ class Row:
         return "", "", ""
 
     def cells(self) -> list[Any]:
-        """The row of `table`."""
+        """Return the row's cells in `table`."""
         e, exact, limit = self.estimate, self.exact, self.limit
         z = None if exact is None else float(e.z_score(exact))
         difference = None if limit is None else float(e.relative_difference(limit))
@@ -50,7 +49,7 @@ class Row:
         return [self.name, e, *self.comparison(), *numbers]
 
 
-RATIO_SYMBOLS = {
+QUOTIENT_SYMBOLS = {
     "growth": "|h_{0}|^2/|h_0|^2",
     "displacement": "|h_{0}-h_0|^2/|h_0|^2",
     "gradient": "|p_0|^2/|p_{0}|^2",
@@ -59,30 +58,28 @@ RATIO_SYMBOLS = {
 
 
 def rows(sim: Record) -> Iterator[Row]:
-    """Every quantity of ``sim``, at the first and last layer where it depends on the layer; Corr A if it was kept."""
+    """Yield every quantity of ``sim``, at the first and last layer where it depends on the layer; Corr A if kept."""
+    first = sim.facts.first_layer
+    yield Row("mean L_0", sim.log_norm_mean[0], exact=None if first is None else first.mean)
+    yield Row("variance L_0", sim.log_norm_variance[0], exact=None if first is None else first.variance)
     if sim.lowered.log_gaussian is None:
-        first = sim.facts.first_layer
-        yield Row("mean L_0", sim.log_norm_mean[0], exact=None if first is None else first.mean)
-        yield Row("variance L_0", sim.log_norm_variance[0], exact=None if first is None else first.variance)
         yield Row(f"mean L_{sim.model.depth}", sim.log_norm_mean[-1])
         yield Row(f"variance L_{sim.model.depth}", sim.log_norm_variance[-1])
     else:
         yield from _resnet_rows(sim)
-    yield from _ratio_rows(sim)
+    yield from _quotient_rows(sim)
 
 
-def _ratio_rows(sim: Record) -> Iterator[Row]:
-    """How far h and the gradient went, where that was followed, with the limit in depth and the exact mean square."""
-    if not sim.laws:
-        return
+def _quotient_rows(sim: Record) -> Iterator[Row]:
+    """Yield final values of the quotients that were followed, with the limit in depth and the exact mean square."""
     for name in sim.laws:
-        ratio, symbol = log_ratio.analyse(sim, name), RATIO_SYMBOLS[name].format(sim.model.depth)
+        quotient, symbol = log_ratio.analyse(sim, name), QUOTIENT_SYMBOLS[name].format(sim.model.depth)
         limit = sim.facts.final_limit(name)
         mean, variance = (None, None) if limit is None else (limit.mean, limit.variance)
-        yield Row(f"median log {symbol}", _present(ratio.median))
-        yield Row(f"mean log {symbol}", ratio.final_mean, limit=mean, kind="limit in depth")
-        yield Row(f"variance log {symbol}", ratio.final_variance, limit=variance, kind="limit in depth")
-        yield Row(f"log E {symbol}", ratio.final_log_second_moment, sim.facts.final_second_moment(name))
+        yield Row(f"median log {symbol}", _present(quotient.median))
+        yield Row(f"mean log {symbol}", quotient.final_mean, limit=mean, kind="limit in depth")
+        yield Row(f"variance log {symbol}", quotient.final_variance, limit=variance, kind="limit in depth")
+        yield Row(f"log E {symbol}", quotient.final_log_second_moment, sim.facts.final_second_moment(name))
 
 
 def _present(estimate: Estimate | None) -> Estimate:
@@ -92,9 +89,8 @@ def _present(estimate: Estimate | None) -> Estimate:
 
 def _resnet_rows(sim: Record) -> Iterator[Row]:
     fit, hypo, growth = log_gaussian.fit(sim), hypoactivation.analyse(sim), growths.analyse(sim)
-    first, d = theory.first_layer(sim.resnet), sim.resnet.depth
-    yield Row("mean L_0", sim.log_norm_mean[0], exact=first.mean)
-    yield Row("variance L_0", sim.log_norm_variance[0], exact=first.variance)
+    first, d = sim.facts.first_layer, sim.resnet.depth
+    assert first is not None
     yield Row("variance A_0", sim.asymmetry_variance[0], exact=first.asymmetry_variance)
     for name in ("mean", "variance", "skewness", "excess_kurtosis"):
         limit = float(getattr(fit.theory, name)[0]) if name in ("mean", "variance") else 0.0
@@ -123,7 +119,7 @@ def _resnet_rows(sim: Record) -> Iterator[Row]:
 
 
 def _too_few(sim: Record) -> list[str]:
-    """Why E|z|^2 has no error bar, if it has none."""
+    """Say why a mean square has no error bar, if it has none."""
     if sim.lowered.log_gaussian is not None:
         reliable = bool(growths.analyse(sim).reliable[-1])
     else:
@@ -140,19 +136,18 @@ def _too_few(sim: Record) -> list[str]:
 def _heading(sim: Record) -> list[str]:
     m = sim.model
     ranges = ", ".join(f"{r.start}..{r.stop - 1}" for r in sim.ranges)
-    what = [m.title]
-    if sim.has_asymmetry:
-        what.append(f"at depth {m.depth}: {sim.inactive[-1]} inactive, {sim.dead[-1]} dead")
-    return [
-        what[0],
+    lines = [
+        m.title,
         f"{sim.networks} network{'s' * (sim.networks != 1)} ({ranges}), {sim.method}, seed {sim.seed}, "
         f"numerics {' '.join(sim.numerics)}",
-        *what[1:],
     ]
+    if sim.has_asymmetry:
+        lines.append(f"at depth {m.depth}: {sim.inactive[-1]} inactive, {sim.dead[-1]} dead")
+    return lines
 
 
 def table(sim: Record) -> Table:
-    """Every quantity with its error; the theory beside it in words for people, as numbers in records."""
+    """Return every quantity with its error, and the theory beside it: in words for people, as numbers in records."""
     found = list(rows(sim))
     people = [
         Column("quantity", "quantity", numeric=False, width=max(30, *(len(row.name) + 2 for row in found))),

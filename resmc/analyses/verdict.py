@@ -1,23 +1,24 @@
-r"""By which rule a ratio explodes, tends to 0, or does neither as the depth L grows.
+r"""The rule by which a ratio explodes, tends to 0, or does neither as the depth L grows.
 
-**The rule.** y(L), the median of the logarithm of a ratio, is fitted by a + s ln L + b/L, weighted by the medians'
-standard errors: b/L is how a network of finite depth differs from a limit. Where that does not fit (p below 0.001) the
-smallest depths are left out, down to the upper half of them, or three. The interval of s (99.9%, normal: the errors of
-medians are known, not estimated from the scatter) decides:
+**The rule.** A ratio is the root of a quotient of squares, such as \|h_L - h_0\|/\|h_0\|. The median y(L) of its
+logarithm is fitted by a + s ln L + b/L, weighted by the medians' standard errors: b/L is how a network of finite depth
+differs from a limit. Where that does not fit (p below 0.001) the smallest depths are left out, down to the upper half
+of them, or three. The interval of s (99.9%, normal: the errors of medians are known, not estimated from the scatter)
+decides:
 
 .. code-block:: text
 
-    explosion      it lies above +threshold
-    identity       it lies below -threshold
-    non-trivial    it lies between, and the curve fits
-    undecided      otherwise; the sentence says what would decide it
+    explosion      the interval lies above +threshold
+    identity       the interval lies below -threshold
+    non-trivial    the interval lies between, and the curve fits
+    undecided      otherwise; the sentence says what would decide
 
 **Its power.** s is about 1/2 - beta, and no slope below the threshold is told from 0: at threshold = 0.05 exponents
 from 0.45 to 0.55 may be called non-trivial. The error of s is some 0.1/sqrt(networks) for the default depths: with 2000
 networks beta = 1/2 is called non-trivial, \|beta - 1/2\| >= 0.07 is not, and between 0.04 and 0.07 some are undecided;
 with fewer than 100, beta = 1/2 often is undecided too.
 
-**What it cannot see** is what happens beyond the largest depth. Where steps are not small there (tanh with scaling
+**Its blind spot** is all that happens beyond the largest depth. Where steps are not small there (tanh with scaling
 inside and c = 3 saturates up to depths of 10^5) the ratio still moves, and the verdict is that of these depths.
 """
 
@@ -29,6 +30,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import gammaincc
 
 from .._system import checks
 from ..models.resnet import MAX_DEPTH
@@ -38,9 +40,13 @@ from ._result import Result
 THRESHOLD = 0.05
 LEVEL = 0.999
 DECIDED = ("displacement", "gradient_displacement")
-BAD_FIT = 1e-3  # p-value
-SHOWN = {"displacement": "|h_L - h_0|/|h_0|", "gradient_displacement": "|p_0 - p_L|/|p_L|",
-         "growth": "|h_L|/|h_0|", "gradient": "|p_0|/|p_L|"}  # fmt: skip
+BAD_FIT = 1e-3  # p-value below which the curve does not fit
+SHOWN = {
+    "displacement": "|h_L - h_0|/|h_0|",
+    "gradient_displacement": "|p_0 - p_L|/|p_L|",
+    "growth": "|h_L|/|h_0|",
+    "gradient": "|p_0|/|p_L|",
+}
 MOVES = {
     "explosion": "grows without bound",
     "identity": "tends to 0",
@@ -50,7 +56,7 @@ MOVES = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Verdict(Result):
-    """What one ratio does as the depth grows, and why.
+    """The behaviour of one ratio as the depth grows, with the evidence for it.
 
     Attributes
     ----------
@@ -60,11 +66,11 @@ class Verdict(Result):
     slope : Estimate
         s of the fit a + s ln L + b/L to the median of the ratio's logarithm.
     interval : tuple of float
-        Of s, at 99.9%.
+        The 99.9% interval of s.
     correction : float
-        b.
+        b of the fit.
     smallest_depth : int
-        Of those that were fitted.
+        The smallest depth that was fitted.
     p_value : float
         Probability of a larger chi-square if the curve is right; 1 where three depths leave nothing to test.
     threshold : float
@@ -83,7 +89,7 @@ class Verdict(Result):
 
 
 def decide(ratio: str, depths: ArrayLike, log_ratio: Estimate, threshold: float = THRESHOLD) -> Verdict:
-    """The rule, applied to the medians ``log_ratio`` (D,) of the logarithm of a ratio at ``depths`` (D,).
+    """Apply the rule to the medians ``log_ratio`` (D,) of the logarithm of a ratio at ``depths`` (D,).
 
     Raises
     ------
@@ -118,10 +124,8 @@ def decide(ratio: str, depths: ArrayLike, log_ratio: Estimate, threshold: float 
 
 
 def _fit(x: Floats, y: Floats, stderr: Floats) -> tuple[Any, Any, float]:
-    """Coefficients (a, s, b) of a + s ln x + b/x, their covariance, and the p-value of chi-square."""
-    from scipy.special import gammaincc
-
-    scale = np.array([1.0, 1.0, x[0]])  # columns of size 1
+    """Return coefficients (a, s, b) of a + s ln x + b/x, their covariance, and the p-value of chi-square."""
+    scale = np.array([1.0, 1.0, x[0]])  # makes the columns of the design of size 1
     design = np.column_stack([np.ones_like(x), np.log(x), x[0] / x]) / stderr[:, None]
     coefficients = np.linalg.lstsq(design, y / stderr, rcond=None)[0]
     inverse = np.linalg.pinv(design)
@@ -166,7 +170,7 @@ def _sentence(
 
 
 def check_depths(given: Any) -> list[int]:
-    """At least three integers, increasing."""
+    """Return the depths if they are at least three integers, increasing; else raise ValueError."""
     try:
         depths = [checks.integer("depths", depth, 1, MAX_DEPTH, "2^20 - 1") for depth in np.asarray(given).tolist()]
     except TypeError:
@@ -177,7 +181,7 @@ def check_depths(given: Any) -> list[int]:
 
 
 def check_threshold(given: Any) -> float:
-    """A number above 0, at most 1/2."""
+    """Return the threshold if it is a number above 0, at most 1/2; else raise ValueError."""
     threshold = checks.real("threshold", given, positive=True)
     if threshold > 0.5:
         raise ValueError(f"threshold={threshold!r} is not allowed: it must be at most 0.5")

@@ -38,22 +38,22 @@ class Activation:
     Attributes
     ----------
     number : int
-        The kernels' number of it.
+        The number by which the kernels know the activation.
     value, slope : callable
-        sigma(x) and sigma'(x) of an array, to the last digits of float64, also near 0. At a kink the slope is that
-        below. Of the balanced ones: those of the neurons with sign plus.
+        sigma(x) and sigma'(x) of an array, to the last digits of float64, also near 0. At a kink the slope is the one
+        from below. Of an activation with random signs, both are those of a neuron with sign plus.
     torch : callable
         sigma(x) of a tensor, as a function of (torch, x): the module is handed in, so that nothing here imports it.
     homogeneous : bool
         True if sigma(c x) = c sigma(x) for every c > 0.
     rectifier : bool
-        True if sigma(x) = max(x, 0), of which the activation asymmetry speaks.
+        True if sigma(x) = max(x, 0), for which the activation asymmetry is defined.
     signed : bool
         True if neurons have random signs s: sigma(s x).
     half : bool
         True if exactly half of the signs are plus, which needs an even width.
     at_zero, slope_at_zero, curvature_at_zero : float
-        sigma(0), sigma'(0), sigma''(0); NaN where they do not exist.
+        sigma(0), sigma'(0), sigma''(0); NaN where a derivative does not exist.
     odd : bool
         True if sigma(-x) = -sigma(x), so that E sigma(a g) = 0 for every a and standard normal g.
     """
@@ -77,7 +77,7 @@ class Activation:
         return not math.isnan(self.curvature_at_zero)
 
     def mean(self, size: float = 1.0) -> float:
-        """Return E sigma(size g) of a standard normal g, by quadrature; exact for the piecewise linear ones."""
+        """Return E sigma(size g) of a standard normal g, by quadrature; exact for piecewise linear sigma."""
         return gaussian_mean(self.value, size)
 
     def mean_square(self, size: float = 1.0) -> float:
@@ -90,7 +90,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
 
 def gaussian_mean(function: Callable[[Floats], Floats], size: float = 1.0) -> float:
     """Return E f(size g) of a standard normal g: Gauss-Legendre on either side of 0, where kinks are."""
-    x = 6.0 * (_NODES + 1.0)  # 0 to 12
+    x = 6.0 * (_NODES + 1.0)  # from 0 to 12, beyond which the density is below 1e-31
     density = np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
     return float(6.0 * np.sum(_WEIGHTS * density * (function(size * x) + function(-size * x))))
 
@@ -147,7 +147,7 @@ def _torch_relu(torch: Any, x: Any) -> Any:
 
 
 def _torch_centred_softplus(torch: Any, x: Any) -> Any:
-    return 2.0 * (torch.nn.functional.softplus(x, threshold=50.0) - LOG2)  # beyond 50 it is x, up to e^-50
+    return 2.0 * (torch.nn.functional.softplus(x, threshold=50.0) - LOG2)  # softplus is x beyond 50, up to e^-50
 
 
 def _rectifier(number: int, *, signed: bool = False, half: bool = False) -> Activation:
@@ -157,10 +157,10 @@ def _rectifier(number: int, *, signed: bool = False, half: bool = False) -> Acti
 
 ACTIVATIONS: dict[str, Activation] = {
     "relu": _rectifier(0),
-    # Of the balanced ones, the fair signs s are drawn by network, layer and neuron.
+    # The balanced activations draw a fair sign s for each network, layer and neuron.
     "balanced": _rectifier(1, signed=True),
     "balanced-half": _rectifier(2, signed=True, half=True),
-    # max(x, 0.01 x)
+    # sigma(x) = max(x, 0.01 x)
     "leaky_relu": Activation(
         3,
         _leaky_relu,
@@ -177,7 +177,7 @@ ACTIVATIONS: dict[str, Activation] = {
         curvature_at_zero=0.0,
         odd=True,
     ),
-    # 1/(1 + e^-x)
+    # sigma(x) = 1/(1 + e^-x)
     "sigmoid": Activation(
         5,
         _sigmoid,
@@ -187,7 +187,7 @@ ACTIVATIONS: dict[str, Activation] = {
         slope_at_zero=0.25,
         curvature_at_zero=0.0,
     ),
-    # x Phi(x), Phi the normal law's distribution function
+    # sigma(x) = x Phi(x), Phi being the normal law's distribution function
     "gelu": Activation(
         6,
         lambda x: x * _normal_cdf(x),
@@ -196,7 +196,7 @@ ACTIVATIONS: dict[str, Activation] = {
         slope_at_zero=0.5,
         curvature_at_zero=math.sqrt(2.0 / math.pi),
     ),
-    # 2 (log(1 + e^x) - log 2): shifted to 0 and scaled to slope 1 at 0
+    # sigma(x) = 2 (log(1 + e^x) - log 2): softplus shifted to 0, and scaled to slope 1 at 0
     "centred_softplus": Activation(
         7,
         _centred_softplus,
@@ -228,7 +228,7 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def checked_activation(name: Any) -> str:
-    """Return ``name`` if it is that of an activation."""
+    """Return ``name`` if an activation has it, else raise ValueError."""
     if isinstance(name, str) and name == "softplus":
         raise ValueError(
             "activation='softplus' is not allowed: until log(1 + e^x) itself comes, the function that version 0.1 "

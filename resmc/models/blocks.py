@@ -1,13 +1,13 @@
 """The residual blocks, each with all that resmc knows of it, in one table.
 
-A branch is an affine map W, the activation, and another map V, of which a block may lack one:
+A branch is an affine map W, the activation, and another map V; a block may lack one of the two maps:
 
 ::
 
-    F(h) = s V sigma(W h + b)          b stands with W, or where there is no W with V
+    F(h) = s V sigma(W h + b)          b stands with W, or with V where there is no W
 
-The gradient's way through it follows from that. ``csrc/include/resmc/residual.hpp`` has the kernels, a Branch for each
-block.
+The backward pass through a branch follows from this formula. ``csrc/include/resmc/residual.hpp`` has the kernels, a
+Branch for each block.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ class Block:
     Attributes
     ----------
     number : int
-        The kernels' number of it.
+        The number by which the kernels know the block.
     formula : str
         F(h), in Python's notation.
     V, W : str or None
-        Which of a layer's two matrices it is, "outer" or "inner": its numbers have streams of their own. None where the
-        block lacks it.
+        The map's place among a layer's two matrices, "outer" or "inner", each of which draws from streams of its own;
+        None where the block lacks the map.
     formula_inside : str or None
-        F(h) with the scaling inside, where that is allowed.
+        F(h) with the scaling inside the activation; None where that is not allowed.
     """
 
     number: int
@@ -40,7 +40,7 @@ class Block:
 
     @property
     def acts_on_layers(self) -> bool:
-        """True if the activation meets h itself, and not W h + b; its signs come from the draw that made either."""
+        """True if the activation acts on h itself and not on W h + b; its signs come from the draw of its argument."""
         return self.W is None
 
     @property

@@ -1,4 +1,4 @@
-"""The inputs that share a network: one, today (m = 1)."""
+"""Inputs that share a network; today there is one (m = 1)."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ MAX_INPUTS = 1 << 17
 
 @dataclass(frozen=True)
 class Inputs:
-    """The input of a network, as its first layer h_0 = A x meets it; entries of A have variance 1/len(x).
+    """The input of a network, as the first layer h_0 = A x needs it; entries of A have variance 1/len(x).
 
     Attributes
     ----------
     x : tuple of float
-        The input itself where A is drawn entry by entry. Else one number, the size of the input: A x has the law
-        size N(0, I) then, so that a column of normals is enough.
+        The input's entries where A is drawn entry by entry; otherwise one number, the input's size, because A x then
+        has the law size N(0, I) and one column of normals is enough.
     explicit : bool
-        True if A is drawn entry by entry: for an input whose entries are given, with weights that are not Gaussian.
+        True if A is drawn entry by entry: where the input's entries are given and the weights are not Gaussian.
     """
 
     x: tuple[float, ...]
@@ -38,7 +38,7 @@ class Inputs:
 
 
 def meeting(entries: Sequence[float] | None, norm: float, law: WeightLaw) -> Inputs:
-    """Describe an input of these ``entries``, or else of size ``norm``, as weights of ``law`` meet it."""
+    """Return the input of these ``entries``, or of size ``norm`` without them, as weights of ``law`` need it."""
     if entries is None:
         return Inputs((norm,), explicit=False)
     if law.gaussian:

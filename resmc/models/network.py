@@ -1,4 +1,4 @@
-"""The interface of all networks, however they are spelled: what is drawn of them, and what acts on it."""
+"""The interface of all networks, however they are spelled: activation, block, weight law and inputs."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Network(ABC):
     @property
     @abstractmethod
     def weight_law(self) -> WeightLaw:
-        """The law of the matrices' entries."""
+        """The weight law: the law of the matrices' entries."""
 
     @property
     @abstractmethod
     def inputs(self) -> Inputs:
-        """The input, as the first layer meets it."""
+        """The input, as the first layer needs it."""
 
     @property
     def has_asymmetry(self) -> bool:
@@ -48,11 +48,11 @@ class Network(ABC):
 
     @property
     def ratio(self) -> float:
-        """depth / width, the parameter of the infinite-depth-and-width limit."""
+        """d/n = depth / width, the parameter of the infinite-depth-and-width limit."""
         return self.depth / self.width
 
     def to_torch(self, seed: int = 0, network: int = 0) -> torch.nn.Module:
-        """The network number ``network`` of ``seed`` with explicit weights; see `resmc.torch_module`."""
+        """Return the network number ``network`` of ``seed`` with explicit weights; see `resmc.torch_module`."""
         from ..torch_module import explicit
 
         return explicit(self, seed=seed, network=network)

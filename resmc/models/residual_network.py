@@ -1,4 +1,4 @@
-"""Any random residual network: its block, activation, scaling with depth and weight law.
+"""The general residual network: its block, activation, scaling with depth and weight law.
 
 Sources: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), equations of the models res-1 and res-3; Cont, Rossier, Xu
 (arXiv 2212.08199), section 2; Li, Nica, Roy 2021 (arXiv 2106.04013), section 2.
@@ -24,9 +24,9 @@ from .resnet import MAX_DEPTH, MAX_WIDTH, VARIANT_ACTIVATIONS, ResNet, lam_of_sc
 from .scaling import DepthScaling, Scaling, by_layer, checked_scaling
 from .weights import WEIGHTS, WeightLaw
 
-SCALE_RANGE = 2.0**40  # beyond it, a layer could leave the range of the kernels' arithmetic
-NORM_RANGE = 2.0**50
-CRITICAL = DepthScaling(0.5)  # with independent weights, neither explosion nor identity
+SCALE_RANGE = 2.0**40  # a scale beyond it could take a layer out of the range of the kernels' arithmetic
+NORM_RANGE = 2.0**50  # an input beyond it could leave that range in networks that cannot be rescaled
+CRITICAL = DepthScaling(0.5)  # independent weights then lead neither to explosion nor to the identity
 RESNET_ACTIVATIONS = {activation: variant for variant, activation in VARIANT_ACTIVATIONS.items()}
 
 
@@ -60,19 +60,19 @@ class ResidualNetwork(Network):
     scaling : DepthScaling, or array of ``depth`` floats
         s_k, the same in all layers or one by one.
     weights : {"gaussian", "uniform", "rademacher"}
-        Law of the matrices' entries, all of variance 1/width: Gaussian, uniform on +-sqrt(3/width), +-1/sqrt(width).
-        Only Gaussian ones can be simulated by the projected method.
+        The weight law, of variance 1/width: Gaussian, uniform on +-sqrt(3/width), or +-1/sqrt(width). Only Gaussian
+        weights can be simulated by the projected method.
     bias : float
         Standard deviation of b_k, at least 0.
     n_in : int, optional
-        Length of ``input``; it need not be given.
+        Length of ``input``, which need not be given.
     n_out : int
         Output neurons, 1 to 2^17.
     input_norm : float
         \|x\|/sqrt(n_in) > 0: h_0 = input_norm N(0, I), unless there is an ``input``.
     input : sequence of float, optional
-        The input x, not all 0: h_0 = A x, the entries of A of the law of the weights and variance 1/n_in. With
-        Gaussian weights it enters through its norm alone.
+        The input x, not all 0: h_0 = A x, where the entries of A have the weight law with variance 1/n_in. With
+        Gaussian weights the input enters through its norm alone.
 
     Raises
     ------
@@ -157,12 +157,12 @@ class ResidualNetwork(Network):
 
     @property
     def weight_law(self) -> WeightLaw:
-        """The law of the matrices' entries."""
+        """The weight law: the law of the matrices' entries."""
         return WEIGHTS[self.weights]
 
     @cached_property
     def inputs(self) -> Inputs:
-        """The input, as the first layer meets it."""
+        """The input, as the first layer needs it."""
         return meeting(self.input, self.input_norm, self.weight_law)
 
     @property
@@ -182,7 +182,7 @@ class ResidualNetwork(Network):
 
     @cached_property
     def scales(self) -> NDArray[np.float64]:
-        """s_k of every layer, (depth,)."""
+        """Scale factors s_k of all layers, (depth,)."""
         return by_layer(self.scaling, self.depth)
 
     @property
@@ -204,7 +204,7 @@ class ResidualNetwork(Network):
         return f"{self.block} {self.activation} {self.width}x{self.depth}"
 
     def to_dict(self) -> Plain:
-        """The fields, in order, as plain values: the canonical description."""
+        """Return the fields, in order, as plain values: the canonical description."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
         if isinstance(self.scaling, DepthScaling):
             out["scaling"] = {f.name: getattr(self.scaling, f.name) for f in fields(self.scaling)}
@@ -223,7 +223,7 @@ class ResidualNetwork(Network):
 
     @cached_property
     def as_resnet(self) -> ResNet | None:
-        """A `ResNet` that is this network (alpha = carry, lam = s/sqrt(2)), or None where there is none."""
+        """A `ResNet` that is this network (alpha = carry, lam = s/sqrt(2)), or None where no `ResNet` is."""
         said = self.has_asymmetry and self.weight_law.gaussian
         if not said or self.bias > 0.0 or len(set(self.scales.tolist())) > 1:
             return None

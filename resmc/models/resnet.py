@@ -20,7 +20,7 @@ VARIANTS = tuple(VARIANT_ACTIVATIONS)
 SQRT2 = math.sqrt(2.0)
 MAX_DEPTH = (1 << 20) - 1  # the layer index has 20 bits of a counter word
 MAX_WIDTH = 1 << 24  # active counts and |z|^2 stay accurate in 32-bit arithmetic
-MAX_QUOTIENT_EXPONENT = 2000  # 2^-2000 per layer, to the depth of 2^20, is the smallest scale a 32-bit exponent counts
+MAX_QUOTIENT_EXPONENT = 2000  # a 32-bit exponent counts scales down to 2^-2000 per layer, over 2^20 layers
 MAX_WIDTH_DENSE = 1 << 17  # a dense weight's flat index i n + j has 34 bits: 32 of quads, 2 of outputs
 
 
@@ -97,12 +97,12 @@ class ResNet(Network):
 
     @property
     def residual_block(self) -> Block:
-        """phi-in, the one block of a `ResNet`."""
+        """The block phi-in, the only one that a `ResNet` has."""
         return BLOCKS["phi-in"]
 
     @property
     def weight_law(self) -> WeightLaw:
-        """The Gaussian law."""
+        """The weight law, which is Gaussian."""
         return WEIGHTS["gaussian"]
 
     @property
@@ -118,7 +118,7 @@ class ResNet(Network):
     @property
     def log_scale(self) -> float:
         """log(alpha^2 + lam^2), which every layer adds to the log-norm of the normalised network."""
-        largest = max(abs(self.alpha), abs(self.lam))  # first, so that hypot neither over- nor underflows
+        largest = max(abs(self.alpha), abs(self.lam))  # divided out, so that hypot neither over- nor underflows
         return 2.0 * (math.log(largest) + math.log(math.hypot(self.alpha / largest, self.lam / largest)))
 
     @property
@@ -152,12 +152,12 @@ class ResNet(Network):
         return f"{self.variant} {self.width}x{self.depth}"
 
     def to_dict(self) -> Plain:
-        """The fields, in order, as plain values: the canonical description."""
+        """Return the fields, in order, as plain values: the canonical description."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 def lam_of_scale(scale: float) -> float:
-    """Return the lam with sqrt(2) lam = scale in float64: of several neighbours the one that is shortest to write."""
+    """Return the lam with sqrt(2) lam = scale in float64; where several floats have it, the shortest one to write."""
     near = scale / SQRT2
     found = [near]
     for direction in (-math.inf, math.inf):

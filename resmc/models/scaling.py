@@ -24,8 +24,8 @@ class DepthScaling:
     c : float
         Factor, finite and not 0.
     inside : bool
-        False: s multiplies the branch. True: what enters the activation, as in Cont, Rossier, Xu (arXiv 2212.08199);
-        for block="phi-out" alone.
+        False if s multiplies the branch. True if s multiplies what enters the activation, as in Cont, Rossier, Xu
+        (arXiv 2212.08199), which block="phi-out" alone allows.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def checked_scaling(given: Any, depth: int) -> Scaling:
 
 
 def by_layer(scaling: Scaling, depth: int) -> NDArray[np.float64]:
-    """Return s_k of every layer, (depth,)."""
+    """Return the scale factors s_k of all layers, (depth,)."""
     if isinstance(scaling, DepthScaling):
         return np.full(depth, scaling.at(depth))
     return np.array(scaling)

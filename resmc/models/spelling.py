@@ -1,4 +1,4 @@
-"""One network in either spelling, log-Gaussian or general, and as a dictionary, in the names of any version."""
+"""Conversions of a network: between its spellings, log-Gaussian and general, and from and to dictionaries."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def general(model: Model) -> ResidualNetwork:
 
 
 def listed(model: Model) -> ResNet | None:
-    """Return the network as a sweep lists it: a `ResNet` as it is, any other as the `ResNet` that it is, or None."""
+    """Return the network as a sweep lists it: a `ResNet` unchanged, any other as the same `ResNet`, or None."""
     return model if isinstance(model, ResNet) else log_gaussian(model)
 
 
 def canonical(model: Model) -> Plain:
-    """Return one dictionary for all spellings of a network."""
+    """Return the dictionary that all spellings of a network share."""
     resnet = log_gaussian(model)
     return model.to_dict() if resnet is None else resnet.to_dict()
 

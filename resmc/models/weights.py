@@ -1,4 +1,4 @@
-"""The laws of the weights, in one table: how an entry of variance 1 is made of what a counter or a generator gives.
+"""The weight laws, in one table: how an entry of variance 1 is made from a counter's word or by a generator.
 
 Entries are independent, within a matrix and from layer to layer. The kernels make the same entries in
 ``csrc/include/resmc/residual_dense.hpp``.
@@ -24,12 +24,12 @@ class WeightLaw:
     Attributes
     ----------
     number : int
-        The kernels' number of it.
+        The number by which the kernels know the law.
     generated : callable
-        Entries of a shape from a generator of NumPy's, as a function of (generator, shape).
+        Function of (generator, shape) that returns entries from a generator of NumPy's.
     of_word : callable or None
-        Entries from signed random words of 32 bits (two's complement); None of the Gaussian law, whose entries are
-        `resmc.reference.normals`, four from four words.
+        Function from signed random words of 32 bits (two's complement) to entries; None for the Gaussian law, whose
+        entries are `resmc.reference.normals`, four from four words.
     """
 
     number: int
@@ -48,12 +48,12 @@ def _fair_signs(generator: np.random.Generator, shape: tuple[int, ...]) -> Float
 
 WEIGHTS: dict[str, WeightLaw] = {
     "gaussian": WeightLaw(0, lambda generator, shape: generator.standard_normal(shape)),
-    # on +-sqrt(3)
+    # from -sqrt(3) to sqrt(3)
     "uniform": WeightLaw(
         1,
         lambda generator, shape: generator.uniform(-SQRT3, SQRT3, shape),
         lambda w: np.asarray(SQRT3 * (2.0 * w + 1.0) * 2.0**-32),
     ),
-    # +-1
+    # -1 or 1
     "rademacher": WeightLaw(2, _fair_signs, lambda w: np.where(w >= 0, 1.0, -1.0)),
 }

@@ -10,7 +10,7 @@ figure reads in grey as well. All quantities are dimensionless and logarithms na
 
 In reading order: `laws` (the final log-norm and the output), `layers` (activations and paths, layer by layer),
 `interlayer` (their correlations), `growth`, `extrapolation`, `depth` (how far networks go as their depth grows),
-`ratios` (the laws of how far), `sweeps`; `style` holds what they share. matplotlib (the extra ``resmc[plot]``) is
+`quotients` (the laws of how far), `sweeps`; `style` holds what they share. matplotlib (the extra ``resmc[plot]``) is
 imported when a function is called.
 """
 
@@ -20,7 +20,7 @@ from .growth import plot_growth
 from .interlayer import plot_interlayer, plot_interlayer_by_lag
 from .laws import plot_log_norm, plot_output, plot_qq
 from .layers import plot_hypoactivation, plot_trajectories
-from .ratios import plot_ratio_law
+from .quotients import plot_ratio_law
 from .style import COLUMN
 from .sweeps import plot_sweep
 

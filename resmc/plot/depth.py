@@ -1,6 +1,6 @@
 r"""Deep networks whose branches shrink with the depth: how far they and their gradients go, over depth and exponent.
 
-The figures of Marion, Fermanian, Biau, Vert (arXiv 2206.06929): explosion, identity, and what is between.
+The figures are those of Marion, Fermanian, Biau, Vert (arXiv 2206.06929): explosion, identity, and neither.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from .sweeps import hatch, ticks
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LARGEST = 690.0  # of a ratio's logarithm: the ratio itself is drawn
-REACH = 2.0  # powers of ten to either side, beyond which a map's colours end
+LARGEST = 690.0  # logarithm of a ratio that is drawn: its exponential must be a float
+REACH = 2.0  # powers of ten on either side of 0 at which a map's colours end
 SCALING: dict[str, tuple[str, Callable[[DepthScaling], float]]] = {
-    "beta": (r"exponent $\beta$", lambda s: s.beta), "c": ("$c$", lambda s: s.c),
-}  # fmt: skip
+    "beta": (r"exponent $\beta$", lambda s: s.beta),
+    "c": ("$c$", lambda s: s.c),
+}
 FIELDS = {"depth": "depth $L$", "width": "width $n$", "bias": "bias", "carry": "carry", "input_norm": "input norm"}
 ALLOWED = "a Regime, a sequence of Simulation, or a mapping from labels to either"
 
@@ -43,12 +44,13 @@ def plot_depth_ratio(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""The median of a ratio and the band between two of its quantiles against the depth L, both logarithmic.
+    r"""Draw the median of a ratio and the band between two of its quantiles against the depth L, both logarithmic.
 
     Parameters
     ----------
     result : Regime, sequence of Simulation, or a mapping from labels to either
-        Simulations of different depths. A curve for each label, with the verdict of a `Regime` on the ratio beside it.
+        Simulations of different depths, which give a curve for each label; the legend says a `Regime`'s verdict on the
+        ratio.
     ratio : {"growth", "displacement", "gradient", "gradient_displacement"}
         \|h_L\|/\|h_0\|, \|h_L - h_0\|/\|h_0\|, \|p_0\|/\|p_L\| or \|p_0 - p_L\|/\|p_L\|.
     between : pair of float
@@ -56,7 +58,7 @@ def plot_depth_ratio(
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
-        Of the medians (``errorbar``).
+        Keywords of the medians (``errorbar``).
 
     Raises
     ------
@@ -73,8 +75,7 @@ def plot_depth_ratio(
     low, high = _between(between)
     curves = _curves(result)
     drawn = {label: _by_depth(sims, ratio, low, high) for label, (sims, _) in curves.items()}
-    words_of = {label: ": ".join(word for word in (label, _verdict(known, ratio)) if word)
-                for label, (_, known) in curves.items()}  # fmt: skip
+    words_of = {label: ": ".join(filter(None, (label, _verdict(known, ratio)))) for label, (_, known) in curves.items()}
     with st.panel("plot_depth_ratio", ax) as ax:
         explained = _explained([sim for sims, _ in curves.values() for sim in sims], low, high)
         handles = []
@@ -99,22 +100,23 @@ def plot_heat_map(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""The mean of log10 of a ratio over two properties of the models, a cell for each simulation.
+    r"""Draw the mean of log10 of a ratio over two properties of the models, a cell for each simulation.
 
-    Blue is above 0 (a ratio of 1), orange below; the colours end two powers of ten from it.
+    Blue is above 0 (a ratio of 1), orange below 0; the colours end two powers of ten from 0.
 
     Parameters
     ----------
     simulations : sequence of Simulation
-        Of a `ResidualNetwork` each, one for each pair of values of x and y; pairs without one are grey and hatched.
+        Simulations of a `ResidualNetwork`, one for each pair of values of x and y; pairs without one are grey and
+        hatched.
     ratio : {"growth", "displacement", "gradient", "gradient_displacement"}
-        As for `plot_depth_ratio`.
+        A ratio, as in `plot_depth_ratio`.
     x, y : {"beta", "c", "depth", "width", "bias", "carry", "input_norm"}
         Properties of the model.
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
-        Of the map (a ``QuadMesh``).
+        Keywords of the map (a ``QuadMesh``).
 
     Raises
     ------
@@ -174,10 +176,9 @@ def _between(given: Any) -> tuple[float, float]:
 
 
 def _curves(result: Any) -> dict[str, tuple[list[Record], Regime | None]]:
-    """Simulations by increasing depth, and the regime they come from if there is one, by label."""
+    """Return by label the simulations by increasing depth, and the regime that they come from if there is one."""
     given = result if isinstance(result, Mapping) else {"": result}
-    if not 1 <= len(given) <= len(st.SERIES):
-        raise ValueError(f"result holds {len(given)} curves: it must be 1 to {len(st.SERIES)}, to tell them apart")
+    st.check_count("result", len(given))
     curves = {}
     for label, one in given.items():
         known = one if isinstance(one, Regime) else None
@@ -196,7 +197,7 @@ def _several(name: str, given: Any) -> list[Record]:
 
 
 def _by_depth(sims: list[Record], ratio: str, low: float, high: float) -> tuple[Any, Estimate, tuple[Any, Any]]:
-    """Depths, medians of the ratio itself, and its two quantiles."""
+    """Return depths, medians of the ratio itself, and its two quantiles."""
     found = [log_ratio.analyse(sim, ratio).quantile([low, 0.5, high]) for sim in sims]
     logs = 0.5 * np.array([one.value for one in found])
     if logs.max() > LARGEST:
@@ -214,7 +215,7 @@ def _verdict(regime: Regime | None, ratio: str) -> str:
 
 
 def _explained(sims: list[Record], low: float, high: float) -> list[Any]:
-    """What points and bands are, for the legend."""
+    """Return entries of the legend that explain points and bands."""
     from matplotlib.patches import Patch
 
     counts = {sim.networks for sim in sims}

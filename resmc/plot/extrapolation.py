@@ -1,4 +1,4 @@
-"""Several widths, and what they say about infinite width."""
+"""Estimates at several widths, extrapolated to infinite width."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LABELS = {
 
 
 def plot_extrapolation(result: Extrapolation, *, ax: Axes | None = None, **style: Any) -> Axes:
-    """Estimates against 1/n, the polynomial fitted to them, and its value at 1/n = 0 beside the theory's limit.
+    """Draw estimates against 1/n, the polynomial fitted to them, and its value at 1/n = 0 beside the theory's limit.
 
     The band around the fit is one standard error, sqrt(v C v) with v = (1, 1/n, .., 1/n^p) and C the covariance of the
     coefficients. The diamond is the value at infinite width, the dashed line the limit it is tested against.
@@ -34,11 +34,11 @@ def plot_extrapolation(result: Extrapolation, *, ax: Axes | None = None, **style
     Parameters
     ----------
     result : Extrapolation
-        From `resmc.extrapolate`.
+        The fit, from `resmc.extrapolate`.
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
-        Of the estimates (``errorbar``).
+        Keywords of the estimates (``errorbar``).
 
     Raises
     ------

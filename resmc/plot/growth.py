@@ -1,4 +1,4 @@
-r"""How E\|z_l\|^2 grows with depth, in one simulation or over a sweep."""
+r"""Growth of E\|z_l\|^2 with depth, in one simulation or over a sweep."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ def plot_growth(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""Log E\|z_l\|^2/\|z_0\|^2 against l/n with standard errors, the limit at leading order, and the Gaussian limit.
+    r"""Draw log E\|z_l\|^2/\|z_0\|^2 against l/n with standard errors, its limit at leading order, and infinite width.
 
-    The Gaussian limit (infinite width) is l log(alpha^2 + lam^2), that is 0 for normalised weights: no growth. A
+    Infinite width, the Gaussian limit, gives l log(alpha^2 + lam^2), which is 0 for normalised weights: no growth. A
     vanilla ResNet grows like exp(c l/n). The plain mean of \|z\|^2 is ruled by rare networks: where it is not reliable
     (`resmc.results.layer_estimates.SecondMoment`) points are hollow and without a bar, and the legend says so.
 
     Parameters
     ----------
     result : Simulation, Growth, SweepResult, or a mapping from labels to simulations or growths
-        Of a sweep over ``ratio`` or ``depth``: the last layer of each point against d/n, a curve for each value of the
-        other dimensions.
+        A sweep over ``ratio`` or ``depth`` gives the last layer of each point against d/n, a curve for each value of
+        the other dimensions.
     sel : mapping, optional
-        Of a sweep, values to which dimensions are fixed: ``{"variant": "vanilla"}``.
+        Values to which dimensions of a sweep are fixed: ``{"variant": "vanilla"}``.
     most : int
-        At most so many layers of a simulation are drawn, equally spaced.
+        Layers of a simulation that are drawn at most, equally spaced.
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
-        Of the estimates (``errorbar``).
+        Keywords of the estimates (``errorbar``).
 
     Raises
     ------
@@ -99,7 +99,7 @@ def _of_points(result: SweepResult, index: Any) -> Curve:
     models = [result.plan.models[i] for i in index]
     estimate = result.estimates["growth"].reshape((-1,))[index]
     return Curve(
-        ratio=np.array([m.ratio for m in models]),
+        aspect=np.array([m.ratio for m in models]),
         estimate=estimate,
         theory=result.limits["growth"].ravel()[index],
         gaussian=np.array([m.depth * m.log_scale for m in models]),

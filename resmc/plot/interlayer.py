@@ -1,4 +1,4 @@
-"""How the asymmetries of different layers correlate: as a matrix, and by the distance between layers."""
+"""Correlations of the asymmetries of different layers: as a matrix, and by the distance between layers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 CORRELATION = r"$\mathrm{Corr}(A_\ell, A_m)$"
 KINDS = (Record, InterlayerCorrelations)
 ALLOWED = "a Simulation or an InterlayerCorrelations"
-SMALL = 0.01  # where the limits of all curves have fallen below it, the axis ends
+SMALL = 0.01  # the axis ends where the limits of all curves have fallen below
 FEWEST_LAGS = 8
 
 
 def plot_interlayer(result: Record | InterlayerCorrelations, *, ax: Axes | None = None, **style: Any) -> Axes:
-    """Corr(A_l, A_m) of all recorded layers as a heat map; grey where a layer's A does not vary.
+    """Draw Corr(A_l, A_m) of all recorded layers as a heat map; grey where a layer's A does not vary.
 
     Parameters
     ----------
@@ -33,7 +33,8 @@ def plot_interlayer(result: Record | InterlayerCorrelations, *, ax: Axes | None 
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
-        Of the map (a ``QuadMesh``); the colours are centred at 0 unless ``norm``, ``vmin`` or ``vmax`` say otherwise.
+        Keywords of the map (a ``QuadMesh``); the colours are centred at 0 unless ``norm``, ``vmin`` or ``vmax`` say
+        otherwise.
 
     Raises
     ------
@@ -52,9 +53,9 @@ def plot_interlayer(result: Record | InterlayerCorrelations, *, ax: Axes | None 
         edges = _edges(analysis.layers)
         limits = {} if "norm" in style else {"vmin": -1.0, "vmax": 1.0}
         ax.set_facecolor(st.MISSING)
-        # the colours' size is that of the layers: pixels, which a PDF does not hold one by one
-        mesh = ax.pcolormesh(edges, edges, analysis.matrix.value,
-                             **{"cmap": st.diverging(), "rasterized": True} | limits | style)  # fmt: skip
+        # A PDF holds the cells as one picture: one by one, thousands of layers would make it large and slow.
+        look = {"cmap": st.diverging(), "rasterized": True} | limits | style
+        mesh = ax.pcolormesh(edges, edges, analysis.matrix.value, **look)
         st.colour_bar(ax, mesh, CORRELATION)
         ax.set(xlabel=r"layer $\ell$", ylabel="layer $m$")
         for axis in (ax.xaxis, ax.yaxis):
@@ -72,18 +73,18 @@ def plot_interlayer_by_lag(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    """Corr(A_l, A_{l+k}) averaged over l, against the lag k >= 1, with standard errors; lines: J(alpha^k)/3.
+    """Draw Corr(A_l, A_{l+k}) averaged over l against the lag k >= 1, with standard errors; lines are J(alpha^k)/3.
 
     Parameters
     ----------
     result : Record, InterlayerCorrelations, or a mapping from labels to them
-        At most six.
+        Correlations, of at most six labels.
     max_lag : int, optional
-        The largest lag; by default that beyond which all limits are below 0.01.
+        The largest lag; by default the one beyond which all limits are below 0.01.
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
-        Of the estimates (``errorbar``).
+        Keywords of the estimates (``errorbar``).
 
     Raises
     ------
@@ -113,12 +114,12 @@ def plot_interlayer_by_lag(
             kept = np.flatnonzero((one.lags >= 1) & (one.lags <= shown))
             kept = kept[st.thinned(len(kept), 40)] if len(kept) else kept
             theory = series if len(found) > 1 else st.Series(st.THEORY, "", st.DASHED)
-            dash = "_" if len(kept) == 1 else ""  # of one point no line can be seen
+            dash = "_" if len(kept) == 1 else ""  # a line of one point cannot be seen
             leading = {"color": theory.colour, "ls": theory.line, "marker": dash, "ms": 12, "zorder": 2}
             st.line(ax, one.lags[kept], one.theory_by_lag[kept], leading)
             handles.append(st.points(ax, one.lags[kept], one.by_lag[kept], style, series, label or "simulated ± s.e."))
         leading = {"color": "0.35"} if len(found) > 1 else {"color": st.THEORY, "ls": st.DASHED}
-        limit = r"limit $J(\alpha^k)/3$" if _any_vanilla(found) else "exact: 0"
+        limit = r"limit $J(\alpha^k)/3$" if any(one.exact is None for one in found.values()) else "exact: 0"
         handles.append(st.proxy(limit if len(found) == 1 else f"{limit}; bars: s.e.", **leading))
         ax.set(xlabel="lag $k$ (layers)", ylabel=r"$\mathrm{Corr}(A_\ell, A_{\ell+k})$")
         st.integer_ticks(ax.xaxis)
@@ -131,26 +132,22 @@ def _analysis(result: Record | InterlayerCorrelations) -> InterlayerCorrelations
 
 
 def _checked(name: str, analysis: InterlayerCorrelations) -> InterlayerCorrelations:
-    """Refuses what would be an empty figure."""
+    """Return ``analysis``, or raise ValueError where its figure would be empty."""
     if not np.isfinite(analysis.by_lag.value[1:]).any():
         raise ValueError(f"{name} has no correlation between layers: too few networks live at two of them")
     return analysis
 
 
 def _edges(layers: NDArray[np.int64]) -> Floats:
-    """Of the cells around the layers: half way to the next."""
+    """Return the edges of the cells around the layers, half way to the next layer."""
     if len(layers) == 1:
         return np.array([layers[0] - 0.5, layers[0] + 0.5])
     middle = 0.5 * (layers[1:] + layers[:-1])
     return np.concatenate([[1.5 * layers[0] - 0.5 * layers[1]], middle, [1.5 * layers[-1] - 0.5 * layers[-2]]])
 
 
-def _any_vanilla(found: Mapping[str, InterlayerCorrelations]) -> bool:
-    return any(one.exact is None for one in found.values())
-
-
 def _last_lag(found: list[InterlayerCorrelations]) -> int:
-    """Beyond it the limits say nothing that one could see; but some lags are always shown."""
+    """Return the last lag to show: the limits beyond are too small to see, but some lags are always shown."""
     last = 1
     for one in found:
         large = one.lags[np.abs(one.theory_by_lag) >= SMALL]

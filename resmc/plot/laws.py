@@ -13,26 +13,26 @@ from scipy import special
 
 from .. import theory
 from ..analyses.output_laws import output_norm, output_norm_cells
-from ..results.estimates import Floats, KSDistance
+from ..results.estimates import Floats
 from ..results.record import Record
 from . import style as st
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_CELLS = 200  # of an output's density
-TAIL = 1e-4  # of the laws' probability lies beyond either end of an axis
+MOST_CELLS = 200  # in the density of an output
+TAIL = 1e-4  # probability beyond either end of an axis
 QUANTILES = 41
-MIN_BEYOND = 10.0  # networks: quantiles with fewer beyond them are not drawn
+MIN_BEYOND = 10.0  # a quantile is drawn only if so many networks lie beyond
 
 
 def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
-    r"""The law of L_d = log(\|z_d\|^2/n): simulated, in the log-Gaussian limit, and at infinite width.
+    r"""Draw the law of L_d = log(\|z_d\|^2/n): simulated, in the log-Gaussian limit, and at infinite width.
 
-    The histogram's fine bins are joined to about Scott's width, 3.5 sigma N^(-1/3); its height is counts / (alive
+    The histogram's fine bins are joined to about Scott's width, 3.5 sigma N^(-1/3); the height is counts / (alive
     networks x width), the band around it one standard error, sqrt(p (1 - p)/N) / width. The limit is the Gaussian of
     `theory.log_norm`, leading order in 1/n; infinite width is log(chi^2_n/n) + 2 log input_norm +
-    d log(alpha^2 + lam^2), whose peak may lie beyond the axis, and the legend then says where.
+    d log(alpha^2 + lam^2). Where the peak of the latter lies beyond the axis, the legend says how high it is.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
-        Of the histogram (a ``StepPatch``).
+        Keywords of the histogram (a ``StepPatch``).
 
     Raises
     ------
@@ -53,8 +53,6 @@ def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
     """
     st.require("plot_log_norm")
     _check(sim)
-    from matplotlib.patches import StepPatch
-
     mean, deviation = _limit(sim)
     edges, counts = _rebinned(sim)
     alive = int(sim.alive[-1])
@@ -63,16 +61,14 @@ def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
     density, stderr = share / width, np.sqrt(share * (1.0 - share) / alive) / width
     with st.panel("plot_log_norm", ax) as ax:
         label = f"{st.count_in_words(alive)} network{'s' * (alive != 1)} ± s.e." + _left_out(sim)
-        given = st.merged(StepPatch, style, facecolor=st.PALE, fill=True, label=label, zorder=1)
-        ax.stairs(density, edges, **given)
-        ax.stairs(density + stderr, edges, baseline=density - stderr, fill=True, color=st.DATA, alpha=0.6, zorder=2)
+        st.histogram(ax, edges, density, stderr, style, label)
         x = np.linspace(mean - 5.0 * deviation, mean + 5.0 * deviation, 500)
         gauss = np.exp(-0.5 * ((x - mean) / deviation) ** 2) / (deviation * np.sqrt(2.0 * np.pi))
         st.line(ax, x, gauss, color=st.THEORY, ls=st.DASHED, lw=1.4, label="log-Gaussian limit", zorder=3)
         x_infinite, infinite = _chi_square_density(sim.resnet.width, sim.resnet.log_norm_offset(sim.resnet.depth))
         top, peak = st.shown_peak(max(float((density + stderr).max()), float(gauss.max())), float(infinite.max()))
-        st.line(ax, x_infinite, infinite, color=st.INFINITE, ls=st.DOTTED, lw=1.4, label=f"infinite width{peak}",
-                zorder=3)  # fmt: skip
+        name = f"infinite width{peak}"
+        st.line(ax, x_infinite, infinite, color=st.INFINITE, ls=st.DOTTED, lw=1.4, label=name, zorder=3)
         used = edges[:-1][counts > 0]
         low = min(quantile(sim, TAIL), mean - 3.7 * deviation, float(x_infinite[0]), float(used[-1]))
         high = max(quantile(sim, 1.0 - TAIL), mean + 3.7 * deviation, float(x_infinite[-1]))
@@ -83,7 +79,7 @@ def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
 
 
 def plot_output(sim: Record, *, n_out: int | None = None, ax: Axes | None = None, **style: Any) -> Axes:
-    r"""The law of log\|z_out\|^2 with n_out outputs: simulated, in the log-Gaussian limit, and at infinite width.
+    r"""Draw the law of log\|z_out\|^2 with n_out outputs: simulated, in the log-Gaussian limit, and at infinite width.
 
     Given L_d, \|z_out\|^2 = exp(L_d) chi^2_{n_out} exactly, so the simulated law is mixed from the histogram of L_d and
     nothing is sampled; the band is one standard error. The legend holds the Kolmogorov-Smirnov distances from it to the
@@ -97,12 +93,12 @@ def plot_output(sim: Record, *, n_out: int | None = None, ax: Axes | None = None
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
-        Of the simulated law (a ``Line2D``).
+        Keywords of the simulated law (a ``Line2D``).
 
     Raises
     ------
     ValueError
-        As `plot_log_norm`, or if ``n_out`` is out of range.
+        If `plot_log_norm` would refuse ``sim`` or ``ax``, or ``n_out`` is out of range.
     ImportError
         If matplotlib is not installed.
 
@@ -117,7 +113,7 @@ def plot_output(sim: Record, *, n_out: int | None = None, ax: Axes | None = None
     low = min(mean - 3.0 * deviation, quantile(sim, TAIL), offset) + chi[0]
     high = max(mean + 3.0 * deviation, quantile(sim, 1.0 - TAIL), offset) + chi[1]
     spread = float(np.sqrt(special.polygamma(1, 0.5 * law.n_out)))
-    smooth = spread > _scott(sim)  # else the law is as rough as a histogram of L_d
+    smooth = spread > _scott(sim)  # a narrower chi-square leaves the law as rough as a histogram of L_d
     cells = MOST_CELLS if smooth else int(np.clip((high - low) / _scott(sim), 20, MOST_CELLS))
     edges = np.linspace(low, high, cells + 1)
     step = float(edges[1] - edges[0])
@@ -131,10 +127,11 @@ def plot_output(sim: Record, *, n_out: int | None = None, ax: Axes | None = None
         st.line(ax, centres, density, style, color=st.DATA, label="simulated ± s.e." + _left_out(sim), zorder=2)
         st.band(ax, centres, density - band, density + band, st.DATA)
         top, peak = st.shown_peak(float(max(np.nanmax(density + band), mixture.max())), float(infinite.max()))
-        st.line(ax, 0.5 * (fine[1:] + fine[:-1]), mixture, color=st.THEORY, ls=st.DASHED, lw=1.4, zorder=3,
-                label=f"log-Gaussian limit, KS {_distance(law.ks_log_gaussian)}")  # fmt: skip
-        st.line(ax, x_infinite, infinite, color=st.INFINITE, ls=st.DOTTED, lw=1.4, zorder=3,
-                label=f"infinite width{peak}, KS {_distance(law.ks_gaussian)}")  # fmt: skip
+        look: st.Style = {"lw": 1.4, "zorder": 3}
+        name = f"log-Gaussian limit, KS {st.in_words(law.ks_log_gaussian)}"
+        st.line(ax, 0.5 * (fine[1:] + fine[:-1]), mixture, color=st.THEORY, ls=st.DASHED, label=name, **look)
+        name = f"infinite width{peak}, KS {st.in_words(law.ks_gaussian)}"
+        st.line(ax, x_infinite, infinite, color=st.INFINITE, ls=st.DOTTED, label=name, **look)
         ax.set(xlim=(low, high), ylim=(0.0, top))
         outputs = "1 output" if law.n_out == 1 else f"{law.n_out} outputs"
         ax.set(xlabel=rf"output $\log |z_{{\mathrm{{out}}}}|^2$, {outputs}", ylabel="density")
@@ -143,11 +140,11 @@ def plot_output(sim: Record, *, n_out: int | None = None, ax: Axes | None = None
 
 
 def plot_qq(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
-    """Quantiles of L_d against those of the log-Gaussian limit, and what infinite width predicts for them.
+    """Draw quantiles of L_d against those of the log-Gaussian limit, with the prediction of infinite width.
 
-    At probabilities p equally spaced in normal scores, as far into the tails as ten networks lie beyond. The bars are
-    from the quantile at p - s to that at p + s, s = sqrt(p (1 - p)/N): pointwise standard errors, which are not
-    symmetric. On the dashed line the laws agree.
+    Their probabilities p are equally spaced in normal scores, as far into the tails as ten networks lie beyond. The
+    bars go from the quantile at p - s to the one at p + s, s = sqrt(p (1 - p)/N): pointwise standard errors, which are
+    not symmetric. On the dashed line the laws agree.
 
     Parameters
     ----------
@@ -155,12 +152,12 @@ def plot_qq(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
-        Of the quantiles (``errorbar``).
+        Keywords of the quantiles (``errorbar``).
 
     Raises
     ------
     ValueError
-        As `plot_log_norm`, or if fewer than 32 networks are alive.
+        If `plot_log_norm` would refuse ``sim`` or ``ax``, or fewer than 32 networks are alive.
     ImportError
         If matplotlib is not installed.
 
@@ -202,7 +199,7 @@ def _check(sim: Any) -> None:
 
 
 def _limit(sim: Record) -> tuple[float, float]:
-    """Mean and standard deviation of the log-Gaussian limit."""
+    """Return mean and standard deviation of the log-Gaussian limit."""
     limit = theory.log_norm(sim.resnet, [sim.resnet.depth])
     return float(limit.mean[0]), float(limit.variance[0]) ** 0.5
 
@@ -211,19 +208,15 @@ def _left_out(sim: Record) -> str:
     return f", {st.count_in_words(int(sim.dead[-1]))} dead" if sim.dead[-1] else ""
 
 
-def _distance(ks: KSDistance) -> str:
-    return st.in_words(ks)
-
-
 def _scott(sim: Record) -> float:
-    """Scott's bin width for a Gaussian with the spread of L_d, between 1/8 and 1 of its standard deviation."""
+    """Return Scott's bin width for a Gaussian with the spread of L_d: 1/8 to 1 of the standard deviation."""
     spread = float(sim.log_norm_variance[-1].value) ** 0.5 if sim.alive[-1] > 1 else 0.0
     spread = spread if spread > 0.0 else _limit(sim)[1]
     return spread * float(np.clip(3.5 * float(sim.alive[-1]) ** (-1.0 / 3.0), 0.125, 1.0))
 
 
 def _rebinned(sim: Record) -> tuple[Floats, Floats]:
-    """Edges and counts of the histogram, its bins joined."""
+    """Return edges and counts of the histogram with its bins joined."""
     histogram = sim.histogram
     joined = int(np.clip(round(_scott(sim) / sim.bins.width), 1, sim.bins.count // 4))
     kept = sim.bins.count // joined * joined
@@ -231,7 +224,7 @@ def _rebinned(sim: Record) -> tuple[Floats, Floats]:
 
 
 def quantile(sim: Record, p: Any) -> Any:
-    """The quantile at p of L_d, linear within a bin; the first or last edge where it lies beyond."""
+    """Return the quantile at p of L_d, linear within a bin; the first or last edge where it lies beyond."""
     histogram = sim.histogram
     used = np.flatnonzero(histogram.counts)
     if not used.size:
@@ -245,10 +238,10 @@ def quantile(sim: Record, p: Any) -> Any:
 
 
 def _chi_square_density(n: int, shift: float) -> tuple[Floats, Floats]:
-    """Where log(chi^2_n/n) + shift lies, but for a millionth on either side, and its density there."""
+    """Return points between the outer millionths of the law of log(chi^2_n/n) + shift, and its density there."""
     half = 0.5 * n
     low, high = np.log(special.gammaincinv(half, np.array([1e-6, 1.0 - 1e-6])) / half)
     y = np.linspace(low, high, 400)
-    # n e^y = chi^2_n, and lgamma(h) - h log h + h is small where each of them is large
+    # With n e^y = chi^2_n; lgamma(h) - h log h + h is small where each of its three terms is large.
     log_density = half * (y - np.exp(y) + 1.0) - (special.gammaln(half) - half * np.log(half) + half)
     return y + shift, np.exp(log_density)

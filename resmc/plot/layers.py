@@ -1,4 +1,4 @@
-"""What changes from layer to layer: how many ReLUs fire, and the paths of the log-norm."""
+"""Figures by layer: the fraction of ReLUs that fire, and the paths of the log-norm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUANTITIES = {
     "active_fraction": (r"active fraction $\mathrm{E}\,F_\ell$", 0.5, "1/2"),
     "asymmetry": (r"asymmetry $\mathrm{E}\,A_\ell$", 0.0, "0"),
 }
-MOST_MARKED = 40  # layers: of more, the curve alone is drawn
+MOST_MARKED = 40  # layers that have markers; of more, the curve alone is drawn
 MOST_PATHS = 30
 
 
@@ -30,11 +30,12 @@ def plot_hypoactivation(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""Do fewer than half of the ReLUs fire? The mean of F_l or of A_l by layer, with a band of one standard error.
+    r"""Draw the mean of F_l or A_l by layer, with a band of one standard error: do fewer than half of the ReLUs fire?
 
-    F_l is the fraction of neurons that fire, A_l = 2 \|phi(z_l)\|^2/\|z_l\|^2 - 1. Beside them the limit at leading
-    order in 1/n, 1/2 - (lam^2/4n) sum_k rho_k K'(rho_k) and -(lam^2/2n) sum_k rho_k J'(rho_k) with rho_k = alpha^k,
-    and infinite width: 1/2 and 0, which is exact where all layers are symmetric (balanced networks, alpha = 0).
+    F_l is the fraction of neurons that fire, A_l = 2 \|phi(z_l)\|^2/\|z_l\|^2 - 1. Beside the estimates stand the limit
+    at leading order in 1/n, 1/2 - (lam^2/4n) sum_k rho_k K'(rho_k) and -(lam^2/2n) sum_k rho_k J'(rho_k) with
+    rho_k = alpha^k, and infinite width: 1/2 and 0, which is exact where all layers are symmetric
+    (`resmc.theory.facts`).
 
     Parameters
     ----------
@@ -43,12 +44,12 @@ def plot_hypoactivation(
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
-        Of the estimates' curve (a ``Line2D``).
+        Keywords of the estimates' curve (a ``Line2D``).
 
     Raises
     ------
     ValueError
-        If ``result`` is of another kind, ``quantity`` is not one of these, or ``ax`` is no Axes.
+        If ``result`` or ``quantity`` is another one, or ``ax`` is no Axes.
     ImportError
         If matplotlib is not installed.
 
@@ -79,20 +80,20 @@ def plot_hypoactivation(
 
 
 def plot_trajectories(sim: Record, *, most: int = MOST_PATHS, ax: Axes | None = None, **style: Any) -> Axes:
-    r"""L_l = log(\|z_l\|^2/n) of a few networks against l/n, with mean and standard deviation of all of them.
+    r"""Draw L_l = log(\|z_l\|^2/n) of a few networks against l/n, with mean and standard deviation of all networks.
 
     The paths are those that ``simulate(.., keep_trajectories=k)`` kept, a dead one up to its death. The band is the
-    simulated mean -+ sqrt(Var L_l), not an error; dashed are the same three curves in the log-Gaussian limit.
+    simulated mean -+ sqrt(Var L_l), not an error; mean and band have dashed lines in the log-Gaussian limit.
 
     Parameters
     ----------
     sim : Simulation
     most : int
-        At most so many paths are drawn, 1 or more.
+        Paths that are drawn at most, 1 or more.
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
-        Of the paths (``Line2D``).
+        Keywords of the paths (``Line2D``).
 
     Raises
     ------
@@ -109,19 +110,19 @@ def plot_trajectories(sim: Record, *, most: int = MOST_PATHS, ax: Axes | None = 
     paths = sim.trajectories.to_numpy().log_norm[:most]
     if not len(paths):
         raise ValueError("sim kept no trajectories: simulate(.., keep_trajectories=20) keeps those of 20 networks")
-    ratio = sim.layers / sim.resnet.width
+    aspect = sim.layers / sim.resnet.width
     mean, deviation = sim.log_norm_mean.value, np.sqrt(sim.log_norm_variance.value)
     limit = theory.log_norm(sim.resnet, sim.layers)
     with st.panel("plot_trajectories", ax) as ax:
         for index, path in enumerate(np.where(np.isfinite(paths), paths, np.nan)):
             name = f"{len(paths)} network{'s' * (len(paths) != 1)}" if index == 0 else None
-            st.line(ax, ratio, path, style, color=st.SKY, lw=0.6, alpha=0.8, label=name, zorder=1)
-        st.line(ax, ratio, mean, color=st.BLUE, lw=1.6, label=r"mean, and $\pm\sigma$", zorder=3)
-        ax.fill_between(ratio, mean - deviation, mean + deviation, color=st.BLUE, alpha=0.2, lw=0, zorder=2)
+            st.line(ax, aspect, path, style, color=st.SKY, lw=0.6, alpha=0.8, label=name, zorder=1)
+        st.line(ax, aspect, mean, color=st.BLUE, lw=1.6, label=r"mean, and $\pm\sigma$", zorder=3)
+        ax.fill_between(aspect, mean - deviation, mean + deviation, color=st.BLUE, alpha=0.2, lw=0, zorder=2)
         for index, shift in enumerate((0.0, -1.0, 1.0)):
             curve = limit.mean + shift * np.sqrt(limit.variance)
             name = r"log-Gaussian limit: mean, $\pm\sigma$" if index == 0 else None
-            st.line(ax, ratio, curve, color=st.THEORY, ls=st.DASHED, lw=1.2, label=name, zorder=4)
+            st.line(ax, aspect, curve, color=st.THEORY, ls=st.DASHED, lw=1.2, label=name, zorder=4)
         ax.margins(x=0.0)
         ax.set(xlabel=r"$\ell/n$", ylabel=r"log-norm $L_\ell = \log(|z_\ell|^2/n)$")
         st.legend(ax)

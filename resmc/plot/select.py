@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 from ..sweep.result import SweepResult, points_at
 
 SYMBOLS = {
-    "width": "$n$", "depth": "$d$", "ratio": "$d/n$", "alpha": r"$\alpha$", "lam": r"$\lambda$",
-    "n_out": r"$n_{\mathrm{out}}$", "input_norm": "input norm",
-}  # fmt: skip
+    "width": "$n$",
+    "depth": "$d$",
+    "ratio": "$d/n$",
+    "alpha": r"$\alpha$",
+    "lam": r"$\lambda$",
+    "n_out": r"$n_{\mathrm{out}}$",
+    "input_norm": "input norm",
+}
 
 
 def chosen(result: SweepResult, sel: Mapping[str, Any] | None) -> tuple[NDArray[np.int64], list[str]]:
-    """Numbers of the points that have the coordinates ``sel``, over the dimensions that are left, and their names.
+    """Return the numbers of the points that have the coordinates ``sel``, over the dimensions left, and their names.
 
     Raises
     ------
@@ -34,12 +39,12 @@ def chosen(result: SweepResult, sel: Mapping[str, Any] | None) -> tuple[NDArray[
 
 
 def coordinate(name: str, value: Any) -> str:
-    """A value of a dimension in a figure's words."""
+    """Return a value of a dimension in a figure's words."""
     return value if isinstance(value, str) else f"{SYMBOLS[name]} = {value:.4g}"
 
 
 def say_fixed(ax: Any, sel: Mapping[str, Any] | None) -> None:
-    """Above the axes, which points are drawn."""
+    """Say above the axes which points are drawn."""
     if sel:
-        ax.set_title(", ".join(coordinate(name, value) for name, value in sel.items()),
-                     fontsize=ax.xaxis.label.get_fontsize())  # fmt: skip
+        words = ", ".join(coordinate(name, value) for name, value in sel.items())
+        ax.set_title(words, fontsize=ax.xaxis.label.get_fontsize())

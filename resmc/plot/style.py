@@ -1,4 +1,4 @@
-"""What all figures share: colours, new figures, legends that hide nothing, and the words for what is not allowed."""
+"""The style of all figures: colours, new figures, legends that hide nothing, and refusals in words."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLUMN = 3.4  # inches: a column of a two-column page
-HEIGHT = 2.3  # without the legend
-LABEL, TICK, LEGEND = 9.0, 8.0, 7.0  # points, in a figure of that width
+HEIGHT = 2.3  # inches, without the legend
+LABEL, TICK, LEGEND = 9.0, 8.0, 7.0  # font sizes in points, for the width of a column
 
-# Okabe and Ito's colours, which differ for every kind of colour vision. In grey some of them are alike, so whatever is
-# told apart by colour is so by line style or marker, too. Black is infinite width alone.
-BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
-    "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7",
-)  # fmt: skip
+# Okabe and Ito's colours, which differ for every kind of colour vision. In grey some of them are alike, so line styles
+# or markers differ wherever colours do. Black is infinite width alone.
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 DATA, THEORY, INFINITE = BLUE, VERMILION, BLACK
-PALE = "#BFDCEC"  # blue, under lines
+PALE = "#BFDCEC"  # a light blue for areas under lines
 MISSING = "#D9D9D9"
 MOST_MARKED_CELLS = 40  # along an axis of a map
 DASHED, DOTTED = (0, (5, 2)), (0, (1, 1.5))
@@ -36,7 +35,7 @@ Style = dict[str, Any]  # keywords of matplotlib's artists
 
 
 class Series(NamedTuple):
-    """How one of several curves looks: its marker, and the line style of its theory."""
+    """The look of one of several curves: the marker of the estimates, and the line style of the theory."""
 
     colour: str
     marker: str
@@ -54,7 +53,7 @@ SERIES = (
 
 
 def require(function: str) -> None:
-    """Says which extra is missing before anything is computed."""
+    """Say which extra is missing before anything is computed."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -62,7 +61,7 @@ def require(function: str) -> None:
 
 
 def check_axes(ax: Any) -> None:
-    """Refuses what is not an Axes of matplotlib."""
+    """Refuse what is not an Axes of matplotlib."""
     from matplotlib.axes import Axes
 
     if ax is not None and not isinstance(ax, Axes):
@@ -71,7 +70,7 @@ def check_axes(ax: Any) -> None:
 
 @contextmanager
 def _options(function: str) -> Iterator[None]:
-    """Says in a sentence that an option is matplotlib's neither."""
+    """Say in a sentence that an option is unknown to matplotlib too."""
     try:
         yield
     except (AttributeError, TypeError) as error:
@@ -82,7 +81,7 @@ def _options(function: str) -> Iterator[None]:
 
 @contextmanager
 def panel(function: str, ax: Axes | None, height: float = HEIGHT) -> Iterator[Axes]:
-    """``ax``, or the Axes of a new figure; of that nothing remains if drawing on it fails.
+    """Yield ``ax``, or the Axes of a new figure, which is closed if drawing on it fails.
 
     A new figure is one of pyplot's, so that a notebook and ``plt.show()`` show it, once.
     """
@@ -101,7 +100,7 @@ def panel(function: str, ax: Axes | None, height: float = HEIGHT) -> Iterator[Ax
         with _options(function):
             yield ax
         found: Any = ax.get_legend()
-        if found is not None:  # what it takes, the data do not lose
+        if found is not None:  # the figure grows by the legend, and the data keep their room
             rows = -(-len(found.get_texts()) // found._ncols)
             figure.set_figheight(height + (LEGEND * 1.6 * rows + 4.0) / 72.0)
     except BaseException:
@@ -110,7 +109,7 @@ def panel(function: str, ax: Axes | None, height: float = HEIGHT) -> Iterator[Ax
 
 
 def _shrink(ax: Any) -> None:
-    """The font sizes of a figure of the width of a column."""
+    """Set the font sizes for a figure of the width of a column."""
     ax.tick_params(labelsize=TICK)
     for axis in (ax.xaxis, ax.yaxis):
         axis.label.set_fontsize(LABEL)
@@ -119,26 +118,26 @@ def _shrink(ax: Any) -> None:
 
 
 def merged(kind: type, style: Mapping[str, Any], **defaults: Any) -> Style:
-    """``style`` over ``defaults`` for an artist of this kind, whichever of its aliases (``lw``, ``c``) are used."""
+    """Return ``style`` over ``defaults`` for an artist of this kind, whichever aliases (``lw``, ``c``) are used."""
     from matplotlib.cbook import normalize_kwargs
 
     return normalize_kwargs(defaults, kind) | normalize_kwargs(dict(style), kind)
 
 
 def line(ax: Axes, x: Any, y: Any, style: Mapping[str, Any] | None = None, **defaults: Any) -> Any:
-    """A curve."""
+    """Draw a curve."""
     from matplotlib.lines import Line2D
 
     return ax.plot(x, y, **merged(Line2D, style or {}, **{"lw": 1.2} | defaults))[0]
 
 
 def band(ax: Axes, x: Any, low: Any, high: Any, colour: Any, label: str | None = None) -> None:
-    """What lies between two curves."""
+    """Fill the band between two curves."""
     ax.fill_between(x, low, high, color=colour, alpha=0.25, lw=0, label=label)
 
 
 def points(ax: Axes, x: Any, estimate: Estimate, style: Mapping[str, Any], series: Series, label: str | None) -> Any:
-    """Estimates with their standard errors; those that have none are hollow, and have no bar."""
+    """Draw estimates with their standard errors; an estimate without one is hollow and has no bar."""
     from matplotlib.lines import Line2D
 
     x, value, stderr = np.asarray(x, np.float64), estimate.value, estimate.stderr
@@ -151,33 +150,39 @@ def points(ax: Axes, x: Any, estimate: Estimate, style: Mapping[str, Any], serie
     return bars
 
 
+def histogram(ax: Axes, edges: Any, density: Any, stderr: Any, style: Mapping[str, Any], label: str) -> None:
+    """Draw a density in cells, and around it a band of one standard error."""
+    from matplotlib.patches import StepPatch
+
+    ax.stairs(density, edges, **merged(StepPatch, style, facecolor=PALE, fill=True, label=label, zorder=1))
+    ax.stairs(density + stderr, edges, baseline=density - stderr, fill=True, color=DATA, alpha=0.6, zorder=2)
+
+
 def shown_peak(others: float, infinite: float) -> tuple[float, str]:
-    """The top of an axis of densities, and what the legend says where infinite width, far narrower, leaves it."""
+    """Return the top of an axis of densities, and words for the legend where infinite width's peak lies above."""
     if infinite <= 2.5 * others:
         return HEADROOM * max(others, infinite), ""
     return 1.35 * others, f" (peak {infinite:.2g})"
 
 
 def thinned(count: int, most: int) -> NDArray[np.int64]:
-    """At most ``most`` of 0 .. count - 1, the first and the last among them: neighbours say nearly the same."""
+    """Return at most ``most`` of 0 .. count - 1 with the first and the last: neighbours say nearly the same."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
 def legend(ax: Any, handles: Sequence[Any] | None = None) -> None:
-    """Below the axes where the figure's layout makes room for it, else where the fewest data are.
+    """Put the legend below the axes where the figure's layout makes room, else where the fewest data are.
 
-    The distance is counted in points from the font sizes, so that it clears the labels of the x axis at every size.
+    The distance from the axes is made of font sizes in points, and so clears the labels of the x axis at every size.
     """
     found = ax.get_legend_handles_labels()[0] if handles is None else list(handles)
     label_size, tick_size = float(ax.xaxis.label.get_fontsize()), _size_of_ticks(ax)
     size = LEGEND / LABEL * label_size
-    given: Style = {
-        "handles": found, "frameon": False, "fontsize": size, "handlelength": 2.2, "labelspacing": 0.3,
-        "columnspacing": 1.2, "borderaxespad": 0.0,
-    }  # fmt: skip
+    given: Style = {"handles": found, "fontsize": size, "handlelength": 2.2, "labelspacing": 0.3, "columnspacing": 1.2}
     if ax.figure.get_layout_engine() is None:
-        ax.legend(loc="best", **given | {"frameon": True, "edgecolor": "none", "framealpha": 0.8, "borderaxespad": 0.3})
+        ax.legend(loc="best", frameon=True, edgecolor="none", framealpha=0.8, borderaxespad=0.3, **given)
         return
+    given |= {"frameon": False, "borderaxespad": 0.0}
     from matplotlib.transforms import ScaledTranslation
 
     spec = ax.get_subplotspec()
@@ -190,7 +195,7 @@ def legend(ax: Any, handles: Sequence[Any] | None = None) -> None:
 
 
 def _columns(labels: Sequence[str], size: float, room: float) -> int:
-    """As many columns as fit into ``room`` points, letters being a bit over half as wide as high."""
+    """Return how many columns fit into ``room`` points, letters being a bit over half as wide as high."""
     lengths = [len(re.sub(r"\\mathrm|[\\${}^_]", "", label)) for label in labels]
     for columns in (3, 2):
         parts = np.array_split(np.array(lengths), columns)
@@ -205,14 +210,14 @@ def _size_of_ticks(ax: Any) -> float:
 
 
 def integer_ticks(axis: Any, most: Any = "auto") -> None:
-    """Ticks at whole numbers alone."""
+    """Put ticks at whole numbers alone."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 2.5, 5, 10]))
 
 
 def proxy(label: str, **style: Any) -> Any:
-    """A line of the legend that stands for several curves."""
+    """Return a line of the legend that stands for several curves."""
     from matplotlib.lines import Line2D
 
     given: Style = {"color": "0.35", "lw": 1.2} | style
@@ -220,17 +225,17 @@ def proxy(label: str, **style: Any) -> Any:
 
 
 def hollow_proxy(label: str) -> Any:
-    """A line of the legend for the hollow points."""
+    """Return a line of the legend for the hollow points."""
     return proxy(label, ls="", marker="o", mfc="white", ms=3.5, mew=0.8)
 
 
 def in_words(estimate: Estimate) -> str:
-    """A scalar estimate with its error."""
+    """Return a scalar estimate with its error, in words."""
     return str(estimate).replace("+-", "±").replace("-", "−")
 
 
 def count_in_words(networks: int) -> str:
-    """A number of networks, short."""
+    """Return a number of networks in few letters."""
     if networks >= 10**4:
         mantissa, exponent = f"{networks:.3g}".split("e+") if networks >= 10**6 else (f"{networks:,}", "")
         return f"{float(mantissa):g}·10$^{{{int(exponent)}}}$" if exponent else mantissa.replace(",", " ")
@@ -238,18 +243,17 @@ def count_in_words(networks: int) -> str:
 
 
 def several(name: str, result: Any, kinds: tuple[type, ...], allowed: str) -> Style:
-    """``result`` as a mapping from label to result of one of ``kinds``; a single one has the label ''.
+    """Return ``result`` as a mapping from label to result of one of ``kinds``; a single result has the label ''.
 
     Raises
     ------
     ValueError
-        If it is none of them, there are none, or more than can be told apart.
+        If a result is of another kind, there is none, or there are more than can be told apart.
     """
     if isinstance(result, kinds):
         return {"": result}
     if isinstance(result, Mapping):
-        if not 1 <= len(result) <= len(SERIES):
-            raise ValueError(f"{name} holds {len(result)} curves: it must be 1 to {len(SERIES)}, to tell them apart")
+        check_count(name, len(result))
         for label, one in result.items():
             if not isinstance(one, kinds):
                 raise ValueError(f"{name}[{label!r}]={one!r} is not allowed: it must be {allowed}")
@@ -257,21 +261,27 @@ def several(name: str, result: Any, kinds: tuple[type, ...], allowed: str) -> St
     raise ValueError(f"{name}={result!r} is not allowed: it must be {allowed}, or a mapping from labels to them")
 
 
+def check_count(name: str, curves: int) -> None:
+    """Refuse more curves than can be told apart, and none."""
+    if not 1 <= curves <= len(SERIES):
+        raise ValueError(f"{name} holds {curves} curves: it must be 1 to {len(SERIES)}, to tell them apart")
+
+
 def check_kind(name: str, result: Any, kinds: tuple[type, ...], allowed: str) -> None:
-    """Refuses a result of another kind."""
+    """Refuse a result of another kind."""
     if not isinstance(result, kinds):
         raise ValueError(f"{name}={result!r} is not allowed: it must be {allowed}")
 
 
 def diverging() -> Any:
-    """Orange, white, blue: centred maps. The blue end is the darker one, so that grey tells it from the other."""
+    """Return the colours of centred maps, orange, white, blue; blue ends darker, so that grey tells the ends apart."""
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("resmc", ["#B35806", "#E69F00", "#FFFFFF", "#56B4E9", "#08306B"])
 
 
 def colour_bar(ax: Any, mesh: Any, label: str) -> Any:
-    """A labelled colour bar beside ``ax``, in its font sizes."""
+    """Add a labelled colour bar beside ``ax``, in the font sizes of ``ax``."""
     bar = ax.figure.colorbar(mesh, ax=ax, fraction=0.06, pad=0.03, aspect=18)
     bar.set_label(label, size=ax.yaxis.label.get_fontsize())
     bar.ax.tick_params(labelsize=_size_of_ticks(ax))
@@ -279,9 +289,9 @@ def colour_bar(ax: Any, mesh: Any, label: str) -> Any:
 
 
 def mark_negative(ax: Any, x: Any, y: Any, values: Any, reach: float) -> Any:
-    """A dash in each cell that is clearly below 0, which grey alone would not tell; None if there is none, or too many.
+    """Mark each cell that is clearly below 0 with a dash, since grey alone would not tell; None if no cell is marked.
 
-    ``values`` have the shape (len(y), len(x)), ``reach`` is where the colours end.
+    ``values`` have the shape (len(y), len(x)); the colours end at ``reach``. Maps of too many cells have no dashes.
     """
     if max(values.shape) > MOST_MARKED_CELLS:
         return None

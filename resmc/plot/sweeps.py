@@ -1,4 +1,4 @@
-"""Any quantity of a sweep over any two of its dimensions, as a heat map."""
+"""Heat maps of a sweep's quantities over any two of its dimensions."""
 
 from __future__ import annotations
 
@@ -19,11 +19,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LABELS = EXTRAPOLATED | {"asymmetry": r"$\mathrm{E}\,A_d$", "active_fraction": r"$\mathrm{E}\,F_d$"}
-AXES = {"width": "width $n$", "depth": "depth $d$", "ratio": "ratio $d/n$", "alpha": r"$\alpha$", "lam": r"$\lambda$",
-        "variant": "variant", "n_out": r"outputs $n_{\mathrm{out}}$", "input_norm": "input norm"}  # fmt: skip
+AXES = {
+    "width": "width $n$",
+    "depth": "depth $d$",
+    "ratio": "ratio $d/n$",
+    "alpha": r"$\alpha$",
+    "lam": r"$\lambda$",
+    "variant": "variant",
+    "n_out": r"outputs $n_{\mathrm{out}}$",
+    "input_norm": "input norm",
+}
 SHOWN = ("value", "stderr", "relative")
 MOST_TICKS = 8
-MOST_WRITTEN = 6  # cells along an axis: up to there their values are written into them
+MOST_WRITTEN = 6  # cells along an axis, up to which values are written into the cells
 
 
 def plot_sweep(
@@ -37,7 +45,7 @@ def plot_sweep(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    """A quantity of the last layer over two dimensions of a sweep as a heat map, a cell for each point.
+    """Draw a quantity of the last layer over two dimensions of a sweep as a heat map, a cell for each point.
 
     Parameters
     ----------
@@ -54,7 +62,7 @@ def plot_sweep(
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
-        Of the map (a ``QuadMesh``).
+        Keywords of the map (a ``QuadMesh``).
 
     Raises
     ------
@@ -66,8 +74,8 @@ def plot_sweep(
 
     Notes
     -----
-    Points without a value are grey and hatched, and the legend says so. Up to six cells along each axis, the numbers
-    are written into them.
+    Points without a value are grey and hatched, and the legend says so. Maps of up to six cells along each axis have
+    the numbers written into their cells.
     """
     st.require("plot_sweep")
     st.check_kind("result", result, (SweepResult,), "a SweepResult")
@@ -95,8 +103,8 @@ def plot_sweep(
             words = {"value": "no value", "stderr": "no standard error"}.get(show, "no value, or limit 0")
             notes.append(hatch(ax, missing, words))
         name = LABELS[quantity]
-        bar = st.colour_bar(ax, mesh, {"value": name, "stderr": f"s.e. of {name}"}.get(
-            show, f"{name} / leading order - 1".replace(" - ", " − ")))  # fmt: skip
+        labels = {"value": name, "stderr": f"s.e. of {name}", "relative": f"{name} / leading order − 1"}
+        bar = st.colour_bar(ax, mesh, labels[show])
         if show == "relative":
             from matplotlib.ticker import PercentFormatter
 
@@ -117,7 +125,7 @@ def plot_sweep(
 def _cells(
     result: SweepResult, quantity: str, x: str | None, y: str | None, show: str, sel: Mapping[str, Any] | None
 ) -> tuple[str, str, Floats]:
-    """The two dimensions, and what is shown over (y, x)."""
+    """Return the two dimensions, and the values that are shown over (y, x)."""
     index, left = chosen(result, sel)
     for name, value in (("x", x), ("y", y)):
         if value is not None and value not in left:
@@ -147,7 +155,7 @@ def _cells(
 
 
 def hatch(ax: Axes, missing: Any, words: str) -> Any:
-    """Over the cells without a value; what the legend says of them."""
+    """Hatch the cells without a value, and return their entry of the legend."""
     from matplotlib.patches import Patch, Rectangle
 
     for row, column in np.argwhere(missing):
@@ -165,7 +173,7 @@ def _write(ax: Axes, mesh: Any, values: Floats, show: str) -> None:
 
 
 def ticks(axis: Any, values: tuple[Any, ...]) -> None:
-    """At most eight, at the centres of cells."""
+    """Put at most eight ticks, at the centres of cells."""
     where = range(0, len(values), -(-len(values) // MOST_TICKS))
     shown = [v if isinstance(v, str) else f"{v:.4g}" for v in (values[i] for i in where)]
     axis.set_ticks(list(where), shown)

@@ -4,14 +4,14 @@ Read in this order:
 
 1. `philox` - the words: every random word is a pure function of (seed, network, stream, layer, index).
 2. `normals` - the normals and the fair signs made from those words.
-3. `sources` - the weights and signs of given networks, made of those.
+3. `sources` - the weights and signs of given networks, made of these normals and signs.
 4. `network` - the log-Gaussian network, with explicit weights (``dense``), or exactly in law at cost n per layer
    (``projected``).
 5. `maps` - G x + b and G^T v for random G and b, written out, or exactly in law at cost n.
-6. `residual` - any residual network made of them, forward and backward.
+6. `residual` - any residual network, made of these maps, forward and backward.
 
-Network for network, the fast implementations produce what this package produces, up to their rounding. Nothing here
-imports native code, and nothing beyond NumPy.
+Network for network, the fast implementations produce what this package produces, up to their rounding. The package
+imports no native code, and nothing beyond NumPy.
 """
 
 from .network import METHODS, ReferencePaths, simulate

@@ -14,8 +14,8 @@ and where G is Gaussian, all n (n + 1) entries of G~ are independent standard no
     y           has the law of   |x~| g                                       g  ~ N(0, I_n)
     G~^T v | y  has the law of   (g.v) e + |v| (I - e e^T) g'                 g' ~ N(0, I_{n+1}),      e = x~/|x~|
 
-for every v that is made of x, y and what is independent of G: along x~ the transpose is known, since x~.(G~^T v) = y.v,
-and across it everything is new. The first n entries, divided by sqrt(n), are G^T v. Where x~ = 0 nothing is known:
+for every v made of x, y and anything independent of G: along x~ the transpose is known, since x~.(G~^T v) = y.v, and
+across it everything is new. The first n entries, divided by sqrt(n), are G^T v. Where x~ = 0 nothing is known, and
 e = 0. So a map and its transpose cost about n numbers each instead of n^2, and no approximation is made.
 """
 
@@ -50,7 +50,7 @@ class DenseMap:
 
 
 class ProjectedMap:
-    """One layer's map of one x, exactly in law, for Gaussian weights: no more of G is drawn than is asked of it."""
+    """One layer's map of one x, exactly in law, for Gaussian weights: G is drawn only as far as it acts on x and v."""
 
     def __init__(self, source: Counters[Network], place: str, layer: int, bias: float) -> None:
         n = source.model.width

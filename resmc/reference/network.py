@@ -17,7 +17,7 @@ from .sources import Counters, Ids, Normals, Signs
 from .vectors import Floats, Vectors, squares
 
 METHODS = ("projected", "dense")
-HELD = 1 << 17  # normals held at a time: bounds the memory, changes no number
+HELD = 1 << 17  # normals held at a time: a bound on the memory, on which no number depends
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ReferencePaths:
     networks : uint64 array (N,)
         The networks' numbers.
     layers : int64 array (R,)
-        The recorded layers, of 0 .. depth.
+        The recorded layers, from 0 to depth.
     log_norm : float64 array (N, R)
         L_l = log(|z_l|^2 / n), natural logarithm.
     asymmetry : float64 array (N, R)
@@ -88,20 +88,21 @@ def simulate(
     ----------
     model : ResNet
     networks : int
-        How many, N >= 1.
+        Number of networks, N >= 1.
     seed : int
         0 to 2^64 - 1.
     first_network : int
-        The networks are first_network .. first_network + N - 1, below 2^48. A network does not depend on the others.
+        Number of the first of N networks with consecutive numbers, all below 2^48. Each network is the same whatever
+        others are drawn.
     method : {"projected", "dense"}
         ``dense`` costs n^2 normals per layer; width at most 2^17.
     layers : sequence of int, optional
-        The layers to record, increasing, of 0 .. depth; by default all.
+        The layers to record, increasing, from 0 to depth; by default all.
     normals, signs : callable
         Sources of the random numbers: functions like `resmc.reference.normals` and `resmc.reference.signs`, called
         by position with (seed, networks, stream, layer, count) and, for signs, half. Another generator may be plugged
         in here, or a fault that a test has to find. They are called with some of the networks and sometimes more
-        than once: each row must depend on its network's number alone.
+        than once, so that each row must depend on its network's number alone.
 
     Returns
     -------

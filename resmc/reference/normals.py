@@ -17,7 +17,7 @@ _MAX_COUNT = 1 << 34  # 2^32 quads of four
 
 
 def normals(seed: int, networks: ArrayLike, stream: str | int, layer: int, count: int) -> NDArray[np.float64]:
-    """Independent standard normals number 0 .. count - 1 of each network, stream and layer.
+    """Return independent standard normals number 0 .. count - 1 of each network, stream and layer.
 
     ::
 
@@ -31,12 +31,12 @@ def normals(seed: int, networks: ArrayLike, stream: str | int, layer: int, count
         s = (2 k + 1) 2^-28,  -1 < s < 1          c = cos(pi s / 4),  d = sin(pi s / 4)
         (cos t, sin t) = (c, d), (d, c), (-c, d) or (d, -c)                  for the bits 00, 01, 10, 11
 
-    Centred so, t is never a multiple of a quarter turn and no normal is exactly 0.
+    Being the centre of a cell, t is never a multiple of a quarter turn, and no normal is exactly 0.
 
     Parameters
     ----------
     seed, networks, stream, layer
-        As in `words`; ``networks`` has shape (N,).
+        The indices that `words` takes; ``networks`` has shape (N,).
     count : int
         0 to 2^34.
 
@@ -68,7 +68,7 @@ def _cos_sin(w: NDArray[np.uint32]) -> tuple[NDArray[np.float64], NDArray[np.flo
 def signs(
     seed: int, networks: ArrayLike, stream: str | int, layer: int, count: int, half: bool = False
 ) -> NDArray[np.float64]:
-    """Fair signs number 0 .. count - 1 of each network, from the bits that `normals` leaves unused.
+    """Return fair signs number 0 .. count - 1 of each network, from the bits that `normals` leaves unused.
 
     ::
 
@@ -79,7 +79,7 @@ def signs(
     Parameters
     ----------
     seed, networks, stream, layer
-        As in `words`; ``networks`` has shape (N,).
+        The indices that `words` takes; ``networks`` has shape (N,).
     count : int
         0 to 2^34, even with ``half``.
     half : bool

@@ -1,8 +1,7 @@
-"""The random words: Philox4x32-10, and what this project writes into its counter.
+"""The random words: Philox4x32-10, and the layout of its counter.
 
 Philox (Salmon, Moraes, Dror, Shaw, *Parallel random numbers: as easy as 1, 2, 3*, SC 2011; the library Random123) is
-a keyed bijection of 128-bit blocks. There is no state: a network's numbers are found by computing them, in any order,
-on any device.
+a keyed bijection of 128-bit words. There is no state: a network's numbers can be computed in any order, on any device.
 """
 
 from __future__ import annotations
@@ -12,20 +11,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
 
-# The purposes of draws. An id is part of every random number: never reused, never renumbered.
+# A stream for each purpose of draws. Its id is part of every random number: never reused, never renumbered.
 STREAMS = {
     "first_layer": 0,  # z_0, and the signs of layer 0
     "residual": 1,  # the noise that makes z_{l+1} (projected), and the signs of layer l + 1 (phi-out: l; both methods)
     "output": 2,  # the outputs given |z_d| (projected)
-    "dense_weights": 3,  # W_l; of v-phi-w V_l
+    "dense_weights": 3,  # W_l, and V_l of v-phi-w
     "dense_output": 4,  # W_out
     "inner": 5,  # u_l = W_l h_l + b_l of v-phi-w (projected), and its signs (both methods)
     "dense_inner": 6,  # W_l of v-phi-w
     "bias": 7,  # b_l (dense)
     "gradient": 8,  # p_depth (projected)
-    "backward": 9,  # what V_l^T p (phi-in, v-phi-w) or W_l^T v (phi-out) draws anew (projected)
-    "backward_inner": 10,  # what W_l^T v of v-phi-w draws anew (projected)
-    "dense_input": 11,  # A, where it multiplies an input and is not Gaussian
+    "backward": 9,  # the fresh part of V_l^T p (phi-in, v-phi-w) or W_l^T v (phi-out) (projected)
+    "backward_inner": 10,  # the fresh part of W_l^T v of v-phi-w (projected)
+    "dense_input": 11,  # A, where the input is explicit and the weights are not Gaussian
 }
 
 _ROUNDS = 10
@@ -35,7 +34,7 @@ _LOW = 0xFFFFFFFF
 
 
 def philox4x32(counter: ArrayLike, key: ArrayLike) -> NDArray[np.uint32]:
-    """Philox4x32-10 of every counter.
+    """Return Philox4x32-10 of every counter.
 
     One round, with hi and lo the halves of the 64-bit product::
 
@@ -71,7 +70,7 @@ def philox4x32(counter: ArrayLike, key: ArrayLike) -> NDArray[np.uint32]:
 def words(
     seed: int, networks: ArrayLike, stream: str | int, layer: int, quads: ArrayLike, input_index: int = 0
 ) -> NDArray[np.uint32]:
-    """The random words of some networks at one layer; each depends on nothing but its own indices.
+    """Return the random words of some networks at one layer; each depends on nothing but its own indices.
 
     ::
 
@@ -89,7 +88,7 @@ def words(
     layer : int
         0 to 2^20 - 1.
     quads : integers, shape (Q,)
-        0 to 2^32 - 1. Quad q serves neurons 4q to 4q + 3, or the weights of these flat indices.
+        0 to 2^32 - 1. Quad q serves neurons 4q to 4q + 3, or the weights with these flat indices.
     input_index : int
         0 to 2^16 - 1, for draws that differ between the inputs of one network.
 

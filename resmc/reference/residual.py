@@ -1,4 +1,4 @@
-"""Any `ResidualNetwork`, forward and backward, layer by layer.
+"""The general residual network, forward and backward, layer by layer.
 
 Sources: the blocks are those of Marion, Fermanian, Biau, Vert (arXiv 2206.06929) and Cont, Rossier, Xu (arXiv
 2212.08199); the maps' law, given what is known of them, is derived in `resmc.reference.maps`.
@@ -35,7 +35,7 @@ class ResidualPaths:
     networks : uint64 array (N,)
         The networks' numbers.
     layers : int64 array (R,)
-        The recorded layers, of 0 .. depth.
+        The recorded layers, from 0 to depth.
     log_norm : float64 array (N, R)
         ln(|h_l|^2/n).
     log_displacement : float64 array (N, R)
@@ -75,7 +75,7 @@ def simulate_residual(
     layers: Sequence[int] | None = None,
     gradients: bool = True,
 ) -> ResidualPaths:
-    """Draw networks; follow one input through their layers, and the gradient of one output back.
+    """Draw networks; follow one input forward through their layers, and the gradient of one output backward.
 
     ::
 
@@ -88,10 +88,10 @@ def simulate_residual(
          (inside)   sigma(s u)                W^T (s D p),              D = diag sigma'(s u)
         v-phi-w     s V sigma(u)              W^T (s D V^T p),          D = diag sigma'(u)
 
-    ``dense`` writes V, W, b and W_out out. ``projected`` draws only what is asked of them, given what is known of
-    them: the joint law of all h_l and p_l is the same, at every width (`resmc.reference.maps`). Two things differ. In
-    law, the projected output is not that whose gradient is p: it is drawn given |h_L|, independently of p_L. And beyond
-    h_0 and the signs the two methods' networks have nothing in common.
+    ``dense`` writes V, W, b and W_out out. ``projected`` draws only their products with h and p, given the products
+    already known: the joint law of all h_l and p_l is the same, at every width (`resmc.reference.maps`). Two things
+    differ. The projected output is not the one whose gradient is p: it is drawn given |h_L|, independently of p_L. And
+    beyond h_0 and the signs the two methods' networks have nothing in common.
 
     Arithmetic is float64. Homogeneous networks (`ResidualNetwork.homogeneous`) are rescaled at every layer, and so are
     all gradients, their scales carried as logarithms: no depth over- or underflows. Other networks are computed as they
@@ -101,15 +101,16 @@ def simulate_residual(
     ----------
     model : ResidualNetwork
     networks : int
-        How many, N >= 1.
+        Number of networks, N >= 1.
     seed : int
         0 to 2^64 - 1.
     first_network : int
-        The networks are first_network .. first_network + N - 1, below 2^48. A network does not depend on the others.
+        Number of the first of N networks with consecutive numbers, all below 2^48. Each network is the same whatever
+        others are drawn.
     method : {"projected", "dense"}
         ``projected`` is for Gaussian weights. ``dense`` costs n^2 numbers per matrix; width at most 2^17.
     layers : sequence of int, optional
-        The layers to record, increasing, of 0 .. depth; by default all.
+        The layers to record, increasing, from 0 to depth; by default all.
     gradients : bool
         False to leave out the backward pass, which changes nothing in the forward one.
 
@@ -134,7 +135,7 @@ def simulate_residual(
             "Gaussian weights does the law of W h depend on |h| alone"
         )
 
-    n, states = model.width, model.depth + 1 if gradients else 1  # the backward pass needs all h_l again
+    n, states = model.width, model.depth + 1 if gradients else 1  # the backward pass needs the h_l of all layers
     step = max(1, HELD // max(n * states, n * n if method == "dense" else 0))
     parts = [
         _simulate_part(Counters(model, seed, ids[i : i + step]), method, recorded, gradients)
@@ -161,7 +162,7 @@ class State:
     """Some networks at one layer."""
 
     h: Vectors
-    moved: Vectors  # h - h_0, summed up by itself: as a difference it would lose digits
+    moved: Vectors  # h - h_0, summed up layer by layer: a difference would lose digits
 
 
 def first_state(networks: Counters[ResidualNetwork]) -> State:
@@ -173,7 +174,7 @@ def first_state(networks: Counters[ResidualNetwork]) -> State:
 
 
 def advance(state: State, from_layer: int, to_layer: int, networks: Counters[ResidualNetwork], method: str) -> State:
-    """Follow networks from one layer to another, at or beyond it."""
+    """Follow networks from ``from_layer`` to ``to_layer``, which is not below it."""
     model, h, moved = networks.model, state.h, state.moved
     for layer in range(from_layer, to_layer):
         branch = _Layer(networks, method, layer).branch(h.v)
@@ -183,7 +184,7 @@ def advance(state: State, from_layer: int, to_layer: int, networks: Counters[Res
 
 
 def _settled(h: Vectors, model: ResidualNetwork) -> Vectors:
-    """Return h rescaled where that rescales the network, else as it is."""
+    """Return h rescaled in a homogeneous network, and with log = 0 in any other."""
     return h.rescaled() if model.homogeneous else h.written_out()
 
 
@@ -243,7 +244,7 @@ class _Layer:
             self.V = Map(networks, block.V, layer, 0.0 if block.W is not None else model.bias)
 
     def _met(self, h: Floats) -> Floats:
-        """Return what the activation meets."""
+        """Return the activation's argument."""
         u = h if self.W is None else self.W(h)
         return self.s * u if self.inside else u
 

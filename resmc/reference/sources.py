@@ -1,7 +1,7 @@
 """Sources of the weights of networks.
 
-A `Source` has the entries (network, layer, i, j) of every matrix of some networks, all with mean 0 and variance 1: what
-a network multiplies them by is its own affair. Counters are one source; another would hand in arrays.
+A `Source` has the entries (network, layer, i, j) of every matrix of some networks, all with mean 0 and variance 1; the
+network itself scales them. Counters are one source; another would hand in arrays.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Source(Protocol):
 
 
 class Streams(NamedTuple):
-    """Streams of a map: of what a forward and a backward pass draw of it (projected), and of its entries (dense)."""
+    """Streams of a map: for the draws of a forward and a backward pass (projected), and for its entries (dense)."""
 
     forward: str
     backward: str
@@ -64,7 +64,7 @@ def draw_of_layer(layer: int) -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class Counters(Generic[Model_co]):
-    """Random numbers of some networks of a seed, each a function of its counters alone; a `Source` among other things.
+    """Random numbers of some networks of a seed, each a function of its counters alone; they serve as a `Source`.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Counters(Generic[Model_co]):
         return self.normals("bias", layer, self.model.width)
 
     def signs(self, layer: int) -> Floats:
-        """Return a layer's signs, from the words that drew what its activation meets: (N, n), or ones (1, 1)."""
+        """Return a layer's signs, from the words that drew its activation's argument: (N, n), or ones (1, 1)."""
         sigma, W = self.model.sigma, self.model.residual_block.W
         if not sigma.signed:
             return np.ones((1, 1))

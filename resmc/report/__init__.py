@@ -1,16 +1,16 @@
-"""A report of a simulation or a sweep: one HTML page of answers in words, figures, numbers, and how to get them again.
+"""Reports of simulations and sweeps: one HTML page of answers in words, figures, numbers, and how to get them again.
 
 >>> sim.report("report.html")  # a Simulation, or a SweepResult
 >>> resmc.report.write(resmc.load("run.resmc"), "report.html")
 
 The page needs nothing from the network and can be sent as it is. ``resmc report RUN --output report.html`` makes it
-too. Needs the extra ``resmc[report]``.
+too. A report needs the extra ``resmc[report]``.
 """
 
-# In reading order: numbers (how numbers are written), found (what is said of), words, words_law, words_layers,
-# words_growth, words_sweep (the sentences), alternatives (what is seen in a figure), figures and colours (drawings as
-# SVG that follow the page's colours), tables, reproduce (command lines and Python that give the same bits), page (the
-# template), simulation_page and sweep_page (what it shows).
+# In reading order: numbers (how numbers are written), found (the analyses that a report speaks of), words, words_law,
+# words_layers, words_growth, words_sweep (the sentences), alternatives (descriptions of the figures), figures and
+# colours (drawings as SVG that follow the page's colours), tables and sweep_tables, sweep_figures, reproduce (command
+# lines and Python that give the same bits), page (the template), simulation_page and sweep_page (a page's content).
 
 import reprlib
 from pathlib import Path
@@ -25,7 +25,7 @@ __all__ = ["render", "write"]
 
 
 def write(result: Simulation | SweepResult, path: str | Path) -> None:
-    """Writes the report of ``result`` to ``path``, whole or not at all.
+    """Write the report of ``result`` to ``path``, whole or not at all.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def write(result: Simulation | SweepResult, path: str | Path) -> None:
 
 
 def render(result: Simulation | SweepResult) -> str:
-    """The report as HTML; the same result gives the same text.
+    """Return the report as HTML; the same result gives the same text.
 
     Raises
     ------

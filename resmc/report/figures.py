@@ -1,4 +1,4 @@
-"""Figures of `resmc.plot` as SVG within the page: no font, no file, ids of their own, colours that are the page's."""
+"""Figures of `resmc.plot` as SVG within the page: without fonts or files, with ids and colours of the page."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ from typing import Any
 
 from .colours import KEPT, as_variables
 
-SIZE = (4.6, 3.5)  # inches: on a phone three quarters of that width are left, and words still legible
+SIZE = (4.6, 3.5)  # inches: a phone has three quarters of that width, where words are still legible
 SETTINGS: Any = {
-    "svg.fonttype": "path", "svg.hashsalt": "resmc", "savefig.dpi": 150.0, "font.size": 10.0,
-    "axes.labelsize": 10.0, "xtick.labelsize": 9.0, "ytick.labelsize": 9.0, "legend.fontsize": 9.0,
-}  # fmt: skip
+    "svg.fonttype": "path",
+    "svg.hashsalt": "resmc",
+    "savefig.dpi": 150.0,
+    "font.size": 10.0,
+    "axes.labelsize": 10.0,
+    "xtick.labelsize": 9.0,
+    "ytick.labelsize": 9.0,
+    "legend.fontsize": 9.0,
+}
 _NAMES = re.compile(r'(\bid="|href="#|url\(#)([^")]+)')
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing with its title and description; or why there is none."""
+    """A drawing with its title and description, or instead of the drawing a refusal."""
 
     key: str
     title: str
@@ -31,20 +37,12 @@ class Figure:
     refusal: str = ""
 
 
-def need_matplotlib() -> None:
-    """Raises ImportError in words if figures cannot be drawn."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise ImportError("a report needs Jinja2 and matplotlib: install resmc[report]") from None
-
-
 def figure(key: str, title: str, description: str, draw: Callable[[Any], Any]) -> Figure:
-    """What ``draw`` draws on the Axes it is given; what refuses to be drawn says why in its place."""
+    """Return the figure that ``draw`` draws on the Axes it is given, or its refusal, a ValueError, in words."""
     import matplotlib
     from matplotlib.figure import Figure as Canvas
 
-    with matplotlib.rc_context():  # whoever has settings of their own keeps them
+    with matplotlib.rc_context():  # a user's own settings stay as they are
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
         canvas = Canvas(figsize=SIZE, layout="constrained", facecolor="none")
@@ -54,7 +52,7 @@ def figure(key: str, title: str, description: str, draw: Callable[[Any], Any]) -
             draw(ax)
         except ValueError as error:
             return Figure(key, title, description, refusal=re.sub(r"^(sim|result) ", "the simulation ", str(error)))
-        ax.set_title("")  # the page has its own
+        ax.set_title("")  # the page shows the title
         _keep_maps(canvas)
         file = io.StringIO()
         canvas.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
@@ -63,7 +61,7 @@ def figure(key: str, title: str, description: str, draw: Callable[[Any], Any]) -
 
 
 def _keep_maps(canvas: Any) -> None:
-    """Heat maps become pictures, of ten thousand cells too, and what is written on them keeps its colours."""
+    """Make heat maps pictures, lest ten thousand cells be drawn one by one, and keep the colours of words on them."""
     from matplotlib.collections import QuadMesh
 
     for ax in canvas.axes:
@@ -75,7 +73,7 @@ def _keep_maps(canvas: Any) -> None:
 
 
 def cleaned(document: str, key: str, description: str) -> str:
-    """The svg element for use within a page: ids begin with ``key``, and it is described."""
+    """Return the svg element for use within a page: with its description, and with ids that begin with ``key``."""
     start = document.index("<svg")
     svg = document[start:]
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""What is said of a simulation: its four analyses, and the form of an answer."""
+"""The four analyses of a simulation that a report speaks of, and the form of an answer."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ..analyses import (
 from ..models.resnet import ResNet
 from ..results.record import Record
 
-LARGE = 0.25  # relative difference from a limit
+LARGE = 0.25  # relative difference from a limit that needs an explanation
 FAR = "So large a difference from the limit means that the width is small for this depth: it holds as both grow."
 LOOK = "That many standard errors are no chance: something is wrong, in the theory's assumptions or in the simulation."
 
 
 def rounding(models: Iterable[ResNet], method: str) -> str:
-    """How far log-norms of the same networks agree between numerics classes; no more than is promised (contract 3)."""
+    """Say how far log-norms of the same networks agree between numerics classes, as ARCHITECTURE.md promises."""
     models = list(models)
     if method != "projected" or any(m.depth > 1000 for m in models):
         return "log-norms agree up to rounding"
@@ -34,7 +34,7 @@ def rounding(models: Iterable[ResNet], method: str) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """A question, its answer in one sentence, and what belongs to it."""
+    """A question, its answer in one sentence, further sentences, and the keys of its figures."""
 
     key: str
     question: str
@@ -45,7 +45,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Analyses:
-    """What the report tells of one simulation, computed once; no correlations where none were recorded."""
+    """Analyses of one simulation, computed once; without correlations where none were recorded."""
 
     sim: Record
     fit: LogGaussianFit
@@ -55,6 +55,6 @@ class Analyses:
 
     @classmethod
     def of(cls, sim: Record) -> Analyses:
-        """Asks all four questions."""
+        """Analyse ``sim``."""
         inter = interlayer.analyse(sim) if sim.correlations else None
         return cls(sim, log_gaussian.fit(sim), hypoactivation.analyse(sim), inter, growth.analyse(sim))

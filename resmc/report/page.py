@@ -1,4 +1,4 @@
-"""The report as one page: everything in the template, nothing from anywhere else."""
+"""The report as one page, made from a template, that loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .._system import checks
 from ..results.storage import check_place, write_atomically
 from ..tables import Table
 from . import colours
-from .figures import Figure, need_matplotlib
+from .figures import Figure
 from .found import Answer
 from .reproduce import Reproduction
 
-ROWS_AT_ONCE = 50  # of a table, if there is a script
+ROWS_AT_ONCE = 50  # rows of a table that are shown at once where scripts run
 _SYMBOL = re.compile(r"(?:\b([zLAFW])|(?<=χ)(²))_([0-9]+|[a-z]+)\b")
 _FORMULA = re.compile(r"[^\s<>]*\|[^\s<>]*")
 
@@ -41,7 +41,7 @@ class Content:
 
 
 def rendered(content: Content) -> str:
-    """The page that shows ``content``; the same content gives the same text.
+    """Return the page that shows ``content``; the same content gives the same text.
 
     Raises
     ------
@@ -51,9 +51,12 @@ def rendered(content: Content) -> str:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_file), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=jinja2.FunctionLoader(_file),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["symbols"] = symbols
     environment.filters["drawing"] = lambda drawn: _markup(drawn.svg)
     used = {colour for drawn in content.figures.values() for colour in drawn.colours}
@@ -73,10 +76,11 @@ def rendered(content: Content) -> str:
 
 
 def symbols(text: str) -> Any:
-    """Text with z_d, L_10 and the like as letters with an index."""
+    """Return text with z_d, L_10 and the like as letters with an index."""
     from markupsafe import escape
 
-    whole = _FORMULA.sub(r'<span class="whole">\g<0></span>', str(escape(text)))  # never broken across lines
+    # A formula is never broken across lines.
+    whole = _FORMULA.sub(r'<span class="whole">\g<0></span>', str(escape(text)))
     return _markup(_SYMBOL.sub(_indexed, whole))
 
 
@@ -97,22 +101,22 @@ def _file(name: str) -> str:
 
 
 def versions() -> list[tuple[str, str]]:
-    """What has written the report."""
+    """Return names and versions of the programs that write the report."""
     found = [("resmc", metadata.version("resmc")), ("Python", platform.python_version())]
     return found + [(name, metadata.version(name)) for name in ("numpy", "scipy", "matplotlib", "jinja2")]
 
 
-def need_jinja() -> None:
-    """Raises ImportError in words if pages cannot be made."""
+def need_extra() -> None:
+    """Raise ImportError in words if pages cannot be made."""
     try:
         import jinja2  # noqa: F401
+        import matplotlib  # noqa: F401
     except ImportError:
         raise ImportError("a report needs Jinja2 and matplotlib: install resmc[report]") from None
-    need_matplotlib()
 
 
 def write_page(path: Any, page: Callable[[], str]) -> None:
-    """Writes what ``page`` returns to ``path``, whole or not at all.
+    """Write what ``page`` returns to ``path``, whole or not at all.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The command line and the Python that give a simulation's file, or a sweep's store, once more in the same bits."""
+"""Command lines and Python that give a simulation's file, or a sweep's store, once more in the same bits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FILE = "again.resmc"
 
 @dataclass(frozen=True)
 class Reproduction:
-    """How to get it again: shell, Python, what comes out, and remarks in sentences."""
+    """Instructions to get a result again: shell, Python, remarks in sentences, and the hash of the file."""
 
     shell: str
     python: str
@@ -36,7 +36,7 @@ class Reproduction:
 
 
 def of_simulation(sim: Record) -> Reproduction:
-    """Runs of `resmc simulate` with the same networks, recorded in the same way."""
+    """Return runs of `resmc simulate` with the networks of ``sim``, recorded in the same way."""
     runs = [_arguments(sim, found) for found in _runs(sim)]
     files = [FILE] if len(runs) == 1 else [f"part-{k}.resmc" for k in range(1, len(runs) + 1)]
     environment = _environment(sim.numerics[1:])
@@ -52,7 +52,7 @@ def of_simulation(sim: Record) -> Reproduction:
 
 
 def _runs(sim: Record) -> list[NetworkRange]:
-    """The ranges, cut where samples or paths begin anew: a run keeps those of its first networks, so one began there.
+    """Return the ranges, cut where samples or paths begin anew: a run keeps those of its first networks.
 
     In a file that was merged from [0, 1000) and [1000, 2000) with ten samples each, these are of networks 0 to 9 and
     1000 to 1009, which no single run keeps.
@@ -67,14 +67,14 @@ def _runs(sim: Record) -> list[NetworkRange]:
 
 
 def _arguments(sim: Record, found: NetworkRange) -> Plain:
-    """The arguments of `resmc.simulate` for one range; what is as by default is left out."""
+    """Return the arguments of `resmc.simulate` for one range, without those that have their default."""
     out: Plain = model_arguments(sim.resnet)
     out |= {"networks": found.stop - found.start, "seed": sim.seed}
     if found.start:
         out["first_network"] = found.start
     if sim.method != "projected":
         out["method"] = sim.method
-    if sim.laws:  # more than h was followed
+    if sim.laws:  # present only where more than h was followed
         out["gradients" if "gradient" in sim.laws else "displacement"] = True
     if not np.array_equal(sim.layers, recorded_layers(sim.resnet.depth, None)):
         out["layers"] = _layers(sim.layers)
@@ -88,13 +88,13 @@ def _arguments(sim: Record, found: NetworkRange) -> Plain:
 
 
 def model_arguments(model: ResNet) -> Plain:
-    """A model's fields, without those that are as by default."""
+    """Return a model's fields, without those that have their default."""
     plain = {"n_out": 1, "input_norm": 1.0}
     return {name: value for name, value in model.to_dict().items() if plain.get(name) != value}
 
 
 def _layers(layers: NDArray[np.int64]) -> range | list[int]:
-    """The recorded layers, as steps if they are; the last one is always recorded."""
+    """Return the recorded layers, as a range where all but the last, which is always recorded, are equally spaced."""
     chosen = layers.tolist()
     if len(chosen) == 2:
         return [0]
@@ -104,7 +104,7 @@ def _layers(layers: NDArray[np.int64]) -> range | list[int]:
 
 
 def _environment(classes: Iterable[str]) -> str | None:
-    """The instruction set to choose, if that alone decides on the bits."""
+    """Return the instruction set to choose, if that alone decides on the bits."""
     sets = {c.replace("-", "/").partition("/")[2] for c in classes if c.startswith("cpu")}
     return sets.pop() if len(sets) == 1 and all(c.startswith("cpu") for c in classes) else None
 
@@ -118,16 +118,22 @@ def _remarks(sim: Record) -> Iterable[str]:
     classes, agree = sim.numerics[1:], rounding([sim.resnet], sim.method)
     uncut = all(r.batch == batch_size(r.stop - r.start) for r in _runs(sim))
     if len(classes) > 1:
-        yield (f"Several numerics classes have computed this ({', '.join(classes)}); a run on one of them gives the "
-               f"same networks, and {agree}.")  # fmt: skip
+        yield (
+            f"Several numerics classes have computed this ({', '.join(classes)}); a run on one of them gives the "
+            f"same networks, and {agree}."
+        )
         return
     where = f"On the numerics class {classes[0]}"
     if not uncut:
-        yield (f"{where} this gives the same networks, integers that are equal and floats within 1e-12 of their scale. "
-               "The file was merged from shorter runs, whose groups gave slightly other standard errors.")  # fmt: skip
+        yield (
+            f"{where} this gives the same networks, integers that are equal and floats within 1e-12 of their scale. "
+            "The file was merged from shorter runs, whose groups gave slightly other standard errors."
+        )
         return
-    yield (f"{where} this gives the same file, byte for byte, whatever the number of threads (if it was merged from "
-           "neighbouring ranges: integers that are equal, floats within 1e-12 of their scale).")  # fmt: skip
+    yield (
+        f"{where} this gives the same file, byte for byte, whatever the number of threads (if it was merged from "
+        "neighbouring ranges: integers that are equal, floats within 1e-12 of their scale)."
+    )
     if not classes[0].startswith("cpu"):
         yield "Correlations are summed by the GPU's library: within 1e-12 where its version differs."
     yield f"Elsewhere the same networks come out, random number by random number; {agree}."
@@ -154,7 +160,7 @@ def _command(environment: str | None, arguments: Plain, file: str) -> str:
 
 
 def wrapped(words: list[str]) -> str:
-    """A command in lines of a readable length."""
+    """Return a command in lines of a readable length."""
     lines, line = [], ""
     for word in map(shlex.quote, words):
         if line and len(line) + len(word) > 78:
@@ -182,28 +188,36 @@ def _indented(text: str) -> str:
 
 # -------------------------------------------------------------------------------------------------------------- a sweep
 
-MOST_MODELS = 1000  # of a list, written out
+MOST_MODELS = 1000  # models of a list that are written out
 
 
 def of_sweep(plan: Any, classes: tuple[str, ...]) -> Reproduction:
-    """The plan as a file, the command that runs it, and the same in Python."""
+    """Return the plan as a file with the command that runs it, and Python that does as much."""
     given = {name: value for name, value in plan.to_dict().items() if name not in ("format", "schema_version")}
     environment = _environment(classes)
     device = _device(classes)["device"] if classes else "auto"
     where = f"On the numerics class {classes[0]}" if len(classes) == 1 else "On one numerics class"
-    sentences = [f"{where} this gives the same shards, byte for byte, whatever the number of workers; a store that "
-                 "holds some of them keeps them."]  # fmt: skip
+    sentences = [
+        f"{where} this gives the same shards, byte for byte, whatever the number of workers; a store that "
+        "holds some of them keeps them."
+    ]
     if len(classes) > 1:
-        sentences.append(f"Here several have filled the store: {', '.join(classes)}. Their networks are the same, "
-                         "their rounding is not.")  # fmt: skip
+        sentences.append(
+            f"Here several have filled the store: {', '.join(classes)}. Their networks are the same, "
+            "their rounding is not."
+        )
     command = [*_prefix(environment), "resmc", "sweep", "plan.toml", "--store=again", f"--device={device}"]
     run = f"result = plan.run('again', device={device!r})"
     if plan.listed and len(plan.models) > MOST_MODELS:
-        sentences.append(f"The plan lists {counted(len(plan.models), 'model')}: too many to print here. The plan.json "
-                         "of this store, STORE, holds them.")  # fmt: skip
+        sentences.append(
+            f"The plan lists {counted(len(plan.models), 'model')}: too many to print here. The plan.json "
+            "of this store, STORE, holds them."
+        )
         worker = [*_prefix(environment), "resmc", "worker", "again", f"--device={device}"]
-        python = (f"{_setting(environment)}import json\n\nimport resmc\n\nwith open('STORE/plan.json') as file:\n"
-                  f"    plan = resmc.Sweep.from_dict(json.load(file))\n{run}")  # fmt: skip
+        python = (
+            f"{_setting(environment)}import json\n\nimport resmc\n\nwith open('STORE/plan.json') as file:\n"
+            f"    plan = resmc.Sweep.from_dict(json.load(file))\n{run}"
+        )
         shell = f"mkdir -p again/shards   # an empty store\ncp STORE/plan.json again/\n{wrapped(worker)}"
         return Reproduction(shell, python, tuple(sentences))
     file = "".join(f"{name} = {toml(value)}\n" for name, value in given.items())
@@ -222,7 +236,7 @@ def _sweep_call(given: Plain) -> str:
 
 
 def toml(value: Any) -> str:
-    """A plan's value as TOML."""
+    """Return a plan's value as TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):

@@ -14,7 +14,7 @@ from . import alternatives, reproduce, tables, words
 from .figures import figure
 from .found import Analyses
 from .numbers import count, counted, plain
-from .page import Content, need_jinja, rendered, write_page
+from .page import Content, need_extra, rendered, write_page
 
 FIGURES: dict[str, Callable[..., Any]] = {
     "log_norm": laws.plot_log_norm,
@@ -29,19 +29,19 @@ FIGURES: dict[str, Callable[..., Any]] = {
 
 
 def write(sim: Record, path: str | Path) -> None:
-    """Writes the page of ``sim``; errors as for `resmc.report.write`."""
+    """Write the page of ``sim``; errors are those of `resmc.report.write`."""
     write_page(path, lambda: render(sim))
 
 
 def render(sim: Record) -> str:
-    """The page of ``sim``; errors as for `resmc.report.render`."""
-    need_jinja()
-    # The page is about the theory of ResNets, and so speaks of one.
+    """Return the page of ``sim``; errors are those of `resmc.report.render`."""
+    need_extra()
+    # The page compares with the theory of ResNets, and so speaks of the model as a ResNet.
     return rendered(content(replace(sim, model=sim.resnet)))
 
 
 def content(sim: Record) -> Content:
-    """Returns what the template shows of a simulation."""
+    """Return the content of a simulation's page."""
     found = Analyses.of(sim)
     answers = words.answers(found)
     drawn = {
@@ -71,7 +71,7 @@ def _draw(key: str, sim: Record, ax: Any) -> None:
 
 
 def settings(sim: Record) -> list[tuple[str, str]]:
-    """All that decides on the result."""
+    """Return names and values of all that decides on the result."""
     m = sim.resnet
     ranges = ", ".join(f"{r.start} to {r.stop - 1}" for r in sim.ranges)
     spacing = "" if len(sim.layers) == m.depth + 1 else f" of {m.depth + 1}"

@@ -1,4 +1,4 @@
-"""Which figures a sweep has: a map of each quantity over two dimensions, or lines over one; others are taken apart."""
+"""Figures of a sweep: a map of each quantity over two dimensions, or lines over one, for each value of the others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..plot.style import SERIES
+from ..plot import style
+from ..plot.growth import plot_growth
+from ..plot.select import chosen
+from ..plot.sweeps import AXES, LABELS, plot_sweep
 from .figures import Figure, figure
 from .numbers import count
 from .words_sweep import QUESTIONS, describe, slug, title
@@ -18,33 +21,29 @@ if TYPE_CHECKING:
     from ..sweep.plan import Plan
     from ..sweep.result import SweepResult
 
-MOST_POINTS = 20_000  # in a figure
+MOST_POINTS = 20_000  # points of a plan up to which it has figures
 MOST_FACETS = 6  # figures of one quantity
-MOST_CURVES = len(SERIES)
-ALONG = ("ratio", "depth")  # what comes first on the horizontal axis
+MOST_CURVES = len(style.SERIES)
+ALONG = ("ratio", "depth")  # dimensions that the horizontal axis prefers, in this order
 
 
 def drawn(result: SweepResult) -> dict[str, list[Figure]]:
-    """The figures of each quantity; none of a plan that is one point, or too large, or has no networks yet."""
+    """Return the figures of each quantity; none of a plan that is one point, or too large, or has no networks yet."""
     if not 1 < len(result.plan.models) <= MOST_POINTS or not result.networks.any():
         return {}
     return {name: list(_of(result, name)) for name in QUESTIONS}
 
 
 def left_out(result: SweepResult) -> str:
-    """The sentence that a quantity has more figures than are drawn, if it has."""
+    """Return the sentence that a quantity has more figures than are drawn, if it has."""
     sizes = {d: len(getattr(result.plan, d)) for d in _dims(result.plan)[1]}
     parts, over = math.prod(sizes.values()), ", ".join(d for d, n in sizes.items() if n > 1)
     if parts <= MOST_FACETS:
         return ""
-    return (f"Of the {count(parts)} figures over {over} the first {MOST_FACETS} are drawn; the table has "
-            "all points.")  # fmt: skip
+    return f"Of the {count(parts)} figures over {over} the first {MOST_FACETS} are drawn; the table has all points."
 
 
 def _of(result: SweepResult, name: str) -> Iterator[Figure]:
-    from ..plot.growth import plot_growth
-    from ..plot.sweeps import plot_sweep
-
     plan = result.plan
     axes, rest = _dims(plan)
     curves = len(axes) < 2 or len(getattr(plan, axes[1])) <= MOST_CURVES
@@ -68,7 +67,7 @@ def _of(result: SweepResult, name: str) -> Iterator[Figure]:
 
 
 def _dims(plan: Plan) -> tuple[list[str], list[str]]:
-    """The horizontal dimension, and the vertical one, or that of several curves; and those that are fixed."""
+    """Return the dimensions of a figure, the horizontal one first, and the dimensions that it fixes."""
     if plan.listed:
         return [], []
     long = [d for d in plan.dims if len(getattr(plan, d)) > 1]
@@ -78,11 +77,7 @@ def _dims(plan: Plan) -> tuple[list[str], list[str]]:
 
 
 def _lines(result: SweepResult, name: str, axes: list[str], sel: Mapping[str, Any], ax: Any) -> None:
-    """A quantity over one dimension, or over the numbers of a list's points, with its theory dashed."""
-    from ..plot import style
-    from ..plot.select import chosen
-    from ..plot.sweeps import AXES, LABELS
-
+    """Draw a quantity over one dimension, or over the numbers of a list's points, with its theory dashed."""
     plan = result.plan
     estimate = result.estimates[name].reshape((-1,))
     exact, limit = result.exact[name].ravel(), result.limits[name].ravel()

@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING
 
 from . import reproduce, sweep_figures, sweep_tables, words_sweep
 from .numbers import count, counted
-from .page import Content, need_jinja, rendered, write_page
+from .page import Content, need_extra, rendered, write_page
 
 if TYPE_CHECKING:
     from ..sweep.result import SweepResult
 
 
 def write(result: SweepResult, path: str | Path) -> None:
-    """Writes the page of ``result``; errors as for `resmc.report.write`."""
+    """Write the page of ``result``; errors are those of `resmc.report.write`."""
     write_page(path, lambda: render(result))
 
 
 def render(result: SweepResult) -> str:
-    """The page of ``result``; errors as for `resmc.report.render`."""
-    need_jinja()
+    """Return the page of ``result``; errors are those of `resmc.report.render`."""
+    need_extra()
     return rendered(content(result))
 
 
 def content(result: SweepResult) -> Content:
-    """Returns what the template shows of a sweep."""
+    """Return the content of a sweep's page."""
     plan = result.plan
     drawn = sweep_figures.drawn(result)
     keys = {name: tuple(f.key for f in several) for name, several in drawn.items()}
@@ -44,7 +44,7 @@ def content(result: SweepResult) -> Content:
 
 
 def settings(result: SweepResult) -> list[tuple[str, str]]:
-    """The plan."""
+    """Return names and values of the plan's settings."""
     plan = result.plan
     out = [("Points", count(len(plan.models)))]
     for name, value in plan.to_dict().items():
@@ -52,6 +52,8 @@ def settings(result: SweepResult) -> list[tuple[str, str]]:
             shown = value if isinstance(value, list) else [value]
             text = ", ".join(map(str, shown[:20])) + (f", .. ({len(shown)} in all)" if len(shown) > 20 else "")
             out.append((name, text))
-    out += [("Numerics version", result.numerics[0]),
-            ("Numerics classes", ", ".join(result.numerics[1:]) or "none yet")]  # fmt: skip
+    out += [
+        ("Numerics version", result.numerics[0]),
+        ("Numerics classes", ", ".join(result.numerics[1:]) or "none yet"),
+    ]
     return out

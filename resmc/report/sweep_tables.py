@@ -17,12 +17,12 @@ MOST_ROWS = 10_000
 
 
 def points(result: SweepResult) -> Table:
-    """Every point of a sweep: its place, its networks, each quantity and the theory beside it."""
+    """Return a row for each point of a sweep: its place, its networks, each quantity and the theory beside it."""
     plan = result.plan
     fields = [f for f in plan.models[0].to_dict() if len({getattr(m, f) for m in plan.models}) > 1]
     fields = fields or ["width", "depth"]
-    ratios = len(set(plan.ratios)) > 1
-    columns = [Column(f, numeric=f != "variant") for f in fields] + ([Column("d/n")] if ratios else [])
+    aspects = len(set(plan.ratios)) > 1
+    columns = [Column(f, numeric=f != "variant") for f in fields] + ([Column("d/n")] if aspects else [])
     columns += [Column("Networks"), Column("Complete", numeric=False)]
     texts = []
     for name in NAMES:
@@ -37,15 +37,17 @@ def points(result: SweepResult) -> Table:
     networks, wanted = result.networks.ravel().tolist(), result.wanted.ravel().tolist()
     out = []
     for i, model in enumerate(plan.models[:MOST_ROWS]):
-        line = [_shown(getattr(model, f)) for f in fields] + ([plain(model.ratio)] if ratios else [])
+        line = [_shown(getattr(model, f)) for f in fields] + ([plain(model.ratio)] if aspects else [])
         line += [str(networks[i]), "yes" if networks[i] == wanted[i] > 0 else "no"]
         for value, stderr, beside, sure in texts:
             line += [pm_values(value[i], stderr[i]), plain(beside[i]) + (" exact" if sure[i] else "")]
         out.append(line)
     note = "± one standard error. Theory: the limit at leading order in 1/n, or the exact value where it says so."
     if len(plan.models) > MOST_ROWS:
-        note += (f" The first {MOST_ROWS} of {counted(len(plan.models), 'point')} are shown; `resmc export` writes "
-                 "all of them.")  # fmt: skip
+        note += (
+            f" The first {MOST_ROWS} of {counted(len(plan.models), 'point')} are shown; `resmc export` writes "
+            "all of them."
+        )
     return Table("points", "Every point", columns, out, notes=[note])
 
 

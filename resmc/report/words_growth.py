@@ -1,4 +1,4 @@
-"""How does the output variance grow? The answer in words."""
+"""The answer in words to: how does the output variance grow?"""
 
 from __future__ import annotations
 
@@ -14,25 +14,29 @@ from .numbers import beside, counted, disagrees, factor, plain, pm, score
 
 
 def last_reliable(curve: Growth) -> int:
-    """The index of the last layer up to which all are reliable; -1 if the first is not."""
+    """Return the index of the last layer up to which all are reliable; -1 if the first is not."""
     return int(np.argmin(np.append(curve.reliable, False))) - 1
 
 
 def growth(found: Analyses) -> Answer:
-    """How does the output variance grow?"""
+    """Answer how the output variance grows."""
     model, curve = found.sim.resnet, found.growth
     d, question = model.depth, "How does the output variance grow?"
     last, exact, limit = curve.log_second_moment[-1], float(curve.exact[-1]), float(curve.theory[-1])
     at = f"log E|z_{d}|²/|z_0|² at d/n = {plain(model.ratio)}"
     if not found.sim.alive[-1]:
         verdict = f"No network is alive at layer {d}: the plain mean of |z_{d}|² is 0."
-        sentence = (f"For {at} theory says {beside(last, exact, limit)}: that mean is made by networks too rare to be "
-                    "among these.")  # fmt: skip
+        sentence = (
+            f"For {at} theory says {beside(last, exact, limit)}: that mean is made by networks too rare to be "
+            "among these."
+        )
         return Answer("growth", question, verdict, (sentence,), ("growth",))
     sentences = [f"{at} is {pm(last)} (theory: {beside(last, exact, limit)})."]
     if not curve.reliable[-1]:
-        sentences = [f"For {at} the plain mean of the networks gives {plain(float(last.value))}, which says little; "
-                     f"theory says {beside(last, exact, limit)}."]  # fmt: skip
+        sentences = [
+            f"For {at} the plain mean of the networks gives {plain(float(last.value))}, which says little; "
+            f"theory says {beside(last, exact, limit)}."
+        ]
     scale = d * model.log_scale
     if abs(scale) > 1e-9:
         sentences.append(f"(alpha² + lam²)^d alone makes {plain(scale)} of it; what is beyond is the networks' doing.")
@@ -45,9 +49,11 @@ def growth(found: Analyses) -> Answer:
         sentences += [LOOK] if disagrees(last, exact) else []
     else:
         low, high = (factor(float(x)) for x in last.interval(0.95))
-        verdict = (f"By a factor of {factor(float(last.value))} over {counted(d, 'layer')} (95% interval {low} to "
-                   f"{high}); theory says {factor(limit)} at leading order in 1/n, infinite width "
-                   f"{factor(scale)}.")  # fmt: skip
+        verdict = (
+            f"By a factor of {factor(float(last.value))} over {counted(d, 'layer')} (95% interval {low} to "
+            f"{high}); theory says {factor(limit)} at leading order in 1/n, infinite width "
+            f"{factor(scale)}."
+        )
     return Answer("growth", question, verdict, tuple(sentences), ("growth",))
 
 
@@ -77,5 +83,7 @@ def _unreliable(found: Analyses) -> str:
     if k < 1:
         return f"That cannot be said at any recorded layer: {why}."
     change = float(curve.log_second_moment.value[k])
-    return (f"That cannot be said at full depth: {why}. Up to layer {curve.layers[k]} it can: there log E|z|²/|z_0|² "
-            f"is {pm(curve.log_second_moment[k])}, a factor of {factor(change)}.")  # fmt: skip
+    return (
+        f"That cannot be said at full depth: {why}. Up to layer {curve.layers[k]} it can: there log E|z|²/|z_0|² "
+        f"is {pm(curve.log_second_moment[k])}, a factor of {factor(change)}."
+    )

@@ -1,4 +1,4 @@
-"""Is the final log-norm Gaussian? The answer in words."""
+"""The answer in words to: is the final log-norm Gaussian?"""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from ..results.estimates import Estimate, KSDistance
 from .found import FAR, LARGE, LOOK, Analyses, Answer
 from .numbers import beside, counted, disagrees, has_error, plain, pm, resolved
 
-SEEN = 2.0  # times what sampling alone gives on average: a distance that is more than noise
-CLOSER = 1.5  # times, from which on one law is said to be closer than another
-NEAR, ROUGH = 0.02, 0.05  # distances between laws that are called small and middling
+SEEN = 2.0  # times the mean distance by sampling alone, from which on a distance is more than noise
+CLOSER = 1.5  # factor between two distances from which on one law is said to be closer than another
+NEAR, ROUGH = 0.02, 0.05  # distances below which a law is called nearly, or roughly, another
+MOMENTS = ("mean", "variance", "skewness", "excess_kurtosis")
 
 
 def log_gaussian(found: Analyses) -> Answer:
-    """Is the final log-norm Gaussian?"""
+    """Answer if the final log-norm is Gaussian."""
     sim, fit, d = found.sim, found.fit, found.sim.resnet.depth
     figures = ("log_norm", "qq", "output") + (("trajectories",) if len(sim.trajectories.networks) else ())
     question = "Is the log-norm Gaussian?"
@@ -37,23 +38,29 @@ def _law_verdict(fit: LogGaussianFit, networks: int) -> str:
         moments = _departures(fit)
         if moments:
             but = " and its ".join(f"{name} is {pm(moment)}" for name, moment in moments.items())
-            return (f"{'Nearly' if value < NEAR else 'Not quite'}: no difference in distance is seen ({pm(ks)}, noise "
-                    f"{plain(floor, 2)}), but its {but}.")  # fmt: skip
-        return (f"Yes, as far as {counted(networks, 'network')} can tell: its law is at a Kolmogorov-Smirnov distance "
-                f"of {pm(ks)} from a Gaussian of the same mean and variance, and sampling noise alone gives "
-                f"{plain(floor, 2)}{_larger('it', ks.resolution, floor)}.")  # fmt: skip
+            return (
+                f"{'Nearly' if value < NEAR else 'Not quite'}: no difference in distance is seen ({pm(ks)}, noise "
+                f"{plain(floor, 2)}), but its {but}."
+            )
+        return (
+            f"Yes, as far as {counted(networks, 'network')} can tell: its law is at a Kolmogorov-Smirnov distance "
+            f"of {pm(ks)} from a Gaussian of the same mean and variance, and sampling noise alone gives "
+            f"{plain(floor, 2)}{_larger('it', ks.resolution, floor)}."
+        )
     how = "Nearly" if value < NEAR else "Roughly" if value < ROUGH else "No"
-    return (f"{how}: its law is at a Kolmogorov-Smirnov distance of {pm(ks)} from a Gaussian of the same mean and "
-            f"variance, where sampling noise alone would give {plain(floor, 2)}.")  # fmt: skip
+    return (
+        f"{how}: its law is at a Kolmogorov-Smirnov distance of {pm(ks)} from a Gaussian of the same mean and "
+        f"variance, where sampling noise alone would give {plain(floor, 2)}."
+    )
 
 
 def _larger(which: str, resolution: float, floor: float) -> str:
-    """What the bins may hide, where that is more than noise."""
+    """Say how much of a distance the bins may hide, where that is more than noise."""
     return f"; {which} may be larger by up to {plain(resolution, 2)}" if resolution > floor else ""
 
 
 def _departures(fit: LogGaussianFit) -> dict[str, Estimate]:
-    """The moments that are 0 for a Gaussian and are not here."""
+    """Return the moments that are 0 for a Gaussian and are resolved from 0 here."""
     moments = {"skewness": fit.skewness, "excess kurtosis": fit.excess_kurtosis}
     return {name: e for name, e in moments.items() if resolved(e.value, e.stderr)}
 
@@ -61,43 +68,46 @@ def _departures(fit: LogGaussianFit) -> dict[str, Estimate]:
 def _law(found: Analyses) -> Iterator[str]:
     fit, d = found.fit, found.sim.resnet.depth
     exact = fit.exact
-    known = {name: None if exact is None else float(getattr(exact, name)[0])
-             for name in ("mean", "variance", "skewness", "excess_kurtosis")}  # fmt: skip
-    yield (f"The log-norm L_{d} = log(|z_{d}|²/n) has mean {pm(fit.mean)} (theory: "
-           f"{beside(fit.mean, known['mean'], float(fit.theory.mean[0]))}) and variance {pm(fit.variance)} (theory: "
-           f"{beside(fit.variance, known['variance'], float(fit.theory.variance[0]))}).")  # fmt: skip
-    if _far(fit.mean, known["mean"], fit.theory.mean[0]) or _far(
-        fit.variance, known["variance"], fit.theory.variance[0]
-    ):
+    known = {name: None if exact is None else float(getattr(exact, name)[0]) for name in MOMENTS}
+    yield (
+        f"The log-norm L_{d} = log(|z_{d}|²/n) has mean {pm(fit.mean)} (theory: "
+        f"{beside(fit.mean, known['mean'], float(fit.theory.mean[0]))}) and variance {pm(fit.variance)} (theory: "
+        f"{beside(fit.variance, known['variance'], float(fit.theory.variance[0]))})."
+    )
+    if any(_far(getattr(fit, name), known[name], getattr(fit.theory, name)[0]) for name in ("mean", "variance")):
         yield FAR
     yield (f"Its skewness is {pm(fit.skewness)} and its excess kurtosis {pm(fit.excess_kurtosis)}{_shape(fit)}")
-    for name in ("mean", "variance", "skewness", "excess_kurtosis"):
+    for name in MOMENTS:
         if disagrees(getattr(fit, name), known[name]):
             yield f"The {name.replace('_', ' ')} is not the exact one. {LOOK}"
     yield _two_laws("The law of the log-norm", fit.ks_theory, fit.ks_gaussian_limit, _infinite(found.sim.resnet))
     yield _two_laws("The law of an output neuron", fit.output.ks_log_gaussian, fit.output.ks_gaussian, "a Gaussian")
     norm, outputs = fit.output_norm, counted(found.sim.resnet.n_out, "output")
-    yield (f"In the figure is the law of |z_out|² with {outputs}; its distances are {pm(norm.ks_log_gaussian)} and "
-           f"{pm(norm.ks_gaussian)}" + (", twice those of the output itself." if norm.n_out == 1 else "."))  # fmt: skip
+    yield (
+        f"In the figure is the law of |z_out|² with {outputs}; its distances are {pm(norm.ks_log_gaussian)} and "
+        f"{pm(norm.ks_gaussian)}" + (", twice those of the output itself." if norm.n_out == 1 else ".")
+    )
 
 
 def _infinite(model: ResNet) -> str:
-    """The law of the final log-norm at infinite width."""
+    """Return a formula for the final log-norm at infinite width."""
     size = "" if model.input_norm == 1.0 else " + 2 log(input norm)"
     scale = "" if abs(model.depth * model.log_scale) < 1e-9 else " + d log(alpha² + lam²)"
     return f"log(χ²_n/n){size}{scale}"
 
 
 def _far(estimate: Estimate, exact: float | None, limit: Any) -> bool:
-    """Whether the leading order is no help, and that is no noise."""
+    """Return True if an estimate is far from its limit at leading order, by more than noise."""
     difference = abs(float(estimate.relative_difference(float(limit))))
     return exact is None and difference > LARGE and resolved(estimate.value - limit, estimate.stderr)
 
 
 def _shape(fit: LogGaussianFit) -> str:
     if fit.exact is not None:
-        return (f" (exactly {plain(float(fit.exact.skewness[0]))} and "
-                f"{plain(float(fit.exact.excess_kurtosis[0]))}; 0 for a Gaussian).")  # fmt: skip
+        return (
+            f" (exactly {plain(float(fit.exact.skewness[0]))} and "
+            f"{plain(float(fit.exact.excess_kurtosis[0]))}; 0 for a Gaussian)."
+        )
     if not has_error(fit.skewness):
         return "; both are 0 for a Gaussian."
     departs = _departures(fit)
@@ -109,12 +119,14 @@ def _shape(fit: LogGaussianFit) -> str:
 
 def _two_laws(what: str, log_gaussian: KSDistance, gaussian: KSDistance, infinite: str) -> str:
     near, far = float(log_gaussian.value), float(gaussian.value)
-    text = (f"{what} is at a distance of {pm(log_gaussian)} from the log-Gaussian limit, which has no fitted number, "
-            f"and of {pm(gaussian)} from {infinite}, which infinite width predicts")  # fmt: skip
+    text = (
+        f"{what} is at a distance of {pm(log_gaussian)} from the log-Gaussian limit, which has no fitted number, "
+        f"and of {pm(gaussian)} from {infinite}, which infinite width predicts"
+    )
     floor = log_gaussian.noise_floor
     if not (math.isfinite(near) and math.isfinite(far) and math.isfinite(floor)):
         return f"{text}; with so few networks these say nothing."
-    bins = max(log_gaussian.resolution, gaussian.resolution)  # either may be larger by less than that
+    bins = max(log_gaussian.resolution, gaussian.resolution)  # more than either distance may be larger by
     larger = _larger("either", bins, floor)
     text += f" (sampling noise: {plain(floor, 2)}{larger})"
     if max(near, far) <= SEEN * floor:
@@ -126,5 +138,7 @@ def _two_laws(what: str, log_gaussian: KSDistance, gaussian: KSDistance, infinit
     close, times = min(near, far), max(near, far) / (min(near, far) + bins)
     if times < CLOSER:
         return f"{text}: {'neither is close' if close > ROUGH else 'both are about as far'}."
-    return (f"{text}: the {'log-Gaussian limit' if near < far else 'infinite-width law'} is "
-            f"{'at least ' if larger else ''}{plain(times, 2)} times closer.")  # fmt: skip
+    return (
+        f"{text}: the {'log-Gaussian limit' if near < far else 'infinite-width law'} is "
+        f"{'at least ' if larger else ''}{plain(times, 2)} times closer."
+    )

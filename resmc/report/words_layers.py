@@ -1,4 +1,4 @@
-"""Do fewer than half of the ReLUs fire, and do the layers correlate? The answers in words."""
+"""Answers in words to: do fewer than half of the ReLUs fire, and do the layers correlate?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .numbers import beside, counted, disagrees, has_error, plain, pm, resolved,
 
 
 def hypoactivation(found: Analyses) -> Answer:
-    """Do fewer than half of the ReLUs fire?"""
+    """Answer if fewer than half of the ReLUs fire."""
     sim, hypo, d = found.sim, found.hypo, found.sim.resnet.depth
     question = "Do fewer than half of the ReLUs fire?"
     if not sim.alive[-1]:
@@ -22,14 +22,17 @@ def hypoactivation(found: Analyses) -> Answer:
         return Answer("hypoactivation", question, verdict, (), ("hypoactivation",))
     active, asymmetry = hypo.active_fraction[-1], hypo.asymmetry[-1]
     exact, limit = float(hypo.exact_active_fraction[-1]), float(hypo.theory.active_fraction[-1])
-    theory = beside(asymmetry, float(hypo.exact_asymmetry[-1]), float(hypo.theory.asymmetry[-1]))
-    sentences = [f"The mean active fraction F_{d} is {pm(active)} (theory: {beside(active, exact, limit)}).",
-                 f"The mean asymmetry A_{d} = 2|φ(z_{d})|²/|z_{d}|² − 1 is {pm(asymmetry)} (theory: "
-                 f"{theory})."]  # fmt: skip
+    exact_asymmetry = float(hypo.exact_asymmetry[-1])
+    theory = beside(asymmetry, exact_asymmetry, float(hypo.theory.asymmetry[-1]))
+    sentences = [
+        f"The mean active fraction F_{d} is {pm(active)} (theory: {beside(active, exact, limit)}).",
+        f"The mean asymmetry A_{d} = 2|φ(z_{d})|²/|z_{d}|² − 1 is {pm(asymmetry)} (theory: {theory}).",
+    ]
     if math.isfinite(exact):
-        sentences += [LOOK] if disagrees(active, exact) or disagrees(asymmetry, 0.0) else []
+        sentences += [LOOK] if disagrees(active, exact) or disagrees(asymmetry, exact_asymmetry) else []
     elif len(sim.layers) > 2:
-        sentences.append(f"At layer 0 {_as_percent(hypo.active_fraction[0])} of the neurons fire (exactly 50%).")
+        start = f"{100.0 * float(hypo.exact_active_fraction[0]):g}%"
+        sentences.append(f"At layer 0 {_as_percent(hypo.active_fraction[0])} of the neurons fire (exactly {start}).")
     verdict = _half(active, exact, limit, d)
     return Answer("hypoactivation", question, verdict, tuple(sentences), ("hypoactivation",))
 
@@ -46,8 +49,10 @@ def _half(active: Estimate, exact: float, limit: float, d: int) -> str:
         return f"That cannot be said without a standard error; it is {share} at layer {d}."
     below = 0.5 - float(active.value)
     if not resolved(below, active.stderr):
-        return (f"Not seen: {share} fire at layer {d}, within three standard errors of 50%; the limit is "
-                f"{100 * limit:.4g}%.")  # fmt: skip
+        return (
+            f"Not seen: {share} fire at layer {d}, within three standard errors of 50%; the limit is "
+            f"{100 * limit:.4g}%."
+        )
     return f"{'Yes' if below > 0 else 'No, more than half do'}: {share} of the neurons fire at layer {d}, not 50%."
 
 
@@ -57,7 +62,7 @@ def _as_percent(fraction: Estimate) -> str:
 
 
 def interlayer(found: Analyses) -> Answer:
-    """How do layers correlate?"""
+    """Answer if the layers correlate."""
     inter, question = found.inter, "Do the layers correlate?"
     if inter is None:
         verdict = "That was not recorded: the simulation was made with correlations=False."
@@ -74,16 +79,19 @@ def interlayer(found: Analyses) -> Answer:
         if not has_error(first):
             verdict = f"In theory they do not in this model; here the correlation of {pair} is {pm(first)}."
             return Answer("interlayer", question, verdict, tuple(_lags(inter)), figures)
-        verdict = (f"{'They should not, but' if wrong else 'No, as theory says exactly:'} the asymmetries of {pair} "
-                   f"have a correlation of {pm(first)}{_in_brackets(score(first, exact))}.")  # fmt: skip
+        verdict = (
+            f"{'They should not, but' if wrong else 'No, as theory says exactly:'} the asymmetries of {pair} "
+            f"have a correlation of {pm(first)}{_in_brackets(score(first, exact))}."
+        )
         return Answer("interlayer", question, verdict, (LOOK,) if wrong else tuple(_lags(inter)), figures)
     if not has_error(first):
         verdict = f"That cannot be said without a standard error; for {pair} the estimate is {pm(first)}."
     elif not resolved(first.value, first.stderr):
         verdict = f"Not seen: the correlation of {pair} is {pm(first)}; its limit is {plain(limit)}."
     else:
-        verdict = (f"Yes: the asymmetries of {pair} have a correlation of {pm(first)} "
-                   f"(theory: {beside(first, None, limit)}).")  # fmt: skip
+        verdict = (
+            f"Yes: the asymmetries of {pair} have a correlation of {pm(first)} (theory: {beside(first, None, limit)})."
+        )
     return Answer("interlayer", question, verdict, tuple(_lags(inter)), figures)
 
 
@@ -92,16 +100,20 @@ def _in_brackets(text: str) -> str:
 
 
 def _lags(inter: InterlayerCorrelations) -> Iterator[str]:
-    """What becomes of it further apart; each is the mean over all pairs of recorded layers at that distance."""
-    yield ("Each number is a mean over all pairs of recorded layers at that distance, "
-           f"among {counted(len(inter.layers), 'recorded layer')}.")  # fmt: skip
+    """Yield sentences about the correlation by distance, each a mean over all pairs of recorded layers."""
+    yield (
+        "Each number is a mean over all pairs of recorded layers at that distance, "
+        f"among {counted(len(inter.layers), 'recorded layer')}."
+    )
     value, stderr = inter.by_lag.value, inter.by_lag.stderr
     if inter.exact is not None or len(inter.lags) < 3 or not resolved(value[1], stderr[1]) or value[1] <= 0.0:
         return
     below = np.flatnonzero(value[1:] < 0.5 * value[1]) + 1
     if below.size:
         k = int(below[0])
-        yield (f"It falls below half of that at distance {inter.lags[k]}: {pm(inter.by_lag[k])} (theory: "
-               f"{beside(inter.by_lag[k], None, float(inter.theory_by_lag[k]))}).")  # fmt: skip
+        yield (
+            f"It falls below half of that at distance {inter.lags[k]}: {pm(inter.by_lag[k])} (theory: "
+            f"{beside(inter.by_lag[k], None, float(inter.theory_by_lag[k]))})."
+        )
     else:
         yield f"It stays above half of that up to distance {inter.lags[-1]}: {pm(inter.by_lag[-1])}."

@@ -1,4 +1,4 @@
-"""What a sweep says, in words: how far it is, what is damaged, who computed it, and what the points show."""
+"""Sentences about a sweep: its progress, its damaged shards, the machines that computed it, and its points."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ REFERENCES: dict[str, tuple[str, Callable[[ResNet], float]]] = {
 
 
 def title(name: str) -> str:
-    """A quantity as a heading."""
+    """Return a quantity as a heading."""
     text = NAMES[name].removeprefix("The ")
     return text if text == NAMES[name] else text[0].upper() + text[1:]
 
 
 def progress(result: SweepResult) -> str:
-    """How much of the plan is there."""
+    """Say how much of the plan is there."""
     points = len(result.plan.models)
     there = f"{counted(int(result.networks.sum()), 'network')} in {counted(result.shards, 'shard')}"
     if result.complete:
@@ -69,27 +69,34 @@ def progress(result: SweepResult) -> str:
 
 
 def caveats(result: SweepResult) -> Iterator[str]:
-    """What concerns all points."""
+    """Yield sentences that concern all points."""
     if result.damaged:
         names = ", ".join(result.damaged[:5]) + (", ..." if len(result.damaged) > 5 else "")
-        yield (f"{counted(len(result.damaged), 'shard is', 'shards are')} damaged and not part of any number here: "
-               f"{names}. The sweep, run again, computes anew what is missing.")  # fmt: skip
+        yield (
+            f"{counted(len(result.damaged), 'shard is', 'shards are')} damaged and not part of any number here: "
+            f"{names}. The sweep, run again, computes anew what is missing."
+        )
     classes = result.numerics[1:]
     if len(classes) > 1:
-        yield (f"Several numerics classes have filled the store: {', '.join(classes)}. Their networks are the same, "
-               f"their rounding is not; {rounding(result.plan.models, result.plan.method)}.")  # fmt: skip
+        yield (
+            f"Several numerics classes have filled the store: {', '.join(classes)}. Their networks are the same, "
+            f"their rounding is not; {rounding(result.plan.models, result.plan.method)}."
+        )
     dead = int(result.dead.sum())
     if dead:
-        yield (f"{counted(dead, 'network is', 'networks are')} dead at the last layer (z = 0, possible with alpha = "
-               "0): left out of log-norm, asymmetry and active fraction, and counted as 0 in E|z|².")  # fmt: skip
+        yield (
+            f"{counted(dead, 'network is', 'networks are')} dead at the last layer (z = 0, possible with alpha = "
+            "0): left out of log-norm, asymmetry and active fraction, and counted as 0 in E|z|²."
+        )
     few = int(((result.networks > 0) & (result.networks < MIN_NETWORKS)).sum())
     if few:
-        yield (f"{counted(few, 'point has', 'points have')} fewer than {MIN_NETWORKS} networks and so no standard "
-               "errors.")  # fmt: skip
+        yield (
+            f"{counted(few, 'point has', 'points have')} fewer than {MIN_NETWORKS} networks and so no standard errors."
+        )
 
 
 def answers(result: SweepResult, figures: dict[str, tuple[str, ...]], left_out: str = "") -> list[Answer]:
-    """A section for each quantity; ``figures`` are the keys of its own, ``left_out`` a word on those not drawn."""
+    """Return an answer for each quantity, with the keys of its ``figures``; ``left_out`` says which are not drawn."""
     out = []
     for name, question in QUESTIONS.items():
         drawn = figures.get(name, ())
@@ -100,7 +107,7 @@ def answers(result: SweepResult, figures: dict[str, tuple[str, ...]], left_out: 
 
 
 def _resolved(result: SweepResult, name: str) -> Iterator[str]:
-    """At how many points of each variant the quantity differs from what a Gaussian limit would have, if anything."""
+    """Say at how many points of each variant the quantity differs from infinite width's value, if that is known."""
     if name not in REFERENCES:
         return
     words, reference = REFERENCES[name]
@@ -126,12 +133,12 @@ def _away(variant: str, words: str, below: int, above: int, points: int) -> str:
 
 
 def slug(name: str) -> str:
-    """A quantity's name as an id."""
+    """Return a quantity's name as an id."""
     return name.replace(".", "-").replace("_", "-")
 
 
 def span(result: SweepResult, name: str, sel: Mapping[str, Any] | None = None) -> str:
-    """The range of a quantity over the points with these coordinates, those with an error if there are any."""
+    """Say the range of a quantity over the points at ``sel``, over those with an error if there are any."""
     estimate, what = result.estimates[name], NAMES[name]
     value = estimate.value.ravel()
     here = _points(result, sel)
@@ -147,12 +154,14 @@ def span(result: SweepResult, name: str, sel: Mapping[str, Any] | None = None) -
         return f"{what} is {pm(_at(estimate, low))} at {place(result, low)}{only}."
     if value[low] == value[high]:
         return f"{what} is {pm(_at(estimate, low))} at all {counted(good.size, 'point')}{f' with {kind}' * some}."
-    return (f"{what} goes from {pm(_at(estimate, low))} ({place(result, low)}) to {pm(_at(estimate, high))} "
-            f"({place(result, high)}){f', where it has {kind}' * some}.")  # fmt: skip
+    return (
+        f"{what} goes from {pm(_at(estimate, low))} ({place(result, low)}) to {pm(_at(estimate, high))} "
+        f"({place(result, high)}){f', where it has {kind}' * some}."
+    )
 
 
 def _points(result: SweepResult, sel: Mapping[str, Any] | None) -> NDArray[np.int64]:
-    """The numbers of the points with these coordinates."""
+    """Return the numbers of the points with the coordinates ``sel``."""
     return chosen(result, sel)[0].ravel() if sel else np.arange(len(result.plan.models))
 
 
@@ -161,7 +170,7 @@ def _at(estimate: Any, index: Any) -> Any:
 
 
 def place(result: SweepResult, index: Any) -> str:
-    """A point by what distinguishes it."""
+    """Name a point by the values that distinguish it."""
     if not result.plan.listed:
         return result.plan.describe(int(index))
     model = result.plan.models[int(index)]
@@ -177,9 +186,11 @@ def _sentences(result: SweepResult, name: str) -> Iterator[str]:
     if known.size:
         worst = int(known[np.argmax(np.abs(z[known]))])
         spread = math.sqrt(float(np.mean(z[known] ** 2)))
-        yield (f"Where it is known exactly ({counted(known.size, 'point')}), the z-scores have a root mean square of "
-               f"{plain(spread, 2)} (1 is expected) and are at most {plain(abs(float(z[worst])), 2)} in size, at "
-               f"{place(result, worst)}.")  # fmt: skip
+        yield (
+            f"Where it is known exactly ({counted(known.size, 'point')}), the z-scores have a root mean square of "
+            f"{plain(spread, 2)} (1 is expected) and are at most {plain(abs(float(z[worst])), 2)} in size, at "
+            f"{place(result, worst)}."
+        )
         if disagrees(flat[worst], float(exact[worst])) and abs(float(z[worst])) > 4.0 + math.log10(known.size):
             yield LOOK
     relative = np.where(np.isfinite(exact) | ~np.isfinite(flat.stderr), np.nan, flat.relative_difference(limit))
@@ -189,18 +200,22 @@ def _sentences(result: SweepResult, name: str) -> Iterator[str]:
     if seen.size:
         worst = int(seen[np.argmax(np.abs(relative[seen]))])
         most, middle = float(relative[worst]), float(np.median(np.abs(relative[seen])))
-        yield (f"From the limit at leading order in 1/n it is seen to differ at {count(seen.size)} {of}, by "
-               f"{_share(most)} at most (at {place(result, worst)}) and by {_share(middle).lstrip('+')} in the median "
-               "of these; that is finite width.")  # fmt: skip
+        yield (
+            f"From the limit at leading order in 1/n it is seen to differ at {count(seen.size)} {of}, by "
+            f"{_share(most)} at most (at {place(result, worst)}) and by {_share(middle).lstrip('+')} in the median "
+            "of these; that is finite width."
+        )
     elif compared.any():
         yield f"From the limit at leading order in 1/n it is not seen to differ at any {of}."
     without = np.isfinite(flat.value) & ~np.isfinite(flat.stderr)
     few = result.networks.ravel() < MIN_NETWORKS
     short = ~few & (name == "growth") & (result.networks.ravel() < MIN_EFFECTIVE_SAMPLE)
     rare = " since the mean of |z|² is ruled by rare networks there" if name == "growth" else ""
-    for which, why in ((few, f" of fewer than {MIN_NETWORKS} networks"),
-                       (short, f" of fewer than {MIN_EFFECTIVE_SAMPLE:.0f} networks, which it needs"),
-                       (~few & ~short, rare)):  # fmt: skip
+    for which, why in (
+        (few, f" of fewer than {MIN_NETWORKS} networks"),
+        (short, f" of fewer than {MIN_EFFECTIVE_SAMPLE:.0f} networks, which it needs"),
+        (~few & ~short, rare),
+    ):
         if number := int((without & which).sum()):
             yield f"{what} has no standard error at {counted(number, 'point')}{why}."
 
@@ -210,7 +225,7 @@ def _share(relative: float) -> str:
 
 
 def lead(result: SweepResult) -> str:
-    """The plan in a sentence."""
+    """Say the plan in a sentence."""
     plan = result.plan
     if plan.listed:
         over = "a list of models"
@@ -220,8 +235,11 @@ def lead(result: SweepResult) -> str:
         )
     else:
         over = "one model"
-    wanted = (f"{counted(plan.networks, 'network')} each" if plan.networks else
-              f"as many networks as the standard errors wanted take, at most {count(plan.max_networks)}")  # fmt: skip
+    wanted = (
+        f"{counted(plan.networks, 'network')} each"
+        if plan.networks
+        else f"as many networks as the standard errors wanted take, at most {count(plan.max_networks)}"
+    )
     return f"{counted(len(plan.models), 'point')} ({over}), {wanted}."
 
 
@@ -230,5 +248,5 @@ def _plural(name: str, n: int) -> str:
 
 
 def describe(result: SweepResult, name: str, sel: Mapping[str, Any] | None = None) -> str:
-    """What is seen in the figure of a quantity at the points with these coordinates."""
+    """Describe the figure of a quantity at the points with the coordinates ``sel``."""
     return f"{NAMES[name]} at {counted(len(_points(result, sel)), 'point')}. {span(result, name, sel)}"

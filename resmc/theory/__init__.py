@@ -1,12 +1,13 @@
-"""What is known about random residual networks without simulating them, to compare simulations with.
+"""Closed forms for random residual networks, which simulations are compared with.
 
 The files, in reading order:
 
 - `kernels`: the functions of the correlation rho from which every limit is built;
-- `limits`: the leading order as depth and width grow at a fixed ratio (Li, Nica, Roy 2021, arXiv 2106.04013);
+- `limits`: the leading order as depth and width grow with d/n fixed (Li, Nica, Roy 2021, arXiv 2106.04013);
 - `depth`: the limits as the depth grows at a fixed width, of any `ResidualNetwork` with beta = 1/2, and exact mean
   squares; `averages`: the Gaussian averages in them;
-- `exact`: what holds at every finite width and depth, with no limit taken;
+- `exact`: laws and moments at every finite width and depth, with no limit taken;
+- `facts`: which of these are exact, a limit, or 0 by symmetry, for which network;
 - `distributions`: the laws of the output and of the log-norm as distribution functions.
 
 Notation, for one network of width n and depth d: z_l is the state at layer l = 0 .. d, L_l = log(|z_l|^2/n) the

@@ -19,8 +19,8 @@ import numpy as np
 from ..models.activations import ACTIVATIONS
 from .kernels import Floats
 
-_END, _SPACING = 100.0, 0.05  # of log q in the table; a table's entry changes by a few percent from one to the next
-_REACH, _SATURATED = 12.0, 40.0  # beyond these, the density is below 1e-31, and activations are their asymptotes
+_END, _SPACING = 100.0, 0.05  # end and spacing of log q in the table: neighbours differ by a few percent
+_REACH, _SATURATED = 12.0, 40.0  # the density is below 1e-31 beyond 12; activations are their asymptotes beyond 40
 
 
 class Averages(NamedTuple):
@@ -36,7 +36,7 @@ class Averages(NamedTuple):
 
 
 def homogeneous_averages(kappa: float) -> Callable[[Floats], Averages]:
-    """The averages where sigma^2 counts as kappa x^2: of homogeneous activations, and of linearised ones."""
+    """Return the averages where sigma^2 counts as kappa x^2: those of homogeneous and of linearised activations."""
 
     def averages(q: Floats) -> Averages:
         flat = np.full_like(q, kappa)
@@ -47,9 +47,9 @@ def homogeneous_averages(kappa: float) -> Callable[[Floats], Averages]:
 
 @cache
 def tabulated_averages(activation: str) -> Callable[[Floats], Averages]:
-    """The averages of any activation, with a relative error below 1e-8 (of the elasticity absolute).
+    """Return the averages of any activation, to a relative error below 1e-8 (for the elasticity an absolute one).
 
-    q from e^-100 to e^100; beyond, the value at the end.
+    q runs from e^-100 to e^100; an average beyond has its value at the nearer end.
     """
     from scipy.interpolate import CubicSpline
 
@@ -67,7 +67,7 @@ def tabulated_averages(activation: str) -> Callable[[Floats], Averages]:
 
 
 def gaussian_averages(activation: str, q: Floats) -> Averages:
-    """The averages by Gauss-Legendre quadrature, to about 1e-12; q > 0 of any shape.
+    """Return the averages by Gauss-Legendre quadrature, to about 1e-12; q > 0 of any shape.
 
     The half-lines are cut at the kink or bend at 0, and where saturation is complete, so that each piece is smooth on
     the scale of its length.

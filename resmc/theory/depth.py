@@ -30,8 +30,8 @@ activation (averaged over signs) or a linear one is among the others. So, with g
     G^T p = D [a (p.dM) x/v + c sqrt(dr/n) |p| (sqrt(e1) (I - u u^T) + sqrt(e) u u^T) g'],    u = a/|a|,
     e = e1 + (|a|^2/(n q)) (e2 - e1) - |a|^2 n x^2/v
 
-v-phi-w and phi-out with an odd sigma have one limit. Weights enter it through second moments of a layer alone: those of
-another law than the Gaussian change it only where E sigma(W h + b)^2 and the like depend on the law (`law_free`).
+v-phi-w and phi-out with an odd sigma have one limit. Weights enter a limit through second moments of a layer alone: a
+weight law that is not Gaussian changes the limit only where E sigma(W h + b)^2 and the like depend on it (`law_free`).
 
 Sources: Marion, Fermanian, Biau, Vert (arXiv 2206.06929) for v-phi-w with ReLU; Cont, Rossier, Xu (arXiv 2212.08199)
 for phi-out; the backward and joint limits are derived from the conditional law of W^T p given W h, layer by layer.
@@ -63,8 +63,9 @@ class Gaussian:
 
 
 class Response(NamedTuple):
-    """How G^T p answers at H: direction a (n, N), slope D's diagonal (n, N) or None for I, and for each network (N,)
-    pull x/v, across sqrt(e1) and along sqrt(e)."""
+    """The terms of G^T p at H: direction a (n, N), slope D's diagonal (n, N) or None for I, and for each network (N,)
+    pull x/v, across sqrt(e1) and along sqrt(e).
+    """
 
     direction: Floats
     slope: Floats | None
@@ -75,14 +76,14 @@ class Response(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class DepthSDE:
-    r"""The equation that a network tends to as its depth grows (the module says which), and what is known of it.
+    r"""The equation that a network tends to as its depth grows, one of those in `resmc.theory.depth`, with known laws.
 
     Attributes
     ----------
     model : ResidualNetwork
-        Its depth has no meaning here.
+        The network; its depth has no meaning here.
     c : float
-        The factor of its scaling.
+        The factor c of the network's scaling.
     forward, backward : str
         The equation as text; q = \|H\|^2/n + bias^2.
     averages : callable or None
@@ -103,26 +104,26 @@ class DepthSDE:
     gradient: Gaussian | None
 
     def variance(self, h: Floats) -> Floats:
-        """v of every network, (N,), at h (n, N): the variance of a coordinate of H per time and c^2."""
+        """Return v of every network, (N,), at h (n, N): the variance of a coordinate of H per time and c^2."""
         if self.averages is None:
             return self._mean_square(self.model.sigma.value(h))
         return self.averages(self._mean_square(h)).m
 
     def drift(self, h: Floats) -> Floats | float:
-        """Of every coordinate of H, (N,), per time and c^2."""
+        """Return the drift of every coordinate of H, (N,), per time and c^2."""
         return 0.5 * self.curvature * self._mean_square(h) if self.curvature else 0.0
 
     def response(self, h: Floats) -> Response:
-        """What the gradient's increment depends on at h (n, N)."""
+        """Return the terms of the gradient's increment at h (n, N)."""
         n, bias = self.model.width, self.model.bias
         a, slope = h, None
         if self.averages is None:
             a, slope = self.model.sigma.value(h), self.model.sigma.slope(h)
         q = self._mean_square(a)
-        known = bias**2 / np.where(q > 0.0, q, 1.0)  # 1 - |a|^2/(n q), with nothing lost
+        known = bias**2 / np.where(q > 0.0, q, 1.0)  # 1 - |a|^2/(n q), without cancellation
         m, e1, e2, elasticity = homogeneous_averages(1.0)(q) if self.averages is None else self.averages(q)
         pull = elasticity / (n * np.where(q > 0.0, q, np.inf))
-        # x = elasticity m/(n q): what is left along a when what dM says is taken out
+        # Given dM, with x = elasticity m/(n q), the part along a keeps less than its variance e2.
         left = e2 - elasticity**2 * m / np.where(q > 0.0, q, 1.0)
         along = np.sqrt(np.maximum(e1 * known + left * (1.0 - known), 0.0))
         return Response(a, slope, pull, np.sqrt(e1), along)
@@ -135,7 +136,7 @@ class DepthSDE:
 
 
 def depth_limit(model: ResidualNetwork) -> DepthSDE:
-    r"""The limit of ``model`` as its depth grows at fixed width, scaling = DepthScaling(0.5, c).
+    r"""Return the limit of ``model`` as its depth grows at fixed width, scaling = DepthScaling(0.5, c).
 
     Where the Jacobian of a layer tends to a matrix of independent Brownian motions of variance kappa c^2/n, whatever
     the state, \|P_0\|^2/\|P_1\|^2 is log-Gaussian with
@@ -148,16 +149,14 @@ def depth_limit(model: ResidualNetwork) -> DepthSDE:
     Raises
     ------
     ValueError
-        If there is no such limit, or it is another one for every law of the weights and theirs is not Gaussian.
+        If there is no such limit, or it depends on the weight law and that is not Gaussian.
     """
     if not isinstance(model, ResidualNetwork):
         raise ValueError(f"model={model!r} is not allowed: it must be a ResidualNetwork")
-    c = _checked_factor(model)
-    if not law_free(model):
-        raise ValueError(
-            f"weights={model.weights!r} is not allowed with block={model.block!r} and activation={model.activation!r}: "
-            f"at a finite width the limit depends on the law of W h beyond its variance, and is known for 'gaussian'"
-        )
+    if refusal := no_depth_limit(model):
+        raise ValueError(refusal)
+    assert isinstance(model.scaling, DepthScaling)
+    c = model.scaling.c
     kappa, curvature = jacobian_gain(model), 0.0
     if model.inside:
         kappa, curvature = model.sigma.slope_at_zero**2, model.sigma.curvature_at_zero
@@ -174,19 +173,19 @@ def depth_limit(model: ResidualNetwork) -> DepthSDE:
 
 
 def law_free(model: ResidualNetwork) -> bool:
-    """Whether the limit is the same for all symmetric laws of the weights of variance 1/width.
+    """Return True if the limit is the same for all symmetric weight laws of variance 1/width.
 
-    phi-in and scaling inside: only second moments of the weights enter. v-phi-w with a homogeneous activation: by the
-    symmetry of W the slope of a neuron is independent of the sign of w.h, and sigma^2 counts as kappa (w.h)^2. Linear
-    networks. All else sees more of the law of w.h than its variance: E sigma(w.h)^2.
+    With phi-in, with scaling inside and in linear networks, only second moments of the weights enter. With v-phi-w and
+    a homogeneous activation, by the symmetry of W the slope of a neuron is independent of the sign of w.h, and sigma^2
+    counts as kappa (w.h)^2. All other networks see more of the law of w.h than its variance: E sigma(w.h)^2.
     """
     return model.weights == "gaussian" or model.block == "phi-in" or model.inside or jacobian_gain(model) is not None
 
 
 def jacobian_gain(model: ResidualNetwork) -> float | None:
-    """kappa, if every layer has E[J^T J | h] = (carry^2 + s^2 kappa) I with J its Jacobian, whatever h; otherwise None.
+    """Return kappa if every layer has E[J^T J | h] = (carry^2 + s^2 kappa) I, J its Jacobian, whatever h; else None.
 
-    E sigma(g)^2 for homogeneous activations: v-phi-w, phi-in if balanced, and any block if linear.
+    kappa is E sigma(g)^2, for homogeneous activations: with v-phi-w, with phi-in if balanced, with any block if linear.
     """
     sigma = model.sigma
     if model.activation == "linear" or (sigma.homogeneous and model.block == "v-phi-w"):
@@ -198,7 +197,7 @@ def jacobian_gain(model: ResidualNetwork) -> float | None:
 class SecondMoments:
     r"""log(E\|h_k\|^2/\|h_0\|^2) and log(E\|p_k\|^2/\|p_L\|^2) at ``layers``; arrays of one shape.
 
-    NaN where they are not known: the first with a bias, the second within a network without a skip, which may die.
+    Values that are not known are NaN: the first with a bias, the second within a network without a skip, which may die.
     """
 
     layers: Integers
@@ -207,7 +206,7 @@ class SecondMoments:
 
 
 def second_moments(model: ResidualNetwork, layers: ArrayLike | None = None) -> SecondMoments:
-    r"""Exact mean squares at finite width and depth, where a layer multiplies them by a number.
+    r"""Return exact mean squares at finite width and depth, where a layer multiplies them by a number.
 
     .. code-block:: text
 
@@ -215,8 +214,8 @@ def second_moments(model: ResidualNetwork, layers: ArrayLike | None = None) -> S
         E|p_k|^2/|p_L|^2 = prod_{j >= k} (carry^2 + kappa s_j^2)
 
     for v-phi-w with a homogeneous activation (kappa = E sigma(g)^2, ReLU: (1 + s^2/2)^L), phi-in with a balanced one
-    (1/2), and linear networks (1), with weights of any symmetric law of variance 1/width. A mean over few networks is
-    far below it where the log-norm varies much.
+    (1/2), and linear networks (1), with any symmetric weight law of variance 1/width. A mean over few networks is far
+    below the exact one where the log-norm varies much.
 
     Parameters
     ----------
@@ -228,17 +227,10 @@ def second_moments(model: ResidualNetwork, layers: ArrayLike | None = None) -> S
     ValueError
         For other models, or other ``layers``.
     """
+    if refusal := no_second_moments(model):
+        raise ValueError(refusal)
     kappa = jacobian_gain(model)
-    if model.weights == "rademacher" and model.input is not None:
-        raise ValueError(
-            "weights='rademacher' with an input are not allowed in second_moments: W h is exactly 0 with positive "
-            "probability, where the slope is that of one side"
-        )
-    if kappa is None:
-        raise ValueError(
-            f"block={model.block!r} with activation={model.activation!r} is not allowed in second_moments: only "
-            f"v-phi-w with a homogeneous activation, phi-in with a balanced one, or any block with 'linear'"
-        )
+    assert kappa is not None
     index = layer_indices(model, layers)
     with np.errstate(divide="ignore"):
         steps = np.log(model.carry**2 + kappa * model.scales**2)
@@ -249,40 +241,58 @@ def second_moments(model: ResidualNetwork, layers: ArrayLike | None = None) -> S
     return SecondMoments(index, forward if model.bias == 0.0 else np.full(index.shape, math.nan), backward)
 
 
-def _checked_factor(model: ResidualNetwork) -> float:
-    """c, if the model has a limit."""
-    if model.carry != 1.0:
-        raise ValueError(
-            f"carry={model.carry!r} has no limit in depth: it must be 1, or the input grows or dies with carry^L"
+def no_second_moments(model: ResidualNetwork) -> str | None:
+    """Return why exact mean squares are not known, in a sentence; None if they are."""
+    if model.weights == "rademacher" and model.input is not None:
+        return (
+            "weights='rademacher' with an input are not allowed in second_moments: W h is exactly 0 with positive "
+            "probability, where the slope is that of one side"
         )
+    if jacobian_gain(model) is None:
+        return (
+            f"block={model.block!r} with activation={model.activation!r} is not allowed in second_moments: only "
+            f"v-phi-w with a homogeneous activation, phi-in with a balanced one, or any block with 'linear'"
+        )
+    return None
+
+
+def no_depth_limit(model: ResidualNetwork) -> str | None:
+    """Return why no limit in depth is known, in a sentence; None if one is."""
+    if model.carry != 1.0:
+        return f"carry={model.carry!r} has no limit in depth: it must be 1, or the input grows or dies with carry^L"
     if not isinstance(model.scaling, DepthScaling):
-        raise ValueError("scaling layer by layer has no limit in depth: it must be DepthScaling(0.5, c)")
+        return "scaling layer by layer has no limit in depth: it must be DepthScaling(0.5, c)"
     given, sigma = f"activation={model.activation!r}", model.sigma
     if model.inside and not sigma.smooth:
-        raise ValueError(
+        return (
             f"{given} has no limit in depth with the scaling inside: it is not twice differentiable at 0, and its mean "
             f"drifts like L^(1/2)"
         )
     if model.inside and sigma.at_zero != 0.0:
-        raise ValueError(
+        return (
             f"{given} has no limit in depth with the scaling inside: sigma(0) = {sigma.at_zero:g} is added in each of "
             f"the L layers; it must be 0"
         )
     if model.block == "phi-out" and not model.inside and not sigma.odd:
-        raise ValueError(
+        return (
             f"{given} has no limit in depth with block='phi-out' and the scaling outside: E sigma(g) is not 0, as it "
             f"is for 'tanh' and 'linear', and its sum drifts like L^(1/2)"
         )
     beta = model.scaling.beta
     if beta < 0.5:
-        raise ValueError(f"beta={beta!r} has no limit in depth: the network explodes; beta must be 0.5")
+        return f"beta={beta!r} has no limit in depth: the network explodes; beta must be 0.5"
     if beta > 0.5:
-        raise ValueError(f"beta={beta!r} has nothing to simulate as its limit, the input itself; beta must be 0.5")
-    return model.scaling.c
+        return f"beta={beta!r} has nothing to simulate as its limit, the input itself; beta must be 0.5"
+    if not law_free(model):
+        return (
+            f"weights={model.weights!r} is not allowed with block={model.block!r} and activation={model.activation!r}: "
+            f"at a finite width the limit depends on the law of W h beyond its variance, and is known for 'gaussian'"
+        )
+    return None
 
 
 def _formulas(local: bool, kappa: float | None, curvature: float) -> tuple[str, str]:
-    """The equation as two lines of text."""
+    """Return the forward and the backward equation, each as a line of text."""
     if local:
         return (
             "dH = c sqrt(Q) dB,  Q = |sigma(H)|^2/n + bias^2",

@@ -11,10 +11,10 @@ from .kernels import Floats
 
 
 def output_cdf(t: ArrayLike, mean: float, variance: float) -> Floats:
-    """P(exp(G/2) Z <= t) = E[Phi(t exp(-G/2))] for independent G ~ N(mean, variance) and Z ~ N(0, 1).
+    """Return P(exp(G/2) Z <= t) = E[Phi(t exp(-G/2))] for independent G ~ N(mean, variance) and Z ~ N(0, 1).
 
-    This is the law of one output neuron when its network's last log-norm L_d is Gaussian, as it is in the limit of
-    infinite depth and width: take mean and variance from `resmc.theory.log_norm` (Li, Nica, Roy 2021,
+    One output neuron has this law when its network's last log-norm L_d is Gaussian, as in the limit of infinite depth
+    and width: take mean and variance from `resmc.theory.log_norm` (Li, Nica, Roy 2021,
     arXiv 2106.04013). A variance of 0 gives the Gaussian of the infinite-width limit.
 
     Parameters
@@ -22,7 +22,8 @@ def output_cdf(t: ArrayLike, mean: float, variance: float) -> Floats:
     t : array of float
         Values of the output, any shape; the result has the same shape.
     mean, variance : float
-        Of the log-norm. The absolute error is below 1e-12 up to a standard deviation of 100 and beyond.
+        Mean and variance of the log-norm. The absolute error of the result is below 1e-12 up to a standard deviation
+        of 100 and beyond.
 
     Raises
     ------
@@ -51,21 +52,21 @@ def output_cdf(t: ArrayLike, mean: float, variance: float) -> Floats:
 
 
 def output_norm_cdf(x: ArrayLike, n_out: int, mean: float, variance: float) -> Floats:
-    r"""P(G + log chi^2_k <= x) for independent G ~ N(mean, variance) and chi^2_k with k = ``n_out``.
+    r"""Return P(G + log chi^2_k <= x) for independent G ~ N(mean, variance) and chi^2_k with k = ``n_out``.
 
-    This is the law of log(\|z_out\|^2), z_out = exp(G/2) Z in R^k, when the last log-norm is the Gaussian G of the
-    limit of infinite depth and width: mean and variance from `resmc.theory.log_norm` (Li, Nica, Roy 2021, arXiv
-    2106.04013).
-    A variance of 0 gives log chi^2_k + mean, the infinite-width limit. For k = 1 it is 2 `output_cdf` (exp(x/2)) - 1.
+    log(\|z_out\|^2), z_out = exp(G/2) Z in R^k, has this law when the last log-norm is the Gaussian G of the limit of
+    infinite depth and width: take mean and variance from `resmc.theory.log_norm` (Li, Nica, Roy 2021, arXiv
+    2106.04013). A variance of 0 gives log chi^2_k + mean, the infinite-width limit. For k = 1 the law is
+    2 `output_cdf` (exp(x/2)) - 1.
 
     Parameters
     ----------
     x : array of float
-        Any shape; the result has the same shape.
+        Values of log(\|z_out\|^2), any shape; the result has the same shape.
     n_out : int
-        1 to 2^17.
+        Outputs, 1 to 2^17.
     mean, variance : float
-        Of the log-norm. The absolute error is below 1e-11.
+        Mean and variance of the log-norm. The absolute error of the result is below 1e-11.
 
     Raises
     ------
@@ -100,17 +101,20 @@ def output_norm_cdf(x: ArrayLike, n_out: int, mean: float, variance: float) -> F
         return result
     low, high = np.log(2.0 * np.array([special.gammaincinv(half, 1e-17), special.gammainccinv(half, 1e-17)]))
     nodes = np.arange(low, high + spacing, spacing)
-    weights = np.exp(half * (nodes - np.log(n_out)) - 0.5 * (np.exp(nodes) - n_out))  # the density, but for a factor
+    weights = np.exp(
+        half * (nodes - np.log(n_out)) - 0.5 * (np.exp(nodes) - n_out)
+    )  # the chi-square's density, but for a factor
     for node, weight in zip(nodes, weights / weights.sum(), strict=True):
         result += weight * special.ndtr((x - node) / deviation)
     return result
 
 
 def chi_square_log_norm_cdf(n: int, x: ArrayLike) -> Floats:
-    """P(log(chi^2_n/n) <= x): the law of L_0, and of every L_l in the limit of infinite width at a fixed depth.
+    """Return P(log(chi^2_n/n) <= x): the law of L_0, and of every L_l in the limit of infinite width at a fixed depth.
 
-    For alpha^2 + lam^2 = 1 and input_norm = 1; otherwise subtract ``model.log_norm_offset(layer)`` from the log-norms
-    first. ``x`` may have any shape; the result has the same. Raises ValueError unless n is an integer from 1 to 2^24.
+    The law is that for alpha^2 + lam^2 = 1 and input_norm = 1; otherwise subtract ``model.log_norm_offset(layer)`` from
+    the log-norms first. ``x`` may have any shape; the result has the same. Raises ValueError unless n is an integer
+    from 1 to 2^24.
     """
     n = checks.integer("n", n, 1, 1 << 24, "2^24")
     with np.errstate(over="ignore"):

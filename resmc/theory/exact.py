@@ -69,7 +69,7 @@ class SkipOnly:
 
 
 def first_layer(model: ResNet) -> FirstLayer:
-    """The law of L_0 = log(chi^2_n/n) + 2 log(input_norm), for any network, and Var A_0 = 3/(n + 2).
+    """Return the law of L_0 = log(chi^2_n/n) + 2 log(input_norm), for any network, and Var A_0 = 3/(n + 2).
 
     The cumulants of log(chi^2_n) are polygammas at n/2: mean digamma(n/2) - log(n/2) + 2 log(input_norm), variance
     trigamma(n/2), and so on. At alpha = 0 the variance of A_l is 3/(n + 2) at every layer, given alive.
@@ -81,7 +81,7 @@ def first_layer(model: ResNet) -> FirstLayer:
 
 
 def one_step(model: ResNet, asymmetry: ArrayLike) -> Floats:
-    """E[|z_{l+1}|^2 | z_l]/|z_l|^2 = alpha^2 + lam^2 (1 + A_l), for any network, layer and z_l != 0.
+    """Return E[|z_{l+1}|^2 | z_l]/|z_l|^2 = alpha^2 + lam^2 (1 + A_l), for any network, layer and z_l != 0.
 
     ``asymmetry`` holds values of A_l, any shape; the result has the same shape.
     """
@@ -89,7 +89,7 @@ def one_step(model: ResNet, asymmetry: ArrayLike) -> Floats:
 
 
 def balanced_moments(model: ResNet, layers: ArrayLike | None = None) -> BalancedMoments:
-    """Second and fourth moments of the norm of a balanced network with independent signs.
+    """Return second and fourth moments of the norm of a balanced network with independent signs.
 
     With alpha^2 + lam^2 = 1, E|z_l|^2 = |z_0|^2, and R = E|z_l|^4/|z_0|^4, Q = E sum_i z_{l,i}^4/|z_0|^4 obey
 
@@ -115,17 +115,17 @@ def balanced_moments(model: ResNet, layers: ArrayLike | None = None) -> Balanced
     index = layer_indices(model, layers)
     alpha, lam = model.normalised
     skip, cross, branch, n = alpha**4, alpha**2 * lam**2, lam**4, model.width
-    # R'/R - 1 = r_from_r + r_from_q (Q/R); the 1 = (alpha^2 + lam^2)^2 is left out, as the rest is only O(1/n).
+    # R'/R = 1 + r_from_r + r_from_q (Q/R), where the 1 is (alpha^2 + lam^2)^2; the rest is only O(1/n), and is summed.
     r_from_r, r_from_q = (4.0 * cross + 2.0 * branch) / n, (1.0 + 2.0 / n) * branch
     q_from_r, q_from_q = (6.0 * cross + 3.0 * branch) / n, skip + 3.0 * branch / n
     largest = int(index.max(initial=0))
     excess = np.empty(largest)
-    ratio = 3.0 / (n + 2.0)  # Q/R
+    q_over_r = 3.0 / (n + 2.0)
     for layer in range(largest):
-        step = r_from_r + r_from_q * ratio
+        step = r_from_r + r_from_q * q_over_r
         excess[layer] = step
-        previous, ratio = ratio, (q_from_r + q_from_q * ratio) / (1.0 + step)
-        if ratio == previous:
+        previous, q_over_r = q_over_r, (q_from_r + q_from_q * q_over_r) / (1.0 + step)
+        if q_over_r == previous:
             excess[layer:] = step
             break
     fourth = np.concatenate([[0.0], np.cumsum(np.log1p(excess))])[index]
@@ -134,7 +134,7 @@ def balanced_moments(model: ResNet, layers: ArrayLike | None = None) -> Balanced
 
 
 def fully_connected(model: ResNet, layers: ArrayLike | None = None) -> FullyConnected:
-    """The law of a network with alpha = 0: |z_{l+1}|^2/|z_l|^2 are independent copies of lam^2 (2/n) chi^2_K.
+    """Return the law of a network with alpha = 0: |z_{l+1}|^2/|z_l|^2 are independent copies of lam^2 (2/n) chi^2_K.
 
     K ~ Binomial(n, 1/2) is the number of active neurons, and the network dies when K = 0. Given alive at layer l, L_l
     is therefore L_0 plus l independent copies of log(lam^2 (2/n) chi^2_K) given K >= 1: the cumulants add up. The
@@ -173,9 +173,9 @@ def fully_connected(model: ResNet, layers: ArrayLike | None = None) -> FullyConn
 
 
 def skip_only(model: ResNet, layers: ArrayLike | None = None) -> SkipOnly:
-    """The law of a network with lam = 0: z_l = alpha^l z_0, so L_l = L_0 + l log(alpha^2).
+    """Return the law of a network with lam = 0: z_l = alpha^l z_0, so L_l = L_0 + l log(alpha^2).
 
-    ``layers`` as for `balanced_moments`. Raises ValueError if ``model.lam`` is not 0, or for other ``layers``.
+    ``layers`` are as in `balanced_moments`. Raises ValueError if ``model.lam`` is not 0, or for other ``layers``.
     """
     if model.lam != 0.0:
         raise ValueError(f"lam={model.lam} is not allowed in skip_only: it must be 0")
@@ -191,9 +191,9 @@ def skip_only(model: ResNet, layers: ArrayLike | None = None) -> SkipOnly:
 
 
 def _log_chi_square_mixture(n: int) -> tuple[float, float, float, float]:
-    """The first four cumulants of log((2/n) chi^2_K), K ~ Binomial(n, 1/2) given K >= 1."""
-    # The binomial has nothing (below e^-200) beyond 20 standard deviations, so a window keeps n = 2^24 cheap. Its
-    # weights come from the ratios of neighbours: differences of log-gammas of size n log n would lose the digits.
+    """Return the first four cumulants of log((2/n) chi^2_K), K ~ Binomial(n, 1/2) given K >= 1."""
+    # The binomial has nothing (below e^-200) beyond 20 standard deviations, so a window keeps n = 2^24 cheap. The
+    # weights come from quotients of neighbours: differences of log-gammas of size n log n would lose the digits.
     reach = math.ceil(10.0 * math.sqrt(n))
     k = np.arange(max(1, n // 2 - reach), min(n, n // 2 + reach) + 1, dtype=np.float64)
     log_weights = np.concatenate([[0.0], np.cumsum(np.log((n - k[:-1]) / (k[:-1] + 1.0)))])

@@ -1,7 +1,7 @@
 """Facts about one network: what is exact, what is a limit, what vanishes by symmetry. Decided here and nowhere else.
 
-Whoever sets theory beside an estimate asks `facts(model)`, in whichever spelling the model is: analyses, sweeps, plots
-and reports.
+Analyses, sweeps, plots and reports ask `facts(model)` before they set theory beside an estimate, whichever spelling the
+model has.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import ResNet
 from ..models.spelling import general, log_gaussian
-from .depth import DepthSDE, Gaussian, SecondMoments, depth_limit, second_moments
+from .depth import (
+    DepthSDE,
+    Gaussian,
+    SecondMoments,
+    depth_limit,
+    no_depth_limit,
+    no_second_moments,
+    second_moments,
+)
 from .exact import FirstLayer, FullyConnected, SkipOnly, first_layer, fully_connected, skip_only
 from .kernels import Floats
 
@@ -24,15 +32,15 @@ Layers = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    r"""What is known of a network without simulating it; made by `facts`.
+    r"""Facts about a network that are known without simulating it; made by `facts`.
 
     Attributes
     ----------
     model : ResNet or ResidualNetwork
-        As it was spelled.
+        The network, in the spelling in which it was given.
     log_gaussian : ResNet or None
-        The same network as a `ResNet`, which the theory of Li, Nica, Roy (arXiv 2106.04013) is about; None where no
-        `ResNet` is this network.
+        The network as a `ResNet`, which the theory of Li, Nica, Roy (arXiv 2106.04013) is about; None where no
+        `ResNet` is the same network.
     """
 
     model: Model
@@ -40,43 +48,48 @@ class Facts:
 
     @cached_property
     def general(self) -> ResidualNetwork:
-        """The same network as a `ResidualNetwork`."""
+        """The network as a `ResidualNetwork`."""
         return general(self.model)
 
     # -- exact values, at every width and depth
 
     @property
     def symmetric(self) -> bool:
-        """True if A_l is symmetric about 0 at every layer: its signs are fresh given all that came before.
+        """True if A_l is known to be symmetric about 0 at every layer, whatever |z_l|.
 
-        So it is with random signs (balanced), without a skip (alpha = 0) and without a branch (lam = 0).
+        With random signs (balanced), turning all signs s_l turns A_l into -A_l. Without a skip (alpha = 0) or without a
+        branch (lam = 0), z_l is as likely as -z_l, which has the asymmetry -A_l.
         """
         m = self.log_gaussian
         return m is not None and (m.signed or m.alpha == 0.0 or m.lam == 0.0)
 
     @property
     def correlation(self) -> float | None:
-        """Corr(A_l, A_m) for l != m: 0 with random signs or without a skip, where A_m is fresh; None if not known."""
+        """Corr(A_l, A_m) for l < m: 0 with random signs or without a skip, both of which redraw A_m; else None."""
         m = self.log_gaussian
         return 0.0 if m is not None and (m.signed or m.alpha == 0.0) else None
 
     def asymmetry(self, layers: Layers) -> Floats:
-        """E A_l at ``layers``: 0 where A_l is symmetric, as it is at layer 0; else NaN."""
+        """Return E A_l at ``layers``: 0 where A_l is symmetric, and at layer 0, where z_0 is; else NaN."""
         return np.where(self.symmetric | (layers == 0), 0.0, np.nan)
 
     def active_fraction(self, layers: Layers) -> Floats:
-        """E F_l at ``layers``: 1/2 where A_l is symmetric, as it is at layer 0; else NaN."""
+        """Return E F_l at ``layers``: 1/2 where A_l is symmetric, and at layer 0, where z_0 is; else NaN."""
         return np.where(self.symmetric | (layers == 0), 0.5, np.nan)
 
     def growth(self, layers: Layers) -> Floats:
-        r"""log E\|z_l\|^2/\|z_0\|^2 at ``layers``: l log(alpha^2 + lam^2) where A_l is symmetric and up to layer 1."""
+        r"""Return log E\|z_l\|^2/\|z_0\|^2 at ``layers``, where it is known.
+
+        Every layer multiplies the mean square given z_l by alpha^2 + lam^2 (1 + A_l): l log(alpha^2 + lam^2) where all
+        A_l are symmetric, and up to layer 1, since A_0 is; else NaN.
+        """
         m = self.log_gaussian
         if m is None:
             return np.full(layers.shape, np.nan)
         return np.where(self.symmetric | (layers <= 1), layers * m.log_scale, np.nan)
 
     def log_norm(self, layers: Layers) -> FullyConnected | SkipOnly | None:
-        """Moments of the log-norm at ``layers`` without a skip or without a branch; None for other networks."""
+        """Return moments of the log-norm at ``layers``, without a skip or without a branch; None for other networks."""
         m = self.log_gaussian
         if m is not None and m.alpha == 0.0:
             return fully_connected(m, layers)
@@ -87,21 +100,16 @@ class Facts:
     @cached_property
     def first_layer(self) -> FirstLayer | None:
         """The law of the first layer's log-norm where h_0 is Gaussian; None with other weights on an explicit input."""
-        m = self.general
-        if m.inputs.explicit:
-            return None
-        return first_layer(ResNet(m.width, 1, 1.0, 1.0, input_norm=m.size))
+        inputs = self.model.inputs
+        return None if inputs.explicit else first_layer(ResNet(self.model.width, 1, 1.0, 1.0, input_norm=inputs.size))
 
     @cached_property
     def second_moments(self) -> SecondMoments | None:
         """Exact mean squares of h and p at the first and the last layer; None where they are not known."""
-        try:
-            return second_moments(self.general, [0, self.model.depth])
-        except ValueError:
-            return None
+        return None if no_second_moments(self.general) else second_moments(self.general, [0, self.model.depth])
 
     def final_second_moment(self, quotient: str) -> float | None:
-        r"""ln E\|v\|^2/\|start\|^2 of a quotient's final value: of growth and gradient, where it is known."""
+        r"""Return the exact ln E\|v\|^2/\|start\|^2 of a quotient's final value; None where it is not known."""
         if self.second_moments is None or quotient not in ("growth", "gradient"):
             return None
         squares = self.second_moments
@@ -111,19 +119,19 @@ class Facts:
 
     @cached_property
     def depth_limit(self) -> DepthSDE | None:
-        """The equation that the network tends to as its depth grows; None where there is none."""
-        try:
-            return depth_limit(self.general)
-        except ValueError:
-            return None
+        """The equation that the network tends to as its depth grows; None where none is known.
+
+        A `ResNet` does not say how its branches shrink with the depth, and so has none.
+        """
+        return None if no_depth_limit(self.general) else depth_limit(self.general)
 
     def final_limit(self, quotient: str) -> Gaussian | None:
-        """The law of the logarithm of a quotient's final value at infinite depth, where it is known."""
+        """Return the law of the logarithm of a quotient's final value at infinite depth; None where it is not known."""
         sde = self.depth_limit
         return None if sde is None else {"growth": sde.growth, "gradient": sde.gradient}.get(quotient)
 
 
 @lru_cache(maxsize=1 << 10)
 def facts(model: Model) -> Facts:
-    """What is known of ``model``."""
+    """Return what is known of ``model``."""
     return Facts(model, log_gaussian(model))

@@ -3,7 +3,7 @@
 J and K and their derivatives are those of Li, Nica, Roy 2021 (arXiv 2106.04013), there written with
 theta = arccos(rho). Here 1 - 2 theta/pi is computed as (2/pi) arcsin(rho), which keeps full relative accuracy for
 rho near 0, where the sums over layers have almost all their terms. Each function maps an array to an array of the same
-shape; rho is clipped to [-1, 1], since a computed correlation may leave it by rounding. None of them raises.
+shape; rho is clipped to [-1, 1], since a computed correlation may leave it by rounding. No function here raises.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 
 def _rho_sin_angle(rho: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """The clipped rho, sin(theta) = sqrt(1 - rho^2), and 1 - 2 theta/pi = (2/pi) arcsin(rho)."""
+    """Return the clipped rho, sin(theta) = sqrt(1 - rho^2), and 1 - 2 theta/pi = (2/pi) arcsin(rho)."""
     rho = np.clip(np.asarray(rho, dtype=np.float64), -1.0, 1.0)
     return rho, np.sqrt((1.0 - rho) * (1.0 + rho)), (2.0 / np.pi) * np.arcsin(rho)
 
@@ -24,7 +24,7 @@ def _rho_sin_angle(rho: ArrayLike) -> tuple[Floats, Floats, Floats]:
 def J(rho: ArrayLike) -> Floats:
     """J(rho) = E[X|X| Y|Y|] = (6/pi) sin t cos t + (1 + 2 cos^2 t)(1 - 2t/pi), t = arccos(rho).
 
-    Odd, J(0) = 0, J(1) = 3. J(rho)/3 is the correlation of the asymmetries of two layers whose states have
+    J is odd, J(0) = 0 and J(1) = 3. J(rho)/3 is the correlation of the asymmetries of two layers whose states have
     correlation rho.
     """
     rho, sin, angle = _rho_sin_angle(rho)
@@ -32,35 +32,35 @@ def J(rho: ArrayLike) -> Floats:
 
 
 def J_prime(rho: ArrayLike) -> Floats:
-    """J'(rho) = 4 E|X Y| = (8/pi) sin t + 4 cos t (1 - 2t/pi), t = arccos(rho). Even, J'(1) = 4."""
+    """J'(rho) = 4 E|X Y| = (8/pi) sin t + 4 cos t (1 - 2t/pi), t = arccos(rho): even, with J'(1) = 4."""
     rho, sin, angle = _rho_sin_angle(rho)
     return (8.0 / np.pi) * sin + 4.0 * rho * angle
 
 
 def K(rho: ArrayLike) -> Floats:
-    """K(rho) = E[X|X| sign(Y)] = (2/pi)(rho sqrt(1 - rho^2) + arcsin(rho)). Odd, K(1) = 1."""
+    """K(rho) = E[X|X| sign(Y)] = (2/pi)(rho sqrt(1 - rho^2) + arcsin(rho)): odd, with K(1) = 1."""
     rho, sin, angle = _rho_sin_angle(rho)
     return (2.0 / np.pi) * sin * rho + angle
 
 
 def K_prime(rho: ArrayLike) -> Floats:
-    """K'(rho) = (4/pi) sqrt(1 - rho^2). Even, K'(1) = 0."""
+    """K'(rho) = (4/pi) sqrt(1 - rho^2): even, with K'(1) = 0."""
     return (4.0 / np.pi) * _rho_sin_angle(rho)[1]
 
 
 def growth_kernel(rho: ArrayLike) -> Floats:
-    """(2/pi) sin t cos t + 1 - 2t/pi, t = arccos(rho): the terms of log E|z_d|^2.
+    """Return the terms of log E|z_d|^2: (2/pi) sin t cos t + 1 - 2t/pi, t = arccos(rho).
 
     For a Gaussian log-norm, log E|z_d|^2 is the mean plus half the variance. The mean contributes -rho J'(rho)/2 and
-    the variance J(rho) per pair of layers, and J(rho) - rho J'(rho)/2 = K(rho): this is the same function as `K`.
+    the variance J(rho) per pair of layers, and J(rho) - rho J'(rho)/2 = K(rho): the function `K`.
     """
     return K(rho)
 
 
 def mean_log_chi_square(degrees: ArrayLike) -> Floats:
-    """E log(chi^2_k/k) = digamma(k/2) - log(k/2) for k = ``degrees`` > 0, without cancellation for large k.
+    """Return E log(chi^2_k/k) = digamma(k/2) - log(k/2) for k = ``degrees`` > 0, without cancellation for large k.
 
-    Negative, -1/k to leading order. The variance of the same variable is trigamma(k/2).
+    The mean is negative, -1/k to leading order. The variance of the same variable is trigamma(k/2).
     """
     half = np.asarray(degrees, dtype=np.float64) / 2.0
     large = np.maximum(half, 20.0)

@@ -36,7 +36,7 @@ from .kernels import Floats, J, J_prime, K, K_prime, growth_kernel, mean_log_chi
 Integers = NDArray[np.int64]
 Kernel = Callable[[Floats], Floats]
 
-_DIRECT_TERMS = 1 << 16  # an infinite sum longer than this is continued by an integral
+_DIRECT_TERMS = 1 << 16  # an infinite sum is continued by an integral beyond so many terms
 _SHORTEST_KEPT, _LONGEST_KEPT = 1 << 10, 1 << 15  # layers whose sums are kept between calls: at most 64 MiB in all
 
 
@@ -71,12 +71,12 @@ class RatioLimit:
 
 
 def layer_indices(model: ResNet | ResidualNetwork, layers: ArrayLike | None, name: str = "layers") -> Integers:
-    """``layers`` as an integer array of the same shape (a scalar: shape (1,)), or 0 .. depth for None.
+    """Return ``layers`` as an integer array of the same shape (a scalar: shape (1,)), or 0 .. depth for None.
 
     Raises
     ------
     ValueError
-        If anything in it is not an integer from 0 to ``model.depth``.
+        If an entry is not an integer from 0 to ``model.depth``.
     """
     if layers is None:
         return np.arange(model.depth + 1, dtype=np.int64)
@@ -89,15 +89,16 @@ def layer_indices(model: ResNet | ResidualNetwork, layers: ArrayLike | None, nam
 
 
 def log_scales(model: ResNet, index: Integers) -> Floats:
-    """l log(alpha^2 + lam^2): what the normalisation of alpha and lam takes from the log-norm of layer l."""
+    """Return l log(alpha^2 + lam^2), which normalising alpha and lam takes from the log-norm of layer l."""
     return index.astype(np.float64) * model.log_scale
 
 
 def log_norm(model: ResNet, layers: ArrayLike | None = None) -> LogNormLimit:
-    """The Gaussian limit of L_l = log(|z_l|^2/n), with the first layer's exact mean and variance.
+    """Return the Gaussian limit of L_l = log(|z_l|^2/n), with the first layer's exact mean and variance.
 
-    `log_norm_growth` plus the independent L_0 = log(chi^2_n/n) + 2 log(input_norm): mean digamma(n/2) - log(n/2)
-    and variance trigamma(n/2). Given L_d, an output neuron is exp(L_d/2) Z with Z standard Gaussian.
+    The limit is `log_norm_growth` plus the independent L_0 = log(chi^2_n/n) + 2 log(input_norm), of mean digamma(n/2) -
+    log(n/2) + 2 log(input_norm) and variance trigamma(n/2). Given L_d, an output neuron is exp(L_d/2) Z with Z standard
+    Gaussian.
 
     Parameters
     ----------
@@ -116,7 +117,10 @@ def log_norm(model: ResNet, layers: ArrayLike | None = None) -> LogNormLimit:
 
 
 def log_norm_growth(model: ResNet, layers: ArrayLike | None = None) -> LogNormLimit:
-    """The Gaussian limit of log(|z_l|^2/|z_0|^2), including l log(alpha^2 + lam^2); arguments as for `log_norm`."""
+    """Return the Gaussian limit of log(|z_l|^2/|z_0|^2), including l log(alpha^2 + lam^2).
+
+    Arguments and errors are those of `log_norm`.
+    """
     index = layer_indices(model, layers)
     alpha, lam = model.normalised
     variance = (5.0 * lam**4 + 4.0 * alpha**2 * lam**2) / model.width * index.astype(np.float64)
@@ -129,9 +133,9 @@ def log_norm_growth(model: ResNet, layers: ArrayLike | None = None) -> LogNormLi
 
 
 def hypoactivation(model: ResNet, layers: ArrayLike | None = None) -> HypoactivationLimit:
-    """E[A_l] (below 0 for alpha > 0) and E[F_l] (below 1/2); exactly 0 and 1/2 when balanced or at alpha = 0.
+    """Return E[A_l] (below 0 for alpha > 0) and E[F_l] (below 1/2); 0 and 1/2 when balanced or at alpha = 0.
 
-    Arguments and errors as for `log_norm`.
+    Arguments and errors are those of `log_norm`.
     """
     index = layer_indices(model, layers)
     if model.signed:
@@ -143,7 +147,7 @@ def hypoactivation(model: ResNet, layers: ArrayLike | None = None) -> Hypoactiva
 
 
 def interlayer_correlation(model: ResNet, lags: ArrayLike) -> Floats:
-    """Corr(A_l, A_{l+k}) for each lag k: J(alpha^k)/3 (vanilla), 0 for k > 0 when balanced, and 1 at k = 0.
+    """Return Corr(A_l, A_{l+k}) for each lag k: J(alpha^k)/3 (vanilla), 0 for k > 0 when balanced, and 1 at k = 0.
 
     ``lags`` are integers from 0 to depth (else ValueError); the result has their shape. Var A_l = 3/n in this limit.
     """
@@ -155,10 +159,11 @@ def interlayer_correlation(model: ResNet, lags: ArrayLike) -> Floats:
 
 
 def variance_growth(model: ResNet, layers: ArrayLike | None = None) -> Floats:
-    """The limit of log(E|z_l|^2/|z_0|^2), including l log(alpha^2 + lam^2); arguments as for `log_norm`.
+    """Return the limit of log(E|z_l|^2/|z_0|^2), including l log(alpha^2 + lam^2).
 
-    Beyond that term it is (lam^4/n) sum_{m<l} sum_{k=1}^{m} growth_kernel(rho_k) for vanilla networks, above 0 for
-    alpha > 0 (exponential growth in d/n), and exactly 0, at every n, for balanced ones.
+    Beyond that term the limit is (lam^4/n) sum_{m<l} sum_{k=1}^{m} growth_kernel(rho_k) for vanilla networks, above 0
+    for alpha > 0 (exponential growth in d/n), and 0 for balanced networks. Arguments and errors are those of
+    `log_norm`.
     """
     index = layer_indices(model, layers)
     growth = log_scales(model, index)
@@ -169,7 +174,7 @@ def variance_growth(model: ResNet, layers: ArrayLike | None = None) -> Floats:
 
 
 def infinite_depth_and_width(model: ResNet) -> RatioLimit:
-    """The limits n, d -> infinity at the model's ratio d/n, for alpha, lam, variant and input_norm held fixed.
+    """Return the limits n, d -> infinity at the model's d/n, for alpha, lam, variant and input_norm held fixed.
 
     Returns
     -------
@@ -208,7 +213,7 @@ def _rho_K_prime(rho: Floats) -> Floats:
 
 
 def _decay(model: ResNet) -> float:
-    """-log|alpha| of the normalised alpha, taken from lam where alpha is too near 1 for an accurate logarithm."""
+    """Return -log|alpha| of the normalised alpha, from lam where alpha is too near 1 for an accurate logarithm."""
     alpha, lam = model.normalised
     if lam * lam < 0.5:
         return -0.5 * math.log1p(-lam * lam)
@@ -216,12 +221,12 @@ def _decay(model: ResNet) -> float:
 
 
 def _rate(model: ResNet) -> tuple[float, bool]:
-    """What rho_k = alpha^k depends on: `_decay`, and whether its sign alternates."""
+    """Return what determines rho_k = alpha^k: `_decay`, and True if the sign alternates."""
     return _decay(model), model.normalised[0] < 0.0
 
 
 def _correlations(decay: float, alternating: bool, count: int) -> Floats:
-    """rho_k = alpha^k for k = 1 .. count."""
+    """Return rho_k = alpha^k for k = 1 .. count."""
     rho: Floats = np.exp(-decay * np.arange(1.0, count + 1.0))
     if alternating:
         rho[::2] *= -1.0
@@ -229,7 +234,7 @@ def _correlations(decay: float, alternating: bool, count: int) -> Floats:
 
 
 def _sums(model: ResNet, kernel: Kernel, index: Integers, twice: bool = False) -> Floats:
-    """sum_{k=1}^{l} kernel(rho_k), or the sum of that over the layers below l, for l = 0 .. the largest of ``index``.
+    """Return sum_{k=1}^{l} kernel(rho_k), or with ``twice`` its sum over the layers below l, for l = 0 .. max(index).
 
     Models that differ in width and depth share these sums: the first terms of a long running sum are those of a short
     one. The result may be longer than asked for, and is read-only.
@@ -252,14 +257,14 @@ def _running_sums(decay: float, alternating: bool, kernel: Kernel, twice: bool, 
 
 @lru_cache(maxsize=4096)
 def _first_layer(width: int) -> tuple[float, float]:
-    """Mean and variance of log(chi^2_n/n)."""
+    """Return mean and variance of log(chi^2_n/n)."""
     return float(mean_log_chi_square(width)), float(special.polygamma(1, width / 2.0))
 
 
 def _infinite_sum(model: ResNet, kernel: Kernel) -> float:
-    """sum_{k>=1} kernel(alpha^k) for an odd kernel and lam != 0."""
+    """Return sum_{k>=1} kernel(alpha^k) for an odd kernel and lam != 0."""
     decay = _decay(model)
-    terms = math.ceil(min(42.0 / decay, 1e300))  # beyond it rho_k < 1e-18
+    terms = math.ceil(min(42.0 / decay, 1e300))  # after so many terms rho_k < 1e-18
     if terms <= _DIRECT_TERMS:
         return float(np.sum(kernel(_correlations(*_rate(model), terms))))
     total = _slow_sum(decay, kernel)
@@ -269,7 +274,7 @@ def _infinite_sum(model: ResNet, kernel: Kernel) -> float:
 
 
 def _slow_sum(decay: float, kernel: Kernel) -> float:
-    """sum_{k>=1} f(exp(-decay k)) of an odd kernel f for a small decay, where up to infinitely many terms matter.
+    """Return sum_{k>=1} f(exp(-decay k)) of an odd kernel f for a small decay, where very many terms matter.
 
     The terms k < M are added up. The rest is the midpoint rule for the integral from M - 1/2, with its first
     correction; the terms vary so slowly there that the next correction is below rounding. In r = exp(-decay k) = cos t

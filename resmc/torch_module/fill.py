@@ -1,4 +1,4 @@
-"""The weights of modules: put there from a source, or for a network of a seed from its counters."""
+"""Weights put into modules: from any source, or from the counters of one network of a seed."""
 
 from __future__ import annotations
 

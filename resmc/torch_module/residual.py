@@ -1,4 +1,4 @@
-"""Any `ResidualNetwork` with its weights written out."""
+"""The general residual network with its weights written out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
 
     All weights are 0, and all signs plus, until `resmc.torch_module.fill` has put others there. Autograd gives p_l, the
     gradient of an output with respect to h_l. Nothing is rescaled, so that deep networks overflow where carry and
-    scaling make them.
+    scaling make their states grow.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
         Empty without bias.
     W_out : parameter (n_out, n), of variance 1/n
     signs : buffer (d, n) of +1 and -1, or None
-        Those of a balanced activation, sigma(signs x).
+        The signs of a balanced activation, sigma(signs x).
     """
 
     x: torch.Tensor
@@ -63,12 +63,12 @@ class ExplicitResidualNetwork(torch.nn.Module):
         self.register_buffer("signs", torch.ones(d, n, dtype=torch.float64) if model.sigma.signed else None)
 
     def sigma(self, layer: int, x: torch.Tensor) -> torch.Tensor:
-        """The activation of layer 0 .. d-1. Shapes (batch, n)."""
+        """Return the activation of layer 0 .. d-1 at x. Shapes (batch, n)."""
         y: torch.Tensor = self.model.sigma.torch(torch, x if self.signs is None else self.signs[layer] * x)
         return y
 
     def branch(self, layer: int, h: torch.Tensor) -> torch.Tensor:
-        """F_layer(h), of layer 0 .. d-1. Shapes (batch, n)."""
+        """Return F_layer(h) for layer 0 .. d-1. Shapes (batch, n)."""
         block, s = self.model.residual_block, float(self.model.scales[layer])
         b = self.b[layer] if self.model.bias else h.new_zeros(())
         y = h
@@ -88,7 +88,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
         Parameters
         ----------
         x : tensor (batch, n_in), optional
-            Inputs; by default that of the model. (batch, 1) where A has the shape (n, 1).
+            Inputs, of shape (batch, 1) where A has the shape (n, 1); by default the one of the model.
         return_layers : bool
             Also return the list of h_0 .. h_d, tensors (batch, n).
 

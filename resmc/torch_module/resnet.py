@@ -20,8 +20,7 @@ class ExplicitResNet(torch.nn.Module):
         z_out   = W_out z_d / sqrt(n)
 
     All weights are 0, and all signs plus, until `resmc.torch_module.fill` has put others there: independent standard
-    normals. Nothing is rescaled, so that alpha and lam far from alpha^2 + lam^2 = 1 overflow in deep networks, as
-    written.
+    normals. Nothing is rescaled, so that deep networks over- or underflow where alpha^2 + lam^2 is far from 1.
 
     Attributes
     ----------
@@ -49,7 +48,7 @@ class ExplicitResNet(torch.nn.Module):
         self.register_buffer("s", torch.ones(d + 1, n, dtype=torch.float64) if model.signed else None)
 
     def phi(self, layer: int, z: torch.Tensor) -> torch.Tensor:
-        """The activation of layer 0 .. d: ReLU(z), or ReLU(s_layer z) with balanced signs. Shapes (batch, n)."""
+        """Return the activation of layer 0 .. d: ReLU(z), or ReLU(s_layer z) with balanced signs. Shapes (batch, n)."""
         y: torch.Tensor = self.model.sigma.torch(torch, z if self.s is None else self.s[layer] * z)
         return y
 

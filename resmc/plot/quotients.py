@@ -1,4 +1,7 @@
-r"""The law of how far a residual network goes from its input, or its gradient from the output's, and its limit."""
+r"""Laws of the quotients: how far residual networks go from their input, or gradients from the output's; and limits.
+
+What is drawn is the root of a quotient, a ratio of lengths such as \|h_L\|/\|h_0\|.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from . import style as st
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TAIL = 1e-3  # of a law's probability lies beyond either end of an axis
+TAIL = 1e-3  # probability beyond either end of an axis
 WIDEST = 12.0  # logarithm of the largest over the smallest ratio on an axis
 
 
@@ -36,7 +39,7 @@ def plot_ratio_law(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""The law of a ratio over the networks as a histogram, with the limit of infinite depth beside it.
+    r"""Draw the law of a ratio over the networks as a histogram, with the limit of infinite depth beside it.
 
     The band is one standard error, sqrt(p (1 - p)/N) over the width of a bin.
 
@@ -44,22 +47,22 @@ def plot_ratio_law(
     ----------
     sim : Simulation
     ratio : {"growth", "displacement", "gradient", "gradient_displacement"}
-        As for `plot_depth_ratio`.
+        A ratio, as in `plot_depth_ratio`.
     limit : DepthLimit, optional
-        From `resmc.limit`: its networks' law is drawn where none is known. By default the log-Gaussian law of
-        `resmc.theory.depth_limit` where there is one, else nothing.
+        A limit from `resmc.limit`, whose networks' law is drawn where no law is known. By default the log-Gaussian law
+        of `resmc.theory.depth_limit` is drawn where there is one.
     bins : int, optional
-        By default as many as Scott's rule says.
+        Number of bins, by default Scott's.
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
-        Of the histogram (a ``StepPatch``).
+        Keywords of the histogram (a ``StepPatch``).
 
     Raises
     ------
     ValueError
-        If ``sim`` is no Simulation that followed this ratio, it is 0 in most networks or spread over too many powers
-        of ten, ``limit`` is no DepthLimit of it, ``bins`` is out of range, or ``ax`` is no Axes.
+        If ``sim`` is no Simulation that followed this ratio, the ratio is 0 in most networks or spread over too many
+        powers of ten, ``limit`` is no DepthLimit of this network, ``bins`` is out of range, or ``ax`` is no Axes.
     ImportError
         If matplotlib is not installed.
 
@@ -75,7 +78,7 @@ def plot_ratio_law(
             raise ValueError("limit is that of another network: it must be resmc.limit(..) of sim's model")
     law = _law(sim, ratio)
     low, high = _ends(law, ratio)
-    exact = _exact(sim, ratio) if limit is None else _of(limit, ratio).law
+    exact = sim.facts.final_limit(ratio) if limit is None else _of(limit, ratio).law
     known = None if limit is None or exact is not None else _of(limit, ratio).samples
     if bins is None:
         bins = int(np.clip((high - low) / (3.5 * _spread(law)) * law.networks ** (1.0 / 3.0), 8, 200))
@@ -84,14 +87,9 @@ def plot_ratio_law(
     share = _shares((law.bins + 0.5) * BIN_WIDTH + law.offset, edges, law.counts, law.networks)
     wide = np.diff(edges)
     with st.panel("plot_ratio_law", ax) as ax:
-        from matplotlib.patches import StepPatch
-
         label = f"{st.count_in_words(law.networks)} networks ± s.e."
-        given = st.merged(StepPatch, style, facecolor=st.PALE, fill=True, label=label, zorder=1)
-        ax.stairs(share / wide, edges, **given)
         stderr = np.sqrt(share * (1.0 - share) / law.networks)
-        ax.stairs((share + stderr) / wide, edges, baseline=(share - stderr) / wide, fill=True, color=st.DATA, alpha=0.6,
-                  zorder=2)  # fmt: skip
+        st.histogram(ax, edges, share / wide, stderr / wide, style, label)
         look: st.Style = {"color": st.THEORY, "ls": st.DASHED, "lw": 1.4, "zorder": 3}
         if exact is not None:
             x = np.linspace(edges[0], edges[-1], 400)
@@ -113,7 +111,7 @@ def _law(sim: Record, ratio: str) -> Law:
 
 
 def _ends(law: Law, ratio: str) -> tuple[float, float]:
-    """Of the axis, in logarithms of squares."""
+    """Return the ends of the axis, as logarithms of the quotient."""
     low, high = law.quantile([TAIL, 1.0 - TAIL]).value
     if not np.isfinite(low):
         raise ValueError(f"ratio={ratio!r} is 0 in too many of sim's networks for a histogram")
@@ -126,14 +124,9 @@ def _ends(law: Law, ratio: str) -> tuple[float, float]:
 
 
 def _spread(law: Law) -> float:
-    """The standard deviation of a Gaussian with these quartiles."""
+    """Return the standard deviation of a Gaussian with the quartiles of ``law``."""
     low, high = law.quantile([0.25, 0.75]).value
     return float(high - low) / 1.349 + BIN_WIDTH
-
-
-def _exact(sim: Record, ratio: str) -> Gaussian | None:
-    """The law of the squares' logarithm at infinite depth, where it is known."""
-    return sim.facts.final_limit(ratio)
 
 
 def _of(limit: DepthLimit, ratio: str) -> LimitQuantity:
@@ -144,12 +137,12 @@ def _of(limit: DepthLimit, ratio: str) -> LimitQuantity:
 
 
 def _shares(values: Any, edges: Floats, weights: Any, total: int) -> Floats:
-    """Of the networks in each bin of the ratio, from the logarithms of its square."""
+    """Return the share of the networks in each bin of the ratio, from logarithms ``values`` of the quotient."""
     counts, _ = np.histogram(np.exp(0.5 * values[np.isfinite(values)]), edges, weights=weights[np.isfinite(values)])
     return counts / total
 
 
 def _log_normal(x: Floats, law: Gaussian) -> Floats:
-    """Density of a ratio x whose square has a Gaussian logarithm."""
+    """Return the density of a ratio x whose square, the quotient, has a Gaussian logarithm."""
     deviation = 0.5 * math.sqrt(law.variance)
     return np.exp(-0.5 * ((np.log(x) - 0.5 * law.mean) / deviation) ** 2) / (x * deviation * math.sqrt(2.0 * math.pi))
