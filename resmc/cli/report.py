@@ -33,7 +33,7 @@ def add_parser(commands: Any) -> None:
 
 def run_report(args: argparse.Namespace) -> None:
     """Run ``resmc report``: read a simulation or a store, and write its page."""
-    from ..report import write  # imported late: it brings SciPy, which takes long
+    from ..report import write  # not at the top, because it imports SciPy, which takes long
 
     check_output(args.output)
     if args.output.suffix not in (".html", ".htm"):
@@ -53,8 +53,8 @@ def read(run: Path) -> Any:
     ValueError, OSError
         If ``run`` is neither; the message says what is wrong with it.
     """
+    from ..sweep import stored_plan
     from ..sweep.result import collect
-    from ..sweep.sweep import stored_plan
 
     if not run.exists():
         raise ValueError(f"{run} does not exist: give a saved simulation, or the directory of a sweep")

@@ -1,4 +1,4 @@
-"""The command ``resmc simulate``: simulates one model and prints its quantities with errors and theory."""
+"""The command ``resmc simulate``, which simulates one model and prints its quantities with errors and theory."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def run_simulate(args: argparse.Namespace) -> None:
         except OSError as error:  # the table is worth printing even if, say, the disk is full
             failure = error
     if args.json:
-        from ..analyses.summary import table  # imported late: it brings SciPy, which takes long
+        from ..analyses.summary import table  # not at the top, because it imports SciPy, which takes long
 
         result: Plain = {
             "model": sim.model.to_dict(),

@@ -156,8 +156,8 @@ def run_sweep(args: argparse.Namespace) -> None:
 
 def run_worker(args: argparse.Namespace) -> None:
     """Run ``resmc worker``: compute what a store lacks of the plan in it."""
+    from ..sweep import stored_plan
     from ..sweep.gpus import pin
-    from ..sweep.sweep import stored_plan
 
     plan = stored_plan(args.store)
     pin(args.device)
@@ -191,8 +191,8 @@ def _run(plan: Any, args: argparse.Namespace, engine: Any, keep_plan: bool = Fal
 
 def run_status(args: argparse.Namespace) -> None:
     """Run ``resmc status``: print how far a store is with its plan."""
+    from ..sweep import stored_plan
     from ..sweep.manage import status
-    from ..sweep.sweep import stored_plan
 
     plan = stored_plan(args.store)
     found = status(plan, args.store)
@@ -201,9 +201,8 @@ def run_status(args: argparse.Namespace) -> None:
 
 def run_merge(args: argparse.Namespace) -> None:
     """Run ``resmc merge``: bring other stores' shards in, and print the result."""
-    from ..sweep import load_sweep
+    from ..sweep import load_sweep, stored_plan
     from ..sweep.manage import join, status
-    from ..sweep.sweep import stored_plan
 
     if args.others:
         new = join(args.store, args.others)

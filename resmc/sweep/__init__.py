@@ -10,8 +10,8 @@ from pathlib import Path
 
 from .cost import SweepEstimate
 from .result import SweepResult
-from .store import StoreError
-from .sweep import Sweep, stored_plan
+from .store import Store, StoreError
+from .sweep import Sweep
 
 __all__ = ["StoreError", "Sweep", "SweepEstimate", "SweepResult", "load_sweep"]
 
@@ -25,3 +25,14 @@ def load_sweep(path: str | Path) -> SweepResult:
         If ``path`` is not a store, or holds no plan.
     """
     return stored_plan(path).result(path)
+
+
+def stored_plan(path: str | Path) -> Sweep:
+    """Read the plan that was last run into a store, or prepared for workers.
+
+    Raises
+    ------
+    StoreError
+        If ``path`` is not a store, or holds no plan.
+    """
+    return Sweep.from_dict(Store(path).read_plan())

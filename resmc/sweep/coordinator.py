@@ -43,7 +43,7 @@ def run(
 ) -> SweepResult:
     """Run a plan as `Sweep.run` says; with ``keep_plan``, leave the store's plan, which may be newer by now."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):
-        # The sweep that has started this process waits for it; a sweep in here would wait for that one's shards.
+        # The sweep that has started this process waits for it. A second sweep, begun in here, would wait for the first.
         raise RuntimeError(
             "a worker process begins the sweep anew as it imports your script: put the call under "
             "`if __name__ == '__main__':`"
@@ -199,7 +199,7 @@ class Runner:
                 except Damaged:
                     self._set_aside(stored)
                     listing.remove(stored)
-            track.networks = None  # forgets the number from an earlier loop whose pilot has been damaged since
+            track.networks = None  # an earlier loop may have set it, by a pilot that has been damaged since
             missing.append(shard)
         numbers = wanted_networks(self.plan, [t.index for t in there], sums)
         return missing, list(zip(there, numbers, strict=True))

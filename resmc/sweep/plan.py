@@ -224,7 +224,7 @@ class Plan:
         return tuple(seeds)
 
     def point(self, index: int, networks: int) -> Point:
-        """Return point number ``index``, with networks in the batches that ``networks`` of them are summed in."""
+        """Return point number ``index``, with batches of the size that a run of ``networks`` networks takes."""
         return Point(
             model=self.models[index],
             seed=self.seeds[index],

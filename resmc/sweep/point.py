@@ -21,7 +21,8 @@ from ..models.resnet import ResNet
 from ..models.spelling import canonical
 from ..results.storage import model_of
 
-# Raised when a key is made of other things. Files have versions of their own, so that old shards keep their names.
+# The version is raised when keys are made of other things. Files have a version of their own, so that a new format of
+# files leaves the names of old shards as they are.
 KEY_VERSION = 2
 
 

@@ -171,7 +171,7 @@ class Store:
         return plan
 
     def sweep_up(self) -> None:
-        """Remove temporary files whose writers are gone: processes of this host that have ended, or files of old."""
+        """Remove temporary files whose writers are gone: processes of this host that have ended, or old files."""
         now = time.time()
         for folder in (self.path, *self._folders()):
             for entry in _scan(folder):
@@ -312,7 +312,7 @@ def _abandoned(entry: os.DirEntry[str], now: float) -> bool:
     """Say whether a temporary file is left over: its writer, by its name, is gone, or it is old."""
     if writer_is_gone(entry.name):
         return True
-    # Age counts even if such a process runs: after the writer's end, another may have been given its number.
+    # Age counts even if a process with the writer's number runs: numbers are given again after a process has ended.
     with contextlib.suppress(FileNotFoundError):
         return now - entry.stat().st_mtime > OLD
     return False

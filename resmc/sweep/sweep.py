@@ -10,7 +10,6 @@ from . import coordinator, cost, toml_file
 from .cost import SweepEstimate
 from .plan import Plan
 from .result import SweepResult, collect
-from .store import Store
 from .summary import plan_table
 
 
@@ -85,14 +84,3 @@ class Sweep(Plan):
     def result(self, store: str | Path) -> SweepResult:
         """Read this plan's result from ``store``, finished or not; points without networks have no value."""
         return collect(self, store)
-
-
-def stored_plan(path: str | Path) -> Sweep:
-    """Read the plan that was last run into a store, or prepared for workers.
-
-    Raises
-    ------
-    StoreError
-        If ``path`` is not a store, or holds no plan.
-    """
-    return Sweep.from_dict(Store(path).read_plan())
