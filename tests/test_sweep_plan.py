@@ -316,7 +316,7 @@ def test_the_key_of_a_shard_changes_with_everything_that_decides_its_content(mon
         changed(p, method="dense"),
         changed(p, layers=16),
         changed(p, correlations=True),
-        changed(p, block=2048),
+        changed(p, batch=2048),
     ]
     keys = {q.key for q in [p, *others]}
     from resmc.sweep import point as module

@@ -1,1 +1,1 @@
-"""What every room may use and none is about: checks of arguments, this installation, progress, names of files."""
+"""Tools that every other folder may use: checks of arguments, this installation, progress, names of files."""

@@ -1,4 +1,4 @@
-"""What this installation was built with and runs on."""
+"""The installation: how it was built, which packages it finds, and the machine that it runs on."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from . import checks
 from .plain import Plain
 
 VARIABLE = "RESMC_INSTRUCTION_SET"
+PACKAGES = "numpy scipy tqdm torch xarray h5netcdf h5py zarr distributed matplotlib jinja2"
 
 
 def instruction_set() -> str:
-    """The CPU kernels in use: the best this machine has, or what the environment variable names.
+    """Name the CPU kernels in use: the best that this machine has, or those that RESMC_INSTRUCTION_SET names.
 
     Raises
     ------
     ValueError
-        If RESMC_INSTRUCTION_SET names none that this machine has.
+        If the environment variable RESMC_INSTRUCTION_SET names none that this machine has.
     """
     names = [name for name, _ in _native.instruction_sets()]
     return checks.choice(VARIABLE, os.environ.get(VARIABLE, names[0]), names)
 
 
 def build_info() -> Plain:
-    """Version, numerics version, compiler, and the instruction sets found on this machine.
+    """Return the version, numerics version and compiler, and the instruction sets found on this machine.
 
-    ``instruction_set`` is the one in use: the best, or that of the environment variable RESMC_INSTRUCTION_SET.
+    ``instruction_set`` is the one in use: the best, or the one that the environment variable RESMC_INSTRUCTION_SET
+    names.
     """
     return {
         "version": metadata.version("resmc"),
@@ -43,12 +45,9 @@ def build_info() -> Plain:
 
 
 def installed_packages() -> dict[str, str | None]:
-    """Versions of Python and of the packages that resmc uses or can use; None where one is missing."""
+    """Return the versions of Python and of the packages that resmc uses or can use; None for a missing package."""
     found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in (
-        "numpy", "scipy", "tqdm", "torch", "xarray", "h5netcdf", "h5py", "zarr", "distributed", "matplotlib",
-        "jinja2",
-    ):  # fmt: skip
+    for name in PACKAGES.split():
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""The one place where arguments are checked; every message names the argument, its value and what is allowed."""
+"""Checks of arguments, all in one place; every message names the argument, its value and what is allowed."""
 
 from __future__ import annotations
 

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from typing import Any
 
-Plain = dict[str, Any]  # by name: a model's fields, a plan, a manifest
+Plain = dict[str, Any]  # values by name, as in a model's fields, a plan or a manifest

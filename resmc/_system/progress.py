@@ -13,7 +13,7 @@ Report = Callable[[float], None]
 
 @contextmanager
 def reporting(progress: Any, networks: int, label: str) -> Iterator[Report | None]:
-    """Yields what is to be called with the finished fraction, or None.
+    """Yield a function for the run to call with the finished fraction, or None if nobody wants to know.
 
     ``progress`` None: a bar if standard error is a terminal and the run takes more than a second. True: always a bar.
     False: nothing. A callable: called as progress(done, networks), about twenty times a second, at last with
@@ -22,7 +22,7 @@ def reporting(progress: Any, networks: int, label: str) -> Iterator[Report | Non
     Raises
     ------
     ValueError
-        If ``progress`` is none of these.
+        If ``progress`` is neither None, True, False nor a callable.
     """
     if progress is False or (progress is None and not sys.stderr.isatty()):
         yield None

@@ -1,4 +1,4 @@
-"""Who writes: names of temporary files that say which process of which host they belong to, and whether it runs."""
+"""Names of temporary files: each says which process of which host writes the file, so that leftovers are recognised."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from pathlib import Path
 
 @cache
 def host_mark() -> str:
-    """Eight hexadecimal digits for this host since it was started, and this container: elsewhere, process numbers mean
-    nothing."""
+    """Return eight hexadecimal digits for this host since it was started, and for this container.
+
+    Process numbers mean something only among processes with the same digits.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         numbers = os.readlink("/proc/self/ns/pid")
@@ -24,7 +26,7 @@ def host_mark() -> str:
 
 
 def process_is_alive(pid: int) -> bool:
-    """Whether a process of this host still runs; one that has ended, and only waits to be asked how, does not."""
+    """Say whether a process of this host still runs; a zombie, whose parent has not asked for its status, does not."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -35,21 +37,22 @@ def process_is_alive(pid: int) -> bool:
         about = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return True
-    return about.rpartition(")")[2].split()[0] not in "ZX"  # after the name, which may hold anything
+    # The state stands after the process's name, which is in parentheses and may itself hold anything.
+    return about.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def temporary_name() -> str:
-    """A name for a file that is being written by this process."""
+    """Make a new name for a file that this process is about to write."""
     return f".resmc-{host_mark()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file's name is one of those."""
+    """Say whether a file's name was made by `temporary_name`, on whatever host."""
     return name.startswith(".resmc-") and name.endswith(".tmp")
 
 
 def writer_is_gone(name: str) -> bool | None:
-    """Whether the process that made a temporary file has ended; None if it is of another host."""
+    """Say whether the process that made a temporary file has ended; None if another host's process made it."""
     match = re.fullmatch(r"\.resmc-([0-9a-f]{8})-([0-9]+)-[0-9a-f]+\.tmp", name)
     if match is None or match[1] != host_mark():
         return None

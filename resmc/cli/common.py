@@ -1,4 +1,4 @@
-"""Arguments that several commands have: integers as 1e6, lists of layers, files that can be written."""
+"""Arguments that several commands have: integers such as 1e6, lists of layers, files that can be written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def number(text: str) -> int:
-    """An integer, also as 1e6."""
+    """Read an integer, which may be written like 1e6."""
     try:
         return int(text)
     except ValueError:
@@ -19,11 +19,11 @@ def number(text: str) -> int:
         return int(value)
 
 
-number.__name__ = "integer"  # what argparse calls it in its messages
+number.__name__ = "integer"  # argparse's messages name the type of an argument by its function
 
 
 def layer_list(text: str | None) -> list[int] | None:
-    """``0,10,20`` or ``START:STOP:STEP`` (as in Python, any of them may be left out but STOP) as a list."""
+    """Read ``0,10,20``, or ``START:STOP:STEP`` as in Python, where all but STOP may be left out."""
     if text is None:
         return None
     try:
@@ -36,7 +36,7 @@ def layer_list(text: str | None) -> list[int] | None:
 
 
 def check_output(path: Path | None) -> None:
-    """Refuses what could not be written to, before hours are spent on it."""
+    """Refuse an output that could not be written, before hours are spent on computing it."""
     if path is None:
         return
     if path.is_dir():
@@ -45,7 +45,7 @@ def check_output(path: Path | None) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Refuses what lies in a folder that is not there, or cannot be written to."""
+    """Refuse a path whose folder is not there or cannot be written to."""
     folder = path.absolute().parent
     if not folder.is_dir():
         raise ValueError(f"output={str(path)!r} is not allowed: its folder does not exist")
@@ -54,6 +54,6 @@ def check_folder(path: Path) -> None:
 
 
 def terminal_width() -> int | None:
-    """Columns of the terminal, or as COLUMNS says; None if there is neither."""
+    """Return the columns of the terminal, or the environment variable COLUMNS; None if there is neither."""
     wanted = sys.stdout.isatty() or os.environ.get("COLUMNS")
     return shutil.get_terminal_size().columns if wanted else None

@@ -1,4 +1,4 @@
-"""The command ``resmc``: simulations from a terminal, and what this installation can do."""
+"""The command ``resmc``: its subcommands, their errors and exit statuses, and ``resmc doctor``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, NoReturn
 
-from .. import build_info
+from .._system.build import build_info, installed_packages
 from ..engine import devices
 from ..engine import gpus as machine
 from . import report as cli_report
@@ -27,7 +27,7 @@ example:
 
 
 class Parser(argparse.ArgumentParser):
-    """One that names a misspelt option before it complains that the right one is missing."""
+    """A parser that names a misspelt option before it complains that the right one is missing."""
 
     given: Sequence[str] = ()
 
@@ -46,11 +46,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line, by subcommand."""
+    """Build the parser of the command line, with a parser for each subcommand."""
     top = Parser(
-        prog="resmc", description="Simulate random ResNets, one model or many; see what this installation can do.",
-        epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+        prog="resmc",
+        description="Simulate random ResNets, one model or many; see what this installation can do.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     top.add_argument("--version", action="version", version=f"resmc {metadata.version('resmc')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -70,9 +72,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run_doctor(args: argparse.Namespace) -> None:
-    """The subcommand ``doctor``."""
-    from .._system.build import installed_packages
-
+    """Run ``resmc doctor``: print versions, instruction sets and devices."""
     info = build_info()
     packages = installed_packages()
     gpus = machine.report()
@@ -87,15 +87,15 @@ def run_doctor(args: argparse.Namespace) -> None:
     print(f"devices: cpu ({info['threads']} threads on {info['processor']})")
     print(f"instruction sets: {sets}")
     if gpus["architectures"]:
-        print(f"CUDA kernels: built for {gpus['architectures']}, runtime {gpus['runtime']}, "
-              f"driver {gpus['driver'] or 'not installed'}")  # fmt: skip
+        driver = gpus["driver"] or "not installed"
+        print(f"CUDA kernels: built for {gpus['architectures']}, runtime {gpus['runtime']}, driver {driver}")
     for gpu in gpus["gpus"]:
         if "error" in gpu:
             print(f"{gpu['device']}: {gpu['error']}")
             continue
+        size = f"{gpu['multiprocessors']} multiprocessors, {gpu['memory'] / 1e9:.0f} GB"
         built = "" if gpu["built"] else ", NO KERNELS BUILT FOR IT"
-        print(f"{gpu['device']}: {gpu['name']}, architecture {gpu['architecture']}, "
-              f"{gpu['multiprocessors']} multiprocessors, {gpu['memory'] / 1e9:.0f} GB{built}")  # fmt: skip
+        print(f"{gpu['device']}: {gpu['name']}, architecture {gpu['architecture']}, {size}{built}")
     try:
         print(f"device='auto': {':'.join(str(x) for x in devices.parse('auto') if x is not None)}")
     except ValueError as error:
@@ -113,11 +113,11 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; errors are sentences, and the exit status 2."""
+    """Run a command and return its exit status; an error prints one sentence and returns 2."""
     args = parser().parse_args(argv)
     try:
         COMMANDS[args.command](args)
-    except BrokenPipeError:  # whoever read our output has gone, as `head` does
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does after its lines
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (ValueError, OSError, MemoryError, ImportError, RuntimeError) as error:

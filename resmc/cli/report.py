@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..simulation import load
 from .common import check_output
 
 REPORT_EXAMPLE = """\
@@ -17,7 +18,7 @@ example:
 
 
 def add_parser(commands: Any) -> None:
-    """Adds the subcommand."""
+    """Add the subcommand ``report``."""
     report = commands.add_parser(
         "report",
         help="write a simulation or a sweep as one HTML page",
@@ -31,8 +32,8 @@ def add_parser(commands: Any) -> None:
 
 
 def run_report(args: argparse.Namespace) -> None:
-    """The subcommand ``report``."""
-    from ..report import write
+    """Run ``resmc report``: read a simulation or a store, and write its page."""
+    from ..report import write  # not at the top, because it imports SciPy, which takes long
 
     check_output(args.output)
     if args.output.suffix not in (".html", ".htm"):
@@ -45,20 +46,18 @@ def run_report(args: argparse.Namespace) -> None:
 
 
 def read(run: Path) -> Any:
-    """What lies at ``run``: a simulation, or what a store holds of its plan; nothing there is changed.
+    """Read the simulation, or the sweep's result as far as it has come, that lies at ``run``; change nothing there.
 
     Raises
     ------
     ValueError, OSError
-        If it is neither; the message says which.
+        If ``run`` is neither; the message says what is wrong with it.
     """
-    from ..simulation import load
-    from ..sweep import Sweep
+    from ..sweep import stored_plan
     from ..sweep.result import collect
-    from ..sweep.store import Store
 
     if not run.exists():
         raise ValueError(f"{run} does not exist: give a saved simulation, or the directory of a sweep")
     if run.is_dir():
-        return collect(Sweep.from_dict(Store(run).read_plan()), run, set_aside=False)
+        return collect(stored_plan(run), run, set_aside=False)
     return load(run)

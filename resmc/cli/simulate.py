@@ -1,4 +1,4 @@
-"""The command ``resmc simulate``: one model, and a table of what it says."""
+"""The command ``resmc simulate``, which simulates one model and prints its quantities with errors and theory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ example:
 
 
 def add_parser(commands: Any) -> None:
-    """Adds the subcommand."""
+    """Add the subcommand ``simulate``."""
     run = commands.add_parser(
         "simulate",
         help="simulate random networks and print what they say",
@@ -53,7 +53,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run_simulate(args: argparse.Namespace) -> None:
-    """The subcommand ``simulate``."""
+    """Run ``resmc simulate``: simulate, save if asked, and print the table."""
     check_output(args.output)
     model = {name: getattr(args, name) for name in ("width", "depth", "alpha", "lam", "variant", "n_out", "input_norm")}
     sim = simulate(
@@ -75,11 +75,11 @@ def run_simulate(args: argparse.Namespace) -> None:
     failure: OSError | None = None
     if args.output is not None:
         try:
-            sim.save(args.output)  # before anything is printed: what was computed is safe first
-        except OSError as error:  # a full disk, say: the table is still worth printing
+            sim.save(args.output)  # saving comes before printing, so that an interrupt cannot lose what was computed
+        except OSError as error:  # the table is worth printing even if, say, the disk is full
             failure = error
     if args.json:
-        from ..analyses.summary import table
+        from ..analyses.summary import table  # not at the top, because it imports SciPy, which takes long
 
         result: Plain = {
             "model": sim.model.to_dict(),

@@ -1,4 +1,7 @@
-"""The commands that concern sweeps: ``resmc sweep``, ``worker``, ``status``, ``merge``, ``export``."""
+"""The commands that concern sweeps: ``resmc sweep``, ``worker``, ``status``, ``merge``, ``export``.
+
+A sweep needs SciPy, which takes long to import; commands therefore import `resmc.sweep` when they run, not before.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 
 from .common import check_folder, check_output, terminal_width
 
-DASK_TIMEOUT = 10  # seconds for a scheduler to answer
+DASK_TIMEOUT = 10  # seconds that a scheduler has to answer
 
 SWEEP_EXAMPLE = """\
 example, growth.toml:
@@ -30,6 +33,14 @@ example, on any number of machines that share the directory; examples/job_array.
   resmc sweep growth.toml --store runs/growth --prepare
   resmc worker runs/growth
 """
+STATUS_EXAMPLE = """\
+example:
+  resmc status runs/growth
+"""
+MERGE_EXAMPLE = """\
+example:
+  resmc merge runs/growth runs/growth-from-elsewhere
+"""
 EXPORT_EXAMPLE = """\
 example:
   resmc export runs/growth --output growth.nc       # or growth.zarr
@@ -37,13 +48,16 @@ example:
 
 
 def add_parsers(commands: Any) -> None:
-    """Adds the subcommands."""
+    """Add the subcommands that concern sweeps."""
 
-    def add(name: str, help: str, description: str, example: str) -> argparse.ArgumentParser:
+    def add(name: str, summary: str, description: str, example: str) -> argparse.ArgumentParser:
         found: argparse.ArgumentParser = commands.add_parser(
-            name, help=help, description=description, epilog=example,
+            name,
+            help=summary,
+            description=description,
+            epilog=example,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-        )  # fmt: skip
+        )
         return found
 
     def add_engine(parser: argparse.ArgumentParser) -> None:
@@ -55,9 +69,12 @@ def add_parsers(commands: Any) -> None:
         parser.add_argument("--quiet", action="store_true", help="no progress")
 
     sweep = add(
-        "sweep", "simulate many models into a store", "Run the plan in a TOML file into a store of shards, and print "
-        "every point. What is there already is not computed again.", SWEEP_EXAMPLE,
-    )  # fmt: skip
+        "sweep",
+        "simulate many models into a store",
+        "Run the plan in a TOML file into a store of shards, and print every point. What is there already is not "
+        "computed again.",
+        SWEEP_EXAMPLE,
+    )
     sweep.add_argument("plan", type=Path, metavar="PLAN.toml", help="the arguments of resmc.Sweep as keys")
     sweep.add_argument("--store", type=Path, metavar="DIR", help="directory of the shards; made if missing")
     sweep.add_argument("--estimate", action="store_true", help="say what it would cost, and do nothing")
@@ -67,38 +84,46 @@ def add_parsers(commands: Any) -> None:
     add_engine(sweep)
 
     worker = add(
-        "worker", "help with the sweep in a store", "Compute what is missing in a store, together with any number of "
-        "other workers, until all is there. May be stopped and started at will.", WORKER_EXAMPLE,
-    )  # fmt: skip
+        "worker",
+        "help with the sweep in a store",
+        "Compute what is missing in a store, together with any number of other workers, until all is there. May be "
+        "stopped and started at will.",
+        WORKER_EXAMPLE,
+    )
     worker.add_argument("store", type=Path, metavar="STORE", help="a store that `resmc sweep` has prepared or begun")
     add_engine(worker)
 
     status = add(
-        "status", "say how far a sweep is", "Verify every shard and say what is there, what is missing, and who is at "
-        "work.", "example:\n  resmc status runs/growth\n",
-    )  # fmt: skip
+        "status",
+        "say how far a sweep is",
+        "Verify every shard and say what is there, what is missing, and who is at work.",
+        STATUS_EXAMPLE,
+    )
     status.add_argument("store", type=Path, metavar="STORE")
     status.add_argument("--json", action="store_true", help="print it as JSON")
 
     merge = add(
-        "merge", "print a sweep's results; bring stores together", "Merge the shards of every point and print the "
-        "estimates. The shards of other stores are brought in first.",
-        "example:\n  resmc merge runs/growth runs/growth-from-elsewhere\n",
-    )  # fmt: skip
+        "merge",
+        "print a sweep's results; bring stores together",
+        "Merge the shards of every point and print the estimates. The shards of other stores are brought in first.",
+        MERGE_EXAMPLE,
+    )
     merge.add_argument("store", type=Path, metavar="STORE")
     merge.add_argument("others", type=Path, nargs="*", metavar="OTHER", help="stores whose shards are to be brought in")
 
     export = add(
-        "export", "write a sweep's results as netCDF or Zarr", "Write every quantity of every point with its standard "
-        "error and theory as one labelled data set.", EXPORT_EXAMPLE,
-    )  # fmt: skip
+        "export",
+        "write a sweep's results as netCDF or Zarr",
+        "Write every quantity of every point with its standard error and theory as one labelled data set.",
+        EXPORT_EXAMPLE,
+    )
     export.add_argument("store", type=Path, metavar="STORE")
     export.add_argument("--output", type=Path, required=True, metavar="FILE", help="ends in .nc or .zarr")
     export.add_argument("--laws", action="store_true", help="Kolmogorov-Smirnov distances as well (30 ms a point)")
 
 
 def run_sweep(args: argparse.Namespace) -> None:
-    """The subcommand ``sweep``."""
+    """Run ``resmc sweep``: estimate, prepare or run the plan of a TOML file."""
     from ..sweep import Sweep
     from ..sweep.store import Store
 
@@ -130,19 +155,18 @@ def run_sweep(args: argparse.Namespace) -> None:
 
 
 def run_worker(args: argparse.Namespace) -> None:
-    """The subcommand ``worker``."""
-    from ..sweep import Sweep
+    """Run ``resmc worker``: compute what a store lacks of the plan in it."""
+    from ..sweep import stored_plan
     from ..sweep.gpus import pin
-    from ..sweep.store import Store
 
-    plan = Sweep.from_dict(Store(args.store).read_plan())
+    plan = stored_plan(args.store)
     pin(args.device)
     result = _run(plan, args, None, keep_plan=True)
     print(f"complete: {len(plan.models)} points, {int(result.networks.sum())} networks in {args.store}")
 
 
 def _run(plan: Any, args: argparse.Namespace, engine: Any, keep_plan: bool = False) -> Any:
-    """Runs a plan; a polite end (SIGTERM, as queues send it) is as good as Ctrl-C: claims are given back."""
+    """Run a plan; SIGTERM, which batch queues send, ends the run as Ctrl-C does, so that claims are given back."""
     from ..sweep.coordinator import run
 
     def end(number: int, frame: Any) -> None:
@@ -151,42 +175,46 @@ def _run(plan: Any, args: argparse.Namespace, engine: Any, keep_plan: bool = Fal
     signal.signal(signal.SIGTERM, end)
     try:
         return run(
-            plan, args.store, engine=engine, workers=args.workers, threads=args.threads, device=args.device,
-            progress=False if args.quiet else None, keep_plan=keep_plan,
-        )  # fmt: skip
+            plan,
+            args.store,
+            engine=engine,
+            workers=args.workers,
+            threads=args.threads,
+            device=args.device,
+            progress=False if args.quiet else None,
+            keep_plan=keep_plan,
+        )
     except KeyboardInterrupt:
         print("resmc: finished shards are safe, the same command goes on", file=sys.stderr)
         raise
 
 
 def run_status(args: argparse.Namespace) -> None:
-    """The subcommand ``status``."""
-    from ..sweep import Sweep
+    """Run ``resmc status``: print how far a store is with its plan."""
+    from ..sweep import stored_plan
     from ..sweep.manage import status
-    from ..sweep.store import Store
 
-    plan = Sweep.from_dict(Store(args.store).read_plan())
+    plan = stored_plan(args.store)
     found = status(plan, args.store)
     print(json.dumps(found.to_dict(), indent=1) if args.json else f"{plan}\n{found}")
 
 
 def run_merge(args: argparse.Namespace) -> None:
-    """The subcommand ``merge``."""
-    from ..sweep import Sweep, load_sweep
+    """Run ``resmc merge``: bring other stores' shards in, and print the result."""
+    from ..sweep import load_sweep, stored_plan
     from ..sweep.manage import join, status
-    from ..sweep.store import Store
 
     if args.others:
         new = join(args.store, args.others)
         print(f"{new} shards brought into {args.store}", file=sys.stderr)
-        plan = Sweep.from_dict(Store(args.store).read_plan())
+        plan = stored_plan(args.store)
         if unused := status(plan, args.store).of_other_plans:
             print(f"{unused} shards there are not used by its plan: run one that has them", file=sys.stderr)
     print(load_sweep(args.store).summary(terminal_width()))
 
 
 def run_export(args: argparse.Namespace) -> None:
-    """The subcommand ``export``."""
+    """Run ``resmc export``: write a sweep's result as netCDF or Zarr."""
     from ..sweep import load_sweep
     from ..sweep.table import check_zarr
 

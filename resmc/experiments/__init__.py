@@ -1,1 +1,2 @@
-"""Questions that simulate: `regime` (several depths of one network), `depth_limit` (an equation; `euler` solves it)."""
+"""Experiments that run simulations of their own: `regime` compares depths of one network, `depth_limit` simulates the
+equation that a network tends to as its depth grows (`euler` solves it)."""

@@ -1,8 +1,9 @@
-r"""`limit`: what a residual network tends to as its depth grows at fixed width, by simulation of the limiting equation.
+r"""`limit`: the stochastic equation that a residual network of fixed width tends to as its depth grows, simulated.
 
-The equation and where it comes from are in `resmc.theory.depth`, the scheme in `resmc.experiments.euler`: on M steps,
-and with the same noise on M/2. Its errors in law fall like 1/M, so the fine grid is still about as far from the limit
-as the two grids are from each other: the refinement error. Estimate plus refinement error would be of second order.
+`resmc.theory.depth` derives the equation; `resmc.experiments.euler` solves it on two grids with the same noise, a fine
+one of M steps and a coarse one of M/2. The error of an average falls like 1/M, so the fine grid is still about as far
+from the limit as the two grids are from each other. That distance, the fine value less the coarse one, is called the
+refinement error; the estimate plus the refinement error would have an error of second order.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from ..tables import Column, Table, html, text
 from ..theory.depth import DepthSDE, Gaussian, depth_limit
 from . import euler
 
-GROUPS = 32  # of the jackknife
+GROUPS = 32  # groups of networks in the jackknife
 MAX_NETWORKS = 10**8
 MAX_STEPS = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Mean, variance and median over networks; the errors of all three are a delete-one-group jackknife's."""
+    """Mean, variance and median over networks; all three errors come from a delete-one-group jackknife."""
 
     mean: Estimate
     variance: Estimate
@@ -44,13 +45,13 @@ class LimitQuantity:
     Attributes
     ----------
     mean, variance, median : Estimate
-        On the fine grid. Networks whose value is not finite are left out; ``n`` counts the others.
+        Estimates on the fine grid. Networks whose value is not finite are left out; ``n`` counts the others.
     refinement : Moments
-        The same on the fine grid less those on the coarse one, network by network with the same noise.
+        Fine less coarse grid: the three estimates' differences between grids that share every network's noise.
     law : theory.Gaussian or None
-        The exact law in the limit, where it is known.
+        The exact limit law, where it is known.
     samples : ndarray, shape (networks,)
-        The values on the fine grid; -inf or NaN where there is none.
+        The values on the fine grid; -inf or NaN in networks that have none.
     """
 
     mean: Estimate
@@ -63,27 +64,28 @@ class LimitQuantity:
 
 @dataclass(frozen=True, eq=False)
 class DepthLimit:
-    r"""A simulated limit; what `limit` returns.
+    r"""A simulated limit, as `limit` returns it.
 
     Attributes
     ----------
     model : ResidualNetwork
-        Its depth has no meaning here.
+        The network; its depth has no meaning here.
     sde : theory.DepthSDE
-        The equation.
+        The limiting equation.
     networks, seed, steps : int
-        As given.
+        The arguments of `limit`.
     exploded : int
         Networks that grew without bound before time 1 (or beyond float64), left out everywhere. The quadratic drift
-        of a scaling inside does that to some, however rarely: where it is not rare, trust medians alone.
+        of a scaling inside the activation makes some networks explode, however rarely. Where explosions are not rare,
+        trust medians alone.
     growth, displacement : LimitQuantity
         ln(\|H_1\|^2/\|H_0\|^2) and ln(\|H_1 - H_0\|^2/\|H_0\|^2).
     gradient, gradient_displacement : LimitQuantity or None
         ln(\|P_0\|^2/\|P_1\|^2) and ln(\|P_0 - P_1\|^2/\|P_1\|^2); None without gradients.
     covariance, covariance_refinement : Estimate or None
-        Of growth and gradient.
+        The covariance of growth and gradient, and its refinement error; None without gradients.
     average : LimitQuantity or None
-        Of the average of H_1 over coordinates; None without ``h0``.
+        The average of H_1 over coordinates; None without ``h0``.
     """
 
     model: ResidualNetwork
@@ -133,9 +135,9 @@ class DepthLimit:
         return Table("depth_limit", title, columns, rows, lines)
 
     def summary(self) -> str:
-        """A table: estimates with standard errors, refinement errors, and exact values where they are known.
+        """Return a table of estimates with standard errors, refinement errors, and exact values where they are known.
 
-        z is the distance from the exact value over the root of the two errors' squares.
+        z is the distance from the exact value, divided by the root of the sum of the two errors' squares.
         """
         return text.render(self._table())
 
@@ -160,26 +162,27 @@ def limit(
     gradients: bool = True,
     progress: bool | Callable[[int, int], object] | None = None,
 ) -> DepthLimit:
-    r"""Simulates the limit of ``model`` as its depth grows at fixed width, forward and backward.
+    r"""Simulate the limit of ``model`` as its depth grows at fixed width, forward and backward.
 
-    H_0 = A x as in a network, or ``h0``; P_1 is a row of W_out. By default, a width of 40 takes 10 to 20 seconds
-    on one core; the time grows with networks x steps x width. The memory stays below 500 MB.
+    The start is H_0 = A x as in a network, or ``h0``; the backward pass starts from P_1, a row of W_out. By default, a
+    width of 40 takes 10 to 20 seconds on one core; the time grows with networks x steps x width. The memory stays
+    below 500 MB.
 
     Parameters
     ----------
     model : ResidualNetwork
-        With ``scaling=DepthScaling(0.5, c)`` and carry 1; `resmc.theory.depth_limit` says which have a limit, and
-        which equation it solves. Its depth has no meaning here.
+        A network with ``scaling=DepthScaling(0.5, c)`` and carry 1; `resmc.theory.depth_limit` says which networks have
+        a limit, and by which equation. The depth has no meaning here.
     networks : int
-        1 to 10^8.
+        How many networks, 1 to 10^8.
     seed : int
-        0 to 2^64 - 1, of ``numpy.random.Philox``. The same arguments give the same numbers.
+        Seed of ``numpy.random.Philox``, 0 to 2^64 - 1. Equal arguments give equal numbers.
     steps : int
-        Even, 2 to 2^20; what their number does to a result is its ``refinement``.
+        Steps of the fine grid, even, 2 to 2^20; ``refinement`` in the result shows their effect.
     h0 : array of float, shape (width,), optional
-        H_0, the same in every network.
+        A start H_0 that all networks share.
     gradients : bool
-        Whether to go backward too.
+        True to simulate the backward pass too.
     progress : bool or callable, optional
         As for `simulate`.
 
@@ -209,30 +212,35 @@ def limit(
 
 
 def _collect(sde: DepthSDE, found: Floats, seed: int, steps: int, gradients: bool, explicit: bool) -> DepthLimit:
-    """The quantities and their errors."""
+    """Estimate the quantities and their errors from values found[quantity, fine or coarse grid, network]."""
     exploded = ~np.isfinite(found[[0, 2] if gradients else [0]]).all(axis=(0, 1))
     found[:, :, exploded] = np.nan
 
-    def quantity(row: int, law: Gaussian | None = None) -> LimitQuantity:
+    def quantity(row: int, limit_law: Gaussian | None = None) -> LimitQuantity:
         fine, refinement = _estimates(found[row][None], _moments)
         parts = [Moments(*(e[i] for i in range(3))) for e in (fine, refinement)]
-        return LimitQuantity(parts[0].mean, parts[0].variance, parts[0].median, parts[1], law, found[row, 0])
+        return LimitQuantity(parts[0].mean, parts[0].variance, parts[0].median, parts[1], limit_law, found[row, 0])
 
-    joint = _estimates(found[[0, 2]], _covariance) if gradients else (None, None)
+    covariance, covariance_refinement = _estimates(found[[0, 2]], _covariance) if gradients else (None, None)
     return DepthLimit(
-        sde.model, sde, found.shape[2], seed, steps, int(exploded.sum()),
+        model=sde.model,
+        sde=sde,
+        networks=found.shape[2],
+        seed=seed,
+        steps=steps,
+        exploded=int(exploded.sum()),
         growth=quantity(0, sde.growth),
         displacement=quantity(1),
         gradient=quantity(2, sde.gradient) if gradients else None,
         gradient_displacement=quantity(3) if gradients else None,
-        covariance=joint[0],
-        covariance_refinement=joint[1],
+        covariance=covariance,
+        covariance_refinement=covariance_refinement,
         average=quantity(4) if explicit else None,
-    )  # fmt: skip
+    )
 
 
 def _estimates(samples: Floats, statistic: Callable[[Floats], Floats]) -> tuple[Estimate, Estimate]:
-    """A statistic of samples (quantities, 2, networks) on the fine grid, and on the fine less on the coarse one."""
+    """Estimate a statistic of samples (quantities, 2, networks): on the fine grid, and there less on the coarse one."""
     samples = samples[:, :, np.isfinite(samples).all(axis=(0, 1))]
     n = samples.shape[2]
     edges = np.arange(GROUPS + 1) * n // GROUPS
@@ -242,7 +250,7 @@ def _estimates(samples: Floats, statistic: Callable[[Floats], Floats]) -> tuple[
 
 
 def _moments(samples: Floats) -> Floats:
-    """Mean, variance and median of samples (1, N)."""
+    """Return mean, variance and median of samples (1, N)."""
     x = samples[0]
     if x.size == 0:
         return np.full(3, np.nan)
@@ -250,7 +258,7 @@ def _moments(samples: Floats) -> Floats:
 
 
 def _covariance(samples: Floats) -> Floats:
-    """Of samples (2, N)."""
+    """Return the covariance of the two rows of samples (2, N)."""
     return np.asarray(np.cov(samples)[0, 1] if samples.shape[1] > 1 else np.nan)
 
 

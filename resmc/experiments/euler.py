@@ -1,8 +1,8 @@
 """Euler's scheme for the limiting equation of a deep network, forward and backward, on two grids with the same noise.
 
-On M steps of the time [0, 1]: forward H_{k+1} = H_k + (drift + noise) of the step, then backward
-P_k = P_{k+1} + G_k^T P_{k+1} with G_k drawn given the forward increment, as `resmc.theory.depth` says. The grid of M/2
-steps takes the same normals, added in pairs.
+The time [0, 1] has M steps. The forward pass is H_{k+1} = H_k + drift + noise of step k. The backward pass is
+P_k = P_{k+1} + G_k^T P_{k+1} with G_k drawn given the forward increment, as `resmc.theory.depth` says. The coarse grid
+of M/2 steps takes the fine grid's normals, added in pairs.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from ..models.residual_network import ResidualNetwork
 from ..results.estimates import Floats
 from ..theory.depth import DepthSDE
 
-CHUNK_BYTES = 1 << 26  # of the paths of the networks that are simulated together
-MAX_BYTES = 1 << 28  # of one network's path
-MAX_CHUNK = 1024  # networks at a time; more would leave the cache
+CHUNK_BYTES = 1 << 26  # memory for the paths of the networks that are simulated together
+MAX_BYTES = 1 << 28  # memory allowed for one network's path
+MAX_CHUNK = 1024  # networks simulated together; more would not fit into the cache
 
 
 def chunk(width: int, steps: int, gradients: bool) -> int:
-    """Return how many networks fit at a time: both grids' paths, or what is at work."""
+    """Return how many networks to simulate together, so that both grids' paths (or, forward only, states) fit."""
     one = 8 * width * (steps + steps // 2 + 2 if gradients else 16)
     if one > MAX_BYTES:
         fewer = " or gradients=False" * gradients
@@ -30,17 +30,17 @@ def chunk(width: int, steps: int, gradients: bool) -> int:
 
 
 class Grid:
-    """Euler's scheme for some networks on one grid; arrays (width, networks), so that sums over neurons are fast.
+    """Euler's scheme for some networks on one grid; arrays are (width, networks), so that sums over neurons are fast.
 
-    H - H_0 and P - P_1 are accumulated themselves: as differences they would lose digits where c is small.
+    The scheme adds up H - H_0 and P - P_1 instead of H and P, whose differences would lose digits where c is small.
     """
 
     def __init__(self, sde: DepthSDE, h0: Floats, steps: int, keep: bool) -> None:
         self.sde, self.h0, self.c2_dt = sde, h0, sde.c**2 / steps
-        self.moved = np.zeros((steps + 1 if keep else 1, *h0.shape))  # H_k - H_0 of each step, or of the last
+        self.moved = np.zeros((steps + 1 if keep else 1, *h0.shape))  # H_k - H_0 for every k, or for the last alone
 
     def forward(self, k: int, normal: Floats) -> None:
-        """Step from k to k + 1."""
+        """Take the forward step from k to k + 1."""
         before, after = (k, k + 1) if len(self.moved) > 1 else (0, 0)
         h = self.h0 + self.moved[before]
         step = np.sqrt(self.c2_dt * self.sde.variance(h)) * normal
@@ -52,7 +52,7 @@ class Grid:
         self.p1, self.pulled = p1, np.zeros(p1.shape)
 
     def backward(self, k: int, normal: Floats) -> None:
-        """Step from k + 1 to k."""
+        """Take the backward step from k + 1 to k."""
         h, p = self.h0 + self.moved[k], self.p1 + self.pulled
         noise = self.moved[k + 1] - self.moved[k]
         noise -= self.c2_dt * self.sde.drift(h)
@@ -70,7 +70,7 @@ class Grid:
         self.pulled += step
 
     def quantities(self, gradients: bool) -> Floats:
-        """Return growth, displacement, gradient, gradient displacement, average over coordinates of each network."""
+        """Return growth, displacement, gradient, gradient displacement, and average of H_1, for each network."""
         moved = self.moved[-1]
         h1, before = self.h0 + moved, _square(self.h0)
         pairs = [(_square(h1), before), (_square(moved), before)]
@@ -82,7 +82,7 @@ class Grid:
             for row, (square, start) in zip(out, pairs, strict=False):
                 row[:] = np.log(square / start)
         out[4] = h1.mean(axis=0)
-        # A grid does not follow a drift that more than doubles H in a step: H is infinite soon.
+        # Euler's scheme cannot follow a drift that more than doubles H in one step: such a network has exploded.
         out[:, ~(self.c2_dt * np.abs(self.sde.drift(h1)) * np.sqrt(len(h1)) <= np.sqrt(_square(h1)))] = np.nan
         return out
 
@@ -113,7 +113,7 @@ def simulate(
 
 
 def _first(model: ResidualNetwork, rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
-    """Return H_0 = A x: size N(0, I) in law, unless A is drawn entry by entry."""
+    """Return H_0 = A x: from entries of A if the inputs are explicit, else straight from its Gaussian law."""
     inputs = model.inputs
     if not inputs.explicit:
         return inputs.size * rng.standard_normal(shape)

@@ -33,8 +33,8 @@ def regime(
 ) -> Regime:
     r"""Simulate ``model`` at several depths, and say whether it explodes, tends to the identity, or does neither.
 
-    For the forward pass and for the gradient, by the slope of the median of the ratios' logarithms against ln L with
-    its interval: `resmc.analyses.verdict` states the rule, its power, and what it cannot see.
+    Forward pass and gradient are judged by the slope, with its confidence interval, of the median log-quotient against
+    ln L. `resmc.analyses.verdict` states the rule, its power, and what it cannot see.
 
     >>> found = resmc.regime(ResidualNetwork(40, 1, "v-phi-w", scaling=DepthScaling(0.5)))
     >>> print(found.summary())
@@ -42,12 +42,12 @@ def regime(
     Parameters
     ----------
     model : ResidualNetwork
-        With a `DepthScaling` and carry 1; its own depth has no meaning here.
+        A network with a `DepthScaling` and carry 1; its own depth has no meaning here.
     depths : sequence of int
-        At least three, increasing. A factor of 30 and more between the ends tells most.
+        At least three depths, increasing. A factor of 30 or more between the first and the last tells most.
     networks : int
-        For each depth, at least 32. Depth number i has the networks i * networks .. (i + 1) * networks - 1 of ``seed``,
-        so that depths are independent.
+        Networks for each depth, at least 32. Depth number i has the networks i * networks .. (i + 1) * networks - 1 of
+        ``seed``, so that depths are independent.
     threshold : float
         Slopes between -threshold and threshold count as none.
     seed, method, progress, device, threads
@@ -56,8 +56,8 @@ def regime(
     Raises
     ------
     ValueError
-        For a model without depths to choose (a `ResNet`, scaling layer by layer), arguments out of range, or a ratio
-        that is 0 in about half of the networks, whose median has no logarithm.
+        For a model whose depth cannot be chosen (a `ResNet`, scaling layer by layer), arguments out of range, or a
+        quotient that is 0 in about half of the networks, so that its median has no logarithm.
 
     Source: Marion, Fermanian, Biau, Vert (arXiv 2206.06929); the rule is ours.
     """
@@ -72,10 +72,20 @@ def regime(
             told: Any = False
             if report is not None:
                 told = lambda done, n, b=before, d=one.depth: report((b + d * done / n) / total)  # noqa: E731
-            simulations.append(
-                simulate(one, networks=networks, seed=seed, first_network=i * networks, method=method, gradients=True,
-                         layers=[0], correlations=False, progress=told, device=device, threads=threads)
-            )  # fmt: skip
+            sim = simulate(
+                one,
+                networks=networks,
+                seed=seed,
+                first_network=i * networks,
+                method=method,
+                gradients=True,
+                layers=[0],
+                correlations=False,
+                progress=told,
+                device=device,
+                threads=threads,
+            )
+            simulations.append(sim)
             before += one.depth
     return judge(model, simulations, threshold)
 

@@ -1,9 +1,9 @@
 """Sweeps: many simulations, cut into shards that are never lost, computed anywhere, and read back as one result.
 
-In reading order: `sweep` (what a user holds), `plan` (what is to be simulated), `point` and `shards` (how it is cut and
-named), `store` (the directory), `compute` (what a worker does), `engines` and `dask_engine` (who the workers are),
-`claims` (sharing work without locks), `pilot` (how many networks an error takes), `coordinator` (the loop), `result`
-and `table` (what comes out).
+In reading order: `sweep` (the class that users meet), `plan` (models, networks and what is recorded), `point` and
+`shards` (how a plan is cut and its parts named), `store` (the directory), `compute` (a worker's task), `engines`,
+`processes` and `dask_engine` (kinds of workers), `claims` (sharing work without locks), `pilot` (how many networks an
+error takes), `coordinator` (the loop), `result`, `summary` and `table` (the outcome).
 """
 
 from pathlib import Path
@@ -17,11 +17,22 @@ __all__ = ["StoreError", "Sweep", "SweepEstimate", "SweepResult", "load_sweep"]
 
 
 def load_sweep(path: str | Path) -> SweepResult:
-    """What a store holds of the plan that was last run into it, finished or not.
+    """Read the result of the plan that was last run into a store, finished or not.
 
     Raises
     ------
     StoreError
-        If it is not a store, or holds no plan.
+        If ``path`` is not a store, or holds no plan.
     """
-    return Sweep.from_dict(Store(path).read_plan()).result(path)
+    return stored_plan(path).result(path)
+
+
+def stored_plan(path: str | Path) -> Sweep:
+    """Read the plan that was last run into a store, or prepared for workers.
+
+    Raises
+    ------
+    StoreError
+        If ``path`` is not a store, or holds no plan.
+    """
+    return Sweep.from_dict(Store(path).read_plan())

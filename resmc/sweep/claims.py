@@ -1,10 +1,12 @@
-"""Hints about who computes what: several processes on one store share the work instead of doing it twice.
+"""Claims: hints by which several processes on one store share the work instead of doing it twice.
 
-A claim is a small file named after the shard, that its owner touches every few seconds. Nothing depends on claims
-being seen, kept or written: without them the same shards are computed by several, who write the same bytes.
+A claim is a small file named after a shard. Its owner, the process that computes the shard, touches it every few
+seconds. No result depends on claims being seen, kept or written: without them several processes compute the same shard,
+and write the same bytes.
 
-The claim of a process of this host that has ended is nobody's at once, any other after a minute without a touch. That
-the process still runs is not enough: its number may be another's by now, and in a container it is the same every time.
+A claim lapses at once when its owner was a process of this host and has ended. Every other claim lapses after a minute
+without a touch, even if a process of the owner's number runs: numbers are given again, and in a container the first
+process has the same number every time.
 """
 
 from __future__ import annotations
@@ -17,29 +19,29 @@ from pathlib import Path
 from .._system.writers import host_mark, process_is_alive
 
 BEAT = 10.0  # seconds between touches
-STALE = 60.0  # seconds after which an untouched claim is nobody's
-BLANK = 2.0  # the same for a claim that does not say whose it is: its owner was killed while making it
+STALE = 60.0  # seconds after which an untouched claim lapses
+BLANK = 2.0  # seconds after which an empty claim lapses: a process was killed before it wrote its mark
 
 
 class Claims:
-    """The claims of this process in a store's folder; ages are told by the file system's own clock."""
+    """The claims of this process in a store's folder; the age of a claim is told by the file system's own clock."""
 
     def __init__(self, folder: Path, beat: float = BEAT, stale: float = STALE) -> None:
         self.folder, self.every, self.stale = folder, beat, stale
         self.mark = f"{host_mark()}-{os.getpid()}"
         self.own: set[str] = set()
-        self.ahead = 0.0  # of the file system's clock before ours
+        self.ahead = 0.0  # seconds by which the file system's clock is ahead of this machine's
         self.last = -1e9
         self.beat()
 
     def take(self, name: str) -> bool:
-        """Claims ``name``; False if another process that still lives has it, or a range that overlaps with it."""
+        """Claim ``name``; return False if another living process has claimed it, or a range that overlaps with it."""
         if name in self.own:
             return True
         if self._overlaps(name):
             return False
         path = self.folder / name
-        self.own.add(name)  # before there is a file: an interrupt between the two would leave it behind
+        self.own.add(name)  # noted before the file is made, so that an interrupt leaves no file that nobody gives up
         with contextlib.suppress(OSError):
             for _ in range(2):
                 try:
@@ -54,7 +56,7 @@ class Claims:
         return True
 
     def _overlaps(self, name: str) -> bool:
-        """Whether another has claimed some of the same networks in a shard of another size."""
+        """Say whether another process has claimed some of the same networks, in a shard of another size."""
         key, start, stop = _parts(name)
         with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
             for entry in entries:
@@ -66,20 +68,21 @@ class Claims:
         return False
 
     def drop(self, name: str) -> None:
-        """Gives up one of our own."""
+        """Give up one claim of this process."""
         path = self.folder / name
         with contextlib.suppress(OSError):
-            if path.read_text(encoding="ascii") in (self.mark, ""):  # who was interrupted in `take` may not have got it
+            # After an interrupt in `take`, the file may still be empty, or be another process's, as its mark tells.
+            if path.read_text(encoding="ascii") in (self.mark, ""):
                 path.unlink()
         self.own.discard(name)
 
     def drop_all(self) -> None:
-        """Gives up all of our own."""
+        """Give up all claims of this process."""
         for name in list(self.own):
             self.drop(name)
 
     def beat(self) -> None:
-        """Touches our claims if it is time to."""
+        """Touch the claims of this process if the last touch is long enough ago."""
         if time.monotonic() - self.last < self.every:
             return
         self.last = time.monotonic()
@@ -93,14 +96,14 @@ class Claims:
                 os.utime(self.folder / name)
 
     def sweep_up(self) -> None:
-        """Removes claims, and clocks, of processes that are gone."""
+        """Remove claims, and files that told the time, of processes that are gone."""
         with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
             for entry in entries:
                 if not self._alive(Path(entry.path)):
                     Path(entry.path).unlink(missing_ok=True)
 
     def others(self) -> int:
-        """How many shards other living processes are at."""
+        """Count the shards that other living processes are computing."""
         found = 0
         with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
             for entry in entries:
@@ -108,7 +111,7 @@ class Claims:
         return found
 
     def _alive(self, path: Path) -> bool:
-        """Whether the owner of a claim lives: by when it was last touched and, on this host, by its process."""
+        """Say whether the owner of a claim lives: by the time of the last touch and, on this host, by its process."""
         try:
             mark = path.name.removeprefix(".clock-") if path.name[0] == "." else path.read_text(encoding="ascii")
             touched = path.stat().st_mtime
@@ -121,7 +124,7 @@ class Claims:
 
 
 def _parts(name: str) -> tuple[str, int, int]:
-    """Key and range of a shard's name; of another name, an empty range."""
+    """Split a shard's name into key and range; any other name has an empty range."""
     key, *numbers = name.rsplit("-", 2)
     if len(numbers) < 2 or not all(map(str.isdigit, numbers)):
         return name, 0, 0

@@ -1,4 +1,4 @@
-"""What a worker does, in whatever process: one shard, from its description to its file."""
+"""The work on one shard, from its description to its file, as any worker does it in whatever process."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Task:
-    """A shard to compute into a store, on a device. Everything that another process needs."""
+    """A shard to compute into a store, with everything that another process needs to do so."""
 
     store: str
     shard: Shard
     device: str
-    threads: int  # 0: all
-    pin: bool = False  # whether this process takes one of several GPUs for itself
+    threads: int  # CPU threads; 0 for all
+    pin: bool = False  # True to let the worker's process hold one of several GPUs for itself
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Done:
 
 
 def compute(task: Task, stop: Stop | None = None) -> Done:
-    """Computes a shard and writes it.
+    """Compute a shard and write it.
 
     Raises
     ------
     Stopped
         Within a tenth of a second after ``stop`` was set.
     StoreError, DeviceError, ValueError, MemoryError
-        What keeps it from being computed or written.
+        If the shard cannot be computed or written.
     """
     if task.pin:
         pin(task.device)

@@ -1,4 +1,4 @@
-"""Runs a plan: finds what the store lacks, hands it out shard by shard, and goes on until all is there and sound."""
+"""The coordinator of a run: finds which shards the store lacks, and hands them out until all are there and sound."""
 
 from __future__ import annotations
 
@@ -25,23 +25,33 @@ from .result import SweepResult, collect
 from .shards import MOST_FILES, Range, Shard, cover, in_turn, is_within
 from .store import Damaged, Listing, Store, Stored, class_name
 
-PATIENCE = 1.0  # seconds between looks at what others compute, when nothing else is left
-LOOK = 20.0  # seconds between looks at what others have computed meanwhile; more where a look takes long
-MOST_FAILURES = 3  # of workers that die with the same shard: it is computed again as often
+PATIENCE = 1.0  # seconds between looks into the store, when other processes compute all shards that are left
+LOOK = 20.0  # seconds between looks into the store for shards of other processes; more where a look takes long
+MOST_FAILURES = 3  # times that a shard is computed again after the worker that computed it has died
 
 
 def run(
-    plan: Plan, path: str | Path, *, engine: Any, workers: int | None, threads: int | None, device: Any, progress: Any,
+    plan: Plan,
+    path: str | Path,
+    *,
+    engine: Any,
+    workers: int | None,
+    threads: int | None,
+    device: Any,
+    progress: Any,
     keep_plan: bool = False,
-) -> SweepResult:  # fmt: skip
-    """`Sweep.run`; with ``keep_plan`` the store's own plan stays, as a newer one may lie there by now."""
+) -> SweepResult:
+    """Run a plan as `Sweep.run` says; with ``keep_plan``, leave the store's plan, which may be newer by now."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):
-        # Otherwise this run would wait for the one that has started this process, and that for this process.
-        raise RuntimeError("a worker process begins the sweep anew as it imports your script: put the call under "
-                           "`if __name__ == '__main__':`")  # fmt: skip
+        # The sweep that has started this process waits for it. A second sweep, begun in here, would wait for the first.
+        raise RuntimeError(
+            "a worker process begins the sweep anew as it imports your script: put the call under "
+            "`if __name__ == '__main__':`"
+        )
     device = device_name(device)
     if engine is None and device.startswith("cuda"):
-        # Refuses before anything is written; and torch's current device is one thing in each of the workers' threads.
+        # A missing GPU is refused before anything is written. The number of the GPU is fixed here, because torch's
+        # current device may differ in the workers' threads.
         device = f"cuda:{cuda.open_cuda(devices.parse(device)[1]).ordinal}"
     runner = Runner(plan, Store(path), device, progress)
     chosen = open_engine(engine, workers, threads, device)
@@ -51,28 +61,28 @@ def run(
     finally:
         try:
             chosen.close()
-        finally:  # who presses Ctrl-C twice goes on in this process, and must not wait for claims of its own
+        finally:  # claims are given up even after a second Ctrl-C: this process would wait for them in its next run
             runner.close()
 
 
 def device_name(device: Any) -> str:
-    """A device as a string that means the same in another process: ``auto`` is decided here."""
+    """Name a device by a string that means the same in another process; ``auto`` is decided here."""
     kind, ordinal = devices.parse(device)
     return kind if ordinal is None else f"{kind}:{ordinal}"
 
 
 class Track:
-    """A distinct point of the plan: how many networks it shall have, and what is done of them."""
+    """Progress of a distinct point of the plan: how many networks it shall have, and how many are done."""
 
     def __init__(self, index: int) -> None:
-        self.index = index  # in the plan
-        self.networks: int | None = None  # None until its pilot has spoken
+        self.index = index  # number of the point in the plan
+        self.networks: int | None = None  # networks that the point shall have; None until the pilot has told
         self.size = 1  # networks of a shard
-        self.done = 0
-        self.sums: LayerSums | None = None  # of the shards of this run
+        self.done = 0  # networks in the store
+        self.sums: LayerSums | None = None  # sums of the shards that this run has computed
 
     def add(self, done: Done) -> None:
-        """Notes a shard of the estimate that this run has computed."""
+        """Note a shard that this run has computed for the estimate."""
         self.done += done.shard.stop - done.shard.start
         self.sums = done.final if self.sums is None else self.sums.merged(done.final)
 
@@ -91,8 +101,10 @@ class Runner:
             self.tracks.setdefault((model, seed), Track(index))
         self._cut([(t, plan.networks) for t in self.tracks.values()] if plan.networks else [])
         if sum(-(-(t.networks or 0) // t.size) for t in self.tracks.values()) > MOST_FILES:
-            raise ValueError(f"shard_updates={plan.shard_updates} is too small: the plan would have more than "
-                             f"{MOST_FILES} shards, a file each")  # fmt: skip
+            raise ValueError(
+                f"shard_updates={plan.shard_updates} is too small: the plan would have more than {MOST_FILES} shards, "
+                "a file each"
+            )
         self.classes = {class_name(f"cpu/{instruction_set()}")} if self.kind == "cpu" else set()
         self.looked, self.look_cost = time.monotonic(), 0.0
         self.before: tuple[int, float] | None = None
@@ -100,7 +112,7 @@ class Runner:
         self.failures: Counter[Shard] = Counter()
 
     def open(self, keep_plan: bool) -> None:
-        """The directory, what others have left behind, and the plan for those who come after."""
+        """Make the directory, remove what ended processes have left in it, and write the plan for workers to come."""
         self.store.create()
         self.claims = Claims(self.store.claims)
         self.claims.sweep_up()
@@ -109,17 +121,17 @@ class Runner:
             self.store.write_plan(self.plan.to_dict())
 
     def close(self) -> None:
-        """Gives up what is claimed; nothing else is held."""
+        """Finish the progress display and give up all claims."""
         self.progress.close()
         if self.claims is not None:
             self.claims.drop_all()
 
     def run(self, engine: Engine) -> SweepResult:
-        """Until a result is there that was read back whole. A shard that turns out damaged is computed again."""
+        """Compute until the result can be read back whole; a shard that turns out damaged is computed again."""
         damaged: set[str] = set()
         while True:
             if not self._work(engine, self._missing(self._listing())):
-                continue  # others were at the rest: what they have done since, or left, another look says
+                continue  # other processes had claimed the rest: another look says what they have done or left
             self.progress.show(self.state, last=True)
             result = collect(self.plan, self.store.path)
             if result.complete:
@@ -133,10 +145,10 @@ class Runner:
     def _note_damaged(self, name: str) -> None:
         self.progress.note(f"{name} was damaged: it is set aside, and computed again")
 
-    # -- what is to be done -------------------------------------------------------------------------------------------
+    # -- missing shards -----------------------------------------------------------------------------------------------
 
     def _listing(self) -> Listing:
-        """What the store holds now."""
+        """List the shards that the store holds now."""
         begin = time.monotonic()
         listing = self.store.listing()
         self.classes |= listing.classes
@@ -145,14 +157,14 @@ class Runner:
         return listing
 
     def _cut(self, wanted: Sequence[tuple[Track, int]]) -> None:
-        """Notes how many networks points shall have, and how many of them make a shard."""
+        """Note how many networks points shall have, and how many of them make a shard."""
         points = [self.plan.point(track.index, networks) for track, networks in wanted]
         sizes = shard_sizes(self.plan, points, [networks for _, networks in wanted], self.kind)
         for (track, networks), size in zip(wanted, sizes, strict=True):
             track.networks, track.size = networks, size
 
     def _missing(self, listing: Listing) -> list[Shard]:
-        """Shards that the store lacks, in the order in which to compute them; pilots come first."""
+        """List the shards that the store lacks, in the order in which to compute them; pilots come first."""
         pilots: list[Shard] = []
         ready: list[tuple[Track, int]] = []
         if self.plan.networks is not None:
@@ -173,7 +185,7 @@ class Runner:
         return pilots + in_turn(shards)
 
     def _pilots(self, listing: Listing) -> tuple[list[Shard], list[tuple[Track, int]]]:
-        """Pilots that are missing, and the networks of the points whose pilots are there."""
+        """List pilots that are missing, and points whose pilots are there, with their numbers of networks."""
         missing, there, sums = [], [], []
         for track in self.tracks.values():
             shard = pilot_shard(self.plan, track.index)
@@ -187,13 +199,13 @@ class Runner:
                 except Damaged:
                     self._set_aside(stored)
                     listing.remove(stored)
-            track.networks = None  # of a loop before, whose pilot is damaged now
+            track.networks = None  # an earlier loop may have set it, by a pilot that has been damaged since
             missing.append(shard)
         numbers = wanted_networks(self.plan, [t.index for t in there], sums)
         return missing, list(zip(there, numbers, strict=True))
 
     def _start(self, track: Track, networks: int, listing: Listing) -> list[Shard]:
-        """What is missing of a point whose number of networks is known; counts the rest as done."""
+        """List the missing shards of a point whose number of networks is known, and count the others as done."""
         point = self.plan.point(track.index, networks)
         have, missing = cover(networks, track.size, listing.ranges(point.key))
         track.done = sum(r.stop - r.start for r in have)
@@ -203,10 +215,10 @@ class Runner:
         self.state.work_in_all += float(networks * point.updates)
         return [Shard(point, *r) for r in missing]
 
-    # -- doing it -----------------------------------------------------------------------------------------------------
+    # -- work ---------------------------------------------------------------------------------------------------------
 
     def _work(self, engine: Engine, shards: Iterable[Shard]) -> bool:
-        """Every shard: computed here, or found to be somebody else's. Whether that was all, or others are at some."""
+        """Compute every shard that no other process has claimed; return False if some were claimed by others."""
         assert self.claims is not None
         waiting, running, others = deque(shards), dict[Any, Shard](), list[Shard]()
         while waiting or running:
@@ -216,11 +228,11 @@ class Runner:
                 if not self.claims.take(shard.name):
                     others.append(shard)
                 elif stored := self.store.find(shard.point.key, Range(shard.start, shard.stop), self.classes):
-                    self._was_done(shard, stored, waiting)  # by somebody else, since the store was listed
+                    self._was_done(shard, stored, waiting)  # another process has written it since the store was listed
                 else:
                     try:
                         future = engine.submit(self._task(engine, shard))
-                    except engine.broken:  # an executor that cannot be used any more
+                    except engine.broken:  # raised by an executor that cannot be used any more
                         self._worker_died(engine, shard, waiting)
                         continue
                     running[future] = shard
@@ -233,7 +245,7 @@ class Runner:
                 future = self.finished.get(timeout=0.2)
             except queue.Empty:
                 continue
-            if future not in running:  # of a loop before
+            if future not in running:  # left from an earlier call of this method
                 continue
             shard = running.pop(future)
             try:
@@ -248,7 +260,7 @@ class Runner:
         return not others
 
     def _worker_died(self, engine: Engine, shard: Shard, waiting: deque[Shard]) -> None:
-        """While it computed ``shard``, which is computed again unless that happens to it every time."""
+        """Put a shard whose worker has died back into the queue; give up if workers die with it again and again."""
         self.failures[shard] += 1
         if self.failures[shard] > MOST_FAILURES or not engine.recovers:
             raise RuntimeError(
@@ -262,7 +274,7 @@ class Runner:
         return Task(str(self.store.path.absolute()), shard, self.device, engine.threads, engine.pin)
 
     def _count(self, shard: Shard) -> None:
-        """It is there, whoever has made it."""
+        """Count a shard as done, whoever has computed it, and give up the claim on it."""
         assert self.claims is not None
         self.claims.drop(shard.name)
         self.state.networks += shard.stop - shard.start
@@ -278,7 +290,7 @@ class Runner:
             self._track(shard).add(done)
 
     def _was_done(self, shard: Shard, stored: Stored, waiting: deque[Shard]) -> None:
-        """Another process has computed it."""
+        """Count a shard that another process has computed; a pilot is read, and put back into the queue if damaged."""
         assert self.claims is not None
         if self._is_pilot(shard):
             try:
@@ -293,12 +305,12 @@ class Runner:
         self._count(shard)
 
     def _set_aside(self, stored: Stored) -> None:
-        """A damaged pilot; of other shards the result says so at the end."""
+        """Set a damaged pilot aside; other damaged shards are noticed when the result is collected at the end."""
         self.store.set_aside(stored)
         self._note_damaged(stored.file)
 
     def _look(self, waiting: deque[Shard]) -> None:
-        """From time to time: drops what others have done meanwhile, in shards of whatever size."""
+        """Look into the store from time to time, and drop networks that others have done, in shards of any size."""
         if time.monotonic() - self.looked < max(LOOK, 100.0 * self.look_cost):
             return
         listing = self._listing()
@@ -331,7 +343,7 @@ class Runner:
     # -- progress -----------------------------------------------------------------------------------------------------
 
     def worst(self) -> str:
-        """The largest standard error so far, relative to its target if there is one, in words."""
+        """Name the largest standard error so far, relative to its target if there is one, in words."""
         tracks = [t for t in self.tracks.values() if t.sums is not None]
         if not tracks:
             return ""
@@ -342,7 +354,8 @@ class Runner:
         for name, target in targets.items():
             estimate = QUANTITIES[name].estimate(estimates)
             for track, stderr, n in zip(tracks, estimate.stderr, sums.networks.sum(axis=0), strict=True):
-                now = float(stderr) * (float(n) / max(track.done, 1)) ** 0.5  # shards of earlier runs count too
+                # The sums are this run's alone; networks of earlier runs make the error smaller, too.
+                now = float(stderr) * (float(n) / max(track.done, 1)) ** 0.5
                 if now / target > largest:
                     largest = now / target
                     words = f"largest error: {name} +- {now:.2g} at {self.plan.describe(track.index)}"

@@ -1,4 +1,4 @@
-"""What a sweep will cost: work, time at a rate measured here and now, and bytes."""
+"""The cost of a sweep before it runs: work, bytes, and time at a rate measured here and now."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from ..engine.lowering import lower
 from ..engine.recording import GROUPS
 from ..simulation import simulate
 from ..tables import Column, Table, html
+from ..tables.table import few
 from .pilot import pilot_shard
 from .plan import Plan
 from .point import Point
 from .shards import UPDATES, shard_networks, shard_updates
 
 PROBES = 6  # points whose rate is measured
-PROBE_SECONDS = 0.1  # each
-SHARD_SECONDS = 2e-3  # of each shard beyond its kernels, about
-PROBE_UPDATES = 2**24  # of the first run of each at most, but for one layer
+PROBE_SECONDS = 0.1  # seconds that the last run of a probe should take
+SHARD_SECONDS = 2e-3  # seconds, roughly, that a shard takes beside its kernels
+PROBE_UPDATES = 2**24  # most updates in the first run of a probe, which has at least one layer
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,20 @@ class SweepEstimate:
     Attributes
     ----------
     points, networks, shards : int
-        With ``target_stderr`` at most: as if every point took ``max_networks``. What pilots take is in all but
-        ``networks``.
+        Numbers for the whole plan. With ``target_stderr`` they are bounds: every point counts ``max_networks``. Pilots
+        count in all numbers but ``networks``.
     updates : float
         Neuron updates (weights drawn, if dense).
     seconds : float
-        At the measured rate on ``device``, all cores at it.
+        Time at the measured rate on ``device``, with all of its cores at work.
     rate : float
         Updates per second, on average over the plan.
     bytes : float
-        Of the store.
+        Size of the store.
     device : str
+        Name of the device, with the number of CPU cores.
     upper_bound : bool
-        Whether the number of networks is only a bound.
+        True if the number of networks is only a bound.
     """
 
     points: int
@@ -84,7 +86,7 @@ class SweepEstimate:
 
 
 def estimate(plan: Plan, device: Any = "auto") -> SweepEstimate:
-    """The cost of ``plan`` on ``device``, from short runs of a few of its points.
+    """Estimate the cost of ``plan`` on ``device`` from short runs of a few of its points.
 
     Raises
     ------
@@ -124,10 +126,10 @@ def estimate(plan: Plan, device: Any = "auto") -> SweepEstimate:
 
 
 def shard_sizes(plan: Plan, points: Sequence[Point], networks: Sequence[int], kind: str) -> list[int]:
-    """Networks of a shard, by point, whose numbers of networks are given.
+    """Return the networks of a shard for each point, whose total numbers of networks are given.
 
-    Where pilots decide on these, nobody knows the work of the plan before the last of them: each point then makes
-    shards as if the others took as much as itself.
+    Where pilots decide on the networks, the work of the whole plan is unknown before the last pilot. Each point then
+    makes shards as if every other point took as much work.
     """
     work = [p.updates * n for p, n in zip(points, networks, strict=True)]
     totals = [sum(work)] * len(work) if plan.networks else [w * len(plan.models) for w in work]
@@ -136,30 +138,35 @@ def shard_sizes(plan: Plan, points: Sequence[Point], networks: Sequence[int], ki
 
 
 def _spread(points: list[Point]) -> list[int]:
-    """A few points of different widths, from the narrowest to the widest; of each width the deepest."""
+    """Choose a few points of different widths, from the narrowest to the widest, and for each width the deepest."""
     deepest: dict[int, int] = {}
     for i, p in enumerate(points):
         best = deepest.get(p.model.width)
         if best is None or p.model.depth > points[best].model.depth:
             deepest[p.model.width] = i
     widths = sorted(deepest)
-    chosen = np.unique(np.linspace(0, len(widths) - 1, PROBES).round().astype(int))
-    return [deepest[widths[i]] for i in chosen]
+    return [deepest[widths[i]] for i in few(len(widths), PROBES)]
 
 
 def _probe(point: Point, device: Any) -> float:
-    """Updates per second of one worker; of a deep network its first layers do."""
+    """Measure the updates per second of one worker; the first layers of a deep network are enough for that."""
     networks = 32
     affordable = max(1, PROBE_UPDATES // (networks * (point.updates // point.model.depth)))
     shallow = replace(point, model=replace(point.model, depth=min(point.model.depth, affordable)))
-    layers = point.recorded[point.recorded < shallow.model.depth]  # as dense as in the sweep
+    recorded = point.recorded[point.recorded < shallow.model.depth].tolist()  # spaced as in the sweep
     while True:
         begin = time.perf_counter()
         simulate(
-            shallow.model, networks=networks, seed=point.seed, method=point.method,
-            layers=[*layers.tolist(), shallow.model.depth], correlations=point.correlations, device=device, threads=1,
+            shallow.model,
+            networks=networks,
+            seed=point.seed,
+            method=point.method,
+            layers=[*recorded, shallow.model.depth],
+            correlations=point.correlations,
+            device=device,
+            threads=1,
             progress=False,
-        )  # fmt: skip
+        )
         seconds = time.perf_counter() - begin
         if seconds > 0.5 * PROBE_SECONDS or networks >= 1 << 24:
             return networks * shallow.updates / seconds
@@ -167,15 +174,15 @@ def _probe(point: Point, device: Any) -> float:
 
 
 def shard_bytes(point: Point, networks: int) -> float:
-    """Bytes of a shard, about: sums by layer and pair, and a thousand bins of a histogram, in the groups it fills."""
-    groups = min(GROUPS, -(-networks // point.block))
+    """Estimate the bytes of a shard: for each group with networks, sums by layer and by pair, and a thousand bins."""
+    groups = min(GROUPS, -(-networks // point.batch))
     layers = len(point.recorded)
     pairs = layers * (layers + 1) // 2 * (3 if lower(point.model).can_die else 1) if point.correlations else 0
     return 2500.0 + groups * (120.0 * layers + 8.0 * pairs + 1000.0 * (1 if networks < groups << 14 else 2))
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words."""
+    """Write seconds in words."""
     for unit, length in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2.0 * length:
             return f"{seconds / length:.3g} {unit}"
@@ -183,7 +190,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in words."""
+    """Write a number of bytes in words."""
     for unit, length in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if count >= length:
             return f"{count / length:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""A Dask cluster as the engine: the way past one machine (https://distributed.dask.org)."""
+"""A Dask cluster as the engine of a sweep on several machines (https://distributed.dask.org)."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 
 from .compute import Done, Task, compute
 
-RETRIES = 3  # of a task that fails with an exception; those of a worker that dies are the scheduler's business
+RETRIES = 3  # times that a task which raises is computed again; after a worker's death the scheduler has its own rule
 LOOK = 1.0  # seconds between questions to the scheduler about its workers
 
 
 class Dask:
-    """Tasks on a ``distributed.Client``. The workers must see the store under the same path."""
+    """An engine on a ``distributed.Client``. The workers must see the store under the same path."""
 
-    recovers = True  # a task that the scheduler has given up after several of its workers had died
+    recovers = True  # a task that the scheduler has given up, since several workers died with it, may be sent again
 
     def __init__(self, client: Any, threads: int, pin: bool) -> None:
         from distributed import KilledWorker
 
         self.broken: tuple[type[BaseException], ...] = (KilledWorker,)
         self.client, self.threads, self.pin = client, threads, pin
-        self.run = uuid.uuid4().hex[:8]  # a shard that is computed again is a new task to the scheduler
+        self.run = uuid.uuid4().hex[:8]  # makes task names unique: the scheduler would not compute a known task again
         self.submitted: set[Submitted] = set()
         self.count, self.workers, self.looked = 0, 0, -LOOK
 
     def places(self) -> int:
-        """Two for each thread of each worker that is there now."""
+        """Return two places for each thread of the workers that are there now, so that no thread waits."""
         if time.monotonic() - self.looked > LOOK:
             self.workers = int(sum(self.client.nthreads().values()))
             self.looked = time.monotonic()
@@ -43,18 +43,19 @@ class Dask:
         return future
 
     def close(self) -> None:
-        """Takes back what nobody has asked for; a worker finishes the shard that it is at."""
+        """Cancel the tasks that have not begun; a worker finishes the shard that it is computing."""
         left = [submitted.future for submitted in self.submitted]
         self.submitted.clear()
         if left:
-            with contextlib.suppress(Exception):  # scheduler or client are gone, and the futures with them
+            with contextlib.suppress(Exception):  # if scheduler or client are gone, the tasks are gone with them
                 self.client.cancel(left)
 
 
 class Submitted:
-    """A future of Dask's that the scheduler may forget as soon as its result was asked for, whatever that was.
+    """A future of Dask's that the scheduler may forget as soon as the result has been asked for, good or bad.
 
-    By itself it is forgotten when nothing refers to it any more; the traceback of its own exception does, for long.
+    Dask's own futures are forgotten when nothing refers to them any more. The traceback of an exception refers to the
+    future that raised it, and may be kept for long.
     """
 
     def __init__(self, future: Any, among: set[Submitted]) -> None:

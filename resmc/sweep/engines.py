@@ -1,7 +1,7 @@
-"""Who computes the shards: this process, processes of our own, any executor, or a Dask cluster.
+"""Engines, which compute the shards: this process, processes of our own, any executor, or a Dask cluster.
 
-An engine takes tasks and gives futures. What a task does (`resmc.sweep.compute`) is the same everywhere, and no engine
-sees a result: shards go from the worker to the store.
+An engine takes tasks and gives futures. A task does the same work with every engine (`resmc.sweep.compute`), and no
+engine sees a result: shards go from the worker to the store.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ from typing import Any, Protocol
 from .._system import checks
 from ..engine import devices
 from .compute import Done, Task, compute
+from .dask_engine import Dask
 from .gpus import visible
 from .processes import Processes
 
 
 class Engine(Protocol):
-    """What the coordinator needs."""
+    """The coordinator's view of all who compute shards."""
 
-    threads: int  # of a task; 0: all
-    pin: bool  # whether workers take a GPU each
+    threads: int  # CPU threads of a task; 0 for all
+    pin: bool  # True if every worker holds a GPU of its own
+    broken: tuple[type[BaseException], ...]  # exceptions that a future raises when its worker has died
+    recovers: bool  # True if a task can be submitted again after its worker has died
 
     def places(self) -> int:
-        """How many tasks to have submitted at a time."""
+        """Return how many tasks to have submitted at a time."""
 
     def submit(self, task: Task) -> Any:
-        """A future, with ``add_done_callback``, ``result`` and ``cancel``."""
-
-    broken: tuple[type[BaseException], ...]  # what a future raises when its worker has died
-
-    recovers: bool  # whether that task can be submitted again after that
+        """Return a future of the task, with ``add_done_callback``, ``result`` and ``cancel``."""
 
     def close(self) -> None:
-        """Stops what still runs, and lets go of what is ours."""
+        """Stop the tasks that still run, and end the workers that the engine has started."""
 
 
 def open_engine(engine: Any, workers: int | None, threads: int | None, device: str) -> Engine:
-    """The engine that ``engine`` names.
+    """Open the engine that ``engine`` names.
 
     Raises
     ------
     ValueError
-        If it is none of None, "processes", an Executor, a Dask client; or workers are given to one that has its own.
+        If ``engine`` is none of None, "threads", "processes", an Executor, a Dask client; or if ``workers`` is given
+        for an executor or a client, which have workers of their own.
     """
     kind, _ = devices.parse(device)
     cores = len(os.sched_getaffinity(0))
@@ -63,13 +63,11 @@ def open_engine(engine: Any, workers: int | None, threads: int | None, device: s
     if workers is not None:
         raise ValueError(f"workers={workers} is not allowed with an engine of your own: it knows its workers")
     if isinstance(engine, futures.Executor):
-        processes = not isinstance(engine, futures.ThreadPoolExecutor)  # threads cannot have a GPU each to see
+        processes = not isinstance(engine, futures.ThreadPoolExecutor)  # threads of one process see the same GPUs
         return External(engine, threads or 1, kind == "cuda" and processes)
     if type(engine).__module__.partition(".")[0] == "distributed" and hasattr(engine, "get_executor"):
         if engine.status != "running":
             raise ValueError(f"engine={engine!r} is not allowed: the client is {engine.status}")
-        from .dask_engine import Dask
-
         return Dask(engine, threads or 1, kind == "cuda")
     raise ValueError(
         f"engine={engine!r} is not allowed: it must be None or 'threads', 'processes', a concurrent.futures.Executor, "
@@ -78,7 +76,7 @@ def open_engine(engine: Any, workers: int | None, threads: int | None, device: s
 
 
 class Threads:
-    """This process: threads that each run one shard at a time; the kernels run without the interpreter's lock."""
+    """An engine of threads in this process, which work side by side since kernels release the interpreter's lock."""
 
     pin = False
     recovers = False
@@ -90,7 +88,7 @@ class Threads:
         self.pool = futures.ThreadPoolExecutor(workers, "resmc-sweep")
 
     def places(self) -> int:
-        return self.workers + 1  # one more waits, so that no thread does
+        return self.workers + 1  # one task waits in the queue, so that no thread waits for a task
 
     def submit(self, task: Task) -> futures.Future[Done]:
         return self.pool.submit(compute, task, self.stop)
@@ -101,7 +99,7 @@ class Threads:
 
 
 class External:
-    """An executor of the caller's; it is not shut down."""
+    """An engine on an executor of the caller's, which is not shut down."""
 
     recovers = False
     broken: tuple[type[BaseException], ...] = (futures.BrokenExecutor,)
@@ -112,7 +110,7 @@ class External:
         self.used = False
 
     def places(self) -> int:
-        workers = getattr(self.executor, "_max_workers", None)  # of the standard library's, and those made like them
+        workers = getattr(self.executor, "_max_workers", None)  # an attribute of the standard library's executors
         return 2 * (workers if isinstance(workers, int) else len(os.sched_getaffinity(0)))
 
     def submit(self, task: Task) -> Any:

@@ -1,4 +1,4 @@
-"""One GPU for each process: chosen before CUDA starts, and held until the process ends."""
+"""One GPU for each worker process: chosen before CUDA starts, and held until the process ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _held: IO[str] | None = None  # the locked file of this process's GPU
 
 
 def visible() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES would name them. CUDA is not started to find out."""
+    """List the GPUs that this process may use, as CUDA_VISIBLE_DEVICES would name them, without starting CUDA."""
     listed = os.environ.get(VISIBLE)
     if listed is not None:
         return [name.strip() for name in listed.split(",") if name.strip()]
@@ -29,10 +29,11 @@ def visible() -> list[str]:
 
 
 def pin(device: str, folder: Path | None = None) -> str | None:
-    """Holds one of several GPUs for this process, by a lock that ends with it, and hides the others from CUDA.
+    """Hold one of several GPUs for this process, by a lock that ends with it, and hide the others from CUDA.
 
-    Only for ``device="cuda"``, without a number, and where there are several: else there is nothing to choose. If
-    other processes hold them all, this one shares one of them. Returns the name of the GPU, or None.
+    Return the name of the GPU, or None if there is nothing to choose: ``device`` is not "cuda" without a number, there
+    are fewer than two GPUs, CUDA has been started, or this process holds a GPU already. If other processes hold all
+    GPUs, this process shares one of them.
     """
     global _held
     if devices.parse(device) != ("cuda", None) or _held is not None:
@@ -45,7 +46,7 @@ def pin(device: str, folder: Path | None = None) -> str | None:
     folder.mkdir(mode=0o700, exist_ok=True)
     chosen = names[os.getpid() % len(names)]
     for name in names:
-        # Two jobs on one node may both see a GPU 0, which is not the same one.
+        # Two jobs on one node may each see a GPU 0, and these may be different GPUs: each job has locks of its own.
         place = f"{os.environ.get('SLURM_JOB_ID', '')}-{name}".replace("/", "-")
         file = open(folder / f"{place}.lock", "w", encoding="ascii")  # noqa: SIM115 (held for life)
         try:

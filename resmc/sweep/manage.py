@@ -1,4 +1,4 @@
-"""What one does to a store from outside: see how far it is, and bring several together."""
+"""Management of stores: see how far a store is with a plan, and bring several stores together."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .summary import targets
 
 @dataclass(frozen=True)
 class Status:
-    """How far a store is with its plan.
+    """Progress of a store with its plan.
 
-    ``networks_wanted`` is None while pilots are missing; ``at_work`` counts the shards that living processes claim;
-    ``of_other_plans`` those shards that the plan does not use.
+    ``networks_wanted`` is None while pilots are missing; ``at_work`` counts the shards that living processes claim,
+    ``of_other_plans`` the shards that the plan does not use.
     """
 
     points: int
@@ -33,11 +33,11 @@ class Status:
     classes: dict[str, int]
     at_work: int
     damaged: tuple[str, ...]
-    set_aside: int  # damaged files of earlier runs, in the folder `damaged`
-    targets: str | None  # in words, of a complete sweep to targets
+    set_aside: int  # files that earlier runs have moved to the folder `damaged`
+    targets: str | None  # a sentence on how many points reach their targets, if the plan has targets and is complete
 
     def to_dict(self) -> Plain:
-        """For JSON."""
+        """Return the fields by name, as JSON can hold them."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -60,7 +60,7 @@ class Status:
 
 
 def status(plan: Plan, path: str | Path) -> Status:
-    """How far the store at ``path`` is with ``plan``; every shard of it is verified, and nothing is changed."""
+    """Find how far the store at ``path`` is with ``plan``; every shard of the plan is verified, nothing is changed."""
     store = Store(path)
     store.require()
     listing = store.listing()
@@ -76,7 +76,7 @@ def status(plan: Plan, path: str | Path) -> Status:
         networks=int(result.networks.sum()),
         networks_wanted=None if missing else int(result.wanted.sum()),
         shards=files,
-        of_other_plans=listing.files - len(reader.pilots) - result.shards,  # of those that are not damaged
+        of_other_plans=listing.files - len(reader.pilots) - result.shards,  # the reader has removed damaged files
         classes=dict(sorted(classes.items())),
         at_work=Claims(store.claims).others(),
         damaged=result.damaged,
@@ -86,7 +86,7 @@ def status(plan: Plan, path: str | Path) -> Status:
 
 
 def join(path: str | Path, others: list[str | Path]) -> int:
-    """Brings the shards of other stores into the one at ``path``, each verified; returns how many were new.
+    """Bring the shards of other stores into the store at ``path``, each verified; return how many were new.
 
     Raises
     ------
@@ -111,6 +111,6 @@ def join(path: str | Path, others: list[str | Path]) -> int:
                     store.write(stored, source.file(stored).read_bytes())
                     new += 1
         if not (store.path / PLAN).exists():
-            with contextlib.suppress(StoreError):  # a store of shards alone
+            with contextlib.suppress(StoreError):  # the other store may hold shards without a plan
                 store.write_plan(source.read_plan())
     return new

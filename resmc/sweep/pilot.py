@@ -1,4 +1,7 @@
-"""How many networks a standard error takes: a pilot says, and is no part of the estimate, so that nothing is biased."""
+"""Pilots: short simulations of each point that tell how many networks a standard error takes.
+
+A pilot's networks are no part of the estimate, so that nothing is biased.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ from .plan import FIRST_OF_PILOT, Plan
 from .quantities import QUANTITIES, LastLayers
 from .shards import Shard
 
-UPDATES = 2**32  # of a pilot at most, if it still has FEWEST networks then
+UPDATES = 2**32  # most updates in a pilot, unless fewer than FEWEST networks would be left
 FEWEST, MOST = 1 << 12, GROUPS * LARGEST_BATCH
-CONFIDENCE = 0.9  # with which the number suffices, as far as the pilot's own error goes
-STEPS = 16  # numbers of networks are rounded up to 1/16 of an octave: pilots that differ by rounding agree
+CONFIDENCE = 0.9  # probability that the number of networks is enough, given that a pilot knows an error only roughly
+STEPS = 16  # numbers of networks are rounded up to 1/16 of an octave, so that pilots that differ by rounding agree
 
 
 def pilot_shard(plan: Plan, index: int) -> Shard:
-    """The pilot of a point: networks that no estimate uses, a power of two of them, at most max_networks."""
+    """Return the pilot of a point: a power of two networks that no estimate uses, at most ``max_networks``."""
     updates = plan.point(index, MOST).updates
     affordable = min(max(UPDATES // updates, FEWEST), MOST, plan.max_networks)
     networks = 1 << affordable.bit_length() - 1
@@ -28,18 +31,18 @@ def pilot_shard(plan: Plan, index: int) -> Shard:
 
 
 def wanted_networks(plan: Plan, indices: Sequence[int], sums: Sequence[LayerSums]) -> list[int]:
-    """Networks for each of some points, given their pilots.
+    """Return how many networks each of some points takes, given the sums of their pilots.
 
     A pilot of m networks with standard error e asks for m (e/target)^2 c networks, the most over all targets, where
     c = df/chi^2_{0.1}(df) allows for e being an estimate itself with df degrees of freedom (m - 1 for a mean). Growth
-    takes besides as many as make it reliable, and half as many more; where it is ruled by rare networks in the pilot
-    already, max_networks.
+    takes at least 1.5 times the networks that make it reliable; if rare networks rule it in the pilot already, it takes
+    ``max_networks``.
     """
     if not sums:
         return []
     pilots = LayerSums.stack(list(sums))
     estimates = LastLayers(pilots, [plan.models[i] for i in indices])
-    networks = pilots.networks.sum(axis=0)  # with the dead, of which there will be more in the same proportion
+    networks = pilots.networks.sum(axis=0)  # dead networks count, since the estimate will have the same share of them
     wanted = np.full(len(sums), 32.0)
     for name, target in plan.target_stderr.items():
         quantity = QUANTITIES[name]

@@ -1,5 +1,7 @@
-"""The plan of a sweep: which models, how many networks of each, and how they are recorded. Whoever uses resmc meets it
-as a `resmc.Sweep`, which can be run as well."""
+"""The plan of a sweep: which models, how many networks of each, and how they are recorded.
+
+Users meet a plan as a `resmc.Sweep`, which adds the methods that run it.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,10 @@ from .quantities import QUANTITIES
 
 FORMAT = "resmc-sweep"
 SCHEMA_VERSION = 1
-AXES = ("width", "depth", "ratio", "alpha", "lam", "variant", "n_out", "input_norm")  # in the order of the dimensions
+AXES = ("width", "depth", "ratio", "alpha", "lam", "variant", "n_out", "input_norm")  # dimensions, in this order
 INTEGERS = ("width", "depth", "n_out")
 MAX_POINTS = 10**5
-FIRST_OF_PILOT = 1 << 47  # pilots use networks that no estimate uses
+FIRST_OF_PILOT = 1 << 47  # first network of every pilot: estimates use networks below, so that nothing is biased
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +43,13 @@ class Plan:
     Parameters
     ----------
     models : sequence of ResNet, optional
-        A list instead of a grid; no other field of a model is given then. A `ResidualNetwork` that is a `ResNet` counts
-        as one, and has its key.
+        A list instead of a grid; no other field of a model is given then. A `ResidualNetwork` that describes the same
+        network as a `ResNet` counts as that `ResNet`, and shares its shards.
     width, depth, ratio, alpha, lam, variant, n_out, input_norm : value or sequence
         Fields of `ResNet`; every sequence is a dimension of the grid, in this order. ``ratio`` = d/n may be given
         instead of ``depth``: the depth is then ratio * width rounded to the nearest integer, at least 1.
     networks : int
-        Of each point. Or:
+        Networks of each point. Give either ``networks``, or ``target_stderr`` and ``max_networks``.
     target_stderr : mapping of str to float
         The standard error wanted, by quantity: ``log_norm.mean``, ``log_norm.variance``, ``log_norm.skewness``,
         ``log_norm.excess_kurtosis``, ``asymmetry``, ``active_fraction``, ``growth``. A pilot of each point says how
@@ -55,35 +57,36 @@ class Plan:
         allows for the pilot's own uncertainty: nine points in ten end at or below the target, but for the noise of
         the final standard error.
     max_networks : int
-        With ``target_stderr``: at most so many networks of a point.
+        With ``target_stderr``: the most networks that a point may take.
     seed : int
         0 to 2^64 - 1.
     independent : bool
         True: every point has a seed of its own, made of ``seed`` and its model, so that points are independent and a
-        fit over them has honest errors; points whose depths round to the same, too. False: all points use ``seed``
-        itself and share random numbers.
+        fit over them has honest errors. Points whose depths round to one integer have different seeds, too. False: all
+        points use ``seed`` itself and share random numbers.
     method : {"projected", "dense"}
         As for `resmc.simulate`.
     layers : int
         At most how many layers of each network are recorded, equally spaced, the first and the last among them.
     correlations : bool
-        Record what `Simulation.interlayer_correlations` needs: layers (layers + 1) / 2 numbers more in each group.
+        True: record what `Simulation.interlayer_correlations` needs, layers (layers + 1) / 2 more numbers per group.
     shard_updates : int, optional
-        Neuron updates (weights, if dense) per shard, the unit that is computed, written and lost at a time; by
-        default about a second of a CPU core or of a GPU, and 1/2^15 of the whole plan if that is more.
+        Neuron updates (weights, if dense) in a shard, the unit that is computed, written and lost at a time. By
+        default, about a second of a CPU core or of a GPU, or 1/2^15 of the whole plan if that is more.
 
     Attributes
     ----------
     dims : tuple of str
         The dimensions: the fields given as sequences; ("point",) for a list of models.
     shape : tuple of int
+        The lengths of the dimensions.
     models : tuple of ResNet
         All points, the last dimension running fastest.
 
     Raises
     ------
     ValueError
-        For anything out of range, before any work, naming the argument, its value and what is allowed.
+        For an argument out of range, before any work; the message names the argument, its value and what is allowed.
 
     Source: Li, Nica, Roy 2021 (arXiv 2106.04013) for the model.
     """
@@ -154,8 +157,9 @@ class Plan:
     def _check_grid(self, put: Any) -> None:
         if self.depth is not None and self.ratio is not None:
             raise ValueError("ratio is not allowed beside depth: give one or the other")
-        for name, given in (("width", self.width), ("depth or ratio", self.depth if self.ratio is None else self.ratio),
-                            ("alpha", self.alpha), ("lam", self.lam)):  # fmt: skip
+        length = self.depth if self.ratio is None else self.ratio
+        needed = {"width": self.width, "depth or ratio": length, "alpha": self.alpha, "lam": self.lam}
+        for name, given in needed.items():
             if given is None:
                 raise ValueError(f"{name} is missing: give width, depth or ratio, alpha and lam, or a list of models")
         put("dims", tuple(name for name in AXES if not _is_scalar(getattr(self, name))))
@@ -178,10 +182,11 @@ class Plan:
             yield ResNet(**chosen)
 
     def _check_networks(self, put: Any) -> None:
-        if (self.networks is None) == (self.target_stderr is None):
-            raise ValueError("networks is missing: give it, or target_stderr and max_networks" if self.networks is None
-                             else "target_stderr is not allowed beside networks: give one or the other")  # fmt: skip
+        if self.networks is None and self.target_stderr is None:
+            raise ValueError("networks is missing: give it, or target_stderr and max_networks")
         if self.networks is not None:
+            if self.target_stderr is not None:
+                raise ValueError("target_stderr is not allowed beside networks: give one or the other")
             if self.max_networks is not None:
                 raise ValueError("max_networks is not allowed beside networks: it belongs to target_stderr")
             put("networks", checks.integer("networks", self.networks, 1, FIRST_OF_PILOT, "2^47"))
@@ -190,8 +195,8 @@ class Plan:
             raise ValueError("max_networks is missing: target_stderr needs a bound on the networks of a point")
         put("max_networks", checks.integer("max_networks", self.max_networks, 32, FIRST_OF_PILOT, "2^47"))
         if not isinstance(self.target_stderr, Mapping) or not self.target_stderr:
-            raise ValueError(f"target_stderr={self.target_stderr!r} is not allowed: it must be like "
-                             "{'log_norm.variance': 1e-3}")  # fmt: skip
+            example = "{'log_norm.variance': 1e-3}"
+            raise ValueError(f"target_stderr={self.target_stderr!r} is not allowed: it must be like {example}")
         targets = {}
         for name, target in self.target_stderr.items():
             if name not in QUANTITIES:
@@ -203,12 +208,12 @@ class Plan:
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """depth / width of every point, as it is after rounding the depth."""
+        """Aspects depth / width of all points, after rounding the depth."""
         return tuple(model.ratio for model in self.models)
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
-        """The seed of every point; the second point of a model, as rounded depths may make one, has another."""
+        """Seeds of all points. Rounded depths may make two points of one model: their seeds differ, too."""
         if not self.independent:
             return (self.seed,) * len(self.models)
         seen: Counter[ResNet] = Counter()
@@ -219,12 +224,18 @@ class Plan:
         return tuple(seeds)
 
     def point(self, index: int, networks: int) -> Point:
-        """Point number ``index``, cut into blocks as ``networks`` of it are."""
-        return Point(self.models[index], self.seeds[index], self.method, self.layers, self.correlations,
-                     batch_size(networks))  # fmt: skip
+        """Return point number ``index``, with batches of the size that a run of ``networks`` networks takes."""
+        return Point(
+            model=self.models[index],
+            seed=self.seeds[index],
+            method=self.method,
+            layers=self.layers,
+            correlations=self.correlations,
+            batch=batch_size(networks),
+        )
 
     def describe(self, index: int) -> str:
-        """A point in words, by what distinguishes it from the others."""
+        """Name a point in words, by what distinguishes it from the others."""
         model = self.models[index]
         if self.listed:
             return f"point {index}: {model}"
@@ -235,7 +246,7 @@ class Plan:
     # -- as data ------------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> Plain:
-        """The plan as plain values; `from_dict` reads it."""
+        """Return the plan as plain values; `from_dict` reads them."""
         out: Plain = {"format": FORMAT, "schema_version": SCHEMA_VERSION}
         if self.listed:
             out["models"] = [model.to_dict() for model in self.models]
@@ -248,12 +259,12 @@ class Plan:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`.
+        """Read the plan that `to_dict` has written.
 
         Raises
         ------
         ValueError
-            If it is not a plan, or of a newer format.
+            If ``data`` is not a plan, or a plan in a newer format.
         """
         if data.get("format") != FORMAT:
             raise ValueError(f"this is not the plan of a sweep: its format is {data.get('format')!r}")
@@ -263,12 +274,12 @@ class Plan:
 
     @classmethod
     def built(cls, arguments: Mapping[str, Any]) -> Self:
-        """The plan that plain values say, as a file holds them: models are tables of fields.
+        """Make a plan of plain values, as a file holds them: models are tables of fields.
 
         Raises
         ------
         ValueError
-            For an unknown name, or as `Sweep`.
+            For an unknown name, or for an argument that `Sweep` does not allow.
         """
         allowed = [f.name for f in fields(cls) if f.init]
         for name in arguments:
@@ -294,7 +305,7 @@ class Plan:
 
 
 def _listed(model: Any) -> ResNet:
-    """A model of a list as what a sweep says of it: a ResNet, however it was spelled."""
+    """Return a model of a list as a ResNet, however it was spelled."""
     known = isinstance(model, Model)
     found = listed(model) if known else None
     if found is None:
@@ -304,7 +315,7 @@ def _listed(model: Any) -> ResNet:
 
 
 def _model(number: int, model: Any) -> ResNet:
-    """A model from a table of its fields; messages begin with its place in the list."""
+    """Read a model from a table of its fields; messages begin with the model's place in the list."""
     if isinstance(model, Model):
         return _listed(model)
     general = isinstance(model, Mapping) and "block" in model
@@ -329,7 +340,7 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _dimensions(value: Any) -> int:
-    """Of an array, or what could be one; 2 for rows of different lengths, which NumPy refuses."""
+    """Count the dimensions of an array or nested sequence; 2 for rows of different lengths, which NumPy refuses."""
     try:
         return np.ndim(value)
     except ValueError:
@@ -337,7 +348,7 @@ def _dimensions(value: Any) -> int:
 
 
 def _axis(name: str, given: Any) -> Any:
-    """A field of the grid, checked: a value, or a tuple of distinct ones."""
+    """Check a field of the grid, and return it as a value or a tuple of distinct values."""
 
     def one(value: Any) -> Any:
         if name == "variant":

@@ -21,14 +21,16 @@ from ..models.resnet import ResNet
 from ..models.spelling import canonical
 from ..results.storage import model_of
 
-KEY_VERSION = 2  # of what keys are made of; files have versions of their own, so that old shards keep their names
+# The version is raised when keys are made of other things. Files have a version of their own, so that a new format of
+# files leaves the names of old shards as they are.
+KEY_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Point:
     """Networks of one model and one seed, recorded in one way: their shards can be merged.
 
-    ``layers`` says at most how many layers are recorded; ``block`` networks are summed at a time.
+    ``layers`` says at most how many layers are recorded, ``batch`` how many networks are summed together.
     """
 
     model: ResNet
@@ -36,11 +38,11 @@ class Point:
     method: str
     layers: int
     correlations: bool
-    block: int
+    batch: int
 
     @cached_property
     def recorded(self) -> NDArray[np.int64]:
-        """The recorded layers: 0, s, 2s, .., depth with the smallest s that leaves at most ``layers`` of them."""
+        """Recorded layers: 0, s, 2s, .., depth with the smallest s that leaves at most ``layers`` of them."""
         return spaced_layers(self.model.depth, self.layers)
 
     @cached_property
@@ -56,13 +58,13 @@ class Point:
             "bins": [bins.low, bins.width, bins.count],
             "histogram_version": HISTOGRAM_VERSION,
         }
-        return description_key(described, NUMERICS_VERSION, self.block)
+        return description_key(described, NUMERICS_VERSION, self.batch)
 
     def request(self, start: int, stop: int, device: Device, threads: int) -> Request:
-        """The networks start .. stop - 1, to be simulated on ``device``."""
+        """Request the networks start .. stop - 1, to be simulated on ``device``."""
         return Request(
             lowered=lower(self.model),
-            networks=NetworkRange(start, stop, self.block),
+            networks=NetworkRange(start, stop, self.batch),
             seed=self.seed,
             method=self.method,
             recording=Recording(self.recorded, self.correlations),
@@ -72,30 +74,32 @@ class Point:
 
     @property
     def updates(self) -> int:
-        """Neuron updates that one network takes, or with dense weights the weights that it draws."""
+        """Work for one network: neuron updates, or with dense weights the number of weights that are drawn."""
         layer = self.model.width if self.method == "projected" else self.model.width**2
         return self.model.depth * layer + self.model.width
 
 
-def description_key(described: Mapping[str, Any], numerics_version: str, block: int) -> str:
-    """The key of what a file's manifest (`resmc.results.storage`) says, whatever else it says."""
+def description_key(described: Mapping[str, Any], numerics_version: str, batch: int) -> str:
+    """Make the key from a description such as a file's manifest (`resmc.results.storage`), which may hold more."""
     described = {**described, "model": canonical(model_of(described))}
     names = ("model", "seed", "method", "layers", "correlations", "bins", "histogram_version")
-    description = [KEY_VERSION, *(described[name] for name in names), numerics_version, block]
+    description = [KEY_VERSION, *(described[name] for name in names), numerics_version, batch]
     text = json.dumps(description, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def spaced_layers(depth: int, most: int) -> NDArray[np.int64]:
-    """0, s, 2s, .., depth with the smallest s that leaves at most ``most`` layers."""
+    """Return 0, s, 2s, .., depth with the smallest s that leaves at most ``most`` layers."""
     spacing = -(-depth // (most - 1))
     layers = np.arange(0, depth + 1, spacing)
     return layers if layers[-1] == depth else np.append(layers, depth)
 
 
 def point_seed(seed: int, model: ResNet, number: int = 0) -> int:
-    """A seed of 64 bits for one model of a sweep, and its ``number``-th point: points that share no random number are
-    independent."""
+    """Make a seed of 64 bits for one model of a sweep and its ``number``-th point.
+
+    Points with different seeds share no random number, and so are independent.
+    """
     described = ["resmc-sweep", seed, canonical(model), *([number] if number else [])]
     text = json.dumps(described, separators=(",", ":"), allow_nan=False)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

@@ -1,8 +1,8 @@
 """Worker processes of our own, each with a pipe that it shares with nobody.
 
-They are started as programs: a fork does not survive CUDA, and `multiprocessing` would import the caller's script anew
-in each of them, which runs the sweep there as well where it has no main guard. A `ProcessPoolExecutor` besides has
-queues and locks for all workers: whoever is killed while it holds one breaks the pool.
+Workers are started as programs. A fork does not survive CUDA, and `multiprocessing` would import the caller's script in
+every worker, which would run the sweep there as well if the script has no main guard. In a `ProcessPoolExecutor`, all
+workers share queues and locks: a worker that is killed while it holds one breaks the pool.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from .compute import Done, Stopped, Task, compute
 from .gpus import pin
 
 PROGRAM = "import sys; from resmc.sweep.processes import work; work(*sys.argv[1:])"
-LOOK = 0.2  # seconds between looks at whether the parent still runs
+LOOK = 0.2  # seconds between a worker's checks that its parent still runs
 
 
 class WorkerDied(Exception):
-    """A worker process has ended in the middle of a task: killed, out of memory, or crashed."""
+    """A worker process has ended in the middle of a task: it was killed, ran out of memory, or crashed."""
 
 
 class Processes:
-    """An engine: so many processes, with a thread here for each of them.
+    """An engine of worker processes, with a thread in this process for each of them.
 
-    The threads start the processes: no signal's handler runs in them, so Ctrl-C leaves no process that nobody knows of.
-    They block Ctrl-C, and so does what they start, which would otherwise answer it with a traceback while it imports.
+    The threads start the processes: no signal's handler runs in a thread, so Ctrl-C leaves no process that nobody knows
+    of. The threads block Ctrl-C, which processes inherit; else a process that is still importing would answer Ctrl-C
+    with a traceback.
     """
 
     pin = True
@@ -56,12 +57,12 @@ class Processes:
         return self.pool.submit(self._compute, task)
 
     def _compute(self, task: Task) -> Done:
-        """In a thread: its process does it."""
+        """Let this thread's process compute a task, and start the process if there is none yet."""
         worker: Worker | None = getattr(self.own, "worker", None)
         if worker is None:
             worker = self.own.worker = Worker(self.device)
             self.started.append(worker)
-        if self.stopped:  # asked after the worker is known to `close`, which would otherwise miss it
+        if self.stopped:  # asked only now that `close` knows the worker: asked before, `close` could miss it
             raise Stopped
         try:
             return worker.compute(task)
@@ -84,14 +85,16 @@ class Worker:
 
     def __init__(self, device: str) -> None:
         self.connection, theirs = Pipe()
-        with theirs:  # closed here, so that ours is at its end when the process is
+        with theirs:  # closed in this process, so that our side notices when the worker's process ends
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-c", PROGRAM, str(theirs.fileno()), str(os.getpid()), device],
-                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": python_path()},
-            )  # fmt: skip
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=os.environ | {"PYTHONPATH": python_path()},
+            )
 
     def compute(self, task: Task) -> Done:
-        """Waits for it; raises what it raised there, or `WorkerDied`."""
+        """Send a task and wait for its end; raise the exception that it raised there, or `WorkerDied`."""
         try:
             self.connection.send(task)
             outcome = self.connection.recv()
@@ -104,26 +107,29 @@ class Worker:
         return outcome
 
     def stop(self) -> None:
-        """Nothing more will come: it ends, at once even if it computes. A thread that waits for it gets `Stopped`."""
+        """Tell the process to end at once, even if it computes; a thread that waits for a task gets `Stopped`."""
         try:
             with socket.socket(fileno=os.dup(self.connection.fileno())) as ours:
                 ours.shutdown(socket.SHUT_WR)
-        except OSError:  # it has ended
+        except OSError:  # the process has ended already
             pass
 
     def close(self) -> None:
-        """It ends, if it has not yet."""
+        """Close the pipe, at which the process ends, and wait for its end."""
         self.connection.close()
         self.process.wait()
 
 
 def python_path() -> str:
-    """Where this process finds modules, for one that it starts."""
+    """Return the folders where this process finds modules, for a process that it starts."""
     return os.pathsep.join(os.path.abspath(path) for path in sys.path)
 
 
 class Closed:
-    """Set when the parent has closed its side of a pipe, or ended; between tasks nothing else comes through."""
+    """An event that is set when the parent has closed its side of a pipe, or ended.
+
+    During a task, nothing else makes the pipe readable: the parent sends the next task after the result of this one.
+    """
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
@@ -133,7 +139,7 @@ class Closed:
 
 
 def work(pipe: str, parent: str, device: str) -> None:
-    """All that a worker process does."""
+    """Compute the tasks that come through a pipe, one after the other, until the parent closes it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent handles it
     threading.Thread(target=_end_with_parent, args=(int(parent),), daemon=True).start()
     pin(device)
@@ -153,12 +159,12 @@ def work(pipe: str, parent: str, device: str) -> None:
             tasks.send(outcome)
         except OSError:  # nobody listens any more
             return
-        except Exception:  # of a kind that cannot be sent
+        except Exception:  # raised if the task's exception cannot be pickled
             tasks.send(RuntimeError(f"{type(outcome).__name__}: {outcome}"))
 
 
 def _end_with_parent(parent: int) -> None:
-    """Even if another process, forked from it, holds the other end of our pipe."""
+    """End this process with its parent, even if a fork of the parent keeps the other side of the pipe open."""
     while os.getppid() == parent:
         time.sleep(LOOK)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""What a running sweep says: networks done, rate, time left, and the largest standard error as it stands."""
+"""Progress of a running sweep: networks done, rate, time left, and the largest standard error so far."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 from .cost import duration
 
-LINE_EVERY, FIRST_LINE = 60.0, 5.0  # seconds, where there is no terminal
+LINE_EVERY, FIRST_LINE = 60.0, 5.0  # seconds between lines, and before the first, where there is no terminal
 DELAY = 1.0  # seconds before a bar appears
 
 
 @dataclass
 class State:
-    """How far a sweep has come. Work is in neuron updates; ``before`` was there when this run began."""
+    """Networks and work of a sweep, in neuron updates: done by now, done before this run began, and in all."""
 
     networks: int = 0
     networks_before: int = 0
@@ -25,11 +25,11 @@ class State:
     work: float = 0.0
     work_before: float = 0.0
     work_in_all: float = 0.0
-    at_least: bool = False  # pilots still decide on networks_in_all
+    at_least: bool = False  # True while pilots are missing, whose points are not counted in networks_in_all
 
 
 class Progress:
-    """A bar, lines, or a callable; ``worst`` is asked now and then for the words about the largest error."""
+    """A bar, lines, or a callable that show progress; ``worst`` is called now and then to name the largest error."""
 
     def __init__(self, progress: Any, worst: Callable[[], str]) -> None:
         if not (progress is None or isinstance(progress, bool) or callable(progress)):
@@ -45,7 +45,7 @@ class Progress:
         self.worst, self.worst_text, self.worst_at, self.worst_cost = worst, "", -1e9, 0.0
 
     def show(self, state: State, last: bool = False) -> None:
-        """Says it, if it is time to."""
+        """Show the state, unless it was shown a moment ago."""
         now = time.monotonic()
         if self.call is not None:
             if (state.networks, state.networks_in_all) != self.called:
@@ -66,19 +66,19 @@ class Progress:
             print(f"resmc: {share:.1%}, {self.text(state, now)}", file=sys.stderr, flush=True)
 
     def note(self, text: str) -> None:
-        """Says something once, whatever the mode but silence."""
+        """Print a remark beside the bar or the lines; say nothing to a callable or in silence."""
         if self.bar is not None:
             self.bar.write(f"resmc: {text}", file=sys.stderr)
         elif self.wants_bar or self.wants_lines:
             print(f"resmc: {text}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Leaves the terminal tidy."""
+        """Finish the bar, so that the terminal is left tidy."""
         if self.bar is not None:
             self.bar.close()
 
     def text(self, state: State, now: float) -> str:
-        """As in ``4.2 minutes left, 3.1e+08 of 1.6e+09 networks, 2.1e+06/s``."""
+        """Write the state in words, as ``4.2 minutes left, 3.1e+08 of 1.6e+09 networks, 2.1e+06/s``."""
         elapsed = max(now - self.begin, 1e-6)
         work, left = state.work - state.work_before, state.work_in_all - state.work
         rate = (state.networks - state.networks_before) / elapsed
@@ -90,7 +90,7 @@ class Progress:
         return ", ".join([*words, worst] if worst else words)
 
     def _worst(self, now: float) -> str:
-        """Asked for as often as it costs a hundredth of the time, and every five seconds at most."""
+        """Name the largest error, computed anew at most every five seconds and in at most a hundredth of the time."""
         if now - self.worst_at > max(5.0, 100.0 * self.worst_cost):
             self.worst_at = now
             self.worst_text = self.worst()
@@ -99,7 +99,7 @@ class Progress:
 
 
 def in_notebook() -> bool:
-    """Whether this is a Jupyter kernel, whose bars are widgets."""
+    """Say whether this process is a Jupyter kernel, whose bars are widgets."""
     shell = sys.modules.get("IPython")
     return shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"
 

@@ -1,6 +1,6 @@
-"""What a sweep says of a point's last layer: each quantity with its limit at leading order and, if known, exact value.
+"""Quantities that a sweep estimates at a point's last layer, each with its limit and, if known, its exact value.
 
-All points are estimated at once: the entries of a `LayerSums` are then points instead of layers.
+All points are estimated at once: an entry of a `LayerSums`, elsewhere a layer, is here the last layer of a point.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class LastLayers:
-    """The last layers of several models: an entry of ``sums`` for each of ``models``."""
+    """The last layers of several models: ``sums`` has an entry for each of ``models``."""
 
     sums: LayerSums
     models: Sequence[ResNet]
 
     @cached_property
     def offsets(self) -> Floats:
-        """What separates the log-norms in ``sums`` from the models'."""
+        """Offsets to add to the log-norms in ``sums``, since the kernels leave constant factors of a model out."""
         return np.array([lower(m).offsets(np.array([m.depth]))[0] for m in self.models])
 
     @cached_property
     def widths(self) -> NDArray[np.int64]:
-        """Of the models."""
+        """Widths of the models."""
         return np.array([m.width for m in self.models], np.int64)
 
     @property
     def activity(self) -> ActivitySums:
-        """Sums of A and of active counts; of no network where no model has an A."""
+        """Sums of A and of active counts; sums of no network if no model has an A."""
         return self.sums.activity or ActivitySums.of_none(len(self.models))
 
     @cached_property
     def second_moment(self) -> SecondMoment:
-        """Growth, and where it is reliable."""
+        """Growth, and the networks that it takes to be reliable."""
         lacking = np.array([m.depth * (m.log_scale + lower(m).rounding_correction) for m in self.models])
         return by_entry.log_second_moment(self.sums.norms, lacking)
 
@@ -57,15 +57,15 @@ class LastLayers:
 class Quantity:
     """A quantity of the last layer.
 
-    ``variable`` is its name in a data set; ``limit`` the leading order in 1/n; ``exact`` NaN where it is not known;
-    ``least`` the networks that an error takes at all.
+    ``variable`` is the quantity's name in a data set; ``limit`` gives its leading order in 1/n; ``exact`` its exact
+    value, NaN where it is not known; ``least`` the number of networks below which it has no error.
     """
 
     variable: str
     estimate: Callable[[LastLayers], Estimate]
     limit: Callable[[ResNet], float]
     exact: Callable[[ResNet], float]
-    least: Callable[[LastLayers], Floats] | None = None  # networks below which it has no error
+    least: Callable[[LastLayers], Floats] | None = None
 
 
 def _exact_moment(name: str) -> Callable[[ResNet], float]:

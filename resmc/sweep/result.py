@@ -1,4 +1,7 @@
-"""What a store holds of a plan: estimates of every point with errors and theory, and the simulations behind them."""
+"""The result of a sweep: estimates of every point with errors and theory, and the simulations behind them.
+
+A store is read as it is, so that there is a result before all shards are there.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ from .quantities import QUANTITIES, LastLayers
 from .shards import Range, cover
 from .store import Damaged, Gone, Listing, Store, Stored
 from .summary import MOST_LINES, table
+from .table import to_netcdf, to_xarray, to_zarr
 
 if TYPE_CHECKING:
     import xarray
@@ -40,16 +44,18 @@ class SweepResult:
     Attributes
     ----------
     plan : Plan
+        The plan that was run.
     store : Path
+        The directory of the shards.
     networks : ndarray of int, shape plan.shape
         Networks behind each point; 0 where there are none yet.
     wanted : ndarray of int, shape plan.shape
-        How many there shall be; 0 where a pilot has not said so yet.
+        Networks that each point shall have; 0 while the pilot that tells is missing.
     damaged : tuple of str
         Files that failed their checksum, and were set aside if the store can be written to.
     numerics : tuple of str
-        Numerics version, then the numerics classes that computed it: points of several classes are not the same
-        networks to the last bit, though to within 1e-4 of their log-norms.
+        Numerics version, then the numerics classes of the shards. Networks that two classes have computed are equal
+        not to the last bit, but to within 1e-4 in their log-norms.
     """
 
     plan: Plan
@@ -63,17 +69,17 @@ class SweepResult:
 
     @property
     def complete(self) -> bool:
-        """Whether all that the plan asks for is there."""
+        """True if every point has all networks that the plan asks for."""
         return self.points_complete == len(self.plan.models)
 
     @property
     def points_complete(self) -> int:
-        """Points that have all their networks."""
+        """Number of points that have all their networks."""
         return int(((self.networks == self.wanted) & (self.wanted > 0)).sum())
 
     @property
     def shards(self) -> int:
-        """Files behind the estimates, pilots not counted."""
+        """Number of files behind the estimates; pilots do not count."""
         return len({stored for point in self._shards for stored in point})
 
     @property
@@ -89,16 +95,16 @@ class SweepResult:
 
     @cached_property
     def estimates(self) -> dict[str, Estimate]:
-        """Every quantity of the last layer by its name, each an `Estimate` of shape plan.shape."""
+        """Estimates of all quantities of the last layer, by name, each of shape plan.shape."""
         all_points = LastLayers(self._sums, list(self.plan.models))
         return {name: q.estimate(all_points).reshape(self.plan.shape) for name, q in QUANTITIES.items()}
 
     @cached_property
     def over_target(self) -> Floats:
-        """Each point's standard error over its target, the largest of all targets, of shape plan.shape.
+        """Standard error over target at each point, the largest of all targets, of shape plan.shape.
 
-        Infinite where there is no error, NaN without targets. Above 1 where ``max_networks`` was not enough, and by
-        some per cent at a point in ten, since a pilot knows an error only so well.
+        The value is infinite where there is no error, and NaN without targets. It is above 1 where ``max_networks`` was
+        not enough; at one point in ten it is above 1 by some per cent, since a pilot knows an error only roughly.
         """
         out = np.full(self.plan.shape, np.nan)
         for name, target in (self.plan.target_stderr or {}).items():
@@ -108,12 +114,12 @@ class SweepResult:
 
     @cached_property
     def limits(self) -> dict[str, Floats]:
-        """The limit of each quantity at leading order in 1/n, by name, of shape plan.shape."""
+        """Limits of all quantities at leading order in 1/n, by name, of shape plan.shape."""
         return self._theory("limit")
 
     @cached_property
     def exact(self) -> dict[str, Floats]:
-        """The exact value of each quantity, by name, of shape plan.shape; NaN where it is not known."""
+        """Exact values of all quantities, by name, of shape plan.shape; NaN where they are not known."""
         return self._theory("exact")
 
     def _theory(self, kind: str) -> dict[str, Floats]:
@@ -127,12 +133,12 @@ class SweepResult:
     # -- single points ------------------------------------------------------------------------------------------------
 
     def simulation(self, **where: Any) -> Simulation:
-        """The merged simulation of one point, as ``result.simulation(width=200, ratio=1, variant="vanilla")``.
+        """Load the simulation of one point, as ``result.simulation(width=200, ratio=1, variant="vanilla")``.
 
         Raises
         ------
         ValueError
-            If that is not exactly one point, or it has no networks yet, or its shards are damaged.
+            If not exactly one point has these coordinates, or it has no networks yet, or its shards are damaged.
         """
         found = self._where(where)
         if len(found) != 1:
@@ -140,12 +146,12 @@ class SweepResult:
         return self.load(found[0])
 
     def simulations(self, **where: Any) -> list[Simulation]:
-        """The merged simulations of all points with these coordinates, as `resmc.extrapolate` takes them.
+        """Load the simulations of all points with these coordinates, as `resmc.extrapolate` takes them.
 
         Raises
         ------
         ValueError
-            If there is none, or one has no networks yet.
+            If there is no such point, or one has no networks yet.
         """
         found = self._where(where)
         if not found:
@@ -159,19 +165,20 @@ class SweepResult:
         return np.atleast_1d(points_at(self.plan, where)).ravel().tolist()
 
     def load(self, index: int) -> Simulation:
+        """Load the simulation of point number ``index``, merged from its shards."""
         shards = self._shards[index]
         if not shards:
             raise ValueError(f"there are no networks yet at {self.plan.describe(index)}")
         store = Store(self.store)
-        parts = (store.read(stored) for stored in shards)  # one after the other, so that memory stays bounded
+        parts = (store.read(stored) for stored in shards)  # read one after the other, so that memory stays bounded
         return Simulation.of_record(reduce(lambda whole, part: merged([whole, part]), parts))
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
     def summary(self, width: int | None = None) -> str:
-        """A table of all points: networks, and each quantity's estimate beside its limit.
+        """Return a table of all points: networks, and each quantity's estimate beside its limit.
 
-        A paragraph for each point, if the lines would be longer than ``width``.
+        Lines that would be longer than ``width`` become a paragraph for each point.
         """
         return text.render(self._table(MOST_LINES), width)
 
@@ -183,25 +190,21 @@ class SweepResult:
 
     def report(self, path: str | Path) -> None:
         """Write one HTML page: what the points show, figures, all numbers, the plan (needs ``resmc[report]``)."""
-        from ..report.sweep_page import write
+        from ..report.sweep_page import write  # the only import that points upwards, so not before it is needed
 
         write(self, path)
 
     def to_xarray(self, *, laws: bool = False) -> xarray.Dataset:
-        """All points as a labelled data set (needs ``resmc[xarray]``); see `resmc.sweep.table`."""
-        from .table import to_xarray
-
+        """Return all points as a labelled data set (needs ``resmc[xarray]``); see `resmc.sweep.table`."""
         return to_xarray(self, laws=laws)
 
     def to_netcdf(self, path: str | Path, *, laws: bool = False) -> None:
-        """`to_xarray` as a netCDF file (needs ``resmc[netcdf]``)."""
-        from .table import to_netcdf
+        """Write the data set of `to_xarray` as a netCDF file (needs ``resmc[netcdf]``)."""
 
         to_netcdf(self.to_xarray(laws=laws), path)
 
     def to_zarr(self, path: str | Path, *, laws: bool = False) -> None:
-        """`to_xarray` as a Zarr store (needs ``resmc[zarr]``)."""
-        from .table import to_zarr
+        """Write the data set of `to_xarray` as a Zarr store (needs ``resmc[zarr]``)."""
 
         to_zarr(self.to_xarray(laws=laws), path)
 
@@ -211,12 +214,14 @@ class SweepResult:
 
 
 def points_at(plan: Plan, where: Mapping[str, Any], said: str = "{name}={value!r}") -> NDArray[np.int64]:
-    """Numbers of the points with these coordinates, over the dimensions that are left; ``said``: what messages say.
+    """Return the numbers of the points with these coordinates, as an array over the dimensions that are left.
+
+    Messages begin with ``said``, in which the dimension and its value are filled in.
 
     Raises
     ------
     ValueError
-        If one is no dimension of the plan, or has not that value.
+        If the plan has no such dimension, or the dimension not that value.
     """
     for name, value in where.items():
         if name not in plan.dims:
@@ -229,7 +234,7 @@ def points_at(plan: Plan, where: Mapping[str, Any], said: str = "{name}={value!r
 
 
 def collect(plan: Plan, path: str | Path, set_aside: bool = True) -> SweepResult:
-    """Reads what ``path`` holds of ``plan``, verifying every file: `Sweep.result`.
+    """Read the result that the store at ``path`` holds for ``plan``, verifying every file.
 
     Raises
     ------
@@ -243,7 +248,7 @@ def collect(plan: Plan, path: str | Path, set_aside: bool = True) -> SweepResult
 
 
 class Reader:
-    """Collects the shards of a plan; damaged ones are set aside and count as missing."""
+    """Reader of the shards of a plan; damaged shards count as missing, and are moved away if ``set_aside``."""
 
     def __init__(self, plan: Plan, store: Store, listing: Listing, set_aside: bool) -> None:
         self.plan, self.store, self.listing, self.set_aside = plan, store, listing, set_aside
@@ -252,7 +257,7 @@ class Reader:
         self.classes: set[str] = set()
 
     def result(self) -> SweepResult:
-        """Everything, point by point."""
+        """Collect the sums of every point."""
         identities = list(zip(self.plan.models, self.plan.seeds, strict=True))
         distinct: dict[Any, int] = {}
         for index, identity in enumerate(identities):
@@ -274,7 +279,7 @@ class Reader:
         )
 
     def _wanted(self, indices: list[int]) -> dict[int, int]:
-        """The networks of each point; 0 where the pilot is missing."""
+        """Return the networks that each point shall have; 0 where the pilot is missing."""
         if self.plan.networks is not None:
             return dict.fromkeys(indices, self.plan.networks)
         out, sums, there = dict.fromkeys(indices, 0), [], []
@@ -288,7 +293,7 @@ class Reader:
         return out | dict(zip(there, wanted_networks(self.plan, there, sums), strict=True))
 
     def _point(self, index: int, networks: int) -> tuple[LayerSums, tuple[Stored, ...]]:
-        """The sums of a point's last layer over all its shards, in the order of the networks."""
+        """Add up the sums of a point's last layer over all its shards, in the order of the networks."""
         sums: LayerSums | None = None
         used: list[Stored] = []
         if networks:
@@ -303,7 +308,7 @@ class Reader:
         return (NOTHING if sums is None else sums), tuple(used)
 
     def _first_good(self, key: str, networks: Range) -> tuple[Stored, LayerSums] | None:
-        """The first sound file of a range; those that are not are set aside."""
+        """Read the first sound file of a range; damaged files on the way are noted, and moved away if asked."""
         while networks in self.listing.ranges(key):
             stored = self.listing.first(key, networks)
             try:

@@ -1,8 +1,8 @@
-"""How the networks of a point are cut into shards, and which shards of a store make up a point.
+"""Shards: how the networks of a point are cut into them, and which shards of a store make up a point.
 
-A shard is a range of networks: what is computed, written and lost at a time. Ranges start at multiples of a size that
-depends on the plan alone, so that stopping, resuming, other workers or another engine change no boundary. What is
-stored already is used whatever its size: a plan may be extended, and a GPU may take larger steps than a CPU.
+A shard is a range of networks, the unit that is computed, written and lost at a time. Ranges start at multiples of a
+size that depends on the plan alone, so that stopping, resuming, other workers or another engine change no boundary.
+A stored shard is used whatever its size: a plan may be extended, and a GPU may take larger steps than a CPU.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 from .point import Point
 
-# About a second of one CPU core, and of one GPU at a tenth of what counted instructions would allow. Too small, and
-# files and starts of kernels cost time; too large, and much is lost with a process.
+# Work in a shard: about a second of one CPU core, or of one GPU at a tenth of the rate that its instructions allow.
+# Smaller shards would spend time on files and on starting kernels; larger ones would lose much when a process dies.
 UPDATES = {"cpu": 2**30, "cuda": 2**37}
-MOST_SHARDS = 2**15  # of a whole plan, beside one for each point: 10^12 networks are as few files as 10^10
-MOST_FILES = 2**20  # of a plan that says itself how large its shards are
+MOST_SHARDS = 2**15  # shards of a whole plan, beside one for each point: 10^12 networks take as few files as 10^10
+MOST_FILES = 2**20  # shards of a plan whose user has set the size of a shard
 
 
 class Range(NamedTuple):
@@ -38,32 +38,32 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """Key and range, without the numerics class."""
+        """Key and range; the numerics class is not known before the shard is computed."""
         return f"{self.point.key}-{self.start}-{self.stop}"
 
     @property
     def updates(self) -> int:
-        """The work in it."""
+        """Work in the whole shard."""
         return (self.stop - self.start) * self.point.updates
 
 
 def shard_updates(total: int, least: int) -> int:
-    """Work per shard for a plan of ``total`` updates: more for a large plan, so that its files stay below 2^15."""
+    """Return the work in a shard for a plan of ``total`` updates: ``least``, or more so that 2^15 shards suffice."""
     return max(least, -(-total // MOST_SHARDS))
 
 
 def shard_networks(point: Point, updates: int) -> int:
-    """Networks of a shard with at least so many updates: the point's block times a power of two."""
-    blocks = -(-updates // (point.updates * point.block))
-    return point.block << max(blocks - 1, 0).bit_length()
+    """Return the networks of a shard with at least so many updates: the point's batch times a power of two."""
+    batches = -(-updates // (point.updates * point.batch))
+    return point.batch << max(batches - 1, 0).bit_length()
 
 
 def cover(networks: int, size: int, stored: Collection[Range]) -> tuple[list[Range], list[Range]]:
-    """Ranges that together are the networks 0 .. networks - 1: those stored already, and those missing.
+    """Cut the networks 0 .. networks - 1 into ranges: those stored already, and those missing.
 
-    From the first network on, the longest stored range that starts here; where there is none, a missing one up to the
-    next multiple of ``size`` or the next stored range. Where a shorter plan has ended within a block, the rest of that
-    block makes sums of its own.
+    The cut goes on from network to network: next comes the longest stored range that starts there. If none does, a
+    missing range reaches to the next multiple of ``size`` or to the next stored range. Where a shorter plan has ended
+    within a batch, the rest of that batch is summed by itself.
     """
     longest: dict[int, int] = {}
     for start, stop in stored:
@@ -85,7 +85,7 @@ def cover(networks: int, size: int, stored: Collection[Range]) -> tuple[list[Ran
 
 
 def is_within(range_: Range, ranges: Sequence[Range]) -> bool:
-    """Whether all networks of a range are in the union of sorted, disjoint ones."""
+    """Say whether all networks of a range lie in the union of sorted, disjoint ranges."""
     at, stop = range_
     index = max(bisect_right(ranges, range_) - 1, 0)
     while at < stop and index < len(ranges) and ranges[index].start <= at:
@@ -95,7 +95,7 @@ def is_within(range_: Range, ranges: Sequence[Range]) -> bool:
 
 
 def in_turn(shards: Iterable[tuple[int, Shard]]) -> list[Shard]:
-    """Shards with the number of networks of their point, ordered so that all points advance together.
+    """Order shards, given as (networks of the shard's point, shard), so that all points advance together.
 
     A sweep that is stopped early is then a coarse picture of the whole, not a fine one of its first points.
     """

@@ -1,4 +1,4 @@
-"""A directory of shards: immutable files, each the statistics of a range of networks of one model.
+"""The store: a directory of shards, immutable files that each hold the sums of a range of networks of one model.
 
 .. code-block:: text
 
@@ -7,10 +7,10 @@
     claims/<key>-<start>-<stop>                   a hint that somebody is at it (`resmc.sweep.claims`)
     damaged/                                      files that failed their checksum, set aside
 
-<key> is a hash of model, seed, method, layers, bins, block and of the versions of numerics, histogram and format;
-<class> the numerics class, as cpu-avx2. Range and class stay readable, so that a listing says what is there without a
-file being opened. A shard appears whole or not at all: it is written under a temporary name, flushed to the disk and
-renamed, and the directory is flushed. No lock is needed: whoever computes a shard of one class writes the same bytes.
+<key> is a hash of model, seed, method, layers, bins, batch and of the versions of numerics, histogram and key;
+<class> is the numerics class, such as cpu-avx2. Range and class stay readable, so that a listing of names is enough to
+know the store. A shard appears whole or not at all: it is written under a temporary name, flushed to the disk and
+renamed, and the directory is flushed. No lock is needed: all who compute a shard of one class write the same bytes.
 """
 
 from __future__ import annotations
@@ -35,22 +35,20 @@ from .shards import Range
 
 PLAN = "plan.json"
 NAME = re.compile(r"([0-9a-f]{32})-([0-9]{1,15})-([0-9]{1,15})-([a-z0-9_-]{1,40})\.resmc")
-OLD = 3600.0  # seconds after which a temporary file is nobody's: writing one takes less than one of them
-
-
+OLD = 3600.0  # seconds after which a temporary file counts as abandoned: writing a shard takes less than a second
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class StoreError(OSError):
-    """A store that cannot be used as asked: the message says which, why, and what would help."""
+    """A store cannot be used as asked; the message says which store, why, and what would help."""
 
 
 class Damaged(ValueError):
-    """A shard whose content is not what its name and checksum say."""
+    """A shard's content contradicts its name or its checksum."""
 
 
 class Gone(Damaged):
-    """A shard that was there when the store was listed: another process has set it aside since."""
+    """A shard is not there any more: another process has set it aside since the store was listed."""
 
 
 class Stored(NamedTuple):
@@ -58,33 +56,33 @@ class Stored(NamedTuple):
 
     key: str
     range: Range
-    numerics: str  # the class, as cpu-avx2
+    numerics: str  # numerics class, such as cpu-avx2
 
     @property
     def file(self) -> str:
-        """Its name in the store."""
+        """Name of the shard's file in the store."""
         return f"{self.key}-{self.range.start}-{self.range.stop}-{self.numerics}.resmc"
 
 
 class Listing:
-    """What a store holds, by key and range."""
+    """The shards that a store holds, by key and range."""
 
     def __init__(self) -> None:
         self.by_key: dict[str, dict[Range, list[str]]] = {}
-        self.classes: set[str] = set()  # all that occur
+        self.classes: set[str] = set()  # all numerics classes that occur
         self.files = 0
 
     def add(self, stored: Stored) -> None:
-        """Notes one file; again is no more."""
+        """Note one file; to note a file twice changes nothing."""
         classes = self.by_key.setdefault(stored.key, {}).setdefault(stored.range, [])
         if stored.numerics not in classes:
             self.classes.add(stored.numerics)
             classes.append(stored.numerics)
-            classes.sort()  # of several classes the first is used, whoever came first
+            classes.sort()  # `first` picks a file by name, so that the order in which files appeared has no effect
             self.files += 1
 
     def remove(self, stored: Stored) -> None:
-        """Forgets one file."""
+        """Forget one file."""
         ranges = self.by_key[stored.key]
         ranges[stored.range].remove(stored.numerics)
         self.files -= 1
@@ -92,16 +90,16 @@ class Listing:
             del ranges[stored.range]
 
     def ranges(self, key: str) -> dict[Range, list[str]]:
-        """The ranges stored under ``key``, each with its numerics classes."""
+        """Return the ranges stored under ``key``, each with its numerics classes."""
         return self.by_key.get(key, {})
 
     def first(self, key: str, networks: Range) -> Stored:
-        """The file to use for a range."""
+        """Return the file to use for a range: the first of its numerics classes, by name."""
         return Stored(key, networks, self.by_key[key][networks][0])
 
 
 class Store:
-    """The files of one directory; see the module for what lies where."""
+    """The files of one directory; the module's text shows where each kind lies."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -110,12 +108,12 @@ class Store:
     # -- the directory ------------------------------------------------------------------------------------------------
 
     def create(self) -> None:
-        """Makes what is missing and tries to write.
+        """Make the folders that are missing, and try whether files can be written.
 
         Raises
         ------
         StoreError
-            If there is a file of that name, another directory with files of its own, or nothing can be written.
+            If the path is a file, a directory with files that are not a store's, or cannot be written to.
         """
         try:
             if self.path.is_dir() and not self.exists() and any(map(self._is_foreign, self.path.iterdir())):
@@ -126,7 +124,7 @@ class Store:
             try:
                 probe.write_bytes(b"probe")
             finally:
-                with contextlib.suppress(OSError):  # on a full disk it is there, and empty
+                with contextlib.suppress(OSError):  # a full disk leaves an empty file, or none
                     probe.unlink()
         except StoreError:
             raise
@@ -138,29 +136,29 @@ class Store:
             raise StoreError(f"store={str(self.path)!r} cannot be written to: {error.strerror}") from None
 
     def _is_foreign(self, path: Path) -> bool:
-        """Whether a file is not of a store; another process may be making it just now."""
+        """Say whether a file belongs to no store; another process may be making the store just now."""
         return path not in (self.shards, self.claims, self.damaged, self.path / PLAN) and not is_temporary(path.name)
 
     def exists(self) -> bool:
-        """Whether the directory is a store."""
+        """Say whether the directory is a store."""
         return self.shards.is_dir()
 
     def require(self) -> None:
-        """Refuses what is not a store, with a sentence."""
+        """Refuse a path that is not a store, with a sentence."""
         if not self.path.exists():
             raise StoreError(f"store={str(self.path)!r} does not exist")
         if not self.exists():
             raise StoreError(f"store={str(self.path)!r} is not a store: it has no folder 'shards'")
 
     def write_plan(self, plan: Plain) -> None:
-        """Keeps the plan for workers, status and export; the same plan is not written again."""
+        """Keep the plan for workers, status and export; a plan that lies there already is not written again."""
         data = (json.dumps(plan, indent=1) + "\n").encode()
         path = self.path / PLAN
         if not path.exists() or path.read_bytes() != data:
             self._write(data, path)
 
     def read_plan(self) -> Plain:
-        """What `write_plan` kept."""
+        """Read the plan that `write_plan` has kept."""
         self.require()
         try:
             plan = json.loads((self.path / PLAN).read_text(encoding="utf-8"))
@@ -173,7 +171,7 @@ class Store:
         return plan
 
     def sweep_up(self) -> None:
-        """Removes temporary files whose writers are gone: of a process of this host that has ended, or old ones."""
+        """Remove temporary files whose writers are gone: processes of this host that have ended, or old files."""
         now = time.time()
         for folder in (self.path, *self._folders()):
             for entry in _scan(folder):
@@ -183,12 +181,13 @@ class Store:
     # -- shards -------------------------------------------------------------------------------------------------------
 
     def listing(self, key: str | None = None) -> Listing:
-        """Every shard, or those of one key, by their names; nothing is opened."""
+        """List every shard, or those of one key, by their names; no file is opened."""
         listing = Listing()
         for folder in self._folders() if key is None else [self.shards / key[:2]]:
             for entry in _scan(folder):
                 match = NAME.fullmatch(entry.name)
-                if not match or key not in (None, match[1]) or folder.name != match[1][:2]:  # `file` would not find it
+                # A shard in the folder of another key counts as missing, since `file` would not find it.
+                if not match or key not in (None, match[1]) or folder.name != match[1][:2]:
                     continue
                 networks = Range(int(match[2]), int(match[3]))
                 if networks.start < networks.stop:
@@ -196,11 +195,11 @@ class Store:
         return listing
 
     def file(self, stored: Stored) -> Path:
-        """Where it lies."""
+        """Return the path of a shard's file."""
         return self.shards / stored.key[:2] / stored.file
 
     def find(self, key: str, networks: Range, classes: Collection[str]) -> Stored | None:
-        """The file of a range, if there is one of these numerics classes by now. No folder is listed for it."""
+        """Return the file of a range if there is one of these numerics classes by now; this lists no folder."""
         for numerics in sorted(classes):
             stored = Stored(key, networks, numerics)
             if self.file(stored).exists():
@@ -208,7 +207,7 @@ class Store:
         return None
 
     def write(self, stored: Stored, data: bytes) -> None:
-        """Makes a shard appear, whole.
+        """Write a shard's file, which appears whole or not at all.
 
         Raises
         ------
@@ -225,12 +224,12 @@ class Store:
         self._write(data, path)
 
     def read(self, stored: Stored) -> Record:
-        """A shard, verified.
+        """Read a shard and verify it.
 
         Raises
         ------
         Damaged
-            If its content is not what its checksum and its name say; `Gone` if it is not there.
+            If the content contradicts the checksum or the name; `Gone` if the file is not there.
         """
         data = self._bytes(stored)
         try:
@@ -241,7 +240,7 @@ class Store:
         return simulation
 
     def read_final(self, stored: Stored) -> LayerSums:
-        """The sums of a shard's last layer, verified; errors as for `read`."""
+        """Read the sums of a shard's last layer and verify the file; errors as for `read`."""
         data = self._bytes(stored)
         try:
             manifest, sums = storage.final_from_bytes(data, stored.file)
@@ -251,7 +250,7 @@ class Store:
         return sums
 
     def set_aside(self, stored: Stored) -> None:
-        """Moves a damaged shard out of the way, where it can be looked at; left where it is if that cannot be done."""
+        """Move a damaged shard to the folder damaged, for people to look at; if that fails, leave it where it is."""
         with contextlib.suppress(OSError):
             self.damaged.mkdir(exist_ok=True)
             os.replace(self.file(stored), self.damaged / stored.file)
@@ -260,7 +259,7 @@ class Store:
         path = self.file(stored)
         try:
             return path.read_bytes()
-        except OSError as error:  # a bad sector, no permission, a link to nowhere
+        except OSError as error:  # for example a bad sector, no permission, or a link to nowhere
             if not os.path.lexists(path):
                 raise Gone(f"{stored.file} is not there any more") from None
             raise Damaged(f"{stored.file} cannot be read: {error.strerror}") from None
@@ -275,7 +274,7 @@ class Store:
             raise self.failure(error) from None
 
     def failure(self, error: OSError) -> StoreError:
-        """What to do about a disk that is full, or gone."""
+        """Make the error for a disk that is full or gone, with words that say how to mend it."""
         help = "make room" if error.errno in FULL else "see to it"
         return StoreError(
             f"store={str(self.path)!r} cannot be written to: {error.strerror or error}. Finished shards are safe: "
@@ -284,20 +283,20 @@ class Store:
 
 
 def stored_as(point: Point, networks: Range, numerics: str) -> Stored:
-    """The file of a range of a point, computed by a numerics class."""
+    """Name the file of a point's range that a numerics class has computed."""
     return Stored(point.key, networks, class_name(numerics))
 
 
 def _check(stored: Stored, manifest: Plain) -> None:
-    """Refuses a sound file that is another's."""
-    (start, stop, block), *others = manifest["ranges"]
-    key = description_key(manifest, manifest["numerics"][0], block)
+    """Refuse a file whose content is sound but belongs under another name."""
+    (start, stop, batch), *others = manifest["ranges"]
+    key = description_key(manifest, manifest["numerics"][0], batch)
     if others or stored != Stored(key, Range(start, stop), class_name(manifest["numerics"][-1])):
         raise Damaged(f"{stored.file} does not hold what its name says")
 
 
 def class_name(numerics: str) -> str:
-    """A numerics class as it stands in a file's name."""
+    """Write a numerics class as it stands in a file's name."""
     return re.sub("[^a-z0-9_]+", "-", numerics.lower())
 
 
@@ -310,9 +309,10 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _abandoned(entry: os.DirEntry[str], now: float) -> bool:
-    """Whether the writer of a temporary file is gone, as its name says, or it is old."""
+    """Say whether a temporary file is left over: its writer, by its name, is gone, or it is old."""
     if writer_is_gone(entry.name):
         return True
-    with contextlib.suppress(FileNotFoundError):  # the number of its process may be another's by now
+    # Age counts even if a process with the writer's number runs: numbers are given again after a process has ended.
+    with contextlib.suppress(FileNotFoundError):
         return now - entry.stat().st_mtime > OLD
     return False

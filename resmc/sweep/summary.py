@@ -25,7 +25,7 @@ COLUMNS = ("log_norm.mean", "log_norm.variance", "asymmetry", "active_fraction",
 
 @dataclass(frozen=True)
 class _Compared:
-    """An estimate, and the exact value or the limit beside it."""
+    """An estimate with the exact value, or else the limit, beside it."""
 
     estimate: Estimate
     exact: float
@@ -41,7 +41,7 @@ class _Compared:
 
 
 def table(result: SweepResult, most: int) -> Table:
-    """A row for each of the first points: networks, and estimates with the theory beside them."""
+    """Make a table with a row for each of the first points: networks, and estimates with the theory beside them."""
     plan = result.plan
     points = min(len(plan.models), most)
     columns = [Column("point", "point", numeric=False, obvious=True), Column("networks", "networks")]
@@ -66,13 +66,13 @@ def table(result: SweepResult, most: int) -> Table:
 
 
 def plan_table(plan: Plan) -> Table:
-    """What a plan sets, by name."""
+    """Make a table of the settings of a plan."""
     columns = [Column("setting", "setting", numeric=False), Column("value", "value", numeric=False)]
     return Table("plan", repr(plan), columns, list(_settings(plan)))
 
 
 def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
-    """What was given, long lists by their ends."""
+    """Write the settings of a plan in words; of a long list, the first and the last values."""
     for name, value in plan.to_dict().items():
         if name in ("format", "schema_version"):
             continue
@@ -99,7 +99,7 @@ def _heading(result: SweepResult) -> list[str]:
 
 
 def targets(result: SweepResult) -> str:
-    """In words, how many points have reached their targets."""
+    """Say how many points have reached their targets."""
     over, points = result.over_target.ravel(), len(result.plan.models)
     if not (over > 1.0).any():
         return f"target reached at all of {points} points"

@@ -1,4 +1,4 @@
-"""`Sweep`: a plan that can be run. Its methods hand it on; nothing else in this folder knows of it."""
+"""`Sweep`: a plan that can be run. Its methods hand the plan on; the other files of this folder need only a `Plan`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Sweep(Plan):
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:
-        """A plan from a TOML file with the arguments as keys; see `resmc.sweep.toml_file`."""
+        """Read a plan from a TOML file with the arguments as keys; see `resmc.sweep.toml_file`."""
         return toml_file.read(path, cls)
 
     def _repr_html_(self) -> str:
@@ -27,10 +27,10 @@ class Sweep(Plan):
     def _table(self) -> Table:
         return plan_table(self)
 
-    # -- doing it -----------------------------------------------------------------------------------------------------
+    # -- runs ---------------------------------------------------------------------------------------------------------
 
     def estimate(self, device: Any = "auto") -> SweepEstimate:
-        """Work, time at a rate measured here and now (about a second), and bytes. See `resmc.sweep.cost`."""
+        """Estimate work, bytes, and time at a rate that is measured now (in about a second); see `resmc.sweep.cost`."""
         return cost.estimate(self, device)
 
     def run(
@@ -43,28 +43,29 @@ class Sweep(Plan):
         device: Any = "auto",
         progress: Any = None,
     ) -> SweepResult:
-        """Computes what ``store`` lacks of this plan, and returns the result. See `resmc.sweep.engines`.
+        """Compute what ``store`` lacks of this plan, and return the result. See `resmc.sweep.engines`.
 
-        Stopped by Ctrl-C, a crash or a full disk, the same call again goes on where it was; several processes may run
-        it at once, on one machine or on many that share the directory. Nothing of that changes the result. A script
-        that passes an executor of spawned processes needs a main guard, as always with those.
+        After Ctrl-C, a crash or a full disk, the same call goes on where the run has stopped. Several processes may
+        make this call at once, on one machine or on many that share the directory. Neither changes the result. A
+        script that passes an executor of spawned processes needs a main guard, as such executors always do.
 
         Parameters
         ----------
         store : path
             A directory; made if it does not exist. A plan that has been extended finds its old shards there; points of
-            fewer than 131072 networks are summed in smaller blocks, and may have to be made anew when they grow.
+            fewer than 131072 networks are summed in smaller batches, and may have to be made anew when they grow.
         engine : None, "threads", "processes", concurrent.futures.Executor or distributed.Client
             None or ``threads``: this process, with ``workers`` threads. ``processes``: ``workers`` new processes, one
             to a GPU if the device is ``cuda``. Or a pool of any kind, or a Dask cluster.
         workers : int, optional
-            By default one to a core of the CPU, or one to a GPU. Not with an executor or a cluster, which know.
+            How many shards are computed at a time; by default one to a core of the CPU, or one to a GPU. Not with an
+            executor or a cluster, which have a number of their own.
         threads : int, optional
-            CPU threads of each worker; by default the cores are shared among them.
+            CPU threads of each worker; by default the workers share the cores.
         device : {"auto", "cpu", "cuda", "cuda:N"}
             As for `resmc.simulate`, on the machine where the work is done.
         progress : None, bool or callable
-            None: a bar in a terminal or notebook, a line a minute elsewhere; True: always a bar; False: nothing; a
+            None: a bar in a terminal or notebook, a line a minute elsewhere. True: always a bar. False: nothing. A
             callable is called as progress(networks done, networks in all).
 
         Raises
@@ -72,7 +73,7 @@ class Sweep(Plan):
         ValueError
             For an argument that is not allowed.
         OSError
-            If the store cannot be written to; what is finished is safe.
+            If the store cannot be written to; finished shards are safe.
         DeviceError
             As for `resmc.simulate`.
         """
@@ -81,5 +82,5 @@ class Sweep(Plan):
         )
 
     def result(self, store: str | Path) -> SweepResult:
-        """What ``store`` holds of this plan, finished or not; points without networks have no value."""
+        """Read this plan's result from ``store``, finished or not; points without networks have no value."""
         return collect(self, store)

@@ -15,6 +15,7 @@ import numpy as np
 from .._system.writers import temporary_name
 from ..analyses.log_gaussian import LogGaussianFit
 from ..results.estimates import KSDistance
+from .plan import AXES
 from .quantities import QUANTITIES
 
 if TYPE_CHECKING:
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
 
     from .result import SweepResult
 
-COORDINATES = ("width", "depth", "ratio", "alpha", "lam", "variant", "n_out", "input_norm")
-LAWS: dict[
-    str, Callable[[LogGaussianFit], KSDistance]
-] = {  # Kolmogorov-Smirnov distances, of `Simulation.log_gaussian_fit`
+Distance = Callable[[LogGaussianFit], KSDistance]
+DISTANCES: dict[str, Distance] = {  # Kolmogorov-Smirnov distances to the fitted Gaussian and to limit laws
     "ks_fitted": lambda fit: fit.ks_fitted,
     "ks_log_gaussian_limit": lambda fit: fit.ks_theory,
     "ks_infinite_width": lambda fit: fit.ks_gaussian_limit,
@@ -71,15 +70,15 @@ LONG_NAMES = {
 
 
 def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
-    """Every quantity of the last layer over the dimensions of the plan.
+    """Make a data set of every quantity of the last layer, over the dimensions of the plan.
 
-    For each quantity ``q``: ``q``, ``q_stderr``, ``q_theory`` (the limit at leading order in 1/n) and ``q_exact`` (NaN
-    where it is not known). Beside them ``networks``, ``seed``, ``inactive`` and ``dead`` (networks at the last layer),
-    ``log_second_moment_reliable``, and with targets ``over_target`` (`SweepResult.over_target`). All fields of the
-    models are coordinates; where ``ratio`` is a dimension, it is as asked for, and ``ratio_rounded`` is depth / width.
-    Variables have a ``long_name``. With ``laws`` also the Kolmogorov-Smirnov distances of
-    `Simulation.log_gaussian_fit`, with ``_stderr`` and ``_noise_floor``; that reads every shard once more, and takes
-    about a tenth of a second a point.
+    A quantity ``q`` gives four variables: ``q``, ``q_stderr``, ``q_theory`` (the limit at leading order in 1/n) and
+    ``q_exact`` (NaN where it is not known). Other variables are ``networks``, ``seed``, ``inactive`` and ``dead``
+    (networks at the last layer), ``log_second_moment_reliable``, and with targets ``over_target``
+    (`SweepResult.over_target`). All fields of the models are coordinates. Where ``ratio`` is a dimension, it holds the
+    values of the plan, and ``ratio_rounded`` is depth / width. Every variable has a ``long_name``. ``laws`` adds the
+    Kolmogorov-Smirnov distances of `Simulation.log_gaussian_fit`, with ``_stderr`` and ``_noise_floor``; they take
+    another look at every shard, about a tenth of a second for a point.
 
     Raises
     ------
@@ -106,10 +105,10 @@ def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
     variables["dead"] = (dims, result.dead)
     variables["seed"] = (dims, np.array(plan.seeds, np.uint64).reshape(shape))
     if laws:
-        variables |= _laws(result)
+        variables |= _distances(result)
 
     coordinates: dict[str, Any] = {} if not plan.listed else {"point": np.arange(len(plan.models))}
-    for name in COORDINATES:
+    for name in AXES:
         if name in dims:
             coordinates[name] = np.array(getattr(plan, name))
             continue
@@ -135,21 +134,21 @@ def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
 
 
 def _long_name(variable: str) -> str:
-    """What a variable is, in words."""
+    """Describe a variable in words."""
     for ending, words in ENDINGS.items():
         if variable.endswith(ending):
             return f"{words} {LONG_NAMES[variable.removesuffix(ending)]}"
     return LONG_NAMES[variable]
 
 
-def _laws(result: SweepResult) -> dict[str, tuple[tuple[str, ...], Any]]:
-    """Distances between laws, which need the histograms: one point at a time."""
+def _distances(result: SweepResult) -> dict[str, tuple[tuple[str, ...], Any]]:
+    """Compute the `DISTANCES` from the histograms of one point at a time."""
     columns: dict[str, list[float]] = {
-        f"{name}{suffix}": [] for name in LAWS for suffix in ("", "_stderr", "_noise_floor")
+        f"{name}{suffix}": [] for name in DISTANCES for suffix in ("", "_stderr", "_noise_floor")
     }
     for index in range(len(result.plan.models)):
         fit = result.load(index).log_gaussian_fit() if result.networks.flat[index] else None
-        for name, distance in LAWS.items():
+        for name, distance in DISTANCES.items():
             found = None if fit is None else distance(fit)
             columns[name].append(np.nan if found is None else float(found.value))
             columns[f"{name}_stderr"].append(np.nan if found is None else float(found.stderr))
@@ -159,43 +158,43 @@ def _laws(result: SweepResult) -> dict[str, tuple[tuple[str, ...], Any]]:
 
 
 def to_netcdf(data: xarray.Dataset, path: str | Path) -> None:
-    """Writes a data set as netCDF 4. A file that is there already is replaced when the new one is whole.
+    """Write a data set as netCDF 4. A file that is there already is replaced when the new one is whole.
 
     Raises
     ------
     ImportError
         If h5netcdf or h5py is not installed.
     OSError
-        If it cannot be written.
+        If the file cannot be written.
     """
     try:
-        import h5netcdf  # noqa: F401 (asked for by name below)
-        import h5py  # noqa: F401 (h5netcdf no longer brings it)
+        import h5netcdf  # noqa: F401 (xarray's engine below)
+        import h5py  # noqa: F401 (needed by h5netcdf, which no longer installs it)
     except ImportError:
         raise ImportError("to_netcdf needs h5netcdf and h5py: install resmc[netcdf]") from None
     temporary = Path(path).with_name(temporary_name())
     try:
         data.to_netcdf(temporary, engine="h5netcdf")
         os.replace(temporary, path)
-    except OSError as error:  # HDF5's own words name the temporary file, and what its library was doing
+    except OSError as error:  # HDF5's own message would name the temporary file and steps inside the library
         raise OSError(f"path={str(path)!r} cannot be written: {os.strerror(error.errno or 5)}") from None
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def to_zarr(data: xarray.Dataset, path: str | Path) -> None:
-    """Writes a data set as a Zarr store of format 2, which every Zarr library reads.
+    """Write a data set as a Zarr store of format 2, which every Zarr library reads.
 
-    One that is there already is replaced when the new one is whole.
+    A Zarr store that is there already is replaced when the new one is whole.
 
     Raises
     ------
     ImportError
         If zarr is not installed.
     ValueError
-        If there is a file of that name, or a folder that is no Zarr store: it would be replaced.
+        If the path is a file, or a folder with other files, which would be lost.
     OSError
-        If it cannot be written.
+        If the store cannot be written.
     """
     try:
         import zarr  # noqa: F401 (used by xarray)
@@ -219,7 +218,7 @@ def to_zarr(data: xarray.Dataset, path: str | Path) -> None:
 
 
 def check_zarr(path: Path) -> None:
-    """Refuses a file, and a folder that holds something else than a Zarr store: writing one empties it first."""
+    """Refuse a file, and a folder with other files than a Zarr store's, because `to_zarr` replaces what is there."""
     if path.exists() and not path.is_dir():
         raise ValueError(f"path={str(path)!r} is not allowed: it is a file")
     if path.is_dir() and any(path.iterdir()) and not any((path / name).is_file() for name in (".zgroup", "zarr.json")):

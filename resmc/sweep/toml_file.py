@@ -1,4 +1,4 @@
-"""A plan from a TOML file; what is wrong in it is said with its key and line.
+"""A plan from a TOML file; messages about a mistake in the file name the key and the line.
 
 .. code-block:: toml
 
@@ -28,14 +28,14 @@ Kind = TypeVar("Kind", bound=Plan)
 
 
 def read(path: str | Path, kind: type[Kind]) -> Kind:
-    """The plan in the file ``path``.
+    """Read the plan in the file ``path``.
 
     Raises
     ------
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     ValueError
-        If it is not TOML, or no plan: the message begins with file and line.
+        If the file is not TOML, or no plan: the message begins with file and line.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -60,9 +60,9 @@ def _with_line_first(message: str) -> str:
 
 
 def _line_of(text: str, message: str) -> int | None:
-    """The line of what a message is about: it begins with its place, as ``width=0`` or ``models[2]: width=0``."""
+    """Find the line that a message is about from the message's beginning, as ``width=0`` or ``models[2]: width=0``."""
     match = re.match(r"(?:(\w+)\[(?:(\d+)|'([^']*)')\](?:: )?)?'?(\w*)", message)
-    assert match is not None  # every part of it may be empty
+    assert match is not None  # the pattern matches every text, since each of its parts may be empty
     table, number, quoted, name = match.groups()
     inside = int(number) if number else quoted
     wanted = tuple(part for part in (table, inside, name) if part not in (None, ""))
@@ -71,10 +71,10 @@ def _line_of(text: str, message: str) -> int | None:
 
 
 def first_lines(text: str, wanted: tuple[str | int, ...] = ()) -> dict[tuple[str | int, ...], int]:
-    """The line on which every key begins, by its path, up to ``wanted``.
+    """Find the line on which every key begins, by the key's path; stop when ``wanted`` is found.
 
-    tomllib keeps no positions. But a statement, which may have several lines, is valid by itself, and none of its
-    beginnings is; and a table's header says where the keys below it belong.
+    tomllib keeps no positions, so statements are parsed one by one. A statement may have several lines: it is valid
+    TOML when its last line is there, and not before. A table's header says where the keys below it belong.
     """
     found: dict[tuple[str | int, ...], int] = {}
     table: tuple[str | int, ...] = ()
@@ -98,7 +98,7 @@ def first_lines(text: str, wanted: tuple[str | int, ...] = ()) -> dict[tuple[str
 
 
 def _table(header: Plain, found: dict[tuple[str | int, ...], int]) -> tuple[str | int, ...]:
-    """The path of a header, parsed by itself: an array's next table, as far as arrays have been ``found``."""
+    """Return the path of a parsed header; in an array of tables, the path of the first that was not ``found`` yet."""
     path: tuple[str | int, ...] = ()
     inside: Any = header
     while inside:

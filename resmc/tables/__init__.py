@@ -1,4 +1,4 @@
-"""One `Table`, rendered as text, as HTML for notebooks, and as records for JSON. It knows numbers and words only."""
+"""One `Table`, rendered as text, as HTML for notebooks, and as records for JSON; its cells are numbers and words."""
 
 from . import html, text
 from .table import Column, Table

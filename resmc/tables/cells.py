@@ -1,6 +1,7 @@
 """Numbers and words as the text of a cell, and as plain values for JSON.
 
-An object from a higher room is shown by its own ``str``; JSON takes what its method ``_plain_()`` returns.
+An object that a caller defines, such as an estimate, is shown by its own ``str``; JSON takes what its method
+``_plain_()`` returns.
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-ROUNDING = 1e-14  # relative to the value: an error below this comes from adding up equal numbers
-NOTHING = 1e-12  # shown as 0: it comes from rounding, as log(alpha^2 + lam^2) of rounded square roots does
+ROUNDING = 1e-14  # relative standard errors below this bound come from adding up equal numbers, and are shown as 0
+NOTHING = 1e-12  # values below this bound come from rounding, as log(alpha^2 + lam^2) may, and are shown as 0
 
 
 def cell(value: Any, digits: int = 6) -> str:
-    """A value in few characters: floats with ``digits`` significant digits, nothing for None, infinity and NaN."""
+    """Write a value in few characters: floats with ``digits`` significant digits; None, infinity and NaN are empty."""
     if value is None:
         return ""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, float | np.floating):
-        if abs(float(value)) < NOTHING:  # -0 as well
+        if abs(float(value)) < NOTHING:  # without a sign, which -0.0 has as well
             return "0"
         return f"{value:.{digits}g}" if np.isfinite(value) else ""
     if isinstance(value, np.ndarray):
@@ -30,7 +31,7 @@ def cell(value: Any, digits: int = 6) -> str:
 
 
 def format_estimate(value: float, stderr: float) -> str:
-    """``value +- stderr`` with two digits of the error, or the words for what is missing."""
+    """Write ``value +- stderr`` with two digits of the error, or say in words which of the two is missing."""
     if np.isnan(value):
         return "no value"
     if np.isnan(stderr):
@@ -46,7 +47,7 @@ def format_estimate(value: float, stderr: float) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it: what is not finite becomes None, arrays become lists."""
+    """Convert a value to one that JSON can hold: arrays become lists; infinity and NaN become None."""
     if hasattr(value, "_plain_"):
         return value._plain_()
     if isinstance(value, np.ndarray | np.generic):

@@ -1,4 +1,4 @@
-"""`render`: a table as HTML for notebooks, everything escaped, nothing external, and in the reader's own colours."""
+"""`render`: a table as HTML for notebooks, with all text escaped, without external files, in the reader's colours."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from html import escape
 
 from .table import Table
 
-# Lines in the colour of the text read on light and dark ground alike; everything else is inherited.
+# Lines have the text's own colour, and everything else is inherited: tables are legible on light and dark pages.
 _TABLE = "border-collapse:collapse;font-size:0.9em;margin:0.3em 0"
 _CAPTION = "caption-side:top;text-align:left;padding:0.2em 0"
 _HEAD = "text-align:left;padding:0.15em 0.9em 0.15em 0;border-bottom:1px solid currentColor"
@@ -14,13 +14,13 @@ _CELL = "text-align:left;padding:0.15em 0.9em 0.15em 0;font-variant-numeric:tabu
 
 
 def render(table: Table) -> str:
-    """The table, its lines and notes in the caption."""
+    """Draw a table; the lines above it and the notes below it go into the caption."""
     columns, rows = table.shown()
     names = [str(column.name) for column in columns]
     caption = [line for line in (table.title, *table.lines, *table.notes) if line]
     if table.left_out:
-        of = f"the first {len(rows)} of {len(rows) + table.left_out} {table.unit}"
-        caption.append(f"{of}: {table.whole}" if table.whole else of)
+        part = f"the first {len(rows)} of {len(rows) + table.left_out} {table.unit}"
+        caption.append(f"{part}: {table.whole}" if table.whole else part)
     parts = [f'<table style="{_TABLE}">']
     if caption:
         parts.append(f'<caption style="{_CAPTION}">{"<br>".join(map(_escaped, caption))}</caption>')

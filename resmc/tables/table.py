@@ -12,8 +12,8 @@ import numpy as np
 from .._system.plain import Plain
 from .cells import cell, plain
 
-MOST_ROWS = 20  # of a table in a notebook
-MOST_LAYERS = 12
+MOST_ROWS = 20  # rows of a table in a notebook
+MOST_LAYERS = 12  # layers of a network in a table
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,16 @@ class Column:
     name : str or None
         The heading; None for a column that only records have.
     key : str
-        Its name in records, which stays when the heading is reworded; empty for a column that only people see.
+        The column's name in records, which stays when the heading is reworded; empty for a column that only people see.
     numeric : bool
-        Whether it holds numbers, or words.
+        True if the cells are numbers, False if they are words.
     digits : int
-        Significant digits of floats, for people.
+        Significant digits of floats, for people; records keep all digits.
     width : int
-        Characters in text, the space before the next column among them, unless a cell needs more; 0 for two more than
+        Characters in text, including the space before the next column, unless a cell needs more; 0 for two more than
         the longest cell.
     obvious : bool
-        Whether text leaves the heading out.
+        True if the cells explain themselves, so that text leaves the heading out.
     """
 
     name: str | None
@@ -48,27 +48,27 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """What a result shows of itself; `tables.text` and `tables.html` draw it.
+    """A result in rows and columns; `tables.text` and `tables.html` draw it.
 
     Attributes
     ----------
     key : str
-        Names the table in JSON and on a page.
+        The table's name in JSON and on a page.
     title : str
         The first line.
     columns : sequence of Column
     rows : sequence of sequences
         A value for each column: numbers, words, None, or an object as `tables.cells` takes it.
     lines : sequence of str
-        Between the title and the columns.
+        Text between the title and the columns.
     notes : sequence of str
-        Below the rows. Empty ones are gaps, in text alone.
+        Text below the rows. Empty notes are gaps, and drawn in text alone.
     left_out : int
-        How many rows there are beyond these.
+        How many more rows the result has than the table.
     unit : str
-        The word for several rows.
+        The word for several rows, such as "layers".
     whole : str
-        In words, where all of them are.
+        Where a reader finds all rows, in words.
     """
 
     key: str
@@ -87,18 +87,18 @@ class Table:
                 raise ValueError(f"a row of {len(row)} cells does not fit {len(self.columns)} columns: {row!r}")
 
     def shown(self) -> tuple[list[Column], list[list[str]]]:
-        """The columns that people see, and the texts of their cells."""
+        """Return the columns that people see, and the texts of their cells."""
         places = [i for i, column in enumerate(self.columns) if column.name is not None]
         columns = [self.columns[i] for i in places]
         return columns, [[cell(row[i], self.columns[i].digits) for i in places] for row in self.rows]
 
     def records(self) -> list[Plain]:
-        """The rows as JSON can hold them, by the columns' keys."""
+        """Return the rows as JSON can hold them, by the columns' keys."""
         keyed = [(i, column.key) for i, column in enumerate(self.columns) if column.key]
         return [{key: plain(row[i]) for i, key in keyed} for row in self.rows]
 
     def to_json(self) -> str:
-        """The whole table as JSON."""
+        """Write the whole table as JSON."""
         out = {
             "table": self.key,
             "title": self.title,
@@ -111,5 +111,5 @@ class Table:
 
 
 def few(count: int, most: int = MOST_LAYERS) -> list[int]:
-    """At most ``most`` of 0 .. count - 1, equally spaced, the first and the last among them."""
+    """Choose at most ``most`` of 0 .. count - 1, equally spaced, including the first and the last."""
     return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()))

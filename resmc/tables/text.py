@@ -8,7 +8,7 @@ GAP = 2  # spaces between columns
 
 
 def render(table: Table, width: int | None = None) -> str:
-    """A line for each row, or a paragraph if the lines would be longer than ``width``."""
+    """Draw a line for each row, or a paragraph for each if the lines would be longer than ``width``."""
     columns, rows = table.shown()
     heads = ["" if column.obvious else str(column.name) for column in columns]
     drawn = [heads, *rows] if any(heads) else rows
