@@ -469,8 +469,9 @@ def test_scaling_alpha_and_lam_by_a_power_of_two_changes_the_offsets_only(model:
         (b.variance_growth().log_second_moment.value - a.variance_growth().log_second_moment.value)[alive],
         shift[alive], rtol=1e-11, atol=1e-11,
     )  # fmt: skip
+    fits = a.log_gaussian_fit(), b.log_gaussian_fit()
     for name in ("ks_fitted", "ks_gaussian_limit", "ks_theory"):
-        x, y = (float(getattr(s.log_gaussian_fit(), name).value) for s in (a, b))
+        x, y = (float(getattr(fit, name).value) for fit in fits)
         assert x == pytest.approx(y, abs=1e-7, nan_ok=True)
     np.testing.assert_allclose(b.samples.output, a.samples.output * c**model.depth, rtol=1e-9)
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import inspect
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -37,7 +38,7 @@ from resmc.sweep.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FEW = {"simulate": 4096, "dense": 1024, "gpu": 64, "sweep": 512, "max_networks": 2048}
+FEW = {"simulate": 4096, "dense": 1024, "gpu": 64, "sweep": 512, "max_networks": 2048, "regime": 200, "limit": 1000}
 RUN, TEXT = (
     ("python", "{code-cell} ipython3"),
     ("text", "cpp", "bibtex", "yaml", "{toctree}", "{eval-rst}", "{raw} html"),
@@ -109,7 +110,7 @@ def in_language(*languages: str) -> list[Block]:
 
 @pytest.fixture
 def few_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The documented mechanism: simulate and Sweep, but of few networks."""
+    """The documented mechanism: what simulates, but with few networks."""
     simulate, check = resmc.simulate, Plan._check_networks
 
     def smaller(*args: Any, networks: float, **options: Any) -> Any:
@@ -122,7 +123,18 @@ def few_networks(monkeypatch: pytest.MonkeyPatch) -> None:
                 put(name, min(getattr(self, name), most))
         check(self, put)
 
+    def at_most(name: str) -> None:
+        function = getattr(resmc, name)
+        usual = inspect.signature(function).parameters["networks"].default
+
+        def with_few(*args: Any, networks: int = usual, **options: Any) -> Any:
+            return function(*args, networks=min(networks, FEW[name]), **options)
+
+        monkeypatch.setattr(resmc, name, with_few)
+
     monkeypatch.setattr(resmc, "simulate", smaller)
+    at_most("regime")
+    at_most("limit")
     monkeypatch.setattr(Plan, "_check_networks", fewer)
 
 

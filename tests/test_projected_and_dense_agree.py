@@ -94,9 +94,11 @@ def dense_networks(width: int, depth: int) -> int:
     return min(65_536, max(4_096, 2**29 // (width**2 * depth)))
 
 
-def pair(model: ResNet, seed: int, dense_model: ResNet | None = None) -> tuple[Simulation, Simulation]:
+def pair(
+    model: ResNet, seed: int, dense_model: ResNet | None = None, networks: int | None = None
+) -> tuple[Simulation, Simulation]:
     """A projected and a dense run of different seeds; the projected one, as it is cheap, is twice as long."""
-    networks = dense_networks(model.width, model.depth)
+    networks = networks or dense_networks(model.width, model.depth)
     projected = resmc.simulate(
         model, networks=2 * networks, seed=seed, keep_samples=2 * networks, keep_trajectories=2 * networks
     )
