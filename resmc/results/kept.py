@@ -28,7 +28,7 @@ class Samples:
     networks: NDArray[np.uint64]
     log_norm: Floats
     output: Floats
-    ratios: Mapping[str, Floats] = field(default_factory=dict)  # (k,) each: ln(\|v\|^2/\|start\|^2) where it ends
+    ratios: Mapping[str, Floats] = field(default_factory=dict)  # (k,) each: the final ln(\|v\|^2/\|start\|^2)
 
     def to_numpy(self) -> Samples:
         """A copy with NumPy arrays."""

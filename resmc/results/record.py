@@ -70,7 +70,7 @@ class Record:
     ratios : mapping of str to NormSums
         Sums of ln(\|v_l\|^2/\|start\|^2) for what was followed besides h: see `log_ratio`.
     laws : mapping of str to Law
-        Of every ratio where it ends: at the last layer, that of a gradient at layer 0.
+        Laws of the final values of quotients: at the last layer, of gradients at layer 0.
     """
 
     model: Model
