@@ -40,7 +40,7 @@ class Simulation(Record):
         return cls(**{f.name: getattr(record, f.name) for f in fields(record)})
 
     def log_ratio(self, name: str) -> LogRatio:
-        r"""ln(\|v_l\|^2/\|start\|^2) by layer, and of its final value: mean, variance, median, quantiles, second moment.
+        r"""ln(\|v_l\|^2/\|start\|^2) by layer, and its final value: mean, variance, median, quantiles, second moment.
 
         Parameters
         ----------
