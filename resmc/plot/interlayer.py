@@ -29,7 +29,7 @@ def plot_interlayer(result: Record | InterlayerCorrelations, *, ax: Axes | None 
 
     Parameters
     ----------
-    result : Record or InterlayerCorrelations
+    result : Simulation or InterlayerCorrelations
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
@@ -77,7 +77,7 @@ def plot_interlayer_by_lag(
 
     Parameters
     ----------
-    result : Record, InterlayerCorrelations, or a mapping from labels to them
+    result : Simulation, InterlayerCorrelations, or a mapping from labels to them
         Correlations, of at most six labels.
     max_lag : int, optional
         The largest lag; by default the one beyond which all limits are below 0.01.

@@ -39,7 +39,7 @@ def plot_hypoactivation(
 
     Parameters
     ----------
-    result : Record or Hypoactivation
+    result : Simulation or Hypoactivation
     quantity : {"active_fraction", "asymmetry"}
     ax : matplotlib Axes, optional
         A new figure by default.
