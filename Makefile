@@ -27,8 +27,9 @@ demo: $(VENV)/.package $(VENV)/.plot  ## the main job: tables, a figure and a da
 gallery: $(VENV)/.package $(VENV)/.plot  ## claims, a figure and a number each; GALLERY_ARGS=--record for README
 	$(BIN)/python examples/gallery --output gallery-output $(GALLERY_ARGS)
 
+# In several processes, which take tests from each other at the end; PYTEST_ARGS='-n 0' in one.
 test: $(VENV)/.package $(VENV)/.test  ## make test PYTEST_ARGS='-k theory'
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 lint: style types
 

@@ -30,7 +30,7 @@ inline Network network_of(Reader& d) {
 inline Residual residual_of(Reader& d) {
     Residual r{};
     r.network = network_of(d);
-    r.block = d.choice<Block>("block", 3);
+    r.block = d.choice<Block>("block", BLOCKS);
     r.activation = d.choice<ActivationKind>("activation", ACTIVATIONS);
     r.weight_law = d.choice<WeightLaw>("weight_law", 3);
     r.grounded = d.boolean("grounded");

@@ -20,7 +20,8 @@ from .engine.memory import check_memory
 from .engine.request import check
 from .engine.run import run
 from .models.residual_network import Model
-from .results import record, storage
+from .results import storage
+from .results.merge import merged
 from .results.record import Record
 from .tables import Table, html, text
 
@@ -244,4 +245,4 @@ def merge(*simulations: Simulation) -> Simulation:
     for s in simulations:
         if not isinstance(s, Simulation):
             raise ValueError(f"simulations holds {s!r}: merge takes Simulation objects (resmc.load reads files)")
-    return record.merged(simulations)
+    return merged(simulations)

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 import resmc
 from resmc import DepthScaling, ResidualNetwork, ResNet, Simulation, Sweep
-from resmc.engine.sums import ActivitySums
 
 RECORD = Path(__file__).parent / "data" / "bits.json"
 HALF = 0.5**0.5
@@ -101,11 +100,10 @@ PAIRS = ("products", "partial_sums", "partial_squares")
 
 def raw(sim: Simulation) -> Iterator[tuple[str, Any]]:
     """Every sum and every raw value, with its name."""
-    s = sim.statistics
-    activity = s.activity or ActivitySums.of_none(len(sim.layers))  # hashed as zeros where there is none
-    yield "networks", s.networks
-    for part, names in ((s.norms, NORM), (activity, ACTIVITY), (s, (*PAIRS, "histogram"))):
-        yield from ((name, getattr(part, name)) for name in names)
+    sums = sim.statistics.by_name()
+    nothing = np.zeros_like(sums["alive"])  # hashed for networks without an A
+    for name in ("networks", *NORM, *ACTIVITY, *PAIRS, "histogram"):
+        yield name, sums.get(name, nothing)
     for ratio, sums in sorted(sim.ratios.items()):
         for name in NORM:
             yield f"{ratio}.{name}", getattr(sums, name)
@@ -186,10 +184,9 @@ def main() -> int:
 
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     here = {name: found(name) for name, _ in _native.instruction_sets()}
-    with tempfile.TemporaryDirectory() as folder:
-        accelerator = emulated.Emulated(emulated.module(Path(folder)).kernels)
-        cuda.open_cuda = lambda ordinal: accelerator  # type: ignore[assignment]
-        here["emulated"] = {case: CASES[case](case, "cuda") for case in EMULATED}
+    accelerator = emulated.Emulated(emulated.module().kernels)
+    cuda.open_cuda = lambda ordinal: accelerator  # type: ignore[assignment]
+    here["emulated"] = {case: CASES[case](case, "cuda") for case in EMULATED}
     if "--record" in sys.argv[1:]:
         RECORD.write_text(json.dumps(record | here, indent=1, sort_keys=True) + "\n")
         return 0

@@ -4,7 +4,8 @@
     pytest --device cuda      the whole suite on a GPU: `device="auto"` then means it
     pytest --device emulated  the same on the emulated one (slow: choose with -k)
 
-RESMC_REQUIRE_GPU=1 makes an error of every skip for want of a GPU.
+RESMC_REQUIRE_GPU=1 makes an error of every skip for want of a GPU. `pytest -n auto` (pytest-xdist) runs in several
+processes; nothing here needs it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        os.environ.pop("COLUMNS", None)  # set in pytest-xdist's workers, and heeded by the command line
     device = config.getoption("--device")
     if device == "cuda":
         reason = resmc.engine.cuda.why_no_cuda()
@@ -43,6 +46,12 @@ def pytest_configure(config: pytest.Config) -> None:
             pytest.exit(f"--device cuda: {reason}", returncode=1)
     if device != "cpu":
         os.environ[DEVICE_VARIABLE] = "cuda"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, as some tests wait for processes; each worker takes half a gigabyte."""
+    return min(len(os.sched_getaffinity(0)) + 1, 8)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -60,12 +69,12 @@ def missing(reason: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def emulated_kernels(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The kernels over emulated warps, compiled once; torch's CPU tensors are their memory."""
+def emulated_kernels() -> Any:
+    """The kernels over emulated warps; torch's CPU tensors are their memory."""
     pytest.importorskip("torch")
     if not emulation.can_compile():
         pytest.skip("no C++ compiler or Python headers to compile the emulated GPU with")
-    return emulation.module(tmp_path_factory.mktemp("emulated")).kernels
+    return emulation.module().kernels
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,9 +7,7 @@ plans, buffers, launches, products, raw values, errors.
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 from contextlib import AbstractContextManager, nullcontext
@@ -19,13 +17,12 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from compiled import COMPILER, ROOT, compiled
 from numpy.typing import NDArray
 
 from resmc.engine.native import Kernels
 
-ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "tests" / "native" / "emulated_module.cpp"
-COMPILER = os.environ.get("CXX", "g++")
 
 
 def flags() -> list[str]:
@@ -38,15 +35,15 @@ def flags() -> list[str]:
 
 
 @cache
-def module(folder: Path) -> ModuleType:
-    """The emulated kernels as a Python module, compiled into ``folder``."""
+def module() -> ModuleType:
+    """The emulated kernels as a Python module."""
     import pybind11
 
-    target = folder / f"resmc_emulated{sysconfig.get_config_var('EXT_SUFFIX')}"
     includes = [f"-I{pybind11.get_include()}", f"-I{sysconfig.get_path('include')}"]
-    command = [COMPILER, "-shared", "-fPIC", "-fvisibility=hidden", *flags(), *includes, str(SOURCE), "-o", str(target)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    target = compiled(
+        f"resmc_emulated{sysconfig.get_config_var('EXT_SUFFIX')}", [SOURCE],
+        "-shared", "-fPIC", "-fvisibility=hidden", *flags(), *includes, also=f"{pybind11.__version__} {sys.version}",
+    )  # fmt: skip
     spec = importlib.util.spec_from_file_location("resmc_emulated", target)
     assert spec is not None
     assert spec.loader is not None

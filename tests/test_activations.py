@@ -170,8 +170,9 @@ def errors(a: Activation, c: float, x: NDArray[np.float32], value: Array, slope:
     u = scale * x.astype(np.float64)
     exact = a.value(u)
     tail = (u < -2) if a is ACTIVATIONS["gelu"] else np.zeros(len(u), bool)
-    # besides, a value's own last place where it is subnormal, and what e^x leaves out
-    bound = np.where(tail, TAIL_BOUND, VALUE_BOUND) * np.abs(exact) + scale * 2.0**-149 + SMALLEST
+    # Besides there are a value's own last place where it is subnormal, and what e^x leaves out, times x in x e^x.
+    left_out = SMALLEST * (np.maximum(np.abs(u), 1.0) if a is ACTIVATIONS["silu"] else 1.0)
+    bound = np.where(tail, TAIL_BOUND, VALUE_BOUND) * np.abs(exact) + scale * 2.0**-149 + left_out
     return (
         float(np.max(np.abs(scale * value.astype(np.float64) - exact) / bound)),
         float(np.max(np.abs(slope.astype(np.float64) - a.slope(u))) / SLOPE_BOUND),

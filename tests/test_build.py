@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
@@ -11,25 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compiled import COMPILER, ROOT, compile_cxx, compiled
 from engines import fast_network
 
 from resmc import ResNet, reference
-
-ROOT = Path(__file__).resolve().parents[1]
-COMPILER = os.environ.get("CXX", "g++")
 
 pytestmark = [
     pytest.mark.cpu,
     pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"no compiler: {COMPILER}"),
 ]
 
-
-def compile_cxx(source: Path, output: Path, *flags: str) -> Path:
-    command = [COMPILER, "-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", *flags, str(source), "-o", str(output)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return output
-
+FLAGS = ("-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror")
 
 # ---- one slot per word ----------------------------------------------------------------------------------------------
 
@@ -38,10 +29,9 @@ SEED, FIRST, NETWORKS, DEPTH, N_OUT = 0x9E3779B97F4A7C15, (1 << 32) - 5, 12, 8, 
 
 
 @pytest.fixture(scope="module")
-def scalar_team(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scalar_team() -> Path:
     """tests/native/scalar_team.cpp: the mathematics of csrc/include for one network at a time."""
-    source = ROOT / "tests" / "native" / "scalar_team.cpp"
-    return compile_cxx(source, tmp_path_factory.mktemp("native") / "scalar_team", "-ffp-contract=off")
+    return compiled("scalar_team", [ROOT / "tests" / "native" / "scalar_team.cpp"], *FLAGS, "-ffp-contract=off")
 
 
 def run_scalar(program: Path, model: ResNet, method: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -130,7 +120,8 @@ def check_symbols(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     objects = folder / "kernels_avx2.dir"
     objects.mkdir()
     (folder / "unit.cpp").write_text(code)
-    compile_cxx(folder / "unit.cpp", objects / "unit.o", "-c", "-mavx2", "-O0")
+    done = compile_cxx([folder / "unit.cpp"], objects / "unit.o", *FLAGS, "-c", "-mavx2", "-O0")
+    assert done.returncode == 0, done.stderr
     return subprocess.run([sys.executable, str(CHECK_SYMBOLS), str(folder)], capture_output=True, text=True)
 
 

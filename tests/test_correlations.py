@@ -15,7 +15,7 @@ from resmc import ResNet, Simulation
 from resmc._system.build import instruction_set
 from resmc.engine import native
 from resmc.engine.memory import needed_memory
-from resmc.engine.sums import Statistics
+from resmc.engine.sums import Sums
 
 HALF = math.sqrt(0.5)
 MATRICES = ("products", "partial_sums", "partial_squares")
@@ -46,13 +46,16 @@ def test_without_correlations_all_else_is_the_same_in_every_bit(
     full, bare = (run(model, networks, correlations=wanted, **settings) for wanted in (True, False))
     assert full.dead[-1] > 0 or model is SKIP
     assert (full.correlations, bare.correlations) == (True, False)
-    for part in ("statistics", "samples", "trajectories"):
+    sums = bare.statistics.arrays()
+    for name, array in full.statistics.arrays().items():
+        if name in MATRICES:
+            assert sums[name].shape == (32, 0), name
+        else:
+            assert array.tobytes() == sums[name].tobytes(), name
+    for part in ("samples", "trajectories"):
         for f in (f for f in fields(getattr(full, part)) if f.name != "ratios"):
             x, y = getattr(getattr(full, part), f.name), getattr(getattr(bare, part), f.name)
-            if f.name in MATRICES:
-                assert y.shape == (32, 0), f.name
-            else:
-                assert x.tobytes() == y.tobytes(), f.name
+            assert x.tobytes() == y.tobytes(), f.name
     assert full.statistics.products.shape == (32, 36 if model is PLAIN else 28)
 
 
@@ -61,7 +64,7 @@ def test_sums_of_squares_of_a_are_the_diagonal_of_the_products(backend: Any, mod
     sim = run(model, 3000 if isinstance(backend, str) else 700)
     row, size = np.arange(len(sim.layers)), len(sim.layers)
     diagonal = sim.statistics.products[:, row * size - row * (row - 1) // 2]
-    np.testing.assert_allclose(sim.statistics.asymmetry_square, diagonal, rtol=1e-12, atol=0.0)
+    np.testing.assert_allclose(sim.statistics.activity.asymmetry_square, diagonal, rtol=1e-12, atol=0.0)
     assert (diagonal > 0.0).any()
 
 
@@ -77,14 +80,15 @@ def test_neither_results_nor_threads_take_memory_for_products_that_are_not_wante
     for model in (SKIP, PLAIN):
         deaths = model.alpha == 0.0
         for wanted in (True, False):
-            zeros = Statistics.zeros(50, 8, deaths, wanted)
-            size = sum(getattr(zeros, f.name).nbytes for f in fields(zeros))
-            assert Statistics.bytes(50, 8, deaths, wanted) == size
+            for activity in (True, False):
+                zeros = Sums.zeros(50, 8, deaths, wanted, activity)
+                size = zeros.networks.nbytes + sum(array.nbytes for array in zeros.arrays().values())
+                assert Sums.bytes(50, 8, deaths, wanted, activity) == size
 
         def thread(wanted: bool, n_layers: int, model: ResNet = model) -> int:
             asked = request(model, 5000, correlations=wanted, threads=3)
             each = native.thread_bytes(asked.network(), asked.job(), n_layers, instruction_set())
-            assert needed_memory(asked, n_layers) == 3 * each + Statistics.bytes(
+            assert needed_memory(asked, n_layers) == 3 * each + Sums.bytes(
                 n_layers, asked.job().n_bins, model.alpha == 0.0, wanted
             )
             return each
@@ -110,10 +114,10 @@ def test_a_gpu_takes_no_memory_for_products_that_are_not_wanted(gpu: Any) -> Non
         (full, size), (bare, smaller) = buffers(model, True), buffers(model, False)
         assert "asymmetry" in full.tensors
         assert not {"asymmetry", "alive"} & set(bare.tensors)
-        assert not bare.of_blocks
+        assert not bare.of_batches
         assert not bare.of_groups
         for made, bound in ((full, size), (bare, smaller)):
-            tensors = [*made.tensors.values(), *made.of_blocks.values(), *made.of_groups.values()]
+            tensors = [*made.tensors.values(), *made.of_batches.values(), *made.of_groups.values()]
             if "alive" in made.tensors:
                 tensors.append(made.squares)
             taken = sum(t.numel() * t.element_size() for t in tensors)

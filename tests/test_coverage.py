@@ -188,7 +188,7 @@ def test_the_jackknife_of_a_mean_with_one_sample_per_group_is_the_textbook_error
 def test_the_jackknife_of_a_mean_agrees_with_the_textbook_error(networks: int):
     """Equal or not, 32 groups give the error of a mean to 1/sqrt(62) in each of 30 layers, the textbook to far less."""
     sim = resmc.simulate(width=5, depth=29, alpha=0.3, lam=0.9, variant="balanced", networks=networks, seed=9_100)
-    means = leave_one_out(sim.statistics.asymmetry) / leave_one_out(sim.statistics.alive)
+    means = leave_one_out(sim.statistics.activity.asymmetry) / leave_one_out(sim.statistics.norms.alive)
     ratio = (jackknife(means, sim.statistics.networks).stderr / sim.asymmetry_mean.stderr) ** 2
     # layers of a balanced network are uncorrelated, so the mean of 30 ratios chi^2_31/31 has this error
     assert abs(ratio.mean() - 1.0) < BOUND * math.sqrt(2.0 / 31.0 / 30.0)

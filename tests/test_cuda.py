@@ -19,7 +19,7 @@ import resmc
 import resmc.engine.cuda
 from resmc import ResNet, Simulation, _native
 from resmc.engine.cuda import plan, runner
-from resmc.engine.sums import LAYER_SUMS
+from resmc.engine.sums import ACTIVITY_SUMS, NORM_SUMS
 
 HALF = math.sqrt(0.5)
 TOLERANCE = 1e-4  # contract 3
@@ -55,9 +55,9 @@ def assert_same_networks(a: Simulation, b: Simulation) -> None:
     assert np.quantile(error, 0.99) < TOLERANCE
     if a.model.width >= 64:
         assert error.max() < TOLERANCE
-    np.testing.assert_array_equal(a.statistics.alive, b.statistics.alive)
+    np.testing.assert_array_equal(a.statistics.norms.alive, b.statistics.norms.alive)
     # Counts differ where some |z| is closer to 0 than the error; with so few networks that is rare.
-    assert np.abs(a.statistics.active - b.statistics.active).sum() <= 2
+    assert np.abs(a.statistics.activity.active - b.statistics.activity.active).sum() <= 2
     assert np.abs(a.statistics.histogram - b.statistics.histogram).sum() <= 4
     size = np.sqrt((b.samples.output**2).mean(axis=1, keepdims=True)) + 1e-300
     assert np.quantile(np.abs(a.samples.output - b.samples.output) / size, 0.99) < TOLERANCE
@@ -71,7 +71,7 @@ def scales(sim: Simulation) -> dict[str, Any]:
     return {
         "log_norm": 30 * powers,
         "growth_log": 30 * powers[:2],
-        "growth": np.abs(sim.statistics.growth).max() + 1e-300,
+        "growth": np.abs(sim.statistics.norms.growth).max() + 1e-300,
         "asymmetry": n,
         "asymmetry_square": n,
         "active_square": n * sim.model.width**2,
@@ -84,16 +84,19 @@ def scales(sim: Simulation) -> dict[str, Any]:
 def assert_equal_statistics(a: Simulation, b: Simulation, tolerance: float) -> None:
     """Integers equal; floats within the tolerance times their natural scale."""
     scale = scales(b)
-    for f in fields(a.statistics):
-        x, y = getattr(a.statistics, f.name), getattr(b.statistics, f.name)
+    others = b.statistics.by_name()
+    for name, x in a.statistics.by_name().items():
         if x.dtype == np.int64:
-            np.testing.assert_array_equal(x, y, err_msg=f.name)
+            np.testing.assert_array_equal(x, others[name], err_msg=name)
         else:
-            assert np.all(np.abs(x - y) <= tolerance * scale[f.name]), f.name
+            assert np.all(np.abs(x - others[name]) <= tolerance * scale[name]), name
 
 
 def assert_same_bits(a: Simulation, b: Simulation) -> None:
-    for part in ("statistics", "samples", "trajectories"):
+    others = b.statistics.by_name()
+    for name, x in a.statistics.by_name().items():
+        assert x.tobytes() == others[name].tobytes(), name
+    for part in ("samples", "trajectories"):
         for f in fields(getattr(a, part)):
             x, y = getattr(getattr(a, part), f.name), getattr(getattr(b, part), f.name)
             if f.name == "ratios":  # test_cuda_residual.py
@@ -197,7 +200,7 @@ def test_a_shape_that_does_not_fit_is_refused(gpu: Any) -> None:
 
 
 def test_sums_of_layers_have_one_layout(gpu: Any) -> None:
-    assert gpu.kernels.layer_sums_bytes == LAYER_SUMS.itemsize
+    assert gpu.kernels.sums_bytes == (NORM_SUMS.itemsize, ACTIVITY_SUMS.itemsize)
 
 
 def test_statistics_are_those_of_the_cpu(gpu: Any) -> None:
@@ -209,16 +212,16 @@ def test_statistics_are_those_of_the_cpu(gpu: Any) -> None:
     ):
         a, b = on_gpu(model, networks, first_network=first), on_cpu(model, networks, first_network=first)
         np.testing.assert_array_equal(a.statistics.networks, b.statistics.networks)
-        np.testing.assert_array_equal(a.statistics.alive, b.statistics.alive)
-        counted = np.abs(a.statistics.active - b.statistics.active).sum()
+        np.testing.assert_array_equal(a.statistics.norms.alive, b.statistics.norms.alive)
+        counted = np.abs(a.statistics.activity.active - b.statistics.activity.active).sum()
         assert counted <= 1e-6 * networks * model.width * (model.depth + 1) + 2
+        found, expected = a.statistics.by_name(), b.statistics.by_name()
         for name, scale in scales(b).items():
-            if getattr(b.statistics, name).size:
-                got = getattr(a.statistics, name)
-                if name == "growth":  # in units of its own: sums of W and W^2
-                    shift = (a.statistics.growth_exponent - b.statistics.growth_exponent)[:, None]
-                    got = np.ldexp(got, (shift * np.array([[1], [2]])).astype(np.int32))
-                assert np.all(np.abs(got - getattr(b.statistics, name)) <= TOLERANCE * scale), name
+            got = found[name]
+            if name == "growth":  # in units of its own: sums of W and W^2
+                shift = (found["growth_exponent"] - expected["growth_exponent"])[:, None]
+                got = np.ldexp(got, (shift * np.array([[1], [2]])).astype(np.int32))
+            assert np.all(np.abs(got - expected[name]) <= TOLERANCE * scale), name
         assert a.numerics == (str(_native.NUMERICS_VERSION), gpu.numerics)
 
 
@@ -252,8 +255,10 @@ def test_chunks_cut_otherwise_give_the_same_statistics(gpu: Any, monkeypatch: py
     cut = on_gpu(model, 3000, first_network=77, **settings)
     assert len(list(columns[-1].chunks())) > 40
     assert_equal_statistics(cut, whole, SPLIT_TOLERANCE)
-    for name in ("log_norm", "growth_log", "growth", "asymmetry", "asymmetry_square", "active_square"):
-        assert getattr(cut.statistics, name).tobytes() == getattr(whole.statistics, name).tobytes(), name
+    others = whole.statistics.by_name()
+    for name, array in cut.statistics.by_name().items():
+        if name not in ("products", "partial_sums", "partial_squares"):
+            assert array.tobytes() == others[name].tobytes(), name
     for part in ("samples", "trajectories"):
         for f in fields(getattr(cut, part)):
             np.testing.assert_array_equal(getattr(getattr(cut, part), f.name), getattr(getattr(whole, part), f.name))

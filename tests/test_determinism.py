@@ -39,7 +39,10 @@ def run(model: ResNet, networks: int, **settings: Any) -> Simulation:
 
 
 def assert_same_bits(a: Simulation, b: Simulation) -> None:
-    for part in ("statistics", "samples", "trajectories"):
+    sums = b.statistics.by_name()
+    for name, x in a.statistics.by_name().items():
+        assert (x.dtype, x.shape, x.tobytes()) == (sums[name].dtype, sums[name].shape, sums[name].tobytes()), name
+    for part in ("samples", "trajectories"):
         for f in (f for f in fields(getattr(a, part)) if f.name != "ratios"):
             x, y = getattr(getattr(a, part), f.name), getattr(getattr(b, part), f.name)
             assert x.dtype == y.dtype, f.name
@@ -98,16 +101,17 @@ def test_fewer_recorded_layers_are_the_same_layers_bit_for_bit(model):
     size = len(full.layers)
     place = {pair: i for i, pair in enumerate(zip(*np.triu_indices(size), strict=True))}
     pairs = [place[kept[i], kept[j]] for i, j in zip(*np.triu_indices(len(kept)), strict=True)]
-    for f in fields(full.statistics):
-        whole, some = getattr(full.statistics, f.name), getattr(part.statistics, f.name)
-        if f.name in ("products", "partial_sums", "partial_squares"):
+    sums = part.statistics.by_name()
+    for name, whole in full.statistics.by_name().items():
+        some = sums[name]
+        if name in ("products", "partial_sums", "partial_squares"):
             whole = whole[:, pairs] if whole.size else whole
             if not full.numerics[1].startswith("cpu/"):
                 np.testing.assert_allclose(some, whole, rtol=SPLIT_TOLERANCE, atol=SPLIT_TOLERANCE * 3000)
                 continue
-        elif f.name not in ("networks", "histogram"):
+        elif name not in ("networks", "histogram"):
             whole = whole[..., kept]
-        np.testing.assert_array_equal(some, whole, err_msg=f.name)
+        np.testing.assert_array_equal(some, whole, err_msg=name)
     np.testing.assert_array_equal(part.trajectories.log_norm, full.trajectories.log_norm[:, kept])
     np.testing.assert_array_equal(part.trajectories.asymmetry, full.trajectories.asymmetry[:, kept])
     np.testing.assert_array_equal(part.samples.output, full.samples.output)
@@ -131,21 +135,24 @@ Pooled = dict[str, tuple[NDArray[Any], NDArray[Any]]]  # value, and what 1 means
 def pooled(sim: Simulation, by_group: bool = False) -> tuple[dict[str, NDArray[Any]], Pooled]:
     """Integer sums, and float statistics per network with their natural scale; of all networks, or of each group."""
     s, size = sim.statistics, len(sim.layers)
+    assert s.activity is not None
 
     def total(array: NDArray[Any]) -> NDArray[Any]:
         return array if by_group else array.sum(axis=0)
 
-    integers = {name: total(getattr(s, name)) for name in ("networks", "alive", "inactive", "active", "histogram")}
-    integers["active_square"] = total(4 * s.active_square)  # sums of squares of halves
-    n = np.maximum(total(s.alive), 1)
+    integers = {name: total(s.by_name()[name]) for name in ("networks", "alive", "inactive", "active", "histogram")}
+    integers["active_square"] = total(4 * s.activity.active_square)  # sums of squares of halves
+    n = np.maximum(total(s.norms.alive), 1)
     rows, columns = np.triu_indices(size)
     floats: Pooled = {}
     for name, orders in (("log_norm", 4), ("growth_log", 2)):
         moments = np.zeros((1, 5, size))
         if by_group:
-            moments = np.concatenate([s.alive[:, None], getattr(s, name), np.zeros((32, 4 - orders, size))], axis=1)
+            moments = np.concatenate(
+                [s.norms.alive[:, None], getattr(s.norms, name), np.zeros((32, 4 - orders, size))], axis=1
+            )
         else:
-            moments = s.whole_moments(name)[None]
+            moments = s.norms.whole_moments(name)[None]
         count = np.maximum(moments[:, 0], 1)
         sigma = np.sqrt(moments[:, 2] / count)
         sigma = np.maximum(sigma, 1e-3)  # layer 0 of the growth has no spread
@@ -153,16 +160,16 @@ def pooled(sim: Simulation, by_group: bool = False) -> tuple[dict[str, NDArray[A
         for k in range(2, orders + 1):
             floats[f"{name} moment {k}"] = moments[:, k] / count, sigma**k
     if by_group:
-        w = np.ldexp(s.growth[:, 0], s.growth_exponent.astype(np.int32)) / n
-        w2 = np.ldexp(s.growth[:, 1], 2 * s.growth_exponent.astype(np.int32)) / n
+        w = np.ldexp(s.norms.growth[:, 0], s.norms.growth_exponent.astype(np.int32)) / n
+        w2 = np.ldexp(s.norms.growth[:, 1], 2 * s.norms.growth_exponent.astype(np.int32)) / n
     else:
-        sums, unit = s.pooled_growth()
+        sums, unit = s.norms.pooled_growth()
         w, w2 = np.ldexp(sums[0, 0], unit.astype(np.int32)) / n, np.ldexp(sums[0, 1], 2 * unit.astype(np.int32)) / n
     floats["growth"] = w, np.sqrt(w2)
     floats["growth square"] = w2, w2
-    square = total(s.asymmetry_square) / n
+    square = total(s.activity.asymmetry_square) / n
     deviation = np.sqrt(square)
-    floats["asymmetry"] = total(s.asymmetry) / n, deviation
+    floats["asymmetry"] = total(s.activity.asymmetry) / n, deviation
     floats["asymmetry square"] = square, square
     later = n[..., columns]
     floats["products"] = total(s.products) / later, deviation[..., rows] * deviation[..., columns]
@@ -349,7 +356,7 @@ def test_every_network_is_in_one_group(networks, first):
     assert sim.networks == networks
     (only,) = sim.ranges
     assert only == NetworkRange(first, first + networks, batch_size(networks))
-    np.testing.assert_array_equal(sim.statistics.alive, np.repeat(sim.statistics.networks[:, None], 4, axis=1))
+    np.testing.assert_array_equal(sim.statistics.norms.alive, np.repeat(sim.statistics.networks[:, None], 4, axis=1))
     np.testing.assert_array_equal(sim.statistics.networks, group_sizes(only))
 
 
@@ -371,6 +378,7 @@ def discrepancies(sim: Simulation) -> dict[str, float]:
     """
     paths, s, model = sim.trajectories, sim.statistics, sim.model
     n, size = len(paths.networks), len(sim.layers)
+    assert s.activity is not None
     assert n == sim.networks
     (only,) = sim.ranges
     group = (paths.networks // np.uint64(only.batch) % np.uint64(32)).astype(int)
@@ -398,14 +406,17 @@ def discrepancies(sim: Simulation) -> dict[str, float]:
         here = alive[mine]
         m = here.sum(axis=0)
         compare("networks", s.networks[g], mine.sum())
-        compare("alive", s.alive[g], m)
-        compare("active", s.active[g], active[mine].sum(axis=0))
+        compare("alive", s.norms.alive[g], m)
+        compare("active", s.activity.active[g], active[mine].sum(axis=0))
         squares = np.where(here, (active[mine] - 0.5 * model.width) ** 2, 0.0)
-        compare("active square", s.active_square[g], squares.sum(axis=0))
-        compare("inactive", s.inactive[g], (here & (active[mine] == 0)).sum(axis=0))
+        compare("active square", s.activity.active_square[g], squares.sum(axis=0))
+        compare("inactive", s.activity.inactive[g], (here & (active[mine] == 0)).sum(axis=0))
         inside = np.bincount(bins[mine & alive[:, -1]], minlength=count + 2)
         compare("histogram", s.histogram[g], inside)
-        for name, values, stored in (("log norm", x, s.log_norm[g]), ("growth log", change, s.growth_log[g])):
+        for name, values, stored in (
+            ("log norm", x, s.norms.log_norm[g]),
+            ("growth log", change, s.norms.growth_log[g]),
+        ):
             v = np.where(here, values[mine], 0.0)
             mean = np.where(m > 0, v.sum(axis=0) / np.maximum(m, 1), 0.0)
             d = np.where(here, v - mean, 0.0)
@@ -415,13 +426,13 @@ def discrepancies(sim: Simulation) -> dict[str, float]:
                 compare(
                     f"{name} moment {k + 1}", stored[k], (d ** (k + 1)).sum(axis=0), np.maximum(m, 1) * sigma ** (k + 1)
                 )
-        unit = np.exp2(s.growth_exponent[g].astype(float))
-        compare("growth", s.growth[g, 0] * unit, w[mine].sum(axis=0), w[mine].sum(axis=0))
-        compare("growth square", s.growth[g, 1] * unit**2, (w[mine] ** 2).sum(axis=0), (w[mine] ** 2).sum(axis=0))
+        unit = np.exp2(s.norms.growth_exponent[g].astype(float))
+        compare("growth", s.norms.growth[g, 0] * unit, w[mine].sum(axis=0), w[mine].sum(axis=0))
+        compare("growth square", s.norms.growth[g, 1] * unit**2, (w[mine] ** 2).sum(axis=0), (w[mine] ** 2).sum(axis=0))
         products = (a[mine].T @ a[mine])[rows, columns]
         deviation = np.sqrt((a[mine] ** 2).sum(axis=0))
-        compare("asymmetry", s.asymmetry[g], a[mine].sum(axis=0), np.sqrt(np.maximum(m, 1)) * deviation)
-        compare("asymmetry square", s.asymmetry_square[g], deviation**2, deviation**2)
+        compare("asymmetry", s.activity.asymmetry[g], a[mine].sum(axis=0), np.sqrt(np.maximum(m, 1)) * deviation)
+        compare("asymmetry square", s.activity.asymmetry_square[g], deviation**2, deviation**2)
         compare("products", s.products[g], products, deviation[rows] * deviation[columns])
         if s.partial_sums.size:
             partial = (a[mine].T @ here)[rows, columns]

@@ -249,8 +249,8 @@ def test_an_illegal_access_on_a_gpu_is_named_and_the_next_call_says_that_the_con
     done = in_a_new_process(
         """
         from resmc.engine.cuda.buffers import Buffers
-        pointers = Buffers.pointers
-        Buffers.pointers = lambda self, offset: pointers(self, offset) | {"square": 8}
+        pointers = Buffers.simulate_pointers
+        Buffers.simulate_pointers = lambda self, offset: pointers(self, offset) | {"square": 8}
         for _ in range(2):
             try:
                 resmc.simulate(model, networks=1000, device="cuda")

@@ -14,8 +14,10 @@ import pytest
 
 import resmc
 from resmc import DeviceError, ResNet, _native
+from resmc.engine import gpus
 from resmc.engine.devices import VARIABLE as DEVICE_VARIABLE
 from resmc.engine.devices import parse
+from resmc.engine.native import Kernels
 
 device_module = importlib.import_module("resmc.engine.cuda.device")
 HALF = math.sqrt(0.5)
@@ -113,7 +115,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     """machine(kernels, torch): what `open_cuda` finds; torch=None: it is not installed."""
 
     def set_up(kernels: Any, torch: Any = FakeTorch) -> None:
-        monkeypatch.setattr(device_module, "kernels", lambda: kernels)
+        for module in (device_module, gpus):
+            monkeypatch.setattr(module, "cuda_kernels", lambda: None if kernels is None else Kernels(kernels))
         monkeypatch.setattr(device_module, "_owner", None)
         monkeypatch.setitem(sys.modules, "torch", torch)  # None: importing it fails
 

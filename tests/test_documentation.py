@@ -33,7 +33,7 @@ from conftest import missing, open_gpu
 import resmc
 from resmc.cli import main, parser
 from resmc.sweep import engines
-from resmc.sweep.plan import Sweep as Plan
+from resmc.sweep.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

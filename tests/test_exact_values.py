@@ -98,11 +98,11 @@ def log_fourth_moment(sim: Simulation) -> tuple[Estimate, NDArray[np.bool_]]:
 
     Reliable by the rule of the second moment, applied to |z|^4: twice the deviation of the log-norm.
     """
-    sums, unit = sim.statistics.pooled_growth()
+    sums, unit = sim.statistics.norms.pooled_growth()
     total = np.concatenate([[sim.networks], sim.networks - sim.statistics.networks])[:, None]
     with np.errstate(divide="ignore"):
         logs = np.log(sums[:, 1] / total) + 2.0 * (unit * math.log(2.0) + sim.offsets - sim.offsets[0])
-    moments = sim.statistics.whole_moments("growth_log")
+    moments = sim.statistics.norms.whole_moments("growth_log")
     deviation = np.sqrt(moments[2] / np.maximum(moments[0] - 1.0, 1.0))
     reliable = 2.0 * deviation <= math.sqrt(2.0 * math.log(sim.networks)) - 2.0
     estimate = resmc.results.estimates.jackknife(logs, sim.statistics.networks, sim.networks)

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 import resmc
 from resmc import ResNet, Simulation
 from resmc.engine.lowering import lower
-from resmc.engine.sums import LAYER_SUMS
+from resmc.engine.sums import ACTIVITY_SUMS, NORM_SUMS, ActivitySums, LayerSums, NormSums, Sums
 from resmc.results import layer_estimates
 from resmc.results.estimates import Estimate, jackknife
-from resmc.results.layer_estimates import LayerSums
 
 
 def simulations() -> list[Simulation]:
@@ -36,12 +35,14 @@ def simulations() -> list[Simulation]:
     ]
 
 
-def without_groups(statistics: resmc.engine.sums.Statistics, gone: slice) -> resmc.engine.sums.Statistics:
+def without_groups(statistics: Sums, gone: slice) -> Sums:
     """The same with nobody in some groups."""
-    arrays = {f.name: getattr(statistics, f.name).copy() for f in fields(statistics)}
-    for array in arrays.values():
-        array[gone] = 0
-    return resmc.engine.sums.Statistics(**arrays)
+    arrays = {name: array.copy() for name, array in statistics.arrays().items()}
+    networks = statistics.networks.copy()
+    for array in (networks, *arrays.values()):
+        array[gone] = np.zeros((), array.dtype)
+    norms = NormSums(networks, arrays.pop("norms"))
+    return Sums(norms, ActivitySums.beside(norms, arrays.pop("activity")), **arrays)
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +54,20 @@ def offset(sim: Simulation) -> float:
     return float(lower(sim.model).offsets(sim.layers[-1:])[0])
 
 
+def activity_of(sums: LayerSums) -> ActivitySums:
+    assert sums.activity is not None
+    return sums.activity
+
+
 ESTIMATES: dict[str, Callable[[LayerSums, NDArray[np.int64], NDArray[np.float64]], Estimate]] = {
-    "log_norm_mean": lambda sums, width, offsets: layer_estimates.log_norm_mean(sums, offsets),
-    "log_norm_variance": lambda sums, width, offsets: layer_estimates.log_norm_variance(sums),
-    "log_norm_skewness": lambda sums, width, offsets: layer_estimates.log_norm_skewness(sums),
-    "log_norm_excess_kurtosis": lambda sums, width, offsets: layer_estimates.log_norm_excess_kurtosis(sums),
-    "asymmetry_mean": lambda sums, width, offsets: layer_estimates.asymmetry_mean(sums),
-    "asymmetry_variance": lambda sums, width, offsets: layer_estimates.asymmetry_variance(sums),
-    "active_fraction": lambda sums, width, offsets: layer_estimates.active_fraction(sums, width),
-    "log_second_moment": lambda sums, width, offsets: layer_estimates.log_second_moment(sums, offsets).estimate,
+    "log_norm_mean": lambda sums, width, offsets: layer_estimates.log_norm_mean(sums.norms, offsets),
+    "log_norm_variance": lambda sums, width, offsets: layer_estimates.log_norm_variance(sums.norms),
+    "log_norm_skewness": lambda sums, width, offsets: layer_estimates.log_norm_skewness(sums.norms),
+    "log_norm_excess_kurtosis": lambda sums, width, offsets: layer_estimates.log_norm_excess_kurtosis(sums.norms),
+    "asymmetry_mean": lambda sums, width, offsets: layer_estimates.asymmetry_mean(activity_of(sums)),
+    "asymmetry_variance": lambda sums, width, offsets: layer_estimates.asymmetry_variance(activity_of(sums)),
+    "active_fraction": lambda sums, width, offsets: layer_estimates.active_fraction(activity_of(sums), width),
+    "log_second_moment": lambda sums, width, offsets: layer_estimates.log_second_moment(sums.norms, offsets).estimate,
 }
 
 
@@ -97,7 +103,7 @@ def test_the_last_layer_of_a_simulation_is_an_entry(sims, name):
 
 def test_reliability_and_effective_sample_size_are_those_of_each_alone(sims):
     sums, _, offsets = inputs(sims)
-    whole = layer_estimates.log_second_moment(sums, offsets)
+    whole = layer_estimates.log_second_moment(sums.norms, offsets)
     for i, sim in enumerate(sims):
         alone = sim.variance_growth()
         assert whole.reliable[i] == alone.reliable[-1]
@@ -110,7 +116,7 @@ def test_the_simulations_here_have_all_that_is_special(sims):
     used = (sums.networks > 0).sum(axis=0)
     assert used.min() < 16 < used.max() == 32
     assert len(set(used.tolist())) > 5
-    assert (sums.alive.sum(axis=0) < sums.networks.sum(axis=0)).any()
+    assert (sums.norms.alive.sum(axis=0) < sums.networks.sum(axis=0)).any()
 
 
 def test_degrees_of_freedom_may_differ_by_entry():
@@ -126,17 +132,41 @@ def test_degrees_of_freedom_may_differ_by_entry():
         assert [x[i] for x in both.interval(0.9)] == [float(x) for x in alone.interval(0.9)]
 
 
-def test_sums_can_be_packed_stacked_and_merged(sims):
+def same(a: NormSums | ActivitySums, b: NormSums | ActivitySums) -> None:
+    assert type(a) is type(b)
+    for f in fields(a):
+        np.testing.assert_array_equal(getattr(a, f.name), getattr(b, f.name))
+
+
+def test_sums_can_be_stacked_and_merged(sims):
     sim, other = sims[9], sims[17]
     sums = sim.statistics
-    again = LayerSums.unpacked(sums.networks, sums.packed())
-    assert sums.packed().dtype == LAYER_SUMS
-    assert all(np.array_equal(getattr(again, f.name), getattr(sums, f.name)) for f in fields(LayerSums))
+    assert sums.norms.records.dtype == NORM_SUMS
+    assert activity_of(sums).records.dtype == ACTIVITY_SUMS
     more = resmc.simulate(sim.model, networks=50, seed=1, first_network=10**7, progress=False)
     merged = sums.merged(more.statistics).final()
     parts = sums.final().merged(more.statistics.final())
     assert type(parts) is LayerSums
-    for f in fields(LayerSums):
-        np.testing.assert_array_equal(getattr(parts, f.name), getattr(merged, f.name))
+    same(parts.norms, merged.norms)
+    same(activity_of(parts), activity_of(merged))
     stacked = LayerSums.stack([sums.final(), other.statistics.final()])
-    np.testing.assert_array_equal(LayerSums.stack([stacked, stacked]).networks, np.tile(stacked.networks, 2))
+    twice = LayerSums.stack([stacked, stacked])
+    np.testing.assert_array_equal(twice.networks, np.tile(stacked.networks, 2))
+    same(twice.final().norms, stacked.final().norms)
+    same(activity_of(twice).final(), activity_of(stacked).final())
+
+
+def test_networks_without_an_asymmetry_have_no_estimate_of_it_beside_others(sims):
+    tanh = resmc.simulate(resmc.ResidualNetwork(5, 4, activation="tanh"), networks=100, progress=False)
+    assert tanh.statistics.activity is None
+    assert LayerSums.stack([tanh.statistics.final()] * 2).activity is None
+    stacked = LayerSums.stack([sims[9].statistics.final(), tanh.statistics.final()])
+    np.testing.assert_array_equal(stacked.norms.alive.sum(axis=0)[1], 100)
+    width = np.array([sims[9].model.width, 5])
+    for estimate in (
+        layer_estimates.asymmetry_mean(activity_of(stacked)),
+        layer_estimates.asymmetry_variance(activity_of(stacked)),
+        layer_estimates.active_fraction(activity_of(stacked), width),
+    ):
+        assert np.isfinite(estimate.value).tolist() == [True, False]
+        assert np.isfinite(estimate.stderr).tolist() == [True, False]

@@ -244,7 +244,7 @@ def check_parity(model: ResNet, networks: int, method: str = "projected", seed: 
     # A ReLU differs only where |z| is below the error, at most about 1e-5 |z|: one neuron in 1e5, and never many.
     neurons = networks * n
     active = np.rint(np.nan_to_num(ref.active_fraction) * n).sum(axis=0)
-    differences = np.abs(sim.statistics.active.sum(axis=0) - active)
+    differences = np.abs(sim.statistics.activity.active.sum(axis=0) - active)
     assert differences.max() <= 3
     assert differences.sum() <= 3 + 1e-5 * neurons * len(active)
     np.testing.assert_array_equal(sim.dead, dead.sum(axis=0))
@@ -359,7 +359,7 @@ def test_networks_of_any_alpha_and_lam_are_those_of_the_reference(backend, alpha
     for method, variant in (("projected", "vanilla"), ("projected", "balanced"), ("dense", "balanced-half")):
         sim = check_parity(ResNet(width, 40, alpha, lam, variant), 2000 if width == 2 else 8, method)
         assert np.all(np.isfinite(sim.log_norm_mean.value[sim.alive > 0]))
-        assert np.all(np.isfinite(sim.statistics.growth))
+        assert np.all(np.isfinite(sim.statistics.norms.growth))
 
 
 def test_inactive_networks_are_carried_by_alpha_alone(backend):
@@ -419,7 +419,10 @@ def test_instruction_sets_agree_among_each_other(monkeypatch, method):
     for sim in sims[1:]:
         assert np.abs(sim.trajectories.log_norm - sims[0].trajectories.log_norm).max() < TOLERANCE
         assert np.abs(sim.trajectories.asymmetry - sims[0].trajectories.asymmetry).max() < TOLERANCE
-        assert np.abs(sim.statistics.active.sum(axis=0) - sims[0].statistics.active.sum(axis=0)).max() <= 2
+        assert (
+            np.abs(sim.statistics.activity.active.sum(axis=0) - sims[0].statistics.activity.active.sum(axis=0)).max()
+            <= 2
+        )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -462,4 +465,4 @@ def test_growth_is_finite_beside_networks_that_do_not_count(name, model, network
     """Of a tile that is not full, or where some are dead: their places hold other units, 2^1024 away at some layer."""
     monkeypatch.setenv(VARIABLE, name)
     sim = resmc.simulate(model, networks=networks, seed=1, progress=False)
-    assert np.isfinite(sim.statistics.growth).all()
+    assert np.isfinite(sim.statistics.norms.growth).all()

@@ -33,9 +33,9 @@ from resmc import ResNet, Simulation, reference
 from resmc.engine.lowering import lower
 from resmc.engine.recording import GROUPS, batch_size, histogram_bins
 from resmc.engine.request import NetworkRange, group_sizes
-from resmc.engine.sums import Statistics
+from resmc.engine.sums import Sums
 from resmc.reference import ReferencePaths
-from resmc.results.record import Samples, Trajectories
+from resmc.results.kept import Samples, Trajectories
 
 RUNS = 300
 HALF = math.sqrt(0.5)
@@ -74,7 +74,9 @@ def simulation_of(paths: ReferencePaths, seed: int) -> Simulation:
     first, batch = int(paths.networks[0]), batch_size(count)
     group = paths.networks.astype(np.int64) // batch % GROUPS
     layers, bins = paths.layers, histogram_bins(model)
-    s = Statistics.zeros(len(layers), bins.count, model.alpha == 0.0)
+    s = Sums.zeros(len(layers), bins.count, model.alpha == 0.0)
+    norms, activity = s.norms, s.activity
+    assert activity is not None
     s.networks[:] = group_sizes(NetworkRange(first, first + count, batch))
     log_norm = paths.log_norm - lower(model).offsets(layers)
     alive = np.isfinite(log_norm)
@@ -84,19 +86,19 @@ def simulation_of(paths: ReferencePaths, seed: int) -> Simulation:
     for j in range(GROUPS):
         mine = group == j
         a, on = asymmetry[mine], alive[mine]
-        s.alive[j] = on.sum(axis=0)
-        s.inactive[j] = (on & (active[mine] == 0)).sum(axis=0)
+        norms.alive[j] = on.sum(axis=0)
+        activity.inactive[j] = (on & (active[mine] == 0)).sum(axis=0)
         for i in range(len(layers)):
             x, y = log_norm[mine, i][on[:, i]], (log_norm[mine, i] - log_norm[mine, 0])[on[:, i]]
             if len(x):
                 centred = x - x.mean()
-                s.log_norm[j, :, i] = x.mean(), *(np.sum(centred**p) for p in (2, 3, 4))
-                s.growth_log[j, :, i] = y.mean(), np.sum((y - y.mean()) ** 2)
-                s.growth[j, :, i] = np.exp(y).sum(), np.exp(2.0 * y).sum()
-        s.asymmetry[j] = a.sum(axis=0)
-        s.asymmetry_square[j] = (a**2).sum(axis=0)
-        s.active[j] = active[mine].sum(axis=0)
-        s.active_square[j] = (on * (active[mine] - 0.5 * model.width) ** 2).sum(axis=0)
+                norms.log_norm[j, :, i] = x.mean(), *(np.sum(centred**p) for p in (2, 3, 4))
+                norms.growth_log[j, :, i] = y.mean(), np.sum((y - y.mean()) ** 2)
+                norms.growth[j, :, i] = np.exp(y).sum(), np.exp(2.0 * y).sum()
+        activity.asymmetry[j] = a.sum(axis=0)
+        activity.asymmetry_square[j] = (a**2).sum(axis=0)
+        activity.active[j] = active[mine].sum(axis=0)
+        activity.active_square[j] = (on * (active[mine] - 0.5 * model.width) ** 2).sum(axis=0)
         s.products[j] = (a[:, rows] * a[:, columns]).sum(axis=0)
         if model.alpha == 0.0:
             s.partial_sums[j] = (a[:, rows] * on[:, columns]).sum(axis=0)
@@ -123,9 +125,9 @@ def test_the_reference_read_as_a_simulation_is_the_kernels_simulation(model: Res
     networks, first = 1_003, 77
     mine = simulation_of(reference.simulate(model, networks, seed=5, first_network=first), seed=5)
     native = resmc.simulate(model, networks=networks, seed=5, first_network=first)
-    a, b = mine.statistics, native.statistics
+    a, b = mine.statistics.by_name(), native.statistics.by_name()
     for name in ("networks", "alive", "inactive", "active"):
-        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
     for name in (
         "log_norm",
         "growth_log",
@@ -136,8 +138,8 @@ def test_the_reference_read_as_a_simulation_is_the_kernels_simulation(model: Res
         "partial_sums",
         "partial_squares",
     ):
-        np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=2e-3, atol=2e-3, err_msg=name)
-    assert np.abs(a.histogram - b.histogram).sum() <= 0.02 * networks  # a float32's log-norm may cross an edge
+        np.testing.assert_allclose(a[name], b[name], rtol=2e-3, atol=2e-3, err_msg=name)
+    assert np.abs(a["histogram"] - b["histogram"]).sum() <= 0.02 * networks  # a float32's log-norm may cross an edge
     for name in (
         "log_norm_mean",
         "log_norm_variance",

@@ -318,7 +318,7 @@ def _tiled(plan: Sweep, networks: list[int] | None = None) -> resmc.SweepResult:
     sums = {0: NOTHING}
     for number in {*networks} - {0}:
         statistics = resmc.simulate(width=10, depth=10, alpha=HALF, lam=HALF, networks=number).statistics
-        sums[number] = LayerSums.unpacked(statistics.networks, statistics.packed()[:, -1:])
+        sums[number] = statistics.final()
     there, wanted = np.array(networks).reshape(plan.shape), np.full(plan.shape, plan.networks)
     return SweepResult(plan, Path("store"), there, wanted, (), ("2", "cpu-avx2"),
                        LayerSums.stack([sums[number] for number in networks]), ((),) * len(networks))  # fmt: skip

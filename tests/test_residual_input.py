@@ -84,7 +84,7 @@ def test_a_scaling_that_is_none_is_refused_in_a_sentence(bad):
         (ResidualNetwork(4, 3, weights="rademacher"), {"gradients": True}, "W x having the law of |x| g"),
         (ResidualNetwork(4, 3), {"gradients": 1}, "gradients=1 is not allowed"),
         (ResidualNetwork(4, 3), {"displacement": "yes"}, "displacement='yes' is not allowed"),
-        (ResidualNetwork(4, 3), {"gradients": True, "displacement": False}, "it is part of the way there and back"),
+        (ResidualNetwork(4, 3), {"gradients": True, "displacement": False}, "gradients are followed beside it"),
         (ResNet(4, 3, 1e-200, 1e-200), {"gradients": True}, "layers must differ in size by less than 2^100"),
         (ResidualNetwork(4, 3, carry=1e31, scaling=DepthScaling(0.0)), {"gradients": True}, "carry=1e+31 and scaling="),
         (ResidualNetwork((1 << 17) + 1, 3), {"method": "dense"}, "is too large for method='dense'"),

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import bits
+import numpy as np
 import pytest
 from conftest import AVAILABLE
 
 import resmc
 from resmc import Sweep
 from resmc._system.build import VARIABLE
+from resmc.results import storage
 
 RECORD = json.loads(bits.RECORD.read_text())
 OLD = Path(__file__).parent / "data" / "version-0.1"
@@ -69,6 +73,24 @@ def test_a_file_of_version_01_merges_with_networks_of_today(name):
         gradients="gradient" in old.ratios, displacement="displacement" in old.ratios or None,
     )  # fmt: skip
     assert resmc.merge(old, more).networks == old.networks + 100
+
+
+def test_a_store_may_hold_files_of_both_versions(tmp_path):
+    shutil.copytree(OLD / "store", tmp_path / "store")
+    (first, *_) = sorted((tmp_path / "store" / "shards").rglob("*.resmc"))
+    before = resmc.load_sweep(tmp_path / "store")
+    first.unlink()
+    after = before.plan.run(tmp_path / "store", progress=False)
+    schemas = {schema_of(path) for path in (tmp_path / "store" / "shards").rglob("*.resmc")}
+    assert schemas == {2, storage.SCHEMA_VERSION}
+    assert after.complete
+    for name, estimate in before.estimates.items():
+        np.testing.assert_allclose(after.estimates[name].value, estimate.value, rtol=1e-3, atol=1e-3)
+
+
+def schema_of(path: Path) -> int:
+    with zipfile.ZipFile(path) as archive:
+        return int(json.loads(archive.read("manifest.json"))["schema_version"])
 
 
 def test_a_store_of_version_01_is_complete_for_the_plan_that_made_it(tmp_path):

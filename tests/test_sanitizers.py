@@ -13,7 +13,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from emulated import COMPILER, ROOT, flags
+from compiled import COMPILER, ROOT, compile_cxx, compiled
+from emulated import flags
 
 SOURCES = [ROOT / "tests" / "native" / name for name in ("warp_checks.cpp", "scalar_networks.cpp")]
 SANITIZERS = {
@@ -35,9 +36,8 @@ pytestmark = [
 ]
 
 
-def compile_cxx(sources: list[Path], output: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [COMPILER, *flags(), "-Werror", *more, *map(str, sources), "-o", str(output)]
-    return subprocess.run(command, capture_output=True, text=True)
+def warp_checks(*more: str) -> Path:
+    return compiled("warp_checks", SOURCES, *flags(), "-Werror", *more)
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
@@ -67,16 +67,13 @@ class Sanitizer:
     def tiny(self, code: str) -> Path:
         source, output = self.folder / "tiny.cpp", self.folder / "tiny"
         source.write_text(code)
-        done = compile_cxx([source], output, *self.flags)
+        done = compile_cxx([source], output, *flags(), "-Werror", *self.flags)
         if done.returncode != 0:
             pytest.skip(f"{COMPILER} cannot link with {self.flags[-1]}: {done.stderr.strip()[:200]}")
         return output
 
     def build(self, *more: str) -> Path:
-        output = self.folder / "warp_checks"
-        done = compile_cxx(SOURCES, output, *self.flags, *more)
-        assert done.returncode == 0, done.stderr
-        return output
+        return warp_checks(*self.flags, *more)
 
     def run(self, program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         return run(*self.before, program, *arguments)
@@ -89,11 +86,8 @@ def assert_all_is_well(done: subprocess.CompletedProcess[str]) -> None:
     print(done.stdout.strip())
 
 
-def test_warps_and_blocks_make_the_networks_of_one_thread(tmp_path: Path) -> None:
-    program = tmp_path / "warp_checks"
-    done = compile_cxx(SOURCES, program)
-    assert done.returncode == 0, done.stderr
-    assert_all_is_well(run(program, "quick"))
+def test_warps_and_blocks_make_the_networks_of_one_thread() -> None:
+    assert_all_is_well(run(warp_checks(), "quick"))
 
 
 @pytest.mark.long

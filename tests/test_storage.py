@@ -21,9 +21,8 @@ import pytest
 
 import resmc
 from resmc import ResNet, Simulation
-from resmc.engine.sums import LAYER_SUMS
+from resmc.engine.sums import NORM_SUMS, LayerSums
 from resmc.results import storage
-from resmc.results.layer_estimates import LayerSums
 
 MODELS = [
     ResNet(4, 6, 0.1, 0.7, "balanced-half", n_out=3, input_norm=1e-300),
@@ -40,12 +39,22 @@ def run(model: ResNet = MODELS[0], networks: int = 200, **settings) -> Simulatio
     return resmc.simulate(model, networks=networks, **{"progress": False, "threads": 1, **settings})
 
 
+def arrays_of(a: Simulation, b: Simulation) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """All sums of two simulations by name."""
+    x, y = a.statistics, b.statistics
+    assert x.arrays().keys() == y.arrays().keys()
+    both = {name: (array, y.arrays()[name]) for name, array in x.arrays().items()}
+    return both | {"networks": (x.networks, y.networks)}
+
+
 def assert_equal(a: Simulation, b: Simulation) -> None:
-    for part in ("statistics", "samples", "trajectories"):
+    pairs = [(x, y, name) for name, (x, y) in arrays_of(a, b).items()]
+    for part in ("samples", "trajectories"):
         for f in (f for f in fields(getattr(a, part)) if f.name != "ratios"):
-            x, y = getattr(getattr(a, part), f.name), getattr(getattr(b, part), f.name)
-            assert (x.dtype, x.shape, x.tobytes()) == (y.dtype, y.shape, y.tobytes()), f"{part}.{f.name}"
-            assert not y.flags.writeable
+            pairs.append((getattr(getattr(a, part), f.name), getattr(getattr(b, part), f.name), f"{part}.{f.name}"))
+    for x, y, name in pairs:
+        assert (x.dtype, x.shape, x.tobytes()) == (y.dtype, y.shape, y.tobytes()), name
+        assert not y.flags.writeable
     assert (a.layers.dtype, a.layers.tolist()) == (b.layers.dtype, b.layers.tolist())
     for name in ("model", "method", "seed", "ranges", "bins", "numerics", "histogram_version"):
         assert getattr(a, name) == getattr(b, name), name
@@ -97,7 +106,9 @@ def test_numpy_and_zip_read_it_too(tmp_path):
     sim.save(tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz") as arrays:
         np.testing.assert_array_equal(arrays["layers"], sim.layers)
-        np.testing.assert_array_equal(arrays["statistics.sums"]["log_norm"][:, 0, 1], sim.statistics.log_norm[:, 1, 0])
+        log_norm = arrays["statistics.norms"]["log_norm"]
+        np.testing.assert_array_equal(log_norm[:, 0, 1], sim.statistics.norms.log_norm[:, 1, 0])
+        np.testing.assert_array_equal(arrays["statistics.activity"]["active"], sim.statistics.activity.active)
         histogram, inner = arrays["statistics.histogram"], sim.statistics.histogram[:, 1:-1]
         first = json.loads(arrays["manifest.json"])["histogram_offset"]
         np.testing.assert_array_equal(histogram[:, 1:-1], inner[:, first : first + histogram.shape[1] - 2])
@@ -115,9 +126,8 @@ def test_a_file_without_products_or_raw_values_has_no_arrays_for_them():
     data = storage.to_bytes(sim)
     with zipfile.ZipFile(io.BytesIO(data)) as members:
         names = [name.removesuffix(".npy") for name in members.namelist()]
-    assert names == [
-        "manifest.json", "layers", "statistics.networks", "statistics.sums", "statistics.histogram"
-    ]  # fmt: skip
+    sums = [f"statistics.{name}" for name in ("networks", "norms", "activity", "histogram")]
+    assert names == ["manifest.json", "layers", *sums]
     assert_equal(sim, from_bytes(data))
 
 
@@ -145,9 +155,11 @@ def test_the_last_layer_can_be_read_without_the_rest(model, settings):
     assert ResNet(**manifest["model"]) == sim.model
     assert manifest["seed"] == sim.seed
     assert type(sums) is LayerSums
-    for f in fields(LayerSums):
-        there, here = getattr(sums, f.name), getattr(sim.statistics.final(), f.name)
-        assert (there.dtype, there.shape, there.tobytes()) == (here.dtype, here.shape, here.tobytes())
+    final = sim.statistics.final()
+    for a, b in ((sums.norms, final.norms), (sums.activity, final.activity)):
+        for f in fields(a):
+            there, here = getattr(a, f.name), getattr(b, f.name)
+            assert (there.dtype, there.shape, there.tobytes()) == (here.dtype, here.shape, here.tobytes())
 
 
 def test_reading_the_last_layer_refuses_what_reading_it_all_refuses(data):
@@ -157,10 +169,11 @@ def test_reading_the_last_layer_refuses_what_reading_it_all_refuses(data):
     for change in (
         manifest_with(schema_version=1),
         manifest_with(format="resmc-sweep"),
-        without("statistics.sums.npy"),
+        without("statistics.norms.npy"),
+        without("statistics.activity.npy"),
         without("statistics.networks.npy"),
         without("manifest.json"),
-        another_array("statistics.sums", np.zeros((32, 0), LAYER_SUMS)),
+        another_array("statistics.norms", np.zeros((32, 0), NORM_SUMS)),
     ):
         with pytest.raises(ValueError, match=r"shard is not a simulation that this resmc can read: "):
             storage.final_from_bytes(repacked(data, change), "shard")
@@ -276,7 +289,8 @@ def another_array(entry: str, array: np.ndarray):
     [
         without("manifest.json"),
         without("layers.npy"),
-        without("statistics.sums.npy"),
+        without("statistics.norms.npy"),
+        without("statistics.activity.npy"),
         without("statistics.products.npy"),
         without("samples.output.npy"),
         lambda name, content: b"[]" if name == "manifest.json" else content,
@@ -295,8 +309,8 @@ def another_array(entry: str, array: np.ndarray):
         another_array("layers", np.arange(7.0)),
         another_array("layers", np.arange(7, dtype=object)),
         another_array("statistics.networks", np.zeros((32, 7), np.int64)),
-        another_array("statistics.sums", np.zeros((32, 6), LAYER_SUMS)),
-        another_array("statistics.sums", np.zeros((32, 7))),
+        another_array("statistics.norms", np.zeros((32, 6), NORM_SUMS)),
+        another_array("statistics.norms", np.zeros((32, 7))),
         another_array("statistics.histogram", np.zeros((32, 1), np.uint8)),
         another_array("samples.output", np.zeros((3, 2))),
         lambda name, content: content[:-1] if name == "statistics.products.npy" else content,
@@ -305,6 +319,7 @@ def another_array(entry: str, array: np.ndarray):
         "no manifest",
         "no layers",
         "an array is missing",
+        "the activity is missing",
         "the products are missing",
         "a sample is missing",
         "manifest is a list",

@@ -74,7 +74,7 @@ def test_a_plan_is_run_into_a_store_and_printed(capsys, plan, tmp_path, whole):
 
 
 def test_processes_of_the_command_write_the_same_bytes(plan, tmp_path, whole):
-    arguments = ("sweep", plan, "--store", tmp_path / "store", "--processes", "--workers", 2)
+    arguments = ("sweep", plan, "--store", tmp_path / "store", "--processes", "--workers", 2, "--quiet")
     status, out, err = finish(start(*arguments))
     assert (status, err) == (0, "")
     assert "width 16, ratio 1" in out

@@ -206,7 +206,7 @@ def test_workers_beside_a_cluster_are_refused(client, tmp_path):
 def test_the_command_works_on_a_cluster(cluster, tmp_path, small_shards):
     (tmp_path / "plan.toml").write_text(as_toml(), encoding="utf-8")
     arguments = ("sweep", tmp_path / "plan.toml", "--store", tmp_path / "store", "--dask", cluster.scheduler_address)
-    status, out, err = finish(start(*arguments))
+    status, out, err = finish(start(*arguments, "--quiet"))
     assert (status, err) == (0, "")
     assert "width 16, ratio 1" in out
     assert contents(tmp_path / "store") == small_shards

@@ -319,13 +319,9 @@ def test_the_key_of_a_shard_changes_with_everything_that_decides_its_content(mon
         changed(p, block=2048),
     ]
     keys = {q.key for q in [p, *others]}
-    from resmc import _native
     from resmc.sweep import point as module
 
-    with monkeypatch.context() as patch:
-        patch.setattr(_native, "NUMERICS_VERSION", 99)
-        keys.add(point().key)
-    for name in ("SCHEMA_VERSION", "HISTOGRAM_VERSION"):
+    for name in ("NUMERICS_VERSION", "KEY_VERSION", "HISTOGRAM_VERSION"):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, 99)
             keys.add(point().key)

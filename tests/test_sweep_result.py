@@ -235,7 +235,7 @@ def test_a_fit_over_points_of_a_sweep_has_independent_points(tmp_path):
     )
 
     def correlation(result: SweepResult) -> float:
-        first, second = (s.statistics.final().log_norm[:, 0, 0] for s in result.simulations())
+        first, second = (s.statistics.final().norms.log_norm[:, 0, 0] for s in result.simulations())
         return float(np.corrcoef(first, second)[0, 1])
 
     assert correlation(together) > 0.5  # shared numbers: a fit over these would have errors that are not its own

@@ -34,7 +34,7 @@ def test_a_point_is_the_simulation_of_its_model_and_seed(tmp_path):
         there = result.load(index)
         assert there.ranges == alone.ranges
         assert (there.statistics.histogram == alone.statistics.histogram).all()
-        assert (there.statistics.active == alone.statistics.active).all()
+        assert (there.statistics.activity.active == alone.statistics.activity.active).all()
         for name, estimate in (("log_norm.variance", alone.log_norm_variance[-1]),
                                ("asymmetry", alone.asymmetry_mean[-1]),
                                ("growth", alone.variance_growth().log_second_moment[-1])):  # fmt: skip

@@ -108,12 +108,12 @@ def test_the_same_line_after_ctrl_c_completes_the_sweep(tmp_path, plan, options)
     plan.write_text(PLAN.format(networks=50 * 4096), encoding="utf-8")
     store, expected = tmp_path / "store", tmp_path / "expected"
     assert sweep(alpha=0.5, lam=0.5).run(expected, progress=False).complete
-    with running(command(plan, store, *options)) as process:
+    with running(command(plan, store, *options, "--quiet")) as process:
         until(lambda: files(store), "shards are computed")
         status, _, _ = ended_by(signal.SIGINT, process, to_all=True)
     assert status in (130, 0)  # 0: a machine that computes 200 shards between two looks
     before = identities(store)
-    with running(command(plan, store, *options)) as process:
+    with running(command(plan, store, *options, "--quiet")) as process:
         status, out, err = process.end()
     assert (status, err) == (0, "")
     assert "INCOMPLETE" not in out

@@ -10,7 +10,7 @@ bit, and whether ARCHITECTURE.md, contract 3, holds. Exits with 1 if it does not
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -151,7 +151,7 @@ def _piece(cpu: Simulation, gpu: Simulation) -> dict[str, Any]:
         "final_bits_equal": float(np.mean(difference[:, -1] == 0.0)),
         "asymmetry_bits_equal": float(np.mean(asymmetry == 0.0)),
         "asymmetry_within_1e-4": float(np.mean(asymmetry <= BOUND)),
-        "integers": {n: _equal(getattr(cpu.statistics, n), getattr(gpu.statistics, n)) for n in INTEGERS},
+        "integers": {n: _equal(cpu.statistics.by_name()[n], gpu.statistics.by_name()[n]) for n in INTEGERS},
         "floats": dict(_distances(cpu, gpu)),
     }
 
@@ -164,12 +164,13 @@ def _equal(a: Any, b: Any) -> float:
 
 def _distances(cpu: Simulation, gpu: Simulation) -> Iterator[tuple[str, float]]:
     """Of the sums that are floats: the largest difference over the largest value of its layer or pair."""
-    for name in (f.name for f in fields(cpu.statistics)):
-        a, b = getattr(cpu.statistics, name), getattr(gpu.statistics, name)
+    theirs = gpu.statistics.by_name()
+    for name, a in cpu.statistics.by_name().items():
+        b = theirs[name]
         if a.dtype.kind != "f" or a.size == 0 or name in INTEGERS:
             continue
         if name == "growth":  # in units that may differ
-            steps = (gpu.statistics.growth_exponent - cpu.statistics.growth_exponent)[:, None]
+            steps = (gpu.statistics.norms.growth_exponent - cpu.statistics.norms.growth_exponent)[:, None]
             b = np.ldexp(b, np.concatenate([steps, 2 * steps], axis=1).astype(np.int32))
         scale = np.max(np.abs(a), axis=0)
         yield name, float(np.max(np.abs(a - b) / np.where(scale > 0.0, scale, 1.0)))

@@ -72,14 +72,7 @@ static bool simulate_residual_pack(const Residual& net, const PhiloxKeys& keys, 
                                                     {{shared}, {shared + quads}, {shared + 2 * quads}},
                                                     widen(counting_from(static_cast<uint32_t>(network))),
                                                     counter_word3(network, 0)};
-    switch (net.block) {
-        case BLOCK_PHI_IN:
-            return simulate_residual<Branch<BLOCK_PHI_IN>>(run, recorder);
-        case BLOCK_PHI_OUT:
-            return simulate_residual<Branch<BLOCK_PHI_OUT>>(run, recorder);
-        default:
-            return simulate_residual<Branch<BLOCK_V_PHI_W>>(run, recorder);
-    }
+    return with_block(net.block, [&](auto block) { return simulate_residual<Branch<block.value>>(run, recorder); });
 }
 
 // ln(|v|^2/n) of every record; what is 0 has none, and any finite number serves.

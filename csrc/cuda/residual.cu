@@ -19,9 +19,8 @@ __global__ void __launch_bounds__(WARP* MAX_WARPS, 1)
 using ResidualKernel = void (*)(ResidualArguments, uint32_t);
 template <Method method>
 static ResidualKernel kernel_of(Block block) {
-    if (block == BLOCK_PHI_IN) return simulate_residual_kernel<BLOCK_PHI_IN, method>;
-    if (block == BLOCK_PHI_OUT) return simulate_residual_kernel<BLOCK_PHI_OUT, method>;
-    return simulate_residual_kernel<BLOCK_V_PHI_W, method>;
+    return with_block(
+        block, [](auto one) -> ResidualKernel { return simulate_residual_kernel<decltype(one)::value, method>; });
 }
 
 void launch_residual(const ResidualArguments& a, Method method, uint32_t blocks, int device, uint64_t stream) {

@@ -17,31 +17,6 @@ struct ResidualTeam : GpuTeam<0, true> {
         return ended;
     }
     RESMC_KERNEL_FN bool proceed() { return !ended && GpuTeam::proceed(); }
-
-    template <class Sum>
-    RESMC_KERNEL_FN Sum reduce(Sum sums) {
-        const uint32_t threads = arguments.shape.threads;
-        RESMC_UNROLL(1)
-        for (uint32_t mask = (threads < WARP ? threads : WARP) / 2; mask > 0; mask /= 2) {
-            sums.a = sums.a + warp.shuffle_xor(sums.a, mask);
-            sums.b = sums.b + warp.shuffle_xor(sums.b, mask);
-            sums.c = sums.c + warp.shuffle_xor(sums.c, mask);
-            sums.count = sums.count + warp.shuffle_xor(sums.count, mask);
-        }
-        if (threads <= WARP) return sums;
-        float* const of_warps = warp.shared + 4 * MAX_WARPS * (reductions++ % 2);  // by turns, as in GpuTeam
-        const Real mine[4] = {sums.a, sums.b, sums.c, as_real(sums.count)};
-        warp.store_once(of_warps + 4 * warp.index(), mine);
-        warp.sync_block();
-        Sum total{};
-        RESMC_UNROLL(1)
-        for (uint32_t w = 0; w < threads / WARP; ++w) {
-            Real theirs[4];
-            warp.load(of_warps, Word(4 * w), theirs);
-            add(total, Sum{theirs[0], theirs[1], theirs[2], as_word(theirs[3])});
-        }
-        return total;
-    }
 };
 
 // [vector][round][thread of the block][4], with one round more than the neurons take.

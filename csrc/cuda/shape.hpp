@@ -80,7 +80,7 @@ inline Shape choose_shape(const Network& net, Method method, const DeviceLimits&
 }
 
 // Any residual network; its vectors are in device memory whatever their number. Instructions per quad and per layer
-// there and back, about: of all its loops, of which tests/data/device_code.json has the longest.
+// forwards and backwards, about: of all its loops, of which tests/data/device_code.json has the longest.
 constexpr uint64_t PER_RESIDUAL_QUAD = 1500, PER_RESIDUAL_LAYER = 1000;
 
 inline Shape residual_shape_of(const Residual& net, Method method, uint32_t threads) {

@@ -36,27 +36,30 @@ struct GpuTeam {
     static RESMC_KERNEL_FN Real inside(Word i, uint32_t n, Real x) { return select_negative(i - n, x, Real(0.0f)); }
     static RESMC_KERNEL_FN uint32_t row_quads(uint32_t n, Word) { return (n + 6) / 4; }  // of the longest row
 
+    // Of sums of at most four fields.
     template <class Sum>
     RESMC_KERNEL_FN Sum reduce(Sum sums) {
         const uint32_t threads = arguments.shape.threads;
         RESMC_UNROLL(1)
-        for (uint32_t mask = (threads < WARP ? threads : WARP) / 2; mask > 0; mask /= 2) {
-            sums.square = sums.square + warp.shuffle_xor(sums.square, mask);
-            sums.active_square = sums.active_square + warp.shuffle_xor(sums.active_square, mask);
-            sums.active = sums.active + warp.shuffle_xor(sums.active, mask);
-        }
+        for (uint32_t mask = (threads < WARP ? threads : WARP) / 2; mask > 0; mask /= 2)
+            Sum::each([&](auto& x) { x = x + warp.shuffle_xor(x, mask); }, sums);
         if (threads <= WARP) return sums;
         // Two sets of sums by turns: a warp that is ahead cannot overwrite what another still reads.
         float* const of_warps = warp.shared + 4 * MAX_WARPS * (reductions++ % 2);
-        const Real mine[4] = {sums.square, sums.active_square, as_real(sums.active), Real(0.0f)};
+        Real mine[4] = {Real(0.0f), Real(0.0f), Real(0.0f), Real(0.0f)};
+        uint32_t k = 0;
+        Sum::each([&](const auto& x) { mine[k++] = stored(x); }, sums);
         warp.store_once(of_warps + 4 * warp.index(), mine);
         warp.sync_block();
         Sum total{};
         RESMC_UNROLL(1)
         for (uint32_t w = 0; w < threads / WARP; ++w) {
             Real theirs[4];
+            Sum more{};
             warp.load(of_warps, Word(4 * w), theirs);
-            add(total, Sum{theirs[0], theirs[1], as_word(theirs[2])});
+            k = 0;
+            Sum::each([&](auto& x) { restore(theirs[k++], x); }, more);
+            add(total, more);
         }
         return total;
     }
@@ -81,6 +84,10 @@ struct GpuTeam {
     }
 
    private:
+    static RESMC_KERNEL_FN Real stored(const Real& x) { return x; }
+    static RESMC_KERNEL_FN Real stored(const Word& x) { return as_real(x); }
+    static RESMC_KERNEL_FN void restore(const Real& from, Real& x) { x = from; }
+    static RESMC_KERNEL_FN void restore(const Real& from, Word& x) { x = as_word(from); }
     RESMC_KERNEL_FN bool goes_on() const {
         if (arguments.shape.threads <= WARP) return warp.look(arguments.stop) == 0;
         // All warps of a team have to see the same: the first one looks.

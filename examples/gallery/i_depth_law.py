@@ -32,7 +32,7 @@ RATIOS = {"growth": "|h_L|²/|h_0|²", "gradient": "|p_0|²/|p_L|²"}
 def simulate(args: argparse.Namespace, model: ResidualNetwork | None = None) -> resmc.Simulation:
     """Forward and backward, only the ends recorded."""
     model = model or network(0.5, 100)
-    method = "projected" if model.weights == "gaussian" else "dense"
+    method = "projected" if model.weight_law.gaussian else "dense"
     networks = max(round(NETWORKS * args.networks), 1)
     return resmc.simulate(
         model, networks=networks, seed=args.seed + (8 << 32), method=method, gradients=True, layers=[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-BIN_WIDTH = 2.0**-16  # of a natural logarithm
+BIN_WIDTH = 2.0**-16  # width of a bin, in natural logarithms
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-SEGMENT_BYTES = 1 << 19  # of the layers that a pack of networks keeps for the backward pass: a cache should hold them
+SEGMENT_BYTES = 1 << 19  # layers that a pack of networks keeps for the backward pass: a cache should hold them
 LARGEST_PACK_BYTES = 128
 KEEP_RANGE = 100.0  # powers of two between the units of two neighbouring layers
 QUOTIENTS = ("growth", "displacement", "gradient", "gradient_displacement")
@@ -32,7 +32,7 @@ BACKWARD = ("gradient", "gradient_displacement")  # quotients whose final value 
 
 @dataclass(frozen=True)
 class KernelNetwork:
-    """What the log-Gaussian kernels are told of a network (csrc/include/resmc/description.hpp)."""
+    """A network as the log-Gaussian kernels take it: csrc/include/resmc/description.hpp."""
 
     width: int
     depth: int
@@ -45,13 +45,13 @@ class KernelNetwork:
 
     @property
     def quotients(self) -> tuple[str, ...]:
-        """What these kernels follow besides h: nothing."""
+        """Names of the quotients that the kernels follow: these follow h alone."""
         return ()
 
 
 @dataclass(frozen=True, eq=False)
 class KernelResidual(KernelNetwork):
-    """What the general kernels are told of a network: any block, by layers, backwards with ``gradients``."""
+    """A network as the general kernels take it: any block, by layers, backwards with ``gradients``."""
 
     block: int
     activation: int
@@ -94,13 +94,13 @@ class Lowered:
 
     @cached_property
     def general(self) -> ResidualNetwork:
-        """The same network as a `ResidualNetwork`."""
+        """A `ResidualNetwork` that is this network."""
         return general(self.model)
 
     @cached_property
     def facts(self) -> Facts:
-        """What theory knows of the network: exact values, limits, symmetries."""
-        from ..theory.facts import facts  # which takes SciPy's functions, that simulations do without
+        """Exact values, limits and symmetries that theory knows of the network."""
+        from ..theory.facts import facts  # imports SciPy's functions, which a simulation does without
 
         return facts(self.model)
 
@@ -131,7 +131,7 @@ class Lowered:
 
     @cached_property
     def network(self) -> KernelNetwork:
-        """What the log-Gaussian kernels take.
+        """The network as the log-Gaussian kernels take it.
 
         Raises
         ------
@@ -143,7 +143,7 @@ class Lowered:
         return _network(self.log_gaussian)
 
     def kernel(self, gradients: bool, displacement: bool) -> KernelNetwork:
-        """What the kernels take: the log-Gaussian ones wherever they do, and nothing but h is followed.
+        """The network as its kernels take it: log-Gaussian ones if nothing but h is followed, else the general ones.
 
         Raises
         ------
@@ -175,7 +175,7 @@ class Lowered:
 
     @cached_property
     def rounding_correction(self) -> float:
-        """What every layer lacks in log-norm because alpha and lam were rounded to float32; of a `ResNet`.
+        """Log-norm that every layer of a `ResNet` lacks because alpha and lam were rounded to float32.
 
         With carry a and step c the kernel's E|z_{l+1}|^2/|z_l|^2 is a^2 + c^2 n/2 instead of 1; minus its logarithm,
         about 1e-8, would add up to 1e-2 at depth 10^6. (A network that never fires again drifts by as much through the
@@ -184,7 +184,7 @@ class Lowered:
         return -math.log(self.network.carry**2 + self.network.step**2 * self.model.width / 2.0)
 
     def offsets(self, layers: NDArray[np.int64]) -> Floats:
-        """What separates the kernels' log-norms from the model's: l log s + 2 log input_norm + l correction."""
+        """Differences of the model's log-norms from the kernels': l log s + 2 log input_norm + l correction."""
         m = self.log_gaussian
         if m is not None:
             correction = self.rounding_correction
@@ -194,7 +194,7 @@ class Lowered:
         return self.quotient_offsets(layers)["growth"] + size
 
     def quotient_offsets(self, layers: NDArray[np.int64]) -> dict[str, Floats]:
-        """What separates the kernels' logarithms of quotients from the model's, by quotient, at ``layers``.
+        """Differences of the model's logarithms of quotients from the kernels', by quotient, at ``layers``.
 
         Of a `ResNet` its normalisation; of all homogeneous networks what rounding alpha or carry and the scaling to
         float32 takes away, as in `rounding_correction`. Networks that cannot be rescaled have none: there a layer's

@@ -18,7 +18,7 @@ def needed_memory(request: Request, n_layers: int) -> int:
     if request.device.kind == "cpu":
         each = native.thread_bytes(network, job, n_layers, instruction_set())
     raw = job.keep_samples * (20 + 8 * network.n_out) + job.keep_trajectories * 12 * n_layers
-    # what is followed besides h: kept values and paths, and a part's final values
+    # Quotients have kept values and paths, and a part's final values.
     per_quotient = job.keep_samples + job.keep_trajectories * n_layers + min(job.count, PART)
     raw += 8 * len(network.quotients) * per_quotient
     sums = Sums.bytes(n_layers, job.n_bins, job.deaths_possible, job.correlations, job.activity)

@@ -25,7 +25,7 @@ Report = Callable[[float], None]
 
 @dataclass(frozen=True, eq=False)
 class QuotientArrays:
-    """What the kernels write of one quotient; of h itself ("growth") its final values alone."""
+    """Arrays that the kernels fill for one quotient; for that of h itself ("growth") the final values alone."""
 
     final: NDArray[np.float64]  # (N,): ln |v|^2/|start|^2 of every network of a part
     norms: NormSums | None = None
@@ -34,7 +34,7 @@ class QuotientArrays:
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """What the kernels add to, or write, on the host; all in the kernels' units.
+    """Arrays on the host that the kernels add to, or fill; all in the kernels' units.
 
     Attributes
     ----------
@@ -160,7 +160,7 @@ class Properties:
 class Shape:
     """How networks are spread over threads: csrc/cuda/shape.hpp."""
 
-    threads: int  # of a team
+    threads: int  # threads of a team
     rounds: int  # quads of each thread
     memory: int  # where states are kept
     block_threads: int
@@ -288,7 +288,7 @@ class Kernels:
         self.bound.draw(plain(network), seed, threads, networks, sums, ordinal, stream)
 
     def __getattr__(self, name: str) -> Any:
-        """What takes and gives nothing but numbers: driver, words, normals, failure."""
+        """Hand on calls that take and give nothing but numbers: driver, words, normals, failure."""
         return getattr(self.bound, name)
 
 

@@ -68,7 +68,7 @@ class Bins:
         return np.asarray(self.low + self.width * np.arange(self.count + 1), np.float64)
 
 
-WIDE_BINS = 2.0**-5  # of a network that no rule foresees: its own laws (`resmc.results.laws`) say more
+WIDE_BINS = 2.0**-5  # width of a bin where no rule foresees the law; counts of final values (`engine.finals`) say more
 
 
 def histogram_bins(model: Model) -> Bins:

@@ -32,7 +32,7 @@ class NetworkRange(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What is recorded of every network, and of which networks more than sums is kept.
+    """Quantities to record of every network, and how many networks keep more than sums.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Job:
-    """What the kernels are told besides the network and its layers."""
+    """All that the kernels are told besides the network and its layers."""
 
     variant: int
     method: int
@@ -107,11 +107,11 @@ class Request:
         return self.networks.stop - self.networks.start
 
     def network(self) -> KernelNetwork:
-        """What the kernels are told of the network; errors as for `Lowered.kernel`."""
+        """The network as the kernels take it; errors as for `Lowered.kernel`."""
         return self.lowered.kernel(self.recording.gradients, self.recording.displacement)
 
     def job(self) -> Job:
-        """What the kernels are told besides."""
+        """All else that the kernels are told."""
         bins = histogram_bins(self.lowered.model)
         return Job(
             variant=self.lowered.variant,
@@ -203,7 +203,7 @@ def _model(model: Model | None, model_fields: dict[str, Any]) -> Model:
 
 
 def _followed(lowered: Lowered, gradients: Any, displacement: Any) -> tuple[bool, bool]:
-    """Which of the gradient and the displacement are followed."""
+    """(gradients, displacement): which of them are followed."""
     gradients = checks.boolean("gradients", gradients)
     if displacement is None:
         return gradients, gradients or lowered.follows_displacement

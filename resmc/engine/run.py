@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What the kernels leave of a request.
+    """The kernels' answer to a request.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ def run(request: Request, report: Report | None = None) -> Outcome:
             finals[name] = FinalCounts.added([finals[name], counts]) if name in finals else counts
             final_samples[name][at : at + part.count] = quotient.final[: part.keep_samples]
     arrays.sums.networks[:] = group_sizes(request.networks)
-    if not request.lowered.has_asymmetry:  # what the kernels left there has no meaning
+    if not request.lowered.has_asymmetry:  # the kernels' numbers there have no meaning
         arrays.path_asymmetry[:] = np.nan
     quotients = {
         name: NormSums(arrays.sums.networks, q.norms.records)

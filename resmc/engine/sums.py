@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Records = NDArray[Any]
 
-# Of one group at one layer: csrc/include/resmc/layer_sums.hpp, and the files of `resmc.results.storage`.
+# Records of one group at one layer, as in csrc/include/resmc/layer_sums.hpp and in files (`resmc.results.storage`).
 NORM_SUMS = np.dtype(
     [
         ("alive", np.int64),
@@ -209,7 +209,7 @@ class ActivitySums(_Entries):
 
 @dataclass(frozen=True, eq=False)
 class LayerSums:
-    """Both kinds of sums of some entries: the recorded layers of one simulation, or one layer from each of many."""
+    """Sums of norms and of activity for some entries: the recorded layers of one simulation, or one layer from many."""
 
     norms: NormSums
     activity: ActivitySums | None  # None where no network has an A
@@ -285,8 +285,16 @@ class Sums(LayerSums):
         rest = {name: getattr(self, name) + getattr(other, name) for name in names}
         return Sums(layers.norms, layers.activity, **rest)
 
+    def by_name(self) -> dict[str, NDArray[Any]]:
+        """Every sum by the name of its own: the fields of all records, and what there is for all layers."""
+        out: dict[str, NDArray[Any]] = {"networks": self.networks}
+        for part in (self.norms, self.activity):
+            if part is not None:
+                out |= {name: getattr(part, name) for name in part.records.dtype.names or ()}
+        return out | {name: a for name, a in self.arrays().items() if a.dtype.names is None}
+
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What the kernels add to, by the names that they have for it."""
+        """Arrays that the kernels add to, by the names that they know them by."""
         activity = {} if self.activity is None else {"activity": self.activity.records}
         names = ("products", "partial_sums", "partial_squares", "histogram")
         return {"norms": self.norms.records, **activity, **{name: getattr(self, name) for name in names}}

@@ -215,6 +215,15 @@ ACTIVATIONS: dict[str, Activation] = {
         curvature_at_zero=0.0,
         odd=True,
     ),
+    # x/(1 + e^-x)
+    "silu": Activation(
+        9,
+        lambda x: x * _sigmoid(x),
+        lambda x: _sigmoid(x) + x * _sigmoid_slope(x),
+        lambda torch, x: torch.nn.functional.silu(x),
+        slope_at_zero=0.5,
+        curvature_at_zero=0.5,
+    ),
 }
 
 

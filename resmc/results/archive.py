@@ -24,7 +24,7 @@ from .._system.plain import Plain
 _COMMENT = b"sha256:"
 _BLANK = b"0" * 64
 _MANIFEST = "manifest.json"
-_LOCAL_HEADER = struct.Struct("<4s22xHH")  # its mark, and the lengths of the name and of an extra field
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # a mark, and the lengths of the name and of an extra field
 
 
 def to_bytes(manifest: Plain, arrays: dict[str, NDArray[Any]]) -> bytes:
@@ -44,7 +44,7 @@ def to_bytes(manifest: Plain, arrays: dict[str, NDArray[Any]]) -> bytes:
 
 
 class Archive:
-    """What `to_bytes` made; arrays are read-only views of ``data``, which may lie at odd addresses.
+    """A file that `to_bytes` made; arrays are read-only views of ``data``, which may lie at odd addresses.
 
     Raises
     ------

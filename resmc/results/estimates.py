@@ -87,7 +87,7 @@ class Estimate:
         return Estimate(self.value[index], self.stderr[index], self.n[index], df)
 
     def reshape(self, shape: tuple[int, ...]) -> Estimate:
-        """The same entries in another shape."""
+        """Entries in another shape."""
         df = self.df.reshape(shape) if isinstance(self.df, np.ndarray) else self.df
         return Estimate(self.value.reshape(shape), self.stderr.reshape(shape), self.n.reshape(shape), df)
 

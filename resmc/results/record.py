@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import cached_property, reduce
-from itertools import pairwise
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, lower, split_power
+from ..engine.lowering import Lowered, lower
 from ..engine.moments import leave_one_out
 from ..engine.native import NUMERICS_VERSION
 from ..engine.recording import GROUPS, HISTOGRAM_VERSION, Bins, histogram_bins
@@ -22,6 +21,7 @@ from ..models.residual_network import Model
 from ..models.resnet import ResNet
 from . import estimates, layer_estimates
 from .estimates import Estimate
+from .kept import Samples, Trajectories, final_offsets, samples_of, trajectories_of
 from .laws import Law
 
 if TYPE_CHECKING:
@@ -43,47 +43,6 @@ class Histogram:
     counts: Integers
     underflow: int
     overflow: int
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Raw final values of some networks: ``networks`` (k,), ``log_norm`` (k,), ``output`` (k, n_out).
-
-    A dead network has log-norm -inf and output 0; outputs beyond the range of float64 are 0 or infinite. With
-    ``simulate(.., keep_on_device=True)`` log_norm and output are tensors on the device; `to_numpy` brings them here.
-    """
-
-    networks: NDArray[np.uint64]
-    log_norm: Floats
-    output: Floats
-    ratios: Mapping[str, Floats] = field(default_factory=dict)  # (k,) each: ln(\|v\|^2/\|start\|^2) where it ends
-
-    def to_numpy(self) -> Samples:
-        """The same with NumPy arrays."""
-        return Samples(self.networks, host(self.log_norm), host(self.output), self.ratios)
-
-
-@dataclass(frozen=True, eq=False)
-class Trajectories:
-    """Raw paths of some networks: ``networks`` (k,), ``log_norm`` (k, R), ``asymmetry`` (k, R), R recorded layers.
-
-    Where a network is dead: -inf and NaN. With ``keep_on_device=True`` tensors, as in `Samples`.
-    """
-
-    networks: NDArray[np.uint64]
-    log_norm: Floats
-    asymmetry: NDArray[np.float32]
-    # (k, R) each: ln(\|v_l\|^2/\|start\|^2) by layer; and "overlap", p_l . h_l / (\|p_l\| \|h_l\|), with gradients
-    ratios: Mapping[str, Floats] = field(default_factory=dict)
-
-    def to_numpy(self) -> Trajectories:
-        """The same with NumPy arrays."""
-        return Trajectories(self.networks, host(self.log_norm), host(self.asymmetry), self.ratios)
-
-
-def host(array: Any) -> NDArray[Any]:
-    """A tensor's values as an array; an array as it is."""
-    return array if isinstance(array, np.ndarray) else array.cpu().numpy()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,8 +104,8 @@ class Record:
             layers=layers,
             bins=histogram_bins(lowered.model),
             statistics=outcome.sums,
-            samples=_samples(request, outcome, offsets, ends),
-            trajectories=_trajectories(request, outcome, offsets),
+            samples=samples_of(request, outcome, offsets, ends),
+            trajectories=trajectories_of(request, outcome, offsets),
             numerics=(NUMERICS_VERSION, outcome.numerics),
             ratios=outcome.quotients,
             laws={name: Law.shifted(counts, ends[name]) for name, counts in outcome.finals.items()},
@@ -161,7 +120,7 @@ class Record:
 
     @property
     def facts(self) -> Facts:
-        """What theory knows of the network."""
+        """Exact values, limits and symmetries that theory knows of the network."""
         return self.lowered.facts
 
     @property
@@ -220,19 +179,19 @@ class Record:
 
     @property
     def histogram(self) -> Histogram:
-        """Of the final log-norm, in its own units."""
+        """Histogram of the final log-norm, in the model's units."""
         counts = self.statistics.histogram.sum(axis=0)
         edges = self.bins.edges() + self.offsets[-1]
         return Histogram(edges, counts[1:-1], int(counts[0]), int(counts[-1]))
 
     @property
     def offsets(self) -> Floats:
-        """What separates the log-norms in `statistics` from the model's, by recorded layer (R,)."""
+        """Differences of the model's log-norms from those in `statistics`, by recorded layer (R,)."""
         return self.lowered.offsets(self.layers)
 
     @property
     def correlations(self) -> bool:
-        """Whether the products of A between layers were summed: `simulate`'s argument."""
+        """True if the products of A between layers were summed: `simulate`'s argument."""
         return self.statistics.products.size > 0
 
     # -- moments by layer ---------------------------------------------------------------------------------------------
@@ -374,107 +333,7 @@ def _freeze(kept: Any) -> None:
             _freeze(getattr(kept, f.name))
 
 
-def final_offsets(lowered: Lowered, layers: Integers) -> dict[str, float]:
-    """What separates the kernels' final values of quotients from the model's, by name."""
-    offsets = lowered.quotient_offsets(layers)
-    return {name: float(offsets[name][0 if name in BACKWARD else -1]) for name in QUOTIENTS}
-
-
-def _samples(request: Request, outcome: Outcome, offsets: Floats, ends: dict[str, float]) -> Samples:
-    """Final values in the model's units; z_out = mantissa 2^exponent e^(offset/2)."""
-    numbers = np.uint64(request.networks.start) + np.arange(request.recording.samples, dtype=np.uint64)
-    if request.recording.on_device:
-        return Samples(numbers, *outcome.raw.sample_tensors(offsets[-1]))
-    power, factor = split_power(float(offsets[-1]))
-    exponent = np.clip(outcome.kept.sample_exponent.astype(np.int64) + power, -5000, 5000).astype(np.int32)
-    with np.errstate(over="ignore", under="ignore"):
-        output = np.ldexp(outcome.kept.sample_output * factor, exponent[:, None])
-    final = {name: values + ends[name] for name, values in outcome.final_samples.items()}
-    return Samples(numbers, outcome.kept.sample_log_norm + offsets[-1], output, final)
-
-
-def _trajectories(request: Request, outcome: Outcome, offsets: Floats) -> Trajectories:
-    """Paths in the model's units; those of quotients from their start."""
-    numbers = np.uint64(request.networks.start) + np.arange(request.recording.trajectories, dtype=np.uint64)
-    if request.recording.on_device:
-        return Trajectories(numbers, *outcome.raw.path_tensors(offsets))
-    kept = outcome.kept
-    paths = {name: q.path for name, q in kept.quotients.items() if q.path is not None}
-    shift = request.lowered.quotient_offsets(request.recording.layers)
-    ratios = {
-        name: path + (shift[name] - (paths["gradient"][:, -1:] if name in BACKWARD else kept.path_log_norm[:, :1]))
-        for name, path in paths.items()
-    }
-    if "gradient" in paths:
-        ratios["overlap"] = kept.path_overlap.astype(np.float64)
-    return Trajectories(numbers, kept.path_log_norm + offsets, kept.path_asymmetry, ratios)
-
-
 def _correlation(cov: Floats, var_l: Floats, var_m: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         size = np.sqrt(var_l) * np.sqrt(var_m)
         return np.where(size > 0, cov / size, np.nan)
-
-
-def merged(parts: Sequence[Kind]) -> Kind:
-    """The record of all networks of several, of the class of the first.
-
-    Raises
-    ------
-    ValueError
-        If ranges overlap, or model, method, seed, layers, bins, correlations or numerics version differ.
-    """
-    parts = sorted(parts, key=lambda s: s.ranges)
-    first = parts[0]
-    for other in parts[1:]:
-        _check_alike(first, other)
-    ranges = sorted(r for s in parts for r in s.ranges)
-    for a, b in pairwise(ranges):
-        if b.start < a.stop:
-            raise ValueError(f"simulations overlap: networks [{a.start}, {a.stop}) and [{b.start}, {b.stop})")
-    classes = sorted({c for s in parts for c in s.numerics[1:]})
-    return replace(
-        first,
-        ranges=_joined(ranges),
-        statistics=reduce(Sums.merged, [s.statistics for s in parts]),
-        samples=Samples(**_in_order([s.samples.to_numpy() for s in parts])),
-        trajectories=Trajectories(**_in_order([s.trajectories.to_numpy() for s in parts])),
-        numerics=(first.numerics[0], *classes),
-        ratios={name: reduce(NormSums.merged, [s.ratios[name] for s in parts]) for name in first.ratios},
-        laws={name: Law.joined([s.laws[name] for s in parts]) for name in first.laws},
-    )
-
-
-def _check_alike(first: Record, other: Record) -> None:
-    """Refuses records of networks that are not the same, or were not recorded in the same way."""
-    pairs: dict[str, tuple[Any, Any]] = {
-        name: (getattr(first, name), getattr(other, name))
-        for name in ("model", "method", "seed", "bins", "histogram_version", "correlations")
-    }
-    if first.lowered.log_gaussian is not None:  # one network in two spellings
-        pairs["model"] = (first.lowered.log_gaussian, other.lowered.log_gaussian)
-    pairs["observables"] = (first.observables, other.observables)
-    pairs["layers"] = (first.layers.tolist(), other.layers.tolist())
-    pairs["numerics version"] = (first.numerics[0], other.numerics[0])
-    for name, (a, b) in pairs.items():
-        if a != b:
-            raise ValueError(f"simulations with different {name} do not merge: {a!r} and {b!r}")
-
-
-def _in_order(parts: list[Any]) -> dict[str, Any]:
-    names = [f.name for f in fields(parts[0]) if f.name != "ratios"]
-    joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
-    order = np.argsort(joined["networks"], kind="stable")
-    ratios = {name: np.concatenate([p.ratios[name] for p in parts])[order] for name in parts[0].ratios}
-    return {name: array[order] for name, array in joined.items()} | {"ratios": ratios}
-
-
-def _joined(ranges: list[NetworkRange]) -> tuple[NetworkRange, ...]:
-    """Neighbouring ranges of the same batch as one."""
-    out: list[NetworkRange] = []
-    for r in ranges:
-        if out and out[-1].stop == r.start and out[-1].batch == r.batch:
-            out[-1] = out[-1]._replace(stop=r.stop)
-        else:
-            out.append(r)
-    return tuple(out)

@@ -39,13 +39,15 @@ from ..models.residual_network import Model
 from ..models.spelling import of_dict
 from . import archive
 from .archive import Archive
+from .kept import Samples, Trajectories, host
 from .laws import Law
-from .record import Kind, Record, Samples, Trajectories, host
+from .merge import Kind
+from .record import Record
 
 FORMAT = "resmc-simulation"
 SCHEMA_VERSION = 3
 SCHEMA_VERSION_01 = 2  # the last one of version 0.1
-# Of a group at a layer in version 0.1, where networks without an A and quotients have zeros for what they lack.
+# Records of a group at a layer in version 0.1: zeros where a network has no A, and in quotients for all but norms.
 LAYER_SUMS = np.dtype(
     [
         ("alive", np.int64),
@@ -72,7 +74,7 @@ def to_bytes(simulation: Record) -> bytes:
     manifest = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
-        **{name: value for name, value in described(simulation).items() if name != "layers"},  # these are an array
+        **{name: value for name, value in described(simulation).items() if name != "layers"},  # layers are an array
         "histogram_offset": offset,
         **{name: len(part.networks) for name, part in kept.items()},
     }
@@ -219,7 +221,7 @@ def _array(found: Archive, name: str, dtype: Any, *shape: int | None) -> NDArray
 
 
 def _is_old(found: Archive) -> bool:
-    """Whether a file is of schema version 2."""
+    """True if a file is of schema version 2."""
     return bool(found.manifest["schema_version"] == 2)
 
 

@@ -15,7 +15,7 @@ from .._system import checks
 from ..engine.native import NUMERICS_VERSION
 from ..engine.sums import LayerSums
 from ..results.estimates import Estimate, Floats
-from ..results.record import merged
+from ..results.merge import merged
 from ..simulation import Simulation
 from ..tables import Table, html, text
 from ..tables.table import MOST_ROWS

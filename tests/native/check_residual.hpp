@@ -139,9 +139,10 @@ inline void check_residual(bool quick) {
     const std::vector<uint32_t> teams = quick ? std::vector<uint32_t>{2, 64} : std::vector<uint32_t>{2, 8, 32, 64, 128};
     uint32_t number = 0;
     for (const Method method : {METHOD_PROJECTED, METHOD_DENSE})
-        for (const Block block : {BLOCK_PHI_IN, BLOCK_PHI_OUT, BLOCK_V_PHI_W})
+        for (int kind = 0; kind < BLOCKS; ++kind)
             for (const uint32_t width : widths) {
                 const int activation = number % 2 == 0 ? ACTIVATION_TANH : ACTIVATION_BALANCED;
+                const Block block = static_cast<Block>(kind);
                 const ResidualCase c(block, method, activation, width, 7, 1 + number % 4);
                 current = text("residual: block %d, method %d, width %u, one thread", block, method, width);
                 const ResidualRecords expected = simulate_residual(c, 1, 1, 0, RESIDUAL_COLUMNS);

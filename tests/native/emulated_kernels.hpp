@@ -73,9 +73,7 @@ void residual_in_device(const ResidualArguments& a, uint32_t blocks) {
 
 template <Method method>
 void residual_of_block(const ResidualArguments& a, uint32_t blocks) {
-    if (a.residual.block == BLOCK_PHI_IN) return residual_in_device<BLOCK_PHI_IN, method>(a, blocks);
-    if (a.residual.block == BLOCK_PHI_OUT) return residual_in_device<BLOCK_PHI_OUT, method>(a, blocks);
-    residual_in_device<BLOCK_V_PHI_W, method>(a, blocks);
+    with_block(a.residual.block, [&](auto block) { residual_in_device<block.value, method>(a, blocks); });
 }
 
 inline void simulate_residual(const ResidualArguments& a, Method method, uint32_t blocks, int, uint64_t) {

@@ -84,6 +84,17 @@ RESMC_FN void activate_gelu(Real c, Real x, Real& value, Real& slope) {
     slope = fma(with_sign(a, u), e * Real(0.3989422804014327f), below);
 }
 
+// u sigmoid(u); slope sigmoid(u) + u sigmoid'(u)
+template <class Real>
+RESMC_FN void activate_silu(Real c, Real x, Real& value, Real& slope) {
+    const Real u = c * x;
+    const Real t = exp_negative(Real(0.0f) - size_of(u));
+    const Real q = Real(1.0f) / (Real(1.0f) + t);
+    const Real tq = t * q, sigmoid = select_negative(as_word(u), tq, q);
+    value = x * sigmoid;
+    slope = fma(u, tq * q, sigmoid);
+}
+
 // u + 2 ln cosh(u/2) near 0, else 2 max(u, 0) - 2 ln 2 + 2 ln(1 + t), t = e^-|u|; slope 2 sigmoid
 template <class Real>
 RESMC_FN void activate_softplus(Real c, Real inverse_c, Real x, Real& value, Real& slope) {
@@ -114,8 +125,8 @@ RESMC_FN void rectify(const Real (&x)[4], Word w1, Word w3, Real (&value)[4], Re
 // `kind` is an ActivationKind, the same for all networks. c is the scale in which a network that cannot be rescaled
 // keeps its x, a power of two from 2^-60 to 2^60; inverse_c is 1/c; |x| is below 2^21. Homogeneous activations need
 // neither. value and slope are other arrays than x. Errors against resmc/models/activations.py, which
-// tests/test_activations.py holds: values by 4e-7 of themselves (gelu below -2 by 6e-7), where they are above 2e-38/c;
-// slopes by 5e-7.
+// tests/test_activations.py holds: values by 4e-7 of themselves (gelu below -2 by 6e-7), where they are above 2e-38/c
+// (silu: 2e-38 |x|); slopes by 5e-7.
 template <class Real, class Word>
 RESMC_OUTLINE_FN void activate(int kind, Real c, Real inverse_c, const Real (&x)[4], Word w1, Word w3, Real (&value)[4],
                                Real (&slope)[4]) {
@@ -152,6 +163,10 @@ RESMC_OUTLINE_FN void activate(int kind, Real c, Real inverse_c, const Real (&x)
         case ACTIVATION_CENTRED_SOFTPLUS:
             RESMC_UNROLL_DEVICE(4)
             for (int k = 0; k < 4; ++k) activate_softplus(c, inverse_c, x[k], value[k], slope[k]);
+            break;
+        case ACTIVATION_SILU:
+            RESMC_UNROLL_DEVICE(4)
+            for (int k = 0; k < 4; ++k) activate_silu(c, x[k], value[k], slope[k]);
             break;
         default:  // ACTIVATION_LINEAR
             RESMC_UNROLL_DEVICE(4)

@@ -20,7 +20,8 @@ enum ActivationKind : int {
     ACTIVATION_GELU = 6,
     ACTIVATION_CENTRED_SOFTPLUS = 7,
     ACTIVATION_LINEAR = 8,
-    ACTIVATIONS = 9,
+    ACTIVATION_SILU = 9,
+    ACTIVATIONS = 10,
 };
 enum Method : int { METHOD_PROJECTED = 0, METHOD_DENSE = 1 };
 
@@ -35,7 +36,27 @@ struct Network {
     float readout;           // 1 / sqrt(n)
 };
 
-enum Block : int { BLOCK_PHI_IN = 0, BLOCK_PHI_OUT = 1, BLOCK_V_PHI_W = 2 };
+// The numbers of resmc/models/blocks.py.
+enum Block : int { BLOCK_PHI_IN = 0, BLOCK_PHI_OUT = 1, BLOCK_V_PHI_W = 2, BLOCKS = 3 };
+
+template <Block block>
+struct BlockConstant {
+    static constexpr Block value = block;
+};
+
+// use(BlockConstant<..>{}): the one place where a block's number becomes a kernel, whatever the device.
+template <class Use>
+auto with_block(Block block, Use use) {
+    switch (block) {
+        case BLOCK_PHI_IN:
+            return use(BlockConstant<BLOCK_PHI_IN>{});
+        case BLOCK_PHI_OUT:
+            return use(BlockConstant<BLOCK_PHI_OUT>{});
+        default:
+            return use(BlockConstant<BLOCK_V_PHI_W>{});
+    }
+}
+
 // Of explicit weights, all of variance 1.
 enum WeightLaw : int { WEIGHTS_GAUSSIAN = 0, WEIGHTS_UNIFORM = 1, WEIGHTS_RADEMACHER = 2 };
 

@@ -9,18 +9,24 @@
 
 RESMC_NAMESPACE_BEGIN
 
-// |z|^2, |phi(z)|^2 and #{phi(z) > 0} of one layer, in the units of the stored z.
+// |z|^2, |phi(z)|^2 and #{phi(z) > 0} of one layer, in the units of the stored z. Like all sums over neurons it can be
+// gone through: each(f, a, b, ..) calls f with the same field of all, field after field.
 template <class Real, class Count>
 struct Sums {
     Real square, active_square;
     Count active;
+
+    template <class F, class... S>
+    static RESMC_FN void each(F f, S&... s) {
+        f(s.square...);
+        f(s.active_square...);
+        f(s.active...);
+    }
 };
 
-template <class Real, class Count>
-RESMC_FN void add(Sums<Real, Count>& a, const Sums<Real, Count>& b) {
-    a.square = a.square + b.square;
-    a.active_square = a.active_square + b.active_square;
-    a.active = a.active + b.active;
+template <class Sum>
+RESMC_FN void add(Sum& a, const Sum& b) {
+    Sum::each([](auto& x, const auto& y) RESMC_LAMBDA { x = x + y; }, a, b);
 }
 
 // z_{l+1} = carry z_l + step (what the branch gives), in new units: stored z times 2^exponent is the true z.

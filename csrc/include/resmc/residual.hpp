@@ -6,14 +6,15 @@
 //     v-phi-w     h_{l+1} = carry h_l + s_l V_l sigma(u_l)       u_l = W_l h_l + b_l
 //     p_l = (dh_{l+1}/dh_l)^T p_{l+1},   p_L a row of the readout
 //
-// Here are the parts that do not depend on how weights are drawn: units, what is recorded, and the two ways. A Branch
-// (residual_projected.hpp, residual_dense.hpp) makes one layer forwards and one backwards.
+// Here are the parts that do not depend on how weights are drawn: units, what is recorded, how every layer begins and
+// ends, and the two passes. A Branch (residual_projected.hpp, residual_dense.hpp) makes one layer of either.
 //
 // h - h_0 and p - p_L are added up as the layers go, in units of their own: where the network is nearly the identity
 // they are far smaller than what they are the difference of.
 //
-// The way back wants every h_l again. They are kept for `segment` layers at a time; of the segments before the last one
-// only the first layer, from which they are computed once more. The random numbers of the way forwards are drawn again.
+// The backward pass wants every h_l again. They are kept for `segment` layers at a time; of the segments before the
+// last one only the first layer, from which they are computed once more. The forward pass's random numbers are drawn
+// again.
 #pragma once
 
 #include "activation.hpp"
@@ -30,20 +31,46 @@ RESMC_FN constexpr bool is_signed(int activation) {
     return activation == ACTIVATION_BALANCED || activation == ACTIVATION_BALANCED_HALF;
 }
 
-// Four sums over neurons, of whatever a pass needs.
+// Sums over neurons of the end of a layer of the forward pass.
 template <class Real, class Count>
-struct FourSums {
-    Real a, b, c;
-    Count count;
+struct ForwardSums {
+    Real square, active_square;  // |h|^2; for phi-in |sigma(h)|^2
+    Real change_square;          // |h - h_0|^2 where it is followed, in its units
+    Count active;                // for phi-in #{sigma(h) > 0}
+
+    template <class F, class... S>
+    static RESMC_FN void each(F f, S&... s) {
+        f(s.square...);
+        f(s.active_square...);
+        f(s.change_square...);
+        f(s.active...);
+    }
 };
 
-template <class Real, class Count>
-RESMC_FN void add(FourSums<Real, Count>& x, const FourSums<Real, Count>& y) {
-    x.a = x.a + y.a;
-    x.b = x.b + y.b;
-    x.c = x.c + y.c;
-    x.count = x.count + y.count;
-}
+// Of the backward pass.
+template <class Real>
+struct BackwardSums {
+    Real square, change_square;  // |p|^2, |p - p_L|^2
+    Real overlap;                // p . h
+
+    template <class F, class... S>
+    static RESMC_FN void each(F f, S&... s) {
+        f(s.square...);
+        f(s.change_square...);
+        f(s.overlap...);
+    }
+};
+
+// |x|^2 of any vector.
+template <class Real>
+struct SquareSum {
+    Real square;
+
+    template <class F, class... S>
+    static RESMC_FN void each(F f, S&... s) {
+        f(s.square...);
+    }
+};
 
 // |v|^2 in units of 2^(2 exponent).
 template <class Real, class Word>
@@ -145,7 +172,7 @@ struct Gradient {
     Real overlap;  // p . h, in the units of both
 };
 
-// `here`: of the layer that the step leads to. Where it is inactive, carry alone counts, as on the way there.
+// `here`: of the layer that the step leads to. Where it is inactive, carry alone counts, as in the forward pass.
 template <class Real, class Word, class Count>
 RESMC_FN Step<Real> backward_step(const Residual& net, const LayerState<Real, Word, Count>& here,
                                   Gradient<Real, Word>& gradient) {
@@ -186,7 +213,8 @@ struct ResidualRun {
     using Wide = typename Team::Wide;
     using Count = typename Team::Count;
     using Index = typename Team::Index;
-    using Four = FourSums<Real, Count>;
+    using Forward = ForwardSums<Real, Count>;
+    using Backward = BackwardSums<Real>;
     using Layer = LayerState<Real, Word, Count>;
 
     const Residual& net;
@@ -246,31 +274,31 @@ struct ResidualRun {
     // For phi-in: adds |sigma(h)|^2 and the active neurons of one quad.
     template <Block block>
     RESMC_FN void add_activated(const ActivationScale<Real>& scale, const Real (&h)[4], const Word (&w)[4],
-                                uint32_t round, bool whole, Four& sum) const {
+                                uint32_t round, bool whole, Forward& sum) const {
         if (block != BLOCK_PHI_IN) return;
         Real value[4], slope[4];
         activation(scale, h, w, round, whole, value, slope);
         for (uint32_t k = 0; k < 4; ++k) {
-            sum.b = fma(value[k], value[k], sum.b);
-            count_positive(sum.count, value[k]);
+            sum.active_square = fma(value[k], value[k], sum.active_square);
+            count_positive(sum.active, value[k]);
         }
     }
 
-    // body(round, whole, sums) for every round, and the sums of all: floats are summed in runs of SUM_RUN quads, and
+    // body(round, whole, sum) for every round, and the sums of all: floats are summed in runs of SUM_RUN quads, and
     // what is left over behind the whole quads joins the total by itself, as in projected.hpp.
-    template <class Body>
-    RESMC_FN Four each_round(Body body) {
+    template <class Sum, class Body>
+    RESMC_FN Sum each_round(Body body) {
         const uint32_t all = rounds(), whole = team.whole_rounds(width());
-        Four total{}, run{};
+        Sum total{}, run{};
         RESMC_UNROLL_DEVICE(1)
         for (uint32_t round = 0; round < all; ++round) {
             if (round % SUM_RUN == 0 || round == whole) {
                 if (team.stopped()) break;  // what is left unfinished here is abandoned by whoever said stop
                 add(total, run);
-                run = Four{};
+                run = Sum{};
                 if (round == whole) {
                     run = total;
-                    total = Four{};
+                    total = Sum{};
                 }
             }
             body(round, round < whole, run);
@@ -301,111 +329,175 @@ struct ResidualRun {
         }
     }
 
-    // ---- the end of every layer
-    // ---------------------------------------------------------------------------------------
+    // ---- how every layer begins and ends
+    // ------------------------------------------------------------------------------
 
-    // One quad of h' from h and what the branch gives it; adds to the sums |h'|^2 and, where it is followed,
-    // |change|^2.
-    RESMC_FN void step_quad(const Step<Real>& s, const Real (&h)[4], const Real (&branch)[4], uint32_t round,
-                            bool follow, uint32_t to, Real (&next)[4], Four& sums) {
-        for (uint32_t k = 0; k < 4; ++k) {
-            next[k] = fma(s.step, branch[k], s.carry * h[k]);
-            sums.a = fma(next[k], next[k], sums.a);
-        }
-        vectors.store(to, round, next);
-        if (!follow) return;
-        Real d[4];
-        vectors.load(VECTOR_CHANGE, round, d);
-        for (uint32_t k = 0; k < 4; ++k) {
-            d[k] = fma(s.change_step, branch[k], fma(s.change_carry, h[k], s.keep * d[k]));
-            sums.c = fma(d[k], d[k], sums.c);
-        }
-        vectors.store(VECTOR_CHANGE, round, d);
+    // h_0: normals times the size, or what replace(round, whole, h) makes of a quad of them.
+    template <Block block, class Replace>
+    RESMC_FN Layer first_layer(uint32_t to, Replace replace) {
+        const auto drawn = draw(STREAM_FIRST_LAYER, 0);
+        const auto scale = activation_scale(net, Word(0u));
+        const Forward sums = each_round<Forward>([&](uint32_t round, bool whole, Forward& sum) RESMC_LAMBDA {
+            Real h[4];
+            Word w[4];
+            normals(drawn, round, whole, h, w);
+            for (uint32_t k = 0; k < 4; ++k) h[k] = Real(net.size) * h[k];
+            replace(round, whole, h);
+            for (uint32_t k = 0; k < 4; ++k) sum.square = fma(h[k], h[k], sum.square);
+            vectors.store(to, round, h);
+            add_activated<block>(scale, h, w, round, whole, sum);
+        });
+        return {{sums.square, sums.active_square, sums.active}, Word(0u)};
     }
-    // One quad of p'; adds |p'|^2, |change|^2 and p' . h.
-    RESMC_FN void step_back_quad(const Step<Real>& s, const Real (&branch)[4], const Real (&h)[4], uint32_t round,
-                                 Four& sums) {
-        Real p[4], d[4];
-        vectors.load(VECTOR_GRADIENT, round, p);
-        vectors.load(VECTOR_GRADIENT_CHANGE, round, d);
-        for (uint32_t k = 0; k < 4; ++k) {
-            d[k] = fma(s.change_step, branch[k], fma(s.change_carry, p[k], s.keep * d[k]));
-            p[k] = fma(s.step, branch[k], s.carry * p[k]);
-            sums.a = fma(p[k], p[k], sums.a);
-            sums.b = fma(d[k], d[k], sums.b);
-            sums.c = fma(p[k], h[k], sums.c);
-        }
-        vectors.store(VECTOR_GRADIENT, round, p);
-        vectors.store(VECTOR_GRADIENT_CHANGE, round, d);
+
+    // h_{l+1} in vector `to` from h_l in vector `at` and the branch: branch(round, whole, y, w) gives a quad of it and,
+    // if it has drawn them, the words that carry the signs of h_{l+1}; else signs(round, w) does. `size` multiplies the
+    // layer's step. How far h went is followed, or left alone.
+    template <Block block, class Branch, class Signs>
+    RESMC_FN Layer finish_forward(uint32_t l, const Layer& from, Real size, uint32_t at, uint32_t to, bool follow,
+                                  Size<Real, Word>& change, Branch branch, Signs signs) {
+        Word exponent;
+        const Step<Real> s = forward_step(net, l, from, size, exponent, change);
+        const auto scale = activation_scale(net, exponent);
+        const Forward sums = each_round<Forward>([&](uint32_t round, bool whole, Forward& sum) RESMC_LAMBDA {
+            Real y[4], h[4], next[4];
+            Word w[4] = {};
+            branch(round, whole, y, w);
+            vectors.load(at, round, h);
+            for (uint32_t k = 0; k < 4; ++k) {
+                next[k] = fma(s.step, y[k], s.carry * h[k]);
+                sum.square = fma(next[k], next[k], sum.square);
+            }
+            vectors.store(to, round, next);
+            if (follow) {
+                Real d[4];
+                vectors.load(VECTOR_CHANGE, round, d);
+                for (uint32_t k = 0; k < 4; ++k) {
+                    d[k] = fma(s.change_step, y[k], fma(s.change_carry, h[k], s.keep * d[k]));
+                    sum.change_square = fma(d[k], d[k], sum.change_square);
+                }
+                vectors.store(VECTOR_CHANGE, round, d);
+            }
+            signs(round, w);
+            add_activated<block>(scale, next, w, round, whole, sum);
+        });
+        if (follow) change.square = sums.change_square;
+        return {{seen_square(net, sums.square), sums.active_square, sums.active}, exponent};
+    }
+
+    // p_L = row / sqrt(n), whose quads row(round, whole, p) gives; h_L is in vector `at`.
+    template <class Row>
+    RESMC_FN Gradient<Real, Word> first_gradient(uint32_t at, Row row) {
+        const Backward sums = each_round<Backward>([&](uint32_t round, bool whole, Backward& sum) RESMC_LAMBDA {
+            Real p[4], h[4];
+            row(round, whole, p);
+            vectors.load(at, round, h);
+            for (uint32_t k = 0; k < 4; ++k) {
+                p[k] = p[k] * Real(net.network.readout);
+                sum.square = fma(p[k], p[k], sum.square);
+                sum.overlap = fma(p[k], h[k], sum.overlap);
+            }
+            vectors.store(VECTOR_GRADIENT, round, p);
+        });
+        return {{sums.square, Word(0u)}, {Real(0.0f), Word(0u)}, sums.overlap};
+    }
+
+    // From p_{l+1} to p_l; h_l, of which `here` is known, is in vector `at`, and branch(round, whole, h, v) gives a
+    // quad of what comes back through the branch.
+    template <class Branch>
+    RESMC_FN void finish_backward(const Layer& here, uint32_t at, Gradient<Real, Word>& gradient, Branch branch) {
+        const Step<Real> s = backward_step(net, here, gradient);
+        const Backward sums = each_round<Backward>([&](uint32_t round, bool whole, Backward& sum) RESMC_LAMBDA {
+            Real h[4], v[4], p[4], d[4];
+            vectors.load(at, round, h);
+            branch(round, whole, h, v);
+            mask(round, whole, v);
+            vectors.load(VECTOR_GRADIENT, round, p);
+            vectors.load(VECTOR_GRADIENT_CHANGE, round, d);
+            for (uint32_t k = 0; k < 4; ++k) {
+                d[k] = fma(s.change_step, v[k], fma(s.change_carry, p[k], s.keep * d[k]));
+                p[k] = fma(s.step, v[k], s.carry * p[k]);
+                sum.square = fma(p[k], p[k], sum.square);
+                sum.change_square = fma(d[k], d[k], sum.change_square);
+                sum.overlap = fma(p[k], h[k], sum.overlap);
+            }
+            vectors.store(VECTOR_GRADIENT, round, p);
+            vectors.store(VECTOR_GRADIENT_CHANGE, round, d);
+        });
+        gradient.p.square = sums.square;
+        gradient.change.square = sums.change_square;
+        gradient.overlap = sums.overlap;
     }
 };
 
-// Networks `word2` (low 32 bits) of one `word3` there and, if wanted, back. A Recorder is told of every layer,
-// recorder.layer(l, sums, exponent, change), on the way back of recorder.gradient(l, gradient, sums of h_l), and of
-// outputs. Returns false if the team was told to stop.
+// Where a forward pass is: h of a layer, the vector that holds it, and how far it is from h_0.
+template <class Run>
+struct ForwardState {
+    typename Run::Layer layer;
+    uint32_t vector;
+    Size<typename Run::Real, typename Run::Word> change;
+};
+
+// Takes `state` from layer `from` to layer `to`, and calls told(l) at every layer that it comes to. With gradients
+// every layer has a vector of its own, behind that of the one before. Returns false if the team was told to stop.
+template <class Branch, class Run, class Told>
+RESMC_FN bool advance(Run& run, ForwardState<Run>& state, uint32_t from, uint32_t to, bool follow, Told told) {
+    for (uint32_t l = from; l < to; ++l) {
+        if (!run.team.proceed()) return false;
+        const uint32_t next = run.net.gradients ? state.vector + 1 : state.vector;
+        state.layer = Branch::forward(run, l, state.layer, state.vector, next, follow, state.change);
+        if (run.net.gradients) run.keep(next, state.layer);
+        state.vector = next;
+        told(l + 1);
+    }
+    return true;
+}
+
+// Networks `word2` (low 32 bits) of one `word3` forwards and, if wanted, backwards. A Recorder is told of every layer,
+// recorder.layer(l, sums, exponent, change), in the backward pass of recorder.gradient(l, gradient, sums of h_l), and
+// of outputs. Returns false if the team was told to stop.
 template <class Branch, class Run, class Recorder>
 RESMC_FN bool simulate_residual(Run& run, Recorder& recorder) {
     using Real = typename Run::Real;
     using Word = typename Run::Word;
     using Layer = typename Run::Layer;
-    using Four = typename Run::Four;
     const Residual& net = run.net;
     const uint32_t depth = net.network.depth, parts = segments(net), saved = VECTOR_FIRST + net.segment + 1;
-
-    Layer layer = Branch::first(run, VECTOR_FIRST);
-    Size<Real, Word> change{Real(0.0f), layer.exponent};
-    {
-        const Real zeros[4] = {Real(0.0f), Real(0.0f), Real(0.0f), Real(0.0f)};
-        for (uint32_t round = 0; round < run.rounds(); ++round) {
-            run.vectors.store(VECTOR_CHANGE, round, zeros);
-            run.vectors.store(VECTOR_GRADIENT_CHANGE, round, zeros);
-        }
+    ForwardState<Run> state{Branch::first(run, VECTOR_FIRST), VECTOR_FIRST, {}};
+    state.change = {Real(0.0f), state.layer.exponent};
+    const Real zeros[4] = {Real(0.0f), Real(0.0f), Real(0.0f), Real(0.0f)};
+    for (uint32_t round = 0; round < run.rounds(); ++round) {
+        run.vectors.store(VECTOR_CHANGE, round, zeros);
+        run.vectors.store(VECTOR_GRADIENT_CHANGE, round, zeros);
     }
-    recorder.layer(0, layer.sums, layer.exponent, change);
-    uint32_t at = VECTOR_FIRST;
-    for (uint32_t l = 0; l < depth; ++l) {
-        if (!run.team.proceed()) return false;
-        if (net.gradients && l > 0 && l % net.segment == 0) {  // a new segment; the old one leaves its first layer
-            run.copy(VECTOR_FIRST, saved + l / net.segment - 1);
-            run.copy(at, VECTOR_FIRST);
-            at = VECTOR_FIRST;
-        }
-        if (net.gradients && at == VECTOR_FIRST) run.keep(at, layer);
-        const uint32_t to = net.gradients ? at + 1 : at;
-        layer = Branch::forward(run, l, layer, at, to, true, change);
-        if (net.gradients) run.keep(to, layer);
-        at = to;
-        recorder.layer(l + 1, layer.sums, layer.exponent, change);
-    }
-    if (recorder.wants_output() && !Branch::output(run, layer, at, recorder)) return false;
+    const auto reached = [&](uint32_t l) RESMC_LAMBDA {
+        recorder.layer(l, state.layer.sums, state.layer.exponent, state.change);
+        if (!net.gradients || l == 0 || l == depth || l % net.segment != 0) return;
+        run.copy(VECTOR_FIRST, saved + l / net.segment - 1);  // a segment leaves its first layer
+        run.copy(state.vector, VECTOR_FIRST);                 // and its last one is the next one's first
+        state.vector = VECTOR_FIRST;
+    };
+    if (net.gradients) run.keep(VECTOR_FIRST, state.layer);
+    reached(0);
+    if (!advance<Branch>(run, state, 0, depth, true, reached)) return false;
+    if (recorder.wants_output() && !Branch::output(run, state.layer, state.vector, recorder)) return false;
     if (!net.gradients) return true;
 
-    Gradient<Real, Word> gradient;
-    const Four start = Branch::first_gradient(run, at);
-    gradient.p = {start.a, Word(0u)};
-    gradient.change = {Real(0.0f), Word(0u)};
-    gradient.overlap = start.c;
-    recorder.gradient(depth, gradient, layer.sums);
+    Gradient<Real, Word> gradient = Branch::first_gradient(run, state.vector);
+    recorder.gradient(depth, gradient, state.layer.sums);
     for (uint32_t part = parts; part-- > 0;) {
         const uint32_t begin = part * net.segment;
         const uint32_t end = depth - begin < net.segment ? depth : begin + net.segment;
         if (part + 1 < parts) {
             run.copy(saved + part, VECTOR_FIRST);
-            for (uint32_t l = begin; l + 1 < end; ++l) {
-                if (!run.team.proceed()) return false;
-                Size<Real, Word> unused{Real(0.0f), Word(0u)};
-                const uint32_t from = VECTOR_FIRST + (l - begin);
-                run.keep(from + 1, Branch::forward(run, l, run.kept(from), from, from + 1, false, unused));
-            }
+            ForwardState<Run> again{run.kept(VECTOR_FIRST), VECTOR_FIRST, {}};
+            if (!advance<Branch>(run, again, begin, end - 1, false, [](uint32_t) RESMC_LAMBDA {})) return false;
         }
         for (uint32_t l = end; l-- > begin;) {
             if (!run.team.proceed()) return false;
             const uint32_t vector = VECTOR_FIRST + (l - begin);
             const Layer here = run.kept(vector);
-            const Four sums = Branch::backward(run, l, here, vector, gradient);
-            gradient.p.square = sums.a;
-            gradient.change.square = sums.b;
-            gradient.overlap = sums.c;
+            Branch::backward(run, l, here, vector, gradient);
             recorder.gradient(l, gradient, here.sums);
         }
     }

@@ -1,4 +1,4 @@
-// Every block with explicit weights, there and back: the ground truth, and the way for weights that are not Gaussian.
+// Every block with explicit weights, forwards and backwards: the ground truth, and for weights that are not Gaussian.
 // Each matrix is drawn where it is used, by rows for W x and by columns for W^T v, and forgotten: cost n^2 per layer.
 //
 // Streams: DENSE_WEIGHTS holds V of phi-in and v-phi-w, and W of phi-out; DENSE_INNER W of v-phi-w. All entries have
@@ -129,17 +129,11 @@ struct Dense {
     template <class Run>
     static RESMC_FN typename Run::Layer first(Run& run, uint32_t to) {
         using Real = typename Run::Real;
-        using Word = typename Run::Word;
         const Residual& net = run.net;
         for (auto& vector : run.shared) vector.clear_edges(run.team, (run.width() + 3) / 4);
-        const auto draw = run.draw(STREAM_FIRST_LAYER, 0), weights = run.draw(STREAM_DENSE_INPUT, 0);
-        const auto scale = activation_scale(net, Word(0u));
-        const auto sums = run.each_round([&](uint32_t round, bool whole, typename Run::Four& sum) RESMC_LAMBDA {
-            Real h[4];
-            Word w[4];
-            run.normals(draw, round, whole, h, w);
+        const auto weights = run.draw(STREAM_DENSE_INPUT, 0);
+        return run.template first_layer<block>(to, [&](uint32_t round, bool whole, Real(&h)[4]) RESMC_LAMBDA {
             const auto row = run.team.quad(round) << 2;
-            for (uint32_t k = 0; k < 4; ++k) h[k] = Real(net.size) * h[k];
             RESMC_UNROLL_DEVICE(1)
             for (uint32_t k = 0; k < 4 && net.n_in > 0; ++k) {
                 if (run.team.outside(row + k, run.width())) break;
@@ -148,11 +142,7 @@ struct Dense {
                                WeightsOfLaw{net.weight_law}));
             }
             run.mask(round, whole, h);
-            for (uint32_t k = 0; k < 4; ++k) sum.a = fma(h[k], h[k], sum.a);
-            run.vectors.store(to, round, h);
-            run.template add_activated<block>(scale, h, w, round, whole, sum);
         });
-        return {{sums.a, sums.b, sums.count}, Word(0u)};
     }
 
     // sigma(u_l) and its slope for one quad, u_l from the shared vector 0 that holds h_l.
@@ -180,9 +170,7 @@ struct Dense {
                                                 Size<typename Run::Real, typename Run::Word>& change) {
         using Real = typename Run::Real;
         using Word = typename Run::Word;
-        using Four = typename Run::Four;
-        const Residual& net = run.net;
-        const auto scale = activation_scale(net, from.exponent);
+        const auto scale = activation_scale(run.net, from.exponent);
         const auto outer = run.draw(STREAM_DENSE_WEIGHTS, l);
         const auto signs = run.signs(l), next_signs = run.draw(STREAM_RESIDUAL, l);
         run.team.sync();  // nobody reads what was shared before
@@ -202,25 +190,19 @@ struct Dense {
             }
             run.team.sync();
         }
-        Word exponent;
-        const auto step = forward_step(net, l, from, Real(1.0f), exponent, change);
-        const auto next_scale = activation_scale(net, exponent);
-        const Four sums = run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
-            Real y[4], h[4], next[4], slope[4];
-            Word w[4] = {};
+        const auto branch = [&](uint32_t round, bool whole, Real(&y)[4], Word(&)[4]) RESMC_LAMBDA {
             if (block == BLOCK_PHI_OUT) {
+                Real slope[4];
                 pre_activated(run, l, scale, outer, signs, round, whole, y, slope);
             } else {
                 rows(run, outer, 1, round, whole, y);
                 if (block == BLOCK_PHI_IN) add_bias(run, l, scale, round, whole, y);
             }
-            run.vectors.load(at, round, h);
-            run.step_quad(step, h, y, round, follow, to, next, sum);
+        };
+        const auto words = [&](uint32_t round, Word(&w)[4]) RESMC_LAMBDA {
             if (block == BLOCK_PHI_IN && run.has_signs()) run.words(next_signs, round, w);
-            run.template add_activated<block>(next_scale, next, w, round, whole, sum);
-        });
-        if (follow) change.square = sums.c;
-        return {{seen_square(net, sums.a), sums.b, sums.count}, exponent};
+        };
+        return run.template finish_forward<block>(l, from, Real(1.0f), at, to, follow, change, branch, words);
     }
 
     template <class Run>
@@ -261,33 +243,22 @@ struct Dense {
 
     // p_L: row 0 of W_out / sqrt(n).
     template <class Run>
-    static RESMC_FN typename Run::Four first_gradient(Run& run, uint32_t at) {
-        using Real = typename Run::Real;
-        using Word = typename Run::Word;
+    static RESMC_FN auto first_gradient(Run& run, uint32_t at) {
         const auto draw = run.draw(STREAM_DENSE_OUTPUT, run.net.network.depth);
-        return run.each_round([&](uint32_t round, bool whole, typename Run::Four& sum) RESMC_LAMBDA {
-            Real p[4], h[4];
-            Word w[4];
+        return run.first_gradient(at, [&](uint32_t round, bool whole, typename Run::Real(&p)[4]) RESMC_LAMBDA {
+            typename Run::Word w[4];
             run.words(draw, round, w);
             WeightsOfLaw{run.net.weight_law}(w, p);
             run.mask(round, whole, p);
-            run.vectors.load(at, round, h);
-            for (uint32_t k = 0; k < 4; ++k) {
-                p[k] = p[k] * Real(run.net.network.readout);
-                sum.a = fma(p[k], p[k], sum.a);
-                sum.c = fma(p[k], h[k], sum.c);
-            }
-            run.vectors.store(VECTOR_GRADIENT, round, p);
         });
     }
 
     // From p_{l+1} to p_l; h_l is in vector `at`. Shared vector 1 holds p_{l+1}, 2 what comes back through sigma.
     template <class Run>
-    static RESMC_FN typename Run::Four backward(Run& run, uint32_t l, const typename Run::Layer& here, uint32_t at,
-                                                Gradient<typename Run::Real, typename Run::Word>& gradient) {
+    static RESMC_FN void backward(Run& run, uint32_t l, const typename Run::Layer& here, uint32_t at,
+                                  Gradient<typename Run::Real, typename Run::Word>& gradient) {
         using Real = typename Run::Real;
         using Word = typename Run::Word;
-        using Four = typename Run::Four;
         const Residual& net = run.net;
         const WeightsOfLaw law{net.weight_law};
         const auto scale = activation_scale(net, here.exponent);
@@ -314,11 +285,8 @@ struct Dense {
             }
             run.team.sync();
         }
-        const auto step = backward_step(net, here, gradient);
         const Real readout(net.network.readout);
-        return run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
-            Real h[4], out[4];
-            run.vectors.load(at, round, h);
+        const auto branch = [&](uint32_t round, bool whole, const Real(&h)[4], Real(&out)[4]) RESMC_LAMBDA {
             column_products(run.keys, inner, run.width(), run.team, run.team.quad(round),
                             run.shared[block == BLOCK_PHI_IN ? 1 : 2], law, out);
             if (block == BLOCK_PHI_IN) {
@@ -330,9 +298,8 @@ struct Dense {
             } else {
                 for (uint32_t k = 0; k < 4; ++k) out[k] = readout * out[k];
             }
-            run.mask(round, whole, out);
-            run.step_back_quad(step, out, h, round, sum);
-        });
+        };
+        run.finish_backward(here, at, gradient, branch);
     }
 };
 

@@ -1,4 +1,4 @@
-// The projected method for every block, there and back: exactly in law at cost n per layer.
+// The projected method for every block, forwards and backwards: exactly in law at cost n per layer.
 //
 // A matrix of independent Gaussians meets a vector in one direction only. With x~ = (x, sqrt(n) t) for a bias of
 // standard deviation t, and X = |x~|^2,
@@ -18,6 +18,23 @@ RESMC_NAMESPACE_BEGIN
 template <class Real>
 struct Transposed {
     Real along, across;
+};
+
+// What a pass over the neurons leaves of these four, each of which some pass makes.
+template <class Real>
+struct TransposedSums {
+    Real drawn;     // g . v
+    Real v_square;  // |v|^2
+    Real fresh;     // x . g', H but for the bias
+    Real x_square;  // |x|^2, X but for the bias
+
+    template <class F, class... S>
+    static RESMC_FN void each(F f, S&... s) {
+        f(s.drawn...);
+        f(s.v_square...);
+        f(s.fresh...);
+        f(s.x_square...);
+    }
 };
 
 // With g.v, |v|^2, H and X.
@@ -41,22 +58,7 @@ struct Projected {
     // h_0 = size g.
     template <class Run>
     static RESMC_FN typename Run::Layer first(Run& run, uint32_t to) {
-        using Real = typename Run::Real;
-        using Word = typename Run::Word;
-        const auto draw = run.draw(STREAM_FIRST_LAYER, 0);
-        const auto scale = activation_scale(run.net, Word(0u));
-        const auto sums = run.each_round([&](uint32_t round, bool whole, typename Run::Four& sum) RESMC_LAMBDA {
-            Real g[4];
-            Word w[4];
-            run.normals(draw, round, whole, g, w);
-            for (uint32_t k = 0; k < 4; ++k) {
-                g[k] = Real(run.net.size) * g[k];
-                sum.a = fma(g[k], g[k], sum.a);
-            }
-            run.vectors.store(to, round, g);
-            run.template add_activated<block>(scale, g, w, round, whole, sum);
-        });
-        return {{sums.a, sums.b, sums.count}, Word(0u)};
+        return run.template first_layer<block>(to, [](uint32_t, bool, typename Run::Real(&)[4]) RESMC_LAMBDA {});
     }
 
     // u = factor g of one quad, from the draw that also carries the signs.
@@ -82,7 +84,7 @@ struct Projected {
                                                 Size<typename Run::Real, typename Run::Word>& change) {
         using Real = typename Run::Real;
         using Word = typename Run::Word;
-        using Four = typename Run::Four;
+        using Square = SquareSum<Real>;
         const Residual& net = run.net;
         const auto scale = activation_scale(net, from.exponent);
         const auto draw = run.draw(STREAM_RESIDUAL, l);
@@ -94,33 +96,25 @@ struct Projected {
             factor = pre_activation_size(run, l, from, scale);
         if (block == BLOCK_V_PHI_W) {  // |sigma(u)|
             const auto inner = run.draw(STREAM_INNER, l);
-            const Four sums = run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
+            const auto body = [&](uint32_t round, bool whole, Square& sum) RESMC_LAMBDA {
                 Real g[4], u[4], value[4], slope[4];
                 Word w[4];
                 pre_activation(run, inner, factor, round, whole, g, u, w);
                 run.activation(scale, u, w, round, whole, value, slope);
-                for (uint32_t k = 0; k < 4; ++k) sum.a = fma(value[k], value[k], sum.a);
-            });
-            size = sqrt(sums.a);
+                for (uint32_t k = 0; k < 4; ++k) sum.square = fma(value[k], value[k], sum.square);
+            };
+            size = sqrt(run.template each_round<Square>(body).square);
         }
-        Word exponent;
-        const auto step = forward_step(net, l, from, size, exponent, change);
-        const auto next_scale = activation_scale(net, exponent);
-        const Four sums = run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
-            Real g[4], h[4], next[4];
-            Word w[4];
-            run.normals(draw, round, whole, g, w);
-            run.vectors.load(at, round, h);
+        const auto branch = [&](uint32_t round, bool whole, Real(&y)[4], Word(&w)[4]) RESMC_LAMBDA {
+            run.normals(draw, round, whole, y, w);
             if (block == BLOCK_PHI_OUT) {
                 Real u[4], slope[4];
-                for (uint32_t k = 0; k < 4; ++k) u[k] = factor * g[k];
-                run.activation(scale, u, w, round, whole, g, slope);
+                for (uint32_t k = 0; k < 4; ++k) u[k] = factor * y[k];
+                run.activation(scale, u, w, round, whole, y, slope);
             }
-            run.step_quad(step, h, g, round, follow, to, next, sum);
-            run.template add_activated<block>(next_scale, next, w, round, whole, sum);
-        });
-        if (follow) change.square = sums.c;
-        return {{seen_square(net, sums.a), sums.b, sums.count}, exponent};
+        };
+        const auto drawn = [](uint32_t, Word(&)[4]) RESMC_LAMBDA {};
+        return run.template finish_forward<block>(l, from, size, at, to, follow, change, branch, drawn);
     }
 
     template <class Run, class Recorder>
@@ -136,42 +130,32 @@ struct Projected {
         return true;
     }
 
-    // p_L = g / sqrt(n): |p_L|^2 and p_L . h_L.
+    // p_L = g / sqrt(n).
     template <class Run>
-    static RESMC_FN typename Run::Four first_gradient(Run& run, uint32_t at) {
-        using Real = typename Run::Real;
+    static RESMC_FN auto first_gradient(Run& run, uint32_t at) {
         const auto draw = run.draw(STREAM_GRADIENT, run.net.network.depth);
-        return run.each_round([&](uint32_t round, bool whole, typename Run::Four& sum) RESMC_LAMBDA {
-            Real p[4], h[4];
-            run.normals(draw, round, whole, p);
-            run.vectors.load(at, round, h);
-            for (uint32_t k = 0; k < 4; ++k) {
-                p[k] = p[k] * Real(run.net.network.readout);
-                sum.a = fma(p[k], p[k], sum.a);
-                sum.c = fma(p[k], h[k], sum.c);
-            }
-            run.vectors.store(VECTOR_GRADIENT, round, p);
-        });
+        return run.first_gradient(at, [&](uint32_t round, bool whole, typename Run::Real(&p)[4])
+                                          RESMC_LAMBDA { run.normals(draw, round, whole, p); });
     }
 
     // From p_{l+1} to p_l; h_l is in vector `at`.
     template <class Run>
-    static RESMC_FN typename Run::Four backward(Run& run, uint32_t l, const typename Run::Layer& here, uint32_t at,
-                                                Gradient<typename Run::Real, typename Run::Word>& gradient) {
+    static RESMC_FN void backward(Run& run, uint32_t l, const typename Run::Layer& here, uint32_t at,
+                                  Gradient<typename Run::Real, typename Run::Word>& gradient) {
         using Real = typename Run::Real;
         using Word = typename Run::Word;
-        using Four = typename Run::Four;
+        using Sum = TransposedSums<Real>;
         const Residual& net = run.net;
         const auto scale = activation_scale(net, here.exponent);
         const auto bias2 = bias_square(net, scale);
         const Real bias = Real(net.bias) * scale.inverse;
         const auto residual = run.draw(STREAM_RESIDUAL, l), fresh = run.draw(STREAM_BACKWARD, l);
-        const Real p_square = gradient.p.square;
+        const Real p_square = gradient.p.square, s(net.steps[l]);
 
         if constexpr (block == BLOCK_PHI_IN) {
             // J^T p = s D V^T p with x = sigma(h), v = p.
             const auto signs = run.signs(l);
-            const Four sums = run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
+            const Sum sums = run.template each_round<Sum>([&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
                 Real g[4], p[4], h[4], f[4], value[4], slope[4];
                 Word w[4] = {};
                 if (run.has_signs()) run.words(signs, round, w);
@@ -182,35 +166,31 @@ struct Projected {
                 run.activation(scale, h, w, round, whole, value, slope);
                 run.vectors.store(VECTOR_FRESH, round, f);
                 for (uint32_t k = 0; k < 4; ++k) {
-                    sum.a = fma(g[k], p[k], sum.a);
-                    sum.b = fma(value[k], f[k], sum.b);
+                    sum.drawn = fma(g[k], p[k], sum.drawn);
+                    sum.fresh = fma(value[k], f[k], sum.fresh);
                 }
             });
             const auto t = net.bias > 0.0f
-                               ? transposed(sums.a, p_square, fma(bias, run.normal(fresh, run.width()), sums.b),
+                               ? transposed(sums.drawn, p_square, fma(bias, run.normal(fresh, run.width()), sums.fresh),
                                             here.sums.active_square + bias2)
-                               : transposed(sums.a, p_square, sums.b, here.sums.active_square);
-            const auto step = backward_step(net, here, gradient);
-            const Real s(net.steps[l]);
-            return run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
-                Real h[4], f[4], value[4], slope[4], branch[4];
+                               : transposed(sums.drawn, p_square, sums.fresh, here.sums.active_square);
+            const auto branch = [&](uint32_t round, bool whole, const Real(&h)[4], Real(&v)[4]) RESMC_LAMBDA {
+                Real f[4], value[4], slope[4];
                 Word w[4] = {};
                 if (run.has_signs()) run.words(signs, round, w);
-                run.vectors.load(at, round, h);
                 run.vectors.load(VECTOR_FRESH, round, f);
                 run.activation(scale, h, w, round, whole, value, slope);
-                for (uint32_t k = 0; k < 4; ++k) branch[k] = s * slope[k] * fma(t.along, value[k], t.across * f[k]);
-                run.mask(round, whole, branch);
-                run.step_back_quad(step, branch, h, round, sum);
-            });
+                for (uint32_t k = 0; k < 4; ++k) v[k] = s * slope[k] * fma(t.along, value[k], t.across * f[k]);
+            };
+            run.finish_backward(here, at, gradient, branch);
         } else {
             // v = s D p (phi-out) or s D V^T p (v-phi-w), then J^T p = W^T v with x = h.
-            const Real factor = pre_activation_size(run, l, here, scale), s(net.steps[l]);
+            const Real factor = pre_activation_size(run, l, here, scale);
             const auto inner = block == BLOCK_V_PHI_W ? run.draw(STREAM_INNER, l) : residual;
             const auto inner_fresh = block == BLOCK_V_PHI_W ? run.draw(STREAM_BACKWARD_INNER, l) : fresh;
             Transposed<Real> outer{Real(0.0f), Real(0.0f)};
-            if constexpr (block == BLOCK_V_PHI_W) {
-                const Four sums = run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
+            if constexpr (block == BLOCK_V_PHI_W) {  // V^T p with x = sigma(u), v = p
+                const auto body = [&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
                     Real g[4], u[4], p[4], f[4], value[4], slope[4];
                     Word w[4];
                     pre_activation(run, inner, factor, round, whole, g, u, w);
@@ -220,14 +200,15 @@ struct Projected {
                     run.vectors.load(VECTOR_GRADIENT, round, p);
                     run.vectors.store(VECTOR_FRESH, round, f);
                     for (uint32_t k = 0; k < 4; ++k) {
-                        sum.a = fma(g[k], p[k], sum.a);
-                        sum.b = fma(value[k], f[k], sum.b);
-                        sum.c = fma(value[k], value[k], sum.c);
+                        sum.drawn = fma(g[k], p[k], sum.drawn);
+                        sum.fresh = fma(value[k], f[k], sum.fresh);
+                        sum.x_square = fma(value[k], value[k], sum.x_square);
                     }
-                });
-                outer = transposed(sums.a, p_square, sums.b, sums.c);
+                };
+                const Sum sums = run.template each_round<Sum>(body);
+                outer = transposed(sums.drawn, p_square, sums.fresh, sums.x_square);
             }
-            const Four sums = run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
+            const Sum sums = run.template each_round<Sum>([&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
                 Real g[4], u[4], v[4], f[4], h[4], value[4], slope[4];
                 Word w[4];
                 pre_activation(run, inner, factor, round, whole, g, u, w);
@@ -243,25 +224,23 @@ struct Projected {
                 run.vectors.store(VECTOR_FRESH, round, f);
                 for (uint32_t k = 0; k < 4; ++k) {
                     v[k] = s * slope[k] * v[k];
-                    sum.a = fma(g[k], v[k], sum.a);
-                    sum.b = fma(h[k], f[k], sum.b);
-                    sum.c = fma(v[k], v[k], sum.c);
+                    sum.drawn = fma(g[k], v[k], sum.drawn);
+                    sum.fresh = fma(h[k], f[k], sum.fresh);
+                    sum.v_square = fma(v[k], v[k], sum.v_square);
                 }
             });
-            const auto t = net.bias > 0.0f
-                               ? transposed(sums.a, sums.c, fma(bias, run.normal(inner_fresh, run.width()), sums.b),
-                                            here.sums.square + bias2)
-                               : transposed(sums.a, sums.c, sums.b, here.sums.square);
-            const auto step = backward_step(net, here, gradient);
+            const auto t = net.bias > 0.0f ? transposed(sums.drawn, sums.v_square,
+                                                        fma(bias, run.normal(inner_fresh, run.width()), sums.fresh),
+                                                        here.sums.square + bias2)
+                                           : transposed(sums.drawn, sums.v_square, sums.fresh, here.sums.square);
             const Real readout(net.network.readout);
-            return run.each_round([&](uint32_t round, bool whole, Four& sum) RESMC_LAMBDA {
-                Real h[4], f[4], branch[4];
-                run.vectors.load(at, round, h);
-                run.vectors.load(VECTOR_FRESH, round, f);
-                for (uint32_t k = 0; k < 4; ++k) branch[k] = readout * fma(t.along, h[k], t.across * f[k]);
-                run.mask(round, whole, branch);
-                run.step_back_quad(step, branch, h, round, sum);
-            });
+            run.finish_backward(here, at, gradient,
+                                [&](uint32_t round, bool, const Real(&h)[4], Real(&v)[4]) RESMC_LAMBDA {
+                                    Real f[4];
+                                    run.vectors.load(VECTOR_FRESH, round, f);
+                                    for (uint32_t k = 0; k < 4; ++k)
+                                        v[k] = readout * fma(t.along, h[k], t.across * f[k]);
+                                });
         }
     }
 };

@@ -12,7 +12,7 @@ enum ResidualVector : uint32_t {
     VECTOR_CHANGE = 0,    // h_l - h_0
     VECTOR_GRADIENT = 1,  // p_l
     VECTOR_GRADIENT_CHANGE = 2,
-    VECTOR_FRESH = 3,  // normals of the way back
+    VECTOR_FRESH = 3,  // normals of the backward pass
     VECTOR_FIRST = 4,  // h_l of a segment, then the first ones of the segments before
 };
 
@@ -24,7 +24,8 @@ RESMC_FN constexpr uint32_t residual_vectors(const Residual& net) {
     if (!net.gradients) return VECTOR_FIRST + 1;
     return VECTOR_FIRST + net.segment + 1 + (segments(net) > 1 ? segments(net) - 1 : 0);
 }
-// Layers that a simulation goes through, counted for a progress bar: there, back, and once more but for the last part.
+// Layers that a simulation goes through, counted for a progress bar: forwards, backwards, and once more but for the
+// last part.
 RESMC_FN constexpr uint64_t residual_steps(const Residual& net) {
     const uint64_t depth = net.network.depth;
     if (!net.gradients) return depth;

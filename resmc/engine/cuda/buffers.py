@@ -19,7 +19,7 @@ from .device import Accelerator
 from .plan import Plan, bytes_per_column, n_products
 from .raw import Raw
 
-RECORDS = ("square", "active_square", "exponent", "active")  # of h
+RECORDS = ("square", "active_square", "exponent", "active")  # tensors of h's own records
 
 
 class Buffers:
@@ -101,7 +101,7 @@ class Buffers:
 
     @staticmethod
     def bytes(network: KernelNetwork, job: Job, shape: Shape, n: int, plan: Plan) -> int:
-        """What the constructor allocates."""
+        """Bytes that the constructor allocates."""
         names = network.quotients[1:]
         per_column = bytes_per_column(n, job.batch, job.deaths_possible, job.correlations, len(names))
         products = n_products(job.deaths_possible, job.correlations)

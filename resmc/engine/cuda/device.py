@@ -40,7 +40,7 @@ class Accelerator:
 
     @property
     def name(self) -> str:
-        """As in ``cuda:0 (NVIDIA H200)``."""
+        """The device in words, as in ``cuda:0 (NVIDIA H200)``."""
         return f"{self.device} ({self.properties.name})"
 
     @property
@@ -58,7 +58,7 @@ class Accelerator:
         return int(self.torch.cuda.current_stream(self.device).cuda_stream)
 
     def free_bytes(self) -> int:
-        """What an allocation may hope for: the driver's free memory and what torch's allocator holds unused."""
+        """Bytes that an allocation may hope for: the driver's free ones, and those that torch's allocator holds."""
         free, _ = self.torch.cuda.mem_get_info(self.device)
         held = self.torch.cuda.memory_reserved(self.device) - self.torch.cuda.memory_allocated(self.device)
         return int(free + held)
@@ -168,7 +168,7 @@ def open_cuda(ordinal: int | None) -> Accelerator:
 
 
 def runs_on(architectures: str, capability: tuple[int, int]) -> bool:
-    """Whether kernels built for these, as ``80-real 90``, run on a device of this compute capability.
+    """True if kernels built for ``architectures``, as ``80-real 90``, run on a device of this compute capability.
 
     Machine code runs on its own major version from its minor version on; PTX, which all but ``-real`` leave, on
     anything newer.

@@ -10,12 +10,12 @@ from ..lowering import KernelNetwork, KernelResidual
 from ..native import Shape
 from ..request import Job
 
-RECORD_BYTES = 2 << 30  # of a chunk, if there is so much
-MEMORY_SHARE = 0.4  # of what is free: for a chunk's records, and again for states
-RESIDENT_THREADS = 1024  # of a multiprocessor that have states in device memory
+RECORD_BYTES = 2 << 30  # records of a chunk, if there is so much memory
+MEMORY_SHARE = 0.4  # share of the free memory for a chunk's records, and again for states
+RESIDENT_THREADS = 1024  # threads of a multiprocessor that have states in device memory
 LAUNCH_WORK = 1 << 36  # normals drawn by one launch: tenths of a second on a large GPU
 LOOK_WORK = 1 << 14  # normals drawn by one thread between two looks at whether to stop
-MEMORY_DEVICE = 2  # of csrc/cuda/arguments.hpp: where states are kept
+MEMORY_DEVICE = 2  # number of that place for states in csrc/cuda/arguments.hpp
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def n_products(deaths_possible: bool, correlations: bool) -> int:
 
 
 def bytes_per_column(n_layers: int, batch: int, deaths_possible: bool, correlations: bool, n_quotients: int = 0) -> int:
-    """Of device memory: records, sums of batches, and what is multiplied (A; who is alive, A^2) with its products."""
+    """Device memory of a network: records, sums of batches, and factors (A; the living, A^2) with their products."""
     products = n_products(deaths_possible, correlations)
     records = 16 + 8 * n_quotients + (4 if n_quotients > 1 else 0)
     return n_layers * (records + 8 * products + -(-120 // batch)) + -(-products * 8 * n_layers**2 // batch)
@@ -111,7 +111,7 @@ def make_plan(
     columns = max(columns, align)
 
     dense = network.width if job.method == 1 else 1
-    draws = 3 if isinstance(network, KernelResidual) else 1  # of a neuron in a layer, about
+    draws = 3 if isinstance(network, KernelResidual) else 1  # draws for each neuron in a layer, about
     normals = network.width * (steps(network) + 1) * dense * draws
     wave = multiprocessors * max(1, 768 // shape.block_threads) * shape.block_networks
     blocks = 0

@@ -49,7 +49,7 @@ class Raw:
     def bytes(
         samples: int, paths: int, n_out: int, n_layers: int, quotients: tuple[str, ...] = (), count: int = 0
     ) -> int:
-        """Of such tensors."""
+        """Bytes of such tensors."""
         per_path = n_layers * (12 + 8 * len(quotients) + (4 if "gradient" in quotients else 0))
         last = 8 * count * (len(quotients) + 1) if quotients else 0
         return samples * (12 + 4 * n_out) + paths * per_path + last
@@ -79,7 +79,7 @@ class Raw:
         return {"output": self.sample_output.data_ptr() + 4 * offset * self.sample_output.shape[1]}
 
     def quotient_pointers(self, name: str, offset: int) -> dict[str, int]:
-        """The same of what is kept of a ratio."""
+        """Addresses of the entries of a quotient, from the network that many after the first."""
         out = {"last": self.last[name].data_ptr() + 8 * offset}
         if offset < self.paths:
             names = {"path": self.path.get(name), "path_overlap": self.path_overlap if name == "gradient" else None}

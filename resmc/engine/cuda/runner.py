@@ -67,14 +67,14 @@ def run(
             raise DeviceError(f"{accelerator.name} ran out of memory: {first_line(error)}") from error
         except DeviceError:
             raise
-        except RuntimeError as error:  # of a launch of ours, or of torch's own kernels
+        except RuntimeError as error:  # raised by a launch of ours, or by torch's own kernels
             if runner is not None and error is runner.of_report:
                 raise
             raise _fault(accelerator, error, runner.suspects() if runner else []) from error
 
 
 def _fault(accelerator: Accelerator, error: RuntimeError, suspects: list[str]) -> DeviceError:
-    """What went wrong, in a sentence. An error inside a kernel shows at any later call: all that run are suspect."""
+    """An error in a sentence. One inside a kernel shows at any later call: all kernels that run are suspect."""
     try:
         lost = bool(accelerator.failure())
     except RuntimeError:
@@ -239,7 +239,7 @@ class Runner:
             raise
 
     def _fraction(self) -> float:
-        """Of the networks, with the first wave of the running launch by its layers."""
+        """The finished fraction of the networks, the first wave of the running launch counted by its layers."""
         running = next((networks for _, _, networks in self.pending if networks), 0)
         layers = float(self.seen[1 + self.passed % (len(self.seen) - 1)])
         part = min(running, self.plan.wave) * min(1.0, layers / float(steps(self.network)))

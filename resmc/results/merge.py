@@ -1,0 +1,83 @@
+"""Records of disjoint ranges of networks as the record of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from functools import reduce
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..engine.request import NetworkRange
+from ..engine.sums import NormSums, Sums
+from .kept import Samples, Trajectories
+from .laws import Law
+from .record import Record
+
+Kind = TypeVar("Kind", bound=Record)
+
+
+def merged(parts: Sequence[Kind]) -> Kind:
+    """The record of all networks of several, of the class of the first.
+
+    Raises
+    ------
+    ValueError
+        If ranges overlap, or model, method, seed, layers, bins, correlations or numerics version differ.
+    """
+    parts = sorted(parts, key=lambda s: s.ranges)
+    first = parts[0]
+    for other in parts[1:]:
+        _check_alike(first, other)
+    ranges = sorted(r for s in parts for r in s.ranges)
+    for a, b in pairwise(ranges):
+        if b.start < a.stop:
+            raise ValueError(f"simulations overlap: networks [{a.start}, {a.stop}) and [{b.start}, {b.stop})")
+    classes = sorted({c for s in parts for c in s.numerics[1:]})
+    return replace(
+        first,
+        ranges=_joined(ranges),
+        statistics=reduce(Sums.merged, [s.statistics for s in parts]),
+        samples=Samples(**_in_order([s.samples.to_numpy() for s in parts])),
+        trajectories=Trajectories(**_in_order([s.trajectories.to_numpy() for s in parts])),
+        numerics=(first.numerics[0], *classes),
+        ratios={name: reduce(NormSums.merged, [s.ratios[name] for s in parts]) for name in first.ratios},
+        laws={name: Law.joined([s.laws[name] for s in parts]) for name in first.laws},
+    )
+
+
+def _check_alike(first: Record, other: Record) -> None:
+    """Refuses records of networks that are not the same, or were not recorded in the same way."""
+    pairs: dict[str, tuple[Any, Any]] = {
+        name: (getattr(first, name), getattr(other, name))
+        for name in ("model", "method", "seed", "bins", "histogram_version", "correlations")
+    }
+    if first.lowered.log_gaussian is not None:  # one network in two spellings
+        pairs["model"] = (first.lowered.log_gaussian, other.lowered.log_gaussian)
+    pairs["observables"] = (first.observables, other.observables)
+    pairs["layers"] = (first.layers.tolist(), other.layers.tolist())
+    pairs["numerics version"] = (first.numerics[0], other.numerics[0])
+    for name, (a, b) in pairs.items():
+        if a != b:
+            raise ValueError(f"simulations with different {name} do not merge: {a!r} and {b!r}")
+
+
+def _in_order(parts: list[Any]) -> dict[str, Any]:
+    names = [f.name for f in fields(parts[0]) if f.name != "ratios"]
+    joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
+    order = np.argsort(joined["networks"], kind="stable")
+    ratios = {name: np.concatenate([p.ratios[name] for p in parts])[order] for name in parts[0].ratios}
+    return {name: array[order] for name, array in joined.items()} | {"ratios": ratios}
+
+
+def _joined(ranges: list[NetworkRange]) -> tuple[NetworkRange, ...]:
+    """Neighbouring ranges of the same batch as one."""
+    out: list[NetworkRange] = []
+    for r in ranges:
+        if out and out[-1].stop == r.start and out[-1].batch == r.batch:
+            out[-1] = out[-1]._replace(stop=r.stop)
+        else:
+            out.append(r)
+    return tuple(out)
