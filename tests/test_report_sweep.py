@@ -24,7 +24,7 @@ from resmc.results.estimates import Estimate
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
-from resmc.report import numbers, render, reproduce, tables, words_sweep
+from resmc.report import numbers, render, reproduce, sweep_tables, words_sweep
 from resmc.report.reproduce import toml
 
 pytestmark = pytest.mark.cpu
@@ -211,12 +211,16 @@ def test_dimensions_are_drawn_along_numbers():
 
 @pytest.mark.parametrize("widths", [6, 7])
 def test_growth_is_a_map_where_there_would_be_too_many_curves(widths: int, monkeypatch: pytest.MonkeyPatch):
-    from resmc import plot
     from resmc.report import sweep_figures
 
     maps: list[str] = []
-    original = plot.plot_sweep
-    monkeypatch.setattr(plot, "plot_sweep", lambda r, name, **given: (maps.append(name), original(r, name, **given)))
+    original = sweep_figures.plot_sweep
+
+    def counted(result: Any, name: str, **given: Any) -> Any:
+        maps.append(name)
+        return original(result, name, **given)
+
+    monkeypatch.setattr(sweep_figures, "plot_sweep", counted)
     result = _tiled(Sweep(width=list(range(4, 4 + widths)), ratio=[0.5, 1], alpha=HALF, lam=HALF, networks=500))
     (drawn,) = sweep_figures.drawn(result)["growth"]
     assert drawn.svg
@@ -303,7 +307,7 @@ def test_ten_thousand_points_are_a_page_of_megabytes():
 
 
 def test_more_points_than_are_shown_are_said_so(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tables, "MOST_ROWS", 5)
+    monkeypatch.setattr(sweep_tables, "MOST_ROWS", 5)
     with bare():
         page = Page(render(_tiled(Sweep(width=[8, 9, 10], depth=[1, 2, 3], alpha=HALF, lam=HALF, networks=1000))))
     assert len(cells(page)) == 5

@@ -215,7 +215,7 @@ ACTIVATIONS: dict[str, Activation] = {
         curvature_at_zero=0.0,
         odd=True,
     ),
-    # x/(1 + e^-x)
+    # sigma(x) = x/(1 + e^-x)
     "silu": Activation(
         9,
         lambda x: x * _sigmoid(x),
