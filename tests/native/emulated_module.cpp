@@ -1,5 +1,6 @@
 // The emulated GPU as a Python module, with the bindings of the real one: what tests/emulated.py builds.
 #define RESMC_TARGET emulated
+#define RESMC_FIBERS
 #include "emulated_kernels.hpp"
 //
 #include "../../csrc/bindings_cuda.hpp"

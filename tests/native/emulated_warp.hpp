@@ -1,14 +1,22 @@
 // A GPU's warp on a CPU: 32 threads in one pack, warps of a block as threads of the host with a barrier between them.
 // It offers what csrc/cuda/device.hpp does, so that the kernels' own bodies run here, at their true width, under the
 // sanitizers: a warp that reads what another has not yet written is a race between two threads of the host.
+//
+// With RESMC_FIBERS one thread runs all warps of a block in turn, each from one barrier to the next: the same numbers,
+// and no waiting for the host's scheduler at every barrier, which takes minutes where other programs run as well.
 #pragma once
 
-#include <barrier>
 #include <cstring>
 #include <functional>
 #include <limits>
-#include <thread>
+#include <memory>
 #include <vector>
+#ifdef RESMC_FIBERS
+#include <ucontext.h>
+#else
+#include <barrier>
+#include <thread>
+#endif
 
 #ifdef __AVX512F__
 #define RESMC_REGISTERS 2
@@ -41,10 +49,62 @@ RESMC_FN Real gather(const float* from, const Word& at) {
     return x;
 }
 
+#ifdef RESMC_FIBERS
+class Fibers {  // the warps of a block, and its barrier
+   public:
+    explicit Fibers(uint32_t warps) : fibers(warps) {}
+
+    void arrive_and_wait() { leave(number + 1 == fibers.size() ? 0 : number + 1); }
+
+    // Every warp passes the same barriers, so when the first has ended, all others are behind the last one: they end in
+    // turn, and the last one returns to the caller.
+    void run(const std::function<void(uint32_t)>& of_warp) {
+        work = &of_warp;
+        running = this;
+        for (Fiber& fiber : fibers) {
+            getcontext(&fiber.context);
+            fiber.context.uc_stack.ss_sp = fiber.stack.get();
+            fiber.context.uc_stack.ss_size = STACK;
+            fiber.context.uc_link = &fiber == &fibers.back() ? &caller : &(&fiber + 1)->context;
+            makecontext(&fiber.context, enter, 0);
+        }
+        number = 0;
+        swapcontext(&caller, &fibers[0].context);
+    }
+
+   private:
+    static constexpr size_t STACK = 1 << 20;
+    struct Fiber {
+        ucontext_t context;
+        std::unique_ptr<char[]> stack{new char[STACK]};
+    };
+
+    static void enter() {
+        Fibers& block = *running;
+        (*block.work)(block.number);
+        ++block.number;  // that of the one behind uc_link
+    }
+    void leave(uint32_t to) {
+        const uint32_t from = number;
+        number = to;
+        if (from != to) swapcontext(&fibers[from].context, &fibers[to].context);
+    }
+
+    static inline thread_local Fibers* running = nullptr;
+    const std::function<void(uint32_t)>* work = nullptr;
+    std::vector<Fiber> fibers;
+    ucontext_t caller;
+    uint32_t number = 0;
+};
+using Barrier = Fibers;
+#else
+using Barrier = std::barrier<>;
+#endif
+
 struct Warp {
     float* shared;
     uint32_t block_number, threads_of_block, number;
-    std::barrier<>* barrier;
+    Barrier* barrier;
     size_t shared_floats;
 #ifdef RESMC_PLANT_RACE
     mutable uint32_t barriers = 0;
@@ -117,7 +177,7 @@ template <class Kernel>
 void launch(uint32_t blocks, uint32_t threads, size_t shared_floats, Kernel kernel) {
     const uint32_t warps = threads / WARP;
     std::vector<float> shared(shared_floats);
-    std::barrier<> barrier(warps);
+    Barrier barrier(warps);
     auto work = [&](uint32_t number) {
         for (uint32_t block = 0; block < blocks; ++block) {
             if (number == 0) shared.assign(shared_floats, std::numeric_limits<float>::quiet_NaN());
@@ -127,10 +187,14 @@ void launch(uint32_t blocks, uint32_t threads, size_t shared_floats, Kernel kern
             barrier.arrive_and_wait();
         }
     };
+#ifdef RESMC_FIBERS
+    barrier.run(work);
+#else
     std::vector<std::thread> others;
     for (uint32_t number = 1; number < warps; ++number) others.emplace_back(work, number);
     work(0);
     for (std::thread& thread : others) thread.join();
+#endif
 }
 
 RESMC_NAMESPACE_END
