@@ -18,6 +18,7 @@ from engines import fast_network
 import resmc
 import resmc.engine.cuda
 from resmc import ResNet, Simulation, _native
+from resmc.engine import native
 from resmc.engine.cuda import plan, runner
 from resmc.engine.sums import ACTIVITY_SUMS, NORM_SUMS
 
@@ -326,6 +327,16 @@ def test_outputs_beyond_a_float_survive_on_the_device(gpu: Any) -> None:
         dead = np.isinf(b.log_norm) | (b.output[:, 0] == 0.0) | np.isinf(b.output[:, 0])
         np.testing.assert_array_equal(a.output[dead], b.output[dead])
         np.testing.assert_allclose(a.output[~dead], b.output[~dead], rtol=1e-3)
+
+
+def test_what_stays_on_the_device_takes_no_memory_on_the_host(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    empty = native.Arrays.empty
+    monkeypatch.setattr(native.Arrays, "empty", lambda *a: made.append(empty(*a)) or made[-1])
+    for keep_on_device, kept in ((True, 0), (False, 50)):
+        on_gpu(ResNet(30, 6, HALF, HALF), 80, keep_samples=50, keep_trajectories=50, keep_on_device=keep_on_device)
+        arrays = made.pop()
+        assert {len(arrays.sample_log_norm), len(arrays.sample_output), len(arrays.path_log_norm)} == {kept}
 
 
 def test_keep_on_device_is_refused_on_the_cpu() -> None:

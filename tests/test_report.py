@@ -43,6 +43,7 @@ SIMULATIONS: dict[str, dict[str, Any]] = {
     "negative": {"alpha": -1e-5, "lam": 1.0, "input_norm": 1e-3, "n_out": 3, "networks": 300},
     "one layer": {"depth": 1, "networks": 300},
     "some layers": {"layers": (3, 7), "networks": 300},
+    "a scale of two names": {"lam": 0.030589983033553536, "networks": 300},
 }
 
 

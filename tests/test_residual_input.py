@@ -134,6 +134,19 @@ def test_a_scaling_may_be_an_array_and_an_input_too():
     assert hash(ResidualNetwork.from_dict(model.to_dict())) == hash(model)
 
 
+@pytest.mark.parametrize("scaling", [{"betta": 0.5}, {}, {"beta": 0.5, "d": 1.0}])
+def test_a_described_scaling_with_other_keys_is_refused(scaling):
+    described = ResidualNetwork(4, 3, "phi-out", scaling=DepthScaling(0.5)).to_dict()
+    with pytest.raises(ValueError, match="it must have beta, and may have c and inside"):
+        ResidualNetwork.from_dict({**described, "scaling": scaling})
+
+
+@pytest.mark.parametrize("scaling", [DepthScaling(0.5), (0.1,) * 3])
+def test_scale_factors_that_are_shared_cannot_be_written_to(scaling):
+    with pytest.raises(ValueError, match="read-only"):
+        ResidualNetwork(4, 3, "phi-out", scaling=scaling).scales[0] = 9.0
+
+
 @pytest.mark.parametrize("lam", [math.sqrt(0.5), 0.6, 0.8, 1.0, 0.1, 1e-3, 0.4358898943540673, 0.0, -0.7, 1e200])
 def test_a_resnet_and_its_general_spelling_are_one_network(lam):
     resnet = ResNet(6, 4, 0.9, lam, "balanced", 2, 1.5)

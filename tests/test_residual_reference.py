@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import math
+import tracemalloc
 from functools import partial
 
 import numpy as np
@@ -587,3 +588,15 @@ def test_simulate_residual_refuses_bad_arguments_by_name(argument, value):
 def test_dense_refuses_a_width_beyond_its_counters():
     with pytest.raises(ValueError, match="width"):
         simulate_residual(ResidualNetwork(2**17 + 1, 1), 1, method="dense")
+
+
+def test_the_forward_pass_does_not_hold_the_states_of_all_layers():
+    depth, networks, width = 200, 64, 64
+    model = ResidualNetwork(width, depth, "phi-out", scaling=DepthScaling(0.5))
+    tracemalloc.start()
+    try:
+        simulate_residual(model, networks, layers=range(depth + 1))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.5 * depth * networks * width * 8

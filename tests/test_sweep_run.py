@@ -43,6 +43,12 @@ def test_a_point_is_the_simulation_of_its_model_and_seed(tmp_path):
             np.testing.assert_allclose(found.stderr.flat[index], estimate.stderr, rtol=1e-9)
 
 
+def test_a_point_is_stored_as_it_was_spelled_whatever_was_simulated_before(tmp_path):
+    model = {"width": 8, "depth": 4, "alpha": 1.0}
+    resmc.simulate(**model, lam=0.0, networks=64, progress=False)  # equal to the next one, but written otherwise
+    assert Sweep(**model, lam=-0.0, networks=64).run(tmp_path / "store", progress=False).complete
+
+
 def test_the_table_of_a_point_is_that_of_its_merged_simulation(tmp_path):
     result = small(alpha=[0.0, HALF]).run(tmp_path / "store", progress=False)
     for index in range(8):

@@ -109,9 +109,6 @@ def test_records_have_stable_keys_and_all_digits():
         {"name": "c", "size": None, "share": None, "exact": None},
     ]
     assert TABLE.records() == expected
-    whole = json.loads(TABLE.to_json())
-    assert list(whole) == ["table", "title", "lines", "rows", "left_out", "notes"]
-    assert (whole["rows"], whole["notes"], whole["left_out"]) == (expected, ["a note"], 3)
     reworded = replace(TABLE, columns=[replace(c, name="another") for c in TABLE.columns])
     assert reworded.records() == expected
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .._system.plain import Plain
-from ..engine.request import METHODS
+from ..models.network import METHODS
 from ..models.resnet import VARIANTS
 from ..simulation import simulate
 from .common import check_output, layer_list, number

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,9 @@ class Lowered:
 
     model: Model
     log_gaussian: ResNet | None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return lower, (self.model,)  # what was computed of the model is not sent along
 
     # -- what the network can
 
@@ -210,7 +213,6 @@ class Lowered:
         return {name: backward if name in BACKWARD else forward for name in QUOTIENTS}
 
 
-@lru_cache(maxsize=1 << 10)
 def lower(model: Model) -> Lowered:
     """The engine's view of ``model``."""
     return Lowered(model, log_gaussian(model))

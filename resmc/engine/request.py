@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from ..models.network import METHODS
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
 from . import devices
@@ -18,7 +19,6 @@ from .devices import Device
 from .lowering import KernelNetwork, Lowered, lower
 from .recording import batch_size, histogram_bins, recorded_layers
 
-METHODS = ("projected", "dense")
 MAX_NETWORK = 1 << 48  # a network's number has 48 bits of the counter
 
 

@@ -65,13 +65,7 @@ class Cpu:
         return f"cpu/{self.instructions}"
 
     def add(
-        self,
-        network: KernelNetwork,
-        job: Job,
-        layers: NDArray[np.int64],
-        arrays: Arrays,
-        report: Report | None,
-        keep: bool,
+        self, network: KernelNetwork, job: Job, layers: NDArray[np.int64], arrays: Arrays, report: Report | None
     ) -> None:
         """Adds the networks of ``job`` to ``arrays``."""
         native.simulate(network, job, layers, arrays, self.threads, self.instructions, report)
@@ -79,9 +73,10 @@ class Cpu:
 
 @dataclass(eq=False)
 class Gpu:
-    """One GPU."""
+    """One GPU, on which what is kept raw stays with ``keep``."""
 
     accelerator: cuda.Accelerator
+    keep: bool
 
     @property
     def numerics(self) -> str:
@@ -89,21 +84,16 @@ class Gpu:
         return self.accelerator.numerics
 
     def add(
-        self,
-        network: KernelNetwork,
-        job: Job,
-        layers: NDArray[np.int64],
-        arrays: Arrays,
-        report: Report | None,
-        keep: bool,
+        self, network: KernelNetwork, job: Job, layers: NDArray[np.int64], arrays: Arrays, report: Report | None
     ) -> Any:
-        """Adds the networks of ``job`` to ``arrays``; what is kept raw stays on the GPU with ``keep``."""
+        """Adds the networks of ``job`` to ``arrays``, and returns what stays on the GPU."""
         named = arrays.named()
         raw = cuda.run(self.accelerator, network, job, layers.astype(np.uint32), named, report)
-        if not keep:
-            for name, values in raw.to_numpy().items():
-                named[name][:] = values
-        return raw
+        if self.keep:
+            return raw
+        for name, values in raw.to_numpy().items():
+            named[name][:] = values
+        return None
 
 
 def run(request: Request, report: Report | None = None) -> Outcome:
@@ -119,14 +109,17 @@ def run(request: Request, report: Report | None = None) -> Outcome:
         If there is no GPU to use that was asked for, its memory does not suffice, or it fails.
     """
     network, job, recording = request.network(), request.job(), request.recording
-    where = Gpu(cuda.open_cuda(request.device.ordinal)) if request.device.kind == "cuda" else Cpu(request.threads)
-    arrays = Arrays.empty(network, job, len(recording.layers))
+    where: Cpu | Gpu = Cpu(request.threads)
+    if request.device.kind == "cuda":
+        where = Gpu(cuda.open_cuda(request.device.ordinal), recording.on_device)
+    here = replace(job, keep_samples=0, keep_trajectories=0) if recording.on_device else job
+    arrays = Arrays.empty(network, here, len(recording.layers))
     finals: dict[str, FinalCounts] = {}
     final_samples = {name: np.empty(job.keep_samples) for name in network.quotients}
     raw = None
     for at, part in _parts(job) if network.quotients else ((0, job),):
         views = arrays.part(at, part)
-        raw = where.add(network, part, recording.layers, views, _share(report, at, part, job), recording.on_device)
+        raw = where.add(network, part, recording.layers, views, _share(report, at, part, job))
         for name, quotient in views.quotients.items():
             counts = FinalCounts.counted(quotient.final)
             finals[name] = FinalCounts.added([finals[name], counts]) if name in finals else counts

@@ -13,6 +13,9 @@ from .weights import WeightLaw
 if TYPE_CHECKING:
     import torch
 
+# "dense" draws every weight; "projected" draws what the layers see of them, which has the same law: |phi(z)| g.
+METHODS = ("projected", "dense")
+
 
 class Network(ABC):
     """A description of random networks: `resmc.ResNet` or `resmc.ResidualNetwork`."""

@@ -217,14 +217,19 @@ class ResidualNetwork(Network):
     def from_dict(described: Mapping[str, Any]) -> ResidualNetwork:
         """Return the network that `to_dict` described."""
         given = dict(described)
-        if isinstance(given.get("scaling"), Mapping):
-            given["scaling"] = DepthScaling(**given["scaling"])
+        scaling = given.get("scaling")
+        if isinstance(scaling, Mapping):
+            if "beta" not in scaling or set(scaling) - {f.name for f in fields(DepthScaling)}:
+                raise ValueError(
+                    f"scaling={dict(scaling)!r} is not allowed: it must have beta, and may have c and inside"
+                )
+            given["scaling"] = DepthScaling(**scaling)
         return ResidualNetwork(**given)
 
     @cached_property
     def as_resnet(self) -> ResNet | None:
         """A `ResNet` that is this network (alpha = carry, lam = s/sqrt(2)), or None where no `ResNet` is."""
-        said = self.has_asymmetry and self.weight_law.gaussian
+        said = self.activation in RESNET_ACTIVATIONS and self.residual_block.acts_on_layers and self.weight_law.gaussian
         if not said or self.bias > 0.0 or len(set(self.scales.tolist())) > 1:
             return None
         lam, variant = lam_of_scale(float(self.scales[0])), RESNET_ACTIVATIONS[self.activation]

@@ -75,7 +75,9 @@ def checked_scaling(given: Any, depth: int) -> Scaling:
 
 
 def by_layer(scaling: Scaling, depth: int) -> NDArray[np.float64]:
-    """Return the scale factors s_k of all layers, (depth,)."""
+    """Return the scale factors s_k of all layers, (depth,), read-only."""
     if isinstance(scaling, DepthScaling):
-        return np.full(depth, scaling.at(depth))
-    return np.array(scaling)
+        return np.broadcast_to(scaling.at(depth), depth)  # one number in memory
+    values = np.array(scaling)
+    values.setflags(write=False)
+    return values

@@ -14,7 +14,8 @@ Network for network, the fast implementations produce what this package produces
 imports no native code, and nothing beyond NumPy.
 """
 
-from .network import METHODS, ReferencePaths, simulate
+from ..models.network import METHODS
+from .network import ReferencePaths, simulate
 from .normals import normals, signs
 from .philox import STREAMS, philox4x32, words
 from .residual import ResidualPaths, simulate_residual

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from ..models.network import METHODS
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
 from .normals import normals, signs
 from .sources import Counters, Ids, Normals, Signs
 from .vectors import Floats, Vectors, squares
 
-METHODS = ("projected", "dense")
 HELD = 1 << 17  # normals held at a time: a bound on the memory, on which no number depends
 
 

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from ..models.network import METHODS
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE
 from .maps import MAPS
-from .network import HELD, METHODS, checked_networks, recorded_layers
+from .network import HELD, checked_networks, recorded_layers
 from .sources import Counters, Ids
 from .vectors import Floats, Vectors, cosine, log_quotient, norm, squares
 
@@ -197,7 +198,8 @@ def _simulate_part(
     for layer in range(depth + 1) if gradients else recorded:
         state, at = advance(state, at, layer, networks, method), layer
         h = state.h
-        hs.append(h)
+        if gradients:
+            hs.append(h)
         records.add(
             layer, log_norm=h.log_square() - math.log(model.width), log_displacement=log_quotient(state.moved, first)
         )

@@ -19,6 +19,7 @@ from ..engine.run import Outcome
 from ..engine.sums import ActivitySums, NormSums, Sums
 from ..models.residual_network import Model
 from ..models.resnet import ResNet
+from ..models.spelling import listed
 from . import estimates, layer_estimates
 from .estimates import Estimate
 from .kept import Samples, Trajectories, final_offsets, samples_of, trajectories_of
@@ -132,7 +133,7 @@ class Record:
         ValueError
             If no `ResNet` is this network.
         """
-        found = self.lowered.log_gaussian
+        found = listed(self.model)
         if found is None:
             general = self.lowered.general
             raise ValueError(

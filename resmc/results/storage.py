@@ -200,8 +200,9 @@ def _opened(data: bytes, name: str) -> Iterator[Archive]:
         manifest = found.manifest
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise ValueError(f"its manifest does not say {FORMAT!r}")
-        if manifest.get("schema_version") not in (2, SCHEMA_VERSION):
-            raise ValueError(f"it has schema version {manifest.get('schema_version')}, not {SCHEMA_VERSION}")
+        if manifest.get("schema_version") not in (SCHEMA_VERSION_01, SCHEMA_VERSION):
+            allowed = f"{SCHEMA_VERSION_01} or {SCHEMA_VERSION}"
+            raise ValueError(f"it has schema version {manifest.get('schema_version')}, not {allowed}")
         yield found
     except KeyError as error:
         raise archive.refusal(name, ValueError(f"its manifest has no {error}")) from None
@@ -221,8 +222,8 @@ def _array(found: Archive, name: str, dtype: Any, *shape: int | None) -> NDArray
 
 
 def _is_old(found: Archive) -> bool:
-    """True if a file is of schema version 2."""
-    return bool(found.manifest["schema_version"] == 2)
+    """True if a file is of version 0.1's schema."""
+    return bool(found.manifest["schema_version"] == SCHEMA_VERSION_01)
 
 
 def _layer_sums(found: Archive, model: Model, layers: slice) -> LayerSums:

@@ -17,7 +17,8 @@ import numpy as np
 from .._system import checks
 from .._system.plain import Plain
 from ..engine.recording import batch_size
-from ..engine.request import MAX_NETWORK, METHODS
+from ..engine.request import MAX_NETWORK
+from ..models.network import METHODS
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
 from ..models.spelling import listed, of_dict

@@ -19,7 +19,7 @@ from ..models.resnet import ResNet
 from ..results import layer_estimates as by_entry
 from ..results.estimates import Estimate, Floats
 from ..results.layer_estimates import SecondMoment
-from ..theory.facts import facts
+from ..theory.facts import Facts
 
 NAN = float("nan")
 
@@ -64,13 +64,13 @@ class Quantity:
     variable: str
     estimate: Callable[[LastLayers], Estimate]
     limit: Callable[[ResNet], float]
-    exact: Callable[[ResNet], float]
+    exact: Callable[[Facts], float]
     least: Callable[[LastLayers], Floats] | None = None
 
 
-def _exact_moment(name: str) -> Callable[[ResNet], float]:
-    def exact(model: ResNet) -> float:
-        known = facts(model).log_norm(np.array([model.depth]))
+def _exact_moment(name: str) -> Callable[[Facts], float]:
+    def exact(facts: Facts) -> float:
+        known = facts.log_norm(np.array([facts.model.depth]))
         return NAN if known is None else float(getattr(known, name)[0])
 
     return exact
@@ -105,19 +105,19 @@ QUANTITIES: dict[str, Quantity] = {
         "asymmetry",
         lambda e: by_entry.asymmetry_mean(e.activity),
         lambda m: float(theory.hypoactivation(m, [m.depth]).asymmetry[0]),
-        lambda m: float(facts(m).asymmetry(np.array([m.depth]))[0]),
+        lambda f: float(f.asymmetry(np.array([f.model.depth]))[0]),
     ),
     "active_fraction": Quantity(
         "active_fraction",
         lambda e: by_entry.active_fraction(e.activity, e.widths),
         lambda m: float(theory.hypoactivation(m, [m.depth]).active_fraction[0]),
-        lambda m: float(facts(m).active_fraction(np.array([m.depth]))[0]),
+        lambda f: float(f.active_fraction(np.array([f.model.depth]))[0]),
     ),
     "growth": Quantity(
         "log_second_moment",
         lambda e: e.second_moment.estimate,
         lambda m: float(theory.variance_growth(m, [m.depth])[0]),
-        lambda m: float(facts(m).growth(np.array([m.depth]))[0]),
+        lambda f: float(f.growth(np.array([f.model.depth]))[0]),
         lambda e: e.second_moment.least,
     ),
 }

@@ -5,7 +5,7 @@ A store is read as it is, so that there is a result before all shards are there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 from .._system import checks
 from ..engine.native import NUMERICS_VERSION
 from ..engine.sums import LayerSums
+from ..models.resnet import ResNet
 from ..results.estimates import Estimate, Floats
 from ..results.merge import merged
 from ..simulation import Simulation
 from ..tables import Table, html, text
 from ..tables.table import MOST_ROWS
+from ..theory.facts import facts
 from .pilot import pilot_shard, wanted_networks
 from .plan import Plan
-from .quantities import QUANTITIES, LastLayers
+from .quantities import QUANTITIES, LastLayers, Quantity
 from .shards import Range, cover
 from .store import Damaged, Gone, Listing, Store, Stored
 from .summary import MOST_LINES, table
@@ -115,18 +117,18 @@ class SweepResult:
     @cached_property
     def limits(self) -> dict[str, Floats]:
         """Limits of all quantities at leading order in 1/n, by name, of shape plan.shape."""
-        return self._theory("limit")
+        return self._theory({model: model for model in self.plan.models}, lambda quantity: quantity.limit)
 
     @cached_property
     def exact(self) -> dict[str, Floats]:
         """Exact values of all quantities, by name, of shape plan.shape; NaN where they are not known."""
-        return self._theory("exact")
+        return self._theory({model: facts(model) for model in self.plan.models}, lambda quantity: quantity.exact)
 
-    def _theory(self, kind: str) -> dict[str, Floats]:
-        models = list(dict.fromkeys(self.plan.models))
+    def _theory(self, asked: Mapping[ResNet, Any], value_of: Callable[[Quantity], Any]) -> dict[str, Floats]:
+        """Ask once for each of the models, which may stand at several points."""
         out = {}
         for name, quantity in QUANTITIES.items():
-            known = {model: getattr(quantity, kind)(model) for model in models}
+            known = {model: value_of(quantity)(of) for model, of in asked.items()}
             out[name] = np.array([known[model] for model in self.plan.models]).reshape(self.plan.shape)
         return out
 
@@ -183,9 +185,9 @@ class SweepResult:
         return text.render(self._table(MOST_LINES), width)
 
     def _repr_html_(self) -> str:
-        return html.render(self._table(MOST_ROWS))
+        return html.render(self._table())
 
-    def _table(self, most: int) -> Table:
+    def _table(self, most: int = MOST_ROWS) -> Table:
         return table(self, most)
 
     def report(self, path: str | Path) -> None:

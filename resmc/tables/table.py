@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
@@ -96,18 +95,6 @@ class Table:
         """Return the rows as JSON can hold them, by the columns' keys."""
         keyed = [(i, column.key) for i, column in enumerate(self.columns) if column.key]
         return [{key: plain(row[i]) for i, key in keyed} for row in self.rows]
-
-    def to_json(self) -> str:
-        """Write the whole table as JSON."""
-        out = {
-            "table": self.key,
-            "title": self.title,
-            "lines": list(self.lines),
-            "rows": self.records(),
-            "left_out": self.left_out,
-            "notes": [note for note in self.notes if note],
-        }
-        return json.dumps(out, indent=1, allow_nan=False)
 
 
 def few(count: int, most: int = MOST_LAYERS) -> list[int]:

@@ -7,7 +7,8 @@ model has.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,9 @@ class Facts:
     model: Model
     log_gaussian: ResNet | None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return facts, (self.model,)  # averages over an activation are functions that cannot be sent to other processes
+
     @cached_property
     def general(self) -> ResidualNetwork:
         """The network as a `ResidualNetwork`."""
@@ -71,11 +75,16 @@ class Facts:
 
     def asymmetry(self, layers: Layers) -> Floats:
         """Return E A_l at ``layers``: 0 where A_l is symmetric, and at layer 0, where z_0 is; else NaN."""
-        return np.where(self.symmetric | (layers == 0), 0.0, np.nan)
+        return np.where(self.symmetric | (self.model.has_asymmetry & (layers == 0)), 0.0, np.nan)
 
     def active_fraction(self, layers: Layers) -> Floats:
-        """Return E F_l at ``layers``: 1/2 where A_l is symmetric, and at layer 0, where z_0 is; else NaN."""
-        return np.where(self.symmetric | (layers == 0), 0.5, np.nan)
+        """Return E F_l at ``layers``: 1/2 where A_l is symmetric, and at layer 0, where z_0 is; else NaN.
+
+        Weights of +-1 on an explicit input may give a neuron exactly 0, which is not active: there NaN too.
+        """
+        m = self.model
+        symmetric_start = m.has_asymmetry and (not m.inputs.explicit or self.general.weight_law.gaussian)
+        return np.where(self.symmetric | (symmetric_start & (layers == 0)), 0.5, np.nan)
 
     def growth(self, layers: Layers) -> Floats:
         r"""Return log E\|z_l\|^2/\|z_0\|^2 at ``layers``, where it is known.
@@ -131,7 +140,6 @@ class Facts:
         return None if sde is None else {"growth": sde.growth, "gradient": sde.gradient}.get(quotient)
 
 
-@lru_cache(maxsize=1 << 10)
 def facts(model: Model) -> Facts:
     """Return what is known of ``model``."""
     return Facts(model, log_gaussian(model))

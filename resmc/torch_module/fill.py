@@ -32,20 +32,14 @@ def explicit(model: Network, seed: int = 0, network: int = 0) -> ExplicitResNet 
     ValueError
         For an argument out of range; the message names it, its value and what is allowed.
     """
+    if not isinstance(model, ResNet | ResidualNetwork):
+        raise ValueError(f"model={model!r} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
     checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with explicit weights")
     seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
     network = checks.integer("network", network, 0, 2**48 - 1, "2^48 - 1")
-    module = _built(model)
+    module = ExplicitResNet(model) if isinstance(model, ResNet) else ExplicitResidualNetwork(model)
     fill(module, Counters(model, seed, np.array([network], np.uint64)))
     return module
-
-
-def _built(model: Network) -> ExplicitResNet | ExplicitResidualNetwork:
-    if isinstance(model, ResNet):
-        return ExplicitResNet(model)
-    if isinstance(model, ResidualNetwork):
-        return ExplicitResidualNetwork(model)
-    raise ValueError(f"model={model!r} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
 
 
 def fill(module: ExplicitResNet | ExplicitResidualNetwork, source: Source) -> None:
