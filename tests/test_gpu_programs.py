@@ -99,7 +99,7 @@ def test_speed_checks_its_answers(gpu: Any, case: gpu_speed.Case):
 def test_a_wrong_kernel_is_not_timed(gpu: Any, monkeypatch: pytest.MonkeyPatch):
     chunk = gpu_speed.Chunk(gpu, gpu_speed.of(40, 5), 1e5)
     chunk.check()
-    chunk.chunk["seed"] = 1
+    chunk.launch["seed"] = 1
     with pytest.raises(harness.WrongAnswer, match="from the CPU's"):
         chunk.check()
     monkeypatch.setattr(chunk, "simulate", lambda: None)
