@@ -65,8 +65,8 @@ Job job_of(const AnyNetwork& network, const py::dict& settings,
     Job job{};
     job.network = network.network();
     job.residual = network.is_residual ? &network.residual : nullptr;
-    job.variant = s.choice<Variant>("variant", 3);
-    job.method = s.choice<Method>("method", 2);
+    job.variant = s.choice<Variant>("variant", VARIANTS);
+    job.method = s.choice<Method>("method", METHODS);
     job.seed = s.integer<uint64_t>("seed");
     job.first = s.integer<uint64_t>("first", 0, END_OF_NETWORKS - 1);
     job.count = s.integer<uint64_t>("count", 1, END_OF_NETWORKS - job.first);
@@ -81,6 +81,7 @@ Job job_of(const AnyNetwork& network, const py::dict& settings,
     job.recording.correlations = s.boolean("correlations");
     if (job.recording.correlations && !job.recording.activity) s.refuse("correlations", "need activity");
     job.recording.bin_width = s.real<double>("bin_width");
+    if (!(job.recording.bin_width > 0.0)) s.refuse("bin_width", "must be above 0");
     job.recording.bin_low = s.real<double>("bin_low");
     job.recording.n_bins = s.integer<uint32_t>("n_bins");
     s.finish();

@@ -6,6 +6,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <string>
 
 #include "cuda/kernels.hpp"
@@ -13,11 +14,12 @@
 
 namespace resmc {
 
+// The limits of resmc/models/resnet.py: within them no size overflows.
 inline Network network_of(Reader& d) {
     Network net{};
-    net.width = d.integer<uint32_t>("width", 1);
-    net.depth = d.integer<uint32_t>("depth");
-    net.n_out = d.integer<uint32_t>("n_out");
+    net.width = d.integer<uint32_t>("width", 1, 1u << 24);
+    net.depth = d.integer<uint32_t>("depth", 0, (1u << 20) - 1);
+    net.n_out = d.integer<uint32_t>("n_out", 0, 1u << 17);
     net.carry = d.real<float>("carry");
     net.carry_mantissa = d.real<float>("carry_mantissa");
     net.carry_exponent = d.integer<int32_t>("carry_exponent");
@@ -32,7 +34,7 @@ inline Residual residual_of(Reader& d) {
     r.network = network_of(d);
     r.block = d.choice<Block>("block", BLOCKS);
     r.activation = d.choice<ActivationKind>("activation", ACTIVATIONS);
-    r.weight_law = d.choice<WeightLaw>("weight_law", 3);
+    r.weight_law = d.choice<WeightLaw>("weight_law", WEIGHT_LAWS);
     r.grounded = d.boolean("grounded");
     r.homogeneous = d.boolean("homogeneous");
     r.inside = d.boolean("inside");
@@ -41,7 +43,7 @@ inline Residual residual_of(Reader& d) {
     r.size = d.real<float>("size");
     r.bias = d.real<float>("bias");
     r.bias_square = d.real<float>("bias_square");
-    r.segment = d.integer<uint32_t>("segment", 1);
+    r.segment = d.integer<uint32_t>("segment", 1, std::max(1u, r.network.depth));
     r.n_in = d.integer<uint32_t>("n_in");
     r.steps = d.array<const float>("steps", {r.network.depth});
     r.input = d.array<const float>("input", {r.n_in > 0 ? size_t{r.n_in} + 12 : 0});
@@ -121,8 +123,8 @@ class BoundKernels {
         a.output_end = s.integer<uint32_t>("output_end", 0, a.columns);
         a.look_every = s.integer<uint32_t>("look_every", 1);
         a.look_every_row = s.integer<uint32_t>("look_every_row", 1);
-        const auto variant = s.choice<Variant>("variant", 3);
-        const auto method = s.choice<Method>("method", 2);
+        const auto variant = s.choice<Variant>("variant", VARIANTS);
+        const auto method = s.choice<Method>("method", METHODS);
         const uint32_t blocks = s.integer<uint32_t>("blocks");
         s.finish();
         a.shape = shape_of(described, method, properties, shape);
@@ -162,6 +164,7 @@ class BoundKernels {
         a.batch = s.integer<uint32_t>("batch", 1, 4096);
         if (a.columns % a.batch != 0) s.refuse("columns", "must be a multiple of the batch");
         a.bin_width = s.real<double>("bin_width");
+        if (!(a.bin_width > 0.0)) s.refuse("bin_width", "must be above 0");
         a.bin_low = s.real<double>("bin_low");
         a.n_bins = s.integer<uint32_t>("n_bins");
         s.finish();

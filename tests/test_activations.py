@@ -229,6 +229,7 @@ def test_values_at_the_ends_are_limits(instructions: str, c: float) -> None:
         "tanh": ([-1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]),
         "sigmoid": ([0.0, 1.0, 0.5, 0.5], [0.0, 0.0, 0.25, 0.25]),
         "gelu": ([0.0, 2.0**20 * c, 0.0, 0.0], [0.0, 1.0, 0.5, 0.5]),
+        "silu": ([0.0, 2.0**20 * c, 0.0, 0.0], [0.0, 1.0, 0.5, 0.5]),
         "centred_softplus": ([-2 * math.log(2), 2.0**21 * c - 2 * math.log(2), 0.0, 0.0], [0.0, 2.0, 1.0, 1.0]),
     }
     for name, (values, slopes) in expected.items():

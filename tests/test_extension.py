@@ -74,15 +74,17 @@ def readonly(array: np.ndarray) -> np.ndarray:
 
 # (dictionary, name, wrong values, what is said)
 WRONG: list[tuple[str, str, list[Any], str]] = [
-    ("network", "width", [0, -1, 2**32, 1.0, True, "6", None], "must be an integer from 1 to 4294967295"),
+    ("network", "width", [0, -1, 2**24 + 1, 2**32, 1.0, True, "6", None], "must be an integer from 1 to 16777216"),
     ("network", "carry_exponent", [2**31, -(2**31) - 1], "must be an integer from -2147483648 to 2147483647"),
     ("network", "carry", [1e39, float("nan"), float("inf"), "1", True, None], "must be a finite number that a float32"),
     ("network", "block", [3, -1, "phi-in"], "must be an integer from 0 to 2"),
     ("network", "activation", [10, -1, None], "must be an integer from 0 to 9"),
     ("network", "weight_law", [3], "must be an integer from 0 to 2"),
     ("network", "gradients", [1, None], "must be True or False"),
-    ("network", "segment", [0], "must be an integer from 1 to"),
-    ("network", "steps", [np.zeros(4), [0.0] * 4], "must be a C-contiguous array of another type"),
+    ("network", "depth", [-1, 2**20], "must be an integer from 0 to 1048575"),
+    ("network", "n_out", [-1, 2**17 + 1], "must be an integer from 0 to 131072"),
+    ("network", "segment", [0, 5, 2**32 - 1], "must be an integer from 1 to 4"),
+    ("network", "steps", [np.zeros(4), [0.0] * 4, None], "must be a C-contiguous array of float32$"),
     ("network", "steps", [np.zeros(3, np.float32)], r"must have the shape \(4,\)"),
     ("network", "input", [np.zeros(12, np.float32)], r"must have the shape \(0,\)"),
     ("settings", "seed", [-1, 2**64, 0.5], "must be an integer from 0 to 18446744073709551615"),
@@ -93,11 +95,12 @@ WRONG: list[tuple[str, str, list[Any], str]] = [
     ("settings", "keep_samples", [65], "must be an integer from 0 to 64"),
     ("settings", "activity", [1], "must be True or False"),
     ("settings", "bin_width", [10**400, "wide"], "must be a finite number that a float64"),
+    ("settings", "bin_width", [0, 0.0, -1.0], "must be above 0"),
     ("arrays", "norms", [np.zeros((32, 4), NORM_SUMS)], r"must have the shape \(32, 5\)"),
     ("arrays", "norms", [np.zeros((32, 5)), np.zeros((32, 10), NORM_SUMS)[:, ::2]], "must be a C-contiguous array"),
     ("arrays", "norms", [readonly(np.zeros((32, 5), NORM_SUMS))], "must be writable"),
     ("arrays", "histogram", [np.zeros((32, 1), np.int64)], r"must have the shape \(32, "),
-    ("arrays", "path_overlap", [np.zeros((PATHS, 5))], "must be a C-contiguous array of another type"),
+    ("arrays", "path_overlap", [np.zeros((PATHS, 5))], "must be a C-contiguous array of float32$"),
     ("arrays", "final_gradient", [np.zeros(NETWORKS - 1)], r"must have the shape \(64,\)"),
 ]
 

@@ -3,6 +3,7 @@ a GPU or an emulated one. No timings here."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Callable
@@ -99,7 +100,7 @@ def test_speed_checks_its_answers(gpu: Any, case: gpu_speed.Case):
 def test_a_wrong_kernel_is_not_timed(gpu: Any, monkeypatch: pytest.MonkeyPatch):
     chunk = gpu_speed.Chunk(gpu, gpu_speed.of(40, 5), 1e5)
     chunk.check()
-    chunk.launch["seed"] = 1
+    chunk.launch = dataclasses.replace(chunk.launch, seed=1)
     with pytest.raises(harness.WrongAnswer, match="from the CPU's"):
         chunk.check()
     monkeypatch.setattr(chunk, "simulate", lambda: None)

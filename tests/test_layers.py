@@ -72,6 +72,14 @@ def modules() -> dict[str, Path]:
     return found | {"_native": PACKAGE / "_native.pyi"}
 
 
+@cache
+def homes() -> dict[str, str]:
+    """The module of every public name."""
+    source = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.level]
+    return {alias.name: node.module or alias.name for node in nodes for alias in node.names}
+
+
 def imported(name: str, source: str, is_package: bool) -> Iterator[str]:
     """The modules of the package that a module's source imports, in whatever way."""
     here = name.split(".") if name else []
@@ -88,11 +96,11 @@ def imported(name: str, source: str, is_package: bool) -> Iterator[str]:
             start = [*above, *([module] if module else [])]
             for alias in node.names:
                 inner = ".".join([*start, alias.name])
-                yield inner if inner in modules() else ".".join(start)
+                yield inner if inner in modules() else ".".join(start) or homes().get(alias.name, "")
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.split(".")[0] == "resmc":
-                    yield alias.name.removeprefix("resmc").lstrip(".")
+                    yield alias.name.removeprefix("resmc").lstrip(".") or "__main__"  # all that is public
         elif isinstance(node, ast.Call) and _loads_by_name(node):
             for argument in node.args[:1]:
                 text = argument.value if isinstance(argument, ast.Constant) else None
@@ -198,6 +206,9 @@ def test_nothing_above_the_engine_asks_for_a_spelling(spelling):
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..cli.main import main", {"cli.main"}),
         ("import resmc.plot.style", {"plot.style"}),
         ("from resmc.sweep.plan import Sweep", {"sweep.plan"}),
+        ("from .. import simulate", {"simulation"}),
+        ("from resmc import Sweep, regime", {"sweep", "experiments.regime"}),
+        ("import resmc", {"__main__"}),
         ("import importlib\nimportlib.import_module('resmc.report')", {"report"}),
         ("from importlib import import_module\nimport_module('.plot', 'resmc')", {"plot"}),
     ],

@@ -91,9 +91,9 @@ def simulation_of(paths: ReferencePaths, seed: int) -> Simulation:
         a, on = asymmetry[mine], alive[mine]
         norms.alive[j] = on.sum(axis=0)
         activity.inactive[j] = (on & (active[mine] == 0)).sum(axis=0)
-        count = np.maximum(norms.alive[j], 1)
+        living = np.maximum(norms.alive[j], 1)
         for sums, x in ((norms.log_norm[j], log_norm[mine]), (norms.growth_log[j], growth[mine])):
-            mean = x.sum(axis=0) / count
+            mean = x.sum(axis=0) / living
             centred = np.where(on, x - mean, 0.0)
             sums[:] = mean, *((centred**p).sum(axis=0) for p in range(2, len(sums) + 1))
         norms.growth[j] = [np.where(on, np.exp(p * growth[mine]), 0.0).sum(axis=0) for p in (1.0, 2.0)]

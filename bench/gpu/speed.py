@@ -191,7 +191,7 @@ def speed(accelerator: cuda.Accelerator, case: Case, work: float = WORK) -> dict
     row["per_s"] = rate = chunk.rate()
     chunk.reduce()
     reduce = seconds_of(accelerator.torch, accelerator.device, chunk.reduce, 3)
-    row["layers_recorded"] = len(chunk.job.layers)
+    row["layers_recorded"] = len(chunk.work.layers)
     row["reduce_over_simulate"] = reduce * rate.median / (chunk.networks * case.work)
     like = case if case.method == "projected" else of(192, 200)  # weights are drawn like any other normals
     row["generator_per_s"] = limit = draw_rate(accelerator, like, chunk.shape.threads, work)

@@ -6,6 +6,8 @@
 // and no waiting for the host's scheduler at every barrier, which takes minutes where other programs run as well.
 #pragma once
 
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -62,6 +64,7 @@ class Fibers {  // the warps of a block, and its barrier
         work = &of_warp;
         running = this;
         for (Fiber& fiber : fibers) {
+            fiber.ended = false;
             getcontext(&fiber.context);
             fiber.context.uc_stack.ss_sp = fiber.stack.get();
             fiber.context.uc_stack.ss_size = STACK;
@@ -70,6 +73,7 @@ class Fibers {  // the warps of a block, and its barrier
         }
         number = 0;
         swapcontext(&caller, &fibers[0].context);
+        for (const Fiber& fiber : fibers) check(fiber.ended);
     }
 
    private:
@@ -77,16 +81,26 @@ class Fibers {  // the warps of a block, and its barrier
     struct Fiber {
         ucontext_t context;
         std::unique_ptr<char[]> stack{new char[STACK]};
+        bool ended = false;
     };
+
+    static void check(bool alike) {
+        if (alike) return;
+        std::fputs("warps of a block have passed different numbers of barriers\n", stderr);
+        std::abort();
+    }
 
     static void enter() {
         Fibers& block = *running;
         (*block.work)(block.number);
+        block.fibers[block.number].ended = true;
         ++block.number;  // that of the one behind uc_link
+        check(block.number == block.fibers.size() || !block.fibers[block.number].ended);
     }
     void leave(uint32_t to) {
         const uint32_t from = number;
         number = to;
+        check(!fibers[to].ended);
         if (from != to) swapcontext(&fibers[from].context, &fibers[to].context);
     }
 

@@ -8,7 +8,7 @@
 
 namespace resmc {
 
-enum Variant : int { VARIANT_VANILLA = 0, VARIANT_BALANCED = 1, VARIANT_BALANCED_HALF = 2 };
+enum Variant : int { VARIANT_VANILLA = 0, VARIANT_BALANCED = 1, VARIANT_BALANCED_HALF = 2, VARIANTS = 3 };
 // The numbers of resmc/models/activations.py.
 enum ActivationKind : int {
     ACTIVATION_RELU = 0,
@@ -23,7 +23,7 @@ enum ActivationKind : int {
     ACTIVATION_SILU = 9,
     ACTIVATIONS = 10,
 };
-enum Method : int { METHOD_PROJECTED = 0, METHOD_DENSE = 1 };
+enum Method : int { METHOD_PROJECTED = 0, METHOD_DENSE = 1, METHODS = 2 };
 
 struct Network {
     uint32_t width;
@@ -58,7 +58,7 @@ auto with_block(Block block, Use use) {
 }
 
 // Of explicit weights, all of variance 1.
-enum WeightLaw : int { WEIGHTS_GAUSSIAN = 0, WEIGHTS_UNIFORM = 1, WEIGHTS_RADEMACHER = 2 };
+enum WeightLaw : int { WEIGHTS_GAUSSIAN = 0, WEIGHTS_UNIFORM = 1, WEIGHTS_RADEMACHER = 2, WEIGHT_LAWS = 3 };
 
 // Any residual network, by layers and backwards; residual.hpp says what each block does with these.
 struct Residual {
