@@ -41,7 +41,9 @@ def run(model: ResNet, networks: int, **settings: Any) -> Simulation:
 def assert_same_bits(a: Simulation, b: Simulation) -> None:
     sums = b.statistics.by_name()
     for name, x in a.statistics.by_name().items():
-        assert (x.dtype, x.shape, x.tobytes()) == (sums[name].dtype, sums[name].shape, sums[name].tobytes()), name
+        assert (x.dtype, x.shape, x.tobytes()) == (sums[name].dtype, sums[name].shape, sums[name].tobytes()), (
+            f"{name} differs"
+        )
     for part in ("samples", "trajectories"):
         for f in (f for f in fields(getattr(a, part)) if f.name != "ratios"):
             x, y = getattr(getattr(a, part), f.name), getattr(getattr(b, part), f.name)
