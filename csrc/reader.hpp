@@ -77,7 +77,8 @@ class Reader {
         using Array = py::array_t<std::remove_const_t<T>, py::array::c_style>;
         const py::handle value = take(name);
         if (!Array::check_(value))
-            refuse(name, "must be a C-contiguous array of " + std::string(py::str(py::dtype::of<std::remove_const_t<T>>())));
+            refuse(name,
+                   "must be a C-contiguous array of " + std::string(py::str(py::dtype::of<std::remove_const_t<T>>())));
         const auto array = py::reinterpret_borrow<Array>(value);
         const bool fits = static_cast<size_t>(array.ndim()) == shape.size() &&
                           std::equal(shape.begin(), shape.end(), array.shape(),
