@@ -72,6 +72,14 @@ def _surroundings() -> str:
 
 
 def _remove_unused(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.stat().st_mtime < time.time() - UNUSED:
-            path.unlink(missing_ok=True)
+    """Removes old results, but for those whose lock another process holds."""
+    for path in folder.glob("*.lock"):
+        if path.stat().st_mtime >= time.time() - UNUSED:
+            continue
+        with open(path) as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            for result in folder.glob(f"{path.stem}*"):
+                result.unlink(missing_ok=True)

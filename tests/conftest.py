@@ -4,8 +4,8 @@
     pytest --device cuda      the whole suite on a GPU: `device="auto"` then means it
     pytest --device emulated  the same on the emulated one (slow: choose with -k)
 
-RESMC_REQUIRE_GPU=1 makes an error of every skip for want of a GPU. `pytest -n auto` (pytest-xdist) runs in several
-processes; nothing here needs it.
+RESMC_REQUIRE_GPU=1 makes an error of every skip for want of a GPU. `make test` runs in several processes, with
+pytest-xdist, and `pytest` in one: no test needs what another has left.
 """
 
 from __future__ import annotations

@@ -36,11 +36,11 @@ struct Results {
     int32_t* sample_exponent;         // [keep_samples]
     double* path_log_norm;            // [keep_trajectories][n_layers]; -infinity where the network is dead
     float* path_asymmetry;            // [keep_trajectories][n_layers]; NaN where the network is dead
-    // Of a Residual: ln |v|^2/n; -infinity where v = 0.
-    double* path_quotient[QUOTIENTS];  // [keep_trajectories][n_layers]
-    float* path_overlap;               // [keep_trajectories][n_layers]
-    double*
-        final_log_norm[1 + QUOTIENTS];  // [count] less where growth is measured from: h_L, h_L - h_0, p_0, p_0 - p_L
+    // Of a Residual: ln |v|^2/n, and -infinity where v = 0; final values of h_L, h_L - h_0, p_0 and p_0 - p_L, the
+    // first of them less where growth is measured from.
+    double* path_quotient[QUOTIENTS];       // [keep_trajectories][n_layers]
+    float* path_overlap;                    // [keep_trajectories][n_layers]
+    double* final_log_norm[1 + QUOTIENTS];  // [count]
 };
 
 // The instruction sets this machine can run, best first; the name "auto" means the first.

@@ -36,9 +36,9 @@ struct GpuTeam {
     static RESMC_KERNEL_FN Real inside(Word i, uint32_t n, Real x) { return select_negative(i - n, x, Real(0.0f)); }
     static RESMC_KERNEL_FN uint32_t row_quads(uint32_t n, Word) { return (n + 6) / 4; }  // of the longest row
 
-    // Of sums of at most four fields.
     template <class Sum>
     RESMC_KERNEL_FN Sum reduce(Sum sums) {
+        static_assert(sizeof(Sum) <= 4 * sizeof(Real), "a warp leaves four numbers in shared memory at most");
         const uint32_t threads = arguments.shape.threads;
         RESMC_UNROLL(1)
         for (uint32_t mask = (threads < WARP ? threads : WARP) / 2; mask > 0; mask /= 2)
