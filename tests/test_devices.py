@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import json
 import math
 import os
+import runpy
 import sys
 from contextlib import nullcontext
 from typing import Any
@@ -265,3 +267,27 @@ def test_doctor_shows_kernels_driver_and_devices(machine: Any, capsys: pytest.Ca
     machine(None)
     assert main(["doctor"]) == 0
     assert "device='cuda': not available: this resmc was built without CUDA kernels" in capsys.readouterr().out
+
+
+def test_doctor_says_the_same_as_json(machine: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from resmc.cli import main
+
+    machine(FakeKernels(devices=2, capability=(7, 5)))
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["version"], found["instruction_sets"]) == (
+        resmc.build_info()["version"],
+        list(resmc.build_info()["instruction_sets"]),
+    )
+    assert [gpu["name"] for gpu in found["gpus"]] == ["NVIDIA Example"] * 2
+    assert found["packages"]["numpy"] == np.__version__
+
+
+def test_the_package_run_as_a_program_is_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["resmc", "doctor", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("resmc", run_name="__main__")
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out)["version"] == resmc.build_info()["version"]
