@@ -152,6 +152,17 @@ def test_a_claim_without_a_name_and_one_of_a_reused_process_number_hold_nobody_u
         assert claims.take(name)
 
 
+def test_a_claim_that_cannot_be_read_is_nobodys(tmp_path):
+    """Damaged, or given back between the moment it was seen and the moment it is read."""
+    claims = Claims(tmp_path)
+    (tmp_path / "damaged").write_bytes(b"\xff")
+    (tmp_path / "vanished").symlink_to(tmp_path / "nowhere")
+    assert claims.others() == 0
+    assert claims.take("damaged")
+    assert claims.take("vanished")
+    assert (tmp_path / "damaged").read_text(encoding="ascii") == claims.mark
+
+
 def test_the_claim_of_a_process_whose_status_nobody_has_asked_for_is_nobodys(tmp_path):
     """In a container there may be nobody who asks for it."""
     with running([sys.executable, "-c", "pass"]) as process:
