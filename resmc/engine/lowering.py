@@ -91,7 +91,7 @@ class Lowered:
     log_gaussian: ResNet | None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return lower, (self.model,)  # what was computed of the model is not sent along
+        return lower, (self.model,)  # a pickle holds the model alone, from which all else is computed
 
     # -- what the network can
 
