@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -130,3 +131,16 @@ def test_undefined_behaviour_is_found(tmp_path: Path) -> None:
     done = sanitizer.run(sanitizer.tiny(SHIFTED))
     assert done.returncode != 0
     assert "runtime error: shift exponent 32" in done.stderr
+
+
+@pytest.mark.cpu
+@pytest.mark.parametrize("skips", [-1, 0, 1, 2, 3])
+def test_warps_that_pass_different_numbers_of_barriers_are_seen(skips):
+    """Without threads no sanitizer would see it; -1 is no warp, and all is well."""
+    program = compiled("barriers", [ROOT / "tests" / "native" / "barriers.cpp"], *flags(), "-Werror")
+    done = subprocess.run([program, str(skips)], capture_output=True, text=True)
+    if skips < 0:
+        assert (done.returncode, done.stdout) == (0, "4 warps have ended\n")
+    else:
+        assert done.returncode == -signal.SIGABRT
+        assert done.stderr == "warps of a block have passed different numbers of barriers\n"
