@@ -6,6 +6,7 @@ model has.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import ResNet
 from ..models.spelling import general, log_gaussian
+from . import limits
 from .depth import (
     DepthSDE,
     Gaussian,
@@ -27,6 +29,7 @@ from .depth import (
 )
 from .exact import FirstLayer, FullyConnected, SkipOnly, first_layer, fully_connected, skip_only
 from .kernels import Floats
+from .limits import HypoactivationLimit, LogNormLimit
 
 Layers = NDArray[np.int64]
 
@@ -87,15 +90,41 @@ class Facts:
         return np.where(self.symmetric | (symmetric_start & (layers == 0)), 0.5, np.nan)
 
     def growth(self, layers: Layers) -> Floats:
-        r"""Return log E\|z_l\|^2/\|z_0\|^2 at ``layers``, where it is known.
+        r"""Return log E\|h_l\|^2/\|h_0\|^2 at ``layers``, where it is known; else NaN.
 
-        Every layer multiplies the mean square given z_l by alpha^2 + lam^2 (1 + A_l): l log(alpha^2 + lam^2) where all
-        A_l are symmetric, and up to layer 1, since A_0 is; else NaN.
+        Every layer of a `ResNet` multiplies the mean square given z_l by alpha^2 + lam^2 (1 + A_l): the growth is
+        l log(alpha^2 + lam^2) where all A_l are symmetric, and up to layer 1, since A_0 is. For other networks, see
+        `resmc.theory.second_moments`.
         """
         m = self.log_gaussian
-        if m is None:
-            return np.full(layers.shape, np.nan)
-        return np.where(self.symmetric | (layers <= 1), layers * m.log_scale, np.nan)
+        if m is not None:
+            return np.where(self.symmetric | (layers <= 1), layers * m.log_scale, np.nan)
+        return self.second_moment("growth", layers)
+
+    def second_moment(self, quotient: str, layers: Layers) -> Floats:
+        r"""Return log E\|v_l\|^2/\|start\|^2 of a quotient at ``layers``, where it is known; else NaN."""
+        unknown = np.full(layers.shape, np.nan)
+        if quotient not in ("growth", "gradient") or no_second_moments(self.general):
+            return unknown
+        squares = second_moments(self.general, layers)
+        return squares.forward if quotient == "growth" else squares.backward
+
+    def mean_square(self, layers: Layers) -> Floats:
+        r"""Return log E\|h_l\|^2/n at ``layers``, where it is known; else NaN."""
+        return self.growth(layers) + 2.0 * math.log(self.model.inputs.size)
+
+    def log_norm_moment(self, moment: str, layers: Layers) -> Floats:
+        """Return the mean, variance, skewness or excess kurtosis of the log-norm at ``layers``; NaN where not known."""
+        known = self.log_norm(layers)
+        if known is not None:
+            return np.asarray(getattr(known, moment), np.float64)
+        first = None if self.first_layer is None else getattr(self.first_layer, moment, None)
+        return np.where(layers == 0, np.nan if first is None else first, np.nan)
+
+    def asymmetry_variance(self, layers: Layers) -> Floats:
+        """Return Var A_l at ``layers``: that of layer 0, where h_0 is Gaussian; else NaN."""
+        known = self.model.has_asymmetry and self.first_layer is not None
+        return np.where(known & (layers == 0), self.first_layer.asymmetry_variance if known else np.nan, np.nan)
 
     def log_norm(self, layers: Layers) -> FullyConnected | SkipOnly | None:
         """Return moments of the log-norm at ``layers``, without a skip or without a branch; None for other networks."""
@@ -124,7 +153,27 @@ class Facts:
         squares = self.second_moments
         return float(squares.forward[-1] if quotient == "growth" else squares.backward[0])
 
-    # -- limits
+    # -- limits at leading order in 1/n; of networks that no `ResNet` is, none is known
+
+    def log_norm_limit(self, layers: Layers) -> LogNormLimit | None:
+        """Return mean and variance of the log-Gaussian limit at ``layers``; None where there is none."""
+        return None if self.log_gaussian is None else limits.log_norm(self.log_gaussian, layers)
+
+    def hypoactivation_limit(self, layers: Layers) -> HypoactivationLimit | None:
+        """Return the limits of E A_l and E F_l at ``layers``; None where there are none."""
+        return None if self.log_gaussian is None else limits.hypoactivation(self.log_gaussian, layers)
+
+    def growth_limit(self, layers: Layers) -> Floats:
+        r"""Return the limit of log E\|h_l\|^2/\|h_0\|^2 at ``layers``; NaN where there is none."""
+        m = self.log_gaussian
+        return np.full(layers.shape, np.nan) if m is None else limits.variance_growth(m, layers)
+
+    def correlation_limit(self, lags: Layers) -> Floats:
+        """Return the limit of Corr(A_l, A_{l+k}) at each lag k; NaN where there is none."""
+        m = self.log_gaussian
+        return np.full(lags.shape, np.nan) if m is None else limits.interlayer_correlation(m, lags)
+
+    # -- limits as the depth grows
 
     @cached_property
     def depth_limit(self) -> DepthSDE | None:
