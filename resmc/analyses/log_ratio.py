@@ -97,7 +97,7 @@ def analyse(sim: Record, name: str) -> LogRatio:
     checks.choice("name", name, QUOTIENTS)
     if name != "growth" and name not in sim.ratios:
         wanted = "gradients=True" if name in BACKWARD else "displacement=True"
-        raise ValueError(f"{name!r} was not followed: simulate with {wanted} (there are {', '.join(sim.observables)})")
+        raise ValueError(f"{name!r} was not followed: simulate with {wanted} (there are {', '.join(sim.followed)})")
     sums = sim.statistics.norms if name == "growth" else sim.ratios[name]
     offsets: Floats = sim.lowered.quotient_offsets(sim.layers)[name]
     law = sim.laws.get(name)

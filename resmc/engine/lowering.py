@@ -123,6 +123,20 @@ class Lowered:
         return isinstance(self.model, ResidualNetwork)
 
     @property
+    def follows_mean_square(self) -> bool:
+        r"""True if \|h_l\|^2/\|h_0\|^2 depends on \|h_0\|, so that E\|h_l\|^2 needs sums of its own.
+
+        A homogeneous network is its own multiple for every multiple of h_0, and the size of a Gaussian h_0 is
+        independent of its direction.
+        """
+        return not (self.homogeneous and not self.model.inputs.explicit)
+
+    @property
+    def homogeneous(self) -> bool:
+        """True if c h_0 gives c h_l for every c > 0."""
+        return self.log_gaussian is not None or self.general.homogeneous
+
+    @property
     def variant(self) -> int:
         """The kernels' number of the variant; the general kernels take none."""
         return 0 if self.log_gaussian is None else VARIANTS.index(self.log_gaussian.variant)
@@ -195,6 +209,13 @@ class Lowered:
         g = self.general
         size = 2.0 * math.log(g.size) if g.homogeneous else 0.0
         return self.quotient_offsets(layers)["growth"] + size
+
+    def growth_offsets(self, layers: NDArray[np.int64]) -> Floats:
+        """Differences of the model's growth from the kernels', as in `quotient_offsets`, without a sum over layers."""
+        m = self.log_gaussian
+        if m is None:
+            return self.quotient_offsets(layers)["growth"]
+        return layers * np.float64(m.log_scale + self.rounding_correction)
 
     def quotient_offsets(self, layers: NDArray[np.int64]) -> dict[str, Floats]:
         """Differences of the model's logarithms of quotients from the kernels', by quotient, at ``layers``.

@@ -57,8 +57,15 @@ class _Entries:
 
     def final(self) -> Self:
         """The last entry alone."""
+        return self._cut(slice(-1, None))
+
+    def first(self) -> Self:
+        """The first entry alone."""
+        return self._cut(slice(0, 1))
+
+    def _cut(self, entries: slice) -> Self:
         arrays = {f.name: getattr(self, f.name) for f in fields(self)}
-        return type(self)(**{name: a if a.ndim == 1 else a[:, -1:].copy() for name, a in arrays.items()})
+        return type(self)(**{name: a if a.ndim == 1 else a[:, entries].copy() for name, a in arrays.items()})
 
     def _numbers(self, name: str) -> NDArray[Any]:
         """A view of one field: (32, R), or (32, k, R) if it has k numbers."""

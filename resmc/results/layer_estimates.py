@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 
 from ..engine.moments import leave_one_out
 from ..engine.sums import ActivitySums, NormSums
-from .estimates import Estimate, Floats, add_groups, jackknife, mean_estimate
+from .estimates import MIN_NETWORKS, Estimate, Floats, add_groups, jackknife, mean_estimate
 
 __all__ = [
     "SecondMoment",
     "active_fraction",
     "asymmetry_mean",
     "asymmetry_variance",
+    "dead_fraction",
     "growth_log_mean",
     "growth_log_variance",
+    "inactive_fraction",
     "log_norm_excess_kurtosis",
     "log_norm_mean",
     "log_norm_skewness",
@@ -96,6 +98,31 @@ def active_fraction(sums: ActivitySums, width: NDArray[np.int64] | int) -> Estim
         centred = squares - np.where(n > 0, excess**2 / n, 0.0)
     estimate = mean_estimate(excess / width, centred / width**2, n)
     return replace(estimate, value=estimate.value + 0.5)
+
+
+def dead_fraction(sums: NormSums) -> Estimate:
+    """Fraction of the networks where v_l = 0."""
+    networks = np.broadcast_to(sums.networks.sum(axis=0), sums.records.shape[1:])
+    return share(networks - sums.alive.sum(axis=0), networks)
+
+
+def inactive_fraction(sums: ActivitySums) -> Estimate:
+    """Fraction of the living networks without an active neuron."""
+    return share(sums.inactive.sum(axis=0), sums.alive.sum(axis=0))
+
+
+def share(count: NDArray[np.int64], n: NDArray[np.int64]) -> Estimate:
+    """Return count/n with the standard error sqrt((count + 3) (n - count + 3)/(n + 6))/n.
+
+    The plain error sqrt(p (1 - p)/n) is 0 where nothing was counted, and too small where little was. With this one, as
+    summing the binomial law shows, intervals of 95% cover in at least 94.3% of samples from n = 32 on, whatever the
+    probability (tests/test_observables.py). The idea is that of Agresti, Coull 1998, "Approximate is better than exact
+    for interval estimation of binomial proportions", who add two to both counts and move the centre, too.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.where(n > 0, count / n, np.nan)
+        stderr = np.sqrt((count + 3.0) * (n - count + 3.0) / (n + 6.0)) / n
+    return Estimate(value, np.where(n >= MIN_NETWORKS, stderr, np.nan), n)
 
 
 @dataclass(frozen=True, eq=False)

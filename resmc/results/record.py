@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.lowering import Lowered, lower
+from .._system import checks
+from ..engine.lowering import BACKWARD, Lowered, lower
 from ..engine.moments import leave_one_out
 from ..engine.native import NUMERICS_VERSION
 from ..engine.recording import GROUPS, HISTOGRAM_VERSION, Bins, histogram_bins
@@ -21,6 +22,7 @@ from ..models.residual_network import Model
 from ..models.resnet import ResNet
 from ..models.spelling import listed
 from . import estimates, layer_estimates
+from .entries import Entries, FinalSums
 from .estimates import Estimate
 from .kept import Samples, Trajectories, final_offsets, samples_of, trajectories_of
 from .laws import Law
@@ -138,17 +140,21 @@ class Record:
             general = self.lowered.general
             raise ValueError(
                 f"block={general.block!r} with activation={general.activation!r} has no log-Gaussian theory of "
-                "ResNets to compare with: see Simulation.observables, log_ratio and resmc.limit"
+                "ResNets to compare with: see Simulation.observables, estimate and resmc.limit"
             )
         return found
 
     @property
+    def followed(self) -> tuple[str, ...]:
+        """Names of all that has sums of its own: "growth" of h, and what else was followed."""
+        return ("growth", *self.ratios)
+
+    @property
     def observables(self) -> tuple[str, ...]:
-        """Names of what was recorded: "log_norm", those of `log_ratio`, and where they exist "asymmetry" and so on."""
-        names = ["log_norm", "growth", *self.ratios]
-        if self.has_asymmetry:
-            names += ["asymmetry", "active_fraction"]
-        return tuple(names)
+        """Names of all quantities that there are, as `estimate` takes them: see `resmc.results.observables`."""
+        from .observables import existing
+
+        return tuple(existing(self.lowered, {*self.ratios, *self.laws}))
 
     @property
     def has_asymmetry(self) -> bool:
@@ -252,7 +258,55 @@ class Record:
         index = np.arange(len(self.layers))
         return self.jackknife(values, self.alive[np.maximum.outer(index, index)])
 
+    @property
+    def dead_fraction(self) -> Estimate:
+        """Fraction of the networks with z_l = 0, by recorded layer (R,)."""
+        return layer_estimates.dead_fraction(self.statistics.norms)
+
+    @property
+    def inactive_fraction(self) -> Estimate:
+        """Fraction of the living networks with phi_l(z_l) = 0, by recorded layer (R,)."""
+        return layer_estimates.inactive_fraction(self.activity)
+
+    def estimate(self, name: str) -> Estimate:
+        """Return a quantity by its name: by recorded layer (R,), or a median of a final value, which is one number.
+
+        Parameters
+        ----------
+        name : str
+            One of `observables` that is estimated from sums, such as "log_norm.variance", "mean_square" or
+            "displacement.median".
+
+        Raises
+        ------
+        ValueError
+            If there is no such quantity here; the message names those that there are.
+        """
+        from .observables import SWEPT
+
+        there = [one for one in self.observables if one in SWEPT]
+        observable = SWEPT[checks.choice("name", name, tuple(there))]
+        assert observable.estimate is not None
+        if observable.per == "end":
+            return observable.estimate(self.end)[0]
+        return observable.estimate(self.entries)
+
     # -- helpers for the analyses -------------------------------------------------------------------------------------
+
+    @cached_property
+    def entries(self) -> Entries:
+        """The recorded layers side by side."""
+        return Entries.of_layers(self.statistics, self.ratios, self.lowered, self.layers)
+
+    @cached_property
+    def end(self) -> Entries:
+        """The end of the simulation: the last layer, and layer 0 of gradients."""
+        return Entries.of_ends([self.final()], [self.lowered])
+
+    def final(self) -> FinalSums:
+        """Sums of the end alone."""
+        quotients = {name: sums.first() if name in BACKWARD else sums.final() for name, sums in self.ratios.items()}
+        return FinalSums(self.statistics.final(), quotients, self.laws)
 
     @property
     def activity(self) -> ActivitySums:

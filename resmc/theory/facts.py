@@ -126,6 +126,12 @@ class Facts:
         known = self.model.has_asymmetry and self.first_layer is not None
         return np.where(known & (layers == 0), self.first_layer.asymmetry_variance if known else np.nan, np.nan)
 
+    def dead_fraction(self, layers: Layers) -> Floats:
+        return np.full(layers.shape, np.nan)
+
+    def inactive_fraction(self, layers: Layers) -> Floats:
+        return np.full(layers.shape, np.nan)
+
     def log_norm(self, layers: Layers) -> FullyConnected | SkipOnly | None:
         """Return moments of the log-norm at ``layers``, without a skip or without a branch; None for other networks."""
         m = self.log_gaussian

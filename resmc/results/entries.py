@@ -1,0 +1,193 @@
+"""Entries: sums and facts of several layers, side by side: the layers of one simulation, or the ends of many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.lowering import BACKWARD, Lowered
+from ..engine.sums import ActivitySums, LayerSums, NormSums
+from .estimates import Estimate, Floats
+from .laws import Law
+from .layer_estimates import SecondMoment, log_second_moment
+
+Integers = NDArray[np.int64]
+MEAN_SQUARE = "mean_square"  # sums of |h_l|^2/n, which some networks keep beside |h_l|^2/|h_0|^2
+
+
+@dataclass(frozen=True, eq=False)
+class FinalSums:
+    """Sums of one entry, the end of a simulation: of h and A at the last layer, of each quotient at its own end.
+
+    Attributes
+    ----------
+    layers : LayerSums
+    quotients : mapping of str to NormSums
+        By name, gradients at layer 0.
+    laws : mapping of str to Law
+        Laws of the final values.
+    """
+
+    layers: LayerSums
+    quotients: Mapping[str, NormSums]
+    laws: Mapping[str, Law]
+
+    @property
+    def networks(self) -> Integers:
+        """Networks by group (32,)."""
+        return self.layers.networks
+
+    @staticmethod
+    def of_none() -> FinalSums:
+        """Return the sums of no network."""
+        return FinalSums(LayerSums.of_none(1), {}, {})
+
+    def merged(self, other: FinalSums) -> FinalSums:
+        """Return the sums over both sets of networks; what only one of them has is left out."""
+        return FinalSums(
+            self.layers.merged(other.layers),
+            {name: q.merged(other.quotients[name]) for name, q in self.quotients.items() if name in other.quotients},
+            {name: Law.joined([law, other.laws[name]]) for name, law in self.laws.items() if name in other.laws},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """Sums of R entries: recorded layers of one simulation, or the end of each of R simulations.
+
+    Attributes
+    ----------
+    sums : LayerSums
+    quotients : mapping of str to NormSums
+        By name; entries that have none count no network.
+    medians : mapping of str to Estimate, shape (R,)
+        Medians of final values, by quotient; only of ends.
+    lowered : sequence of Lowered
+        The network of every entry: R of them, or one for all.
+    layers : ndarray of int, shape (R,)
+        The layer of every entry.
+    ends : bool
+        True if the entries are ends: quotients of gradients are then those of layer 0.
+    """
+
+    sums: LayerSums
+    quotients: Mapping[str, NormSums]
+    medians: Mapping[str, Estimate]
+    lowered: Sequence[Lowered]
+    layers: Integers
+    ends: bool
+
+    @staticmethod
+    def of_ends(finals: Sequence[FinalSums], lowered: Sequence[Lowered]) -> Entries:
+        """Return the ends of several simulations; there is at least one."""
+        names = dict.fromkeys(name for final in finals for name in final.quotients)
+        sums = LayerSums.stack([final.layers for final in finals])
+        nothing = NormSums.of_none(1)
+        return Entries(
+            sums,
+            {name: NormSums.stack([final.quotients.get(name, nothing) for final in finals]) for name in names},
+            _medians([final.laws for final in finals]),
+            lowered,
+            np.array([one.model.depth for one in lowered]),
+            ends=True,
+        )
+
+    @staticmethod
+    def of_layers(sums: LayerSums, quotients: Mapping[str, NormSums], lowered: Lowered, layers: Integers) -> Entries:
+        """Return the recorded layers of one simulation."""
+        return Entries(sums, quotients, {}, [lowered], layers, ends=False)
+
+    @cached_property
+    def widths(self) -> Integers:
+        """Widths of the networks, by entry or one for all."""
+        return np.array([one.model.width for one in self.lowered], np.int64)
+
+    @property
+    def norms(self) -> NormSums:
+        """Sums of h."""
+        return self.sums.norms
+
+    @property
+    def activity(self) -> ActivitySums:
+        """Sums of A and of active counts; sums of no network where there is no A."""
+        return self.sums.activity or ActivitySums.of_none(len(self.layers))
+
+    @cached_property
+    def offsets(self) -> Floats:
+        """Differences of the models' log-norms from those in ``sums``, since kernels leave constant factors out."""
+        return self._by_entry(Lowered.offsets, self.layers)
+
+    def quotient_offsets(self, name: str) -> Floats:
+        """Return the differences of the models' logarithms of a quotient from those in its sums."""
+        return self._by_entry(lambda one, layers: one.quotient_offsets(layers)[name], self.layers_of(name))
+
+    def layers_of(self, name: str) -> Integers:
+        """Return the layers that a quotient's entries belong to."""
+        return np.zeros_like(self.layers) if self.ends and name in BACKWARD else self.layers
+
+    def quotient(self, name: str) -> NormSums:
+        """Return the sums of a quotient; those of "growth" are the sums of h."""
+        if name == "growth":
+            return self.norms
+        return self.quotients.get(name) or NormSums.of_none(len(self.layers))
+
+    def median(self, name: str) -> Estimate:
+        """Return the median of a quotient's final value; NaN where none was kept."""
+        if name in self.medians:
+            return self.medians[name]
+        none = np.full(len(self.layers), np.nan)
+        return Estimate(none, none, np.zeros(len(self.layers), np.int64))
+
+    @cached_property
+    def growth(self) -> SecondMoment:
+        r"""ln E\|h_l\|^2/\|h_0\|^2, and the networks that it takes to be reliable."""
+        return log_second_moment(self.norms, self._by_entry(Lowered.growth_offsets, self.layers))
+
+    @cached_property
+    def mean_square(self) -> SecondMoment:
+        r"""ln E\|h_l\|^2/n.
+
+        Where growth is independent of \|h_0\| the mean square is the product of both means, and E\|h_0\|^2/n is known.
+        Elsewhere the networks keep sums of their own; entries whose networks have kept none have no value.
+        """
+        own = np.broadcast_to(np.array([one.follows_mean_square for one in self.lowered]), self.layers.shape)
+        kept = self.quotients.get(MEAN_SQUARE) or NormSums.of_none(len(self.layers))
+        records = np.where(own[None, :], kept.records, self.norms.records)
+        networks = self.norms.networks
+        if own.any():
+            each = [a if a.ndim == 2 else np.repeat(a[:, None], own.size, 1) for a in (kept.networks, networks)]
+            networks = np.where(own[None, :], *each)
+
+        def offsets(one: Lowered, layers: Integers) -> Floats:
+            if one.follows_mean_square:
+                return one.offsets(layers)
+            return one.growth_offsets(layers) + 2.0 * np.log(one.model.inputs.size)
+
+        return log_second_moment(NormSums(networks, records), self._by_entry(offsets, self.layers))
+
+    def _by_entry(self, found: Callable[[Lowered, Integers], Floats], layers: Integers) -> Floats:
+        if len(self.lowered) == 1:
+            return found(self.lowered[0], layers)
+        known: dict[tuple[int, int], float] = {}  # points of a sweep often share their network
+        out = np.empty(len(layers))
+        for i, (one, layer) in enumerate(zip(self.lowered, layers.tolist(), strict=True)):
+            key = (id(one), layer)
+            if key not in known:
+                known[key] = float(found(one, np.array([layer]))[0])
+            out[i] = known[key]
+        return out
+
+
+def _medians(laws: Sequence[Mapping[str, Law]]) -> dict[str, Estimate]:
+    """Return the medians of final values by quotient, an entry for each of ``laws``; NaN where there is no law."""
+    nothing = Estimate(np.array(np.nan), np.array(np.nan), np.array(0))
+    out = {}
+    for name in dict.fromkeys(name for several in laws for name in several):
+        each = [several[name].median if name in several else nothing for several in laws]
+        value, stderr = (np.array([float(getattr(e, part)) for e in each]) for part in ("value", "stderr"))
+        out[name] = Estimate(value, stderr, np.array([int(e.n) for e in each]))
+    return out
