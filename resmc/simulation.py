@@ -26,6 +26,7 @@ from .results.record import Record
 from .tables import Table, html, text
 
 if TYPE_CHECKING:
+    import pandas
     import xarray
 
     from .analyses import Growth, Hypoactivation, InterlayerCorrelations, LogGaussianFit, LogRatio
@@ -112,11 +113,17 @@ class Simulation(Record):
 
         write(self, path)
 
-    def to_xarray(self) -> xarray.Dataset:
-        """All estimates by layer with their errors, as an `xarray.Dataset` (needs the extra ``resmc[xarray]``)."""
+    def to_xarray(self, *, laws: bool = False) -> xarray.Dataset:
+        """Return every quantity with its error and theory (needs ``resmc[xarray]``); see `resmc.analyses.export`."""
         from .analyses.export import to_xarray
 
-        return to_xarray(self)
+        return to_xarray(self, laws=laws)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Return a row for each recorded layer (needs ``resmc[xarray]``); see `resmc.analyses.export`."""
+        from .analyses.export import to_dataframe
+
+        return to_dataframe(self)
 
 
 def simulate(

@@ -1,75 +1,130 @@
-"""A simulation as a labelled data set."""
+r"""A simulation as a labelled data set or a data frame, and the schema that sweeps share.
+
+An observable (`resmc.results.observables`) whose variable is ``q`` gives ``q``, ``q_stderr``, ``q_theory`` (its limit,
+NaN where there is none) and ``q_exact`` (NaN where it is not known), and where rare networks may rule it
+``q_reliable``; a distance between laws gives ``q``, ``q_stderr``, ``q_noise_floor`` and ``q_resolution``. Every
+variable has a ``long_name`` and ``units`` ("1": all quantities are pure numbers, logarithms natural), those of an
+observable its name as ``observable`` and their limit's kind as ``limit``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import theory
 from .._system.plain import Plain
-from ..results.estimates import Estimate
+from ..results.estimates import Estimate, KSDistance
+from ..results.observable import SENTENCES, Observable
+from ..results.observables import OBSERVABLES
 from ..results.record import Record
-from . import growth as growths
-from . import hypoactivation, interlayer, log_ratio
+from . import interlayer
+from .found import estimates
 
 if TYPE_CHECKING:
+    import pandas
     import xarray
 
-
+Dims = tuple[str, ...]
 LAYER = ("layer",)
+TITLE = "random residual networks at initialisation, by Monte Carlo"
 
 
-def to_xarray(sim: Record) -> xarray.Dataset:
-    """Return every estimate by layer with ``_stderr``, and for a `ResNet` its theory; attributes hold model and run.
+@dataclass(frozen=True)
+class Variable:
+    """A variable of a data set: dimensions, values and attributes."""
 
-    The dimensions are ``layer`` (recorded layers) and ``bin``, and where correlations were kept ``lag`` and ``layer2``
-    (the recorded layers once more, for matrices).
+    dims: Dims
+    values: Any
+    long_name: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def data(self) -> tuple[Dims, Any, dict[str, str]]:
+        """Return what xarray makes a variable of."""
+        return self.dims, self.values, {"long_name": self.long_name, "units": "1", **self.attributes}
+
+
+def variables(one: Observable, dims: Dims, found: Estimate, exact: Any, limit: Any) -> Iterator[tuple[str, Variable]]:
+    """Yield the variables of an observable by name: estimates of some shape, and the theory beside them."""
+    name, words, own = one.variable, one.long_name, {"observable": one.name}
+    yield name, Variable(dims, found.value, words, own)
+    yield f"{name}_stderr", Variable(dims, found.stderr, f"standard error of the {words}", own)
+    kind = {**own, "limit": one.limit_kind}
+    yield f"{name}_theory", Variable(dims, limit, f"{SENTENCES[one.limit_kind]} of the {words}", kind)
+    yield f"{name}_exact", Variable(dims, exact, f"exact value, where it is known, of the {words}", own)
+    if one.least is not None:
+        words = f"true where rare networks leave an error to the {words}"
+        yield f"{name}_reliable", Variable(dims, np.isfinite(found.stderr), words, own)
+
+
+def distance_variables(
+    one: Observable, dims: Dims, value: Any, stderr: Any, noise_floor: Any, resolution: Any
+) -> Iterator[tuple[str, Variable]]:
+    """Yield the variables of a distance between laws by name."""
+    name, words, own = one.variable, one.long_name, {"observable": one.name}
+    yield name, Variable(dims, value, words, own)
+    yield f"{name}_stderr", Variable(dims, stderr, f"standard error of the {words}", own)
+    yield f"{name}_noise_floor", Variable(dims, noise_floor, f"mean of the {words} by sampling noise alone", own)
+    yield f"{name}_resolution", Variable(dims, resolution, f"most by which the {words} may be larger", own)
+
+
+def to_xarray(sim: Record, *, laws: bool = False) -> xarray.Dataset:
+    """Return every quantity with its error and theory; attributes hold model and run.
+
+    The schema is that of `resmc.analyses.export`, which sweeps share. The dimensions are ``layer`` (recorded layers)
+    and ``bin``, and where correlations were kept ``lag`` and ``layer2`` (the recorded layers once more, for matrices).
+    Medians of final values have no dimension. ``laws`` adds the Kolmogorov-Smirnov distances of
+    `Simulation.log_gaussian_fit`.
 
     Raises
     ------
     ImportError
         If xarray is not installed.
     """
-    try:
-        import xarray
-    except ImportError:
-        raise ImportError("to_xarray needs xarray: install resmc[xarray]") from None
-    variables: dict[str, tuple[tuple[str, ...], object]] = {}
+    xarray = needed("to_xarray")
+    found: dict[str, Variable] = {}
     edges = sim.histogram.edges
-    coordinates: dict[str, object] = {
+    coordinates: dict[str, Any] = {
         "layer": sim.layers,
-        "ratio": ("layer", sim.layers / sim.model.width),
+        "ratio": ("layer", sim.layers / sim.model.width, {"long_name": "ratio l/n", "units": "1"}),
         "bin": 0.5 * (edges[:-1] + edges[1:]),
     }
-
-    def put(name: str, dims: tuple[str, ...], estimate: Estimate) -> None:
-        variables[name] = (dims, estimate.value)
-        variables[f"{name}_stderr"] = (dims, estimate.stderr)
-
-    put("log_norm_mean", LAYER, sim.log_norm_mean)
-    put("log_norm_variance", LAYER, sim.log_norm_variance)
-    put("log_norm_skewness", LAYER, sim.log_norm_skewness)
-    put("log_norm_excess_kurtosis", LAYER, sim.log_norm_excess_kurtosis)
-    variables["alive"] = (LAYER, sim.alive)
-    variables["dead"] = (LAYER, sim.dead)
-    variables["histogram"] = (("bin",), sim.histogram.counts)
-    for name in sim.laws:
-        found = log_ratio.analyse(sim, name)
-        put(f"log_{name}_mean", LAYER, found.mean)
-        put(f"log_{name}_variance", LAYER, found.variance)
-        put(f"log_{name}_second_moment", LAYER, found.log_second_moment)
+    for name in sim.observables:
+        one = OBSERVABLES[name]
+        if one.per == "layer":
+            theory = (one.exact(sim.facts, sim.layers), one.limit(sim.facts, sim.layers))
+            found |= variables(one, LAYER, sim.estimate(name), *theory)
+        elif one.per == "end":
+            found |= variables(one, (), sim.estimate(name), one.exact_value(sim.facts), one.limit_value(sim.facts))
+        elif one.per == "lag" and sim.correlations:
+            inter = interlayer.analyse(sim)
+            lags = inter.lags
+            found |= variables(one, ("lag",), inter.by_lag, one.exact(sim.facts, lags), one.limit(sim.facts, lags))
+            pairs, words = ("layer", "layer2"), "correlation of the asymmetries of two layers"
+            found["asymmetry_correlation"] = Variable(pairs, inter.matrix.value, words)
+            found["asymmetry_correlation_stderr"] = Variable(
+                pairs, inter.matrix.stderr, f"standard error of the {words}"
+            )
+            coordinates |= {"layer2": sim.layers, "lag": lags}
+    if laws:
+        names = [name for name in sim.observables if OBSERVABLES[name].per == "run"]
+        for name, e in estimates(sim, names).items():
+            assert isinstance(e, KSDistance)
+            found |= distance_variables(OBSERVABLES[name], (), e.value, e.stderr, e.noise_floor, e.resolution)
+    found["alive"] = Variable(LAYER, sim.alive, "networks that are not dead")
+    found["dead"] = Variable(LAYER, sim.dead, "networks that are dead")
     if sim.has_asymmetry:
-        put("asymmetry", LAYER, sim.asymmetry_mean)
-        put("active_fraction", LAYER, sim.active_fraction)
-        variables["inactive"] = (LAYER, sim.inactive)
-    if sim.lowered.log_gaussian is not None:
-        _put_theory(sim, put, variables, coordinates)
+        found["inactive"] = Variable(LAYER, sim.inactive, "living networks without an active neuron")
+    found["histogram"] = Variable(("bin",), sim.histogram.counts, "networks by the log-norm of the last layer")
     return xarray.Dataset(
-        variables,
+        {name: one.data() for name, one in found.items()},
         coords=coordinates,
         attrs={
+            "title": TITLE,
+            "source": source(),
             **_plain(sim.model.to_dict()),
             "method": sim.method,
             "seed": np.uint64(sim.seed),
@@ -79,25 +134,31 @@ def to_xarray(sim: Record) -> xarray.Dataset:
     )
 
 
-def _put_theory(sim: Record, put: Callable[..., None], variables: Plain, coordinates: dict[str, object]) -> None:
-    """Put the limits of ResNets, and the estimates that only ResNets have, among the variables."""
-    hypo, growth = hypoactivation.analyse(sim), growths.analyse(sim)
-    put("log_second_moment", LAYER, growth.log_second_moment)
-    limit = theory.log_norm(sim.resnet, sim.layers)
-    variables |= {
-        "log_norm_mean_theory": (LAYER, limit.mean),
-        "log_norm_variance_theory": (LAYER, limit.variance),
-        "asymmetry_theory": (LAYER, hypo.theory.asymmetry),
-        "active_fraction_theory": (LAYER, hypo.theory.active_fraction),
-        "log_second_moment_theory": (LAYER, growth.theory),
-        "log_second_moment_reliable": (LAYER, growth.reliable),
-    }
-    if sim.correlations:
-        inter = interlayer.analyse(sim)
-        put("asymmetry_correlation", ("layer", "layer2"), inter.matrix)
-        put("asymmetry_correlation_by_lag", ("lag",), inter.by_lag)
-        variables["asymmetry_correlation_by_lag_theory"] = (("lag",), inter.theory_by_lag)
-        coordinates |= {"layer2": sim.layers, "lag": inter.lags}
+def to_dataframe(sim: Record) -> pandas.DataFrame:
+    """Return a row for each recorded layer: all variables of `to_xarray` that have one number for each.
+
+    Raises
+    ------
+    ImportError
+        If xarray, which brings pandas, is not installed.
+    """
+    data = to_xarray(sim)
+    by_layer = [name for name, one in data.data_vars.items() if one.dims == LAYER]
+    return data[by_layer].to_dataframe().reset_index()
+
+
+def needed(call: str) -> Any:
+    """Return the module xarray, which ``call`` needs."""
+    try:
+        import xarray
+    except ImportError:
+        raise ImportError(f"{call} needs xarray: install resmc[xarray]") from None
+    return xarray
+
+
+def source() -> str:
+    """Name this version, for the attributes of a data set."""
+    return f"resmc {metadata.version('resmc')}"
 
 
 def _plain(described: Plain) -> Plain:

@@ -136,6 +136,17 @@ class Lowered:
         """True if c h_0 gives c h_l for every c > 0."""
         return self.log_gaussian is not None or self.general.homogeneous
 
+    def quotients(self, gradients: bool, displacement: bool) -> tuple[str, ...]:
+        """Names of the quotients that are followed; networks that no `ResNet` is have the first two in any case."""
+        if self.log_gaussian is not None and not (gradients or displacement):
+            return ()
+        return QUOTIENTS if gradients else QUOTIENTS[:2]
+
+    def sums_of(self, gradients: bool, displacement: bool) -> tuple[str, ...]:
+        """Names of all that has sums of its own besides h, and of "growth" where its final values are kept."""
+        quotients = self.quotients(gradients, displacement)
+        return (*quotients, "mean_square") if self.follows_mean_square else quotients
+
     @property
     def variant(self) -> int:
         """The kernels' number of the variant; the general kernels take none."""

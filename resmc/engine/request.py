@@ -162,7 +162,7 @@ def check(
     seed = checks.integer("seed", seed, 0, (1 << 64) - 1, "2^64 - 1")
     method = checks.choice("method", method, METHODS)
     gradients, displacement = _followed(lowered, gradients, displacement)
-    _check_method(lowered, method)
+    check_method(lowered, method)
     where = devices.parse(device)
     _check_on_device(keep_on_device, where, lowered, gradients or displacement)
     correlations = checks.boolean("correlations", correlations) and lowered.log_gaussian is not None
@@ -213,7 +213,8 @@ def _followed(lowered: Lowered, gradients: Any, displacement: Any) -> tuple[bool
     return gradients, displacement
 
 
-def _check_method(lowered: Lowered, method: str) -> None:
+def check_method(lowered: Lowered, method: str) -> None:
+    """Refuse a method that cannot simulate a network."""
     if method == "projected" and lowered.weights != "gaussian":
         raise ValueError(
             f"weights={lowered.weights!r} are not allowed with method='projected', which rests on W x having the law "

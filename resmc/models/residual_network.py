@@ -21,7 +21,7 @@ from .blocks import BLOCKS, Block
 from .inputs import MAX_INPUTS, Inputs, checked_input, meeting
 from .network import Network
 from .resnet import MAX_DEPTH, MAX_WIDTH, VARIANT_ACTIVATIONS, ResNet, lam_of_scale
-from .scaling import DepthScaling, Scaling, by_layer, checked_scaling
+from .scaling import DepthScaling, Scaling, by_layer, checked_scaling, scaling_of
 from .weights import WEIGHTS, WeightLaw
 
 SCALE_RANGE = 2.0**40  # a scale beyond it could take a layer out of the range of the kernels' arithmetic
@@ -207,7 +207,7 @@ class ResidualNetwork(Network):
         """Return the fields, in order, as plain values: the canonical description."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
         if isinstance(self.scaling, DepthScaling):
-            out["scaling"] = {f.name: getattr(self.scaling, f.name) for f in fields(self.scaling)}
+            out["scaling"] = self.scaling.to_dict()
         else:
             out["scaling"] = list(self.scaling)
         out["input"] = None if self.input is None else list(self.input)
@@ -219,11 +219,7 @@ class ResidualNetwork(Network):
         given = dict(described)
         scaling = given.get("scaling")
         if isinstance(scaling, Mapping):
-            if "beta" not in scaling or set(scaling) - {f.name for f in fields(DepthScaling)}:
-                raise ValueError(
-                    f"scaling={dict(scaling)!r} is not allowed: it must have beta, and may have c and inside"
-                )
-            given["scaling"] = DepthScaling(**scaling)
+            given["scaling"] = scaling_of(scaling)
         return ResidualNetwork(**given)
 
     @cached_property

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from .._system.plain import Plain
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,19 @@ class DepthScaling:
         """Return c depth^(-beta)."""
         return self.c if self.beta == 0.0 else self.c * float(depth) ** -self.beta
 
+    def to_dict(self) -> Plain:
+        """Return the fields, in order, as plain values."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
 
 Scaling = DepthScaling | tuple[float, ...]
+
+
+def scaling_of(described: Mapping[str, Any]) -> DepthScaling:
+    """Return the scaling that `DepthScaling.to_dict` described."""
+    if "beta" not in described or set(described) - {f.name for f in fields(DepthScaling)}:
+        raise ValueError(f"scaling={dict(described)!r} is not allowed: it must have beta, and may have c and inside")
+    return DepthScaling(**described)
 
 
 def checked_scaling(given: Any, depth: int) -> Scaling:

@@ -40,6 +40,11 @@ def listed(model: Model) -> ResNet | None:
     return model if isinstance(model, ResNet) else log_gaussian(model)
 
 
+def simplest(model: Model) -> Model:
+    """Return the network as a `ResNet` where one is this network, else as it is: the spelling of a sweep's files."""
+    return listed(model) or model
+
+
 def canonical(model: Model) -> Plain:
     """Return the dictionary that all spellings of a network share."""
     resnet = log_gaussian(model)

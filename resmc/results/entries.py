@@ -46,6 +46,14 @@ class FinalSums:
         """Return the sums of no network."""
         return FinalSums(LayerSums.of_none(1), {}, {})
 
+    def without_laws(self) -> FinalSums:
+        """Return the sums without the laws, whose size grows with the number of networks."""
+        return FinalSums(self.layers, self.quotients, {})
+
+    def end(self) -> End:
+        """Return the end, with the laws' medians in place of the laws."""
+        return End(self.layers, self.quotients, {name: law.median for name, law in self.laws.items()})
+
     def merged(self, other: FinalSums) -> FinalSums:
         """Return the sums over both sets of networks; what only one of them has is left out."""
         return FinalSums(
@@ -53,6 +61,15 @@ class FinalSums:
             {name: q.merged(other.quotients[name]) for name, q in self.quotients.items() if name in other.quotients},
             {name: Law.joined([law, other.laws[name]]) for name, law in self.laws.items() if name in other.laws},
         )
+
+
+@dataclass(frozen=True, eq=False)
+class End:
+    """A finished end: as `FinalSums`, with the laws' medians in place of the laws, so that many fit into memory."""
+
+    layers: LayerSums
+    quotients: Mapping[str, NormSums]
+    medians: Mapping[str, Estimate]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,15 +99,15 @@ class Entries:
     ends: bool
 
     @staticmethod
-    def of_ends(finals: Sequence[FinalSums], lowered: Sequence[Lowered]) -> Entries:
+    def of_ends(ends: Sequence[End], lowered: Sequence[Lowered]) -> Entries:
         """Return the ends of several simulations; there is at least one."""
-        names = dict.fromkeys(name for final in finals for name in final.quotients)
-        sums = LayerSums.stack([final.layers for final in finals])
+        names = dict.fromkeys(name for end in ends for name in end.quotients)
+        sums = LayerSums.stack([end.layers for end in ends])
         nothing = NormSums.of_none(1)
         return Entries(
             sums,
-            {name: NormSums.stack([final.quotients.get(name, nothing) for final in finals]) for name in names},
-            _medians([final.laws for final in finals]),
+            {name: NormSums.stack([end.quotients.get(name, nothing) for end in ends]) for name in names},
+            _medians([end.medians for end in ends]),
             lowered,
             np.array([one.model.depth for one in lowered]),
             ends=True,
@@ -105,6 +122,11 @@ class Entries:
     def widths(self) -> Integers:
         """Widths of the networks, by entry or one for all."""
         return np.array([one.model.width for one in self.lowered], np.int64)
+
+    @property
+    def networks(self) -> Integers:
+        """Networks of every entry (R,)."""
+        return np.broadcast_to(self.norms.networks.sum(axis=0), self.layers.shape)
 
     @property
     def norms(self) -> NormSums:
@@ -182,12 +204,12 @@ class Entries:
         return out
 
 
-def _medians(laws: Sequence[Mapping[str, Law]]) -> dict[str, Estimate]:
-    """Return the medians of final values by quotient, an entry for each of ``laws``; NaN where there is no law."""
+def _medians(ends: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate]:
+    """Return the medians of final values by quotient, an entry for each of ``ends``; NaN where there is none."""
     nothing = Estimate(np.array(np.nan), np.array(np.nan), np.array(0))
     out = {}
-    for name in dict.fromkeys(name for several in laws for name in several):
-        each = [several[name].median if name in several else nothing for several in laws]
+    for name in dict.fromkeys(name for medians in ends for name in medians):
+        each = [medians.get(name, nothing) for medians in ends]
         value, stderr = (np.array([float(getattr(e, part)) for e in each]) for part in ("value", "stderr"))
         out[name] = Estimate(value, stderr, np.array([int(e.n) for e in each]))
     return out

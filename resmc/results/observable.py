@@ -114,6 +114,11 @@ class Observable:
     analysis: str = ""
     unit: str = "1"
 
+    def estimate_of(self, entries: Entries) -> Estimate:
+        """Return the estimate of every entry; only for quantities that are estimated from sums."""
+        assert self.estimate is not None
+        return self.estimate(entries)
+
     @property
     def in_sweeps(self) -> bool:
         """True if the quantity is estimated from the sums of a simulation's end, which is what a sweep reads."""

@@ -286,10 +286,7 @@ class Record:
 
         there = [one for one in self.observables if one in SWEPT]
         observable = SWEPT[checks.choice("name", name, tuple(there))]
-        assert observable.estimate is not None
-        if observable.per == "end":
-            return observable.estimate(self.end)[0]
-        return observable.estimate(self.entries)
+        return observable.estimate_of(self.end)[0] if observable.per == "end" else observable.estimate_of(self.entries)
 
     # -- helpers for the analyses -------------------------------------------------------------------------------------
 
@@ -301,7 +298,7 @@ class Record:
     @cached_property
     def end(self) -> Entries:
         """The end of the simulation: the last layer, and layer 0 of gradients."""
-        return Entries.of_ends([self.final()], [self.lowered])
+        return Entries.of_ends([self.final().end()], [self.lowered])
 
     def final(self) -> FinalSums:
         """Sums of the end alone."""

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from .._system.plain import Plain
 from .._system.writers import temporary_name
-from ..engine.lowering import lower
+from ..engine.lowering import BACKWARD, lower
 from ..engine.recording import GROUPS, Bins
 from ..engine.request import NetworkRange
 from ..engine.sums import ACTIVITY_SUMS, NORM_SUMS, ActivitySums, LayerSums, NormSums, Sums
@@ -39,6 +39,7 @@ from ..models.residual_network import Model
 from ..models.spelling import of_dict
 from . import archive
 from .archive import Archive
+from .entries import FinalSums
 from .kept import Samples, Trajectories, host
 from .laws import Law
 from .merge import Kind
@@ -186,11 +187,17 @@ def from_bytes(data: bytes, kind: type[Kind], name: str = "data") -> Kind:
         return _record(found, kind)
 
 
-def final_from_bytes(data: bytes, name: str = "data") -> tuple[Plain, LayerSums]:
-    """The manifest with the recorded layers, and the sums of the last one, from a file whose checksum is right."""
+def final_from_bytes(data: bytes, name: str = "data") -> tuple[Plain, FinalSums]:
+    """The manifest with the recorded layers, and the sums of the end, from a file whose checksum is right."""
     with _opened(data, name) as found:
         layers = _array(found, "layers", np.int64, None).tolist()
-        return {**found.manifest, "layers": layers}, _layer_sums(found, model_of(found.manifest), slice(-1, None))
+        sums = _layer_sums(found, model_of(found.manifest), slice(-1, None))
+        ends = {
+            quotient: slice(0, 1) if quotient in BACKWARD else slice(-1, None)
+            for quotient in found.manifest.get(_quotients(found), ())
+        }
+        quotients = {q: _quotient_sums(found, q, sums.networks, layers) for q, layers in ends.items()}
+        return {**found.manifest, "layers": layers}, FinalSums(sums, quotients, _laws(found))
 
 
 @contextlib.contextmanager
@@ -279,7 +286,7 @@ def _record(found: Archive, kind: type[Kind]) -> Kind:
         )
 
     statistics = Sums(sums.norms, sums.activity, **products, histogram=_histogram(found, bins, sums.networks))
-    quotients = "ratios" if _is_old(found) else "quotients"
+    quotients = _quotients(found)
 
     def kept(name: str, count: int, dtype: Any, *shape: int) -> NDArray[Any]:
         return _array(found, name, dtype, count, *shape).copy() if count else np.empty((0, *shape), dtype)
@@ -291,16 +298,10 @@ def _record(found: Archive, kind: type[Kind]) -> Kind:
         return {q: kept(f"{part}.{q}", count, np.float64, *shape) for q in manifest.get(part, ())}
 
     def norms_of(name: str) -> NormSums:
-        records = _records(found, f"{quotients}.{name}", NORM_SUMS, sums.networks, slice(None))
-        if records.shape[1] != size:
+        found_sums = _quotient_sums(found, name, sums.networks, slice(None))
+        if found_sums.records.shape[1] != size:
             raise ValueError(f"{quotients}.{name} has the wrong shape or type")
-        return NormSums(sums.networks, records)
-
-    def law_of(name: str, zeros: int, offset: float) -> Law:
-        counts = [found.array(f"laws.{name}.{part}") for part in ("bins", "counts")]
-        if any(array.dtype != np.int64 or array.ndim != 1 for array in counts) or len(counts[0]) != len(counts[1]):
-            raise ValueError(f"laws.{name} has the wrong shape or type")
-        return Law(counts[0].copy(), counts[1].copy(), int(zeros), float(offset))
+        return found_sums
 
     return kind(
         model=model,
@@ -325,8 +326,28 @@ def _record(found: Archive, kind: type[Kind]) -> Kind:
         numerics=tuple(manifest["numerics"]),
         histogram_version=manifest["histogram_version"],
         ratios={name: norms_of(name) for name in manifest.get(quotients, ())},
-        laws={name: law_of(name, *law) for name, law in manifest.get("laws", {}).items()},
+        laws=_laws(found),
     )
+
+
+def _quotients(found: Archive) -> str:
+    """Return the name under which a file has its quotients."""
+    return "ratios" if _is_old(found) else "quotients"
+
+
+def _quotient_sums(found: Archive, name: str, networks: NDArray[np.int64], layers: slice) -> NormSums:
+    return NormSums(networks, _records(found, f"{_quotients(found)}.{name}", NORM_SUMS, networks, layers))
+
+
+def _laws(found: Archive) -> dict[str, Law]:
+    return {name: _law(found, name, *law) for name, law in found.manifest.get("laws", {}).items()}
+
+
+def _law(found: Archive, name: str, zeros: int, offset: float) -> Law:
+    counts = [found.array(f"laws.{name}.{part}") for part in ("bins", "counts")]
+    if any(array.dtype != np.int64 or array.ndim != 1 for array in counts) or len(counts[0]) != len(counts[1]):
+        raise ValueError(f"laws.{name} has the wrong shape or type")
+    return Law(counts[0].copy(), counts[1].copy(), int(zeros), float(offset))
 
 
 def model_of(manifest: Mapping[str, Any]) -> Model:

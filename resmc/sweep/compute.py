@@ -9,8 +9,8 @@ from typing import Protocol
 from ..engine import devices
 from ..engine.memory import check_memory
 from ..engine.run import run
-from ..engine.sums import LayerSums
 from ..results import storage
+from ..results.entries import FinalSums
 from ..results.record import Record
 from .gpus import pin
 from .shards import Range, Shard
@@ -40,11 +40,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Done:
-    """A finished shard: its file, and the sums of its last layer."""
+    """A finished shard: its file, and the sums of its end."""
 
     shard: Shard
     stored: Stored
-    final: LayerSums
+    final: FinalSums
 
 
 def compute(task: Task, stop: Stop | None = None) -> Done:
@@ -72,4 +72,4 @@ def compute(task: Task, stop: Stop | None = None) -> Done:
     record = Record.of(request, run(request, report))
     stored = stored_as(point, Range(shard.start, shard.stop), record.numerics[-1])
     Store(task.store).write(stored, storage.to_bytes(record))
-    return Done(shard, stored, record.statistics.final())
+    return Done(shard, stored, record.final())

@@ -12,15 +12,16 @@ from typing import Any
 
 from .._system.build import instruction_set
 from ..engine import cuda, devices
-from ..engine.sums import LayerSums
+from ..models.spelling import simplest
+from ..results.entries import FinalSums
+from ..results.observables import SWEPT
 from .claims import Claims
 from .compute import Done, Task
 from .cost import shard_sizes
 from .engines import Engine, open_engine
 from .pilot import pilot_shard, wanted_networks
-from .plan import FIRST_OF_PILOT, Plan
+from .plan import FIRST_OF_PILOT, Plan, ends
 from .progress import Progress, State
-from .quantities import QUANTITIES, LastLayers
 from .result import SweepResult, collect
 from .shards import MOST_FILES, Range, Shard, cover, in_turn, is_within
 from .store import Damaged, Listing, Store, Stored, class_name
@@ -79,12 +80,13 @@ class Track:
         self.networks: int | None = None  # networks that the point shall have; None until the pilot has told
         self.size = 1  # networks of a shard
         self.done = 0  # networks in the store
-        self.sums: LayerSums | None = None  # sums of the shards that this run has computed
+        self.sums: FinalSums | None = None  # sums of the shards that this run has computed
 
-    def add(self, done: Done) -> None:
-        """Note a shard that this run has computed for the estimate."""
+    def add(self, done: Done, laws: bool) -> None:
+        """Note a shard that this run has computed for the estimate; laws are kept where a target needs them."""
         self.done += done.shard.stop - done.shard.start
-        self.sums = done.final if self.sums is None else self.sums.merged(done.final)
+        final = done.final if laws else done.final.without_laws()
+        self.sums = final if self.sums is None else self.sums.merged(final)
 
 
 class Runner:
@@ -98,7 +100,8 @@ class Runner:
         self.claims: Claims | None = None
         self.tracks: dict[tuple[Any, int], Track] = {}
         for index, (model, seed) in enumerate(zip(plan.models, plan.seeds, strict=True)):
-            self.tracks.setdefault((model, seed), Track(index))
+            self.tracks.setdefault((simplest(model), seed), Track(index))
+        self.laws = any(SWEPT[name].per == "end" for name in plan.target_stderr or ())
         self._cut([(t, plan.networks) for t in self.tracks.values()] if plan.networks else [])
         if sum(-(-(t.networks or 0) // t.size) for t in self.tracks.values()) > MOST_FILES:
             raise ValueError(
@@ -193,7 +196,7 @@ class Runner:
             if found in listing.ranges(shard.point.key):
                 stored = listing.first(shard.point.key, found)
                 try:
-                    sums.append(self.store.read_final(stored))
+                    sums.append(self.store.read_final(stored).end())
                     there.append(track)
                     continue
                 except Damaged:
@@ -287,7 +290,7 @@ class Runner:
         if self._is_pilot(shard):
             self._pilot_has_spoken(shard, done.final, waiting)
         else:
-            self._track(shard).add(done)
+            self._track(shard).add(done, self.laws)
 
     def _was_done(self, shard: Shard, stored: Stored, waiting: deque[Shard]) -> None:
         """Count a shard that another process has computed; a pilot is read, and put back into the queue if damaged."""
@@ -328,9 +331,9 @@ class Runner:
     def _is_pilot(self, shard: Shard) -> bool:
         return shard.start >= FIRST_OF_PILOT
 
-    def _pilot_has_spoken(self, shard: Shard, sums: LayerSums, waiting: deque[Shard]) -> None:
+    def _pilot_has_spoken(self, shard: Shard, sums: FinalSums, waiting: deque[Shard]) -> None:
         track = self._track(shard)
-        (networks,) = wanted_networks(self.plan, [track.index], [sums])
+        (networks,) = wanted_networks(self.plan, [track.index], [sums.end()])
         self._cut([(track, networks)])
         listing = self.store.listing(self.plan.point(track.index, networks).key)
         shards = self._start(track, networks, listing)
@@ -344,16 +347,15 @@ class Runner:
 
     def worst(self) -> str:
         """Name the largest standard error so far, relative to its target if there is one, in words."""
-        tracks = [t for t in self.tracks.values() if t.sums is not None]
+        tracks = [(t, t.sums.end()) for t in self.tracks.values() if t.sums is not None]
         if not tracks:
             return ""
         targets = self.plan.target_stderr or {"log_norm.variance": 1.0}
-        sums = LayerSums.stack([t.sums for t in tracks if t.sums is not None])
-        estimates = LastLayers(sums, [self.plan.models[t.index] for t in tracks])
+        found = ends(self.plan, [t.index for t, _ in tracks], [end for _, end in tracks])
         largest, words = 0.0, ""
         for name, target in targets.items():
-            estimate = QUANTITIES[name].estimate(estimates)
-            for track, stderr, n in zip(tracks, estimate.stderr, sums.networks.sum(axis=0), strict=True):
+            estimate = SWEPT[name].estimate_of(found)
+            for (track, _), stderr, n in zip(tracks, estimate.stderr, found.networks, strict=True):
                 # The sums are this run's alone; networks of earlier runs make the error smaller, too.
                 now = float(stderr) * (float(n) / max(track.done, 1)) ** 0.5
                 if now / target > largest:

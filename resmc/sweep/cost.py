@@ -14,6 +14,9 @@ import numpy as np
 from ..engine import devices
 from ..engine.lowering import lower
 from ..engine.recording import GROUPS
+from ..models.residual_network import Model
+from ..models.resnet import ResNet
+from ..models.scaling import DepthScaling
 from ..simulation import simulate
 from ..tables import Column, Table, html
 from ..tables.table import few
@@ -152,7 +155,7 @@ def _probe(point: Point, device: Any) -> float:
     """Measure the updates per second of one worker; the first layers of a deep network are enough for that."""
     networks = 32
     affordable = max(1, PROBE_UPDATES // (networks * (point.updates // point.model.depth)))
-    shallow = replace(point, model=replace(point.model, depth=min(point.model.depth, affordable)))
+    shallow = replace(point, model=_shallow(point.model, affordable))
     recorded = point.recorded[point.recorded < shallow.model.depth].tolist()  # spaced as in the sweep
     while True:
         begin = time.perf_counter()
@@ -163,6 +166,8 @@ def _probe(point: Point, device: Any) -> float:
             method=point.method,
             layers=[*recorded, shallow.model.depth],
             correlations=point.correlations,
+            gradients=point.gradients,
+            displacement=True if point.gradients else point.displacement,
             device=device,
             threads=1,
             progress=False,
@@ -173,12 +178,27 @@ def _probe(point: Point, device: Any) -> float:
         networks *= int(min(16, max(2, PROBE_SECONDS / max(seconds, 1e-4))))
 
 
+def _shallow(model: Model, most: int) -> Model:
+    """Return the first layers of a network, at most so many, of the size that they have in the whole."""
+    depth = min(model.depth, most)
+    if isinstance(model, ResNet) or depth == model.depth:
+        return replace(model, depth=depth)
+    factor = float(model.scales[0])
+    scaling = model.scaling[:depth] if isinstance(model.scaling, tuple) else DepthScaling(0.0, factor, model.inside)
+    return replace(model, depth=depth, scaling=scaling)
+
+
 def shard_bytes(point: Point, networks: int) -> float:
-    """Estimate the bytes of a shard: for each group with networks, sums by layer and by pair, and a thousand bins."""
+    """Estimate the bytes of a shard: for each group with networks, sums by layer and by pair, and a thousand bins.
+
+    Of each quotient there are sums by layer, too, and a law with a bin for almost every network.
+    """
     groups = min(GROUPS, -(-networks // point.batch))
     layers = len(point.recorded)
     pairs = layers * (layers + 1) // 2 * (3 if lower(point.model).can_die else 1) if point.correlations else 0
-    return 2500.0 + groups * (120.0 * layers + 8.0 * pairs + 1000.0 * (1 if networks < groups << 14 else 2))
+    quotients = len(lower(point.model).quotients(point.gradients, point.displacement))
+    by_group = 120.0 * layers + 8.0 * pairs + 1000.0 * (1 if networks < groups << 14 else 2)
+    return 2500.0 + groups * (by_group + 72.0 * layers * max(quotients - 1, 0)) + 16.0 * networks * quotients
 
 
 def duration(seconds: float) -> str:

@@ -11,9 +11,9 @@ import numpy as np
 from scipy.special import chdtri
 
 from ..engine.recording import GROUPS, LARGEST_BATCH
-from ..engine.sums import LayerSums
-from .plan import FIRST_OF_PILOT, Plan
-from .quantities import QUANTITIES, LastLayers
+from ..results.entries import End
+from ..results.observables import SWEPT
+from .plan import FIRST_OF_PILOT, Plan, ends
 from .shards import Shard
 
 UPDATES = 2**32  # most updates in a pilot, unless fewer than FEWEST networks would be left
@@ -30,29 +30,28 @@ def pilot_shard(plan: Plan, index: int) -> Shard:
     return Shard(plan.point(index, networks), FIRST_OF_PILOT, FIRST_OF_PILOT + networks)
 
 
-def wanted_networks(plan: Plan, indices: Sequence[int], sums: Sequence[LayerSums]) -> list[int]:
-    """Return how many networks each of some points takes, given the sums of their pilots.
+def wanted_networks(plan: Plan, indices: Sequence[int], pilots: Sequence[End]) -> list[int]:
+    """Return how many networks each of some points takes, given the ends of their pilots.
 
     A pilot of m networks with standard error e asks for m (e/target)^2 c networks, the most over all targets, where
     c = df/chi^2_{0.1}(df) allows for e being an estimate itself with df degrees of freedom (m - 1 for a mean). Growth
     takes at least 1.5 times the networks that make it reliable; if rare networks rule it in the pilot already, it takes
     ``max_networks``.
     """
-    if not sums:
+    if not pilots:
         return []
-    pilots = LayerSums.stack(list(sums))
-    estimates = LastLayers(pilots, [plan.models[i] for i in indices])
-    networks = pilots.networks.sum(axis=0)  # dead networks count, since the estimate will have the same share of them
-    wanted = np.full(len(sums), 32.0)
+    found = ends(plan, indices, pilots)
+    networks = found.networks  # dead networks count, since the estimate will have the same share of them
+    wanted = np.full(len(pilots), 32.0)
     for name, target in plan.target_stderr.items():
-        quantity = QUANTITIES[name]
-        e = quantity.estimate(estimates)
+        quantity = SWEPT[name]
+        e = quantity.estimate_of(found)
         df = np.maximum(np.where(np.isfinite(e.df), e.df, np.asarray(e.n) - 1.0), 1.0)
         allowance = df / chdtri(df, CONFIDENCE)
         with np.errstate(invalid="ignore"):
             needed = networks * (e.stderr / target) ** 2 * allowance
             if quantity.least is not None:
-                needed = np.maximum(needed, 1.5 * quantity.least(estimates))
+                needed = np.maximum(needed, 1.5 * quantity.least(found))
         wanted = np.fmax(wanted, np.where(np.isfinite(needed), needed, np.inf))
     return [min(plan.max_networks, _rounded_up(w)) for w in np.minimum(wanted, float(plan.max_networks))]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import cached_property
 from typing import Any, Self
@@ -16,47 +16,58 @@ import numpy as np
 
 from .._system import checks
 from .._system.plain import Plain
+from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, lower
 from ..engine.recording import batch_size
-from ..engine.request import MAX_NETWORK
+from ..engine.request import check_method
 from ..models.network import METHODS
 from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import MAX_WIDTH_DENSE, ResNet
-from ..models.spelling import listed, of_dict
+from ..models.resnet import ResNet
+from ..models.spelling import canonical, of_dict, simplest
+from ..results.entries import End, Entries
+from ..results.observables import SWEPT, existing
+from .axes import AXES, axis, check_together, is_value, network, plain_fields, shown
 from .point import Point, point_seed
-from .quantities import QUANTITIES
 
 FORMAT = "resmc-sweep"
 SCHEMA_VERSION = 1
-AXES = ("width", "depth", "ratio", "alpha", "lam", "variant", "n_out", "input_norm")  # dimensions, in this order
-INTEGERS = ("width", "depth", "n_out")
+NEW_SWITCHES = ("gradients", "displacement")  # off, they are left out of a plan's file, as in those of version 0.1
 MAX_POINTS = 10**5
 FIRST_OF_PILOT = 1 << 47  # first network of every pilot: estimates use networks below, so that nothing is biased
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    r"""Simulations of many models: a grid over widths, depths, (alpha, lam), variants, or a list.
+    r"""Simulations of many networks: a grid over their fields, or a list.
 
     >>> plan = resmc.Sweep(width=[50, 100], ratio=[0.5, 1, 2], alpha=0.5**0.5, lam=0.5**0.5, networks=1e6)
     >>> print(plan.estimate())
     >>> result = plan.run("runs/growth")  # stopped, or crashed? the same line again goes on
+    >>> plan = resmc.Sweep(block="v-phi-w", width=40, depth=[10, 100, 1000], beta=[0.25, 0.5, 1], networks=2000)
 
     Parameters
     ----------
-    models : sequence of ResNet, optional
-        A list instead of a grid; no other field of a model is given then. A `ResidualNetwork` that describes the same
-        network as a `ResNet` counts as that `ResNet`, and shares its shards.
-    width, depth, ratio, alpha, lam, variant, n_out, input_norm : value or sequence
-        Fields of `ResNet`; every sequence is a dimension of the grid, in this order. ``ratio`` = d/n may be given
-        instead of ``depth``: the depth is then ratio * width rounded to the nearest integer, at least 1.
+    models : sequence of ResNet and ResidualNetwork, optional
+        A list instead of a grid; no other field of a model is given then. Both spellings of one network share shards.
+    width, depth, ratio, n_out, input_norm : value or sequence
+        Fields of all networks. ``ratio`` = d/n may be given instead of ``depth``: the depth is then ratio * width
+        rounded to the nearest integer, at least 1.
+    alpha, lam, variant : value or sequence
+        Fields of `ResNet`; not beside those of a `ResidualNetwork`.
+    block, activation, weights, carry, bias : value or sequence
+        Fields of `ResidualNetwork`, with its defaults.
+    beta, c, inside : value or sequence
+        The scaling c L^-beta of a `ResidualNetwork`, with the defaults 0.5, 1 and False of its `DepthScaling`.
+    scaling : DepthScaling, one number for each layer, or a sequence of either
+        The scaling as a whole, instead of beta, c and inside.
+    input : sequence of float, or a sequence of such sequences
+        The input, or several.
     networks : int
         Networks of each point. Give either ``networks``, or ``target_stderr`` and ``max_networks``.
     target_stderr : mapping of str to float
-        The standard error wanted, by quantity: ``log_norm.mean``, ``log_norm.variance``, ``log_norm.skewness``,
-        ``log_norm.excess_kurtosis``, ``asymmetry``, ``active_fraction``, ``growth``. A pilot of each point says how
-        many networks that takes; its own networks are not part of the estimate, so nothing is biased. The number
-        allows for the pilot's own uncertainty: nine points in ten end at or below the target, but for the noise of
-        the final standard error.
+        The standard error wanted, by quantity, such as ``log_norm.variance``, ``growth`` or ``displacement.median``
+        (`resmc.results.observables`). A pilot of each point says how many networks that takes; its own networks are
+        not part of the estimate, so nothing is biased. The number allows for the pilot's own uncertainty: nine points
+        in ten end at or below the target, but for the noise of the final standard error.
     max_networks : int
         With ``target_stderr``: the most networks that a point may take.
     seed : int
@@ -71,6 +82,9 @@ class Plan:
         At most how many layers of each network are recorded, equally spaced, the first and the last among them.
     correlations : bool
         True: record what `Simulation.interlayer_correlations` needs, layers (layers + 1) / 2 more numbers per group.
+        Networks that no `ResNet` is have none.
+    gradients, displacement : bool
+        As for `resmc.simulate`. Networks that no `ResNet` is follow their displacement in any case.
     shard_updates : int, optional
         Neuron updates (weights, if dense) in a shard, the unit that is computed, written and lost at a time. By
         default, about a second of a CPU core or of a GPU, or 1/2^15 of the whole plan if that is more.
@@ -78,10 +92,11 @@ class Plan:
     Attributes
     ----------
     dims : tuple of str
-        The dimensions: the fields given as sequences; ("point",) for a list of models.
+        The dimensions: the fields given as sequences, in the order block, activation, weights, width, depth, ratio,
+        beta, c, inside, scaling, carry, bias, alpha, lam, variant, n_out, input_norm, input; ("point",) for a list.
     shape : tuple of int
         The lengths of the dimensions.
-    models : tuple of ResNet
+    models : tuple of ResNet and ResidualNetwork
         All points, the last dimension running fastest.
 
     Raises
@@ -89,19 +104,29 @@ class Plan:
     ValueError
         For an argument out of range, before any work; the message names the argument, its value and what is allowed.
 
-    Source: Li, Nica, Roy 2021 (arXiv 2106.04013) for the model.
+    Source: Li, Nica, Roy 2021 (arXiv 2106.04013) and Marion, Fermanian, Biau, Vert (arXiv 2206.06929) for the models.
     """
 
     models: Any = None
     _: KW_ONLY
+    block: Any = None
+    activation: Any = None
+    weights: Any = None
     width: Any = None
     depth: Any = None
     ratio: Any = None
+    beta: Any = None
+    c: Any = None
+    inside: Any = None
+    scaling: Any = None
+    carry: Any = None
+    bias: Any = None
     alpha: Any = None
     lam: Any = None
     variant: Any = None
     n_out: Any = None
     input_norm: Any = None
+    input: Any = None
     networks: Any = None
     target_stderr: Any = None
     max_networks: Any = None
@@ -110,6 +135,8 @@ class Plan:
     method: str = "projected"
     layers: int = 32
     correlations: bool = False
+    gradients: bool = False
+    displacement: bool = False
     shard_updates: int | None = None
     dims: tuple[str, ...] = field(init=False)
     shape: tuple[int, ...] = field(init=False)
@@ -131,13 +158,13 @@ class Plan:
         put("correlations", checks.boolean("correlations", self.correlations))
         if self.shard_updates is not None:
             put("shard_updates", checks.integer("shard_updates", self.shard_updates, 1, 1 << 62, "2^62"))
+        for name in ("gradients", "displacement"):
+            put(name, checks.boolean(name, getattr(self, name)))
         self._check_networks(put)
-        if self.method == "dense":
-            for model in self.models:
-                if model.width > MAX_WIDTH_DENSE:
-                    raise ValueError(
-                        f"width={model.width} is too large for method='dense': it must be at most {MAX_WIDTH_DENSE}"
-                    )
+        for one in {id(one): one for one in self.lowered}.values():
+            check_method(one, self.method)
+            if one.log_gaussian is not None and (self.gradients or self.displacement):
+                one.kernel(self.gradients, self.displacement)  # refuses layers that differ too much in size
 
     # -- checks -------------------------------------------------------------------------------------------------------
 
@@ -148,7 +175,9 @@ class Plan:
         try:
             models = tuple(self.models)
         except TypeError:
-            raise ValueError(f"models={self.models!r} is not allowed: it must be a sequence of ResNet") from None
+            raise ValueError(
+                f"models={self.models!r} is not allowed: it must be a sequence of ResNet and ResidualNetwork"
+            ) from None
         if not 1 <= len(models) <= MAX_POINTS:
             raise ValueError(f"models holds {len(models)} of them: it must be 1 to {MAX_POINTS}")
         put("models", tuple(_listed(model) for model in models))
@@ -156,31 +185,22 @@ class Plan:
         put("shape", (len(models),))
 
     def _check_grid(self, put: Any) -> None:
-        if self.depth is not None and self.ratio is not None:
-            raise ValueError("ratio is not allowed beside depth: give one or the other")
-        length = self.depth if self.ratio is None else self.ratio
-        needed = {"width": self.width, "depth or ratio": length, "alpha": self.alpha, "lam": self.lam}
-        for name, given in needed.items():
-            if given is None:
-                raise ValueError(f"{name} is missing: give width, depth or ratio, alpha and lam, or a list of models")
-        put("dims", tuple(name for name in AXES if not _is_scalar(getattr(self, name))))
+        check_together({name: getattr(self, name) for name in AXES})
+        put("dims", tuple(name for name in AXES if not is_value(name, getattr(self, name))))
         for name in AXES:
             given = getattr(self, name)
             if given is not None:
-                put(name, _axis(name, given))
+                put(name, axis(name, given))
         put("shape", tuple(len(getattr(self, name)) for name in self.dims))
         if math.prod(self.shape) > MAX_POINTS:
             raise ValueError(f"the grid has {math.prod(self.shape)} points: at most {MAX_POINTS} are allowed")
         put("models", tuple(self._grid()))
 
-    def _grid(self) -> Iterator[ResNet]:
+    def _grid(self) -> Iterator[Model]:
         given = [name for name in AXES if getattr(self, name) is not None]
         values = [getattr(self, name) if name in self.dims else (getattr(self, name),) for name in given]
         for index in np.ndindex(*(len(v) for v in values)):
-            chosen = {name: v[i] for name, v, i in zip(given, values, index, strict=True)}
-            if "ratio" in chosen:
-                chosen["depth"] = max(1, math.floor(chosen.pop("ratio") * chosen["width"] + 0.5))
-            yield ResNet(**chosen)
+            yield network({name: v[i] for name, v, i in zip(given, values, index, strict=True)})
 
     def _check_networks(self, put: Any) -> None:
         if self.networks is None and self.target_stderr is None:
@@ -200,8 +220,14 @@ class Plan:
             raise ValueError(f"target_stderr={self.target_stderr!r} is not allowed: it must be like {example}")
         targets = {}
         for name, target in self.target_stderr.items():
-            if name not in QUANTITIES:
-                raise ValueError(f"target_stderr[{name!r}] is not allowed: it must be one of {', '.join(QUANTITIES)}")
+            if name not in SWEPT:
+                raise ValueError(f"target_stderr[{name!r}] is not allowed: it must be one of {', '.join(SWEPT)}")
+            lacking = [i for i, names in enumerate(self.observables) if name not in names]
+            if lacking:
+                raise ValueError(
+                    f"target_stderr[{name!r}] is not allowed: {self.describe(lacking[0])} has no such quantity"
+                    + self._how_to_follow(name)
+                )
             targets[name] = checks.real(f"target_stderr[{name!r}]", target, positive=True)
         put("target_stderr", targets)
 
@@ -213,26 +239,55 @@ class Plan:
         return tuple(model.ratio for model in self.models)
 
     @cached_property
+    def lowered(self) -> tuple[Lowered, ...]:
+        """Networks of all points as the engine sees them; equal models are one object."""
+        known: dict[Model, Lowered] = {}
+        for model in self.models:
+            if model not in known:
+                known[model] = lower(model)
+        return tuple(known[model] for model in self.models)
+
+    @cached_property
+    def observables(self) -> tuple[frozenset[str], ...]:
+        """Names of the quantities that each point has."""
+        known: dict[int, frozenset[str]] = {}
+        for one in self.lowered:
+            if id(one) not in known:
+                followed = one.sums_of(self.gradients, self.displacement)
+                known[id(one)] = frozenset(existing(one, followed)) & SWEPT.keys()
+        return tuple(known[id(one)] for one in self.lowered)
+
+    def _how_to_follow(self, name: str) -> str:
+        """Return the words that say how a point gets a quantity, if an argument gives it."""
+        sums = SWEPT[name].sums
+        if sums not in QUOTIENTS:
+            return ""
+        return "; ask for gradients=True" if sums in BACKWARD else "; ask for displacement=True"
+
+    @cached_property
     def seeds(self) -> tuple[int, ...]:
         """Seeds of all points. Rounded depths may make two points of one model: their seeds differ, too."""
         if not self.independent:
             return (self.seed,) * len(self.models)
-        seen: Counter[ResNet] = Counter()
+        seen: Counter[str] = Counter()
         seeds = []
         for model in self.models:
-            seeds.append(point_seed(self.seed, model, seen[model]))
-            seen[model] += 1
+            network = repr(canonical(model))
+            seeds.append(point_seed(self.seed, model, seen[network]))
+            seen[network] += 1
         return tuple(seeds)
 
     def point(self, index: int, networks: int) -> Point:
         """Return point number ``index``, with batches of the size that a run of ``networks`` networks takes."""
         return Point(
-            model=self.models[index],
+            model=simplest(self.models[index]),
             seed=self.seeds[index],
             method=self.method,
             layers=self.layers,
-            correlations=self.correlations,
+            correlations=self.correlations and self.lowered[index].log_gaussian is not None,
             batch=batch_size(networks),
+            gradients=self.gradients,
+            displacement=self.displacement,
         )
 
     def describe(self, index: int) -> str:
@@ -241,8 +296,8 @@ class Plan:
         if self.listed:
             return f"point {index}: {model}"
         place = np.unravel_index(index, self.shape) if self.shape else ()
-        shown = [f"{name} {_plain(getattr(self, name)[i])}" for name, i in zip(self.dims, place, strict=True)]
-        return ", ".join(shown) or f"width {model.width}, depth {model.depth}"
+        words = [f"{name} {shown(getattr(self, name)[i])}" for name, i in zip(self.dims, place, strict=True)]
+        return ", ".join(words) or f"width {model.width}, depth {model.depth}"
 
     # -- as data ------------------------------------------------------------------------------------------------------
 
@@ -252,9 +307,10 @@ class Plan:
         if self.listed:
             out["models"] = [model.to_dict() for model in self.models]
         else:
-            out |= {name: getattr(self, name) for name in AXES if getattr(self, name) is not None}
+            out |= plain_fields({name: getattr(self, name) for name in AXES})
         for f in fields(self):
-            if f.init and f.name not in ("models", *AXES) and getattr(self, f.name) is not None:
+            left_out = f.name in NEW_SWITCHES and not getattr(self, f.name)
+            if f.init and f.name not in ("models", *AXES) and getattr(self, f.name) is not None and not left_out:
                 out[f.name] = getattr(self, f.name)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in out.items()}
 
@@ -305,20 +361,22 @@ class Plan:
         return f"{name}({size}: {points}, {wanted}, method={self.method!r}, seed={self.seed})"
 
 
-def _listed(model: Any) -> ResNet:
-    """Return a model of a list as a ResNet, however it was spelled."""
-    known = isinstance(model, Model)
-    found = listed(model) if known else None
-    if found is None:
-        what = "a network that no ResNet is: " if known else ""
-        raise ValueError(f"models holds {what}{model!r}: it must be a sequence of ResNet")
-    return found
+def ends(plan: Plan, indices: Sequence[int], found: Sequence[End]) -> Entries:
+    """Return the ends of some points side by side; there is at least one."""
+    return Entries.of_ends(found, [plan.lowered[i] for i in indices])
 
 
-def _model(number: int, model: Any) -> ResNet:
+def _listed(model: Any) -> Model:
+    """Return a model of a list."""
+    if not isinstance(model, Model):
+        raise ValueError(f"models holds {model!r}: it must be a sequence of ResNet and ResidualNetwork")
+    return model
+
+
+def _model(number: int, model: Any) -> Model:
     """Read a model from a table of its fields; messages begin with the model's place in the list."""
     if isinstance(model, Model):
-        return _listed(model)
+        return model
     general = isinstance(model, Mapping) and "block" in model
     names = [f.name for f in fields(ResidualNetwork if general else ResNet)]
     try:
@@ -331,47 +389,6 @@ def _model(number: int, model: Any) -> ResNet:
         missing = [name for name in needed if name not in model]
         if missing:
             raise ValueError(f"{missing[0]} is missing")
-        return _listed(of_dict(model, version_01=True))
+        return of_dict(model, version_01=True)
     except ValueError as error:
         raise ValueError(f"models[{number}]: {error}") from None
-
-
-def _is_scalar(value: Any) -> bool:
-    return value is None or isinstance(value, str | bytes) or _dimensions(value) == 0
-
-
-def _dimensions(value: Any) -> int:
-    """Count the dimensions of an array or nested sequence; 2 for rows of different lengths, which NumPy refuses."""
-    try:
-        return np.ndim(value)
-    except ValueError:
-        return 2
-
-
-def _axis(name: str, given: Any) -> Any:
-    """Check a field of the grid, and return it as a value or a tuple of distinct values."""
-
-    def one(value: Any) -> Any:
-        if name == "variant":
-            return value if not isinstance(value, np.str_) else str(value)
-        if name in INTEGERS:
-            return checks.integer(name, value.item() if isinstance(value, np.generic) else value, 1, MAX_NETWORK)
-        return checks.real(name, value, positive=name in ("ratio", "input_norm"))
-
-    if isinstance(given, Iterator | Set):
-        raise ValueError(f"{name}={given!r} is not allowed: make it a list, which has an order and can be read twice")
-    if _is_scalar(given):
-        return one(given)
-    if _dimensions(given) != 1 or isinstance(given, Mapping):
-        raise ValueError(f"{name}={given!r} is not allowed: it must be a value or a sequence of values")
-    values = tuple(one(value) for value in given)
-    if not values:
-        raise ValueError(f"{name}=[] is not allowed: a dimension needs at least one value")
-    if len(set(values)) < len(values):
-        twice = next(v for i, v in enumerate(values) if v in values[:i])
-        raise ValueError(f"{name} holds {twice!r} twice: the values of a dimension must differ")
-    return values
-
-
-def _plain(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

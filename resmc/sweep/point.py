@@ -13,17 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.devices import Device
-from ..engine.lowering import lower
+from ..engine.lowering import QUOTIENTS, lower
 from ..engine.native import NUMERICS_VERSION
 from ..engine.recording import HISTOGRAM_VERSION, histogram_bins
 from ..engine.request import NetworkRange, Recording, Request
-from ..models.resnet import ResNet
+from ..models.residual_network import Model
 from ..models.spelling import canonical
 from ..results.storage import model_of
 
 # The version is raised when keys are made of other things. Files have a version of their own, so that a new format of
 # files leaves the names of old shards as they are.
 KEY_VERSION = 2
+FOLLOWED = QUOTIENTS[1:]  # what a plan decides on; all else that a file holds follows from its model
+BACKWARD_WORK = 3  # forward passes that a backward pass takes, roughly, with the layers that are computed once more
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,14 @@ class Point:
     ``layers`` says at most how many layers are recorded, ``batch`` how many networks are summed together.
     """
 
-    model: ResNet
+    model: Model
     seed: int
     method: str
     layers: int
     correlations: bool
     batch: int
+    gradients: bool = False
+    displacement: bool = False
 
     @cached_property
     def recorded(self) -> NDArray[np.int64]:
@@ -55,6 +59,7 @@ class Point:
             "method": self.method,
             "layers": self.recorded.tolist(),
             "correlations": self.correlations,
+            "quotients": lower(self.model).quotients(self.gradients, self.displacement),
             "bins": [bins.low, bins.width, bins.count],
             "histogram_version": HISTOGRAM_VERSION,
         }
@@ -67,16 +72,21 @@ class Point:
             networks=NetworkRange(start, stop, self.batch),
             seed=self.seed,
             method=self.method,
-            recording=Recording(self.recorded, self.correlations),
+            recording=Recording(self.recorded, self.correlations, self.gradients, self.gradients or self.displacement),
             device=device,
             threads=min(threads, stop - start),
         )
 
     @property
     def updates(self) -> int:
-        """Work for one network: neuron updates, or with dense weights the number of weights that are drawn."""
+        """Work for one network: neuron updates, or with dense weights the number of weights that are drawn.
+
+        A block of two matrices counts twice, and a gradient as `BACKWARD_WORK` passes more.
+        """
         layer = self.model.width if self.method == "projected" else self.model.width**2
-        return self.model.depth * layer + self.model.width
+        block = self.model.residual_block
+        passes = ((block.V is not None) + (block.W is not None)) * (1 + BACKWARD_WORK * self.gradients)
+        return self.model.depth * layer * passes + self.model.width
 
 
 def description_key(described: Mapping[str, Any], numerics_version: str, batch: int) -> str:
@@ -84,6 +94,8 @@ def description_key(described: Mapping[str, Any], numerics_version: str, batch: 
     described = {**described, "model": canonical(model_of(described))}
     names = ("model", "seed", "method", "layers", "correlations", "bins", "histogram_version")
     description = [KEY_VERSION, *(described[name] for name in names), numerics_version, batch]
+    followed = [name for name in described.get("quotients", ()) if name in FOLLOWED]
+    description += [followed] if followed else []  # stores of version 0.1 followed h alone
     text = json.dumps(description, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -95,7 +107,7 @@ def spaced_layers(depth: int, most: int) -> NDArray[np.int64]:
     return layers if layers[-1] == depth else np.append(layers, depth)
 
 
-def point_seed(seed: int, model: ResNet, number: int = 0) -> int:
+def point_seed(seed: int, model: Model, number: int = 0) -> int:
     """Make a seed of 64 bits for one model of a sweep and its ``number``-th point.
 
     Points with different seeds share no random number, and so are independent.

@@ -6,7 +6,7 @@ A store is read as it is, so that there is a result before all shards are there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,27 +16,27 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from ..engine.native import NUMERICS_VERSION
-from ..engine.sums import LayerSums
-from ..models.resnet import ResNet
+from ..models.residual_network import Model
+from ..models.spelling import canonical
+from ..results.entries import End, Entries, FinalSums
 from ..results.estimates import Estimate, Floats
 from ..results.merge import merged
+from ..results.observables import SWEPT, Observable
 from ..simulation import Simulation
 from ..tables import Table, html, text
 from ..tables.table import MOST_ROWS
-from ..theory.facts import facts
 from .pilot import pilot_shard, wanted_networks
-from .plan import Plan
-from .quantities import QUANTITIES, LastLayers, Quantity
+from .plan import Plan, ends
 from .shards import Range, cover
 from .store import Damaged, Gone, Listing, Store, Stored
 from .summary import MOST_LINES, table
-from .table import to_netcdf, to_xarray, to_zarr
+from .table import to_dataframe, to_netcdf, to_xarray, to_zarr
 
 if TYPE_CHECKING:
+    import pandas
     import xarray
 
-
-NOTHING = LayerSums.of_none(1)
+    from ..theory.facts import Facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class SweepResult:
     wanted: NDArray[np.int64]
     damaged: tuple[str, ...]
     numerics: tuple[str, ...]
-    _sums: LayerSums
+    _entries: Entries
     _shards: tuple[tuple[Stored, ...], ...]
 
     @property
@@ -87,19 +87,34 @@ class SweepResult:
     @property
     def inactive(self) -> NDArray[np.int64]:
         """Living networks without an active neuron at the last layer, of shape plan.shape."""
-        activity = LastLayers(self._sums, list(self.plan.models)).activity
-        return np.asarray(activity.inactive.sum(axis=0)).reshape(self.plan.shape)
+        return np.asarray(self._entries.activity.inactive.sum(axis=0)).reshape(self.plan.shape)
 
     @property
     def dead(self) -> NDArray[np.int64]:
-        """Networks with z = 0 at the last layer, of shape plan.shape; only possible when alpha = 0."""
-        return np.asarray(self.networks - self._sums.norms.alive.sum(axis=0).reshape(self.plan.shape))
+        """Networks with z = 0 at the last layer, of shape plan.shape."""
+        return np.asarray(self.networks - self._entries.norms.alive.sum(axis=0).reshape(self.plan.shape))
+
+    @cached_property
+    def quantities(self) -> dict[str, Observable]:
+        """Quantities that there are at one point or more, by name: rows of `resmc.results.observables`."""
+        there = frozenset[str]().union(*self.plan.observables)
+        return {name: one for name, one in SWEPT.items() if name in there}
 
     @cached_property
     def estimates(self) -> dict[str, Estimate]:
-        """Estimates of all quantities of the last layer, by name, each of shape plan.shape."""
-        all_points = LastLayers(self._sums, list(self.plan.models))
-        return {name: q.estimate(all_points).reshape(self.plan.shape) for name, q in QUANTITIES.items()}
+        """Estimates of all quantities at the points' ends, by name, each of shape plan.shape.
+
+        A point that has no such quantity has no value, and counts no network there. Gradients end at layer 0, all else
+        at the last layer.
+        """
+        out = {}
+        for name, one in self.quantities.items():
+            there = np.array([name in names for names in self.plan.observables])
+            e = one.estimate_of(self._entries)
+            if not there.all():
+                e = Estimate(*(np.where(there, a, b) for a, b in _or_nothing(e)), e.df)
+            out[name] = e.reshape(self.plan.shape)
+        return out
 
     @cached_property
     def over_target(self) -> Floats:
@@ -116,26 +131,33 @@ class SweepResult:
 
     @cached_property
     def limits(self) -> dict[str, Floats]:
-        """Limits of all quantities at leading order in 1/n, by name, of shape plan.shape."""
-        return self._theory({model: model for model in self.plan.models}, lambda quantity: quantity.limit)
+        """Limits of all quantities, by name, of shape plan.shape; NaN where there is none.
+
+        `Observable.limit_kind` says of which kind: at leading order in 1/n, or as the depth grows.
+        """
+        return self._theory(lambda quantity: quantity.limit_value)
 
     @cached_property
     def exact(self) -> dict[str, Floats]:
         """Exact values of all quantities, by name, of shape plan.shape; NaN where they are not known."""
-        return self._theory({model: facts(model) for model in self.plan.models}, lambda quantity: quantity.exact)
+        return self._theory(lambda quantity: quantity.exact_value)
 
-    def _theory(self, asked: Mapping[ResNet, Any], value_of: Callable[[Quantity], Any]) -> dict[str, Floats]:
+    def _theory(self, value_of: Callable[[Observable], Callable[[Facts], float]]) -> dict[str, Floats]:
         """Ask once for each of the models, which may stand at several points."""
+        lowered = self.plan.lowered
+        distinct = {id(one): one for one in lowered}
         out = {}
-        for name, quantity in QUANTITIES.items():
-            known = {model: value_of(quantity)(of) for model, of in asked.items()}
-            out[name] = np.array([known[model] for model in self.plan.models]).reshape(self.plan.shape)
+        for name, quantity in self.quantities.items():
+            known = {key: value_of(quantity)(one.facts) for key, one in distinct.items()}
+            out[name] = np.array([known[id(one)] for one in lowered]).reshape(self.plan.shape)
         return out
 
     # -- single points ------------------------------------------------------------------------------------------------
 
     def simulation(self, **where: Any) -> Simulation:
         """Load the simulation of one point, as ``result.simulation(width=200, ratio=1, variant="vanilla")``.
+
+        The simulation has the model of the plan, however the shards spell it.
 
         Raises
         ------
@@ -173,7 +195,8 @@ class SweepResult:
             raise ValueError(f"there are no networks yet at {self.plan.describe(index)}")
         store = Store(self.store)
         parts = (store.read(stored) for stored in shards)  # read one after the other, so that memory stays bounded
-        return Simulation.of_record(reduce(lambda whole, part: merged([whole, part]), parts))
+        whole = reduce(lambda whole, part: merged([whole, part]), parts)
+        return Simulation.of_record(replace(whole, model=self.plan.models[index]))
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
@@ -199,6 +222,10 @@ class SweepResult:
     def to_xarray(self, *, laws: bool = False) -> xarray.Dataset:
         """Return all points as a labelled data set (needs ``resmc[xarray]``); see `resmc.sweep.table`."""
         return to_xarray(self, laws=laws)
+
+    def to_dataframe(self, *, laws: bool = False) -> pandas.DataFrame:
+        """Return a row for each point (needs ``resmc[xarray]``); see `resmc.sweep.table`."""
+        return to_dataframe(self, laws=laws)
 
     def to_netcdf(self, path: str | Path, *, laws: bool = False) -> None:
         """Write the data set of `to_xarray` as a netCDF file (needs ``resmc[netcdf]``)."""
@@ -249,6 +276,11 @@ def collect(plan: Plan, path: str | Path, set_aside: bool = True) -> SweepResult
     return reader.result()
 
 
+def _or_nothing(estimate: Estimate) -> tuple[tuple[Any, Any], ...]:
+    """Return value, error and networks of an estimate, each with what stands where there is no such quantity."""
+    return (estimate.value, np.nan), (estimate.stderr, np.nan), (estimate.n, 0)
+
+
 class Reader:
     """Reader of the shards of a plan; damaged shards count as missing, and are moved away if ``set_aside``."""
 
@@ -260,23 +292,24 @@ class Reader:
 
     def result(self) -> SweepResult:
         """Collect the sums of every point."""
-        identities = list(zip(self.plan.models, self.plan.seeds, strict=True))
+        networks: dict[Model, str] = {model: repr(canonical(model)) for model in self.plan.models}
+        identities = [(networks[m], seed) for m, seed in zip(self.plan.models, self.plan.seeds, strict=True)]
         distinct: dict[Any, int] = {}
         for index, identity in enumerate(identities):
             distinct.setdefault(identity, index)
         wanted = self._wanted(list(distinct.values()))
         found = {identity: self._point(index, wanted[index]) for identity, index in distinct.items()}
         points = [found[identity] for identity in identities]
-        sums = LayerSums.stack([p[0] for p in points])
+        entries = ends(self.plan, range(len(points)), [p[0] for p in points])
         shape = self.plan.shape
         return SweepResult(
             plan=self.plan,
             store=self.store.path,
-            networks=sums.networks.sum(axis=0).reshape(shape),
+            networks=np.array(entries.networks).reshape(shape),
             wanted=np.array([wanted[distinct[i]] for i in identities], np.int64).reshape(shape),
             damaged=tuple(self.damaged),
             numerics=(NUMERICS_VERSION, *sorted(self.classes)),
-            _sums=sums,
+            _entries=entries,
             _shards=tuple(p[1] for p in points),
         )
 
@@ -284,19 +317,19 @@ class Reader:
         """Return the networks that each point shall have; 0 where the pilot is missing."""
         if self.plan.networks is not None:
             return dict.fromkeys(indices, self.plan.networks)
-        out, sums, there = dict.fromkeys(indices, 0), [], []
+        out, found, there = dict.fromkeys(indices, 0), [], []
         for index in indices:
             shard = pilot_shard(self.plan, index)
             pilot = self._first_good(shard.point.key, Range(shard.start, shard.stop))
             if pilot is not None:
                 there.append(index)
-                sums.append(pilot[1])
+                found.append(pilot[1].end())
                 self.pilots.add(pilot[0])
-        return out | dict(zip(there, wanted_networks(self.plan, there, sums), strict=True))
+        return out | dict(zip(there, wanted_networks(self.plan, there, found), strict=True))
 
-    def _point(self, index: int, networks: int) -> tuple[LayerSums, tuple[Stored, ...]]:
-        """Add up the sums of a point's last layer over all its shards, in the order of the networks."""
-        sums: LayerSums | None = None
+    def _point(self, index: int, networks: int) -> tuple[End, tuple[Stored, ...]]:
+        """Add up the sums of a point's end over all its shards, in the order of the networks."""
+        sums: FinalSums | None = None
         used: list[Stored] = []
         if networks:
             point = self.plan.point(index, networks)
@@ -307,9 +340,9 @@ class Reader:
                     used.append(good[0])
                     sums = good[1] if sums is None else sums.merged(good[1])
                     self.classes.add(good[0].numerics)
-        return (NOTHING if sums is None else sums), tuple(used)
+        return (FinalSums.of_none() if sums is None else sums).end(), tuple(used)
 
-    def _first_good(self, key: str, networks: Range) -> tuple[Stored, LayerSums] | None:
+    def _first_good(self, key: str, networks: Range) -> tuple[Stored, FinalSums] | None:
         """Read the first sound file of a range; damaged files on the way are noted, and moved away if asked."""
         while networks in self.listing.ranges(key):
             stored = self.listing.first(key, networks)

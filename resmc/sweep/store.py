@@ -27,8 +27,8 @@ from typing import NamedTuple
 
 from .._system.plain import Plain
 from .._system.writers import is_temporary, temporary_name, writer_is_gone
-from ..engine.sums import LayerSums
 from ..results import storage
+from ..results.entries import FinalSums
 from ..results.record import Record
 from .point import Point, description_key
 from .shards import Range
@@ -236,11 +236,11 @@ class Store:
             simulation = storage.from_bytes(data, Record, stored.file)
         except ValueError as error:
             raise Damaged(str(error)) from None
-        _check(stored, storage.described(simulation))
+        _check(stored, {**storage.described(simulation), "quotients": list(simulation.ratios)})
         return simulation
 
-    def read_final(self, stored: Stored) -> LayerSums:
-        """Read the sums of a shard's last layer and verify the file; errors as for `read`."""
+    def read_final(self, stored: Stored) -> FinalSums:
+        """Read the sums of a shard's end and verify the file; errors as for `read`."""
         data = self._bytes(stored)
         try:
             manifest, sums = storage.final_from_bytes(data, stored.file)

@@ -11,6 +11,7 @@ import numpy as np
 
 from .._system.plain import Plain
 from ..results.estimates import Estimate
+from ..results.observable import IN_DEPTH, LEADING
 from ..tables import Column, Table
 from ..tables.cells import NOTHING, cell, plain
 from .plan import Plan
@@ -19,8 +20,13 @@ if TYPE_CHECKING:
     from .result import SweepResult
 
 MOST_LINES = 200
-EXPLAINED = "limit: leading order in 1/n; exact: at this width and depth"
-COLUMNS = ("log_norm.mean", "log_norm.variance", "asymmetry", "active_fraction", "growth")
+EXPLAINED = {
+    LEADING: "limit: leading order in 1/n; exact: at this width and depth",
+    IN_DEPTH: "in depth: the limit as the depth grows",
+}
+
+
+LIMITS = {LEADING: "limit", IN_DEPTH: "in depth"}
 
 
 @dataclass(frozen=True)
@@ -30,11 +36,15 @@ class _Compared:
     estimate: Estimate
     exact: float
     limit: float
+    kind: str
 
     def __str__(self) -> str:
         exact = 0.0 if abs(self.exact) <= NOTHING else self.exact
-        beside = f"exact {exact:.4g}" if np.isfinite(exact) else f"limit {self.limit + 0.0:.4g}"
-        return f"{self.estimate} ({beside})"
+        if np.isfinite(exact):
+            return f"{self.estimate} (exact {exact:.4g})"
+        if np.isfinite(self.limit):
+            return f"{self.estimate} ({LIMITS[self.kind]} {self.limit + 0.0:.4g})"
+        return str(self.estimate)
 
     def _plain_(self) -> Plain:
         return {**self.estimate._plain_(), "exact": plain(self.exact), "limit": plain(self.limit)}
@@ -46,11 +56,15 @@ def table(result: SweepResult, most: int) -> Table:
     points = min(len(plan.models), most)
     columns = [Column("point", "point", numeric=False, obvious=True), Column("networks", "networks")]
     cells: list[list[Any]] = [[plan.describe(i) for i in range(points)], result.networks.ravel()[:points].tolist()]
-    for name in COLUMNS:
+    shown = {name: one for name, one in result.quantities.items() if one.headline}
+    for name, one in shown.items():
         estimate = result.estimates[name].reshape((-1,))
         theory = zip(result.exact[name].ravel().tolist(), result.limits[name].ravel().tolist(), strict=True)
-        cells.append([_Compared(estimate[i], *beside) for i, beside in enumerate(islice(theory, points))])
+        cells.append(
+            [_Compared(estimate[i], *beside, one.limit_kind) for i, beside in enumerate(islice(theory, points))]
+        )
         columns.append(Column(name, name))
+    kinds = [kind for kind in EXPLAINED if any(one.limit_kind == kind for one in shown.values())]
     title, *lines = _heading(result)
     return Table(
         "points",
@@ -58,7 +72,7 @@ def table(result: SweepResult, most: int) -> Table:
         columns,
         list(zip(*cells, strict=True)),
         lines,
-        ["", EXPLAINED],
+        ["", *(EXPLAINED[kind] for kind in kinds)],
         left_out=len(plan.models) - points,
         unit="points",
         whole="to_xarray() has all of them",

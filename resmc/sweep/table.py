@@ -5,156 +5,127 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
-from importlib import metadata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._system.writers import temporary_name
-from ..analyses.log_gaussian import LogGaussianFit
-from ..results.estimates import KSDistance
-from .plan import AXES
-from .quantities import QUANTITIES
+from ..analyses.export import TITLE, Variable, distance_variables, needed, source, variables
+from ..analyses.found import estimates
+from ..results.observables import DISTANCES
+from .axes import AXES, LONG_NAMES, field_of, shown
 
 if TYPE_CHECKING:
+    import pandas
     import xarray
 
+    from .plan import Plan
     from .result import SweepResult
-
-Distance = Callable[[LogGaussianFit], KSDistance]
-DISTANCES: dict[str, Distance] = {  # Kolmogorov-Smirnov distances to the fitted Gaussian and to limit laws
-    "ks_fitted": lambda fit: fit.ks_fitted,
-    "ks_log_gaussian_limit": lambda fit: fit.ks_theory,
-    "ks_infinite_width": lambda fit: fit.ks_gaussian_limit,
-    "ks_output_log_gaussian": lambda fit: fit.output.ks_log_gaussian,
-    "ks_output_infinite_width": lambda fit: fit.output.ks_gaussian,
-}
-ENDINGS = {
-    "_stderr": "standard error of the",
-    "_theory": "limit at leading order in 1/n of the",
-    "_exact": "exact value, where it is known, of the",
-    "_noise_floor": "what sampling noise alone would make of the",
-    "_reliable": "whether rare networks leave an error to the",
-}
-LONG_NAMES = {
-    "log_norm_mean": "mean of log(|z_d|^2/n)",
-    "log_norm_variance": "variance of log(|z_d|^2/n)",
-    "log_norm_skewness": "skewness of log(|z_d|^2/n)",
-    "log_norm_excess_kurtosis": "excess kurtosis of log(|z_d|^2/n)",
-    "asymmetry": "mean activation asymmetry 2 |phi(z_d)|^2/|z_d|^2 - 1",
-    "active_fraction": "mean fraction of active neurons at the last layer",
-    "log_second_moment": "growth log E|z_d|^2/|z_0|^2",
-    "over_target": "standard error over its target",
-    "networks": "independent networks",
-    "inactive": "living networks without an active neuron at the last layer",
-    "dead": "networks with z_d = 0",
-    "seed": "seed of the point",
-    "ks_fitted": "KS distance of log(|z_d|^2/n) to the Gaussian of its own mean and variance",
-    "ks_log_gaussian_limit": "KS distance of log(|z_d|^2/n) to the log-Gaussian limit",
-    "ks_infinite_width": "KS distance of log(|z_d|^2/n) to infinite width",
-    "ks_output_log_gaussian": "KS distance of an output neuron to the log-Gaussian limit",
-    "ks_output_infinite_width": "KS distance of an output neuron to infinite width",
-    "point": "place in the list of models",
-    "width": "width n",
-    "depth": "depth d",
-    "ratio": "ratio d/n",
-    "ratio_rounded": "ratio d/n with the depth rounded to an integer",
-    "alpha": "skip coefficient",
-    "lam": "residual coefficient",
-    "variant": "variant of the network",
-    "n_out": "output neurons",
-    "input_norm": "norm of the input, |x|/sqrt(n_in)",
-}
 
 
 def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
-    """Make a data set of every quantity of the last layer, over the dimensions of the plan.
+    """Make a data set of every quantity of the points' ends, over the dimensions of the plan.
 
-    A quantity ``q`` gives four variables: ``q``, ``q_stderr``, ``q_theory`` (the limit at leading order in 1/n) and
-    ``q_exact`` (NaN where it is not known). Other variables are ``networks``, ``seed``, ``inactive`` and ``dead``
-    (networks at the last layer), ``log_second_moment_reliable``, and with targets ``over_target``
-    (`SweepResult.over_target`). All fields of the models are coordinates. Where ``ratio`` is a dimension, it holds the
-    values of the plan, and ``ratio_rounded`` is depth / width. Every variable has a ``long_name``. ``laws`` adds the
-    Kolmogorov-Smirnov distances of `Simulation.log_gaussian_fit`, with ``_stderr`` and ``_noise_floor``; they take
-    another look at every shard, about a tenth of a second for a point.
+    The schema is that of `resmc.analyses.export`. Other variables are ``networks``, ``seed``, ``inactive`` and ``dead``
+    (networks at the last layer), and with targets ``over_target`` (`SweepResult.over_target`). All fields of the models
+    are coordinates. Where ``ratio`` is a dimension, it holds the values of the plan, and ``ratio_rounded`` is depth /
+    width. ``laws`` adds the Kolmogorov-Smirnov distances of `Simulation.log_gaussian_fit`, which take another look at
+    every shard, about a tenth of a second for a point.
 
     Raises
     ------
     ImportError
         If xarray is not installed.
     """
-    try:
-        import xarray
-    except ImportError:
-        raise ImportError("to_xarray needs xarray: install resmc[xarray]") from None
-    plan, dims, shape = result.plan, result.plan.dims, result.plan.shape
-    variables: dict[str, tuple[tuple[str, ...], Any]] = {}
-    for name, quantity in QUANTITIES.items():
-        estimate = result.estimates[name]
-        variables[quantity.variable] = (dims, estimate.value)
-        variables[f"{quantity.variable}_stderr"] = (dims, estimate.stderr)
-        variables[f"{quantity.variable}_theory"] = (dims, result.limits[name])
-        variables[f"{quantity.variable}_exact"] = (dims, result.exact[name])
-    variables["log_second_moment_reliable"] = (dims, np.isfinite(result.estimates["growth"].stderr))
+    xarray = needed("to_xarray")
+    plan, dims = result.plan, result.plan.dims
+    found: dict[str, Variable] = {}
+    for name, one in result.quantities.items():
+        found |= variables(one, dims, result.estimates[name], result.exact[name], result.limits[name])
     if plan.target_stderr:
-        variables["over_target"] = (dims, result.over_target)
-    variables["networks"] = (dims, result.networks)
-    variables["inactive"] = (dims, result.inactive)
-    variables["dead"] = (dims, result.dead)
-    variables["seed"] = (dims, np.array(plan.seeds, np.uint64).reshape(shape))
-    if laws:
-        variables |= _distances(result)
-
-    coordinates: dict[str, Any] = {} if not plan.listed else {"point": np.arange(len(plan.models))}
-    for name in AXES:
-        if name in dims:
-            coordinates[name] = np.array(getattr(plan, name))
-            continue
-        values = np.array([getattr(model, name) for model in plan.models])
-        varies = plan.listed or (name in ("depth", "ratio") and len(set(values.tolist())) > 1)
-        coordinates[name] = (dims, values.reshape(shape)) if varies else values[0]
+        found["over_target"] = Variable(dims, result.over_target, "standard error over its target")
+    found |= {
+        "networks": Variable(dims, result.networks, "independent networks"),
+        "inactive": Variable(dims, result.inactive, "living networks without an active neuron at the last layer"),
+        "dead": Variable(dims, result.dead, "networks that are dead at the last layer"),
+        "seed": Variable(dims, np.array(plan.seeds, np.uint64).reshape(plan.shape), "seed of the point"),
+    }
     if "ratio" in dims:
-        variables["ratio_rounded"] = (dims, np.array(plan.ratios).reshape(shape))
-    data = xarray.Dataset(
-        variables,
-        coords=coordinates,
+        rounded = np.array(plan.ratios).reshape(plan.shape)
+        found["ratio_rounded"] = Variable(dims, rounded, "ratio d/n with the depth rounded to an integer")
+    if laws:
+        found |= _distances(result)
+    return xarray.Dataset(
+        {name: one.data() for name, one in found.items()},
+        coords={name: one.data() for name, one in _coordinates(plan).items()},
         attrs={
-            "title": "random residual networks at initialisation, by Monte Carlo",
-            "source": f"resmc {metadata.version('resmc')}",
+            "title": TITLE,
+            "source": source(),
             "numerics": " ".join(result.numerics),
             "complete": int(result.complete),
             "plan": json.dumps(plan.to_dict()),
         },
     )
-    for variable in data.variables:
-        data[variable].attrs["long_name"] = _long_name(str(variable))
-    return data
 
 
-def _long_name(variable: str) -> str:
-    """Describe a variable in words."""
-    for ending, words in ENDINGS.items():
-        if variable.endswith(ending):
-            return f"{words} {LONG_NAMES[variable.removesuffix(ending)]}"
-    return LONG_NAMES[variable]
+def to_dataframe(result: SweepResult, *, laws: bool = False) -> pandas.DataFrame:
+    """Return a row for each point: the fields of its model, and all variables of `to_xarray`.
+
+    Raises
+    ------
+    ImportError
+        If xarray, which brings pandas, is not installed.
+    """
+    data = to_xarray(result, laws=laws)
+    if not result.plan.dims:
+        return data.expand_dims("point").to_dataframe().reset_index(drop=True)
+    return data.to_dataframe().reset_index()
 
 
-def _distances(result: SweepResult) -> dict[str, tuple[tuple[str, ...], Any]]:
-    """Compute the `DISTANCES` from the histograms of one point at a time."""
-    columns: dict[str, list[float]] = {
-        f"{name}{suffix}": [] for name in DISTANCES for suffix in ("", "_stderr", "_noise_floor")
-    }
-    for index in range(len(result.plan.models)):
-        fit = result.load(index).log_gaussian_fit() if result.networks.flat[index] else None
-        for name, distance in DISTANCES.items():
-            found = None if fit is None else distance(fit)
-            columns[name].append(np.nan if found is None else float(found.value))
-            columns[f"{name}_stderr"].append(np.nan if found is None else float(found.stderr))
-            columns[f"{name}_noise_floor"].append(np.nan if found is None else found.noise_floor)
+def _coordinates(plan: Plan) -> dict[str, Variable]:
+    """Return the coordinates: dimensions, and fields that the models have; those that vary have all dimensions."""
+    out: dict[str, Variable] = {}
+    if plan.listed:
+        out["point"] = Variable(("point",), np.arange(len(plan.models)), "place in the list of models")
+    for name in AXES:
+        words = LONG_NAMES[name]
+        if name in plan.dims:
+            out[name] = Variable((name,), _array(getattr(plan, name)), words)
+            continue
+        values = [field_of(model, name) for model in plan.models]
+        if all(value is None for value in values):
+            continue
+        varies = plan.listed or len(set(values)) > 1
+        array = _array(values)
+        out[name] = Variable(plan.dims if varies else (), array.reshape(plan.shape) if varies else array[0], words)
+    return out
+
+
+def _array(values: Sequence[Any]) -> Any:
+    """Return values of a field as an array: of numbers with NaN, or of words with "", where a network has none."""
+    there = [value for value in values if value is not None]
+    if all(isinstance(value, int | float) for value in there):
+        return np.array([np.nan if value is None else value for value in values])
+    return np.array(["" if value is None else shown(value) for value in values])
+
+
+def _distances(result: SweepResult) -> dict[str, Variable]:
+    """Compute the distances between laws from the histograms of one point at a time."""
     plan = result.plan
-    return {name: (plan.dims, np.array(values).reshape(plan.shape)) for name, values in columns.items()}
+    parts = ("value", "stderr", "n", "noise_floor", "resolution")
+    columns = {one.name: np.full((len(parts), len(plan.models)), np.nan) for one in DISTANCES}
+    for index, lowered in enumerate(plan.lowered):
+        there = [one.name for one in DISTANCES if one.exists(lowered, frozenset())]
+        for name, found in estimates(result.load(index), there).items() if result.networks.flat[index] else ():
+            columns[name][:, index] = [float(getattr(found, part)) for part in parts]
+    out: dict[str, Variable] = {}
+    for one in DISTANCES:
+        value, stderr, _, floor, resolution = columns[one.name].reshape(len(parts), *plan.shape)
+        if np.isfinite(value).any() or not result.networks.any():
+            out |= distance_variables(one, plan.dims, value, stderr, floor, resolution)
+    return out
 
 
 def to_netcdf(data: xarray.Dataset, path: str | Path) -> None:

@@ -1,0 +1,212 @@
+"""Dimensions of a grid: the fields of a network that a sweep may vary, their checks, and the networks they make."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Any
+
+import numpy as np
+
+from .._system import checks
+from .._system.plain import Plain
+from ..engine.request import MAX_NETWORK
+from ..models.residual_network import Model, ResidualNetwork
+from ..models.resnet import ResNet
+from ..models.scaling import DepthScaling, scaling_of
+
+LOG_GAUSSIAN = ("alpha", "lam", "variant")  # fields of a `ResNet` alone
+DEPTH_SCALING = ("beta", "c", "inside")  # fields of a `DepthScaling`, which may be given instead of ``scaling``
+GENERAL = ("block", "activation", "weights", *DEPTH_SCALING, "scaling", "carry", "bias", "input")
+# Dimensions have this order, the last running fastest. Those of a `ResNet` have kept the order of version 0.1.
+AXES = (
+    "block",
+    "activation",
+    "weights",
+    "width",
+    "depth",
+    "ratio",
+    "beta",
+    "c",
+    "inside",
+    "scaling",
+    "carry",
+    "bias",
+    *LOG_GAUSSIAN,
+    "n_out",
+    "input_norm",
+    "input",
+)
+INTEGERS = ("width", "depth", "n_out")
+WORDS = ("block", "activation", "weights", "variant")
+POSITIVE = ("ratio", "input_norm")
+VECTORS = ("scaling", "input")  # fields whose one value is a sequence of numbers
+LONG_NAMES = {
+    "block": "residual block",
+    "activation": "activation",
+    "weights": "weight law",
+    "width": "width n",
+    "depth": "depth d",
+    "ratio": "ratio d/n",
+    "beta": "exponent of the scaling c L^-beta",
+    "c": "factor of the scaling c L^-beta",
+    "inside": "true if the scaling stands inside the activation",
+    "scaling": "factors of the branches",
+    "carry": "weight of the skip",
+    "bias": "standard deviation of the bias",
+    "alpha": "skip coefficient",
+    "lam": "residual coefficient",
+    "variant": "variant of the network",
+    "n_out": "output neurons",
+    "input_norm": "norm of the input, |x|/sqrt(n_in)",
+    "input": "input of the network",
+}
+
+
+def check_together(given: Mapping[str, Any]) -> None:
+    """Refuse fields that do not make one network: ``given`` has the values of all axes, None where there is none.
+
+    Raises
+    ------
+    ValueError
+        If a field is missing, or excludes another one.
+    """
+    there = [name for name in AXES if given[name] is not None]
+    if given["depth"] is not None and given["ratio"] is not None:
+        raise ValueError("ratio is not allowed beside depth: give one or the other")
+    of_resnet = [name for name in there if name in LOG_GAUSSIAN]
+    general = [name for name in there if name in GENERAL]
+    if of_resnet and general:
+        raise ValueError(
+            f"{general[0]} is not allowed beside {of_resnet[0]}: {general[0]} is a field of a ResidualNetwork and "
+            f"{of_resnet[0]} of a ResNet; give those of one kind"
+        )
+    if given["scaling"] is not None:
+        for name in DEPTH_SCALING:
+            if given[name] is not None:
+                raise ValueError(f"{name} is not allowed beside scaling: scaling says it already")
+    if given["input"] is not None and given["input_norm"] is not None:
+        raise ValueError("input_norm is not allowed beside input: the input has a norm of its own")
+    needed = {"width": given["width"], "depth or ratio": given["depth"] if given["ratio"] is None else given["ratio"]}
+    needed |= {} if general else {name: given[name] for name in ("alpha", "lam")}
+    for name, value in needed.items():
+        if value is None:
+            more = "" if general else ", alpha and lam" if of_resnet else ", alpha and lam (or block, beta ..)"
+            raise ValueError(f"{name} is missing: give width, depth or ratio{more}, or a list of models")
+
+
+def axis(name: str, given: Any) -> Any:
+    """Check a field of the grid, and return it as a value or a tuple of distinct values.
+
+    Raises
+    ------
+    ValueError
+        For a value that is not allowed, a value given twice, or a sequence without values.
+    """
+    if isinstance(given, Iterator | Set):
+        raise ValueError(f"{name}={given!r} is not allowed: make it a list, which has an order and can be read twice")
+    if is_value(name, given):
+        return _one(name, given)
+    if isinstance(given, Mapping) or (name not in VECTORS and _dimensions(given) != 1):
+        raise ValueError(f"{name}={given!r} is not allowed: it must be a value or a sequence of values")
+    values = tuple(_one(name, value) for value in given)
+    if not values:
+        raise ValueError(f"{name}=[] is not allowed: a dimension needs at least one value")
+    if len(set(values)) < len(values):
+        twice = next(v for i, v in enumerate(values) if v in values[:i])
+        raise ValueError(f"{name} holds {twice!r} twice: the values of a dimension must differ")
+    return values
+
+
+def is_value(name: str, given: Any) -> bool:
+    """Say whether a field has one value, and so is no dimension; a vector of numbers is one value."""
+    if given is None or isinstance(given, str | bytes):
+        return True
+    if name in VECTORS:
+        if isinstance(given, DepthScaling | Mapping):
+            return True
+        if not isinstance(given, Sequence | np.ndarray):
+            return True
+        return len(given) > 0 and all(_dimensions(x) == 0 and not isinstance(x, DepthScaling | Mapping) for x in given)
+    return _dimensions(given) == 0
+
+
+def _dimensions(value: Any) -> int:
+    """Count the dimensions of an array or nested sequence; 2 for rows of different lengths, which NumPy refuses."""
+    try:
+        return np.ndim(value)
+    except ValueError:
+        return 2
+
+
+def _one(name: str, value: Any) -> Any:
+    plain = value.item() if isinstance(value, np.generic) else value
+    if name in WORDS:
+        if not isinstance(plain, str):
+            raise ValueError(f"{name}={value!r} is not allowed: it must be a word")
+        return plain
+    if name == "inside":
+        return checks.boolean(name, plain)
+    if name == "scaling" and isinstance(value, DepthScaling | Mapping):
+        return scaling_of(value) if isinstance(value, Mapping) else value
+    if name in VECTORS:
+        if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str | bytes):
+            kind = "a DepthScaling or one number for each layer" if name == "scaling" else "a sequence of numbers"
+            raise ValueError(f"{name}={value!r} is not allowed: it must be {kind}")
+        return tuple(checks.real(name, x) for x in np.asarray(value).tolist())
+    if name in INTEGERS:
+        return checks.integer(name, plain, 1, MAX_NETWORK)
+    return checks.real(name, value, positive=name in POSITIVE)
+
+
+def network(chosen: Mapping[str, Any]) -> Model:
+    """Make the network of a point from the values of its axes.
+
+    Raises
+    ------
+    ValueError
+        If no such network is allowed.
+    """
+    given = dict(chosen)
+    if "ratio" in given:
+        given["depth"] = max(1, math.floor(given.pop("ratio") * given["width"] + 0.5))
+    if not any(name in given for name in GENERAL):
+        return ResNet(**given)
+    parts = {name: given.pop(name) for name in DEPTH_SCALING if name in given}
+    if parts:
+        given["scaling"] = DepthScaling(**{"beta": 0.5, **parts})
+    return ResidualNetwork(**given)
+
+
+def field_of(model: Model, name: str) -> Any:
+    """Return the value of an axis for one network; None where the network has no such field."""
+    if name in DEPTH_SCALING:
+        scaling = getattr(model, "scaling", None)
+        return getattr(scaling, name) if isinstance(scaling, DepthScaling) else None
+    if name == "scaling" and isinstance(getattr(model, "scaling", None), DepthScaling):
+        return None  # said by beta, c and inside
+    return getattr(model, name, None)
+
+
+def shown(value: Any) -> str:
+    """Write a value of an axis in a few letters."""
+    if isinstance(value, DepthScaling):
+        return f"{value.c:.6g} L^-{value.beta:.6g}{' inside' * value.inside}"
+    if isinstance(value, tuple):
+        few = ", ".join(f"{x:.4g}" for x in value[:3])
+        return f"({few}{', ..' * (len(value) > 3)})"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def plain(value: Any) -> Any:
+    """Return a value of an axis, or its values, as JSON and TOML can hold them."""
+    if isinstance(value, DepthScaling):
+        return value.to_dict()
+    if isinstance(value, tuple):
+        return [plain(x) for x in value]
+    return value
+
+
+def plain_fields(given: Mapping[str, Any]) -> Plain:
+    """Return all axes that were given, as plain values."""
+    return {name: plain(given[name]) for name in AXES if given[name] is not None}
