@@ -8,34 +8,45 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.lowering import QUOTIENTS
 from ..results.estimates import WORTH_SAYING, Estimate, KSDistance
 from ..results.layer_estimates import MIN_EFFECTIVE_SAMPLE
+from ..results.observable import Observable
+from ..results.observable import letter as letter_of
+from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from ..tables import Column, Table
-from . import growth as growths
-from . import hypoactivation, interlayer, log_gaussian, log_ratio
+from ..tables.cells import NOTHING
+from .found import estimates
+
+LAGS = 4  # distances of layers in a summary, 0 among them, which is left out
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line: an estimate with an exact value, or with a limit at leading order in 1/n, or alone."""
+    """One line: an estimate at a layer, with an exact value, or with a limit, or alone.
 
+    ``layer`` is the recorded layer, the distance of two layers, or None for what belongs to the whole simulation.
+    """
+
+    observable: Observable
     name: str
     estimate: Estimate
+    layer: int | None = None
     exact: float | None = None
     limit: float | None = None
-    kind: str = "leading order"  # the kind of limit, in words
 
     def comparison(self) -> tuple[str, str, str]:
         """Return the last columns: the theory's number, its kind, and the z-score or relative difference."""
-        if self.exact is not None and np.isfinite(self.exact):
+        if self.exact is not None:
             z = float(self.estimate.z_score(self.exact))
             score = f"z = {z:+.2f}" if np.isfinite(z) else "equal" if float(self.estimate.value) == self.exact else ""
-            exact = self.exact if abs(self.exact) > 1e-12 else 0.0  # log(alpha^2 + lam^2) of rounded alpha and lam
+            exact = self.exact if abs(self.exact) > NOTHING else 0.0
             return f"{exact:.6g}", "exact", score
-        if self.limit is not None and np.isfinite(self.limit):
+        if self.limit is not None:
             difference = float(self.estimate.relative_difference(self.limit))
-            return f"{self.limit:.6g}", self.kind, f"{difference:+.2%}" if abs(difference) <= WORTH_SAYING else ""
+            said = f"{difference:+.2%}" if abs(difference) <= WORTH_SAYING else ""
+            return f"{self.limit:.6g}", self.observable.limit_kind, said
         if isinstance(self.estimate, KSDistance) and np.isfinite(self.estimate.noise_floor):
             return f"{self.estimate.noise_floor:.2g}", "noise floor", ""
         return "", "", ""
@@ -45,92 +56,53 @@ class Row:
         e, exact, limit = self.estimate, self.exact, self.limit
         z = None if exact is None else float(e.z_score(exact))
         difference = None if limit is None else float(e.relative_difference(limit))
-        numbers = [float(e.value), float(e.stderr), int(e.n), exact, z, limit, difference]
-        return [self.name, e, *self.comparison(), *numbers]
-
-
-QUOTIENT_SYMBOLS = {
-    "growth": "|h_{0}|^2/|h_0|^2",
-    "displacement": "|h_{0}-h_0|^2/|h_0|^2",
-    "gradient": "|p_0|^2/|p_{0}|^2",
-    "gradient_displacement": "|p_0-p_{0}|^2/|p_{0}|^2",
-}
+        kind = None if limit is None else self.observable.limit_kind
+        numbers = [float(e.value), float(e.stderr), int(e.n), exact, z, limit, kind, difference]
+        return [self.name, e, *self.comparison(), self.observable.name, self.layer, *numbers]
 
 
 def rows(sim: Record) -> Iterator[Row]:
-    """Yield every quantity of ``sim``, at the first and last layer where it depends on the layer; Corr A if kept."""
-    first = sim.facts.first_layer
-    yield Row("mean L_0", sim.log_norm_mean[0], exact=None if first is None else first.mean)
-    yield Row("variance L_0", sim.log_norm_variance[0], exact=None if first is None else first.variance)
-    if sim.lowered.log_gaussian is None:
-        yield Row(f"mean L_{sim.model.depth}", sim.log_norm_mean[-1])
-        yield Row(f"variance L_{sim.model.depth}", sim.log_norm_variance[-1])
-    else:
-        yield from _resnet_rows(sim)
-    yield from _quotient_rows(sim)
+    """Yield every quantity of ``sim``, at the first and last layer where it changes from one to the other."""
+    found = estimates(sim, [name for name in sim.observables if OBSERVABLES[name].per != "lag" or sim.correlations])
+    letter = letter_of(sim.lowered)
+    for name, estimate in found.items():
+        one = OBSERVABLES[name]
+        if one.per == "run":
+            yield Row(one, one.called(""), estimate)
+        elif one.per == "lag":
+            lags = np.unique(np.abs(np.subtract.outer(sim.layers, sim.layers)))
+            for k in range(1, min(LAGS, len(lags))):
+                lag = int(lags[k])
+                yield Row(one, one.called(lag), estimate[k], lag, *_theory(sim, one, lag))
+        elif one.sums in QUOTIENTS:  # quotients stand for their ends, since all of them begin with nothing
+            layer = one.end(sim.model.depth)
+            final = estimate if one.per == "end" else estimate[0 if one.backward else -1]
+            yield Row(one, one.called(layer, letter), final, layer, *_theory(sim, one, layer))
+        else:
+            for index in one.rows:
+                layer = int(sim.layers[index])
+                yield Row(one, one.called(layer, letter), estimate[index], layer, *_theory(sim, one, layer))
 
 
-def _quotient_rows(sim: Record) -> Iterator[Row]:
-    """Yield final values of the quotients that were followed, with the limit in depth and the exact mean square."""
-    for name in sim.laws:
-        quotient, symbol = log_ratio.analyse(sim, name), QUOTIENT_SYMBOLS[name].format(sim.model.depth)
-        limit = sim.facts.final_limit(name)
-        mean, variance = (None, None) if limit is None else (limit.mean, limit.variance)
-        yield Row(f"median log {symbol}", _present(quotient.median))
-        yield Row(f"mean log {symbol}", quotient.final_mean, limit=mean, kind="limit in depth")
-        yield Row(f"variance log {symbol}", quotient.final_variance, limit=variance, kind="limit in depth")
-        yield Row(f"log E {symbol}", quotient.final_log_second_moment, sim.facts.final_second_moment(name))
+def _theory(sim: Record, one: Observable, layer: int) -> tuple[float | None, float | None]:
+    """Return the exact value and the limit, or None where they are not known."""
+    both = (float(theory(sim.facts, np.array([layer]))[0]) for theory in (one.exact, one.limit))
+    exact, limit = (value if np.isfinite(value) else None for value in both)
+    return exact, limit
 
 
-def _present(estimate: Estimate | None) -> Estimate:
-    assert estimate is not None
-    return estimate
-
-
-def _resnet_rows(sim: Record) -> Iterator[Row]:
-    fit, hypo, growth = log_gaussian.fit(sim), hypoactivation.analyse(sim), growths.analyse(sim)
-    first, d = sim.facts.first_layer, sim.resnet.depth
-    assert first is not None
-    yield Row("variance A_0", sim.asymmetry_variance[0], exact=first.asymmetry_variance)
-    for name in ("mean", "variance", "skewness", "excess_kurtosis"):
-        limit = float(getattr(fit.theory, name)[0]) if name in ("mean", "variance") else 0.0
-        known = None if fit.exact is None else float(getattr(fit.exact, name)[0])
-        yield Row(f"{name.replace('_', ' ')} L_{d}", getattr(fit, name), known, limit)
-    yield Row("KS of L, fitted Gaussian", fit.ks_fitted)
-    yield Row("KS of L, log-Gaussian limit", fit.ks_theory)
-    yield Row("KS of L, infinite width", fit.ks_gaussian_limit)
-    yield Row("KS of output, log-Gaussian", fit.output.ks_log_gaussian)
-    yield Row("KS of output, infinite width", fit.output.ks_gaussian)
-    for i in (0, -1):
-        exact_a, limit_a = float(hypo.exact_asymmetry[i]), float(hypo.theory.asymmetry[i])
-        exact_f, limit_f = float(hypo.exact_active_fraction[i]), float(hypo.theory.active_fraction[i])
-        yield Row(f"E A_{sim.layers[i]}", hypo.asymmetry[i], exact_a, limit_a)
-        yield Row(f"E F_{sim.layers[i]}", hypo.active_fraction[i], exact_f, limit_f)
-    if sim.correlations:
-        inter = interlayer.analyse(sim)
-        for k in range(1, min(4, len(inter.lags))):
-            yield Row(f"Corr A, lag {inter.lags[k]}", inter.by_lag[k], inter.exact, float(inter.theory_by_lag[k]))
-    yield Row(
-        f"log E|z_{d}|^2/|z_0|^2",
-        growth.log_second_moment[-1],
-        float(growth.exact[-1]),
-        float(growth.theory[-1]),
-    )
-
-
-def _too_few(sim: Record) -> list[str]:
-    """Say why a mean square has no error bar, if it has none."""
-    if sim.lowered.log_gaussian is not None:
-        reliable = bool(growths.analyse(sim).reliable[-1])
-    else:
-        moments = [log_ratio.analyse(sim, name).final_log_second_moment for name in sim.laws]
-        reliable = all(np.isfinite(m.stderr) or np.isnan(m.value) for m in moments)
-    if reliable:
+def _too_few(sim: Record, found: list[Row]) -> list[str]:
+    """Say which mean squares have no error bar, and why."""
+    without = [
+        row for row in found
+        if row.observable.least is not None and np.isfinite(row.estimate.value) and np.isnan(row.estimate.stderr)
+    ]  # fmt: skip
+    if not without:
         return []
-    which = "a mean square" if sim.lowered.log_gaussian is None else "E|z|^2"
-    fewer = sim.networks < MIN_EFFECTIVE_SAMPLE
-    why = f"it needs at least {MIN_EFFECTIVE_SAMPLE:.0f}" if fewer else "its mean is ruled by rare networks"
-    return [f"Too few networks for an error bar of {which} at this depth: {why}."]
+    which = ", ".join(row.name for row in without)
+    if sim.networks < MIN_EFFECTIVE_SAMPLE:
+        return [f"No error bar of {which}: it takes {MIN_EFFECTIVE_SAMPLE:.0f} networks or more."]
+    return [f"No error bar of {which}: rare networks rule that mean, and these are too few to tell how far it is off."]
 
 
 def _heading(sim: Record) -> list[str]:
@@ -156,7 +128,7 @@ def table(sim: Record) -> Table:
         Column("which is", numeric=False, width=16, obvious=True),
         Column("", numeric=False),
     ]
-    keys = ("value", "stderr", "n", "exact", "z_score", "limit", "relative_difference")
+    keys = ("name", "layer", "value", "stderr", "n", "exact", "z_score", "limit", "limit_kind", "relative_difference")
     columns = [*people, *(Column(None, key) for key in keys)]
     title, *lines = _heading(sim)
-    return Table("quantities", title, columns, [row.cells() for row in found], lines, _too_few(sim))
+    return Table("quantities", title, columns, [row.cells() for row in found], lines, _too_few(sim, found))
