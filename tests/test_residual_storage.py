@@ -36,10 +36,10 @@ def equal_sums(a: resmc.Simulation, b: resmc.Simulation) -> None:
 
 
 def same(a: resmc.Simulation, b: resmc.Simulation) -> None:
-    assert (a.model, a.ranges, a.observables, a.bins, a.numerics) == (
+    assert (a.model, a.ranges, a.followed, a.bins, a.numerics) == (
         b.model,
         b.ranges,
-        b.observables,
+        b.followed,
         b.bins,
         b.numerics,
     )

@@ -151,7 +151,8 @@ def test_an_empty_histogram_comes_back():
 @pytest.mark.parametrize("model", MODELS)
 def test_the_last_layer_can_be_read_without_the_rest(model, settings):
     sim = run(model, **settings)
-    manifest, sums = storage.final_from_bytes(storage.to_bytes(sim))
+    manifest, end = storage.final_from_bytes(storage.to_bytes(sim))
+    sums = end.layers
     assert ResNet(**manifest["model"]) == sim.model
     assert manifest["seed"] == sim.seed
     assert type(sums) is LayerSums

@@ -18,7 +18,8 @@ from resmc.sweep import SweepResult
 pytestmark = pytest.mark.cpu
 
 NAMES = ["log_norm_mean", "log_norm_variance", "log_norm_skewness", "log_norm_excess_kurtosis", "asymmetry",
-         "active_fraction", "log_second_moment"]  # fmt: skip
+         "active_fraction", "log_second_moment",
+         "asymmetry_variance", "inactive_fraction", "dead_fraction", "log_mean_square"]  # fmt: skip
 FIELDS = {"width", "depth", "ratio", "alpha", "lam", "variant", "n_out", "input_norm"}
 
 
@@ -74,7 +75,8 @@ def test_each_quantity_comes_with_error_limit_and_exact_value(grid):
     assert (data["asymmetry_exact"].sel(variant="balanced") == 0.0).all()
     assert (data["asymmetry_theory"].sel(variant="vanilla") < 0.0).all()
     assert data["log_second_moment_reliable"].dtype == bool
-    other = {"networks", "seed", "inactive", "dead", "log_second_moment_reliable", "ratio_rounded"}
+    other = {"networks", "seed", "inactive", "dead", "ratio_rounded"}
+    other |= {"log_second_moment_reliable", "log_mean_square_reliable"}
     assert set(data) == {n + s for n in NAMES for s in ("", "_stderr", "_theory", "_exact")} | other
 
 

@@ -16,6 +16,7 @@ from sweeps import Enough, contents, small, stopped_after
 
 import resmc
 from resmc import ResNet, Sweep, load_sweep
+from resmc.results.observables import SWEPT
 from resmc.sweep import StoreError
 from resmc.sweep.store import Store
 
@@ -63,6 +64,7 @@ def test_the_table_of_a_point_is_that_of_its_merged_simulation(tmp_path):
             "active_fraction": hypo.active_fraction[-1],
             "growth": growth.log_second_moment[-1],
         }
+        pairs |= {name: sim.estimate(name)[-1] for name in sim.observables if name in SWEPT and name not in pairs}
         assert set(pairs) == set(result.estimates)
         for name, estimate in pairs.items():
             found = result.estimates[name]

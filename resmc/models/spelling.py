@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from .._system.plain import Plain
@@ -43,6 +44,16 @@ def listed(model: Model) -> ResNet | None:
 def simplest(model: Model) -> Model:
     """Return the network as a `ResNet` where one is this network, else as it is: the spelling of a sweep's files."""
     return listed(model) or model
+
+
+def first_layers(model: Model, most: int) -> Model:
+    """Return the first layers of a network, at most so many, of the size that they have in the whole."""
+    depth = min(model.depth, most)
+    if isinstance(model, ResNet) or depth == model.depth:
+        return replace(model, depth=depth)
+    factor = float(model.scales[0])
+    scaling = model.scaling[:depth] if isinstance(model.scaling, tuple) else DepthScaling(0.0, factor, model.inside)
+    return replace(model, depth=depth, scaling=scaling)
 
 
 def canonical(model: Model) -> Plain:

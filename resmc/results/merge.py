@@ -56,7 +56,7 @@ def _check_alike(first: Record, other: Record) -> None:
     }
     if first.lowered.log_gaussian is not None:  # one network in two spellings
         pairs["model"] = (first.lowered.log_gaussian, other.lowered.log_gaussian)
-    pairs["quantities followed"] = (first.followed, other.followed)
+    pairs["observables"] = (first.followed, other.followed)
     pairs["layers"] = (first.layers.tolist(), other.layers.tolist())
     pairs["numerics version"] = (first.numerics[0], other.numerics[0])
     for name, (a, b) in pairs.items():

@@ -14,9 +14,7 @@ import numpy as np
 from ..engine import devices
 from ..engine.lowering import lower
 from ..engine.recording import GROUPS
-from ..models.residual_network import Model
-from ..models.resnet import ResNet
-from ..models.scaling import DepthScaling
+from ..models.spelling import first_layers
 from ..simulation import simulate
 from ..tables import Column, Table, html
 from ..tables.table import few
@@ -155,7 +153,7 @@ def _probe(point: Point, device: Any) -> float:
     """Measure the updates per second of one worker; the first layers of a deep network are enough for that."""
     networks = 32
     affordable = max(1, PROBE_UPDATES // (networks * (point.updates // point.model.depth)))
-    shallow = replace(point, model=_shallow(point.model, affordable))
+    shallow = replace(point, model=first_layers(point.model, affordable))
     recorded = point.recorded[point.recorded < shallow.model.depth].tolist()  # spaced as in the sweep
     while True:
         begin = time.perf_counter()
@@ -176,16 +174,6 @@ def _probe(point: Point, device: Any) -> float:
         if seconds > 0.5 * PROBE_SECONDS or networks >= 1 << 24:
             return networks * shallow.updates / seconds
         networks *= int(min(16, max(2, PROBE_SECONDS / max(seconds, 1e-4))))
-
-
-def _shallow(model: Model, most: int) -> Model:
-    """Return the first layers of a network, at most so many, of the size that they have in the whole."""
-    depth = min(model.depth, most)
-    if isinstance(model, ResNet) or depth == model.depth:
-        return replace(model, depth=depth)
-    factor = float(model.scales[0])
-    scaling = model.scaling[:depth] if isinstance(model.scaling, tuple) else DepthScaling(0.0, factor, model.inside)
-    return replace(model, depth=depth, scaling=scaling)
 
 
 def shard_bytes(point: Point, networks: int) -> float:

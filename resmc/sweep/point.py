@@ -24,8 +24,8 @@ from ..results.storage import model_of
 # The version is raised when keys are made of other things. Files have a version of their own, so that a new format of
 # files leaves the names of old shards as they are.
 KEY_VERSION = 2
-FOLLOWED = QUOTIENTS[1:]  # what a plan decides on; all else that a file holds follows from its model
-BACKWARD_WORK = 3  # forward passes that a backward pass takes, roughly, with the layers that are computed once more
+FOLLOWED = QUOTIENTS[1:]  # A plan decides on these; all else that a file holds follows from its model.
+BACKWARD_WORK = 3  # A backward pass takes as long as three forward passes, roughly, one of them computed once more.
 
 
 @dataclass(frozen=True)
