@@ -120,8 +120,7 @@ def log_gradient_displacement(model: ResidualNetwork) -> Floats:
     Of phi-out without a skip only layer 0 is known: E J is not 0, and E p_0.p_L vanishes since h_0 -> -h_0 with W_0 ->
     -W_0 turns J_0 into -J_0 and leaves all other layers as they are.
     """
-    gains = _branch_gains(model)[::-1]
-    none = np.full(model.depth, -math.inf)
+    gains, none = _slope_gains(model)[::-1], np.full(model.depth, -math.inf)
     noise = _noise(model, gains, _backward(model)[::-1], none)[::-1] + _log_alive(model)
     if model.carry == 0.0 and model.block == "phi-out" and not model.sigma.odd:
         noise[1:-1] = math.nan
@@ -178,9 +177,7 @@ def _forward(model: ResidualNetwork, weight: float) -> Floats:
 
 def _backward(model: ResidualNetwork) -> Floats:
     """Return log E|p_l|^2/|p_L|^2 for layers 0 to depth of networks that are not dead at layer l."""
-    steps = tidy(_plus(_log_carry(model), _branch_gains(model)))
-    if not _slopes_are_fair(model):
-        steps = np.full_like(steps, math.nan)
+    steps = tidy(_plus(_log_carry(model), _slope_gains(model)))
     return _affine(0.0, steps[::-1], np.full(model.depth, -math.inf))[::-1]
 
 
@@ -228,11 +225,13 @@ def _carried_away(model: ResidualNetwork) -> Floats:
 # ----------------------------------------------------------------------------------------------------- gradients alone
 
 
-def _slopes_are_fair(model: ResidualNetwork) -> bool:
-    """Return True if no neuron is 0 by chance, where it has the slope of one side, or if both sides have one slope."""
-    if model.weights != "rademacher" or model.activation == "linear":
-        return True
-    return model.bias > 0.0 and not (model.residual_block.acts_on_layers and model.inputs.explicit)
+def _slope_gains(model: ResidualNetwork) -> Floats:
+    """Return `_branch_gains`, NaN where neurons may be 0 by chance and have the slope of one side, unlike the other."""
+    gains = _branch_gains(model)
+    met_by_bias = model.bias > 0.0 and not (model.residual_block.acts_on_layers and model.inputs.explicit)
+    if model.weights != "rademacher" or model.activation == "linear" or met_by_bias:
+        return gains
+    return np.where(np.isneginf(gains), gains, math.nan)
 
 
 def _log_alive(model: ResidualNetwork) -> Floats:
