@@ -1,4 +1,4 @@
-"""Estimates of a simulation by name: every quantity of `resmc.results.observables`, whichever analysis it comes from."""
+"""Estimates of a simulation by name: every quantity of `resmc.results.observables`, from whichever analysis."""
 
 from __future__ import annotations
 

@@ -56,10 +56,8 @@ class Curve:
 def of_layers(result: Record | Growth, most: int = MOST) -> Curve:
     """Return the curve of one simulation."""
     found = growth.analyse(result) if isinstance(result, Record) else result
-    if isinstance(result, Record):
-        called = letter_of(result)
-    else:  # which says no spelling, but a network of the log-Gaussian theory has its letter
-        called = "z" if np.isfinite(found.gaussian).all() else "h"
+    theoretical = "z" if np.isfinite(found.gaussian).all() else "h"  # a Growth does not say how its network is spelled
+    called = letter_of(result) if isinstance(result, Record) else theoretical
     kept = st.thinned(len(found.layers), most)
     theory, exact, gaussian = found.theory[kept], found.exact[kept], found.gaussian[kept]
     return Curve(found.ratio[kept], found.log_second_moment[kept], theory, exact, gaussian, called)
@@ -70,9 +68,7 @@ def draw_simulation(result: Record | Growth, *, ax: Axes) -> Axes:
     return draw({"": of_layers(result)}, r"\ell", ax, {})
 
 
-def draw(
-    curves: Mapping[str, Curve], layer: str, ax: Axes | None, style: Mapping[str, Any], title: Any = None
-) -> Axes:
+def draw(curves: Mapping[str, Curve], layer: str, ax: Axes | None, style: Mapping[str, Any], title: Any = None) -> Axes:
     """Draw curves by label, over ``layer``/n; ``title`` is called with the Axes before the legend is made."""
     single, all_of_them = len(curves) == 1, list(curves.values())
     with st.panel("plot_growth", ax) as ax:

@@ -58,7 +58,8 @@ def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
     Raises
     ------
     ValueError
-        If ``sim`` is no Simulation, no network is alive at its last layer, or ``ax`` is no Axes.
+        If ``sim`` is no Simulation, no network is alive at its last layer with a log-norm inside the histogram, or
+        ``ax`` is no Axes.
     ImportError
         If matplotlib is not installed.
 
@@ -147,7 +148,7 @@ def plot_output(sim: Record, *, n_out: int | None = None, ax: Axes | None = None
     spread = float(np.sqrt(special.polygamma(1, 0.5 * n_out)))
     finest = max(_scott(sim), sim.bins.width)
     smooth = spread > finest  # a narrower chi-square leaves the law as rough as a histogram of L_d
-    cells = MOST_CELLS if smooth else int(np.clip((high - low) / finest, 20, MOST_CELLS))
+    cells = MOST_CELLS if smooth else int(np.clip((high - low) / finest, 4 if limit is None else 20, MOST_CELLS))
     edges = np.linspace(low, high, cells + 1)
     step = float(edges[1] - edges[0])
     centres, found = 0.5 * (edges[1:] + edges[:-1]), output_norm_cells(sim, edges, n_out)
@@ -225,7 +226,9 @@ def plot_qq(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
     )
     law = limit or Limit(float(sim.log_norm_mean.value[-1]), float(sim.log_norm_variance.value[-1]) ** 0.5, 0.0)
     x = law.mean + law.deviation * scores
-    called, diagonal = ("log-Gaussian limit", st.THEORY) if limit else ("Gaussian of the same mean and variance", "0.35")
+    called, diagonal = (
+        ("log-Gaussian limit", st.THEORY) if limit else ("Gaussian of the same mean and variance", "0.35")
+    )
     with st.panel("plot_qq", ax, 3.0) as ax:
         look: st.Style = {"lw": 1.4, "zorder": 2}
         others = [st.line(ax, x, x, color=diagonal, ls=st.DASHED, label=called, **look)]
@@ -246,6 +249,9 @@ def _check(sim: Any) -> None:
     st.check_kind("sim", sim, (Record,), "a resmc.Simulation")
     if not sim.alive[-1]:
         raise ValueError(f"sim has no living network at depth {sim.model.depth}: its log-norm has no law")
+    if not sim.histogram.counts.any():
+        low, high = sim.histogram.edges[[0, -1]]
+        raise ValueError(f"sim has no log-norm between {low:.4g} and {high:.4g}, the ends of its histogram")
 
 
 def _limit(sim: Record) -> Limit | None:
