@@ -8,6 +8,7 @@
 #include <new>
 
 #include "../include/resmc/layer_sums.hpp"
+#include "../include/resmc/log_norm.hpp"
 #include "../include/resmc/segments.hpp"
 
 namespace resmc {
@@ -131,8 +132,16 @@ struct Run::Worker {
                                         quotient_log_norms.get() + q * tile};
             records.overlap = quotient_floats.get() + n_quotients * tile;
         }
+        if (recording.mean_square) {
+            one_square = aligned_array<float>(TILE);
+            one_exponent = aligned_array<int32_t>(TILE);
+            one_log_norm = aligned_array<double>(TILE);
+            const float width = static_cast<float>(job.network.width);
+            std::fill_n(one_square.get(), TILE, width);
+            std::fill_n(one_log_norm.get(), TILE, host::log_norm(width, 0, std::log(static_cast<double>(width))));
+        }
         const Sizes sizes(recording);
-        norms.resize((1 + n_quotients) * n);
+        norms.resize((1 + n_quotients + (recording.mean_square ? 1 : 0)) * n);
         if (recording.activity) activity.resize(n);
         pairs.resize(sizes.products + 2 * sizes.partial);
         histogram.resize(sizes.histogram);
@@ -144,6 +153,7 @@ struct Run::Worker {
                  part(sizes.products + sizes.partial, sizes.partial),
                  histogram.data()};
         for (size_t q = 0; q < n_quotients; ++q) quotients[q].norms = norms.data() + (1 + q) * n;
+        if (recording.mean_square) mean_square.norms = norms.data() + (1 + n_quotients) * n;
         control = {stop, &done};
     }
     void clear_batch() {
@@ -168,17 +178,26 @@ struct Run::Worker {
         return out;
     }
 
+    // The records of h, growing from a vector whose |v|^2/n is 1.
+    Records from_one() const {
+        Records out = records;
+        out.start_square = one_square.get();
+        out.start_exponent = one_exponent.get();
+        out.start_log_norm = one_log_norm.get();
+        return out;
+    }
+
     std::unique_ptr<char[], Free> workspace;
-    std::unique_ptr<float[], Free> square, asymmetry, output, quotient_floats;
-    std::unique_ptr<int32_t[], Free> exponent, quotient_exponents;
+    std::unique_ptr<float[], Free> square, asymmetry, output, quotient_floats, one_square;
+    std::unique_ptr<int32_t[], Free> exponent, quotient_exponents, one_exponent;
     std::unique_ptr<uint32_t[], Free> active;
-    std::unique_ptr<double[], Free> log_norm, scratch, quotient_log_norms;
-    std::vector<NormSums> norms;  // of h, then of each quotient
+    std::unique_ptr<double[], Free> log_norm, scratch, quotient_log_norms, one_log_norm;
+    std::vector<NormSums> norms;  // of h, then of each quotient, then of h from one
     std::vector<ActivitySums> activity;
     std::vector<double> pairs;  // products, partial sums, partial squares
     std::vector<int64_t> histogram;
     Records records{};
-    Statistics batch{}, quotients[QUOTIENTS]{};  // views of these
+    Statistics batch{}, quotients[QUOTIENTS]{}, mean_square{};  // views of these
     size_t n_quotients;
     Control control{};
     alignas(64) uint64_t done = 0;
@@ -188,8 +207,10 @@ size_t bytes_per_thread(const Backend& backend, const Job& job) {
     const size_t n = job.recording.n_layers, quotients = quotients_of(job);
     const Sizes sizes(job.recording);
     const size_t records = n * TILE * (24 + 16 * quotients + (quotients > 0 ? 4 : 0));
-    const size_t by_layer = sizeof(NormSums) * (1 + quotients) + (job.recording.activity ? sizeof(ActivitySums) : 0);
-    return workspace_bytes(backend, job) + records + n * by_layer +
+    const size_t one = job.recording.mean_square ? 1 : 0;
+    const size_t by_layer =
+        sizeof(NormSums) * (1 + quotients + one) + (job.recording.activity ? sizeof(ActivitySums) : 0);
+    return workspace_bytes(backend, job) + records + 16 * TILE * one + n * by_layer +
            8 * (sizes.products + 2 * sizes.partial + sizes.histogram + scratch_doubles(job.recording)) +
            (job.keep_samples > 0 ? 4 * TILE * static_cast<size_t>(job.network.n_out) : 0);
 }
@@ -291,6 +312,8 @@ void Run::fold(Worker& worker, uint64_t network) {
     fold_statistics(job_.recording, worker.batch, group_of(job_.recording, results_.groups, group));
     for (size_t q = 0; q < worker.n_quotients; ++q)
         fold_statistics(job_.recording, worker.quotients[q], group_of(job_.recording, results_.quotients[q], group));
+    if (job_.recording.mean_square)
+        fold_statistics(job_.recording, worker.mean_square, group_of(job_.recording, results_.mean_square, group));
 }
 
 void Run::simulate_range(Worker& worker, uint64_t begin, uint64_t end) {
@@ -309,6 +332,8 @@ void Run::reduce(Worker& worker, int begin, int end) {
     for (size_t q = 0; q < worker.n_quotients; ++q)
         backend_.reduce(job_.network, job_.recording, worker.as_log_norm(job_.recording, q), begin, end,
                         worker.quotients[q]);
+    if (job_.recording.mean_square)
+        backend_.reduce(job_.network, job_.recording, worker.from_one(), begin, end, worker.mean_square);
 }
 
 // Simulates networks tile + begin .. tile + end - 1 and copies out what is kept raw.

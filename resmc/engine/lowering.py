@@ -28,6 +28,7 @@ LARGEST_PACK_BYTES = 128
 KEEP_RANGE = 100.0  # powers of two between the units of two neighbouring layers
 QUOTIENTS = ("growth", "displacement", "gradient", "gradient_displacement")
 BACKWARD = ("gradient", "gradient_displacement")  # quotients whose final value is that of layer 0
+MEAN_SQUARE = "mean_square"  # sums of |h_l|^2/n itself: no quotient, but kept and merged as one
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,15 @@ class Lowered:
         return isinstance(self.model, ResidualNetwork)
 
     @property
+    def follows_mean_square(self) -> bool:
+        """True if sums of |h_l|^2/n are made beside those of the growth |h_l|^2/|h_0|^2.
+
+        In a homogeneous network with a Gaussian h_0 the growth is independent of h_0's length, and the product of their
+        means is E|h_l|^2/n; of all others that cannot be known from the growth.
+        """
+        return not self.general.homogeneous or self.general.inputs.explicit
+
+    @property
     def variant(self) -> int:
         """The kernels' number of the variant; the general kernels take none."""
         return 0 if self.log_gaussian is None else VARIANTS.index(self.log_gaussian.variant)
@@ -187,7 +197,10 @@ class Lowered:
         return -math.log(self.network.carry**2 + self.network.step**2 * self.model.width / 2.0)
 
     def offsets(self, layers: NDArray[np.int64]) -> Floats:
-        """Differences of the model's log-norms from the kernels': l log s + 2 log input_norm + l correction."""
+        """Differences of the model's log-norms from the kernels': l log s + 2 log input_norm + l correction.
+
+        The mean of |h_l|^2/n (`follows_mean_square`) differs by the same in its logarithm.
+        """
         m = self.log_gaussian
         if m is not None:
             correction = self.rounding_correction

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.lowering import Lowered, lower
+from ..engine.lowering import QUOTIENTS, Lowered, lower
 from ..engine.moments import leave_one_out
 from ..engine.native import NUMERICS_VERSION
 from ..engine.recording import GROUPS, HISTOGRAM_VERSION, Bins, histogram_bins
@@ -69,7 +69,8 @@ class Record:
     numerics : tuple of str
         What computed it: numerics version, then the sorted numerics classes (device and instruction set).
     ratios : mapping of str to NormSums
-        Sums of ln(\|v_l\|^2/\|start\|^2) for what was followed besides h: see `log_ratio`.
+        Sums of ln(\|v_l\|^2/\|start\|^2) for what was followed besides h: see `log_ratio`. "mean_square" is among them
+        where E\|h_l\|^2/n cannot be known from the growth: sums of W_l = \|h_l\|^2/n, and no law; `offsets` are theirs.
     laws : mapping of str to Law
         Laws of the final values of quotients: at the last layer, of gradients at layer 0.
     """
@@ -145,7 +146,7 @@ class Record:
     @property
     def observables(self) -> tuple[str, ...]:
         """Names of what was recorded: "log_norm", those of `log_ratio`, and where they exist "asymmetry" and so on."""
-        names = ["log_norm", "growth", *self.ratios]
+        names = ["log_norm", "growth", *(name for name in QUOTIENTS if name in self.ratios)]
         if self.has_asymmetry:
             names += ["asymmetry", "active_fraction"]
         return tuple(names)
