@@ -7,9 +7,9 @@
 #include <limits>
 #include <new>
 
-#include "../include/resmc/layer_sums.hpp"
 #include "../include/resmc/log_norm.hpp"
 #include "../include/resmc/segments.hpp"
+#include "statistics.hpp"
 
 namespace resmc {
 
@@ -43,48 +43,10 @@ std::unique_ptr<T[], Free> aligned_array(size_t n, bool zeroed = true) {
     return std::unique_ptr<T[], Free>(static_cast<T*>(p));
 }
 
-size_t packed(size_t n) { return n * (n + 1) / 2; }
-
 // Of a tile's A; where networks can die, also of who is alive and of A^2.
 size_t scratch_doubles(const Recording& recording) {
     if (!recording.correlations) return 0;
     return (recording.deaths_possible ? 3 : 1) * TILE * padded_slots(recording.n_layers);
-}
-
-// Entries of one group or batch besides what each layer has.
-struct Sizes {
-    size_t products, partial, histogram;
-    explicit Sizes(const Recording& recording)
-        : products(recording.correlations ? packed(recording.n_layers) : 0),
-          partial(recording.deaths_possible ? products : 0),
-          histogram(static_cast<size_t>(recording.n_bins) + 2) {}
-};
-
-template <class T>
-T* from(T* array, size_t offset) {
-    return array == nullptr ? nullptr : array + offset;
-}
-
-Statistics group_of(const Recording& recording, const Statistics& s, size_t group) {
-    const Sizes sizes(recording);
-    return {from(s.norms, group * recording.n_layers),      from(s.activity, group * recording.n_layers),
-            from(s.products, group * sizes.products),       from(s.partial_sums, group * sizes.partial),
-            from(s.partial_squares, group * sizes.partial), from(s.histogram, group * sizes.histogram)};
-}
-
-// Adds the statistics of a batch to those of its group.
-void fold_statistics(const Recording& recording, const Statistics& batch, const Statistics& group) {
-    const Sizes sizes(recording);
-    for (size_t i = 0; i < recording.n_layers; ++i) host::fold(group.norms[i], batch.norms[i]);
-    for (size_t i = 0; group.activity != nullptr && i < recording.n_layers; ++i)
-        host::fold(group.activity[i], batch.activity[i]);
-    const auto add = [](auto* to, const auto* more, size_t size) {
-        for (size_t i = 0; to != nullptr && i < size; ++i) to[i] += more[i];
-    };
-    add(group.products, batch.products, sizes.products);
-    add(group.partial_sums, batch.partial_sums, sizes.partial);
-    add(group.partial_squares, batch.partial_squares, sizes.partial);
-    add(group.histogram, batch.histogram, sizes.histogram);
 }
 
 // How many quotients are followed besides h: none, how far h went, or the gradient's too.
