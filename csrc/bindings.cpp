@@ -35,6 +35,7 @@ Results results_of(const py::dict& entries, const Job& job) {
     Results results{};
     results.groups.norms = r.array<NormSums>("norms", {GROUPS, n});
     if (job.recording.activity) results.groups.activity = r.array<ActivitySums>("activity", {GROUPS, n});
+    if (job.recording.mean_square) results.mean_square.norms = r.array<NormSums>("mean_square.norms", {GROUPS, n});
     results.groups.products = r.array<double>("products", {GROUPS, pairs});
     results.groups.partial_sums = r.array<double>("partial_sums", {GROUPS, deaths});
     results.groups.partial_squares = r.array<double>("partial_squares", {GROUPS, deaths});
@@ -80,6 +81,7 @@ Job job_of(const AnyNetwork& network, const py::dict& settings,
     job.recording.activity = s.boolean("activity");
     job.recording.correlations = s.boolean("correlations");
     if (job.recording.correlations && !job.recording.activity) s.refuse("correlations", "need activity");
+    job.recording.mean_square = s.boolean("mean_square");
     job.recording.bin_width = s.real<double>("bin_width");
     if (!(job.recording.bin_width > 0.0)) s.refuse("bin_width", "must be above 0");
     job.recording.bin_low = s.real<double>("bin_low");

@@ -153,7 +153,7 @@ class BoundKernels {
         kernels_.simulate(a, variant, method, blocks, device, stream);
     }
 
-    // Batches of a chunk into the groups: of h, or of a quotient as if it were h.
+    // Batches of a chunk into the groups: of h, of h from another start, or of a quotient as if it were h.
     void reduce(uint32_t width, const py::dict& settings, const py::dict& pointers, int device, uint64_t stream) const {
         Reader s(settings, "settings"), p(pointers, "pointers");
         ReduceArguments a{};

@@ -31,6 +31,7 @@ struct Recording {
     bool deaths_possible;  // alpha = 0
     bool activity;         // whether there are A and active counts, and sums of them are wanted
     bool correlations;     // whether sums of A_l A_m are wanted
+    bool mean_square;      // whether sums of |h_l|^2/n itself are wanted, beside those of |h_l|^2/|h_0|^2
     double bin_width;      // histogram of the final log-norm: bin b covers [low + b width, low + (b + 1) width)
     double bin_low;
     uint32_t n_bins;

@@ -7,8 +7,9 @@
 #include <limits>
 #include <new>
 
-#include "../include/resmc/layer_sums.hpp"
+#include "../include/resmc/log_norm.hpp"
 #include "../include/resmc/segments.hpp"
+#include "statistics.hpp"
 
 namespace resmc {
 
@@ -42,48 +43,10 @@ std::unique_ptr<T[], Free> aligned_array(size_t n, bool zeroed = true) {
     return std::unique_ptr<T[], Free>(static_cast<T*>(p));
 }
 
-size_t packed(size_t n) { return n * (n + 1) / 2; }
-
 // Of a tile's A; where networks can die, also of who is alive and of A^2.
 size_t scratch_doubles(const Recording& recording) {
     if (!recording.correlations) return 0;
     return (recording.deaths_possible ? 3 : 1) * TILE * padded_slots(recording.n_layers);
-}
-
-// Entries of one group or batch besides what each layer has.
-struct Sizes {
-    size_t products, partial, histogram;
-    explicit Sizes(const Recording& recording)
-        : products(recording.correlations ? packed(recording.n_layers) : 0),
-          partial(recording.deaths_possible ? products : 0),
-          histogram(static_cast<size_t>(recording.n_bins) + 2) {}
-};
-
-template <class T>
-T* from(T* array, size_t offset) {
-    return array == nullptr ? nullptr : array + offset;
-}
-
-Statistics group_of(const Recording& recording, const Statistics& s, size_t group) {
-    const Sizes sizes(recording);
-    return {from(s.norms, group * recording.n_layers),      from(s.activity, group * recording.n_layers),
-            from(s.products, group * sizes.products),       from(s.partial_sums, group * sizes.partial),
-            from(s.partial_squares, group * sizes.partial), from(s.histogram, group * sizes.histogram)};
-}
-
-// Adds the statistics of a batch to those of its group.
-void fold_statistics(const Recording& recording, const Statistics& batch, const Statistics& group) {
-    const Sizes sizes(recording);
-    for (size_t i = 0; i < recording.n_layers; ++i) host::fold(group.norms[i], batch.norms[i]);
-    for (size_t i = 0; group.activity != nullptr && i < recording.n_layers; ++i)
-        host::fold(group.activity[i], batch.activity[i]);
-    const auto add = [](auto* to, const auto* more, size_t size) {
-        for (size_t i = 0; to != nullptr && i < size; ++i) to[i] += more[i];
-    };
-    add(group.products, batch.products, sizes.products);
-    add(group.partial_sums, batch.partial_sums, sizes.partial);
-    add(group.partial_squares, batch.partial_squares, sizes.partial);
-    add(group.histogram, batch.histogram, sizes.histogram);
 }
 
 // How many quotients are followed besides h: none, how far h went, or the gradient's too.
@@ -131,8 +94,16 @@ struct Run::Worker {
                                         quotient_log_norms.get() + q * tile};
             records.overlap = quotient_floats.get() + n_quotients * tile;
         }
+        if (recording.mean_square) {
+            one_square = aligned_array<float>(TILE);
+            one_exponent = aligned_array<int32_t>(TILE);
+            one_log_norm = aligned_array<double>(TILE);
+            const float width = static_cast<float>(job.network.width);
+            std::fill_n(one_square.get(), TILE, width);
+            std::fill_n(one_log_norm.get(), TILE, host::log_norm(width, 0, std::log(static_cast<double>(width))));
+        }
         const Sizes sizes(recording);
-        norms.resize((1 + n_quotients) * n);
+        norms.resize((1 + n_quotients + (recording.mean_square ? 1 : 0)) * n);
         if (recording.activity) activity.resize(n);
         pairs.resize(sizes.products + 2 * sizes.partial);
         histogram.resize(sizes.histogram);
@@ -144,6 +115,7 @@ struct Run::Worker {
                  part(sizes.products + sizes.partial, sizes.partial),
                  histogram.data()};
         for (size_t q = 0; q < n_quotients; ++q) quotients[q].norms = norms.data() + (1 + q) * n;
+        if (recording.mean_square) mean_square.norms = norms.data() + (1 + n_quotients) * n;
         control = {stop, &done};
     }
     void clear_batch() {
@@ -168,17 +140,26 @@ struct Run::Worker {
         return out;
     }
 
+    // The records of h, growing from a vector whose |v|^2/n is 1.
+    Records from_one() const {
+        Records out = records;
+        out.start_square = one_square.get();
+        out.start_exponent = one_exponent.get();
+        out.start_log_norm = one_log_norm.get();
+        return out;
+    }
+
     std::unique_ptr<char[], Free> workspace;
-    std::unique_ptr<float[], Free> square, asymmetry, output, quotient_floats;
-    std::unique_ptr<int32_t[], Free> exponent, quotient_exponents;
+    std::unique_ptr<float[], Free> square, asymmetry, output, quotient_floats, one_square;
+    std::unique_ptr<int32_t[], Free> exponent, quotient_exponents, one_exponent;
     std::unique_ptr<uint32_t[], Free> active;
-    std::unique_ptr<double[], Free> log_norm, scratch, quotient_log_norms;
-    std::vector<NormSums> norms;  // of h, then of each quotient
+    std::unique_ptr<double[], Free> log_norm, scratch, quotient_log_norms, one_log_norm;
+    std::vector<NormSums> norms;  // of h, then of each quotient, then of h from one
     std::vector<ActivitySums> activity;
     std::vector<double> pairs;  // products, partial sums, partial squares
     std::vector<int64_t> histogram;
     Records records{};
-    Statistics batch{}, quotients[QUOTIENTS]{};  // views of these
+    Statistics batch{}, quotients[QUOTIENTS]{}, mean_square{};  // views of these
     size_t n_quotients;
     Control control{};
     alignas(64) uint64_t done = 0;
@@ -188,8 +169,10 @@ size_t bytes_per_thread(const Backend& backend, const Job& job) {
     const size_t n = job.recording.n_layers, quotients = quotients_of(job);
     const Sizes sizes(job.recording);
     const size_t records = n * TILE * (24 + 16 * quotients + (quotients > 0 ? 4 : 0));
-    const size_t by_layer = sizeof(NormSums) * (1 + quotients) + (job.recording.activity ? sizeof(ActivitySums) : 0);
-    return workspace_bytes(backend, job) + records + n * by_layer +
+    const size_t one = job.recording.mean_square ? 1 : 0;
+    const size_t by_layer =
+        sizeof(NormSums) * (1 + quotients + one) + (job.recording.activity ? sizeof(ActivitySums) : 0);
+    return workspace_bytes(backend, job) + records + 16 * TILE * one + n * by_layer +
            8 * (sizes.products + 2 * sizes.partial + sizes.histogram + scratch_doubles(job.recording)) +
            (job.keep_samples > 0 ? 4 * TILE * static_cast<size_t>(job.network.n_out) : 0);
 }
@@ -291,6 +274,8 @@ void Run::fold(Worker& worker, uint64_t network) {
     fold_statistics(job_.recording, worker.batch, group_of(job_.recording, results_.groups, group));
     for (size_t q = 0; q < worker.n_quotients; ++q)
         fold_statistics(job_.recording, worker.quotients[q], group_of(job_.recording, results_.quotients[q], group));
+    if (job_.recording.mean_square)
+        fold_statistics(job_.recording, worker.mean_square, group_of(job_.recording, results_.mean_square, group));
 }
 
 void Run::simulate_range(Worker& worker, uint64_t begin, uint64_t end) {
@@ -309,6 +294,8 @@ void Run::reduce(Worker& worker, int begin, int end) {
     for (size_t q = 0; q < worker.n_quotients; ++q)
         backend_.reduce(job_.network, job_.recording, worker.as_log_norm(job_.recording, q), begin, end,
                         worker.quotients[q]);
+    if (job_.recording.mean_square)
+        backend_.reduce(job_.network, job_.recording, worker.from_one(), begin, end, worker.mean_square);
 }
 
 // Simulates networks tile + begin .. tile + end - 1 and copies out what is kept raw.

@@ -31,6 +31,7 @@ struct Job {
 struct Results {
     Statistics groups;
     Statistics quotients[QUOTIENTS];  // norms alone; nothing of those that are not followed
+    Statistics mean_square;           // norms of h measured from 1: W_l = |h_l|^2/n; nothing unless wanted
     double* sample_log_norm;          // [keep_samples]; -infinity where the network is dead
     double* sample_output;            // [keep_samples][n_out], in units of 2^exponent
     int32_t* sample_exponent;         // [keep_samples]

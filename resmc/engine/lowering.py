@@ -28,6 +28,7 @@ LARGEST_PACK_BYTES = 128
 KEEP_RANGE = 100.0  # powers of two between the units of two neighbouring layers
 QUOTIENTS = ("growth", "displacement", "gradient", "gradient_displacement")
 BACKWARD = ("gradient", "gradient_displacement")  # quotients whose final value is that of layer 0
+MEAN_SQUARE = "mean_square"  # sums of |h_l|^2/n itself: no quotient, but kept and merged as one
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Lowered:
     def sums_of(self, gradients: bool, displacement: bool) -> tuple[str, ...]:
         """Names of all that has sums of its own besides h, and of "growth" where its final values are kept."""
         quotients = self.quotients(gradients, displacement)
-        return (*quotients, "mean_square") if self.follows_mean_square else quotients
+        return (*quotients, MEAN_SQUARE) if self.follows_mean_square else quotients
 
     @property
     def variant(self) -> int:
@@ -212,7 +213,10 @@ class Lowered:
         return -math.log(self.network.carry**2 + self.network.step**2 * self.model.width / 2.0)
 
     def offsets(self, layers: NDArray[np.int64]) -> Floats:
-        """Differences of the model's log-norms from the kernels': l log s + 2 log input_norm + l correction."""
+        """Differences of the model's log-norms from the kernels': l log s + 2 log input_norm + l correction.
+
+        The mean of |h_l|^2/n (`follows_mean_square`) differs by the same in its logarithm.
+        """
         m = self.log_gaussian
         if m is not None:
             correction = self.rounding_correction

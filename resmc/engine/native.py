@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _native
-from .lowering import KernelNetwork
+from .lowering import MEAN_SQUARE, KernelNetwork
 from .request import Job
 from .sums import NormSums, Sums
 
@@ -45,6 +45,8 @@ class Arrays:
         Paths of the first networks; overlaps with gradients alone.
     quotients : dict of QuotientArrays
         By name, "growth" first; empty where nothing but h is followed.
+    mean_square : NormSums or None
+        Of h measured from 1, W_l = |h_l|^2/n; None where the growth says as much.
     """
 
     sums: Sums
@@ -55,6 +57,7 @@ class Arrays:
     path_asymmetry: NDArray[np.float32]
     path_overlap: NDArray[np.float32]
     quotients: dict[str, QuotientArrays] = field(default_factory=dict)
+    mean_square: NormSums | None = None
 
     @staticmethod
     def empty(network: KernelNetwork, job: Job, n_layers: int) -> Arrays:
@@ -76,6 +79,7 @@ class Arrays:
             path_asymmetry=np.empty((paths, n_layers), np.float32),
             path_overlap=np.empty((paths if "gradient" in network.quotients else 0, n_layers), np.float32),
             quotients=quotients,
+            mean_square=NormSums.of_none(n_layers) if job.mean_square else None,
         )
 
     def part(self, at: int, job: Job) -> Arrays:
@@ -106,6 +110,8 @@ class Arrays:
             out[name] = getattr(self, name)
         if self.quotients:
             out["path_overlap"] = self.path_overlap
+        if self.mean_square is not None:
+            out[f"{MEAN_SQUARE}.norms"] = self.mean_square.records
         for name, quotient in self.quotients.items():
             out[f"final_{name}"] = quotient.final
             if quotient.norms is not None and quotient.path is not None:

@@ -72,6 +72,7 @@ class Job:
     deaths_possible: bool
     activity: bool
     correlations: bool
+    mean_square: bool
     bin_low: float
     bin_width: float
     n_bins: int
@@ -125,6 +126,7 @@ class Request:
             deaths_possible=self.lowered.can_die,
             activity=self.lowered.has_asymmetry,
             correlations=self.recording.correlations,
+            mean_square=self.lowered.follows_mean_square,
             bin_low=bins.low,
             bin_width=bins.width,
             n_bins=bins.count,

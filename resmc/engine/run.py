@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .._system.build import instruction_set
 from . import cuda, native
 from .finals import FinalCounts
-from .lowering import KernelNetwork
+from .lowering import MEAN_SQUARE, KernelNetwork
 from .native import Arrays, Report
 from .request import Job, Request, group_sizes
 from .sums import NormSums, Sums
@@ -30,7 +30,7 @@ class Outcome:
     ----------
     sums : Sums
     quotients : dict of NormSums
-        By name; "growth" is in ``sums``.
+        By name; "growth" is in ``sums``. "mean_square" is among them where the engine follows it.
     finals : dict of FinalCounts
         Final values of every quantity that is followed, by name, "growth" among them.
     kept : Arrays
@@ -127,11 +127,8 @@ def run(request: Request, report: Report | None = None) -> Outcome:
     arrays.sums.networks[:] = group_sizes(request.networks)
     if not request.lowered.has_asymmetry:  # the kernels' numbers there have no meaning
         arrays.path_asymmetry[:] = np.nan
-    quotients = {
-        name: NormSums(arrays.sums.networks, q.norms.records)
-        for name, q in arrays.quotients.items()
-        if q.norms is not None
-    }
+    norms = {name: q.norms for name, q in arrays.quotients.items()} | {MEAN_SQUARE: arrays.mean_square}
+    quotients = {name: NormSums(arrays.sums.networks, q.records) for name, q in norms.items() if q is not None}
     return Outcome(arrays.sums, quotients, finals, arrays, final_samples, where.numerics, raw)
 
 

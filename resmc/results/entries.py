@@ -9,14 +9,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.lowering import BACKWARD, Lowered
+from ..engine.lowering import BACKWARD, MEAN_SQUARE, Lowered
 from ..engine.sums import ActivitySums, LayerSums, NormSums
 from .estimates import Estimate, Floats
 from .laws import Law
 from .layer_estimates import SecondMoment, log_second_moment
 
 Integers = NDArray[np.int64]
-MEAN_SQUARE = "mean_square"  # sums of |h_l|^2/n, which some networks keep beside |h_l|^2/|h_0|^2
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,6 +35,8 @@ def merged(parts: Sequence[Kind]) -> Kind:
     for a, b in pairwise(ranges):
         if b.start < a.stop:
             raise ValueError(f"simulations overlap: networks [{a.start}, {a.stop}) and [{b.start}, {b.stop})")
+    # Files of version 0.1 have no mean square: then there is none of all networks.
+    followed = [name for name in first.ratios if all(name in s.ratios for s in parts)]
     classes = sorted({c for s in parts for c in s.numerics[1:]})
     return replace(
         first,
@@ -43,7 +45,7 @@ def merged(parts: Sequence[Kind]) -> Kind:
         samples=Samples(**_in_order([s.samples.to_numpy() for s in parts])),
         trajectories=Trajectories(**_in_order([s.trajectories.to_numpy() for s in parts])),
         numerics=(first.numerics[0], *classes),
-        ratios={name: reduce(NormSums.merged, [s.ratios[name] for s in parts]) for name in first.ratios},
+        ratios={name: reduce(NormSums.merged, [s.ratios[name] for s in parts]) for name in followed},
         laws={name: Law.joined([s.laws[name] for s in parts]) for name in first.laws},
     )
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import theory
-from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered
+from ..engine.lowering import BACKWARD, MEAN_SQUARE, QUOTIENTS, Lowered
 from . import layer_estimates as by_entry
-from .entries import MEAN_SQUARE, Entries, Integers
+from .entries import Entries, Integers
 from .estimates import Floats
 from .observable import IN_DEPTH, Neutral, Observable, Scaled, Theory, unknown
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
-from ..engine.lowering import BACKWARD, Lowered, lower
+from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, lower
 from ..engine.moments import leave_one_out
 from ..engine.native import NUMERICS_VERSION
 from ..engine.recording import GROUPS, HISTOGRAM_VERSION, Bins, histogram_bins
@@ -71,7 +71,8 @@ class Record:
     numerics : tuple of str
         What computed it: numerics version, then the sorted numerics classes (device and instruction set).
     ratios : mapping of str to NormSums
-        Sums of ln(\|v_l\|^2/\|start\|^2) for what was followed besides h: see `log_ratio`.
+        Sums of ln(\|v_l\|^2/\|start\|^2) for what was followed besides h: see `log_ratio`. "mean_square" is among them
+        where E\|h_l\|^2/n cannot be known from the growth: sums of W_l = \|h_l\|^2/n, and no law; `offsets` are theirs.
     laws : mapping of str to Law
         Laws of the final values of quotients: at the last layer, of gradients at layer 0.
     """
@@ -146,8 +147,8 @@ class Record:
 
     @property
     def followed(self) -> tuple[str, ...]:
-        """Names of all that has sums of its own: "growth" of h, and what else was followed."""
-        return ("growth", *self.ratios)
+        """Names of the quotients that there are: "growth", and on request the other three of `log_ratio`."""
+        return tuple(name for name in QUOTIENTS if name == "growth" or name in self.ratios)
 
     @property
     def observables(self) -> tuple[str, ...]:

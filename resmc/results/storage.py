@@ -7,7 +7,8 @@ statistics.norms         (G, R) records: `resmc.engine.sums.NORM_SUMS`; G of the
 statistics.activity      (G, R) records: `resmc.engine.sums.ACTIVITY_SUMS`, for networks that have an A
 statistics.histogram     (G, 2 + k): underflow, the k bins from `histogram_offset` that hold all else, overflow
 statistics.products, .partial_sums, .partial_squares     (G, pairs), unless empty
-quotients.*              (G, R) records of NORM_SUMS, of what was followed besides h (`Simulation.log_ratio`)
+quotients.*              (G, R) records of NORM_SUMS, of what was followed besides h (`Simulation.log_ratio`),
+                         and of the mean square of h where there is one
 laws.*.bins, .counts     (K,) of each quotient's final value; the manifest has the zeros and offsets
 samples.*, trajectories.*                                unless nothing was kept
 

@@ -53,7 +53,7 @@ double simulate(const Backend& backend, Job job, bool all_layers) {
     const size_t n = layers.size(), triangle = n * (n + 1) / 2;
     job.seed = 1;
     job.batch = BATCH;
-    job.recording = {layers.data(), static_cast<uint32_t>(n), false, true, true, 0.25, -8.0, N_BINS};
+    job.recording = {layers.data(), static_cast<uint32_t>(n), false, true, true, false, 0.25, -8.0, N_BINS};
     std::vector<NormSums> norms(GROUPS * n);
     std::vector<ActivitySums> activity(GROUPS * n);
     std::vector<double> products(GROUPS * triangle);

@@ -1,6 +1,7 @@
 """Device memory of a simulation: a chunk's records, the groups' sums, products of A, and what is kept raw.
 
-The records of a quotient q besides those of h are q_square and q_exponent, and q_groups are its groups' sums.
+The records of a quotient q besides those of h are q_square and q_exponent, and q_groups are its groups' sums. For the
+mean square, mean_square_groups, h has another row to grow from: one_square and one_exponent.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..lowering import BACKWARD, KernelNetwork, KernelResidual
+from ..lowering import BACKWARD, MEAN_SQUARE, KernelNetwork, KernelResidual
 from ..native import Pointers, Shape
 from ..recording import GROUPS
 from ..request import Job
@@ -79,6 +80,12 @@ class Buffers:
                 f"{name}_exponent": empty(n, columns, dtype=torch.int32),
                 f"{name}_groups": groups(f"{name}.norms", NORM_SUMS),
             }
+        if job.mean_square:
+            self.tensors |= {
+                "one_square": torch.full((columns,), network.width, dtype=torch.float32, device=device),
+                "one_exponent": zeros(columns, dtype=torch.int32),
+                f"{MEAN_SQUARE}_groups": groups(f"{MEAN_SQUARE}.norms", NORM_SUMS),
+            }
         if isinstance(network, KernelResidual):
             given = {"steps": network.steps, "input": network.input} if network.n_in else {"steps": network.steps}
             self.tensors |= {name: torch.from_numpy(array).to(device) for name, array in given.items()}
@@ -103,14 +110,13 @@ class Buffers:
     def bytes(network: KernelNetwork, job: Job, shape: Shape, n: int, plan: Plan) -> int:
         """Bytes that the constructor allocates."""
         names = network.quotients[1:]
-        per_column = bytes_per_column(n, job.batch, job.deaths_possible, job.correlations, len(names))
         products = n_products(job.deaths_possible, job.correlations)
         kept = job.keep_samples, job.keep_trajectories
         raw = Raw.bytes(*kept, network.n_out, n, names, job.count)
-        fixed = 8 * GROUPS * (n * n * products + n * (15 + 10 * len(names)) + job.n_bins + 2)
+        fixed = 8 * GROUPS * (n * n * products + n * (15 + 10 * (len(names) + job.mean_square)) + job.n_bins + 2)
         fixed += 4 * (len(network.steps) + len(network.input)) if isinstance(network, KernelResidual) else 0
         workspace = 4 * plan.workspace_blocks * shape.block_floats
-        return int(raw + fixed + workspace + plan.columns * per_column)
+        return int(raw + fixed + workspace + plan.columns * bytes_per_column(network, job, n))
 
     def simulate_pointers(self, offset: int) -> Pointers:
         """Addresses for the kernels that simulate; outputs from the network that many after the first of the range."""
@@ -134,6 +140,12 @@ class Buffers:
         """For the sums of a quotient, whose records are taken as if they were those of h."""
         groups = {"groups": self.tensors[f"{name}_groups"].data_ptr()}
         return self._quotient(name) | groups | self._addresses("batches")
+
+    def reduce_mean_square_pointers(self) -> Pointers:
+        """For the sums of |h|^2/n: those of h, measured from a vector whose square is n."""
+        records = self._addresses("square", "exponent", "batches")
+        start = {f"start_{part}": self.tensors[f"one_{part}"].data_ptr() for part in ("square", "exponent")}
+        return records | start | {"groups": self.tensors[f"{MEAN_SQUARE}_groups"].data_ptr()}
 
     def quotient_pointers(self, name: str, offset: int) -> Pointers:
         """For a quotient's final values and paths, "growth" being that of h itself."""

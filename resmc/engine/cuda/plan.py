@@ -48,11 +48,13 @@ def n_products(deaths_possible: bool, correlations: bool) -> int:
     return (3 if deaths_possible else 1) if correlations else 0
 
 
-def bytes_per_column(n_layers: int, batch: int, deaths_possible: bool, correlations: bool, n_quotients: int = 0) -> int:
+def bytes_per_column(network: KernelNetwork, job: Job, n_layers: int) -> int:
     """Device memory of a network: records, sums of batches, and factors (A; the living, A^2) with their products."""
-    products = n_products(deaths_possible, correlations)
+    products = n_products(job.deaths_possible, job.correlations)
+    n_quotients = max(len(network.quotients) - 1, 0)  # but for the growth, which has the records of h
     records = 16 + 8 * n_quotients + (4 if n_quotients > 1 else 0)
-    return n_layers * (records + 8 * products + -(-120 // batch)) + -(-products * 8 * n_layers**2 // batch)
+    by_layer = records + 8 * products + -(-120 // job.batch)
+    return n_layers * by_layer + -(-products * 8 * n_layers**2 // job.batch) + (8 if job.mean_square else 0)
 
 
 def steps(network: KernelNetwork) -> int:
@@ -103,10 +105,7 @@ def make_plan(
     start = job.first // align * align
     wanted = -(-(job.first + job.count - start) // align) * align
     budget = min(RECORD_BYTES, int(MEMORY_SHARE * free_bytes))
-    per_column = bytes_per_column(
-        n_layers, job.batch, job.deaths_possible, job.correlations, max(len(network.quotients) - 1, 0)
-    )
-    columns = budget // per_column
+    columns = budget // bytes_per_column(network, job, n_layers)
     columns = min(columns, 1 << 20, wanted if most_columns is None else most_columns) // align * align
     columns = max(columns, align)
 

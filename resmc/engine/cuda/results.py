@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..lowering import MEAN_SQUARE
 from ..recording import GROUPS
 from ..sums import ACTIVITY_SUMS, NORM_SUMS
 from .buffers import Buffers
@@ -19,6 +20,8 @@ def fill_statistics(buffers: Buffers, arrays: dict[str, NDArray[Any]]) -> None:
     """
     n = buffers.n_layers
     sums = {"norms": "groups"} | {f"{name}.norms": f"{name}_groups" for name in buffers.quotients}
+    if f"{MEAN_SQUARE}.norms" in arrays:
+        sums[f"{MEAN_SQUARE}.norms"] = f"{MEAN_SQUARE}_groups"
     if "activity" in arrays:
         sums["activity"] = "activity_groups"
     for name, tensor in sums.items():

@@ -35,7 +35,7 @@ def run(
 ) -> Raw:
     """Adds networks first .. first + count - 1 of ``job`` to ``arrays``; returns what is kept raw, on the device.
 
-    ``arrays`` are those of `Sums.arrays` and the sums of quotients.
+    ``arrays`` are those of `Sums.arrays`, the sums of quotients and of the mean square.
 
     ``shape`` is (threads of a team, where states are kept) instead of the best, for measurements.
 
@@ -178,6 +178,8 @@ class Runner:
             self._enqueued(stop - at)
         reduction = Reduction(columns, n_layers, begin, end, first, job.batch, job.bin_low, job.bin_width, job.n_bins)
         self._reduce(reduction, buffers.reduce_pointers(), stream)
+        if job.mean_square:
+            self._reduce(reduction, buffers.reduce_mean_square_pointers(), stream)
         for name in self.network.quotients:
             if name != "growth":  # the sums of h itself are there already
                 self._reduce(reduction, buffers.reduce_quotient_pointers(name), stream)

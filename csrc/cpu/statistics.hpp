@@ -1,0 +1,47 @@
+// Statistics of a batch and of the groups: how many numbers they are, and how one is added to the other, on the host.
+#pragma once
+
+#include "../include/resmc/layer_sums.hpp"
+#include "backend.hpp"
+
+namespace resmc {
+
+inline size_t packed(size_t n) { return n * (n + 1) / 2; }
+
+// Entries of one group or batch besides what each layer has.
+struct Sizes {
+    size_t products, partial, histogram;
+    explicit Sizes(const Recording& recording)
+        : products(recording.correlations ? packed(recording.n_layers) : 0),
+          partial(recording.deaths_possible ? products : 0),
+          histogram(static_cast<size_t>(recording.n_bins) + 2) {}
+};
+
+template <class T>
+T* from(T* array, size_t offset) {
+    return array == nullptr ? nullptr : array + offset;
+}
+
+inline Statistics group_of(const Recording& recording, const Statistics& s, size_t group) {
+    const Sizes sizes(recording);
+    return {from(s.norms, group * recording.n_layers),      from(s.activity, group * recording.n_layers),
+            from(s.products, group * sizes.products),       from(s.partial_sums, group * sizes.partial),
+            from(s.partial_squares, group * sizes.partial), from(s.histogram, group * sizes.histogram)};
+}
+
+// Adds the statistics of a batch to those of its group.
+inline void fold_statistics(const Recording& recording, const Statistics& batch, const Statistics& group) {
+    const Sizes sizes(recording);
+    for (size_t i = 0; i < recording.n_layers; ++i) host::fold(group.norms[i], batch.norms[i]);
+    for (size_t i = 0; group.activity != nullptr && i < recording.n_layers; ++i)
+        host::fold(group.activity[i], batch.activity[i]);
+    const auto add = [](auto* to, const auto* more, size_t size) {
+        for (size_t i = 0; to != nullptr && i < size; ++i) to[i] += more[i];
+    };
+    add(group.products, batch.products, sizes.products);
+    add(group.partial_sums, batch.partial_sums, sizes.partial);
+    add(group.partial_squares, batch.partial_squares, sizes.partial);
+    add(group.histogram, batch.histogram, sizes.histogram);
+}
+
+}  // namespace resmc
