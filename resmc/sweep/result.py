@@ -18,6 +18,7 @@ from .._system import checks
 from ..engine.native import NUMERICS_VERSION
 from ..engine.sums import LayerSums
 from ..models.resnet import ResNet
+from ..results.datasets import to_netcdf, to_zarr
 from ..results.estimates import Estimate, Floats
 from ..results.merge import merged
 from ..simulation import Simulation
@@ -30,7 +31,7 @@ from .quantities import QUANTITIES, LastLayers, Quantity
 from .shards import Range, cover
 from .store import Damaged, Gone, Listing, Store, Stored
 from .summary import MOST_LINES, table
-from .table import to_netcdf, to_xarray, to_zarr
+from .table import to_xarray
 
 if TYPE_CHECKING:
     import xarray
