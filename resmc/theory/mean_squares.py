@@ -156,6 +156,8 @@ def _log_carry(model: ResidualNetwork) -> float:
 def _inverse_start(model: ResidualNetwork) -> float:
     """Return E[n/|h_0|^2], which a bias is multiplied by in quotients; NaN where it is infinite or not known."""
     n = model.width
+    if model.bias == 0.0:
+        return 1.0  # nothing is multiplied, and the input may have any size
     return math.nan if model.inputs.explicit or n <= 2 else n / ((n - 2.0) * model.size**2)
 
 
@@ -214,7 +216,7 @@ def _carried_away(model: ResidualNetwork) -> Floats:
     """Return log (carry^l - 1)^2 for l = 0 .. depth, -infinity at l = 0, without cancellation near carry = 1."""
     out = np.full(model.depth + 1, -math.inf)
     layers = np.arange(1, model.depth + 1)
-    powers = 0.5 * layers * _log_carry(model)
+    powers = np.asarray(layers * (0.5 * _log_carry(model)), np.float64)
     with np.errstate(divide="ignore"):
         out[1:] = 2.0 * (np.maximum(powers, 0.0) + np.log(-np.expm1(-np.abs(powers))))
     if model.carry < 0.0:
