@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import json
 import re
@@ -399,16 +400,15 @@ frames = pytest.mark.skipif(not has_frames(), reason="pandas is not installed, o
 @frames
 @pytest.mark.parametrize("kind", ["simulation", "sweep"])
 def test_tables_are_exported_with_every_digit(capsys, saved, store, tmp_path, kind):
-    import pandas
-
     run_of = {"simulation": saved, "sweep": store}[kind]
     result: Any = resmc.load(saved) if kind == "simulation" else resmc.load_sweep(store)
     expected = result.to_dataframe()
     if any(name is not None for name in expected.index.names):
         expected = expected.reset_index()
     assert f"written to {tmp_path / 'out.csv'}\n" in run(capsys, "export", run_of, "--output", tmp_path / "out.csv")
-    read = pandas.read_csv(tmp_path / "out.csv", float_precision="round_trip")
-    assert list(read.columns) == list(expected.columns)
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+        read = list(csv.DictReader(file))
+    assert list(read[0]) == list(expected.columns)
     run(capsys, "export", run_of, "--output", tmp_path / "out.json")
     found = strict((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert (found["command"], found["version"], found["kind"]) == ("export", resmc.__version__, kind)
@@ -417,9 +417,8 @@ def test_tables_are_exported_with_every_digit(capsys, saved, store, tmp_path, ki
     assert numbers
     for name in numbers:
         column = expected[name].tolist()
-        assert [None if x != x else x for x in read[name].tolist()] == [None if x != x else x for x in column]
-        finite = [x if abs(x) < float("inf") else None for x in column]
-        assert [row[name] for row in found["rows"]] == finite
+        assert [row[name] for row in read] == ["" if x != x else repr(x) for x in column]
+        assert [row[name] for row in found["rows"]] == [x if abs(x) < float("inf") else None for x in column]
 
 
 @frames
