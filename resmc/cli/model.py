@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from typing import Any
 
 from .._system.plain import Plain
 from ..models.activations import ACTIVATIONS
 from ..models.blocks import BLOCKS
-from ..models.residual_network import CRITICAL, Model, ResidualNetwork
-from ..models.resnet import VARIANTS, ResNet
+from ..models.fields import GENERAL, LOG_GAUSSIAN, SHARED, check_together, network_of
+from ..models.residual_network import Model, ResidualNetwork
+from ..models.resnet import VARIANTS
 from ..models.weights import WEIGHTS
 from .common import entries, number
 
-SHARED = ("width", "depth", "n_out", "input_norm")
-LOG_GAUSSIAN = ("alpha", "lam", "variant")
-POWER = ("beta", "c", "inside")  # options of a DepthScaling
-GENERAL = ("block", "activation", *POWER, "scaling", "carry", "weights", "bias", "input")
+LISTS = {"input": "0.5,-1,2", "scaling": "0.1,0.2,0.1, a number for each layer"}  # an example of each list
 
 LOG_GAUSSIAN_FORMULA = "z_{l+1} = alpha z_l + lam sqrt(2/width) W_l phi(z_l), with standard Gaussian entries in W_l"
 GENERAL_FORMULA = """\
@@ -67,16 +64,9 @@ def model_of(args: argparse.Namespace) -> Model:
         For options of two spellings, and for values that the network does not allow.
     """
     given = _given(args)
-    general = [name for name in GENERAL if name in given]
-    if not general:
-        return ResNet(**{"alpha": 0.5**0.5, "lam": 0.5**0.5} | given)
-    for name in LOG_GAUSSIAN:
-        if name in given:
-            raise ValueError(
-                f"{_option(name)} is not allowed beside {_option(general[0])}: --alpha, --lam and --variant spell a "
-                "log-Gaussian network, --block, --carry, --beta and the like any residual network"
-            )
-    return residual_network_of(args)
+    if not check_together(given, _option):
+        given = {"alpha": 0.5**0.5, "lam": 0.5**0.5} | given
+    return network_of(given)
 
 
 def residual_network_of(args: argparse.Namespace) -> ResidualNetwork:
@@ -87,28 +77,21 @@ def residual_network_of(args: argparse.Namespace) -> ResidualNetwork:
     ValueError
         For options that exclude each other, and for values that the network does not allow.
     """
-    given: Plain = {"depth": 1} | _given(args)
-    if "input" in given:
-        if "input_norm" in given:
-            raise ValueError("--input-norm is not allowed beside --input: the input has a norm of its own")
-        given["input"] = entries("input", given["input"], float, "0.5,-1,2")
-    power: Plain = {name: given.pop(name) for name in POWER if name in given}
-    if "scaling" in given:
-        if power:
-            raise ValueError(
-                f"{_option(next(iter(power)))} is not allowed beside --scaling: give a power of the depth, or a list"
-            )
-        example = "0.1,0.2,0.1, a number for each layer"
-        given["scaling"] = entries("scaling", given["scaling"], float, example)
-    elif power:
-        given["scaling"] = replace(CRITICAL, **power)
-    return ResidualNetwork(**given)
+    given: Plain = {"depth": 1, "block": "phi-in"} | _given(args)
+    check_together(given, _option)
+    found = network_of(given)
+    assert isinstance(found, ResidualNetwork)
+    return found
 
 
 def _given(args: argparse.Namespace) -> Plain:
-    """Return the options of the network that were given, by name."""
+    """Return the options of the network that were given, by name, lists of numbers as such."""
     found = {name: getattr(args, name, None) for name in (*SHARED, *LOG_GAUSSIAN, *GENERAL)}
-    return {name: value for name, value in found.items() if value is not None}
+    given = {name: value for name, value in found.items() if value is not None}
+    for name, example in LISTS.items():
+        if name in given:
+            given[name] = entries(name, given[name], float, example)
+    return given
 
 
 def _option(name: str) -> str:

@@ -70,7 +70,7 @@ def add_parsers(commands: Any) -> None:
         "-o", "--output", type=Path, required=True, metavar="FILE", help="ends in .nc, .zarr, .csv or .json"
     )
     export.add_argument(
-        "--laws", action="store_true", help="Kolmogorov-Smirnov distances of a sweep as well (30 ms a point)"
+        "--laws", action="store_true", help="Kolmogorov-Smirnov distances as well (30 ms a point of a sweep)"
     )
 
 
@@ -154,11 +154,7 @@ def run_export(args: argparse.Namespace) -> None:
     if args.laws and ending in (".csv", ".json"):
         raise ValueError(f"--laws is not allowed with {ending}: a table has no distances; .nc and .zarr have")
     result = read(args.run)
-    given: Plain = {}
-    if args.laws:
-        if isinstance(result, Simulation):
-            raise ValueError("--laws is not allowed with a saved simulation: resmc show prints its distances")
-        given["laws"] = True
+    given: Plain = {"laws": True} if args.laws else {}
     if ending in (".nc", ".zarr"):
         (to_netcdf if ending == ".nc" else to_zarr)(result.to_xarray(**given), output)
     else:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from ..models.fields import GENERAL, LOG_GAUSSIAN, SHARED, check_together, network_of
 from ..models.network import METHODS
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
@@ -186,17 +187,18 @@ def check(
 
 
 def _model(model: Model | None, model_fields: dict[str, Any]) -> Model:
-    names = [f.name for f in fields(ResNet)]
+    names = (*SHARED, *LOG_GAUSSIAN, *GENERAL)
     for name in model_fields:
         if name not in names:
             raise TypeError(f"simulate() got an unexpected keyword argument {name!r}; a model's are {', '.join(names)}")
     if model is None:
-        missing = [name for name in ("width", "depth", "alpha", "lam") if name not in model_fields]
+        needed = ("width", "depth") if check_together(model_fields) else ("width", "depth", "alpha", "lam")
+        missing = [name for name in needed if name not in model_fields]
         if missing:
             raise ValueError(
                 f"{missing[0]} is missing: give a ResNet or a ResidualNetwork, or at least width, depth, alpha and lam"
             )
-        return ResNet(**model_fields)
+        return network_of(model_fields)
     if model_fields:
         raise ValueError(f"{next(iter(model_fields))} is not allowed beside a model: give one or the other")
     if not isinstance(model, ResNet | ResidualNetwork):

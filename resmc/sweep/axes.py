@@ -11,13 +11,11 @@ import numpy as np
 from .._system import checks
 from .._system.plain import Plain
 from ..engine.request import MAX_NETWORK
-from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import ResNet
+from ..models import fields
+from ..models.fields import LOG_GAUSSIAN
+from ..models.residual_network import Model
 from ..models.scaling import DepthScaling, scaling_of
 
-LOG_GAUSSIAN = ("alpha", "lam", "variant")  # fields of a `ResNet` alone
-DEPTH_SCALING = ("beta", "c", "inside")  # fields of a `DepthScaling`, which may be given instead of ``scaling``
-GENERAL = ("block", "activation", "weights", *DEPTH_SCALING, "scaling", "carry", "bias", "input")
 # Dimensions have this order, the last running fastest. Those of a `ResNet` have kept the order of version 0.1.
 AXES = (
     "block",
@@ -71,22 +69,10 @@ def check_together(given: Mapping[str, Any]) -> None:
     ValueError
         If a field is missing, or excludes another one.
     """
-    there = [name for name in AXES if given[name] is not None]
     if given["depth"] is not None and given["ratio"] is not None:
         raise ValueError("ratio is not allowed beside depth: give one or the other")
-    of_resnet = [name for name in there if name in LOG_GAUSSIAN]
-    general = [name for name in there if name in GENERAL]
-    if of_resnet and general:
-        raise ValueError(
-            f"{general[0]} is not allowed beside {of_resnet[0]}: {general[0]} is a field of a ResidualNetwork and "
-            f"{of_resnet[0]} of a ResNet; give those of one kind"
-        )
-    if given["scaling"] is not None:
-        for name in DEPTH_SCALING:
-            if given[name] is not None:
-                raise ValueError(f"{name} is not allowed beside scaling: scaling says it already")
-    if given["input"] is not None and given["input_norm"] is not None:
-        raise ValueError("input_norm is not allowed beside input: the input has a norm of its own")
+    there = [name for name in AXES if given[name] is not None]
+    general, of_resnet = fields.check_together(there), any(name in LOG_GAUSSIAN for name in there)
     needed = {"width": given["width"], "depth or ratio": given["depth"] if given["ratio"] is None else given["ratio"]}
     needed |= {} if general else {name: given[name] for name in ("alpha", "lam")}
     for name, value in needed.items():
@@ -170,32 +156,7 @@ def network(chosen: Mapping[str, Any]) -> Model:
     given = dict(chosen)
     if "ratio" in given:
         given["depth"] = max(1, math.floor(given.pop("ratio") * given["width"] + 0.5))
-    if not any(name in given for name in GENERAL):
-        return ResNet(**given)
-    parts = {name: given.pop(name) for name in DEPTH_SCALING if name in given}
-    if parts:
-        given["scaling"] = DepthScaling(**{"beta": 0.5, **parts})
-    return ResidualNetwork(**given)
-
-
-def field_of(model: Model, name: str) -> Any:
-    """Return the value of an axis for one network; None where the network has no such field."""
-    if name in DEPTH_SCALING:
-        scaling = getattr(model, "scaling", None)
-        return getattr(scaling, name) if isinstance(scaling, DepthScaling) else None
-    if name == "scaling" and isinstance(getattr(model, "scaling", None), DepthScaling):
-        return None  # said by beta, c and inside
-    return getattr(model, name, None)
-
-
-def shown(value: Any) -> str:
-    """Write a value of an axis in a few letters."""
-    if isinstance(value, DepthScaling):
-        return f"{value.c:.6g} L^-{value.beta:.6g}{' inside' * value.inside}"
-    if isinstance(value, tuple):
-        few = ", ".join(f"{x:.4g}" for x in value[:3])
-        return f"({few}{', ..' * (len(value) > 3)})"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return fields.network_of(given)
 
 
 def plain(value: Any) -> Any:

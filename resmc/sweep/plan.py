@@ -19,13 +19,14 @@ from .._system.plain import Plain
 from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, lower
 from ..engine.recording import batch_size
 from ..engine.request import check_method
+from ..models.fields import shown
 from ..models.network import METHODS
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import ResNet
 from ..models.spelling import canonical, of_dict, simplest
 from ..results.entries import End, Entries
 from ..results.observables import SWEPT, existing
-from .axes import AXES, axis, check_together, is_value, network, plain_fields, shown
+from .axes import AXES, axis, check_together, is_value, network, plain_fields
 from .point import Point, point_seed
 
 FORMAT = "resmc-sweep"

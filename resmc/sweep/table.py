@@ -10,8 +10,9 @@ import numpy as np
 
 from ..analyses.export import TITLE, Variable, distance_variables, needed, source, variables
 from ..analyses.found import estimates
+from ..models.fields import field_of, shown
 from ..results.observables import DISTANCES
-from .axes import AXES, LONG_NAMES, field_of, shown
+from .axes import AXES, LONG_NAMES
 
 if TYPE_CHECKING:
     import pandas
