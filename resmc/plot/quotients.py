@@ -25,7 +25,8 @@ from ..sweep.result import SweepResult
 from ..theory.depth import Gaussian
 from . import series
 from . import style as st
-from .select import chosen, coordinate, say_fixed
+from .fields import coordinate
+from .select import chosen, say_fixed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
