@@ -319,7 +319,7 @@ def _quotient(name: str) -> Iterable[Observable]:
         limit_kind=IN_DEPTH,
         exists=followed,
     )
-    if name == "growth":  # its second moment is the observable "growth", which needs no quotient to be followed
+    if name == "growth":  # the second moment is the observable "growth", which needs no quotient to be followed
         return
 
     def second_moment(e: Entries) -> by_entry.SecondMoment:
