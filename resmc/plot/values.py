@@ -181,8 +181,8 @@ def _theory(ax: Axes, drawn: Mapping[str, Curve], looks: Sequence[st.Series], se
         there = [artist for artist in artists if artist is not None]
         if there:
             lines = [artist for artist in there if artist.get_linestyle() != "None"]
-            look: st.Style = {"ls": line} if lines else {"ls": "", "marker": there[0].get_marker(), "ms": 5.0}
-            out.append(there[0] if single else st.proxy(words, lw=0.9, **look))
+            shown: st.Style = {"ls": line} if lines else {"ls": "", "marker": there[0].get_marker(), "ms": 5.0}
+            out.append(there[0] if single else st.proxy(words, lw=0.9, **shown))
     if not single:
         out.append(st.proxy("bands and bars: s.e.", lw=0.0))
     if any(curve.noise is not None and np.isfinite(curve.noise).any() for curve in drawn.values()):
