@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..plot import series, style
+from ..plot.fields import axis_label
 from ..plot.growth import plot_growth
-from ..plot.select import axis_label, chosen
+from ..plot.select import chosen
 from ..plot.sweeps import plot_sweep
 from ..results.observables import OBSERVABLES
 from .figures import Figure, figure
