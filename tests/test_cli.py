@@ -122,12 +122,12 @@ def test_no_general_option_gives_the_log_gaussian_network_of_before(capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--alpha=1", "--carry=1"), "--alpha is not allowed beside --carry: "),
-        (("--lam=1", "--block=phi-in", "--c=2"), "--lam is not allowed beside --block: "),
-        (("--inside", "--variant=vanilla"), "--variant is not allowed beside --inside: "),
-        (("--scaling=1,1,1,1", "--c=2"), "--c is not allowed beside --scaling: give a power of the depth, or a list"),
+        (("--alpha=1", "--carry=1"), "--carry is not allowed beside --alpha: "),
+        (("--lam=1", "--block=phi-in", "--c=2"), "--block is not allowed beside --lam: "),
+        (("--inside", "--variant=vanilla"), "--inside is not allowed beside --variant: "),
+        (("--scaling=1,1,1,1", "--c=2"), "--c is not allowed beside --scaling: --scaling says it already"),
         (("--inside", "--scaling=1,1,1,1"), "--inside is not allowed beside --scaling"),
-        (("--input=1,2", "--input-norm=1"), "--input-norm is not allowed beside --input: the input has a norm of its"),
+        (("--input=1,2", "--input-norm=1"), "--input-norm is not allowed beside --input: --input says it already"),
         (("--scaling=1,2",), "scaling has 2 entries: it must have one for each of depth=4 layers"),
         (("--scaling=1;2",), "scaling='1;2' is not allowed: it must look like 0.1,0.2,0.1, a number for each layer"),
         (("--input=one",), "input='one' is not allowed: it must look like 0.5,-1,2"),

@@ -83,7 +83,7 @@ def test_a_prepared_store_is_ready_for_workers(capsys, plan, tmp_path, whole):
     [
         ({"networks": None}, "PLAN: networks is missing: give it, or target_stderr and max_networks"),
         ({"networks": 0}, "PLAN, line 5: networks=0 is out of range"),
-        ({"wdth": 3}, "PLAN, line 7: 'wdth' is not a setting of a sweep: they are models, width"),
+        ({"wdth": 3}, "PLAN, line 7: 'wdth' is not a setting of a sweep: they are models, block"),
         ({"width": [8, "x"]}, "PLAN, line 1: width='x' is not allowed"),
         ({"width": None}, "PLAN: width is missing"),
         ({"method": "fast"}, "PLAN, line 7: method='fast' is not allowed"),

@@ -84,7 +84,7 @@ def to_xarray(sim: Record, *, laws: bool = False) -> xarray.Dataset:
     ImportError
         If xarray is not installed.
     """
-    xarray = needed("to_xarray")
+    module = needed("to_xarray")
     found: dict[str, Variable] = {}
     edges = sim.histogram.edges
     coordinates: dict[str, Any] = {
@@ -119,7 +119,7 @@ def to_xarray(sim: Record, *, laws: bool = False) -> xarray.Dataset:
     if sim.has_asymmetry:
         found["inactive"] = Variable(LAYER, sim.inactive, "living networks without an active neuron")
     found["histogram"] = Variable(("bin",), sim.histogram.counts, "networks by the log-norm of the last layer")
-    return xarray.Dataset(
+    data: xarray.Dataset = module.Dataset(
         {name: one.data() for name, one in found.items()},
         coords=coordinates,
         attrs={
@@ -132,6 +132,7 @@ def to_xarray(sim: Record, *, laws: bool = False) -> xarray.Dataset:
             "numerics": " ".join(sim.numerics),
         },
     )
+    return data
 
 
 def to_dataframe(sim: Record) -> pandas.DataFrame:

@@ -186,7 +186,7 @@ class Entries:
         def offsets(one: Lowered, layers: Integers) -> Floats:
             if one.follows_mean_square:
                 return one.offsets(layers)
-            return one.growth_offsets(layers) + 2.0 * np.log(one.model.inputs.size)
+            return np.asarray(one.growth_offsets(layers) + 2.0 * np.log(one.model.inputs.size), np.float64)
 
         return log_second_moment(NormSums(networks, records), self._by_entry(offsets, self.layers))
 

@@ -22,7 +22,8 @@ from ..results.datasets import to_netcdf, to_zarr
 from ..results.entries import End, Entries, FinalSums
 from ..results.estimates import Estimate, Floats
 from ..results.merge import merged
-from ..results.observables import SWEPT, Observable
+from ..results.observable import Observable
+from ..results.observables import SWEPT
 from ..simulation import Simulation
 from ..tables import Table, html, text
 from ..tables.table import MOST_ROWS
@@ -113,7 +114,7 @@ class SweepResult:
             there = np.array([name in names for names in self.plan.observables])
             e = one.estimate_of(self._entries)
             if not there.all():
-                e = Estimate(*(np.where(there, a, b) for a, b in _or_nothing(e)), e.df)
+                e = _only(e, there)
             out[name] = e.reshape(self.plan.shape)
         return out
 
@@ -277,9 +278,9 @@ def collect(plan: Plan, path: str | Path, set_aside: bool = True) -> SweepResult
     return reader.result()
 
 
-def _or_nothing(estimate: Estimate) -> tuple[tuple[Any, Any], ...]:
-    """Return value, error and networks of an estimate, each with what stands where there is no such quantity."""
-    return (estimate.value, np.nan), (estimate.stderr, np.nan), (estimate.n, 0)
+def _only(e: Estimate, there: NDArray[np.bool_]) -> Estimate:
+    """Return an estimate without value and networks where the quantity is not there."""
+    return Estimate(np.where(there, e.value, np.nan), np.where(there, e.stderr, np.nan), np.where(there, e.n, 0), e.df)
 
 
 class Reader:

@@ -36,7 +36,7 @@ def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
     ImportError
         If xarray is not installed.
     """
-    xarray = needed("to_xarray")
+    module = needed("to_xarray")
     plan, dims = result.plan, result.plan.dims
     found: dict[str, Variable] = {}
     for name, one in result.quantities.items():
@@ -54,7 +54,7 @@ def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
         found["ratio_rounded"] = Variable(dims, rounded, "ratio d/n with the depth rounded to an integer")
     if laws:
         found |= _distances(result)
-    return xarray.Dataset(
+    data: xarray.Dataset = module.Dataset(
         {name: one.data() for name, one in found.items()},
         coords={name: one.data() for name, one in _coordinates(plan).items()},
         attrs={
@@ -65,6 +65,7 @@ def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
             "plan": json.dumps(plan.to_dict()),
         },
     )
+    return data
 
 
 def to_dataframe(result: SweepResult, *, laws: bool = False) -> pandas.DataFrame:
