@@ -424,4 +424,4 @@ SCALED: dict[str, Observable] = {one.name: one for one in ALL if one.scaled is n
 def existing(lowered: Lowered, followed: Iterable[str]) -> dict[str, Observable]:
     """Return, by name, the observables of a network of which these quotients were followed."""
     names = frozenset(followed)
-    return {one.name: one for one in ALL if one.exists(lowered, names)}
+    return {name: one for name, one in OBSERVABLES.items() if one.exists(lowered, names)}
