@@ -287,7 +287,21 @@ def test_bibliography_is_well_formed() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "simulate", "sweep", "worker", "status", "merge", "export", "report", "doctor"]
+    "command",
+    [
+        "",
+        "simulate",
+        "regime",
+        "limit",
+        "show",
+        "merge",
+        "export",
+        "report",
+        "sweep",
+        "worker",
+        "status",
+        "doctor",
+    ],
 )
 def test_every_help_has_an_example_that_the_command_line_takes(
     capsys: pytest.CaptureFixture[str], command: str
@@ -314,6 +328,11 @@ def test_every_command_is_listed_above() -> None:
         ("report run.resmc --outpt=x.html", "unknown option --outpt: did you mean --output?"),
         ("simulate --depth 3 --networks 10", "the following arguments are required: --width"),
         ("simulate --wid 3 --depth 3", "the following arguments are required: --networks"),
+        ("simulate --width=8 --depth=3 --networks=9 --blok phi-in", "unknown option --blok: did you mean --block?"),
+        ("regime --width=8 --activaton tanh", "unknown option --activaton: did you mean --activation?"),
+        ("regime --width=8 --alpha=1", "unknown option --alpha"),
+        ("show run.resmc --jsn", "unknown option --jsn: did you mean --json?"),
+        ("--verison", "unknown option --verison: did you mean --version?"),
     ],
 )
 def test_a_misspelt_option_is_named(capsys: pytest.CaptureFixture[str], words: str, said: str) -> None:

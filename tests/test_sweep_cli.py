@@ -35,12 +35,12 @@ def plan(tmp_path: Path) -> Path:
     return path
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
-    """What a command prints that succeeds."""
+def run(capsys: pytest.CaptureFixture[str], *arguments: Any, status: int = 0) -> str:
+    """What a command prints that succeeds, or ends with another status."""
     capsys.readouterr()
-    status = cli.main([str(a) for a in arguments])
+    found = cli.main([str(a) for a in arguments])
     out, err = capsys.readouterr()
-    assert status == 0, err
+    assert found == status, err
     return str(out)
 
 
@@ -164,16 +164,22 @@ def test_wrong_arguments_of_a_sweep_are_refused(capsys, plan, tmp_path, argument
 
 @pytest.mark.parametrize(
     "arguments",
-    [("worker",), ("status",), ("merge",), ("export", "--output", "OUT.nc"), ("export", "--output", "O.zarr")],
+    [("worker",), ("status",), ("merge",), ("show",), ("export", "--output", "O.nc"), ("export", "--output", "O.zarr")],
 )
 def test_what_is_no_store_is_refused_by_every_command(capsys, tmp_path, arguments):
     command, *more = [a.replace("O", str(tmp_path / "o"), 1) if a.startswith("O") else a for a in arguments]
     store = tmp_path / "store"
-    assert refusal(capsys, command, store, *more) == f"store={str(store)!r} does not exist"
+    missing, file = f"store={str(store)!r} does not exist", "is not a store"
+    if command in ("show", "export"):  # they take saved simulations as well
+        missing = f"{store} does not exist: give a saved simulation, or the directory of a sweep"
+        file = "is not a resmc simulation"
+    elif command == "merge":
+        file = "--output is missing"
+    assert refusal(capsys, command, store, *more) == missing
     (tmp_path / "empty").mkdir()
     assert "is not a store: it has no folder 'shards'" in refusal(capsys, command, tmp_path / "empty", *more)
     store.touch()
-    assert "is not a store" in refusal(capsys, command, store, *more)
+    assert file in refusal(capsys, command, store, *more)
     store.unlink()
     resmc.sweep.Store(store).create()
     assert "holds no plan yet: run a sweep into it" in refusal(capsys, command, store, *more)
@@ -215,9 +221,9 @@ def test_status_names_what_is_damaged_and_changes_nothing(capsys, tmp_path):
     file.write_bytes(file.read_bytes()[:-100])
     before = contents(store)
     for _ in range(2):
-        assert f"damaged: {file.name}" in run(capsys, "status", store)
-    assert json.loads(run(capsys, "status", store, "--json"))["damaged"] == [file.name]
-    assert json.loads(run(capsys, "status", store, "--json"))["of_other_plans"] == 0
+        assert f"damaged: {file.name}" in run(capsys, "status", store, status=1)
+    assert json.loads(run(capsys, "status", store, "--json", status=1))["damaged"] == [file.name]
+    assert json.loads(run(capsys, "status", store, "--json", status=1))["of_other_plans"] == 0
     assert contents(store) == before
 
 
@@ -339,9 +345,9 @@ def test_shards_that_nobody_uses_are_named(capsys, tmp_path, whole):
 
 
 def test_an_export_that_cannot_be_written_is_refused(capsys, tmp_path, whole):
-    for name in ("out", "out.csv", "out.nc.gz"):
+    for name in ("out", "out.tsv", "out.nc.gz"):
         words = refusal(capsys, "export", whole, "--output", tmp_path / name)
-        assert words == f"output={str(tmp_path / name)!r} is not allowed: it must end in .nc or .zarr"
+        assert words == f"output={str(tmp_path / name)!r} is not allowed: it must end in .nc, .zarr, .csv or .json"
     for ending in ("nc", "zarr"):
         words = refusal(capsys, "export", whole, "--output", tmp_path / "nowhere" / f"out.{ending}")
         assert words.endswith("is not allowed: its folder does not exist")

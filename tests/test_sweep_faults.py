@@ -415,7 +415,7 @@ def test_a_damaged_shard_in_a_read_only_store_is_reported_and_stays(tmp_path, ex
         assert result.damaged == (victim.name,)
         assert not result.complete
         assert status(few(), store).damaged == (victim.name,)
-        assert main(["status", str(store), "--json"]) == 0
+        assert main(["status", str(store), "--json"]) == 1
         assert json.loads(capsys.readouterr().out)["damaged"] == [victim.name]
         assert identities(store) == before
     assert not (store / "damaged").exists()

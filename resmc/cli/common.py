@@ -1,11 +1,22 @@
-"""Arguments that several commands have: integers such as 1e6, lists of layers, files that can be written."""
+"""Arguments and answers that several commands have: integers such as 1e6, lists, files that can be written, JSON."""
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import shutil
 import sys
+import textwrap
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
+from typing import Any, TypeVar
+
+from .._system.plain import Plain
+from ..tables.cells import plain
+
+Entry = TypeVar("Entry")
 
 
 def number(text: str) -> int:
@@ -35,13 +46,26 @@ def layer_list(text: str | None) -> list[int] | None:
         raise ValueError(f"layers={text!r} is not allowed: it must look like 0,10,20 or 0:201:10") from None
 
 
-def check_output(path: Path | None) -> None:
-    """Refuse an output that could not be written, before hours are spent on computing it."""
+def entries(name: str, text: str, read: Callable[[str], Entry], example: str) -> list[Entry]:
+    """Read numbers with commas between them, each by ``read``; ``example`` is shown where that fails."""
+    try:
+        return [read(part) for part in text.split(",")]
+    except (ValueError, OverflowError):
+        raise ValueError(f"{name}={text!r} is not allowed: it must look like {example}") from None
+
+
+def check_output(path: Path | None, *endings: str) -> None:
+    """Refuse an output that could not be written, before hours are spent on computing it.
+
+    Where ``endings`` are given, the name must have one of them.
+    """
     if path is None:
         return
     if path.is_dir():
         raise ValueError(f"output={str(path)!r} is not allowed: it is a folder")
     check_folder(path)
+    if endings and path.suffix not in endings:
+        raise ValueError(f"output={str(path)!r} is not allowed: it must end in {endings[0]}")
 
 
 def check_folder(path: Path) -> None:
@@ -57,3 +81,27 @@ def terminal_width() -> int | None:
     """Return the columns of the terminal, or the environment variable COLUMNS; None if there is neither."""
     wanted = sys.stdout.isatty() or os.environ.get("COLUMNS")
     return shutil.get_terminal_size().columns if wanted else None
+
+
+def add_command(commands: Any, name: str, summary: str, description: str, example: str) -> argparse.ArgumentParser:
+    """Add a subcommand with an example below its options, and with ``--json``, which every command has."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=textwrap.fill(description, 80),
+        epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object, and nothing else")
+    return parser
+
+
+def as_json(command: str, found: Plain) -> str:
+    """Write the answer of a command as strict JSON: infinity and NaN, which JSON lacks, become null."""
+    whole = {"command": command, "version": metadata.version("resmc")} | found
+    return json.dumps(plain(whole), indent=1, allow_nan=False)
+
+
+def print_json(command: str, found: Plain) -> None:
+    """Print the answer of a command as one JSON object, which begins with the command and the version of resmc."""
+    print(as_json(command, found))

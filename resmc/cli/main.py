@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -14,60 +14,81 @@ from typing import Any, NoReturn
 from .._system.build import build_info, installed_packages
 from ..engine import devices
 from ..engine import gpus as machine
+from . import depth as cli_depth
 from . import report as cli_report
+from . import saved as cli_saved
 from . import simulate as cli_simulate
 from . import sweep as cli_sweep
+from .common import add_command, print_json
 
 EXAMPLE = """\
 example:
   resmc simulate --width 100 --depth 100 --networks 1e5 --output run.resmc
+  resmc show run.resmc
   resmc report run.resmc --output report.html
+  resmc regime --width 40 --block v-phi-w --activation tanh
   resmc COMMAND --help                              # options, and an example of each
 """
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that names a misspelt option before it complains that the right one is missing."""
+    """A parser that names a misspelt option and the one that may be meant, and that takes -1e-3 and -1,2 as values."""
 
     given: Sequence[str] = ()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._negative_number_matcher = re.compile(r"^-\.?\d")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self.given = sys.argv[1:] if args is None else list(args)
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        for word in self.given:
+        options = self._options()
+        for word in self.given if "required" in message or "unrecognized" in message else ():
             option = word.partition("=")[0]
-            known = any(name.startswith(option) for name in self._option_string_actions)
-            if option.startswith("--") and not known and "required" in message:
-                close = difflib.get_close_matches(option, self._option_string_actions, 1)
+            if option.startswith("--") and not any(name.startswith(option) for name in options):
+                close = difflib.get_close_matches(option, options, 1)
                 message = f"unknown option {option}" + (f": did you mean {close[0]}?" if close else "")
+                break
         super().error(message)
+
+    def _options(self) -> list[str]:
+        """Return the options of this parser and of the subcommand that was given."""
+        found = list(self._option_string_actions)
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for name in set(self.given) & set(action.choices):
+                    found += action.choices[name]._option_string_actions
+        return found
 
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser of the command line, with a parser for each subcommand."""
     top = Parser(
         prog="resmc",
-        description="Simulate random ResNets, one model or many; see what this installation can do.",
+        description="Simulate random residual networks, one model or many, and read what was saved.\n"
+        "Every command takes --json. The exit status is 0, 2 after an error in a sentence, 130\nafter Ctrl-C.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"resmc {metadata.version('resmc')}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
 
     cli_simulate.add_parser(commands)
-    cli_sweep.add_parsers(commands)
+    cli_depth.add_parsers(commands)
+    cli_saved.add_parsers(commands)
     cli_report.add_parser(commands)
+    cli_sweep.add_parsers(commands)
 
-    doctor = commands.add_parser(
+    add_command(
+        commands,
         "doctor",
-        help="print versions, instruction sets and devices",
-        description="Print what this installation is and what it can run on.",
-        epilog="example:\n  resmc doctor\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "print versions, instruction sets and devices",
+        "Print what this installation is and what it can run on.",
+        "example:\n  resmc doctor\n",
     )
-    doctor.add_argument("--json", action="store_true", help="print it as JSON")
     return top
 
 
@@ -77,7 +98,7 @@ def run_doctor(args: argparse.Namespace) -> None:
     packages = installed_packages()
     gpus = machine.report()
     if args.json:
-        print(json.dumps({**info, **gpus, "packages": packages}, indent=1))
+        print_json("doctor", {**info, **gpus, "packages": packages})
         return
     print(f"resmc {info['version']}, numerics version {info['numerics_version']}, built with {info['compiler']}")
     sets = ", ".join(
@@ -108,15 +129,21 @@ COMMANDS = {
     "simulate": cli_simulate.run_simulate,
     "doctor": run_doctor,
     "report": cli_report.run_report,
+    **cli_depth.COMMANDS,
+    **cli_saved.COMMANDS,
     **cli_sweep.COMMANDS,
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status; an error prints one sentence and returns 2."""
-    args = parser().parse_args(argv)
+    """Run a command and return its exit status; an error prints one sentence and returns 2; no command, the help."""
+    top = parser()
+    args = top.parse_args(argv)
+    if args.command is None:
+        top.print_help()
+        return 0
     try:
-        COMMANDS[args.command](args)
+        return COMMANDS[args.command](args) or 0
     except BrokenPipeError:  # the reader of our output has gone, as `head` does after its lines
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -126,4 +153,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("resmc: interrupted", file=sys.stderr)
         return 130
-    return 0

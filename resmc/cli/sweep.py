@@ -1,4 +1,4 @@
-"""The commands that concern sweeps: ``resmc sweep``, ``worker``, ``status``, ``merge``, ``export``.
+"""The commands that run sweeps: ``resmc sweep``, ``worker``, ``status``.
 
 A sweep needs SciPy, which takes long to import; commands therefore import `resmc.sweep` when they run, not before.
 """
@@ -6,13 +6,13 @@ A sweep needs SciPy, which takes long to import; commands therefore import `resm
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .common import check_folder, check_output, terminal_width
+from .common import add_command, print_json, terminal_width
 
 DASK_TIMEOUT = 10  # seconds that a scheduler has to answer
 
@@ -37,28 +37,10 @@ STATUS_EXAMPLE = """\
 example:
   resmc status runs/growth
 """
-MERGE_EXAMPLE = """\
-example:
-  resmc merge runs/growth runs/growth-from-elsewhere
-"""
-EXPORT_EXAMPLE = """\
-example:
-  resmc export runs/growth --output growth.nc       # or growth.zarr
-"""
 
 
 def add_parsers(commands: Any) -> None:
     """Add the subcommands that concern sweeps."""
-
-    def add(name: str, summary: str, description: str, example: str) -> argparse.ArgumentParser:
-        found: argparse.ArgumentParser = commands.add_parser(
-            name,
-            help=summary,
-            description=description,
-            epilog=example,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        return found
 
     def add_engine(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--workers", type=int, help="shards at a time (default: one to a core, or to a GPU)")
@@ -68,7 +50,8 @@ def add_parsers(commands: Any) -> None:
         )
         parser.add_argument("--quiet", action="store_true", help="no progress")
 
-    sweep = add(
+    sweep = add_command(
+        commands,
         "sweep",
         "simulate many models into a store",
         "Run the plan in a TOML file into a store of shards, and print every point. What is there already is not "
@@ -83,7 +66,8 @@ def add_parsers(commands: Any) -> None:
     sweep.add_argument("--dask", metavar="ADDRESS", help="work on the Dask cluster with this scheduler")
     add_engine(sweep)
 
-    worker = add(
+    worker = add_command(
+        commands,
         "worker",
         "help with the sweep in a store",
         "Compute what is missing in a store, together with any number of other workers, until all is there. May be "
@@ -93,33 +77,15 @@ def add_parsers(commands: Any) -> None:
     worker.add_argument("store", type=Path, metavar="STORE", help="a store that `resmc sweep` has prepared or begun")
     add_engine(worker)
 
-    status = add(
+    status = add_command(
+        commands,
         "status",
         "say how far a sweep is",
-        "Verify every shard and say what is there, what is missing, and who is at work.",
+        "Verify every shard and say what is there, what is missing, and who is at work. The exit status is 1 if shards "
+        "are damaged.",
         STATUS_EXAMPLE,
     )
     status.add_argument("store", type=Path, metavar="STORE")
-    status.add_argument("--json", action="store_true", help="print it as JSON")
-
-    merge = add(
-        "merge",
-        "print a sweep's results; bring stores together",
-        "Merge the shards of every point and print the estimates. The shards of other stores are brought in first.",
-        MERGE_EXAMPLE,
-    )
-    merge.add_argument("store", type=Path, metavar="STORE")
-    merge.add_argument("others", type=Path, nargs="*", metavar="OTHER", help="stores whose shards are to be brought in")
-
-    export = add(
-        "export",
-        "write a sweep's results as netCDF or Zarr",
-        "Write every quantity of every point with its standard error and theory as one labelled data set.",
-        EXPORT_EXAMPLE,
-    )
-    export.add_argument("store", type=Path, metavar="STORE")
-    export.add_argument("--output", type=Path, required=True, metavar="FILE", help="ends in .nc or .zarr")
-    export.add_argument("--laws", action="store_true", help="Kolmogorov-Smirnov distances as well (30 ms a point)")
 
 
 def run_sweep(args: argparse.Namespace) -> None:
@@ -129,7 +95,11 @@ def run_sweep(args: argparse.Namespace) -> None:
 
     plan = Sweep.from_toml(args.plan)
     if args.estimate:
-        print(plan.estimate(args.device))
+        cost = plan.estimate(args.device)
+        if args.json:
+            print_json("sweep", asdict(cost))
+        else:
+            print(cost)
         return
     if args.store is None:
         raise ValueError("--store is missing: say where the shards shall lie, or ask for --estimate")
@@ -137,7 +107,11 @@ def run_sweep(args: argparse.Namespace) -> None:
         store = Store(args.store)
         store.create()
         store.write_plan(plan.to_dict())
-        print(f"{plan}\nready for: resmc worker {args.store}")
+        if args.json:
+            points = len(plan.models)
+            print_json("sweep", {"kind": "plan", "store": str(args.store), "points": points, "plan": plan.to_dict()})
+        else:
+            print(f"{plan}\nready for: resmc worker {args.store}")
         return
     if args.processes and args.dask:
         raise ValueError("--processes is not allowed beside --dask: give one or the other")
@@ -151,7 +125,17 @@ def run_sweep(args: argparse.Namespace) -> None:
             engine = distributed.Client(args.dask, timeout=DASK_TIMEOUT)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
             raise ValueError(f"--dask {args.dask}: no scheduler answers there ({error})") from None
-    print(_run(plan, args, engine).summary(terminal_width()))
+    print_result(args, _run(plan, args, engine))
+
+
+def print_result(args: argparse.Namespace, result: Any) -> None:
+    """Print the result of a sweep: a table as wide as the terminal, or all points as JSON."""
+    if args.json:
+        from .records import sweep_record
+
+        print_json(args.command, sweep_record(result))
+    else:
+        print(result.summary(terminal_width()))
 
 
 def run_worker(args: argparse.Namespace) -> None:
@@ -162,7 +146,11 @@ def run_worker(args: argparse.Namespace) -> None:
     plan = stored_plan(args.store)
     pin(args.device)
     result = _run(plan, args, None, keep_plan=True)
-    print(f"complete: {len(plan.models)} points, {int(result.networks.sum())} networks in {args.store}")
+    points, networks = len(plan.models), int(result.networks.sum())
+    if args.json:
+        print_json("worker", {"store": str(args.store), "points": points, "networks": networks})
+    else:
+        print(f"complete: {points} points, {networks} networks in {args.store}")
 
 
 def _run(plan: Any, args: argparse.Namespace, engine: Any, keep_plan: bool = False) -> Any:
@@ -189,52 +177,18 @@ def _run(plan: Any, args: argparse.Namespace, engine: Any, keep_plan: bool = Fal
         raise
 
 
-def run_status(args: argparse.Namespace) -> None:
-    """Run ``resmc status``: print how far a store is with its plan."""
+def run_status(args: argparse.Namespace) -> int:
+    """Run ``resmc status``: print how far a store is with its plan; return 1 if shards are damaged."""
     from ..sweep import stored_plan
     from ..sweep.manage import status
 
     plan = stored_plan(args.store)
     found = status(plan, args.store)
-    print(json.dumps(found.to_dict(), indent=1) if args.json else f"{plan}\n{found}")
-
-
-def run_merge(args: argparse.Namespace) -> None:
-    """Run ``resmc merge``: bring other stores' shards in, and print the result."""
-    from ..sweep import load_sweep, stored_plan
-    from ..sweep.manage import join, status
-
-    if args.others:
-        new = join(args.store, args.others)
-        print(f"{new} shards brought into {args.store}", file=sys.stderr)
-        plan = stored_plan(args.store)
-        if unused := status(plan, args.store).of_other_plans:
-            print(f"{unused} shards there are not used by its plan: run one that has them", file=sys.stderr)
-    print(load_sweep(args.store).summary(terminal_width()))
-
-
-def run_export(args: argparse.Namespace) -> None:
-    """Run ``resmc export``: write a sweep's result as netCDF or Zarr."""
-    from ..sweep import load_sweep
-    from ..sweep.table import check_zarr
-
-    ending = args.output.suffix
-    if ending not in (".nc", ".zarr"):
-        raise ValueError(f"output={str(args.output)!r} is not allowed: it must end in .nc or .zarr")
-    if ending == ".nc":
-        check_output(args.output)
+    if args.json:
+        print_json("status", {"store": str(args.store), **found.to_dict()})
     else:
-        check_folder(args.output)
-        check_zarr(args.output)
-    result = load_sweep(args.store)
-    (result.to_netcdf if ending == ".nc" else result.to_zarr)(args.output, laws=args.laws)
-    print(f"{result}\nwritten to {args.output}" + ("" if result.complete else " (INCOMPLETE)"))
+        print(f"{plan}\n{found}")
+    return int(bool(found.damaged))
 
 
-COMMANDS = {
-    "sweep": run_sweep,
-    "worker": run_worker,
-    "status": run_status,
-    "merge": run_merge,
-    "export": run_export,
-}
+COMMANDS = {"sweep": run_sweep, "worker": run_worker, "status": run_status}

@@ -15,7 +15,7 @@ from ..analyses import (
     interlayer,
     log_gaussian,
 )
-from ..models.resnet import ResNet
+from ..models.residual_network import Model
 from ..results.record import Record
 
 LARGE = 0.25  # relative difference from a limit that needs an explanation
@@ -23,7 +23,7 @@ FAR = "So large a difference from the limit means that the width is small for th
 LOOK = "That many standard errors are no chance: something is wrong, in the theory's assumptions or in the simulation."
 
 
-def rounding(models: Iterable[ResNet], method: str) -> str:
+def rounding(models: Iterable[Model], method: str) -> str:
     """Say how far log-norms of the same networks agree between numerics classes, as ARCHITECTURE.md promises."""
     models = list(models)
     if method != "projected" or any(m.depth > 1000 for m in models):

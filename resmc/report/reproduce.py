@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
 
@@ -16,13 +16,18 @@ from .._system.build import VARIABLE
 from .._system.plain import Plain
 from ..engine.recording import batch_size, recorded_layers
 from ..engine.request import NetworkRange
-from ..models.resnet import ResNet
+from ..models.residual_network import Model
+from ..models.scaling import DepthScaling
+from ..models.spelling import of_dict
 from ..results.record import Record
 from ..results.storage import to_bytes
 from .found import rounding
 from .numbers import counted
 
 FILE = "again.resmc"
+STORED = "run.resmc"  # stands for the file of a simulation whose model is too long to print
+MOST_NUMBERS = 1000  # numbers of a scaling and an input that are written out
+SAID = ("width", "depth", "alpha", "lam", "variant", "block", "activation", "scaling")
 
 
 @dataclass(frozen=True)
@@ -37,18 +42,28 @@ class Reproduction:
 
 def of_simulation(sim: Record) -> Reproduction:
     """Return runs of `resmc simulate` with the networks of ``sim``, recorded in the same way."""
-    runs = [_arguments(sim, found) for found in _runs(sim)]
+    runs = [_run_arguments(sim, found) for found in _runs(sim)]
     files = [FILE] if len(runs) == 1 else [f"part-{k}.resmc" for k in range(1, len(runs) + 1)]
     environment = _environment(sim.numerics[1:])
     device = _device(sim.numerics[1:])
-    lines = [_command(environment, a | device, f) for a, f in zip(runs, files, strict=True)]
-    calls = [_call("resmc.simulate", a | device) for a in runs]
+    written = _numbers_of(sim.model) <= MOST_NUMBERS
+    model = model_call(sim.model) if written else f"resmc.load({STORED!r}).model"
+    options = _model_options(sim.model) if written else {}
+    lines = [_command(environment, options | a | device, f) for a, f in zip(runs, files, strict=True)]
+    calls = [_call("resmc.simulate", a | device, model) for a in runs]
     if len(runs) > 1:
         code = f"import resmc; resmc.merge(*map(resmc.load, {files})).save({FILE!r})"
         lines.append(f"python -c {shlex.quote(code)}")
         calls = ["resmc.merge(\n" + "".join(f"{_indented(c)},\n" for c in calls) + ")"]
     python = f"{_setting(environment)}import resmc\n\nsim = {calls[0]}\nsim.save({FILE!r})"
-    return Reproduction("\n".join(lines), python, tuple(_remarks(sim)), hashlib.sha256(to_bytes(sim)).hexdigest())
+    sentences = list(_remarks(sim))
+    if not written:
+        lines = [f"python -c {shlex.quote(python)}"]
+        sentences.append(
+            f"The network has {counted(_numbers_of(sim.model), 'number')} in its scaling and input: too many to print "
+            f"here. {STORED} is the file of this simulation, which holds them."
+        )
+    return Reproduction("\n".join(lines), python, tuple(sentences), hashlib.sha256(to_bytes(sim)).hexdigest())
 
 
 def _runs(sim: Record) -> list[NetworkRange]:
@@ -66,19 +81,23 @@ def _runs(sim: Record) -> list[NetworkRange]:
     return out
 
 
-def _arguments(sim: Record, found: NetworkRange) -> Plain:
-    """Return the arguments of `resmc.simulate` for one range, without those that have their default."""
-    out: Plain = model_arguments(sim.resnet)
-    out |= {"networks": found.stop - found.start, "seed": sim.seed}
+def _run_arguments(sim: Record, found: NetworkRange) -> Plain:
+    """Return the arguments of `resmc.simulate` besides the model for one range, without those that have their default.
+
+    Quotients are there only where more than h was followed; the gradients' come with the displacement's.
+    """
+    out: Plain = {"networks": found.stop - found.start, "seed": sim.seed}
     if found.start:
         out["first_network"] = found.start
     if sim.method != "projected":
         out["method"] = sim.method
-    if sim.laws:  # present only where more than h was followed
-        out["gradients" if "gradient" in sim.laws else "displacement"] = True
-    if not np.array_equal(sim.layers, recorded_layers(sim.resnet.depth, None)):
+    if "gradient" in sim.laws:
+        out["gradients"] = True
+    elif bool(sim.laws) != sim.lowered.follows_displacement:
+        out["displacement"] = bool(sim.laws)
+    if not np.array_equal(sim.layers, recorded_layers(sim.model.depth, None)):
         out["layers"] = _layers(sim.layers)
-    if not sim.correlations:
+    if sim.lowered.log_gaussian is not None and not sim.correlations:  # other networks have none
         out["correlations"] = False
     for name, kept in (("keep_samples", sim.samples.networks), ("keep_trajectories", sim.trajectories.networks)):
         number = int(np.count_nonzero((kept >= found.start) & (kept < found.stop)))
@@ -87,10 +106,40 @@ def _arguments(sim: Record, found: NetworkRange) -> Plain:
     return out
 
 
-def model_arguments(model: ResNet) -> Plain:
-    """Return a model's fields, without those that have their default."""
-    plain = {"n_out": 1, "input_norm": 1.0}
-    return {name: value for name, value in model.to_dict().items() if plain.get(name) != value}
+def model_arguments(model: Model) -> Plain:
+    """Return a model's arguments in Python, without most of those that have their default."""
+    out: Plain = {}
+    for f in fields(model):
+        value = getattr(model, f.name)
+        if f.name != "n_in" and (f.name in SAID or value != f.default):  # the input's length says n_in
+            out[f.name] = value
+    return out
+
+
+def model_call(model: Model) -> str:
+    """Return a model as an expression in Python."""
+    said = ", ".join(f"{name}={_in_python(value)}" for name, value in model_arguments(model).items())
+    return f"resmc.{type(model).__name__}({said})"
+
+
+def _in_python(value: Any) -> str:
+    return f"resmc.{value!r}" if isinstance(value, DepthScaling) else repr(value)
+
+
+def _model_options(model: Model) -> Plain:
+    """Return a model as options of `resmc simulate`."""
+    out: Plain = {}
+    for name, value in model_arguments(model).items():
+        if isinstance(value, DepthScaling):
+            out |= {"beta": value.beta, "c": value.c} | ({"inside": True} if value.inside else {})
+        else:
+            out[name] = list(value) if isinstance(value, tuple) else value
+    return out
+
+
+def _numbers_of(model: Model) -> int:
+    """Count the numbers in a model's lists."""
+    return sum(len(value) for value in model_arguments(model).values() if isinstance(value, tuple))
 
 
 def _layers(layers: NDArray[np.int64]) -> range | list[int]:
@@ -115,7 +164,7 @@ def _device(classes: Iterable[str]) -> dict[str, str]:
 
 
 def _remarks(sim: Record) -> Iterable[str]:
-    classes, agree = sim.numerics[1:], rounding([sim.resnet], sim.method)
+    classes, agree = sim.numerics[1:], rounding([sim.model], sim.method)
     uncut = all(r.batch == batch_size(r.stop - r.start) for r in _runs(sim))
     if len(classes) > 1:
         yield (
@@ -178,8 +227,9 @@ def _setting(environment: str | None) -> str:
     return f'import os\n\nos.environ["{VARIABLE}"] = "{environment}"\n' if environment else ""
 
 
-def _call(function: str, arguments: Plain) -> str:
-    return f"{function}(\n" + "".join(f"    {name}={value!r},\n" for name, value in arguments.items()) + ")"
+def _call(function: str, arguments: Plain, first: str = "") -> str:
+    lines = [first] * bool(first) + [f"{name}={value!r}" for name, value in arguments.items()]
+    return f"{function}(\n" + "".join(f"    {line},\n" for line in lines) + ")"
 
 
 def _indented(text: str) -> str:
@@ -229,8 +279,7 @@ def of_sweep(plan: Any, classes: tuple[str, ...]) -> Reproduction:
 def _sweep_call(given: Plain) -> str:
     if "models" not in given:
         return _call("resmc.Sweep", given)
-    each = (model_arguments(ResNet(**m)).items() for m in given["models"])
-    models = "".join(f"        resmc.ResNet({', '.join(f'{k}={v!r}' for k, v in one)}),\n" for one in each)
+    models = "".join(f"        {model_call(of_dict(m))},\n" for m in given["models"])
     rest = "".join(f"    {name}={value!r},\n" for name, value in given.items() if name != "models")
     return f"resmc.Sweep(\n    [\n{models}    ],\n{rest})"
 

@@ -18,6 +18,7 @@ from .._system import checks
 from ..engine.native import NUMERICS_VERSION
 from ..models.residual_network import Model
 from ..models.spelling import canonical
+from ..results.datasets import to_netcdf, to_zarr
 from ..results.entries import End, Entries, FinalSums
 from ..results.estimates import Estimate, Floats
 from ..results.merge import merged
@@ -30,7 +31,7 @@ from .plan import Plan, ends
 from .shards import Range, cover
 from .store import Damaged, Gone, Listing, Store, Stored
 from .summary import MOST_LINES, table
-from .table import to_dataframe, to_netcdf, to_xarray, to_zarr
+from .table import to_dataframe, to_xarray
 
 if TYPE_CHECKING:
     import pandas

@@ -50,6 +50,8 @@ def plain(value: Any) -> Any:
     """Convert a value to one that JSON can hold: arrays become lists; infinity and NaN become None."""
     if hasattr(value, "_plain_"):
         return value._plain_()
+    if isinstance(value, dict):
+        return {str(key): plain(x) for key, x in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, list | tuple):

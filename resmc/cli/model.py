@@ -1,0 +1,115 @@
+"""The options that spell a network, shared by `resmc simulate`, `regime` and `limit`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .._system.plain import Plain
+from ..models.activations import ACTIVATIONS
+from ..models.blocks import BLOCKS
+from ..models.residual_network import Model, ResidualNetwork
+from ..models.resnet import VARIANTS, ResNet
+from ..models.scaling import DepthScaling, Scaling
+from ..models.weights import WEIGHTS
+from .common import entries, number
+
+SHARED = ("width", "depth", "n_out", "input_norm")
+LOG_GAUSSIAN = ("alpha", "lam", "variant")
+POWER = ("beta", "c", "inside")  # options of a DepthScaling
+GENERAL = ("block", "activation", *POWER, "scaling", "carry", "weights", "bias", "input")
+
+LOG_GAUSSIAN_FORMULA = "z_{l+1} = alpha z_l + lam sqrt(2/width) W_l phi(z_l), with standard Gaussian entries in W_l"
+GENERAL_FORMULA = """\
+phi-in       h_{k+1} = carry h_k + s (V sigma(h_k) + b)
+phi-out      h_{k+1} = carry h_k + s sigma(W h_k + b)
+  --inside   h_{k+1} = carry h_k + sigma(s (W h_k + b))
+v-phi-w      h_{k+1} = carry h_k + s V sigma(W h_k + b)
+
+V and W are drawn anew in every layer, with independent entries of variance 1/width;
+s = c L^(-beta), where L is the depth. Options that are not given have their defaults.
+"""
+
+
+def add_model_options(parser: argparse.ArgumentParser, *, depth: bool = True) -> None:
+    """Add the options that spell a network; without ``depth`` those of networks whose depth is chosen elsewhere."""
+    parser.add_argument("--width", type=number, required=True, help="neurons per layer, n")
+    if depth:
+        parser.add_argument("--depth", type=number, required=True, help="residual layers, d or L")
+    parser.add_argument("--n-out", type=number, help="output neurons (default: 1)")
+    parser.add_argument("--input-norm", type=float, help="size of the input x, |x|/sqrt(n_in) (default: 1)")
+    if depth:
+        group = parser.add_argument_group("log-Gaussian network (the default)", LOG_GAUSSIAN_FORMULA)
+        group.add_argument("--alpha", type=float, help="weight of the skip (default: 1/sqrt(2))")
+        group.add_argument("--lam", type=float, help="weight of the residual branch (default: 1/sqrt(2))")
+        group.add_argument("--variant", help=f"{', '.join(VARIANTS)} (default: vanilla)")
+    beside = "any residual network (any of these options; none of those above)" if depth else "residual network"
+    group = parser.add_argument_group(beside, GENERAL_FORMULA)
+    group.add_argument("--block", help=f"{', '.join(BLOCKS)} (default: phi-in)")
+    group.add_argument("--activation", help=f"sigma: {', '.join(ACTIVATIONS)} (default: relu)")
+    group.add_argument("--beta", type=float, help="exponent of the scaling s = c L^(-beta) (default: 0.5)")
+    group.add_argument("--c", type=float, help="factor of the scaling (default: 1)")
+    group.add_argument("--inside", action="store_true", default=None, help="s stands inside sigma (phi-out alone)")
+    if depth:
+        group.add_argument("--scaling", metavar="LIST", help="s of each layer, as 0.1,0.2,0.1, in place of beta and c")
+    group.add_argument("--carry", type=float, help="weight of the skip (default: 1)")
+    group.add_argument("--weights", help=f"law of the weights: {', '.join(WEIGHTS)} (default: gaussian)")
+    group.add_argument("--bias", type=float, help="standard deviation of the biases b (default: 0, no biases)")
+    group.add_argument("--input", metavar="LIST", help="the input x, as 0.5,-1,2 (default: one of size --input-norm)")
+
+
+def model_of(args: argparse.Namespace) -> Model:
+    """Return the network that the options spell.
+
+    Raises
+    ------
+    ValueError
+        For options of two spellings, and for values that the network does not allow.
+    """
+    given: Plain = {}
+    for name in (*SHARED, *LOG_GAUSSIAN, *GENERAL):
+        value = getattr(args, name, None)
+        if value is not None:
+            given[name] = value
+    general = [name for name in GENERAL if name in given]
+    for name in LOG_GAUSSIAN:
+        if name in given and general:
+            raise ValueError(
+                f"{_option(name)} is not allowed beside {_option(general[0])}: --alpha, --lam and --variant spell a "
+                "log-Gaussian network, --block, --carry, --beta and the like any residual network"
+            )
+    if not general and hasattr(args, "alpha"):
+        return ResNet(**{"alpha": 0.5**0.5, "lam": 0.5**0.5} | given)
+    return general_of(given)
+
+
+def general_of(given: Plain) -> ResidualNetwork:
+    """Return the `ResidualNetwork` that options spell, by their names; its depth is 1 where none is given."""
+    given = {"depth": 1} | given
+    if "input" in given:
+        if "input_norm" in given:
+            raise ValueError("--input-norm is not allowed beside --input: the input has a norm of its own")
+        given["input"] = entries("input", given["input"], float, "0.5,-1,2")
+    power = {name: given.pop(name) for name in POWER if name in given}
+    if "scaling" in given:
+        if power:
+            raise ValueError(
+                f"{_option(next(iter(power)))} is not allowed beside --scaling: give a power of the depth, or a list"
+            )
+        given["scaling"] = _by_layer(given["scaling"])
+    elif power:
+        given["scaling"] = DepthScaling(**{"beta": 0.5} | power)
+    return ResidualNetwork(**given)
+
+
+def _by_layer(text: str) -> Scaling:
+    return tuple(entries("scaling", text, float, "0.1,0.2,0.1, a number for each layer"))
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def without_depth(model: Any) -> Plain:
+    """Return the fields of a model whose depth has no meaning."""
+    return {name: value for name, value in model.to_dict().items() if name != "depth"}

@@ -1,0 +1,104 @@
+"""The answers of commands as plain values for JSON; docs/reference/cli.md describes their keys."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from .._system.plain import Plain
+from ..simulation import Simulation
+from .model import without_depth
+
+if TYPE_CHECKING:
+    from ..analyses.regime import Regime
+    from ..experiments.depth_limit import DepthLimit
+    from ..sweep.result import SweepResult
+
+
+def record_of(result: Any) -> Plain:
+    """Return the record of a simulation, or of a sweep's result."""
+    return simulation_record(result) if isinstance(result, Simulation) else sweep_record(result)
+
+
+def simulation_record(sim: Simulation) -> Plain:
+    """Return a simulation's model and run, and a record for each of its quantities."""
+    return {
+        "kind": "simulation",
+        "model": sim.model.to_dict(),
+        "networks": sim.networks,
+        "ranges": [[r.start, r.stop] for r in sim.ranges],
+        "seed": sim.seed,
+        "method": sim.method,
+        "numerics": sim.numerics,
+        "quantities": sim._table().records(),
+    }
+
+
+def sweep_record(result: SweepResult) -> Plain:
+    """Return a sweep's plan and progress, and a record for each of its points with all of its quantities."""
+    plan = result.plan
+    return {
+        "kind": "sweep",
+        "store": str(result.store),
+        "plan": plan.to_dict(),
+        "networks": int(result.networks.sum()),
+        "complete": result.complete,
+        "points_complete": result.points_complete,
+        "shards": result.shards,
+        "damaged": result.damaged,
+        "numerics": result.numerics,
+        "points": _points(result),
+    }
+
+
+def _points(result: SweepResult) -> list[Plain]:
+    plan = result.plan
+    counts = {"networks": result.networks, "wanted": result.wanted, "over_target": result.over_target}
+    columns = {name: numbers.ravel().tolist() for name, numbers in counts.items()}
+    points: list[Plain] = [
+        {
+            "point": plan.describe(i),
+            "model": model.to_dict(),
+            "seed": seed,
+            **{name: column[i] for name, column in columns.items()},
+            "quantities": {},
+        }
+        for i, (model, seed) in enumerate(zip(plan.models, plan.seeds, strict=True))
+    ]
+    for name, found in result.estimates.items():
+        estimate = found.reshape((-1,))
+        exact, limit = (theory[name].ravel().tolist() for theory in (result.exact, result.limits))
+        for i, point in enumerate(points):
+            point["quantities"][name] = {**estimate[i]._plain_(), "exact": exact[i], "limit": limit[i]}
+    return points
+
+
+def regime_record(found: Regime) -> Plain:
+    """Return a regime's model and run, the medians by depth, and both verdicts."""
+    sim = found.simulations[0]
+    verdicts = {
+        name: {f.name: getattr(verdict, f.name) for f in fields(verdict)}
+        for name, verdict in (("forward", found.forward), ("backward", found.backward))
+    }
+    return {
+        "model": without_depth(found.model),
+        "networks": sim.networks,
+        "seed": sim.seed,
+        "method": sim.method,
+        "numerics": sim.numerics,
+        "depths": found._table().records(),
+        **verdicts,
+    }
+
+
+def limit_record(found: DepthLimit) -> Plain:
+    """Return the model and run of a simulated depth limit, and a record for each of its quantities."""
+    return {
+        "model": without_depth(found.model),
+        "equation": str(found.sde),
+        "networks": found.networks,
+        "seed": found.seed,
+        "steps": found.steps,
+        "exploded": found.exploded,
+        "quantities": found._table().records(),
+    }

@@ -1,0 +1,81 @@
+"""Labelled data sets as files: netCDF and Zarr, each whole or not there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .._system.writers import temporary_name
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def to_netcdf(data: xarray.Dataset, path: str | Path) -> None:
+    """Write a data set as netCDF 4. A file that is there already is replaced when the new one is whole.
+
+    Raises
+    ------
+    ImportError
+        If h5netcdf or h5py is not installed.
+    OSError
+        If the file cannot be written.
+    """
+    try:
+        import h5netcdf  # noqa: F401 (xarray's engine below)
+        import h5py  # noqa: F401 (needed by h5netcdf, which no longer installs it)
+    except ImportError:
+        raise ImportError("to_netcdf needs h5netcdf and h5py: install resmc[netcdf]") from None
+    temporary = Path(path).with_name(temporary_name())
+    try:
+        data.to_netcdf(temporary, engine="h5netcdf")
+        os.replace(temporary, path)
+    except OSError as error:  # HDF5's own message would name the temporary file and steps inside the library
+        raise OSError(f"path={str(path)!r} cannot be written: {os.strerror(error.errno or 5)}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def to_zarr(data: xarray.Dataset, path: str | Path) -> None:
+    """Write a data set as a Zarr store of format 2, which every Zarr library reads.
+
+    A Zarr store that is there already is replaced when the new one is whole.
+
+    Raises
+    ------
+    ImportError
+        If zarr is not installed.
+    ValueError
+        If the path is a file, or a folder with other files, which would be lost.
+    OSError
+        If the store cannot be written.
+    """
+    try:
+        import zarr  # noqa: F401 (used by xarray)
+    except ImportError:
+        raise ImportError("to_zarr needs zarr: install resmc[zarr]") from None
+    path = Path(path)
+    check_zarr(path)
+    temporary = path.with_name(temporary_name())
+    try:
+        data.to_zarr(temporary, mode="w", zarr_format=2)
+        if path.exists():
+            path.rename(old := path.with_name(temporary_name()))
+            temporary.rename(path)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(path)
+    except OSError as error:
+        raise OSError(f"path={str(path)!r} cannot be written: {os.strerror(error.errno or 5)}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_zarr(path: Path) -> None:
+    """Refuse a file, and a folder with other files than a Zarr store's, because `to_zarr` replaces what is there."""
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"path={str(path)!r} is not allowed: it is a file")
+    if path.is_dir() and any(path.iterdir()) and not any((path / name).is_file() for name in (".zgroup", "zarr.json")):
+        raise ValueError(f"path={str(path)!r} is not allowed: it is a folder with other files in it")
