@@ -24,6 +24,7 @@ NETWORKS = 4000
 BOUND = 5.0
 WIDTH, DEPTH = 6, 5
 LAYERS = np.arange(DEPTH + 1)
+QUOTIENTS = ("growth", "displacement", "gradient", "gradient_displacement")
 
 # Networks by name: is A_l symmetric, and are the A_l of two layers uncorrelated? A_l is symmetric if signs are random,
 # or z_l is as likely as -z_l. Two layers are uncorrelated if A of the later one is drawn anew, by random signs or
@@ -203,22 +204,29 @@ def test_mean_squares_are_known_where_a_layer_multiplies_them_by_a_number(name):
     model, kappa, _ = GENERAL[name]
     known = facts(model)
     forward, backward = known.final_second_moment("growth"), known.final_second_moment("gradient")
-    assert known.final_second_moment("displacement") is None
     if kappa is None:
-        assert forward is backward is None
+        assert forward is backward is known.final_second_moment("displacement") is None
         return
     product = 1.0
     for s in model.scales:
         product *= model.carry**2 + s**2 * kappa
-    assert backward == pytest.approx(math.log(product), rel=1e-10)
-    assert forward is not None
-    assert math.isnan(forward) if model.bias else forward == pytest.approx(math.log(product), rel=1e-10)
+    assert backward == (None if model.weights == "rademacher" else pytest.approx(math.log(product), rel=1e-10))
+    if model.bias:  # (1/(6/8)) is E 1/(|h_0|^2/8); each layer adds what the next ones multiply
+        added = sum(
+            kappa * (s * model.bias) ** 2 * 8.0 / 6.0 * (1.0 + s**2 * kappa) ** k for k, s in enumerate(model.scales)
+        )
+        product += added
+    assert forward == pytest.approx(math.log(product), rel=1e-10)
+    away = known.final_second_moment("displacement")
+    assert away == pytest.approx(math.log(product + 1.0 - 2.0 * model.carry**model.depth), rel=1e-10)
 
 
 def test_mean_squares_are_not_known_where_pre_activations_may_be_0():
     model = replace(GENERAL["signs"][0], n_in=None, input=INPUT)
-    assert facts(model).second_moments is None
-    assert facts(replace(model, weights="uniform")).second_moments is not None
+    for quotient in QUOTIENTS:
+        assert facts(model).final_second_moment(quotient) is None
+        assert facts(replace(model, weights="uniform")).final_second_moment(quotient) is not None
+    assert np.isfinite(facts(model).mean_square(LAYERS)).all()
 
 
 @pytest.mark.parametrize("name", GENERAL)
@@ -250,7 +258,6 @@ def test_asymmetries_of_networks_that_no_resnet_is_are_not_known_beyond_the_firs
     if known.log_gaussian is None:
         assert not known.symmetric
         assert known.correlation is known.log_norm(LAYERS) is None
-        assert np.isnan(known.growth(LAYERS)).all()
         assert np.isnan(known.asymmetry(LAYERS)[1:]).all()
         assert np.isnan(known.active_fraction(LAYERS)[1:]).all()
 
@@ -260,7 +267,7 @@ def test_asymmetries_of_networks_that_no_resnet_is_are_not_known_beyond_the_firs
 
 def told(known: Facts) -> dict[str, object]:
     """All facts as values that can be compared."""
-    moments, log_norm, first = known.second_moments, known.log_norm(LAYERS), known.first_layer
+    log_norm, first = known.log_norm(LAYERS), known.first_layer
     return {
         "symmetric": known.symmetric,
         "correlation": known.correlation,
@@ -269,7 +276,11 @@ def told(known: Facts) -> dict[str, object]:
         "growth": known.growth(LAYERS).tolist(),
         "log_norm": None if log_norm is None else {name: x.tolist() for name, x in vars(log_norm).items()},
         "first_layer": first,
-        "second_moments": None if moments is None else [moments.forward.tolist(), moments.backward.tolist()],
+        "mean_square": known.mean_square(LAYERS).tolist(),
+        "second_moments": [known.second_moment(name, LAYERS).tolist() for name in QUOTIENTS],
+        "dead_fraction": known.dead_fraction(LAYERS).tolist(),
+        "inactive_fraction": known.inactive_fraction(LAYERS).tolist(),
+        "asymmetry_variance": known.asymmetry_variance(LAYERS).tolist(),
         "depth_limit": str(known.depth_limit),
         "log_gaussian": known.log_gaussian,
         "general": known.general.to_dict(),

@@ -23,7 +23,7 @@ def asked(model: ResNet | ResidualNetwork) -> Simulation:
     """A simulation that has been asked for all that it works out once and keeps."""
     sim = resmc.simulate(model, networks=64, progress=False, gradients=True)
     sim.summary()
-    _ = sim.facts.depth_limit, sim.facts.second_moments, sim.asymmetry_covariance if sim.has_asymmetry else None
+    _ = sim.facts.depth_limit, sim.facts.final_second_moment("gradient"), sim.asymmetry_covariance if sim.has_asymmetry else None
     return sim
 
 

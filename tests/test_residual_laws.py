@@ -40,7 +40,9 @@ def test_relu_in_a_v_phi_w_block_grows_by_exactly_half_its_scaling_squared(metho
         sim = run(model, 100_000, method=method, layers=[depth // 2], seed=7)
         exact = second_moments(model, sim.layers)
         assert exact.forward[-1] == pytest.approx(depth * math.log1p(0.5 * scale**2))
-        for name, known in (("growth", exact.forward), ("gradient", exact.backward)):
+        # With weights of +-1 a neuron is now and then exactly 0, where its slope is not fair: too rarely to be seen.
+        backward = exact.forward[::-1] if weights == "rademacher" else exact.backward
+        for name, known in (("growth", exact.forward), ("gradient", backward)):
             moment = sim.log_ratio(name).log_second_moment
             assert np.isfinite(moment.stderr).all()
             checked = moment.stderr > 0.0

@@ -4,9 +4,10 @@ The files, in reading order:
 
 - `kernels`: the functions of the correlation rho from which every limit is built;
 - `limits`: the leading order as depth and width grow with d/n fixed (Li, Nica, Roy 2021, arXiv 2106.04013);
-- `depth`: the limits as the depth grows at a fixed width, of any `ResidualNetwork` with beta = 1/2, and exact mean
-  squares; `averages`: the Gaussian averages in them;
-- `exact`: laws and moments at every finite width and depth, with no limit taken;
+- `depth`: the limits as the depth grows at a fixed width, of any `ResidualNetwork` with beta = 1/2; `averages`: the
+  Gaussian averages in them;
+- `exact`: laws and moments at every finite width and depth, with no limit taken, of log-Gaussian networks; of any
+  network, `mean_squares` and, for networks that are dead or have no active neuron, `fractions`;
 - `facts`: which of these are exact, a limit, or 0 by symmetry, for which network;
 - `distributions`: the laws of the output and of the log-norm as distribution functions.
 

@@ -52,6 +52,7 @@ from ..models.scaling import DepthScaling
 from .averages import Averages, homogeneous_averages, tabulated_averages
 from .kernels import Floats
 from .limits import Integers, layer_indices
+from .mean_squares import jacobian_gain, log_gradient, log_growth, may_start_at_0
 
 
 @dataclass(frozen=True)
@@ -182,22 +183,12 @@ def law_free(model: ResidualNetwork) -> bool:
     return model.weights == "gaussian" or model.block == "phi-in" or model.inside or jacobian_gain(model) is not None
 
 
-def jacobian_gain(model: ResidualNetwork) -> float | None:
-    """Return kappa if every layer has E[J^T J | h] = (carry^2 + s^2 kappa) I, J its Jacobian, whatever h; else None.
-
-    kappa is E sigma(g)^2, for homogeneous activations: with v-phi-w, with phi-in if balanced, with any block if linear.
-    """
-    sigma = model.sigma
-    if model.activation == "linear" or (sigma.homogeneous and model.block == "v-phi-w"):
-        return sigma.mean_square()
-    return 0.5 if sigma.signed and model.block == "phi-in" else None
-
-
 @dataclass(frozen=True, eq=False)
 class SecondMoments:
     r"""log(E\|h_k\|^2/\|h_0\|^2) and log(E\|p_k\|^2/\|p_L\|^2) at ``layers``; arrays of one shape.
 
-    Values that are not known are NaN: the first with a bias, the second within a network without a skip, which may die.
+    Values that are not known are NaN: the first with a bias, the second where a neuron that is exactly 0 has the slope
+    of one side (with weights of +-1, and in a dead network with leaky_relu).
     """
 
     layers: Integers
@@ -211,11 +202,11 @@ def second_moments(model: ResidualNetwork, layers: ArrayLike | None = None) -> S
     .. code-block:: text
 
         E|h_k|^2/|h_0|^2 = prod_{j < k} (carry^2 + kappa s_j^2)        without bias
-        E|p_k|^2/|p_L|^2 = prod_{j >= k} (carry^2 + kappa s_j^2)
+        E|p_k|^2/|p_L|^2 = prod_{j >= k} (carry^2 + kappa s_j^2)      times P(h_k is not 0) where rectifiers may die
 
     for v-phi-w with a homogeneous activation (kappa = E sigma(g)^2, ReLU: (1 + s^2/2)^L), phi-in with a balanced one
-    (1/2), and linear networks (1), with any symmetric weight law of variance 1/width. A mean over few networks is far
-    below the exact one where the log-norm varies much.
+    (1/2), and linear networks (1), with any symmetric weight law of variance 1/width: `resmc.theory.mean_squares`
+    derives them. A mean over few networks is far below the exact one where the log-norm varies much.
 
     Parameters
     ----------
@@ -229,21 +220,14 @@ def second_moments(model: ResidualNetwork, layers: ArrayLike | None = None) -> S
     """
     if refusal := no_second_moments(model):
         raise ValueError(refusal)
-    kappa = jacobian_gain(model)
-    assert kappa is not None
     index = layer_indices(model, layers)
-    with np.errstate(divide="ignore"):
-        steps = np.log(model.carry**2 + kappa * model.scales**2)
-    forward = np.concatenate([[0.0], np.cumsum(steps)])[index]
-    backward = np.concatenate([np.cumsum(steps[::-1])[::-1], [0.0]])[index]
-    if model.carry == 0.0 and model.activation != "linear":  # a network that is dead at layer k has no gradient there
-        backward = np.where((index > 0) & (index < model.depth), math.nan, backward)
-    return SecondMoments(index, forward if model.bias == 0.0 else np.full(index.shape, math.nan), backward)
+    forward = log_growth(model)[index] if model.bias == 0.0 else np.full(index.shape, math.nan)
+    return SecondMoments(index, forward, log_gradient(model)[index])
 
 
 def no_second_moments(model: ResidualNetwork) -> str | None:
     """Return why exact mean squares are not known, in a sentence; None if they are."""
-    if model.weights == "rademacher" and model.input is not None:
+    if may_start_at_0(model):
         return (
             "weights='rademacher' with an input are not allowed in second_moments: W h is exactly 0 with positive "
             "probability, where the slope is that of one side"

@@ -17,16 +17,8 @@ from numpy.typing import NDArray
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import ResNet
 from ..models.spelling import general, log_gaussian
-from . import limits
-from .depth import (
-    DepthSDE,
-    Gaussian,
-    SecondMoments,
-    depth_limit,
-    no_depth_limit,
-    no_second_moments,
-    second_moments,
-)
+from . import fractions, limits, mean_squares
+from .depth import DepthSDE, Gaussian, depth_limit, no_depth_limit
 from .exact import FirstLayer, FullyConnected, SkipOnly, first_layer, fully_connected, skip_only
 from .kernels import Floats
 from .limits import HypoactivationLimit, LogNormLimit
@@ -62,13 +54,12 @@ class Facts:
 
     @property
     def symmetric(self) -> bool:
-        """True if A_l is known to be symmetric about 0 at every layer, whatever |z_l|.
+        """True if A_l is known to be symmetric about 0 at every layer, whatever |h_l|: `fractions.symmetric_layers`.
 
-        With random signs (balanced), turning all signs s_l turns A_l into -A_l. Without a skip (alpha = 0) or without a
-        branch (lam = 0), z_l is as likely as -z_l, which has the asymmetry -A_l.
+        With random signs (balanced), turning all signs s_l turns A_l into -A_l. Without a skip or without a branch, h_l
+        is as likely as -h_l, which has the asymmetry -A_l.
         """
-        m = self.log_gaussian
-        return m is not None and (m.signed or m.alpha == 0.0 or m.lam == 0.0)
+        return bool(fractions.symmetric_layers(self.general).all())
 
     @property
     def correlation(self) -> float | None:
@@ -77,41 +68,64 @@ class Facts:
         return 0.0 if m is not None and (m.signed or m.alpha == 0.0) else None
 
     def asymmetry(self, layers: Layers) -> Floats:
-        """Return E A_l at ``layers``: 0 where A_l is symmetric, and at layer 0, where z_0 is; else NaN."""
-        return np.where(self.symmetric | (self.model.has_asymmetry & (layers == 0)), 0.0, np.nan)
+        """Return E A_l at ``layers``: 0 where A_l is symmetric, as at layer 0; else NaN."""
+        return np.where(fractions.symmetric_layers(self.general)[layers], 0.0, np.nan)
 
     def active_fraction(self, layers: Layers) -> Floats:
-        """Return E F_l at ``layers``: 1/2 where A_l is symmetric, and at layer 0, where z_0 is; else NaN.
+        """Return E F_l at ``layers``: 1/2 where A_l is symmetric and no entry is 0 by chance, as at layer 0; else NaN.
 
-        Weights of +-1 on an explicit input may give a neuron exactly 0, which is not active: there NaN too.
+        A neuron at exactly 0 is not active.
         """
-        m = self.model
-        symmetric_start = m.has_asymmetry and (not m.inputs.explicit or self.general.weight_law.gaussian)
-        return np.where(self.symmetric | (symmetric_start & (layers == 0)), 0.5, np.nan)
+        known = fractions.symmetric_layers(self.general) & fractions.without_atoms(self.general)
+        return np.where(known[layers], 0.5, np.nan)
+
+    def dead_fraction(self, layers: Layers) -> Floats:
+        """Return P(h_l = 0) at ``layers``, where it is known; else NaN. See `fractions.dead_fraction`."""
+        return fractions.dead_fraction(self.general)[layers]
+
+    def inactive_fraction(self, layers: Layers) -> Floats:
+        """Return P(no neuron is active at l | h_l is not 0) at ``layers``, where it is known and there are rectifiers.
+
+        See `fractions.inactive_fraction`; else NaN.
+        """
+        return fractions.inactive_fraction(self.general)[layers]
 
     def growth(self, layers: Layers) -> Floats:
         r"""Return log E\|h_l\|^2/\|h_0\|^2 at ``layers``, where it is known; else NaN.
 
         Every layer of a `ResNet` multiplies the mean square given z_l by alpha^2 + lam^2 (1 + A_l): the growth is
-        l log(alpha^2 + lam^2) where all A_l are symmetric, and up to layer 1, since A_0 is. For other networks, see
-        `resmc.theory.second_moments`.
+        l log(alpha^2 + lam^2) where all A_l are symmetric, and up to layer 1, since A_0 is. A growth per layer below
+        1e-12 is rounding of alpha and lam, and counts as 0. For other networks, see `mean_squares`.
         """
         m = self.log_gaussian
-        if m is not None:
-            return np.where(self.symmetric | (layers <= 1), layers * m.log_scale, np.nan)
-        return self.second_moment("growth", layers)
+        if m is None:
+            return mean_squares.log_growth(self.general)[layers]
+        step = float(mean_squares.tidy(np.array(m.log_scale)))
+        return np.where(self.symmetric | (layers <= 1), layers * step + 0.0, np.nan)
 
     def second_moment(self, quotient: str, layers: Layers) -> Floats:
-        r"""Return log E\|v_l\|^2/\|start\|^2 of a quotient at ``layers``, where it is known; else NaN."""
-        unknown = np.full(layers.shape, np.nan)
-        if quotient not in ("growth", "gradient") or no_second_moments(self.general):
-            return unknown
-        squares = second_moments(self.general, layers)
-        return squares.forward if quotient == "growth" else squares.backward
+        r"""Return log E\|v_l\|^2/\|start\|^2 of a quotient at ``layers``, where it is known; else NaN.
+
+        quotient is growth, displacement, gradient or gradient_displacement; gradients start at the last layer. A
+        displacement is -infinity where it starts. See `mean_squares`.
+        """
+        if quotient == "growth":
+            return self.growth(layers)
+        known = {
+            "displacement": mean_squares.log_displacement,
+            "gradient": mean_squares.log_gradient,
+            "gradient_displacement": mean_squares.log_gradient_displacement,
+        }
+        return known[quotient](self.general)[layers]
 
     def mean_square(self, layers: Layers) -> Floats:
-        r"""Return log E\|h_l\|^2/n at ``layers``, where it is known; else NaN."""
-        return self.growth(layers) + 2.0 * math.log(self.model.inputs.size)
+        r"""Return log E\|h_l\|^2/n at ``layers``, where it is known; else NaN.
+
+        See `mean_squares.log_mean_square`; without a bias it is that of h_0 times the growth.
+        """
+        if self.log_gaussian is not None:
+            return self.growth(layers) + 2.0 * math.log(self.model.inputs.size)
+        return mean_squares.log_mean_square(self.general)[layers]
 
     def log_norm_moment(self, moment: str, layers: Layers) -> Floats:
         """Return the mean, variance, skewness or excess kurtosis of the log-norm at ``layers``; NaN where not known."""
@@ -122,9 +136,15 @@ class Facts:
         return np.where(layers == 0, np.nan if first is None else first, np.nan)
 
     def asymmetry_variance(self, layers: Layers) -> Floats:
-        """Return Var A_l at ``layers``: that of layer 0, where h_0 is Gaussian; else NaN."""
-        known = self.model.has_asymmetry and self.first_layer is not None
-        return np.where(known & (layers == 0), self.first_layer.asymmetry_variance if known else np.nan, np.nan)
+        """Return Var A_l at ``layers``: 3/(n + 2) where h_l given the past is Gaussian with equal variances; else NaN.
+
+        So it is at layer 0, without a branch, and without a skip given that h_l is not 0, where weights are Gaussian.
+        """
+        g = self.general
+        gaussian = fractions.fresh_layers(g) & fractions.symmetric_layers(g) & (not g.inputs.explicit)
+        if not g.weight_law.gaussian:
+            gaussian &= np.arange(g.depth + 1) <= fractions.untouched_layers(g)
+        return np.where(gaussian[layers], 3.0 / (g.width + 2.0), np.nan)
 
     def dead_fraction(self, layers: Layers) -> Floats:
         return np.full(layers.shape, np.nan)
@@ -147,17 +167,11 @@ class Facts:
         inputs = self.model.inputs
         return None if inputs.explicit else first_layer(ResNet(self.model.width, 1, 1.0, 1.0, input_norm=inputs.size))
 
-    @cached_property
-    def second_moments(self) -> SecondMoments | None:
-        """Exact mean squares of h and p at the first and the last layer; None where they are not known."""
-        return None if no_second_moments(self.general) else second_moments(self.general, [0, self.model.depth])
-
     def final_second_moment(self, quotient: str) -> float | None:
         r"""Return the exact ln E\|v\|^2/\|start\|^2 of a quotient's final value; None where it is not known."""
-        if self.second_moments is None or quotient not in ("growth", "gradient"):
-            return None
-        squares = self.second_moments
-        return float(squares.forward[-1] if quotient == "growth" else squares.backward[0])
+        end = 0 if quotient.startswith("gradient") else self.model.depth
+        value = float(self.second_moment(quotient, np.array([end]))[0])
+        return None if math.isnan(value) else value
 
     # -- limits at leading order in 1/n; of networks that no `ResNet` is, none is known
 

@@ -1,0 +1,100 @@
+r"""Probabilities that hold exactly at every width and depth: of a network that is dead, or has no active neuron.
+
+A network is dead at layer l if h_l = 0, and inactive there if h_l is not 0 but no entry of it passes the rectifier.
+All follow from one fact. Rows of independent symmetric weights give what they meet (a vector that is not 0, or with a
+bias any vector) independent symmetric entries, and none is 0 where the law of an entry has no atoms: Gaussian and
+uniform weights. So all n entries are negative with probability 2^-n. Weights of +-1 cancel exactly now and then, which
+depends on arithmetic among carry, scaling and width: with them nothing is known.
+
+"Exactly" is in real numbers: a network that shrinks at every layer and cannot be rescaled (an activation that is not
+homogeneous, without a skip) is taken for dead by the kernels once it is below their smallest numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..models.residual_network import ResidualNetwork
+from .kernels import Floats
+
+Booleans = NDArray[np.bool_]
+
+
+def untouched_layers(model: ResidualNetwork) -> int:
+    """Return the number of layers before the first branch with a scale that is not 0: h_l = carry^l h_0 up to there."""
+    scaled = np.flatnonzero(model.scales)
+    return int(scaled[0]) if scaled.size else model.depth
+
+
+def without_atoms(model: ResidualNetwork) -> Booleans:
+    """Return, for layers 0 to depth, if no entry of h_l can be 0 by chance: weights of +-1 have met it from then on."""
+    if model.weights != "rademacher":
+        return np.ones(model.depth + 1, np.bool_)
+    return (np.arange(model.depth + 1) <= untouched_layers(model)) & (not model.inputs.explicit)
+
+
+def fresh_layers(model: ResidualNetwork) -> Booleans:
+    """Return, for layers 0 to depth, if the entries of h_l have independent fair signs given their sizes and the past.
+
+    h_0 = A x has, by its rows, and so has carry^l h_0. Without a skip the branches of phi-in have, again by rows; those
+    of the other blocks have not, as they end with the activation or have a matrix of their own before it.
+    """
+    first = np.arange(model.depth + 1) <= untouched_layers(model)
+    return first | (model.carry == 0.0 and model.residual_block.acts_on_layers)
+
+
+def dead_fraction(model: ResidualNetwork) -> Floats:
+    r"""Return P(h_l = 0) for layers 0 to depth; NaN where it is not known.
+
+    With a skip it is 0: the law of a branch has no atom but 0 itself, and carry h_l is not 0. Without a skip, h_{l+1}
+    is 0 where s_l = 0, or where all entries of the activation are, which happens
+
+    .. code-block:: text
+
+        rectifiers, phi-in without bias      if h_l is dead, else with probability 2^-n    P_l = 1 - (1 - 2^-n)^l
+        rectifiers, phi-out and v-phi-w
+            without bias                     the same
+            with bias                        with probability 2^-n, whatever h_l is        P_l = 2^-n for l >= 1
+        other activations with sigma(0) = 0  if h_l is dead and there is no bias           P_l = 0
+        sigmoid, or phi-in with bias         never                                         P_l = 0
+    """
+    return np.where(without_atoms(model), _dead(model), np.nan)
+
+
+def inactive_fraction(model: ResidualNetwork) -> Floats:
+    """Return P(no entry of sigma(h_l) is above 0 | h_l is not 0) for layers 0 to depth; NaN where it is not known.
+
+    It is 2^-n where the signs of all neurons are independent and fair: with independent random signs, and in
+    `fresh_layers`. Networks without rectifiers that act on the layers have no such fraction: NaN.
+    """
+    if not model.has_asymmetry:
+        return np.full(model.depth + 1, np.nan)
+    independent = fresh_layers(model) | (model.sigma.signed and not model.sigma.half)
+    known = independent & without_atoms(model) & (_dead(model) < 1.0)
+    return np.where(known, 0.5**model.width, np.nan)
+
+
+def symmetric_layers(model: ResidualNetwork) -> Booleans:
+    """Return, for layers 0 to depth, if A_l is symmetric about 0 given |h_l| and the past.
+
+    Turning all random signs, or the signs of a fresh layer's entries, turns A_l into -A_l.
+    """
+    return (fresh_layers(model) | model.sigma.signed) & model.has_asymmetry & (_dead(model) < 1.0)
+
+
+def _dead(model: ResidualNetwork) -> Floats:
+    """Return P(h_l = 0) for layers 0 to depth, for weights without atoms."""
+    out = np.zeros(model.depth + 1)
+    if model.carry != 0.0:
+        return out
+    sigma, always_met = model.sigma, model.residual_block.acts_on_layers and model.bias > 0.0
+    all_negative = 0.5**model.width if sigma.rectifier and not always_met else 0.0
+    stopped = model.scales == 0.0
+    if model.bias == 0.0 and sigma.at_zero == 0.0:  # nothing revives the dead
+        out = 0.0 - np.expm1(np.arange(model.depth + 1) * np.log1p(-all_negative))
+        stopped = np.logical_or.accumulate(stopped)
+    else:
+        out[1:] = all_negative
+    out[1:][stopped] = 1.0
+    return out
