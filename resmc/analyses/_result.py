@@ -30,8 +30,8 @@ class Result:
     """Base of the analyses' results.
 
     ``_by_entry`` names the fields with an entry for each layer, lag or width, these layers, lags or widths first: the
-    columns of the table in a notebook. The other fields stand above that table. A result without such fields has a
-    table with a row for each field.
+    columns of the table in a notebook, without those that are None. The other fields stand above that table. A result
+    without such fields has a table with a row for each field.
     """
 
     _by_entry: ClassVar[tuple[str, ...]] = ()
@@ -49,7 +49,7 @@ class Result:
         if not self._by_entry:
             columns = [Column("", "field", numeric=False), Column("value", "value")]
             return Table(key, name, columns, list(parts.items()))
-        entries = {field: parts.pop(field) for field in self._by_entry}
+        entries = {field: parts.pop(field) for field in self._by_entry if field in parts}
         count = len(entries[self._by_entry[0]])
         chosen = few(count)
         title = name if len(chosen) == count else f"{name}: {len(chosen)} of {count} entries"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import ClassVar
@@ -10,63 +10,12 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import gammaincc
 
-from .. import theory
 from .._system import checks
-from ..models.resnet import ResNet
 from ..results.estimates import Estimate, Floats
+from ..results.observables import SCALED
 from ..results.record import Record
-from . import growth, interlayer
+from . import found
 from ._result import Result
-
-
-@dataclass(frozen=True, eq=False)
-class Quantity:
-    """A quantity that can be extrapolated: its estimate from a simulation, and its limit for a model."""
-
-    estimate: Callable[[Record], Estimate]
-    limit: Callable[[ResNet], float]
-
-
-def _scaled(estimate: Estimate, factor: float, shift: float = 0.0) -> Estimate:
-    return Estimate(factor * (estimate.value - shift), factor * estimate.stderr, estimate.n, estimate.df)
-
-
-def _lag(sim: Record, lag: int = 1) -> Estimate:
-    analysis = interlayer.analyse(sim)
-    where = np.flatnonzero(analysis.lags == lag)
-    if not where.size:
-        raise ValueError(f"quantity='interlayer.lag1' needs two recorded layers at distance {lag}; layers={sim.layers}")
-    return analysis.by_lag[int(where[0])]
-
-
-def _minus_scale(sim: Record, estimate: Estimate) -> Estimate:
-    return _scaled(estimate, 1.0, sim.resnet.depth * sim.resnet.log_scale)
-
-
-QUANTITIES: dict[str, Quantity] = {
-    "log_norm.mean": Quantity(
-        lambda s: _minus_scale(s, s.log_norm_mean[-1]),
-        lambda m: theory.infinite_depth_and_width(m).log_norm_mean,
-    ),
-    "log_norm.variance": Quantity(
-        lambda s: s.log_norm_variance[-1], lambda m: theory.infinite_depth_and_width(m).log_norm_variance
-    ),
-    "log_norm.skewness": Quantity(lambda s: s.log_norm_skewness[-1], lambda m: 0.0),
-    "log_norm.excess_kurtosis": Quantity(lambda s: s.log_norm_excess_kurtosis[-1], lambda m: 0.0),
-    "asymmetry": Quantity(
-        lambda s: _scaled(s.asymmetry_mean[-1], s.resnet.width),
-        lambda m: theory.infinite_depth_and_width(m).scaled_asymmetry,
-    ),
-    "active_fraction": Quantity(
-        lambda s: _scaled(s.active_fraction[-1], s.resnet.width, 0.5),
-        lambda m: theory.infinite_depth_and_width(m).scaled_active_fraction,
-    ),
-    "interlayer.lag1": Quantity(_lag, lambda m: float(theory.interlayer_correlation(m, [1])[0])),
-    "growth": Quantity(
-        lambda s: _minus_scale(s, growth.analyse(s).log_second_moment[-1]),
-        lambda m: theory.infinite_depth_and_width(m).log_second_moment,
-    ),
-}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,7 +78,7 @@ def extrapolate(
     ValueError
         If the simulations do not belong together, are too few, share random numbers, or an estimate has no error.
     """
-    quantity = checks.choice("quantity", quantity, tuple(QUANTITIES))
+    quantity = checks.choice("quantity", quantity, tuple(SCALED))
     if hasattr(simulations, "model"):
         raise ValueError("simulations is a single one: extrapolate takes several, of different widths")
     for s in simulations:
@@ -153,12 +102,14 @@ def extrapolate(
         degree = 2 if len(sims) >= 4 else 1
     degree = checks.integer("degree", degree, 1, len(sims) - 1, "one less than the number of widths")
 
-    found = [QUANTITIES[quantity].estimate(s) for s in sims]
-    value, stderr = (np.array([float(getattr(e, part)) for e in found]) for part in ("value", "stderr"))
+    known = SCALED[quantity].scaled
+    assert known is not None
+    several = [_scaled(s, quantity, *known.scale(s.resnet)) for s in sims]
+    value, stderr = (np.array([float(getattr(e, part)) for e in several]) for part in ("value", "stderr"))
     if not np.all(np.isfinite(stderr) & (stderr > 0)):
         bad = widths[~(np.isfinite(stderr) & (stderr > 0))].astype(int).tolist()
         raise ValueError(f"quantity={quantity!r} has no standard error at widths {bad}: it cannot be weighted")
-    estimates = Estimate(value, stderr, np.array([int(e.n) for e in found]), min(e.df for e in found))
+    estimates = Estimate(value, stderr, np.array([int(e.n) for e in several]), min(e.df for e in several))
 
     design = np.vander(1.0 / widths, degree + 1, increasing=True)
     weighted = design / stderr[:, None]
@@ -167,7 +118,7 @@ def extrapolate(
     chi_square = float(np.sum((weighted @ coefficients - value / stderr) ** 2))
     freedom = len(sims) - degree - 1
     whole = Estimate(coefficients[0], np.sqrt(covariance[0, 0]), estimates.n.sum(), estimates.df)
-    limit = float(QUANTITIES[quantity].limit(sims[-1].resnet))
+    limit = float(known.limit(sims[-1].resnet))
     return Extrapolation(
         quantity=quantity,
         widths=widths,
@@ -180,3 +131,16 @@ def extrapolate(
         chi_square=chi_square,
         p_value=float(gammaincc(freedom / 2.0, chi_square / 2.0)) if freedom > 0 else float("nan"),
     )
+
+
+def _scaled(sim: Record, quantity: str, factor: float, shift: float) -> Estimate:
+    """Return factor (quantity - shift) of the last layer, or at lag 1."""
+    estimate = found.estimate(sim, quantity)
+    if SCALED[quantity].per == "lag":
+        where = np.flatnonzero(found.places(sim, quantity) == 1)
+        if not where.size:
+            raise ValueError(f"quantity={quantity!r} needs two recorded layers at distance 1; layers={sim.layers}")
+        estimate = estimate[int(where[0])]
+    else:
+        estimate = estimate[-1]
+    return Estimate(factor * (estimate.value - shift), factor * estimate.stderr, estimate.n, estimate.df)

@@ -1,10 +1,13 @@
-"""Estimates by name: `estimate` returns every observable of a record, whether sums or an analysis give it."""
+"""Estimates of a simulation by name: every quantity of `resmc.results.observables`, from whichever analysis."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .._system import checks
 from ..results.estimates import Estimate
@@ -19,26 +22,50 @@ ANALYSES: dict[str, Callable[[Record], Any]] = {
 
 
 def estimate(sim: Record, name: str) -> Estimate:
-    """Return a quantity of ``sim`` by its name in `resmc.results.observables`: by layer, by lag, or one number.
+    """Return a quantity by its name, any of ``sim.observables``.
+
+    Returns
+    -------
+    Estimate
+        By recorded layer, or by distance between recorded layers (from 0) for "interlayer.lag1"; else one number: a
+        median of a final value, or a distance between laws.
 
     Raises
     ------
     ValueError
-        If there is no such quantity, or correlations were not recorded.
+        If there is no such quantity here, the message naming those that there are; or if correlations were not summed.
     """
-    return estimates(sim, [checks.choice("name", name, sim.observables)])[name]
+    return estimates(sim, [name])[name]
 
 
 def estimates(sim: Record, names: Iterable[str]) -> dict[str, Estimate]:
-    """Return several quantities by name; an analysis that gives more than one of them is made once."""
-    analyses: dict[str, Any] = {}
-    out = {}
+    """Return several quantities by name, as `estimate` does; an analysis behind several of them is made once."""
+    there = sim.observables
+    made: dict[str, Any] = {}
+    out: dict[str, Estimate] = {}
     for name in names:
-        analysis, _, path = OBSERVABLES[name].analysis.partition(".")
-        if not analysis:
+        one = OBSERVABLES[checks.choice("name", name, there)]
+        if not one.analysis:
             out[name] = sim.estimate(name)
             continue
-        if analysis not in analyses:
-            analyses[analysis] = ANALYSES[analysis](sim)
-        out[name] = reduce(getattr, path.split("."), analyses[analysis])
+        analysis, *path = one.analysis.split(".")
+        if analysis not in made:
+            made[analysis] = ANALYSES[analysis](sim)
+        out[name] = reduce(getattr, path, made[analysis])
     return out
+
+
+def places(sim: Record, name: str) -> NDArray[np.int64]:
+    """Return the layers or the distances of layers that the entries of `estimate` belong to; for one number its layer.
+
+    Raises
+    ------
+    ValueError
+        If there is no such quantity here.
+    """
+    one = OBSERVABLES[checks.choice("name", name, sim.observables)]
+    if one.per == "layer":
+        return sim.layers
+    if one.per == "lag":
+        return np.unique(np.abs(np.subtract.outer(sim.layers, sim.layers)))
+    return np.array([one.end(sim.model.depth)])

@@ -15,9 +15,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import theory
 from ..results.estimates import Estimate, Floats
-from ..results.layer_estimates import log_second_moment
 from ..results.record import Record
 from ._result import Result
 
@@ -34,11 +32,12 @@ class Growth(Result):
     log_second_moment : Estimate, shape (R,)
         log E\|z_l\|^2/\|z_0\|^2, dead networks counting as 0; no error where it is not reliable.
     theory : ndarray, shape (R,)
-        The limit of log_second_moment at leading order in 1/n.
+        The limit of log_second_moment at leading order in 1/n; NaN where none is known.
     exact : ndarray, shape (R,)
         The exact value of log_second_moment where it is known (`resmc.theory.facts`), else NaN.
     gaussian : ndarray, shape (R,)
-        The prediction of infinite width, l log(alpha^2 + lam^2): no growth for normalised weights.
+        The prediction of infinite width, l log(alpha^2 + lam^2): no growth for normalised weights. NaN where no
+        `ResNet` is the network.
     reliable : ndarray of bool, shape (R,)
         True where log_second_moment has an error.
     effective_sample_size : ndarray, shape (R,)
@@ -67,19 +66,15 @@ class Growth(Result):
 
 def analyse(sim: Record) -> Growth:
     """Return the growth curve of ``sim``."""
-    model = sim.resnet
-    scale = sim.layers * model.log_scale
-    # Every layer of the normalised network lacks this much of the model's log-norm.
-    lacking = np.float64(model.log_scale + sim.lowered.rounding_correction)
-    offsets: Floats = sim.layers * lacking
-    moment = log_second_moment(sim.statistics.norms, offsets)
+    moment, facts = sim.entries.growth, sim.facts
+    log_scale = np.nan if facts.log_gaussian is None else facts.log_gaussian.log_scale
     return Growth(
         layers=sim.layers,
-        ratio=sim.layers / model.width,
+        ratio=sim.layers / sim.model.width,
         log_second_moment=moment.estimate,
-        theory=theory.variance_growth(model, sim.layers),
-        exact=sim.facts.growth(sim.layers),
-        gaussian=np.asarray(scale, np.float64),
+        theory=facts.growth_limit(sim.layers),
+        exact=facts.growth(sim.layers),
+        gaussian=np.asarray(sim.layers * log_scale, np.float64),
         reliable=moment.reliable,
         effective_sample_size=moment.effective_sample_size,
     )

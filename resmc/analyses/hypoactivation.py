@@ -2,7 +2,8 @@ r"""Do fewer than half of the ReLUs fire?
 
 Li, Nica, Roy 2021 (arXiv 2106.04013): in a vanilla ResNet with alpha > 0 the asymmetry
 A_l = 2 \|phi(z_l)\|^2/\|z_l\|^2 - 1 and F_l - 1/2, F_l the fraction of active neurons, are negative on average, of
-order 1/n; in a balanced one both vanish exactly.
+order 1/n; in a balanced one both vanish exactly. Other networks with rectifiers that act on their layers (phi-in) have
+both quantities, and no limit of them is known.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import theory
 from ..results.estimates import Estimate, Floats
 from ..results.record import Record
+from ..theory import HypoactivationLimit
 from ._result import Result
 
 
@@ -28,8 +29,8 @@ class Hypoactivation(Result):
     layers : ndarray of int, shape (R,)
     asymmetry, active_fraction : Estimate, shape (R,)
         Means of A_l and F_l.
-    theory : theory.HypoactivationLimit
-        The limits of both means at leading order in 1/n.
+    theory : theory.HypoactivationLimit or None
+        The limits of both means at leading order in 1/n; None where none is known.
     exact_asymmetry, exact_active_fraction : ndarray, shape (R,)
         Exact means, 0 and 1/2, where they are known (`resmc.theory.facts`), else NaN.
     inactive, dead : ndarray of int, shape (R,)
@@ -51,7 +52,7 @@ class Hypoactivation(Result):
     layers: NDArray[np.int64]
     asymmetry: Estimate
     active_fraction: Estimate
-    theory: theory.HypoactivationLimit
+    theory: HypoactivationLimit | None
     exact_asymmetry: Floats
     exact_active_fraction: Floats
     inactive: NDArray[np.int64]
@@ -59,12 +60,18 @@ class Hypoactivation(Result):
 
 
 def analyse(sim: Record) -> Hypoactivation:
-    """Return asymmetry and active fraction of ``sim`` by layer, with the theory beside them."""
+    """Return asymmetry and active fraction of ``sim`` by layer, with the theory beside them.
+
+    Raises
+    ------
+    ValueError
+        If the network has none, because no rectifier acts on its layers.
+    """
     return Hypoactivation(
         layers=sim.layers,
         asymmetry=sim.asymmetry_mean,
         active_fraction=sim.active_fraction,
-        theory=theory.hypoactivation(sim.resnet, sim.layers),
+        theory=sim.facts.hypoactivation_limit(sim.layers),
         exact_asymmetry=sim.facts.asymmetry(sim.layers),
         exact_active_fraction=sim.facts.active_fraction(sim.layers),
         inactive=sim.inactive,

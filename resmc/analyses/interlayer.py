@@ -12,7 +12,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import theory
 from ..results.estimates import Estimate, Floats
 from ..results.record import Record
 from ._result import Result
@@ -65,7 +64,7 @@ def analyse(sim: Record) -> InterlayerCorrelations:
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
     matrices = sim.pooled_correlations
-    limit = theory.interlayer_correlation(sim.resnet, lags)
+    limit = sim.facts.correlation_limit(lags)
     return InterlayerCorrelations(
         layers=sim.layers,
         matrix=sim.jackknife_pairs(matrices),

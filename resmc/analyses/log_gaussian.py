@@ -3,7 +3,8 @@ r"""Is the final log-norm Gaussian, with which parameters, and what is then the 
 Li, Nica, Roy 2021 (arXiv 2106.04013): as depth and width grow with d/n fixed, L_d = log(\|z_d\|^2/n) tends to a
 Gaussian and an output neuron to exp(L_d/2) Z, Z ~ N(0, 1). The infinite-width limit instead predicts L_d of the law
 log(chi^2_n/n) and a Gaussian output. Both claims become Kolmogorov-Smirnov distances here; those of the output are in
-`output_laws`.
+`output_laws`. Of networks that no `ResNet` is neither limit is known: their log-norm is compared with the Gaussian of
+its own mean and variance alone.
 """
 
 from __future__ import annotations
@@ -30,19 +31,21 @@ class LogGaussianFit(Result):
     ----------
     mean, variance, skewness, excess_kurtosis : Estimate
         Sample moments, scalars.
-    theory : LogNormLimit
-        Mean and variance of the limit law, leading order in 1/n (a Gaussian: skewness and excess kurtosis 0).
+    theory : LogNormLimit or None
+        Mean and variance of the limit law, leading order in 1/n (a Gaussian: skewness and excess kurtosis 0). None
+        where no limit is known, as are the distances to it and to infinite width, and the laws of the output.
     exact : theory.FullyConnected, theory.SkipOnly or None
         The exact mean, variance, skewness and excess kurtosis, where they are known (`resmc.theory.facts`).
     ks_fitted : KSDistance
-        L_d against the Gaussian with its own mean and variance.
-    ks_theory : KSDistance
+        L_d against the Gaussian with its own mean and variance. The histogram of a network that no `ResNet` is has bins
+        of 1/32, which a narrow law may leave in few: ``resolution`` says how much they may hide.
+    ks_theory : KSDistance or None
         L_d against the limit law.
-    ks_gaussian_limit : KSDistance
+    ks_gaussian_limit : KSDistance or None
         L_d against log(chi^2_n/n), the prediction of infinite width.
-    output : OutputLaw
+    output : OutputLaw or None
         The law of one output neuron.
-    output_norm : OutputNormLaw
+    output_norm : OutputNormLaw or None
         The law of log(\|z_out\|^2), all n_out outputs of the model together.
     """
 
@@ -50,19 +53,19 @@ class LogGaussianFit(Result):
     variance: Estimate
     skewness: Estimate
     excess_kurtosis: Estimate
-    theory: LogNormLimit
+    theory: LogNormLimit | None
     exact: FullyConnected | SkipOnly | None
     ks_fitted: KSDistance
-    ks_theory: KSDistance
-    ks_gaussian_limit: KSDistance
-    output: OutputLaw
-    output_norm: OutputNormLaw
+    ks_theory: KSDistance | None
+    ks_gaussian_limit: KSDistance | None
+    output: OutputLaw | None
+    output_norm: OutputNormLaw | None
 
 
 def fit(sim: Record) -> LogGaussianFit:
     """Return the analysis of the final log-norm of ``sim``."""
-    last = np.array([sim.resnet.depth])
-    limit = theory.log_norm(sim.resnet, last)
+    last = np.array([sim.model.depth])
+    limit = sim.facts.log_norm_limit(last)
     edges = sim.histogram.edges
     n_alive = int(sim.alive[-1])
 
@@ -77,13 +80,15 @@ def fit(sim: Record) -> LogGaussianFit:
     def distance(others: Floats) -> KSDistance:
         return ks_distance(cdf - others, sizes, n_alive, resolution)
 
-    scale = sim.resnet.log_norm_offset(sim.resnet.depth)  # the model's log-norm less that of the normalised network
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = moments[:, 1:2] + sim.offsets[-1]
         deviation = np.sqrt(moments[:, 2:3] / (moments[:, 0:1] - 1.0))
         fitted = ndtr((edges - mean) / deviation)
-    theoretical = ndtr((edges - limit.mean[0]) / np.sqrt(limit.variance[0]))
-    chi_square = theory.chi_square_log_norm_cdf(sim.resnet.width, edges - scale)
+    theoretical = chi_square = None
+    if limit is not None:
+        scale = sim.resnet.log_norm_offset(sim.resnet.depth)  # the model's log-norm less that of the normalised network
+        theoretical = ndtr((edges - limit.mean[0]) / np.sqrt(limit.variance[0]))
+        chi_square = theory.chi_square_log_norm_cdf(sim.resnet.width, edges - scale)
     return LogGaussianFit(
         mean=sim.log_norm_mean[-1],
         variance=sim.log_norm_variance[-1],
@@ -92,8 +97,8 @@ def fit(sim: Record) -> LogGaussianFit:
         theory=limit,
         exact=sim.facts.log_norm(last),
         ks_fitted=distance(fitted),
-        ks_theory=distance(theoretical),
-        ks_gaussian_limit=distance(chi_square),
-        output=one_output(sim, limit),
-        output_norm=output_norm(sim, limit),
+        ks_theory=None if theoretical is None else distance(theoretical),
+        ks_gaussian_limit=None if chi_square is None else distance(chi_square),
+        output=None if limit is None else one_output(sim, limit),
+        output_norm=None if limit is None else output_norm(sim, limit),
     )

@@ -114,7 +114,7 @@ def output_norm(sim: Record, limit: LogNormLimit | None = None, n_out: int | Non
     Raises
     ------
     ValueError
-        If ``n_out`` is out of range.
+        If ``n_out`` is out of range, or no `ResNet` is this network: then no limit is known.
     """
     n_out = outputs(sim, n_out)
     last = np.array([sim.resnet.depth])
@@ -167,7 +167,8 @@ def output_norm(sim: Record, limit: LogNormLimit | None = None, n_out: int | Non
 def output_norm_cells(sim: Record, edges: Floats, n_out: int | None = None) -> Estimate:
     """Return P(edges_j < log|z_out|^2 <= edges_{j+1}) for all j, in the model's units, for a histogram.
 
-    Each network contributes the probability given its L_d, so the error is that of a mean.
+    Each network contributes the probability given its L_d, so the error is that of a mean. The readout's weights must
+    be Gaussian: only then is the law given L_d that of exp(L_d) chi^2.
 
     Parameters
     ----------
@@ -179,9 +180,13 @@ def output_norm_cells(sim: Record, edges: Floats, n_out: int | None = None) -> E
     Raises
     ------
     ValueError
-        If ``n_out`` is out of range.
+        If ``n_out`` is out of range, or the weights are not Gaussian.
     """
     n_out = outputs(sim, n_out)
+    if sim.lowered.weights != "gaussian":
+        raise ValueError(
+            f"weights={sim.lowered.weights!r} have no law of the output mixed from log-norms: it must be 'gaussian'"
+        )
     counts, n = sim.histogram.counts, sim.networks
     used = np.flatnonzero(counts)
     first, stop = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
@@ -195,7 +200,7 @@ def output_norm_cells(sim: Record, edges: Floats, n_out: int | None = None) -> E
 
 def outputs(sim: Record, n_out: int | None) -> int:
     """Return ``n_out`` if it is allowed, or the model's for None."""
-    return sim.resnet.n_out if n_out is None else checks.integer("n_out", n_out, 1, 1 << 17, "2^17")
+    return sim.model.n_out if n_out is None else checks.integer("n_out", n_out, 1, 1 << 17, "2^17")
 
 
 def _log_chi_square_cdf(n_out: int, x: Floats) -> Floats:

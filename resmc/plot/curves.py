@@ -10,8 +10,11 @@ import numpy as np
 
 from ..analyses import Growth, growth
 from ..results.estimates import Estimate, Floats
+from ..results.observables import OBSERVABLES
 from ..results.record import Record
+from . import series as several
 from . import style as st
+from .select import letter_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,19 +25,42 @@ MOST = 25  # layers of a simulation that are drawn
 
 @dataclass(frozen=True)
 class Curve:
-    """Estimates of log E|z_l|^2/|z_0|^2 over l/n (``aspect``), with the limits of the theory and of infinite width."""
+    """Estimates of log E|z_l|^2/|z_0|^2 over l/n (``aspect``), with limits, exact values, and infinite width.
+
+    All theory is NaN where it is not known; ``called`` is the letter of the state.
+    """
 
     aspect: Floats
     estimate: Estimate
     theory: Floats
+    exact: Floats
     gaussian: Floats
+    called: str = "h"
+
+    @property
+    def known(self) -> bool:
+        """True if all values are known exactly."""
+        return bool(np.isfinite(self.exact).all())
+
+    @property
+    def has_limit(self) -> bool:
+        """True if there is a limit at leading order."""
+        return bool(np.isfinite(self.theory).any())
+
+    @property
+    def flat(self) -> bool:
+        """True if infinite width says no growth: 0 up to rounding."""
+        return bool(np.all(np.abs(self.gaussian) < 1e-9))
 
 
 def of_layers(result: Record | Growth, most: int = MOST) -> Curve:
     """Return the curve of one simulation."""
     found = growth.analyse(result) if isinstance(result, Record) else result
+    theoretical = "z" if np.isfinite(found.gaussian).all() else "h"  # a Growth does not say how its network is spelled
+    called = letter_of(result) if isinstance(result, Record) else theoretical
     kept = st.thinned(len(found.layers), most)
-    return Curve(found.ratio[kept], found.log_second_moment[kept], found.theory[kept], found.gaussian[kept])
+    theory, exact, gaussian = found.theory[kept], found.exact[kept], found.gaussian[kept]
+    return Curve(found.ratio[kept], found.log_second_moment[kept], theory, exact, gaussian, called)
 
 
 def draw_simulation(result: Record | Growth, *, ax: Axes) -> Axes:
@@ -42,31 +68,53 @@ def draw_simulation(result: Record | Growth, *, ax: Axes) -> Axes:
     return draw({"": of_layers(result)}, r"\ell", ax, {})
 
 
-def draw(
-    curves: Mapping[str, Curve], letter: str, ax: Axes | None, style: Mapping[str, Any], title: Any = None
-) -> Axes:
-    """Draw curves by label, over ``letter``/n; ``title`` is called with the Axes before the legend is made."""
-    single = len(curves) == 1
+def draw(curves: Mapping[str, Curve], layer: str, ax: Axes | None, style: Mapping[str, Any], title: Any = None) -> Axes:
+    """Draw curves by label, over ``layer``/n; ``title`` is called with the Axes before the legend is made."""
+    single, all_of_them = len(curves) == 1, list(curves.values())
     with st.panel("plot_growth", ax) as ax:
-        flat = all(np.all(np.abs(c.gaussian) < 1e-9) for c in curves.values())  # 0 up to rounding
-        if flat:
-            ax.axhline(0.0, color=st.INFINITE, ls=st.DOTTED, lw=1.4, zorder=1)
-        for curve in [] if flat else curves.values():
-            st.line(ax, curve.aspect, curve.gaussian, color=st.INFINITE, ls=st.DOTTED, lw=1.4, zorder=1)
-        handles = []
-        for (label, curve), series in zip(curves.items(), st.SERIES, strict=False):
-            theory = st.Series(st.THEORY, "", st.DASHED) if single else series
-            st.line(ax, curve.aspect, curve.theory, color=theory.colour, ls=theory.line, zorder=2)
-            handles.append(st.points(ax, curve.aspect, curve.estimate, style, series, label or "simulated ± s.e."))
-        leading = {"color": st.THEORY, "ls": st.DASHED} if single else {}
-        handles.append(st.proxy(st.LEADING_ORDER if single else "leading order; bars: s.e.", **leading))
-        gaussian = "Gaussian limit: 0" if flat else rf"Gaussian limit: ${letter}\,\log(\alpha^2+\lambda^2)$"
-        handles.append(st.proxy(gaussian, color=st.INFINITE, ls=st.DOTTED, lw=1.4))
-        values = [c.estimate for c in curves.values()]
-        if any((np.isfinite(e.value) & ~np.isfinite(e.stderr)).any() for e in values):
-            handles.append(st.hollow_proxy(UNRELIABLE))
-        ax.set(xlabel=rf"${letter}/n$", ylabel=rf"$\log\,\mathrm{{E}}|z_{letter}|^2/|z_0|^2$")
+        chosen = several.looks(list(curves))
+        bars = []
+        for (label, curve), look in zip(curves.items(), chosen, strict=True):
+            if not single:
+                known = curve.exact if curve.known else curve.theory
+                st.line(ax, curve.aspect, known, color=look.colour, ls=look.line, zorder=2)
+            elif curve.known:
+                st.exact(ax, curve.aspect, curve.exact)
+            elif curve.has_limit:
+                st.line(ax, curve.aspect, curve.theory, color=st.THEORY, ls=st.DASHED, zorder=2)
+            bars.append(st.points(ax, curve.aspect, curve.estimate, style, look, label or "simulated ± s.e."))
+        others = [*_theory(all_of_them, single), *_infinite_width(ax, all_of_them, layer)]
+        if any((np.isfinite(c.estimate.value) & ~np.isfinite(c.estimate.stderr)).any() for c in all_of_them):
+            others.append(st.hollow_proxy(UNRELIABLE))
+        called = "z" if {c.called for c in all_of_them} == {"z"} else "h"
+        ax.set(xlabel=rf"${layer}/n$", ylabel=OBSERVABLES["growth"].labelled(layer, called))
         if title is not None:
             title(ax)
-        st.legend(ax, handles)
+        several.legend(ax, list(curves), bars, others)
     return ax
+
+
+def _theory(curves: list[Curve], single: bool) -> list[Any]:
+    """Return entries of the legend for the theory that is drawn."""
+    exact, limit = any(c.known for c in curves), any(c.has_limit and not c.known for c in curves)
+    if single and exact:
+        return [st.proxy(st.EXACTLY, color=st.EXACT, ls=st.DASH_DOTTED)]
+    if single:
+        return [st.proxy(st.LEADING_ORDER, color=st.THEORY, ls=st.DASHED)] if limit else []
+    words = [word for word, there in (("exact", exact), ("leading order", limit)) if there]
+    return [st.proxy(f"{' or '.join(words)}; bars: s.e." if words else "bars: s.e.", lw=1.2 if words else 0.0)]
+
+
+def _infinite_width(ax: Axes, curves: list[Curve], layer: str) -> list[Any]:
+    """Draw the Gaussian limit of the curves that have one, and return its entry of the legend."""
+    known = [curve for curve in curves if np.isfinite(curve.gaussian).any()]
+    look: st.Style = {"color": st.INFINITE, "ls": st.DOTTED, "lw": 1.4}
+    if not known:
+        return []
+    flat = all(curve.flat for curve in known)
+    if flat:
+        ax.axhline(0.0, zorder=1, **look)
+    for curve in [] if flat else known:
+        st.line(ax, curve.aspect, curve.gaussian, zorder=1, **look)
+    words = "Gaussian limit: 0" if flat else rf"Gaussian limit: ${layer}\,\log(\alpha^2+\lambda^2)$"
+    return [st.proxy(words, **look)]

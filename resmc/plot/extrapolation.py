@@ -8,21 +8,11 @@ import numpy as np
 
 from ..analyses import Extrapolation
 from ..results.estimates import Estimate
+from ..results.observables import SCALED
 from . import style as st
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-LABELS = {
-    "log_norm.mean": r"$\mathrm{E}\,L_d$",
-    "log_norm.variance": r"$\mathrm{Var}\,L_d$",
-    "log_norm.skewness": "skewness of $L_d$",
-    "log_norm.excess_kurtosis": "excess kurtosis of $L_d$",
-    "asymmetry": r"$n\,\mathrm{E}\,A_d$",
-    "active_fraction": r"$n\,(\mathrm{E}\,F_d - 1/2)$",
-    "interlayer.lag1": r"$\mathrm{Corr}(A_\ell, A_{\ell+1})$",
-    "growth": r"$\log\,\mathrm{E}|z_d|^2/|z_0|^2$",
-}
 
 
 def plot_extrapolation(result: Extrapolation, *, ax: Axes | None = None, **style: Any) -> Axes:
@@ -67,7 +57,9 @@ def plot_extrapolation(result: Extrapolation, *, ax: Axes | None = None, **style
         value = st.points(ax, [0.0], at_zero, {"ms": 4.5, "clip_on": False}, st.Series(st.BLACK, "D", "-"), name)
         name = f"limit: {result.limit:.5g}, z = {result.z_score:+.1f}".replace("-", "−")
         limit = ax.axhline(result.limit, color=st.THEORY, ls=st.DASHED, lw=1.4, zorder=1, label=name)
-        ax.set(xlabel="$1/n$", ylabel=LABELS.get(result.quantity, result.quantity))
+        scaled = SCALED[result.quantity].scaled if result.quantity in SCALED else None
+        label = result.quantity if scaled is None else scaled.label
+        ax.set(xlabel="$1/n$", ylabel=label)
         ax.set_xlim(-0.03 * grid[-1], grid[-1])
         st.legend(ax, [bars, curve, value, limit])
     return ax

@@ -10,11 +10,13 @@ import numpy as np
 
 from .._system import checks
 from ..analyses import Growth
+from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from ..sweep.result import SweepResult
+from ..theory.facts import facts
 from . import style as st
 from .curves import MOST, Curve, draw, of_layers
-from .select import chosen, coordinate, say_fixed
+from .select import chosen, curves, letter_of, say_fixed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,17 +32,20 @@ def plot_growth(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""Draw log E\|z_l\|^2/\|z_0\|^2 against l/n with standard errors, its limit at leading order, and infinite width.
+    r"""Draw log E\|z_l\|^2/\|z_0\|^2 against l/n with standard errors, and the theory that there is of it.
 
     Infinite width, the Gaussian limit, gives l log(alpha^2 + lam^2), which is 0 for normalised weights: no growth. A
-    vanilla ResNet grows like exp(c l/n). The plain mean of \|z\|^2 is ruled by rare networks: where it is not reliable
+    vanilla ResNet grows like exp(c l/n), which is drawn at leading order in 1/n. Exact values are drawn where all are
+    known, and take the place of the limit. Networks that no `ResNet` is have no limit here.
+
+    The plain mean of \|z\|^2 is ruled by rare networks: where it is not reliable
     (`resmc.results.layer_estimates.SecondMoment`) points are hollow and without a bar, and the legend says so.
 
     Parameters
     ----------
     result : Simulation, Growth, SweepResult, or a mapping from labels to simulations or growths
-        A sweep over ``ratio`` or ``depth`` gives the last layer of each point against d/n, a curve for each value of
-        the other dimensions.
+        Networks of any kind, any number of curves. A sweep over ``ratio`` or ``depth`` gives the last layer of each
+        point against d/n, a curve for each value of the other dimensions.
     sel : mapping, optional
         Values to which dimensions of a sweep are fixed: ``{"variant": "vanilla"}``.
     most : int
@@ -53,9 +58,8 @@ def plot_growth(
     Raises
     ------
     ValueError
-        If ``result`` is of another kind, has more than six curves, is a sweep without a dimension ``ratio`` or
-        ``depth``, ``sel`` names something else than its dimensions and values, ``most`` is below 2, or ``ax`` is no
-        Axes.
+        If ``result`` is of another kind or empty, is a sweep without a dimension ``ratio`` or ``depth``, ``sel`` names
+        something else than its dimensions and values, ``most`` is below 2, or ``ax`` is no Axes.
     ImportError
         If matplotlib is not installed.
 
@@ -64,43 +68,34 @@ def plot_growth(
     st.require("plot_growth")
     most = checks.integer("most", most, 2, 1 << 20, "2^20")
     if isinstance(result, SweepResult):
-        curves = _of_sweep(result, sel)
+        drawn = _of_sweep(result, sel)
     elif sel is not None:
         raise ValueError(f"sel={sel!r} is not allowed here: it chooses points of a SweepResult")
     else:
         found = st.several("result", result, (Record, Growth), ALLOWED + " (or a SweepResult)")
-        curves = {label: of_layers(one, most) for label, one in found.items()}
-    letter = "d" if isinstance(result, SweepResult) else r"\ell"
-    return draw(curves, letter, ax, style, partial(say_fixed, sel=sel))
+        drawn = {label: of_layers(one, most) for label, one in found.items()}
+    layer = "d" if isinstance(result, SweepResult) else r"\ell"
+    return draw(drawn, layer, ax, style, partial(say_fixed, sel=sel))
 
 
 def _of_sweep(result: SweepResult, sel: Mapping[str, Any] | None) -> dict[str, Curve]:
-    index, left = chosen(result, sel)
-    along = [name for name in ("ratio", "depth") if name in left]
-    if not along:
+    _, left = chosen(result, sel)
+    along = next((name for name in ("ratio", "depth") if name in left), None)
+    if along is None:
         free = ", ".join(left) or "none"
         raise ValueError(f"result has no dimension ratio or depth left to draw the growth over: it has {free}")
-    others = [name for name in left if name != along[0]]
-    index = np.moveaxis(index, left.index(along[0]), -1)
-    names = [[coordinate(name, value) for value in getattr(result.plan, name)] for name in others]
-    if index[..., 0].size > len(st.SERIES):
-        raise ValueError(
-            f"result has {index[..., 0].size} curves over {', '.join(others)}: fix some with sel to have at most "
-            f"{len(st.SERIES)}, as in sel={{{others[-1]!r}: {getattr(result.plan, others[-1])[0]!r}}}"
-        )
-    curves = {}
-    for place in np.ndindex(index.shape[:-1]):
-        label = ", ".join(names[axis][i] for axis, i in enumerate(place))
-        curves[label] = _of_points(result, index[place])
-    return curves
+    called = letter_of(result)
+    return {label: _of_points(result, index, called) for label, index in curves(result, sel, along)[1].items()}
 
 
-def _of_points(result: SweepResult, index: Any) -> Curve:
-    models = [result.plan.models[i] for i in index]
-    estimate = result.estimates["growth"].reshape((-1,))[index]
+def _of_points(result: SweepResult, index: Any, called: str) -> Curve:
+    models, infinite_width = [result.plan.models[i] for i in index], OBSERVABLES["growth"].neutral
+    assert infinite_width is not None
     return Curve(
         aspect=np.array([m.ratio for m in models]),
-        estimate=estimate,
+        estimate=result.estimates["growth"].reshape((-1,))[index],
         theory=result.limits["growth"].ravel()[index],
-        gaussian=np.array([m.depth * m.log_scale for m in models]),
+        exact=result.exact["growth"].ravel()[index],
+        gaussian=np.array([infinite_width.value(facts(m)) for m in models]),
+        called=called,
     )

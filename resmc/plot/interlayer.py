@@ -12,6 +12,7 @@ from .._system import checks
 from ..analyses import InterlayerCorrelations, interlayer
 from ..results.estimates import Floats
 from ..results.record import Record
+from . import series as looks
 from . import style as st
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def plot_interlayer_by_lag(
     Parameters
     ----------
     result : Simulation, InterlayerCorrelations, or a mapping from labels to them
-        Correlations, of at most six labels.
+        Correlations, of any number of labels.
     max_lag : int, optional
         The largest lag; by default the one beyond which all limits are below 0.01.
     ax : matplotlib Axes, optional
@@ -110,7 +111,7 @@ def plot_interlayer_by_lag(
     with st.panel("plot_interlayer_by_lag", ax) as ax:
         ax.axhline(0.0, color="0.6", lw=0.8, zorder=1)
         handles = []
-        for (label, one), series in zip(found.items(), st.SERIES, strict=False):
+        for (label, one), series in zip(found.items(), looks.looks(list(found)), strict=True):
             kept = np.flatnonzero((one.lags >= 1) & (one.lags <= shown))
             kept = kept[st.thinned(len(kept), 40)] if len(kept) else kept
             theory = series if len(found) > 1 else st.Series(st.THEORY, "", st.DASHED)
@@ -120,10 +121,10 @@ def plot_interlayer_by_lag(
             handles.append(st.points(ax, one.lags[kept], one.by_lag[kept], style, series, label or "simulated ± s.e."))
         leading = {"color": "0.35"} if len(found) > 1 else {"color": st.THEORY, "ls": st.DASHED}
         limit = r"limit $J(\alpha^k)/3$" if any(one.exact is None for one in found.values()) else "exact: 0"
-        handles.append(st.proxy(limit if len(found) == 1 else f"{limit}; bars: s.e.", **leading))
+        lines = st.proxy(limit if len(found) == 1 else f"{limit}; bars: s.e.", **leading)
         ax.set(xlabel="lag $k$ (layers)", ylabel=r"$\mathrm{Corr}(A_\ell, A_{\ell+k})$")
         st.integer_ticks(ax.xaxis)
-        st.legend(ax, handles)
+        looks.legend(ax, list(found), handles, [lines])
     return ax
 
 

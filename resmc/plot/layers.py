@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import theory
 from .._system import checks
 from ..analyses import Hypoactivation, hypoactivation
+from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from . import style as st
+from .select import letter_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-QUANTITIES = {
-    "active_fraction": (r"active fraction $\mathrm{E}\,F_\ell$", 0.5, "1/2"),
-    "asymmetry": (r"asymmetry $\mathrm{E}\,A_\ell$", 0.0, "0"),
-}
+HALVES = {"active_fraction": ("active fraction", 0.5, "1/2"), "asymmetry": ("asymmetry", 0.0, "0")}
 MOST_MARKED = 40  # layers that have markers; of more, the curve alone is drawn
 MOST_PATHS = 30
 
@@ -35,11 +33,12 @@ def plot_hypoactivation(
     F_l is the fraction of neurons that fire, A_l = 2 \|phi(z_l)\|^2/\|z_l\|^2 - 1. Beside the estimates stand the limit
     at leading order in 1/n, 1/2 - (lam^2/4n) sum_k rho_k K'(rho_k) and -(lam^2/2n) sum_k rho_k J'(rho_k) with
     rho_k = alpha^k, and infinite width: 1/2 and 0, which is exact where all layers are symmetric
-    (`resmc.theory.facts`).
+    (`resmc.theory.facts`). Networks that no `ResNet` is have no limit here: a line marks one half alone.
 
     Parameters
     ----------
     result : Simulation or Hypoactivation
+        A network with a rectifier that acts on its layers (phi-in).
     quantity : {"active_fraction", "asymmetry"}
     ax : matplotlib Axes, optional
         A new figure by default.
@@ -49,7 +48,7 @@ def plot_hypoactivation(
     Raises
     ------
     ValueError
-        If ``result`` or ``quantity`` is another one, or ``ax`` is no Axes.
+        If ``result`` or ``quantity`` is another one, no rectifier acts on the layers, or ``ax`` is no Axes.
     ImportError
         If matplotlib is not installed.
 
@@ -57,23 +56,28 @@ def plot_hypoactivation(
     """
     st.require("plot_hypoactivation")
     st.check_kind("result", result, (Record, Hypoactivation), "a Simulation or a Hypoactivation")
-    quantity = checks.choice("quantity", quantity, tuple(QUANTITIES))
+    quantity = checks.choice("quantity", quantity, tuple(HALVES))
     analysis = hypoactivation.analyse(result) if isinstance(result, Record) else result
-    label, half, half_in_words = QUANTITIES[quantity]
+    words, half, half_in_words = HALVES[quantity]
     estimate, layers = getattr(analysis, quantity), analysis.layers
-    symmetric = bool(np.isfinite(getattr(analysis, f"exact_{quantity}")).all())
+    exact, theory = getattr(analysis, f"exact_{quantity}"), analysis.theory
+    symmetric = bool(np.isfinite(exact).all())
     with st.panel("plot_hypoactivation", ax) as ax:
         marker = "o" if len(layers) <= MOST_MARKED else ""
         curve = st.line(ax, layers, estimate.value, style, color=st.DATA, marker=marker, ms=2.5, zorder=3)
         curve.set_label("simulated ± s.e.")
         st.band(ax, layers, estimate.value - estimate.stderr, estimate.value + estimate.stderr, curve.get_color())
-        if not symmetric:
-            limit = getattr(analysis.theory, quantity)
+        if theory is not None and not symmetric:
+            limit = getattr(theory, quantity)
             st.line(ax, layers, limit, color=st.THEORY, ls=st.DASHED, lw=1.4, label=st.LEADING_ORDER, zorder=4)
         known = f"exact, and at infinite width: {half_in_words}" if symmetric else f"infinite width: {half_in_words}"
+        known = known if symmetric or theory is not None else half_in_words
         ax.axhline(half, color=st.INFINITE, ls=st.DOTTED, lw=1.4, label=known, zorder=2)
+        if theory is None and not symmetric:
+            st.exact(ax, layers, exact)
         ax.margins(x=0.02)
-        ax.set(xlabel=r"layer $\ell$", ylabel=label)
+        label = OBSERVABLES[quantity].labelled(r"\ell")
+        ax.set(xlabel=r"layer $\ell$", ylabel=f"{words} {label}")
         st.integer_ticks(ax.xaxis)
         st.legend(ax)
     return ax
@@ -83,7 +87,8 @@ def plot_trajectories(sim: Record, *, most: int = MOST_PATHS, ax: Axes | None = 
     r"""Draw L_l = log(\|z_l\|^2/n) of a few networks against l/n, with mean and standard deviation of all networks.
 
     The paths are those that ``simulate(.., keep_trajectories=k)`` kept, a dead one up to its death. The band is the
-    simulated mean -+ sqrt(Var L_l), not an error; mean and band have dashed lines in the log-Gaussian limit.
+    simulated mean -+ sqrt(Var L_l), not an error; mean and band have dashed lines in the log-Gaussian limit, where there
+    is one, and lines of their own where they are known exactly: without a limit also at single layers.
 
     Parameters
     ----------
@@ -110,9 +115,11 @@ def plot_trajectories(sim: Record, *, most: int = MOST_PATHS, ax: Axes | None = 
     paths = sim.trajectories.to_numpy().log_norm[:most]
     if not len(paths):
         raise ValueError("sim kept no trajectories: simulate(.., keep_trajectories=20) keeps those of 20 networks")
-    aspect = sim.layers / sim.resnet.width
+    aspect = sim.layers / sim.model.width
     mean, deviation = sim.log_norm_mean.value, np.sqrt(sim.log_norm_variance.value)
-    limit = theory.log_norm(sim.resnet, sim.layers)
+    limit = sim.facts.log_norm_limit(sim.layers)
+    exact = [sim.facts.log_norm_moment(name, sim.layers) for name in ("mean", "variance")]
+    shown = limit is None or bool(np.isfinite(exact).all())
     with st.panel("plot_trajectories", ax) as ax:
         for index, path in enumerate(np.where(np.isfinite(paths), paths, np.nan)):
             name = f"{len(paths)} network{'s' * (len(paths) != 1)}" if index == 0 else None
@@ -120,10 +127,14 @@ def plot_trajectories(sim: Record, *, most: int = MOST_PATHS, ax: Axes | None = 
         st.line(ax, aspect, mean, color=st.BLUE, lw=1.6, label=r"mean, and $\pm\sigma$", zorder=3)
         ax.fill_between(aspect, mean - deviation, mean + deviation, color=st.BLUE, alpha=0.2, lw=0, zorder=2)
         for index, shift in enumerate((0.0, -1.0, 1.0)):
-            curve = limit.mean + shift * np.sqrt(limit.variance)
-            name = r"log-Gaussian limit: mean, $\pm\sigma$" if index == 0 else None
-            st.line(ax, aspect, curve, color=st.THEORY, ls=st.DASHED, lw=1.2, label=name, zorder=4)
+            if limit is not None:
+                curve = limit.mean + shift * np.sqrt(limit.variance)
+                name = r"log-Gaussian limit: mean, $\pm\sigma$" if index == 0 else None
+                st.line(ax, aspect, curve, color=st.THEORY, ls=st.DASHED, lw=1.2, label=name, zorder=4)
+            if shown:
+                name = r"exact mean, $\pm\sigma$" if index == 0 else None
+                st.exact(ax, aspect, exact[0] + shift * np.sqrt(exact[1]), label=name)
         ax.margins(x=0.0)
-        ax.set(xlabel=r"$\ell/n$", ylabel=r"log-norm $L_\ell = \log(|z_\ell|^2/n)$")
+        ax.set(xlabel=r"$\ell/n$", ylabel=rf"log-norm $L_\ell = \log(|{letter_of(sim)}_\ell|^2/n)$")
         st.legend(ax)
     return ax

@@ -23,13 +23,14 @@ LABEL, TICK, LEGEND = 9.0, 8.0, 7.0  # font sizes in points, for the width of a 
 # or markers differ wherever colours do. Black is infinite width alone.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
-DATA, THEORY, INFINITE = BLUE, VERMILION, BLACK
+DATA, THEORY, INFINITE, EXACT = BLUE, VERMILION, BLACK, GREEN
 PALE = "#BFDCEC"  # a light blue for areas under lines
 MISSING = "#D9D9D9"
 MOST_MARKED_CELLS = 40  # along an axis of a map
-DASHED, DOTTED = (0, (5, 2)), (0, (1, 1.5))
+DASHED, DOTTED, DASH_DOTTED = (0, (5, 2)), (0, (1, 1.5)), (0, (7, 1.5, 1.2, 1.5))
 HEADROOM = 1.1
 LEADING_ORDER = "limit, leading order in 1/n"
+EXACTLY = "exact"
 
 Style = dict[str, Any]  # keywords of matplotlib's artists
 
@@ -131,6 +132,23 @@ def line(ax: Axes, x: Any, y: Any, style: Mapping[str, Any] | None = None, **def
     return ax.plot(x, y, **merged(Line2D, style or {}, **{"lw": 1.2} | defaults))[0]
 
 
+def exact(ax: Axes, x: Any, values: Any, colour: str = EXACT, label: str | None = EXACTLY, lw: float = 1.2) -> Any:
+    """Draw exact values as a line, with crosses where a line would not show them: beside ones that are not known.
+
+    Returns
+    -------
+    Line2D or None
+        None where nothing is known.
+    """
+    x, values = np.broadcast_arrays(np.asarray(x, np.float64), np.asarray(values, np.float64))
+    known = np.isfinite(values)
+    if not known.any():
+        return None
+    marker = "" if known.all() and known.size > 1 else "x"
+    look: Style = {"color": colour, "ls": DASH_DOTTED, "lw": lw, "marker": marker, "ms": 5.0, "mew": 1.2}
+    return line(ax, x, values, label=label, zorder=4, **look)
+
+
 def band(ax: Axes, x: Any, low: Any, high: Any, colour: Any, label: str | None = None) -> None:
     """Fill the band between two curves."""
     ax.fill_between(x, low, high, color=colour, alpha=0.25, lw=0, label=label)
@@ -180,7 +198,8 @@ def legend(ax: Any, handles: Sequence[Any] | None = None) -> None:
     size = LEGEND / LABEL * label_size
     given: Style = {"handles": found, "fontsize": size, "handlelength": 2.2, "labelspacing": 0.3, "columnspacing": 1.2}
     if ax.figure.get_layout_engine() is None:
-        ax.legend(loc="best", frameon=True, edgecolor="none", framealpha=0.8, borderaxespad=0.3, **given)
+        given |= {"loc": "best", "ncols": -(-len(found) // 12), "borderaxespad": 0.3}
+        ax.legend(frameon=True, edgecolor="none", framealpha=0.8, **given)
         return
     given |= {"frameon": False, "borderaxespad": 0.0}
     from matplotlib.transforms import ScaledTranslation
@@ -197,7 +216,7 @@ def legend(ax: Any, handles: Sequence[Any] | None = None) -> None:
 def _columns(labels: Sequence[str], size: float, room: float) -> int:
     """Return how many columns fit into ``room`` points, letters being a bit over half as wide as high."""
     lengths = [len(re.sub(r"\\mathrm|[\\${}^_]", "", label)) for label in labels]
-    for columns in (3, 2):
+    for columns in range(min(6, max(3, -(-len(labels) // 4))), 1, -1):
         parts = np.array_split(np.array(lengths), columns)
         if sum(0.56 * size * part.max(initial=0) + 4.6 * size for part in parts) <= room:
             return min(columns, len(labels))
@@ -248,7 +267,7 @@ def several(name: str, result: Any, kinds: tuple[type, ...], allowed: str) -> St
     Raises
     ------
     ValueError
-        If a result is of another kind, there is none, or there are more than can be told apart.
+        If a result is of another kind, or there is none.
     """
     if isinstance(result, kinds):
         return {"": result}
@@ -262,9 +281,9 @@ def several(name: str, result: Any, kinds: tuple[type, ...], allowed: str) -> St
 
 
 def check_count(name: str, curves: int) -> None:
-    """Refuse more curves than can be told apart, and none."""
-    if not 1 <= curves <= len(SERIES):
-        raise ValueError(f"{name} holds {curves} curves: it must be 1 to {len(SERIES)}, to tell them apart")
+    """Refuse a figure without curves."""
+    if curves < 1:
+        raise ValueError(f"{name} holds {curves} curves: it must be at least 1")
 
 
 def check_kind(name: str, result: Any, kinds: tuple[type, ...], allowed: str) -> None:

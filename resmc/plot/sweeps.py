@@ -6,29 +6,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._system import checks
 from ..results.estimates import Floats
-from ..sweep.quantities import QUANTITIES
+from ..results.observables import OBSERVABLES
 from ..sweep.result import SweepResult
 from . import style as st
-from .extrapolation import LABELS as EXTRAPOLATED
-from .select import chosen, say_fixed
+from .select import axis_label, chosen, in_words, label_of, letter_of, say_fixed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LABELS = EXTRAPOLATED | {"asymmetry": r"$\mathrm{E}\,A_d$", "active_fraction": r"$\mathrm{E}\,F_d$"}
-AXES = {
-    "width": "width $n$",
-    "depth": "depth $d$",
-    "ratio": "ratio $d/n$",
-    "alpha": r"$\alpha$",
-    "lam": r"$\lambda$",
-    "variant": "variant",
-    "n_out": r"outputs $n_{\mathrm{out}}$",
-    "input_norm": "input norm",
-}
 SHOWN = ("value", "stderr", "relative")
 MOST_TICKS = 8
 MOST_WRITTEN = 6  # cells along an axis, up to which values are written into the cells
@@ -51,12 +40,12 @@ def plot_sweep(
     ----------
     result : SweepResult
     quantity : str
-        ``log_norm.mean``, ``log_norm.variance``, ``log_norm.skewness``, ``log_norm.excess_kurtosis``, ``asymmetry``,
-        ``active_fraction`` or ``growth``, as in ``result.estimates``.
+        A name of ``result.estimates``, as ``log_norm.variance``, ``growth`` or ``displacement.median``: quantities of
+        the last layer, of gradients those of layer 0.
     x, y : str, optional
         Dimensions of the sweep; by default the last and the first that ``sel`` leaves.
     show : {"value", "stderr", "relative"}
-        The estimate, its standard error, or value/limit - 1, the limit at leading order in 1/n (none where that is 0).
+        The estimate, its standard error, or value/limit - 1 (none where the limit is 0 or not known).
     sel : mapping, optional
         Values to which the other dimensions are fixed: ``{"variant": "vanilla"}``.
     ax : matplotlib Axes, optional
@@ -79,14 +68,15 @@ def plot_sweep(
     """
     st.require("plot_sweep")
     st.check_kind("result", result, (SweepResult,), "a SweepResult")
-    quantity = checks.choice("quantity", quantity, tuple(QUANTITIES))
+    quantity = checks.choice("quantity", quantity, tuple(result.estimates))
     show = checks.choice("show", show, SHOWN)
-    x, y, values = _cells(result, quantity, x, y, show, sel)
+    x, y, index = cells(result, x, y, sel)
+    values = _shown(result, quantity, index, show)
     if not np.isfinite(values).any():
         why = {
             "value": "there are no networks",
             "stderr": "too few networks",
-            "relative": "its limit is 0, or there are no networks",
+            "relative": "its limit is 0 or there is none, or there are no networks",
         }[show]
         raise ValueError(f"show={show!r} of quantity={quantity!r} is not to be had at any point: {why}")
     with st.panel("plot_sweep", ax, 2.6) as ax:
@@ -100,10 +90,11 @@ def plot_sweep(
         notes = []
         missing = ~np.isfinite(values)
         if missing.any():
-            words = {"value": "no value", "stderr": "no standard error"}.get(show, "no value, or limit 0")
+            words = {"value": "no value", "stderr": "no standard error"}.get(show, "no value, no limit, or limit 0")
             notes.append(hatch(ax, missing, words))
-        name = LABELS[quantity]
-        labels = {"value": name, "stderr": f"s.e. of {name}", "relative": f"{name} / leading order − 1"}
+        one = OBSERVABLES[quantity]
+        name = label_of(one, letter_of(result))
+        labels = {"value": name, "stderr": f"s.e. of {name}", "relative": f"{name} / {one.limit_kind} − 1"}
         bar = st.colour_bar(ax, mesh, labels[show])
         if show == "relative":
             from matplotlib.ticker import PercentFormatter
@@ -115,17 +106,23 @@ def plot_sweep(
             notes.append(dashes)
         for axis, dimension in ((ax.xaxis, x), (ax.yaxis, y)):
             ticks(axis, getattr(result.plan, dimension))
-        ax.set(xlabel=AXES[x], ylabel=AXES[y])
+        ax.set(xlabel=axis_label(x), ylabel=axis_label(y))
         say_fixed(ax, sel)
         if notes:
             st.legend(ax, notes)
     return ax
 
 
-def _cells(
-    result: SweepResult, quantity: str, x: str | None, y: str | None, show: str, sel: Mapping[str, Any] | None
-) -> tuple[str, str, Floats]:
-    """Return the two dimensions, and the values that are shown over (y, x)."""
+def cells(
+    result: SweepResult, x: str | None, y: str | None, sel: Mapping[str, Any] | None
+) -> tuple[str, str, NDArray[np.int64]]:
+    """Return the two dimensions of a map, and the numbers of the points over (y, x).
+
+    Raises
+    ------
+    ValueError
+        If the sweep has no such dimensions, or others are left.
+    """
     index, left = chosen(result, sel)
     for name, value in (("x", x), ("y", y)):
         if value is not None and value not in left:
@@ -143,15 +140,19 @@ def _cells(
             f"sel leaves {', '.join(rest)} beside x={x!r} and y={y!r}: fix them, as in "
             f"sel={{{one!r}: {getattr(result.plan, one)[0]!r}}}"
         )
-    order = index if left.index(y) < left.index(x) else index.T
+    return x, y, index if left.index(y) < left.index(x) else index.T
+
+
+def _shown(result: SweepResult, quantity: str, index: NDArray[np.int64], show: str) -> Floats:
+    """Return the values of the points ``index`` that are shown."""
     estimate = result.estimates[quantity]
     if show == "stderr":
-        return x, y, estimate.stderr.ravel()[order]
-    values = estimate.value.ravel()[order]
+        return np.asarray(estimate.stderr.ravel()[index])
+    values = estimate.value.ravel()[index]
     if show == "relative":
-        limit = result.limits[quantity].ravel()[order]
+        limit = result.limits[quantity].ravel()[index]
         values = values / np.where(np.abs(limit) < 1e-12, np.nan, limit) - 1.0
-    return x, y, values
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def hatch(ax: Axes, missing: Any, words: str) -> Any:
@@ -175,5 +176,4 @@ def _write(ax: Axes, mesh: Any, values: Floats, show: str) -> None:
 def ticks(axis: Any, values: tuple[Any, ...]) -> None:
     """Put at most eight ticks, at the centres of cells."""
     where = range(0, len(values), -(-len(values) // MOST_TICKS))
-    shown = [v if isinstance(v, str) else f"{v:.4g}" for v in (values[i] for i in where)]
-    axis.set_ticks(list(where), shown)
+    axis.set_ticks(list(where), [in_words(values[i]) for i in where])

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..plot import style
+from ..plot import series, style
 from ..plot.growth import plot_growth
-from ..plot.select import chosen
-from ..plot.sweeps import AXES, LABELS, plot_sweep
+from ..plot.select import axis_label, chosen
+from ..plot.sweeps import plot_sweep
+from ..results.observables import OBSERVABLES
 from .figures import Figure, figure
 from .numbers import count
 from .words_sweep import QUESTIONS, describe, slug, title
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 20_000  # points of a plan up to which it has figures
 MOST_FACETS = 6  # figures of one quantity
-MOST_CURVES = len(style.SERIES)
 ALONG = ("ratio", "depth")  # dimensions that the horizontal axis prefers, in this order
 
 
@@ -46,7 +46,6 @@ def left_out(result: SweepResult) -> str:
 def _of(result: SweepResult, name: str) -> Iterator[Figure]:
     plan = result.plan
     axes, rest = _dims(plan)
-    curves = len(axes) < 2 or len(getattr(plan, axes[1])) <= MOST_CURVES
     places = itertools.product(*(getattr(plan, d) for d in rest))
     for number, values in enumerate(itertools.islice(places, MOST_FACETS)):
         sel = dict(zip(rest, values, strict=True))
@@ -56,7 +55,7 @@ def _of(result: SweepResult, name: str) -> Iterator[Figure]:
         key = f"{slug(name)}-figure-{number + 1}"
 
         def draw(ax: Any, sel: Mapping[str, Any] = sel) -> None:
-            if name == "growth" and curves and axes and axes[0] in ALONG:
+            if name == "growth" and axes and axes[0] in ALONG:
                 plot_growth(result, sel=sel, ax=ax)
             elif len(axes) == 2 and "variant" not in axes:
                 plot_sweep(result, name, x=axes[0], y=axes[1], sel=sel, ax=ax)
@@ -93,18 +92,18 @@ def _lines(result: SweepResult, name: str, axes: list[str], sel: Mapping[str, An
         curves = list(zip(map(str, names), index, strict=True))
         ticks = getattr(plan, along) if along == "variant" else None
         x = np.arange(len(ticks)) if ticks else np.array(getattr(plan, along), np.float64)
-        label = AXES[along]
+        label = axis_label(along)
     handles = []
-    for (words, index), series in zip(curves, style.SERIES[: len(curves)], strict=True):
-        colour = style.THEORY if len(curves) == 1 else series.colour
+    for (words, index), look in zip(curves, series.looks([words for words, _ in curves]), strict=True):
+        colour = style.THEORY if len(curves) == 1 else look.colour
         if not plan.listed:
             style.line(ax, x, theory[index], color=colour, ls=style.DASHED, zorder=2)
         else:
             ax.plot(x, theory[index], ls="", marker="_", color=colour, zorder=2)
-        handles.append(style.points(ax, x, estimate[index], {}, series, words or "simulated ± s.e."))
+        handles.append(style.points(ax, x, estimate[index], {}, look, words or "simulated ± s.e."))
     lines = {"ls": "", "marker": "_"} if plan.listed else {"ls": style.DASHED}
     handles.append(style.proxy("theory", color=style.THEORY if len(curves) == 1 else "0.35", **lines))
-    ax.set(xlabel=label, ylabel=LABELS[name])
+    ax.set(xlabel=label, ylabel=OBSERVABLES[name].labelled("d", "z"))
     if ticks:
         ax.set_xticks(x, ticks)
     style.legend(ax, handles)
