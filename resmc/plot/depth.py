@@ -6,7 +6,7 @@ The figures are those of Marion, Fermanian, Biau, Vert (arXiv 2206.06929): explo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,24 +16,21 @@ from ..analyses import log_ratio
 from ..analyses.regime import Regime
 from ..analyses.verdict import SHOWN
 from ..engine.lowering import QUOTIENTS
-from ..models.residual_network import ResidualNetwork
-from ..models.scaling import DepthScaling
-from ..results.estimates import Estimate
+from ..results.estimates import Estimate, Floats
 from ..results.record import Record
+from ..sweep.result import SweepResult
+from . import series as looks
 from . import style as st
-from .sweeps import hatch, ticks
+from .select import FIELDS, axis_label, field, say_fixed
+from .select import curves as curves_of_sweep
+from .sweeps import cells, hatch, ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LARGEST = 690.0  # logarithm of a ratio that is drawn: its exponential must be a float
 REACH = 2.0  # powers of ten on either side of 0 at which a map's colours end
-SCALING: dict[str, tuple[str, Callable[[DepthScaling], float]]] = {
-    "beta": (r"exponent $\beta$", lambda s: s.beta),
-    "c": ("$c$", lambda s: s.c),
-}
-FIELDS = {"depth": "depth $L$", "width": "width $n$", "bias": "bias", "carry": "carry", "input_norm": "input norm"}
-ALLOWED = "a Regime, a sequence of Simulation, or a mapping from labels to either"
+ALLOWED = "a Regime, a sequence of Simulation, a SweepResult, or a mapping from labels to either of the first two"
 
 
 def plot_depth_ratio(
@@ -41,6 +38,7 @@ def plot_depth_ratio(
     ratio: str = "displacement",
     *,
     between: tuple[float, float] = (0.05, 0.95),
+    sel: Mapping[str, Any] | None = None,
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
@@ -48,13 +46,15 @@ def plot_depth_ratio(
 
     Parameters
     ----------
-    result : Regime, sequence of Simulation, or a mapping from labels to either
-        Simulations of different depths, which give a curve for each label; the legend says a `Regime`'s verdict on the
-        ratio.
+    result : Regime, sequence of Simulation, SweepResult, or a mapping from labels to either of the first two
+        Simulations of different depths, which give a curve for each label, any number of them; the legend says a
+        `Regime`'s verdict on the ratio. A sweep over ``depth`` gives a curve for each value of its other dimensions.
     ratio : {"growth", "displacement", "gradient", "gradient_displacement"}
         \|h_L\|/\|h_0\|, \|h_L - h_0\|/\|h_0\|, \|p_0\|/\|p_L\| or \|p_0 - p_L\|/\|p_L\|.
     between : pair of float
         Probabilities of the band's quantiles.
+    sel : mapping, optional
+        Values to which dimensions of a sweep are fixed: ``{"beta": 0.5}``.
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
@@ -63,8 +63,9 @@ def plot_depth_ratio(
     Raises
     ------
     ValueError
-        If ``result`` holds something else, more than six curves, or two simulations of one depth, the ratio was not
-        followed or is too large to be drawn, ``between`` are no increasing probabilities, or ``ax`` is no Axes.
+        If ``result`` holds something else, nothing, or two simulations of one depth, the ratio was not followed or is
+        too large to be drawn, ``between`` are no increasing probabilities, ``sel`` names something else than a sweep's
+        dimensions and values, or ``ax`` is no Axes.
     ImportError
         If matplotlib is not installed.
 
@@ -73,46 +74,49 @@ def plot_depth_ratio(
     st.require("plot_depth_ratio")
     checks.choice("ratio", ratio, QUOTIENTS)
     low, high = _between(between)
-    curves = _curves(result)
+    curves = _curves(result, sel)
     drawn = {label: _by_depth(sims, ratio, low, high) for label, (sims, _) in curves.items()}
     words_of = {label: ": ".join(filter(None, (label, _verdict(known, ratio)))) for label, (_, known) in curves.items()}
     with st.panel("plot_depth_ratio", ax) as ax:
         explained = _explained([sim for sims, _ in curves.values() for sim in sims], low, high)
         handles = []
-        for (label, (depths, median, band)), series in zip(drawn.items(), st.SERIES, strict=False):
+        for (label, (depths, median, band)), series in zip(drawn.items(), looks.looks(list(drawn)), strict=True):
             ax.fill_between(depths, *band, color=series.colour, alpha=0.2, lw=0)
             st.line(ax, depths, median.value, color=series.colour, ls=series.line, lw=0.9, zorder=2)
             handles.append(st.points(ax, depths, median, style, series, words_of[label] or explained[0].get_label()))
-        handles += explained if any(words_of.values()) else explained[1:]
         ends = [end for _, _, band in drawn.values() for end in band]
         decades = max(e.max() for e in ends) > 10.0 * min(e.min() for e in ends)
         ax.set(xscale="log", yscale="log" if decades else "linear", xlabel="depth $L$", ylabel=f"${SHOWN[ratio]}$")
-        st.legend(ax, handles)
+        say_fixed(ax, sel)
+        looks.legend(ax, list(drawn), handles, explained if any(words_of.values()) else explained[1:])
     return ax
 
 
 def plot_heat_map(
-    simulations: Sequence[Record],
+    simulations: Sequence[Record] | SweepResult,
     ratio: str = "displacement",
-    x: str = "beta",
-    y: str = "depth",
+    x: str | None = None,
+    y: str | None = None,
     *,
+    sel: Mapping[str, Any] | None = None,
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""Draw the mean of log10 of a ratio over two properties of the models, a cell for each simulation.
+    r"""Draw the mean of log10 of a ratio over two fields of the models, a cell for each simulation.
 
     Blue is above 0 (a ratio of 1), orange below 0; the colours end two powers of ten from 0.
 
     Parameters
     ----------
-    simulations : sequence of Simulation
-        Simulations of a `ResidualNetwork`, one for each pair of values of x and y; pairs without one are grey and
-        hatched.
+    simulations : sequence of Simulation, or SweepResult
+        Simulations, one for each pair of values of x and y; pairs without one are grey and hatched.
     ratio : {"growth", "displacement", "gradient", "gradient_displacement"}
         A ratio, as in `plot_depth_ratio`.
-    x, y : {"beta", "c", "depth", "width", "bias", "carry", "input_norm"}
-        Properties of the model.
+    x, y : str, optional
+        Fields of the models, as "beta", "c", "depth", "width", "bias", "carry" or "activation"; "beta" and "depth" by
+        default. Of a sweep its dimensions, by default the last and the first that ``sel`` leaves.
+    sel : mapping, optional
+        Values to which the other dimensions of a sweep are fixed.
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
@@ -121,8 +125,8 @@ def plot_heat_map(
     Raises
     ------
     ValueError
-        If a simulation is of another kind or did not follow the ratio, x or y is no such property or the same, two
-        simulations fall into one cell, or ``ax`` is no Axes.
+        If a simulation is of another kind, has no such field or did not follow the ratio, x and y are the same, two
+        simulations fall into one cell, dimensions of a sweep are left, or ``ax`` is no Axes.
     ImportError
         If matplotlib is not installed.
 
@@ -130,19 +134,14 @@ def plot_heat_map(
     """
     st.require("plot_heat_map")
     checks.choice("ratio", ratio, QUOTIENTS)
-    for name, value in (("x", x), ("y", y)):
-        checks.choice(name, value, (*SCALING, *FIELDS))
-    if x == y:
-        raise ValueError(f"y={y!r} is not allowed: it is x already")
-    sims = _several("simulations", simulations)
-    places = [(_property(sim.model, x), _property(sim.model, y)) for sim in sims]
-    if len(set(places)) < len(places):
-        raise ValueError(f"simulations has several at one pair of x={x!r} and y={y!r}: a cell holds one")
-    columns, rows = (tuple(sorted(set(values))) for values in zip(*places, strict=True))
-    values = np.full((len(rows), len(columns)), np.nan)
-    for sim, (at_x, at_y) in zip(sims, places, strict=True):
-        mean = float(log_ratio.analyse(sim, ratio).final_mean.value)
-        values[rows.index(at_y), columns.index(at_x)] = 0.5 * mean / math.log(10.0)
+    if isinstance(simulations, SweepResult):
+        x, y, columns, rows, means = _cells_of_sweep(simulations, ratio, x, y, sel)
+    else:
+        if sel is not None:
+            raise ValueError(f"sel={sel!r} is not allowed here: it chooses points of a SweepResult")
+        x, y = x or "beta", y or "depth"
+        columns, rows, means = _cells(_several("simulations", simulations), ratio, x, y)
+    values = 0.5 * np.where(np.isfinite(means), means, np.nan) / math.log(10.0)
     if not np.isfinite(values).any():
         raise ValueError(f"ratio={ratio!r} has no logarithm in any simulation: it is 0")
     largest = float(np.nanmax(np.abs(values)))
@@ -151,8 +150,8 @@ def plot_heat_map(
         ax.set_facecolor(st.MISSING)
         given: st.Style = {"cmap": st.diverging()}
         given |= {} if "norm" in style else {"vmin": -reach, "vmax": reach}
-        cells = (np.arange(len(columns) + 1) - 0.5, np.arange(len(rows) + 1) - 0.5)
-        mesh = ax.pcolormesh(*cells, values, **given | style)
+        edges = (np.arange(len(columns) + 1) - 0.5, np.arange(len(rows) + 1) - 0.5)
+        mesh = ax.pcolormesh(*edges, values, **given | style)
         notes = [] if np.isfinite(values).all() else [hatch(ax, ~np.isfinite(values), "no value")]
         if dashes := st.mark_negative(ax, range(len(columns)), range(len(rows)), values, reach):
             notes.append(dashes)
@@ -160,6 +159,7 @@ def plot_heat_map(
         ticks(ax.xaxis, columns)
         ticks(ax.yaxis, rows)
         ax.set(xlabel=_label(x), ylabel=_label(y))
+        say_fixed(ax, sel)
         if notes:
             st.legend(ax, notes)
     return ax
@@ -175,9 +175,14 @@ def _between(given: Any) -> tuple[float, float]:
     return low, high
 
 
-def _curves(result: Any) -> dict[str, tuple[list[Record], Regime | None]]:
+def _curves(result: Any, sel: Mapping[str, Any] | None) -> dict[str, tuple[list[Record], Regime | None]]:
     """Return by label the simulations by increasing depth, and the regime that they come from if there is one."""
     given = result if isinstance(result, Mapping) else {"": result}
+    if isinstance(result, SweepResult):
+        points = curves_of_sweep(result, sel, "depth")[1]
+        given = {label: [result.load(int(i)) for i in index] for label, index in points.items()}
+    elif sel is not None:
+        raise ValueError(f"sel={sel!r} is not allowed here: it chooses points of a SweepResult")
     st.check_count("result", len(given))
     curves = {}
     for label, one in given.items():
@@ -224,15 +229,45 @@ def _explained(sims: list[Record], low: float, high: float) -> list[Any]:
     return [st.proxy(f"median ± s.e.{networks}", lw=0.9), band]
 
 
-def _property(model: Any, name: str) -> float:
-    if not isinstance(model, ResidualNetwork):
-        raise ValueError(f"simulations holds one of {model!r}: a map is over properties of a ResidualNetwork")
-    if name not in SCALING:
-        return float(getattr(model, name))
-    if not isinstance(model.scaling, DepthScaling):
-        raise ValueError(f"simulations holds one whose scaling is layer by layer: it has no {name}")
-    return SCALING[name][1](model.scaling)
+def _cells(sims: list[Record], ratio: str, x: str, y: str) -> tuple[tuple[Any, ...], tuple[Any, ...], Floats]:
+    """Return the values of both fields, and the means of a quotient's logarithm over (y, x)."""
+    for name, value in (("x", x), ("y", y)):
+        checks.choice(name, value, tuple(FIELDS))
+    if x == y:
+        raise ValueError(f"y={y!r} is not allowed: it is x already")
+    places = [(field(sim.model, x), field(sim.model, y)) for sim in sims]
+    if len(set(places)) < len(places):
+        raise ValueError(f"simulations has several at one pair of x={x!r} and y={y!r}: a cell holds one")
+    columns, rows = (tuple(_ordered(set(values))) for values in zip(*places, strict=True))
+    means = np.full((len(rows), len(columns)), np.nan)
+    for sim, (at_x, at_y) in zip(sims, places, strict=True):
+        means[rows.index(at_y), columns.index(at_x)] = float(log_ratio.analyse(sim, ratio).final_mean.value)
+    return columns, rows, means
+
+
+def _ordered(values: set[Any]) -> list[Any]:
+    """Return numbers or words in their order, and scalings or inputs in that of their texts."""
+    try:
+        return sorted(values)
+    except TypeError:
+        return sorted(values, key=str)
+
+
+def _cells_of_sweep(
+    result: SweepResult, ratio: str, x: str | None, y: str | None, sel: Mapping[str, Any] | None
+) -> tuple[str, str, tuple[Any, ...], tuple[Any, ...], Floats]:
+    """Return both dimensions, their values, and the means of a quotient's logarithm over (y, x)."""
+    name = f"{ratio}.mean"
+    if name not in result.estimates:
+        there = ", ".join(
+            one.removesuffix(".mean") for one in result.estimates if one.removesuffix(".mean") in QUOTIENTS
+        )
+        raise ValueError(f"ratio={ratio!r} was not followed in this sweep: there are {there or 'none'}")
+    x, y, index = cells(result, x, y, sel)
+    columns, rows = (tuple(getattr(result.plan, dimension)) for dimension in (x, y))
+    return x, y, columns, rows, np.asarray(result.estimates[name].value.ravel()[index])
 
 
 def _label(name: str) -> str:
-    return SCALING[name][0] if name in SCALING else FIELDS[name]
+    """Return a field's label; the depth is the L of the ratios' names."""
+    return "depth $L$" if name == "depth" else axis_label(name)

@@ -129,8 +129,7 @@ def plot_output(sim: Record, *, n_out: int | None = None, ax: Axes | None = None
     Raises
     ------
     ValueError
-        If `plot_log_norm` would refuse ``sim`` or ``ax``, the readout's weights are not Gaussian, or ``n_out`` is out of
-        range.
+        If `plot_log_norm` would refuse ``sim`` or ``ax``, its weights are not Gaussian, or ``n_out`` is out of range.
     ImportError
         If matplotlib is not installed.
 
@@ -188,7 +187,7 @@ def plot_qq(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
 
     Their probabilities p are equally spaced in normal scores, as far into the tails as ten networks lie beyond. The
     bars go from the quantile at p - s to the one at p + s, s = sqrt(p (1 - p)/N): pointwise standard errors, which are
-    not symmetric. On the dashed line the laws agree. Where the histogram's bins may be wide, which they are for networks
+    not symmetric. On the dashed line the laws agree. Where the histogram's bins may be wide, as they are for networks
     that no `ResNet` is, the bars go to the ends of these bins.
 
     Parameters

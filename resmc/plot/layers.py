@@ -87,7 +87,7 @@ def plot_trajectories(sim: Record, *, most: int = MOST_PATHS, ax: Axes | None = 
     r"""Draw L_l = log(\|z_l\|^2/n) of a few networks against l/n, with mean and standard deviation of all networks.
 
     The paths are those that ``simulate(.., keep_trajectories=k)`` kept, a dead one up to its death. The band is the
-    simulated mean -+ sqrt(Var L_l), not an error; mean and band have dashed lines in the log-Gaussian limit, where there
+    simulated mean -+ sqrt(Var L_l), not an error; mean and band have dashed lines in the log-Gaussian limit, if there
     is one, and lines of their own where they are known exactly: without a limit also at single layers.
 
     Parameters

@@ -6,6 +6,7 @@ What is drawn is the root of a quotient, a ratio of lengths such as \|h_L\|/\|h_
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,11 @@ from ..experiments.depth_limit import DepthLimit, LimitQuantity
 from ..results.estimates import Floats
 from ..results.laws import Law
 from ..results.record import Record
+from ..sweep.result import SweepResult
 from ..theory.depth import Gaussian
+from . import series
 from . import style as st
+from .select import chosen, coordinate, say_fixed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,21 +35,24 @@ WIDEST = 12.0  # logarithm of the largest over the smallest ratio on an axis
 
 
 def plot_ratio_law(
-    sim: Record,
+    sim: Record | SweepResult | Mapping[str, Record],
     ratio: str = "growth",
     *,
     limit: DepthLimit | None = None,
     bins: int | None = None,
+    sel: Mapping[str, Any] | None = None,
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
     r"""Draw the law of a ratio over the networks as a histogram, with the limit of infinite depth beside it.
 
-    The band is one standard error, sqrt(p (1 - p)/N) over the width of a bin.
+    The band is one standard error, sqrt(p (1 - p)/N) over the width of a bin. Several laws are drawn as outlines, and
+    limits only where they are laws of all simulations.
 
     Parameters
     ----------
-    sim : Simulation
+    sim : Simulation, SweepResult, or a mapping from labels to simulations
+        Of a sweep, the laws of all points that ``sel`` leaves.
     ratio : {"growth", "displacement", "gradient", "gradient_displacement"}
         A ratio, as in `plot_depth_ratio`.
     limit : DepthLimit, optional
@@ -53,6 +60,8 @@ def plot_ratio_law(
         of `resmc.theory.depth_limit` is drawn where there is one.
     bins : int, optional
         Number of bins, by default Scott's.
+    sel : mapping, optional
+        Values to which dimensions of a sweep are fixed.
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
@@ -62,45 +71,77 @@ def plot_ratio_law(
     ------
     ValueError
         If ``sim`` is no Simulation that followed this ratio, the ratio is 0 in most networks or spread over too many
-        powers of ten, ``limit`` is no DepthLimit of this network, ``bins`` is out of range, or ``ax`` is no Axes.
+        powers of ten, ``limit`` is no DepthLimit of this network, ``bins`` is out of range, ``sel`` names something
+        else than a sweep's dimensions and values, or ``ax`` is no Axes.
     ImportError
         If matplotlib is not installed.
 
     Source: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), figure 2.
     """
     st.require("plot_ratio_law")
-    st.check_kind("sim", sim, (Record,), "a resmc.Simulation")
+    sims = _simulations(sim, sel)
     checks.choice("ratio", ratio, QUOTIENTS)
-    if limit is not None:
+    for one in sims.values() if limit is not None else ():
         st.check_kind("limit", limit, (DepthLimit,), "a resmc.DepthLimit, or None")
-        ours = sim.lowered.general
+        ours = one.lowered.general
         if replace(limit.model, depth=ours.depth, n_out=ours.n_out) != ours:
             raise ValueError("limit is that of another network: it must be resmc.limit(..) of sim's model")
-    law = _law(sim, ratio)
-    low, high = _ends(law, ratio)
-    exact = sim.facts.final_limit(ratio) if limit is None else _of(limit, ratio).law
+    laws = {label: _law(one, ratio) for label, one in sims.items()}
+    ends = [_ends(law, ratio) for law in laws.values()]
+    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+    _check_reach(low, high, ratio)
+    exact = _known_limit(list(sims.values()), ratio) if limit is None else _of(limit, ratio).law
     known = None if limit is None or exact is not None else _of(limit, ratio).samples
     if bins is None:
-        bins = int(np.clip((high - low) / (3.5 * _spread(law)) * law.networks ** (1.0 / 3.0), 8, 200))
+        finest = min(3.5 * _spread(law) * law.networks ** (-1.0 / 3.0) for law in laws.values())
+        bins = int(np.clip((high - low) / finest, 8, 200))
     bins = checks.integer("bins", bins, 1, 1 << 12, "4096")
     edges = np.linspace(math.exp(0.5 * low), math.exp(0.5 * high), bins + 1)
-    share = _shares((law.bins + 0.5) * BIN_WIDTH + law.offset, edges, law.counts, law.networks)
     wide = np.diff(edges)
     with st.panel("plot_ratio_law", ax) as ax:
-        label = f"{st.count_in_words(law.networks)} networks ± s.e."
-        stderr = np.sqrt(share * (1.0 - share) / law.networks)
-        st.histogram(ax, edges, share / wide, stderr / wide, style, label)
-        look: st.Style = {"color": st.THEORY, "ls": st.DASHED, "lw": 1.4, "zorder": 3}
+        handles = []
+        for (label, law), look in zip(laws.items(), series.looks(list(laws)), strict=True):
+            share = _shares((law.bins + 0.5) * BIN_WIDTH + law.offset, edges, law.counts, law.networks)
+            density, stderr = share / wide, np.sqrt(share * (1.0 - share) / law.networks) / wide
+            if len(laws) == 1:
+                words = label or f"{st.count_in_words(law.networks)} networks ± s.e."
+                handles.append(st.histogram(ax, edges, density, stderr, style, words))
+            else:
+                handles.append(st.outline(ax, edges, density, stderr, style, look, label))
+        others = [st.proxy("bands: s.e.", lw=5.0, alpha=0.3)] if len(laws) > 1 else []
+        curve: st.Style = {"color": st.THEORY if len(laws) == 1 else st.BLACK, "ls": st.DASHED, "lw": 1.4, "zorder": 4}
         if exact is not None:
             x = np.linspace(edges[0], edges[-1], 400)
-            st.line(ax, x, _log_normal(x, exact), label="log-Gaussian limit, $L = \\infty$", **look)
+            others.append(st.line(ax, x, _log_normal(x, exact), label="log-Gaussian limit, $L = \\infty$", **curve))
         elif known is not None:
             found = _shares(known, edges, np.ones(len(known)), len(known)) / wide
-            st.line(ax, 0.5 * (edges[1:] + edges[:-1]), found, label="limit, $L = \\infty$, simulated", **look)
+            middle = 0.5 * (edges[1:] + edges[:-1])
+            others.append(st.line(ax, middle, found, label="limit, $L = \\infty$, simulated", **curve))
         ax.set(xlim=(edges[0], edges[-1]), xlabel=f"${SHOWN[ratio]}$", ylabel="density")
         ax.set_ylim(bottom=0.0)
-        st.legend(ax)
+        say_fixed(ax, sel)
+        series.legend(ax, list(laws), handles, others)
     return ax
+
+
+def _simulations(sim: Any, sel: Mapping[str, Any] | None) -> dict[str, Record]:
+    """Return simulations by label."""
+    if not isinstance(sim, SweepResult):
+        if sel is not None:
+            raise ValueError(f"sel={sel!r} is not allowed here: it chooses points of a SweepResult")
+        return st.several("sim", sim, (Record,), "a resmc.Simulation (or a SweepResult)")
+    index, left = chosen(sim, sel)
+    names = [[coordinate(name, value) for value in getattr(sim.plan, name)] for name in left]
+    return {
+        ", ".join(names[axis][i] for axis, i in enumerate(place)): sim.load(int(index[place]))
+        for place in np.ndindex(index.shape)
+    }
+
+
+def _known_limit(sims: list[Record], ratio: str) -> Gaussian | None:
+    """Return the law that all simulations have as their depth grows; None where it is not known or not one."""
+    found = {sim.facts.final_limit(ratio) for sim in sims}
+    return found.pop() if len(found) == 1 else None
 
 
 def _law(sim: Record, ratio: str) -> Law:
@@ -115,12 +156,16 @@ def _ends(law: Law, ratio: str) -> tuple[float, float]:
     low, high = law.quantile([TAIL, 1.0 - TAIL]).value
     if not np.isfinite(low):
         raise ValueError(f"ratio={ratio!r} is 0 in too many of sim's networks for a histogram")
-    if 0.5 * (high - low) > WIDEST or abs(high) > 1000.0:
+    _check_reach(low, high, ratio)
+    middle, reach = 0.5 * (low + high), 0.6 * (high - low) + BIN_WIDTH
+    return middle - reach, middle + reach
+
+
+def _check_reach(low: float, high: float, ratio: str) -> None:
+    if 0.5 * (high - low) > 1.2 * WIDEST or abs(high) > 1000.0:
         raise ValueError(
             f"ratio={ratio!r} goes from exp({0.5 * low:.3g}) to exp({0.5 * high:.3g}): too far for an axis"
         )
-    middle, reach = 0.5 * (low + high), 0.6 * (high - low) + BIN_WIDTH
-    return middle - reach, middle + reach
 
 
 def _spread(law: Law) -> float:

@@ -132,8 +132,8 @@ def line(ax: Axes, x: Any, y: Any, style: Mapping[str, Any] | None = None, **def
     return ax.plot(x, y, **merged(Line2D, style or {}, **{"lw": 1.2} | defaults))[0]
 
 
-def exact(ax: Axes, x: Any, values: Any, colour: str = EXACT, label: str | None = EXACTLY, lw: float = 1.2) -> Any:
-    """Draw exact values as a line, with crosses where a line would not show them: beside ones that are not known.
+def known(ax: Axes, x: Any, values: Any, label: str | None, marker: str, **look: Any) -> Any:
+    """Draw theory where it is known, with a marker where a line would not show it: beside values that are not known.
 
     Returns
     -------
@@ -141,12 +141,21 @@ def exact(ax: Axes, x: Any, values: Any, colour: str = EXACT, label: str | None 
         None where nothing is known.
     """
     x, values = np.broadcast_arrays(np.asarray(x, np.float64), np.asarray(values, np.float64))
-    known = np.isfinite(values)
-    if not known.any():
+    there = np.isfinite(values)
+    if not there.any():
         return None
-    marker = "" if known.all() and known.size > 1 else "x"
-    look: Style = {"color": colour, "ls": DASH_DOTTED, "lw": lw, "marker": marker, "ms": 5.0, "mew": 1.2}
-    return line(ax, x, values, label=label, zorder=4, **look)
+    alone = "" if there.all() and there.size > 1 else marker
+    return line(ax, x, values, {"zorder": 4} | look, label=label, marker=alone)
+
+
+def exact(ax: Axes, x: Any, values: Any, label: str | None = EXACTLY, **look: Any) -> Any:
+    """Draw exact values: see `known`."""
+    return known(ax, x, values, label, "x", **{"color": EXACT, "ls": DASH_DOTTED, "ms": 5.0, "mew": 1.2} | look)
+
+
+def limit(ax: Axes, x: Any, values: Any, label: str | None = LEADING_ORDER, **look: Any) -> Any:
+    """Draw a limit: see `known`."""
+    return known(ax, x, values, label, "_", **{"color": THEORY, "ls": DASHED, "lw": 1.4, "ms": 11.0, "mew": 1.4} | look)
 
 
 def band(ax: Axes, x: Any, low: Any, high: Any, colour: Any, label: str | None = None) -> None:
@@ -168,12 +177,34 @@ def points(ax: Axes, x: Any, estimate: Estimate, style: Mapping[str, Any], serie
     return bars
 
 
-def histogram(ax: Axes, edges: Any, density: Any, stderr: Any, style: Mapping[str, Any], label: str) -> None:
+def histogram(ax: Axes, edges: Any, density: Any, stderr: Any, style: Mapping[str, Any], label: str) -> Any:
     """Draw a density in cells, and around it a band of one standard error."""
     from matplotlib.patches import StepPatch
 
-    ax.stairs(density, edges, **merged(StepPatch, style, facecolor=PALE, fill=True, label=label, zorder=1))
+    body = ax.stairs(density, edges, **merged(StepPatch, style, facecolor=PALE, fill=True, label=label, zorder=1))
     ax.stairs(density + stderr, edges, baseline=density - stderr, fill=True, color=DATA, alpha=0.6, zorder=2)
+    return body
+
+
+def outline(
+    ax: Axes, edges: Any, density: Any, stderr: Any, style: Mapping[str, Any], series: Series, label: str
+) -> Any:
+    """Draw one of several densities as a line through its cells with sparse markers, and a band of one standard error.
+
+    Returns
+    -------
+    Line2D
+        The curve, with its line, colour and marker, for a legend.
+    """
+    from matplotlib.patches import StepPatch
+
+    ax.stairs(density + stderr, edges, baseline=density - stderr, fill=True, color=series.colour, alpha=0.25, zorder=1)
+    given = merged(StepPatch, style, edgecolor=series.colour, linestyle=series.line, linewidth=1.0, zorder=2)
+    step = ax.stairs(density, edges, fill=False, baseline=None, **given)
+    middle, every = 0.5 * (np.asarray(edges)[1:] + np.asarray(edges)[:-1]), -(-len(density) // 8)
+    marks: Style = {"ls": series.line, "marker": series.marker, "ms": 3.0, "lw": 1.0, "color": series.colour}
+    ax.plot(middle[::every], density[::every], zorder=3, **marks | {"ls": ""})
+    return proxy(label, **marks | {"color": step.get_edgecolor()})
 
 
 def shown_peak(others: float, infinite: float) -> tuple[float, str]:
