@@ -86,9 +86,7 @@ def score(estimate: Estimate, exact: float) -> str:
     return f"z\xa0=\xa0{_minus(text)}" if math.isfinite(z) else ""
 
 
-def beside(
-    estimate: Estimate, exact: float | None = None, limit: float | None = None, kind: str = LEADING
-) -> str:
+def beside(estimate: Estimate, exact: float | None = None, limit: float | None = None, kind: str = LEADING) -> str:
     """Return the theory beside an estimate as a clause: a z-score against exact values alone."""
     if exact is not None and math.isfinite(exact):
         z = score(estimate, exact)
@@ -101,12 +99,10 @@ def beside(
     return "no value"
 
 
-def theory(
-    estimate: Estimate, exact: float | None = None, limit: float | None = None, kind: str = LEADING, what: str = "theory"
-) -> str:
+def theory(estimate: Estimate, exact: float | None = None, limit: float | None = None, kind: str = LEADING) -> str:
     """Return the theory beside an estimate in brackets, after a space, or nothing where there is none."""
     known = any(x is not None and math.isfinite(x) for x in (exact, limit))
-    return f" ({what}: {beside(estimate, exact, limit, kind)})" if known else ""
+    return f" (theory: {beside(estimate, exact, limit, kind)})" if known else ""
 
 
 def ratio(logarithm: float, stderr: float) -> str:
@@ -118,6 +114,11 @@ def ratio(logarithm: float, stderr: float) -> str:
         return f"e^({pm_values(half, error)})"
     value = math.exp(half) if math.isfinite(half) else half
     return pm_values(value, value * error)
+
+
+def plain_ratio(logarithm: float) -> str:
+    """Return the root of a quotient from the quotient's logarithm, without an error."""
+    return factor(0.5 * logarithm) if math.isfinite(logarithm) else ratio(logarithm, math.nan)
 
 
 def typeset(text: str) -> str:

@@ -57,7 +57,9 @@ def _law_verdict(fit: LogGaussianFit, networks: int) -> str:
 
 def _hidden(fit: LogGaussianFit) -> str:
     """Return the verdict where the bins are as wide as the law, and the moments alone can tell."""
-    bins = f"the histogram's bins are wide beside the law, and may hide a distance of {plain(fit.ks_fitted.resolution, 2)}"
+    bins = (
+        f"the histogram's bins are wide beside the law, and may hide a distance of {plain(fit.ks_fitted.resolution, 2)}"
+    )
     moments = _departures(fit)
     if not moments:
         return f"Not seen to be anything else: its skewness is {pm(fit.skewness)}, but {bins}."
@@ -79,9 +81,7 @@ def _departures(fit: LogGaussianFit) -> dict[str, Estimate]:
 def _law(found: Analyses) -> Iterator[str]:
     fit, d, z = found.fit, found.sim.model.depth, found.letter
     known = {name: None if fit.exact is None else float(getattr(fit.exact, name)[0]) for name in MOMENTS}
-    limit = {
-        name: None if fit.theory is None else float(getattr(fit.theory, name)[0]) for name in ("mean", "variance")
-    }
+    limit = {name: None if fit.theory is None else float(getattr(fit.theory, name)[0]) for name in ("mean", "variance")}
     yield (
         f"The log-norm L_{d} = log(|{z}_{d}|²/n) has mean {pm(fit.mean)}"
         f"{theory(fit.mean, known['mean'], limit['mean'])} and variance {pm(fit.variance)}"

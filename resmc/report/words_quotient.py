@@ -12,7 +12,7 @@ from ..analyses.verdict import SHOWN
 from ..results.estimates import MIN_NETWORKS
 from ..results.observables import OBSERVABLES
 from .found import LOOK, Analyses, Answer
-from .numbers import counted, disagrees, has_error, pm, ratio, theory, typeset
+from .numbers import counted, disagrees, has_error, plain_ratio, pm, ratio, theory, typeset
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -51,11 +51,11 @@ def _verdict(found: Analyses, name: str, one: LogRatio) -> str:
     law, root = one.law, root_of(found, name)
     if law.zeros == law.networks:
         return f"Not at all: {root} is 0 in every network."
-    found_quantiles = one.quantile(QUANTILES)
-    low, middle, high = (ratio(float(found_quantiles.value[i]), math.nan).removesuffix(" (no error)") for i in (0, 2, 4))
+    values = one.quantile(QUANTILES)
+    low, middle, high = (plain_ratio(float(values.value[i])) for i in (0, 2, 4))
     if law.networks < MIN_NETWORKS:
         return f"That cannot be said from {counted(law.networks, 'network')}; here the median of {root} is {middle}."
-    median = found_quantiles[2]
+    median = values[2]
     if not math.isfinite(float(median.value)):
         return f"In half of the networks or more not at all: the median of {root} is 0."
     return (
@@ -94,7 +94,8 @@ def moments(found: Analyses, name: str) -> Iterator[str]:
         if not math.isfinite(float(e.value)):
             continue
         words = typeset(one.words.format(v=found.letter, l=end))
-        rare = "" if has_error(e) or found.sim.networks < MIN_NETWORKS else "; rare networks rule that mean"
-        yield f"The {words}, is {pm(e)}{theory(e, known.exact, known.limit, one.limit_kind)}{rare if one.least else ''}."
+        ruled = one.least is not None and not has_error(e) and found.sim.networks >= MIN_NETWORKS
+        beside = theory(e, known.exact, known.limit, one.limit_kind)
+        yield f"The {words}, is {pm(e)}{beside}{'; rare networks rule that mean' * ruled}."
         if disagrees(e, known.exact):
             yield LOOK
