@@ -254,7 +254,7 @@ FOUR = Sweep(width=[8, 9], depth=[1, 2], alpha=HALF, lam=HALF, networks=1000)
 )
 def test_the_range_of_a_quantity_is_over_the_points_it_speaks_of(networks, sel, words):
     said = words_sweep.span(_tiled(FOUR, networks), "log_norm.skewness", sel)
-    assert re.fullmatch(f"The skewness of L_d.*{words}", said.replace("\xa0", " ")), said
+    assert re.fullmatch(rf"The skewness of the log-norm log\(\|z_d\|²/n\).*{words}", said.replace("\xa0", " ")), said
 
 
 def test_rare_networks_are_not_blamed_where_there_are_few():

@@ -25,7 +25,7 @@ def hypoactivation(found: Analyses) -> Iterator[Answer]:
         yield Answer("hypoactivation", question, verdict, (), ("hypoactivation",))
         return
     fraction, balance = found.known("active_fraction"), found.known("asymmetry")
-    active, asymmetry, exact = fraction.estimate, balance.estimate, fraction.exact
+    active, asymmetry, exact = hypo.active_fraction[-1], hypo.asymmetry[-1], fraction.exact
     sentences = [
         f"The mean active fraction F_{d} is {pm(active)}{theory(active, exact, fraction.limit)}.",
         f"The mean asymmetry A_{d} = 2|φ({z}_{d})|²/|{z}_{d}|² − 1 is {pm(asymmetry)}"
