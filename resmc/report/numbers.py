@@ -143,3 +143,9 @@ def resolved(value: Any, stderr: Any) -> bool:
 def has_error(estimate: Estimate) -> bool:
     """Return True if there is a standard error."""
     return math.isfinite(float(estimate.stderr))
+
+
+def the(words: str) -> str:
+    """Return a quantity's words as the beginning of a sentence; a formula that they end with is set off by commas."""
+    text = f"The {typeset(words)}"
+    return f"{text}," if "," in text else text

@@ -23,18 +23,21 @@ def of_model(model: Model, depth: bool = True) -> list[tuple[str, str]]:
     if model.input is not None:
         given = ("Input", f"{shown(model.input)}, {count(len(model.input))} numbers")
     return [
-        ("Block", model.block), ("Activation", model.activation), *size, ("Scaling of branches", scaling_of(model)),
+        ("Block", model.block), ("Activation", model.activation), *size, ("Scaling of branches", scaling_of(model, "d" if depth else "L")),
         ("Carry (skip)", repr(model.carry)), ("Weights", model.weights), ("Bias", repr(model.bias)), outputs, given,
     ]  # fmt: skip
 
 
-def scaling_of(model: ResidualNetwork) -> str:
-    """Write a scaling in a few words; d is the depth."""
+def scaling_of(model: ResidualNetwork, depth: str = "d") -> str:
+    """Write a scaling in a few words, with a letter for the depth."""
     scaling = model.scaling
     if not isinstance(scaling, DepthScaling):
         different = {float(s) for s in model.scales}
         if len(different) == 1:
             return f"by {plain(different.pop(), 6)} in every layer"
         return f"layer by layer, from {plain(min(different), 6)} to {plain(max(different), 6)}"
+    inside = " inside the activation" * scaling.inside
+    if scaling.beta == 0.0:
+        return f"by {plain(scaling.c, 6)}{inside}"
     factor = "" if scaling.c == 1.0 else f"{plain(scaling.c, 6)} "
-    return f"by {factor}d^({plain(-scaling.beta, 6)}){' inside the activation' * scaling.inside}"
+    return f"by {factor}{depth}^({plain(-scaling.beta, 6)}){inside}"

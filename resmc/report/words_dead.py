@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..results.observables import OBSERVABLES
 from .found import LOOK, Analyses, Answer
-from .numbers import beside, count, counted, disagrees, plain, pm
+from .numbers import beside, count, counted, disagrees, plain, pm, the
 from .words_quotient import slug
 
 SEEN = 0.1  # networks that are expected, from which on a question is asked though there are none
@@ -42,7 +42,7 @@ def _answer(found: Analyses, name: str, last: int, most: int) -> Answer:
     sentences = []
     if math.isfinite(float(e.value)):
         beyond = f" ({beside(e, known.exact)})" if exactly else ""
-        sentences.append(f"The {known.observable.words.format(v=found.letter, l=d)} is {pm(e)}{beyond}.")
+        sentences.append(f"{the(known.observable.words.format(v=found.letter, l=d))} is {pm(e)}{beyond}.")
     if disagrees(e, known.exact):
         sentences.append(LOOK)
     return Answer(slug(name), QUESTIONS[name], verdict, tuple(sentences), (slug(name),) if most else ())

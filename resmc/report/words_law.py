@@ -25,6 +25,13 @@ def log_gaussian(found: Analyses) -> Answer:
     if not sim.alive[-1]:
         verdict = f"No network is alive at layer {d}: there is no log-norm to describe."
         return Answer("log-gaussian", question, verdict, (), ())
+    if not sim.histogram.counts.any():
+        verdict = (
+            f"That cannot be said: no log-norm lies between {plain(float(sim.histogram.edges[0]))} and "
+            f"{plain(float(sim.histogram.edges[-1]))}, the ends of the histogram."
+        )
+        moments = tuple(_law(found))[: -1 if fit.theory is None else None]
+        return Answer("log-gaussian", question, verdict, moments, figures[3:])
     return Answer("log-gaussian", question, _law_verdict(fit, int(sim.alive[-1])), tuple(_law(found)), figures)
 
 

@@ -12,7 +12,7 @@ from ..analyses.verdict import SHOWN
 from ..results.estimates import MIN_NETWORKS
 from ..results.observables import OBSERVABLES
 from .found import LOOK, Analyses, Answer
-from .numbers import counted, disagrees, has_error, plain_ratio, pm, ratio, theory, typeset
+from .numbers import counted, disagrees, has_error, plain_ratio, pm, ratio, the, theory, typeset
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -93,9 +93,9 @@ def moments(found: Analyses, name: str) -> Iterator[str]:
         one, e = known.observable, known.estimate
         if not math.isfinite(float(e.value)):
             continue
-        words = typeset(one.words.format(v=found.letter, l=end))
+        words = the(one.words.format(v=found.letter, l=end))
         ruled = one.least is not None and not has_error(e) and found.sim.networks >= MIN_NETWORKS
         beside = theory(e, known.exact, known.limit, one.limit_kind)
-        yield f"The {words}, is {pm(e)}{beside}{'; rare networks rule that mean' * ruled}."
+        yield f"{words} is {pm(e)}{beside}{'; rare networks rule that mean' * ruled}."
         if disagrees(e, known.exact):
             yield LOOK

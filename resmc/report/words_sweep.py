@@ -18,7 +18,7 @@ from ..results.layer_estimates import MIN_EFFECTIVE_SAMPLE
 from ..results.observable import IN_DEPTH, SENTENCES, Observable, letter
 from ..results.observables import OBSERVABLES
 from .found import LOOK, Answer, rounding
-from .numbers import RESOLVED, count, counted, disagrees, percent, plain, pm, typeset
+from .numbers import RESOLVED, count, counted, disagrees, percent, plain, pm, the, typeset
 from .tables import capital
 from .words_quotient import slug
 
@@ -48,7 +48,7 @@ def letter_of(result: SweepResult) -> str:
 def words_of(result: SweepResult, name: str) -> str:
     """Return a quantity in words that begin a sentence."""
     one = OBSERVABLES[name]
-    return f"The {typeset(one.words.format(v=letter_of(result), l=_end(one)))}"
+    return the(one.words.format(v=letter_of(result), l=_end(one)))
 
 
 def title(result: SweepResult, name: str) -> str:
