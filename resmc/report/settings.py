@@ -23,7 +23,8 @@ def of_model(model: Model, depth: bool = True) -> list[tuple[str, str]]:
     if model.input is not None:
         given = ("Input", f"{shown(model.input)}, {count(len(model.input))} numbers")
     return [
-        ("Block", model.block), ("Activation", model.activation), *size, ("Scaling of branches", scaling_of(model, "d" if depth else "L")),
+        ("Block", model.block), ("Activation", model.activation), *size,
+        ("Scaling of branches", scaling_of(model, "d" if depth else "L")),
         ("Carry (skip)", repr(model.carry)), ("Weights", model.weights), ("Bias", repr(model.bias)), outputs, given,
     ]  # fmt: skip
 
