@@ -124,6 +124,8 @@ FIGURES: dict[str, Callable[..., Axes]] = {
     "extrapolation": lambda **k: P.plot_extrapolation(extrapolation(), **k),
     "sweep": lambda **k: P.plot_sweep(grid(), sel={"variant": "vanilla"}, **k),
     "trajectories": lambda **k: P.plot_trajectories(ordinary(), **k),
+    "quantity": lambda **k: P.plot_quantity(ordinary(), "log_norm.variance", **k),
+    "quantity_of_sweep": lambda **k: P.plot_quantity(grid(), "growth", sel={"variant": "vanilla"}, **k),
 }
 
 

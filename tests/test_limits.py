@@ -20,7 +20,8 @@ from test_exact_values import BOUND, assert_all_within, z_of_student
 
 import resmc
 from resmc import ResNet, Simulation, theory
-from resmc.analyses.extrapolation import QUANTITIES, Extrapolation
+from resmc.analyses.extrapolation import Extrapolation
+from resmc.results.observables import SCALED
 
 HALF = math.sqrt(0.5)
 WIDTHS = (48, 64, 96, 128, 192, 256, 384, 512)
@@ -65,7 +66,7 @@ def z_of_fit(fit: Extrapolation, limit: float | None = None) -> float:
 @pytest.mark.parametrize("net", NETS, ids=lambda net: f"{net[2]}-alpha{net[0]:.3g}-lam{net[1]:.3g}")
 def test_extrapolations_reach_the_limits(net: tuple[float, float, str]):
     comparisons = []
-    for quantity in QUANTITIES:
+    for quantity in SCALED:
         fit = resmc.extrapolate(simulations(*net), quantity)
         z = z_of_fit(fit)
         assert fit.z_score == pytest.approx((float(fit.value.value) - fit.limit) / float(fit.value.stderr))
@@ -94,7 +95,7 @@ def test_hypoactivation_reaches_its_limit_and_changes_sign_with_alpha(alpha: flo
         comparisons.append((quantity, z_of_fit(fit)))
         assert fit.p_value > 1e-4
         assert fit.limit * alpha < 0.0
-        opposite = QUANTITIES[quantity].limit(ResNet(32, 16, -alpha, lam))
+        opposite = SCALED[quantity].scaled.limit(ResNet(32, 16, -alpha, lam))
         assert abs(z_of_fit(fit, opposite)) > 2.0 * BOUND  # the control
     assert_all_within(comparisons, at_least=2)
 

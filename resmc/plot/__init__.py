@@ -12,9 +12,8 @@ are numbers, a bar of colours takes the place of the legend. All quantities are 
 
 In reading order: `laws` (the final log-norm and the output), `layers` (activations and paths, layer by layer),
 `interlayer` (their correlations), `growth`, `extrapolation`, `depth` (how far networks go as their depth grows),
-`quotients` (the laws of how far), `sweeps`, `quantity` (any quantity by its name); `style`, `series` and `select` hold
-what they share. matplotlib (the extra ``resmc[plot]``) is
-imported when a function is called.
+`quotients` (the laws of how far), `sweeps`, `quantity` (any quantity by its name); `style`, `series`, `fields` and
+`select` hold what they share. matplotlib (the extra ``resmc[plot]``) is imported when a function is called.
 """
 
 from .depth import plot_depth_ratio, plot_heat_map

@@ -14,7 +14,7 @@ from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from . import series as several
 from . import style as st
-from .select import letter_of
+from .fields import letter_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,6 +77,8 @@ def draw(curves: Mapping[str, Curve], layer: str, ax: Axes | None, style: Mappin
         for (label, curve), look in zip(curves.items(), chosen, strict=True):
             if not single:
                 known = curve.exact if curve.known else curve.theory
+                if not np.isfinite(known).any():  # a line that leads from point to point, and is thinner than theory
+                    st.line(ax, curve.aspect, curve.estimate.value, color=look.colour, ls=look.line, lw=0.6, zorder=2)
                 st.line(ax, curve.aspect, known, color=look.colour, ls=look.line, zorder=2)
             elif curve.known:
                 st.exact(ax, curve.aspect, curve.exact)

@@ -21,8 +21,9 @@ from ..results.record import Record
 from ..sweep.result import SweepResult
 from . import series as looks
 from . import style as st
-from .select import FIELDS, axis_label, field, say_fixed
+from .fields import FIELDS, axis_label, field
 from .select import curves as curves_of_sweep
+from .select import say_fixed
 from .sweeps import cells, hatch, ticks
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from ..sweep.result import SweepResult
 from ..theory.facts import facts
 from . import style as st
 from .curves import MOST, Curve, draw, of_layers
-from .select import chosen, curves, letter_of, say_fixed
+from .select import chosen, curves, letter_of_sweep, say_fixed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +84,7 @@ def _of_sweep(result: SweepResult, sel: Mapping[str, Any] | None) -> dict[str, C
     if along is None:
         free = ", ".join(left) or "none"
         raise ValueError(f"result has no dimension ratio or depth left to draw the growth over: it has {free}")
-    called = letter_of(result)
+    called = letter_of_sweep(result)
     return {label: _of_points(result, index, called) for label, index in curves(result, sel, along)[1].items()}
 
 

@@ -18,7 +18,7 @@ from ..analyses.output_laws import output_norm, output_norm_cells, outputs
 from ..results.estimates import Floats
 from ..results.record import Record
 from . import style as st
-from .select import letter_of
+from .fields import letter_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -239,7 +239,7 @@ def plot_qq(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
         given = st.merged(Line2D, style, color=st.DATA, marker="o", ls="", ms=2.8, lw=0.9, label=label)
         bars = np.maximum([value - low, high - value], 0.0)
         found = ax.errorbar(x, value, bars, capsize=1.2, zorder=3, **given)
-        ax.set(xlabel=f"quantile of the {called}", ylabel="quantile of $L_d$")
+        ax.set(xlabel=f"quantile of the {'fitted Gaussian' if limit is None else called}", ylabel="quantile of $L_d$")
         st.legend(ax, [found, *others])
     return ax
 

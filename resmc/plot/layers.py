@@ -11,7 +11,7 @@ from ..analyses import Hypoactivation, hypoactivation
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from . import style as st
-from .select import letter_of
+from .fields import letter_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

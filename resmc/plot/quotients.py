@@ -25,7 +25,8 @@ from ..sweep.result import SweepResult
 from ..theory.depth import Gaussian
 from . import series
 from . import style as st
-from .select import chosen, coordinate, say_fixed
+from .fields import coordinate
+from .select import chosen, say_fixed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,11 +82,11 @@ def plot_ratio_law(
     st.require("plot_ratio_law")
     sims = _simulations(sim, sel)
     checks.choice("ratio", ratio, QUOTIENTS)
-    for one in sims.values() if limit is not None else ():
+    if limit is not None:
         st.check_kind("limit", limit, (DepthLimit,), "a resmc.DepthLimit, or None")
-        ours = one.lowered.general
-        if replace(limit.model, depth=ours.depth, n_out=ours.n_out) != ours:
-            raise ValueError("limit is that of another network: it must be resmc.limit(..) of sim's model")
+        for ours in (one.lowered.general for one in sims.values()):
+            if replace(limit.model, depth=ours.depth, n_out=ours.n_out) != ours:
+                raise ValueError("limit is that of another network: it must be resmc.limit(..) of sim's model")
     laws = {label: _law(one, ratio) for label, one in sims.items()}
     ends = [_ends(law, ratio) for law in laws.values()]
     low, high = min(end[0] for end in ends), max(end[1] for end in ends)

@@ -144,8 +144,10 @@ def known(ax: Axes, x: Any, values: Any, label: str | None, marker: str, **look:
     there = np.isfinite(values)
     if not there.any():
         return None
-    alone = "" if there.all() and there.size > 1 else marker
-    return line(ax, x, values, {"zorder": 4} | look, label=label, marker=alone)
+    look = {"zorder": 4} | look
+    if not (there[1:] & there[:-1]).any():
+        look["ls"] = ""
+    return line(ax, x, values, look, label=label, marker="" if there.all() and there.size > 1 else marker)
 
 
 def exact(ax: Axes, x: Any, values: Any, label: str | None = EXACTLY, **look: Any) -> Any:

@@ -13,7 +13,8 @@ from ..results.estimates import Floats
 from ..results.observables import OBSERVABLES
 from ..sweep.result import SweepResult
 from . import style as st
-from .select import axis_label, chosen, in_words, label_of, letter_of, say_fixed
+from .fields import axis_label, in_words, label_of
+from .select import chosen, letter_of_sweep, say_fixed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +94,7 @@ def plot_sweep(
             words = {"value": "no value", "stderr": "no standard error"}.get(show, "no value, no limit, or limit 0")
             notes.append(hatch(ax, missing, words))
         one = OBSERVABLES[quantity]
-        name = label_of(one, letter_of(result))
+        name = label_of(one, letter_of_sweep(result))
         labels = {"value": name, "stderr": f"s.e. of {name}", "relative": f"{name} / {one.limit_kind} − 1"}
         bar = st.colour_bar(ax, mesh, labels[show])
         if show == "relative":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..models.resnet import ResNet
-from ..plot import curves, interlayer, laws, layers, quantity, quotients
+from ..plot import curves, interlayer, laws, layers, quotients, values
 from ..results.record import Record
 from . import alternatives, reproduce, tables, words
 from .figures import figure
@@ -91,7 +91,7 @@ def _drawing(found: Analyses, key: str) -> Callable[[Any], None]:
     name, kind = alternatives.names(found)[key]
     if kind == "law":
         return lambda ax: quotients.plot_ratio_law(sim, name, ax=ax)
-    return lambda ax: quantity.plot_quantity(sim, name, ax=ax)
+    return lambda ax: values.draw_simulation(sim, name, ax=ax)
 
 
 def settings(sim: Record) -> list[tuple[str, str]]:

@@ -12,9 +12,9 @@ import numpy as np
 from ..engine.lowering import QUOTIENTS
 from ..plot import style
 from ..plot.depth import plot_depth_ratio, plot_heat_map
+from ..plot.fields import label_of
 from ..plot.growth import plot_growth
 from ..plot.quantity import plot_quantity
-from ..plot.select import label_of
 from ..plot.series import NAMED
 from ..plot.sweeps import plot_sweep
 from ..results.observables import OBSERVABLES

@@ -319,8 +319,8 @@ def _quotient(name: str) -> Iterable[Observable]:
         limit_kind=IN_DEPTH,
         exists=followed,
     )
-    if name == "growth":
-        return  # the observable "growth" is the second moment of this quotient, known without its final values
+    if name == "growth":  # the second moment is the observable "growth", which needs no quotient to be followed
+        return
 
     def second_moment(e: Entries) -> by_entry.SecondMoment:
         return by_entry.log_second_moment(e.quotient(name), e.quotient_offsets(name))
