@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -206,6 +207,62 @@ def test_a_merged_file_does_not_promise_what_it_cannot_keep():
     whole = resmc.merge(*(simulation(networks=200, first_network=k) for k in (0, 200)))
     with bare():
         assert "merged from shorter runs" in Page(render(whole)).text
+
+
+GENERAL: dict[str, tuple[resmc.ResidualNetwork, dict[str, Any]]] = {
+    "defaults": (resmc.ResidualNetwork(8, 6, "v-phi-w"), {}),
+    "a ResNet in the general spelling": (resmc.ResidualNetwork(8, 6), {"correlations": False}),
+    "the same without displacement": (resmc.ResidualNetwork(8, 6, "phi-in", "balanced"), {"displacement": False}),
+    "all but defaults": (
+        resmc.ResidualNetwork(
+            8, 6, "phi-out", "gelu", -0.5, resmc.DepthScaling(0.25, -1.5, True), bias=0.1, n_out=2, input_norm=3.0
+        ),
+        {"gradients": True, "layers": [0, 3], "keep_samples": 3, "first_network": 7, "seed": 2**63},
+    ),
+    "by layer, dense": (
+        resmc.ResidualNetwork(
+            8, 3, "v-phi-w", "tanh", scaling=(0.1, -1e-3, 0.3), weights="uniform", input=(-1.0, 0.1 + 0.2)
+        ),
+        {"method": "dense", "keep_trajectories": 2},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GENERAL)
+def test_any_network_comes_again_from_its_command_and_from_its_python(name: str, tmp_path: Path, monkeypatch):
+    model, options = GENERAL[name]
+    sim = resmc.simulate(model, networks=40, progress=False, **options)
+    sim.save(tmp_path / "run.resmc")
+    found = reproduce.of_simulation(sim)
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(found.shell.replace("\\\n", " "))
+    assert words[1:3] == ["resmc", "simulate"]
+    monkeypatch.setenv(*words[0].split("="))
+    assert "--no-correlations" not in words or sim.lowered.log_gaussian is not None
+    assert cli.main(words[2:]) == 0
+    again = Path("again.resmc")
+    assert again.read_bytes() == Path("run.resmc").read_bytes()
+    assert found.sha256 == hashlib.sha256(again.read_bytes()).hexdigest()
+    again.unlink()
+    exec(found.python, {})
+    assert again.read_bytes() == Path("run.resmc").read_bytes()
+
+
+def test_a_network_too_long_to_print_is_read_from_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    depth = reproduce.MOST_NUMBERS + 1
+    model = resmc.ResidualNetwork(4, depth, "v-phi-w", scaling=tuple(1e-3 * (1 + k % 7) for k in range(depth)))
+    whole = resmc.merge(*(resmc.simulate(model, networks=8, first_network=k, layers=[0]) for k in (0, 100)))
+    found = reproduce.of_simulation(whole)
+    assert len(found.shell) < 1000
+    assert "1\u202f001 numbers in its scaling and input: too many to print here" in found.sentences[-1]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(VARIABLE, os.environ.get(VARIABLE, ""))
+    whole.save("run.resmc")
+    assert shlex.split(found.shell) == ["python", "-c", found.python]
+    exec(found.python, {})
+    assert Path("again.resmc").read_bytes() == Path("run.resmc").read_bytes()
+    short = resmc.simulate(resmc.ResidualNetwork(4, 3, scaling=(0.1, 0.2, 0.3)), networks=8)
+    assert "too many" not in " ".join(reproduce.of_simulation(short).sentences)
 
 
 @pytest.mark.parametrize(

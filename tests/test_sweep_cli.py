@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import refusal, run
 from sweeps import Enough, as_toml, contents, finish, small, start, stopped_after
 
 import resmc
@@ -33,26 +34,6 @@ def plan(tmp_path: Path) -> Path:
     path = tmp_path / "plan.toml"
     path.write_text(as_toml(), encoding="utf-8")
     return path
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: Any, status: int = 0) -> str:
-    """What a command prints that succeeds, or ends with another status."""
-    capsys.readouterr()
-    found = cli.main([str(a) for a in arguments])
-    out, err = capsys.readouterr()
-    assert found == status, err
-    return str(out)
-
-
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
-    """The one line that a command says when it fails, without the name of the program."""
-    capsys.readouterr()
-    assert cli.main([str(a) for a in arguments]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("resmc: ")
-    assert err.count("\n") == 1
-    return str(err[len("resmc: ") : -1])
 
 
 def stopped(store: Path, done: int = 40_000, **changes: Any) -> Path:

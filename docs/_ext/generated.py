@@ -71,6 +71,9 @@ def command(parser: argparse.ArgumentParser) -> Iterator[str]:
         else:
             required = " (required)" if action.required and action.option_strings else ""
             yield f"`{spelling(action)}`\n: {action.help or 'see above'}{required}\n"
+    for group in parser._action_groups:
+        if group.description:
+            yield f"{group.title}:\n\n```text\n{group.description.strip()}\n```\n"
     if parser.epilog:
         yield f"```text\n{parser.epilog.strip()}\n```\n"
     for subparser in nested:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..models.network import METHODS
 from .common import add_command, check_output, entries, number, print_json
-from .model import add_model_options, model_of
+from .model import add_model_options, residual_network_of
 
 REGIME_EXAMPLE = """\
 example:
@@ -80,7 +80,7 @@ def run_regime(args: argparse.Namespace) -> None:
     given = _given(args, "networks", "seed", "method", "threshold", "device", "threads")
     if args.depths is not None:
         given["depths"] = entries("depths", args.depths, number, "10,30,100")
-    found = regime(model_of(args), **given)
+    found = regime(residual_network_of(args), **given)
     failure: Exception | None = None
     if args.output is not None:
         from .. import report
@@ -110,7 +110,7 @@ def run_limit(args: argparse.Namespace) -> None:
     given = _given(args, "networks", "seed", "steps")
     if args.h0 is not None:
         given["h0"] = entries("h0", args.h0, float, "0.5,-1,2")
-    found = limit(model_of(args), gradients=not args.no_gradients, **given)
+    found = limit(residual_network_of(args), gradients=not args.no_gradients, **given)
     if args.json:
         from .records import limit_record
 

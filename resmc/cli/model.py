@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 from .._system.plain import Plain
 from ..models.activations import ACTIVATIONS
 from ..models.blocks import BLOCKS
-from ..models.residual_network import Model, ResidualNetwork
+from ..models.residual_network import CRITICAL, Model, ResidualNetwork
 from ..models.resnet import VARIANTS, ResNet
-from ..models.scaling import DepthScaling, Scaling
 from ..models.weights import WEIGHTS
 from .common import entries, number
 
@@ -59,51 +59,56 @@ def add_model_options(parser: argparse.ArgumentParser, *, depth: bool = True) ->
 
 
 def model_of(args: argparse.Namespace) -> Model:
-    """Return the network that the options spell.
+    """Return the network that the options spell, a `ResNet` if none of the general ones is given.
 
     Raises
     ------
     ValueError
         For options of two spellings, and for values that the network does not allow.
     """
-    given: Plain = {}
-    for name in (*SHARED, *LOG_GAUSSIAN, *GENERAL):
-        value = getattr(args, name, None)
-        if value is not None:
-            given[name] = value
+    given = _given(args)
     general = [name for name in GENERAL if name in given]
+    if not general:
+        return ResNet(**{"alpha": 0.5**0.5, "lam": 0.5**0.5} | given)
     for name in LOG_GAUSSIAN:
-        if name in given and general:
+        if name in given:
             raise ValueError(
                 f"{_option(name)} is not allowed beside {_option(general[0])}: --alpha, --lam and --variant spell a "
                 "log-Gaussian network, --block, --carry, --beta and the like any residual network"
             )
-    if not general and hasattr(args, "alpha"):
-        return ResNet(**{"alpha": 0.5**0.5, "lam": 0.5**0.5} | given)
-    return general_of(given)
+    return residual_network_of(args)
 
 
-def general_of(given: Plain) -> ResidualNetwork:
-    """Return the `ResidualNetwork` that options spell, by their names; its depth is 1 where none is given."""
-    given = {"depth": 1} | given
+def residual_network_of(args: argparse.Namespace) -> ResidualNetwork:
+    """Return the `ResidualNetwork` that the options spell, of depth 1 where there is no option for the depth.
+
+    Raises
+    ------
+    ValueError
+        For options that exclude each other, and for values that the network does not allow.
+    """
+    given: Plain = {"depth": 1} | _given(args)
     if "input" in given:
         if "input_norm" in given:
             raise ValueError("--input-norm is not allowed beside --input: the input has a norm of its own")
         given["input"] = entries("input", given["input"], float, "0.5,-1,2")
-    power = {name: given.pop(name) for name in POWER if name in given}
+    power: Plain = {name: given.pop(name) for name in POWER if name in given}
     if "scaling" in given:
         if power:
             raise ValueError(
                 f"{_option(next(iter(power)))} is not allowed beside --scaling: give a power of the depth, or a list"
             )
-        given["scaling"] = _by_layer(given["scaling"])
+        example = "0.1,0.2,0.1, a number for each layer"
+        given["scaling"] = entries("scaling", given["scaling"], float, example)
     elif power:
-        given["scaling"] = DepthScaling(**{"beta": 0.5} | power)
+        given["scaling"] = replace(CRITICAL, **power)
     return ResidualNetwork(**given)
 
 
-def _by_layer(text: str) -> Scaling:
-    return tuple(entries("scaling", text, float, "0.1,0.2,0.1, a number for each layer"))
+def _given(args: argparse.Namespace) -> Plain:
+    """Return the options of the network that were given, by name."""
+    found = {name: getattr(args, name, None) for name in (*SHARED, *LOG_GAUSSIAN, *GENERAL)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _option(name: str) -> str:

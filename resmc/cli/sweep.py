@@ -97,7 +97,7 @@ def run_sweep(args: argparse.Namespace) -> None:
     if args.estimate:
         cost = plan.estimate(args.device)
         if args.json:
-            print_json("sweep", asdict(cost))
+            print_json("sweep", {"kind": "estimate", **asdict(cost)})
         else:
             print(cost)
         return

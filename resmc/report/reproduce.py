@@ -317,7 +317,8 @@ def toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
-        return "{" + ", ".join(f'"{name}" = {toml(v)}' for name, v in value.items()) + "}"
+        given = (f'"{name}" = {toml(v)}' for name, v in value.items() if v is not None)  # TOML has no None
+        return "{" + ", ".join(given) + "}"
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return "[\n" + "".join(f"  {toml(v)},\n" for v in value) + "]"
     if isinstance(value, list):
