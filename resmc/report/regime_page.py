@@ -46,7 +46,7 @@ def content(found: Regime) -> Content:
         title=f"As the depth grows: {m.block} with {m.activation}, width {m.width}",
         kind="regime",
         lead=f"{counted(len(sims), 'depth')} from {count(int(found.depths[0]))} to {count(int(found.depths[-1]))}, "
-        f"{counted(sims[0].networks, 'independent random network')} each; branches scaled {scaling_of(m, 'L')}, "
+        f"{counted(sims[0].networks, 'independent random network')} each; branches {scaling_of(m, 'L')}, "
         f"{m.weights} weights{bias}.",
         progress="",
         caveats=[],

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import ResNet
 from ..models.scaling import DepthScaling
-from ..sweep.axes import shown
+from ..models.spelling import general
+from ..sweep.axes import LONG_NAMES, shown
 from .numbers import count, plain
+
+DERIVED = ("n_in",)  # the input says it
 
 
 def of_model(model: Model, depth: bool = True) -> list[tuple[str, str]]:
-    """Return names and values of a network's fields; without ``depth`` those that have no depth in them."""
-    size = [("Width n", count(model.width))]
-    size += [("Depth d", count(model.depth)), ("d/n", plain(model.ratio))] if depth else []
-    outputs = ("Output neurons", count(model.n_out))
-    if isinstance(model, ResNet):
-        return [
-            ("Variant", model.variant), *size, ("alpha (skip)", repr(model.alpha)),
-            ("lam (residual branch)", repr(model.lam)), outputs, ("Input norm", repr(model.input_norm)),
-        ]  # fmt: skip
-    given = ("Input norm", repr(model.input_norm))
-    if model.input is not None:
-        given = ("Input", f"{shown(model.input)}, {count(len(model.input))} numbers")
-    return [
-        ("Block", model.block), ("Activation", model.activation), *size,
-        ("Scaling of branches", scaling_of(model, "d" if depth else "L")),
-        ("Carry (skip)", repr(model.carry)), ("Weights", model.weights), ("Bias", repr(model.bias)), outputs, given,
-    ]  # fmt: skip
+    """Return names and values of a network's fields, as it was spelled; without ``depth`` those of any depth."""
+    out = []
+    for name in model.to_dict():
+        if name in DERIVED or (name == "depth" and not depth):
+            continue
+        if name == "scaling":
+            value = f"branches {scaling_of(general(model), 'd' if depth else 'L')}"
+        else:
+            value = _written(getattr(model, name))
+        if name != "input" or model.inputs.explicit:
+            out.append((f"{LONG_NAMES[name][0].upper()}{LONG_NAMES[name][1:]}", value))
+        if name == "depth":
+            out.append(("d/n", plain(model.ratio)))
+    return out
+
+
+def _written(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"{shown(value)}, {count(len(value))} numbers"
+    return count(value) if isinstance(value, int) else value if isinstance(value, str) else repr(value)
 
 
 def scaling_of(model: ResidualNetwork, depth: str = "d") -> str:
@@ -35,10 +40,10 @@ def scaling_of(model: ResidualNetwork, depth: str = "d") -> str:
     if not isinstance(scaling, DepthScaling):
         different = {float(s) for s in model.scales}
         if len(different) == 1:
-            return f"by {plain(different.pop(), 6)} in every layer"
-        return f"layer by layer, from {plain(min(different), 6)} to {plain(max(different), 6)}"
+            return f"times {plain(different.pop(), 6)}"
+        return f"scaled layer by layer, from {plain(min(different), 6)} to {plain(max(different), 6)}"
     inside = " inside the activation" * scaling.inside
     if scaling.beta == 0.0:
-        return f"by {plain(scaling.c, 6)}{inside}"
+        return f"times {plain(scaling.c, 6)}{inside}"
     factor = "" if scaling.c == 1.0 else f"{plain(scaling.c, 6)} "
-    return f"by {factor}{depth}^({plain(-scaling.beta, 6)}){inside}"
+    return f"times {factor}{depth}^({plain(-scaling.beta, 6)}){inside}"

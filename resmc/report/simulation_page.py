@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..models.resnet import ResNet
-from ..plot import curves, interlayer, laws, layers, quotients, values
+from ..plot import curves, interlayer, laws, layers, ratio_laws, values
 from ..results.record import Record
 from . import alternatives, reproduce, tables, words
 from .figures import figure
@@ -49,9 +48,9 @@ def content(sim: Record) -> Content:
         for key in answer.figures
     }
     return Content(
-        title=title(sim),
+        title=title(found),
         kind="simulation",
-        lead=lead(sim),
+        lead=lead(found),
         progress="",
         caveats=list(words.caveats(sim)),
         answers=answers,
@@ -63,24 +62,27 @@ def content(sim: Record) -> Content:
     )
 
 
-def title(sim: Record) -> str:
+def title(found: Analyses) -> str:
     """Return the network in a few words."""
-    m = sim.model
+    m = found.sim.model
     size = f"width {m.width}, depth {m.depth}"
-    if isinstance(m, ResNet):
-        return f"{m.variant[0].upper()}{m.variant[1:]} ResNet, {size}"
-    return f"Residual network {m.block} with {m.activation}, {size}"
+    if found.letter == "z":
+        variant = found.sim.resnet.variant
+        return f"{variant[0].upper()}{variant[1:]} ResNet, {size}"
+    general = found.sim.lowered.general
+    return f"Residual network {general.block} with {general.activation}, {size}"
 
 
-def lead(sim: Record) -> str:
+def lead(found: Analyses) -> str:
     """Return the sentence that says what was simulated."""
-    m = sim.model
-    text = f"{counted(sim.networks, 'independent random network')} at initialisation, d/n\xa0=\xa0{plain(m.ratio)}, "
-    if isinstance(m, ResNet):
-        return f"{text}alpha\xa0=\xa0{plain(m.alpha)}, lam\xa0=\xa0{plain(m.lam)}."
-    carry = "" if m.carry == 1.0 else f", carry\xa0=\xa0{plain(m.carry)}"
-    bias = f", bias\xa0=\xa0{plain(m.bias)}" if m.bias else ""
-    return f"{text}branches scaled {scaling_of(m)}{carry}, {m.weights} weights{bias}."
+    sim, general = found.sim, found.sim.lowered.general
+    many = counted(sim.networks, "independent random network")
+    text = f"{many} at initialisation, d/n\xa0=\xa0{plain(sim.model.ratio)}, "
+    if found.letter == "z":
+        return f"{text}alpha\xa0=\xa0{plain(sim.resnet.alpha)}, lam\xa0=\xa0{plain(sim.resnet.lam)}."
+    carry = "" if general.carry == 1.0 else f", carry\xa0=\xa0{plain(general.carry)}"
+    bias = f", bias\xa0=\xa0{plain(general.bias)}" if general.bias else ""
+    return f"{text}branches {scaling_of(general)}{carry}, {general.weights} weights{bias}."
 
 
 def _drawing(found: Analyses, key: str) -> Callable[[Any], None]:
@@ -90,7 +92,7 @@ def _drawing(found: Analyses, key: str) -> Callable[[Any], None]:
         return lambda ax: FIGURES[key](sim, ax=ax)
     name, kind = alternatives.names(found)[key]
     if kind == "law":
-        return lambda ax: quotients.plot_ratio_law(sim, name, ax=ax)
+        return lambda ax: ratio_laws.draw({"": sim}, name, ax=ax)
     return lambda ax: values.draw_simulation(sim, name, ax=ax)
 
 

@@ -11,27 +11,28 @@ import numpy as np
 
 from ..engine.lowering import QUOTIENTS
 from ..plot import style
-from ..plot.depth import plot_depth_ratio, plot_heat_map
-from ..plot.fields import label_of
+from ..plot.fields import axis_label, in_words, label_of
 from ..plot.growth import plot_growth
-from ..plot.quantity import plot_quantity
+from ..plot.select import curves as curves_of
+from ..plot.select import letter_of_sweep
 from ..plot.series import NAMED
 from ..plot.sweeps import plot_sweep
+from ..plot.values import Axis, Curve, draw
 from ..results.observables import OBSERVABLES
 from ..sweep.axes import shown
 from .figures import Figure, figure
 from .numbers import count
 from .words_quotient import slug
-from .words_sweep import asked, describe, letter_of, title
+from .words_sweep import asked, describe, title
 
 if TYPE_CHECKING:
     from ..sweep.plan import Plan
     from ..sweep.result import SweepResult
 
 MOST_POINTS = 20_000  # points of a plan up to which it has figures
-MOST_LOADED = 400  # points of a plan up to which the laws of all are read from the store for a figure
 MOST_FACETS = 6  # figures of one quantity
 MOST_CURVES = 6  # curves of a growth up to which they say more than a map
+REACH = 9.21  # logarithm of a quotient at which a map's colours end: two powers of ten of the ratio whose square it is
 ALONG = ("ratio", "depth")  # dimensions that the horizontal axis prefers, in this order
 Draw = Callable[[Any], Any]
 
@@ -60,38 +61,60 @@ def _of(result: SweepResult, name: str) -> Iterator[Figure]:
     for number, values in enumerate(itertools.islice(places, MOST_FACETS)):
         sel = dict(zip(rest, values, strict=True))
         where = ", ".join(f"{d} {shown(v)}" for d, v in sel.items() if len(getattr(plan, d)) > 1)
-        for kind, draw in _drawings(result, name, axes, sel).items():
+        for kind, drawing in _drawings(result, name, axes, sel).items():
             caption = title(result, name) + (f", {kind}" if kind else "") + (f" ({where})" if where else "")
             key = f"{slug(name)}-{'figure' if not kind else slug(kind.replace(' ', '-'))}-{number + 1}"
-            yield figure(key, caption, describe(result, name, sel), draw)
+            yield figure(key, caption, describe(result, name, sel), drawing)
 
 
 def _drawings(result: SweepResult, name: str, axes: list[str], sel: Mapping[str, Any]) -> dict[str, Draw]:
     """Return the drawings of a quantity at the points ``sel``, by what distinguishes them in words."""
     plan = result.plan
     if plan.listed:
-        return {"": lambda ax: _listed(result, name, ax)}
-    quotient, _, moment = name.partition(".")
-    if quotient in QUOTIENTS and moment == "median" and len(plan.models) <= MOST_LOADED and _whole(result):
-        out: dict[str, Draw] = {}
-        if "depth" in axes:
-            out["over depth"] = lambda ax: plot_depth_ratio(result, quotient, sel=sel, ax=ax)
-        if len(axes) == 2:
-            x, y = (axes[1], axes[0]) if axes[0] == "depth" else axes
-            out["as a map"] = lambda ax: plot_heat_map(result, quotient, x, y, sel=sel, ax=ax)
-        if out:
-            return out
+        index, axis = np.arange(len(plan.models)), Axis("number of the point", whole=True)
+        return {"": lambda ax: _lines(result, name, {"": index}, index.astype(np.float64), axis, ax)}
     second = len(getattr(plan, axes[1])) if len(axes) == 2 else 1
+    curves: dict[str, Draw] = {
+        "over " + (axes[0] if axes else "nothing"): lambda ax: _along(result, name, axes, sel, ax)
+    }
+    a_map: dict[str, Draw] = {"as a map": lambda ax: _map(result, name, axes, sel, ax)}
+    several = len(axes) == 2 and (_numbers(plan, axes[1]) or second > NAMED)
+    if several and "depth" in axes and OBSERVABLES[name].sums in QUOTIENTS:
+        return curves | a_map  # how a ratio moves with the depth is a curve, and its regimes are parts of a map
     if name == "growth" and second <= MOST_CURVES and axes and axes[0] in ALONG:
         return {"": lambda ax: plot_growth(result, sel=sel, ax=ax)}
-    if len(axes) == 2 and (_numbers(plan, axes[1]) or second > NAMED):
-        return {"": lambda ax: plot_sweep(result, name, x=axes[0], y=axes[1], sel=sel, ax=ax)}
-    return {"": lambda ax: plot_quantity(result, name, along=axes[0] if axes else None, sel=sel, ax=ax)}
+    return {"": next(iter((a_map if several else curves).values()))}
 
 
-def _whole(result: SweepResult) -> bool:
-    """Return True if all points have networks, and followed the same."""
-    return bool(result.networks.all()) and len(set(result.plan.observables)) == 1
+def _along(result: SweepResult, name: str, axes: list[str], sel: Mapping[str, Any], ax: Any) -> None:
+    """Draw a quantity over the first dimension, with a curve for each value of the second."""
+    along, points = curves_of(result, sel, axes[0] if axes else None)
+    values = getattr(result.plan, along)
+    if _numbers(result.plan, along):
+        x, axis = np.array(values, np.float64), Axis(axis_label(along))
+    else:
+        x, axis = np.arange(float(len(values))), Axis(axis_label(along), tuple(map(in_words, values)))
+    _lines(result, name, points, x, axis, ax)
+
+
+def _lines(result: SweepResult, name: str, points: Mapping[str, Any], x: Any, axis: Axis, ax: Any) -> None:
+    """Draw a quantity at several points by label, with the theory that there is."""
+    one, flat = OBSERVABLES[name], result.estimates[name].reshape((-1,))
+    exact, limit = result.exact[name].ravel(), result.limits[name].ravel()
+    drawn = {label: Curve(x, flat[index], exact[index], limit[index]) for label, index in points.items()}
+    draw(one, label_of(one, letter_of_sweep(result)), axis, drawn, ax, {})
+
+
+def _map(result: SweepResult, name: str, axes: list[str], sel: Mapping[str, Any], ax: Any) -> None:
+    """Draw a quantity over two dimensions; one of a quotient in colours that part at 0, where the quotient is 1."""
+    look: dict[str, Any] = {}
+    x, y = axes
+    if OBSERVABLES[name].sums in QUOTIENTS:
+        values = result.estimates[name].value
+        reach = min(float(np.max(np.abs(values[np.isfinite(values)]))), REACH) or 1.0
+        look = {"cmap": style.diverging(), "vmin": -reach, "vmax": reach}
+        x, y = (y, x) if x == "depth" else (x, y)
+    plot_sweep(result, name, x=x, y=y, sel=sel, ax=ax, **look)
 
 
 def _numbers(plan: Plan, name: str) -> bool:
@@ -109,18 +132,3 @@ def _dims(plan: Plan) -> tuple[list[str], list[str]]:
     named = [d for d in long if d not in numeric]
     axes = [*numeric, *named][:2]
     return axes, [d for d in plan.dims if d not in axes]
-
-
-def _listed(result: SweepResult, name: str, ax: Any) -> None:
-    """Draw a quantity over the numbers of a list's points, with the theory that there is."""
-    one, flat = OBSERVABLES[name], result.estimates[name].reshape((-1,))
-    x = np.arange(len(result.plan.models))
-    exact, limit = result.exact[name].ravel(), result.limits[name].ravel()
-    theory = np.where(np.isfinite(exact), exact, limit)
-    handles = [style.points(ax, x, flat, {}, style.SERIES[0], "simulated ± s.e.")]
-    if np.isfinite(theory).any():
-        ax.plot(x, theory, ls="", marker="_", color=style.THEORY, zorder=2)
-        handles.append(style.proxy("theory", ls="", marker="_", color=style.THEORY))
-    ax.set(xlabel="number of the point", ylabel=label_of(one, letter_of(result)))
-    style.integer_ticks(ax.xaxis)
-    style.legend(ax, handles)

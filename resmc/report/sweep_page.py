@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..models.resnet import ResNet
+from ..plot.select import letter_of_sweep
 from ..sweep.axes import AXES, shown
 from . import reproduce, sweep_figures, sweep_tables, words_sweep
 from .numbers import count, counted
@@ -48,9 +48,8 @@ def content(result: SweepResult) -> Content:
 
 def title(result: SweepResult) -> str:
     """Return what was swept, in a few words."""
-    models = result.plan.models
-    resnets = all(isinstance(model, ResNet) for model in models)
-    return f"Sweep of {counted(len(models), 'random ResNet' if resnets else 'random residual network')}"
+    kind = "random ResNet" if letter_of_sweep(result) == "z" else "random residual network"
+    return f"Sweep of {counted(len(result.plan.models), kind)}"
 
 
 def settings(result: SweepResult) -> list[tuple[str, str]]:

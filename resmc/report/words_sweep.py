@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.residual_network import Model
-from ..models.resnet import ResNet
-from ..plot.select import chosen
+from ..engine.lowering import Lowered
+from ..plot.select import chosen, letter_of_sweep
 from ..results.entries import MEAN_SQUARE
 from ..results.estimates import MIN_NETWORKS, WORTH_SAYING
 from ..results.layer_estimates import MIN_EFFECTIVE_SAMPLE
@@ -40,21 +39,16 @@ def asked(result: SweepResult) -> dict[str, Observable]:
     return {name: one for name, one in found if one.question and (own or one.sums != MEAN_SQUARE)}
 
 
-def letter_of(result: SweepResult) -> str:
-    """Return the letter of the states: z if all networks are spelled as a `ResNet`, else h."""
-    return "z" if {letter(one) for one in result.plan.lowered} == {"z"} else "h"
-
-
 def words_of(result: SweepResult, name: str) -> str:
     """Return a quantity in words that begin a sentence."""
     one = OBSERVABLES[name]
-    return the(one.words.format(v=letter_of(result), l=_end(one)))
+    return the(one.words.format(v=letter_of_sweep(result), l=_end(one)))
 
 
 def title(result: SweepResult, name: str) -> str:
     """Return a quantity as a heading."""
     one = OBSERVABLES[name]
-    return capital(typeset(one.called(_end(one), letter_of(result))))
+    return capital(typeset(one.called(_end(one), letter_of_sweep(result))))
 
 
 def _end(one: Observable) -> str:
@@ -91,7 +85,7 @@ def caveats(result: SweepResult) -> Iterator[str]:
             f"Several numerics classes have filled the store: {', '.join(classes)}. Their networks are the same, "
             f"their rounding is not; {rounding(result.plan.models, result.plan.method)}."
         )
-    dead, z = int(result.dead.sum()), letter_of(result)
+    dead, z = int(result.dead.sum()), letter_of_sweep(result)
     if dead:
         activity = ", asymmetry and active fraction" if "asymmetry" in result.quantities else ""
         why = ", possible with alpha = 0" if z == "z" else ""
@@ -129,7 +123,7 @@ def _resolved(result: SweepResult, one: Observable) -> Iterator[str]:
     known = {id(each): neutral.value(each.facts) for each in lowered}
     estimate = result.estimates[one.name].reshape((-1,))
     away = estimate.value - np.array([known[id(each)] for each in lowered])
-    stderr, kinds = estimate.stderr, [kind(each.model) for each in lowered]
+    stderr, kinds = estimate.stderr, [kind(each) for each in lowered]
     parts = []
     for name in dict.fromkeys(kinds):
         here = np.array([each == name for each in kinds]) & np.isfinite(stderr) & np.isfinite(away)
@@ -140,9 +134,12 @@ def _resolved(result: SweepResult, one: Observable) -> Iterator[str]:
         yield " ".join(parts) + " (More than three standard errors are needed to count.)"
 
 
-def kind(model: Model) -> str:
+def kind(lowered: Lowered) -> str:
     """Return what distinguishes networks in words: a ResNet's variant, else block and activation."""
-    return model.variant if isinstance(model, ResNet) else f"{model.block} with {model.activation}"
+    found = lowered.log_gaussian
+    if letter(lowered) == "z" and found is not None:
+        return found.variant
+    return f"{lowered.general.block} with {lowered.general.activation}"
 
 
 def _away(name: str, words: str, below: int, above: int, points: int) -> str:
@@ -191,7 +188,7 @@ def place(result: SweepResult, index: Any) -> str:
     if not result.plan.listed:
         return result.plan.describe(int(index))
     model = result.plan.models[int(index)]
-    return f"{kind(model)}, width {model.width}, depth {model.depth}"
+    return f"{kind(result.plan.lowered[int(index)])}, width {model.width}, depth {model.depth}"
 
 
 def _sentences(result: SweepResult, name: str) -> Iterator[str]:
@@ -234,7 +231,7 @@ def _without_error(result: SweepResult, one: Observable) -> Iterator[str]:
     few = networks < MIN_NETWORKS
     of_squares = one.least is not None
     short = ~few & of_squares & (networks < MIN_EFFECTIVE_SAMPLE)
-    rare = f" since the mean of |{letter_of(result)}|² is ruled by rare networks there" if of_squares else ""
+    rare = f" since the mean of |{letter_of_sweep(result)}|² is ruled by rare networks there" if of_squares else ""
     for which, why in (
         (few, f" of fewer than {MIN_NETWORKS} networks"),
         (short, f" of fewer than {MIN_EFFECTIVE_SAMPLE:.0f} networks, which it needs"),
