@@ -227,9 +227,9 @@ def test_networks_too_few_for_an_effective_sample_are_not_called_rare():
     analyses = found(networks=500)
     reason = "500 networks are fewer than the 1000 that its error needs."
     assert said(analyses)["growth"].verdict == f"That cannot be said at any recorded layer: {reason}"
-    assert analyses.sim.summary().endswith("for an error bar of E|z|^2 at this depth: it needs at least 1000.")
+    assert analyses.sim.summary().endswith("it takes 1000 networks or more.")
     deep = found(width=4, depth=200, networks=2000).sim
-    assert deep.summary().endswith("its mean is ruled by rare networks.")
+    assert deep.summary().endswith("rare networks rule that mean, and these are too few to tell how far it is off.")
 
 
 def test_a_limit_that_is_far_says_why():

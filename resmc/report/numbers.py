@@ -123,7 +123,8 @@ def plain_ratio(logarithm: float) -> str:
 
 def typeset(text: str) -> str:
     """Return a formula of the table of quantities with squares and minus signs as a page has them."""
-    return re.sub(r"(?<=\w)-(?=[a-z]_)", MINUS, text.replace("^2", "²"))
+    text = text.replace("^2", "²").replace("phi(", "φ(").replace(" - ", f" {MINUS} ")
+    return re.sub(r"(?<=\w)-(?=[a-z]_)", MINUS, text)
 
 
 def disagrees(estimate: Estimate, exact: float | None) -> bool:

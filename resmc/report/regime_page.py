@@ -20,7 +20,7 @@ from .figures import Figure, figure
 from .found import Answer
 from .numbers import MINUS, count, counted, percent, plain, pm, ratio, typeset
 from .page import Content, need_extra, rendered, sources, write_page
-from .settings import of_model, scaling_of
+from .settings import of_model, scaling_of, whole
 from .words_quotient import slug
 
 FIGURES = {"displacement": "growth", "gradient_displacement": "gradient"}  # the ratio that stands beside each verdict's
@@ -43,7 +43,7 @@ def content(found: Regime) -> Content:
     answers = [_answer(found, verdict) for verdict in (found.forward, found.backward)]
     bias = f", bias\xa0=\xa0{plain(m.bias)}" if m.bias else ""
     return Content(
-        title=f"As the depth grows: {m.block} with {m.activation}, width {m.width}",
+        title=f"As the depth grows: {whole(m.block)} with {whole(m.activation)}, width {m.width}",
         kind="regime",
         lead=f"{counted(len(sims), 'depth')} from {count(int(found.depths[0]))} to {count(int(found.depths[-1]))}, "
         f"{counted(sims[0].networks, 'independent random network')} each; branches {scaling_of(m, 'L')}, "

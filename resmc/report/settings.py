@@ -47,3 +47,8 @@ def scaling_of(model: ResidualNetwork, depth: str = "d") -> str:
         return f"times {plain(scaling.c, 6)}{inside}"
     factor = "" if scaling.c == 1.0 else f"{plain(scaling.c, 6)} "
     return f"times {factor}{depth}^({plain(-scaling.beta, 6)}){inside}"
+
+
+def whole(word: str) -> str:
+    """Return a word with hyphens at which no line breaks, for a heading."""
+    return word.replace("-", "\N{NON-BREAKING HYPHEN}")

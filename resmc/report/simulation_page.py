@@ -13,7 +13,7 @@ from .figures import figure
 from .found import Analyses
 from .numbers import count, counted, plain
 from .page import Content, need_extra, rendered, sources, write_page
-from .settings import of_model, scaling_of
+from .settings import of_model, scaling_of, whole
 
 FIGURES: dict[str, Callable[..., Any]] = {
     "log_norm": laws.plot_log_norm,
@@ -70,7 +70,7 @@ def title(found: Analyses) -> str:
         variant = found.sim.resnet.variant
         return f"{variant[0].upper()}{variant[1:]} ResNet, {size}"
     general = found.sim.lowered.general
-    return f"Residual network {general.block} with {general.activation}, {size}"
+    return f"Residual network {whole(general.block)} with {whole(general.activation)}, {size}"
 
 
 def lead(found: Analyses) -> str:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 PLURALS = {name: f"{name}s" for name in ("block", "activation", "width", "depth", "ratio", "beta", "alpha", "variant")}
 PLURALS |= {"bias": "biases", "scaling": "scalings", "carry": "carries", "input": "inputs", "point": "points"}
 
+MOST_NAMED = 4  # quantities that a sentence names
+
 
 def asked(result: SweepResult) -> dict[str, Observable]:
     """Return the quantities that have a section: those that ask a question of their own.
@@ -95,8 +97,9 @@ def caveats(result: SweepResult) -> Iterator[str]:
         )
     lacking = [name for name in result.quantities if any(name not in names for names in result.plan.observables)]
     if lacking:
-        names = ", ".join(title(result, name) for name in lacking)
-        yield f"Not all networks have {names}: where they do not, a dash stands in the table."
+        named = ", ".join(title(result, name) for name in lacking[:MOST_NAMED])
+        more = f" and {counted(len(lacking) - MOST_NAMED, 'other')}" if len(lacking) > MOST_NAMED else ""
+        yield f"Not all networks have {named}{more}: where they do not, a dash stands in the table."
     few = int(((result.networks > 0) & (result.networks < MIN_NETWORKS)).sum())
     if few:
         yield (
@@ -160,7 +163,7 @@ def span(result: SweepResult, name: str, sel: Mapping[str, Any] | None = None) -
     if not good.size:
         good, kind = here[np.isfinite(value[here])], "a value"
     if not good.size:
-        return f"{what} has no value yet."
+        return f"{what} has no value{'' if result.complete else ' yet'}."
     some = good.size < here.size
     low, high = good[np.argmin(value[good])], good[np.argmax(value[good])]
     if good.size == 1:
