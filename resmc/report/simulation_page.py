@@ -85,7 +85,7 @@ def lead(found: Analyses) -> str:
     return f"{text}branches {scaling_of(general)}{carry}, {general.weights} weights{bias}."
 
 
-def _drawing(found: Analyses, key: str) -> Callable[[Any], None]:
+def _drawing(found: Analyses, key: str) -> Callable[[Any], Any]:
     """Return the function that draws a figure on the Axes that it is given."""
     sim = found.sim
     if key in FIGURES:

@@ -20,7 +20,10 @@ MOMENTS = ("mean", "variance", "skewness", "excess_kurtosis")
 def log_gaussian(found: Analyses) -> Answer:
     """Answer if the final log-norm is Gaussian."""
     sim, fit, d = found.sim, found.fit, found.sim.model.depth
-    figures = ("log_norm", "qq", "output") + (("trajectories",) if len(sim.trajectories.networks) else ())
+    # The law of the output is mixed from that of the log-norm, which Gaussian weights allow.
+    output = ("output",) if sim.lowered.general.weight_law.gaussian else ()
+    laws, paths = ("log_norm", "qq", *output), ("trajectories",) if len(sim.trajectories.networks) else ()
+    figures = (*laws, *paths)
     question = "Is the log-norm Gaussian?"
     if not sim.alive[-1]:
         verdict = f"No network is alive at layer {d}: there is no log-norm to describe."
@@ -31,7 +34,7 @@ def log_gaussian(found: Analyses) -> Answer:
             f"{plain(float(sim.histogram.edges[-1]))}, the ends of the histogram."
         )
         moments = tuple(_law(found))[: -1 if fit.theory is None else None]
-        return Answer("log-gaussian", question, verdict, moments, figures[3:])
+        return Answer("log-gaussian", question, verdict, moments, paths)
     return Answer("log-gaussian", question, _law_verdict(fit, int(sim.alive[-1])), tuple(_law(found)), figures)
 
 

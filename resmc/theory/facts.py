@@ -146,12 +146,6 @@ class Facts:
             gaussian &= np.arange(g.depth + 1) <= fractions.untouched_layers(g)
         return np.where(gaussian[layers], 3.0 / (g.width + 2.0), np.nan)
 
-    def dead_fraction(self, layers: Layers) -> Floats:
-        return np.full(layers.shape, np.nan)
-
-    def inactive_fraction(self, layers: Layers) -> Floats:
-        return np.full(layers.shape, np.nan)
-
     def log_norm(self, layers: Layers) -> FullyConnected | SkipOnly | None:
         """Return moments of the log-norm at ``layers``, without a skip or without a branch; None for other networks."""
         m = self.log_gaussian
