@@ -171,13 +171,21 @@ def test_a_page_fits_its_window_and_its_figures_are_seen(browser: Any, pages: di
     assert cut == []
 
 
-def test_the_table_by_layer_is_whole_on_a_desktop_and_scrolls_on_a_phone(browser: Any, pages: dict[str, Path]):
-    script = "const s = document.querySelector('#layers').parentElement; return [s.clientWidth, s.scrollWidth]"
+def test_the_table_by_layer_scrolls_beside_the_numbers_of_its_layers(browser: Any, pages: dict[str, Path]):
+    script = """
+        const s = document.querySelector('#layers').parentElement, first = s.querySelector('tbody th');
+        s.scrollLeft = s.scrollWidth;
+        const left = first.getBoundingClientRect().left - s.getBoundingClientRect().left;
+        return [s.clientWidth, s.scrollWidth, s.scrollLeft, left, document.documentElement.scrollWidth, innerWidth];
+    """
     for size in (PHONE, DESKTOP):
         view(browser, size)
         browser.get(pages["vanilla"].as_uri())
-        seen, whole = browser.execute_script(script)
-        assert (whole <= seen) == (size == DESKTOP)
+        seen, whole, moved, left, page, window = browser.execute_script(script)
+        assert whole > seen
+        assert moved > 100
+        assert abs(left) <= 2
+        assert page <= window
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

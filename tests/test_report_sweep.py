@@ -19,7 +19,6 @@ from sweeps import Enough, contents, files, small, stopped_after
 import resmc
 from resmc import Sweep, cli, load_sweep
 from resmc._system.build import VARIABLE
-from resmc.engine.sums import LayerSums
 from resmc.results.estimates import Estimate
 
 pytest.importorskip("jinja2")
@@ -255,7 +254,7 @@ FOUR = Sweep(width=[8, 9], depth=[1, 2], alpha=HALF, lam=HALF, networks=1000)
 )
 def test_the_range_of_a_quantity_is_over_the_points_it_speaks_of(networks, sel, words):
     said = words_sweep.span(_tiled(FOUR, networks), "log_norm.skewness", sel)
-    assert re.fullmatch(f"The skewness of L_d.*{words}", said.replace("\xa0", " ")), said
+    assert re.fullmatch(rf"The skewness of the log-norm log\(\|z_d\|²/n\).*{words}", said.replace("\xa0", " ")), said
 
 
 def test_rare_networks_are_not_blamed_where_there_are_few():
@@ -316,16 +315,18 @@ def test_more_points_than_are_shown_are_said_so(monkeypatch: pytest.MonkeyPatch)
 
 def _tiled(plan: Sweep, networks: list[int] | None = None) -> resmc.SweepResult:
     """A result whose points all have the same networks, or the first so many of them."""
-    from resmc.sweep.result import NOTHING, SweepResult
+    from resmc.results.entries import FinalSums
+    from resmc.sweep.plan import ends
+    from resmc.sweep.result import SweepResult
 
     networks = networks or [plan.networks] * len(plan.models)
-    sums = {0: NOTHING}
+    sums = {0: FinalSums.of_none().end()}
     for number in {*networks} - {0}:
-        statistics = resmc.simulate(width=10, depth=10, alpha=HALF, lam=HALF, networks=number).statistics
-        sums[number] = statistics.final()
+        sums[number] = resmc.simulate(width=10, depth=10, alpha=HALF, lam=HALF, networks=number).final().end()
     there, wanted = np.array(networks).reshape(plan.shape), np.full(plan.shape, plan.networks)
     return SweepResult(plan, Path("store"), there, wanted, (), ("2", "cpu-avx2"),
-                       LayerSums.stack([sums[number] for number in networks]), ((),) * len(networks))  # fmt: skip
+                       ends(plan, range(len(networks)), [sums[number] for number in networks]),
+                       ((),) * len(networks))  # fmt: skip
 
 
 def _plan(folder: Path) -> Path:

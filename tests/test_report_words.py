@@ -17,6 +17,8 @@ from resmc.analyses.summary import Row, rows
 from resmc.report import numbers, words
 from resmc.report.found import Analyses, Answer
 from resmc.results.estimates import Estimate, KSDistance
+from resmc.results.observable import IN_DEPTH
+from resmc.results.observables import OBSERVABLES
 
 pytestmark = pytest.mark.cpu
 
@@ -86,8 +88,13 @@ def test_a_z_score_stands_beside_exact_values_alone():
     assert "z =" not in numbers.beside(e, math.nan, 1.0)
     assert numbers.beside(e, None, 0.1) == "0.1 at leading order in 1/n, relative difference +1000%"
     assert numbers.beside(e, None, 0.09) == "0.09 at leading order in 1/n"
-    assert Row("x", e, None, 0.1).comparison() == ("0.1", "leading order", "+1000.00%")
-    assert Row("x", e, None, 0.09).comparison() == ("0.09", "leading order", "")
+    one = OBSERVABLES["log_norm.mean"]
+    assert Row(one, "x", e, limit=0.1).comparison() == ("0.1", "leading order", "+1000.00%")
+    assert Row(one, "x", e, limit=0.09).comparison() == ("0.09", "leading order", "")
+    assert numbers.beside(e, None, 1.0, IN_DEPTH) == "1 at infinite depth, relative difference +10%"
+    assert numbers.theory(e, math.nan, math.nan) == ""
+    assert numbers.theory(e, math.nan, 1.0) == " (theory: 1 at leading order in 1/n, relative difference +10%)"
+    assert numbers.beside(estimate(0.0, 0.01), 0.0) == "exactly 0"  # nothing was counted: the error is a bound
 
 
 # -------------------------------------------------------------------------------------------------------------- answers
@@ -220,9 +227,9 @@ def test_networks_too_few_for_an_effective_sample_are_not_called_rare():
     analyses = found(networks=500)
     reason = "500 networks are fewer than the 1000 that its error needs."
     assert said(analyses)["growth"].verdict == f"That cannot be said at any recorded layer: {reason}"
-    assert analyses.sim.summary().endswith("for an error bar of E|z|^2 at this depth: it needs at least 1000.")
+    assert analyses.sim.summary().endswith("it takes 1000 networks or more.")
     deep = found(width=4, depth=200, networks=2000).sim
-    assert deep.summary().endswith("its mean is ruled by rare networks.")
+    assert deep.summary().endswith("rare networks rule that mean, and these are too few to tell how far it is off.")
 
 
 def test_a_limit_that_is_far_says_why():
@@ -272,7 +279,8 @@ def test_the_dead_are_counted():
 )  # fmt: skip
 def test_one_and_all_are_counted_in_words(networks, dead, begin):
     sim = simulation(width=1, depth=50, alpha=0.0, lam=1.0, networks=200)
-    sim = SimpleNamespace(networks=networks, dead=[dead], resnet=sim.resnet, inactive=[0], numerics=sim.numerics)
+    sim = SimpleNamespace(networks=networks, dead=[dead], model=sim.model, lowered=sim.lowered, has_asymmetry=True,
+                          inactive=[0], numerics=sim.numerics)  # fmt: skip
     assert list(words.caveats(sim))[-1].startswith(begin)
 
 

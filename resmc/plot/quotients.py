@@ -5,34 +5,22 @@ What is drawn is the root of a quotient, a ratio of lengths such as \|h_L\|/\|h_
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._system import checks
-from ..analyses import log_ratio
-from ..analyses.verdict import SHOWN
-from ..engine.finals import BIN_WIDTH
-from ..engine.lowering import QUOTIENTS
-from ..experiments.depth_limit import DepthLimit, LimitQuantity
-from ..results.estimates import Floats
-from ..results.laws import Law
+from ..experiments.depth_limit import DepthLimit
 from ..results.record import Record
 from ..sweep.result import SweepResult
-from ..theory.depth import Gaussian
-from . import series
 from . import style as st
 from .fields import coordinate
+from .ratio_laws import draw
 from .select import chosen, say_fixed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-TAIL = 1e-3  # probability beyond either end of an axis
-WIDEST = 12.0  # logarithm of the largest over the smallest ratio on an axis
 
 
 def plot_ratio_law(
@@ -81,48 +69,7 @@ def plot_ratio_law(
     """
     st.require("plot_ratio_law")
     sims = _simulations(sim, sel)
-    checks.choice("ratio", ratio, QUOTIENTS)
-    if limit is not None:
-        st.check_kind("limit", limit, (DepthLimit,), "a resmc.DepthLimit, or None")
-        for ours in (one.lowered.general for one in sims.values()):
-            if replace(limit.model, depth=ours.depth, n_out=ours.n_out) != ours:
-                raise ValueError("limit is that of another network: it must be resmc.limit(..) of sim's model")
-    laws = {label: _law(one, ratio) for label, one in sims.items()}
-    ends = [_ends(law, ratio) for law in laws.values()]
-    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
-    _check_reach(low, high, ratio)
-    exact = _known_limit(list(sims.values()), ratio) if limit is None else _of(limit, ratio).law
-    known = None if limit is None or exact is not None else _of(limit, ratio).samples
-    if bins is None:
-        finest = min(3.5 * _spread(law) * law.networks ** (-1.0 / 3.0) for law in laws.values())
-        bins = int(np.clip((high - low) / finest, 8, 200))
-    bins = checks.integer("bins", bins, 1, 1 << 12, "4096")
-    edges = np.linspace(math.exp(0.5 * low), math.exp(0.5 * high), bins + 1)
-    wide = np.diff(edges)
-    with st.panel("plot_ratio_law", ax) as ax:
-        handles = []
-        for (label, law), look in zip(laws.items(), series.looks(list(laws)), strict=True):
-            share = _shares((law.bins + 0.5) * BIN_WIDTH + law.offset, edges, law.counts, law.networks)
-            density, stderr = share / wide, np.sqrt(share * (1.0 - share) / law.networks) / wide
-            if len(laws) == 1:
-                words = label or f"{st.count_in_words(law.networks)} networks ± s.e."
-                handles.append(st.histogram(ax, edges, density, stderr, style, words))
-            else:
-                handles.append(st.outline(ax, edges, density, stderr, style, look, label))
-        others = [st.proxy("bands: s.e.", lw=5.0, alpha=0.3)] if len(laws) > 1 else []
-        curve: st.Style = {"color": st.THEORY if len(laws) == 1 else st.BLACK, "ls": st.DASHED, "lw": 1.4, "zorder": 4}
-        if exact is not None:
-            x = np.linspace(edges[0], edges[-1], 400)
-            others.append(st.line(ax, x, _log_normal(x, exact), label="log-Gaussian limit, $L = \\infty$", **curve))
-        elif known is not None:
-            found = _shares(known, edges, np.ones(len(known)), len(known)) / wide
-            middle = 0.5 * (edges[1:] + edges[:-1])
-            others.append(st.line(ax, middle, found, label="limit, $L = \\infty$, simulated", **curve))
-        ax.set(xlim=(edges[0], edges[-1]), xlabel=f"${SHOWN[ratio]}$", ylabel="density")
-        ax.set_ylim(bottom=0.0)
-        say_fixed(ax, sel)
-        series.legend(ax, list(laws), handles, others)
-    return ax
+    return draw(sims, ratio, limit=limit, bins=bins, ax=ax, style=style, title=partial(say_fixed, sel=sel))
 
 
 def _simulations(sim: Any, sel: Mapping[str, Any] | None) -> dict[str, Record]:
@@ -137,58 +84,3 @@ def _simulations(sim: Any, sel: Mapping[str, Any] | None) -> dict[str, Record]:
         ", ".join(names[axis][i] for axis, i in enumerate(place)): sim.load(int(index[place]))
         for place in np.ndindex(index.shape)
     }
-
-
-def _known_limit(sims: list[Record], ratio: str) -> Gaussian | None:
-    """Return the law that all simulations have as their depth grows; None where it is not known or not one."""
-    found = {sim.facts.final_limit(ratio) for sim in sims}
-    return found.pop() if len(found) == 1 else None
-
-
-def _law(sim: Record, ratio: str) -> Law:
-    law = log_ratio.analyse(sim, ratio).law
-    if law is None:
-        raise ValueError(f"sim has no law of {ratio!r}: simulate with displacement=True or gradients=True")
-    return law
-
-
-def _ends(law: Law, ratio: str) -> tuple[float, float]:
-    """Return the ends of the axis, as logarithms of the quotient."""
-    low, high = law.quantile([TAIL, 1.0 - TAIL]).value
-    if not np.isfinite(low):
-        raise ValueError(f"ratio={ratio!r} is 0 in too many of sim's networks for a histogram")
-    _check_reach(low, high, ratio)
-    middle, reach = 0.5 * (low + high), 0.6 * (high - low) + BIN_WIDTH
-    return middle - reach, middle + reach
-
-
-def _check_reach(low: float, high: float, ratio: str) -> None:
-    if 0.5 * (high - low) > 1.2 * WIDEST or abs(high) > 1000.0:
-        raise ValueError(
-            f"ratio={ratio!r} goes from exp({0.5 * low:.3g}) to exp({0.5 * high:.3g}): too far for an axis"
-        )
-
-
-def _spread(law: Law) -> float:
-    """Return the standard deviation of a Gaussian with the quartiles of ``law``."""
-    low, high = law.quantile([0.25, 0.75]).value
-    return float(high - low) / 1.349 + BIN_WIDTH
-
-
-def _of(limit: DepthLimit, ratio: str) -> LimitQuantity:
-    found: LimitQuantity | None = getattr(limit, ratio)
-    if found is None:
-        raise ValueError(f"limit has no {ratio!r}: simulate it with gradients=True")
-    return found
-
-
-def _shares(values: Any, edges: Floats, weights: Any, total: int) -> Floats:
-    """Return the share of the networks in each bin of the ratio, from logarithms ``values`` of the quotient."""
-    counts, _ = np.histogram(np.exp(0.5 * values[np.isfinite(values)]), edges, weights=weights[np.isfinite(values)])
-    return counts / total
-
-
-def _log_normal(x: Floats, law: Gaussian) -> Floats:
-    """Return the density of a ratio x whose square, the quotient, has a Gaussian logarithm."""
-    deviation = 0.5 * math.sqrt(law.variance)
-    return np.exp(-0.5 * ((np.log(x) - 0.5 * law.mean) / deviation) ** 2) / (x * deviation * math.sqrt(2.0 * math.pi))

@@ -1,36 +1,44 @@
-"""Reports of simulations and sweeps: one HTML page of answers in words, figures, numbers, and how to get them again.
+"""Reports of simulations, sweeps and regimes: one HTML page of answers in words, figures, numbers, and how to get them.
 
 >>> sim.report("report.html")  # a Simulation, or a SweepResult
 >>> resmc.report.write(resmc.load("run.resmc"), "report.html")
+>>> resmc.report.write(resmc.regime(network), "regime.html")
+
+Networks of every kind have a page. It says of them what was estimated, and sets theory beside it where there is some:
+exact values with a z-score, limits with a relative difference. A quotient that was followed has a section of its own:
+how far the network goes from its first layer, how its gradient grows on the way back.
 
 The page needs nothing from the network and can be sent as it is. ``resmc report RUN --output report.html`` makes it
-too. A report needs the extra ``resmc[report]``.
+too, and ``resmc regime .. --output regime.html`` that of a regime. A report needs the extra ``resmc[report]``.
 """
 
 # In reading order: numbers (how numbers are written), found (the analyses that a report speaks of), words, words_law,
-# words_layers, words_growth, words_sweep (the sentences), alternatives (descriptions of the figures), figures and
-# colours (drawings as SVG that follow the page's colours), tables and sweep_tables, sweep_figures, reproduce (command
-# lines and Python that give the same bits), page (the template), simulation_page and sweep_page (a page's content).
+# words_layers, words_growth, words_quotient, words_dead, words_sweep (the sentences; which quantities there are, and
+# what they are called and ask, says resmc.results.observables), alternatives (descriptions of the figures), figures
+# and colours (drawings as SVG that follow the page's colours), tables and sweep_tables, sweep_figures, settings,
+# reproduce (command lines and Python that give the same bits), page (the template), simulation_page, sweep_page and
+# regime_page (a page's content).
 
 import reprlib
 from pathlib import Path
 from typing import Any
 
+from ..analyses.regime import Regime
 from ..results.record import Record
 from ..simulation import Simulation
 from ..sweep.result import SweepResult
-from . import simulation_page, sweep_page
+from . import regime_page, simulation_page, sweep_page
 
 __all__ = ["render", "write"]
 
 
-def write(result: Simulation | SweepResult, path: str | Path) -> None:
+def write(result: Simulation | SweepResult | Regime, path: str | Path) -> None:
     """Write the report of ``result`` to ``path``, whole or not at all.
 
     Raises
     ------
     ValueError
-        If ``result`` is neither, or ``path`` no name of a file.
+        If ``result`` is none of these, or ``path`` no name of a file.
     ImportError
         If Jinja2 or matplotlib is not installed.
     OSError
@@ -39,13 +47,13 @@ def write(result: Simulation | SweepResult, path: str | Path) -> None:
     _page(result).write(result, path)
 
 
-def render(result: Simulation | SweepResult) -> str:
+def render(result: Simulation | SweepResult | Regime) -> str:
     """Return the report as HTML; the same result gives the same text.
 
     Raises
     ------
     ValueError
-        If ``result`` is neither.
+        If ``result`` is none of these.
     ImportError
         If Jinja2 or matplotlib is not installed.
     """
@@ -57,7 +65,9 @@ def _page(result: Any) -> Any:
         return simulation_page
     if isinstance(result, SweepResult):
         return sweep_page
+    if isinstance(result, Regime):
+        return regime_page
     raise ValueError(
-        f"result={reprlib.repr(result)} is not allowed: it must be a Simulation or a SweepResult "
+        f"result={reprlib.repr(result)} is not allowed: it must be a Simulation, a SweepResult or a Regime "
         "(resmc.load and resmc.load_sweep read saved ones)"
     )

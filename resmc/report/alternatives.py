@@ -1,4 +1,4 @@
-"""Descriptions of the figures, with their numbers, for readers who do not see them."""
+"""Titles and descriptions of the figures, with their numbers, for readers who do not see them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from collections.abc import Callable
 import numpy as np
 
 from ..plot.laws import quantile
+from ..results.estimates import Estimate
+from ..results.observables import OBSERVABLES
 from .found import Analyses
-from .numbers import counted, factor, plain, pm
+from .numbers import counted, factor, plain, plain_ratio, pm, typeset
 from .words_growth import last_reliable
+from .words_quotient import QUANTILES, root_of, slug
 
 TITLES = {
     "log_norm": "The law of the final log-norm",
-    "qq": "Quantiles of the log-norm against those of the limit",
-    "output": "The law of log|z_out|²",
+    "qq": "Quantiles of the log-norm against those of {law}",
+    "output": "The law of log|{z}_out|²",
     "trajectories": "Paths of single networks",
     "hypoactivation": "Active neurons by layer",
     "interlayer": "Correlations of all pairs of layers",
@@ -24,14 +27,77 @@ TITLES = {
 }
 
 
-def _log_norm(found: Analyses) -> str:
-    fit, d = found.fit, found.sim.resnet.depth
-    low, high = quantile(found.sim, [0.025, 0.975])
+def title(found: Analyses, key: str) -> str:
+    """Return the title of a figure."""
+    if key in TITLES:
+        law = "a Gaussian" if found.fit.theory is None else "the limit"
+        return TITLES[key].format(z=found.letter, law=law)
+    name, kind = names(found)[key]
+    if kind == "law":
+        return f"The law of {root_of(found, name)}"
+    words = typeset(OBSERVABLES[name].called("l", found.letter))
+    return f"{words[0].upper()}{words[1:]} by layer"
+
+
+def description(found: Analyses, key: str) -> str:
+    """Return the description of a figure."""
+    if key in DESCRIPTIONS:
+        return DESCRIPTIONS[key](found)
+    name, kind = names(found)[key]
+    return _quotient_law(found, name) if kind == "law" else _by_layer(found, name)
+
+
+def names(found: Analyses) -> dict[str, tuple[str, str]]:
+    """Return, by the key of its figure, each quotient with "law" and each quantity with "layers"."""
+    out = {f"{slug(name)}-law": (name, "law") for name in found.quotients}
+    out |= {f"{slug(name)}-by-layer": (f"{name}.mean", "layers") for name in found.quotients}
+    return out | {slug(name): (name, "layers") for name in ("dead_fraction", "inactive_fraction")}
+
+
+def _quotient_law(found: Analyses, name: str) -> str:
+    law = found.quotients[name].law
+    assert law is not None
+    values = law.quantile(QUANTILES).value.tolist()
+    low, quarter, middle, three, high = (plain_ratio(x) for x in values)
     return (
+        f"Histogram of {root_of(found, name)} over {counted(law.networks, 'network')}: the median is {middle}, half of "
+        f"them lie between {quarter} and {three}, and nine in ten between {low} and {high}."
+    )
+
+
+def _by_layer(found: Analyses, name: str) -> str:
+    sim, one = found.sim, OBSERVABLES[name]
+    estimate = one.estimate_of(sim.entries)
+    exact = one.exact(sim.facts, sim.layers)
+    there = np.flatnonzero(np.isfinite(estimate.value))
+    words = typeset(one.words.format(v=found.letter, l="l"))
+    if not there.size:
+        return f"The {words}, at {counted(len(sim.layers), 'layer')}: it has no value at any."
+    first, last = (int(i) for i in there[[0, -1]])
+    known = f" Exact values are known at {counted(int(np.isfinite(exact).sum()), 'layer')}."
+    return (
+        f"The {words}, over {counted(there.size, 'layer')}: {_at(estimate, first)} at layer {sim.layers[first]} and "
+        f"{_at(estimate, last)} at layer {sim.layers[last]}.{known if np.isfinite(exact).any() else ''}"
+    )
+
+
+def _at(estimate: Estimate, i: int) -> str:
+    return pm(estimate[i])
+
+
+def _log_norm(found: Analyses) -> str:
+    fit, d = found.fit, found.sim.model.depth
+    low, high = quantile(found.sim, [0.025, 0.975])
+    text = (
         f"Histogram of the log-norm at layer {d} of {counted(int(found.sim.alive[-1]), 'network')}. It is centred "
         f"at {plain(float(fit.mean.value))} with a standard deviation of "
         f"{plain(math.sqrt(max(float(fit.variance.value), 0.0)))}; 95% of it lies between {plain(low)} and "
-        f"{plain(high)}. The log-Gaussian limit has mean {plain(float(fit.theory.mean[0]))} and standard "
+        f"{plain(high)}."
+    )
+    if fit.theory is None or fit.ks_gaussian_limit is None:
+        return text
+    return (
+        f"{text} The log-Gaussian limit has mean {plain(float(fit.theory.mean[0]))} and standard "
         f"deviation {plain(math.sqrt(float(fit.theory.variance[0])))}; the infinite-width law is at a distance of "
         f"{plain(float(fit.ks_gaussian_limit.value), 2)}."
     )
@@ -39,9 +105,14 @@ def _log_norm(found: Analyses) -> str:
 
 def _qq(found: Analyses) -> str:
     fit = found.fit
+    of = "the Gaussian of the same mean and variance"
+    if fit.theory is not None:
+        of = (
+            f"the log-Gaussian limit, of mean {plain(float(fit.theory.mean[0]))} and variance "
+            f"{plain(float(fit.theory.variance[0]))}"
+        )
     return (
-        f"Quantiles of the log-norm over those of the log-Gaussian limit, of mean "
-        f"{plain(float(fit.theory.mean[0]))} and variance {plain(float(fit.theory.variance[0]))}: points on the "
+        f"Quantiles of the log-norm over those of {of}: points on the "
         f"dashed line would be of that law. The skewness is {pm(fit.skewness)}, the excess kurtosis "
         f"{pm(fit.excess_kurtosis)}; the 1%, 50% and 99% quantiles are "
         f"{', '.join(map(plain, quantile(found.sim, [0.01, 0.5, 0.99])))}."
@@ -50,7 +121,9 @@ def _qq(found: Analyses) -> str:
 
 def _output(found: Analyses) -> str:
     law = found.fit.output_norm
-    outputs = counted(found.sim.resnet.n_out, "output")
+    outputs = counted(found.sim.model.n_out, "output")
+    if law is None:
+        return f"Density of the logarithm of the squared output, {outputs}, mixed from the law of the log-norm."
     return (
         f"Density of the logarithm of the squared output, {outputs}, beside those of the log-Gaussian limit and of "
         f"infinite width: at a distance of {plain(float(law.ks_log_gaussian.value), 2)} from the first of these "
@@ -72,11 +145,13 @@ def _trajectories(found: Analyses) -> str:
 
 def _hypoactivation(found: Analyses) -> str:
     hypo = found.hypo
+    assert hypo is not None
     active = hypo.active_fraction
+    theory = hypo.exact_active_fraction if hypo.theory is None else hypo.theory.active_fraction
+    says = f"; theory says {plain(float(theory[-1]), 5)} there" if math.isfinite(float(theory[-1])) else ""
     return (
         f"Mean fraction of active neurons over the layers 0 to {hypo.layers[-1]}: "
-        f"{plain(float(active.value[0]), 5)} at the first and {pm(active[-1])} at the last; theory says "
-        f"{plain(float(hypo.theory.active_fraction[-1]), 5)} there."
+        f"{plain(float(active.value[0]), 5)} at the first and {pm(active[-1])} at the last{says}."
     )
 
 
@@ -105,10 +180,11 @@ def _by_lag(found: Analyses) -> str:
 
 def _growth(found: Analyses) -> str:
     curve = found.growth
+    formula = typeset(OBSERVABLES["growth"].called("l", found.letter))
+    known = float(curve.exact[-1] if math.isfinite(curve.exact[-1]) else curve.theory[-1])
+    says = f", where theory says {plain(known)}, a factor of {factor(known)}" if math.isfinite(known) else ""
     text = (
-        f"log E|z_l|²/|z_0|² over l/n up to {plain(float(curve.ratio[-1]))}: it ends at "
-        f"{pm(curve.log_second_moment[-1])}, where theory says {plain(float(curve.theory[-1]))}, "
-        f"a factor of {factor(float(curve.theory[-1]))}."
+        f"{formula} over l/n up to {plain(float(curve.ratio[-1]))}: it ends at {pm(curve.log_second_moment[-1])}{says}."
     )
     if curve.reliable.all():
         return f"{text} All layers are reliable."

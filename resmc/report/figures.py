@@ -51,7 +51,8 @@ def figure(key: str, title: str, description: str, draw: Callable[[Any], Any]) -
         try:
             draw(ax)
         except ValueError as error:
-            return Figure(key, title, description, refusal=re.sub(r"^(sim|result) ", "the simulation ", str(error)))
+            refusal = re.sub(r"^(sim|result)\b|\bsim(?='s)", "the simulation", str(error))
+            return Figure(key, title, description, refusal=refusal)
         ax.set_title("")  # the page shows the title
         _keep_maps(canvas)
         file = io.StringIO()

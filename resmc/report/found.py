@@ -1,8 +1,8 @@
-"""The four analyses of a simulation that a report speaks of, and the form of an answer."""
+"""The analyses of a simulation that a report speaks of, its quantities as sentences need them, and answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..analyses import (
@@ -10,12 +10,17 @@ from ..analyses import (
     Hypoactivation,
     InterlayerCorrelations,
     LogGaussianFit,
+    LogRatio,
     growth,
     hypoactivation,
     interlayer,
     log_gaussian,
+    log_ratio,
 )
 from ..models.residual_network import Model
+from ..results.estimates import Estimate
+from ..results.observable import Observable, letter
+from ..results.observables import OBSERVABLES
 from ..results.record import Record
 
 LARGE = 0.25  # relative difference from a limit that needs an explanation
@@ -44,17 +49,48 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Known:
+    """A quantity at its end: the row of the table, the estimate, and the theory beside it, NaN where there is none."""
+
+    observable: Observable
+    estimate: Estimate
+    exact: float
+    limit: float
+
+
+@dataclass(frozen=True)
 class Analyses:
-    """Analyses of one simulation, computed once; without correlations where none were recorded."""
+    """Analyses of one simulation, computed once.
+
+    ``hypo`` is there where the network has an activation asymmetry, ``inter`` where its correlations were recorded;
+    ``quotients`` has what was followed and has a law of final values, by name.
+    """
 
     sim: Record
     fit: LogGaussianFit
-    hypo: Hypoactivation
+    hypo: Hypoactivation | None
     inter: InterlayerCorrelations | None
     growth: Growth
+    quotients: Mapping[str, LogRatio] = field(default_factory=dict)
 
     @classmethod
     def of(cls, sim: Record) -> Analyses:
         """Analyse ``sim``."""
-        inter = interlayer.analyse(sim) if sim.correlations else None
-        return cls(sim, log_gaussian.fit(sim), hypoactivation.analyse(sim), inter, growth.analyse(sim))
+        return cls(
+            sim,
+            log_gaussian.fit(sim),
+            hypoactivation.analyse(sim) if sim.has_asymmetry else None,
+            interlayer.analyse(sim) if sim.correlations else None,
+            growth.analyse(sim),
+            {name: log_ratio.analyse(sim, name) for name in sim.laws},
+        )
+
+    @property
+    def letter(self) -> str:
+        """Letter of the state: z in the log-Gaussian spelling, h in the general one."""
+        return letter(self.sim.lowered)
+
+    def known(self, name: str) -> Known:
+        """Return a quantity that is estimated from sums, at its end."""
+        one, facts = OBSERVABLES[name], self.sim.facts
+        return Known(one, one.estimate_of(self.sim.end)[0], one.exact_value(facts), one.limit_value(facts))

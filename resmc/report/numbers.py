@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from ..results.estimates import WORTH_SAYING, Estimate
+from ..results.observable import IN_DEPTH, LEADING
 from ..tables.cells import format_estimate
 
 MINUS = "\N{MINUS SIGN}"
@@ -13,6 +15,9 @@ SPACE = "\N{NARROW NO-BREAK SPACE}"  # between thousands
 ERROR = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
 RESOLVED = 3.0  # standard errors above which a difference is called more than noise
 UNUSUAL = 4.0  # standard errors above which a distance from an exact value is called no chance
+NONE = "\N{EM DASH}"  # stands in a table where there is no such number
+LIMITS = {LEADING: "at leading order in 1/n", IN_DEPTH: "at infinite depth"}
+LARGEST = 20.0  # logarithm of a ratio that is written as a number
 
 
 def plain(value: float, digits: int = 4) -> str:
@@ -72,13 +77,16 @@ def factor(logarithm: float) -> str:
 
 
 def score(estimate: Estimate, exact: float) -> str:
-    """Return a z-score like ``z = +0.9``, or nothing where there is no error."""
-    z = float(estimate.z_score(exact))
+    """Return a z-score like ``z = +0.9``, or nothing where there is no error, or no difference to weigh.
+
+    A share of which nothing was counted equals an exact 0, and its error is a bound.
+    """
+    z = float(estimate.z_score(exact)) if float(estimate.value) != exact else math.nan
     text = f"{z if abs(z) >= 0.05 else 0.0:+.1f}"
     return f"z\xa0=\xa0{_minus(text)}" if math.isfinite(z) else ""
 
 
-def beside(estimate: Estimate, exact: float | None = None, limit: float | None = None) -> str:
+def beside(estimate: Estimate, exact: float | None = None, limit: float | None = None, kind: str = LEADING) -> str:
     """Return the theory beside an estimate as a clause: a z-score against exact values alone."""
     if exact is not None and math.isfinite(exact):
         z = score(estimate, exact)
@@ -86,9 +94,37 @@ def beside(estimate: Estimate, exact: float | None = None, limit: float | None =
     if limit is not None and math.isfinite(limit):
         difference = float(estimate.relative_difference(limit))
         away = percent(difference) if has_error(estimate) and abs(difference) <= WORTH_SAYING else ""
-        words = f"{plain(limit)} at leading order in 1/n"
+        words = f"{plain(limit)} {LIMITS[kind]}"
         return f"{words}, relative difference {away}" if away else words
     return "no value"
+
+
+def theory(estimate: Estimate, exact: float | None = None, limit: float | None = None, kind: str = LEADING) -> str:
+    """Return the theory beside an estimate in brackets, after a space, or nothing where there is none."""
+    known = any(x is not None and math.isfinite(x) for x in (exact, limit))
+    return f" (theory: {beside(estimate, exact, limit, kind)})" if known else ""
+
+
+def ratio(logarithm: float, stderr: float) -> str:
+    """Return the root of a quotient from the quotient's logarithm, with its error, also beyond the range of floats."""
+    if logarithm == -math.inf:
+        return "0"
+    half, error = 0.5 * logarithm, 0.5 * stderr
+    if math.isfinite(half) and abs(half) > LARGEST:
+        return f"e^({pm_values(half, error)})"
+    value = math.exp(half) if math.isfinite(half) else half
+    return pm_values(value, value * error)
+
+
+def plain_ratio(logarithm: float) -> str:
+    """Return the root of a quotient from the quotient's logarithm, without an error."""
+    return factor(0.5 * logarithm) if math.isfinite(logarithm) else ratio(logarithm, math.nan)
+
+
+def typeset(text: str) -> str:
+    """Return a formula of the table of quantities with squares and minus signs as a page has them."""
+    text = text.replace("^2", "²").replace("phi(", "φ(").replace(" - ", f" {MINUS} ")
+    return re.sub(r"(?<=\w)-(?=[a-z]_)", MINUS, text)
 
 
 def disagrees(estimate: Estimate, exact: float | None) -> bool:
@@ -108,3 +144,9 @@ def resolved(value: Any, stderr: Any) -> bool:
 def has_error(estimate: Estimate) -> bool:
     """Return True if there is a standard error."""
     return math.isfinite(float(estimate.stderr))
+
+
+def the(words: str) -> str:
+    """Return a quantity's words as the beginning of a sentence; a formula that they end with is set off by commas."""
+    text = f"The {typeset(words)}"
+    return f"{text}," if "," in text else text

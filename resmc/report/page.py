@@ -6,12 +6,13 @@ import base64
 import hashlib
 import platform
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
 from typing import Any
 
 from .._system import checks
+from ..engine.lowering import Lowered
 from ..results.storage import check_place, write_atomically
 from ..tables import Table
 from . import colours
@@ -20,8 +21,30 @@ from .found import Answer
 from .reproduce import Reproduction
 
 ROWS_AT_ONCE = 50  # rows of a table that are shown at once where scripts run
-_SYMBOL = re.compile(r"(?:\b([zLAFW])|(?<=χ)(²))_([0-9]+|[a-z]+)\b")
+_SYMBOL = re.compile(r"(?:\b([zhpLAFW])|(?<=χ)(²))_([0-9]+|[a-z]+|L)\b")
 _FORMULA = re.compile(r"[^\s<>]*\|[^\s<>]*")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A paper whose theory stands on a page: a sentence up to its title, the title, and where it is."""
+
+    words: str
+    title: str
+    place: str
+
+
+LOG_GAUSSIAN = Source("Li, Nica and Roy", "The future is log-Gaussian", "NeurIPS 2021, arXiv 2106.04013")
+DEEP = Source(
+    "Marion, Fermanian, Biau and Vert", "Scaling ResNets in the large-depth regime", "JMLR 2025, arXiv 2206.06929"
+)
+
+
+def sources(networks: Iterable[Lowered], depth: bool = False) -> list[Source]:
+    """Return the papers whose theory stands beside these networks; with ``depth`` those on deep ones too."""
+    networks = list(networks)
+    out = [LOG_GAUSSIAN] if any(one.log_gaussian is not None for one in networks) else []
+    return out + ([DEEP] if depth or any(one.facts.depth_limit is not None for one in networks) else [])
 
 
 @dataclass(frozen=True)
@@ -38,6 +61,7 @@ class Content:
     tables: Sequence[Table]
     settings: Sequence[tuple[str, str]]
     reproduction: Reproduction
+    sources: Sequence[Source]
 
 
 def rendered(content: Content) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .._system.build import VARIABLE
 from .._system.plain import Plain
+from ..analyses.regime import Regime
 from ..engine.recording import batch_size, recorded_layers
 from ..engine.request import NetworkRange
 from ..models.residual_network import Model
@@ -188,11 +189,38 @@ def _remarks(sim: Record) -> Iterable[str]:
     yield f"Elsewhere the same networks come out, random number by random number; {agree}."
 
 
+def of_regime(found: Regime) -> Reproduction:
+    """Return the call of `resmc.regime`, and the command, that simulate and judge the same networks again."""
+    sims, model = found.simulations, found.model
+    first, classes = sims[0], sorted({name for sim in sims for name in sim.numerics[1:]})
+    arguments: Plain = {"depths": found.depths.tolist(), "networks": first.networks, "seed": first.seed}
+    arguments |= {"method": first.method, "threshold": found.forward.threshold}
+    environment, device = _environment(classes), _device(classes)
+    call, options = model_call(replace(model, depth=1)), _model_options(model)
+    sentences = [
+        f"On the numerics class{'es' * (len(classes) > 1)} {', '.join(classes)} this gives the same numbers, whatever "
+        "the number of threads; elsewhere the same networks come out, and their rounding may differ."
+    ]
+    if _numbers_of(model) > MOST_NUMBERS:
+        call, options = model_call(replace(model, input=None, n_in=None, depth=1)), options | {"input": "INPUT"}
+        call = f"{call.removesuffix(')')}, input=INPUT)"
+        sentences.append(f"The input has {counted(_numbers_of(model), 'number')}: too many to print; INPUT is it.")
+    options.pop("depth")
+    words = _options(options | arguments | device)
+    shell = wrapped([*_prefix(environment), "resmc", "regime", *words, "--output=regime.html"])
+    python = f"{_setting(environment)}import resmc\n\nfound = {_call('resmc.regime', arguments | device, call)}"
+    return Reproduction(shell, f"{python}\nprint(found.summary())", tuple(sentences))
+
+
 # ---------------------------------------------------------------------------------------------------------- as commands
 
 
 def _command(environment: str | None, arguments: Plain, file: str) -> str:
-    words = [*_prefix(environment), "resmc", "simulate"]
+    return wrapped([*_prefix(environment), "resmc", "simulate", *_options(arguments), f"--output={file}"])
+
+
+def _options(arguments: Plain) -> list[str]:
+    words = []
     for name, value in arguments.items():
         option = "--" + name.replace("_", "-")
         if value is True:
@@ -205,7 +233,7 @@ def _command(environment: str | None, arguments: Plain, file: str) -> str:
             words.append(f"{option}={','.join(map(str, value))}")
         else:
             words.append(f"{option}={value!r}" if isinstance(value, int | float) else f"{option}={value}")
-    return wrapped([*words, f"--output={file}"])
+    return words
 
 
 def wrapped(words: list[str]) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..plot import curves, interlayer, laws, layers
+from ..plot import curves, interlayer, laws, layers, ratio_laws, values
 from ..results.record import Record
 from . import alternatives, reproduce, tables, words
 from .figures import figure
 from .found import Analyses
 from .numbers import count, counted, plain
-from .page import Content, need_extra, rendered, write_page
+from .page import Content, need_extra, rendered, sources, write_page
+from .settings import of_model, scaling_of, whole
 
 FIGURES: dict[str, Callable[..., Any]] = {
     "log_norm": laws.plot_log_norm,
@@ -36,8 +35,7 @@ def write(sim: Record, path: str | Path) -> None:
 def render(sim: Record) -> str:
     """Return the page of ``sim``; errors are those of `resmc.report.render`."""
     need_extra()
-    # The page compares with the theory of ResNets, and so speaks of the model as a ResNet.
-    return rendered(content(replace(sim, model=sim.resnet)))
+    return rendered(content(sim))
 
 
 def content(sim: Record) -> Content:
@@ -45,17 +43,14 @@ def content(sim: Record) -> Content:
     found = Analyses.of(sim)
     answers = words.answers(found)
     drawn = {
-        key: figure(key, alternatives.TITLES[key], alternatives.DESCRIPTIONS[key](found), partial(_draw, key, sim))
+        key: figure(key, alternatives.title(found, key), alternatives.description(found, key), _drawing(found, key))
         for answer in answers
         for key in answer.figures
     }
-    m = sim.resnet
-    name = m.variant[0].upper() + m.variant[1:]
     return Content(
-        title=f"{name} ResNet, width {m.width}, depth {m.depth}",
+        title=title(found),
         kind="simulation",
-        lead=f"{counted(sim.networks, 'independent random network')} at initialisation, "
-        f"d/n\xa0=\xa0{plain(m.ratio)}, alpha\xa0=\xa0{plain(m.alpha)}, lam\xa0=\xa0{plain(m.lam)}.",
+        lead=lead(found),
         progress="",
         caveats=list(words.caveats(sim)),
         answers=answers,
@@ -63,24 +58,55 @@ def content(sim: Record) -> Content:
         tables=[tables.quantities(found), tables.layers(found)],
         settings=settings(sim),
         reproduction=reproduce.of_simulation(sim),
+        sources=sources([sim.lowered]),
     )
 
 
-def _draw(key: str, sim: Record, ax: Any) -> None:
-    FIGURES[key](sim, ax=ax)
+def title(found: Analyses) -> str:
+    """Return the network in a few words."""
+    m = found.sim.model
+    size = f"width {m.width}, depth {m.depth}"
+    if found.letter == "z":
+        variant = found.sim.resnet.variant
+        return f"{variant[0].upper()}{variant[1:]} ResNet, {size}"
+    general = found.sim.lowered.general
+    return f"Residual network {whole(general.block)} with {whole(general.activation)}, {size}"
+
+
+def lead(found: Analyses) -> str:
+    """Return the sentence that says what was simulated."""
+    sim, general = found.sim, found.sim.lowered.general
+    many = counted(sim.networks, "independent random network")
+    text = f"{many} at initialisation, d/n\xa0=\xa0{plain(sim.model.ratio)}, "
+    if found.letter == "z":
+        return f"{text}alpha\xa0=\xa0{plain(sim.resnet.alpha)}, lam\xa0=\xa0{plain(sim.resnet.lam)}."
+    carry = "" if general.carry == 1.0 else f", carry\xa0=\xa0{plain(general.carry)}"
+    bias = f", bias\xa0=\xa0{plain(general.bias)}" if general.bias else ""
+    return f"{text}branches {scaling_of(general)}{carry}, {general.weights} weights{bias}."
+
+
+def _drawing(found: Analyses, key: str) -> Callable[[Any], Any]:
+    """Return the function that draws a figure on the Axes that it is given."""
+    sim = found.sim
+    if key in FIGURES:
+        return lambda ax: FIGURES[key](sim, ax=ax)
+    name, kind = alternatives.names(found)[key]
+    if kind == "law":
+        return lambda ax: ratio_laws.draw({"": sim}, name, ax=ax)
+    return lambda ax: values.draw_simulation(sim, name, ax=ax)
 
 
 def settings(sim: Record) -> list[tuple[str, str]]:
     """Return names and values of all that decides on the result."""
-    m = sim.resnet
+    m = sim.model
     ranges = ", ".join(f"{r.start} to {r.stop - 1}" for r in sim.ranges)
     spacing = "" if len(sim.layers) == m.depth + 1 else f" of {m.depth + 1}"
+    followed = ", ".join(name.replace("_", " ") for name in sim.laws)
     return [
-        ("Variant", m.variant), ("Width n", count(m.width)), ("Depth d", count(m.depth)), ("d/n", plain(m.ratio)),
-        ("alpha (skip)", repr(m.alpha)), ("lam (residual branch)", repr(m.lam)),
-        ("Output neurons", count(m.n_out)), ("Input norm", repr(m.input_norm)),
+        *of_model(m),
         ("Networks", f"{count(sim.networks)} (numbers {ranges})"), ("Seed", str(sim.seed)),
         ("Method", sim.method), ("Recorded layers", f"{count(len(sim.layers))}{spacing}"),
+        *([("Quotients followed", followed)] if followed else []),
         ("Correlations recorded", "yes" if sim.correlations else "no"),
         ("Raw samples, paths", f"{count(len(sim.samples.networks))}, {count(len(sim.trajectories.networks))}"),
         ("Numerics version", sim.numerics[0]), ("Numerics class", ", ".join(sim.numerics[1:])),

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..plot import series, style
-from ..plot.fields import axis_label
+from ..engine.lowering import QUOTIENTS
+from ..models.fields import shown
+from ..plot import style
+from ..plot.fields import axis_label, in_words, label_of
 from ..plot.growth import plot_growth
-from ..plot.select import chosen
+from ..plot.select import curves as curves_of
+from ..plot.select import letter_of_sweep
+from ..plot.series import NAMED
 from ..plot.sweeps import plot_sweep
+from ..plot.values import Axis, Curve, draw
 from ..results.observables import OBSERVABLES
 from .figures import Figure, figure
 from .numbers import count
-from .words_sweep import QUESTIONS, describe, slug, title
+from .words_quotient import slug
+from .words_sweep import asked, describe, title
 
 if TYPE_CHECKING:
     from ..sweep.plan import Plan
@@ -25,14 +31,18 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 20_000  # points of a plan up to which it has figures
 MOST_FACETS = 6  # figures of one quantity
+MOST_CURVES = 6  # curves of a growth up to which they say more than a map
+REACH = 9.21  # logarithm of a quotient at which a map's colours end: two powers of ten of the ratio whose square it is
 ALONG = ("ratio", "depth")  # dimensions that the horizontal axis prefers, in this order
+Draw = Callable[[Any], Any]
 
 
 def drawn(result: SweepResult) -> dict[str, list[Figure]]:
     """Return the figures of each quantity; none of a plan that is one point, or too large, or has no networks yet."""
     if not 1 < len(result.plan.models) <= MOST_POINTS or not result.networks.any():
         return {}
-    return {name: list(_of(result, name)) for name in QUESTIONS}
+    there = {name for name in asked(result) if np.isfinite(result.estimates[name].value).any()}
+    return {name: list(_of(result, name)) for name in asked(result) if name in there}
 
 
 def left_out(result: SweepResult) -> str:
@@ -50,20 +60,66 @@ def _of(result: SweepResult, name: str) -> Iterator[Figure]:
     places = itertools.product(*(getattr(plan, d) for d in rest))
     for number, values in enumerate(itertools.islice(places, MOST_FACETS)):
         sel = dict(zip(rest, values, strict=True))
-        shown = {d: v for d, v in sel.items() if len(getattr(plan, d)) > 1}
-        where = ", ".join(f"{d} {v:.4g}" if isinstance(v, float) else f"{d} {v}" for d, v in shown.items())
-        caption = title(name) + (f" ({where})" if where else "")
-        key = f"{slug(name)}-figure-{number + 1}"
+        where = ", ".join(f"{d} {shown(v)}" for d, v in sel.items() if len(getattr(plan, d)) > 1)
+        for kind, drawing in _drawings(result, name, axes, sel).items():
+            caption = title(result, name) + (f", {kind}" if kind else "") + (f" ({where})" if where else "")
+            key = f"{slug(name)}-{'figure' if not kind else slug(kind.replace(' ', '-'))}-{number + 1}"
+            yield figure(key, caption, describe(result, name, sel), drawing)
 
-        def draw(ax: Any, sel: Mapping[str, Any] = sel) -> None:
-            if name == "growth" and axes and axes[0] in ALONG:
-                plot_growth(result, sel=sel, ax=ax)
-            elif len(axes) == 2 and "variant" not in axes:
-                plot_sweep(result, name, x=axes[0], y=axes[1], sel=sel, ax=ax)
-            else:
-                _lines(result, name, axes, sel, ax)
 
-        yield figure(key, caption, describe(result, name, sel), draw)
+def _drawings(result: SweepResult, name: str, axes: list[str], sel: Mapping[str, Any]) -> dict[str, Draw]:
+    """Return the drawings of a quantity at the points ``sel``, by what distinguishes them in words."""
+    plan = result.plan
+    if plan.listed:
+        index, axis = np.arange(len(plan.models)), Axis("number of the point", whole=True)
+        return {"": lambda ax: _lines(result, name, {"": index}, index.astype(np.float64), axis, ax)}
+    second = len(getattr(plan, axes[1])) if len(axes) == 2 else 1
+    curves: dict[str, Draw] = {
+        "over " + (axes[0] if axes else "nothing"): lambda ax: _along(result, name, axes, sel, ax)
+    }
+    a_map: dict[str, Draw] = {"as a map": lambda ax: _map(result, name, axes, sel, ax)}
+    several = len(axes) == 2 and (_numbers(plan, axes[1]) or second > NAMED)
+    if several and "depth" in axes and OBSERVABLES[name].sums in QUOTIENTS:
+        return curves | a_map  # how a ratio moves with the depth is a curve, and its regimes are parts of a map
+    if name == "growth" and second <= MOST_CURVES and axes and axes[0] in ALONG:
+        return {"": lambda ax: plot_growth(result, sel=sel, ax=ax)}
+    return {"": next(iter((a_map if several else curves).values()))}
+
+
+def _along(result: SweepResult, name: str, axes: list[str], sel: Mapping[str, Any], ax: Any) -> None:
+    """Draw a quantity over the first dimension, with a curve for each value of the second."""
+    along, points = curves_of(result, sel, axes[0] if axes else None)
+    values = getattr(result.plan, along)
+    if _numbers(result.plan, along):
+        x, axis = np.array(values, np.float64), Axis(axis_label(along))
+    else:
+        x, axis = np.arange(float(len(values))), Axis(axis_label(along), tuple(map(in_words, values)))
+    _lines(result, name, points, x, axis, ax)
+
+
+def _lines(result: SweepResult, name: str, points: Mapping[str, Any], x: Any, axis: Axis, ax: Any) -> None:
+    """Draw a quantity at several points by label, with the theory that there is."""
+    one, flat = OBSERVABLES[name], result.estimates[name].reshape((-1,))
+    exact, limit = result.exact[name].ravel(), result.limits[name].ravel()
+    drawn = {label: Curve(x, flat[index], exact[index], limit[index]) for label, index in points.items()}
+    draw(one, label_of(one, letter_of_sweep(result)), axis, drawn, ax, {})
+
+
+def _map(result: SweepResult, name: str, axes: list[str], sel: Mapping[str, Any], ax: Any) -> None:
+    """Draw a quantity over two dimensions; one of a quotient in colours that part at 0, where the quotient is 1."""
+    look: dict[str, Any] = {}
+    x, y = axes
+    if OBSERVABLES[name].sums in QUOTIENTS:
+        values = result.estimates[name].value
+        reach = min(float(np.max(np.abs(values[np.isfinite(values)]))), REACH) or 1.0
+        look = {"cmap": style.diverging(), "vmin": -reach, "vmax": reach}
+        x, y = (y, x) if x == "depth" else (x, y)
+    plot_sweep(result, name, x=x, y=y, sel=sel, ax=ax, **look)
+
+
+def _numbers(plan: Plan, name: str) -> bool:
+    """Return True if the values of a dimension are numbers, and not words, vectors or true and false."""
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in getattr(plan, name))
 
 
 def _dims(plan: Plan) -> tuple[list[str], list[str]]:
@@ -71,40 +127,8 @@ def _dims(plan: Plan) -> tuple[list[str], list[str]]:
     if plan.listed:
         return [], []
     long = [d for d in plan.dims if len(getattr(plan, d)) > 1]
-    numeric = sorted((d for d in long if d != "variant"), key=lambda d: (d not in ALONG, long.index(d)))
-    axes = numeric[:2] if len(numeric) > 1 else [*numeric, *(["variant"] if "variant" in long else [])]
+    numbers = [d for d in long if _numbers(plan, d)]
+    numeric = [*(d for d in ALONG if d in numbers), *(d for d in numbers if d not in ALONG)]
+    named = [d for d in long if d not in numeric]
+    axes = [*numeric, *named][:2]
     return axes, [d for d in plan.dims if d not in axes]
-
-
-def _lines(result: SweepResult, name: str, axes: list[str], sel: Mapping[str, Any], ax: Any) -> None:
-    """Draw a quantity over one dimension, or over the numbers of a list's points, with its theory dashed."""
-    plan = result.plan
-    estimate = result.estimates[name].reshape((-1,))
-    exact, limit = result.exact[name].ravel(), result.limits[name].ravel()
-    theory = np.where(np.isfinite(exact), exact, limit)
-    if plan.listed:
-        curves, x, ticks = [("", np.arange(len(plan.models)))], np.arange(len(plan.models)), None
-        label = "number of the point"
-    else:
-        index, left = chosen(result, sel)
-        along = axes[0]
-        index = np.moveaxis(index, left.index(along), -1).reshape(-1, len(getattr(plan, along)))
-        names = getattr(plan, axes[1]) if len(axes) == 2 else ("",)
-        curves = list(zip(map(str, names), index, strict=True))
-        ticks = getattr(plan, along) if along == "variant" else None
-        x = np.arange(len(ticks)) if ticks else np.array(getattr(plan, along), np.float64)
-        label = axis_label(along)
-    handles = []
-    for (words, index), look in zip(curves, series.looks([words for words, _ in curves]), strict=True):
-        colour = style.THEORY if len(curves) == 1 else look.colour
-        if not plan.listed:
-            style.line(ax, x, theory[index], color=colour, ls=style.DASHED, zorder=2)
-        else:
-            ax.plot(x, theory[index], ls="", marker="_", color=colour, zorder=2)
-        handles.append(style.points(ax, x, estimate[index], {}, look, words or "simulated ± s.e."))
-    lines = {"ls": "", "marker": "_"} if plan.listed else {"ls": style.DASHED}
-    handles.append(style.proxy("theory", color=style.THEORY if len(curves) == 1 else "0.35", **lines))
-    ax.set(xlabel=label, ylabel=OBSERVABLES[name].labelled("d", "z"))
-    if ticks:
-        ax.set_xticks(x, ticks)
-    style.legend(ax, handles)

@@ -2,54 +2,71 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..models.fields import field_of, shown
+from ..results.observables import DEATHS
+from ..sweep.axes import AXES
 from ..tables import Column, Table
-from .numbers import counted, plain, pm_values
-from .words_sweep import NAMES, title
+from .numbers import NONE, counted, plain
+from .tables import beside, or_none
+from .words_sweep import title
 
 if TYPE_CHECKING:
     from ..sweep.result import SweepResult
 
 MOST_ROWS = 10_000
+OF_DEATHS = (*(one.name for one in DEATHS), "inactive_fraction")  # are left out where nothing was counted
 
 
 def points(result: SweepResult) -> Table:
     """Return a row for each point of a sweep: its place, its networks, each quantity and the theory beside it."""
     plan = result.plan
-    fields = [f for f in plan.models[0].to_dict() if len({getattr(m, f) for m in plan.models}) > 1]
-    fields = fields or ["width", "depth"]
+    models = plan.models[:MOST_ROWS]
+    values = {name: [field_of(model, name) for model in plan.models] for name in AXES if name != "ratio"}
+    fields = [name for name, each in values.items() if len(set(each)) > 1] or ["width", "depth"]
     aspects = len(set(plan.ratios)) > 1
-    columns = [Column(f, numeric=f != "variant") for f in fields] + ([Column("d/n")] if aspects else [])
+    columns = [Column(name, numeric=_numeric(values[name])) for name in fields] + [Column("d/n")] * aspects
     columns += [Column("Networks"), Column("Complete", numeric=False)]
-    texts = []
-    for name in NAMES:
-        estimate = result.estimates[name]
-        exact, limit = result.exact[name].ravel(), result.limits[name].ravel()
-        known = np.isfinite(exact)
-        theory = np.where(known, exact, limit)
-        texts.append(
-            (estimate.value.ravel().tolist(), estimate.stderr.ravel().tolist(), theory.tolist(), known.tolist())
-        )
-        columns += [Column(title(name)), Column(f"{title(name)}, theory")]
+    parts: list[list[str]] = []
+    for name in fields:
+        parts.append([_shown(value) for value in values[name][:MOST_ROWS]])
+    parts += [[plain(model.ratio) for model in models]] * aspects
     networks, wanted = result.networks.ravel().tolist(), result.wanted.ravel().tolist()
-    out = []
-    for i, model in enumerate(plan.models[:MOST_ROWS]):
-        line = [_shown(getattr(model, f)) for f in fields] + ([plain(model.ratio)] if aspects else [])
-        line += [str(networks[i]), "yes" if networks[i] == wanted[i] > 0 else "no"]
-        for value, stderr, beside, sure in texts:
-            line += [pm_values(value[i], stderr[i]), plain(beside[i]) + (" exact" if sure[i] else "")]
-        out.append(line)
-    note = "± one standard error. Theory: the limit at leading order in 1/n, or the exact value where it says so."
+    parts += [
+        list(map(str, networks[:MOST_ROWS])),
+        ["yes" if have == want > 0 else "no" for have, want in zip(networks[:MOST_ROWS], wanted, strict=False)],
+    ]
+    for name in result.quantities:
+        value, stderr = (np.asarray(part).ravel() for part in _parts(result, name))
+        if name in OF_DEATHS and not np.nan_to_num(value).any():
+            continue
+        columns.append(Column(title(result, name)))
+        parts.append([or_none(*each) for each in zip(value[:MOST_ROWS].tolist(), stderr.tolist(), strict=False)])
+        exact, limit = result.exact[name].ravel(), result.limits[name].ravel()
+        if np.isfinite(exact).any() or np.isfinite(limit).any():
+            columns.append(Column(f"{title(result, name)}, theory"))
+            parts.append([beside(*each) for each in zip(exact[:MOST_ROWS].tolist(), limit.tolist(), strict=False)])
+    note = "± one standard error. Theory: the limit, or the exact value where it says so."
     if len(plan.models) > MOST_ROWS:
         note += (
             f" The first {MOST_ROWS} of {counted(len(plan.models), 'point')} are shown; `resmc export` writes "
             "all of them."
         )
-    return Table("points", "Every point", columns, out, notes=[note])
+    return Table("points", "Every point", columns, list(zip(*parts, strict=True)), notes=[note])
 
 
-def _shown(value: object) -> str:
-    return plain(value, 6) if isinstance(value, float) else str(value)
+def _parts(result: SweepResult, name: str) -> tuple[Any, Any]:
+    return result.estimates[name].value, result.estimates[name].stderr
+
+
+def _numeric(values: list[Any]) -> bool:
+    return all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return NONE
+    return plain(value, 6) if isinstance(value, float) else shown(value)

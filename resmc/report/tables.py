@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 
+import numpy as np
+
 from ..analyses.summary import rows
+from ..results.observables import OBSERVABLES
 from ..tables import Column, Table
 from .found import Analyses
-from .numbers import MINUS, plain, pm
+from .numbers import MINUS, NONE, plain, pm, pm_values, typeset
 
 NOTE = (
     "± one standard error. Exact: at this width and depth, with z = (estimate − exact)/error. Leading order: the "
-    "limit in 1/n, with the relative difference, which is of order 1/n and no error."
+    "limit in 1/n, with the relative difference, which is of order 1/n and no error. Limit in depth: the value as the "
+    "depth grows."
 )
 
 
@@ -21,7 +26,7 @@ def quantities(found: Analyses) -> Table:
     for row in rows(found.sim):
         e = row.estimate
         compared = (re.sub("(?<!e)-", MINUS, text) for text in row.comparison())
-        out.append((row.name.replace("^2", "²"), pm(e), str(int(e.n)), *compared))
+        out.append((typeset(row.name), pm(e), str(int(e.n)), *compared))
     columns = (
         Column("Quantity", numeric=False),
         Column("Estimate ± error"),
@@ -34,31 +39,41 @@ def quantities(found: Analyses) -> Table:
 
 
 def layers(found: Analyses) -> Table:
-    """Return a row for each recorded layer."""
-    sim, growth = found.sim, found.growth
-    estimates = (
-        sim.log_norm_mean,
-        sim.log_norm_variance,
-        sim.asymmetry_mean,
-        sim.active_fraction,
-        growth.log_second_moment,
-    )
-    alive, inactive = sim.alive, sim.inactive
-    out = [
-        (
-            str(layer),
-            plain(float(growth.ratio[i])),
-            *(pm(e[i]) for e in estimates),
-            "yes" if growth.reliable[i] else "no",
-            str(alive[i]),
-            str(inactive[i]),
-        )
-        for i, layer in enumerate(sim.layers.tolist())
+    """Return a row for each recorded layer: every quantity by layer that there is, and the theory that is known."""
+    sim, letter = found.sim, found.letter
+    columns, parts = [Column("Layer l"), Column("l/n")], [list(map(str, sim.layers.tolist()))]
+    parts.append([plain(x) for x in (sim.layers / sim.model.width).tolist()])
+    for one in (OBSERVABLES[name] for name in sim.observables):
+        if one.per != "layer":
+            continue
+        estimate, title = one.estimate_of(sim.entries), capital(typeset(one.called("l", letter)))
+        columns.append(Column(title))
+        parts.append([or_none(*pair) for pair in zip(estimate.value.tolist(), estimate.stderr.tolist(), strict=True)])
+        exact, limit = one.exact(sim.facts, sim.layers), one.limit(sim.facts, sim.layers)
+        if np.isfinite(exact).any() or np.isfinite(limit).any():
+            columns.append(Column(f"{title}, theory"))
+            parts.append([beside(*pair) for pair in zip(exact.tolist(), limit.tolist(), strict=True)])
+    columns += [Column("Alive"), *([Column("Inactive")] if sim.has_asymmetry else [])]
+    parts += [list(map(str, sim.alive.tolist())), *([list(map(str, sim.inactive.tolist()))] * sim.has_asymmetry)]
+    notes = [
+        "L_l: log-norm; a quantity without an error has too few networks for one, or its mean is ruled by rare ones. "
+        "Theory: the limit, or the exact value where it says so."
     ]
-    names = ("Layer l", "l/n", "Mean of L_l", "Variance of L_l", "E A_l", "E F_l", "log E|z_l|²/|z_0|²")
-    columns = (*map(Column, names), Column("Reliable", numeric=False), Column("Alive"), Column("Inactive"))
-    note = (
-        "L_l: log-norm; A_l: asymmetry; F_l: fraction of active neurons. Reliable: whether log E|z_l|²/|z_0|² can "
-        "be trusted with an error."
-    )
-    return Table("layers", "By layer", columns, out, notes=[note])
+    return Table("layers", "By layer", columns, list(zip(*parts, strict=True)), notes=notes)
+
+
+def capital(text: str) -> str:
+    """Return a heading; formulas keep their first letter."""
+    return text if text.startswith("log ") else text[0].upper() + text[1:]
+
+
+def or_none(value: float, stderr: float) -> str:
+    """Return an estimate, or a dash where there is no such quantity."""
+    return NONE if math.isnan(value) else pm_values(value, stderr)
+
+
+def beside(exact: float, limit: float) -> str:
+    """Return the exact value, or else the limit, or a dash."""
+    if math.isfinite(exact):
+        return f"{plain(exact)} exact"
+    return plain(limit) if math.isfinite(limit) else NONE

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from ..analyses import LogGaussianFit
 from ..models.resnet import ResNet
 from ..results.estimates import Estimate, KSDistance
 from .found import FAR, LARGE, LOOK, Analyses, Answer
-from .numbers import beside, counted, disagrees, has_error, plain, pm, resolved
+from .numbers import counted, disagrees, has_error, plain, pm, resolved, theory
 
 SEEN = 2.0  # times the mean distance by sampling alone, from which on a distance is more than noise
 CLOSER = 1.5  # factor between two distances from which on one law is said to be closer than another
@@ -20,12 +19,22 @@ MOMENTS = ("mean", "variance", "skewness", "excess_kurtosis")
 
 def log_gaussian(found: Analyses) -> Answer:
     """Answer if the final log-norm is Gaussian."""
-    sim, fit, d = found.sim, found.fit, found.sim.resnet.depth
-    figures = ("log_norm", "qq", "output") + (("trajectories",) if len(sim.trajectories.networks) else ())
+    sim, fit, d = found.sim, found.fit, found.sim.model.depth
+    # The law of the output is mixed from that of the log-norm, which Gaussian weights allow.
+    output = ("output",) if sim.lowered.general.weight_law.gaussian else ()
+    laws, paths = ("log_norm", "qq", *output), ("trajectories",) if len(sim.trajectories.networks) else ()
+    figures = (*laws, *paths)
     question = "Is the log-norm Gaussian?"
     if not sim.alive[-1]:
         verdict = f"No network is alive at layer {d}: there is no log-norm to describe."
         return Answer("log-gaussian", question, verdict, (), ())
+    if not sim.histogram.counts.any():
+        verdict = (
+            f"That cannot be said: no log-norm lies between {plain(float(sim.histogram.edges[0]))} and "
+            f"{plain(float(sim.histogram.edges[-1]))}, the ends of the histogram."
+        )
+        moments = tuple(_law(found))[: -1 if fit.theory is None else None]
+        return Answer("log-gaussian", question, verdict, moments, paths)
     return Answer("log-gaussian", question, _law_verdict(fit, int(sim.alive[-1])), tuple(_law(found)), figures)
 
 
@@ -34,6 +43,8 @@ def _law_verdict(fit: LogGaussianFit, networks: int) -> str:
     value, floor = float(ks.value), ks.noise_floor
     if not math.isfinite(value) or not math.isfinite(floor):
         return f"That cannot be said from {counted(networks, 'network')}."
+    if value <= SEEN * floor and ks.resolution > ROUGH:
+        return _hidden(fit)
     if value <= SEEN * floor:
         moments = _departures(fit)
         if moments:
@@ -54,6 +65,18 @@ def _law_verdict(fit: LogGaussianFit, networks: int) -> str:
     )
 
 
+def _hidden(fit: LogGaussianFit) -> str:
+    """Return the verdict where the bins are as wide as the law, and the moments alone can tell."""
+    bins = (
+        f"the histogram's bins are wide beside the law, and may hide a distance of {plain(fit.ks_fitted.resolution, 2)}"
+    )
+    moments = _departures(fit)
+    if not moments:
+        return f"Not seen to be anything else: its skewness is {pm(fit.skewness)}, but {bins}."
+    but = " and its ".join(f"{name} is {pm(moment)}" for name, moment in moments.items())
+    return f"No: its {but}; {bins}."
+
+
 def _larger(which: str, resolution: float, floor: float) -> str:
     """Say how much of a distance the bins may hide, where that is more than noise."""
     return f"; {which} may be larger by up to {plain(resolution, 2)}" if resolution > floor else ""
@@ -66,25 +89,31 @@ def _departures(fit: LogGaussianFit) -> dict[str, Estimate]:
 
 
 def _law(found: Analyses) -> Iterator[str]:
-    fit, d = found.fit, found.sim.resnet.depth
-    exact = fit.exact
-    known = {name: None if exact is None else float(getattr(exact, name)[0]) for name in MOMENTS}
+    fit, d, z = found.fit, found.sim.model.depth, found.letter
+    known = {name: None if fit.exact is None else float(getattr(fit.exact, name)[0]) for name in MOMENTS}
+    limit = {name: None if fit.theory is None else float(getattr(fit.theory, name)[0]) for name in ("mean", "variance")}
     yield (
-        f"The log-norm L_{d} = log(|z_{d}|²/n) has mean {pm(fit.mean)} (theory: "
-        f"{beside(fit.mean, known['mean'], float(fit.theory.mean[0]))}) and variance {pm(fit.variance)} (theory: "
-        f"{beside(fit.variance, known['variance'], float(fit.theory.variance[0]))})."
+        f"The log-norm L_{d} = log(|{z}_{d}|²/n) has mean {pm(fit.mean)}"
+        f"{theory(fit.mean, known['mean'], limit['mean'])} and variance {pm(fit.variance)}"
+        f"{theory(fit.variance, known['variance'], limit['variance'])}."
     )
-    if any(_far(getattr(fit, name), known[name], getattr(fit.theory, name)[0]) for name in ("mean", "variance")):
+    if any(_far(getattr(fit, name), known[name], value) for name, value in limit.items()):
         yield FAR
     yield (f"Its skewness is {pm(fit.skewness)} and its excess kurtosis {pm(fit.excess_kurtosis)}{_shape(fit)}")
     for name in MOMENTS:
         if disagrees(getattr(fit, name), known[name]):
             yield f"The {name.replace('_', ' ')} is not the exact one. {LOOK}"
+    if fit.ks_theory is None or fit.ks_gaussian_limit is None or fit.output is None or fit.output_norm is None:
+        yield (
+            "No limit law of this network's log-norm is known: it is compared with the Gaussian of its own mean and "
+            "variance alone."
+        )
+        return
     yield _two_laws("The law of the log-norm", fit.ks_theory, fit.ks_gaussian_limit, _infinite(found.sim.resnet))
     yield _two_laws("The law of an output neuron", fit.output.ks_log_gaussian, fit.output.ks_gaussian, "a Gaussian")
-    norm, outputs = fit.output_norm, counted(found.sim.resnet.n_out, "output")
+    norm, outputs = fit.output_norm, counted(found.sim.model.n_out, "output")
     yield (
-        f"In the figure is the law of |z_out|² with {outputs}; its distances are {pm(norm.ks_log_gaussian)} and "
+        f"In the figure is the law of |{z}_out|² with {outputs}; its distances are {pm(norm.ks_log_gaussian)} and "
         f"{pm(norm.ks_gaussian)}" + (", twice those of the output itself." if norm.n_out == 1 else ".")
     )
 
@@ -96,10 +125,12 @@ def _infinite(model: ResNet) -> str:
     return f"log(χ²_n/n){size}{scale}"
 
 
-def _far(estimate: Estimate, exact: float | None, limit: Any) -> bool:
+def _far(estimate: Estimate, exact: float | None, limit: float | None) -> bool:
     """Return True if an estimate is far from its limit at leading order, by more than noise."""
-    difference = abs(float(estimate.relative_difference(float(limit))))
-    return exact is None and difference > LARGE and resolved(estimate.value - limit, estimate.stderr)
+    if exact is not None or limit is None:
+        return False
+    difference = abs(float(estimate.relative_difference(limit)))
+    return difference > LARGE and resolved(estimate.value - limit, estimate.stderr)
 
 
 def _shape(fit: LogGaussianFit) -> str:

@@ -9,32 +9,36 @@ import numpy as np
 
 from ..analyses import InterlayerCorrelations
 from ..results.estimates import Estimate
+from ..results.observables import OBSERVABLES
 from .found import LOOK, Analyses, Answer
-from .numbers import beside, counted, disagrees, has_error, plain, pm, resolved, score
+from .numbers import beside, counted, disagrees, has_error, plain, pm, resolved, score, theory
 
 
-def hypoactivation(found: Analyses) -> Answer:
-    """Answer if fewer than half of the ReLUs fire."""
-    sim, hypo, d = found.sim, found.hypo, found.sim.resnet.depth
-    question = "Do fewer than half of the ReLUs fire?"
+def hypoactivation(found: Analyses) -> Iterator[Answer]:
+    """Answer if fewer than half of the ReLUs fire, where neurons act on the layers and so fire or not."""
+    sim, hypo, d, z = found.sim, found.hypo, found.sim.model.depth, found.letter
+    if hypo is None:
+        return
+    question = OBSERVABLES["active_fraction"].question
     if not sim.alive[-1]:
         verdict = f"No network is alive at layer {d}: there are no neurons to count."
-        return Answer("hypoactivation", question, verdict, (), ("hypoactivation",))
-    active, asymmetry = hypo.active_fraction[-1], hypo.asymmetry[-1]
-    exact, limit = float(hypo.exact_active_fraction[-1]), float(hypo.theory.active_fraction[-1])
-    exact_asymmetry = float(hypo.exact_asymmetry[-1])
-    theory = beside(asymmetry, exact_asymmetry, float(hypo.theory.asymmetry[-1]))
+        yield Answer("hypoactivation", question, verdict, (), ("hypoactivation",))
+        return
+    fraction, balance = found.known("active_fraction"), found.known("asymmetry")
+    active, asymmetry, exact = hypo.active_fraction[-1], hypo.asymmetry[-1], fraction.exact
     sentences = [
-        f"The mean active fraction F_{d} is {pm(active)} (theory: {beside(active, exact, limit)}).",
-        f"The mean asymmetry A_{d} = 2|φ(z_{d})|²/|z_{d}|² − 1 is {pm(asymmetry)} (theory: {theory}).",
+        f"The mean active fraction F_{d} is {pm(active)}{theory(active, exact, fraction.limit)}.",
+        f"The mean asymmetry A_{d} = 2|φ({z}_{d})|²/|{z}_{d}|² − 1 is {pm(asymmetry)}"
+        f"{theory(asymmetry, balance.exact, balance.limit)}.",
     ]
     if math.isfinite(exact):
-        sentences += [LOOK] if disagrees(active, exact) or disagrees(asymmetry, exact_asymmetry) else []
+        sentences += [LOOK] if disagrees(active, exact) or disagrees(asymmetry, balance.exact) else []
     elif len(sim.layers) > 2:
-        start = f"{100.0 * float(hypo.exact_active_fraction[0]):g}%"
-        sentences.append(f"At layer 0 {_as_percent(hypo.active_fraction[0])} of the neurons fire (exactly {start}).")
-    verdict = _half(active, exact, limit, d)
-    return Answer("hypoactivation", question, verdict, tuple(sentences), ("hypoactivation",))
+        start = float(hypo.exact_active_fraction[0])
+        said = f" (exactly {100.0 * start:g}%)" if math.isfinite(start) else ""
+        sentences.append(f"At layer 0 {_as_percent(hypo.active_fraction[0])} of the neurons fire{said}.")
+    verdict = _half(active, exact, fraction.limit, d)
+    yield Answer("hypoactivation", question, verdict, tuple(sentences), ("hypoactivation",))
 
 
 def _half(active: Estimate, exact: float, limit: float, d: int) -> str:
@@ -44,15 +48,14 @@ def _half(active: Estimate, exact: float, limit: float, d: int) -> str:
             return f"On average exactly half do in this model; here it is {share} at layer {d}."
         if disagrees(active, exact):
             return f"Exactly half should, but {share} do at layer {d}, {score(active, exact)}."
-        return f"No: on average exactly half do in this model, and {share} do at layer {d} ({score(active, exact)})."
+        z = score(active, exact)
+        return f"No: on average exactly half do in this model, and {share} do at layer {d}{f' ({z})' if z else ''}."
     if not has_error(active):
         return f"That cannot be said without a standard error; it is {share} at layer {d}."
     below = 0.5 - float(active.value)
     if not resolved(below, active.stderr):
-        return (
-            f"Not seen: {share} fire at layer {d}, within three standard errors of 50%; the limit is "
-            f"{100 * limit:.4g}%."
-        )
+        tends = f"; the limit is {100 * limit:.4g}%" if math.isfinite(limit) else ""
+        return f"Not seen: {share} fire at layer {d}, within three standard errors of 50%{tends}."
     return f"{'Yes' if below > 0 else 'No, more than half do'}: {share} of the neurons fire at layer {d}, not 50%."
 
 
@@ -61,9 +64,14 @@ def _as_percent(fraction: Estimate) -> str:
     return f"{pm(scaled)}%" if has_error(scaled) else f"{plain(float(scaled.value), 5)}%"
 
 
-def interlayer(found: Analyses) -> Answer:
-    """Answer if the layers correlate."""
-    inter, question = found.inter, "Do the layers correlate?"
+def interlayer(found: Analyses) -> Iterator[Answer]:
+    """Answer if the layers correlate, where such correlations can be recorded."""
+    if OBSERVABLES["interlayer.lag1"].exists(found.sim.lowered, frozenset()):
+        yield _interlayer(found.inter)
+
+
+def _interlayer(inter: InterlayerCorrelations | None) -> Answer:
+    question = "Do the layers correlate?"
     if inter is None:
         verdict = "That was not recorded: the simulation was made with correlations=False."
         return Answer("interlayer", question, verdict, ("All other answers are the same with it or without it.",))

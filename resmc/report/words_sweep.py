@@ -3,53 +3,58 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.resnet import ResNet
-from ..plot.select import chosen
+from ..engine.lowering import Lowered
+from ..plot.select import chosen, letter_of_sweep
+from ..results.entries import MEAN_SQUARE
 from ..results.estimates import MIN_NETWORKS, WORTH_SAYING
 from ..results.layer_estimates import MIN_EFFECTIVE_SAMPLE
+from ..results.observable import IN_DEPTH, SENTENCES, Observable, letter
+from ..results.observables import OBSERVABLES
 from .found import LOOK, Answer, rounding
-from .numbers import RESOLVED, count, counted, disagrees, percent, plain, pm
+from .numbers import RESOLVED, count, counted, disagrees, percent, plain, pm, the, typeset
+from .tables import capital
+from .words_quotient import slug
 
 if TYPE_CHECKING:
     from ..sweep.result import SweepResult
 
-NAMES = {
-    "log_norm.mean": "The mean of L_d",
-    "log_norm.variance": "The variance of L_d",
-    "log_norm.skewness": "The skewness of L_d",
-    "log_norm.excess_kurtosis": "The excess kurtosis of L_d",
-    "asymmetry": "The mean asymmetry A_d",
-    "active_fraction": "The mean active fraction F_d",
-    "growth": "log E|z_d|²/|z_0|²",
-}
-QUESTIONS = {
-    "log_norm.mean": "Where is the log-norm centred?",
-    "log_norm.variance": "How wide is the log-norm's law?",
-    "log_norm.skewness": "Is the log-norm's law symmetric?",
-    "log_norm.excess_kurtosis": "Are its tails those of a Gaussian?",
-    "asymmetry": "Does activation favour one sign?",
-    "active_fraction": "Do fewer than half of the ReLUs fire?",
-    "growth": "How does the output variance grow?",
-}
-REFERENCES: dict[str, tuple[str, Callable[[ResNet], float]]] = {
-    "log_norm.skewness": ("0", lambda model: 0.0),
-    "log_norm.excess_kurtosis": ("0", lambda model: 0.0),
-    "asymmetry": ("0", lambda model: 0.0),
-    "active_fraction": ("one half", lambda model: 0.5),
-    "growth": ("what infinite width says", lambda model: model.depth * model.log_scale),
-}
+# Names of fields whose plural is no sentence of its own are left as they are.
+PLURALS = {name: f"{name}s" for name in ("block", "activation", "width", "depth", "ratio", "beta", "alpha", "variant")}
+PLURALS |= {"bias": "biases", "scaling": "scalings", "carry": "carries", "input": "inputs", "point": "points"}
+
+MOST_NAMED = 4  # quantities that a sentence names
 
 
-def title(name: str) -> str:
+def asked(result: SweepResult) -> dict[str, Observable]:
+    """Return the quantities that have a section: those that ask a question of their own.
+
+    A mean square that follows from the growth asks none.
+    """
+    own = any(one.follows_mean_square for one in result.plan.lowered)
+    found = result.quantities.items()
+    return {name: one for name, one in found if one.question and (own or one.sums != MEAN_SQUARE)}
+
+
+def words_of(result: SweepResult, name: str) -> str:
+    """Return a quantity in words that begin a sentence."""
+    one = OBSERVABLES[name]
+    return the(one.words.format(v=letter_of_sweep(result), l=_end(one)))
+
+
+def title(result: SweepResult, name: str) -> str:
     """Return a quantity as a heading."""
-    text = NAMES[name].removeprefix("The ")
-    return text if text == NAMES[name] else text[0].upper() + text[1:]
+    one = OBSERVABLES[name]
+    return capital(typeset(one.called(_end(one), letter_of_sweep(result))))
+
+
+def _end(one: Observable) -> str:
+    return "0" if one.backward else "d"
 
 
 def progress(result: SweepResult) -> str:
@@ -82,12 +87,19 @@ def caveats(result: SweepResult) -> Iterator[str]:
             f"Several numerics classes have filled the store: {', '.join(classes)}. Their networks are the same, "
             f"their rounding is not; {rounding(result.plan.models, result.plan.method)}."
         )
-    dead = int(result.dead.sum())
+    dead, z = int(result.dead.sum()), letter_of_sweep(result)
     if dead:
+        activity = ", asymmetry and active fraction" if "asymmetry" in result.quantities else ""
+        why = ", possible with alpha = 0" if z == "z" else ""
         yield (
-            f"{counted(dead, 'network is', 'networks are')} dead at the last layer (z = 0, possible with alpha = "
-            "0): left out of log-norm, asymmetry and active fraction, and counted as 0 in E|z|²."
+            f"{counted(dead, 'network is', 'networks are')} dead at the last layer ({z} = 0{why}): left out of "
+            f"log-norm{activity}, and counted as 0 in E|{z}|²."
         )
+    lacking = [name for name in result.quantities if any(name not in names for names in result.plan.observables)]
+    if lacking:
+        named = ", ".join(title(result, name) for name in lacking[:MOST_NAMED])
+        more = f" and {counted(len(lacking) - MOST_NAMED, 'other')}" if len(lacking) > MOST_NAMED else ""
+        yield f"Not all networks have {named}{more}: where they do not, a dash stands in the table."
     few = int(((result.networks > 0) & (result.networks < MIN_NETWORKS)).sum())
     if few:
         yield (
@@ -98,55 +110,60 @@ def caveats(result: SweepResult) -> Iterator[str]:
 def answers(result: SweepResult, figures: dict[str, tuple[str, ...]], left_out: str = "") -> list[Answer]:
     """Return an answer for each quantity, with the keys of its ``figures``; ``left_out`` says which are not drawn."""
     out = []
-    for name, question in QUESTIONS.items():
+    for name, one in asked(result).items():
         drawn = figures.get(name, ())
-        sentences = [*_resolved(result, name), span(result, name), *_sentences(result, name)]
+        sentences = [*_resolved(result, one), span(result, name), *_sentences(result, name)]
         sentences += [left_out] if drawn and left_out else []
-        out.append(Answer(slug(name), question, sentences[0], tuple(sentences[1:]), drawn))
+        out.append(Answer(slug(name), one.question, sentences[0], tuple(sentences[1:]), drawn))
     return out
 
 
-def _resolved(result: SweepResult, name: str) -> Iterator[str]:
-    """Say at how many points of each variant the quantity differs from infinite width's value, if that is known."""
-    if name not in REFERENCES:
+def _resolved(result: SweepResult, one: Observable) -> Iterator[str]:
+    """Say at how many points of each kind of network the quantity differs from its neutral value, if that is known."""
+    if one.neutral is None:
         return
-    words, reference = REFERENCES[name]
-    models = result.plan.models
-    away = result.estimates[name].value.ravel() - np.array([reference(m) for m in models])
-    stderr = result.estimates[name].stderr.ravel()
+    neutral, lowered = one.neutral, result.plan.lowered
+    known = {id(each): neutral.value(each.facts) for each in lowered}
+    estimate = result.estimates[one.name].reshape((-1,))
+    away = estimate.value - np.array([known[id(each)] for each in lowered])
+    stderr, kinds = estimate.stderr, [kind(each) for each in lowered]
     parts = []
-    for variant in dict.fromkeys(m.variant for m in models):
-        here = np.array([m.variant == variant for m in models]) & np.isfinite(stderr)
+    for name in dict.fromkeys(kinds):
+        here = np.array([each == name for each in kinds]) & np.isfinite(stderr) & np.isfinite(away)
         if here.any():
             below, above = (int((here & (sign * away > RESOLVED * stderr)).sum()) for sign in (-1, 1))
-            parts.append(_away(variant, words, below, above, int(here.sum())))
+            parts.append(_away(name, neutral.words, below, above, int(here.sum())))
     if parts:
         yield " ".join(parts) + " (More than three standard errors are needed to count.)"
 
 
-def _away(variant: str, words: str, below: int, above: int, points: int) -> str:
+def kind(lowered: Lowered) -> str:
+    """Return what distinguishes networks in words: a ResNet's variant, else block and activation."""
+    found = lowered.log_gaussian
+    if letter(lowered) == "z" and found is not None:
+        return found.variant
+    return f"{lowered.general.block} with {lowered.general.activation}"
+
+
+def _away(name: str, words: str, below: int, above: int, points: int) -> str:
     seen = [f"{side} {words} at {count(k)}" for side, k in (("below", below), ("above", above)) if k]
-    name = variant[0].upper() + variant[1:]
+    name = name[0].upper() + name[1:]
     if not seen:
         return f"{name}: not seen to differ from {words} at any of {counted(points, 'point')}."
     return f"{name}: {' and '.join(seen)} of {counted(points, 'point')}."
 
 
-def slug(name: str) -> str:
-    """Return a quantity's name as an id."""
-    return name.replace(".", "-").replace("_", "-")
-
-
 def span(result: SweepResult, name: str, sel: Mapping[str, Any] | None = None) -> str:
     """Say the range of a quantity over the points at ``sel``, over those with an error if there are any."""
-    estimate, what = result.estimates[name], NAMES[name]
+    estimate, what = result.estimates[name], words_of(result, name)
     value = estimate.value.ravel()
     here = _points(result, sel)
+    here = here[[name in result.plan.observables[i] for i in here.tolist()]]
     good, kind = here[np.isfinite(estimate.stderr.ravel()[here])], "an error"
     if not good.size:
         good, kind = here[np.isfinite(value[here])], "a value"
     if not good.size:
-        return f"{what} has no value yet."
+        return f"{what} has no value{'' if result.complete else ' yet'}."
     some = good.size < here.size
     low, high = good[np.argmin(value[good])], good[np.argmax(value[good])]
     if good.size == 1:
@@ -174,14 +191,14 @@ def place(result: SweepResult, index: Any) -> str:
     if not result.plan.listed:
         return result.plan.describe(int(index))
     model = result.plan.models[int(index)]
-    return f"{model.variant}, width {model.width}, depth {model.depth}"
+    return f"{kind(result.plan.lowered[int(index)])}, width {model.width}, depth {model.depth}"
 
 
 def _sentences(result: SweepResult, name: str) -> Iterator[str]:
-    estimate, what = result.estimates[name], NAMES[name]
+    estimate, one = result.estimates[name], OBSERVABLES[name]
     flat = estimate.reshape((estimate.value.size,))
     exact, limit = result.exact[name].ravel(), result.limits[name].ravel()
-    z = flat.z_score(exact)
+    z = np.where(flat.value == exact, np.nan, flat.z_score(exact))  # an error beside an equal value is a bound
     known = np.flatnonzero(np.isfinite(z))
     if known.size:
         worst = int(known[np.argmax(np.abs(z[known]))])
@@ -196,28 +213,35 @@ def _sentences(result: SweepResult, name: str) -> Iterator[str]:
     relative = np.where(np.isfinite(exact) | ~np.isfinite(flat.stderr), np.nan, flat.relative_difference(limit))
     compared = np.isfinite(relative)
     seen = np.flatnonzero(compared & (np.abs(flat.value - limit) > RESOLVED * flat.stderr))
-    of = f"of {counted(int(compared.sum()), 'point')}"
+    of, sentence = f"of {counted(int(compared.sum()), 'point')}", SENTENCES[one.limit_kind]
     if seen.size:
         worst = int(seen[np.argmax(np.abs(relative[seen]))])
         most, middle = float(relative[worst]), float(np.median(np.abs(relative[seen])))
         yield (
-            f"From the limit at leading order in 1/n it is seen to differ at {count(seen.size)} {of}, by "
+            f"From the {sentence} it is seen to differ at {count(seen.size)} {of}, by "
             f"{_share(most)} at most (at {place(result, worst)}) and by {_share(middle).lstrip('+')} in the median "
-            "of these; that is finite width."
+            f"of these; that is finite {'depth' if one.limit_kind == IN_DEPTH else 'width'}."
         )
     elif compared.any():
-        yield f"From the limit at leading order in 1/n it is not seen to differ at any {of}."
-    without = np.isfinite(flat.value) & ~np.isfinite(flat.stderr)
-    few = result.networks.ravel() < MIN_NETWORKS
-    short = ~few & (name == "growth") & (result.networks.ravel() < MIN_EFFECTIVE_SAMPLE)
-    rare = " since the mean of |z|² is ruled by rare networks there" if name == "growth" else ""
+        yield f"From the {sentence} it is not seen to differ at any {of}."
+    yield from _without_error(result, one)
+
+
+def _without_error(result: SweepResult, one: Observable) -> Iterator[str]:
+    """Say at how many points there is a value without an error, and why."""
+    estimate, networks = result.estimates[one.name], result.networks.ravel()
+    without = (np.isfinite(estimate.value) & ~np.isfinite(estimate.stderr)).ravel()
+    few = networks < MIN_NETWORKS
+    of_squares = one.least is not None
+    short = ~few & of_squares & (networks < MIN_EFFECTIVE_SAMPLE)
+    rare = f" since the mean of |{letter_of_sweep(result)}|² is ruled by rare networks there" if of_squares else ""
     for which, why in (
         (few, f" of fewer than {MIN_NETWORKS} networks"),
         (short, f" of fewer than {MIN_EFFECTIVE_SAMPLE:.0f} networks, which it needs"),
         (~few & ~short, rare),
     ):
         if number := int((without & which).sum()):
-            yield f"{what} has no standard error at {counted(number, 'point')}{why}."
+            yield f"It has no standard error at {counted(number, 'point')}{why}."
 
 
 def _share(relative: float) -> str:
@@ -244,9 +268,11 @@ def lead(result: SweepResult) -> str:
 
 
 def _plural(name: str, n: int) -> str:
-    return {"lam": "lam", "n_out": "n_out", "input_norm": "input_norm"}.get(name, name if n == 1 else f"{name}s")
+    if n == 1 or name not in PLURALS:
+        return name
+    return PLURALS[name]
 
 
 def describe(result: SweepResult, name: str, sel: Mapping[str, Any] | None = None) -> str:
     """Describe the figure of a quantity at the points with the coordinates ``sel``."""
-    return f"{NAMES[name]} at {counted(len(_points(result, sel)), 'point')}. {span(result, name, sel)}"
+    return f"{words_of(result, name)} at {counted(len(_points(result, sel)), 'point')}. {span(result, name, sel)}"
