@@ -36,9 +36,9 @@ def _answer(found: Analyses, name: str, last: int, most: int) -> Answer:
     elif most:
         verdict = f"Not at the last layer, but up to {counted(most, 'network')} at another."
     elif exactly and known.exact > 0.0:
-        verdict = f"None of {of} at layer {d}; a share of {plain(known.exact)} does in theory."
+        verdict = f"Not seen in {of} at layer {d}; in theory, the share of such networks is {plain(known.exact)}."
     else:
-        verdict = f"None of {of} at any recorded layer."
+        verdict = f"Not seen in {of} at any recorded layer."
     sentences = []
     if math.isfinite(float(e.value)):
         beyond = f" ({beside(e, known.exact)})" if exactly else ""
