@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.lowering import Lowered
+from ..engine.lowering import MEAN_SQUARE, Lowered
 from ..plot.select import chosen, letter_of_sweep
-from ..results.entries import MEAN_SQUARE
 from ..results.estimates import MIN_NETWORKS, WORTH_SAYING
 from ..results.layer_estimates import MIN_EFFECTIVE_SAMPLE
 from ..results.observable import IN_DEPTH, SENTENCES, Observable, letter
