@@ -3,6 +3,7 @@
 - ``benchmarks``: every table in bench/results, unchanged but for the level of its headings;
 - ``gallery``: every script in examples/gallery: its docstring, its figure, its source;
 - ``commands``: the command line, from its argparse parsers;
+- ``quantities``: every quantity, from `resmc.results.observables`;
 - ``citation``: CITATION.cff;
 - ``bibtex``: docs/references.bib.
 """
@@ -57,6 +58,19 @@ def commands() -> tuple[str, list[Path]]:
     return "\n".join(command(parser())), sorted((ROOT / "resmc" / "cli").glob("*.py"))
 
 
+def quantities() -> tuple[str, list[Path]]:
+    from resmc.results.observables import OBSERVABLES
+
+    rows = ["| name | variable | what it is | one for each |", "|---|---|---|---|"]
+    for one in OBSERVABLES.values():
+        words = one.long_name.replace("|", r"\|")
+        rows.append(f"| `{one.name}` | `{one.variable}` | {words} | {PER[one.per]} |")
+    return "\n".join(rows), [ROOT / "resmc" / "results" / "observables.py"]
+
+
+PER = {"layer": "layer", "end": "final value", "lag": "distance of layers", "run": "simulation"}
+
+
 def command(parser: argparse.ArgumentParser) -> Iterator[str]:
     """A section for a parser, and one for each of its subcommands."""
     yield f"## {parser.prog}\n\n{parser.description or ''}\n"
@@ -98,7 +112,7 @@ def bibtex() -> tuple[str, list[Path]]:
 
 
 GENERATORS: dict[str, Callable[[], tuple[str, list[Path]]]] = {
-    f.__name__: f for f in (benchmarks, gallery, commands, citation, bibtex)
+    f.__name__: f for f in (benchmarks, gallery, commands, quantities, citation, bibtex)
 }
 
 
