@@ -171,6 +171,46 @@ def test_lists_hold_both_spellings_of_networks_and_these_share_shards(tmp_path):
     assert Sweep.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
 
 
+def test_a_point_is_found_by_its_scaling_or_input_however_they_are_written(tmp_path):
+    scalings = [DepthScaling(0.5), [0.1, 0.2, 0.3]]
+    plan = Sweep(block="v-phi-w", width=4, depth=3, scaling=scalings, input=[[1.0, 2.0], [3.0, 0.0]], networks=1)
+    result = plan.run(tmp_path / "store", progress=False)
+    assert result.simulation(scaling={"beta": 0.5}, input=[3, 0]).model == plan.models[1]
+    assert result.simulation(scaling=np.array([0.1, 0.2, 0.3]), input=(1.0, 2.0)).model == plan.models[2]
+    with pytest.raises(ValueError, match=r"input=\(1.0,\) is not in the sweep"):
+        result.simulation(input=[1])
+
+
+def test_fields_of_a_residual_network_are_keywords_of_simulate():
+    sim = resmc.simulate(width=4, depth=3, block="phi-out", beta=1, inside=True, bias=0.2, networks=10, progress=False)
+    assert sim.model == ResidualNetwork(4, 3, "phi-out", bias=0.2, scaling=DepthScaling(1.0, inside=True))
+    with pytest.raises(ValueError, match=r"^carry is not allowed beside alpha: "):
+        resmc.simulate(width=4, depth=3, alpha=1, carry=1, networks=1)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'blok'"):
+        resmc.simulate(width=4, depth=3, blok="phi-in", networks=1)
+
+
+def test_models_of_a_file_are_tables_of_either_kind(tmp_path):
+    file = tmp_path / "plan.toml"
+    file.write_text(
+        "networks = 1\n"
+        "models = [\n"
+        "  {width = 4, depth = 3, alpha = 0.5, lam = 0.5},\n"
+        "  {width = 4, depth = 3, activation = 'tanh', scaling = {beta = 1.0}},\n"
+        "  {width = 4, depth = 3, block = 'v-phi-w', beta = 0.25, c = 2},\n"
+        "]\n",
+        encoding="utf-8",
+    )
+    assert Sweep.from_toml(file).models == (
+        ResNet(4, 3, 0.5, 0.5),
+        ResidualNetwork(4, 3, "phi-in", "tanh", scaling=DepthScaling(1.0)),
+        ResidualNetwork(4, 3, "v-phi-w", scaling=DepthScaling(0.25, 2.0)),
+    )
+    file.write_text(file.read_text(encoding="utf-8").replace("beta = 0.25", "lam = 0.25"), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"line 5: models\[2\]: 'lam' is not a field of a model"):
+        Sweep.from_toml(file)
+
+
 def test_gradients_and_displacement_are_kept_on_request_alone_and_change_the_key():
     resnet = {"width": 4, "depth": 3, "alpha": 0.5, "lam": 0.5, "networks": 40}
     plain, away, back = (Sweep(**resnet, **more) for more in ({}, {"displacement": True}, {"gradients": True}))

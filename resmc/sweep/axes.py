@@ -145,6 +145,15 @@ def _one(name: str, value: Any) -> Any:
     return checks.real(name, value, positive=name in POSITIVE)
 
 
+def value_of(name: str, value: Any) -> Any:
+    """Return a value of an axis in the form in which a plan holds it, unchecked: vectors and scalings may be lists."""
+    if name in VECTORS and isinstance(value, Mapping):
+        return scaling_of(value)
+    if name in VECTORS and isinstance(value, list | np.ndarray):
+        return tuple(np.asarray(value, np.float64).tolist())
+    return value
+
+
 def network(chosen: Mapping[str, Any]) -> Model:
     """Make the network of a point from the values of its axes.
 

@@ -36,6 +36,7 @@ class Task:
     device: str
     threads: int  # CPU threads; 0 for all
     pin: bool = False  # True to let the worker's process hold one of several GPUs for itself
+    laws: bool = False  # True to bring laws back, which are as large as the shard and only medians need
 
 
 @dataclass(frozen=True)
@@ -72,4 +73,5 @@ def compute(task: Task, stop: Stop | None = None) -> Done:
     record = Record.of(request, run(request, report))
     stored = stored_as(point, Range(shard.start, shard.stop), record.numerics[-1])
     Store(task.store).write(stored, storage.to_bytes(record))
-    return Done(shard, stored, record.final())
+    final = record.final()
+    return Done(shard, stored, final if task.laws else final.without_laws())

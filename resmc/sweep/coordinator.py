@@ -82,11 +82,10 @@ class Track:
         self.done = 0  # networks in the store
         self.sums: FinalSums | None = None  # sums of the shards that this run has computed
 
-    def add(self, done: Done, laws: bool) -> None:
-        """Note a shard that this run has computed for the estimate; laws are kept where a target needs them."""
+    def add(self, done: Done) -> None:
+        """Note a shard that this run has computed for the estimate."""
         self.done += done.shard.stop - done.shard.start
-        final = done.final if laws else done.final.without_laws()
-        self.sums = final if self.sums is None else self.sums.merged(final)
+        self.sums = done.final if self.sums is None else self.sums.merged(done.final)
 
 
 class Runner:
@@ -274,7 +273,7 @@ class Runner:
         waiting.appendleft(shard)
 
     def _task(self, engine: Engine, shard: Shard) -> Task:
-        return Task(str(self.store.path.absolute()), shard, self.device, engine.threads, engine.pin)
+        return Task(str(self.store.path.absolute()), shard, self.device, engine.threads, engine.pin, self.laws)
 
     def _count(self, shard: Shard) -> None:
         """Count a shard as done, whoever has computed it, and give up the claim on it."""
@@ -290,7 +289,7 @@ class Runner:
         if self._is_pilot(shard):
             self._pilot_has_spoken(shard, done.final, waiting)
         else:
-            self._track(shard).add(done, self.laws)
+            self._track(shard).add(done)
 
     def _was_done(self, shard: Shard, stored: Stored, waiting: deque[Shard]) -> None:
         """Count a shard that another process has computed; a pilot is read, and put back into the queue if damaged."""

@@ -19,7 +19,7 @@ from .._system.plain import Plain
 from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, lower
 from ..engine.recording import batch_size
 from ..engine.request import check_method
-from ..models.fields import shown
+from ..models.fields import DEPTH_SCALING, GENERAL, network_of, shown
 from ..models.network import METHODS
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import ResNet
@@ -378,8 +378,9 @@ def _model(number: int, model: Any) -> Model:
     """Read a model from a table of its fields; messages begin with the model's place in the list."""
     if isinstance(model, Model):
         return model
-    general = isinstance(model, Mapping) and "block" in model
-    names = [f.name for f in fields(ResidualNetwork if general else ResNet)]
+    general = isinstance(model, Mapping) and any(name in GENERAL for name in model)
+    own = [f.name for f in fields(ResidualNetwork if general else ResNet)]
+    names = [*own, *DEPTH_SCALING] if general else own
     try:
         if not isinstance(model, Mapping):
             raise ValueError(f"{model!r} is not a table of a model's fields: {', '.join(names)}")
@@ -390,6 +391,8 @@ def _model(number: int, model: Any) -> Model:
         missing = [name for name in needed if name not in model]
         if missing:
             raise ValueError(f"{missing[0]} is missing")
-        return of_dict(model, version_01=True)
+        if any(name in model for name in DEPTH_SCALING):
+            return network_of(model)
+        return of_dict({"block": "phi-in", **model} if general else model, version_01=True)
     except ValueError as error:
         raise ValueError(f"models[{number}]: {error}") from None

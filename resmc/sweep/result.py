@@ -27,6 +27,7 @@ from ..results.observables import SWEPT
 from ..simulation import Simulation
 from ..tables import Table, html, text
 from ..tables.table import MOST_ROWS
+from .axes import value_of
 from .pilot import pilot_shard, wanted_networks
 from .plan import Plan, ends
 from .shards import Range, cover
@@ -254,10 +255,12 @@ def points_at(plan: Plan, where: Mapping[str, Any], said: str = "{name}={value!r
     ValueError
         If the plan has no such dimension, or the dimension not that value.
     """
-    for name, value in where.items():
+    for name in where:
         if name not in plan.dims:
             dims = ", ".join(plan.dims) or "none"
-            raise ValueError(f"{said.format(name=name, value=value)} is not allowed: the dimensions are {dims}")
+            raise ValueError(f"{said.format(name=name, value=where[name])} is not allowed: the dimensions are {dims}")
+    where = {name: value_of(name, value) for name, value in where.items()}
+    for name, value in where.items():
         if value not in getattr(plan, name):
             raise ValueError(f"{said.format(name=name, value=value)} is not in the sweep: it has {getattr(plan, name)}")
     place = tuple(getattr(plan, name).index(where[name]) if name in where else slice(None) for name in plan.dims)

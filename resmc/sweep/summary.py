@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from .result import SweepResult
 
 MOST_LINES = 200
-EXPLAINED = {
-    LEADING: "limit: leading order in 1/n; exact: at this width and depth",
-    IN_DEPTH: "in depth: the limit as the depth grows",
-}
+EXPLAINED = {LEADING: "limit: leading order in 1/n", IN_DEPTH: "in depth: the limit as the depth grows"}
+EXACT = "exact: at this width and depth"
 
 
 LIMITS = {LEADING: "limit", IN_DEPTH: "in depth"}
@@ -64,7 +62,10 @@ def table(result: SweepResult, most: int) -> Table:
             [_Compared(estimate[i], *beside, one.limit_kind) for i, beside in enumerate(islice(theory, points))]
         )
         columns.append(Column(name, name))
-    kinds = [kind for kind in EXPLAINED if any(one.limit_kind == kind for one in shown.values())]
+    beside = {name: result.limits[name][np.isnan(result.exact[name])] for name in shown}
+    kinds = {one.limit_kind for name, one in shown.items() if np.isfinite(beside[name]).any()}
+    exact = any(np.isfinite(result.exact[name]).any() for name in shown)
+    notes = [*(EXPLAINED[kind] for kind in EXPLAINED if kind in kinds), *([EXACT] if exact else [])]
     title, *lines = _heading(result)
     return Table(
         "points",
@@ -72,7 +73,7 @@ def table(result: SweepResult, most: int) -> Table:
         columns,
         list(zip(*cells, strict=True)),
         lines,
-        ["", *(EXPLAINED[kind] for kind in kinds)],
+        ["", "; ".join(notes)] if notes else [],
         left_out=len(plan.models) - points,
         unit="points",
         whole="to_xarray() has all of them",
