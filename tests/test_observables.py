@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import warnings
 from dataclasses import replace
@@ -13,7 +15,7 @@ from commands import run
 from scipy.stats import binom
 
 import resmc
-from resmc import DepthScaling, ResidualNetwork, ResNet, Sweep
+from resmc import DepthScaling, ResidualNetwork, ResNet, Sweep, cli
 from resmc.analyses import export, found, summary
 from resmc.engine.lowering import lower
 from resmc.results import layer_estimates, observables
@@ -39,11 +41,43 @@ def sims() -> dict[str, resmc.Simulation]:
 
 
 @pytest.fixture(scope="module")
+def rows(sims) -> dict[str, list[summary.Row]]:
+    return {name: list(summary.rows(sim)) for name, sim in sims.items()}
+
+
+@pytest.fixture(scope="module")
+def data(sims) -> dict[str, Any]:
+    pytest.importorskip("xarray")
+    return {name: sim.to_xarray(laws=True) for name, sim in sims.items()}
+
+
+@pytest.fixture(scope="module")
+def swept_data(swept) -> dict[str, Any]:
+    """Data set and frame of each sweep."""
+    pytest.importorskip("xarray")
+    return {name: (result.to_xarray(laws=True), result.to_dataframe()) for name, result in swept.items()}
+
+
+@pytest.fixture(scope="module")
 def saved(sims, tmp_path_factory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("saved")
     for name, sim in sims.items():
         sim.save(folder / name)
     return {name: folder / name for name in sims}
+
+
+@pytest.fixture(scope="module")
+def shown(saved) -> dict[str, tuple[Any, str]]:
+    """JSON and text that `resmc show` prints of each file."""
+    out = {}
+    for name, path in saved.items():
+        printed = []
+        for more in (["--json"], []):
+            with contextlib.redirect_stdout(io.StringIO()) as stream:
+                assert cli.main(["show", str(path), *more]) == 0
+            printed.append(stream.getvalue())
+        out[name] = json.loads(printed[0]), printed[1]
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +121,12 @@ def test_a_quantity_is_an_estimate_with_its_error(name, sims):
 
 
 @pytest.mark.parametrize("name", OBSERVABLES)
-def test_a_summary_has_a_row_of_every_quantity_and_its_record_the_same_numbers(name, sims):
-    sim, one = sims[where(name)], OBSERVABLES[name]
-    here = [row for row in summary.rows(sim) if row.observable.name == name]
-    records = [record for record in sim._table().records() if record["name"] == name]
+def test_a_summary_has_a_row_of_every_quantity_and_its_record_the_same_numbers(name, rows):
+    one = OBSERVABLES[name]
+    here = [row for row in rows[where(name)] if row.observable.name == name]
+    records = [record for record in summary.as_table(rows[where(name)]).records() if record["name"] == name]
     assert len(here) == len(records) == (3 if one.per == "lag" else len(one.rows))
     for row, record in zip(here, records, strict=True):
-        assert row.name in sim.summary()
         assert record["quantity"] == row.name
         assert record["layer"] == row.layer
         np.testing.assert_equal(record["value"], float(row.estimate.value))
@@ -101,23 +134,23 @@ def test_a_summary_has_a_row_of_every_quantity_and_its_record_the_same_numbers(n
 
 
 @pytest.mark.parametrize("name", OBSERVABLES)
-def test_json_of_the_command_line_has_every_quantity(name, saved, capsys):
-    shown = json.loads(run(capsys, "show", saved[where(name)], "--json"))
-    assert name in {row["name"] for row in shown["quantities"]}
+def test_json_and_text_of_the_command_line_have_every_quantity(name, saved, rows, shown):
+    found, text = shown[where(name)]
+    assert name in {row["name"] for row in found["quantities"]}
+    assert all(row.name in text for row in rows[where(name)] if row.observable.name == name)
 
 
 @pytest.mark.parametrize("name", OBSERVABLES)
-def test_a_data_set_has_every_quantity_in_one_schema(name, sims):
-    pytest.importorskip("xarray")
-    one, data = OBSERVABLES[name], sims[where(name)].to_xarray(laws=True)
+def test_a_data_set_has_every_quantity_in_one_schema(name, data):
+    one, found = OBSERVABLES[name], data[where(name)]
     endings = ("_stderr", "_noise_floor", "_resolution") if one.per == "run" else ("_stderr", "_theory", "_exact")
     dims = {"layer": ("layer",), "lag": ("lag",), "end": (), "run": ()}[one.per]
     for variable in (one.variable, *(one.variable + ending for ending in endings)):
-        assert data[variable].dims == dims, variable
-        assert data[variable].attrs["observable"] == name
-        assert data[variable].attrs["units"] == one.unit == "1"
-        assert data[variable].attrs["long_name"]
-    assert (one.variable + "_reliable" in data) == (one.least is not None)
+        assert found[variable].dims == dims, variable
+        assert found[variable].attrs["observable"] == name
+        assert found[variable].attrs["units"] == one.unit == "1"
+        assert found[variable].attrs["long_name"]
+    assert (one.variable + "_reliable" in found) == (one.least is not None)
 
 
 @pytest.mark.parametrize("name", SWEPT)
@@ -136,23 +169,22 @@ def test_a_sweep_has_every_quantity_of_a_points_end_as_the_simulation_has_it(nam
 
 
 @pytest.mark.parametrize("name", SWEPT)
-def test_a_sweeps_data_set_and_frame_have_every_quantity_in_the_same_schema(name, swept, sims):
-    pytest.importorskip("xarray")
-    result, one = swept[where(name)], SWEPT[name]
-    data, frame, alone = result.to_xarray(laws=True), result.to_dataframe(), sims[where(name)].to_xarray()
+def test_a_sweeps_data_set_and_frame_have_every_quantity_in_the_same_schema(name, swept_data, data):
+    one, alone = SWEPT[name], data[where(name)]
+    found, frame = swept_data[where(name)]
     for ending in ("", "_stderr", "_theory", "_exact", *(["_reliable"] if one.least else [])):
         variable = one.variable + ending
-        assert data[variable].dims == ("width", "depth")
-        assert data[variable].attrs == alone[variable].attrs
-        np.testing.assert_equal(frame[variable].to_numpy(), data[variable].values.ravel())
+        assert found[variable].dims == ("width", "depth")
+        assert found[variable].attrs == alone[variable].attrs
+        np.testing.assert_equal(frame[variable].to_numpy(), found[variable].values.ravel())
 
 
 @pytest.mark.parametrize("name", [name for name, one in OBSERVABLES.items() if one.per == "run"])
-def test_a_sweeps_data_set_has_distances_between_laws_on_request(name, swept):
-    pytest.importorskip("xarray")
-    result, variable = swept[where(name)], OBSERVABLES[name].variable
-    assert variable not in result.to_xarray()
-    assert np.isfinite(result.to_xarray(laws=True)[variable]).all()
+def test_a_sweeps_data_set_has_distances_between_laws_on_request(name, swept_data):
+    variable = OBSERVABLES[name].variable
+    found, frame = swept_data[where(name)]
+    assert np.isfinite(found[variable]).all()
+    assert variable not in frame
 
 
 @pytest.mark.parametrize("name", SWEPT)

@@ -123,8 +123,6 @@ def test_what_a_network_has_not_is_said_in_a_sentence():
         plain.log_ratio("displacement")
     with pytest.raises(ValueError, match="there is no law"):
         plain.log_ratio("growth").quantile(0.5)
-    with pytest.raises(ValueError, match="models holds a network that no ResNet is"):
-        resmc.Sweep(models=[ResidualNetwork(8, 3, "v-phi-w")], networks=100)
 
 
 def test_a_scaling_may_be_an_array_and_an_input_too():

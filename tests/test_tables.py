@@ -204,5 +204,6 @@ def test_a_summary_is_its_table_and_its_records_are_the_command_lines(capsys: py
     assert main(["simulate", "--json", "--quiet", *(f"--{name}={value}" for name, value in given.items())]) == 0
     printed = json.loads(capsys.readouterr().out)["quantities"]
     assert printed == sim._table().records()
-    keys = ["quantity", "value", "stderr", "n", "exact", "z_score", "limit", "relative_difference"]
+    keys = ["quantity", "name", "layer", "value", "stderr", "n", "exact", "z_score", "limit", "limit_kind"]
+    keys += ["relative_difference"]
     assert all(list(record) == keys for record in printed)

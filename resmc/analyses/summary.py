@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,6 +121,12 @@ def _heading(sim: Record) -> list[str]:
 def table(sim: Record) -> Table:
     """Return every quantity with its error, and the theory beside it: in words for people, as numbers in records."""
     found = list(rows(sim))
+    title, *lines = _heading(sim)
+    return as_table(found, title, lines, _too_few(sim, found))
+
+
+def as_table(found: Sequence[Row], title: str = "", lines: Sequence[str] = (), notes: Sequence[str] = ()) -> Table:
+    """Return rows as a table."""
     people = [
         Column("quantity", "quantity", numeric=False, width=max(30, *(len(row.name) + 2 for row in found))),
         Column("estimate +- standard error", width=30),
@@ -130,5 +136,4 @@ def table(sim: Record) -> Table:
     ]
     keys = ("name", "layer", "value", "stderr", "n", "exact", "z_score", "limit", "limit_kind", "relative_difference")
     columns = [*people, *(Column(None, key) for key in keys)]
-    title, *lines = _heading(sim)
-    return Table("quantities", title, columns, [row.cells() for row in found], lines, _too_few(sim, found))
+    return Table("quantities", title, columns, [row.cells() for row in found], lines, notes)

@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.lowering import lower
-from ..results.observable import letter
 from ..sweep.result import SweepResult, points_at
 from .fields import coordinate
 
 
 def letter_of_sweep(result: SweepResult) -> str:
     """Return the letter of the states: z if all networks are spelled as a `ResNet`, else h."""
-    return "z" if {letter(lower(model)) for model in set(result.plan.models)} == {"z"} else "h"
+    return result.plan.letter
 
 
 def chosen(result: SweepResult, sel: Mapping[str, Any] | None) -> tuple[NDArray[np.int64], list[str]]:

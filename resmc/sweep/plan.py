@@ -25,6 +25,7 @@ from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import ResNet
 from ..models.spelling import canonical, of_dict, simplest
 from ..results.entries import End, Entries
+from ..results.observable import letter
 from ..results.observables import SWEPT, existing
 from .axes import AXES, axis, check_together, is_value, network, plain_fields
 from .point import Point, point_seed
@@ -247,6 +248,12 @@ class Plan:
             if model not in known:
                 known[model] = lower(model)
         return tuple(known[model] for model in self.models)
+
+    @cached_property
+    def letter(self) -> str:
+        """The letter of the networks' state: z where all are a `ResNet`, else h."""
+        letters = {letter(one) for one in self.lowered}
+        return letters.pop() if len(letters) == 1 else "h"
 
     @cached_property
     def observables(self) -> tuple[frozenset[str], ...]:
