@@ -260,9 +260,7 @@ def _cells_of_sweep(
     """Return both dimensions, their values, and the means of a quotient's logarithm over (y, x)."""
     name = f"{ratio}.mean"
     if name not in result.estimates:
-        there = ", ".join(
-            one.removesuffix(".mean") for one in result.estimates if one.removesuffix(".mean") in QUOTIENTS
-        )
+        there = ", ".join(one for one in QUOTIENTS if f"{one}.mean" in result.estimates)
         raise ValueError(f"ratio={ratio!r} was not followed in this sweep: there are {there or 'none'}")
     x, y, index = cells(result, x, y, sel)
     columns, rows = (tuple(getattr(result.plan, dimension)) for dimension in (x, y))
