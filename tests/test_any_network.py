@@ -67,6 +67,15 @@ def test_a_store_of_all_networks_is_read_back_and_brought_together_from_two(ever
     assert load_sweep(every.store).plan == PLAN
 
 
+def test_a_store_of_all_networks_is_prepared_for_workers_who_finish_it(every, tmp_path, capsys):
+    file, store = tmp_path / "plan.toml", tmp_path / "store"
+    given = {**EVERY, "networks": 10, "gradients": True, "correlations": True}
+    file.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in given.items()), encoding="utf-8")
+    assert "ready for" in run(capsys, "sweep", file, "--store", store, "--prepare")
+    assert "complete: 30 points" in run(capsys, "worker", store, "--quiet")
+    assert contents(store) == contents(every.store)
+
+
 def test_the_command_line_shows_all_networks_and_exports_them(every, tmp_path, capsys):
     pytest.importorskip("h5netcdf")
     shown = json.loads(run(capsys, "show", every.store, "--json"))

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sweeps import Enough, as_toml, contents, finish, small, start
 
-from resmc import DeviceError
+from resmc import DeviceError, Sweep
 from resmc.cli import main
 from resmc.sweep import compute, coordinator
 
@@ -102,6 +102,16 @@ def test_a_cluster_writes_the_same_bytes(client, tmp_path, small_shards):
     assert contents(tmp_path / "store") == small_shards
     assert left_on_the_scheduler(client) == []
     assert client.submit(abs, -1).result() == 1  # the client is the caller's, and not closed
+
+
+def test_a_cluster_takes_any_network_and_targets_of_any_quantity(client, tmp_path):
+    plan = Sweep(
+        block=["phi-in", "v-phi-w"], activation=["relu", "tanh"], width=4, depth=3, gradients=True,
+        target_stderr={"gradient_displacement.median": 0.05}, max_networks=6000,
+    )  # fmt: skip
+    assert plan.run(tmp_path / "dask", engine=client, progress=False).complete
+    assert plan.run(tmp_path / "here", progress=False).complete
+    assert contents(tmp_path / "dask") == contents(tmp_path / "here")
 
 
 def test_the_scheduler_computes_again_what_a_killed_worker_was_at(client, gate, small_shards):
