@@ -18,6 +18,7 @@ from scipy import special
 from resmc import DepthScaling, ResidualNetwork, ResNet, theory
 from resmc.models.spelling import general
 from resmc.reference import ReferencePaths, simulate
+from resmc.results.observables import OBSERVABLES
 from resmc.theory.facts import Facts, facts
 
 NETWORKS = 4000
@@ -307,3 +308,10 @@ def test_the_comparison_of_spellings_sees_another_network():
     """A negative control."""
     model = RESNETS["vanilla"][0]
     assert repr(told(facts(model))) != repr(told(facts(general(replace(model, variant="balanced")))))
+
+
+@pytest.mark.parametrize("name", RESNETS)
+def test_the_exact_correlation_of_a_layer_with_itself_is_1_where_that_of_two_layers_is_0(name: str) -> None:
+    model, _, uncorrelated = RESNETS[name]
+    found = OBSERVABLES["interlayer.lag1"].exact(facts(model), np.array([0, 1, DEPTH]))
+    np.testing.assert_array_equal(found, [1.0, 0.0, 0.0] if uncorrelated else [np.nan] * 3)

@@ -48,6 +48,11 @@ def _activation_limit(name: str) -> Theory:
     return limit
 
 
+def _correlation(facts: Facts, lags: Integers) -> Floats:
+    known = facts.correlation
+    return unknown(facts, lags) if known is None else np.where(lags == 0, 1.0, known)  # a layer with itself
+
+
 def _has_asymmetry(lowered: Lowered, followed: frozenset[str]) -> bool:
     return lowered.has_asymmetry
 
@@ -393,9 +398,7 @@ CORRELATIONS = (
         "products",
         per="lag",
         limit=lambda facts, lags: facts.correlation_limit(lags),
-        exact=lambda facts, lags: np.full(
-            lags.shape, np.nan if facts.correlation is None else facts.correlation, np.float64
-        ),
+        exact=_correlation,
         exists=lambda lowered, followed: lowered.log_gaussian is not None and lowered.has_asymmetry,
         scaled=Scaled(
             r"$\mathrm{Corr}(A_\ell, A_{\ell+1})$",
