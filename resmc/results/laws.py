@@ -55,7 +55,9 @@ class Law(FinalCounts):
         """The value below which the fraction p of the networks lies; an array of p gives an array.
 
         The standard error is half the distance of the quantiles of p - sqrt(p (1 - p)/N) and p + sqrt(p (1 - p)/N):
-        the number of networks below a value is binomial, whatever the law. To it is added, in squares, half a bin.
+        the number of networks below a value is binomial, whatever the law. To it is added, in squares, half a bin. Some
+        m = 2 sqrt(p (1 - p) N) networks lie between the two, so that the error is itself known as one with m/2 degrees
+        of freedom is: to one part in sqrt(m).
 
         Raises
         ------
@@ -73,7 +75,8 @@ class Law(FinalCounts):
         with np.errstate(invalid="ignore"):
             stderr = np.hypot(0.5 * (self._inverse(above) - self._inverse(below)), 0.5 * BIN_WIDTH)
         known = (n >= MIN_NETWORKS) & (below > 0.0) & (above < 1.0) & np.isfinite(stderr)
-        return Estimate(self._inverse(wanted), np.where(known, stderr, np.nan), np.asarray(n))
+        freedom = np.maximum(spread * n, 1.0)
+        return Estimate(self._inverse(wanted), np.where(known, stderr, np.nan), np.asarray(n), freedom)
 
     @property
     def median(self) -> Estimate:
