@@ -167,7 +167,9 @@ def test_a_map_of_a_sweep_holds_the_means_of_its_points():
     np.testing.assert_allclose(np.asarray(mesh.get_array()), expected)
     by_name = P.plot_heat_map([result.load(i) for i in (3, 4, 5, 9, 10, 11)], x="block", y="beta")
     assert [text.get_text() for text in by_name.get_xticklabels()] == ["phi-out", "v-phi-w"]
-    with pytest.raises(ValueError, match="ratio='gradient' was not followed in this sweep: there are growth, displacement"):
+    with pytest.raises(
+        ValueError, match="ratio='gradient' was not followed in this sweep: there are growth, displacement"
+    ):
         P.plot_heat_map(result, "gradient")
 
 
@@ -209,3 +211,15 @@ def test_a_quantity_is_drawn_over_any_dimension_of_a_sweep_and_over_the_depths_o
 def test_bad_input_is_refused_in_a_sentence(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_values_that_read_alike_in_few_letters_are_told_apart_in_curves_tables_and_data_sets(tmp_path):
+    layers = [(0.1, 0.1, 0.1, 0.1), (0.1, 0.1, 0.1, 0.9)]
+    plan = resmc.Sweep(width=[4, 8], depth=4, scaling=layers, carry=[0.50001, 0.50002], networks=64)
+    result = plan.run(tmp_path, progress=False)
+    ax = P.plot_quantity(result, "log_norm.variance", along="width")
+    assert len(ax.containers) == 4
+    assert len({one.get_label() for one in ax.containers}) == 4
+    assert len({plan.describe(i) for i in range(8)}) == 8
+    assert len(set(result.to_xarray()["scaling"].values.tolist())) == 2
+    assert result.to_dataframe().set_index(["width", "scaling", "carry"]).index.is_unique

@@ -19,7 +19,7 @@ from .._system.plain import Plain
 from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, lower
 from ..engine.recording import batch_size
 from ..engine.request import check_method
-from ..models.fields import DEPTH_SCALING, GENERAL, network_of, shown
+from ..models.fields import DEPTH_SCALING, GENERAL, network_of, told_apart
 from ..models.network import METHODS
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import ResNet
@@ -304,8 +304,13 @@ class Plan:
         if self.listed:
             return f"point {index}: {model}"
         place = np.unravel_index(index, self.shape) if self.shape else ()
-        words = [f"{name} {shown(getattr(self, name)[i])}" for name, i in zip(self.dims, place, strict=True)]
+        words = [f"{name} {self._words[name][i]}" for name, i in zip(self.dims, place, strict=True)]
         return ", ".join(words) or f"width {model.width}, depth {model.depth}"
+
+    @cached_property
+    def _words(self) -> dict[str, list[str]]:
+        """Values of the dimensions of a grid, in a few letters."""
+        return {name: told_apart(getattr(self, name)) for name in self.dims}
 
     # -- as data ------------------------------------------------------------------------------------------------------
 
