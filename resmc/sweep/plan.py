@@ -23,7 +23,7 @@ from ..models.fields import DEPTH_SCALING, GENERAL, network_of, told_apart
 from ..models.network import METHODS
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import ResNet
-from ..models.spelling import canonical, of_dict, simplest
+from ..models.spelling import canonical, of_dict
 from ..results.entries import End, Entries
 from ..results.observable import letter
 from ..results.observables import SWEPT, existing
@@ -285,11 +285,17 @@ class Plan:
             seen[network] += 1
         return tuple(seeds)
 
+    @cached_property
+    def identities(self) -> tuple[tuple[Model, int], ...]:
+        """Network and seed of each point, whatever the spelling: points that are equal in both share their shards."""
+        return tuple((one.log_gaussian or one.model, seed) for one, seed in zip(self.lowered, self.seeds, strict=True))
+
     def point(self, index: int, networks: int) -> Point:
         """Return point number ``index``, with batches of the size that a run of ``networks`` networks takes."""
+        model, seed = self.identities[index]
         return Point(
-            model=simplest(self.models[index]),
-            seed=self.seeds[index],
+            model=model,
+            seed=seed,
             method=self.method,
             layers=self.layers,
             correlations=self.correlations and self.lowered[index].log_gaussian is not None,
