@@ -16,6 +16,7 @@ from sweeps import assert_same, contents, files, resmc_command, running, until
 import resmc
 from resmc import DepthScaling, ResidualNetwork, ResNet, Sweep, load_sweep
 from resmc.engine.lowering import QUOTIENTS
+from resmc.models import spelling
 from resmc.models.activations import ACTIVATIONS
 from resmc.models.blocks import BLOCKS
 from resmc.models.spelling import log_gaussian
@@ -178,6 +179,18 @@ def test_lists_hold_both_spellings_of_networks_and_these_share_shards(tmp_path):
     np.testing.assert_array_equal(result.estimates["growth"].value[0], result.estimates["growth"].value[1])
     assert np.isnan(result.estimates["asymmetry"].value[2])
     assert Sweep.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+def test_a_shard_has_the_same_bytes_whichever_spelling_asked_for_it(tmp_path):
+    lam = next(x for x in np.linspace(0.1, 0.9, 99).tolist() if ResNet(4, 3, 0.5, x).as_resnet.lam != x)
+    resnet = ResNet(4, 3, 0.5, lam)  # its lam is not quite that of the general spelling, s/sqrt(2)
+    stores = {}
+    for name, models in {"resnet": [resnet], "general": [spelling.general(resnet)]}.items():
+        Sweep(models, networks=40).run(tmp_path / name, progress=False)
+        stores[name] = {path.name: path.read_bytes() for path in files(tmp_path / name)}
+    assert stores["resnet"] == stores["general"]
+    both = Sweep([resnet, spelling.general(resnet)], networks=40, independent=False)
+    assert len(set(both.identities)) == 1
 
 
 def test_a_point_is_found_by_its_scaling_or_input_however_they_are_written(tmp_path):

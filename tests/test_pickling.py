@@ -6,6 +6,7 @@ import pickle
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
+import numpy as np
 import pytest
 
 import resmc
@@ -25,7 +26,7 @@ def asked(model: ResNet | ResidualNetwork) -> Simulation:
     sim.summary()
     _ = (
         sim.facts.depth_limit,
-        sim.facts.final_second_moment("gradient"),
+        sim.facts.second_moment("gradient", np.array([0])),
         sim.asymmetry_covariance if sim.has_asymmetry else None,
     )
     return sim

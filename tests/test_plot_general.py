@@ -209,3 +209,15 @@ def test_a_quantity_is_drawn_over_any_dimension_of_a_sweep_and_over_the_depths_o
 def test_bad_input_is_refused_in_a_sentence(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_values_that_read_alike_in_few_letters_are_told_apart_in_curves_tables_and_data_sets(tmp_path):
+    layers = [(0.1, 0.1, 0.1, 0.1), (0.1, 0.1, 0.1, 0.9)]
+    plan = resmc.Sweep(width=[4, 8], depth=4, scaling=layers, carry=[0.50001, 0.50002], networks=64)
+    result = plan.run(tmp_path, progress=False)
+    ax = P.plot_quantity(result, "log_norm.variance", along="width")
+    assert len(ax.containers) == 4
+    assert len({one.get_label() for one in ax.containers}) == 4
+    assert len({plan.describe(i) for i in range(8)}) == 8
+    assert len(set(result.to_xarray()["scaling"].values.tolist())) == 2
+    assert result.to_dataframe().set_index(["width", "scaling", "carry"]).index.is_unique

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
 from ..engine.lowering import BACKWARD, QUOTIENTS
-from ..results.estimates import Estimate, Floats
+from ..results.estimates import Estimate
 from ..results.laws import Law
 from ..results.layer_estimates import growth_log_mean, growth_log_variance, log_second_moment
 from ..results.record import Record
@@ -98,8 +98,7 @@ def analyse(sim: Record, name: str) -> LogRatio:
     if name != "growth" and name not in sim.ratios:
         wanted = "gradients=True" if name in BACKWARD else "displacement=True"
         raise ValueError(f"{name!r} was not followed: simulate with {wanted} (there are {', '.join(sim.followed)})")
-    sums = sim.statistics.norms if name == "growth" else sim.ratios[name]
-    offsets: Floats = sim.lowered.quotient_offsets(sim.layers)[name]
+    sums, offsets = sim.entries.quotient(name), sim.entries.quotient_offsets(name)
     law = sim.laws.get(name)
     return LogRatio(
         name=name,

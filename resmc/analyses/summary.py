@@ -17,7 +17,7 @@ from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from ..tables import Column, Table
 from ..tables.cells import NOTHING
-from .found import estimates
+from .found import estimates, places
 
 LAGS = 4  # distances of layers in a summary, 0 among them, which is left out
 
@@ -70,9 +70,7 @@ def rows(sim: Record) -> Iterator[Row]:
         if one.per == "run":
             yield Row(one, one.called(""), estimate)
         elif one.per == "lag":
-            lags = np.unique(np.abs(np.subtract.outer(sim.layers, sim.layers)))
-            for k in range(1, min(LAGS, len(lags))):
-                lag = int(lags[k])
+            for k, lag in enumerate(places(sim, name)[:LAGS].tolist()[1:], 1):
                 yield Row(one, one.called(lag), estimate[k], lag, *_theory(sim, one, lag))
         elif one.sums in QUOTIENTS:  # quotients stand for their ends, since all of them begin with nothing
             layer = one.end(sim.model.depth)

@@ -196,7 +196,8 @@ def _model(model: Model | None, model_fields: dict[str, Any]) -> Model:
         missing = [name for name in needed if name not in model_fields]
         if missing:
             raise ValueError(
-                f"{missing[0]} is missing: give a ResNet or a ResidualNetwork, or at least width, depth, alpha and lam"
+                f"{missing[0]} is missing: give a ResNet or a ResidualNetwork, or at least "
+                f"{', '.join(needed[:-1])} and {needed[-1]}"
             )
         return network_of(model_fields)
     if model_fields:

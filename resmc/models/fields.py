@@ -5,7 +5,8 @@ A `ResNet` has its fields. A `ResidualNetwork` has its own too, and beta, c and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .residual_network import CRITICAL, Model, ResidualNetwork
@@ -82,3 +83,14 @@ def shown(value: Any) -> str:
         few = ", ".join(f"{x:.4g}" for x in value[:3])
         return f"({few}{', ..' * (len(value) > 3)})"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def told_apart(values: Sequence[Any], written: Callable[[Any], str] = shown) -> list[str]:
+    """Write values of a field so that no two that differ read alike: numbers with more digits, others numbered."""
+    words = {value: written(value) for value in values}
+    alike, seen = Counter(words.values()), Counter[str]()
+    for value, word in words.items():
+        if alike[word] > 1:
+            seen[word] += 1
+            words[value] = repr(value) if isinstance(value, int | float) else f"{word} no. {seen[word]}"
+    return [words[value] for value in values]

@@ -41,11 +41,6 @@ def listed(model: Model) -> ResNet | None:
     return model if isinstance(model, ResNet) else log_gaussian(model)
 
 
-def simplest(model: Model) -> Model:
-    """Return the network as a `ResNet` where one is this network, else as it is: the spelling of a sweep's files."""
-    return listed(model) or model
-
-
 def first_layers(model: Model, most: int) -> Model:
     """Return the first layers of a network, at most so many, of the size that they have in the whole."""
     depth = min(model.depth, most)

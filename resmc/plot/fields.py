@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..models.fields import DEPTH_SCALING, LOG_GAUSSIAN, told_apart
 from ..models.scaling import DepthScaling
 from ..models.spelling import general, listed
 from ..results.observable import Observable, letter
@@ -36,8 +37,6 @@ FIELDS: dict[str, tuple[str, str]] = {
     "input_norm": ("input norm", ""),
     "input": ("input", ""),
 }
-OF_SCALING = ("beta", "c", "inside")
-OF_RESNETS = ("alpha", "lam", "variant")
 LONGEST = 3  # entries of an input that are written
 
 
@@ -61,11 +60,18 @@ def in_words(value: Any) -> str:
 
 
 def coordinate(name: str, value: Any) -> str:
-    """Return a value of a field as titles and labels of curves say it."""
-    if isinstance(value, str):
-        return value
+    """Return a value of a field as titles say it."""
+    return _said(name, value, in_words(value))
+
+
+def coordinates(name: str, values: Sequence[Any]) -> list[str]:
+    """Return values of a field as labels of curves say them, no two alike."""
+    return [_said(name, *each) for each in zip(values, told_apart(values, in_words), strict=True)]
+
+
+def _said(name: str, value: Any, text: str) -> str:
     words, symbol = FIELDS.get(name, (name, ""))
-    return f"{symbol or words} = {in_words(value)}"
+    return text if isinstance(value, str) else f"{symbol or words} = {text}"
 
 
 def field(model: Model, name: str) -> Any:
@@ -76,12 +82,12 @@ def field(model: Model, name: str) -> Any:
     ValueError
         If the model has no such field.
     """
-    if name in OF_SCALING:
+    if name in DEPTH_SCALING:
         scaling = general(model).scaling
         if not isinstance(scaling, DepthScaling):
             raise ValueError(f"{model!r} has a scaling layer by layer: it has no {name}")
         return getattr(scaling, name)
-    if name in OF_RESNETS:
+    if name in LOG_GAUSSIAN:
         resnet = listed(model)
         if resnet is None:
             raise ValueError(f"{model!r} has no {name}: no ResNet is this network")

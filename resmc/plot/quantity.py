@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,9 @@ from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from ..sweep.result import SweepResult
 from . import style as st
-from .fields import axis_label, in_words, label_of, letter_of
+from .fields import label_of, letter_of
 from .select import curves, letter_of_sweep, say_fixed
-from .values import Axis, Curve, draw, of_ends, of_simulations
+from .values import Axis, Curve, draw, of_ends, of_simulations, positions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,20 +84,13 @@ def _collected(
         label = label_of(one, letter_of_sweep(result))
         along, points = curves(result, sel, along)
         values = getattr(result.plan, along)
-        x, axis = _positions(along, values)
+        x, axis = positions(along, values)
         return label, axis, {words: _of_points(result, one, index, x) for words, index in points.items()}
     if isinstance(result, Regime):
         sims = list(result.simulations)
         axis = Axis("depth $L$", whole=True)
         return label_of(one, letter_of(sims)), axis, {"": of_ends(sims, one, result.depths.astype(np.float64))}
     return of_simulations(st.several("result", result, (Record,), ALLOWED), one)
-
-
-def _positions(name: str, values: Sequence[Any]) -> tuple[Floats, Axis]:
-    """Return where the values of a dimension are drawn, and the axis."""
-    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-        return np.array(values, np.float64), Axis(axis_label(name))
-    return np.arange(float(len(values))), Axis(axis_label(name), tuple(in_words(v) for v in values))
 
 
 def _of_points(result: SweepResult, one: Observable, index: Any, x: Floats) -> Curve:

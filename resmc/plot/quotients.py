@@ -15,7 +15,7 @@ from ..experiments.depth_limit import DepthLimit
 from ..results.record import Record
 from ..sweep.result import SweepResult
 from . import style as st
-from .fields import coordinate
+from .fields import coordinates
 from .ratio_laws import draw
 from .select import chosen, say_fixed
 
@@ -79,7 +79,7 @@ def _simulations(sim: Any, sel: Mapping[str, Any] | None) -> dict[str, Record]:
             raise ValueError(f"sel={sel!r} is not allowed here: it chooses points of a SweepResult")
         return st.several("sim", sim, (Record,), "a resmc.Simulation (or a SweepResult)")
     index, left = chosen(sim, sel)
-    names = [[coordinate(name, value) for value in getattr(sim.plan, name)] for name in left]
+    names = [coordinates(name, getattr(sim.plan, name)) for name in left]
     return {
         ", ".join(names[axis][i] for axis, i in enumerate(place)): sim.load(int(index[place]))
         for place in np.ndindex(index.shape)

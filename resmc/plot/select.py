@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sweep.result import SweepResult, points_at
-from .fields import coordinate
+from .fields import coordinate, coordinates
 
 
 def letter_of_sweep(result: SweepResult) -> str:
@@ -58,7 +58,7 @@ def curves(
         along = next((name for name in preferred if name in left), long[-1])
     others = [name for name in left if name != along]
     index = np.moveaxis(index, left.index(along), -1)
-    names = [[coordinate(name, value) for value in getattr(result.plan, name)] for name in others]
+    names = [coordinates(name, getattr(result.plan, name)) for name in others]
     return along, {
         ", ".join(names[axis][i] for axis, i in enumerate(place)): index[place]
         for place in np.ndindex(index.shape[:-1])

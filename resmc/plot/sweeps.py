@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from ..models.fields import told_apart
 from ..results.estimates import Floats
 from ..results.observables import OBSERVABLES
 from ..sweep.result import SweepResult
@@ -177,4 +178,5 @@ def _write(ax: Axes, mesh: Any, values: Floats, show: str) -> None:
 def ticks(axis: Any, values: tuple[Any, ...]) -> None:
     """Put at most eight ticks, at the centres of cells."""
     where = range(0, len(values), -(-len(values) // MOST_TICKS))
-    axis.set_ticks(list(where), [in_words(values[i]) for i in where])
+    words = told_apart(values, in_words)
+    axis.set_ticks(list(where), [words[i] for i in where])

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..analyses import found
+from ..models.fields import told_apart
 from ..results.estimates import Estimate, Floats, KSDistance
 from ..results.observable import SENTENCES, Observable
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from . import series
 from . import style as st
-from .fields import label_of, letter_of
+from .fields import axis_label, in_words, label_of, letter_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,6 +46,13 @@ class Axis:
     words: tuple[str, ...] = ()
     layers: bool = False
     whole: bool = False
+
+
+def positions(name: str, values: Sequence[Any]) -> tuple[Floats, Axis]:
+    """Return where the values of a dimension are drawn, and the axis."""
+    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        return np.array(values, np.float64), Axis(axis_label(name))
+    return np.arange(float(len(values))), Axis(axis_label(name), tuple(told_apart(values, in_words)))
 
 
 def draw_simulation(sim: Record, name: str, *, ax: Axes) -> Axes:

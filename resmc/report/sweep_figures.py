@@ -12,13 +12,13 @@ import numpy as np
 from ..engine.lowering import QUOTIENTS
 from ..models.fields import shown
 from ..plot import style
-from ..plot.fields import axis_label, in_words, label_of
+from ..plot.fields import label_of
 from ..plot.growth import plot_growth
 from ..plot.select import curves as curves_of
 from ..plot.select import letter_of_sweep
 from ..plot.series import NAMED
 from ..plot.sweeps import plot_sweep
-from ..plot.values import Axis, Curve, draw
+from ..plot.values import Axis, Curve, draw, positions
 from ..results.observables import OBSERVABLES
 from .figures import Figure, figure
 from .numbers import count
@@ -89,12 +89,7 @@ def _drawings(result: SweepResult, name: str, axes: list[str], sel: Mapping[str,
 def _along(result: SweepResult, name: str, axes: list[str], sel: Mapping[str, Any], ax: Any) -> None:
     """Draw a quantity over the first dimension, with a curve for each value of the second."""
     along, points = curves_of(result, sel, axes[0] if axes else None)
-    values = getattr(result.plan, along)
-    if _numbers(result.plan, along):
-        x, axis = np.array(values, np.float64), Axis(axis_label(along))
-    else:
-        x, axis = np.arange(float(len(values))), Axis(axis_label(along), tuple(map(in_words, values)))
-    _lines(result, name, points, x, axis, ax)
+    _lines(result, name, points, *positions(along, getattr(result.plan, along)), ax)
 
 
 def _lines(result: SweepResult, name: str, points: Mapping[str, Any], x: Any, axis: Axis, ax: Any) -> None:

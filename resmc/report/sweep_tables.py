@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..models.fields import field_of, shown
+from ..models.fields import field_of, shown, told_apart
 from ..results.observables import DEATHS
 from ..sweep.axes import AXES
 from ..tables import Column, Table
@@ -32,7 +32,7 @@ def points(result: SweepResult) -> Table:
     columns += [Column("Networks"), Column("Complete", numeric=False)]
     parts: list[list[str]] = []
     for name in fields:
-        parts.append([_shown(value) for value in values[name][:MOST_ROWS]])
+        parts.append(told_apart(values[name], _shown)[:MOST_ROWS])
     parts += [[plain(model.ratio) for model in models]] * aspects
     networks, wanted = result.networks.ravel().tolist(), result.wanted.ravel().tolist()
     parts += [

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.lowering import BACKWARD, MEAN_SQUARE, Lowered
+from ..engine.lowering import MEAN_SQUARE, Lowered
 from ..engine.sums import ActivitySums, LayerSums, NormSums
 from .estimates import Estimate, Floats
 from .laws import Law
@@ -144,11 +144,13 @@ class Entries:
 
     def quotient_offsets(self, name: str) -> Floats:
         """Return the differences of the models' logarithms of a quotient from those in its sums."""
-        return self._by_entry(lambda one, layers: one.quotient_offsets(layers)[name], self.layers_of(name))
+        if self.ends:  # gradients end at layer 0, and have come through as many layers as all else
+            return self._offsets_of_ends
+        return self._by_entry(lambda one, layers: one.quotient_offsets(layers)[name], self.layers)
 
-    def layers_of(self, name: str) -> Integers:
-        """Return the layers that a quotient's entries belong to."""
-        return np.zeros_like(self.layers) if self.ends and name in BACKWARD else self.layers
+    @cached_property
+    def _offsets_of_ends(self) -> Floats:
+        return self._by_entry(lambda one, layers: one.quotient_offsets(layers)["growth"], self.layers)
 
     def quotient(self, name: str) -> NormSums:
         """Return the sums of a quotient; those of "growth" are the sums of h."""

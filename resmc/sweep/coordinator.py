@@ -12,7 +12,6 @@ from typing import Any
 
 from .._system.build import instruction_set
 from ..engine import cuda, devices
-from ..models.spelling import simplest
 from ..results.entries import FinalSums
 from ..results.observables import SWEPT
 from .claims import Claims
@@ -98,8 +97,8 @@ class Runner:
         self.progress = Progress(progress, self.worst)
         self.claims: Claims | None = None
         self.tracks: dict[tuple[Any, int], Track] = {}
-        for index, (model, seed) in enumerate(zip(plan.models, plan.seeds, strict=True)):
-            self.tracks.setdefault((simplest(model), seed), Track(index))
+        for index, identity in enumerate(plan.identities):
+            self.tracks.setdefault(identity, Track(index))
         self.laws = any(SWEPT[name].per == "end" for name in plan.target_stderr or ())
         self._cut([(t, plan.networks) for t in self.tracks.values()] if plan.networks else [])
         if sum(-(-(t.networks or 0) // t.size) for t in self.tracks.values()) > MOST_FILES:

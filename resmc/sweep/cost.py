@@ -97,8 +97,8 @@ def estimate(plan: Plan, device: Any = "auto") -> SweepEstimate:
     kind, _ = devices.parse(device)
     each = plan.networks or plan.max_networks
     first: dict[Any, int] = {}  # equal points are computed once
-    for i, point in enumerate(zip(plan.models, plan.seeds, strict=True)):
-        first.setdefault(point, i)
+    for i, identity in enumerate(plan.identities):
+        first.setdefault(identity, i)
     points = [plan.point(i, each) for i in first.values()]
     pilots = [pilot_shard(plan, i) for i in first.values()] if plan.networks is None else []
     work = np.array([p.updates * float(each) for p in points])
@@ -179,14 +179,16 @@ def _probe(point: Point, device: Any) -> float:
 def shard_bytes(point: Point, networks: int) -> float:
     """Estimate the bytes of a shard: for each group with networks, sums by layer and by pair, and a thousand bins.
 
-    Of each quotient there are sums by layer, too, and a law with a bin for almost every network.
+    Of each quotient, and of a mean square, there are sums by layer, too, and of quotients a law with a bin for almost
+    every network.
     """
     groups = min(GROUPS, -(-networks // point.batch))
     layers = len(point.recorded)
     pairs = layers * (layers + 1) // 2 * (3 if lower(point.model).can_die else 1) if point.correlations else 0
-    quotients = len(lower(point.model).quotients(point.gradients, point.displacement))
+    laws = len(lower(point.model).quotients(point.gradients, point.displacement))
+    more = len(lower(point.model).sums_of(point.gradients, point.displacement)) - (laws > 0)  # growth has those of h
     by_group = 120.0 * layers + 8.0 * pairs + 1000.0 * (1 if networks < groups << 14 else 2)
-    return 2500.0 + groups * (by_group + 72.0 * layers * max(quotients - 1, 0)) + 16.0 * networks * quotients
+    return 2500.0 + groups * (by_group + 72.0 * layers * more) + 16.0 * networks * laws
 
 
 def duration(seconds: float) -> str:

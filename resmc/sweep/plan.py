@@ -19,11 +19,11 @@ from .._system.plain import Plain
 from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, lower
 from ..engine.recording import batch_size
 from ..engine.request import check_method
-from ..models.fields import DEPTH_SCALING, GENERAL, network_of, shown
+from ..models.fields import DEPTH_SCALING, GENERAL, network_of, told_apart
 from ..models.network import METHODS
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import ResNet
-from ..models.spelling import canonical, of_dict, simplest
+from ..models.spelling import canonical, of_dict
 from ..results.entries import End, Entries
 from ..results.observable import letter
 from ..results.observables import SWEPT, existing
@@ -285,11 +285,17 @@ class Plan:
             seen[network] += 1
         return tuple(seeds)
 
+    @cached_property
+    def identities(self) -> tuple[tuple[Model, int], ...]:
+        """Network and seed of each point, whatever the spelling: points that are equal in both share their shards."""
+        return tuple((one.log_gaussian or one.model, seed) for one, seed in zip(self.lowered, self.seeds, strict=True))
+
     def point(self, index: int, networks: int) -> Point:
         """Return point number ``index``, with batches of the size that a run of ``networks`` networks takes."""
+        model, seed = self.identities[index]
         return Point(
-            model=simplest(self.models[index]),
-            seed=self.seeds[index],
+            model=model,
+            seed=seed,
             method=self.method,
             layers=self.layers,
             correlations=self.correlations and self.lowered[index].log_gaussian is not None,
@@ -304,8 +310,13 @@ class Plan:
         if self.listed:
             return f"point {index}: {model}"
         place = np.unravel_index(index, self.shape) if self.shape else ()
-        words = [f"{name} {shown(getattr(self, name)[i])}" for name, i in zip(self.dims, place, strict=True)]
+        words = [f"{name} {self._words[name][i]}" for name, i in zip(self.dims, place, strict=True)]
         return ", ".join(words) or f"width {model.width}, depth {model.depth}"
+
+    @cached_property
+    def _words(self) -> dict[str, list[str]]:
+        """Values of the dimensions of a grid, in a few letters."""
+        return {name: told_apart(getattr(self, name)) for name in self.dims}
 
     # -- as data ------------------------------------------------------------------------------------------------------
 

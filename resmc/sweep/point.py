@@ -94,7 +94,7 @@ def description_key(described: Mapping[str, Any], numerics_version: str, batch: 
     described = {**described, "model": canonical(model_of(described))}
     names = ("model", "seed", "method", "layers", "correlations", "bins", "histogram_version")
     description = [KEY_VERSION, *(described[name] for name in names), numerics_version, batch]
-    followed = [name for name in described.get("quotients", ()) if name in FOLLOWED]
+    followed = [name for name in FOLLOWED if name in described.get("quotients", ())]
     description += [followed] if followed else []  # stores of version 0.1 followed h alone
     text = json.dumps(description, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from ..engine.native import NUMERICS_VERSION
-from ..models.residual_network import Model
-from ..models.spelling import canonical
 from ..results.datasets import to_netcdf, to_zarr
 from ..results.entries import End, Entries, FinalSums
 from ..results.estimates import Estimate, Floats
@@ -297,8 +295,7 @@ class Reader:
 
     def result(self) -> SweepResult:
         """Collect the sums of every point."""
-        networks: dict[Model, str] = {model: repr(canonical(model)) for model in self.plan.models}
-        identities = [(networks[m], seed) for m, seed in zip(self.plan.models, self.plan.seeds, strict=True)]
+        identities = self.plan.identities
         distinct: dict[Any, int] = {}
         for index, identity in enumerate(identities):
             distinct.setdefault(identity, index)

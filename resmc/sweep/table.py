@@ -10,7 +10,7 @@ import numpy as np
 
 from ..analyses.export import TITLE, Variable, distance_variables, needed, source, variables
 from ..analyses.found import estimates
-from ..models.fields import field_of, shown
+from ..models.fields import field_of, told_apart
 from ..results.observables import DISTANCES
 from .axes import AXES, LONG_NAMES
 
@@ -106,7 +106,8 @@ def _array(values: Sequence[Any]) -> Any:
     there = [value for value in values if value is not None]
     if all(isinstance(value, int | float) for value in there):
         return np.array([np.nan if value is None else value for value in values])
-    return np.array(["" if value is None else shown(value) for value in values])
+    words = iter(told_apart(there))
+    return np.array(["" if value is None else next(words) for value in values])
 
 
 def _distances(result: SweepResult) -> dict[str, Variable]:

@@ -161,12 +161,6 @@ class Facts:
         inputs = self.model.inputs
         return None if inputs.explicit else first_layer(ResNet(self.model.width, 1, 1.0, 1.0, input_norm=inputs.size))
 
-    def final_second_moment(self, quotient: str) -> float | None:
-        r"""Return the exact ln E\|v\|^2/\|start\|^2 of a quotient's final value; None where it is not known."""
-        end = 0 if quotient.startswith("gradient") else self.model.depth
-        value = float(self.second_moment(quotient, np.array([end]))[0])
-        return None if math.isnan(value) else value
-
     # -- limits at leading order in 1/n; of networks that no `ResNet` is, none is known
 
     def log_norm_limit(self, layers: Layers) -> LogNormLimit | None:
