@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.lowering import QUOTIENTS
-from ..results.estimates import WORTH_SAYING, Estimate, KSDistance
+from ..results.estimates import ROUNDING, WORTH_SAYING, Estimate, KSDistance
 from ..results.layer_estimates import MIN_EFFECTIVE_SAMPLE
 from ..results.observable import Observable
 from ..results.observable import letter as letter_of
@@ -19,6 +19,7 @@ from ..tables import Column, Table
 from ..tables.cells import NOTHING
 from .found import estimates, places
 
+NAMED = 3  # quantities that a note names
 LAGS = 4  # distances of layers in a summary, 0 among them, which is left out
 
 
@@ -40,7 +41,10 @@ class Row:
         """Return the last columns: the theory's number, its kind, and the z-score or relative difference."""
         if self.exact is not None:
             z = float(self.estimate.z_score(self.exact))
-            score = f"z = {z:+.2f}" if np.isfinite(z) else "equal" if float(self.estimate.value) == self.exact else ""
+            away = abs(float(self.estimate.value) - self.exact)
+            rounding = away <= ROUNDING and np.isfinite(self.estimate.stderr)
+            same = "equal" if away == 0.0 else "equal to rounding" if rounding else ""
+            score = f"z = {z:+.2f}" if np.isfinite(z) else same
             exact = self.exact if abs(self.exact) > NOTHING else 0.0
             return f"{exact:.6g}", "exact", score
         if self.limit is not None:
@@ -97,7 +101,8 @@ def _too_few(sim: Record, found: list[Row]) -> list[str]:
     ]  # fmt: skip
     if not without:
         return []
-    which = ", ".join(row.name for row in without)
+    which = ", ".join(row.name for row in without[:NAMED])
+    which += f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
     if sim.networks < MIN_EFFECTIVE_SAMPLE:
         return [f"No error bar of {which}: it takes {MIN_EFFECTIVE_SAMPLE:.0f} networks or more."]
     return [f"No error bar of {which}: rare networks rule that mean, and these are too few to tell how far it is off."]

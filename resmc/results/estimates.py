@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 
 MIN_NETWORKS = 32  # below this there is no standard error
 WORTH_SAYING = 10.0  # relative difference; a limit that is farther off is no help
+RESOLVED = 2.0**-24  # half of float32's spacing at 1: what kernels resolve of a number near 1
+ROUNDING = 1e-4  # largest difference of a log-norm that rounding makes in the kernels
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +74,17 @@ class Estimate:
         return self.value - t * self.stderr, self.value + t * self.stderr
 
     def z_score(self, exact: ArrayLike) -> Floats:
-        """(value - exact) / stderr. Only against exact values: a limit is not one (see `relative_difference`)."""
+        """(value - exact) / stderr. Only against exact values: a limit is not one (see `relative_difference`).
+
+        NaN where the error is below what float32 resolves, 2^-24 of the value or of 1, and the difference at most 1e-4,
+        which rounding may make (ARCHITECTURE.md, contract 3): where all networks agree, such as at a layer that is
+        skipped, the two are equal as far as the kernels can tell.
+        """
+        exact = np.asarray(exact, np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray((self.value - np.asarray(exact)) / self.stderr)
+            away = self.value - exact
+            known = (self.stderr > RESOLVED * np.maximum(np.abs(exact), 1.0)) | (np.abs(away) > ROUNDING)
+            return np.asarray(np.where(known, away / self.stderr, np.nan))
 
     def relative_difference(self, limit: ArrayLike) -> Floats:
         """(value - limit) / |limit|, for a limit at leading order in 1/n; NaN where the limit is 0."""

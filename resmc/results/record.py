@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, lower
-from ..engine.moments import leave_one_out
 from ..engine.native import NUMERICS_VERSION
-from ..engine.recording import GROUPS, HISTOGRAM_VERSION, Bins, histogram_bins
+from ..engine.recording import HISTOGRAM_VERSION, Bins, histogram_bins
 from ..engine.request import NetworkRange, Request
 from ..engine.run import Outcome
 from ..engine.sums import ActivitySums, NormSums, Sums
@@ -26,6 +25,7 @@ from .entries import Entries, FinalSums
 from .estimates import Estimate
 from .kept import Samples, Trajectories, final_offsets, samples_of, trajectories_of
 from .laws import Law
+from .pairs import Pairs, pair_statistics
 
 if TYPE_CHECKING:
     from ..theory.facts import Facts
@@ -242,7 +242,7 @@ class Record:
     @cached_property
     def asymmetry_covariance(self) -> Estimate:
         """Covariance of A_l and A_m over the networks alive at both, shape (R, R)."""
-        return self.jackknife_pairs(np.stack([cov for cov, _, _ in self._pair_statistics()]))
+        return self.jackknife_pairs(np.stack([one.covariance for one in self._pairs()]))
 
     @cached_property
     def asymmetry_correlation(self) -> Estimate:
@@ -252,7 +252,7 @@ class Record:
     @cached_property
     def pooled_correlations(self) -> Floats:
         """(33, R, R): the correlations from all networks, then without each group."""
-        return np.stack([_correlation(*pair) for pair in self._pair_statistics()])
+        return np.stack([one.correlation for one in self._pairs()])
 
     def jackknife_pairs(self, values: Floats) -> Estimate:
         """The estimate from (33, R, R) values over pairs of layers."""
@@ -327,47 +327,14 @@ class Record:
         """The estimate from (33, ...) values: from all networks, then without each group."""
         return estimates.jackknife(values, self.statistics.networks, self.alive if n is None else n)
 
-    def _unpacked(self, packed: Floats) -> Floats:
-        size = len(self.layers)
-        upper = np.zeros((size, size))
-        upper[np.triu_indices(size)] = packed
-        return upper + np.triu(upper, 1).T
-
-    def _pair_statistics(self) -> Any:
-        """Yields, for all networks and then without each group, (cov, var_l, var_m) as (R, R) arrays, l <= m filled.
-
-        Sums are over the networks alive at both layers, that is at the later one.
-        """
+    def _pairs(self) -> Iterator[Pairs]:
         activity = self.activity
         if not self.correlations:
             why = "this simulation was made with correlations=False"
             if self.lowered.log_gaussian is None:
                 why = "products of A are summed for networks that a ResNet can spell"
             raise ValueError(f"there are no correlations: {why}")
-        s, size = self.statistics, len(self.layers)
-        deaths = s.partial_sums.shape[1] > 0
-        alive, total = leave_one_out(activity.alive), leave_one_out(activity.asymmetry)
-        later = np.maximum.outer(np.arange(size), np.arange(size))
-        earlier = np.minimum.outer(np.arange(size), np.arange(size))
-
-        wholes = {id(a): a.sum(axis=0) for a in (s.products, s.partial_sums, s.partial_squares)}
-
-        def packed(array: Floats, j: int) -> Floats:
-            whole = wholes[id(array)]
-            return self._unpacked(whole if j == 0 else whole - array[j - 1])
-
-        for j in range(GROUPS + 1):
-            square = packed(s.products, j)
-            diagonal = np.diagonal(square)
-            n = alive[j].astype(float)[later]
-            sum_l = packed(s.partial_sums, j) if deaths else total[j][earlier]
-            square_l = packed(s.partial_squares, j) if deaths else diagonal[earlier]
-            sum_m, square_m = total[j][later], diagonal[later]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                yield tuple(
-                    (a - b / n) / (n - 1.0)
-                    for a, b in ((square, sum_l * sum_m), (square_l, sum_l**2), (square_m, sum_m**2))
-                )
+        return pair_statistics(self.statistics, activity)
 
     def __repr__(self) -> str:
         ranges = ", ".join(f"[{r.start}, {r.stop})" for r in self.ranges)
@@ -384,9 +351,3 @@ def _freeze(kept: Any) -> None:
     elif is_dataclass(kept):
         for f in fields(kept):
             _freeze(getattr(kept, f.name))
-
-
-def _correlation(cov: Floats, var_l: Floats, var_m: Floats) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        size = np.sqrt(var_l) * np.sqrt(var_m)
-        return np.where(size > 0, cov / size, np.nan)

@@ -1,9 +1,10 @@
-"""Dimensions of a grid: the fields of a network that a sweep may vary, their checks, and the networks they make."""
+"""Fields of networks in a plan, dimensions of a grid and tables of a list: their checks, and the networks they make."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ import numpy as np
 from .._system import checks
 from .._system.plain import Plain
 from ..engine.request import MAX_NETWORK
-from ..models import fields
-from ..models.fields import LOG_GAUSSIAN
-from ..models.residual_network import Model
+from ..models.fields import DEPTH_SCALING, GENERAL, LOG_GAUSSIAN, check_together, network_of
+from ..models.residual_network import Model, ResidualNetwork
+from ..models.resnet import ResNet
 from ..models.scaling import DepthScaling, scaling_of
+from ..models.spelling import of_dict
 
 # Dimensions have this order, the last running fastest. Those of a `ResNet` have kept the order of version 0.1.
 AXES = (
@@ -61,7 +63,7 @@ LONG_NAMES = {
 }
 
 
-def check_together(given: Mapping[str, Any]) -> None:
+def check_grid(given: Mapping[str, Any]) -> None:
     """Refuse fields that do not make one network: ``given`` has the values of all axes, None where there is none.
 
     Raises
@@ -72,7 +74,7 @@ def check_together(given: Mapping[str, Any]) -> None:
     if given["depth"] is not None and given["ratio"] is not None:
         raise ValueError("ratio is not allowed beside depth: give one or the other")
     there = [name for name in AXES if given[name] is not None]
-    general, of_resnet = fields.check_together(there), any(name in LOG_GAUSSIAN for name in there)
+    general, of_resnet = check_together(there), any(name in LOG_GAUSSIAN for name in there)
     needed = {"width": given["width"], "depth or ratio": given["depth"] if given["ratio"] is None else given["ratio"]}
     needed |= {} if general else {name: given[name] for name in ("alpha", "lam")}
     for name, value in needed.items():
@@ -165,7 +167,7 @@ def network(chosen: Mapping[str, Any]) -> Model:
     given = dict(chosen)
     if "ratio" in given:
         given["depth"] = max(1, math.floor(given.pop("ratio") * given["width"] + 0.5))
-    return fields.network_of(given)
+    return network_of(given)
 
 
 def plain(value: Any) -> Any:
@@ -180,3 +182,34 @@ def plain(value: Any) -> Any:
 def plain_fields(given: Mapping[str, Any]) -> Plain:
     """Return all axes that were given, as plain values."""
     return {name: plain(given[name]) for name in AXES if given[name] is not None}
+
+
+def listed_model(model: Any) -> Model:
+    """Return a model of a list."""
+    if not isinstance(model, Model):
+        raise ValueError(f"models holds {model!r}: it must be a sequence of ResNet and ResidualNetwork")
+    return model
+
+
+def model_of_table(number: int, model: Any) -> Model:
+    """Read a model from a table of its fields; messages begin with the model's place in the list."""
+    if isinstance(model, Model):
+        return model
+    general = isinstance(model, Mapping) and any(name in GENERAL for name in model)
+    own = [f.name for f in fields(ResidualNetwork if general else ResNet)]
+    names = [*own, *DEPTH_SCALING] if general else own
+    try:
+        if not isinstance(model, Mapping):
+            raise ValueError(f"{model!r} is not a table of a model's fields: {', '.join(names)}")
+        for name in model:
+            if name not in names:
+                raise ValueError(f"{name!r} is not a field of a model: they are {', '.join(names)}")
+        needed = ("width", "depth") if general else ("width", "depth", "alpha", "lam")
+        missing = [name for name in needed if name not in model]
+        if missing:
+            raise ValueError(f"{missing[0]} is missing")
+        if any(name in model for name in DEPTH_SCALING):
+            return network_of(model)
+        return of_dict({"block": "phi-in", **model} if general else model, version_01=True)
+    except ValueError as error:
+        raise ValueError(f"models[{number}]: {error}") from None

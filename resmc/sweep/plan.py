@@ -19,15 +19,14 @@ from .._system.plain import Plain
 from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, lower
 from ..engine.recording import batch_size
 from ..engine.request import check_method
-from ..models.fields import DEPTH_SCALING, GENERAL, network_of, told_apart
+from ..models.fields import told_apart
 from ..models.network import METHODS
-from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import ResNet
-from ..models.spelling import canonical, of_dict
+from ..models.residual_network import Model
+from ..models.spelling import canonical
 from ..results.entries import End, Entries
 from ..results.observable import letter
 from ..results.observables import SWEPT, existing
-from .axes import AXES, axis, check_together, is_value, network, plain_fields
+from .axes import AXES, axis, check_grid, is_value, listed_model, model_of_table, network, plain_fields
 from .point import Point, point_seed
 
 FORMAT = "resmc-sweep"
@@ -182,12 +181,12 @@ class Plan:
             ) from None
         if not 1 <= len(models) <= MAX_POINTS:
             raise ValueError(f"models holds {len(models)} of them: it must be 1 to {MAX_POINTS}")
-        put("models", tuple(_listed(model) for model in models))
+        put("models", tuple(listed_model(model) for model in models))
         put("dims", ("point",))
         put("shape", (len(models),))
 
     def _check_grid(self, put: Any) -> None:
-        check_together({name: getattr(self, name) for name in AXES})
+        check_grid({name: getattr(self, name) for name in AXES})
         put("dims", tuple(name for name in AXES if not is_value(name, getattr(self, name))))
         for name in AXES:
             given = getattr(self, name)
@@ -364,7 +363,7 @@ class Plan:
         arguments = dict(arguments)
         models = arguments.get("models")
         if isinstance(models, Sequence) and not isinstance(models, str):
-            arguments["models"] = [_model(number, model) for number, model in enumerate(models)]
+            arguments["models"] = [model_of_table(number, model) for number, model in enumerate(models)]
         return cls(**arguments)
 
     def __eq__(self, other: object) -> bool:
@@ -383,34 +382,3 @@ class Plan:
 def ends(plan: Plan, indices: Sequence[int], found: Sequence[End]) -> Entries:
     """Return the ends of some points side by side; there is at least one."""
     return Entries.of_ends(found, [plan.lowered[i] for i in indices])
-
-
-def _listed(model: Any) -> Model:
-    """Return a model of a list."""
-    if not isinstance(model, Model):
-        raise ValueError(f"models holds {model!r}: it must be a sequence of ResNet and ResidualNetwork")
-    return model
-
-
-def _model(number: int, model: Any) -> Model:
-    """Read a model from a table of its fields; messages begin with the model's place in the list."""
-    if isinstance(model, Model):
-        return model
-    general = isinstance(model, Mapping) and any(name in GENERAL for name in model)
-    own = [f.name for f in fields(ResidualNetwork if general else ResNet)]
-    names = [*own, *DEPTH_SCALING] if general else own
-    try:
-        if not isinstance(model, Mapping):
-            raise ValueError(f"{model!r} is not a table of a model's fields: {', '.join(names)}")
-        for name in model:
-            if name not in names:
-                raise ValueError(f"{name!r} is not a field of a model: they are {', '.join(names)}")
-        needed = ("width", "depth") if general else ("width", "depth", "alpha", "lam")
-        missing = [name for name in needed if name not in model]
-        if missing:
-            raise ValueError(f"{missing[0]} is missing")
-        if any(name in model for name in DEPTH_SCALING):
-            return network_of(model)
-        return of_dict({"block": "phi-in", **model} if general else model, version_01=True)
-    except ValueError as error:
-        raise ValueError(f"models[{number}]: {error}") from None

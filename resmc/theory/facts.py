@@ -52,7 +52,7 @@ class Facts:
 
     # -- exact values, at every width and depth
 
-    @property
+    @cached_property
     def symmetric(self) -> bool:
         """True if A_l is known to be symmetric about 0 at every layer, whatever |h_l|: `fractions.symmetric_layers`.
 
@@ -132,8 +132,9 @@ class Facts:
         known = self.log_norm(layers)
         if known is not None:
             return np.asarray(getattr(known, moment), np.float64)
-        first = None if self.first_layer is None else getattr(self.first_layer, moment, None)
-        return np.where(layers == 0, np.nan if first is None else first, np.nan)
+        if layers.all() or self.first_layer is None:
+            return np.full(layers.shape, np.nan)
+        return np.where(layers == 0, getattr(self.first_layer, moment), np.nan)
 
     def asymmetry_variance(self, layers: Layers) -> Floats:
         """Return Var A_l at ``layers``: 3/(n + 2) where h_l given the past is Gaussian with equal variances; else NaN.
