@@ -317,3 +317,17 @@ def test_data_sets_of_networks_without_a_quantity_lack_its_variables():
     assert "log_gradient_mean" not in names
     with pytest.raises(ValueError, match=r"name='asymmetry' is not allowed: it must be one of 'log_norm\.mean'"):
         sim.estimate("asymmetry")
+
+
+def test_a_z_score_is_no_number_where_all_networks_agree_to_rounding():
+    """Without a branch, and beside a scale of 0, values are the same in all networks, but for float32's last bit."""
+    skipped = resmc.simulate(ResNet(2, 1, 0.9, 0.0), networks=2000, gradients=True, progress=False)
+    e, exact = skipped.estimate("displacement.second_moment")[-1], np.log(0.01)
+    assert e.value != exact
+    assert 0.0 < e.stderr < 1e-7
+    assert np.isnan(e.z_score(exact))
+    row = next(row for row in summary.rows(skipped) if row.observable.name == "displacement.second_moment")
+    assert row.comparison()[1:] == ("exact", "equal to rounding")
+    # Negative controls: an error that float32 resolves, and a difference that rounding does not make.
+    assert resmc.Estimate(1.0 + 1e-5, 1e-6, 2000).z_score(1.0) == pytest.approx(10.0)
+    assert resmc.Estimate(1.001, 1e-9, 2000).z_score(1.0) == pytest.approx(1e6)
