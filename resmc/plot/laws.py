@@ -235,7 +235,7 @@ def plot_qq(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
             n = sim.model.width
             infinite = np.log(special.gammaincinv(0.5 * n, p) * 2.0 / n) + limit.scale
             others.append(st.line(ax, x, infinite, color=st.INFINITE, ls=st.DOTTED, label="infinite width", **look))
-        label = f"{st.count_in_words(alive)} networks ± s.e.{' and bins' * wide}"
+        label = f"{st.counted(alive)} ± s.e.{' and bins' * wide}"
         given = st.merged(Line2D, style, color=st.DATA, marker="o", ls="", ms=2.8, lw=0.9, label=label)
         bars = np.maximum([value - low, high - value], 0.0)
         found = ax.errorbar(x, value, bars, capsize=1.2, zorder=3, **given)

@@ -65,7 +65,9 @@ def table(result: SweepResult, most: int) -> Table:
     beside = {name: result.limits[name][np.isnan(result.exact[name])] for name in shown}
     kinds = {one.limit_kind for name, one in shown.items() if np.isfinite(beside[name]).any()}
     exact = any(np.isfinite(result.exact[name]).any() for name in shown)
-    notes = [*(EXPLAINED[kind] for kind in EXPLAINED if kind in kinds), *([EXACT] if exact else [])]
+    short = [name for name, one in shown.items() if one.least is not None and _without_error(result.estimates[name])]
+    why = f"no error: {' and '.join(short)} of so few networks, or ruled by rare ones, has none"
+    notes = [*(EXPLAINED[kind] for kind in EXPLAINED if kind in kinds), *([EXACT] if exact else []), *([why] if short else [])]
     title, *lines = _heading(result)
     return Table(
         "points",
@@ -78,6 +80,11 @@ def table(result: SweepResult, most: int) -> Table:
         unit="points",
         whole="to_xarray() has all of them",
     )
+
+
+def _without_error(estimate: Estimate) -> bool:
+    """Say whether a value stands without an error at a point."""
+    return bool((np.isfinite(estimate.value) & np.isnan(estimate.stderr)).any())
 
 
 def plan_table(plan: Plan) -> Table:
@@ -106,6 +113,9 @@ def _heading(result: SweepResult) -> list[str]:
         repr(result.plan),
         f"{networks} network{'s' * (networks != 1)}, numerics {' '.join(result.numerics)}, store {result.store}",
     ]
+    if result.damaged:
+        files = "1 file is" if len(result.damaged) == 1 else f"{len(result.damaged)} files are"
+        lines.append(f"{files} damaged and left out: run the sweep again, which computes them anew")
     if not result.complete:
         lines.append(f"INCOMPLETE: {result.points_complete} of {len(result.plan.models)} points are finished")
     elif result.plan.target_stderr:
