@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import figures
 import numpy as np
 import pytest
@@ -58,7 +60,7 @@ def test_ticks_of_few_depths_are_these_depths_and_do_not_overlap():
     ax.figure.canvas.draw()
     boxes = [label.get_window_extent() for label in ax.get_xticklabels(which="both") if label.get_text()]
     assert [label.get_text() for label in ax.get_xticklabels(which="both")] == ["3", "10", "30"]
-    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_simulations_in_any_order_are_drawn_by_depth():

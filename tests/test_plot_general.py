@@ -167,7 +167,9 @@ def test_a_map_of_a_sweep_holds_the_means_of_its_points():
     np.testing.assert_allclose(np.asarray(mesh.get_array()), expected)
     by_name = P.plot_heat_map([result.load(i) for i in (3, 4, 5, 9, 10, 11)], x="block", y="beta")
     assert [text.get_text() for text in by_name.get_xticklabels()] == ["phi-out", "v-phi-w"]
-    with pytest.raises(ValueError, match="ratio='gradient' was not followed in this sweep: there are growth, displacement"):
+    with pytest.raises(
+        ValueError, match="ratio='gradient' was not followed in this sweep: there are growth, displacement"
+    ):
         P.plot_heat_map(result, "gradient")
 
 

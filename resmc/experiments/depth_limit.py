@@ -132,7 +132,8 @@ class DepthLimit:
             f"{networks}, seed {self.seed}, {self.steps} steps"
             + (f", {self.exploded} exploded and left out" if self.exploded else ""),
         ]
-        title = f"depth limit of {m.block} {m.activation}  width {m.width}  scaling {shown(m.scaling)}  bias {m.bias:.6g}"
+        scaling = f"scaling {shown(m.scaling)}  bias {m.bias:.6g}"
+        title = f"depth limit of {m.block} {m.activation}  width {m.width}  {scaling}"
         return Table("depth_limit", title, columns, rows, lines)
 
     def summary(self) -> str:

@@ -77,8 +77,7 @@ def plot_sweep(
         why = {
             "value": "no value at any point here",
             "stderr": "no standard error at any point here: it takes more networks",
-            "relative": "no limit to be compared with at any point here: its limit is 0 or there is none, or there are no "
-            "networks",
+            "relative": "nothing to compare at any point here: its limit is 0 or there is none, or there is no value",
         }[show]
         raise ValueError(f"{quantity} has {why}")
     with st.panel("plot_sweep", ax, 2.6) as ax:

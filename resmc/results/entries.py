@@ -209,6 +209,6 @@ def _medians(ends: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate]:
     out = {}
     for name in dict.fromkeys(name for medians in ends for name in medians):
         each = [medians.get(name, nothing) for medians in ends]
-        value, stderr = (np.array([float(getattr(e, part)) for e in each]) for part in ("value", "stderr"))
-        out[name] = Estimate(value, stderr, np.array([int(e.n) for e in each]))
+        value, stderr, df = (np.array([float(getattr(e, part)) for e in each]) for part in ("value", "stderr", "df"))
+        out[name] = Estimate(value, stderr, np.array([int(e.n) for e in each]), df)
     return out

@@ -56,6 +56,8 @@ class Law(FinalCounts):
 
         The standard error is half the distance of the quantiles of p - sqrt(p (1 - p)/N) and p + sqrt(p (1 - p)/N):
         the number of networks below a value is binomial, whatever the law. To it is added, in squares, half a bin.
+        That distance is a sum of 2 sqrt(p (1 - p) N) spacings between neighbours, nearly independent and exponential,
+        and so has half as many degrees of freedom.
 
         Raises
         ------
@@ -73,7 +75,9 @@ class Law(FinalCounts):
         with np.errstate(invalid="ignore"):
             stderr = np.hypot(0.5 * (self._inverse(above) - self._inverse(below)), 0.5 * BIN_WIDTH)
         known = (n >= MIN_NETWORKS) & (below > 0.0) & (above < 1.0) & np.isfinite(stderr)
-        return Estimate(self._inverse(wanted), np.where(known, stderr, np.nan), np.asarray(n))
+        return Estimate(
+            self._inverse(wanted), np.where(known, stderr, np.nan), np.asarray(n), np.maximum(n * spread, 1.0)
+        )
 
     @property
     def median(self) -> Estimate:
