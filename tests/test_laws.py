@@ -68,6 +68,7 @@ def test_where_quantiles_have_no_error_none_is_given():
     dead = Law.of(np.concatenate([np.full(80, -np.inf), np.zeros(20)]))
     assert dead.median.value == -np.inf
     assert np.isnan(dead.median.stderr)
+    assert str(dead.median) == "log 0"
     assert Law.of(np.full(40, -np.inf)).median.value == -np.inf
 
 

@@ -84,9 +84,9 @@ class Plan:
         At most how many layers of each network are recorded, equally spaced, the first and the last among them.
     correlations : bool
         True: record what `Simulation.interlayer_correlations` needs, layers (layers + 1) / 2 more numbers per group.
-        Networks that no `ResNet` is have none.
+        Networks that are no `ResNet` have none.
     gradients, displacement : bool
-        As for `resmc.simulate`. Networks that no `ResNet` is follow their displacement in any case.
+        As for `resmc.simulate`. Networks that are no `ResNet` follow their displacement in any case.
     shard_updates : int, optional
         Neuron updates (weights, if dense) in a shard, the unit that is computed, written and lost at a time. By
         default, about a second of a CPU core or of a GPU, or 1/2^15 of the whole plan if that is more.

@@ -66,8 +66,8 @@ def table(result: SweepResult, most: int) -> Table:
     kinds = {one.limit_kind for name, one in shown.items() if np.isfinite(beside[name]).any()}
     exact = any(np.isfinite(result.exact[name]).any() for name in shown)
     short = [name for name, one in shown.items() if one.least is not None and _without_error(result.estimates[name])]
-    why = [f"no error: {' and '.join(short)} of so few networks, or ruled by rare ones, has none"] if short else []
-    notes = [*(EXPLAINED[kind] for kind in EXPLAINED if kind in kinds), *([EXACT] if exact else []), *why]
+    why = ["no error: too few networks, or rare ones rule the mean"] if short else []
+    notes = [*(EXPLAINED[kind] for kind in EXPLAINED if kind in kinds), *([EXACT] if exact else [])]
     title, *lines = _heading(result)
     return Table(
         "points",
@@ -75,7 +75,7 @@ def table(result: SweepResult, most: int) -> Table:
         columns,
         list(zip(*cells, strict=True)),
         lines,
-        ["", "; ".join(notes)] if notes else [],
+        ["", *(["; ".join(notes)] if notes else []), *why] if notes or why else [],
         left_out=len(plan.models) - points,
         unit="points",
         whole="to_xarray() has all of them",

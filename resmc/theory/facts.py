@@ -167,7 +167,7 @@ class Facts:
         value = float(self.second_moment(quotient, np.array([end]))[0])
         return None if math.isnan(value) else value
 
-    # -- limits at leading order in 1/n; of networks that no `ResNet` is, none is known
+    # -- limits at leading order in 1/n; of networks that are no `ResNet`, none is known
 
     def log_norm_limit(self, layers: Layers) -> LogNormLimit | None:
         """Return mean and variance of the log-Gaussian limit at ``layers``; None where there is none."""
