@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import figures
 import numpy as np
 import pytest
@@ -50,6 +52,15 @@ def test_axes_are_logarithmic_where_the_ratio_goes_over_more_than_ten_times():
     assert P.plot_depth_ratio(regimes()).get_yscale() == "log"
     assert P.plot_depth_ratio(regimes()["β = 0.5"], "growth").get_yscale() == "linear"
     assert P.plot_depth_ratio(regimes()["β = 0.5"], "growth").get_xscale() == "log"
+
+
+def test_ticks_of_few_depths_are_these_depths_and_do_not_overlap():
+    run = [resmc.simulate(residual(0.5, depth), networks=64) for depth in (3, 10, 11, 30)]
+    ax = P.plot_depth_ratio(run, "growth")
+    ax.figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in ax.get_xticklabels(which="both") if label.get_text()]
+    assert [label.get_text() for label in ax.get_xticklabels(which="both")] == ["3", "10", "30"]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_simulations_in_any_order_are_drawn_by_depth():

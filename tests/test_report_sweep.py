@@ -66,6 +66,16 @@ def test_every_point_is_in_the_table_with_its_numbers(page: Page, store: Path):
     assert "cpu-" in page.text
 
 
+def test_a_page_leaves_out_figures_whose_points_are_not_computed_yet(tmp_path: Path):
+    small(networks=640, shard_updates=None).run(tmp_path / "store", progress=False)
+    later = small(networks=640, shard_updates=None, variant=["vanilla", "balanced"]).result(tmp_path / "store")
+    assert later.points_complete == 4
+    source = render(later)
+    assert "There is no figure" not in source
+    assert "variant vanilla)" in source
+    assert "variant balanced)" not in source
+
+
 def test_each_variant_is_answered(page: Page, store: Path):
     result = load_sweep(store)
     active = result.estimates["active_fraction"]

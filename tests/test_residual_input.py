@@ -13,6 +13,7 @@ from resmc import DepthScaling, ResidualNetwork, ResNet
 from resmc.models import spelling
 from resmc.models.activations import ACTIVATIONS
 from resmc.models.blocks import BLOCKS
+from resmc.models.fields import shown
 
 NAN, INF = math.nan, math.inf
 
@@ -59,6 +60,8 @@ NAN, INF = math.nan, math.inf
         ({"scaling": [0.0, 0.0, 0.0], "carry": 0.0}, "are not allowed together"),
         ({"scaling": DepthScaling(0.5, inside=True)}, "scaling inside is not allowed with block='phi-in'"),
         ({"scaling": DepthScaling(800.0)}, "c depth^(-beta) is 0.0"),
+        ({"scaling": DepthScaling(-800.0)}, "c depth^(-beta) is inf"),
+        ({"scaling": DepthScaling(-800.0, -1.0)}, "c depth^(-beta) is -inf"),
         ({"scaling": DepthScaling(-40.0), "block": "v-phi-w"}, "scaling=1.2157665459056929e+19 is out of range"),
         ({"activation": "balanced-half", "width": 5}, "width=5 is not allowed with activation='balanced-half'"),
     ],
@@ -123,6 +126,13 @@ def test_what_a_network_has_not_is_said_in_a_sentence():
         plain.log_ratio("displacement")
     with pytest.raises(ValueError, match="there is no law"):
         plain.log_ratio("growth").quantile(0.5)
+
+
+def test_a_scaling_that_grows_with_the_depth_has_one_sign_in_words():
+    growing = DepthScaling(-0.5)
+    assert "scaling 1 L^0.5 " in ResidualNetwork(4, 3, scaling=growing).title
+    assert shown(growing) == "1 L^0.5"
+    assert shown(DepthScaling(0.5)) == "1 L^-0.5"
 
 
 def test_a_scaling_may_be_an_array_and_an_input_too():

@@ -12,7 +12,7 @@ import pytest
 from sweeps import HALF, small
 
 import resmc
-from resmc import ResNet, Sweep, load_sweep
+from resmc import ResidualNetwork, ResNet, Sweep, load_sweep
 from resmc.sweep import SweepResult
 
 pytestmark = pytest.mark.cpu
@@ -172,6 +172,32 @@ def test_the_summary_has_a_line_for_each_point_with_what_is_known_of_it(grid):
     assert balanced.count("(exact 0)") == 2  # asymmetry and growth
     assert "(exact 0.5)" in balanced
     assert "limit: leading order in 1/n" in grid.summary()
+
+
+def test_a_network_of_a_list_is_named_by_its_title_and_no_field_is_none(tmp_path):
+    models = [ResNet(8, 4, 0.6, 0.8), ResidualNetwork(8, 4, "v-phi-w", "tanh")]
+    result = Sweep(models, networks=64).run(tmp_path / "store", progress=False)
+    assert result.plan.describe(0) == "point 0: vanilla ResNet, width 8, depth 4, d/n 0.5, alpha 0.6, lam 0.8"
+    assert "point 1: v-phi-w tanh residual network, width 8, depth 4, scaling 1 L^-0.5" in result.summary(1000)
+    assert "None" not in result.summary(1000)
+
+
+def test_a_mean_square_without_an_error_is_explained_and_others_are_not(tmp_path):
+    few = Sweep(width=8, depth=4, alpha=0.6, lam=0.8, networks=64).run(tmp_path / "store", progress=False)
+    assert "(no error)" in few.summary()
+    assert "\nno error: too few networks, or rare ones rule the mean" in few.summary()
+    assert repr(few.plan).startswith("Sweep(1 point, networks=64,")
+    many = Sweep(width=8, depth=1, alpha=0.6, lam=0.8, networks=1e4).run(tmp_path / "store", progress=False)
+    assert "no error" not in many.summary()
+
+
+def test_a_damaged_file_is_told_with_the_estimates(tmp_path):
+    plan = Sweep(width=[8, 10], depth=4, alpha=0.6, lam=0.8, networks=64)
+    assert "damaged and left out" not in plan.run(tmp_path / "store", progress=False).summary()
+    one = next((tmp_path / "store" / "shards").rglob("*.resmc"))
+    one.write_bytes(one.read_bytes()[:100])
+    summary = plan.result(tmp_path / "store").summary()
+    assert "1 file is damaged and left out: run the sweep again, which computes them anew" in summary
 
 
 def test_an_exact_zero_is_no_rounding_error(grid):

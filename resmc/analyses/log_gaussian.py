@@ -3,7 +3,7 @@ r"""Is the final log-norm Gaussian, with which parameters, and what is then the 
 Li, Nica, Roy 2021 (arXiv 2106.04013): as depth and width grow with d/n fixed, L_d = log(\|z_d\|^2/n) tends to a
 Gaussian and an output neuron to exp(L_d/2) Z, Z ~ N(0, 1). The infinite-width limit instead predicts L_d of the law
 log(chi^2_n/n) and a Gaussian output. Both claims become Kolmogorov-Smirnov distances here; those of the output are in
-`output_laws`. Of networks that no `ResNet` is neither limit is known: their log-norm is compared with the Gaussian of
+`output_laws`. Of networks that are no `ResNet` neither limit is known: their log-norm is compared with the Gaussian of
 its own mean and variance alone.
 """
 
@@ -37,7 +37,7 @@ class LogGaussianFit(Result):
     exact : theory.FullyConnected, theory.SkipOnly or None
         The exact mean, variance, skewness and excess kurtosis, where they are known (`resmc.theory.facts`).
     ks_fitted : KSDistance
-        L_d against the Gaussian with its own mean and variance. The histogram of a network that no `ResNet` is has bins
+        L_d against the Gaussian with its own mean and variance. The histogram of a network that is no `ResNet` has bins
         of 1/32, which a narrow law may leave in few: ``resolution`` says how much they may hide.
     ks_theory : KSDistance or None
         L_d against the limit law.

@@ -138,7 +138,7 @@ class Lowered:
         return self.log_gaussian is not None or self.general.homogeneous
 
     def quotients(self, gradients: bool, displacement: bool) -> tuple[str, ...]:
-        """Names of the quotients that are followed; networks that no `ResNet` is have the first two in any case."""
+        """Names of the quotients that are followed; networks that are no `ResNet` have the first two in any case."""
         if self.log_gaussian is not None and not (gradients or displacement):
             return ()
         return QUOTIENTS if gradients else QUOTIENTS[:2]

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from .._system import checks
 from .._system.progress import reporting
+from ..models.fields import shown
 from ..models.residual_network import ResidualNetwork
 from ..results.estimates import Estimate, Floats, jackknife
 from ..tables import Column, Table, html, text
@@ -131,7 +132,8 @@ class DepthLimit:
             f"{networks}, seed {self.seed}, {self.steps} steps"
             + (f", {self.exploded} exploded and left out" if self.exploded else ""),
         ]
-        title = f"depth limit of {m.block}, {m.activation}  width {m.width}  {m.scaling}  bias {m.bias:.6g}"
+        scaling = f"scaling {shown(m.scaling)}  bias {m.bias:.6g}"
+        title = f"depth limit of {m.block} {m.activation}  width {m.width}  {scaling}"
         return Table("depth_limit", title, columns, rows, lines)
 
     def summary(self) -> str:

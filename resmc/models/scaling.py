@@ -46,8 +46,11 @@ class DepthScaling:
         checks.boolean("inside", self.inside)
 
     def at(self, depth: int) -> float:
-        """Return c depth^(-beta)."""
-        return self.c if self.beta == 0.0 else self.c * float(depth) ** -self.beta
+        """Return c depth^(-beta), which is infinite beyond the largest float."""
+        try:
+            return self.c if self.beta == 0.0 else self.c * float(depth) ** -self.beta
+        except OverflowError:
+            return math.copysign(math.inf, self.c)
 
     def to_dict(self) -> Plain:
         """Return the fields, in order, as plain values."""

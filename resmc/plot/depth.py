@@ -88,6 +88,7 @@ def plot_depth_ratio(
         ends = [end for _, _, band in drawn.values() for end in band]
         decades = max(e.max() for e in ends) > 10.0 * min(e.min() for e in ends)
         ax.set(xscale="log", yscale="log" if decades else "linear", xlabel="depth $L$", ylabel=f"${SHOWN[ratio]}$")
+        _depth_ticks(ax, np.concatenate([depths for depths, _, _ in drawn.values()]))
         say_fixed(ax, sel)
         looks.legend(ax, list(drawn), handles, explained if any(words_of.values()) else explained[1:])
     return ax
@@ -214,6 +215,19 @@ def _by_depth(sims: list[Record], ratio: str, low: float, high: float) -> tuple[
     return depths, Estimate(median, stderr, np.array([sim.networks for sim in sims])), (below, above)
 
 
+def _depth_ticks(ax: Axes, depths: Floats) -> None:
+    """Put ticks at the depths themselves where there are less than two decades, whose own labels would overlap."""
+    there = np.unique(depths)
+    if there[-1] >= 100.0 * there[0]:
+        return
+    kept = [there[0]]
+    for depth in there[1:]:
+        if math.log(depth / kept[-1]) >= 0.12 * math.log(there[-1] / there[0]):
+            kept.append(depth)
+    ax.set_xticks(kept, [f"{depth:g}" for depth in kept])
+    ax.set_xticks([], minor=True)
+
+
 def _verdict(regime: Regime | None, ratio: str) -> str:
     if regime is None:
         return ""
@@ -225,7 +239,7 @@ def _explained(sims: list[Record], low: float, high: float) -> list[Any]:
     from matplotlib.patches import Patch
 
     counts = {sim.networks for sim in sims}
-    networks = f", {st.count_in_words(counts.pop())} networks" if len(counts) == 1 else ""
+    networks = f", {st.counted(counts.pop())}" if len(counts) == 1 else ""
     band = Patch(color="0.35", alpha=0.2, lw=0, label=f"{100 * low:g}% to {100 * high:g}%")
     return [st.proxy(f"median ± s.e.{networks}", lw=0.9), band]
 

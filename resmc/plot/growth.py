@@ -36,7 +36,7 @@ def plot_growth(
 
     Infinite width, the Gaussian limit, gives l log(alpha^2 + lam^2), which is 0 for normalised weights: no growth. A
     vanilla ResNet grows like exp(c l/n), which is drawn at leading order in 1/n. Exact values are drawn where all are
-    known, and take the place of the limit. Networks that no `ResNet` is have no limit here.
+    known, and take the place of the limit. Networks that are no `ResNet` have no limit here.
 
     The plain mean of \|z\|^2 is ruled by rare networks: where it is not reliable
     (`resmc.results.layer_estimates.SecondMoment`) points are hollow and without a bar, and the legend says so.

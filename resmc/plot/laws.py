@@ -1,7 +1,7 @@
 r"""The law of the final log-norm and that of the output, beside the log-Gaussian limit and infinite width.
 
 Li, Nica, Roy 2021 (arXiv 2106.04013): the infinite-width law is far off as soon as d is comparable to n, the
-log-Gaussian law is not. Of networks that no `ResNet` is neither limit is known, and none is drawn; their histogram has
+log-Gaussian law is not. Of networks that are no `ResNet` neither limit is known, and none is drawn; their histogram has
 bins of 1/32.
 """
 
@@ -188,7 +188,7 @@ def plot_qq(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
     Their probabilities p are equally spaced in normal scores, as far into the tails as ten networks lie beyond. The
     bars go from the quantile at p - s to the one at p + s, s = sqrt(p (1 - p)/N): pointwise standard errors, which are
     not symmetric. On the dashed line the laws agree. Where the histogram's bins may be wide, as they are for networks
-    that no `ResNet` is, the bars go to the ends of these bins.
+    that are no `ResNet`, the bars go to the ends of these bins.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def plot_qq(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
             n = sim.model.width
             infinite = np.log(special.gammaincinv(0.5 * n, p) * 2.0 / n) + limit.scale
             others.append(st.line(ax, x, infinite, color=st.INFINITE, ls=st.DOTTED, label="infinite width", **look))
-        label = f"{st.count_in_words(alive)} networks ± s.e.{' and bins' * wide}"
+        label = f"{st.counted(alive)} ± s.e.{' and bins' * wide}"
         given = st.merged(Line2D, style, color=st.DATA, marker="o", ls="", ms=2.8, lw=0.9, label=label)
         bars = np.maximum([value - low, high - value], 0.0)
         found = ax.errorbar(x, value, bars, capsize=1.2, zorder=3, **given)

@@ -33,7 +33,7 @@ def plot_hypoactivation(
     F_l is the fraction of neurons that fire, A_l = 2 \|phi(z_l)\|^2/\|z_l\|^2 - 1. Beside the estimates stand the limit
     at leading order in 1/n, 1/2 - (lam^2/4n) sum_k rho_k K'(rho_k) and -(lam^2/2n) sum_k rho_k J'(rho_k) with
     rho_k = alpha^k, and infinite width: 1/2 and 0, which is exact where all layers are symmetric
-    (`resmc.theory.facts`). Networks that no `ResNet` is have no limit here: a line marks one half alone.
+    (`resmc.theory.facts`). Networks that are no `ResNet` have no limit here: a line marks one half alone.
 
     Parameters
     ----------

@@ -70,7 +70,7 @@ def draw(
             share = _shares((law.bins + 0.5) * BIN_WIDTH + law.offset, edges, law.counts, law.networks)
             density, stderr = share / wide, np.sqrt(share * (1.0 - share) / law.networks) / wide
             if len(laws) == 1:
-                words = label or f"{st.count_in_words(law.networks)} networks ± s.e."
+                words = label or f"{st.counted(law.networks)} ± s.e."
                 handles.append(st.histogram(ax, edges, density, stderr, style or {}, words))
             else:
                 handles.append(st.outline(ax, edges, density, stderr, style or {}, look, label))

@@ -294,6 +294,11 @@ def count_in_words(networks: int) -> str:
     return str(networks)
 
 
+def counted(networks: int) -> str:
+    """Return a number of networks with the noun, in few letters."""
+    return f"{count_in_words(networks)} network{'s' * (networks != 1)}"
+
+
 def several(name: str, result: Any, kinds: tuple[type, ...], allowed: str) -> Style:
     """Return ``result`` as a mapping from label to result of one of ``kinds``; a single result has the label ''.
 

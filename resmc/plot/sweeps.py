@@ -47,7 +47,7 @@ def plot_sweep(
     x, y : str, optional
         Dimensions of the sweep; by default the last and the first that ``sel`` leaves.
     show : {"value", "stderr", "relative"}
-        The estimate, its standard error, or value/limit - 1 (none where the limit is 0 or not known).
+        The estimate, its standard error, or (value - limit)/|limit| (none where the limit is 0 or not known).
     sel : mapping, optional
         Values to which the other dimensions are fixed: ``{"variant": "vanilla"}``.
     ax : matplotlib Axes, optional
@@ -76,11 +76,11 @@ def plot_sweep(
     values = _shown(result, quantity, index, show)
     if not np.isfinite(values).any():
         why = {
-            "value": "there are no networks",
-            "stderr": "too few networks",
-            "relative": "its limit is 0 or there is none, or there are no networks",
+            "value": "no value at any point here",
+            "stderr": "no standard error at any point here: it takes more networks",
+            "relative": "nothing to compare at any point here: its limit is 0 or there is none, or there is no value",
         }[show]
-        raise ValueError(f"show={show!r} of quantity={quantity!r} is not to be had at any point: {why}")
+        raise ValueError(f"{quantity} has {why}")
     with st.panel("plot_sweep", ax, 2.6) as ax:
         rows, columns = values.shape
         ax.set_facecolor(st.MISSING)
@@ -96,7 +96,7 @@ def plot_sweep(
             notes.append(hatch(ax, missing, words))
         one = OBSERVABLES[quantity]
         name = label_of(one, letter_of_sweep(result))
-        labels = {"value": name, "stderr": f"s.e. of {name}", "relative": f"{name} / {one.limit_kind} − 1"}
+        labels = {"value": name, "stderr": f"s.e. of {name}", "relative": f"{name}, relative to {one.limit_kind}"}
         bar = st.colour_bar(ax, mesh, labels[show])
         if show == "relative":
             from matplotlib.ticker import PercentFormatter
@@ -152,8 +152,7 @@ def _shown(result: SweepResult, quantity: str, index: NDArray[np.int64], show: s
         return np.asarray(estimate.stderr.ravel()[index])
     values = estimate.value.ravel()[index]
     if show == "relative":
-        limit = result.limits[quantity].ravel()[index]
-        values = values / np.where(np.abs(limit) < 1e-12, np.nan, limit) - 1.0
+        values = estimate.relative_difference(result.limits[quantity]).ravel()[index]
     return np.where(np.isfinite(values), values, np.nan)
 
 

@@ -114,7 +114,7 @@ def of_simulations(several: Mapping[str, Record], one: Observable) -> tuple[str,
             Axis(numbers[0] or "label"),
             {"": of_ends([sims[i] for i in order], one, x)},
         )
-    words = tuple(several) if len(sims) > 1 else (f"{st.count_in_words(sims[0].networks)} networks",)
+    words = tuple(several) if len(sims) > 1 else (st.counted(sims[0].networks),)
     return (
         label_of(one, letter_of(sims)),
         Axis("simulation", words),

@@ -14,8 +14,8 @@ from ..models.fields import shown
 from ..plot import style
 from ..plot.fields import label_of
 from ..plot.growth import plot_growth
+from ..plot.select import chosen, letter_of_sweep
 from ..plot.select import curves as curves_of
-from ..plot.select import letter_of_sweep
 from ..plot.series import NAMED
 from ..plot.sweeps import plot_sweep
 from ..plot.values import Axis, Curve, draw, positions
@@ -60,6 +60,8 @@ def _of(result: SweepResult, name: str) -> Iterator[Figure]:
     places = itertools.product(*(getattr(plan, d) for d in rest))
     for number, values in enumerate(itertools.islice(places, MOST_FACETS)):
         sel = dict(zip(rest, values, strict=True))
+        if rest and not np.isfinite(result.estimates[name].value.ravel()[chosen(result, sel)[0]]).any():
+            continue  # not computed yet, or networks that have no such quantity
         where = ", ".join(f"{d} {shown(v)}" for d, v in sel.items() if len(getattr(plan, d)) > 1)
         for kind, drawing in _drawings(result, name, axes, sel).items():
             caption = title(result, name) + (f", {kind}" if kind else "") + (f" ({where})" if where else "")

@@ -148,7 +148,8 @@ def _away(name: str, words: str, below: int, above: int, points: int) -> str:
     seen = [f"{side} {words} at {count(k)}" for side, k in (("below", below), ("above", above)) if k]
     name = name[0].upper() + name[1:]
     if not seen:
-        return f"{name}: not seen to differ from {words} at any of {counted(points, 'point')}."
+        where = "at its one point" if points == 1 else f"at any of {count(points)} points"
+        return f"{name}: not seen to differ from {words} {where}."
     return f"{name}: {' and '.join(seen)} of {counted(points, 'point')}."
 
 

@@ -38,8 +38,8 @@ class Estimate:
     n : ndarray
         Number of networks behind each value.
     df : float or ndarray
-        Degrees of freedom of the standard error: infinite for means, 31 for the delete-one-group jackknife. An array
-        of the same shape where entries have different empty groups.
+        Degrees of freedom of the standard error: infinite for means, 31 for the delete-one-group jackknife, the
+        root of p (1 - p) n for a quantile. An array of the same shape where entries differ.
     """
 
     value: Floats

@@ -55,9 +55,9 @@ class Law(FinalCounts):
         """The value below which the fraction p of the networks lies; an array of p gives an array.
 
         The standard error is half the distance of the quantiles of p - sqrt(p (1 - p)/N) and p + sqrt(p (1 - p)/N):
-        the number of networks below a value is binomial, whatever the law. To it is added, in squares, half a bin. Some
-        m = 2 sqrt(p (1 - p) N) networks lie between the two, so that the error is itself known as one with m/2 degrees
-        of freedom is: to one part in sqrt(m).
+        the number of networks below a value is binomial, whatever the law. To it is added, in squares, half a bin.
+        That distance is a sum of 2 sqrt(p (1 - p) N) spacings between neighbours, nearly independent and exponential,
+        and so has half as many degrees of freedom.
 
         Raises
         ------

@@ -52,7 +52,8 @@ class Status:
         if self.of_other_plans:
             lines.append(f"{self.of_other_plans} shards are not used by this plan")
         if self.set_aside:
-            lines.append(f"{self.set_aside} damaged files were set aside in the folder damaged, for you to look at")
+            files = "1 damaged file was" if self.set_aside == 1 else f"{self.set_aside} damaged files were"
+            lines.append(f"{files} set aside in the folder damaged, for you to look at")
         lines += [f"damaged: {name}" for name in self.damaged]
         if self.targets:
             lines.append(self.targets)

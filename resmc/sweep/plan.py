@@ -83,9 +83,9 @@ class Plan:
         At most how many layers of each network are recorded, equally spaced, the first and the last among them.
     correlations : bool
         True: record what `Simulation.interlayer_correlations` needs, layers (layers + 1) / 2 more numbers per group.
-        Networks that no `ResNet` is have none.
+        Networks that are no `ResNet` have none.
     gradients, displacement : bool
-        As for `resmc.simulate`. Networks that no `ResNet` is follow their displacement in any case.
+        As for `resmc.simulate`. Networks that are no `ResNet` follow their displacement in any case.
     shard_updates : int, optional
         Neuron updates (weights, if dense) in a shard, the unit that is computed, written and lost at a time. By
         default, about a second of a CPU core or of a GPU, or 1/2^15 of the whole plan if that is more.
@@ -180,7 +180,7 @@ class Plan:
                 f"models={self.models!r} is not allowed: it must be a sequence of ResNet and ResidualNetwork"
             ) from None
         if not 1 <= len(models) <= MAX_POINTS:
-            raise ValueError(f"models holds {len(models)} of them: it must be 1 to {MAX_POINTS}")
+            raise ValueError(f"models holds {len(models)} networks: it must hold 1 to {MAX_POINTS}")
         put("models", tuple(listed_model(model) for model in models))
         put("dims", ("point",))
         put("shape", (len(models),))
@@ -307,7 +307,7 @@ class Plan:
         """Name a point in words, by what distinguishes it from the others."""
         model = self.models[index]
         if self.listed:
-            return f"point {index}: {model}"
+            return f"point {index}: {model.title.replace('  ', ', ')}"
         place = np.unravel_index(index, self.shape) if self.shape else ()
         words = [f"{name} {self._words[name][i]}" for name, i in zip(self.dims, place, strict=True)]
         return ", ".join(words) or f"width {model.width}, depth {model.depth}"
@@ -375,8 +375,8 @@ class Plan:
     def __repr__(self) -> str:
         size = " x ".join(f"{name} {n}" for name, n in zip(self.dims, self.shape, strict=True)) or "1 point"
         wanted = f"networks={self.networks}" if self.networks else f"target_stderr={self.target_stderr}"
-        name, points = type(self).__name__, f"{len(self.models)} points"
-        return f"{name}({size}: {points}, {wanted}, method={self.method!r}, seed={self.seed})"
+        points = "" if len(self.models) == 1 else f": {len(self.models)} points"
+        return f"{type(self).__name__}({size}{points}, {wanted}, method={self.method!r}, seed={self.seed})"
 
 
 def ends(plan: Plan, indices: Sequence[int], found: Sequence[End]) -> Entries:

@@ -65,6 +65,8 @@ def table(result: SweepResult, most: int) -> Table:
     beside = {name: result.limits[name][np.isnan(result.exact[name])] for name in shown}
     kinds = {one.limit_kind for name, one in shown.items() if np.isfinite(beside[name]).any()}
     exact = any(np.isfinite(result.exact[name]).any() for name in shown)
+    short = [name for name, one in shown.items() if one.least is not None and _without_error(result.estimates[name])]
+    why = ["no error: too few networks, or rare ones rule the mean"] if short else []
     notes = [*(EXPLAINED[kind] for kind in EXPLAINED if kind in kinds), *([EXACT] if exact else [])]
     title, *lines = _heading(result)
     return Table(
@@ -73,11 +75,16 @@ def table(result: SweepResult, most: int) -> Table:
         columns,
         list(zip(*cells, strict=True)),
         lines,
-        ["", "; ".join(notes)] if notes else [],
+        ["", *(["; ".join(notes)] if notes else []), *why] if notes or why else [],
         left_out=len(plan.models) - points,
         unit="points",
         whole="to_xarray() has all of them",
     )
+
+
+def _without_error(estimate: Estimate) -> bool:
+    """Say whether a value stands without an error at a point."""
+    return bool((np.isfinite(estimate.value) & np.isnan(estimate.stderr)).any())
 
 
 def plan_table(plan: Plan) -> Table:
@@ -106,6 +113,9 @@ def _heading(result: SweepResult) -> list[str]:
         repr(result.plan),
         f"{networks} network{'s' * (networks != 1)}, numerics {' '.join(result.numerics)}, store {result.store}",
     ]
+    if result.damaged:
+        files = "1 file is" if len(result.damaged) == 1 else f"{len(result.damaged)} files are"
+        lines.append(f"{files} damaged and left out: run the sweep again, which computes them anew")
     if not result.complete:
         lines.append(f"INCOMPLETE: {result.points_complete} of {len(result.plan.models)} points are finished")
     elif result.plan.target_stderr:

@@ -34,6 +34,8 @@ def format_estimate(value: float, stderr: float) -> str:
     """Write ``value +- stderr`` with two digits of the error, or say in words which of the two is missing."""
     if np.isnan(value):
         return "no value"
+    if np.isneginf(value):
+        return "log 0"  # A ratio is 0 where networks never move.
     if np.isnan(stderr):
         return f"{value:.6g} (no error)"
     if stderr < ROUNDING * abs(value):

@@ -162,7 +162,7 @@ class Facts:
         inputs = self.model.inputs
         return None if inputs.explicit else first_layer(ResNet(self.model.width, 1, 1.0, 1.0, input_norm=inputs.size))
 
-    # -- limits at leading order in 1/n; of networks that no `ResNet` is, none is known
+    # -- limits at leading order in 1/n; of networks that are no `ResNet`, none is known
 
     def log_norm_limit(self, layers: Layers) -> LogNormLimit | None:
         """Return mean and variance of the log-Gaussian limit at ``layers``; None where there is none."""
