@@ -19,10 +19,11 @@ import pytest
 from test_exact_values import BOUND, assert_all_within, z_of_student
 
 import resmc
-from resmc import ResNet, Simulation, theory
+from resmc import ResidualNetwork, ResNet, Simulation, theory
 from resmc.analyses.extrapolation import Extrapolation
-from resmc.results.observables import SCALED
+from resmc.results.observables import OBSERVABLES
 
+SCALED = {name: one for name, one in OBSERVABLES.items() if one.scaled is not None}
 HALF = math.sqrt(0.5)
 WIDTHS = (48, 64, 96, 128, 192, 256, 384, 512)
 RATIO = 0.25
@@ -75,6 +76,23 @@ def test_extrapolations_reach_the_limits(net: tuple[float, float, str]):
         assert fit.p_value > 1e-4, quantity
         assert len(fit.coefficients) == 3
     assert_all_within(comparisons, at_least=8)
+
+
+def test_any_network_is_extrapolated_and_where_no_limit_is_known_none_is_claimed():
+    """E|h_L|^2/|h_0|^2 of v-phi-w with ReLU is (1 + s^2/2)^L at every width, and so is its value at infinite width."""
+    sims = [
+        resmc.simulate(ResidualNetwork(n, 10, "v-phi-w"), networks=20_000, seed=n, progress=False) for n in (10, 20, 40)
+    ]
+    fit = resmc.extrapolate(sims, "growth")
+    assert abs(fit.value.z_score(10 * math.log1p(0.05))) < 4.5
+    assert math.isnan(fit.limit)
+    assert math.isnan(fit.z_score)
+    assert np.isfinite(resmc.extrapolate(sims, "displacement.median").value.stderr)
+    with pytest.raises(ValueError, match="quantity='asymmetry' is not allowed: it must be one of 'log_norm"):
+        resmc.extrapolate(sims, "asymmetry")
+    other = resmc.simulate(ResidualNetwork(80, 10, "v-phi-w", bias=0.5), networks=2000, seed=80, progress=False)
+    with pytest.raises(ValueError, match=r"simulations differ in bias \(\[0.0, 0.5\]\): an extrapolation needs one"):
+        resmc.extrapolate([*sims, other], "growth")
 
 
 @pytest.mark.parametrize(("alpha", "lam"), [(HALF, HALF), (-0.6, 1.2)])

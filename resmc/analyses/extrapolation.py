@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import gammaincc
 
 from .._system import checks
 from ..results.estimates import Estimate, Floats
-from ..results.observables import SCALED
+from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from . import found
 from ._result import Result
+
+FITTED = tuple(name for name, one in OBSERVABLES.items() if one.per != "run")  # a distance between laws has a floor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,7 +34,7 @@ class Extrapolation(Result):
         c_0, with the error propagated from the estimates.
     coefficients, covariance : ndarray, shapes (p + 1,), (p + 1, p + 1)
     limit : float
-        The theory's limit at this d/n.
+        The theory's limit at this d/n; NaN where none is known.
     z_score : float
         (value - limit) / stderr: a limit can be tested at infinite width, and only there.
     chi_square : float
@@ -63,13 +65,16 @@ def extrapolate(
     Parameters
     ----------
     simulations : sequence of Simulation
-        At least two widths, of one d/n = depth/width, one alpha, lam, variant and input_norm. The fit takes them for
-        independent: give each a seed of its own, as a `Sweep` does, or disjoint networks. With the same seed two widths
-        would share the random numbers of the neurons that both have, and correlate.
+        At least two widths of one network: all of one d/n = depth/width, or networks that are no `ResNet` of one depth
+        instead, and every other field the same. The fit takes them for independent: give each a seed of its own, as a
+        `Sweep` does, or disjoint networks. With the same seed two widths would share the random numbers of the neurons
+        that both have, and correlate.
     quantity : str
-        ``log_norm.mean`` (without depth log(alpha^2 + lam^2)), ``log_norm.variance``, ``log_norm.skewness``,
-        ``log_norm.excess_kurtosis``, ``asymmetry`` (n E[A_d]), ``active_fraction`` (n (E[F_d] - 1/2)),
-        ``interlayer.lag1``, ``growth`` (log E\\|z_d\\|^2/\\|z_0\\|^2, without depth log(alpha^2 + lam^2)).
+        A quantity that all of them have (`Simulation.observables`), at its end. Of a `ResNet` some are scaled, so that
+        they tend to a limit that theory knows: ``log_norm.mean`` (without depth log(alpha^2 + lam^2)), ``asymmetry``
+        (n E[A_d]), ``active_fraction`` (n (E[F_d] - 1/2)), ``growth`` (log E\\|z_d\\|^2/\\|z_0\\|^2, without depth
+        log(alpha^2 + lam^2)); the limits of ``log_norm.variance``, ``log_norm.skewness``, ``log_norm.excess_kurtosis``
+        and ``interlayer.lag1`` are known as they are. Of all others there is a value, and no limit beside it.
     degree : int, optional
         Degree of the polynomial in 1/n; by default 2 with at least four widths, else 1.
 
@@ -78,33 +83,30 @@ def extrapolate(
     ValueError
         If the simulations do not belong together, are too few, share random numbers, or an estimate has no error.
     """
-    quantity = checks.choice("quantity", quantity, tuple(SCALED))
     if hasattr(simulations, "model"):
         raise ValueError("simulations is a single one: extrapolate takes several, of different widths")
     for s in simulations:
         if not hasattr(s, "model"):
             raise ValueError(f"simulations holds {s!r}: extrapolate takes a sequence of Simulation objects")
-    sims = sorted(simulations, key=lambda s: s.resnet.width)
-    widths = np.array([s.resnet.width for s in sims], np.float64)
-    for name in ("ratio", "alpha", "lam", "variant", "input_norm"):
-        values = {getattr(s.resnet, name) for s in sims}
-        if len(values) > 1:
-            raise ValueError(f"simulations differ in {name} ({sorted(values)}): an extrapolation needs one")
+    sims = sorted(simulations, key=lambda s: s.model.width)
+    widths = np.array([s.model.width for s in sims], np.float64)
+    _check_alike(sims)
+    there = [name for name in FITTED if all(name in s.observables for s in sims)]
+    quantity = checks.choice("quantity", quantity, tuple(there))
     if len(set(widths)) < 2 or len(set(widths)) != len(widths):
         raise ValueError(f"simulations of widths {widths.astype(int).tolist()} are not enough: give different widths")
     for a, b in combinations(sims, 2):
         if a.seed == b.seed and any(r.start < s.stop and s.start < r.stop for r in a.ranges for s in b.ranges):
             raise ValueError(
-                f"simulations of widths {a.resnet.width} and {b.resnet.width} are not independent: they share random "
+                f"simulations of widths {a.model.width} and {b.model.width} are not independent: they share random "
                 f"numbers (seed {a.seed}, the same networks). Give each a seed of its own, as a Sweep does"
             )
     if degree is None:
         degree = 2 if len(sims) >= 4 else 1
     degree = checks.integer("degree", degree, 1, len(sims) - 1, "one less than the number of widths")
 
-    known = SCALED[quantity].scaled
-    assert known is not None
-    several = [_scaled(s, quantity, *known.scale(s.resnet)) for s in sims]
+    known = None if any(s.lowered.log_gaussian is None for s in sims) else OBSERVABLES[quantity].scaled
+    several = [_scaled(s, quantity, *((1.0, 0.0) if known is None else known.scale(s.resnet))) for s in sims]
     value, stderr = (np.array([float(getattr(e, part)) for e in several]) for part in ("value", "stderr"))
     if not np.all(np.isfinite(stderr) & (stderr > 0)):
         bad = widths[~(np.isfinite(stderr) & (stderr > 0))].astype(int).tolist()
@@ -118,7 +120,7 @@ def extrapolate(
     chi_square = float(np.sum((weighted @ coefficients - value / stderr) ** 2))
     freedom = len(sims) - degree - 1
     whole = Estimate(coefficients[0], np.sqrt(covariance[0, 0]), estimates.n.sum(), estimates.df)
-    limit = float(known.limit(sims[-1].resnet))
+    limit = float("nan") if known is None else float(known.limit(sims[-1].resnet))
     return Extrapolation(
         quantity=quantity,
         widths=widths,
@@ -133,14 +135,31 @@ def extrapolate(
     )
 
 
+def _check_alike(sims: Sequence[Record]) -> None:
+    """Refuse simulations that differ in more than the width, and in the depth in proportion to it."""
+    if all(s.lowered.log_gaussian is not None for s in sims):
+        alike: dict[str, list[Any]] = {
+            name: [getattr(s.resnet, name) for s in sims] for name in ("ratio", "alpha", "lam", "variant", "input_norm")
+        }
+    else:
+        described = [s.lowered.general.to_dict() for s in sims]
+        depth = "depth" if len({d["depth"] for d in described}) == 1 else "ratio"
+        alike = {"ratio": [s.model.ratio for s in sims]} if depth == "ratio" else {}
+        alike |= {name: [d[name] for d in described] for name in described[0] if name not in ("width", "depth")}
+    for name, values in alike.items():
+        if any(value != values[0] for value in values):
+            distinct = [value for i, value in enumerate(values) if value not in values[:i]]
+            raise ValueError(f"simulations differ in {name} ({distinct}): an extrapolation needs one")
+
+
 def _scaled(sim: Record, quantity: str, factor: float, shift: float) -> Estimate:
-    """Return factor (quantity - shift) of the last layer, or at lag 1."""
-    estimate = found.estimate(sim, quantity)
-    if SCALED[quantity].per == "lag":
+    """Return factor (quantity - shift) at the quantity's end, or at lag 1."""
+    estimate, one = found.estimate(sim, quantity), OBSERVABLES[quantity]
+    if one.per == "lag":
         where = np.flatnonzero(found.places(sim, quantity) == 1)
         if not where.size:
             raise ValueError(f"quantity={quantity!r} needs two recorded layers at distance 1; layers={sim.layers}")
         estimate = estimate[int(where[0])]
-    else:
-        estimate = estimate[-1]
+    elif one.per == "layer":
+        estimate = estimate[0 if one.backward else -1]
     return Estimate(factor * (estimate.value - shift), factor * estimate.stderr, estimate.n, estimate.df)

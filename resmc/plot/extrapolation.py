@@ -8,7 +8,7 @@ import numpy as np
 
 from ..analyses import Extrapolation
 from ..results.estimates import Estimate
-from ..results.observables import SCALED
+from ..results.observables import OBSERVABLES
 from . import style as st
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def plot_extrapolation(result: Extrapolation, *, ax: Axes | None = None, **style: Any) -> Axes:
-    """Draw estimates against 1/n, the polynomial fitted to them, and its value at 1/n = 0 beside the theory's limit.
+    """Draw estimates against 1/n, the polynomial fitted to them, and its value at 1/n = 0 beside the limit if known.
 
     The band around the fit is one standard error, sqrt(v C v) with v = (1, 1/n, .., 1/n^p) and C the covariance of the
     coefficients. The diamond is the value at infinite width, the dashed line the limit it is tested against.
@@ -55,11 +55,13 @@ def plot_extrapolation(result: Extrapolation, *, ax: Axes | None = None, **style
         at_zero = Estimate(result.value.value[None], result.value.stderr[None], result.value.n[None])
         name = f"at 1/n = 0: {st.in_words(result.value)}"
         value = st.points(ax, [0.0], at_zero, {"ms": 4.5, "clip_on": False}, st.Series(st.BLACK, "D", "-"), name)
-        name = f"limit: {result.limit:.5g}, z = {result.z_score:+.1f}".replace("-", "−")
-        limit = ax.axhline(result.limit, color=st.THEORY, ls=st.DASHED, lw=1.4, zorder=1, label=name)
-        scaled = SCALED[result.quantity].scaled if result.quantity in SCALED else None
-        label = result.quantity if scaled is None else scaled.label
+        handles, one = [bars, curve, value], OBSERVABLES[result.quantity]
+        label = one.labelled(0 if one.backward else "d")
+        if np.isfinite(result.limit):
+            name = f"limit: {result.limit:.5g}, z = {result.z_score:+.1f}".replace("-", "−")
+            handles.append(ax.axhline(result.limit, color=st.THEORY, ls=st.DASHED, lw=1.4, zorder=1, label=name))
+            label = label if one.scaled is None else one.scaled.label
         ax.set(xlabel="$1/n$", ylabel=label)
         ax.set_xlim(-0.03 * grid[-1], grid[-1])
-        st.legend(ax, [bars, curve, value, limit])
+        st.legend(ax, handles)
     return ax

@@ -421,7 +421,6 @@ ALL = (
 )
 OBSERVABLES: dict[str, Observable] = {one.name: one for one in ALL}
 SWEPT: dict[str, Observable] = {one.name: one for one in ALL if one.in_sweeps}
-SCALED: dict[str, Observable] = {one.name: one for one in ALL if one.scaled is not None}
 
 
 def existing(lowered: Lowered, followed: Iterable[str]) -> dict[str, Observable]:

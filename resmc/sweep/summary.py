@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._system.plain import Plain
+from ..models.fields import shown
 from ..results.estimates import Estimate
 from ..results.observable import IN_DEPTH, LEADING
 from ..tables import Column, Table
 from ..tables.cells import NOTHING, cell, plain
+from .axes import AXES
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -108,9 +110,11 @@ def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def _heading(result: SweepResult) -> list[str]:
-    networks = int(result.networks.sum())
+    networks, plan = int(result.networks.sum()), result.plan
+    fixed = [] if plan.listed else [name for name in AXES if getattr(plan, name) is not None and name not in plan.dims]
     lines = [
-        repr(result.plan),
+        repr(plan),
+        *([", ".join(f"{name} {shown(getattr(plan, name))}" for name in fixed)] if fixed else []),
         f"{networks} network{'s' * (networks != 1)}, numerics {' '.join(result.numerics)}, store {result.store}",
     ]
     if result.damaged:
