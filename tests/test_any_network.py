@@ -208,8 +208,8 @@ def test_fields_of_a_residual_network_are_keywords_of_simulate():
     assert sim.model == ResidualNetwork(4, 3, "phi-out", bias=0.2, scaling=DepthScaling(1.0, inside=True))
     with pytest.raises(ValueError, match=r"^carry is not allowed beside alpha: "):
         resmc.simulate(width=4, depth=3, alpha=1, carry=1, networks=1)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'blok'"):
-        resmc.simulate(width=4, depth=3, blok="phi-in", networks=1)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'shape'"):
+        resmc.simulate(width=4, depth=3, shape="phi-in", networks=1)
 
 
 def test_models_of_a_file_are_tables_of_either_kind(tmp_path):
