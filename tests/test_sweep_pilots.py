@@ -99,13 +99,16 @@ def test_a_target_for_means_takes_no_more_networks_than_it_needs(tmp_path):
 
 
 def test_a_target_for_a_median_is_reached_in_nine_of_ten_points(tmp_path):
-    """True errors, from a run of 10^6, at the networks that 60 pilots ask for; a share of 0.9 passes at 46 or more."""
+    """True errors, from a run of 10^6, at the networks that 30 pilots ask for; a share of 0.9 passes at 21 or more.
+
+    By chance it fails once in 2000 times.
+    """
     given = {"width": 10, "depth": 6, "block": "v-phi-w", "max_networks": 1e6}
-    asked = [Sweep(target_stderr={"displacement.median": 0.02}, seed=seed, **given) for seed in range(60)]
+    asked = [Sweep(target_stderr={"displacement.median": 0.02}, seed=seed, **given) for seed in range(30)]
     networks = np.array([float(plan.run(tmp_path / "store", progress=False).networks) for plan in asked])
     sim = resmc.simulate(asked[0].models[0], networks=10**6, seed=61)
     error = float(sim.log_ratio("displacement").median.stderr) * np.sqrt(1e6 / networks)
-    assert (error <= 0.02).sum() >= 46
+    assert (error <= 0.02).sum() >= 21
     assert error.min() > 0.01  # and not by many more networks than it takes
 
 

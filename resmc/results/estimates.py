@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 MIN_NETWORKS = 32  # below this there is no standard error
 WORTH_SAYING = 10.0  # relative difference; a limit that is farther off is no help
-RESOLVED = 2.0**-24  # half of float32's spacing at 1: what kernels resolve of a number near 1
+RESOLVED = 2.0**-24  # half of float32's spacing at 1, and so what kernels resolve of a norm's logarithm
 ROUNDING = 1e-4  # largest difference of a log-norm that rounding makes in the kernels
 
 
@@ -76,14 +76,14 @@ class Estimate:
     def z_score(self, exact: ArrayLike) -> Floats:
         """(value - exact) / stderr. Only against exact values: a limit is not one (see `relative_difference`).
 
-        NaN where the error is below what float32 resolves, 2^-24 of the value or of 1, and the difference at most 1e-4,
+        NaN where the error is below what float32 resolves in a logarithm, 2^-24, and the difference at most 1e-4,
         which rounding may make (ARCHITECTURE.md, contract 3): where all networks agree, such as at a layer that is
         skipped, the two are equal as far as the kernels can tell.
         """
         exact = np.asarray(exact, np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
             away = self.value - exact
-            known = (self.stderr > RESOLVED * np.maximum(np.abs(exact), 1.0)) | (np.abs(away) > ROUNDING)
+            known = (self.stderr > RESOLVED) | (np.abs(away) > ROUNDING)
             return np.asarray(np.where(known, away / self.stderr, np.nan))
 
     def relative_difference(self, limit: ArrayLike) -> Floats:
