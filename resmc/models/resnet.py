@@ -135,8 +135,9 @@ class ResNet(Network):
 
     @property
     def as_resnet(self) -> ResNet:
-        """A copy with the lam that `resmc.ResidualNetwork` gives it: the same bits in either spelling."""
-        return replace(self, lam=lam_of_scale(SQRT2 * self.lam))
+        """The network with the lam that `resmc.ResidualNetwork` gives it: the same bits in either spelling."""
+        lam = lam_of_scale(SQRT2 * self.lam)
+        return self if lam == self.lam else replace(self, lam=lam)
 
     @property
     def title(self) -> str:
