@@ -134,7 +134,7 @@ class SweepResult:
     def limits(self) -> dict[str, Floats]:
         """Limits of all quantities, by name, of shape plan.shape; NaN where there is none.
 
-        `Observable.limit_kind` says of which kind: at leading order in 1/n, or as the depth grows.
+        The ``limit_kind`` of `quantities` says of which kind: at leading order in 1/n, or as the depth grows.
         """
         return self._theory(lambda quantity: quantity.limit_value)
 
