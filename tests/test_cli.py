@@ -18,7 +18,6 @@ import resmc
 from resmc import DepthScaling, ResidualNetwork, cli
 from resmc.experiments.regime import DEPTHS
 from resmc.models.activations import ACTIVATIONS
-from resmc.models.blocks import BLOCKS
 
 pytestmark = pytest.mark.cpu
 
@@ -169,7 +168,9 @@ def has_frames() -> bool:
     return importlib.util.find_spec("pandas") is not None
 
 
-@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize(
+    "block", ["v-phi-w", *(pytest.param(b, marks=pytest.mark.long) for b in ("phi-in", "phi-out"))]
+)
 def test_every_network_is_simulated_shown_exported_and_merged(capsys, tmp_path, block):
     whole, parts = tmp_path / "whole.resmc", [tmp_path / f"{k}.resmc" for k in (0, 1)]
     for activation in ACTIVATIONS:

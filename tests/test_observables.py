@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import run
+from reports import bare
 from scipy.stats import binom
 
 import resmc
@@ -285,8 +286,9 @@ def test_a_new_row_appears_everywhere_at_once(new_row, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     assert resmc.plot.plot_sweep(result, "made.up").has_data()
     pytest.importorskip("jinja2")
-    assert "made up" in resmc.report.render(sim)
-    assert "Is it made up?" in resmc.report.render(result)
+    with bare():
+        assert "made up" in resmc.report.render(sim)
+        assert "Is it made up?" in resmc.report.render(result)
 
 
 # ----------------------------------------------------------------------------------------------------- fractions, means

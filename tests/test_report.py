@@ -153,7 +153,9 @@ def resmc_on_path(tmp_path: Path) -> dict[str, str]:
     return os.environ | {"PATH": search, "PYTHONPATH": path, VARIABLE: "baseline"}
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "name", [name if i % 2 == 0 else pytest.param(name, marks=pytest.mark.long) for i, name in enumerate(RUNS)]
+)
 def test_the_command_line_gives_the_same_file(name: str, tmp_path: Path, resmc_on_path: dict[str, str]):
     sim = simulation(**RUNS[name])
     sim.save(tmp_path / "run.resmc")
