@@ -35,6 +35,7 @@ NETS = [
     (HALF, HALF, "balanced"),
     (-1.5, 0.8, "balanced"),
 ]
+SHORT = NETS[:2]  # of both signs of alpha
 
 
 def networks_for(width: int) -> int:
@@ -64,7 +65,11 @@ def z_of_fit(fit: Extrapolation, limit: float | None = None) -> float:
     return z_of_student(t, fit.value.df)
 
 
-@pytest.mark.parametrize("net", NETS, ids=lambda net: f"{net[2]}-alpha{net[0]:.3g}-lam{net[1]:.3g}")
+@pytest.mark.parametrize(
+    "net",
+    [n if n in SHORT else pytest.param(n, marks=pytest.mark.long) for n in NETS],
+    ids=lambda net: f"{net[2]}-alpha{net[0]:.3g}-lam{net[1]:.3g}",
+)
 def test_extrapolations_reach_the_limits(net: tuple[float, float, str]):
     comparisons = []
     for quantity in SCALED:
@@ -95,7 +100,7 @@ def test_any_network_is_extrapolated_and_where_no_limit_is_known_none_is_claimed
         resmc.extrapolate([*sims, other], "growth")
 
 
-@pytest.mark.parametrize(("alpha", "lam"), [(HALF, HALF), (-0.6, 1.2)])
+@pytest.mark.parametrize(("alpha", "lam"), [(-0.6, 1.2), pytest.param(HALF, HALF, marks=pytest.mark.long)])
 def test_hypoactivation_reaches_its_limit_and_changes_sign_with_alpha(alpha: float, lam: float):
     """n E[A_d] has the error sqrt(3 n/N): narrower networks, and more of them, say more than the widths above.
 

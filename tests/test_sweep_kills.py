@@ -98,7 +98,7 @@ def killed_at_random(kills: int, engine: str | None, folder: Path, expected: Pat
     return seen
 
 
-@pytest.mark.parametrize("engine", [None, "processes"])
+@pytest.mark.parametrize("engine", [pytest.param(None, marks=pytest.mark.long), "processes"])
 def test_a_sweep_killed_ten_times_loses_and_repeats_nothing(tmp_path, expected, engine):
     seen = killed_at_random(10, engine, tmp_path, expected, seed=1)
     assert seen["kills"] == 10
