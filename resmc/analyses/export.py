@@ -56,7 +56,7 @@ def variables(one: Observable, dims: Dims, found: Estimate, exact: Any, limit: A
     yield f"{name}_theory", Variable(dims, limit, f"{SENTENCES[one.limit_kind]} of the {words}", kind)
     yield f"{name}_exact", Variable(dims, exact, f"exact value, where it is known, of the {words}", own)
     if one.least is not None:
-        words = f"true where rare networks leave an error to the {words}"
+        words = f"true where there are networks enough for an error of the {words}"
         yield f"{name}_reliable", Variable(dims, np.isfinite(found.stderr), words, own)
 
 

@@ -16,7 +16,7 @@ from scipy.special import ndtr
 
 from .. import theory
 from ..engine.moments import leave_one_out
-from ..results.estimates import Estimate, Floats, KSDistance, ks_distance
+from ..results.estimates import Estimate, Floats, KSDistance, ks_distance, ks_resolution
 from ..results.record import Record
 from ..theory import FullyConnected, LogNormLimit, SkipOnly
 from ._result import Result
@@ -37,8 +37,8 @@ class LogGaussianFit(Result):
     exact : theory.FullyConnected, theory.SkipOnly or None
         The exact mean, variance, skewness and excess kurtosis, where they are known (`resmc.theory.facts`).
     ks_fitted : KSDistance
-        L_d against the Gaussian with its own mean and variance. The histogram of a network that is no `ResNet` has bins
-        of 1/32, which a narrow law may leave in few: ``resolution`` says how much they may hide.
+        L_d against the Gaussian with its own mean and variance. No value where a law is narrower than a few bins of the
+        histogram (1/32 for a network that is no `ResNet`): they cannot tell then.
     ks_theory : KSDistance or None
         L_d against the limit law.
     ks_gaussian_limit : KSDistance or None
@@ -73,12 +73,12 @@ def fit(sim: Record) -> LogGaussianFit:
     alive = counts.sum(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):  # no value where no network is alive
         cdf = np.cumsum(counts, axis=1)[:, :-1] / alive  # at every edge, the underflow being below the first
-        resolution = float(counts[0].max() / alive[0, 0])
     moments = sim.statistics.norms.pooled_log_norm[:, :, -1]
     sizes = sim.statistics.networks
 
     def distance(others: Floats) -> KSDistance:
-        return ks_distance(cdf - others, sizes, n_alive, resolution)
+        apart = cdf - others
+        return ks_distance(apart, sizes, n_alive, ks_resolution(apart[0], others if others.ndim == 1 else others[0]))
 
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = moments[:, 1:2] + sim.offsets[-1]

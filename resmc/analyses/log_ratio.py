@@ -28,7 +28,6 @@ from .._system import checks
 from ..engine.lowering import BACKWARD, QUOTIENTS
 from ..results.estimates import Estimate
 from ..results.laws import Law
-from ..results.layer_estimates import growth_log_mean, growth_log_variance, log_second_moment
 from ..results.record import Record
 from ._result import Result
 
@@ -98,14 +97,13 @@ def analyse(sim: Record, name: str) -> LogRatio:
     if name != "growth" and name not in sim.ratios:
         wanted = "gradients=True" if name in BACKWARD else "displacement=True"
         raise ValueError(f"{name!r} was not followed: simulate with {wanted} (there are {', '.join(sim.followed)})")
-    sums, offsets = sim.entries.quotient(name), sim.entries.quotient_offsets(name)
     law = sim.laws.get(name)
     return LogRatio(
         name=name,
         layers=sim.layers,
-        mean=growth_log_mean(sums, offsets),
-        variance=growth_log_variance(sums),
-        log_second_moment=log_second_moment(sums, offsets).estimate,
+        mean=sim.estimate(f"{name}.mean"),
+        variance=sim.estimate(f"{name}.variance"),
+        log_second_moment=sim.estimate(name if name == "growth" else f"{name}.second_moment"),
         end=0 if name in BACKWARD else int(sim.layers[-1]),
         median=None if law is None else law.median,
         law=law,

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.lowering import QUOTIENTS
-from ..results.estimates import ROUNDING, WORTH_SAYING, Estimate, KSDistance
-from ..results.layer_estimates import MIN_EFFECTIVE_SAMPLE
+from ..results.estimates import MIN_NETWORKS, ROUNDING, WORTH_SAYING, Estimate, KSDistance
 from ..results.observable import Observable
 from ..results.observable import letter as letter_of
 from ..results.observables import OBSERVABLES
@@ -94,18 +93,33 @@ def _theory(sim: Record, one: Observable, layer: int) -> tuple[float | None, flo
 
 
 def _too_few(sim: Record, found: list[Row]) -> list[str]:
-    """Say which mean squares have no error bar, and why."""
-    without = [
-        row for row in found
-        if row.observable.least is not None and np.isfinite(row.estimate.value) and np.isnan(row.estimate.stderr)
-    ]  # fmt: skip
-    if not without:
-        return []
-    which = ", ".join(row.name for row in without[:NAMED])
-    which += f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
-    if sim.networks < MIN_EFFECTIVE_SAMPLE:
-        return [f"No error bar of {which}: it takes {MIN_EFFECTIVE_SAMPLE:.0f} networks or more."]
-    return [f"No error bar of {which}: rare networks rule that mean, and these are too few to tell how far it is off."]
+    """Say which quantities have no error bar, and why."""
+    if sim.networks < MIN_NETWORKS:
+        return [f"No error bars: they take {MIN_NETWORKS} networks or more."]
+    without = [row for row in found if np.isfinite(row.estimate.value) and np.isnan(row.estimate.stderr)]
+    rare = [row for row in without if row.observable.rare]
+    notes = []
+    for kind in sorted({_least(sim, row) for row in without if row.observable.least and not row.observable.rare}):
+        some = [row for row in without if row not in rare and row.observable.least and _least(sim, row) == kind]
+        notes.append(f"No error bar of {_named(some)}: it takes {kind} networks or more.")
+    if rare:
+        why = "rare networks rule that mean, and these are too few to tell how far it is off"
+        notes.append(f"No error bar of {_named(rare)}: {why}.")
+    return notes
+
+
+def _least(sim: Record, row: Row) -> int:
+    """Return how many networks an error bar of a row takes, of networks such as these."""
+    least = row.observable.least
+    assert least is not None
+    index = 0 if row.observable.per == "end" else int(np.searchsorted(sim.layers, row.layer))
+    entries = sim.end if row.observable.per == "end" else sim.entries
+    return int(np.ceil(np.broadcast_to(least(entries), entries.layers.shape)[index]))
+
+
+def _named(rows_: list[Row]) -> str:
+    more = f" and {len(rows_) - NAMED} more" if len(rows_) > NAMED else ""
+    return ", ".join(row.name for row in rows_[:NAMED]) + more
 
 
 def _heading(sim: Record) -> list[str]:

@@ -10,7 +10,6 @@ import numpy as np
 from ..analyses import Growth
 from ..analyses.verdict import SHOWN
 from ..results.estimates import MIN_NETWORKS, Estimate
-from ..results.layer_estimates import MIN_EFFECTIVE_SAMPLE
 from ..results.observables import OBSERVABLES
 from .found import LOOK, Analyses, Answer
 from .numbers import beside, counted, disagrees, factor, plain, pm, ratio, score, theory, typeset
@@ -99,8 +98,6 @@ def _unreliable(found: Analyses) -> str:
     effective = float(curve.effective_sample_size[-1])
     weight = f" (effective sample size {plain(effective, 2)})" if math.isfinite(effective) else ""
     why = f"the mean of |{z}|² at layer {d} is ruled by rare networks{weight}, so its estimate has no error"
-    if networks < MIN_EFFECTIVE_SAMPLE:
-        why = f"{counted(networks, 'network')} are fewer than the {MIN_EFFECTIVE_SAMPLE:.0f} that its error needs"
     k = last_reliable(curve)
     if k < 1:
         return f"That cannot be said at any recorded layer: {why}."

@@ -94,7 +94,7 @@ def moments(found: Analyses, name: str) -> Iterator[str]:
         if not math.isfinite(float(e.value)):
             continue
         words = the(one.words.format(v=found.letter, l=end))
-        ruled = one.least is not None and not has_error(e) and found.sim.networks >= MIN_NETWORKS
+        ruled = one.rare and not has_error(e) and found.sim.networks >= MIN_NETWORKS
         beside = theory(e, known.exact, known.limit, one.limit_kind)
         yield f"{words} is {pm(e)}{beside}{'; rare networks rule that mean' * ruled}."
         if disagrees(e, known.exact):

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ..engine.lowering import MEAN_SQUARE, Lowered
 from ..plot.select import chosen, letter_of_sweep
 from ..results.estimates import MIN_NETWORKS, WORTH_SAYING
-from ..results.layer_estimates import MIN_EFFECTIVE_SAMPLE
 from ..results.observable import IN_DEPTH, SENTENCES, Observable, letter
 from ..results.observables import OBSERVABLES
 from .found import LOOK, Answer, rounding
@@ -232,16 +231,13 @@ def _without_error(result: SweepResult, one: Observable) -> Iterator[str]:
     estimate, networks = result.estimates[one.name], result.networks.ravel()
     without = (np.isfinite(estimate.value) & ~np.isfinite(estimate.stderr)).ravel()
     few = networks < MIN_NETWORKS
-    of_squares = one.least is not None
-    short = ~few & of_squares & (networks < MIN_EFFECTIVE_SAMPLE)
-    rare = f" since the mean of |{letter_of_sweep(result)}|² is ruled by rare networks there" if of_squares else ""
-    for which, why in (
-        (few, f" of fewer than {MIN_NETWORKS} networks"),
-        (short, f" of fewer than {MIN_EFFECTIVE_SAMPLE:.0f} networks, which it needs"),
-        (~few & ~short, rare),
-    ):
+    if one.rare:
+        why = f" since the mean of |{letter_of_sweep(result)}|² is ruled by rare networks there"
+    else:
+        why = ", which takes more networks at that width" if one.least is not None else ""
+    for which, said in ((few, f" of fewer than {MIN_NETWORKS} networks"), (~few, why)):
         if number := int((without & which).sum()):
-            yield f"It has no standard error at {counted(number, 'point')}{why}."
+            yield f"It has no standard error at {counted(number, 'point')}{said}."
 
 
 def _share(relative: float) -> str:

@@ -14,6 +14,7 @@ from ..engine.sums import ActivitySums, LayerSums, NormSums
 from .estimates import Estimate, Floats
 from .laws import Law
 from .layer_estimates import SecondMoment, log_second_moment
+from .reliability import least_networks
 
 Integers = NDArray[np.int64]
 
@@ -164,6 +165,15 @@ class Entries:
             return self.medians[name]
         none = np.full(len(self.layers), np.nan)
         return Estimate(none, none, np.zeros(len(self.layers), np.int64))
+
+    def least(self, moment: str) -> Integers:
+        """Return how many networks with a logarithm an error of a moment takes, by entry or one for all."""
+        return np.array([least_networks(moment, one) for one in self.lowered], np.int64)
+
+    def networks_for(self, moment: str, sums: NormSums) -> Floats:
+        """Return how many networks an error of a moment takes, if as large a share of them has a logarithm as here."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(self.least(moment) * self.networks / sums.alive.sum(axis=0))
 
     @cached_property
     def growth(self) -> SecondMoment:

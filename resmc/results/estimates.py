@@ -21,6 +21,9 @@ Floats = NDArray[np.float64]
 MIN_NETWORKS = 32  # below this there is no standard error
 WORTH_SAYING = 10.0  # relative difference; a limit that is farther off is no help
 RESOLVED = 2.0**-24  # half of float32's spacing at 1, and so what kernels resolve of a norm's logarithm
+COARSEST = 0.1  # resolution of a distance between laws beyond which it has no value
+LARGEST_NOISE = 1.5631  # the 95% quantile of Kolmogorov's law over its mean, 1.3581/0.8687
+NORMAL_95 = 1.959964  # quantile of 97.5% of the standard normal law
 ROUNDING = 1e-4  # largest difference of a log-norm that rounding makes in the kernels
 
 
@@ -38,8 +41,8 @@ class Estimate:
     n : ndarray
         Number of networks behind each value.
     df : float or ndarray
-        Degrees of freedom of the standard error: infinite for means, 31 for the delete-one-group jackknife, the
-        root of p (1 - p) n for a quantile. An array of the same shape where entries differ.
+        Degrees of freedom of the standard error: infinite for means, at most 31 for the delete-one-group jackknife, and
+        fewer where few groups rule it (`jackknife`). An array of the same shape where entries differ.
     """
 
     value: Floats
@@ -166,7 +169,10 @@ def jackknife(values: Floats, group_sizes: NDArray[np.int64], n: ArrayLike | Non
         N = sum m_j and h_j = N / m_j,
 
             variance = (1/G) sum_j (h_j theta - (h_j - 1) theta_j - theta_J)^2 / (h_j - 1),
-            theta_J  = G theta - sum_j (1 - 1/h_j) theta_j.
+            theta_J  = G theta - sum_j (1 - 1/h_j) theta_j,
+
+        a mean of G squares s_j. Its degrees of freedom are 2 G/(k - 1), k = G sum s_j^2/(sum s_j)^2, at most G - 1: as
+        many as a chi^2 law of its mean and variance has (Satterthwaite 1946), so few where few groups rule the error.
 
     n : array of int, optional
         Networks behind each value; N by default.
@@ -193,10 +199,13 @@ def jackknife(values: Floats, group_sizes: NDArray[np.int64], n: ArrayLike | Non
         # written in differences from the whole, so that a common offset cancels before it is squared
         change = without - whole
         centre = -added((1.0 - 1.0 / h) * change)
-        stderr = np.sqrt(added((-(h - 1.0) * change - centre) ** 2 / (h - 1.0)) / groups)
-    df = np.maximum(groups - 1.0, 1.0)
+        squares = (-(h - 1.0) * change - centre) ** 2 / (h - 1.0)
+        stderr = np.sqrt(added(squares) / groups)
+        unequal = groups * added(squares**2) / added(squares) ** 2  # 3 for squares of normals; at most G
+        df = 2.0 * groups / np.maximum(unequal - 1.0, 2.0 * groups / np.maximum(groups - 1.0, 1.0))
+    df = np.maximum(np.where(np.isfinite(df), df, groups - 1.0), 1.0)
     trusted = (total >= MIN_NETWORKS) & (groups >= MIN_NETWORKS // 2) & (count >= MIN_NETWORKS)
-    return Estimate(whole, np.where(trusted, stderr, np.nan), count, df.flat[0] if alike else df)
+    return Estimate(whole, np.where(trusted, stderr, np.nan), count, df)
 
 
 def add_groups(arrays: NDArray[Any]) -> NDArray[Any]:
@@ -215,11 +224,19 @@ class KSDistance(Estimate):
     ----------
     noise_floor : float
         The distance that sampling alone would show on average if the laws agreed; a value near it means 'no
-        difference seen'. From the groups: the mean over j of sup \\|(F_j - G_j) - (F - G)\\|, where index j stands for
+        difference seen'. From the groups: the mean over j of sup \|(F_j - G_j) - (F - G)\|, where index j stands for
         all networks but group j, scaled to this sample size.
     resolution : float
-        The true supremum may exceed ``value`` by less than this: the largest probability of one histogram bin, or of
-        one step of the grid on which an output's law is evaluated.
+        The true supremum may exceed ``value`` by as much as this, since laws are compared at the edges of bins alone.
+        Where that is more than 0.1 there is no value.
+
+    Notes
+    -----
+    The distance of two laws differs from ``value`` by at most the supremum of the sampling noise, whatever the laws are
+    and however close. ``stderr`` is such that the interval of 95% has the 95% quantile of that supremum on either side,
+    1.563 of its means (Kolmogorov 1933; the noise of a law compared with a Gaussian of its own mean and variance is
+    smaller), and ``resolution`` besides. So intervals cover 95% or more: near the noise floor, where a distance can
+    only be overestimated, and far from it.
     """
 
     noise_floor: float = np.nan
@@ -237,12 +254,27 @@ class KSDistance(Estimate):
 
 def ks_distance(differences: Floats, group_sizes: NDArray[np.int64], n: int, resolution: float) -> KSDistance:
     """From F - G on a grid, shape (1 + G, points): all networks, then without each group."""
-    estimate = jackknife(np.abs(differences).max(axis=1), group_sizes, n)
     used = np.flatnonzero(group_sizes > 0)
     total = group_sizes.sum()
-    floor = np.nan
-    if total >= MIN_NETWORKS and len(used) > 1:
+    value, stderr, floor = float(np.abs(differences[0]).max()), np.nan, np.nan
+    if total >= MIN_NETWORKS and n >= MIN_NETWORKS and len(used) >= MIN_NETWORKS // 2:
         sizes = group_sizes[used]
         swing = np.abs(differences[1:][used] - differences[0]).max(axis=1)
         floor = float(np.mean(swing * np.sqrt((total - sizes) / sizes)))
-    return KSDistance(estimate.value, estimate.stderr, estimate.n, estimate.df, floor, resolution)
+        stderr = (LARGEST_NOISE * floor + resolution) / NORMAL_95
+    if not resolution <= COARSEST:
+        value = stderr = np.nan
+    return KSDistance(np.asarray(value), np.asarray(stderr), np.asarray(n), np.inf, floor, resolution)
+
+
+def ks_resolution(differences: Floats, others: Floats) -> float:
+    """Return by how much sup \\|F - G\\| over a line may exceed that over the edges of bins, F - G and G given there.
+
+    Between two edges F and G lie between their values there, which bounds their difference. Where G has four bins or
+    more, and both laws are smooth over a bin, F - G changes within one by no more than it does from edge to edge.
+    """
+    d = np.concatenate([[0.0], differences, [0.0]])
+    step = np.diff(np.concatenate([[0.0], others, [1.0]]))
+    bound = float(max((d[1:] + step).max(), (step - d[:-1]).max()) - np.abs(differences).max())
+    smooth = float(np.abs(np.diff(d)).max()) if step.max() <= 0.25 else np.inf
+    return max(min(bound, smooth), 0.0)

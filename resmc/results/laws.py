@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import bdtrik
 
 from .._system import checks
 from ..engine.finals import BIN_WIDTH, FinalCounts
-from .estimates import MIN_NETWORKS, Estimate, Floats
+from .estimates import MIN_NETWORKS, NORMAL_95, Estimate, Floats
+
+TAIL = 0.025  # probability on either side of an interval of 95%
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +57,11 @@ class Law(FinalCounts):
     def quantile(self, p: ArrayLike) -> Estimate:
         """The value below which the fraction p of the networks lies; an array of p gives an array.
 
-        The standard error is half the distance of the quantiles of p - sqrt(p (1 - p)/N) and p + sqrt(p (1 - p)/N):
-        the number of networks below a value is binomial, whatever the law. To it is added, in squares, half a bin.
-        That distance is a sum of 2 sqrt(p (1 - p) N) spacings between neighbours, nearly independent and exponential,
-        and so has half as many degrees of freedom.
+        Of N values, how many lie below the true quantile is binomial, whatever the law, atoms too. So the r-th and the
+        s-th value in order enclose it in 95% of samples or more, r and s - 1 being the quantiles of 2.5% and 97.5% of
+        that binomial law (e.g. Conover 1999, Practical Nonparametric Statistics, 3.2). The standard error is such that
+        the interval of 95% reaches the farther one on either side; half a bin is added in squares. There is no error
+        where fewer values lie beyond, or where the r-th or s-th is infinite.
 
         Raises
         ------
@@ -70,13 +74,13 @@ class Law(FinalCounts):
                 raise ValueError(f"p={x.item()!r} is not allowed: it must lie strictly between 0 and 1")
         wanted = wanted.astype(np.float64)
         n = self.networks
-        spread = np.sqrt(wanted * (1.0 - wanted) / n)
-        below, above = wanted - spread, wanted + spread
+        below, above = np.ceil(bdtrik(TAIL, n, wanted)), np.ceil(bdtrik(1.0 - TAIL, n, wanted)) + 1.0
+        value = self._inverse(wanted)
         with np.errstate(invalid="ignore"):
-            stderr = np.hypot(0.5 * (self._inverse(above) - self._inverse(below)), 0.5 * BIN_WIDTH)
-        known = (n >= MIN_NETWORKS) & (below > 0.0) & (above < 1.0) & np.isfinite(stderr)
-        freedom = np.maximum(spread * n, 1.0)
-        return Estimate(self._inverse(wanted), np.where(known, stderr, np.nan), np.asarray(n), freedom)
+            low, high = (self._inverse((order - 0.5) / n) for order in (below, above))
+            stderr = np.hypot(np.maximum(value - low, high - value) / NORMAL_95, 0.5 * BIN_WIDTH)
+        known = (n >= MIN_NETWORKS) & (below >= 1.0) & (above <= n) & np.isfinite(stderr)
+        return Estimate(value, np.where(known, stderr, np.nan), np.asarray(n))
 
     @property
     def median(self) -> Estimate:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from ..engine.moments import leave_one_out
 from ..engine.sums import ActivitySums, NormSums
-from .estimates import MIN_NETWORKS, Estimate, Floats, add_groups, jackknife, mean_estimate
+from .estimates import MIN_NETWORKS, ROUNDING, Estimate, Floats, add_groups, jackknife, mean_estimate
+
+Integers = NDArray[np.int64]
 
 __all__ = [
     "SecondMoment",
@@ -31,7 +33,9 @@ __all__ = [
     "log_second_moment",
 ]
 
-MIN_EFFECTIVE_SAMPLE = 1000.0
+MOST_RELATIVE_ERROR = 0.05  # of a mean square, beyond which its logarithm's error bar is not given
+UNSEEN = 3.0  # networks, a neuron away from the others, that the error of A and F allows for, as `share` does
+HEAVIER = 8.0  # so many times the scatter that the logarithms' variance explains tell of another kind of tail
 
 
 def log_norm_mean(sums: NormSums, offsets: Floats | float = 0.0) -> Estimate:
@@ -41,25 +45,25 @@ def log_norm_mean(sums: NormSums, offsets: Floats | float = 0.0) -> Estimate:
     return replace(estimate, value=estimate.value + offsets)
 
 
-def log_norm_variance(sums: NormSums) -> Estimate:
+def log_norm_variance(sums: NormSums, least: Integers | int = 0) -> Estimate:
     """Variance of L_l (unbiased)."""
     n, _, m2 = sums.pooled_log_norm.swapaxes(0, 1)[:3]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _jackknife(sums, np.where(n > 1, m2 / (n - 1.0), np.nan))
+        return _jackknife(sums, np.where(n > 1, m2 / (n - 1.0), np.nan), least)
 
 
-def log_norm_skewness(sums: NormSums) -> Estimate:
+def log_norm_skewness(sums: NormSums, least: Integers | int = 0) -> Estimate:
     """Skewness m3/m2^(3/2) of L_l; 0 for a Gaussian."""
     n, _, m2, m3 = sums.pooled_log_norm.swapaxes(0, 1)[:4]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _jackknife(sums, np.sqrt(n) * m3 / (m2 * np.sqrt(m2)))
+        return _jackknife(sums, np.sqrt(n) * m3 / (m2 * np.sqrt(m2)), least)
 
 
-def log_norm_excess_kurtosis(sums: NormSums) -> Estimate:
+def log_norm_excess_kurtosis(sums: NormSums, least: Integers | int = 0) -> Estimate:
     """Excess kurtosis m4/m2^2 - 3 of L_l; 0 for a Gaussian."""
     n, _, m2, _, m4 = sums.pooled_log_norm.swapaxes(0, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _jackknife(sums, n * m4 / m2**2 - 3.0)
+        return _jackknife(sums, n * m4 / m2**2 - 3.0, least)
 
 
 def growth_log_mean(sums: NormSums, offsets: Floats | float = 0.0) -> Estimate:
@@ -69,18 +73,19 @@ def growth_log_mean(sums: NormSums, offsets: Floats | float = 0.0) -> Estimate:
     return replace(estimate, value=estimate.value + offsets)
 
 
-def growth_log_variance(sums: NormSums) -> Estimate:
+def growth_log_variance(sums: NormSums, least: Integers | int = 0) -> Estimate:
     """Variance of L_l - L_0 (unbiased)."""
     n, _, m2 = sums.pooled_growth_log.swapaxes(0, 1)[:3]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _jackknife(sums, np.where(n > 1, m2 / (n - 1.0), np.nan))
+        return _jackknife(sums, np.where(n > 1, m2 / (n - 1.0), np.nan), least)
 
 
-def asymmetry_mean(sums: ActivitySums) -> Estimate:
-    """Mean of A_l."""
+def asymmetry_mean(sums: ActivitySums, width: Integers | int) -> Estimate:
+    """Mean of A_l; ``width`` by entry, or one for all."""
     n, total, squares = (add_groups(a) for a in (sums.alive, sums.asymmetry, sums.asymmetry_square))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return mean_estimate(total, squares - np.where(n > 0, total**2 / n, 0.0), n)
+        centred = squares - np.where(n > 0, total**2 / n, 0.0)
+    return mean_estimate(total, centred + UNSEEN * (2.0 / width) ** 2, n)
 
 
 def asymmetry_variance(sums: ActivitySums) -> Estimate:
@@ -90,13 +95,13 @@ def asymmetry_variance(sums: ActivitySums) -> Estimate:
         return _jackknife(sums, (squares - total**2 / n) / (n - 1.0))
 
 
-def active_fraction(sums: ActivitySums, width: NDArray[np.int64] | int) -> Estimate:
+def active_fraction(sums: ActivitySums, width: Integers | int) -> Estimate:
     """Mean of F_l, the fraction of neurons that fire; ``width`` by entry, or one for all."""
     n, active, squares = (add_groups(a) for a in (sums.alive, sums.active, sums.active_square))
     excess = active - n * (0.5 * width)  # about width/2, where nothing cancels
     with np.errstate(divide="ignore", invalid="ignore"):
         centred = squares - np.where(n > 0, excess**2 / n, 0.0)
-    estimate = mean_estimate(excess / width, centred / width**2, n)
+    estimate = mean_estimate(excess / width, (centred + UNSEEN) / width**2, n)
     return replace(estimate, value=estimate.value + 0.5)
 
 
@@ -129,9 +134,18 @@ def share(count: NDArray[np.int64], n: NDArray[np.int64]) -> Estimate:
 class SecondMoment:
     r"""log E\|z_l\|^2/\|z_0\|^2, dead networks counting as 0, by entry.
 
-    The mean of \|z\|^2 is ruled by rare networks. It is called reliable where the effective sample size
-    (sum W)^2 / sum W^2 is at least 1000 and the standard deviation of L_l - L_0 is at most sqrt(2 ln N) - 2: beyond
-    that, N networks are unlikely to contain those that carry the mean. Elsewhere the value comes without an error.
+    Rare networks rule the mean of W = \|z_l\|^2/\|z_0\|^2, and a run that lacks them underestimates the mean and, more
+    so, its error. Whether it does is therefore asked of the logarithms, to which rare networks add little: were ln W
+    Gaussian, of variance v and in a share s of living networks, the mean of W would have a relative error of
+
+        sqrt((exp(v)/s - 1)/N).
+
+    The estimate is called reliable where this is at most 5%, sqrt(v) is at most sqrt(2 ln N) - 2 (beyond that, N
+    networks are unlikely to contain those that carry the mean), and W scatters at most 8 times as much as that: else
+    ln W has heavier tails than a Gaussian, as the displacement of narrow networks without a skip. Its standard error is
+    then the larger one of the jackknife's and of this one. Elsewhere the value comes without an error.
+
+    Displacements take more networks than that besides (`resmc.results.reliability`). ``effective_sample_size`` is (sum W)^2 / sum W^2.
     """
 
     estimate: Estimate
@@ -140,8 +154,8 @@ class SecondMoment:
     least: Floats  # networks with which it would be reliable, as far as these say
 
 
-def log_second_moment(sums: NormSums, offsets: Floats | float = 0.0) -> SecondMoment:
-    """``offsets``: what the normalised network lacks in log-norm beyond its input, by entry."""
+def log_second_moment(sums: NormSums, offsets: Floats | float = 0.0, fewest: Integers | int = 0) -> SecondMoment:
+    """``offsets``: what the normalised network lacks in log-norm beyond its input, by entry; ``fewest`` networks."""
     growth, unit = sums.pooled_growth()
     total = leave_one_out(sums.networks)
     if total.ndim == 1:
@@ -152,13 +166,24 @@ def log_second_moment(sums: NormSums, offsets: Floats | float = 0.0) -> SecondMo
         effective = np.where(growth[0, 0] > 0, growth[0, 0] ** 2 / growth[0, 1], 0.0)
         logs = np.where(np.isfinite(logs), logs, np.nan)  # everybody dead: no value
         n, _, m2 = sums.whole_moments("growth_log")[:3]
-        deviation = np.sqrt(m2 / np.maximum(n - 1.0, 1.0))
-        reliable = (effective >= MIN_EFFECTIVE_SAMPLE) & (deviation <= np.sqrt(2.0 * np.log(networks)) - 2.0)
-        least = np.maximum(MIN_EFFECTIVE_SAMPLE * networks / effective, np.exp(0.5 * (deviation + 2.0) ** 2))
+        variance = m2 / np.maximum(n - 1.0, 1.0)
+        explained = np.exp(variance) * networks / n - 1.0
+        scatter = np.where(effective > 0, networks / effective - 1.0, np.inf)
+        reliable = (
+            (explained <= MOST_RELATIVE_ERROR**2 * networks)
+            & (np.sqrt(variance) <= np.sqrt(2.0 * np.log(networks)) - 2.0)
+            & (scatter <= HEAVIER * explained + ROUNDING)
+            & (networks >= fewest)
+        )
+        least = np.maximum(np.maximum(explained, scatter) / MOST_RELATIVE_ERROR**2, fewest)
+        least = np.maximum(least, np.exp(0.5 * (np.sqrt(variance) + 2.0) ** 2))
+        expected = np.sqrt(np.maximum(explained, 0.0) / networks)
     estimate = jackknife(logs, sums.networks, networks)
-    estimate = replace(estimate, stderr=np.where(reliable, estimate.stderr, np.nan))
+    stderr = np.where(reliable, np.maximum(estimate.stderr, expected), np.nan)
+    estimate = replace(estimate, stderr=stderr)
     return SecondMoment(estimate, reliable, effective, least)
 
 
-def _jackknife(sums: NormSums | ActivitySums, values: Floats) -> Estimate:
-    return jackknife(values, sums.networks, sums.alive.sum(axis=0))
+def _jackknife(sums: NormSums | ActivitySums, values: Floats, least: Integers | int = 0) -> Estimate:
+    estimate = jackknife(values, sums.networks, sums.alive.sum(axis=0))
+    return replace(estimate, stderr=np.where(estimate.n >= least, estimate.stderr, np.nan))

@@ -88,7 +88,9 @@ class Observable:
     scaled : Scaled or None
         None where it is not known how the quantity tends to a limit.
     least : callable or None
-        From `Entries` to the number of networks below which it has no error.
+        From `Entries` to the number of networks below which it has no error: `resmc.results.reliability` for moments.
+    rare : bool
+        True for means that rare networks rule, and which may have no error for that.
     unit : str
         "1" for numbers; logarithms are natural.
     """
@@ -111,6 +113,7 @@ class Observable:
     neutral: Neutral | None = None
     scaled: Scaled | None = None
     least: Callable[[Entries], Floats] | None = None
+    rare: bool = False
     analysis: str = ""
     unit: str = "1"
 

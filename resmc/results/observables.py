@@ -15,6 +15,7 @@ import numpy as np
 from .. import theory
 from ..engine.lowering import BACKWARD, MEAN_SQUARE, QUOTIENTS, Lowered
 from . import layer_estimates as by_entry
+from . import reliability
 from .entries import Entries, Integers
 from .estimates import Floats
 from .observable import IN_DEPTH, Neutral, Observable, Scaled, Theory, unknown
@@ -100,7 +101,8 @@ LOG_NORM = (
         r"$\mathrm{Var}\,L_{l}$",
         "variance of the log-norm log(|{v}_{l}|^2/n)",
         "norms",
-        lambda e: by_entry.log_norm_variance(e.norms),
+        lambda e: by_entry.log_norm_variance(e.norms, e.least(reliability.VARIANCE)),
+        least=lambda e: e.networks_for(reliability.VARIANCE, e.norms),
         exact=_moment("variance"),
         limit=_limit_moment("variance"),
         rows=(0, -1),
@@ -115,7 +117,8 @@ LOG_NORM = (
         "skewness of $L_{l}$",
         "skewness of the log-norm log(|{v}_{l}|^2/n)",
         "norms",
-        lambda e: by_entry.log_norm_skewness(e.norms),
+        lambda e: by_entry.log_norm_skewness(e.norms, e.least(reliability.SKEWNESS)),
+        least=lambda e: e.networks_for(reliability.SKEWNESS, e.norms),
         exact=_moment("skewness"),
         limit=_zero_if_log_gaussian,
         question="Is the log-norm's law symmetric?",
@@ -129,7 +132,8 @@ LOG_NORM = (
         "excess kurtosis of $L_{l}$",
         "excess kurtosis of the log-norm log(|{v}_{l}|^2/n)",
         "norms",
-        lambda e: by_entry.log_norm_excess_kurtosis(e.norms),
+        lambda e: by_entry.log_norm_excess_kurtosis(e.norms, e.least(reliability.KURTOSIS)),
+        least=lambda e: e.networks_for(reliability.KURTOSIS, e.norms),
         exact=_moment("excess_kurtosis"),
         limit=_zero_if_log_gaussian,
         question="Are its tails those of a Gaussian?",
@@ -156,6 +160,7 @@ MEAN_SQUARES = (
             r"$\log\,\mathrm{E}|z_d|^2/|z_0|^2$", WITHOUT_SCALE, _minus_scale, _at_infinity("log_second_moment")
         ),
         least=lambda e: e.growth.least,
+        rare=True,
     ),
     Observable(
         "mean_square",
@@ -170,6 +175,7 @@ MEAN_SQUARES = (
         exists=_mean_square_exists,
         question="How large is a layer?",
         least=lambda e: e.mean_square.least,
+        rare=True,
     ),
 )
 
@@ -181,7 +187,7 @@ ACTIVITY = (
         r"$\mathrm{E}\,A_{l}$",
         "mean activation asymmetry 2 |phi({v}_{l})|^2/|{v}_{l}|^2 - 1",
         "activity",
-        lambda e: by_entry.asymmetry_mean(e.activity),
+        lambda e: by_entry.asymmetry_mean(e.activity, e.widths),
         exact=lambda facts, layers: facts.asymmetry(layers),
         limit=_activation_limit("asymmetry"),
         exists=_has_asymmetry,
@@ -282,6 +288,8 @@ def _final(name: str, moment: str) -> Theory:
 def _quotient(name: str) -> Iterable[Observable]:
     """Yield the observables of one quotient: median of the final value, mean, variance, and second moment."""
     formula, words = FORMULAS[name], name.replace("_", " ")
+    displaced = name.endswith("displacement")
+    spread = reliability.DISPLACEMENT_VARIANCE if displaced else reliability.VARIANCE
     tex = formula.replace("-", " - ")
 
     def followed(lowered: Lowered, names: frozenset[str]) -> bool:
@@ -319,16 +327,18 @@ def _quotient(name: str) -> Iterable[Observable]:
         rf"$\mathrm{{Var}}\,\log\,{tex}$",
         f"variance of the {words}'s logarithm, log {formula}",
         name,
-        lambda e: by_entry.growth_log_variance(e.quotient(name)),
+        lambda e: by_entry.growth_log_variance(e.quotient(name), e.least(spread)),
         limit=_final(name, "variance"),
         limit_kind=IN_DEPTH,
         exists=followed,
+        least=lambda e: e.networks_for(spread, e.quotient(name)),
     )
     if name == "growth":
         return  # the observable "growth" is the second moment of this quotient, known without its final values
 
     def second_moment(e: Entries) -> by_entry.SecondMoment:
-        return by_entry.log_second_moment(e.quotient(name), e.quotient_offsets(name))
+        least = e.least(reliability.DISPLACEMENT_SQUARE) if displaced else 0
+        return by_entry.log_second_moment(e.quotient(name), e.quotient_offsets(name), least)
 
     yield Observable(
         f"{name}.second_moment",
@@ -341,6 +351,7 @@ def _quotient(name: str) -> Iterable[Observable]:
         exact=lambda facts, layers: facts.second_moment(name, layers),
         exists=followed,
         least=lambda e: second_moment(e).least,
+        rare=True,
     )
 
 

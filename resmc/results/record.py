@@ -207,27 +207,27 @@ class Record:
     @property
     def log_norm_mean(self) -> Estimate:
         """Mean of L_l = log(\\|z_l\\|^2/n), by recorded layer (R,)."""
-        return layer_estimates.log_norm_mean(self.statistics.norms, self.offsets)
+        return self.estimate("log_norm.mean")
 
     @property
     def log_norm_variance(self) -> Estimate:
         """Variance of L_l (unbiased), by recorded layer (R,)."""
-        return layer_estimates.log_norm_variance(self.statistics.norms)
+        return self.estimate("log_norm.variance")
 
     @property
     def log_norm_skewness(self) -> Estimate:
         """Skewness m3/m2^(3/2) of L_l, by recorded layer (R,); 0 for a Gaussian."""
-        return layer_estimates.log_norm_skewness(self.statistics.norms)
+        return self.estimate("log_norm.skewness")
 
     @property
     def log_norm_excess_kurtosis(self) -> Estimate:
         """Excess kurtosis m4/m2^2 - 3 of L_l, by recorded layer (R,); 0 for a Gaussian."""
-        return layer_estimates.log_norm_excess_kurtosis(self.statistics.norms)
+        return self.estimate("log_norm.excess_kurtosis")
 
     @property
     def asymmetry_mean(self) -> Estimate:
         """Mean of A_l, by recorded layer (R,)."""
-        return layer_estimates.asymmetry_mean(self.activity)
+        return layer_estimates.asymmetry_mean(self.activity, self.model.width)
 
     @property
     def asymmetry_variance(self) -> Estimate:

@@ -68,7 +68,7 @@ def table(result: SweepResult, most: int) -> Table:
     kinds = {one.limit_kind for name, one in shown.items() if np.isfinite(beside[name]).any()}
     exact = any(np.isfinite(result.exact[name]).any() for name in shown)
     short = [name for name, one in shown.items() if one.least is not None and _without_error(result.estimates[name])]
-    why = ["no error: too few networks, or rare ones rule the mean"] if short else []
+    why = ["no error bar: too few networks, or rare ones rule the mean"] if short else []
     notes = [*(EXPLAINED[kind] for kind in EXPLAINED if kind in kinds), *([EXACT] if exact else [])]
     title, *lines = _heading(result)
     return Table(
