@@ -22,7 +22,6 @@ MIN_NETWORKS = 32  # below this there is no standard error
 WORTH_SAYING = 10.0  # relative difference; a limit that is farther off is no help
 RESOLVED = 2.0**-24  # half of float32's spacing at 1, and so what kernels resolve of a norm's logarithm
 COARSEST = 0.1  # resolution of a distance between laws beyond which it has no value
-LARGEST_NOISE = 1.5631  # the 95% quantile of Kolmogorov's law over its mean, 1.3581/0.8687
 NORMAL_95 = 1.959964  # quantile of 97.5% of the standard normal law
 ROUNDING = 1e-4  # largest difference of a log-norm that rounding makes in the kernels
 
@@ -234,9 +233,10 @@ class KSDistance(Estimate):
     -----
     The distance of two laws differs from ``value`` by at most the supremum of the sampling noise, whatever the laws are
     and however close. ``stderr`` is such that the interval of 95% has the 95% quantile of that supremum on either side,
-    1.563 of its means (Kolmogorov 1933; the noise of a law compared with a Gaussian of its own mean and variance is
-    smaller), and ``resolution`` besides. So intervals cover 95% or more: near the noise floor, where a distance can
-    only be overestimated, and far from it.
+    and ``resolution`` besides. The quantile is taken as the mean and two standard deviations of what the groups show:
+    1.9 of them for Kolmogorov's law and for the absolute value of a normal, between which the noise of a smooth law
+    lies. So intervals cover 95% or more: near the noise floor, where a distance can only be overestimated, and far
+    from it.
     """
 
     noise_floor: float = np.nan
@@ -260,8 +260,9 @@ def ks_distance(differences: Floats, group_sizes: NDArray[np.int64], n: int, res
     if total >= MIN_NETWORKS and n >= MIN_NETWORKS and len(used) >= MIN_NETWORKS // 2:
         sizes = group_sizes[used]
         swing = np.abs(differences[1:][used] - differences[0]).max(axis=1)
-        floor = float(np.mean(swing * np.sqrt((total - sizes) / sizes)))
-        stderr = (LARGEST_NOISE * floor + resolution) / NORMAL_95
+        noise = swing * np.sqrt((total - sizes) / sizes)
+        floor = float(np.mean(noise))
+        stderr = (floor + 2.0 * float(np.std(noise)) + resolution) / NORMAL_95
     if not resolution <= COARSEST:
         value = stderr = np.nan
     return KSDistance(np.asarray(value), np.asarray(stderr), np.asarray(n), np.inf, floor, resolution)
