@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import betaincinv
 
 from resmc import build_info
 
@@ -81,8 +81,9 @@ class Count:
 
     @property
     def failed(self) -> bool:
-        """True if the upper bound of the coverage is under what is asked."""
-        return bool(self.coverage + ndtri(BOUND) * self.deviation < LEAST)
+        """True if the upper bound of the coverage (Clopper, Pearson 1934) is under what is asked."""
+        missing = self.with_error - self.covering
+        return bool(missing and betaincinv(self.covering + 1.0, missing, BOUND) < LEAST)
 
 
 def count(case: Case, sizes: Sequence[int], seeds: int) -> list[Count]:

@@ -28,6 +28,7 @@ from .._system import checks
 from ..engine.lowering import BACKWARD, QUOTIENTS
 from ..results.estimates import Estimate
 from ..results.laws import Law
+from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from ._result import Result
 
@@ -101,9 +102,9 @@ def analyse(sim: Record, name: str) -> LogRatio:
     return LogRatio(
         name=name,
         layers=sim.layers,
-        mean=sim.estimate(f"{name}.mean"),
-        variance=sim.estimate(f"{name}.variance"),
-        log_second_moment=sim.estimate(name if name == "growth" else f"{name}.second_moment"),
+        mean=OBSERVABLES[f"{name}.mean"].estimate_of(sim.entries),
+        variance=OBSERVABLES[f"{name}.variance"].estimate_of(sim.entries),
+        log_second_moment=OBSERVABLES[name if name == "growth" else f"{name}.second_moment"].estimate_of(sim.entries),
         end=0 if name in BACKWARD else int(sim.layers[-1]),
         median=None if law is None else law.median,
         law=law,

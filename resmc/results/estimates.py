@@ -217,7 +217,7 @@ def add_groups(arrays: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KSDistance(Estimate):
-    """A Kolmogorov-Smirnov distance between the simulated law and another.
+    r"""A Kolmogorov-Smirnov distance between the simulated law and another.
 
     Attributes
     ----------

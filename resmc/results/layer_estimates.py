@@ -35,7 +35,7 @@ __all__ = [
 
 MOST_RELATIVE_ERROR = 0.05  # of a mean square, beyond which its logarithm's error bar is not given
 UNSEEN = 3.0  # networks, a neuron away from the others, that the error of A and F allows for, as `share` does
-HEAVIER = 8.0  # so many times the scatter that the logarithms' variance explains tell of another kind of tail
+HEAVIER = 1.5  # times the scatter that the logarithms' variance explains, and more where that is large itself
 
 
 def log_norm_mean(sums: NormSums, offsets: Floats | float = 0.0) -> Estimate:
@@ -140,12 +140,12 @@ class SecondMoment:
 
         sqrt((exp(v)/s - 1)/N).
 
-    The estimate is called reliable where this is at most 5%, sqrt(v) is at most sqrt(2 ln N) - 2 (beyond that, N
-    networks are unlikely to contain those that carry the mean), and W scatters at most 8 times as much as that: else
-    ln W has heavier tails than a Gaussian, as the displacement of narrow networks without a skip. Its standard error is
-    then the larger one of the jackknife's and of this one. Elsewhere the value comes without an error.
+    The estimate is called reliable where this is at most 5%, and the scatter of W, N sum W^2/(sum W)^2 - 1, at most
+    (1.5 + x) x with x = exp(v)/s - 1 the scatter that v explains: else ln W has heavier tails than a Gaussian.
+    Displacements take more networks besides (`resmc.results.reliability`). The standard error is then the larger one
+    of the jackknife's and of the one above. Elsewhere the value comes without an error.
 
-    Displacements take more networks than that besides (`resmc.results.reliability`). ``effective_sample_size`` is (sum W)^2 / sum W^2.
+    ``effective_sample_size`` is (sum W)^2 / sum W^2.
     """
 
     estimate: Estimate
@@ -171,12 +171,10 @@ def log_second_moment(sums: NormSums, offsets: Floats | float = 0.0, fewest: Int
         scatter = np.where(effective > 0, networks / effective - 1.0, np.inf)
         reliable = (
             (explained <= MOST_RELATIVE_ERROR**2 * networks)
-            & (np.sqrt(variance) <= np.sqrt(2.0 * np.log(networks)) - 2.0)
-            & (scatter <= HEAVIER * explained + ROUNDING)
-            & (networks >= fewest)
+            & (scatter <= (HEAVIER + explained) * explained + ROUNDING)
+            & ((networks >= fewest) | (scatter <= ROUNDING))
         )
         least = np.maximum(np.maximum(explained, scatter) / MOST_RELATIVE_ERROR**2, fewest)
-        least = np.maximum(least, np.exp(0.5 * (np.sqrt(variance) + 2.0) ** 2))
         expected = np.sqrt(np.maximum(explained, 0.0) / networks)
     estimate = jackknife(logs, sums.networks, networks)
     stderr = np.where(reliable, np.maximum(estimate.stderr, expected), np.nan)

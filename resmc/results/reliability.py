@@ -39,9 +39,9 @@ KURTOSIS_OF_FEW_ACTIVE = "kurtosis of few active"
 LEAST = {
     VARIANCE: Least(32, 400),
     DISPLACEMENT_VARIANCE: Least(32, 5_000),
-    DISPLACEMENT_SQUARE: Least(32, 50_000),
+    DISPLACEMENT_SQUARE: Least(32, 10_000),
     SKEWNESS: Least(100, 1_000),
-    KURTOSIS: Least(2_000, 50_000),
+    KURTOSIS: Least(2_000, 8_000),
     KURTOSIS_OF_FEW_ACTIVE: Least(2_000, 5_000_000),
 }
 
