@@ -190,7 +190,7 @@ def test_reliable_marks_exactly_the_stated_rule_and_nothing_else_has_an_error():
     clear[0] = True
     assert clear.sum() >= 49
     np.testing.assert_array_equal(growth.reliable[clear], (margins > 0.0).all(axis=0)[clear])
-    stderr, expected = growth.log_second_moment.stderr, np.sqrt(explained / networks)
+    stderr, expected = growth.log_second_moment.stderr, np.sqrt(believed / networks)
     assert (stderr[growth.reliable] >= expected[growth.reliable] * (1.0 - 1e-6)).all()
     assert 3 < growth.reliable.sum() < 40
     assert not growth.reliable[-1]
@@ -211,7 +211,7 @@ def test_each_part_of_the_rule_can_decide():
         ("wide law", ResNet(40, 200, HALF, HALF), 2_000),
         ("tails", rare, 20_000),
         ("narrow network", narrow, 4_000),
-        ("enough for a narrow network", narrow, 10_000),
+        ("enough for a narrow network", narrow, 20_000),
     ):
         sim = resmc.simulate(model, networks=networks, seed=20_101, displacement=isinstance(model, ResidualNetwork))
         quotient = "displacement" if isinstance(model, ResidualNetwork) else "growth"

@@ -35,6 +35,7 @@ __all__ = [
 
 MOST_RELATIVE_ERROR = 0.05  # of a mean square, beyond which its logarithm's error bar is not given
 UNSEEN = 3.0  # networks, a neuron away from the others, that the error of A and F allows for, as `share` does
+LIGHTER = 4.0  # times the scatter that a run shows, more than which the logarithms' variance is not believed
 HEAVIER = 1.5  # times the scatter that the logarithms' variance explains, and more where that is large itself
 
 
@@ -138,11 +139,11 @@ class SecondMoment:
     so, its error. Whether it does is therefore asked of the logarithms, to which rare networks add little: were ln W
     Gaussian, of variance v and in a share s of living networks, the mean of W would have a relative error of
 
-        sqrt((exp(v)/s - 1)/N).
+        sqrt(x/N),    x = exp(v)/s - 1.
 
-    The estimate is called reliable where this is at most 5%, and the scatter of W, N sum W^2/(sum W)^2 - 1, at most
-    (1.5 + x) x with x = exp(v)/s - 1 the scatter that v explains: else ln W has heavier tails than a Gaussian.
-    Displacements take more networks besides (`resmc.results.reliability`). The standard error is then the larger one
+    x is believed up to 4 times the scatter that W shows, N sum W^2/(sum W)^2 - 1: more comes of values near 0, which
+    spread the logarithms alone. The estimate is called reliable where the error is at most 5%, and the scatter at most
+    (1.5 + x) x: more comes of tails that are heavier than a Gaussian's, of which v says nothing. Displacements take more networks besides (`resmc.results.reliability`). The standard error is then the larger one
     of the jackknife's and of the one above. Elsewhere the value comes without an error.
 
     ``effective_sample_size`` is (sum W)^2 / sum W^2.
@@ -169,13 +170,14 @@ def log_second_moment(sums: NormSums, offsets: Floats | float = 0.0, fewest: Int
         variance = m2 / np.maximum(n - 1.0, 1.0)
         explained = np.exp(variance) * networks / n - 1.0
         scatter = np.where(effective > 0, networks / effective - 1.0, np.inf)
+        believed = np.minimum(explained, LIGHTER * scatter)
         reliable = (
-            (explained <= MOST_RELATIVE_ERROR**2 * networks)
+            (believed <= MOST_RELATIVE_ERROR**2 * networks)
             & (scatter <= (HEAVIER + explained) * explained + ROUNDING)
             & ((networks >= fewest) | (scatter <= ROUNDING))
         )
-        least = np.maximum(np.maximum(explained, scatter) / MOST_RELATIVE_ERROR**2, fewest)
-        expected = np.sqrt(np.maximum(explained, 0.0) / networks)
+        least = np.maximum(np.maximum(believed, scatter) / MOST_RELATIVE_ERROR**2, fewest)
+        expected = np.sqrt(np.maximum(believed, 0.0) / networks)
     estimate = jackknife(logs, sums.networks, networks)
     stderr = np.where(reliable, np.maximum(estimate.stderr, expected), np.nan)
     estimate = replace(estimate, stderr=stderr)
