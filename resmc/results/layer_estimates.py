@@ -143,8 +143,9 @@ class SecondMoment:
 
     x is believed up to 4 times the scatter that W shows, N sum W^2/(sum W)^2 - 1: more comes of values near 0, which
     spread the logarithms alone. The estimate is called reliable where the error is at most 5%, and the scatter at most
-    (1.5 + x) x: more comes of tails that are heavier than a Gaussian's, of which v says nothing. Displacements take more networks besides (`resmc.results.reliability`). The standard error is then the larger one
-    of the jackknife's and of the one above. Elsewhere the value comes without an error.
+    (1.5 + x) x: more comes of tails that are heavier than a Gaussian's, of which v says nothing. Displacements take
+    more networks besides (`resmc.results.reliability`). The standard error is then the larger one of the jackknife's
+    and of the one above. Elsewhere the value comes without an error.
 
     ``effective_sample_size`` is (sum W)^2 / sum W^2.
     """
