@@ -70,7 +70,11 @@ class Grid:
         self.pulled += step
 
     def quantities(self, gradients: bool) -> Floats:
-        """Return growth, displacement, gradient, gradient displacement, and average of H_1, for each network."""
+        """Return growth, displacement, gradient, gradient displacement, and average of H_1, for each network.
+
+        A network that explodes has +infinity in all of them (its gradient grows as it does), but for the average, which
+        goes where the drift does, and is NaN where there is none.
+        """
         moved = self.moved[-1]
         h1, before = self.h0 + moved, _square(self.h0)
         pairs = [(_square(h1), before), (_square(moved), before)]
@@ -83,7 +87,10 @@ class Grid:
                 row[:] = np.log(square / start)
         out[4] = h1.mean(axis=0)
         # Euler's scheme cannot follow a drift that more than doubles H in one step: such a network has exploded.
-        out[:, ~(self.c2_dt * np.abs(self.sde.drift(h1)) * np.sqrt(len(h1)) <= np.sqrt(_square(h1)))] = np.nan
+        exploded = ~(self.c2_dt * np.abs(self.sde.drift(h1)) * np.sqrt(len(h1)) <= np.sqrt(_square(h1)))
+        exploded |= ~(out[: len(pairs)] < np.inf).all(axis=0)  # beyond float64, backwards perhaps
+        out[: len(pairs), exploded] = np.inf
+        out[4, exploded] = np.copysign(np.inf, self.sde.curvature) if self.sde.curvature else np.nan
         return out
 
 
