@@ -35,7 +35,7 @@ def add_parsers(commands: Any) -> None:
         REGIME_EXAMPLE,
     )
     add_model_options(regime, depth=False)
-    regime.add_argument("--depths", metavar="LIST", help="a verdict takes four or more (default: 10,30,100,300,1000)")
+    regime.add_argument("--depths", metavar="LIST", help="four or more (default: 10,30,100,300,1000)")
     regime.add_argument("--networks", type=number, help="how many at each depth (default: 2000)")
     regime.add_argument("--seed", type=number, help="0 to 2^64 - 1 (default: 0)")
     regime.add_argument("--method", help=f"{' or '.join(METHODS)} (default: projected)")
