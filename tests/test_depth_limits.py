@@ -315,6 +315,20 @@ def test_medians_of_the_limit_count_the_exploded_as_infinite_and_the_unmoved_as_
     assert abs(float(displacement.median.value) - float(deep.value)) < BOUND * error
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e300])
+def test_quotients_of_homogeneous_networks_do_not_depend_on_the_size_of_the_start(size: float) -> None:
+    """Its square is beyond float64."""
+    given: dict[str, Any] = {"networks": 200, "seed": 5, "steps": 10}
+    one, other = (resmc.limit(network(block="v-phi-w", input_norm=norm), **given) for norm in (1.0, size))
+    assert other.exploded == 0
+    np.testing.assert_allclose(one.growth.samples, other.growth.samples, atol=1e-12)
+    average = resmc.limit(network(block="v-phi-w"), h0=np.full(5, size), **given).average
+    assert average is not None
+    assert 0.1 * size < float(average.mean.value) < 10.0 * size
+    with pytest.raises(ValueError, match=r"h0 with a largest entry of 1e.*: it must be from 2"):
+        resmc.limit(network(block="v-phi-w", activation="tanh"), h0=np.full(5, size), **given)
+
+
 def test_where_most_explode_the_median_is_infinite() -> None:
     model = network(block="phi-out", activation="centred_softplus", scaling=INSIDE, input_norm=20.0)
     result = resmc.limit(model, networks=200, steps=50, h0=np.full(5, 20.0))

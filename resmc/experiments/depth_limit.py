@@ -256,8 +256,10 @@ def _estimates(samples: Floats, statistic: Callable[[Floats], Floats]) -> tuple[
     n = samples.shape[2]
     edges = np.arange(GROUPS + 1) * n // GROUPS
     parts = [samples, *(np.delete(samples, slice(a, b), axis=2) for a, b in pairwise(edges))]
-    both = np.stack([np.stack([statistic(part[:, grid]) for grid in (0, 1)]) for part in parts])
-    return jackknife(both[:, 0], np.diff(edges), n), jackknife(both[:, 0] - both[:, 1], np.diff(edges), n)
+    with np.errstate(over="ignore", invalid="ignore"):  # the square of an average may be beyond float64
+        both = np.stack([np.stack([statistic(part[:, grid]) for grid in (0, 1)]) for part in parts])
+        refinement = both[:, 0] - both[:, 1]
+    return jackknife(both[:, 0], np.diff(edges), n), jackknife(refinement, np.diff(edges), n)
 
 
 def _moments(samples: Floats) -> Floats:
@@ -282,6 +284,12 @@ def _start(model: ResidualNetwork, h0: ArrayLike) -> Floats:
         raise ValueError(f"h0 of shape {start.shape} is not allowed: it must have width={model.width} entries")
     if not np.isfinite(start).all() or not start.any():
         raise ValueError("h0 is not allowed to hold infinite numbers or NaN, or nothing but 0")
+    largest = float(np.abs(start).max())
+    if not model.homogeneous and not 2.0**-50 <= largest <= 2.0**50:
+        raise ValueError(
+            f"h0 with a largest entry of {largest:g} is out of range with activation={model.activation!r} and "
+            f"bias={model.bias!r}, whose networks cannot be rescaled: it must be from 2^-50 to 2^50"
+        )
     return start
 
 
