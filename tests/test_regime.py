@@ -170,6 +170,12 @@ def test_a_ratio_that_turns_at_the_largest_depths_has_no_verdict():
     assert decide(-falling - 8.0 * bent, noise=6).name == "undecided"
     saturating = np.array([0.0, 2.0, 3.0, 3.5, 3.62])
     assert decide(saturating).name == "undecided"
+    slowing = decide(
+        [4.32, 5.77, 7.9, 8.98], (5, 10, 30, 100), stderr=0.1
+    )  # beta = 1/2, c = 5, still far from its limit
+    assert slowing.p_value > 1e-3
+    assert slowing.interval[0] > 0.05
+    assert slowing.name == "undecided"
 
 
 def test_a_ratio_above_1_does_not_tend_to_0_yet():
@@ -179,6 +185,15 @@ def test_a_ratio_above_1_does_not_tend_to_0_yet():
     one = decide(falling + 3.0, noise=7)
     assert one.name == "undecided"
     assert "it is 2.52 at the largest depth, where a step is not small" in one.sentence
+
+
+def test_growth_of_arguments_that_are_not_small_proves_no_explosion():
+    model = ResidualNetwork(3, 1, "phi-out", "gelu", scaling=DepthScaling(0.55, 5.0, inside=True))
+    one = resmc.regime(model, (10, 20, 50, 100), networks=200, seed=322, progress=False)
+    assert one.forward.name == one.backward.name == "undecided"
+    assert "arguments of the activation are of size" in one.forward.sentence
+    for given, name in (("", "explosion"), ("arguments are large", "undecided")):
+        assert verdict.decide("displacement", DEPTHS, synthetic(0.3 * np.log(DEPTHS)), doubt=given).name == name
 
 
 def test_a_median_that_stands_still_while_the_law_moves_is_undecided():

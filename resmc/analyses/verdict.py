@@ -10,20 +10,20 @@ medians are themselves estimates:
 
 .. code-block:: text
 
-    explosion      the curve fits, and the interval of s lies above +threshold; the last slope's lies above 0
-                   or it does not fit, the last slope's interval lies above +threshold, and that of the one before,
-                   which is not larger, above 0
-    identity       the curve fits, and the interval of s lies below -threshold; the last slope's lies below 0;
-                   and the ratio at the largest depth is below 1
+    explosion      the curve fits, and the interval of s lies above +threshold, that of the last slope above 0;
+                   or it does not fit, the last slope's lies above +threshold, and that of the one before above 0;
+                   and the last slope is no smaller than the one before
+    identity       the curve fits, and the interval of s lies below -threshold, that of the last slope below 0, or
+                   below -threshold if it is flatter than the one before; and the ratio at the largest depth is below 1
     non-trivial    the curve fits, and the interval of s lies between; the last slope's meets it; and nothing else
                    moves: neither the ratio's quartiles, nor median and quartiles of \|h_L\|/\|h_0\| or \|p_0\|/\|p_L\|
     undecided      otherwise; the sentence says why, or what would decide
 
 A ratio that falls while it is above 1 may still rise: steps are not small there. A median may stand still while the law
 gets wider, or while h_L itself tends to 0. A quartile moves if its slope's interval leaves that of +-threshold, or is
-wider than 8 thresholds. With the scaling inside, an activation that is curved at 0 makes networks grow that have left
-the region where its curvature is all that counts, at whatever exponent: where its arguments are larger than 1 at the
-largest depth, there is no explosion.
+wider than 8 thresholds. A slope is smaller or flatter than another by more than 3 standard errors. With the scaling
+inside, an activation that is curved at 0 makes networks grow that have left the region where its curvature is all that
+counts, at whatever exponent: where its arguments are larger than 1 at the largest depth, there is no explosion.
 
 **Its power.** s is about 1/2 - beta, and no slope below the threshold is told from 0: at threshold = 0.05 exponents
 from 0.45 to 0.55 may be called non-trivial. The error of s is some 0.1/sqrt(networks) for the default depths: with 2000
@@ -55,6 +55,7 @@ FEWEST = 4  # depths of a verdict
 RANGE = 10.0  # the largest of them over the smallest, at least
 LEVEL = 0.999
 DECIDED = ("displacement", "gradient_displacement")
+BENT = 3.0  # standard errors by which a slope is seen to differ from the one before
 BAD_FIT = 1e-3  # p-value below which the curve does not fit
 SHOWN = {
     "displacement": "|h_L - h_0|/|h_0|",
@@ -250,10 +251,9 @@ def _judged(x: Floats, start: int, found: _Found) -> tuple[str, str]:
     last = f"at the largest depths it goes like L^({_number(found.last)})"
     goes = f"the median of {ratio} goes like L^({_number(found.fit.slope)})"
     ends = f"{100 * LEVEL:g}% interval [{low:.3f}, {high:.3f}]"
+    bend = float((found.last.value - found.before.value) / np.hypot(found.before.stderr, found.last.stderr))
     if found.fit.p_value < BAD_FIT:
-        bent = float(found.last.value - found.before.value)
-        noise = float(np.hypot(found.before.stderr, found.last.stderr))
-        if end_low > threshold and _interval(found.before)[0] > 0.0 and bent > -3.0 * noise and not found.doubt:
+        if end_low > threshold and _interval(found.before)[0] > 0.0 and bend > -BENT and not found.doubt:
             return "explosion", (
                 f"{ratio} {MOVES['explosion']}; its median goes faster than any power, and {last}, "
                 f"{100 * LEVEL:g}% interval [{end_low:.3f}, {end_high:.3f}], above {threshold:g}."
@@ -265,11 +265,11 @@ def _judged(x: Floats, start: int, found: _Found) -> tuple[str, str]:
     if x[-1] < RANGE * x[start]:
         return "undecided", f"a power of L fits from {x[start]:g} to {x[-1]:g} alone; larger depths would decide."
     if low > threshold:
-        if end_low > 0.0 and not found.doubt:
+        if end_low > 0.0 and not bend < -BENT and not found.doubt:
             return "explosion", _said("explosion", found, goes, ends)
         return "undecided", f"{goes}, {ends}, but {found.doubt or last}; larger depths would decide."
     if high < -threshold:
-        if end_high >= 0.0:
+        if end_high >= (-threshold if bend > BENT else 0.0):
             return "undecided", f"{goes}, {ends}, but {last}; larger depths would decide."
         if float(found.level.interval(LEVEL)[1]) >= 0.0:
             size = f"{np.exp(float(found.level.value)):.3g}"
