@@ -158,7 +158,9 @@ def simulate(
     networks : int
         How many, at least 1; below 32 there are no standard errors. 1e6 is accepted for 1_000_000.
     seed : int
-        0 to 2^64 - 1. The same seed gives the same networks on every machine, whatever the threads and ranges.
+        0 to 2^64 - 1. The same seed gives the same networks on every machine, whatever the threads and ranges. Two
+        models, or the two methods, with one seed share random numbers, and their results correlate: for a difference
+        whose error is the root of the sum of both errors' squares, give each a seed or a range of networks of its own.
     first_network : int
         Number of the first network; networks first_network .. first_network + networks - 1 < 2^48 are simulated.
         Disjoint ranges are independent and can be merged.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,6 +138,62 @@ def test_centred_softplus_is_exact_to_float64_far_from_zero() -> None:
     assert np.max(np.abs(ACTIVATIONS["centred_softplus"].value(x) / exact - 1)) < 2e-15
     np.testing.assert_array_equal(ACTIVATIONS["centred_softplus"].value(np.array([-(2.0**80), 2.0**80])) / 2,
                                   [-math.log(2), 2.0**80])  # fmt: skip
+
+
+SIZES = [1e-300, 1e-150, 1e-30, 1e-12, 1e-5, 0.05, 0.1999, 0.2001, 0.5, 0.999, 1.001, 2.0, 5.0, 10.0, 20.0, 37.0, 49.9,
+         50.1, 100.0, 700.0, 800.0, 1e10, 1e30, 1e150, 1e300]  # fmt: skip
+
+
+def all_digits(name: str, x: Array) -> tuple[Array, Array]:
+    """Values and slopes by arithmetic of 350 digits, rounded to float64."""
+    mp: Any = pytest.importorskip("mpmath").mp
+
+    def below(u: Any) -> Any:
+        return mp.mpf(u > 0) if abs(u) > 1000 else mp.erfc(-u / mp.sqrt(2)) / 2
+
+    def density(u: Any) -> Any:
+        return mp.mpf(0) if abs(u) > 1000 else mp.npdf(u)
+
+    def logistic(u: Any) -> Any:
+        return 1 / (1 + mp.exp(-u))
+
+    def sech(u: Any) -> Any:
+        return 1 / mp.cosh(u)
+
+    leak = mp.mpf(LEAK)
+    known: dict[str, Any] = {
+        "leaky_relu": (lambda u: u if u > 0 else leak * u, lambda u: mp.mpf(1) if u > 0 else leak),
+        "tanh": (mp.tanh, lambda u: sech(u) ** 2),
+        "sigmoid": (logistic, lambda u: logistic(u) * logistic(-u)),
+        "gelu": (lambda u: u * below(u), lambda u: below(u) + u * density(u)),
+        "centred_softplus": (lambda u: 2 * (mp.log(1 + mp.exp(-abs(u))) + max(u, 0) - mp.log(2)),
+                             lambda u: 2 * logistic(u)),
+        "linear": (lambda u: u, lambda u: mp.mpf(1)),
+        "silu": (lambda u: u * logistic(u), lambda u: logistic(u) + u * logistic(u) * logistic(-u)),
+    }  # fmt: skip
+    rectified = (lambda u: max(u, mp.mpf(0)), lambda u: mp.mpf(u > 0))
+    with mp.workdps(350):
+        found = [[float(f(mp.mpf(u))) for u in x.tolist()] for f in known.get(name, rectified)]
+    return np.array(found[0]), np.array(found[1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_table_and_torch_have_all_digits_from_the_smallest_to_the_largest_arguments(name: str) -> None:
+    """Values and slopes, those of torch by autograd, in float64 and in float32."""
+    torch = pytest.importorskip("torch")
+    a = ACTIVATIONS[name]
+    for kind, fine, least, most in ((np.float64, 1e-13, 1e-300, 1e300), (np.float32, 1e-6, 1e-37, 1e37)):
+        x = np.array([sign * size for size in SIZES for sign in (-1, 1) if least <= size <= most], kind)
+        value, slope = all_digits(name, x.astype(np.float64))
+        given = torch.tensor(x, requires_grad=True)
+        found = a.torch(torch, given)
+        found.sum().backward()
+        pairs = [(found.detach().numpy(), value), (given.grad.numpy(), slope)]
+        if kind is np.float64:
+            with np.errstate(over="raise", invalid="raise"):
+                pairs += [(a.value(x), value), (a.slope(x), slope)]
+        for got, exact in pairs:
+            np.testing.assert_allclose(got, exact.astype(kind), rtol=fine, atol=least)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -298,6 +298,48 @@ def test_networks_that_never_move_are_left_out_and_counted() -> None:
     assert int(result.growth.mean.n) == 4000
 
 
+def test_medians_of_the_limit_count_the_exploded_as_infinite_and_the_unmoved_as_0() -> None:
+    """Known from other programs: .938 +- .03 with the exploded (.504 without them), and -1.44 +- .02 (-1.1 without)."""
+    given: dict[str, Any] = {"networks": 5000, "seed": 1, "gradients": False}
+    wild = network(2, block="phi-out", activation="gelu", scaling=DepthScaling(0.5, 1.5, inside=True), bias=0.4)
+    growth = resmc.limit(wild, steps=200, **given).growth
+    assert 0.11 < np.isposinf(growth.samples).mean() < 0.17
+    assert int(growth.median.n) == 5000
+    assert abs(float(growth.median.value) - 0.938) < BOUND * math.hypot(float(growth.median.stderr), 0.028)
+    displacement = resmc.limit(network(3, activation="relu"), steps=100, **given).displacement
+    assert np.isneginf(displacement.samples).any()
+    deep = resmc.simulate(
+        network(3, activation="relu"), networks=20_000, seed=2, displacement=True, progress=False
+    ).log_ratio("displacement").median  # fmt: skip
+    error = math.hypot(float(displacement.median.stderr), float(deep.stderr))
+    assert abs(float(displacement.median.value) - float(deep.value)) < BOUND * error
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e300])
+def test_quotients_of_homogeneous_networks_do_not_depend_on_the_size_of_the_start(size: float) -> None:
+    """Its square is beyond float64."""
+    given: dict[str, Any] = {"networks": 200, "seed": 5, "steps": 10}
+    one, other = (resmc.limit(network(block="v-phi-w", input_norm=norm), **given) for norm in (1.0, size))
+    assert other.exploded == 0
+    np.testing.assert_allclose(one.growth.samples, other.growth.samples, atol=1e-12)
+    average = resmc.limit(network(block="v-phi-w"), h0=np.full(5, size), **given).average
+    assert average is not None
+    assert 0.1 * size < float(average.mean.value) < 10.0 * size
+    with pytest.raises(ValueError, match=r"h0 with a largest entry of 1e.*: it must be from 2"):
+        resmc.limit(network(block="v-phi-w", activation="tanh"), h0=np.full(5, size), **given)
+
+
+def test_where_most_explode_the_median_is_infinite() -> None:
+    model = network(block="phi-out", activation="centred_softplus", scaling=INSIDE, input_norm=20.0)
+    result = resmc.limit(model, networks=200, steps=50, h0=np.full(5, 20.0))
+    for quantity in (result.growth, result.displacement, result.gradient, result.gradient_displacement, result.average):
+        assert quantity is not None
+        assert np.isposinf(quantity.samples).mean() > 0.6
+        assert float(quantity.median.value) == math.inf
+        assert math.isnan(float(quantity.median.stderr))
+        assert not math.isfinite(float(quantity.refinement.median.value))
+
+
 def test_a_quadratic_drift_explodes_and_says_so() -> None:
     model = network(block="phi-out", activation="centred_softplus", scaling=INSIDE, input_norm=8.0)
     result = resmc.limit(model, networks=400, steps=100)

@@ -10,27 +10,86 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resmc.results.laws import BIN_WIDTH, Law
+from resmc.results.medians import median, paired_medians
+
+INF = math.inf
 
 
-@given(st.lists(st.floats(-1e4, 1e4) | st.just(-math.inf), min_size=1, max_size=50), st.floats(0.01, 0.99))
+@given(
+    st.lists(st.floats(-1e4, 1e4) | st.sampled_from([-math.inf, math.inf]), min_size=1, max_size=50),
+    st.floats(0.01, 0.99),
+)
 @settings(deadline=None, max_examples=200)
 def test_quantiles_are_those_of_the_values_within_a_bin(values, p):
     x = np.array(values)
     found = float(Law.of(x).quantile(p).value)
     below, reached = np.sort(x)[[max(math.ceil(p * len(x)) - 1, 0), min(math.floor(p * len(x)), len(x) - 1)]]
+    if math.isinf(found) or math.isinf(below):
+        assert found == below
+        return
     assert min(below, found) == found or found - below <= 2 * BIN_WIDTH or found <= reached + BIN_WIDTH
     assert found >= below - 2 * BIN_WIDTH
 
 
 def test_joined_laws_are_the_law_of_all():
     x = np.random.default_rng(0).normal(0.0, 1.0, 3000)
-    x[::50] = -np.inf
+    x[::50], x[1::100] = -np.inf, np.inf
     whole, joined = Law.of(x, 0.5), Law.joined([Law.of(part, 0.5) for part in np.split(x, 3)])
     np.testing.assert_array_equal(whole.bins, joined.bins)
     np.testing.assert_array_equal(whole.counts, joined.counts)
-    assert (
-        (whole.zeros, whole.offset, whole.networks) == (joined.zeros, joined.offset, joined.networks) == (60, 0.5, 3000)
-    )
+    for one in (whole, joined):
+        assert (one.zeros, one.exploded, one.offset, one.networks) == (60, 30, 0.5, 3000)
+
+
+@pytest.mark.parametrize("middle", [lambda x: float(Law.of(x).median.value), lambda x: float(median(x).value)])
+def test_nobody_is_left_out_of_a_median(middle):
+    """0 is -infinity and exploded +infinity, in laws and in samples."""
+    x = np.arange(1000.0)
+    for below, above, expected in ((0, 500, 749), (500, 0, 249), (300, 300, 499), (1001, 0, -INF), (0, 1001, INF)):
+        values = np.concatenate([np.full(below, -INF), x, np.full(above, INF)])
+        assert middle(values) == expected if math.isinf(expected) else abs(middle(values) - expected) <= 1.0
+    assert middle(np.full(50, INF)) == INF
+    assert middle(np.full(50, -INF)) == -INF
+
+
+def test_a_quantile_whose_error_reaches_infinity_has_none():
+    for end in (-INF, INF):
+        values = np.concatenate([np.full(490, end), np.random.default_rng(3).normal(size=510)])
+        for found in (Law.of(values).median, median(values)):
+            assert math.isfinite(float(found.value))
+            assert math.isnan(float(found.stderr))
+
+
+def test_nan_has_no_place_in_a_law():
+    with pytest.raises(ValueError, match="values holds 2 NaN: a law has numbers and infinities alone"):
+        Law.of(np.array([1.0, math.nan, math.nan]))
+    assert math.isnan(float(median(np.array([1.0, math.nan])).value))
+
+
+@pytest.mark.parametrize("n", [64, 1000])
+def test_intervals_of_medians_cover_at_least_as_often_as_they_say(n):
+    """600 samples of each law, one of them with an atom beside the median; 0.95 less 4 standard deviations of it."""
+    rng = np.random.default_rng(4)
+    edge = lambda: np.where(rng.random(n) < 0.125, 0.0, rng.normal(0.2, 1.0, n))  # noqa: E731
+    laws = {"normal": (lambda: rng.normal(size=n), 0.0), "skew": (lambda: rng.exponential(size=n), math.log(2.0)),
+            "edge": (edge, 0.2 - 0.18001237)}  # fmt: skip
+    for name, (draw, exact) in laws.items():
+        ends = np.array([median(draw()).interval() for _ in range(600)])
+        covered = float(np.mean((ends[:, 0] <= exact) & (exact <= ends[:, 1])))
+        assert covered > 0.95 - 4.0 * math.sqrt(0.95 * 0.05 / 600), name
+        assert name == "edge" or covered < 0.995  # and not by being wide
+
+
+def test_paired_medians_know_their_difference_better_than_either():
+    rng = np.random.default_rng(5)
+    covered = 0
+    for _ in range(400):
+        x = rng.normal(size=1000)
+        found = paired_medians(x + 0.1 + 0.05 * rng.normal(size=1000), x)
+        low, high = found.interval()
+        covered += bool(low < 0.1 < high)
+        assert float(found.stderr) < 0.6 * float(median(x).stderr)
+    assert covered / 400 > 0.95 - 4.0 * math.sqrt(0.95 * 0.05 / 400)
 
 
 def test_intervals_of_quantiles_cover_as_often_as_they_say():

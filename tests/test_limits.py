@@ -12,17 +12,22 @@ it is below 2e-4 of a limit here.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.special import stdtrit
 from test_exact_values import BOUND, assert_all_within, z_of_student
 
 import resmc
-from resmc import ResidualNetwork, ResNet, Simulation, theory
+from resmc import Estimate, ResidualNetwork, ResNet, Simulation, theory
+from resmc.analyses import extrapolation
 from resmc.analyses.extrapolation import Extrapolation
 from resmc.results.observables import OBSERVABLES
 
+Floats = NDArray[np.float64]
 SCALED = {name: one for name, one in OBSERVABLES.items() if one.scaled is not None}
 HALF = math.sqrt(0.5)
 WIDTHS = (48, 64, 96, 128, 192, 256, 384, 512)
@@ -60,8 +65,12 @@ def simulations(alpha: float, lam: float, variant: str) -> tuple[Simulation, ...
 
 
 def z_of_fit(fit: Extrapolation, limit: float | None = None) -> float:
-    """z at infinite width against the theory's limit, or another one."""
-    t = (float(fit.value.value) - (fit.limit if limit is None else limit)) / float(fit.value.stderr)
+    """z at infinite width against the theory's limit, or another one, by the statistical error alone.
+
+    Of widths as large as here: the error of the degree that comes to it elsewhere would hide what a test looks for.
+    """
+    stderr = math.sqrt(fit.covariance[0, 0])
+    t = (float(fit.value.value) - (fit.limit if limit is None else limit)) / stderr
     return z_of_student(t, fit.value.df)
 
 
@@ -164,11 +173,64 @@ def test_the_fit_is_weighted_least_squares_in_the_inverse_width():
     coefficients, covariance = np.polyfit(x, y, 2, w=1.0 / error, cov="unscaled")
     np.testing.assert_allclose(fit.coefficients, coefficients[::-1], rtol=1e-6)
     np.testing.assert_allclose(fit.covariance, covariance[::-1, ::-1], rtol=1e-6)
-    assert float(fit.value.stderr) == pytest.approx(math.sqrt(covariance[2, 2]))
+    assert float(fit.value.stderr) == pytest.approx(math.hypot(math.sqrt(covariance[2, 2]), fit.truncation))
     assert fit.chi_square == pytest.approx(np.sum(((np.polyval(coefficients, x) - y) / error) ** 2))
     assert fit.widths.tolist() == list(WIDTHS)
     assert len(resmc.extrapolate(simulations(0.0, 0.5, "vanilla")[:3]).coefficients) == 2
-    assert math.isnan(resmc.extrapolate(simulations(0.0, 0.5, "vanilla")[:2]).p_value)
+
+
+def test_the_error_of_the_degree_is_that_of_the_next_one_and_without_the_narrowest_width():
+    sims = [small(n) for n in (8, 12, 16, 24, 32)]
+    fit, more, fewer = (resmc.extrapolate(one, degree=degree) for one, degree in ((sims, 2), (sims, 3), (sims[1:], 2)))
+    moved = max(abs(float(other.value.value - fit.value.value)) for other in (more, fewer))
+    assert fit.truncation == pytest.approx(math.hypot(moved, 0.5 * math.sqrt(more.covariance[0, 0])))
+
+
+def test_a_fit_that_nothing_tests_or_that_is_rejected_has_no_z_and_says_why():
+    sims = [small(n) for n in (8, 16, 32, 64)]
+    two = resmc.extrapolate(sims[:2])
+    assert math.isnan(two.p_value)
+    assert math.isnan(two.z_score)
+    assert math.isnan(two.truncation)
+    assert math.isnan(two.value.stderr)
+    assert two.remark == "no error and no z: 2 widths leave nothing to test a polynomial of degree 1 with"
+    assert two.remark in repr(two)
+    assert math.isfinite(two.limit)
+    narrow = [small(n, networks=200_000) for n in (8, 16, 32)]
+    bad = resmc.extrapolate(narrow, "log_norm.variance", degree=1)
+    assert bad.p_value < 1e-3
+    assert math.isnan(bad.z_score)
+    assert "no z: a polynomial of degree 1 does not fit (p = " in bad.remark
+    good = resmc.extrapolate(sims)
+    assert good.remark == ""
+    assert math.isfinite(good.z_score)
+
+
+def made_up(function: Callable[[Floats], Floats], widths: Floats, noise: float, rng: np.random.Generator) -> Estimate:
+    """Estimates of a function of the width, whose errors are known as well as those of 32 groups are."""
+    value = function(widths) + noise * rng.normal(size=widths.size)
+    stderr = noise * np.sqrt(rng.chisquare(31, widths.size) / 31)
+    return Estimate(value, stderr, np.full(widths.size, 1000), 31.0)
+
+
+def test_intervals_hold_the_value_at_infinite_width_whatever_the_noise():
+    """960 syntheses, 160 for each noise: 95% less 3 standard deviations of 160. By s alone few or none do."""
+    rng = np.random.default_rng(9)
+    functions = [lambda n: np.exp(5 / n), lambda n: 1 / (1 + 3 / n), lambda n: 5 / n + 30 / n**2, lambda n: 1 + 3 / n]
+    held, alone = np.zeros(6), np.zeros(6)
+    for i, noise in enumerate((1e-5, 1e-4, 3e-4, 1e-3, 1e-2, 0.1)):
+        for widths in (np.array([8.0, 16, 32, 64]), np.array([8.0, 12, 16, 24, 32, 48, 64])):
+            for function in functions:
+                for _ in range(20):
+                    given = made_up(function, widths, noise, rng)
+                    coefficients, covariance, _ = extrapolation._fit(widths, given, 2)
+                    statistical, limit = math.sqrt(covariance[0, 0]), float(function(np.array(1e15)))
+                    truncation = extrapolation._truncation(widths, given, 2, float(coefficients[0]))
+                    away = abs(float(coefficients[0]) - limit)
+                    held[i] += away < stdtrit(31, 0.975) * math.hypot(statistical, truncation)
+                    alone[i] += away < stdtrit(31, 0.975) * statistical
+    assert (held / 160 > 0.95 - 3.0 * math.sqrt(0.95 * 0.05 / 160)).all(), held / 160
+    assert (alone[:2] / 160 < 0.7).all()  # the control
 
 
 def test_the_order_of_the_simulations_does_not_matter():

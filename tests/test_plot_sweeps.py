@@ -41,7 +41,7 @@ def test_an_extrapolation_shows_estimates_fit_value_and_limit():
     edge = ax.collections
     band = next(c for c in edge if len(c.get_paths()[0].vertices) > 300).get_paths()[0].vertices
     at_zero = band[band[:, 0] == 0.0][:, 1]
-    assert at_zero.max() - at_zero.min() == pytest.approx(2.0 * float(found.value.stderr))
+    assert at_zero.max() - at_zero.min() == pytest.approx(2.0 * float(found.covariance[0, 0]) ** 0.5)
 
 
 @pytest.mark.parametrize("show", ["value", "stderr", "relative"])

@@ -93,7 +93,7 @@ def test_a_branch_with_a_mean_explodes_at_one_half_and_is_non_trivial_at_1():
 
 
 def test_other_weights_and_a_bias_have_the_same_exponent():
-    depths = (10, 30, 100)
+    depths = (10, 20, 50, 100)
     given: dict[str, Any] = {"networks": 400, "seed": 3, "threshold": 0.15, "progress": False}
     for beta, name in ((0.5, "non-trivial"), (1.0, "identity")):
         dense = resmc.regime(replace(network(beta, weights="uniform"), width=16), depths, method="dense", **given)
@@ -128,11 +128,13 @@ def test_what_a_finite_depth_adds_is_not_taken_for_a_slope():
 
 
 def test_where_the_curve_does_not_fit_the_smallest_depths_are_left_out():
-    y = np.where(DEPTHS < 100, 1.0, 0.0) - 0.5 * np.log(DEPTHS)
+    y = np.where(DEPTHS < 30, 1.0, 0.0) - 0.5 * np.log(DEPTHS)
     one = decide(y)
-    assert one.smallest_depth == 100
-    assert one.p_value == 1.0  # three depths leave nothing to test
+    assert one.smallest_depth == 30
+    assert one.p_value > 0.99
     assert float(one.slope.value) == pytest.approx(-0.5)
+    assert one.name == "identity"
+    assert decide(np.where(DEPTHS < 100, 1.0, 0.0) - 0.5 * np.log(DEPTHS)).smallest_depth == 30  # four stay
     many = np.arange(100, 1100, 100)
     assert decide(np.where(many < 300, 1.0, 0.0), many).smallest_depth == 300
     assert decide(np.where(many < 900, 1.0, 0.0), many).smallest_depth == 600  # never more than half
@@ -151,6 +153,80 @@ def test_a_curve_that_is_neither_a_power_nor_constant_is_undecided():
     one = decide(0.002 * (-1.0) ** np.arange(10), many, stderr=0.0002)
     assert one.name == "undecided"
     assert "larger depths would decide" in one.sentence
+
+
+@pytest.mark.parametrize("depths", [(1, 2, 3), (10, 30, 1000), (10, 11, 12, 13), (10, 20, 40, 99)])
+def test_without_four_depths_over_a_factor_of_10_there_is_no_verdict(depths):
+    one = decide(-0.5 * np.log(depths), depths)
+    assert one.name == "undecided"
+    assert f"there are {len(depths)} from {depths[0]} to {depths[-1]}." in one.sentence
+
+
+def test_a_ratio_that_turns_at_the_largest_depths_has_no_verdict():
+    falling, bent = -0.3 * np.log(DEPTHS), np.array([0.0, 0.0, 0.0, 0.0, 0.06])
+    assert decide(falling, noise=6).name == "identity"
+    assert decide(falling - 0.7 + 8.0 * bent, noise=6).name == "undecided"  # it rises from L = 300 on
+    assert decide(-falling, noise=6).name == "explosion"
+    assert decide(-falling - 8.0 * bent, noise=6).name == "undecided"
+    saturating = np.array([0.0, 2.0, 3.0, 3.5, 3.62])
+    assert decide(saturating).name == "undecided"
+    slowing = decide(
+        [4.32, 5.77, 7.9, 8.98], (5, 10, 30, 100), stderr=0.1
+    )  # beta = 1/2, c = 5, still far from its limit
+    assert slowing.p_value > 1e-3
+    assert slowing.interval[0] > 0.05
+    assert slowing.name == "undecided"
+
+
+def test_a_ratio_above_1_does_not_tend_to_0_yet():
+    """phi-in with c = 5 at beta = 0.4 falls up to L = 300, rises from there on, and explodes beyond L = 3000."""
+    falling = -0.3 * np.log(DEPTHS)
+    assert decide(falling + 1.5, noise=7).name == "identity"
+    one = decide(falling + 3.0, noise=7)
+    assert one.name == "undecided"
+    assert "it is 2.52 at the largest depth, where a step is not small" in one.sentence
+
+
+def test_growth_of_arguments_that_are_not_small_proves_no_explosion():
+    model = ResidualNetwork(3, 1, "phi-out", "gelu", scaling=DepthScaling(0.55, 5.0, inside=True))
+    one = resmc.regime(model, (10, 20, 50, 100), networks=200, seed=322, progress=False)
+    assert one.forward.name == one.backward.name == "undecided"
+    assert "arguments of the activation are of size" in one.forward.sentence
+    for given, name in (("", "explosion"), ("arguments are large", "undecided")):
+        assert verdict.decide("displacement", DEPTHS, synthetic(0.3 * np.log(DEPTHS)), doubt=given).name == name
+
+
+def test_a_median_that_stands_still_while_the_law_moves_is_undecided():
+    still = {"the upper quartile of |h_L|/|h_0|": synthetic(np.full(5, 0.8), noise=8)}
+    moving = {"the upper quartile of |h_L|/|h_0|": synthetic(0.2 * np.log(DEPTHS))}
+    unknown = {"the upper quartile of |h_L|/|h_0|": synthetic(np.full(5, 0.8), stderr=0.5)}
+    never = {"the lower quartile of |h_L - h_0|/|h_0|": Estimate(np.full(5, -np.inf), np.nan, np.full(5, 2000))}
+    for quartiles, name in (
+        (still, "non-trivial"),
+        (moving, "undecided"),
+        (unknown, "undecided"),
+        (never, "non-trivial"),
+    ):
+        one = verdict.decide("displacement", DEPTHS, synthetic(np.zeros(5), noise=9), quartiles=quartiles)
+        assert one.name == name
+    one = verdict.decide("displacement", DEPTHS, synthetic(np.zeros(5), noise=9), quartiles=moving)
+    assert "but the upper quartile of |h_L|/|h_0| does not stand still" in one.sentence
+
+
+HARD = {
+    "late explosion": (ResidualNetwork(4, 1, "phi-in", "centred_softplus", scaling=DepthScaling(0.4, 5.0)), 1000, 1),
+    "one neuron": (ResidualNetwork(1, 1, "phi-in", "linear", scaling=DepthScaling(0.3)), 1000, 1),
+    "two neurons": (ResidualNetwork(2, 1, "v-phi-w", "linear", scaling=DepthScaling(0.3)), 1000, 1),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_networks_that_mislead_a_slope_are_not_called_what_they_are_not(name):
+    """Theory: beta below 1/2 is neither the identity nor non-trivial, though |h_L| itself may tend to 0."""
+    model, networks, seed = HARD[name]
+    one = resmc.regime(model, networks=networks, seed=seed, progress=False)
+    for each in (one.forward, one.backward):
+        assert each.name in ("undecided", "explosion"), each.sentence
 
 
 @pytest.mark.parametrize(("slope", "held"), [(0.045, "0.05"), (-0.045, "-0.05")])

@@ -148,7 +148,7 @@ def test_what_a_quantity_is_called_and_asks_stands_in_the_table_alone():
 @functools.cache
 def regime(beta: float = 1.0) -> resmc.Regime:
     network = ResidualNetwork(10, 1, "v-phi-w", "tanh", scaling=DepthScaling(beta), bias=0.1)
-    return resmc.regime(network, [4, 12, 36], networks=300, progress=False)
+    return resmc.regime(network, [4, 12, 36, 108], networks=300, progress=False)
 
 
 def test_a_regime_has_its_page(tmp_path: Path):
@@ -172,7 +172,14 @@ def test_the_python_of_a_regime_gives_it_again(monkeypatch: pytest.MonkeyPatch):
     exec(page.code("python"), names)
     np.testing.assert_array_equal(names["found"].displacement.value, regime().displacement.value)
     assert names["found"].forward.sentence == regime().forward.sentence
-    for option in ("--width=10", "--block=v-phi-w", "--beta=1.0", "--bias=0.1", "--depths=4,12,36", "--networks=300"):
+    for option in (
+        "--width=10",
+        "--block=v-phi-w",
+        "--beta=1.0",
+        "--bias=0.1",
+        "--depths=4,12,36,108",
+        "--networks=300",
+    ):
         assert option in page.code("shell")
     assert "--depth=" not in page.code("shell")
 

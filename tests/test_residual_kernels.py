@@ -63,6 +63,14 @@ def differences(
     return np.where(np.isnan(found), np.inf, found)
 
 
+def test_a_dead_network_has_no_overlap():
+    model = ResidualNetwork(2, 6, "phi-in", "relu", 0.0, DepthScaling(0.0))
+    paths = run(model, 200).trajectories
+    dead = np.isneginf(paths.log_norm) | np.isneginf(paths.ratios["gradient"])
+    assert dead.any()
+    np.testing.assert_array_equal(np.isnan(paths.ratios["overlap"]), dead)
+
+
 def small(block: str, activation: str, **given: Any) -> ResidualNetwork:
     return ResidualNetwork(6 if activation == "balanced-half" else 7, 9, block, activation, n_out=2, **given)
 

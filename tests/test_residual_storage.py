@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from resmc.cli import main
 from resmc.models import spelling
 from resmc.report import reproduce
 from resmc.results import storage
+from resmc.results.archive import Archive
 from resmc.results.storage import to_bytes
 
 OLD = Path(__file__).parent / "data" / "version-0.1"
@@ -90,6 +92,15 @@ def test_descriptions_are_read_in_the_names_of_today():
     for model in MODELS:
         assert spelling.of_dict(model.to_dict()) == spelling.of_dict(model.to_dict(), version_01=True) == model
         assert storage.model_of({"model": model.to_dict()}) == model
+
+
+def test_a_law_with_networks_at_infinity_is_read_back_and_one_without_them_is_written_as_before(tmp_path):
+    sim = resmc.simulate(MODELS[0], networks=100, displacement=True, progress=False)
+    sim.save(tmp_path / "a.resmc")
+    assert all(len(law) == 2 for law in Archive((tmp_path / "a.resmc").read_bytes(), "a").manifest["laws"].values())
+    wild = replace(sim, laws={name: replace(law, exploded=7) for name, law in sim.laws.items()})
+    wild.save(tmp_path / "b.resmc")
+    assert {law.exploded for law in resmc.load(tmp_path / "b.resmc").laws.values()} == {7}
 
 
 def test_a_changed_byte_of_a_ratio_is_noticed(tmp_path):

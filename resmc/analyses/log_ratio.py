@@ -13,7 +13,8 @@ arXiv 2206.06929):
 Quotients are of squares, as the log-norm is: ln |h_L|/|h_0| is half of the first. p_L is a row of the readout,
 symmetric and independent of all layers, so no quotient depends on a loss. A network whose quotient is 0 has no
 logarithm: it is left out of means and variances, with the number of the others beside them, and is -infinity in medians
-and quantiles.
+and quantiles, which leave nobody out. A network that has exploded would be +infinity there; here none can be, since
+norms are kept with their exponents, but in `resmc.limit` some are.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class LogRatio(Result):
     end : int
         The layer of the final value: the depth, or 0 for gradients.
     median : Estimate or None
-        Median of the final value of X; None where there is no ``law``.
+        Median of the final value of X over all networks; None where there is no ``law``.
     law : Law or None
         Law of the final value of X over all networks; None where a simulation kept no final values (one that follows
         h alone, with the log-Gaussian kernels).
@@ -86,7 +87,7 @@ class LogRatio(Result):
         return 0 if self.end == 0 else -1
 
     def quantile(self, p: ArrayLike) -> Estimate:
-        """Return quantiles of the final value of X, with errors: `Law.quantile`."""
+        """Return quantiles of the final value of X over all networks, with errors: `Law.quantile`."""
         if self.law is None:
             raise ValueError("there is no law: simulate with displacement=True or gradients=True")
         return self.law.quantile(p)

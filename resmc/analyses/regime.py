@@ -88,10 +88,39 @@ def judge(model: ResidualNetwork, simulations: Sequence[Record], threshold: floa
     """
     depths = [sim.model.depth for sim in simulations]
     found = {name: _medians(name, simulations) for name in SHOWN}
-    forward, backward = (decide(name, depths, found[name], threshold) for name in DECIDED)
+    doubt = _doubt(simulations[-1], float(found["growth"].value[-1]))
+    forward, backward = (
+        decide(name, depths, found[name], threshold, _quartiles((name, beside), simulations), doubt)
+        for name, beside in zip(DECIDED, ("growth", "gradient"), strict=True)
+    )
     return Regime(
         np.array(depths), model=model, forward=forward, backward=backward, simulations=tuple(simulations), **found
     )
+
+
+def _doubt(last: Record, growth: float) -> str:
+    """Return why growth up to the largest depth proves no explosion, in words; empty if nothing speaks against it."""
+    model = last.lowered.general
+    if not model.inside or not model.sigma.smooth or model.sigma.curvature_at_zero == 0.0:
+        return ""
+    size = abs(float(model.scales[-1])) * float(np.hypot(model.inputs.size * np.exp(min(growth, 700.0)), model.bias))
+    return f"arguments of the activation are of size {size:.2g} there, which is not near 0" if size > 1.0 else ""
+
+
+def _quartiles(names: Sequence[str], simulations: Sequence[Record]) -> dict[str, Estimate]:
+    """Return quartiles of two ratios' logarithms in each simulation, and the second's median, by what they are."""
+    found = {}
+    for name in names:
+        for p, words in ((0.25, "lower quartile"), (0.5, "median"), (0.75, "upper quartile")):
+            if p == 0.5 and name in DECIDED:
+                continue
+            each = [log_ratio.analyse(sim, name).quantile(p) for sim in simulations]
+            value, stderr, df = (
+                np.array([float(getattr(e, part)) for e in each]) for part in ("value", "stderr", "df")
+            )
+            n = np.array([int(e.n) for e in each])
+            found[f"the {words} of {SHOWN[name]}"] = Estimate(0.5 * value, 0.5 * stderr, n, df)
+    return found
 
 
 def _medians(name: str, simulations: Sequence[Record]) -> Estimate:
@@ -104,4 +133,5 @@ def _medians(name: str, simulations: Sequence[Record]) -> Estimate:
             raise ValueError(f"{SHOWN[name]} is 0 in {share}: its median has no logarithm")
         found.append(median)
     value, stderr = (0.5 * np.array([float(getattr(m, part)) for m in found]) for part in ("value", "stderr"))
-    return Estimate(value, stderr, np.array([int(m.n) for m in found]))
+    df = np.array([float(m.df) for m in found])
+    return Estimate(value, stderr, np.array([int(m.n) for m in found]), df)

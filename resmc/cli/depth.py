@@ -16,7 +16,7 @@ from .model import add_model_options, residual_network_of
 REGIME_EXAMPLE = """\
 example:
   resmc regime --width 40 --block v-phi-w --activation tanh --beta 0.5
-  resmc regime --width 40 --beta 1 --depths 10,30,100 --networks 500
+  resmc regime --width 40 --beta 1 --depths 10,30,100,300 --networks 500
 """
 LIMIT_EXAMPLE = """\
 example:
@@ -35,7 +35,7 @@ def add_parsers(commands: Any) -> None:
         REGIME_EXAMPLE,
     )
     add_model_options(regime, depth=False)
-    regime.add_argument("--depths", metavar="LIST", help="three or more (default: 10,30,100,300,1000)")
+    regime.add_argument("--depths", metavar="LIST", help="four or more (default: 10,30,100,300,1000)")
     regime.add_argument("--networks", type=number, help="how many at each depth (default: 2000)")
     regime.add_argument("--seed", type=number, help="0 to 2^64 - 1 (default: 0)")
     regime.add_argument("--method", help=f"{' or '.join(METHODS)} (default: projected)")

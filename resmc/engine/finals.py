@@ -22,11 +22,14 @@ class FinalCounts:
     counts : ndarray of int, shape (K,)
     zeros : int
         Networks whose value is -infinity: the logarithm of 0.
+    exploded : int
+        Networks whose value is +infinity.
     """
 
     bins: NDArray[np.int64]
     counts: NDArray[np.int64]
     zeros: int = 0
+    exploded: int = 0
 
     def __post_init__(self) -> None:
         self.bins.setflags(write=False)
@@ -34,10 +37,19 @@ class FinalCounts:
 
     @staticmethod
     def counted(values: NDArray[np.float64]) -> FinalCounts:
-        """The counts of some values, -infinity among them."""
+        """The counts of some values, infinite ones among them.
+
+        Raises
+        ------
+        ValueError
+            If a value is NaN: it has no place in a law, and leaving it out would shift all quantiles.
+        """
+        if np.isnan(values).any():
+            raise ValueError(f"values holds {int(np.isnan(values).sum())} NaN: a law has numbers and infinities alone")
         finite = values[np.isfinite(values)]
         bins, counts = np.unique(np.floor(finite / BIN_WIDTH).astype(np.int64), return_counts=True)
-        return FinalCounts(bins, counts.astype(np.int64), len(values) - len(finite))
+        exploded = int(np.isposinf(values).sum())
+        return FinalCounts(bins, counts.astype(np.int64), len(values) - len(finite) - exploded, exploded)
 
     @staticmethod
     def added(parts: Iterable[FinalCounts]) -> FinalCounts:
@@ -46,4 +58,4 @@ class FinalCounts:
         bins, where = np.unique(np.concatenate([part.bins for part in parts]), return_inverse=True)
         counts = np.zeros(len(bins), np.int64)
         np.add.at(counts, where, np.concatenate([part.counts for part in parts]))
-        return FinalCounts(bins, counts, sum(part.zeros for part in parts))
+        return FinalCounts(bins, counts, sum(part.zeros for part in parts), sum(part.exploded for part in parts))

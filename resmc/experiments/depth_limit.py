@@ -4,6 +4,11 @@ r"""`limit`: the stochastic equation that a residual network of fixed width tend
 one of M steps and a coarse one of M/2. The error of an average falls like 1/M, so the fine grid is still about as far
 from the limit as the two grids are from each other. That distance, the fine value less the coarse one, is called the
 refinement error; the estimate plus the refinement error would have an error of second order.
+
+Some networks have no finite value: -infinity where a quotient is 0 (the logarithm of 0), +infinity where the network
+exploded. Medians count all of them, as `resmc.results.laws.Law` does. Means, variances and covariances are those of the
+networks that are finite on both grids, and say with ``n`` how many these are: where some are infinite, only the median
+describes all networks.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from .._system.progress import reporting
 from ..models.fields import shown
 from ..models.residual_network import ResidualNetwork
 from ..results.estimates import Estimate, Floats, jackknife
+from ..results.medians import median, paired_medians
 from ..tables import Column, Table, html, text
 from ..theory.depth import DepthSDE, Gaussian, depth_limit
 from . import euler
@@ -32,7 +38,7 @@ MAX_STEPS = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Mean, variance and median over networks; all three errors come from a delete-one-group jackknife."""
+    """Mean and variance, with errors from a delete-one-group jackknife, and median, with one from order statistics."""
 
     mean: Estimate
     variance: Estimate
@@ -45,14 +51,18 @@ class LimitQuantity:
 
     Attributes
     ----------
-    mean, variance, median : Estimate
-        Estimates on the fine grid. Networks whose value is not finite are left out; ``n`` counts the others.
+    mean, variance : Estimate
+        Estimates on the fine grid, of the networks that are finite on both grids; ``n`` counts them.
+    median : Estimate
+        On the fine grid, of all networks: 0 counts as -infinity, and exploded as +infinity. Where the median itself is
+        infinite, or its error would reach there, it has no error.
     refinement : Moments
-        Fine less coarse grid: the three estimates' differences between grids that share every network's noise.
+        Fine less coarse grid: the three estimates' differences between grids that share every network's noise; NaN
+        where both medians are infinite.
     law : theory.Gaussian or None
         The exact limit law, where it is known.
     samples : ndarray, shape (networks,)
-        The values on the fine grid; -inf or NaN in networks that have none.
+        The values on the fine grid, infinite ones among them.
     """
 
     mean: Estimate
@@ -76,9 +86,10 @@ class DepthLimit:
     networks, seed, steps : int
         The arguments of `limit`.
     exploded : int
-        Networks that grew without bound before time 1 (or beyond float64), left out everywhere. The quadratic drift
-        of a scaling inside the activation makes some networks explode, however rarely. Where explosions are not rare,
-        trust medians alone.
+        Networks that grew without bound before time 1 (or beyond float64) on either grid. They are left out of means,
+        variances and the covariance, and count as +infinity in medians, on the grid where they exploded. The quadratic
+        drift of a scaling inside the activation makes some networks explode, however rarely; then means and variances
+        are conditional ones, and medians alone describe all networks.
     growth, displacement : LimitQuantity
         ln(\|H_1\|^2/\|H_0\|^2) and ln(\|H_1 - H_0\|^2/\|H_0\|^2).
     gradient, gradient_displacement : LimitQuantity or None
@@ -130,7 +141,7 @@ class DepthLimit:
         lines = [
             *str(self.sde).splitlines(),
             f"{networks}, seed {self.seed}, {self.steps} steps"
-            + (f", {self.exploded} exploded and left out" if self.exploded else ""),
+            + (f", {self.exploded} exploded: infinite in medians, left out elsewhere" if self.exploded else ""),
         ]
         scaling = f"scaling {shown(m.scaling)}  bias {m.bias:.6g}"
         title = f"depth limit of {m.block} {m.activation}  width {m.width}  {scaling}"
@@ -215,13 +226,11 @@ def limit(
 
 def _collect(sde: DepthSDE, found: Floats, seed: int, steps: int, gradients: bool, explicit: bool) -> DepthLimit:
     """Estimate the quantities and their errors from values found[quantity, fine or coarse grid, network]."""
-    exploded = ~np.isfinite(found[[0, 2] if gradients else [0]]).all(axis=(0, 1))
-    found[:, :, exploded] = np.nan
 
     def quantity(row: int, limit_law: Gaussian | None = None) -> LimitQuantity:
         fine, refinement = _estimates(found[row][None], _moments)
-        parts = [Moments(*(e[i] for i in range(3))) for e in (fine, refinement)]
-        return LimitQuantity(parts[0].mean, parts[0].variance, parts[0].median, parts[1], limit_law, found[row, 0])
+        refined = Moments(refinement[0], refinement[1], paired_medians(*found[row]))
+        return LimitQuantity(fine[0], fine[1], median(found[row, 0]), refined, limit_law, found[row, 0])
 
     covariance, covariance_refinement = _estimates(found[[0, 2]], _covariance) if gradients else (None, None)
     return DepthLimit(
@@ -230,7 +239,7 @@ def _collect(sde: DepthSDE, found: Floats, seed: int, steps: int, gradients: boo
         networks=found.shape[2],
         seed=seed,
         steps=steps,
-        exploded=int(exploded.sum()),
+        exploded=int(np.isposinf(found[0]).any(axis=0).sum()),
         growth=quantity(0, sde.growth),
         displacement=quantity(1),
         gradient=quantity(2, sde.gradient) if gradients else None,
@@ -247,16 +256,18 @@ def _estimates(samples: Floats, statistic: Callable[[Floats], Floats]) -> tuple[
     n = samples.shape[2]
     edges = np.arange(GROUPS + 1) * n // GROUPS
     parts = [samples, *(np.delete(samples, slice(a, b), axis=2) for a, b in pairwise(edges))]
-    both = np.stack([np.stack([statistic(part[:, grid]) for grid in (0, 1)]) for part in parts])
-    return jackknife(both[:, 0], np.diff(edges), n), jackknife(both[:, 0] - both[:, 1], np.diff(edges), n)
+    with np.errstate(over="ignore", invalid="ignore"):  # the square of an average may be beyond float64
+        both = np.stack([np.stack([statistic(part[:, grid]) for grid in (0, 1)]) for part in parts])
+        refinement = both[:, 0] - both[:, 1]
+    return jackknife(both[:, 0], np.diff(edges), n), jackknife(refinement, np.diff(edges), n)
 
 
 def _moments(samples: Floats) -> Floats:
-    """Return mean, variance and median of samples (1, N)."""
+    """Return mean and variance of samples (1, N)."""
     x = samples[0]
     if x.size == 0:
-        return np.full(3, np.nan)
-    return np.array([x.mean(), x.var(ddof=1) if x.size > 1 else np.nan, np.median(x)])
+        return np.full(2, np.nan)
+    return np.array([x.mean(), x.var(ddof=1) if x.size > 1 else np.nan])
 
 
 def _covariance(samples: Floats) -> Floats:
@@ -273,6 +284,12 @@ def _start(model: ResidualNetwork, h0: ArrayLike) -> Floats:
         raise ValueError(f"h0 of shape {start.shape} is not allowed: it must have width={model.width} entries")
     if not np.isfinite(start).all() or not start.any():
         raise ValueError("h0 is not allowed to hold infinite numbers or NaN, or nothing but 0")
+    largest = float(np.abs(start).max())
+    if not model.homogeneous and not 2.0**-50 <= largest <= 2.0**50:
+        raise ValueError(
+            f"h0 with a largest entry of {largest:g} is out of range with activation={model.activation!r} and "
+            f"bias={model.bias!r}, whose networks cannot be rescaled: it must be from 2^-50 to 2^50"
+        )
     return start
 
 

@@ -70,7 +70,11 @@ class Grid:
         self.pulled += step
 
     def quantities(self, gradients: bool) -> Floats:
-        """Return growth, displacement, gradient, gradient displacement, and average of H_1, for each network."""
+        """Return growth, displacement, gradient, gradient displacement, and average of H_1, for each network.
+
+        A network that explodes has +infinity in all of them (its gradient grows as it does), but for the average, which
+        goes where the drift does, and is NaN where there is none.
+        """
         moved = self.moved[-1]
         h1, before = self.h0 + moved, _square(self.h0)
         pairs = [(_square(h1), before), (_square(moved), before)]
@@ -83,7 +87,10 @@ class Grid:
                 row[:] = np.log(square / start)
         out[4] = h1.mean(axis=0)
         # Euler's scheme cannot follow a drift that more than doubles H in one step: such a network has exploded.
-        out[:, ~(self.c2_dt * np.abs(self.sde.drift(h1)) * np.sqrt(len(h1)) <= np.sqrt(_square(h1)))] = np.nan
+        exploded = ~(self.c2_dt * np.abs(self.sde.drift(h1)) * np.sqrt(len(h1)) <= np.sqrt(_square(h1)))
+        exploded |= ~(out[: len(pairs)] < np.inf).all(axis=0)  # beyond float64, backwards perhaps
+        out[: len(pairs), exploded] = np.inf
+        out[4, exploded] = np.copysign(np.inf, self.sde.curvature) if self.sde.curvature else np.nan
         return out
 
 
@@ -93,6 +100,9 @@ def simulate(
     """Return `Grid.quantities` of ``count`` networks on both grids, (5, 2, count)."""
     shape = (sde.model.width, count)
     h0 = _first(sde.model, rng, shape) if start is None else np.repeat(start[:, None], count, axis=1)
+    # Of a homogeneous network quotients do not depend on the size of the start, whose square may be beyond float64.
+    unit = 2.0 ** np.floor(np.log2(np.abs(h0).max(initial=0.0) or 1.0)) if sde.model.homogeneous else 1.0
+    h0 = h0 / unit
     fine, coarse = Grid(sde, h0, steps, gradients), Grid(sde, h0, steps // 2, gradients)
     half = np.sqrt(0.5)
     for k in range(0, steps, 2):
@@ -109,7 +119,9 @@ def simulate(
             fine.backward(k + 1, two)
             fine.backward(k, one)
             coarse.backward(k // 2, half * (one + two))
-    return np.stack([fine.quantities(gradients), coarse.quantities(gradients)], axis=1)
+    found = np.stack([fine.quantities(gradients), coarse.quantities(gradients)], axis=1)
+    found[4] *= unit
+    return found
 
 
 def _first(model: ResidualNetwork, rng: np.random.Generator, shape: tuple[int, int]) -> Floats:

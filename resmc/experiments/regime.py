@@ -34,7 +34,8 @@ def regime(
     r"""Simulate ``model`` at several depths, and say whether it explodes, tends to the identity, or does neither.
 
     Forward pass and gradient are judged by the slope, with its confidence interval, of the median log-quotient against
-    ln L. `resmc.analyses.verdict` states the rule, its power, and what it cannot see.
+    ln L, by the slope at the largest depths, by the level there, and by the quartiles. `resmc.analyses.verdict` states
+    the rule, its power, and what it cannot see; where it cannot tell it says "undecided", and why.
 
     >>> found = resmc.regime(ResidualNetwork(40, 1, "v-phi-w", scaling=DepthScaling(0.5)))
     >>> print(found.summary())
@@ -44,7 +45,8 @@ def regime(
     model : ResidualNetwork
         A network with a `DepthScaling` and carry 1; its own depth has no meaning here.
     depths : sequence of int
-        At least three depths, increasing. A factor of 30 or more between the first and the last tells most.
+        At least three depths, increasing; a verdict takes at least four, the last 10 times the first or more. A factor
+        of 30 or more tells most.
     networks : int
         Networks for each depth, at least 32. Depth number i has the networks i * networks .. (i + 1) * networks - 1 of
         ``seed``, so that depths are independent.

@@ -116,7 +116,8 @@ def _normal_cdf(x: Floats) -> Floats:
 
 
 def _gelu_slope(x: Floats) -> Floats:
-    return _normal_cdf(x) + x * np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+    near = np.clip(x, -40.0, 40.0)  # beyond, the density is 0, and x^2 may be infinite
+    return _normal_cdf(x) + near * np.exp(-0.5 * near * near) / math.sqrt(2.0 * math.pi)
 
 
 def _centred_softplus(x: Floats) -> Floats:
@@ -146,8 +147,23 @@ def _torch_relu(torch: Any, x: Any) -> Any:
     return torch.relu(x)
 
 
+# In torch slopes come from the formulas: each is such that nothing cancels in its derivative either.
 def _torch_centred_softplus(torch: Any, x: Any) -> Any:
-    return 2.0 * (torch.nn.functional.softplus(x, threshold=50.0) - LOG2)  # softplus is x beyond 50, up to e^-50
+    """Return `_centred_softplus`; softplus is x beyond 50, up to e^-50."""
+    near = x + 2.0 * torch.log1p(2.0 * torch.sinh(0.25 * x.clamp(-2.0, 2.0)) ** 2)
+    far = 2.0 * (torch.nn.functional.softplus(x, threshold=50.0) - LOG2)
+    return torch.where(x.abs() < 1.0, near, far)
+
+
+def _torch_sigmoid(torch: Any, x: Any) -> Any:
+    """Return 1/(1 + e^-x): torch's slope y (1 - y) keeps its digits where y is small."""
+    return torch.where(x > 0.0, 1.0 - torch.sigmoid(-x), torch.sigmoid(x))
+
+
+def _torch_tanh(torch: Any, x: Any) -> Any:
+    """Return tanh x: far from 0 by the sigmoid of -2 |x|, since torch's slope 1 - y^2 cancels there."""
+    far = torch.where(x > 0.0, 1.0 - 2.0 * torch.sigmoid(-2.0 * x), 2.0 * torch.sigmoid(2.0 * x) - 1.0)
+    return torch.where(x.abs() < 1.0, torch.tanh(x), far)
 
 
 def _rectifier(number: int, *, signed: bool = False, half: bool = False) -> Activation:
@@ -172,7 +188,7 @@ ACTIVATIONS: dict[str, Activation] = {
         4,
         np.tanh,
         _tanh_slope,
-        lambda torch, x: torch.tanh(x),
+        _torch_tanh,
         slope_at_zero=1.0,
         curvature_at_zero=0.0,
         odd=True,
@@ -182,7 +198,7 @@ ACTIVATIONS: dict[str, Activation] = {
         5,
         _sigmoid,
         _sigmoid_slope,
-        lambda torch, x: torch.sigmoid(x),
+        _torch_sigmoid,
         at_zero=0.5,
         slope_at_zero=0.25,
         curvature_at_zero=0.0,
@@ -192,7 +208,7 @@ ACTIVATIONS: dict[str, Activation] = {
         6,
         lambda x: x * _normal_cdf(x),
         _gelu_slope,
-        lambda torch, x: torch.nn.functional.gelu(x),
+        lambda torch, x: 0.5 * x * torch.erfc(-math.sqrt(0.5) * x),  # torch's own gelu is 0 below -9
         slope_at_zero=0.5,
         curvature_at_zero=math.sqrt(2.0 / math.pi),
     ),

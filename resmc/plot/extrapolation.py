@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 def plot_extrapolation(result: Extrapolation, *, ax: Axes | None = None, **style: Any) -> Axes:
     """Draw estimates against 1/n, the polynomial fitted to them, and its value at 1/n = 0 beside the limit if known.
 
-    The band around the fit is one standard error, sqrt(v C v) with v = (1, 1/n, .., 1/n^p) and C the covariance of the
-    coefficients. The diamond is the value at infinite width, the dashed line the limit it is tested against.
+    The band around the fit is one statistical error, sqrt(v C v) with v = (1, 1/n, .., 1/n^p) and C the covariance of
+    the coefficients. The diamond is the value at infinite width, whose error bar contains that of the degree, too; the
+    dashed line is the limit it is tested against.
 
     Parameters
     ----------
@@ -58,7 +59,8 @@ def plot_extrapolation(result: Extrapolation, *, ax: Axes | None = None, **style
         handles, one = [bars, curve, value], OBSERVABLES[result.quantity]
         label = one.labelled(0 if one.backward else "d")
         if np.isfinite(result.limit):
-            name = f"limit: {result.limit:.5g}, z = {result.z_score:+.1f}".replace("-", "−")
+            test = "no z" if result.remark else f"z = {result.z_score:+.1f}"
+            name = f"limit: {result.limit:.5g}, {test}".replace("-", "−")
             handles.append(ax.axhline(result.limit, color=st.THEORY, ls=st.DASHED, lw=1.4, zorder=1, label=name))
             label = label if one.scaled is None else one.scaled.label
         ax.set(xlabel="$1/n$", ylabel=label)

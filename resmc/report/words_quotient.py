@@ -36,7 +36,7 @@ def figures_of(found: Analyses, name: str) -> tuple[str, ...]:
     if name not in found.quotients:
         return ()
     law = found.quotients[name].law
-    drawn = law is not None and law.zeros < law.networks
+    drawn = law is not None and len(law.bins) > 0
     by_layer = (f"{slug(name)}-by-layer",) if name != "growth" else ()
     return (f"{slug(name)}-law", *by_layer) if drawn else ()
 

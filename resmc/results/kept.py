@@ -39,13 +39,14 @@ class Samples:
 class Trajectories:
     """Raw paths of some networks: ``networks`` (k,), ``log_norm`` (k, R), ``asymmetry`` (k, R), R recorded layers.
 
-    Where a network is dead: -inf and NaN. With ``keep_on_device=True`` tensors, as in `Samples`.
+    Where a network is dead: log-norm -inf, asymmetry NaN. With ``keep_on_device=True`` tensors, as in `Samples`.
     """
 
     networks: NDArray[np.uint64]
     log_norm: Floats
     asymmetry: NDArray[np.float32]
-    # (k, R) each: ln(\|v_l\|^2/\|start\|^2) by layer; and "overlap", p_l . h_l / (\|p_l\| \|h_l\|), with gradients
+    # (k, R) each: ln(\|v_l\|^2/\|start\|^2) by layer, -inf where v_l is 0, NaN where the start is too; and "overlap",
+    # p_l . h_l / (\|p_l\| \|h_l\|), with gradients, NaN where p_l or h_l is 0 and there is no angle
     ratios: Mapping[str, Floats] = field(default_factory=dict)
 
     def to_numpy(self) -> Trajectories:
@@ -85,10 +86,12 @@ def trajectories_of(request: Request, outcome: Outcome, offsets: Floats) -> Traj
     kept = outcome.kept
     paths = {name: q.path for name, q in kept.quotients.items() if q.path is not None}
     shift = request.lowered.quotient_offsets(request.recording.layers)
-    ratios = {
-        name: path + (shift[name] - (paths["gradient"][:, -1:] if name in BACKWARD else kept.path_log_norm[:, :1]))
-        for name, path in paths.items()
-    }
+    with np.errstate(invalid="ignore"):  # 0/0
+        ratios = {
+            name: path + (shift[name] - (paths["gradient"][:, -1:] if name in BACKWARD else kept.path_log_norm[:, :1]))
+            for name, path in paths.items()
+        }
     if "gradient" in paths:
-        ratios["overlap"] = kept.path_overlap.astype(np.float64)
+        there = np.isfinite(kept.path_log_norm) & np.isfinite(paths["gradient"])
+        ratios["overlap"] = np.where(there, kept.path_overlap.astype(np.float64), np.nan)
     return Trajectories(numbers, kept.path_log_norm + offsets, kept.path_asymmetry, ratios)

@@ -20,6 +20,8 @@ TAIL = 0.025  # probability on either side of an interval of 95%
 class Law(FinalCounts):
     """Counts of networks by value, and quantiles, interpolated within a bin.
 
+    Nobody is left out: -infinity lies below all values and +infinity above, in every median and quantile.
+
     Attributes
     ----------
     bins : ndarray of int, shape (K,)
@@ -27,6 +29,8 @@ class Law(FinalCounts):
     counts : ndarray of int, shape (K,)
     zeros : int
         Networks whose value is -infinity: the logarithm of 0.
+    exploded : int
+        Networks whose value is +infinity: what grew beyond all bounds, or started from 0.
     offset : float
         Number that is added to all values.
     """
@@ -36,11 +40,11 @@ class Law(FinalCounts):
     @staticmethod
     def shifted(counts: FinalCounts, offset: float) -> Law:
         """The law of counted values, each plus ``offset``."""
-        return Law(counts.bins, counts.counts, counts.zeros, offset)
+        return Law(counts.bins, counts.counts, counts.zeros, counts.exploded, offset)
 
     @staticmethod
     def of(values: Floats, offset: float = 0.0) -> Law:
-        """The law of some values, -infinity among them."""
+        """The law of some values, infinite ones among them."""
         return Law.shifted(FinalCounts.counted(values), offset)
 
     @staticmethod
@@ -52,7 +56,7 @@ class Law(FinalCounts):
     @property
     def networks(self) -> int:
         """How many."""
-        return int(self.counts.sum()) + self.zeros
+        return int(self.counts.sum()) + self.zeros + self.exploded
 
     def quantile(self, p: ArrayLike) -> Estimate:
         """The value below which the fraction p of the networks lies; an array of p gives an array.
@@ -93,20 +97,21 @@ class Law(FinalCounts):
         ends = self.zeros + np.cumsum(self.counts)
         target = np.clip(p, 0.0, 1.0) * n
         if not len(ends):
-            return np.full(np.shape(p), -np.inf)
+            return np.where(target <= self.zeros, -np.inf, np.inf) if n else np.full(np.shape(p), np.nan)
         i = np.minimum(np.searchsorted(ends, target), len(ends) - 1)
         within = np.clip(1.0 - (ends[i] - target) / self.counts[i], 0.0, 1.0)
         value = (self.bins[i] + within) * BIN_WIDTH + self.offset
-        return np.where(target <= self.zeros, -np.inf, value) if self.zeros else np.asarray(value)
+        value = np.where(target > ends[-1], np.inf, value)
+        return np.where(target <= self.zeros, -np.inf, value) if self.zeros else value
 
     def histogram(self, bins: int = 100) -> tuple[Floats, Floats]:
         """Density over so many equal bins between the lowest and the highest value: (edges, density).
 
-        Values at -infinity are left out of the density, which then integrates to less than 1.
+        Infinite values are left out of the density, which then integrates to less than 1.
         """
         bins = checks.integer("bins", bins, 1, 1 << 20, "2^20")
         if not len(self.bins):
-            raise ValueError("there is no histogram: every value is the logarithm of 0")
+            raise ValueError("there is no histogram: every value is infinite, as the logarithm of 0 is")
         low, high = self.bins[0] * BIN_WIDTH, (self.bins[-1] + 1) * BIN_WIDTH
         edges = np.linspace(low, high, bins + 1)
         counts, _ = np.histogram((self.bins + 0.5) * BIN_WIDTH, edges, weights=self.counts)

@@ -9,7 +9,7 @@ statistics.histogram     (G, 2 + k): underflow, the k bins from `histogram_offse
 statistics.products, .partial_sums, .partial_squares     (G, pairs), unless empty
 quotients.*              (G, R) records of NORM_SUMS, of what was followed besides h (`Simulation.log_ratio`),
                          and of the mean square of h where there is one
-laws.*.bins, .counts     (K,) of each quotient's final value; the manifest has the zeros and offsets
+laws.*.bins, .counts     (K,) of each quotient's final value; the manifest has zeros, offset, exploded
 samples.*, trajectories.*                                unless nothing was kept
 
 A range of a few batches, as a sweep cuts them, has networks in a few groups; the others take no room.
@@ -83,7 +83,10 @@ def to_bytes(simulation: Record) -> bytes:
     if simulation.laws:  # a network of which only h was followed needs none of this
         manifest |= {f"{name}.quotients": sorted(part.ratios) for name, part in kept.items()}
         manifest["quotients"] = list(simulation.ratios)
-        manifest["laws"] = {name: [law.zeros, law.offset] for name, law in simulation.laws.items()}
+        manifest["laws"] = {  # a third number only where it says something: files without it stay as they were
+            name: [law.zeros, law.offset, *([law.exploded] if law.exploded else [])]
+            for name, law in simulation.laws.items()
+        }
     arrays: dict[str, NDArray[Any]] = {
         "layers": simulation.layers,
         "statistics.networks": statistics.networks,
@@ -344,11 +347,11 @@ def _laws(found: Archive) -> dict[str, Law]:
     return {name: _law(found, name, *law) for name, law in found.manifest.get("laws", {}).items()}
 
 
-def _law(found: Archive, name: str, zeros: int, offset: float) -> Law:
+def _law(found: Archive, name: str, zeros: int, offset: float, exploded: int = 0) -> Law:
     counts = [found.array(f"laws.{name}.{part}") for part in ("bins", "counts")]
     if any(array.dtype != np.int64 or array.ndim != 1 for array in counts) or len(counts[0]) != len(counts[1]):
         raise ValueError(f"laws.{name} has the wrong shape or type")
-    return Law(counts[0].copy(), counts[1].copy(), int(zeros), float(offset))
+    return Law(counts[0].copy(), counts[1].copy(), int(zeros), int(exploded), float(offset))
 
 
 def model_of(manifest: Mapping[str, Any]) -> Model:
