@@ -64,8 +64,9 @@ class Law(FinalCounts):
         Of N values, how many lie below the true quantile is binomial, whatever the law, atoms too. So the r-th and the
         s-th value in order enclose it in 95% of samples or more, r and s - 1 being the quantiles of 2.5% and 97.5% of
         that binomial law (e.g. Conover 1999, Practical Nonparametric Statistics, 3.2). The standard error is such that
-        the interval of 95% reaches the farther one on either side; half a bin is added in squares. There is no error
-        where fewer values lie beyond, or where the r-th or s-th is infinite.
+        the interval of 95% reaches the farther one on either side; half a bin is added in squares, but for the value
+        that networks have in which nothing moves, ln 1 = 0, which is known exactly. There is no error where fewer
+        values lie beyond, or where the r-th or s-th is infinite.
 
         Raises
         ------
@@ -82,7 +83,8 @@ class Law(FinalCounts):
         value = self._inverse(wanted)
         with np.errstate(invalid="ignore"):
             low, high = (self._inverse((order - 0.5) / n) for order in (below, above))
-            stderr = np.hypot(np.maximum(value - low, high - value) / NORMAL_95, 0.5 * BIN_WIDTH)
+            within = np.where(self._unmoved() & (low == self.offset) & (high == self.offset), 0.0, 0.5 * BIN_WIDTH)
+            stderr = np.hypot(np.maximum(value - low, high - value) / NORMAL_95, within)
         known = (n >= MIN_NETWORKS) & (below >= 1.0) & (above <= n) & np.isfinite(stderr)
         return Estimate(value, np.where(known, stderr, np.nan), np.asarray(n))
 
@@ -100,9 +102,16 @@ class Law(FinalCounts):
             return np.where(target <= self.zeros, -np.inf, np.inf) if n else np.full(np.shape(p), np.nan)
         i = np.minimum(np.searchsorted(ends, target), len(ends) - 1)
         within = np.clip(1.0 - (ends[i] - target) / self.counts[i], 0.0, 1.0)
+        if self._unmoved():
+            within = np.where(self.bins[i] == 0, 0.0, within)
         value = (self.bins[i] + within) * BIN_WIDTH + self.offset
         value = np.where(target > ends[-1], np.inf, value)
         return np.where(target <= self.zeros, -np.inf, value) if self.zeros else value
+
+    def _unmoved(self) -> bool:
+        """Return True if bin 0 holds more networks than both bins beside it: it then holds the value 0 itself."""
+        zero, *beside = (int(self.counts[self.bins == b].sum()) for b in (0, -1, 1))
+        return zero > sum(beside)
 
     def histogram(self, bins: int = 100) -> tuple[Floats, Floats]:
         """Density over so many equal bins between the lowest and the highest value: (edges, density).

@@ -156,8 +156,14 @@ class SecondMoment:
     least: Floats  # networks with which it would be reliable, as far as these say
 
 
-def log_second_moment(sums: NormSums, offsets: Floats | float = 0.0, fewest: Integers | int = 0) -> SecondMoment:
-    """``offsets``: what the normalised network lacks in log-norm beyond its input, by entry; ``fewest`` networks."""
+def log_second_moment(
+    sums: NormSums, offsets: Floats | float = 0.0, fewest: Integers | int = 0, of_nothing: float = np.nan
+) -> SecondMoment:
+    """Return ln E W by entry.
+
+    ``offsets`` is what the normalised network lacks in log-norm beyond its input, ``fewest`` how many networks an error
+    takes, and ``of_nothing`` the value where W is 0 in every network.
+    """
     growth, unit = sums.pooled_growth()
     total = leave_one_out(sums.networks)
     if total.ndim == 1:
@@ -166,7 +172,7 @@ def log_second_moment(sums: NormSums, offsets: Floats | float = 0.0, fewest: Int
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         logs = np.log(growth[:, 0] / total) + unit * np.log(2.0) + offsets
         effective = np.where(growth[0, 0] > 0, growth[0, 0] ** 2 / growth[0, 1], 0.0)
-        logs = np.where(np.isfinite(logs), logs, np.nan)  # everybody dead: no value
+        logs = np.where(np.isfinite(logs), logs, of_nothing)
         n, _, m2 = sums.whole_moments("growth_log")[:3]
         variance = m2 / np.maximum(n - 1.0, 1.0)
         explained = np.exp(variance) * networks / n - 1.0

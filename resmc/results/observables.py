@@ -338,7 +338,9 @@ def _quotient(name: str) -> Iterable[Observable]:
 
     def second_moment(e: Entries) -> by_entry.SecondMoment:
         least = e.least(reliability.DISPLACEMENT_SQUARE) if displaced else 0
-        return by_entry.log_second_moment(e.quotient(name), e.quotient_offsets(name), least)
+        return by_entry.log_second_moment(
+            e.quotient(name), e.quotient_offsets(name), least, -np.inf if displaced else np.nan
+        )
 
     yield Observable(
         f"{name}.second_moment",
