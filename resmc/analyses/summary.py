@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.lowering import QUOTIENTS
+from ..models.activations import ACTIVATIONS, FLAT
 from ..results.estimates import MIN_NETWORKS, ROUNDING, WORTH_SAYING, Estimate, KSDistance
 from ..results.observable import Observable
 from ..results.observable import letter as letter_of
@@ -108,6 +109,22 @@ def _too_few(sim: Record, found: list[Row]) -> list[str]:
     return notes
 
 
+def _flat_slopes(sim: Record) -> list[str]:
+    """Say where gradients may lose what slopes carry that are too small for the kernels."""
+    if "gradient" not in sim.ratios:
+        return []
+    name = sim.lowered.general.activation
+    beyond = ACTIVATIONS[name].flat_beyond
+    largest = np.nanmax(np.append(sim.log_norm_mean.value + 2.0 * np.sqrt(sim.log_norm_variance.value), -np.inf))
+    if largest < 2.0 * np.log(beyond):
+        return []
+    size = f"{np.exp(0.5 * largest):.2g}" if largest < 1400.0 else f"e^{0.5 * largest:.0f}"
+    return [
+        f"Slopes of {name} below {FLAT:g} count as 0, and layers reach |h|/sqrt(n) = {size}, where they are: what "
+        "gradients lose by that is in no error bar."
+    ]
+
+
 def _least(sim: Record, row: Row) -> int:
     """Return how many networks an error bar of a row takes, of networks such as these."""
     least = row.observable.least
@@ -139,7 +156,7 @@ def table(sim: Record) -> Table:
     """Return every quantity with its error, and the theory beside it: in words for people, as numbers in records."""
     found = list(rows(sim))
     title, *lines = _heading(sim)
-    return as_table(found, title, lines, _too_few(sim, found))
+    return as_table(found, title, lines, [*_too_few(sim, found), *_flat_slopes(sim)])
 
 
 def as_table(found: Sequence[Row], title: str = "", lines: Sequence[str] = (), notes: Sequence[str] = ()) -> Table:

@@ -27,6 +27,7 @@ from .._system import checks
 
 Floats = NDArray[np.float64]
 
+FLAT = 1e-19  # slopes below this bound count as 0 in the kernels
 LEAK = 0.01  # slope of leaky_relu below 0
 LOG2 = math.log(2.0)
 
@@ -75,6 +76,20 @@ class Activation:
     def smooth(self) -> bool:
         """True if sigma is twice continuously differentiable."""
         return not math.isnan(self.curvature_at_zero)
+
+    @property
+    def flat_beyond(self) -> float:
+        r"""The least power of 2^(1/4) at which a slope, of x or of -x, is not 0 but below 1e-19; infinite if none is.
+
+        The kernels' gradients are float32, whose squares end there: such a slope counts as 0.
+        """
+        if self.homogeneous:
+            return math.inf
+        x = 2.0 ** np.arange(-8.0, 14.0, 0.25)
+        with np.errstate(over="ignore", under="ignore"):
+            slopes = np.minimum(np.abs(self.slope(x)), np.abs(self.slope(-x)))
+        below = np.flatnonzero(slopes < FLAT)
+        return float(x[below[0]]) if below.size else math.inf
 
     def mean(self, size: float = 1.0) -> float:
         """Return E sigma(size g) of a standard normal g, by quadrature; exact for piecewise linear sigma."""
