@@ -572,3 +572,34 @@ def test_observables_stay_in_their_ranges(model: ResNet):
         assert (np.diff(run.inactive) >= 0).all()
     if model.alpha != 0.0:
         np.testing.assert_array_equal(n, run.networks)
+
+
+# ------------------------------------------------------------------------------------------------------ what is not there
+
+
+def test_a_summary_says_where_gradients_lose_slopes_that_are_too_small():
+    """A softplus that explodes: e^-|u| is far below what float32 can square; elsewhere nothing is said."""
+    grown = ResidualNetwork(2, 40, "phi-out", "centred_softplus", bias=0.4, scaling=resmc.DepthScaling(0.0))
+    calm = ResidualNetwork(2, 4, "phi-out", "centred_softplus", bias=0.4)
+    for model, said in ((grown, True), (calm, False), (resmc.ResNet(2, 40, 1.0, 1.0), False)):
+        sim = resmc.simulate(model, networks=64, seed=3, gradients=True, progress=False)
+        assert ("Slopes of centred_softplus below 1e-19 count as 0" in str(sim.summary())) == said
+
+
+def test_a_summary_says_how_many_networks_an_error_bar_takes_and_then_has_one():
+    """Of narrow networks: the number it names gives errors, one network less does not."""
+    model = ResNet(5, 4, HALF, HALF)
+    text = str(resmc.simulate(model, networks=79, seed=3, progress=False).summary())
+    assert "No error bar of variance L_0, variance L_4: it takes 80 networks or more." in text
+    assert np.isfinite(resmc.simulate(model, networks=80, seed=3, progress=False).log_norm_variance.stderr).all()
+
+
+def test_a_law_narrower_than_a_bin_has_no_distance_to_another():
+    """Width 1, 10^6 layers: one bin holds every log-norm, of which no distance can be read."""
+    sim = resmc.simulate(width=1, depth=10**6, alpha=HALF, lam=HALF, networks=64, layers=[0, 10**6], correlations=False)
+    fit = sim.log_gaussian_fit()
+    assert np.isnan(fit.ks_fitted.value) and fit.ks_fitted.resolution > 0.1
+    deep = resmc.simulate(width=1, depth=10**4, alpha=HALF, lam=HALF, networks=5000, layers=[0, 10**4])
+    found = deep.log_gaussian_fit().ks_fitted
+    low, high = found.interval()
+    assert np.isnan(found.value) or low < 0.084 < high  # against all 5000 log-norms one by one

@@ -15,6 +15,7 @@ from ..results.observable import Observable
 from ..results.observable import letter as letter_of
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
+from ..results.reliability import FEWEST_ACTIVE
 from ..tables import Column, Table
 from ..tables.cells import NOTHING
 from .found import estimates, places
@@ -114,7 +115,8 @@ def _flat_slopes(sim: Record) -> list[str]:
     if "gradient" not in sim.ratios:
         return []
     name = sim.lowered.general.activation
-    beyond = ACTIVATIONS[name].flat_beyond
+    # Of many neurons some have a slope that counts, unless it is flat on either side.
+    beyond = ACTIVATIONS[name].flat_beyond(both=sim.model.width >= FEWEST_ACTIVE)
     largest = np.nanmax(np.append(sim.log_norm_mean.value + 2.0 * np.sqrt(sim.log_norm_variance.value), -np.inf))
     if largest < 2.0 * np.log(beyond):
         return []
@@ -128,7 +130,7 @@ def _flat_slopes(sim: Record) -> list[str]:
 def _least(sim: Record, row: Row) -> int:
     """Return how many networks an error bar of a row takes, of networks such as these."""
     least = row.observable.least
-    assert least is not None
+    assert least is not None and row.layer is not None
     index = 0 if row.observable.per == "end" else int(np.searchsorted(sim.layers, row.layer))
     entries = sim.end if row.observable.per == "end" else sim.entries
     return int(np.ceil(np.broadcast_to(least(entries), entries.layers.shape)[index]))

@@ -77,17 +77,17 @@ class Activation:
         """True if sigma is twice continuously differentiable."""
         return not math.isnan(self.curvature_at_zero)
 
-    @property
-    def flat_beyond(self) -> float:
-        r"""The least power of 2^(1/4) at which a slope, of x or of -x, is not 0 but below 1e-19; infinite if none is.
+    def flat_beyond(self, both: bool = False) -> float:
+        r"""Return the least power of 2^(1/4) at which the slope of x or of -x, or of both, is below 1e-19.
 
-        The kernels' gradients are float32, whose squares end there: such a slope counts as 0.
+        Infinite if there is none, or if sigma is homogeneous, whose slopes are exact. The kernels' gradients are
+        float32, whose squares end there: such a slope counts as 0.
         """
         if self.homogeneous:
             return math.inf
         x = 2.0 ** np.arange(-8.0, 14.0, 0.25)
         with np.errstate(over="ignore", under="ignore"):
-            slopes = np.minimum(np.abs(self.slope(x)), np.abs(self.slope(-x)))
+            slopes = (np.maximum if both else np.minimum)(np.abs(self.slope(x)), np.abs(self.slope(-x)))
         below = np.flatnonzero(slopes < FLAT)
         return float(x[below[0]]) if below.size else math.inf
 
