@@ -1,6 +1,7 @@
 """Pages made of what the repository holds: `<!-- generated: NAME -->` is replaced when a page is read.
 
 - ``benchmarks``: every table in bench/results, unchanged but for the level of its headings;
+- ``coverage``: the table of bench.coverage;
 - ``gallery``: every script in examples/gallery: its docstring, its figure, its source;
 - ``commands``: the command line, from its argparse parsers;
 - ``quantities``: every quantity, from `resmc.results.observables`;
@@ -20,12 +21,18 @@ from typing import Any
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parents[2]
+COVERAGE = ROOT / "bench" / "results" / "coverage.md"
 MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 
 
 def benchmarks() -> tuple[str, list[Path]]:
-    files = sorted((ROOT / "bench" / "results").rglob("*.md"))
+    files = sorted(file for file in (ROOT / "bench" / "results").rglob("*.md") if file != COVERAGE)
     return "\n\n".join(re.sub(r"^#", "##", file.read_text(), flags=re.MULTILINE) for file in files), files
+
+
+def coverage() -> tuple[str, list[Path]]:
+    _, _, text = COVERAGE.read_text().partition("\n")
+    return re.sub(r"^##", "#", text, flags=re.MULTILINE), [COVERAGE]
 
 
 def gallery() -> tuple[str, list[Path]]:
@@ -112,7 +119,7 @@ def bibtex() -> tuple[str, list[Path]]:
 
 
 GENERATORS: dict[str, Callable[[], tuple[str, list[Path]]]] = {
-    f.__name__: f for f in (benchmarks, gallery, commands, quantities, citation, bibtex)
+    f.__name__: f for f in (benchmarks, coverage, gallery, commands, quantities, citation, bibtex)
 }
 
 
