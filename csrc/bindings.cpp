@@ -1,6 +1,6 @@
-// What Python sees; with bindings_cuda.hpp, interpreter.hpp and reader.hpp all that knows of it. It checks the names, types, ranges and
-// shapes of what it is told, so that nothing is read or written elsewhere; whether that makes sense has been checked
-// before it comes here.
+// What Python sees; with bindings_cuda.hpp, interpreter.hpp and reader.hpp all that knows of it. It checks the names,
+// types, ranges and shapes of what it is told, so that nothing is read or written elsewhere; whether that makes sense
+// has been checked before it comes here.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>

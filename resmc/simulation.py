@@ -211,7 +211,7 @@ def simulate(
     KeyboardInterrupt
         On Ctrl-C, within a second; no thread is left behind. Ctrl-C reaches Python's main thread alone.
     Stopped
-        If `resmc.stop` was called in another thread, or Ctrl-C ended the executor of this one: docs/howto/threads.md.
+        If `resmc.stop` was called in another thread, or Ctrl-C ended the executor of this one.
 
     Source: Li, Nica, Roy 2021 (arXiv 2106.04013) for the model.
     """
