@@ -122,10 +122,12 @@ def test_ctrl_c_while_python_waits_for_threads_ends_them(tries):
     for _ in range(tries):
         program = Program("threading.Thread(target=simulate).start(); begun(1)")
         program.begun()
-        time.sleep(0.2)  # the program has reached its end
-        program.interrupt()
+        deadline = time.monotonic() + SOON
+        while program.process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)  # the program has reached its end, and waits
+            program.interrupt()  # again where Python misses one that comes just before it waits
         status, err = program.end()
-        assert status == 0
+        assert status in (0, -signal.SIGINT)
         assert "terminate" not in err
 
 
