@@ -1,4 +1,4 @@
-"""The default number of threads: the least of affinity, control groups' quota and SLURM's count, each from made-up files."""
+"""The default number of threads: the least of affinity, control groups' quota and SLURM's count, from made-up files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import resmc
 from resmc._system import cpus
 from resmc._system.cpus import usable_cpus
-from resmc.engine import request
+from resmc.engine import native
 from resmc.sweep import engines
 
 pytestmark = pytest.mark.cpu
@@ -126,13 +126,13 @@ def test_simulations_sweeps_and_doctor_ask_this_alone(monkeypatch):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
     assert usable_cpus() <= 3
     monkeypatch.setattr(cpus, "_quotas", lambda root: iter(()))
-    assert request.check(None, dict(width=4, depth=2, alpha=0.5, lam=0.5), networks=10).threads == 3  # noqa: C408
+    asked = []
+    monkeypatch.setattr(native, "simulate", lambda *arguments: asked.append(arguments[4]))
+    resmc.simulate(width=4, depth=2, alpha=0.5, lam=0.5, networks=10)
+    assert asked == [3]
     assert resmc.build_info()["threads"] == 3
     pool = engines.open_engine(None, None, None, "cpu")
     assert (pool.workers, pool.threads) == (3, 1)
     pool.close()
-    sources = Path(resmc.__file__).parent
-    asking = [
-        p.name for p in sources.rglob("*.py") if "sched_getaffinity" in p.read_text() or "cpu_count" in p.read_text()
-    ]
-    assert asking == ["cpus.py"]
+    sources = {path.name: path.read_text(encoding="utf-8") for path in Path(resmc.__file__).parent.rglob("*.py")}
+    assert [name for name, text in sources.items() if "sched_getaffinity" in text or "cpu_count" in text] == ["cpus.py"]
