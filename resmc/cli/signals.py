@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
 import threading
 import time
@@ -42,6 +43,8 @@ def polite_end(*signals: signal.Signals) -> Iterator[None]:
     try:
         yield
     finally:
-        if _ended < 0.0:
-            for number, handler in before.items():
+        for number, handler in before.items():
+            if _ended < 0.0:
                 signal.signal(number, handler)
+            else:  # Python's last act puts back the handlers of the system, which would kill it without its status
+                atexit.register(signal.signal, number, signal.SIG_IGN)
