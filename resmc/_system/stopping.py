@@ -78,14 +78,14 @@ def stoppable() -> Iterator[None]:
     if not _is_main():
         _watch_the_end()
     thread = threading.get_ident()
-    _scope.calls = _calls
-    _running.add(thread)
-    try:
+    try:  # around all of it, since Ctrl-C may come between any two lines
+        _scope.calls = _calls
+        _running.add(thread)
         look()
         yield
     finally:
-        _running.discard(thread)
         _scope.calls = None
+        _running.discard(thread)
 
 
 def _is_main() -> bool:
