@@ -10,6 +10,7 @@
 #include <string>
 
 #include "cuda/kernels.hpp"
+#include "interpreter.hpp"
 #include "reader.hpp"
 
 namespace resmc {
@@ -148,7 +149,7 @@ class BoundKernels {
             }
         }
         p.finish();
-        py::gil_scoped_release release;
+        const Released released;
         if (described.is_residual) return kernels_.simulate_residual(residual, method, blocks, device, stream);
         kernels_.simulate(a, variant, method, blocks, device, stream);
     }
@@ -184,7 +185,7 @@ class BoundKernels {
         }
         a.histogram = p.optional_pointer<int64_t>("histogram");
         p.finish();
-        py::gil_scoped_release release;
+        const Released released;
         kernels_.reduce(a, device, stream);
         kernels_.fold(a, device, stream);
     }
@@ -212,7 +213,7 @@ class BoundKernels {
             a.path_asymmetry = p.pointer<float>("path_asymmetry");
         }
         p.finish();
-        py::gil_scoped_release release;
+        const Released released;
         kernels_.raw(a, device, stream);
     }
 
@@ -234,7 +235,7 @@ class BoundKernels {
         a.path_overlap = p.optional_pointer<float>("path_overlap");
         if (a.path_overlap != nullptr) a.overlap = p.pointer<const float>("overlap");
         p.finish();
-        py::gil_scoped_release release;
+        const Released released;
         kernels_.quotient(a, device, stream);
     }
 
@@ -260,7 +261,7 @@ class BoundKernels {
         while ((1u << a.log2_threads) < threads) ++a.log2_threads;
         a.rounds = ((net.width + 3) / 4 + threads - 1) / threads;
         a.sums = reinterpret_cast<float*>(sums);
-        py::gil_scoped_release release;
+        const Released released;
         kernels_.draw(a, networks << a.log2_threads, device, stream);
     }
 

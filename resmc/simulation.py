@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._system.progress import reporting
+from ._system.stopping import stoppable
 from .engine import gpus
 from .engine.memory import check_memory
 from .engine.request import check
@@ -126,6 +127,7 @@ class Simulation(Record):
         return to_dataframe(self)
 
 
+@stoppable()
 def simulate(
     model: Model | None = None,
     *,
@@ -184,10 +186,11 @@ def simulate(
         log-norms within 1e-4 (ARCHITECTURE.md, contract 3). ``auto``: what the environment variable RESMC_DEVICE
         names, else the CPU.
     threads : int, optional
-        CPU threads, at least 1; by default all that this process may use. Does not change a bit of the result.
+        CPU threads, at least 1; by default as many as this process may use CPUs, by its affinity, its container's
+        quota and SLURM. Does not change a bit of the result.
     progress : None, bool or callable
         None: a bar on a terminal if it takes longer than a second; True: always; False: never; a callable is called
-        as progress(done, networks).
+        as progress(done, networks), and what it raises stops the simulation and comes out here.
     keep_samples : int
         Of how many of the first networks to keep the final log-norm and the output.
     keep_trajectories : int
@@ -208,7 +211,9 @@ def simulate(
         If a GPU was asked for and there is none to use, its memory does not suffice, or it fails. Nothing is computed
         on the CPU instead.
     KeyboardInterrupt
-        On Ctrl-C, within a second; no thread is left behind.
+        On Ctrl-C, within a second; no thread is left behind. Ctrl-C reaches Python's main thread alone.
+    Stopped
+        If `resmc.stop` was called in another thread, or Ctrl-C ended the executor of this one.
 
     Source: Li, Nica, Roy 2021 (arXiv 2106.04013) for the model.
     """

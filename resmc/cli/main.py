@@ -6,6 +6,7 @@ import argparse
 import difflib
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -20,6 +21,7 @@ from . import saved as cli_saved
 from . import simulate as cli_simulate
 from . import sweep as cli_sweep
 from .common import add_command, print_json
+from .signals import polite_end
 
 EXAMPLE = """\
 example:
@@ -142,6 +144,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         top.print_help()
         return 0
+    with polite_end(signal.SIGINT):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         return COMMANDS[args.command](args) or 0
     except BrokenPipeError:  # the reader of our output has gone, as `head` does after its lines

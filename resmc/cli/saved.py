@@ -96,8 +96,7 @@ def run_show(args: argparse.Namespace) -> None:
     """Run ``resmc show``: print a simulation or a sweep's result."""
     result = read(args.run)
     if isinstance(result, Simulation):
-        args.output = None
-        save_and_print(args, result)
+        save_and_print(args, result, None)
     else:
         print_result(args, result)
 
@@ -123,8 +122,8 @@ def run_merge(args: argparse.Namespace) -> None:
 def _merge_files(args: argparse.Namespace, runs: list[Path]) -> None:
     if args.output is None:
         raise ValueError("--output is missing: say where the merged simulation shall be saved")
-    check_output(args.output)
-    save_and_print(args, merge(*(read(run) for run in runs)))
+    output = check_output(args.output)
+    save_and_print(args, merge(*(read(run) for run in runs)), output)
 
 
 def _merge_stores(args: argparse.Namespace) -> None:
@@ -149,8 +148,9 @@ def run_export(args: argparse.Namespace) -> None:
     if ending == ".zarr":
         check_folder(output)
         check_zarr(output)
+        output = output.absolute()
     else:
-        check_output(output)
+        output = check_output(output)
     if args.laws and ending in (".csv", ".json"):
         raise ValueError(f"--laws is not allowed with {ending}: a table has no distances; .nc and .zarr have")
     result = read(args.run)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .common import add_command, print_json, terminal_width
+from .signals import polite_end
 
 DASK_TIMEOUT = 10  # seconds that a scheduler has to answer
 
@@ -157,21 +158,18 @@ def _run(plan: Any, args: argparse.Namespace, engine: Any, keep_plan: bool = Fal
     """Run a plan; SIGTERM, which batch queues send, ends the run as Ctrl-C does, so that claims are given back."""
     from ..sweep.coordinator import run
 
-    def end(number: int, frame: Any) -> None:
-        raise SystemExit(128 + number)
-
-    signal.signal(signal.SIGTERM, end)
     try:
-        return run(
-            plan,
-            args.store,
-            engine=engine,
-            workers=args.workers,
-            threads=args.threads,
-            device=args.device,
-            progress=False if args.quiet else None,
-            keep_plan=keep_plan,
-        )
+        with polite_end(signal.SIGTERM):
+            return run(
+                plan,
+                args.store,
+                engine=engine,
+                workers=args.workers,
+                threads=args.threads,
+                device=args.device,
+                progress=False if args.quiet else None,
+                keep_plan=keep_plan,
+            )
     except KeyboardInterrupt:
         print("resmc: finished shards are safe, the same command goes on", file=sys.stderr)
         raise

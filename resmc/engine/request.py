@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from .._system.cpus import usable_cpus
 from ..models.fields import GENERAL, LOG_GAUSSIAN, SHARED, check_together, network_of
 from ..models.network import METHODS
 from ..models.residual_network import Model, ResidualNetwork
@@ -171,7 +171,7 @@ def check(
     correlations = checks.boolean("correlations", correlations) and lowered.log_gaussian is not None
     recorded = recorded_layers(lowered.model.depth, layers)
     if threads is None:
-        threads = len(os.sched_getaffinity(0))
+        threads = usable_cpus()
     threads = min(checks.integer("threads", threads, 1, 1 << 12, "4096"), networks)
     samples = min(checks.integer("keep_samples", keep_samples, 0, MAX_NETWORK, "2^48"), networks)
     paths = min(checks.integer("keep_trajectories", keep_trajectories, 0, MAX_NETWORK, "2^48"), networks)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system.build import instruction_set
+from .._system.stopping import look, stoppable
 from . import cuda, native
 from .finals import FinalCounts
 from .lowering import MEAN_SQUARE, KernelNetwork
@@ -96,15 +97,18 @@ class Gpu:
         return None
 
 
+@stoppable()
 def run(request: Request, report: Report | None = None) -> Outcome:
     """Simulates the networks of ``request``.
 
     Any thread of Python may call this, several at a time. ``report`` is called from that thread with the finished
     fraction, about twenty times a second; what it raises stops the run and comes out here. Ctrl-C does the same in the
-    main thread alone.
+    main thread alone, `stop` in all.
 
     Raises
     ------
+    Stopped, SystemExit
+        As `look` does.
     DeviceError
         If there is no GPU to use that was asked for, its memory does not suffice, or it fails.
     """
@@ -117,9 +121,15 @@ def run(request: Request, report: Report | None = None) -> Outcome:
     finals: dict[str, FinalCounts] = {}
     final_samples = {name: np.empty(job.keep_samples) for name in network.quotients}
     raw = None
+
+    def watch(fraction: float) -> None:
+        look()
+        if report is not None:
+            report(fraction)
+
     for at, part in _parts(job) if network.quotients else ((0, job),):
         views = arrays.part(at, part)
-        raw = where.add(network, part, recording.layers, views, _share(report, at, part, job))
+        raw = where.add(network, part, recording.layers, views, _share(watch, at, part, job))
         for name, quotient in views.quotients.items():
             counts = FinalCounts.counted(quotient.final)
             finals[name] = FinalCounts.added([finals[name], counts]) if name in finals else counts
@@ -153,8 +163,6 @@ def _parts(job: Job) -> Iterator[tuple[int, Job]]:
         )
 
 
-def _share(report: Report | None, at: int, part: Job, job: Job) -> Report | None:
+def _share(report: Report, at: int, part: Job, job: Job) -> Report:
     """A report of a part's finished fraction as one of the whole."""
-    if report is None:
-        return None
     return lambda done: report((at + part.count * done) / job.count)

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 
 from .._system import checks
 from .._system.progress import reporting
+from .._system.stopping import stoppable
 from ..models.fields import shown
 from ..models.residual_network import ResidualNetwork
 from ..results.estimates import Estimate, Floats, jackknife
@@ -165,6 +166,7 @@ class DepthLimit:
         return f"<DepthLimit: {self.networks} networks, {self.steps} steps, {m.block}, {m.activation}>"
 
 
+@stoppable()
 def limit(
     model: ResidualNetwork,
     *,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._system.stopping import look
 from ..models.residual_network import ResidualNetwork
 from ..results.estimates import Floats
 from ..theory.depth import DepthSDE
@@ -106,6 +107,7 @@ def simulate(
     fine, coarse = Grid(sde, h0, steps, gradients), Grid(sde, h0, steps // 2, gradients)
     half = np.sqrt(0.5)
     for k in range(0, steps, 2):
+        look()
         one, two = rng.standard_normal((2, *shape))
         fine.forward(k, one)
         fine.forward(k + 1, two)
@@ -115,6 +117,7 @@ def simulate(
         fine.start_backward(p1)
         coarse.start_backward(p1)
         for k in range(steps - 2, -1, -2):
+            look()
             one, two = rng.standard_normal((2, *shape))
             fine.backward(k + 1, two)
             fine.backward(k, one)

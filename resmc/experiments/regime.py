@@ -8,6 +8,7 @@ from typing import Any
 
 from .._system import checks
 from .._system.progress import reporting
+from .._system.stopping import stoppable
 from ..analyses.regime import Regime, judge
 from ..analyses.verdict import THRESHOLD, check_depths, check_threshold
 from ..engine.request import MAX_NETWORK
@@ -19,6 +20,7 @@ from ..simulation import simulate
 DEPTHS = (10, 30, 100, 300, 1000)
 
 
+@stoppable()
 def regime(
     model: ResidualNetwork,
     depths: Sequence[int] = DEPTHS,

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from .._system.stopping import look, stoppable
 from ..models.network import METHODS
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE
@@ -67,6 +68,7 @@ class ResidualPaths:
     output: Floats
 
 
+@stoppable()
 def simulate_residual(
     model: ResidualNetwork,
     networks: int,
@@ -178,6 +180,7 @@ def advance(state: State, from_layer: int, to_layer: int, networks: Counters[Res
     """Follow networks from ``from_layer`` to ``to_layer``, which is not below it."""
     model, h, moved = networks.model, state.h, state.moved
     for layer in range(from_layer, to_layer):
+        look()
         branch = _Layer(networks, method, layer).branch(h.v)
         moved = moved.plus(Vectors((model.carry - 1.0) * h.v + branch, h.log))
         h = _settled(Vectors(model.carry * h.v + branch, h.log), model)
@@ -219,6 +222,7 @@ def _backward(
     p = p_last = _last_gradient(networks, method).rescaled()
     moved = p.zero()  # p_l - p_L
     for layer in range(depth, -1, -1):
+        look()
         if layer < depth:
             back = _Layer(networks, method, layer).branch_transposed(hs[layer].v, p.v)
             moved = moved.plus(Vectors((carry - 1.0) * p.v + back, p.log))

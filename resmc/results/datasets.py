@@ -28,7 +28,8 @@ def to_netcdf(data: xarray.Dataset, path: str | Path) -> None:
         import h5py  # noqa: F401 (needed by h5netcdf, which no longer installs it)
     except ImportError:
         raise ImportError("to_netcdf needs h5netcdf and h5py: install resmc[netcdf]") from None
-    temporary = Path(path).with_name(temporary_name())
+    path = Path(path).absolute()  # of now: another thread may change the folder of the program
+    temporary = path.with_name(temporary_name())
     try:
         data.to_netcdf(temporary, engine="h5netcdf")
         os.replace(temporary, path)
@@ -56,7 +57,7 @@ def to_zarr(data: xarray.Dataset, path: str | Path) -> None:
         import zarr  # noqa: F401 (used by xarray)
     except ImportError:
         raise ImportError("to_zarr needs zarr: install resmc[zarr]") from None
-    path = Path(path)
+    path = Path(path).absolute()
     check_zarr(path)
     temporary = path.with_name(temporary_name())
     try:

@@ -123,7 +123,7 @@ def described(simulation: Record) -> Plain:
 
 def save(simulation: Record, path: str | Path) -> None:
     """Write ``simulation`` to ``path`` at once; errors as for `write_atomically`."""
-    path = Path(path)
+    path = Path(path).absolute()  # of now: another thread may change the folder of the program
     check_place(path)
     write_atomically(to_bytes(simulation), path)
 
@@ -144,6 +144,7 @@ def write_atomically(data: bytes, path: Path) -> None:
     OSError
         If the file cannot be written (no permission, disk full); an older file of that name stays as it was.
     """
+    path = path.absolute()
     check_place(path)
     temporary = path.parent / temporary_name()
     # The kernel takes the umask off; to read it here would be to set it for a moment, for other threads too.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .._system.build import instruction_set
+from .._system.stopping import look, stoppable
 from ..engine import cuda, devices
 from ..results.entries import FinalSums
 from ..results.observables import SWEPT
@@ -30,6 +31,7 @@ LOOK = 20.0  # seconds between looks into the store for shards of other processe
 MOST_FAILURES = 3  # times that a shard is computed again after the worker that computed it has died
 
 
+@stoppable()
 def run(
     plan: Plan,
     path: str | Path,
@@ -223,6 +225,7 @@ class Runner:
         assert self.claims is not None
         waiting, running, others = deque(shards), dict[Any, Shard](), list[Shard]()
         while waiting or running:
+            look()
             self._look(waiting)
             while waiting and len(running) < engine.places():
                 shard = waiting.popleft()
@@ -257,8 +260,15 @@ class Runner:
             self._was_computed(done, waiting)
         if others:
             self.progress.show(self.state)
-            time.sleep(min(max(PATIENCE, 10.0 * self.look_cost), LOOK))
+            self._pause(min(max(PATIENCE, 10.0 * self.look_cost), LOOK))
         return not others
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep, but look now and then whether to go on."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0.0:
+            look()
+            time.sleep(min(left, 0.1))
 
     def _worker_died(self, engine: Engine, shard: Shard, waiting: deque[Shard]) -> None:
         """Put a shard whose worker has died back into the queue; give up if workers die with it again and again."""
@@ -272,7 +282,7 @@ class Runner:
         waiting.appendleft(shard)
 
     def _task(self, engine: Engine, shard: Shard) -> Task:
-        return Task(str(self.store.path.absolute()), shard, self.device, engine.threads, engine.pin, self.laws)
+        return Task(str(self.store.path), shard, self.device, engine.threads, engine.pin, self.laws)
 
     def _count(self, shard: Shard) -> None:
         """Count a shard as done, whoever has computed it, and give up the claim on it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .._system.cpus import usable_cpus
+from .._system.stopping import stoppable
 from ..engine import devices
 from ..engine.lowering import lower
 from ..engine.recording import GROUPS
@@ -86,6 +87,7 @@ class SweepEstimate:
         return html.render(self._table())
 
 
+@stoppable()
 def estimate(plan: Plan, device: Any = "auto") -> SweepEstimate:
     """Estimate the cost of ``plan`` on ``device`` from short runs of a few of its points.
 
@@ -105,7 +107,7 @@ def estimate(plan: Plan, device: Any = "auto") -> SweepEstimate:
     work[: len(pilots)] += [float(pilot.updates) for pilot in pilots]
     shards = shard_sizes(plan, points, [each] * len(points), kind)
     probes = _spread(points)
-    cores = len(os.sched_getaffinity(0)) if kind == "cpu" else 1
+    cores = usable_cpus() if kind == "cpu" else 1
     measured = [_probe(points[i], device) for i in probes]
     width = np.log([points[i].model.width for i in probes])
     nearest = [int(np.argmin(np.abs(width - math.log(p.model.width)))) for p in points]

@@ -6,12 +6,12 @@ engine sees a result: shards go from the worker to the store.
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent import futures
 from typing import Any, Protocol
 
 from .._system import checks
+from .._system.cpus import usable_cpus
 from ..engine import devices
 from .compute import Done, Task, compute
 from .dask_engine import Dask
@@ -47,7 +47,7 @@ def open_engine(engine: Any, workers: int | None, threads: int | None, device: s
         for an executor or a client, which have workers of their own.
     """
     kind, _ = devices.parse(device)
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cpus()
     if workers is not None:
         workers = checks.integer("workers", workers, 1, 4096, "4096")
     if threads is not None:
@@ -106,16 +106,19 @@ class External:
 
     def __init__(self, executor: futures.Executor, threads: int, pin: bool) -> None:
         self.executor, self.threads, self.pin = executor, threads, pin
+        # An event reaches tasks of this process alone; those of others finish the shard that they compute.
+        self.stop = threading.Event() if isinstance(executor, futures.ThreadPoolExecutor) else None
+        workers = getattr(executor, "_max_workers", None)  # an attribute of the standard library's executors
+        self.workers = workers if isinstance(workers, int) else usable_cpus()
         self.submitted: set[Any] = set()
         self.used = False
 
     def places(self) -> int:
-        workers = getattr(self.executor, "_max_workers", None)  # an attribute of the standard library's executors
-        return 2 * (workers if isinstance(workers, int) else len(os.sched_getaffinity(0)))
+        return 2 * self.workers
 
     def submit(self, task: Task) -> Any:
         try:
-            future = self.executor.submit(compute, task)
+            future = self.executor.submit(compute, task, self.stop)
         except futures.BrokenExecutor:
             if self.used:
                 raise
@@ -128,5 +131,7 @@ class External:
         return future
 
     def close(self) -> None:
+        if self.stop is not None:
+            self.stop.set()
         for future in list(self.submitted):
             future.cancel()

@@ -102,7 +102,7 @@ class Store:
     """The files of one directory; the module's text shows where each kind lies."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # the program may change its folder while a sweep runs
         self.shards, self.claims, self.damaged = (self.path / name for name in ("shards", "claims", "damaged"))
 
     # -- the directory ------------------------------------------------------------------------------------------------

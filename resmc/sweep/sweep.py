@@ -58,8 +58,8 @@ class Sweep(Plan):
             None or ``threads``: this process, with ``workers`` threads. ``processes``: ``workers`` new processes, one
             to a GPU if the device is ``cuda``. Or a pool of any kind, or a Dask cluster.
         workers : int, optional
-            How many shards are computed at a time; by default one to a core of the CPU, or one to a GPU. Not with an
-            executor or a cluster, which have a number of their own.
+            How many shards are computed at a time; by default one to a CPU that this process may use, as in `simulate`,
+            or one to a GPU. Not with an executor or a cluster, which have a number of their own.
         threads : int, optional
             CPU threads of each worker; by default the workers share the cores.
         device : {"auto", "cpu", "cuda", "cuda:N"}
@@ -74,6 +74,8 @@ class Sweep(Plan):
             For an argument that is not allowed.
         OSError
             If the store cannot be written to; finished shards are safe.
+        Stopped
+            If `resmc.stop` was called in another thread; finished shards are safe.
         DeviceError
             As for `resmc.simulate`.
         """

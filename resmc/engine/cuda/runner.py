@@ -140,6 +140,7 @@ class Runner:
         self.enqueuing = ""  # the kernel
         self.of_report: BaseException | None = None  # raised by the caller's own function
         self.launches = self.passed = 0
+        self.reported = time.monotonic()
 
     def run(self) -> None:
         """Every chunk. On any exception the device is told to stop and waited for."""
@@ -216,7 +217,7 @@ class Runner:
 
     def _wait(self, most: int) -> None:
         """Until at most so many launches of networks are still on their way."""
-        pause, reported = 2e-5, time.monotonic()
+        pause = 2e-5
         while sum(networks > 0 for _, _, networks in self.pending) > most or (most == 0 and self.pending):
             event, _, networks = self.pending[0]
             if event.query():
@@ -227,8 +228,8 @@ class Runner:
             else:
                 time.sleep(pause)
                 pause = min(1.5 * pause, 0.002)
-            if time.monotonic() - reported > 0.05:
-                reported = time.monotonic()
+            if time.monotonic() - self.reported > 0.05:
+                self.reported = time.monotonic()
                 self._report(self._fraction())
 
     def _report(self, fraction: float) -> None:
