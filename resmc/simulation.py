@@ -21,9 +21,10 @@ from .engine.request import check
 from .engine.run import run
 from .models.residual_network import Model
 from .results import storage
+from .results.arithmetic import share_networks
 from .results.merge import merged
 from .results.record import Record
-from .tables import Table, html, text
+from .tables import Shown, Table
 
 if TYPE_CHECKING:
     import pandas
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from .analyses import Growth, Hypoactivation, InterlayerCorrelations, LogGaussianFit, LogRatio
 
 
-class Simulation(Record):
+class Simulation(Record, Shown):
     __doc__ = Record.__doc__
 
     @classmethod
@@ -59,7 +60,7 @@ class Simulation(Record):
         """
         from .analyses import log_ratio
 
-        return log_ratio.analyse(self, name)
+        return share_networks(log_ratio.analyse(self, name), self.drawn)
 
     # -- the four questions -------------------------------------------------------------------------------------------
 
@@ -67,32 +68,32 @@ class Simulation(Record):
         """Is the final log-norm Gaussian, and with which parameters? See `resmc.analyses.log_gaussian`."""
         from .analyses import log_gaussian
 
-        return log_gaussian.fit(self)
+        return share_networks(log_gaussian.fit(self), self.drawn)
 
     def hypoactivation(self) -> Hypoactivation:
         """Do fewer than half of the ReLUs fire? See `resmc.analyses.hypoactivation`."""
         from .analyses import hypoactivation
 
-        return hypoactivation.analyse(self)
+        return share_networks(hypoactivation.analyse(self), self.drawn)
 
     def interlayer_correlations(self) -> InterlayerCorrelations:
         """How do the layers' asymmetries correlate? See `resmc.analyses.interlayer`."""
         from .analyses import interlayer
 
-        return interlayer.analyse(self)
+        return share_networks(interlayer.analyse(self), self.drawn)
 
     def variance_growth(self) -> Growth:
         """How does E\\|z_l\\|^2 grow with l/n? See `resmc.analyses.growth`."""
         from .analyses import growth
 
-        return growth.analyse(self)
+        return share_networks(growth.analyse(self), self.drawn)
 
-    def summary(self) -> str:
-        """A table of every quantity: estimate, error, and the exact value or the limit beside it."""
-        return text.render(self._table())
+    def summary(self) -> Table:
+        """A table of every quantity: estimate, error, and the exact value or the limit beside it.
 
-    def _repr_html_(self) -> str:
-        return html.render(self._table())
+        ``print`` draws it as text and a notebook as a table; ``to_dataframe()`` and ``records()`` have all digits.
+        """
+        return self._table()
 
     def _table(self) -> Table:
         from .analyses.summary import table

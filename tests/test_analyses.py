@@ -331,7 +331,7 @@ def test_where_everybody_is_dead_the_log_norm_has_no_distance_to_any_law(network
 )
 def test_the_summary_contains_every_quantity(model: ResNet):
     run = resmc.simulate(model, networks=4_000, seed=20_300, first_network=500)
-    table = run.summary()
+    table = str(run.summary())
     d = model.depth
     for name in (
         "mean L_0", "variance L_0", "variance A_0", f"mean L_{d}", f"variance L_{d}", f"skewness L_{d}",

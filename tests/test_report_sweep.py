@@ -257,8 +257,8 @@ FOUR = Sweep(width=[8, 9], depth=[1, 2], alpha=HALF, lam=HALF, networks=1000)
         ([1000, 20, 2000, 0], None, r" ± .* ± .* \(width ., depth 1\), where it has an error\."),
         ([20, 1000, 20, 20], None, r" ± \S+ at width 8, depth 2, the only one with an error\."),
         ([20, 1000, 20, 20], {"width": 8}, r" ± \S+ at width 8, depth 2\."),
-        ([20, 0, 0, 0], None, r" \(no error\) at width 8, depth 1, the only one with a value\."),
-        ([20] * 4, None, r" \(no error\) at all 4 points\."),
+        ([20, 0, 0, 0], None, r" \(no error bar\) at width 8, depth 1, the only one with a value\."),
+        ([20] * 4, None, r" \(no error bar\) at all 4 points\."),
         ([0] * 4, None, r" has no value yet\."),
     ],
 )

@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
 from ..engine.lowering import BACKWARD, QUOTIENTS
+from ..results.arithmetic import networks_of, share_networks
 from ..results.estimates import Estimate
 from ..results.laws import Law
 from ..results.layer_estimates import growth_log_mean, growth_log_variance, log_second_moment
@@ -89,7 +90,7 @@ class LogRatio(Result):
         """Return quantiles of the final value of X, with errors: `Law.quantile`."""
         if self.law is None:
             raise ValueError("there is no law: simulate with displacement=True or gradients=True")
-        return self.law.quantile(p)
+        return share_networks(self.law.quantile(p), networks_of(self.mean))
 
 
 def analyse(sim: Record, name: str) -> LogRatio:

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..models.residual_network import ResidualNetwork
+from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate
 from ..results.record import Record
-from ..tables import Column, Table, text
+from ..tables import Column, Table
 from . import log_ratio
 from ._result import Result
 from .verdict import DECIDED, SHOWN, Verdict, decide
@@ -67,12 +68,12 @@ class Regime(Result):
             ["", f"forward:  {self.forward.sentence}", f"backward: {self.backward.sentence}"],
         )
 
-    def summary(self) -> str:
+    def summary(self) -> Table:
         """Return a table by depth, and the sentences of both verdicts."""
-        return text.render(self._table())
+        return self._table()
 
     def __str__(self) -> str:
-        return self.summary()
+        return str(self.summary())
 
     def __repr__(self) -> str:
         return f"<Regime: forward {self.forward.name}, backward {self.backward.name}, depths {self.depths.tolist()}>"
@@ -104,4 +105,5 @@ def _medians(name: str, simulations: Sequence[Record]) -> Estimate:
             raise ValueError(f"{SHOWN[name]} is 0 in {share}: its median has no logarithm")
         found.append(median)
     value, stderr = (0.5 * np.array([float(getattr(m, part)) for m in found]) for part in ("value", "stderr"))
-    return Estimate(value, stderr, np.array([int(m.n) for m in found]))
+    drawn = np.array([sim.drawn for sim in simulations], object)
+    return share_networks(Estimate(value, stderr, np.array([int(m.n) for m in found])), drawn)

@@ -20,8 +20,10 @@ from .._system import checks
 from .._system.progress import reporting
 from ..models.fields import shown
 from ..models.residual_network import ResidualNetwork
+from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate, Floats, jackknife
-from ..tables import Column, Table, html, text
+from ..results.propagation import Networks
+from ..tables import Column, Shown, Table
 from ..theory.depth import DepthSDE, Gaussian, depth_limit
 from . import euler
 
@@ -64,7 +66,7 @@ class LimitQuantity:
 
 
 @dataclass(frozen=True, eq=False)
-class DepthLimit:
+class DepthLimit(Shown):
     r"""A simulated limit, as `limit` returns it.
 
     Attributes
@@ -136,18 +138,15 @@ class DepthLimit:
         title = f"depth limit of {m.block} {m.activation}  width {m.width}  {scaling}"
         return Table("depth_limit", title, columns, rows, lines)
 
-    def summary(self) -> str:
+    def summary(self) -> Table:
         """Return a table of estimates with standard errors, refinement errors, and exact values where they are known.
 
         z is the distance from the exact value, divided by the root of the sum of the two errors' squares.
         """
-        return text.render(self._table())
-
-    def _repr_html_(self) -> str:
-        return html.render(self._table())
+        return self._table()
 
     def __str__(self) -> str:
-        return self.summary()
+        return str(self.summary())
 
     def __repr__(self) -> str:
         m = self.model
@@ -210,7 +209,8 @@ def limit(
             found[:, :, first:last] = euler.simulate(sde, rng, last - first, steps, start, gradients)
             if report is not None:
                 report(last / networks)
-    return _collect(sde, found, seed, steps, gradients, start is not None)
+    result = _collect(sde, found, seed, steps, gradients, start is not None)
+    return share_networks(result, Networks(f"limit {seed}", ((0, networks),)))
 
 
 def _collect(sde: DepthSDE, found: Floats, seed: int, steps: int, gradients: bool, explicit: bool) -> DepthLimit:

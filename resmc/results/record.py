@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
@@ -21,11 +21,13 @@ from ..models.residual_network import Model
 from ..models.resnet import ResNet
 from ..models.spelling import listed
 from . import estimates, layer_estimates
+from .arithmetic import share_networks
 from .entries import Entries, FinalSums
 from .estimates import Estimate
 from .kept import Samples, Trajectories, final_offsets, samples_of, trajectories_of
 from .laws import Law
 from .pairs import Pairs, pair_statistics
+from .propagation import Networks
 
 if TYPE_CHECKING:
     from ..theory.facts import Facts
@@ -33,6 +35,16 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Kind = TypeVar("Kind", bound="Record")
+
+
+def _estimated(method: Callable[[Any], Estimate]) -> cached_property[Estimate]:
+    """A property that is worked out once, so that it is one estimate however often it is asked for."""
+
+    @wraps(method)
+    def found(record: Any) -> Estimate:
+        return share_networks(method(record), record.drawn)
+
+    return cached_property(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +182,11 @@ class Record:
         return int(self.statistics.networks.sum())
 
     @property
+    def drawn(self) -> Networks:
+        """The networks by seed and number: what tells dependent estimates from independent ones."""
+        return Networks(self.seed, tuple((r.start, r.stop) for r in self.ranges))
+
+    @property
     def alive(self) -> Integers:
         """Networks with z_l != 0, by recorded layer (R,)."""
         return np.asarray(self.statistics.norms.alive.sum(axis=0))
@@ -204,47 +221,47 @@ class Record:
 
     # -- moments by layer ---------------------------------------------------------------------------------------------
 
-    @property
+    @_estimated
     def log_norm_mean(self) -> Estimate:
         """Mean of L_l = log(\\|z_l\\|^2/n), by recorded layer (R,)."""
         return layer_estimates.log_norm_mean(self.statistics.norms, self.offsets)
 
-    @property
+    @_estimated
     def log_norm_variance(self) -> Estimate:
         """Variance of L_l (unbiased), by recorded layer (R,)."""
         return layer_estimates.log_norm_variance(self.statistics.norms)
 
-    @property
+    @_estimated
     def log_norm_skewness(self) -> Estimate:
         """Skewness m3/m2^(3/2) of L_l, by recorded layer (R,); 0 for a Gaussian."""
         return layer_estimates.log_norm_skewness(self.statistics.norms)
 
-    @property
+    @_estimated
     def log_norm_excess_kurtosis(self) -> Estimate:
         """Excess kurtosis m4/m2^2 - 3 of L_l, by recorded layer (R,); 0 for a Gaussian."""
         return layer_estimates.log_norm_excess_kurtosis(self.statistics.norms)
 
-    @property
+    @_estimated
     def asymmetry_mean(self) -> Estimate:
         """Mean of A_l, by recorded layer (R,)."""
         return layer_estimates.asymmetry_mean(self.activity)
 
-    @property
+    @_estimated
     def asymmetry_variance(self) -> Estimate:
         """Variance of A_l (unbiased), by recorded layer (R,)."""
         return layer_estimates.asymmetry_variance(self.activity)
 
-    @property
+    @_estimated
     def active_fraction(self) -> Estimate:
         """Mean of F_l, the fraction of neurons that fire, by recorded layer (R,)."""
         return layer_estimates.active_fraction(self.activity, self.model.width)
 
-    @cached_property
+    @_estimated
     def asymmetry_covariance(self) -> Estimate:
         """Covariance of A_l and A_m over the networks alive at both, shape (R, R)."""
         return self.jackknife_pairs(np.stack([one.covariance for one in self._pairs()]))
 
-    @cached_property
+    @_estimated
     def asymmetry_correlation(self) -> Estimate:
         """Correlation of A_l and A_m over the networks alive at both, shape (R, R); NaN where one does not vary."""
         return self.jackknife_pairs(self.pooled_correlations)
@@ -259,12 +276,12 @@ class Record:
         index = np.arange(len(self.layers))
         return self.jackknife(values, self.alive[np.maximum.outer(index, index)])
 
-    @property
+    @_estimated
     def dead_fraction(self) -> Estimate:
         """Fraction of the networks with z_l = 0, by recorded layer (R,)."""
         return layer_estimates.dead_fraction(self.statistics.norms)
 
-    @property
+    @_estimated
     def inactive_fraction(self) -> Estimate:
         """Fraction of the living networks with phi_l(z_l) = 0, by recorded layer (R,)."""
         return layer_estimates.inactive_fraction(self.activity)
@@ -287,7 +304,9 @@ class Record:
 
         there = [one for one in self.observables if one in SWEPT]
         observable = SWEPT[checks.choice("name", name, tuple(there))]
-        return observable.estimate_of(self.end)[0] if observable.per == "end" else observable.estimate_of(self.entries)
+        end = observable.per == "end"
+        found = observable.estimate_of(self.end)[0] if end else observable.estimate_of(self.entries)
+        return share_networks(found, self.drawn)
 
     # -- helpers for the analyses -------------------------------------------------------------------------------------
 

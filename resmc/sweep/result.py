@@ -16,14 +16,17 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from ..engine.native import NUMERICS_VERSION
+from ..engine.request import MAX_NETWORK
+from ..results.arithmetic import share_networks
 from ..results.datasets import to_netcdf, to_zarr
 from ..results.entries import End, Entries, FinalSums
 from ..results.estimates import Estimate, Floats
 from ..results.merge import merged
 from ..results.observable import Observable
 from ..results.observables import SWEPT
+from ..results.propagation import Networks
 from ..simulation import Simulation
-from ..tables import Table, html, text
+from ..tables import Shown, Table
 from ..tables.table import MOST_ROWS
 from .axes import value_of
 from .pilot import pilot_shard, wanted_networks
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class SweepResult:
+class SweepResult(Shown):
     """The outcome of a sweep; made by `Sweep.run`, `Sweep.result` and `resmc.load_sweep`.
 
     Attributes
@@ -108,13 +111,14 @@ class SweepResult:
         A point that has no such quantity has no value, and counts no network there. Gradients end at layer 0, all else
         at the last layer.
         """
-        out = {}
+        out, drawn = {}, np.empty(self.plan.shape, object)
+        drawn.ravel()[:] = [Networks(seed, ((0, MAX_NETWORK),)) for seed in self.plan.seeds]
         for name, one in self.quantities.items():
             there = np.array([name in names for names in self.plan.observables])
             e = one.estimate_of(self._entries)
             if not there.all():
                 e = _only(e, there)
-            out[name] = e.reshape(self.plan.shape)
+            out[name] = share_networks(e.reshape(self.plan.shape), drawn)
         return out
 
     @cached_property
@@ -201,15 +205,13 @@ class SweepResult:
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
-    def summary(self, width: int | None = None) -> str:
+    def summary(self, width: int | None = None) -> Table:
         """Return a table of all points: networks, and each quantity's estimate beside its limit.
 
-        Lines that would be longer than ``width`` become a paragraph for each point.
+        ``print`` draws it as text, a notebook as a table. Lines that would be longer than ``width`` become a paragraph
+        for each point.
         """
-        return text.render(self._table(MOST_LINES), width)
-
-    def _repr_html_(self) -> str:
-        return html.render(self._table())
+        return replace(self._table(MOST_LINES), text_width=width)
 
     def _table(self, most: int = MOST_ROWS) -> Table:
         return table(self, most)

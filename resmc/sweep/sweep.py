@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
-from ..tables import Table, html
+from ..tables import Shown, Table
 from . import coordinator, cost, toml_file
 from .cost import SweepEstimate
 from .plan import Plan
@@ -13,16 +13,13 @@ from .result import SweepResult, collect
 from .summary import plan_table
 
 
-class Sweep(Plan):
+class Sweep(Plan, Shown):
     __doc__ = Plan.__doc__
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:
         """Read a plan from a TOML file with the arguments as keys; see `resmc.sweep.toml_file`."""
         return toml_file.read(path, cls)
-
-    def _repr_html_(self) -> str:
-        return html.render(self._table())
 
     def _table(self) -> Table:
         return plan_table(self)
