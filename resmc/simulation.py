@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ._system.progress import reporting
 from .engine import gpus
+from .engine.devices import Named
 from .engine.memory import check_memory
 from .engine.request import check
 from .engine.run import run
@@ -130,7 +131,7 @@ class Simulation(Record, Shown):
 def simulate(
     model: Model | None = None,
     *,
-    networks: int,
+    networks: float,
     seed: int = 0,
     first_network: int = 0,
     method: str = "projected",
@@ -138,9 +139,9 @@ def simulate(
     displacement: bool | None = None,
     layers: Sequence[int] | NDArray[np.int64] | None = None,
     correlations: bool = True,
-    device: Any = "auto",
+    device: Named = "auto",
     threads: int | None = None,
-    progress: bool | Callable[[int, int], None] | None = None,
+    progress: bool | Callable[[int, int], object] | None = None,
     keep_samples: int = 0,
     keep_trajectories: int = 0,
     keep_on_device: bool = False,

@@ -178,7 +178,7 @@ def test_a_network_of_a_list_is_named_by_its_title_and_no_field_is_none(tmp_path
     models = [ResNet(8, 4, 0.6, 0.8), ResidualNetwork(8, 4, "v-phi-w", "tanh")]
     result = Sweep(models, networks=64).run(tmp_path / "store", progress=False)
     assert result.plan.describe(0) == "point 0: vanilla ResNet, width 8, depth 4, d/n 0.5, alpha 0.6, lam 0.8"
-    assert "point 1: v-phi-w tanh residual network, width 8, depth 4, scaling 1 L^-0.5" in result.summary(1000)
+    assert "point 1: v-phi-w tanh residual network, width 8, depth 4, scaling 1 depth^-0.5" in result.summary(1000)
     assert "None" not in result.summary(1000)
 
 

@@ -68,7 +68,7 @@ class Row:
 def rows(sim: Record) -> Iterator[Row]:
     """Yield every quantity of ``sim``, at the first and last layer where it changes from one to the other."""
     found = estimates(sim, [name for name in sim.observables if OBSERVABLES[name].per != "lag" or sim.correlations])
-    letter = letter_of(sim.lowered)
+    letter, depth = letter_of(sim.lowered), sim.model.depth
     for name, estimate in found.items():
         one = OBSERVABLES[name]
         if one.per == "run":
@@ -77,13 +77,13 @@ def rows(sim: Record) -> Iterator[Row]:
             for k, lag in enumerate(places(sim, name)[:LAGS].tolist()[1:], 1):
                 yield Row(one, one.called(lag), estimate[k], lag, *_theory(sim, one, lag))
         elif one.sums in QUOTIENTS:  # quotients stand for their ends, since all of them begin with nothing
-            layer = one.end(sim.model.depth)
+            layer = one.end(depth)
             final = estimate if one.per == "end" else estimate[0 if one.backward else -1]
-            yield Row(one, one.called(layer, letter), final, layer, *_theory(sim, one, layer))
+            yield Row(one, one.called(layer, letter, depth), final, layer, *_theory(sim, one, layer))
         else:
             for index in one.rows:
                 layer = int(sim.layers[index])
-                yield Row(one, one.called(layer, letter), estimate[index], layer, *_theory(sim, one, layer))
+                yield Row(one, one.called(layer, letter, depth), estimate[index], layer, *_theory(sim, one, layer))
 
 
 def _theory(sim: Record, one: Observable, layer: int) -> tuple[float | None, float | None]:

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 VARIABLE = "RESMC_DEVICE"
 NAMES = "it must be 'auto', 'cpu', 'cuda', 'cuda:0', 'cuda:1', .."
 ALLOWED = f"{NAMES} or a torch.device"
+
+
+class TorchDevice(Protocol):
+    """A ``torch.device``, as far as it is needed here, where torch is not imported."""
+
+    @property
+    def type(self) -> str:
+        """Kind of the device."""
+
+    @property
+    def index(self) -> int | None:
+        """Number among those of its kind."""
+
+
+Named = str | TorchDevice  # what users may give as a device
 
 
 class Device(NamedTuple):

@@ -156,7 +156,7 @@ class DepthLimit(Shown):
 def limit(
     model: ResidualNetwork,
     *,
-    networks: int = 10_000,
+    networks: float = 10_000,
     seed: int = 0,
     steps: int = 400,
     h0: ArrayLike | None = None,

@@ -10,6 +10,7 @@ from .._system import checks
 from .._system.progress import reporting
 from ..analyses.regime import Regime, judge
 from ..analyses.verdict import THRESHOLD, check_depths, check_threshold
+from ..engine.devices import Named
 from ..engine.request import MAX_NETWORK
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
@@ -23,12 +24,12 @@ def regime(
     model: ResidualNetwork,
     depths: Sequence[int] = DEPTHS,
     *,
-    networks: int = 2000,
+    networks: float = 2000,
     seed: int = 0,
     method: str = "projected",
     threshold: float = THRESHOLD,
-    progress: bool | Callable[[int, int], None] | None = None,
-    device: Any = "auto",
+    progress: bool | Callable[[int, int], object] | None = None,
+    device: Named = "auto",
     threads: int | None = None,
 ) -> Regime:
     r"""Simulate ``model`` at several depths, and say whether it explodes, tends to the identity, or does neither.

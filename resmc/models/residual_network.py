@@ -191,7 +191,8 @@ class ResidualNetwork(Network):
         scaling = "by layer"
         if isinstance(self.scaling, DepthScaling):
             inside = ", inside" if self.scaling.inside else ""
-            scaling = f"{self.scaling.c:.6g} L^{-self.scaling.beta:.6g}{inside}"
+            power = f" depth^{-self.scaling.beta:.6g}" if self.scaling.beta else ""
+            scaling = f"{self.scaling.c:.6g}{power}{inside}"
         rest = f"  carry {self.carry:.6g}" * (self.carry != 1.0) + f"  bias {self.bias:.6g}" * (self.bias > 0.0)
         return (
             f"{self.block} {self.activation} residual network  width {self.width}  depth {self.depth}  "

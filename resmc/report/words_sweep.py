@@ -43,7 +43,7 @@ def asked(result: SweepResult) -> dict[str, Observable]:
 def words_of(result: SweepResult, name: str) -> str:
     """Return a quantity in words that begin a sentence."""
     one = OBSERVABLES[name]
-    return the(one.words.format(v=letter_of_sweep(result), l=_end(one)))
+    return the(one.described(_end(one), letter_of_sweep(result)))
 
 
 def title(result: SweepResult, name: str) -> str:
@@ -269,7 +269,7 @@ def lead(result: SweepResult) -> str:
     wanted = (
         f"{counted(plan.networks, 'network')} each"
         if plan.networks
-        else f"as many networks as the standard errors wanted take, at most {count(plan.max_networks)}"
+        else f"as many networks as the standard errors wanted take, at most {count(plan.most)}"
     )
     return f"{counted(len(plan.models), 'point')} ({over}), {wanted}."
 

@@ -94,7 +94,7 @@ def estimate(plan: Plan, device: Any = "auto") -> SweepEstimate:
         As for `resmc.simulate`.
     """
     kind, _ = devices.parse(device)
-    each = plan.networks or plan.max_networks
+    each = plan.most
     first: dict[Any, int] = {}  # equal points are computed once
     for i, identity in enumerate(plan.identities):
         first.setdefault(identity, i)

@@ -19,6 +19,15 @@ from .gpus import visible
 from .processes import Processes
 
 
+class Cluster(Protocol):
+    """A ``distributed.Client``, as far as it is needed here, where Dask is not imported."""
+
+    status: str
+
+    def get_executor(self, **options: Any) -> Any:
+        """Return an executor on the cluster."""
+
+
 class Engine(Protocol):
     """The coordinator's view of all who compute shards."""
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, Self
+from typing import Literal, Self
 
+from ..engine.devices import Named
 from ..tables import Shown, Table
 from . import coordinator, cost, toml_file
 from .cost import SweepEstimate
+from .engines import Cluster
 from .plan import Plan
 from .result import SweepResult, collect
 from .summary import plan_table
@@ -26,7 +30,7 @@ class Sweep(Plan, Shown):
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
-    def estimate(self, device: Any = "auto") -> SweepEstimate:
+    def estimate(self, device: Named = "auto") -> SweepEstimate:
         """Estimate work, bytes, and time at a rate that is measured now (in about a second); see `resmc.sweep.cost`."""
         return cost.estimate(self, device)
 
@@ -34,11 +38,11 @@ class Sweep(Plan, Shown):
         self,
         store: str | Path,
         *,
-        engine: Any = None,
+        engine: Literal["threads", "processes"] | Executor | Cluster | None = None,
         workers: int | None = None,
         threads: int | None = None,
-        device: Any = "auto",
-        progress: Any = None,
+        device: Named = "auto",
+        progress: bool | Callable[[int, int], object] | None = None,
     ) -> SweepResult:
         """Compute what ``store`` lacks of this plan, and return the result. See `resmc.sweep.engines`.
 
