@@ -43,7 +43,7 @@ class Simulation(Record, Shown):
         return cls(**{f.name: getattr(record, f.name) for f in fields(record)})
 
     def log_ratio(self, name: str) -> LogRatio:
-        r"""ln(\|v_l\|^2/\|start\|^2) by layer, and its final value: mean, variance, median, quantiles, second moment.
+        """ln(|v_l|^2/|start|^2) by layer, and its final value: mean, variance, median, quantiles, second moment.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class Simulation(Record, Shown):
         return share_networks(interlayer.analyse(self), self.drawn)
 
     def variance_growth(self) -> Growth:
-        """How does E\\|z_l\\|^2 grow with l/n? See `resmc.analyses.growth`."""
+        """How does E|z_l|^2 grow with l/n? See `resmc.analyses.growth`."""
         from .analyses import growth
 
         return share_networks(growth.analyse(self), self.drawn)
@@ -147,7 +147,7 @@ def simulate(
     keep_on_device: bool = False,
     **model_fields: Any,
 ) -> Simulation:
-    r"""Simulate independent random networks and return their statistics.
+    """Simulate independent random networks and return their statistics.
 
     >>> sim = resmc.simulate(width=200, depth=200, alpha=0.5**0.5, lam=0.5**0.5, networks=100_000)
     >>> print(sim.summary())
@@ -168,10 +168,10 @@ def simulate(
         ``projected``: exactly the law of the network at cost width per layer. ``dense``: every weight is drawn, cost
         width^2, the ground truth, and the way for weights that are not Gaussian.
     gradients : bool
-        Also follow the gradient of one output back to layer 0: \|p_l\|/\|p_L\| and \|p_l - p_L\|/\|p_L\|
+        Also follow the gradient of one output back to layer 0: |p_l|/|p_L| and |p_l - p_L|/|p_L|
         (`Simulation.log_ratio`), which takes several times as long.
     displacement : bool, optional
-        Whether to follow \|h_l - h_0\|/\|h_0\|. By default for a `ResidualNetwork`; always where gradients are.
+        Whether to follow |h_l - h_0|/|h_0|. By default for a `ResidualNetwork`; always where gradients are.
     layers : sequence of int, optional
         Layers to record; 0 and depth are always added. By default all up to depth 512, then every
         ceil(depth/512)-th.

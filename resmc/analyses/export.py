@@ -1,4 +1,4 @@
-r"""A simulation as a labelled data set or a data frame, and the schema that sweeps share.
+"""A simulation as a labelled data set or a data frame, and the schema that sweeps share.
 
 An observable (`resmc.results.observables`) whose variable is ``q`` gives ``q``, ``q_stderr``, ``q_theory`` (its limit,
 NaN where there is none) and ``q_exact`` (NaN where it is not known), and where rare networks may rule it

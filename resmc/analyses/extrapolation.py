@@ -72,7 +72,7 @@ def extrapolate(
     quantity : str
         A quantity that all of them have (`Simulation.observables`), at its end. Of a `ResNet` some are scaled, so that
         they tend to a limit that theory knows: ``log_norm.mean`` (without depth log(alpha^2 + lam^2)), ``asymmetry``
-        (n E[A_d]), ``active_fraction`` (n (E[F_d] - 1/2)), ``growth`` (log E\\|z_d\\|^2/\\|z_0\\|^2, without depth
+        (n E[A_d]), ``active_fraction`` (n (E[F_d] - 1/2)), ``growth`` (log E|z_d|^2/|z_0|^2, without depth
         log(alpha^2 + lam^2)); the limits of ``log_norm.variance``, ``log_norm.skewness``, ``log_norm.excess_kurtosis``
         and ``interlayer.lag1`` are known as they are. Of all others there is a value, and no limit beside it.
     degree : int, optional

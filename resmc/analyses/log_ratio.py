@@ -1,4 +1,4 @@
-r"""How far does a residual network go from its input, and its gradient from the output's?
+"""How far does a residual network go from its input, and its gradient from the output's?
 
 The answer is the logarithm of one of four quotients, by layer and as a final value (Marion, Fermanian, Biau, Vert,
 arXiv 2206.06929):
@@ -36,7 +36,7 @@ from ._result import Result
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LogRatio(Result):
-    r"""The logarithm of one of the four quotients, X_l = ln(\|v_l\|^2/\|start\|^2), by recorded layer (R,).
+    """The logarithm of one of the four quotients, X_l = ln(|v_l|^2/|start|^2), by recorded layer (R,).
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class LogRatio(Result):
     mean, variance : Estimate, shape (R,)
         Mean and variance of X_l, over the networks where v_l is not 0.
     log_second_moment : Estimate, shape (R,)
-        ln E \|v_l\|^2/\|start\|^2, where v_l = 0 counts as 0; no error where it is not reliable
+        ln E |v_l|^2/|start|^2, where v_l = 0 counts as 0; no error where it is not reliable
         (`resmc.results.layer_estimates.SecondMoment`).
     end : int
         The layer of the final value: the depth, or 0 for gradients.
@@ -79,7 +79,7 @@ class LogRatio(Result):
 
     @property
     def final_log_second_moment(self) -> Estimate:
-        """ln E \\|v\\|^2/\\|start\\|^2 of the final value."""
+        """ln E |v|^2/|start|^2 of the final value."""
         return self.log_second_moment[self._last]
 
     @property

@@ -1,7 +1,7 @@
-r"""Explosion, identity, or neither? Networks of several depths L tell the limit as L grows (arXiv 2206.06929).
+"""Explosion, identity, or neither? Networks of several depths L tell the limit as L grows (arXiv 2206.06929).
 
-With independent weights and branches of size c L^(-beta), \|h_L - h_0\|/\|h_0\| and the gradient's
-\|p_0 - p_L\|/\|p_L\| tend to 0 like L^(1/2 - beta) for beta > 1/2 (the identity), to a law for beta = 1/2 (the only
+With independent weights and branches of size c L^(-beta), |h_L - h_0|/|h_0| and the gradient's
+|p_0 - p_L|/|p_L| tend to 0 like L^(1/2 - beta) for beta > 1/2 (the identity), to a law for beta = 1/2 (the only
 non-trivial exponent), and grow for beta < 1/2: with unbounded activations faster than any power.
 
 The rule that decides, and its blind spot, are in `resmc.analyses.verdict`; `resmc.regime` simulates.
@@ -28,15 +28,15 @@ from .verdict import DECIDED, SHOWN, Verdict, decide
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Regime(Result):
-    r"""Verdicts with their evidence, as `resmc.regime` returns them.
+    """Verdicts with their evidence, as `resmc.regime` returns them.
 
     Attributes
     ----------
     depths : ndarray of int, shape (D,)
     displacement, growth : Estimate, shape (D,)
-        Medians of ln \|h_L - h_0\|/\|h_0\| and ln \|h_L\|/\|h_0\|: without the squares of `LogRatio`.
+        Medians of ln |h_L - h_0|/|h_0| and ln |h_L|/|h_0|: without the squares of `LogRatio`.
     gradient_displacement, gradient : Estimate, shape (D,)
-        Medians of ln \|p_0 - p_L\|/\|p_L\| and ln \|p_0\|/\|p_L\|.
+        Medians of ln |p_0 - p_L|/|p_L| and ln |p_0|/|p_L|.
     model : ResidualNetwork
         The network; its depth has no meaning here.
     forward, backward : Verdict

@@ -1,6 +1,6 @@
-r"""The rule by which a ratio explodes, tends to 0, or does neither as the depth L grows.
+"""The rule by which a ratio explodes, tends to 0, or does neither as the depth L grows.
 
-**The rule.** A ratio is the root of a quotient of squares, such as \|h_L - h_0\|/\|h_0\|. The median y(L) of its
+**The rule.** A ratio is the root of a quotient of squares, such as |h_L - h_0|/|h_0|. The median y(L) of its
 logarithm is fitted by a + s ln L + b/L, weighted by the medians' standard errors: b/L is how a network of finite depth
 differs from a limit. Where that does not fit (p below 0.001) the smallest depths are left out, down to the upper half
 of them, or three. The interval of s (99.9%, normal: the errors of medians are known, not estimated from the scatter)
@@ -15,7 +15,7 @@ decides:
 
 **Its power.** s is about 1/2 - beta, and no slope below the threshold is told from 0: at threshold = 0.05 exponents
 from 0.45 to 0.55 may be called non-trivial. The error of s is some 0.1/sqrt(networks) for the default depths: with 2000
-networks beta = 1/2 is called non-trivial, \|beta - 1/2\| >= 0.07 is not, and between 0.04 and 0.07 some are undecided;
+networks beta = 1/2 is called non-trivial, |beta - 1/2| >= 0.07 is not, and between 0.04 and 0.07 some are undecided;
 with fewer than 100, beta = 1/2 often is undecided too.
 
 **Its blind spot** is all that happens beyond the largest depth. Where steps are not small there (tanh with scaling

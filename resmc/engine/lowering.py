@@ -125,7 +125,7 @@ class Lowered:
 
     @property
     def follows_mean_square(self) -> bool:
-        r"""True if \|h_l\|^2/\|h_0\|^2 depends on \|h_0\|, so that E\|h_l\|^2 needs sums of its own.
+        """True if |h_l|^2/|h_0|^2 depends on |h_0|, so that E|h_l|^2 needs sums of its own.
 
         A homogeneous network is its own multiple for every multiple of h_0, and the size of a Gaussian h_0 is
         independent of its direction.

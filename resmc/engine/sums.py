@@ -78,7 +78,7 @@ class NormSums(_Entries):
     """Sums of norms by group (first axis, 32) and entry (last axis, R), of the normalised network.
 
     The entries are the recorded layers of one simulation, or one layer from each of many. Normalised:
-    alpha^2 + lam^2 = 1 and unit input. L_l = ln(\\|v_l\\|^2/n) and W_l = \\|v_l\\|^2/\\|start\\|^2, where v is h and
+    alpha^2 + lam^2 = 1 and unit input. L_l = ln(|v_l|^2/n) and W_l = |v_l|^2/|start|^2, where v is h and
     the start h_0, or what else is followed: `resmc.Simulation.log_ratio`. `resmc.results.layer_estimates` says what
     follows from them. ``records`` (32, R) are of NORM_SUMS.
     """

@@ -1,4 +1,4 @@
-r"""`limit`: the stochastic equation that a residual network of fixed width tends to as its depth grows, simulated.
+"""`limit`: the stochastic equation that a residual network of fixed width tends to as its depth grows, simulated.
 
 `resmc.theory.depth` derives the equation; `resmc.experiments.euler` solves it on two grids with the same noise, a fine
 one of M steps and a coarse one of M/2. The error of an average falls like 1/M, so the fine grid is still about as far
@@ -67,7 +67,7 @@ class LimitQuantity:
 
 @dataclass(frozen=True, eq=False)
 class DepthLimit(Shown):
-    r"""A simulated limit, as `limit` returns it.
+    """A simulated limit, as `limit` returns it.
 
     Attributes
     ----------
@@ -82,9 +82,9 @@ class DepthLimit(Shown):
         of a scaling inside the activation makes some networks explode, however rarely. Where explosions are not rare,
         trust medians alone.
     growth, displacement : LimitQuantity
-        ln(\|H_1\|^2/\|H_0\|^2) and ln(\|H_1 - H_0\|^2/\|H_0\|^2).
+        ln(|H_1|^2/|H_0|^2) and ln(|H_1 - H_0|^2/|H_0|^2).
     gradient, gradient_displacement : LimitQuantity or None
-        ln(\|P_0\|^2/\|P_1\|^2) and ln(\|P_0 - P_1\|^2/\|P_1\|^2); None without gradients.
+        ln(|P_0|^2/|P_1|^2) and ln(|P_0 - P_1|^2/|P_1|^2); None without gradients.
     covariance, covariance_refinement : Estimate or None
         The covariance of growth and gradient, and its refinement error; None without gradients.
     average : LimitQuantity or None
@@ -163,7 +163,7 @@ def limit(
     gradients: bool = True,
     progress: bool | Callable[[int, int], object] | None = None,
 ) -> DepthLimit:
-    r"""Simulate the limit of ``model`` as its depth grows at fixed width, forward and backward.
+    """Simulate the limit of ``model`` as its depth grows at fixed width, forward and backward.
 
     The start is H_0 = A x as in a network, or ``h0``; the backward pass starts from P_1, a row of W_out. By default, a
     width of 40 takes 10 to 20 seconds on one core; the time grows with networks x steps x width. The memory stays

@@ -32,7 +32,7 @@ def regime(
     device: Named = "auto",
     threads: int | None = None,
 ) -> Regime:
-    r"""Simulate ``model`` at several depths, and say whether it explodes, tends to the identity, or does neither.
+    """Simulate ``model`` at several depths, and say whether it explodes, tends to the identity, or does neither.
 
     Forward pass and gradient are judged by the slope, with its confidence interval, of the median log-quotient against
     ln L. `resmc.analyses.verdict` states the rule, its power, and what it cannot see.

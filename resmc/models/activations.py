@@ -1,4 +1,4 @@
-r"""The activations, each with all that resmc knows of it, in one table.
+"""The activations, each with all that resmc knows of it, in one table.
 
 A row of `ACTIVATIONS` has sigma, its slope, sigma in torch, and what kernels, limits and messages rest on. The kernels'
 own versions (float32, over packs of networks) are in ``csrc/include/resmc/activation.hpp``.
@@ -33,7 +33,7 @@ LOG2 = math.log(2.0)
 
 @dataclass(frozen=True)
 class Activation:
-    r"""One activation.
+    """One activation.
 
     Attributes
     ----------

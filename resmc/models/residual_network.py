@@ -32,7 +32,7 @@ RESNET_ACTIVATIONS = {activation: variant for variant, activation in VARIANT_ACT
 
 @dataclass(frozen=True)
 class ResidualNetwork(Network):
-    r"""A residual network at initialisation, with independent weights.
+    """A residual network at initialisation, with independent weights.
 
     .. code-block:: text
 
@@ -69,7 +69,7 @@ class ResidualNetwork(Network):
     n_out : int
         Output neurons, 1 to 2^17.
     input_norm : float
-        \|x\|/sqrt(n_in) > 0: h_0 = input_norm N(0, I), unless there is an ``input``.
+        |x|/sqrt(n_in) > 0: h_0 = input_norm N(0, I), unless there is an ``input``.
     input : sequence of float, optional
         The input x, not all 0: h_0 = A x, where the entries of A have the weight law with variance 1/n_in. With
         Gaussian weights the input enters through its norm alone.

@@ -1,4 +1,4 @@
-r"""Curves of log E\|z_l\|^2/\|z_0\|^2 over l/n: of simulations, and of anything else that has such curves."""
+"""Curves of log E|z_l|^2/|z_0|^2 over l/n: of simulations, and of anything else that has such curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Deep networks whose branches shrink with the depth: how far they and their gradients go, over depth and exponent.
+"""Deep networks whose branches shrink with the depth: how far they and their gradients go, over depth and exponent.
 
 The figures are those of Marion, Fermanian, Biau, Vert (arXiv 2206.06929): explosion, identity, and neither.
 """
@@ -43,7 +43,7 @@ def plot_depth_ratio(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""Draw the median of a ratio and the band between two of its quantiles against the depth L, both logarithmic.
+    """Draw the median of a ratio and the band between two of its quantiles against the depth L, both logarithmic.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def plot_depth_ratio(
         Simulations of different depths, which give a curve for each label, any number of them; the legend says a
         `Regime`'s verdict on the ratio. A sweep over ``depth`` gives a curve for each value of its other dimensions.
     ratio : {"growth", "displacement", "gradient", "gradient_displacement"}
-        \|h_L\|/\|h_0\|, \|h_L - h_0\|/\|h_0\|, \|p_0\|/\|p_L\| or \|p_0 - p_L\|/\|p_L\|.
+        |h_L|/|h_0|, |h_L - h_0|/|h_0|, |p_0|/|p_L| or |p_0 - p_L|/|p_L|.
     between : pair of float
         Probabilities of the band's quantiles.
     sel : mapping, optional
@@ -104,7 +104,7 @@ def plot_heat_map(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""Draw the mean of log10 of a ratio over two fields of the models, a cell for each simulation.
+    """Draw the mean of log10 of a ratio over two fields of the models, a cell for each simulation.
 
     Blue is above 0 (a ratio of 1), orange below 0; the colours end two powers of ten from 0.
 

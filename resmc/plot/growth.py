@@ -1,4 +1,4 @@
-r"""Growth of E\|z_l\|^2 with depth, in one simulation or over a sweep."""
+"""Growth of E|z_l|^2 with depth, in one simulation or over a sweep."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def plot_growth(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""Draw log E\|z_l\|^2/\|z_0\|^2 against l/n with standard errors, and the theory that there is of it.
+    """Draw log E|z_l|^2/|z_0|^2 against l/n with standard errors, and the theory that there is of it.
 
     Infinite width, the Gaussian limit, gives l log(alpha^2 + lam^2), which is 0 for normalised weights: no growth. A
     vanilla ResNet grows like exp(c l/n), which is drawn at leading order in 1/n. Exact values are drawn where all are
     known, and take the place of the limit. Networks that are no `ResNet` have no limit here.
 
-    The plain mean of \|z\|^2 is ruled by rare networks: where it is not reliable
+    The plain mean of |z|^2 is ruled by rare networks: where it is not reliable
     (`resmc.results.layer_estimates.SecondMoment`) points are hollow and without a bar, and the legend says so.
 
     Parameters

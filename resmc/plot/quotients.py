@@ -1,6 +1,6 @@
-r"""Laws of the quotients: how far residual networks go from their input, or gradients from the output's; and limits.
+"""Laws of the quotients: how far residual networks go from their input, or gradients from the output's; and limits.
 
-What is drawn is the root of a quotient, a ratio of lengths such as \|h_L\|/\|h_0\|.
+What is drawn is the root of a quotient, a ratio of lengths such as |h_L|/|h_0|.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def plot_ratio_law(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""Draw the law of a ratio over the networks as a histogram, with the limit of infinite depth beside it.
+    """Draw the law of a ratio over the networks as a histogram, with the limit of infinite depth beside it.
 
     The band is one standard error, sqrt(p (1 - p)/N) over the width of a bin. Several laws are drawn as outlines, and
     limits only where they are laws of all simulations.

@@ -167,14 +167,14 @@ class Entries:
 
     @cached_property
     def growth(self) -> SecondMoment:
-        r"""ln E\|h_l\|^2/\|h_0\|^2, and the networks that it takes to be reliable."""
+        """ln E|h_l|^2/|h_0|^2, and the networks that it takes to be reliable."""
         return log_second_moment(self.norms, self._by_entry(Lowered.growth_offsets, self.layers))
 
     @cached_property
     def mean_square(self) -> SecondMoment:
-        r"""ln E\|h_l\|^2/n.
+        """ln E|h_l|^2/n.
 
-        Where growth is independent of \|h_0\| the mean square is the product of both means, and E\|h_0\|^2/n is known.
+        Where growth is independent of |h_0| the mean square is the product of both means, and E|h_0|^2/n is known.
         Elsewhere the networks keep sums of their own; entries whose networks have kept none have no value.
         """
         own = np.broadcast_to(np.array([one.follows_mean_square for one in self.lowered]), self.layers.shape)

@@ -194,7 +194,7 @@ def mean_estimate(total: Floats, centred_squares: Floats, n: NDArray[np.int64]) 
 
 
 def jackknife(values: Floats, group_sizes: NDArray[np.int64], n: ArrayLike | None = None) -> Estimate:
-    r"""The delete-one-group jackknife for groups of unequal size.
+    """The delete-one-group jackknife for groups of unequal size.
 
     Parameters
     ----------
@@ -254,7 +254,7 @@ class KSDistance(Estimate):
     ----------
     noise_floor : float
         The distance that sampling alone would show on average if the laws agreed; a value near it means 'no
-        difference seen'. From the groups: the mean over j of sup \\|(F_j - G_j) - (F - G)\\|, where index j stands for
+        difference seen'. From the groups: the mean over j of sup |(F_j - G_j) - (F - G)|, where index j stands for
         all networks but group j, scaled to this sample size.
     resolution : float
         The true supremum may exceed ``value`` by less than this: the largest probability of one histogram bin, or of

@@ -28,7 +28,7 @@ class Samples:
     networks: NDArray[np.uint64]
     log_norm: Floats
     output: Floats
-    ratios: Mapping[str, Floats] = field(default_factory=dict)  # (k,) each: the final ln(\|v\|^2/\|start\|^2)
+    ratios: Mapping[str, Floats] = field(default_factory=dict)  # (k,) each: the final ln(|v|^2/|start|^2)
 
     def to_numpy(self) -> Samples:
         """A copy with NumPy arrays."""
@@ -45,7 +45,7 @@ class Trajectories:
     networks: NDArray[np.uint64]
     log_norm: Floats
     asymmetry: NDArray[np.float32]
-    # (k, R) each: ln(\|v_l\|^2/\|start\|^2) by layer; and "overlap", p_l . h_l / (\|p_l\| \|h_l\|), with gradients
+    # (k, R) each: ln(|v_l|^2/|start|^2) by layer; and "overlap", p_l . h_l / (|p_l| |h_l|), with gradients
     ratios: Mapping[str, Floats] = field(default_factory=dict)
 
     def to_numpy(self) -> Trajectories:

@@ -127,9 +127,9 @@ def share(count: NDArray[np.int64], n: NDArray[np.int64]) -> Estimate:
 
 @dataclass(frozen=True, eq=False)
 class SecondMoment:
-    r"""log E\|z_l\|^2/\|z_0\|^2, dead networks counting as 0, by entry.
+    """log E|z_l|^2/|z_0|^2, dead networks counting as 0, by entry.
 
-    The mean of \|z\|^2 is ruled by rare networks. It is called reliable where the effective sample size
+    The mean of |z|^2 is ruled by rare networks. It is called reliable where the effective sample size
     (sum W)^2 / sum W^2 is at least 1000 and the standard deviation of L_l - L_0 is at most sqrt(2 ln N) - 2: beyond
     that, N networks are unlikely to contain those that carry the mean. Elsewhere the value comes without an error.
     """

@@ -1,4 +1,4 @@
-r"""One quantity: its names, its sums, its estimate, and the theory beside it."""
+"""One quantity: its names, its sums, its estimate, and the theory beside it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Scaled:
 
 @dataclass(frozen=True)
 class Observable:
-    r"""One quantity.
+    """One quantity.
 
     Attributes
     ----------

@@ -1,7 +1,7 @@
-r"""Every quantity that resmc estimates, in one table.
+"""Every quantity that resmc estimates, in one table.
 
 Summaries, sweeps, data sets, plots, pages, JSON, extrapolations and the command line read `OBSERVABLES`; to add a
-quantity is to add a row. In formulas L_l = log(\|h_l\|^2/n), A_l is the activation asymmetry, and F_l the fraction of
+quantity is to add a row. In formulas L_l = log(|h_l|^2/n), A_l is the activation asymmetry, and F_l the fraction of
 active neurons. Texts leave {v} for the letter of the state (z for a `ResNet`, h for others), {l} for the layer and {d}
 for the depth, which has no letter of its own beside the log-norm's.
 """

@@ -62,7 +62,7 @@ class Histogram:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Record:
-    r"""The statistics of independent random networks; made by `resmc.simulate`, `resmc.merge` and `resmc.load`.
+    """The statistics of independent random networks; made by `resmc.simulate`, `resmc.merge` and `resmc.load`.
 
     Attributes
     ----------
@@ -83,8 +83,8 @@ class Record:
     numerics : tuple of str
         What computed it: numerics version, then the sorted numerics classes (device and instruction set).
     ratios : mapping of str to NormSums
-        Sums of ln(\|v_l\|^2/\|start\|^2) for what was followed besides h: see `log_ratio`. "mean_square" is among them
-        where E\|h_l\|^2/n cannot be known from the growth: sums of W_l = \|h_l\|^2/n, and no law; `offsets` are theirs.
+        Sums of ln(|v_l|^2/|start|^2) for what was followed besides h: see `log_ratio`. "mean_square" is among them
+        where E|h_l|^2/n cannot be known from the growth: sums of W_l = |h_l|^2/n, and no law; `offsets` are theirs.
     laws : mapping of str to Law
         Laws of the final values of quotients: at the last layer, of gradients at layer 0.
     """
@@ -223,7 +223,7 @@ class Record:
 
     @_estimated
     def log_norm_mean(self) -> Estimate:
-        """Mean of L_l = log(\\|z_l\\|^2/n), by recorded layer (R,)."""
+        """Mean of L_l = log(|z_l|^2/n), by recorded layer (R,)."""
         return layer_estimates.log_norm_mean(self.statistics.norms, self.offsets)
 
     @_estimated

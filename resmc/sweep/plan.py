@@ -45,7 +45,7 @@ FIRST_OF_PILOT = 1 << 47  # first network of every pilot: estimates use networks
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    r"""Simulations of many networks: a grid over their fields, or a list.
+    """Simulations of many networks: a grid over their fields, or a list.
 
     >>> plan = resmc.Sweep(width=[50, 100], ratio=[0.5, 1, 2], alpha=0.5**0.5, lam=0.5**0.5, networks=1e6)
     >>> print(plan.estimate())
