@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._system.progress import reporting
+from ._system.words import brief
 from .engine import gpus
 from .engine.devices import Named
 from .engine.memory import check_memory
@@ -122,7 +123,7 @@ class Simulation(Record, Shown):
         return to_xarray(self, laws=laws)
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """Return a row for each recorded layer (needs ``resmc[xarray]``); see `resmc.analyses.export`."""
+        """Return a row for each recorded layer (needs ``resmc[pandas]``); see `resmc.analyses.export`."""
         from .analyses.export import to_dataframe
 
         return to_dataframe(self)
@@ -254,5 +255,5 @@ def merge(*simulations: Simulation) -> Simulation:
         raise ValueError("simulations is empty: merge needs at least one")
     for s in simulations:
         if not isinstance(s, Simulation):
-            raise ValueError(f"simulations holds {s!r}: merge takes Simulation objects (resmc.load reads files)")
+            raise ValueError(f"simulations holds {brief(s)}: merge takes Simulation objects (resmc.load reads files)")
     return merged(simulations)

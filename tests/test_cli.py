@@ -260,9 +260,11 @@ def test_limit_prints_and_records_what_the_python_call_says(capsys):
     found = answer(capsys, *options)
     assert set(found) == documented("limit")
     assert found["quantities"][0]["estimate"]["value"] == float(expected.growth.mean.value)
-    assert {"quantity", "estimate", "refinement", "exact", "z_score"} <= set(found["quantities"][0])
+    assert {"quantity", "name", "estimate", "refinement", "exact", "z_score"} <= set(found["quantities"][0])
     fewer = answer(capsys, *options, "--no-gradients")["quantities"]
-    assert {row["quantity"] for row in found["quantities"]} - {row["quantity"] for row in fewer} >= {"mean gradient"}
+    assert {row["quantity"] for row in found["quantities"]} - {row["quantity"] for row in fewer} >= {
+        "mean log |p_0|^2/|p_d|^2"
+    }
 
 
 # ------------------------------------------------------------------------------------------------- JSON of all commands

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import gammaincc
 
 from .._system import checks
+from .._system.words import brief
 from ..results.estimates import Estimate, Floats
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
@@ -87,7 +88,7 @@ def extrapolate(
         raise ValueError("simulations is a single one: extrapolate takes several, of different widths")
     for s in simulations:
         if not hasattr(s, "model"):
-            raise ValueError(f"simulations holds {s!r}: extrapolate takes a sequence of Simulation objects")
+            raise ValueError(f"simulations holds {brief(s)}: extrapolate takes a sequence of Simulation objects")
     sims = sorted(simulations, key=lambda s: s.model.width)
     widths = np.array([s.model.width for s in sims], np.float64)
     _check_alike(sims)
@@ -149,7 +150,7 @@ def _check_alike(sims: Sequence[Record]) -> None:
     for name, values in alike.items():
         if any(value != values[0] for value in values):
             distinct = [value for i, value in enumerate(values) if value not in values[:i]]
-            raise ValueError(f"simulations differ in {name} ({distinct}): an extrapolation needs one")
+            raise ValueError(f"simulations differ in {name} ({brief(distinct)}): an extrapolation needs one")
 
 
 def _scaled(sim: Record, quantity: str, factor: float, shift: float) -> Estimate:
@@ -158,7 +159,9 @@ def _scaled(sim: Record, quantity: str, factor: float, shift: float) -> Estimate
     if one.per == "lag":
         where = np.flatnonzero(found.places(sim, quantity) == 1)
         if not where.size:
-            raise ValueError(f"quantity={quantity!r} needs two recorded layers at distance 1; layers={sim.layers}")
+            raise ValueError(
+                f"quantity={quantity!r} needs two recorded layers at distance 1; layers={brief(sim.layers)}"
+            )
         estimate = estimate[int(where[0])]
     elif one.per == "layer":
         estimate = estimate[0 if one.backward else -1]

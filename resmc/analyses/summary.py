@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._system.words import shortened
 from ..engine.lowering import QUOTIENTS
 from ..results.estimates import ROUNDING, WORTH_SAYING, Estimate, KSDistance
 from ..results.layer_estimates import MIN_EFFECTIVE_SAMPLE
@@ -110,7 +111,7 @@ def _too_few(sim: Record, found: list[Row]) -> list[str]:
 
 def _heading(sim: Record) -> list[str]:
     m = sim.model
-    ranges = ", ".join(f"{r.start}..{r.stop - 1}" for r in sim.ranges)
+    ranges = ", ".join(shortened([f"{r.start}..{r.stop - 1}" for r in sim.ranges]))
     lines = [
         m.title,
         f"{sim.networks} network{'s' * (sim.networks != 1)} ({ranges}), {sim.method}, seed {sim.seed}, "

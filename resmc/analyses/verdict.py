@@ -33,6 +33,7 @@ from numpy.typing import ArrayLike
 from scipy.special import gammaincc
 
 from .._system import checks
+from .._system.words import brief
 from ..models.resnet import MAX_DEPTH
 from ..results.estimates import Estimate, Floats, format_estimate
 from ._result import Result
@@ -176,7 +177,7 @@ def check_depths(given: Any) -> list[int]:
     except TypeError:
         depths = []
     if len(depths) < 3 or any(a >= b for a, b in pairwise(depths)):
-        raise ValueError(f"depths={given!r} is not allowed: it must be at least three integers, increasing")
+        raise ValueError(f"depths={brief(given)} is not allowed: it must be at least three integers, increasing")
     return depths
 
 
@@ -184,5 +185,5 @@ def check_threshold(given: Any) -> float:
     """Return the threshold if it is a number above 0, at most 1/2; else raise ValueError."""
     threshold = checks.real("threshold", given, positive=True)
     if threshold > 0.5:
-        raise ValueError(f"threshold={threshold!r} is not allowed: it must be at most 0.5")
+        raise ValueError(f"threshold={brief(threshold)} is not allowed: it must be at most 0.5")
     return threshold

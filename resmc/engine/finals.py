@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import brief_repr
+
 BIN_WIDTH = 2.0**-16  # width of a bin, in natural logarithms
 
 
@@ -23,6 +25,8 @@ class FinalCounts:
     zeros : int
         Networks whose value is -infinity: the logarithm of 0.
     """
+
+    __repr__ = brief_repr
 
     bins: NDArray[np.int64]
     counts: NDArray[np.int64]

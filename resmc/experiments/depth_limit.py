@@ -18,10 +18,12 @@ from numpy.typing import ArrayLike
 
 from .._system import checks
 from .._system.progress import reporting
+from .._system.words import brief, brief_repr
 from ..models.fields import shown
 from ..models.residual_network import ResidualNetwork
 from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate, Floats, jackknife
+from ..results.observables import OBSERVABLES
 from ..results.propagation import Networks
 from ..tables import Column, Shown, Table
 from ..theory.depth import DepthSDE, Gaussian, depth_limit
@@ -35,6 +37,8 @@ MAX_STEPS = 1 << 20
 @dataclass(frozen=True, eq=False)
 class Moments:
     """Mean, variance and median over networks; all three errors come from a delete-one-group jackknife."""
+
+    __repr__ = brief_repr
 
     mean: Estimate
     variance: Estimate
@@ -56,6 +60,8 @@ class LimitQuantity:
     samples : ndarray, shape (networks,)
         The values on the fine grid; -inf or NaN in networks that have none.
     """
+
+    __repr__ = brief_repr
 
     mean: Estimate
     variance: Estimate
@@ -117,11 +123,12 @@ class DepthLimit(Shown):
                 if quantity.law is not None:
                     exact = quantity.law.variance if kind == "variance" else quantity.law.mean
                 estimate, refinement = getattr(quantity, kind), getattr(quantity.refinement, kind)
-                rows.append(_row(f"{kind} {name.replace('_', ' ')}", estimate, refinement, exact))
+                rows.append(_row(f"{name}.{kind}", estimate, refinement, exact))
         if self.covariance is not None and self.covariance_refinement is not None:
-            rows.append(_row("covariance growth, gradient", self.covariance, self.covariance_refinement))
+            rows.append(_row("covariance", self.covariance, self.covariance_refinement))
         columns = [
-            Column("quantity", "quantity", numeric=False, width=33),
+            Column("quantity", "quantity", numeric=False),
+            Column(None, "name"),
             Column("estimate +- standard error", "estimate", width=28),
             Column("refinement error", "refinement", width=27),
             Column("exact", width=12),
@@ -268,7 +275,7 @@ def _start(model: ResidualNetwork, h0: ArrayLike) -> Floats:
     try:
         start = np.asarray(h0, np.float64)
     except (TypeError, ValueError):
-        raise ValueError(f"h0={h0!r} is not allowed: it must be an array of numbers") from None
+        raise ValueError(f"h0={brief(h0)} is not allowed: it must be an array of numbers") from None
     if start.shape != (model.width,):
         raise ValueError(f"h0 of shape {start.shape} is not allowed: it must have width={model.width} entries")
     if not np.isfinite(start).all() or not start.any():
@@ -276,10 +283,23 @@ def _start(model: ResidualNetwork, h0: ArrayLike) -> Floats:
     return start
 
 
+def _called(name: str) -> str:
+    """Return the words of a row: the symbol in the table of quantities, if it has this one."""
+    if name in OBSERVABLES:
+        one = OBSERVABLES[name]
+        return one.called(0 if one.backward else "d")
+    if name == "covariance":
+        logs = (_called(f"{part}.mean").removeprefix("mean ") for part in ("growth", "gradient"))
+        return f"covariance {', '.join(logs)}"
+    return f"{name.removeprefix('average.')} average of h_d"
+
+
 def _row(name: str, estimate: Estimate, refinement: Estimate, exact: float | None = None) -> list[Any]:
+    """Return the cells of a quantity by its name, which is that of a simulation's if that has one."""
+    start = [_called(name), name, estimate, refinement]
     if exact is None:
-        return [name, estimate, refinement, None, None, None, None]
+        return [*start, None, None, None, None]
     # The grid's own error keeps an estimate from meeting the exact value, however many networks there are.
     error = np.hypot(float(estimate.stderr), float(refinement.value))
     z = (float(estimate.value) - exact) / error if error > 0.0 else np.nan
-    return [name, estimate, refinement, f"{exact:.6g}", f"z = {z:+.2f}" if np.isfinite(z) else "", exact, float(z)]
+    return [*start, f"{exact:.6g}", f"z = {z:+.2f}" if np.isfinite(z) else "", exact, float(z)]

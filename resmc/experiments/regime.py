@@ -8,6 +8,7 @@ from typing import Any
 
 from .._system import checks
 from .._system.progress import reporting
+from .._system.words import brief
 from ..analyses.regime import Regime, judge
 from ..analyses.verdict import THRESHOLD, check_depths, check_threshold
 from ..engine.devices import Named
@@ -93,7 +94,9 @@ def regime(
 
 def _check_model(model: Any) -> None:
     if not isinstance(model, ResidualNetwork):
-        raise ValueError(f"model={model!r} is not allowed: it must be a ResidualNetwork, whose branches shrink with L")
+        raise ValueError(
+            f"model={brief(model)} is not allowed: it must be a ResidualNetwork, whose branches shrink with L"
+        )
     if not isinstance(model.scaling, DepthScaling):
         raise ValueError("scaling layer by layer is not allowed: it has one depth, and a regime needs a DepthScaling")
     if model.carry != 1.0:

@@ -30,7 +30,7 @@ CRITICAL = DepthScaling(0.5)  # independent weights then lead neither to explosi
 RESNET_ACTIVATIONS = {activation: variant for variant, activation in VARIANT_ACTIVATIONS.items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ResidualNetwork(Network):
     """A residual network at initialisation, with independent weights.
 

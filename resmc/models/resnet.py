@@ -24,7 +24,7 @@ MAX_QUOTIENT_EXPONENT = 2000  # a 32-bit exponent counts scales down to 2^-2000 
 MAX_WIDTH_DENSE = 1 << 17  # a dense weight's flat index i n + j has 34 bits: 32 of quads, 2 of outputs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ResNet(Network):
     """A ReLU residual network at initialisation, with i.i.d. standard Gaussian weights.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._system import checks
+from .._system.words import brief
 from ..analyses import Growth
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
@@ -70,7 +71,7 @@ def plot_growth(
     if isinstance(result, SweepResult):
         drawn = _of_sweep(result, sel)
     elif sel is not None:
-        raise ValueError(f"sel={sel!r} is not allowed here: it chooses points of a SweepResult")
+        raise ValueError(f"sel={brief(sel)} is not allowed here: it chooses points of a SweepResult")
     else:
         found = st.several("result", result, (Record, Growth), ALLOWED + " (or a SweepResult)")
         drawn = {label: of_layers(one, most) for label, one in found.items()}

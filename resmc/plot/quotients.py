@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._system.words import brief
 from ..experiments.depth_limit import DepthLimit
 from ..results.record import Record
 from ..sweep.result import SweepResult
@@ -76,7 +77,7 @@ def _simulations(sim: Any, sel: Mapping[str, Any] | None) -> dict[str, Record]:
     """Return simulations by label."""
     if not isinstance(sim, SweepResult):
         if sel is not None:
-            raise ValueError(f"sel={sel!r} is not allowed here: it chooses points of a SweepResult")
+            raise ValueError(f"sel={brief(sel)} is not allowed here: it chooses points of a SweepResult")
         return st.several("sim", sim, (Record,), "a resmc.Simulation (or a SweepResult)")
     index, left = chosen(sim, sel)
     names = [coordinates(name, getattr(sim.plan, name)) for name in left]

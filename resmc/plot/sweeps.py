@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from .._system.words import brief
 from ..models.fields import told_apart
 from ..results.estimates import Floats
 from ..results.observables import OBSERVABLES
@@ -128,7 +129,9 @@ def cells(
     index, left = chosen(result, sel)
     for name, value in (("x", x), ("y", y)):
         if value is not None and value not in left:
-            raise ValueError(f"{name}={value!r} is not allowed: the dimensions left are {', '.join(left) or 'none'}")
+            raise ValueError(
+                f"{name}={brief(value)} is not allowed: the dimensions left are {', '.join(left) or 'none'}"
+            )
     if x is not None and x == y:
         raise ValueError(f"y={y!r} is not allowed: it is x already")
     if len(left) < 2:

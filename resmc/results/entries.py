@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import brief_repr
 from ..engine.lowering import MEAN_SQUARE, Lowered
 from ..engine.sums import ActivitySums, LayerSums, NormSums
 from .estimates import Estimate, Floats
@@ -30,6 +31,8 @@ class FinalSums:
     laws : mapping of str to Law
         Laws of the final values.
     """
+
+    __repr__ = brief_repr
 
     layers: LayerSums
     quotients: Mapping[str, NormSums]
@@ -66,6 +69,8 @@ class FinalSums:
 class End:
     """A finished end: as `FinalSums`, with the laws' medians in place of the laws, so that many fit into memory."""
 
+    __repr__ = brief_repr
+
     layers: LayerSums
     quotients: Mapping[str, NormSums]
     medians: Mapping[str, Estimate]
@@ -89,6 +94,8 @@ class Entries:
     ends : bool
         True if the entries are ends: quotients of gradients are then those of layer 0.
     """
+
+    __repr__ = brief_repr
 
     sums: LayerSums
     quotients: Mapping[str, NormSums]

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
 from .._system.plain import Plain
+from .._system.words import brief
 from ..tables import Column, Shown, Table
 from ..tables.cells import format_estimate as format_estimate
 from ..tables.cells import plain
@@ -79,7 +80,7 @@ class Estimate(Arithmetic["Estimate"], Shown):
         """
         level = checks.real("level", level)
         if not 0.0 < level < 1.0:
-            raise ValueError(f"level={level!r} is not allowed: it must lie strictly between 0 and 1")
+            raise ValueError(f"level={brief(level)} is not allowed: it must lie strictly between 0 and 1")
         from scipy.special import ndtri, stdtrit
 
         p = 0.5 + 0.5 * level

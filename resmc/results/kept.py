@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import brief_repr
 from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, split_power
 from ..engine.request import Request
 from ..engine.run import Outcome
@@ -24,6 +25,8 @@ class Samples:
     A dead network has log-norm -inf and output 0; outputs beyond the range of float64 are 0 or infinite. With
     ``simulate(.., keep_on_device=True)`` log_norm and output are tensors on the device; `to_numpy` brings them here.
     """
+
+    __repr__ = brief_repr
 
     networks: NDArray[np.uint64]
     log_norm: Floats
@@ -41,6 +44,8 @@ class Trajectories:
 
     Where a network is dead: -inf and NaN. With ``keep_on_device=True`` tensors, as in `Samples`.
     """
+
+    __repr__ = brief_repr
 
     networks: NDArray[np.uint64]
     log_norm: Floats

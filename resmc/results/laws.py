@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._system import checks
+from .._system.words import brief_repr
 from ..engine.finals import BIN_WIDTH, FinalCounts
 from .estimates import MIN_NETWORKS, Estimate, Floats
 
@@ -27,6 +28,8 @@ class Law(FinalCounts):
     offset : float
         Number that is added to all values.
     """
+
+    __repr__ = brief_repr
 
     offset: float = 0.0
 

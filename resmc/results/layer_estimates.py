@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import brief_repr
 from ..engine.moments import leave_one_out
 from ..engine.sums import ActivitySums, NormSums
 from .estimates import MIN_NETWORKS, Estimate, Floats, add_groups, jackknife, mean_estimate
@@ -133,6 +134,8 @@ class SecondMoment:
     (sum W)^2 / sum W^2 is at least 1000 and the standard deviation of L_l - L_0 is at most sqrt(2 ln N) - 2: beyond
     that, N networks are unlikely to contain those that carry the mean. Elsewhere the value comes without an error.
     """
+
+    __repr__ = brief_repr
 
     estimate: Estimate
     reliable: NDArray[np.bool_]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from .._system.words import brief_repr, shortened
 from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, lower
 from ..engine.native import NUMERICS_VERSION
 from ..engine.recording import HISTOGRAM_VERSION, Bins, histogram_bins
@@ -53,6 +54,8 @@ class Histogram:
 
     ``edges`` has one entry more than ``counts``; ``underflow`` and ``overflow`` lie outside.
     """
+
+    __repr__ = brief_repr
 
     edges: Floats
     counts: Integers
@@ -356,7 +359,7 @@ class Record:
         return pair_statistics(self.statistics, activity)
 
     def __repr__(self) -> str:
-        ranges = ", ".join(f"[{r.start}, {r.stop})" for r in self.ranges)
+        ranges = ", ".join(shortened([f"[{r.start}, {r.stop})" for r in self.ranges]))
         return f"{type(self).__name__}({self.model}, method={self.method!r}, seed={self.seed}, networks={ranges})"
 
 

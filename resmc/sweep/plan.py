@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from .._system.plain import Plain
+from .._system.words import brief
 from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, lower
 from ..engine.recording import batch_size
 from ..engine.request import check_method
@@ -221,7 +222,7 @@ class Plan:
             models = tuple(self.models)
         except TypeError:
             raise ValueError(
-                f"models={self.models!r} is not allowed: it must be a sequence of ResNet and ResidualNetwork"
+                f"models={brief(self.models)} is not allowed: it must be a sequence of ResNet and ResidualNetwork"
             ) from None
         if not 1 <= len(models) <= MAX_POINTS:
             raise ValueError(f"models holds {len(models)} networks: it must hold 1 to {MAX_POINTS}")
@@ -262,7 +263,7 @@ class Plan:
         put("max_networks", checks.integer("max_networks", self.max_networks, 32, FIRST_OF_PILOT, "2^47"))
         if not isinstance(self.target_stderr, Mapping) or not self.target_stderr:
             example = "{'log_norm.variance': 1e-3}"
-            raise ValueError(f"target_stderr={self.target_stderr!r} is not allowed: it must be like {example}")
+            raise ValueError(f"target_stderr={brief(self.target_stderr)} is not allowed: it must be like {example}")
         targets = {}
         for name, target in self.target_stderr.items():
             if name not in SWEPT:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from .._system.words import brief
 from ..engine.native import NUMERICS_VERSION
 from ..engine.request import MAX_NETWORK
 from ..results.arithmetic import share_networks
@@ -227,7 +228,7 @@ class SweepResult(Shown):
         return to_xarray(self, laws=laws)
 
     def to_dataframe(self, *, laws: bool = False) -> pandas.DataFrame:
-        """Return a row for each point (needs ``resmc[xarray]``); see `resmc.sweep.table`."""
+        """Return a row for each point (needs ``resmc[pandas]``); see `resmc.sweep.table`."""
         return to_dataframe(self, laws=laws)
 
     def to_netcdf(self, path: str | Path, *, laws: bool = False) -> None:
@@ -245,7 +246,7 @@ class SweepResult(Shown):
         return f"SweepResult({self.plan!r}, {points}, {self.networks.sum():.4g} networks)"
 
 
-def points_at(plan: Plan, where: Mapping[str, Any], said: str = "{name}={value!r}") -> NDArray[np.int64]:
+def points_at(plan: Plan, where: Mapping[str, Any], said: str = "{name}={value}") -> NDArray[np.int64]:
     """Return the numbers of the points with these coordinates, as an array over the dimensions that are left.
 
     Messages begin with ``said``, in which the dimension and its value are filled in.
@@ -258,11 +259,15 @@ def points_at(plan: Plan, where: Mapping[str, Any], said: str = "{name}={value!r
     for name in where:
         if name not in plan.dims:
             dims = ", ".join(plan.dims) or "none"
-            raise ValueError(f"{said.format(name=name, value=where[name])} is not allowed: the dimensions are {dims}")
+            raise ValueError(
+                f"{said.format(name=name, value=brief(where[name]))} is not allowed: the dimensions are {dims}"
+            )
     where = {name: value_of(name, value) for name, value in where.items()}
     for name, value in where.items():
         if value not in getattr(plan, name):
-            raise ValueError(f"{said.format(name=name, value=value)} is not in the sweep: it has {getattr(plan, name)}")
+            raise ValueError(
+                f"{said.format(name=name, value=brief(value))} is not in the sweep: it has {brief(getattr(plan, name))}"
+            )
     place = tuple(getattr(plan, name).index(where[name]) if name in where else slice(None) for name in plan.dims)
     return np.asarray(np.arange(len(plan.models)).reshape(plan.shape)[place])
 

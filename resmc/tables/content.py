@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._system.plain import Plain
+from .._system.words import brief
 from .cells import cell, plain
 
 MOST_ROWS = 20  # rows of a table in a notebook
@@ -89,7 +90,9 @@ class Content:
     def __post_init__(self) -> None:
         for row in self.rows:
             if len(row) != len(self.columns):
-                raise ValueError(f"a row of {len(row)} cells does not fit {len(self.columns)} columns: {row!r}")
+                raise ValueError(
+                    f"a row of {len(row)} cells does not fit {len(self.columns)} columns: {brief(list(row))}"
+                )
 
     def shown(self) -> tuple[list[Column], list[list[str]]]:
         """Return the columns that people see, and the texts of their cells."""

@@ -47,6 +47,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._system.words import brief
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
 from .averages import Averages, homogeneous_averages, tabulated_averages
@@ -153,7 +154,7 @@ def depth_limit(model: ResidualNetwork) -> DepthSDE:
         If there is no such limit, or it depends on the weight law and that is not Gaussian.
     """
     if not isinstance(model, ResidualNetwork):
-        raise ValueError(f"model={model!r} is not allowed: it must be a ResidualNetwork")
+        raise ValueError(f"model={brief(model)} is not allowed: it must be a ResidualNetwork")
     if refusal := no_depth_limit(model):
         raise ValueError(refusal)
     assert isinstance(model.scaling, DepthScaling)
