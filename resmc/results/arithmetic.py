@@ -77,7 +77,7 @@ class Arithmetic(Generic[E]):
             for part in operand._parts():
                 wide = part.each(lambda array: np.broadcast_to(array, shape))
                 parts.append(replace(wide, slope=np.asarray(wide.slope * slope)))
-        made_of = added(parts, shape)
+        made_of = added(parts)
         stderr, df = error(made_of, shape)
         stderr = np.where(np.isfinite(value), stderr, np.nan)
         n = np.minimum.reduce([np.broadcast_to(operand.n, shape) for operand, _ in terms])

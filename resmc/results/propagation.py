@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -58,36 +59,52 @@ def _meet(a: Any, b: Any) -> bool:
 _MEET = np.frompyfunc(_meet, 2, 1)
 
 
-def added(parts: list[Part], shape: tuple[int, ...]) -> tuple[Part, ...]:
-    """Add up the slopes of equal parts; where different ones share networks, their errors are not known."""
+def added(parts: list[Part]) -> tuple[Part, ...]:
+    """Add up the slopes of equal parts, entry by entry."""
     kept: list[Part] = []
-    unknown = np.zeros(shape, bool)
     for part in parts:
+        rest = part
         for i, other in enumerate(kept):
-            same = np.asarray(part.place == other.place) & (part.source == other.source)
+            same = np.asarray(rest.place == other.place) & (rest.source == other.source)
+            if same.any():
+                kept[i] = replace(other, slope=other.slope + np.where(same, rest.slope, 0.0))
+                rest = replace(rest, slope=np.where(same, 0.0, rest.slope))
             if same.all():
-                kept[i] = replace(other, slope=np.asarray(other.slope + part.slope))
                 break
-            alike = same | np.asarray(_MEET(part.networks, other.networks), bool)
-            unknown |= alike & (part.slope != 0.0) & (other.slope != 0.0)
         else:
-            kept.append(part)
-    if unknown.any():
-        kept = [replace(part, stderr=np.where(unknown, np.nan, part.stderr)) for part in kept]
+            kept.append(rest)
     return tuple(kept)
+
+
+def _dependent(parts: tuple[Part, ...], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return True where two parts share networks, so that their covariance would be needed."""
+    found = np.zeros(shape, bool)
+    by_seed: dict[int | str, list[Part]] = {}  # parts of different seeds need no second look
+    for part in parts:
+        for seed in {one.seed for one in part.networks.flat if one is not None}:
+            by_seed.setdefault(seed, []).append(part)
+    for alike in by_seed.values():
+        for a, b in combinations(alike, 2):
+            both = np.asarray((a.slope != 0.0) & (b.slope != 0.0)) & ~found
+            if both.any():
+                found |= both & np.asarray(_MEET(a.networks, b.networks), bool)
+    return found
 
 
 def error(parts: tuple[Part, ...], shape: tuple[int, ...]) -> tuple[Floats, Floats]:
     """Return the standard error, and its degrees of freedom by Welch and Satterthwaite.
 
-    With v_i the parts' variances, df = (sum v_i)^2 / sum v_i^2/df_i.
+    With v_i the parts' variances, df = (sum v_i)^2 / sum v_i^2/df_i. There is no error where parts are dependent.
     """
-    variances = [np.where(part.slope == 0.0, 0.0, (part.slope * part.stderr) ** 2) for part in parts]
-    total = sum(variances, np.zeros(shape))
-    # shares of the whole, whose squares neither over- nor underflow
-    inverse = sum(((v / total) ** 2 / part.df for v, part in zip(variances, parts, strict=True)), np.zeros(shape))
+    sizes = [np.where(part.slope == 0.0, 0.0, np.abs(part.slope * part.stderr)) for part in parts]
+    largest = np.max(sizes, axis=0)
+    shares = [np.where(largest == 0.0, 0.0, size / largest) ** 2 for size in sizes]  # neither over- nor underflow
+    whole = sum(shares, np.zeros(shape))
+    inverse = sum(((share / whole) ** 2 / part.df for share, part in zip(shares, parts, strict=True)), np.zeros(shape))
     df = np.where(inverse > 0.0, 1.0 / inverse, np.inf)
-    return np.sqrt(total), np.where(np.isnan(total), min(np.min(p.df, initial=np.inf) for p in parts), df)
+    fewest = min(np.min(part.df, initial=np.inf) for part in parts)
+    stderr = np.where(_dependent(parts, shape), np.nan, largest * np.sqrt(whole))
+    return stderr, np.where(np.isnan(whole), fewest, df)
 
 
 def _bent(slope: Slope) -> Slope:
