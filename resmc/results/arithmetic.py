@@ -75,8 +75,9 @@ class Arithmetic(Generic[E]):
         shape, parts = value.shape, []
         for operand, slope in terms:
             for part in operand._parts():
-                wide = part.each(lambda array: np.broadcast_to(array, shape))
-                parts.append(replace(wide, slope=np.asarray(wide.slope * slope)))
+                if part.place.shape != shape:
+                    part = part.each(lambda array: np.broadcast_to(array, shape))
+                parts.append(part.times(slope))
         made_of = added(parts)
         stderr, df = error(made_of, shape)
         stderr = np.where(np.isfinite(value), stderr, np.nan)

@@ -51,6 +51,10 @@ class Part:
         )
         return Part(self.source, place, networks, slope, stderr, df)
 
+    def times(self, slope: Any) -> Part:
+        """Return the part of a function that has this derivative by the estimate."""
+        return Part(self.source, self.place, self.networks, np.asarray(self.slope * slope), self.stderr, self.df)
+
 
 def _meet(a: Any, b: Any) -> bool:
     return a is not None and b is not None and a.meet(b)
@@ -61,19 +65,17 @@ _MEET = np.frompyfunc(_meet, 2, 1)
 
 def added(parts: list[Part]) -> tuple[Part, ...]:
     """Add up the slopes of equal parts, entry by entry."""
-    kept: list[Part] = []
+    kept: dict[tuple[bytes, bytes], Part] = {}
     for part in parts:
-        rest = part
-        for i, other in enumerate(kept):
-            same = np.asarray(rest.place == other.place) & (rest.source == other.source)
+        rest, own = part, (part.source, part.place.tobytes())
+        for key in [own] if own in kept else [k for k in kept if k[0] == own[0]] if part.place.ndim else []:
+            same = np.asarray(rest.place == kept[key].place)
             if same.any():
-                kept[i] = replace(other, slope=other.slope + np.where(same, rest.slope, 0.0))
-                rest = replace(rest, slope=np.where(same, 0.0, rest.slope))
-            if same.all():
-                break
-        else:
-            kept.append(rest)
-    return tuple(kept)
+                kept[key] = replace(kept[key], slope=kept[key].slope + np.where(same, rest.slope, 0.0))
+                rest = rest.times(np.where(same, 0.0, 1.0))
+        if own not in kept:
+            kept[own] = rest
+    return tuple(kept.values())
 
 
 def _dependent(parts: tuple[Part, ...], shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -81,11 +83,14 @@ def _dependent(parts: tuple[Part, ...], shape: tuple[int, ...]) -> NDArray[np.bo
     found = np.zeros(shape, bool)
     by_seed: dict[int | str, list[Part]] = {}  # parts of different seeds need no second look
     for part in parts:
-        for seed in {one.seed for one in part.networks.flat if one is not None}:
+        drawn: list[Any] = part.networks.ravel().tolist()
+        for seed in {one.seed for one in drawn if one is not None}:
             by_seed.setdefault(seed, []).append(part)
     for alike in by_seed.values():
         for a, b in combinations(alike, 2):
             both = np.asarray((a.slope != 0.0) & (b.slope != 0.0)) & ~found
+            if found.all():
+                return found
             if both.any():
                 found |= both & np.asarray(_MEET(a.networks, b.networks), bool)
     return found
