@@ -10,7 +10,7 @@ import numpy as np
 
 MOST_ENTRIES = 6  # of a sequence or an array, written out
 MOST_ALIKE = 3  # from so many entries on, equal ones are written as a product
-MOST_LETTERS = 300
+MOST_LETTERS = 320
 
 
 class _Brief(reprlib.Repr):
@@ -52,7 +52,9 @@ _WRITER = _Brief()
 
 def brief(value: Any) -> str:
     """Write a value as ``repr`` does, long ones by their ends, whatever is given."""
-    return " ".join(_WRITER.repr(value).splitlines())
+    text = " ".join(_WRITER.repr(value).splitlines())
+    half = MOST_LETTERS // 2
+    return text if len(text) <= MOST_LETTERS else f"{text[:half]} .. {text[-half:]}"
 
 
 def shortened(words: list[str]) -> list[str]:

@@ -180,7 +180,7 @@ class Estimate(Arithmetic["Estimate"], Shown):
         ImportError
             If pandas is not installed.
         """
-        places = np.indices(self.shape).reshape(len(self.shape), -1)
+        places = np.unravel_index(np.arange(self.value.size), self.shape) if self.shape else ()
         names = ["index"] if len(places) == 1 else [f"index_{axis}" for axis in range(len(places))]
         numbers = {f.name: np.broadcast_to(getattr(self, f.name), self.shape).ravel() for f in fields(self)}
         return frame({**dict(zip(names, places, strict=True)), **numbers})
