@@ -289,7 +289,7 @@ def test_noise_is_not_called_finite_width(away: list[float], stderr: list[float]
     """Both in per cent of the limit."""
     result = _tiled(FOUR)
     limit = result.limits["log_norm.mean"]
-    difference, error = (0.01 * np.abs(limit) * np.reshape(values, (2, 2)) for values in (away, stderr))
+    difference, error = 0.01 * limit * np.reshape(away, (2, 2)), 0.01 * np.abs(limit) * np.reshape(stderr, (2, 2))
     result.estimates["log_norm.mean"] = Estimate(limit + difference, error, np.full((2, 2), 1000))
     (sentence,) = words_sweep._sentences(result, "log_norm.mean")
     assert sentence == f"From the limit at leading order in 1/n {words}"

@@ -19,7 +19,7 @@ from .fields import letter_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-UNRELIABLE = "hollow: unreliable, no error"
+UNRELIABLE = "hollow: unreliable, no error bar"
 MOST = 25  # layers of a simulation that are drawn
 
 

@@ -48,7 +48,7 @@ def plot_sweep(
     x, y : str, optional
         Dimensions of the sweep; by default the last and the first that ``sel`` leaves.
     show : {"value", "stderr", "relative"}
-        The estimate, its standard error, or (value - limit)/|limit| (none where the limit is 0 or not known).
+        The estimate, its standard error, or (value - limit)/limit (none where the limit is 0 or not known).
     sel : mapping, optional
         Values to which the other dimensions are fixed: ``{"variant": "vanilla"}``.
     ax : matplotlib Axes, optional

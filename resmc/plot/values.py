@@ -89,7 +89,7 @@ def draw(
         ]
         others = _theory(ax, drawn, looks, SENTENCES[one.limit_kind])
         if any((np.isfinite(c.estimate.value) & ~np.isfinite(c.estimate.stderr)).any() for c in drawn.values()):
-            others.append(st.hollow_proxy("hollow: no error"))
+            others.append(st.hollow_proxy("hollow: no error bar"))
         ax.set(xlabel=axis.label, ylabel=label.replace(", ", ",\n"))  # words that would be longer than the axis
         _scale(ax, axis, drawn)
         if title is not None:
