@@ -175,7 +175,7 @@ def test_lists_hold_both_spellings_of_networks_and_these_share_shards(tmp_path):
     result = plan.run(tmp_path / "store", progress=False)
     assert len(files(tmp_path / "store")) == 2
     assert [type(result.load(i).model) for i in range(3)] == [ResNet, ResidualNetwork, ResidualNetwork]
-    assert result.load(0).summary().splitlines()[3:6] != result.load(2).summary().splitlines()[3:6]
+    assert str(result.load(0).summary()).splitlines()[3:6] != str(result.load(2).summary()).splitlines()[3:6]
     np.testing.assert_array_equal(result.estimates["growth"].value[0], result.estimates["growth"].value[1])
     assert np.isnan(result.estimates["asymmetry"].value[2])
     assert Sweep.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan

@@ -101,7 +101,7 @@ def test_every_result_has_a_table_that_is_well_formed(sim, grid):
 
 def test_a_simulations_table_is_its_summary(sim):
     read = Reader(sim._repr_html_())
-    text = sim.summary()
+    text = str(sim.summary())
     assert read.caption.splitlines()[:3] == text.splitlines()[:3]
     for name, estimate, *_ in read.rows[1:]:
         assert name in text

@@ -257,8 +257,8 @@ FOUR = Sweep(width=[8, 9], depth=[1, 2], alpha=HALF, lam=HALF, networks=1000)
         ([1000, 20, 2000, 0], None, r" ± .* ± .* \(width ., depth 1\), where it has an error\."),
         ([20, 1000, 20, 20], None, r" ± \S+ at width 8, depth 2, the only one with an error\."),
         ([20, 1000, 20, 20], {"width": 8}, r" ± \S+ at width 8, depth 2\."),
-        ([20, 0, 0, 0], None, r" \(no error\) at width 8, depth 1, the only one with a value\."),
-        ([20] * 4, None, r" \(no error\) at all 4 points\."),
+        ([20, 0, 0, 0], None, r" \(no error bar\) at width 8, depth 1, the only one with a value\."),
+        ([20] * 4, None, r" \(no error bar\) at all 4 points\."),
         ([0] * 4, None, r" has no value yet\."),
     ],
 )
@@ -289,7 +289,7 @@ def test_noise_is_not_called_finite_width(away: list[float], stderr: list[float]
     """Both in per cent of the limit."""
     result = _tiled(FOUR)
     limit = result.limits["log_norm.mean"]
-    difference, error = (0.01 * np.abs(limit) * np.reshape(values, (2, 2)) for values in (away, stderr))
+    difference, error = 0.01 * limit * np.reshape(away, (2, 2)), 0.01 * np.abs(limit) * np.reshape(stderr, (2, 2))
     result.estimates["log_norm.mean"] = Estimate(limit + difference, error, np.full((2, 2), 1000))
     (sentence,) = words_sweep._sentences(result, "log_norm.mean")
     assert sentence == f"From the limit at leading order in 1/n {words}"

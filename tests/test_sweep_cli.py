@@ -49,7 +49,7 @@ def stopped(store: Path, done: int = 40_000, **changes: Any) -> Path:
 def test_a_plan_is_run_into_a_store_and_printed(capsys, plan, tmp_path, whole):
     out = run(capsys, "sweep", plan, "--store", tmp_path / "store", "--workers", 2, "--quiet")
     assert contents(tmp_path / "store") == contents(whole)
-    assert out == load_sweep(tmp_path / "store").summary() + "\n"
+    assert out == str(load_sweep(tmp_path / "store").summary()) + "\n"
     again = run(capsys, "sweep", plan, "--store", tmp_path / "store", "--threads", 2)
     assert again == out
 
@@ -242,7 +242,7 @@ def test_two_halves_come_together(capsys, tmp_path, whole):
     assert "INCOMPLETE" in run(capsys, "merge", tmp_path / "joined", tmp_path / "a")
     out = run(capsys, "merge", tmp_path / "joined", tmp_path / "a", tmp_path / "b")
     assert contents(tmp_path / "joined") == contents(whole)
-    assert out.split("\n\n", 1)[1] == load_sweep(whole).summary().split("\n\n", 1)[1] + "\n"
+    assert out.split("\n\n", 1)[1] == str(load_sweep(whole).summary()).split("\n\n", 1)[1] + "\n"
 
 
 def test_stopped_halves_come_together_and_the_same_twice_is_harmless(capsys, tmp_path, whole):

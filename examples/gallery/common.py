@@ -54,7 +54,7 @@ class Finding:
             return self.number
         beside = f"{self.kind} {self.reference:.{1 if self.kind == 'noise' else 4}g}"
         if self.kind == "limit" and self.reference:
-            beside += f", {(self.value - self.reference) / abs(self.reference):+.1%}"
+            beside += f", {(self.value - self.reference) / self.reference:+.1%}"
         elif self.kind not in ("limit", "noise") and math.isfinite(self.z):
             beside += f", z = {self.z:+.1f}"
         return f"{self.number} ({beside})"

@@ -1,6 +1,6 @@
-r"""The rule by which a ratio explodes, tends to 0, or does neither as the depth L grows.
+"""The rule by which a ratio explodes, tends to 0, or does neither as the depth L grows.
 
-**The rule.** A ratio is the root of a quotient of squares, such as \|h_L - h_0\|/\|h_0\|. It asks for at least four
+**The rule.** A ratio is the root of a quotient of squares, such as |h_L - h_0|/|h_0|. It asks for at least four
 depths, the largest at least 10 times the smallest; with less, all is undecided. The median y(L) of its logarithm is
 fitted by a + s ln L + b/L, weighted by the medians' standard errors: b/L is how a network of finite depth differs from
 a limit. Where that does not fit (p below 0.001) the smallest depths are left out, as long as four are left and no more
@@ -16,7 +16,7 @@ medians are themselves estimates:
     identity       the curve fits, and the interval of s lies below -threshold, that of the last slope below 0, or
                    below -threshold if it is flatter than the one before; and the ratio at the largest depth is below 1
     non-trivial    the curve fits, and the interval of s lies between; the last slope's meets it; and nothing else
-                   moves: neither the ratio's quartiles, nor median and quartiles of \|h_L\|/\|h_0\| or \|p_0\|/\|p_L\|
+                   moves: neither the ratio's quartiles, nor median and quartiles of |h_L|/|h_0| or |p_0|/|p_L|
     undecided      otherwise; the sentence says why, or what would decide
 
 A ratio that falls while it is above 1 may still rise: steps are not small there. A median may stand still while the law
@@ -27,7 +27,7 @@ counts, at whatever exponent: where its arguments are larger than 1 at the large
 
 **Its power.** s is about 1/2 - beta, and no slope below the threshold is told from 0: at threshold = 0.05 exponents
 from 0.45 to 0.55 may be called non-trivial. The error of s is some 0.1/sqrt(networks) for the default depths: with 2000
-networks beta = 1/2 is called non-trivial, \|beta - 1/2\| >= 0.07 is not, and between 0.04 and 0.07 some are undecided;
+networks beta = 1/2 is called non-trivial, |beta - 1/2| >= 0.07 is not, and between 0.04 and 0.07 some are undecided;
 with fewer than 100, beta = 1/2 often is undecided too.
 
 **Its blind spot** is all that happens beyond the largest depth. Where steps are not small there (tanh with scaling
@@ -46,6 +46,7 @@ from numpy.typing import ArrayLike
 from scipy.special import gammaincc
 
 from .._system import checks
+from .._system.words import brief
 from ..models.resnet import MAX_DEPTH
 from ..results.estimates import Estimate, Floats, format_estimate
 from ._result import Result
@@ -319,7 +320,7 @@ def check_depths(given: Any) -> list[int]:
     except TypeError:
         depths = []
     if len(depths) < 3 or any(a >= b for a, b in pairwise(depths)):
-        raise ValueError(f"depths={given!r} is not allowed: it must be at least three integers, increasing")
+        raise ValueError(f"depths={brief(given)} is not allowed: it must be at least three integers, increasing")
     return depths
 
 
@@ -327,5 +328,5 @@ def check_threshold(given: Any) -> float:
     """Return the threshold if it is a number above 0, at most 1/2; else raise ValueError."""
     threshold = checks.real("threshold", given, positive=True)
     if threshold > 0.5:
-        raise ValueError(f"threshold={threshold!r} is not allowed: it must be at most 0.5")
+        raise ValueError(f"threshold={brief(threshold)} is not allowed: it must be at most 0.5")
     return threshold

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import brief_repr
+
 BIN_WIDTH = 2.0**-16  # width of a bin, in natural logarithms
 
 
@@ -25,6 +27,8 @@ class FinalCounts:
     exploded : int
         Networks whose value is +infinity.
     """
+
+    __repr__ = brief_repr
 
     bins: NDArray[np.int64]
     counts: NDArray[np.int64]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from .._system.cpus import usable_cpus
+from .._system.words import brief, brief_repr
 from ..models.fields import GENERAL, LOG_GAUSSIAN, SHARED, check_together, network_of
 from ..models.network import METHODS
 from ..models.residual_network import Model, ResidualNetwork
@@ -94,6 +95,8 @@ class Request:
     threads : int
         CPU threads.
     """
+
+    __repr__ = brief_repr
 
     lowered: Lowered
     networks: NetworkRange
@@ -203,7 +206,7 @@ def _model(model: Model | None, model_fields: dict[str, Any]) -> Model:
     if model_fields:
         raise ValueError(f"{next(iter(model_fields))} is not allowed beside a model: give one or the other")
     if not isinstance(model, ResNet | ResidualNetwork):
-        raise ValueError(f"model={model!r} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
+        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
     return model
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .._system.build import instruction_set
 from .._system.stopping import look, stoppable
+from .._system.words import brief_repr
 from . import cuda, native
 from .finals import FinalCounts
 from .lowering import MEAN_SQUARE, KernelNetwork
@@ -43,6 +44,8 @@ class Outcome:
     raw : cuda.Raw or None
         What was left on the GPU.
     """
+
+    __repr__ = brief_repr
 
     sums: Sums
     quotients: dict[str, NormSums]

@@ -1,4 +1,4 @@
-r"""Curves of log E\|z_l\|^2/\|z_0\|^2 over l/n: of simulations, and of anything else that has such curves."""
+"""Curves of log E|z_l|^2/|z_0|^2 over l/n: of simulations, and of anything else that has such curves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .fields import letter_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-UNRELIABLE = "hollow: unreliable, no error"
+UNRELIABLE = "hollow: unreliable, no error bar"
 MOST = 25  # layers of a simulation that are drawn
 
 

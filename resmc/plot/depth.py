@@ -1,4 +1,4 @@
-r"""Deep networks whose branches shrink with the depth: how far they and their gradients go, over depth and exponent.
+"""Deep networks whose branches shrink with the depth: how far they and their gradients go, over depth and exponent.
 
 The figures are those of Marion, Fermanian, Biau, Vert (arXiv 2206.06929): explosion, identity, and neither.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._system import checks
+from .._system.words import brief
 from ..analyses import log_ratio
 from ..analyses.regime import Regime
 from ..analyses.verdict import SHOWN
@@ -43,7 +44,7 @@ def plot_depth_ratio(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""Draw the median of a ratio and the band between two of its quantiles against the depth L, both logarithmic.
+    """Draw the median of a ratio and the band between two of its quantiles against the depth L, both logarithmic.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def plot_depth_ratio(
         Simulations of different depths, which give a curve for each label, any number of them; the legend says a
         `Regime`'s verdict on the ratio. A sweep over ``depth`` gives a curve for each value of its other dimensions.
     ratio : {"growth", "displacement", "gradient", "gradient_displacement"}
-        \|h_L\|/\|h_0\|, \|h_L - h_0\|/\|h_0\|, \|p_0\|/\|p_L\| or \|p_0 - p_L\|/\|p_L\|.
+        |h_L|/|h_0|, |h_L - h_0|/|h_0|, |p_0|/|p_L| or |p_0 - p_L|/|p_L|.
     between : pair of float
         Probabilities of the band's quantiles.
     sel : mapping, optional
@@ -104,7 +105,7 @@ def plot_heat_map(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""Draw the mean of log10 of a ratio over two fields of the models, a cell for each simulation.
+    """Draw the mean of log10 of a ratio over two fields of the models, a cell for each simulation.
 
     Blue is above 0 (a ratio of 1), orange below 0; the colours end two powers of ten from 0.
 
@@ -140,7 +141,7 @@ def plot_heat_map(
         x, y, columns, rows, means = _cells_of_sweep(simulations, ratio, x, y, sel)
     else:
         if sel is not None:
-            raise ValueError(f"sel={sel!r} is not allowed here: it chooses points of a SweepResult")
+            raise ValueError(f"sel={brief(sel)} is not allowed here: it chooses points of a SweepResult")
         x, y = x or "beta", y or "depth"
         columns, rows, means = _cells(_several("simulations", simulations), ratio, x, y)
     values = 0.5 * np.where(np.isfinite(means), means, np.nan) / math.log(10.0)
@@ -173,7 +174,9 @@ def _between(given: Any) -> tuple[float, float]:
     except TypeError:
         low, high = 1.0, 0.0
     if not 0.0 < low < high < 1.0:
-        raise ValueError(f"between={given!r} is not allowed: it must be two increasing probabilities between 0 and 1")
+        raise ValueError(
+            f"between={brief(given)} is not allowed: it must be two increasing probabilities between 0 and 1"
+        )
     return low, high
 
 
@@ -184,7 +187,7 @@ def _curves(result: Any, sel: Mapping[str, Any] | None) -> dict[str, tuple[list[
         points = curves_of_sweep(result, sel, "depth")[1]
         given = {label: [result.load(int(i)) for i in index] for label, index in points.items()}
     elif sel is not None:
-        raise ValueError(f"sel={sel!r} is not allowed here: it chooses points of a SweepResult")
+        raise ValueError(f"sel={brief(sel)} is not allowed here: it chooses points of a SweepResult")
     st.check_count("result", len(given))
     curves = {}
     for label, one in given.items():
@@ -199,7 +202,7 @@ def _curves(result: Any, sel: Mapping[str, Any] | None) -> dict[str, tuple[list[
 def _several(name: str, given: Any) -> list[Record]:
     if not isinstance(given, Sequence) or not given or not all(isinstance(sim, Record) for sim in given):
         allowed = ALLOWED if name == "result" else "a sequence of Simulation"
-        raise ValueError(f"{name}={given!r} is not allowed: it must be {allowed}")
+        raise ValueError(f"{name}={brief(given)} is not allowed: it must be {allowed}")
     return list(given)
 
 

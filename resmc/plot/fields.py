@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._system.words import brief
 from ..models.fields import DEPTH_SCALING, LOG_GAUSSIAN, told_apart
 from ..models.scaling import DepthScaling
 from ..models.spelling import general, listed
@@ -85,12 +86,12 @@ def field(model: Model, name: str) -> Any:
     if name in DEPTH_SCALING:
         scaling = general(model).scaling
         if not isinstance(scaling, DepthScaling):
-            raise ValueError(f"{model!r} has a scaling layer by layer: it has no {name}")
+            raise ValueError(f"{brief(model)} has a scaling layer by layer: it has no {name}")
         return getattr(scaling, name)
     if name in LOG_GAUSSIAN:
         resnet = listed(model)
         if resnet is None:
-            raise ValueError(f"{model!r} has no {name}: no ResNet is this network")
+            raise ValueError(f"{brief(model)} has no {name}: no ResNet is this network")
         return getattr(resnet, name)
     return model.ratio if name == "ratio" else getattr(general(model), name)
 

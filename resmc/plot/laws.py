@@ -1,4 +1,4 @@
-r"""The law of the final log-norm and that of the output, beside the log-Gaussian limit and infinite width.
+"""The law of the final log-norm and that of the output, beside the log-Gaussian limit and infinite width.
 
 Li, Nica, Roy 2021 (arXiv 2106.04013): the infinite-width law is far off as soon as d is comparable to n, the
 log-Gaussian law is not. Of networks that are no `ResNet` neither limit is known, and none is drawn; their histogram has
@@ -39,7 +39,7 @@ class Limit:
 
 
 def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
-    r"""Draw the law of L_d = log(\|z_d\|^2/n): simulated, in the log-Gaussian limit, and at infinite width.
+    """Draw the law of L_d = log(|z_d|^2/n): simulated, in the log-Gaussian limit, and at infinite width.
 
     The histogram's fine bins are joined to about Scott's width, 3.5 sigma N^(-1/3); the height is counts / (alive
     networks x width), the band around it one standard error, sqrt(p (1 - p)/N) / width. The limit is the Gaussian of
@@ -110,9 +110,9 @@ def _mark_exact(ax: Axes, sim: Record) -> None:
 
 
 def plot_output(sim: Record, *, n_out: int | None = None, ax: Axes | None = None, **style: Any) -> Axes:
-    r"""Draw the law of log\|z_out\|^2 with n_out outputs: simulated, in the log-Gaussian limit, and at infinite width.
+    """Draw the law of log|z_out|^2 with n_out outputs: simulated, in the log-Gaussian limit, and at infinite width.
 
-    Given L_d, \|z_out\|^2 = exp(L_d) chi^2_{n_out} exactly, so the simulated law is mixed from the histogram of L_d and
+    Given L_d, |z_out|^2 = exp(L_d) chi^2_{n_out} exactly, so the simulated law is mixed from the histogram of L_d and
     nothing is sampled; the band is one standard error. The legend holds the Kolmogorov-Smirnov distances from it to the
     two others (`OutputNormLaw`) with their errors. Networks without limits have the simulated law alone.
 

@@ -28,9 +28,9 @@ def plot_hypoactivation(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""Draw the mean of F_l or A_l by layer, with a band of one standard error: do fewer than half of the ReLUs fire?
+    """Draw the mean of F_l or A_l by layer, with a band of one standard error: do fewer than half of the ReLUs fire?
 
-    F_l is the fraction of neurons that fire, A_l = 2 \|phi(z_l)\|^2/\|z_l\|^2 - 1. Beside the estimates stand the limit
+    F_l is the fraction of neurons that fire, A_l = 2 |phi(z_l)|^2/|z_l|^2 - 1. Beside the estimates stand the limit
     at leading order in 1/n, 1/2 - (lam^2/4n) sum_k rho_k K'(rho_k) and -(lam^2/2n) sum_k rho_k J'(rho_k) with
     rho_k = alpha^k, and infinite width: 1/2 and 0, which is exact where all layers are symmetric
     (`resmc.theory.facts`). Networks that are no `ResNet` have no limit here: a line marks one half alone.
@@ -84,7 +84,7 @@ def plot_hypoactivation(
 
 
 def plot_trajectories(sim: Record, *, most: int = MOST_PATHS, ax: Axes | None = None, **style: Any) -> Axes:
-    r"""Draw L_l = log(\|z_l\|^2/n) of a few networks against l/n, with mean and standard deviation of all networks.
+    """Draw L_l = log(|z_l|^2/n) of a few networks against l/n, with mean and standard deviation of all networks.
 
     The paths are those that ``simulate(.., keep_trajectories=k)`` kept, a dead one up to its death. The band is the
     simulated mean -+ sqrt(Var L_l), not an error; mean and band have dashed lines in the log-Gaussian limit, if there

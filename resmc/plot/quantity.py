@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._system import checks
+from .._system.words import brief
 from ..analyses import Regime
 from ..results.estimates import Floats
 from ..results.observable import Observable
@@ -71,7 +72,7 @@ def plot_quantity(
     if not isinstance(result, SweepResult):
         for argument, value in (("along", along), ("sel", sel)):
             if value is not None:
-                raise ValueError(f"{argument}={value!r} is not allowed here: it chooses points of a SweepResult")
+                raise ValueError(f"{argument}={brief(value)} is not allowed here: it chooses points of a SweepResult")
     label, axis, drawn = _collected(result, one, along, sel)
     return draw(one, label, axis, drawn, ax, style, partial(say_fixed, sel=sel))
 

@@ -1,4 +1,4 @@
-r"""Curves of the laws of quotients: of one or several simulations, with the limit of infinite depth beside them."""
+"""Curves of the laws of quotients: of one or several simulations, with the limit of infinite depth beside them."""
 
 from __future__ import annotations
 

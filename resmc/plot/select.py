@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import brief
 from ..sweep.result import SweepResult, points_at
 from .fields import coordinate, coordinates
 
@@ -28,9 +29,9 @@ def chosen(result: SweepResult, sel: Mapping[str, Any] | None) -> tuple[NDArray[
     if result.plan.listed:
         raise ValueError("result is a sweep over a list of models, which has no dimensions to draw over: give a grid")
     if sel is not None and not isinstance(sel, Mapping):
-        raise ValueError(f"sel={sel!r} is not allowed: it must be a mapping like {{'variant': 'vanilla'}}")
+        raise ValueError(f"sel={brief(sel)} is not allowed: it must be a mapping like {{'variant': 'vanilla'}}")
     fixed = dict(sel or {})
-    index = points_at(result.plan, fixed, "sel[{name!r}]={value!r}")
+    index = points_at(result.plan, fixed, "sel[{name!r}]={value}")
     return index, [name for name in result.plan.dims if name not in fixed]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import brief
 from ..results.estimates import Estimate
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def check_axes(ax: Any) -> None:
     from matplotlib.axes import Axes
 
     if ax is not None and not isinstance(ax, Axes):
-        raise ValueError(f"ax={ax!r} is not allowed: it must be a matplotlib Axes, or None for a new figure")
+        raise ValueError(f"ax={brief(ax)} is not allowed: it must be a matplotlib Axes, or None for a new figure")
 
 
 @contextmanager
@@ -315,7 +316,7 @@ def several(name: str, result: Any, kinds: tuple[type, ...], allowed: str) -> St
             if not isinstance(one, kinds):
                 raise ValueError(f"{name}[{label!r}]={one!r} is not allowed: it must be {allowed}")
         return {str(label): one for label, one in result.items()}
-    raise ValueError(f"{name}={result!r} is not allowed: it must be {allowed}, or a mapping from labels to them")
+    raise ValueError(f"{name}={brief(result)} is not allowed: it must be {allowed}, or a mapping from labels to them")
 
 
 def check_count(name: str, curves: int) -> None:
@@ -327,7 +328,7 @@ def check_count(name: str, curves: int) -> None:
 def check_kind(name: str, result: Any, kinds: tuple[type, ...], allowed: str) -> None:
     """Refuse a result of another kind."""
     if not isinstance(result, kinds):
-        raise ValueError(f"{name}={result!r} is not allowed: it must be {allowed}")
+        raise ValueError(f"{name}={brief(result)} is not allowed: it must be {allowed}")
 
 
 def diverging() -> Any:

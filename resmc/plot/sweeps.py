@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from .._system.words import brief
 from ..models.fields import told_apart
 from ..results.estimates import Floats
 from ..results.observables import OBSERVABLES
@@ -47,7 +48,7 @@ def plot_sweep(
     x, y : str, optional
         Dimensions of the sweep; by default the last and the first that ``sel`` leaves.
     show : {"value", "stderr", "relative"}
-        The estimate, its standard error, or (value - limit)/|limit| (none where the limit is 0 or not known).
+        The estimate, its standard error, or (value - limit)/limit (none where the limit is 0 or not known).
     sel : mapping, optional
         Values to which the other dimensions are fixed: ``{"variant": "vanilla"}``.
     ax : matplotlib Axes, optional
@@ -128,7 +129,9 @@ def cells(
     index, left = chosen(result, sel)
     for name, value in (("x", x), ("y", y)):
         if value is not None and value not in left:
-            raise ValueError(f"{name}={value!r} is not allowed: the dimensions left are {', '.join(left) or 'none'}")
+            raise ValueError(
+                f"{name}={brief(value)} is not allowed: the dimensions left are {', '.join(left) or 'none'}"
+            )
     if x is not None and x == y:
         raise ValueError(f"y={y!r} is not allowed: it is x already")
     if len(left) < 2:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._system.words import brief
 from ..analyses import found
 from ..models.fields import told_apart
 from ..results.estimates import Estimate, Floats, KSDistance
@@ -88,7 +89,7 @@ def draw(
         ]
         others = _theory(ax, drawn, looks, SENTENCES[one.limit_kind])
         if any((np.isfinite(c.estimate.value) & ~np.isfinite(c.estimate.stderr)).any() for c in drawn.values()):
-            others.append(st.hollow_proxy("hollow: no error"))
+            others.append(st.hollow_proxy("hollow: no error bar"))
         ax.set(xlabel=axis.label, ylabel=label.replace(", ", ",\n"))  # words that would be longer than the axis
         _scale(ax, axis, drawn)
         if title is not None:
@@ -139,7 +140,9 @@ def of_ends(sims: Sequence[Record], one: Observable, x: Floats) -> Curve:
         if one.per in ("layer", "lag"):
             where = np.flatnonzero(places == wanted)
             if not where.size:
-                raise ValueError(f"name={one.name!r} needs two recorded layers at distance 1; layers={sim.layers}")
+                raise ValueError(
+                    f"name={one.name!r} needs two recorded layers at distance 1; layers={brief(sim.layers)}"
+                )
             estimate = estimate[int(where[0])]
         values.append(estimate)
         noise.append(estimate.noise_floor if isinstance(estimate, KSDistance) else np.nan)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from .._system.stopping import look, stoppable
+from .._system.words import brief
 from ..models.network import METHODS
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
 from .normals import normals, signs
@@ -216,5 +217,5 @@ def recorded_layers(depth: int, layers: Sequence[int] | None) -> list[int]:
         return list(range(depth + 1))
     recorded = [checks.integer("layers", layer, 0, depth, "the depth") for layer in layers]
     if not recorded or any(a >= b for a, b in pairwise(recorded)):
-        raise ValueError(f"layers={list(layers)!r} is not allowed: it must be increasing and not empty")
+        raise ValueError(f"layers={brief(list(layers))} is not allowed: it must be increasing and not empty")
     return recorded

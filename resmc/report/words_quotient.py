@@ -77,7 +77,7 @@ def _more(found: Analyses, name: str, one: LogRatio) -> Iterator[str]:
     values = one.quantile(QUANTILES)
     if np.isfinite(values.value).all() and law.networks >= MIN_NETWORKS:
         median = OBSERVABLES[f"{name}.median"]
-        logarithm = typeset(median.called(one.end, found.letter).removeprefix("median "))
+        logarithm = typeset(median.called(one.end, found.letter, found.sim.model.depth).removeprefix("median "))
         said = [f"{100.0 * p:g}% {pm(values[i])}" for i, p in enumerate(QUANTILES)]
         yield f"Quantiles of {logarithm}: {', '.join(said)}."
     yield from moments(found, name)
@@ -93,7 +93,7 @@ def moments(found: Analyses, name: str) -> Iterator[str]:
         one, e = known.observable, known.estimate
         if not math.isfinite(float(e.value)):
             continue
-        words = the(one.words.format(v=found.letter, l=end))
+        words = the(one.described(end, found.letter, found.sim.model.depth))
         ruled = one.rare and not has_error(e) and found.sim.networks >= MIN_NETWORKS
         beside = theory(e, known.exact, known.limit, one.limit_kind)
         yield f"{words} is {pm(e)}{beside}{'; rare networks rule that mean' * ruled}."

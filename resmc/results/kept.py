@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import brief_repr
 from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, split_power
 from ..engine.request import Request
 from ..engine.run import Outcome
@@ -25,10 +26,12 @@ class Samples:
     ``simulate(.., keep_on_device=True)`` log_norm and output are tensors on the device; `to_numpy` brings them here.
     """
 
+    __repr__ = brief_repr
+
     networks: NDArray[np.uint64]
     log_norm: Floats
     output: Floats
-    ratios: Mapping[str, Floats] = field(default_factory=dict)  # (k,) each: the final ln(\|v\|^2/\|start\|^2)
+    ratios: Mapping[str, Floats] = field(default_factory=dict)  # (k,) each: the final ln(|v|^2/|start|^2)
 
     def to_numpy(self) -> Samples:
         """A copy with NumPy arrays."""
@@ -42,11 +45,13 @@ class Trajectories:
     Where a network is dead: log-norm -inf, asymmetry NaN. With ``keep_on_device=True`` tensors, as in `Samples`.
     """
 
+    __repr__ = brief_repr
+
     networks: NDArray[np.uint64]
     log_norm: Floats
     asymmetry: NDArray[np.float32]
-    # (k, R) each: ln(\|v_l\|^2/\|start\|^2) by layer, -inf where v_l is 0, NaN where the start is too; and "overlap",
-    # p_l . h_l / (\|p_l\| \|h_l\|), with gradients, NaN where p_l or h_l is 0 and there is no angle
+    # (k, R) each: ln(|v_l|^2/|start|^2) by layer, -inf where v_l is 0, NaN where the start is too; and "overlap",
+    # p_l . h_l / (|p_l| |h_l|), with gradients, NaN where p_l or h_l is 0 and there is no angle
     ratios: Mapping[str, Floats] = field(default_factory=dict)
 
     def to_numpy(self) -> Trajectories:

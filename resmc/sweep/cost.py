@@ -17,7 +17,7 @@ from ..engine.lowering import lower
 from ..engine.recording import GROUPS
 from ..models.spelling import first_layers
 from ..simulation import simulate
-from ..tables import Column, Table, html
+from ..tables import Column, Shown, Table
 from ..tables.table import few
 from .pilot import pilot_shard
 from .plan import Plan
@@ -31,7 +31,7 @@ PROBE_UPDATES = 2**24  # most updates in the first run of a probe, which has at 
 
 
 @dataclass(frozen=True)
-class SweepEstimate:
+class SweepEstimate(Shown):
     """The cost of a sweep, before it runs.
 
     Attributes
@@ -81,10 +81,9 @@ class SweepEstimate:
             ("rate", f"{self.rate:.3g} updates per second, measured now"),
             ("store", f"{most}{self.shards} shards, {size(self.bytes)}"),
         ]
-        return Table("cost", "cost of a sweep", [Column("", "item", numeric=False), Column("", "value")], rows)
-
-    def _repr_html_(self) -> str:
-        return html.render(self._table())
+        return Table(
+            "cost", "cost of a sweep", [Column("", "item", numeric=False), Column("", "value", numeric=False)], rows
+        )
 
 
 @stoppable()
@@ -97,7 +96,7 @@ def estimate(plan: Plan, device: Any = "auto") -> SweepEstimate:
         As for `resmc.simulate`.
     """
     kind, _ = devices.parse(device)
-    each = plan.networks or plan.max_networks
+    each = plan.most
     first: dict[Any, int] = {}  # equal points are computed once
     for i, identity in enumerate(plan.identities):
         first.setdefault(identity, i)

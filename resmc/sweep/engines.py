@@ -12,11 +12,21 @@ from typing import Any, Protocol
 
 from .._system import checks
 from .._system.cpus import usable_cpus
+from .._system.words import brief
 from ..engine import devices
 from .compute import Done, Task, compute
 from .dask_engine import Dask
 from .gpus import visible
 from .processes import Processes
+
+
+class Cluster(Protocol):
+    """A ``distributed.Client``, as far as it is needed here, where Dask is not imported."""
+
+    status: str
+
+    def get_executor(self, **options: Any) -> Any:
+        """Return an executor on the cluster."""
 
 
 class Engine(Protocol):
@@ -67,10 +77,11 @@ def open_engine(engine: Any, workers: int | None, threads: int | None, device: s
         return External(engine, threads or 1, kind == "cuda" and processes)
     if type(engine).__module__.partition(".")[0] == "distributed" and hasattr(engine, "get_executor"):
         if engine.status != "running":
-            raise ValueError(f"engine={engine!r} is not allowed: the client is {engine.status}")
+            raise ValueError(f"engine={brief(engine)} is not allowed: the client is {engine.status}")
         return Dask(engine, threads or 1, kind == "cuda")
     raise ValueError(
-        f"engine={engine!r} is not allowed: it must be None or 'threads', 'processes', a concurrent.futures.Executor, "
+        f"engine={brief(engine)} is not allowed: it must be None or 'threads', 'processes', a "
+        "concurrent.futures.Executor, "
         "or a distributed.Client (of a cluster, distributed.Client(cluster))"
     )
 
@@ -122,9 +133,9 @@ class External:
         except futures.BrokenExecutor:
             if self.used:
                 raise
-            raise ValueError(f"engine={self.executor!r} is not allowed: a worker of it has died before") from None
+            raise ValueError(f"engine={brief(self.executor)} is not allowed: a worker of it has died before") from None
         except RuntimeError as error:
-            raise ValueError(f"engine={self.executor!r} is not allowed: it takes no more work ({error})") from None
+            raise ValueError(f"engine={brief(self.executor)} is not allowed: it takes no more work ({error})") from None
         self.used = True
         self.submitted.add(future)
         future.add_done_callback(self.submitted.discard)

@@ -25,7 +25,7 @@ STEPS = 16  # numbers of networks are rounded up to 1/16 of an octave, so that p
 def pilot_shard(plan: Plan, index: int) -> Shard:
     """Return the pilot of a point: a power of two networks that no estimate uses, at most ``max_networks``."""
     updates = plan.point(index, MOST).updates
-    affordable = min(max(UPDATES // updates, FEWEST), MOST, plan.max_networks)
+    affordable = min(max(UPDATES // updates, FEWEST), MOST, plan.most)
     networks = 1 << affordable.bit_length() - 1
     return Shard(plan.point(index, networks), FIRST_OF_PILOT, FIRST_OF_PILOT + networks)
 
@@ -43,7 +43,7 @@ def wanted_networks(plan: Plan, indices: Sequence[int], pilots: Sequence[End]) -
     found = ends(plan, indices, pilots)
     networks = found.networks  # dead networks count, since the estimate will have the same share of them
     wanted = np.full(len(pilots), 32.0)
-    for name, target in plan.target_stderr.items():
+    for name, target in (plan.target_stderr or {}).items():
         quantity = SWEPT[name]
         e = quantity.estimate_of(found)
         df = np.maximum(np.where(np.isfinite(e.df), e.df, np.asarray(e.n) - 1.0), 1.0)
@@ -53,7 +53,7 @@ def wanted_networks(plan: Plan, indices: Sequence[int], pilots: Sequence[End]) -
             if quantity.least is not None:
                 needed = np.maximum(needed, 1.5 * quantity.least(found))
         wanted = np.fmax(wanted, np.where(np.isfinite(needed), needed, np.inf))
-    return [min(plan.max_networks, _rounded_up(w)) for w in np.minimum(wanted, float(plan.max_networks))]
+    return [min(plan.most, _rounded_up(w)) for w in np.minimum(wanted, float(plan.most))]
 
 
 def _rounded_up(wanted: float) -> int:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, Self
+from typing import Literal, Self
 
-from ..tables import Table, html
+from ..engine.devices import Named
+from ..tables import Shown, Table
 from . import coordinator, cost, toml_file
 from .cost import SweepEstimate
+from .engines import Cluster
 from .plan import Plan
 from .result import SweepResult, collect
 from .summary import plan_table
 
 
-class Sweep(Plan):
+class Sweep(Plan, Shown):
     __doc__ = Plan.__doc__
 
     @classmethod
@@ -21,15 +25,12 @@ class Sweep(Plan):
         """Read a plan from a TOML file with the arguments as keys; see `resmc.sweep.toml_file`."""
         return toml_file.read(path, cls)
 
-    def _repr_html_(self) -> str:
-        return html.render(self._table())
-
     def _table(self) -> Table:
         return plan_table(self)
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
-    def estimate(self, device: Any = "auto") -> SweepEstimate:
+    def estimate(self, device: Named = "auto") -> SweepEstimate:
         """Estimate work, bytes, and time at a rate that is measured now (in about a second); see `resmc.sweep.cost`."""
         return cost.estimate(self, device)
 
@@ -37,11 +38,11 @@ class Sweep(Plan):
         self,
         store: str | Path,
         *,
-        engine: Any = None,
+        engine: Literal["threads", "processes"] | Executor | Cluster | None = None,
         workers: int | None = None,
         threads: int | None = None,
-        device: Any = "auto",
-        progress: Any = None,
+        device: Named = "auto",
+        progress: bool | Callable[[int, int], object] | None = None,
     ) -> SweepResult:
         """Compute what ``store`` lacks of this plan, and return the result. See `resmc.sweep.engines`.
 

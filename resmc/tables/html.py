@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from .table import Table
+from .content import Content
 
 # Lines have the text's own colour, and everything else is inherited: tables are legible on light and dark pages.
 _TABLE = "border-collapse:collapse;font-size:0.9em;margin:0.3em 0"
@@ -13,7 +13,7 @@ _HEAD = "text-align:left;padding:0.15em 0.9em 0.15em 0;border-bottom:1px solid c
 _CELL = "text-align:left;padding:0.15em 0.9em 0.15em 0;font-variant-numeric:tabular-nums"
 
 
-def render(table: Table) -> str:
+def render(table: Content) -> str:
     """Draw a table; the lines above it and the notes below it go into the caption."""
     columns, rows = table.shown()
     names = [str(column.name) for column in columns]
