@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .._system.plain import Plain
+from .._system.reading import reason
 from .._system.writers import is_temporary, temporary_name, writer_is_gone
 from ..results import storage
 from ..results.entries import FinalSums
@@ -277,7 +278,7 @@ class Store:
         """Make the error for a disk that is full or gone, with words that say how to mend it."""
         help = "make room" if error.errno in FULL else "see to it"
         return StoreError(
-            f"store={str(self.path)!r} cannot be written to: {error.strerror or error}. Finished shards are safe: "
+            f"store={str(self.path)!r} cannot be written to: {reason(error)}. Finished shards are safe: "
             f"{help}, then run the same again"
         )
 
