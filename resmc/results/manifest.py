@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
-from .._system.plain import Plain
 from ..engine.lowering import BACKWARD, MEAN_SQUARE, QUOTIENTS, Lowered, lower
 from ..engine.recording import HISTOGRAM_VERSION, LARGEST_BATCH, Bins, histogram_bins
 from ..engine.request import MAX_NETWORK, NetworkRange, group_sizes
@@ -71,7 +71,7 @@ class Manifest:
         """Names of the quotients that samples and trajectories have."""
         return _kept(self.followed, self.laws)
 
-    @property
+    @cached_property
     def networks(self) -> NDArray[np.int64]:
         """How many networks there are in each of the 32 groups."""
         columns: Any = np.array(self.ranges, np.int64).T[:, :, None]
@@ -137,7 +137,7 @@ def checked(found: Any) -> Manifest:
 def _integer(name: str, value: Any, low: int, high: int, why: str = "") -> int:
     if type(value) is not int:  # neither True nor 1.0
         raise ValueError(f"{name}={value!r} is not allowed: it must be an integer")
-    return checks.integer(name, value, low, high, why)
+    return value if low <= value <= high else checks.integer(name, value, low, high, why)
 
 
 def _list(name: str, value: Any, length: int | None = None) -> list[Any]:

@@ -28,19 +28,24 @@ def check_networks(networks: NDArray[np.int64], manifest: Manifest) -> None:
         raise ValueError("its ranges of networks do not have as many networks in each group as its sums")
 
 
-def check_norms(name: str, records: NDArray[Any], networks: NDArray[np.int64]) -> None:
-    """Refuse sums of norms, records of the groups that hold ``networks``, that contradict each other."""
+def check_norms(name: str, records: NDArray[Any], networks: NDArray[np.int64], quotient: bool = False) -> None:
+    """Refuse sums of norms, records of the groups that hold ``networks``, that contradict each other.
+
+    Sums of a ``quotient`` may have overflowed: its start may be far smaller than what it is compared with.
+    """
     alive, exponents = records["alive"], records["growth_exponent"]
     floats = _floats(records, NORM_SUMS, 2)
     _check_counts(f"{name}.alive", alive, networks[:, None])
-    _check_finite(name, floats)
-    if not (np.abs(exponents) <= LARGEST_EXPONENT).all() or (exponents == np.iinfo(np.int64).min).any():
-        raise ValueError(f"{name} has an exponent out of range")
-    second, fourth = floats[..., 1], floats[..., 3]
-    # A fourth moment is merged with terms of either sign, so that rounding may take one that is 0 below it.
-    if (floats[..., [1, 5, 6, 7]] < 0.0).any() or (fourth < -1e-6 * second**2 - 1e-100).any():
+    _check_finite(name, floats[..., :6] if quotient else floats)
+    growth = floats[..., 6:]
+    if not (growth >= 0.0).all() or (floats[..., 1::4] < 0.0).any():  # NaN is not
         raise ValueError(f"{name} has a sum of squares below 0")
-    if (floats[alive == 0] != 0.0).any():
+    # A fourth moment is merged with terms of either sign, so that rounding may take one that is 0 below it.
+    if (floats[..., 3] < -1e-6 * floats[..., 1] ** 2 - 1e-100).any():
+        raise ValueError(f"{name} has a sum of squares below 0")
+    if (exponents > LARGEST_EXPONENT).any() or (exponents < -LARGEST_EXPONENT).any():
+        raise ValueError(f"{name} has an exponent out of range")
+    if not alive.all() and floats[alive == 0].any():
         raise ValueError(f"{name} has sums over no networks that are not 0")
 
 

@@ -257,7 +257,7 @@ def _quotient_sums(found: Archive, checked: Manifest, name: str, size: int, laye
     networks = checked.networks
     name = f"{checked.quotients}.{name}"
     rows = _rows(found, checked, name, NORM_SUMS, size)[:, layers]
-    sound.check_norms(name, rows, networks[networks > 0])
+    sound.check_norms(name, rows, networks[networks > 0], quotient=True)
     return NormSums(networks, _in_groups(rows, networks))
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from .._system.plain import Plain
 from .claims import Claims
+from .errors import Damaged, StoreError
 from .plan import Plan
 from .result import Reader
-from .store import PLAN, Damaged, Store, Stored, StoreError
+from .store import Store, Stored
 from .summary import targets
 
 
@@ -111,7 +112,7 @@ def join(path: str | Path, others: list[str | Path]) -> int:
                         raise StoreError(f"{error}; run the sweep in {source.path} once more, which mends it") from None
                     store.write(stored, source.file(stored).read_bytes())
                     new += 1
-        if not (store.path / PLAN).exists():
+        if not store.plans.path.exists():
             with contextlib.suppress(StoreError):  # the other store may hold shards without a plan
                 store.write_plan(source.read_plan())
     return new
