@@ -183,9 +183,13 @@ def load(path: str | Path, kind: type[Kind]) -> Kind:
         If it is damaged, not a simulation, or of another format; the message says which.
     """
     path = checks.path("path", path)
-    if (path / "shards").is_dir():
-        raise IsADirectoryError(f"{path} is a directory, the store of a sweep: resmc.load_sweep reads it")
-    return from_bytes(read_file(path, lambda end: archive.check_end(end, str(path))), kind, str(path))
+    try:
+        data = read_file(path, lambda end: archive.check_end(end, str(path)))
+    except IsADirectoryError:
+        if (path / "shards").is_dir():
+            raise IsADirectoryError(f"{path} is a directory, the store of a sweep: resmc.load_sweep reads it") from None
+        raise
+    return from_bytes(data, kind, str(path))
 
 
 def from_bytes(data: bytes, kind: type[Kind], name: str = "data") -> Kind:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .._system.plain import Plain, of_json
+from .._system.plain import Plain, of_json, shortened
 from .._system.reading import read_file
 from ..results import storage
 from .errors import PlanError, StoreError, cannot_write
@@ -24,7 +24,7 @@ from .plan import FORMAT, Plan
 
 PLAN = "plan.json"
 FOLDER = "plans"
-NUMBERED = re.compile(r"([0-9]{4,9})\.json")
+NUMBERED = re.compile(r"[0-9]{4,9}\.json")
 PATIENCE = 5.0  # seconds that a lock is waited for: it is held for milliseconds, unless its owner was stopped
 
 
@@ -77,10 +77,8 @@ class Plans:
     def earlier(self) -> list[Path]:
         """List the files of the plans before this one, the oldest first."""
         with contextlib.suppress(OSError):
-            numbered = [
-                (int(match[1]), entry) for entry in self.folder.iterdir() if (match := NUMBERED.fullmatch(entry.name))
-            ]
-            return [path for _, path in sorted(numbered)]
+            found = [path for path in self.folder.iterdir() if NUMBERED.fullmatch(path.name)]
+            return sorted(found, key=lambda path: int(path.stem))
         return []
 
     def _check(self, new: Plan, before: bytes) -> None:
@@ -93,8 +91,8 @@ class Plans:
             return
         try:
             missing = differences(new, Plan.from_dict(found))
-        except ValueError as error:  # for example one of a newer version
-            missing = [str(error)]
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:  # for example one of a newer version
+            missing = [shortened(str(error))]
         if missing:
             raise PlanError(
                 f"store={str(self.store)!r} holds another plan, which this one does not extend: {'; '.join(missing)}. "
