@@ -22,6 +22,7 @@ from resmc import DepthScaling, ResidualNetwork, ResNet, Sweep
 from resmc.results import storage
 from resmc.results.record import Record
 from resmc.sweep import Store, stored_plan
+from resmc.sweep.claims import Claims
 
 pytestmark = pytest.mark.cpu
 OLD = Path(__file__).parent / "data" / "version-0.1"
@@ -249,7 +250,7 @@ def test_what_is_no_file_is_refused_at_once_in_a_sentence_with_its_path(tmp_path
         (store, IsADirectoryError, "is a directory, the store of a sweep: resmc.load_sweep reads it"),
         (tmp_path / "empty", ValueError, "is not a resmc simulation, or its end is missing: it is empty"),
         (tmp_path / "pipe", ValueError, "is not a resmc simulation"),
-        (tmp_path / "endless", ValueError, "no checksum was found"),
+        (tmp_path / "endless", ValueError, "is not a resmc simulation, or its end is missing: no checksum"),
         (Path("/dev/zero"), OSError, "cannot be read: it is a device, not a file"),
         (tmp_path / "empty" / "below", NotADirectoryError, "cannot be read: Not a directory"),
     ):
@@ -329,3 +330,111 @@ def test_a_stored_plan_that_is_none_is_a_value_error_too(tmp_path):
         for kind in (ValueError, resmc.sweep.StoreError):
             with pytest.raises(kind, match=r"plan\.json is"):
                 resmc.load_sweep(tmp_path)
+
+
+# ----------------------------------------------------------------------------------------------------------------- TOML
+
+TOML = """\
+width = [8, 16]
+ratio = [0.5, 1]
+alpha = 0.6
+lam = 0.8
+networks = 1000
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("1000", "1e300", ", line 5: networks=1e+300 is out of range: it must be an integer from 1 to 2^47"),
+        ("1000", "1" + "0" * 300, ", line 5: networks=1e+300 is out of range"),
+        ("1000", "1" + "0" * 5000, ": Exceeds the limit (4300 digits)"),
+        ("1000", "-inf", ", line 5: networks=-inf is not allowed"),
+        ("[8, 16]", "[8, 1e300]", ", line 1: width=1e+300 is out of range: it must be an integer from 1 to 2^24"),
+        ("[8, 16]", "281474976710656", ", line 1: width=281474976710656 is out of range: it must be an integer from 1 "
+         "to 2^24"),
+        ("ratio = [0.5, 1]", "depth = 1e300", ", line 2: depth=1e+300 is out of range: it must be an integer from 1 to "
+         "1048575"),
+        ("[0.5, 1]", "1e308", ", line 2: ratio=1e+308 is out of range with width=8: depth = ratio width must be at "
+         "most 1048575"),
+        ("[8, 16]", "[" * 300 + "]" * 300, ", line 1: width=[[["),
+        ("[8, 16]", "[" * 3000 + "]" * 3000, ": it holds lists within lists within lists, too many to read"),
+        ("[8, 16]", "1979-05-27", ", line 1: width=datetime.date(1979, 5, 27) is not allowed"),
+        ("lam = 0.8", "lam = 0.8\nlam = 0.9", ": line 5: lam is given twice, first on line 4"),
+        ("networks = 1000\n", "networks = 1000\nlam = 1", ": line 6: lam is given twice, first on line 4"),
+        ("networks = 1000\n", "networks = 10\n[lam]", ": line 6: lam is given twice, first on line 4"),
+        ("networks = 1000\n", "max_networks = 99\n[target_stderr]\ngrowth = 1\ngrowth = 2",
+         ": line 8: target_stderr.growth is given twice, first on line 7"),
+        ("networks = 1000", "layers = 1e300\nnetworks = 9", ", line 5: layers=1e+300 is out of range: it must be an "
+         "integer from 2 to 4096"),
+    ],
+)  # fmt: skip
+def test_a_hostile_plan_in_toml_is_refused_with_its_key_and_line(tmp_path, old, new, words):
+    path = tmp_path / "plan.toml"
+    assert old in TOML
+    path.write_text(TOML.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"plan\.toml") as refusal:
+        Sweep.from_toml(path)
+    assert str(refusal.value).startswith(f"{path}{words}")
+    assert len(str(refusal.value)) < 1000 + len(str(path))
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_plan_may_begin_with_a_byte_order_mark_and_have_the_ends_of_lines_of_windows(tmp_path, mark, end):
+    (tmp_path / "plan.toml").write_bytes(mark + TOML.encode().replace(b"\n", end))
+    assert Sweep.from_toml(tmp_path / "plan.toml").models[0] == ResNet(8, 4, 0.6, 0.8)
+
+
+def test_plans_that_are_no_files_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, words in (
+        (tmp_path, "cannot be read: it is a directory"),
+        (Path("/dev/zero"), "cannot be read: it is a device, not a file"),
+    ):
+        with pytest.raises(OSError, match=rf"^{path} {words}$"):
+            Sweep.from_toml(path)
+    with pytest.raises(ValueError, match=r"pipe: width is missing"):
+        Sweep.from_toml(tmp_path / "pipe")
+
+
+def test_a_wrong_keyword_of_a_sweep_names_the_sweep():
+    with pytest.raises(TypeError, match=r"^Sweep\(\) got an unexpected keyword argument 'foo'$"):
+        Sweep(foo=1)
+
+
+# --------------------------------------------------------------------------------------------------------------- stores
+
+
+def test_a_shard_that_was_made_to_do_harm_counts_as_damaged(tmp_path, sound):
+    plan = PLANS[0]
+    plan.run(tmp_path, progress=False)
+    file = next((tmp_path / "shards").rglob("*.resmc"))
+    for data in (changed(file.read_bytes(), seed=-1), changed(file.read_bytes(), method="evil"), sound["dying"]):
+        file.write_bytes(data)
+        assert plan.result(tmp_path).damaged == (file.name,)
+        assert plan.run(tmp_path, progress=False).complete
+
+
+def test_a_store_that_was_moved_says_so_with_its_directory(tmp_path):
+    result = PLANS[0].run(tmp_path / "store", progress=False)
+    (tmp_path / "store").rename(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=r" cannot be read: store='.*/store' is not there any more\. If it was ") as e:
+        result.load(0)
+    assert str(e.value).startswith(str(tmp_path / "store" / "shards"))
+    assert resmc.load_sweep(tmp_path / "elsewhere").load(0).networks == 1000
+
+
+def test_claims_of_any_content_hinder_nobody(tmp_path):
+    store = Store(tmp_path)
+    store.create()
+    key = PLANS[0].point(0, 1000).key
+    names = {f"{key}-0-\u00b2": b"", f"{key}-0-{'9' * 100}": b"\xff", "-": b"0" * 10**6, "x-1-2": b"-1"}
+    for name, content in names.items():
+        (store.claims / name).write_bytes(content)
+    mark = Claims(store.claims).mark.partition("-")[0]
+    (store.claims / f"{key}-0-7").write_text(f"{mark}-{'9' * 50}", encoding="ascii")
+    os.mkfifo(store.claims / f"{key}-1-2")
+    for path in store.claims.iterdir():
+        os.utime(path, (1, 1))
+    assert PLANS[0].run(tmp_path, progress=False).complete

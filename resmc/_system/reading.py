@@ -24,16 +24,20 @@ def read_file(path: Path, look: Callable[[bytes], object] | None = None) -> byte
     """
     try:
         # Without O_NONBLOCK, a pipe to which nobody writes would be waited for as it is opened.
-        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            about = os.fstat(file.fileno())
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            about = os.fstat(handle)
             if stat.S_ISDIR(about.st_mode):
                 raise IsADirectoryError(errno.EISDIR, "it is a directory")
             if not stat.S_ISREG(about.st_mode) and not stat.S_ISFIFO(about.st_mode):
                 raise OSError(errno.EINVAL, "it is a device, not a file")
             if stat.S_ISREG(about.st_mode) and look is not None:
-                look(os.pread(file.fileno(), LAST, max(0, about.st_size - LAST)))
-            os.set_blocking(file.fileno(), True)
-            return file.read()
+                look(os.pread(handle, LAST, max(0, about.st_size - LAST)))
+            os.set_blocking(handle, True)
+            with open(handle, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(handle)
     except OSError as error:
         raise in_words(error, f"{path} cannot be read: {reason(error)}") from None
     except MemoryError:

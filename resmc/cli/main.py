@@ -12,6 +12,7 @@ from importlib import metadata
 from typing import Any, NoReturn
 
 from .._system.build import build_info, installed_packages
+from .._system.reading import reason
 from ..engine import devices
 from ..engine import gpus as machine
 from . import depth as cli_depth
@@ -135,6 +136,11 @@ COMMANDS = {
 }
 
 
+def _leave_output() -> None:
+    """Let nobody try again, at the end of the process, to write what standard output did not take."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; an error prints one sentence and returns 2; no command, the help."""
     top = parser()
@@ -143,12 +149,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         top.print_help()
         return 0
     try:
-        return COMMANDS[args.command](args) or 0
+        status = COMMANDS[args.command](args) or 0
+        sys.stdout.flush()
+        return status
     except BrokenPipeError:  # the reader of our output has gone, as `head` does after its lines
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()
         return 141
     except (ValueError, OSError, MemoryError, ImportError, RuntimeError) as error:
-        print(f"resmc: {error}", file=sys.stderr)
+        words = str(error)
+        if isinstance(error, OSError) and error.strerror and error.filename is None:
+            # Errors of files have a path, or are sentences by now; only what is printed has neither.
+            words = f"standard output cannot be written to: {reason(error)}"
+            _leave_output()
+        print(f"resmc: {words}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("resmc: interrupted", file=sys.stderr)

@@ -94,7 +94,8 @@ def status(plan: Plan, path: str | Path) -> Status:
 
 def other_plans(path: str | Path, others: list[str | Path]) -> list[str]:
     """Say of which of the ``others`` the plan asks for more than the plan of the store at ``path``, and for what."""
-    plan, out = Store(path).plan(), []
+    plan: Plan = Store(path).plan()
+    out: list[str] = []
     for other in map(Store, others):
         with contextlib.suppress(StoreError):  # the other store may hold shards without a plan
             missing = differences(plan, other.plan())
