@@ -70,7 +70,7 @@ def to_zarr(data: xarray.Dataset, path: str | Path) -> None:
             shutil.rmtree(old)
         else:
             temporary.rename(path)
-    except OSError as error:  # its own words would name a file within the temporary folder
+    except OSError as error:  # the words of the system would name a file within the temporary folder
         raise _said(error, path) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -13,7 +13,7 @@ from .manifest import Manifest, networks_within
 
 LARGEST = 1e200  # no sum of logarithms, of A, or of W in its own unit comes near it
 LARGEST_EXPONENT = 1 << 40  # a layer changes the exponent by some hundreds at most
-LARGEST_BIN = 1 << 56  # of a law: values of 2^40
+LARGEST_BIN = 1 << 56  # a law with values beyond 2^40 is none
 
 
 def check_layers(layers: NDArray[np.int64], depth: int) -> None:

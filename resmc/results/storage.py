@@ -128,9 +128,9 @@ def save(simulation: Record, path: str | Path) -> None:
 def check_place(path: Path) -> None:
     """Raises OSError if ``path`` is a folder or its own folder does not exist."""
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: give the name of a file")
+        raise in_words(IsADirectoryError(errno.EISDIR, ""), f"{path} is a folder: give the name of a file")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: its folder does not exist")
+        raise in_words(FileNotFoundError(errno.ENOENT, ""), f"{path} cannot be written: its folder does not exist")
 
 
 def write_atomically(data: bytes, path: Path) -> None:
