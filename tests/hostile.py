@@ -168,7 +168,7 @@ def changed_member(rng: random.Random, members: list[tuple[str, bytes]]) -> None
         lambda: members.__setitem__(at, (name, content[: rng.randrange(len(content) + 1)])),
         lambda: members.__setitem__(at, (name, content + content[-8 * rng.randrange(1, 9) :])),
         lambda: members.__setitem__(at, (name, rng.choice(members)[1])),
-        lambda: members.__setitem__(at, (name[: rng.randrange(len(name))], content)),
+        lambda: members.__setitem__(at, (name[: rng.randrange(max(len(name), 1))], content)),
         lambda: members.__setitem__(at, (name, content[:6] + rng.choice([b"\2\0", b"\3\0", b"\1\1"]) + content[8:])),
         lambda: members.insert(rng.randrange(len(members)), (name, rng.choice(members)[1])),
         lambda: members.pop(at),
