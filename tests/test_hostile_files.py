@@ -6,6 +6,8 @@ import io
 import json
 import os
 import random
+import subprocess
+import sys
 import time
 import warnings
 from collections import Counter
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hostile import Parts, as_json, changed_json, changed_tree, little_memory, mutant, signed, zipped
+from sweeps import environment
 
 import resmc
 from resmc import DepthScaling, ResidualNetwork, ResNet, Sweep
@@ -436,3 +439,14 @@ def test_claims_of_any_content_hinder_nobody(tmp_path):
     for path in store.claims.iterdir():
         os.utime(path, (1, 1))
     assert PLANS[0].run(tmp_path, progress=False).complete
+
+
+def test_a_full_standard_output_is_told_in_a_sentence(tmp_path):
+    arguments = [sys.executable, "-m", "resmc", "simulate", "--width=4", "--depth=3", "--alpha=0.6", "--lam=0.8"]
+    buffered = {name: value for name, value in environment().items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run(
+            [*arguments, "--networks=40"], stdout=full, stderr=subprocess.PIPE, text=True, env=buffered, timeout=60
+        )
+    words = "resmc: standard output cannot be written to: No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, words)

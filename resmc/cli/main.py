@@ -136,6 +136,16 @@ COMMANDS = {
 }
 
 
+def _output_fails() -> str:
+    """Say why standard output does not take what was printed; nothing if it does."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _leave_output()
+        return f"standard output cannot be written to: {reason(error)}"
+    return ""
+
+
 def _leave_output() -> None:
     """Let nobody try again, at the end of the process, to write what standard output did not take."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -156,12 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _leave_output()
         return 141
     except (ValueError, OSError, MemoryError, ImportError, RuntimeError) as error:
-        words = str(error)
-        if isinstance(error, OSError) and error.strerror and error.filename is None:
-            # Errors of files have a path, or are sentences by now; only what is printed has neither.
-            words = f"standard output cannot be written to: {reason(error)}"
-            _leave_output()
-        print(f"resmc: {words}", file=sys.stderr)
+        print(f"resmc: {_output_fails() or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("resmc: interrupted", file=sys.stderr)
