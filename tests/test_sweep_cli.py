@@ -226,8 +226,12 @@ def test_status_counts_pilots_claims_and_shards_of_other_plans(capsys, tmp_path)
     found = json.loads(run(capsys, "status", store, "--json"))
     assert (found["networks_wanted"], found["pilots_missing"], found["of_other_plans"]) == (None, 1, 0)
     path.write_text(as_toml(networks=100), encoding="utf-8")
-    run(capsys, "sweep", path, "--store", store, "--prepare")
-    assert "2 shards are not used by this plan" in run(capsys, "status", store)
+    assert "which this one does not extend" in refusal(capsys, "sweep", path, "--store", store, "--prepare")
+    run(capsys, "sweep", path, "--store", store, "--prepare", "--replace")
+    out = run(capsys, "status", store)
+    assert "2 shards are not used by this plan\nplans before this one: plans/0001.json, plans/0002.json" in out
+    found = json.loads(run(capsys, "status", store, "--json"))
+    assert found["earlier_plans"] == ["plans/0001.json", "plans/0002.json"]
 
 
 # ------------------------------------------------------------------------------------------------------ stores together

@@ -105,7 +105,7 @@ def test_a_target_for_a_median_is_reached_in_nine_of_ten_points(tmp_path):
     """
     given = {"width": 10, "depth": 6, "block": "v-phi-w", "max_networks": 1e6}
     asked = [Sweep(target_stderr={"displacement.median": 0.02}, seed=seed, **given) for seed in range(30)]
-    networks = np.array([float(plan.run(tmp_path / "store", progress=False).networks) for plan in asked])
+    networks = np.array([float(plan.run(tmp_path / "store", replace=True, progress=False).networks) for plan in asked])
     sim = resmc.simulate(asked[0].models[0], networks=10**6, seed=61)
     error = float(sim.log_ratio("displacement").median.stderr) * np.sqrt(1e6 / networks)
     assert (error <= 0.02).sum() >= 21

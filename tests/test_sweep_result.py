@@ -187,7 +187,7 @@ def test_a_mean_square_without_an_error_is_explained_and_others_are_not(tmp_path
     assert "(no error bar)" in few.summary()
     assert "\nno error bar: too few networks, or rare ones rule the mean" in few.summary()
     assert repr(few.plan).startswith("Sweep(1 point, networks=64,")
-    many = Sweep(width=8, depth=1, alpha=0.6, lam=0.8, networks=1e4).run(tmp_path / "store", progress=False)
+    many = Sweep(width=8, depth=1, alpha=0.6, lam=0.8, networks=1e4).run(tmp_path / "many", progress=False)
     assert "no error" not in many.summary()
 
 

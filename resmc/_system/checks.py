@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,28 @@ from .words import brief
 
 
 def integer(name: str, value: Any, low: int, high: int, why: str = "") -> int:
-    """Return ``value`` as an int in ``low..high``; floats with an integral value (1e6) are accepted."""
-    allowed = f"an integer from {low} to {high}" + (f" ({why})" if why else "")
+    """Return ``value`` as an int in ``low..high``; floats with an integral value (1e6) are accepted.
+
+    ``why`` is the upper bound in other words, such as 2^24, which are said instead of a number of many digits.
+    """
+    allowed = f"an integer from {low} to {_last(high, why)}"
     if isinstance(value, bool):
         raise ValueError(f"{name}={brief(value)} is not allowed: it must be {allowed}")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
     try:
-        result = operator.index(value)
+        result = operator.index(int(value) if isinstance(value, float) and value.is_integer() else value)
     except TypeError:
         raise ValueError(f"{name}={brief(value)} is not allowed: it must be {allowed}") from None
     if not low <= result <= high:
         raise ValueError(f"{name}={brief(result)} is out of range: it must be {allowed}")
     return result
+
+
+def _last(high: int, why: str) -> str:
+    """Write an upper bound once: as a number, or as a power with what is said of it; other words stand beside it."""
+    power = re.match(r"[0-9^]+( - 1)?", why)
+    if power is None:
+        return f"{high} ({why})" if why else str(high)
+    return why if high >= 10**7 else f"{high}{why[power.end() :]}"
 
 
 def real(name: str, value: Any, *, positive: bool = False) -> float:

@@ -128,12 +128,14 @@ def _merge_files(args: argparse.Namespace, runs: list[Path]) -> None:
 
 def _merge_stores(args: argparse.Namespace) -> None:
     from ..sweep import load_sweep, stored_plan
-    from ..sweep.manage import join, status
+    from ..sweep.manage import join, other_plans, status
 
     if args.others:
         new = join(args.run, args.others)
         print(f"{new} shards brought into {args.run}", file=sys.stderr)
         plan = stored_plan(args.run)
+        for words in other_plans(args.run, args.others):
+            print(words, file=sys.stderr)
         if unused := status(plan, args.run).of_other_plans:
             print(f"{unused} shards there are not used by its plan: run one that has them", file=sys.stderr)
     print_result(args, load_sweep(args.run))

@@ -53,7 +53,7 @@ def checked_input(given: Any) -> tuple[float, ...]:
     """Return the entries of an input as floats, finite and not all 0."""
     try:
         array = np.asarray(given, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"input={brief(given)} is not allowed: it must be an array of numbers") from None
     if array.ndim != 1 or not 1 <= array.size <= MAX_INPUTS:
         raise ValueError(f"input of shape {array.shape} is not allowed: it must be a vector of 1 to 2^17 numbers")

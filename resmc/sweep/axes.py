@@ -12,10 +12,9 @@ import numpy as np
 from .._system import checks
 from .._system.plain import Plain
 from .._system.words import brief
-from ..engine.request import MAX_NETWORK
 from ..models.fields import DEPTH_SCALING, GENERAL, LOG_GAUSSIAN, check_together, network_of
 from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import ResNet
+from ..models.resnet import MAX_DEPTH, MAX_WIDTH, ResNet
 from ..models.scaling import DepthScaling, scaling_of
 from ..models.spelling import of_dict
 
@@ -38,7 +37,7 @@ AXES = (
     "input_norm",
     "input",
 )
-INTEGERS = ("width", "depth", "n_out")
+INTEGERS = {"width": (MAX_WIDTH, "2^24"), "depth": (MAX_DEPTH, "2^20 - 1"), "n_out": (1 << 17, "2^17")}
 WORDS = ("block", "activation", "weights", "variant")
 POSITIVE = ("ratio", "input_norm")
 VECTORS = ("scaling", "input")  # fields whose one value is a sequence of numbers
@@ -146,7 +145,7 @@ def _one(name: str, value: Any) -> Any:
             raise ValueError(f"{name}={brief(value)} is not allowed: it must be {kind}")
         return tuple(checks.real(name, x) for x in np.asarray(value).tolist())
     if name in INTEGERS:
-        return checks.integer(name, plain, 1, MAX_NETWORK)
+        return checks.integer(name, plain, 1, *INTEGERS[name])
     return checks.real(name, value, positive=name in POSITIVE)
 
 
@@ -169,7 +168,14 @@ def network(chosen: Mapping[str, Any]) -> Model:
     """
     given = dict(chosen)
     if "ratio" in given:
-        given["depth"] = max(1, math.floor(given.pop("ratio") * given["width"] + 0.5))
+        ratio = given.pop("ratio")
+        depth = ratio * given["width"] + 0.5
+        if not depth < MAX_DEPTH + 1:
+            raise ValueError(
+                f"ratio={ratio!r} is out of range with width={given['width']}: depth = ratio width must be at most "
+                f"{MAX_DEPTH}"
+            )
+        given["depth"] = max(1, math.floor(depth))
     return network_of(given)
 
 

@@ -429,6 +429,9 @@ class Plan:
         return f"{type(self).__name__}({size}{points}, {wanted}, method={self.method!r}, seed={self.seed})"
 
 
+Plan.__init__.__qualname__ = "Sweep"  # users meet a plan by that name, in the messages of a wrong call too
+
+
 def ends(plan: Plan, indices: Sequence[int], found: Sequence[End]) -> Entries:
     """Return the ends of some points side by side; there is at least one."""
     return Entries.of_ends(found, [plan.lowered[i] for i in indices])

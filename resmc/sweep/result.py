@@ -30,10 +30,11 @@ from ..simulation import Simulation
 from ..tables import Shown, Table
 from ..tables.table import MOST_ROWS
 from .axes import value_of
+from .errors import Damaged, Gone
 from .pilot import pilot_shard, wanted_networks
 from .plan import Plan, ends
 from .shards import Range, cover
-from .store import Damaged, Gone, Listing, Store, Stored
+from .store import Listing, Store, Stored
 from .summary import MOST_LINES, table
 from .table import to_dataframe, to_xarray
 

@@ -43,6 +43,7 @@ class Sweep(Plan, Shown):
         threads: int | None = None,
         device: Named = "auto",
         progress: bool | Callable[[int, int], object] | None = None,
+        replace: bool = False,
     ) -> SweepResult:
         """Compute what ``store`` lacks of this plan, and return the result. See `resmc.sweep.engines`.
 
@@ -55,6 +56,7 @@ class Sweep(Plan, Shown):
         store : path
             A directory; made if it does not exist. A plan that has been extended finds its old shards there; points of
             fewer than 131072 networks are summed in smaller batches, and may have to be made anew when they grow.
+            A directory with a plan that this one does not extend is refused, unless ``replace``.
         engine : None, "threads", "processes", concurrent.futures.Executor or distributed.Client
             None or ``threads``: this process, with ``workers`` threads. ``processes``: ``workers`` new processes, one
             to a GPU if the device is ``cuda``. Or a pool of any kind, or a Dask cluster.
@@ -68,11 +70,14 @@ class Sweep(Plan, Shown):
         progress : None, bool or callable
             None: a bar in a terminal or notebook, a line a minute elsewhere. True: always a bar. False: nothing. A
             callable is called as progress(networks done, networks in all).
+        replace : bool
+            True to put this plan in the place of the one that ``store`` has, whatever that is. Shards stay, and so does
+            the old plan, in the folder ``plans``; `result` reads what there is of it.
 
         Raises
         ------
         ValueError
-            For an argument that is not allowed.
+            For an argument that is not allowed, and for a store with another plan; the message says what differs.
         OSError
             If the store cannot be written to; finished shards are safe.
         Stopped
@@ -81,8 +86,9 @@ class Sweep(Plan, Shown):
             As for `resmc.simulate`.
         """
         return coordinator.run(
-            self, store, engine=engine, workers=workers, threads=threads, device=device, progress=progress
-        )
+            self, store, engine=engine, workers=workers, threads=threads, device=device, progress=progress,
+            replace=replace,
+        )  # fmt: skip
 
     def result(self, store: str | Path) -> SweepResult:
         """Read this plan's result from ``store``, finished or not; points without networks have no value."""
