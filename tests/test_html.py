@@ -23,7 +23,7 @@ HALF = math.sqrt(0.5)
 class Reader(HTMLParser):
     """The rows of a table and its caption; an unbalanced or unexpected tag fails."""
 
-    ALLOWED = frozenset({"table", "caption", "thead", "tbody", "tr", "th", "td", "br"})
+    ALLOWED = frozenset({"table", "caption", "thead", "tbody", "tr", "th", "td", "br", "span"})
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -399,7 +399,7 @@ def test_no_layer_is_picked_as_the_lowest(alpha):
     assert "lowest" not in text
     share = 100.0 * analyses.sim.active_fraction.value[0]
     assert float(
-        re.search(r"At layer 0 ([0-9.]+) ± [0-9.]+% of the neurons fire \(exactly 50%\)", text)[1]
+        re.search(r"At layer 0, \(([0-9.]+) ± [0-9.]+\)% of the neurons fire \(exactly 50%\)", text)[1]
     ) == pytest.approx(share, abs=0.01)
 
 

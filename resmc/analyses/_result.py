@@ -40,6 +40,10 @@ class Result:
         lines = [f"  {f.name} = {_short(getattr(self, f.name))}" for f in fields(self)]  # type: ignore[arg-type]
         return "\n".join([type(self).__name__, *lines])
 
+    def _rows(self, count: int) -> list[int]:
+        """Choose those of ``count`` entries that the table shows, and that say most."""
+        return few(count)
+
     def _repr_html_(self) -> str:
         return html.render(self._table())
 
@@ -51,7 +55,7 @@ class Result:
             return Table(key, name, columns, list(parts.items()))
         entries = {field: parts.pop(field) for field in self._by_entry if field in parts}
         count = len(entries[self._by_entry[0]])
-        chosen = few(count)
+        chosen = self._rows(count)
         title = name if len(chosen) == count else f"{name}: {len(chosen)} of {count} entries"
         lines = [f"{field} = {cell(value)}" for field, value in parts.items() if np.ndim(_value(value)) == 0]
         rows = [[values[i] for values in entries.values()] for i in chosen]
