@@ -50,7 +50,8 @@ def cells(page: Page) -> list[list[str]]:
     """The table of points."""
     body = re.search(r"<tbody>(.*?)</tbody>", page.source, re.DOTALL)
     assert body is not None
-    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", body[1])]
+    text = re.sub(r"</?span[^>]*>", "", body[1])  # around what follows a decimal point
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", text)]
     return [[cell.replace("\N{MINUS SIGN}", "-") for cell in row] for row in rows]
 
 

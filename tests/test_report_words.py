@@ -108,7 +108,7 @@ def test_a_vanilla_network_is_answered_with_its_numbers():
         assert numbers.pm(number).replace("\xa0", " ") in law
     assert answers["hypoactivation"].verdict.startswith("Yes: ")
     share = 100.0 * float(sim.active_fraction.value[-1])
-    assert float(re.search(r"Yes: ([0-9.]+)", answers["hypoactivation"].verdict)[1]) == pytest.approx(share, abs=0.01)
+    assert float(re.search(r"Yes: \(([0-9.]+)", answers["hypoactivation"].verdict)[1]) == pytest.approx(share, abs=0.01)
     assert answers["interlayer"].verdict.startswith("Yes: the asymmetries of neighbouring layers have a correlation of")
     assert numbers.pm(analyses.inter.by_lag[1]) in answers["interlayer"].verdict
     last = analyses.growth.log_second_moment[-1]
