@@ -227,6 +227,12 @@ def test_no_block_is_skipped_silently() -> None:
     assert len(not_run) <= 4, not_run
 
 
+def test_lines_of_code_fit_the_column_of_a_page() -> None:
+    for block in in_language(*RUN):
+        if block.page.parent != ROOT:
+            assert max(map(len, block.code.splitlines())) <= 97, block
+
+
 def test_blocks_are_found_and_faults_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "page.md"
     page.write_text("<!-- test: gpu: note -->\n```python\nx = 1\n```\n\n1. item\n\n   ```sh\n   resmc doctor\n   ```\n")

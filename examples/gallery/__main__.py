@@ -67,8 +67,9 @@ def page_table(recorded: Sequence[dict[str, Any]]) -> str:
     for entry in recorded:
         claim = f"[{entry['claim']}](../examples/gallery/{entry['script']}.py)"
         for one in (common.Finding(**one) for one in entry["findings"]):
-            cells = (claim, one.name, one.number, one.theory, one.difference)
-            lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+            numbers = (cell.replace(" ", "\N{NO-BREAK SPACE}") for cell in (one.number, one.theory, one.difference))
+            cells = (cell.replace("|", r"\|") for cell in (claim, one.name, *numbers))
+            lines.append(f"| {' | '.join(cells)} |")
             claim = ""
         origins.setdefault(ORIGIN.format(**entry["made"]), []).append(entry["script"][0])
     several = len(origins) > 1
