@@ -374,7 +374,7 @@ def test_ten_thousand_rows_are_sorted_in_a_second(browser: Any, pages: dict[str,
     view(browser)
     source = pages["sweep"].read_text(encoding="utf-8")
     begin, end = source.index("<tbody>") + len("<tbody>"), source.index("</tbody>")
-    first = source[begin:end].split("</tr>")[:8]
+    first = ["</t".join(row.split("</t")[:9]) + "</td>" for row in source[begin:end].split("</tr>")[:8]]
     many = pages["sweep"].with_name("many.html")
     many.write_text(source[:begin] + "</tr>".join([*first * 1250, ""]) + source[end:], encoding="utf-8")
     browser.get(many.as_uri())

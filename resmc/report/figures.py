@@ -12,6 +12,7 @@ from typing import Any
 from .colours import KEPT, as_variables
 
 SIZE = (4.6, 3.5)  # inches: a phone has three quarters of that width, where words are still legible
+TOP = 0.12  # inches above the axes, half a number beside their upper end included
 AXES = 2.5  # inches: the height of the axes, and so their scale, whatever stands below them
 SETTINGS: Any = {
     "svg.fonttype": "path",
@@ -86,10 +87,13 @@ def level(figures: Mapping[str, Figure], beside: Sequence[Sequence[str]]) -> dic
 
 
 def _set_axes(canvas: Any, ax: Any) -> None:
-    """Make the axes as high as those of all figures: the canvas grows or shrinks by what a legend takes below them."""
+    """Give the axes the place and height of those of all figures: a legend below makes the canvas higher instead."""
     canvas.draw_without_rendering()
-    height = canvas.get_figheight()
-    canvas.set_figheight(height + AXES - height * ax.get_position().height)
+    height, place = canvas.get_figheight(), ax.get_position()
+    above = max(TOP - height * (1.0 - place.y1), 0.0)
+    whole = height + AXES - height * place.height + above
+    canvas.set_figheight(whole)
+    canvas.get_layout_engine().set(rect=(0.0, 0.0, 1.0, 1.0 - above / whole))
 
 
 def _keep_maps(canvas: Any) -> None:
