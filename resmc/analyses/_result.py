@@ -11,7 +11,7 @@ import numpy as np
 from ..results.estimates import Estimate
 from ..tables import Column, Table, html
 from ..tables.cells import cell
-from ..tables.table import few
+from ..tables.table import MOST_LAYERS, few
 
 
 def _short(value: Any) -> str:
@@ -40,9 +40,9 @@ class Result:
         lines = [f"  {f.name} = {_short(getattr(self, f.name))}" for f in fields(self)]  # type: ignore[arg-type]
         return "\n".join([type(self).__name__, *lines])
 
-    def _rows(self, count: int) -> list[int]:
-        """Choose those of ``count`` entries that the table shows, and that say most."""
-        return few(count)
+    def _chosen(self, count: int, most: int) -> list[int]:
+        """Choose ``most`` of ``count`` entries for the table, or so, that say most."""
+        return few(count, most)
 
     def _repr_html_(self) -> str:
         return html.render(self._table())
@@ -55,7 +55,7 @@ class Result:
             return Table(key, name, columns, list(parts.items()))
         entries = {field: parts.pop(field) for field in self._by_entry if field in parts}
         count = len(entries[self._by_entry[0]])
-        chosen = self._rows(count)
+        chosen = self._chosen(count, MOST_LAYERS)
         title = name if len(chosen) == count else f"{name}: {len(chosen)} of {count} entries"
         lines = [f"{field} = {cell(value)}" for field, value in parts.items() if np.ndim(_value(value)) == 0]
         rows = [[values[i] for values in entries.values()] for i in chosen]

@@ -17,7 +17,6 @@ from ..results.record import Record
 from ..tables.table import few
 from ._result import Result
 
-MOST_LAGS = 13  # rows of a table: lags 0 to 12, beyond which little is left where alpha^2 is 1/2
 SEEN = 3.0  # standard errors from which on a correlation is more than noise
 SMALL = 0.02  # share of the correlation of neighbours below which it is small
 
@@ -53,12 +52,13 @@ class InterlayerCorrelations(Result):
     theory_by_lag: Floats
     exact: float | None
 
-    def _rows(self, count: int) -> list[int]:
-        """Choose the lags before the correlation is small or lost in noise, rather than lags of which most are."""
+    def _chosen(self, count: int, most: int) -> list[int]:
+        """Choose lags before the correlation is small or lost in noise: with lag 0, one more than ``most``."""
         size = np.abs(self.by_lag.value)
         seen = (size > SEEN * self.by_lag.stderr) & (size > SMALL * size[min(1, count - 1)])
         end = count if seen.all() else int(np.argmin(seen))
-        return few(min(count, end if end >= 2 * MOST_LAGS else MOST_LAGS), MOST_LAGS)
+        rows = most + 1
+        return few(min(count, end if end >= 2 * rows else rows), rows)
 
 
 def analyse(sim: Record) -> InterlayerCorrelations:

@@ -106,7 +106,7 @@ def aligned(table: Table) -> tuple[Table, list[str]]:
     """Return a table whose numbers are in two parts, and the rules of a style sheet that align these."""
     rules, columns = [], []
     for number, (column, cells) in enumerate(zip(table.columns, zip(*table.rows, strict=True), strict=False), 1):
-        wide = alignment.width_of_rest(column, cells)
+        wide = alignment.width_of_rest(cells, column.numeric)
         place = f"#{table.key} tr>:nth-child({number})"
         if wide is not None:
             rules.append(f"{place}{{text-align:right}}")

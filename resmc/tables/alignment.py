@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .table import Column
-
 _NUMBER = re.compile(
     r"((?:z[\s=]+)?[+\-\u2212]?[0-9][0-9\u202f]*)"  # up to the point; thousands are apart by a narrow space
     r"((?:\.[0-9]+)?(?:e[+\-\u2212]?[0-9]+)?(?:\s(?:±|\+-)\s[^\s]+)?%?(?:\sexact|\s\(.*\))?)"
@@ -25,14 +23,14 @@ def parts(cell: str) -> tuple[str, str] | None:
     return (found[1], found[2]) if found else None
 
 
-def width_of_rest(column: Column, cells: Sequence[str]) -> float | None:
-    """Return how many digits wide the widest text after a decimal point is; None if the column is one of words.
+def width_of_rest(cells: Sequence[str], numeric: bool) -> float | None:
+    """Return how many digits wide the widest text after a decimal point is; None if the cells are a column of words.
 
-    A column of numbers may have words in some cells.
+    A column that is called ``numeric`` may have words in some of its cells.
     """
     there = [cell for cell in cells if cell not in NONE]
     numbers = [found for found in map(parts, there) if found]
-    if not numbers or len(numbers) < len(there) * (0.5 if column.numeric else 1.0):
+    if not numbers or len(numbers) < len(there) * (0.5 if numeric else 1.0):
         return None
     return max(_width(rest) for _, rest in numbers)
 

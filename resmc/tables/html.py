@@ -20,7 +20,7 @@ def render(table: Table) -> str:
     columns, rows = table.shown()
     names = [str(column.name) for column in columns]
     rows = [[text.replace(" +- ", " ± ") for text in row] for row in rows]
-    wide = [width_of_rest(column, [row[i] for row in rows]) for i, column in enumerate(columns)]
+    wide = [width_of_rest([row[i] for row in rows], column.numeric) for i, column in enumerate(columns)]
     sides = [f"text-align:{'left' if w is None else 'right'}" for w in wide]
     caption = [line for line in (table.title, *table.lines, *table.notes) if line]
     if table.left_out:
