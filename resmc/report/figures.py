@@ -88,12 +88,18 @@ def level(figures: Mapping[str, Figure], beside: Sequence[Sequence[str]]) -> dic
 
 def _set_axes(canvas: Any, ax: Any) -> None:
     """Give the axes the place and height of those of all figures: a legend below makes the canvas higher instead."""
-    canvas.draw_without_rendering()
-    height, place = canvas.get_figheight(), ax.get_position()
-    above = max(TOP - height * (1.0 - place.y1), 0.0)
-    whole = height + AXES - height * place.height + above
-    canvas.set_figheight(whole)
-    canvas.get_layout_engine().set(rect=(0.0, 0.0, 1.0, 1.0 - above / whole))
+    canvas.draw_without_rendering()  # places everything
+    canvas.set_layout_engine("none")
+    old, main = canvas.get_figheight(), ax.get_position()
+    below = old * main.y0
+    new = below + AXES + TOP
+    canvas.set_figheight(new)
+    for each in canvas.axes:
+        place = each.get_position()
+        low, high = (below + (old * y - below) * AXES / (old * main.height) for y in (place.y0, place.y1))
+        if each is not ax:
+            each.set_box_aspect(None)  # a colour bar is as high as its map
+        each.set_position((place.x0, low / new, place.width, (high - low) / new))
 
 
 def _keep_maps(canvas: Any) -> None:
