@@ -1,4 +1,4 @@
-"""The package is found wherever Python is started: in the folder above a checkout a folder of its name is no package."""
+"""The package is found wherever Python is started, in the folder above a checkout, too."""
 
 from __future__ import annotations
 

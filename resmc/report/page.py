@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import platform
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -112,13 +113,13 @@ def aligned(table: Table) -> tuple[Table, list[str]]:
             rules.append(f"{place}{{text-align:right}}")
         if wide:
             rules.append(f"{place}>.rest{{min-width:{wide:.4g}ch}}")
-        columns.append([_placed(cell) if wide else cell for cell in cells])
+        columns.append([_placed(cell) for cell in cells] if wide else cells)
     return replace(table, rows=list(zip(*columns, strict=True))), rules
 
 
 def _placed(cell: str) -> str:
     found = alignment.parts(cell)
-    return cell if found is None else _markup('{}<span class="rest">{}</span>').format(*found)
+    return cell if found is None else _markup(f'{found[0]}<span class="rest">{html.escape(found[1])}</span>')
 
 
 def symbols(text: str) -> Any:
