@@ -17,15 +17,18 @@ INSTALL := $(PIP) install --constraint constraints.txt
 SOURCES := pyproject.toml setup.py CMakeLists.txt $(shell find csrc -type f)
 CXX_FILES := $(shell find csrc tests -name '*.hpp' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo gallery test lint style types device-code instructions format bench docs clean
+.PHONY: demo gallery readme test lint style types device-code instructions format bench docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
 demo: $(VENV)/.package $(VENV)/.plot  ## the main job: tables, a figure and a data file in demo-output/
 	$(BIN)/python examples/demo.py --output demo-output
 
-gallery: $(VENV)/.package $(VENV)/.plot  ## claims, a figure and a number each; GALLERY_ARGS=--record for README
+gallery: $(VENV)/.package $(VENV)/.plot  ## claims, a figure and a number each; GALLERY_ARGS=--record for the docs
 	$(BIN)/python examples/gallery --output gallery-output $(GALLERY_ARGS)
+
+readme: $(VENV)/.package $(VENV)/.plot  ## README's output, picture and rates, made anew
+	$(BIN)/python examples/readme.py
 
 # In several processes, which take tests from each other at the end; PYTEST_ARGS='-n 0' in one.
 test: $(VENV)/.package $(VENV)/.test  ## make test PYTEST_ARGS='-k theory'

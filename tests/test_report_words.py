@@ -108,7 +108,7 @@ def test_a_vanilla_network_is_answered_with_its_numbers():
         assert numbers.pm(number).replace("\xa0", " ") in law
     assert answers["hypoactivation"].verdict.startswith("Yes: ")
     share = 100.0 * float(sim.active_fraction.value[-1])
-    assert float(re.search(r"Yes: ([0-9.]+)", answers["hypoactivation"].verdict)[1]) == pytest.approx(share, abs=0.01)
+    assert float(re.search(r"Yes: \(([0-9.]+)", answers["hypoactivation"].verdict)[1]) == pytest.approx(share, abs=0.01)
     assert answers["interlayer"].verdict.startswith("Yes: the asymmetries of neighbouring layers have a correlation of")
     assert numbers.pm(analyses.inter.by_lag[1]) in answers["interlayer"].verdict
     last = analyses.growth.log_second_moment[-1]
@@ -400,7 +400,7 @@ def test_no_layer_is_picked_as_the_lowest(alpha):
     assert "lowest" not in text
     share = 100.0 * analyses.sim.active_fraction.value[0]
     assert float(
-        re.search(r"At layer 0 ([0-9.]+) ± [0-9.]+% of the neurons fire \(exactly 50%\)", text)[1]
+        re.search(r"At layer 0, \(([0-9.]+) ± [0-9.]+\)% of the neurons fire \(exactly 50%\)", text)[1]
     ) == pytest.approx(share, abs=0.01)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import resmc
 from resmc.results.estimates import Estimate, KSDistance
-from resmc.tables import Column, Table, html, text
+from resmc.tables import Column, Table, alignment, html, text
 from resmc.tables.cells import cell, format_estimate, plain
 from resmc.tables.table import few
 
@@ -54,6 +54,7 @@ TABLE = Table(
 
 
 def rows_of(source: str, tag: str) -> list[list[str]]:
+    source = re.sub("</?span[^>]*>", "", source)  # around what follows a decimal point
     return [
         [unescape(found) for found in re.findall(rf"<{tag}[^>]*>(.*?)</{tag}>", row)]
         for row in re.findall(r"<tr>(.*?)</tr>", source)
@@ -102,6 +103,30 @@ def test_html_has_the_same_cells_escaped_and_errors_after_a_sign():
     assert "two &lt;things&gt;<br>a second line<br>a note<br>the first 2 of 5 things: the catalogue has all<" in source
     assert "<things>" not in source
     assert "a & b" not in source
+
+
+def test_numbers_stand_in_a_column_by_their_points_and_words_by_their_beginnings():
+    columns = [Column("of"), Column("number"), Column("count"), Column("value")]
+    rows = [["x", "1.25 +- 0.10", 3, "1, 2, 3"], ["y", "-12.5 +- 3.1", 17, "9"], ["z", "no value", 120, "tanh"]]
+    source = html.render(Table("key", "", columns, rows))
+    sides = re.findall(r'<td style="text-align:(\w+);', source)
+    assert sides == ["left", "right", "right", "left"] * 3
+    ends = re.findall(r"min-width:([0-9.]+)ch\">(.*?)</span>", source)
+    assert [text for _, text in ends] == [".25 ± 0.10", ".5 ± 3.1"]
+    assert len({width for width, _ in ends}) == 1
+    assert rows_of(source, "td")[1] == ["y", "-12.5 ± 3.1", "17", "9"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "parts"),
+    [("0.25 ± 0.01", ("0", ".25 ± 0.01")), ("\u22123.1", ("\u22123", ".1")),
+     ("1.2e-05 ± 1.0e-06", ("1", ".2e-05 ± 1.0e-06")),
+     ("20\u202f000", ("20\u202f000", "")), ("0 exact", ("0", " exact")), ("+4.75%", ("+4", ".75%")),
+     ("z = +0.9", ("z = +0", ".9")), ("width 8", None), ("1, 2, 3", None), ("e^(5.0)", None), ("\u2014", None),
+     ("2 and 3", None), ("", None)],
+)  # fmt: skip
+def test_a_number_parts_at_its_point(cell: str, parts: tuple[str, str] | None):
+    assert alignment.parts(cell) == parts
 
 
 def test_records_have_stable_keys_and_all_digits():

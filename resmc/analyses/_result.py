@@ -41,6 +41,10 @@ class Result(Shown):
         lines = [f"  {f.name} = {_short(getattr(self, f.name))}" for f in fields(self)]  # type: ignore[arg-type]
         return "\n".join([type(self).__name__, *lines])
 
+    def _chosen(self, count: int, most: int) -> list[int]:
+        """Choose ``most`` of ``count`` entries for the table, or so, that say most."""
+        return few(count, most)
+
     def _table(self) -> Table:
         return self._rows(MOST_LAYERS)
 
@@ -53,7 +57,7 @@ class Result(Shown):
             return Table(key, name, columns, list(parts.items()))
         entries = {field: parts.pop(field) for field in self._by_entry if field in parts}
         count = len(entries[self._by_entry[0]])
-        chosen = few(count, most)
+        chosen = self._chosen(count, most)
         title = name if len(chosen) == count else f"{name}: {len(chosen)} of {count} entries"
         lines = [f"{field} = {cell(value)}" for field, value in parts.items() if np.ndim(_value(value)) == 0]
         rows = [[values[i] for values in entries.values()] for i in chosen]

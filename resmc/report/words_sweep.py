@@ -145,7 +145,7 @@ def kind(lowered: Lowered) -> str:
 
 def _away(name: str, words: str, below: int, above: int, points: int) -> str:
     seen = [f"{side} {words} at {count(k)}" for side, k in (("below", below), ("above", above)) if k]
-    name = name[0].upper() + name[1:]
+    name = name if " with " in name else name[0].upper() + name[1:]  # the name of a block is code
     if not seen:
         return f"{name}: not seen to differ from {words} {_anywhere(points)}."
     if points == 1:
