@@ -73,7 +73,7 @@ def plot_quantity(
             if value is not None:
                 raise ValueError(f"{argument}={value!r} is not allowed here: it chooses points of a SweepResult")
     label, axis, drawn = _collected(result, one, along, sel)
-    return draw(one, label, axis, drawn, ax, style, partial(say_fixed, sel=sel))
+    return draw(one, label, axis, drawn, ax, style, partial(say_fixed, result=result, sel=sel))
 
 
 def _collected(
