@@ -24,7 +24,6 @@ from matplotlib.axes import Axes
 import resmc
 from resmc import Simulation, Sweep
 from resmc.models.residual_network import ResidualNetwork
-from resmc.models.scaling import DepthScaling
 from resmc.sweep import SweepResult
 
 

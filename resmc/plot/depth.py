@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..engine.lowering import QUOTIENTS
 from ..results.estimates import Estimate, Floats
 from ..results.record import Record
 from ..sweep.result import SweepResult
-from . import maps
+from . import maps, places
 from . import series as looks
 from . import style as st
 from .fields import FIELDS, axis_label, field
@@ -99,7 +100,7 @@ def plot_depth_ratio(
         decades = max(e.max() for e in ends) > 10.0 * min(e.min() for e in ends)
         ax.set(xscale="log", yscale="log" if decades else "linear", xlabel="depth $L$", ylabel=f"${SHOWN[ratio]}$")
         if decades:
-            st.log_ticks(ax.yaxis)
+            places.last(ax, partial(st.log_ticks, ax.yaxis))
         _depth_ticks(ax, np.concatenate([depths for depths, _, _ in drawn.values()]))
         say_fixed(ax, result, sel)
         looks.legend(ax, list(drawn), handles, explained if any(words_of.values()) else explained[1:])
@@ -252,12 +253,12 @@ def _cells(sims: list[Record], ratio: str, x: str, y: str) -> tuple[tuple[Any, .
         checks.choice(name, value, tuple(FIELDS))
     if x == y:
         raise ValueError(f"y={y!r} is not allowed: it is x already")
-    places = [(field(sim.model, x), field(sim.model, y)) for sim in sims]
-    if len(set(places)) < len(places):
+    pairs = [(field(sim.model, x), field(sim.model, y)) for sim in sims]
+    if len(set(pairs)) < len(pairs):
         raise ValueError(f"simulations has several at one pair of x={x!r} and y={y!r}: a cell holds one")
-    columns, rows = (tuple(_ordered(set(values))) for values in zip(*places, strict=True))
+    columns, rows = (tuple(_ordered(set(values))) for values in zip(*pairs, strict=True))
     means, errors = np.full((2, len(rows), len(columns)), np.nan)
-    for sim, (at_x, at_y) in zip(sims, places, strict=True):
+    for sim, (at_x, at_y) in zip(sims, pairs, strict=True):
         one, place = log_ratio.analyse(sim, ratio).final_mean, (rows.index(at_y), columns.index(at_x))
         means[place], errors[place] = float(one.value), float(one.stderr)
     return columns, rows, means, errors

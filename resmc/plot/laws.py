@@ -95,7 +95,7 @@ def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
             st.line(ax, x_infinite, infinite / divisor, color=st.ink(ax), ls=st.DOTTED, lw=1.4, label=name, zorder=3)
             low = min(low, limit.mean - 3.7 * limit.deviation, float(x_infinite[0]))
             high = max(high, limit.mean + 3.7 * limit.deviation, float(x_infinite[-1]))
-        _mark_exact(ax, sim)
+        _mark_exact(ax, sim, top / st.HEADROOM)
         ax.set(xlim=_with_margin(low, high), ylim=(0.0, top))
         ax.set(xlabel=rf"final log-norm $L_d = \log(|{letter_of(sim)}_d|^2/n)$", ylabel="density")
         st.legend(ax)
@@ -107,7 +107,7 @@ def _with_margin(low: float, high: float) -> tuple[float, float]:
     return low - MARGIN * (high - low), high + MARGIN * (high - low)
 
 
-def _mark_exact(ax: Axes, sim: Record) -> None:
+def _mark_exact(ax: Axes, sim: Record, top: float) -> None:
     """Mark the exact mean, and one standard deviation on either side, where they are known."""
     last = np.array([sim.model.depth])
     mean, variance = (float(sim.facts.log_norm_moment(name, last)[0]) for name in ("mean", "variance"))
@@ -115,7 +115,7 @@ def _mark_exact(ax: Axes, sim: Record) -> None:
         if np.isfinite(mean) and np.isfinite(variance):
             label = r"exact mean, $\pm\sigma$" if index == 0 else None
             look: st.Style = {"color": st.EXACT, "ls": st.DASH_DOTTED, "lw": 1.2 if index == 0 else 0.8}
-            ax.axvline(mean + shift * variance**0.5, label=label, zorder=2, **look)
+            st.line(ax, [mean + shift * variance**0.5] * 2, [0.0, top], look, label=label, zorder=2)
 
 
 def plot_output(sim: Record, *, n_out: int | None = None, ax: Axes | None = None, **style: Any) -> Axes:

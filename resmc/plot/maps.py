@@ -146,7 +146,7 @@ def mark_negative(ax: Any, x: Any, y: Any, values: Any, below: float = 0.0) -> A
     style = {"marker": "_", "ms": _size(values), "mew": 0.8, "color": st.BLACK, "ls": ""}
     label = f"dash: below {below:g}".replace("-", "−")
     ax.plot(np.asarray(x)[column], np.asarray(y)[row], label=label, **style)
-    return st.proxy(label, **style | {"color": st.ink(ax), "ms": 5.0})
+    return st.proxy(label, **style | {"color": ax.xaxis.label.get_color(), "ms": 5.0})
 
 
 def mark_bare(ax: Any, x: Any, y: Any, bare: NDArray[np.bool_], there: NDArray[np.bool_]) -> list[Any]:
@@ -167,7 +167,7 @@ def mark_bare(ax: Any, x: Any, y: Any, bare: NDArray[np.bool_], there: NDArray[n
             "mfc": "#ffffff",
         }
         ax.plot(np.asarray(x)[column], np.asarray(y)[row] - 0.28 * written, label=BARE, **look)
-        return [st.proxy(BARE, **look | {"ms": 3.5, "mec": st.ink(ax), "mfc": "none"})]
+        return [st.proxy(BARE, **look | {"ms": 3.5, "mec": ax.xaxis.label.get_color(), "mfc": "none"})]
     from matplotlib.collections import PolyCollection
     from matplotlib.patches import Patch
 
@@ -204,8 +204,8 @@ def _hatch(ax: Axes, missing: Any, words: str) -> Any:
 def numbers(values: Floats, stderr: Floats, percent: bool = False) -> tuple[list[list[str]], list[list[str]]]:
     """Return values and errors as all cells of a map have them: with one number of decimals, or one power of ten.
 
-    The smallest error is 2.5 units of the last digit at least, and the largest number is no longer than fits into a cell. Cells without
-    a value or error have an empty text.
+    The smallest error is 2.5 units of the last digit at least, and the largest number is no longer than fits into a
+    cell. Cells without a value or error have an empty text.
     """
     factor = 100.0 if percent else 1.0
     there, known = np.isfinite(values), np.isfinite(stderr) & (stderr > 0.0)

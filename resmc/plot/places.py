@@ -33,6 +33,7 @@ LOOK: dict[str, Any] = {"frameon": False, "handlelength": 1.9, "labelspacing": 0
                         "handletextpad": 0.6, "borderpad": 0.2}  # fmt: skip
 _asked: WeakKeyDictionary[Any, list[Any]] = WeakKeyDictionary()
 _later: WeakKeyDictionary[Any, list[Callable[[], None]]] = WeakKeyDictionary()
+_last: WeakKeyDictionary[Any, list[Callable[[], None]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,15 @@ def later(ax: Axes, function: Callable[[], None]) -> None:
     _later.setdefault(ax, []).append(function)
 
 
+def last(ax: Axes, function: Callable[[], None]) -> None:
+    """Ask for something to be done when the axes have their ends too."""
+    _last.setdefault(ax, []).append(function)
+
+
 def finish(ax: Axes) -> None:
     """Shorten labels to their axes, do what waits for their size, and place the legend."""
     _lay_out(ax)
+    _keep_bars_inside(ax)
     changed = [_fit(axis.label, _length(axis)) for axis in _axes_with_labels(ax)]
     if any(changed):
         _lay_out(ax)
@@ -71,6 +78,8 @@ def finish(ax: Axes) -> None:
     handles = _asked.pop(ax, [])
     if handles:
         _legend(ax, handles)
+    for function in _last.pop(ax, ()):
+        function()
 
 
 def _lay_out(ax: Axes) -> None:
@@ -81,7 +90,7 @@ def _lay_out(ax: Axes) -> None:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
-    ax.apply_aspect()
+    ax.get_xlim(), ax.get_ylim()  # which are found when they are asked for
 
 
 def _axes_with_labels(ax: Axes) -> Iterator[Any]:
@@ -96,6 +105,22 @@ def _bars(ax: Axes) -> list[Any]:
     found = [one.colorbar for one in ax.collections if getattr(one, "colorbar", None) is not None]
     kept = [bar.ax for bar in found]
     return kept + [one for one in getattr(ax, "_colorbars", ()) if one not in kept]
+
+
+def _keep_bars_inside(ax: Any) -> None:
+    """Make axes and their bar of colours narrower, where no layout does, until its words end where the axes did."""
+    spec = ax.get_subplotspec()
+    if _engine(ax) is not None or spec is None:
+        return
+    for bar in _bars(ax):
+        around = bar.get_tightbbox()
+        spec = spec.get_topmost_subplotspec()
+        excess = (around.x1 - ax.figure.bbox.width * spec.get_position(ax.figure).x1) / ax.figure.bbox.width
+        x, y, width, height = ax.get_position().bounds
+        if 0.0 < excess < 0.6 * width:
+            ax.set_position((x, y, width - excess, height))
+            x, y, width, height = bar.get_position().bounds
+            bar.set_position((x - excess, y, width, height))
 
 
 def _length(axis: Any) -> float:
@@ -132,7 +157,7 @@ def _broken(text: str) -> str:
     return f"{text[:best]}\n{text[best + 1 :]}"
 
 
-# --------------------------------------------------------------------------------------------------------------- legends
+# -------------------------------------------------------------------------------------------------------------- legends
 
 
 def _legend(ax: Any, handles: list[Any]) -> None:
@@ -143,6 +168,9 @@ def _legend(ax: Any, handles: list[Any]) -> None:
         return
     sizes = [size, SMALLEST] if size > SMALLEST else [size]
     boxes = [box for box in _boxes(ax, handles, size) if box.width < 0.98 * ax.bbox.width]
+    if not boxes and _engine(ax) is None:
+        _break_long(ax, handles)
+        boxes = [box for box in _boxes(ax, handles, size) if box.width < 0.98 * ax.bbox.width]
     pixels = ax.figure.dpi / 72.0
     mask = _drawn(ax, CELL * pixels)
     clear = _widened(mask, int(np.ceil(CLEAR / CELL)))
@@ -152,18 +180,19 @@ def _legend(ax: Any, handles: list[Any]) -> None:
             _put(ax, handles, size, box, place)
             return
     laid_out = _engine(ax) is not None
-    for each in sizes:
-        boxes = [box for box in _boxes(ax, handles, each) if box.width < 0.98 * ax.bbox.width]
-        rooms = [(*_room(ax, clear, box, above), box, above) for box in boxes for above in _sides(ax)]
-        rooms = [one for one in rooms if one[0] <= (MOST_ROOM if laid_out else 1.0 - LEAST_DATA)]
-        if rooms:
-            extent, left, box, above = min(rooms, key=lambda one: one[0])
-            _make_room(ax, extent, above)
-            vertical = 1.0 - (box.height + 2 * pixels) / ax.bbox.height if above else 2 * pixels / ax.bbox.height
-            _put(ax, handles, each, box, (left, vertical))
-            return
-        if laid_out:
-            break
+    rooms = []
+    for each in sizes[: 1 if laid_out else 2]:
+        fitting = [box for box in _boxes(ax, handles, each) if box.width < 0.98 * ax.bbox.width]
+        rooms += [(*_room(ax, clear, box, above), box, above, each) for box in fitting for above in _sides(ax)]
+    rooms = [one for one in rooms if one[0] <= (MOST_ROOM if laid_out else 1.0 - LEAST_DATA)]
+    if rooms:
+        extent, left, box, above, each = min(
+            rooms, key=lambda one: one[0] + 0.05 * (not one[3]) + 0.1 * (one[4] < size)
+        )
+        _make_room(ax, extent, above)
+        vertical = 1.0 - (box.height + 2 * pixels) / ax.bbox.height if above else 2 * pixels / ax.bbox.height
+        _put(ax, handles, each, box, (left, vertical))
+        return
     _outside(ax, handles, size)
 
 
@@ -182,6 +211,15 @@ def _boxes(ax: Any, handles: list[Any], size: float, most: int = 4) -> list[Box]
     return found
 
 
+def _break_long(ax: Any, handles: list[Any]) -> None:
+    """Break the entries of a legend that is wider than its axes into two lines."""
+    letters = 0.8 * ax.bbox.width / (0.55 * SMALLEST * ax.figure.dpi / 72.0)
+    for one in handles:
+        text = str(one.get_label())
+        if len(MATH.sub("x", text)) > 0.75 * letters:
+            one.set_label(_broken(text))
+
+
 def _put(ax: Any, handles: list[Any], size: float, box: Box, place: Any) -> None:
     """Draw the legend in a corner, or with its lower left corner at ``place`` in parts of the axes."""
     columns, given = box.columns, {"loc": place}
@@ -195,7 +233,7 @@ def _put(ax: Any, handles: list[Any], size: float, box: Box, place: Any) -> None
 
 
 def _free(mask: NDArray[np.bool_], box: Box, cell: float) -> Any:
-    """Return a corner, or the place in parts of the axes, where a legend of this size hides nothing; None if nowhere."""
+    """Return a corner, or the place in parts of the axes, where a legend of this size hides nothing; or None."""
     rows, columns = mask.shape
     height, width = int(np.ceil(box.height / cell)) + 1, int(np.ceil(box.width / cell)) + 1
     if height > rows or width > columns:
@@ -262,29 +300,31 @@ def _make_room(ax: Any, part: float, above: bool) -> None:
 
 
 def _outside(ax: Any, handles: list[Any], size: float) -> None:
-    """Put the legend below the axes, which end higher up where no layout makes room."""
+    """Put the legend below the axes; or above them, which end lower, where no layout makes room."""
     from matplotlib.transforms import ScaledTranslation
 
     figure, pixels = ax.figure, ax.figure.dpi / 72.0
-    spec = ax.get_subplotspec()
+    spec, laid_out = ax.get_subplotspec(), _engine(ax) is not None
     share = 1.0 if spec is None else len(spec.colspan) / spec.get_gridspec().ncols
     room = 0.97 * share * figure.bbox.width
+    size = size if laid_out else SMALLEST
     boxes = _boxes(ax, handles, size, 6)
     fitting = [one for one in boxes if one.width <= ax.bbox.width] or [one for one in boxes if one.width <= room]
     box = min(fitting, key=lambda one: one.height, default=boxes[0])
+    if not laid_out:
+        _end_lower(ax, box.height + 3.0 * pixels)
     frame = ax.get_window_extent()
     lowest = min([one.get_window_extent().y0 for one in _below(ax)], default=frame.y0)
-    clear = (frame.y0 - lowest) / pixels + 3.0
-    offset = ScaledTranslation(0.0, -clear / 72.0, figure.dpi_scale_trans)
-    middle = 0.5 if box.width <= ax.bbox.width else _middle(ax, box, share)
-    given = {"loc": "upper center", "bbox_to_anchor": (middle, 0.0), "bbox_transform": ax.transAxes + offset}
-    legend = ax.legend(handles=handles, fontsize=size, ncols=box.columns, borderaxespad=0.0, **given, **LOOK)
-    if _engine(ax) is None:
-        _end_higher(ax, box.height + 4.0 * pixels)
-    elif len(figure.axes) <= 2 and abs(figure.get_figwidth() - COLUMN) < 1e-9:
+    clear = 2.0 if not laid_out else (lowest - frame.y0) / pixels - 3.0
+    where = ax.transAxes + ScaledTranslation(0.0, clear / 72.0, figure.dpi_scale_trans)
+    level = 0.0 if laid_out else 1.0
+    given = {"loc": "upper center" if laid_out else "lower center", "bbox_to_anchor": (_middle(ax, box, share), level)}
+    legend = ax.legend(handles=handles, fontsize=size, ncols=box.columns, borderaxespad=0.0, bbox_transform=where,
+                       **given, **LOOK)  # fmt: skip
+    if laid_out and len(figure.axes) <= 2 and abs(figure.get_figwidth() - COLUMN) < 1e-9:
         figure.set_figheight(figure.get_figheight() + box.height / pixels / 72.0)
         _lay_out(ax)
-        legend.set_bbox_to_anchor((_middle(ax, box, share), 0.0), ax.transAxes + offset)
+        legend.set_bbox_to_anchor((_middle(ax, box, share), level), where)
 
 
 def _below(ax: Any) -> list[Any]:
@@ -295,19 +335,24 @@ def _below(ax: Any) -> list[Any]:
 def _middle(ax: Any, box: Box, share: float) -> float:
     """Return the middle of a legend in parts of the axes' width, such that it stays within the axes' share."""
     figure, frame = ax.figure.bbox, ax.get_window_extent()
+    if box.width <= frame.width:
+        return 0.5
     centre = 0.5 * (frame.x0 + frame.x1)
-    edge = figure.x0 + (figure.width * share if share < 1.0 and frame.x0 < figure.width * share else figure.width)
-    start = figure.x0 if edge < figure.x1 or share == 1.0 else max(edge - figure.width * share, figure.x0)
-    centre = min(max(centre, start + 0.5 * box.width + 1.0), edge - 0.5 * box.width - 1.0)
+    number = int((centre - figure.x0) / (figure.width * share)) if share < 1.0 else 0
+    start, end = figure.x0 + number * share * figure.width, figure.x0 + (number + 1) * share * figure.width
+    centre = min(max(centre, start + 0.5 * box.width + 1.0), end - 0.5 * box.width - 1.0)
     return float((centre - frame.x0) / frame.width)
 
 
-def _end_higher(ax: Any, pixels: float) -> None:
-    """Raise the lower end of axes and their colour bars, at most to half of their height."""
-    part = min(pixels / ax.bbox.height, 0.5)
+def _end_lower(ax: Any, pixels: float) -> None:
+    """Lower the upper end of axes and their colour bars, whose title stays where it is."""
+    part = min(pixels / ax.bbox.height, 1.0 - LEAST_DATA)
     for one in (ax, *_bars(ax)):
         x, y, width, height = one.get_position().bounds
-        one.set_position((x, y + part * height, width, (1.0 - part) * height))
+        one.set_position((x, y, width, (1.0 - part) * height))
+    if ax.get_title():
+        size = ax.title.get_fontsize()
+        ax.set_title(ax.get_title(), pad=6.0 + 72.0 * pixels / ax.figure.dpi, fontsize=size)
 
 
 # ------------------------------------------------------------------------------------------------- where something is

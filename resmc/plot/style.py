@@ -84,7 +84,7 @@ def _options(function: str) -> Iterator[None]:
 
 @contextmanager
 def panel(function: str, ax: Axes | None, height: float = HEIGHT) -> Iterator[Axes]:
-    """Yield ``ax``, or the Axes of a new figure, which is closed if drawing on it fails; and then place what is written.
+    """Yield ``ax`` or the Axes of a new figure, which is closed if drawing on it fails; then place what is written.
 
     A new figure is one of pyplot's, so that a notebook and ``plt.show()`` show it, once.
     """
@@ -212,7 +212,8 @@ def histogram(ax: Axes, edges: Any, density: Any, stderr: Any, style: Mapping[st
     from matplotlib.colors import to_rgba
     from matplotlib.patches import StepPatch
 
-    fill = to_rgba(DATA, PALE)
+    behind = channels(ax)
+    fill = to_rgba(DATA, PALE if behind is None or luminance(behind) > 0.18 else 2.0 * PALE)
     body = ax.stairs(density, edges, **merged(StepPatch, style, facecolor=fill, fill=True, label=label, zorder=1))
     if not np.isfinite(stderr).all():
         ax.stairs(density, edges, color=DATA, lw=0.8, ls=DASHED, zorder=2)
@@ -323,12 +324,13 @@ def log_ticks(axis: Any) -> None:
     decades = float(np.log10(high / low))
     parts = (1.0, 2.0, 5.0) if decades < 2.0 else (1.0, 3.0) if decades < 3.0 else (1.0,)
     axis.set_major_locator(LogLocator(10.0, subs=parts, numticks=8))
-    short = 1e-3 <= low and high <= 1e4
+    short = low >= 1e-3 and high <= 2e4
 
     def written(value: float, place: int | None = None) -> str:
         return f"{value:g}" if short else rf"$10^{{{round(float(np.log10(value)))}}}$"
 
-    axis.set_major_formatter(FuncFormatter(written) if short or parts == (1.0,) else axis.get_major_formatter())
+    if short or decades >= 3.0:
+        axis.set_major_formatter(FuncFormatter(written))
     axis.set_minor_formatter(NullFormatter())
 
 
