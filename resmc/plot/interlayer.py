@@ -188,8 +188,10 @@ def _shown(analysis: InterlayerCorrelations) -> NDArray[np.int64]:
 
 def _between(recorded: NDArray[np.int64], layers: Any) -> NDArray[np.int64]:
     try:
-        first, last = (checks.integer("layers", one, 0, 1 << 31, "2^31") for one in layers)
-    except TypeError:
+        first, last = (
+            (checks.integer("layers", one, 0, 1 << 31, "2^31") for one in layers) if len(layers) == 2 else (1, 0)
+        )
+    except (TypeError, OverflowError):
         first, last = 1, 0
     kept = np.flatnonzero((recorded >= first) & (recorded <= last))
     if not kept.size:

@@ -175,7 +175,7 @@ def mark_bare(ax: Any, x: Any, y: Any, bare: NDArray[np.bool_], there: NDArray[n
     corners = 0.5 * np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)])
     centres = np.column_stack([np.asarray(x)[column], np.asarray(y)[row]])
     sides = np.column_stack([wide[column], high[row]])
-    hatched = {"facecolor": "none", "edgecolor": "0.3", "hatch": "......", "linewidth": 0.0}
+    hatched: st.Style = {"facecolor": "none", "edgecolor": "0.3", "hatch": "......", "linewidth": 0.0}
     cells = centres[:, None, :] + corners * sides[:, None, :]
     ax.add_collection(PolyCollection(list(cells), rasterized=True, **hatched), autolim=False)
     return [Patch(label="dotted: no error bar", **hatched)]

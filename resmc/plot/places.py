@@ -31,6 +31,7 @@ LEAST_DATA = 0.3  # part of the height that is left to the data in any case
 MATH = re.compile(r"\$[^$]*\$")
 LOOK: dict[str, Any] = {"frameon": False, "handlelength": 1.9, "labelspacing": 0.25, "columnspacing": 1.0,
                         "handletextpad": 0.6, "borderpad": 0.2}  # fmt: skip
+OURS = "resmc"  # label of figures that are made for one drawing
 _asked: WeakKeyDictionary[Any, list[Any]] = WeakKeyDictionary()
 _later: WeakKeyDictionary[Any, list[Callable[[], None]]] = WeakKeyDictionary()
 _last: WeakKeyDictionary[Any, list[Callable[[], None]]] = WeakKeyDictionary()
@@ -103,7 +104,7 @@ def _axes_with_labels(ax: Axes) -> Iterator[Any]:
 def _bars(ax: Axes) -> list[Any]:
     """Return the axes of the colour bars of ``ax``."""
     found = [one.colorbar for one in ax.collections if getattr(one, "colorbar", None) is not None]
-    kept = [bar.ax for bar in found]
+    kept = [bar.ax for bar in found if bar is not None]
     return kept + [one for one in getattr(ax, "_colorbars", ()) if one not in kept]
 
 
@@ -167,19 +168,16 @@ def _legend(ax: Any, handles: list[Any]) -> None:
         _outside(ax, handles, min(size, LEGEND))
         return
     sizes = [size, SMALLEST] if size > SMALLEST else [size]
-    boxes = [box for box in _boxes(ax, handles, size) if box.width < 0.98 * ax.bbox.width]
-    if not boxes and _engine(ax) is None:
+    laid_out = _engine(ax) is not None
+    if not laid_out and next(_boxes(ax, handles, size)).width > 0.98 * ax.bbox.width:
         _break_long(ax, handles)
-        boxes = [box for box in _boxes(ax, handles, size) if box.width < 0.98 * ax.bbox.width]
     pixels = ax.figure.dpi / 72.0
-    mask = _drawn(ax, CELL * pixels)
-    clear = _widened(mask, int(np.ceil(CLEAR / CELL)))
-    for box in boxes:
+    clear = _widened(_drawn(ax, CELL * pixels), int(np.ceil(CLEAR / CELL)))
+    for box in _boxes(ax, handles, size):
         place = _free(clear, box, CELL * pixels)
         if place is not None:
             _put(ax, handles, size, box, place)
             return
-    laid_out = _engine(ax) is not None
     rooms = []
     for each in sizes[: 1 if laid_out else 2]:
         fitting = [box for box in _boxes(ax, handles, each) if box.width < 0.98 * ax.bbox.width]
@@ -200,15 +198,13 @@ def _engine(ax: Any) -> Any:
     return ax.figure.get_layout_engine()
 
 
-def _boxes(ax: Any, handles: list[Any], size: float, most: int = 4) -> list[Box]:
-    """Return the sizes of the legend in one column, two, and more."""
-    found = []
+def _boxes(ax: Any, handles: list[Any], size: float, most: int = 4) -> Iterator[Box]:
+    """Yield the sizes of the legend in one column, two, and more, each when it is asked for."""
     for columns in range(1, min(most, len(handles)) + 1):
         legend = ax.legend(handles=handles, fontsize=size, ncols=columns, loc="upper left", **LOOK)
         box = legend.get_window_extent()
-        found.append(Box(columns, WIDER * float(box.width), float(box.height)))
         legend.remove()
-    return found
+        yield Box(columns, WIDER * float(box.width), float(box.height))
 
 
 def _break_long(ax: Any, handles: list[Any]) -> None:
@@ -245,13 +241,12 @@ def _free(mask: NDArray[np.bool_], box: Box, cell: float) -> Any:
     for name, (row, column) in corners.items():
         if inside[row, column] == 0:
             return name
-    row, column = np.nonzero(inside == 0)
-    if not row.size:
+    y, x = np.nonzero(inside == 0)
+    if not y.size:
         return None
-    last_row, last_column = inside.shape[0] - 1, inside.shape[1] - 1
-    away = np.minimum(row, last_row - row) + np.minimum(column, last_column - column)
+    away = np.minimum(y, inside.shape[0] - 1 - y) + np.minimum(x, inside.shape[1] - 1 - x)
     best = int(np.argmin(away))
-    return float(column[best] * cell / (columns * cell)), float(row[best] * cell / (rows * cell))
+    return float(x[best]) / columns, float(y[best]) / rows
 
 
 def _sides(ax: Any) -> tuple[bool, ...]:
@@ -308,7 +303,7 @@ def _outside(ax: Any, handles: list[Any], size: float) -> None:
     share = 1.0 if spec is None else len(spec.colspan) / spec.get_gridspec().ncols
     room = 0.97 * share * figure.bbox.width
     size = size if laid_out else SMALLEST
-    boxes = _boxes(ax, handles, size, 6)
+    boxes = list(_boxes(ax, handles, size, 6))
     fitting = [one for one in boxes if one.width <= ax.bbox.width] or [one for one in boxes if one.width <= room]
     box = min(fitting, key=lambda one: one.height, default=boxes[0])
     if not laid_out:
@@ -321,10 +316,15 @@ def _outside(ax: Any, handles: list[Any], size: float) -> None:
     given = {"loc": "upper center" if laid_out else "lower center", "bbox_to_anchor": (_middle(ax, box, share), level)}
     legend = ax.legend(handles=handles, fontsize=size, ncols=box.columns, borderaxespad=0.0, bbox_transform=where,
                        **given, **LOOK)  # fmt: skip
-    if laid_out and len(figure.axes) <= 2 and abs(figure.get_figwidth() - COLUMN) < 1e-9:
+    if laid_out and _ours(ax):
         figure.set_figheight(figure.get_figheight() + box.height / pixels / 72.0)
         _lay_out(ax)
         legend.set_bbox_to_anchor((_middle(ax, box, share), level), where)
+
+
+def _ours(ax: Any) -> bool:
+    """Return True if the figure is one that was made for this drawing, which may grow."""
+    return getattr(ax.figure, "get_label", str)() == OURS
 
 
 def _below(ax: Any) -> list[Any]:

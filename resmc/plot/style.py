@@ -24,7 +24,7 @@ BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 DATA, THEORY, INFINITE, EXACT = BLUE, VERMILION, BLACK, GREEN
 SOFT = "#737373"  # a grey that is seen on white and on black
-PALE = 0.25  # opacity of areas under lines
+PALE, OPACITY = "#BFDCEC", 0.25  # areas under lines: blue of that opacity, and how it looks on white
 MISSING = "#D9D9D9"
 MOST_HOLLOW = 40  # points of a curve that are marked as those without an error bar
 CONTRAST = 3.0  # least contrast of a line with its ground
@@ -98,6 +98,7 @@ def panel(function: str, ax: Axes | None, height: float = HEIGHT) -> Iterator[Ax
     from matplotlib import pyplot
 
     figure = pyplot.figure(figsize=(COLUMN, height), layout="constrained")
+    figure.set_label(places.OURS)
     try:
         ax = figure.subplots()
         _shrink(ax)
@@ -159,12 +160,14 @@ def known(ax: Axes, x: Any, values: Any, label: str | None, marker: str, *, join
 
 def exact(ax: Axes, x: Any, values: Any, label: str | None = EXACTLY, **look: Any) -> Any:
     """Draw exact values: see `known`."""
-    return known(ax, x, values, label, "x", **{"color": EXACT, "ls": DASH_DOTTED, "ms": 5.0, "mew": 1.2} | look)
+    given: Style = {"color": EXACT, "ls": DASH_DOTTED, "ms": 5.0, "mew": 1.2}
+    return known(ax, x, values, label, "x", **given | look)
 
 
 def limit(ax: Axes, x: Any, values: Any, label: str | None = LEADING_ORDER, **look: Any) -> Any:
     """Draw a limit: see `known`."""
-    return known(ax, x, values, label, "_", **{"color": THEORY, "ls": DASHED, "lw": 1.4, "ms": 11.0, "mew": 1.4} | look)
+    given: Style = {"color": THEORY, "ls": DASHED, "lw": 1.4, "ms": 11.0, "mew": 1.4}
+    return known(ax, x, values, label, "_", **given | look)
 
 
 def band(ax: Axes, x: Any, low: Any, high: Any, colour: Any, label: str | None = None) -> None:
@@ -213,7 +216,7 @@ def histogram(ax: Axes, edges: Any, density: Any, stderr: Any, style: Mapping[st
     from matplotlib.patches import StepPatch
 
     behind = channels(ax)
-    fill = to_rgba(DATA, PALE if behind is None or luminance(behind) > 0.18 else 2.0 * PALE)
+    fill = to_rgba(DATA, OPACITY if behind is None or luminance(behind) > 0.18 else 2.0 * OPACITY)
     body = ax.stairs(density, edges, **merged(StepPatch, style, facecolor=fill, fill=True, label=label, zorder=1))
     if not np.isfinite(stderr).all():
         ax.stairs(density, edges, color=DATA, lw=0.8, ls=DASHED, zorder=2)
@@ -236,7 +239,7 @@ def outline(
 
     if np.isfinite(stderr).all():
         ax.stairs(
-            density + stderr, edges, baseline=density - stderr, fill=True, color=series.colour, alpha=PALE, zorder=1
+            density + stderr, edges, baseline=density - stderr, fill=True, color=series.colour, alpha=OPACITY, zorder=1
         )
     given = merged(StepPatch, style, edgecolor=series.colour, linestyle=series.line, linewidth=1.0, zorder=2)
     step = ax.stairs(density, edges, fill=False, baseline=None, **given)
@@ -280,11 +283,11 @@ def channels(ax: Axes) -> tuple[float, float, float] | None:
 
 
 def ground(ax: Axes) -> str | None:
-    """Return the colour of what is drawn on, as #rrggbb; None if it is transparent."""
+    """Return the colour of what is drawn on, "white" or #rrggbb; None if it is transparent."""
     from matplotlib.colors import to_hex
 
     found = channels(ax)
-    return None if found is None else str(to_hex(found))
+    return None if found is None else str(to_hex(found)).replace("#ffffff", "white")
 
 
 def ink(ax: Axes) -> str:
