@@ -30,14 +30,12 @@ ALWAYS = [(name, "column") for name in FIGURES] + [(name, "grid") for name in CR
 def written(ax):
     """Texts that are shown of the axes and its bar of colours."""
     for one in [other for other in ax.figure.axes if other is ax or other.get_label() == "<colorbar>"]:
-        frame = one.get_window_extent()
-        ticks = [*one.get_xticklabels(), *one.get_yticklabels()]
-        for text in ticks:
-            box = text.get_window_extent()
-            centre = 0.5 * (box.x0 + box.x1), 0.5 * (box.y0 + box.y1)
-            beside = frame.x0 - 1 <= centre[0] <= frame.x1 + 1 or frame.y0 - 1 <= centre[1] <= frame.y1 + 1
-            if text.get_text() and beside:
-                yield text
+        for axis in (one.xaxis, one.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+            shown = [tick for tick in ticks if low <= tick.get_loc() <= high]
+            yield from (label for tick in shown for label in (tick.label1, tick.label2)
+                        if label.get_visible() and label.get_text())  # fmt: skip
         yield from (t for t in (one.xaxis.label, one.yaxis.label, one.title, *one.texts) if t.get_text())
     if ax.get_legend() is not None:
         yield from (t for t in ax.get_legend().get_texts() if t.get_text())

@@ -246,7 +246,8 @@ def _free(mask: NDArray[np.bool_], box: Box, cell: float) -> Any:
         return None
     away = np.minimum(y, inside.shape[0] - 1 - y) + np.minimum(x, inside.shape[1] - 1 - x)
     best = int(np.argmin(away))
-    return float(x[best]) / columns, float(y[best]) / rows
+    column, row = np.clip(x[best], 1, max(columns - width, 1)), np.clip(y[best], 1, max(rows - height, 1))
+    return float(column) / columns, float(row) / rows  # not on the frame
 
 
 def _sides(ax: Any) -> tuple[bool, ...]:
