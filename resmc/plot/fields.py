@@ -54,15 +54,11 @@ def in_words(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, DepthScaling):
-        return f"{value.c:.4g} $L^{{{-value.beta:.4g}}}$" + ", inside" * value.inside
+        power = f" depth$^{{{-value.beta:.4g}}}$" if value.beta else ""
+        return f"{value.c:.4g}{power}" + ", inside" * value.inside
     if isinstance(value, Sequence | np.ndarray):
         return f"({', '.join(f'{x:.4g}' for x in value[:LONGEST])}{', ..' if len(value) > LONGEST else ''})"
-    return "none" if value is None else f"{value:.4g}"
-
-
-def coordinate(name: str, value: Any) -> str:
-    """Return a value of a field as titles say it."""
-    return _said(name, value, in_words(value))
+    return "none" if value is None else f"{value:.4g}".replace("-", "−")
 
 
 def coordinates(name: str, values: Sequence[Any]) -> list[str]:

@@ -76,7 +76,7 @@ def plot_growth(
         found = st.several("result", result, (Record, Growth), ALLOWED + " (or a SweepResult)")
         drawn = {label: of_layers(one, most) for label, one in found.items()}
     layer = "d" if isinstance(result, SweepResult) else r"\ell"
-    return draw(drawn, layer, ax, style, partial(say_fixed, sel=sel))
+    return draw(drawn, layer, ax, style, partial(say_fixed, result=result, sel=sel))
 
 
 def _of_sweep(result: SweepResult, sel: Mapping[str, Any] | None) -> dict[str, Curve]:

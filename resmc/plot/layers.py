@@ -65,21 +65,25 @@ def plot_hypoactivation(
     with st.panel("plot_hypoactivation", ax) as ax:
         marker = "o" if len(layers) <= MOST_MARKED else ""
         curve = st.line(ax, layers, estimate.value, style, color=st.DATA, marker=marker, ms=2.5, zorder=3)
-        curve.set_label("simulated ± s.e.")
+        bare = st.bare(estimate)
+        curve.set_label("simulated" if bare[np.isfinite(estimate.value)].all() else "simulated ± s.e.")
         st.band(ax, layers, estimate.value - estimate.stderr, estimate.value + estimate.stderr, curve.get_color())
         if theory is not None and not symmetric:
             limit = getattr(theory, quantity)
             st.line(ax, layers, limit, color=st.THEORY, ls=st.DASHED, lw=1.4, label=st.LEADING_ORDER, zorder=4)
         known = f"exact, and at infinite width: {half_in_words}" if symmetric else f"infinite width: {half_in_words}"
         known = known if symmetric or theory is not None else half_in_words
-        ax.axhline(half, color=st.INFINITE, ls=st.DOTTED, lw=1.4, label=known, zorder=2)
+        ax.axhline(half, color=st.ink(ax), ls=st.DOTTED, lw=1.4, label=known, zorder=2)
         if theory is None and not symmetric:
             st.exact(ax, layers, exact)
+        entries = ax.get_legend_handles_labels()[0]
+        if st.hollow(ax, layers, estimate.value, bare, curve.get_color()):
+            entries.append(st.hollow_proxy())
         ax.margins(x=0.02)
         label = OBSERVABLES[quantity].labelled(r"\ell")
         ax.set(xlabel=r"layer $\ell$", ylabel=f"{words} {label}")
         st.integer_ticks(ax.xaxis)
-        st.legend(ax)
+        st.legend(ax, entries)
     return ax
 
 
@@ -134,7 +138,10 @@ def plot_trajectories(sim: Record, *, most: int = MOST_PATHS, ax: Axes | None = 
             if shown:
                 name = r"exact mean, $\pm\sigma$" if index == 0 else None
                 st.exact(ax, aspect, exact[0] + shift * np.sqrt(exact[1]), label=name)
+        entries = ax.get_legend_handles_labels()[0]
+        if st.hollow(ax, aspect, mean, st.bare(sim.log_norm_mean), st.BLUE):
+            entries.append(st.hollow_proxy("hollow: mean without error bar"))
         ax.margins(x=0.0)
         ax.set(xlabel=r"$\ell/n$", ylabel=rf"log-norm $L_\ell = \log(|{letter_of(sim)}_\ell|^2/n)$")
-        st.legend(ax)
+        st.legend(ax, entries)
     return ax

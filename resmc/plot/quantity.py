@@ -17,7 +17,7 @@ from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from ..sweep.result import SweepResult
 from . import style as st
-from .fields import label_of, letter_of
+from .fields import axis_label, label_of, letter_of
 from .select import curves, letter_of_sweep, say_fixed
 from .values import Axis, Curve, draw, of_ends, of_simulations, positions
 
@@ -74,7 +74,7 @@ def plot_quantity(
             if value is not None:
                 raise ValueError(f"{argument}={brief(value)} is not allowed here: it chooses points of a SweepResult")
     label, axis, drawn = _collected(result, one, along, sel)
-    return draw(one, label, axis, drawn, ax, style, partial(say_fixed, sel=sel))
+    return draw(one, label, axis, drawn, ax, style, partial(say_fixed, result=result, sel=sel))
 
 
 def _collected(
@@ -89,7 +89,7 @@ def _collected(
         return label, axis, {words: _of_points(result, one, index, x) for words, index in points.items()}
     if isinstance(result, Regime):
         sims = list(result.simulations)
-        axis = Axis("depth $L$", whole=True)
+        axis = Axis(axis_label("depth"), whole=True)
         return label_of(one, letter_of(sims)), axis, {"": of_ends(sims, one, result.depths.astype(np.float64))}
     return of_simulations(st.several("result", result, (Record,), ALLOWED), one)
 

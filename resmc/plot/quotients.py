@@ -19,6 +19,7 @@ from . import style as st
 from .fields import coordinates
 from .ratio_laws import draw
 from .select import chosen, say_fixed
+from .series import Label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +71,7 @@ def plot_ratio_law(
     """
     st.require("plot_ratio_law")
     sims = _simulations(sim, sel)
-    return draw(sims, ratio, limit=limit, bins=bins, ax=ax, style=style, title=partial(say_fixed, sel=sel))
+    return draw(sims, ratio, limit=limit, bins=bins, ax=ax, style=style, title=partial(say_fixed, result=sim, sel=sel))
 
 
 def _simulations(sim: Any, sel: Mapping[str, Any] | None) -> dict[str, Record]:
@@ -82,6 +83,6 @@ def _simulations(sim: Any, sel: Mapping[str, Any] | None) -> dict[str, Record]:
     index, left = chosen(sim, sel)
     names = [coordinates(name, getattr(sim.plan, name)) for name in left]
     return {
-        ", ".join(names[axis][i] for axis, i in enumerate(place)): sim.load(int(index[place]))
+        Label([names[axis][i] for axis, i in enumerate(place)]): sim.load(int(index[place]))
         for place in np.ndindex(index.shape)
     }
