@@ -13,7 +13,7 @@ import pytest
 from compiled import COMPILER, ROOT, compile_cxx, compiled
 from engines import fast_network
 
-from resmc import ResNet, reference
+from resmc import ResNet, _native, reference
 
 pytestmark = [
     pytest.mark.cpu,
@@ -146,3 +146,18 @@ def test_symbols_that_the_linker_may_merge_are_found(name: str, tmp_path: Path) 
 def test_no_object_to_check_is_a_failure(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, str(CHECK_SYMBOLS), str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 1
+
+
+# ---- the extension --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("readelf") is None, reason="no readelf")
+def test_the_extension_brings_its_libstdcxx_and_shows_its_entry_alone() -> None:
+    """Else it could not be loaded where Python meets an older one than the compiler's."""
+    file = _native.__file__
+    dynamic = subprocess.run(["readelf", "--dynamic", "--version-info", file], check=True, capture_output=True, text=True)
+    assert "libc.so" in dynamic.stdout
+    for word in ("libstdc++", "GLIBCXX_", "CXXABI_"):
+        assert word not in dynamic.stdout
+    defined = subprocess.run(["nm", "-D", "--defined-only", file], check=True, capture_output=True, text=True)
+    assert [line.split()[-1] for line in defined.stdout.splitlines()] == ["PyInit__native"]
