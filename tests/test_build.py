@@ -154,10 +154,12 @@ def test_no_object_to_check_is_a_failure(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("readelf") is None, reason="no readelf")
 def test_the_extension_brings_its_libstdcxx_and_shows_its_entry_alone() -> None:
     """Else it could not be loaded where Python meets an older one than the compiler's."""
-    file = _native.__file__
-    dynamic = subprocess.run(["readelf", "--dynamic", "--version-info", file], check=True, capture_output=True, text=True)
-    assert "libc.so" in dynamic.stdout
+
+    def said(*command: str) -> str:
+        return subprocess.run([*command, _native.__file__], check=True, capture_output=True, text=True).stdout
+
+    dynamic = said("readelf", "--dynamic", "--version-info")
+    assert "libc.so" in dynamic
     for word in ("libstdc++", "GLIBCXX_", "CXXABI_"):
-        assert word not in dynamic.stdout
-    defined = subprocess.run(["nm", "-D", "--defined-only", file], check=True, capture_output=True, text=True)
-    assert [line.split()[-1] for line in defined.stdout.splitlines()] == ["PyInit__native"]
+        assert word not in dynamic
+    assert [line.split()[-1] for line in said("nm", "-D", "--defined-only").splitlines()] == ["PyInit__native"]

@@ -33,9 +33,9 @@ PRETENDERS = {
     "knows no sm_90": (VERSION + "echo sm_80", "does not know architecture 90"),
     "only answers --version": (VERSION + "exit 1", "cannot compile here: it ends with 1 and says nothing"),
     "has no headers": (
-        GOOD + "echo 'probe.cu:1:10: warning: unused'; echo 'fatal error: cuda_runtime.h: No such file or directory' >&2; exit 1",
+        GOOD + "echo 'probe.cu:1:10: warning: unused'; echo 'fatal error: cuda_runtime.h: No such file' >&2; exit 1",
         "nvcc 12.4 (",
-        "cannot compile here: fatal error: cuda_runtime.h: No such file or directory",
+        "cannot compile here: fatal error: cuda_runtime.h: No such file",
     ),
     "host compiler is too new": (GOOD + f"echo '{TOO_NEW}' >&2; exit 1", f"cannot compile here: {TOO_NEW}"),
     "hangs when it compiles": (GOOD + "sleep 60", "cannot compile here: it does not end within 1 s"),
@@ -133,7 +133,8 @@ def test_a_compiler_that_works_is_taken_and_one_that_cmake_cannot_use_is_not(tmp
     works = configure(tmp_path, "AUTO", pretend(tmp_path / "a folder", f'exec {real} "$@"'))
     assert "resmc: CUDA kernels for 80-real;90" in works.stdout, works.stdout + works.stderr
     # It compiles and links what it is asked plainly, and fails at what only CMake asks.
-    odd = pretend(tmp_path / "odd", f'case "$*" in *CMakeCUDACompilerId*) echo "odd error"; exit 1;; esac\nexec {real} "$@"')
+    of_cmake = 'case "$*" in *CMakeCUDACompilerId*) echo "odd error"; exit 1;; esac'
+    odd = pretend(tmp_path / "odd", f'{of_cmake}\nexec {real} "$@"')
     found = configure(tmp_path / "odd", "AUTO", odd)
     assert found.returncode == 0, found.stdout + found.stderr
     assert "no CUDA kernels: CMake cannot use nvcc" in found.stdout

@@ -139,7 +139,7 @@ def normals_per_call(network: KernelNetwork, shape: Shape, method: int) -> float
     """Normals that a thread draws from one call of `stopped` in a layer to the next, about (csrc/cuda/team.hpp).
 
     With explicit weights it calls for every row; on the way back, for 4 SUM_RUN rows of a quad of columns at a time,
-    which begin anywhere in a quad of draws. The projected method calls for every run of quads and for what is left over.
+    which begin anywhere in a quad of draws. The projected method calls for every run of quads and for what is left.
     """
     if method == 0:
         calls = -(-shape.rounds // SUM_RUN) + ((shape.rounds - 1) % SUM_RUN != 0)
