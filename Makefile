@@ -9,6 +9,7 @@ INSTRUCTIONS_ARGS ?=
 BENCH_ARGS ?=
 DOCS_ARGS ?=
 GALLERY_ARGS ?=
+PYTHONS ?= $(PYTHON)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +18,7 @@ INSTALL := $(PIP) install --constraint constraints.txt
 SOURCES := pyproject.toml setup.py CMakeLists.txt $(shell find cmake csrc -type f)
 CXX_FILES := $(shell find csrc tests -name '*.hpp' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo gallery test lint style types device-code instructions format bench docs clean
+.PHONY: demo gallery wheels test lint style types device-code instructions format bench docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -26,6 +27,9 @@ demo: $(VENV)/.package $(VENV)/.plot  ## the main job: tables, a figure and a da
 
 gallery: $(VENV)/.package $(VENV)/.plot  ## claims, a figure and a number each; GALLERY_ARGS=--record for README
 	$(BIN)/python examples/gallery --output gallery-output $(GALLERY_ARGS)
+
+wheels:  ## portable wheels in build/wheels; PYTHONS='python3.12 python3.13' for those
+	bash .ci/wheels $(PYTHONS)
 
 # In several processes, which take tests from each other at the end; PYTEST_ARGS='-n 0' in one.
 test: $(VENV)/.package $(VENV)/.test  ## make test PYTEST_ARGS='-k theory'
