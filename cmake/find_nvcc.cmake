@@ -14,7 +14,7 @@ function(first_fault status said out)
   endif()
   string(REGEX REPLACE "CMake Error[^\n]*" "" said "${said}")
   string(REGEX REPLACE "[][;\"]" " " said "${said}")  # what CMake would take for its own syntax
-  string(REGEX MATCH "[^\n]*([Ff]atal|[Ee]rror|[Cc]annot|[Nn]ot found|[Nn]o such|[Uu]nsupported)[^\n]*" line "${said}")
+  string(REGEX MATCH "[^\n]*([Ff]atal|[Ee]rror|[Cc]annot|not found|[Nn]o such|[Uu]nsupported)[^\n]*" line "${said}")
   if(NOT line)
     string(REGEX MATCH "[^\n]*[^ \t\r\n][^\n]*" line "${said}")
   endif()

@@ -79,7 +79,7 @@ class Cpu:
             tally.add(arrays.quotients[name].final)
 
     def tally(self) -> Tally:
-        """What counts final values."""
+        """Begin a count of final values."""
         return Tally()
 
 
@@ -119,7 +119,7 @@ class Gpu:
         return None
 
     def tally(self) -> cuda.DeviceTally:
-        """What counts final values."""
+        """Begin a count of final values."""
         return cuda.DeviceTally(self.accelerator)
 
 

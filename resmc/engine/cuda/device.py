@@ -88,7 +88,7 @@ class Accelerator:
 
 
 def is_lost(failure: Callable[[], str]) -> bool:
-    """Whether an error has cost this process its context on a device, whose ``failure()`` is then that error again."""
+    """Tell whether an error has cost this process its context on a device: ``failure()`` is then that error again."""
     try:
         return bool(failure())
     except RuntimeError:
@@ -96,7 +96,7 @@ def is_lost(failure: Callable[[], str]) -> bool:
 
 
 def fault(accelerator: Any, error: RuntimeError, suspects: list[str]) -> DeviceError:
-    """An error in a sentence. One inside a kernel shows at any later call: all kernels that run are suspect."""
+    """Put an error into a sentence. One inside a kernel shows at any later call: all kernels that run are suspect."""
     text = first_line(error)
     if not is_lost(accelerator.failure):
         return DeviceError(f"{accelerator.name}: {text}; the device can be used again")
@@ -110,7 +110,7 @@ def fault(accelerator: Any, error: RuntimeError, suspects: list[str]) -> DeviceE
 
 @contextmanager
 def faults_in_words(accelerator: Any) -> Iterator[None]:
-    """Makes a `DeviceError` of an error of torch's or of the driver's within."""
+    """Make a `DeviceError` of an error of torch's or of the driver's within."""
     try:
         yield
     except accelerator.out_of_memory as error:
@@ -122,7 +122,7 @@ def faults_in_words(accelerator: Any) -> Iterator[None]:
 
 
 def to_host(tensor: Any) -> NDArray[Any]:
-    """A tensor's values as an array.
+    """Copy a tensor's values into an array.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def to_host(tensor: Any) -> NDArray[Any]:
 
 
 def if_lost(ordinal: int) -> str:
-    """What to say after an error of a device: that this process has lost it, or nothing."""
+    """Say after an error of a device that this process has lost it, or nothing."""
     built = cuda_kernels()
     return f"; {LOST}" if built is not None and is_lost(lambda: str(built.failure(ordinal))) else ""
 

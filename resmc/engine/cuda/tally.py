@@ -9,7 +9,7 @@ import numpy as np
 from ..finals import BIN_WIDTH, FinalCounts, Tally
 from .device import Accelerator, faults_in_words
 
-MOST_BINS = 1 << 22  # that wait on the device: 64 MB
+MOST_BINS = 1 << 22  # bins that wait on the device: 64 MB
 
 
 class DeviceTally:
@@ -21,7 +21,7 @@ class DeviceTally:
         self.nothing = accelerator.torch.iinfo(accelerator.torch.int64).min  # the bin of what is not finite
         self.host = Tally()
         self.waiting: list[tuple[Any, Any]] = []
-        self.bins = 0  # that wait
+        self.bins = 0  # bins in ``waiting``
 
     def add(self, values: Any) -> None:
         """Counts a tensor of float64, -infinity among its values.
