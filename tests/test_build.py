@@ -163,3 +163,23 @@ def test_the_extension_brings_its_libstdcxx_and_shows_its_entry_alone() -> None:
     for word in ("libstdc++", "GLIBCXX_", "CXXABI_"):
         assert word not in dynamic
     assert [line.split()[-1] for line in said("nm", "-D", "--defined-only").splitlines()] == ["PyInit__native"]
+
+
+# ---- the source distribution ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists() or shutil.which("git") is None, reason="not a checkout of git's")
+def test_a_source_distribution_holds_all_that_is_tracked() -> None:
+    """Else it does not build, which nobody sees who builds from a checkout: by MANIFEST.in, as setuptools reads it."""
+    filelist = pytest.importorskip("setuptools._distutils.filelist")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
+    tracked = set(listed.stdout.splitlines())
+    files = filelist.FileList()
+    files.allfiles = sorted(tracked)
+    for line in (ROOT / "MANIFEST.in").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            files.process_template_line(line)
+    always = {"pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in", ".gitignore"}
+    packaged = {name for name in tracked if name.startswith("resmc/")}
+    assert tracked - set(files.files) - packaged == always - set(files.files)
+    assert "csrc/include/resmc/philox.hpp" in files.files
