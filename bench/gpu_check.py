@@ -36,12 +36,16 @@ from pathlib import Path
 from typing import Any
 
 from .gpu.report import markdown
-from .gpu.steps import OUTCOMES, Done, execute, outcomes_of, summary_of
+from .gpu.steps import FIRST, OUTCOMES, Done, execute, outcomes_of, summary_of
 from .machine import NoGpu, commit, gpu_machine, nvcc_version
 
 ROOT = Path(__file__).resolve().parents[1]
 SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
 STARTING = 15.0  # seconds that a program may need to import torch and to end
+OF_GPUS = (
+    "test_cuda", "test_cuda_residual", "test_native", "test_device_faults", "test_gpu_programs", "test_sweep_gpu",
+    "test_same_bits",
+)  # fmt: skip
 EMULATION = "import sys; sys.path.insert(0, 'tests'); import emulated; emulated.module()"
 REPORT_BUILD = (
     "import json, resmc; from resmc.engine import gpus; print(json.dumps([resmc.build_info(), gpus.report()]))"
@@ -159,13 +163,14 @@ def program(module: str) -> Callable[[Check, float], Result]:
 
 
 def tests(check: Check, limit: float) -> Result:
-    """The whole suite on the GPU; where it is stopped, what has ended till then."""
+    """The whole suite on the GPU, what is of GPUs alone first; where it is stopped, what has ended till then."""
     outcomes = check.logs / "outcomes.jsonl"
     outcomes.unlink(missing_ok=True)
     words = ["-m", "pytest", "-p", "bench.gpu.outcomes", "--device", "cuda", "-q"]
     if importlib.util.find_spec("xdist"):  # most of the time goes into what is done with the networks, on the CPU
-        words += ["-n", "4"]
-    done = check.python("tests", words, limit, {"RESMC_REQUIRE_GPU": "1", OUTCOMES: str(outcomes)})
+        words += ["-n", "8" if (os.cpu_count() or 1) >= 16 else "4"]
+    more = {"RESMC_REQUIRE_GPU": "1", OUTCOMES: str(outcomes), FIRST: " ".join(OF_GPUS)}
+    done = check.python("tests", words, limit, more)
     found = outcomes_of(outcomes)
     status = done.status()
     if done.timed_out and found.get("failures"):

@@ -171,6 +171,7 @@ def test_steps_run_what_they_say(check: Check):
     ):
         assert fragment in commands
     watched = [c for c in check.execute.commands if "compute-sanitizer" in c]
+    assert all((ROOT / "tests" / f"{name}.py").exists() for name in gpu_check.OF_GPUS)
     tools = sorted(c.split("--tool ")[1].split()[0] for c in watched)
     assert tools == ["initcheck", "memcheck", "racecheck", "synccheck"]
     assert all(c.endswith("-m bench.gpu.sanitize") for c in watched)
@@ -344,10 +345,11 @@ def test_a_suite_that_is_stopped_leaves_what_has_ended(tmp_path: Path, more: lis
     if more:
         pytest.importorskip("xdist")
     (tmp_path / "test_suite.py").write_text(SUITE, encoding="utf-8")
+    (tmp_path / "test_a.py").write_text("import time\ndef test_last(): time.sleep(60)\n", encoding="utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     outcomes = tmp_path / "outcomes.jsonl"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RESMC_OUTCOMES": str(outcomes)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "bench.gpu.outcomes", *more, str(tmp_path / "test_suite.py")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RESMC_OUTCOMES": str(outcomes), "RESMC_FIRST": "test_suite"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "bench.gpu.outcomes", *more, str(tmp_path)]
     process = subprocess.Popen(
         command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True
     )
@@ -359,8 +361,8 @@ def test_a_suite_that_is_stopped_leaves_what_has_ended(tmp_path: Path, more: lis
         os.killpg(process.pid, signal.SIGKILL)  # it cannot end as it would like to
         process.wait()
     found = gpu_steps.outcomes_of(outcomes)
-    assert found["collected"] == 24
-    assert 5 <= found["ran"] < 24
+    assert found["collected"] == 25
+    assert 5 <= found["ran"] < 25
     assert (found["skipped"], found["failures"]) == (1, 2)
     assert found["passed"] == found["ran"] - 3
     said = sorted(line.split("::")[1] for line in found["failed"])

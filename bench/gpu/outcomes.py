@@ -3,7 +3,8 @@
     RESMC_OUTCOMES=FILE python -m pytest -p bench.gpu.outcomes ..
 
 FILE has a line of JSON for each, {"test", "outcome", "message"}, after one that says how many there are. pytest's own
-file is written at the end alone, and pytest-xdist takes longer to stop than a step has.
+file is written at the end alone, and pytest-xdist takes longer to stop than a step has. The tests of the files whose
+names stand in RESMC_FIRST are run before the others.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from .steps import OUTCOMES
+from .steps import FIRST, OUTCOMES
 
 
 def _write(row: dict[str, Any]) -> None:
@@ -52,6 +53,12 @@ class Outcomes:
         said = (crash.message if crash is not None else str(report.longrepr or "")).strip().splitlines() or [""]
         message = {} if outcome in ("passed", "skipped") else {"message": said[0][:300]}
         _write({"test": report.nodeid, "outcome": outcome, **message})
+
+
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    """Puts first what a run that is stopped should have told; in every worker alike."""
+    first = os.environ.get(FIRST, "").split()
+    items.sort(key=lambda item: item.path.stem not in first)
 
 
 def pytest_configure(config: Any) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 OUTCOMES = "RESMC_OUTCOMES"  # the variable that tells `outcomes` where to write
+FIRST = "RESMC_FIRST"  # names of files of tests that are to be run before the others
 TAIL = 3000  # characters of a log that a result quotes
 
 
