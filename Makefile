@@ -9,15 +9,16 @@ INSTRUCTIONS_ARGS ?=
 BENCH_ARGS ?=
 DOCS_ARGS ?=
 GALLERY_ARGS ?=
+PYTHONS ?= $(PYTHON)
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --constraint constraints.txt
-SOURCES := pyproject.toml setup.py CMakeLists.txt $(shell find csrc -type f)
+SOURCES := pyproject.toml setup.py CMakeLists.txt $(shell find cmake csrc -type f)
 CXX_FILES := $(shell find csrc tests -name '*.hpp' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo gallery readme test lint style types device-code instructions format bench docs clean
+.PHONY: demo gallery readme wheels test lint style types device-code instructions format bench docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -29,6 +30,9 @@ gallery: $(VENV)/.package $(VENV)/.plot  ## claims, a figure and a number each; 
 
 readme: $(VENV)/.package $(VENV)/.plot  ## README's output, picture and rates, made anew
 	$(BIN)/python examples/readme.py
+
+wheels:  ## portable wheels in build/wheels; PYTHONS='python3.12 python3.13' for those
+	bash .ci/wheels $(PYTHONS)
 
 # In several processes, which take tests from each other at the end; PYTEST_ARGS='-n 0' in one.
 test: $(VENV)/.package $(VENV)/.test  ## make test PYTEST_ARGS='-k theory'

@@ -250,6 +250,11 @@ class BoundKernels {
         kernels_.normals(reinterpret_cast<const uint32_t*>(words), n, reinterpret_cast<float*>(out), device, stream);
     }
 
+    // The square roots that normals take, of numbers between 2^-40 and 2^10.
+    void roots(uintptr_t from, uint32_t n, uintptr_t out, int device, uint64_t stream) const {
+        kernels_.roots(reinterpret_cast<const float*>(from), n, reinterpret_cast<float*>(out), device, stream);
+    }
+
     // The generator alone, by teams of threads; sums: one float per thread.
     void draw(const py::dict& network, uint64_t seed, uint32_t threads, uint64_t networks, uintptr_t sums, int device,
               uint64_t stream) const {
@@ -329,6 +334,8 @@ inline void bind_kernels(py::module_& m, const Kernels& kernels) {
         .def("words", &BoundKernels::words, py::arg("seed"), py::arg("stream_id"), py::arg("layer"), py::arg("network"),
              py::arg("input"), py::arg("quad"), py::arg("out"), py::arg("device"), py::arg("stream"))
         .def("normals", &BoundKernels::normals, py::arg("words"), py::arg("n"), py::arg("out"), py::arg("device"),
+             py::arg("stream"))
+        .def("roots", &BoundKernels::roots, py::arg("numbers"), py::arg("n"), py::arg("out"), py::arg("device"),
              py::arg("stream"))
         .def("draw", &BoundKernels::draw, py::arg("network"), py::arg("seed"), py::arg("threads"), py::arg("networks"),
              py::arg("sums"), py::arg("device"), py::arg("stream"))

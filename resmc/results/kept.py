@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system.words import brief_repr
+from ..engine.cuda.device import to_host
 from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, split_power
 from ..engine.request import Request
 from ..engine.run import Outcome
@@ -61,7 +62,7 @@ class Trajectories:
 
 def host(array: Any) -> NDArray[Any]:
     """A tensor's values as an array; an array as it is."""
-    return array if isinstance(array, np.ndarray) else array.cpu().numpy()
+    return array if isinstance(array, np.ndarray) else to_host(array)
 
 
 def final_offsets(lowered: Lowered, layers: Integers) -> dict[str, float]:
