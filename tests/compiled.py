@@ -66,8 +66,8 @@ def _surroundings(reads: tuple[Path, ...] = ()) -> str:
     """The compiler's version, and a hash of some files, or of all sources."""
     version = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True).stdout
     found = hashlib.sha256()
-    everything = (path for folder in ("csrc", "tests/native") for path in (ROOT / folder).rglob("*") if path.is_file())
-    for path in reads or sorted(everything):
+    files = (path for folder in ("csrc", "tests/native") for path in (ROOT / folder).rglob("*"))
+    for path in reads or sorted(path for path in files if path.suffix in (".hpp", ".cpp", ".cu")):
         found.update(f"{path.name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
     return f"{COMPILER} {version} {found.hexdigest()}"
 

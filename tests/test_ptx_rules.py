@@ -361,6 +361,8 @@ ARITHMETIC = {f"row_{i}": computed(row[0]) for i, row in enumerate(TABLE)} | {
     "st.global.v2.u32 [%rd2+8], {%r6, %r7}; st.global.u64 [%rd2+16], %rd9; cvt.rn.f32.f64 %f5, %fd3; "
     "cvt.f64.f32 %fd4, %f5; setp.lt.f64 %p5, %fd4, 0d0000000000000000; selp.f64 %fd5, %fd4, %fd2, %p5; "
     "st.global.f64 [%rd2+24], %fd5; ret;",
+    "parts": "ld.global.v2.u32 {%r6, %r7}, [%rd2]; mov.b64 %rd5, {%r6, %r7}; shr.u64 %rd6, %rd5, 16; "
+    "mov.b64 {%r8, _}, %rd6; st.global.u32 [%rd2+8], %r8; ret;",
     "root": "ld.global.f32 %f6, [%rd2]; rsqrt.approx.ftz.f32 %f5, %f6; st.global.f32 [%rd2+8], %f5; ret;",
 }
 
@@ -390,6 +392,10 @@ def test_doubles_and_long_integers(loaded: Machine) -> None:
     assert left[2:4].tolist() == [a & 0xFFFFFFFF, b]
     assert left[4:6].view(np.int64)[0] == int(total / 2 + 0.5)
     assert left[6:8].view(np.float64)[0] == float(np.float32(total / 2 + 0.5))
+
+
+def test_numbers_are_put_together_and_taken_apart(loaded: Machine) -> None:
+    assert given(loaded, "parts", 0x12345678, 0x9ABCDEF0)[2] == 0xDEF01234
 
 
 def test_the_approximate_root_is_as_inexact_as_it_is_told_to_be(loaded: Machine) -> None:

@@ -37,7 +37,7 @@ EXPORTED const char* ptx_launch(const char* kernel, uint32_t blocks, uint32_t th
 
 EXPORTED void ptx_configure(uint64_t order, int rsqrt_ulps, int ignore_opt_in) {
     ptx::machine().settings = {order, rsqrt_ulps};
-    ptx::machine().ignore_opt_in = ignore_opt_in != 0;
+    ptx::machine().forget_opt_in(ignore_opt_in != 0);
 }
 
 EXPORTED int ptx_ran(const char* kernel) { return ptx::machine().ran.count(kernel) > 0; }

@@ -91,8 +91,14 @@ class Machine {
 
     Settings settings;
     Counters counters{};
-    std::set<std::string> ran;   // names of programs
-    bool ignore_opt_in = false;  // a planted fault: as if nobody had asked for more shared memory
+    std::set<std::string> ran;  // names of programs
+
+    // A planted fault: as if nobody asked for more shared memory, now or before.
+    void forget_opt_in(bool from_now_on) {
+        const std::lock_guard lock(mutex);
+        ignore_opt_in = from_now_on;
+        if (from_now_on) opted_in.clear();
+    }
 
    private:
     void check(const Program& p, uint32_t blocks, uint32_t threads, uint64_t shared_bytes) const {
@@ -123,6 +129,7 @@ class Machine {
     Memory memory;
     std::map<std::string, const Program*> programs;
     std::map<std::string, uint64_t> opted_in;
+    bool ignore_opt_in = false;
     Fibers fibers{MOST_THREADS};
     uint32_t next = 1;  // number of the next block
 };

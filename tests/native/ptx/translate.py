@@ -118,6 +118,26 @@ def assign(translation: Translation, row: Row, instruction: Instruction) -> str:
     return translation.set(instruction, instruction.operands[0], to, row.code.format(**values, site=site))
 
 
+def move(translation: Translation, row: Row, instruction: Instruction) -> str:
+    """d becomes a; either may be in parts, the lowest bits first."""
+    to, given = translation.exactly(instruction, 2)
+    kind = instruction.types[-1]
+    parts = translation.elements(to if to.startswith("{") else given)
+    if not (to.startswith("{") or given.startswith("{")):
+        return translation.set(instruction, to, kind, translation.value(instruction, given, kind))
+    each, whole = f"b{width(kind) // len(parts)}", C_TYPES[kind]
+    if to.startswith("{"):
+        sets = [
+            translation.set(instruction, part, each, f"{C_TYPES[each]}(whole >> {i * width(each)})")
+            for i, part in enumerate(parts)
+        ]
+        return f"const {whole} whole = {translation.value(instruction, given, kind)}; " + " ".join(sets)
+    values = [
+        f"{whole}({translation.value(instruction, part, each)}) << {i * width(each)}" for i, part in enumerate(parts)
+    ]
+    return translation.set(instruction, to, kind, " | ".join(values))
+
+
 def load(translation: Translation, row: Row, instruction: Instruction) -> str:
     """Reads one or several neighbours from memory."""
     to, address = translation.exactly(instruction, 2)
@@ -226,7 +246,8 @@ ROWS: list[tuple[str, Row]] = [
     (f"shl.[{SIGNLESS}]", Row(assign, "d a b:u32", "shift_left<{T}>({a}, {b})")),
     (f"shr.[{SIGNLESS}|{INTEGERS}]", Row(assign, "d a b:u32", "shift_right<{T}>({a}, {b})")),
     # 9.7.9: moves and conversions
-    (f"mov.[pred|{SIGNLESS}|{INTEGERS}|{FLOATS}]", Row(assign, "d a", "{a}")),
+    (f"mov.[pred|b16|{INTEGERS}|{FLOATS}]", Row(assign, "d a", "{a}")),
+    ("mov.[b32|b64]", Row(move, "", "")),
     (f"cvt.[u8|s8|{INTEGERS}].[u8|s8|{INTEGERS}]", Row(assign, "d:U a:T", "{U}({a})")),
     (f"cvt.rn.[{FLOATS}].[u8|s8|{INTEGERS}]", Row(assign, "d:U a:T", "{U}({a})")),
     (f"cvt.rzi.[{INTEGERS}].[{FLOATS}]", Row(assign, "d:U a:T", "to_integer<{U}>({a})")),
@@ -310,7 +331,9 @@ def register(name: str) -> str:
 IGNORED = re.compile(r"\.(version|target|address_size|pragma|minnctapersm)\b.*")
 EXTERN_SHARED = re.compile(r"\.extern \.shared \.align \d+ \.b8 ([\w$]+)\[\];")
 ENTRY = re.compile(r"(?:\.visible )?\.entry ([\w$]+)\s*\(?")
-PARAMETER = re.compile(r"\.param (?:\.align (\d+) )?\.(\w+) ([\w$]+)(?:\[(\d+)\])?,?")
+PARAMETER = re.compile(
+    r"\.param (?:\.align (\d+) )?\.(\w+) (?:\.ptr (?:\.global )?(?:\.align \d+ )?)?([\w$]+)(?:\[(\d+)\])?,?"
+)
 REGISTERS = re.compile(r"\.reg \.(\w+)\s+(%?[\w$]+)(?:<(\d+)>)?;")
 SHARED = re.compile(r"\.shared \.align (\d+) \.b8 ([\w$]+)\[(\d+)\];")
 MAXNTID = re.compile(r"\.maxntid (\d+)(?:, 1){0,2}")
