@@ -63,11 +63,13 @@ def _folder() -> Path:
 
 @cache
 def _surroundings(reads: tuple[Path, ...] = ()) -> str:
-    """The compiler's version, and a hash of some files, or of all sources."""
+    """The compiler's version, and a hash of some files, or of all sources but those of the PTX machine."""
     version = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True).stdout
     found = hashlib.sha256()
     files = (path for folder in ("csrc", "tests/native") for path in (ROOT / folder).rglob("*"))
-    for path in reads or sorted(path for path in files if path.suffix in (".hpp", ".cpp", ".cu")):
+    for path in reads or sorted(
+        path for path in files if path.suffix in (".hpp", ".cpp", ".cu") and path.parent.name != "ptx"
+    ):
         found.update(f"{path.name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
     return f"{COMPILER} {version} {found.hexdigest()}"
 

@@ -175,7 +175,7 @@ def loaded() -> Machine:
     """A machine with all kernels of this file: one file to compile."""
     if (reason := why_no_machine()) is not None:
         pytest.skip(reason)
-    kernels = {**GOOD, **{name: body for name, (body, _) in BAD.items()}}
+    kernels = {**GOOD, "own_room": STORE + "ret;", **{name: body for name, (body, _) in BAD.items()}}
     return load(HEAD + source(kernels) + source({"unbounded": "ret;", **ARITHMETIC}, bounds=""))
 
 
@@ -217,6 +217,10 @@ def test_what_cuda_forbids_is_seen(loaded: Machine, name: str, order: int) -> No
     assert str(caught.value).startswith(f"{name}, written.ptx line ")
     assert ", block 0, thread " in str(caught.value)
     np.testing.assert_array_equal(run(loaded, "barrier"), LEFT_BY["barrier"])  # the machine goes on
+
+
+def test_blocks_have_shared_memory_of_their_own(loaded: Machine) -> None:
+    loaded.launch("own_room", 5, 64, shared=1024, parameters=bytes(8))
 
 
 def test_blocks_of_a_launch_are_in_no_order(loaded: Machine) -> None:

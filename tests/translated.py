@@ -30,6 +30,7 @@ from compiled import ROOT, compiled
 from emulated import Emulated, can_compile, flags
 
 NATIVE = ROOT / "tests" / "native" / "ptx"
+SOURCES = tuple(sorted([*NATIVE.glob("*.hpp"), *NATIVE.glob("*.cpp")]))
 BUILD = "RESMC_CUDA_BUILD"
 # Without checks of longjmp, which would take a change of stacks for a fault.
 MACHINE_FLAGS = [*flags(), "-O1", "-U_FORTIFY_SOURCE"]
@@ -116,7 +117,7 @@ class Machine:
         sizes = ctypes.c_uint64(shared), parameters, ctypes.c_uint64(len(parameters))
         self._call("launch", kernel.encode(), ctypes.c_uint32(blocks), ctypes.c_uint32(threads), *sizes)
 
-    def configure(self, order: int = 0, rsqrt_ulps: int = 1, ignore_opt_in: bool = False) -> None:
+    def configure(self, order: int = 0, rsqrt_ulps: int = 2, ignore_opt_in: bool = False) -> None:
         """The order of blocks, warps and threads (0: as they are numbered), the error of the approximate root, and
         whether cudaFuncSetAttribute is as good as not called."""
         self.library.ptx_configure(ctypes.c_uint64(order), rsqrt_ulps, ignore_opt_in)
@@ -129,9 +130,10 @@ class Machine:
         """How much there has been of what, in all launches."""
         return dict(zip(("blocks", "barriers", "collectives", "accesses"), self.library.ptx_counters()[0], strict=True))
 
-    def memory(self, size: int, fill: int) -> Any:
-        """A buffer of device memory, which is freed when nobody refers to it."""
-        address = self.library.ptx_allocate(ctypes.c_uint64(size), fill)
+    def memory(self, size: int, fill: int, hidden: int = 0) -> Any:
+        """A buffer of device memory, which is freed when nobody refers to it; of its last bytes some can be hidden, so
+        that no kernel may use them."""
+        address = self.library.ptx_allocate(ctypes.c_uint64(size - hidden), fill)
         buffer = (ctypes.c_char * size).from_address(address)
         weakref.finalize(buffer, self.library.ptx_free, ctypes.c_uint64(address))
         return buffer
@@ -141,10 +143,7 @@ class Machine:
 def machine() -> Machine:
     """A machine without resmc's kernels, for whatever PTX is loaded."""
     options = ["-shared", "-fPIC", "-fvisibility=hidden", *MACHINE_FLAGS]
-    reads = tuple(sorted(NATIVE.glob("*.hpp")))
-    return Machine(
-        compiled("machine.so", [NATIVE / "machine.cpp"], *options, "-ldl", reads=(NATIVE / "machine.cpp", *reads))
-    )
+    return Machine(compiled("machine.so", [NATIVE / "machine.cpp"], *options, "-ldl", reads=SOURCES))
 
 
 # ---- resmc's kernels ------------------------------------------------------------------------------------------------
@@ -187,9 +186,20 @@ def ptx() -> dict[str, str]:
     return texts
 
 
+@cache
 def entries() -> list[Any]:
     """All kernels."""
     return [entry for name, text in ptx().items() for entry in translate.parse(text, name)]
+
+
+@cache
+def programs() -> list[Path]:
+    """All kernels, in several libraries that are compiled side by side."""
+    chunks: list[list[Any]] = [[] for _ in range(CHUNKS)]
+    for entry in sorted(entries(), key=lambda entry: -len(entry.body)):
+        min(chunks, key=lambda chunk: sum(len(other.body) for other in chunk)).append(entry)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        return list(pool.map(library, filter(None, chunks)))
 
 
 def _headers() -> str:
@@ -208,20 +218,17 @@ def kernels() -> tuple[Machine, ModuleType]:
     import pybind11
 
     includes = [f"-I{pybind11.get_include()}", f"-I{sysconfig.get_path('include')}", "-isystem", _headers()]
+    reads = (*SOURCES, *sorted((ROOT / "csrc").rglob("*.hpp")))
     hashes = [hashlib.sha256(place.read_bytes()).hexdigest() for place in objects()]
     place = compiled(
         f"resmc_ptx{sysconfig.get_config_var('EXT_SUFFIX')}", [NATIVE / "module.cpp", NATIVE / "machine.cpp"],
         "-shared", "-fPIC", "-fvisibility=hidden", *MACHINE_FLAGS, "-DRESMC_HAS_CUDA", "-DRESMC_TARGET=host", *includes,
         *map(str, objects()), "-ldl",
-        also=f"{pybind11.__version__} {sys.version} {hashes}",
+        also=f"{pybind11.__version__} {sys.version} {hashes}", reads=reads,
     )  # fmt: skip
     out = Machine(place)
-    chunks: list[list[Any]] = [[] for _ in range(CHUNKS)]
-    for entry in sorted(entries(), key=lambda entry: -len(entry.body)):
-        min(chunks, key=lambda chunk: sum(len(other.body) for other in chunk)).append(entry)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for programs in pool.map(library, filter(None, chunks)):
-            out.load(programs)
+    for part in programs():
+        out.load(part)
     return out, _load(place, "resmc_ptx")
 
 

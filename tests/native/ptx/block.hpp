@@ -39,7 +39,8 @@ struct Counters {
 // How launches run, whatever the kernel.
 struct Settings {
     uint64_t order = 0;  // seed of the order of blocks, warps and threads; 0: as they are numbered
-    int rsqrt_ulps = 1;  // how far the approximate root may be from the exact one, in units of its last place
+    // How far the approximate root may be from the exact one, in units of its last place; the manual allows 2^-22.9.
+    int rsqrt_ulps = 2;
 };
 
 inline std::string demangled(const char* name) {
@@ -284,7 +285,8 @@ class Block {
         const uint64_t offset = space == Space::SHARED || where == nullptr ? address : address - where->address();
         if (where == nullptr || offset >= where->size || bytes > where->size - offset)
             fail_bounds(thread, site, use, space, where, offset, address, bytes);
-        const Access access{launch,
+        const uint32_t since = space == Space::SHARED ? number : launch;  // every block finds shared memory unused
+        const Access access{since,
                             number,
                             epoch,
                             thread.tid,
