@@ -158,7 +158,7 @@ def cases(kernel: str) -> list[tuple[Any, int, str, int, int, dict[str, Any]]]:
             for model, t, n in zip(models, (8, 64), (40, 5), strict=True)]  # fmt: skip
 
 
-GENERATORS = ("words_kernel", "normals_kernel", "draw_kernel")
+GENERATORS = ("words_kernel", "normals_kernel", "draw_kernel", "roots_kernel")
 
 
 @pytest.mark.parametrize("kernel", [kernel for kernel in KERNELS if kernel not in GENERATORS])
@@ -199,7 +199,18 @@ def test_words_normals_and_draws_are_the_cpus_in_every_bit(gpu: Translated) -> N
     gpu.machine.configure()
     network = fast_network(ResNet(40, 3, 0.6, 0.8))
     assert abs(draw_of(gpu, network, 5, 256) - _native.draw(fused, vars(network), 5, 256)) < 0.01
-    assert all(gpu.machine.ran(mangled()[kernel]) for kernel in GENERATORS)
+    assert all(gpu.machine.ran(mangled()[kernel]) for kernel in GENERATORS[:3])
+
+
+@pytest.mark.skipif("roots_kernel" not in KERNELS, reason="no kernel takes square roots alone")
+def test_square_roots_of_normals_are_correctly_rounded(gpu: Translated) -> None:
+    numbers = 2.0 ** np.random.default_rng(2).uniform(-40.0, 10.0, 50_000)
+    there = gpu.torch.from_numpy(numbers.astype(np.float32))
+    roots = gpu.torch.empty(len(numbers), dtype=gpu.torch.float32)
+    for rsqrt_ulps in (0, 2, 8):
+        gpu.machine.configure(rsqrt_ulps=rsqrt_ulps)
+        gpu.kernels.roots(there.data_ptr(), len(numbers), roots.data_ptr(), gpu.ordinal, gpu.stream())
+        assert roots.numpy().tobytes() == np.sqrt(there.numpy()).tobytes()
 
 
 def test_no_order_of_threads_changes_a_bit(gpu: Translated) -> None:

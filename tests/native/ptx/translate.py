@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 # What C++ calls a type of PTX; registers without a sign, `.b32` or `.s32`, are unsigned.
 C_TYPES = {
-    **{f"{kind}{width}": f"uint{width}_t" for kind in "bu" for width in (8, 16, 32, 64)},
+    **{f"{kind}{width}": f"uint{width}_t" for kind in ("b", "u") for width in (8, 16, 32, 64)},
     **{f"s{width}": f"int{width}_t" for width in (8, 16, 32, 64)},
     "f32": "float", "f64": "double", "pred": "bool",
 }  # fmt: skip
