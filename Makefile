@@ -18,7 +18,7 @@ INSTALL := $(PIP) install --constraint constraints.txt
 SOURCES := pyproject.toml setup.py CMakeLists.txt $(shell find cmake csrc -type f)
 CXX_FILES := $(shell find csrc tests -name '*.hpp' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo gallery readme wheels test lint style types device-code instructions format bench docs clean
+.PHONY: demo gallery readme wheels test lint style types device-code ptx instructions format bench docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -53,6 +53,10 @@ types: $(VENV)/.package $(VENV)/.lint $(VENV)/.test
 # Needs nvcc, but no GPU:   make device-code DEVICE_CODE_ARGS=--update   after a change that is meant.
 device-code: $(VENV)/.device
 	$(BIN)/python .ci/device_code.py csrc/cuda/kernels.cu csrc/cuda/residual.cu --architectures 80 90 $(DEVICE_CODE_ARGS)
+
+# The kernels' PTX on a CPU; needs nvcc, but no GPU.
+ptx: $(VENV)/.package $(VENV)/.test $(VENV)/.device
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto -m long $(PYTEST_ARGS) tests/test_ptx.py
 
 # Needs valgrind, or perf on a machine that counts:   make instructions INSTRUCTIONS_ARGS=--update   likewise.
 instructions: $(VENV)/.build
