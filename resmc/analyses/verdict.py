@@ -167,11 +167,11 @@ class _Fit(NamedTuple):
 
     slope: Estimate
     correction: float
-    p_value: float  # of chi-square
+    p_value: float  # chi-square's
 
 
 class _Found(NamedTuple):
-    """What a verdict rests on."""
+    """Evidence for a verdict."""
 
     ratio: str
     threshold: float
@@ -192,7 +192,7 @@ def _fit(x: Floats, y: Estimate) -> _Fit:
     coefficients = inverse @ (y.value / y.stderr)
     freedom = len(x) - 3
     chi_square = float(np.sum((design @ coefficients - y.value / y.stderr) ** 2))
-    parts = inverse[1] ** 2  # what each estimate adds to the variance of s
+    parts = inverse[1] ** 2  # each estimate's share of the variance of s
     slope = Estimate(coefficients[1], np.sqrt(parts.sum()), y.n.sum(), _freedom(parts, y.df))
     p_value = float(gammaincc(0.5 * freedom, 0.5 * chi_square)) if freedom else 1.0
     return _Fit(slope, float(coefficients[2] * scale[2]), p_value)

@@ -101,7 +101,7 @@ def simulate(
     """Return `Grid.quantities` of ``count`` networks on both grids, (5, 2, count)."""
     shape = (sde.model.width, count)
     h0 = _first(sde.model, rng, shape) if start is None else np.repeat(start[:, None], count, axis=1)
-    # Of a homogeneous network quotients do not depend on the size of the start, whose square may be beyond float64.
+    # A homogeneous network's quotients do not depend on the size of the start, whose square may be beyond float64.
     unit = 2.0 ** np.floor(np.log2(np.abs(h0).max(initial=0.0) or 1.0)) if sde.model.homogeneous else 1.0
     h0 = h0 / unit
     fine, coarse = Grid(sde, h0, steps, gradients), Grid(sde, h0, steps // 2, gradients)
