@@ -129,11 +129,10 @@ class Claims:
 
 def _mark(path: Path) -> str:
     """Read the mark of a claim; whatever else a file there holds, no more of it is read than a mark is long."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        return os.read(handle, LONGEST_MARK).decode("ascii")
-    finally:
-        os.close(handle)
+    if not path.is_file():  # a pipe would be waited for
+        raise FileNotFoundError(path)
+    with open(path, "rb") as file:
+        return file.read(LONGEST_MARK).decode("ascii")
 
 
 def _parts(name: str) -> tuple[str, int, int]:
