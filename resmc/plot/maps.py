@@ -168,8 +168,8 @@ def mark_bare(ax: Any, x: Any, y: Any, bare: NDArray[np.bool_], there: NDArray[n
         }
         ax.plot(np.asarray(x)[column], np.asarray(y)[row] - 0.28 * written, label=BARE, **look)
         return [st.proxy(BARE, **look | {"ms": 3.5, "mec": ax.xaxis.label.get_color(), "mfc": "none"})]
-    from matplotlib.collections import PolyCollection
-    from matplotlib.patches import Patch
+    from matplotlib.patches import Patch, PathPatch
+    from matplotlib.path import Path
 
     wide, high = (np.gradient(np.asarray(one, np.float64)) if len(one) > 1 else np.ones(1) for one in (x, y))
     corners = 0.5 * np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)])
@@ -177,7 +177,8 @@ def mark_bare(ax: Any, x: Any, y: Any, bare: NDArray[np.bool_], there: NDArray[n
     sides = np.column_stack([wide[column], high[row]])
     hatched: st.Style = {"facecolor": "none", "edgecolor": "0.3", "hatch": "......", "linewidth": 0.0}
     cells = centres[:, None, :] + corners * sides[:, None, :]
-    ax.add_collection(PolyCollection(list(cells), rasterized=True, **hatched), autolim=False)
+    path = Path.make_compound_path_from_polys(cells)  # one for all, which is drawn at once
+    ax.add_artist(PathPatch(path, rasterized=True, **hatched))
     return [Patch(label="dotted: no error bar", **hatched)]
 
 
