@@ -6,12 +6,12 @@ import contextlib
 import html
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from commands import run
+from compiled import ROOT
 from reports import bare
 from sweeps import assert_same, contents, files, resmc_command, running, until
 
@@ -25,7 +25,7 @@ from resmc.models.spelling import log_gaussian
 from resmc.results.observables import OBSERVABLES
 
 pytestmark = pytest.mark.cpu
-EXAMPLES = Path(resmc.__file__).parents[1] / "examples" / "mfbv"
+EXAMPLES = ROOT / "examples" / "mfbv"
 EVERY: dict[str, Any] = {"block": list(BLOCKS), "activation": list(ACTIVATIONS), "width": 4, "depth": 3, "seed": 5}
 PLAN = Sweep(**EVERY, networks=10, gradients=True, correlations=True)
 
