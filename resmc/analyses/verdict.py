@@ -4,9 +4,9 @@
 depths, the largest at least 10 times the smallest; with less, all is undecided. The median y(L) of its logarithm is
 fitted by a + s ln L + b/L, weighted by the medians' standard errors: b/L is how a network of finite depth differs from
 a limit. Where that does not fit (p below 0.001) the smallest depths are left out, as long as four are left and no more
-than half are. Slope, curvature and level decide together. The *last slope* is that to the largest depth from the next
-that is at most half of it, and the one before ends there. Intervals are of 99.9%, by Student's t, since the errors of
-medians are themselves estimates:
+than half are; a fit over less than a factor of 10 counts as none. Slope, curvature and level decide together. The *last
+slope* is that to the largest depth from the next that is at most half of it, and the one before ends there. Intervals
+are of 99.9%, by Student's t, since the errors of medians are themselves estimates:
 
 .. code-block:: text
 
@@ -253,18 +253,16 @@ def _judged(x: Floats, start: int, found: _Found) -> tuple[str, str]:
     goes = f"the median of {ratio} goes like L^({_number(found.fit.slope)})"
     ends = f"{100 * LEVEL:g}% interval [{low:.3f}, {high:.3f}]"
     bend = float((found.last.value - found.before.value) / np.hypot(found.before.stderr, found.last.stderr))
-    if found.fit.p_value < BAD_FIT:
+    if found.fit.p_value < BAD_FIT or x[-1] < RANGE * x[start]:  # no power of L over the range that it takes
         if end_low > threshold and _interval(found.before)[0] > 0.0 and bend > -BENT and not found.doubt:
             return "explosion", (
                 f"{ratio} {MOVES['explosion']}; its median goes faster than any power, and {last}, "
                 f"{100 * LEVEL:g}% interval [{end_low:.3f}, {end_high:.3f}], above {threshold:g}."
             )
         return "undecided", (
-            f"{ratio} follows no power of L up to a correction in 1/L, and {last}{found.doubt and ', but '}"
-            f"{found.doubt}; larger depths would decide."
+            f"{ratio} follows no power of L up to a correction in 1/L over a factor of {RANGE:g}, and {last}"
+            f"{found.doubt and ', but '}{found.doubt}; larger depths would decide."
         )
-    if x[-1] < RANGE * x[start]:
-        return "undecided", f"a power of L fits from {x[start]:g} to {x[-1]:g} alone; larger depths would decide."
     if low > threshold:
         if end_low > 0.0 and not bend < -BENT and not found.doubt:
             return "explosion", _said("explosion", found, goes, ends)
