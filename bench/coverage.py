@@ -25,14 +25,16 @@ from typing import Any
 import numpy as np
 from scipy.special import betaincinv
 
-from resmc import build_info
+from resmc import Estimate, build_info
 
-from .coverage_cases import CASES, FIRST_SEED, Case, covered, everything, run
+from .coverage_cases import CASES, FIRST_SEED, Case, covered, everything, joined, run
+from .coverage_experiments import EXPERIMENTS, targets
 from .machine import commit, cpu_model
 
 SIZES = (100, 2_000, 20_000)
 SEEDS = 2_000
 SEEDS_OF_LAWS = 500  # at 20,000 networks of a case whose laws are compared
+SEEDS_OF_TARGETS = 100
 TRUTH = 4_000_000  # networks
 LEAST = 0.93
 BOUND = 0.999
@@ -102,11 +104,29 @@ def count(case: Case, sizes: Sequence[int], seeds: int) -> list[Count]:
     return out
 
 
+def count_experiment(name: str, seeds: int) -> list[Count]:
+    """Return the counts of every estimate of an experiment at every number of networks."""
+    experiment = next(one for one in EXPERIMENTS if one.name == name)
+    truths = experiment.truths()
+    number = min(seeds, experiment.seeds)
+    out = []
+    for networks in experiment.sizes:
+        several: dict[str, list[Estimate]] = {}
+        for seed in range(number):
+            for quantity, estimate in experiment.estimates(networks, FIRST_SEED + seed).items():
+                several.setdefault(quantity, []).append(estimate)
+        for quantity, estimates in several.items():
+            there, holds, far = covered(joined(estimates), truths[quantity])
+            counts = (int(np.count_nonzero(which)) for which in (there, holds & there, far & there))
+            out.append(Count(name, quantity, networks, number, *counts, truths[quantity], experiment.exact))
+    return out
+
+
 def table(counts: Sequence[Count]) -> Iterator[str]:
     """Yield the lines of a table: a row for each quantity and case, a column for each number of networks."""
-    sizes = sorted({c.networks for c in counts})
     by_place = {(c.case, c.quantity, c.networks): c for c in counts}
-    for case in CASES:
+    for case in (*CASES, *EXPERIMENTS):
+        sizes = sorted({c.networks for c in counts if c.case == case.name})
         quantities = dict.fromkeys(c.quantity for c in counts if c.case == case.name)
         if not quantities:
             continue
@@ -131,23 +151,38 @@ def cell(c: Count | None) -> str:
     return f"{100.0 * c.coverage:.1f} ± {100.0 * c.deviation:.1f}{share}{' **fails**' if c.failed else ''}"
 
 
-def page(record: dict[str, Any], counts: Sequence[Count]) -> str:
+def page(record: dict[str, Any]) -> str:
     """Return the result as Markdown."""
+    counts = [Count(**row) for row in record["counts"]]
     failed, given = sum(c.failed for c in counts), sum(c.with_error > 0 for c in counts)
     squares = [c for c in counts if c.exact and (c.quantity.endswith("second_moment") or c.quantity in MEANS)]
     reliable, far = sum(c.with_error for c in squares), sum(c.beyond for c in squares)
+    runs = [
+        f"- `{one['command']}` at {one['commit']}, {one['date']}: {one['machine']}, resmc {one['version']}, "
+        f"{one['instruction_set']}; {', '.join(one['cases'])}"
+        for one in record["runs"]
+    ]
     return "\n".join(
         [
             "# Coverage of 95% intervals\n",
-            f"`{record['command']}` at {record['commit']}, {record['date']}: {record['machine']}, "
-            f"resmc {record['version']}, instruction set {record['instruction_set']}.\n",
+            *runs,
+            "",
             f"{given} estimates have intervals; {failed} of them fail. Of {reliable} means of squares that are called "
             f"reliable and whose exact value is known, {far} are more than 4 errors off.\n",
+            *([TARGETS_MET.format(**record["targets"])] if "targets" in record else []),
             *table(counts),
         ]
     )
 
 
+TARGETS = 100
+TRUTH = 4_000_000  # networks
+LEAST = 0.93
+BOUND = 0.999
+RESULTS = Path(__file__).parent / "results"
+
+
+TARGETS_MET = "Of {points} points of sweeps with `target_stderr`, {met} have an error below the target that binds.\n"
 MEANS = ("growth", "mean_square")
 
 
@@ -156,39 +191,69 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.coverage", description=__doc__)
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="numbers of networks")
-    parser.add_argument("--cases", default="", help="parts of names, separated by commas; all by default")
+    parser.add_argument("--cases", default="", help="parts of names of cases, experiments and targets")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--output", type=Path, default=RESULTS)
     asked = parser.parse_args(arguments)
     wanted = [part for part in asked.cases.split(",") if part]
-    cases = [case for case in CASES if not wanted or any(part in case.name for part in wanted)]
     sizes = sorted(int(size) for size in asked.sizes.split(","))
-    began, counts = time.monotonic(), []
+    began, written = time.monotonic(), Results(asked.output, arguments)
+
+    def chosen(name: str) -> bool:
+        return not wanted or any(part in name for part in wanted)
+
     with ProcessPoolExecutor(asked.processes) as pool:
-        jobs = {pool.submit(count, case, sizes, asked.seeds): case.name for case in cases}
+        jobs: dict[Any, str] = {}
+        for case in filter(lambda one: chosen(one.name), CASES):
+            jobs[pool.submit(count, case, sizes, asked.seeds)] = case.name
+        for one in filter(lambda one: chosen(one.name), EXPERIMENTS):
+            jobs[pool.submit(count_experiment, one.name, asked.seeds)] = one.name
+        if chosen("targets"):
+            jobs[pool.submit(targets, min(asked.seeds, SEEDS_OF_TARGETS))] = "targets"
         for done, job in enumerate(as_completed(jobs), 1):
-            counts += job.result()
-            failed = [f"{c.quantity} of {c.networks}" for c in job.result() if c.failed]
-            taken = time.monotonic() - began
-            print(
-                f"{taken:6.0f} s  {done}/{len(jobs)}  {jobs[job]}: {', '.join(failed) or 'nothing'} fails", flush=True
+            written.add(jobs[job], job.result())
+            failed = (
+                [] if jobs[job] == "targets" else [f"{c.quantity} of {c.networks}" for c in job.result() if c.failed]
             )
-    place = {case.name: i for i, case in enumerate(CASES)}
-    counts.sort(key=lambda c: (place[c.case], c.networks))
-    build = build_info()
-    record = {
-        "command": " ".join(["python -m bench.coverage", *(sys.argv[1:] if arguments is None else arguments)]),
-        "commit": commit(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": cpu_model(),
-        "version": build["version"],
-        "instruction_set": build["instruction_set"],
-    }
-    asked.output.mkdir(parents=True, exist_ok=True)
-    rows = [asdict(c) for c in counts]
-    (asked.output / "coverage.json").write_text(json.dumps(record | {"counts": rows}, indent=1) + "\n")
-    (asked.output / "coverage.md").write_text(page(record, counts))
-    return int(any(c.failed for c in counts))
+            said = f"{jobs[job]}: {', '.join(failed) or 'nothing'} fails"
+            print(f"{time.monotonic() - began:6.0f} s  {done}/{len(jobs)}  {said}", flush=True)
+    return int(any(Count(**row).failed for row in written.record["counts"]))
+
+
+class Results:
+    """The files of results, which cases that are run again take over; each is written when it is done."""
+
+    def __init__(self, folder: Path, arguments: Sequence[str] | None) -> None:
+        build = build_info()
+        self.folder = folder
+        self.run: dict[str, Any] = {
+            "command": " ".join(["python -m bench.coverage", *(sys.argv[1:] if arguments is None else arguments)]),
+            "commit": commit(),
+            "date": datetime.now(UTC).date().isoformat(),
+            "machine": cpu_model(),
+            "version": build["version"],
+            "instruction_set": build["instruction_set"],
+            "cases": [],
+        }
+        before = folder / "coverage.json"
+        self.record: dict[str, Any] = json.loads(before.read_text()) if before.exists() else {"runs": [], "counts": []}
+
+    def add(self, name: str, found: Any) -> None:
+        """Take over what one case has found, and write everything."""
+        for before in self.record["runs"]:
+            before["cases"] = [case for case in before["cases"] if case != name]
+        self.run["cases"].append(name)
+        others = [one for one in self.record["runs"] if one["cases"] and one is not self.run]
+        self.record["runs"] = [*others, self.run]
+        if name == "targets":
+            self.record["targets"] = dict(zip(("met", "points"), found, strict=True))
+        else:
+            place = {case.name: i for i, case in enumerate((*CASES, *EXPERIMENTS))}
+            rows = [row for row in self.record["counts"] if row["case"] != name] + [asdict(c) for c in found]
+            self.record["counts"] = sorted(rows, key=lambda row: (place[row["case"]], row["networks"]))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "coverage.json").write_text(json.dumps(self.record, indent=1) + "\n")
+        (self.folder / "coverage.md").write_text(page(self.record))
 
 
 if __name__ == "__main__":
