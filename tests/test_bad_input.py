@@ -32,10 +32,10 @@ def refused(bad: dict[str, Any]) -> str:
     def never(_done: int, _networks: int) -> None:
         raise AssertionError("work has begun")
 
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ValueError, match=r".") as caught:
         resmc.simulate(**{"progress": never, **GOOD, **bad})
-    assert time.perf_counter() - start < AT_ONCE
+    assert time.process_time() - start < AT_ONCE
     assert type(caught.value) is ValueError
     return str(caught.value)
 
@@ -273,10 +273,10 @@ def test_an_exception_in_the_progress_callable_propagates_and_leaves_no_thread(e
         raise error("from the callable")
 
     before = threads_now()
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(error, match="from the callable"):
         resmc.simulate(**GOOD, threads=5, progress=fail)
-    assert time.perf_counter() - start < AT_ONCE
+    assert time.process_time() - start < AT_ONCE
     assert_no_thread_left(before)
 
 
