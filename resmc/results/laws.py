@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import bdtrik
 
 from .._system import checks
 from .._system.words import brief_repr
@@ -76,6 +75,8 @@ class Law(FinalCounts):
         ValueError
             If a p does not lie strictly between 0 and 1.
         """
+        from scipy.special import bdtrik  # slow to import, and not needed to simulate
+
         wanted = np.asarray(p)
         for x in wanted.flat:
             if not 0.0 < checks.real("p", x.item()) < 1.0:
