@@ -169,6 +169,9 @@ def test_counts_made_on_a_device_are_those_of_the_host(monkeypatch: pytest.Monke
         np.testing.assert_array_equal(found.counts, whole.counts)
         assert (found.zeros, found.counts.dtype, found.bins.dtype) == (whole.zeros, np.int64, np.int64)
     assert there.counts().zeros == whole.zeros  # asked twice, it is the same
+    there.add(torch.tensor([1.0, math.nan], dtype=torch.float64))
+    with pytest.raises(ValueError, match="values holds 1 NaN"):
+        there.counts()
 
 
 def test_parts_are_joined_seldom() -> None:
