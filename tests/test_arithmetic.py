@@ -121,6 +121,18 @@ def test_estimates_that_share_networks_make_no_error_and_others_do():
     np.testing.assert_array_equal((sim.log_norm_mean - sim.log_norm_mean).stderr, 0.0)
 
 
+def test_fits_over_the_same_simulations_make_no_error_and_their_parts_do():
+    sims = [resmc.simulate(width=n, depth=n // 2, alpha=0.6, lam=0.8, networks=200, seed=n) for n in (8, 16, 32)]
+    mean, variance = (resmc.extrapolate(sims, f"log_norm.{name}") for name in ("mean", "variance"))
+    for one in (mean.value - variance.value, mean.value - mean.estimates[1], mean.value - sims[0].log_norm_mean[-1]):
+        assert math.isfinite(one.value)
+        assert math.isnan(one.stderr)
+    assert math.isfinite((mean.estimates[0] - variance.estimates[1]).stderr)
+    assert math.isfinite((mean.value - Estimate(1.0, 0.1, 10)).stderr)
+    found = resmc.regime(resmc.ResidualNetwork(8, 1, "v-phi-w"), [10, 20, 50, 100], networks=64)
+    assert math.isnan((found.forward.slope - found.backward.slope).stderr)
+
+
 def test_points_of_a_sweep_are_independent_and_quantities_of_one_point_are_not(tmp_path):
     plan = resmc.Sweep(width=[4, 8], depth=3, alpha=0.6, lam=0.8, networks=100)
     mean, variance = (plan.run(tmp_path / "s", progress=False).estimates[f"log_norm.{m}"] for m in ("mean", "variance"))
@@ -134,7 +146,11 @@ def test_points_of_a_sweep_are_independent_and_quantities_of_one_point_are_not(t
 
 def test_there_is_no_error_where_first_order_knows_none():
     zero = Estimate(0.0, 0.1, 100)
-    for found in (zero**2, np.square(zero), np.cos(zero), np.log(Estimate(-1.0, 0.1, 9)), A + Estimate(1.0, np.nan, 3)):
+    also = Estimate(0.0, 0.2, 100)
+    assert math.isfinite((zero * A).stderr)
+    assert numbers(zero * 0.0) == (0.0, 0.0)
+    bent = (zero**2, zero * zero, zero * also, np.square(zero), np.cos(zero), np.log(Estimate(-1.0, 0.1, 9)))
+    for found in (*bent, A + Estimate(1.0, np.nan, 3)):
         assert math.isnan(found.stderr)
     gone = np.exp(Estimate(-np.inf, np.nan, 10))
     assert float(gone.value) == 0.0

@@ -69,6 +69,15 @@ def test_nan_has_no_place_in_a_law():
     assert math.isnan(float(median(np.array([1.0, math.nan])).value))
 
 
+@pytest.mark.parametrize("n", [32, 33, 4000])
+def test_a_median_of_values_and_that_of_their_law_are_one_but_for_the_bins(n):
+    values = np.random.default_rng(6).normal(size=n)
+    one, other = median(values), Law.of(values).median
+    assert float(one.value) == pytest.approx(np.median(values), rel=1e-15)
+    assert float(other.value) == pytest.approx(float(one.value), abs=0.02 if n < 40 else 1e-3)
+    assert float(other.stderr) == pytest.approx(float(one.stderr), rel=0.15 if n < 40 else 0.02)
+
+
 @pytest.mark.parametrize("n", [64, 1000])
 def test_intervals_of_medians_cover_at_least_as_often_as_they_say(n):
     """600 samples of each law, one of them with an atom beside the median; 0.95 less 4 standard deviations of it."""
@@ -106,18 +115,8 @@ def test_intervals_of_quantiles_cover_as_often_as_they_say():
     assert np.all(np.abs(covered / 600 - 0.95) < 4.0 * math.sqrt(0.95 * 0.05 / 600)), covered / 600
 
 
-@pytest.mark.parametrize("p", [0.5, 0.1])
-def test_the_degrees_of_freedom_of_a_quantile_are_those_that_its_error_scatters_with(p):
-    """An error with df degrees scatters by 1/sqrt(2 df) of itself; 400 samples, +- 5 standard deviations of that."""
-    rng = np.random.default_rng(8)
-    found = [Law.of(rng.normal(0.0, 1.0, 4000)).quantile(p) for _ in range(400)]
-    errors = np.array([float(one.stderr) for one in found])
-    scatter = errors.std(ddof=1) / errors.mean()
-    assert abs(scatter * np.sqrt(2.0 * float(found[0].df)) - 1.0) < 5.0 / np.sqrt(2.0 * 399.0)
-
-
 def test_the_error_of_a_quantile_is_that_of_a_bin_where_all_values_are_in_one():
-    for x in (0.0, 207.944154, -1e-9):
+    for x in (207.944154, -1e-9):
         law = Law.of(np.full(20_000, x))
         assert abs(float(law.median.z_score(x))) <= 1.0 + 1e-6
         assert abs(float(law.median.value) - x) < BIN_WIDTH
@@ -170,6 +169,9 @@ def test_counts_made_on_a_device_are_those_of_the_host(monkeypatch: pytest.Monke
         np.testing.assert_array_equal(found.counts, whole.counts)
         assert (found.zeros, found.counts.dtype, found.bins.dtype) == (whole.zeros, np.int64, np.int64)
     assert there.counts().zeros == whole.zeros  # asked twice, it is the same
+    there.add(torch.tensor([1.0, math.nan], dtype=torch.float64))
+    with pytest.raises(ValueError, match="values holds 1 NaN"):
+        there.counts()
 
 
 def test_parts_are_joined_seldom() -> None:

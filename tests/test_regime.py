@@ -94,7 +94,7 @@ def test_a_branch_with_a_mean_explodes_at_one_half_and_is_non_trivial_at_1():
 
 def test_other_weights_and_a_bias_have_the_same_exponent():
     depths = (10, 20, 50, 100)
-    given: dict[str, Any] = {"networks": 400, "seed": 3, "threshold": 0.15, "progress": False}
+    given: dict[str, Any] = {"networks": 600, "seed": 3, "threshold": 0.15, "progress": False}
     for beta, name in ((0.5, "non-trivial"), (1.0, "identity")):
         dense = resmc.regime(replace(network(beta, weights="uniform"), width=16), depths, method="dense", **given)
         biased = resmc.regime(network(beta, bias=0.5), depths, **given)
@@ -257,9 +257,9 @@ def test_the_interval_holds_the_slope_as_often_as_it_says():
 
 
 def test_its_power_is_as_documented():
-    """The error of the slope is 0.1/sqrt(networks), so that 0.07 is told from 1/2 with 2000 networks, 0.03 is not."""
+    """The error of the slope is 0.12/sqrt(networks), so that 0.07 is told from 1/2 with 2000 networks, 0.03 is not."""
     one = resmc.regime(network(0.5), seed=4, progress=False)
-    assert 0.08 < float(one.forward.slope.stderr) * 2000**0.5 < 0.12
+    assert 0.1 < float(one.forward.slope.stderr) * 2000**0.5 < 0.14
     assert one.forward.name == one.backward.name == "non-trivial"
     for beta, name in ((0.57, "identity"), (0.43, "explosion"), (0.53, "non-trivial")):
         other = resmc.regime(network(beta), seed=4, progress=False)

@@ -113,7 +113,7 @@ def test_a_file_that_is_no_plan_is_refused(capsys, tmp_path, content, words):
     if content is not None:
         path.write_bytes(content)
     assert refusal(capsys, "sweep", path, "--estimate").startswith(words.replace("PLAN", str(path)))
-    assert "Is a directory" in refusal(capsys, "sweep", tmp_path, "--estimate")
+    assert "it is a directory" in refusal(capsys, "sweep", tmp_path, "--estimate")
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,8 @@ def test_each_quantity_comes_with_error_limit_and_exact_value(grid):
     assert (data["asymmetry_theory"].sel(variant="vanilla") < 0.0).all()
     assert data["log_second_moment_reliable"].dtype == bool
     other = {"networks", "seed", "inactive", "dead", "ratio_rounded"}
-    other |= {"log_second_moment_reliable", "log_mean_square_reliable"}
+    other |= {f"log_{one}_reliable" for one in ("second_moment", "mean_square")}
+    other |= {f"log_norm_{one}_reliable" for one in ("variance", "skewness", "excess_kurtosis")}
     assert set(data) == {n + s for n in NAMES for s in ("", "_stderr", "_theory", "_exact")} | other
 
 

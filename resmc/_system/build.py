@@ -12,7 +12,7 @@ from .cpus import usable_cpus
 from .plain import Plain
 
 VARIABLE = "RESMC_INSTRUCTION_SET"
-PACKAGES = "numpy scipy tqdm torch xarray h5netcdf h5py zarr distributed matplotlib jinja2"
+PACKAGES = "numpy scipy tqdm torch pandas xarray h5netcdf h5py zarr distributed matplotlib jinja2"
 
 
 def instruction_set() -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
+from .words import brief
+
 Plain = dict[str, Any]  # values by name, as in a model's fields, a plan or a manifest
 
 
@@ -27,14 +29,9 @@ def _distinct(pairs: list[tuple[str, Any]]) -> Plain:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise ValueError(f"it says {shortened(repr(twice))} twice")
+        raise ValueError(f"it says {brief(twice)} twice")
     return found
 
 
 def _no_number(word: str) -> NoReturn:
     raise ValueError(f"it holds {word}, which JSON lacks")
-
-
-def shortened(text: str, most: int = 300) -> str:
-    """Return a text, or its beginning and end where it is longer than a sentence should be."""
-    return text if len(text) <= most else f"{text[: most // 2]} .. {text[-most // 3 :]}"

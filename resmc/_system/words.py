@@ -20,9 +20,11 @@ class _Brief(reprlib.Repr):
         self.maxlevel, self.maxstring, self.maxlong, self.maxother = 4, 120, 40, MOST_LETTERS
 
     def repr_int(self, x: int, level: int) -> str:
+        if abs(x) < 10**self.maxlong:
+            return repr(x)
         try:
-            return super().repr_int(x, level)
-        except ValueError:  # Python refuses to write very long integers
+            return f"{float(x):g}"
+        except OverflowError:
             return f"an integer of {x.bit_length()} bits"
 
     def repr_tuple(self, x: tuple[Any, ...], level: int) -> str:
@@ -52,9 +54,13 @@ _WRITER = _Brief()
 
 def brief(value: Any) -> str:
     """Write a value as ``repr`` does, long ones by their ends, whatever is given."""
-    text = " ".join(_WRITER.repr(value).splitlines())
-    half = MOST_LETTERS // 2
-    return text if len(text) <= MOST_LETTERS else f"{text[:half]} .. {text[-half:]}"
+    return cut(" ".join(_WRITER.repr(value).splitlines()))
+
+
+def cut(text: str, most: int = MOST_LETTERS) -> str:
+    """Return a text, or its beginning and its end where it is longer than a sentence should be."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]} .. {text[-half:]}"
 
 
 def shortened(words: list[str]) -> list[str]:

@@ -27,8 +27,10 @@ from scipy.special import gammaincc
 
 from .._system import checks
 from .._system.words import brief
+from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate, Floats
 from ..results.observables import OBSERVABLES
+from ..results.propagation import Networks
 from ..results.record import Record
 from . import found
 from ._result import Result
@@ -138,12 +140,14 @@ def extrapolate(
         bad = widths[~(np.isfinite(stderr) & (stderr > 0))].astype(int).tolist()
         raise ValueError(f"quantity={quantity!r} has no standard error at widths {bad}: it cannot be weighted")
     estimates = Estimate(value, stderr, np.array([int(e.n) for e in several]), min(e.df for e in several))
+    share_networks(estimates, np.array([s.drawn for s in sims], object))
 
     coefficients, covariance, chi_square = _fit(widths, estimates, degree)
     freedom = len(sims) - degree - 1
     p_value = float(gammaincc(freedom / 2.0, chi_square / 2.0)) if freedom > 0 else float("nan")
     truncation = _truncation(widths, estimates, degree, float(coefficients[0]))
     whole = Estimate(coefficients[0], np.hypot(np.sqrt(covariance[0, 0]), truncation), estimates.n.sum(), estimates.df)
+    share_networks(whole, Networks.of_all(s.drawn for s in sims))
     limit = float("nan") if known is None else float(known.limit(sims[-1].resnet))
     remark = _no_z(degree, p_value) if np.isfinite(limit) else ""
     return Extrapolation(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..models.residual_network import ResidualNetwork
 from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate
+from ..results.propagation import Networks
 from ..results.record import Record
 from ..tables import Column, Table
 from . import log_ratio
@@ -94,6 +95,8 @@ def judge(model: ResidualNetwork, simulations: Sequence[Record], threshold: floa
         decide(name, depths, found[name], threshold, _quartiles((name, beside), simulations), doubt)
         for name, beside in zip(DECIDED, ("growth", "gradient"), strict=True)
     )
+    for verdict in (forward, backward):
+        share_networks(verdict, Networks.of_all(sim.drawn for sim in simulations))
     return Regime(
         np.array(depths), model=model, forward=forward, backward=backward, simulations=tuple(simulations), **found
     )
@@ -112,10 +115,11 @@ def _quartiles(names: Sequence[str], simulations: Sequence[Record]) -> dict[str,
     """Return quartiles of two ratios' logarithms in each simulation, and the second's median, by what they are."""
     found = {}
     for name in names:
+        analyses = [log_ratio.analyse(sim, name) for sim in simulations]
         for p, words in ((0.25, "lower quartile"), (0.5, "median"), (0.75, "upper quartile")):
             if p == 0.5 and name in DECIDED:
                 continue
-            each = [log_ratio.analyse(sim, name).quantile(p) for sim in simulations]
+            each = [one.quantile(p) for one in analyses]
             value, stderr, df = (
                 np.array([float(getattr(e, part)) for e in each]) for part in ("value", "stderr", "df")
             )

@@ -6,7 +6,7 @@ fitted by a + s ln L + b/L, weighted by the medians' standard errors: b/L is how
 a limit. Where that does not fit (p below 0.001) the smallest depths are left out, as long as four are left and no more
 than half are; a fit over less than a factor of 10 counts as none. Slope, curvature and level decide together. The *last
 slope* is that to the largest depth from the next that is at most half of it, and the one before ends there. Intervals
-are of 99.9%, by Student's t, since the errors of medians are themselves estimates:
+are of 99.9%; errors of medians reach so far that they miss no more often, noisy as they are (`results.laws`):
 
 .. code-block:: text
 
@@ -26,9 +26,9 @@ inside, an activation that is curved at 0 makes networks grow that have left the
 counts, at whatever exponent: where its arguments are larger than 1 at the largest depth, there is no explosion.
 
 **Its power.** s is about 1/2 - beta, and no slope below the threshold is told from 0: at threshold = 0.05 exponents
-from 0.45 to 0.55 may be called non-trivial. The error of s is some 0.1/sqrt(networks) for the default depths: with 2000
-networks beta = 1/2 is called non-trivial, |beta - 1/2| >= 0.07 is not, and between 0.04 and 0.07 some are undecided;
-with fewer than 100, beta = 1/2 often is undecided too.
+from 0.45 to 0.55 may be called non-trivial. The error of s is some 0.12/sqrt(networks) for the default depths: with
+2000 networks beta = 1/2 is called non-trivial, |beta - 1/2| >= 0.07 is not, and between 0.04 and 0.07 some are
+undecided; with fewer than 100, beta = 1/2 often is undecided too.
 
 **Its blind spot** is all that happens beyond the largest depth. Where steps are not small there (tanh with scaling
 inside and c = 3 saturates up to depths of 10^5) the ratio still moves, and the verdict is that of these depths.

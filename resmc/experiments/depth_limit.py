@@ -230,7 +230,7 @@ def limit(
             if report is not None:
                 report(last / networks)
     result = _collect(sde, found, seed, steps, gradients, start is not None)
-    return share_networks(result, Networks(f"limit {seed}", ((0, networks),)))
+    return share_networks(result, Networks.of(f"limit {seed}", [(0, networks)]))
 
 
 def _collect(sde: DepthSDE, found: Floats, seed: int, steps: int, gradients: bool, explicit: bool) -> DepthLimit:

@@ -1,4 +1,4 @@
-r"""Figures: one function for each question, each returning the matplotlib Axes it drew on.
+"""Figures: one function for each question, each returning the matplotlib Axes it drew on.
 
 >>> ax = resmc.plot.plot_log_norm(sim)
 >>> ax.figure.savefig("log_norm.pdf")
@@ -11,7 +11,7 @@ that has no standard error is hollow, in a map it has a circle, and the legend s
 network: where theory knows no limit and no exact value, the estimates stand alone. Any number of curves can be drawn:
 beyond 24 whose labels are numbers, a bar of colours takes the place of the legend; of more than eight curves of a sweep
 over several dimensions, colours, markers and lines stand for a dimension each. All quantities are dimensionless and
-logarithms natural. The depth is d, and L_l the log-norm of layer l; but in figures of \|h_L\|/\|h_0\| and the other
+logarithms natural. The depth is d, and L_l the log-norm of layer l; but in figures of |h_L|/|h_0| and the other
 ratios, which show no log-norm, the depth is L.
 
 A legend stands where nothing is drawn, if need be in room that is made for it above or below the data, so that it also
@@ -20,9 +20,9 @@ fits into Axes of a grid; one that would take a third of the height stands below
 
 In reading order: `laws` (the final log-norm and the output), `layers` (activations and paths, layer by layer),
 `interlayer` (their correlations), `growth`, `extrapolation`, `depth` (how far networks go as their depth grows),
-`quotients` (the laws of how far), `sweeps`, `quantity` (any quantity by its name); `style`, `places`, `maps`, `series`,
-`fields` and `select` hold what they share. matplotlib (the extra ``resmc[plot]``) is imported when a function is
-called.
+`quotients` (the laws of how far), `sweeps`, `quantity` (any quantity by its name); `style`, `places`, `occupied`,
+`maps`, `series`, `fields` and `select` hold what they share. matplotlib (the extra ``resmc[plot]``) is imported when a
+function is called.
 """
 
 from .depth import plot_depth_ratio, plot_heat_map

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from .._system.plain import Plain, of_json, shortened
+from .._system.plain import Plain, of_json
+from .._system.words import cut
 
 _COMMENT = b"sha256:"
 _BLANK = b"0" * 64
@@ -125,7 +126,7 @@ def check_end(data: bytes, name: str) -> None:
 
 def refusal(name: str, error: Exception) -> ValueError:
     """The error for a file with a right checksum whose content is not what it should be."""
-    return ValueError(f"{name} is not a simulation that this resmc can read: {shortened(str(error))}")
+    return ValueError(f"{name} is not a simulation that this resmc can read: {cut(str(error))}")
 
 
 @lru_cache(maxsize=256)

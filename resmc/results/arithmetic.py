@@ -158,6 +158,8 @@ class Arithmetic(Generic[E]):
         with np.errstate(all="ignore"):
             slopes = (UNARY[ufunc](values[0]),) if len(values) == 1 else BINARY[ufunc](*values)
             terms = [(x, s) for x, s in zip(inputs, slopes, strict=True) if isinstance(x, Arithmetic)]
+            if ufunc is np.multiply and len(terms) == 2:  # at 0 times 0 there is no error of first order
+                terms = [(x, np.where((values[0] == 0.0) & (values[1] == 0.0), np.nan, s)) for x, s in terms]
             return self._computed(ufunc(*values), *terms)
 
     def __add__(self, other: Any) -> E:

@@ -63,12 +63,10 @@ class Law(FinalCounts):
     def quantile(self, p: ArrayLike) -> Estimate:
         """The value below which the fraction p of the networks lies; an array of p gives an array.
 
-        Of N values, how many lie below the true quantile is binomial, whatever the law, atoms too. So the r-th and the
-        s-th value in order enclose it in 95% of samples or more, r and s - 1 being the quantiles of 2.5% and 97.5% of
-        that binomial law (e.g. Conover 1999, Practical Nonparametric Statistics, 3.2). The standard error is such that
-        the interval of 95% reaches the farther one on either side; half a bin is added in squares, but for the value
-        that networks have in which nothing moves, ln 1 = 0, which is known exactly. There is no error where fewer
-        values lie beyond, or where the r-th or s-th is infinite.
+        The standard error is such that the interval of 95% reaches the farther one of the two values that enclose the
+        quantile (`enclosing`) on either side; half a bin is added in squares, but for the value that networks have in
+        which nothing moves, ln 1 = 0, which is known exactly. There is no error where there is no such value, or where
+        one is infinite.
 
         Raises
         ------
@@ -83,7 +81,7 @@ class Law(FinalCounts):
                 raise ValueError(f"p={x.item()!r} is not allowed: it must lie strictly between 0 and 1")
         wanted = wanted.astype(np.float64)
         n = self.networks
-        below, above = np.ceil(bdtrik(TAIL, n, wanted)), np.ceil(bdtrik(1.0 - TAIL, n, wanted)) + 1.0
+        below, above = enclosing(n, wanted)
         value = self._inverse(wanted)
         with np.errstate(invalid="ignore"):
             low, high = (self._inverse((order - 0.5) / n) for order in (below, above))
@@ -129,3 +127,16 @@ class Law(FinalCounts):
         edges = np.linspace(low, high, bins + 1)
         counts, _ = np.histogram((self.bins + 0.5) * BIN_WIDTH, edges, weights=self.counts)
         return edges + self.offset, counts / (self.networks * np.diff(edges))
+
+
+def enclosing(n: int, p: Floats) -> tuple[Floats, Floats]:
+    """Return r and s: in 95% of samples or more the r-th and the s-th of ``n`` values in order enclose the p quantile.
+
+    How many values lie below the true quantile is binomial, whatever the law, atoms too: r and s - 1 are the quantiles
+    of 2.5% and 97.5% of that law. Where there are no such values, r is 0 or s is n + 1.
+
+    Source: Conover 1999, Practical Nonparametric Statistics, 3.2.
+    """
+    from scipy.special import bdtrik  # not at the top, because it takes long to import
+
+    return np.ceil(bdtrik(TAIL, n, p)), np.ceil(bdtrik(1.0 - TAIL, n, p)) + 1.0

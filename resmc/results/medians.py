@@ -1,33 +1,34 @@
-"""Medians of samples, infinite values among them, with errors from order statistics.
+"""Medians of samples, infinite values among them, to all digits: as `resmc.results.laws.Law` has them, without bins.
 
-The convention is that of `resmc.results.laws.Law`: nobody is left out, -infinity (the logarithm of 0) lies below all
-numbers and +infinity (exploded) above.
-
-The number of values below the true median is binomial, whatever the law, so it lies between the order statistics
-N/2 -+ sqrt(N) in 95.4% of samples. Half the distance of the farther one from the sample's median is the standard error:
-an interval of two errors then covers that often at least, beside an atom or an edge of the law as well.
+Nobody is left out: -infinity (the logarithm of 0) lies below all numbers and +infinity (exploded) above. The standard
+error is such that the interval of 95% reaches the farther one of the two values that enclose the median
+(`resmc.results.laws.enclosing`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .estimates import MIN_NETWORKS, Estimate, Floats
+from .estimates import MIN_NETWORKS, NORMAL_95, Estimate, Floats
+from .laws import enclosing
 
 
 def median(values: Floats) -> Estimate:
     """Return the median of ``values`` (N,): the mean of the middle two, or the lower one if one of them is infinite.
 
-    No error with fewer than 32 values, or where the order statistics that give it are infinite; NaN where a value is.
+    No error with fewer than 32 values, or where the values that give it are infinite; NaN where a value is.
     """
     n = len(values)
     if not n or np.isnan(values).any():
         return _estimate(np.nan, np.nan, n)
     x = np.sort(values)
-    reach = np.sqrt(n)
-    low, middle, high = (_between(x, 0.5 * n + away) for away in (-reach, 0.0, reach))
-    known = n >= MIN_NETWORKS and np.isfinite([low, high]).all()
-    return _estimate(middle, 0.5 * max(high - middle, middle - low) if known else np.nan, n)
+    middle = _middle(x)
+    if n < MIN_NETWORKS:
+        return _estimate(middle, np.nan, n)
+    below, above = (int(place) for place in enclosing(n, np.asarray(0.5)))
+    low, high = float(x[below - 1]), float(x[above - 1])
+    known = np.isfinite([low, high]).all()
+    return _estimate(middle, max(high - middle, middle - low) / NORMAL_95 if known else np.nan, n)
 
 
 def paired_medians(values: Floats, others: Floats) -> Estimate:
@@ -49,12 +50,7 @@ def _estimate(value: float, stderr: float, n: int) -> Estimate:
     return Estimate(np.asarray(value), np.asarray(stderr), np.asarray(n))
 
 
-def _between(x: Floats, position: float) -> float:
-    """Return the order statistic at a position, linear between neighbours: number k of 1 .. N is at k - 1/2.
-
-    Between a number and an infinite value there is only the lower of the two.
-    """
-    at = min(max(position - 0.5, 0.0), len(x) - 1.0)
-    below = int(at)
-    low, high = float(x[below]), float(x[min(below + 1, len(x) - 1)])
-    return low + (at - below) * (high - low) if np.isfinite(high - low) else low
+def _middle(x: Floats) -> float:
+    """Return the mean of the middle two of values in order, or the lower one if one of them is infinite."""
+    low, high = float(x[(len(x) - 1) // 2]), float(x[len(x) // 2])
+    return low + 0.5 * (high - low) if np.isfinite(high - low) else low

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -16,17 +16,26 @@ Slope = Callable[[Floats], Any]
 
 @dataclass(frozen=True)
 class Networks:
-    """Random networks behind an estimate: their seed, and disjoint ranges [start, stop) of their numbers.
+    """Random networks behind an estimate: ranges (seed, start, stop), start <= number < stop.
 
     Networks of one seed and number share random numbers even if their models differ, and so are dependent.
     """
 
-    seed: int | str
-    ranges: tuple[tuple[int, int], ...]
+    ranges: tuple[tuple[int | str, int, int], ...]
+
+    @staticmethod
+    def of(seed: int | str, ranges: Iterable[tuple[int, int]]) -> Networks:
+        """Return networks of one seed."""
+        return Networks(tuple((seed, start, stop) for start, stop in ranges))
+
+    @staticmethod
+    def of_all(several: Iterable[Networks]) -> Networks:
+        """Return the networks behind an estimate that was made of all of these."""
+        return Networks(tuple(one for networks in several for one in networks.ranges))
 
     def meet(self, other: Networks) -> bool:
         """Return True if both have networks of one seed and number."""
-        return self.seed == other.seed and any(a < d and c < b for a, b in self.ranges for c, d in other.ranges)
+        return any(s == t and a < d and c < b for s, a, b in self.ranges for t, c, d in other.ranges)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +93,7 @@ def _dependent(parts: tuple[Part, ...], shape: tuple[int, ...]) -> NDArray[np.bo
     by_seed: dict[int | str, list[Part]] = {}  # parts of different seeds need no second look
     for part in parts:
         drawn: list[Any] = part.networks.ravel().tolist()
-        for seed in {one.seed for one in drawn if one is not None}:
+        for seed in {seed for one in drawn if one is not None for seed, _, _ in one.ranges}:
             by_seed.setdefault(seed, []).append(part)
     for alike in by_seed.values():
         for a, b in combinations(alike, 2):

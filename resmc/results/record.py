@@ -187,7 +187,7 @@ class Record:
     @property
     def drawn(self) -> Networks:
         """The networks by seed and number: what tells dependent estimates from independent ones."""
-        return Networks(self.seed, tuple((r.start, r.stop) for r in self.ranges))
+        return Networks.of(self.seed, [(r.start, r.stop) for r in self.ranges])
 
     @property
     def alive(self) -> Integers:

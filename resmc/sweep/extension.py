@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from .._system.plain import shortened
+from .._system.words import brief
 from .plan import Plan
 from .point import spaced_layers
 
@@ -35,11 +33,7 @@ def _differs(name: str, new: Plan, old: Plan) -> bool:
 
 
 def _said(name: str, new: Plan, old: Plan) -> str:
-    return f"{name}={_value(getattr(new, name))} instead of {_value(getattr(old, name))}"
-
-
-def _value(value: Any) -> str:
-    return shortened(repr(value), 120)
+    return f"{name}={brief(getattr(new, name))} instead of {brief(getattr(old, name))}"
 
 
 def _lacking_points(new: Plan, old: Plan) -> list[str]:

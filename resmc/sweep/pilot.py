@@ -36,9 +36,10 @@ def wanted_networks(plan: Plan, indices: Sequence[int], pilots: Sequence[End]) -
 
     A pilot of m networks with standard error e asks for m (e/target)^2 c networks, the most over all targets. Both e
     and the error that the estimate will have are estimates themselves, of df degrees of freedom (the networks for a
-    mean, 31 for a jackknife, and for a quantile a number that grows like the root of the networks), so that the ratio
-    of their squares follows an F law: c is its quantile of 0.95. Growth takes at least 1.5 times the networks that make
-    it reliable; if rare networks rule it in the pilot already, it takes ``max_networks``.
+    mean, at most 31 for a jackknife, and about the root of the networks for a median, whose error is a distance of
+    values in order), so that the ratio of their squares follows an F law: c is its quantile of 0.95. Growth
+    takes at least 1.5 times the networks that make it reliable; if rare networks rule it in the pilot already, it takes
+    ``max_networks``.
     """
     if not pilots:
         return []
@@ -48,7 +49,9 @@ def wanted_networks(plan: Plan, indices: Sequence[int], pilots: Sequence[End]) -
     for name, target in (plan.target_stderr or {}).items():
         quantity = SWEPT[name]
         e = quantity.estimate_of(found)
-        df = np.maximum(np.where(np.isfinite(e.df), e.df, np.asarray(e.n) - 1.0), 1.0)
+        n = np.asarray(e.n, np.float64)
+        known = np.sqrt(n) if quantity.per == "end" else np.where(np.isfinite(e.df), e.df, n - 1.0)
+        df = np.maximum(known, 1.0)
         with np.errstate(invalid="ignore"):
             more = (e.stderr / target) ** 2
             grows = 0.5 if quantity.per == "end" else np.where(np.isfinite(e.df), 0.0, 1.0)

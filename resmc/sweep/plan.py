@@ -76,8 +76,8 @@ class Plan:
         The standard error wanted, by quantity, such as ``log_norm.variance``, ``growth`` or ``displacement.median``
         (`resmc.results.observables`). A pilot of each point says how many networks that takes; its own networks are
         not part of the estimate, so nothing is biased. The number allows for the uncertainty of both standard errors,
-        the pilot's and the final one: at least nine points in ten end at or below the target (measured: 97% for a
-        median, 92% for an excess kurtosis, 90% for growth, of 200 sweeps each), the others little above.
+        the pilot's and the final one: at least nine points in ten end at or below the target (measured: 95% for a
+        median, 92% for an excess kurtosis, 90% for growth), the others little above.
     max_networks : int
         With ``target_stderr``: the most networks that a point may take.
     seed : int

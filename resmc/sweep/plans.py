@@ -15,8 +15,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .._system.plain import Plain, of_json, shortened
+from .._system.plain import Plain, of_json
 from .._system.reading import read_file
+from .._system.words import cut
 from ..results import storage
 from .errors import PlanError, StoreError, cannot_write
 from .extension import differences
@@ -92,7 +93,7 @@ class Plans:
         try:
             missing = differences(new, Plan.from_dict(found))
         except (TypeError, ValueError, OverflowError, RecursionError) as error:  # for example one of a newer version
-            missing = [shortened(str(error))]
+            missing = [cut(str(error))]
         if missing:
             raise PlanError(
                 f"store={str(self.store)!r} holds another plan, which this one does not extend: {'; '.join(missing)}. "

@@ -114,7 +114,7 @@ class SweepResult(Shown):
         at the last layer.
         """
         out, drawn = {}, np.empty(self.plan.shape, object)
-        drawn.ravel()[:] = [Networks(seed, ((0, MAX_NETWORK),)) for seed in self.plan.seeds]
+        drawn.ravel()[:] = [Networks.of(seed, [(0, MAX_NETWORK)]) for seed in self.plan.seeds]
         for name, one in self.quantities.items():
             there = np.array([name in names for names in self.plan.observables])
             e = one.estimate_of(self._entries)

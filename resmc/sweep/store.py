@@ -24,8 +24,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from .._system.plain import Plain, shortened
+from .._system.plain import Plain
 from .._system.reading import read_file
+from .._system.words import cut
 from .._system.writers import is_temporary, temporary_name, writer_is_gone
 from ..results import storage
 from ..results.entries import FinalSums
@@ -157,7 +158,7 @@ class Store:
         try:
             return kind.from_dict(described)
         except (TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
-            words = shortened(str(error))
+            words = cut(str(error))
             raise PlanError(f"{self.plans.path} is no plan that this resmc can run: {words}") from None
 
     def sweep_up(self) -> None:

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .._system import checks
-from .._system.plain import Plain, shortened
+from .._system.plain import Plain
 from .._system.reading import read_file
+from .._system.words import cut
 from .plan import Plan
 
 Kind = TypeVar("Kind", bound=Plan)
@@ -57,11 +58,11 @@ def read(path: str | Path, kind: type[Kind]) -> Kind:
     except RecursionError:
         raise ValueError(f"{path}: it holds lists within lists within lists, too many to read") from None
     except ValueError as error:  # for example an integer of more digits than Python reads
-        raise ValueError(f"{path}: {shortened(str(error))}") from None
+        raise ValueError(f"{path}: {cut(str(error))}") from None
     try:
         return kind.built(data)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        words = shortened(str(error), 1000)
+        words = cut(str(error), 1000)
         line = _line_of(text, words)
         raise ValueError(f"{path}{f', line {line}' if line else ''}: {words}") from None
 
@@ -72,7 +73,7 @@ def _syntax(text: str, message: str) -> str:
         seen: dict[tuple[str | int, ...], int] = {}
         for path, line in _statements(text):
             if path in seen:
-                name = shortened(".".join(map(str, path)))
+                name = cut(".".join(map(str, path)))
                 return f"line {line}: {name} is given twice, first on line {seen[path]}"
             seen[path] = line
     match = re.fullmatch(r"(.*) \(at (line \d+), column \d+\)", message, re.DOTALL)

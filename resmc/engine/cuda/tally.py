@@ -19,7 +19,7 @@ class DeviceTally:
         self.accelerator = accelerator
         self.torch = accelerator.torch
         limits = accelerator.torch.iinfo(accelerator.torch.int64)
-        self.nothing, self.everything = limits.min, limits.max  # the bins of -infinity and of +infinity
+        self.nothing, self.everything, self.none = limits.min, limits.max, limits.max - 1  # of -+infinity, and NaN
         self.host = Tally()
         self.waiting: list[tuple[Any, Any]] = []
         self.bins = 0  # bins in ``waiting``
@@ -31,12 +31,15 @@ class DeviceTally:
         ------
         DeviceError
             If the device has too little memory or fails.
+        ValueError
+            Here or in `counts`, if a value is NaN: as `Tally` does.
         """
         torch = self.torch
         with faults_in_words(self.accelerator):
             finite = torch.isfinite(values)
             bins = torch.floor(torch.where(finite, values, 0.0) / BIN_WIDTH).to(torch.int64)
-            bins = torch.where(finite, bins, torch.where(values > 0.0, self.everything, self.nothing))
+            beyond = torch.where(values > 0.0, self.everything, self.nothing)
+            bins = torch.where(finite, bins, torch.where(torch.isnan(values), self.none, beyond))
             self.waiting.append(torch.unique(bins, sorted=True, return_counts=True))
             self.bins += len(self.waiting[-1][0])
             if self.bins > MOST_BINS:
@@ -55,6 +58,8 @@ class DeviceTally:
         bins, where = torch.unique(torch.cat([bins for bins, _ in self.waiting]), sorted=True, return_inverse=True)
         counts = torch.zeros_like(bins).index_add_(0, where, torch.cat([counts for _, counts in self.waiting]))
         self.waiting, self.bins = [], 0
+        if strange := int(counts[bins == self.none].sum().item()):
+            raise ValueError(f"values holds {strange} NaN: a law has numbers and infinities alone")
         first, last = int(bins[0].item() == self.nothing), len(bins) - int(bins[-1].item() == self.everything)
         zeros = int(counts[0].item()) if first else 0
         exploded = int(counts[-1].item()) if last < len(bins) else 0
