@@ -11,14 +11,14 @@ import numpy as np
 from .._system.words import shortened
 from ..engine.lowering import QUOTIENTS
 from ..models.activations import ACTIVATIONS, FLAT
-from ..results.estimates import MIN_NETWORKS, ROUNDING, WORTH_SAYING, Estimate, KSDistance
+from ..results.estimates import COARSEST, MIN_NETWORKS, ROUNDING, WORTH_SAYING, Estimate, KSDistance
 from ..results.observable import Observable
 from ..results.observable import letter as letter_of
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from ..results.reliability import FEWEST_ACTIVE
 from ..tables import Column, Table
-from ..tables.cells import NOTHING
+from ..tables.cells import cell
 from .found import estimates, places
 
 NAMED = 3  # quantities that a note names
@@ -47,13 +47,15 @@ class Row:
             rounding = away <= ROUNDING and np.isfinite(self.estimate.stderr)
             same = "equal" if away == 0.0 else "equal to rounding" if rounding else ""
             score = f"z = {z:+.2f}" if np.isfinite(z) else same
-            exact = self.exact if abs(self.exact) > NOTHING else 0.0
-            return f"{exact:.6g}", "exact", score
+            return cell(self.exact), "exact", score
         if self.limit is not None:
             difference = float(self.estimate.relative_difference(self.limit))
             said = f"{difference:+.2%}" if abs(difference) <= WORTH_SAYING else ""
-            return f"{self.limit:.6g}", self.observable.limit_kind, said
-        if isinstance(self.estimate, KSDistance) and np.isfinite(self.estimate.noise_floor):
+            return cell(self.limit), self.observable.limit_kind, said
+        if (
+            isinstance(self.estimate, KSDistance)
+            and np.isfinite([self.estimate.value, self.estimate.noise_floor]).all()
+        ):
             return f"{self.estimate.noise_floor:.2g}", "noise floor", ""
         return "", "", ""
 
@@ -111,6 +113,16 @@ def _too_few(sim: Record, found: list[Row]) -> list[str]:
     return notes
 
 
+def _too_coarse(found: list[Row]) -> list[str]:
+    """Say which distances between laws have no value, and why."""
+    without = [row for row in found if isinstance(row.estimate, KSDistance) and row.estimate.resolution > COARSEST]
+    if not without:
+        return []
+    return [
+        f"No value of {_named(without)}: the bins of the histogram are too wide for a law that is so narrow or steep."
+    ]
+
+
 def _flat_slopes(sim: Record) -> list[str]:
     """Say where gradients may lose what slopes carry that are too small for the kernels."""
     if "gradient" not in sim.ratios:
@@ -160,7 +172,7 @@ def table(sim: Record) -> Table:
     """Return every quantity with its error, and the theory beside it: in words for people, as numbers in records."""
     found = list(rows(sim))
     title, *lines = _heading(sim)
-    return as_table(found, title, lines, [*_too_few(sim, found), *_flat_slopes(sim)])
+    return as_table(found, title, lines, [*_too_few(sim, found), *_too_coarse(found), *_flat_slopes(sim)])
 
 
 def as_table(found: Sequence[Row], title: str = "", lines: Sequence[str] = (), notes: Sequence[str] = ()) -> Table:
