@@ -69,7 +69,20 @@ def path(name: str, value: Any) -> Path:
     """Return ``value`` as a path."""
     if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
         raise ValueError(f"{name}={brief(value)} is not allowed: it must be the name of a file, a str or a Path")
+    if "\0" in os.fspath(value):
+        raise ValueError(f"{name}={brief(value)} is not allowed: no file can have a name with a zero byte")
     return Path(value)
+
+
+def absolute(name: str, value: Any) -> Path:
+    """Return ``value`` as the absolute path that it is now: the program may go to another folder later."""
+    checked = path(name, value)
+    try:
+        return checked.absolute()
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{name}={brief(str(value))} means a file in the current folder, which does not exist any more"
+        ) from None
 
 
 def boolean(name: str, value: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._system.words import shortened
+from .._system.words import counted, shortened
 from ..engine.lowering import QUOTIENTS
 from ..models.activations import ACTIVATIONS, FLAT
 from ..results.estimates import COARSEST, MIN_NETWORKS, ROUNDING, WORTH_SAYING, Estimate, KSDistance
@@ -52,11 +52,9 @@ class Row:
             difference = float(self.estimate.relative_difference(self.limit))
             said = f"{difference:+.2%}" if abs(difference) <= WORTH_SAYING else ""
             return cell(self.limit), self.observable.limit_kind, said
-        if (
-            isinstance(self.estimate, KSDistance)
-            and np.isfinite([self.estimate.value, self.estimate.noise_floor]).all()
-        ):
-            return f"{self.estimate.noise_floor:.2g}", "noise floor", ""
+        floor = self.estimate.noise_floor if isinstance(self.estimate, KSDistance) else np.nan
+        if np.isfinite(floor) and np.isfinite(self.estimate.value):
+            return f"{floor:.2g}", "noise floor", ""
         return "", "", ""
 
     def cells(self) -> list[Any]:
@@ -160,7 +158,7 @@ def _heading(sim: Record) -> list[str]:
     ranges = ", ".join(shortened([f"{r.start}..{r.stop - 1}" for r in sim.ranges]))
     lines = [
         m.title,
-        f"{sim.networks} network{'s' * (sim.networks != 1)} ({ranges}), {sim.method}, seed {sim.seed}, "
+        f"{counted(sim.networks, 'network')} ({ranges}), {sim.method}, seed {sim.seed}, "
         f"numerics {' '.join(sim.numerics)}",
     ]
     if sim.has_asymmetry:

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 from .._system import checks
 from .._system.progress import reporting
 from .._system.stopping import stoppable
-from .._system.words import brief, brief_repr
+from .._system.words import brief, brief_repr, counted
 from ..models.fields import shown
 from ..models.residual_network import ResidualNetwork
 from ..results.arithmetic import share_networks
@@ -125,7 +125,7 @@ class DepthLimit(Shown):
     average: LimitQuantity | None
 
     def _table(self) -> Table:
-        m, networks = self.model, f"{self.networks} network{'s' * (self.networks != 1)}"
+        m, networks = self.model, counted(self.networks, "network")
         rows, notes = [], []
         least = int(np.ceil(abs(self.sde.c) ** 2 / COARSEST_STEP))
         coarse = self.steps < least
