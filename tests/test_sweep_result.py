@@ -76,7 +76,12 @@ def test_each_quantity_comes_with_error_limit_and_exact_value(grid):
     assert (data["asymmetry_theory"].sel(variant="vanilla") < 0.0).all()
     assert data["log_second_moment_reliable"].dtype == bool
     other = {"networks", "seed", "inactive", "dead", "ratio_rounded"}
-    other |= {"log_second_moment_reliable", "log_mean_square_reliable"}
+    uncertain = (
+        "log_second_moment",
+        "log_mean_square",
+        *(f"log_norm_{k}" for k in ("variance", "skewness", "excess_kurtosis")),
+    )
+    other |= {f"{name}_reliable" for name in uncertain}
     assert set(data) == {n + s for n in NAMES for s in ("", "_stderr", "_theory", "_exact")} | other
 
 
