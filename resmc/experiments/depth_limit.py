@@ -39,7 +39,7 @@ from . import euler
 GROUPS = 32  # groups of networks in the jackknife
 MAX_NETWORKS = 10**8
 MAX_STEPS = 1 << 20
-COARSEST_STEP = 0.25  # of c^2 dt, the square of a layer's relative change; beyond it z leaves -+2 by the grid alone
+COARSEST_STEP = 0.25  # largest c^2 dt (a relative change, squared) at which z is not the fault of the grid
 
 
 @dataclass(frozen=True, eq=False)
