@@ -48,9 +48,12 @@ NAN, INF = math.nan, math.inf
 @pytest.mark.parametrize(
     ("argument", "value"),
     [
-        *(("width", v) for v in (0, -1, -(10**30), MAX_WIDTH + 1, 2**40, 2.5, NAN, INF, "64", None, True, [64], 1j)),
+        *(
+            ("width", v)
+            for v in (0, -1, -(10**30), MAX_WIDTH + 1, 2**40, 2.5, NAN, INF, "64", None, True, np.True_, [64], 1j)
+        ),
         *(("depth", v) for v in (0, -1, MAX_DEPTH + 1, 2**64, 0.5, NAN, "10", None, False)),
-        *(("alpha", v) for v in (NAN, INF, -INF, "half", None, 1j, [1.0])),
+        *(("alpha", v) for v in (NAN, INF, -INF, "half", None, 1j, [1.0], np.True_)),
         *(("lam", v) for v in (NAN, INF, -INF, "half", None, 1j)),
         *(("networks", v) for v in (0, -1, 0.5, 1e15, 2**48 + 1, NAN, INF, "all", None, True)),
         *(("first_network", v) for v in (-1, 2**48 - 10**9 + 1, 2**48, 1.5, None)),

@@ -370,6 +370,16 @@ def test_the_summary_shows_every_quantity_with_its_errors() -> None:
     assert "p_" not in str(forward).split("quantity")[1]
 
 
+def test_a_grid_that_is_too_coarse_for_c_tests_nothing_and_says_so() -> None:
+    """At c = 20 and 400 steps the mean is 4 errors off, the refinement error among them: the grid's fault alone."""
+    model = network(2, activation="linear", scaling=DepthScaling(0.5, 20.0))
+    found = resmc.limit(model, networks=64, steps=400).summary()
+    assert "400 steps are too few for c=20" in found
+    assert "4 c^2 = 1600." in found
+    assert "z =" not in found
+    assert "z =" in resmc.limit(model, networks=64, steps=1600).summary()
+
+
 def test_numbers_depend_on_the_seed_alone_and_progress_reaches_the_end() -> None:
     calls: list[tuple[int, int]] = []
 
@@ -385,6 +395,7 @@ def test_numbers_depend_on_the_seed_alone_and_progress_reaches_the_end() -> None
 
 REFUSED = {
     "carry=0.9": {"carry": 0.9},
+    r"c=1e\+300 is out of range": {"scaling": DepthScaling(0.5, 1e300)},
     "scaling layer by layer": {"scaling": (0.1,) * DEPTH},
     "beta=0.25 .* explodes": {"scaling": DepthScaling(0.25)},
     "beta=1.0 .* the input itself": {"scaling": DepthScaling(1.0)},

@@ -122,6 +122,14 @@ def test_the_error_of_a_quantile_is_that_of_a_bin_where_all_values_are_in_one():
         assert abs(float(law.median.value) - x) < BIN_WIDTH
 
 
+def test_a_law_that_is_narrower_than_a_bin_has_the_error_of_a_bin_around_0_too():
+    """Networks that do not move at all have the value 0 itself; a narrow law around 0 fills two bins."""
+    at_0 = Law.of(np.zeros(20_000)).median
+    assert (float(at_0.value), float(at_0.stderr)) == (0.0, 0.0)
+    narrow = Law.of(np.random.default_rng(0).normal(0.1 * BIN_WIDTH, 0.3 * BIN_WIDTH, 20_000)).median
+    assert float(narrow.stderr) >= 0.5 * BIN_WIDTH
+
+
 def test_where_quantiles_have_no_error_none_is_given():
     assert np.isnan(Law.of(np.arange(31.0)).median.stderr)  # fewer than 32
     assert np.isfinite(Law.of(np.arange(32.0)).median.stderr)

@@ -90,6 +90,8 @@ def test_a_style_may_use_the_short_names_and_overrides_ours(name):
 
 @every_figure
 def test_axes_of_another_kind_are_refused_in_a_sentence(name):
+    with pytest.raises(ValueError, match="is not allowed: it must have two dimensions, not three"):
+        FIGURES[name](ax=Figure().add_subplot(projection="3d"))
     with pytest.raises(ValueError, match=r"^ax=3 is not allowed: it must be a matplotlib Axes"):
         FIGURES[name](ax=3)
 

@@ -348,8 +348,10 @@ def _plan(folder: Path) -> Path:
     return path
 
 
-def test_progress_is_said_in_all_its_stages(store: Path):
+def test_progress_is_said_in_all_its_stages(store: Path, tmp_path: Path):
     result = load_sweep(store)
-    assert words_sweep.progress(result).startswith("Complete: all 8 points")
+    assert words_sweep.progress(result).startswith("Complete: all 8 points are finished")
+    one = Sweep(width=8, depth=4, alpha=HALF, lam=HALF, networks=100).run(tmp_path / "one", progress=False)
+    assert words_sweep.progress(one).startswith("Complete: its point is finished")
     unknown = dataclasses.replace(result, wanted=np.zeros_like(result.wanted))
     assert "a pilot has not said yet" in words_sweep.progress(unknown)

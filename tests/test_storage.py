@@ -456,6 +456,28 @@ def test_saving_over_a_directory_is_an_os_error_and_leaves_it(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
+def test_saving_over_a_pipe_or_device_is_an_os_error_and_leaves_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe is a device or a pipe: give the name of a file"):
+        run().save(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_saving_to_a_link_writes_the_file_that_it_leads_to(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder/run")
+    run().save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert os.listdir(tmp_path / "folder") == ["run"]
+
+
+@pytest.mark.parametrize("path", [None, 3, b"run", "a\0b"])
+def test_a_path_that_is_none_is_refused_in_a_sentence(path):
+    for use in (run().save, resmc.load, resmc.load_sweep):
+        with pytest.raises(ValueError, match="is not allowed: "):
+            use(path)
+
+
 def test_a_name_as_long_as_the_file_system_allows_can_be_saved(tmp_path):
     run().save(tmp_path / ("x" * 255))
     assert resmc.load(tmp_path / ("x" * 255)).networks == 200

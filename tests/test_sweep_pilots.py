@@ -68,7 +68,7 @@ def test_a_target_without_any_error_is_missed_and_one_in_reach_is_not(tmp_path):
     unknown = target(width=8, alpha=0.1, lam=1.0, depth=64, max_networks=5000, target_stderr={"growth": 1.0})
     result = unknown.run(tmp_path / "unknown", progress=False)
     assert np.isinf(result.over_target)
-    assert "TARGET MISSED at 1 of 1 points; the largest error is unknown" in result.summary()
+    assert "TARGET MISSED at 1 of 1 point; the largest error is unknown" in result.summary()
     reached = target(target_stderr={"log_norm.mean": 0.05}).run(tmp_path / "reached", progress=False)
     assert (reached.over_target <= 1.0).all()
     assert "target reached at all of 2 points" in reached.summary()

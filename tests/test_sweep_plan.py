@@ -164,7 +164,7 @@ def test_models_in_a_file_are_an_array_of_tables(tmp_path):
         ("growth = 0.1", "growth = -0.1", 14, "target_stderr['growth']=-0.1 is not allowed"),
         ("lam = 0.8", 'lam = "0.8"', 8, "lam='0.8' is not allowed"),
         ("lam = 0.8", "lam = = 0.8", 8, "Invalid value"),
-        ("alpha = 0.6", "lam = 0.6", 8, "Cannot overwrite a value"),
+        ("alpha = 0.6", "lam = 0.6", 8, "lam is given twice, first on line 7"),
         ("max_networks = 1e5\n", "", None, "max_networks is missing"),
     ],
 )
@@ -363,6 +363,11 @@ def test_points_whose_depths_round_to_the_same_are_independent():
     assert plan.seeds[0] == Sweep(width=4, depth=1, alpha=0.6, lam=0.8, networks=100).seeds[0]
     shared = Sweep(width=4, ratio=[0.1, 0.2], alpha=0.6, lam=0.8, networks=100, independent=False)
     assert shared.estimate("cpu").networks == 100  # computed once
+
+
+def test_a_dimension_of_very_many_values_is_refused_at_once():
+    with pytest.raises(ValueError, match="width holds 999999999999 values: a grid has at most 100000 points"):
+        Sweep(**GRID | {"width": range(1, 10**12)})
 
 
 @pytest.mark.parametrize("given", [{8, 16}, iter([8, 16]), (n for n in (8, 16))])

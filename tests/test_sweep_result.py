@@ -150,7 +150,7 @@ def test_an_unfinished_sweep_has_gaps_and_no_numbers_in_them(unfinished, tmp_pat
     assert unfinished.wanted.tolist() == [1000, 0]
     for name in (*NAMES, "ks_fitted"):
         assert np.isnan(data[name]).values.tolist() == [False, True]
-    assert "INCOMPLETE: 1 of 2 points are finished" in unfinished.summary()
+    assert "INCOMPLETE: 1 of 2 points finished" in unfinished.summary()
     assert "no value" in unfinished.summary()
     unfinished.to_netcdf(tmp_path / "gaps.nc")
     unfinished.to_zarr(tmp_path / "gaps.zarr")

@@ -201,6 +201,9 @@ def test_errors_have_two_digits_and_what_is_missing_has_words():
     assert format_estimate(np.nan, 1.0) == "no value"
     assert format_estimate(1.0, np.nan) == "1 (no error bar)"
     assert format_estimate(1.0, 1e-15) == "1 +- 0"
+    assert format_estimate(2.53206385e-11, 8.6e-13) == "2.532e-11 +- 8.6e-13"
+    assert format_estimate(1e300, 1e298) == "1.000e+300 +- 1.0e+298"
+    assert format_estimate(0.0, 3e-12) == "0 +- 3.0e-12"
 
 
 def test_a_few_of_many_are_spread_with_both_ends():

@@ -19,7 +19,7 @@ def integer(name: str, value: Any, low: int, high: int, why: str = "") -> int:
     ``why`` is the upper bound in other words, such as 2^24, which are said instead of a number of many digits.
     """
     allowed = f"an integer from {low} to {_last(high, why)}"
-    if isinstance(value, bool):
+    if _is_bool(value):
         raise ValueError(f"{name}={brief(value)} is not allowed: it must be {allowed}")
     try:
         result = operator.index(int(value) if isinstance(value, float) and value.is_integer() else value)
@@ -28,6 +28,11 @@ def integer(name: str, value: Any, low: int, high: int, why: str = "") -> int:
     if not low <= result <= high:
         raise ValueError(f"{name}={brief(result)} is out of range: it must be {allowed}")
     return result
+
+
+def _is_bool(value: Any) -> bool:
+    """Return True for True and False, NumPy's and arrays of them too, which Python would take for 1 and 0."""
+    return isinstance(value, bool) or getattr(getattr(value, "dtype", None), "kind", "") == "b"
 
 
 def _last(high: int, why: str) -> str:
@@ -41,7 +46,7 @@ def _last(high: int, why: str) -> str:
 def real(name: str, value: Any, *, positive: bool = False) -> float:
     """Return ``value`` as a finite float, strictly positive if asked."""
     allowed = "a finite number" + (" above 0" if positive else "")
-    if isinstance(value, str | bytes | bool):
+    if isinstance(value, str | bytes) or _is_bool(value):
         raise ValueError(f"{name}={brief(value)} is not allowed: it must be {allowed}")
     try:
         result = float(value)
@@ -64,7 +69,20 @@ def path(name: str, value: Any) -> Path:
     """Return ``value`` as a path."""
     if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
         raise ValueError(f"{name}={brief(value)} is not allowed: it must be the name of a file, a str or a Path")
+    if "\0" in os.fspath(value):
+        raise ValueError(f"{name}={brief(value)} is not allowed: no file can have a name with a zero byte")
     return Path(value)
+
+
+def absolute(name: str, value: Any) -> Path:
+    """Return ``value`` as the absolute path that it is now: the program may go to another folder later."""
+    checked = path(name, value)
+    try:
+        return checked.absolute()
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{name}={brief(str(value))} means a file in the current folder, which does not exist any more"
+        ) from None
 
 
 def boolean(name: str, value: Any) -> bool:

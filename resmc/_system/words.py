@@ -63,6 +63,11 @@ def cut(text: str, most: int = MOST_LETTERS) -> str:
     return text if len(text) <= most else f"{text[:half]} .. {text[-half:]}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun, in the plural but for 1."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def shortened(words: list[str]) -> list[str]:
     """Return a long list of words by its ends and its number, a short one as it is."""
     return words if len(words) <= MOST_ENTRIES else [*words[:MOST_ALIKE], "..", words[-1] + f" ({len(words)} in all)"]

@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import counted
 from ..models.residual_network import ResidualNetwork
 from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate
@@ -60,12 +61,13 @@ class Regime(Result):
 
     def _table(self) -> Table:
         m, s, names = self.model, self.simulations[0], self._by_entry[1:]
+        networks = counted(s.networks, "network")
         return Table(
             "regime",
             f"regime of {m.block}, {m.activation}  width {m.width}  {m.scaling}  {m.weights}, bias {m.bias:.6g}",
             [Column("depth", "depth", width=8), *(Column(f"ln {SHOWN[name]}", name, width=22) for name in names)],
             [[depth, *(getattr(self, name)[i] for name in names)] for i, depth in enumerate(self.depths.tolist())],
-            [f"{s.networks} networks for each depth, seed {s.seed}, {s.method}; medians of logarithms +- s.e."],
+            [f"{networks} for each depth, seed {s.seed}, {s.method}; medians of logarithms +- s.e."],
             ["", f"forward:  {self.forward.sentence}", f"backward: {self.backward.sentence}"],
         )
 

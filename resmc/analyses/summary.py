@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from .._system.words import shortened
+from .._system.words import counted, shortened
 from ..engine.lowering import QUOTIENTS
 from ..models.activations import ACTIVATIONS, FLAT
-from ..results.estimates import MIN_NETWORKS, ROUNDING, WORTH_SAYING, Estimate, KSDistance
+from ..results.estimates import COARSEST, MIN_NETWORKS, ROUNDING, WORTH_SAYING, Estimate, KSDistance
 from ..results.observable import Observable
 from ..results.observable import letter as letter_of
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from ..results.reliability import FEWEST_ACTIVE
 from ..tables import Column, Table
-from ..tables.cells import NOTHING
+from ..tables.cells import cell
 from .found import estimates, places
 
 NAMED = 3  # quantities that a note names
@@ -47,14 +47,14 @@ class Row:
             rounding = away <= ROUNDING and np.isfinite(self.estimate.stderr)
             same = "equal" if away == 0.0 else "equal to rounding" if rounding else ""
             score = f"z = {z:+.2f}" if np.isfinite(z) else same
-            exact = self.exact if abs(self.exact) > NOTHING else 0.0
-            return f"{exact:.6g}", "exact", score
+            return cell(self.exact), "exact", score
         if self.limit is not None:
             difference = float(self.estimate.relative_difference(self.limit))
             said = f"{difference:+.2%}" if abs(difference) <= WORTH_SAYING else ""
-            return f"{self.limit:.6g}", self.observable.limit_kind, said
-        if isinstance(self.estimate, KSDistance) and np.isfinite(self.estimate.noise_floor):
-            return f"{self.estimate.noise_floor:.2g}", "noise floor", ""
+            return cell(self.limit), self.observable.limit_kind, said
+        floor = self.estimate.noise_floor if isinstance(self.estimate, KSDistance) else np.nan
+        if np.isfinite(floor) and np.isfinite(self.estimate.value):
+            return f"{floor:.2g}", "noise floor", ""
         return "", "", ""
 
     def cells(self) -> list[Any]:
@@ -111,6 +111,16 @@ def _too_few(sim: Record, found: list[Row]) -> list[str]:
     return notes
 
 
+def _too_coarse(found: list[Row]) -> list[str]:
+    """Say which distances between laws have no value, and why."""
+    without = [row for row in found if isinstance(row.estimate, KSDistance) and row.estimate.resolution > COARSEST]
+    if not without:
+        return []
+    return [
+        f"No value of {_named(without)}: the bins of the histogram are too wide for a law that is so narrow or steep."
+    ]
+
+
 def _flat_slopes(sim: Record) -> list[str]:
     """Say where gradients may lose what slopes carry that are too small for the kernels."""
     if "gradient" not in sim.ratios:
@@ -148,7 +158,7 @@ def _heading(sim: Record) -> list[str]:
     ranges = ", ".join(shortened([f"{r.start}..{r.stop - 1}" for r in sim.ranges]))
     lines = [
         m.title,
-        f"{sim.networks} network{'s' * (sim.networks != 1)} ({ranges}), {sim.method}, seed {sim.seed}, "
+        f"{counted(sim.networks, 'network')} ({ranges}), {sim.method}, seed {sim.seed}, "
         f"numerics {' '.join(sim.numerics)}",
     ]
     if sim.has_asymmetry:
@@ -160,7 +170,7 @@ def table(sim: Record) -> Table:
     """Return every quantity with its error, and the theory beside it: in words for people, as numbers in records."""
     found = list(rows(sim))
     title, *lines = _heading(sim)
-    return as_table(found, title, lines, [*_too_few(sim, found), *_flat_slopes(sim)])
+    return as_table(found, title, lines, [*_too_few(sim, found), *_too_coarse(found), *_flat_slopes(sim)])
 
 
 def as_table(found: Sequence[Row], title: str = "", lines: Sequence[str] = (), notes: Sequence[str] = ()) -> Table:

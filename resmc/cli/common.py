@@ -62,6 +62,8 @@ def check_output(path: Path, *endings: str) -> Path:
     """
     if path.is_dir():
         raise ValueError(f"output={str(path)!r} is not allowed: it is a folder")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"output={str(path)!r} is not allowed: it is a device or a pipe")
     check_folder(path)
     if endings and path.suffix not in endings:
         raise ValueError(f"output={str(path)!r} is not allowed: it must end in {endings[0]}")

@@ -138,14 +138,22 @@ COMMANDS = {
 }
 
 
-def _output_fails() -> str:
-    """Say why standard output does not take what was printed; nothing if it does."""
+def _output_fails(found: Exception) -> str:
+    """Say why standard output does not take what was printed; nothing if it does.
+
+    Without a buffer (PYTHONUNBUFFERED) nothing waits there that could be tried again. Then the error itself tells: all
+    others that come here have a sentence as their text, or the name of a file.
+    """
+    raw = isinstance(found, OSError) and found.strerror is not None and found.filename is None
     try:
         sys.stdout.flush()
+        failed = found if raw else None
     except OSError as error:
-        _leave_output()
-        return f"standard output cannot be written to: {reason(error)}"
-    return ""
+        failed = error
+    if not isinstance(failed, OSError):
+        return ""
+    _leave_output()
+    return f"standard output cannot be written to: {reason(failed)}"
 
 
 def _leave_output() -> None:
@@ -173,7 +181,7 @@ def _run(args: argparse.Namespace) -> int:
         _leave_output()
         return 141
     except (ValueError, OSError, MemoryError, ImportError, RuntimeError) as error:
-        print(f"resmc: {_output_fails() or error}", file=sys.stderr)
+        print(f"resmc: {_output_fails(error) or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("resmc: interrupted", file=sys.stderr)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .._system.plain import Plain
+from .._system.words import counted
 from ..results.datasets import check_zarr, to_netcdf, to_zarr
 from ..results.storage import write_atomically
 from ..simulation import Simulation, load, merge
@@ -132,12 +133,12 @@ def _merge_stores(args: argparse.Namespace) -> None:
 
     if args.others:
         new = join(args.run, args.others)
-        print(f"{new} shards brought into {args.run}", file=sys.stderr)
+        print(f"{counted(new, 'shard')} brought into {args.run}", file=sys.stderr)
         plan = stored_plan(args.run)
         for words in other_plans(args.run, args.others):
             print(words, file=sys.stderr)
         if unused := status(plan, args.run).of_other_plans:
-            print(f"{unused} shards there are not used by its plan: run one that has them", file=sys.stderr)
+            print(f"{counted(unused, 'shard')} there not used by its plan: run one that has them", file=sys.stderr)
     print_result(args, load_sweep(args.run))
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from .._system.reading import reason
 from ..models.network import METHODS
 from ..simulation import Simulation, simulate
 from .common import add_command, check_output, layer_list, number, print_json
@@ -88,4 +89,4 @@ def save_and_print(args: argparse.Namespace, sim: Simulation, output: Path | Non
         if saved:
             print(f"\nsaved to {args.output}")
     if failure is not None:
-        raise OSError(f"output={str(args.output)!r} could not be saved: {failure.strerror}")
+        raise OSError(f"output={str(args.output)!r} could not be saved: {reason(failure)}")

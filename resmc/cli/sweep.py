@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from .._system.words import counted
 from .common import add_command, print_json, terminal_width
 from .signals import polite_end
 
@@ -168,7 +169,7 @@ def run_worker(args: argparse.Namespace) -> None:
     if args.json:
         print_json("worker", {"store": str(args.store), "points": points, "networks": networks})
     else:
-        print(f"complete: {points} points, {networks} networks in {args.store}")
+        print(f"complete: {counted(points, 'point')}, {counted(networks, 'network')} in {args.store}")
 
 
 def _run(begin: Callable[..., Any], args: argparse.Namespace) -> Any:

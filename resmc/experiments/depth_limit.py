@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 from .._system import checks
 from .._system.progress import reporting
 from .._system.stopping import stoppable
-from .._system.words import brief, brief_repr
+from .._system.words import brief, brief_repr, counted
 from ..models.fields import shown
 from ..models.residual_network import ResidualNetwork
 from ..results.arithmetic import share_networks
@@ -39,6 +39,7 @@ from . import euler
 GROUPS = 32  # groups of networks in the jackknife
 MAX_NETWORKS = 10**8
 MAX_STEPS = 1 << 20
+COARSEST_STEP = 0.25  # largest c^2 dt (a relative change, squared) at which z is not the fault of the grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +125,16 @@ class DepthLimit(Shown):
     average: LimitQuantity | None
 
     def _table(self) -> Table:
-        m, networks = self.model, f"{self.networks} network{'s' * (self.networks != 1)}"
-        rows = []
+        m, networks = self.model, counted(self.networks, "network")
+        rows, notes = [], []
+        least = int(np.ceil(abs(self.sde.c) ** 2 / COARSEST_STEP))
+        coarse = self.steps < least
+        if coarse:
+            takes = f" = {least}" if least <= MAX_STEPS else ", and 2^20 are allowed"
+            notes.append(
+                f"{self.steps} steps are too few for c={self.sde.c:g}, so no z is given: in one of them a layer "
+                f"changes by more than half of its size. It takes 4 c^2{takes}."
+            )
         for name in ("growth", "displacement", "gradient", "gradient_displacement", "average"):
             quantity = getattr(self, name)
             if quantity is None:
@@ -135,7 +144,7 @@ class DepthLimit(Shown):
                 if quantity.law is not None:
                     exact = quantity.law.variance if kind == "variance" else quantity.law.mean
                 estimate, refinement = getattr(quantity, kind), getattr(quantity.refinement, kind)
-                rows.append(_row(f"{name}.{kind}", estimate, refinement, exact))
+                rows.append(_row(f"{name}.{kind}", estimate, refinement, exact, tested=not coarse))
         if self.covariance is not None and self.covariance_refinement is not None:
             rows.append(_row("covariance", self.covariance, self.covariance_refinement))
         columns = [
@@ -155,12 +164,13 @@ class DepthLimit(Shown):
         ]
         scaling = f"scaling {shown(m.scaling)}  bias {m.bias:.6g}"
         title = f"depth limit of {m.block} {m.activation}  width {m.width}  {scaling}"
-        return Table("depth_limit", title, columns, rows, lines)
+        return Table("depth_limit", title, columns, rows, lines, notes)
 
     def summary(self) -> Table:
         """Return a table of estimates with standard errors, refinement errors, and exact values where they are known.
 
-        z is the distance from the exact value, divided by the root of the sum of the two errors' squares.
+        z is the distance from the exact value, divided by the root of the sum of the two errors' squares. There is none
+        where c^2 is more than a quarter of ``steps``: the two grids are then too coarse to tell how far they are off.
         """
         return self._table()
 
@@ -313,12 +323,15 @@ def _called(name: str) -> str:
     return f"{name.removeprefix('average.')} average of h_d"
 
 
-def _row(name: str, estimate: Estimate, refinement: Estimate, exact: float | None = None) -> list[Any]:
+def _row(
+    name: str, estimate: Estimate, refinement: Estimate, exact: float | None = None, tested: bool = True
+) -> list[Any]:
     """Return the cells of a quantity by its name, which is that of a simulation's if that has one."""
     start = [_called(name), name, estimate, refinement]
     if exact is None:
         return [*start, None, None, None, None]
     # The grid's own error keeps an estimate from meeting the exact value, however many networks there are.
     error = np.hypot(float(estimate.stderr), float(refinement.value))
-    z = (float(estimate.value) - exact) / error if error > 0.0 else np.nan
+    with np.errstate(invalid="ignore"):  # where the median is infinite
+        z = np.divide(float(estimate.value) - exact, error) if tested and error > 0.0 else np.nan
     return [*start, f"{exact:.6g}", f"z = {z:+.2f}" if np.isfinite(z) else "", exact, float(z)]

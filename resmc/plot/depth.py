@@ -282,7 +282,10 @@ def _cells_of_sweep(
     name = f"{ratio}.mean"
     if name not in result.estimates:
         there = ", ".join(one for one in QUOTIENTS if f"{one}.mean" in result.estimates)
-        raise ValueError(f"ratio={ratio!r} was not followed in this sweep: there are {there or 'none'}")
+        raise ValueError(
+            f"ratio={ratio!r} was not followed in this sweep: there are {there or 'none'}. A Sweep follows more with "
+            "displacement=True or gradients=True; plot_sweep draws maps of other quantities"
+        )
     x, y, index = cells(result, x, y, sel)
     columns, rows = (tuple(getattr(result.plan, dimension)) for dimension in (x, y))
     one = result.estimates[name]

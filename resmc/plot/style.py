@@ -65,11 +65,13 @@ def require(function: str) -> None:
 
 
 def check_axes(ax: Any) -> None:
-    """Refuse what is not an Axes of matplotlib."""
+    """Refuse what is not an Axes of matplotlib with two dimensions."""
     from matplotlib.axes import Axes
 
     if ax is not None and not isinstance(ax, Axes):
         raise ValueError(f"ax={brief(ax)} is not allowed: it must be a matplotlib Axes, or None for a new figure")
+    if ax is not None and hasattr(ax, "get_zlim"):
+        raise ValueError(f"ax={brief(ax)} is not allowed: it must have two dimensions, not three")
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def progress(result: SweepResult) -> str:
     points = len(result.plan.models)
     there = f"{counted(int(result.networks.sum()), 'network')} in {counted(result.shards, 'shard')}"
     if result.complete:
-        return f"Complete: all {counted(points, 'point')} are finished, {there}."
+        return f"Complete: {'its point is' if points == 1 else f'all {count(points)} points are'} finished, {there}."
     unknown = int((result.wanted == 0).sum())
     wanted = f"of {count(int(result.wanted.sum()))}{' or more' if unknown else ''} networks"
     begun = int((result.networks > 0).sum())

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._system import checks
 from .._system.reading import in_words, reason
 from .._system.writers import temporary_name
 from .storage import write_atomically
@@ -31,7 +32,7 @@ def to_netcdf(data: xarray.Dataset, path: str | Path) -> None:
         from xarray.backends import H5NetCDFStore
     except ImportError:
         raise ImportError("to_netcdf needs h5netcdf and h5py: install resmc[netcdf]") from None
-    path = Path(path).absolute()  # of now: another thread may change the folder of the program
+    path = checks.absolute("path", path)  # of now: another thread may change the folder of the program
     # HDF5 may end the process where the disk is full: it writes into memory, and its bytes go to the disk at once.
     buffer = io.BytesIO()
     with h5netcdf.File(buffer, "w") as file:
@@ -60,7 +61,7 @@ def to_zarr(data: xarray.Dataset, path: str | Path) -> None:
         import zarr  # noqa: F401 (used by xarray)
     except ImportError:
         raise ImportError("to_zarr needs zarr: install resmc[zarr]") from None
-    path = Path(path).absolute()
+    path = checks.absolute("path", path)
     check_zarr(path)
     temporary = path.with_name(temporary_name())
     try:

@@ -13,6 +13,7 @@ from .._system.words import brief_repr
 from ..engine.finals import BIN_WIDTH, FinalCounts
 from .estimates import MIN_NETWORKS, NORMAL_95, Estimate, Floats
 
+UNMOVED = 10  # times as many networks in bin 0 as beside it show that most of them have the value 0 itself
 TAIL = 0.025  # probability on either side of an interval of 95%
 
 
@@ -73,8 +74,6 @@ class Law(FinalCounts):
         ValueError
             If a p does not lie strictly between 0 and 1.
         """
-        from scipy.special import bdtrik  # slow to import, and not needed to simulate
-
         wanted = np.asarray(p)
         for x in wanted.flat:
             if not 0.0 < checks.real("p", x.item()) < 1.0:
@@ -111,9 +110,12 @@ class Law(FinalCounts):
         return np.where(target <= self.zeros, -np.inf, value) if self.zeros else value
 
     def _unmoved(self) -> bool:
-        """Return True if bin 0 holds more networks than both bins beside it: it then holds the value 0 itself."""
+        """Return True if bin 0 holds far more networks than both bins beside it: it then holds the value 0 itself.
+
+        A law that is narrower than a bin and has its middle near 0 fills bins 0 and -1 alike.
+        """
         zero, *beside = (int(self.counts[self.bins == b].sum()) for b in (0, -1, 1))
-        return zero > sum(beside)
+        return zero > UNMOVED * sum(beside)
 
     def histogram(self, bins: int = 100) -> tuple[Floats, Floats]:
         """Density over so many equal bins between the lowest and the highest value: (edges, density).

@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -123,15 +124,21 @@ def described(simulation: Record) -> Plain:
 
 def save(simulation: Record, path: str | Path) -> None:
     """Write ``simulation`` to ``path`` at once; errors as for `write_atomically`."""
-    path = Path(path).absolute()  # of now: another thread may change the folder of the program
+    path = checks.absolute("path", path)  # of now: another thread may change the folder of the program
     check_place(path)
     write_atomically(to_bytes(simulation), path)
 
 
 def check_place(path: Path) -> None:
-    """Raises OSError if ``path`` is a folder or its own folder does not exist."""
-    if path.is_dir():
+    """Raises OSError if ``path`` is a folder, or a device or pipe, which no file may replace, or in no folder."""
+    try:
+        there = path.stat().st_mode
+    except OSError:
+        there = None  # no such file yet; what else is wrong is said when it is written
+    if there is not None and stat.S_ISDIR(there):
         raise in_words(IsADirectoryError(errno.EISDIR, ""), f"{path} is a folder: give the name of a file")
+    if there is not None and not stat.S_ISREG(there):
+        raise in_words(OSError(errno.EINVAL, ""), f"{path} is a device or a pipe: give the name of a file")
     if not path.parent.is_dir():
         raise in_words(FileNotFoundError(errno.ENOENT, ""), f"{path} cannot be written: its folder does not exist")
 
@@ -144,7 +151,7 @@ def write_atomically(data: bytes, path: Path) -> None:
     OSError
         If the file cannot be written (no permission, disk full); an older file of that name stays as it was.
     """
-    path = path.absolute()
+    path = Path(os.path.realpath(path))  # a link stays one: the file that it leads to is written
     check_place(path)
     temporary = path.parent / temporary_name()
     try:

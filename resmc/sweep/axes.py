@@ -37,6 +37,7 @@ AXES = (
     "input_norm",
     "input",
 )
+MAX_POINTS = 10**5
 INTEGERS = {"width": (MAX_WIDTH, "2^24"), "depth": (MAX_DEPTH, "2^20 - 1"), "n_out": (1 << 17, "2^17")}
 WORDS = ("block", "activation", "weights", "variant")
 POSITIVE = ("ratio", "input_norm")
@@ -99,6 +100,8 @@ def axis(name: str, given: Any) -> Any:
         return _one(name, given)
     if isinstance(given, Mapping) or (name not in VECTORS and _dimensions(given) != 1):
         raise ValueError(f"{name}={brief(given)} is not allowed: it must be a value or a sequence of values")
+    if len(given) > MAX_POINTS:  # said before so many values are made
+        raise ValueError(f"{name} holds {len(given)} values: a grid has at most {MAX_POINTS} points")
     values = tuple(_one(name, value) for value in given)
     if not values:
         raise ValueError(f"{name}=[] is not allowed: a dimension needs at least one value")
@@ -123,6 +126,8 @@ def is_value(name: str, given: Any) -> bool:
 
 def _dimensions(value: Any) -> int:
     """Count the dimensions of an array or nested sequence; 2 for rows of different lengths, which NumPy refuses."""
+    if isinstance(value, range):  # however long, without making its numbers
+        return 1
     try:
         return np.ndim(value)
     except ValueError:

@@ -12,6 +12,7 @@ import numpy as np
 
 from .._system.cpus import usable_cpus
 from .._system.stopping import stoppable
+from .._system.words import counted
 from ..engine import devices
 from ..engine.lowering import lower
 from ..engine.recording import GROUPS
@@ -66,9 +67,9 @@ class SweepEstimate(Shown):
     def __str__(self) -> str:
         most = "at most " if self.upper_bound else ""
         return (
-            f"{self.points} points, {most}{self.networks:.4g} networks, {self.updates:.3g} neuron updates\n"
+            f"{counted(self.points, 'point')}, {most}{self.networks:.4g} networks, {self.updates:.3g} neuron updates\n"
             f"{most}{duration(self.seconds)} on {self.device} at {self.rate:.3g} updates per second, measured now\n"
-            f"{most}{self.shards} shards, {size(self.bytes)}"
+            f"{most}{counted(self.shards, 'shard')}, {size(self.bytes)}"
         )
 
     def _table(self) -> Table:
@@ -79,7 +80,7 @@ class SweepEstimate(Shown):
             ("neuron updates", f"{most}{self.updates:.3g}"),
             ("time", f"{most}{duration(self.seconds)} on {self.device}"),
             ("rate", f"{self.rate:.3g} updates per second, measured now"),
-            ("store", f"{most}{self.shards} shards, {size(self.bytes)}"),
+            ("store", f"{most}{counted(self.shards, 'shard')}, {size(self.bytes)}"),
         ]
         return Table(
             "cost", "cost of a sweep", [Column("", "item", numeric=False), Column("", "value", numeric=False)], rows

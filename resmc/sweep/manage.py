@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .._system.plain import Plain
+from .._system.words import counted
 from .claims import Claims
 from .errors import Damaged, StoreError
 from .extension import differences
@@ -46,14 +47,14 @@ class Status:
     def __str__(self) -> str:
         wanted = f"{self.networks_wanted}" if self.networks_wanted is not None else "so far unknown"
         lines = [
-            f"{self.points_complete} of {self.points} points complete, {self.networks} of {wanted} networks",
-            f"{self.shards} shards ({', '.join(f'{c} {n}' for c, n in self.classes.items()) or 'none'}), "
+            f"{self.points_complete} of {counted(self.points, 'point')} complete, {self.networks} of {wanted} networks",
+            f"{counted(self.shards, 'shard')} ({', '.join(f'{c} {n}' for c, n in self.classes.items()) or 'none'}), "
             f"{self.at_work} being computed",
         ]
         if self.pilots_missing:
-            lines.append(f"{self.pilots_missing} pilots still to run")
+            lines.append(f"{counted(self.pilots_missing, 'pilot')} still to run")
         if self.of_other_plans:
-            lines.append(f"{self.of_other_plans} shards are not used by this plan")
+            lines.append(f"{counted(self.of_other_plans, 'shard')} not used by this plan")
         if self.earlier_plans:
             lines.append(f"plans before this one: {', '.join(self.earlier_plans)}")
         if self.set_aside:

@@ -29,7 +29,7 @@ from ..models.spelling import canonical
 from ..results.entries import End, Entries
 from ..results.observable import letter
 from ..results.observables import SWEPT, existing
-from .axes import AXES, axis, check_grid, is_value, listed_model, model_of_table, network, plain_fields
+from .axes import AXES, MAX_POINTS, axis, check_grid, is_value, listed_model, model_of_table, network, plain_fields
 from .point import Point, point_seed
 
 Numbers = float | Sequence[float] | NDArray[Any]
@@ -40,7 +40,6 @@ Scaled = DepthScaling | Vector
 FORMAT = "resmc-sweep"
 SCHEMA_VERSION = 1
 NEW_SWITCHES = ("gradients", "displacement")  # off, they are left out of a plan's file, as in those of version 0.1
-MAX_POINTS = 10**5
 FIRST_OF_PILOT = 1 << 47  # first network of every pilot: estimates use networks below, so that nothing is biased
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
-from .._system.words import brief
+from .._system.words import brief, counted
 from ..engine.native import NUMERICS_VERSION
 from ..engine.request import MAX_NETWORK
 from ..results.arithmetic import share_networks
@@ -243,7 +243,7 @@ class SweepResult(Shown):
         to_zarr(self.to_xarray(laws=laws), path)
 
     def __repr__(self) -> str:
-        points = f"{self.points_complete} of {len(self.plan.models)} points complete"
+        points = f"{self.points_complete} of {counted(len(self.plan.models), 'point')} complete"
         return f"SweepResult({self.plan!r}, {points}, {self.networks.sum():.4g} networks)"
 
 

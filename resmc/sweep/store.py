@@ -24,6 +24,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from .._system import checks
 from .._system.plain import Plain
 from .._system.reading import read_file
 from .._system.words import cut
@@ -93,7 +94,7 @@ class Store:
     """The files of one directory; the module's text shows where each kind lies."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).absolute()  # the program may change its folder while a sweep runs
+        self.path = checks.absolute("store", path)  # the program may change its folder while a sweep runs
         self.shards, self.claims, self.damaged = (self.path / name for name in ("shards", "claims", "damaged"))
         self.plans = Plans(self.path)
 

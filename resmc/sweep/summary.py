@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._system.plain import Plain
+from .._system.words import counted
 from ..models.fields import shown
 from ..results.estimates import Estimate
 from ..results.observable import IN_DEPTH, LEADING
@@ -126,7 +127,7 @@ def _heading(result: SweepResult) -> list[str]:
         files = "1 file is" if len(result.damaged) == 1 else f"{len(result.damaged)} files are"
         lines.append(f"{files} damaged and left out: run the sweep again, which computes them anew")
     if not result.complete:
-        lines.append(f"INCOMPLETE: {result.points_complete} of {len(result.plan.models)} points are finished")
+        lines.append(f"INCOMPLETE: {result.points_complete} of {counted(len(result.plan.models), 'point')} finished")
     elif result.plan.target_stderr:
         lines.append(targets(result))
     return lines
@@ -136,10 +137,10 @@ def targets(result: SweepResult) -> str:
     """Say how many points have reached their targets."""
     over, points = result.over_target.ravel(), len(result.plan.models)
     if not (over > 1.0).any():
-        return f"target reached at all of {points} points"
+        return "target reached" + (f" at all of {points} points" if points != 1 else "")
     worst, bound = int(np.argmax(over)), int((result.networks == result.plan.max_networks).sum())
     size = f"{over[worst]:.3g} times its target" if np.isfinite(over[worst]) else "unknown"
     return (
-        f"TARGET MISSED at {(over > 1.0).sum()} of {points} points; the largest error is {size} at "
+        f"TARGET MISSED at {(over > 1.0).sum()} of {counted(points, 'point')}; the largest error is {size} at "
         f"{result.plan.describe(worst)}; max_networks was reached at {bound}"
     )

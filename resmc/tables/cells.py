@@ -14,6 +14,9 @@ import numpy as np
 ROUNDING = 1e-14  # relative standard errors below this bound come from adding up equal numbers, and are shown as 0
 NOTHING = 1e-12  # values below this bound come from rounding, as log(alpha^2 + lam^2) may, and are shown as 0
 
+MOST_DECIMALS = 9  # digits after a point; where it would take more, numbers have an exponent
+MOST_WITHOUT_EXPONENT = 1e15
+
 
 def cell(value: Any, digits: int = 6) -> str:
     """Write a value in few characters: floats with ``digits`` significant digits; None, infinity and NaN are empty."""
@@ -47,9 +50,13 @@ def format_estimate(value: float, stderr: float, spec: str = "", sign: str = "")
         stderr = 0.0
     if stderr == 0.0 or not np.isfinite(stderr):
         return f"{value:.6g} +- {stderr:.2g}"
-    digits = int(max(1 - np.floor(np.log10(stderr)), 0))
-    if digits > 9:
-        return f"{value:.9g} +- {stderr:.1e}"
+    digits = int(1 - np.floor(np.log10(stderr)))  # after the point, to the second one of the error
+    largest = max(abs(value), stderr)
+    if np.isfinite(value) and value and (digits > MOST_DECIMALS or largest >= MOST_WITHOUT_EXPONENT):
+        return f"{value:.{int(np.floor(np.log10(largest))) + digits}e} +- {stderr:.1e}"
+    if digits > MOST_DECIMALS:
+        return f"{value:g} +- {stderr:.1e}"
+    digits = max(digits, 0)
     return f"{value:.{digits}f} +- {stderr:.{digits}f}"
 
 

@@ -48,7 +48,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._system.words import brief
-from ..models.residual_network import ResidualNetwork
+from ..models.residual_network import SCALE_RANGE, ResidualNetwork
 from ..models.scaling import DepthScaling
 from .averages import Averages, homogeneous_averages, tabulated_averages
 from .kernels import Floats
@@ -151,7 +151,7 @@ def depth_limit(model: ResidualNetwork) -> DepthSDE:
     Raises
     ------
     ValueError
-        If there is no such limit, or it depends on the weight law and that is not Gaussian.
+        If there is no such limit, or it depends on the weight law and that is not Gaussian, or c is out of range.
     """
     if not isinstance(model, ResidualNetwork):
         raise ValueError(f"model={brief(model)} is not allowed: it must be a ResidualNetwork")
@@ -159,6 +159,8 @@ def depth_limit(model: ResidualNetwork) -> DepthSDE:
         raise ValueError(refusal)
     assert isinstance(model.scaling, DepthScaling)
     c = model.scaling.c
+    if not 1.0 / SCALE_RANGE <= abs(c) <= SCALE_RANGE:
+        raise ValueError(f"c={c!r} is out of range: its size must be from 2^-40 to 2^40")
     kappa, curvature = jacobian_gain(model), 0.0
     if model.inside:
         kappa, curvature = model.sigma.slope_at_zero**2, model.sigma.curvature_at_zero
