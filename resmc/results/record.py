@@ -176,7 +176,7 @@ class Record:
 
     @property
     def dead(self) -> Integers:
-        """Networks with z_l = 0, by recorded layer (R,): without a skip, or where weights +-1 cancel, or below 1e-16."""
+        """Networks with z_l = 0, by recorded layer (R,): without a skip, where weights +-1 cancel, or below 1e-16."""
         return np.asarray(self.networks - self.alive)
 
     @property
