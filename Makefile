@@ -9,23 +9,30 @@ INSTRUCTIONS_ARGS ?=
 BENCH_ARGS ?=
 DOCS_ARGS ?=
 GALLERY_ARGS ?=
+PYTHONS ?= $(PYTHON)
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --constraint constraints.txt
-SOURCES := pyproject.toml setup.py CMakeLists.txt $(shell find csrc -type f)
+SOURCES := pyproject.toml setup.py CMakeLists.txt $(shell find cmake csrc -type f)
 CXX_FILES := $(shell find csrc tests -name '*.hpp' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo gallery test lint style types device-code instructions format bench docs clean
+.PHONY: demo gallery readme wheels test lint style types device-code ptx instructions format bench docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
 demo: $(VENV)/.package $(VENV)/.plot  ## the main job: tables, a figure and a data file in demo-output/
 	$(BIN)/python examples/demo.py --output demo-output
 
-gallery: $(VENV)/.package $(VENV)/.plot  ## claims, a figure and a number each; GALLERY_ARGS=--record for README
+gallery: $(VENV)/.package $(VENV)/.plot  ## claims, a figure and a number each; GALLERY_ARGS=--record for the docs
 	$(BIN)/python examples/gallery --output gallery-output $(GALLERY_ARGS)
+
+readme: $(VENV)/.package $(VENV)/.plot  ## README's output, picture and rates, made anew
+	$(BIN)/python examples/readme.py
+
+wheels:  ## portable wheels in build/wheels; PYTHONS='python3.12 python3.13' for those
+	bash .ci/wheels $(PYTHONS)
 
 # In several processes, which take tests from each other at the end; PYTEST_ARGS='-n 0' in one.
 test: $(VENV)/.package $(VENV)/.test  ## make test PYTEST_ARGS='-k theory'
@@ -46,6 +53,10 @@ types: $(VENV)/.package $(VENV)/.lint $(VENV)/.test
 # Needs nvcc, but no GPU:   make device-code DEVICE_CODE_ARGS=--update   after a change that is meant.
 device-code: $(VENV)/.device
 	$(BIN)/python .ci/device_code.py csrc/cuda/kernels.cu csrc/cuda/residual.cu --architectures 80 90 $(DEVICE_CODE_ARGS)
+
+# The kernels' PTX on a CPU; needs nvcc, but no GPU.
+ptx: $(VENV)/.package $(VENV)/.test $(VENV)/.device
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto -m long $(PYTEST_ARGS) tests/test_ptx.py
 
 # Needs valgrind, or perf on a machine that counts:   make instructions INSTRUCTIONS_ARGS=--update   likewise.
 instructions: $(VENV)/.build

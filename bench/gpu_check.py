@@ -1,15 +1,16 @@
 """Everything that a machine with a GPU can tell about this checkout, in one go and in a few minutes:
 
-    python -m bench.gpu_check --out DIR [--minutes 8] [--only STEP ...]
+    python -m bench.gpu_check --out DIR [--minutes 9] [--only STEP ...]
 
-It builds the checkout for the GPU that is there, compares the GPU's networks with the CPU's, runs the tests on the GPU,
-lets compute-sanitizer watch the kernels, measures them, and measures what one would write without resmc. No package is
-installed or fetched: torch, pybind11, CMake, nvcc and pytest have to be there; JAX and compute-sanitizer may be.
+It builds the checkout for the GPU that is there, compares the GPU's networks with the CPU's, lets compute-sanitizer
+watch the kernels, runs the tests on the GPU, measures the kernels, and measures what one would write without resmc. No
+package is installed or fetched: torch, pybind11, CMake, nvcc and pytest have to be there; JAX and compute-sanitizer may
+be.
 
-Each step is a process of its own with a log in DIR and a time limit; one that fails, or is stopped, costs the others
-nothing. All together keep to --minutes: what does not fit is cut short or left out, and said so. DIR/gpu_check.json and
-DIR/gpu_check.md are written after each step. The built module is copied into resmc/, from where the package runs in
-place; one that was there for the same Python is overwritten.
+Each step is a process of its own with a log and a time limit; one that fails, or is stopped, costs the others nothing.
+All together keep to --minutes: what does not fit is cut short or left out, and said so. Three files are left in DIR and
+written after each step: gpu_check.json, gpu_check.md, and gpu_check_logs.tar.gz with all logs. The built module is
+copied into resmc/, from where the package runs in place; one that was there for the same Python is overwritten.
 
 What is worth keeping goes to bench/results/ as gpu-<device name>-<commit>.json and .md, the name in lower case with
 hyphens: gpu-nvidia-h200-0123456789ab.json. Exits with 0 if all is well, 1 if a step is not, 2 where there is no GPU.
@@ -23,22 +24,29 @@ import json
 import os
 import shutil
 import sys
+import tarfile
 import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from .gpu.report import markdown
-from .gpu.steps import Done, execute, failed_tests, summary_of
+from .gpu.steps import FIRST, OUTCOMES, Done, execute, outcomes_of, summary_of
 from .machine import NoGpu, commit, gpu_machine, nvcc_version
 
 ROOT = Path(__file__).resolve().parents[1]
-SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")  # the last ones if time is left
+SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
 STARTING = 15.0  # seconds that a program may need to import torch and to end
+OF_GPUS = (
+    "test_cuda", "test_cuda_residual", "test_native", "test_device_faults", "test_gpu_programs", "test_sweep_gpu",
+    "test_same_bits",
+)  # fmt: skip
+EMULATION = "import sys; sys.path.insert(0, 'tests'); import emulated; emulated.module()"
 REPORT_BUILD = (
     "import json, resmc; from resmc.engine import gpus; print(json.dumps([resmc.build_info(), gpus.report()]))"
 )
@@ -57,6 +65,13 @@ class Check:
     begin: float = field(default_factory=time.monotonic)
 
     @property
+    def logs(self) -> Path:
+        """What steps write: carried away as one file."""
+        folder = self.scratch / "logs"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @property
     def left(self) -> float:
         return self.begin + self.seconds - time.monotonic()
 
@@ -72,8 +87,8 @@ class Check:
         return shutil.which(name, path=self.environment["PATH"])
 
     def run(self, name: str, command: list[str], limit: float, more: Mapping[str, str] | None = None) -> Done:
-        """A command with its output in DIR/name.log."""
-        return self.execute(command, self.out / f"{name}.log", limit, {**self.environment, **(more or {})}, ROOT)
+        """A command with its output in name.log."""
+        return self.execute(command, self.logs / f"{name}.log", limit, {**self.environment, **(more or {})}, ROOT)
 
     def python(self, name: str, words: list[str], limit: float, more: Mapping[str, str] | None = None) -> Done:
         return self.run(name, [sys.executable, *words], limit, more)
@@ -83,6 +98,14 @@ Result = dict[str, Any]
 
 
 def build(check: Check, limit: float) -> Result:
+    """The extension, and beside it what many tests wait for otherwise: the emulated GPU."""
+    with ThreadPoolExecutor(1) as beside:
+        compiled = beside.submit(check.python, "emulation", ["-c", EMULATION], limit)
+        result = build_extension(check, limit)
+        return {**result, "emulation": compiled.result().status()}
+
+
+def build_extension(check: Check, limit: float) -> Result:
     """Plain CMake, since it needs neither pip nor a network; the editable install if CMake cannot be configured.
 
     Without an install there is no metadata, and resmc.build_info(), which asks for the version, would raise
@@ -126,7 +149,7 @@ def program(module: str) -> Callable[[Check, float], Result]:
     """The step that runs one of our programs, which write their rows as they come."""
 
     def step(check: Check, limit: float) -> Result:
-        rows = check.out / f"{module}_rows.json"
+        rows = check.logs / f"{module}_rows.json"
         rows.unlink(missing_ok=True)
         words = ["-m", f"bench.gpu.{module}", "--rows", str(rows), "--seconds", f"{max(limit - STARTING, 5.0):.0f}"]
         done = check.python(module, words, limit)
@@ -140,40 +163,44 @@ def program(module: str) -> Callable[[Check, float], Result]:
 
 
 def tests(check: Check, limit: float) -> Result:
-    """The whole suite on the GPU."""
-    junit = check.out / "tests.xml"
-    junit.unlink(missing_ok=True)
-    words = ["-m", "pytest", "--device", "cuda", "-q", f"--junitxml={junit}"]
+    """The whole suite on the GPU, what is of GPUs alone first; where it is stopped, what has ended till then."""
+    outcomes = check.logs / "outcomes.jsonl"
+    outcomes.unlink(missing_ok=True)
+    words = ["-m", "pytest", "-p", "bench.gpu.outcomes", "--device", "cuda", "-q"]
     if importlib.util.find_spec("xdist"):  # most of the time goes into what is done with the networks, on the CPU
-        words += ["-n", "4"]
-    done = check.python("tests", words, limit, {"RESMC_REQUIRE_GPU": "1"})
-    return {**done.status(), **failed_tests(junit), **({} if done.ok else {"tail": done.tail})}
+        words += ["-n", "8" if (os.cpu_count() or 1) >= 16 else "4"]
+    more = {"RESMC_REQUIRE_GPU": "1", OUTCOMES: str(outcomes), FIRST: " ".join(OF_GPUS)}
+    done = check.python("tests", words, limit, more)
+    found = outcomes_of(outcomes)
+    status = done.status()
+    if done.timed_out and found.get("failures"):
+        status["status"] = "failed"
+    return {**status, **found, **({} if done.ok else {"tail": done.tail})}
 
 
 def sanitizer(check: Check, limit: float) -> Result:
-    """compute-sanitizer's tools in turn, each with its share of the time; in its own words if it refuses."""
-    end, tool = time.monotonic() + limit, check.tool("compute-sanitizer")
-    if tool is None:
+    """compute-sanitizer's tools, all at once: what takes them long is a processor's work, and each has all the time."""
+    if check.tool("compute-sanitizer") is None:
         return {"status": "skipped", "reason": "compute-sanitizer is not on the PATH"}
-    result: Result = {"status": "ok", "tools": {}}
-    chosen = ["--kernel-name", "kernel_substring=resmc"]  # torch's own kernels are not ours to check
-    for i, name in enumerate(SANITIZERS):
-        left = (end - time.monotonic()) / (2 - i % 2)  # what one of a pair leaves is the other's
-        if left < STARTING:
-            result["tools"][name] = {"status": "skipped", "reason": f"{left:.0f} s left"}
-            continue
-        for options in (chosen, []):
-            first = [tool, "--tool", name, "--launch-timeout", "60", "--error-exitcode", "9", *options]
-            command = [*first, sys.executable, "-m", "bench.gpu.sanitize"]
-            done = check.run(f"sanitizer-{name}", command, left, {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"})
-            found = summary_of(check.out / f"sanitizer-{name}.log")
-            if done.ok or found["summary"] or done.timed_out or not options:
-                break
-            chosen = []  # perhaps this version does not know the option
-        result["tools"][name] = {**done.status(), **found}
-        if not done.ok and result["status"] != "failed":
-            result["status"] = result["tools"][name]["status"]
-    return result
+    with ThreadPoolExecutor(len(SANITIZERS)) as beside:
+        found = list(beside.map(lambda name: sanitize(check, name, limit), SANITIZERS))
+    statuses = [tool["status"] for tool in found]
+    worst = next((status for status in ("failed", "stopped") if status in statuses), "ok")
+    return {"status": worst, "tools": dict(zip(SANITIZERS, found, strict=True))}
+
+
+def sanitize(check: Check, name: str, limit: float) -> Result:
+    """One tool; in its own words if it refuses."""
+    end, log = time.monotonic() + limit, f"sanitizer-{name}"
+    tool = [str(check.tool("compute-sanitizer")), "--tool", name, "--launch-timeout", "60", "--error-exitcode", "9"]
+    for options in (["--kernel-name", "kernel_substring=resmc"], []):  # torch's own kernels are not ours to check
+        command = [*tool, *options, sys.executable, "-m", "bench.gpu.sanitize"]
+        left = max(end - time.monotonic(), 1.0)
+        done = check.run(log, command, left, {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"})
+        found = summary_of(check.logs / f"{log}.log")
+        if done.ok or found["summary"] or done.timed_out:
+            break  # else perhaps this version does not know the option
+    return {**done.status(), **found}
 
 
 @dataclass(frozen=True)
@@ -184,13 +211,14 @@ class Step:
     most: float
 
 
+# In nine minutes, the build taking two, each gets at least what it has been seen or is expected to need.
 STEPS = (
     Step("build", build, 60.0, 180.0),
-    Step("parity", program("parity"), 25.0, 90.0),
-    Step("tests", tests, 45.0, 180.0),
-    Step("sanitizer", sanitizer, 35.0, 90.0),
-    Step("speed", program("speed"), 75.0, 120.0),
-    Step("peers", program("peers"), 80.0, 120.0),
+    Step("parity", program("parity"), 50.0, 90.0),
+    Step("sanitizer", sanitizer, 100.0, 150.0),
+    Step("tests", tests, 80.0, 180.0),
+    Step("speed", program("speed"), 80.0, 120.0),
+    Step("peers", program("peers"), 50.0, 90.0),
 )
 
 
@@ -220,12 +248,16 @@ def run_steps(check: Check, steps: list[Step], report: dict[str, Any]) -> None:
             "took_s": round(time.monotonic() - begin, 1),
         }
         print(f"{step.name}: {result['status']}, {report['steps'][step.name]['took_s']} s", flush=True)
-        write(check.out, report)
+        write(check, report)
 
 
-def write(out: Path, report: dict[str, Any]) -> None:
-    (out / "gpu_check.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (out / "gpu_check.md").write_text(markdown(report), encoding="utf-8")
+def write(check: Check, report: dict[str, Any]) -> None:
+    """The three files that are left."""
+    (check.out / "gpu_check.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (check.out / "gpu_check.md").write_text(markdown(report), encoding="utf-8")
+    with tarfile.open(check.out / "gpu_check_logs.tar.gz", "w:gz") as archive:
+        for file in sorted(check.logs.iterdir()):
+            archive.add(file, arcname=file.name)
 
 
 def write_metadata(scratch: Path) -> None:
@@ -243,7 +275,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     names = [step.name for step in STEPS]
     parser.add_argument("--out", type=Path, required=True, help="folder of the results and logs")
-    parser.add_argument("--minutes", type=float, default=8.0, help="all of it takes at most so long (default: 8)")
+    parser.add_argument("--minutes", type=float, default=9.0, help="all of it takes at most so long (default: 9)")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="STEP", help=", ".join(names))
     parser.add_argument("--commit", help="of a checkout without its git folder (default: what git says)")
     args = parser.parse_args(arguments)
@@ -267,7 +299,7 @@ def main(arguments: list[str] | None = None) -> int:
             "steps": {},
         }
         run_steps(check, [step for step in STEPS if step.name in args.only], report)
-    print(f"\n{markdown(report)}\nwritten: {args.out}/gpu_check.json, {args.out}/gpu_check.md")
+    print(f"\n{markdown(report)}\nwritten: {args.out}/gpu_check.json, gpu_check.md, gpu_check_logs.tar.gz")
     return int(any(result["status"] not in ("ok", "skipped") for result in report["steps"].values()))
 
 

@@ -1,6 +1,6 @@
-// What Python sees; with bindings_cuda.hpp and reader.hpp all that knows of it. It checks the names, types, ranges and
-// shapes of what it is told, so that nothing is read or written elsewhere; whether that makes sense has been checked
-// before it comes here.
+// What Python sees; with bindings_cuda.hpp, interpreter.hpp and reader.hpp all that knows of it. It checks the names,
+// types, ranges and shapes of what it is told, so that nothing is read or written elsewhere; whether that makes sense
+// has been checked before it comes here.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -11,6 +11,7 @@
 #include "bindings_cuda.hpp"
 #include "cpu/run.hpp"
 #include "include/resmc/streams.hpp"
+#include "interpreter.hpp"
 
 namespace py = pybind11;
 using namespace resmc;
@@ -102,7 +103,7 @@ void check_layers(const py::array_t<uint32_t, py::array::c_style>& layers, uint3
 
 // Runs to the end, or until `progress` or a signal raises (signals do so in Python's main thread alone). The
 // interpreter is released but for a look every 50 ms: several of its threads may be here at a time, each with a run of
-// its own.
+// its own. The run's threads have ended when this returns or raises, and when Python ends the calling thread in here.
 void simulate(const py::dict& network, const py::dict& settings,
               const py::array_t<uint32_t, py::array::c_style>& layers, const py::dict& arrays, int threads,
               const std::string& instruction_set, const py::object& progress) {
@@ -111,13 +112,24 @@ void simulate(const py::dict& network, const py::dict& settings,
     const Job job = job_of(described, settings, layers);
     check_layers(layers, job.network.depth);
     const Results results = results_of(arrays, job);
-    py::gil_scoped_release release;  // also while memory is made, and while threads end
+    Released released;  // also while memory is made, and while threads end
     Run run(backend, job, results, threads);
+    const auto ending = [&run] { run.stop(); };
     for (bool finished = false; !finished;) {
         finished = run.wait(0.05);
-        py::gil_scoped_acquire acquire;
-        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-        if (!progress.is_none()) progress(finished ? 1.0 : run.fraction());
+        const Taken taken(released, ending);
+        const double fraction = finished ? 1.0 : run.fraction();
+        // Both run code of Python's. By C functions: none of C++ may be between them and the catch in `unless_ended`.
+        const bool well = unless_ended(
+            [&] {
+                if (PyErr_CheckSignals() != 0) return false;
+                if (progress.is_none()) return true;
+                PyObject* const answer = PyObject_CallFunction(progress.ptr(), "d", fraction);
+                Py_XDECREF(answer);
+                return answer != nullptr;
+            },
+            ending);
+        if (!well) throw py::error_already_set();
     }
     run.finish();
 }
@@ -147,7 +159,7 @@ double draw(const std::string& instruction_set, const py::dict& network, uint64_
     const Backend& backend = find_backend(instruction_set);
     const AnyNetwork described(network);
     const Network& net = described.network();
-    py::gil_scoped_release release;
+    const Released released;
     return backend.draw(net, seed, networks);
 }
 
@@ -161,7 +173,7 @@ py::array_t<float> drawn(const std::string& instruction_set, uint64_t seed, uint
     const Backend& backend = find_backend(instruction_set);
     py::array_t<float> out({static_cast<py::ssize_t>(networks), 4 * static_cast<py::ssize_t>(quads)});
     float* const to = out.mutable_data();
-    py::gil_scoped_release release;
+    const Released released;
     backend.drawn(seed, stream, layer, first_network, networks, quads, to);
     return out;
 }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "cuda/kernels.hpp"
+#include "interpreter.hpp"
 #include "reader.hpp"
 
 namespace resmc {
@@ -148,7 +149,7 @@ class BoundKernels {
             }
         }
         p.finish();
-        py::gil_scoped_release release;
+        const Released released;
         if (described.is_residual) return kernels_.simulate_residual(residual, method, blocks, device, stream);
         kernels_.simulate(a, variant, method, blocks, device, stream);
     }
@@ -184,7 +185,7 @@ class BoundKernels {
         }
         a.histogram = p.optional_pointer<int64_t>("histogram");
         p.finish();
-        py::gil_scoped_release release;
+        const Released released;
         kernels_.reduce(a, device, stream);
         kernels_.fold(a, device, stream);
     }
@@ -212,7 +213,7 @@ class BoundKernels {
             a.path_asymmetry = p.pointer<float>("path_asymmetry");
         }
         p.finish();
-        py::gil_scoped_release release;
+        const Released released;
         kernels_.raw(a, device, stream);
     }
 
@@ -234,7 +235,7 @@ class BoundKernels {
         a.path_overlap = p.optional_pointer<float>("path_overlap");
         if (a.path_overlap != nullptr) a.overlap = p.pointer<const float>("overlap");
         p.finish();
-        py::gil_scoped_release release;
+        const Released released;
         kernels_.quotient(a, device, stream);
     }
 
@@ -249,6 +250,11 @@ class BoundKernels {
         kernels_.normals(reinterpret_cast<const uint32_t*>(words), n, reinterpret_cast<float*>(out), device, stream);
     }
 
+    // The square roots that normals take, of numbers between 2^-40 and 2^10.
+    void roots(uintptr_t from, uint32_t n, uintptr_t out, int device, uint64_t stream) const {
+        kernels_.roots(reinterpret_cast<const float*>(from), n, reinterpret_cast<float*>(out), device, stream);
+    }
+
     // The generator alone, by teams of threads; sums: one float per thread.
     void draw(const py::dict& network, uint64_t seed, uint32_t threads, uint64_t networks, uintptr_t sums, int device,
               uint64_t stream) const {
@@ -260,7 +266,7 @@ class BoundKernels {
         while ((1u << a.log2_threads) < threads) ++a.log2_threads;
         a.rounds = ((net.width + 3) / 4 + threads - 1) / threads;
         a.sums = reinterpret_cast<float*>(sums);
-        py::gil_scoped_release release;
+        const Released released;
         kernels_.draw(a, networks << a.log2_threads, device, stream);
     }
 
@@ -328,6 +334,8 @@ inline void bind_kernels(py::module_& m, const Kernels& kernels) {
         .def("words", &BoundKernels::words, py::arg("seed"), py::arg("stream_id"), py::arg("layer"), py::arg("network"),
              py::arg("input"), py::arg("quad"), py::arg("out"), py::arg("device"), py::arg("stream"))
         .def("normals", &BoundKernels::normals, py::arg("words"), py::arg("n"), py::arg("out"), py::arg("device"),
+             py::arg("stream"))
+        .def("roots", &BoundKernels::roots, py::arg("numbers"), py::arg("n"), py::arg("out"), py::arg("device"),
              py::arg("stream"))
         .def("draw", &BoundKernels::draw, py::arg("network"), py::arg("seed"), py::arg("threads"), py::arg("networks"),
              py::arg("sums"), py::arg("device"), py::arg("stream"))

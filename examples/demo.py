@@ -1,9 +1,9 @@
 """The main job: LNR's setting, alpha = lam = 1/sqrt(2), vanilla and balanced, at two sizes.
 
-    python examples/demo.py [--output demo-output] [--networks 1.0] [--readme README.md]
+    python examples/demo.py [--output demo-output] [--networks 1.0] [--page docs/results.md]
 
-Prints a table per network and one for the README, and leaves a figure (log_gaussian.png) and a data file
-(vanilla-200x200.resmc, read by resmc.load).
+Prints a table for each network, and one for the documentation, and leaves a figure (log_gaussian.png) and a data
+file (vanilla-200x200.resmc, read by resmc.load).
 """
 
 from __future__ import annotations
@@ -35,44 +35,41 @@ def simulations(scale: float) -> list[resmc.Simulation]:
     return sims
 
 
-def cell(estimate: Estimate, exact: float | None = None, limit: float | None = None) -> str:
-    """Estimate and standard error; below them the exact value with z, or the limit with the relative difference."""
+def row(name: str, estimate: Estimate, exact: float | None = None, limit: float | None = None) -> str:
+    """An estimate with its error, the theory beside it, and z against an exact value or the difference from a limit."""
     shown = format_estimate(float(estimate.value), float(estimate.stderr)).replace("+-", "±")
+    theory, away = "", ""
     if exact is not None and np.isfinite(exact):
-        exact = exact if abs(exact) > 1e-12 else 0.0
-        return f"{shown}<br>exact {exact:.5g}, z = {float(estimate.z_score(exact)):+.1f}"
-    if limit is not None:
-        return f"{shown}<br>limit {limit:.5g}, {float(estimate.relative_difference(limit)):+.1%}"
-    if isinstance(estimate, resmc.KSDistance):
-        return f"{shown}<br>noise {estimate.noise_floor:.1g}"
-    return shown
+        theory = f"exact {exact if abs(exact) > 1e-12 else 0.0:.5g}"
+        away = f"z = {round(float(estimate.z_score(exact)), 1) + 0.0:+.1f}"
+    elif limit is not None:
+        theory, away = f"limit {limit:.5g}", f"{float(estimate.value) / limit - 1.0:+.1%}"
+    elif isinstance(estimate, resmc.KSDistance):
+        theory = f"noise {estimate.noise_floor:.1g}"
+    return f"| {name} | {shown} | {theory} | {away} |"
 
 
-def column(sim: resmc.Simulation) -> dict[str, str]:
-    """Every headline quantity of one simulation."""
+def page_table(sim: resmc.Simulation) -> str:
+    """The headline quantities of one simulation as Markdown."""
     fit, hypo = sim.log_gaussian_fit(), sim.hypoactivation()
     inter, growth = sim.interlayer_correlations(), sim.variance_growth()
-    return {
-        "mean of L_d": cell(fit.mean, limit=float(fit.theory.mean[0])),
-        "variance of L_d": cell(fit.variance, limit=float(fit.theory.variance[0])),
-        "KS of L_d to the log-Gaussian limit": cell(fit.ks_theory),
-        "KS of L_d to infinite width": cell(fit.ks_gaussian_limit),
-        "KS of the output to the log-Gaussian limit": cell(fit.output.ks_log_gaussian),
-        "KS of the output to infinite width": cell(fit.output.ks_gaussian),
-        "E A_d": cell(hypo.asymmetry[-1], hypo.exact_asymmetry[-1], hypo.theory.asymmetry[-1]),
-        "E F_d": cell(hypo.active_fraction[-1], hypo.exact_active_fraction[-1], hypo.theory.active_fraction[-1]),
-        "Corr(A_l, A_(l+1))": cell(inter.by_lag[1], inter.exact, inter.theory_by_lag[1]),
-        "log E\\|z_d\\|²/\\|z_0\\|²": cell(growth.log_second_moment[-1], growth.exact[-1], growth.theory[-1]),
-    }
-
-
-def readme_table(sims: list[resmc.Simulation]) -> str:
-    """The headline quantities as Markdown, one column for each simulation."""
-    columns = [column(sim) for sim in sims]
-    heads = [f"{s.model.variant}, n = {s.model.width}, d = {s.model.depth}" for s in sims]
-    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(sims) + 1) + "|"]
-    lines += [f"| {name} | {' | '.join(c[name] for c in columns)} |" for name in columns[0]]
-    return "\n".join(lines)
+    m = sim.model
+    return "\n".join([
+        f"## {m.variant.capitalize()}, n = {m.width}, d = {m.depth}",
+        "",
+        "| quantity | estimate | theory | difference |",
+        "|---|---|---|---|",
+        row("mean of L_d", fit.mean, limit=float(fit.theory.mean[0])),
+        row("variance of L_d", fit.variance, limit=float(fit.theory.variance[0])),
+        row("KS of L_d to the log-Gaussian limit", fit.ks_theory),
+        row("KS of L_d to infinite width", fit.ks_gaussian_limit),
+        row("KS of the output to the log-Gaussian limit", fit.output.ks_log_gaussian),
+        row("KS of the output to infinite width", fit.output.ks_gaussian),
+        row("E A_d", hypo.asymmetry[-1], hypo.exact_asymmetry[-1], hypo.theory.asymmetry[-1]),
+        row("E F_d", hypo.active_fraction[-1], hypo.exact_active_fraction[-1], hypo.theory.active_fraction[-1]),
+        row("Corr(A_l, A_(l+1))", inter.by_lag[1], inter.exact, inter.theory_by_lag[1]),
+        row("log E\\|z_d\\|²/\\|z_0\\|²", growth.log_second_moment[-1], growth.exact[-1], growth.theory[-1]),
+    ])  # fmt: skip
 
 
 def figure(sims: list[resmc.Simulation], path: Path) -> None:
@@ -87,11 +84,11 @@ def figure(sims: list[resmc.Simulation], path: Path) -> None:
 
 
 def main() -> None:
-    """Simulate, print, and write the figure, the data file and (if asked) the README's table."""
+    """Simulate, print, and write the figure, the data file and (if asked) the tables of a page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("demo-output"), help="folder for figure and data")
     parser.add_argument("--networks", type=float, default=1.0, help="times the usual number of networks")
-    parser.add_argument("--readme", type=Path, help="replace the table between the markers in this file")
+    parser.add_argument("--page", type=Path, help="replace the tables between the markers in this file")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
 
@@ -100,18 +97,18 @@ def main() -> None:
     seconds = time.perf_counter() - start
     for sim in sims:
         print(sim.summary(), end="\n\n")
-    table = readme_table(sims)
-    print(table)
+    tables = "\n\n".join(map(page_table, sims))
+    print(tables)
     info = resmc.build_info()
     print(f"\nsimulations took {seconds:.1f} s with {info['instruction_set']} on {info['threads']} threads")
     picture, data = args.output / "log_gaussian.png", args.output / "vanilla-200x200.resmc"
     figure(sims, picture)
     sims[-2].save(data)
     print(f"figure: {picture}\ndata:   {data}")
-    if args.readme is not None:
-        text = args.readme.read_text(encoding="utf-8")
+    if args.page is not None:
+        text = args.page.read_text(encoding="utf-8")
         before, after = text.split(BEGIN)[0], text.split(END)[1]
-        args.readme.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+        args.page.write_text(f"{before}{BEGIN}\n{tables}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._system.build import build_info
+from ._system.stopping import Stopped, stop
 from .engine.cuda.device import DeviceError
 from .models.residual_network import ResidualNetwork
 from .models.resnet import ResNet
@@ -39,6 +40,7 @@ __all__ = [
     "ResNet",
     "ResidualNetwork",
     "Simulation",
+    "Stopped",
     "Sweep",
     "SweepResult",
     "analyses",
@@ -53,6 +55,7 @@ __all__ = [
     "regime",
     "report",
     "simulate",
+    "stop",
     "theory",
 ]
 

@@ -26,13 +26,14 @@ def compile_cxx(sources: list[Path], output: Path, *flags: str) -> subprocess.Co
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def compiled(name: str, sources: list[Path], *flags: str, also: str = "") -> Path:
-    """The file ``name`` that the compiler makes; ``also`` is what else it depends on, such as a library's version.
+def compiled(name: str, sources: list[Path], *flags: str, also: str = "", reads: tuple[Path, ...] = ()) -> Path:
+    """The file ``name`` that the compiler makes; ``also`` is what else it depends on, such as a library's version, and
+    ``reads`` all that the sources include, where that is known.
 
     The lock makes a second process wait instead of compiling the same, and the system gives it back whatever happens.
     """
     folder = _folder()
-    key = hashlib.sha256(repr((_surroundings(), sources, flags, also)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((_surroundings(reads), sources, flags, also)).encode()).hexdigest()[:16]
     place = folder / f"{key}-{name}"
     with open(folder / f"{key}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -61,13 +62,15 @@ def _folder() -> Path:
 
 
 @cache
-def _surroundings() -> str:
-    """The compiler's version, and a hash of all sources."""
+def _surroundings(reads: tuple[Path, ...] = ()) -> str:
+    """The compiler's version, and a hash of some files, or of all sources but those of the PTX machine."""
     version = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True).stdout
     found = hashlib.sha256()
-    for folder in (ROOT / "csrc", ROOT / "tests" / "native"):
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            found.update(f"{path.relative_to(ROOT)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    files = (path for folder in ("csrc", "tests/native") for path in (ROOT / folder).rglob("*"))
+    for path in reads or sorted(
+        path for path in files if path.suffix in (".hpp", ".cpp", ".cu") and path.parent.name != "ptx"
+    ):
+        found.update(f"{path.name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
     return f"{COMPILER} {version} {found.hexdigest()}"
 
 

@@ -3,6 +3,7 @@
     pytest                    the CPU; what needs a GPU runs on an emulated one, and on a real one if there is one
     pytest --device cuda      the whole suite on a GPU: `device="auto"` then means it
     pytest --device emulated  the same on the emulated one (slow: choose with -k)
+    pytest --device ptx       the same on the kernels' PTX, translated (slower: choose files; needs nvcc, but no GPU)
 
 RESMC_REQUIRE_GPU=1 makes an error of every skip for want of a GPU. `make test` runs in several processes, with
 pytest-xdist, and `pytest` in one: no test needs what another has left.
@@ -33,7 +34,7 @@ GPUS = ["emulated", "cuda"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--device", choices=["cpu", "cuda", "emulated"], default="cpu", help="what 'auto' means")
+    parser.addoption("--device", choices=["cpu", "cuda", "emulated", "ptx"], default="cpu", help="what 'auto' means")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -77,26 +78,39 @@ def emulated_kernels() -> Any:
     return emulation.module().kernels
 
 
+def imitated(request: pytest.FixtureRequest) -> Any:
+    """The GPU without hardware: emulated warps or, with --device ptx, the kernels' own PTX."""
+    if request.config.getoption("--device") != "ptx":
+        return emulation.Emulated(request.getfixturevalue("emulated_kernels"))
+    pytest.importorskip("torch")
+    import translated
+
+    if (reason := translated.why_no_kernels()) is not None:
+        pytest.skip(reason)
+    return translated.Translated()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def device_under_test(request: pytest.FixtureRequest) -> Iterator[None]:
-    """With --device emulated, every simulation on a GPU is one on the emulated GPU."""
+    """With --device emulated or ptx, every simulation on a GPU is one on that."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.config.getoption("--device") == "emulated":
-            accelerator = emulation.Emulated(request.getfixturevalue("emulated_kernels"))
+        if request.config.getoption("--device") in ("emulated", "ptx"):
+            accelerator = imitated(request)
             patch.setattr(resmc.engine.cuda, "open_cuda", lambda ordinal: accelerator)
         yield
 
 
 def open_gpu(name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The emulated GPU or a real one, made the one that device="cuda" means."""
-    if request.config.getoption("--device") not in ("cpu", name):
-        pytest.skip(f"--device {request.config.getoption('--device')}")
+    """The emulated GPU or a real one, made the one that device="cuda" means; PTX runs in the place of the former."""
+    device = request.config.getoption("--device")
+    if device not in ("cpu", name) and (device, name) != ("ptx", "emulated"):
+        pytest.skip(f"--device {device}")
     if name == "cuda":
         reason = resmc.engine.cuda.why_no_cuda()
         if reason is not None:
             missing(reason)
         return resmc.engine.cuda.open_cuda(None)
-    accelerator = emulation.Emulated(request.getfixturevalue("emulated_kernels"))
+    accelerator = imitated(request)
     monkeypatch.setattr(resmc.engine.cuda, "open_cuda", lambda ordinal: accelerator)
     return accelerator
 

@@ -6,12 +6,12 @@ import contextlib
 import html
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from commands import run
+from compiled import ROOT
 from reports import bare
 from sweeps import assert_same, contents, files, resmc_command, running, until
 
@@ -25,7 +25,7 @@ from resmc.models.spelling import log_gaussian
 from resmc.results.observables import OBSERVABLES
 
 pytestmark = pytest.mark.cpu
-EXAMPLES = Path(resmc.__file__).parents[1] / "examples" / "mfbv"
+EXAMPLES = ROOT / "examples" / "mfbv"
 EVERY: dict[str, Any] = {"block": list(BLOCKS), "activation": list(ACTIVATIONS), "width": 4, "depth": 3, "seed": 5}
 PLAN = Sweep(**EVERY, networks=10, gradients=True, correlations=True)
 
@@ -175,7 +175,7 @@ def test_lists_hold_both_spellings_of_networks_and_these_share_shards(tmp_path):
     result = plan.run(tmp_path / "store", progress=False)
     assert len(files(tmp_path / "store")) == 2
     assert [type(result.load(i).model) for i in range(3)] == [ResNet, ResidualNetwork, ResidualNetwork]
-    assert result.load(0).summary().splitlines()[3:6] != result.load(2).summary().splitlines()[3:6]
+    assert str(result.load(0).summary()).splitlines()[3:6] != str(result.load(2).summary()).splitlines()[3:6]
     np.testing.assert_array_equal(result.estimates["growth"].value[0], result.estimates["growth"].value[1])
     assert np.isnan(result.estimates["asymmetry"].value[2])
     assert Sweep.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan

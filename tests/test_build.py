@@ -13,7 +13,7 @@ import pytest
 from compiled import COMPILER, ROOT, compile_cxx, compiled
 from engines import fast_network
 
-from resmc import ResNet, reference
+from resmc import ResNet, _native, reference
 
 pytestmark = [
     pytest.mark.cpu,
@@ -146,3 +146,40 @@ def test_symbols_that_the_linker_may_merge_are_found(name: str, tmp_path: Path) 
 def test_no_object_to_check_is_a_failure(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, str(CHECK_SYMBOLS), str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 1
+
+
+# ---- the extension --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("readelf") is None, reason="no readelf")
+def test_the_extension_brings_its_libstdcxx_and_shows_its_entry_alone() -> None:
+    """Else it could not be loaded where Python meets an older one than the compiler's."""
+
+    def said(*command: str) -> str:
+        return subprocess.run([*command, _native.__file__], check=True, capture_output=True, text=True).stdout
+
+    dynamic = said("readelf", "--dynamic", "--version-info")
+    assert "libc.so" in dynamic
+    for word in ("libstdc++", "GLIBCXX_", "CXXABI_"):
+        assert word not in dynamic
+    assert [line.split()[-1] for line in said("nm", "-D", "--defined-only").splitlines()] == ["PyInit__native"]
+
+
+# ---- the source distribution ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists() or shutil.which("git") is None, reason="not a checkout of git's")
+def test_a_source_distribution_holds_all_that_is_tracked() -> None:
+    """Else it does not build, which nobody sees who builds from a checkout: by MANIFEST.in, as setuptools reads it."""
+    filelist = pytest.importorskip("setuptools._distutils.filelist")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
+    tracked = set(listed.stdout.splitlines())
+    files = filelist.FileList()
+    files.allfiles = sorted(tracked)
+    for line in (ROOT / "MANIFEST.in").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            files.process_template_line(line)
+    always = {"pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in", ".gitignore"}
+    packaged = {name for name in tracked if name.startswith("resmc/")}
+    assert tracked - set(files.files) - packaged == always - set(files.files)
+    assert "csrc/include/resmc/philox.hpp" in files.files

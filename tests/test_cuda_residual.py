@@ -5,12 +5,15 @@ The fixture `gpu` is the emulated GPU and, where there is one, a real one.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import fields, replace
 from typing import Any
 
+import emulated
 import numpy as np
 import pytest
+from compiled import ROOT as ROOT_FOLDER
 from engines import residual_network
 
 import resmc
@@ -335,6 +338,48 @@ def test_the_segment_is_the_longest_that_fits(gpu: Any) -> None:
         assert parts == 1 or need(-(-900 // (parts - 1))) > plan.MEMORY_SHARE * free
     one_way = replace(network, gradients=False, segment=900)
     assert plan.best_segment(one_way, 10**9, shape_of, 132, 1) == 900
+
+
+# Draws of each neuron in a layer there and back, of each pair of neurons with explicit weights (columns take two).
+@pytest.mark.parametrize(
+    ("width", "depth", "block", "method", "draws"),
+    [
+        (4096, 20, "phi-in", "projected", 3),
+        (16384, 3, "v-phi-w", "projected", 9),
+        (160, 3, "v-phi-w", "dense", 7),
+        (500, 60, "phi-out", "projected", 4),
+    ],
+)
+def test_kernels_look_whether_to_stop_as_often_as_planned(
+    monkeypatch: pytest.MonkeyPatch, width: int, depth: int, block: str, method: str, draws: int
+) -> None:
+    """A look crosses to the host's memory: within a factor of four, one for every LOOK_WORK normals of a thread."""
+    if not emulated.can_compile():
+        pytest.skip("no compiler for the emulated GPU")
+    module, made, make_plan = emulated.module(), [], runner.make_plan
+    accelerator = emulated.Emulated(module.kernels)
+    monkeypatch.setattr(resmc.engine.cuda, "open_cuda", lambda _: accelerator)
+    monkeypatch.setattr(runner, "make_plan", lambda *a: made.append(a[2]) or make_plan(*a))
+    monkeypatch.setattr(plan, "LOOK_WORK", 1 << 8)  # so that small networks have many
+    before = module.looks()
+    on_gpu(ResidualNetwork(width, depth, block, "relu", scaling=ROOT), 1, method=method, gradients=True)
+    pairs = width if method == "dense" else 1
+    looks = depth * draws * 4 * made[-1].rounds * pairs / plan.LOOK_WORK
+    assert looks > 3.0
+    assert looks / 4.0 <= module.looks() - before <= 4.0 * looks
+
+
+def test_as_many_threads_are_planned_as_registers_allow() -> None:
+    """By the machine code of the kernels whose states are in device memory, at the largest block."""
+    recorded = json.loads((ROOT_FOLDER / "tests" / "data" / "device_code.json").read_text(encoding="utf-8"))
+    found = 0
+    for code in (entry for name, entry in recorded.items() if name.startswith("sm_")):
+        for name, kernel in code["kernels"].items():
+            if "simulate_in_device" in name or "simulate_residual" in name:
+                warps = 65536 // (-(-kernel["registers"] // 8) * 8 * 32)
+                assert warps // 16 * 512 == plan.RESIDENT_THREADS, name
+                found += 1
+    assert found >= 12
 
 
 @pytest.mark.parametrize("width", [1, 5, 40, 100, 1000, 4096, 100_003])

@@ -23,6 +23,7 @@ from resmc.experiments import euler
 from resmc.models.activations import ACTIVATIONS
 from resmc.models.residual_network import ResidualNetwork
 from resmc.models.scaling import DepthScaling
+from resmc.results.observables import OBSERVABLES
 from resmc.theory.averages import gaussian_averages, homogeneous_averages, tabulated_averages
 from resmc.theory.depth import DepthSDE, depth_limit, law_free
 
@@ -354,15 +355,19 @@ def test_a_quadratic_drift_explodes_and_says_so() -> None:
 def test_the_summary_shows_every_quantity_with_its_errors() -> None:
     result = resmc.limit(network(block="v-phi-w"), networks=100, steps=10, h0=np.arange(5.0))
     lines = str(result).splitlines()
-    for name in ("growth", "displacement", "gradient", "gradient displacement", "average"):
+    there = [row["name"] for row in result.summary().records()]
+    for name in ("growth", "displacement", "gradient", "gradient_displacement", "average"):
         for kind in ("mean", "variance", "median"):
-            assert sum(line.startswith(f"{kind} {name}  ") and line.count("+-") == 2 for line in lines) == 1
+            assert there.count(f"{name}.{kind}") == 1
+            one = OBSERVABLES.get(f"{name}.{kind}")
+            words = f"{kind} average of h_d" if one is None else one.called(0 if one.backward else "d")
+            assert sum(line.startswith(f"{words}  ") and line.count("+-") == 2 for line in lines) == 1
     assert "dH = 0.7071 c sqrt(q) dB,  q = |H|^2/n + bias^2" in lines
     assert sum("z = " in line for line in lines) == 6
     assert "networks" in repr(result)
     forward = resmc.limit(network(block="v-phi-w"), networks=100, steps=10, gradients=False)
     assert forward.gradient is forward.covariance is forward.average is None
-    assert "gradient" not in str(forward)
+    assert "p_" not in str(forward).split("quantity")[1]
 
 
 def test_numbers_depend_on_the_seed_alone_and_progress_reaches_the_end() -> None:

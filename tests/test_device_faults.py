@@ -23,6 +23,9 @@ from test_cuda import on_cpu, on_gpu
 import resmc
 import resmc.engine.cuda
 from resmc import DeviceError, ResNet, _native
+from resmc.engine.cuda.raw import Raw
+from resmc.engine.cuda.tally import DeviceTally
+from resmc.results.kept import host
 
 HALF = math.sqrt(0.5)
 
@@ -124,7 +127,7 @@ def test_an_error_inside_a_kernel_names_it_and_the_lost_context(emulated: Any) -
         on_gpu(ResNet(8, 3, HALF, HALF), 50)
     sentence = str(caught.value)
     assert "an illegal memory access was encountered, in kernel 'simulate'" in sentence
-    assert "this process has lost its CUDA context: start a new one" in sentence
+    assert "this process has lost its CUDA context: start a new process" in sentence
     assert "\n" not in str(caught.value)
 
 
@@ -145,6 +148,51 @@ def test_an_error_that_shows_later_is_not_blamed_on_the_next_kernel(emulated: An
         DeviceError, match=r"illegal memory .* in kernel 'simulate' or one after it \(reduce\); this process"
     ):
         on_gpu(ResNet(8, 3, HALF, HALF), 50)
+
+
+ILLEGAL = "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be ..\n"
+LOST = "an illegal memory access was encountered; this process has lost its CUDA context: start a new process"
+
+
+def illegal(*_: Any, **__: Any) -> Any:
+    raise RuntimeError(ILLEGAL)
+
+
+@pytest.mark.parametrize("place", ["results", "law", "samples on the device"])
+def test_an_error_that_shows_after_the_last_kernel_says_so_too(
+    emulated: Any, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Whoever touches the device next is told: copies, counts of final values, and what is kept there."""
+    emulated(failure=lambda: "cudaErrorIllegalAddress, ..")
+    settings: dict[str, Any] = {"keep_samples": 5}
+    if place == "results":
+        monkeypatch.setattr(Raw, "_to_numpy", illegal)
+    elif place == "law":
+        monkeypatch.setattr(DeviceTally, "_to_host", illegal)
+        settings["gradients"] = True
+    else:
+        torch = pytest.importorskip("torch")
+        monkeypatch.setattr(torch, "exp2", illegal)
+        settings["keep_on_device"] = True
+    with pytest.raises(DeviceError, match=LOST):
+        on_gpu(ResNet(8, 3, HALF, HALF), 50, **settings)
+
+
+def test_tensors_that_cannot_be_copied_any_more_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tensor:
+        device = type("Device", (), {"index": 1, "__str__": lambda self: "cuda:1"})()
+        cpu = illegal
+
+    class Broken:
+        def failure(self, ordinal: int) -> str:
+            return f"cudaErrorIllegalAddress on {ordinal}"
+
+    monkeypatch.setattr("resmc.engine.cuda.device.cuda_kernels", Broken)
+    with pytest.raises(DeviceError, match=f"cuda:1: CUDA error: {LOST}"):
+        host(Tensor())
+    monkeypatch.setattr(Broken, "failure", lambda self, ordinal: "")
+    with pytest.raises(DeviceError, match=r"cuda:1: CUDA error: an illegal memory access was encountered$"):
+        host(Tensor())
 
 
 def test_a_caller_s_own_error_stays_what_it_is(gpu: Any) -> None:

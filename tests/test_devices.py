@@ -205,6 +205,27 @@ def test_a_lost_context_says_to_start_a_new_process(machine: Any) -> None:
     assert "start a new process" in refusal()
 
 
+def test_devices_that_are_gone_after_an_error_say_to_start_a_new_process(machine: Any) -> None:
+    kernels = FakeKernels(devices=1)
+    machine(kernels)
+    device_module.open_cuda(None)
+    kernels.found |= {"devices": 0, "error": "cudaErrorIllegalAddress, an illegal memory access was encountered"}
+    assert "finds no device any more (cudaErrorIllegalAddress" in refusal()
+    assert refusal().endswith("start a new process")
+
+
+def test_torch_s_own_words_for_a_lost_context_say_so_too(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def illegal(ordinal: int) -> Any:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore")
+
+    kernels = FakeKernels(devices=1)
+    machine(kernels)
+    monkeypatch.setattr(FakeTorch.cuda, "device", staticmethod(illegal))
+    assert refusal().endswith("cannot be used: CUDA error: an illegal memory access was encountered")
+    kernels.state = "cudaErrorIllegalAddress"
+    assert refusal().endswith("encountered; this process has lost its CUDA context: start a new process")
+
+
 def test_a_fork_of_a_process_that_used_cuda_is_refused(machine: Any) -> None:
     machine(FakeKernels(devices=1))
     device_module.open_cuda(None)

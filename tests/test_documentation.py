@@ -227,6 +227,12 @@ def test_no_block_is_skipped_silently() -> None:
     assert len(not_run) <= 4, not_run
 
 
+def test_lines_of_code_fit_the_column_of_a_page() -> None:
+    for block in in_language(*RUN):
+        if block.page.parent != ROOT:
+            assert max(map(len, block.code.splitlines())) <= 97, block
+
+
 def test_blocks_are_found_and_faults_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "page.md"
     page.write_text("<!-- test: gpu: note -->\n```python\nx = 1\n```\n\n1. item\n\n   ```sh\n   resmc doctor\n   ```\n")
@@ -240,6 +246,46 @@ def test_blocks_are_found_and_faults_are_seen(tmp_path: Path, monkeypatch: pytes
     for line in ("resmc simulate --width 3", "make tea", "python -m no_such_module", "curl x"):
         with pytest.raises((AssertionError, SystemExit)):
             test_commands_exist(Block(page, 1, "sh", line, ""))
+
+
+@pytest.fixture(scope="module")
+def readme() -> Any:
+    """examples/readme.py, which makes what README shows."""
+    spec = importlib.util.spec_from_file_location("readme", ROOT / "examples" / "readme.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.cpu
+def test_readme_is_short_and_shows_what_its_code_gives(readme: Any, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    text = readme.README.read_text(encoding="utf-8")
+    assert len(text.encode()) <= 9000
+    output, picture = text.index("<!-- output: begin -->"), text.index("docs/images/log_norm.png")
+    assert text.index("make demo") < text.index("make test") < text.index("resmc.simulate") < output < picture
+    assert text[:picture].count("\n") < 50  # the first screen
+    printed = readme.run(readme.first_code(text), tmp_path)
+    shown = f"```text\n{readme.shortened(printed)}\n```"
+    assert readme.same_words(readme.inside(text, "output"), shown), f"run `make readme`:\n{shown}"
+    assert readme.same_picture(readme.PICTURE, tmp_path / readme.PICTURE.name), "run `make readme`"
+    assert readme.PICTURE.stat().st_size < 100_000
+    assert readme.inside(text, "rates") == readme.rates()
+
+
+def test_what_readme_shows_may_differ_by_rounding_alone(readme: Any, tmp_path: Path) -> None:
+    """The negative control: another word, number or picture is seen."""
+    line = "mean L_50   -0.9993 +- 0.0053   leading order   -2.56%"
+    assert readme.same_words(line, line.replace("0.9993", "0.9995"))
+    for old, new in (("0.9993", "0.9893"), ("mean", "median"), ("-2.56%", "+2.56%"), ("L_50", "L_60")):
+        assert not readme.same_words(line, line.replace(old, new))
+    pytest.importorskip("matplotlib")
+    from matplotlib.image import imread, imsave
+
+    pixels = imread(readme.PICTURE)[..., :3]
+    imsave(tmp_path / "moved.png", pixels[:, ::-1].copy())
+    assert readme.same_picture(readme.PICTURE, readme.PICTURE)
+    assert not readme.same_picture(readme.PICTURE, tmp_path / "moved.png")
 
 
 def test_every_public_name_has_its_place_in_the_reference() -> None:

@@ -286,15 +286,15 @@ def test_what_cannot_be_done_is_said_in_a_line(tmp_path, script, arguments, word
     assert "Traceback" not in done.stderr
 
 
-# --------------------------------------------------------------------------------------------------------------- README
+# ---------------------------------------------------------------------------------------------------- the documentation
 
 
-def test_the_table_in_readme_is_what_was_recorded(ran):
+def test_the_table_in_the_documentation_is_what_was_recorded(ran):
     runner = ran["__main__"].script
     recorded = json.loads(runner.RESULTS.read_text(encoding="utf-8"))
-    text = runner.README.read_text(encoding="utf-8")
+    text = runner.PAGE.read_text(encoding="utf-8")
     inside = text.split(runner.BEGIN)[1].split(runner.END)[0]
-    assert inside == f"\n{runner.readme_table(recorded)}\n"
+    assert inside == f"\n{runner.page_table(recorded)}\n"
 
 
 def test_scripts_that_are_recorded_alone_leave_the_others_as_they_were(ran):
@@ -303,7 +303,7 @@ def test_scripts_that_are_recorded_alone_leave_the_others_as_they_were(ran):
     new = recorded[1] | {"claim": "new", "made": recorded[1]["made"] | {"commit": "0123456789ab"}}
     both = runner.merged(recorded, [new])
     assert both == [recorded[0], new, *recorded[2:]]
-    assert "\nb: Seed 0, commit 0123456789ab" in runner.readme_table(both)
+    assert "\nb: Seed 0, commit 0123456789ab" in runner.page_table(both)
     assert runner.merged([], [recorded[2], recorded[0]]) == [recorded[0], recorded[2]]
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import tarfile
+import threading
 import time
 import tomllib
 from pathlib import Path
@@ -37,12 +41,16 @@ class Runner:
     def __init__(self, answers: dict[str, Done] | None = None) -> None:
         self.answers = {"import json": Done(0, 1.0, False, BUILT), **(answers or {})}
         self.commands: list[str] = []
+        self.beside: list[str] = []  # at the same time as others
         self.environments: list[dict[str, str]] = []
 
     def __call__(self, command: list[str], log: Path, limit: float, environment: dict[str, str], folder: Path) -> Done:
         text = " ".join(command)
-        self.commands.append(text)
-        self.environments.append(environment)
+        if "emulated.module()" in text:
+            self.beside.append(text)
+        else:
+            self.commands.append(text)
+            self.environments.append(environment)
         assert folder == ROOT
         assert limit > 0.0
         log.write_text(f"$ {text}\n", encoding="utf-8")
@@ -99,7 +107,9 @@ def test_machine_is_what_nvidia_smi_says(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", str(tmp_path))
     found = bench_machine.gpu_machine()
     assert (found["gpu"], found["driver"], found["compute_capability"]) == ("NVIDIA X", "580.1", "9.0")
-    assert found["torch"] == torch.__version__
+    # A build for CUDA is called 2.11.0+cu130 by torch itself and 2.11.0 by what is installed.
+    assert found["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert found["numpy"] == np.__version__
 
 
 # ---- steps ----------------------------------------------------------------------------------------------------------
@@ -112,6 +122,8 @@ def test_build_is_plain_cmake(check: Check):
     assert "-DRESMC_CUDA=ON -DRESMC_CUDA_ARCHITECTURES=90" in configure
     assert build.startswith(f"/tools/cmake --build {check.scratch / 'build'} --parallel")
     assert "resmc.build_info()" in report
+    assert len(check.execute.beside) == 1  # the emulated GPU, for which many tests would wait
+    assert result["emulation"]["status"] == "ok"
     assert check.usable
     assert result["status"] == "ok"
     assert result["by"] == "cmake"
@@ -153,13 +165,15 @@ def test_steps_run_what_they_say(check: Check):
     commands = "\n".join(check.execute.commands)
     for fragment in (
         "-m bench.gpu.parity --rows",
-        "-m pytest --device cuda",
+        "-m pytest -p bench.gpu.outcomes --device cuda",
         "-m bench.gpu.speed",
         "-m bench.gpu.peers",
     ):
         assert fragment in commands
     watched = [c for c in check.execute.commands if "compute-sanitizer" in c]
-    assert [c.split("--tool ")[1].split()[0] for c in watched] == ["memcheck", "racecheck", "synccheck", "initcheck"]
+    assert all((ROOT / "tests" / f"{name}.py").exists() for name in gpu_check.OF_GPUS)
+    tools = sorted(c.split("--tool ")[1].split()[0] for c in watched)
+    assert tools == ["initcheck", "memcheck", "racecheck", "synccheck"]
     assert all(c.endswith("-m bench.gpu.sanitize") for c in watched)
     environment = check.execute.environments[-1]
     assert environment["PYTHONPATH"].startswith(str(ROOT))
@@ -168,7 +182,7 @@ def test_steps_run_what_they_say(check: Check):
 
 
 def test_rows_of_a_stopped_program_are_kept(check: Check):
-    rows = check.out / "speed_rows.json"
+    rows = check.logs / "speed_rows.json"
 
     def stopped(*_: Any) -> Done:
         rows.write_text('[{"name": "first"}]', encoding="utf-8")
@@ -187,6 +201,7 @@ def test_a_sanitizer_that_refuses_is_quoted(check: Check):
 
     check.execute = refuses
     result = gpu_check.sanitizer(check, 90.0)
+    assert len(result["tools"]) == 4
     assert result["status"] == "failed"
     assert result["tools"]["memcheck"]["words"] == ["Error: Device not supported"]
     assert result["tools"]["memcheck"]["summary"] is None
@@ -226,6 +241,45 @@ def test_one_failure_costs_the_others_nothing_and_all_is_written(check: Check):
     assert report["steps"]["parity"]["reason"] == "RuntimeError: of its own"
     assert report["steps"]["speed"]["status"] == "ok"
     assert "| speed | ok |" in (check.out / "gpu_check.md").read_text(encoding="utf-8")
+
+
+def test_few_files_are_left_and_all_logs_are_in_one_of_them(check: Check):
+    """A machine that is lent gives back eight files at most."""
+    gpu_check.run_steps(check, list(gpu_check.STEPS), report_of({}))
+    assert sorted(file.name for file in check.out.iterdir()) == [
+        "gpu_check.json", "gpu_check.md", "gpu_check_logs.tar.gz"
+    ]  # fmt: skip
+    with tarfile.open(check.out / "gpu_check_logs.tar.gz") as archive:
+        logs = set(archive.getnames())
+    assert logs >= {f"{name}.log" for name in ("configure", "build", "parity", "tests", "sanitizer-memcheck", "speed")}
+
+
+def test_what_is_expected_leaves_every_step_its_time(check: Check):
+    """With the default minutes, a build of two and every other step taking all that it may."""
+    steps, left = list(gpu_check.STEPS), 60.0 * 9.0
+    for i, step in enumerate(steps):
+        limit = gpu_check.limit_of(step, steps[i + 1 :], left)
+        assert limit >= step.least
+        left -= min(limit, 120.0) if step.name == "build" else limit
+    assert left >= -1e-9
+    assert next(step.least for step in steps if step.name == "sanitizer") >= 90.0
+
+
+def test_all_sanitizers_have_all_the_time(check: Check):
+    """At once: one after the other, the first took most of it."""
+    limits: list[float] = []
+    started = threading.Barrier(4, timeout=20.0)
+
+    def watching(command: list[str], log: Path, limit: float, *_: Any) -> Done:
+        limits.append(limit)
+        started.wait()
+        log.write_text("========= ERROR SUMMARY: 0 errors\n", encoding="utf-8")
+        return GOOD
+
+    check.execute = watching
+    assert gpu_check.sanitizer(check, 100.0)["status"] == "ok"
+    assert len(limits) == 4
+    assert min(limits) > 95.0
 
 
 def test_without_time_a_step_is_left_out(check: Check):
@@ -272,15 +326,67 @@ def test_a_command_that_does_not_listen_is_killed(tmp_path: Path):
     assert time.monotonic() - begin < 30.0
 
 
-def test_failures_are_read_from_pytests_file(tmp_path: Path):
-    text = """<testsuites><testsuite tests="4" failures="1" errors="1" skipped="1"><testcase classname="a" name="b"/>
-    <testcase classname="a" name="c"><failure message="assert 1 == 2&#10; more">x</failure></testcase>
-    <testcase classname="a" name="d"><error message="broke">x</error></testcase></testsuite></testsuites>"""
-    (tmp_path / "tests.xml").write_text(text, encoding="utf-8")
-    found = gpu_steps.failed_tests(tmp_path / "tests.xml")
-    assert (found["tests"], found["failures"], found["errors"], found["skipped"]) == (4, 1, 1, 1)
-    assert found["failed"] == ["a::c: assert 1 == 2", "a::d: broke"]
-    assert gpu_steps.failed_tests(tmp_path / "none.xml") == {}
+SUITE = """
+import time, pytest
+@pytest.fixture
+def broken(): raise RuntimeError("broke")
+def test_good(): pass
+def test_bad(): assert 1 == 2, "as it should not"
+@pytest.mark.skip(reason="none")
+def test_skipped(): pass
+def test_error(broken): pass
+@pytest.mark.parametrize("i", range(20))
+def test_slow(i): time.sleep(3 * (i > 0))
+"""
+
+
+@pytest.mark.parametrize("more", [[], pytest.param(["-n", "2"], marks=pytest.mark.long)], ids=["one", "several"])
+def test_a_suite_that_is_stopped_leaves_what_has_ended(tmp_path: Path, more: list[str]):
+    if more:
+        pytest.importorskip("xdist")
+    (tmp_path / "test_suite.py").write_text(SUITE, encoding="utf-8")
+    (tmp_path / "test_a.py").write_text("import time\ndef test_last(): time.sleep(60)\n", encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    outcomes = tmp_path / "outcomes.jsonl"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RESMC_OUTCOMES": str(outcomes), "RESMC_FIRST": "test_suite"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "bench.gpu.outcomes", *more, str(tmp_path)]
+    process = subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        deadline = time.monotonic() + 60.0
+        while gpu_steps.outcomes_of(outcomes).get("ran", 0) < 5 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)  # it cannot end as it would like to
+        process.wait()
+    found = gpu_steps.outcomes_of(outcomes)
+    assert found["collected"] == 25
+    assert 5 <= found["ran"] < 25
+    assert (found["skipped"], found["failures"]) == (1, 2)
+    assert found["passed"] == found["ran"] - 3
+    said = sorted(line.split("::")[1] for line in found["failed"])
+    assert said[0].startswith("test_bad: AssertionError: as it should not")
+    assert said[1].startswith("test_error: ")
+    assert gpu_steps.outcomes_of(tmp_path / "none") == {}
+
+
+def test_a_stopped_suite_with_a_failure_has_failed(check: Check):
+    def stopped(*_: Any) -> Done:
+        rows = [
+            {"collected": 9},
+            {"test": "a::b", "outcome": "failed", "message": "c"},
+            {"test": "a::d", "outcome": "passed"},
+        ]
+        (check.logs / "outcomes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"te')
+        return Done(-2, 60.0, True, "interrupted")
+
+    check.execute = stopped
+    result = gpu_check.tests(check, 60.0)
+    assert (result["status"], result["ran"], result["collected"], result["failures"]) == ("failed", 2, 9, 1)
+    text = gpu_report.markdown(report_of({"tests": result}))
+    assert "| no failure | 1 passed, 1 failed, 0 skipped; 2 of 9 ended in time |" in text
+    assert "- a::b: c" in text
 
 
 def test_the_sanitizers_verdict_is_read(tmp_path: Path):
@@ -317,6 +423,15 @@ def test_table_of_made_up_measurements():
                 "asked": "100% within 1e-4"}  # fmt: skip
     words = {"name": "words and normals", "words": 400, "words_that_differ": 0, "normals": 4000, "holds": False,
              "avx2": {"normals_that_differ": 7, "most_ulp": 1}}  # fmt: skip
+    roots = {
+        "name": "square roots",
+        "roots_that_differ": 1,
+        "radicands": 9,
+        "asked": "correctly rounded",
+        "holds": False,
+    }
+    residual = {"name": "there and back", "quantities": {"log_norm": {"max": 0.5, "above": 0.25}}, "asked": "90%",
+                "holds": True}  # fmt: skip
     size = {"name": "vanilla 192x200", "shape": "8 threads", "per_s": spread, "generator_per_s": spread,
             "of_generator": 0.8, "reduce_over_simulate": 0.01}  # fmt: skip
     shapes = {"name": "shapes, 40x200", "chosen": "a", "best": "b", "per_s": {"a": 3.0, "b": 4.0},
@@ -325,8 +440,19 @@ def test_table_of_made_up_measurements():
     normals = {"name": "normals", "randn_per_s": spread, "randn_in_cache_per_s": spread, "ours_per_s": spread}
     slow = {"name": "module_loop", "per_s": {"median": 1e8, "min": 1e8, "max": 1e8}, "options": {}}
     steps = {
-        "parity": {"status": "ok", "rows": [words, networks, {"name": "last", "skipped": "2 s left, 3 s wanted"}]},
-        "tests": {"status": "failed", "tests": 9, "failures": 1, "errors": 0, "skipped": 2, "failed": ["a::b: c"]},
+        "parity": {
+            "status": "ok",
+            "rows": [words, roots, residual, networks, {"name": "last", "skipped": "2 s left, 3 s wanted"}],
+        },
+        "tests": {
+            "status": "failed",
+            "collected": 9,
+            "ran": 9,
+            "passed": 6,
+            "failures": 1,
+            "skipped": 2,
+            "failed": ["a::b: c"],
+        },
         "sanitizer": {"status": "ok", "tools": {"memcheck": {"status": "ok", "summary": "ERROR SUMMARY: 0 errors"}}},
         "speed": {"status": "ok", "rows": [size, shapes, whole, {"name": "x", "error": "WrongAnswer: far off"}]},
         "peers": {"status": "ok", "rows": [{"name": "ours", "per_s": spread, "options": {"batch": 4}}, normals, slow]},
@@ -336,7 +462,9 @@ def test_table_of_made_up_measurements():
         "# NVIDIA Made Up, commit 0123456789ab (with changes)",
         "| words and normals | equal words "
         "| 0 of 400 words differ; normals of 4000 that differ from the CPU's: avx2 7 | NO |",
-        "| no failure | 6 passed, 1 failed, 0 errors, 2 skipped |",
+        "| no failure | 6 passed, 1 failed, 2 skipped |",
+        "| square roots | correctly rounded | 1 of 9 square roots differ | NO |",
+        "| there and back | 90% | log_norm max 0.5, above 25.00% | yes |",
         "- a::b: c",
         "| memcheck | 0 errors | ERROR SUMMARY: 0 errors | ok |",
         "| shapes, 40x200 | a | b | 4 | 75.0% |",

@@ -18,10 +18,13 @@ sys.path.append(str(ROOT))  # bench is not installed; last: resmc stays what it 
 
 from bench import harness  # noqa: E402, I001
 from bench.gpu import parity as gpu_parity  # noqa: E402
+from bench.gpu import parity_residual as gpu_residual  # noqa: E402
 from bench.gpu import peers as gpu_peers  # noqa: E402
 from bench.gpu import speed as gpu_speed  # noqa: E402
 from bench.gpu import sanitize  # noqa: E402
 from bench.peers import Problem  # noqa: E402
+from resmc import ResidualNetwork  # noqa: E402
+from resmc.models.blocks import BLOCKS  # noqa: E402
 
 # ---- peers, on a CPU ------------------------------------------------------------------------------------------------
 
@@ -69,6 +72,46 @@ def test_parity_of_a_few_networks(gpu: Any):
     assert dying["statistics_difference"]["partial_sums"] < 1e-4
 
 
+def test_square_roots_of_normals_are_correctly_rounded(gpu: Any, monkeypatch: pytest.MonkeyPatch):
+    found = gpu_parity.square_roots(gpu, mantissas=4096, exponents=range(-40, 10, 24))
+    assert found["holds"]
+    assert found["radicands"] == 3 * 4096
+    roots = gpu.kernels.bound.roots
+
+    class Off:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(gpu.kernels, name)
+
+        def roots(self, numbers: int, n: int, out: int, *where: int) -> None:
+            roots(numbers, n - 1, out, *where)  # one is left out
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gpu, "kernels", Off())
+        assert gpu_parity.square_roots(gpu, mantissas=64, exponents=range(0, 2, 2))["roots_that_differ"] == 1
+
+
+def test_parity_of_residual_networks(gpu: Any, monkeypatch: pytest.MonkeyPatch):
+    chosen = {(case.method, case.model.block) for case in gpu_residual.RESIDUAL_CASES}
+    assert chosen == {(method, block) for method in ("projected", "dense") for block in BLOCKS}
+    for case in (
+        gpu_residual.of("v-phi-w", "relu", 64, 12, 200, bias=0.3),
+        gpu_residual.of("phi-out", "tanh", 10, 4, 64, method="dense", weights="uniform"),
+    ):
+        row = gpu_residual.compare(case)
+        assert row["holds"]
+        assert set(row["quantities"]) == {"log_norm", "displacement", "gradient", "gradient_displacement", "overlap"}
+        assert 0.0 <= row["quantities"]["gradient"]["median"] < 1e-5
+    right = gpu_residual.simulate
+    monkeypatch.setattr(gpu_residual, "simulate", lambda case, on, seed: right(case, on, seed + (on == "cuda")))
+    assert not gpu_residual.compare(case)["holds"]
+
+
+def test_one_parity_case_has_its_states_in_device_memory(gpu: Any):
+    """By the shared memory of compute capability 9.0, which the emulation has as well."""
+    kept = {gpu_parity.memory_of(gpu, case) for case in gpu_parity.CASES}
+    assert kept == {"registers", "shared", "device"}
+
+
 def test_parity_sees_a_difference(gpu: Any, monkeypatch: pytest.MonkeyPatch):
     def wrong(case: gpu_parity.Case, device: Any, seed: int, first: int, count: int) -> Any:
         return right(case, device, seed + (device == "cuda"), first, count)
@@ -86,6 +129,7 @@ def test_parity_sees_a_difference(gpu: Any, monkeypatch: pytest.MonkeyPatch):
         gpu_speed.of(192, 6),
         gpu_speed.Case(gpu_speed.ALL_LAYERS.model.__class__(40, 5, 0.6, 0.8, "balanced"), layers=None),
         gpu_speed.Case(gpu_speed.DENSE.model.__class__(24, 5, 0.6, 0.8), "dense"),
+        gpu_speed.Case(ResidualNetwork(40, 5, "v-phi-w", scaling=gpu_speed.ROOT), gradients=True),
     ],
     ids=lambda case: case.name,
 )
@@ -95,6 +139,14 @@ def test_speed_checks_its_answers(gpu: Any, case: gpu_speed.Case):
     assert row["networks"] == row["check"]["checked"] == 64
     assert row["layers_recorded"] == (2 if case.layers == () else 6)
     assert row["per_s"].median > 0.0
+    assert ("segment" in row) == case.gradients
+
+
+@pytest.mark.parametrize("case", [gpu_speed.of(192, 200), gpu_speed.of(40, 40), gpu_speed.RESIDUAL[3]])
+def test_whole_waves_are_measured(gpu: Any, case: gpu_speed.Case):
+    chunk = gpu_speed.Chunk(gpu, case, 1e8)
+    assert chunk.networks % chunk.plan.wave == 0
+    assert chunk.networks * case.work == pytest.approx(1e8, rel=0.5 * max(1.0, chunk.plan.wave * case.work / 1e8))
 
 
 def test_a_wrong_kernel_is_not_timed(gpu: Any, monkeypatch: pytest.MonkeyPatch):
@@ -126,7 +178,11 @@ def test_every_kind_of_kernel_is_shown_to_the_sanitizer(gpu: Any, capsys: pytest
     rounds = {-((c.width + 3) // 4 // -c.threads) for c in cases if c.memory == sanitize.REGISTERS}
     assert rounds == set(range(1, 9))
     assert sanitize.main() == 0
-    assert f"sanitize: {len(cases)} simulations" in capsys.readouterr().out
+    residual = sanitize.residual_cases()
+    assert {(c.method, c.block, c.threads > 32) for c in residual} == {
+        (method, block, several) for method in ("projected", "dense") for block in BLOCKS for several in (False, True)
+    }
+    assert f"sanitize: {len(cases) + len(residual)} simulations" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("main", [gpu_parity.main, gpu_speed.main, gpu_peers.main])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -23,7 +24,7 @@ HALF = math.sqrt(0.5)
 class Reader(HTMLParser):
     """The rows of a table and its caption; an unbalanced or unexpected tag fails."""
 
-    ALLOWED = frozenset({"table", "caption", "thead", "tbody", "tr", "th", "td", "br"})
+    ALLOWED = frozenset({"table", "caption", "thead", "tbody", "tr", "th", "td", "br", "span"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -101,7 +102,7 @@ def test_every_result_has_a_table_that_is_well_formed(sim, grid):
 
 def test_a_simulations_table_is_its_summary(sim):
     read = Reader(sim._repr_html_())
-    text = sim.summary()
+    text = str(sim.summary())
     assert read.caption.splitlines()[:3] == text.splitlines()[:3]
     for name, estimate, *_ in read.rows[1:]:
         assert name in text
@@ -118,6 +119,14 @@ def test_an_analysis_shows_a_few_of_its_layers_the_first_and_last_among_them(sim
     assert [read.rows[1][0], read.rows[-1][0]] == ["0", "30"]
     assert read.rows[-1][1] == cell(sim.asymmetry_mean[-1])
     assert read.rows[0][:3] == ["layers", "asymmetry", "theory.asymmetry"]
+
+
+def test_correlations_are_shown_at_the_lags_that_have_some(sim):
+    inter = sim.interlayer_correlations()
+    read = Reader(inter._repr_html_())
+    assert [row[0] for row in read.rows] == ["lags", *map(str, range(13))]
+    slow = Estimate(0.9 ** np.arange(31), np.full(31, 1e-4), np.full(31, 5000))
+    assert [row[0] for row in Reader(replace(inter, by_lag=slow)._repr_html_()).rows][1::6] == ["0", "15", "30"]
 
 
 def test_an_estimate_shows_its_first_entries_and_says_how_many_there_are(sim):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resmc.engine import finals
+from resmc.engine.cuda import tally
 from resmc.results.laws import BIN_WIDTH, Law
 from resmc.results.medians import median, paired_medians
 
@@ -145,3 +148,35 @@ def test_a_density_integrates_to_the_networks_that_have_a_value():
     assert edges[0] < 3.0 < edges[-1]
     with pytest.raises(ValueError, match="logarithm of 0"):
         Law.of(np.full(3, -np.inf)).histogram()
+
+
+@pytest.mark.parametrize("most_bins", [1 << 22, 5000])
+def test_counts_made_on_a_device_are_those_of_the_host(monkeypatch: pytest.MonkeyPatch, most_bins: int) -> None:
+    """In parts, and whatever leaves the device on the way."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(tally, "MOST_BINS", most_bins)
+    monkeypatch.setattr(finals, "LEAST_JOINED", 1000)
+    accelerator = SimpleNamespace(torch=torch, out_of_memory=MemoryError)
+    there, here = tally.DeviceTally(accelerator), finals.Tally()
+    rng = np.random.default_rng(1)
+    parts = [rng.normal(3.0 * i, 10.0**-i, 3000) for i in range(5)] + [np.full(7, -np.inf), np.array([0.0, -0.0, 2e9])]
+    parts[1][::7] = -np.inf
+    for part in parts:
+        there.add(torch.from_numpy(part))
+        here.add(part)
+    whole = finals.FinalCounts.counted(np.concatenate(parts))
+    for found in (there.counts(), here.counts()):
+        np.testing.assert_array_equal(found.bins, whole.bins)
+        np.testing.assert_array_equal(found.counts, whole.counts)
+        assert (found.zeros, found.counts.dtype, found.bins.dtype) == (whole.zeros, np.int64, np.int64)
+    assert there.counts().zeros == whole.zeros  # asked twice, it is the same
+
+
+def test_parts_are_joined_seldom() -> None:
+    """Joining each as it comes would sort the whole law once more for every part."""
+    counted, joined = finals.Tally(), []
+    for part in np.arange(400_000.0).reshape(400, 1000):
+        counted.add(part)
+        joined.append(counted.joined)
+    assert len({id(law) for law in joined}) == 1
+    assert counted.counts().counts.sum() == 400_000

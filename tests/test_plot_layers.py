@@ -94,7 +94,7 @@ def test_negative_cells_have_a_dash_that_grey_shows():
     m, el = np.nonzero(matrix < -0.1)
     np.testing.assert_array_equal(dashes.get_xdata(), el)
     np.testing.assert_array_equal(dashes.get_ydata(), m)
-    assert words(ax) == ["dash: below 0"]
+    assert words(ax) == ["dash: below −0.1"]
 
 
 def test_correlations_by_lag_are_the_estimates_with_bars_and_limit():

@@ -50,7 +50,7 @@ def test_a_map_of_a_sweep_holds_what_it_says(show, quantity):
     ax = P.plot_sweep(grid(), quantity, show=show, sel={"variant": "vanilla"})
     estimate, limit = grid().estimates[quantity], grid().limits[quantity]
     with np.errstate(divide="ignore"):  # of balanced networks
-        relative = (estimate.value - limit) / np.abs(limit)  # the sign of a summary, also for negative limits
+        relative = (estimate.value - limit) / limit  # the sign of a summary, also for negative limits
     wanted = {"value": estimate.value, "stderr": estimate.stderr, "relative": relative}[show]
     (mesh,) = (c for c in ax.collections if hasattr(c, "get_clim"))
     np.testing.assert_allclose(mesh.get_array(), wanted[:, :, 0])

@@ -298,7 +298,7 @@ def test_depths_have_networks_of_their_own():
 
 def test_the_summary_holds_every_number_and_both_sentences():
     one = found("v-phi-w, relu", 0.5)
-    text = one.summary()
+    text = str(one.summary())
     assert str(one) == text
     assert one.forward.sentence in text
     assert one.backward.sentence in text

@@ -74,6 +74,16 @@ def test_a_page_is_well_formed_and_stands_by_itself(page: Page):
     assert set(re.findall(r"url\((.)", page.source)) <= {"#"}
 
 
+def test_drawings_of_an_answer_are_equally_high_and_all_are_equally_wide(page: Page):
+    widths = set()
+    for section in page.source.split("<section")[1:]:
+        boxes = re.findall(r'<svg width="([0-9]+)pt" height="([0-9]+)pt" viewBox="0 0 [0-9.]+ ([0-9.]+)"', section)
+        assert len({height for _, height, _ in boxes}) <= 1
+        assert all(abs(float(height) - float(inner)) < 1.0 for _, height, inner in boxes)
+        widths |= {width for width, _, _ in boxes}
+    assert len(widths) == bool(page.all("svg"))
+
+
 def test_headings_are_in_order_and_pictures_are_described(page: Page):
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1

@@ -23,7 +23,7 @@ from resmc.results.estimates import Estimate
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
-from resmc.report import numbers, render, reproduce, sweep_tables, words_sweep
+from resmc.report import numbers, render, reproduce, sweep_figures, sweep_tables, words_sweep
 from resmc.report.reproduce import toml
 
 pytestmark = pytest.mark.cpu
@@ -50,7 +50,8 @@ def cells(page: Page) -> list[list[str]]:
     """The table of points."""
     body = re.search(r"<tbody>(.*?)</tbody>", page.source, re.DOTALL)
     assert body is not None
-    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", body[1])]
+    text = re.sub(r"</?span[^>]*>", "", body[1])  # around what follows a decimal point
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", text)]
     return [[cell.replace("\N{MINUS SIGN}", "-") for cell in row] for row in rows]
 
 
@@ -148,7 +149,10 @@ PLANS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_every_kind_of_plan_has_its_page(name: str, tmp_path: Path):
+def test_every_kind_of_plan_has_its_page(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Figures take most of a page's time, and those of three quantities are of all kinds."""
+    asked, drawn = sweep_figures.asked, ("log_norm.variance", "growth", "active_fraction")
+    monkeypatch.setattr(sweep_figures, "asked", lambda result: [one for one in asked(result) if one in drawn])
     plan = small(**{"shard_updates": None, "networks": 500} | PLANS[name])
     page = Page(render(plan.run(tmp_path / "store", workers=2, progress=False)))
     ids = [attributes["id"] for _, attributes in page.elements if attributes.get("id")]
@@ -257,8 +261,8 @@ FOUR = Sweep(width=[8, 9], depth=[1, 2], alpha=HALF, lam=HALF, networks=1000)
         ([1000, 20, 2000, 0], None, r" ± .* ± .* \(width ., depth 1\), where it has an error\."),
         ([20, 1000, 20, 20], None, r" ± \S+ at width 8, depth 2, the only one with an error\."),
         ([20, 1000, 20, 20], {"width": 8}, r" ± \S+ at width 8, depth 2\."),
-        ([20, 0, 0, 0], None, r" \(no error\) at width 8, depth 1, the only one with a value\."),
-        ([20] * 4, None, r" \(no error\) at all 4 points\."),
+        ([20, 0, 0, 0], None, r" \(no error bar\) at width 8, depth 1, the only one with a value\."),
+        ([20] * 4, None, r" \(no error bar\) at all 4 points\."),
         ([0] * 4, None, r" has no value yet\."),
     ],
 )
@@ -289,7 +293,7 @@ def test_noise_is_not_called_finite_width(away: list[float], stderr: list[float]
     """Both in per cent of the limit."""
     result = _tiled(FOUR)
     limit = result.limits["log_norm.mean"]
-    difference, error = (0.01 * np.abs(limit) * np.reshape(values, (2, 2)) for values in (away, stderr))
+    difference, error = 0.01 * limit * np.reshape(away, (2, 2)), 0.01 * np.abs(limit) * np.reshape(stderr, (2, 2))
     result.estimates["log_norm.mean"] = Estimate(limit + difference, error, np.full((2, 2), 1000))
     (sentence,) = words_sweep._sentences(result, "log_norm.mean")
     assert sentence == f"From the limit at leading order in 1/n {words}"
@@ -310,9 +314,8 @@ def test_ten_thousand_points_are_a_page_of_megabytes():
     source = render(result)
     assert time.process_time() - begin < 60.0
     assert len(source.encode()) < 10e6
-    page = Page(source)
-    assert len(cells(page)) == 10_000
-    assert "There is no figure" not in page.text
+    assert source.count("<tr>") == 10_000 + 1
+    assert "There is no figure" not in source
 
 
 def test_more_points_than_are_shown_are_said_so(monkeypatch: pytest.MonkeyPatch):

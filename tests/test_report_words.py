@@ -48,7 +48,7 @@ def estimate(value: float, stderr: float) -> Estimate:
         (0.47759, 0.00067, "0.47759 ± 0.00067"),
         (-1.5, 0.25, "−1.50 ± 0.25"),
         (0.0, 0.0, "0 ± 0"),
-        (2.0, math.nan, "2 (no error)"),
+        (2.0, math.nan, "2 (no error bar)"),
         (1.0, 7.7e-16, "1 ± 0"),
         (-3e-17, 1e-18, "−3e-17 ± 1.0e-18"),
         (math.nan, math.nan, "no value"),
@@ -108,7 +108,7 @@ def test_a_vanilla_network_is_answered_with_its_numbers():
         assert numbers.pm(number).replace("\xa0", " ") in law
     assert answers["hypoactivation"].verdict.startswith("Yes: ")
     share = 100.0 * float(sim.active_fraction.value[-1])
-    assert float(re.search(r"Yes: ([0-9.]+)", answers["hypoactivation"].verdict)[1]) == pytest.approx(share, abs=0.01)
+    assert float(re.search(r"Yes: \(([0-9.]+)", answers["hypoactivation"].verdict)[1]) == pytest.approx(share, abs=0.01)
     assert answers["interlayer"].verdict.startswith("Yes: the asymmetries of neighbouring layers have a correlation of")
     assert numbers.pm(analyses.inter.by_lag[1]) in answers["interlayer"].verdict
     last = analyses.growth.log_second_moment[-1]
@@ -227,9 +227,10 @@ def test_networks_too_few_for_an_effective_sample_are_not_called_rare():
     analyses = found(networks=500)
     reason = "500 networks are fewer than the 1000 that its error needs."
     assert said(analyses)["growth"].verdict == f"That cannot be said at any recorded layer: {reason}"
-    assert analyses.sim.summary().endswith("it takes 1000 networks or more.")
+    assert str(analyses.sim.summary()).endswith("it takes 1000 networks or more.")
     deep = found(width=4, depth=200, networks=2000).sim
-    assert deep.summary().endswith("rare networks rule that mean, and these are too few to tell how far it is off.")
+    why = "rare networks rule that mean, and these are too few to tell how far it is off."
+    assert str(deep.summary()).endswith(why)
 
 
 def test_a_limit_that_is_far_says_why():
@@ -399,7 +400,7 @@ def test_no_layer_is_picked_as_the_lowest(alpha):
     assert "lowest" not in text
     share = 100.0 * analyses.sim.active_fraction.value[0]
     assert float(
-        re.search(r"At layer 0 ([0-9.]+) ± [0-9.]+% of the neurons fire \(exactly 50%\)", text)[1]
+        re.search(r"At layer 0, \(([0-9.]+) ± [0-9.]+\)% of the neurons fire \(exactly 50%\)", text)[1]
     ) == pytest.approx(share, abs=0.01)
 
 

@@ -130,9 +130,11 @@ def test_what_a_network_has_not_is_said_in_a_sentence():
 
 def test_a_scaling_that_grows_with_the_depth_has_one_sign_in_words():
     growing = DepthScaling(-0.5)
-    assert "scaling 1 L^0.5 " in ResidualNetwork(4, 3, scaling=growing).title
-    assert shown(growing) == "1 L^0.5"
-    assert shown(DepthScaling(0.5)) == "1 L^-0.5"
+    assert "scaling 1 depth^0.5 " in ResidualNetwork(4, 3, scaling=growing).title
+    assert shown(growing) == "1 depth^0.5"
+    assert shown(DepthScaling(0.0, 0.3)) == "0.3"
+    assert "scaling 0.3  " in ResidualNetwork(4, 3, scaling=DepthScaling(0.0, 0.3)).title
+    assert shown(DepthScaling(0.5)) == "1 depth^-0.5"
 
 
 def test_a_scaling_may_be_an_array_and_an_input_too():

@@ -21,6 +21,7 @@ import pytest
 
 import resmc
 from resmc import ResNet, Simulation
+from resmc.engine.request import NetworkRange
 from resmc.engine.sums import NORM_SUMS, LayerSums
 from resmc.results import storage
 
@@ -135,9 +136,17 @@ def test_a_file_without_products_or_raw_values_has_no_arrays_for_them():
 @pytest.mark.parametrize("count", [1, 255, 256, 2**16, 2**40])
 def test_a_histogram_comes_back_wherever_its_counts_lie_and_however_large_they_are(low, count):
     sim = run()
-    histogram = np.zeros_like(sim.statistics.histogram)
-    histogram[3, low] = histogram[5, min(low + 2, 8193)] = count
-    sim = replace(sim, statistics=replace(sim.statistics, histogram=histogram))
+    sums, networks = sim.statistics, np.full(32, count)
+    histogram = np.zeros_like(sums.histogram)
+    histogram[:, low] = count - 1
+    histogram[:, min(low + 2, 8193)] += 1
+    norms, activity = (
+        replace(part, networks=networks, records=part.records.copy()) for part in (sums.norms, sums.activity)
+    )
+    norms.records["alive"] = count
+    activity.records["inactive"] = activity.records["active"] = 0
+    sums = replace(sums, norms=norms, activity=replace(activity, alive=norms.alive), histogram=histogram)
+    sim = replace(sim, ranges=(NetworkRange(0, 32 * count, 1),), statistics=sums)
     assert_equal(sim, from_bytes(storage.to_bytes(sim)))
 
 

@@ -49,7 +49,7 @@ def stopped(store: Path, done: int = 40_000, **changes: Any) -> Path:
 def test_a_plan_is_run_into_a_store_and_printed(capsys, plan, tmp_path, whole):
     out = run(capsys, "sweep", plan, "--store", tmp_path / "store", "--workers", 2, "--quiet")
     assert contents(tmp_path / "store") == contents(whole)
-    assert out == load_sweep(tmp_path / "store").summary() + "\n"
+    assert out == str(load_sweep(tmp_path / "store").summary()) + "\n"
     again = run(capsys, "sweep", plan, "--store", tmp_path / "store", "--threads", 2)
     assert again == out
 
@@ -226,8 +226,12 @@ def test_status_counts_pilots_claims_and_shards_of_other_plans(capsys, tmp_path)
     found = json.loads(run(capsys, "status", store, "--json"))
     assert (found["networks_wanted"], found["pilots_missing"], found["of_other_plans"]) == (None, 1, 0)
     path.write_text(as_toml(networks=100), encoding="utf-8")
-    run(capsys, "sweep", path, "--store", store, "--prepare")
-    assert "2 shards are not used by this plan" in run(capsys, "status", store)
+    assert "which this one does not extend" in refusal(capsys, "sweep", path, "--store", store, "--prepare")
+    run(capsys, "sweep", path, "--store", store, "--prepare", "--replace")
+    out = run(capsys, "status", store)
+    assert "2 shards are not used by this plan\nplans before this one: plans/0001.json, plans/0002.json" in out
+    found = json.loads(run(capsys, "status", store, "--json"))
+    assert found["earlier_plans"] == ["plans/0001.json", "plans/0002.json"]
 
 
 # ------------------------------------------------------------------------------------------------------ stores together
@@ -242,7 +246,7 @@ def test_two_halves_come_together(capsys, tmp_path, whole):
     assert "INCOMPLETE" in run(capsys, "merge", tmp_path / "joined", tmp_path / "a")
     out = run(capsys, "merge", tmp_path / "joined", tmp_path / "a", tmp_path / "b")
     assert contents(tmp_path / "joined") == contents(whole)
-    assert out.split("\n\n", 1)[1] == load_sweep(whole).summary().split("\n\n", 1)[1] + "\n"
+    assert out.split("\n\n", 1)[1] == str(load_sweep(whole).summary()).split("\n\n", 1)[1] + "\n"
 
 
 def test_stopped_halves_come_together_and_the_same_twice_is_harmless(capsys, tmp_path, whole):

@@ -162,7 +162,7 @@ def test_a_device_that_is_not_there_is_a_sentence_and_the_client_stays_usable(cl
         small().run(tmp_path / "store", engine=client, progress=False, device="cuda:99")
     assert left_on_the_scheduler(client) == []
     assert client.submit(abs, -1).result() == 1
-    assert small(networks=1000).run(tmp_path / "store", engine=client, progress=False).complete
+    assert small(networks=1000).run(tmp_path / "store", engine=client, progress=False, replace=True).complete
 
 
 def test_a_store_that_becomes_unwritable_is_a_sentence(client, tmp_path):
@@ -202,7 +202,7 @@ def test_shards_that_somebody_else_cancels_end_the_run_in_a_sentence(client, tmp
     with pytest.raises(RuntimeError, match=r"^the Dask scheduler has dropped a shard \(tidied up\)\. Finished shards"):
         small().run(tmp_path / "store", engine=client, progress=cancel)
     assert left_on_the_scheduler(client) == []
-    assert small(networks=1000).run(tmp_path / "store", engine=client, progress=False).complete
+    assert small(networks=1000).run(tmp_path / "store", engine=client, progress=False, replace=True).complete
 
 
 def test_workers_beside_a_cluster_are_refused(client, tmp_path):

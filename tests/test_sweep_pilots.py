@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 from sweeps import Enough, contents
 
 import resmc
-from resmc import Sweep, load_sweep
+from resmc import Estimate, Sweep, load_sweep
 from resmc.sweep import cost
 from resmc.sweep.manage import status
+from resmc.sweep.pilot import wanted_networks
 from resmc.sweep.plan import FIRST_OF_PILOT
 
 HALF = math.sqrt(0.5)
@@ -105,11 +107,29 @@ def test_a_target_for_a_median_is_reached_in_nine_of_ten_points(tmp_path):
     """
     given = {"width": 10, "depth": 6, "block": "v-phi-w", "max_networks": 1e6}
     asked = [Sweep(target_stderr={"displacement.median": 0.02}, seed=seed, **given) for seed in range(30)]
-    networks = np.array([float(plan.run(tmp_path / "store", progress=False).networks) for plan in asked])
+    networks = np.array([float(plan.run(tmp_path / "store", replace=True, progress=False).networks) for plan in asked])
     sim = resmc.simulate(asked[0].models[0], networks=10**6, seed=61)
     error = float(sim.log_ratio("displacement").median.stderr) * np.sqrt(1e6 / networks)
     assert (error <= 0.02).sum() >= 21
     assert error.min() > 0.01  # and not by many more networks than it takes
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 4.0])
+def test_the_networks_asked_for_suffice_although_both_errors_are_noisy(ratio):
+    """Errors of medians of 1024 networks have 16 degrees: of 1000 pilots 95% +- 4 s.d. ask for enough, or rather more.
+
+    (Numbers of networks are rounded up.) A pilot's noise alone, as if the final error had none, gives about 85%.
+    """
+    plan = Sweep(width=10, depth=6, block="v-phi-w", max_networks=1e9, target_stderr={"displacement.median": 0.02})
+    end = resmc.simulate(plan.models[0], networks=1024, displacement=True, progress=False).final().end()
+    rng, enough = np.random.default_rng(7), 0
+    for _ in range(1000):
+        stderr = ratio * 0.02 * math.sqrt(rng.chisquare(16.0) / 16.0)
+        median = Estimate(np.array(0.0), np.array(stderr), np.array(1024), 16.0)
+        (asked,) = wanted_networks(plan, [0], [replace(end, medians={"displacement": median})])
+        df = 16.0 * math.sqrt(asked / 1024)
+        enough += ratio**2 * (1024 / asked) * rng.chisquare(df) / df <= 1.0
+    assert 0.95 - 4.0 * math.sqrt(0.95 * 0.05 / 1000) < enough / 1000 < 0.985
 
 
 def test_a_target_is_reached_where_most_networks_die(tmp_path):

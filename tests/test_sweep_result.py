@@ -159,7 +159,7 @@ def test_an_unfinished_sweep_has_gaps_and_no_numbers_in_them(unfinished, tmp_pat
 
 
 def test_the_summary_has_a_line_for_each_point_with_what_is_known_of_it(grid):
-    lines = {line.split("  ")[0]: line for line in grid.summary().splitlines()}
+    lines = {line.split("  ")[0]: line for line in str(grid.summary()).splitlines()}
     assert set(map(grid.plan.describe, range(8))) <= set(lines)
     vanilla = lines["width 16, ratio 1, variant vanilla"]
     balanced = lines["width 16, ratio 1, variant balanced"]
@@ -178,16 +178,16 @@ def test_a_network_of_a_list_is_named_by_its_title_and_no_field_is_none(tmp_path
     models = [ResNet(8, 4, 0.6, 0.8), ResidualNetwork(8, 4, "v-phi-w", "tanh")]
     result = Sweep(models, networks=64).run(tmp_path / "store", progress=False)
     assert result.plan.describe(0) == "point 0: vanilla ResNet, width 8, depth 4, d/n 0.5, alpha 0.6, lam 0.8"
-    assert "point 1: v-phi-w tanh residual network, width 8, depth 4, scaling 1 L^-0.5" in result.summary(1000)
+    assert "point 1: v-phi-w tanh residual network, width 8, depth 4, scaling 1 depth^-0.5" in result.summary(1000)
     assert "None" not in result.summary(1000)
 
 
 def test_a_mean_square_without_an_error_is_explained_and_others_are_not(tmp_path):
     few = Sweep(width=8, depth=4, alpha=0.6, lam=0.8, networks=64).run(tmp_path / "store", progress=False)
-    assert "(no error)" in few.summary()
-    assert "\nno error: too few networks, or rare ones rule the mean" in few.summary()
+    assert "(no error bar)" in few.summary()
+    assert "\nno error bar: too few networks, or rare ones rule the mean" in few.summary()
     assert repr(few.plan).startswith("Sweep(1 point, networks=64,")
-    many = Sweep(width=8, depth=1, alpha=0.6, lam=0.8, networks=1e4).run(tmp_path / "store", progress=False)
+    many = Sweep(width=8, depth=1, alpha=0.6, lam=0.8, networks=1e4).run(tmp_path / "many", progress=False)
     assert "no error" not in many.summary()
 
 

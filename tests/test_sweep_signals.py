@@ -139,3 +139,24 @@ def test_a_second_ctrl_c_gives_back_the_claims_as_well(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         sweep().run(tmp_path / "store", progress=first)
     assert leftovers(tmp_path / "store") == []
+
+
+@pytest.mark.parametrize("tries", [1, pytest.param(16, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("kind", "second"), [("sweep", signal.SIGINT), ("worker", signal.SIGTERM)])
+def test_a_second_signal_within_milliseconds_does_not_disturb_the_end(tmp_path, plan, kind, second, tries):
+    """Of a shell and a batch queue, or of a finger: the status is that of the first, and nothing is left."""
+    store = tmp_path / "store"
+    with running(command(plan, store, "--prepare")) as process:
+        assert process.end()[0] == 0
+    line = resmc_command("worker", store) if kind == "worker" else command(plan, store)
+    for number in range(tries):
+        before = len(files(store))
+        with running(line) as process:
+            until(lambda n=before: len(files(store)) > n, "shards are computed")
+            process.popen.send_signal(signal.SIGINT)
+            time.sleep(0.001 * 3 ** (number % 5))
+            if process.popen.poll() is None:
+                process.popen.send_signal(second)
+            status, out, err = process.end()
+        assert (status, out, err) == (130, "", INTERRUPTED)
+        assert leftovers(store) == []

@@ -17,17 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resmc import ResNet
+from resmc import ResidualNetwork, ResNet
 from resmc.engine import request as engine
 from resmc.engine.devices import Device
 from resmc.engine.lowering import KernelNetwork, lower
+from resmc.engine.native import Arrays
 from resmc.engine.recording import batch_size, recorded_layers
 from resmc.engine.request import NetworkRange, Recording, Request
-from resmc.engine.sums import Sums
 
 from ..harness import Spread
 
 HALF = 0.5**0.5
+MEMORIES = ("registers", "shared", "device")  # Memory of csrc/cuda/arguments.hpp
 Floats = NDArray[np.float64]
 
 
@@ -35,7 +36,7 @@ Floats = NDArray[np.float64]
 class Work:
     """What `resmc.simulate` would hand to the kernels; ``arrays`` are filled by `resmc.engine.cuda.run`."""
 
-    model: ResNet
+    model: ResNet | ResidualNetwork
     network: KernelNetwork
     job: engine.Job
     layers: NDArray[np.uint32]
@@ -44,27 +45,35 @@ class Work:
     @classmethod
     def of(
         cls,
-        model: ResNet,
+        model: ResNet | ResidualNetwork,
         networks: int,
         method: str = "projected",
         layers: list[int] | None = None,
         first: int = 0,
         keep_samples: int = 0,
         keep_trajectories: int = 0,
+        gradients: bool = False,
     ) -> Work:
-        recorded = recorded_layers(model.depth, layers)
+        recorded, lowered = recorded_layers(model.depth, layers), lower(model)
         request = Request(
-            lowered=lower(model),
+            lowered=lowered,
             networks=NetworkRange(first, first + networks, batch_size(networks)),
             seed=0,
             method=method,
-            recording=Recording(recorded, samples=keep_samples, trajectories=keep_trajectories),
+            recording=Recording(
+                recorded,
+                correlations=lowered.has_asymmetry,
+                gradients=gradients,
+                displacement=gradients or lowered.follows_displacement,
+                samples=keep_samples,
+                trajectories=keep_trajectories,
+            ),
             device=Device("cuda", None),
             threads=1,
         )
-        job = request.job()
-        arrays = Sums.zeros(len(recorded), job.n_bins, job.deaths_possible).arrays()
-        return cls(model, request.network(), job, recorded.astype(np.uint32), arrays)
+        network, job = request.network(), request.job()
+        arrays = Arrays.empty(network, job, len(recorded)).part(0, job).named()
+        return cls(model, network, job, recorded.astype(np.uint32), arrays)
 
     @property
     def final_offset(self) -> float:

@@ -49,11 +49,18 @@ def parity(step: Row) -> list[str]:
         why, asked = _not_measured(row), row.get("asked", "equal words")
         if why:
             reached = why
+        elif "roots_that_differ" in row:
+            reached = f"{row['roots_that_differ']} of {row['radicands']} square roots differ"
+        elif "quantities" in row:
+            reached = "; ".join(
+                f"{name} max {q['max']:.2g}, above {q['above']:.2%}" for name, q in row["quantities"].items()
+            )
         elif "log_norm_difference" in row:
             d = row["log_norm_difference"]
             reached = (
                 f"max {d['max']:.2g}, median {d['median']:.2g}, above {row['above_1e-4']:.2%}; equal bits "
                 f"{row['final_bits_equal']:.1%}; equal sums of active {row['integers_equal']['active']:.1%}"
+                + (f"; states in {row['states']}" if "states" in row else "")
             )
         else:
             differ = [f"{k} {v['normals_that_differ']}" for k, v in row.items() if isinstance(v, dict)]
@@ -66,10 +73,11 @@ def parity(step: Row) -> list[str]:
 
 
 def tests(step: Row) -> list[str]:
-    if "tests" not in step:
+    if "ran" not in step:
         return []
-    passed = step["tests"] - step["failures"] - step["errors"] - step["skipped"]
-    reached = f"{passed} passed, {step['failures']} failed, {step['errors']} errors, {step['skipped']} skipped"
+    reached = f"{step['passed']} passed, {step['failures']} failed, {step['skipped']} skipped"
+    if step["ran"] != step["collected"]:
+        reached += f"; {step['ran']} of {step['collected'] or 'an unknown number'} ended in time"
     lines = table(("asked", "reached"), [("no failure", reached)])
     return [*lines, "", *(f"- {line}" for line in step["failed"])] if step["failed"] else lines
 

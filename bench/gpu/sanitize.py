@@ -5,20 +5,27 @@
 (with torch's own cache of memory, neighbouring tensors share an allocation, and a step from one into the next is not
 seen). Every number of rounds in registers, states in shared and in device memory, teams of part of a warp, of a warp
 and of a whole block, both methods, all variants; ranges that begin and end within a block, samples, paths, deaths.
-The answers are compared with the CPU's, so that a run says whether it computed what it should.
+Residual networks there and back, every block and method in teams of every kind, with segments that are computed once
+more and counts of their final values. The answers are compared with the CPU's, so that a run says whether it computed
+what it should.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
+from unittest import mock
 
 import numpy as np
 
 import resmc
-from resmc import ResNet
+from resmc import DepthScaling, ResidualNetwork, ResNet
 from resmc.engine import cuda
+from resmc.engine.cuda import runner
+from resmc.models.blocks import BLOCKS
 
 from .common import HALF, Work
+from .parity_residual import quantities
 
 REGISTERS, SHARED, DEVICE = 0, 1, 2  # Memory of csrc/cuda/arguments.hpp
 FIRST, NETWORKS = 37, 70  # neither on a warp's nor on a block's border
@@ -59,16 +66,58 @@ def difference(accelerator: cuda.Accelerator, case: Case, variant: str, alpha: f
         return float(np.max(np.where(dead, 0.0, np.abs(mine - theirs))))
 
 
+class ResidualCase(NamedTuple):
+    method: str
+    block: str
+    activation: str
+    width: int
+    threads: int
+
+
+def residual_cases() -> list[ResidualCase]:
+    """Teams of part of a warp, of a warp and of a block for every block and method."""
+    teams = {"projected": [(1, 38), (32, 190), (128, 1022)], "dense": [(1, 6), (32, 34), (128, 34)]}
+    return [
+        ResidualCase(method, block, ("relu", "balanced-half", "gelu")[(i + j) % 3], width, threads)
+        for method, chosen in teams.items()
+        for i, block in enumerate(BLOCKS)
+        for j, (threads, width) in enumerate(chosen)
+    ]
+
+
+def residual_difference(case: ResidualCase, depth: int = 6) -> float:
+    """The largest difference from the CPU's of a log-norm, of h and of all that is followed."""
+    model = ResidualNetwork(
+        case.width, depth, case.block, case.activation, scaling=DepthScaling(0.5, 1.3), bias=0.3, n_out=3
+    )
+    simulate = partial(
+        resmc.simulate, model, networks=NETWORKS, first_network=FIRST, method=case.method, gradients=True,
+        keep_samples=NETWORKS, keep_trajectories=NETWORKS, progress=False,
+    )  # fmt: skip
+    shaped = partial(cuda.run, shape=(case.threads, DEVICE))
+    segmented = mock.patch.object(runner, "best_segment", return_value=2)  # three, of which two are computed once more
+    with mock.patch.object(cuda, "run", shaped), segmented:
+        here = quantities(simulate(device="cuda"))
+    there = quantities(simulate(device="cpu"))
+    known = {name: np.isfinite(values) for name, values in there.items()}  # at the start nothing has been displaced
+    return max(float(np.max(np.abs(here[name][at] - there[name][at]))) for name, at in known.items())
+
+
 def main() -> int:
     accelerator = cuda.open_cuda(None)
     worst = 0.0
+    for residual in residual_cases():
+        found = residual_difference(residual)
+        print(f"{residual.method} {residual.block} {residual.activation} width {residual.width}, "
+              f"{residual.threads} threads, there and back: {found:.2g}", flush=True)  # fmt: skip
+        worst = max(worst, found) if found == found else float("inf")
     for i, case in enumerate(cases()):
         variant, alpha = VARIANTS[i % 3], 0.0 if i % 4 == 3 else HALF
         found = difference(accelerator, case, variant, alpha)
         print(f"{case.method} {variant} width {case.width}, {case.threads} threads, memory {case.memory}, "
               f"alpha {alpha:.2g}: {found:.2g}", flush=True)  # fmt: skip
         worst = max(worst, found) if found == found else float("inf")
-    print(f"sanitize: {len(cases())} simulations, largest difference of a log-norm {worst:.2g}")
+    print(f"sanitize: {len(cases()) + len(residual_cases())} simulations, largest difference of a log-norm {worst:.2g}")
     return int(not worst <= 1e-3)
 
 

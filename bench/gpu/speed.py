@@ -12,38 +12,41 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 import resmc
-from resmc import ResNet, theory
+from resmc import DepthScaling, ResidualNetwork, ResNet, theory
 from resmc.engine import cuda
 from resmc.engine.cuda.buffers import Buffers
-from resmc.engine.cuda.plan import make_plan
+from resmc.engine.cuda.plan import best_segment, make_plan
+from resmc.engine.lowering import KernelNetwork, KernelResidual
 from resmc.engine.native import BEST, Launch, Reduction, Shape
 
 from ..harness import Spread, WrongAnswer
-from .common import HALF, Floats, Rows, Work, arguments, rate_of, seconds_of
+from .common import HALF, MEMORIES, Floats, Rows, Work, arguments, rate_of, seconds_of
 
 WORK = 6e9  # neuron updates of one launch: some 10 ms on a large GPU
-MEMORIES = ("registers", "shared", "device")
 BOUND = 1e-3  # of a log-norm from the CPU's: not rounding, but a wrong answer
 
 
 @dataclass(frozen=True)
 class Case:
-    model: ResNet
+    model: ResNet | ResidualNetwork
     method: str = "projected"
     layers: tuple[int, ...] | None = ()  # recorded besides the first and the last; None: all
+    gradients: bool = False
 
     @property
     def name(self) -> str:
         m = self.model
+        kind = m.variant if isinstance(m, ResNet) else f"{m.block} {m.activation}"
         unit = "weights" if self.method == "dense" else "neurons"
-        return f"{m.variant} {m.width}x{m.depth}, {unit}" + (", all layers" if self.layers is None else "")
+        more = (", there and back" if self.gradients else "") + (", all layers" if self.layers is None else "")
+        return f"{kind} {m.width}x{m.depth}, {unit}{more}"
 
     @property
     def work(self) -> float:
@@ -58,12 +61,27 @@ def of(width: int, depth: int, variant: str = "vanilla") -> Case:
 SIZES = ((192, 200), (200, 200), (40, 40), (40, 200), (16, 16), (4096, 64), (1024, 256), (32_768, 16))
 DENSE = Case(ResNet(192, 50, HALF, HALF), "dense")
 ALL_LAYERS = Case(ResNet(192, 200, HALF, HALF), layers=None)
+ROOT = DepthScaling(0.5)
+RESIDUAL = tuple(
+    Case(ResidualNetwork(*size, block, activation, scaling=ROOT), method, gradients=gradients)
+    for size, block, activation, method, gradients in (
+        ((192, 200), "phi-in", "relu", "projected", True),
+        ((192, 200), "phi-out", "tanh", "projected", False),
+        ((192, 200), "v-phi-w", "relu", "projected", True),
+        ((40, 40), "phi-in", "relu", "projected", True),
+        ((4096, 32), "phi-in", "relu", "projected", True),
+        ((192, 20), "phi-in", "relu", "dense", True),
+    )
+)
 SWEEP = ((192, 200), (200, 200), (40, 200), (4096, 64))
 
 
-def networks_for(work: float, each: float) -> int:
-    """Whole blocks of networks that make so much work; a handful where a test asks for next to none."""
-    return min(1 << 20, max(4096, round(work / each / 4096) * 4096)) if work >= 1e8 else 64
+def networks_for(work: float, each: float, wave: int) -> int:
+    """Whole waves of networks that make so much work; a handful where a test asks for next to none.
+
+    A wave is what runs at once; the last one of a launch, if it were not full, would take as long as a full one.
+    """
+    return min((1 << 20) // wave, max(1, round(work / each / wave))) * wave if work >= 1e8 else 64
 
 
 class Chunk:
@@ -73,17 +91,25 @@ class Chunk:
         self, accelerator: cuda.Accelerator, case: Case, work: float = WORK, shape: tuple[int, int] = BEST
     ) -> None:
         self.accelerator, self.case = accelerator, case
-        networks = networks_for(work, case.work)
-        layers = None if case.layers is None else [*case.layers, 0]
-        self.work = Work.of(case.model, networks, case.method, layers)
-        network, job, recorded = self.work.network, self.work.job, self.work.layers
         kernels, properties = accelerator.kernels, accelerator.properties
-        self.shape = kernels.shape(network, job.method, properties, shape)
-        self.plan = make_plan(
-            network, job, self.shape, len(recorded), properties.multiprocessors, accelerator.free_bytes()
-        )
+        multiprocessors, free = properties.multiprocessors, accelerator.free_bytes()
+        layers = None if case.layers is None else [*case.layers, 0]
+        networks = 1 << 20  # so many that the first plan has full waves
+        for _ in range(2):
+            self.work = Work.of(case.model, networks, case.method, layers, gradients=case.gradients)
+            network, job, recorded = self.work.network, self.work.job, self.work.layers
+
+            def shape_of(network: KernelNetwork, method: int = job.method) -> Shape:
+                return kernels.shape(network, method, properties, shape)
+
+            if isinstance(network, KernelResidual):
+                segment = best_segment(network, job.count, shape_of, multiprocessors, free)
+                network = replace(network, segment=segment)
+            self.network, self.shape = network, shape_of(network)
+            self.plan = make_plan(network, job, self.shape, len(recorded), multiprocessors, free)
+            networks = networks_for(work, case.work, self.plan.wave)
         self.buffers = Buffers(accelerator, network, job, self.shape, recorded, self.plan)
-        self.networks = min(networks, self.plan.columns)
+        self.networks = min(networks, self.plan.columns // self.plan.wave * self.plan.wave or self.plan.columns)
         self.words, _ = accelerator.host_words(2)
         columns = (self.plan.columns, len(recorded), 0, self.networks)
         self.reduced = Reduction(*columns, 0, job.batch, job.bin_low, job.bin_width, job.n_bins)
@@ -100,7 +126,7 @@ class Chunk:
     def simulate(self) -> None:
         a = self.accelerator
         a.kernels.simulate(
-            self.work.network, self.launch, a.properties, self.shape, self.pointers, a.ordinal, a.stream()
+            self.network, self.launch, a.properties, self.shape, self.pointers, a.ordinal, a.stream()
         )  # fmt: skip
 
     def reduce(self) -> None:
@@ -108,7 +134,8 @@ class Chunk:
         a = self.accelerator
         pointers = self.buffers.reduce_pointers()
         a.kernels.reduce(self.case.model.width, self.reduced, pointers, a.ordinal, a.stream())
-        self.buffers.add_products(0, 0, self.networks)
+        if self.work.job.correlations:
+            self.buffers.add_products(0, 0, self.networks)
 
     def rate(self, rounds: int = 7) -> Spread:
         """Neuron updates or weights per second."""
@@ -137,15 +164,18 @@ class Chunk:
         differences = np.abs(found[:count] + self.work.final_offset - cpu_log_norms(model, self.case.method, count))
         if np.mean(~(differences <= BOUND)) > 0.01:
             raise WrongAnswer(f"{self.case.name}: log-norms differ by up to {np.max(differences):.3g} from the CPU's")
+        report = {"checked": count, "most_off": float(differences.max())}
+        if not isinstance(model, ResNet):
+            return report
         variance, limit = float(np.var(found)), float(theory.limits.log_norm(model).variance[-1])
         # Leading order in 1/n; the next one is some per cent at n = 100, and the tails of narrow networks are heavy.
         if not abs(variance / limit - 1.0) <= 6.0 * math.sqrt(2.0 / self.networks) + 10.0 / model.width:
             raise WrongAnswer(f"{self.case.name}: the variance of log-norms is {variance:.4g}, in theory {limit:.4g}")
-        return {"checked": count, "most_off": float(differences.max()), "variance": variance, "limit": limit}
+        return report | {"variance": variance, "limit": limit}
 
 
 @cache
-def cpu_log_norms(model: ResNet, method: str, count: int) -> Floats:
+def cpu_log_norms(model: ResNet | ResidualNetwork, method: str, count: int) -> Floats:
     """The final log-norms of the first networks."""
     sim = resmc.simulate(
         model, networks=count, method=method, layers=[0], device="cpu", keep_samples=count, progress=False
@@ -160,14 +190,17 @@ def shape_name(shape: Shape) -> str:
 def draw_rate(accelerator: cuda.Accelerator, case: Case, threads: int, work: float = WORK, rounds: int = 7) -> Spread:
     """Normals per second that networks of this shape need, drawn by teams of so many threads and forgotten.
 
+    Of residual networks one normal for each neuron and layer, of the several that they draw.
+
     Raises
     ------
     WrongAnswer
         If the sums of the normals do not have the variance they should.
     """
     torch, device, model = accelerator.torch, accelerator.device, case.model
-    networks = networks_for(work, model.width * model.depth)
-    network = Work.of(model, 32, layers=[0]).network
+    network = Work.of(ResNet(model.width, model.depth, HALF, HALF), 32, layers=[0]).network
+    wave = accelerator.properties.multiprocessors * 2048 // threads  # of the threads that it may have at most
+    networks = networks_for(work, model.width * model.depth, wave)
     sums = torch.full((-(-networks * threads // 128) * 128,), math.nan, dtype=torch.float32, device=device)
 
     def draw() -> None:
@@ -188,6 +221,9 @@ def speed(accelerator: cuda.Accelerator, case: Case, work: float = WORK) -> dict
     """One size: the rate, the generator's, and what the sums over networks take beside it."""
     chunk = Chunk(accelerator, case, work)
     row: dict[str, Any] = {"shape": shape_name(chunk.shape), "networks": chunk.networks, "check": chunk.check()}
+    row["waves"] = chunk.networks / chunk.plan.wave
+    if isinstance(chunk.network, KernelResidual):
+        row["segment"] = chunk.network.segment
     row["per_s"] = rate = chunk.rate()
     chunk.reduce()
     reduce = seconds_of(accelerator.torch, accelerator.device, chunk.reduce, 3)
@@ -202,7 +238,8 @@ def speed(accelerator: cuda.Accelerator, case: Case, work: float = WORK) -> dict
 def end_to_end(case: Case, networks: int, device: Any = "cuda", rounds: int = 5) -> dict[str, Any]:
     """Seconds of `resmc.simulate`, all included."""
     layers = None if case.layers is None else [0]
-    run = partial(resmc.simulate, case.model, method=case.method, layers=layers, device=device, progress=False)
+    settings: dict[str, Any] = {"layers": layers, "gradients": case.gradients, "device": device, "progress": False}
+    run = partial(resmc.simulate, case.model, method=case.method, **settings)
     run(networks=min(networks, 8192))
     taken = []
     for i in range(rounds):
@@ -241,9 +278,15 @@ def main(given: list[str] | None = None) -> int:
     rows = Rows(args.rows, args.seconds)
     accelerator = cuda.open_cuda(None)
     cases = [of(*size) for size in SIZES] + [of(192, 200, "balanced"), DENSE, ALL_LAYERS]
-    for case in [cases[0], *cases[-3:], *cases[1:-3]]:
+    for case in [cases[0], RESIDUAL[0], *cases[-3:], *RESIDUAL[1:4], *cases[1:-3], *RESIDUAL[4:]]:
         rows.add(case.name, lambda case=case: speed(accelerator, case), needs=3.0)  # type: ignore[misc]
-    for case, networks in ((of(192, 200), 1_000_000), (of(192, 200), 8_000_000), (ALL_LAYERS, 1_000_000)):
+    for case, networks in (
+        (of(192, 200), 1_000_000),
+        (RESIDUAL[0], 1_000_000),
+        (RESIDUAL[3], 4_000_000),  # in parts of 2^18, between which the device should not wait for the host
+        (of(192, 200), 8_000_000),
+        (ALL_LAYERS, 1_000_000),
+    ):
         name = f"simulate() end to end, {case.name}, {networks} networks"
         rows.add(name, lambda case=case, networks=networks: end_to_end(case, networks), needs=5.0)  # type: ignore[misc]
     for size in SWEEP:

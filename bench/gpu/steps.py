@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -12,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
+OUTCOMES = "RESMC_OUTCOMES"  # the variable that tells `outcomes` where to write
+FIRST = "RESMC_FIRST"  # names of files of tests that are to be run before the others
 TAIL = 3000  # characters of a log that a result quotes
 
 
@@ -70,20 +72,24 @@ def tail_of(log: Path) -> str:
     return log.read_text(encoding="utf-8", errors="replace")[-TAIL:].strip()
 
 
-def failed_tests(junit: Path, most: int = 30) -> dict[str, Any]:
-    """Counts of pytest's XML file and the first failures, each with its first line; nothing if there is no file."""
-    try:
-        suites = list(ElementTree.parse(junit).getroot().iter("testsuite"))
-    except (OSError, ElementTree.ParseError):
+def outcomes_of(file: Path, most: int = 30) -> dict[str, Any]:
+    """Counts of what `outcomes` has written and the first failures, a line each; nothing without a file."""
+    rows = []
+    for line in lines_of(file):
+        with contextlib.suppress(ValueError):  # the last one, of a process that was killed while it wrote
+            rows.append(json.loads(line))
+    if not rows:
         return {}
-    counts = {name: sum(int(s.get(name, 0)) for s in suites) for name in ("tests", "failures", "errors", "skipped")}
-    failures = []
-    for case in (case for suite in suites for case in suite.iter("testcase")):
-        for kind in ("failure", "error"):
-            for found in case.iter(kind):
-                message = (found.get("message") or "").strip().splitlines() or [""]
-                failures.append(f"{case.get('classname')}::{case.get('name')}: {message[0][:300]}")
-    return {**counts, "failed": failures[:most]}
+    last = {row["test"]: row for row in rows if "test" in row}  # a test that passed may fail in its tear-down
+    counts = {name: sum(row["outcome"] == name for row in last.values()) for name in ("passed", "skipped")}
+    failed = [row for row in last.values() if row["outcome"] in ("failed", "error")]
+    return {
+        "collected": next((row["collected"] for row in rows if "collected" in row), None),
+        "ran": len(last),
+        **counts,
+        "failures": len(failed),
+        "failed": [f"{row['test']}: {row['message']}" for row in failed[:most]],
+    }
 
 
 def summary_of(log: Path, most: int = 12) -> dict[str, Any]:

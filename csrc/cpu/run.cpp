@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <limits>
 #include <new>
+#include <stdexcept>
+#include <string>
 
 #include "../include/resmc/log_norm.hpp"
 #include "../include/resmc/segments.hpp"
@@ -187,17 +189,20 @@ Run::Run(const Backend& backend, const Job& job, const Results& results, int thr
     const int n = static_cast<int>(std::min<uint64_t>(static_cast<uint64_t>(threads), n_tasks_));
     for (int i = 0; i < n; ++i) workers_.push_back(std::make_unique<Worker>(backend, job, &stop_));
     running_ = n;
+    threads_.reserve(workers_.size());
     try {
         for (auto& worker : workers_) threads_.emplace_back([this, &worker] { work(*worker); });
-    } catch (...) {  // a thread could not be started: stop those that were
-        stop_and_join();
-        throw;
+    } catch (const std::exception& error) {  // a thread could not be started: stop those that were
+        stop();
+        throw std::runtime_error("threads=" + std::to_string(threads) + ": the system lets only " +
+                                 std::to_string(threads_.size()) + " of them start (" + error.what() +
+                                 "); ask for fewer, or raise the limit of processes (ulimit -u) or of memory");
     }
 }
 
-Run::~Run() { stop_and_join(); }
+Run::~Run() { stop(); }
 
-void Run::stop_and_join() {
+void Run::stop() {
     {  // under the lock, or a thread about to wait for its turn might miss it
         std::lock_guard lock(mutex_);
         __atomic_store_n(&stop_, true, __ATOMIC_RELAXED);

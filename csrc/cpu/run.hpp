@@ -53,17 +53,17 @@ size_t bytes_per_thread(const Backend&, const Job&);
 class Run {
    public:
     Run(const Backend&, const Job&, const Results&, int threads);
-    ~Run();  // stops and joins
+    ~Run();  // stops
     Run(const Run&) = delete;
     Run& operator=(const Run&) = delete;
 
     bool wait(double seconds);  // true once every thread has finished
     double fraction() const;    // of the work, for a progress bar
+    void stop();                // abandons the rest and joins; a second time nothing
     void finish();              // joins; rethrows what stopped a thread
 
    private:
     struct Worker;
-    void stop_and_join();
     void work(Worker&);
     void simulate_range(Worker&, uint64_t begin, uint64_t end);
     void simulate_tile(Worker&, uint64_t tile, int begin, int end);

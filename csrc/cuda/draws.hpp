@@ -33,6 +33,14 @@ RESMC_KERNEL_FN void make_normals(Warp& warp, const float* words, uint32_t n, fl
     warp.store_if(inside, out, i << 2, g);
 }
 
+// sqrt_normal of each of n numbers.
+template <class Warp>
+RESMC_KERNEL_FN void make_roots(Warp& warp, const float* from, uint32_t n, float* out) {
+    const Word i = warp.lane() + WARP * (warp.index() + warp.block() * (warp.block_threads() / WARP));
+    const Word inside = (i - n) >> 31;
+    warp.store_if(inside, out, Word(0u), 0, i, sqrt_normal(warp.load(from, select_zero(inside, Word(0u), i))));
+}
+
 // The generator alone: what a network of this shape draws, layer by layer, added up. Every thread of the launch, whole
 // blocks of them, leaves a sum.
 template <class Warp>

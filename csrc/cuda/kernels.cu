@@ -67,6 +67,11 @@ static __global__ void normals_kernel(const float* words, uint32_t n, float* out
     make_normals(warp, words, n, out);
 }
 
+static __global__ void roots_kernel(const float* from, uint32_t n, float* out) {
+    Warp warp = this_warp();
+    make_roots(warp, from, n, out);
+}
+
 static __global__ void __launch_bounds__(BLOCK_THREADS) draw_kernel(const __grid_constant__ DrawArguments a) {
     Warp warp = this_warp();
     draw_and_forget(warp, a);
@@ -161,6 +166,12 @@ static void launch_normals(const uint32_t* from, uint32_t n, float* out, int dev
     check(cudaGetLastError(), "normals");
 }
 
+static void launch_roots(const float* from, uint32_t n, float* out, int device, uint64_t stream) {
+    use(device, "roots");
+    roots_kernel<<<blocks_for(n, BLOCK_THREADS), BLOCK_THREADS, 0, stream_of(stream)>>>(from, n, out);
+    check(cudaGetLastError(), "roots");
+}
+
 static void launch_draw(const DrawArguments& a, uint64_t threads, int device, uint64_t stream) {
     use(device, "draw");
     draw_kernel<<<blocks_for(threads, BLOCK_THREADS), BLOCK_THREADS, 0, stream_of(stream)>>>(a);
@@ -208,7 +219,7 @@ const Kernels& cuda_kernels() {
         RESMC_CUDA_ARCHITECTURES,    cuda::driver,          cuda::properties,      cuda::choose_shape,
         cuda::choose_residual_shape, cuda::launch_simulate, cuda::launch_residual, cuda::launch_reduce,
         cuda::launch_fold,           cuda::launch_raw,      cuda::launch_quotient, cuda::launch_words,
-        cuda::launch_normals,        cuda::launch_draw,     cuda::failure,
+        cuda::launch_normals,        cuda::launch_roots,    cuda::launch_draw,     cuda::failure,
     };
     return kernels;
 }

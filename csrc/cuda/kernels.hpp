@@ -47,6 +47,7 @@ struct Kernels {
     void (*words)(uint64_t seed, uint32_t word1, uint32_t word2, uint32_t word3, uint32_t quad, uint32_t* out,
                   int device, uint64_t stream);
     void (*normals)(const uint32_t* words, uint32_t n, float* out, int device, uint64_t stream);
+    void (*roots)(const float* from, uint32_t n, float* out, int device, uint64_t stream);
     void (*draw)(const DrawArguments&, uint64_t threads, int device, uint64_t stream);
     // Empty, or the error that the context is left with.
     std::string (*failure)(int device);

@@ -1,4 +1,4 @@
-"""The scripts of the gallery, or some, their figures in one folder; with --record their numbers here and in README.md.
+"""Run the scripts of the gallery, or some; with --record write their numbers here and into docs/gallery.md.
 
 python examples/gallery [NAME ...] [--output gallery-output] [--networks 1.0] [--seed 0] [--record]
 """
@@ -23,7 +23,8 @@ import common
 import resmc
 
 HERE = Path(__file__).resolve().parent
-RESULTS, README = HERE / "results.json", HERE.parents[1] / "README.md"
+ROOT = HERE.parents[1]
+RESULTS, PAGE = HERE / "results.json", ROOT / "docs" / "gallery.md"
 SCRIPTS = tuple(sorted(path.stem for path in HERE.glob("[a-z]_*.py")))
 ORIGIN = "Seed {seed}, commit {commit}, {processor}, {instruction_set}, NumPy {numpy}, numerics version {numerics}."
 BEGIN, END = "<!-- gallery: begin -->", "<!-- gallery: end -->"
@@ -31,7 +32,7 @@ BEGIN, END = "<!-- gallery: begin -->", "<!-- gallery: end -->"
 
 def commit() -> str:
     """Of the working tree, with a plus if it has changes beyond what is recorded here."""
-    others = ("--", ":(top)", f":(exclude,top){RESULTS.relative_to(README.parent)}", f":(exclude,top){README.name}")
+    others = ("--", ":(top)", *(f":(exclude,top){path.relative_to(ROOT)}" for path in (RESULTS, PAGE)))
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", *words], cwd=HERE, capture_output=True, text=True, check=True)
@@ -59,21 +60,21 @@ def merged(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list
     return [entries[name] for name in SCRIPTS if name in entries]
 
 
-def readme_table(recorded: Sequence[dict[str, Any]]) -> str:
-    """A row for each claim, and where the numbers come from."""
-    lines = ["| claim | found |", "|---|---|"]
+def page_table(recorded: Sequence[dict[str, Any]]) -> str:
+    """A row for each number, the claim in front of the first, and where the numbers come from."""
+    lines = ["| claim | quantity | found | theory | difference |", "|---|---|---|---|---|"]
     origins: dict[str, list[str]] = {}
     for entry in recorded:
-        found = [common.Finding(**one) for one in entry["findings"]]
-        cells = (
-            f"[{entry['claim']}](examples/gallery/{entry['script']}.py)",
-            "<br>".join(f"{f.name}: {f}" for f in found),
-        )
-        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+        claim = f"[{entry['claim']}](../examples/gallery/{entry['script']}.py)"
+        for one in (common.Finding(**one) for one in entry["findings"]):
+            numbers = (cell.replace(" ", "\N{NO-BREAK SPACE}") for cell in (one.number, one.theory, one.difference))
+            cells = (cell.replace("|", r"\|") for cell in (claim, one.name, *numbers))
+            lines.append(f"| {' | '.join(cells)} |")
+            claim = ""
         origins.setdefault(ORIGIN.format(**entry["made"]), []).append(entry["script"][0])
     several = len(origins) > 1
     said = [(f"{', '.join(letters)}: " if several else "") + origin for origin, letters in origins.items()]
-    return "\n".join([*lines, "", *said])
+    return "\n".join([*lines, "", "\n\n".join(said)])
 
 
 def main() -> None:
@@ -83,7 +84,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("gallery-output"), help="folder of the figures")
     parser.add_argument("--networks", type=float, default=1.0, help="times the usual number of networks")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--record", action="store_true", help="write results.json and README's table")
+    parser.add_argument("--record", action="store_true", help="write results.json and the table of docs/gallery.md")
     args = parser.parse_args()
     if args.record and args.networks != 1.0:
         parser.error("--record goes with the usual number of networks: leave --networks away")
@@ -103,9 +104,9 @@ def main() -> None:
     if args.record:
         recorded = merged(json.loads(RESULTS.read_text(encoding="utf-8")), results)
         RESULTS.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        text = README.read_text(encoding="utf-8")
+        text = PAGE.read_text(encoding="utf-8")
         before, after = text.split(BEGIN)[0], text.split(END)[1]
-        README.write_text(f"{before}{BEGIN}\n{readme_table(recorded)}\n{END}{after}", encoding="utf-8")
+        PAGE.write_text(f"{before}{BEGIN}\n{page_table(recorded)}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

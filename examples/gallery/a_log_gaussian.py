@@ -1,9 +1,9 @@
 r"""Outputs of a ResNet are log-Gaussian, not Gaussian, already at n = 100 and d = 10.
 
-Given the final log-norm L_d = log(|z_d|^2/n), the outputs have log|z_out|^2 = L_d + log chi^2_{n_out} exactly. At
-infinite width L_d = 0; as d and n grow together it is Gaussian, with mean and variance of order d/n
-(`resmc.theory.log_norm`; the law of log|z_out|^2 is `resmc.theory.output_norm_cdf`). How far either law is from the
-simulated one is a Kolmogorov-Smirnov distance.
+Given the final log-norm $L_d = \log(|z_d|^2/n)$, the outputs have $\log|z_{out}|^2 = L_d + \log \chi^2_{n_{out}}$
+exactly. At infinite width $L_d = 0$; as $d$ and $n$ grow together it is Gaussian, with mean and variance of order
+$d/n$ (`resmc.theory.log_norm`; the law of $\log|z_{out}|^2$ is `resmc.theory.output_norm_cdf`). How far either law is
+from the simulated one is a Kolmogorov-Smirnov distance.
 
     python examples/gallery/a_log_gaussian.py [--networks 1.0] [--seed 0] [--output a_log_gaussian.png]
 """

@@ -1,8 +1,9 @@
 r"""Hypoactivation: in a deep vanilla ResNet fewer than half of the ReLUs fire.
 
-With rho_k = alpha^k and alpha^2 + lam^2 = 1, the active fraction F_l and the asymmetry A_l = 2 |phi(z_l)|^2/|z_l|^2 - 1
-have at leading order in 1/n the means 1/2 - (lam^2/4n) sum_{k<=l} rho_k K'(rho_k) and
--(lam^2/2n) sum_{k<=l} rho_k J'(rho_k) (`resmc.theory.hypoactivation`). Infinite width says 1/2 and 0.
+With $\rho_k = \alpha^k$ and $\alpha^2 + \lambda^2 = 1$, the active fraction $F_l$ and the asymmetry
+$A_l = 2 |\phi(z_l)|^2/|z_l|^2 - 1$ have at leading order in $1/n$ the means
+$1/2 - (\lambda^2/4n) \sum_{k \le l} \rho_k K'(\rho_k)$ and $-(\lambda^2/2n) \sum_{k \le l} \rho_k J'(\rho_k)$
+(`resmc.theory.hypoactivation`). Infinite width says $1/2$ and $0$.
 
     python examples/gallery/b_hypoactivation.py [--networks 1.0] [--seed 0] [--output b_hypoactivation.png]
 """

@@ -1,8 +1,8 @@
 r"""Layers of a vanilla ResNet correlate, and the further apart they are, the less.
 
-The asymmetries A_l = 2 |phi(z_l)|^2/|z_l|^2 - 1 of two layers k apart have the correlation J(alpha^k)/3 at leading
-order in 1/n (`resmc.theory.interlayer_correlation`, with `resmc.theory.J`), for alpha^2 + lam^2 = 1: the
-larger alpha, the longer a layer is remembered. At infinite width the network's own layers play no role at all.
+The asymmetries $A_l = 2 |\phi(z_l)|^2/|z_l|^2 - 1$ of two layers $k$ apart have the correlation $J(\alpha^k)/3$ at
+leading order in $1/n$ (`resmc.theory.interlayer_correlation`, with `resmc.theory.J`), for $\alpha^2 + \lambda^2 = 1$:
+the larger $\alpha$, the longer a layer is remembered. At infinite width the network's own layers play no role at all.
 
     python examples/gallery/c_interlayer.py [--networks 1.0] [--seed 0] [--output c_interlayer.png]
 """

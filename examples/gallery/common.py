@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import resmc
 from resmc.results.estimates import Estimate, format_estimate
 
 WEIGHT = 0.5**0.5  # alpha and lambda, wherever a script does not vary them
+PLAIN = {r"\lambda": "lam", r"\le": "<="}  # what is not its name without the backslash
 CLEAR = 5.0  # standard errors: below it a sentence does not say which of two numbers is larger
 
 
@@ -49,15 +51,25 @@ class Finding:
         """The value and its standard error."""
         return format_estimate(self.value, self.stderr).replace("+-", "±")
 
-    def __str__(self) -> str:
+    @property
+    def theory(self) -> str:
+        """What stands beside it, and of which kind that is."""
         if self.reference is None or math.isnan(self.reference):
-            return self.number
-        beside = f"{self.kind} {self.reference:.{1 if self.kind == 'noise' else 4}g}"
-        if self.kind == "limit" and self.reference:
-            beside += f", {(self.value - self.reference) / abs(self.reference):+.1%}"
-        elif self.kind not in ("limit", "noise") and math.isfinite(self.z):
-            beside += f", z = {self.z:+.1f}"
-        return f"{self.number} ({beside})"
+            return ""
+        return f"{self.kind} {self.reference:.{1 if self.kind == 'noise' else 4}g}"
+
+    @property
+    def difference(self) -> str:
+        """The relative difference from a limit, or the z-score against an exact value."""
+        if not self.theory or self.kind == "noise":
+            return ""
+        if self.kind == "limit":
+            return f"{(self.value - self.reference) / self.reference:+.1%}" if self.reference else ""
+        return f"z = {round(self.z, 1) + 0.0:+.1f}" if math.isfinite(self.z) else ""
+
+    def __str__(self) -> str:
+        beside = ", ".join(filter(None, (self.theory, self.difference)))
+        return f"{self.number} ({beside})" if beside else self.number
 
 
 def word(errors: float, below: str, above: str, otherwise: str) -> str:
@@ -65,9 +77,14 @@ def word(errors: float, below: str, above: str, otherwise: str) -> str:
     return above if errors >= CLEAR else below if errors <= -CLEAR else otherwise
 
 
+def plain(doc: str) -> str:
+    """Return a docstring for a terminal, where its formulas, written as in LaTeX, are read as they are."""
+    return re.sub(r"\\[a-zA-Z]+", lambda word: PLAIN.get(word[0], word[0][1:]), doc).replace(r"\,", "").replace("$", "")
+
+
 def arguments(doc: str | None, picture: str) -> argparse.ArgumentParser:
     """What every script takes: --networks, --seed, --output."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=plain(doc or ""), formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", type=float, default=1.0, help="times the usual number of networks")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path(picture), help="the figure")

@@ -1,9 +1,9 @@
 r"""The output variance of a vanilla ResNet grows exponentially in d/n; that of a balanced one not at all.
 
-log E|z_d|^2/|z_0|^2 tends to (lam^4/n) sum_{m<d} sum_{k<=m} K(alpha^k), about c d/n, for alpha^2 + lam^2 = 1
-(`resmc.theory.variance_growth`, K is `resmc.theory.growth_kernel`, c is `log_second_moment`/`ratio` of
-`resmc.theory.infinite_depth_and_width`). It is exactly 0 for balanced networks, and 0 at infinite width.
-A sweep in small; `examples/growth.py` is the same with more networks.
+The growth $\log E|z_d|^2/|z_0|^2$ tends to $(\lambda^4/n) \sum_{m < d} \sum_{k \le m} K(\alpha^k)$, about $c\, d/n$,
+for $\alpha^2 + \lambda^2 = 1$ (`resmc.theory.variance_growth`, $K$ is `resmc.theory.growth_kernel`, $c$ is
+`log_second_moment`/`ratio` of `resmc.theory.infinite_depth_and_width`). It is exactly 0 for balanced networks, and 0 at
+infinite width. A sweep in small; `examples/growth.py` is the same with more networks.
 
     python examples/gallery/d_growth.py [--networks 1.0] [--seed 0] [--output d_growth.png] [--store DIRECTORY]
 """

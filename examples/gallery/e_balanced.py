@@ -1,8 +1,9 @@
 r"""Balanced ResNets have neither hypoactivation, nor correlated layers, nor a growing output variance.
 
-Signs drawn once for every neuron, phi_l(z)_i = ReLU(s_i z_i), make the asymmetry A_l symmetric about 0 given all that
-came before. So E F_l = 1/2, Corr(A_l, A_m) = 0 and log E|z_l|^2/|z_0|^2 = 0 exactly, at every width and depth
-(alpha^2 + lam^2 = 1; `resmc.theory.exact`), and there are z-scores; to vanilla networks none of this applies.
+Signs $s_i$ drawn once for every neuron, $\phi_l(z)_i = ReLU(s_i z_i)$, make the asymmetry $A_l$ symmetric about 0 given
+all that came before. So $E F_l = 1/2$, $Corr(A_l, A_m) = 0$ and $\log E|z_l|^2/|z_0|^2 = 0$ exactly, at every width
+and depth ($\alpha^2 + \lambda^2 = 1$; `resmc.theory.exact`), and there are z-scores; to vanilla networks none of this
+applies.
 
     python examples/gallery/e_balanced.py [--networks 1.0] [--seed 0] [--output e_balanced.png]
 """

@@ -1,9 +1,9 @@
 r"""The limits hold up to corrections in powers of 1/n; with these removed, they can be tested.
 
-At a fixed ratio d/n a quantity of the last layer is c_0 + c_1/n + c_2/n^2 + ..., where c_0 is the limit as d and n
-grow together (`resmc.theory.infinite_depth_and_width`, for correlations `resmc.theory.interlayer_correlation`).
-Weighted fits over several widths (`resmc.extrapolate`) give c_0 with an error, which tests the limit, and c_1, which
-the paper does not.
+At a fixed ratio $d/n$ a quantity of the last layer is $c_0 + c_1/n + c_2/n^2 + ...$, where $c_0$ is the limit as $d$
+and $n$ grow together (`resmc.theory.infinite_depth_and_width`, for correlations
+`resmc.theory.interlayer_correlation`). Weighted fits over several widths (`resmc.extrapolate`) give $c_0$ with an
+error, which tests the limit, and $c_1$, which the paper does not.
 
     python examples/gallery/f_corrections.py [--networks 1.0] [--seed 0] [--output f_corrections.png]
 """

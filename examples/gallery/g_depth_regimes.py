@@ -1,9 +1,9 @@
 r"""A deep network explodes, becomes the identity, or does neither: 1/2 is the exponent between.
 
-With branches of size L^(-beta) and independent weights, |h_L - h_0|/|h_0| tends to 0 like L^(1/2 - beta) for
-beta > 1/2, to a law for beta = 1/2, and grows faster than any power for beta < 1/2 (Marion, Fermanian, Biau, Vert,
-arXiv 2206.06929, figure 1: 50 networks for each L). `resmc.regime` fits the medians by a power of L with a correction
-in 1/L, and decides by the interval of the exponent. The input is uniform on [0, 1]^64.
+With branches of size $L^{-\beta}$ and independent weights, $|h_L - h_0|/|h_0|$ tends to 0 like $L^{1/2 - \beta}$ for
+$\beta > 1/2$, to a law for $\beta = 1/2$, and grows faster than any power for $\beta < 1/2$ (Marion, Fermanian, Biau,
+Vert, arXiv 2206.06929, figure 1: 50 networks for each $L$). `resmc.regime` fits the medians by a power of $L$ with a
+correction in $1/L$, and decides by the interval of the exponent. The input is uniform on $[0, 1]^{64}$.
 
     python examples/gallery/g_depth_regimes.py [--networks 1.0] [--seed 0] [--output g_depth_regimes.png]
 """

@@ -1,8 +1,8 @@
 r"""The gradient of a deep network explodes, stays what it was, or does neither, with the same exponents.
 
-|p_0 - p_L|/|p_L|, p_k being the gradient of an output at layer k, behaves as |h_L - h_0|/|h_0| does in
-`g_depth_regimes`, for the same networks (Marion, Fermanian, Biau, Vert, arXiv 2206.06929, figure 3). p_L is a row of
-the readout, independent of all layers, so that the ratio does not depend on a loss.
+The ratio $|p_0 - p_L|/|p_L|$, $p_k$ being the gradient of an output at layer $k$, behaves as $|h_L - h_0|/|h_0|$ does
+in `g_depth_regimes`, for the same networks (Marion, Fermanian, Biau, Vert, arXiv 2206.06929, figure 3). $p_L$ is a row
+of the readout, independent of all layers, so that the ratio does not depend on a loss.
 
     python examples/gallery/h_depth_gradients.py [--networks 1.0] [--seed 0] [--output h_depth_gradients.png]
 """

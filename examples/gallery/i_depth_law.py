@@ -1,10 +1,11 @@
-r"""At the exponent 1/2 deep networks tend to a law: that of |h_L|/|h_0|, and of |p_0|/|p_L|, is log-Gaussian.
+r"""At the exponent 1/2 the layers and the gradients of deep networks tend to a log-Gaussian law.
 
-For two matrices in each block with ReLU between them and branches of size L^(-1/2), log |h_L|^2/|h_0|^2 tends to
-N(1/2 - 1/n, 2/n) as L grows at fixed width n (`resmc.theory.depth_limit`), and so does log |p_0|^2/|p_L|^2; at every
-L, E |h_L|^2/|h_0|^2 = E |p_0|^2/|p_L|^2 = (1 + 1/(2 L))^L exactly, for every law of the weights (Marion, Fermanian,
-Biau, Vert, arXiv 2206.06929, figure 2: n = 100, L = 1000, 10^4 networks with uniform weights). Gaussian weights allow
-the projected method; uniform ones have to be drawn, all 2 n^2 L of them, which takes minutes.
+For two matrices in each block with ReLU between them and branches of size $L^{-1/2}$, $\log |h_L|^2/|h_0|^2$ tends to
+$N(1/2 - 1/n, 2/n)$ as $L$ grows at fixed width $n$ (`resmc.theory.depth_limit`), and so does
+$\log |p_0|^2/|p_L|^2$; at every $L$, $E |h_L|^2/|h_0|^2 = E |p_0|^2/|p_L|^2 = (1 + 1/(2 L))^L$ exactly, for every law
+of the weights (Marion, Fermanian, Biau, Vert, arXiv 2206.06929, figure 2: $n = 100$, $L = 1000$, $10^4$ networks with
+uniform weights). Gaussian weights allow the projected method; uniform ones have to be drawn, all $2 n^2 L$ of them,
+which takes minutes.
 
     python examples/gallery/i_depth_law.py [--networks 1.0] [--seed 0] [--output i_depth_law.png] [--weights uniform]
 """

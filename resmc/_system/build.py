@@ -8,6 +8,7 @@ from importlib import metadata
 
 from .. import _native
 from . import checks
+from .cpus import usable_cpus
 from .plain import Plain
 
 VARIABLE = "RESMC_INSTRUCTION_SET"
@@ -39,7 +40,7 @@ def build_info() -> Plain:
         "instruction_set": instruction_set(),
         "instruction_sets": [name for name, _ in _native.instruction_sets()],
         "networks_per_pack": dict(_native.instruction_sets()),
-        "threads": len(os.sched_getaffinity(0)),
+        "threads": usable_cpus(),
         "processor": _processor(),
     }
 

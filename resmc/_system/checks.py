@@ -5,38 +5,50 @@ from __future__ import annotations
 import math
 import operator
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .words import brief
+
 
 def integer(name: str, value: Any, low: int, high: int, why: str = "") -> int:
-    """Return ``value`` as an int in ``low..high``; floats with an integral value (1e6) are accepted."""
-    allowed = f"an integer from {low} to {high}" + (f" ({why})" if why else "")
+    """Return ``value`` as an int in ``low..high``; floats with an integral value (1e6) are accepted.
+
+    ``why`` is the upper bound in other words, such as 2^24, which are said instead of a number of many digits.
+    """
+    allowed = f"an integer from {low} to {_last(high, why)}"
     if isinstance(value, bool):
-        raise ValueError(f"{name}={value!r} is not allowed: it must be {allowed}")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
+        raise ValueError(f"{name}={brief(value)} is not allowed: it must be {allowed}")
     try:
-        result = operator.index(value)
+        result = operator.index(int(value) if isinstance(value, float) and value.is_integer() else value)
     except TypeError:
-        raise ValueError(f"{name}={value!r} is not allowed: it must be {allowed}") from None
+        raise ValueError(f"{name}={brief(value)} is not allowed: it must be {allowed}") from None
     if not low <= result <= high:
-        raise ValueError(f"{name}={result} is out of range: it must be {allowed}")
+        raise ValueError(f"{name}={brief(result)} is out of range: it must be {allowed}")
     return result
+
+
+def _last(high: int, why: str) -> str:
+    """Write an upper bound once: as a number, or as a power with what is said of it; other words stand beside it."""
+    power = re.match(r"[0-9^]+( - 1)?", why)
+    if power is None:
+        return f"{high} ({why})" if why else str(high)
+    return why if high >= 10**7 else f"{high}{why[power.end() :]}"
 
 
 def real(name: str, value: Any, *, positive: bool = False) -> float:
     """Return ``value`` as a finite float, strictly positive if asked."""
     allowed = "a finite number" + (" above 0" if positive else "")
     if isinstance(value, str | bytes | bool):
-        raise ValueError(f"{name}={value!r} is not allowed: it must be {allowed}")
+        raise ValueError(f"{name}={brief(value)} is not allowed: it must be {allowed}")
     try:
         result = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name}={value!r} is not allowed: it must be {allowed}") from None
+        raise ValueError(f"{name}={brief(value)} is not allowed: it must be {allowed}") from None
     if not math.isfinite(result) or (positive and result <= 0):
-        raise ValueError(f"{name}={result!r} is not allowed: it must be {allowed}")
+        raise ValueError(f"{name}={brief(result)} is not allowed: it must be {allowed}")
     return result
 
 
@@ -44,19 +56,19 @@ def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
     """Return ``value`` if it is one of ``allowed``."""
     if not isinstance(value, str) or value not in allowed:
         listed = ", ".join(repr(a) for a in allowed)
-        raise ValueError(f"{name}={value!r} is not allowed: it must be one of {listed}")
+        raise ValueError(f"{name}={brief(value)} is not allowed: it must be one of {listed}")
     return value
 
 
 def path(name: str, value: Any) -> Path:
     """Return ``value`` as a path."""
     if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
-        raise ValueError(f"{name}={value!r} is not allowed: it must be the name of a file, a str or a Path")
+        raise ValueError(f"{name}={brief(value)} is not allowed: it must be the name of a file, a str or a Path")
     return Path(value)
 
 
 def boolean(name: str, value: Any) -> bool:
     """Return ``value`` if it is True or False."""
     if not isinstance(value, bool):
-        raise ValueError(f"{name}={value!r} is not allowed: it must be True or False")
+        raise ValueError(f"{name}={brief(value)} is not allowed: it must be True or False")
     return value

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .words import brief
+
 Report = Callable[[float], None]
 
 
@@ -43,4 +45,4 @@ def reporting(progress: Any, networks: int, label: str) -> Iterator[Report | Non
 
             yield show
     else:
-        raise ValueError(f"progress={progress!r} is not allowed: it must be None, True, False or a callable")
+        raise ValueError(f"progress={brief(progress)} is not allowed: it must be None, True, False or a callable")

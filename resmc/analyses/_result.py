@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..results.estimates import Estimate
-from ..tables import Column, Table, html
+from ..tables import Column, Shown, Table
 from ..tables.cells import cell
-from ..tables.table import few
+from ..tables.table import MOST_LAYERS, few
 
 
 def _short(value: Any) -> str:
@@ -26,7 +27,7 @@ def _short(value: Any) -> str:
     return repr(value)
 
 
-class Result:
+class Result(Shown):
     """Base of the analyses' results.
 
     ``_by_entry`` names the fields with an entry for each layer, lag or width, these layers, lags or widths first: the
@@ -40,10 +41,15 @@ class Result:
         lines = [f"  {f.name} = {_short(getattr(self, f.name))}" for f in fields(self)]  # type: ignore[arg-type]
         return "\n".join([type(self).__name__, *lines])
 
-    def _repr_html_(self) -> str:
-        return html.render(self._table())
+    def _chosen(self, count: int, most: int) -> list[int]:
+        """Choose ``most`` of ``count`` entries for the table, or so, that say most."""
+        return few(count, most)
 
     def _table(self) -> Table:
+        return self._rows(MOST_LAYERS)
+
+    def _rows(self, most: int) -> Table:
+        """Return the table of so many entries at most."""
         key = name = type(self).__name__
         parts = dict(_flat(self))
         if not self._by_entry:
@@ -51,11 +57,12 @@ class Result:
             return Table(key, name, columns, list(parts.items()))
         entries = {field: parts.pop(field) for field in self._by_entry if field in parts}
         count = len(entries[self._by_entry[0]])
-        chosen = few(count)
+        chosen = self._chosen(count, most)
         title = name if len(chosen) == count else f"{name}: {len(chosen)} of {count} entries"
         lines = [f"{field} = {cell(value)}" for field, value in parts.items() if np.ndim(_value(value)) == 0]
         rows = [[values[i] for values in entries.values()] for i in chosen]
-        return Table(key, title, [Column(field, field) for field in entries], rows, lines)
+        complete = partial(self._rows, count) if len(chosen) < count else None
+        return Table(key, title, [Column(field, field) for field in entries], rows, lines, complete=complete)
 
 
 def _flat(result: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-r"""A simulation as a labelled data set or a data frame, and the schema that sweeps share.
+"""A simulation as a labelled data set or a data frame, and the schema that sweeps share.
 
 An observable (`resmc.results.observables`) whose variable is ``q`` gives ``q``, ``q_stderr``, ``q_theory`` (its limit,
 NaN where there is none) and ``q_exact`` (NaN where it is not known), and where rare networks may rule it
@@ -21,6 +21,7 @@ from ..results.estimates import Estimate, KSDistance
 from ..results.observable import SENTENCES, Observable
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
+from ..tables.frames import frame
 from . import interlayer
 from .found import estimates
 
@@ -85,12 +86,31 @@ def to_xarray(sim: Record, *, laws: bool = False) -> xarray.Dataset:
         If xarray is not installed.
     """
     module = needed("to_xarray")
+    found, coordinates = _collected(sim, laws)
+    data: xarray.Dataset = module.Dataset(
+        {name: one.data() for name, one in found.items()},
+        coords={name: one.data() for name, one in coordinates.items()},
+        attrs={
+            "title": TITLE,
+            "source": source(),
+            **_plain(sim.model.to_dict()),
+            "method": sim.method,
+            "seed": np.uint64(sim.seed),
+            "networks": sim.networks,
+            "numerics": " ".join(sim.numerics),
+        },
+    )
+    return data
+
+
+def _collected(sim: Record, laws: bool) -> tuple[dict[str, Variable], dict[str, Variable]]:
+    """Return the variables and the coordinates of `to_xarray`, by name."""
     found: dict[str, Variable] = {}
     edges = sim.histogram.edges
-    coordinates: dict[str, Any] = {
-        "layer": sim.layers,
-        "ratio": ("layer", sim.layers / sim.model.width, {"long_name": "ratio l/n", "units": "1"}),
-        "bin": 0.5 * (edges[:-1] + edges[1:]),
+    coordinates = {
+        "layer": Variable(LAYER, sim.layers, "layer l"),
+        "ratio": Variable(LAYER, sim.layers / sim.model.width, "ratio l/n"),
+        "bin": Variable(("bin",), 0.5 * (edges[:-1] + edges[1:]), "middle of a bin of the log-norm"),
     }
     for name in sim.observables:
         one = OBSERVABLES[name]
@@ -108,7 +128,8 @@ def to_xarray(sim: Record, *, laws: bool = False) -> xarray.Dataset:
             found["asymmetry_correlation_stderr"] = Variable(
                 pairs, inter.matrix.stderr, f"standard error of the {words}"
             )
-            coordinates |= {"layer2": sim.layers, "lag": lags}
+            coordinates["layer2"] = Variable(("layer2",), sim.layers, "the other layer")
+            coordinates["lag"] = Variable(("lag",), lags, "distance of two layers")
     if laws:
         names = [name for name in sim.observables if OBSERVABLES[name].per == "run"]
         for name, e in estimates(sim, names).items():
@@ -119,20 +140,7 @@ def to_xarray(sim: Record, *, laws: bool = False) -> xarray.Dataset:
     if sim.has_asymmetry:
         found["inactive"] = Variable(LAYER, sim.inactive, "living networks without an active neuron")
     found["histogram"] = Variable(("bin",), sim.histogram.counts, "networks by the log-norm of the last layer")
-    data: xarray.Dataset = module.Dataset(
-        {name: one.data() for name, one in found.items()},
-        coords=coordinates,
-        attrs={
-            "title": TITLE,
-            "source": source(),
-            **_plain(sim.model.to_dict()),
-            "method": sim.method,
-            "seed": np.uint64(sim.seed),
-            "networks": sim.networks,
-            "numerics": " ".join(sim.numerics),
-        },
-    )
-    return data
+    return found, coordinates
 
 
 def to_dataframe(sim: Record) -> pandas.DataFrame:
@@ -141,11 +149,11 @@ def to_dataframe(sim: Record) -> pandas.DataFrame:
     Raises
     ------
     ImportError
-        If xarray, which brings pandas, is not installed.
+        If pandas is not installed.
     """
-    data = to_xarray(sim)
-    by_layer = [name for name, one in data.data_vars.items() if one.dims == LAYER]
-    return data[by_layer].to_dataframe().reset_index()
+    found, coordinates = _collected(sim, laws=False)
+    by_layer = {name: one.values for name, one in found.items() if one.dims == LAYER}
+    return frame({"layer": sim.layers, **by_layer, "ratio": coordinates["ratio"].values})
 
 
 def needed(call: str) -> Any:

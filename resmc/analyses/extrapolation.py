@@ -26,6 +26,7 @@ import numpy as np
 from scipy.special import gammaincc
 
 from .._system import checks
+from .._system.words import brief
 from ..results.estimates import Estimate, Floats
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
@@ -96,7 +97,7 @@ def extrapolate(
     quantity : str
         A quantity that all of them have (`Simulation.observables`), at its end. Of a `ResNet` some are scaled, so that
         they tend to a limit that theory knows: ``log_norm.mean`` (without depth log(alpha^2 + lam^2)), ``asymmetry``
-        (n E[A_d]), ``active_fraction`` (n (E[F_d] - 1/2)), ``growth`` (log E\\|z_d\\|^2/\\|z_0\\|^2, without depth
+        (n E[A_d]), ``active_fraction`` (n (E[F_d] - 1/2)), ``growth`` (log E|z_d|^2/|z_0|^2, without depth
         log(alpha^2 + lam^2)); the limits of ``log_norm.variance``, ``log_norm.skewness``, ``log_norm.excess_kurtosis``
         and ``interlayer.lag1`` are known as they are. Of all others there is a value, and no limit beside it.
     degree : int, optional
@@ -112,7 +113,7 @@ def extrapolate(
         raise ValueError("simulations is a single one: extrapolate takes several, of different widths")
     for s in simulations:
         if not hasattr(s, "model"):
-            raise ValueError(f"simulations holds {s!r}: extrapolate takes a sequence of Simulation objects")
+            raise ValueError(f"simulations holds {brief(s)}: extrapolate takes a sequence of Simulation objects")
     sims = sorted(simulations, key=lambda s: s.model.width)
     widths = np.array([s.model.width for s in sims], np.float64)
     _check_alike(sims)
@@ -207,7 +208,7 @@ def _check_alike(sims: Sequence[Record]) -> None:
     for name, values in alike.items():
         if any(value != values[0] for value in values):
             distinct = [value for i, value in enumerate(values) if value not in values[:i]]
-            raise ValueError(f"simulations differ in {name} ({distinct}): an extrapolation needs one")
+            raise ValueError(f"simulations differ in {name} ({brief(distinct)}): an extrapolation needs one")
 
 
 def _scaled(sim: Record, quantity: str, factor: float, shift: float) -> Estimate:
@@ -216,7 +217,9 @@ def _scaled(sim: Record, quantity: str, factor: float, shift: float) -> Estimate
     if one.per == "lag":
         where = np.flatnonzero(found.places(sim, quantity) == 1)
         if not where.size:
-            raise ValueError(f"quantity={quantity!r} needs two recorded layers at distance 1; layers={sim.layers}")
+            raise ValueError(
+                f"quantity={quantity!r} needs two recorded layers at distance 1; layers={brief(sim.layers)}"
+            )
         estimate = estimate[int(where[0])]
     elif one.per == "layer":
         estimate = estimate[0 if one.backward else -1]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
@@ -51,7 +52,7 @@ def estimates(sim: Record, names: Iterable[str]) -> dict[str, Estimate]:
         analysis, *path = one.analysis.split(".")
         if analysis not in made:
             made[analysis] = ANALYSES[analysis](sim)
-        out[name] = reduce(getattr, path, made[analysis])
+        out[name] = share_networks(reduce(getattr, path, made[analysis]), sim.drawn)
     return out
 
 

@@ -1,9 +1,9 @@
-r"""How does the output variance grow with depth?
+"""How does the output variance grow with depth?
 
-E\|z_l\|^2/\|z_0\|^2 grows like exp(c l/n) in a vanilla ResNet and is exactly (alpha^2 + lam^2)^l in a balanced one (Li,
+E|z_l|^2/|z_0|^2 grows like exp(c l/n) in a vanilla ResNet and is exactly (alpha^2 + lam^2)^l in a balanced one (Li,
 Nica, Roy 2021, arXiv 2106.04013). A network of depth d contains every depth below d: one run gives the whole curve.
 
-The mean of \|z\|^2 is ruled by rare networks: `resmc.results.layer_estimates.SecondMoment` says when it is called
+The mean of |z|^2 is ruled by rare networks: `resmc.results.layer_estimates.SecondMoment` says when it is called
 reliable.
 """
 
@@ -22,7 +22,7 @@ from ._result import Result
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Growth(Result):
-    r"""Growth of the second moment by recorded layer (R,).
+    """Growth of the second moment by recorded layer (R,).
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Growth(Result):
     ratio : ndarray, shape (R,)
         l/n.
     log_second_moment : Estimate, shape (R,)
-        log E\|z_l\|^2/\|z_0\|^2, dead networks counting as 0; no error where it is not reliable.
+        log E|z_l|^2/|z_0|^2, dead networks counting as 0; no error where it is not reliable.
     theory : ndarray, shape (R,)
         The limit of log_second_moment at leading order in 1/n; NaN where none is known.
     exact : ndarray, shape (R,)

@@ -1,7 +1,7 @@
-r"""Do fewer than half of the ReLUs fire?
+"""Do fewer than half of the ReLUs fire?
 
 Li, Nica, Roy 2021 (arXiv 2106.04013): in a vanilla ResNet with alpha > 0 the asymmetry
-A_l = 2 \|phi(z_l)\|^2/\|z_l\|^2 - 1 and F_l - 1/2, F_l the fraction of active neurons, are negative on average, of
+A_l = 2 |phi(z_l)|^2/|z_l|^2 - 1 and F_l - 1/2, F_l the fraction of active neurons, are negative on average, of
 order 1/n; in a balanced one both vanish exactly. Other networks with rectifiers that act on their layers (phi-in) have
 both quantities, and no limit of them is known.
 """

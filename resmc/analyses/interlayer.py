@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 
 from ..results.estimates import Estimate, Floats
 from ..results.record import Record
+from ..tables.table import few
 from ._result import Result
+
+SEEN = 3.0  # standard errors from which on a correlation is more than noise
+SMALL = 0.02  # share of the correlation of neighbours below which it is small
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,6 +51,14 @@ class InterlayerCorrelations(Result):
     by_lag: Estimate
     theory_by_lag: Floats
     exact: float | None
+
+    def _chosen(self, count: int, most: int) -> list[int]:
+        """Choose lags before the correlation is small or lost in noise: with lag 0, one more than ``most``."""
+        size = np.abs(self.by_lag.value)
+        seen = (size > SEEN * self.by_lag.stderr) & (size > SMALL * size[min(1, count - 1)])
+        end = count if seen.all() else int(np.argmin(seen))
+        rows = most + 1
+        return few(min(count, end if end >= 2 * rows else rows), rows)
 
 
 def analyse(sim: Record) -> InterlayerCorrelations:

@@ -1,6 +1,6 @@
-r"""Is the final log-norm Gaussian, with which parameters, and what is then the law of the output?
+"""Is the final log-norm Gaussian, with which parameters, and what is then the law of the output?
 
-Li, Nica, Roy 2021 (arXiv 2106.04013): as depth and width grow with d/n fixed, L_d = log(\|z_d\|^2/n) tends to a
+Li, Nica, Roy 2021 (arXiv 2106.04013): as depth and width grow with d/n fixed, L_d = log(|z_d|^2/n) tends to a
 Gaussian and an output neuron to exp(L_d/2) Z, Z ~ N(0, 1). The infinite-width limit instead predicts L_d of the law
 log(chi^2_n/n) and a Gaussian output. Both claims become Kolmogorov-Smirnov distances here; those of the output are in
 `output_laws`. Of networks that are no `ResNet` neither limit is known: their log-norm is compared with the Gaussian of
@@ -25,7 +25,7 @@ from .output_laws import OutputLaw, OutputNormLaw, one_output, output_norm
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LogGaussianFit(Result):
-    r"""Moments of the final log-norm L_d over the living networks, and distances between its law and others.
+    """Moments of the final log-norm L_d over the living networks, and distances between its law and others.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class LogGaussianFit(Result):
     output : OutputLaw or None
         The law of one output neuron.
     output_norm : OutputNormLaw or None
-        The law of log(\|z_out\|^2), all n_out outputs of the model together.
+        The law of log(|z_out|^2), all n_out outputs of the model together.
     """
 
     mean: Estimate

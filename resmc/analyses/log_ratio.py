@@ -1,4 +1,4 @@
-r"""How far does a residual network go from its input, and its gradient from the output's?
+"""How far does a residual network go from its input, and its gradient from the output's?
 
 The answer is the logarithm of one of four quotients, by layer and as a final value (Marion, Fermanian, Biau, Vert,
 arXiv 2206.06929):
@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
 from ..engine.lowering import BACKWARD, QUOTIENTS
+from ..results.arithmetic import networks_of, share_networks
 from ..results.estimates import Estimate
 from ..results.laws import Law
 from ..results.observables import OBSERVABLES
@@ -38,7 +39,7 @@ from ._result import Result
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LogRatio(Result):
-    r"""The logarithm of one of the four quotients, X_l = ln(\|v_l\|^2/\|start\|^2), by recorded layer (R,).
+    """The logarithm of one of the four quotients, X_l = ln(|v_l|^2/|start|^2), by recorded layer (R,).
 
     Attributes
     ----------
@@ -47,7 +48,7 @@ class LogRatio(Result):
     mean, variance : Estimate, shape (R,)
         Mean and variance of X_l, over the networks where neither v_l nor the start is 0.
     log_second_moment : Estimate, shape (R,)
-        ln E \|v_l\|^2/\|start\|^2 over the networks whose start is not 0; v_l = 0 counts as 0; no error where it is not
+        ln E |v_l|^2/|start|^2 over the networks whose start is not 0; v_l = 0 counts as 0; no error where it is not
         reliable
         (`resmc.results.layer_estimates.SecondMoment`).
     end : int
@@ -82,7 +83,7 @@ class LogRatio(Result):
 
     @property
     def final_log_second_moment(self) -> Estimate:
-        """ln E \\|v\\|^2/\\|start\\|^2 of the final value."""
+        """ln E |v|^2/|start|^2 of the final value."""
         return self.log_second_moment[self._last]
 
     @property
@@ -93,7 +94,7 @@ class LogRatio(Result):
         """Return quantiles of the final value of X over all networks, with errors: `Law.quantile`."""
         if self.law is None:
             raise ValueError("there is no law: simulate with displacement=True or gradients=True")
-        return self.law.quantile(p)
+        return share_networks(self.law.quantile(p), networks_of(self.mean))
 
 
 def analyse(sim: Record, name: str) -> LogRatio:

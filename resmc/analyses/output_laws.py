@@ -1,7 +1,7 @@
-r"""The law of the output, mixed exactly from the histogram of the final log-norm: nothing is sampled.
+"""The law of the output, mixed exactly from the histogram of the final log-norm: nothing is sampled.
 
-Given L_d = log(\|z_d\|^2/n), one output neuron is exp(L_d/2) Z with Z ~ N(0, 1), and n_out of them together have
-\|z_out\|^2 = exp(L_d) chi^2_{n_out}. Both limits of Li, Nica, Roy 2021 (arXiv 2106.04013) say what L_d is:
+Given L_d = log(|z_d|^2/n), one output neuron is exp(L_d/2) Z with Z ~ N(0, 1), and n_out of them together have
+|z_out|^2 = exp(L_d) chi^2_{n_out}. Both limits of Li, Nica, Roy 2021 (arXiv 2106.04013) say what L_d is:
 Gaussian, or 0 at infinite width. How far the mixed law is from theirs is a Kolmogorov-Smirnov distance here.
 """
 
@@ -44,9 +44,9 @@ class OutputLaw(Result):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OutputNormLaw(Result):
-    r"""The law of log(\|z_out\|^2) with n_out outputs, mixed from the histogram of L_d without sampling.
+    """The law of log(|z_out|^2) with n_out outputs, mixed from the histogram of L_d without sampling.
 
-    With one output a distance is twice that of `OutputLaw`: P(\|z_out\|^2 <= t^2) = 2 P(z_out <= t) - 1.
+    With one output a distance is twice that of `OutputLaw`: P(|z_out|^2 <= t^2) = 2 P(z_out <= t) - 1.
 
     Attributes
     ----------

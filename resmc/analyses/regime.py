@@ -1,7 +1,7 @@
-r"""Explosion, identity, or neither? Networks of several depths L tell the limit as L grows (arXiv 2206.06929).
+"""Explosion, identity, or neither? Networks of several depths L tell the limit as L grows (arXiv 2206.06929).
 
-With independent weights and branches of size c L^(-beta), \|h_L - h_0\|/\|h_0\| and the gradient's
-\|p_0 - p_L\|/\|p_L\| tend to 0 like L^(1/2 - beta) for beta > 1/2 (the identity), to a law for beta = 1/2 (the only
+With independent weights and branches of size c L^(-beta), |h_L - h_0|/|h_0| and the gradient's
+|p_0 - p_L|/|p_L| tend to 0 like L^(1/2 - beta) for beta > 1/2 (the identity), to a law for beta = 1/2 (the only
 non-trivial exponent), and grow for beta < 1/2: with unbounded activations faster than any power.
 
 The rule that decides, and its blind spot, are in `resmc.analyses.verdict`; `resmc.regime` simulates.
@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..models.residual_network import ResidualNetwork
+from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate
 from ..results.record import Record
-from ..tables import Column, Table, text
+from ..tables import Column, Table
 from . import log_ratio
 from ._result import Result
 from .verdict import DECIDED, SHOWN, Verdict, decide
@@ -27,15 +28,15 @@ from .verdict import DECIDED, SHOWN, Verdict, decide
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Regime(Result):
-    r"""Verdicts with their evidence, as `resmc.regime` returns them.
+    """Verdicts with their evidence, as `resmc.regime` returns them.
 
     Attributes
     ----------
     depths : ndarray of int, shape (D,)
     displacement, growth : Estimate, shape (D,)
-        Medians of ln \|h_L - h_0\|/\|h_0\| and ln \|h_L\|/\|h_0\|: without the squares of `LogRatio`.
+        Medians of ln |h_L - h_0|/|h_0| and ln |h_L|/|h_0|: without the squares of `LogRatio`.
     gradient_displacement, gradient : Estimate, shape (D,)
-        Medians of ln \|p_0 - p_L\|/\|p_L\| and ln \|p_0\|/\|p_L\|.
+        Medians of ln |p_0 - p_L|/|p_L| and ln |p_0|/|p_L|.
     model : ResidualNetwork
         The network; its depth has no meaning here.
     forward, backward : Verdict
@@ -67,12 +68,12 @@ class Regime(Result):
             ["", f"forward:  {self.forward.sentence}", f"backward: {self.backward.sentence}"],
         )
 
-    def summary(self) -> str:
+    def summary(self) -> Table:
         """Return a table by depth, and the sentences of both verdicts."""
-        return text.render(self._table())
+        return self._table()
 
     def __str__(self) -> str:
-        return self.summary()
+        return str(self.summary())
 
     def __repr__(self) -> str:
         return f"<Regime: forward {self.forward.name}, backward {self.backward.name}, depths {self.depths.tolist()}>"
@@ -134,4 +135,5 @@ def _medians(name: str, simulations: Sequence[Record]) -> Estimate:
         found.append(median)
     value, stderr = (0.5 * np.array([float(getattr(m, part)) for m in found]) for part in ("value", "stderr"))
     df = np.array([float(m.df) for m in found])
-    return Estimate(value, stderr, np.array([int(m.n) for m in found]), df)
+    drawn = np.array([sim.drawn for sim in simulations], object)
+    return share_networks(Estimate(value, stderr, np.array([int(m.n) for m in found]), df), drawn)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._system.words import shortened
 from ..engine.lowering import QUOTIENTS
 from ..models.activations import ACTIVATIONS, FLAT
 from ..results.estimates import MIN_NETWORKS, ROUNDING, WORTH_SAYING, Estimate, KSDistance
@@ -69,7 +70,7 @@ class Row:
 def rows(sim: Record) -> Iterator[Row]:
     """Yield every quantity of ``sim``, at the first and last layer where it changes from one to the other."""
     found = estimates(sim, [name for name in sim.observables if OBSERVABLES[name].per != "lag" or sim.correlations])
-    letter = letter_of(sim.lowered)
+    letter, depth = letter_of(sim.lowered), sim.model.depth
     for name, estimate in found.items():
         one = OBSERVABLES[name]
         if one.per == "run":
@@ -78,13 +79,13 @@ def rows(sim: Record) -> Iterator[Row]:
             for k, lag in enumerate(places(sim, name)[:LAGS].tolist()[1:], 1):
                 yield Row(one, one.called(lag), estimate[k], lag, *_theory(sim, one, lag))
         elif one.sums in QUOTIENTS:  # quotients stand for their ends, since all of them begin with nothing
-            layer = one.end(sim.model.depth)
+            layer = one.end(depth)
             final = estimate if one.per == "end" else estimate[0 if one.backward else -1]
-            yield Row(one, one.called(layer, letter), final, layer, *_theory(sim, one, layer))
+            yield Row(one, one.called(layer, letter, depth), final, layer, *_theory(sim, one, layer))
         else:
             for index in one.rows:
                 layer = int(sim.layers[index])
-                yield Row(one, one.called(layer, letter), estimate[index], layer, *_theory(sim, one, layer))
+                yield Row(one, one.called(layer, letter, depth), estimate[index], layer, *_theory(sim, one, layer))
 
 
 def _theory(sim: Record, one: Observable, layer: int) -> tuple[float | None, float | None]:
@@ -130,7 +131,8 @@ def _flat_slopes(sim: Record) -> list[str]:
 def _least(sim: Record, row: Row) -> int:
     """Return how many networks an error bar of a row takes, of networks such as these."""
     least = row.observable.least
-    assert least is not None and row.layer is not None
+    assert least is not None
+    assert row.layer is not None
     index = 0 if row.observable.per == "end" else int(np.searchsorted(sim.layers, row.layer))
     entries = sim.end if row.observable.per == "end" else sim.entries
     return int(np.ceil(np.broadcast_to(least(entries), entries.layers.shape)[index]))
@@ -143,7 +145,7 @@ def _named(rows_: list[Row]) -> str:
 
 def _heading(sim: Record) -> list[str]:
     m = sim.model
-    ranges = ", ".join(f"{r.start}..{r.stop - 1}" for r in sim.ranges)
+    ranges = ", ".join(shortened([f"{r.start}..{r.stop - 1}" for r in sim.ranges]))
     lines = [
         m.title,
         f"{sim.networks} network{'s' * (sim.networks != 1)} ({ranges}), {sim.method}, seed {sim.seed}, "

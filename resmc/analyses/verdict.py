@@ -1,12 +1,12 @@
-r"""The rule by which a ratio explodes, tends to 0, or does neither as the depth L grows.
+"""The rule by which a ratio explodes, tends to 0, or does neither as the depth L grows.
 
-**The rule.** A ratio is the root of a quotient of squares, such as \|h_L - h_0\|/\|h_0\|. It asks for at least four
+**The rule.** A ratio is the root of a quotient of squares, such as |h_L - h_0|/|h_0|. It asks for at least four
 depths, the largest at least 10 times the smallest; with less, all is undecided. The median y(L) of its logarithm is
 fitted by a + s ln L + b/L, weighted by the medians' standard errors: b/L is how a network of finite depth differs from
 a limit. Where that does not fit (p below 0.001) the smallest depths are left out, as long as four are left and no more
-than half are. Slope, curvature and level decide together. The *last slope* is that to the largest depth from the next
-that is at most half of it, and the one before ends there. Intervals are of 99.9%, by Student's t, since the errors of
-medians are themselves estimates:
+than half are; a fit over less than a factor of 10 counts as none. Slope, curvature and level decide together. The *last
+slope* is that to the largest depth from the next that is at most half of it, and the one before ends there. Intervals
+are of 99.9%, by Student's t, since the errors of medians are themselves estimates:
 
 .. code-block:: text
 
@@ -16,7 +16,7 @@ medians are themselves estimates:
     identity       the curve fits, and the interval of s lies below -threshold, that of the last slope below 0, or
                    below -threshold if it is flatter than the one before; and the ratio at the largest depth is below 1
     non-trivial    the curve fits, and the interval of s lies between; the last slope's meets it; and nothing else
-                   moves: neither the ratio's quartiles, nor median and quartiles of \|h_L\|/\|h_0\| or \|p_0\|/\|p_L\|
+                   moves: neither the ratio's quartiles, nor median and quartiles of |h_L|/|h_0| or |p_0|/|p_L|
     undecided      otherwise; the sentence says why, or what would decide
 
 A ratio that falls while it is above 1 may still rise: steps are not small there. A median may stand still while the law
@@ -27,7 +27,7 @@ counts, at whatever exponent: where its arguments are larger than 1 at the large
 
 **Its power.** s is about 1/2 - beta, and no slope below the threshold is told from 0: at threshold = 0.05 exponents
 from 0.45 to 0.55 may be called non-trivial. The error of s is some 0.1/sqrt(networks) for the default depths: with 2000
-networks beta = 1/2 is called non-trivial, \|beta - 1/2\| >= 0.07 is not, and between 0.04 and 0.07 some are undecided;
+networks beta = 1/2 is called non-trivial, |beta - 1/2| >= 0.07 is not, and between 0.04 and 0.07 some are undecided;
 with fewer than 100, beta = 1/2 often is undecided too.
 
 **Its blind spot** is all that happens beyond the largest depth. Where steps are not small there (tanh with scaling
@@ -46,6 +46,7 @@ from numpy.typing import ArrayLike
 from scipy.special import gammaincc
 
 from .._system import checks
+from .._system.words import brief
 from ..models.resnet import MAX_DEPTH
 from ..results.estimates import Estimate, Floats, format_estimate
 from ._result import Result
@@ -166,11 +167,11 @@ class _Fit(NamedTuple):
 
     slope: Estimate
     correction: float
-    p_value: float  # of chi-square
+    p_value: float  # chi-square's
 
 
 class _Found(NamedTuple):
-    """What a verdict rests on."""
+    """Evidence for a verdict."""
 
     ratio: str
     threshold: float
@@ -191,7 +192,7 @@ def _fit(x: Floats, y: Estimate) -> _Fit:
     coefficients = inverse @ (y.value / y.stderr)
     freedom = len(x) - 3
     chi_square = float(np.sum((design @ coefficients - y.value / y.stderr) ** 2))
-    parts = inverse[1] ** 2  # what each estimate adds to the variance of s
+    parts = inverse[1] ** 2  # each estimate's share of the variance of s
     slope = Estimate(coefficients[1], np.sqrt(parts.sum()), y.n.sum(), _freedom(parts, y.df))
     p_value = float(gammaincc(0.5 * freedom, 0.5 * chi_square)) if freedom else 1.0
     return _Fit(slope, float(coefficients[2] * scale[2]), p_value)
@@ -252,18 +253,16 @@ def _judged(x: Floats, start: int, found: _Found) -> tuple[str, str]:
     goes = f"the median of {ratio} goes like L^({_number(found.fit.slope)})"
     ends = f"{100 * LEVEL:g}% interval [{low:.3f}, {high:.3f}]"
     bend = float((found.last.value - found.before.value) / np.hypot(found.before.stderr, found.last.stderr))
-    if found.fit.p_value < BAD_FIT:
+    if found.fit.p_value < BAD_FIT or x[-1] < RANGE * x[start]:  # no power of L over the range that it takes
         if end_low > threshold and _interval(found.before)[0] > 0.0 and bend > -BENT and not found.doubt:
             return "explosion", (
                 f"{ratio} {MOVES['explosion']}; its median goes faster than any power, and {last}, "
                 f"{100 * LEVEL:g}% interval [{end_low:.3f}, {end_high:.3f}], above {threshold:g}."
             )
         return "undecided", (
-            f"{ratio} follows no power of L up to a correction in 1/L, and {last}{found.doubt and ', but '}"
-            f"{found.doubt}; larger depths would decide."
+            f"{ratio} follows no power of L up to a correction in 1/L over a factor of {RANGE:g}, and {last}"
+            f"{found.doubt and ', but '}{found.doubt}; larger depths would decide."
         )
-    if x[-1] < RANGE * x[start]:
-        return "undecided", f"a power of L fits from {x[start]:g} to {x[-1]:g} alone; larger depths would decide."
     if low > threshold:
         if end_low > 0.0 and not bend < -BENT and not found.doubt:
             return "explosion", _said("explosion", found, goes, ends)
@@ -319,7 +318,7 @@ def check_depths(given: Any) -> list[int]:
     except TypeError:
         depths = []
     if len(depths) < 3 or any(a >= b for a, b in pairwise(depths)):
-        raise ValueError(f"depths={given!r} is not allowed: it must be at least three integers, increasing")
+        raise ValueError(f"depths={brief(given)} is not allowed: it must be at least three integers, increasing")
     return depths
 
 
@@ -327,5 +326,5 @@ def check_threshold(given: Any) -> float:
     """Return the threshold if it is a number above 0, at most 1/2; else raise ValueError."""
     threshold = checks.real("threshold", given, positive=True)
     if threshold > 0.5:
-        raise ValueError(f"threshold={threshold!r} is not allowed: it must be at most 0.5")
+        raise ValueError(f"threshold={brief(threshold)} is not allowed: it must be at most 0.5")
     return threshold

@@ -54,18 +54,18 @@ def entries(name: str, text: str, read: Callable[[str], Entry], example: str) ->
         raise ValueError(f"{name}={text!r} is not allowed: it must look like {example}") from None
 
 
-def check_output(path: Path | None, *endings: str) -> None:
-    """Refuse an output that could not be written, before hours are spent on computing it.
+def check_output(path: Path, *endings: str) -> Path:
+    """Return where an output shall lie, or refuse one that could not be written, before hours are spent on computing.
 
-    Where ``endings`` are given, the name must have one of them.
+    The path is absolute, so that it means the same hours later. Where ``endings`` are given, the name must have one of
+    them.
     """
-    if path is None:
-        return
     if path.is_dir():
         raise ValueError(f"output={str(path)!r} is not allowed: it is a folder")
     check_folder(path)
     if endings and path.suffix not in endings:
         raise ValueError(f"output={str(path)!r} is not allowed: it must end in {endings[0]}")
+    return path.absolute()
 
 
 def check_folder(path: Path) -> None:

@@ -72,8 +72,9 @@ def run_regime(args: argparse.Namespace) -> None:
     """Run ``resmc regime``: simulate several depths, print the verdicts, and write the page if asked."""
     from ..experiments.regime import regime
 
-    check_output(args.output, ".html", ".htm")
+    output = None
     if args.output is not None:
+        output = check_output(args.output, ".html", ".htm")
         from ..report.page import need_extra
 
         need_extra()
@@ -82,15 +83,15 @@ def run_regime(args: argparse.Namespace) -> None:
         given["depths"] = entries("depths", args.depths, number, "10,30,100")
     found = regime(residual_network_of(args), **given)
     failure: Exception | None = None
-    if args.output is not None:
+    if output is not None:
         from .. import report
 
         page: Any = found
         try:
-            report.write(page, args.output)
+            report.write(page, output)
         except (OSError, ValueError) as error:  # the verdicts are worth printing even if, say, the disk is full
             failure = error
-    written = args.output is not None and failure is None
+    written = output is not None and failure is None
     if args.json:
         from .records import regime_record
 

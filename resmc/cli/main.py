@@ -6,12 +6,14 @@ import argparse
 import difflib
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, NoReturn
 
 from .._system.build import build_info, installed_packages
+from .._system.reading import reason
 from ..engine import devices
 from ..engine import gpus as machine
 from . import depth as cli_depth
@@ -20,6 +22,7 @@ from . import saved as cli_saved
 from . import simulate as cli_simulate
 from . import sweep as cli_sweep
 from .common import add_command, print_json
+from .signals import polite_end
 
 EXAMPLE = """\
 example:
@@ -135,6 +138,21 @@ COMMANDS = {
 }
 
 
+def _output_fails() -> str:
+    """Say why standard output does not take what was printed; nothing if it does."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _leave_output()
+        return f"standard output cannot be written to: {reason(error)}"
+    return ""
+
+
+def _leave_output() -> None:
+    """Let nobody try again, at the end of the process, to write what standard output did not take."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; an error prints one sentence and returns 2; no command, the help."""
     top = parser()
@@ -142,13 +160,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         top.print_help()
         return 0
+    with polite_end(signal.SIGINT):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
-        return COMMANDS[args.command](args) or 0
+        status = COMMANDS[args.command](args) or 0
+        sys.stdout.flush()
+        return status
     except BrokenPipeError:  # the reader of our output has gone, as `head` does after its lines
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()
         return 141
     except (ValueError, OSError, MemoryError, ImportError, RuntimeError) as error:
-        print(f"resmc: {error}", file=sys.stderr)
+        print(f"resmc: {_output_fails() or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("resmc: interrupted", file=sys.stderr)

@@ -35,9 +35,9 @@ def run_report(args: argparse.Namespace) -> None:
     """Run ``resmc report``: read a simulation or a store, and write its page."""
     from ..report import write  # not at the top, because it imports SciPy, which takes long
 
-    check_output(args.output, ".html", ".htm")
+    output = check_output(args.output, ".html", ".htm")
     result = read(args.run)
     if sys.stderr.isatty():
         print("resmc: drawing figures and writing the page takes some seconds", file=sys.stderr, flush=True)
-    write(result, args.output)
+    write(result, output)
     print_written(args, args.run, result)

@@ -96,8 +96,7 @@ def run_show(args: argparse.Namespace) -> None:
     """Run ``resmc show``: print a simulation or a sweep's result."""
     result = read(args.run)
     if isinstance(result, Simulation):
-        args.output = None
-        save_and_print(args, result)
+        save_and_print(args, result, None)
     else:
         print_result(args, result)
 
@@ -123,18 +122,20 @@ def run_merge(args: argparse.Namespace) -> None:
 def _merge_files(args: argparse.Namespace, runs: list[Path]) -> None:
     if args.output is None:
         raise ValueError("--output is missing: say where the merged simulation shall be saved")
-    check_output(args.output)
-    save_and_print(args, merge(*(read(run) for run in runs)))
+    output = check_output(args.output)
+    save_and_print(args, merge(*(read(run) for run in runs)), output)
 
 
 def _merge_stores(args: argparse.Namespace) -> None:
     from ..sweep import load_sweep, stored_plan
-    from ..sweep.manage import join, status
+    from ..sweep.manage import join, other_plans, status
 
     if args.others:
         new = join(args.run, args.others)
         print(f"{new} shards brought into {args.run}", file=sys.stderr)
         plan = stored_plan(args.run)
+        for words in other_plans(args.run, args.others):
+            print(words, file=sys.stderr)
         if unused := status(plan, args.run).of_other_plans:
             print(f"{unused} shards there are not used by its plan: run one that has them", file=sys.stderr)
     print_result(args, load_sweep(args.run))
@@ -149,8 +150,9 @@ def run_export(args: argparse.Namespace) -> None:
     if ending == ".zarr":
         check_folder(output)
         check_zarr(output)
+        output = output.absolute()
     else:
-        check_output(output)
+        output = check_output(output)
     if args.laws and ending in (".csv", ".json"):
         raise ValueError(f"--laws is not allowed with {ending}: a table has no distances; .nc and .zarr have")
     result = read(args.run)

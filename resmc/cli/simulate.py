@@ -50,7 +50,7 @@ def add_parser(commands: Any) -> None:
 
 def run_simulate(args: argparse.Namespace) -> None:
     """Run ``resmc simulate``: simulate, save if asked, and print the table."""
-    check_output(args.output)
+    output = check_output(args.output) if args.output is not None else None
     sim = simulate(
         model_of(args),
         networks=args.networks,
@@ -67,18 +67,18 @@ def run_simulate(args: argparse.Namespace) -> None:
         threads=args.threads,
         progress=False if args.quiet else None,
     )
-    save_and_print(args, sim)
+    save_and_print(args, sim, output)
 
 
-def save_and_print(args: argparse.Namespace, sim: Simulation) -> None:
-    """Save a simulation to ``--output``, if that was given, and print its table."""
+def save_and_print(args: argparse.Namespace, sim: Simulation, output: Path | None) -> None:
+    """Save a simulation to ``output``, which is the absolute path of ``--output``, and print its table."""
     failure: OSError | None = None
-    if args.output is not None:
+    if output is not None:
         try:
-            sim.save(args.output)  # saving comes before printing, so that an interrupt cannot lose what was computed
+            sim.save(output)  # saving comes before printing, so that an interrupt cannot lose what was computed
         except OSError as error:  # the table is worth printing even if, say, the disk is full
             failure = error
-    saved = args.output is not None and failure is None
+    saved = output is not None and failure is None
     if args.json:
         from .records import simulation_record
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from .common import add_command, print_json, terminal_width
+from .signals import polite_end
 
 DASK_TIMEOUT = 10  # seconds that a scheduler has to answer
 
@@ -27,6 +29,8 @@ example, growth.toml:
 
   resmc sweep growth.toml --estimate
   resmc sweep growth.toml --store runs/growth       # interrupted? the same again goes on
+
+A store has one plan. Another is refused unless it extends that one (more points, more networks), or with --replace.
 """
 WORKER_EXAMPLE = """\
 example, on any number of machines that share the directory; examples/job_array.sh does it under SLURM:
@@ -62,6 +66,9 @@ def add_parsers(commands: Any) -> None:
     sweep.add_argument("--store", type=Path, metavar="DIR", help="directory of the shards; made if missing")
     sweep.add_argument("--estimate", action="store_true", help="say what it would cost, and do nothing")
     sweep.add_argument("--prepare", action="store_true", help="only write the plan into the store, for `resmc worker`")
+    sweep.add_argument(
+        "--replace", action="store_true", help="put this plan in the place of the store's; shards and old plan are kept"
+    )
     sweep.add_argument("--processes", action="store_true", help="workers are processes, one to a GPU, not threads")
     sweep.add_argument("--dask", metavar="ADDRESS", help="work on the Dask cluster with this scheduler")
     add_engine(sweep)
@@ -106,7 +113,7 @@ def run_sweep(args: argparse.Namespace) -> None:
     if args.prepare:
         store = Store(args.store)
         store.create()
-        store.write_plan(plan.to_dict())
+        store.write_plan(plan.to_dict(), args.replace)
         if args.json:
             points = len(plan.models)
             print_json("sweep", {"kind": "plan", "store": str(args.store), "points": points, "plan": plan.to_dict()})
@@ -125,7 +132,12 @@ def run_sweep(args: argparse.Namespace) -> None:
             engine = distributed.Client(args.dask, timeout=DASK_TIMEOUT)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
             raise ValueError(f"--dask {args.dask}: no scheduler answers there ({error})") from None
-    print_result(args, _run(plan, args, engine))
+    from ..sweep.coordinator import run
+
+    def begin(**options: Any) -> Any:
+        return run(plan, args.store, engine=engine, replace=args.replace, **options)
+
+    print_result(args, _run(begin, args))
 
 
 def print_result(args: argparse.Namespace, result: Any) -> None:
@@ -141,37 +153,31 @@ def print_result(args: argparse.Namespace, result: Any) -> None:
 def run_worker(args: argparse.Namespace) -> None:
     """Run ``resmc worker``: compute what a store lacks of the plan in it."""
     from ..sweep import stored_plan
+    from ..sweep.coordinator import work
     from ..sweep.gpus import pin
 
-    plan = stored_plan(args.store)
+    stored_plan(args.store)  # refuses what is no store before a GPU is looked for
     pin(args.device)
-    result = _run(plan, args, None, keep_plan=True)
-    points, networks = len(plan.models), int(result.networks.sum())
+
+    def say(what: str) -> None:
+        if not args.quiet:
+            print(f"resmc: {what}", file=sys.stderr, flush=True)
+
+    result = _run(lambda **options: work(args.store, say, engine=None, **options), args)
+    points, networks = len(result.plan.models), int(result.networks.sum())
     if args.json:
         print_json("worker", {"store": str(args.store), "points": points, "networks": networks})
     else:
         print(f"complete: {points} points, {networks} networks in {args.store}")
 
 
-def _run(plan: Any, args: argparse.Namespace, engine: Any, keep_plan: bool = False) -> Any:
-    """Run a plan; SIGTERM, which batch queues send, ends the run as Ctrl-C does, so that claims are given back."""
-    from ..sweep.coordinator import run
+def _run(begin: Callable[..., Any], args: argparse.Namespace) -> Any:
+    """Begin a run; SIGTERM, which batch queues send, ends it as Ctrl-C does, so that claims are given back."""
 
-    def end(number: int, frame: Any) -> None:
-        raise SystemExit(128 + number)
-
-    signal.signal(signal.SIGTERM, end)
+    progress = False if args.quiet else None
     try:
-        return run(
-            plan,
-            args.store,
-            engine=engine,
-            workers=args.workers,
-            threads=args.threads,
-            device=args.device,
-            progress=False if args.quiet else None,
-            keep_plan=keep_plan,
-        )
+        with polite_end(signal.SIGTERM):
+            return begin(workers=args.workers, threads=args.threads, device=args.device, progress=progress)
     except KeyboardInterrupt:
         print("resmc: finished shards are safe, the same command goes on", file=sys.stderr)
         raise

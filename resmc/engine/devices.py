@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+from .._system.words import brief
 
 VARIABLE = "RESMC_DEVICE"
 NAMES = "it must be 'auto', 'cpu', 'cuda', 'cuda:0', 'cuda:1', .."
 ALLOWED = f"{NAMES} or a torch.device"
+
+
+class TorchDevice(Protocol):
+    """A ``torch.device``, as far as it is needed here, where torch is not imported."""
+
+    @property
+    def type(self) -> str:
+        """Kind of the device."""
+
+    @property
+    def index(self) -> int | None:
+        """Number among those of its kind."""
+
+
+Named = str | TorchDevice  # what users may give as a device
 
 
 class Device(NamedTuple):
@@ -44,4 +61,4 @@ def parse(device: Any) -> Device:
             return Device("cuda", None if match[1] is None else int(match[1]))
     elif getattr(device, "type", None) in ("cpu", "cuda") and hasattr(device, "index"):  # a torch.device, not imported
         return Device(device.type, device.index if device.type == "cuda" else None)
-    raise ValueError(f"device={device!r} is not allowed: {ALLOWED}")
+    raise ValueError(f"device={brief(device)} is not allowed: {ALLOWED}")

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import brief_repr
+
 BIN_WIDTH = 2.0**-16  # width of a bin, in natural logarithms
+LEAST_JOINED = 1 << 20  # bins that may wait in any case
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +28,8 @@ class FinalCounts:
     exploded : int
         Networks whose value is +infinity.
     """
+
+    __repr__ = brief_repr
 
     bins: NDArray[np.int64]
     counts: NDArray[np.int64]
@@ -59,3 +64,35 @@ class FinalCounts:
         counts = np.zeros(len(bins), np.int64)
         np.add.at(counts, where, np.concatenate([part.counts for part in parts]))
         return FinalCounts(bins, counts, sum(part.zeros for part in parts), sum(part.exploded for part in parts))
+
+
+class Tally:
+    """Counts of final values that come part by part.
+
+    Parts wait until they hold as many bins as what is joined already: joining each as it comes would sort the whole law
+    once more for every part.
+    """
+
+    def __init__(self) -> None:
+        self.joined = FinalCounts(np.empty(0, np.int64), np.empty(0, np.int64))
+        self.waiting: list[FinalCounts] = []
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        """Counts some values, -infinity among them."""
+        self.add_counts(FinalCounts.counted(values))
+
+    def add_counts(self, counts: FinalCounts) -> None:
+        """Takes counts over."""
+        self.waiting.append(counts)
+        if sum(len(part.bins) for part in self.waiting) > max(len(self.joined.bins), LEAST_JOINED):
+            self._join()
+
+    def counts(self) -> FinalCounts:
+        """All counts so far."""
+        self._join()
+        return self.joined
+
+    def _join(self) -> None:
+        if self.waiting:
+            self.joined = FinalCounts.added([self.joined, *self.waiting])
+            self.waiting = []

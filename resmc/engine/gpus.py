@@ -6,7 +6,7 @@ from typing import Any
 
 from .._system.plain import Plain
 from . import cuda
-from .cuda.device import first_line, runs_on, version, why_no_cuda
+from .cuda.device import first_line, if_lost, runs_on, version, why_no_cuda
 from .devices import VARIABLE, Device
 from .native import cuda_kernels
 
@@ -48,7 +48,7 @@ def report() -> Plain:
         try:
             p = built.properties(ordinal)
         except RuntimeError as error:
-            gpu["error"] = first_line(error)
+            gpu["error"] = first_line(error) + if_lost(ordinal)
             continue
         gpu["name"] = p.name
         gpu["architecture"] = "{}{}".format(*p.capability)

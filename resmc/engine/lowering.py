@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import brief
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import VARIANTS, ResNet
 from ..models.spelling import general, log_gaussian
@@ -125,7 +126,7 @@ class Lowered:
 
     @property
     def follows_mean_square(self) -> bool:
-        r"""True if \|h_l\|^2/\|h_0\|^2 depends on \|h_0\|, so that E\|h_l\|^2 needs sums of its own.
+        """True if |h_l|^2/|h_0|^2 depends on |h_0|, so that E|h_l|^2 needs sums of its own.
 
         A homogeneous network is its own multiple for every multiple of h_0, and the size of a Gaussian h_0 is
         independent of its direction.
@@ -168,7 +169,7 @@ class Lowered:
             If no `ResNet` is this network.
         """
         if self.log_gaussian is None:
-            raise ValueError(f"{self.model!r} has no kernels of its own: no ResNet is this network")
+            raise ValueError(f"{brief(self.model)} has no kernels of its own: no ResNet is this network")
         return _network(self.log_gaussian)
 
     def kernel(self, gradients: bool, displacement: bool) -> KernelNetwork:
@@ -191,7 +192,7 @@ class Lowered:
             m = self.model
             said = f"alpha={resnet.alpha!r} and lam={resnet.lam!r} are"
             if isinstance(m, ResidualNetwork):
-                said = f"carry={m.carry!r} and scaling={m.scaling!r} are"
+                said = f"carry={m.carry!r} and scaling={brief(m.scaling)} are"
             raise ValueError(
                 f"{said} not allowed with gradients or displacement: layers must differ in size by less than 2^100"
             )

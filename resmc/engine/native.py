@@ -294,7 +294,7 @@ class Kernels:
         self.bound.draw(plain(network), seed, threads, networks, sums, ordinal, stream)
 
     def __getattr__(self, name: str) -> Any:
-        """Hand on calls that take and give nothing but numbers: driver, words, normals, failure."""
+        """Hand on calls that take and give nothing but numbers: driver, words, normals, roots, failure."""
         return getattr(self.bound, name)
 
 

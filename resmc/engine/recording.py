@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from .._system.words import brief
 from ..models.residual_network import Model
 from ..models.spelling import log_gaussian
 
@@ -38,7 +39,9 @@ def recorded_layers(depth: int, layers: Sequence[int] | NDArray[np.int64] | None
         except (TypeError, ValueError):  # not iterable, or nested and ragged
             given = np.empty((0, 0))
         if isinstance(layers, str) or given.ndim != 1:
-            raise ValueError(f"layers={layers!r} is not allowed: it must be a sequence of integers from 0 to {depth}")
+            raise ValueError(
+                f"layers={brief(layers)} is not allowed: it must be a sequence of integers from 0 to {depth}"
+            )
         if given.size == 0:
             raise ValueError(f"layers=[] is not allowed: give at least one layer from 0 to {depth}, or None")
         if given.dtype.kind in "iu" and given.min() >= 0 and given.max() <= depth:

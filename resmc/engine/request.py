@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from .._system.cpus import usable_cpus
+from .._system.words import brief, brief_repr
 from ..models.fields import GENERAL, LOG_GAUSSIAN, SHARED, check_together, network_of
 from ..models.network import METHODS
 from ..models.residual_network import Model, ResidualNetwork
@@ -95,6 +96,8 @@ class Request:
         CPU threads.
     """
 
+    __repr__ = brief_repr
+
     lowered: Lowered
     networks: NetworkRange
     seed: int
@@ -171,7 +174,7 @@ def check(
     correlations = checks.boolean("correlations", correlations) and lowered.log_gaussian is not None
     recorded = recorded_layers(lowered.model.depth, layers)
     if threads is None:
-        threads = len(os.sched_getaffinity(0))
+        threads = usable_cpus()
     threads = min(checks.integer("threads", threads, 1, 1 << 12, "4096"), networks)
     samples = min(checks.integer("keep_samples", keep_samples, 0, MAX_NETWORK, "2^48"), networks)
     paths = min(checks.integer("keep_trajectories", keep_trajectories, 0, MAX_NETWORK, "2^48"), networks)
@@ -203,7 +206,7 @@ def _model(model: Model | None, model_fields: dict[str, Any]) -> Model:
     if model_fields:
         raise ValueError(f"{next(iter(model_fields))} is not allowed beside a model: give one or the other")
     if not isinstance(model, ResNet | ResidualNetwork):
-        raise ValueError(f"model={model!r} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
+        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
     return model
 
 

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system.build import instruction_set
+from .._system.stopping import look, stoppable
+from .._system.words import brief_repr
 from . import cuda, native
-from .finals import FinalCounts
+from .finals import FinalCounts, Tally
 from .lowering import MEAN_SQUARE, KernelNetwork
 from .native import Arrays, Report
 from .request import Job, Request, group_sizes
@@ -43,6 +45,8 @@ class Outcome:
         What was left on the GPU.
     """
 
+    __repr__ = brief_repr
+
     sums: Sums
     quotients: dict[str, NormSums]
     finals: dict[str, FinalCounts]
@@ -65,10 +69,22 @@ class Cpu:
         return f"cpu/{self.instructions}"
 
     def add(
-        self, network: KernelNetwork, job: Job, layers: NDArray[np.int64], arrays: Arrays, report: Report | None
+        self,
+        network: KernelNetwork,
+        job: Job,
+        layers: NDArray[np.int64],
+        arrays: Arrays,
+        report: Report | None,
+        tallies: dict[str, Any],
     ) -> None:
-        """Adds the networks of ``job`` to ``arrays``."""
+        """Adds the networks of ``job`` to ``arrays``, and their final values to ``tallies``."""
         native.simulate(network, job, layers, arrays, self.threads, self.instructions, report)
+        for name, tally in tallies.items():
+            tally.add(arrays.quotients[name].final)
+
+    def tally(self) -> Tally:
+        """Begin a count of final values."""
+        return Tally()
 
 
 @dataclass(eq=False)
@@ -84,27 +100,45 @@ class Gpu:
         return self.accelerator.numerics
 
     def add(
-        self, network: KernelNetwork, job: Job, layers: NDArray[np.int64], arrays: Arrays, report: Report | None
+        self,
+        network: KernelNetwork,
+        job: Job,
+        layers: NDArray[np.int64],
+        arrays: Arrays,
+        report: Report | None,
+        tallies: dict[str, Any],
     ) -> Any:
-        """Adds the networks of ``job`` to ``arrays``, and returns what stays on the GPU."""
+        """Adds the networks of ``job`` to ``arrays``, and their final values to ``tallies``.
+
+        Returns what stays on the GPU.
+        """
         named = arrays.named()
         raw = cuda.run(self.accelerator, network, job, layers.astype(np.uint32), named, report)
+        for name, tally in tallies.items():
+            tally.add(raw.last[name])
         if self.keep:
             return raw
         for name, values in raw.to_numpy().items():
-            named[name][:] = values
+            named[name][: len(values)] = values
         return None
 
+    def tally(self) -> cuda.DeviceTally:
+        """Begin a count of final values."""
+        return cuda.DeviceTally(self.accelerator)
 
+
+@stoppable()
 def run(request: Request, report: Report | None = None) -> Outcome:
     """Simulates the networks of ``request``.
 
     Any thread of Python may call this, several at a time. ``report`` is called from that thread with the finished
     fraction, about twenty times a second; what it raises stops the run and comes out here. Ctrl-C does the same in the
-    main thread alone.
+    main thread alone, `stop` in all.
 
     Raises
     ------
+    Stopped, SystemExit
+        As `look` does.
     DeviceError
         If there is no GPU to use that was asked for, its memory does not suffice, or it fails.
     """
@@ -114,21 +148,26 @@ def run(request: Request, report: Report | None = None) -> Outcome:
         where = Gpu(cuda.open_cuda(request.device.ordinal), recording.on_device)
     here = replace(job, keep_samples=0, keep_trajectories=0) if recording.on_device else job
     arrays = Arrays.empty(network, here, len(recording.layers))
-    finals: dict[str, FinalCounts] = {}
+    tallies = {name: where.tally() for name in network.quotients}
     final_samples = {name: np.empty(job.keep_samples) for name in network.quotients}
     raw = None
+
+    def watch(fraction: float) -> None:
+        look()
+        if report is not None:
+            report(fraction)
+
     for at, part in _parts(job) if network.quotients else ((0, job),):
         views = arrays.part(at, part)
-        raw = where.add(network, part, recording.layers, views, _share(report, at, part, job))
+        raw = where.add(network, part, recording.layers, views, _share(watch, at, part, job), tallies)
         for name, quotient in views.quotients.items():
-            counts = FinalCounts.counted(quotient.final)
-            finals[name] = FinalCounts.added([finals[name], counts]) if name in finals else counts
             final_samples[name][at : at + part.count] = quotient.final[: part.keep_samples]
     arrays.sums.networks[:] = group_sizes(request.networks)
     if not request.lowered.has_asymmetry:  # the kernels' numbers there have no meaning
         arrays.path_asymmetry[:] = np.nan
     norms = {name: q.norms for name, q in arrays.quotients.items()} | {MEAN_SQUARE: arrays.mean_square}
     quotients = {name: NormSums(arrays.sums.networks, q.records) for name, q in norms.items() if q is not None}
+    finals = {name: tally.counts() for name, tally in tallies.items()}
     return Outcome(arrays.sums, quotients, finals, arrays, final_samples, where.numerics, raw)
 
 
@@ -153,8 +192,6 @@ def _parts(job: Job) -> Iterator[tuple[int, Job]]:
         )
 
 
-def _share(report: Report | None, at: int, part: Job, job: Job) -> Report | None:
+def _share(report: Report, at: int, part: Job, job: Job) -> Report:
     """A report of a part's finished fraction as one of the whole."""
-    if report is None:
-        return None
     return lambda done: report((at + part.count * done) / job.count)

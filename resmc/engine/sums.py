@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import brief_repr
 from .moments import leave_one_out, merge_moments, merge_scaled
 from .recording import GROUPS
 
@@ -80,10 +81,12 @@ class NormSums(_Entries):
     """Sums of norms by group (first axis, 32) and entry (last axis, R), of the normalised network.
 
     The entries are the recorded layers of one simulation, or one layer from each of many. Normalised:
-    alpha^2 + lam^2 = 1 and unit input. L_l = ln(\\|v_l\\|^2/n) and W_l = \\|v_l\\|^2/\\|start\\|^2, where v is h and
+    alpha^2 + lam^2 = 1 and unit input. L_l = ln(|v_l|^2/n) and W_l = |v_l|^2/|start|^2, where v is h and
     the start h_0, or what else is followed: `resmc.Simulation.log_ratio`. `resmc.results.layer_estimates` says what
     follows from them. ``records`` (32, R) are of NORM_SUMS.
     """
+
+    __repr__ = brief_repr
 
     @property
     def alive(self) -> Integers:
@@ -200,6 +203,8 @@ class ActivitySums(_Entries):
     ``records`` (32, R) are of ACTIVITY_SUMS.
     """
 
+    __repr__ = brief_repr
+
     alive: Integers  # (32, R)
 
     @property
@@ -251,6 +256,8 @@ class ActivitySums(_Entries):
 class LayerSums:
     """Sums of norms and of activity for some entries: the recorded layers of one simulation, or one layer from many."""
 
+    __repr__ = brief_repr
+
     norms: NormSums
     activity: ActivitySums | None  # None where no network has an A
 
@@ -289,6 +296,8 @@ class Sums(LayerSums):
 
     Pairs l <= m are packed by rows of the upper triangle, R (R + 1)/2 of them.
     """
+
+    __repr__ = brief_repr
 
     products: Floats  # (32, pairs): sum of A_l A_m over networks alive at m; empty without correlations
     partial_sums: Floats  # (32, pairs): sum of A_l over networks alive at m; empty unless networks can die, too

@@ -1,4 +1,4 @@
-r"""`limit`: the stochastic equation that a residual network of fixed width tends to as its depth grows, simulated.
+"""`limit`: the stochastic equation that a residual network of fixed width tends to as its depth grows, simulated.
 
 `resmc.theory.depth` derives the equation; `resmc.experiments.euler` solves it on two grids with the same noise, a fine
 one of M steps and a coarse one of M/2. The error of an average falls like 1/M, so the fine grid is still about as far
@@ -23,11 +23,16 @@ from numpy.typing import ArrayLike
 
 from .._system import checks
 from .._system.progress import reporting
+from .._system.stopping import stoppable
+from .._system.words import brief, brief_repr
 from ..models.fields import shown
 from ..models.residual_network import ResidualNetwork
+from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate, Floats, jackknife
 from ..results.medians import median, paired_medians
-from ..tables import Column, Table, html, text
+from ..results.observables import OBSERVABLES
+from ..results.propagation import Networks
+from ..tables import Column, Shown, Table
 from ..theory.depth import DepthSDE, Gaussian, depth_limit
 from . import euler
 
@@ -39,6 +44,8 @@ MAX_STEPS = 1 << 20
 @dataclass(frozen=True, eq=False)
 class Moments:
     """Mean and variance, with errors from a delete-one-group jackknife, and median, with one from order statistics."""
+
+    __repr__ = brief_repr
 
     mean: Estimate
     variance: Estimate
@@ -65,6 +72,8 @@ class LimitQuantity:
         The values on the fine grid, infinite ones among them.
     """
 
+    __repr__ = brief_repr
+
     mean: Estimate
     variance: Estimate
     median: Estimate
@@ -74,8 +83,8 @@ class LimitQuantity:
 
 
 @dataclass(frozen=True, eq=False)
-class DepthLimit:
-    r"""A simulated limit, as `limit` returns it.
+class DepthLimit(Shown):
+    """A simulated limit, as `limit` returns it.
 
     Attributes
     ----------
@@ -91,9 +100,9 @@ class DepthLimit:
         drift of a scaling inside the activation makes some networks explode, however rarely; then means and variances
         are conditional ones, and medians alone describe all networks.
     growth, displacement : LimitQuantity
-        ln(\|H_1\|^2/\|H_0\|^2) and ln(\|H_1 - H_0\|^2/\|H_0\|^2).
+        ln(|H_1|^2/|H_0|^2) and ln(|H_1 - H_0|^2/|H_0|^2).
     gradient, gradient_displacement : LimitQuantity or None
-        ln(\|P_0\|^2/\|P_1\|^2) and ln(\|P_0 - P_1\|^2/\|P_1\|^2); None without gradients.
+        ln(|P_0|^2/|P_1|^2) and ln(|P_0 - P_1|^2/|P_1|^2); None without gradients.
     covariance, covariance_refinement : Estimate or None
         The covariance of growth and gradient, and its refinement error; None without gradients.
     average : LimitQuantity or None
@@ -126,11 +135,12 @@ class DepthLimit:
                 if quantity.law is not None:
                     exact = quantity.law.variance if kind == "variance" else quantity.law.mean
                 estimate, refinement = getattr(quantity, kind), getattr(quantity.refinement, kind)
-                rows.append(_row(f"{kind} {name.replace('_', ' ')}", estimate, refinement, exact))
+                rows.append(_row(f"{name}.{kind}", estimate, refinement, exact))
         if self.covariance is not None and self.covariance_refinement is not None:
-            rows.append(_row("covariance growth, gradient", self.covariance, self.covariance_refinement))
+            rows.append(_row("covariance", self.covariance, self.covariance_refinement))
         columns = [
-            Column("quantity", "quantity", numeric=False, width=33),
+            Column("quantity", "quantity", numeric=False),
+            Column(None, "name"),
             Column("estimate +- standard error", "estimate", width=28),
             Column("refinement error", "refinement", width=27),
             Column("exact", width=12),
@@ -147,35 +157,33 @@ class DepthLimit:
         title = f"depth limit of {m.block} {m.activation}  width {m.width}  {scaling}"
         return Table("depth_limit", title, columns, rows, lines)
 
-    def summary(self) -> str:
+    def summary(self) -> Table:
         """Return a table of estimates with standard errors, refinement errors, and exact values where they are known.
 
         z is the distance from the exact value, divided by the root of the sum of the two errors' squares.
         """
-        return text.render(self._table())
-
-    def _repr_html_(self) -> str:
-        return html.render(self._table())
+        return self._table()
 
     def __str__(self) -> str:
-        return self.summary()
+        return str(self.summary())
 
     def __repr__(self) -> str:
         m = self.model
         return f"<DepthLimit: {self.networks} networks, {self.steps} steps, {m.block}, {m.activation}>"
 
 
+@stoppable()
 def limit(
     model: ResidualNetwork,
     *,
-    networks: int = 10_000,
+    networks: float = 10_000,
     seed: int = 0,
     steps: int = 400,
     h0: ArrayLike | None = None,
     gradients: bool = True,
     progress: bool | Callable[[int, int], object] | None = None,
 ) -> DepthLimit:
-    r"""Simulate the limit of ``model`` as its depth grows at fixed width, forward and backward.
+    """Simulate the limit of ``model`` as its depth grows at fixed width, forward and backward.
 
     The start is H_0 = A x as in a network, or ``h0``; the backward pass starts from P_1, a row of W_out. By default, a
     width of 40 takes 10 to 20 seconds on one core; the time grows with networks x steps x width. The memory stays
@@ -221,7 +229,8 @@ def limit(
             found[:, :, first:last] = euler.simulate(sde, rng, last - first, steps, start, gradients)
             if report is not None:
                 report(last / networks)
-    return _collect(sde, found, seed, steps, gradients, start is not None)
+    result = _collect(sde, found, seed, steps, gradients, start is not None)
+    return share_networks(result, Networks(f"limit {seed}", ((0, networks),)))
 
 
 def _collect(sde: DepthSDE, found: Floats, seed: int, steps: int, gradients: bool, explicit: bool) -> DepthLimit:
@@ -279,7 +288,7 @@ def _start(model: ResidualNetwork, h0: ArrayLike) -> Floats:
     try:
         start = np.asarray(h0, np.float64)
     except (TypeError, ValueError):
-        raise ValueError(f"h0={h0!r} is not allowed: it must be an array of numbers") from None
+        raise ValueError(f"h0={brief(h0)} is not allowed: it must be an array of numbers") from None
     if start.shape != (model.width,):
         raise ValueError(f"h0 of shape {start.shape} is not allowed: it must have width={model.width} entries")
     if not np.isfinite(start).all() or not start.any():
@@ -293,10 +302,23 @@ def _start(model: ResidualNetwork, h0: ArrayLike) -> Floats:
     return start
 
 
+def _called(name: str) -> str:
+    """Return the words of a row: the symbol in the table of quantities, if it has this one."""
+    if name in OBSERVABLES:
+        one = OBSERVABLES[name]
+        return one.called(0 if one.backward else "d")
+    if name == "covariance":
+        logs = (_called(f"{part}.mean").removeprefix("mean ") for part in ("growth", "gradient"))
+        return f"covariance {', '.join(logs)}"
+    return f"{name.removeprefix('average.')} average of h_d"
+
+
 def _row(name: str, estimate: Estimate, refinement: Estimate, exact: float | None = None) -> list[Any]:
+    """Return the cells of a quantity by its name, which is that of a simulation's if that has one."""
+    start = [_called(name), name, estimate, refinement]
     if exact is None:
-        return [name, estimate, refinement, None, None, None, None]
+        return [*start, None, None, None, None]
     # The grid's own error keeps an estimate from meeting the exact value, however many networks there are.
     error = np.hypot(float(estimate.stderr), float(refinement.value))
     z = (float(estimate.value) - exact) / error if error > 0.0 else np.nan
-    return [name, estimate, refinement, f"{exact:.6g}", f"z = {z:+.2f}" if np.isfinite(z) else "", exact, float(z)]
+    return [*start, f"{exact:.6g}", f"z = {z:+.2f}" if np.isfinite(z) else "", exact, float(z)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._system.stopping import look
 from ..models.residual_network import ResidualNetwork
 from ..results.estimates import Floats
 from ..theory.depth import DepthSDE
@@ -100,12 +101,13 @@ def simulate(
     """Return `Grid.quantities` of ``count`` networks on both grids, (5, 2, count)."""
     shape = (sde.model.width, count)
     h0 = _first(sde.model, rng, shape) if start is None else np.repeat(start[:, None], count, axis=1)
-    # Of a homogeneous network quotients do not depend on the size of the start, whose square may be beyond float64.
+    # A homogeneous network's quotients do not depend on the size of the start, whose square may be beyond float64.
     unit = 2.0 ** np.floor(np.log2(np.abs(h0).max(initial=0.0) or 1.0)) if sde.model.homogeneous else 1.0
     h0 = h0 / unit
     fine, coarse = Grid(sde, h0, steps, gradients), Grid(sde, h0, steps // 2, gradients)
     half = np.sqrt(0.5)
     for k in range(0, steps, 2):
+        look()
         one, two = rng.standard_normal((2, *shape))
         fine.forward(k, one)
         fine.forward(k + 1, two)
@@ -115,6 +117,7 @@ def simulate(
         fine.start_backward(p1)
         coarse.start_backward(p1)
         for k in range(steps - 2, -1, -2):
+            look()
             one, two = rng.standard_normal((2, *shape))
             fine.backward(k + 1, two)
             fine.backward(k, one)

@@ -8,8 +8,11 @@ from typing import Any
 
 from .._system import checks
 from .._system.progress import reporting
+from .._system.stopping import stoppable
+from .._system.words import brief
 from ..analyses.regime import Regime, judge
 from ..analyses.verdict import THRESHOLD, check_depths, check_threshold
+from ..engine.devices import Named
 from ..engine.request import MAX_NETWORK
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
@@ -19,19 +22,20 @@ from ..simulation import simulate
 DEPTHS = (10, 30, 100, 300, 1000)
 
 
+@stoppable()
 def regime(
     model: ResidualNetwork,
     depths: Sequence[int] = DEPTHS,
     *,
-    networks: int = 2000,
+    networks: float = 2000,
     seed: int = 0,
     method: str = "projected",
     threshold: float = THRESHOLD,
-    progress: bool | Callable[[int, int], None] | None = None,
-    device: Any = "auto",
+    progress: bool | Callable[[int, int], object] | None = None,
+    device: Named = "auto",
     threads: int | None = None,
 ) -> Regime:
-    r"""Simulate ``model`` at several depths, and say whether it explodes, tends to the identity, or does neither.
+    """Simulate ``model`` at several depths, and say whether it explodes, tends to the identity, or does neither.
 
     Forward pass and gradient are judged by the slope, with its confidence interval, of the median log-quotient against
     ln L, by the slope at the largest depths, by the level there, and by the quartiles. `resmc.analyses.verdict` states
@@ -94,7 +98,9 @@ def regime(
 
 def _check_model(model: Any) -> None:
     if not isinstance(model, ResidualNetwork):
-        raise ValueError(f"model={model!r} is not allowed: it must be a ResidualNetwork, whose branches shrink with L")
+        raise ValueError(
+            f"model={brief(model)} is not allowed: it must be a ResidualNetwork, whose branches shrink with L"
+        )
     if not isinstance(model.scaling, DepthScaling):
         raise ValueError("scaling layer by layer is not allowed: it has one depth, and a regime needs a DepthScaling")
     if model.carry != 1.0:

@@ -1,4 +1,4 @@
-r"""The activations, each with all that resmc knows of it, in one table.
+"""The activations, each with all that resmc knows of it, in one table.
 
 A row of `ACTIVATIONS` has sigma, its slope, sigma in torch, and what kernels, limits and messages rest on. The kernels'
 own versions (float32, over packs of networks) are in ``csrc/include/resmc/activation.hpp``.
@@ -34,7 +34,7 @@ LOG2 = math.log(2.0)
 
 @dataclass(frozen=True)
 class Activation:
-    r"""One activation.
+    """One activation.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Activation:
         return not math.isnan(self.curvature_at_zero)
 
     def flat_beyond(self, both: bool = False) -> float:
-        r"""Return the least power of 2^(1/4) at which the slope of x or of -x, or of both, is below 1e-19.
+        """Return the least power of 2^(1/4) at which the slope of x or of -x, or of both, is below 1e-19.
 
         Infinite if there is none, or if sigma is homogeneous, whose slopes are exact. The kernels' gradients are
         float32, whose squares end there: such a slope counts as 0.

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .._system.words import brief, brief_repr
 from .weights import WeightLaw
 
 MAX_INPUTS = 1 << 17
@@ -27,6 +28,8 @@ class Inputs:
     explicit : bool
         True if A is drawn entry by entry: where the input's entries are given and the weights are not Gaussian.
     """
+
+    __repr__ = brief_repr
 
     x: tuple[float, ...]
     explicit: bool
@@ -50,8 +53,8 @@ def checked_input(given: Any) -> tuple[float, ...]:
     """Return the entries of an input as floats, finite and not all 0."""
     try:
         array = np.asarray(given, np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"input={given!r} is not allowed: it must be an array of numbers") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"input={brief(given)} is not allowed: it must be an array of numbers") from None
     if array.ndim != 1 or not 1 <= array.size <= MAX_INPUTS:
         raise ValueError(f"input of shape {array.shape} is not allowed: it must be a vector of 1 to 2^17 numbers")
     if not np.isfinite(array).all() or not array.any():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from .._system.words import brief_repr
 from .activations import Activation
 from .blocks import Block
 from .inputs import Inputs
@@ -23,6 +24,8 @@ class Network(ABC):
     width: int
     depth: int
     n_out: int
+
+    __repr__ = brief_repr
 
     @property
     @abstractmethod

@@ -30,9 +30,9 @@ CRITICAL = DepthScaling(0.5)  # independent weights then lead neither to explosi
 RESNET_ACTIVATIONS = {activation: variant for variant, activation in VARIANT_ACTIVATIONS.items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ResidualNetwork(Network):
-    r"""A residual network at initialisation, with independent weights.
+    """A residual network at initialisation, with independent weights.
 
     .. code-block:: text
 
@@ -69,7 +69,7 @@ class ResidualNetwork(Network):
     n_out : int
         Output neurons, 1 to 2^17.
     input_norm : float
-        \|x\|/sqrt(n_in) > 0: h_0 = input_norm N(0, I), unless there is an ``input``.
+        |x|/sqrt(n_in) > 0: h_0 = input_norm N(0, I), unless there is an ``input``.
     input : sequence of float, optional
         The input x, not all 0: h_0 = A x, where the entries of A have the weight law with variance 1/n_in. With
         Gaussian weights the input enters through its norm alone.
@@ -191,7 +191,8 @@ class ResidualNetwork(Network):
         scaling = "by layer"
         if isinstance(self.scaling, DepthScaling):
             inside = ", inside" if self.scaling.inside else ""
-            scaling = f"{self.scaling.c:.6g} L^{-self.scaling.beta:.6g}{inside}"
+            power = f" depth^{-self.scaling.beta:.6g}" if self.scaling.beta else ""
+            scaling = f"{self.scaling.c:.6g}{power}{inside}"
         rest = f"  carry {self.carry:.6g}" * (self.carry != 1.0) + f"  bias {self.bias:.6g}" * (self.bias > 0.0)
         return (
             f"{self.block} {self.activation} residual network  width {self.width}  depth {self.depth}  "

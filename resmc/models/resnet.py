@@ -24,9 +24,9 @@ MAX_QUOTIENT_EXPONENT = 2000  # a 32-bit exponent counts scales down to 2^-2000 
 MAX_WIDTH_DENSE = 1 << 17  # a dense weight's flat index i n + j has 34 bits: 32 of quads, 2 of outputs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ResNet(Network):
-    r"""A ReLU residual network at initialisation, with i.i.d. standard Gaussian weights.
+    """A ReLU residual network at initialisation, with i.i.d. standard Gaussian weights.
 
     .. code-block:: text
 
@@ -34,7 +34,7 @@ class ResNet(Network):
         z_{l+1} = alpha z_l + lam sqrt(2/width) W_l phi_l(z_l)         l = 0 .. depth-1
         z_out   = W_out z_depth / sqrt(width)                          in R^n_out
 
-    The input enters only through ``input_norm`` = \|x\|/sqrt(n_in).
+    The input enters only through ``input_norm`` = |x|/sqrt(n_in).
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class ResNet(Network):
     n_out : int
         Output neurons, 1 to 2^17.
     input_norm : float
-        \|x\|/sqrt(n_in) > 0.
+        |x|/sqrt(n_in) > 0.
 
     Raises
     ------

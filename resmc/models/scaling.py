@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from .._system.plain import Plain
+from .._system.words import brief
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ Scaling = DepthScaling | tuple[float, ...]
 def scaling_of(described: Mapping[str, Any]) -> DepthScaling:
     """Return the scaling that `DepthScaling.to_dict` described."""
     if "beta" not in described or set(described) - {f.name for f in fields(DepthScaling)}:
-        raise ValueError(f"scaling={dict(described)!r} is not allowed: it must have beta, and may have c and inside")
+        raise ValueError(
+            f"scaling={brief(dict(described))} is not allowed: it must have beta, and may have c and inside"
+        )
     return DepthScaling(**described)
 
 
@@ -72,9 +75,9 @@ def checked_scaling(given: Any, depth: int) -> Scaling:
     if isinstance(given, DepthScaling):
         size = given.at(depth)
         if not math.isfinite(size) or size == 0.0:
-            raise ValueError(f"scaling={given!r} is not allowed: c depth^(-beta) is {size} at depth={depth}")
+            raise ValueError(f"scaling={brief(given)} is not allowed: c depth^(-beta) is {size} at depth={depth}")
         return given
-    refusal = f"scaling={given!r} is not allowed: it must be a DepthScaling, or one number for each layer"
+    refusal = f"scaling={brief(given)} is not allowed: it must be a DepthScaling, or one number for each layer"
     if isinstance(given, str | bytes | Mapping | Set):
         raise ValueError(refusal)
     try:

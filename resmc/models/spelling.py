@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
 from .._system.plain import Plain
@@ -58,10 +58,30 @@ def canonical(model: Model) -> Plain:
 
 
 def of_dict(described: Mapping[str, Any], *, version_01: bool = False) -> Model:
-    """Return the model that ``to_dict`` described; with ``version_01`` in the names of version 0.1."""
+    """Return the model that ``to_dict`` described; with ``version_01`` in the names of version 0.1.
+
+    Raises
+    ------
+    ValueError
+        For a name that is no field, a field that is missing, or a value that is not allowed.
+    """
     if "block" not in described:
+        _check_names(described, ResNet)
         return ResNet(**described)
+    _check_names(described, ResidualNetwork)
     given = dict(described)
-    if version_01 and given.get("activation") in ACTIVATIONS_OF_01:
-        given["activation"] = ACTIVATIONS_OF_01[given["activation"]]
+    name = given.get("activation")
+    if version_01 and isinstance(name, str):
+        given["activation"] = ACTIVATIONS_OF_01.get(name, name)
     return ResidualNetwork.from_dict(given)
+
+
+def _check_names(described: Mapping[str, Any], kind: type[ResNet] | type[ResidualNetwork]) -> None:
+    """Refuse names that are no fields of a network, and a network without those that have no default."""
+    names = [f.name for f in fields(kind)]
+    for name in described:
+        if name not in names:
+            raise ValueError(f"{name!r} is not a field of a {kind.__name__}: they are {', '.join(names)}")
+    for f in fields(kind):
+        if f.default is MISSING and f.name not in described:
+            raise ValueError(f"{f.name} is missing: a {kind.__name__} needs it")

@@ -1,4 +1,4 @@
-"""Figures: one function for each question, each returning the matplotlib Axes it drew on.
+r"""Figures: one function for each question, each returning the matplotlib Axes it drew on.
 
 >>> ax = resmc.plot.plot_log_norm(sim)
 >>> ax.figure.savefig("log_norm.pdf")
@@ -6,14 +6,23 @@
 Every function takes ``ax`` (by default a new figure of the width of a column, `COLUMN` inches) and hands other keywords
 to the artist of the data. Nothing is shown, and no setting of matplotlib is changed. What was simulated is blue, in
 solid lines or markers with standard errors; limits are vermilion and dashed; exact values are green and dash-dotted;
-infinite width is black and dotted; so a figure reads in grey as well. Every function takes every network: where theory
-knows no limit and no exact value, the estimates stand alone. Any number of curves can be drawn: beyond 24 whose labels
-are numbers, a bar of colours takes the place of the legend. All quantities are dimensionless and logarithms natural.
+infinite width is dotted, in the colour of the labels; so a figure reads in grey and on dark ground as well. A value
+that has no standard error is hollow, in a map it has a circle, and the legend says so. Every function takes every
+network: where theory knows no limit and no exact value, the estimates stand alone. Any number of curves can be drawn:
+beyond 24 whose labels are numbers, a bar of colours takes the place of the legend; of more than eight curves of a sweep
+over several dimensions, colours, markers and lines stand for a dimension each. All quantities are dimensionless and
+logarithms natural. The depth is d, and L_l the log-norm of layer l; but in figures of \|h_L\|/\|h_0\| and the other
+ratios, which show no log-norm, the depth is L.
+
+A legend stands where nothing is drawn, if need be in room that is made for it above or below the data, so that it also
+fits into Axes of a grid; one that would take a third of the height stands below the axes. A figure with
+``layout="constrained"`` has room for labels and bars of colours; without a layout axes with such a bar become narrower.
 
 In reading order: `laws` (the final log-norm and the output), `layers` (activations and paths, layer by layer),
 `interlayer` (their correlations), `growth`, `extrapolation`, `depth` (how far networks go as their depth grows),
-`quotients` (the laws of how far), `sweeps`, `quantity` (any quantity by its name); `style`, `series`, `fields` and
-`select` hold what they share. matplotlib (the extra ``resmc[plot]``) is imported when a function is called.
+`quotients` (the laws of how far), `sweeps`, `quantity` (any quantity by its name); `style`, `places`, `maps`, `series`,
+`fields` and `select` hold what they share. matplotlib (the extra ``resmc[plot]``) is imported when a function is
+called.
 """
 
 from .depth import plot_depth_ratio, plot_heat_map
@@ -22,9 +31,9 @@ from .growth import plot_growth
 from .interlayer import plot_interlayer, plot_interlayer_by_lag
 from .laws import plot_log_norm, plot_output, plot_qq
 from .layers import plot_hypoactivation, plot_trajectories
+from .places import COLUMN
 from .quantity import plot_quantity
 from .quotients import plot_ratio_law
-from .style import COLUMN
 from .sweeps import plot_sweep
 
 __all__ = [

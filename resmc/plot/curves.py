@@ -1,4 +1,4 @@
-r"""Curves of log E\|z_l\|^2/\|z_0\|^2 over l/n: of simulations, and of anything else that has such curves."""
+"""Curves of log E|z_l|^2/|z_0|^2 over l/n: of simulations, and of anything else that has such curves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .fields import letter_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-UNRELIABLE = "hollow: unreliable, no error"
+UNRELIABLE = "hollow: unreliable, no error bar"
 MOST = 25  # layers of a simulation that are drawn
 
 
@@ -84,9 +84,9 @@ def draw(curves: Mapping[str, Curve], layer: str, ax: Axes | None, style: Mappin
                 st.exact(ax, curve.aspect, curve.exact)
             elif curve.has_limit:
                 st.line(ax, curve.aspect, curve.theory, color=st.THEORY, ls=st.DASHED, zorder=2)
-            bars.append(st.points(ax, curve.aspect, curve.estimate, style, look, label or "simulated ± s.e."))
+            bars.append(st.points(ax, curve.aspect, curve.estimate, style, look, label or st.simulated(curve.estimate)))
         others = [*_theory(all_of_them, single), *_infinite_width(ax, all_of_them, layer)]
-        if any((np.isfinite(c.estimate.value) & ~np.isfinite(c.estimate.stderr)).any() for c in all_of_them):
+        if any(st.bare(c.estimate).any() for c in all_of_them):
             others.append(st.hollow_proxy(UNRELIABLE))
         called = "z" if {c.called for c in all_of_them} == {"z"} else "h"
         ax.set(xlabel=rf"${layer}/n$", ylabel=OBSERVABLES["growth"].labelled(layer, called))
@@ -110,7 +110,7 @@ def _theory(curves: list[Curve], single: bool) -> list[Any]:
 def _infinite_width(ax: Axes, curves: list[Curve], layer: str) -> list[Any]:
     """Draw the Gaussian limit of the curves that have one, and return its entry of the legend."""
     known = [curve for curve in curves if np.isfinite(curve.gaussian).any()]
-    look: st.Style = {"color": st.INFINITE, "ls": st.DOTTED, "lw": 1.4}
+    look: st.Style = {"color": st.ink(ax), "ls": st.DOTTED, "lw": 1.4}
     if not known:
         return []
     flat = all(curve.flat for curve in known)

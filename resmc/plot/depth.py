@@ -1,4 +1,4 @@
-r"""Deep networks whose branches shrink with the depth: how far they and their gradients go, over depth and exponent.
+"""Deep networks whose branches shrink with the depth: how far they and their gradients go, over depth and exponent.
 
 The figures are those of Marion, Fermanian, Biau, Vert (arXiv 2206.06929): explosion, identity, and neither.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._system import checks
+from .._system.words import brief
 from ..analyses import log_ratio
 from ..analyses.regime import Regime
 from ..analyses.verdict import SHOWN
@@ -19,17 +21,19 @@ from ..engine.lowering import QUOTIENTS
 from ..results.estimates import Estimate, Floats
 from ..results.record import Record
 from ..sweep.result import SweepResult
+from . import maps, places
 from . import series as looks
 from . import style as st
 from .fields import FIELDS, axis_label, field
 from .select import curves as curves_of_sweep
 from .select import say_fixed
-from .sweeps import cells, hatch, ticks
+from .sweeps import cells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LARGEST = 690.0  # logarithm of a ratio that is drawn: its exponential must be a float
+MOST_BANDS = 6  # curves up to which bands do not hide each other
 REACH = 2.0  # powers of ten on either side of 0 at which a map's colours end
 ALLOWED = "a Regime, a sequence of Simulation, a SweepResult, or a mapping from labels to either of the first two"
 
@@ -43,7 +47,9 @@ def plot_depth_ratio(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""Draw the median of a ratio and the band between two of its quantiles against the depth L, both logarithmic.
+    """Draw the median of a ratio and the band between two of its quantiles against the depth L, both logarithmic.
+
+    More than six curves have no bands, which would hide each other.
 
     Parameters
     ----------
@@ -51,7 +57,7 @@ def plot_depth_ratio(
         Simulations of different depths, which give a curve for each label, any number of them; the legend says a
         `Regime`'s verdict on the ratio. A sweep over ``depth`` gives a curve for each value of its other dimensions.
     ratio : {"growth", "displacement", "gradient", "gradient_displacement"}
-        \|h_L\|/\|h_0\|, \|h_L - h_0\|/\|h_0\|, \|p_0\|/\|p_L\| or \|p_0 - p_L\|/\|p_L\|.
+        |h_L|/|h_0|, |h_L - h_0|/|h_0|, |p_0|/|p_L| or |p_0 - p_L|/|p_L|.
     between : pair of float
         Probabilities of the band's quantiles.
     sel : mapping, optional
@@ -80,16 +86,24 @@ def plot_depth_ratio(
     words_of = {label: ": ".join(filter(None, (label, _verdict(known, ratio)))) for label, (_, known) in curves.items()}
     with st.panel("plot_depth_ratio", ax) as ax:
         explained = _explained([sim for sims, _ in curves.values() for sim in sims], low, high)
+        explained += [st.hollow_proxy()] if any(st.bare(median).any() for _, median, _ in drawn.values()) else []
         handles = []
+        bands = len(drawn) <= MOST_BANDS
         for (label, (depths, median, band)), series in zip(drawn.items(), looks.looks(list(drawn)), strict=True):
-            ax.fill_between(depths, *band, color=series.colour, alpha=0.2, lw=0)
+            if bands and len(depths) == 1:  # which has no width
+                ax.vlines(depths, *band, color=series.colour, alpha=0.2, lw=8.0)
+            elif bands:
+                ax.fill_between(depths, *band, color=series.colour, alpha=0.2, lw=0)
             st.line(ax, depths, median.value, color=series.colour, ls=series.line, lw=0.9, zorder=2)
             handles.append(st.points(ax, depths, median, style, series, words_of[label] or explained[0].get_label()))
         ends = [end for _, _, band in drawn.values() for end in band]
+        explained = explained if bands else [explained[0], *explained[2:]]
         decades = max(e.max() for e in ends) > 10.0 * min(e.min() for e in ends)
         ax.set(xscale="log", yscale="log" if decades else "linear", xlabel="depth $L$", ylabel=f"${SHOWN[ratio]}$")
+        if decades:
+            places.last(ax, partial(st.log_ticks, ax.yaxis))
         _depth_ticks(ax, np.concatenate([depths for depths, _, _ in drawn.values()]))
-        say_fixed(ax, sel)
+        say_fixed(ax, result, sel)
         looks.legend(ax, list(drawn), handles, explained if any(words_of.values()) else explained[1:])
     return ax
 
@@ -104,9 +118,10 @@ def plot_heat_map(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""Draw the mean of log10 of a ratio over two fields of the models, a cell for each simulation.
+    """Draw the mean of log10 of a ratio over two fields of the models, a cell for each simulation.
 
-    Blue is above 0 (a ratio of 1), orange below 0; the colours end two powers of ten from 0.
+    Blue is above 0 (a ratio of 1), orange below 0, and cells below 0 have a dash where no numbers are written; the
+    colours end two powers of ten from 0. Cells are marked and written into as in `plot_sweep`.
 
     Parameters
     ----------
@@ -137,33 +152,22 @@ def plot_heat_map(
     st.require("plot_heat_map")
     checks.choice("ratio", ratio, QUOTIENTS)
     if isinstance(simulations, SweepResult):
-        x, y, columns, rows, means = _cells_of_sweep(simulations, ratio, x, y, sel)
+        x, y, columns, rows, means, errors = _cells_of_sweep(simulations, ratio, x, y, sel)
     else:
         if sel is not None:
-            raise ValueError(f"sel={sel!r} is not allowed here: it chooses points of a SweepResult")
+            raise ValueError(f"sel={brief(sel)} is not allowed here: it chooses points of a SweepResult")
         x, y = x or "beta", y or "depth"
-        columns, rows, means = _cells(_several("simulations", simulations), ratio, x, y)
-    values = 0.5 * np.where(np.isfinite(means), means, np.nan) / math.log(10.0)
+        columns, rows, means, errors = _cells(_several("simulations", simulations), ratio, x, y)
+    values, stderr = (0.5 * np.where(np.isfinite(one), one, np.nan) / math.log(10.0) for one in (means, errors))
     if not np.isfinite(values).any():
         raise ValueError(f"ratio={ratio!r} has no logarithm in any simulation: it is 0")
-    largest = float(np.nanmax(np.abs(values)))
-    reach = min(largest, REACH) or 1.0
     with st.panel("plot_heat_map", ax, 2.6) as ax:
-        ax.set_facecolor(st.MISSING)
-        given: st.Style = {"cmap": st.diverging()}
-        given |= {} if "norm" in style else {"vmin": -reach, "vmax": reach}
-        edges = (np.arange(len(columns) + 1) - 0.5, np.arange(len(rows) + 1) - 0.5)
-        mesh = ax.pcolormesh(*edges, values, **given | style)
-        notes = [] if np.isfinite(values).all() else [hatch(ax, ~np.isfinite(values), "no value")]
-        if dashes := st.mark_negative(ax, range(len(columns)), range(len(rows)), values, reach):
-            notes.append(dashes)
-        st.colour_bar(ax, mesh, rf"mean $\log_{{10}}\,{SHOWN[ratio]}$")
-        ticks(ax.xaxis, columns)
-        ticks(ax.yaxis, rows)
+        label = rf"mean $\log_{{10}}\,{SHOWN[ratio]}$"
+        maps.draw(ax, values, stderr, label, style, centred=True, most=REACH)
+        maps.ticks(ax.xaxis, columns)
+        maps.ticks(ax.yaxis, rows)
         ax.set(xlabel=_label(x), ylabel=_label(y))
-        say_fixed(ax, sel)
-        if notes:
-            st.legend(ax, notes)
+        say_fixed(ax, simulations, sel)
     return ax
 
 
@@ -173,7 +177,9 @@ def _between(given: Any) -> tuple[float, float]:
     except TypeError:
         low, high = 1.0, 0.0
     if not 0.0 < low < high < 1.0:
-        raise ValueError(f"between={given!r} is not allowed: it must be two increasing probabilities between 0 and 1")
+        raise ValueError(
+            f"between={brief(given)} is not allowed: it must be two increasing probabilities between 0 and 1"
+        )
     return low, high
 
 
@@ -184,7 +190,7 @@ def _curves(result: Any, sel: Mapping[str, Any] | None) -> dict[str, tuple[list[
         points = curves_of_sweep(result, sel, "depth")[1]
         given = {label: [result.load(int(i)) for i in index] for label, index in points.items()}
     elif sel is not None:
-        raise ValueError(f"sel={sel!r} is not allowed here: it chooses points of a SweepResult")
+        raise ValueError(f"sel={brief(sel)} is not allowed here: it chooses points of a SweepResult")
     st.check_count("result", len(given))
     curves = {}
     for label, one in given.items():
@@ -192,14 +198,14 @@ def _curves(result: Any, sel: Mapping[str, Any] | None) -> dict[str, tuple[list[
         sims = sorted(_several("result", one if known is None else known.simulations), key=lambda sim: sim.model.depth)
         if len({sim.model.depth for sim in sims}) < len(sims):
             raise ValueError("result has several simulations of one depth in a curve: give each curve a label")
-        curves[str(label)] = (sims, known)
+        curves[label if isinstance(label, str) else str(label)] = (sims, known)
     return curves
 
 
 def _several(name: str, given: Any) -> list[Record]:
     if not isinstance(given, Sequence) or not given or not all(isinstance(sim, Record) for sim in given):
         allowed = ALLOWED if name == "result" else "a sequence of Simulation"
-        raise ValueError(f"{name}={given!r} is not allowed: it must be {allowed}")
+        raise ValueError(f"{name}={brief(given)} is not allowed: it must be {allowed}")
     return list(given)
 
 
@@ -240,24 +246,25 @@ def _explained(sims: list[Record], low: float, high: float) -> list[Any]:
 
     counts = {sim.networks for sim in sims}
     networks = f", {st.counted(counts.pop())}" if len(counts) == 1 else ""
-    band = Patch(color="0.35", alpha=0.2, lw=0, label=f"{100 * low:g}% to {100 * high:g}%")
+    band = Patch(color=st.SOFT, alpha=0.3, lw=0, label=f"{100 * low:g}% to {100 * high:g}%")
     return [st.proxy(f"median ± s.e.{networks}", lw=0.9), band]
 
 
-def _cells(sims: list[Record], ratio: str, x: str, y: str) -> tuple[tuple[Any, ...], tuple[Any, ...], Floats]:
-    """Return the values of both fields, and the means of a quotient's logarithm over (y, x)."""
+def _cells(sims: list[Record], ratio: str, x: str, y: str) -> tuple[tuple[Any, ...], tuple[Any, ...], Floats, Floats]:
+    """Return the values of both fields, and the means of a quotient's logarithm over (y, x) with their errors."""
     for name, value in (("x", x), ("y", y)):
         checks.choice(name, value, tuple(FIELDS))
     if x == y:
         raise ValueError(f"y={y!r} is not allowed: it is x already")
-    places = [(field(sim.model, x), field(sim.model, y)) for sim in sims]
-    if len(set(places)) < len(places):
+    pairs = [(field(sim.model, x), field(sim.model, y)) for sim in sims]
+    if len(set(pairs)) < len(pairs):
         raise ValueError(f"simulations has several at one pair of x={x!r} and y={y!r}: a cell holds one")
-    columns, rows = (tuple(_ordered(set(values))) for values in zip(*places, strict=True))
-    means = np.full((len(rows), len(columns)), np.nan)
-    for sim, (at_x, at_y) in zip(sims, places, strict=True):
-        means[rows.index(at_y), columns.index(at_x)] = float(log_ratio.analyse(sim, ratio).final_mean.value)
-    return columns, rows, means
+    columns, rows = (tuple(_ordered(set(values))) for values in zip(*pairs, strict=True))
+    means, errors = np.full((2, len(rows), len(columns)), np.nan)
+    for sim, (at_x, at_y) in zip(sims, pairs, strict=True):
+        one, place = log_ratio.analyse(sim, ratio).final_mean, (rows.index(at_y), columns.index(at_x))
+        means[place], errors[place] = float(one.value), float(one.stderr)
+    return columns, rows, means, errors
 
 
 def _ordered(values: set[Any]) -> list[Any]:
@@ -270,15 +277,16 @@ def _ordered(values: set[Any]) -> list[Any]:
 
 def _cells_of_sweep(
     result: SweepResult, ratio: str, x: str | None, y: str | None, sel: Mapping[str, Any] | None
-) -> tuple[str, str, tuple[Any, ...], tuple[Any, ...], Floats]:
-    """Return both dimensions, their values, and the means of a quotient's logarithm over (y, x)."""
+) -> tuple[str, str, tuple[Any, ...], tuple[Any, ...], Floats, Floats]:
+    """Return both dimensions, their values, and the means of a quotient's logarithm over (y, x) with their errors."""
     name = f"{ratio}.mean"
     if name not in result.estimates:
         there = ", ".join(one for one in QUOTIENTS if f"{one}.mean" in result.estimates)
         raise ValueError(f"ratio={ratio!r} was not followed in this sweep: there are {there or 'none'}")
     x, y, index = cells(result, x, y, sel)
     columns, rows = (tuple(getattr(result.plan, dimension)) for dimension in (x, y))
-    return x, y, columns, rows, np.asarray(result.estimates[name].value.ravel()[index])
+    one = result.estimates[name]
+    return x, y, columns, rows, np.asarray(one.value.ravel()[index]), np.asarray(one.stderr.ravel()[index])
 
 
 def _label(name: str) -> str:

@@ -55,7 +55,7 @@ def plot_extrapolation(result: Extrapolation, *, ax: Axes | None = None, **style
         st.band(ax, grid, fit - stderr, fit + stderr, st.DATA)
         at_zero = Estimate(result.value.value[None], result.value.stderr[None], result.value.n[None])
         name = f"at 1/n = 0: {st.in_words(result.value)}"
-        value = st.points(ax, [0.0], at_zero, {"ms": 4.5, "clip_on": False}, st.Series(st.BLACK, "D", "-"), name)
+        value = st.points(ax, [0.0], at_zero, {"ms": 4.5, "clip_on": False}, st.Series(st.ink(ax), "D", "-"), name)
         handles, one = [bars, curve, value], OBSERVABLES[result.quantity]
         label = one.labelled(0 if one.backward else "d")
         if np.isfinite(result.limit):
@@ -64,6 +64,7 @@ def plot_extrapolation(result: Extrapolation, *, ax: Axes | None = None, **style
             handles.append(ax.axhline(result.limit, color=st.THEORY, ls=st.DASHED, lw=1.4, zorder=1, label=name))
             label = label if one.scaled is None else one.scaled.label
         ax.set(xlabel="$1/n$", ylabel=label)
-        ax.set_xlim(-0.03 * grid[-1], grid[-1])
+        ax.set_xlim(-0.08 * grid[-1], 1.02 * grid[-1])
+        ax.margins(y=0.1)  # the limit may be the largest or the smallest of all
         st.legend(ax, handles)
     return ax

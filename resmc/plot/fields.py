@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._system.words import brief
 from ..models.fields import DEPTH_SCALING, LOG_GAUSSIAN, told_apart
 from ..models.scaling import DepthScaling
 from ..models.spelling import general, listed
@@ -53,15 +54,11 @@ def in_words(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, DepthScaling):
-        return f"{value.c:.4g} $L^{{{-value.beta:.4g}}}$" + ", inside" * value.inside
+        power = f" depth$^{{{-value.beta:.4g}}}$" if value.beta else ""
+        return f"{value.c:.4g}{power}" + ", inside" * value.inside
     if isinstance(value, Sequence | np.ndarray):
         return f"({', '.join(f'{x:.4g}' for x in value[:LONGEST])}{', ..' if len(value) > LONGEST else ''})"
-    return "none" if value is None else f"{value:.4g}"
-
-
-def coordinate(name: str, value: Any) -> str:
-    """Return a value of a field as titles say it."""
-    return _said(name, value, in_words(value))
+    return "none" if value is None else f"{value:.4g}".replace("-", "−")
 
 
 def coordinates(name: str, values: Sequence[Any]) -> list[str]:
@@ -85,12 +82,12 @@ def field(model: Model, name: str) -> Any:
     if name in DEPTH_SCALING:
         scaling = general(model).scaling
         if not isinstance(scaling, DepthScaling):
-            raise ValueError(f"{model!r} has a scaling layer by layer: it has no {name}")
+            raise ValueError(f"{brief(model)} has a scaling layer by layer: it has no {name}")
         return getattr(scaling, name)
     if name in LOG_GAUSSIAN:
         resnet = listed(model)
         if resnet is None:
-            raise ValueError(f"{model!r} has no {name}: no ResNet is this network")
+            raise ValueError(f"{brief(model)} has no {name}: no ResNet is this network")
         return getattr(resnet, name)
     return model.ratio if name == "ratio" else getattr(general(model), name)
 

@@ -1,4 +1,4 @@
-r"""Growth of E\|z_l\|^2 with depth, in one simulation or over a sweep."""
+"""Growth of E|z_l|^2 with depth, in one simulation or over a sweep."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._system import checks
+from .._system.words import brief
 from ..analyses import Growth
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
@@ -32,13 +33,13 @@ def plot_growth(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""Draw log E\|z_l\|^2/\|z_0\|^2 against l/n with standard errors, and the theory that there is of it.
+    """Draw log E|z_l|^2/|z_0|^2 against l/n with standard errors, and the theory that there is of it.
 
     Infinite width, the Gaussian limit, gives l log(alpha^2 + lam^2), which is 0 for normalised weights: no growth. A
     vanilla ResNet grows like exp(c l/n), which is drawn at leading order in 1/n. Exact values are drawn where all are
     known, and take the place of the limit. Networks that are no `ResNet` have no limit here.
 
-    The plain mean of \|z\|^2 is ruled by rare networks: where it is not reliable
+    The plain mean of |z|^2 is ruled by rare networks: where it is not reliable
     (`resmc.results.layer_estimates.SecondMoment`) points are hollow and without a bar, and the legend says so.
 
     Parameters
@@ -70,12 +71,12 @@ def plot_growth(
     if isinstance(result, SweepResult):
         drawn = _of_sweep(result, sel)
     elif sel is not None:
-        raise ValueError(f"sel={sel!r} is not allowed here: it chooses points of a SweepResult")
+        raise ValueError(f"sel={brief(sel)} is not allowed here: it chooses points of a SweepResult")
     else:
         found = st.several("result", result, (Record, Growth), ALLOWED + " (or a SweepResult)")
         drawn = {label: of_layers(one, most) for label, one in found.items()}
     layer = "d" if isinstance(result, SweepResult) else r"\ell"
-    return draw(drawn, layer, ax, style, partial(say_fixed, sel=sel))
+    return draw(drawn, layer, ax, style, partial(say_fixed, result=result, sel=sel))
 
 
 def _of_sweep(result: SweepResult, sel: Mapping[str, Any] | None) -> dict[str, Curve]:

@@ -12,6 +12,7 @@ from .._system import checks
 from ..analyses import InterlayerCorrelations, interlayer
 from ..results.estimates import Floats
 from ..results.record import Record
+from . import maps
 from . import series as looks
 from . import style as st
 
@@ -23,14 +24,26 @@ KINDS = (Record, InterlayerCorrelations)
 ALLOWED = "a Simulation or an InterlayerCorrelations"
 SMALL = 0.01  # the axis ends where the limits of all curves have fallen below
 FEWEST_LAGS = 8
+VISIBLE, SIGNAL = 0.05, 4.0  # a correlation that is seen in a map, and standard errors by which it is no noise
+WINDOW, FEWEST_LAYERS = 4, 20  # layers of a map: times the largest lag that is seen, and so many at least
+NEGATIVE = -0.1  # a correlation whose cell is marked: the noise around 0 has either sign
 
 
-def plot_interlayer(result: Record | InterlayerCorrelations, *, ax: Axes | None = None, **style: Any) -> Axes:
-    """Draw Corr(A_l, A_m) of all recorded layers as a heat map; grey where a layer's A does not vary.
+def plot_interlayer(
+    result: Record | InterlayerCorrelations,
+    *,
+    layers: tuple[int, int] | None = None,
+    ax: Axes | None = None,
+    **style: Any,
+) -> Axes:
+    """Draw Corr(A_l, A_m) of the recorded layers as a heat map; grey where a layer's A does not vary.
 
     Parameters
     ----------
     result : Simulation or InterlayerCorrelations
+    layers : pair of int, optional
+        The first and the last layer shown. By default all; or of networks so deep that their correlations would be a
+        hairline along the diagonal, the last ones: four times as many as the largest lag with a correlation of 0.05.
     ax : matplotlib Axes, optional
         A new figure by default.
     **style
@@ -41,7 +54,8 @@ def plot_interlayer(result: Record | InterlayerCorrelations, *, ax: Axes | None 
     ------
     ValueError
         If ``result`` is of another kind, the simulation was made with ``correlations=False`` or has too few living
-        networks for any correlation, or ``ax`` is no Axes.
+        networks for any correlation, ``layers`` are no two increasing numbers with a recorded layer between, or ``ax``
+        is no Axes.
     ImportError
         If matplotlib is not installed.
 
@@ -50,6 +64,7 @@ def plot_interlayer(result: Record | InterlayerCorrelations, *, ax: Axes | None 
     st.require("plot_interlayer")
     st.check_kind("result", result, KINDS, ALLOWED)
     analysis = _checked("result", _analysis(result))
+    kept = _shown(analysis) if layers is None else _between(analysis.layers, layers)
     with st.panel("plot_interlayer", ax, 2.65) as ax:
         edges = _edges(analysis.layers)
         limits = {} if "norm" in style else {"vmin": -1.0, "vmax": 1.0}
@@ -61,9 +76,15 @@ def plot_interlayer(result: Record | InterlayerCorrelations, *, ax: Axes | None 
         ax.set(xlabel=r"layer $\ell$", ylabel="layer $m$")
         for axis in (ax.xaxis, ax.yaxis):
             st.integer_ticks(axis, 5)
-        dashes = st.mark_negative(ax, analysis.layers, analysis.layers, analysis.matrix.value, 1.0)
-        if dashes:
-            st.legend(ax, [dashes])
+        at, value = analysis.layers[kept], analysis.matrix.value[np.ix_(kept, kept)]
+        there = np.isfinite(value)
+        bare = there & ~np.isfinite(analysis.matrix.stderr[np.ix_(kept, kept)])
+        dashes = maps.mark_negative(ax, at, at, value, NEGATIVE)
+        notes = [*([dashes] if dashes else []), *maps.mark_bare(ax, at, at, bare, there)]
+        if notes:
+            st.legend(ax, notes)
+        ends = edges[kept[0]], edges[kept[-1] + 1]
+        ax.set(xlim=ends, ylim=ends)
     return ax
 
 
@@ -109,7 +130,7 @@ def plot_interlayer_by_lag(
             raise ValueError(f"max_lag={max_lag} is not allowed: the layers recorded are at least {first} apart")
     shown = _last_lag(list(found.values())) if max_lag is None else max_lag
     with st.panel("plot_interlayer_by_lag", ax) as ax:
-        ax.axhline(0.0, color="0.6", lw=0.8, zorder=1)
+        ax.axhline(0.0, color=st.SOFT, lw=0.8, zorder=1)
         handles = []
         for (label, one), series in zip(found.items(), looks.looks(list(found)), strict=True):
             kept = np.flatnonzero((one.lags >= 1) & (one.lags <= shown))
@@ -118,13 +139,18 @@ def plot_interlayer_by_lag(
             dash = "_" if len(kept) == 1 else ""  # a line of one point cannot be seen
             leading = {"color": theory.colour, "ls": theory.line, "marker": dash, "ms": 12, "zorder": 2}
             st.line(ax, one.lags[kept], one.theory_by_lag[kept], leading)
-            handles.append(st.points(ax, one.lags[kept], one.by_lag[kept], style, series, label or "simulated ± s.e."))
-        leading = {"color": "0.35"} if len(found) > 1 else {"color": st.THEORY, "ls": st.DASHED}
+            handles.append(
+                st.points(ax, one.lags[kept], one.by_lag[kept], style, series, label or st.simulated(one.by_lag[kept]))
+            )
+        leading = {"color": st.SOFT} if len(found) > 1 else {"color": st.THEORY, "ls": st.DASHED}
         limit = r"limit $J(\alpha^k)/3$" if any(one.exact is None for one in found.values()) else "exact: 0"
         lines = st.proxy(limit if len(found) == 1 else f"{limit}; bars: s.e.", **leading)
         ax.set(xlabel="lag $k$ (layers)", ylabel=r"$\mathrm{Corr}(A_\ell, A_{\ell+k})$")
         st.integer_ticks(ax.xaxis)
-        looks.legend(ax, list(found), handles, [lines])
+        if shown == 1:
+            ax.set_xlim(0.5, 1.5)
+        bare = any(st.bare(one.by_lag[(one.lags >= 1) & (one.lags <= shown)]).any() for one in found.values())
+        looks.legend(ax, list(found), handles, [lines, *([st.hollow_proxy()] if bare else [])])
     return ax
 
 
@@ -145,6 +171,35 @@ def _edges(layers: NDArray[np.int64]) -> Floats:
         return np.array([layers[0] - 0.5, layers[0] + 0.5])
     middle = 0.5 * (layers[1:] + layers[:-1])
     return np.concatenate([[1.5 * layers[0] - 0.5 * layers[1]], middle, [1.5 * layers[-1] - 0.5 * layers[-2]]])
+
+
+def _shown(analysis: InterlayerCorrelations) -> NDArray[np.int64]:
+    """Return the indices of the layers of a map: all, or the last where most of them would show no correlation."""
+    lags, value = analysis.lags, np.abs(analysis.by_lag.value)
+    noise = np.nan_to_num(analysis.by_lag.stderr, nan=np.inf)
+    seen = lags[(lags > 0) & (value >= VISIBLE) & (value > SIGNAL * noise)]
+    step = int(np.diff(analysis.layers).max(initial=1))
+    wanted = max(WINDOW * int(seen.max(initial=1)), FEWEST_LAYERS * step)
+    last = int(analysis.layers[-1])
+    if 2 * wanted > last or not np.isfinite(noise[lags > 0]).any():
+        return np.arange(len(analysis.layers))
+    return np.flatnonzero(analysis.layers >= last - wanted)
+
+
+def _between(recorded: NDArray[np.int64], layers: Any) -> NDArray[np.int64]:
+    try:
+        first, last = (
+            (checks.integer("layers", one, 0, 1 << 31, "2^31") for one in layers) if len(layers) == 2 else (1, 0)
+        )
+    except (TypeError, OverflowError):
+        first, last = 1, 0
+    kept = np.flatnonzero((recorded >= first) & (recorded <= last))
+    if not kept.size:
+        raise ValueError(
+            f"layers={layers!r} is not allowed: it must be the first and the last of the layers shown, which lie "
+            f"between {recorded[0]} and {recorded[-1]}"
+        )
+    return kept
 
 
 def _last_lag(found: list[InterlayerCorrelations]) -> int:

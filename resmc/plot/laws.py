@@ -1,4 +1,4 @@
-r"""The law of the final log-norm and that of the output, beside the log-Gaussian limit and infinite width.
+"""The law of the final log-norm and that of the output, beside the log-Gaussian limit and infinite width.
 
 Li, Nica, Roy 2021 (arXiv 2106.04013): the infinite-width law is far off as soon as d is comparable to n, the
 log-Gaussian law is not. Of networks that are no `ResNet` neither limit is known, and none is drawn; their histogram has
@@ -15,7 +15,7 @@ from scipy import special
 
 from .. import theory
 from ..analyses.output_laws import output_norm, output_norm_cells, outputs
-from ..results.estimates import Floats
+from ..results.estimates import MIN_NETWORKS, Floats
 from ..results.record import Record
 from . import style as st
 from .fields import letter_of
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MOST_CELLS = 200  # in the density of an output
 TAIL = 1e-4  # probability beyond either end of an axis
 QUANTILES = 41
+MARGIN = 0.02  # of an axis, on either side
 MIN_BEYOND = 10.0  # a quantile is drawn only if so many networks lie beyond
 
 
@@ -39,13 +40,14 @@ class Limit:
 
 
 def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
-    r"""Draw the law of L_d = log(\|z_d\|^2/n): simulated, in the log-Gaussian limit, and at infinite width.
+    """Draw the law of L_d = log(|z_d|^2/n): simulated, in the log-Gaussian limit, and at infinite width.
 
     The histogram's fine bins are joined to about Scott's width, 3.5 sigma N^(-1/3); the height is counts / (alive
     networks x width), the band around it one standard error, sqrt(p (1 - p)/N) / width. The limit is the Gaussian of
     `theory.log_norm`, leading order in 1/n; infinite width is log(chi^2_n/n) + 2 log input_norm +
-    d log(alpha^2 + lam^2). Where the peak of the latter lies beyond the axis, the legend says how high it is. Mean and
-    standard deviation are marked by upright lines where they are known exactly.
+    d log(alpha^2 + lam^2). Where the peak of the latter would lie far beyond the others, its density is divided by what
+    the legend says. Mean and standard deviation are marked by upright lines where they are known exactly. Of fewer than
+    32 networks the histogram has no band, but a dashed outline.
 
     Parameters
     ----------
@@ -74,9 +76,11 @@ def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
     width = float(edges[1] - edges[0])
     density, stderr = share / width, np.sqrt(share * (1.0 - share) / alive) / width
     with st.panel("plot_log_norm", ax) as ax:
-        label = f"{st.count_in_words(alive)} network{'s' * (alive != 1)} ± s.e." + _left_out(sim)
+        if alive < MIN_NETWORKS:  # too few for errors, here as everywhere
+            stderr = np.full(density.shape, np.nan)
+        label = st.counted(alive) + (" ± s.e." if np.isfinite(stderr).all() else ", no error band") + _left_out(sim)
         st.histogram(ax, edges, density, stderr, style, label)
-        top = float((density + stderr).max())
+        top = float((density + np.nan_to_num(stderr)).max())
         used = edges[:-1][counts > 0]
         low, high = min(quantile(sim, TAIL), float(used[-1])), max(quantile(sim, 1.0 - TAIL), float(used[0]) + width)
         if limit is None:
@@ -86,19 +90,24 @@ def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
             gauss = np.exp(-0.5 * ((x - limit.mean) / limit.deviation) ** 2) / (limit.deviation * np.sqrt(2.0 * np.pi))
             st.line(ax, x, gauss, color=st.THEORY, ls=st.DASHED, lw=1.4, label="log-Gaussian limit", zorder=3)
             x_infinite, infinite = _chi_square_density(sim.model.width, limit.scale)
-            top, peak = st.shown_peak(max(top, float(gauss.max())), float(infinite.max()))
+            top, divisor, peak = st.shown_peak(max(top, float(gauss.max())), float(infinite.max()))
             name = f"infinite width{peak}"
-            st.line(ax, x_infinite, infinite, color=st.INFINITE, ls=st.DOTTED, lw=1.4, label=name, zorder=3)
+            st.line(ax, x_infinite, infinite / divisor, color=st.ink(ax), ls=st.DOTTED, lw=1.4, label=name, zorder=3)
             low = min(low, limit.mean - 3.7 * limit.deviation, float(x_infinite[0]))
             high = max(high, limit.mean + 3.7 * limit.deviation, float(x_infinite[-1]))
-        _mark_exact(ax, sim)
-        ax.set(xlim=(low, high), ylim=(0.0, top))
+        _mark_exact(ax, sim, top / st.HEADROOM)
+        ax.set(xlim=_with_margin(low, high), ylim=(0.0, top))
         ax.set(xlabel=rf"final log-norm $L_d = \log(|{letter_of(sim)}_d|^2/n)$", ylabel="density")
         st.legend(ax)
     return ax
 
 
-def _mark_exact(ax: Axes, sim: Record) -> None:
+def _with_margin(low: float, high: float) -> tuple[float, float]:
+    """Return the ends of an axis on whose frame nothing lies."""
+    return low - MARGIN * (high - low), high + MARGIN * (high - low)
+
+
+def _mark_exact(ax: Axes, sim: Record, top: float) -> None:
     """Mark the exact mean, and one standard deviation on either side, where they are known."""
     last = np.array([sim.model.depth])
     mean, variance = (float(sim.facts.log_norm_moment(name, last)[0]) for name in ("mean", "variance"))
@@ -106,13 +115,13 @@ def _mark_exact(ax: Axes, sim: Record) -> None:
         if np.isfinite(mean) and np.isfinite(variance):
             label = r"exact mean, $\pm\sigma$" if index == 0 else None
             look: st.Style = {"color": st.EXACT, "ls": st.DASH_DOTTED, "lw": 1.2 if index == 0 else 0.8}
-            ax.axvline(mean + shift * variance**0.5, label=label, zorder=2, **look)
+            st.line(ax, [mean + shift * variance**0.5] * 2, [0.0, top], look, label=label, zorder=2)
 
 
 def plot_output(sim: Record, *, n_out: int | None = None, ax: Axes | None = None, **style: Any) -> Axes:
-    r"""Draw the law of log\|z_out\|^2 with n_out outputs: simulated, in the log-Gaussian limit, and at infinite width.
+    """Draw the law of log|z_out|^2 with n_out outputs: simulated, in the log-Gaussian limit, and at infinite width.
 
-    Given L_d, \|z_out\|^2 = exp(L_d) chi^2_{n_out} exactly, so the simulated law is mixed from the histogram of L_d and
+    Given L_d, |z_out|^2 = exp(L_d) chi^2_{n_out} exactly, so the simulated law is mixed from the histogram of L_d and
     nothing is sampled; the band is one standard error. The legend holds the Kolmogorov-Smirnov distances from it to the
     two others (`OutputNormLaw`) with their errors. Networks without limits have the simulated law alone.
 
@@ -154,14 +163,19 @@ def plot_output(sim: Record, *, n_out: int | None = None, ax: Axes | None = None
     density, stderr = found.value / step, found.stderr / step
     with st.panel("plot_output", ax) as ax:
         band = np.nan_to_num(stderr)
-        st.line(ax, centres, density, style, color=st.DATA, label="simulated ± s.e." + _left_out(sim), zorder=2)
+        label = ("simulated ± s.e." if np.isfinite(stderr).any() else "simulated") + _left_out(sim)
+        curve = st.line(ax, centres, density, style, color=st.DATA, label=label, zorder=2)
         st.band(ax, centres, density - band, density + band, st.DATA)
         top = float(np.nanmax(density + band))
         top = st.HEADROOM * top if limit is None else _output_limits(ax, sim, limit, n_out, (low, high), top)
         ax.set(xlim=(low, high), ylim=(0.0, top))
         number = "1 output" if n_out == 1 else f"{n_out} outputs"
+        entries = ax.get_legend_handles_labels()[0]
+        if st.hollow(ax, centres[:: max(len(centres) // 20, 1)], density[:: max(len(centres) // 20, 1)],
+                     st.bare(found)[:: max(len(centres) // 20, 1)], curve.get_color()):  # fmt: skip
+            entries.append(st.hollow_proxy())
         ax.set(xlabel=rf"output $\log |{letter_of(sim)}_{{\mathrm{{out}}}}|^2$, {number}", ylabel="density")
-        st.legend(ax)
+        st.legend(ax, entries)
     return ax
 
 
@@ -171,12 +185,12 @@ def _output_limits(ax: Axes, sim: Record, limit: Limit, n_out: int, ends: tuple[
     fine = np.linspace(*ends, 801)
     mixture = np.diff(theory.output_norm_cdf(fine, n_out, limit.mean, limit.deviation**2)) / np.diff(fine)
     x_infinite, infinite = _chi_square_density(n_out, limit.scale + float(np.log(n_out)))
-    top, peak = st.shown_peak(max(top, float(mixture.max())), float(infinite.max()))
+    top, divisor, peak = st.shown_peak(max(top, float(mixture.max())), float(infinite.max()))
     look: st.Style = {"lw": 1.4, "zorder": 3}
     name = f"log-Gaussian limit, KS {st.in_words(law.ks_log_gaussian)}"
     st.line(ax, 0.5 * (fine[1:] + fine[:-1]), mixture, color=st.THEORY, ls=st.DASHED, label=name, **look)
     name = f"infinite width{peak}, KS {st.in_words(law.ks_gaussian)}"
-    st.line(ax, x_infinite, infinite, color=st.INFINITE, ls=st.DOTTED, label=name, **look)
+    st.line(ax, x_infinite, infinite / divisor, color=st.ink(ax), ls=st.DOTTED, label=name, **look)
     return top
 
 
@@ -226,7 +240,7 @@ def plot_qq(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
     law = limit or Limit(float(sim.log_norm_mean.value[-1]), float(sim.log_norm_variance.value[-1]) ** 0.5, 0.0)
     x = law.mean + law.deviation * scores
     called, diagonal = (
-        ("log-Gaussian limit", st.THEORY) if limit else ("Gaussian of the same mean and variance", "0.35")
+        ("log-Gaussian limit", st.THEORY) if limit else ("Gaussian of the same mean and variance", st.SOFT)
     )
     with st.panel("plot_qq", ax, 3.0) as ax:
         look: st.Style = {"lw": 1.4, "zorder": 2}
@@ -234,7 +248,7 @@ def plot_qq(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
         if limit is not None:
             n = sim.model.width
             infinite = np.log(special.gammaincinv(0.5 * n, p) * 2.0 / n) + limit.scale
-            others.append(st.line(ax, x, infinite, color=st.INFINITE, ls=st.DOTTED, label="infinite width", **look))
+            others.append(st.line(ax, x, infinite, color=st.ink(ax), ls=st.DOTTED, label="infinite width", **look))
         label = f"{st.counted(alive)} ± s.e.{' and bins' * wide}"
         given = st.merged(Line2D, style, color=st.DATA, marker="o", ls="", ms=2.8, lw=0.9, label=label)
         bars = np.maximum([value - low, high - value], 0.0)

@@ -28,9 +28,9 @@ def plot_hypoactivation(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""Draw the mean of F_l or A_l by layer, with a band of one standard error: do fewer than half of the ReLUs fire?
+    """Draw the mean of F_l or A_l by layer, with a band of one standard error: do fewer than half of the ReLUs fire?
 
-    F_l is the fraction of neurons that fire, A_l = 2 \|phi(z_l)\|^2/\|z_l\|^2 - 1. Beside the estimates stand the limit
+    F_l is the fraction of neurons that fire, A_l = 2 |phi(z_l)|^2/|z_l|^2 - 1. Beside the estimates stand the limit
     at leading order in 1/n, 1/2 - (lam^2/4n) sum_k rho_k K'(rho_k) and -(lam^2/2n) sum_k rho_k J'(rho_k) with
     rho_k = alpha^k, and infinite width: 1/2 and 0, which is exact where all layers are symmetric
     (`resmc.theory.facts`). Networks that are no `ResNet` have no limit here: a line marks one half alone.
@@ -65,26 +65,30 @@ def plot_hypoactivation(
     with st.panel("plot_hypoactivation", ax) as ax:
         marker = "o" if len(layers) <= MOST_MARKED else ""
         curve = st.line(ax, layers, estimate.value, style, color=st.DATA, marker=marker, ms=2.5, zorder=3)
-        curve.set_label("simulated ± s.e.")
+        bare = st.bare(estimate)
+        curve.set_label("simulated" if bare[np.isfinite(estimate.value)].all() else "simulated ± s.e.")
         st.band(ax, layers, estimate.value - estimate.stderr, estimate.value + estimate.stderr, curve.get_color())
         if theory is not None and not symmetric:
             limit = getattr(theory, quantity)
             st.line(ax, layers, limit, color=st.THEORY, ls=st.DASHED, lw=1.4, label=st.LEADING_ORDER, zorder=4)
         known = f"exact, and at infinite width: {half_in_words}" if symmetric else f"infinite width: {half_in_words}"
         known = known if symmetric or theory is not None else half_in_words
-        ax.axhline(half, color=st.INFINITE, ls=st.DOTTED, lw=1.4, label=known, zorder=2)
+        ax.axhline(half, color=st.ink(ax), ls=st.DOTTED, lw=1.4, label=known, zorder=2)
         if theory is None and not symmetric:
             st.exact(ax, layers, exact)
+        entries = ax.get_legend_handles_labels()[0]
+        if st.hollow(ax, layers, estimate.value, bare, curve.get_color()):
+            entries.append(st.hollow_proxy())
         ax.margins(x=0.02)
         label = OBSERVABLES[quantity].labelled(r"\ell")
         ax.set(xlabel=r"layer $\ell$", ylabel=f"{words} {label}")
         st.integer_ticks(ax.xaxis)
-        st.legend(ax)
+        st.legend(ax, entries)
     return ax
 
 
 def plot_trajectories(sim: Record, *, most: int = MOST_PATHS, ax: Axes | None = None, **style: Any) -> Axes:
-    r"""Draw L_l = log(\|z_l\|^2/n) of a few networks against l/n, with mean and standard deviation of all networks.
+    """Draw L_l = log(|z_l|^2/n) of a few networks against l/n, with mean and standard deviation of all networks.
 
     The paths are those that ``simulate(.., keep_trajectories=k)`` kept, a dead one up to its death. The band is the
     simulated mean -+ sqrt(Var L_l), not an error; mean and band have dashed lines in the log-Gaussian limit, if there
@@ -134,7 +138,10 @@ def plot_trajectories(sim: Record, *, most: int = MOST_PATHS, ax: Axes | None = 
             if shown:
                 name = r"exact mean, $\pm\sigma$" if index == 0 else None
                 st.exact(ax, aspect, exact[0] + shift * np.sqrt(exact[1]), label=name)
+        entries = ax.get_legend_handles_labels()[0]
+        if st.hollow(ax, aspect, mean, st.bare(sim.log_norm_mean), st.BLUE):
+            entries.append(st.hollow_proxy("hollow: mean without error bar"))
         ax.margins(x=0.0)
         ax.set(xlabel=r"$\ell/n$", ylabel=rf"log-norm $L_\ell = \log(|{letter_of(sim)}_\ell|^2/n)$")
-        st.legend(ax)
+        st.legend(ax, entries)
     return ax

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._system import checks
+from .._system.words import brief
 from ..analyses import Regime
 from ..results.estimates import Floats
 from ..results.observable import Observable
@@ -16,7 +17,7 @@ from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from ..sweep.result import SweepResult
 from . import style as st
-from .fields import label_of, letter_of
+from .fields import axis_label, label_of, letter_of
 from .select import curves, letter_of_sweep, say_fixed
 from .values import Axis, Curve, draw, of_ends, of_simulations, positions
 
@@ -71,9 +72,9 @@ def plot_quantity(
     if not isinstance(result, SweepResult):
         for argument, value in (("along", along), ("sel", sel)):
             if value is not None:
-                raise ValueError(f"{argument}={value!r} is not allowed here: it chooses points of a SweepResult")
+                raise ValueError(f"{argument}={brief(value)} is not allowed here: it chooses points of a SweepResult")
     label, axis, drawn = _collected(result, one, along, sel)
-    return draw(one, label, axis, drawn, ax, style, partial(say_fixed, sel=sel))
+    return draw(one, label, axis, drawn, ax, style, partial(say_fixed, result=result, sel=sel))
 
 
 def _collected(
@@ -88,7 +89,7 @@ def _collected(
         return label, axis, {words: _of_points(result, one, index, x) for words, index in points.items()}
     if isinstance(result, Regime):
         sims = list(result.simulations)
-        axis = Axis("depth $L$", whole=True)
+        axis = Axis(axis_label("depth"), whole=True)
         return label_of(one, letter_of(sims)), axis, {"": of_ends(sims, one, result.depths.astype(np.float64))}
     return of_simulations(st.several("result", result, (Record,), ALLOWED), one)
 

@@ -1,6 +1,6 @@
-r"""Laws of the quotients: how far residual networks go from their input, or gradients from the output's; and limits.
+"""Laws of the quotients: how far residual networks go from their input, or gradients from the output's; and limits.
 
-What is drawn is the root of a quotient, a ratio of lengths such as \|h_L\|/\|h_0\|.
+What is drawn is the root of a quotient, a ratio of lengths such as |h_L|/|h_0|.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._system.words import brief
 from ..experiments.depth_limit import DepthLimit
 from ..results.record import Record
 from ..sweep.result import SweepResult
@@ -18,6 +19,7 @@ from . import style as st
 from .fields import coordinates
 from .ratio_laws import draw
 from .select import chosen, say_fixed
+from .series import Label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +35,7 @@ def plot_ratio_law(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    r"""Draw the law of a ratio over the networks as a histogram, with the limit of infinite depth beside it.
+    """Draw the law of a ratio over the networks as a histogram, with the limit of infinite depth beside it.
 
     The band is one standard error, sqrt(p (1 - p)/N) over the width of a bin. Several laws are drawn as outlines, and
     limits only where they are laws of all simulations.
@@ -69,18 +71,18 @@ def plot_ratio_law(
     """
     st.require("plot_ratio_law")
     sims = _simulations(sim, sel)
-    return draw(sims, ratio, limit=limit, bins=bins, ax=ax, style=style, title=partial(say_fixed, sel=sel))
+    return draw(sims, ratio, limit=limit, bins=bins, ax=ax, style=style, title=partial(say_fixed, result=sim, sel=sel))
 
 
 def _simulations(sim: Any, sel: Mapping[str, Any] | None) -> dict[str, Record]:
     """Return simulations by label."""
     if not isinstance(sim, SweepResult):
         if sel is not None:
-            raise ValueError(f"sel={sel!r} is not allowed here: it chooses points of a SweepResult")
+            raise ValueError(f"sel={brief(sel)} is not allowed here: it chooses points of a SweepResult")
         return st.several("sim", sim, (Record,), "a resmc.Simulation (or a SweepResult)")
     index, left = chosen(sim, sel)
     names = [coordinates(name, getattr(sim.plan, name)) for name in left]
     return {
-        ", ".join(names[axis][i] for axis, i in enumerate(place)): sim.load(int(index[place]))
+        Label([names[axis][i] for axis, i in enumerate(place)]): sim.load(int(index[place]))
         for place in np.ndindex(index.shape)
     }

@@ -1,4 +1,4 @@
-r"""Curves of the laws of quotients: of one or several simulations, with the limit of infinite depth beside them."""
+"""Curves of the laws of quotients: of one or several simulations, with the limit of infinite depth beside them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..analyses.verdict import SHOWN
 from ..engine.finals import BIN_WIDTH
 from ..engine.lowering import QUOTIENTS
 from ..experiments.depth_limit import DepthLimit, LimitQuantity
-from ..results.estimates import Floats
+from ..results.estimates import MIN_NETWORKS, Floats
 from ..results.laws import Law
 from ..results.record import Record
 from ..theory.depth import Gaussian
@@ -69,13 +69,21 @@ def draw(
         for (label, law), look in zip(laws.items(), series.looks(list(laws)), strict=True):
             share = _shares((law.bins + 0.5) * BIN_WIDTH + law.offset, edges, law.counts, law.networks)
             density, stderr = share / wide, np.sqrt(share * (1.0 - share) / law.networks) / wide
+            known_error = law.networks >= MIN_NETWORKS
+            stderr = stderr if known_error else np.full(density.shape, np.nan)
             if len(laws) == 1:
-                words = label or f"{st.counted(law.networks)} ± s.e."
+                words = label or st.counted(law.networks) + (" ± s.e." if known_error else ", no error band")
                 handles.append(st.histogram(ax, edges, density, stderr, style or {}, words))
             else:
                 handles.append(st.outline(ax, edges, density, stderr, style or {}, look, label))
-        others = [st.proxy("bands: s.e.", lw=5.0, alpha=0.3)] if len(laws) > 1 else []
-        curve: st.Style = {"color": st.THEORY if len(laws) == 1 else st.BLACK, "ls": st.DASHED, "lw": 1.4, "zorder": 4}
+        banded = len(laws) > 1 and any(law.networks >= MIN_NETWORKS for law in laws.values())
+        others = [st.proxy("bands: s.e.", lw=5.0, alpha=0.3)] if banded else []
+        curve: st.Style = {
+            "color": st.THEORY if len(laws) == 1 else st.ink(ax),
+            "ls": st.DASHED,
+            "lw": 1.4,
+            "zorder": 4,
+        }
         if exact is not None:
             x = np.linspace(edges[0], edges[-1], 400)
             others.append(st.line(ax, x, _log_normal(x, exact), label="log-Gaussian limit, $L = \\infty$", **curve))
@@ -83,7 +91,8 @@ def draw(
             found = _shares(known, edges, np.ones(len(known)), len(known)) / wide
             middle = 0.5 * (edges[1:] + edges[:-1])
             others.append(st.line(ax, middle, found, label="limit, $L = \\infty$, simulated", **curve))
-        ax.set(xlim=(edges[0], edges[-1]), xlabel=f"${SHOWN[ratio]}$", ylabel="density")
+        margin = 0.02 * (edges[-1] - edges[0])
+        ax.set(xlim=(edges[0] - margin, edges[-1] + margin), xlabel=f"${SHOWN[ratio]}$", ylabel="density")
         ax.set_ylim(bottom=0.0)
         if title is not None:
             title(ax)

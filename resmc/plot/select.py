@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import brief
+from ..sweep.axes import value_of
 from ..sweep.result import SweepResult, points_at
-from .fields import coordinate, coordinates
+from .fields import coordinates
+from .series import Label
 
 
 def letter_of_sweep(result: SweepResult) -> str:
@@ -28,9 +31,9 @@ def chosen(result: SweepResult, sel: Mapping[str, Any] | None) -> tuple[NDArray[
     if result.plan.listed:
         raise ValueError("result is a sweep over a list of models, which has no dimensions to draw over: give a grid")
     if sel is not None and not isinstance(sel, Mapping):
-        raise ValueError(f"sel={sel!r} is not allowed: it must be a mapping like {{'variant': 'vanilla'}}")
+        raise ValueError(f"sel={brief(sel)} is not allowed: it must be a mapping like {{'variant': 'vanilla'}}")
     fixed = dict(sel or {})
-    index = points_at(result.plan, fixed, "sel[{name!r}]={value!r}")
+    index = points_at(result.plan, fixed, "sel[{name!r}]={value}")
     return index, [name for name in result.plan.dims if name not in fixed]
 
 
@@ -60,13 +63,20 @@ def curves(
     index = np.moveaxis(index, left.index(along), -1)
     names = [coordinates(name, getattr(result.plan, name)) for name in others]
     return along, {
-        ", ".join(names[axis][i] for axis, i in enumerate(place)): index[place]
-        for place in np.ndindex(index.shape[:-1])
+        Label([names[axis][i] for axis, i in enumerate(place)]): index[place] for place in np.ndindex(index.shape[:-1])
     }
 
 
-def say_fixed(ax: Any, sel: Mapping[str, Any] | None) -> None:
-    """Say above the axes which points are drawn."""
+def say_fixed(ax: Any, result: Any, sel: Mapping[str, Any] | None) -> None:
+    """Say above the axes which points of a sweep are drawn, told apart from its other points."""
     if sel:
-        words = ", ".join(coordinate(name, value) for name, value in sel.items())
-        ax.set_title(words, fontsize=ax.xaxis.label.get_fontsize())
+        ax.set_title(fixed(result, sel), fontsize=ax.xaxis.label.get_fontsize())
+
+
+def fixed(result: SweepResult, sel: Mapping[str, Any]) -> str:
+    """Return the coordinates ``sel`` of a sweep in words that no other coordinates of it have."""
+    words = []
+    for name, value in sel.items():
+        values = list(getattr(result.plan, name))
+        words.append(coordinates(name, values)[values.index(value_of(name, value))])
+    return ", ".join(words)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,27 +9,31 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import brief
 from ..results.estimates import Estimate
+from . import places
+from .places import COLUMN, LABEL, TICK, size_of_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLUMN = 3.4  # inches: a column of a two-column page
-HEIGHT = 2.3  # inches, without the legend
-LABEL, TICK, LEGEND = 9.0, 8.0, 7.0  # font sizes in points, for the width of a column
+HEIGHT = 2.4  # inches, of a figure whose legend lies within the axes
 
 # Okabe and Ito's colours, which differ for every kind of colour vision. In grey some of them are alike, so line styles
-# or markers differ wherever colours do. Black is infinite width alone.
+# or markers differ wherever colours do. Black, on a dark ground white, is infinite width alone: see `ink`.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 DATA, THEORY, INFINITE, EXACT = BLUE, VERMILION, BLACK, GREEN
-PALE = "#BFDCEC"  # a light blue for areas under lines
+SOFT = "#737373"  # a grey that is seen on white and on black
+PALE, OPACITY = "#BFDCEC", 0.25  # areas under lines: blue of that opacity, and how it looks on white
 MISSING = "#D9D9D9"
-MOST_MARKED_CELLS = 40  # along an axis of a map
+MOST_HOLLOW = 40  # points of a curve that are marked as those without an error bar
+CONTRAST = 3.0  # least contrast of a line with its ground
 DASHED, DOTTED, DASH_DOTTED = (0, (5, 2)), (0, (1, 1.5)), (0, (7, 1.5, 1.2, 1.5))
 HEADROOM = 1.1
 LEADING_ORDER = "limit, leading order in 1/n"
 EXACTLY = "exact"
+HOLLOW = "hollow: no error bar"
 
 Style = dict[str, Any]  # keywords of matplotlib's artists
 
@@ -66,7 +69,7 @@ def check_axes(ax: Any) -> None:
     from matplotlib.axes import Axes
 
     if ax is not None and not isinstance(ax, Axes):
-        raise ValueError(f"ax={ax!r} is not allowed: it must be a matplotlib Axes, or None for a new figure")
+        raise ValueError(f"ax={brief(ax)} is not allowed: it must be a matplotlib Axes, or None for a new figure")
 
 
 @contextmanager
@@ -82,7 +85,7 @@ def _options(function: str) -> Iterator[None]:
 
 @contextmanager
 def panel(function: str, ax: Axes | None, height: float = HEIGHT) -> Iterator[Axes]:
-    """Yield ``ax``, or the Axes of a new figure, which is closed if drawing on it fails.
+    """Yield ``ax`` or the Axes of a new figure, which is closed if drawing on it fails; then place what is written.
 
     A new figure is one of pyplot's, so that a notebook and ``plt.show()`` show it, once.
     """
@@ -91,19 +94,18 @@ def panel(function: str, ax: Axes | None, height: float = HEIGHT) -> Iterator[Ax
     if ax is not None:
         with _options(function):
             yield ax
+        places.finish(ax)
         return
     from matplotlib import pyplot
 
     figure = pyplot.figure(figsize=(COLUMN, height), layout="constrained")
+    figure.set_label(places.OURS)
     try:
         ax = figure.subplots()
         _shrink(ax)
         with _options(function):
             yield ax
-        found: Any = ax.get_legend()
-        if found is not None:  # the figure grows by the legend, and the data keep their room
-            rows = -(-len(found.get_texts()) // found._ncols)
-            figure.set_figheight(height + (LEGEND * 1.6 * rows + 4.0) / 72.0)
+        places.finish(ax)
     except BaseException:
         pyplot.close(figure)
         raise
@@ -132,8 +134,15 @@ def line(ax: Axes, x: Any, y: Any, style: Mapping[str, Any] | None = None, **def
     return ax.plot(x, y, **merged(Line2D, style or {}, **{"lw": 1.2} | defaults))[0]
 
 
-def known(ax: Axes, x: Any, values: Any, label: str | None, marker: str, **look: Any) -> Any:
+def simulated(estimate: Estimate) -> str:
+    """Return the words for estimates in a legend: with standard errors if any has one."""
+    return "simulated ± s.e." if np.isfinite(estimate.stderr).any() else "simulated"
+
+
+def known(ax: Axes, x: Any, values: Any, label: str | None, marker: str, *, joined: bool = True, **look: Any) -> Any:
     """Draw theory where it is known, with a marker where a line would not show it: beside values that are not known.
+
+    Points that are not ``joined`` have markers alone.
 
     Returns
     -------
@@ -145,19 +154,21 @@ def known(ax: Axes, x: Any, values: Any, label: str | None, marker: str, **look:
     if not there.any():
         return None
     look = {"zorder": 4} | look
-    if not (there[1:] & there[:-1]).any():
-        look["ls"] = ""
-    return line(ax, x, values, look, label=label, marker="" if there.all() and there.size > 1 else marker)
+    joined = joined and bool((there[1:] & there[:-1]).any())
+    look |= {} if joined else {"ls": ""}
+    return line(ax, x, values, look, label=label, marker="" if joined and there.all() else marker)
 
 
 def exact(ax: Axes, x: Any, values: Any, label: str | None = EXACTLY, **look: Any) -> Any:
     """Draw exact values: see `known`."""
-    return known(ax, x, values, label, "x", **{"color": EXACT, "ls": DASH_DOTTED, "ms": 5.0, "mew": 1.2} | look)
+    given: Style = {"color": EXACT, "ls": DASH_DOTTED, "ms": 5.0, "mew": 1.2}
+    return known(ax, x, values, label, "x", **given | look)
 
 
 def limit(ax: Axes, x: Any, values: Any, label: str | None = LEADING_ORDER, **look: Any) -> Any:
     """Draw a limit: see `known`."""
-    return known(ax, x, values, label, "_", **{"color": THEORY, "ls": DASHED, "lw": 1.4, "ms": 11.0, "mew": 1.4} | look)
+    given: Style = {"color": THEORY, "ls": DASHED, "lw": 1.4, "ms": 11.0, "mew": 1.4}
+    return known(ax, x, values, label, "_", **given | look)
 
 
 def band(ax: Axes, x: Any, low: Any, high: Any, colour: Any, label: str | None = None) -> None:
@@ -172,18 +183,45 @@ def points(ax: Axes, x: Any, estimate: Estimate, style: Mapping[str, Any], serie
     x, value, stderr = np.asarray(x, np.float64), estimate.value, estimate.stderr
     given = merged(Line2D, style, color=series.colour, marker=series.marker, ls="", ms=3.5, lw=1.0, mew=0.8)
     good = np.isfinite(stderr)
-    bars = ax.errorbar(x[good], value[good], stderr[good], capsize=1.5, label=label, zorder=3, **given)
-    if not good.all():
-        hollow = {k: v for k, v in given.items() if k not in ("markerfacecolor", "linestyle")}
-        ax.plot(x[~good], value[~good], ls="", mfc="white", zorder=3, **hollow)
-    return bars
+    filled = bool(good.any()) or good.size == 0
+    bars = ax.errorbar(
+        x[good], value[good], stderr[good], capsize=1.5, label=label if filled else None, zorder=3, **given
+    )
+    if good.all():
+        return bars
+    empty = {k: v for k, v in given.items() if k not in ("markerfacecolor", "linestyle")}
+    name = None if filled else label
+    points = ax.plot(x[~good], value[~good], ls="", mfc=ground(ax) or "none", zorder=3, label=name, **empty)[0]
+    return bars if filled else points
+
+
+def bare(estimate: Estimate) -> NDArray[np.bool_]:
+    """Return where an estimate has a value, but no error that could be trusted."""
+    return np.asarray(np.isfinite(estimate.value) & ~np.isfinite(estimate.stderr))
+
+
+def hollow(ax: Axes, x: Any, y: Any, where: NDArray[np.bool_], colour: Any, marker: str = "o", **look: Any) -> bool:
+    """Mark points of a curve that have no error bar; return True if there are any."""
+    index = np.flatnonzero(where)
+    if not index.size:
+        return False
+    index = index[thinned(len(index), MOST_HOLLOW)]
+    given: Style = {"ls": "", "marker": marker, "ms": 3.5, "mew": 0.8, "zorder": 3.5, "mfc": ground(ax) or "none"}
+    ax.plot(np.asarray(x)[index], np.asarray(y)[index], color=colour, **given | look)
+    return True
 
 
 def histogram(ax: Axes, edges: Any, density: Any, stderr: Any, style: Mapping[str, Any], label: str) -> Any:
-    """Draw a density in cells, and around it a band of one standard error."""
+    """Draw a density in cells, and around it a band of one standard error, or a dashed outline if it has none."""
+    from matplotlib.colors import to_rgba
     from matplotlib.patches import StepPatch
 
-    body = ax.stairs(density, edges, **merged(StepPatch, style, facecolor=PALE, fill=True, label=label, zorder=1))
+    behind = channels(ax)
+    fill = to_rgba(DATA, OPACITY if behind is None or luminance(behind) > 0.18 else 2.0 * OPACITY)
+    body = ax.stairs(density, edges, **merged(StepPatch, style, facecolor=fill, fill=True, label=label, zorder=1))
+    if not np.isfinite(stderr).all():
+        ax.stairs(density, edges, color=DATA, lw=0.8, ls=DASHED, zorder=2)
+        return body
     ax.stairs(density + stderr, edges, baseline=density - stderr, fill=True, color=DATA, alpha=0.6, zorder=2)
     return body
 
@@ -200,7 +238,10 @@ def outline(
     """
     from matplotlib.patches import StepPatch
 
-    ax.stairs(density + stderr, edges, baseline=density - stderr, fill=True, color=series.colour, alpha=0.25, zorder=1)
+    if np.isfinite(stderr).all():
+        ax.stairs(
+            density + stderr, edges, baseline=density - stderr, fill=True, color=series.colour, alpha=OPACITY, zorder=1
+        )
     given = merged(StepPatch, style, edgecolor=series.colour, linestyle=series.line, linewidth=1.0, zorder=2)
     step = ax.stairs(density, edges, fill=False, baseline=None, **given)
     middle, every = 0.5 * (np.asarray(edges)[1:] + np.asarray(edges)[:-1]), -(-len(density) // 8)
@@ -209,11 +250,13 @@ def outline(
     return proxy(label, **marks | {"color": step.get_edgecolor()})
 
 
-def shown_peak(others: float, infinite: float) -> tuple[float, str]:
-    """Return the top of an axis of densities, and words for the legend where infinite width's peak lies above."""
+def shown_peak(others: float, infinite: float) -> tuple[float, float, str]:
+    """Return the top of an axis of densities, what infinite width's is divided by to fit, and words that say so."""
     if infinite <= 2.5 * others:
-        return HEADROOM * max(others, infinite), ""
-    return 1.35 * others, f" (peak {infinite:.2g})"
+        return HEADROOM * max(others, infinite), 1.0, ""
+    power = 10.0 ** np.floor(np.log10(infinite / others))
+    divisor = next(float(power * k) for k in (1.0, 2.0, 5.0, 10.0) if infinite <= HEADROOM * others * power * k)
+    return HEADROOM * max(others, infinite / divisor), divisor, f" (÷ {count_in_words(round(divisor))})"
 
 
 def thinned(count: int, most: int) -> NDArray[np.int64]:
@@ -221,44 +264,53 @@ def thinned(count: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
-def legend(ax: Any, handles: Sequence[Any] | None = None) -> None:
-    """Put the legend below the axes where the figure's layout makes room, else where the fewest data are.
-
-    The distance from the axes is made of font sizes in points, and so clears the labels of the x axis at every size.
-    """
-    found = ax.get_legend_handles_labels()[0] if handles is None else list(handles)
-    label_size, tick_size = float(ax.xaxis.label.get_fontsize()), _size_of_ticks(ax)
-    size = LEGEND / LABEL * label_size
-    given: Style = {"handles": found, "fontsize": size, "handlelength": 2.2, "labelspacing": 0.3, "columnspacing": 1.2}
-    if ax.figure.get_layout_engine() is None:
-        given |= {"loc": "best", "ncols": -(-len(found) // 12), "borderaxespad": 0.3}
-        ax.legend(frameon=True, edgecolor="none", framealpha=0.8, **given)
-        return
-    given |= {"frameon": False, "borderaxespad": 0.0}
-    from matplotlib.transforms import ScaledTranslation
-
-    spec = ax.get_subplotspec()
-    share = ax.get_position().width if spec is None else 0.84 * len(spec.colspan) / spec.get_gridspec().ncols
-    columns = _columns([str(h.get_label()) for h in found], size, 72.0 * share * ax.figure.bbox.width / ax.figure.dpi)
-    where = ax.transAxes + ScaledTranslation(
-        0.0, -(1.3 * (tick_size + label_size) + 14.0) / 72.0, ax.figure.dpi_scale_trans
-    )
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=where, ncols=columns, **given)
+def legend(ax: Axes, handles: Sequence[Any] | None = None) -> None:
+    """Explain what is drawn where that hides nothing, once all is drawn: see `places`."""
+    places.explain(ax, ax.get_legend_handles_labels()[0] if handles is None else list(handles))
 
 
-def _columns(labels: Sequence[str], size: float, room: float) -> int:
-    """Return how many columns fit into ``room`` points, letters being a bit over half as wide as high."""
-    lengths = [len(re.sub(r"\\mathrm|[\\${}^_]", "", label)) for label in labels]
-    for columns in range(min(6, max(3, -(-len(labels) // 4))), 1, -1):
-        parts = np.array_split(np.array(lengths), columns)
-        if sum(0.56 * size * part.max(initial=0) + 4.6 * size for part in parts) <= room:
-            return min(columns, len(labels))
-    return 1
+def channels(ax: Axes) -> tuple[float, float, float] | None:
+    """Return red, green and blue of what is drawn on; None if it is transparent."""
+    from matplotlib.colors import to_rgba
+
+    behind: Any = ax
+    while behind is not None:
+        red, green, blue, alpha = to_rgba(behind.patch.get_facecolor())
+        if alpha > 0.5:
+            return red, green, blue
+        parent = behind.get_figure()
+        behind = parent if parent is not behind else None
+    return None
 
 
-def _size_of_ticks(ax: Any) -> float:
-    labels = ax.xaxis.get_ticklabels()
-    return float(labels[0].get_fontsize()) if labels else TICK
+def ground(ax: Axes) -> str | None:
+    """Return the colour of what is drawn on, "white" or #rrggbb; None if it is transparent."""
+    from matplotlib.colors import to_hex
+
+    found = channels(ax)
+    return None if found is None else str(to_hex(found)).replace("#ffffff", "white")
+
+
+def ink(ax: Axes) -> str:
+    """Return the colour of lines that others are compared with: that of the labels, where it is seen on the ground."""
+    from matplotlib.colors import to_hex, to_rgb
+
+    behind, colour = channels(ax), str(to_hex(ax.xaxis.label.get_color()))
+    if behind is None or contrast(to_rgb(colour), behind) >= CONTRAST:
+        return colour
+    return max(("#000000", "#ffffff"), key=lambda one: contrast(to_rgb(one), behind))
+
+
+def luminance(rgb: Sequence[float]) -> float:
+    """Return the relative luminance, as WCAG 2 defines it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return the contrast of two colours, 1 to 21."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
 
 
 def integer_ticks(axis: Any, most: Any = "auto") -> None:
@@ -268,17 +320,35 @@ def integer_ticks(axis: Any, most: Any = "auto") -> None:
     axis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 2.5, 5, 10]))
 
 
+def log_ticks(axis: Any) -> None:
+    """Put few ticks on a logarithmic axis, as numbers where these are short, and no two of them close together."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = sorted(axis.get_view_interval())
+    decades = float(np.log10(high / low))
+    parts = (1.0, 2.0, 5.0) if decades < 2.0 else (1.0, 3.0) if decades < 3.0 else (1.0,)
+    axis.set_major_locator(LogLocator(10.0, subs=parts, numticks=8))
+    short = low >= 1e-3 and high <= 2e4
+
+    def written(value: float, place: int | None = None) -> str:
+        return f"{value:g}" if short else rf"$10^{{{round(float(np.log10(value)))}}}$"
+
+    if short or decades >= 3.0:
+        axis.set_major_formatter(FuncFormatter(written))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def proxy(label: str, **style: Any) -> Any:
     """Return a line of the legend that stands for several curves."""
     from matplotlib.lines import Line2D
 
-    given: Style = {"color": "0.35", "lw": 1.2} | style
+    given: Style = {"color": SOFT, "lw": 1.2} | style
     return Line2D([], [], label=label, **given)
 
 
-def hollow_proxy(label: str) -> Any:
+def hollow_proxy(label: str = HOLLOW) -> Any:
     """Return a line of the legend for the hollow points."""
-    return proxy(label, ls="", marker="o", mfc="white", ms=3.5, mew=0.8)
+    return proxy(label, ls="", marker="o", mfc="none", ms=3.5, mew=0.8)
 
 
 def in_words(estimate: Estimate) -> str:
@@ -315,7 +385,7 @@ def several(name: str, result: Any, kinds: tuple[type, ...], allowed: str) -> St
             if not isinstance(one, kinds):
                 raise ValueError(f"{name}[{label!r}]={one!r} is not allowed: it must be {allowed}")
         return {str(label): one for label, one in result.items()}
-    raise ValueError(f"{name}={result!r} is not allowed: it must be {allowed}, or a mapping from labels to them")
+    raise ValueError(f"{name}={brief(result)} is not allowed: it must be {allowed}, or a mapping from labels to them")
 
 
 def check_count(name: str, curves: int) -> None:
@@ -327,7 +397,7 @@ def check_count(name: str, curves: int) -> None:
 def check_kind(name: str, result: Any, kinds: tuple[type, ...], allowed: str) -> None:
     """Refuse a result of another kind."""
     if not isinstance(result, kinds):
-        raise ValueError(f"{name}={result!r} is not allowed: it must be {allowed}")
+        raise ValueError(f"{name}={brief(result)} is not allowed: it must be {allowed}")
 
 
 def diverging() -> Any:
@@ -337,24 +407,9 @@ def diverging() -> Any:
     return LinearSegmentedColormap.from_list("resmc", ["#B35806", "#E69F00", "#FFFFFF", "#56B4E9", "#08306B"])
 
 
-def colour_bar(ax: Any, mesh: Any, label: str) -> Any:
+def colour_bar(ax: Any, mesh: Any, label: str, **given: Any) -> Any:
     """Add a labelled colour bar beside ``ax``, in the font sizes of ``ax``."""
-    bar = ax.figure.colorbar(mesh, ax=ax, fraction=0.06, pad=0.03, aspect=18)
+    bar = ax.figure.colorbar(mesh, ax=ax, fraction=0.06, pad=0.03, aspect=18, **given)
     bar.set_label(label, size=ax.yaxis.label.get_fontsize())
-    bar.ax.tick_params(labelsize=_size_of_ticks(ax))
+    bar.ax.tick_params(labelsize=size_of_ticks(ax))
     return bar
-
-
-def mark_negative(ax: Any, x: Any, y: Any, values: Any, reach: float) -> Any:
-    """Mark each cell that is clearly below 0 with a dash, since grey alone would not tell; None if no cell is marked.
-
-    ``values`` have the shape (len(y), len(x)); the colours end at ``reach``. Maps of too many cells have no dashes.
-    """
-    if max(values.shape) > MOST_MARKED_CELLS:
-        return None
-    row, column = np.nonzero(np.nan_to_num(values) < -0.1 * reach)
-    if not row.size:
-        return None
-    size = min(60.0 / max(values.shape), 5.0)
-    style = {"marker": "_", "ms": size, "mew": 0.8, "color": BLACK, "ls": ""}
-    return ax.plot(np.asarray(x)[column], np.asarray(y)[row], label="dash: below 0", **style)[0]

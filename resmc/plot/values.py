@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._system.words import brief
 from ..analyses import found
 from ..models.fields import told_apart
 from ..results.estimates import Estimate, Floats, KSDistance
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 MOST_MARKED = 40  # points of a curve up to which each has a marker
 MARKS = 12  # markers along a longer curve
 WIDE_RANGE = 20.0  # quotient of the largest and the smallest value from which an axis is logarithmic
+BESIDE = 0.6  # part of the room of a kind over which the points of several curves are spread
 NAMES_ASIDE = 24  # letters of all labels of an axis beyond which they are turned
 
 
@@ -83,12 +85,12 @@ def draw(
     with st.panel("plot_quantity", ax) as ax:
         looks = series.looks(list(drawn))
         handles = [
-            _draw(ax, curve, look, style, words, axis.layers, len(drawn) == 1)
-            for (words, curve), look in zip(drawn.items(), looks, strict=True)
+            _draw(ax, curve, look, style, words, axis, number, len(drawn), series.by_line(list(drawn)))
+            for number, ((words, curve), look) in enumerate(zip(drawn.items(), looks, strict=True))
         ]
-        others = _theory(ax, drawn, looks, SENTENCES[one.limit_kind])
-        if any((np.isfinite(c.estimate.value) & ~np.isfinite(c.estimate.stderr)).any() for c in drawn.values()):
-            others.append(st.hollow_proxy("hollow: no error"))
+        others = _theory(ax, drawn, looks, SENTENCES[one.limit_kind], axis)
+        if any(st.bare(c.estimate).any() for c in drawn.values()):
+            others.append(st.hollow_proxy())
         ax.set(xlabel=axis.label, ylabel=label.replace(", ", ",\n"))  # words that would be longer than the axis
         _scale(ax, axis, drawn)
         if title is not None:
@@ -139,7 +141,9 @@ def of_ends(sims: Sequence[Record], one: Observable, x: Floats) -> Curve:
         if one.per in ("layer", "lag"):
             where = np.flatnonzero(places == wanted)
             if not where.size:
-                raise ValueError(f"name={one.name!r} needs two recorded layers at distance 1; layers={sim.layers}")
+                raise ValueError(
+                    f"name={one.name!r} needs two recorded layers at distance 1; layers={brief(sim.layers)}"
+                )
             estimate = estimate[int(where[0])]
         values.append(estimate)
         noise.append(estimate.noise_floor if isinstance(estimate, KSDistance) else np.nan)
@@ -152,39 +156,55 @@ def of_ends(sims: Sequence[Record], one: Observable, x: Floats) -> Curve:
 
 
 def _draw(
-    ax: Axes, curve: Curve, look: st.Series, style: Mapping[str, Any], label: str, layers: bool, single: bool
+    ax: Axes,
+    curve: Curve,
+    look: st.Series,
+    style: Mapping[str, Any],
+    label: str,
+    axis: Axis,
+    number: int,
+    count: int,
+    by_line: bool = False,
 ) -> Any:
-    """Draw the estimates of a curve, and return their entry of the legend."""
+    """Draw the estimates of a curve, ``number`` of ``count``, and return their entry of the legend."""
     good = np.isfinite(curve.estimate.value)
     x, estimate = curve.x[good], curve.estimate[good]
-    words = label or "simulated ± s.e."
-    if not layers:
+    words = label or st.simulated(estimate)
+    if axis.words:  # kinds have no order that a line could follow
+        return st.points(ax, x + _aside(number, count), estimate, style, look, words)
+    if not axis.layers:
         if len(x) > 1:
-            st.line(ax, x, estimate.value, color=look.colour, lw=0.7, alpha=0.6, zorder=2)
+            joined = look.line if by_line else "-"
+            st.line(ax, x, estimate.value, color=look.colour, ls=joined, lw=0.7, alpha=0.6, zorder=2)
         return st.points(ax, x, estimate, style, look, words)
     marked = len(x) <= MOST_MARKED
-    given: st.Style = {"marker": "" if single and not marked else look.marker, "ms": 3.0, "color": look.colour}
-    every = 1 if marked else -(-len(x) // MARKS)
+    given: st.Style = {"marker": "" if count == 1 and not marked else look.marker, "ms": 3.0, "color": look.colour}
+    every = 1 if marked else (number * len(x) // (MARKS * count), -(-len(x) // MARKS))  # of alike curves side by side
     handle = st.line(ax, x, estimate.value, style, label=words, lw=1.0, markevery=every, zorder=3, **given)
-    low, high = estimate.value - estimate.stderr, estimate.value + estimate.stderr
-    st.band(ax, x, low, high, handle.get_color())
-    bare = np.flatnonzero(~np.isfinite(estimate.stderr))
-    bare = bare[st.thinned(len(bare), MOST_MARKED)] if bare.size else bare
-    st.line(ax, x[bare], estimate.value[bare], ls="", marker=look.marker, ms=3.5, mfc="white", mew=0.8, zorder=3,
-            color=handle.get_color())  # fmt: skip
+    st.band(ax, x, estimate.value - estimate.stderr, estimate.value + estimate.stderr, handle.get_color())
+    st.hollow(ax, x, estimate.value, st.bare(estimate), handle.get_color(), look.marker)
     return handle
 
 
-def _theory(ax: Axes, drawn: Mapping[str, Curve], looks: Sequence[st.Series], sentence: str) -> list[Any]:
+def _aside(number: int, count: int) -> float:
+    """Return how far a curve's points stand beside the place of their kind, so that none hides another."""
+    return BESIDE * ((number + 0.5) / count - 0.5)
+
+
+def _theory(ax: Axes, drawn: Mapping[str, Curve], looks: Sequence[st.Series], sentence: str, axis: Axis) -> list[Any]:
     """Draw exact values, limits and noise of all curves, and return the legend's entries for those that there are."""
     single, out = len(drawn) == 1, []
     limits, exact = [], []
-    for curve, look in zip(drawn.values(), looks, strict=True):
+    if series.by_line(list(drawn)):  # the style of a line says already which curve it is
+        drawn, looks = {}, ()
+    for number, (curve, look) in enumerate(zip(drawn.values(), looks, strict=True)):
         own: st.Style = {} if single else {"color": look.colour, "lw": 0.8}
-        limits.append(st.limit(ax, curve.x, curve.limit, sentence if single else None, **own))
-        exact.append(st.exact(ax, curve.x, curve.exact, st.EXACTLY if single else None, **own))
+        own |= {"joined": not axis.words} | ({"ms": max(24.0 / len(drawn), 3.0)} if axis.words and not single else {})
+        x = curve.x + _aside(number, len(drawn)) * bool(axis.words)
+        limits.append(st.limit(ax, x, curve.limit, sentence if single else None, **own))
+        exact.append(st.exact(ax, x, curve.exact, st.EXACTLY if single else None, **own))
         if curve.noise is not None and np.isfinite(curve.noise).any():
-            st.line(ax, curve.x, curve.noise, ls="", marker="_", ms=9.0, color="0.35", zorder=2)
+            st.line(ax, x, curve.noise, ls="", marker="_", ms=9.0, color=st.SOFT, zorder=2)
     for artists, words, line in ((limits, sentence, st.DASHED), (exact, st.EXACTLY, st.DASH_DOTTED)):
         there = [artist for artist in artists if artist is not None]
         if there:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from .._system.stopping import look, stoppable
+from .._system.words import brief
 from ..models.network import METHODS
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
 from .normals import normals, signs
@@ -53,6 +55,7 @@ class ReferencePaths:
     output: Floats
 
 
+@stoppable()
 def simulate(
     model: ResNet,
     networks: int,
@@ -159,6 +162,7 @@ def advance(z: Vectors, from_layer: int, to_layer: int, networks: Counters[ResNe
     """Follow z_from_layer to z_to_layer, rescaled to max |z_i| = 1 at every layer."""
     model, n = networks.model, networks.model.width
     for layer in range(from_layer, to_layer):
+        look()
         phi = _activated(z, layer, networks)
         if method == "dense":
             branch = (networks.matrix("outer", layer) @ phi[:, :, None])[:, :, 0]
@@ -213,5 +217,5 @@ def recorded_layers(depth: int, layers: Sequence[int] | None) -> list[int]:
         return list(range(depth + 1))
     recorded = [checks.integer("layers", layer, 0, depth, "the depth") for layer in layers]
     if not recorded or any(a >= b for a, b in pairwise(recorded)):
-        raise ValueError(f"layers={list(layers)!r} is not allowed: it must be increasing and not empty")
+        raise ValueError(f"layers={brief(list(layers))} is not allowed: it must be increasing and not empty")
     return recorded

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from .._system.stopping import look, stoppable
 from ..models.network import METHODS
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE
@@ -67,6 +68,7 @@ class ResidualPaths:
     output: Floats
 
 
+@stoppable()
 def simulate_residual(
     model: ResidualNetwork,
     networks: int,
@@ -181,6 +183,7 @@ def advance(state: State, from_layer: int, to_layer: int, networks: Counters[Res
     """Follow networks from ``from_layer`` to ``to_layer``, which is not below it."""
     model, h, moved = networks.model, state.h, state.moved
     for layer in range(from_layer, to_layer):
+        look()
         branch = _Layer(networks, method, layer).branch(h.v)
         moved, h = _stepped(moved, h, branch, model)
         h = _settled(h, model)
@@ -231,6 +234,7 @@ def _backward(
     p = p_last = _last_gradient(networks, method).rescaled()
     moved = p.zero()  # p_l - p_L
     for layer in range(depth, -1, -1):
+        look()
         if layer < depth:
             back = _Layer(networks, method, layer).branch_transposed(hs[layer].v, p.v)
             moved, p = _stepped(moved, p, back, networks.model)

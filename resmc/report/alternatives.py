@@ -70,7 +70,7 @@ def _by_layer(found: Analyses, name: str) -> str:
     estimate = one.estimate_of(sim.entries)
     exact = one.exact(sim.facts, sim.layers)
     there = np.flatnonzero(np.isfinite(estimate.value))
-    words = typeset(one.words.format(v=found.letter, l="l"))
+    words = typeset(one.described("l", found.letter))
     if not there.size:
         return f"The {words}, at {counted(len(sim.layers), 'layer')}: it has no value at any."
     first, last = (int(i) for i in there[[0, -1]])

@@ -5,13 +5,15 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .colours import KEPT, as_variables
 
 SIZE = (4.6, 3.5)  # inches: a phone has three quarters of that width, where words are still legible
+TOP = 0.12  # inches above the axes, half a number beside their upper end included
+AXES = 2.5  # inches: the height of the axes, and so their scale, whatever stands below them
 SETTINGS: Any = {
     "svg.fonttype": "path",
     "svg.hashsalt": "resmc",
@@ -22,6 +24,7 @@ SETTINGS: Any = {
     "ytick.labelsize": 9.0,
     "legend.fontsize": 9.0,
 }
+_BOX = re.compile(r'height="[0-9]+pt" viewBox="0 0 ([0-9.]+) ([0-9.]+)"')
 _NAMES = re.compile(r'(\bid="|href="#|url\(#)([^")]+)')
 
 
@@ -35,6 +38,18 @@ class Figure:
     svg: str = ""
     colours: frozenset[str] = field(default=frozenset())
     refusal: str = ""
+
+    @property
+    def height(self) -> float:
+        """Height of the drawing in points, 0 where there is none."""
+        box = _BOX.search(self.svg)
+        return float(box[2]) if box else 0.0
+
+    def with_height(self, height: float) -> Figure:
+        """Return the same drawing with room below it."""
+        return replace(
+            self, svg=_BOX.sub(rf'height="{height:.0f}pt" viewBox="0 0 \g<1> {height:g}"', self.svg, count=1)
+        )
 
 
 def figure(key: str, title: str, description: str, draw: Callable[[Any], Any]) -> Figure:
@@ -55,10 +70,36 @@ def figure(key: str, title: str, description: str, draw: Callable[[Any], Any]) -
             return Figure(key, title, description, refusal=refusal)
         ax.set_title("")  # the page shows the title
         _keep_maps(canvas)
+        _set_axes(canvas, ax)
         file = io.StringIO()
         canvas.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     svg, used = as_variables(cleaned(file.getvalue(), key, description))
     return Figure(key, title, description, svg, frozenset(used))
+
+
+def level(figures: Mapping[str, Figure], beside: Sequence[Sequence[str]]) -> dict[str, Figure]:
+    """Return the figures with those that stand beside each other, given by their keys, made equally high."""
+    out = dict(figures)
+    for keys in beside:
+        highest = max((figures[key].height for key in keys), default=0.0)
+        out |= {key: figures[key].with_height(highest) for key in keys}
+    return out
+
+
+def _set_axes(canvas: Any, ax: Any) -> None:
+    """Give the axes the place and height of those of all figures: a legend below makes the canvas higher instead."""
+    canvas.draw_without_rendering()  # places everything
+    canvas.set_layout_engine("none")
+    old, main = canvas.get_figheight(), ax.get_position()
+    below = old * main.y0
+    new = below + AXES + TOP
+    canvas.set_figheight(new)
+    for each in canvas.axes:
+        place = each.get_position()
+        low, high = (below + (old * y - below) * AXES / (old * main.height) for y in (place.y0, place.y1))
+        if each is not ax:
+            each.set_box_aspect(None)  # a colour bar is as high as its map
+        each.set_position((place.x0, low / new, place.width, (high - low) / new))
 
 
 def _keep_maps(canvas: Any) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import platform
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata, resources
 from typing import Any
 
 from .._system import checks
 from ..engine.lowering import Lowered
 from ..results.storage import check_place, write_atomically
-from ..tables import Table
+from ..tables import Table, alignment
 from . import colours
-from .figures import Figure
+from .figures import Figure, level
 from .found import Answer
 from .reproduce import Reproduction
 
@@ -83,20 +84,42 @@ def rendered(content: Content) -> str:
     )
     environment.filters["symbols"] = symbols
     environment.filters["drawing"] = lambda drawn: _markup(drawn.svg)
-    used = {colour for drawn in content.figures.values() for colour in drawn.colours}
+    figures = level(content.figures, [answer.figures for answer in content.answers])
+    used = {colour for drawn in figures.values() for colour in drawn.colours}
     light, dark = colours.definitions(used)
     style = _file("style.css").replace("/* drawings: light */", light).replace("/* drawings: dark */", dark)
+    tables = [aligned(table) for table in content.tables]
+    style += "\n".join(rule for _, rules in tables for rule in rules)
     script = _file("sort.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = environment.get_template("template.html.j2")
     return page.render(
-        **vars(content),
+        **vars(content) | {"figures": figures, "tables": [table for table, _ in tables]},
         rows_at_once=ROWS_AT_ONCE,
         style=_markup(style),
         script=_markup(script),
         script_digest=digest,
         versions=versions(),
     )
+
+
+def aligned(table: Table) -> tuple[Table, list[str]]:
+    """Return a table whose numbers are in two parts, and the rules of a style sheet that align these."""
+    rules, columns = [], []
+    for number, (column, cells) in enumerate(zip(table.columns, zip(*table.rows, strict=True), strict=False), 1):
+        wide = alignment.width_of_rest(cells, column.numeric)
+        place = f"#{table.key} tr>:nth-child({number})"
+        if wide is not None:
+            rules.append(f"{place}{{text-align:right}}")
+        if wide:
+            rules.append(f"{place}>.rest{{min-width:{wide:.4g}ch}}")
+        columns.append([_placed(cell) for cell in cells] if wide else cells)
+    return replace(table, rows=list(zip(*columns, strict=True))), rules
+
+
+def _placed(cell: str) -> str:
+    found = alignment.parts(cell)
+    return cell if found is None else _markup(f'{found[0]}<span class="rest">{html.escape(found[1])}</span>')
 
 
 def symbols(text: str) -> Any:
@@ -149,6 +172,6 @@ def write_page(path: Any, page: Callable[[], str]) -> None:
     OSError
         If the file cannot be written; an older one of that name stays as it was.
     """
-    path = checks.path("path", path)
+    path = checks.path("path", path).absolute()  # of now: the page takes seconds, and the program may go elsewhere
     check_place(path)
     write_atomically(page().encode(), path)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engine.lowering import QUOTIENTS
-from ..models.fields import shown
-from ..plot import style
+from ..models.fields import told_apart
 from ..plot.fields import label_of
 from ..plot.growth import plot_growth
 from ..plot.select import chosen, letter_of_sweep
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 MOST_POINTS = 20_000  # points of a plan up to which it has figures
 MOST_FACETS = 6  # figures of one quantity
 MOST_CURVES = 6  # curves of a growth up to which they say more than a map
-REACH = 9.21  # logarithm of a quotient at which a map's colours end: two powers of ten of the ratio whose square it is
 ALONG = ("ratio", "depth")  # dimensions that the horizontal axis prefers, in this order
 Draw = Callable[[Any], Any]
 
@@ -62,11 +60,17 @@ def _of(result: SweepResult, name: str) -> Iterator[Figure]:
         sel = dict(zip(rest, values, strict=True))
         if rest and not np.isfinite(result.estimates[name].value.ravel()[chosen(result, sel)[0]]).any():
             continue  # not computed yet, or networks that have no such quantity
-        where = ", ".join(f"{d} {shown(v)}" for d, v in sel.items() if len(getattr(plan, d)) > 1)
+        where = ", ".join(f"{d} {_told(plan, d, v)}" for d, v in sel.items() if len(getattr(plan, d)) > 1)
         for kind, drawing in _drawings(result, name, axes, sel).items():
             caption = title(result, name) + (f", {kind}" if kind else "") + (f" ({where})" if where else "")
             key = f"{slug(name)}-{'figure' if not kind else slug(kind.replace(' ', '-'))}-{number + 1}"
             yield figure(key, caption, describe(result, name, sel), drawing)
+
+
+def _told(plan: Plan, name: str, value: Any) -> str:
+    """Return a value in words that no other value of its dimension has."""
+    values = list(getattr(plan, name))
+    return told_apart(values)[values.index(value)]
 
 
 def _drawings(result: SweepResult, name: str, axes: list[str], sel: Mapping[str, Any]) -> dict[str, Draw]:
@@ -103,15 +107,11 @@ def _lines(result: SweepResult, name: str, points: Mapping[str, Any], x: Any, ax
 
 
 def _map(result: SweepResult, name: str, axes: list[str], sel: Mapping[str, Any], ax: Any) -> None:
-    """Draw a quantity over two dimensions; one of a quotient in colours that part at 0, where the quotient is 1."""
-    look: dict[str, Any] = {}
+    """Draw a quantity over two dimensions."""
     x, y = axes
     if OBSERVABLES[name].sums in QUOTIENTS:
-        values = result.estimates[name].value
-        reach = min(float(np.max(np.abs(values[np.isfinite(values)]))), REACH) or 1.0
-        look = {"cmap": style.diverging(), "vmin": -reach, "vmax": reach}
         x, y = (y, x) if x == "depth" else (x, y)
-    plot_sweep(result, name, x=x, y=y, sel=sel, ax=ax, **look)
+    plot_sweep(result, name, x=x, y=y, sel=sel, ax=ax)
 
 
 def _numbers(plan: Plan, name: str) -> bool:

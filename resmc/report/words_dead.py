@@ -42,7 +42,7 @@ def _answer(found: Analyses, name: str, last: int, most: int) -> Answer:
     sentences = []
     if math.isfinite(float(e.value)):
         beyond = f" ({beside(e, known.exact)})" if exactly else ""
-        sentences.append(f"{the(known.observable.words.format(v=found.letter, l=d))} is {pm(e)}{beyond}.")
+        sentences.append(f"{the(known.observable.described(d, found.letter, d))} is {pm(e)}{beyond}.")
     if disagrees(e, known.exact):
         sentences.append(LOOK)
     return Answer(slug(name), QUESTIONS[name], verdict, tuple(sentences), (slug(name),) if most else ())

@@ -92,14 +92,21 @@ def _law(found: Analyses) -> Iterator[str]:
     fit, d, z = found.fit, found.sim.model.depth, found.letter
     known = {name: None if fit.exact is None else float(getattr(fit.exact, name)[0]) for name in MOMENTS}
     limit = {name: None if fit.theory is None else float(getattr(fit.theory, name)[0]) for name in ("mean", "variance")}
-    yield (
-        f"The log-norm L_{d} = log(|{z}_{d}|²/n) has mean {pm(fit.mean)}"
-        f"{theory(fit.mean, known['mean'], limit['mean'])} and variance {pm(fit.variance)}"
-        f"{theory(fit.variance, known['variance'], limit['variance'])}."
+    name, mean = (
+        f"The log-norm L_{d} = log(|{z}_{d}|²/n)",
+        f"{pm(fit.mean)}{theory(fit.mean, known['mean'], limit['mean'])}",
     )
+    if math.isfinite(fit.variance.value):
+        variance = f"{pm(fit.variance)}{theory(fit.variance, known['variance'], limit['variance'])}"
+        yield f"{name} has mean {mean} and variance {variance}."
+    else:
+        yield f"{name} is {mean}; one network has no variance, no skewness and no excess kurtosis."
     if any(_far(getattr(fit, name), known[name], value) for name, value in limit.items()):
         yield FAR
-    yield (f"Its skewness is {pm(fit.skewness)} and its excess kurtosis {pm(fit.excess_kurtosis)}{_shape(fit)}")
+    if math.isfinite(fit.skewness.value):
+        yield f"Its skewness is {pm(fit.skewness)} and its excess kurtosis {pm(fit.excess_kurtosis)}{_shape(fit)}"
+    elif math.isfinite(fit.variance.value):
+        yield "It does not vary, and so has no skewness and no excess kurtosis."
     for name in MOMENTS:
         if disagrees(getattr(fit, name), known[name]):
             yield f"The {name.replace('_', ' ')} is not the exact one. {LOOK}"

@@ -36,7 +36,7 @@ def hypoactivation(found: Analyses) -> Iterator[Answer]:
     elif len(sim.layers) > 2:
         start = float(hypo.exact_active_fraction[0])
         said = f" (exactly {100.0 * start:g}%)" if math.isfinite(start) else ""
-        sentences.append(f"At layer 0 {_as_percent(hypo.active_fraction[0])} of the neurons fire{said}.")
+        sentences.append(f"At layer 0, {_as_percent(hypo.active_fraction[0])} of the neurons fire{said}.")
     verdict = _half(active, exact, fraction.limit, d)
     yield Answer("hypoactivation", question, verdict, tuple(sentences), ("hypoactivation",))
 
@@ -61,7 +61,7 @@ def _half(active: Estimate, exact: float, limit: float, d: int) -> str:
 
 def _as_percent(fraction: Estimate) -> str:
     scaled = Estimate(100.0 * fraction.value, 100.0 * fraction.stderr, fraction.n, fraction.df)
-    return f"{pm(scaled)}%" if has_error(scaled) else f"{plain(float(scaled.value), 5)}%"
+    return f"({pm(scaled)})%" if has_error(scaled) else f"{plain(float(scaled.value), 5)}%"
 
 
 def interlayer(found: Analyses) -> Iterator[Answer]:

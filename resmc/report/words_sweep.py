@@ -42,7 +42,7 @@ def asked(result: SweepResult) -> dict[str, Observable]:
 def words_of(result: SweepResult, name: str) -> str:
     """Return a quantity in words that begin a sentence."""
     one = OBSERVABLES[name]
-    return the(one.words.format(v=letter_of_sweep(result), l=_end(one)))
+    return the(one.described(_end(one), letter_of_sweep(result)))
 
 
 def title(result: SweepResult, name: str) -> str:
@@ -145,11 +145,17 @@ def kind(lowered: Lowered) -> str:
 
 def _away(name: str, words: str, below: int, above: int, points: int) -> str:
     seen = [f"{side} {words} at {count(k)}" for side, k in (("below", below), ("above", above)) if k]
-    name = name[0].upper() + name[1:]
+    name = name if " with " in name else name[0].upper() + name[1:]  # the name of a block is code
     if not seen:
-        where = "at its one point" if points == 1 else f"at any of {count(points)} points"
-        return f"{name}: not seen to differ from {words} {where}."
-    return f"{name}: {' and '.join(seen)} of {counted(points, 'point')}."
+        return f"{name}: not seen to differ from {words} {_anywhere(points)}."
+    if points == 1:
+        return f"{name}: {'below' if below else 'above'} {words} at its one point."
+    return f"{name}: {' and '.join(seen)} of {count(points)} points."
+
+
+def _anywhere(points: int) -> str:
+    """Return the words for none of so many points."""
+    return "at its one point" if points == 1 else f"at any of {count(points)} points"
 
 
 def span(result: SweepResult, name: str, sel: Mapping[str, Any] | None = None) -> str:
@@ -212,17 +218,18 @@ def _sentences(result: SweepResult, name: str) -> Iterator[str]:
     relative = np.where(np.isfinite(exact) | ~np.isfinite(flat.stderr), np.nan, flat.relative_difference(limit))
     compared = np.isfinite(relative)
     seen = np.flatnonzero(compared & (np.abs(flat.value - limit) > RESOLVED * flat.stderr))
-    of, sentence = f"of {counted(int(compared.sum()), 'point')}", SENTENCES[one.limit_kind]
+    points, sentence = int(compared.sum()), SENTENCES[one.limit_kind]
     if seen.size:
         worst = int(seen[np.argmax(np.abs(relative[seen]))])
         most, middle = float(relative[worst]), float(np.median(np.abs(relative[seen])))
-        yield (
-            f"From the {sentence} it is seen to differ at {count(seen.size)} {of}, by "
-            f"{_share(most)} at most (at {place(result, worst)}) and by {_share(middle).lstrip('+')} in the median "
-            f"of these; that is finite {'depth' if one.limit_kind == IN_DEPTH else 'width'}."
-        )
-    elif compared.any():
-        yield f"From the {sentence} it is not seen to differ at any {of}."
+        where = "at its one point" if points == 1 else f"at {count(seen.size)} of {count(points)} points"
+        by = f"{_share(most)} at most (at {place(result, worst)})"
+        by += f" and by {_share(middle).lstrip('+')} in the median of these"
+        by = _share(most) if points == 1 else f"{_share(most)} (at {place(result, worst)})" if seen.size == 1 else by
+        of = "depth" if one.limit_kind == IN_DEPTH else "width"
+        yield f"From the {sentence} it is seen to differ {where}, by {by}; that is finite {of}."
+    elif points:
+        yield f"From the {sentence} it is not seen to differ {_anywhere(points)}."
     yield from _without_error(result, one)
 
 
@@ -258,7 +265,7 @@ def lead(result: SweepResult) -> str:
     wanted = (
         f"{counted(plan.networks, 'network')} each"
         if plan.networks
-        else f"as many networks as the standard errors wanted take, at most {count(plan.max_networks)}"
+        else f"as many networks as the standard errors wanted take, at most {count(plan.most)}"
     )
     return f"{counted(len(plan.models), 'point')} ({over}), {wanted}."
 

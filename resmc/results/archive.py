@@ -10,21 +10,29 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
+import re
 import struct
 import zipfile
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from .._system.plain import Plain
+from .._system.plain import Plain, of_json, shortened
 
 _COMMENT = b"sha256:"
 _BLANK = b"0" * 64
 _MANIFEST = "manifest.json"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # a mark, and the lengths of the name and of an extra field
+LONGEST_HEADER = 4096
+# The header of an array as NumPy writes it. Only these words are understood, whatever else the format may say, so that
+# no text of a file is ever evaluated.
+_ARRAY = re.compile(
+    rb"\x93NUMPY\x01\x00(..)\{'descr': ([^{}]+), 'fortran_order': False, 'shape': \(([0-9, ]*)\), \} *\n", re.DOTALL
+)
 
 
 def to_bytes(manifest: Plain, arrays: dict[str, NDArray[Any]]) -> bytes:
@@ -53,9 +61,7 @@ class Archive:
     """
 
     def __init__(self, data: bytes, name: str) -> None:
-        start = len(data) - len(_COMMENT) - len(_BLANK)
-        if start < 0 or data[start : start + len(_COMMENT)] != _COMMENT:
-            raise ValueError(f"{name} is not a resmc simulation, or its end is missing: no checksum was found")
+        check_end(data, name)
         digest = hashlib.sha256(memoryview(data)[: -len(_BLANK)])
         digest.update(_BLANK)
         if digest.hexdigest().encode() != data[-len(_BLANK) :]:
@@ -63,35 +69,63 @@ class Archive:
         self._data = memoryview(data)
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                self._members = {info.filename: info for info in archive.infolist()}
-            self.manifest = json.loads(bytes(self._content(_MANIFEST)))
-        except (ValueError, zipfile.BadZipFile, struct.error) as error:
+                members = archive.infolist()
+        except Exception as error:  # whatever zipfile raises for a directory that was made to fool it
+            raise refusal(name, ValueError(f"its list of members is wrong ({error})")) from None
+        self._members = {info.filename: info for info in members}
+        try:
+            if len(self._members) < len(members):
+                raise ValueError("it has two members of one name")
+            self.manifest = of_json(bytes(self._content(_MANIFEST)))
+        except ValueError as error:
             raise refusal(name, error) from None
 
-    def array(self, name: str) -> NDArray[Any]:
-        """The array of that name."""
+    def array(self, name: str, *types: np.dtype[Any]) -> NDArray[Any]:
+        """The array of that name, which must have one of these types."""
         content = self._content(f"{name}.npy")
-        length = 10 + int.from_bytes(content[8:10], "little")
-        shape, dtype = _parsed(bytes(content[:length]))
-        if len(content) - length != dtype.itemsize * int(np.prod(shape)):
+        found = _ARRAY.match(content[:LONGEST_HEADER])
+        if found is None:
+            raise ValueError(f"{name} is no array by rows, of .npy version 1.0")
+        start = found.end()
+        dtype = next((dtype for dtype in types if _description(dtype) == found[2]), None)
+        if dtype is None or start != 10 + int.from_bytes(found[1], "little"):
+            raise ValueError(f"{name} has the wrong type")
+        shape = tuple(int(size) for size in found[3].split(b",") if size.strip())
+        if len(content) - start != dtype.itemsize * math.prod(shape):
             raise ValueError(f"{name} is not as long as it says")
-        return np.ndarray(shape, dtype, content, length)
+        return np.ndarray(shape, dtype, content, start)
 
     def _content(self, name: str) -> memoryview:
         # Not by `zipfile`, which copies and takes a second checksum.
         info = self._members.get(name)
         if info is None:
             raise ValueError(f"it has no {name}")
-        mark, name_length, extra = _LOCAL_HEADER.unpack_from(self._data, info.header_offset)
-        start = info.header_offset + _LOCAL_HEADER.size + name_length + extra
-        if mark != b"PK\3\4" or info.compress_type != zipfile.ZIP_STORED:
+        at = max(info.header_offset, 0)
+        header = self._data[at : at + _LOCAL_HEADER.size]
+        if len(header) < _LOCAL_HEADER.size or info.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"its {name} is compressed or misplaced")
-        return self._data[start : start + info.file_size]
+        mark, name_length, extra = _LOCAL_HEADER.unpack(header)
+        at += _LOCAL_HEADER.size
+        start = at + name_length + extra
+        content = self._data[start : start + info.file_size]
+        named = self._data[at : at + name_length] == name.encode()
+        if mark != b"PK\3\4" or not named or len(content) != info.file_size:
+            raise ValueError(f"its {name} is compressed or misplaced")
+        return content
+
+
+def check_end(data: bytes, name: str) -> None:
+    """Refuse a file whose last bytes, or more of it, are not those of an archive."""
+    start = len(data) - len(_COMMENT) - len(_BLANK)
+    if not data:
+        raise ValueError(f"{name} is not a resmc simulation, or its end is missing: it is empty")
+    if start < 0 or data[start : start + len(_COMMENT)] != _COMMENT:
+        raise ValueError(f"{name} is not a resmc simulation, or its end is missing: no checksum was found")
 
 
 def refusal(name: str, error: Exception) -> ValueError:
     """The error for a file with a right checksum whose content is not what it should be."""
-    return ValueError(f"{name} is not a simulation that this resmc can read: {error}")
+    return ValueError(f"{name} is not a simulation that this resmc can read: {shortened(str(error))}")
 
 
 @lru_cache(maxsize=256)
@@ -102,12 +136,7 @@ def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
     return file.getvalue()
 
 
-@lru_cache(maxsize=256)
-def _parsed(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    file = io.BytesIO(header)
-    if npy.read_magic(file) != (1, 0):
-        raise ValueError("an array is not of .npy version 1.0")
-    shape, fortran_order, dtype = npy.read_array_header_1_0(file)
-    if fortran_order or dtype.hasobject:
-        raise ValueError("an array is not of plain numbers by rows")
-    return shape, dtype
+@cache
+def _description(dtype: np.dtype[Any]) -> bytes:
+    """The words for a type in an array's header."""
+    return repr(npy.dtype_to_descr(dtype)).encode()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import io
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._system.reading import in_words, reason
 from .._system.writers import temporary_name
+from .storage import write_atomically
 
 if TYPE_CHECKING:
     import xarray
@@ -24,18 +26,20 @@ def to_netcdf(data: xarray.Dataset, path: str | Path) -> None:
         If the file cannot be written.
     """
     try:
-        import h5netcdf  # noqa: F401 (xarray's engine below)
+        import h5netcdf
         import h5py  # noqa: F401 (needed by h5netcdf, which no longer installs it)
+        from xarray.backends import H5NetCDFStore
     except ImportError:
         raise ImportError("to_netcdf needs h5netcdf and h5py: install resmc[netcdf]") from None
-    temporary = Path(path).with_name(temporary_name())
+    path = Path(path).absolute()  # of now: another thread may change the folder of the program
+    # HDF5 may end the process where the disk is full: it writes into memory, and its bytes go to the disk at once.
+    buffer = io.BytesIO()
+    with h5netcdf.File(buffer, "w") as file:
+        data.dump_to_store(H5NetCDFStore(file))
     try:
-        data.to_netcdf(temporary, engine="h5netcdf")
-        os.replace(temporary, path)
-    except OSError as error:  # HDF5's own message would name the temporary file and steps inside the library
-        raise OSError(f"path={str(path)!r} cannot be written: {os.strerror(error.errno or 5)}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+        write_atomically(buffer.getvalue(), path)
+    except OSError as error:
+        raise _said(error, path) from None
 
 
 def to_zarr(data: xarray.Dataset, path: str | Path) -> None:
@@ -56,7 +60,7 @@ def to_zarr(data: xarray.Dataset, path: str | Path) -> None:
         import zarr  # noqa: F401 (used by xarray)
     except ImportError:
         raise ImportError("to_zarr needs zarr: install resmc[zarr]") from None
-    path = Path(path)
+    path = Path(path).absolute()
     check_zarr(path)
     temporary = path.with_name(temporary_name())
     try:
@@ -67,10 +71,14 @@ def to_zarr(data: xarray.Dataset, path: str | Path) -> None:
             shutil.rmtree(old)
         else:
             temporary.rename(path)
-    except OSError as error:
-        raise OSError(f"path={str(path)!r} cannot be written: {os.strerror(error.errno or 5)}") from None
+    except OSError as error:  # the words of the system would name a file within the temporary folder
+        raise _said(error, path) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _said(error: OSError, path: str | Path) -> OSError:
+    return in_words(error, f"path={str(path)!r} cannot be written: {reason(error)}")
 
 
 def check_zarr(path: Path) -> None:

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import brief_repr
 from ..engine.lowering import MEAN_SQUARE, Lowered
 from ..engine.sums import ActivitySums, LayerSums, NormSums
 from .estimates import Estimate, Floats
@@ -31,6 +32,8 @@ class FinalSums:
     laws : mapping of str to Law
         Laws of the final values.
     """
+
+    __repr__ = brief_repr
 
     layers: LayerSums
     quotients: Mapping[str, NormSums]
@@ -67,6 +70,8 @@ class FinalSums:
 class End:
     """A finished end: as `FinalSums`, with the laws' medians in place of the laws, so that many fit into memory."""
 
+    __repr__ = brief_repr
+
     layers: LayerSums
     quotients: Mapping[str, NormSums]
     medians: Mapping[str, Estimate]
@@ -90,6 +95,8 @@ class Entries:
     ends : bool
         True if the entries are ends: quotients of gradients are then those of layer 0.
     """
+
+    __repr__ = brief_repr
 
     sums: LayerSums
     quotients: Mapping[str, NormSums]
@@ -177,14 +184,14 @@ class Entries:
 
     @cached_property
     def growth(self) -> SecondMoment:
-        r"""ln E\|h_l\|^2/\|h_0\|^2, and the networks that it takes to be reliable."""
+        """ln E|h_l|^2/|h_0|^2, and the networks that it takes to be reliable."""
         return log_second_moment(self.norms, self._by_entry(Lowered.growth_offsets, self.layers))
 
     @cached_property
     def mean_square(self) -> SecondMoment:
-        r"""ln E\|h_l\|^2/n.
+        """ln E|h_l|^2/n.
 
-        Where growth is independent of \|h_0\| the mean square is the product of both means, and E\|h_0\|^2/n is known.
+        Where growth is independent of |h_0| the mean square is the product of both means, and E|h_0|^2/n is known.
         Elsewhere the networks keep sums of their own; entries whose networks have kept none have no value.
         """
         own = np.broadcast_to(np.array([one.follows_mean_square for one in self.lowered]), self.layers.shape)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
 from .._system.plain import Plain
-from ..tables import Column, Table, html
+from .._system.words import brief
+from ..tables import Column, Shown, Table
 from ..tables.cells import format_estimate as format_estimate
 from ..tables.cells import plain
+from ..tables.frames import frame
 from ..tables.table import MOST_ROWS
+from .arithmetic import Arithmetic
+
+if TYPE_CHECKING:
+    import pandas
 
 Floats = NDArray[np.float64]
 
@@ -27,8 +34,16 @@ ROUNDING = 1e-4  # largest difference of a log-norm that rounding makes in the k
 
 
 @dataclass(frozen=True, eq=False)
-class Estimate:
-    """A Monte Carlo estimate, or an array of them.
+class Estimate(Arithmetic["Estimate"], Shown):
+    """A Monte Carlo estimate, or an array of them: a number with its error, to compute with.
+
+    ``float(e)`` is the value and ``f"{e:.3f}"`` value and error in that format; ``np.asarray(e)`` holds the values.
+    Estimates take + - * / ** and NumPy's functions (``np.log(e)``) with numbers and with each other. Errors are carried
+    to first order, which is good while they are small beside what the function bends over; degrees of freedom follow
+    Welch and Satterthwaite, and ``n`` is the smaller one. Different estimates are taken for independent, as those of
+    simulations with different seeds are. What is known to be dependent is not: e - e is 0 +- 0 and (a + b) - a is b,
+    and two quantities of one simulation, or of two that share seed and networks, make a value without an error.
+    ``<`` and its like compare values, and ``==`` asks whether two estimates are the same in all fields.
 
     Attributes
     ----------
@@ -67,7 +82,7 @@ class Estimate:
         """
         level = checks.real("level", level)
         if not 0.0 < level < 1.0:
-            raise ValueError(f"level={level!r} is not allowed: it must lie strictly between 0 and 1")
+            raise ValueError(f"level={brief(level)} is not allowed: it must lie strictly between 0 and 1")
         from scipy.special import ndtri, stdtrit
 
         p = 0.5 + 0.5 * level
@@ -89,19 +104,27 @@ class Estimate:
             return np.asarray(np.where(known, away / self.stderr, np.nan))
 
     def relative_difference(self, limit: ArrayLike) -> Floats:
-        """(value - limit) / |limit|, for a limit at leading order in 1/n; NaN where the limit is 0."""
+        """(value - limit) / limit, for a limit at leading order in 1/n; NaN where the limit is 0.
+
+        So it is everywhere in resmc, (estimate - reference)/reference: what is 5% too small in size has -5%, whatever
+        its sign.
+        """
         limit = np.asarray(limit, np.float64)
-        size = np.where(np.abs(limit) < 1e-12, np.nan, np.abs(limit))
-        return np.asarray((self.value - limit) / size)
+        return np.asarray((self.value - limit) / np.where(np.abs(limit) < 1e-12, np.nan, limit))
 
     def __getitem__(self, index: Any) -> Estimate:
         df = self.df[index] if isinstance(self.df, np.ndarray) else self.df
-        return Estimate(self.value[index], self.stderr[index], self.n[index], df)
+        chosen = Estimate(self.value[index], self.stderr[index], self.n[index], df)
+        return self._keeping(chosen, lambda array: array[index])
 
     def reshape(self, shape: tuple[int, ...]) -> Estimate:
         """Entries in another shape."""
         df = self.df.reshape(shape) if isinstance(self.df, np.ndarray) else self.df
-        return Estimate(self.value.reshape(shape), self.stderr.reshape(shape), self.n.reshape(shape), df)
+        shaped = Estimate(self.value.reshape(shape), self.stderr.reshape(shape), self.n.reshape(shape), df)
+        return self._keeping(shaped, lambda array: array.reshape(shape))
+
+    def _new(self, value: Floats, stderr: Floats, n: NDArray[np.int64], df: float | Floats) -> Estimate:
+        return Estimate(value, stderr, n, df)
 
     def __len__(self) -> int:
         return len(self.value)
@@ -123,13 +146,16 @@ class Estimate:
         n = int(self.n.flat[0]) if self.n.size and (self.n == self.n.flat[0]).all() else "by entry"
         return f"Estimate({self}, n={n})"
 
-    def _plain_(self) -> Plain:
-        return {"value": plain(self.value), "stderr": plain(self.stderr), "n": plain(self.n)}
+    def _numbers_(self) -> Plain:
+        return {"value": self.value, "stderr": self.stderr, "n": self.n}
 
-    def _table(self) -> Table:
+    def _plain_(self) -> Plain:
+        return {name: plain(part) for name, part in self._numbers_().items()}
+
+    def _table(self, most: int = MOST_ROWS) -> Table:
         """Value, error and sample size, for every entry or the first ones."""
         name, entries = type(self).__name__, self.reshape((-1,))
-        shown = min(len(entries), MOST_ROWS)
+        shown = min(len(entries), most)
         columns = [Column("value +- standard error", "estimate"), Column("networks", "networks")]
         rows: list[list[Any]] = [[entries[i], int(entries.n[i])] for i in range(shown)]
         if not self.shape:
@@ -142,10 +168,24 @@ class Estimate:
             [[place, *row] for place, row in zip(places, rows, strict=True)],
             left_out=len(entries) - shown,
             unit="entries",
+            complete=partial(self._table, len(entries)) if shown < len(entries) else None,
         )
 
-    def _repr_html_(self) -> str:
-        return html.render(self._table())
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Return a row for each entry: its place, value, error, networks and degrees of freedom.
+
+        An ``Estimate`` of one dimension has the column ``index``, others ``index_0``, ``index_1`` and so on. Needs
+        ``resmc[pandas]``.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        places = np.unravel_index(np.arange(self.value.size), self.shape) if self.shape else ()
+        names = ["index"] if len(places) == 1 else [f"index_{axis}" for axis in range(len(places))]
+        numbers = {f.name: np.broadcast_to(getattr(self, f.name), self.shape).ravel() for f in fields(self)}
+        return frame({**dict(zip(names, places, strict=True)), **numbers})
 
 
 def mean_estimate(total: Floats, centred_squares: Floats, n: NDArray[np.int64]) -> Estimate:
@@ -157,7 +197,7 @@ def mean_estimate(total: Floats, centred_squares: Floats, n: NDArray[np.int64]) 
 
 
 def jackknife(values: Floats, group_sizes: NDArray[np.int64], n: ArrayLike | None = None) -> Estimate:
-    r"""The delete-one-group jackknife for groups of unequal size.
+    """The delete-one-group jackknife for groups of unequal size.
 
     Parameters
     ----------
@@ -217,13 +257,13 @@ def add_groups(arrays: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KSDistance(Estimate):
-    r"""A Kolmogorov-Smirnov distance between the simulated law and another.
+    """A Kolmogorov-Smirnov distance between the simulated law and another.
 
     Attributes
     ----------
     noise_floor : float
         The distance that sampling alone would show on average if the laws agreed; a value near it means 'no
-        difference seen'. From the groups: the mean over j of sup \|(F_j - G_j) - (F - G)\|, where index j stands for
+        difference seen'. From the groups: the mean over j of sup |(F_j - G_j) - (F - G)|, where index j stands for
         all networks but group j, scaled to this sample size.
     resolution : float
         The true supremum may exceed ``value`` by as much as this, since laws are compared at the edges of bins alone.
@@ -245,8 +285,8 @@ class KSDistance(Estimate):
     def __repr__(self) -> str:
         return f"KSDistance({self}, noise_floor={self.noise_floor:.2g}, resolution={self.resolution:.2g})"
 
-    def _table(self) -> Table:
-        table = super()._table()
+    def _table(self, most: int = MOST_ROWS) -> Table:
+        table = super()._table(most)
         more = [Column("noise floor", "noise_floor", digits=2), Column("resolution", "resolution", digits=2)]
         rows = [[*row, self.noise_floor, self.resolution] for row in table.rows]
         return replace(table, columns=[*table.columns, *more], rows=rows)
@@ -269,7 +309,7 @@ def ks_distance(differences: Floats, group_sizes: NDArray[np.int64], n: int, res
 
 
 def ks_resolution(differences: Floats, others: Floats) -> float:
-    """Return by how much sup \\|F - G\\| over a line may exceed that over the edges of bins, F - G and G given there.
+    """Return by how much sup |F - G| over a line may exceed that over the edges of bins, F - G and G given there.
 
     Between two edges F and G lie between their values there, which bounds their difference. Where G has four bins or
     more, and both laws are smooth over a bin, F - G changes within one by no more than it does from edge to edge.

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import brief_repr
+from ..engine.cuda.device import to_host
 from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, split_power
 from ..engine.request import Request
 from ..engine.run import Outcome
@@ -25,12 +27,13 @@ class Samples:
     ``simulate(.., keep_on_device=True)`` log_norm and output are tensors on the device; `to_numpy` brings them here.
     """
 
+    __repr__ = brief_repr
+
     networks: NDArray[np.uint64]
     log_norm: Floats
     output: Floats
-    ratios: Mapping[str, Floats] = field(
-        default_factory=dict
-    )  # (k,) each: the final ln(\|v\|^2/\|start\|^2), inf where the start is 0
+    # (k,) each: the final ln(|v|^2/|start|^2), -inf where v is 0, inf where the start is
+    ratios: Mapping[str, Floats] = field(default_factory=dict)
 
     def to_numpy(self) -> Samples:
         """A copy with NumPy arrays."""
@@ -44,11 +47,13 @@ class Trajectories:
     Where a network is dead: log-norm -inf, asymmetry NaN. With ``keep_on_device=True`` tensors, as in `Samples`.
     """
 
+    __repr__ = brief_repr
+
     networks: NDArray[np.uint64]
     log_norm: Floats
     asymmetry: NDArray[np.float32]
-    # (k, R) each: ln(\|v_l\|^2/\|start\|^2) by layer, -inf where v_l is 0, inf where the start is, NaN where both
-    # are; and "overlap", p_l . h_l / (\|p_l\| \|h_l\|), with gradients, NaN where p_l or h_l is 0: there is no angle
+    # (k, R) each: ln(|v_l|^2/|start|^2) by layer, -inf where v_l is 0, inf where the start is, NaN where both are;
+    # and "overlap", p_l . h_l / (|p_l| |h_l|), with gradients, NaN where p_l or h_l is 0 and there is no angle
     ratios: Mapping[str, Floats] = field(default_factory=dict)
 
     def to_numpy(self) -> Trajectories:
@@ -58,7 +63,7 @@ class Trajectories:
 
 def host(array: Any) -> NDArray[Any]:
     """A tensor's values as an array; an array as it is."""
-    return array if isinstance(array, np.ndarray) else array.cpu().numpy()
+    return array if isinstance(array, np.ndarray) else to_host(array)
 
 
 def final_offsets(lowered: Lowered, layers: Integers) -> dict[str, float]:

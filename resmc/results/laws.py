@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.special import bdtrik
 
 from .._system import checks
+from .._system.words import brief_repr
 from ..engine.finals import BIN_WIDTH, FinalCounts
 from .estimates import MIN_NETWORKS, NORMAL_95, Estimate, Floats
 
@@ -34,6 +35,8 @@ class Law(FinalCounts):
     offset : float
         Number that is added to all values.
     """
+
+    __repr__ = brief_repr
 
     offset: float = 0.0
 

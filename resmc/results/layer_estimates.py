@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import brief_repr
 from ..engine.moments import leave_one_out
 from ..engine.sums import ActivitySums, NormSums
 from .estimates import MIN_NETWORKS, ROUNDING, Estimate, Floats, add_groups, jackknife, mean_estimate
@@ -134,9 +135,9 @@ def share(count: NDArray[np.int64], n: NDArray[np.int64]) -> Estimate:
 
 @dataclass(frozen=True, eq=False)
 class SecondMoment:
-    r"""log E\|z_l\|^2/\|z_0\|^2, dead networks counting as 0, by entry; networks that started from 0 are left out.
+    """log E|z_l|^2/|z_0|^2, dead networks counting as 0, by entry; networks that started from 0 are left out.
 
-    Rare networks rule the mean of W = \|z_l\|^2/\|z_0\|^2, and a run that lacks them underestimates the mean and, more
+    Rare networks rule the mean of W = |z_l|^2/|z_0|^2, and a run that lacks them underestimates the mean and, more
     so, its error. Whether it does is therefore asked of the logarithms, to which rare networks add little: were ln W
     Gaussian, of variance v and in a share s of living networks, the mean of W would have a relative error of
 
@@ -150,6 +151,8 @@ class SecondMoment:
 
     ``effective_sample_size`` is (sum W)^2 / sum W^2.
     """
+
+    __repr__ = brief_repr
 
     estimate: Estimate
     reliable: NDArray[np.bool_]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .._system.words import brief
 from ..engine.request import NetworkRange
 from ..engine.sums import NormSums, Sums
 from .kept import Samples, Trajectories
@@ -63,7 +64,7 @@ def _check_alike(first: Record, other: Record) -> None:
     pairs["numerics version"] = (first.numerics[0], other.numerics[0])
     for name, (a, b) in pairs.items():
         if a != b:
-            raise ValueError(f"simulations with different {name} do not merge: {a!r} and {b!r}")
+            raise ValueError(f"simulations with different {name} do not merge: {brief(a)} and {brief(b)}")
 
 
 def _in_order(parts: list[Any]) -> dict[str, Any]:

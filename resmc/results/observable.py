@@ -1,4 +1,4 @@
-r"""One quantity: its names, its sums, its estimate, and the theory beside it."""
+"""One quantity: its names, its sums, its estimate, and the theory beside it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Scaled:
 
 @dataclass(frozen=True)
 class Observable:
-    r"""One quantity.
+    """One quantity.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Observable:
     variable : str
         Its name in data sets and JSON: ``log_norm_variance``.
     symbol : str
-        A short text with {v} and {l}: ``variance L_{l}``.
+        A short text with {v}, {l} and {d}: ``variance L_{l}``.
     label : str
         The symbol in figures, in TeX.
     words : str
@@ -136,18 +136,22 @@ class Observable:
         """Return the layer at which the quantity ends in a network of that depth."""
         return 0 if self.backward else depth
 
-    def called(self, layer: int | str, letter: str = "h") -> str:
-        """Return the symbol at ``layer`` of a network whose state is called ``letter``."""
-        return self.symbol.format(v=letter, l=layer)
+    def called(self, layer: int | str, letter: str = "h", depth: int | str = "d") -> str:
+        """Return the symbol at ``layer`` of a network of this ``depth`` whose state is called ``letter``."""
+        return self.symbol.format(v=letter, l=layer, d=depth)
 
     def labelled(self, layer: int | str = "d", letter: str = "h") -> str:
         """Return the label at ``layer`` of a network whose state is called ``letter``."""
-        return self.label.replace("{v}", letter).replace("{l}", f"{{{layer}}}")
+        return self.label.replace("{v}", letter).replace("{l}", f"{{{layer}}}").replace("{d}", "d")
+
+    def described(self, layer: int | str, letter: str = "h", depth: int | str = "d") -> str:
+        """Return the words at ``layer`` of a network of this ``depth`` whose state is called ``letter``."""
+        return self.words.format(v=letter, l=layer, d=depth)
 
     @property
     def long_name(self) -> str:
         """The words, as attributes of data sets have them."""
-        return self.words.format(v="h", l="l")
+        return self.described("l")
 
     def exact_value(self, facts: Facts) -> float:
         """Return the exact value at the end; NaN where it is not known."""

@@ -1,8 +1,9 @@
-r"""Every quantity that resmc estimates, in one table.
+"""Every quantity that resmc estimates, in one table.
 
 Summaries, sweeps, data sets, plots, pages, JSON, extrapolations and the command line read `OBSERVABLES`; to add a
-quantity is to add a row. In formulas L_l = log(\|h_l\|^2/n), A_l is the activation asymmetry, and F_l the fraction of
-active neurons. Texts leave {v} for the letter of the state (z for a `ResNet`, h for others) and {l} for the layer.
+quantity is to add a row. In formulas L_l = log(|h_l|^2/n), A_l is the activation asymmetry, and F_l the fraction of
+active neurons. Texts leave {v} for the letter of the state (z for a `ResNet`, h for others), {l} for the layer and {d}
+for the depth, which has no letter of its own beside the log-norm's.
 """
 
 from __future__ import annotations
@@ -265,8 +266,8 @@ DEATHS = (
 FORMULAS = {
     "growth": "|{v}_{l}|^2/|{v}_0|^2",
     "displacement": "|{v}_{l}-{v}_0|^2/|{v}_0|^2",
-    "gradient": "|p_{l}|^2/|p_L|^2",
-    "gradient_displacement": "|p_{l}-p_L|^2/|p_L|^2",
+    "gradient": "|p_{l}|^2/|p_{d}|^2",
+    "gradient_displacement": "|p_{l}-p_{d}|^2/|p_{d}|^2",
 }
 ENDED = {  # the quotient at its end: gradients are named by layer 0
     "growth": "How far does the log-norm move?",

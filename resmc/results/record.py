@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from .._system.words import brief_repr, shortened
 from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, lower
 from ..engine.native import NUMERICS_VERSION
 from ..engine.recording import HISTOGRAM_VERSION, Bins, histogram_bins
@@ -21,11 +22,13 @@ from ..models.residual_network import Model
 from ..models.resnet import ResNet
 from ..models.spelling import listed
 from . import estimates, layer_estimates
+from .arithmetic import share_networks
 from .entries import Entries, FinalSums
 from .estimates import Estimate
 from .kept import Samples, Trajectories, final_offsets, samples_of, trajectories_of
 from .laws import Law
 from .pairs import Pairs, pair_statistics
+from .propagation import Networks
 
 if TYPE_CHECKING:
     from ..theory.facts import Facts
@@ -35,12 +38,24 @@ Integers = NDArray[np.int64]
 Kind = TypeVar("Kind", bound="Record")
 
 
+def _estimated(method: Callable[[Any], Estimate]) -> cached_property[Estimate]:
+    """A property that is worked out once, so that it is one estimate however often it is asked for."""
+
+    @wraps(method)
+    def found(record: Any) -> Estimate:
+        return share_networks(method(record), record.drawn)
+
+    return cached_property(found)
+
+
 @dataclass(frozen=True, eq=False)
 class Histogram:
     """Counts of the final log-norm L_depth of the networks alive there.
 
     ``edges`` has one entry more than ``counts``; ``underflow`` and ``overflow`` lie outside.
     """
+
+    __repr__ = brief_repr
 
     edges: Floats
     counts: Integers
@@ -50,7 +65,7 @@ class Histogram:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Record:
-    r"""The statistics of independent random networks; made by `resmc.simulate`, `resmc.merge` and `resmc.load`.
+    """The statistics of independent random networks; made by `resmc.simulate`, `resmc.merge` and `resmc.load`.
 
     Attributes
     ----------
@@ -71,8 +86,8 @@ class Record:
     numerics : tuple of str
         What computed it: numerics version, then the sorted numerics classes (device and instruction set).
     ratios : mapping of str to NormSums
-        Sums of ln(\|v_l\|^2/\|start\|^2) for what was followed besides h: see `log_ratio`. "mean_square" is among them
-        where E\|h_l\|^2/n cannot be known from the growth: sums of W_l = \|h_l\|^2/n, and no law; `offsets` are theirs.
+        Sums of ln(|v_l|^2/|start|^2) for what was followed besides h: see `log_ratio`. "mean_square" is among them
+        where E|h_l|^2/n cannot be known from the growth: sums of W_l = |h_l|^2/n, and no law; `offsets` are theirs.
     laws : mapping of str to Law
         Laws of the final values of quotients: at the last layer, of gradients at layer 0.
     """
@@ -170,6 +185,11 @@ class Record:
         return int(self.statistics.networks.sum())
 
     @property
+    def drawn(self) -> Networks:
+        """The networks by seed and number: what tells dependent estimates from independent ones."""
+        return Networks(self.seed, tuple((r.start, r.stop) for r in self.ranges))
+
+    @property
     def alive(self) -> Integers:
         """Networks with z_l != 0, by recorded layer (R,)."""
         return np.asarray(self.statistics.norms.alive.sum(axis=0))
@@ -204,47 +224,47 @@ class Record:
 
     # -- moments by layer ---------------------------------------------------------------------------------------------
 
-    @property
+    @_estimated
     def log_norm_mean(self) -> Estimate:
-        """Mean of L_l = log(\\|z_l\\|^2/n), by recorded layer (R,)."""
+        """Mean of L_l = log(|z_l|^2/n), by recorded layer (R,)."""
         return self.estimate("log_norm.mean")
 
-    @property
+    @_estimated
     def log_norm_variance(self) -> Estimate:
         """Variance of L_l (unbiased), by recorded layer (R,)."""
         return self.estimate("log_norm.variance")
 
-    @property
+    @_estimated
     def log_norm_skewness(self) -> Estimate:
         """Skewness m3/m2^(3/2) of L_l, by recorded layer (R,); 0 for a Gaussian."""
         return self.estimate("log_norm.skewness")
 
-    @property
+    @_estimated
     def log_norm_excess_kurtosis(self) -> Estimate:
         """Excess kurtosis m4/m2^2 - 3 of L_l, by recorded layer (R,); 0 for a Gaussian."""
         return self.estimate("log_norm.excess_kurtosis")
 
-    @property
+    @_estimated
     def asymmetry_mean(self) -> Estimate:
         """Mean of A_l, by recorded layer (R,)."""
         return layer_estimates.asymmetry_mean(self.activity, self.model.width)
 
-    @property
+    @_estimated
     def asymmetry_variance(self) -> Estimate:
         """Variance of A_l (unbiased), by recorded layer (R,)."""
         return layer_estimates.asymmetry_variance(self.activity)
 
-    @property
+    @_estimated
     def active_fraction(self) -> Estimate:
         """Mean of F_l, the fraction of neurons that fire, by recorded layer (R,)."""
         return layer_estimates.active_fraction(self.activity, self.model.width)
 
-    @cached_property
+    @_estimated
     def asymmetry_covariance(self) -> Estimate:
         """Covariance of A_l and A_m over the networks alive at both, shape (R, R)."""
         return self.jackknife_pairs(np.stack([one.covariance for one in self._pairs()]))
 
-    @cached_property
+    @_estimated
     def asymmetry_correlation(self) -> Estimate:
         """Correlation of A_l and A_m over the networks alive at both, shape (R, R); NaN where one does not vary."""
         return self.jackknife_pairs(self.pooled_correlations)
@@ -259,12 +279,12 @@ class Record:
         index = np.arange(len(self.layers))
         return self.jackknife(values, self.alive[np.maximum.outer(index, index)])
 
-    @property
+    @_estimated
     def dead_fraction(self) -> Estimate:
         """Fraction of the networks with z_l = 0, by recorded layer (R,)."""
         return layer_estimates.dead_fraction(self.statistics.norms)
 
-    @property
+    @_estimated
     def inactive_fraction(self) -> Estimate:
         """Fraction of the living networks with phi_l(z_l) = 0, by recorded layer (R,)."""
         return layer_estimates.inactive_fraction(self.activity)
@@ -287,7 +307,9 @@ class Record:
 
         there = [one for one in self.observables if one in SWEPT]
         observable = SWEPT[checks.choice("name", name, tuple(there))]
-        return observable.estimate_of(self.end)[0] if observable.per == "end" else observable.estimate_of(self.entries)
+        end = observable.per == "end"
+        found = observable.estimate_of(self.end)[0] if end else observable.estimate_of(self.entries)
+        return share_networks(found, self.drawn)
 
     # -- helpers for the analyses -------------------------------------------------------------------------------------
 
@@ -337,7 +359,7 @@ class Record:
         return pair_statistics(self.statistics, activity)
 
     def __repr__(self) -> str:
-        ranges = ", ".join(f"[{r.start}, {r.stop})" for r in self.ranges)
+        ranges = ", ".join(shortened([f"[{r.start}, {r.stop})" for r in self.ranges]))
         return f"{type(self).__name__}({self.model}, method={self.method!r}, seed={self.seed}, networks={ranges})"
 
 

@@ -31,25 +31,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system import checks
 from .._system.plain import Plain
+from .._system.reading import in_words, read_file, reason
 from .._system.writers import temporary_name
-from ..engine.lowering import BACKWARD, lower
-from ..engine.recording import GROUPS, Bins
-from ..engine.request import NetworkRange
+from ..engine.lowering import BACKWARD
+from ..engine.recording import GROUPS
 from ..engine.sums import ACTIVITY_SUMS, NORM_SUMS, ActivitySums, LayerSums, NormSums, Sums
 from ..models.residual_network import Model
 from ..models.spelling import of_dict
-from . import archive
+from . import archive, manifest, sound
 from .archive import Archive
 from .entries import FinalSums
 from .kept import Samples, Trajectories, host
 from .laws import Law
+from .manifest import FORMAT, SCHEMA_VERSION, SCHEMA_VERSION_01, Manifest
 from .merge import Kind
 from .record import Record
 
-FORMAT = "resmc-simulation"
-SCHEMA_VERSION = 3
-SCHEMA_VERSION_01 = 2  # the last one of version 0.1
 # Records of a group at a layer in version 0.1: zeros where a network has no A, and in quotients for all but norms.
 LAYER_SUMS = np.dtype(
     [
@@ -67,6 +66,7 @@ LAYER_SUMS = np.dtype(
 )
 _NORM_SUMS_OF_ALL = np.dtype([(name, NORM_SUMS[name]) for name in NORM_SUMS.names or () if "startless" not in name])
 _PRODUCTS = ("products", "partial_sums", "partial_squares")
+_COUNTS = tuple(np.dtype(f"u{size}") for size in (1, 2, 4, 8))  # types of a histogram's counts
 
 
 def to_bytes(simulation: Record) -> bytes:
@@ -75,7 +75,7 @@ def to_bytes(simulation: Record) -> bytes:
     filled = statistics.networks > 0
     offset, histogram = _trimmed(statistics.histogram[filled])
     kept: dict[str, Samples | Trajectories] = {"samples": simulation.samples, "trajectories": simulation.trajectories}
-    manifest = {
+    said = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
         **{name: value for name, value in described(simulation).items() if name != "layers"},  # layers are an array
@@ -83,9 +83,9 @@ def to_bytes(simulation: Record) -> bytes:
         **{name: len(part.networks) for name, part in kept.items()},
     }
     if simulation.laws:  # a network of which only h was followed needs none of this
-        manifest |= {f"{name}.quotients": sorted(part.ratios) for name, part in kept.items()}
-        manifest["quotients"] = list(simulation.ratios)
-        manifest["laws"] = {  # a third number only where it says something: files without it stay as they were
+        said |= {f"{name}.quotients": sorted(part.ratios) for name, part in kept.items()}
+        said["quotients"] = list(simulation.ratios)
+        said["laws"] = {  # a third number only where it says something: files without it stay as they were
             name: [law.zeros, law.offset, *([law.exploded] if law.exploded else [])]
             for name, law in simulation.laws.items()
         }
@@ -105,7 +105,7 @@ def to_bytes(simulation: Record) -> bytes:
     arrays |= {f"quotients.{name}": _stored(sums)[filled] for name, sums in simulation.ratios.items()}
     for name, law in simulation.laws.items():
         arrays |= {f"laws.{name}.bins": law.bins, f"laws.{name}.counts": law.counts}
-    return archive.to_bytes(manifest, arrays)
+    return archive.to_bytes(said, arrays)
 
 
 def _stored(sums: NormSums) -> NDArray[Any]:
@@ -139,7 +139,7 @@ def described(simulation: Record) -> Plain:
 
 def save(simulation: Record, path: str | Path) -> None:
     """Write ``simulation`` to ``path`` at once; errors as for `write_atomically`."""
-    path = Path(path)
+    path = Path(path).absolute()  # of now: another thread may change the folder of the program
     check_place(path)
     write_atomically(to_bytes(simulation), path)
 
@@ -147,9 +147,9 @@ def save(simulation: Record, path: str | Path) -> None:
 def check_place(path: Path) -> None:
     """Raises OSError if ``path`` is a folder or its own folder does not exist."""
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: give the name of a file")
+        raise in_words(IsADirectoryError(errno.EISDIR, ""), f"{path} is a folder: give the name of a file")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: its folder does not exist")
+        raise in_words(FileNotFoundError(errno.ENOENT, ""), f"{path} cannot be written: its folder does not exist")
 
 
 def write_atomically(data: bytes, path: Path) -> None:
@@ -160,20 +160,24 @@ def write_atomically(data: bytes, path: Path) -> None:
     OSError
         If the file cannot be written (no permission, disk full); an older file of that name stays as it was.
     """
+    path = path.absolute()
     check_place(path)
     temporary = path.parent / temporary_name()
-    # The kernel takes the umask off; to read it here would be to set it for a moment, for other threads too.
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    flush_folder(path.parent)
+        # The kernel takes the umask off; to read it here would be to set it for a moment, for other threads too.
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        flush_folder(path.parent)
+    except OSError as error:  # the system's own words would name the temporary file, or none
+        raise in_words(error, f"{path} cannot be written: {reason(error)}") from None
 
 
 def flush_folder(path: Path) -> None:
@@ -198,82 +202,96 @@ def load(path: str | Path, kind: type[Kind]) -> Kind:
     ValueError
         If it is damaged, not a simulation, or of another format; the message says which.
     """
-    return from_bytes(Path(path).read_bytes(), kind, str(path))
+    path = checks.path("path", path)
+    try:
+        data = read_file(path, lambda end: archive.check_end(end, str(path)))
+    except IsADirectoryError:
+        if (path / "shards").is_dir():
+            raise IsADirectoryError(f"{path} is a directory, the store of a sweep: resmc.load_sweep reads it") from None
+        raise
+    return from_bytes(data, kind, str(path))
 
 
 def from_bytes(data: bytes, kind: type[Kind], name: str = "data") -> Kind:
     """The inverse of `to_bytes`; ``name`` is for messages."""
-    with _opened(data, name) as found:
-        return _record(found, kind)
+    with _opened(data, name) as (found, checked):
+        return _record(found, checked, kind)
 
 
 def final_from_bytes(data: bytes, name: str = "data") -> tuple[Plain, FinalSums]:
     """The manifest with the recorded layers, and the sums of the end, from a file whose checksum is right."""
-    with _opened(data, name) as found:
-        layers = _array(found, "layers", np.int64, None).tolist()
-        sums = _layer_sums(found, model_of(found.manifest), slice(-1, None))
-        ends = {
-            quotient: slice(0, 1) if quotient in BACKWARD else slice(-1, None)
-            for quotient in found.manifest.get(_quotients(found), ())
+    with _opened(data, name) as (found, checked):
+        layers = _layers(found, checked)
+        sums = _layer_sums(found, checked, len(layers), slice(-1, None))
+        quotients = {
+            name: _quotient_sums(
+                found, checked, name, len(layers), slice(0, 1) if name in BACKWARD else slice(-1, None)
+            )
+            for name in checked.followed
         }
-        quotients = {q: _quotient_sums(found, q, sums.networks, layers) for q, layers in ends.items()}
-        return {**found.manifest, "layers": layers}, FinalSums(sums, quotients, _laws(found))
+        return {**found.manifest, "layers": layers.tolist()}, FinalSums(sums, quotients, _laws(found, checked))
 
 
 @contextlib.contextmanager
-def _opened(data: bytes, name: str) -> Iterator[Archive]:
+def _opened(data: bytes, name: str) -> Iterator[tuple[Archive, Manifest]]:
     found = Archive(data, name)
     try:
-        manifest = found.manifest
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise ValueError(f"its manifest does not say {FORMAT!r}")
-        if manifest.get("schema_version") not in (SCHEMA_VERSION_01, SCHEMA_VERSION):
-            allowed = f"{SCHEMA_VERSION_01} or {SCHEMA_VERSION}"
-            raise ValueError(f"it has schema version {manifest.get('schema_version')}, not {allowed}")
-        yield found
-    except KeyError as error:
-        raise archive.refusal(name, ValueError(f"its manifest has no {error}")) from None
-    except (TypeError, ValueError, OverflowError) as error:
+        yield found, manifest.checked(found.manifest)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise archive.refusal(name, error) from None
+    except MemoryError:
+        raise archive.refusal(name, ValueError("it takes more memory than there is")) from None
 
 
-def _array(found: Archive, name: str, dtype: Any, *shape: int | None) -> NDArray[Any]:
+def _array(found: Archive, name: str, dtype: np.dtype[Any] | type, *shape: int | None) -> NDArray[Any]:
     """A view of an array, whose type and shape must be these; None is any length above 0."""
-    array = found.array(name)
+    array = found.array(name, np.dtype(dtype))
     fits = array.ndim == len(shape) and all(
         a == b if b is not None else a > 0 for a, b in zip(array.shape, shape, strict=True)
     )
-    if array.dtype != dtype or not fits:
+    if not fits:
         raise ValueError(f"{name} has the wrong shape or type")
     return array
 
 
-def _is_old(found: Archive) -> bool:
-    """True if a file is of version 0.1's schema."""
-    return bool(found.manifest["schema_version"] == SCHEMA_VERSION_01)
+def _layers(found: Archive, checked: Manifest) -> NDArray[np.int64]:
+    layers = _array(found, "layers", np.int64, None).copy()
+    sound.check_layers(layers, checked.lowered.model.depth)
+    return layers
 
 
-def _layer_sums(found: Archive, model: Model, layers: slice) -> LayerSums:
+def _layer_sums(found: Archive, checked: Manifest, size: int, layers: slice) -> LayerSums:
+    """Sums at some of ``size`` layers."""
     networks = _array(found, "statistics.networks", np.int64, GROUPS).copy()
-    names = ("statistics.sums",) * 2 if _is_old(found) else ("statistics.norms", "statistics.activity")
-    norms = NormSums(networks, _records(found, names[0], NORM_SUMS, networks, layers))
+    sound.check_networks(networks, checked)
+    names = ("statistics.sums",) * 2 if checked.old else ("statistics.norms", "statistics.activity")
+    rows = _rows(found, checked, names[0], NORM_SUMS, size)[:, layers]
+    sound.check_norms(names[0], rows, networks[networks > 0])
+    norms = NormSums(networks, _in_groups(rows, networks))
+    model = checked.lowered.model
     if not model.has_asymmetry:
         return LayerSums(norms, None)
-    records = _records(found, names[1], ACTIVITY_SUMS, networks, layers)
-    if records.shape != norms.records.shape:
-        raise ValueError(f"{names[1]} has the wrong shape or type")
-    return LayerSums(norms, ActivitySums.beside(norms, records))
+    activity = _rows(found, checked, names[1], ACTIVITY_SUMS, size)[:, layers]
+    sound.check_activity(names[1], activity, rows["alive"], model.width)
+    return LayerSums(norms, ActivitySums.beside(norms, _in_groups(activity, networks)))
 
 
-def _records(
-    found: Archive, name: str, dtype: np.dtype[Any], networks: NDArray[np.int64], layers: slice
-) -> NDArray[Any]:
-    """Records of all 32 groups at some layers; in version 2 they are a part of larger ones."""
-    stored = LAYER_SUMS if _is_old(found) else dtype
+def _quotient_sums(found: Archive, checked: Manifest, name: str, size: int, layers: slice) -> NormSums:
+    """Sums of a quotient at some of ``size`` layers."""
+    networks = checked.networks
+    name = f"{checked.quotients}.{name}"
+    rows = _rows(found, checked, name, NORM_SUMS, size)[:, layers]
+    sound.check_norms(name, rows, networks[networks > 0], quotient=True)
+    return NormSums(networks, _in_groups(rows, networks))
+
+
+def _rows(found: Archive, checked: Manifest, name: str, dtype: np.dtype[Any], size: int) -> NDArray[Any]:
+    """Records of the groups that hold networks, at all layers; in version 2 they are a part of larger ones."""
+    stored = LAYER_SUMS if checked.old else dtype
     if stored is NORM_SUMS and found.array(name).dtype != NORM_SUMS:
         stored = _NORM_SUMS_OF_ALL
-    there = _array(found, name, stored, int(np.count_nonzero(networks)), None)[:, layers]
-    return _in_groups(there if stored is dtype else _of_fields(there, dtype), networks)
+    there = _array(found, name, stored, int(np.count_nonzero(checked.networks)), size)
+    return there if stored is dtype else _of_fields(there, dtype)
 
 
 def _in_groups(rows: NDArray[Any], networks: NDArray[np.int64]) -> NDArray[Any]:
@@ -283,90 +301,70 @@ def _in_groups(rows: NDArray[Any], networks: NDArray[np.int64]) -> NDArray[Any]:
     return out
 
 
-def _record(found: Archive, kind: type[Kind]) -> Kind:
-    manifest = found.manifest
-    model, bins = model_of(manifest), Bins(*manifest["bins"])
-    layers = _array(found, "layers", np.int64, None).copy()
+def _record(found: Archive, checked: Manifest, kind: type[Kind]) -> Kind:
+    layers = _layers(found, checked)
     size = len(layers)
-    sums = _layer_sums(found, model, slice(None))
-    if sums.norms.records.shape[1] != size:
-        raise ValueError("the sums have the wrong shape or type")
-    if not isinstance(manifest["correlations"], bool):
-        raise ValueError("its manifest does not say whether there are correlations")
-    pairs = size * (size + 1) // 2 if manifest["correlations"] else 0
+    sums = _layer_sums(found, checked, size, slice(None))
+    lowered = checked.lowered
+    pairs = size * (size + 1) // 2 if checked.correlations else 0
     groups = int(np.count_nonzero(sums.networks))
     products: dict[str, NDArray[Any]] = {}
     for name in _PRODUCTS:
-        there = pairs if name == "products" or lower(model).can_die else 0
-        products[name] = (
-            _in_groups(_array(found, f"statistics.{name}", np.float64, groups, there), sums.networks)
-            if there
-            else np.zeros((GROUPS, 0))
-        )
-
-    statistics = Sums(sums.norms, sums.activity, **products, histogram=_histogram(found, bins, sums.networks))
-    quotients = _quotients(found)
+        there = pairs if name == "products" or lowered.can_die else 0
+        rows = _array(found, f"statistics.{name}", np.float64, groups, there) if there else np.zeros((groups, 0))
+        sound.check_products(f"statistics.{name}", rows, squares=name == "partial_squares")
+        products[name] = _in_groups(rows, sums.networks)
+    statistics = Sums(sums.norms, sums.activity, **products, histogram=_histogram(found, checked, sums))
 
     def kept(name: str, count: int, dtype: Any, *shape: int) -> NDArray[Any]:
         return _array(found, name, dtype, count, *shape).copy() if count else np.empty((0, *shape), dtype)
 
-    s, t = manifest["samples"], manifest["trajectories"]
-
     def kept_quotients(name: str, count: int, *shape: int) -> dict[str, NDArray[Any]]:
-        part = f"{name}.{quotients}"
-        return {q: kept(f"{part}.{q}", count, np.float64, *shape) for q in manifest.get(part, ())}
+        part = f"{name}.{checked.quotients}"
+        return {q: kept(f"{part}.{q}", count, np.float64, *shape) for q in checked.kept_quotients[name]}
 
-    def norms_of(name: str) -> NormSums:
-        found_sums = _quotient_sums(found, name, sums.networks, slice(None))
-        if found_sums.records.shape[1] != size:
-            raise ValueError(f"{quotients}.{name} has the wrong shape or type")
-        return found_sums
-
+    s, t = checked.samples, checked.trajectories
+    samples = Samples(
+        kept("samples.networks", s, np.uint64),
+        kept("samples.log_norm", s, np.float64),
+        kept("samples.output", s, np.float64, lowered.model.n_out),
+        kept_quotients("samples", s),
+    )
+    trajectories = Trajectories(
+        kept("trajectories.networks", t, np.uint64),
+        kept("trajectories.log_norm", t, np.float64, size),
+        kept("trajectories.asymmetry", t, np.float32, size),
+        kept_quotients("trajectories", t, size),
+    )
+    sound.check_kept("samples", samples, checked)
+    sound.check_kept("trajectories", trajectories, checked)
     return kind(
-        model=model,
-        method=manifest["method"],
-        seed=manifest["seed"],
-        ranges=tuple(NetworkRange(*r) for r in manifest["ranges"]),
+        model=lowered.model,
+        method=checked.method,
+        seed=checked.seed,
+        ranges=checked.ranges,
         layers=layers,
-        bins=bins,
+        bins=checked.bins,
         statistics=statistics,
-        samples=Samples(
-            kept("samples.networks", s, np.uint64),
-            kept("samples.log_norm", s, np.float64),
-            kept("samples.output", s, np.float64, model.n_out),
-            kept_quotients("samples", s),
-        ),
-        trajectories=Trajectories(
-            kept("trajectories.networks", t, np.uint64),
-            kept("trajectories.log_norm", t, np.float64, size),
-            kept("trajectories.asymmetry", t, np.float32, size),
-            kept_quotients("trajectories", t, size),
-        ),
-        numerics=tuple(manifest["numerics"]),
-        histogram_version=manifest["histogram_version"],
-        ratios={name: norms_of(name) for name in manifest.get(quotients, ())},
-        laws=_laws(found),
+        samples=samples,
+        trajectories=trajectories,
+        numerics=checked.numerics,
+        histogram_version=checked.histogram_version,
+        ratios={name: _quotient_sums(found, checked, name, size, slice(None)) for name in checked.followed},
+        laws=_laws(found, checked),
     )
 
 
-def _quotients(found: Archive) -> str:
-    """Return the name under which a file has its quotients."""
-    return "ratios" if _is_old(found) else "quotients"
-
-
-def _quotient_sums(found: Archive, name: str, networks: NDArray[np.int64], layers: slice) -> NormSums:
-    return NormSums(networks, _records(found, f"{_quotients(found)}.{name}", NORM_SUMS, networks, layers))
-
-
-def _laws(found: Archive) -> dict[str, Law]:
-    return {name: _law(found, name, *law) for name, law in found.manifest.get("laws", {}).items()}
-
-
-def _law(found: Archive, name: str, zeros: int, offset: float, exploded: int = 0) -> Law:
-    counts = [found.array(f"laws.{name}.{part}") for part in ("bins", "counts")]
-    if any(array.dtype != np.int64 or array.ndim != 1 for array in counts) or len(counts[0]) != len(counts[1]):
-        raise ValueError(f"laws.{name} has the wrong shape or type")
-    return Law(counts[0].copy(), counts[1].copy(), int(zeros), int(exploded), float(offset))
+def _laws(found: Archive, checked: Manifest) -> dict[str, Law]:
+    networks = int(checked.networks.sum())
+    out = {}
+    for name, (zeros, offset, exploded) in checked.laws.items():
+        bins, counts = (found.array(f"laws.{name}.{part}", np.dtype(np.int64)) for part in ("bins", "counts"))
+        if bins.ndim != 1 or bins.shape != counts.shape:
+            raise ValueError(f"laws.{name} has the wrong shape or type")
+        sound.check_law(name, bins, counts, zeros + exploded, networks)
+        out[name] = Law(bins.copy(), counts.copy(), zeros, exploded, offset)
+    return out
 
 
 def model_of(manifest: Mapping[str, Any]) -> Model:
@@ -383,15 +381,15 @@ def _trimmed(histogram: NDArray[np.int64]) -> tuple[int, NDArray[Any]]:
     return first, counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
 
 
-def _histogram(found: Archive, bins: Bins, networks: NDArray[np.int64]) -> NDArray[np.int64]:
+def _histogram(found: Archive, checked: Manifest, sums: LayerSums) -> NDArray[np.int64]:
     """The inverse of `_trimmed`."""
-    counts, first = found.array("statistics.histogram"), found.manifest["histogram_offset"]
-    occupied = counts.shape[-1] - 2
-    groups = np.count_nonzero(networks)
-    fits = counts.ndim == 2 and len(counts) == groups and occupied >= 0 and 0 <= first <= bins.count - occupied
-    if counts.dtype.kind != "u" or not fits:
+    counts, first = found.array("statistics.histogram", *_COUNTS), checked.histogram_offset
+    filled = sums.networks > 0
+    occupied = counts.shape[-1] - 2 if counts.ndim == 2 else -1
+    if occupied < 0 or len(counts) != np.count_nonzero(filled) or first > checked.bins.count - occupied:
         raise ValueError("statistics.histogram has the wrong shape or type")
-    out = np.zeros((groups, bins.count + 2), np.int64)
-    out[:, 1 + first : 1 + first + occupied] = counts[:, 1:-1]
-    out[:, 0], out[:, -1] = counts[:, 0], counts[:, -1]
-    return out if groups == GROUPS else _in_groups(out, networks)
+    sound.check_histogram(counts, sums.norms.alive[filled, -1])
+    out = np.zeros((GROUPS, checked.bins.count + 2), np.int64)
+    out[filled, 1 + first : 1 + first + occupied] = counts[:, 1:-1]
+    out[filled, 0], out[filled, -1] = counts[:, 0], counts[:, -1]
+    return out

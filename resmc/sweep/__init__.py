@@ -1,7 +1,8 @@
 """Sweeps: many simulations, cut into shards that are never lost, computed anywhere, and read back as one result.
 
 In reading order: `sweep` (the class that users meet), `plan` (models, networks and what is recorded), `point` and
-`shards` (how a plan is cut and its parts named), `store` (the directory), `compute` (a worker's task), `engines`,
+`shards` (how a plan is cut and its parts named), `store` (the directory), `plans` and `extension` (which plan a store
+has, and what may take its place), `errors` (of stores), `compute` (a worker's task), `engines`,
 `processes` and `dask_engine` (kinds of workers), `claims` (sharing work without locks), `pilot` (how many networks an
 error takes), `coordinator` (the loop), `result`, `summary` and `table` (the outcome).
 """
@@ -9,8 +10,9 @@ error takes), `coordinator` (the loop), `result`, `summary` and `table` (the out
 from pathlib import Path
 
 from .cost import SweepEstimate
+from .errors import StoreError
 from .result import SweepResult
-from .store import Store, StoreError
+from .store import Store
 from .sweep import Sweep
 
 __all__ = ["StoreError", "Sweep", "SweepEstimate", "SweepResult", "load_sweep"]
@@ -22,7 +24,7 @@ def load_sweep(path: str | Path) -> SweepResult:
     Raises
     ------
     StoreError
-        If ``path`` is not a store, or holds no plan.
+        If ``path`` is not a store, or holds no plan; it is a ValueError, too, if the plan in it is none.
     """
     return stored_plan(path).result(path)
 
@@ -33,6 +35,6 @@ def stored_plan(path: str | Path) -> Sweep:
     Raises
     ------
     StoreError
-        If ``path`` is not a store, or holds no plan.
+        If ``path`` is not a store, or holds no plan; it is a ValueError, too, if the plan in it is none.
     """
-    return Sweep.from_dict(Store(path).read_plan())
+    return Store(path).plan(kind=Sweep)

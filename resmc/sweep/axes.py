@@ -11,10 +11,10 @@ import numpy as np
 
 from .._system import checks
 from .._system.plain import Plain
-from ..engine.request import MAX_NETWORK
+from .._system.words import brief
 from ..models.fields import DEPTH_SCALING, GENERAL, LOG_GAUSSIAN, check_together, network_of
 from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import ResNet
+from ..models.resnet import MAX_DEPTH, MAX_WIDTH, ResNet
 from ..models.scaling import DepthScaling, scaling_of
 from ..models.spelling import of_dict
 
@@ -37,7 +37,7 @@ AXES = (
     "input_norm",
     "input",
 )
-INTEGERS = ("width", "depth", "n_out")
+INTEGERS = {"width": (MAX_WIDTH, "2^24"), "depth": (MAX_DEPTH, "2^20 - 1"), "n_out": (1 << 17, "2^17")}
 WORDS = ("block", "activation", "weights", "variant")
 POSITIVE = ("ratio", "input_norm")
 VECTORS = ("scaling", "input")  # fields whose one value is a sequence of numbers
@@ -92,17 +92,19 @@ def axis(name: str, given: Any) -> Any:
         For a value that is not allowed, a value given twice, or a sequence without values.
     """
     if isinstance(given, Iterator | Set):
-        raise ValueError(f"{name}={given!r} is not allowed: make it a list, which has an order and can be read twice")
+        raise ValueError(
+            f"{name}={brief(given)} is not allowed: make it a list, which has an order and can be read twice"
+        )
     if is_value(name, given):
         return _one(name, given)
     if isinstance(given, Mapping) or (name not in VECTORS and _dimensions(given) != 1):
-        raise ValueError(f"{name}={given!r} is not allowed: it must be a value or a sequence of values")
+        raise ValueError(f"{name}={brief(given)} is not allowed: it must be a value or a sequence of values")
     values = tuple(_one(name, value) for value in given)
     if not values:
         raise ValueError(f"{name}=[] is not allowed: a dimension needs at least one value")
     if len(set(values)) < len(values):
         twice = next(v for i, v in enumerate(values) if v in values[:i])
-        raise ValueError(f"{name} holds {twice!r} twice: the values of a dimension must differ")
+        raise ValueError(f"{name} holds {brief(twice)} twice: the values of a dimension must differ")
     return values
 
 
@@ -131,7 +133,7 @@ def _one(name: str, value: Any) -> Any:
     plain = value.item() if isinstance(value, np.generic) else value
     if name in WORDS:
         if not isinstance(plain, str):
-            raise ValueError(f"{name}={value!r} is not allowed: it must be a word")
+            raise ValueError(f"{name}={brief(value)} is not allowed: it must be a word")
         return plain
     if name == "inside":
         return checks.boolean(name, plain)
@@ -140,10 +142,10 @@ def _one(name: str, value: Any) -> Any:
     if name in VECTORS:
         if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str | bytes):
             kind = "a DepthScaling or one number for each layer" if name == "scaling" else "a sequence of numbers"
-            raise ValueError(f"{name}={value!r} is not allowed: it must be {kind}")
+            raise ValueError(f"{name}={brief(value)} is not allowed: it must be {kind}")
         return tuple(checks.real(name, x) for x in np.asarray(value).tolist())
     if name in INTEGERS:
-        return checks.integer(name, plain, 1, MAX_NETWORK)
+        return checks.integer(name, plain, 1, *INTEGERS[name])
     return checks.real(name, value, positive=name in POSITIVE)
 
 
@@ -166,7 +168,14 @@ def network(chosen: Mapping[str, Any]) -> Model:
     """
     given = dict(chosen)
     if "ratio" in given:
-        given["depth"] = max(1, math.floor(given.pop("ratio") * given["width"] + 0.5))
+        ratio = given.pop("ratio")
+        depth = ratio * given["width"] + 0.5
+        if not depth < MAX_DEPTH + 1:
+            raise ValueError(
+                f"ratio={ratio!r} is out of range with width={given['width']}: depth = ratio width must be at most "
+                f"{MAX_DEPTH}"
+            )
+        given["depth"] = max(1, math.floor(depth))
     return network_of(given)
 
 
@@ -187,7 +196,7 @@ def plain_fields(given: Mapping[str, Any]) -> Plain:
 def listed_model(model: Any) -> Model:
     """Return a model of a list."""
     if not isinstance(model, Model):
-        raise ValueError(f"models holds {model!r}: it must be a sequence of ResNet and ResidualNetwork")
+        raise ValueError(f"models holds {brief(model)}: it must be a sequence of ResNet and ResidualNetwork")
     return model
 
 
@@ -200,7 +209,7 @@ def model_of_table(number: int, model: Any) -> Model:
     names = [*own, *DEPTH_SCALING] if general else own
     try:
         if not isinstance(model, Mapping):
-            raise ValueError(f"{model!r} is not a table of a model's fields: {', '.join(names)}")
+            raise ValueError(f"{brief(model)} is not a table of a model's fields: {', '.join(names)}")
         for name in model:
             if name not in names:
                 raise ValueError(f"{name!r} is not a field of a model: they are {', '.join(names)}")

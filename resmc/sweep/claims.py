@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from .._system.writers import host_mark, process_is_alive
 BEAT = 10.0  # seconds between touches
 STALE = 60.0  # seconds after which an untouched claim lapses
 BLANK = 2.0  # seconds after which an empty claim lapses: a process was killed before it wrote its mark
+LONGEST_MARK = 64  # bytes
+NAME = re.compile("(.*)-([0-9]{1,18})-([0-9]{1,18})", re.DOTALL)  # a shard's: key and range
 
 
 class Claims:
@@ -70,9 +73,9 @@ class Claims:
     def drop(self, name: str) -> None:
         """Give up one claim of this process."""
         path = self.folder / name
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             # After an interrupt in `take`, the file may still be empty, or be another process's, as its mark tells.
-            if path.read_text(encoding="ascii") in (self.mark, ""):
+            if _mark(path) in (self.mark, ""):
                 path.unlink()
         self.own.discard(name)
 
@@ -113,19 +116,26 @@ class Claims:
     def _alive(self, path: Path) -> bool:
         """Say whether the owner of a claim lives: by the time of the last touch and, on this host, by its process."""
         try:
-            mark = path.name.removeprefix(".clock-") if path.name[0] == "." else path.read_text(encoding="ascii")
+            mark = path.name.removeprefix(".clock-") if path.name[0] == "." else _mark(path)
             touched = path.stat().st_mtime
         except (OSError, ValueError):
             return False
         host, _, process = mark.partition("-")
-        if host == self.mark.partition("-")[0] and process.isdigit() and not process_is_alive(int(process)):
+        here = host == self.mark.partition("-")[0] and re.fullmatch("[0-9]{1,18}", process)
+        if here and not process_is_alive(int(process)):
             return False
         return time.time() + self.ahead - touched < (self.stale if mark else min(self.stale, BLANK))
 
 
+def _mark(path: Path) -> str:
+    """Read the mark of a claim; whatever else a file there holds, no more of it is read than a mark is long."""
+    if not path.is_file():  # a pipe would be waited for
+        raise FileNotFoundError(path)
+    with open(path, "rb") as file:
+        return file.read(LONGEST_MARK).decode("ascii")
+
+
 def _parts(name: str) -> tuple[str, int, int]:
     """Split a shard's name into key and range; any other name has an empty range."""
-    key, *numbers = name.rsplit("-", 2)
-    if len(numbers) < 2 or not all(map(str.isdigit, numbers)):
-        return name, 0, 0
-    return key, int(numbers[0]), int(numbers[1])
+    match = NAME.fullmatch(name)
+    return (match[1], int(match[2]), int(match[3])) if match else (name, 0, 0)

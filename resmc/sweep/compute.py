@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Protocol
 
+from .._system.cpus import usable_cpus
+from .._system.stopping import Stopped
 from ..engine import devices
 from ..engine.memory import check_memory
 from ..engine.run import run
@@ -21,10 +22,6 @@ class Stop(Protocol):
     """An event, of this process or shared with others."""
 
     def is_set(self) -> bool: ...
-
-
-class Stopped(Exception):
-    """The run was asked to stop while a shard was being computed."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +60,11 @@ def compute(task: Task, stop: Stop | None = None) -> Done:
 
     def report(fraction: float) -> None:
         if stop is not None and stop.is_set():
-            raise Stopped
+            raise Stopped("the run of the sweep was stopped")
 
     shard, point = task.shard, task.shard.point
     request = point.request(
-        shard.start, shard.stop, device=devices.parse(task.device), threads=task.threads or len(os.sched_getaffinity(0))
+        shard.start, shard.stop, device=devices.parse(task.device), threads=task.threads or usable_cpus()
     )
     check_memory(request, in_a_sweep=True)
     record = Record.of(request, run(request, report))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import queue
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .._system import checks
 from .._system.build import instruction_set
+from .._system.plain import Plain
+from .._system.stopping import look, stoppable
 from ..engine import cuda, devices
 from ..results.entries import FinalSums
 from ..results.observables import SWEPT
@@ -18,18 +22,20 @@ from .claims import Claims
 from .compute import Done, Task
 from .cost import shard_sizes
 from .engines import Engine, open_engine
+from .errors import Damaged, Superseded
 from .pilot import pilot_shard, wanted_networks
 from .plan import FIRST_OF_PILOT, Plan, ends
 from .progress import Progress, State
 from .result import SweepResult, collect
 from .shards import MOST_FILES, Range, Shard, cover, in_turn, is_within
-from .store import Damaged, Listing, Store, Stored, class_name
+from .store import Listing, Store, Stored, class_name
 
 PATIENCE = 1.0  # seconds between looks into the store, when other processes compute all shards that are left
 LOOK = 20.0  # seconds between looks into the store for shards of other processes; more where a look takes long
 MOST_FAILURES = 3  # times that a shard is computed again after the worker that computed it has died
 
 
+@stoppable()
 def run(
     plan: Plan,
     path: str | Path,
@@ -39,15 +45,21 @@ def run(
     threads: int | None,
     device: Any,
     progress: Any,
+    replace: bool = False,
     keep_plan: bool = False,
 ) -> SweepResult:
-    """Run a plan as `Sweep.run` says; with ``keep_plan``, leave the store's plan, which may be newer by now."""
+    """Run a plan as `Sweep.run` says.
+
+    With ``keep_plan``, leave the store's plan, which may be newer by now; then `Superseded` is raised if another takes
+    its place during the run.
+    """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         # The sweep that has started this process waits for it. A second sweep, begun in here, would wait for the first.
         raise RuntimeError(
             "a worker process begins the sweep anew as it imports your script: put the call under "
             "`if __name__ == '__main__':`"
         )
+    checks.boolean("replace", replace)
     device = device_name(device)
     if engine is None and device.startswith("cuda"):
         # A missing GPU is refused before anything is written. The number of the GPU is fixed here, because torch's
@@ -56,13 +68,31 @@ def run(
     runner = Runner(plan, Store(path), device, progress)
     chosen = open_engine(engine, workers, threads, device)
     try:
-        runner.open(keep_plan)
+        runner.open(keep_plan, replace)
         return runner.run(chosen)
     finally:
         try:
             chosen.close()
         finally:  # claims are given up even after a second Ctrl-C: this process would wait for them in its next run
             runner.close()
+
+
+def work(path: str | Path, say: Callable[[str], None], **options: Any) -> SweepResult:
+    """Compute what a store lacks of its plan, and of any plan that takes its place meanwhile; ``options`` as for `run`.
+
+    Raises
+    ------
+    StoreError
+        If ``path`` is not a store, or holds no plan.
+    """
+    store = Store(path)
+    while True:
+        described, result = store.read_plan(), None
+        with contextlib.suppress(Superseded):
+            result = run(store.plan(described), path, keep_plan=True, **options)
+        if result is not None and store.read_plan() == described:
+            return result
+        say(f"{path} has another plan by now, which is computed next")
 
 
 def device_name(device: Any) -> str:
@@ -111,15 +141,18 @@ class Runner:
         self.before: tuple[int, float] | None = None
         self.finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.failures: Counter[Shard] = Counter()
+        self.kept: Plain | None = None  # the store's plan, where this run does not write its own
 
-    def open(self, keep_plan: bool) -> None:
+    def open(self, keep_plan: bool, replace: bool = False) -> None:
         """Make the directory, remove what ended processes have left in it, and write the plan for workers to come."""
         self.store.create()
+        if keep_plan:
+            self.kept = self.store.read_plan()
+        else:
+            self.store.write_plan(self.plan.to_dict(), replace)
         self.claims = Claims(self.store.claims)
         self.claims.sweep_up()
         self.store.sweep_up()
-        if not keep_plan:
-            self.store.write_plan(self.plan.to_dict())
 
     def close(self) -> None:
         """Finish the progress display and give up all claims."""
@@ -223,6 +256,7 @@ class Runner:
         assert self.claims is not None
         waiting, running, others = deque(shards), dict[Any, Shard](), list[Shard]()
         while waiting or running:
+            look()
             self._look(waiting)
             while waiting and len(running) < engine.places():
                 shard = waiting.popleft()
@@ -257,8 +291,15 @@ class Runner:
             self._was_computed(done, waiting)
         if others:
             self.progress.show(self.state)
-            time.sleep(min(max(PATIENCE, 10.0 * self.look_cost), LOOK))
+            self._pause(min(max(PATIENCE, 10.0 * self.look_cost), LOOK))
         return not others
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep, but look now and then whether to go on."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0.0:
+            look()
+            time.sleep(min(left, 0.1))
 
     def _worker_died(self, engine: Engine, shard: Shard, waiting: deque[Shard]) -> None:
         """Put a shard whose worker has died back into the queue; give up if workers die with it again and again."""
@@ -272,7 +313,7 @@ class Runner:
         waiting.appendleft(shard)
 
     def _task(self, engine: Engine, shard: Shard) -> Task:
-        return Task(str(self.store.path.absolute()), shard, self.device, engine.threads, engine.pin, self.laws)
+        return Task(str(self.store.path), shard, self.device, engine.threads, engine.pin, self.laws)
 
     def _count(self, shard: Shard) -> None:
         """Count a shard as done, whoever has computed it, and give up the claim on it."""
@@ -314,6 +355,8 @@ class Runner:
         """Look into the store from time to time, and drop networks that others have done, in shards of any size."""
         if time.monotonic() - self.looked < max(LOOK, 100.0 * self.look_cost):
             return
+        if self.kept is not None and self.store.read_plan() != self.kept:
+            raise Superseded
         listing = self._listing()
         have: dict[str, list[Range]] = {}
         for shard in [waiting.popleft() for _ in range(len(waiting))]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from .._system.cpus import usable_cpus
+from .._system.stopping import stoppable
 from ..engine import devices
 from ..engine.lowering import lower
 from ..engine.recording import GROUPS
 from ..models.spelling import first_layers
 from ..simulation import simulate
-from ..tables import Column, Table, html
+from ..tables import Column, Shown, Table
 from ..tables.table import few
 from .pilot import pilot_shard
 from .plan import Plan
@@ -30,7 +31,7 @@ PROBE_UPDATES = 2**24  # most updates in the first run of a probe, which has at 
 
 
 @dataclass(frozen=True)
-class SweepEstimate:
+class SweepEstimate(Shown):
     """The cost of a sweep, before it runs.
 
     Attributes
@@ -80,12 +81,12 @@ class SweepEstimate:
             ("rate", f"{self.rate:.3g} updates per second, measured now"),
             ("store", f"{most}{self.shards} shards, {size(self.bytes)}"),
         ]
-        return Table("cost", "cost of a sweep", [Column("", "item", numeric=False), Column("", "value")], rows)
+        return Table(
+            "cost", "cost of a sweep", [Column("", "item", numeric=False), Column("", "value", numeric=False)], rows
+        )
 
-    def _repr_html_(self) -> str:
-        return html.render(self._table())
 
-
+@stoppable()
 def estimate(plan: Plan, device: Any = "auto") -> SweepEstimate:
     """Estimate the cost of ``plan`` on ``device`` from short runs of a few of its points.
 
@@ -95,7 +96,7 @@ def estimate(plan: Plan, device: Any = "auto") -> SweepEstimate:
         As for `resmc.simulate`.
     """
     kind, _ = devices.parse(device)
-    each = plan.networks or plan.max_networks
+    each = plan.most
     first: dict[Any, int] = {}  # equal points are computed once
     for i, identity in enumerate(plan.identities):
         first.setdefault(identity, i)
@@ -105,7 +106,7 @@ def estimate(plan: Plan, device: Any = "auto") -> SweepEstimate:
     work[: len(pilots)] += [float(pilot.updates) for pilot in pilots]
     shards = shard_sizes(plan, points, [each] * len(points), kind)
     probes = _spread(points)
-    cores = len(os.sched_getaffinity(0)) if kind == "cpu" else 1
+    cores = usable_cpus() if kind == "cpu" else 1
     measured = [_probe(points[i], device) for i in probes]
     width = np.log([points[i].model.width for i in probes])
     nearest = [int(np.argmin(np.abs(width - math.log(p.model.width)))) for p in points]

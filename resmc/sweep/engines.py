@@ -6,17 +6,27 @@ engine sees a result: shards go from the worker to the store.
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent import futures
 from typing import Any, Protocol
 
 from .._system import checks
+from .._system.cpus import usable_cpus
+from .._system.words import brief
 from ..engine import devices
 from .compute import Done, Task, compute
 from .dask_engine import Dask
 from .gpus import visible
 from .processes import Processes
+
+
+class Cluster(Protocol):
+    """A ``distributed.Client``, as far as it is needed here, where Dask is not imported."""
+
+    status: str
+
+    def get_executor(self, **options: Any) -> Any:
+        """Return an executor on the cluster."""
 
 
 class Engine(Protocol):
@@ -47,7 +57,7 @@ def open_engine(engine: Any, workers: int | None, threads: int | None, device: s
         for an executor or a client, which have workers of their own.
     """
     kind, _ = devices.parse(device)
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cpus()
     if workers is not None:
         workers = checks.integer("workers", workers, 1, 4096, "4096")
     if threads is not None:
@@ -67,10 +77,11 @@ def open_engine(engine: Any, workers: int | None, threads: int | None, device: s
         return External(engine, threads or 1, kind == "cuda" and processes)
     if type(engine).__module__.partition(".")[0] == "distributed" and hasattr(engine, "get_executor"):
         if engine.status != "running":
-            raise ValueError(f"engine={engine!r} is not allowed: the client is {engine.status}")
+            raise ValueError(f"engine={brief(engine)} is not allowed: the client is {engine.status}")
         return Dask(engine, threads or 1, kind == "cuda")
     raise ValueError(
-        f"engine={engine!r} is not allowed: it must be None or 'threads', 'processes', a concurrent.futures.Executor, "
+        f"engine={brief(engine)} is not allowed: it must be None or 'threads', 'processes', a "
+        "concurrent.futures.Executor, "
         "or a distributed.Client (of a cluster, distributed.Client(cluster))"
     )
 
@@ -106,27 +117,32 @@ class External:
 
     def __init__(self, executor: futures.Executor, threads: int, pin: bool) -> None:
         self.executor, self.threads, self.pin = executor, threads, pin
+        # An event reaches tasks of this process alone; those of others finish the shard that they compute.
+        self.stop = threading.Event() if isinstance(executor, futures.ThreadPoolExecutor) else None
+        workers = getattr(executor, "_max_workers", None)  # an attribute of the standard library's executors
+        self.workers = workers if isinstance(workers, int) else usable_cpus()
         self.submitted: set[Any] = set()
         self.used = False
 
     def places(self) -> int:
-        workers = getattr(self.executor, "_max_workers", None)  # an attribute of the standard library's executors
-        return 2 * (workers if isinstance(workers, int) else len(os.sched_getaffinity(0)))
+        return 2 * self.workers
 
     def submit(self, task: Task) -> Any:
         try:
-            future = self.executor.submit(compute, task)
+            future = self.executor.submit(compute, task, self.stop)
         except futures.BrokenExecutor:
             if self.used:
                 raise
-            raise ValueError(f"engine={self.executor!r} is not allowed: a worker of it has died before") from None
+            raise ValueError(f"engine={brief(self.executor)} is not allowed: a worker of it has died before") from None
         except RuntimeError as error:
-            raise ValueError(f"engine={self.executor!r} is not allowed: it takes no more work ({error})") from None
+            raise ValueError(f"engine={brief(self.executor)} is not allowed: it takes no more work ({error})") from None
         self.used = True
         self.submitted.add(future)
         future.add_done_callback(self.submitted.discard)
         return future
 
     def close(self) -> None:
+        if self.stop is not None:
+            self.stop.set()
         for future in list(self.submitted):
             future.cancel()

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from .._system.plain import Plain
 from .claims import Claims
+from .errors import Damaged, StoreError
+from .extension import differences
 from .plan import Plan
 from .result import Reader
-from .store import PLAN, Damaged, Store, Stored, StoreError
+from .store import Store, Stored
 from .summary import targets
 
 
@@ -34,6 +36,7 @@ class Status:
     at_work: int
     damaged: tuple[str, ...]
     set_aside: int  # files that earlier runs have moved to the folder `damaged`
+    earlier_plans: tuple[str, ...]  # files of the plans before this one, the oldest first
     targets: str | None  # a sentence on how many points reach their targets, if the plan has targets and is complete
 
     def to_dict(self) -> Plain:
@@ -51,6 +54,8 @@ class Status:
             lines.append(f"{self.pilots_missing} pilots still to run")
         if self.of_other_plans:
             lines.append(f"{self.of_other_plans} shards are not used by this plan")
+        if self.earlier_plans:
+            lines.append(f"plans before this one: {', '.join(self.earlier_plans)}")
         if self.set_aside:
             files = "1 damaged file was" if self.set_aside == 1 else f"{self.set_aside} damaged files were"
             lines.append(f"{files} set aside in the folder damaged, for you to look at")
@@ -82,8 +87,20 @@ def status(plan: Plan, path: str | Path) -> Status:
         at_work=Claims(store.claims).others(),
         damaged=result.damaged,
         set_aside=sum(1 for _ in store.damaged.iterdir()) if store.damaged.is_dir() else 0,
+        earlier_plans=tuple(str(path.relative_to(store.path)) for path in store.plans.earlier()),
         targets=targets(result) if plan.target_stderr and result.complete else None,
     )
+
+
+def other_plans(path: str | Path, others: list[str | Path]) -> list[str]:
+    """Say of which of the ``others`` the plan asks for more than the plan of the store at ``path``, and for what."""
+    plan: Plan = Store(path).plan()
+    out: list[str] = []
+    for other in map(Store, others):
+        with contextlib.suppress(StoreError):  # the other store may hold shards without a plan
+            missing = differences(plan, other.plan())
+            out += [f"the plan of {other.path} asks for more: {'; '.join(missing)}"] if missing else []
+    return out
 
 
 def join(path: str | Path, others: list[str | Path]) -> int:
@@ -111,7 +128,7 @@ def join(path: str | Path, others: list[str | Path]) -> int:
                         raise StoreError(f"{error}; run the sweep in {source.path} once more, which mends it") from None
                     store.write(stored, source.file(stored).read_bytes())
                     new += 1
-        if not (store.path / PLAN).exists():
+        if not store.plans.path.exists():
             with contextlib.suppress(StoreError):  # the other store may hold shards without a plan
                 store.write_plan(source.read_plan())
     return new

@@ -17,8 +17,10 @@ import time
 import traceback
 from concurrent import futures
 from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
 
-from .compute import Done, Stopped, Task, compute
+from .._system.stopping import Stopped
+from .compute import Done, Task, compute
 from .gpus import pin
 
 PROGRAM = "import sys; from resmc.sweep.processes import work; work(*sys.argv[1:])"
@@ -44,6 +46,7 @@ class Processes:
     def __init__(self, workers: int, threads: int, device: str) -> None:
         self.threads, self.workers, self.device = threads, workers, device
         self.stopped = False
+        self.path = python_path()  # of now: the program may change its folder before a worker is started
         self.own = threading.local()  # each thread's worker
         self.started: list[Worker] = []
         self.pool = futures.ThreadPoolExecutor(
@@ -60,10 +63,10 @@ class Processes:
         """Let this thread's process compute a task, and start the process if there is none yet."""
         worker: Worker | None = getattr(self.own, "worker", None)
         if worker is None:
-            worker = self.own.worker = Worker(self.device)
+            worker = self.own.worker = Worker(self.device, self.path)
             self.started.append(worker)
         if self.stopped:  # asked only now that `close` knows the worker: asked before, `close` could miss it
-            raise Stopped
+            raise Stopped("the run of the sweep was stopped")
         try:
             return worker.compute(task)
         except WorkerDied:
@@ -83,14 +86,14 @@ class Processes:
 class Worker:
     """A process that computes one task after the other, as seen from its parent."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, path: str) -> None:
         self.connection, theirs = Pipe()
         with theirs:  # closed in this process, so that our side notices when the worker's process ends
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-c", PROGRAM, str(theirs.fileno()), str(os.getpid()), device],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": python_path()},
+                env=os.environ | {"PYTHONPATH": path},
             )
 
     def compute(self, task: Task) -> Done:
@@ -121,8 +124,11 @@ class Worker:
 
 
 def python_path() -> str:
-    """Return the folders where this process finds modules, for a process that it starts."""
-    return os.pathsep.join(os.path.abspath(path) for path in sys.path)
+    """Return the folders where this process finds modules, for a process that it starts.
+
+    The last is this package's own. In another folder than that of the program's start, '' would not lead to it.
+    """
+    return os.pathsep.join([*map(os.path.abspath, sys.path), str(Path(__file__).parents[2])])
 
 
 class Closed:

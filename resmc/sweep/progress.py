@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .._system.words import brief
 from .cost import duration
 
 LINE_EVERY, FIRST_LINE = 60.0, 5.0  # seconds between lines, and before the first, where there is no terminal
@@ -33,7 +34,7 @@ class Progress:
 
     def __init__(self, progress: Any, worst: Callable[[], str]) -> None:
         if not (progress is None or isinstance(progress, bool) or callable(progress)):
-            raise ValueError(f"progress={progress!r} is not allowed: it must be None, True, False or a callable")
+            raise ValueError(f"progress={brief(progress)} is not allowed: it must be None, True, False or a callable")
         self.call = progress if callable(progress) else None
         self.wants_bar = progress is True or (progress is None and (sys.stderr.isatty() or in_notebook()))
         self.wants_lines = progress is None and not self.wants_bar

@@ -15,21 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from .._system.words import brief
 from ..engine.native import NUMERICS_VERSION
+from ..engine.request import MAX_NETWORK
+from ..results.arithmetic import share_networks
 from ..results.datasets import to_netcdf, to_zarr
 from ..results.entries import End, Entries, FinalSums
 from ..results.estimates import Estimate, Floats
 from ..results.merge import merged
 from ..results.observable import Observable
 from ..results.observables import SWEPT
+from ..results.propagation import Networks
 from ..simulation import Simulation
-from ..tables import Table, html, text
+from ..tables import Shown, Table
 from ..tables.table import MOST_ROWS
 from .axes import value_of
+from .errors import Damaged, Gone
 from .pilot import pilot_shard, wanted_networks
 from .plan import Plan, ends
 from .shards import Range, cover
-from .store import Damaged, Gone, Listing, Store, Stored
+from .store import Listing, Store, Stored
 from .summary import MOST_LINES, table
 from .table import to_dataframe, to_xarray
 
@@ -41,7 +46,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class SweepResult:
+class SweepResult(Shown):
     """The outcome of a sweep; made by `Sweep.run`, `Sweep.result` and `resmc.load_sweep`.
 
     Attributes
@@ -108,13 +113,14 @@ class SweepResult:
         A point that has no such quantity has no value, and counts no network there. Gradients end at layer 0, all else
         at the last layer.
         """
-        out = {}
+        out, drawn = {}, np.empty(self.plan.shape, object)
+        drawn.ravel()[:] = [Networks(seed, ((0, MAX_NETWORK),)) for seed in self.plan.seeds]
         for name, one in self.quantities.items():
             there = np.array([name in names for names in self.plan.observables])
             e = one.estimate_of(self._entries)
             if not there.all():
                 e = _only(e, there)
-            out[name] = e.reshape(self.plan.shape)
+            out[name] = share_networks(e.reshape(self.plan.shape), drawn)
         return out
 
     @cached_property
@@ -201,15 +207,13 @@ class SweepResult:
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
-    def summary(self, width: int | None = None) -> str:
+    def summary(self, width: int | None = None) -> Table:
         """Return a table of all points: networks, and each quantity's estimate beside its limit.
 
-        Lines that would be longer than ``width`` become a paragraph for each point.
+        ``print`` draws it as text, a notebook as a table. Lines that would be longer than ``width`` become a paragraph
+        for each point.
         """
-        return text.render(self._table(MOST_LINES), width)
-
-    def _repr_html_(self) -> str:
-        return html.render(self._table())
+        return replace(self._table(MOST_LINES), text_width=width)
 
     def _table(self, most: int = MOST_ROWS) -> Table:
         return table(self, most)
@@ -225,7 +229,7 @@ class SweepResult:
         return to_xarray(self, laws=laws)
 
     def to_dataframe(self, *, laws: bool = False) -> pandas.DataFrame:
-        """Return a row for each point (needs ``resmc[xarray]``); see `resmc.sweep.table`."""
+        """Return a row for each point (needs ``resmc[pandas]``); see `resmc.sweep.table`."""
         return to_dataframe(self, laws=laws)
 
     def to_netcdf(self, path: str | Path, *, laws: bool = False) -> None:
@@ -243,7 +247,7 @@ class SweepResult:
         return f"SweepResult({self.plan!r}, {points}, {self.networks.sum():.4g} networks)"
 
 
-def points_at(plan: Plan, where: Mapping[str, Any], said: str = "{name}={value!r}") -> NDArray[np.int64]:
+def points_at(plan: Plan, where: Mapping[str, Any], said: str = "{name}={value}") -> NDArray[np.int64]:
     """Return the numbers of the points with these coordinates, as an array over the dimensions that are left.
 
     Messages begin with ``said``, in which the dimension and its value are filled in.
@@ -256,11 +260,15 @@ def points_at(plan: Plan, where: Mapping[str, Any], said: str = "{name}={value!r
     for name in where:
         if name not in plan.dims:
             dims = ", ".join(plan.dims) or "none"
-            raise ValueError(f"{said.format(name=name, value=where[name])} is not allowed: the dimensions are {dims}")
+            raise ValueError(
+                f"{said.format(name=name, value=brief(where[name]))} is not allowed: the dimensions are {dims}"
+            )
     where = {name: value_of(name, value) for name, value in where.items()}
     for name, value in where.items():
         if value not in getattr(plan, name):
-            raise ValueError(f"{said.format(name=name, value=value)} is not in the sweep: it has {getattr(plan, name)}")
+            raise ValueError(
+                f"{said.format(name=name, value=brief(value))} is not in the sweep: it has {brief(getattr(plan, name))}"
+            )
     place = tuple(getattr(plan, name).index(where[name]) if name in where else slice(None) for name in plan.dims)
     return np.asarray(np.arange(len(plan.models)).reshape(plan.shape)[place])
 

@@ -2,7 +2,8 @@
 
 .. code-block:: text
 
-    plan.json                                     the plan that was run last
+    plan.json                                     the plan that is run
+    plans/0001.json, ..                           the plans before it (`resmc.sweep.plans`)
     shards/ab/<key>-<start>-<stop>-<class>.resmc  a finished shard, in the format of `Simulation.save`
     claims/<key>-<start>-<stop>                   a hint that somebody is at it (`resmc.sweep.claims`)
     damaged/                                      files that failed their checksum, set aside
@@ -16,39 +17,28 @@ renamed, and the directory is flushed. No lock is needed: all who compute a shar
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
 import os
 import re
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from .._system.plain import Plain
+from .._system.plain import Plain, shortened
+from .._system.reading import read_file
 from .._system.writers import is_temporary, temporary_name, writer_is_gone
 from ..results import storage
 from ..results.entries import FinalSums
 from ..results.record import Record
+from .errors import FULL, Damaged, Gone, PlanError, StoreError, cannot_write
+from .plan import Plan
+from .plans import FOLDER, PLAN, Plans
 from .point import Point, description_key
 from .shards import Range
 
-PLAN = "plan.json"
+Kind = TypeVar("Kind", bound=Plan)
 NAME = re.compile(r"([0-9a-f]{32})-([0-9]{1,15})-([0-9]{1,15})-([a-z0-9_-]{1,40})\.resmc")
 OLD = 3600.0  # seconds after which a temporary file counts as abandoned: writing a shard takes less than a second
-FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class StoreError(OSError):
-    """A store cannot be used as asked; the message says which store, why, and what would help."""
-
-
-class Damaged(ValueError):
-    """A shard's content contradicts its name or its checksum."""
-
-
-class Gone(Damaged):
-    """A shard is not there any more: another process has set it aside since the store was listed."""
 
 
 class Stored(NamedTuple):
@@ -102,8 +92,9 @@ class Store:
     """The files of one directory; the module's text shows where each kind lies."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # the program may change its folder while a sweep runs
         self.shards, self.claims, self.damaged = (self.path / name for name in ("shards", "claims", "damaged"))
+        self.plans = Plans(self.path)
 
     # -- the directory ------------------------------------------------------------------------------------------------
 
@@ -137,7 +128,8 @@ class Store:
 
     def _is_foreign(self, path: Path) -> bool:
         """Say whether a file belongs to no store; another process may be making the store just now."""
-        return path not in (self.shards, self.claims, self.damaged, self.path / PLAN) and not is_temporary(path.name)
+        own = (self.shards, self.claims, self.damaged, self.path / FOLDER, self.path / PLAN)
+        return path not in own and not is_temporary(path.name)
 
     def exists(self) -> bool:
         """Say whether the directory is a store."""
@@ -150,25 +142,23 @@ class Store:
         if not self.exists():
             raise StoreError(f"store={str(self.path)!r} is not a store: it has no folder 'shards'")
 
-    def write_plan(self, plan: Plain) -> None:
-        """Keep the plan for workers, status and export; a plan that lies there already is not written again."""
-        data = (json.dumps(plan, indent=1) + "\n").encode()
-        path = self.path / PLAN
-        if not path.exists() or path.read_bytes() != data:
-            self._write(data, path)
+    def write_plan(self, plan: Plain, replace: bool = False) -> None:
+        """Keep the plan for workers, status and export; errors as for `Plans.keep`."""
+        self.plans.keep(plan, replace)
 
     def read_plan(self) -> Plain:
-        """Read the plan that `write_plan` has kept."""
+        """Read the plan that `write_plan` has kept; errors as for `Plans.read`."""
         self.require()
+        return self.plans.read()
+
+    def plan(self, described: Plain | None = None, kind: type[Kind] = Plan) -> Kind:  # type: ignore[assignment]
+        """Make a ``kind`` of plan of the plan that `read_plan` reads; raises `PlanError` if it is none."""
+        described = self.read_plan() if described is None else described
         try:
-            plan = json.loads((self.path / PLAN).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise StoreError(f"store={str(self.path)!r} holds no plan yet: run a sweep into it") from None
-        except ValueError as error:
-            raise StoreError(f"{self.path / PLAN} is damaged ({error}): run the sweep again, shards are kept") from None
-        if not isinstance(plan, dict):
-            raise StoreError(f"{self.path / PLAN} is damaged: run the sweep again, shards are kept")
-        return plan
+            return kind.from_dict(described)
+        except (TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+            words = shortened(str(error))
+            raise PlanError(f"{self.plans.path} is no plan that this resmc can run: {words}") from None
 
     def sweep_up(self) -> None:
         """Remove temporary files whose writers are gone: processes of this host that have ended, or old files."""
@@ -233,20 +223,20 @@ class Store:
         """
         data = self._bytes(stored)
         try:
-            simulation = storage.from_bytes(data, Record, stored.file)
+            simulation = storage.from_bytes(data, Record, str(self.file(stored)))
         except ValueError as error:
             raise Damaged(str(error)) from None
-        _check(stored, {**storage.described(simulation), "quotients": list(simulation.ratios)})
+        self._check(stored, {**storage.described(simulation), "quotients": list(simulation.ratios)})
         return simulation
 
     def read_final(self, stored: Stored) -> FinalSums:
         """Read the sums of a shard's end and verify the file; errors as for `read`."""
         data = self._bytes(stored)
         try:
-            manifest, sums = storage.final_from_bytes(data, stored.file)
+            manifest, sums = storage.final_from_bytes(data, str(self.file(stored)))
         except ValueError as error:
             raise Damaged(str(error)) from None
-        _check(stored, manifest)
+        self._check(stored, manifest)
         return sums
 
     def set_aside(self, stored: Stored) -> None:
@@ -258,11 +248,23 @@ class Store:
     def _bytes(self, stored: Stored) -> bytes:
         path = self.file(stored)
         try:
-            return path.read_bytes()
+            return read_file(path)
         except OSError as error:  # for example a bad sector, no permission, or a link to nowhere
+            if not self.exists():
+                raise Gone(
+                    f"{path} cannot be read: store={str(self.path)!r} is not there any more. If it was moved, "
+                    "resmc.load_sweep reads it where it is now"
+                ) from None
             if not os.path.lexists(path):
-                raise Gone(f"{stored.file} is not there any more") from None
-            raise Damaged(f"{stored.file} cannot be read: {error.strerror}") from None
+                raise Gone(f"{path} is not there any more") from None
+            raise Damaged(str(error)) from None
+
+    def _check(self, stored: Stored, manifest: Plain) -> None:
+        """Refuse a file whose content is sound but belongs under another name."""
+        (start, stop, batch), *others = manifest["ranges"]
+        key = description_key(manifest, manifest["numerics"][0], batch)
+        if others or stored != Stored(key, Range(start, stop), class_name(manifest["numerics"][-1])):
+            raise Damaged(f"{self.file(stored)} does not hold what its name says")
 
     def _folders(self) -> list[Path]:
         return sorted(Path(entry.path) for entry in _scan(self.shards) if entry.is_dir())
@@ -274,25 +276,13 @@ class Store:
             raise self.failure(error) from None
 
     def failure(self, error: OSError) -> StoreError:
-        """Make the error for a disk that is full or gone, with words that say how to mend it."""
-        help = "make room" if error.errno in FULL else "see to it"
-        return StoreError(
-            f"store={str(self.path)!r} cannot be written to: {error.strerror or error}. Finished shards are safe: "
-            f"{help}, then run the same again"
-        )
+        """Make the error for a disk that is full or gone."""
+        return cannot_write(self.path, error)
 
 
 def stored_as(point: Point, networks: Range, numerics: str) -> Stored:
     """Name the file of a point's range that a numerics class has computed."""
     return Stored(point.key, networks, class_name(numerics))
-
-
-def _check(stored: Stored, manifest: Plain) -> None:
-    """Refuse a file whose content is sound but belongs under another name."""
-    (start, stop, batch), *others = manifest["ranges"]
-    key = description_key(manifest, manifest["numerics"][0], batch)
-    if others or stored != Stored(key, Range(start, stop), class_name(manifest["numerics"][-1])):
-        raise Damaged(f"{stored.file} does not hold what its name says")
 
 
 def class_name(numerics: str) -> str:

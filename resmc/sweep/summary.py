@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +47,11 @@ class _Compared:
             return f"{self.estimate} ({LIMITS[self.kind]} {self.limit + 0.0:.4g})"
         return str(self.estimate)
 
+    def _numbers_(self) -> Plain:
+        return {**self.estimate._numbers_(), "exact": self.exact, "limit": self.limit}
+
     def _plain_(self) -> Plain:
-        return {**self.estimate._plain_(), "exact": plain(self.exact), "limit": plain(self.limit)}
+        return {name: plain(number) for name, number in self._numbers_().items()}
 
 
 def table(result: SweepResult, most: int) -> Table:
@@ -81,6 +85,7 @@ def table(result: SweepResult, most: int) -> Table:
         left_out=len(plan.models) - points,
         unit="points",
         whole="to_xarray() has all of them",
+        complete=partial(table, result, len(plan.models)) if points < len(plan.models) else None,
     )
 
 

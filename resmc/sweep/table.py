@@ -12,6 +12,7 @@ from ..analyses.export import TITLE, Variable, distance_variables, needed, sourc
 from ..analyses.found import estimates
 from ..models.fields import field_of, told_apart
 from ..results.observables import DISTANCES
+from ..tables.frames import frame
 from .axes import AXES, LONG_NAMES
 
 if TYPE_CHECKING:
@@ -37,23 +38,7 @@ def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
         If xarray is not installed.
     """
     module = needed("to_xarray")
-    plan, dims = result.plan, result.plan.dims
-    found: dict[str, Variable] = {}
-    for name, one in result.quantities.items():
-        found |= variables(one, dims, result.estimates[name], result.exact[name], result.limits[name])
-    if plan.target_stderr:
-        found["over_target"] = Variable(dims, result.over_target, "standard error over its target")
-    found |= {
-        "networks": Variable(dims, result.networks, "independent networks"),
-        "inactive": Variable(dims, result.inactive, "living networks without an active neuron at the last layer"),
-        "dead": Variable(dims, result.dead, "networks that are dead at the last layer"),
-        "seed": Variable(dims, np.array(plan.seeds, np.uint64).reshape(plan.shape), "seed of the point"),
-    }
-    if "ratio" in dims:
-        rounded = np.array(plan.ratios).reshape(plan.shape)
-        found["ratio_rounded"] = Variable(dims, rounded, "ratio d/n with the depth rounded to an integer")
-    if laws:
-        found |= _distances(result)
+    plan, found = result.plan, _collected(result, laws)
     data: xarray.Dataset = module.Dataset(
         {name: one.data() for name, one in found.items()},
         coords={name: one.data() for name, one in _coordinates(plan).items()},
@@ -74,12 +59,37 @@ def to_dataframe(result: SweepResult, *, laws: bool = False) -> pandas.DataFrame
     Raises
     ------
     ImportError
-        If xarray, which brings pandas, is not installed.
+        If pandas is not installed.
     """
-    data = to_xarray(result, laws=laws)
-    if not result.plan.dims:
-        return data.expand_dims("point").to_dataframe().reset_index(drop=True)
-    return data.to_dataframe().reset_index()
+    plan = result.plan
+    coordinates = _coordinates(plan)
+    places = np.unravel_index(np.arange(len(plan.models)), plan.shape) if plan.dims else ()
+    columns = {name: coordinates.pop(name).values[place] for name, place in zip(plan.dims, places, strict=True)}
+    for name, one in (_collected(result, laws) | coordinates).items():
+        columns[name] = np.broadcast_to(np.asarray(one.values), plan.shape).ravel()
+    return frame(columns)
+
+
+def _collected(result: SweepResult, laws: bool) -> dict[str, Variable]:
+    """Return the variables of `to_xarray` by name, each over the dimensions of the plan."""
+    plan, dims = result.plan, result.plan.dims
+    found: dict[str, Variable] = {}
+    for name, one in result.quantities.items():
+        found |= variables(one, dims, result.estimates[name], result.exact[name], result.limits[name])
+    if plan.target_stderr:
+        found["over_target"] = Variable(dims, result.over_target, "standard error over its target")
+    found |= {
+        "networks": Variable(dims, result.networks, "independent networks"),
+        "inactive": Variable(dims, result.inactive, "living networks without an active neuron at the last layer"),
+        "dead": Variable(dims, result.dead, "networks that are dead at the last layer"),
+        "seed": Variable(dims, np.array(plan.seeds, np.uint64).reshape(plan.shape), "seed of the point"),
+    }
+    if "ratio" in dims:
+        rounded = np.array(plan.ratios).reshape(plan.shape)
+        found["ratio_rounded"] = Variable(dims, rounded, "ratio d/n with the depth rounded to an integer")
+    if laws:
+        found |= _distances(result)
+    return found
 
 
 def _coordinates(plan: Plan) -> dict[str, Variable]:

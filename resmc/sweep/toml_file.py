@@ -18,13 +18,17 @@ from __future__ import annotations
 import itertools
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .._system.plain import Plain
+from .._system import checks
+from .._system.plain import Plain, shortened
+from .._system.reading import read_file
 from .plan import Plan
 
 Kind = TypeVar("Kind", bound=Plan)
+LARGEST = 64 << 20  # bytes of a plan: 10^5 networks in many words take less
 
 
 def read(path: str | Path, kind: type[Kind]) -> Kind:
@@ -37,25 +41,41 @@ def read(path: str | Path, kind: type[Kind]) -> Kind:
     ValueError
         If the file is not TOML, or no plan: the message begins with file and line.
     """
+    path = checks.path("path", path)
+    content = read_file(path)
+    if len(content) > LARGEST:
+        raise ValueError(f"{path}: it is no plan, which takes at most {LARGEST >> 20} MB")
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise type(error)(f"{path} cannot be read: {error.strerror or error}") from None
+        # Editors of Windows put a mark of the byte order before a text, which TOML does not know.
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:
         raise ValueError(f"{path}: it is no text in UTF-8, and so no TOML") from None
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path}: {_with_line_first(str(error))}") from None
+        raise ValueError(f"{path}: {_syntax(text, str(error))}") from None
+    except RecursionError:
+        raise ValueError(f"{path}: it holds lists within lists within lists, too many to read") from None
+    except ValueError as error:  # for example an integer of more digits than Python reads
+        raise ValueError(f"{path}: {shortened(str(error))}") from None
     try:
         return kind.built(data)
-    except ValueError as error:
-        line = _line_of(text, str(error))
-        raise ValueError(f"{path}{f', line {line}' if line else ''}: {error}") from None
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        words = shortened(str(error), 1000)
+        line = _line_of(text, words)
+        raise ValueError(f"{path}{f', line {line}' if line else ''}: {words}") from None
 
 
-def _with_line_first(message: str) -> str:
-    match = re.fullmatch(r"(.*) \(at (line \d+), column \d+\)", message)
+def _syntax(text: str, message: str) -> str:
+    """Say what tomllib refuses, with the line first; of a key that is given twice, its name and both lines."""
+    if message.startswith(("Cannot overwrite", "Cannot declare", "Cannot mutate")):
+        seen: dict[tuple[str | int, ...], int] = {}
+        for path, line in _statements(text):
+            if path in seen:
+                name = shortened(".".join(map(str, path)))
+                return f"line {line}: {name} is given twice, first on line {seen[path]}"
+            seen[path] = line
+    match = re.fullmatch(r"(.*) \(at (line \d+), column \d+\)", message, re.DOTALL)
     return f"{match[2]}: {match[1]}" if match else message
 
 
@@ -71,30 +91,38 @@ def _line_of(text: str, message: str) -> int | None:
 
 
 def first_lines(text: str, wanted: tuple[str | int, ...] = ()) -> dict[tuple[str | int, ...], int]:
-    """Find the line on which every key begins, by the key's path; stop when ``wanted`` is found.
+    """Find the line on which every key begins, by the key's path; stop when ``wanted`` is found."""
+    found: dict[tuple[str | int, ...], int] = {}
+    for path, line in _statements(text):
+        for above in range(1, len(path) + 1):
+            found.setdefault(path[:above], line)
+        if wanted in found:
+            break
+    return found
+
+
+def _statements(text: str) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    """Yield the paths that every statement of a text gives, and the line on which it begins.
 
     tomllib keeps no positions, so statements are parsed one by one. A statement may have several lines: it is valid
     TOML when its last line is there, and not before. A table's header says where the keys below it belong.
     """
-    found: dict[tuple[str | int, ...], int] = {}
+    tables: dict[tuple[str | int, ...], int] = {}
     table: tuple[str | int, ...] = ()
     lines, begin = text.splitlines(), 0
     for end in range(1, len(lines) + 1):
         try:
             data = tomllib.loads("\n".join(lines[begin:end]))
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             continue
         if lines[begin].lstrip().startswith("["):
-            table = _table(data, found)
-            paths = [table[:n] for n in range(1, len(table) + 1)]
+            table = _table(data, tables)
+            tables |= {table[:above]: begin + 1 for above in range(1, len(table) + 1)}
+            yield table, begin + 1
         else:
-            paths = [(*table, *path) for path in _paths(data)]
-        for path in paths:
-            found.setdefault(path, begin + 1)
-        if wanted in found:
-            break
+            for path in _paths(data):
+                yield (*table, *path), begin + 1
         begin = end
-    return found
 
 
 def _table(header: Plain, found: dict[tuple[str | int, ...], int]) -> tuple[str | int, ...]:

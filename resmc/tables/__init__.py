@@ -1,6 +1,6 @@
-"""One `Table`, rendered as text, as HTML for notebooks, and as records for JSON; its cells are numbers and words."""
+"""One `Table`, rendered as text, as HTML for notebooks, as records for JSON and as a data frame."""
 
 from . import html, text
-from .table import Column, Table
+from .table import Column, Shown, Table
 
-__all__ = ["Column", "Table", "html", "text"]
+__all__ = ["Column", "Shown", "Table", "html", "text"]

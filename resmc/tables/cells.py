@@ -30,14 +30,19 @@ def cell(value: Any, digits: int = 6) -> str:
     return str(value)
 
 
-def format_estimate(value: float, stderr: float) -> str:
-    """Write ``value +- stderr`` with two digits of the error, or say in words which of the two is missing."""
+def format_estimate(value: float, stderr: float, spec: str = "", sign: str = "") -> str:
+    """Write ``value +- stderr`` with two digits of the error, or say in words which of the two is missing.
+
+    ``spec`` is the format of both numbers instead, and ``sign`` that of the value's sign, as `format` takes them.
+    """
     if np.isnan(value):
         return "no value"
     if np.isneginf(value):
         return "log 0"  # A ratio is 0 where networks never move.
     if np.isnan(stderr):
-        return f"{value:.6g} (no error)"
+        return f"{format(value, sign + (spec or '.6g'))} (no error bar)"
+    if spec or sign:
+        return f"{format(value, sign + (spec or '.6g'))} +- {format(stderr, spec or '.2g')}"
     if stderr < ROUNDING * abs(value):
         stderr = 0.0
     if stderr == 0.0 or not np.isfinite(stderr):

@@ -1,102 +1,80 @@
-"""A table before it is drawn: columns, cells, and the lines above and below them."""
+"""`Table`, which draws itself as text, as HTML and as a data frame, and `Shown`, the base of what shows a table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
-from typing import Any
-
-import numpy as np
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .._system.plain import Plain
-from .cells import cell, plain
+from . import html, text
+from .content import MOST_LAYERS as MOST_LAYERS
+from .content import MOST_ROWS as MOST_ROWS
+from .content import Column as Column
+from .content import Content
+from .content import few as few
+from .frames import of_records
 
-MOST_ROWS = 20  # rows of a table in a notebook
-MOST_LAYERS = 12  # layers of a network in a table
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table.
-
-    Attributes
-    ----------
-    name : str or None
-        The heading; None for a column that only records have.
-    key : str
-        The column's name in records, which stays when the heading is reworded; empty for a column that only people see.
-    numeric : bool
-        True if the cells are numbers, False if they are words.
-    digits : int
-        Significant digits of floats, for people; records keep all digits.
-    width : int
-        Characters in text, including the space before the next column, unless a cell needs more; 0 for two more than
-        the longest cell.
-    obvious : bool
-        True if the cells explain themselves, so that text leaves the heading out.
-    """
-
-    name: str | None
-    key: str = ""
-    _: KW_ONLY
-    numeric: bool = True
-    digits: int = 6
-    width: int = 0
-    obvious: bool = False
+if TYPE_CHECKING:
+    import pandas
 
 
-@dataclass(frozen=True)
-class Table:
-    """A result in rows and columns; `tables.text` and `tables.html` draw it.
+@dataclass(frozen=True, repr=False, eq=False)
+class Table(Content):
+    __doc__ = Content.__doc__
 
-    Attributes
-    ----------
-    key : str
-        The table's name in JSON and on a page.
-    title : str
-        The first line.
-    columns : sequence of Column
-    rows : sequence of sequences
-        A value for each column: numbers, words, None, or an object as `tables.cells` takes it.
-    lines : sequence of str
-        Text between the title and the columns.
-    notes : sequence of str
-        Text below the rows. Empty notes are gaps, and drawn in text alone.
-    left_out : int
-        How many more rows the result has than the table.
-    unit : str
-        The word for several rows, such as "layers".
-    whole : str
-        Where a reader finds all rows, in words.
-    """
+    def __str__(self) -> str:
+        return text.render(self, self.text_width)
 
-    key: str
-    title: str
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[Any]]
-    lines: Sequence[str] = ()
-    notes: Sequence[str] = ()
-    left_out: int = 0
-    unit: str = "rows"
-    whole: str = ""
+    def __repr__(self) -> str:
+        return str(self)
 
-    def __post_init__(self) -> None:
-        for row in self.rows:
-            if len(row) != len(self.columns):
-                raise ValueError(f"a row of {len(row)} cells does not fit {len(self.columns)} columns: {row!r}")
+    def _repr_html_(self) -> str:
+        return html.render(self)
 
-    def shown(self) -> tuple[list[Column], list[list[str]]]:
-        """Return the columns that people see, and the texts of their cells."""
-        places = [i for i, column in enumerate(self.columns) if column.name is not None]
-        columns = [self.columns[i] for i in places]
-        return columns, [[cell(row[i], self.columns[i].digits) for i in places] for row in self.rows]
+    def __contains__(self, words: str) -> bool:
+        """Say whether the table shows these words, as text."""
+        return words in str(self)
 
-    def records(self) -> list[Plain]:
-        """Return the rows as JSON can hold them, by the columns' keys."""
-        keyed = [(i, column.key) for i, column in enumerate(self.columns) if column.key]
-        return [{key: plain(row[i]) for i, key in keyed} for row in self.rows]
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Table) and (str(self), self.records()) == (str(other), other.records())
+
+    def __hash__(self) -> int:
+        return hash((self.key, self.title, len(self.rows)))
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Return all rows as a data frame, with the columns that records have (needs ``resmc[pandas]``).
+
+        The value of an estimate has the column's own name, its other numbers stand beside it: ``growth``,
+        ``growth_stderr``, ``growth_n``. What is missing is NaN.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        whole = self.all_rows()
+        keyed = [(i, column.key) for i, column in enumerate(whole.columns) if column.key]
+        return of_records([{key: row[i] for i, key in keyed} for row in whole.rows], [key for _, key in keyed])
+
+    def _plain_(self) -> list[Plain]:
+        return self.records()
 
 
-def few(count: int, most: int = MOST_LAYERS) -> list[int]:
-    """Choose at most ``most`` of 0 .. count - 1, equally spaced, including the first and the last."""
-    return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()))
+class Shown:
+    """Base of objects that show themselves as a table: in notebooks, and as a data frame."""
+
+    def _table(self) -> Table:
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        return self._table()._repr_html_()
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Return the object's table, with all rows, as a data frame (needs ``resmc[pandas]``): `Table.to_dataframe`.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        return self._table().to_dataframe()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .table import Table
+from .content import Content
 
 GAP = 2  # spaces between columns
 
 
-def render(table: Table, width: int | None = None) -> str:
+def render(table: Content, width: int | None = None) -> str:
     """Draw a line for each row, or a paragraph for each if the lines would be longer than ``width``."""
     columns, rows = table.shown()
     heads = ["" if column.obvious else str(column.name) for column in columns]

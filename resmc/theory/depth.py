@@ -1,6 +1,6 @@
-r"""Residual networks of fixed width n as their depth L grows, with branches of size c L^(-1/2) and independent weights.
+"""Residual networks of fixed width n as their depth L grows, with branches of size c L^(-1/2) and independent weights.
 
-For carry 1, beta = 1/2 and q = \|H\|^2/n + bias^2 the network tends to an Ito equation on [0, 1], B an n-dimensional
+For carry 1, beta = 1/2 and q = |H|^2/n + bias^2 the network tends to an Ito equation on [0, 1], B an n-dimensional
 Brownian motion:
 
 .. code-block:: text
@@ -47,6 +47,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._system.words import brief
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
 from .averages import Averages, homogeneous_averages, tabulated_averages
@@ -77,7 +78,7 @@ class Response(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class DepthSDE:
-    r"""The equation that a network tends to as its depth grows, one of those in `resmc.theory.depth`, with known laws.
+    """The equation that a network tends to as its depth grows, one of those in `resmc.theory.depth`, with known laws.
 
     Attributes
     ----------
@@ -86,13 +87,13 @@ class DepthSDE:
     c : float
         The factor c of the network's scaling.
     forward, backward : str
-        The equation as text; q = \|H\|^2/n + bias^2.
+        The equation as text; q = |H|^2/n + bias^2.
     averages : callable or None
         m, e1, e2 and the elasticity of m as functions of q; None for phi-in, where H itself is activated.
     curvature : float
         sigma''(0) of an activation with scaling inside, from which the drift comes; otherwise 0.
     growth, gradient : Gaussian or None
-        The laws of log(\|H_1\|^2/\|H_0\|^2) and log(\|P_0\|^2/\|P_1\|^2) where they are known: see `depth_limit`.
+        The laws of log(|H_1|^2/|H_0|^2) and log(|P_0|^2/|P_1|^2) where they are known: see `depth_limit`.
     """
 
     model: ResidualNetwork
@@ -137,14 +138,14 @@ class DepthSDE:
 
 
 def depth_limit(model: ResidualNetwork) -> DepthSDE:
-    r"""Return the limit of ``model`` as its depth grows at fixed width, scaling = DepthScaling(0.5, c).
+    """Return the limit of ``model`` as its depth grows at fixed width, scaling = DepthScaling(0.5, c).
 
     Where the Jacobian of a layer tends to a matrix of independent Brownian motions of variance kappa c^2/n, whatever
-    the state, \|P_0\|^2/\|P_1\|^2 is log-Gaussian with
+    the state, |P_0|^2/|P_1|^2 is log-Gaussian with
 
         mean kappa c^2 (1 - 2/n)    and    variance 4 kappa c^2/n,
 
-    and without bias so is \|H_1\|^2/\|H_0\|^2: v-phi-w with a homogeneous activation, kappa = E sigma(g)^2 (ReLU: 1/2);
+    and without bias so is |H_1|^2/|H_0|^2: v-phi-w with a homogeneous activation, kappa = E sigma(g)^2 (ReLU: 1/2);
     phi-in with a balanced activation, 1/2; linear ones anywhere, 1; scaling inside with sigma''(0) = 0, sigma'(0)^2.
 
     Raises
@@ -153,7 +154,7 @@ def depth_limit(model: ResidualNetwork) -> DepthSDE:
         If there is no such limit, or it depends on the weight law and that is not Gaussian.
     """
     if not isinstance(model, ResidualNetwork):
-        raise ValueError(f"model={model!r} is not allowed: it must be a ResidualNetwork")
+        raise ValueError(f"model={brief(model)} is not allowed: it must be a ResidualNetwork")
     if refusal := no_depth_limit(model):
         raise ValueError(refusal)
     assert isinstance(model.scaling, DepthScaling)
@@ -185,7 +186,7 @@ def law_free(model: ResidualNetwork) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class SecondMoments:
-    r"""log(E\|h_k\|^2/\|h_0\|^2) and log(E\|p_k\|^2/\|p_L\|^2) at ``layers``; arrays of one shape.
+    """log(E|h_k|^2/|h_0|^2) and log(E|p_k|^2/|p_L|^2) at ``layers``; arrays of one shape.
 
     Values that are not known are NaN: the first with a bias, the second where a neuron that is exactly 0 has the slope
     of one side (with weights of +-1, and in a dead network with leaky_relu).
@@ -197,7 +198,7 @@ class SecondMoments:
 
 
 def second_moments(model: ResidualNetwork, layers: ArrayLike | None = None) -> SecondMoments:
-    r"""Return exact mean squares at finite width and depth, where a layer multiplies them by a number.
+    """Return exact mean squares at finite width and depth, where a layer multiplies them by a number.
 
     .. code-block:: text
 

@@ -64,7 +64,7 @@ def _below(t: Floats, log_size: Floats, mean: float, deviation: float) -> Floats
 
 
 def _beyond_zero(log_size: Floats, mean: float, deviation: float) -> Floats:
-    r"""Return P(0 < exp(G/2) Z <= \|t\|) as a mean over log Z, whatever the deviation of G, if it is large."""
+    """Return P(0 < exp(G/2) Z <= |t|) as a mean over log Z, whatever the deviation of G, if it is large."""
     spacing = 0.125
     nodes = spacing * np.arange(-36.0 / spacing, 2.25 / spacing + 1.0)  # exp(-36) < 1e-15, and Z < exp(2.25)
     weights = np.exp(nodes - 0.5 * np.exp(2.0 * nodes))
@@ -76,9 +76,9 @@ def _beyond_zero(log_size: Floats, mean: float, deviation: float) -> Floats:
 
 
 def output_norm_cdf(x: ArrayLike, n_out: int, mean: float, variance: float) -> Floats:
-    r"""Return P(G + log chi^2_k <= x) for independent G ~ N(mean, variance) and chi^2_k with k = ``n_out``.
+    """Return P(G + log chi^2_k <= x) for independent G ~ N(mean, variance) and chi^2_k with k = ``n_out``.
 
-    log(\|z_out\|^2), z_out = exp(G/2) Z in R^k, has this law when the last log-norm is the Gaussian G of the limit of
+    log(|z_out|^2), z_out = exp(G/2) Z in R^k, has this law when the last log-norm is the Gaussian G of the limit of
     infinite depth and width: take mean and variance from `resmc.theory.log_norm` (Li, Nica, Roy 2021, arXiv
     2106.04013). A variance of 0 gives log chi^2_k + mean, the infinite-width limit. For k = 1 the law is
     2 `output_cdf` (exp(x/2)) - 1.
@@ -86,7 +86,7 @@ def output_norm_cdf(x: ArrayLike, n_out: int, mean: float, variance: float) -> F
     Parameters
     ----------
     x : array of float
-        Values of log(\|z_out\|^2), any shape; the result has the same shape.
+        Values of log(|z_out|^2), any shape; the result has the same shape.
     n_out : int
         Outputs, 1 to 2^17.
     mean, variance : float

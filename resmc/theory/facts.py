@@ -28,7 +28,7 @@ Layers = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    r"""Facts about a network that are known without simulating it; made by `facts`.
+    """Facts about a network that are known without simulating it; made by `facts`.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class Facts:
         return fractions.inactive_fraction(self.general)[layers]
 
     def growth(self, layers: Layers) -> Floats:
-        r"""Return log E\|h_l\|^2/\|h_0\|^2 at ``layers``, where it is known; else NaN.
+        """Return log E|h_l|^2/|h_0|^2 at ``layers``, where it is known; else NaN.
 
         Every layer of a `ResNet` multiplies the mean square given z_l by alpha^2 + lam^2 (1 + A_l): the growth is
         l log(alpha^2 + lam^2) where all A_l are symmetric, and up to layer 1, since A_0 is. A growth per layer below
@@ -104,7 +104,7 @@ class Facts:
         return np.where(self.symmetric | (layers <= 1), layers * step + 0.0, np.nan)
 
     def second_moment(self, quotient: str, layers: Layers) -> Floats:
-        r"""Return log E\|v_l\|^2/\|start\|^2 of a quotient at ``layers``, where it is known; else NaN.
+        """Return log E|v_l|^2/|start|^2 of a quotient at ``layers``, where it is known; else NaN.
 
         quotient is growth, displacement, gradient or gradient_displacement; gradients start at the last layer. A
         displacement is -infinity where it starts. See `mean_squares`.
@@ -119,7 +119,7 @@ class Facts:
         return known[quotient](self.general)[layers]
 
     def mean_square(self, layers: Layers) -> Floats:
-        r"""Return log E\|h_l\|^2/n at ``layers``, where it is known; else NaN.
+        """Return log E|h_l|^2/n at ``layers``, where it is known; else NaN.
 
         See `mean_squares.log_mean_square`; without a bias it is that of h_0 times the growth.
         """
@@ -173,7 +173,7 @@ class Facts:
         return None if self.log_gaussian is None else limits.hypoactivation(self.log_gaussian, layers)
 
     def growth_limit(self, layers: Layers) -> Floats:
-        r"""Return the limit of log E\|h_l\|^2/\|h_0\|^2 at ``layers``; NaN where there is none."""
+        """Return the limit of log E|h_l|^2/|h_0|^2 at ``layers``; NaN where there is none."""
         m = self.log_gaussian
         return np.full(layers.shape, np.nan) if m is None else limits.variance_growth(m, layers)
 

@@ -1,4 +1,4 @@
-r"""Probabilities that hold exactly at every width and depth: of a network that is dead, or has no active neuron.
+"""Probabilities that hold exactly at every width and depth: of a network that is dead, or has no active neuron.
 
 A network is dead at layer l if h_l = 0, and inactive there if h_l is not 0 but no entry of it passes the rectifier.
 All follow from one fact. Rows of independent symmetric weights give what they meet (a vector that is not 0, or with a
@@ -45,7 +45,7 @@ def fresh_layers(model: ResidualNetwork) -> Booleans:
 
 
 def dead_fraction(model: ResidualNetwork) -> Floats:
-    r"""Return P(h_l = 0) for layers 0 to depth; NaN where it is not known.
+    """Return P(h_l = 0) for layers 0 to depth; NaN where it is not known.
 
     With a skip it is 0: the law of a branch has no atom but 0 itself, and carry h_l is not 0. Without a skip, h_{l+1}
     is 0 where s_l = 0, or where all entries of the activation are, which happens

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from .._system.words import brief
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import ResNet
 from .kernels import Floats, J, J_prime, K, K_prime, growth_kernel, mean_log_chi_square
@@ -84,7 +85,7 @@ def layer_indices(model: ResNet | ResidualNetwork, layers: ArrayLike | None, nam
     if found.size == 0:
         return found.astype(np.int64)
     if found.dtype.kind not in "iu" or found.min() < 0 or found.max() > model.depth:
-        raise ValueError(f"{name}={layers!r} is not allowed: it must hold integers from 0 to depth={model.depth}")
+        raise ValueError(f"{name}={brief(layers)} is not allowed: it must hold integers from 0 to depth={model.depth}")
     return found.astype(np.int64)
 
 

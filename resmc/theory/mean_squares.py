@@ -1,6 +1,6 @@
-r"""Mean squares of h_l, of p_l and of their ways from the start, exact at every finite width and depth where known.
+"""Mean squares of h_l, of p_l and of their ways from the start, exact at every finite width and depth where known.
 
-Given h, let a branch F be centred, E h.F = 0, and of mean square E\|F\|^2/n = s^2 (kappa \|h\|^2/n + t^2). Then
+Given h, let a branch F be centred, E h.F = 0, and of mean square E|F|^2/n = s^2 (kappa |h|^2/n + t^2). Then
 
 .. code-block:: text
 
@@ -79,7 +79,7 @@ def may_start_at_0(model: ResidualNetwork) -> bool:
 
 
 def log_growth(model: ResidualNetwork) -> Floats:
-    r"""Return log E[\|h_l\|^2/\|h_0\|^2] for layers 0 to depth; NaN where it is not known or infinite.
+    """Return log E[|h_l|^2/|h_0|^2] for layers 0 to depth; NaN where it is not known or infinite.
 
     With a bias, m_l is a m_0 + b, and E[1/m_0] = n/((n - 2) size^2) of a Gaussian h_0, infinite for n <= 2.
     """
@@ -87,7 +87,7 @@ def log_growth(model: ResidualNetwork) -> Floats:
 
 
 def log_displacement(model: ResidualNetwork) -> Floats:
-    r"""Return log E[\|h_l - h_0\|^2/\|h_0\|^2] for layers 0 to depth, -infinity at 0; NaN where it is not known."""
+    """Return log E[|h_l - h_0|^2/|h_0|^2] for layers 0 to depth, -infinity at 0; NaN where it is not known."""
     if may_start_at_0(model):
         return np.full(model.depth + 1, math.nan)
     weight = _inverse_start(model)
@@ -96,9 +96,9 @@ def log_displacement(model: ResidualNetwork) -> Floats:
 
 
 def log_mean_square(model: ResidualNetwork) -> Floats:
-    r"""Return log E\|h_l\|^2/n for layers 0 to depth; NaN where it is not known.
+    """Return log E|h_l|^2/n for layers 0 to depth; NaN where it is not known.
 
-    E\|h_0\|^2/n is size^2 for every weight law. Of phi-in with a Gaussian h_0, layer 1 is known for every activation:
+    E|h_0|^2/n is size^2 for every weight law. Of phi-in with a Gaussian h_0, layer 1 is known for every activation:
     carry^2 size^2 + s^2 (E sigma(size g)^2 + bias^2).
     """
     weight = model.size**-2.0 if model.bias > 0.0 else 1.0  # a network without bias has an input of any size
@@ -110,12 +110,12 @@ def log_mean_square(model: ResidualNetwork) -> Floats:
 
 
 def log_gradient(model: ResidualNetwork) -> Floats:
-    r"""Return log E[\|p_l\|^2/\|p_L\|^2] for layers 0 to depth = L; NaN where it is not known."""
+    """Return log E[|p_l|^2/|p_L|^2] for layers 0 to depth = L; NaN where it is not known."""
     return _backward(model) + _log_alive(model)
 
 
 def log_gradient_displacement(model: ResidualNetwork) -> Floats:
-    r"""Return log E[\|p_l - p_L\|^2/\|p_L\|^2] for layers 0 to depth = L, -infinity at L; NaN where it is not known.
+    """Return log E[|p_l - p_L|^2/|p_L|^2] for layers 0 to depth = L, -infinity at L; NaN where it is not known.
 
     Of phi-out without a skip only layer 0 is known: E J is not 0, and E p_0.p_L vanishes since h_0 -> -h_0 with W_0 ->
     -W_0 turns J_0 into -J_0 and leaves all other layers as they are.

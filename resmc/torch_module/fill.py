@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from .._system import checks
+from .._system.words import brief
 from ..models.network import Network
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
@@ -33,7 +34,7 @@ def explicit(model: Network, seed: int = 0, network: int = 0) -> ExplicitResNet 
         For an argument out of range; the message names it, its value and what is allowed.
     """
     if not isinstance(model, ResNet | ResidualNetwork):
-        raise ValueError(f"model={model!r} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
+        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
     checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with explicit weights")
     seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
     network = checks.integer("network", network, 0, 2**48 - 1, "2^48 - 1")

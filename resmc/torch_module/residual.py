@@ -9,7 +9,7 @@ from ..models.residual_network import ResidualNetwork
 
 
 class ExplicitResidualNetwork(torch.nn.Module):
-    r"""A `ResidualNetwork`, literally, in float64: n = width, d = depth.
+    """A `ResidualNetwork`, literally, in float64: n = width, d = depth.
 
     .. code-block:: text
 
@@ -30,7 +30,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
     model : ResidualNetwork
     A : parameter (n, n_in), of variance 1/n_in
         With Gaussian weights, or without an ``input``, h_0 depends on the input's norm alone; x is then one number,
-        \|x\|/sqrt(n_in), and A has the shape (n, 1).
+        |x|/sqrt(n_in), and A has the shape (n, 1).
     V, W : lists of d parameters (n, n), of variance 1/n
         Empty where the block has none.
     b : list of d parameters (n,)
@@ -83,7 +83,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
     def forward(
         self, x: torch.Tensor | None = None, return_layers: bool = False
     ) -> torch.Tensor | tuple[torch.Tensor, list[torch.Tensor]]:
-        r"""Apply the network.
+        """Apply the network.
 
         Parameters
         ----------

@@ -11,7 +11,7 @@ from ..models.resnet import ResNet
 
 
 class ExplicitResNet(torch.nn.Module):
-    r"""Section 2 of Li, Nica, Roy (arXiv 2106.04013), literally, with n = width, d = depth and n_in = 1.
+    """Section 2 of Li, Nica, Roy (arXiv 2106.04013), literally, with n = width, d = depth and n_in = 1.
 
     .. code-block:: text
 
@@ -55,12 +55,12 @@ class ExplicitResNet(torch.nn.Module):
     def forward(
         self, x: torch.Tensor | None = None, return_layers: bool = False
     ) -> torch.Tensor | tuple[torch.Tensor, list[torch.Tensor]]:
-        r"""Apply the network.
+        """Apply the network.
 
         Parameters
         ----------
         x : tensor (batch, 1), optional
-            Inputs; by default the one input of the model, x = input_norm (\|x\|/sqrt(n_in) = input_norm).
+            Inputs; by default the one input of the model, x = input_norm (|x|/sqrt(n_in) = input_norm).
         return_layers : bool
             Also return the list of z_0 .. z_d, tensors (batch, n).
 

@@ -115,6 +115,11 @@ inline void normals(const uint32_t* from, uint32_t n, float* out, int, uint64_t)
            [&](Warp& warp) { make_normals(warp, words, n, out); });
 }
 
+inline void roots(const float* from, uint32_t n, float* out, int, uint64_t) {
+    launch((n + BLOCK_THREADS - 1) / BLOCK_THREADS, BLOCK_THREADS, 0,
+           [&](Warp& warp) { make_roots(warp, from, n, out); });
+}
+
 inline void draw(const DrawArguments& a, uint64_t threads, int, uint64_t) {
     launch(static_cast<uint32_t>((threads + BLOCK_THREADS - 1) / BLOCK_THREADS), BLOCK_THREADS, 0,
            [&](Warp& warp) { draw_and_forget(warp, a); });
@@ -141,6 +146,7 @@ inline const Kernels& emulated_kernels() {
         here::quotient,
         here::words,
         here::normals,
+        here::roots,
         here::draw,
         [](int) { return std::string(); },
     };

@@ -5,4 +5,7 @@
 //
 #include "../../csrc/bindings_cuda.hpp"
 
-PYBIND11_MODULE(resmc_emulated, m) { resmc::bind_kernels(m, resmc::emulated_kernels()); }
+PYBIND11_MODULE(resmc_emulated, m) {
+    resmc::bind_kernels(m, resmc::emulated_kernels());
+    m.def("looks", [] { return resmc::RESMC_TARGET::Warp::looks; });
+}

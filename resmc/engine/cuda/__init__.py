@@ -7,5 +7,6 @@ is asked for.
 
 from .device import Accelerator, DeviceError, open_cuda, why_no_cuda
 from .runner import run
+from .tally import DeviceTally
 
-__all__ = ["Accelerator", "DeviceError", "open_cuda", "run", "why_no_cuda"]
+__all__ = ["Accelerator", "DeviceError", "DeviceTally", "open_cuda", "run", "why_no_cuda"]

@@ -6,17 +6,21 @@ import importlib
 import os
 import re
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..native import Kernels, Properties, cuda_kernels
+from ..native import KernelError, Kernels, Properties, cuda_kernels
 
 # The process that has first asked the driver for devices: what it then knows does not survive a fork.
 _owner: int | None = None
+
+
+LOST = "this process has lost its CUDA context: start a new process"
 
 
 class DeviceError(RuntimeError):
@@ -83,6 +87,61 @@ class Accelerator:
         return str(self.kernels.failure(self.ordinal))
 
 
+def is_lost(failure: Callable[[], str]) -> bool:
+    """Tell whether an error has cost this process its context on a device: ``failure()`` is then that error again."""
+    try:
+        return bool(failure())
+    except RuntimeError:
+        return True
+
+
+def fault(accelerator: Any, error: RuntimeError, suspects: list[str]) -> DeviceError:
+    """Put an error into a sentence. One inside a kernel shows at any later call: all kernels that run are suspect."""
+    text = first_line(error)
+    if not is_lost(accelerator.failure):
+        return DeviceError(f"{accelerator.name}: {text}; the device can be used again")
+    if isinstance(error, KernelError):
+        text = text.split(": ", 1)[-1]  # the kernel that was being launched is not the one that failed
+    where = "".join(f", in kernel {name!r}" for name in suspects[:1])
+    if suspects[1:]:
+        where += f" or one after it ({', '.join(suspects[1:])})"
+    return DeviceError(f"{accelerator.name}: {text}{where}; {LOST}")
+
+
+@contextmanager
+def faults_in_words(accelerator: Any) -> Iterator[None]:
+    """Make a `DeviceError` of an error of torch's or of the driver's within."""
+    try:
+        yield
+    except accelerator.out_of_memory as error:
+        raise DeviceError(f"{accelerator.name} ran out of memory: {first_line(error)}") from error
+    except DeviceError:
+        raise
+    except RuntimeError as error:
+        raise fault(accelerator, error, []) from error
+
+
+def to_host(tensor: Any) -> NDArray[Any]:
+    """Copy a tensor's values into an array.
+
+    Raises
+    ------
+    DeviceError
+        If they cannot be had any more; says whether this process has lost its CUDA context.
+    """
+    try:
+        array: NDArray[Any] = tensor.cpu().numpy()
+        return array
+    except RuntimeError as error:
+        raise DeviceError(f"{tensor.device}: {first_line(error)}{if_lost(tensor.device.index or 0)}") from error
+
+
+def if_lost(ordinal: int) -> str:
+    """Say after an error of a device that this process has lost it, or nothing."""
+    built = cuda_kernels()
+    return f"; {LOST}" if built is not None and is_lost(lambda: str(built.failure(ordinal))) else ""
+
+
 def why_no_cuda() -> str | None:
     """None if ``device="cuda"`` can be tried on this machine, else the sentence that says why not.
 
@@ -105,6 +164,8 @@ def why_no_cuda() -> str | None:
     driver = built.driver()
     if driver["devices"] > 0:
         _owner = os.getpid()
+    elif _owner is not None and driver["error"]:  # there were some before
+        return f"the NVIDIA driver finds no device any more ({driver['error']}); {LOST}"
     if driver["driver"] == 0:
         return "this machine has no NVIDIA driver: install one (nvidia-smi shows whether it works)"
     if 0 < driver["driver"] < driver["runtime"] and driver["devices"] == 0:
@@ -149,15 +210,12 @@ def open_cuda(ordinal: int | None) -> Accelerator:
         with torch.cuda.device(chosen):
             failure = built.failure(chosen)
         if failure:
-            raise DeviceError(
-                f"device={name!r} cannot be used: an earlier error has cost this process its CUDA context ({failure}); "
-                "start a new process"
-            )
+            raise DeviceError(f"device={name!r} cannot be used after an earlier error ({failure}); {LOST}")
         accelerator = Accelerator(torch, built, chosen)
     except DeviceError:
         raise
     except RuntimeError as error:  # torch's own words for a broken driver, ..
-        raise DeviceError(f"device={name!r} cannot be used: {first_line(error)}") from error
+        raise DeviceError(f"device={name!r} cannot be used: {first_line(error)}{if_lost(ordinal or 0)}") from error
     if not runs_on(built.architectures, accelerator.properties.capability):
         major, minor = accelerator.properties.capability
         raise DeviceError(

@@ -12,9 +12,10 @@ from ..request import Job
 
 RECORD_BYTES = 2 << 30  # records of a chunk, if there is so much memory
 MEMORY_SHARE = 0.4  # share of the free memory for a chunk's records, and again for states
-RESIDENT_THREADS = 1024  # threads of a multiprocessor that have states in device memory
+RESIDENT_THREADS = 512  # threads of a multiprocessor that have states in device memory: 512 of 128 registers fit
 LAUNCH_WORK = 1 << 36  # normals drawn by one launch: tenths of a second on a large GPU
 LOOK_WORK = 1 << 14  # normals drawn by one thread between two looks at whether to stop
+SUM_RUN = 32  # quads of a thread in a run of csrc/include/resmc/projected.hpp: it may look between two of them
 MEMORY_DEVICE = 2  # number of that place for states in csrc/cuda/arguments.hpp
 
 
@@ -129,9 +130,24 @@ def make_plan(
         part=part,
         wave=wave,
         look_every=power_of_two(LOOK_WORK // per_layer),
-        look_every_row=power_of_two(LOOK_WORK // network.width),
+        look_every_row=power_of_two(int(LOOK_WORK / normals_per_call(network, shape, job.method))),
         workspace_blocks=blocks,
     )
+
+
+def normals_per_call(network: KernelNetwork, shape: Shape, method: int) -> float:
+    """Normals that a thread draws from one call of `stopped` in a layer to the next, about (csrc/cuda/team.hpp).
+
+    With explicit weights it calls for every row; on the way back, for 4 SUM_RUN rows of a quad of columns at a time,
+    which begin anywhere in a quad of draws. The projected method calls for every run of quads and for what is left.
+    """
+    if method == 0:
+        calls = -(-shape.rounds // SUM_RUN) + ((shape.rounds - 1) % SUM_RUN != 0)
+        return 4.0 * shape.rounds / calls
+    if not (isinstance(network, KernelResidual) and network.gradients):
+        return float(network.width)
+    rows, columns = 4.0, -(-network.width // (4 * SUM_RUN))  # calls for a quad, forwards and backwards
+    return (rows * network.width + 6.0 * network.width) / (rows + columns)
 
 
 def power_of_two(number: int) -> int:

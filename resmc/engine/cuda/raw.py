@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .device import Accelerator
+from .device import Accelerator, faults_in_words
 
 
 class Raw:
@@ -30,6 +30,7 @@ class Raw:
         quotients: tuple[str, ...] = (),
         count: int = 0,
     ) -> None:
+        self.accelerator = accelerator
         self.torch = torch = accelerator.torch
 
         def empty(*shape: int, dtype: Any) -> Any:
@@ -89,7 +90,17 @@ class Raw:
         return out
 
     def to_numpy(self) -> dict[str, NDArray[Any]]:
-        """On the host, named and typed as the CPU's kernels leave them."""
+        """On the host, named and typed as the CPU's kernels leave them; final values of quotients as far as samples go.
+
+        Raises
+        ------
+        DeviceError
+            If the device has failed meanwhile.
+        """
+        with faults_in_words(self.accelerator):
+            return self._to_numpy()
+
+    def _to_numpy(self) -> dict[str, NDArray[Any]]:
         out = {
             "sample_log_norm": self.sample_log_norm.cpu().numpy(),
             "sample_output": self.sample_output.cpu().numpy().astype(np.float64),
@@ -98,7 +109,7 @@ class Raw:
             "path_asymmetry": self.path_asymmetry.cpu().numpy(),
         }
         if self.last:
-            out |= {f"final_{name}": tensor.cpu().numpy() for name, tensor in self.last.items()}
+            out |= {f"final_{name}": tensor[: self.samples].cpu().numpy() for name, tensor in self.last.items()}
             out |= {f"path_{name}": tensor.cpu().numpy() for name, tensor in self.path.items()}
             out["path_overlap"] = self.path_overlap.cpu().numpy()
         return out
@@ -110,14 +121,16 @@ class Raw:
         """
         torch = self.torch
         powers, rest = divmod(0.5 * offset / math.log(2.0), 1.0)
-        exponent = (self.sample_exponent.to(torch.int64) + int(powers)).clamp(-2400, 2400).to(torch.float64)
-        output = self.sample_output.to(torch.float64) * 2.0**rest
-        third = torch.trunc(exponent / 3.0)
-        for power in (third, third, exponent - 2.0 * third):
-            output = output * torch.exp2(power)[:, None]
-        return self.sample_log_norm + offset, output
+        with faults_in_words(self.accelerator):
+            exponent = (self.sample_exponent.to(torch.int64) + int(powers)).clamp(-2400, 2400).to(torch.float64)
+            output = self.sample_output.to(torch.float64) * 2.0**rest
+            third = torch.trunc(exponent / 3.0)
+            for power in (third, third, exponent - 2.0 * third):
+                output = output * torch.exp2(power)[:, None]
+            return self.sample_log_norm + offset, output
 
     def path_tensors(self, offsets: NDArray[np.float64]) -> tuple[Any, Any]:
         """Paths of log-norm (k, R) in float64 and of A (k, R) in float32, where they are."""
-        there = self.torch.from_numpy(offsets).to(self.path_log_norm.device)
-        return self.path_log_norm + there, self.path_asymmetry
+        with faults_in_words(self.accelerator):
+            there = self.torch.from_numpy(offsets).to(self.path_log_norm.device)
+            return self.path_log_norm + there, self.path_asymmetry

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..lowering import BACKWARD, KernelNetwork, KernelResidual
-from ..native import BEST, KernelError, Launch, Pointers, QuotientValues, RawValues, Reduction, Shape
+from ..native import BEST, Launch, Pointers, QuotientValues, RawValues, Reduction, Shape
 from ..request import Job
 from .buffers import Buffers
-from .device import Accelerator, DeviceError, first_line
+from .device import Accelerator, DeviceError, fault, first_line
 from .plan import Plan, best_segment, make_plan, steps
 from .raw import Raw
 from .results import fill_statistics
@@ -70,24 +70,7 @@ def run(
         except RuntimeError as error:  # raised by a launch of ours, or by torch's own kernels
             if runner is not None and error is runner.of_report:
                 raise
-            raise _fault(accelerator, error, runner.suspects() if runner else []) from error
-
-
-def _fault(accelerator: Accelerator, error: RuntimeError, suspects: list[str]) -> DeviceError:
-    """An error in a sentence. One inside a kernel shows at any later call: all kernels that run are suspect."""
-    try:
-        lost = bool(accelerator.failure())
-    except RuntimeError:
-        lost = True
-    text = first_line(error)
-    if not lost:
-        return DeviceError(f"{accelerator.name}: {text}; the device can be used again")
-    if isinstance(error, KernelError):
-        text = text.split(": ", 1)[-1]  # the kernel that was being launched is not the one that failed
-    where = "".join(f", in kernel {name!r}" for name in suspects[:1])
-    if suspects[1:]:
-        where += f" or one after it ({', '.join(suspects[1:])})"
-    return DeviceError(f"{accelerator.name}: {text}{where}; this process has lost its CUDA context: start a new one")
+            raise fault(accelerator, error, runner.suspects() if runner else []) from error
 
 
 def _allocate(
@@ -140,6 +123,7 @@ class Runner:
         self.enqueuing = ""  # the kernel
         self.of_report: BaseException | None = None  # raised by the caller's own function
         self.launches = self.passed = 0
+        self.reported = time.monotonic()
 
     def run(self) -> None:
         """Every chunk. On any exception the device is told to stop and waited for."""
@@ -216,7 +200,7 @@ class Runner:
 
     def _wait(self, most: int) -> None:
         """Until at most so many launches of networks are still on their way."""
-        pause, reported = 2e-5, time.monotonic()
+        pause = 2e-5
         while sum(networks > 0 for _, _, networks in self.pending) > most or (most == 0 and self.pending):
             event, _, networks = self.pending[0]
             if event.query():
@@ -227,8 +211,8 @@ class Runner:
             else:
                 time.sleep(pause)
                 pause = min(1.5 * pause, 0.002)
-            if time.monotonic() - reported > 0.05:
-                reported = time.monotonic()
+            if time.monotonic() - self.reported > 0.05:
+                self.reported = time.monotonic()
                 self._report(self._fraction())
 
     def _report(self, fraction: float) -> None:
