@@ -174,7 +174,7 @@ def first_state(networks: Counters[ResidualNetwork]) -> State:
     x, size = networks.model.inputs.x, networks.model.size
     direction = networks.first_layer() / math.sqrt(len(x)) @ (np.array(x) / size)
     if networks.model.inputs.explicit and networks.model.weight_law.cancels:
-        direction = without_dust(direction, np.float64(1.0))  # |x|/(sqrt(n_in) size) is 1
+        direction = without_dust(direction, np.ones((1, 1)))  # |x|/(sqrt(n_in) size) is 1
     h = _settled(Vectors(direction, np.full((len(direction), 1), math.log(size))), networks.model)
     return State(h, h.zero())
 

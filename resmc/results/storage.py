@@ -288,10 +288,10 @@ def _quotient_sums(found: Archive, checked: Manifest, name: str, size: int, laye
 def _rows(found: Archive, checked: Manifest, name: str, dtype: np.dtype[Any], size: int) -> NDArray[Any]:
     """Records of the groups that hold networks, at all layers; in version 2 they are a part of larger ones."""
     stored = LAYER_SUMS if checked.old else dtype
-    if stored is NORM_SUMS and found.array(name).dtype != NORM_SUMS:
-        stored = _NORM_SUMS_OF_ALL
+    if stored is NORM_SUMS:
+        stored = found.array(name, NORM_SUMS, _NORM_SUMS_OF_ALL).dtype
     there = _array(found, name, stored, int(np.count_nonzero(checked.networks)), size)
-    return there if stored is dtype else _of_fields(there, dtype)
+    return there if stored == dtype else _of_fields(there, dtype)
 
 
 def _in_groups(rows: NDArray[Any], networks: NDArray[np.int64]) -> NDArray[Any]:

@@ -67,9 +67,11 @@ RESMC_OUTLINE_FN auto row_of_law(const PhiloxKeys& keys, const PhiloxPrefix<type
 template <class Index, class Real, class Vector>
 RESMC_OUTLINE_FN Real length_of(uint32_t n, const Vector& x) {
     Real largest(0x1p-126f);
+    RESMC_UNROLL_DEVICE(1)
     for (uint32_t j = 0; j < n; ++j) largest = max(largest, magnitude(x.load(Index(j))));
     const Real inverse = Real(1.0f) / largest;
     Real square(0.0f);
+    RESMC_UNROLL_DEVICE(1)
     for (uint32_t j = 0; j < n; ++j) {
         const Real part = inverse * x.load(Index(j));
         square = fma(part, part, square);
