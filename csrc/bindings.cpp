@@ -197,7 +197,7 @@ PYBIND11_MODULE(_native, m) {
     m.attr("NUMERICS_VERSION") = NUMERICS_VERSION;
     m.attr("GROUPS") = GROUPS;
     m.attr("COMPILER") = __VERSION__;
-    PYBIND11_NUMPY_DTYPE(NormSums, alive, growth_exponent, log_norm, growth_log, growth);
+    PYBIND11_NUMPY_DTYPE(NormSums, alive, startless, startless_alive, growth_exponent, log_norm, growth_log, growth);
     PYBIND11_NUMPY_DTYPE(ActivitySums, inactive, active, asymmetry, asymmetry_square, active_square);
     py::dict streams;
     streams["first_layer"] = static_cast<int>(STREAM_FIRST_LAYER);

@@ -140,8 +140,9 @@ struct NormsOfTile {
     alignas(64) double change[TILE];    // L_l - L_0; anything where weight is 0
     alignas(64) double quotient[TILE];  // |z_l|^2/|z_0|^2 = quotient 2^power
     alignas(64) double power[TILE];     // -2^62 where weight is 0; it may need more than 32 bits
+    alignas(64) double grows[TILE];     // weight, but 0 where it started from 0
     int32_t here[TILE];                 // weight
-    int64_t alive;
+    int64_t alive, startless, startless_alive;
     double highest;  // all |z_l|^2/|z_0|^2 are below 2^highest
 };
 
@@ -155,10 +156,14 @@ static void read_norms(const Records& records, uint32_t slot, int begin, int end
     const int32_t* const start_exponent = records.start_exponent;
     const double* const start_log_norm = records.start_log_norm;
     alignas(64) double size[TILE];
-    int32_t log2_quotient[TILE], alive = 0;
+    int32_t log2_quotient[TILE], grows[TILE], alive = 0, growing = 0, startless = 0;
     for (int t = 0; t < TILE; ++t) {
         layer.here[t] = (t >= begin) & (t < end) & (square[t] > 0.0f);
+        const int32_t starts = start_square[t] > 0.0f;
+        grows[t] = layer.here[t] & starts;
         alive += layer.here[t];
+        growing += grows[t];
+        startless += (t >= begin) & (t < end) & (starts ^ 1);
         uint32_t bits, bits0;
         __builtin_memcpy(&bits, square + t, 4);
         __builtin_memcpy(&bits0, start_square + t, 4);
@@ -166,31 +171,37 @@ static void read_norms(const Records& records, uint32_t slot, int begin, int end
     }
     for (int t = 0; t < TILE; ++t) {
         layer.weight[t] = layer.here[t];
+        layer.grows[t] = grows[t];
         layer.change[t] = log_norm[t] - start_log_norm[t];
         const double quotient = static_cast<double>(square[t]) / static_cast<double>(start_square[t]);
-        layer.quotient[t] = layer.here[t] != 0 ? quotient : 0.0;
+        layer.quotient[t] = grows[t] != 0 ? quotient : 0.0;
         const double power = 2.0 * (static_cast<double>(exponent[t]) - start_exponent[t]);
-        layer.power[t] = layer.here[t] != 0 ? power : -0x1p62;  // 2^anything else could be infinite, 0 times it NaN
+        layer.power[t] = grows[t] != 0 ? power : -0x1p62;  // 2^anything else could be infinite, 0 times it NaN
         size[t] = layer.power[t] + log2_quotient[t];
     }
     layer.highest = tile_highest(size);
     layer.alive = alive;
+    layer.startless = startless;
+    layer.startless_alive = alive - growing;
 }
 
 static void add_norms(const double* log_norms, NormsOfTile& layer, NormSums& sums) {
     const double n = static_cast<double>(layer.alive), before = static_cast<double>(sums.alive);
+    const int64_t growing = layer.alive - layer.startless_alive, grown = sums.alive - sums.startless_alive;
     Moments log_norm{before, sums.log_norm[0], sums.log_norm[1], sums.log_norm[2], sums.log_norm[3]};
-    Moments growth_log{before, sums.growth_log[0], sums.growth_log[1], 0.0, 0.0};
+    Moments growth_log{static_cast<double>(grown), sums.growth_log[0], sums.growth_log[1], 0.0, 0.0};
     log_norm = merged(log_norm, tile_moments<4>(log_norms, layer.weight, n));
-    growth_log = merged(growth_log, tile_moments<2>(layer.change, layer.weight, n));
-    const ScaledSums growth =
-        in_units({sums.growth[0], sums.growth[1], sums.growth_exponent}, static_cast<int64_t>(layer.highest));
+    growth_log = merged(growth_log, tile_moments<2>(layer.change, layer.grows, static_cast<double>(growing)));
+    const ScaledSums growth = in_units({sums.growth[0], sums.growth[1], sums.growth_exponent},
+                                       growing > 0 ? static_cast<int64_t>(layer.highest) : sums.growth_exponent);
     const double unit = static_cast<double>(growth.unit);
     for (int t = 0; t < TILE; ++t) {
         const double e = layer.power[t] - unit;
         layer.quotient[t] *= power_of_two(static_cast<int32_t>(e < -1023.0 ? -1023.0 : e));
     }
     sums = {sums.alive + layer.alive,
+            sums.startless + layer.startless,
+            sums.startless_alive + layer.startless_alive,
             growth.unit,
             {log_norm.mean, log_norm.m2, log_norm.m3, log_norm.m4},
             {growth_log.mean, growth_log.m2},
@@ -222,7 +233,10 @@ static void reduce_layer(const Network& net, const Records& records, uint32_t sl
     const size_t at = static_cast<size_t>(slot) * TILE;
     NormsOfTile layer;
     read_norms(records, slot, begin, end, layer);
-    if (layer.alive == 0) return;
+    if (layer.alive == 0) {
+        s.norms[slot].startless += layer.startless;
+        return;
+    }
     add_norms(records.log_norm + at, layer, s.norms[slot]);
     if (s.activity != nullptr)
         add_activity(net, records.asymmetry + at, records.active + at, layer.here, s.activity[slot]);

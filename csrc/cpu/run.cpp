@@ -342,19 +342,20 @@ void Run::simulate_tile(Worker& worker, uint64_t tile, int begin, int end) {
 void Run::keep_quotients(const Worker& worker, uint64_t from, int begin, int end) {
     const Recording& recording = job_.recording;
     const size_t n = recording.n_layers, last = (n - 1) * TILE;
-    constexpr double minus_infinity = -std::numeric_limits<double>::infinity();
+    constexpr double infinity = std::numeric_limits<double>::infinity();
     for (size_t q = 0; q <= worker.n_quotients; ++q) {  // 0: h itself
         const Records records = q == 0 ? worker.records : worker.as_log_norm(recording, q - 1);
         const size_t where = q == 1 + QUOTIENT_GRADIENT || q == 1 + QUOTIENT_GRADIENT_DISPLACEMENT ? 0 : last;
         for (size_t t = static_cast<size_t>(begin); t < static_cast<size_t>(end); ++t) {
             const uint64_t i = from + (t - static_cast<size_t>(begin));
-            const bool there = records.square[where + t] > 0.0f && records.start_square[t] > 0.0f;
-            results_.final_log_norm[q][i] =
-                there ? records.log_norm[where + t] - records.start_log_norm[t] : minus_infinity;
+            results_.final_log_norm[q][i] = records.start_square[t] <= 0.0f ? infinity
+                                            : records.square[where + t] <= 0.0f
+                                                ? -infinity
+                                                : records.log_norm[where + t] - records.start_log_norm[t];
             if (q == 0 || i >= job_.keep_trajectories) continue;
             for (size_t slot = 0; slot < n; ++slot)
                 results_.path_quotient[q - 1][i * n + slot] =
-                    records.square[slot * TILE + t] > 0.0f ? records.log_norm[slot * TILE + t] : minus_infinity;
+                    records.square[slot * TILE + t] > 0.0f ? records.log_norm[slot * TILE + t] : -infinity;
         }
     }
     for (size_t t = static_cast<size_t>(begin); results_.path_overlap != nullptr && t < static_cast<size_t>(end); ++t) {

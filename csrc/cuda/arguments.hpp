@@ -109,7 +109,7 @@ struct RawArguments {
 };
 
 // The final ln(|v|^2/|start|^2) of the networks of a chunk, and the paths of ln(|v|^2/n) of the first of them. What
-// is 0 gives -infinity. Null pointers: not wanted.
+// is 0 gives -infinity, a final value whose start is 0 +infinity. Null pointers: not wanted.
 struct QuotientArguments {
     double log_width;
     uint32_t columns, begin, end, n_layers, slot;  // slot: of the final value

@@ -45,9 +45,9 @@ RESMC_KERNEL_FN void copy_quotient(Warp& warp, const QuotientArguments& a) {
         if (column >= a.end) return;
         const uint64_t at = static_cast<uint64_t>(a.slot) * a.columns + column;
         const float square = a.records.square[at], start = a.start_square[column];
-        a.last[i] = square > 0.0f && start > 0.0f
+        a.last[i] = start > 0.0f
                         ? logarithm(square, a.records.exponent[at]) - logarithm(start, a.start_exponent[column])
-                        : -infinity();
+                        : infinity();
         if (i >= a.paths) return;
         for (uint32_t slot = 0; slot < a.n_layers; ++slot) {
             const uint64_t from = static_cast<uint64_t>(slot) * a.columns + column, to = i * a.n_layers + slot;

@@ -13,7 +13,7 @@
 RESMC_NAMESPACE_BEGIN
 
 struct Seen {
-    bool alive;
+    bool alive, starts;       // |z_0| is not 0: all below but log_norm is told where both are
     double log_norm, change;  // L_l, L_l - L_0
     double quotient;          // |z_l|^2 / |z_0|^2 = quotient 2^power
     int64_t power;
@@ -25,10 +25,12 @@ RESMC_KERNEL_FN Seen seen_at(const ReduceArguments& a, uint32_t slot, uint32_t c
     const uint64_t at = static_cast<uint64_t>(slot) * a.columns + column;
     const float square = a.records.square[at], square0 = a.start_square[column];
     s.alive = square > 0.0f;
+    s.starts = square0 > 0.0f;
     if (!s.alive) return s;
     const int32_t exponent = static_cast<int32_t>(a.records.exponent[at]);
     const int32_t exponent0 = static_cast<int32_t>(a.start_exponent[column]);
     s.log_norm = log_norm(square, exponent, a.log_width);
+    if (!s.starts) return s;
     s.change = s.log_norm - log_norm(square0, exponent0, a.log_width);
     s.quotient = static_cast<double>(square) / static_cast<double>(square0);
     s.power = 2 * (static_cast<int64_t>(exponent) - exponent0);
@@ -53,9 +55,15 @@ RESMC_KERNEL_FN void first_pass(const ReduceArguments& a, uint32_t slot, uint32_
         const uint64_t at = static_cast<uint64_t>(slot) * a.columns + column;
         const Seen s = seen_at(a, slot, column);
         double asymmetry = 0.0;
+        if (!s.starts && column >= a.begin && column < a.end) {
+            ++norms.startless;
+            norms.startless_alive += s.alive;
+        }
         if (s.alive) {
             ++norms.alive;
             norms.log_norm[0] += s.log_norm;
+        }
+        if (s.alive && s.starts) {
             norms.growth_log[0] += s.change;
             uint64_t bits;
             __builtin_memcpy(&bits, &s.quotient, 8);
@@ -95,6 +103,7 @@ RESMC_KERNEL_FN NormSums second_pass(const ReduceArguments& a, uint32_t slot, ui
         sums.log_norm[1] += d * d;
         sums.log_norm[2] += d * d * d;
         sums.log_norm[3] += d * d * (d * d);
+        if (!s.starts) continue;
         sums.growth_log[1] += c * c;
         sums.growth[0] += w;
         sums.growth[1] += w * w;
@@ -105,6 +114,8 @@ RESMC_KERNEL_FN NormSums second_pass(const ReduceArguments& a, uint32_t slot, ui
 // One entry for each of two threads; of either pass, what the other makes being 0 there.
 RESMC_KERNEL_FN void add(NormSums& x, const NormSums& y) {
     x.alive += y.alive;
+    x.startless += y.startless;
+    x.startless_alive += y.startless_alive;
     if (y.growth_exponent > x.growth_exponent) x.growth_exponent = y.growth_exponent;
     for (int k = 0; k < 4; ++k) x.log_norm[k] += y.log_norm[k];
     for (int k = 0; k < 2; ++k) x.growth_log[k] += y.growth_log[k];
@@ -140,7 +151,10 @@ RESMC_KERNEL_FN void reduce_batch(Warp& warp, const ReduceArguments& a, SharedSu
         const double n = static_cast<double>(whole.alive);
         if (n > 0.0) {
             whole.log_norm[0] /= n;
-            whole.growth_log[0] /= n;
+        }
+        const double grown = static_cast<double>(whole.alive - whole.startless_alive);
+        if (grown > 0.0) {
+            whole.growth_log[0] /= grown;
         } else {
             whole.growth_exponent = 0;
         }
@@ -154,6 +168,8 @@ RESMC_KERNEL_FN void reduce_batch(Warp& warp, const ReduceArguments& a, SharedSu
         if (t != 0) return;
         NormSums& sums = a.batches[warp.block()] = norms[0];
         sums.alive = whole.alive;
+        sums.startless = whole.startless;
+        sums.startless_alive = whole.startless_alive;
         sums.growth_exponent = whole.growth_exponent;
         sums.log_norm[0] = whole.log_norm[0];
         sums.growth_log[0] = whole.growth_log[0];

@@ -13,8 +13,10 @@ arXiv 2206.06929):
 Quotients are of squares, as the log-norm is: ln |h_L|/|h_0| is half of the first. p_L is a row of the readout,
 symmetric and independent of all layers, so no quotient depends on a loss. A network whose quotient is 0 has no
 logarithm: it is left out of means and variances, with the number of the others beside them, and is -infinity in medians
-and quantiles, which leave nobody out. A network that has exploded would be +infinity there; here none can be, since
-norms are kept with their exponents, but in `resmc.limit` some are.
+and quantiles, which leave nobody out. A network whose start is 0 has no quotient: it is left out of second moments,
+too, and is +infinity in medians and quantiles. Weights of +-1 make h_0 = 0 where an input's entries cancel in all
+neurons. A network that has exploded would be +infinity as well; here none can be, since norms are kept with their
+exponents, but in `resmc.limit` some are.
 """
 
 from __future__ import annotations
@@ -44,9 +46,10 @@ class LogRatio(Result):
     name : str
     layers : ndarray of int, shape (R,)
     mean, variance : Estimate, shape (R,)
-        Mean and variance of X_l, over the networks where v_l is not 0.
+        Mean and variance of X_l, over the networks where neither v_l nor the start is 0.
     log_second_moment : Estimate, shape (R,)
-        ln E |v_l|^2/|start|^2, where v_l = 0 counts as 0; no error where it is not reliable
+        ln E |v_l|^2/|start|^2 over the networks whose start is not 0; v_l = 0 counts as 0; no error where it is not
+        reliable
         (`resmc.results.layer_estimates.SecondMoment`).
     end : int
         The layer of the final value: the depth, or 0 for gradients.

@@ -22,6 +22,8 @@ Records = NDArray[Any]
 NORM_SUMS = np.dtype(
     [
         ("alive", np.int64),
+        ("startless", np.int64),
+        ("startless_alive", np.int64),
         ("growth_exponent", np.int64),
         ("log_norm", np.float64, 4),
         ("growth_log", np.float64, 2),
@@ -92,6 +94,29 @@ class NormSums(_Entries):
         return self._numbers("alive")
 
     @property
+    def startless(self) -> Integers:
+        """(32, R): networks, alive or not, whose start is 0: they have no W_l, and are in none of its sums."""
+        return self._numbers("startless")
+
+    @property
+    def startless_alive(self) -> Integers:
+        """(32, R): networks with v_l != 0 whose start is 0."""
+        return self._numbers("startless_alive")
+
+    @property
+    def grown(self) -> Integers:
+        """(32, R): networks with a logarithm of W_l: alive, and from a start that is not 0."""
+        return np.asarray(self.alive - self.startless_alive)
+
+    @property
+    def started(self) -> Integers:
+        """(32,), or (32, R): networks with a W_l, those whose start is not 0."""
+        if not self.startless.any():
+            return self.networks
+        networks = self.networks if self.networks.ndim == 2 else self.networks[:, None]
+        return np.asarray(networks - self.startless)
+
+    @property
     def log_norm(self) -> Floats:
         """(32, 4, R): mean, and sums of 2nd to 4th powers of the distance from it, of L_l."""
         return self._numbers("log_norm")
@@ -118,39 +143,47 @@ class NormSums(_Entries):
 
     def merged(self, other: NormSums) -> NormSums:
         """The sums over both sets of networks, group by group and entry by entry."""
-        log_norm = merge_moments(self._moments(self.log_norm), other._moments(other.log_norm))
-        growth_log = merge_moments(self._moments(self.growth_log), other._moments(other.growth_log))
+        log_norm = merge_moments(self._log_norm_moments(), other._log_norm_moments())
+        growth_log = merge_moments(self._growth_log_moments(), other._growth_log_moments())
         growth, unit = merge_scaled(
             self.growth.swapaxes(0, 1), self.growth_exponent, other.growth.swapaxes(0, 1), other.growth_exponent
         )
         out = NormSums(self.networks + other.networks, np.empty_like(self.records))
-        out.alive[:] = self.alive + other.alive
+        for name in ("alive", "startless", "startless_alive"):
+            out.records[name] = self.records[name] + other.records[name]
         out.log_norm[:] = log_norm[1:].swapaxes(0, 1)
         out.growth_log[:] = growth_log[1:3].swapaxes(0, 1)
         out.growth[:] = growth.swapaxes(0, 1)
         out.growth_exponent[:] = unit
         return out
 
-    def _moments(self, array: Floats) -> Floats:
+    def _log_norm_moments(self) -> Floats:
+        return self._moments(self.alive, self.log_norm)
+
+    def _growth_log_moments(self) -> Floats:
+        return self._moments(self.grown, self.growth_log)
+
+    def _moments(self, n: Integers, array: Floats) -> Floats:
         """(5, 32, R): n, mean, M2, M3, M4, the missing ones zero."""
         out = np.zeros((5, *self.records.shape))
-        out[0] = self.alive
+        out[0] = n
         out[1 : 1 + array.shape[1]] = array.swapaxes(0, 1)
         return out
 
     @cached_property
     def pooled_log_norm(self) -> Floats:
         """(33, 5, R): moments of L_l over all networks, then without each group."""
-        return leave_one_out(self._moments(self.log_norm).swapaxes(0, 1), merge_moments)
+        return leave_one_out(self._log_norm_moments().swapaxes(0, 1), merge_moments)
 
     @cached_property
     def pooled_growth_log(self) -> Floats:
         """(33, 5, R): moments of ln W_l over all networks, then without each group; the 3rd and 4th are 0."""
-        return leave_one_out(self._moments(self.growth_log).swapaxes(0, 1), merge_moments)
+        return leave_one_out(self._growth_log_moments().swapaxes(0, 1), merge_moments)
 
     def whole_moments(self, name: str) -> Floats:
         """(5, R): moments of "log_norm" or "growth_log" over all networks; those that are not kept are 0."""
-        return reduce(merge_moments, self._moments(getattr(self, name)).swapaxes(0, 1))
+        moments = self._growth_log_moments() if name == "growth_log" else self._log_norm_moments()
+        return reduce(merge_moments, moments.swapaxes(0, 1))
 
     def pooled_growth(self) -> tuple[Floats, Integers]:
         """(33, 2, R) sums of W and W^2 in units of 2^e and 2^(2 e), and e (R,), the same for all 33."""

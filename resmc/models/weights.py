@@ -30,11 +30,15 @@ class WeightLaw:
     of_word : callable or None
         Function from signed random words of 32 bits (two's complement) to entries; None for the Gaussian law, whose
         entries are `resmc.reference.normals`, four from four words.
+    cancels : bool
+        True if sums of entries, and of entries times numbers that such sums have made, are exactly 0 with a positive
+        probability. Rounding leaves a trace of them, which kernels and twin take for 0.
     """
 
     number: int
     generated: Callable[[np.random.Generator, tuple[int, ...]], Floats]
     of_word: Callable[[NDArray[np.int32]], Floats] | None = None
+    cancels: bool = False
 
     @property
     def gaussian(self) -> bool:
@@ -55,5 +59,5 @@ WEIGHTS: dict[str, WeightLaw] = {
         lambda w: np.asarray(SQRT3 * (2.0 * w + 1.0) * 2.0**-32),
     ),
     # -1 or 1
-    "rademacher": WeightLaw(2, _fair_signs, lambda w: np.where(w >= 0, 1.0, -1.0)),
+    "rademacher": WeightLaw(2, _fair_signs, lambda w: np.where(w >= 0, 1.0, -1.0), cancels=True),
 }

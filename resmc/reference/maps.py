@@ -27,32 +27,36 @@ import numpy as np
 
 from ..models.network import Network
 from .sources import STREAMS_OF, Counters, Source
-from .vectors import Floats, dot, norm, unit
+from .vectors import Floats, dot, norm, unit, without_dust
 
 
 class DenseMap:
-    """One layer's map with G and b written out, from any source."""
+    """One layer's map with G and b written out, from any source; without dust where the weights' sums can cancel."""
 
-    def __init__(self, source: Source, place: str, layer: int, bias: float) -> None:
+    def __init__(self, source: Source, place: str, layer: int, bias: float, cancels: bool = False) -> None:
         entries = source.matrix(place, layer)
         n = entries.shape[2]
-        self.G = entries / math.sqrt(n)
+        self.G, self.cancels = entries / math.sqrt(n), cancels
         self.b = bias * source.bias(layer) if bias else np.zeros((1, n))
 
     def __call__(self, x: Floats) -> Floats:
         """Return G x + b, (N, n)."""
-        return (self.G @ x[:, :, None])[:, :, 0] + self.b
+        return self._clean((self.G @ x[:, :, None])[:, :, 0], x) + self.b
 
     def transposed(self, x: Floats, v: Floats) -> Floats:
         """Return G^T v, (N, n), which does not depend on x."""
         product: Floats = (v[:, None, :] @ self.G)[:, 0, :]
-        return product
+        return self._clean(product, v)
+
+    def _clean(self, product: Floats, x: Floats) -> Floats:
+        """Return G x without dust; each of its terms is |x|/sqrt(n) in the mean square."""
+        return without_dust(product, norm(x) / math.sqrt(x.shape[1])) if self.cancels else product
 
 
 class ProjectedMap:
     """One layer's map of one x, exactly in law, for Gaussian weights: G is drawn only as far as it acts on x and v."""
 
-    def __init__(self, source: Counters[Network], place: str, layer: int, bias: float) -> None:
+    def __init__(self, source: Counters[Network], place: str, layer: int, bias: float, cancels: bool = False) -> None:
         n = source.model.width
         self.source, self.layer, self.streams = source, layer, STREAMS_OF[place]
         self.bias, self.root = bias, math.sqrt(n)

@@ -21,7 +21,7 @@ from ..models.resnet import MAX_WIDTH_DENSE
 from .maps import MAPS
 from .network import HELD, checked_networks, recorded_layers
 from .sources import Counters, Ids
-from .vectors import Floats, Vectors, cosine, log_quotient, norm, squares
+from .vectors import Floats, Vectors, cosine, log_quotient, norm, squares, without_dust
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,10 @@ def simulate_residual(
     differ. The projected output is not the one whose gradient is p: it is drawn given |h_L|, independently of p_L. And
     beyond h_0 and the signs the two methods' networks have nothing in common.
 
-    Arithmetic is float64. Homogeneous networks (`ResidualNetwork.homogeneous`) are rescaled at every layer, and so are
-    all gradients, their scales carried as logarithms: no depth over- or underflows. Other networks are computed as they
-    are, and overflow where carry and scaling make them.
+    Arithmetic is float64. With weights +-1 sums may be exactly 0; one that is within rounding of it is
+    (`resmc.reference.vectors.without_dust`). Homogeneous networks (`ResidualNetwork.homogeneous`) are rescaled at every
+    layer, and so are all gradients, their scales carried as logarithms: no depth over- or underflows. Other networks
+    are computed as they are, and overflow where carry and scaling make them.
 
     Parameters
     ----------
@@ -172,6 +173,8 @@ def first_state(networks: Counters[ResidualNetwork]) -> State:
     """Return the state at layer 0, h_0 = A x."""
     x, size = networks.model.inputs.x, networks.model.size
     direction = networks.first_layer() / math.sqrt(len(x)) @ (np.array(x) / size)
+    if networks.model.inputs.explicit and networks.model.weight_law.cancels:
+        direction = without_dust(direction, np.ones((1, 1)))  # |x|/(sqrt(n_in) size) is 1
     h = _settled(Vectors(direction, np.full((len(direction), 1), math.log(size))), networks.model)
     return State(h, h.zero())
 
@@ -182,9 +185,18 @@ def advance(state: State, from_layer: int, to_layer: int, networks: Counters[Res
     for layer in range(from_layer, to_layer):
         look()
         branch = _Layer(networks, method, layer).branch(h.v)
-        moved = moved.plus(Vectors((model.carry - 1.0) * h.v + branch, h.log))
-        h = _settled(Vectors(model.carry * h.v + branch, h.log), model)
+        moved, h = _stepped(moved, h, branch, model)
+        h = _settled(h, model)
     return State(h, moved)
+
+
+def _stepped(moved: Vectors, x: Vectors, branch: Floats, model: ResidualNetwork) -> tuple[Vectors, Vectors]:
+    """Return moved + (carry - 1) x + branch, and carry x + branch, branch in the units of x; without dust."""
+    change, carried = (model.carry - 1.0) * x.v, model.carry * x.v
+    if not model.weight_law.cancels:
+        return moved.plus(Vectors(change + branch, x.log)), Vectors(carried + branch, x.log)
+    moved = moved.plus(Vectors(change + branch, x.log), np.abs(change) + np.abs(branch))
+    return moved, Vectors(without_dust(carried + branch, np.abs(carried) + np.abs(branch)), x.log)
 
 
 def _settled(h: Vectors, model: ResidualNetwork) -> Vectors:
@@ -217,7 +229,7 @@ def _backward(
     networks: Counters[ResidualNetwork], method: str, hs: list[Vectors], recorded: list[int]
 ) -> dict[str, Floats]:
     """Follow the gradient of output 0 from the last layer to the first, given the h_l of all layers."""
-    carry, depth = networks.model.carry, networks.model.depth
+    depth = networks.model.depth
     records = _Records(recorded)
     p = p_last = _last_gradient(networks, method).rescaled()
     moved = p.zero()  # p_l - p_L
@@ -225,8 +237,8 @@ def _backward(
         look()
         if layer < depth:
             back = _Layer(networks, method, layer).branch_transposed(hs[layer].v, p.v)
-            moved = moved.plus(Vectors((carry - 1.0) * p.v + back, p.log))
-            p = Vectors(carry * p.v + back, p.log).rescaled()
+            moved, p = _stepped(moved, p, back, networks.model)
+            p = p.rescaled()
         records.add(
             layer,
             log_gradient=log_quotient(p, p_last),
@@ -244,10 +256,11 @@ class _Layer:
         self.inside, self.s = model.inside, float(model.scales[layer])
         self.signs, self.activation = networks.signs(layer), model.sigma
         self.V = self.W = None
+        cancels = model.weight_law.cancels
         if block.W is not None:
-            self.W = Map(networks, block.W, layer, model.bias)
+            self.W = Map(networks, block.W, layer, model.bias, cancels)
         if block.V is not None:
-            self.V = Map(networks, block.V, layer, 0.0 if block.W is not None else model.bias)
+            self.V = Map(networks, block.V, layer, 0.0 if block.W is not None else model.bias, cancels)
 
     def _met(self, h: Floats) -> Floats:
         """Return the activation's argument."""
@@ -277,6 +290,8 @@ def _output(networks: Counters[ResidualNetwork], method: str, h: Vectors) -> Flo
     n, n_out, depth = networks.model.width, networks.model.n_out, networks.model.depth
     if method == "dense":
         direction = (networks.readout(n_out) / math.sqrt(n) @ h.v[:, :, None])[:, :, 0]
+        if networks.model.weight_law.cancels:
+            direction = without_dust(direction, norm(h.v) / math.sqrt(n))
     else:
         direction = norm(h.v) / math.sqrt(n) * networks.normals("output", depth, n_out)
     with np.errstate(over="ignore", under="ignore"):

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+DUST = 2.0**-40  # of the size of a sum's terms: less is a rounding error where sums can be exactly 0
+
 
 def dot(x: Floats, y: Floats) -> Floats:
     """Return x.y of each row, shape (N, 1)."""
@@ -19,6 +21,15 @@ def dot(x: Floats, y: Floats) -> Floats:
 def squares(x: Floats) -> Floats:
     """Return |x|^2 of each row, shape (N, 1)."""
     return dot(x, x)
+
+
+def without_dust(total: Floats, size: Floats) -> Floats:
+    """Return a sum whose terms are of a size, 0 where it is but a rounding error beside them.
+
+    float64 leaves about 2^-52 of the terms where a sum is 0, and its terms bring errors along that are not much larger;
+    a sum that is below 2^-40 without being 0 is as rare as that is small.
+    """
+    return np.where(np.abs(total) < DUST * size, 0.0, total)
 
 
 def norm(x: Floats) -> Floats:
@@ -66,11 +77,13 @@ class Vectors:
         """Return as many vectors 0."""
         return Vectors(np.zeros_like(self.v), np.full_like(self.log, -np.inf))
 
-    def plus(self, other: Vectors) -> Vectors:
-        """Return the sum, rescaled."""
+    def plus(self, other: Vectors, size: Floats | None = None) -> Vectors:
+        """Return the sum, rescaled; without dust where ``other`` is itself a sum, of terms of a size in its units."""
         top = np.maximum(self.log, other.log)
         top = np.where(np.isneginf(top), 0.0, top)
-        return Vectors(np.exp(self.log - top) * self.v + np.exp(other.log - top) * other.v, top).rescaled()
+        own, unit = np.exp(self.log - top) * self.v, np.exp(other.log - top)
+        total = own + unit * other.v
+        return Vectors(total if size is None else without_dust(total, np.abs(own) + unit * size), top).rescaled()
 
     def log_square(self) -> Floats:
         """Return ln |exp(log) v|^2, shape (N, 1)."""

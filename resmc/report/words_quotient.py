@@ -51,11 +51,15 @@ def _verdict(found: Analyses, name: str, one: LogRatio) -> str:
     law, root = one.law, root_of(found, name)
     if law.zeros == law.networks:
         return f"Not at all: {root} is 0 in every network."
+    if law.exploded == law.networks:
+        return f"There is no {root}: every network starts from 0."
     values = one.quantile(QUANTILES)
     low, middle, high = (plain_ratio(float(values.value[i])) for i in (0, 2, 4))
     if law.networks < MIN_NETWORKS:
         return f"That cannot be said from {counted(law.networks, 'network')}; here the median of {root} is {middle}."
     median = values[2]
+    if float(median.value) == math.inf:
+        return f"In half of the networks or more there is no {root}: they start from 0."
     if not math.isfinite(float(median.value)):
         return f"In half of the networks or more not at all: the median of {root} is 0."
     return (
@@ -73,6 +77,11 @@ def _more(found: Analyses, name: str, one: LogRatio) -> Iterator[str]:
         yield (
             f"In {counted(law.zeros, 'network')} it is exactly 0: left out of mean and variance of the logarithm, "
             "counted in quantiles and in the mean of squares."
+        )
+    if law.exploded:
+        yield (
+            f"{counted(law.exploded, 'network')} start{'s' * (law.exploded == 1)} from 0 and "
+            f"{'has' if law.exploded == 1 else 'have'} none: left out of every mean, infinite in quantiles."
         )
     values = one.quantile(QUANTILES)
     if np.isfinite(values.value).all() and law.networks >= MIN_NETWORKS:

@@ -32,7 +32,8 @@ class Samples:
     networks: NDArray[np.uint64]
     log_norm: Floats
     output: Floats
-    ratios: Mapping[str, Floats] = field(default_factory=dict)  # (k,) each: the final ln(|v|^2/|start|^2)
+    # (k,) each: the final ln(|v|^2/|start|^2), -inf where v is 0, inf where the start is
+    ratios: Mapping[str, Floats] = field(default_factory=dict)
 
     def to_numpy(self) -> Samples:
         """A copy with NumPy arrays."""
@@ -51,8 +52,8 @@ class Trajectories:
     networks: NDArray[np.uint64]
     log_norm: Floats
     asymmetry: NDArray[np.float32]
-    # (k, R) each: ln(|v_l|^2/|start|^2) by layer, -inf where v_l is 0, NaN where the start is too; and "overlap",
-    # p_l . h_l / (|p_l| |h_l|), with gradients, NaN where p_l or h_l is 0 and there is no angle
+    # (k, R) each: ln(|v_l|^2/|start|^2) by layer, -inf where v_l is 0, inf where the start is, NaN where both are;
+    # and "overlap", p_l . h_l / (|p_l| |h_l|), with gradients, NaN where p_l or h_l is 0 and there is no angle
     ratios: Mapping[str, Floats] = field(default_factory=dict)
 
     def to_numpy(self) -> Trajectories:

@@ -71,7 +71,7 @@ def log_norm_excess_kurtosis(sums: NormSums, least: Integers | int = 0) -> Estim
 def growth_log_mean(sums: NormSums, offsets: Floats | float = 0.0) -> Estimate:
     """Mean of L_l - L_0, or of what else the sums hold from a start; ``offsets`` as for `log_norm_mean`."""
     n, mean, m2 = sums.pooled_growth_log[0, :3]
-    estimate = mean_estimate(mean * n, m2, sums.alive.sum(axis=0))
+    estimate = mean_estimate(mean * n, m2, sums.grown.sum(axis=0))
     return replace(estimate, value=estimate.value + offsets)
 
 
@@ -79,7 +79,8 @@ def growth_log_variance(sums: NormSums, least: Integers | int = 0) -> Estimate:
     """Variance of L_l - L_0 (unbiased)."""
     n, _, m2 = sums.pooled_growth_log.swapaxes(0, 1)[:3]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _jackknife(sums, np.where(n > 1, m2 / (n - 1.0), np.nan), least)
+        values = np.where(n > 1, m2 / (n - 1.0), np.nan)
+    return _jackknife(sums, values, least, sums.grown.sum(axis=0))
 
 
 def asymmetry_mean(sums: ActivitySums, width: Integers | int) -> Estimate:
@@ -134,7 +135,7 @@ def share(count: NDArray[np.int64], n: NDArray[np.int64]) -> Estimate:
 
 @dataclass(frozen=True, eq=False)
 class SecondMoment:
-    """log E|z_l|^2/|z_0|^2, dead networks counting as 0, by entry.
+    """log E|z_l|^2/|z_0|^2, dead networks counting as 0, by entry; networks that started from 0 are left out.
 
     Rare networks rule the mean of W = |z_l|^2/|z_0|^2, and a run that lacks them underestimates the mean and, more
     so, its error. Whether it does is therefore asked of the logarithms, to which rare networks add little: were ln W
@@ -168,7 +169,7 @@ def log_second_moment(
     takes, and ``of_nothing`` the value where W is 0 in every network.
     """
     growth, unit = sums.pooled_growth()
-    total = leave_one_out(sums.networks)
+    total = leave_one_out(sums.started)
     if total.ndim == 1:
         total = total[:, None]
     networks = np.broadcast_to(total[0], unit.shape)
@@ -188,12 +189,14 @@ def log_second_moment(
         )
         least = np.maximum(np.maximum(believed, scatter) / MOST_RELATIVE_ERROR**2, fewest)
         expected = np.sqrt(np.maximum(believed, 0.0) / networks)
-    estimate = jackknife(logs, sums.networks, networks)
+    estimate = jackknife(logs, sums.started, networks)
     stderr = np.where(reliable, np.maximum(estimate.stderr, expected), np.nan)
     estimate = replace(estimate, stderr=stderr)
     return SecondMoment(estimate, reliable, effective, least)
 
 
-def _jackknife(sums: NormSums | ActivitySums, values: Floats, least: Integers | int = 0) -> Estimate:
-    estimate = jackknife(values, sums.networks, sums.alive.sum(axis=0))
+def _jackknife(
+    sums: NormSums | ActivitySums, values: Floats, least: Integers | int = 0, n: Integers | None = None
+) -> Estimate:
+    estimate = jackknife(values, sums.networks, sums.alive.sum(axis=0) if n is None else n)
     return replace(estimate, stderr=np.where(estimate.n >= least, estimate.stderr, np.nan))

@@ -196,7 +196,7 @@ class Record:
 
     @property
     def dead(self) -> Integers:
-        """Networks with z_l = 0 exactly, by recorded layer (R,); without a skip (alpha = 0), or below 1e-16."""
+        """Networks with z_l = 0, by recorded layer (R,): without a skip, where weights +-1 cancel, or below 1e-16."""
         return np.asarray(self.networks - self.alive)
 
     @property

@@ -34,8 +34,10 @@ def check_norms(name: str, records: NDArray[Any], networks: NDArray[np.int64], q
     Sums of a ``quotient`` may have overflowed: its start may be far smaller than what it is compared with.
     """
     alive, exponents = records["alive"], records["growth_exponent"]
-    floats = _floats(records, NORM_SUMS, 2)
+    floats = _floats(records, NORM_SUMS, 4)
     _check_counts(f"{name}.alive", alive, networks[:, None])
+    _check_counts(f"{name}.startless", records["startless"], networks[:, None])
+    _check_counts(f"{name}.startless_alive", records["startless_alive"], np.minimum(records["startless"], alive))
     _check_finite(name, floats[..., :6] if quotient else floats)
     growth = floats[..., 6:]
     if not (growth >= 0.0).all() or (floats[..., 1::4] < 0.0).any():  # NaN is not

@@ -3,7 +3,8 @@
 manifest.json            model, method, seed, ranges, bins, numerics, and which of the arrays there are
 layers                   (R,)
 statistics.networks      (32,)
-statistics.norms         (G, R) records: `resmc.engine.sums.NORM_SUMS`; G of the 32 groups hold networks
+statistics.norms         (G, R) records: `resmc.engine.sums.NORM_SUMS`; G of the 32 groups hold networks. Fields that
+                         count networks whose start is 0 are left out where there are none
 statistics.activity      (G, R) records: `resmc.engine.sums.ACTIVITY_SUMS`, for networks that have an A
 statistics.histogram     (G, 2 + k): underflow, the k bins from `histogram_offset` that hold all else, overflow
 statistics.products, .partial_sums, .partial_squares     (G, pairs), unless empty
@@ -64,6 +65,7 @@ LAYER_SUMS = np.dtype(
         ("active_square", np.float64),
     ]
 )
+_NORM_SUMS_OF_ALL = np.dtype([(name, NORM_SUMS[name]) for name in NORM_SUMS.names or () if "startless" not in name])
 _PRODUCTS = ("products", "partial_sums", "partial_squares")
 _COUNTS = tuple(np.dtype(f"u{size}") for size in (1, 2, 4, 8))  # types of a histogram's counts
 
@@ -91,7 +93,7 @@ def to_bytes(simulation: Record) -> bytes:
     arrays: dict[str, NDArray[Any]] = {
         "layers": simulation.layers,
         "statistics.networks": statistics.networks,
-        "statistics.norms": statistics.norms.records[filled],
+        "statistics.norms": _stored(statistics.norms)[filled],
     }
     if statistics.activity is not None:
         arrays["statistics.activity"] = statistics.activity.records[filled]
@@ -101,10 +103,24 @@ def to_bytes(simulation: Record) -> bytes:
         if len(part.networks):
             arrays |= {f"{name}.{f.name}": host(getattr(part, f.name)) for f in fields(part) if f.name != "ratios"}
             arrays |= {f"{name}.quotients.{quotient}": values for quotient, values in sorted(part.ratios.items())}
-    arrays |= {f"quotients.{name}": sums.records[filled] for name, sums in simulation.ratios.items()}
+    arrays |= {f"quotients.{name}": _stored(sums)[filled] for name, sums in simulation.ratios.items()}
     for name, law in simulation.laws.items():
         arrays |= {f"laws.{name}.bins": law.bins, f"laws.{name}.counts": law.counts}
     return archive.to_bytes(said, arrays)
+
+
+def _stored(sums: NormSums) -> NDArray[Any]:
+    """The records as a file has them."""
+    return sums.records if sums.startless.any() else _of_fields(sums.records, _NORM_SUMS_OF_ALL)
+
+
+def _of_fields(records: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Records of other fields; those that ``records`` lack are 0."""
+    out = np.zeros(records.shape, dtype)
+    for name in dtype.names or ():
+        if name in (records.dtype.names or ()):
+            out[name] = records[name]
+    return out
 
 
 def described(simulation: Record) -> Plain:
@@ -279,13 +295,10 @@ def _quotient_sums(found: Archive, checked: Manifest, name: str, size: int, laye
 def _rows(found: Archive, checked: Manifest, name: str, dtype: np.dtype[Any], size: int) -> NDArray[Any]:
     """Records of the groups that hold networks, at all layers; in version 2 they are a part of larger ones."""
     stored = LAYER_SUMS if checked.old else dtype
+    if stored is NORM_SUMS:
+        stored = found.array(name, NORM_SUMS, _NORM_SUMS_OF_ALL).dtype
     there = _array(found, name, stored, int(np.count_nonzero(checked.networks)), size)
-    if stored is dtype:
-        return there
-    rows = np.empty(there.shape, dtype)
-    for field in dtype.names or ():
-        rows[field] = there[field]
-    return rows
+    return there if stored == dtype else _of_fields(there, dtype)
 
 
 def _in_groups(rows: NDArray[Any], networks: NDArray[np.int64]) -> NDArray[Any]:

@@ -63,6 +63,22 @@ RESMC_OUTLINE_FN auto row_of_law(const PhiloxKeys& keys, const PhiloxPrefix<type
     return row_product(keys, prefix, width, team, row, x, weights);
 }
 
+// |x| of n numbers that all of a team see. They are divided by the largest: squares might leave the range of floats.
+template <class Index, class Real, class Vector>
+RESMC_OUTLINE_FN Real length_of(uint32_t n, const Vector& x) {
+    Real largest(0x1p-126f);
+    RESMC_UNROLL_DEVICE(1)
+    for (uint32_t j = 0; j < n; ++j) largest = max(largest, magnitude(x.load(Index(j))));
+    const Real inverse = Real(1.0f) / largest;
+    Real square(0.0f);
+    RESMC_UNROLL_DEVICE(1)
+    for (uint32_t j = 0; j < n; ++j) {
+        const Real part = inverse * x.load(Index(j));
+        square = fma(part, part, square);
+    }
+    return largest * sqrt(square);
+}
+
 // The input, the same for all networks: x / sqrt(n_in) between zeros.
 template <class Real>
 struct InputVector {
@@ -97,6 +113,15 @@ struct Dense {
         }
     }
 
+    // Sums of n weights +-1 times the numbers of x, without dust.
+    template <class Run, class Vector>
+    static RESMC_FN void remove_dust(Run& run, uint32_t n, const Vector& x, typename Run::Real (&y)[4]) {
+        using Real = typename Run::Real;
+        if (!run.has_dust()) return;
+        const Real size = length_of<typename Run::Index, Real>(n, x);
+        for (uint32_t k = 0; k < 4; ++k) y[k] = without_dust(y[k], size);
+    }
+
     // Four rows of W x, x the shared vector `which`.
     template <class Run>
     static RESMC_FN void rows(Run& run, const PhiloxPrefix<typename Run::Wide>& draw, uint32_t which, uint32_t round,
@@ -111,7 +136,17 @@ struct Dense {
                                  WeightsOfLaw{run.net.weight_law});
             put(y, k, row);
         }
+        remove_dust(run, run.width(), run.shared[which], y);
         run.mask(round, whole, y);
+    }
+
+    // Four columns of W, times v, the shared vector `which`.
+    template <class Run>
+    static RESMC_FN void columns(Run& run, const PhiloxPrefix<typename Run::Wide>& draw, uint32_t which, uint32_t round,
+                                 typename Run::Real (&y)[4]) {
+        column_products(run.keys, draw, run.width(), run.team, run.team.quad(round), run.shared[which],
+                        WeightsOfLaw{run.net.weight_law}, y);
+        remove_dust(run, run.width(), run.shared[which], y);
     }
 
     // Adds sqrt(n) b_l, in the layer's units.
@@ -141,6 +176,7 @@ struct Dense {
                     row_of_law(run.keys, weights, net.n_in, run.team, row + k, InputVector<Real>{net.input},
                                WeightsOfLaw{net.weight_law}));
             }
+            if (net.n_in > 0) remove_dust(run, net.n_in, InputVector<Real>{net.input}, h);
             run.mask(round, whole, h);
         });
     }
@@ -202,7 +238,7 @@ struct Dense {
         const auto words = [&](uint32_t round, Word(&w)[4]) RESMC_LAMBDA {
             if (block == BLOCK_PHI_IN && run.has_signs()) run.words(next_signs, round, w);
         };
-        return run.template finish_forward<block>(l, from, Real(1.0f), at, to, follow, change, branch, words);
+        return run.template finish_forward<block, true>(l, from, Real(1.0f), at, to, follow, change, branch, words);
     }
 
     template <class Run>
@@ -223,6 +259,8 @@ struct Dense {
 
     template <class Run, class Recorder>
     static RESMC_FN bool output(Run& run, const typename Run::Layer&, uint32_t at, Recorder& recorder) {
+        using Real = typename Run::Real;
+        using Index = typename Run::Index;
         const Residual& net = run.net;
         const auto weights = run.draw(STREAM_DENSE_OUTPUT, net.network.depth);
         run.team.sync();
@@ -233,9 +271,10 @@ struct Dense {
             for (uint32_t k = 0; k < 4; ++k) {
                 if (run.team.stopped()) return false;
                 if (run.team.outside(first + k, net.network.n_out)) break;
-                const auto y = row_of_law(run.keys, weights, run.width(), run.team, first + k, run.shared[0],
-                                          WeightsOfLaw{net.weight_law});
-                recorder.output(first + k, y * typename Run::Real(net.network.readout));
+                auto y = row_of_law(run.keys, weights, run.width(), run.team, first + k, run.shared[0],
+                                    WeightsOfLaw{net.weight_law});
+                if (run.has_dust()) y = without_dust(y, length_of<Index, Real>(run.width(), run.shared[0]));
+                recorder.output(first + k, y * Real(net.network.readout));
             }
         }
         return true;
@@ -260,7 +299,6 @@ struct Dense {
         using Real = typename Run::Real;
         using Word = typename Run::Word;
         const Residual& net = run.net;
-        const WeightsOfLaw law{net.weight_law};
         const auto scale = activation_scale(net, here.exponent);
         const auto outer = run.draw(STREAM_DENSE_WEIGHTS, l), signs = run.signs(l);
         const Real s(net.steps[l]);
@@ -277,8 +315,7 @@ struct Dense {
                 if (block == BLOCK_PHI_OUT)
                     run.vectors.load(VECTOR_GRADIENT, round, v);
                 else
-                    column_products(run.keys, outer, run.width(), run.team, run.team.quad(round), run.shared[1], law,
-                                    v);
+                    columns(run, outer, 1, round, v);
                 for (uint32_t k = 0; k < 4; ++k) v[k] = s * slope[k] * v[k];
                 run.mask(round, whole, v);
                 run.shared[2].store(run.team.quad(round), v);
@@ -287,8 +324,7 @@ struct Dense {
         }
         const Real readout(net.network.readout);
         const auto branch = [&](uint32_t round, bool whole, const Real(&h)[4], Real(&out)[4]) RESMC_LAMBDA {
-            column_products(run.keys, inner, run.width(), run.team, run.team.quad(round),
-                            run.shared[block == BLOCK_PHI_IN ? 1 : 2], law, out);
+            columns(run, inner, block == BLOCK_PHI_IN ? 1 : 2, round, out);
             if (block == BLOCK_PHI_IN) {
                 Real value[4], slope[4];
                 Word w[4] = {};
@@ -299,7 +335,7 @@ struct Dense {
                 for (uint32_t k = 0; k < 4; ++k) out[k] = readout * out[k];
             }
         };
-        run.finish_backward(here, at, gradient, branch);
+        run.template finish_backward<true>(here, at, gradient, branch);
     }
 };
 

@@ -114,7 +114,7 @@ struct Projected {
             }
         };
         const auto drawn = [](uint32_t, Word(&)[4]) RESMC_LAMBDA {};
-        return run.template finish_forward<block>(l, from, size, at, to, follow, change, branch, drawn);
+        return run.template finish_forward<block, false>(l, from, size, at, to, follow, change, branch, drawn);
     }
 
     template <class Run, class Recorder>
@@ -182,7 +182,7 @@ struct Projected {
                 run.activation(scale, h, w, round, whole, value, slope);
                 for (uint32_t k = 0; k < 4; ++k) v[k] = s * slope[k] * fma(t.along, value[k], t.across * f[k]);
             };
-            run.finish_backward(here, at, gradient, branch);
+            run.template finish_backward<false>(here, at, gradient, branch);
         } else {
             // v = s D p (phi-out) or s D V^T p (v-phi-w), then J^T p = W^T v with x = h.
             const Real factor = pre_activation_size(run, l, here, scale);
@@ -234,13 +234,13 @@ struct Projected {
                                                         here.sums.square + bias2)
                                            : transposed(sums.drawn, sums.v_square, sums.fresh, here.sums.square);
             const Real readout(net.network.readout);
-            run.finish_backward(here, at, gradient,
-                                [&](uint32_t round, bool, const Real(&h)[4], Real(&v)[4]) RESMC_LAMBDA {
-                                    Real f[4];
-                                    run.vectors.load(VECTOR_FRESH, round, f);
-                                    for (uint32_t k = 0; k < 4; ++k)
-                                        v[k] = readout * fma(t.along, h[k], t.across * f[k]);
-                                });
+            run.template finish_backward<false>(here, at, gradient,
+                                                [&](uint32_t round, bool, const Real(&h)[4], Real(&v)[4]) RESMC_LAMBDA {
+                                                    Real f[4];
+                                                    run.vectors.load(VECTOR_FRESH, round, f);
+                                                    for (uint32_t k = 0; k < 4; ++k)
+                                                        v[k] = readout * fma(t.along, h[k], t.across * f[k]);
+                                                });
         }
     }
 };

@@ -113,7 +113,8 @@ class Buffers:
         products = n_products(job.deaths_possible, job.correlations)
         kept = job.keep_samples, job.keep_trajectories
         raw = Raw.bytes(*kept, network.n_out, n, names, job.count)
-        fixed = 8 * GROUPS * (n * n * products + n * (15 + 10 * (len(names) + job.mean_square)) + job.n_bins + 2)
+        by_layer = ACTIVITY_SUMS.itemsize + NORM_SUMS.itemsize * (1 + len(names) + job.mean_square)
+        fixed = GROUPS * (8 * n * n * products + n * by_layer + 8 * (job.n_bins + 2))
         fixed += 4 * (len(network.steps) + len(network.input)) if isinstance(network, KernelResidual) else 0
         workspace = 4 * plan.workspace_blocks * shape.block_floats
         return int(raw + fixed + workspace + plan.columns * bytes_per_column(network, job, n))
