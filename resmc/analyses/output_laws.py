@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 from scipy.special import ndtr
 
@@ -95,7 +96,9 @@ def one_output(sim: Record, limit: LogNormLimit) -> OutputLaw:
         # Between grid points neither law moves by more than the steepest part of Phi over one step; and an L may lie
         # half a bin from the centre of its bin, which is a quarter of a bin in log t.
         step = float(log_t[1] - log_t[0]) + 0.25 * sim.bins.width
-        return ks_distance(cdf - other, sim.statistics.networks, sim.networks, STEEPEST * step)
+        apart = cdf - other
+        resolution = _smooth(apart[0], STEEPEST * step, counts[0, 1:-1], total[0, 0])
+        return ks_distance(apart, sim.statistics.networks, sim.networks, resolution)
 
     return OutputLaw(distance(gaussian), distance(mixture))
 
@@ -155,13 +158,26 @@ def output_norm(sim: Record, limit: LogNormLimit | None = None, n_out: int | Non
     resolution = float((cdf[0, 2:] - cdf[0, :-2]).max())
 
     def distance(other: Floats) -> KSDistance:
-        return ks_distance(cdf - other, sim.statistics.networks, sim.networks, resolution)
+        apart = cdf - other
+        finest = _smooth(apart[0], resolution, counts[0, 1:-1], total[0, 0])
+        return ks_distance(apart, sim.statistics.networks, sim.networks, finest)
 
     return OutputNormLaw(
         n_out,
         ks_gaussian=distance(_log_chi_square_cdf(n_out, x)),
         ks_log_gaussian=distance(theory.output_norm_cdf(x, n_out, mean, deviation**2)),
     )
+
+
+def _smooth(differences: Floats, bound: float, counts: NDArray[np.int64], total: int) -> float:
+    """Return by how much a distance of a mixed law may exceed its value on the grid, at most ``bound``.
+
+    Where the log-norms fill several bins, where they lie in theirs averages out, and the mixed law is as smooth as that
+    of one network's output, over which the grid has ten points to an e-fold: then the difference of two laws changes
+    between two points by no more than it does from point to point.
+    """
+    narrow = counts.max(initial=0) > 0.25 * total
+    return bound if narrow else min(bound, float(np.abs(np.diff(differences)).max(initial=0.0)))
 
 
 def output_norm_cells(sim: Record, edges: Floats, n_out: int | None = None) -> Estimate:
