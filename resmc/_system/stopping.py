@@ -118,7 +118,7 @@ def _watch_the_end() -> None:
     _watched = True
     import concurrent.futures.thread  # noqa: F401 (registers itself; what is registered last is called first)
 
-    register = getattr(threading, "_register_atexit", None)  # what executors use themselves
+    register = getattr(threading, "_register_atexit", None)  # executors use it themselves
     if register is not None:
         with suppress(RuntimeError):  # raised if the program ends already
             register(_before_joining)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-MOST_ENTRIES = 6  # of a sequence or an array, written out
+MOST_ENTRIES = 6  # more entries of a sequence or an array are not written out
 MOST_ALIKE = 3  # from so many entries on, equal ones are written as a product
 MOST_LETTERS = 320
 

@@ -126,7 +126,7 @@ def _flat_slopes(sim: Record) -> list[str]:
     if "gradient" not in sim.ratios:
         return []
     name = sim.lowered.general.activation
-    # Of many neurons some have a slope that counts, unless it is flat on either side.
+    # Some of many neurons have a slope that counts, unless sigma is flat on either side.
     beyond = ACTIVATIONS[name].flat_beyond(both=sim.model.width >= FEWEST_ACTIVE)
     largest = np.nanmax(np.append(sim.log_norm_mean.value + 2.0 * np.sqrt(sim.log_norm_variance.value), -np.inf))
     if largest < 2.0 * np.log(beyond):

@@ -25,7 +25,7 @@ class TorchDevice(Protocol):
         """Number among those of its kind."""
 
 
-Named = str | TorchDevice  # what users may give as a device
+Named = str | TorchDevice  # users may give these as a device
 
 
 class Device(NamedTuple):

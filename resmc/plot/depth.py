@@ -90,7 +90,7 @@ def plot_depth_ratio(
         handles = []
         bands = len(drawn) <= MOST_BANDS
         for (label, (depths, median, band)), series in zip(drawn.items(), looks.looks(list(drawn)), strict=True):
-            if bands and len(depths) == 1:  # which has no width
+            if bands and len(depths) == 1:  # a band without width
                 ax.vlines(depths, *band, color=series.colour, alpha=0.2, lw=8.0)
             elif bands:
                 ax.fill_between(depths, *band, color=series.colour, alpha=0.2, lw=0)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MOST_CELLS = 200  # in the density of an output
 TAIL = 1e-4  # probability beyond either end of an axis
 QUANTILES = 41
-MARGIN = 0.02  # of an axis, on either side
+MARGIN = 0.02  # share of an axis on either side
 MIN_BEYOND = 10.0  # a quantile is drawn only if so many networks lie beyond
 
 

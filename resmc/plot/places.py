@@ -79,7 +79,7 @@ def finish(ax: Axes) -> None:
     handles = _asked.pop(ax, [])
     if handles:
         _legend(ax, handles)
-        for axis in _axes_with_labels(ax) if _engine(ax) is None else ():  # which the legend may have made shorter
+        for axis in _axes_with_labels(ax) if _engine(ax) is None else ():  # the legend may have made them shorter
             _fit(axis.label, _length(axis))
     for function in _last.pop(ax, ()):
         function()

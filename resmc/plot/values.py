@@ -179,7 +179,7 @@ def _draw(
         return st.points(ax, x, estimate, style, look, words)
     marked = len(x) <= MOST_MARKED
     given: st.Style = {"marker": "" if count == 1 and not marked else look.marker, "ms": 3.0, "color": look.colour}
-    every = 1 if marked else (number * len(x) // (MARKS * count), -(-len(x) // MARKS))  # of alike curves side by side
+    every = 1 if marked else (number * len(x) // (MARKS * count), -(-len(x) // MARKS))  # alike curves take other points
     handle = st.line(ax, x, estimate.value, style, label=words, lw=1.0, markevery=every, zorder=3, **given)
     st.band(ax, x, estimate.value - estimate.stderr, estimate.value + estimate.stderr, handle.get_color())
     st.hollow(ax, x, estimate.value, st.bare(estimate), handle.get_color(), look.marker)

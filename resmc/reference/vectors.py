@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-DUST = 2.0**-40  # of the size of a sum's terms: less is a rounding error where sums can be exactly 0
+DUST = 2.0**-40  # times the size of a sum's terms; less is a rounding error where sums can be exactly 0
 
 
 def dot(x: Floats, y: Floats) -> Floats:

@@ -172,6 +172,6 @@ def write_page(path: Any, page: Callable[[], str]) -> None:
     OSError
         If the file cannot be written; an older one of that name stays as it was.
     """
-    path = checks.absolute("path", path)  # of now: the page takes seconds, and the program may go elsewhere
+    path = checks.absolute("path", path)  # resolved now: the page takes seconds, and the program may go elsewhere
     check_place(path)
     write_atomically(page().encode(), path)

@@ -32,7 +32,7 @@ def to_netcdf(data: xarray.Dataset, path: str | Path) -> None:
         from xarray.backends import H5NetCDFStore
     except ImportError:
         raise ImportError("to_netcdf needs h5netcdf and h5py: install resmc[netcdf]") from None
-    path = checks.absolute("path", path)  # of now: another thread may change the folder of the program
+    path = checks.absolute("path", path)  # resolved now: another thread may change the folder of the program
     # HDF5 may end the process where the disk is full: it writes into memory, and its bytes go to the disk at once.
     buffer = io.BytesIO()
     with h5netcdf.File(buffer, "w") as file:

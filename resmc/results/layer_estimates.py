@@ -34,7 +34,7 @@ __all__ = [
     "log_second_moment",
 ]
 
-MOST_RELATIVE_ERROR = 0.05  # of a mean square, beyond which its logarithm's error bar is not given
+MOST_RELATIVE_ERROR = 0.05  # a mean square with a larger one has a logarithm without error bar
 UNSEEN = 3.0  # networks, a neuron away from the others, that the error of A and F allows for, as `share` does
 LIGHTER = 4.0  # times the scatter that a run shows, more than which the logarithms' variance is not believed
 HEAVIER = 1.5  # times the scatter that the logarithms' variance explains, and more where that is large itself

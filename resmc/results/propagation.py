@@ -1,4 +1,4 @@
-"""What an estimate was made of, and how errors follow from that: to first order, by the slopes of what was computed."""
+"""Origins of estimates, and how errors follow from them: to first order, by the slopes of what was computed."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ BINARY: dict[np.ufunc, Callable[[Floats, Floats], tuple[Any, Any]]] = {
     np.power: _power_slopes,
     np.float_power: _power_slopes,
 }
-OF_VALUES = (  # what asks for the values alone
+OF_VALUES = (  # these ask for the values alone
     np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal,
     np.isfinite, np.isinf, np.isnan, np.sign, np.signbit,
 )  # fmt: skip

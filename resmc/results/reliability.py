@@ -19,7 +19,7 @@ STRONG_SKIP = 0.1  # share of the skip in a layer's mean square from which on it
 
 @dataclass(frozen=True)
 class Least:
-    """So many networks, and so many networks times width."""
+    """Numbers of networks, and of networks times width, from which on an error is given."""
 
     networks: int
     neurons: int

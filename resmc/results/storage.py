@@ -140,7 +140,7 @@ def described(simulation: Record) -> Plain:
 
 def save(simulation: Record, path: str | Path) -> None:
     """Write ``simulation`` to ``path`` at once; errors as for `write_atomically`."""
-    path = checks.absolute("path", path)  # of now: another thread may change the folder of the program
+    path = checks.absolute("path", path)  # resolved now: another thread may change the folder of the program
     check_place(path)
     write_atomically(to_bytes(simulation), path)
 

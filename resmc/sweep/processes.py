@@ -46,7 +46,7 @@ class Processes:
     def __init__(self, workers: int, threads: int, device: str) -> None:
         self.threads, self.workers, self.device = threads, workers, device
         self.stopped = False
-        self.path = python_path()  # of now: the program may change its folder before a worker is started
+        self.path = python_path()  # read now: the program may change its folder before a worker is started
         self.own = threading.local()  # each thread's worker
         self.started: list[Worker] = []
         self.pool = futures.ThreadPoolExecutor(

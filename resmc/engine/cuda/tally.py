@@ -19,7 +19,7 @@ class DeviceTally:
         self.accelerator = accelerator
         self.torch = accelerator.torch
         limits = accelerator.torch.iinfo(accelerator.torch.int64)
-        self.nothing, self.everything, self.none = limits.min, limits.max, limits.max - 1  # of -+infinity, and NaN
+        self.nothing, self.everything, self.none = limits.min, limits.max, limits.max - 1  # bins of -+infinity and NaN
         self.host = Tally()
         self.waiting: list[tuple[Any, Any]] = []
         self.bins = 0  # bins in ``waiting``
