@@ -93,7 +93,7 @@ def _lay_out(ax: Axes) -> None:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
-    ax.get_xlim(), ax.get_ylim()  # which are found when they are asked for
+    ax.get_xlim(), ax.get_ylim()  # limits are found when they are asked for
 
 
 def _axes_with_labels(ax: Axes) -> Iterator[Any]:

@@ -164,7 +164,7 @@ BINARY: dict[np.ufunc, Callable[[Floats, Floats], tuple[Any, Any]]] = {
     np.power: _power_slopes,
     np.float_power: _power_slopes,
 }
-OF_VALUES = (  # these ask for the values alone
+OF_VALUES = (  # functions of the values alone
     np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal,
     np.isfinite, np.isinf, np.isnan, np.sign, np.signbit,
 )  # fmt: skip
