@@ -183,6 +183,7 @@ def ptx() -> dict[str, str]:
         assert done.returncode == 0, done.stdout + done.stderr
         _, mark, text = done.stdout.rpartition(".version")  # of several architectures the last, which is the newest
         assert mark, f"{place} has no PTX: its architectures should end with one, as 90-virtual or 90"
+        text, _, _ = text.partition("\nFatbin ")  # machine code may stand behind it
         texts[place.name.removesuffix(".cu.o") + ".ptx"] = mark + text
     return texts
 
