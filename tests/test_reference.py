@@ -441,7 +441,8 @@ def test_reference_imports_nothing_but_numpy_and_the_models():
                 imported = set() if room == "models" else {f"resmc.{room}.{alias.name}" for alias in node.names}
             else:
                 continue
-            allowed = {"numpy", "resmc._system.checks", *sys.stdlib_module_names}
+            system = {f"resmc._system.{name}" for name in ("checks", "look", "stoppable", "brief")}
+            allowed = {"numpy", *system, *sys.stdlib_module_names}
             assert {name if name in allowed else name.split(".")[0] for name in imported} <= allowed, path
 
 
