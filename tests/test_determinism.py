@@ -467,15 +467,23 @@ def discrepancies(sim: Simulation) -> dict[str, float]:
     compare("kurtosis", sim.log_norm_excess_kurtosis.value[-1], (d**4).mean() / (d**2).mean() ** 2 - 3.0)
     fraction = active[alive[:, -1], -1] / model.width
     compare("active fraction", sim.active_fraction.value[-1], fraction.mean())
-    compare("its error", sim.active_fraction.stderr[-1], fraction.std(ddof=1) / math.sqrt(len(fraction)))
+    compare("its error", sim.active_fraction.stderr[-1], _with_unseen(fraction, 1.0 / sim.model.width))
     asymmetry = a[alive[:, -1], -1]
     compare("asymmetry mean", sim.asymmetry_mean.value[-1], asymmetry.mean())
-    compare("asymmetry error", sim.asymmetry_mean.stderr[-1], asymmetry.std(ddof=1) / math.sqrt(len(asymmetry)))
+    compare("asymmetry error", sim.asymmetry_mean.stderr[-1], _with_unseen(asymmetry, 2.0 / sim.model.width))
     compare("asymmetry variance", sim.asymmetry_variance.value[-1], asymmetry.var(ddof=1))
     return worst
 
 
 INTEGERS = ("networks", "alive", "dead", "histogram", "counts of pairs", "dead, by the reference")
+
+
+def _with_unseen(values: NDArray[Any], step: float) -> float:
+    """The error of a mean of fractions, with three networks more that are a neuron away from it."""
+    n = len(values)
+    return math.sqrt((values.var() * n + 3.0 * step**2) / (n * (n - 1.0)))
+
+
 BY_REFERENCE = ("active", "active square", "inactive", "active fraction", "its error")  # z near 0 may flip: see parity
 FROM_FLOATS = ("growth", "growth square")  # from float32 |z|^2; the log-norm's own error is 3e-8
 

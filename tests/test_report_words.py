@@ -50,9 +50,9 @@ def estimate(value: float, stderr: float) -> Estimate:
         (0.0, 0.0, "0 ± 0"),
         (2.0, math.nan, "2 (no error bar)"),
         (1.0, 7.7e-16, "1 ± 0"),
-        (-3e-17, 1e-18, "−3e-17 ± 1.0e-18"),
+        (-3e-17, 1e-18, "−3.00e-17 ± 1.0e-18"),
         (math.nan, math.nan, "no value"),
-        (-1.2e-11, 3e-12, "−1.2e-11 ± 3.0e-12"),
+        (-1.2e-11, 3e-12, "−1.20e-11 ± 3.0e-12"),
     ],
 )
 def test_an_estimate_is_written_with_two_digits_of_its_error(value, stderr, text):
