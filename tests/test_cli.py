@@ -248,7 +248,7 @@ def test_verdicts_are_printed_even_if_their_page_cannot_be_written(capsys, tmp_p
     out, err = capsys.readouterr()
     assert "backward: " in out
     assert "written" not in out
-    assert err == "resmc: [Errno 28] No space left on device\n"
+    assert err == "resmc: standard output cannot be written to: No space left on device\n"
 
 
 def test_limit_prints_and_records_what_the_python_call_says(capsys):

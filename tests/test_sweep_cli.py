@@ -221,7 +221,7 @@ def test_status_counts_pilots_claims_and_shards_of_other_plans(capsys, tmp_path)
     (store / "claims" / "shard").write_text("00000000-1", encoding="ascii")  # of another host
     out = run(capsys, "status", store)
     assert "1 of 2 points complete, 1000 of so far unknown networks" in out
-    assert "1 pilots still to run" in out
+    assert "1 pilot still to run" in out
     assert "1 being computed" in out
     found = json.loads(run(capsys, "status", store, "--json"))
     assert (found["networks_wanted"], found["pilots_missing"], found["of_other_plans"]) == (None, 1, 0)

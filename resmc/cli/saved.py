@@ -138,7 +138,9 @@ def _merge_stores(args: argparse.Namespace) -> None:
         for words in other_plans(args.run, args.others):
             print(words, file=sys.stderr)
         if unused := status(plan, args.run).of_other_plans:
-            print(f"{counted(unused, 'shard')} there not used by its plan: run one that has them", file=sys.stderr)
+            are = "is" if unused == 1 else "are"
+            said = f"{counted(unused, 'shard')} there {are} not used by its plan: run one that has them"
+            print(said, file=sys.stderr)
     print_result(args, load_sweep(args.run))
 
 
