@@ -32,10 +32,10 @@ def refused(bad: dict[str, Any]) -> str:
     def never(_done: int, _networks: int) -> None:
         raise AssertionError("work has begun")
 
-    start = time.process_time()
+    start = time.perf_counter()
     with pytest.raises(ValueError, match=r".") as caught:
         resmc.simulate(**{"progress": never, **GOOD, **bad})
-    assert time.process_time() - start < AT_ONCE
+    assert time.perf_counter() - start < AT_ONCE
     assert type(caught.value) is ValueError
     return str(caught.value)
 
@@ -276,10 +276,10 @@ def test_an_exception_in_the_progress_callable_propagates_and_leaves_no_thread(e
         raise error("from the callable")
 
     before = threads_now()
-    start = time.process_time()
+    start = time.perf_counter()
     with pytest.raises(error, match="from the callable"):
         resmc.simulate(**GOOD, threads=5, progress=fail)
-    assert time.process_time() - start < AT_ONCE
+    assert time.perf_counter() - start < AT_ONCE
     assert_no_thread_left(before)
 
 
@@ -361,7 +361,7 @@ def test_ctrl_c_stops_within_a_second_and_leaves_no_thread(arguments, progress):
 @pytest.mark.cpu
 def test_import_is_quick_and_leaves_torch_and_scipy_special_alone():
     code = (
-        "import sys, time; start = time.process_time(); import resmc; took = time.process_time() - start\n"
+        "import sys, time; start = time.perf_counter(); import resmc; took = time.perf_counter() - start\n"
         "heavy = [m for m in ('torch', 'scipy.special', 'matplotlib', 'xarray') if m in sys.modules]\n"
         "print(took, *heavy)"
     )

@@ -167,7 +167,7 @@ function drawing(svg) {
     section: figure.closest('section').getAttribute('aria-labelledby')};
 }
 function cell(c, heading) {
-  const rest = c.querySelector('.rest');
+  const rest = c.querySelector('.r');
   return {text: c.textContent, point: rest && box(rest).left, end: text(c).right,
     numeric: heading.classList.contains('n'), side: getComputedStyle(c).textAlign};
 }

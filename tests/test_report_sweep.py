@@ -312,7 +312,7 @@ def test_ten_thousand_points_are_a_page_of_megabytes():
     begin = time.process_time()
     source = render(result)
     assert time.process_time() - begin < 60.0
-    assert len(source.encode()) < 12e6
+    assert len(source.encode()) < 10e6
     assert source.count("<tr>") == 10_000 + 1
     assert "There is no figure" not in source
 

@@ -112,14 +112,14 @@ def aligned(table: Table) -> tuple[Table, list[str]]:
         if wide is not None:
             rules.append(f"{place}{{text-align:right}}")
         if wide:
-            rules.append(f"{place}>.rest{{min-width:{wide:.4g}ch}}")
+            rules.append(f"{place}>.r{{min-width:{wide:.4g}ch}}")
         columns.append([_placed(cell) for cell in cells] if wide else cells)
     return replace(table, rows=list(zip(*columns, strict=True))), rules
 
 
 def _placed(cell: str) -> str:
     found = alignment.parts(cell)
-    return cell if found is None else _markup(f'{found[0]}<span class="rest">{html.escape(found[1])}</span>')
+    return cell if found is None else _markup(f'{found[0]}<span class="r">{html.escape(found[1])}</span>')
 
 
 def symbols(text: str) -> Any:

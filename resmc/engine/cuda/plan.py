@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ..lowering import KernelNetwork, KernelResidual
 from ..native import Shape
 from ..request import Job
+from ..sums import ACTIVITY_SUMS, NORM_SUMS
 
 RECORD_BYTES = 2 << 30  # records of a chunk, if there is so much memory
 MEMORY_SHARE = 0.4  # share of the free memory for a chunk's records, and again for states
@@ -54,7 +55,7 @@ def bytes_per_column(network: KernelNetwork, job: Job, n_layers: int) -> int:
     products = n_products(job.deaths_possible, job.correlations)
     n_quotients = max(len(network.quotients) - 1, 0)  # but for the growth, which has the records of h
     records = 16 + 8 * n_quotients + (4 if n_quotients > 1 else 0)
-    by_layer = records + 8 * products + -(-120 // job.batch)
+    by_layer = records + 8 * products + -(-(NORM_SUMS.itemsize + ACTIVITY_SUMS.itemsize) // job.batch)
     return n_layers * by_layer + -(-products * 8 * n_layers**2 // job.batch) + (8 if job.mean_square else 0)
 
 
