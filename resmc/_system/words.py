@@ -63,6 +63,11 @@ def cut(text: str, most: int = MOST_LETTERS) -> str:
     return text if len(text) <= most else f"{text[:half]} .. {text[-half:]}"
 
 
+def are(number: int) -> str:
+    """Return the verb that follows so many things: is, or are."""
+    return "is" if number == 1 else "are"
+
+
 def counted(number: int, noun: str) -> str:
     """Write a number with its noun, in the plural but for 1."""
     return f"{number} {noun}{'s' * (number != 1)}"

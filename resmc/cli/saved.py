@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .._system.plain import Plain
-from .._system.words import counted
+from .._system.words import are, counted
 from ..results.datasets import check_zarr, to_netcdf, to_zarr
 from ..results.storage import write_atomically
 from ..simulation import Simulation, load, merge
@@ -138,8 +138,7 @@ def _merge_stores(args: argparse.Namespace) -> None:
         for words in other_plans(args.run, args.others):
             print(words, file=sys.stderr)
         if unused := status(plan, args.run).of_other_plans:
-            are = "is" if unused == 1 else "are"
-            said = f"{counted(unused, 'shard')} there {are} not used by its plan: run one that has them"
+            said = f"{counted(unused, 'shard')} there {are(unused)} not used by its plan: run one that has them"
             print(said, file=sys.stderr)
     print_result(args, load_sweep(args.run))
 

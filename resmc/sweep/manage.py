@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .._system.plain import Plain
-from .._system.words import counted
+from .._system.words import are, counted
 from .claims import Claims
 from .errors import Damaged, StoreError
 from .extension import differences
@@ -54,7 +54,7 @@ class Status:
         if self.pilots_missing:
             lines.append(f"{counted(self.pilots_missing, 'pilot')} still to run")
         if self.of_other_plans:
-            lines.append(f"{counted(self.of_other_plans, 'shard')} not used by this plan")
+            lines.append(f"{counted(self.of_other_plans, 'shard')} {are(self.of_other_plans)} not used by this plan")
         if self.earlier_plans:
             lines.append(f"plans before this one: {', '.join(self.earlier_plans)}")
         if self.set_aside:
