@@ -29,7 +29,7 @@ from compiled import ROOT
 from conftest import draw_of, normals_of, words_of
 from emulated import Emulated
 from engines import fast_network
-from translated import Machine, Translated, entries, library, programs, translate, why_no_kernels
+from translated import Machine, Translated, entries, instructions, library, programs, why_no_kernels
 
 import resmc
 import resmc.engine.cuda
@@ -345,7 +345,7 @@ def test_an_unknown_instruction_ends_the_translation() -> None:
     entry.body[at] = entry.body[at]._replace(opcode="xor.sat.b32")
     line = entry.body[at].line
     with pytest.raises(
-        translate.PtxError, match=rf"kernels.ptx line {line}: the instruction .* is unknown: xor.sat.b32"
+        instructions.PtxError, match=rf"kernels.ptx line {line}: the instruction .* is unknown: xor.sat.b32"
     ):
         library([entry])
 

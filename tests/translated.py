@@ -1,8 +1,9 @@
 """The PTX of the CUDA kernels on a CPU: nvcc's own code, instruction by instruction, behind resmc's own launches.
 
-tests/native/ptx/translate.py makes C++ of PTX, machine.hpp runs it and sees to the rules of CUDA, runtime.hpp stands
-for CUDA's runtime. The objects of a CMake build, as they are, hold both the host's part of the launches and the PTX.
-RESMC_CUDA_BUILD names the folder of one; without it one is made, with no machine code, in build/ptx.
+tests/native/ptx/translate.py makes C++ of PTX by the rows of instructions.py, machine.hpp runs it and sees to the rules
+of CUDA, runtime.hpp stands for CUDA's runtime. The objects of a CMake build, as they are, hold both the host's part of
+the launches and the PTX. RESMC_CUDA_BUILD names the folder of one; without it one is made, with no machine code, in
+build/ptx.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import hashlib
+import importlib
 import importlib.util
 import math
 import os
@@ -47,7 +49,9 @@ def _load(path: Path, name: str) -> ModuleType:
     return module
 
 
-translate = _load(NATIVE / "translate.py", "translate")
+sys.path.insert(0, str(NATIVE))  # as for the translator as a program
+instructions, translate = (importlib.import_module(name) for name in ("instructions", "translate"))
+sys.path.remove(str(NATIVE))
 
 
 def tool(name: str) -> str | None:
