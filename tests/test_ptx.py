@@ -29,7 +29,7 @@ from compiled import ROOT
 from conftest import draw_of, normals_of, words_of
 from emulated import Emulated
 from engines import fast_network
-from translated import Machine, Translated, entries, instructions, library, programs, why_no_kernels
+from translated import Machine, Translated, entries, library, opcodes, programs, why_no_kernels
 
 import resmc
 import resmc.engine.cuda
@@ -344,9 +344,7 @@ def test_an_unknown_instruction_ends_the_translation() -> None:
     at = next(i for i, one in enumerate(entry.body) if not isinstance(one, str) and one.opcode.startswith("xor"))
     entry.body[at] = entry.body[at]._replace(opcode="xor.sat.b32")
     line = entry.body[at].line
-    with pytest.raises(
-        instructions.PtxError, match=rf"kernels.ptx line {line}: the instruction .* is unknown: xor.sat.b32"
-    ):
+    with pytest.raises(opcodes.PtxError, match=rf"kernels.ptx line {line}: the instruction .* is unknown: xor.sat.b32"):
         library([entry])
 
 

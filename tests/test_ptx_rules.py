@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from translated import Fault, Machine, instructions, library, machine, translate, why_no_machine
+from translated import Fault, Machine, library, machine, opcodes, translate, why_no_machine
 
 pytestmark = pytest.mark.cpu
 
@@ -266,7 +266,7 @@ def test_more_shared_memory_has_to_be_asked_for(loaded: Machine) -> None:
 def test_what_is_not_known_is_said_with_its_line(text: str) -> None:
     whole = HEAD + source({"unknown": text + " ret;"})
     line = 1 + whole.splitlines().index(text)
-    with pytest.raises(instructions.PtxError, match=UNKNOWN[text]) as caught:
+    with pytest.raises(opcodes.PtxError, match=UNKNOWN[text]) as caught:
         translate.translate(translate.parse(whole, "written.ptx"))
     assert f"written.ptx line {line}: " in str(caught.value)
 
@@ -416,7 +416,7 @@ def test_the_approximate_root_is_as_inexact_as_it_is_told_to_be(loaded: Machine)
 
 
 def test_there_is_a_row_for_every_opcode_once() -> None:
-    patterns = [opcode for pattern, _ in instructions.ROWS for opcode in instructions.expand(pattern)]
-    assert len(patterns) == len(set(patterns)) == len(instructions.TABLE)
+    patterns = [opcode for pattern, _ in opcodes.ROWS for opcode in opcodes.expand(pattern)]
+    assert len(patterns) == len(set(patterns)) == len(opcodes.TABLE)
     assert {"ld.volatile.shared.v4.f32", "setp.geu.f64", "cvt.rzi.u32.f64"} <= set(patterns)
-    assert "COMPARED" not in "".join(row.code for row in instructions.TABLE.values())
+    assert "COMPARED" not in "".join(row.code for row in opcodes.TABLE.values())

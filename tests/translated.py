@@ -1,6 +1,6 @@
 """The PTX of the CUDA kernels on a CPU: nvcc's own code, instruction by instruction, behind resmc's own launches.
 
-tests/native/ptx/translate.py makes C++ of PTX by the rows of instructions.py, machine.hpp runs it and sees to the rules
+tests/native/ptx/translate.py makes C++ of PTX by the rows of opcodes.py, machine.hpp runs it and sees to the rules
 of CUDA, runtime.hpp stands for CUDA's runtime. The objects of a CMake build, as they are, hold both the host's part of
 the launches and the PTX. RESMC_CUDA_BUILD names the folder of one; without it one is made, with no machine code, in
 build/ptx.
@@ -50,7 +50,7 @@ def _load(path: Path, name: str) -> ModuleType:
 
 
 sys.path.insert(0, str(NATIVE))  # as for the translator as a program
-instructions, translate = (importlib.import_module(name) for name in ("instructions", "translate"))
+opcodes, translate = (importlib.import_module(name) for name in ("opcodes", "translate"))
 sys.path.remove(str(NATIVE))
 
 

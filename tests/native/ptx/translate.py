@@ -2,7 +2,7 @@
 
     python tests/native/ptx/translate.py OUTPUT.cpp FILE.ptx...
 
-Every instruction is a row of `ROWS` in instructions.py, after NVIDIA's "PTX ISA", with its modifiers and types in full.
+Every instruction is a row of `ROWS` in opcodes.py, after NVIDIA's "PTX ISA", with its modifiers and types in full.
 What is in no row, be it an instruction, an operand or a directive, ends the translation with a sentence that says where
 it stands: nothing is skipped, nothing guessed.
 """
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from instructions import C_TYPES, EXPORTED, SPACES, SPECIAL, TABLE, Instruction, PtxError, real, register_type, width
+from opcodes import C_TYPES, EXPORTED, SPACES, SPECIAL, TABLE, Instruction, PtxError, real, register_type, width
 
 # ---- what a file holds ----------------------------------------------------------------------------------------------
 
