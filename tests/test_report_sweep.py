@@ -275,8 +275,8 @@ def test_rare_networks_are_not_blamed_where_there_are_few():
     result = _tiled(FOUR, [20, 20, 40, 1000])
     unreliable = int(np.isnan(result.estimates["growth"].stderr).sum()) - 2
     said = " ".join(words_sweep._sentences(result, "growth"))
-    assert "no standard error at 2 points of fewer than 32 networks." in said
-    assert f"no standard error at {numbers.counted(unreliable, 'point')} since the mean of |z|² is ruled by" in said
+    assert "no error bar at 2 points of fewer than 32 networks." in said
+    assert f"no error bar at {numbers.counted(unreliable, 'point')} since the mean of |z|² is ruled by" in said
     assert "rare" not in " ".join(words_sweep._sentences(result, "asymmetry"))
 
 

@@ -254,7 +254,7 @@ def test_few_networks_give_no_answers(variant):
     for answer in words.answers(analyses):
         assert answer.verdict.startswith(("That cannot be said", *(theory if variant == "balanced" else ())))
         assert "±" not in whole(answer)
-    assert next(iter(words.caveats(analyses.sim))).startswith("With 20 networks there are no standard errors")
+    assert next(iter(words.caveats(analyses.sim))).startswith("With 20 networks there are no error bars")
 
 
 def test_without_correlations_that_is_said():

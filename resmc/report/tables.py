@@ -56,7 +56,7 @@ def layers(found: Analyses) -> Table:
     columns += [Column("Alive"), *([Column("Inactive")] if sim.has_asymmetry else [])]
     parts += [list(map(str, sim.alive.tolist())), *([list(map(str, sim.inactive.tolist()))] * sim.has_asymmetry)]
     notes = [
-        "L_l: log-norm; a quantity without an error has too few networks for one, or its mean is ruled by rare ones. "
+        "L_l: log-norm; a quantity without an error bar has too few networks for one, or rare ones rule its mean. "
         "Theory: the limit, or the exact value where it says so."
     ]
     return Table("layers", "By layer", columns, list(zip(*parts, strict=True)), notes=notes)

@@ -32,7 +32,7 @@ def caveats(sim: Record) -> Iterator[str]:
     """Yield sentences that concern all answers."""
     if sim.networks < MIN_NETWORKS:
         yield (
-            f"With {counted(sim.networks, 'network')} there are no standard errors: at least {MIN_NETWORKS} are "
+            f"With {counted(sim.networks, 'network')} there are no error bars: at least {MIN_NETWORKS} are "
             "needed, and thousands before the laws can be compared."
         )
     dead, d, z = int(sim.dead[-1]), sim.model.depth, letter(sim.lowered)

@@ -95,9 +95,7 @@ def _unreliable(found: Analyses) -> str:
     curve, d, networks, z = found.growth, found.sim.model.depth, found.sim.networks, found.letter
     if networks < MIN_NETWORKS:
         return f"That cannot be said from {counted(networks, 'network')}."
-    effective = float(curve.effective_sample_size[-1])
-    weight = f" (effective sample size {plain(effective, 2)})" if math.isfinite(effective) else ""
-    why = f"the mean of |{z}|² at layer {d} is ruled by rare networks{weight}, so its estimate has no error bar"
+    why = f"the mean of |{z}|² at layer {d} is ruled by rare networks, so its estimate has no error bar"
     k = last_reliable(curve)
     if k < 1:
         return f"That cannot be said at any recorded layer: {why}."

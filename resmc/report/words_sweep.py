@@ -100,9 +100,7 @@ def caveats(result: SweepResult) -> Iterator[str]:
         yield f"Not all networks have {named}{more}: where they do not, a dash stands in the table."
     few = int(((result.networks > 0) & (result.networks < MIN_NETWORKS)).sum())
     if few:
-        yield (
-            f"{counted(few, 'point has', 'points have')} fewer than {MIN_NETWORKS} networks and so no standard errors."
-        )
+        yield (f"{counted(few, 'point has', 'points have')} fewer than {MIN_NETWORKS} networks and so no error bars.")
 
 
 def answers(result: SweepResult, figures: dict[str, tuple[str, ...]], left_out: str = "") -> list[Answer]:
@@ -244,7 +242,7 @@ def _without_error(result: SweepResult, one: Observable) -> Iterator[str]:
         why = ", which takes more networks at that width" if one.least is not None else ""
     for which, said in ((few, f" of fewer than {MIN_NETWORKS} networks"), (~few, why)):
         if number := int((without & which).sum()):
-            yield f"It has no standard error at {counted(number, 'point')}{said}."
+            yield f"It has no error bar at {counted(number, 'point')}{said}."
 
 
 def _share(relative: float) -> str:
