@@ -324,7 +324,13 @@ def test_ks_distances_are_those_of_the_kept_samples_up_to_the_bins(model: ResNet
         assert direct > 1.5 * ks.resolution  # so that 0 or twice the distance would fail
 
 
-@pytest.mark.parametrize("model", [ResNet(8, 8, 0.6, 0.8), ResNet(64, 16, 0.6, 0.8, "balanced")], ids=["far", "near"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(ResNet(8, 8, 0.6, 0.8), id="far", marks=pytest.mark.long),
+        pytest.param(ResNet(64, 16, 0.6, 0.8, "balanced"), id="near"),
+    ],
+)
 def test_the_error_of_a_ks_distance_covers(model: ResNet):
     """Distances far above their noise floor, and some near it, where they can only be overestimated.
 

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.cpu
 SOON = 20.0  # seconds; it takes tenths of one, and what is ended here would take hours
 
 LONG = """
-import asyncio, atexit, os, signal, sys, threading, time
+import asyncio, atexit, ctypes, os, signal, sys, threading, time
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: the program ends with its test, however the test ends
 from concurrent.futures import ThreadPoolExecutor
 import resmc
 from resmc._system import stopping

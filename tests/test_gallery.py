@@ -261,6 +261,7 @@ def two_sample_ks(one: Any, other: Any) -> float:
 
 
 @pytest.mark.cpu
+@pytest.mark.long
 def test_the_whole_gallery_runs_from_anywhere(tmp_path):
     command = [sys.executable, GALLERY, "--networks=0.01", "--seed=3", "--output=pictures"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)

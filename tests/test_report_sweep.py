@@ -305,6 +305,7 @@ def test_toml_is_read_back(tmp_path: Path):
         assert tomllib.loads(f"x = {toml(value)}")["x"] == value
 
 
+@pytest.mark.long
 def test_ten_thousand_points_are_a_page_of_megabytes():
     """By tiling the sums of a few points: what is tested is the page, not the simulation."""
     plan = Sweep(width=list(range(10, 110)), depth=list(range(1, 101)), alpha=HALF, lam=HALF, networks=1000)
