@@ -22,6 +22,8 @@ from test_projected_and_dense_agree import law_comparisons, z_of_two_counts
 
 import resmc
 from resmc import Estimate, KSDistance, ResNet, Simulation, theory
+from resmc.analyses.summary import Row
+from resmc.results.observables import OBSERVABLES
 
 HALF = math.sqrt(0.5)
 VARIANTS = ("vanilla", "balanced", "balanced-half")
@@ -500,3 +502,12 @@ def test_observables_stay_in_their_ranges(model: ResNet):
         assert (np.diff(run.inactive) >= 0).all()
     if model.alpha != 0.0:
         np.testing.assert_array_equal(n, run.networks)
+
+
+@pytest.mark.parametrize(("value", "said"), [(-1e-4, "z = +0.00"), (1e-4, "z = +0.00"), (-0.5, "z = -0.50")])
+def test_no_z_score_is_minus_zero(value: float, said: str):
+    estimate = Estimate(np.array(value), np.array(1.0), np.array(1000))
+    row = Row(OBSERVABLES["asymmetry"], "E A_0", estimate, 0, exact=0.0)
+    assert row.comparison()[2] == said
+    limited = Row(OBSERVABLES["asymmetry"], "E A_0", estimate / 100.0 + 1.0, 0, limit=1.0)
+    assert limited.comparison()[2] == {-1e-4: "+0.00%", 1e-4: "+0.00%", -0.5: "-0.50%"}[value]

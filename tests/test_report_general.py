@@ -118,6 +118,12 @@ def test_a_log_norm_beyond_its_histogram_is_said_so():
     assert "no log-norm lies between −128 and 128" in said("huge")["log-gaussian"]
 
 
+def test_a_range_whose_ends_read_alike_is_a_number():
+    """Half of a law may lie within rounding of its median; its 5% and 95% quantiles seldom do."""
+    assert alternatives._range("0.99", "1.01") == "lie between 0.99 and 1.01"
+    assert alternatives._range("1.00", "1.00") == "are 1.00 to three digits"
+
+
 @pytest.mark.parametrize("name", ["bias", "without a skip", "a ResNet's"])
 def test_the_table_by_layer_has_every_quantity_by_layer(name: str):
     analyses = Analyses.of(general(name))

@@ -46,11 +46,11 @@ class Row:
             away = abs(float(self.estimate.value) - self.exact)
             rounding = away <= ROUNDING and np.isfinite(self.estimate.stderr)
             same = "equal" if away == 0.0 else "equal to rounding" if rounding else ""
-            score = f"z = {z:+.2f}" if np.isfinite(z) else same
+            score = f"z = {z:+z.2f}" if np.isfinite(z) else same
             return cell(self.exact), "exact", score
         if self.limit is not None:
             difference = float(self.estimate.relative_difference(self.limit))
-            said = f"{difference:+.2%}" if abs(difference) <= WORTH_SAYING else ""
+            said = f"{difference:+z.2%}" if abs(difference) <= WORTH_SAYING else ""
             return cell(self.limit), self.observable.limit_kind, said
         floor = self.estimate.noise_floor if isinstance(self.estimate, KSDistance) else np.nan
         if np.isfinite(floor) and np.isfinite(self.estimate.value):

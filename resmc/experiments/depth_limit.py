@@ -334,4 +334,4 @@ def _row(
     error = np.hypot(float(estimate.stderr), float(refinement.value))
     with np.errstate(invalid="ignore"):  # where the median is infinite
         z = np.divide(float(estimate.value) - exact, error) if tested and error > 0.0 else np.nan
-    return [*start, f"{exact:.6g}", f"z = {z:+.2f}" if np.isfinite(z) else "", exact, float(z)]
+    return [*start, f"{exact:.6g}", f"z = {z:+z.2f}" if np.isfinite(z) else "", exact, float(z)]

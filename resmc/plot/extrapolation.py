@@ -59,7 +59,7 @@ def plot_extrapolation(result: Extrapolation, *, ax: Axes | None = None, **style
         handles, one = [bars, curve, value], OBSERVABLES[result.quantity]
         label = one.labelled(0 if one.backward else "d")
         if np.isfinite(result.limit):
-            test = "no z" if result.remark else f"z = {result.z_score:+.1f}"
+            test = "no z" if result.remark else f"z = {result.z_score:+z.1f}"
             name = f"limit: {result.limit:.5g}, {test}".replace("-", "−")
             handles.append(ax.axhline(result.limit, color=st.THEORY, ls=st.DASHED, lw=1.4, zorder=1, label=name))
             label = label if one.scaled is None else one.scaled.label

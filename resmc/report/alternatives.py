@@ -61,8 +61,12 @@ def _quotient_law(found: Analyses, name: str) -> str:
     low, quarter, middle, three, high = (plain_ratio(x) for x in values)
     return (
         f"Histogram of {root_of(found, name)} over {counted(law.networks, 'network')}: the median is {middle}, half of "
-        f"them lie between {quarter} and {three}, and nine in ten between {low} and {high}."
+        f"them {_range(quarter, three)}, and nine in ten {_range(low, high)}."
     )
+
+
+def _range(low: str, high: str) -> str:
+    return f"lie between {low} and {high}" if low != high else f"are {low} to three digits"
 
 
 def _by_layer(found: Analyses, name: str) -> str:
