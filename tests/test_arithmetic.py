@@ -107,7 +107,9 @@ def test_estimates_that_share_networks_make_no_error_and_others_do():
     mean = sim.log_norm_mean[-1]
     dependent = [
         sim.log_norm_mean[0], sim.log_norm_variance[-1], sim.estimate("growth.mean")[-1], alike.log_norm_mean[-1],
-        sim.log_ratio("growth").median, sim.log_ratio("gradient").quantile(0.3), sim.log_gaussian_fit().variance,
+        sim.log_ratio("growth").median, sim.laws["growth"].median,
+        pickle.loads(pickle.dumps(sim)).laws["gradient"].median, sim.log_ratio("gradient").quantile(0.3),
+        sim.log_gaussian_fit().variance,
         sim.log_gaussian_fit().ks_fitted, sim.interlayer_correlations().by_lag[1], sim.hypoactivation().asymmetry[-1],
         sim.variance_growth().log_second_moment[-1], 2 * sim.log_norm_mean[0] + other.log_norm_mean[0],
         resmc.merge(sim, resmc.simulate(**given, alpha=0.6, first_network=200, gradients=True)).log_norm_mean[-1],

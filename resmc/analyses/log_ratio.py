@@ -29,7 +29,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
 from ..engine.lowering import BACKWARD, QUOTIENTS
-from ..results.arithmetic import networks_of, share_networks
 from ..results.estimates import Estimate
 from ..results.laws import Law
 from ..results.observables import OBSERVABLES
@@ -94,7 +93,7 @@ class LogRatio(Result):
         """Return quantiles of the final value of X over all networks, with errors: `Law.quantile`."""
         if self.law is None:
             raise ValueError("there is no law: simulate with displacement=True or gradients=True")
-        return share_networks(self.law.quantile(p), networks_of(self.mean))
+        return self.law.quantile(p)
 
 
 def analyse(sim: Record, name: str) -> LogRatio:

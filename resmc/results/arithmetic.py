@@ -248,11 +248,6 @@ def _same(a: ArrayLike, b: ArrayLike) -> bool:
     return np.array_equal(a, b, equal_nan=numbers)
 
 
-def networks_of(estimate: Arithmetic[Any]) -> Any:
-    """Return what is known of the networks behind an estimate, as `share_networks` takes it."""
-    return estimate._networks
-
-
 def share_networks(found: T, networks: Any) -> T:
     """Note which networks are behind every estimate in ``found``, an estimate or a result; return it.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike
 from .._system import checks
 from .._system.words import brief_repr
 from ..engine.finals import BIN_WIDTH, FinalCounts
+from .arithmetic import share_networks
 from .estimates import MIN_NETWORKS, NORMAL_95, Estimate, Floats
 
 UNMOVED = 10  # times as many networks in bin 0 as beside it show that most of them have the value 0 itself
@@ -40,6 +42,8 @@ class Law(FinalCounts):
 
     offset: float = 0.0
 
+    _networks: ClassVar[Any] = None
+
     @staticmethod
     def shifted(counts: FinalCounts, offset: float) -> Law:
         """The law of counted values, each plus ``offset``."""
@@ -55,6 +59,10 @@ class Law(FinalCounts):
         """The law of all networks of several; all have the same offset."""
         laws = list(laws)
         return Law.shifted(FinalCounts.added(laws), laws[0].offset)
+
+    def of_networks(self, drawn: Any) -> None:
+        """Note which networks these are, as `share_networks` takes it: quantiles depend on their other estimates."""
+        object.__setattr__(self, "_networks", drawn)
 
     @property
     def networks(self) -> int:
@@ -87,7 +95,7 @@ class Law(FinalCounts):
             within = np.where(self._unmoved() & (low == self.offset) & (high == self.offset), 0.0, 0.5 * BIN_WIDTH)
             stderr = np.hypot(np.maximum(value - low, high - value) / NORMAL_95, within)
         known = (n >= MIN_NETWORKS) & (below >= 1.0) & (above <= n) & np.isfinite(stderr)
-        return Estimate(value, np.where(known, stderr, np.nan), np.asarray(n))
+        return share_networks(Estimate(value, np.where(known, stderr, np.nan), np.asarray(n)), self._networks)
 
     @property
     def median(self) -> Estimate:

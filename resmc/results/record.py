@@ -109,6 +109,8 @@ class Record:
     def __post_init__(self) -> None:
         for part in (self.layers, self.statistics, self.samples, self.trajectories, self.ratios):
             _freeze(part)
+        for law in self.laws.values():
+            law.of_networks(self.drawn)
 
     @classmethod
     def of(cls, request: Request, outcome: Outcome) -> Self:
