@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 import subprocess
 import sys
@@ -65,3 +67,15 @@ def test_a_type_checker_passes_a_right_program_and_finds_every_wrong_line(tmp_pa
     assert list(by_line) == list(range(2, len(WRONG) + 2)), said
     for number, (line, kind) in enumerate(WRONG.items(), 2):
         assert by_line[number].endswith(f"[{kind}]"), (line, by_line[number])
+
+
+def test_the_signature_that_type_checkers_read_is_that_of_the_fields():
+    """`Sweep` is written twice: its fields hold checked values, and the second signature says what may be given."""
+    tree = ast.parse(inspect.getsource(sys.modules[Plan.__module__]))
+    (typed,) = (one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef) and one.name == "__init__")
+    first, *keywords = inspect.signature(resmc.Sweep).parameters.values()
+    assert [one.arg for one in typed.args.args] == ["self", first.name]
+    assert [one.arg for one in typed.args.kwonlyargs] == [one.name for one in keywords]
+    assert {one.kind for one in keywords} == {inspect.Parameter.KEYWORD_ONLY}
+    defaults = [*typed.args.defaults, *(one for one in typed.args.kw_defaults if one is not None)]
+    assert [ast.literal_eval(one) for one in defaults] == [first.default, *(one.default for one in keywords)]
