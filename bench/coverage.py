@@ -189,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.coverage", description=__doc__)
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="numbers of networks")
-    parser.add_argument("--cases", default="", help="parts of names of cases, experiments and targets")
+    parser.add_argument("--cases", default="", help="names, or parts of names, of cases, experiments and targets")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--output", type=Path, default=RESULTS)
     asked = parser.parse_args(arguments)
@@ -197,8 +197,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = sorted(int(size) for size in asked.sizes.split(","))
     began, written = time.monotonic(), Results(asked.output, arguments)
 
+    names = [one.name for one in (*CASES, *EXPERIMENTS)]
+
     def chosen(name: str) -> bool:
-        return not wanted or any(part in name for part in wanted)
+        return not wanted or any(part == name or (part in name and part not in names) for part in wanted)
 
     with ProcessPoolExecutor(asked.processes) as pool:
         jobs: dict[Any, str] = {}
