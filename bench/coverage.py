@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -225,9 +226,10 @@ class Results:
 
     def __init__(self, folder: Path, arguments: Sequence[str] | None) -> None:
         build = build_info()
+        given = sys.argv[1:] if arguments is None else arguments
         self.folder = folder
         self.run: dict[str, Any] = {
-            "command": " ".join(["python -m bench.coverage", *(sys.argv[1:] if arguments is None else arguments)]),
+            "command": shlex.join(["python", "-m", "bench.coverage", *given]),
             "commit": commit(),
             "date": datetime.now(UTC).date().isoformat(),
             "machine": cpu_model(),
