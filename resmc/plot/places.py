@@ -79,8 +79,13 @@ def finish(ax: Axes) -> None:
     handles = _asked.pop(ax, [])
     if handles:
         _legend(ax, handles)
-        for axis in _axes_with_labels(ax) if _engine(ax) is None else ():  # the legend may have made them shorter
-            _fit(axis.label, _length(axis))
+        if _engine(ax) is not None:
+            _lay_out(ax)
+        changed = [_fit(axis.label, _length(axis)) for axis in _axes_with_labels(ax)]  # which a legend made shorter
+        if any(changed):
+            _lay_out(ax)
+    if _engine(ax) is None:
+        _pull_in(ax.yaxis)
     for function in _last.pop(ax, ()):
         function()
 
@@ -148,6 +153,21 @@ def _fit(label: Any, room: float) -> bool:
     while length() > room and label.get_fontsize() > SMALLEST:
         label.set_fontsize(max(label.get_fontsize() - 0.5, SMALLEST))
     return True
+
+
+def _pull_in(axis: Any) -> None:
+    """Move a vertical axis's label nearer to the numbers, then make it smaller, until it lies within the figure."""
+    label, edge = axis.label, axis.axes.figure.bbox.x0
+    while label.get_text():
+        axis.get_tightbbox()  # puts the label in its place
+        if label.get_window_extent().x0 >= edge:
+            return
+        if axis.labelpad > 0.0:
+            axis.labelpad = max(axis.labelpad - 1.0, 0.0)
+        elif label.get_fontsize() > SMALLEST:
+            label.set_fontsize(max(label.get_fontsize() - 0.5, SMALLEST))
+        else:
+            return
 
 
 def _broken(text: str) -> str:

@@ -18,7 +18,8 @@ NAMED = 24  # curves up to which a legend names each; of more, a bar of colours 
 PLAIN = 8  # curves of a sweep up to which each has a name; of more, the values of each dimension have a look
 SCALED = 6  # numbers of one dimension from which their colours go along their order
 MARKERS = (*(one.marker for one in st.SERIES), "X", "<", "p", ">", "h", "*")
-LIGHTEST = 0.88  # end of the colours of many curves: what lies beyond is too pale for a line on white
+# ends of the colours of many curves: what lies beyond is too dark for a line on black, or too pale for one on white
+DARKEST, LIGHTEST = 0.15, 0.77
 MOST_TICKS = 6
 MOST_ENTRIES = 12  # values of one dimension that a legend names
 NUMBER = re.compile(r"^(?P<name>.*?)(?:\s*=\s*)?(?P<number>[-+−]?\d+(?:\.\d*)?(?:e[-+]?\d+)?)$")
@@ -156,7 +157,7 @@ def _map() -> Any:
     from matplotlib import colormaps
     from matplotlib.colors import LinearSegmentedColormap
 
-    return LinearSegmentedColormap.from_list("resmc_many", colormaps["viridis"](np.linspace(0.0, LIGHTEST, 64)))
+    return LinearSegmentedColormap.from_list("resmc_many", colormaps["viridis"](np.linspace(DARKEST, LIGHTEST, 64)))
 
 
 def _hex(colour: Any) -> str:
