@@ -107,17 +107,16 @@ def count_experiment(name: str, seeds: int) -> list[Count]:
     """Return the counts of every estimate of an experiment at every number of networks."""
     experiment = next(one for one in EXPERIMENTS if one.name == name)
     truths = experiment.truths()
-    number = min(seeds, experiment.seeds)
     out = []
     for networks in experiment.sizes:
         several: dict[str, list[Estimate]] = {}
-        for seed in range(number):
+        for seed in range(seeds):
             for quantity, estimate in experiment.estimates(networks, FIRST_SEED + seed).items():
                 several.setdefault(quantity, []).append(estimate)
         for quantity, estimates in several.items():
             there, holds, far = covered(joined(estimates), truths[quantity])
             counts = (int(np.count_nonzero(which)) for which in (there, holds & there, far & there))
-            out.append(Count(name, quantity, networks, number, *counts, truths[quantity], experiment.exact))
+            out.append(Count(name, quantity, networks, seeds, *counts, truths[quantity], experiment.exact))
     return out
 
 

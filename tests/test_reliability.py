@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy import stats
 from test_exact_values import assert_all_within, z_against_exact
 
 import resmc
-from resmc import ResidualNetwork, ResNet
+from resmc import ResidualNetwork, ResNet, theory
 
 HALF = math.sqrt(0.5)
 
@@ -109,3 +110,43 @@ def test_a_law_narrower_than_a_bin_has_no_distance_to_another():
     found = deep.log_gaussian_fit().ks_fitted
     low, high = found.interval()
     assert np.isnan(found.value) or low < 0.084 < high  # against all 5000 log-norms one by one
+
+
+def test_correlations_have_errors_from_the_stated_numbers_of_networks_on():
+    """At lag 0 a correlation is 1 by definition; the limit of neighbours is 0 in balanced networks."""
+    alike = ResNet(4, 6, 0.99**0.5, 0.1)
+    limit = float(theory.interlayer_correlation(alike, [1])[0])
+    for model, least in (
+        (ResNet(4, 6, HALF, HALF), 400),
+        (ResNet(4, 6, HALF, HALF, "balanced"), 400),
+        (alike, math.ceil(math.ceil(60.0 / (1.0 - limit)) / 4)),
+    ):
+        few, enough = (resmc.simulate(model, networks=networks, seed=20_102) for networks in (least - 1, least))
+        for sim, known in ((few, False), (enough, True)):
+            inter, apart = sim.interlayer_correlations(), ~np.eye(7, dtype=bool)
+            for estimate, others in (
+                (inter.matrix, apart),
+                (sim.asymmetry_correlation, apart),
+                (inter.by_lag, inter.lags > 0),
+            ):
+                assert (np.isfinite(estimate.stderr[others]) == known).all()
+                np.testing.assert_array_equal(estimate.stderr[~others], 0.0)
+            assert ("No error bar of Corr A, lag 1" in str(sim.summary())) == (not known)
+        assert f"it takes {least} networks or more" in str(few.summary())
+
+
+def test_correlations_of_few_changes_cover_with_enough_networks_and_not_with_an_eighth():
+    """Two neurons, neighbouring layers correlated by .96: 400 seeds at 1e-4; the error of fewer is too small."""
+    model = ResidualNetwork(2, 6, carry=0.9)
+    options = {"layers": [0, 1, 6], "progress": False}
+    truth = resmc.simulate(model, networks=1_000_000, seed=20_103, **options).asymmetry_correlation.value[0, 1]
+    held = {}
+    for networks in (800, 100):
+        held[networks] = 0
+        for seed in range(400):
+            sim = resmc.simulate(model, networks=networks, seed=20_104 + seed, **options)
+            found = sim.jackknife_pairs(sim.pooled_correlations)[0, 1]  # with its error, whatever the rule
+            low, high = found.interval()
+            held[networks] += bool(low <= truth <= high)
+    least = stats.binom.ppf(1e-4, 400, 0.95)
+    assert held[100] < least <= held[800], held

@@ -76,13 +76,14 @@ def analyse(sim: Record) -> InterlayerCorrelations:
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
     matrices = sim.pooled_correlations
+    by_lag = sim.jackknife(np.stack([averaged(m) for m in matrices]), int(sim.alive[-1]))
     limit = sim.facts.correlation_limit(lags)
     return InterlayerCorrelations(
         layers=sim.layers,
-        matrix=sim.jackknife_pairs(matrices),
+        matrix=sim.correlated(sim.jackknife_pairs(matrices), distance == 0),
         theory=limit[which.reshape(distance.shape)],
         lags=lags,
-        by_lag=sim.jackknife(np.stack([averaged(m) for m in matrices]), int(sim.alive[-1])),
+        by_lag=sim.correlated(by_lag, lags == 0),
         theory_by_lag=limit,
         exact=sim.facts.correlation,
     )

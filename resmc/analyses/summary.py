@@ -143,7 +143,10 @@ def _least(sim: Record, row: Row) -> int:
     least = row.observable.least
     assert least is not None
     assert row.layer is not None
-    index = 0 if row.observable.per == "end" else int(np.searchsorted(sim.layers, row.layer))
+    if row.observable.per == "lag":
+        index = -1  # all pairs of layers have the networks that are alive at the end
+    else:
+        index = 0 if row.observable.per == "end" else int(np.searchsorted(sim.layers, row.layer))
     entries = sim.end if row.observable.per == "end" else sim.entries
     return int(np.ceil(np.broadcast_to(least(entries), entries.layers.shape)[index]))
 

@@ -421,6 +421,7 @@ CORRELATIONS = (
             lambda model: float(theory.interlayer_correlation(model, [1])[0]),
         ),
         analysis="interlayer_correlations.by_lag",
+        least=lambda e: e.networks_for(reliability.CORRELATION, e.norms),
     ),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -29,6 +29,7 @@ from .kept import Samples, Trajectories, final_offsets, samples_of, trajectories
 from .laws import Law
 from .pairs import Pairs, pair_statistics
 from .propagation import Networks
+from .reliability import CORRELATION, least_networks
 
 if TYPE_CHECKING:
     from ..theory.facts import Facts
@@ -268,8 +269,12 @@ class Record:
 
     @_estimated
     def asymmetry_correlation(self) -> Estimate:
-        """Correlation of A_l and A_m over the networks alive at both, shape (R, R); NaN where one does not vary."""
-        return self.jackknife_pairs(self.pooled_correlations)
+        """Correlation of A_l and A_m over the networks alive at both, shape (R, R); NaN where one does not vary.
+
+        There is no error where the networks times the width are below 1600, or below 60/(1 - r) with r the limit of
+        the correlation of neighbouring layers.
+        """
+        return self.correlated(self.jackknife_pairs(self.pooled_correlations), np.eye(len(self.layers), dtype=bool))
 
     @cached_property
     def pooled_correlations(self) -> Floats:
@@ -280,6 +285,11 @@ class Record:
         """The estimate from (33, R, R) values over pairs of layers."""
         index = np.arange(len(self.layers))
         return self.jackknife(values, self.alive[np.maximum.outer(index, index)])
+
+    def correlated(self, found: Estimate, same: NDArray[np.bool_]) -> Estimate:
+        """Return correlations without the errors that take more networks; those of a layer with itself are exact."""
+        known = found.n >= least_networks(CORRELATION, self.lowered)
+        return replace(found, stderr=np.where(same, 0.0 * found.stderr, np.where(known, found.stderr, np.nan)))
 
     @_estimated
     def dead_fraction(self) -> Estimate:

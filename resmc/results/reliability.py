@@ -9,11 +9,15 @@ times width. `python -m bench.coverage` measures what the intervals then cover: 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from ..engine.lowering import Lowered
 
 FEWEST_ACTIVE = 32  # from this width on it never happens that one or two neurons alone are active: n^2 2^-n < 1e-6
+CHANGES = 60.0  # N n (1 - Corr) from which on enough networks change their asymmetry from one layer to the next
 STRONG_SKIP = 0.1  # share of the skip in a layer's mean square from which on it hides how few neurons are active
 
 
@@ -29,6 +33,7 @@ class Least:
         return max(self.networks, -(-self.neurons // width))
 
 
+CORRELATION = "correlation"
 VARIANCE = "variance"
 DISPLACEMENT_VARIANCE = "displacement variance"
 DISPLACEMENT_SQUARE = "displacement square"
@@ -37,6 +42,7 @@ KURTOSIS = "kurtosis"
 KURTOSIS_OF_FEW_ACTIVE = "kurtosis of few active"
 
 LEAST = {
+    CORRELATION: Least(32, 1_600),
     VARIANCE: Least(32, 400),
     DISPLACEMENT_VARIANCE: Least(32, 5_000),
     DISPLACEMENT_SQUARE: Least(32, 10_000),
@@ -50,12 +56,18 @@ def least_networks(moment: str, lowered: Lowered) -> int:
     """Return how many networks with a logarithm an error bar of a moment takes, one of `LEAST`.
 
     A kurtosis takes more where a narrow network's norm is at times that of one or two active neurons: without a skip
-    that is not weak, in any network but a `ResNet`.
+    that is not weak, in any network but a `ResNet`. A correlation takes more where layers hardly differ: few networks
+    then say by how much, and its limit from one layer to the next tells.
     """
     width = lowered.model.width
     if moment == KURTOSIS and width < FEWEST_ACTIVE and not _skips(lowered):
         moment = KURTOSIS_OF_FEW_ACTIVE
-    return LEAST[moment].at(width)
+    least = LEAST[moment]
+    if moment == CORRELATION:
+        differs = 1.0 - float(lowered.facts.correlation_limit(np.array([1]))[0])
+        if 0.0 < differs < CHANGES / least.neurons:
+            least = Least(least.networks, math.ceil(CHANGES / differs))
+    return least.at(width)
 
 
 def _skips(lowered: Lowered) -> bool:
