@@ -12,6 +12,7 @@ pytest-xdist, and `pytest` in one: no test needs what another has left.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,6 +41,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         os.environ.pop("COLUMNS", None)  # set in pytest-xdist's workers, and heeded by the command line
+    # A shell's background jobs ignore SIGINT, and so would the programs that tests start and interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     device = config.getoption("--device")
     if device == "cuda":
         reason = resmc.engine.cuda.why_no_cuda()
