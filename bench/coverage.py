@@ -157,7 +157,7 @@ def page(record: dict[str, Any]) -> str:
     reliable, far = sum(c.with_error for c in squares), sum(c.beyond for c in squares)
     runs = [
         f"- `{one['command']}` at {one['commit']}, {one['date']}: {one['machine']}, resmc {one['version']}, "
-        f"{one['instruction_set']}; {', '.join(one['cases'])}"
+        f"{one['instruction_set']}; {'; '.join(one['cases'])}"
         for one in record["runs"]
     ]
     return "\n".join(

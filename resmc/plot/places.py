@@ -81,7 +81,8 @@ def finish(ax: Axes) -> None:
         _legend(ax, handles)
         if _engine(ax) is not None:
             _lay_out(ax)
-        changed = [_fit(axis.label, _length(axis)) for axis in _axes_with_labels(ax)]  # which a legend made shorter
+        # A legend may have made the axes shorter.
+        changed = [_fit(axis.label, _length(axis)) for axis in _axes_with_labels(ax)]
         if any(changed):
             _lay_out(ax)
     if _engine(ax) is None:
