@@ -100,7 +100,7 @@ def caveats(result: SweepResult) -> Iterator[str]:
         yield f"Not all networks have {named}{more}: where they do not, a dash stands in the table."
     few = int(((result.networks > 0) & (result.networks < MIN_NETWORKS)).sum())
     if few:
-        yield (f"{counted(few, 'point has', 'points have')} fewer than {MIN_NETWORKS} networks and so no error bars.")
+        yield f"{counted(few, 'point has', 'points have')} fewer than {MIN_NETWORKS} networks and so no error bars."
 
 
 def answers(result: SweepResult, figures: dict[str, tuple[str, ...]], left_out: str = "") -> list[Answer]:
