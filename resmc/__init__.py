@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 from ._system.build import build_info
 from ._system.stopping import Stopped, stop
 from .engine.cuda.device import DeviceError
+from .models.processes import FractionalNoise, Mixture, SmoothProcess
 from .models.residual_network import ResidualNetwork
 from .models.resnet import ResNet
 from .models.scaling import DepthScaling
+from .models.weights import Weights
 from .results.estimates import Estimate, KSDistance
 from .simulation import Simulation, load, merge, simulate
 
@@ -36,13 +38,17 @@ __all__ = [
     "DepthScaling",
     "DeviceError",
     "Estimate",
+    "FractionalNoise",
     "KSDistance",
+    "Mixture",
     "ResNet",
     "ResidualNetwork",
     "Simulation",
+    "SmoothProcess",
     "Stopped",
     "Sweep",
     "SweepResult",
+    "Weights",
     "analyses",
     "build_info",
     "extrapolate",

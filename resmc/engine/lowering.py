@@ -157,7 +157,7 @@ class Lowered:
     @property
     def weights(self) -> str:
         """Name of the weight law."""
-        return "gaussian" if self.log_gaussian is not None else self.general.weights
+        return "gaussian" if self.log_gaussian is not None else self.general.law
 
     @cached_property
     def network(self) -> KernelNetwork:

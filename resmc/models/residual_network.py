@@ -1,4 +1,4 @@
-"""The general residual network: its block, activation, scaling with depth and weight law.
+"""The general residual network: its block, activation, scaling with depth and weights.
 
 Sources: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), equations of the models res-1 and res-3; Cont, Rossier, Xu
 (arXiv 2212.08199), section 2; Li, Nica, Roy 2021 (arXiv 2106.04013), section 2.
@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from .._system.plain import Plain
+from .._system.words import brief
 from .activations import ACTIVATIONS, Activation, checked_activation
 from .blocks import BLOCKS, Block
 from .inputs import MAX_INPUTS, Inputs, checked_input, meeting
 from .network import Network
+from .processes import Covariance, Mixture, Process
 from .resnet import MAX_DEPTH, MAX_WIDTH, VARIANT_ACTIVATIONS, ResNet, lam_of_scale
 from .scaling import DepthScaling, Scaling, by_layer, checked_scaling, scaling_of
-from .weights import WEIGHTS, WeightLaw
+from .weights import WEIGHTS, WeightLaw, Weights, checked_weights
 
 SCALE_RANGE = 2.0**40  # a scale beyond it could take a layer out of the range of the kernels' arithmetic
 NORM_RANGE = 2.0**50  # an input beyond it could leave that range in networks that cannot be rescaled
@@ -32,7 +34,7 @@ RESNET_ACTIVATIONS = {activation: variant for variant, activation in VARIANT_ACT
 
 @dataclass(frozen=True, repr=False)
 class ResidualNetwork(Network):
-    """A residual network at initialisation, with independent weights.
+    """A residual network at initialisation.
 
     .. code-block:: text
 
@@ -43,7 +45,8 @@ class ResidualNetwork(Network):
 
         h_out = W_out h_depth                                                  in R^n_out
 
-    V_k, W_k, W_out are independent with mean 0 and variance 1/width, b_k Gaussian with standard deviation ``bias``.
+    V_k, W_k, W_out have independent entries of mean 0 and variance 1/width, b_k Gaussian ones with standard deviation
+    ``bias``. Layers are independent of each other, unless ``weights`` is a `Weights` that says otherwise.
     The gradient p_k is that of one output: p_depth is a row of W_out, p_k = (dh_{k+1}/dh_k)^T p_{k+1}.
 
     Parameters
@@ -59,9 +62,10 @@ class ResidualNetwork(Network):
         Weight of the skip; 1 in the papers on depth, alpha in the log-Gaussian one.
     scaling : DepthScaling, or array of ``depth`` floats
         s_k, the same in all layers or one by one.
-    weights : {"gaussian", "uniform", "rademacher"}
-        The weight law, of variance 1/width: Gaussian, uniform on +-sqrt(3/width), or +-1/sqrt(width). Only Gaussian
-        weights can be simulated by the projected method.
+    weights : {"gaussian", "uniform", "rademacher"} or Weights
+        The weight law, of variance 1/width: Gaussian, uniform on +-sqrt(3/width), or +-1/sqrt(width); or `Weights`,
+        which say too how layers depend on each other. Only independent Gaussian layers can be simulated by the
+        projected method.
     bias : float
         Standard deviation of b_k, at least 0.
     n_in : int, optional
@@ -86,7 +90,7 @@ class ResidualNetwork(Network):
     activation: str = "relu"
     carry: float = 1.0
     scaling: Scaling = CRITICAL
-    weights: str = "gaussian"
+    weights: str | Weights = "gaussian"
     bias: float = 0.0
     n_in: int | None = None
     n_out: int = 1
@@ -106,7 +110,8 @@ class ResidualNetwork(Network):
         put("carry", checks.real("carry", self.carry))
         put("scaling", checked_scaling(self.scaling, self.depth))
         self._check_scaling()
-        checks.choice("weights", self.weights, tuple(WEIGHTS))
+        put("weights", checked_weights(self.weights))
+        self._check_dependence()
         put("bias", checks.real("bias", self.bias))
         if self.bias < 0.0:
             raise ValueError(f"bias={self.bias!r} is not allowed: it is a standard deviation, at least 0")
@@ -122,6 +127,35 @@ class ResidualNetwork(Network):
                 raise ValueError(f"n_in={self.n_in} is not allowed: {given}")
         put("n_in", n_in)
         self._check_range()
+
+    def _check_dependence(self) -> None:
+        """Refuse a process that these layers cannot have."""
+        process = self.dependence
+        if isinstance(process, Covariance) and len(process.matrix) != self.depth:
+            raise ValueError(
+                f"weights have a covariance of {len(process.matrix)} layers: it must have one row for each of depth="
+                f"{self.depth} layers"
+            )
+        if not isinstance(process, Mixture):
+            return
+        if self.block == "v-phi-w":
+            raise ValueError(
+                "block='v-phi-w' is not allowed with a Mixture: it has a product of two such matrices, for which no "
+                "limit is known; use 'phi-in', or 'phi-out' with the scaling inside"
+            )
+        inside = self.block == "phi-out"
+        if self.scaling != DepthScaling(0.0, 1.0, inside):
+            wanted = "DepthScaling(0, inside=True)" if inside else "DepthScaling(0)"
+            raise ValueError(
+                f"scaling={brief(self.scaling)} is not allowed with a Mixture and block={self.block!r}: a mixture "
+                f"carries its own scaling, so it must be {wanted}"
+            )
+        for factor in process.factors(self.depth):
+            if factor and not 1.0 / SCALE_RANGE <= abs(factor) <= SCALE_RANGE:
+                raise ValueError(
+                    f"a Mixture with a factor of {factor:g} at depth={self.depth} is out of range: its size must be "
+                    "0, or from 2^-40 to 2^40"
+                )
 
     def _check_scaling(self) -> None:
         """Refuse a scaling inside where the block has none, and one with which every layer is 0."""
@@ -158,7 +192,22 @@ class ResidualNetwork(Network):
     @property
     def weight_law(self) -> WeightLaw:
         """The weight law: the law of the matrices' entries."""
-        return WEIGHTS[self.weights]
+        return WEIGHTS[self.law]
+
+    @property
+    def law(self) -> str:
+        """Name of the weight law."""
+        return self.weights if isinstance(self.weights, str) else self.weights.law
+
+    @property
+    def dependence(self) -> str | Process:
+        """How layers depend on each other: "iid", "tied", or the process that an entry is over the layers."""
+        return "iid" if isinstance(self.weights, str) else self.weights.dependence
+
+    @property
+    def independent(self) -> bool:
+        """True if layers are independent of each other, as almost all theory needs it."""
+        return self.dependence == "iid"
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -211,6 +260,7 @@ class ResidualNetwork(Network):
             out["scaling"] = self.scaling.to_dict()
         else:
             out["scaling"] = list(self.scaling)
+        out["weights"] = self.weights if isinstance(self.weights, str) else self.weights.to_dict()
         out["input"] = None if self.input is None else list(self.input)
         return out
 
@@ -226,7 +276,9 @@ class ResidualNetwork(Network):
     @cached_property
     def as_resnet(self) -> ResNet | None:
         """A `ResNet` that is this network (alpha = carry, lam = s/sqrt(2)), or None where no `ResNet` is."""
-        said = self.activation in RESNET_ACTIVATIONS and self.residual_block.acts_on_layers and self.weight_law.gaussian
+        said = (
+            self.activation in RESNET_ACTIVATIONS and self.residual_block.acts_on_layers and self.weights == "gaussian"
+        )
         if not said or self.bias > 0.0 or len(set(self.scales.tolist())) > 1:
             return None
         lam, variant = lam_of_scale(float(self.scales[0])), RESNET_ACTIVATIONS[self.activation]
