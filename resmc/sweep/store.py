@@ -20,7 +20,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -35,9 +35,10 @@ from ..results.record import Record
 from .errors import FULL, Damaged, Gone, PlanError, StoreError, cannot_write
 from .plan import Plan
 from .plans import FOLDER, PLAN, Plans
-from .point import Point, description_key
-from .shards import Range
+from .point import description_key
+from .shards import Range, Series
 
+Content = TypeVar("Content")
 Kind = TypeVar("Kind", bound=Plan)
 NAME = re.compile(r"([0-9a-f]{32})-([0-9]{1,15})-([0-9]{1,15})-([a-z0-9_-]{1,40})\.resmc")
 OLD = 3600.0  # seconds after which a temporary file counts as abandoned: writing a shard takes less than a second
@@ -215,8 +216,8 @@ class Store:
             raise self.failure(error) from None
         self._write(data, path)
 
-    def read(self, stored: Stored) -> Record:
-        """Read a shard and verify it.
+    def verified(self, stored: Stored, parse: Callable[[bytes, str], tuple[Stored | None, Content]]) -> Content:
+        """Read a shard by ``parse``, which says under which name a content belongs; a bad one raises ValueError there.
 
         Raises
         ------
@@ -225,21 +226,20 @@ class Store:
         """
         data = self._bytes(stored)
         try:
-            simulation = storage.from_bytes(data, Record, str(self.file(stored)))
+            held, content = parse(data, str(self.file(stored)))
         except ValueError as error:
             raise Damaged(str(error)) from None
-        self._check(stored, {**storage.described(simulation), "quotients": list(simulation.ratios)})
-        return simulation
+        if held != stored:
+            raise Damaged(f"{self.file(stored)} does not hold what its name says")
+        return content
+
+    def read(self, stored: Stored) -> Record:
+        """Read a shard of simulations and verify it; errors as for `verified`."""
+        return self.verified(stored, _simulation)
 
     def read_final(self, stored: Stored) -> FinalSums:
-        """Read the sums of a shard's end and verify the file; errors as for `read`."""
-        data = self._bytes(stored)
-        try:
-            manifest, sums = storage.final_from_bytes(data, str(self.file(stored)))
-        except ValueError as error:
-            raise Damaged(str(error)) from None
-        self._check(stored, manifest)
-        return sums
+        """Read the sums of the end of a shard of simulations and verify the file; errors as for `verified`."""
+        return self.verified(stored, _final)
 
     def set_aside(self, stored: Stored) -> None:
         """Move a damaged shard to the folder damaged, for people to look at; if that fails, leave it where it is."""
@@ -261,13 +261,6 @@ class Store:
                 raise Gone(f"{path} is not there any more") from None
             raise Damaged(str(error)) from None
 
-    def _check(self, stored: Stored, manifest: Plain) -> None:
-        """Refuse a file whose content is sound but belongs under another name."""
-        (start, stop, batch), *others = manifest["ranges"]
-        key = description_key(manifest, manifest["numerics"][0], batch)
-        if others or stored != Stored(key, Range(start, stop), class_name(manifest["numerics"][-1])):
-            raise Damaged(f"{self.file(stored)} does not hold what its name says")
-
     def _folders(self) -> list[Path]:
         return sorted(Path(entry.path) for entry in _scan(self.shards) if entry.is_dir())
 
@@ -282,8 +275,25 @@ class Store:
         return cannot_write(self.path, error)
 
 
-def stored_as(point: Point, networks: Range, numerics: str) -> Stored:
-    """Name the file of a point's range that a numerics class has computed."""
+def _simulation(data: bytes, name: str) -> tuple[Stored | None, Record]:
+    simulation = storage.from_bytes(data, Record, name)
+    return _place({**storage.described(simulation), "quotients": list(simulation.ratios)}), simulation
+
+
+def _final(data: bytes, name: str) -> tuple[Stored | None, FinalSums]:
+    manifest, sums = storage.final_from_bytes(data, name)
+    return _place(manifest), sums
+
+
+def _place(manifest: Plain) -> Stored | None:
+    """Return the name under which a simulation's file belongs; no shard holds several ranges."""
+    (start, stop, batch), *others = manifest["ranges"]
+    key = description_key(manifest, manifest["numerics"][0], batch)
+    return None if others else Stored(key, Range(start, stop), class_name(manifest["numerics"][-1]))
+
+
+def stored_as(point: Series, networks: Range, numerics: str) -> Stored:
+    """Name the file of a series' range that a numerics class has computed."""
     return Stored(point.key, networks, class_name(numerics))
 
 
