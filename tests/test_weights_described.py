@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -169,11 +171,29 @@ def test_a_plan_names_the_one_method_of_all_its_points_and_else_auto() -> None:
     assert [mixed.point(i, 8).method for i in (0, 1)] == ["projected", "dense"]
 
 
-def test_weights_are_a_dimension_of_a_sweep(tmp_path: object) -> None:
-    plan = resmc.Sweep(width=4, depth=3, weights=["gaussian", *DEPENDENT[:6]], networks=8)
+def test_weights_are_a_dimension_of_a_sweep_down_to_its_page(tmp_path: Path) -> None:
+    plan = resmc.Sweep(width=4, depth=3, weights=["gaussian", *DEPENDENT[:6]], networks=32)
     assert plan.shape == (7,)
     assert plan.models[4].weights == DEPENDENT[3]
     assert resmc.Sweep.from_dict(plan.to_dict()) == plan
+    result = plan.run(tmp_path / "store", progress=False)
+    assert resmc.load_sweep(tmp_path / "store").plan == plan
+    words = ["gaussian", *(str(weights) for weights in DEPENDENT[:6])]
+    assert result.to_xarray().weights.values.tolist() == words
+    page = tmp_path / "page.html"
+    result.report(page)
+    text = html.unescape(page.read_text())
+    assert all(word in text for word in words)
+
+
+def test_a_sweeps_file_says_on_which_line_a_process_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    weights = 'weights = ["gaussian", {depth = {process = "fractional_noise", hurst = HURST}}]'
+    path.write_text(f"width = 4\ndepth = 3\nnetworks = 8\n{weights}\n".replace("HURST", "0.3"))
+    assert resmc.Sweep.from_toml(path).models[1].weights == DEPENDENT[3]
+    path.write_text(path.read_text().replace("0.3", "1.3"))
+    with pytest.raises(ValueError, match=r"plan.toml, line 4: hurst=1.3 is out of range"):
+        resmc.Sweep.from_toml(path)
 
 
 @pytest.mark.parametrize("weights", DEPENDENT, ids=str)
