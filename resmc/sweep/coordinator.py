@@ -16,12 +16,12 @@ from .._system.build import instruction_set
 from .._system.plain import Plain
 from .._system.stopping import look, stoppable
 from ..engine import cuda, devices
+from .campaign import Described, Outcome, Pilots
+from .campaigns import campaign_of, collect
 from .claims import Claims
 from .compute import Done, ShardTask
 from .engines import Engine, open_engine
 from .errors import Damaged, Superseded
-from .job import Described, Outcome, Pilots
-from .jobs import collect, job_of
 from .plan import FIRST_OF_PILOT
 from .progress import Progress, State
 from .shards import Range, Shard, cover, in_turn, is_within
@@ -112,13 +112,13 @@ class Runner:
     """One run of a plan."""
 
     def __init__(self, plan: Described, store: Store, device: str, progress: Any) -> None:
-        self.plan, self.job, self.store, self.device = plan, job_of(plan), store, device
+        self.plan, self.campaign, self.store, self.device = plan, campaign_of(plan), store, device
         self.kind = devices.parse(device)[0]
         self.state = State()
         self.progress = Progress(progress, self._worst)
         self.claims: Claims | None = None
-        self.tracks = {index: Track(index) for index in self.job.indices}
-        self._cut([(t, self.job.networks) for t in self.tracks.values()] if self.job.networks else [])
+        self.tracks = {index: Track(index) for index in self.campaign.indices}
+        self._cut([(t, self.campaign.networks) for t in self.tracks.values()] if self.campaign.networks else [])
         self.classes = {class_name(f"cpu/{instruction_set()}")} if self.kind == "cpu" else set()
         self.looked, self.look_cost = time.monotonic(), 0.0
         self.before: tuple[int, float] | None = None
@@ -150,7 +150,7 @@ class Runner:
             if not self._work(engine, self._missing(self._listing())):
                 continue  # other processes had claimed the rest: another look says what they have done or left
             self.progress.show(self.state, last=True)
-            result = collect(self.job, self.store)
+            result = collect(self.campaign, self.store)
             if result.complete:
                 return result
             for name in result.damaged:
@@ -175,7 +175,7 @@ class Runner:
 
     def _cut(self, wanted: Sequence[tuple[Track, int]]) -> None:
         """Note how many networks series shall have, and how many of them make a shard."""
-        sizes = self.job.sizes([(track.index, networks) for track, networks in wanted], self.kind)
+        sizes = self.campaign.sizes([(track.index, networks) for track, networks in wanted], self.kind)
         for (track, networks), size in zip(wanted, sizes, strict=True):
             track.networks, track.size = networks, size
 
@@ -183,10 +183,10 @@ class Runner:
         """List the shards that the store lacks, in the order in which to compute them; pilots come first."""
         pilots: list[Shard[Any]] = []
         ready: list[tuple[Track, int]] = []
-        if self.job.networks is not None:
-            ready = [(track, self.job.networks) for track in self.tracks.values()]
-        elif self.job.pilots is not None:
-            pilots, ready = self._pilots(self.job.pilots, listing)
+        if self.campaign.networks is not None:
+            ready = [(track, self.campaign.networks) for track in self.tracks.values()]
+        elif self.campaign.pilots is not None:
+            pilots, ready = self._pilots(self.campaign.pilots, listing)
             self._cut(ready)
         self.state = State(at_least=bool(pilots))
         shards: list[tuple[int, Shard[Any]]] = []
@@ -221,7 +221,7 @@ class Runner:
 
     def _start(self, track: Track, networks: int, listing: Listing) -> list[Shard[Any]]:
         """List the missing shards of a series whose number of networks is known, and count the others as done."""
-        point = self.job.series(track.index, networks)
+        point = self.campaign.series(track.index, networks)
         have, missing = cover(networks, track.size, listing.ranges(point.key))
         track.done = sum(r.stop - r.start for r in have)
         self.state.networks += track.done
@@ -287,14 +287,14 @@ class Runner:
         self.failures[shard] += 1
         if self.failures[shard] > MOST_FAILURES or not engine.recovers:
             raise RuntimeError(
-                f"a worker has died while computing {self.job.describe(self._track(shard).index)}: it may "
+                f"a worker has died while computing {self.campaign.describe(self._track(shard).index)}: it may "
                 "have run out of memory. Finished shards are safe; run the same again, with fewer workers"
             ) from None
         self.progress.note("a worker has died; its shard is computed again")
         waiting.appendleft(shard)
 
     def _task(self, engine: Engine, shard: Shard[Any]) -> ShardTask:
-        return self.job.task(str(self.store.path), shard, self.device, engine.threads, engine.pin)
+        return self.campaign.task(str(self.store.path), shard, self.device, engine.threads, engine.pin)
 
     def _count(self, shard: Shard[Any]) -> None:
         """Count a shard as done, whoever has computed it, and give up the claim on it."""
@@ -312,7 +312,7 @@ class Runner:
         else:
             track = self._track(shard)
             track.done += shard.stop - shard.start
-            self.job.note(track.index, done.final)
+            self.campaign.note(track.index, done.final)
 
     def _was_done(self, shard: Shard[Any], stored: Stored, waiting: deque[Shard[Any]]) -> None:
         """Count a shard that another process has computed; a pilot is read, and put back into the queue if damaged."""
@@ -354,20 +354,20 @@ class Runner:
 
     def _pilots_of(self, shard: Shard[Any]) -> Pilots | None:
         """Return the pilots if the shard is one of them."""
-        return self.job.pilots if shard.start >= FIRST_OF_PILOT else None
+        return self.campaign.pilots if shard.start >= FIRST_OF_PILOT else None
 
     def _pilot_has_spoken(self, pilots: Pilots, shard: Shard[Any], final: Any, waiting: deque[Shard[Any]]) -> None:
         track = self._track(shard)
         (networks,) = pilots.wanted([track.index], [final])
         self._cut([(track, networks)])
-        listing = self.store.listing(self.job.series(track.index, networks).key)
+        listing = self.store.listing(self.campaign.series(track.index, networks).key)
         shards = self._start(track, networks, listing)
         waiting.extend(in_turn((networks, s) for s in shards))
         self.state.at_least = any(t.networks is None for t in self.tracks.values())
 
     def _track(self, shard: Shard[Any]) -> Track:
-        return self.tracks[self.job.index_of(shard)]
+        return self.tracks[self.campaign.index_of(shard)]
 
     def _worst(self) -> str:
         """Name the largest error so far in words."""
-        return self.job.worst({index: track.done for index, track in self.tracks.items()})
+        return self.campaign.worst({index: track.done for index, track in self.tracks.items()})

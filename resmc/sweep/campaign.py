@@ -1,8 +1,8 @@
 """The coordinator's view of what it computes, be it a sweep or a heat map.
 
-A plan describes what is wanted; a job knows how that is cut, computed and read back. Whoever has a new kind of plan
-gives it a job: which series of networks there are (`resmc.sweep.shards.Series`), and a task that computes a range of
-one (`resmc.sweep.compute.ShardTask`). Stores, claims, engines, progress and resuming come with it.
+A plan describes what is wanted; a campaign knows how that is cut, computed and read back. Whoever has a new kind of
+plan gives it a campaign: which series of networks there are (`resmc.sweep.shards.Series`), and a task that computes a
+range of one (`resmc.sweep.compute.ShardTask`). Stores, claims, engines, progress and resuming come with it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Pilots(Protocol):
         """Return how many networks each of some series takes, given what their pilots have made."""
 
 
-class Job(Protocol):
+class Campaign(Protocol):
     """A plan to compute: series of networks, by number, of which shards are ranges."""
 
     @property

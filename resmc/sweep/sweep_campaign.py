@@ -33,8 +33,8 @@ class SweepPilots:
         return wanted_networks(self.plan, indices, [sums.end() for sums in found])
 
 
-class SweepJob:
-    """A sweep, as a `resmc.sweep.job.Job`."""
+class SweepCampaign:
+    """A sweep, as a `resmc.sweep.campaign.Campaign`."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.networks = plan, plan.networks
