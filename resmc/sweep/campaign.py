@@ -82,7 +82,7 @@ class Campaign(Protocol):
             If there would be too many shards.
         """
 
-    def task(self, store: str, shard: Shard[Any], device: str, threads: int, pin: bool) -> ShardTask:
+    def task(self, store: str | None, shard: Shard[Any], device: str, threads: int, pin: bool) -> ShardTask:
         """Return the task that computes a shard."""
 
     def note(self, index: int, final: Any) -> None:

@@ -39,7 +39,7 @@ class Made:
 class ShardTask(ABC):
     """A shard to compute into a store, with everything that another process needs to do so."""
 
-    store: str
+    store: str | None  # None to bring the content of the shard's file back
     shard: Shard[Any]
     device: str
     threads: int  # CPU threads; 0 for all
@@ -76,10 +76,11 @@ class Done:
     shard: Shard[Any]
     stored: Stored
     final: Any
+    data: bytes | None = None  # the content of the file, if the task names no store
 
 
 def compute(task: ShardTask, stop: Stop | None = None) -> Done:
-    """Compute a shard and write it.
+    """Compute a shard and write it, if there is a store.
 
     Raises
     ------
@@ -97,5 +98,7 @@ def compute(task: ShardTask, stop: Stop | None = None) -> Done:
 
     shard, made = task.shard, task.make(report)
     stored = stored_as(shard.point, Range(shard.start, shard.stop), made.numerics)
+    if task.store is None:
+        return Done(shard, stored, made.final, made.data)
     Store(task.store).write(stored, made.data)
     return Done(shard, stored, made.final)

@@ -18,10 +18,11 @@ from .._system.stopping import look, stoppable
 from ..engine import cuda, devices
 from .campaign import Described, Outcome, Pilots
 from .campaigns import campaign_of, collect
-from .claims import Claims
+from .claims import Claims, NoClaims
 from .compute import Done, ShardTask
 from .engines import Engine, open_engine
 from .errors import Damaged, Superseded
+from .memory_store import MemoryStore
 from .plan import FIRST_OF_PILOT
 from .progress import Progress, State
 from .shards import Range, Shard, cover, in_turn, is_within
@@ -35,7 +36,7 @@ MOST_FAILURES = 3  # times that a shard is computed again after the worker that 
 @stoppable()
 def run(
     plan: Described,
-    path: str | Path,
+    path: str | Path | None,
     *,
     engine: Any,
     workers: int | None,
@@ -45,7 +46,7 @@ def run(
     replace: bool = False,
     keep_plan: bool = False,
 ) -> Any:
-    """Run a plan, of whatever kind, as `Sweep.run` says, and return its result.
+    """Run a plan, of whatever kind, as `Sweep.run` says, and return its result; without a path, in memory.
 
     With ``keep_plan``, leave the store's plan, which may be newer by now; then `Superseded` is raised if another takes
     its place during the run.
@@ -62,7 +63,7 @@ def run(
         # A missing GPU is refused before anything is written. The number of the GPU is fixed here, because torch's
         # current device may differ in the workers' threads.
         device = f"cuda:{cuda.open_cuda(devices.parse(device)[1]).ordinal}"
-    runner = Runner(plan, Store(path), device, progress)
+    runner = Runner(plan, MemoryStore() if path is None else Store(path), device, progress)
     chosen = open_engine(engine, workers, threads, device)
     try:
         runner.open(keep_plan, replace)
@@ -133,7 +134,7 @@ class Runner:
             self.kept = self.store.read_plan()
         else:
             self.store.write_plan(self.plan.to_dict(), replace)
-        self.claims = Claims(self.store.claims)
+        self.claims = NoClaims() if self.store.in_memory else Claims(self.store.claims)
         self.claims.sweep_up()
         self.store.sweep_up()
 
@@ -294,7 +295,8 @@ class Runner:
         waiting.appendleft(shard)
 
     def _task(self, engine: Engine, shard: Shard[Any]) -> ShardTask:
-        return self.campaign.task(str(self.store.path), shard, self.device, engine.threads, engine.pin)
+        path = None if self.store.in_memory else str(self.store.path)
+        return self.campaign.task(path, shard, self.device, engine.threads, engine.pin)
 
     def _count(self, shard: Shard[Any]) -> None:
         """Count a shard as done, whoever has computed it, and give up the claim on it."""
@@ -305,6 +307,8 @@ class Runner:
 
     def _was_computed(self, done: Done, waiting: deque[Shard[Any]]) -> None:
         shard = done.shard
+        if done.data is not None:
+            self.store.write(done.stored, done.data)
         self.classes.add(done.stored.numerics)
         self._count(shard)
         if pilots := self._pilots_of(shard):

@@ -94,6 +94,8 @@ class Listing:
 class Store:
     """The files of one directory; the module's text shows where each kind lies."""
 
+    in_memory = False
+
     def __init__(self, path: str | Path) -> None:
         self.path = checks.absolute("store", path)  # the program may change its folder while a sweep runs
         self.shards, self.claims, self.damaged = (self.path / name for name in ("shards", "claims", "damaged"))

@@ -66,7 +66,7 @@ class SweepCampaign:
             )
         return sizes
 
-    def task(self, store: str, shard: Shard[Point], device: str, threads: int, pin: bool) -> Task:
+    def task(self, store: str | None, shard: Shard[Point], device: str, threads: int, pin: bool) -> Task:
         return Task(store, shard, device, threads, pin, self.laws)
 
     def note(self, index: int, final: FinalSums) -> None:
