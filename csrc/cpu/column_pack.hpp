@@ -6,6 +6,18 @@
 
 RESMC_NAMESPACE_BEGIN
 
+// Entries are the same for all slots.
+template <>
+struct GivenCursor<Real, uint32_t> {
+    const float* at;
+    RESMC_FN GivenCursor(const float* entries, uint32_t from) : at(entries + from) {}
+    RESMC_FN Real next(uint32_t stride) {
+        const float& x = *at;
+        at += stride;
+        return every_slot(x);
+    }
+};
+
 // Where a pack of columns stands in records: some of its first slots, in rows of any length.
 struct ColumnRow {
     size_t length, first;

@@ -55,7 +55,7 @@ struct CpuState {
 
 struct CpuVector {
     Real* first;  // of the quad of zeros before neuron 0
-    RESMC_FN Real load(uint32_t j) const { return first[static_cast<uint32_t>(j + 4)]; }
+    RESMC_FN const Real& load(uint32_t j) const { return first[static_cast<uint32_t>(j + 4)]; }
     RESMC_FN void store(uint32_t quad, const Real (&x)[4]) {
         for (uint32_t k = 0; k < 4; ++k) first[4 * quad + 4 + k] = x[k];
     }

@@ -27,7 +27,7 @@ RESMC_FN Index index_below(Index i, uint32_t n) {
 
 RESMC_FN uint32_t times(uint32_t a, uint32_t b) { return a * b; }
 
-// Reads entries that lie `stride` apart, the same for all slots, or one for each thread.
+// Reads entries that lie `stride` apart, one sequence for each thread. (A CPU has its own: one for all slots.)
 template <class Real, class Index>
 struct GivenCursor {
     const float* entries;
@@ -38,17 +38,6 @@ struct GivenCursor {
         return x;
     }
 };
-template <class Real>
-struct GivenCursor<Real, uint32_t> {
-    const float* at;
-    RESMC_FN GivenCursor(const float* entries, uint32_t from) : at(entries + from) {}
-    RESMC_FN Real next(uint32_t stride) {
-        const Real x(*at);
-        at += stride;
-        return x;
-    }
-};
-
 // sum_j m_j x_j over j < n for four sequences m: rows or columns of a matrix. Four at a time, as each x_j is loaded but
 // once for all of them, and their sums do not wait for each other.
 template <class Team, class Cursor, class Vector>
@@ -62,7 +51,7 @@ RESMC_OUTLINE_FN void given_products(Cursor c0, Cursor c1, Cursor c2, Cursor c3,
         const uint32_t end = n - begin < 4 * SUM_RUN ? n : begin + 4 * SUM_RUN;
         Real run[4] = {Real(0.0f), Real(0.0f), Real(0.0f), Real(0.0f)};
         for (uint32_t j = begin; j < end; ++j) {
-            const Real xj = x.load(Index(j));
+            const auto& xj = x.load(Index(j));
             run[0] = fma(c0.next(stride), xj, run[0]);
             run[1] = fma(c1.next(stride), xj, run[1]);
             run[2] = fma(c2.next(stride), xj, run[2]);
