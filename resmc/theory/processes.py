@@ -32,7 +32,7 @@ SERIES_TERMS = 27  # of the series in 1/lag^2 from lag 2 on: its terms fall by a
 TAIL = 1e-16  # what the terms that a smooth process's series lacks may add to its variance and its derivative's
 
 
-# -- fractional noise ---------------------------------------------------------------------------------------------------
+# -- fractional noise --------------------------------------------------------------------------------------------------
 
 
 def fractional_noise_covariance(hurst: float, lags: ArrayLike) -> Floats:
@@ -150,7 +150,7 @@ def fractional_noise_embedding(hurst: float, depth: int) -> Embedding:
     return found
 
 
-# -- smooth processes ---------------------------------------------------------------------------------------------------
+# -- smooth processes --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +159,7 @@ class SmoothSeries:
 
     .. code-block:: text
 
-        X(t) = sum_k sqrt(v_k) (g_k0 cos(w_k t) + g_k1 sin(w_k t)),      w_k = 2 pi k/period,    period >= 1 + 8.5 length
+        X(t) = sum_k sqrt(v_k) (g_k0 cos(w_k t) + g_k1 sin(w_k t)),     w_k = 2 pi k/period,   period >= 1 + 8.5 length
         v_k  = (2 - [k = 0]) sqrt(2 pi) length/period exp(-(w_k length)^2/2)
 
     The sum over all k has the covariance repeated with the period; at a distance of 8.5 lengths it is below 2.1e-16.
@@ -226,7 +226,7 @@ def smooth_basis(process: SmoothProcess, depth: int, begin: int, end: int) -> Fl
     return series.basis(t) if process.version == "values" else series.increments(t, 1.0 / depth)
 
 
-# -- covariances --------------------------------------------------------------------------------------------------------
+# -- covariances -------------------------------------------------------------------------------------------------------
 
 
 def covariance_by_lag(process: FractionalNoise | SmoothProcess | Mixture, depth: int) -> Floats:
