@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
@@ -28,8 +27,8 @@ from ..models.processes import NEGLIGIBLE, Covariance, FractionalNoise, Mixture,
 
 Floats = NDArray[np.float64]
 
-SERIES_TERMS = 27  # of the series in 1/lag^2 from lag 2 on: its terms fall by at least a factor of 4
-TAIL = 1e-16  # what the terms that a smooth process's series lacks may add to its variance and its derivative's
+SERIES_TERMS = 27  # a series in 1/lag^2, from lag 2 on, falls by at least a factor of 4 from term to term
+TAIL = 1e-16  # the terms that a smooth process's series lacks add at most this to its variance and its slope's
 
 
 # -- fractional noise --------------------------------------------------------------------------------------------------
@@ -101,7 +100,7 @@ class Embedding:
 
     @property
     def amplitudes(self) -> Floats:
-        """What normals are multiplied by, (L + 1, 2): the real and the imaginary part of a frequency.
+        """The factors of normals, (L + 1, 2): of the real and of the imaginary part of every frequency.
 
         A path is the inverse real Fourier transform of length 2 L without a factor, of amplitudes times normals. The
         imaginary parts of frequencies 0 and L are not seen, and 0.
@@ -130,7 +129,7 @@ def embedding(covariances: ArrayLike) -> Embedding:
     Source: Wood and Chan 1994 (J. Comp. Graph. Stat. 3), section 2.
     """
     r = np.asarray(covariances, np.float64)
-    values = np.asarray(scipy.fft.rfft(np.concatenate([r, r[-2:0:-1]]))).real
+    values = np.fft.rfft(np.concatenate([r, r[-2:0:-1]])).real
     least, largest = int(values.argmin()), float(values.max())
     negative = max(0.0, -float(values[least]))
     if not negative <= NEGLIGIBLE * largest:
@@ -208,13 +207,13 @@ class SmoothSeries:
 
 @lru_cache(maxsize=8)
 def smooth_series(length: float) -> SmoothSeries:
-    """Return the series of a smooth process: terms until those left out add below 1e-16 to X and to length dX/dt."""
+    """Return a smooth process's series; terms left out add below 1e-16 to the variances of X and of length dX/dt."""
     period = max(2.0, 1.0 + 8.5 * length)
-    most = math.ceil(1.5 * period / length) + 2  # of frequency w length = 3 pi and more: v_k is below 1e-19
+    most = math.ceil(1.5 * period / length) + 2  # beyond it w length is above 3 pi, and v_k below 1e-19
     w = 2.0 * np.pi / period * np.arange(most + 1) * length
     variances = 2.0 * math.sqrt(2.0 * math.pi) * length / period * np.exp(-0.5 * w**2)
     variances[0] *= 0.5
-    tails = np.cumsum((variances * (1.0 + w**2))[::-1])[::-1]  # of all terms from k on
+    tails = np.cumsum((variances * (1.0 + w**2))[::-1])[::-1]  # from term k on
     variances = variances[: int(np.argmax(tails < TAIL))]
     variances.setflags(write=False)
     return SmoothSeries(length, period, variances)
