@@ -1,14 +1,17 @@
 // What Python sees; with bindings_cuda.hpp, interpreter.hpp and reader.hpp all that knows of it. It checks the names,
 // types, ranges and shapes of what it is told, so that nothing is read or written elsewhere; whether that makes sense
 // has been checked before it comes here.
+#include <pybind11/complex.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <complex>
 #include <stdexcept>
 #include <string>
 
 #include "bindings_cuda.hpp"
+#include "cpu/columns.hpp"
 #include "cpu/run.hpp"
 #include "include/resmc/streams.hpp"
 #include "interpreter.hpp"
@@ -101,19 +104,11 @@ void check_layers(const py::array_t<uint32_t, py::array::c_style>& layers, uint3
     if (!rise) throw std::invalid_argument("layers must rise from 0 to the depth");
 }
 
-// Runs to the end, or until `progress` or a signal raises (signals do so in Python's main thread alone). The
+// Waits for the end, or until `progress` or a signal raises (signals do so in Python's main thread alone). The
 // interpreter is released but for a look every 50 ms: several of its threads may be here at a time, each with a run of
 // its own. The run's threads have ended when this returns or raises, and when Python ends the calling thread in here.
-void simulate(const py::dict& network, const py::dict& settings,
-              const py::array_t<uint32_t, py::array::c_style>& layers, const py::dict& arrays, int threads,
-              const std::string& instruction_set, const py::object& progress) {
-    const Backend& backend = find_backend(instruction_set);
-    const AnyNetwork described(network);
-    const Job job = job_of(described, settings, layers);
-    check_layers(layers, job.network.depth);
-    const Results results = results_of(arrays, job);
-    Released released;  // also while memory is made, and while threads end
-    Run run(backend, job, results, threads);
+template <class AnyRun>
+void attend(Released& released, AnyRun& run, const py::object& progress) {
     const auto ending = [&run] { run.stop(); };
     for (bool finished = false; !finished;) {
         finished = run.wait(0.05);
@@ -132,6 +127,138 @@ void simulate(const py::dict& network, const py::dict& settings,
         if (!well) throw py::error_already_set();
     }
     run.finish();
+}
+
+void simulate(const py::dict& network, const py::dict& settings,
+              const py::array_t<uint32_t, py::array::c_style>& layers, const py::dict& arrays, int threads,
+              const std::string& instruction_set, const py::object& progress) {
+    const Backend& backend = find_backend(instruction_set);
+    const AnyNetwork described(network);
+    const Job job = job_of(described, settings, layers);
+    check_layers(layers, job.network.depth);
+    const Results results = results_of(arrays, job);
+    Released released;  // also while memory is made, and while threads end
+    Run run(backend, job, results, threads);
+    attend(released, run, progress);
+}
+
+// ---- columns with weights that are handed in ------------------------------------------------------------------------
+
+const char* const QUOTIENT_NAMES[QUOTIENTS] = {"displacement", "gradient", "gradient_displacement"};
+
+// Records by recorded layer, rows of `row` numbers.
+Records records_of(Reader& r, const Residual& net, size_t n_layers, size_t row) {
+    Records records{};
+    const std::vector<size_t> shape = {n_layers, row};
+    records.square = r.array<float>("square", shape);
+    records.exponent = r.array<int32_t>("exponent", shape);
+    records.asymmetry = r.array<float>("asymmetry", shape);
+    records.active = r.array<uint32_t>("active", shape);
+    if (r.has("output")) records.output = r.array<float>("output", {net.network.n_out, row});
+    for (int q = 0; q < (net.gradients ? QUOTIENTS : 1); ++q) {
+        const std::string name(QUOTIENT_NAMES[q]);
+        records.quotients[q].square = r.array<float>((name + "_square").c_str(), shape);
+        records.quotients[q].exponent = r.array<int32_t>((name + "_exponent").c_str(), shape);
+    }
+    if (net.gradients) records.overlap = r.array<float>("overlap", shape);
+    return records;
+}
+
+// Sums records that are there, as `simulate` sums those that it makes.
+void reduce(const py::dict& network, const py::dict& settings, const py::array_t<uint32_t, py::array::c_style>& layers,
+            const py::dict& records, const py::dict& arrays, int threads, const std::string& instruction_set,
+            const py::object& progress) {
+    const Backend& backend = find_backend(instruction_set);
+    const AnyNetwork described(network);
+    if (!described.is_residual) throw std::invalid_argument("records are those of a residual network");
+    Job job = job_of(described, settings, layers);
+    check_layers(layers, job.network.depth);
+    Reader r(records, "records");
+    const GivenRecords given{records_of(r, described.residual, job.recording.n_layers, job.count), job.count};
+    r.finish();
+    if (job.keep_samples > 0 && given.records.output == nullptr) r.refuse("output", "is missing");
+    job.records = &given;
+    const Results results = results_of(arrays, job);
+    Released released;
+    Run run(backend, job, results, threads);
+    attend(released, run, progress);
+}
+
+size_t column_state_bytes(const py::dict& network, uint64_t networks, uint32_t columns,
+                          const std::string& instruction_set) {
+    const AnyNetwork described(network);
+    return column_bytes(find_backend(instruction_set), described.residual, networks, columns);
+}
+
+GivenArray given_array(Reader& r, const char* name, size_t networks, size_t layers, const std::vector<size_t>& entry) {
+    std::vector<size_t> shape = {networks, layers};
+    size_t size = 1;
+    for (const size_t n : entry) {
+        shape.push_back(n);
+        size *= n;
+    }
+    const bool tied = layers == 1;
+    return {r.array<const float>(name, shape), layers * size, tied ? 0 : size};
+}
+
+// Columns of some networks through layers begin .. end, or back; `state` keeps what goes on from one call to the next.
+void columns(const py::dict& network, const py::dict& settings, const py::array_t<uint32_t, py::array::c_style>& layers,
+             const py::dict& arrays, const py::dict& records, int threads, const std::string& instruction_set,
+             const py::object& progress) {
+    const Backend& backend = find_backend(instruction_set);
+    const AnyNetwork described(network);
+    if (!described.is_residual) throw std::invalid_argument("columns are those of a residual network");
+    const Residual& net = described.residual;
+    const uint32_t depth = net.network.depth;
+    check_layers(layers, depth);
+    if (net.network.width > 65535) throw std::invalid_argument("a width of 65535 at most can be handed in");
+
+    Reader s(settings, "settings");
+    ColumnChunk chunk{};
+    ColumnPart part{};
+    chunk.seed = s.integer<uint64_t>("seed");
+    chunk.first = s.integer<uint64_t>("first", 0, END_OF_NETWORKS - 1);
+    chunk.networks = s.integer<uint32_t>("networks", 1);
+    chunk.columns = s.integer<uint32_t>("columns", 1, 1u << 24);
+    part.backward = s.boolean("backward");
+    part.from = s.integer<uint32_t>("from_layer", 0, depth);
+    part.to = s.integer<uint32_t>("to_layer", part.from, depth);
+    const bool tied = s.boolean("tied");
+    chunk.begin = tied ? 0 : s.integer<uint32_t>("first_layer", 0, part.from);
+    if (tied) s.skip("first_layer");
+    const uint32_t n_layers = s.integer<uint32_t>("n_layers", tied ? 1 : part.to - chunk.begin, tied ? 1 : depth);
+    const size_t row = s.integer<uint64_t>("row");
+    chunk.row_first = s.integer<uint64_t>("row_first", 0, row);
+    s.finish();
+    if (chunk.networks > END_OF_NETWORKS - chunk.first) s.refuse("networks", "must end at 2^48");
+    if (uint64_t{chunk.networks} * chunk.columns > row - chunk.row_first) s.refuse("row", "is too short");
+    if (part.backward && !net.gradients) s.refuse("backward", "needs gradients");
+    const auto inside = [&](uint32_t l) { return l != depth && l % net.segment != 0; };
+    if (part.backward && (inside(part.from) || inside(part.to)) && net.segment < depth)
+        s.refuse("from_layer", "and to_layer must not divide a segment");
+
+    Reader r(arrays, "arrays");
+    const size_t n = net.network.width;
+    chunk.outer = given_array(r, "outer", chunk.networks, n_layers, {n, n});
+    if (net.block == BLOCK_V_PHI_W) chunk.inner = given_array(r, "inner", chunk.networks, n_layers, {n, n});
+    if (net.bias > 0.0f) chunk.bias = given_array(r, "bias", chunk.networks, n_layers, {n});
+    for (GivenArray* array : {&chunk.outer, &chunk.inner, &chunk.bias})
+        if (!tied && n_layers == 1) array->layer_stride = array->network_stride;
+    chunk.factors = r.array<const float>("factors", {chunk.columns});
+    if (r.has("start")) chunk.start = r.array<const float>("start", {chunk.networks, n, chunk.columns});
+    const size_t bytes = column_bytes(backend, net, chunk.networks, chunk.columns);
+    chunk.state = reinterpret_cast<char*>(r.array<uint8_t>("state", {bytes}));
+    if (reinterpret_cast<uintptr_t>(chunk.state) % 64 != 0) r.refuse("state", "must be aligned to 64 bytes");
+    r.finish();
+    Reader k(records, "records");
+    chunk.recording.layers = layers.data();
+    chunk.recording.n_layers = static_cast<uint32_t>(layers.size());
+    chunk.records = records_of(k, net, chunk.recording.n_layers, row);
+    chunk.row = row;
+    k.finish();
+    Released released;
+    ColumnRun run(backend, net, chunk, part, threads);
+    attend(released, run, progress);
 }
 
 size_t thread_bytes(const py::dict& network, const py::dict& settings,
@@ -190,6 +317,64 @@ py::tuple activate(const std::string& instruction_set, int kind, float c,
     return py::make_tuple(value, slope);
 }
 
+py::array_t<float> entries(const std::string& instruction_set, int law, uint64_t seed, uint32_t stream,
+                           uint64_t network, uint32_t first_layer, uint32_t n_layers, uint32_t first_quad,
+                           uint32_t n_quads) {
+    if (law < 0 || law >= WEIGHT_LAWS) throw std::invalid_argument("law must be the number of a weight law");
+    if (stream >= 1u << (32 - LAYER_BITS)) throw std::invalid_argument("stream must be below 4096");
+    if (network >= END_OF_NETWORKS) throw std::invalid_argument("network must be below 2^48");
+    if (uint64_t{first_layer} + n_layers > 1u << LAYER_BITS) throw std::invalid_argument("layers must end at 2^20");
+    if (uint64_t{first_quad} + n_quads > uint64_t{1} << 32) throw std::invalid_argument("quads must end at 2^32");
+    const Backend& backend = find_backend(instruction_set);
+    py::array_t<float> out({static_cast<py::ssize_t>(n_layers), 4 * static_cast<py::ssize_t>(n_quads)});
+    float* const to = out.mutable_data();
+    const Released released;
+    backend.entries(static_cast<WeightLaw>(law), seed, stream, network, first_layer, n_layers, first_quad, n_quads, to);
+    return out;
+}
+
+void waves(const std::string& instruction_set, uint64_t seed, uint32_t stream, uint64_t network,
+           const py::array_t<float, py::array::c_style>& amplitudes, uint32_t real, uint32_t imaginary,
+           py::array_t<std::complex<float>, py::array::c_style>& out) {
+    if (stream >= 1u << (32 - LAYER_BITS)) throw std::invalid_argument("stream must be below 4096");
+    if (network >= END_OF_NETWORKS) throw std::invalid_argument("network must be below 2^48");
+    if (out.ndim() != 2 || out.shape(0) > 1 << LAYER_BITS || out.shape(1) % 4 != 0)
+        throw std::invalid_argument("out must have a row for each of at most 2^20 frequencies, and quads of columns");
+    if (amplitudes.ndim() != 2 || amplitudes.shape(0) != out.shape(0) || amplitudes.shape(1) != 2)
+        throw std::invalid_argument("amplitudes must have two numbers for each row of out");
+    const uint64_t quads = static_cast<uint64_t>(out.shape(1)) / 4, end = uint64_t{1} << 32;
+    if (real + quads > end || imaginary + quads > end) throw std::invalid_argument("quads must end at 2^32");
+    const Backend& backend = find_backend(instruction_set);
+    float* const to = reinterpret_cast<float*>(out.mutable_data());
+    const Released released;
+    backend.waves(seed, stream, network, amplitudes.data(), static_cast<uint32_t>(out.shape(0)), real, imaginary,
+                  static_cast<uint32_t>(quads), to);
+}
+
+// The stride of a matrix of floats whose rows are contiguous, in floats.
+size_t row_stride(const py::array_t<float>& matrix, const char* name) {
+    constexpr py::ssize_t size = sizeof(float);
+    const bool rows = matrix.ndim() == 2 && (matrix.shape(1) <= 1 || matrix.strides(1) == size);
+    if (rows && matrix.shape(0) <= 1) return 0;  // the stride of one row may be anything
+    if (!rows || matrix.strides(0) < 0 || matrix.strides(0) % size != 0)
+        throw std::invalid_argument(std::string(name) + " must be a matrix of floats with contiguous rows");
+    return static_cast<size_t>(matrix.strides(0) / size);
+}
+
+void combine(const std::string& instruction_set, const py::array_t<float, py::array::c_style>& coefficients,
+             const py::array_t<float>& x, py::array_t<float>& out) {
+    if (coefficients.ndim() != 2) throw std::invalid_argument("coefficients must be a matrix");
+    const size_t stride = row_stride(x, "x"), out_stride = row_stride(out, "out");
+    if (x.shape(0) != coefficients.shape(1) || out.shape(0) != coefficients.shape(0) || out.shape(1) > x.shape(1))
+        throw std::invalid_argument("out must have a row for each of coefficients, and columns that x has");
+    const Backend& backend = find_backend(instruction_set);
+    const size_t rows = static_cast<size_t>(out.shape(0)), columns = static_cast<size_t>(out.shape(1));
+    const size_t terms = static_cast<size_t>(x.shape(0));
+    float* const to = out.mutable_data();
+    const Released released;
+    backend.combine(coefficients.data(), rows, terms, x.data(), stride, to, out_stride, columns);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, m) {
@@ -212,6 +397,13 @@ PYBIND11_MODULE(_native, m) {
     streams["backward"] = static_cast<int>(STREAM_BACKWARD);
     streams["backward_inner"] = static_cast<int>(STREAM_BACKWARD_INNER);
     streams["dense_input"] = static_cast<int>(STREAM_DENSE_INPUT);
+    streams["noise_outer"] = static_cast<int>(STREAM_NOISE_OUTER);
+    streams["noise_inner"] = static_cast<int>(STREAM_NOISE_INNER);
+    streams["noise_bias"] = static_cast<int>(STREAM_NOISE_BIAS);
+    streams["trend_outer"] = static_cast<int>(STREAM_TREND_OUTER);
+    streams["trend_inner"] = static_cast<int>(STREAM_TREND_INNER);
+    streams["trend_bias"] = static_cast<int>(STREAM_TREND_BIAS);
+    streams["inputs"] = static_cast<int>(STREAM_INPUTS);
     m.attr("STREAMS") = streams;
     m.def("instruction_sets", [] {
         std::vector<std::pair<std::string, int>> names;
@@ -220,6 +412,12 @@ PYBIND11_MODULE(_native, m) {
     });
     m.def("simulate", &simulate, py::arg("network"), py::arg("settings"), py::arg("layers"), py::arg("arrays"),
           py::arg("threads"), py::arg("instruction_set"), py::arg("progress"));
+    m.def("reduce", &reduce, py::arg("network"), py::arg("settings"), py::arg("layers"), py::arg("records"),
+          py::arg("arrays"), py::arg("threads"), py::arg("instruction_set"), py::arg("progress"));
+    m.def("columns", &columns, py::arg("network"), py::arg("settings"), py::arg("layers"), py::arg("arrays"),
+          py::arg("records"), py::arg("threads"), py::arg("instruction_set"), py::arg("progress"));
+    m.def("column_state_bytes", &column_state_bytes, py::arg("network"), py::arg("networks"), py::arg("columns"),
+          py::arg("instruction_set"));
     m.def("thread_bytes", &thread_bytes, py::arg("network"), py::arg("settings"), py::arg("layers"),
           py::arg("instruction_set"));
     m.def("words", &words, py::arg("instruction_set"), py::arg("seed"), py::arg("stream"), py::arg("layer"),
@@ -230,6 +428,12 @@ PYBIND11_MODULE(_native, m) {
           py::arg("words"));
     m.def("drawn", &drawn, py::arg("instruction_set"), py::arg("seed"), py::arg("stream"), py::arg("layer"),
           py::arg("first_network"), py::arg("networks"), py::arg("quads"));
+    m.def("entries", &entries, py::arg("instruction_set"), py::arg("law"), py::arg("seed"), py::arg("stream"),
+          py::arg("network"), py::arg("first_layer"), py::arg("n_layers"), py::arg("first_quad"), py::arg("n_quads"));
+    m.def("waves", &waves, py::arg("instruction_set"), py::arg("seed"), py::arg("stream"), py::arg("network"),
+          py::arg("amplitudes").noconvert(), py::arg("real"), py::arg("imaginary"), py::arg("out").noconvert());
+    m.def("combine", &combine, py::arg("instruction_set"), py::arg("coefficients").noconvert(),
+          py::arg("x").noconvert(), py::arg("out").noconvert());
     py::register_exception<KernelError>(m, "KernelError", PyExc_RuntimeError);
 #ifdef RESMC_HAS_CUDA
     py::module_ cuda = m.def_submodule("cuda", "The kernels of NVIDIA GPUs.");

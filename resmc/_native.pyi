@@ -31,6 +31,30 @@ def simulate(
     instruction_set: str,
     progress: Callable[[float], None] | None,
 ) -> None: ...
+
+# Columns of networks whose weights are handed in: settings, arrays and records are those of
+# `resmc.engine.native.ColumnJob`, `columns` and `empty_records`.
+def columns(
+    network: dict[str, Any],
+    settings: dict[str, Any],
+    layers: NDArray[np.uint32],
+    arrays: dict[str, NDArray[Any]],
+    records: dict[str, NDArray[Any]],
+    threads: int,
+    instruction_set: str,
+    progress: Callable[[float], None] | None,
+) -> None: ...
+def column_state_bytes(network: dict[str, Any], networks: int, columns: int, instruction_set: str) -> int: ...
+def reduce(
+    network: dict[str, Any],
+    settings: dict[str, Any],
+    layers: NDArray[np.uint32],
+    records: dict[str, NDArray[Any]],
+    arrays: dict[str, NDArray[Any]],
+    threads: int,
+    instruction_set: str,
+    progress: Callable[[float], None] | None,
+) -> None: ...
 def thread_bytes(
     network: dict[str, Any], settings: dict[str, Any], layers: NDArray[np.uint32], instruction_set: str
 ) -> int: ...
@@ -45,3 +69,27 @@ def drawn(
 def activate(
     instruction_set: str, kind: int, c: float, x: NDArray[np.float32], words: NDArray[np.uint32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+def entries(
+    instruction_set: str,
+    law: int,
+    seed: int,
+    stream: int,
+    network: int,
+    first_layer: int,
+    n_layers: int,
+    first_quad: int,
+    n_quads: int,
+) -> NDArray[np.float32]: ...
+def waves(
+    instruction_set: str,
+    seed: int,
+    stream: int,
+    network: int,
+    amplitudes: NDArray[np.float32],
+    real: int,
+    imaginary: int,
+    out: NDArray[np.complex64],
+) -> None: ...
+def combine(
+    instruction_set: str, coefficients: NDArray[np.float32], x: NDArray[np.float32], out: NDArray[np.float32]
+) -> None: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,6 +78,17 @@ class Job:
     bin_low: float
     bin_width: float
     n_bins: int
+
+    def part(self, first: int, count: int) -> Job:
+        """The same of ``count`` of its networks from number ``first`` on."""
+        at = first - self.first
+        return replace(
+            self,
+            first=first,
+            count=count,
+            keep_samples=min(max(self.keep_samples - at, 0), count),
+            keep_trajectories=min(max(self.keep_trajectories - at, 0), count),
+        )
 
 
 @dataclass(frozen=True, eq=False)

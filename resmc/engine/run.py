@@ -179,17 +179,7 @@ def _parts(job: Job) -> Iterator[tuple[int, Job]]:
     stop = job.first + job.count
     ends = [*range(job.first // PART * PART + PART, stop, PART), stop]
     for first, end in itertools.pairwise([job.first, *ends]):
-        at, count = first - job.first, end - first
-        yield (
-            at,
-            replace(
-                job,
-                first=first,
-                count=count,
-                keep_samples=min(max(job.keep_samples - at, 0), count),
-                keep_trajectories=min(max(job.keep_trajectories - at, 0), count),
-            ),
-        )
+        yield first - job.first, job.part(first, end - first)
 
 
 def _share(report: Report, at: int, part: Job, job: Job) -> Report:
