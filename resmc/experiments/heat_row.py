@@ -40,6 +40,7 @@ SCHEMA_VERSION = 1
 KEY_VERSION = 1  # raised when keys are made of other things
 N_IN = 64  # entries of an input
 BACKWARD_WORK = 3  # a backward pass takes as long as so many forward passes, roughly
+PRODUCTS = 8  # products of a weight and a neuron that take as long as one neuron update of a projected network
 FORWARD = ("growth", "displacement")
 
 
@@ -79,11 +80,12 @@ class HeatRow:
 
     @property
     def updates(self) -> int:
-        """Work for one network: products of a weight and a neuron of a column."""
+        """Work for one network, in neuron updates as the points of a sweep count theirs."""
         block = self.model.residual_block
         matrices = (block.V is not None) + (block.W is not None)
         passes = 1 + BACKWARD_WORK * self.gradients
-        return self.model.depth * self.model.width**2 * matrices * len(self.betas) * self.n_inputs * passes
+        columns = len(self.betas) * self.n_inputs
+        return -(-self.model.depth * self.model.width**2 * matrices * columns * passes // PRODUCTS)
 
     def to_dict(self) -> Plain:
         """Return the row as plain values."""

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from .cost import SweepEstimate
 from .errors import StoreError
+from .heat_map_run import heat_map, load_heat_map
 from .result import SweepResult
 from .store import Store
 from .sweep import Sweep
 
-__all__ = ["StoreError", "Sweep", "SweepEstimate", "SweepResult", "load_sweep"]
+__all__ = ["StoreError", "Sweep", "SweepEstimate", "SweepResult", "heat_map", "load_heat_map", "load_sweep"]
 
 
 def load_sweep(path: str | Path) -> SweepResult:
@@ -37,4 +38,4 @@ def stored_plan(path: str | Path) -> Sweep:
     StoreError
         If ``path`` is not a store, or holds no plan; it is a ValueError, too, if the plan in it is none.
     """
-    return Store(path).plan(kind=Sweep)
+    return Store(path).plan(Sweep.from_dict, "resmc.load_sweep")

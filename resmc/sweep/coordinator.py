@@ -22,6 +22,7 @@ from .claims import Claims, NoClaims
 from .compute import Done, ShardTask
 from .engines import Engine, open_engine
 from .errors import Damaged, Superseded
+from .kinds import plan_of
 from .memory_store import MemoryStore
 from .plan import FIRST_OF_PILOT
 from .progress import Progress, State
@@ -87,7 +88,7 @@ def work(path: str | Path, say: Callable[[str], None], **options: Any) -> Any:
     while True:
         described, result = store.read_plan(), None
         with contextlib.suppress(Superseded):
-            result = run(store.plan(described), path, keep_plan=True, **options)
+            result = run(store.made(described, plan_of), path, keep_plan=True, **options)
         if result is not None and store.read_plan() == described:
             return result
         say(f"{path} has another plan by now, which is computed next")

@@ -11,7 +11,7 @@ from .._system.plain import Plain
 from .._system.words import are, counted
 from .claims import Claims
 from .errors import Damaged, StoreError
-from .extension import differences
+from .kinds import lacking
 from .plan import Plan
 from .result import Reader
 from .store import Store, Stored
@@ -95,11 +95,10 @@ def status(plan: Plan, path: str | Path) -> Status:
 
 def other_plans(path: str | Path, others: list[str | Path]) -> list[str]:
     """Say of which of the ``others`` the plan asks for more than the plan of the store at ``path``, and for what."""
-    plan: Plan = Store(path).plan()
-    out: list[str] = []
+    plan, out = Store(path).read_plan(), list[str]()
     for other in map(Store, others):
-        with contextlib.suppress(StoreError):  # the other store may hold shards without a plan
-            missing = differences(plan, other.plan())
+        with contextlib.suppress(StoreError, ValueError):  # the other store may hold shards without a plan
+            missing = lacking(plan, other.read_plan())
             out += [f"the plan of {other.path} asks for more: {'; '.join(missing)}"] if missing else []
     return out
 

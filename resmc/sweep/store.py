@@ -33,13 +33,13 @@ from ..results import storage
 from ..results.entries import FinalSums
 from ..results.record import Record
 from .errors import FULL, Damaged, Gone, PlanError, StoreError, cannot_write
-from .plan import Plan
+from .kinds import kind_of
 from .plans import FOLDER, PLAN, Plans
 from .point import description_key
 from .shards import Range, Series
 
 Content = TypeVar("Content")
-Kind = TypeVar("Kind", bound=Plan)
+AnyPlan = TypeVar("AnyPlan")
 NAME = re.compile(r"([0-9a-f]{32})-([0-9]{1,15})-([0-9]{1,15})-([a-z0-9_-]{1,40})\.resmc")
 OLD = 3600.0  # seconds after which a temporary file counts as abandoned: writing a shard takes less than a second
 
@@ -156,11 +156,20 @@ class Store:
         self.require()
         return self.plans.read()
 
-    def plan(self, described: Plain | None = None, kind: type[Kind] = Plan) -> Kind:  # type: ignore[assignment]
-        """Make a ``kind`` of plan of the plan that `read_plan` reads; raises `PlanError` if it is none."""
-        described = self.read_plan() if described is None else described
+    def plan(self, read: Callable[[Plain], AnyPlan], loader: str = "") -> AnyPlan:
+        """Make a plan of what `read_plan` reads; raises `PlanError` if ``read`` makes none of it.
+
+        ``loader`` names the caller for people, who are told where the plan is of another kind.
+        """
+        return self.made(self.read_plan(), read, loader)
+
+    def made(self, described: Plain, read: Callable[[Plain], AnyPlan], loader: str = "") -> AnyPlan:
+        """Make a plan of what has been read, as `plan` does."""
+        kind = kind_of(described)
+        if loader and kind is not None and kind.loader != loader:
+            raise PlanError(f"store={str(self.path)!r} holds the plan of a {kind.name}: {kind.loader} reads it")
         try:
-            return kind.from_dict(described)
+            return read(described)
         except (TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
             words = cut(str(error))
             raise PlanError(f"{self.plans.path} is no plan that this resmc can run: {words}") from None
