@@ -28,7 +28,7 @@ HURST = [0.02, 0.1, 0.3, 0.49999, 0.5, 0.50001, 0.7, 0.9, 0.97, 0.99]
 FURTHEST = 2**19
 
 
-# ----------------------------------------------------------------------------------------------------- fractional noise
+# -------------------------------------------------------------------------------------------------- fractional noise
 
 
 def in_decimals(hurst: float, lag: int) -> Decimal:
@@ -124,7 +124,7 @@ def test_negative_eigenvalues_within_1e_9_of_the_largest_are_set_to_0_and_report
     assert np.isfinite(found.amplitudes).all()
 
 
-# -------------------------------------------------------------------------------------------------------------- smooth
+# ----------------------------------------------------------------------------------------------------------- smooth
 
 
 def squared(basis: np.ndarray) -> np.ndarray:
@@ -189,7 +189,7 @@ def test_increments_of_any_length_and_depth_have_variance_1_and_a_finite_covaria
             assert np.all(np.abs(found) <= 1.0)
 
 
-# ------------------------------------------------------------------------------------------------- every dependence
+# ---------------------------------------------------------------------------------------------- every dependence
 
 
 def test_a_mixture_has_the_sum_of_its_parts_covariances():

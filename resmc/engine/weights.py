@@ -73,7 +73,7 @@ class LayerWeights:
 
 
 class Machine(Protocol):
-    """What draws and sums: threads of the CPU here, a GPU in `resmc.engine.cuda.weights`.
+    """The maker of numbers and of their sums: threads of the CPU here, a GPU in `resmc.engine.cuda.weights`.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class Machine(Protocol):
 
 
 class Threads(threading.local):
-    """Numbers made by the CPU, each block by one thread, which keeps its memory for waves."""
+    """The CPU: a block is made by one thread, which keeps its memory for waves."""
 
     grain = 1
 
