@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from .lowering import BACKWARD, KernelResidual, Lowered
 from .native import Array, Arrays, Report
 from .request import Job
 
+if TYPE_CHECKING:
+    from .weights import LayerWeights  # imports SciPy, which a simulation of independent layers does without
+
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
@@ -33,26 +36,6 @@ STATES_HELD = 1 << 28  # bytes of what columns keep of their layers, where that 
 MOST_STATES = 1 << 33  # and where it is none
 ALIGNMENT = 64
 TOGETHER = 4096  # networks whose records are summed at a time: whole batches, whatever their size
-
-
-class LayerWeights(Protocol):
-    """Weights of some networks (N) and layers, float32 in C order, of variance 1; with ``tied`` one layer for all."""
-
-    @property
-    def outer(self) -> Singles | None:
-        """(N, layers, n, n)."""
-
-    @property
-    def inner(self) -> Singles | None:
-        """(N, layers, n, n)."""
-
-    @property
-    def bias(self) -> Singles | None:
-        """(N, layers, n)."""
-
-    @property
-    def tied(self) -> bool:
-        """True if the one layer that there is serves for all."""
 
 
 class Source(Protocol):

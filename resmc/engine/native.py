@@ -251,6 +251,8 @@ def reduce(
     _native.reduce(
         plain(network), plain(job), layers.astype(np.uint32), records, arrays.named(), threads, instructions, report
     )
+
+
 # -- weights as arrays ----------------------------------------------------------------------------------------------
 
 STREAMS: dict[str, int] = dict(_native.STREAMS)
