@@ -19,8 +19,7 @@ def needed_memory(request: Request, n_layers: int) -> int:
         each = native.thread_bytes(network, job, n_layers, instruction_set())
     if not request.lowered.independent:
         assert isinstance(network, KernelResidual)
-        tied = request.lowered.general.dependence == "tied"
-        each += -(-columns.needed_bytes(network, tied, job.count, n_layers) // request.threads)
+        each += -(-columns.needed_bytes(request.lowered, network, job.count, n_layers) // request.threads)
     raw = job.keep_samples * (20 + 8 * network.n_out) + job.keep_trajectories * 12 * n_layers
     # Quotients have kept values and paths, and a part's final values.
     per_quotient = job.keep_samples + job.keep_trajectories * n_layers + min(job.count, PART)

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from .._system.build import instruction_set
 from .._system.stopping import look, stoppable
 from .._system.words import brief_repr
-from ..models.residual_network import ResidualNetwork
 from . import columns, cuda, native
 from .finals import FinalCounts, Tally
-from .lowering import MEAN_SQUARE, KernelNetwork, KernelResidual
+from .lowering import MEAN_SQUARE, KernelNetwork, KernelResidual, Lowered
 from .native import Arrays, Report
 from .request import Job, Request, group_sizes
 from .sums import NormSums, Sums
@@ -92,7 +91,7 @@ class Cpu:
 class CpuColumns(Cpu):
     """The CPU's threads, with weights that are drawn as arrays: of layers that depend on each other."""
 
-    model: ResidualNetwork = field(kw_only=True)
+    lowered: Lowered = field(kw_only=True)
 
     def add(
         self,
@@ -104,11 +103,8 @@ class CpuColumns(Cpu):
         tallies: dict[str, Any],
     ) -> None:
         """Adds the networks of ``job`` to ``arrays``, and their final values to ``tallies``."""
-        from .weights import WeightSource  # imports SciPy, which a simulation of independent layers does without
-
         assert isinstance(network, KernelResidual)
-        source = WeightSource(self.model, job.seed, self.threads)
-        columns.add_networks(network, source, source.tied, job, layers, arrays, self.threads, report)
+        columns.add_networks(self.lowered, network, job, layers, arrays, self.threads, report)
         for name, tally in tallies.items():
             tally.add(arrays.quotients[name].final)
 
@@ -171,7 +167,7 @@ def run(request: Request, report: Report | None = None) -> Outcome:
     network, job, recording = request.network(), request.job(), request.recording
     where: Cpu | Gpu = Cpu(request.threads)
     if not request.lowered.independent:
-        where = CpuColumns(request.threads, model=request.lowered.general)
+        where = CpuColumns(request.threads, lowered=request.lowered)
     if request.device.kind == "cuda":
         where = Gpu(cuda.open_cuda(request.device.ordinal), recording.on_device)
     here = replace(job, keep_samples=0, keep_trajectories=0) if recording.on_device else job
