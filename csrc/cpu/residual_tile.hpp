@@ -20,13 +20,13 @@ static bool simulate_residual_pack(const Residual& net, const PhiloxKeys& keys, 
     CpuVectors vectors{workspace, stride};
     Real* const shared = workspace + residual_vectors(net) * stride;
     ResidualRun<CpuTeam, CpuVectors, CpuVector, DrawnWeights> run{net,
-                                                    keys,
-                                                    team,
-                                                    vectors,
-                                                    {{shared}, {shared + quads}, {shared + 2 * quads}},
-                                                    widen(counting_from(static_cast<uint32_t>(network))),
-                                                    counter_word3(network, 0),
-                                                    {}};
+                                                                  keys,
+                                                                  team,
+                                                                  vectors,
+                                                                  {{shared}, {shared + quads}, {shared + 2 * quads}},
+                                                                  widen(counting_from(static_cast<uint32_t>(network))),
+                                                                  counter_word3(network, 0),
+                                                                  {}};
     return with_block(net.block, [&](auto block) { return simulate_residual<Branch<block.value>>(run, recorder); });
 }
 

@@ -190,7 +190,9 @@ double Run::fraction() const {
 }
 
 void Run::wake_up() {
-    { std::lock_guard lock(mutex_); }  // or a thread about to wait for its turn might miss it
+    {
+        std::lock_guard lock(mutex_);
+    }  // or a thread about to wait for its turn might miss it
     turn_changed_.notify_all();
 }
 

@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from .lowering import BACKWARD, KernelResidual, Lowered
 from .native import Array, Arrays, Report
 from .request import Job
 
+if TYPE_CHECKING:
+    from .weights import LayerWeights  # imports SciPy, which a simulation of independent layers does without
+
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
@@ -33,26 +36,6 @@ STATES_HELD = 1 << 28  # bytes of what columns keep of their layers, where that 
 MOST_STATES = 1 << 33  # and where it is none
 ALIGNMENT = 64
 TOGETHER = 4096  # networks whose records are summed at a time: whole batches, whatever their size
-
-
-class LayerWeights(Protocol):
-    """Weights of some networks (N) and layers, float32 in C order, of variance 1; with ``tied`` one layer for all."""
-
-    @property
-    def outer(self) -> Singles | None:
-        """(N, layers, n, n)."""
-
-    @property
-    def inner(self) -> Singles | None:
-        """(N, layers, n, n)."""
-
-    @property
-    def bias(self) -> Singles | None:
-        """(N, layers, n)."""
-
-    @property
-    def tied(self) -> bool:
-        """True if the one layer that there is serves for all."""
 
 
 class Source(Protocol):
@@ -162,8 +145,9 @@ class ColumnValues:
     values: dict[str, Floats]
 
     def final(self, name: str) -> Floats:
-        """The final values, (N, columns): those of the last layer, of a gradient of the first."""
-        return self.values[name][0 if name in BACKWARD else -1]
+        """Final values, (N, columns): those of the last layer, of a gradient those of the first."""
+        values: Floats = self.values[name][0 if name in BACKWARD else -1]
+        return values
 
 
 @stoppable()
@@ -171,13 +155,13 @@ def run_columns(
     lowered: Lowered,
     seed: int,
     networks: range,
-    factors: Floats,
-    source: Source,
+    factors: Array,
     h0: Array | None = None,
     gradients: bool = False,
     layers: NDArray[np.int64] | None = None,
     threads: int = 1,
     report: Report | None = None,
+    source: Source | None = None,
 ) -> ColumnValues:
     """Follow columns of some networks through their layers, and with ``gradients`` back.
 
@@ -193,8 +177,6 @@ def run_columns(
     networks : range
         Numbers of the networks, N of them.
     factors : array of float, shape (columns,)
-    source : Source
-        Of the weights.
     h0 : array of float, shape (N, n, columns), optional
         In the model's own units; sizes from 2^-50 to 2^50.
     gradients : bool
@@ -203,6 +185,8 @@ def run_columns(
     threads : int
     report : callable, optional
         Called with the finished fraction; what it raises stops the run and comes out.
+    source : Source, optional
+        Of the weights; by default those of the network's own counters.
 
     Raises
     ------
@@ -211,22 +195,29 @@ def run_columns(
     Stopped, SystemExit
         As `look` does.
     """
-    model = lowered.general
-    factors = np.ascontiguousarray(factors, np.float32)
-    if factors.ndim != 1 or not len(factors):
-        raise ValueError(f"factors have shape {factors.shape}: it must be (columns,), at least one")
-    expected = (len(networks), model.width, len(factors))
+    model, columns = lowered.general, np.ascontiguousarray(factors, np.float32)
+    if columns.ndim != 1 or not len(columns):
+        raise ValueError(f"factors have shape {columns.shape}: it must be (columns,), at least one")
+    expected = (len(networks), model.width, len(columns))
     if h0 is not None and h0.shape != expected:
         raise ValueError(f"h0 has shape {h0.shape}: it must be {expected}, (networks, width, columns)")
     if layers is None:
         layers = np.array([0, model.depth], np.int64)
     kernel = lowered.kernel(gradients, displacement=True)
     assert isinstance(kernel, KernelResidual)
-    records = native.empty_records(kernel, len(layers), len(networks) * len(factors), outputs=False)
-    way = _Way(plan(kernel, len(networks), len(factors), tied(model)), source, seed, layers, threads)
-    way.fill(networks, factors, h0, records, 0, _watched(report))
-    shape = (len(layers), len(networks), len(factors))
+    records = native.empty_records(kernel, len(layers), len(networks) * len(columns), outputs=False)
+    chosen = plan(kernel, len(networks), len(columns), tied(model))
+    way = _Way(chosen, source or source_of(lowered, seed, threads), seed, layers, threads)
+    way.fill(networks, columns, h0, records, 0, _watched(report))
+    shape = (len(layers), len(networks), len(columns))
     return ColumnValues(layers, {name: a.reshape(shape) for name, a in _values(kernel, records).items()})
+
+
+def source_of(lowered: Lowered, seed: int, threads: int) -> Source:
+    """Weights of a network's own counters, drawn by so many threads."""
+    from .weights import WeightSource
+
+    return WeightSource(lowered.general, seed, threads)
 
 
 def tied(model: ResidualNetwork) -> bool:
@@ -253,7 +244,7 @@ class _Way:
         row_first: int,
         report: Report,
     ) -> None:
-        """Fill in the records of ``networks``, which begin at ``row_first`` of each row."""
+        """Fill in the records of ``networks``, which begin at number ``row_first`` of each row."""
         step, columns = self.plan.networks, len(factors)
         state = aligned_bytes(self.plan.state_bytes(step))
         for at in range(0, len(networks), step):
@@ -348,27 +339,29 @@ def _values(network: KernelResidual, records: dict[str, Array]) -> dict[str, Flo
 
 
 def add_networks(
+    lowered: Lowered,
     network: KernelResidual,
-    source: Source,
-    tied: bool,
     job: Job,
     layers: NDArray[np.int64],
     arrays: Arrays,
     threads: int,
-    report: Report,
+    report: Report | None,
+    source: Source | None = None,
 ) -> None:
     """Add networks of one column, h_0 and scale as the network has them, to ``arrays`` as `native.simulate` does."""
-    factor, stop = np.ones(1, np.float32), job.first + job.count
-    way = _Way(plan(network, min(job.count, TOGETHER), 1, tied), source, job.seed, layers, threads)
+    factor, stop, watch = np.ones(1, np.float32), job.first + job.count, _watched(report)
+    chosen = plan(network, min(job.count, TOGETHER), 1, tied(lowered.general))
+    way = _Way(chosen, source or source_of(lowered, job.seed, threads), job.seed, layers, threads)
     ends = [*range(job.first // TOGETHER * TOGETHER + TOGETHER, stop, TOGETHER), stop]
     for first, end in itertools.pairwise([job.first, *ends]):
         at, part = first - job.first, job.part(first, end - first)
         records = native.empty_records(network, len(layers), part.count, outputs=part.keep_samples > 0)
-        way.fill(range(first, end), factor, None, records, 0, share(report, at, part.count, job.count))
+        way.fill(range(first, end), factor, None, records, 0, share(watch, at, part.count, job.count))
         native.reduce(network, part, layers, records, arrays.view(at, part), threads, instruction_set(), None)
 
 
-def needed_bytes(network: KernelResidual, tied: bool, networks: int, n_layers: int) -> int:
+def needed_bytes(lowered: Lowered, network: KernelResidual, networks: int, n_layers: int) -> int:
     """Bytes that `add_networks` takes besides ``arrays`` and what its threads sum with."""
     some = min(networks, TOGETHER)
-    return plan(network, some, 1, tied).held_bytes + some * n_layers * native.record_bytes(network)
+    chosen = plan(network, some, 1, tied(lowered.general))
+    return chosen.held_bytes + some * n_layers * native.record_bytes(network)

@@ -155,7 +155,7 @@ def thread_bytes(network: KernelNetwork, job: Job, n_layers: int, instructions: 
 
 @dataclass(frozen=True)
 class ColumnJob:
-    """What the kernels are told of some columns, for one way through some layers.
+    """All that the kernels are told of some columns, for one way through some layers.
 
     Attributes
     ----------

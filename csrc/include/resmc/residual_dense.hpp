@@ -229,9 +229,9 @@ struct Dense {
     // sigma(u_l) and its slope for one quad, u_l from the shared vector 0 that holds h_l.
     template <class Run, class Matrix>
     static RESMC_FN void pre_activated(Run& run, uint32_t l, const ActivationScale<typename Run::Real>& scale,
-                                       const Matrix& matrix,
-                                       const PhiloxPrefix<typename Run::Wide>& signs, uint32_t round, bool whole,
-                                       typename Run::Real (&value)[4], typename Run::Real (&slope)[4]) {
+                                       const Matrix& matrix, const PhiloxPrefix<typename Run::Wide>& signs,
+                                       uint32_t round, bool whole, typename Run::Real (&value)[4],
+                                       typename Run::Real (&slope)[4]) {
         using Real = typename Run::Real;
         using Word = typename Run::Word;
         const Residual& net = run.net;

@@ -73,9 +73,8 @@ struct GivenMatrix {
         using Cursor = GivenCursor<typename Run::Real, Index>;
         const uint32_t n = run.width();
         const Index first = run.team.quad(round) << 2;
-        const auto cursor = [&](uint32_t k) RESMC_LAMBDA {
-            return Cursor{entries, times(index_below(first + k, n), apart)};
-        };
+        const auto cursor = [&](uint32_t k)
+                                RESMC_LAMBDA { return Cursor{entries, times(index_below(first + k, n), apart)}; };
         given_products(cursor(0), cursor(1), cursor(2), cursor(3), stride, n, run.team, run.shared[which], y);
     }
     // Four rows of W x, x the shared vector `which`.
@@ -178,9 +177,8 @@ RESMC_FN bool forward_from_rest(Run& run, uint32_t from, uint32_t to, Recorder& 
 // And back from layer `to` to layer `from`.
 template <class Branch, class Run, class Recorder>
 RESMC_FN bool backward_from_rest(Run& run, uint32_t from, uint32_t to, Recorder& recorder) {
-    auto gradient = to == run.net.network.depth
-                        ? begin_backward<Branch>(run, kept_forward(run, to), recorder)
-                        : kept_gradient(run);
+    auto gradient =
+        to == run.net.network.depth ? begin_backward<Branch>(run, kept_forward(run, to), recorder) : kept_gradient(run);
     if (!backward_part<Branch>(run, gradient, from, to, recorder)) return false;
     keep(run, gradient);
     return true;
