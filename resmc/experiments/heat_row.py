@@ -26,7 +26,6 @@ from .._system.words import cut
 from ..engine.columns import run_columns
 from ..engine.lowering import QUOTIENTS, lower
 from ..engine.native import NUMERICS_VERSION
-from ..engine.weights import WeightSource
 from ..models.processes import FractionalNoise
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
@@ -110,7 +109,6 @@ class HeatRow:
             self.seed,
             networks,
             np.repeat(factors, self.n_inputs),
-            WeightSource(self.model, self.seed, threads),
             h0,
             gradients=self.gradients,
             threads=threads,
