@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system import checks
 from .._system.build import instruction_set
 from .._system.plain import Plain
 from .._system.words import cut
@@ -29,6 +30,7 @@ from ..engine.native import NUMERICS_VERSION
 from ..models.processes import FractionalNoise
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
+from ..models.spelling import of_dict
 from ..models.weights import Weights
 from ..reference import normals, words
 from ..results import archive
@@ -38,6 +40,7 @@ FORMAT = "resmc-heat-map-row"
 SCHEMA_VERSION = 1
 KEY_VERSION = 1  # raised when keys are made of other things
 N_IN = 64  # entries of an input
+MOST_INPUTS = 1 << 16  # the counters of random numbers have so many inputs
 BACKWARD_WORK = 3  # a backward pass takes as long as so many forward passes, roughly
 PRODUCTS = 8  # products of a weight and a neuron that take as long as one neuron update of a projected network
 FORWARD = ("growth", "displacement")
@@ -96,6 +99,21 @@ class HeatRow:
             "n_inputs": self.n_inputs,
             "gradients": self.gradients,
         }
+
+    @classmethod
+    def from_dict(cls, described: Mapping[str, Any]) -> Self:
+        """Read the row that `to_dict` has written; raises KeyError, TypeError or ValueError for what is none."""
+        model = of_dict(described["model"])
+        if not isinstance(model, ResidualNetwork) or not isinstance(described["beta"], list):
+            raise ValueError("its row has no ResidualNetwork, or no list of exponents")
+        return cls(
+            model,
+            checks.integer("seed", described["seed"], 0, 2**64 - 1, "2^64 - 1"),
+            checks.real("c", described["c"]),
+            tuple(checks.real("beta", beta) for beta in described["beta"]),
+            checks.integer("n_inputs", described["n_inputs"], 1, MOST_INPUTS, "2^16"),
+            checks.boolean("gradients", described["gradients"]),
+        )
 
     def values(
         self, start: int, stop: int, threads: int, report: Callable[[float], None] | None = None
@@ -161,38 +179,70 @@ def to_bytes(row: HeatRow, start: int, stop: int, values: Floats) -> bytes:
     return archive.to_bytes(manifest, {"values": values})
 
 
-def from_bytes(data: bytes, row: HeatRow, name: str) -> tuple[tuple[int, int], str, Floats]:
-    """Read the content of the file of a range of ``row``: the range, the numerics class, and the values.
+@dataclass(frozen=True, eq=False)
+class HeatRange:
+    """A range of a row, as its file holds it.
+
+    Attributes
+    ----------
+    row : HeatRow
+    start, stop : int
+        The networks are start .. stop - 1.
+    numerics : str
+        The numerics class.
+    values : ndarray, shape (networks, exponents, inputs, quotients)
+    """
+
+    row: HeatRow
+    start: int
+    stop: int
+    numerics: str
+    values: Floats
+
+
+def is_range(data: bytes, name: str) -> bool:
+    """Say whether a file with a right checksum holds a range of a row; raises ValueError for a damaged one."""
+    manifest = archive.Archive(data, name).manifest
+    return isinstance(manifest, dict) and manifest.get("format") == FORMAT
+
+
+def from_bytes(data: bytes, name: str) -> HeatRange:
+    """Read the content of a range's file.
 
     Raises
     ------
     ValueError
-        If it is damaged, or of another row; the message begins with ``name``.
+        If it is damaged, or no such file; the message begins with ``name``.
     """
     found = archive.Archive(data, name)
     try:
-        start, stop, numerics = _checked(found.manifest, row)
+        row, start, stop, numerics = _checked(found.manifest)
         values = found.array("values", np.dtype(np.float64))
         expected = (stop - start, len(row.betas), row.n_inputs, len(row.quotients))
         if values.shape != expected:
             raise ValueError(f"values have the shape {values.shape}, not {expected}")
         if np.isnan(values).any():
             raise ValueError("its values hold what is no number")
+    except KeyError as error:
+        raise _refusal(name, f"its manifest has no {error}") from None
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{name} is no part of a heat map that this resmc can read: {cut(str(error))}") from None
-    return (start, stop), numerics, values.copy()
+        raise _refusal(name, str(error)) from None
+    return HeatRange(row, start, stop, numerics, values.copy())
 
 
-def _checked(manifest: Any, row: HeatRow) -> tuple[int, int, str]:
+def _refusal(name: str, why: str) -> ValueError:
+    return ValueError(f"{name} is no part of a heat map that this resmc can read: {cut(why)}")
+
+
+def _checked(manifest: Any) -> tuple[HeatRow, int, int, str]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ValueError(f"its manifest does not say {FORMAT!r}")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(f"it has schema version {manifest.get('schema_version')}, not {SCHEMA_VERSION}")
-    if manifest.get("row") != row.to_dict():
-        raise ValueError("it is of another row")
+    row = HeatRow.from_dict(manifest["row"])
     (start, stop), (version, numerics) = manifest["range"], manifest["numerics"]
     if type(start) is not int or type(stop) is not int or not 0 <= start < stop:
         raise ValueError(f"range={[start, stop]} is not allowed: it must be two increasing numbers of networks")
     if version != NUMERICS_VERSION or not isinstance(numerics, str):
         raise ValueError(f"numerics={[version, numerics]} is not allowed: it must be {NUMERICS_VERSION!r} and a class")
-    return start, stop, numerics
+    return row, start, stop, numerics

@@ -15,7 +15,7 @@ from ..tables import Column, Shown, Table
 
 GROUPS = 32  # groups of networks in the jackknife
 RATIO_OF_LOG = 0.5 / math.log(10.0)  # log10 of a ratio, by the natural logarithm of its square
-FIELDS = ("value", "stderr", "n", "df")  # of an Estimate
+FIELDS = ("value", "stderr", "n", "df")  # fields of an `Estimate`
 SYMBOLS = {
     "growth": "|h_L|/|h_0|",
     "displacement": "|h_L - h_0|/|h_0|",

@@ -60,7 +60,7 @@ def ticks(axis: Any, values: tuple[float, ...]) -> None:
         return
     from matplotlib.ticker import MaxNLocator
 
-    round_numbers = MaxNLocator(maps.MOST_TICKS - 2).tick_values(values[0], values[-1])
+    round_numbers = np.asarray(MaxNLocator(maps.MOST_TICKS - 2).tick_values(values[0], values[-1]))
     inside = round_numbers[(round_numbers >= values[0]) & (round_numbers <= values[-1])]
     axis.set_ticks(np.interp(inside, values, np.arange(len(values))).tolist(), [f"{one:g}" for one in inside])
 

@@ -37,6 +37,7 @@ class HeatMapCampaign:
     """A heat map, as a `resmc.sweep.campaign.Campaign`."""
 
     pilots = None
+    on_gpu = False
 
     def __init__(self, plan: HeatMapPlan) -> None:
         self.plan, self.networks = plan, plan.networks
@@ -72,7 +73,7 @@ class HeatMapCampaign:
         plan, listing = self.plan, store.listing()
         rows, classes, damaged = [], set[str](), list[str]()
         for row in plan.rows:
-            sound = SoundShards(store, listing, partial(_read, store, row), set_aside)
+            sound = SoundShards(store, listing, partial(read, store), set_aside)
             have, _ = cover(plan.networks, plan.networks, listing.ranges(row.key))
             good = [found for part in have if (found := sound.first(row.key, part)) is not None]
             rows.append(RowSums.joined([sums for _, sums in good], len(plan.beta), len(row.quotients)))
@@ -98,11 +99,12 @@ class HeatMapCampaign:
         return self.plan.describe(index)
 
 
-def _read(store: Store, row: HeatRow, stored: Stored) -> RowSums:
-    """Read a shard of a row; raises `Damaged`."""
+def read(store: Store, stored: Stored) -> RowSums:
+    """Read a shard and verify it; errors as for `Store.verified`."""
+    return store.verified(stored, _parsed)
 
-    def parse(data: bytes, name: str) -> tuple[Stored, RowSums]:
-        networks, numerics, values = from_bytes(data, row, name)
-        return Stored(row.key, Range(*networks), class_name(numerics)), RowSums.of(values)
 
-    return store.verified(stored, parse)
+def _parsed(data: bytes, name: str) -> tuple[Stored, RowSums]:
+    found = from_bytes(data, name)
+    stored = Stored(found.row.key, Range(found.start, found.stop), class_name(found.numerics))
+    return stored, RowSums.of(found.values)

@@ -13,7 +13,7 @@ import numpy as np
 from .._system import checks
 from .._system.plain import Plain
 from .._system.words import brief
-from ..experiments.heat_row import HeatRow, row_of
+from ..experiments.heat_row import MOST_INPUTS, HeatRow, row_of
 from ..models.processes import FractionalNoise
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
@@ -23,10 +23,9 @@ from .point import point_seed
 
 FORMAT = "resmc-heat-map"
 SCHEMA_VERSION = 1
-MOST_VALUES = 4096  # of a dimension
-MOST_INPUTS = 1 << 16  # the counters of random numbers have so many inputs
+MOST_VALUES = 4096  # values that a dimension may have
 MOST_NETWORKS = 1 << 20
-MOST_BYTES = 1 << 33  # of the networks' averages, which are in memory together
+MOST_BYTES = 1 << 33  # bytes of the networks' averages, which are in memory together
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,10 @@ def heat_map(
         same call goes on, several processes may make it at once, on one machine or on many, and `load_heat_map` reads
         it. More networks or more values of H find what is there; other values of ``beta`` or inputs make all anew. By
         default everything stays in memory.
-    engine, workers, threads, device, progress, replace
-        As for `Sweep.run`. Progress counts the networks of every H. ``replace`` needs a store.
+    engine, workers, threads, progress, replace
+        As for `Sweep.run`. Progress counts the networks of every H.
+    device : {"auto", "cpu"}
+        CPUs compute heat maps; a GPU is refused.
 
     Returns
     -------

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from .._system.plain import Plain
 from .._system.words import are, counted
+from ..experiments.heat_row import is_range
+from . import heat_map_campaign
 from .claims import Claims
 from .errors import Damaged, StoreError
 from .kinds import lacking
@@ -123,7 +125,7 @@ def join(path: str | Path, others: list[str | Path]) -> int:
                 have = there.ranges(key).get(networks, [])
                 for stored in (Stored(key, networks, c) for c in classes if c not in have):
                     try:
-                        source.read_final(stored)
+                        _verify(source, stored)
                     except Damaged as error:
                         raise StoreError(f"{error}; run the sweep in {source.path} once more, which mends it") from None
                     store.write(stored, source.file(stored).read_bytes())
@@ -132,3 +134,15 @@ def join(path: str | Path, others: list[str | Path]) -> int:
             with contextlib.suppress(StoreError):  # the other store may hold shards without a plan
                 store.write_plan(source.read_plan())
     return new
+
+
+def _verify(store: Store, stored: Stored) -> None:
+    """Read a shard, of whatever kind; raises `Damaged`."""
+    try:
+        of_map = is_range(store.content(stored), stored.file)
+    except ValueError:  # a damaged file, of which the reader says what is wrong
+        of_map = False
+    if of_map:
+        heat_map_campaign.read(store, stored)
+    else:
+        store.read_final(stored)

@@ -17,7 +17,7 @@ class MemoryStore(Store):
 
     def __init__(self) -> None:
         super().__init__(Path("memory"))
-        self.content: dict[Stored, bytes] = {}
+        self.shards_held: dict[Stored, bytes] = {}
 
     def create(self) -> None:
         """Make nothing: there is no directory."""
@@ -34,22 +34,23 @@ class MemoryStore(Store):
     def listing(self, key: str | None = None) -> Listing:
         """List every shard, or those of one key."""
         listing = Listing()
-        for stored in self.content:
+        for stored in self.shards_held:
             if key in (None, stored.key):
                 listing.add(stored)
         return listing
 
     def find(self, key: str, networks: Range, classes: Collection[str]) -> Stored | None:
         """Return the name of a range's content if there is one of these numerics classes."""
-        return next((s for c in sorted(classes) if (s := Stored(key, networks, c)) in self.content), None)
+        return next((s for c in sorted(classes) if (s := Stored(key, networks, c)) in self.shards_held), None)
 
     def write(self, stored: Stored, data: bytes) -> None:
         """Keep a shard's content."""
-        self.content[stored] = data
+        self.shards_held[stored] = data
 
     def set_aside(self, stored: Stored) -> None:
         """Forget a damaged shard."""
-        self.content.pop(stored, None)
+        self.shards_held.pop(stored, None)
 
-    def _bytes(self, stored: Stored) -> bytes:
-        return self.content[stored]
+    def content(self, stored: Stored) -> bytes:
+        """Return a shard's content."""
+        return self.shards_held[stored]

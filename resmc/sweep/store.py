@@ -235,7 +235,7 @@ class Store:
         Damaged
             If the content contradicts the checksum or the name; `Gone` if the file is not there.
         """
-        data = self._bytes(stored)
+        data = self.content(stored)
         try:
             held, content = parse(data, str(self.file(stored)))
         except ValueError as error:
@@ -258,7 +258,8 @@ class Store:
             self.damaged.mkdir(exist_ok=True)
             os.replace(self.file(stored), self.damaged / stored.file)
 
-    def _bytes(self, stored: Stored) -> bytes:
+    def content(self, stored: Stored) -> bytes:
+        """Read a shard's file, unverified; raises `Damaged` if it cannot be read, `Gone` if it is not there."""
         path = self.file(stored)
         try:
             return read_file(path)

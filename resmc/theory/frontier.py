@@ -1,4 +1,4 @@
-"""Which exponent of the scaling c L^{-beta} lies between identity and explosion, for weights of fractional noise."""
+"""The exponent of the scaling c L^-beta between explosion and identity, for weights of fractional noise in depth."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def fractional_frontier(block: str, hurst: ArrayLike) -> NDArray[np.float64]:
     hurst : array of float
         H of the fractional noise, in (0, 1).
 
-    Sources: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), section 4.3 and figure 7, which is of v-phi-w; Cont,
+    Source: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), section 4.3 and figure 7, which is of v-phi-w; Cont,
     Rossier, Xu (arXiv 2212.08199) for the others.
     """
     hurst = np.asarray(hurst, np.float64)
