@@ -13,7 +13,7 @@ import pytest
 from sweeps import Enough, contents, files, identities, leftovers, running, stopped_after, until
 
 import resmc
-from resmc import DepthScaling, FractionalNoise, ResidualNetwork, SmoothProcess, Weights, heat_map, load_heat_map
+from resmc import DepthScaling, FractionalNoise, ResidualNetwork, SmoothProcess, Weights, cli, heat_map, load_heat_map
 from resmc import plot as P
 from resmc.experiments.heat_map import HeatMap
 from resmc.experiments.heat_row import HeatRow, first_states, row_of
@@ -213,7 +213,7 @@ def of_values(values: np.ndarray, beta: list[float]) -> HeatMap:
     sums = RowSums.of(values)
     return HeatMap(
         NETWORK, np.array([0.3]), np.array(beta), values.shape[2], 0, (1,), len(values), np.array([len(values)]),
-        ("2", "cpu-baseline"), None, (), None, (sums,),
+        ("2", "cpu-baseline"), None, (), 0, None, (sums,),
     )  # fmt: skip
 
 
@@ -451,6 +451,15 @@ def test_shards_of_other_stores_are_brought_in(tmp_path):
     assert identities(tmp_path / "one") == kept
 
 
+def test_names_of_files_do_not_change_unnoticed():
+    """A key that changes makes every stored map anew: raise `KEY_VERSION` if that is meant, and say it to users."""
+    keys = [row.key for row in HeatMapPlan(NETWORK, **SMALL).rows]
+    assert keys == ["f0386cb2ec5017517e50c92a11174641", "d5c9164a7ff03837d3846568f0d9dd03"]
+    assert HeatMapPlan(NETWORK, **SMALL | {"networks": 9, "hurst": [0.1, 0.2]}).rows[1].key == keys[0]
+    for changes in ({"beta": [0.0, 0.4]}, {"n_inputs": 1}, {"seed": 1}, {"gradients": False}):
+        assert HeatMapPlan(NETWORK, **SMALL | changes).rows[0].key != keys[0]
+
+
 def test_a_full_plan_is_read_as_it_was_written_and_nothing_else_is(tmp_path):
     model = ResidualNetwork(5, 7, block="phi-out", activation="tanh", bias=0.2, scaling=DepthScaling(1, 2, inside=True))
     plan = HeatMapPlan(model, **SMALL, seed=3)
@@ -469,6 +478,57 @@ def test_a_full_plan_is_read_as_it_was_written_and_nothing_else_is(tmp_path):
     store.plans.path.write_text(json.dumps({"format": "resmc-heat-map", "schema_version": 1}), encoding="utf-8")
     with pytest.raises(StoreError, match="is no plan that this resmc can run: model is missing"):
         load_heat_map(tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------- the command line
+
+
+def test_the_command_line_shows_exports_and_goes_on_with_a_stored_map(tmp_path, capsys):
+    pytest.importorskip("pandas")
+    store = tmp_path / "store"
+    small(store=store)
+    lost = files(store)[0]
+    lost.unlink()
+    assert cli.main(["status", str(store)]) == 0
+    assert "1 of 2 points complete, 3 of 6 networks" in capsys.readouterr().out
+    assert cli.main(["worker", str(store), "--quiet"]) == 0
+    assert capsys.readouterr().out == f"complete: 2 points, 6 networks in {store}\n"
+    assert lost.exists()
+    assert cli.main(["show", str(store)]) == 0
+    assert "heat map of v-phi-w relu" in capsys.readouterr().out
+    assert cli.main(["show", str(store), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["kind"] == "heat map"
+    assert record["points"][4]["log10_growth"]["value"] == float(small().growth.value[1, 1])
+    assert record["rows"][0]["displacement.frontier"]["stderr"] is None
+    assert cli.main(["export", str(store), "-o", str(tmp_path / "map.csv")]) == 0
+    assert (tmp_path / "map.csv").read_text(encoding="utf-8").count("\n") == 7
+    capsys.readouterr()
+    assert cli.main(["export", str(store), "-o", str(tmp_path / "map.json"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "heat map"
+    assert len(json.loads((tmp_path / "map.json").read_text(encoding="utf-8"))["rows"]) == 6
+    small(store=tmp_path / "other", hurst=[0.5])
+    assert cli.main(["merge", str(store), str(tmp_path / "other")]) == 0
+    found = capsys.readouterr()
+    assert "1 shard brought into" in found.err
+    assert "1 shard there is not used by its plan" in found.err
+    damage(lost, "byte", lost)
+    assert cli.main(["status", str(store)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["export", "-o", "map.nc", "--laws"], "--laws is not allowed with a heat map"),
+        (["report", "-o", "map.html"], "is not allowed: it must be a Simulation, a SweepResult or a Regime"),
+    ],
+)
+def test_what_a_map_has_not_is_refused_on_the_command_line(command, words, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("jinja2")
+    monkeypatch.chdir(tmp_path)
+    small(store="store")
+    assert cli.main([command[0], "store", *command[1:]]) != 0
+    assert words in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------------------ what is refused
@@ -490,7 +550,7 @@ def test_a_full_plan_is_read_as_it_was_written_and_nothing_else_is(tmp_path):
         ({"beta": [1, 1.0]}, r"beta holds 1\.0 twice"),
         ({"beta": {0.5}}, "beta={0.5} is not allowed: it must be a list of numbers"),
         ({"beta": [float("nan")]}, "beta=nan is not allowed: it must be a finite number"),
-        ({"beta": [0.5, 20.0]}, "scal"),
+        ({"beta": [0.5, 20.0]}, r"beta=20\.0 is not allowed at depth=12: scaling=.* from 2\^-40 to 2\^40"),
         ({"beta": [True]}, "beta=True is not allowed"),
         ({"networks": 0}, "networks=0 is out of range"),
         ({"networks": 2.5}, r"networks=2\.5 is not allowed"),
@@ -500,6 +560,7 @@ def test_a_full_plan_is_read_as_it_was_written_and_nothing_else_is(tmp_path):
         ({"seed": -1}, "seed=-1 is out of range"),
         ({"gradients": 1}, "gradients=1 is not allowed"),
         ({"device": "cuda"}, "device='cuda' is not allowed: CPUs alone compute this"),
+        ({"store": 3}, "store=3 is not allowed"),
         ({"engine": 3}, "engine=3 is not allowed"),
         ({"workers": 0}, "workers=0 is out of range"),
         ({"progress": "no"}, "progress='no' is not allowed"),
@@ -508,7 +569,7 @@ def test_a_full_plan_is_read_as_it_was_written_and_nothing_else_is(tmp_path):
 )
 def test_what_no_map_can_be_made_of_is_refused_in_a_sentence_before_any_work(changes, words, tmp_path):
     with pytest.raises(ValueError, match=words):
-        small(store=tmp_path / "store", **changes)
+        small(**{"store": tmp_path / "store", **changes})
     assert not (tmp_path / "store").exists()
 
 

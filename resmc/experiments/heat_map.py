@@ -6,7 +6,7 @@ of averages over independent networks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +74,8 @@ class HeatMap(Shown):
         The directory of the shards.
     damaged : tuple of str
         Files that failed their checksum, and were set aside if the store can be written to.
+    shards : int
+        Number of files behind the numbers.
     plan : object
         The plan that was run.
     """
@@ -91,6 +93,7 @@ class HeatMap(Shown):
     numerics: tuple[str, ...]
     store: Path | None
     damaged: tuple[str, ...]
+    shards: int
     plan: Any
     _rows: tuple[RowSums, ...]
 
@@ -98,6 +101,11 @@ class HeatMap(Shown):
     def complete(self) -> bool:
         """True if every row has all of its networks."""
         return bool((self.networks == self.wanted).all())
+
+    @property
+    def points_complete(self) -> int:
+        """Number of rows that have all of their networks."""
+        return int((self.networks == self.wanted).sum())
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -189,9 +197,12 @@ class HeatMap(Shown):
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
-    def summary(self) -> Table:
-        """Return a table with a row for each H: its frontiers, and how far networks go at the ends of the map."""
-        return self._table()
+    def summary(self, width: int | None = None) -> Table:
+        """Return a table with a row for each H: its frontiers, and how far networks go at the ends of the map.
+
+        Lines that would be longer than ``width`` become a paragraph for each row.
+        """
+        return replace(self._table(), text_width=width)
 
     def _table(self) -> Table:
         names = [name for name in ("displacement", "gradient_displacement") if name in self.quantities]
@@ -228,8 +239,7 @@ class HeatMap(Shown):
             files = "1 file is" if len(self.damaged) == 1 else f"{len(self.damaged)} files are"
             lines.append(f"{files} damaged and left out: run the map again, which computes them anew")
         if not self.complete:
-            rows = int((self.networks == self.wanted).sum())
-            lines.append(f"INCOMPLETE: {rows} of {counted(len(self.hurst), 'row')} finished")
+            lines.append(f"INCOMPLETE: {self.points_complete} of {counted(len(self.hurst), 'row')} finished")
         for words, count in (("stay where they are, and count as -infinity", self.zeros), ("explode", self.exploded)):
             cells = {name: int((count(name) > 0).sum()) for name in self.quantities}
             said = ", ".join(f"{cells[name]} of {SYMBOLS[name]}" for name in self.quantities if cells[name])

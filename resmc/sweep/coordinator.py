@@ -24,7 +24,6 @@ from .compute import Done, ShardTask
 from .engines import Engine, open_engine
 from .errors import Damaged, Superseded
 from .kinds import plan_of
-from .memory_store import MemoryStore
 from .plan import FIRST_OF_PILOT
 from .progress import Progress, State
 from .shards import Range, Shard, cover, in_turn, is_within
@@ -38,7 +37,7 @@ MOST_FAILURES = 3  # times that a shard is computed again after the worker that 
 @stoppable()
 def run(
     plan: Described,
-    path: str | Path | None,
+    path: str | Path | Store,
     *,
     engine: Any,
     workers: int | None,
@@ -48,7 +47,7 @@ def run(
     replace: bool = False,
     keep_plan: bool = False,
 ) -> Any:
-    """Run a plan, of whatever kind, as `Sweep.run` says, and return its result; without a path, in memory.
+    """Run a plan, of whatever kind, as `Sweep.run` says, and return its result.
 
     With ``keep_plan``, leave the store's plan, which may be newer by now; then `Superseded` is raised if another takes
     its place during the run.
@@ -65,7 +64,7 @@ def run(
         # A missing GPU is refused before anything is written. The number of the GPU is fixed here, because torch's
         # current device may differ in the workers' threads.
         device = f"cuda:{cuda.open_cuda(devices.parse(device)[1]).ordinal}"
-    runner = Runner(plan, MemoryStore() if path is None else Store(path), device, progress)
+    runner = Runner(plan, path if isinstance(path, Store) else Store(path), device, progress)
     chosen = open_engine(engine, workers, threads, device)
     try:
         runner.open(keep_plan, replace)

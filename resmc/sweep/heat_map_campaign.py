@@ -18,7 +18,7 @@ from .compute import Made, ShardTask
 from .heat_map_plan import HeatMapPlan
 from .shards import UPDATES, Range, Shard, cover, shard_networks, shard_updates
 from .sound_shards import SoundShards
-from .store import Store, Stored, class_name
+from .store import Listing, Store, Stored, class_name
 
 
 @dataclass(frozen=True)
@@ -67,18 +67,20 @@ class HeatMapCampaign:
     def worst(self, done: Mapping[int, int]) -> str:
         return ""
 
-    def collect(self, store: Store, set_aside: bool = True) -> HeatMap:
-        """Read the map that a store holds of the plan, finished or not."""
+    def collect(self, store: Store, listing: Listing | None = None, set_aside: bool = True) -> HeatMap:
+        """Read the map that a store holds of the plan, finished or not; damaged files are moved away if ``set_aside``.
+
+        Damaged files are taken out of the ``listing``, too.
+        """
         store.require()
-        plan, listing = self.plan, store.listing()
-        rows, classes, damaged = [], set[str](), list[str]()
+        plan, listing = self.plan, store.listing() if listing is None else listing
+        rows, classes = [], set[str]()
+        sound = SoundShards(store, listing, partial(read, store), set_aside)
         for row in plan.rows:
-            sound = SoundShards(store, listing, partial(read, store), set_aside)
             have, _ = cover(plan.networks, plan.networks, listing.ranges(row.key))
             good = [found for part in have if (found := sound.first(row.key, part)) is not None]
             rows.append(RowSums.joined([sums for _, sums in good], len(plan.beta), len(row.quotients)))
             classes |= {stored.numerics for stored, _ in good}
-            damaged += sound.damaged
         return HeatMap(
             model=plan.model,
             hurst=np.array(plan.hurst),
@@ -90,7 +92,8 @@ class HeatMapCampaign:
             networks=np.array([len(sums.averages) for sums in rows]),
             numerics=(NUMERICS_VERSION, *sorted(classes)),
             store=None if store.in_memory else store.path,
-            damaged=tuple(damaged),
+            damaged=tuple(sound.damaged),
+            shards=len(sound.used),
             plan=plan,
             _rows=tuple(rows),
         )

@@ -52,8 +52,11 @@ class HeatMapPlan:
         put("beta", _axis("beta", self.beta))
         for hurst in self.hurst:
             FractionalNoise(hurst)
-        for beta in (self.beta[0], self.beta[-1]):  # refuses a scale beyond the kernels' range
-            replace(self.model, scaling=DepthScaling(beta, self.scaling.c, self.scaling.inside))
+        for beta in (self.beta[0], self.beta[-1]):
+            try:  # the network refuses a scale beyond the kernels' range
+                replace(self.model, scaling=DepthScaling(beta, self.scaling.c, self.scaling.inside))
+            except ValueError as error:
+                raise ValueError(f"beta={beta!r} is not allowed at depth={self.model.depth}: {error}") from None
         put("networks", checks.integer("networks", self.networks, 1, MOST_NETWORKS, "2^20"))
         put("n_inputs", checks.integer("n_inputs", self.n_inputs, 1, MOST_INPUTS, "2^16"))
         put("seed", checks.integer("seed", self.seed, 0, 2**64 - 1, "2^64 - 1"))

@@ -16,6 +16,7 @@ from . import coordinator
 from .engines import Cluster
 from .heat_map_campaign import HeatMapCampaign
 from .heat_map_plan import HeatMapPlan
+from .memory_store import MemoryStore
 from .store import Store
 
 Numbers = Sequence[float] | NDArray[Any]
@@ -101,8 +102,9 @@ def heat_map(
     """
     plan = HeatMapPlan(model, hurst, beta, networks, n_inputs, seed, gradients)  # type: ignore[arg-type]
     found: HeatMap = coordinator.run(
-        plan, store, engine=engine, workers=workers, threads=threads, device=device, progress=progress, replace=replace
-    )
+        plan, MemoryStore() if store is None else store, engine=engine, workers=workers, threads=threads,
+        device=device, progress=progress, replace=replace,
+    )  # fmt: skip
     return found
 
 
