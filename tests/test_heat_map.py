@@ -15,9 +15,11 @@ from sweeps import Enough, contents, files, identities, leftovers, running, stop
 import resmc
 from resmc import DepthScaling, FractionalNoise, ResidualNetwork, SmoothProcess, Weights, cli, heat_map, load_heat_map
 from resmc import plot as P
+from resmc.engine.native import NUMERICS_VERSION
 from resmc.experiments.heat_map import HeatMap
-from resmc.experiments.heat_row import HeatRow, first_states, row_of
+from resmc.experiments.heat_row import HeatRow, first_states, from_bytes, row_of
 from resmc.experiments.heat_statistics import RowSums, crossing, mean_over_networks
+from resmc.results import archive
 from resmc.sweep import Store, StoreError
 from resmc.sweep.heat_map_plan import HeatMapPlan
 from resmc.sweep.manage import join
@@ -384,6 +386,37 @@ def test_a_damaged_file_is_set_aside_and_computed_again(how, tmp_path):
     assert (store / "damaged" / first.name).exists()
     assert same(small(store=store), expected)
     assert contents(store) == before
+
+
+ROW = HeatMapPlan(NETWORK, **SMALL).rows[0]
+GOOD = {"format": "resmc-heat-map-row", "schema_version": 1, "row": ROW.to_dict(), "range": [0, 3],
+        "numerics": [NUMERICS_VERSION, "cpu/baseline"]}  # fmt: skip
+VALUES = np.zeros((3, 3, 2, 4))
+
+
+@pytest.mark.parametrize(
+    ("changes", "values", "words"),
+    [
+        ({"format": "resmc-simulation"}, VALUES, "its manifest does not say 'resmc-heat-map-row'"),
+        ({"schema_version": 2}, VALUES, "schema version 2, not 1"),
+        ({"row": 3}, VALUES, "is no part of a heat map"),
+        ({"row": {}}, VALUES, "its manifest has no 'model'"),
+        ({"row": ROW.to_dict() | {"beta": 0.5}}, VALUES, "no list of exponents"),
+        ({"row": ROW.to_dict() | {"n_inputs": 0}}, VALUES, "n_inputs=0 is out of range"),
+        ({"row": ROW.to_dict() | {"model": {"width": 3}}}, VALUES, "is no part of a heat map"),
+        ({"range": [3, 0]}, VALUES, r"range=\[3, 0\] is not allowed"),
+        ({"range": [0, 10**30]}, VALUES, "values have the shape"),
+        ({"range": 7}, VALUES, "is no part of a heat map"),
+        ({"numerics": ["1", "cpu/baseline"]}, VALUES, "numerics="),
+        ({}, VALUES[:2], "values have the shape"),
+        ({}, VALUES.astype(np.float32), "values has the wrong type"),
+        ({}, np.full(VALUES.shape, np.nan), "its values hold what is no number"),
+    ],
+)
+def test_files_with_a_right_checksum_that_say_what_no_row_is_are_refused_with_their_name(changes, values, words):
+    with pytest.raises(ValueError, match=f"^file.*{words}"):
+        from_bytes(archive.to_bytes(GOOD | changes, {"values": values}), "file")
+    assert from_bytes(archive.to_bytes(GOOD, {"values": VALUES}), "file").row == ROW
 
 
 def test_a_damaged_file_is_noticed_in_the_run_that_needs_it(tmp_path, capsys):
