@@ -203,8 +203,7 @@ def run_columns(
         raise ValueError(f"h0 has shape {h0.shape}: it must be {expected}, (networks, width, columns)")
     if layers is None:
         layers = np.array([0, model.depth], np.int64)
-    kernel = lowered.kernel(gradients, displacement=True)
-    assert isinstance(kernel, KernelResidual)
+    kernel = lowered.in_own_units(gradients)
     records = native.empty_records(kernel, len(layers), len(networks) * len(columns), outputs=False)
     chosen = plan(kernel, len(networks), len(columns), tied(model))
     way = _Way(chosen, source or source_of(lowered, seed, threads), seed, layers, threads)
