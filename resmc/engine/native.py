@@ -88,7 +88,7 @@ class Arrays:
         return replace(part, quotients={n: replace(q, final=np.empty(job.count)) for n, q in part.quotients.items()})
 
     def view(self, at: int, job: Job) -> Arrays:
-        """The same sums, and views of all else for the networks of ``job``, which begin ``at``."""
+        """Arrays with the same sums, and with views of all else for the networks of ``job``, which begin ``at``."""
 
         def kept(array: Array, count: int) -> Array:
             return array[at : at + count]
