@@ -73,7 +73,15 @@ class LayerWeights:
 
 
 class Machine(Protocol):
-    """What draws and sums: threads of the CPU here, a GPU in `resmc.engine.cuda.weights`."""
+    """The maker of numbers and of their sums: threads of the CPU here, a GPU in `resmc.engine.cuda.weights`.
+
+    Attributes
+    ----------
+    grain : int
+        A block has so many times the entries that suit a thread of a CPU.
+    """
+
+    grain: int
 
     def empty(self, *shape: int) -> Any:
         """Return an array of float32 that holds anything."""
@@ -93,7 +101,9 @@ class Machine(Protocol):
 
 
 class Threads(threading.local):
-    """Numbers made by the CPU, each block by one thread, which keeps its memory for waves."""
+    """The CPU: a block is made by one thread, which keeps its memory for waves."""
+
+    grain = 1
 
     def __init__(self, instructions: str) -> None:
         self.instructions = instructions
@@ -270,7 +280,7 @@ class WeightSource:
         self.layer_bytes = 4 * sum(self.sizes.values())
         self.network_bytes = self.layer_bytes * (1 if self.tied else model.depth)
         self.passes = passes_of(model.dependence, model.depth)
-        self.scratch_bytes = self.threads * max(one.scratch for one in self.passes)
+        self.scratch_bytes = self.threads * self.machine.grain * max(one.scratch for one in self.passes)
 
     def layers_within(self, memory: int, networks: int = 1) -> int:
         """Return how many layers of so many networks a chunk may have in ``memory`` bytes, all of the depth at most.
@@ -296,7 +306,7 @@ class WeightSource:
         layers, n = 1 if self.tied else end - begin, self.model.width
         arrays = {name: self.machine.empty(len(networks), layers, size) for name, size in self.sizes.items()}
         works = self._works(networks, *((0, 1) if self.tied else (begin, end)), arrays)
-        if self.threads == 1 or sum(array.size for array in arrays.values()) <= ALONE:
+        if self.threads == 1 or len(networks) * layers * sum(self.sizes.values()) <= ALONE:
             for work in works:
                 for task in work:
                     task()
@@ -323,7 +333,7 @@ class WeightSource:
                     )
                     for name, array in arrays.items()
                     for at, network in enumerate(networks)
-                    for block in self._blocks(name, network, one.columns)
+                    for block in self._blocks(name, network, one.columns * self.machine.grain)
                 ]
 
     def _blocks(self, name: str, network: int, columns: int) -> Iterator[Block]:
