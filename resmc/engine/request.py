@@ -80,7 +80,7 @@ class Job:
     n_bins: int
 
     def part(self, first: int, count: int) -> Job:
-        """The same of ``count`` of its networks from number ``first`` on."""
+        """Return the job of ``count`` of its networks from number ``first`` on."""
         at = first - self.first
         return replace(
             self,
