@@ -15,9 +15,9 @@ from engines import request
 
 import resmc
 from resmc import DepthScaling, FractionalNoise, Mixture, ResidualNetwork, SmoothProcess, Weights
-from resmc._system.build import VARIABLE
-from resmc.engine import columns
-from resmc.engine.columns import ColumnValues, add_networks, run_columns
+from resmc._system.build import VARIABLE, instruction_set
+from resmc.engine import column_plan
+from resmc.engine.columns import ColumnValues, Threads, add_networks, run_columns
 from resmc.engine.lowering import KernelResidual, lower
 from resmc.engine.native import Arrays
 from resmc.engine.run import run
@@ -203,15 +203,15 @@ def test_chunks_of_layers_change_no_bit(block, activation, monkeypatch):
     factors = np.linspace(0.1, 2.0, 20)
     whole = follow(model, factors, given, 2, h0)
     assert given.asked == [(range(FIRST, FIRST + 2), 0, 23)]
-    layer = columns.layer_bytes(lower(model).in_own_units(True))
+    layer = column_plan.layer_bytes(lower(model).in_own_units(True))
     for held, kept, draws in ((layer, 1 << 28, 45), (7 * layer, 1 << 28, 7), (layer, 1, 45), (11 * layer, 1, 5)):
-        monkeypatch.setattr(columns, "WEIGHTS_HELD", held)
-        monkeypatch.setattr(columns, "STATES_HELD", kept)
+        monkeypatch.setattr(column_plan, "WEIGHTS_HELD", held)
+        monkeypatch.setattr(column_plan, "STATES_HELD", kept)
         given.asked.clear()
         same_bits(follow(model, factors, given, 2, h0), whole)
         assert len(given.asked) == 2 * draws, (held, kept)  # of each network forward and back, the last layers once
     monkeypatch.undo()
-    monkeypatch.setattr(columns, "STATES_HELD", 1)  # all weights, and segments
+    monkeypatch.setattr(column_plan, "STATES_HELD", 1)  # all weights, and segments
     same_bits(follow(model, factors, given, 2, h0), whole)
 
 
@@ -316,7 +316,7 @@ def test_what_no_memory_holds_is_refused_with_its_size():
     model = ResidualNetwork(8000, 1000, "phi-in")
     kernel = lower(model).in_own_units(gradients=True)
     with pytest.raises(ValueError, match=r"width=8000, depth=1000 and 700 columns .* GB"):
-        columns.plan(kernel, 1, 700, tied=False)
+        column_plan.plan(kernel, 1, 700, False, Threads(1).state_bytes)
 
 
 # -- through the reducers -------------------------------------------------------------------------------------------
@@ -360,7 +360,7 @@ def summed(model: ResidualNetwork, networks: int, threads: int = 1, **recording:
     kernel, job, layers = asked.network(), asked.job(), asked.recording.layers
     assert isinstance(kernel, KernelResidual)
     arrays = Arrays.empty(kernel, job, len(layers)).part(0, job)
-    add_networks(asked.lowered, kernel, job, layers, arrays, threads, None)
+    add_networks(asked.lowered, kernel, job, layers, arrays, Threads(threads), threads, instruction_set(), None)
     return arrays
 
 
@@ -386,8 +386,8 @@ def test_independent_layers_handed_in_are_the_networks_of_the_dense_method(block
 def test_sums_do_not_depend_on_threads_or_on_how_much_is_held(monkeypatch):
     model = ResidualNetwork(5, 6, "v-phi-w", "relu", weights=Weights(depth=FractionalNoise(0.3)))
     one = summed(model, 5000, gradients=True).named()
-    monkeypatch.setattr(columns, "WEIGHTS_HELD", 1 << 19)
-    monkeypatch.setattr(columns, "STATES_HELD", 1 << 20)
+    monkeypatch.setattr(column_plan, "WEIGHTS_HELD", 1 << 19)
+    monkeypatch.setattr(column_plan, "STATES_HELD", 1 << 20)
     for threads in (1, 3):
         for name, array in summed(model, 5000, threads, gradients=True).named().items():
             np.testing.assert_array_equal(array, one[name], err_msg=name)

@@ -104,7 +104,10 @@ class CpuColumns(Cpu):
     ) -> None:
         """Adds the networks of ``job`` to ``arrays``, and their final values to ``tallies``."""
         assert isinstance(network, KernelResidual)
-        columns.add_networks(self.lowered, network, job, layers, arrays, self.threads, report)
+        columns.add_networks(
+            self.lowered, network, job, layers, arrays, columns.Threads(self.threads), self.threads, self.instructions,
+            report,
+        )  # fmt: skip
         for name, tally in tallies.items():
             tally.add(arrays.quotients[name].final)
 
