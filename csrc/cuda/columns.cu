@@ -6,9 +6,10 @@
 
 RESMC_NAMESPACE_BEGIN
 
-// A block has its own memory, from one launch to the next.
+// A block has its own memory, from one launch to the next. Three times 128 threads on a multiprocessor leave each
+// thread 168 registers; with the 128 of larger blocks some numbers would go through memory.
 template <Block block>
-__global__ void __launch_bounds__(WARP* MAX_WARPS, 1)
+__global__ void __launch_bounds__(3 * BLOCK_THREADS, 1)
     simulate_columns_kernel(const __grid_constant__ ColumnArguments a) {
     Warp warp = this_warp();
     const SimulateArguments& run = a.residual.run;
@@ -18,6 +19,7 @@ __global__ void __launch_bounds__(WARP* MAX_WARPS, 1)
 void launch_columns(const ColumnArguments& a, int device, uint64_t stream) {
     use(device, "columns");
     const SimulateArguments& run = a.residual.run;
+    static_assert(MAX_COLUMN_THREADS <= 3 * BLOCK_THREADS);
     const auto kernel = with_block(a.residual.residual.block, [](auto one) -> void (*)(ColumnArguments) {
         return simulate_columns_kernel<decltype(one)::value>;
     });

@@ -15,7 +15,7 @@ def needed_memory(request: Request, n_layers: int) -> int:
     """Bytes that the networks of ``request`` take with so many recorded layers."""
     network, job, on_device = request.network(), request.job(), request.recording.on_device
     each = 0
-    if request.device.kind == "cpu":
+    if request.device.kind == "cpu" or not request.lowered.independent:
         each = native.thread_bytes(network, job, n_layers, instruction_set())
     if not request.lowered.independent:
         assert isinstance(network, KernelResidual)
