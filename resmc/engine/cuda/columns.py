@@ -71,27 +71,30 @@ class OnDevice:
         def empty(array: Array) -> Any:
             return torch.empty((len(array), self.count), dtype=types[array.dtype.name], device=here)
 
-        def copied(array: Array) -> Any:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(here)
-
         self.records = {name: empty(a) for name, a in places.records.items() if name != "output"}
         tensors = self.records | {
-            "layers": copied(places.layers.astype(np.int32)),
-            "steps": copied(network.steps),
-            "factors": copied(places.factors),
+            "layers": self._there(places.layers.astype(np.int32)),
+            "steps": self._there(network.steps),
+            "factors": self._there(places.factors),
             "workspace": torch.empty(
                 -(-self.count // shape.block_networks) * shape.block_floats, dtype=torch.float32, device=here
             ),
         }
         tensors["active_square"] = tensors.pop("asymmetry")
         if network.n_in:
-            tensors["input"] = copied(network.input)
+            tensors["input"] = self._there(network.input)
         if places.h0 is not None:
-            tensors["start"] = copied(places.h0)
+            tensors["start"] = self._there(places.h0)
         if "output" in places.records:
             tensors["output"] = torch.empty((self.count, network.n_out), dtype=torch.float32, device=here)
         self.tensors = tensors
         self.words, self.seen = accelerator.host_words(2)  # to stop; layers done
+
+    def _there(self, array: Any) -> Any:
+        """Return an array as a tensor on the device, and a tensor as it is."""
+        if not isinstance(array, np.ndarray):
+            return array
+        return self.accelerator.torch.from_numpy(np.ascontiguousarray(array)).to(self.accelerator.device)
 
     def go(self, job: ColumnJob, weights: LayerWeights, report: Report) -> None:
         """Take them through some layers, or back; on any exception the device is told to stop and waited for."""
@@ -115,8 +118,7 @@ class OnDevice:
             given_layers=job.n_layers,
             tied=job.tied,
         )
-        as_tensor, here = accelerator.torch.as_tensor, accelerator.device
-        given = {name: as_tensor(getattr(weights, name), device=here) for name in arrays_of(self.network)}
+        given = {name: self._there(getattr(weights, name)) for name in arrays_of(self.network)}
         pointers = {name: tensor.data_ptr() for name, tensor in (self.tensors | given).items()}
         pointers |= {"stop": self.words.data_ptr(), "progress": self.words.data_ptr() + 4}
         self.seen[1] = 0
