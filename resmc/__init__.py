@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from . import analyses, plot, reference, report, theory
     from .analyses import extrapolate
     from .experiments.depth_limit import DepthLimit, limit
+    from .experiments.heat_map import HeatMap
     from .experiments.regime import regime
-    from .sweep import Sweep, SweepResult, load_sweep
+    from .sweep import Sweep, SweepResult, heat_map, load_heat_map, load_sweep
 
 __all__ = [
     "DepthLimit",
@@ -39,6 +40,7 @@ __all__ = [
     "DeviceError",
     "Estimate",
     "FractionalNoise",
+    "HeatMap",
     "KSDistance",
     "Mixture",
     "ResNet",
@@ -52,8 +54,10 @@ __all__ = [
     "analyses",
     "build_info",
     "extrapolate",
+    "heat_map",
     "limit",
     "load",
+    "load_heat_map",
     "load_sweep",
     "merge",
     "plot",
@@ -72,12 +76,14 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name == "__version__":
         return build_info()["version"]
-    if name in ("Sweep", "SweepResult", "load_sweep"):
+    if name in ("Sweep", "SweepResult", "heat_map", "load_heat_map", "load_sweep"):
         return getattr(importlib.import_module(".sweep", __name__), name)
     if name == "extrapolate":
         return importlib.import_module(".analyses", __name__).extrapolate
     if name == "regime":
         return importlib.import_module(".experiments.regime", __name__).regime
+    if name == "HeatMap":
+        return importlib.import_module(".experiments.heat_map", __name__).HeatMap
     if name in ("DepthLimit", "limit"):
         return getattr(importlib.import_module(".experiments.depth_limit", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

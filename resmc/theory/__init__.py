@@ -5,7 +5,7 @@ The files, in reading order:
 - `kernels`: the functions of the correlation rho from which every limit is built;
 - `limits`: the leading order as depth and width grow with d/n fixed (Li, Nica, Roy 2021, arXiv 2106.04013);
 - `depth`: the limits as the depth grows at a fixed width, of any `ResidualNetwork` with beta = 1/2; `averages`: the
-  Gaussian averages in them;
+  Gaussian averages in them; `frontier`: which beta that is for weights of fractional noise;
 - `exact`: laws and moments at every finite width and depth, with no limit taken, of log-Gaussian networks; of any
   network, `mean_squares` and, for networks that are dead or have no active neuron, `fractions`;
 - `processes`: covariances of weights that depend on each other in depth, and the sums of normals that have them;
@@ -30,6 +30,7 @@ from .exact import (
     one_step,
     skip_only,
 )
+from .frontier import fractional_frontier
 from .kernels import J, J_prime, K, K_prime, growth_kernel, mean_log_chi_square
 from .limits import (
     HypoactivationLimit,
@@ -62,6 +63,7 @@ __all__ = [
     "chi_square_log_norm_cdf",
     "depth_limit",
     "first_layer",
+    "fractional_frontier",
     "fully_connected",
     "growth_kernel",
     "hypoactivation",
