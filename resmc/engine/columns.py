@@ -352,8 +352,11 @@ def add_networks(
         native.reduce(network, part, layers, records, arrays.view(at, part), threads, instructions, None)
 
 
-def needed_bytes(lowered: Lowered, network: KernelResidual, networks: int, n_layers: int) -> int:
+def needed_bytes(lowered: Lowered, network: KernelResidual, networks: int, n_layers: int, threads: int) -> int:
     """Bytes that `add_networks` takes on the CPU besides ``arrays`` and what its threads sum with."""
+    from .weights import WeightSource
+
     some = min(networks, TOGETHER)
-    chosen = column_plan.plan(network, some, 1, tied(lowered.general), Threads(1).state_bytes)
-    return chosen.held_bytes + some * n_layers * native.record_bytes(network)
+    chosen = column_plan.plan(network, some, 1, tied(lowered.general), Threads(threads).state_bytes)
+    scratch = WeightSource(lowered.general, 0, threads).scratch_bytes
+    return chosen.held_bytes + scratch + some * n_layers * native.record_bytes(network)
