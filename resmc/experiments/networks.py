@@ -1,0 +1,129 @@
+"""Single networks in float64 with weights of any dependence in depth, followed at any depth, forward and backward."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .._system.stopping import look
+from ..models.processes import FractionalNoise, Mixture, SmoothProcess
+from ..models.residual_network import ResidualNetwork
+from ..results.estimates import Floats
+from .branches import Branch, Matrices
+from .paths import ConstantPath, Layout, SmoothPath, check_memory, fractional_noise
+
+MAX_STATES = 1 << 29  # memory allowed for the states of one network
+
+
+class Ends(NamedTuple):
+    """What is left of a network at its ends: h_L - h_0 and p_0 - p_L, (n, 1), and sum_k |h_{k+1} - h_k|^2."""
+
+    moved: Floats
+    pulled: Floats | None
+    quadratic_variation: float
+
+
+class OneNetwork:
+    """One network of a seed: its start, readout and weights, whatever its depth, up to ``deepest``.
+
+    Smooth and constant weights are the same functions of k/L at every depth. Noise is one path X_0, X_1, .., of which a
+    network of depth L takes the first L layers: it is stationary.
+
+    Attributes
+    ----------
+    network : int
+    h0, p1 : ndarray, shape (n, 1)
+        The start h_0, or that which is given, and a row of the readout.
+    path : SmoothPath, ConstantPath or None
+        What depends on k/L alone, in units of the entries' own scales.
+    noise : ndarray, shape (deepest, entries), or None
+    """
+
+    def __init__(
+        self, model: ResidualNetwork, seed: int, network: int, deepest: int, start: Floats | None = None
+    ) -> None:
+        self.model, self.network, self.layout = model, network, Layout(model)
+        self.branch = Branch(model)
+        rng = np.random.Generator(np.random.Philox(key=[seed, network]))
+        n, law = model.width, model.weight_law
+        if start is None:
+            x = np.array(model.inputs.x) / np.sqrt(len(model.inputs.x))
+            start = law.generated(rng, (n, len(x))) @ x
+        self.h0 = start.reshape(n, 1)
+        self.p1 = law.generated(rng, (n, 1)) / np.sqrt(n)
+        self.path = self._path(rng)
+        self.noise = self._noise(rng, deepest)
+
+    def at(self, t: float) -> Matrices:
+        """Return the matrices at time t, without a scaling."""
+        assert self.path is not None
+        return self.layout.matrices(self.path.at(t))
+
+    def layers(self, depth: int, layers: range) -> Floats:
+        """Return all entries of some layers at this depth, (len(layers), size), a mixture's with its factors."""
+        noise = None if self.noise is None else self.noise[layers.start : layers.stop]
+        path = None if self.path is None else self.path.layers(depth, layers)
+        mixture = self.model.dependence
+        if isinstance(mixture, Mixture):
+            assert noise is not None
+            assert path is not None
+            trend, size = mixture.factors(depth)
+            return trend * path + size * noise
+        found = noise if path is None else path
+        assert found is not None
+        return found
+
+    def followed(self, depth: int, gradients: bool) -> Ends:
+        """Return where the network of depth L ends; differences are added up, not subtracted at the end."""
+        model, matrices = self.model, self.layout.matrices
+        s = model.scales[0] if depth == model.depth else model.scaling.at(depth)  # type: ignore[union-attr]
+        moved, variation = np.zeros_like(self.h0), 0.0
+        if gradients:
+            check_memory("states", depth, model.width, MAX_STATES)
+        states = np.empty((depth if gradients else 0, *self.h0.shape))
+        chunks = self.layout.chunks(depth)
+        for layers in chunks:
+            look()
+            for k, row in zip(layers, self.layers(depth, layers), strict=True):
+                h = self.h0 + moved
+                if gradients:
+                    states[k] = h
+                step = self.branch(matrices(row), s, h)
+                variation += float(np.vdot(step, step))
+                moved = moved + step
+        if not gradients:
+            return Ends(moved, None, variation)
+        pulled = np.zeros_like(self.p1)
+        for layers in reversed(chunks):
+            look()
+            for k, row in zip(reversed(layers), self.layers(depth, layers)[::-1], strict=True):
+                pulled = pulled + self.branch.pulled(matrices(row), s, states[k], self.p1 + pulled)
+        return Ends(moved, pulled, variation)
+
+    def _path(self, rng: np.random.Generator) -> SmoothPath | ConstantPath | None:
+        process = self.model.dependence
+        if isinstance(process, Mixture):
+            process = process.trend
+        if isinstance(process, SmoothProcess):
+            return SmoothPath.drawn(process, rng, self.layout.scale)
+        return ConstantPath(self._independent(rng, 1)[0]) if process == "tied" else None
+
+    def _noise(self, rng: np.random.Generator, deepest: int) -> Floats | None:
+        process = self.model.dependence
+        if isinstance(process, Mixture):
+            process = process.noise
+        if isinstance(process, FractionalNoise):
+            found = fractional_noise(rng, process.hurst, deepest, self.layout.size)
+            found *= self.layout.scale
+            return found
+        return self._independent(rng, deepest) if process == "iid" else None
+
+    def _independent(self, rng: np.random.Generator, layers: int) -> Floats:
+        """Return entries of independent layers: matrices of the weight law, Gaussian biases."""
+        check_memory("weights", layers, self.layout.size)
+        entries = self.model.weight_law.generated(rng, (layers, self.layout.size))
+        if self.layout.b:
+            entries[:, -self.model.width :] = rng.standard_normal((layers, self.model.width))
+        entries *= self.layout.scale
+        return entries

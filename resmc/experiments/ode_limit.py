@@ -1,0 +1,217 @@
+"""The ordinary equation that each network with smooth or constant weights tends to, solved for each of them.
+
+SciPy's ``solve_ivp`` solves it forward, and its adjoint backward, on the network's own weights as functions of time, to
+a relative error of about 1e-8, or 1e-6 with a kinked activation: by DOP853, or where slopes jump by LSODA, which takes a
+third of the time there. Networks of several depths with the same weights are compared with it, one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+from .._system.progress import Report
+from .._system.stopping import look
+from .._system.words import brief_repr, counted
+from ..models.fields import shown
+from ..models.residual_network import ResidualNetwork
+from ..results.estimates import Estimate, Floats, mean_estimate
+from ..results.medians import median
+from ..tables import Column, Shown, Table
+from ..theory.depth_ode import DepthODE
+from .branches import Branch
+from .convergence import Convergence, convergence
+from .networks import Ends, OneNetwork
+
+QUANTITIES = ("growth", "displacement", "gradient", "gradient_displacement")
+
+
+class Limits(NamedTuple):
+    """The ends H(1) and P(0) of one network's equation, (n, 1); P(0) is None without gradients."""
+
+    h1: Floats
+    p0: Floats | None
+
+
+@dataclass(frozen=True, eq=False)
+class EndLaw:
+    """One quantity of the equations' solutions.
+
+    Attributes
+    ----------
+    mean, variance, median : Estimate
+        Over networks; a mean and a variance are those of networks where the quantity is finite.
+    samples : ndarray, shape (networks,)
+        The values, one for each network.
+    """
+
+    __repr__ = brief_repr
+
+    mean: Estimate
+    variance: Estimate
+    median: Estimate
+    samples: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class OdeLimit(Shown):
+    """The ordinary equations that networks tend to, solved, as `limit` returns them.
+
+    Attributes
+    ----------
+    model : ResidualNetwork
+        The network; its depth has no meaning here.
+    ode : theory.DepthODE
+        The equation.
+    networks, seed : int
+        The arguments of `limit`.
+    convergence : Convergence
+        Distances of networks of several depths from their own equations, and their slopes in depth.
+    growth, displacement : EndLaw
+        ln(|H(1)|^2/|H(0)|^2) and ln(|H(1) - H(0)|^2/|H(0)|^2).
+    gradient, gradient_displacement : EndLaw or None
+        ln(|P(0)|^2/|P(1)|^2) and ln(|P(0) - P(1)|^2/|P(1)|^2); None without gradients.
+    """
+
+    model: ResidualNetwork
+    ode: DepthODE
+    networks: int
+    seed: int
+    convergence: Convergence
+    growth: EndLaw
+    displacement: EndLaw
+    gradient: EndLaw | None
+    gradient_displacement: EndLaw | None
+
+    def _table(self) -> Table:
+        m, rows = self.model, []
+        for name in QUANTITIES:
+            law: EndLaw | None = getattr(self, name)
+            if law is not None:
+                rows.append([name.replace("_", " "), name, law.mean, law.variance, law.median])
+        columns = [
+            Column("ln of the squared ratio", "quantity", numeric=False),
+            Column(None, "name"),
+            *(Column(f"{kind} +- standard error", kind, width=28) for kind in ("mean", "variance", "median")),
+        ]
+        found = self.convergence
+        lines = [*str(self.ode).splitlines(), f"{counted(self.networks, 'network')}, seed {self.seed}"]
+        depths = ", ".join(map(str, found.depths.tolist()))
+        notes = [f"networks of depths {depths} tend to their own equations like L^s, by theory s = {-found.order:g}:"]
+        notes.append(f"forward s = {found.forward_slope}")
+        if found.backward_slope is not None:
+            notes[-1] += f", backward s = {found.backward_slope}"
+        scaling = f"scaling {shown(m.scaling)}  bias {m.bias:.6g}"
+        title = f"depth limit of {m.block} {m.activation}  width {m.width}  {scaling}  {m.weights} weights"
+        return Table("ode_limit", title, columns, rows, lines, notes)
+
+    def summary(self) -> Table:
+        """Return a table of the equations' ends, and the slopes by which networks tend to them."""
+        return self._table()
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def __repr__(self) -> str:
+        m = self.model
+        return f"<OdeLimit: {self.networks} networks, {m.block}, {m.activation}>"
+
+
+def simulate(
+    ode: DepthODE,
+    networks: int,
+    seed: int,
+    depths: Sequence[int],
+    start: Floats | None,
+    gradients: bool,
+    report: Report | None,
+) -> OdeLimit:
+    """Solve the equation of each network, and follow networks of ``depths`` beside it."""
+    distances = np.full((2, len(depths), networks), np.nan)
+    ends = np.full((4, networks), np.nan)
+    for i in range(networks):
+        one = OneNetwork(ode.model, seed, i, max(depths), start)
+        end = solved(ode, one, gradients)
+        ends[:, i] = quotients(one.h0, end.h1, one.p1, end.p0)
+        for j, depth in enumerate(depths):
+            distances[:, j, i] = distances_from(end, one, one.followed(depth, gradients))
+        if report is not None:
+            report((i + 1) / networks)
+    laws = [end_law(row) for row in (ends if gradients else ends[:2])]
+    return OdeLimit(
+        ode.model,
+        ode,
+        networks,
+        seed,
+        convergence(depths, distances[0], distances[1] if gradients else None, ode.order),
+        laws[0],
+        laws[1],
+        *(laws[2:] if gradients else (None, None)),
+    )
+
+
+def solved(ode: DepthODE, one: OneNetwork, gradients: bool) -> Limits:
+    """Return H(1) and P(0), (n, 1), of one network's equation."""
+    branch, c, shape = Branch(ode.model, ode.linear), ode.c, one.h0.shape
+    kinked = ode.model.sigma.homogeneous and ode.model.activation != "linear"
+
+    def push(t: float, h: Floats) -> Floats:
+        look()
+        return branch(one.at(t), c, h.reshape(shape)).ravel()
+
+    def pull(t: float, p: Floats) -> Floats:
+        look()
+        return -branch.pulled(one.at(t), c, path.sol(t).reshape(shape), p.reshape(shape)).ravel()
+
+    def solve(function: Callable[[float, Floats], Floats], times: tuple[float, float], x: Floats) -> Any:
+        size = float(np.abs(x).max(initial=0.0)) or 1.0
+        method, tolerance = ("LSODA", 1e-7) if kinked else ("DOP853", 1e-8)
+        found = solve_ivp(
+            function, times, x.ravel(), method, rtol=tolerance, atol=1e-3 * tolerance * size, dense_output=gradients
+        )
+        if not found.success:
+            raise ValueError(f"the equation of network {one.network} cannot be solved: {found.message}")
+        return found
+
+    path = solve(push, (0.0, 1.0), one.h0)
+    p0 = solve(pull, (1.0, 0.0), one.p1).y[:, -1:] if gradients else None
+    return Limits(path.y[:, -1:], p0)
+
+
+def distances_from(limits: Limits, one: OneNetwork, ends: Ends) -> tuple[float, float]:
+    """Return |h_L - H(1)|/|H(1)| and |p_0 - P(0)|/|P(0)|, NaN without gradients."""
+    backward = np.nan
+    if limits.p0 is not None and ends.pulled is not None:
+        backward = _distance(one.p1 + ends.pulled, limits.p0)
+    return _distance(one.h0 + ends.moved, limits.h1), backward
+
+
+def _distance(x: Floats, limit: Floats) -> float:
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return float(np.linalg.norm(x - limit) / np.linalg.norm(limit))
+
+
+def quotients(h0: Floats, h1: Floats, p1: Floats, p0: Floats | None) -> Floats:
+    """Return growth, displacement, gradient and gradient displacement, logarithms of squared ratios."""
+    found = np.full(4, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for row, (start, end) in enumerate([(h0, h1), (p1, p0)]):
+            if end is not None:
+                found[2 * row] = np.log(np.sum(end**2) / np.sum(start**2))
+                found[2 * row + 1] = np.log(np.sum((end - start) ** 2) / np.sum(start**2))
+    return found
+
+
+def end_law(samples: Floats) -> EndLaw:
+    """Return mean, variance and median of samples, (networks,)."""
+    x = samples[np.isfinite(samples)]
+    n = np.asarray(x.size)
+    squares = (x - x.mean()) ** 2 if x.size else x
+    mean = mean_estimate(np.asarray(x.sum()), np.asarray(squares.sum()), n)
+    spread = np.asarray(((squares - squares.mean()) ** 2).sum() if x.size else np.nan)
+    variance = mean_estimate(np.asarray(squares.sum() * x.size / max(x.size - 1, 1)), spread, n)
+    return EndLaw(mean, variance, median(samples), samples)

@@ -1,0 +1,223 @@
+"""Which equation, if any, a residual network of fixed width tends to as its depth L grows, whatever ties its layers.
+
+Each layer adds a small step to h. How L of them add up decides (beta the exponent of the scaling, H that of fractional
+noise, s = c L^-beta):
+
+.. code-block:: text
+
+    weights              sum of L steps                            beta with a limit    the limit
+    independent          s L^(1/2)                                 1/2                  an Ito equation
+    smooth, tied         s L                                       1                    an ordinary equation
+    fractional noise,
+      phi-in, inside     s L^H, and to second order s^2 L          max(H, 1/2)          none of the two
+      v-phi-w            s L^max(H, 1/2)                           max(H, 1/2)          none is derived
+    mixture              c_1 L^(1 - b_1), c_2 L^(H - b_2)          b_1 = 1, b_2 = 1/2   an Ito equation with a drift
+
+A mixture's noise vanishes if b_2 > max(H, 1/2), its trend if b_1 > 1; what is left rules. With H < 1/2, beta = H and a
+branch that is linear in its weights to first order, the change of h stays bounded while its quadratic variation, about
+c^2 L^(1 - 2H), has no bound: the limit is neither ordinary nor Ito's (`resmc.quadratic_variation` shows both). To
+second order noise contracts, by the mean of X_k (X_1 + .. + X_{k-1}), which is -L/(2n) per s^2: while c^2 L^(1 - 2H)
+is small beside n, that is nothing.
+
+Sources: Cont, Rossier, Xu (arXiv 2212.08199), hypothesis 2.1 and theorems 2.1 to 2.3; Marion, Fermanian, Biau, Vert
+(arXiv 2206.06929), section 4. The cases between those are derived from the sums above.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+from .._system.words import brief
+from ..models.processes import Covariance, FractionalNoise, Mixture, Process, SmoothProcess
+from ..models.residual_network import ResidualNetwork
+from ..models.scaling import DepthScaling
+from .depth import no_depth_limit
+
+
+class DepthKind(NamedTuple):
+    """A kind of limit: "ode", "sde", "sde with drift", "neither" or "none", and the reason in a sentence.
+
+    ``order`` is the exponent by which the distance of a network of depth L from its equation falls, L^-order; NaN where
+    there is no equation that has the network's own weights in it.
+    """
+
+    name: str
+    reason: str
+    order: float = math.nan
+
+
+def depth_kind(model: ResidualNetwork) -> DepthKind:
+    """Return the kind of limit that ``model`` has as its depth grows at fixed width; its own depth has no meaning.
+
+    Raises
+    ------
+    ValueError
+        If ``model`` is no ResidualNetwork.
+    """
+    if not isinstance(model, ResidualNetwork):
+        raise ValueError(f"model={brief(model)} is not allowed: it must be a ResidualNetwork")
+    plain = as_independent(model)
+    if plain is not None:
+        refusal = no_depth_limit(plain)
+        return DepthKind("none", refusal) if refusal else DepthKind("sde", "independent layers add up to an Ito integral")
+    if refusal := _no_limit_of_any_kind(model):
+        return DepthKind("none", refusal)
+    process = model.dependence
+    if isinstance(process, Mixture):
+        return _mixture(model, process)
+    assert isinstance(model.scaling, DepthScaling)
+    if isinstance(process, FractionalNoise):
+        return _fractional(model, process.hurst, model.scaling.beta)
+    return _smooth(model.scaling.beta, "tied" if process == "tied" else "smooth")
+
+
+def as_independent(model: ResidualNetwork) -> ResidualNetwork | None:
+    """Return the network with independent layers that ``model`` is, fractional noise of H = 1/2 being that; or None."""
+    if model.dependence == FractionalNoise(0.5):
+        return replace(model, weights=model.law)
+    return model if model.independent else None
+
+
+def _no_limit_of_any_kind(model: ResidualNetwork) -> str | None:
+    """Return what speaks against every limit of layers that depend on each other."""
+    if isinstance(model.dependence, Covariance):
+        return "weights with a covariance matrix have no limit in depth: the matrix belongs to one depth"
+    if model.carry != 1.0:
+        return f"carry={model.carry!r} has no limit in depth: it must be 1, or the input grows or dies with carry^L"
+    if not isinstance(model.scaling, DepthScaling):
+        return "scaling layer by layer has no limit in depth: it must be a DepthScaling"
+    given, sigma = f"activation={model.activation!r}", model.sigma
+    if sigma.signed:
+        return (
+            f"{given} has no limit in depth with weights that depend on each other: its signs are drawn in every "
+            "layer, whatever the weights do"
+        )
+    if model.inside and sigma.at_zero != 0.0:
+        return (
+            f"{given} has no limit in depth with the scaling inside: sigma(0) = {sigma.at_zero:g} is added in each of "
+            f"the L layers; it must be 0"
+        )
+    return None
+
+
+def _smooth(beta: float, word: str) -> DepthKind:
+    if beta < 1.0:
+        return DepthKind(
+            "none", f"beta={beta!r} has no limit in depth with {word} weights: steps add up to L^(1 - beta); beta must be 1"
+        )
+    if beta > 1.0:
+        return DepthKind("none", f"beta={beta!r} has nothing to simulate as its limit, the input itself; beta must be 1")
+    return DepthKind("ode", f"{word} weights add up to an integral over depth", 1.0)
+
+
+def linear_in_weights(model: ResidualNetwork) -> bool:
+    """Return True if small branches are sums of weights times what does not depend on the layer, to first order."""
+    return model.block == "phi-in" or (model.inside and model.sigma.smooth) or _linear_phi_out(model)
+
+
+def _linear_phi_out(model: ResidualNetwork) -> bool:
+    return model.block == "phi-out" and model.activation == "linear"
+
+
+def _fractional(model: ResidualNetwork, hurst: float, beta: float) -> DepthKind:
+    """Return the kind of fractional noise alone, H not 1/2."""
+    if linear_in_weights(model):
+        return _noise(model, hurst, beta, f"beta={beta!r}")
+    critical, given = noise_exponent(model, hurst), f"beta={beta!r} has no limit in depth with fractional noise of H {hurst:g}"
+    if beta > critical:
+        return DepthKind("none", f"beta={beta!r} has nothing to simulate as its limit, the input itself")
+    if beta < critical:
+        return DepthKind("none", f"{given}: steps add up to L^({critical:g} - beta), which has no bound")
+    why = "no equation is derived for a product of two matrices that depend on those of other layers"
+    if model.block != "v-phi-w":
+        why = "no equation is derived for activations of noise that depends on that of other layers"
+    return DepthKind("none", f"{given} that is known: {why}")
+
+
+def noise_exponent(model: ResidualNetwork, hurst: float) -> float:
+    """Return the exponent e of fractional noise: L small branches, all seen from h_0, add up to s L^e.
+
+    With r the covariance of activated noise in two layers, the sum's variance is that of rho r (v-phi-w), r (phi-out)
+    or rho (phi-in, phi-out inside) over all pairs of layers, rho ~ lag^(2H - 2); and r is about (E sigma)^2 +
+    (E sigma')^2 rho. The sum of rho over all lags being 0 for H < 1/2,
+
+    .. code-block:: text
+
+        phi-in, phi-out inside with a slope at 0      H
+        v-phi-w           max(H, 1/2),    or max(2H - 1, 1/2) with an odd sigma
+        phi-out outside   1,              or max(H, 1/2) with an odd sigma, H with a linear one
+    """
+    if linear_in_weights(model):
+        return hurst
+    if model.block == "v-phi-w":
+        return max(2.0 * hurst - 1.0 if model.sigma.odd else hurst, 0.5)
+    return max(hurst, 0.5) if model.sigma.odd else 1.0
+
+
+def _noise(model: ResidualNetwork, hurst: float, beta: float, given: str) -> DepthKind:
+    """Return the kind of noise that is not independent, in a branch that is linear in its weights to first order."""
+    said = f"{given} has no limit in depth with fractional noise of H {hurst:g}"
+    curved = model.inside and model.sigma.curvature_at_zero != 0.0
+    if beta > max(hurst, 0.5):
+        return DepthKind("none", f"{given} has nothing to simulate as its limit, the input itself", beta - hurst)
+    if beta < hurst:
+        return DepthKind("none", f"{said}: noise adds up to L^({hurst:g} - beta), which has no bound")
+    if hurst > 0.5:
+        return DepthKind(
+            "none",
+            f"{said} that is simulated: it is an equation driven by fractional Brownian motion, neither an ordinary "
+            "one nor Ito's",
+        )
+    if curved:
+        return DepthKind(
+            "none",
+            f"{said}: sigma''(0) is not 0 for {model.activation!r}, and squares of the noise add up to L^(1 - 2 beta)",
+        )
+    if beta > hurst:
+        return DepthKind(
+            "none",
+            f"{said}: noise vanishes to first order like L^({hurst:g} - beta), and products of noise of different "
+            "layers add up to L^(1 - 2 beta)",
+        )
+    return DepthKind(
+        "neither",
+        f"{said} that is an ordinary or Ito's equation: the change of h stays bounded and its quadratic variation "
+        "does not; resmc.quadratic_variation(model) shows both",
+    )
+
+
+def _mixture(model: ResidualNetwork, mixture: Mixture) -> DepthKind:
+    (b1, b2), (c1, c2), hurst = mixture.betas, mixture.cs, mixture.noise.hurst
+    if c1 != 0.0 and b1 < 1.0:
+        return DepthKind("none", f"betas[0]={b1!r} has no limit in depth: the trend adds up to L^(1 - b_1); it must be 1")
+    if c2 != 0.0 and not linear_in_weights(model):
+        return DepthKind(
+            "none",
+            f"activation={model.activation!r} has no limit in depth with noise inside it: it has no slope at 0, and "
+            "squares of the noise do not average out",
+        )
+    trend, vanishing = c1 != 0.0 and b1 == 1.0, [b1 - 1.0] if c1 != 0.0 and b1 > 1.0 else []
+    if c2 != 0.0 and b2 <= max(hurst, 0.5):
+        if hurst != 0.5:
+            return _noise(model, hurst, b2, f"betas[1]={b2!r}")
+        if b2 < 0.5:
+            return DepthKind("none", f"betas[1]={b2!r} has no limit in depth: noise adds up to L^(1/2 - b_2); it must be 1/2")
+        drift = "and the trend to a drift" if trend else "and the trend vanishes"
+        return DepthKind("sde with drift", f"independent noise adds up to an Ito integral, {drift}", min([0.5, *vanishing]))
+    if not trend:
+        return DepthKind("none", f"betas={mixture.betas!r} have nothing to simulate as their limit, the input itself")
+    if c2 == 0.0:
+        return DepthKind("ode", "the trend adds up to an integral over depth", 1.0)
+    order = min(1.0, b2 - hurst, 2.0 * b2 - 1.0)
+    return DepthKind("ode", f"the trend adds up to an integral over depth, and noise vanishes like L^-{order:g}", order)
+
+
+def time_process(model: ResidualNetwork) -> SmoothProcess | None:
+    """Return the smooth process of the equation's weights; None for tied weights, which are constant."""
+    process: str | Process = model.dependence
+    if isinstance(process, Mixture):
+        return process.trend
+    assert process == "tied" or isinstance(process, SmoothProcess)
+    return process if isinstance(process, SmoothProcess) else None
