@@ -137,7 +137,7 @@ def simulate(
     networks: float,
     seed: int = 0,
     first_network: int = 0,
-    method: str = "projected",
+    method: str = "auto",
     gradients: bool = False,
     displacement: bool | None = None,
     layers: Sequence[int] | NDArray[np.int64] | None = None,
@@ -169,9 +169,10 @@ def simulate(
     first_network : int
         Number of the first network; networks first_network .. first_network + networks - 1 < 2^48 are simulated.
         Disjoint ranges are independent and can be merged.
-    method : {"projected", "dense"}
-        ``projected``: exactly the law of the network at cost width per layer. ``dense``: every weight is drawn, cost
-        width^2, the ground truth, and the way for weights that are not Gaussian.
+    method : {"auto", "projected", "dense"}
+        ``projected``: exactly the law of the network at cost width per layer, for independent layers with Gaussian
+        weights. ``dense``: every weight is drawn, cost width^2, the ground truth, and the way for all other weights.
+        ``auto``: projected where it is exact, else dense.
     gradients : bool
         Also follow the gradient of one output back to layer 0: |p_l|/|p_L| and |p_l - p_L|/|p_L|
         (`Simulation.log_ratio`). It takes 3 to 9 times as long as without: most in networks that a `ResNet` can spell,

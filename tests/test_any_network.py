@@ -155,7 +155,10 @@ def test_scalings_and_inputs_are_values_or_dimensions():
         ({"beta": "x"}, "beta='x' is not allowed"),
         ({"scaling": [0.1, 0.2]}, "scaling has 2 entries: it must have one for each of depth=3 layers"),
         ({"scaling": "x"}, "scaling='x' is not allowed: it must be a DepthScaling or one number for each layer"),
-        ({"beta": 0.5, "weights": "uniform"}, "weights='uniform' are not allowed with method='projected'"),
+        (
+            {"beta": 0.5, "weights": "uniform", "method": "projected"},
+            "weights='uniform' are not allowed with method='projected'",
+        ),
         ({}, "alpha is missing: give width, depth or ratio, alpha and lam (or block, beta ..), or a list of models"),
         ({"beta": 0.5, "gradients": "yes"}, "gradients='yes' is not allowed"),
         ({"models": [3]}, "width is not allowed beside models"),

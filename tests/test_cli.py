@@ -135,7 +135,9 @@ def test_no_general_option_gives_the_log_gaussian_network_of_before(capsys):
         (("--activation=softplus",), "activation='softplus' is not allowed: "),
         (("--inside",), "scaling inside is not allowed with block='phi-in': only with 'phi-out'"),
         (("--c=0",), "c=0.0 is not allowed: no layer would do anything"),
-        (("--weights=uniform",), "weights='uniform' are not allowed with method='projected'"),
+        (("--weights=uniform", "--method=projected"), "weights='uniform' are not allowed with method='projected'"),
+        (("--weights={",), "weights='{' is not allowed: it must look like {"),
+        (('--weights={"law": "uniform", "depth": {"process": "smooth"}}',), "law='uniform' is not allowed with depth="),
         (("--gradients", "--no-displacement"), "displacement=False is not allowed with gradients=True"),
     ],
 )

@@ -199,9 +199,9 @@ def output_norm_cells(sim: Record, edges: Floats, n_out: int | None = None) -> E
         If ``n_out`` is out of range, or the weights are not Gaussian.
     """
     n_out = outputs(sim, n_out)
-    if sim.lowered.weights != "gaussian":
+    if sim.lowered.law != "gaussian":
         raise ValueError(
-            f"weights={sim.lowered.weights!r} have no law of the output mixed from log-norms: it must be 'gaussian'"
+            f"weights={sim.lowered.law!r} have no law of the output mixed from log-norms: it must be 'gaussian'"
         )
     counts, n = sim.histogram.counts, sim.networks
     used = np.flatnonzero(counts)

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..models.network import METHODS
+from ..models.network import CHOICES
 from .common import add_command, check_output, entries, number, print_json
 from .model import add_model_options, residual_network_of
 
@@ -38,7 +38,7 @@ def add_parsers(commands: Any) -> None:
     regime.add_argument("--depths", metavar="LIST", help="four or more (default: 10,30,100,300,1000)")
     regime.add_argument("--networks", type=number, help="how many at each depth (default: 2000)")
     regime.add_argument("--seed", type=number, help="0 to 2^64 - 1 (default: 0)")
-    regime.add_argument("--method", help=f"{' or '.join(METHODS)} (default: projected)")
+    regime.add_argument("--method", help=f"{', '.join(CHOICES)} (default: auto)")
     regime.add_argument("--threshold", type=float, help="smaller slopes in ln L count as none (default: 0.05)")
     regime.add_argument("--device", help="cpu, cuda or cuda:N (default: auto, $RESMC_DEVICE or cpu)")
     regime.add_argument("--threads", type=number, help="CPU threads (default: all)")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import json
 from typing import Any
 
 from .._system.plain import Plain
+from .._system.words import brief
 from ..models.activations import ACTIVATIONS
 from ..models.blocks import BLOCKS
 from ..models.fields import GENERAL, LOG_GAUSSIAN, SHARED, check_together, network_of
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import VARIANTS
-from ..models.weights import WEIGHTS
+from ..models.weights import WEIGHTS, Weights, weights_of
 from .common import entries, number
 
+WEIGHTS_EXAMPLE = '{"law": "gaussian", "depth": {"process": "fractional_noise", "hurst": 0.3}}'
 LISTS = {"input": "0.5,-1,2", "scaling": "0.1,0.2,0.1, a number for each layer"}  # an example of each list
 
 LOG_GAUSSIAN_FORMULA = "z_{l+1} = alpha z_l + lam sqrt(2/width) W_l phi(z_l), with standard Gaussian entries in W_l"
@@ -23,7 +26,7 @@ phi-out      h_{k+1} = carry h_k + s sigma(W h_k + b)
   --inside   h_{k+1} = carry h_k + sigma(s (W h_k + b))
 v-phi-w      h_{k+1} = carry h_k + s V sigma(W h_k + b)
 
-V and W are drawn anew in every layer, with independent entries of variance 1/width;
+V and W are drawn anew in every layer, with independent entries of variance 1/width, unless --weights says otherwise;
 s = c L^(-beta), where L is the depth. Options that are not given have their defaults.
 """
 
@@ -50,7 +53,11 @@ def add_model_options(parser: argparse.ArgumentParser, *, depth: bool = True) ->
     if depth:
         group.add_argument("--scaling", metavar="LIST", help="s of each layer, as 0.1,0.2,0.1, in place of beta and c")
     group.add_argument("--carry", type=float, help="weight of the skip (default: 1)")
-    group.add_argument("--weights", help=f"law of the weights: {', '.join(WEIGHTS)} (default: gaussian)")
+    group.add_argument(
+        "--weights",
+        help=f"law of the weights: {', '.join(WEIGHTS)} (default: gaussian), or with a dependence in depth as JSON, "
+        f"{WEIGHTS_EXAMPLE}",
+    )
     group.add_argument("--bias", type=float, help="standard deviation of the biases b (default: 0, no biases)")
     group.add_argument("--input", metavar="LIST", help="the input x, as 0.5,-1,2 (default: one of size --input-norm)")
 
@@ -91,7 +98,18 @@ def _given(args: argparse.Namespace) -> Plain:
     for name, example in LISTS.items():
         if name in given:
             given[name] = entries(name, given[name], float, example)
+    if given.get("weights", "").startswith("{"):
+        given["weights"] = _weights(given["weights"])
     return given
+
+
+def _weights(text: str) -> Weights:
+    """Read weights from JSON, in the form that `Weights.to_dict` gives them."""
+    try:
+        described = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError(f"weights={brief(text)} is not allowed: it must look like {WEIGHTS_EXAMPLE}") from None
+    return weights_of(described)
 
 
 def _option(name: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .._system.reading import reason
-from ..models.network import METHODS
+from ..models.network import CHOICES
 from ..simulation import Simulation, simulate
 from .common import add_command, check_output, layer_list, number, print_json
 from .model import add_model_options, model_of
@@ -32,7 +32,7 @@ def add_parser(commands: Any) -> None:
     run.add_argument("--networks", type=number, required=True, help="how many, e.g. 1e6")
     run.add_argument("--seed", type=number, default=0, help="0 to 2^64 - 1 (default: 0)")
     run.add_argument("--first-network", type=number, default=0, help="number of the first network (default: 0)")
-    run.add_argument("--method", default="projected", help=f"{' or '.join(METHODS)} (default: projected)")
+    run.add_argument("--method", default="auto", help=f"{', '.join(CHOICES)} (default: auto)")
     run.add_argument("--layers", help="layers to record, as 0,10,20 or START:STOP:STEP (default: up to 513 of them)")
     run.add_argument("--gradients", action="store_true", help="follow the gradient of an output back to layer 0")
     run.add_argument(

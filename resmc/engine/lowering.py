@@ -150,12 +150,22 @@ class Lowered:
         return (*quotients, MEAN_SQUARE) if self.follows_mean_square else quotients
 
     @property
+    def independent(self) -> bool:
+        """True if layers are independent of each other."""
+        return self.log_gaussian is not None or self.general.independent
+
+    @property
+    def exact_method(self) -> str:
+        """The method that ``method="auto"`` stands for: projected where that has the networks' law, else dense."""
+        return "projected" if self.law == "gaussian" and self.independent else "dense"
+
+    @property
     def variant(self) -> int:
         """The kernels' number of the variant; the general kernels take none."""
         return 0 if self.log_gaussian is None else VARIANTS.index(self.log_gaussian.variant)
 
     @property
-    def weights(self) -> str:
+    def law(self) -> str:
         """Name of the weight law."""
         return "gaussian" if self.log_gaussian is not None else self.general.law
 
@@ -237,8 +247,9 @@ class Lowered:
         """Differences of the model's logarithms of quotients from the kernels', by quotient, at ``layers``.
 
         Of a `ResNet` its normalisation; of all homogeneous networks what rounding alpha or carry and the scaling to
-        float32 takes away, as in `rounding_correction`. Networks that cannot be rescaled have none: there a layer's
-        rounding has no one effect, some 1e-8 of the norm at most.
+        float32 takes away, as in `rounding_correction`. Networks that cannot be rescaled have none, nor have
+        those whose layers depend on each other: there a layer's rounding has no one effect, some 1e-8 of the norm at
+        most.
         """
         m = self.log_gaussian
         if m is not None:
@@ -326,7 +337,7 @@ def _rounded(x: float) -> float:
 
 def _rounding_by_layer(model: ResidualNetwork) -> Floats:
     """log E|h'|^2/|h|^2 of every layer less that of the rounded one, a branch having the norm s sqrt(E sigma(g)^2)."""
-    if not model.homogeneous:
+    if not model.homogeneous or not model.independent:
         return np.zeros(model.depth)
     gain, outer = model.sigma.mean_square(), 1.0 if model.block == "phi-out" else 1.0 / math.sqrt(model.width)
     carry = _rounded(model.carry)

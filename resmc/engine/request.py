@@ -13,7 +13,7 @@ from .._system import checks
 from .._system.cpus import usable_cpus
 from .._system.words import brief, brief_repr
 from ..models.fields import GENERAL, LOG_GAUSSIAN, SHARED, check_together, network_of
-from ..models.network import METHODS
+from ..models.network import CHOICES, METHODS
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
 from . import devices
@@ -166,9 +166,8 @@ def check(
     networks = checks.integer("networks", networks, 1, MAX_NETWORK, "2^48")
     first = checks.integer("first_network", first_network, 0, MAX_NETWORK - networks, "2^48 - networks")
     seed = checks.integer("seed", seed, 0, (1 << 64) - 1, "2^64 - 1")
-    method = checks.choice("method", method, METHODS)
+    method = chosen_method(lowered, method)
     gradients, displacement = _followed(lowered, gradients, displacement)
-    check_method(lowered, method)
     where = devices.parse(device)
     _check_on_device(keep_on_device, where, lowered, gradients or displacement)
     correlations = checks.boolean("correlations", correlations) and lowered.log_gaussian is not None
@@ -221,16 +220,35 @@ def _followed(lowered: Lowered, gradients: Any, displacement: Any) -> tuple[bool
     return gradients, displacement
 
 
-def check_method(lowered: Lowered, method: str) -> None:
-    """Refuse a method that cannot simulate a network."""
-    if method == "projected" and lowered.weights != "gaussian":
+def chosen_method(lowered: Lowered, given: Any) -> str:
+    """Return the method of a network: the one that is ``given``, or the one that "auto" stands for.
+
+    Raises
+    ------
+    ValueError
+        For a method that cannot simulate the network; the message says why.
+    """
+    named = checks.choice("method", given, CHOICES)
+    method = lowered.exact_method if named == "auto" else named
+    if method == "projected" and lowered.exact_method != "projected":
+        if not lowered.independent:
+            raise ValueError(
+                f"weights={brief(lowered.general.weights)} are not allowed with method='projected', which draws what "
+                "each layer sees of its matrices anew, as if layers were independent: use method='dense'"
+            )
         raise ValueError(
-            f"weights={lowered.weights!r} are not allowed with method='projected', which rests on W x having the law "
+            f"weights={lowered.law!r} are not allowed with method='projected', which rests on W x having the law "
             "of |x| g, as Gaussian weights alone do: use method='dense'"
         )
     width = lowered.model.width
     if method == "dense" and width > MAX_WIDTH_DENSE:
+        if named == "auto":
+            raise ValueError(
+                f"width={width} is too large for weights={brief(lowered.general.weights)}, which are written out "
+                f"(method='dense'): it must be at most {MAX_WIDTH_DENSE}"
+            )
         raise ValueError(f"width={width} is too large for method='dense': it must be at most {MAX_WIDTH_DENSE}")
+    return method
 
 
 def _check_on_device(keep: Any, device: Device, lowered: Lowered, more_than_h: bool) -> None:

@@ -29,7 +29,7 @@ def regime(
     *,
     networks: float = 2000,
     seed: int = 0,
-    method: str = "projected",
+    method: str = "auto",
     threshold: float = THRESHOLD,
     progress: bool | Callable[[int, int], object] | None = None,
     device: Named = "auto",

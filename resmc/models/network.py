@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 # "dense" draws every weight; "projected" draws what the layers see of them, which has the same law: |phi(z)| g.
 METHODS = ("projected", "dense")
+CHOICES = (
+    "auto",
+    *METHODS,
+)  # "auto" stands for the projected method where that is exact, and for the dense one elsewhere
 
 
 class Network(ABC):

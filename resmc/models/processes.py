@@ -61,7 +61,7 @@ class FractionalNoise:
     @property
     def words(self) -> str:
         """The process in a few words."""
-        return f"fractional noise of H {self.hurst:.6g}"
+        return f"fractional noise (H = {self.hurst:.6g})"
 
     def to_dict(self) -> Plain:
         """Return the process as plain values."""
@@ -105,8 +105,8 @@ class SmoothProcess:
     @property
     def words(self) -> str:
         """The process in a few words."""
-        increments = ", increments" if self.version == "increments" else ""
-        return f"smooth process of length {self.length:.6g}{increments}"
+        increments = " increments" if self.version == "increments" else ""
+        return f"smooth{increments} (length {self.length:.6g})"
 
     def to_dict(self) -> Plain:
         """Return the process as plain values."""
@@ -167,7 +167,7 @@ class Mixture:
     def words(self) -> str:
         """The process in a few words."""
         (c1, c2), (b1, b2) = self.cs, self.betas
-        return f"{c1:.6g} L^-{b1:.6g} {self.trend.words} + {c2:.6g} L^-{b2:.6g} {self.noise.words}"
+        return f"{c1:.6g} L^{-b1:.6g} {self.trend.words} + {c2:.6g} L^{-b2:.6g} {self.noise.words}"
 
     def to_dict(self) -> Plain:
         """Return the process as plain values."""
@@ -259,7 +259,7 @@ class Covariance:
     @property
     def words(self) -> str:
         """The process in a few words."""
-        return f"a covariance matrix of {len(self.matrix)} layers"
+        return f"covariance matrix ({len(self.matrix)} layers)"
 
     def to_dict(self) -> Plain:
         """Return the process as plain values."""

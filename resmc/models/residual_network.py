@@ -209,6 +209,11 @@ class ResidualNetwork(Network):
         """True if layers are independent of each other, as almost all theory needs it."""
         return self.dependence == "iid"
 
+    @property
+    def standardised(self) -> bool:
+        """True if the entries of every layer, by themselves, have the weight law with variance 1/width."""
+        return not isinstance(self.dependence, Mixture | Covariance)
+
     @cached_property
     def inputs(self) -> Inputs:
         """The input, as the first layer needs it."""

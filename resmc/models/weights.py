@@ -126,7 +126,7 @@ class Weights:
         one = self.dependence
         if isinstance(one, str):
             return self.law if one == "iid" else f"{one} {self.law}"
-        return f"{self.law} ({one.words})"
+        return one.words
 
     def to_dict(self) -> Plain:
         """Return the weights as plain values."""

@@ -17,6 +17,7 @@ from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import MAX_DEPTH, MAX_WIDTH, ResNet
 from ..models.scaling import DepthScaling, scaling_of
 from ..models.spelling import of_dict
+from ..models.weights import Weights, checked_weights
 
 # Dimensions have this order, the last running fastest. Those of a `ResNet` have kept the order of version 0.1.
 AXES = (
@@ -39,13 +40,13 @@ AXES = (
 )
 MAX_POINTS = 10**5
 INTEGERS = {"width": (MAX_WIDTH, "2^24"), "depth": (MAX_DEPTH, "2^20 - 1"), "n_out": (1 << 17, "2^17")}
-WORDS = ("block", "activation", "weights", "variant")
+WORDS = ("block", "activation", "variant")
 POSITIVE = ("ratio", "input_norm")
 VECTORS = ("scaling", "input")  # fields whose one value is a sequence of numbers
 LONG_NAMES = {
     "block": "residual block",
     "activation": "activation",
-    "weights": "weight law",
+    "weights": "weights: their law, and their dependence in depth",
     "width": "width n",
     "depth": "depth d",
     "ratio": "ratio d/n",
@@ -140,6 +141,8 @@ def _one(name: str, value: Any) -> Any:
         if not isinstance(plain, str):
             raise ValueError(f"{name}={brief(value)} is not allowed: it must be a word")
         return plain
+    if name == "weights":
+        return checked_weights(plain)
     if name == "inside":
         return checks.boolean(name, plain)
     if name == "scaling" and isinstance(value, DepthScaling | Mapping):
@@ -156,6 +159,8 @@ def _one(name: str, value: Any) -> Any:
 
 def value_of(name: str, value: Any) -> Any:
     """Return a value of an axis in the form in which a plan holds it, unchecked: vectors and scalings may be lists."""
+    if name == "weights" and isinstance(value, Mapping):
+        return checked_weights(value)
     if name in VECTORS and isinstance(value, Mapping):
         return scaling_of(value)
     if name in VECTORS and isinstance(value, list | np.ndarray):
@@ -186,7 +191,7 @@ def network(chosen: Mapping[str, Any]) -> Model:
 
 def plain(value: Any) -> Any:
     """Return a value of an axis, or its values, as JSON and TOML can hold them."""
-    if isinstance(value, DepthScaling):
+    if isinstance(value, DepthScaling | Weights):
         return value.to_dict()
     if isinstance(value, tuple):
         return [plain(x) for x in value]

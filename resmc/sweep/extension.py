@@ -16,7 +16,9 @@ def differences(new: Plan, old: Plan) -> list[str]:
     (or targets that are at most as large), and records all that the other records. How it is cut into shards does not
     matter.
     """
-    out = [_said(name, new, old) for name in ("method", "seed", "independent") if _differs(name, new, old)]
+    out = [_said(name, new, old) for name in ("seed", "independent") if _differs(name, new, old)]
+    if not out and _other_methods(new, old):
+        out.append(_said("method", new, old))
     if not out:
         out += _lacking_points(new, old)
     for name in ("correlations", "gradients", "displacement"):
@@ -30,6 +32,13 @@ def differences(new: Plan, old: Plan) -> list[str]:
 
 def _differs(name: str, new: Plan, old: Plan) -> bool:
     return bool(getattr(new, name) != getattr(old, name))
+
+
+def _other_methods(new: Plan, old: Plan) -> bool:
+    """Say if a network of both plans is simulated by another method in the new one."""
+    before = {network: old.method_of(index) for index, network in enumerate(old.identities)}
+    now = {network: new.method_of(index) for index, network in enumerate(new.identities)}
+    return any(now.get(network, method) != method for network, method in before.items())
 
 
 def _said(name: str, new: Plan, old: Plan) -> str:

@@ -20,12 +20,13 @@ from .._system.plain import Plain
 from .._system.words import brief
 from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, lower
 from ..engine.recording import batch_size
-from ..engine.request import check_method
+from ..engine.request import chosen_method
 from ..models.fields import told_apart
-from ..models.network import METHODS
+from ..models.network import CHOICES
 from ..models.residual_network import Model
 from ..models.scaling import DepthScaling
 from ..models.spelling import canonical
+from ..models.weights import Weights
 from ..results.entries import End, Entries
 from ..results.observable import letter
 from ..results.observables import SWEPT, existing
@@ -36,6 +37,7 @@ Numbers = float | Sequence[float] | NDArray[Any]
 Words = str | Sequence[str]
 Vector = Sequence[float] | NDArray[Any]
 Scaled = DepthScaling | Vector
+Weighted = str | Weights
 
 FORMAT = "resmc-sweep"
 SCHEMA_VERSION = 1
@@ -62,7 +64,7 @@ class Plan:
     alpha, lam, variant : value or sequence
         Fields of `ResNet`; not beside those of a `ResidualNetwork`.
     block, activation, weights, carry, bias : value or sequence
-        Fields of `ResidualNetwork`, with its defaults.
+        Fields of `ResidualNetwork`, with its defaults. ``weights`` are names of laws, or `Weights`.
     beta, c, inside : value or sequence
         The scaling c L^-beta of a `ResidualNetwork`, with the defaults 0.5, 1 and False of its `DepthScaling`.
     scaling : DepthScaling, one number for each layer, or a sequence of either
@@ -85,7 +87,7 @@ class Plan:
         True: every point has a seed of its own, made of ``seed`` and its model, so that points are independent and a
         fit over them has honest errors. Points whose depths round to one integer have different seeds, too. False: all
         points use ``seed`` itself and share random numbers.
-    method : {"projected", "dense"}
+    method : {"auto", "projected", "dense"}
         As for `resmc.simulate`.
     layers : int
         At most how many layers of each network are recorded, equally spaced, the first and the last among them.
@@ -120,7 +122,7 @@ class Plan:
     _: KW_ONLY
     block: Words | None = None
     activation: Words | None = None
-    weights: Words | None = None
+    weights: Weighted | Sequence[Weighted] | None = None
     width: Numbers | None = None
     depth: Numbers | None = None
     ratio: Numbers | None = None
@@ -141,7 +143,7 @@ class Plan:
     max_networks: int | None = None
     seed: int = 0
     independent: bool = True
-    method: str = "projected"
+    method: str = "auto"
     layers: int = 32
     correlations: bool = False
     gradients: bool = False
@@ -159,7 +161,7 @@ class Plan:
             *,
             block: Words | None = None,
             activation: Words | None = None,
-            weights: Words | None = None,
+            weights: Weighted | Sequence[Weighted] | None = None,
             width: Numbers | None = None,
             depth: Numbers | None = None,
             ratio: Numbers | None = None,
@@ -180,7 +182,7 @@ class Plan:
             max_networks: float | None = None,
             seed: int = 0,
             independent: bool = True,
-            method: str = "projected",
+            method: str = "auto",
             layers: int = 32,
             correlations: bool = False,
             gradients: bool = False,
@@ -199,7 +201,7 @@ class Plan:
             self._check_grid(put)
         put("seed", checks.integer("seed", self.seed, 0, (1 << 64) - 1, "2^64 - 1"))
         put("independent", checks.boolean("independent", self.independent))
-        put("method", checks.choice("method", self.method, METHODS))
+        put("method", checks.choice("method", self.method, CHOICES))
         put("layers", checks.integer("layers", self.layers, 2, 4096, "4096"))
         put("correlations", checks.boolean("correlations", self.correlations))
         if self.shard_updates is not None:
@@ -207,8 +209,11 @@ class Plan:
         for name in ("gradients", "displacement"):
             put(name, checks.boolean(name, getattr(self, name)))
         self._check_networks(put)
-        for one in {id(one): one for one in self.lowered}.values():
-            check_method(one, self.method)
+        distinct = {id(one): one for one in self.lowered}.values()
+        methods = {chosen_method(one, self.method) for one in distinct}
+        if len(methods) == 1:  # a plan of version 0.1 is equal to one that names its method
+            put("method", methods.pop())
+        for one in distinct:
             if one.log_gaussian is not None and (self.gradients or self.displacement):
                 one.kernel(self.gradients, self.displacement)  # refuses layers that differ too much in size
 
@@ -339,13 +344,17 @@ class Plan:
         """Network and seed of each point, whatever the spelling: points that are equal in both share their shards."""
         return tuple((one.log_gaussian or one.model, seed) for one, seed in zip(self.lowered, self.seeds, strict=True))
 
+    def method_of(self, index: int) -> str:
+        """Return the method of point number ``index``."""
+        return chosen_method(self.lowered[index], self.method)
+
     def point(self, index: int, networks: int) -> Point:
         """Return point number ``index``, with batches of the size that a run of ``networks`` networks takes."""
         model, seed = self.identities[index]
         return Point(
             model=model,
             seed=seed,
-            method=self.method,
+            method=self.method_of(index),
             layers=self.layers,
             correlations=self.correlations and self.lowered[index].log_gaussian is not None,
             batch=batch_size(networks),

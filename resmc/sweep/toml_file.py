@@ -88,7 +88,8 @@ def _line_of(text: str, message: str) -> int | None:
     inside = int(number) if number else quoted
     wanted = tuple(part for part in (table, inside, name) if part not in (None, ""))
     places = first_lines(text, wanted)
-    return next((places[wanted[:n]] for n in range(len(wanted), 0, -1) if wanted[:n] in places), None)
+    near = next((places[wanted[:n]] for n in range(len(wanted), 0, -1) if wanted[:n] in places), None)
+    return near or next((line for path, line in places.items() if path[-1] == name), None)
 
 
 def first_lines(text: str, wanted: tuple[str | int, ...] = ()) -> dict[tuple[str | int, ...], int]:

@@ -183,7 +183,7 @@ def law_free(model: ResidualNetwork) -> bool:
     a homogeneous activation, by the symmetry of W the slope of a neuron is independent of the sign of w.h, and sigma^2
     counts as kappa (w.h)^2. All other networks see more of the law of w.h than its variance: E sigma(w.h)^2.
     """
-    return model.weights == "gaussian" or model.block == "phi-in" or model.inside or jacobian_gain(model) is not None
+    return model.law == "gaussian" or model.block == "phi-in" or model.inside or jacobian_gain(model) is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,6 +235,8 @@ def no_second_moments(model: ResidualNetwork) -> str | None:
             "weights='rademacher' with an input are not allowed in second_moments: W h is exactly 0 with positive "
             "probability, where the slope is that of one side"
         )
+    if not model.independent:
+        return f"weights={brief(model.weights)} are not allowed in second_moments: layers must be independent"
     if jacobian_gain(model) is None:
         return (
             f"block={model.block!r} with activation={model.activation!r} is not allowed in second_moments: only "
@@ -245,6 +247,8 @@ def no_second_moments(model: ResidualNetwork) -> str | None:
 
 def no_depth_limit(model: ResidualNetwork) -> str | None:
     """Return why no limit in depth is known, in a sentence; None if one is."""
+    if not model.independent:
+        return f"weights={brief(model.weights)} have no stochastic limit in depth: layers must be independent"
     if model.carry != 1.0:
         return f"carry={model.carry!r} has no limit in depth: it must be 1, or the input grows or dies with carry^L"
     if not isinstance(model.scaling, DepthScaling):

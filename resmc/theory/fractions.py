@@ -29,7 +29,7 @@ def untouched_layers(model: ResidualNetwork) -> int:
 
 def without_atoms(model: ResidualNetwork) -> Booleans:
     """Return, for layers 0 to depth, if no entry of h_l can be 0 by chance: weights of +-1 have met it from then on."""
-    if model.weights != "rademacher":
+    if model.law != "rademacher":
         return np.ones(model.depth + 1, np.bool_)
     return (np.arange(model.depth + 1) <= untouched_layers(model)) & (not model.inputs.explicit)
 
@@ -38,10 +38,12 @@ def fresh_layers(model: ResidualNetwork) -> Booleans:
     """Return, for layers 0 to depth, if the entries of h_l have independent fair signs given their sizes and the past.
 
     h_0 = A x has, by its rows, and so has carry^l h_0. Without a skip the branches of phi-in have, again by rows; those
-    of the other blocks have not, as they end with the activation or have a matrix of their own before it.
+    of the other blocks have not, as they end with the activation or have a matrix of their own before it. Nor have
+    those of layers that depend on each other: h_l and the matrix that it meets are not independent then.
     """
     first = np.arange(model.depth + 1) <= untouched_layers(model)
-    return first | (model.carry == 0.0 and model.residual_block.acts_on_layers)
+    redrawn = model.carry == 0.0 and model.residual_block.acts_on_layers and model.independent
+    return first | redrawn
 
 
 def dead_fraction(model: ResidualNetwork) -> Floats:
@@ -58,8 +60,13 @@ def dead_fraction(model: ResidualNetwork) -> Floats:
             with bias                        with probability 2^-n, whatever h_l is        P_l = 2^-n for l >= 1
         other activations with sigma(0) = 0  if h_l is dead and there is no bias           P_l = 0
         sigmoid, or phi-in with bias         never                                         P_l = 0
+
+    Without a skip all of this needs layers that are independent of each other.
     """
-    return np.where(without_atoms(model), _dead(model), np.nan)
+    known = without_atoms(model)
+    if model.carry == 0.0 and not model.independent:
+        known &= np.arange(model.depth + 1) <= untouched_layers(model)
+    return np.where(known, _dead(model), np.nan)
 
 
 def inactive_fraction(model: ResidualNetwork) -> Floats:

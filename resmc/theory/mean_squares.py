@@ -20,7 +20,8 @@ E sigma(u)^2 = kappa E u^2 whatever its law otherwise. So any symmetric weight l
 
 h is fresh if its entries have fair signs independent of their sizes and of the past (`fractions.fresh_layers`). Source
 of v-phi-w with ReLU and no bias, (1 + s^2/2)^L: Marion, Fermanian, Biau, Vert (arXiv 2206.06929); of phi-in with
-balanced: Li, Nica, Roy (arXiv 2106.04013), section 3. The others are these lines.
+balanced: Li, Nica, Roy (arXiv 2106.04013), section 3. The others are these lines. All of this is for layers that are
+independent of each other; where they are not, only the first layer that the input meets is as if they were.
 
 Backward, p_l = J_l^T .. J_{L-1}^T p_L with an isotropic p_L that is independent of all layers, so that
 
@@ -64,8 +65,11 @@ def homogeneous_gain(sigma: Activation) -> float:
 def jacobian_gain(model: ResidualNetwork) -> float | None:
     """Return kappa if every layer has E[J^T J | h] = (carry^2 + s^2 kappa) I, J its Jacobian, whatever h; else None.
 
-    kappa is E sigma(g)^2, for homogeneous activations: with v-phi-w, with phi-in if balanced, with any block if linear.
+    kappa is E sigma(g)^2, for homogeneous activations: with v-phi-w, with phi-in if balanced, with any block if linear;
+    for layers that are independent of each other.
     """
+    if not model.independent:
+        return None
     sigma = model.sigma
     balanced = sigma.signed and model.block == "phi-in"
     if model.activation == "linear" or (sigma.homogeneous and (model.block == "v-phi-w" or balanced)):
@@ -75,7 +79,7 @@ def jacobian_gain(model: ResidualNetwork) -> float | None:
 
 def may_start_at_0(model: ResidualNetwork) -> bool:
     """Return True if P(h_0 = 0) > 0, so that quotients have no mean: weights of +-1 with an input."""
-    return model.weights == "rademacher" and model.inputs.explicit
+    return model.law == "rademacher" and model.inputs.explicit
 
 
 def log_growth(model: ResidualNetwork) -> Floats:
@@ -103,7 +107,8 @@ def log_mean_square(model: ResidualNetwork) -> Floats:
     """
     weight = model.size**-2.0 if model.bias > 0.0 else 1.0  # a network without bias has an input of any size
     out = _forward(model, weight) + 2.0 * math.log(model.size)
-    if math.isnan(out[1]) and model.block == "phi-in" and not model.inputs.explicit:
+    first = model.block == "phi-in" and not model.inputs.explicit and model.standardised
+    if math.isnan(out[1]) and first:
         average = float(gaussian_averages(model.activation, np.array(model.size**2)).m)
         out[1] = math.log((model.carry * model.size) ** 2 + float(model.scales[0]) ** 2 * (average + model.bias**2))
     return out
@@ -140,9 +145,9 @@ def _branch_gains(model: ResidualNetwork) -> Floats:
     """Return log s^2 kappa for every layer, (depth,): NaN where there is no kappa, -infinity where s is 0."""
     gains = np.full(model.depth, math.nan)
     if model.sigma.homogeneous:
-        everywhere = jacobian_gain(model) is not None or model.carry == 0.0
-        layers = np.arange(model.depth)
-        gains[everywhere | (layers <= untouched_layers(model))] = math.log(homogeneous_gain(model.sigma))
+        everywhere = jacobian_gain(model) is not None or (model.carry == 0.0 and model.independent)
+        first = (np.arange(model.depth) <= untouched_layers(model)) & model.standardised
+        gains[everywhere | first] = math.log(homogeneous_gain(model.sigma))
     with np.errstate(divide="ignore"):
         scales = 2.0 * np.log(np.abs(model.scales))
     return np.where(np.isneginf(scales), -math.inf, gains + scales)
@@ -231,7 +236,7 @@ def _slope_gains(model: ResidualNetwork) -> Floats:
     """Return `_branch_gains`, NaN where neurons may be 0 by chance and have the slope of one side, unlike the other."""
     gains = _branch_gains(model)
     met_by_bias = model.bias > 0.0 and not (model.residual_block.acts_on_layers and model.inputs.explicit)
-    if model.weights != "rademacher" or model.activation == "linear" or met_by_bias:
+    if model.law != "rademacher" or model.activation == "linear" or met_by_bias:
         return gains
     return np.where(np.isneginf(gains), gains, math.nan)
 
