@@ -190,6 +190,46 @@ py::tuple activate(const std::string& instruction_set, int kind, float c,
     return py::make_tuple(value, slope);
 }
 
+py::array_t<float> entries(const std::string& instruction_set, int law, uint64_t seed, uint32_t stream,
+                           uint64_t network, uint32_t first_layer, uint32_t n_layers, uint32_t first_quad,
+                           uint32_t n_quads) {
+    if (law < 0 || law >= WEIGHT_LAWS) throw std::invalid_argument("law must be the number of a weight law");
+    if (stream >= 1u << (32 - LAYER_BITS)) throw std::invalid_argument("stream must be below 4096");
+    if (network >= END_OF_NETWORKS) throw std::invalid_argument("network must be below 2^48");
+    if (uint64_t{first_layer} + n_layers > 1u << LAYER_BITS) throw std::invalid_argument("layers must end at 2^20");
+    if (uint64_t{first_quad} + n_quads > uint64_t{1} << 32) throw std::invalid_argument("quads must end at 2^32");
+    const Backend& backend = find_backend(instruction_set);
+    py::array_t<float> out({static_cast<py::ssize_t>(n_layers), 4 * static_cast<py::ssize_t>(n_quads)});
+    float* const to = out.mutable_data();
+    const Released released;
+    backend.entries(static_cast<WeightLaw>(law), seed, stream, network, first_layer, n_layers, first_quad, n_quads, to);
+    return out;
+}
+
+// The stride of a matrix of floats whose rows are contiguous, in floats.
+size_t row_stride(const py::array_t<float>& matrix, const char* name) {
+    constexpr py::ssize_t size = sizeof(float);
+    const bool rows = matrix.ndim() == 2 && (matrix.shape(1) <= 1 || matrix.strides(1) == size);
+    if (rows && matrix.shape(0) <= 1) return 0;  // the stride of one row may be anything
+    if (!rows || matrix.strides(0) < 0 || matrix.strides(0) % size != 0)
+        throw std::invalid_argument(std::string(name) + " must be a matrix of floats with contiguous rows");
+    return static_cast<size_t>(matrix.strides(0) / size);
+}
+
+void combine(const std::string& instruction_set, const py::array_t<float, py::array::c_style>& coefficients,
+             const py::array_t<float>& x, py::array_t<float>& out) {
+    if (coefficients.ndim() != 2) throw std::invalid_argument("coefficients must be a matrix");
+    const size_t stride = row_stride(x, "x"), out_stride = row_stride(out, "out");
+    if (x.shape(0) != coefficients.shape(1) || out.shape(0) != coefficients.shape(0) || out.shape(1) > x.shape(1))
+        throw std::invalid_argument("out must have a row for each of coefficients, and columns that x has");
+    const Backend& backend = find_backend(instruction_set);
+    const size_t rows = static_cast<size_t>(out.shape(0)), columns = static_cast<size_t>(out.shape(1));
+    const size_t terms = static_cast<size_t>(x.shape(0));
+    float* const to = out.mutable_data();
+    const Released released;
+    backend.combine(coefficients.data(), rows, terms, x.data(), stride, to, out_stride, columns);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, m) {
@@ -212,6 +252,13 @@ PYBIND11_MODULE(_native, m) {
     streams["backward"] = static_cast<int>(STREAM_BACKWARD);
     streams["backward_inner"] = static_cast<int>(STREAM_BACKWARD_INNER);
     streams["dense_input"] = static_cast<int>(STREAM_DENSE_INPUT);
+    streams["noise_outer"] = static_cast<int>(STREAM_NOISE_OUTER);
+    streams["noise_inner"] = static_cast<int>(STREAM_NOISE_INNER);
+    streams["noise_bias"] = static_cast<int>(STREAM_NOISE_BIAS);
+    streams["trend_outer"] = static_cast<int>(STREAM_TREND_OUTER);
+    streams["trend_inner"] = static_cast<int>(STREAM_TREND_INNER);
+    streams["trend_bias"] = static_cast<int>(STREAM_TREND_BIAS);
+    streams["inputs"] = static_cast<int>(STREAM_INPUTS);
     m.attr("STREAMS") = streams;
     m.def("instruction_sets", [] {
         std::vector<std::pair<std::string, int>> names;
@@ -230,6 +277,10 @@ PYBIND11_MODULE(_native, m) {
           py::arg("words"));
     m.def("drawn", &drawn, py::arg("instruction_set"), py::arg("seed"), py::arg("stream"), py::arg("layer"),
           py::arg("first_network"), py::arg("networks"), py::arg("quads"));
+    m.def("entries", &entries, py::arg("instruction_set"), py::arg("law"), py::arg("seed"), py::arg("stream"),
+          py::arg("network"), py::arg("first_layer"), py::arg("n_layers"), py::arg("first_quad"), py::arg("n_quads"));
+    m.def("combine", &combine, py::arg("instruction_set"), py::arg("coefficients").noconvert(),
+          py::arg("x").noconvert(), py::arg("out").noconvert());
     py::register_exception<KernelError>(m, "KernelError", PyExc_RuntimeError);
 #ifdef RESMC_HAS_CUDA
     py::module_ cuda = m.def_submodule("cuda", "The kernels of NVIDIA GPUs.");

@@ -45,3 +45,17 @@ def drawn(
 def activate(
     instruction_set: str, kind: int, c: float, x: NDArray[np.float32], words: NDArray[np.uint32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+def entries(
+    instruction_set: str,
+    law: int,
+    seed: int,
+    stream: int,
+    network: int,
+    first_layer: int,
+    n_layers: int,
+    first_quad: int,
+    n_quads: int,
+) -> NDArray[np.float32]: ...
+def combine(
+    instruction_set: str, coefficients: NDArray[np.float32], x: NDArray[np.float32], out: NDArray[np.float32]
+) -> None: ...

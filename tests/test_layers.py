@@ -43,15 +43,19 @@ CLIMBS = {
         "models.network",
         "torch_module",
     ): "model.to_torch(..) is a method of the model, and torch comes only when called",
+    (
+        "models.network",
+        "reference.drawn",
+    ): "model.draw_weights(..) is a method of the model, one line that hands the model on",
     ("simulation", "report.simulation_page"): "sim.report(..) is a method; the page of a simulation knows of no sweep",
     ("sweep.result", "report.sweep_page"): "result.report(..) is a method, one line that hands the result on",
 }
 
 # Files that stand in a circle, by the class whose delegating methods make it.
 CIRCLES = {
-    "Network.to_torch": {
-        "models.network", "models.residual_network", "models.resnet", "reference.sources", "torch_module",
-        "torch_module.fill", "torch_module.residual", "torch_module.resnet",
+    "Network.to_torch, .draw_weights": {
+        "models.network", "models.residual_network", "models.resnet", "reference.drawn", "reference.sources",
+        "torch_module", "torch_module.fill", "torch_module.residual", "torch_module.resnet",
     },
     "SweepResult.report, .summary, .to_xarray": {
         "plot.growth", "plot.select", "plot.sweeps", "report.sweep_figures", "report.sweep_page",

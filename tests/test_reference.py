@@ -427,7 +427,7 @@ def test_dense_refuses_a_width_beyond_its_counters():
         simulate(ResNet(2**17 + 1, 1, 0.8, 0.6), 1, method="dense")
 
 
-def test_reference_imports_nothing_but_numpy_and_the_models():
+def test_reference_imports_nothing_but_numpy_the_models_and_the_series_of_processes():
     folder = Path(importlib.import_module("resmc.reference").__file__).parent
     for path in folder.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -438,10 +438,14 @@ def test_reference_imports_nothing_but_numpy_and_the_models():
             elif isinstance(node, ast.ImportFrom):
                 assert node.module is not None
                 room = node.module.partition(".")[0]
-                imported = set() if room == "models" else {f"resmc.{room}.{alias.name}" for alias in node.names}
+                plain = room == "models" or node.module == "theory.processes"  # which imports NumPy and models alone
+                imported = set() if plain else {f"resmc.{room}.{alias.name}" for alias in node.names}
             else:
                 continue
-            system = {f"resmc._system.{name}" for name in ("checks", "look", "stoppable", "brief")}
+            system = {
+                f"resmc._system.{name}"
+                for name in ("checks", "look", "stoppable", "brief", "brief_repr", "available_memory")
+            }
             allowed = {"numpy", *system, *sys.stdlib_module_names}
             assert {name if name in allowed else name.split(".")[0] for name in imported} <= allowed, path
 

@@ -99,6 +99,11 @@ struct Backend {
     void (*drawn)(uint64_t seed, uint32_t stream, uint32_t layer, uint64_t first, uint64_t n_networks, uint32_t quads,
                   float* out);
     void (*activate)(int kind, float c, const float* x, const uint32_t* words, size_t n, float* value, float* slope);
+    // Weights as arrays (entries.hpp).
+    void (*entries)(WeightLaw, uint64_t seed, uint32_t stream, uint64_t network, uint32_t layer, uint32_t n_layers,
+                    uint32_t first_quad, uint32_t n_quads, float* out);
+    void (*combine)(const float* coefficients, size_t rows, size_t terms, const float* x, size_t stride, float* out,
+                    size_t out_stride, size_t columns);
 };
 
 const Backend& backend_baseline();

@@ -1,6 +1,7 @@
 // One instruction set's backend: compiled once per set, with RESMC_TARGET naming its namespace. Only plain functions
 // and templates over this namespace's own types: nothing from the standard library, whose inline functions the linker
 // would merge with the baseline's.
+#include "entries.hpp"
 #include "reduce_tile.hpp"
 #include "simulate_tile.hpp"
 
@@ -123,7 +124,9 @@ static const Backend backend{RESMC_STRING(RESMC_TARGET),
                              normals,
                              draw,
                              drawn,
-                             activate};
+                             activate,
+                             entries,
+                             combine};
 
 RESMC_NAMESPACE_END
 

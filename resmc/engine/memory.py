@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from .._system.build import instruction_set
+from .._system.memory import available_memory
 from . import native
 from .request import Request
 from .run import PART
@@ -47,15 +46,3 @@ def check_memory(request: Request, in_a_sweep: bool = False) -> None:
         raise ValueError(f"{message}: {fewer_kept}use fewer threads, or a smaller width")
     fits = f"layers={fewer}" if in_a_sweep else f"layers=range(0, {depth + 1}, {spacing})"
     raise ValueError(f"{message}: {fits} would fit")
-
-
-def available_memory() -> int:
-    """Bytes that this process may still take: what the kernel calls available."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

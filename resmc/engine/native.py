@@ -145,6 +145,42 @@ def thread_bytes(network: KernelNetwork, job: Job, n_layers: int, instructions: 
     return _native.thread_bytes(plain(network), plain(job), layers, instructions)
 
 
+# -- weights as arrays ----------------------------------------------------------------------------------------------
+
+STREAMS: dict[str, int] = dict(_native.STREAMS)
+
+
+def entries(
+    seed: int,
+    stream: str,
+    network: int,
+    first_layer: int,
+    n_layers: int,
+    first_quad: int,
+    n_quads: int,
+    law: int,
+    instructions: str,
+) -> NDArray[np.float32]:
+    """Entries of one network's matrices, of variance 1, float32 (n_layers, 4 n_quads): those of the dense method.
+
+    ``law`` is the number of a weight law. The interpreter's lock is released.
+    """
+    return _native.entries(
+        instructions, law, seed, STREAMS[stream], network, first_layer, n_layers, first_quad, n_quads
+    )
+
+
+def combine(
+    coefficients: NDArray[np.float32], x: NDArray[np.float32], out: NDArray[np.float32], instructions: str
+) -> None:
+    """Puts coefficients (rows, terms) times x (terms, columns or more) into out (rows, columns), by one thread.
+
+    Rows of ``x`` and ``out`` are contiguous. An element's bits depend on its row of coefficients and its column of x
+    alone, so that matrices may be cut in any way. The interpreter's lock is released.
+    """
+    _native.combine(instructions, coefficients, x, out)
+
+
 # -- a GPU's kernels ------------------------------------------------------------------------------------------------
 
 KernelError = _native.KernelError

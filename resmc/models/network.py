@@ -9,10 +9,13 @@ from .._system.words import brief_repr
 from .activations import Activation
 from .blocks import Block
 from .inputs import Inputs
+from .processes import Process
 from .weights import WeightLaw
 
 if TYPE_CHECKING:
     import torch
+
+    from ..reference.drawn import DrawnWeights
 
 # "dense" draws every weight; "projected" draws what the layers see of them, which has the same law: |phi(z)| g.
 METHODS = ("projected", "dense")
@@ -52,6 +55,11 @@ class Network(ABC):
         """The input, as the first layer needs it."""
 
     @property
+    def dependence(self) -> str | Process:
+        """How layers depend on each other: "iid", "tied", or the process that an entry is over the layers."""
+        return "iid"
+
+    @property
     def has_asymmetry(self) -> bool:
         """True if A and the active fraction are defined: rectifiers that act on the layers themselves."""
         return self.residual_block.acts_on_layers and self.sigma.rectifier
@@ -66,3 +74,9 @@ class Network(ABC):
         from ..torch_module import explicit
 
         return explicit(self, seed=seed, network=network)
+
+    def draw_weights(self, seed: int = 0, network: int = 0) -> DrawnWeights:
+        """Return the weights of network number ``network`` of ``seed``; see `resmc.reference.DrawnWeights`."""
+        from ..reference.drawn import draw_weights
+
+        return draw_weights(self, seed=seed, network=network)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from .._system.stopping import look, stoppable
+from .._system.words import brief
 from ..models.network import METHODS
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE
@@ -94,7 +95,9 @@ def simulate_residual(
     ``dense`` writes V, W, b and W_out out. ``projected`` draws only their products with h and p, given the products
     already known: the joint law of all h_l and p_l is the same, at every width (`resmc.reference.maps`). Two things
     differ. The projected output is not the one whose gradient is p: it is drawn given |h_L|, independently of p_L. And
-    beyond h_0 and the signs the two methods' networks have nothing in common.
+    beyond h_0 and the signs the two methods' networks have nothing in common. Networks whose layers depend on each
+    other have the dense method alone; where an entry is a process over the layers, the weights of all layers are drawn
+    before the first one is used.
 
     Arithmetic is float64. With weights +-1 sums may be exactly 0; one that is within rounding of it is
     (`resmc.reference.vectors.without_dust`). Homogeneous networks (`ResidualNetwork.homogeneous`) are rescaled at every
@@ -112,7 +115,7 @@ def simulate_residual(
         Number of the first of N networks with consecutive numbers, all below 2^48. Each network is the same whatever
         others are drawn.
     method : {"projected", "dense"}
-        ``projected`` is for Gaussian weights. ``dense`` costs n^2 numbers per matrix; width at most 2^17.
+        ``projected`` is for independent Gaussian weights. ``dense`` costs n^2 numbers per matrix; width at most 2^17.
     layers : sequence of int, optional
         The layers to record, increasing, from 0 to depth; by default all.
     gradients : bool
@@ -133,6 +136,11 @@ def simulate_residual(
     gradients = checks.boolean("gradients", gradients)
     if method == "dense":
         checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with method='dense'")
+    elif not model.independent:
+        raise ValueError(
+            f"method='projected' is not allowed with weights={brief(model.weights)}: it must be 'dense', since what a "
+            "layer sees of its matrices would be drawn anew, as if layers were independent"
+        )
     elif not model.weight_law.gaussian:
         raise ValueError(
             f"method='projected' is not allowed with weights={model.weights!r}: it must be 'dense', since only with "
@@ -140,7 +148,8 @@ def simulate_residual(
         )
 
     n, states = model.width, model.depth + 1 if gradients else 1  # the backward pass needs the h_l of all layers
-    step = max(1, HELD // max(n * states, n * n if method == "dense" else 0))
+    matrices = 0 if method == "projected" else n * n if isinstance(model.dependence, str) else n * n * model.depth
+    step = max(1, HELD // max(n * states, matrices))
     parts = [
         _simulate_part(Counters(model, seed, ids[i : i + step]), method, recorded, gradients)
         for i in range(0, len(ids), step)

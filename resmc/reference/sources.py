@@ -1,20 +1,23 @@
 """Sources of the weights of networks.
 
-A `Source` has the entries (network, layer, i, j) of every matrix of some networks, all with mean 0 and variance 1; the
-network itself scales them. Counters are one source; another would hand in arrays.
+A `Source` has the entries (network, layer, i, j) of every matrix of some networks, with mean 0 and as a rule variance 1
+(`resmc.reference.paths.path`); the network itself scales them. Counters are one source; another would hand in arrays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..models.network import Network
+from ..models.processes import Mixture, SmoothProcess
 from .normals import normals, signs
+from .paths import Terms, path, smooth_path
 from .philox import words
 from .vectors import Floats
 
@@ -51,9 +54,22 @@ class Streams(NamedTuple):
     weights: str
 
 
+class Entries(NamedTuple):
+    """Streams of a matrix's or a bias's entries: of each layer's, and of the terms of a path over the layers."""
+
+    layers: str
+    noise: str
+    trend: str
+
+
 STREAMS_OF = {
     "outer": Streams("residual", "backward", "dense_weights"),
     "inner": Streams("inner", "backward_inner", "dense_inner"),
+}
+ENTRIES_OF = {
+    "outer": Entries("dense_weights", "noise_outer", "trend_outer"),
+    "inner": Entries("dense_inner", "noise_inner", "trend_inner"),
+    "bias": Entries("bias", "noise_bias", "trend_bias"),
 }
 
 
@@ -65,6 +81,8 @@ def draw_of_layer(layer: int) -> tuple[str, int]:
 @dataclass(frozen=True)
 class Counters(Generic[Model_co]):
     """Random numbers of some networks of a seed, each a function of its counters alone; they serve as a `Source`.
+
+    Weights that are a process over the layers are kept once they are drawn, in all layers at once.
 
     Attributes
     ----------
@@ -81,6 +99,7 @@ class Counters(Generic[Model_co]):
     networks: Ids
     normals_of: Normals = normals
     signs_of: Signs = signs
+    _paths: dict[str, Floats] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def normals(self, stream: str, layer: int, count: int) -> Floats:
         """Return standard normals, (N, count)."""
@@ -88,12 +107,50 @@ class Counters(Generic[Model_co]):
 
     def matrix(self, place: str, layer: int) -> Floats:
         """Return a layer's "outer" or "inner" matrix, (N, n, n)."""
-        n = self.model.width
-        return self.entries(STREAMS_OF[place].weights, layer, n, n)
+        n, dependence = self.model.width, self.model.dependence
+        if isinstance(dependence, str):
+            return self.entries(ENTRIES_OF[place].layers, 0 if dependence == "tied" else layer, n, n)
+        return self._path(place)[:, layer].reshape(-1, n, n)
 
     def bias(self, layer: int) -> Floats:
         """Return a layer's bias, (N, n)."""
-        return self.normals("bias", layer, self.model.width)
+        dependence = self.model.dependence
+        if isinstance(dependence, str):
+            return self.normals(ENTRIES_OF["bias"].layers, 0 if dependence == "tied" else layer, self.model.width)
+        return self._path("bias")[:, layer]
+
+    def smooth(self, place: str, t: Floats, derivative: bool = False) -> Floats:
+        """Return a smooth process's entries at t, (T,), or their derivatives: (N, T, n, n), of the "bias" (N, T, n).
+
+        Of a `Mixture` it is the trend, without its factor. At t = k/depth these are the entries of layer k where the
+        process has the version "values".
+        """
+        process, n = self.model.dependence, self.model.width
+        if not isinstance(process, SmoothProcess | Mixture):
+            raise ValueError(f"weights with dependence {process} have no smooth path")
+        found = smooth_path(process, self._terms(place), np.asarray(t, np.float64), derivative)
+        return found if place == "bias" else found.reshape(len(found), -1, n, n)
+
+    def _path(self, place: str) -> Floats:
+        """Return the entries of a matrix or bias in all layers, (N, depth, entries)."""
+        process = self.model.dependence
+        assert not isinstance(process, str)
+        if place not in self._paths:
+            self._paths[place] = path(process, self.model.depth, self._terms(place))
+        return self._paths[place]
+
+    def _terms(self, place: str) -> Terms:
+        streams, n = ENTRIES_OF[place], self.model.width
+        pairs = partial(self.pairs, entries=n if place == "bias" else n * n)
+        return Terms(partial(pairs, streams.noise), partial(pairs, streams.trend))
+
+    def pairs(self, stream: str, term: int, entries: int) -> Floats:
+        """Return two standard normals p = 0, 1 for every entry e, (N, 2, entries): of quad p Q + e div 4.
+
+        Q = ceil(entries/4) quads are what one normal for every entry takes.
+        """
+        padded = 4 * -(-entries // 4)
+        return self.normals(stream, term, 2 * padded).reshape(-1, 2, padded)[:, :, :entries]
 
     def signs(self, layer: int) -> Floats:
         """Return a layer's signs, from the words that drew its activation's argument: (N, n), or ones (1, 1)."""

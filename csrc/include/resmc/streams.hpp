@@ -22,6 +22,15 @@ enum Stream : uint32_t {
     STREAM_BACKWARD = 9,         // layer l:      fresh normals of V_l^T p, of phi-out W_l^T v; number n is b_l's
     STREAM_BACKWARD_INNER = 10,  // layer l:      fresh normals of W_l^T v of v-phi-w; number n is b_l's
     STREAM_DENSE_INPUT = 11,     // layer 0:      A of an input, if it is not Gaussian; flat index i n_in + j
+    // Of weights that depend on each other in depth. A path over the layers has terms, two normals p = 0, 1 of each for
+    // every entry e: quad p Q + e/4, Q = ceil(entries/4). A covariance matrix has a term, and p = 0, for each layer.
+    STREAM_NOISE_OUTER = 12,  // frequency k: fractional noise; layer l: covariance matrices; of V, of phi-out W
+    STREAM_NOISE_INNER = 13,  // frequency k, or layer l; of W of v-phi-w
+    STREAM_NOISE_BIAS = 14,   // frequency k, or layer l; of b
+    STREAM_TREND_OUTER = 15,  // term k of the series of a smooth process; of V, of phi-out W
+    STREAM_TREND_INNER = 16,  // term k; of W of v-phi-w
+    STREAM_TREND_BIAS = 17,   // term k; of b
+    STREAM_INPUTS = 18,       // layer 0:     inputs that are uniform on [0, 1]
 };
 
 constexpr int LAYER_BITS = 20;  // counter word 1 = stream << 20 | layer

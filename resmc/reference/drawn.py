@@ -1,0 +1,112 @@
+"""The weights of one network as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._system import checks
+from .._system.memory import available_memory
+from .._system.words import brief_repr
+from ..models.network import Network
+from ..models.residual_network import ResidualNetwork
+from ..models.resnet import MAX_WIDTH_DENSE
+from .sources import Counters
+from .vectors import Floats
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnWeights:
+    """The weights of one network, float64, of n = width and L = depth.
+
+    .. code-block:: text
+
+        h_0     = A x
+        phi-in      h_{k+1} = carry h_k + s_k (V_k sigma(h_k) + b_k)
+        phi-out     h_{k+1} = carry h_k + s_k sigma(W_k h_k + b_k),  scaling inside  sigma(s_k (W_k h_k + b_k))
+        v-phi-w     h_{k+1} = carry h_k + s_k V_k sigma(W_k h_k + b_k)                            k = 0 .. L - 1
+        h_out   = W_out h_L
+
+    Balanced activations are sigma(signs_k x). A `ResNet` is phi-in with carry alpha and s = sqrt(2) lam. They are the
+    networks of `resmc.reference.simulate_residual` with ``method="dense"``.
+
+    Attributes
+    ----------
+    V, W : float64 array (L, n, n), or None
+        Of variance 1/n, a covariance matrix's own variance over n, or with a `Mixture`'s factors in them; None where
+        the block lacks the matrix.
+    b : float64 array (L, n), or None
+        Of standard deviation ``bias``, or this times what V and W have; None without bias.
+    signs : float64 array (L, n) of +1 and -1, or None
+        None where the activation has no signs.
+    A : float64 array (n, entries of x), of variance 1/len(x)
+    x : float64 array
+        The input; with Gaussian weights it enters by its norm alone, and is one number, |x|/sqrt(n_in).
+    readout : float64 array (n_out, n), of variance 1/n
+        W_out.
+    """
+
+    V: Floats | None
+    W: Floats | None
+    b: Floats | None
+    signs: Floats | None
+    A: Floats
+    x: Floats
+    readout: Floats
+
+    __repr__ = brief_repr
+
+
+def draw_weights(model: Network, seed: int = 0, network: int = 0) -> DrawnWeights:
+    """Return the weights of network number ``network`` of ``seed``.
+
+    Parameters
+    ----------
+    model : ResNet or ResidualNetwork
+        Width at most 2^17; a matrix takes 8 n^2 bytes, and every layer has one or two.
+    seed : int
+        0 to 2^64 - 1.
+    network : int
+        0 to 2^48 - 1.
+
+    Raises
+    ------
+    ValueError
+        For an argument out of range, and for weights that do not fit into memory; the message names the sizes.
+    """
+    n, depth, block = model.width, model.depth, model.residual_block
+    checks.integer("width", n, 1, MAX_WIDTH_DENSE, "2^17 with explicit weights")
+    seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
+    network = checks.integer("network", network, 0, 2**48 - 1, "2^48 - 1")
+    bias = model.bias if isinstance(model, ResidualNetwork) else 0.0
+    _check_size(model)
+    source = Counters(model, seed, np.array([network], np.uint64))
+
+    def matrices(place: str | None) -> Floats | None:
+        if place is None:
+            return None
+        return np.asarray(np.stack([source.matrix(place, layer)[0] for layer in range(depth)]) / np.sqrt(n))
+
+    return DrawnWeights(
+        V=matrices(block.V),
+        W=matrices(block.W),
+        b=np.stack([bias * source.bias(layer)[0] for layer in range(depth)]) if bias else None,
+        signs=np.stack([source.signs(layer)[0] for layer in range(depth)]) if model.sigma.signed else None,
+        A=source.first_layer()[0] / np.sqrt(len(model.inputs.x)),
+        x=np.array(model.inputs.x),
+        readout=source.readout(model.n_out)[0] / np.sqrt(n),
+    )
+
+
+def _check_size(model: Network) -> None:
+    """Refuse weights that do not fit into memory: arrays, and the normals and sums of the widest process."""
+    n, depth, block = model.width, model.depth, model.residual_block
+    matrices = (block.V is not None) + (block.W is not None)
+    size = 8 * n * n * depth * (2 * matrices if isinstance(model.dependence, str) else 3 * matrices + 8)
+    available = available_memory()
+    if size > available:
+        raise ValueError(
+            f"width={n} and depth={depth}, {matrices * depth} matrices of {n} x {n}, need {size / 1e9:.3g} GB of "
+            f"memory and {available / 1e9:.3g} GB are available: use a smaller width or depth"
+        )
