@@ -57,7 +57,9 @@ class Convergence(Shown):
         rows: list[list[Any]] = [[int(depth), *(log[i] for log in logs)] for i, depth in enumerate(self.depths)]
         notes = [f"{name}: slope {slope} in ln L, by theory {-self.order:g} as L grows" for name, _, slope in there]
         title = "distance of networks from their own equation"
-        return Table("convergence", title, columns, rows, [f"the same {counted(networks, 'network')} at every depth"], notes)
+        return Table(
+            "convergence", title, columns, rows, [f"the same {counted(networks, 'network')} at every depth"], notes
+        )
 
     def summary(self) -> Table:
         """Return a table of mean logarithms of distances by depth, and the slopes below it."""

@@ -1,4 +1,8 @@
-"""Single networks in float64 with weights of any dependence in depth, followed at any depth, forward and backward."""
+"""Single networks in float64 with weights of any dependence in depth, followed at any depth, forward and backward.
+
+Start, readout, and weights that are smooth or constant are those of the network of the same seed and number in a
+simulation; the readout is that of the model's own depth. Noise comes from a generator of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,9 @@ import numpy as np
 from .._system.stopping import look
 from ..models.processes import FractionalNoise, Mixture, SmoothProcess
 from ..models.residual_network import ResidualNetwork
+from ..reference.sources import ENTRIES_OF, Counters
 from ..results.estimates import Floats
+from ..theory.processes import smooth_series
 from .branches import Branch, Matrices
 from .paths import ConstantPath, Layout, SmoothPath, check_memory, fractional_noise
 
@@ -45,15 +51,15 @@ class OneNetwork:
     ) -> None:
         self.model, self.network, self.layout = model, network, Layout(model)
         self.branch = Branch(model)
-        rng = np.random.Generator(np.random.Philox(key=[seed, network]))
-        n, law = model.width, model.weight_law
+        n = model.width
+        source = Counters(model, seed, np.array([network], np.uint64))
         if start is None:
             x = np.array(model.inputs.x) / np.sqrt(len(model.inputs.x))
-            start = law.generated(rng, (n, len(x))) @ x
+            start = source.first_layer()[0] @ x
         self.h0 = start.reshape(n, 1)
-        self.p1 = law.generated(rng, (n, 1)) / np.sqrt(n)
-        self.path = self._path(rng)
-        self.noise = self._noise(rng, deepest)
+        self.p1 = source.readout(1)[0].reshape(n, 1) / np.sqrt(n)
+        self.path = self._path(source)
+        self.noise = self._noise(np.random.Generator(np.random.Philox(key=[seed, network])), deepest)
 
     def at(self, t: float) -> Matrices:
         """Return the matrices at time t, without a scaling."""
@@ -101,13 +107,23 @@ class OneNetwork:
                 pulled = pulled + self.branch.pulled(matrices(row), s, states[k], self.p1 + pulled)
         return Ends(moved, pulled, variation)
 
-    def _path(self, rng: np.random.Generator) -> SmoothPath | ConstantPath | None:
+    def _path(self, source: Counters[ResidualNetwork]) -> SmoothPath | ConstantPath | None:
         process = self.model.dependence
         if isinstance(process, Mixture):
             process = process.trend
-        if isinstance(process, SmoothProcess):
-            return SmoothPath.drawn(process, rng, self.layout.scale)
-        return ConstantPath(self._independent(rng, 1)[0]) if process == "tied" else None
+        if not isinstance(process, SmoothProcess) and process != "tied":
+            return None
+        terms = 2 * len(smooth_series(process.length).variances) if isinstance(process, SmoothProcess) else 1
+        found = np.empty((terms, self.layout.size))
+        for place, at in self.layout.parts:
+            if process == "tied":
+                found[0, at] = source.bias(0) if place == "bias" else source.matrix(place, 0).reshape(1, -1)
+                continue
+            entries, stream = at.stop - at.start, ENTRIES_OF[place].trend
+            pairs = np.stack([source.pairs(stream, term, entries)[0] for term in range(terms // 2)], axis=1)
+            found[:, at] = pairs.reshape(terms, entries)
+        found *= self.layout.scale
+        return ConstantPath(found[0]) if process == "tied" else SmoothPath(process, found)
 
     def _noise(self, rng: np.random.Generator, deepest: int) -> Floats | None:
         process = self.model.dependence

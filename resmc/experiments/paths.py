@@ -11,10 +11,10 @@ from scipy import fft
 from ..models.processes import SmoothProcess
 from ..models.residual_network import ResidualNetwork
 from ..results.estimates import Floats
+from ..theory.processes import fractional_noise_embedding, smooth_basis, smooth_series
 from .branches import Matrices
-from .standin import embedding_eigenvalues, smooth_series
 
-MAX_BYTES = 1 << 29  # memory allowed for the noise of one network
+MAX_BYTES = 1 << 29  # memory allowed for an array of one network
 CHUNK_BYTES = 1 << 24  # memory for the entries of layers that are made together
 
 
@@ -27,16 +27,23 @@ class Layout:
         Entries in a row.
     scale : ndarray, shape (size,)
         1/sqrt(n) for entries of a matrix, the standard deviation for those of a bias.
+    parts : list of (str, slice)
+        The places, "outer", "inner" and "bias", that are there, and where they stand.
     """
 
     def __init__(self, model: ResidualNetwork) -> None:
         self.n = n = model.width
-        self.V, self.W = model.residual_block.V is not None, model.residual_block.W is not None
-        matrices = n * n * (self.V + self.W)
-        self.b = model.bias > 0.0
-        self.size = matrices + n * self.b
+        block = model.residual_block
+        self.V, self.W, self.b = block.V is not None, block.W is not None, model.bias > 0.0
+        places = [*(place for place in (block.V, block.W) if place), *(["bias"] if self.b else [])]
+        self.parts, self.size = [], 0
+        for place in places:
+            entries = n if place == "bias" else n * n
+            self.parts.append((place, slice(self.size, self.size + entries)))
+            self.size += entries
         self.scale = np.full(self.size, 1.0 / np.sqrt(n))
-        self.scale[matrices:] = model.bias
+        if self.b:
+            self.scale[-n:] = model.bias
 
     def matrices(self, row: Floats) -> Matrices:
         """Return what stands in a row, (size,)."""
@@ -54,7 +61,7 @@ class Layout:
 
 
 class SmoothPath:
-    """Entries that are smooth in time: ``coefficients`` (terms, size) of a process's series."""
+    """Entries that are smooth in time: sums of a process's series with ``coefficients`` (2 terms, size)."""
 
     def __init__(self, process: SmoothProcess, coefficients: Floats) -> None:
         self.process, self.coefficients = process, coefficients
@@ -63,31 +70,25 @@ class SmoothPath:
     @staticmethod
     def drawn(process: SmoothProcess, rng: np.random.Generator, scale: Floats) -> SmoothPath:
         """Draw a path whose entries have the standard deviations ``scale``, (size,)."""
-        terms = smooth_series(process.length).terms
+        terms = 2 * len(smooth_series(process.length).variances)
         return SmoothPath(process, rng.standard_normal((terms, scale.size)) * scale)
 
-    def at(self, t: float) -> Floats:
-        """Return the entries at time t: X(t), or length X'(t) for increments."""
-        return self.times(np.array([t]))[0]
-
-    def _functions(self, t: Floats) -> Floats:
-        if self.process.version == "values":
-            return self.series.values(t)
-        return self.process.length * self.series.derivatives(t)
-
     def times(self, t: Floats) -> Floats:
-        """Return the entries at times t (T,), (T, size)."""
-        return np.asarray(self._functions(t) @ self.coefficients)
+        """Return the entries at times t (T,), (T, size): X(t), or length X'(t) for increments."""
+        if self.process.version == "values":
+            return self._sums(self.series.basis(t))
+        return self._sums(self.process.length * self.series.derivative(t))
+
+    def at(self, t: float) -> Floats:
+        """Return the entries at time t, (size,)."""
+        return self.times(np.array([t]))[0]
 
     def layers(self, depth: int, layers: range) -> Floats:
         """Return the entries of layers of a network of this depth, (len(layers), size)."""
-        t = np.array(layers, np.float64) / depth
-        functions = self.series.values(t)
-        if self.process.version == "increments":
-            after = (np.array(layers, np.float64) + 1.0) / depth
-            sd = np.sqrt(-2.0 * np.expm1(-0.5 / (depth * self.process.length) ** 2))
-            functions = (self.series.values(after) - functions) / sd
-        return np.asarray(functions @ self.coefficients)
+        return self._sums(smooth_basis(self.process, depth, layers.start, layers.stop))
+
+    def _sums(self, basis: Floats) -> Floats:
+        return np.asarray(basis.reshape(len(basis), -1) @ self.coefficients)
 
 
 class ConstantPath:
@@ -115,22 +116,16 @@ def check_memory(what: str, depth: int, count: int, most: int = MAX_BYTES) -> No
 
 
 def fractional_noise(rng: np.random.Generator, hurst: float, depth: int, count: int) -> Floats:
-    """Return ``count`` paths of fractional Gaussian noise, (depth, count), by circulant embedding (Davies, Harte 1987).
-
-    With the eigenvalues lambda_k of the embedding of size 2 L and complex Gaussian Z_k of E|Z_k|^2 = lambda_k, real at
-    k = 0 and k = L, the path is the inverse Fourier transform of Z times sqrt(2 L).
-    """
+    """Return ``count`` paths of fractional Gaussian noise, (depth, count), by circulant embedding."""
     check_memory("weights", depth, count)
     if hurst == 0.5:
         return rng.standard_normal((depth, count))
-    sd = np.sqrt(embedding_eigenvalues(hurst, depth) * depth)
-    sd[[0, -1]] *= np.sqrt(2.0)
+    amplitudes = fractional_noise_embedding(hurst, depth).amplitudes
     out = np.empty((depth, count))
     step = max(1, CHUNK_BYTES // (16 * (depth + 1)))
     for first in range(0, count, step):
         last = min(first + step, count)
-        parts = rng.standard_normal((last - first, depth + 1, 2))
-        parts[:, [0, -1], 1] = 0.0
-        z = parts.view(np.complex128)[:, :, 0] * sd
-        out[:, first:last] = fft.irfft(z, 2 * depth, axis=1, overwrite_x=True)[:, :depth].T
+        normals = rng.standard_normal((last - first, depth + 1, 2)) * amplitudes
+        waves = normals.view(np.complex128)[:, :, 0]
+        out[:, first:last] = fft.irfft(waves, 2 * depth, axis=1, norm="forward")[:, :depth].T
     return out

@@ -61,7 +61,9 @@ def depth_kind(model: ResidualNetwork) -> DepthKind:
     plain = as_independent(model)
     if plain is not None:
         refusal = no_depth_limit(plain)
-        return DepthKind("none", refusal) if refusal else DepthKind("sde", "independent layers add up to an Ito integral")
+        return (
+            DepthKind("none", refusal) if refusal else DepthKind("sde", "independent layers add up to an Ito integral")
+        )
     if refusal := _no_limit_of_any_kind(model):
         return DepthKind("none", refusal)
     process = model.dependence
@@ -105,10 +107,13 @@ def _no_limit_of_any_kind(model: ResidualNetwork) -> str | None:
 def _smooth(beta: float, word: str) -> DepthKind:
     if beta < 1.0:
         return DepthKind(
-            "none", f"beta={beta!r} has no limit in depth with {word} weights: steps add up to L^(1 - beta); beta must be 1"
+            "none",
+            f"beta={beta!r} has no limit in depth with {word} weights: steps add up to L^(1 - beta); beta must be 1",
         )
     if beta > 1.0:
-        return DepthKind("none", f"beta={beta!r} has nothing to simulate as its limit, the input itself; beta must be 1")
+        return DepthKind(
+            "none", f"beta={beta!r} has nothing to simulate as its limit, the input itself; beta must be 1"
+        )
     return DepthKind("ode", f"{word} weights add up to an integral over depth", 1.0)
 
 
@@ -125,7 +130,10 @@ def _fractional(model: ResidualNetwork, hurst: float, beta: float) -> DepthKind:
     """Return the kind of fractional noise alone, H not 1/2."""
     if linear_in_weights(model):
         return _noise(model, hurst, beta, f"beta={beta!r}")
-    critical, given = noise_exponent(model, hurst), f"beta={beta!r} has no limit in depth with fractional noise of H {hurst:g}"
+    critical, given = (
+        noise_exponent(model, hurst),
+        f"beta={beta!r} has no limit in depth with fractional noise of H {hurst:g}",
+    )
     if beta > critical:
         return DepthKind("none", f"beta={beta!r} has nothing to simulate as its limit, the input itself")
     if beta < critical:
@@ -191,7 +199,9 @@ def _noise(model: ResidualNetwork, hurst: float, beta: float, given: str) -> Dep
 def _mixture(model: ResidualNetwork, mixture: Mixture) -> DepthKind:
     (b1, b2), (c1, c2), hurst = mixture.betas, mixture.cs, mixture.noise.hurst
     if c1 != 0.0 and b1 < 1.0:
-        return DepthKind("none", f"betas[0]={b1!r} has no limit in depth: the trend adds up to L^(1 - b_1); it must be 1")
+        return DepthKind(
+            "none", f"betas[0]={b1!r} has no limit in depth: the trend adds up to L^(1 - b_1); it must be 1"
+        )
     if c2 != 0.0 and not linear_in_weights(model):
         return DepthKind(
             "none",
@@ -203,9 +213,13 @@ def _mixture(model: ResidualNetwork, mixture: Mixture) -> DepthKind:
         if hurst != 0.5:
             return _noise(model, hurst, b2, f"betas[1]={b2!r}")
         if b2 < 0.5:
-            return DepthKind("none", f"betas[1]={b2!r} has no limit in depth: noise adds up to L^(1/2 - b_2); it must be 1/2")
+            return DepthKind(
+                "none", f"betas[1]={b2!r} has no limit in depth: noise adds up to L^(1/2 - b_2); it must be 1/2"
+            )
         drift = "and the trend to a drift" if trend else "and the trend vanishes"
-        return DepthKind("sde with drift", f"independent noise adds up to an Ito integral, {drift}", min([0.5, *vanishing]))
+        return DepthKind(
+            "sde with drift", f"independent noise adds up to an Ito integral, {drift}", min([0.5, *vanishing])
+        )
     if not trend:
         return DepthKind("none", f"betas={mixture.betas!r} have nothing to simulate as their limit, the input itself")
     if c2 == 0.0:
