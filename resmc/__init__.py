@@ -29,8 +29,11 @@ from .simulation import Simulation, load, merge, simulate
 if TYPE_CHECKING:
     from . import analyses, plot, reference, report, theory
     from .analyses import extrapolate
-    from .experiments.depth_limit import DepthLimit, limit
+    from .experiments.depth_limit import DepthLimit
+    from .experiments.limit import limit
+    from .experiments.ode_limit import OdeLimit
     from .experiments.regime import regime
+    from .experiments.trend_limit import TrendNoiseLimit
     from .sweep import Sweep, SweepResult, load_sweep
 
 __all__ = [
@@ -41,6 +44,7 @@ __all__ = [
     "FractionalNoise",
     "KSDistance",
     "Mixture",
+    "OdeLimit",
     "ResNet",
     "ResidualNetwork",
     "Simulation",
@@ -48,6 +52,7 @@ __all__ = [
     "Stopped",
     "Sweep",
     "SweepResult",
+    "TrendNoiseLimit",
     "Weights",
     "analyses",
     "build_info",
@@ -66,6 +71,15 @@ __all__ = [
 ]
 
 
+EXPERIMENTS = {  # files of the experiments' public names
+    "DepthLimit": "depth_limit",
+    "OdeLimit": "ode_limit",
+    "TrendNoiseLimit": "trend_limit",
+    "limit": "limit",
+    "regime": "regime",
+}
+
+
 def __getattr__(name: str) -> Any:
     """Imports what needs SciPy only when it is asked for, so that ``import resmc`` stays quick."""
     if name in ("analyses", "plot", "reference", "report", "theory"):
@@ -76,10 +90,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(".sweep", __name__), name)
     if name == "extrapolate":
         return importlib.import_module(".analyses", __name__).extrapolate
-    if name == "regime":
-        return importlib.import_module(".experiments.regime", __name__).regime
-    if name in ("DepthLimit", "limit"):
-        return getattr(importlib.import_module(".experiments.depth_limit", __name__), name)
+    if name in EXPERIMENTS:
+        return getattr(importlib.import_module(f".experiments.{EXPERIMENTS[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -106,7 +106,7 @@ def run_regime(args: argparse.Namespace) -> None:
 
 def run_limit(args: argparse.Namespace) -> None:
     """Run ``resmc limit``: simulate the limit in depth, and print its quantities."""
-    from ..experiments.depth_limit import limit
+    from ..experiments.limit import limit
 
     given = _given(args, "networks", "seed", "steps")
     if args.h0 is not None:

@@ -81,6 +81,12 @@ def convergence(depths: Sequence[int], forward: Floats, backward: Floats | None,
     )
 
 
+def relative_distance(x: Floats, limit: Floats) -> float:
+    """Return |x - limit|/|limit|; infinite or NaN where they left the range of numbers."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return float(np.linalg.norm(x - limit) / np.linalg.norm(limit))
+
+
 def slope(depths: Sequence[int], values: Floats) -> Estimate:
     """Return the mean over networks of the slope of ln(values), (depths, networks), against ln L by least squares.
 

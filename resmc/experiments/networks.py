@@ -44,6 +44,7 @@ class OneNetwork:
     path : SmoothPath, ConstantPath or None
         What depends on k/L alone, in units of the entries' own scales.
     noise : ndarray, shape (deepest, entries), or None
+        None too with ``deepest`` 0.
     """
 
     def __init__(
@@ -68,17 +69,21 @@ class OneNetwork:
 
     def layers(self, depth: int, layers: range) -> Floats:
         """Return all entries of some layers at this depth, (len(layers), size), a mixture's with its factors."""
-        noise = None if self.noise is None else self.noise[layers.start : layers.stop]
-        path = None if self.path is None else self.path.layers(depth, layers)
         mixture = self.model.dependence
         if isinstance(mixture, Mixture):
-            assert noise is not None
-            assert path is not None
-            trend, size = mixture.factors(depth)
-            return trend * path + size * noise
-        found = noise if path is None else path
-        assert found is not None
-        return found
+            assert self.noise is not None
+            return self.trend(depth, layers) + mixture.factors(depth)[1] * self.noise[layers.start : layers.stop]
+        if self.path is not None:
+            return self.path.layers(depth, layers)
+        assert self.noise is not None
+        return self.noise[layers.start : layers.stop]
+
+    def trend(self, depth: int, layers: range) -> Floats:
+        """Return a mixture's trend in some layers at this depth, (len(layers), size), with its factor."""
+        mixture = self.model.dependence
+        assert isinstance(mixture, Mixture)
+        assert self.path is not None
+        return mixture.factors(depth)[0] * self.path.layers(depth, layers)
 
     def followed(self, depth: int, gradients: bool) -> Ends:
         """Return where the network of depth L ends; differences are added up, not subtracted at the end."""
@@ -129,6 +134,8 @@ class OneNetwork:
         process = self.model.dependence
         if isinstance(process, Mixture):
             process = process.noise
+        if deepest == 0:
+            return None
         if isinstance(process, FractionalNoise):
             found = fractional_noise(rng, process.hurst, deepest, self.layout.size)
             found *= self.layout.scale

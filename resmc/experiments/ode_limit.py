@@ -24,7 +24,7 @@ from ..results.medians import median
 from ..tables import Column, Shown, Table
 from ..theory.depth_ode import DepthODE
 from .branches import Branch
-from .convergence import Convergence, convergence
+from .convergence import Convergence, convergence, relative_distance
 from .networks import Ends, OneNetwork
 
 QUANTITIES = ("growth", "displacement", "gradient", "gradient_displacement")
@@ -186,13 +186,8 @@ def distances_from(limits: Limits, one: OneNetwork, ends: Ends) -> tuple[float, 
     """Return |h_L - H(1)|/|H(1)| and |p_0 - P(0)|/|P(0)|, NaN without gradients."""
     backward = np.nan
     if limits.p0 is not None and ends.pulled is not None:
-        backward = _distance(one.p1 + ends.pulled, limits.p0)
-    return _distance(one.h0 + ends.moved, limits.h1), backward
-
-
-def _distance(x: Floats, limit: Floats) -> float:
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return float(np.linalg.norm(x - limit) / np.linalg.norm(limit))
+        backward = relative_distance(one.p1 + ends.pulled, limits.p0)
+    return relative_distance(one.h0 + ends.moved, limits.h1), backward
 
 
 def quotients(h0: Floats, h1: Floats, p1: Floats, p0: Floats | None) -> Floats:

@@ -97,6 +97,10 @@ class ConstantPath:
     def __init__(self, entries: Floats) -> None:
         self.entries = entries
 
+    def times(self, t: Floats) -> Floats:
+        """Return the entries at times t (T,), (T, size)."""
+        return np.broadcast_to(self.entries, (len(t), self.entries.size))
+
     def at(self, t: float) -> Floats:
         """Return the entries, (size,)."""
         return self.entries
