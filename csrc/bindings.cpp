@@ -1,10 +1,12 @@
 // What Python sees; with bindings_cuda.hpp, interpreter.hpp and reader.hpp all that knows of it. It checks the names,
 // types, ranges and shapes of what it is told, so that nothing is read or written elsewhere; whether that makes sense
 // has been checked before it comes here.
+#include <pybind11/complex.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <complex>
 #include <stdexcept>
 #include <string>
 
@@ -206,6 +208,24 @@ py::array_t<float> entries(const std::string& instruction_set, int law, uint64_t
     return out;
 }
 
+void waves(const std::string& instruction_set, uint64_t seed, uint32_t stream, uint64_t network,
+           const py::array_t<float, py::array::c_style>& amplitudes, uint32_t real, uint32_t imaginary,
+           py::array_t<std::complex<float>, py::array::c_style>& out) {
+    if (stream >= 1u << (32 - LAYER_BITS)) throw std::invalid_argument("stream must be below 4096");
+    if (network >= END_OF_NETWORKS) throw std::invalid_argument("network must be below 2^48");
+    if (out.ndim() != 2 || out.shape(0) > 1 << LAYER_BITS || out.shape(1) % 4 != 0)
+        throw std::invalid_argument("out must have a row for each of at most 2^20 frequencies, and quads of columns");
+    if (amplitudes.ndim() != 2 || amplitudes.shape(0) != out.shape(0) || amplitudes.shape(1) != 2)
+        throw std::invalid_argument("amplitudes must have two numbers for each row of out");
+    const uint64_t quads = static_cast<uint64_t>(out.shape(1)) / 4, end = uint64_t{1} << 32;
+    if (real + quads > end || imaginary + quads > end) throw std::invalid_argument("quads must end at 2^32");
+    const Backend& backend = find_backend(instruction_set);
+    float* const to = reinterpret_cast<float*>(out.mutable_data());
+    const Released released;
+    backend.waves(seed, stream, network, amplitudes.data(), static_cast<uint32_t>(out.shape(0)), real, imaginary,
+                  static_cast<uint32_t>(quads), to);
+}
+
 // The stride of a matrix of floats whose rows are contiguous, in floats.
 size_t row_stride(const py::array_t<float>& matrix, const char* name) {
     constexpr py::ssize_t size = sizeof(float);
@@ -279,6 +299,8 @@ PYBIND11_MODULE(_native, m) {
           py::arg("first_network"), py::arg("networks"), py::arg("quads"));
     m.def("entries", &entries, py::arg("instruction_set"), py::arg("law"), py::arg("seed"), py::arg("stream"),
           py::arg("network"), py::arg("first_layer"), py::arg("n_layers"), py::arg("first_quad"), py::arg("n_quads"));
+    m.def("waves", &waves, py::arg("instruction_set"), py::arg("seed"), py::arg("stream"), py::arg("network"),
+          py::arg("amplitudes").noconvert(), py::arg("real"), py::arg("imaginary"), py::arg("out").noconvert());
     m.def("combine", &combine, py::arg("instruction_set"), py::arg("coefficients").noconvert(),
           py::arg("x").noconvert(), py::arg("out").noconvert());
     py::register_exception<KernelError>(m, "KernelError", PyExc_RuntimeError);

@@ -56,6 +56,16 @@ def entries(
     first_quad: int,
     n_quads: int,
 ) -> NDArray[np.float32]: ...
+def waves(
+    instruction_set: str,
+    seed: int,
+    stream: int,
+    network: int,
+    amplitudes: NDArray[np.float32],
+    real: int,
+    imaginary: int,
+    out: NDArray[np.complex64],
+) -> None: ...
 def combine(
     instruction_set: str, coefficients: NDArray[np.float32], x: NDArray[np.float32], out: NDArray[np.float32]
 ) -> None: ...

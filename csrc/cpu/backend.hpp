@@ -102,6 +102,8 @@ struct Backend {
     // Weights as arrays (entries.hpp).
     void (*entries)(WeightLaw, uint64_t seed, uint32_t stream, uint64_t network, uint32_t layer, uint32_t n_layers,
                     uint32_t first_quad, uint32_t n_quads, float* out);
+    void (*waves)(uint64_t seed, uint32_t stream, uint64_t network, const float* amplitudes, uint32_t n_waves,
+                  uint32_t real, uint32_t imaginary, uint32_t n_quads, float* out);
     void (*combine)(const float* coefficients, size_t rows, size_t terms, const float* x, size_t stride, float* out,
                     size_t out_stride, size_t columns);
 };

@@ -126,6 +126,7 @@ static const Backend backend{RESMC_STRING(RESMC_TARGET),
                              drawn,
                              activate,
                              entries,
+                             waves,
                              combine};
 
 RESMC_NAMESPACE_END

@@ -170,6 +170,24 @@ def entries(
     )
 
 
+def waves(
+    seed: int,
+    stream: str,
+    network: int,
+    amplitudes: NDArray[np.float32],
+    real: int,
+    imaginary: int,
+    out: NDArray[np.complex64],
+    instructions: str,
+) -> None:
+    """Puts normals times amplitudes (K, 2) of frequencies 0 .. K - 1 into out, (K, 4 quads).
+
+    Real parts are of the quads from ``real`` on, imaginary parts of those from ``imaginary`` on. The interpreter's lock
+    is released.
+    """
+    _native.waves(instructions, seed, STREAMS[stream], network, amplitudes, real, imaginary, out)
+
+
 def combine(
     coefficients: NDArray[np.float32], x: NDArray[np.float32], out: NDArray[np.float32], instructions: str
 ) -> None:

@@ -35,9 +35,9 @@ STREAMS = {
     "inputs": 18,  # inputs uniform on [0, 1], layer 0
 }
 
-_ROUNDS = 10
-_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-_WEYL = (0x9E3779B9, 0xBB67AE85)  # golden ratio and sqrt(3) - 1, added to the key between rounds
+ROUNDS = 10
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)  # golden ratio and sqrt(3) - 1, added to the key between rounds
 _LOW = 0xFFFFFFFF
 
 
@@ -68,10 +68,10 @@ def philox4x32(counter: ArrayLike, key: ArrayLike) -> NDArray[np.uint32]:
         raise ValueError(f"counter of shape {counter.shape} and key of shape {key.shape}: need (..., 4) and (2,)")
     c0, c1, c2, c3 = np.moveaxis(counter.astype(np.uint64), -1, 0)  # 64 bits, so that products are exact
     k0, k1 = int(key[0]), int(key[1])
-    for _ in range(_ROUNDS):
-        p0, p1 = _MULTIPLIERS[0] * c0, _MULTIPLIERS[1] * c2
+    for _ in range(ROUNDS):
+        p0, p1 = MULTIPLIERS[0] * c0, MULTIPLIERS[1] * c2
         c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & _LOW, (p0 >> 32) ^ c3 ^ k1, p0 & _LOW
-        k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
+        k0, k1 = (k0 + WEYL[0]) & _LOW, (k1 + WEYL[1]) & _LOW
     return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
 
 
