@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from . import analyses, plot, reference, report, theory
     from .analyses import extrapolate
     from .experiments.depth_limit import DepthLimit
+    from .experiments.frontier import Frontier, frontier
     from .experiments.limit import limit
     from .experiments.ode_limit import OdeLimit
+    from .experiments.quadratic_variation import QuadraticVariation, quadratic_variation
     from .experiments.regime import regime
     from .experiments.trend_limit import TrendNoiseLimit
     from .sweep import Sweep, SweepResult, load_sweep
@@ -42,9 +44,11 @@ __all__ = [
     "DeviceError",
     "Estimate",
     "FractionalNoise",
+    "Frontier",
     "KSDistance",
     "Mixture",
     "OdeLimit",
+    "QuadraticVariation",
     "ResNet",
     "ResidualNetwork",
     "Simulation",
@@ -57,11 +61,13 @@ __all__ = [
     "analyses",
     "build_info",
     "extrapolate",
+    "frontier",
     "limit",
     "load",
     "load_sweep",
     "merge",
     "plot",
+    "quadratic_variation",
     "reference",
     "regime",
     "report",
@@ -73,9 +79,13 @@ __all__ = [
 
 EXPERIMENTS = {  # files of the experiments' public names
     "DepthLimit": "depth_limit",
+    "Frontier": "frontier",
     "OdeLimit": "ode_limit",
+    "QuadraticVariation": "quadratic_variation",
     "TrendNoiseLimit": "trend_limit",
+    "frontier": "frontier",
     "limit": "limit",
+    "quadratic_variation": "quadratic_variation",
     "regime": "regime",
 }
 

@@ -27,7 +27,7 @@ from .ode_limit import OdeLimit
 MAX_NETWORKS = 10**8
 NETWORKS = {"sde": 10_000, "sde with drift": 1_000, "ode": 32}  # by kind of limit
 STEPS = 400
-DEPTHS = {"ode": (128, 256, 512, 1024, 2048), "sde with drift": (16, 32, 64, 128)}
+DEPTHS = {"ode": (128, 256, 512, 1024, 2048), "sde with drift": (32, 64, 128, 256)}
 
 
 @stoppable()
@@ -75,7 +75,7 @@ def limit(
         shows their effect. Not for ordinary equations, whose steps SciPy chooses.
     depths : sequence of int, optional
         Depths of the networks that are compared with their equations, increasing: by default 128, 256, .., 2048 for
-        ordinary equations, and 16, 32, 64, 128 for a mixture. Not for independent weights.
+        ordinary equations, and 32, 64, 128, 256 for a mixture. Not for independent weights.
     h0 : array of float, shape (width,), optional
         A start H_0 that all networks share.
     gradients : bool
@@ -91,10 +91,14 @@ def limit(
     kind = depth_kind(model)
     if kind.name not in NETWORKS:
         raise ValueError(kind.reason)
-    networks = checks.integer("networks", NETWORKS[kind.name] if networks is None else networks, 1, MAX_NETWORKS, "10^8")
+    networks = checks.integer(
+        "networks", NETWORKS[kind.name] if networks is None else networks, 1, MAX_NETWORKS, "10^8"
+    )
     seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
     if kind.name == "ode" and steps is not None:
-        raise ValueError(f"steps={brief(steps)} is not allowed: an ordinary equation is solved in steps of SciPy's choice")
+        raise ValueError(
+            f"steps={brief(steps)} is not allowed: an ordinary equation is solved in steps of SciPy's choice"
+        )
     steps = checks.integer("steps", STEPS if steps is None else steps, 2, MAX_STEPS, "even, to 2^20")
     if steps % 2:
         raise ValueError(f"steps={steps} is not allowed: it must be even, for a grid of half as many")

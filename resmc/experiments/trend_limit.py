@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -43,8 +43,6 @@ class TrendNoiseLimit(DepthLimit):
     convergence: Convergence
 
     def _table(self) -> Table:
-        from dataclasses import replace
-
         table, found = super()._table(), self.convergence
         depths = ", ".join(map(str, found.depths.tolist()))
         slopes = f"forward s = {found.forward_slope}"
@@ -146,9 +144,7 @@ class Scheme:
     ``sde`` is the equation whose drift besides the trend is added, None for a network.
     """
 
-    def __init__(
-        self, one: OneNetwork, branch: Branch, steps: int, sde: TrendNoiseSDE | None, gradients: bool
-    ) -> None:
+    def __init__(self, one: OneNetwork, branch: Branch, steps: int, sde: TrendNoiseSDE | None, gradients: bool) -> None:
         self.matrices, self.branch = one.layout.matrices, branch
         self.h, self.p = one.h0, one.p1
         self.states = np.empty((steps if gradients else 0, *self.h.shape))

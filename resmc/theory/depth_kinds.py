@@ -37,10 +37,10 @@ from .depth import no_depth_limit
 
 
 class DepthKind(NamedTuple):
-    """A kind of limit: "ode", "sde", "sde with drift", "neither" or "none", and the reason in a sentence.
+    """A kind of limit, "ode", "sde", "sde with drift", "neither" or "none", and the reason in a sentence.
 
-    ``order`` is the exponent by which the distance of a network of depth L from its equation falls, L^-order; NaN where
-    there is no equation that has the network's own weights in it.
+    ``order`` is the exponent by which the distance of a network of depth L from its own equation falls, L^-order; NaN
+    where no equation has the network's own weights in it.
     """
 
     name: str
@@ -61,18 +61,24 @@ def depth_kind(model: ResidualNetwork) -> DepthKind:
     plain = as_independent(model)
     if plain is not None:
         refusal = no_depth_limit(plain)
-        return (
-            DepthKind("none", refusal) if refusal else DepthKind("sde", "independent layers add up to an Ito integral")
-        )
+        return _none(refusal) if refusal else DepthKind("sde", "independent layers add up to an Ito integral")
     if refusal := _no_limit_of_any_kind(model):
-        return DepthKind("none", refusal)
+        return _none(refusal)
     process = model.dependence
     if isinstance(process, Mixture):
         return _mixture(model, process)
     assert isinstance(model.scaling, DepthScaling)
+    beta = model.scaling.beta
     if isinstance(process, FractionalNoise):
-        return _fractional(model, process.hurst, model.scaling.beta)
-    return _smooth(model.scaling.beta, "tied" if process == "tied" else "smooth")
+        return _fractional(model, process.hurst, beta)
+    if beta == 1.0:
+        return DepthKind("ode", "weights that are smooth or constant in depth add up to an integral", 1.0)
+    if beta > 1.0:
+        return _none(f"beta={beta!r} has nothing to simulate as its limit, the input itself; beta must be 1")
+    return _none(
+        f"beta={beta!r} has no limit in depth with weights that are smooth or constant in it: steps add up to "
+        "L^(1 - beta); beta must be 1"
+    )
 
 
 def as_independent(model: ResidualNetwork) -> ResidualNetwork | None:
@@ -80,6 +86,50 @@ def as_independent(model: ResidualNetwork) -> ResidualNetwork | None:
     if model.dependence == FractionalNoise(0.5):
         return replace(model, weights=model.law)
     return model if model.independent else None
+
+
+def linear_in_weights(model: ResidualNetwork) -> bool:
+    """Return True if small branches are sums of weights times what does not depend on the layer, to first order."""
+    linear = model.block == "phi-out" and model.activation == "linear"
+    return model.block == "phi-in" or (model.inside and model.sigma.smooth) or linear
+
+
+def noise_exponent(model: ResidualNetwork, hurst: float) -> float:
+    """Return the exponent e of fractional noise: L small branches, all seen from h_0, add up to s L^e.
+
+    The sum's variance is that of rho (phi-in, phi-out inside with a slope at 0), rho r (v-phi-w) or r (phi-out) over
+    all pairs of layers, rho ~ lag^(2H - 2) being the noise's covariance and r about (E sigma)^2 + (E sigma')^2 rho that
+    of activated noise. For H < 1/2 the sum of rho over all lags is 0, that of rho r is not.
+
+    .. code-block:: text
+
+        phi-in, phi-out inside with a slope at 0      H
+        v-phi-w                                       max(H, 1/2), or max(2H - 1, 1/2) with an odd sigma
+        phi-out outside                               1, or max(H, 1/2) with an odd sigma, H with a linear one
+    """
+    if linear_in_weights(model):
+        return hurst
+    if model.block == "v-phi-w":
+        return max(2.0 * hurst - 1.0 if model.sigma.odd else hurst, 0.5)
+    return max(hurst, 0.5) if model.sigma.odd else 1.0
+
+
+def response_slopes(model: ResidualNetwork) -> tuple[float, float]:
+    """Return the exponents of L in |h_L - h_0| and in sum_k |h_{k+1} - h_k|^2 of small branches, as L grows."""
+    process = model.dependence
+    if isinstance(process, Mixture):
+        exponents = 1.0, noise_exponent(model, process.noise.hurst)
+        there = [(e, b) for e, b, c in zip(exponents, process.betas, process.cs, strict=True) if c]
+    else:
+        assert isinstance(model.scaling, DepthScaling)
+        smooth = isinstance(process, SmoothProcess) or process == "tied"
+        hurst = process.hurst if isinstance(process, FractionalNoise) else 0.5
+        there = [(1.0 if smooth else noise_exponent(model, hurst), model.scaling.beta)]
+    return max(e - b for e, b in there), max(1.0 - 2.0 * b for _, b in there)
+
+
+def _none(reason: str) -> DepthKind:
+    return DepthKind("none", reason)
 
 
 def _no_limit_of_any_kind(model: ResidualNetwork) -> str | None:
@@ -99,139 +149,75 @@ def _no_limit_of_any_kind(model: ResidualNetwork) -> str | None:
     if model.inside and sigma.at_zero != 0.0:
         return (
             f"{given} has no limit in depth with the scaling inside: sigma(0) = {sigma.at_zero:g} is added in each of "
-            f"the L layers; it must be 0"
+            "the L layers; it must be 0"
         )
     return None
-
-
-def _smooth(beta: float, word: str) -> DepthKind:
-    if beta < 1.0:
-        return DepthKind(
-            "none",
-            f"beta={beta!r} has no limit in depth with {word} weights: steps add up to L^(1 - beta); beta must be 1",
-        )
-    if beta > 1.0:
-        return DepthKind(
-            "none", f"beta={beta!r} has nothing to simulate as its limit, the input itself; beta must be 1"
-        )
-    return DepthKind("ode", f"{word} weights add up to an integral over depth", 1.0)
-
-
-def linear_in_weights(model: ResidualNetwork) -> bool:
-    """Return True if small branches are sums of weights times what does not depend on the layer, to first order."""
-    return model.block == "phi-in" or (model.inside and model.sigma.smooth) or _linear_phi_out(model)
-
-
-def _linear_phi_out(model: ResidualNetwork) -> bool:
-    return model.block == "phi-out" and model.activation == "linear"
 
 
 def _fractional(model: ResidualNetwork, hurst: float, beta: float) -> DepthKind:
     """Return the kind of fractional noise alone, H not 1/2."""
     if linear_in_weights(model):
-        return _noise(model, hurst, beta, f"beta={beta!r}")
-    critical, given = (
-        noise_exponent(model, hurst),
-        f"beta={beta!r} has no limit in depth with fractional noise of H {hurst:g}",
-    )
-    if beta > critical:
-        return DepthKind("none", f"beta={beta!r} has nothing to simulate as its limit, the input itself")
-    if beta < critical:
-        return DepthKind("none", f"{given}: steps add up to L^({critical:g} - beta), which has no bound")
-    why = "no equation is derived for a product of two matrices that depend on those of other layers"
-    if model.block != "v-phi-w":
-        why = "no equation is derived for activations of noise that depends on that of other layers"
-    return DepthKind("none", f"{given} that is known: {why}")
+        return _linear_noise(model, hurst, beta, f"beta={beta!r}")
+    e, said = noise_exponent(model, hurst), f"beta={beta!r} has no limit in depth with fractional noise of H {hurst:g}"
+    if beta > e:
+        return _none(f"beta={beta!r} has nothing to simulate as its limit, the input itself")
+    if beta < e:
+        return _none(f"{said}: steps add up to L^({e:g} - beta), which has no bound")
+    return _none(f"{said} that is known: no equation is derived for activations of noise, or products of two noises")
 
 
-def noise_exponent(model: ResidualNetwork, hurst: float) -> float:
-    """Return the exponent e of fractional noise: L small branches, all seen from h_0, add up to s L^e.
-
-    With r the covariance of activated noise in two layers, the sum's variance is that of rho r (v-phi-w), r (phi-out)
-    or rho (phi-in, phi-out inside) over all pairs of layers, rho ~ lag^(2H - 2); and r is about (E sigma)^2 +
-    (E sigma')^2 rho. The sum of rho over all lags being 0 for H < 1/2,
-
-    .. code-block:: text
-
-        phi-in, phi-out inside with a slope at 0      H
-        v-phi-w           max(H, 1/2),    or max(2H - 1, 1/2) with an odd sigma
-        phi-out outside   1,              or max(H, 1/2) with an odd sigma, H with a linear one
-    """
-    if linear_in_weights(model):
-        return hurst
-    if model.block == "v-phi-w":
-        return max(2.0 * hurst - 1.0 if model.sigma.odd else hurst, 0.5)
-    return max(hurst, 0.5) if model.sigma.odd else 1.0
-
-
-def _noise(model: ResidualNetwork, hurst: float, beta: float, given: str) -> DepthKind:
-    """Return the kind of noise that is not independent, in a branch that is linear in its weights to first order."""
+def _linear_noise(model: ResidualNetwork, hurst: float, beta: float, given: str) -> DepthKind:
+    """Return the kind of noise with H not 1/2 in a branch that is linear in its weights to first order."""
     said = f"{given} has no limit in depth with fractional noise of H {hurst:g}"
-    curved = model.inside and model.sigma.curvature_at_zero != 0.0
     if beta > max(hurst, 0.5):
-        return DepthKind("none", f"{given} has nothing to simulate as its limit, the input itself", beta - hurst)
+        return _none(f"{given} has nothing to simulate as its limit, the input itself")
     if beta < hurst:
-        return DepthKind("none", f"{said}: noise adds up to L^({hurst:g} - beta), which has no bound")
+        return _none(f"{said}: noise adds up to L^({hurst:g} - beta), which has no bound")
     if hurst > 0.5:
-        return DepthKind(
-            "none",
-            f"{said} that is simulated: it is an equation driven by fractional Brownian motion, neither an ordinary "
-            "one nor Ito's",
-        )
-    if curved:
-        return DepthKind(
-            "none",
-            f"{said}: sigma''(0) is not 0 for {model.activation!r}, and squares of the noise add up to L^(1 - 2 beta)",
+        return _none(f"{said} that is simulated: fractional Brownian motion drives it, and it is no equation of Ito's")
+    if model.inside and model.sigma.curvature_at_zero != 0.0:
+        return _none(
+            f"{said}: sigma''(0) is not 0 for {model.activation!r}, and squares of the noise add up to L^(1 - 2 beta)"
         )
     if beta > hurst:
-        return DepthKind(
-            "none",
-            f"{said}: noise vanishes to first order like L^({hurst:g} - beta), and products of noise of different "
-            "layers add up to L^(1 - 2 beta)",
+        return _none(
+            f"{said}: to first order noise vanishes like L^({hurst:g} - beta), but products of that of different "
+            "layers add up to L^(1 - 2 beta); beta must be above 0.5"
         )
     return DepthKind(
         "neither",
-        f"{said} that is an ordinary or Ito's equation: the change of h stays bounded and its quadratic variation "
+        f"{said}, neither an ordinary nor an Ito equation: the change of h stays bounded and its quadratic variation "
         "does not; resmc.quadratic_variation(model) shows both",
     )
 
 
 def _mixture(model: ResidualNetwork, mixture: Mixture) -> DepthKind:
+    """Return the kind of a trend plus noise."""
     (b1, b2), (c1, c2), hurst = mixture.betas, mixture.cs, mixture.noise.hurst
     if c1 != 0.0 and b1 < 1.0:
-        return DepthKind(
-            "none", f"betas[0]={b1!r} has no limit in depth: the trend adds up to L^(1 - b_1); it must be 1"
-        )
+        return _none(f"betas[0]={b1!r} has no limit in depth: the trend adds up to L^(1 - b_1); it must be 1")
     if c2 != 0.0 and not linear_in_weights(model):
-        return DepthKind(
-            "none",
+        return _none(
             f"activation={model.activation!r} has no limit in depth with noise inside it: it has no slope at 0, and "
-            "squares of the noise do not average out",
+            "its mean drifts like L^(1 - b_2)"
         )
-    trend, vanishing = c1 != 0.0 and b1 == 1.0, [b1 - 1.0] if c1 != 0.0 and b1 > 1.0 else []
+    trend = c1 != 0.0 and b1 == 1.0
     if c2 != 0.0 and b2 <= max(hurst, 0.5):
         if hurst != 0.5:
-            return _noise(model, hurst, b2, f"betas[1]={b2!r}")
+            return _linear_noise(model, hurst, b2, f"betas[1]={b2!r}")
         if b2 < 0.5:
-            return DepthKind(
-                "none", f"betas[1]={b2!r} has no limit in depth: noise adds up to L^(1/2 - b_2); it must be 1/2"
-            )
-        drift = "and the trend to a drift" if trend else "and the trend vanishes"
-        return DepthKind(
-            "sde with drift", f"independent noise adds up to an Ito integral, {drift}", min([0.5, *vanishing])
-        )
+            return _none(f"betas[1]={b2!r} has no limit in depth: noise adds up to L^(1/2 - b_2); it must be 1/2")
+        order = min(0.5, b1 - 1.0) if c1 != 0.0 and not trend else 0.5
+        return DepthKind("sde with drift", "independent noise adds up to an Ito integral, the trend to a drift", order)
     if not trend:
-        return DepthKind("none", f"betas={mixture.betas!r} have nothing to simulate as their limit, the input itself")
-    if c2 == 0.0:
-        return DepthKind("ode", "the trend adds up to an integral over depth", 1.0)
-    order = min(1.0, b2 - hurst, 2.0 * b2 - 1.0)
-    return DepthKind("ode", f"the trend adds up to an integral over depth, and noise vanishes like L^-{order:g}", order)
+        return _none(f"betas={mixture.betas!r} have nothing to simulate as their limit, the input itself")
+    order = 1.0 if c2 == 0.0 else min(1.0, b2 - hurst, 2.0 * b2 - 1.0)
+    return DepthKind("ode", "the trend adds up to an integral over depth, and noise vanishes", order)
 
 
 def time_process(model: ResidualNetwork) -> SmoothProcess | None:
-    """Return the smooth process of the equation's weights; None for tied weights, which are constant."""
+    """Return the smooth process of an ordinary equation's weights; None for tied weights, which are constant."""
     process: str | Process = model.dependence
     if isinstance(process, Mixture):
         return process.trend
-    assert process == "tied" or isinstance(process, SmoothProcess)
     return process if isinstance(process, SmoothProcess) else None
