@@ -34,8 +34,8 @@ class Convergence(Shown):
     forward_slope, backward_slope : Estimate
         The mean over networks of the slope of ln(distance) against ln L, with the error that networks show: each one's
         distances at different depths belong together.
-    order : float
-        The exponent of theory: the slopes tend to -order.
+    order, backward_order : float
+        The exponents of theory: the slopes tend to -order and -backward_order.
     """
 
     __repr__ = brief_repr
@@ -46,20 +46,30 @@ class Convergence(Shown):
     forward_slope: Estimate
     backward_slope: Estimate | None
     order: float
+    backward_order: float
 
     def _table(self) -> Table:
         networks = self.forward.shape[1]
-        sides = [("forward", self.forward, self.forward_slope), ("backward", self.backward, self.backward_slope)]
-        there = [(name, distances, slope) for name, distances, slope in sides if distances is not None]
+        there = [("forward", self.forward)]
+        if self.backward is not None:
+            there.append(("backward", self.backward))
         columns = [Column("depth", "depth", width=8)]
-        columns += [Column(f"ln distance, {name}", name, width=24) for name, _, _ in there]
-        logs = [mean_log(distances) for _, distances, _ in there]
+        columns += [Column(f"ln distance, {name}", name, width=24) for name, _ in there]
+        logs = [mean_log(distances) for _, distances in there]
         rows: list[list[Any]] = [[int(depth), *(log[i] for log in logs)] for i, depth in enumerate(self.depths)]
-        notes = [f"{name}: slope {slope} in ln L, by theory {-self.order:g} as L grows" for name, _, slope in there]
+        notes = [f"{name} {words}" for (name, _), words in zip(there, self.slopes, strict=True)]
         title = "distance of networks from their own equation"
         return Table(
             "convergence", title, columns, rows, [f"the same {counted(networks, 'network')} at every depth"], notes
         )
+
+    @property
+    def slopes(self) -> list[str]:
+        """The slopes beside those of theory, in words."""
+        found = [f"s = {self.forward_slope}, by theory {-self.order:g}"]
+        if self.backward_slope is not None:
+            found.append(f"s = {self.backward_slope}, by theory {-self.backward_order:g}")
+        return found
 
     def summary(self) -> Table:
         """Return a table of mean logarithms of distances by depth, and the slopes below it."""
@@ -69,7 +79,9 @@ class Convergence(Shown):
         return str(self.summary())
 
 
-def convergence(depths: Sequence[int], forward: Floats, backward: Floats | None, order: float) -> Convergence:
+def convergence(
+    depths: Sequence[int], forward: Floats, backward: Floats | None, orders: tuple[float, float]
+) -> Convergence:
     """Return the slopes of distances, (depths, networks)."""
     return Convergence(
         depths=np.array(depths),
@@ -77,7 +89,8 @@ def convergence(depths: Sequence[int], forward: Floats, backward: Floats | None,
         backward=backward,
         forward_slope=slope(depths, forward),
         backward_slope=None if backward is None else slope(depths, backward),
-        order=order,
+        order=orders[0],
+        backward_order=orders[1],
     )
 
 

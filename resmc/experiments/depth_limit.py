@@ -162,6 +162,11 @@ class DepthLimit(Shown):
         title = f"depth limit of {m.block} {m.activation}  width {m.width}  {scaling}"
         return Table("depth_limit", title, columns, rows, lines, notes)
 
+    @property
+    def equation(self) -> str:
+        """The equation as text."""
+        return str(self.sde)
+
     def summary(self) -> Table:
         """Return a table of estimates with standard errors, refinement errors, and exact values where they are known.
 

@@ -59,12 +59,12 @@ class Trend:
     def push(self, k: int, h: Floats) -> Floats:
         """Return what the trend adds per time to H (n, N) at step k of the fine grid."""
         moved = np.matmul(self.matrix[k], self.value(h).T[:, :, None])[:, :, 0].T
-        return self.push_factor * (moved if self.bias is None else moved + self.bias[k])
+        return np.asarray(self.push_factor * (moved if self.bias is None else moved + self.bias[k]))
 
     def pull(self, k: int, h: Floats, p: Floats) -> Floats:
         """Return what the trend adds per time to P (n, N), backwards."""
         pulled = np.matmul(p.T[:, None, :], self.matrix[k])[:, 0, :].T
-        return self.push_factor * self.slope(h) * pulled
+        return np.asarray(self.push_factor * self.slope(h) * pulled)
 
 
 class Grid:

@@ -110,8 +110,9 @@ def frontier(
     """Measure by which power of the depth branches add up whose weights are fractional noise.
 
     A scaling L^-beta leads to the identity if beta is above that power, and the change of h grows if it is below. For
-    v-phi-w the power is max(H, 1/2): independent V and W destroy what keeps noise of H < 1/2 together. For phi-in, and
-    phi-out with the scaling inside, it is H to first order; to second order, s^2 L, it is 1/2 below (`theory.frontier`).
+    v-phi-w the power is max(H, 1/2), or max(2H - 1, 1/2) with an odd activation: independent V and W destroy what keeps
+    noise of H < 1/2 together. For phi-in, and phi-out with the scaling inside, it is H, to first order in s; the second
+    order adds up to s^2 L.
 
     Branches are so small, s = 2^-10 L^-e, that the response is linear: the power is that of the first order, and no
     network explodes. The slope is taken over all depths, as mean squares over networks; each network is followed at
@@ -152,7 +153,7 @@ def frontier(
                 start = float(np.vdot(network.h0, network.h0))
                 for j, depth in enumerate(chosen):
                     moved = network.followed(depth, gradients=False).moved
-                    squares[k, j, i] = np.vdot(moved, moved) / start / one.scaling.at(depth) ** 2
+                    squares[k, j, i] = np.vdot(moved, moved) / start / _scale(one, depth) ** 2
                 if report is not None:
                     report((k * networks + i + 1) / squares[:, 0].size)
     return _collect(model, models, chosen, seed, squares)
@@ -180,6 +181,11 @@ def _collect(
         limit=np.array([noise_exponent(model, h) for h in hurst]),
     )
     return share_networks(result, Networks.of(f"frontier {seed}", [(0, len(models) * networks)]))
+
+
+def _scale(model: ResidualNetwork, depth: int) -> float:
+    assert isinstance(model.scaling, DepthScaling)
+    return model.scaling.at(depth)
 
 
 def _half_slopes(squares: Floats, depths: Sequence[int]) -> Floats:

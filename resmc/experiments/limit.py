@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -91,14 +90,11 @@ def limit(
     kind = depth_kind(model)
     if kind.name not in NETWORKS:
         raise ValueError(kind.reason)
-    networks = checks.integer(
-        "networks", NETWORKS[kind.name] if networks is None else networks, 1, MAX_NETWORKS, "10^8"
-    )
+    count = NETWORKS[kind.name] if networks is None else networks
+    count = checks.integer("networks", count, 1, MAX_NETWORKS, "10^8")
     seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
     if kind.name == "ode" and steps is not None:
-        raise ValueError(
-            f"steps={brief(steps)} is not allowed: an ordinary equation is solved in steps of SciPy's choice"
-        )
+        raise ValueError(f"steps={brief(steps)} is not allowed: SciPy chooses those of an ordinary equation")
     steps = checks.integer("steps", STEPS if steps is None else steps, 2, MAX_STEPS, "even, to 2^20")
     if steps % 2:
         raise ValueError(f"steps={steps} is not allowed: it must be even, for a grid of half as many")
@@ -110,14 +106,14 @@ def limit(
     chosen = [] if kind.name == "sde" else checked_depths(DEPTHS[kind.name] if depths is None else depths)
     checks.boolean("gradients", gradients)
     start = None if h0 is None else _start(model, h0)
-    with reporting(progress, networks, "limit") as report:
+    with reporting(progress, count, "limit") as report:
         if kind.name == "ode":
-            return ode_limit.simulate(depth_ode(model), networks, seed, chosen, start, gradients, report)
+            return ode_limit.simulate(depth_ode(model), count, seed, chosen, start, gradients, report)
         if kind.name == "sde":
             plain = as_independent(model)
             assert plain is not None
-            return in_law.simulate(depth_limit(plain), networks, seed, steps, start, gradients, report)
-        return trend_limit.simulate(trend_noise_limit(model), networks, seed, steps, chosen, start, gradients, report)
+            return in_law.simulate(depth_limit(plain), count, seed, steps, start, gradients, report)
+        return trend_limit.simulate(trend_noise_limit(model), count, seed, steps, chosen, start, gradients, report)
 
 
 def _start(model: ResidualNetwork, h0: ArrayLike) -> Floats:

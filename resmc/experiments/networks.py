@@ -128,7 +128,7 @@ class OneNetwork:
             pairs = np.stack([source.pairs(stream, term, entries)[0] for term in range(terms // 2)], axis=1)
             found[:, at] = pairs.reshape(terms, entries)
         found *= self.layout.scale
-        return ConstantPath(found[0]) if process == "tied" else SmoothPath(process, found)
+        return SmoothPath(process, found) if isinstance(process, SmoothProcess) else ConstantPath(found[0])
 
     def _noise(self, rng: np.random.Generator, deepest: int) -> Floats | None:
         process = self.model.dependence

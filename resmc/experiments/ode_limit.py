@@ -1,8 +1,8 @@
 """The ordinary equation that each network with smooth or constant weights tends to, solved for each of them.
 
 SciPy's ``solve_ivp`` solves it forward, and its adjoint backward, on the network's own weights as functions of time, to
-a relative error of about 1e-8, or 1e-6 with a kinked activation: by DOP853, or where slopes jump by LSODA, which takes a
-third of the time there. Networks of several depths with the same weights are compared with it, one by one.
+a relative error of about 1e-8 by DOP853, or with a kinked activation 1e-6 by LSODA, which takes a third of the time
+where slopes jump. Networks of several depths with the same weights are compared with it, one by one.
 """
 
 from __future__ import annotations
@@ -101,13 +101,16 @@ class OdeLimit(Shown):
         found = self.convergence
         lines = [*str(self.ode).splitlines(), f"{counted(self.networks, 'network')}, seed {self.seed}"]
         depths = ", ".join(map(str, found.depths.tolist()))
-        notes = [f"networks of depths {depths} tend to their own equations like L^s, by theory s = {-found.order:g}:"]
-        notes.append(f"forward s = {found.forward_slope}")
-        if found.backward_slope is not None:
-            notes[-1] += f", backward s = {found.backward_slope}"
+        notes = [f"networks of depths {depths} tend to their own equations like L^s:"]
+        notes += [f"{name} {words}" for name, words in zip(("forward", "backward"), found.slopes, strict=False)]
         scaling = f"scaling {shown(m.scaling)}  bias {m.bias:.6g}"
         title = f"depth limit of {m.block} {m.activation}  width {m.width}  {scaling}  {m.weights} weights"
         return Table("ode_limit", title, columns, rows, lines, notes)
+
+    @property
+    def equation(self) -> str:
+        """The equation as text."""
+        return str(self.ode)
 
     def summary(self) -> Table:
         """Return a table of the equations' ends, and the slopes by which networks tend to them."""
@@ -147,7 +150,7 @@ def simulate(
         ode,
         networks,
         seed,
-        convergence(depths, distances[0], distances[1] if gradients else None, ode.order),
+        convergence(depths, distances[0], distances[1] if gradients else None, (ode.order, ode.order)),
         laws[0],
         laws[1],
         *(laws[2:] if gradients else (None, None)),

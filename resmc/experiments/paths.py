@@ -81,7 +81,7 @@ class SmoothPath:
 
     def at(self, t: float) -> Floats:
         """Return the entries at time t, (size,)."""
-        return self.times(np.array([t]))[0]
+        return np.asarray(self.times(np.array([t]))[0])
 
     def layers(self, depth: int, layers: range) -> Floats:
         """Return the entries of layers of a network of this depth, (len(layers), size)."""

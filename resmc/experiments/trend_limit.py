@@ -1,8 +1,8 @@
 """Networks whose weights are a trend plus noise beside their equation with a drift, both driven by the same noise.
 
-The noise of a network is one Brownian motion for each entry, in steps of a grid that is at least 32 times finer than
-the deepest network: increments of a network of depth L are sums of fine ones, and Euler's scheme on the fine grid stands
-for the equation. Its own error is below a fifth of that of the deepest network, and independent of it.
+The noise of a network is a Brownian motion for each entry, in steps of a grid that is at least 32 times finer than the
+deepest network: increments of a network of depth L are sums of fine ones, and Euler's scheme on the fine grid stands
+for the equation. Its own error, of the same order, is less than a fifth of the deepest network's.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .depth_limit import DepthLimit
 from .networks import MAX_STATES, OneNetwork
 from .paths import check_memory
 
+KEPT_BYTES = 1 << 28  # memory for a network's noise, which otherwise is drawn twice
 FINER = 32  # steps of the fine grid for each layer of the deepest network, at least
 COMPARED = 32  # networks that are compared with their own equations
 
@@ -45,11 +46,9 @@ class TrendNoiseLimit(DepthLimit):
     def _table(self) -> Table:
         table, found = super()._table(), self.convergence
         depths = ", ".join(map(str, found.depths.tolist()))
-        slopes = f"forward s = {found.forward_slope}"
-        if found.backward_slope is not None:
-            slopes += f", backward s = {found.backward_slope}"
-        note = f"networks of depths {depths} tend to their own equations like L^s, by theory s = {-found.order:g}:"
-        return replace(table, notes=[*table.notes, note, slopes])
+        slopes = [f"{name} {words}" for name, words in zip(("forward", "backward"), found.slopes, strict=False)]
+        note = f"the first networks, of depths {depths}, tend to their own equations like L^s:"
+        return replace(table, notes=[*table.notes, note, *slopes])
 
 
 def simulate(
@@ -70,7 +69,7 @@ def simulate(
         distances[:, :, i] = Driven(sde, seed, i, depths, start, gradients).distances()
         if report is not None:
             report(0.5 + 0.5 * (i + 1) / compared)
-    found = convergence(depths, distances[0], distances[1] if gradients else None, sde.order)
+    found = convergence(depths, distances[0], distances[1] if gradients else None, (sde.order, sde.backward_order))
     return TrendNoiseLimit(**{f.name: getattr(law, f.name) for f in fields(law)}, convergence=found)
 
 
@@ -98,6 +97,8 @@ class Driven:
         check_memory("noise", self.block, self.one.layout.size)
         if gradients:
             check_memory("states", self.steps, sde.model.width, MAX_STATES)
+        self.keeps = gradients and 8 * self.steps * self.one.layout.size <= KEPT_BYTES
+        self.kept: dict[int, Floats] = {}
         linear = Branch(sde.model, linear=sde.model.inside)
         self.fine = Scheme(self.one, linear, self.steps, sde, gradients)
         self.networks = [Scheme(self.one, self.one.branch, depth, None, gradients) for depth in depths]
@@ -122,10 +123,8 @@ class Driven:
     def _rows(self, block: int) -> Iterator[tuple[Scheme, int, Floats]]:
         """Yield each scheme with its first step in a block of fine steps, and all entries of its steps there."""
         look()
-        one, steps, c = self.one, self.steps, self.sde.c
-        bits = np.random.Philox(key=[self.seed, one.network], counter=[0, 0, block + 1, 0])
-        noise = np.random.Generator(bits).standard_normal((self.block, one.layout.size))
-        noise *= c / math.sqrt(steps) * one.layout.scale
+        one, steps = self.one, self.steps
+        noise = self._noise(block)
         first = block * self.block
         rows = noise.copy()
         if self.sde.c_trend:
@@ -136,6 +135,17 @@ class Driven:
             stride = steps // depth
             layers = range(first // stride, (first + self.block) // stride)
             yield scheme, layers.start, one.trend(depth, layers) + noise.reshape(len(layers), stride, -1).sum(axis=1)
+
+    def _noise(self, block: int) -> Floats:
+        """Return the fine increments of a block, (steps, entries), c_2 in them."""
+        if block in self.kept:
+            return self.kept.pop(block)
+        bits = np.random.Philox(key=[self.seed, self.one.network], counter=[0, 0, block + 1, 0])
+        noise = np.random.Generator(bits).standard_normal((self.block, self.one.layout.size))
+        noise *= self.sde.c / math.sqrt(self.steps) * self.one.layout.scale
+        if self.keeps:
+            self.kept[block] = noise
+        return noise
 
 
 class Scheme:

@@ -1,8 +1,8 @@
 """Small branches with fractional noise: how their sum over the layers grows with the depth, exactly where it is known.
 
 With s so small that every layer sees h_0, h_L - h_0 is s times a sum of L terms whose covariance depends on the lag k
-alone. rho_k is the noise's covariance, and r(rho) = E sigma(x) sigma(y)/E sigma(x)^2 that of two activated neurons whose
-arguments have the correlation rho; entries of V are independent of W's, so
+alone. rho_k is the noise's covariance, and r(rho) = E sigma(x) sigma(y) that of two activated neurons whose arguments
+have the correlation rho, up to a factor; entries of V are independent of W's, so
 
 .. code-block:: text
 

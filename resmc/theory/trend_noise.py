@@ -11,7 +11,9 @@ the bias the same times its standard deviation, m and db,
 
 and the gradient, backwards in time, is -dP = D (c_1 M dt + c_2 dB)^T P, D = sigma'(H), or, inside, -dP = sigma'(0)
 (c_1 M dt + c_2 dB)^T P + c_2^2 sigma''(0) H (1.P)/n dt. With the same M and B the distance of each network from its
-equation is of order L^(-1/2). In law the noise is that of `resmc.theory.depth` with c = c_2, to which the trend is
+equation is of order L^(-1/2). Only the gradient of phi-in with a kinked sigma is of order L^(-1/4): where a coordinate
+of H, a Brownian motion, is within L^(-1/2) of the kink, slopes differ by 1, which it is for a time of that order, and
+the difference is the root of the time's. In law the noise is that of `resmc.theory.depth` with c = c_2, to which the trend is
 added: with "increments", M is length times the derivative of the process.
 
 Sources: Cont, Rossier, Xu (arXiv 2212.08199), hypothesis 2.1 and theorem 2.2 for the scaling inside; for phi-in the
@@ -46,6 +48,13 @@ class TrendNoiseSDE(DepthSDE):
     trend: SmoothProcess
     c_trend: float
     order: float
+
+    @property
+    def backward_order(self) -> float:
+        """The exponent by which the gradient's distance falls."""
+        sigma = self.model.sigma
+        kinked = sigma.homogeneous and not sigma.smooth
+        return min(self.order, 0.25) if kinked and self.model.block == "phi-in" else self.order
 
     @property
     def push(self) -> float:
