@@ -11,6 +11,7 @@
 #include <string>
 
 #include "bindings_cuda.hpp"
+#include "cpu/columns.hpp"
 #include "cpu/run.hpp"
 #include "include/resmc/streams.hpp"
 #include "interpreter.hpp"
@@ -103,19 +104,11 @@ void check_layers(const py::array_t<uint32_t, py::array::c_style>& layers, uint3
     if (!rise) throw std::invalid_argument("layers must rise from 0 to the depth");
 }
 
-// Runs to the end, or until `progress` or a signal raises (signals do so in Python's main thread alone). The
+// Waits for the end, or until `progress` or a signal raises (signals do so in Python's main thread alone). The
 // interpreter is released but for a look every 50 ms: several of its threads may be here at a time, each with a run of
 // its own. The run's threads have ended when this returns or raises, and when Python ends the calling thread in here.
-void simulate(const py::dict& network, const py::dict& settings,
-              const py::array_t<uint32_t, py::array::c_style>& layers, const py::dict& arrays, int threads,
-              const std::string& instruction_set, const py::object& progress) {
-    const Backend& backend = find_backend(instruction_set);
-    const AnyNetwork described(network);
-    const Job job = job_of(described, settings, layers);
-    check_layers(layers, job.network.depth);
-    const Results results = results_of(arrays, job);
-    Released released;  // also while memory is made, and while threads end
-    Run run(backend, job, results, threads);
+template <class AnyRun>
+void attend(Released& released, AnyRun& run, const py::object& progress) {
     const auto ending = [&run] { run.stop(); };
     for (bool finished = false; !finished;) {
         finished = run.wait(0.05);
@@ -134,6 +127,138 @@ void simulate(const py::dict& network, const py::dict& settings,
         if (!well) throw py::error_already_set();
     }
     run.finish();
+}
+
+void simulate(const py::dict& network, const py::dict& settings,
+              const py::array_t<uint32_t, py::array::c_style>& layers, const py::dict& arrays, int threads,
+              const std::string& instruction_set, const py::object& progress) {
+    const Backend& backend = find_backend(instruction_set);
+    const AnyNetwork described(network);
+    const Job job = job_of(described, settings, layers);
+    check_layers(layers, job.network.depth);
+    const Results results = results_of(arrays, job);
+    Released released;  // also while memory is made, and while threads end
+    Run run(backend, job, results, threads);
+    attend(released, run, progress);
+}
+
+// ---- columns with weights that are handed in ------------------------------------------------------------------------
+
+const char* const QUOTIENT_NAMES[QUOTIENTS] = {"displacement", "gradient", "gradient_displacement"};
+
+// Records by recorded layer, rows of `row` numbers.
+Records records_of(Reader& r, const Residual& net, size_t n_layers, size_t row) {
+    Records records{};
+    const std::vector<size_t> shape = {n_layers, row};
+    records.square = r.array<float>("square", shape);
+    records.exponent = r.array<int32_t>("exponent", shape);
+    records.asymmetry = r.array<float>("asymmetry", shape);
+    records.active = r.array<uint32_t>("active", shape);
+    if (r.has("output")) records.output = r.array<float>("output", {net.network.n_out, row});
+    for (int q = 0; q < (net.gradients ? QUOTIENTS : 1); ++q) {
+        const std::string name(QUOTIENT_NAMES[q]);
+        records.quotients[q].square = r.array<float>((name + "_square").c_str(), shape);
+        records.quotients[q].exponent = r.array<int32_t>((name + "_exponent").c_str(), shape);
+    }
+    if (net.gradients) records.overlap = r.array<float>("overlap", shape);
+    return records;
+}
+
+// Sums records that are there, as `simulate` sums those that it makes.
+void reduce(const py::dict& network, const py::dict& settings, const py::array_t<uint32_t, py::array::c_style>& layers,
+            const py::dict& records, const py::dict& arrays, int threads, const std::string& instruction_set,
+            const py::object& progress) {
+    const Backend& backend = find_backend(instruction_set);
+    const AnyNetwork described(network);
+    if (!described.is_residual) throw std::invalid_argument("records are those of a residual network");
+    Job job = job_of(described, settings, layers);
+    check_layers(layers, job.network.depth);
+    Reader r(records, "records");
+    const GivenRecords given{records_of(r, described.residual, job.recording.n_layers, job.count), job.count};
+    r.finish();
+    if (job.keep_samples > 0 && given.records.output == nullptr) r.refuse("output", "is missing");
+    job.records = &given;
+    const Results results = results_of(arrays, job);
+    Released released;
+    Run run(backend, job, results, threads);
+    attend(released, run, progress);
+}
+
+size_t column_state_bytes(const py::dict& network, uint64_t networks, uint32_t columns,
+                          const std::string& instruction_set) {
+    const AnyNetwork described(network);
+    return column_bytes(find_backend(instruction_set), described.residual, networks, columns);
+}
+
+GivenArray given_array(Reader& r, const char* name, size_t networks, size_t layers, const std::vector<size_t>& entry) {
+    std::vector<size_t> shape = {networks, layers};
+    size_t size = 1;
+    for (const size_t n : entry) {
+        shape.push_back(n);
+        size *= n;
+    }
+    const bool tied = layers == 1;
+    return {r.array<const float>(name, shape), layers * size, tied ? 0 : size};
+}
+
+// Columns of some networks through layers begin .. end, or back; `state` keeps what goes on from one call to the next.
+void columns(const py::dict& network, const py::dict& settings, const py::array_t<uint32_t, py::array::c_style>& layers,
+             const py::dict& arrays, const py::dict& records, int threads, const std::string& instruction_set,
+             const py::object& progress) {
+    const Backend& backend = find_backend(instruction_set);
+    const AnyNetwork described(network);
+    if (!described.is_residual) throw std::invalid_argument("columns are those of a residual network");
+    const Residual& net = described.residual;
+    const uint32_t depth = net.network.depth;
+    check_layers(layers, depth);
+    if (net.network.width > 65535) throw std::invalid_argument("a width of 65535 at most can be handed in");
+
+    Reader s(settings, "settings");
+    ColumnChunk chunk{};
+    ColumnPart part{};
+    chunk.seed = s.integer<uint64_t>("seed");
+    chunk.first = s.integer<uint64_t>("first", 0, END_OF_NETWORKS - 1);
+    chunk.networks = s.integer<uint32_t>("networks", 1);
+    chunk.columns = s.integer<uint32_t>("columns", 1, 1u << 24);
+    part.backward = s.boolean("backward");
+    part.from = s.integer<uint32_t>("from_layer", 0, depth);
+    part.to = s.integer<uint32_t>("to_layer", part.from, depth);
+    const bool tied = s.boolean("tied");
+    chunk.begin = tied ? 0 : s.integer<uint32_t>("first_layer", 0, part.from);
+    if (tied) s.skip("first_layer");
+    const uint32_t n_layers = s.integer<uint32_t>("n_layers", tied ? 1 : part.to - chunk.begin, tied ? 1 : depth);
+    const size_t row = s.integer<uint64_t>("row");
+    chunk.row_first = s.integer<uint64_t>("row_first", 0, row);
+    s.finish();
+    if (chunk.networks > END_OF_NETWORKS - chunk.first) s.refuse("networks", "must end at 2^48");
+    if (uint64_t{chunk.networks} * chunk.columns > row - chunk.row_first) s.refuse("row", "is too short");
+    if (part.backward && !net.gradients) s.refuse("backward", "needs gradients");
+    const auto inside = [&](uint32_t l) { return l != depth && l % net.segment != 0; };
+    if (part.backward && (inside(part.from) || inside(part.to)) && net.segment < depth)
+        s.refuse("from_layer", "and to_layer must not divide a segment");
+
+    Reader r(arrays, "arrays");
+    const size_t n = net.network.width;
+    chunk.outer = given_array(r, "outer", chunk.networks, n_layers, {n, n});
+    if (net.block == BLOCK_V_PHI_W) chunk.inner = given_array(r, "inner", chunk.networks, n_layers, {n, n});
+    if (net.bias > 0.0f) chunk.bias = given_array(r, "bias", chunk.networks, n_layers, {n});
+    for (GivenArray* array : {&chunk.outer, &chunk.inner, &chunk.bias})
+        if (!tied && n_layers == 1) array->layer_stride = array->network_stride;
+    chunk.factors = r.array<const float>("factors", {chunk.columns});
+    if (r.has("start")) chunk.start = r.array<const float>("start", {chunk.networks, n, chunk.columns});
+    const size_t bytes = column_bytes(backend, net, chunk.networks, chunk.columns);
+    chunk.state = reinterpret_cast<char*>(r.array<uint8_t>("state", {bytes}));
+    if (reinterpret_cast<uintptr_t>(chunk.state) % 64 != 0) r.refuse("state", "must be aligned to 64 bytes");
+    r.finish();
+    Reader k(records, "records");
+    chunk.recording.layers = layers.data();
+    chunk.recording.n_layers = static_cast<uint32_t>(layers.size());
+    chunk.records = records_of(k, net, chunk.recording.n_layers, row);
+    chunk.row = row;
+    k.finish();
+    Released released;
+    ColumnRun run(backend, net, chunk, part, threads);
+    attend(released, run, progress);
 }
 
 size_t thread_bytes(const py::dict& network, const py::dict& settings,
@@ -287,6 +412,12 @@ PYBIND11_MODULE(_native, m) {
     });
     m.def("simulate", &simulate, py::arg("network"), py::arg("settings"), py::arg("layers"), py::arg("arrays"),
           py::arg("threads"), py::arg("instruction_set"), py::arg("progress"));
+    m.def("reduce", &reduce, py::arg("network"), py::arg("settings"), py::arg("layers"), py::arg("records"),
+          py::arg("arrays"), py::arg("threads"), py::arg("instruction_set"), py::arg("progress"));
+    m.def("columns", &columns, py::arg("network"), py::arg("settings"), py::arg("layers"), py::arg("arrays"),
+          py::arg("records"), py::arg("threads"), py::arg("instruction_set"), py::arg("progress"));
+    m.def("column_state_bytes", &column_state_bytes, py::arg("network"), py::arg("networks"), py::arg("columns"),
+          py::arg("instruction_set"));
     m.def("thread_bytes", &thread_bytes, py::arg("network"), py::arg("settings"), py::arg("layers"),
           py::arg("instruction_set"));
     m.def("words", &words, py::arg("instruction_set"), py::arg("seed"), py::arg("stream"), py::arg("layer"),

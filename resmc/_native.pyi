@@ -31,6 +31,30 @@ def simulate(
     instruction_set: str,
     progress: Callable[[float], None] | None,
 ) -> None: ...
+
+# Columns of networks whose weights are handed in: settings, arrays and records are those of
+# `resmc.engine.native.ColumnJob`, `columns` and `empty_records`.
+def columns(
+    network: dict[str, Any],
+    settings: dict[str, Any],
+    layers: NDArray[np.uint32],
+    arrays: dict[str, NDArray[Any]],
+    records: dict[str, NDArray[Any]],
+    threads: int,
+    instruction_set: str,
+    progress: Callable[[float], None] | None,
+) -> None: ...
+def column_state_bytes(network: dict[str, Any], networks: int, columns: int, instruction_set: str) -> int: ...
+def reduce(
+    network: dict[str, Any],
+    settings: dict[str, Any],
+    layers: NDArray[np.uint32],
+    records: dict[str, NDArray[Any]],
+    arrays: dict[str, NDArray[Any]],
+    threads: int,
+    instruction_set: str,
+    progress: Callable[[float], None] | None,
+) -> None: ...
 def thread_bytes(
     network: dict[str, Any], settings: dict[str, Any], layers: NDArray[np.uint32], instruction_set: str
 ) -> int: ...

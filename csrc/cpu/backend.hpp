@@ -73,6 +73,27 @@ struct Statistics {
     int64_t* histogram;       // [n_bins + 2]: underflow, bins, overflow
 };
 
+// Arrays of weights that are handed in: [network][layer][..], with strides in floats; that of layers may be 0.
+struct GivenArray {
+    const float* first;
+    size_t network_stride, layer_stride;
+};
+
+// Columns of some networks that share weights, and the layers whose weights are there. A column is an input with a
+// factor of its own on every layer's step.
+struct ColumnChunk {
+    uint64_t seed, first;  // number of the first network
+    uint32_t networks, columns;
+    uint32_t begin;                 // the first layer that the arrays have
+    GivenArray outer, inner, bias;  // of variance 1; [n][n], row after row, and [n]
+    const float* factors;           // [columns]
+    const float* start;             // h_0, [networks][n][columns]; null: as the network's counters draw it
+    char* state;                    // [networks][packs of columns][column_state_bytes], aligned for any register
+    Recording recording;
+    Records records;        // rows of `row` numbers: [layer slot][..]; that of a column is below
+    size_t row, row_first;  // column c of network i is number row_first + i columns + c
+};
+
 struct Backend {
     const char* name;
     int lanes;
@@ -86,6 +107,11 @@ struct Backend {
     size_t (*residual_workspace_bytes)(const Residual&, Method);
     bool (*simulate_residual)(const Residual&, Method, uint64_t seed, uint64_t first, int begin, int end,
                               const Recording&, const Records&, void* workspace, const Control&);
+    // A pack of columns of a network from layer `from` to layer `to`, or back. False if stopped.
+    size_t (*column_state_bytes)(const Residual&);    // of a pack, kept from one call to the next
+    size_t (*column_scratch_bytes)(const Residual&);  // of a thread
+    bool (*simulate_columns)(const Residual&, const ColumnChunk&, bool backward, uint32_t network, uint32_t pack,
+                             uint32_t from, uint32_t to, void* scratch, const Control&);
     // Adds networks begin .. end - 1 of the tile to statistics.
     void (*reduce)(const Network&, const Recording&, const Records&, int begin, int end, const Statistics&);
     // For tests and benchmarks. The four words of one counter; the four normals of each of n counters' words; all the

@@ -110,6 +110,10 @@ static void activate(int kind, float c, const float* from, const uint32_t* words
 size_t residual_workspace_bytes(const Residual&, Method);  // residual_isa.cpp
 bool simulate_residual_tile(const Residual&, Method, uint64_t seed, uint64_t first, int begin, int end,
                             const Recording&, const Records&, void* workspace, const Control&);
+size_t column_state_bytes(const Residual&);
+size_t column_scratch_bytes(const Residual&);
+bool simulate_columns(const Residual&, const ColumnChunk&, bool backward, uint32_t network, uint32_t pack,
+                      uint32_t from, uint32_t to, void* scratch, const Control&);
 
 #define RESMC_STRING2(x) #x
 #define RESMC_STRING(x) RESMC_STRING2(x)
@@ -119,6 +123,9 @@ static const Backend backend{RESMC_STRING(RESMC_TARGET),
                              simulate,
                              residual_workspace_bytes,
                              simulate_residual_tile,
+                             column_state_bytes,
+                             column_scratch_bytes,
+                             simulate_columns,
                              reduce,
                              words,
                              normals,

@@ -192,6 +192,13 @@ RESMC_REAL_OPERATOR(*)
 RESMC_REAL_OPERATOR(/)
 #undef RESMC_REAL_OPERATOR
 
+// x in all slots, straight from memory: to add it to zeros would change the sign of -0, and is not left out.
+RESMC_FN Real every_slot(const float& x) {
+    Real c;
+    RESMC_EACH c.v[r] = x - FloatRegister{};
+    return c;
+}
+
 RESMC_FN Real fma(const Real& a, const Real& b, const Real& c) {
     Real d;
     RESMC_EACH d.v[r] = register_fma(a.v[r], b.v[r], c.v[r]);

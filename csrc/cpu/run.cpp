@@ -1,16 +1,12 @@
 #include "run.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
-#include <new>
-#include <stdexcept>
-#include <string>
 
 #include "../include/resmc/log_norm.hpp"
 #include "../include/resmc/segments.hpp"
+#include "aligned.hpp"
 #include "statistics.hpp"
 
 namespace resmc {
@@ -31,20 +27,6 @@ namespace {
 
 constexpr uint64_t LARGEST_PACK = 32;  // slots of the widest instruction set's pack: a task never divides one
 
-struct Free {
-    void operator()(void* p) const { std::free(p); }
-};
-
-// Memory aligned for any register, zeroed unless that would only cost time.
-template <class T>
-std::unique_ptr<T[], Free> aligned_array(size_t n, bool zeroed = true) {
-    const size_t bytes = std::max<size_t>((n * sizeof(T) + 63) / 64 * 64, 64);
-    void* const p = std::aligned_alloc(64, bytes);
-    if (p == nullptr) throw std::bad_alloc();
-    if (zeroed) std::fill_n(static_cast<char*>(p), bytes, 0);
-    return std::unique_ptr<T[], Free>(static_cast<T*>(p));
-}
-
 // Of a tile's A; where networks can die, also of who is alive and of A^2.
 size_t scratch_doubles(const Recording& recording) {
     if (!recording.correlations) return 0;
@@ -58,6 +40,7 @@ size_t quotients_of(const Job& job) {
 }
 
 size_t workspace_bytes(const Backend& backend, const Job& job) {
+    if (job.records != nullptr) return 0;
     return job.residual != nullptr ? backend.residual_workspace_bytes(*job.residual, job.method)
                                    : backend.workspace_bytes(job.network, job.method);
 }
@@ -180,42 +163,25 @@ size_t bytes_per_thread(const Backend& backend, const Job& job) {
 }
 
 Run::Run(const Backend& backend, const Job& job, const Results& results, int threads)
-    : backend_(backend), job_(job), results_(results) {
+    : backend_(backend),
+      job_(job),
+      results_(results),
+      tasks_([this](size_t thread, uint64_t task) { return work(*workers_[thread], task); }, [this] { wake_up(); }) {
     task_size_ = std::max(job.batch, LARGEST_PACK);
     first_task_ = job.first / task_size_;
     n_tasks_ = (job.first + job.count - 1) / task_size_ - first_task_ + 1;
     const uint64_t lanes = static_cast<uint64_t>(backend.lanes);
-    pack_layers_ = ((job.first + job.count - 1) / lanes - job.first / lanes + 1) * steps_of(job);
-    const int n = static_cast<int>(std::min<uint64_t>(static_cast<uint64_t>(threads), n_tasks_));
-    for (int i = 0; i < n; ++i) workers_.push_back(std::make_unique<Worker>(backend, job, &stop_));
-    running_ = n;
-    threads_.reserve(workers_.size());
-    try {
-        for (auto& worker : workers_) threads_.emplace_back([this, &worker] { work(*worker); });
-    } catch (const std::exception& error) {  // a thread could not be started: stop those that were
-        stop();
-        throw std::runtime_error("threads=" + std::to_string(threads) + ": the system lets only " +
-                                 std::to_string(threads_.size()) + " of them start (" + error.what() +
-                                 "); ask for fewer, or raise the limit of processes (ulimit -u) or of memory");
-    }
+    pack_layers_ = job.records != nullptr
+                       ? job.count
+                       : ((job.first + job.count - 1) / lanes - job.first / lanes + 1) * steps_of(job);
+    const size_t n = std::min<uint64_t>(static_cast<uint64_t>(threads), n_tasks_);
+    for (size_t i = 0; i < n; ++i) workers_.push_back(std::make_unique<Worker>(backend, job, tasks_.stop_flag()));
+    tasks_.start(n, n_tasks_);
 }
 
 Run::~Run() { stop(); }
 
-void Run::stop() {
-    {  // under the lock, or a thread about to wait for its turn might miss it
-        std::lock_guard lock(mutex_);
-        __atomic_store_n(&stop_, true, __ATOMIC_RELAXED);
-    }
-    turn_changed_.notify_all();
-    for (auto& thread : threads_)
-        if (thread.joinable()) thread.join();
-}
-
-bool Run::wait(double seconds) {
-    std::unique_lock lock(mutex_);
-    return worker_finished_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return running_ == 0; });
-}
+void Run::stop() { tasks_.stop(); }
 
 double Run::fraction() const {
     uint64_t done = 0;
@@ -223,55 +189,45 @@ double Run::fraction() const {
     return std::min(1.0, static_cast<double>(done) / static_cast<double>(pack_layers_));
 }
 
-void Run::finish() {
-    for (auto& thread : threads_) thread.join();
-    threads_.clear();
-    if (error_) std::rethrow_exception(error_);
+void Run::wake_up() {
+    {
+        std::lock_guard lock(mutex_);
+    }  // or a thread about to wait for its turn might miss it
+    turn_changed_.notify_all();
 }
 
-void Run::work(Worker& worker) {
-    try {
-        for (uint64_t task; (task = next_task_.fetch_add(1)) < n_tasks_;) {
-            const uint64_t start = (first_task_ + task) * task_size_;
-            const uint64_t begin = std::max(start, job_.first);
-            const uint64_t end = std::min(start + task_size_, job_.first + job_.count);
-            if (job_.batch >= TILE) {  // the task is one batch: reduce tile by tile, wait only to fold
-                worker.clear_batch();
-                simulate_range(worker, begin, end);
-                if (!wait_for_turn(task)) break;
-                fold(worker, begin);
-            } else {  // the task is a few packs of one tile, and holds several batches or a part of the tile
-                const uint64_t tile = begin / TILE * TILE;
-                simulate_tile(worker, tile, static_cast<int>(begin - tile), static_cast<int>(end - tile));
-                if (!wait_for_turn(task)) break;
-                for (uint64_t from = begin, to; from < end; from = to) {
-                    to = std::min((from / job_.batch + 1) * job_.batch, end);
-                    worker.clear_batch();
-                    reduce(worker, static_cast<int>(from - tile), static_cast<int>(to - tile));
-                    fold(worker, from);
-                }
-            }
-            {
-                std::lock_guard lock(mutex_);
-                ++turn_;
-            }
-            turn_changed_.notify_all();
+bool Run::work(Worker& worker, uint64_t task) {
+    const uint64_t start = (first_task_ + task) * task_size_;
+    const uint64_t begin = std::max(start, job_.first);
+    const uint64_t end = std::min(start + task_size_, job_.first + job_.count);
+    if (job_.batch >= TILE) {  // the task is one batch: reduce tile by tile, wait only to fold
+        worker.clear_batch();
+        simulate_range(worker, begin, end);
+        if (!wait_for_turn(task)) return false;
+        fold(worker, begin);
+    } else {  // the task is a few packs of one tile, and holds several batches or a part of the tile
+        const uint64_t tile = begin / TILE * TILE;
+        simulate_tile(worker, tile, static_cast<int>(begin - tile), static_cast<int>(end - tile));
+        if (!wait_for_turn(task)) return false;
+        for (uint64_t from = begin, to; from < end; from = to) {
+            to = std::min((from / job_.batch + 1) * job_.batch, end);
+            worker.clear_batch();
+            reduce(worker, static_cast<int>(from - tile), static_cast<int>(to - tile));
+            fold(worker, from);
         }
-    } catch (...) {
-        std::lock_guard lock(mutex_);
-        if (!error_) error_ = std::current_exception();
-        __atomic_store_n(&stop_, true, __ATOMIC_RELAXED);
-        turn_changed_.notify_all();
     }
-    std::lock_guard lock(mutex_);
-    --running_;
-    worker_finished_.notify_all();
+    {
+        std::lock_guard lock(mutex_);
+        ++turn_;
+    }
+    turn_changed_.notify_all();
+    return true;
 }
 
 bool Run::wait_for_turn(uint64_t task) {
     std::unique_lock lock(mutex_);
-    turn_changed_.wait(lock, [&] { return turn_ == task || __atomic_load_n(&stop_, __ATOMIC_RELAXED); });
-    return !__atomic_load_n(&stop_, __ATOMIC_RELAXED);
+    turn_changed_.wait(lock, [&] { return turn_ == task || tasks_.stopped(); });
+    return !tasks_.stopped();
 }
 
 void Run::fold(Worker& worker, uint64_t network) {
@@ -288,7 +244,7 @@ void Run::simulate_range(Worker& worker, uint64_t begin, uint64_t end) {
         const int from = static_cast<int>(std::max(begin, tile) - tile);
         const int to = static_cast<int>(std::min(end - tile, static_cast<uint64_t>(TILE)));
         simulate_tile(worker, tile, from, to);
-        if (__atomic_load_n(&stop_, __ATOMIC_RELAXED)) return;
+        if (tasks_.stopped()) return;
         reduce(worker, from, to);
     }
 }
@@ -303,17 +259,55 @@ void Run::reduce(Worker& worker, int begin, int end) {
         backend_.reduce(job_.network, job_.recording, worker.from_one(), begin, end, worker.mean_square);
 }
 
-// Simulates networks tile + begin .. tile + end - 1 and copies out what is kept raw.
+// Some rows of a tile from those that are given.
+template <class T>
+static void copy_rows(T* tile, const T* given, size_t row, size_t rows, int begin, int end) {
+    for (size_t i = 0; tile != nullptr && i < rows; ++i)
+        std::copy_n(given + i * row, end - begin, tile + i * TILE + begin);
+}
+
+static void log_norms(const float* square, const int32_t* exponent, size_t rows, double log_width, int begin, int end,
+                      double* to) {
+    for (size_t i = 0; i < rows; ++i)
+        for (size_t at = i * TILE + static_cast<size_t>(begin); at < i * TILE + static_cast<size_t>(end); ++at)
+            to[at] = host::log_norm(square[at], exponent[at], log_width);
+}
+
+// Records of networks tile + begin .. tile + end - 1: simulated, or taken from where they are.
+bool Run::fill_records(Worker& worker, const Records& records, uint64_t tile, int begin, int end) {
+    if (job_.records == nullptr)
+        return job_.residual != nullptr
+                   ? backend_.simulate_residual(*job_.residual, job_.method, job_.seed, tile, begin, end,
+                                                job_.recording, records, worker.workspace.get(), worker.control)
+                   : backend_.simulate(job_.network, job_.variant, job_.method, job_.seed, tile, begin, end,
+                                       job_.recording, records, worker.workspace.get(), worker.control);
+    const Records& given = job_.records->records;
+    const size_t row = job_.records->row, n = job_.recording.n_layers;
+    const size_t at = tile + static_cast<size_t>(begin) - job_.first;
+    const double log_width = std::log(static_cast<double>(job_.network.width));
+    copy_rows(records.square, given.square + at, row, n, begin, end);
+    copy_rows(records.exponent, given.exponent + at, row, n, begin, end);
+    copy_rows(records.asymmetry, given.asymmetry + at, row, n, begin, end);
+    copy_rows(records.active, given.active + at, row, n, begin, end);
+    if (given.output != nullptr) copy_rows(records.output, given.output + at, row, job_.network.n_out, begin, end);
+    log_norms(records.square, records.exponent, n, log_width, begin, end, records.log_norm);
+    for (size_t q = 0; q < worker.n_quotients; ++q) {
+        const Quotient& quotient = records.quotients[q];
+        copy_rows(quotient.square, given.quotients[q].square + at, row, n, begin, end);
+        copy_rows(quotient.exponent, given.quotients[q].exponent + at, row, n, begin, end);
+        log_norms(quotient.square, quotient.exponent, n, log_width, begin, end, quotient.log_norm);
+    }
+    if (given.overlap != nullptr) copy_rows(records.overlap, given.overlap + at, row, n, begin, end);
+    __atomic_store_n(worker.control.done, *worker.control.done + static_cast<uint64_t>(end - begin), __ATOMIC_RELAXED);
+    return !tasks_.stopped();
+}
+
+// Fills in networks tile + begin .. tile + end - 1 and copies out what is kept raw.
 void Run::simulate_tile(Worker& worker, uint64_t tile, int begin, int end) {
     const uint64_t from = tile + static_cast<uint64_t>(begin) - job_.first;  // index within the range
     Records records = worker.records;
     records.output = from < job_.keep_samples ? worker.output.get() : nullptr;
-    const bool done = job_.residual != nullptr
-                          ? backend_.simulate_residual(*job_.residual, job_.method, job_.seed, tile, begin, end,
-                                                       job_.recording, records, worker.workspace.get(), worker.control)
-                          : backend_.simulate(job_.network, job_.variant, job_.method, job_.seed, tile, begin, end,
-                                              job_.recording, records, worker.workspace.get(), worker.control);
-    if (!done) return;
+    if (!fill_records(worker, records, tile, begin, end)) return;
     if (worker.n_quotients > 0) keep_quotients(worker, from, begin, end);
     const size_t n = job_.recording.n_layers, last = (n - 1) * TILE, n_out = job_.network.n_out;
     constexpr double minus_infinity = -std::numeric_limits<double>::infinity();

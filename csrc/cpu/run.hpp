@@ -3,22 +3,27 @@
 // bit of the result.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
-#include <exception>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "../include/resmc/layer_sums.hpp"
 #include "backend.hpp"
+#include "tasks.hpp"
 
 namespace resmc {
 
+// Records that are there already, of the networks of a job one after another: rows of `row` numbers for each layer.
+struct GivenRecords {
+    Records records;  // without log-norms and scratch
+    size_t row;
+};
+
 struct Job {
     Network network;
-    const Residual* residual;  // null: the fast kernels of log-Gaussian networks
+    const Residual* residual;     // null: the fast kernels of log-Gaussian networks
+    const GivenRecords* records;  // null: networks are simulated; else these are summed
     Variant variant;
     Method method;
     uint64_t seed, first, count;
@@ -57,16 +62,18 @@ class Run {
     Run(const Run&) = delete;
     Run& operator=(const Run&) = delete;
 
-    bool wait(double seconds);  // true once every thread has finished
-    double fraction() const;    // of the work, for a progress bar
-    void stop();                // abandons the rest and joins; a second time nothing
-    void finish();              // joins; rethrows what stopped a thread
+    bool wait(double seconds) { return tasks_.wait(seconds); }
+    double fraction() const;  // of the work, for a progress bar
+    void stop();
+    void finish() { tasks_.finish(); }
 
    private:
     struct Worker;
-    void work(Worker&);
+    bool work(Worker&, uint64_t task);
+    void wake_up();
     void simulate_range(Worker&, uint64_t begin, uint64_t end);
     void simulate_tile(Worker&, uint64_t tile, int begin, int end);
+    bool fill_records(Worker&, const Records&, uint64_t tile, int begin, int end);
     void keep_quotients(const Worker&, uint64_t from, int begin, int end);
     void reduce(Worker&, int begin, int end);
     bool wait_for_turn(uint64_t task);
@@ -76,15 +83,11 @@ class Run {
     const Job job_;
     const Results results_;
     uint64_t task_size_, first_task_, n_tasks_, pack_layers_;
-    std::atomic<uint64_t> next_task_{0};
-    bool stop_ = false;  // read by kernels through relaxed atomic builtins
     std::mutex mutex_;
-    std::condition_variable turn_changed_, worker_finished_;
+    std::condition_variable turn_changed_;
     uint64_t turn_ = 0;
-    int running_ = 0;
-    std::exception_ptr error_;
     std::vector<std::unique_ptr<Worker>> workers_;
-    std::vector<std::thread> threads_;
+    Tasks tasks_;  // the last: its threads end before what they use
 };
 
 }  // namespace resmc

@@ -7,7 +7,7 @@ RESMC_NAMESPACE_BEGIN
 
 template <class Activation>
 static bool simulate_pack(const Network& net, Method method, const PhiloxKeys& keys, uint64_t network, CpuTeam& team,
-                          CpuRecorder& recorder, Real* workspace) {
+                          CpuRecorder<TileRow>& recorder, Real* workspace) {
     const Word word2 = counting_from(static_cast<uint32_t>(network));
     const uint32_t word3 = counter_word3(network, 0);
     CpuState state{workspace};
@@ -29,7 +29,7 @@ static bool simulate(const Network& net, Variant variant, Method method, uint64_
     CpuTeam team{control};
     Real* const z = static_cast<Real*>(workspace);
     for (int lane = begin / LANES * LANES; lane < end; lane += LANES) {
-        CpuRecorder recorder{recording, records, lane, net.n_out};
+        CpuRecorder<TileRow> recorder{recording, records, {lane}, net.n_out};
         const uint64_t network = first + static_cast<uint64_t>(lane);
         const bool done =
             variant == VARIANT_VANILLA    ? simulate_pack<Relu>(net, method, keys, network, team, recorder, z)

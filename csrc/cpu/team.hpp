@@ -55,7 +55,7 @@ struct CpuState {
 
 struct CpuVector {
     Real* first;  // of the quad of zeros before neuron 0
-    RESMC_FN Real load(uint32_t j) const { return first[static_cast<uint32_t>(j + 4)]; }
+    RESMC_FN const Real& load(uint32_t j) const { return first[static_cast<uint32_t>(j + 4)]; }
     RESMC_FN void store(uint32_t quad, const Real (&x)[4]) {
         for (uint32_t k = 0; k < 4; ++k) first[4 * quad + 4 + k] = x[k];
     }
@@ -65,29 +65,38 @@ struct CpuVector {
     }
 };
 
+// Where a pack stands in records: in rows of a tile, whole.
+struct TileRow {
+    int lane;  // of the pack's first network within the tile
+
+    template <class T, class Pack>
+    RESMC_FN void put(T* record, uint32_t slot, const Pack& x) const {
+        RESMC_TARGET::store(record + static_cast<size_t>(slot) * TILE + static_cast<size_t>(lane), x);
+    }
+};
+
+template <class Row>
 struct CpuRecorder {
     const Recording& recording;
     const Records& records;
-    int lane;        // of the pack's first network within the tile
+    Row row;
     uint32_t n_out;  // outputs of a network
     uint32_t slot = 0;
 
     RESMC_FN void layer(uint32_t l, const Sums<Real, Word>& sums, const Word& exponent) {
         if (l != recording.layers[slot]) return;
-        const size_t at = static_cast<size_t>(slot) * TILE + static_cast<size_t>(lane);
         const Real two_active = sums.active_square + sums.active_square;
-        store(records.square + at, sums.square);
-        store(records.exponent + at, exponent);
+        row.put(records.square, slot, sums.square);
+        row.put(records.exponent, slot, exponent);
         // A dead network (0/0) is left out of every statistic of A; any finite number serves.
-        store(records.asymmetry + at,
-              select_zero(as_word(sums.square), Real(0.0f), two_active / sums.square - Real(1.0f)));
-        store(records.active + at, sums.active);
+        row.put(records.asymmetry, slot,
+                select_zero(as_word(sums.square), Real(0.0f), two_active / sums.square - Real(1.0f)));
+        row.put(records.active, slot, sums.active);
         if (slot + 1 < recording.n_layers) ++slot;
     }
     RESMC_FN bool wants_output() const { return records.output != nullptr; }
     RESMC_FN void output(uint32_t k, const Real& value) {
-        if (k >= n_out) return;
-        store(records.output + static_cast<size_t>(k) * TILE + lane, value);
+        if (k < n_out) row.put(records.output, k, value);
     }
 };
 

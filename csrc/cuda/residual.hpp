@@ -131,14 +131,15 @@ RESMC_KERNEL_FN void simulate_residual_warp(Warp& warp, const ResidualArguments&
     float* const shared = memory + own_floats(a.residual, shape);
     const Word start = times(place.in_block, floats);
     const uint64_t next = static_cast<uint64_t>(shape.block_networks) * floats;
-    ResidualRun<ResidualTeam, MemoryVectors, MemoryVector> run{
+    ResidualRun<ResidualTeam, MemoryVectors, MemoryVector, DrawnWeights> run{
         a.residual,
         a.run.keys,
         team,
         vectors,
         {{&warp, shared, start, quads}, {&warp, shared + next, start, quads}, {&warp, shared + 2 * next, start, quads}},
         widen(place.word2),
-        place.word3};
+        place.word3,
+        {}};
     if constexpr (method == METHOD_DENSE)
         simulate_residual<Dense<block>>(run, recorder);
     else

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .._system.build import instruction_set
 from .._system.memory import available_memory
-from . import native
+from . import columns, native
+from .lowering import KernelResidual
 from .request import Request
 from .run import PART
 from .sums import Sums
@@ -16,6 +17,9 @@ def needed_memory(request: Request, n_layers: int) -> int:
     each = 0
     if request.device.kind == "cpu":
         each = native.thread_bytes(network, job, n_layers, instruction_set())
+    if not request.lowered.independent:
+        assert isinstance(network, KernelResidual)
+        each += -(-columns.needed_bytes(request.lowered, network, job.count, n_layers) // request.threads)
     raw = job.keep_samples * (20 + 8 * network.n_out) + job.keep_trajectories * 12 * n_layers
     # Quotients have kept values and paths, and a part's final values.
     per_quotient = job.keep_samples + job.keep_trajectories * n_layers + min(job.count, PART)

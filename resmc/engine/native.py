@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _native
-from .lowering import MEAN_SQUARE, KernelNetwork
+from .lowering import MEAN_SQUARE, KernelNetwork, KernelResidual
 from .request import Job
 from .sums import NormSums, Sums
 
@@ -84,6 +84,11 @@ class Arrays:
 
     def part(self, at: int, job: Job) -> Arrays:
         """Arrays for the networks of ``job``, which begin ``at``: the same sums, views of what is kept, new finals."""
+        part = self.view(at, job)
+        return replace(part, quotients={n: replace(q, final=np.empty(job.count)) for n, q in part.quotients.items()})
+
+    def view(self, at: int, job: Job) -> Arrays:
+        """The same sums, and views of all else for the networks of ``job``, which begin ``at``."""
 
         def kept(array: Array, count: int) -> Array:
             return array[at : at + count]
@@ -98,7 +103,7 @@ class Arrays:
             path_asymmetry=kept(self.path_asymmetry, paths),
             path_overlap=kept(self.path_overlap, paths),
             quotients={
-                name: replace(q, final=np.empty(job.count), path=None if q.path is None else kept(q.path, paths))
+                name: replace(q, final=kept(q.final, job.count), path=None if q.path is None else kept(q.path, paths))
                 for name, q in self.quotients.items()
             },
         )
@@ -143,6 +148,109 @@ def thread_bytes(network: KernelNetwork, job: Job, n_layers: int, instructions: 
     """Bytes of memory that each CPU thread takes, with so many recorded layers."""
     layers = np.arange(n_layers, dtype=np.uint32)
     return _native.thread_bytes(plain(network), plain(job), layers, instructions)
+
+
+# -- columns of networks whose weights are handed in ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ColumnJob:
+    """All that the kernels are told of some columns, for one way through some layers.
+
+    Attributes
+    ----------
+    seed, first, networks, columns : int
+        The networks, and how many columns each has.
+    backward : bool
+        From layer ``to_layer`` to layer ``from_layer``, instead of the other way.
+    from_layer, to_layer : int
+    first_layer, n_layers : int
+        The layers whose weights are handed in; with ``tied`` all layers have the one that there is.
+    tied : bool
+    row, row_first : int
+        Records have rows of so many numbers; column c of network i is number row_first + i columns + c.
+    """
+
+    seed: int
+    first: int
+    networks: int
+    columns: int
+    backward: bool
+    from_layer: int
+    to_layer: int
+    first_layer: int
+    n_layers: int
+    tied: bool
+    row: int
+    row_first: int
+
+
+def empty_records(network: KernelResidual, n_layers: int, row: int, outputs: bool) -> dict[str, Array]:
+    """Records of columns, by the names that the kernels know them by: (n_layers, row), and outputs (n_out, row).
+
+    Squares are in units of 4^exponent.
+    """
+    shape = (n_layers, row)
+    records: dict[str, Array] = {
+        "square": np.empty(shape, np.float32),
+        "exponent": np.empty(shape, np.int32),
+        "asymmetry": np.empty(shape, np.float32),
+        "active": np.empty(shape, np.uint32),
+    }
+    for name in network.quotients[1:]:
+        records[f"{name}_square"] = np.empty(shape, np.float32)
+        records[f"{name}_exponent"] = np.empty(shape, np.int32)
+    if network.gradients:
+        records["overlap"] = np.empty(shape, np.float32)
+    if outputs:
+        records["output"] = np.empty((network.n_out, row), np.float32)
+    return records
+
+
+def record_bytes(network: KernelResidual) -> int:
+    """Bytes of the records of one column at one layer."""
+    return 16 + 8 * len(network.quotients[1:]) + (4 if network.gradients else 0)
+
+
+def column_state_bytes(network: KernelResidual, networks: int, columns: int, instructions: str) -> int:
+    """Bytes that the columns of so many networks keep from one way through layers to the next."""
+    return _native.column_state_bytes(plain(network), networks, columns, instructions)
+
+
+def columns(
+    network: KernelResidual,
+    job: ColumnJob,
+    layers: NDArray[np.int64],
+    arrays: dict[str, Array],
+    records: dict[str, Array],
+    threads: int,
+    instructions: str,
+    report: Report | None,
+) -> None:
+    """Takes columns through some layers, or back, and fills ``records`` of those that are among ``layers``.
+
+    ``arrays`` are outer, inner and bias as far as the block has them, (N, n_layers, ..); factors (columns,) on every
+    layer's step; start (N, n, columns) where h_0 is handed in; and state, bytes at a multiple of 64.
+    """
+    _native.columns(
+        plain(network), plain(job), layers.astype(np.uint32), arrays, records, threads, instructions, report
+    )
+
+
+def reduce(
+    network: KernelResidual,
+    job: Job,
+    layers: NDArray[np.int64],
+    records: dict[str, Array],
+    arrays: Arrays,
+    threads: int,
+    instructions: str,
+    report: Report | None,
+) -> None:
+    """Adds networks of one column, whose ``records`` are there, to ``arrays``, as `simulate` adds its own."""
+    _native.reduce(
+        plain(network), plain(job), layers.astype(np.uint32), records, arrays.named(), threads, instructions, report
+    )
 
 
 # -- weights as arrays ----------------------------------------------------------------------------------------------

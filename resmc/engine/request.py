@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,6 +78,17 @@ class Job:
     bin_low: float
     bin_width: float
     n_bins: int
+
+    def part(self, first: int, count: int) -> Job:
+        """The same of ``count`` of its networks from number ``first`` on."""
+        at = first - self.first
+        return replace(
+            self,
+            first=first,
+            count=count,
+            keep_samples=min(max(self.keep_samples - at, 0), count),
+            keep_trajectories=min(max(self.keep_trajectories - at, 0), count),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +180,11 @@ def check(
     method = chosen_method(lowered, method)
     gradients, displacement = _followed(lowered, gradients, displacement)
     where = devices.parse(device)
+    if where.kind == "cuda" and not lowered.independent:
+        raise ValueError(
+            f"device={device!r} is not allowed with weights={brief(lowered.general.weights)}: weights that depend on "
+            "each other in depth are simulated on the CPU"
+        )
     _check_on_device(keep_on_device, where, lowered, gradients or displacement)
     correlations = checks.boolean("correlations", correlations) and lowered.log_gaussian is not None
     recorded = recorded_layers(lowered.model.depth, layers)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from .._system.build import instruction_set
 from .._system.stopping import look, stoppable
 from .._system.words import brief_repr
-from . import cuda, native
+from . import columns, cuda, native
 from .finals import FinalCounts, Tally
-from .lowering import MEAN_SQUARE, KernelNetwork
+from .lowering import MEAN_SQUARE, KernelNetwork, KernelResidual, Lowered
 from .native import Arrays, Report
 from .request import Job, Request, group_sizes
 from .sums import NormSums, Sums
@@ -88,6 +88,28 @@ class Cpu:
 
 
 @dataclass(eq=False)
+class CpuColumns(Cpu):
+    """The CPU's threads, with weights that are drawn as arrays: of layers that depend on each other."""
+
+    lowered: Lowered = field(kw_only=True)
+
+    def add(
+        self,
+        network: KernelNetwork,
+        job: Job,
+        layers: NDArray[np.int64],
+        arrays: Arrays,
+        report: Report | None,
+        tallies: dict[str, Any],
+    ) -> None:
+        """Adds the networks of ``job`` to ``arrays``, and their final values to ``tallies``."""
+        assert isinstance(network, KernelResidual)
+        columns.add_networks(self.lowered, network, job, layers, arrays, self.threads, report)
+        for name, tally in tallies.items():
+            tally.add(arrays.quotients[name].final)
+
+
+@dataclass(eq=False)
 class Gpu:
     """One GPU, on which what is kept raw stays with ``keep``."""
 
@@ -144,6 +166,8 @@ def run(request: Request, report: Report | None = None) -> Outcome:
     """
     network, job, recording = request.network(), request.job(), request.recording
     where: Cpu | Gpu = Cpu(request.threads)
+    if not request.lowered.independent:
+        where = CpuColumns(request.threads, lowered=request.lowered)
     if request.device.kind == "cuda":
         where = Gpu(cuda.open_cuda(request.device.ordinal), recording.on_device)
     here = replace(job, keep_samples=0, keep_trajectories=0) if recording.on_device else job
@@ -179,17 +203,7 @@ def _parts(job: Job) -> Iterator[tuple[int, Job]]:
     stop = job.first + job.count
     ends = [*range(job.first // PART * PART + PART, stop, PART), stop]
     for first, end in itertools.pairwise([job.first, *ends]):
-        at, count = first - job.first, end - first
-        yield (
-            at,
-            replace(
-                job,
-                first=first,
-                count=count,
-                keep_samples=min(max(job.keep_samples - at, 0), count),
-                keep_trajectories=min(max(job.keep_trajectories - at, 0), count),
-            ),
-        )
+        yield first - job.first, job.part(first, end - first)
 
 
 def _share(report: Report, at: int, part: Job, job: Job) -> Report:

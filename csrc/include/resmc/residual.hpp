@@ -56,12 +56,14 @@ RESMC_FN Real without_dust(Real x, Real size) {
 }
 
 // A simulation of some networks at once: what every part of it needs. Vectors has load(vector, round, x[4]) and
-// store(vector, round, x[4]).
-template <class Team_, class Vectors_, class Shared_>
+// store(vector, round, x[4]). Weights says where explicit weights come from, and what a slot's layers have of its own
+// (residual_dense.hpp: DrawnWeights).
+template <class Team_, class Vectors_, class Shared_, class Weights_>
 struct ResidualRun {
     using Team = Team_;
     using Vectors = Vectors_;
     using Shared = Shared_;  // vectors that the whole team sees, for explicit weights
+    using Weights = Weights_;
     using Real = typename Team::Real;
     using Word = typename Team::Word;
     using Wide = typename Team::Wide;
@@ -78,11 +80,14 @@ struct ResidualRun {
     Shared shared[3];
     Wide networks;
     uint32_t word3;
+    Weights weights;
 
     RESMC_FN uint32_t width() const { return net.network.width; }
     RESMC_FN uint32_t rounds() const { return team.state_rounds(width()); }
     RESMC_FN bool has_signs() const { return is_signed(net.activation); }
     RESMC_FN bool has_dust() const { return net.weight_law == WEIGHTS_RADEMACHER; }
+    // s_l, or s_l / sqrt(n) where a matrix ends the branch.
+    RESMC_FN Real step(uint32_t l) const { return weights.step(Real(net.steps[l])); }
 
     RESMC_FN PhiloxPrefix<Wide> draw(uint32_t stream, uint32_t layer) const {
         return philox_prefix(keys, counter_word1(stream, layer), networks, word3);
@@ -220,7 +225,7 @@ struct ResidualRun {
     RESMC_FN Layer finish_forward(uint32_t l, const Layer& from, Real size, uint32_t at, uint32_t to, bool follow,
                                   Size<Real, Word>& change, Branch branch, Signs signs) {
         Word exponent;
-        const Step<Real> s = forward_step(net, l, from, size, exponent, change);
+        const Step<Real> s = forward_step(net, net.inside ? Real(1.0f) : step(l), from, size, exponent, change);
         const auto scale = activation_scale(net, exponent);
         const Forward sums = each_round<Forward>([&](uint32_t round, bool whole, Forward& sum) RESMC_LAMBDA {
             Real y[4], h[4], next[4];
@@ -321,16 +326,14 @@ RESMC_FN bool advance(Run& run, ForwardState<Run>& state, uint32_t from, uint32_
     return true;
 }
 
-// Networks `word2` (low 32 bits) of one `word3` forwards and, if wanted, backwards. A Recorder is told of every layer,
-// recorder.layer(l, sums, exponent, change), in the backward pass of recorder.gradient(l, gradient, sums of h_l), and
-// of outputs. Returns false if the team was told to stop.
+// A Recorder is told of every layer, recorder.layer(l, sums, exponent, change), in the backward pass of
+// recorder.gradient(l, gradient, sums of h_l), and of outputs. These parts make a simulation, one after another; each
+// returns false if the team was told to stop.
+
+// Layer 0.
 template <class Branch, class Run, class Recorder>
-RESMC_FN bool simulate_residual(Run& run, Recorder& recorder) {
+RESMC_FN ForwardState<Run> begin_forward(Run& run, Recorder& recorder) {
     using Real = typename Run::Real;
-    using Word = typename Run::Word;
-    using Layer = typename Run::Layer;
-    const Residual& net = run.net;
-    const uint32_t depth = net.network.depth, parts = segments(net), saved = VECTOR_FIRST + net.segment + 1;
     ForwardState<Run> state{Branch::first(run, VECTOR_FIRST), VECTOR_FIRST, {}};
     state.change = {Real(0.0f), state.layer.exponent};
     const Real zeros[4] = {Real(0.0f), Real(0.0f), Real(0.0f), Real(0.0f)};
@@ -338,30 +341,52 @@ RESMC_FN bool simulate_residual(Run& run, Recorder& recorder) {
         run.vectors.store(VECTOR_CHANGE, round, zeros);
         run.vectors.store(VECTOR_GRADIENT_CHANGE, round, zeros);
     }
+    if (run.net.gradients) run.keep(VECTOR_FIRST, state.layer);
+    recorder.layer(0, state.layer.sums, state.layer.exponent, state.change);
+    return state;
+}
+
+// From layer `from`, where `state` is, to layer `to`.
+template <class Branch, class Run, class Recorder>
+RESMC_FN bool forward_part(Run& run, ForwardState<Run>& state, uint32_t from, uint32_t to, Recorder& recorder) {
+    const Residual& net = run.net;
+    const uint32_t saved = VECTOR_FIRST + net.segment + 1;
     const auto reached = [&](uint32_t l) RESMC_LAMBDA {
         recorder.layer(l, state.layer.sums, state.layer.exponent, state.change);
-        if (!net.gradients || l == 0 || l == depth || l % net.segment != 0) return;
+        if (!net.gradients || l == net.network.depth || l % net.segment != 0) return;
         run.copy(VECTOR_FIRST, saved + l / net.segment - 1);  // a segment leaves its first layer
         run.copy(state.vector, VECTOR_FIRST);                 // and its last one is the next one's first
         state.vector = VECTOR_FIRST;
     };
-    if (net.gradients) run.keep(VECTOR_FIRST, state.layer);
-    reached(0);
-    if (!advance<Branch>(run, state, 0, depth, true, reached)) return false;
-    if (recorder.wants_output() && !Branch::output(run, state.layer, state.vector, recorder)) return false;
-    if (!net.gradients) return true;
+    return advance<Branch>(run, state, from, to, true, reached);
+}
 
-    Gradient<Real, Word> gradient = Branch::first_gradient(run, state.vector);
-    recorder.gradient(depth, gradient, state.layer.sums);
-    for (uint32_t part = parts; part-- > 0;) {
+// The gradient at the last layer, where `state` is.
+template <class Branch, class Run, class Recorder>
+RESMC_FN auto begin_backward(Run& run, const ForwardState<Run>& state, Recorder& recorder) {
+    const auto gradient = Branch::first_gradient(run, state.vector);
+    recorder.gradient(run.net.network.depth, gradient, state.layer.sums);
+    return gradient;
+}
+
+// The gradient from layer `to`, where it is, to layer `from`. A segment is computed once more at its end: the layers of
+// all segments that end in here, but for the last of the network, are computed again from their beginning.
+template <class Branch, class Run, class Recorder>
+RESMC_FN bool backward_part(Run& run, Gradient<typename Run::Real, typename Run::Word>& gradient, uint32_t from,
+                            uint32_t to, Recorder& recorder) {
+    using Layer = typename Run::Layer;
+    const Residual& net = run.net;
+    const uint32_t depth = net.network.depth, parts = segments(net), saved = VECTOR_FIRST + net.segment + 1;
+    for (uint32_t part = (to + net.segment - 1) / net.segment; part-- > from / net.segment;) {
         const uint32_t begin = part * net.segment;
         const uint32_t end = depth - begin < net.segment ? depth : begin + net.segment;
-        if (part + 1 < parts) {
+        const uint32_t first = begin < from ? from : begin, last = end < to ? end : to;
+        if (last == end && part + 1 < parts) {
             run.copy(saved + part, VECTOR_FIRST);
             ForwardState<Run> again{run.kept(VECTOR_FIRST), VECTOR_FIRST, {}};
             if (!advance<Branch>(run, again, begin, end - 1, false, [](uint32_t) RESMC_LAMBDA {})) return false;
         }
-        for (uint32_t l = end; l-- > begin;) {
+        for (uint32_t l = last; l-- > first;) {
             if (!run.team.proceed()) return false;
             const uint32_t vector = VECTOR_FIRST + (l - begin);
             const Layer here = run.kept(vector);
@@ -370,6 +395,19 @@ RESMC_FN bool simulate_residual(Run& run, Recorder& recorder) {
         }
     }
     return true;
+}
+
+// Networks `word2` (low 32 bits) of one `word3` forwards and, if wanted, backwards. Returns false if the team was told
+// to stop.
+template <class Branch, class Run, class Recorder>
+RESMC_FN bool simulate_residual(Run& run, Recorder& recorder) {
+    const uint32_t depth = run.net.network.depth;
+    auto state = begin_forward<Branch>(run, recorder);
+    if (!forward_part<Branch>(run, state, 0, depth, recorder)) return false;
+    if (recorder.wants_output() && !Branch::output(run, state.layer, state.vector, recorder)) return false;
+    if (!run.net.gradients) return true;
+    auto gradient = begin_backward<Branch>(run, state, recorder);
+    return backward_part<Branch>(run, gradient, 0, depth, recorder);
 }
 
 RESMC_NAMESPACE_END

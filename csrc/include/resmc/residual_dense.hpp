@@ -1,5 +1,7 @@
 // Every block with explicit weights, forwards and backwards: the ground truth, and for weights that are not Gaussian.
-// Each matrix is drawn where it is used, by rows for W x and by columns for W^T v, and forgotten: cost n^2 per layer.
+// Cost n^2 per layer. A Run's Weights say where they come from (`DrawnWeights` says what they must have): here each
+// matrix is drawn where it is used, by rows for W x and by columns for W^T v, and forgotten; in residual_given.hpp
+// matrices are handed in.
 //
 // Streams: DENSE_WEIGHTS holds V of phi-in and v-phi-w, and W of phi-out; DENSE_INNER W of v-phi-w. All entries have
 // variance 1 there; 1/sqrt(n) stands in the coefficients.
@@ -99,6 +101,58 @@ RESMC_FN void put(Real (&x)[4], uint32_t k, const Real& value) {
     x[3] = k == 3 ? value : x[3];
 }
 
+// The matrices of a layer, by where they stand: V of phi-in and v-phi-w and W of phi-out; W of v-phi-w.
+enum MatrixPlace : int { MATRIX_OUTER = 0, MATRIX_INNER = 1 };
+
+// A matrix that is drawn.
+template <class Wide>
+struct DrawnMatrix {
+    PhiloxPrefix<Wide> draw;
+
+    // Four rows of W x, x the shared vector `which`.
+    template <class Run>
+    RESMC_FN void rows(Run& run, uint32_t which, uint32_t round, typename Run::Real (&y)[4]) const {
+        using Real = typename Run::Real;
+        const auto first = run.team.quad(round) << 2;
+        RESMC_UNROLL_DEVICE(1)
+        for (uint32_t k = 0; k < 4; ++k) {
+            Real row(0.0f);
+            if (!run.team.stopped() && !run.team.outside(first + k, run.width()))
+                row = row_of_law(run.keys, draw, run.width(), run.team, first + k, run.shared[which],
+                                 WeightsOfLaw{run.net.weight_law});
+            put(y, k, row);
+        }
+    }
+    // Four columns of W, times v, the shared vector `which`.
+    template <class Run>
+    RESMC_FN void columns(Run& run, uint32_t which, uint32_t round, typename Run::Real (&y)[4]) const {
+        column_products(run.keys, draw, run.width(), run.team, run.team.quad(round), run.shared[which],
+                        WeightsOfLaw{run.net.weight_law}, y);
+    }
+};
+
+// Weights that are drawn where they are used: every slot is a network with matrices of its own.
+struct DrawnWeights {
+    template <class Run>
+    static RESMC_FN auto matrix(const Run& run, MatrixPlace place, uint32_t l) {
+        return DrawnMatrix<typename Run::Wide>{
+            run.draw(place == MATRIX_INNER ? STREAM_DENSE_INNER : STREAM_DENSE_WEIGHTS, l)};
+    }
+    // Four entries of b_l, of variance 1.
+    template <class Run>
+    static RESMC_FN void bias(Run& run, uint32_t l, uint32_t round, bool whole, typename Run::Real (&b)[4]) {
+        run.normals(run.draw(STREAM_BIAS, l), round, whole, b);
+    }
+    // A slot's step, from that of all.
+    template <class Real>
+    static RESMC_FN Real step(const Real& s) {
+        return s;
+    }
+    // A quad of h_0, where it is not the one that the counters have drawn.
+    template <class Run>
+    static RESMC_FN void start(Run&, uint32_t, typename Run::Real (&)[4]) {}
+};
+
 template <Block block>
 struct Dense {
     // A vector of the network, seen by all of its team.
@@ -122,30 +176,20 @@ struct Dense {
         for (uint32_t k = 0; k < 4; ++k) y[k] = without_dust(y[k], size);
     }
 
-    // Four rows of W x, x the shared vector `which`.
-    template <class Run>
-    static RESMC_FN void rows(Run& run, const PhiloxPrefix<typename Run::Wide>& draw, uint32_t which, uint32_t round,
-                              bool whole, typename Run::Real (&y)[4]) {
-        using Real = typename Run::Real;
-        const auto first = run.team.quad(round) << 2;
-        RESMC_UNROLL_DEVICE(1)
-        for (uint32_t k = 0; k < 4; ++k) {
-            Real row(0.0f);
-            if (!run.team.stopped() && !run.team.outside(first + k, run.width()))
-                row = row_of_law(run.keys, draw, run.width(), run.team, first + k, run.shared[which],
-                                 WeightsOfLaw{run.net.weight_law});
-            put(y, k, row);
-        }
+    // Four rows of W x, x the shared vector `which`, without dust.
+    template <class Run, class Matrix>
+    static RESMC_FN void rows(Run& run, const Matrix& matrix, uint32_t which, uint32_t round, bool whole,
+                              typename Run::Real (&y)[4]) {
+        matrix.rows(run, which, round, y);
         remove_dust(run, run.width(), run.shared[which], y);
         run.mask(round, whole, y);
     }
 
-    // Four columns of W, times v, the shared vector `which`.
-    template <class Run>
-    static RESMC_FN void columns(Run& run, const PhiloxPrefix<typename Run::Wide>& draw, uint32_t which, uint32_t round,
+    // Four columns of W, times v, the shared vector `which`, without dust.
+    template <class Run, class Matrix>
+    static RESMC_FN void columns(Run& run, const Matrix& matrix, uint32_t which, uint32_t round,
                                  typename Run::Real (&y)[4]) {
-        column_products(run.keys, draw, run.width(), run.team, run.team.quad(round), run.shared[which],
-                        WeightsOfLaw{run.net.weight_law}, y);
+        matrix.columns(run, which, round, y);
         remove_dust(run, run.width(), run.shared[which], y);
     }
 
@@ -156,11 +200,11 @@ struct Dense {
         using Real = typename Run::Real;
         if (run.net.bias <= 0.0f) return;
         Real b[4];
-        run.normals(run.draw(STREAM_BIAS, l), round, whole, b);
+        run.weights.bias(run, l, round, whole, b);
         for (uint32_t k = 0; k < 4; ++k) y[k] = fma(Real(run.net.bias) * scale.inverse, b[k], y[k]);
     }
 
-    // h_0: as the projected method's, or from the input.
+    // h_0: as the projected method's, or from the input, or what the weights say.
     template <class Run>
     static RESMC_FN typename Run::Layer first(Run& run, uint32_t to) {
         using Real = typename Run::Real;
@@ -177,24 +221,25 @@ struct Dense {
                                WeightsOfLaw{net.weight_law}));
             }
             if (net.n_in > 0) remove_dust(run, net.n_in, InputVector<Real>{net.input}, h);
+            run.weights.start(run, round, h);
             run.mask(round, whole, h);
         });
     }
 
     // sigma(u_l) and its slope for one quad, u_l from the shared vector 0 that holds h_l.
-    template <class Run>
+    template <class Run, class Matrix>
     static RESMC_FN void pre_activated(Run& run, uint32_t l, const ActivationScale<typename Run::Real>& scale,
-                                       const PhiloxPrefix<typename Run::Wide>& draw,
-                                       const PhiloxPrefix<typename Run::Wide>& signs, uint32_t round, bool whole,
-                                       typename Run::Real (&value)[4], typename Run::Real (&slope)[4]) {
+                                       const Matrix& matrix, const PhiloxPrefix<typename Run::Wide>& signs,
+                                       uint32_t round, bool whole, typename Run::Real (&value)[4],
+                                       typename Run::Real (&slope)[4]) {
         using Real = typename Run::Real;
         using Word = typename Run::Word;
         const Residual& net = run.net;
         Real u[4];
         Word w[4] = {};
-        rows(run, draw, 0, round, whole, u);
+        rows(run, matrix, 0, round, whole, u);
         add_bias(run, l, scale, round, whole, u);
-        const Real factor = net.inside ? Real(net.network.readout) * Real(net.steps[l]) : Real(net.network.readout);
+        const Real factor = net.inside ? Real(net.network.readout) * run.step(l) : Real(net.network.readout);
         for (uint32_t k = 0; k < 4; ++k) u[k] = u[k] * factor;
         if (run.has_signs()) run.words(signs, round, w);
         run.activation(scale, u, w, round, whole, value, slope);
@@ -207,7 +252,7 @@ struct Dense {
         using Real = typename Run::Real;
         using Word = typename Run::Word;
         const auto scale = activation_scale(run.net, from.exponent);
-        const auto outer = run.draw(STREAM_DENSE_WEIGHTS, l);
+        const auto outer = run.weights.matrix(run, MATRIX_OUTER, l);
         const auto signs = run.signs(l), next_signs = run.draw(STREAM_RESIDUAL, l);
         run.team.sync();  // nobody reads what was shared before
         if (block == BLOCK_PHI_IN) {
@@ -217,7 +262,7 @@ struct Dense {
         }
         run.team.sync();
         if (block == BLOCK_V_PHI_W) {
-            const auto inner = run.draw(STREAM_DENSE_INNER, l);
+            const auto inner = run.weights.matrix(run, MATRIX_INNER, l);
             for (uint32_t round = 0; round < run.rounds(); ++round) {
                 Real value[4], slope[4];
                 const bool whole = round < run.team.whole_rounds(run.width());
@@ -300,13 +345,14 @@ struct Dense {
         using Word = typename Run::Word;
         const Residual& net = run.net;
         const auto scale = activation_scale(net, here.exponent);
-        const auto outer = run.draw(STREAM_DENSE_WEIGHTS, l), signs = run.signs(l);
-        const Real s(net.steps[l]);
+        const auto outer = run.weights.matrix(run, MATRIX_OUTER, l);
+        const auto signs = run.signs(l);
+        const Real s = run.step(l);
         run.team.sync();
         if (block != BLOCK_PHI_IN) share(run, 0, at);
         if (block != BLOCK_PHI_OUT) share(run, 1, VECTOR_GRADIENT);
         run.team.sync();
-        const auto inner = block == BLOCK_V_PHI_W ? run.draw(STREAM_DENSE_INNER, l) : outer;
+        const auto inner = block == BLOCK_V_PHI_W ? run.weights.matrix(run, MATRIX_INNER, l) : outer;
         if (block != BLOCK_PHI_IN) {
             for (uint32_t round = 0; round < run.rounds(); ++round) {
                 const bool whole = round < run.team.whole_rounds(run.width());

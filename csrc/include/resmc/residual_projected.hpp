@@ -75,7 +75,7 @@ struct Projected {
                                                            const ActivationScale<typename Run::Real>& scale) {
         using Real = typename Run::Real;
         const Real size = sqrt(from.sums.square + bias_square(run.net, scale)) * Real(run.net.network.readout);
-        return run.net.inside ? size * Real(run.net.steps[l]) : size;
+        return run.net.inside ? size * run.step(l) : size;
     }
 
     template <class Run>
@@ -150,7 +150,7 @@ struct Projected {
         const auto bias2 = bias_square(net, scale);
         const Real bias = Real(net.bias) * scale.inverse;
         const auto residual = run.draw(STREAM_RESIDUAL, l), fresh = run.draw(STREAM_BACKWARD, l);
-        const Real p_square = gradient.p.square, s(net.steps[l]);
+        const Real p_square = gradient.p.square, s = run.step(l);
 
         if constexpr (block == BLOCK_PHI_IN) {
             // J^T p = s D V^T p with x = sigma(h), v = p.

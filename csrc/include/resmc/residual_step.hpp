@@ -119,30 +119,30 @@ struct Step {
 
 // `size` multiplies the layer's step: the branch's norm for the projected method, 1 for explicit weights.
 template <class Real, class Word, class Count>
-RESMC_FN Step<Real> forward_step(const Residual& net, uint32_t l, const LayerState<Real, Word, Count>& from, Real size,
+RESMC_FN Step<Real> forward_step(const Residual& net, Real step, const LayerState<Real, Word, Count>& from, Real size,
                                  Word& exponent, Size<Real, Word>& change) {
     Network layer = net.network;
-    layer.step = net.inside ? 1.0f : net.steps[l];
+    layer.step = 1.0f;
     Step<Real> s;
     exponent = from.exponent;
     if (net.homogeneous) {
-        const auto c = next_coefficients(layer, from.sums, size, exponent);
+        const auto c = next_coefficients(layer, from.sums, step * size, exponent);
         s.carry = c.carry;
         s.step = c.step;
     } else {
         const Word shift = next_shift<Word>(net, from.sums.square, from.exponent);
         exponent = exponent + shift;
         s.carry = Real(layer.carry) * down(shift);
-        s.step = Real(layer.step) * size * down(shift);
+        s.step = step * size * down(shift);
     }
     // As long as nothing has changed, the unit is that of the first change to come: about step |h|.
     const Word none = as_word(change.square), shift = shift_of<Word>(change.square);
-    const Word first = from.exponent + shift_of<Word>(from.sums.square) + shift_of<Word>(Real(layer.step * layer.step));
+    const Word first = from.exponent + shift_of<Word>(from.sums.square) + shift_of<Word>(step * step);
     change.exponent = select_zero(none, first, change.exponent + shift);
     const Real unit = power_of_two_real(from.exponent - change.exponent);
     s.keep = select_zero(none, Real(0.0f), Real(net.keep) * down(shift));
     s.change_carry = Real(layer.carry - net.keep) * unit;
-    s.change_step = Real(layer.step) * size * unit;
+    s.change_step = step * size * unit;
     return s;
 }
 
