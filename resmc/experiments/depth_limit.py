@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from ..models.fields import shown
 from ..models.residual_network import ResidualNetwork
 from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate, Floats, jackknife
+from ..results.groups import without_each_group
 from ..results.medians import median, paired_medians
 from ..results.observables import OBSERVABLES
 from ..results.propagation import Networks
@@ -33,7 +33,6 @@ from ..tables import Column, Shown, Table
 from ..theory.depth import DepthSDE, Gaussian
 from . import euler
 
-GROUPS = 32  # groups of networks in the jackknife
 MAX_STEPS = 1 << 20
 COARSEST_STEP = 0.25  # largest c^2 dt (a relative change, squared) at which z is not the fault of the grid
 
@@ -204,7 +203,7 @@ def _collect(sde: DepthSDE, found: Floats, seed: int, steps: int, gradients: boo
     """Estimate the quantities and their errors from values found[quantity, fine or coarse grid, network]."""
 
     def quantity(row: int, limit_law: Gaussian | None = None) -> LimitQuantity:
-        fine, refinement = _estimates(found[row][None], _moments)
+        fine, refinement = _estimates(found[row][None], moments)
         refined = Moments(refinement[0], refinement[1], paired_medians(*found[row]))
         return LimitQuantity(fine[0], fine[1], median(found[row, 0]), refined, limit_law, found[row, 0])
 
@@ -229,16 +228,15 @@ def _collect(sde: DepthSDE, found: Floats, seed: int, steps: int, gradients: boo
 def _estimates(samples: Floats, statistic: Callable[[Floats], Floats]) -> tuple[Estimate, Estimate]:
     """Estimate a statistic of samples (quantities, 2, networks): on the fine grid, and there less on the coarse one."""
     samples = samples[:, :, np.isfinite(samples).all(axis=(0, 1))]
-    n = samples.shape[2]
-    edges = np.arange(GROUPS + 1) * n // GROUPS
-    parts = [samples, *(np.delete(samples, slice(a, b), axis=2) for a, b in pairwise(edges))]
+    parts, sizes = without_each_group(samples)
     with np.errstate(over="ignore", invalid="ignore"):  # the square of an average may be beyond float64
         both = np.stack([np.stack([statistic(part[:, grid]) for grid in (0, 1)]) for part in parts])
         refinement = both[:, 0] - both[:, 1]
-    return jackknife(both[:, 0], np.diff(edges), n), jackknife(refinement, np.diff(edges), n)
+    n = samples.shape[2]
+    return jackknife(both[:, 0], sizes, n), jackknife(refinement, sizes, n)
 
 
-def _moments(samples: Floats) -> Floats:
+def moments(samples: Floats) -> Floats:
     """Return mean and variance of samples (1, N)."""
     x = samples[0]
     if x.size == 0:

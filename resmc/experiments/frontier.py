@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,8 @@ from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
 from ..models.weights import Weights
 from ..results.arithmetic import share_networks
-from ..results.estimates import MIN_NETWORKS, Estimate, Floats, jackknife
+from ..results.estimates import MIN_NETWORKS, Estimate, Floats
+from ..results.groups import jackknifed
 from ..results.propagation import Networks
 from ..tables import Column, Shown, Table
 from ..theory.depth_kinds import noise_exponent
@@ -28,7 +28,6 @@ from .convergence import checked_depths
 from .networks import OneNetwork
 
 SMALL = 2.0**-10  # size of a branch's sum, beside h_0: its square is what the response is not linear by
-GROUPS = 32  # groups of networks in the jackknife
 MAX_NETWORKS = 10**6
 
 
@@ -164,9 +163,6 @@ def _collect(
 ) -> Frontier:
     """Estimate responses and their slopes from squares (K, D, networks)."""
     networks = squares.shape[2]
-    edges = np.arange(GROUPS + 1) * networks // GROUPS
-    means = [squares, *(np.delete(squares, slice(a, b), axis=2) for a, b in pairwise(edges))]
-    by_group = np.stack([part.mean(axis=2) for part in means])
     hurst = np.array([one.weights.dependence.hurst for one in models])  # type: ignore[union-attr]
     exact = np.stack([response_mean_square(model, h, depths) for h in hurst])
     result = Frontier(
@@ -175,8 +171,8 @@ def _collect(
         depths=np.array(depths),
         networks=networks,
         seed=seed,
-        response=jackknife(by_group, np.diff(edges), networks),
-        exponent=jackknife(_half_slopes(by_group, depths), np.diff(edges), networks),
+        response=jackknifed(squares, lambda part: part.mean(axis=2)),
+        exponent=jackknifed(squares, lambda part: _half_slopes(part.mean(axis=2), depths)),
         exact=_half_slopes(exact, depths),
         limit=np.array([noise_exponent(model, h) for h in hurst]),
     )

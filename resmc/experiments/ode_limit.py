@@ -19,12 +19,14 @@ from .._system.stopping import look
 from .._system.words import brief_repr, counted
 from ..models.fields import shown
 from ..models.residual_network import ResidualNetwork
-from ..results.estimates import Estimate, Floats, mean_estimate
+from ..results.estimates import Estimate, Floats
+from ..results.groups import jackknifed
 from ..results.medians import median
 from ..tables import Column, Shown, Table
 from ..theory.depth_ode import DepthODE
 from .branches import Branch
 from .convergence import Convergence, convergence, relative_distance
+from .depth_limit import moments
 from .networks import Ends, OneNetwork
 
 QUANTITIES = ("growth", "displacement", "gradient", "gradient_displacement")
@@ -206,10 +208,5 @@ def quotients(h0: Floats, h1: Floats, p1: Floats, p0: Floats | None) -> Floats:
 
 def end_law(samples: Floats) -> EndLaw:
     """Return mean, variance and median of samples, (networks,)."""
-    x = samples[np.isfinite(samples)]
-    n = np.asarray(x.size)
-    squares = (x - x.mean()) ** 2 if x.size else x
-    mean = mean_estimate(np.asarray(x.sum()), np.asarray(squares.sum()), n)
-    spread = np.asarray(((squares - squares.mean()) ** 2).sum() if x.size else np.nan)
-    variance = mean_estimate(np.asarray(squares.sum() * x.size / max(x.size - 1, 1)), spread, n)
-    return EndLaw(mean, variance, median(samples), samples)
+    found = jackknifed(samples[None, np.isfinite(samples)], moments)
+    return EndLaw(found[0], found[1], median(samples), samples)

@@ -11,10 +11,10 @@ the bias the same times its standard deviation, m and db,
 
 and the gradient, backwards in time, is -dP = D (c_1 M dt + c_2 dB)^T P, D = sigma'(H), or, inside, -dP = sigma'(0)
 (c_1 M dt + c_2 dB)^T P + c_2^2 sigma''(0) H (1.P)/n dt. With the same M and B the distance of each network from its
-equation is of order L^(-1/2). Only the gradient of phi-in with a kinked sigma is of order L^(-1/4): where a coordinate
-of H, a Brownian motion, is within L^(-1/2) of the kink, slopes differ by 1, which it is for a time of that order, and
-the difference is the root of the time's. In law the noise is that of `resmc.theory.depth` with c = c_2, to which the trend is
-added: with "increments", M is length times the derivative of the process.
+equation is of order L^(-1/2). Only the gradient of phi-in with a kinked sigma has the order L^(-1/4): a coordinate of H
+is within L^(-1/2) of the kink for a time of that order, slopes are wrong there, and what a Brownian motion adds in that
+time is its root. In law the noise is that of `resmc.theory.depth` with c = c_2, to which the trend is added; with
+"increments", M is length times the derivative of the process.
 
 Sources: Cont, Rossier, Xu (arXiv 2212.08199), hypothesis 2.1 and theorem 2.2 for the scaling inside; for phi-in the
 network is Euler's and Maruyama's scheme of the equation.
