@@ -65,9 +65,9 @@ def test_networks_tend_to_their_own_equations_like_one_over_depth(name: str, ver
 @pytest.mark.long
 @pytest.mark.parametrize("name", BLOCKS)
 @pytest.mark.parametrize("version", SMOOTH)
-def test_networks_of_width_40_tend_to_their_own_equations_like_one_over_depth(name: str, version: str) -> None:
+def test_networks_of_width_20_tend_to_their_own_equations_like_one_over_depth(name: str, version: str) -> None:
     weights = SMOOTH[version] if version == "tied" else Weights(depth=SmoothProcess(version=version))
-    found = resmc.limit(network(40, weights, **BLOCKS[name]), seed=101, progress=False)
+    found = resmc.limit(network(20, weights, **BLOCKS[name]), seed=101, progress=False)
     print("ODE", found.model.title, found.convergence)
     for slope in (found.convergence.forward_slope, found.convergence.backward_slope):
         assert abs(slope.value + 1.0) < 0.05

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 import resmc
 from resmc import DepthScaling, FractionalNoise, Mixture, ResidualNetwork, SmoothProcess, Weights, theory
 from resmc.experiments import euler
-from resmc.experiments.convergence import convergence
-from resmc.experiments.trend_limit import Driven
+from resmc.experiments.convergence import Convergence
+from resmc.experiments.trend_limit import Driven, compared
 from resmc.theory.trend_noise import TrendNoiseSDE
 
 Floats = NDArray[np.float64]
@@ -46,10 +46,9 @@ def network(width: int, **other: Any) -> ResidualNetwork:
     )
 
 
-def strong(sde: TrendNoiseSDE, networks: int, depths: tuple[int, ...], seed: int) -> Any:
+def strong(sde: TrendNoiseSDE, networks: int, depths: tuple[int, ...], seed: int) -> Convergence:
     """Distances and slopes as in `resmc.limit`, of an equation that may be a wrong one."""
-    found = np.stack([Driven(sde, seed, i, depths, None, True).distances() for i in range(networks)], axis=2)
-    return convergence(depths, *found, (sde.order, sde.backward_order))
+    return compared(sde, networks, seed, depths, None, True, None)
 
 
 @pytest.mark.parametrize("name", ["inside, gelu, bias", pytest.param("phi-in, tanh, bias", marks=pytest.mark.long)])

@@ -23,7 +23,7 @@ MAX_STATES = 1 << 29  # memory allowed for the states of one network
 
 
 class Ends(NamedTuple):
-    """What is left of a network at its ends: h_L - h_0 and p_0 - p_L, (n, 1), and sum_k |h_{k+1} - h_k|^2."""
+    """Ends of a network: h_L - h_0 and p_0 - p_L, (n, 1), and sum_k |h_{k+1} - h_k|^2."""
 
     moved: Floats
     pulled: Floats | None
@@ -42,7 +42,7 @@ class OneNetwork:
     h0, p1 : ndarray, shape (n, 1)
         The start h_0, or that which is given, and a row of the readout.
     path : SmoothPath, ConstantPath or None
-        What depends on k/L alone, in units of the entries' own scales.
+        The part that depends on k/L alone, in units of the entries' own scales.
     noise : ndarray, shape (deepest, entries), or None
         None too with ``deepest`` 0.
     """

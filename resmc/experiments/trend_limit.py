@@ -63,14 +63,27 @@ def simulate(
 ) -> TrendNoiseLimit:
     """Simulate the equation in law, and the first networks beside their own equations."""
     law = in_law.simulate(sde, networks, seed, steps, start, gradients, _part(report, 0.0))
-    compared = min(networks, COMPARED)
-    distances = np.full((2, len(depths), compared), np.nan)
-    for i in range(compared):
+    found = compared(sde, min(networks, COMPARED), seed, depths, start, gradients, _part(report, 0.5))
+    return TrendNoiseLimit(**{f.name: getattr(law, f.name) for f in fields(law)}, convergence=found)
+
+
+def compared(
+    sde: TrendNoiseSDE,
+    networks: int,
+    seed: int,
+    depths: Sequence[int],
+    start: Floats | None,
+    gradients: bool,
+    report: Report | None,
+) -> Convergence:
+    """Return the distances of networks from their own equations, and their slopes."""
+    distances = np.full((2, len(depths), networks), np.nan)
+    for i in range(networks):
         distances[:, :, i] = Driven(sde, seed, i, depths, start, gradients).distances()
         if report is not None:
-            report(0.5 + 0.5 * (i + 1) / compared)
-    found = convergence(depths, distances[0], distances[1] if gradients else None, (sde.order, sde.backward_order))
-    return TrendNoiseLimit(**{f.name: getattr(law, f.name) for f in fields(law)}, convergence=found)
+            report((i + 1) / networks)
+    backward = distances[1] if gradients else None
+    return convergence(depths, distances[0], backward, (sde.order, sde.backward_order))
 
 
 def _part(report: Report | None, first: float) -> Report | None:

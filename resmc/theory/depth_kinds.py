@@ -1,4 +1,4 @@
-"""Which equation, if any, a residual network of fixed width tends to as its depth L grows, whatever ties its layers.
+"""Kinds of limits that a residual network of fixed width has as its depth L grows, whatever ties its layers.
 
 Each layer adds a small step to h. How L of them add up decides (beta the exponent of the scaling, H that of fractional
 noise, s = c L^-beta):
