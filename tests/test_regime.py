@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import resmc
-from resmc import Estimate
+from resmc import Estimate, FractionalNoise, SmoothProcess, Weights
 from resmc.analyses import Regime, verdict
 from resmc.models.residual_network import ResidualNetwork
 from resmc.models.scaling import DepthScaling
@@ -379,3 +379,31 @@ def test_a_ratio_that_is_0_in_half_of_the_networks_has_no_median():
 def test_the_rule_refuses_what_has_no_error(estimate):
     with pytest.raises(ValueError, match="it must have a value and an error for every depth"):
         verdict.decide("displacement", DEPTHS, estimate)
+
+
+# ------------------------------------------------------------------------------------- layers that depend on each other
+
+
+DEPENDENT = {
+    "smooth, below 1": (SmoothProcess(), 0.6, "explosion"),
+    "smooth, above 1": (SmoothProcess(), 1.4, "identity"),
+    "tied, at 1": ("tied", 1.0, "non-trivial"),
+    "persistent noise, below the frontier": (FractionalNoise(0.9), 0.6, "explosion"),
+    "persistent noise, above the frontier": (FractionalNoise(0.9), 1.2, "identity"),
+}
+
+
+@pytest.mark.parametrize("case", DEPENDENT)
+def test_layers_that_depend_on_each_other_move_the_exponent_that_decides(case: str) -> None:
+    """With independent layers all of these exponents would be the identity."""
+    depth, beta, name = DEPENDENT[case]
+    model = ResidualNetwork(6, 1, "v-phi-w", weights=Weights(depth=depth), scaling=DepthScaling(beta))
+    threshold = 0.2 if name == "non-trivial" else 0.05  # the law of a narrow network is broad
+    regime = resmc.regime(model, (10, 30, 100, 300), networks=200, threshold=threshold, progress=False)
+    assert regime.forward.name == name, regime.forward.sentence
+    assert regime.simulations[0].method == "dense"
+
+
+def test_a_covariance_matrix_has_no_regime() -> None:
+    with pytest.raises(ValueError, match="covariance matrix are not allowed: it has one depth"):
+        resmc.regime(ResidualNetwork(4, 2, weights=Weights(depth=np.eye(2))))

@@ -108,5 +108,6 @@ def limit_record(found: DepthLimit | OdeLimit) -> Plain:
     convergence = getattr(found, "convergence", None)
     if convergence is not None:
         record["distances"] = convergence._table().records()
-        record |= {name: getattr(convergence, name) for name in ("forward_slope", "backward_slope", "order")}
+        names = ("forward_slope", "backward_slope", "order", "backward_order")
+        record |= {name: getattr(convergence, name) for name in names}
     return record

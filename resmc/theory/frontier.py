@@ -15,6 +15,10 @@ homogeneous sigma(x) = a x + b |x| has E sigma(x) sigma(y) = a^2 rho + b^2 (2/pi
 
 beta = e is the frontier between the identity and explosion (Marion, Fermanian, Biau, Vert, arXiv 2206.06929, section
 4.2, see it in simulations): max(H, 1/2) for v-phi-w with a sigma of non-zero mean. The sums are ours.
+
+The gradient of v-phi-w, p_0 - p_L = s sum W_k^T D_k V_k^T p_L, has the exponent of h_L - h_0 only in the direction of
+h_0, which is one of n. Across it covariances of W_k, V_k and sigma' multiply, t_k = rho_k^2 E sigma'(x) sigma'(y), and
+the exponent is max(2H - 1, 1/2). So for H > 1/2 gradients follow the frontier only once L^(2H - 1) is well above n.
 """
 
 from __future__ import annotations
