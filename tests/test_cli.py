@@ -276,8 +276,9 @@ def test_limit_of_tied_weights_records_how_networks_tend_to_their_equations(caps
     options = (*options, "--weights", json.dumps(tied.to_dict()), "--networks=32", "--depths=8,16")
     expected = resmc.limit(model, networks=32, depths=(8, 16), progress=False)
     assert run(capsys, *options) == str(expected.summary()) + "\n"
-    found, more = answer(capsys, *options), documented("limit", "besides:")
-    assert set(found) == (documented("limit") | more) - {"steps", "exploded"}
+    found = answer(capsys, *options)
+    besides = documented("limit", "Where networks were compared with their own equations, besides:")
+    assert set(found) == (documented("limit") | besides) - {"steps", "exploded"}
     assert [row["depth"] for row in found["distances"]] == [8, 16]
     assert found["forward_slope"]["value"] == float(expected.convergence.forward_slope.value)
     assert {"name", "mean", "variance", "median"} <= set(found["quantities"][0])

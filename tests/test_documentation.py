@@ -127,8 +127,9 @@ def few_networks(monkeypatch: pytest.MonkeyPatch) -> None:
         function = getattr(resmc, name)
         usual = inspect.signature(function).parameters["networks"].default
 
-        def with_few(*args: Any, networks: int = usual, **options: Any) -> Any:
-            return function(*args, networks=min(networks, FEW[name]), **options)
+        def with_few(*args: Any, networks: int | None = usual, **options: Any) -> Any:
+            few = FEW[name] if networks is None else min(networks, FEW[name])
+            return function(*args, networks=few, **options)
 
         monkeypatch.setattr(resmc, name, with_few)
 
