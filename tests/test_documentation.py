@@ -128,8 +128,7 @@ def few_networks(monkeypatch: pytest.MonkeyPatch) -> None:
         usual = inspect.signature(function).parameters["networks"].default
 
         def with_few(*args: Any, networks: int | None = usual, **options: Any) -> Any:
-            few = FEW[name] if networks is None else min(networks, FEW[name])
-            return function(*args, networks=few, **options)
+            return function(*args, networks=networks and min(networks, FEW[name]), **options)
 
         monkeypatch.setattr(resmc, name, with_few)
 

@@ -67,7 +67,8 @@ def test_networks_of_width_20_tend_to_their_own_equations_like_the_root_of_the_s
     print("STRONG", name, found.forward_slope, found.backward_slope)
     assert abs(found.forward_slope.value + 0.5) < 0.05
     assert found.backward_order == (0.25 if name == "phi-in, relu" else 0.5)
-    assert abs(found.backward_slope.value + found.backward_order) < 0.05
+    room = 0.1 if found.backward_order == 0.25 else 0.05  # a part of order 1/2 is added to that of 1/4
+    assert abs(found.backward_slope.value + found.backward_order) < room
 
 
 WRONG = {

@@ -56,8 +56,8 @@ def limit(
     ==========================  ======================================  ===========================================
 
     The start is H_0 = A x as in a network, or ``h0``; the backward pass starts from P_1, a row of W_out. By default, a
-    width of 40 takes 10 to 60 seconds on one core. The memory stays below 500 MB for independent weights, and below
-    2 GB for all.
+    width of 40 takes 10 to 60 seconds on one core, or two minutes with v-phi-w and a kinked activation on smooth
+    weights. The memory stays below 500 MB for independent weights, and below 2 GB for all.
 
     Parameters
     ----------

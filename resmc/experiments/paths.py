@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import fft
 
+from .._system.stopping import look
 from ..models.processes import SmoothProcess
 from ..models.residual_network import ResidualNetwork
 from ..results.estimates import Floats
@@ -128,6 +129,7 @@ def fractional_noise(rng: np.random.Generator, hurst: float, depth: int, count: 
     out = np.empty((depth, count))
     step = max(1, CHUNK_BYTES // (16 * (depth + 1)))
     for first in range(0, count, step):
+        look()
         last = min(first + step, count)
         normals = rng.standard_normal((last - first, depth + 1, 2)) * amplitudes
         waves = normals.view(np.complex128)[:, :, 0]
