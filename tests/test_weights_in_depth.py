@@ -7,6 +7,7 @@ standard errors; of a program that is right, all of them together fail for fewer
 from __future__ import annotations
 
 import math
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -275,16 +276,18 @@ def test_tied_layers_are_the_first_layer_of_independent_ones():
 # ----------------------------------------------------------------------------------------------------------- refused
 
 
-def test_a_chunk_that_does_not_fit_is_refused_with_its_sizes():
-    model = ResidualNetwork(1000, 50, "v-phi-w", weights=Weights(depth=SmoothProcess()))
-    source = WeightSource(model, 0, 2)
-    assert source.layer_bytes == 2 * 4 * 1000**2
-    assert source.network_bytes == 50 * source.layer_bytes
-    assert source.layers_within(source.scratch_bytes + 3 * source.layer_bytes) == 3
-    assert source.layers_within(source.scratch_bytes + 3 * source.layer_bytes, networks=3) == 1
-    assert source.layers_within(10**12) == 50
-    with pytest.raises(ValueError, match=r"width=1000 do not fit .* one layer of 4 networks, .* takes 0\.032 GB"):
-        source.layers_within(source.scratch_bytes + 3 * source.layer_bytes, networks=4)
+@pytest.mark.parametrize("name", DEPENDENCES)
+def test_drawing_takes_no_more_memory_than_it_says(name):
+    for width, depth in ((60, DEPTH), (30, 3000)):
+        if name == "matrix" and depth != DEPTH:
+            continue
+        source = WeightSource(network(name, width, depth), 26, 1)
+        source.draw(range(1), 0, 1)  # what is kept from call to call
+        tracemalloc.start()
+        drawn = arrays_of(source.draw(range(1), 0, depth))
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert most < sum(array.nbytes for array in drawn.values()) + source.scratch_bytes + 2**17
 
 
 def test_the_extension_refuses_arrays_that_it_would_read_or_write_beyond():

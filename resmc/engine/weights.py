@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .._system.build import instruction_set
 from .._system.cpus import usable_cpus
 from .._system.stopping import look
-from .._system.words import brief, brief_repr
+from .._system.words import brief_repr
 from ..models.processes import Covariance, FractionalNoise, Process, SmoothProcess
 from ..models.residual_network import ResidualNetwork
 from ..models.weights import WEIGHTS
@@ -35,6 +35,7 @@ GAUSSIAN = WEIGHTS["gaussian"].number
 
 COLUMNS = 512  # entries of a block: what is drawn for it stays in a cache
 LAYERS = 4096  # layers that are made at a time, where each can be made by itself
+COEFFICIENTS = 1 << 18  # layers that are sums are made so many at a time that they have about as many coefficients
 WAVES = 1 << 17  # numbers of a path's block: what the transform of a block of entries fits a cache with
 FULL = 128  # entries that fill a pack of AVX-512 with their quads
 MOST_WAVES = 1 << 21  # numbers of a block that are worth it to fill a pack
@@ -213,13 +214,14 @@ class Pass:
 def passes_of(process: str | Process, depth: int) -> list[Pass]:
     """Return how layers of networks of ``depth`` are made: one pass, of a mixture two."""
     if isinstance(process, str):
-        return [Pass(lambda begin, end: partial(fill_layers, begin, end), LAYERS, COLUMNS, 4 * LAYERS * COLUMNS)]
+        layers = min(LAYERS, depth)
+        return [Pass(lambda begin, end: partial(fill_layers, begin, end), layers, COLUMNS, 4 * layers * COLUMNS)]
     if isinstance(process, FractionalNoise):
         return [_noise_pass(process, depth, 1.0, add=False)]
     if isinstance(process, SmoothProcess):
         return [_smooth_pass(process, depth, 1.0)]
     if isinstance(process, Covariance):
-        scratch = 4 * (COLUMNS + LAYERS) * depth
+        scratch = 4 * (COLUMNS + depth) * depth
         return [Pass(lambda begin, end: partial(fill_covariance, process.root[begin:end]), LAYERS, COLUMNS, scratch)]
     trend, noise = process.factors(depth)
     return [_smooth_pass(process.trend, depth, trend), _noise_pass(process.noise, depth, noise, add=True)]
@@ -227,11 +229,12 @@ def passes_of(process: str | Process, depth: int) -> list[Pass]:
 
 def _smooth_pass(process: SmoothProcess, depth: int, factor: float) -> Pass:
     terms = 2 * len(smooth_series(process.length).variances)
+    layers = min(max(COEFFICIENTS // terms, 1), depth)
     return Pass(
         lambda begin, end: partial(fill_smooth, factor * smooth_basis(process, depth, begin, end)),
-        LAYERS,
+        layers,
         COLUMNS,
-        terms * (8 * COLUMNS + 4 * LAYERS),
+        terms * (8 * COLUMNS + 40 * layers),
     )
 
 
@@ -258,10 +261,6 @@ class WeightSource:
 
     Attributes
     ----------
-    layer_bytes : int
-        Bytes of one network's layer: its matrices and its bias.
-    network_bytes : int
-        Bytes of one network's weights.
     scratch_bytes : int
         Bytes that drawing takes besides what it returns, at most.
     """
@@ -277,29 +276,8 @@ class WeightSource:
         self.sizes: dict[str, int] = {place: n * n for place in (block.V, block.W) if place is not None}
         if model.bias:
             self.sizes["bias"] = n
-        self.layer_bytes = 4 * sum(self.sizes.values())
-        self.network_bytes = self.layer_bytes * (1 if self.tied else model.depth)
         self.passes = passes_of(model.dependence, model.depth)
         self.scratch_bytes = self.threads * self.machine.grain * max(one.scratch for one in self.passes)
-
-    def layers_within(self, memory: int, networks: int = 1) -> int:
-        """Return how many layers of so many networks a chunk may have in ``memory`` bytes, all of the depth at most.
-
-        Raises
-        ------
-        ValueError
-            If not even one layer fits; the message names the sizes.
-        """
-        layers = (memory - self.scratch_bytes) // (networks * self.layer_bytes)
-        if layers >= 1:
-            return min(layers, self.model.depth)
-        shapes = [f"a bias of {size}" if name == "bias" else "a matrix" for name, size in self.sizes.items()]
-        raise ValueError(
-            f"weights={brief(self.model.weights)} of width={self.model.width} do not fit into memory: one layer of "
-            f"{networks} networks, {' and '.join(shapes)} each, takes {networks * self.layer_bytes / 1e9:.3g} GB, "
-            f"drawing it with {self.threads} threads {self.scratch_bytes / 1e9:.3g} GB more, and {memory / 1e9:.3g} GB "
-            "are available: use a smaller width, or fewer networks or threads"
-        )
 
     def draw(self, networks: range, begin: int, end: int) -> LayerWeights:
         """Return the weights of consecutive networks in layers begin .. end - 1, of which there is at least one."""

@@ -28,8 +28,8 @@ class DrawnWeights:
         v-phi-w     h_{k+1} = carry h_k + s_k V_k sigma(W_k h_k + b_k)                            k = 0 .. L - 1
         h_out   = W_out h_L
 
-    Balanced activations are sigma(signs_k x). A `ResNet` is phi-in with carry alpha and s = sqrt(2) lam. They are the
-    networks of `resmc.reference.simulate_residual` with ``method="dense"``.
+    Where there are signs, sigma(x) stands for sigma(signs_k x). A `ResNet` is phi-in with carry alpha and s = sqrt(2)
+    lam. They are the networks of `resmc.reference.simulate_residual` with ``method="dense"``.
 
     Attributes
     ----------
