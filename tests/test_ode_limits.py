@@ -137,8 +137,8 @@ def test_one_linear_neuron_is_the_exponential_of_its_weight() -> None:
         if version == "increments":
             basis = one.path.series.basis(np.array([0.0, 1.0])).reshape(2, -1) @ one.path.coefficients
             assert abs(exact - 0.3 * float(basis[1, 0] - basis[0, 0])) < 1e-9
-        for start, end in ((one.h0, limits.h1), (one.p1, limits.p0)):
-            assert abs(float(end[0, 0] / start[0, 0]) / np.exp(1.5 * exact) - 1.0) < 1e-7
+        for start, change in ((one.h0, limits.moved), (one.p1, limits.pulled)):
+            assert abs(float(change[0, 0] / start[0, 0]) / np.expm1(1.5 * exact) - 1.0) < 1e-6
 
 
 def test_tied_linear_networks_end_at_the_exponential_of_their_matrix() -> None:
@@ -146,8 +146,8 @@ def test_tied_linear_networks_end_at_the_exponential_of_their_matrix() -> None:
     one = OneNetwork(model, 3, 5, 1)
     limits = solved(theory.depth_ode(model), one, gradients=True)
     flow = expm(-0.7 * one.at(0.0).W)
-    np.testing.assert_allclose(limits.h1, flow @ one.h0, rtol=1e-6)
-    np.testing.assert_allclose(limits.p0, flow.T @ one.p1, rtol=1e-6)
+    np.testing.assert_allclose(one.h0 + limits.moved, flow @ one.h0, rtol=1e-6)
+    np.testing.assert_allclose(one.p1 + limits.pulled, flow.T @ one.p1, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["v-phi-w, tanh", "phi-out, inside, gelu", "phi-in, relu"])
@@ -155,11 +155,12 @@ def test_the_gradient_of_the_equation_is_the_derivative_of_its_end(name: str) ->
     model = network(4, **BLOCKS[name])
     ode, direction, step = theory.depth_ode(model), np.array([0.3, -1.0, 0.5, 0.8]), 1e-3
     one = OneNetwork(model, 3, 5, 1)
-    ends = [
-        float(np.vdot(one.p1, solved(ode, OneNetwork(model, 3, 5, 1, one.h0.ravel() + s * direction), False).h1))
-        for s in (step, -step)
-    ]
-    exact = float(direction @ solved(ode, one, gradients=True).p0.ravel())
+    ends = []
+    for sign in (1.0, -1.0):
+        beside = OneNetwork(model, 3, 5, 1)
+        beside.h0 = one.h0 + sign * step * direction[:, None]
+        ends.append(float(np.vdot(one.p1, beside.h0 + solved(ode, beside, gradients=False).moved)))
+    exact = float(direction @ (one.p1 + solved(ode, one, gradients=True).pulled).ravel())
     assert abs((ends[0] - ends[1]) / (2.0 * step) - exact) < 1e-3 * abs(exact)
 
 
@@ -204,6 +205,23 @@ def test_a_start_that_all_share_is_the_start() -> None:
     for i in range(2):
         end = expm(OneNetwork(model, 0, i, 1).at(0.0).W) @ h0
         assert abs(found.growth.samples[i] - np.log(end @ end)) < 1e-6
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e300])
+def test_quotients_of_homogeneous_networks_do_not_depend_on_the_size_of_the_start(size: float) -> None:
+    model, h0 = network(3, SMOOTH["tied"], block="v-phi-w"), np.array([1.0, -0.5, 2.0])
+    one, other = (resmc.limit(model, networks=2, depths=(4, 8), h0=c * h0, progress=False) for c in (1.0, size))
+    np.testing.assert_allclose(other.growth.samples, one.growth.samples, atol=1e-6)
+    np.testing.assert_allclose(other.convergence.forward, one.convergence.forward, rtol=1e-3)
+
+
+def test_small_changes_keep_their_digits() -> None:
+    """c = 2^-30 and linear: the displacement is c |W h_0| to first order."""
+    model = network(4, SMOOTH["tied"], block="phi-out", activation="linear", scaling=DepthScaling(1.0, 2.0**-30))
+    one = OneNetwork(model, 0, 0, 1)
+    found = resmc.limit(model, networks=1, depths=(4, 8), progress=False)
+    step = 2.0**-30 * one.at(0.0).W @ one.h0
+    assert abs(found.displacement.samples[0] - np.log(np.sum(step**2) / np.sum(one.h0**2))) < 1e-6
 
 
 @pytest.mark.parametrize(

@@ -198,3 +198,8 @@ def test_the_summary_says_equation_quantities_and_slopes() -> None:
     again = resmc.limit(model, networks=40, steps=10, depths=(4, 8), gradients=False, progress=False)
     np.testing.assert_array_equal(again.convergence.forward, found.convergence.forward)
     assert again.convergence.backward is None
+
+
+def test_depths_without_a_common_grid_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"depths=\(997, 1009\) are not allowed .* divide each other"):
+        resmc.limit(network(20, **CASES["phi-in, relu"]), networks=1, steps=2, depths=(997, 1009))

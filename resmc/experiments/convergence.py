@@ -94,10 +94,10 @@ def convergence(
     )
 
 
-def relative_distance(x: Floats, limit: Floats) -> float:
-    """Return |x - limit|/|limit|; infinite or NaN where they left the range of numbers."""
+def relative_distance(difference: Floats, limit: Floats) -> float:
+    """Return |difference|/|limit|; infinite or NaN where they left the range of numbers."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return float(np.linalg.norm(x - limit) / np.linalg.norm(limit))
+        return float(np.linalg.norm(difference) / np.linalg.norm(limit))
 
 
 def slope(depths: Sequence[int], values: Floats) -> Estimate:

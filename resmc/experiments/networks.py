@@ -13,13 +13,12 @@ import numpy as np
 from .._system.stopping import look
 from ..models.processes import FractionalNoise, Mixture, SmoothProcess
 from ..models.residual_network import ResidualNetwork
+from ..models.scaling import DepthScaling
 from ..reference.sources import ENTRIES_OF, Counters
 from ..results.estimates import Floats
 from ..theory.processes import smooth_series
 from .branches import Branch, Matrices
 from .paths import ConstantPath, Layout, SmoothPath, check_memory, fractional_noise
-
-MAX_STATES = 1 << 29  # memory allowed for the states of one network
 
 
 class Ends(NamedTuple):
@@ -40,7 +39,7 @@ class OneNetwork:
     ----------
     network : int
     h0, p1 : ndarray, shape (n, 1)
-        The start h_0, or that which is given, and a row of the readout.
+        The start h_0, or that which is given, in units of its own in a homogeneous network; and a row of the readout.
     path : SmoothPath, ConstantPath or None
         The part that depends on k/L alone, in units of the entries' own scales.
     noise : ndarray, shape (deepest, entries), or None
@@ -57,6 +56,9 @@ class OneNetwork:
         if start is None:
             x = np.array(model.inputs.x) / np.sqrt(len(model.inputs.x))
             start = source.first_layer()[0] @ x
+        largest = float(np.abs(start).max())
+        if model.homogeneous and largest > 0.0:  # its quotients do not depend on the unit, and squares may overflow
+            start = start / 2.0 ** np.floor(np.log2(largest))
         self.h0 = start.reshape(n, 1)
         self.p1 = source.readout(1)[0].reshape(n, 1) / np.sqrt(n)
         self.path = self._path(source)
@@ -87,11 +89,11 @@ class OneNetwork:
 
     def followed(self, depth: int, gradients: bool) -> Ends:
         """Return where the network of depth L ends; differences are added up, not subtracted at the end."""
-        model, matrices = self.model, self.layout.matrices
-        s = model.scales[0] if depth == model.depth else model.scaling.at(depth)  # type: ignore[union-attr]
-        moved, variation = np.zeros_like(self.h0), 0.0
+        matrices, scaling = self.layout.matrices, self.model.scaling
+        assert isinstance(scaling, DepthScaling)
+        s, moved, variation = scaling.at(depth), np.zeros_like(self.h0), 0.0
         if gradients:
-            check_memory("states", depth, model.width, MAX_STATES)
+            check_memory("states", depth, self.model.width)
         states = np.empty((depth if gradients else 0, *self.h0.shape))
         chunks = self.layout.chunks(depth)
         for layers in chunks:

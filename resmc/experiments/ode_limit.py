@@ -33,10 +33,10 @@ QUANTITIES = ("growth", "displacement", "gradient", "gradient_displacement")
 
 
 class Limits(NamedTuple):
-    """The ends H(1) and P(0) of one network's equation, (n, 1); P(0) is None without gradients."""
+    """Ends of one network's equation, H(1) - H(0) and P(0) - P(1), (n, 1); the second is None without gradients."""
 
-    h1: Floats
-    p0: Floats | None
+    moved: Floats
+    pulled: Floats | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +141,7 @@ def simulate(
     for i in range(networks):
         one = OneNetwork(ode.model, seed, i, max(depths), start)
         end = solved(ode, one, gradients)
-        ends[:, i] = quotients(one.h0, end.h1, one.p1, end.p0)
+        ends[:, i] = quotients(one, end)
         for j, depth in enumerate(depths):
             distances[:, j, i] = distances_from(end, one, one.followed(depth, gradients))
         if report is not None:
@@ -160,49 +160,56 @@ def simulate(
 
 
 def solved(ode: DepthODE, one: OneNetwork, gradients: bool) -> Limits:
-    """Return H(1) and P(0), (n, 1), of one network's equation."""
+    """Return H(1) - H(0) and P(0) - P(1), (n, 1), of one network's equation: the differences are what is solved for."""
     branch, c, shape = Branch(ode.model, ode.linear), ode.c, one.h0.shape
     kinked = ode.model.sigma.homogeneous and ode.model.activation != "linear"
+    method, tolerance = ("LSODA", 1e-7) if kinked else ("DOP853", 1e-8)
 
-    def push(t: float, h: Floats) -> Floats:
+    def push(t: float, moved: Floats) -> Floats:
         look()
-        return branch(one.at(t), c, h.reshape(shape)).ravel()
+        return branch(one.at(t), c, one.h0 + moved.reshape(shape)).ravel()
 
-    def pull(t: float, p: Floats) -> Floats:
+    def pull(t: float, pulled: Floats) -> Floats:
         look()
-        return -branch.pulled(one.at(t), c, path.sol(t).reshape(shape), p.reshape(shape)).ravel()
+        h = one.h0 + path.sol(t).reshape(shape)
+        return -branch.pulled(one.at(t), c, h, one.p1 + pulled.reshape(shape)).ravel()
 
-    def solve(function: Callable[[float, Floats], Floats], times: tuple[float, float], x: Floats) -> Any:
-        size = float(np.abs(x).max(initial=0.0)) or 1.0
-        method, tolerance = ("LSODA", 1e-7) if kinked else ("DOP853", 1e-8)
+    def solve(function: Callable[[float, Floats], Floats], times: tuple[float, float], start: Floats) -> Any:
+        size = (float(np.abs(start).max()) or 1.0) * min(abs(c), 1.0)
         found = solve_ivp(
-            function, times, x.ravel(), method, rtol=tolerance, atol=1e-3 * tolerance * size, dense_output=gradients
+            function,
+            times,
+            np.zeros(start.size),
+            method,
+            rtol=tolerance,
+            atol=1e-3 * tolerance * size,
+            dense_output=gradients,
         )
         if not found.success:
             raise ValueError(f"the equation of network {one.network} cannot be solved: {found.message}")
         return found
 
     path = solve(push, (0.0, 1.0), one.h0)
-    p0 = solve(pull, (1.0, 0.0), one.p1).y[:, -1:] if gradients else None
-    return Limits(path.y[:, -1:], p0)
+    pulled = solve(pull, (1.0, 0.0), one.p1).y[:, -1:] if gradients else None
+    return Limits(path.y[:, -1:], pulled)
 
 
 def distances_from(limits: Limits, one: OneNetwork, ends: Ends) -> tuple[float, float]:
     """Return |h_L - H(1)|/|H(1)| and |p_0 - P(0)|/|P(0)|, NaN without gradients."""
     backward = np.nan
-    if limits.p0 is not None and ends.pulled is not None:
-        backward = relative_distance(one.p1 + ends.pulled, limits.p0)
-    return relative_distance(one.h0 + ends.moved, limits.h1), backward
+    if limits.pulled is not None and ends.pulled is not None:
+        backward = relative_distance(ends.pulled - limits.pulled, one.p1 + limits.pulled)
+    return relative_distance(ends.moved - limits.moved, one.h0 + limits.moved), backward
 
 
-def quotients(h0: Floats, h1: Floats, p1: Floats, p0: Floats | None) -> Floats:
+def quotients(one: OneNetwork, limits: Limits) -> Floats:
     """Return growth, displacement, gradient and gradient displacement, logarithms of squared ratios."""
     found = np.full(4, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
-        for row, (start, end) in enumerate([(h0, h1), (p1, p0)]):
-            if end is not None:
-                found[2 * row] = np.log(np.sum(end**2) / np.sum(start**2))
-                found[2 * row + 1] = np.log(np.sum((end - start) ** 2) / np.sum(start**2))
+        for row, (start, change) in enumerate([(one.h0, limits.moved), (one.p1, limits.pulled)]):
+            if change is not None:
+                found[2 * row] = np.log(np.sum((start + change) ** 2) / np.sum(start**2))
+                found[2 * row + 1] = np.log(np.sum(change**2) / np.sum(start**2))
     return found
 
 

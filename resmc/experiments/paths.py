@@ -111,12 +111,12 @@ class ConstantPath:
         return np.broadcast_to(self.entries, (len(layers), self.entries.size))
 
 
-def check_memory(what: str, depth: int, count: int, most: int = MAX_BYTES) -> None:
+def check_memory(what: str, depth: int, count: int) -> None:
     """Refuse arrays of one network that would not fit into the memory which is allowed."""
-    if 8 * depth * count > most:
+    if 8 * depth * count > MAX_BYTES:
         raise ValueError(
             f"depth={depth} is out of range: the {what} of one network, {count} numbers for each layer, would take "
-            f"{8 * depth * count / 2**30:.2g} GiB, and {most / 2**30:.2g} are allowed"
+            f"{8 * depth * count / 2**30:.2g} GiB, and {MAX_BYTES / 2**30:g} are allowed"
         )
 
 

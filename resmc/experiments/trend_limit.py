@@ -15,6 +15,7 @@ import numpy as np
 
 from .._system.progress import Report
 from .._system.stopping import look
+from .._system.words import brief
 from ..results.estimates import Floats
 from ..tables import Table
 from ..theory.trend_noise import TrendNoiseSDE
@@ -22,8 +23,8 @@ from . import depth_limit as in_law
 from .branches import Branch
 from .convergence import Convergence, convergence, relative_distance
 from .depth_limit import DepthLimit
-from .networks import MAX_STATES, OneNetwork
-from .paths import check_memory
+from .networks import OneNetwork
+from .paths import MAX_BYTES, check_memory
 
 KEPT_BYTES = 1 << 28  # memory for a network's noise, which otherwise is drawn twice
 FINER = 32  # steps of the fine grid for each layer of the deepest network, at least
@@ -107,9 +108,14 @@ class Driven:
         common = math.lcm(*depths)
         self.steps = common * -(-FINER * max(depths) // common)
         self.block = self.steps // math.gcd(*depths)  # fine steps that are whole layers at every depth
-        check_memory("noise", self.block, self.one.layout.size)
+        if 8 * self.block * self.one.layout.size > MAX_BYTES:
+            raise ValueError(
+                f"depths={brief(tuple(depths))} are not allowed with width={sde.model.width}: {self.steps} fine steps, "
+                f"whole layers at every depth, are too many to draw {self.block} at a time; depths that divide each "
+                "other take fewer"
+            )
         if gradients:
-            check_memory("states", self.steps, sde.model.width, MAX_STATES)
+            check_memory("states", self.steps, sde.model.width)
         self.keeps = gradients and 8 * self.steps * self.one.layout.size <= KEPT_BYTES
         self.kept: dict[int, Floats] = {}
         linear = Branch(sde.model, linear=sde.model.inside)
@@ -128,9 +134,9 @@ class Driven:
                     scheme.backward(first, rows)
             found = np.full((2, len(self.depths)), np.nan)
             for j, scheme in enumerate(self.networks):
-                found[0, j] = relative_distance(scheme.h, self.fine.h)
+                found[0, j] = relative_distance(scheme.h - self.fine.h, self.fine.h)
                 if self.gradients:
-                    found[1, j] = relative_distance(scheme.p, self.fine.p)
+                    found[1, j] = relative_distance(scheme.p - self.fine.p, self.fine.p)
         return found
 
     def _rows(self, block: int) -> Iterator[tuple[Scheme, int, Floats]]:
