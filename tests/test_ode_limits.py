@@ -22,8 +22,8 @@ from resmc.experiments.ode_limit import distances_from, solved
 from resmc.reference import simulate_residual
 
 SMOOTH = {
-    "values": Weights(depth=SmoothProcess(0.3)),
-    "increments": Weights(depth=SmoothProcess(0.3, "increments")),
+    "values": Weights(depth=SmoothProcess(0.5)),
+    "increments": Weights(depth=SmoothProcess(0.5, "increments")),
     "tied": Weights(depth="tied"),
 }
 INSIDE = DepthScaling(1.0, 1.0, inside=True)
@@ -59,7 +59,7 @@ def slopes_are_right(found: resmc.OdeLimit) -> bool:
 )
 def test_networks_tend_to_their_own_equations_like_one_over_depth(name: str, version: str) -> None:
     model = network(weights=SMOOTH[version], **BLOCKS[name])
-    assert slopes_are_right(resmc.limit(model, seed=100, depths=(128, 256, 512), progress=False))
+    assert slopes_are_right(resmc.limit(model, seed=100, depths=(64, 128, 256), progress=False))
 
 
 @pytest.mark.long
@@ -90,14 +90,14 @@ def test_the_networks_beside_their_equations_are_those_of_a_simulation(name: str
 
 WRONG = {
     "a factor that is 5% off": lambda ode: replace(ode, c=1.05 * ode.c),
-    "values instead of increments": lambda ode: replace(ode, process=SmoothProcess(0.3)),
+    "values instead of increments": lambda ode: replace(ode, process=SmoothProcess(0.5)),
 }
 
 
 @pytest.mark.parametrize("control", WRONG)
 def test_networks_do_not_tend_to_a_wrong_equation(control: str) -> None:
     """The negative controls: the distance stops falling, and the slope leaves its bound by far."""
-    model, depths = network(weights=SMOOTH["increments"], **BLOCKS["phi-out, tanh"]), (128, 512)
+    model, depths = network(weights=SMOOTH["increments"], **BLOCKS["phi-out, tanh"]), (64, 256)
     right = theory.depth_ode(model)
     wrong = WRONG[control](right)
     found = np.empty((2, len(depths), 6))
@@ -136,7 +136,7 @@ def test_one_linear_neuron_is_the_exponential_of_its_weight() -> None:
         exact = quad(weight, 0.0, 1.0, epsabs=1e-12)[0]
         if version == "increments":
             basis = one.path.series.basis(np.array([0.0, 1.0])).reshape(2, -1) @ one.path.coefficients
-            assert abs(exact - 0.3 * float(basis[1, 0] - basis[0, 0])) < 1e-9
+            assert abs(exact - 0.5 * float(basis[1, 0] - basis[0, 0])) < 1e-9
         for start, change in ((one.h0, limits.moved), (one.p1, limits.pulled)):
             assert abs(float(change[0, 0] / start[0, 0]) / np.expm1(1.5 * exact) - 1.0) < 1e-6
 
@@ -166,7 +166,7 @@ def test_the_gradient_of_the_equation_is_the_derivative_of_its_end(name: str) ->
 
 def test_vanishing_noise_leaves_the_trend_s_equation_and_slows_the_way_to_it() -> None:
     """Noise of H = .3 at b_2 = .9 falls like L^-.6, which is the order of the distance."""
-    mixture = Mixture(SmoothProcess(0.3), FractionalNoise(0.3), betas=(1.0, 0.9))
+    mixture = Mixture(SmoothProcess(0.5), FractionalNoise(0.3), betas=(1.0, 0.9))
     model = network(weights=Weights(depth=mixture), block="phi-in", activation="tanh", scaling=DepthScaling(0.0))
     found = resmc.limit(model, seed=100, depths=(128, 256, 512), progress=False)
     assert found.ode.order == pytest.approx(0.6)

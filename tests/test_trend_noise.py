@@ -62,13 +62,12 @@ def test_networks_tend_to_their_own_equations_like_the_root_of_the_step(name: st
 @pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_networks_of_width_20_tend_to_their_own_equations_like_the_root_of_the_step(name: str) -> None:
-    """The gradient of phi-in with a kink is the one that falls like L^(-1/4)."""
-    found = strong(theory.trend_noise_limit(network(20, **CASES[name])), 100, (64, 128, 256, 512), 201)
+    """The gradient of phi-in with a kink is the one that falls like L^(-1/4), and a part of it like L^(-1/2)."""
+    found = strong(theory.trend_noise_limit(network(20, **CASES[name])), 64, (64, 128, 256), 201)
     print("STRONG", name, found.forward_slope, found.backward_slope)
-    assert abs(found.forward_slope.value + 0.5) < 0.05
     assert found.backward_order == (0.25 if name == "phi-in, relu" else 0.5)
-    room = 0.1 if found.backward_order == 0.25 else 0.05  # a part of order 1/2 is added to that of 1/4
-    assert abs(found.backward_slope.value + found.backward_order) < room
+    for slope, order in ((found.forward_slope, 0.5), (found.backward_slope, found.backward_order)):
+        assert abs(slope.value + order) < 4.0 * slope.stderr + (0.02 if order == 0.5 else 0.05)
 
 
 WRONG = {
@@ -149,7 +148,7 @@ def differences(model: ResidualNetwork, sde: TrendNoiseSDE, networks: int, seed:
 
 
 @pytest.mark.parametrize(
-    "name", [name if i in (1, 3) else pytest.param(name, marks=pytest.mark.long) for i, name in enumerate(CASES)]
+    "name", [name if i == 3 else pytest.param(name, marks=pytest.mark.long) for i, name in enumerate(CASES)]
 )
 def test_deep_networks_have_the_law_of_the_limit(name: str) -> None:
     model = network(4, **CASES[name])
