@@ -54,9 +54,9 @@ def test_the_change_is_bounded_and_the_quadratic_variation_grows_with_small_bran
 @pytest.mark.parametrize("block", [PHI_IN, TANH], ids=["phi-in", "inside"])
 @pytest.mark.parametrize("hurst", [0.2, 0.3])
 def test_width_40_is_neither(hurst: float, block: dict[str, Any]) -> None:
-    """With c = 1: the change does not grow by a factor of 1.4 while L does by 64, and the variation does by 2 or more.
+    """With c = 1: the change does not move by a factor of 1.4 while L grows by one of 64; the variation grows by 2.3.
 
-    tanh inside has no contraction to second order, and at H < 1/4 fluctuations of that order let the change grow.
+    At H < 1/4 fluctuations of second order grow like L^(1/2 - 2H), which shows with tanh, where they are largest.
     """
     found = resmc.quadratic_variation(network(40, hurst, hurst, **block), seed=301, progress=False)
     (change, _), (variation, bound) = slopes(found)

@@ -109,9 +109,10 @@ def quadratic_variation(
     solution of an ordinary equation has no quadratic variation and one of Ito's has a finite one. A quadratic variation
     that diverges alone proves nothing, as the last row shows: it takes both slopes.
 
-    At a finite width the second order is there too: noise contracts h, by c^2 L^(1 - 2H)/(2n) in its logarithm, and
-    where that is not small the variation grows less, up to about n. For H < 1/4 products of the noise of different
-    layers also have fluctuations, like c^2 L^(1/2 - 2H)/sqrt(n), which grow. A small c shows the first order alone.
+    This is the first order in c, which a small c shows alone. To second order, products of the noise of different
+    layers, noise contracts h, by c^2 L^(1 - 2H)/(2n) in its logarithm in a linear network and half of that with ReLU:
+    where that is not small the variation grows less, up to about n. For H < 1/4 these products also fluctuate, by about
+    c^2 L^(1/2 - 2H), and the change grows so slowly too.
 
     Parameters
     ----------

@@ -15,9 +15,10 @@ noise, s = c L^-beta):
 
 A mixture's noise vanishes if b_2 > max(H, 1/2), its trend if b_1 > 1; what is left rules. With H < 1/2, beta = H and a
 branch that is linear in its weights to first order, the change of h stays bounded while its quadratic variation, about
-c^2 L^(1 - 2H), has no bound: the limit is neither ordinary nor Ito's (`resmc.quadratic_variation` shows both). To
-second order noise contracts, by the mean of X_k (X_1 + .. + X_{k-1}), which is -L/(2n) per s^2: while c^2 L^(1 - 2H)
-is small beside n, that is nothing.
+c^2 L^(1 - 2H), has no bound: the limit is neither ordinary nor Ito's (`resmc.quadratic_variation` shows both). That is
+the first order in c. Products of the noise of two layers, X_k X_j with j < k, have a mean that contracts h, as the sum
+of the covariances at all lags above 0 is -1/2: by c^2 L^(1 - 2H)/(2n) in a linear network. And they fluctuate by about
+c^2 L^(1/2 - 2H), which grows for H < 1/4: below, no limit is known even of paths.
 
 Sources: Cont, Rossier, Xu (arXiv 2212.08199), hypothesis 2.1 and theorems 2.1 to 2.3; Marion, Fermanian, Biau, Vert
 (arXiv 2206.06929), section 4. The cases between those are derived from the sums above.
@@ -186,8 +187,8 @@ def _linear_noise(model: ResidualNetwork, hurst: float, beta: float, given: str)
         )
     return DepthKind(
         "neither",
-        f"{said}, neither an ordinary nor an Ito equation: the change of h stays bounded and its quadratic variation "
-        "does not; resmc.quadratic_variation(model) shows both",
+        f"{said}, neither an ordinary nor an Ito equation: to first order the change of h stays bounded and its "
+        "quadratic variation does not; resmc.quadratic_variation(model) shows both",
     )
 
 
