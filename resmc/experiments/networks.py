@@ -57,7 +57,7 @@ class OneNetwork:
             x = np.array(model.inputs.x) / np.sqrt(len(model.inputs.x))
             start = source.first_layer()[0] @ x
         largest = float(np.abs(start).max())
-        if model.homogeneous and largest > 0.0:  # its quotients do not depend on the unit, and squares may overflow
+        if model.homogeneous and largest > 0.0:  # quotients do not depend on the unit, and squares may overflow
             start = start / 2.0 ** np.floor(np.log2(largest))
         self.h0 = start.reshape(n, 1)
         self.p1 = source.readout(1)[0].reshape(n, 1) / np.sqrt(n)
