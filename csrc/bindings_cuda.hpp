@@ -117,41 +117,63 @@ class BoundKernels {
         SimulateArguments& a = residual.run;
         a.network = described.network();
         Reader s(settings, "settings"), p(pointers, "pointers");
-        a.keys = philox_keys(s.integer<uint64_t>("seed"));
-        a.first = s.integer<uint64_t>("first");
-        read_columns(s, a);
-        a.output_begin = s.integer<uint32_t>("output_begin", 0, a.columns);
-        a.output_end = s.integer<uint32_t>("output_end", 0, a.columns);
-        a.look_every = s.integer<uint32_t>("look_every", 1);
-        a.look_every_row = s.integer<uint32_t>("look_every_row", 1);
+        read_launch(s, a);
         const auto variant = s.choice<Variant>("variant", VARIANTS);
         const auto method = s.choice<Method>("method", METHODS);
         const uint32_t blocks = s.integer<uint32_t>("blocks");
         s.finish();
         a.shape = shape_of(described, method, properties, shape);
-        a.layers = p.pointer<const uint32_t>("layers");
-        a.records = {p.pointer<float>("square"), p.pointer<float>("active_square"), p.pointer<uint32_t>("exponent"),
-                     p.pointer<uint32_t>("active"), p.optional_pointer<float>("output")};
-        if (a.records.output == nullptr && a.output_end > a.output_begin) p.refuse("output", "is missing");
-        a.workspace = p.optional_pointer<float>("workspace");
-        if (a.workspace == nullptr && a.shape.memory == MEMORY_DEVICE) p.refuse("workspace", "is missing");
-        a.stop = p.pointer<const uint32_t>("stop");
-        a.progress = p.pointer<uint32_t>("progress");
+        read_memory(p, a);
         if (described.is_residual) {
-            residual.residual = described.residual;
-            residual.residual.steps = p.pointer<const float>("steps");
-            residual.residual.input = described.residual.n_in > 0 ? p.pointer<const float>("input") : nullptr;
-            residual.quotients[QUOTIENT_DISPLACEMENT] = quotient_records(p, "displacement");
-            if (described.residual.gradients) {
-                residual.quotients[QUOTIENT_GRADIENT] = quotient_records(p, "gradient");
-                residual.quotients[QUOTIENT_GRADIENT_DISPLACEMENT] = quotient_records(p, "gradient_displacement");
-                residual.overlap = p.pointer<float>("overlap");
-            }
+            read_residual(p, described.residual, residual);
         }
         p.finish();
         const Released released;
         if (described.is_residual) return kernels_.simulate_residual(residual, method, blocks, device, stream);
         kernels_.simulate(a, variant, method, blocks, device, stream);
+    }
+
+    // Columns begin .. end - 1 of a chunk, of networks whose weights are handed in, through some layers or back.
+    void columns(const py::dict& network, const py::dict& settings, const py::dict& properties, const py::dict& shape,
+                 const py::dict& pointers, int device, uint64_t stream) const {
+        const AnyNetwork described(network);
+        if (!described.is_residual) throw std::invalid_argument("columns are those of a residual network");
+        const Residual& net = described.residual;
+        ColumnArguments c{};
+        SimulateArguments& a = c.residual.run;
+        a.network = net.network;
+        Reader s(settings, "settings"), p(pointers, "pointers");
+        read_launch(s, a);
+        c.columns = s.integer<uint32_t>("columns_of_network", 1);
+        c.backward = s.boolean("backward");
+        c.from = s.integer<uint32_t>("from_layer", 0, net.network.depth);
+        c.to = s.integer<uint32_t>("to_layer", c.from, net.network.depth);
+        c.first_layer = s.integer<uint32_t>("first_layer", 0, c.from);
+        const uint64_t n_layers = s.integer<uint32_t>("given_layers", 1);
+        const bool tied = s.boolean("tied");
+        s.finish();
+        if (c.backward && !net.gradients) s.refuse("backward", "needs gradients");
+        if (!tied && n_layers < c.to - c.first_layer) s.refuse("given_layers", "are too few");
+        const uint64_t n = net.network.width, networks = (uint64_t{a.end} - a.begin) / c.columns;
+        if (networks * c.columns != a.end - a.begin) s.refuse("columns", "must be those of whole networks");
+        constexpr uint64_t END = uint64_t{1} << 32;
+        if (networks * n_layers * n * n >= END || networks * n * c.columns >= END) s.refuse("end", "is too large");
+        if ((a.first & (END - 1)) + networks > END) s.refuse("first", "and the last network differ in high words");
+        a.shape = shape_of(described, METHOD_DENSE, properties, shape);
+        if (a.shape.threads > MAX_COLUMN_THREADS) throw std::invalid_argument("no such shape for columns");
+        read_memory(p, a);
+        read_residual(p, net, c.residual);
+        const auto given = [&](const char* name, uint64_t size) -> GivenArray {
+            return {p.pointer<const float>(name), n_layers * size, tied ? 0 : size};
+        };
+        c.outer = given("outer", n * n);
+        if (net.block == BLOCK_V_PHI_W) c.inner = given("inner", n * n);
+        if (net.bias > 0.0f) c.bias = given("bias", n);
+        c.factors = p.pointer<const float>("factors");
+        c.start = p.optional_pointer<const float>("start");
+        p.finish();
+        const Released released;
+        kernels_.columns(c, device, stream);
     }
 
     // Batches of a chunk into the groups: of h, of h from another start, or of a quotient as if it were h.
@@ -284,6 +306,38 @@ class BoundKernels {
         return {p.pointer<float>((name + "_square").c_str()), p.pointer<uint32_t>((name + "_exponent").c_str())};
     }
 
+    static void read_launch(Reader& s, SimulateArguments& a) {
+        a.keys = philox_keys(s.integer<uint64_t>("seed"));
+        a.first = s.integer<uint64_t>("first");
+        read_columns(s, a);
+        a.output_begin = s.integer<uint32_t>("output_begin", 0, a.columns);
+        a.output_end = s.integer<uint32_t>("output_end", 0, a.columns);
+        a.look_every = s.integer<uint32_t>("look_every", 1);
+        a.look_every_row = s.integer<uint32_t>("look_every_row", 1);
+    }
+
+    static void read_memory(Reader& p, SimulateArguments& a) {
+        a.layers = p.pointer<const uint32_t>("layers");
+        a.records = {p.pointer<float>("square"), p.pointer<float>("active_square"), p.pointer<uint32_t>("exponent"),
+                     p.pointer<uint32_t>("active"), p.optional_pointer<float>("output")};
+        if (a.records.output == nullptr && a.output_end > a.output_begin) p.refuse("output", "is missing");
+        a.workspace = p.optional_pointer<float>("workspace");
+        if (a.workspace == nullptr && a.shape.memory == MEMORY_DEVICE) p.refuse("workspace", "is missing");
+        a.stop = p.pointer<const uint32_t>("stop");
+        a.progress = p.pointer<uint32_t>("progress");
+    }
+
+    static void read_residual(Reader& p, const Residual& net, ResidualArguments& a) {
+        a.residual = net;
+        a.residual.steps = p.pointer<const float>("steps");
+        a.residual.input = net.n_in > 0 ? p.pointer<const float>("input") : nullptr;
+        a.quotients[QUOTIENT_DISPLACEMENT] = quotient_records(p, "displacement");
+        if (!net.gradients) return;
+        a.quotients[QUOTIENT_GRADIENT] = quotient_records(p, "gradient");
+        a.quotients[QUOTIENT_GRADIENT_DISPLACEMENT] = quotient_records(p, "gradient_displacement");
+        a.overlap = p.pointer<float>("overlap");
+    }
+
     template <class Arguments>
     static void read_columns(Reader& s, Arguments& a) {
         a.columns = s.integer<uint32_t>("columns", 1, UINT32_MAX >> 1);
@@ -324,6 +378,8 @@ inline void bind_kernels(py::module_& m, const Kernels& kernels) {
         .def("shape", &BoundKernels::shape, py::arg("network"), py::arg("method"), py::arg("properties"),
              py::arg("threads") = -1, py::arg("memory") = -1)
         .def("simulate", &BoundKernels::simulate, py::arg("network"), py::arg("settings"), py::arg("properties"),
+             py::arg("shape"), py::arg("pointers"), py::arg("device"), py::arg("stream"))
+        .def("columns", &BoundKernels::columns, py::arg("network"), py::arg("settings"), py::arg("properties"),
              py::arg("shape"), py::arg("pointers"), py::arg("device"), py::arg("stream"))
         .def("reduce", &BoundKernels::reduce, py::arg("width"), py::arg("settings"), py::arg("pointers"),
              py::arg("device"), py::arg("stream"))

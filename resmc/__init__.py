@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     from . import analyses, plot, reference, report, theory
     from .analyses import extrapolate
     from .experiments.depth_limit import DepthLimit
-    from .experiments.frontier import Frontier, frontier
+    from .experiments.frontier import FrontierSlopes, frontier
+    from .experiments.heat_map import HeatMap
     from .experiments.limit import limit
     from .experiments.ode_limit import OdeLimit
     from .experiments.quadratic_variation import QuadraticVariation, quadratic_variation
     from .experiments.regime import regime
     from .experiments.trend_limit import TrendNoiseLimit
-    from .sweep import Sweep, SweepResult, load_sweep
+    from .sweep import Sweep, SweepResult, heat_map, load_heat_map, load_sweep
 
 __all__ = [
     "DepthLimit",
@@ -44,7 +45,8 @@ __all__ = [
     "DeviceError",
     "Estimate",
     "FractionalNoise",
-    "Frontier",
+    "FrontierSlopes",
+    "HeatMap",
     "KSDistance",
     "Mixture",
     "OdeLimit",
@@ -62,8 +64,10 @@ __all__ = [
     "build_info",
     "extrapolate",
     "frontier",
+    "heat_map",
     "limit",
     "load",
+    "load_heat_map",
     "load_sweep",
     "merge",
     "plot",
@@ -79,7 +83,8 @@ __all__ = [
 
 EXPERIMENTS = {  # files of the experiments' public names
     "DepthLimit": "depth_limit",
-    "Frontier": "frontier",
+    "FrontierSlopes": "frontier",
+    "HeatMap": "heat_map",
     "OdeLimit": "ode_limit",
     "QuadraticVariation": "quadratic_variation",
     "TrendNoiseLimit": "trend_limit",
@@ -96,7 +101,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name == "__version__":
         return build_info()["version"]
-    if name in ("Sweep", "SweepResult", "load_sweep"):
+    if name in ("Sweep", "SweepResult", "heat_map", "load_heat_map", "load_sweep"):
         return getattr(importlib.import_module(".sweep", __name__), name)
     if name == "extrapolate":
         return importlib.import_module(".analyses", __name__).extrapolate

@@ -75,6 +75,14 @@ def unreliable() -> SweepResult:
     return swept("unreliable", width=(4, 8), ratio=(0.5, 1, 2, 8, 16), alpha=HALF, lam=HALF, networks=2000)
 
 
+@cache
+def over_hurst(rows: int = 19, exponents: int = 27, networks: int = 32) -> resmc.HeatMap:
+    """A map over H and beta."""
+    hurst, beta = np.linspace(0.05, 0.95, rows), np.linspace(0.0, 1.3, exponents)
+    model = resmc.ResidualNetwork(8, 50, "v-phi-w")
+    return resmc.heat_map(model, hurst=hurst, beta=beta, networks=networks, n_inputs=1, progress=False)
+
+
 def large_map() -> SweepResult:
     """20 times 9 points."""
     return swept("large", width=tuple(range(4, 24)), depth=tuple(range(1, 10)), alpha=HALF, lam=HALF, networks=64)
@@ -166,6 +174,9 @@ CASES: dict[str, Callable[..., Axes]] = dict(figures.FIGURES) | {
         [s for b in np.linspace(0, 1, 9) for s in by_depth(float(b), (4, 8, 16, 32, 64, 96, 128))], **k),
     "heat_map words": lambda **k: P.plot_heat_map(words_only(), "displacement", **k),
     "heat_map few": lambda **k: P.plot_heat_map([s for b in (0.0, 0.5, 1.0) for s in by_depth(b, networks=3)], **k),
+    "heat_map hurst": lambda **k: P.plot_heat_map(over_hurst(), **k),
+    "heat_map hurst few": lambda **k: P.plot_heat_map(over_hurst(networks=3), "gradient", "beta", **k),
+    "heat_map hurst written": lambda **k: P.plot_heat_map(over_hurst(4, 5), "gradient_displacement", **k),
     "extrapolation few": lambda **k: P.plot_extrapolation(_extrapolated(400), **k),
     "extrapolation quadratic": lambda **k: P.plot_extrapolation(_extrapolated(4000, 2), **k),
     "extrapolation asymmetry": lambda **k: P.plot_extrapolation(_extrapolated(4000, 1, "asymmetry"), **k),

@@ -15,7 +15,7 @@ from scipy.integrate import dblquad
 import resmc
 from resmc import DepthScaling, FractionalNoise, ResidualNetwork, SmoothProcess, Weights
 from resmc.models.activations import ACTIVATIONS
-from resmc.theory.frontier import response_mean_square
+from resmc.theory.noise_response import response_mean_square
 from resmc.theory.processes import fractional_noise_covariance
 
 BOUND = 4.0

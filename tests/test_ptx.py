@@ -33,8 +33,9 @@ from translated import Machine, Translated, entries, library, opcodes, programs,
 
 import resmc
 import resmc.engine.cuda
-from resmc import DeviceError, ResNet, _native
-from resmc.engine.cuda import plan, runner
+from resmc import DeviceError, FractionalNoise, ResNet, Weights, _native
+from resmc.engine import column_plan
+from resmc.engine.cuda import columns, plan, runner
 from resmc.models.residual_network import ResidualNetwork
 from resmc.models.scaling import DepthScaling
 
@@ -101,6 +102,11 @@ def shaped(accelerator: Any, threads: int, memory: int) -> Callable[..., Any]:
             patch.setattr(resmc.engine.cuda, "run", lambda *a: run(*a, shape=(threads, memory)))
             patch.setattr(runner, "best_segment", lambda *_: 2)
             patch.setattr(plan, "LOOK_WORK", 256)  # looks whether to stop within these short runs, too
+            patch.setattr(columns, "LOOK_WORK", 256)
+            patch.setattr(columns.Device, "shape", lambda device, network: device.accelerator.kernels.shape(
+                network, columns.DENSE, accelerator.properties, (threads, memory)
+            ))  # fmt: skip
+            patch.setattr(column_plan, "STATES_HELD", 1)  # layers are computed again on the way back
             return resmc.simulate(model, networks=networks, device="cuda", **NETWORKS, **settings)
 
     return simulate
@@ -148,8 +154,16 @@ def cases(kernel: str) -> list[tuple[Any, int, str, int, int, dict[str, Any]]]:
         widths = {8: 22, 64: 34} if method == "dense" else {8: 190, 128: 1022}
         return [(ResNet(w, 5, 0.0 if t == 8 else half, half, VARIANTS[first], n_out=3), 40, method, t, memory, {})
                 for t, w in widths.items()]  # fmt: skip
-    block = BLOCKS[first] if name == "simulate_residual_kernel" else "v-phi-w"
+    block = BLOCKS.get(first, "v-phi-w")
     scaling = DepthScaling(0.5, 1.3)
+    if name == "simulate_columns_kernel":
+        noise, tied = Weights(depth=FractionalNoise(0.7)), Weights("uniform", "tied")
+        models = [
+            ResidualNetwork(21, 5, block, "tanh", scaling=scaling, bias=0.3, n_out=3, weights=noise),
+            ResidualNetwork(130, 4, block, "relu", scaling=scaling, weights=tied),
+        ]
+        return [(model, n, "dense", t, DEVICE, {"gradients": True})
+                for model, t, n in zip(models, (8, 64), (40, 5), strict=True)]  # fmt: skip
     models = [
         ResidualNetwork(21, 5, block, "tanh", scaling=scaling, bias=0.3, n_out=3),
         ResidualNetwork(130, 4, block, "relu", scaling=scaling, weights="uniform" if method == "dense" else "gaussian"),

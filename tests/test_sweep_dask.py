@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sweeps import Enough, as_toml, contents, finish, small, start
 
-from resmc import DeviceError, Sweep
+from resmc import DeviceError, ResidualNetwork, Sweep, heat_map
 from resmc.cli import main
 from resmc.sweep import compute, coordinator
 
@@ -253,3 +253,16 @@ def test_a_cluster_without_a_client_and_a_closed_client_are_refused(cluster, tmp
         with pytest.raises(ValueError, match=f"^engine=.* is not allowed: .*{words}"):
             small().run(tmp_path / "store", engine=engine, progress=False)
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_heat_map_is_made_on_a_cluster_with_a_store_and_without_one(client, tmp_path, stored):
+    """Without one its numbers come back through the scheduler: the workers share no directory with it."""
+    model = ResidualNetwork(6, 12, block="v-phi-w")
+    given: dict[str, Any] = {"hurst": [0.2, 0.5, 0.8], "beta": [0.2, 0.8], "networks": 2, "n_inputs": 2}
+    store = tmp_path / "store" if stored else None
+    found = heat_map(model, **given, store=store, engine=client, progress=False)
+    assert found.complete
+    assert found.store == store
+    assert found.displacement == heat_map(model, **given, progress=False).displacement
+    assert left_on_the_scheduler(client) == []

@@ -73,12 +73,6 @@ struct Statistics {
     int64_t* histogram;       // [n_bins + 2]: underflow, bins, overflow
 };
 
-// Arrays of weights that are handed in: [network][layer][..], with strides in floats; that of layers may be 0.
-struct GivenArray {
-    const float* first;
-    size_t network_stride, layer_stride;
-};
-
 // Columns of some networks that share weights, and the layers whose weights are there. A column is an input with a
 // factor of its own on every layer's step.
 struct ColumnChunk {

@@ -69,15 +69,15 @@ bool simulate_columns(const Residual& net, const ColumnChunk& chunk, bool backwa
         for (size_t i = 0; i < width; ++i)
             start[i] = load_columns(chunk.start + (network * size_t{width} + i) * chunk.columns, chunk.columns, first);
 
-    const auto layers = [&](const GivenArray& array) -> GivenLayers {
-        return {array.first + network * array.network_stride, array.layer_stride, chunk.begin};
+    const auto layers = [&](const GivenArray& array) -> GivenLayers<uint32_t> {
+        return {array.first + network * array.network_stride, array.layer_stride, chunk.begin, 0};
     };
     const CpuSlots slots{load_columns(chunk.factors, chunk.columns, first), chunk.start == nullptr ? nullptr : start};
     const PhiloxKeys keys = philox_keys(chunk.seed);
     const uint64_t number = chunk.first + network;
     CpuTeam team{control};
     CpuVectors vectors{memory, vector_reals(net)};
-    ResidualRun<CpuTeam, CpuVectors, CpuVector, GivenWeights<CpuSlots>> run{
+    ResidualRun<CpuTeam, CpuVectors, CpuVector, GivenWeights<uint32_t, CpuSlots>> run{
         net,
         keys,
         team,

@@ -52,7 +52,7 @@ ColumnRun::ColumnRun(const Backend& backend, const Residual& net, const ColumnCh
         workers_.push_back(std::make_unique<Worker>());
         workers_.back()->scratch = aligned_array<char>(backend.column_scratch_bytes(net), false);
     }
-    tasks_.start(workers_.size(), n_tasks);
+    tasks_.start(n_threads, n_tasks);
 }
 
 double ColumnRun::fraction() const {

@@ -176,7 +176,7 @@ Run::Run(const Backend& backend, const Job& job, const Results& results, int thr
                        : ((job.first + job.count - 1) / lanes - job.first / lanes + 1) * steps_of(job);
     const size_t n = std::min<uint64_t>(static_cast<uint64_t>(threads), n_tasks_);
     for (size_t i = 0; i < n; ++i) workers_.push_back(std::make_unique<Worker>(backend, job, tasks_.stop_flag()));
-    tasks_.start(n, n_tasks_);
+    tasks_.start(static_cast<size_t>(threads), n_tasks_);
 }
 
 Run::~Run() { stop(); }

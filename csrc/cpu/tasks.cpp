@@ -1,5 +1,6 @@
 #include "tasks.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <stdexcept>
 #include <string>
@@ -7,11 +8,12 @@
 namespace resmc {
 
 void Tasks::start(size_t threads, uint64_t tasks) {
+    const size_t needed = std::min<uint64_t>(threads, tasks);
     n_tasks_ = tasks;
-    running_ = threads;
-    threads_.reserve(threads);
+    running_ = needed;
+    threads_.reserve(needed);
     try {
-        for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this, i] { take(i); });
+        for (size_t i = 0; i < needed; ++i) threads_.emplace_back([this, i] { take(i); });
     } catch (const std::exception& error) {  // a thread could not be started: stop those that were
         stop();
         throw std::runtime_error("threads=" + std::to_string(threads) + ": the system lets only " +

@@ -23,10 +23,10 @@ class Tasks {
     Tasks(const Tasks&) = delete;
     Tasks& operator=(const Tasks&) = delete;
 
-    void start(size_t threads, uint64_t tasks);
-    bool wait(double seconds);  // true once every thread has finished
-    void stop();                // abandons the rest and joins; a second time nothing
-    void finish();              // joins; rethrows what stopped a thread
+    void start(size_t threads, uint64_t tasks);  // no more threads than tasks
+    bool wait(double seconds);                   // true once every thread has finished
+    void stop();                                 // abandons the rest and joins; a second time nothing
+    void finish();                               // joins; rethrows what stopped a thread
 
     bool stopped() const { return __atomic_load_n(&stop_, __ATOMIC_RELAXED); }
     const bool* stop_flag() const { return &stop_; }  // read by kernels through relaxed atomic builtins

@@ -13,6 +13,7 @@ namespace resmc {
 constexpr uint32_t WARP = 32;
 constexpr uint32_t MAX_WARPS = 16;                        // of a block
 constexpr uint32_t BLOCK_THREADS = 128;                   // of a block whose teams are parts of a warp
+constexpr uint32_t MAX_COLUMN_THREADS = 256;              // of a team that has a column
 constexpr uint32_t MAX_ROUNDS = 8;                        // with more, z is not kept in registers
 constexpr uint32_t SHARED_WORDS = 4 * 2 * MAX_WARPS + 4;  // of shared memory, for the sums of a block; then come states
 
@@ -71,6 +72,19 @@ struct ResidualArguments {
     Residual residual;  // steps and input are device pointers
     QuotientRecords quotients[QUOTIENTS];
     float* overlap;  // p_l . h_l / (|p_l| |h_l|), [layer slot][column]
+};
+
+// Columns of networks whose weights are handed in, from layer `from` to layer `to`, or back. Column c of network i of
+// the launch has number begin + i columns + c of the chunk; `first` of the run is the number of the first network, and
+// its workspace keeps what goes on from one launch to the next: of every block.
+struct ColumnArguments {
+    ResidualArguments residual;
+    uint32_t columns;  // of a network
+    bool backward;
+    uint32_t from, to, first_layer;  // the first one that the arrays have
+    GivenArray outer, inner, bias;   // less than 2^32 floats each
+    const float* factors;            // [columns]
+    const float* start;              // h_0, [networks][n][columns]; null: as the network's counters draw it
 };
 
 // From the records of a chunk to statistics, added to those that the groups hold already.

@@ -47,6 +47,7 @@ RESMC_WORD_OPERATOR(^)
 #undef RESMC_WORD_OPERATOR
 RESMC_FN Word operator~(Word a) { return Word(~a.v); }
 RESMC_FN Word times(Word a, uint32_t b) { return Word(a.v * b); }
+RESMC_FN Word divided(Word a, uint32_t b) { return Word(a.v / b); }
 RESMC_FN Word operator<<(Word a, int n) { return Word(a.v << n); }
 RESMC_FN Word operator>>(Word a, int n) { return Word(a.v >> n); }
 RESMC_FN Word sar(Word a, int n) { return Word(static_cast<uint32_t>(static_cast<int32_t>(a.v) >> n)); }

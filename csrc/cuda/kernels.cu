@@ -1,5 +1,5 @@
 // The kernels themselves: the bodies of simulate.hpp, reduce.hpp, raw.hpp and draws.hpp over the threads of a GPU, and
-// their launches; those of residual.hpp are in residual.cu.
+// their launches; those of residual.hpp are in residual.cu, those of columns.hpp in columns.cu.
 #include "device.hpp"
 //
 #include "draws.hpp"
@@ -216,10 +216,23 @@ namespace resmc {
 
 const Kernels& cuda_kernels() {
     static const Kernels kernels{
-        RESMC_CUDA_ARCHITECTURES,    cuda::driver,          cuda::properties,      cuda::choose_shape,
-        cuda::choose_residual_shape, cuda::launch_simulate, cuda::launch_residual, cuda::launch_reduce,
-        cuda::launch_fold,           cuda::launch_raw,      cuda::launch_quotient, cuda::launch_words,
-        cuda::launch_normals,        cuda::launch_roots,    cuda::launch_draw,     cuda::failure,
+        RESMC_CUDA_ARCHITECTURES,
+        cuda::driver,
+        cuda::properties,
+        cuda::choose_shape,
+        cuda::choose_residual_shape,
+        cuda::launch_simulate,
+        cuda::launch_residual,
+        cuda::launch_columns,
+        cuda::launch_reduce,
+        cuda::launch_fold,
+        cuda::launch_raw,
+        cuda::launch_quotient,
+        cuda::launch_words,
+        cuda::launch_normals,
+        cuda::launch_roots,
+        cuda::launch_draw,
+        cuda::failure,
     };
     return kernels;
 }

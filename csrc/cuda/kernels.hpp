@@ -1,5 +1,5 @@
 // What a GPU offers to the bindings: launches over plain numbers and device pointers. Nothing here waits for the GPU.
-// kernels.cu and residual.cu implement it; tests/native/emulated_kernels.hpp does on a CPU.
+// kernels.cu, residual.cu and columns.cu implement it; tests/native/emulated_kernels.hpp does on a CPU.
 #pragma once
 
 #include <stdexcept>
@@ -40,6 +40,7 @@ struct Kernels {
     // Each on a stream of a device, which becomes the thread's current one.
     void (*simulate)(const SimulateArguments&, Variant, Method, uint32_t blocks, int device, uint64_t stream);
     void (*simulate_residual)(const ResidualArguments&, Method, uint32_t blocks, int device, uint64_t stream);
+    void (*columns)(const ColumnArguments&, int device, uint64_t stream);
     void (*reduce)(const ReduceArguments&, int device, uint64_t stream);
     void (*fold)(const ReduceArguments&, int device, uint64_t stream);
     void (*raw)(const RawArguments&, int device, uint64_t stream);

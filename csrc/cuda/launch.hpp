@@ -25,5 +25,7 @@ static cudaStream_t stream_of(uint64_t stream) { return reinterpret_cast<cudaStr
 
 // residual.cu
 void launch_residual(const ResidualArguments& a, Method method, uint32_t blocks, int device, uint64_t stream);
+// columns.cu
+void launch_columns(const ColumnArguments& a, int device, uint64_t stream);
 
 RESMC_NAMESPACE_END

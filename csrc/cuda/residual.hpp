@@ -117,6 +117,19 @@ RESMC_KERNEL_FN GpuRecorder recorder_of(Warp& warp, const SimulateArguments& a, 
     return {warp, a, place.leader, place.column, place.output_row, place.keeps, place.some_keep};
 }
 
+// The vectors of a thread and of its team, in the memory of their block.
+RESMC_KERNEL_FN MemoryVectors own_vectors(Warp& warp, const Shape& shape, const Place& place, float* memory) {
+    const uint64_t round_floats = 4 * static_cast<uint64_t>(shape.block_threads);
+    return {warp, memory, place.thread << 2, round_floats, (shape.rounds + uint64_t{1}) * round_floats};
+}
+RESMC_KERNEL_FN MemoryVector shared_vector(Warp& warp, const Residual& net, const Shape& shape, const Place& place,
+                                           float* memory, uint32_t which) {
+    const uint32_t floats = static_cast<uint32_t>(vector_floats(net.network.width));
+    const uint64_t all = static_cast<uint64_t>(shape.block_networks) * floats;
+    return {&warp, memory + own_floats(net, shape) + which * all, times(place.in_block, floats),
+            (net.network.width + 3) / 4};
+}
+
 template <Block block, Method method>
 RESMC_KERNEL_FN void simulate_residual_warp(Warp& warp, const ResidualArguments& a, float* memory) {
     const Shape& shape = a.run.shape;
@@ -124,22 +137,10 @@ RESMC_KERNEL_FN void simulate_residual_warp(Warp& warp, const ResidualArguments&
     if (!place.works) return;  // all warps of a team alike
     GpuResidualRecorder recorder{recorder_of(warp, a.run, place), a, a.run.n_layers - 1, a.residual.network.depth};
     ResidualTeam team{{warp, a.run, place.rank, place.reports}};
-    const uint64_t round_floats = 4 * static_cast<uint64_t>(shape.block_threads);
-    MemoryVectors vectors{warp, memory, place.thread << 2, round_floats, (shape.rounds + uint64_t{1}) * round_floats};
-    const uint32_t quads = (a.residual.network.width + 3) / 4;
-    const uint32_t floats = static_cast<uint32_t>(vector_floats(a.residual.network.width));
-    float* const shared = memory + own_floats(a.residual, shape);
-    const Word start = times(place.in_block, floats);
-    const uint64_t next = static_cast<uint64_t>(shape.block_networks) * floats;
+    MemoryVectors vectors = own_vectors(warp, shape, place, memory);
+    const auto shared = [&](uint32_t which) { return shared_vector(warp, a.residual, shape, place, memory, which); };
     ResidualRun<ResidualTeam, MemoryVectors, MemoryVector, DrawnWeights> run{
-        a.residual,
-        a.run.keys,
-        team,
-        vectors,
-        {{&warp, shared, start, quads}, {&warp, shared + next, start, quads}, {&warp, shared + 2 * next, start, quads}},
-        widen(place.word2),
-        place.word3,
-        {}};
+        a.residual, a.run.keys, team, vectors, {shared(0), shared(1), shared(2)}, widen(place.word2), place.word3, {}};
     if constexpr (method == METHOD_DENSE)
         simulate_residual<Dense<block>>(run, recorder);
     else

@@ -23,7 +23,7 @@ import resmc
 from resmc.analyses import Regime
 from resmc.results.estimates import MIN_NETWORKS
 
-CLAIM = "With smooth weights β = 1 is critical, for the layers and for the gradient (n = 40): exponents in L, L = 10 to 1000"
+CLAIM = "With smooth weights β = 1 is critical, layers and gradient alike (n = 40): exponents in L, L = 10 to 1000"
 NETWORKS = 200  # for each depth
 BETAS = (2.0, 1.0, 0.5)
 SMOOTH = resmc.Weights(depth=resmc.SmoothProcess(length=0.1))

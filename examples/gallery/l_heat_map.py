@@ -1,9 +1,10 @@
 r"""Where a deep network explodes and where it is the identity depends on how rough its weights are over the layers.
 
 The map of the mean of $\log_{10} |h_L - h_0|/|h_0|$ over the Hurst exponent $H$ of the weights and the exponent
-$\beta$ of the scaling (Marion, Fermanian, Biau, Vert, arXiv 2206.06929, figure 7: width 40, $L = 1000$, 5 networks of 10
-inputs, 70 exponents by 51). The frontier is $\max(H, 1/2)$ as the depth grows: independent $V$ and $W$ take from rough
-weights what would make them cancel. At a finite depth it lies nearby. `--whole` draws the map of the paper, in minutes.
+$\beta$ of the scaling (Marion, Fermanian, Biau, Vert, arXiv 2206.06929, figure 7: width 40, $L = 1000$, 5 networks of
+10 inputs, 70 exponents by 51). The frontier is $\max(H, 1/2)$ as the depth grows: independent $V$ and $W$ take from
+rough weights what would make them cancel. At a finite depth it lies nearby. `--whole` draws the map of the paper, in
+minutes.
 
     python examples/gallery/l_heat_map.py [--networks 1.0] [--seed 0] [--output l_heat_map.png] [--whole]
 """
@@ -20,7 +21,7 @@ from common import Finding
 import resmc
 from resmc.results.estimates import MIN_NETWORKS
 
-CLAIM = "Between explosion and identity lies β = max(H, 1/2) (n = 40, L = 1000): where log|h_L − h_0|/|h_0| is 0 on average"
+CLAIM = "Between explosion and identity lies β = max(H, 1/2) (n = 40, L = 1000): where |h_L - h_0| is |h_0| on average"
 NETWORKS = 32
 HURST, BETA = np.linspace(0.05, 0.97, 12), np.linspace(0.0, 1.3, 27)
 WHOLE_HURST, WHOLE_BETA = np.linspace(0.05, 0.97, 51), np.linspace(0.0, 1.3, 70)
@@ -39,7 +40,8 @@ def findings(found: resmc.HeatMap) -> list[Finding]:
     frontier = found.frontier()
     places = range(0, len(found.hurst), max(1, len(found.hurst) // 4))
     return [
-        Finding.of(f"β at H = {found.hurst[i]:.3g}", frontier.beta[i], "limit", float(frontier.limit[i])) for i in places
+        Finding.of(f"β at H = {found.hurst[i]:.3g}", frontier.beta[i], "limit", float(frontier.limit[i]))
+        for i in places
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,21 @@ from .model import without_depth
 if TYPE_CHECKING:
     from ..analyses.regime import Regime
     from ..experiments.depth_limit import DepthLimit
+    from ..experiments.heat_map import HeatMap
     from ..experiments.ode_limit import OdeLimit
     from ..sweep.result import SweepResult
 
 
 def record_of(result: Any) -> Plain:
-    """Return the record of a simulation, or of a sweep's result."""
-    return simulation_record(result) if isinstance(result, Simulation) else sweep_record(result)
+    """Return the record of a simulation, of a sweep's result, or of a heat map."""
+    return RECORDS[kind_of(result)](result)
+
+
+def kind_of(result: Any) -> str:
+    """Name the kind of a result, as records do."""
+    if isinstance(result, Simulation):
+        return "simulation"
+    return "heat map" if hasattr(result, "hurst") else "sweep"
 
 
 def simulation_record(sim: Simulation) -> Plain:
@@ -74,6 +83,35 @@ def _points(result: SweepResult) -> list[Plain]:
     return points
 
 
+def heat_map_record(found: HeatMap) -> Plain:
+    """Return a heat map's plan and progress, its frontiers, and a record for each of its points."""
+    rows = [{"hurst": h, "networks": n, "seed": s} for h, n, s in
+            zip(found.hurst.tolist(), found.networks.tolist(), found.seeds, strict=True)]  # fmt: skip
+    for name in ("displacement", "gradient_displacement"):
+        if name in found.quantities:
+            beta = found.frontier(name).beta
+            for i, row in enumerate(rows):
+                row[f"{name}.frontier"] = beta[i]._plain_()
+    points = [
+        {"hurst": h, "beta": b, **{f"log10_{name}": found.estimate(name)[i, j]._plain_() for name in found.quantities}}
+        for i, h in enumerate(found.hurst.tolist())
+        for j, b in enumerate(found.beta.tolist())
+    ]
+    return {
+        "kind": "heat map",
+        "store": str(found.store),
+        "plan": found.plan.to_dict(),
+        "networks": int(found.networks.sum()),
+        "complete": found.complete,
+        "points_complete": found.points_complete,
+        "shards": found.shards,
+        "damaged": found.damaged,
+        "numerics": found.numerics,
+        "rows": rows,
+        "points": points,
+    }
+
+
 def regime_record(found: Regime) -> Plain:
     """Return a regime's model and run, the medians by depth, and both verdicts."""
     sim = found.simulations[0]
@@ -111,3 +149,10 @@ def limit_record(found: DepthLimit | OdeLimit) -> Plain:
         names = ("forward_slope", "backward_slope", "order", "backward_order")
         record |= {name: getattr(convergence, name) for name in names}
     return record
+
+
+RECORDS: dict[str, Callable[[Any], Plain]] = {
+    "simulation": simulation_record,
+    "sweep": sweep_record,
+    "heat map": heat_map_record,
+}

@@ -13,6 +13,7 @@ from ..results.datasets import check_zarr, to_netcdf, to_zarr
 from ..results.storage import write_atomically
 from ..simulation import Simulation, load, merge
 from .common import add_command, as_json, check_folder, check_output, print_json
+from .records import kind_of
 from .simulate import save_and_print
 from .sweep import print_result
 
@@ -76,7 +77,7 @@ def add_parsers(commands: Any) -> None:
 
 
 def read(run: Path) -> Any:
-    """Read the simulation, or the sweep's result as far as it has come, that lies at ``run``; change nothing there.
+    """Read the simulation, or a sweep's result or heat map as far as it has come, at ``run``; change nothing there.
 
     Raises
     ------
@@ -86,10 +87,9 @@ def read(run: Path) -> Any:
     if not run.exists():
         raise ValueError(f"{run} does not exist: give a saved simulation, or the directory of a sweep")
     if run.is_dir():
-        from ..sweep import stored_plan
-        from ..sweep.result import collect
+        from ..sweep import load_stored
 
-        return collect(stored_plan(run), run, set_aside=False)
+        return load_stored(run, set_aside=False)
     return load(run)
 
 
@@ -128,19 +128,19 @@ def _merge_files(args: argparse.Namespace, runs: list[Path]) -> None:
 
 
 def _merge_stores(args: argparse.Namespace) -> None:
-    from ..sweep import load_sweep, stored_plan
+    from ..sweep import any_stored_plan, load_stored
     from ..sweep.manage import join, other_plans, status
 
     if args.others:
         new = join(args.run, args.others)
         print(f"{counted(new, 'shard')} brought into {args.run}", file=sys.stderr)
-        plan = stored_plan(args.run)
+        plan = any_stored_plan(args.run)
         for words in other_plans(args.run, args.others):
             print(words, file=sys.stderr)
         if unused := status(plan, args.run).of_other_plans:
             said = f"{counted(unused, 'shard')} there {are(unused)} not used by its plan: run one that has them"
             print(said, file=sys.stderr)
-    print_result(args, load_sweep(args.run))
+    print_result(args, load_stored(args.run))
 
 
 def run_export(args: argparse.Namespace) -> None:
@@ -158,6 +158,8 @@ def run_export(args: argparse.Namespace) -> None:
     if args.laws and ending in (".csv", ".json"):
         raise ValueError(f"--laws is not allowed with {ending}: a table has no distances; .nc and .zarr have")
     result = read(args.run)
+    if args.laws and kind_of(result) == "heat map":
+        raise ValueError("--laws is not allowed with a heat map, which has no laws")
     given: Plain = {"laws": True} if args.laws else {}
     if ending in (".nc", ".zarr"):
         (to_netcdf if ending == ".nc" else to_zarr)(result.to_xarray(**given), output)
@@ -175,7 +177,8 @@ def _table_file(result: Any, ending: str) -> str:
         return str(frame.to_csv(index=False))
     from .records import record_of
 
-    head = {name: value for name, value in record_of(result).items() if name not in ("quantities", "points", "store")}
+    listed = ("quantities", "points", "rows", "store")
+    head = {name: value for name, value in record_of(result).items() if name not in listed}
     return as_json("export", {**head, "rows": frame.to_dict("records")}) + "\n"
 
 
@@ -183,8 +186,7 @@ def print_written(args: argparse.Namespace, run: Path, result: Any) -> None:
     """Say that ``--output`` was written from a result, and whether that is a sweep without all of its networks."""
     complete = bool(getattr(result, "complete", True))
     if args.json:
-        kind = "simulation" if isinstance(result, Simulation) else "sweep"
-        found = {"kind": kind, "run": str(run), "output": str(args.output), "complete": complete}
+        found = {"kind": kind_of(result), "run": str(run), "output": str(args.output), "complete": complete}
         print_json(args.command, found)
     else:
         said = "" if isinstance(result, Simulation) or args.command == "report" else f"{result}\n"

@@ -142,22 +142,22 @@ def run_sweep(args: argparse.Namespace) -> None:
 
 
 def print_result(args: argparse.Namespace, result: Any) -> None:
-    """Print the result of a sweep: a table as wide as the terminal, or all points as JSON."""
+    """Print the result of a sweep, or a heat map: a table as wide as the terminal, or all points as JSON."""
     if args.json:
-        from .records import sweep_record
+        from .records import record_of
 
-        print_json(args.command, sweep_record(result))
+        print_json(args.command, record_of(result))
     else:
         print(result.summary(terminal_width()))
 
 
 def run_worker(args: argparse.Namespace) -> None:
     """Run ``resmc worker``: compute what a store lacks of the plan in it."""
-    from ..sweep import stored_plan
+    from ..sweep import any_stored_plan
     from ..sweep.coordinator import work
     from ..sweep.gpus import pin
 
-    stored_plan(args.store)  # refuses what is no store before a GPU is looked for
+    any_stored_plan(args.store)  # refuses what is no store before a GPU is looked for
     pin(args.device)
 
     def say(what: str) -> None:
@@ -165,7 +165,7 @@ def run_worker(args: argparse.Namespace) -> None:
             print(f"resmc: {what}", file=sys.stderr, flush=True)
 
     result = _run(lambda **options: work(args.store, say, engine=None, **options), args)
-    points, networks = len(result.plan.models), int(result.networks.sum())
+    points, networks = result.networks.size, int(result.networks.sum())
     if args.json:
         print_json("worker", {"store": str(args.store), "points": points, "networks": networks})
     else:
@@ -186,10 +186,10 @@ def _run(begin: Callable[..., Any], args: argparse.Namespace) -> Any:
 
 def run_status(args: argparse.Namespace) -> int:
     """Run ``resmc status``: print how far a store is with its plan; return 1 if shards are damaged."""
-    from ..sweep import stored_plan
+    from ..sweep import any_stored_plan
     from ..sweep.manage import status
 
-    plan = stored_plan(args.store)
+    plan = any_stored_plan(args.store)
     found = status(plan, args.store)
     if args.json:
         print_json("status", {"store": str(args.store), **found.to_dict()})

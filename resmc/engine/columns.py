@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,9 +17,9 @@ from numpy.typing import NDArray
 from .._system.build import instruction_set
 from .._system.stopping import look, stoppable
 from .._system.words import brief_repr
-from ..models.blocks import BLOCKS
 from ..models.residual_network import ResidualNetwork
-from . import native
+from . import column_plan, native
+from .column_plan import Plan, has_inner
 from .lowering import BACKWARD, KernelResidual, Lowered
 from .native import Array, Arrays, Report
 from .request import Job
@@ -31,10 +30,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
-WEIGHTS_HELD = 1 << 29  # bytes of weights that are there at a time
-STATES_HELD = 1 << 28  # bytes of what columns keep of their layers, where that is a choice
-MOST_STATES = 1 << 33  # and where it is none
 ALIGNMENT = 64
+HIGH_WORD = 1 << 32  # networks that differ in their low word alone
 TOGETHER = 4096  # networks whose records are summed at a time: whole batches, whatever their size
 
 
@@ -43,87 +40,6 @@ class Source(Protocol):
 
     def draw(self, networks: range, begin: int, end: int) -> LayerWeights:
         """Return the weights of layers ``begin`` to ``end`` - 1; the same numbers whatever else is drawn."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much is there at a time.
-
-    Attributes
-    ----------
-    network : KernelResidual
-        The network as its kernels take it, with as many layers kept for gradients as fit.
-    columns : int
-    networks, layers : int
-        Networks, and layers of theirs, whose weights are held.
-    tied : bool
-        True if all layers have the weights of one.
-    """
-
-    network: KernelResidual
-    columns: int
-    networks: int
-    layers: int
-    tied: bool
-
-    def state_bytes(self, networks: int) -> int:
-        """Bytes that the columns of so many networks keep."""
-        return native.column_state_bytes(self.network, networks, self.columns, instruction_set())
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of all that is there: of weights, and of what columns keep."""
-        weights = layer_bytes(self.network) * (1 if self.tied else self.layers)
-        return self.networks * weights + self.state_bytes(self.networks)
-
-    def parts(self) -> Iterator[tuple[bool, int, int]]:
-        """(backward, begin, end) of every way through some layers."""
-        depth = self.network.depth
-        parts = [(begin, min(begin + self.layers, depth)) for begin in range(0, depth, self.layers)]
-        yield from ((False, *part) for part in parts)
-        if self.network.gradients:
-            yield from ((True, *part) for part in reversed(parts))
-
-
-def layer_bytes(network: KernelResidual) -> int:
-    """Bytes of one layer's weights."""
-    n, matrices = network.width, 2 if _has_inner(network) else 1
-    return 4 * (matrices * n * n + (n if network.bias > 0.0 else 0))
-
-
-def _has_inner(network: KernelResidual) -> bool:
-    return network.block == BLOCKS["v-phi-w"].number
-
-
-def plan(network: KernelResidual, networks: int, columns: int, tied: bool) -> Plan:
-    """Choose how many networks, and layers of theirs, are there at a time.
-
-    Raises
-    ------
-    ValueError
-        If one layer's weights, or what the columns of one network keep, are too large; the message names the sizes.
-    """
-    depth, layer, n = network.depth, layer_bytes(network), network.width
-    if layer > WEIGHTS_HELD:
-        raise ValueError(
-            f"width={n} is too large for weights that depend on each other in depth: those of one layer take "
-            f"{layer / 1e9:.3g} GB, and {WEIGHTS_HELD / 1e9:.3g} GB are held at most"
-        )
-    layers = depth if tied else min(depth, WEIGHTS_HELD // layer)
-    chosen = Plan(replace(network, segment=depth), columns, 1, layers, tied)
-    if network.gradients and chosen.state_bytes(1) > STATES_HELD:  # some layers are computed again on the way back
-        segment = min(math.isqrt(depth) + 1, layers)
-        whole = depth if layers == depth else layers // segment * segment
-        chosen = Plan(replace(network, segment=segment), columns, 1, whole, tied)
-    state = chosen.state_bytes(1)
-    if state > MOST_STATES:
-        raise ValueError(
-            f"width={n}, depth={depth} and {columns} columns are too large together: what the columns of one network "
-            f"keep takes {state / 1e9:.3g} GB, and {MOST_STATES / 1e9:.3g} GB are held at most"
-        )
-    weights = layer * (1 if tied else chosen.layers)
-    fit = max(1, min(networks, WEIGHTS_HELD // weights, STATES_HELD // state))
-    return replace(chosen, networks=fit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +78,7 @@ def run_columns(
     threads: int = 1,
     report: Report | None = None,
     source: Source | None = None,
+    machine: Machine | None = None,
 ) -> ColumnValues:
     """Follow columns of some networks through their layers, and with ``gradients`` back.
 
@@ -183,10 +100,13 @@ def run_columns(
     layers : array of int, optional
         The layers to record, from 0 to depth; by default these two.
     threads : int
+        Of the CPU.
     report : callable, optional
         Called with the finished fraction; what it raises stops the run and comes out.
     source : Source, optional
         Of the weights; by default those of the network's own counters.
+    machine : Machine, optional
+        Where the columns go through the layers, instead of the CPU's threads.
 
     Raises
     ------
@@ -203,21 +123,14 @@ def run_columns(
         raise ValueError(f"h0 has shape {h0.shape}: it must be {expected}, (networks, width, columns)")
     if layers is None:
         layers = np.array([0, model.depth], np.int64)
-    kernel = lowered.kernel(gradients, displacement=True)
-    assert isinstance(kernel, KernelResidual)
+    kernel = lowered.in_own_units(gradients)
     records = native.empty_records(kernel, len(layers), len(networks) * len(columns), outputs=False)
-    chosen = plan(kernel, len(networks), len(columns), tied(model))
-    way = _Way(chosen, source or source_of(lowered, seed, threads), seed, layers, threads)
-    way.fill(networks, columns, h0, records, 0, _watched(report))
+    where = machine or Threads(threads)
+    chosen = column_plan.plan(kernel, len(networks), len(columns), tied(model), where.state_bytes)
+    way = Way(chosen, where, source or where.source(lowered, seed), seed, layers)
+    way.fill(networks, columns, h0, records, _watched(report))
     shape = (len(layers), len(networks), len(columns))
     return ColumnValues(layers, {name: a.reshape(shape) for name, a in _values(kernel, records).items()})
-
-
-def source_of(lowered: Lowered, seed: int, threads: int) -> Source:
-    """Weights of a network's own counters, drawn by so many threads."""
-    from .weights import WeightSource
-
-    return WeightSource(lowered.general, seed, threads)
 
 
 def tied(model: ResidualNetwork) -> bool:
@@ -225,44 +138,119 @@ def tied(model: ResidualNetwork) -> bool:
     return model.dependence == "tied"
 
 
+class Passage(Protocol):
+    """Columns of some networks on their way through the layers."""
+
+    def go(self, job: native.ColumnJob, weights: LayerWeights, report: Report) -> None:
+        """Take them through some layers, or back."""
+
+    def end(self) -> None:
+        """Leave the records where they are wanted."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Arrays of some columns: all that is read and written besides weights.
+
+    ``records`` have rows of all columns, of which these begin at number ``first``; ``layers`` are those to record.
+    """
+
+    factors: Singles
+    h0: Singles | None
+    layers: NDArray[np.int64]
+    records: dict[str, Array]
+    first: int
+
+
+class Machine(Protocol):
+    """All that columns go through layers on: threads of the CPU here, a GPU in `resmc.engine.cuda.columns`."""
+
+    def state_bytes(self, network: KernelResidual, columns: int) -> int:
+        """Bytes that so many columns of one network keep from one way through layers to the next."""
+
+    def source(self, lowered: Lowered, seed: int) -> Source:
+        """Weights of a network's own counters."""
+
+    def begin(self, plan: Plan, networks: int, places: Places) -> Passage:
+        """Begin with the columns of so many networks."""
+
+
+@dataclass(frozen=True)
+class Threads:
+    """The CPU's threads."""
+
+    count: int
+
+    def state_bytes(self, network: KernelResidual, columns: int) -> int:
+        """Bytes that so many columns of one network keep from one way through layers to the next."""
+        return native.column_state_bytes(network, 1, columns, instruction_set())
+
+    def source(self, lowered: Lowered, seed: int) -> Source:
+        """Weights of a network's own counters."""
+        from .weights import WeightSource
+
+        return WeightSource(lowered.general, seed, self.count)
+
+    def begin(self, plan: Plan, networks: int, places: Places) -> Passage:
+        """Begin with the columns of so many networks."""
+        arrays: dict[str, Array] = {"factors": places.factors, "state": aligned_bytes(networks * plan.state_bytes)}
+        if places.h0 is not None:
+            arrays["start"] = places.h0
+        return OnThreads(self.count, plan.network, places, arrays)
+
+
+@dataclass(frozen=True)
+class OnThreads:
+    """Columns on their way through the layers, on the CPU's threads."""
+
+    threads: int
+    network: KernelResidual
+    places: Places
+    arrays: dict[str, Array]
+
+    def go(self, job: native.ColumnJob, weights: LayerWeights, report: Report) -> None:
+        """Take them through some layers, or back."""
+        given = {name: getattr(weights, name) for name in arrays_of(self.network)}
+        native.columns(
+            self.network, job, self.places.layers, given | self.arrays, self.places.records, self.threads,
+            instruction_set(), report,
+        )  # fmt: skip
+
+    def end(self) -> None:
+        """Leave the records where they are: they are written in their place."""
+
+
 @dataclass(frozen=True, eq=False)
-class _Way:
+class Way:
     """The way of columns through all layers, and back."""
 
     plan: Plan
+    machine: Machine
     source: Source
     seed: int
     layers: NDArray[np.int64]
-    threads: int
 
     def fill(
-        self,
-        networks: range,
-        factors: Singles,
-        h0: Array | None,
-        records: dict[str, Array],
-        row_first: int,
-        report: Report,
+        self, networks: range, factors: Singles, h0: Array | None, records: dict[str, Array], report: Report
     ) -> None:
-        """Fill in the records of ``networks``, which begin at number ``row_first`` of each row."""
-        step, columns = self.plan.networks, len(factors)
-        state = aligned_bytes(self.plan.state_bytes(step))
-        for at in range(0, len(networks), step):
-            some = networks[at : at + step]
-            arrays: dict[str, Array] = {"factors": factors, "state": state[: self.plan.state_bytes(len(some))]}
-            if h0 is not None:
-                arrays["start"] = np.ascontiguousarray(h0[at : at + step], np.float32)
-            first = row_first + at * columns
-            self._fill_some(some, arrays, records, first, share(report, at, len(some), len(networks)))
+        """Fill in the records of all columns of ``networks``."""
+        for at, end in itertools.pairwise(self._cuts(networks)):
+            start = None if h0 is None else np.ascontiguousarray(h0[at:end], np.float32)
+            places = Places(factors, start, self.layers, records, at * len(factors))
+            self._fill_some(networks[at:end], places, share(report, at, end - at, len(networks)))
 
-    def _fill_some(
-        self, networks: range, arrays: dict[str, Array], records: dict[str, Array], row_first: int, report: Report
-    ) -> None:
-        kernel = self.plan.network
-        if "start" in arrays and kernel.n_in:
-            kernel = replace(kernel, n_in=0, input=np.zeros(0, np.float32))
+    def _cuts(self, networks: range) -> list[int]:
+        """Places among networks between which they go together: as many as the plan says, of one high word."""
+        high = {-networks.start % HIGH_WORD} & set(range(1, len(networks)))
+        return sorted({*range(0, len(networks), self.plan.networks), *high, len(networks)})
+
+    def _fill_some(self, networks: range, places: Places, report: Report) -> None:
+        plan = self.plan
+        if places.h0 is not None:
+            plan = replace(plan, network=replace(plan.network, n_in=0, input=np.zeros(0, np.float32)))
+        passage = self.machine.begin(plan, len(networks), places)
         weights, held = None, range(0)
-        parts = list(self.plan.parts())
+        parts = list(plan.parts())
         for i, (backward, begin, end) in enumerate(parts):
             if held != range(begin, end) or weights is None:
                 weights = None  # before others are drawn
@@ -272,23 +260,23 @@ class _Way:
                 seed=self.seed,
                 first=networks.start,
                 networks=len(networks),
-                columns=self.plan.columns,
+                columns=plan.columns,
                 backward=backward,
                 from_layer=begin,
                 to_layer=end,
                 first_layer=begin,
                 n_layers=1 if weights.tied else end - begin,
                 tied=weights.tied,
-                row=records["square"].shape[1],
-                row_first=row_first,
+                row=places.records["square"].shape[1],
+                row_first=places.first,
             )
-            given = {name: getattr(weights, name) for name in _arrays_of(kernel)}
-            watch = share(report, i, 1, len(parts))
-            native.columns(kernel, job, self.layers, given | arrays, records, self.threads, instruction_set(), watch)
+            passage.go(job, weights, share(report, i, 1, len(parts)))
+        passage.end()
 
 
-def _arrays_of(network: KernelResidual) -> list[str]:
-    return ["outer"] + ["inner"] * _has_inner(network) + ["bias"] * (network.bias > 0.0)
+def arrays_of(network: KernelResidual) -> list[str]:
+    """Names of the arrays of weights that a network has."""
+    return ["outer"] + ["inner"] * has_inner(network) + ["bias"] * (network.bias > 0.0)
 
 
 def aligned_bytes(count: int) -> NDArray[np.uint8]:
@@ -344,24 +332,31 @@ def add_networks(
     job: Job,
     layers: NDArray[np.int64],
     arrays: Arrays,
+    machine: Machine,
     threads: int,
+    instructions: str,
     report: Report | None,
-    source: Source | None = None,
 ) -> None:
-    """Add networks of one column, h_0 and scale as the network has them, to ``arrays`` as `native.simulate` does."""
+    """Add networks of one column, h_0 and scale as the network has them, to ``arrays`` as `native.simulate` does.
+
+    ``threads`` and ``instructions`` are those that sum.
+    """
     factor, stop, watch = np.ones(1, np.float32), job.first + job.count, _watched(report)
-    chosen = plan(network, min(job.count, TOGETHER), 1, tied(lowered.general))
-    way = _Way(chosen, source or source_of(lowered, job.seed, threads), job.seed, layers, threads)
+    chosen = column_plan.plan(network, min(job.count, TOGETHER), 1, tied(lowered.general), machine.state_bytes)
+    way = Way(chosen, machine, machine.source(lowered, job.seed), job.seed, layers)
     ends = [*range(job.first // TOGETHER * TOGETHER + TOGETHER, stop, TOGETHER), stop]
     for first, end in itertools.pairwise([job.first, *ends]):
         at, part = first - job.first, job.part(first, end - first)
         records = native.empty_records(network, len(layers), part.count, outputs=part.keep_samples > 0)
-        way.fill(range(first, end), factor, None, records, 0, share(watch, at, part.count, job.count))
-        native.reduce(network, part, layers, records, arrays.view(at, part), threads, instruction_set(), None)
+        way.fill(range(first, end), factor, None, records, share(watch, at, part.count, job.count))
+        native.reduce(network, part, layers, records, arrays.view(at, part), threads, instructions, None)
 
 
-def needed_bytes(lowered: Lowered, network: KernelResidual, networks: int, n_layers: int) -> int:
-    """Bytes that `add_networks` takes besides ``arrays`` and what its threads sum with."""
+def needed_bytes(lowered: Lowered, network: KernelResidual, networks: int, n_layers: int, threads: int) -> int:
+    """Bytes that `add_networks` takes on the CPU besides ``arrays`` and what its threads sum with."""
+    from .weights import WeightSource
+
     some = min(networks, TOGETHER)
-    chosen = plan(network, some, 1, tied(lowered.general))
-    return chosen.held_bytes + some * n_layers * native.record_bytes(network)
+    chosen = column_plan.plan(network, some, 1, tied(lowered.general), Threads(threads).state_bytes)
+    scratch = WeightSource(lowered.general, 0, threads).scratch_bytes
+    return chosen.held_bytes + scratch + some * n_layers * native.record_bytes(network)

@@ -191,10 +191,14 @@ class Lowered:
             If the general kernels are wanted for a `ResNet` whose layers differ in size by more than 2^100.
         """
         if self.log_gaussian is None:
-            return _residual(self.general, gradients)
+            return self.in_own_units(gradients)
         if gradients or displacement:
             return self._residual_of_resnet(self.log_gaussian, gradients)
         return self.network
+
+    def in_own_units(self, gradients: bool) -> KernelResidual:
+        """The network as the general kernels take it without any normalisation: carry and scales are the model's."""
+        return _residual(self.general, gradients)
 
     def _residual_of_resnet(self, resnet: ResNet, gradients: bool) -> KernelResidual:
         halving = 0.5 * resnet.log_scale / math.log(2.0)

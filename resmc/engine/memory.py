@@ -15,17 +15,18 @@ def needed_memory(request: Request, n_layers: int) -> int:
     """Bytes that the networks of ``request`` take with so many recorded layers."""
     network, job, on_device = request.network(), request.job(), request.recording.on_device
     each = 0
-    if request.device.kind == "cpu":
+    if request.device.kind == "cpu" or not request.lowered.independent:
         each = native.thread_bytes(network, job, n_layers, instruction_set())
+    given = 0
     if not request.lowered.independent:
         assert isinstance(network, KernelResidual)
-        each += -(-columns.needed_bytes(request.lowered, network, job.count, n_layers) // request.threads)
+        given = columns.needed_bytes(request.lowered, network, job.count, n_layers, request.threads)
     raw = job.keep_samples * (20 + 8 * network.n_out) + job.keep_trajectories * 12 * n_layers
     # Quotients have kept values and paths, and a part's final values.
     per_quotient = job.keep_samples + job.keep_trajectories * n_layers + min(job.count, PART)
     raw += 8 * len(network.quotients) * per_quotient
     sums = Sums.bytes(n_layers, job.n_bins, job.deaths_possible, job.correlations, job.activity)
-    return int(sums + request.threads * each + (0 if on_device else raw))
+    return int(sums + request.threads * each + given + (0 if on_device else raw))
 
 
 def check_memory(request: Request, in_a_sweep: bool = False) -> None:

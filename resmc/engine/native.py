@@ -88,7 +88,7 @@ class Arrays:
         return replace(part, quotients={n: replace(q, final=np.empty(job.count)) for n, q in part.quotients.items()})
 
     def view(self, at: int, job: Job) -> Arrays:
-        """The same sums, and views of all else for the networks of ``job``, which begin ``at``."""
+        """Arrays with the same sums, and with views of all else for the networks of ``job``, which begin ``at``."""
 
         def kept(array: Array, count: int) -> Array:
             return array[at : at + count]
@@ -365,6 +365,25 @@ class Launch(Columns):
 
 
 @dataclass(frozen=True)
+class ColumnLaunch(Columns):
+    """One launch of the kernels of columns with weights that are handed in: `ColumnJob` and `Launch` say more."""
+
+    first: int
+    seed: int
+    output_begin: int
+    output_end: int
+    look_every: int
+    look_every_row: int
+    columns_of_network: int
+    backward: bool
+    from_layer: int
+    to_layer: int
+    first_layer: int
+    given_layers: int
+    tied: bool
+
+
+@dataclass(frozen=True)
 class Reduction(Columns):
     """Sums over the networks of a chunk."""
 
@@ -436,6 +455,19 @@ class Kernels:
     ) -> None:
         """Enqueues networks of a chunk."""
         self.bound.simulate(plain(network), plain(launch), plain(properties), plain(shape), pointers, ordinal, stream)
+
+    def columns(
+        self,
+        network: KernelResidual,
+        launch: ColumnLaunch,
+        properties: Properties,
+        shape: Shape,
+        pointers: Pointers,
+        ordinal: int,
+        stream: int,
+    ) -> None:
+        """Enqueues columns of a chunk, with weights that are handed in."""
+        self.bound.columns(plain(network), plain(launch), plain(properties), plain(shape), pointers, ordinal, stream)
 
     def reduce(self, width: int, reduction: Reduction, pointers: Pointers, ordinal: int, stream: int) -> None:
         """Enqueues the sums over a chunk, batch by batch, and then into the groups."""

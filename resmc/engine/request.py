@@ -80,7 +80,7 @@ class Job:
     n_bins: int
 
     def part(self, first: int, count: int) -> Job:
-        """The same of ``count`` of its networks from number ``first`` on."""
+        """Return the job of ``count`` of its networks from number ``first`` on."""
         at = first - self.first
         return replace(
             self,
@@ -180,11 +180,6 @@ def check(
     method = chosen_method(lowered, method)
     gradients, displacement = _followed(lowered, gradients, displacement)
     where = devices.parse(device)
-    if where.kind == "cuda" and not lowered.independent:
-        raise ValueError(
-            f"device={device!r} is not allowed with weights={brief(lowered.general.weights)}: weights that depend on "
-            "each other in depth are simulated on the CPU"
-        )
     _check_on_device(keep_on_device, where, lowered, gradients or displacement)
     correlations = checks.boolean("correlations", correlations) and lowered.log_gaussian is not None
     recorded = recorded_layers(lowered.model.depth, layers)

@@ -88,10 +88,30 @@ class Cpu:
 
 
 @dataclass(eq=False)
-class CpuColumns(Cpu):
-    """The CPU's threads, with weights that are drawn as arrays: of layers that depend on each other."""
+class Columns:
+    """A CPU or a GPU with weights that are drawn as arrays, those of layers that depend on each other.
 
-    lowered: Lowered = field(kw_only=True)
+    The CPU sums whatever the records come from; those of a GPU with the instructions that every CPU has, so that its
+    numerics class says all.
+    """
+
+    lowered: Lowered
+    machine: columns.Machine
+    numerics: str
+    threads: int
+    instructions: str
+
+    @staticmethod
+    def of(request: Request) -> Columns:
+        """Where a request wants to be computed."""
+        if request.device.kind == "cpu":
+            here = Cpu(request.threads)
+            machine: columns.Machine = columns.Threads(here.threads)
+            return Columns(request.lowered, machine, here.numerics, here.threads, here.instructions)
+        from .cuda.columns import Device
+
+        accelerator = cuda.open_cuda(request.device.ordinal)
+        return Columns(request.lowered, Device(accelerator), accelerator.numerics, request.threads, "baseline")
 
     def add(
         self,
@@ -104,9 +124,15 @@ class CpuColumns(Cpu):
     ) -> None:
         """Adds the networks of ``job`` to ``arrays``, and their final values to ``tallies``."""
         assert isinstance(network, KernelResidual)
-        columns.add_networks(self.lowered, network, job, layers, arrays, self.threads, report)
+        columns.add_networks(
+            self.lowered, network, job, layers, arrays, self.machine, self.threads, self.instructions, report
+        )
         for name, tally in tallies.items():
             tally.add(arrays.quotients[name].final)
+
+    def tally(self) -> Tally:
+        """Begin a count of final values."""
+        return Tally()
 
 
 @dataclass(eq=False)
@@ -165,10 +191,10 @@ def run(request: Request, report: Report | None = None) -> Outcome:
         If there is no GPU to use that was asked for, its memory does not suffice, or it fails.
     """
     network, job, recording = request.network(), request.job(), request.recording
-    where: Cpu | Gpu = Cpu(request.threads)
+    where: Cpu | Gpu | Columns = Cpu(request.threads)
     if not request.lowered.independent:
-        where = CpuColumns(request.threads, lowered=request.lowered)
-    if request.device.kind == "cuda":
+        where = Columns.of(request)
+    elif request.device.kind == "cuda":
         where = Gpu(cuda.open_cuda(request.device.ordinal), recording.on_device)
     here = replace(job, keep_samples=0, keep_trajectories=0) if recording.on_device else job
     arrays = Arrays.empty(network, here, len(recording.layers))

@@ -23,7 +23,7 @@ from ..results.groups import jackknifed
 from ..results.propagation import Networks
 from ..tables import Column, Shown, Table
 from ..theory.depth_kinds import noise_exponent
-from ..theory.frontier import response_mean_square
+from ..theory.noise_response import response_mean_square
 from .convergence import checked_depths
 from .networks import OneNetwork
 
@@ -32,7 +32,7 @@ MAX_NETWORKS = 10**6
 
 
 @dataclass(frozen=True, eq=False)
-class Frontier(Shown):
+class FrontierSlopes(Shown):
     """Exponents e by which |h_L - h_0| grows like s L^e with small s, as `frontier` returns them.
 
     Attributes
@@ -105,7 +105,7 @@ def frontier(
     networks: float = 64,
     seed: int = 0,
     progress: bool | Callable[[int, int], object] | None = None,
-) -> Frontier:
+) -> FrontierSlopes:
     """Measure by which power of the depth branches add up whose weights are fractional noise.
 
     A scaling L^-beta leads to the identity if beta is above that power, and the change of h grows if it is below. For
@@ -160,12 +160,12 @@ def frontier(
 
 def _collect(
     model: ResidualNetwork, models: Sequence[ResidualNetwork], depths: list[int], seed: int, squares: Floats
-) -> Frontier:
+) -> FrontierSlopes:
     """Estimate responses and their slopes from squares (K, D, networks)."""
     networks = squares.shape[2]
     hurst = np.array([one.weights.dependence.hurst for one in models])  # type: ignore[union-attr]
     exact = np.stack([response_mean_square(model, h, depths) for h in hurst])
-    result = Frontier(
+    result = FrontierSlopes(
         model=model,
         hurst=hurst,
         depths=np.array(depths),

@@ -20,9 +20,9 @@ fits into Axes of a grid; one that would take a third of the height stands below
 
 In reading order: `laws` (the final log-norm and the output), `layers` (activations and paths, layer by layer),
 `interlayer` (their correlations), `growth`, `extrapolation`, `depth` (how far networks go as their depth grows),
-`quotients` (the laws of how far), `sweeps`, `quantity` (any quantity by its name); `style`, `places`, `occupied`,
-`maps`, `series`, `fields` and `select` hold what they share. matplotlib (the extra ``resmc[plot]``) is imported when a
-function is called.
+`heat_maps` (how far over H and beta), `quotients` (the laws of how far), `sweeps`, `quantity` (any quantity by its
+name); `style`, `places`, `occupied`, `maps`, `series`, `fields` and `select` hold what they share. matplotlib (the
+extra ``resmc[plot]``) is imported when a function is called.
 """
 
 from .depth import plot_depth_ratio, plot_heat_map

@@ -18,13 +18,15 @@ from ..analyses import log_ratio
 from ..analyses.regime import Regime
 from ..analyses.verdict import SHOWN
 from ..engine.lowering import QUOTIENTS
+from ..experiments.heat_map import HeatMap
 from ..results.estimates import Estimate, Floats
 from ..results.record import Record
 from ..sweep.result import SweepResult
-from . import maps, places
+from . import heat_maps, maps, places
 from . import series as looks
 from . import style as st
 from .fields import FIELDS, axis_label, field
+from .heat_maps import REACH
 from .select import curves as curves_of_sweep
 from .select import say_fixed
 from .sweeps import cells
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
 LARGEST = 690.0  # logarithm of a ratio that is drawn: its exponential must be a float
 MOST_BANDS = 6  # curves up to which bands do not hide each other
-REACH = 2.0  # powers of ten on either side of 0 at which a map's colours end
 ALLOWED = "a Regime, a sequence of Simulation, a SweepResult, or a mapping from labels to either of the first two"
 
 
@@ -109,7 +110,7 @@ def plot_depth_ratio(
 
 
 def plot_heat_map(
-    simulations: Sequence[Record] | SweepResult,
+    simulations: Sequence[Record] | SweepResult | HeatMap,
     ratio: str = "displacement",
     x: str | None = None,
     y: str | None = None,
@@ -118,20 +119,22 @@ def plot_heat_map(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    """Draw the mean of log10 of a ratio over two fields of the models, a cell for each simulation.
+    """Draw the mean of log10 of a ratio over two fields of the models, or a `HeatMap`, a cell for each point.
 
     Blue is above 0 (a ratio of 1), orange below 0, and cells below 0 have a dash where no numbers are written; the
-    colours end two powers of ten from 0. Cells are marked and written into as in `plot_sweep`.
+    colours end two powers of ten from 0. Cells are marked and written into as in `plot_sweep`. A `HeatMap` has two
+    lines besides: the frontier as the depth grows, and where the mean of a displacement is 0 at its own depth.
 
     Parameters
     ----------
-    simulations : sequence of Simulation, or SweepResult
+    simulations : sequence of Simulation, SweepResult, or HeatMap
         Simulations, one for each pair of values of x and y; pairs without one are grey and hatched.
     ratio : {"growth", "displacement", "gradient", "gradient_displacement"}
         A ratio, as in `plot_depth_ratio`.
     x, y : str, optional
         Fields of the models, as "beta", "c", "depth", "width", "bias", "carry" or "activation"; "beta" and "depth" by
-        default. Of a sweep its dimensions, by default the last and the first that ``sel`` leaves.
+        default. Of a sweep its dimensions, by default the last and the first that ``sel`` leaves. Of a heat map
+        "hurst" and "beta", in either order.
     sel : mapping, optional
         Values to which the other dimensions of a sweep are fixed.
     ax : matplotlib Axes, optional
@@ -151,6 +154,8 @@ def plot_heat_map(
     """
     st.require("plot_heat_map")
     checks.choice("ratio", ratio, QUOTIENTS)
+    if isinstance(simulations, HeatMap) and sel is None:
+        return heat_maps.draw(simulations, ratio, x, y, ax, style)
     if isinstance(simulations, SweepResult):
         x, y, columns, rows, means, errors = _cells_of_sweep(simulations, ratio, x, y, sel)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,7 @@ def draw(
     missing: str = "no value",
     percent: bool = False,
     errors: bool = True,
+    more: Sequence[Any] = (),
 ) -> Any:
     """Draw a cell for each of ``values``, with a bar of colours, numbers or marks, and a legend for them.
 
@@ -101,6 +103,8 @@ def draw(
         True if numbers are written as percentages with a sign.
     errors : bool
         False if the values are themselves errors, which have none.
+    more : sequence of artists
+        Entries of the legend for what else is drawn.
 
     Returns
     -------
@@ -120,7 +124,7 @@ def draw(
         bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     there = np.isfinite(values)
     bare = there & ~np.isfinite(stderr) & errors
-    notes = [] if there.all() else [_hatch(ax, ~there, missing)]
+    notes = [*more] if there.all() else [*more, _hatch(ax, ~there, missing)]
     x, y = np.arange(columns), np.arange(rows)
     if max(rows, columns) <= MOST_WRITTEN:
         _write(ax, mesh, values, stderr if errors else np.full(values.shape, np.nan), percent)

@@ -1,21 +1,28 @@
 """Sweeps: many simulations, cut into shards that are never lost, computed anywhere, and read back as one result.
 
 In reading order: `sweep` (the class that users meet), `plan` (models, networks and what is recorded), `point` and
-`shards` (how a plan is cut and its parts named), `store` (the directory), `plans` and `extension` (which plan a store
-has, and what may take its place), `errors` (of stores), `compute` (a worker's task), `engines`,
-`processes` and `dask_engine` (kinds of workers), `claims` (sharing work without locks), `pilot` (how many networks an
-error takes), `coordinator` (the loop), `result`, `summary` and `table` (the outcome).
+`shards` (how a plan is cut and its parts named), `store` (the directory), `plans`, `kinds` and `extension` (which plan
+a store has, and what may take its place), `errors` (of stores), `compute` (a worker's task), `engines`, `processes` and
+`dask_engine` (kinds of workers), `claims` (sharing work without locks), `pilot` (how many networks an error takes),
+`campaign` (what a run needs to know of a plan) and `coordinator` (the loop), `sweep_campaign`, `sound_shards`,
+`result`, `summary` and `table` (the outcome). `heat_map_plan`, `heat_map_campaign` and `heat_map_run` send another kind
+of plan the same way, and `memory_store` keeps one without files.
 """
 
 from pathlib import Path
 
+from ..experiments.heat_map import HeatMap
 from .cost import SweepEstimate
 from .errors import StoreError
-from .result import SweepResult
+from .heat_map_campaign import HeatMapCampaign
+from .heat_map_plan import HeatMapPlan
+from .heat_map_run import heat_map, load_heat_map
+from .kinds import kind_of
+from .result import SweepResult, collect
 from .store import Store
 from .sweep import Sweep
 
-__all__ = ["StoreError", "Sweep", "SweepEstimate", "SweepResult", "load_sweep"]
+__all__ = ["StoreError", "Sweep", "SweepEstimate", "SweepResult", "heat_map", "load_heat_map", "load_sweep"]
 
 
 def load_sweep(path: str | Path) -> SweepResult:
@@ -29,6 +36,33 @@ def load_sweep(path: str | Path) -> SweepResult:
     return stored_plan(path).result(path)
 
 
+def load_stored(path: str | Path, set_aside: bool = True) -> SweepResult | HeatMap:
+    """Read the result of whatever plan was last run into a store: a sweep's, or a heat map.
+
+    Damaged files are moved away if ``set_aside``.
+
+    Raises
+    ------
+    StoreError
+        As for `load_sweep`.
+    """
+    store = Store(path)
+    plan = any_stored_plan(path)
+    if isinstance(plan, HeatMapPlan):
+        return HeatMapCampaign(plan).collect(store, set_aside=set_aside)
+    return collect(plan, path, set_aside)
+
+
+def any_stored_plan(path: str | Path) -> Sweep | HeatMapPlan:
+    """Read the plan of a store, be it a sweep's or a heat map's; errors as for `stored_plan`."""
+    store = Store(path)
+    described = store.read_plan()
+    kind = kind_of(described)
+    if kind is not None and kind.read == HeatMapPlan.from_dict:
+        return store.made(described, HeatMapPlan.from_dict)
+    return store.made(described, Sweep.from_dict)
+
+
 def stored_plan(path: str | Path) -> Sweep:
     """Read the plan that was last run into a store, or prepared for workers.
 
@@ -37,4 +71,4 @@ def stored_plan(path: str | Path) -> Sweep:
     StoreError
         If ``path`` is not a store, or holds no plan; it is a ValueError, too, if the plan in it is none.
     """
-    return Store(path).plan(kind=Sweep)
+    return Store(path).plan(Sweep.from_dict, "resmc.load_sweep")

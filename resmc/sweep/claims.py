@@ -127,6 +127,25 @@ class Claims:
         return time.time() + self.ahead - touched < (self.stale if mark else min(self.stale, BLANK))
 
 
+class NoClaims(Claims):
+    """The claims of a process that shares its store with nobody."""
+
+    def __init__(self) -> None:
+        self.own: set[str] = set()
+
+    def take(self, name: str) -> bool:
+        return True
+
+    def drop(self, name: str) -> None:
+        pass
+
+    def beat(self) -> None:
+        pass
+
+    def sweep_up(self) -> None:
+        pass
+
+
 def _mark(path: Path) -> str:
     """Read the mark of a claim; whatever else a file there holds, no more of it is read than a mark is long."""
     if not path.is_file():  # a pipe would be waited for

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from .._system.cpus import usable_cpus
 from .._system.stopping import Stopped
@@ -11,9 +13,9 @@ from ..engine import devices
 from ..engine.memory import check_memory
 from ..engine.run import run
 from ..results import storage
-from ..results.entries import FinalSums
 from ..results.record import Record
 from .gpus import pin
+from .point import Point
 from .shards import Range, Shard
 from .store import Store, Stored, stored_as
 
@@ -25,28 +27,60 @@ class Stop(Protocol):
 
 
 @dataclass(frozen=True)
-class Task:
+class Made:
+    """A computed shard: who has computed it, the content of its file, and what the coordinator asks of it at once."""
+
+    numerics: str  # the numerics class, such as cpu/avx2
+    data: bytes
+    final: Any
+
+
+@dataclass(frozen=True)
+class ShardTask(ABC):
     """A shard to compute into a store, with everything that another process needs to do so."""
 
-    store: str
-    shard: Shard
+    store: str | None  # None to bring the content of the shard's file back
+    shard: Shard[Any]
     device: str
     threads: int  # CPU threads; 0 for all
     pin: bool = False  # True to let the worker's process hold one of several GPUs for itself
+
+    @abstractmethod
+    def make(self, report: Callable[[float], None]) -> Made:
+        """Compute the shard, and report now and then the fraction that is done; a report may raise `Stopped`."""
+
+
+@dataclass(frozen=True)
+class Task(ShardTask):
+    """A shard of simulations."""
+
+    shard: Shard[Point]
     laws: bool = False  # True to bring laws back, which are as large as the shard and only medians need
+
+    def make(self, report: Callable[[float], None]) -> Made:
+        shard = self.shard
+        request = shard.point.request(
+            shard.start, shard.stop, device=devices.parse(self.device), threads=self.threads or usable_cpus()
+        )
+        check_memory(request, in_a_sweep=True)
+        record = Record.of(request, run(request, report))
+        final = record.final()
+        data = storage.to_bytes(record)
+        return Made(record.numerics[-1], data, final if self.laws else final.without_laws())
 
 
 @dataclass(frozen=True)
 class Done:
-    """A finished shard: its file, and the sums of its end."""
+    """A finished shard: its file, and what the task has made besides, such as the sums of its end."""
 
-    shard: Shard
+    shard: Shard[Any]
     stored: Stored
-    final: FinalSums
+    final: Any
+    data: bytes | None = None  # the content of the file, if the task names no store
 
 
-def compute(task: Task, stop: Stop | None = None) -> Done:
-    """Compute a shard and write it.
+def compute(task: ShardTask, stop: Stop | None = None) -> Done:
+    """Compute a shard and write it, if there is a store.
 
     Raises
     ------
@@ -62,13 +96,9 @@ def compute(task: Task, stop: Stop | None = None) -> Done:
         if stop is not None and stop.is_set():
             raise Stopped("the run of the sweep was stopped")
 
-    shard, point = task.shard, task.shard.point
-    request = point.request(
-        shard.start, shard.stop, device=devices.parse(task.device), threads=task.threads or usable_cpus()
-    )
-    check_memory(request, in_a_sweep=True)
-    record = Record.of(request, run(request, report))
-    stored = stored_as(point, Range(shard.start, shard.stop), record.numerics[-1])
-    Store(task.store).write(stored, storage.to_bytes(record))
-    final = record.final()
-    return Done(shard, stored, final if task.laws else final.without_laws())
+    shard, made = task.shard, task.make(report)
+    stored = stored_as(shard.point, Range(shard.start, shard.stop), made.numerics)
+    if task.store is None:
+        return Done(shard, stored, made.final, made.data)
+    Store(task.store).write(stored, made.data)
+    return Done(shard, stored, made.final)

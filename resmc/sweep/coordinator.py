@@ -15,19 +15,18 @@ from .._system import checks
 from .._system.build import instruction_set
 from .._system.plain import Plain
 from .._system.stopping import look, stoppable
+from .._system.words import brief
 from ..engine import cuda, devices
-from ..results.entries import FinalSums
-from ..results.observables import SWEPT
-from .claims import Claims
-from .compute import Done, Task
-from .cost import shard_sizes
+from .campaign import Described, Outcome, Pilots
+from .campaigns import campaign_of, collect
+from .claims import Claims, NoClaims
+from .compute import Done, ShardTask
 from .engines import Engine, open_engine
 from .errors import Damaged, Superseded
-from .pilot import pilot_shard, wanted_networks
-from .plan import FIRST_OF_PILOT, Plan, ends
+from .kinds import plan_of
+from .plan import FIRST_OF_PILOT
 from .progress import Progress, State
-from .result import SweepResult, collect
-from .shards import MOST_FILES, Range, Shard, cover, in_turn, is_within
+from .shards import Range, Shard, cover, in_turn, is_within
 from .store import Listing, Store, Stored, class_name
 
 PATIENCE = 1.0  # seconds between looks into the store, when other processes compute all shards that are left
@@ -37,8 +36,8 @@ MOST_FAILURES = 3  # times that a shard is computed again after the worker that 
 
 @stoppable()
 def run(
-    plan: Plan,
-    path: str | Path,
+    plan: Described,
+    path: str | Path | Store,
     *,
     engine: Any,
     workers: int | None,
@@ -47,8 +46,8 @@ def run(
     progress: Any,
     replace: bool = False,
     keep_plan: bool = False,
-) -> SweepResult:
-    """Run a plan as `Sweep.run` says.
+) -> Any:
+    """Run a plan, of whatever kind, as `Sweep.run` says, and return its result.
 
     With ``keep_plan``, leave the store's plan, which may be newer by now; then `Superseded` is raised if another takes
     its place during the run.
@@ -60,12 +59,12 @@ def run(
             "`if __name__ == '__main__':`"
         )
     checks.boolean("replace", replace)
-    device = device_name(device)
+    device = device_name(device) if campaign_of(plan).on_gpu else _cpu(device)
     if engine is None and device.startswith("cuda"):
         # A missing GPU is refused before anything is written. The number of the GPU is fixed here, because torch's
         # current device may differ in the workers' threads.
         device = f"cuda:{cuda.open_cuda(devices.parse(device)[1]).ordinal}"
-    runner = Runner(plan, Store(path), device, progress)
+    runner = Runner(plan, path if isinstance(path, Store) else Store(path), device, progress)
     chosen = open_engine(engine, workers, threads, device)
     try:
         runner.open(keep_plan, replace)
@@ -77,7 +76,7 @@ def run(
             runner.close()
 
 
-def work(path: str | Path, say: Callable[[str], None], **options: Any) -> SweepResult:
+def work(path: str | Path, say: Callable[[str], None], **options: Any) -> Any:
     """Compute what a store lacks of its plan, and of any plan that takes its place meanwhile; ``options`` as for `run`.
 
     Raises
@@ -89,7 +88,7 @@ def work(path: str | Path, say: Callable[[str], None], **options: Any) -> SweepR
     while True:
         described, result = store.read_plan(), None
         with contextlib.suppress(Superseded):
-            result = run(store.plan(described), path, keep_plan=True, **options)
+            result = run(store.made(described, plan_of), path, keep_plan=True, **options)
         if result is not None and store.read_plan() == described:
             return result
         say(f"{path} has another plan by now, which is computed next")
@@ -101,46 +100,40 @@ def device_name(device: Any) -> str:
     return kind if ordinal is None else f"{kind}:{ordinal}"
 
 
+def _cpu(device: Any) -> str:
+    """Return the name of the CPU, which ``auto`` means for what no GPU computes; refuse a GPU."""
+    kind, _ = devices.parse(device)
+    if kind != "cpu" and device != "auto":
+        raise ValueError(f"device={brief(device)} is not allowed: CPUs alone compute this")
+    return "cpu"
+
+
 class Track:
-    """Progress of a distinct point of the plan: how many networks it shall have, and how many are done."""
+    """Progress of a series: how many networks it shall have, and how many are done."""
 
     def __init__(self, index: int) -> None:
-        self.index = index  # number of the point in the plan
-        self.networks: int | None = None  # networks that the point shall have; None until the pilot has told
+        self.index = index  # number of the series in the plan
+        self.networks: int | None = None  # networks that the series shall have; None until the pilot has told
         self.size = 1  # networks of a shard
         self.done = 0  # networks in the store
-        self.sums: FinalSums | None = None  # sums of the shards that this run has computed
-
-    def add(self, done: Done) -> None:
-        """Note a shard that this run has computed for the estimate."""
-        self.done += done.shard.stop - done.shard.start
-        self.sums = done.final if self.sums is None else self.sums.merged(done.final)
 
 
 class Runner:
-    """One call of `Sweep.run`."""
+    """One run of a plan."""
 
-    def __init__(self, plan: Plan, store: Store, device: str, progress: Any) -> None:
-        self.plan, self.store, self.device = plan, store, device
+    def __init__(self, plan: Described, store: Store, device: str, progress: Any) -> None:
+        self.plan, self.campaign, self.store, self.device = plan, campaign_of(plan), store, device
         self.kind = devices.parse(device)[0]
         self.state = State()
-        self.progress = Progress(progress, self.worst)
+        self.progress = Progress(progress, self._worst)
         self.claims: Claims | None = None
-        self.tracks: dict[tuple[Any, int], Track] = {}
-        for index, identity in enumerate(plan.identities):
-            self.tracks.setdefault(identity, Track(index))
-        self.laws = any(SWEPT[name].per == "end" for name in plan.target_stderr or ())
-        self._cut([(t, plan.networks) for t in self.tracks.values()] if plan.networks else [])
-        if sum(-(-(t.networks or 0) // t.size) for t in self.tracks.values()) > MOST_FILES:
-            raise ValueError(
-                f"shard_updates={plan.shard_updates} is too small: the plan would have more than {MOST_FILES} shards, "
-                "a file each"
-            )
+        self.tracks = {index: Track(index) for index in self.campaign.indices}
+        self._cut([(t, self.campaign.networks) for t in self.tracks.values()] if self.campaign.networks else [])
         self.classes = {class_name(f"cpu/{instruction_set()}")} if self.kind == "cpu" else set()
         self.looked, self.look_cost = time.monotonic(), 0.0
         self.before: tuple[int, float] | None = None
         self.finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.failures: Counter[Shard] = Counter()
+        self.failures: Counter[Shard[Any]] = Counter()
         self.kept: Plain | None = None  # the store's plan, where this run does not write its own
 
     def open(self, keep_plan: bool, replace: bool = False) -> None:
@@ -150,7 +143,7 @@ class Runner:
             self.kept = self.store.read_plan()
         else:
             self.store.write_plan(self.plan.to_dict(), replace)
-        self.claims = Claims(self.store.claims)
+        self.claims = NoClaims() if self.store.in_memory else Claims(self.store.claims)
         self.claims.sweep_up()
         self.store.sweep_up()
 
@@ -160,14 +153,14 @@ class Runner:
         if self.claims is not None:
             self.claims.drop_all()
 
-    def run(self, engine: Engine) -> SweepResult:
+    def run(self, engine: Engine) -> Outcome:
         """Compute until the result can be read back whole; a shard that turns out damaged is computed again."""
         damaged: set[str] = set()
         while True:
             if not self._work(engine, self._missing(self._listing())):
                 continue  # other processes had claimed the rest: another look says what they have done or left
             self.progress.show(self.state, last=True)
-            result = collect(self.plan, self.store.path)
+            result = collect(self.campaign, self.store)
             if result.complete:
                 return result
             for name in result.damaged:
@@ -191,24 +184,22 @@ class Runner:
         return listing
 
     def _cut(self, wanted: Sequence[tuple[Track, int]]) -> None:
-        """Note how many networks points shall have, and how many of them make a shard."""
-        points = [self.plan.point(track.index, networks) for track, networks in wanted]
-        sizes = shard_sizes(self.plan, points, [networks for _, networks in wanted], self.kind)
+        """Note how many networks series shall have, and how many of them make a shard."""
+        sizes = self.campaign.sizes([(track.index, networks) for track, networks in wanted], self.kind)
         for (track, networks), size in zip(wanted, sizes, strict=True):
             track.networks, track.size = networks, size
 
-    def _missing(self, listing: Listing) -> list[Shard]:
+    def _missing(self, listing: Listing) -> list[Shard[Any]]:
         """List the shards that the store lacks, in the order in which to compute them; pilots come first."""
-        pilots: list[Shard] = []
+        pilots: list[Shard[Any]] = []
         ready: list[tuple[Track, int]] = []
-        if self.plan.networks is not None:
-            ready = [(track, self.plan.networks) for track in self.tracks.values()]
-        else:
-            pilots, ready = self._pilots(listing)
-        self.state = State(at_least=bool(pilots))
-        shards: list[tuple[int, Shard]] = []
-        if self.plan.networks is None:
+        if self.campaign.networks is not None:
+            ready = [(track, self.campaign.networks) for track in self.tracks.values()]
+        elif self.campaign.pilots is not None:
+            pilots, ready = self._pilots(self.campaign.pilots, listing)
             self._cut(ready)
+        self.state = State(at_least=bool(pilots))
+        shards: list[tuple[int, Shard[Any]]] = []
         for track, networks in ready:
             shards += [(networks, shard) for shard in self._start(track, networks, listing)]
         self.state.work_in_all += float(sum(shard.updates for shard in pilots))
@@ -218,16 +209,16 @@ class Runner:
         self.state.networks_before, self.state.work_before = self.before
         return pilots + in_turn(shards)
 
-    def _pilots(self, listing: Listing) -> tuple[list[Shard], list[tuple[Track, int]]]:
-        """List pilots that are missing, and points whose pilots are there, with their numbers of networks."""
-        missing, there, sums = [], [], []
+    def _pilots(self, pilots: Pilots, listing: Listing) -> tuple[list[Shard[Any]], list[tuple[Track, int]]]:
+        """List pilots that are missing, and series whose pilots are there, with their numbers of networks."""
+        missing, there, found = [], [], []
         for track in self.tracks.values():
-            shard = pilot_shard(self.plan, track.index)
-            found = Range(shard.start, shard.stop)
-            if found in listing.ranges(shard.point.key):
-                stored = listing.first(shard.point.key, found)
+            shard = pilots.shard(track.index)
+            networks = Range(shard.start, shard.stop)
+            if networks in listing.ranges(shard.point.key):
+                stored = listing.first(shard.point.key, networks)
                 try:
-                    sums.append(self.store.read_final(stored).end())
+                    found.append(pilots.read(self.store, stored))
                     there.append(track)
                     continue
                 except Damaged:
@@ -235,12 +226,12 @@ class Runner:
                     listing.remove(stored)
             track.networks = None  # an earlier loop may have set it, by a pilot that has been damaged since
             missing.append(shard)
-        numbers = wanted_networks(self.plan, [t.index for t in there], sums)
+        numbers = pilots.wanted([t.index for t in there], found)
         return missing, list(zip(there, numbers, strict=True))
 
-    def _start(self, track: Track, networks: int, listing: Listing) -> list[Shard]:
-        """List the missing shards of a point whose number of networks is known, and count the others as done."""
-        point = self.plan.point(track.index, networks)
+    def _start(self, track: Track, networks: int, listing: Listing) -> list[Shard[Any]]:
+        """List the missing shards of a series whose number of networks is known, and count the others as done."""
+        point = self.campaign.series(track.index, networks)
         have, missing = cover(networks, track.size, listing.ranges(point.key))
         track.done = sum(r.stop - r.start for r in have)
         self.state.networks += track.done
@@ -251,10 +242,10 @@ class Runner:
 
     # -- work ---------------------------------------------------------------------------------------------------------
 
-    def _work(self, engine: Engine, shards: Iterable[Shard]) -> bool:
+    def _work(self, engine: Engine, shards: Iterable[Shard[Any]]) -> bool:
         """Compute every shard that no other process has claimed; return False if some were claimed by others."""
         assert self.claims is not None
-        waiting, running, others = deque(shards), dict[Any, Shard](), list[Shard]()
+        waiting, running, others = deque(shards), dict[Any, Shard[Any]](), list[Shard[Any]]()
         while waiting or running:
             look()
             self._look(waiting)
@@ -301,42 +292,47 @@ class Runner:
             look()
             time.sleep(min(left, 0.1))
 
-    def _worker_died(self, engine: Engine, shard: Shard, waiting: deque[Shard]) -> None:
+    def _worker_died(self, engine: Engine, shard: Shard[Any], waiting: deque[Shard[Any]]) -> None:
         """Put a shard whose worker has died back into the queue; give up if workers die with it again and again."""
         self.failures[shard] += 1
         if self.failures[shard] > MOST_FAILURES or not engine.recovers:
             raise RuntimeError(
-                f"a worker has died while computing {self.plan.describe(self._track(shard).index)}: it may "
+                f"a worker has died while computing {self.campaign.describe(self._track(shard).index)}: it may "
                 "have run out of memory. Finished shards are safe; run the same again, with fewer workers"
             ) from None
         self.progress.note("a worker has died; its shard is computed again")
         waiting.appendleft(shard)
 
-    def _task(self, engine: Engine, shard: Shard) -> Task:
-        return Task(str(self.store.path), shard, self.device, engine.threads, engine.pin, self.laws)
+    def _task(self, engine: Engine, shard: Shard[Any]) -> ShardTask:
+        path = None if self.store.in_memory else str(self.store.path)
+        return self.campaign.task(path, shard, self.device, engine.threads, engine.pin)
 
-    def _count(self, shard: Shard) -> None:
+    def _count(self, shard: Shard[Any]) -> None:
         """Count a shard as done, whoever has computed it, and give up the claim on it."""
         assert self.claims is not None
         self.claims.drop(shard.name)
         self.state.networks += shard.stop - shard.start
         self.state.work += float(shard.updates)
 
-    def _was_computed(self, done: Done, waiting: deque[Shard]) -> None:
+    def _was_computed(self, done: Done, waiting: deque[Shard[Any]]) -> None:
         shard = done.shard
+        if done.data is not None:
+            self.store.write(done.stored, done.data)
         self.classes.add(done.stored.numerics)
         self._count(shard)
-        if self._is_pilot(shard):
-            self._pilot_has_spoken(shard, done.final, waiting)
+        if pilots := self._pilots_of(shard):
+            self._pilot_has_spoken(pilots, shard, done.final, waiting)
         else:
-            self._track(shard).add(done)
+            track = self._track(shard)
+            track.done += shard.stop - shard.start
+            self.campaign.note(track.index, done.final)
 
-    def _was_done(self, shard: Shard, stored: Stored, waiting: deque[Shard]) -> None:
+    def _was_done(self, shard: Shard[Any], stored: Stored, waiting: deque[Shard[Any]]) -> None:
         """Count a shard that another process has computed; a pilot is read, and put back into the queue if damaged."""
         assert self.claims is not None
-        if self._is_pilot(shard):
+        if pilots := self._pilots_of(shard):
             try:
-                self._pilot_has_spoken(shard, self.store.read_final(stored), waiting)
+                self._pilot_has_spoken(pilots, shard, pilots.read(self.store, stored), waiting)
             except Damaged:
                 self._set_aside(stored)
                 waiting.append(shard)
@@ -351,7 +347,7 @@ class Runner:
         self.store.set_aside(stored)
         self._note_damaged(stored.file)
 
-    def _look(self, waiting: deque[Shard]) -> None:
+    def _look(self, waiting: deque[Shard[Any]]) -> None:
         """Look into the store from time to time, and drop networks that others have done, in shards of any size."""
         if time.monotonic() - self.looked < max(LOOK, 100.0 * self.look_cost):
             return
@@ -363,43 +359,28 @@ class Runner:
             track, key = self._track(shard), shard.point.key
             if track.networks is not None and key not in have:
                 have[key], _ = cover(track.networks, track.size, listing.ranges(key))
-            if self._is_pilot(shard) or not is_within(Range(shard.start, shard.stop), have[key]):
+            if self._pilots_of(shard) or not is_within(Range(shard.start, shard.stop), have[key]):
                 waiting.append(shard)
                 continue
             track.done += shard.stop - shard.start
             self._count(shard)
 
-    def _is_pilot(self, shard: Shard) -> bool:
-        return shard.start >= FIRST_OF_PILOT
+    def _pilots_of(self, shard: Shard[Any]) -> Pilots | None:
+        """Return the pilots if the shard is one of them."""
+        return self.campaign.pilots if shard.start >= FIRST_OF_PILOT else None
 
-    def _pilot_has_spoken(self, shard: Shard, sums: FinalSums, waiting: deque[Shard]) -> None:
+    def _pilot_has_spoken(self, pilots: Pilots, shard: Shard[Any], final: Any, waiting: deque[Shard[Any]]) -> None:
         track = self._track(shard)
-        (networks,) = wanted_networks(self.plan, [track.index], [sums.end()])
+        (networks,) = pilots.wanted([track.index], [final])
         self._cut([(track, networks)])
-        listing = self.store.listing(self.plan.point(track.index, networks).key)
+        listing = self.store.listing(self.campaign.series(track.index, networks).key)
         shards = self._start(track, networks, listing)
         waiting.extend(in_turn((networks, s) for s in shards))
         self.state.at_least = any(t.networks is None for t in self.tracks.values())
 
-    def _track(self, shard: Shard) -> Track:
-        return self.tracks[shard.point.model, shard.point.seed]
+    def _track(self, shard: Shard[Any]) -> Track:
+        return self.tracks[self.campaign.index_of(shard)]
 
-    # -- progress -----------------------------------------------------------------------------------------------------
-
-    def worst(self) -> str:
-        """Name the largest standard error so far, relative to its target if there is one, in words."""
-        tracks = [(t, t.sums.end()) for t in self.tracks.values() if t.sums is not None]
-        if not tracks:
-            return ""
-        targets = self.plan.target_stderr or {"log_norm.variance": 1.0}
-        found = ends(self.plan, [t.index for t, _ in tracks], [end for _, end in tracks])
-        largest, words = 0.0, ""
-        for name, target in targets.items():
-            estimate = SWEPT[name].estimate_of(found)
-            for (track, _), stderr, n in zip(tracks, estimate.stderr, found.networks, strict=True):
-                # The sums are this run's alone; networks of earlier runs make the error smaller, too.
-                now = float(stderr) * (float(n) / max(track.done, 1)) ** 0.5
-                if now / target > largest:
-                    largest = now / target
-                    words = f"largest error: {name} +- {now:.2g} at {self.plan.describe(track.index)}"
-        return words
+    def _worst(self) -> str:
+        """Name the largest error so far in words."""
+        return self.campaign.worst({index: track.done for index, track in self.tracks.items()})

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from .compute import Done, Task, compute
+from .compute import Done, ShardTask, compute
 
 RETRIES = 3  # times that a task which raises is computed again; after a worker's death the scheduler has its own rule
 LOOK = 1.0  # seconds between questions to the scheduler about its workers
@@ -35,7 +35,7 @@ class Dask:
             self.looked = time.monotonic()
         return max(1, 2 * self.workers)
 
-    def submit(self, task: Task) -> Submitted:
+    def submit(self, task: ShardTask) -> Submitted:
         self.count += 1
         key = f"resmc-shard-{self.run}-{self.count}"
         future = Submitted(self.client.submit(compute, task, key=key, pure=False, retries=RETRIES), self.submitted)

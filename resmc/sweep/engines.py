@@ -14,7 +14,7 @@ from .._system import checks
 from .._system.cpus import usable_cpus
 from .._system.words import brief
 from ..engine import devices
-from .compute import Done, Task, compute
+from .compute import Done, ShardTask, compute
 from .dask_engine import Dask
 from .gpus import visible
 from .processes import Processes
@@ -40,7 +40,7 @@ class Engine(Protocol):
     def places(self) -> int:
         """Return how many tasks to have submitted at a time."""
 
-    def submit(self, task: Task) -> Any:
+    def submit(self, task: ShardTask) -> Any:
         """Return a future of the task, with ``add_done_callback``, ``result`` and ``cancel``."""
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class Threads:
     def places(self) -> int:
         return self.workers + 1  # one task waits in the queue, so that no thread waits for a task
 
-    def submit(self, task: Task) -> futures.Future[Done]:
+    def submit(self, task: ShardTask) -> futures.Future[Done]:
         return self.pool.submit(compute, task, self.stop)
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class External:
     def places(self) -> int:
         return 2 * self.workers
 
-    def submit(self, task: Task) -> Any:
+    def submit(self, task: ShardTask) -> Any:
         try:
             future = self.executor.submit(compute, task, self.stop)
         except futures.BrokenExecutor:

@@ -7,20 +7,26 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from .._system.plain import Plain
 from .._system.words import are, counted
+from ..experiments.heat_map import HeatMap
+from ..experiments.heat_row import is_range
 from .claims import Claims
 from .errors import Damaged, StoreError
-from .extension import differences
+from .heat_map_campaign import HeatMapCampaign, read
+from .heat_map_plan import HeatMapPlan
+from .kinds import lacking
 from .plan import Plan
-from .result import Reader
+from .result import Reader, SweepResult
 from .store import Store, Stored
 from .summary import targets
 
 
 @dataclass(frozen=True)
 class Status:
-    """Progress of a store with its plan.
+    """Progress of a store with its plan; of a heat map, a point is an H with all of its exponents and inputs.
 
     ``networks_wanted`` is None while pilots are missing; ``at_work`` counts the shards that living processes claim,
     ``of_other_plans`` the shards that the plan does not use.
@@ -66,40 +72,45 @@ class Status:
         return "\n".join(lines)
 
 
-def status(plan: Plan, path: str | Path) -> Status:
+def status(plan: Plan | HeatMapPlan, path: str | Path) -> Status:
     """Find how far the store at ``path`` is with ``plan``; every shard of the plan is verified, nothing is changed."""
     store = Store(path)
     store.require()
     listing = store.listing()
     files = listing.files
     classes = Counter(c for ranges in listing.by_key.values() for names in ranges.values() for c in names)
-    reader = Reader(plan, store, listing, set_aside=False)
-    result = reader.result()
-    missing = int((result.wanted == 0).sum())
+    result: SweepResult | HeatMap
+    if isinstance(plan, HeatMapPlan):
+        result, pilots, reached = HeatMapCampaign(plan).collect(store, listing, set_aside=False), 0, None
+    else:
+        reader = Reader(plan, store, listing, set_aside=False)
+        result, pilots = reader.result(), len(reader.pilots)
+        reached = targets(result) if plan.target_stderr and result.complete else None
+    wanted = np.broadcast_to(result.wanted, result.networks.shape)
+    missing = int((wanted == 0).sum())
     return Status(
-        points=len(plan.models),
+        points=result.networks.size,
         points_complete=result.points_complete,
         pilots_missing=missing,
         networks=int(result.networks.sum()),
-        networks_wanted=None if missing else int(result.wanted.sum()),
+        networks_wanted=None if missing else int(wanted.sum()),
         shards=files,
-        of_other_plans=listing.files - len(reader.pilots) - result.shards,  # the reader has removed damaged files
+        of_other_plans=listing.files - pilots - result.shards,  # damaged files are in the listing no more
         classes=dict(sorted(classes.items())),
         at_work=Claims(store.claims).others(),
         damaged=result.damaged,
         set_aside=sum(1 for _ in store.damaged.iterdir()) if store.damaged.is_dir() else 0,
         earlier_plans=tuple(str(path.relative_to(store.path)) for path in store.plans.earlier()),
-        targets=targets(result) if plan.target_stderr and result.complete else None,
+        targets=reached,
     )
 
 
 def other_plans(path: str | Path, others: list[str | Path]) -> list[str]:
     """Say of which of the ``others`` the plan asks for more than the plan of the store at ``path``, and for what."""
-    plan: Plan = Store(path).plan()
-    out: list[str] = []
+    plan, out = Store(path).read_plan(), list[str]()
     for other in map(Store, others):
-        with contextlib.suppress(StoreError):  # the other store may hold shards without a plan
-            missing = differences(plan, other.plan())
+        with contextlib.suppress(StoreError, ValueError):  # the other store may hold shards without a plan
+            missing = lacking(plan, other.read_plan())
             out += [f"the plan of {other.path} asks for more: {'; '.join(missing)}"] if missing else []
     return out
 
@@ -124,7 +135,7 @@ def join(path: str | Path, others: list[str | Path]) -> int:
                 have = there.ranges(key).get(networks, [])
                 for stored in (Stored(key, networks, c) for c in classes if c not in have):
                     try:
-                        source.read_final(stored)
+                        _verify(source, stored)
                     except Damaged as error:
                         raise StoreError(f"{error}; run the sweep in {source.path} once more, which mends it") from None
                     store.write(stored, source.file(stored).read_bytes())
@@ -133,3 +144,15 @@ def join(path: str | Path, others: list[str | Path]) -> int:
             with contextlib.suppress(StoreError):  # the other store may hold shards without a plan
                 store.write_plan(source.read_plan())
     return new
+
+
+def _verify(store: Store, stored: Stored) -> None:
+    """Read a shard, of whatever kind; raises `Damaged`."""
+    try:
+        of_map = is_range(store.content(stored), stored.file)
+    except ValueError:  # a damaged file, of which the reader says what is wrong
+        of_map = False
+    if of_map:
+        read(store, stored)
+    else:
+        store.read_final(stored)

@@ -14,6 +14,7 @@ from ..engine.recording import GROUPS, LARGEST_BATCH
 from ..results.entries import End
 from ..results.observables import SWEPT
 from .plan import FIRST_OF_PILOT, Plan, ends
+from .point import Point
 from .shards import Shard
 
 UPDATES = 2**32  # most updates in a pilot, unless fewer than FEWEST networks would be left
@@ -23,7 +24,7 @@ MOST_DEGREES = 1e9  # like infinitely many
 STEPS = 16  # numbers of networks are rounded up to 1/16 of an octave, so that pilots that differ by rounding agree
 
 
-def pilot_shard(plan: Plan, index: int) -> Shard:
+def pilot_shard(plan: Plan, index: int) -> Shard[Point]:
     """Return the pilot of a point: a power of two networks that no estimate uses, at most ``max_networks``."""
     updates = plan.point(index, MOST).updates
     affordable = min(max(UPDATES // updates, FEWEST), MOST, plan.most)

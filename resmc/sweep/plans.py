@@ -20,8 +20,7 @@ from .._system.reading import read_file
 from .._system.words import cut
 from ..results import storage
 from .errors import PlanError, StoreError, cannot_write
-from .extension import differences
-from .plan import FORMAT, Plan
+from .kinds import kind_of, lacking
 
 PLAN = "plan.json"
 FOLDER = "plans"
@@ -71,7 +70,7 @@ class Plans:
                 return
             if before is not None:
                 if not replace:
-                    self._check(Plan.from_dict(described), before)
+                    self._check(described, before)
                 self._remember(before)
             self._write(data, self.path)
 
@@ -82,16 +81,16 @@ class Plans:
             return sorted(found, key=lambda path: int(path.stem))
         return []
 
-    def _check(self, new: Plan, before: bytes) -> None:
+    def _check(self, new: Plain, before: bytes) -> None:
         """Refuse to put a plan in the place of one that it does not extend; what is no plan may be replaced."""
         try:
             found = of_json(before)
         except ValueError:
             return
-        if not isinstance(found, dict) or found.get("format") != FORMAT:
+        if not isinstance(found, dict) or kind_of(found) is None:
             return
         try:
-            missing = differences(new, Plan.from_dict(found))
+            missing = lacking(new, found)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:  # for example one of a newer version
             missing = [cut(str(error))]
         if missing:

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
 from .._system.stopping import Stopped
-from .compute import Done, Task, compute
+from .compute import Done, ShardTask, compute
 from .gpus import pin
 
 PROGRAM = "import sys; from resmc.sweep.processes import work; work(*sys.argv[1:])"
@@ -56,10 +56,10 @@ class Processes:
     def places(self) -> int:
         return self.workers + 1
 
-    def submit(self, task: Task) -> futures.Future[Done]:
+    def submit(self, task: ShardTask) -> futures.Future[Done]:
         return self.pool.submit(self._compute, task)
 
-    def _compute(self, task: Task) -> Done:
+    def _compute(self, task: ShardTask) -> Done:
         """Let this thread's process compute a task, and start the process if there is none yet."""
         worker: Worker | None = getattr(self.own, "worker", None)
         if worker is None:
@@ -96,7 +96,7 @@ class Worker:
                 env=os.environ | {"PYTHONPATH": path},
             )
 
-    def compute(self, task: Task) -> Done:
+    def compute(self, task: ShardTask) -> Done:
         """Send a task and wait for its end; raise the exception that it raised there, or `WorkerDied`."""
         try:
             self.connection.send(task)

@@ -30,10 +30,10 @@ from ..simulation import Simulation
 from ..tables import Shown, Table
 from ..tables.table import MOST_ROWS
 from .axes import value_of
-from .errors import Damaged, Gone
 from .pilot import pilot_shard, wanted_networks
 from .plan import Plan, ends
 from .shards import Range, cover
+from .sound_shards import SoundShards
 from .store import Listing, Store, Stored
 from .summary import MOST_LINES, table
 from .table import to_dataframe, to_xarray
@@ -296,8 +296,8 @@ class Reader:
     """Reader of the shards of a plan; damaged shards count as missing, and are moved away if ``set_aside``."""
 
     def __init__(self, plan: Plan, store: Store, listing: Listing, set_aside: bool) -> None:
-        self.plan, self.store, self.listing, self.set_aside = plan, store, listing, set_aside
-        self.damaged: list[str] = []
+        self.plan, self.store, self.listing = plan, store, listing
+        self.sound = SoundShards(store, listing, lambda stored: store.read_final(stored), set_aside)
         self.pilots: set[Stored] = set()
         self.classes: set[str] = set()
 
@@ -317,7 +317,7 @@ class Reader:
             store=self.store.path,
             networks=np.array(entries.networks).reshape(shape),
             wanted=np.array([wanted[distinct[i]] for i in identities], np.int64).reshape(shape),
-            damaged=tuple(self.damaged),
+            damaged=tuple(self.sound.damaged),
             numerics=(NUMERICS_VERSION, *sorted(self.classes)),
             _entries=entries,
             _shards=tuple(p[1] for p in points),
@@ -330,7 +330,7 @@ class Reader:
         out, found, there = dict.fromkeys(indices, 0), [], []
         for index in indices:
             shard = pilot_shard(self.plan, index)
-            pilot = self._first_good(shard.point.key, Range(shard.start, shard.stop))
+            pilot = self.sound.first(shard.point.key, Range(shard.start, shard.stop))
             if pilot is not None:
                 there.append(index)
                 found.append(pilot[1].end())
@@ -345,24 +345,9 @@ class Reader:
             point = self.plan.point(index, networks)
             have, _ = cover(networks, networks, self.listing.ranges(point.key))
             for part in have:
-                good = self._first_good(point.key, part)
+                good = self.sound.first(point.key, part)
                 if good is not None:
                     used.append(good[0])
                     sums = good[1] if sums is None else sums.merged(good[1])
                     self.classes.add(good[0].numerics)
         return (FinalSums.of_none() if sums is None else sums).end(), tuple(used)
-
-    def _first_good(self, key: str, networks: Range) -> tuple[Stored, FinalSums] | None:
-        """Read the first sound file of a range; damaged files on the way are noted, and moved away if asked."""
-        while networks in self.listing.ranges(key):
-            stored = self.listing.first(key, networks)
-            try:
-                return stored, self.store.read_final(stored)
-            except Damaged as error:
-                self.listing.remove(stored)
-                if isinstance(error, Gone):
-                    continue
-                self.damaged.append(stored.file)
-                if self.set_aside:
-                    self.store.set_aside(stored)
-        return None

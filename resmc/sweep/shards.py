@@ -1,4 +1,4 @@
-"""Shards: how the networks of a point are cut into them, and which shards of a store make up a point.
+"""Shards: how the networks of a series are cut into them, and which shards of a store make up a series.
 
 A shard is a range of networks, the unit that is computed, written and lost at a time. Ranges start at multiples of a
 size that depends on the plan alone, so that stopping, resuming, other workers or another engine change no boundary.
@@ -10,9 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
-
-from .point import Point
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 # Work in a shard: about a second of one CPU core, or of one GPU at a tenth of the rate that its instructions allow.
 # Smaller shards would spend time on files and on starting kernels; larger ones would lose much when a process dies.
@@ -28,11 +26,30 @@ class Range(NamedTuple):
     stop: int
 
 
-@dataclass(frozen=True)
-class Shard:
-    """A range of networks of a point."""
+class Series(Protocol):
+    """Networks 0, 1, 2, .. of one description, as a point of a sweep has them: ranges of them are shards."""
 
-    point: Point
+    @property
+    def key(self) -> str:
+        """Hash of all that, beside the range and the numerics class, decides what a file holds."""
+
+    @property
+    def updates(self) -> int:
+        """Work for one network."""
+
+    @property
+    def batch(self) -> int:
+        """Networks that shards do not part."""
+
+
+S = TypeVar("S", bound=Series, covariant=True)
+
+
+@dataclass(frozen=True)
+class Shard(Generic[S]):
+    """A range of networks of a series."""
+
+    point: S
     start: int
     stop: int
 
@@ -52,8 +69,8 @@ def shard_updates(total: int, least: int) -> int:
     return max(least, -(-total // MOST_SHARDS))
 
 
-def shard_networks(point: Point, updates: int) -> int:
-    """Return the networks of a shard with at least so many updates: the point's batch times a power of two."""
+def shard_networks(point: Series, updates: int) -> int:
+    """Return the networks of a shard with at least so many updates: the series' batch times a power of two."""
     batches = -(-updates // (point.updates * point.batch))
     return point.batch << max(batches - 1, 0).bit_length()
 
@@ -94,8 +111,8 @@ def is_within(range_: Range, ranges: Sequence[Range]) -> bool:
     return at >= stop
 
 
-def in_turn(shards: Iterable[tuple[int, Shard]]) -> list[Shard]:
-    """Order shards, given as (networks of the shard's point, shard), so that all points advance together.
+def in_turn(shards: Iterable[tuple[int, Shard[Any]]]) -> list[Shard[Any]]:
+    """Order shards, given as (networks of the shard's series, shard), so that all series advance together.
 
     A sweep that is stopped early is then a coarse picture of the whole, not a fine one of its first points.
     """

@@ -20,7 +20,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -33,12 +33,13 @@ from ..results import storage
 from ..results.entries import FinalSums
 from ..results.record import Record
 from .errors import FULL, Damaged, Gone, PlanError, StoreError, cannot_write
-from .plan import Plan
+from .kinds import kind_of
 from .plans import FOLDER, PLAN, Plans
-from .point import Point, description_key
-from .shards import Range
+from .point import description_key
+from .shards import Range, Series
 
-Kind = TypeVar("Kind", bound=Plan)
+Content = TypeVar("Content")
+AnyPlan = TypeVar("AnyPlan")
 NAME = re.compile(r"([0-9a-f]{32})-([0-9]{1,15})-([0-9]{1,15})-([a-z0-9_-]{1,40})\.resmc")
 OLD = 3600.0  # seconds after which a temporary file counts as abandoned: writing a shard takes less than a second
 
@@ -92,6 +93,8 @@ class Listing:
 
 class Store:
     """The files of one directory; the module's text shows where each kind lies."""
+
+    in_memory = False
 
     def __init__(self, path: str | Path) -> None:
         self.path = checks.absolute("store", path)  # the program may change its folder while a sweep runs
@@ -153,11 +156,20 @@ class Store:
         self.require()
         return self.plans.read()
 
-    def plan(self, described: Plain | None = None, kind: type[Kind] = Plan) -> Kind:  # type: ignore[assignment]
-        """Make a ``kind`` of plan of the plan that `read_plan` reads; raises `PlanError` if it is none."""
-        described = self.read_plan() if described is None else described
+    def plan(self, read: Callable[[Plain], AnyPlan], loader: str = "") -> AnyPlan:
+        """Make a plan of what `read_plan` reads; raises `PlanError` if ``read`` makes none of it.
+
+        ``loader`` names the caller for people, who are told where the plan is of another kind.
+        """
+        return self.made(self.read_plan(), read, loader)
+
+    def made(self, described: Plain, read: Callable[[Plain], AnyPlan], loader: str = "") -> AnyPlan:
+        """Make a plan of what has been read, as `plan` does."""
+        kind = kind_of(described)
+        if loader and kind is not None and kind.loader != loader:
+            raise PlanError(f"store={str(self.path)!r} holds the plan of a {kind.name}: {kind.loader} reads it")
         try:
-            return kind.from_dict(described)
+            return read(described)
         except (TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
             words = cut(str(error))
             raise PlanError(f"{self.plans.path} is no plan that this resmc can run: {words}") from None
@@ -215,31 +227,30 @@ class Store:
             raise self.failure(error) from None
         self._write(data, path)
 
-    def read(self, stored: Stored) -> Record:
-        """Read a shard and verify it.
+    def verified(self, stored: Stored, parse: Callable[[bytes, str], tuple[Stored | None, Content]]) -> Content:
+        """Read a shard by ``parse``, which says under which name a content belongs; a bad one raises ValueError there.
 
         Raises
         ------
         Damaged
             If the content contradicts the checksum or the name; `Gone` if the file is not there.
         """
-        data = self._bytes(stored)
+        data = self.content(stored)
         try:
-            simulation = storage.from_bytes(data, Record, str(self.file(stored)))
+            held, content = parse(data, str(self.file(stored)))
         except ValueError as error:
             raise Damaged(str(error)) from None
-        self._check(stored, {**storage.described(simulation), "quotients": list(simulation.ratios)})
-        return simulation
+        if held != stored:
+            raise Damaged(f"{self.file(stored)} does not hold what its name says")
+        return content
+
+    def read(self, stored: Stored) -> Record:
+        """Read a shard of simulations and verify it; errors as for `verified`."""
+        return self.verified(stored, _simulation)
 
     def read_final(self, stored: Stored) -> FinalSums:
-        """Read the sums of a shard's end and verify the file; errors as for `read`."""
-        data = self._bytes(stored)
-        try:
-            manifest, sums = storage.final_from_bytes(data, str(self.file(stored)))
-        except ValueError as error:
-            raise Damaged(str(error)) from None
-        self._check(stored, manifest)
-        return sums
+        """Read the sums of the end of a shard of simulations and verify the file; errors as for `verified`."""
+        return self.verified(stored, _final)
 
     def set_aside(self, stored: Stored) -> None:
         """Move a damaged shard to the folder damaged, for people to look at; if that fails, leave it where it is."""
@@ -247,7 +258,8 @@ class Store:
             self.damaged.mkdir(exist_ok=True)
             os.replace(self.file(stored), self.damaged / stored.file)
 
-    def _bytes(self, stored: Stored) -> bytes:
+    def content(self, stored: Stored) -> bytes:
+        """Read a shard's file, unverified; raises `Damaged` if it cannot be read, `Gone` if it is not there."""
         path = self.file(stored)
         try:
             return read_file(path)
@@ -260,13 +272,6 @@ class Store:
             if not os.path.lexists(path):
                 raise Gone(f"{path} is not there any more") from None
             raise Damaged(str(error)) from None
-
-    def _check(self, stored: Stored, manifest: Plain) -> None:
-        """Refuse a file whose content is sound but belongs under another name."""
-        (start, stop, batch), *others = manifest["ranges"]
-        key = description_key(manifest, manifest["numerics"][0], batch)
-        if others or stored != Stored(key, Range(start, stop), class_name(manifest["numerics"][-1])):
-            raise Damaged(f"{self.file(stored)} does not hold what its name says")
 
     def _folders(self) -> list[Path]:
         return sorted(Path(entry.path) for entry in _scan(self.shards) if entry.is_dir())
@@ -282,8 +287,25 @@ class Store:
         return cannot_write(self.path, error)
 
 
-def stored_as(point: Point, networks: Range, numerics: str) -> Stored:
-    """Name the file of a point's range that a numerics class has computed."""
+def _simulation(data: bytes, name: str) -> tuple[Stored | None, Record]:
+    simulation = storage.from_bytes(data, Record, name)
+    return _place({**storage.described(simulation), "quotients": list(simulation.ratios)}), simulation
+
+
+def _final(data: bytes, name: str) -> tuple[Stored | None, FinalSums]:
+    manifest, sums = storage.final_from_bytes(data, name)
+    return _place(manifest), sums
+
+
+def _place(manifest: Plain) -> Stored | None:
+    """Return the name under which a simulation's file belongs; no shard holds several ranges."""
+    (start, stop, batch), *others = manifest["ranges"]
+    key = description_key(manifest, manifest["numerics"][0], batch)
+    return None if others else Stored(key, Range(start, stop), class_name(manifest["numerics"][-1]))
+
+
+def stored_as(point: Series, networks: Range, numerics: str) -> Stored:
+    """Name the file of a series' range that a numerics class has computed."""
     return Stored(point.key, networks, class_name(numerics))
 
 

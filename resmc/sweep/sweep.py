@@ -85,10 +85,11 @@ class Sweep(Plan, Shown):
         DeviceError
             As for `resmc.simulate`.
         """
-        return coordinator.run(
+        result: SweepResult = coordinator.run(
             self, store, engine=engine, workers=workers, threads=threads, device=device, progress=progress,
             replace=replace,
         )  # fmt: skip
+        return result
 
     def result(self, store: str | Path) -> SweepResult:
         """Read this plan's result from ``store``, finished or not; points without networks have no value."""

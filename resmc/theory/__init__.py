@@ -7,7 +7,8 @@ The files, in reading order:
 - `depth`: the limits as the depth grows at a fixed width, of any `ResidualNetwork` with beta = 1/2; `averages`: the
   Gaussian averages in them;
 - `depth_kinds`: which equation that is where layers depend on each other, or why none; `depth_ode`, an ordinary one,
-  `trend_noise`, an Ito equation with a drift, and `frontier`, how fractional noise adds up;
+  `trend_noise`, an Ito equation with a drift, and `noise_response`, how fractional noise adds up; `frontier`: which
+  beta lies between explosion and identity for weights of fractional noise;
 - `exact`: laws and moments at every finite width and depth, with no limit taken, of log-Gaussian networks; of any
   network, `mean_squares` and, for networks that are dead or have no active neuron, `fractions`;
 - `processes`: covariances of weights that depend on each other in depth, and the sums of normals that have them;
@@ -34,6 +35,7 @@ from .exact import (
     one_step,
     skip_only,
 )
+from .frontier import fractional_frontier
 from .kernels import J, J_prime, K, K_prime, growth_kernel, mean_log_chi_square
 from .limits import (
     HypoactivationLimit,
@@ -72,6 +74,7 @@ __all__ = [
     "depth_limit",
     "depth_ode",
     "first_layer",
+    "fractional_frontier",
     "fully_connected",
     "growth_kernel",
     "hypoactivation",

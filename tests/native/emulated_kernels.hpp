@@ -3,6 +3,7 @@
 
 #include "emulated_warp.hpp"
 //
+#include "../../csrc/cuda/columns.hpp"
 #include "../../csrc/cuda/draws.hpp"
 #include "../../csrc/cuda/kernels.hpp"
 #include "../../csrc/cuda/raw.hpp"
@@ -81,6 +82,15 @@ inline void simulate_residual(const ResidualArguments& a, Method method, uint32_
     residual_of_block<METHOD_PROJECTED>(a, blocks);
 }
 
+inline void columns(const ColumnArguments& a, int, uint64_t) {
+    const SimulateArguments& run = a.residual.run;
+    with_block(a.residual.residual.block, [&](auto block) {
+        launch(blocks_of(run), run.shape.block_threads, shared_bytes(run.shape) / 4, [&](Warp& warp) {
+            simulate_columns_warp<block.value>(warp, a, run.workspace + run.shape.block_floats * warp.block_number);
+        });
+    });
+}
+
 inline void reduce(const ReduceArguments& a, int, uint64_t) {
     SharedSums sums;
     launch(a.columns / a.batch * a.n_layers, REDUCE_THREADS, 0, [&](Warp& warp) { reduce_batch(warp, a, sums); });
@@ -140,6 +150,7 @@ inline const Kernels& emulated_kernels() {
         here::choose_residual_shape,
         here::simulate,
         here::simulate_residual,
+        here::columns,
         here::reduce,
         here::fold_into_groups,
         here::raw,

@@ -45,6 +45,11 @@ RESMC_FN Word times(const Word& a, uint32_t b) {
     for (uint32_t i = 0; i < WARP; ++i) set_slot(c, i, slot_of(a, i) * b);
     return c;
 }
+RESMC_FN Word divided(const Word& a, uint32_t b) {
+    Word c(0u);
+    for (uint32_t i = 0; i < WARP; ++i) set_slot(c, i, slot_of(a, i) / b);
+    return c;
+}
 RESMC_FN Real gather(const float* from, const Word& at) {
     Real x(0.0f);
     for (uint32_t i = 0; i < WARP; ++i) set_slot(x, i, from[slot_of(at, i)]);

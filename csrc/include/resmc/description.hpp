@@ -4,6 +4,7 @@
 // so the caller adds l log(alpha^2 + lambda^2) + 2 log input_norm to every log-norm.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace resmc {
@@ -77,6 +78,12 @@ struct Residual {
     uint32_t n_in;            // entries of the input, where its weights are drawn; else 0
     const float* steps;       // [depth]: s_l, or s_l / sqrt(n) where a matrix ends the branch
     const float* input;       // [4 + n_in + 8]: x / sqrt(n_in) between zeros
+};
+
+// Weights that are handed in: [network][layer][..], with strides in floats; that of layers may be 0.
+struct GivenArray {
+    const float* first;
+    size_t network_stride, layer_stride;
 };
 
 // What is recorded of a Residual besides h_l, |v|/|start|: v = h_l - h_0 over h_0; p_l and p_l - p_L over p_L.

@@ -9,11 +9,13 @@
 
 RESMC_NAMESPACE_BEGIN
 
-// Something of every layer from layer `begin` on; a stride of 0 gives all layers the same.
+// Something of every layer from layer `begin` on; a stride of 0 gives all layers the same. Networks are `offset` apart.
+template <class Index>
 struct GivenLayers {
     const float* first;
     size_t stride;
     uint32_t begin;
+    Index offset;
 
     RESMC_FN const float* at(uint32_t l) const { return first + static_cast<size_t>(l - begin) * stride; }
 };
@@ -50,6 +52,7 @@ RESMC_OUTLINE_FN void given_products(Cursor c0, Cursor c1, Cursor c2, Cursor c3,
         if (team.stopped()) break;
         const uint32_t end = n - begin < 4 * SUM_RUN ? n : begin + 4 * SUM_RUN;
         Real run[4] = {Real(0.0f), Real(0.0f), Real(0.0f), Real(0.0f)};
+        RESMC_UNROLL_DEVICE(4)
         for (uint32_t j = begin; j < end; ++j) {
             const auto& xj = x.load(Index(j));
             run[0] = fma(c0.next(stride), xj, run[0]);
@@ -62,19 +65,22 @@ RESMC_OUTLINE_FN void given_products(Cursor c0, Cursor c1, Cursor c2, Cursor c3,
     for (uint32_t k = 0; k < 4; ++k) out[k] = total[k];
 }
 
-// A matrix that is handed in, (n, n) with n^2 < 2^32. Rows and columns beyond the last are the last one's.
+// A matrix that is handed in, (n, n), all of it less than 2^32 from `entries`. Rows and columns beyond the last are the
+// last one's.
+template <class Index>
 struct GivenMatrix {
     const float* entries;
+    Index offset;
 
     template <class Run>
     RESMC_FN void products(Run& run, uint32_t which, uint32_t round, uint32_t apart, uint32_t stride,
                            typename Run::Real (&y)[4]) const {
-        using Index = typename Run::Index;
         using Cursor = GivenCursor<typename Run::Real, Index>;
         const uint32_t n = run.width();
         const Index first = run.team.quad(round) << 2;
-        const auto cursor = [&](uint32_t k)
-                                RESMC_LAMBDA { return Cursor{entries, times(index_below(first + k, n), apart)}; };
+        const auto cursor = [&](uint32_t k) RESMC_LAMBDA {
+            return Cursor{entries, offset + times(index_below(first + k, n), apart)};
+        };
         given_products(cursor(0), cursor(1), cursor(2), cursor(3), stride, n, run.team, run.shared[which], y);
     }
     // Four rows of W x, x the shared vector `which`.
@@ -91,21 +97,22 @@ struct GivenMatrix {
 
 // What a Run's Weights are here. Slots say what every slot has of its own: factor(), a multiple of all steps; and
 // start(i, h), entry i of h_0, or h where the counters' own is to stay.
-template <class Slots>
+template <class Index, class Slots>
 struct GivenWeights {
-    GivenLayers outer, inner, biases;
+    GivenLayers<Index> outer, inner, biases;
     Slots slots;
 
     template <class Run>
-    RESMC_FN GivenMatrix matrix(const Run&, MatrixPlace place, uint32_t l) const {
-        return {place == MATRIX_INNER ? inner.at(l) : outer.at(l)};
+    RESMC_FN GivenMatrix<Index> matrix(const Run&, MatrixPlace place, uint32_t l) const {
+        const GivenLayers<Index>& layers = place == MATRIX_INNER ? inner : outer;
+        return {layers.at(l), layers.offset};
     }
     template <class Run>
     RESMC_FN void bias(Run& run, uint32_t l, uint32_t round, bool whole, typename Run::Real (&b)[4]) const {
-        using Index = typename Run::Index;
         using Cursor = GivenCursor<typename Run::Real, Index>;
         const Index first = run.team.quad(round) << 2;
-        for (uint32_t k = 0; k < 4; ++k) b[k] = Cursor{biases.at(l), index_below(first + k, run.width())}.next(0);
+        for (uint32_t k = 0; k < 4; ++k)
+            b[k] = Cursor{biases.at(l), biases.offset + index_below(first + k, run.width())}.next(0);
         run.mask(round, whole, b);
     }
     template <class Real>

@@ -1,0 +1,333 @@
+"""The map over H and beta of Marion, Fermanian, Biau, Vert: where deep networks explode, where they are the identity.
+
+A network counts once, however many inputs it has: its inputs share its weights and are averaged first; errors are those
+of averages over independent networks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._system import checks
+from .._system.plain import Plain
+from .._system.words import brief_repr, counted
+from ..analyses.export import TITLE, Variable, needed, source
+from ..engine.lowering import QUOTIENTS
+from ..engine.request import MAX_NETWORK
+from ..models.residual_network import ResidualNetwork
+from ..models.scaling import DepthScaling
+from ..results.arithmetic import share_networks
+from ..results.estimates import MIN_NETWORKS, Estimate, Floats
+from ..results.propagation import Networks
+from ..tables import Column, Shown, Table
+from ..tables.frames import frame
+from ..theory.frontier import fractional_frontier
+from .heat_row import FORWARD
+from .heat_statistics import FIELDS, SYMBOLS, Frontier, RowSums, crossing, mean_over_networks
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+LIMIT_WORDS = {
+    "v-phi-w": "max(H, 1/2), as the depth grows",
+    "phi-in": "H: the linear response, as the depth grows",
+    "phi-out": "H: the linear response, as the depth grows",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class HeatMap(Shown):
+    """A map over the Hurst exponent H and the exponent beta of the scaling, as `resmc.heat_map` returns it.
+
+    The quantities are means over networks of the average over a network's inputs of log10 of a ratio, Estimates of
+    shape (H, beta). Their errors are those of independent networks; fewer than 32 have none. An input that stays where
+    it is has the logarithm -infinity, one that leaves the range of numbers +infinity; both count, so that the mean is
+    then infinite, without an error (and NaN where both occur). `zeros` and `exploded` say how many networks have such
+    inputs.
+
+    Attributes
+    ----------
+    model : ResidualNetwork
+        The network; its exponent and its weights have no meaning here.
+    hurst, beta : ndarray
+        H and beta in increasing order.
+    n_inputs : int
+        Inputs of each network.
+    seed : int
+        The seed of the map.
+    seeds : tuple of int
+        The seeds of the rows; those of different H share no random number.
+    wanted : int
+        Networks that each row shall have.
+    networks : ndarray of int, shape (H,)
+        Networks that each row has.
+    numerics : tuple of str
+        Numerics version, then the numerics classes of those who have computed it.
+    store : Path or None
+        The directory of the shards.
+    damaged : tuple of str
+        Files that failed their checksum, and were set aside if the store can be written to.
+    shards : int
+        Number of files behind the numbers.
+    plan : object
+        The plan that was run.
+    """
+
+    __repr__ = brief_repr
+
+    model: ResidualNetwork
+    hurst: Floats
+    beta: Floats
+    n_inputs: int
+    seed: int
+    seeds: tuple[int, ...]
+    wanted: int
+    networks: NDArray[np.int64]
+    numerics: tuple[str, ...]
+    store: Path | None
+    damaged: tuple[str, ...]
+    shards: int
+    plan: Any
+    _rows: tuple[RowSums, ...]
+
+    @property
+    def complete(self) -> bool:
+        """True if every row has all of its networks."""
+        return bool((self.networks == self.wanted).all())
+
+    @property
+    def points_complete(self) -> int:
+        """Number of rows that have all of their networks."""
+        return int((self.networks == self.wanted).sum())
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """Names of the quantities that there are."""
+        return tuple(QUOTIENTS) if self._rows[0].zeros.shape[-1] == len(QUOTIENTS) else FORWARD
+
+    @property
+    def growth(self) -> Estimate:
+        """Mean of log10 |h_L|/|h_0|, (H, beta)."""
+        return self.estimate("growth")
+
+    @property
+    def displacement(self) -> Estimate:
+        """Mean of log10 |h_L - h_0|/|h_0|, (H, beta)."""
+        return self.estimate("displacement")
+
+    @property
+    def gradient(self) -> Estimate:
+        """Mean of log10 |p_0|/|p_L|, (H, beta); ValueError without gradients."""
+        return self.estimate("gradient")
+
+    @property
+    def gradient_displacement(self) -> Estimate:
+        """Mean of log10 |p_0 - p_L|/|p_L|, (H, beta); ValueError without gradients."""
+        return self.estimate("gradient_displacement")
+
+    def estimate(self, quantity: str) -> Estimate:
+        """Return a quantity by its name.
+
+        Raises
+        ------
+        ValueError
+            If the map has no such quantity.
+        """
+        return self._estimates[self._name(quantity)]
+
+    def _name(self, quantity: Any) -> str:
+        if quantity in QUOTIENTS and quantity not in self.quantities:
+            raise ValueError(f"quantity={quantity!r} was not followed in this map: ask for gradients=True")
+        return checks.choice("quantity", quantity, self.quantities)
+
+    @cached_property
+    def _estimates(self) -> dict[str, Estimate]:
+        rows = [mean_over_networks(row.averages) for row in self._rows]
+        behind = np.empty((len(self.hurst), 1), object)
+        behind[:, 0] = [Networks.of(seed, [(0, MAX_NETWORK)]) for seed in self.seeds]
+        out = {}
+        for place, name in enumerate(self.quantities):
+            parts = [np.stack([np.asarray(getattr(row, field))[:, place] for row in rows]) for field in FIELDS]
+            out[name] = share_networks(Estimate(*parts), np.broadcast_to(behind, parts[0].shape))
+        return out
+
+    def zeros(self, quantity: str) -> NDArray[np.int64]:
+        """Count the networks with an input whose ratio is 0, (H, beta)."""
+        place = self.quantities.index(self._name(quantity))
+        return np.stack([row.zeros[:, place] for row in self._rows])
+
+    def exploded(self, quantity: str) -> NDArray[np.int64]:
+        """Count the networks with an input that left the range of numbers, (H, beta)."""
+        place = self.quantities.index(self._name(quantity))
+        return np.stack([row.exploded[:, place] for row in self._rows])
+
+    def frontier(self, quantity: str = "displacement") -> Frontier:
+        """Find for each H the exponent at which the mean of log10 of a ratio crosses 0.
+
+        It lies between the largest beta of a mean above 0 and the next, on the straight line between the two means; its
+        error is that of a delete-one-group jackknife over networks. At a finite depth it is not the exponent that
+        parts explosion from identity as the depth grows: a factor before a power of the depth moves it, by an amount
+        that falls like 1/log(depth).
+
+        Parameters
+        ----------
+        quantity : {"displacement", "gradient_displacement"}
+
+        Raises
+        ------
+        ValueError
+            If the map has no such quantity.
+        """
+        checks.choice("quantity", quantity, ("displacement", "gradient_displacement"))
+        place = self.quantities.index(self._name(quantity))
+        found = [crossing(row.averages[:, :, place], self.beta) for row in self._rows]
+        parts = [np.array([np.asarray(getattr(one, field)) for one in found]) for field in FIELDS]
+        behind = np.empty(len(self.hurst), object)
+        behind[:] = [Networks.of(seed, [(0, MAX_NETWORK)]) for seed in self.seeds]
+        limit = fractional_frontier(self.model.block, self.hurst)
+        beta = share_networks(Estimate(*parts), behind)
+        return Frontier(quantity, self.hurst, beta, limit, LIMIT_WORDS[self.model.block])
+
+    # -- tables -------------------------------------------------------------------------------------------------------
+
+    def summary(self, width: int | None = None) -> Table:
+        """Return a table with a row for each H: its frontiers, and how far networks go at the ends of the map.
+
+        Lines that would be longer than ``width`` become a paragraph for each row.
+        """
+        return replace(self._table(), text_width=width)
+
+    def _table(self) -> Table:
+        names = [name for name in ("displacement", "gradient_displacement") if name in self.quantities]
+        columns = [Column("H", "hurst"), Column("networks", "networks")]
+        cells: list[list[Any]] = [[float(h) for h in self.hurst], [int(n) for n in self.networks]]
+        for name in names:
+            way = "forward" if name == "displacement" else "backward"
+            frontier, mean = self.frontier(name), self.estimate(name)
+            columns.append(Column(f"{way}: frontier", f"{name}.frontier", width=24))
+            cells.append([frontier.beta[i] for i in range(len(self.hurst))])
+            for end in dict.fromkeys((0, len(self.beta) - 1)):
+                at = f"{self.beta[end]:.4g}"
+                columns.append(Column(f"{way} at {at}", f"{name}.at_{at}", width=18))
+                cells.append([mean[i, end] for i in range(len(self.hurst))])
+        columns.append(Column("in depth", "limit"))
+        limit = fractional_frontier(self.model.block, self.hurst)
+        cells.append([float(x) for x in limit])
+        return Table("heat_map", self._title(), columns, list(zip(*cells, strict=True)), self._lines(), self._notes())
+
+    def _title(self) -> str:
+        m = self.model
+        assert isinstance(m.scaling, DepthScaling)
+        inside = ", inside" if m.scaling.inside else ""
+        return (
+            f"heat map of {m.block} {m.activation}  width {m.width}  depth {m.depth}  scaling {m.scaling.c:.6g} L^-beta"
+            + inside
+        )
+
+    def _lines(self) -> list[str]:
+        grid = f"{len(self.hurst)} x {len(self.beta)} points, beta from {self.beta[0]:.4g} to {self.beta[-1]:.4g}"
+        inputs = f"{counted(self.wanted, 'network')} of {counted(self.n_inputs, 'input')} at each H"
+        lines = [f"{grid}, {inputs}, seed {self.seed}, numerics {' '.join(self.numerics)}"]
+        if self.damaged:
+            files = "1 file is" if len(self.damaged) == 1 else f"{len(self.damaged)} files are"
+            lines.append(f"{files} damaged and left out: run the map again, which computes them anew")
+        if not self.complete:
+            lines.append(f"INCOMPLETE: {self.points_complete} of {counted(len(self.hurst), 'row')} finished")
+        for words, count in (("stay where they are, and count as -infinity", self.zeros), ("explode", self.exploded)):
+            cells = {name: int((count(name) > 0).sum()) for name in self.quantities}
+            said = ", ".join(f"{cells[name]} of {SYMBOLS[name]}" for name in self.quantities if cells[name])
+            if said:
+                lines.append(f"points with inputs that {words}: {said}")
+        return lines
+
+    def _notes(self) -> list[str]:
+        ways = f"forward: mean of log10 {SYMBOLS['displacement']}"
+        if "gradient_displacement" in self.quantities:
+            ways += f"; backward: of log10 {SYMBOLS['gradient_displacement']}"
+        frontier = f"frontier: the beta at which it is 0; in depth: {LIMIT_WORDS[self.model.block]}"
+        few = (self.networks < MIN_NETWORKS).any()
+        return ["", ways, frontier, *(["no error bar: fewer than 32 networks"] if few else [])]
+
+    def _variables(self) -> dict[str, Variable]:
+        dims, by_row = ("hurst", "beta"), ("hurst",)
+        out: dict[str, Variable] = {}
+        for name in self.quantities:
+            found, words = self.estimate(name), f"mean of log10 {SYMBOLS[name]}"
+            out[f"log10_{name}"] = Variable(dims, found.value, words)
+            out[f"log10_{name}_stderr"] = Variable(dims, found.stderr, f"standard error of the {words}")
+            out[f"{name}_zeros"] = Variable(
+                dims, self.zeros(name), f"networks with an input whose {SYMBOLS[name]} is 0"
+            )
+            words = f"networks with an input whose {SYMBOLS[name]} left the range of numbers"
+            out[f"{name}_exploded"] = Variable(dims, self.exploded(name), words)
+        for name in ("displacement", "gradient_displacement"):
+            if name in self.quantities:
+                frontier, words = self.frontier(name), f"exponent beta at which the mean of log10 {SYMBOLS[name]} is 0"
+                out[f"{name}_frontier"] = Variable(by_row, frontier.beta.value, words)
+                out[f"{name}_frontier_stderr"] = Variable(
+                    by_row, frontier.beta.stderr, f"standard error of the {words}"
+                )
+        limit = fractional_frontier(self.model.block, self.hurst)
+        out["frontier_theory"] = Variable(by_row, limit, f"frontier: {LIMIT_WORDS[self.model.block]}")
+        out["networks"] = Variable(by_row, self.networks, "independent networks")
+        out["seed"] = Variable(by_row, np.array(self.seeds, np.uint64), "seed of the row")
+        return out
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return the map as a labelled data set over ``hurst`` and ``beta`` (needs ``resmc[xarray]``).
+
+        A quantity q gives ``log10_q``, ``log10_q_stderr``, ``q_zeros`` and ``q_exploded``; displacements also give
+        ``q_frontier`` and ``q_frontier_stderr``, by H. Every variable has a ``long_name`` and ``units``.
+
+        Raises
+        ------
+        ImportError
+            If xarray is not installed.
+        """
+        module = needed("to_xarray")
+        coordinates = {
+            "hurst": Variable(("hurst",), self.hurst, "Hurst exponent H of the weights' noise across depth"),
+            "beta": Variable(("beta",), self.beta, "exponent of the scaling c L^-beta"),
+        }
+        m, scaling = self.model, self.model.scaling
+        assert isinstance(scaling, DepthScaling)
+        described: Plain = {"block": m.block, "activation": m.activation, "width": m.width, "depth": m.depth}
+        described |= {"bias": m.bias, "c": scaling.c, "inside": int(scaling.inside), "n_inputs": self.n_inputs}
+        data: xarray.Dataset = module.Dataset(
+            {name: one.data() for name, one in self._variables().items()},
+            coords={name: one.data() for name, one in coordinates.items()},
+            attrs={
+                "title": TITLE,
+                "source": source(),
+                **described,
+                "seed": np.uint64(self.seed),
+                "numerics": " ".join(self.numerics),
+                "complete": int(self.complete),
+            },
+        )
+        return data
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Return a row for each point: H, beta, and all variables of `to_xarray` (needs ``resmc[pandas]``).
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        shape = len(self.hurst), len(self.beta)
+        columns = {"hurst": np.repeat(self.hurst, shape[1]), "beta": np.tile(self.beta, shape[0])}
+        for name, one in self._variables().items():
+            values = np.asarray(one.values)
+            columns[name] = np.broadcast_to(values if values.ndim == 2 else values[:, None], shape).ravel()
+        return frame(columns)
+
+    def __str__(self) -> str:
+        return str(self.summary())

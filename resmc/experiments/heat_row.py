@@ -1,0 +1,248 @@
+"""A row of a heat map: networks of one Hurst exponent, each with all of its inputs at all exponents of the scaling.
+
+A row is cut into ranges of networks. What is stored of a range is a number for each network, exponent, input and
+quotient: a file of `resmc.results.archive` with these arrays and members.
+
+manifest.json    the row, the range and who has computed it
+values           (networks, exponents, inputs, quotients) float64: ln |v|^2/|start|^2, -infinity where v is 0, +infinity
+                 where a network has left the range of numbers
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._system import checks
+from .._system.build import instruction_set
+from .._system.plain import Plain
+from .._system.words import cut
+from ..engine.columns import run_columns
+from ..engine.lowering import QUOTIENTS, lower
+from ..engine.native import NUMERICS_VERSION
+from ..models.processes import FractionalNoise
+from ..models.residual_network import ResidualNetwork
+from ..models.scaling import DepthScaling
+from ..models.spelling import of_dict
+from ..models.weights import Weights
+from ..reference import normals, words
+from ..results import archive
+from ..results.estimates import Floats
+
+FORMAT = "resmc-heat-map-row"
+SCHEMA_VERSION = 1
+KEY_VERSION = 1  # raised when keys are made of other things
+N_IN = 64  # entries of an input
+MOST_INPUTS = 1 << 16  # the counters of random numbers have so many inputs
+BACKWARD_WORK = 3  # a backward pass takes as long as so many forward passes, roughly
+PRODUCTS = 8  # products of a weight and a neuron that take as long as one neuron update of a projected network
+FORWARD = ("growth", "displacement")
+
+
+@dataclass(frozen=True)
+class HeatRow:
+    """Networks of fractional noise of one H, and the columns that share the weights of each.
+
+    Attributes
+    ----------
+    model : ResidualNetwork
+        The network of the row, scaled by ``DepthScaling(0, 1)``: columns have factors of their own.
+    seed : int
+    c : float
+    betas : tuple of float
+    n_inputs : int
+    gradients : bool
+    """
+
+    model: ResidualNetwork
+    seed: int
+    c: float
+    betas: tuple[float, ...]
+    n_inputs: int
+    gradients: bool
+    batch = 1  # any network may begin a range
+
+    @property
+    def quotients(self) -> tuple[str, ...]:
+        """Names of the quotients, in the order of the values."""
+        return tuple(QUOTIENTS) if self.gradients else FORWARD
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of all that, beside the range and the numerics class, decides what a file holds."""
+        text = json.dumps([KEY_VERSION, self.to_dict(), NUMERICS_VERSION], separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @property
+    def updates(self) -> int:
+        """Work for one network, in neuron updates as the points of a sweep count theirs."""
+        block = self.model.residual_block
+        matrices = (block.V is not None) + (block.W is not None)
+        passes = 1 + BACKWARD_WORK * self.gradients
+        columns = len(self.betas) * self.n_inputs
+        return -(-self.model.depth * self.model.width**2 * matrices * columns * passes // PRODUCTS)
+
+    def to_dict(self) -> Plain:
+        """Return the row as plain values."""
+        return {
+            "model": self.model.to_dict(),
+            "seed": self.seed,
+            "c": self.c,
+            "beta": list(self.betas),
+            "n_inputs": self.n_inputs,
+            "gradients": self.gradients,
+        }
+
+    @classmethod
+    def from_dict(cls, described: Mapping[str, Any]) -> Self:
+        """Read the row that `to_dict` has written; raises KeyError, TypeError or ValueError for what is none."""
+        model = of_dict(described["model"])
+        if not isinstance(model, ResidualNetwork) or not isinstance(described["beta"], list):
+            raise ValueError("its row has no ResidualNetwork, or no list of exponents")
+        return cls(
+            model,
+            checks.integer("seed", described["seed"], 0, 2**64 - 1, "2^64 - 1"),
+            checks.real("c", described["c"]),
+            tuple(checks.real("beta", beta) for beta in described["beta"]),
+            checks.integer("n_inputs", described["n_inputs"], 1, MOST_INPUTS, "2^16"),
+            checks.boolean("gradients", described["gradients"]),
+        )
+
+    def values(
+        self, start: int, stop: int, threads: int, report: Callable[[float], None] | None = None
+    ) -> NDArray[np.float64]:
+        """Simulate the networks start .. stop - 1: ln |v|^2/|start|^2, (networks, exponents, inputs, quotients)."""
+        networks = range(start, stop)
+        factors = self.c * float(self.model.depth) ** -np.array(self.betas)
+        h0 = np.tile(first_states(self.model.width, self.seed, networks, self.n_inputs), (1, 1, len(factors)))
+        found = run_columns(
+            lower(self.model),
+            self.seed,
+            networks,
+            np.repeat(factors, self.n_inputs),
+            h0,
+            gradients=self.gradients,
+            threads=threads,
+            report=report,
+        )
+        columns = np.stack([found.final(name) for name in self.quotients], axis=-1)
+        return _finite_or_infinite(columns.reshape(len(networks), len(factors), self.n_inputs, -1))
+
+
+def row_of(model: ResidualNetwork, hurst: float) -> ResidualNetwork:
+    """Return the network of a row: ``model`` with weights of fractional noise, and without a scaling."""
+    assert isinstance(model.scaling, DepthScaling)
+    scaling = DepthScaling(0.0, 1.0, model.scaling.inside)
+    return replace(model, scaling=scaling, weights=Weights(depth=FractionalNoise(hurst)))
+
+
+def first_states(width: int, seed: int, networks: range, n_inputs: int) -> Floats:
+    """Return h_0 = A x for inputs x uniform on [0, 1]^64 of each network, (networks, width, inputs).
+
+    The entries of A have variance 1/64; A belongs to the network, and all of its inputs meet the same.
+
+    Source: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), section 5.
+    """
+    ids = np.arange(networks.start, networks.stop, dtype=np.uint64)
+    A = normals(seed, ids, "dense_input", 0, width * N_IN).reshape(-1, width, N_IN) / np.sqrt(N_IN)
+    quads = np.arange(N_IN // 4)
+    x = np.stack([words(seed, ids, "inputs", 0, quads, m).reshape(-1, N_IN) for m in range(n_inputs)], axis=-1)
+    return np.asarray(A @ ((x + 0.5) * 2.0**-32))
+
+
+def _finite_or_infinite(values: Floats) -> Floats:
+    """Return the values with infinity in place of what is no number: the difference of two infinite ones."""
+    return np.where(np.isnan(values), np.inf, values)
+
+
+def numerics_class() -> str:
+    """Name the numerics class of what this process computes."""
+    return f"cpu/{instruction_set()}"
+
+
+def to_bytes(row: HeatRow, start: int, stop: int, values: Floats) -> bytes:
+    """Return the content of a range's file."""
+    manifest = {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "row": row.to_dict(),
+        "range": [start, stop],
+        "numerics": [NUMERICS_VERSION, numerics_class()],
+    }
+    return archive.to_bytes(manifest, {"values": values})
+
+
+@dataclass(frozen=True, eq=False)
+class HeatRange:
+    """A range of a row, as its file holds it.
+
+    Attributes
+    ----------
+    row : HeatRow
+    start, stop : int
+        The networks are start .. stop - 1.
+    numerics : str
+        The numerics class.
+    values : ndarray, shape (networks, exponents, inputs, quotients)
+    """
+
+    row: HeatRow
+    start: int
+    stop: int
+    numerics: str
+    values: Floats
+
+
+def is_range(data: bytes, name: str) -> bool:
+    """Say whether a file with a right checksum holds a range of a row; raises ValueError for a damaged one."""
+    manifest = archive.Archive(data, name).manifest
+    return isinstance(manifest, dict) and manifest.get("format") == FORMAT
+
+
+def from_bytes(data: bytes, name: str) -> HeatRange:
+    """Read the content of a range's file.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or no such file; the message begins with ``name``.
+    """
+    found = archive.Archive(data, name)
+    try:
+        row, start, stop, numerics = _checked(found.manifest)
+        values = found.array("values", np.dtype(np.float64))
+        expected = (stop - start, len(row.betas), row.n_inputs, len(row.quotients))
+        if values.shape != expected:
+            raise ValueError(f"values have the shape {values.shape}, not {expected}")
+        if np.isnan(values).any():
+            raise ValueError("its values hold what is no number")
+    except KeyError as error:
+        raise _refusal(name, f"its manifest has no {error}") from None
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise _refusal(name, str(error)) from None
+    return HeatRange(row, start, stop, numerics, values.copy())
+
+
+def _refusal(name: str, why: str) -> ValueError:
+    return ValueError(f"{name} is no part of a heat map that this resmc can read: {cut(why)}")
+
+
+def _checked(manifest: Any) -> tuple[HeatRow, int, int, str]:
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ValueError(f"its manifest does not say {FORMAT!r}")
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        raise ValueError(f"it has schema version {manifest.get('schema_version')}, not {SCHEMA_VERSION}")
+    row = HeatRow.from_dict(manifest["row"])
+    (start, stop), (version, numerics) = manifest["range"], manifest["numerics"]
+    if type(start) is not int or type(stop) is not int or not 0 <= start < stop:
+        raise ValueError(f"range={[start, stop]} is not allowed: it must be two increasing numbers of networks")
+    if version != NUMERICS_VERSION or not isinstance(numerics, str):
+        raise ValueError(f"numerics={[version, numerics]} is not allowed: it must be {NUMERICS_VERSION!r} and a class")
+    return row, start, stop, numerics

@@ -1,0 +1,24 @@
+"""The campaign of each kind of plan."""
+
+from __future__ import annotations
+
+from .campaign import Campaign, Described, Outcome
+from .heat_map_campaign import HeatMapCampaign
+from .heat_map_plan import HeatMapPlan
+from .plan import Plan
+from .store import Store
+from .sweep_campaign import SweepCampaign
+
+
+def campaign_of(plan: Described) -> Campaign:
+    """Return the campaign that computes a plan."""
+    if isinstance(plan, Plan):
+        return SweepCampaign(plan)
+    if isinstance(plan, HeatMapPlan):
+        return HeatMapCampaign(plan)
+    raise TypeError(f"{type(plan).__name__} is no kind of plan that has a campaign")
+
+
+def collect(campaign: Campaign, store: Store) -> Outcome:
+    """Read the result of a campaign back from its store."""
+    return campaign.collect(store)

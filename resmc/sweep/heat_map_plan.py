@@ -1,0 +1,194 @@
+"""The plan of a heat map: which network, at which Hurst exponents and exponents of the scaling, and how many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+
+from .._system import checks
+from .._system.plain import Plain
+from .._system.words import brief
+from ..experiments.heat_row import MOST_INPUTS, HeatRow, row_of
+from ..models.processes import FractionalNoise
+from ..models.residual_network import ResidualNetwork
+from ..models.scaling import DepthScaling
+from ..models.spelling import of_dict
+from ..models.weights import Weights
+from .point import point_seed
+
+FORMAT = "resmc-heat-map"
+SCHEMA_VERSION = 1
+MOST_VALUES = 4096  # values that a dimension may have
+MOST_NETWORKS = 1 << 20
+MOST_BYTES = 1 << 33  # bytes of the networks' averages, which are in memory together
+
+
+@dataclass(frozen=True)
+class HeatMapPlan:
+    """Networks over a grid of H and beta, as `resmc.heat_map` takes them.
+
+    ``model`` is kept as the map has it: without exponent and weights of its own.
+    """
+
+    model: ResidualNetwork
+    hurst: tuple[float, ...]
+    beta: tuple[float, ...]
+    networks: int = 5
+    n_inputs: int = 10
+    seed: int = 0
+    gradients: bool = True
+
+    def __post_init__(self) -> None:
+        def put(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+        put("model", _checked(self.model))
+        put("hurst", _axis("hurst", self.hurst))
+        put("beta", _axis("beta", self.beta))
+        for hurst in self.hurst:
+            FractionalNoise(hurst)
+        for beta in (self.beta[0], self.beta[-1]):
+            try:  # the network refuses a scale beyond the kernels' range
+                replace(self.model, scaling=DepthScaling(beta, self.scaling.c, self.scaling.inside))
+            except ValueError as error:
+                raise ValueError(f"beta={beta!r} is not allowed at depth={self.model.depth}: {error}") from None
+        put("networks", checks.integer("networks", self.networks, 1, MOST_NETWORKS, "2^20"))
+        put("n_inputs", checks.integer("n_inputs", self.n_inputs, 1, MOST_INPUTS, "2^16"))
+        put("seed", checks.integer("seed", self.seed, 0, 2**64 - 1, "2^64 - 1"))
+        checks.boolean("gradients", self.gradients)
+        size = 8 * len(self.hurst) * len(self.beta) * self.networks * (4 if self.gradients else 2)
+        if size > MOST_BYTES:
+            raise ValueError(
+                f"networks={self.networks} is too many for {len(self.hurst)} x {len(self.beta)} points: their averages "
+                f"take {size / 1e9:.3g} GB, and {MOST_BYTES / 1e9:.3g} GB are allowed"
+            )
+
+    @property
+    def scaling(self) -> DepthScaling:
+        """The network's scaling, whose factor c and place the map has."""
+        assert isinstance(self.model.scaling, DepthScaling)
+        return self.model.scaling
+
+    @cached_property
+    def rows(self) -> tuple[HeatRow, ...]:
+        """The rows, one for each H: their seeds are made of the seed and the row's network, so they are independent."""
+        models = [row_of(self.model, hurst) for hurst in self.hurst]
+        shared = self.scaling.c, self.beta, self.n_inputs, self.gradients
+        return tuple(HeatRow(model, point_seed(self.seed, model), *shared) for model in models)
+
+    def lacking(self, old: HeatMapPlan) -> list[str]:
+        """Say in words what of ``old`` is missing here; nothing if this plan extends it."""
+        out = [
+            f"{name}={brief(getattr(self, name))} instead of {brief(getattr(old, name))}"
+            for name in ("model", "seed", "beta", "n_inputs")
+            if getattr(self, name) != getattr(old, name)
+        ]
+        gone = [hurst for hurst in old.hurst if hurst not in self.hurst]
+        out += [f"hurst has {', '.join(f'{one:g}' for one in gone)} no more"] if gone else []
+        out += ["gradients=False instead of True"] if old.gradients and not self.gradients else []
+        if self.networks < old.networks:
+            out.append(f"networks={self.networks} instead of {old.networks}")
+        return out
+
+    def describe(self, index: int) -> str:
+        """Name a row in words."""
+        return f"hurst {self.hurst[index]:g}"
+
+    def to_dict(self) -> Plain:
+        """Return the plan as plain values; `from_dict` reads them."""
+        out: Plain = {"format": FORMAT, "schema_version": SCHEMA_VERSION}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            out[f.name] = value.to_dict() if f.name == "model" else list(value) if isinstance(value, tuple) else value
+        return out
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read the plan that `to_dict` has written.
+
+        Raises
+        ------
+        ValueError
+            If ``data`` is not the plan of a heat map, or one in a newer format.
+        """
+        if data.get("format") != FORMAT:
+            raise ValueError(f"this is not the plan of a heat map: its format is {data.get('format')!r}")
+        if data.get("schema_version") != SCHEMA_VERSION:
+            raise ValueError(f"the plan has schema version {data.get('schema_version')}, not {SCHEMA_VERSION}")
+        given = {name: value for name, value in data.items() if name not in ("format", "schema_version")}
+        allowed = [f.name for f in fields(cls)]
+        for name in given:
+            if name not in allowed:
+                raise ValueError(f"{name!r} is not a setting of a heat map: they are {', '.join(allowed)}")
+        for name in ("model", "hurst", "beta"):
+            if name not in given:
+                raise ValueError(f"{name} is missing")
+        if not isinstance(given["model"], Mapping):
+            raise ValueError(f"model={brief(given['model'])} is not allowed: it must have a network's fields")
+        return cls(**{**given, "model": of_dict(given["model"])})
+
+    def __repr__(self) -> str:
+        m = self.model
+        return (
+            f"HeatMapPlan({m.block} {m.activation}, width {m.width}, depth {m.depth}: hurst {len(self.hurst)} x beta "
+            f"{len(self.beta)}, networks={self.networks}, n_inputs={self.n_inputs}, seed={self.seed})"
+        )
+
+
+def _checked(model: Any) -> ResidualNetwork:
+    """Return the network with neither exponent nor weights of its own.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or has what a map has not.
+    """
+    if not isinstance(model, ResidualNetwork):
+        raise ValueError(f"model={brief(model)} is not allowed: it must be a ResidualNetwork")
+    if not isinstance(model.scaling, DepthScaling):
+        raise ValueError(
+            f"scaling={brief(model.scaling)} is not allowed in a heat map, whose exponents take its place: it must be "
+            "a DepthScaling, of which c and inside are kept"
+        )
+    if model.carry != 1.0:
+        raise ValueError(
+            f"carry={model.carry!r} is not allowed in a heat map: it must be 1, since carry^depth would explode or "
+            "vanish at every exponent"
+        )
+    weights = model.weights
+    if weights != "gaussian" and not (isinstance(weights, Weights) and isinstance(weights.dependence, FractionalNoise)):
+        raise ValueError(
+            f"weights={brief(weights)} is not allowed in a heat map, which gives its own: they must be 'gaussian'"
+        )
+    if model.input is not None or model.input_norm != 1.0:
+        name = "input" if model.input is not None else "input_norm"
+        raise ValueError(
+            f"{name}={brief(getattr(model, name))} is not allowed in a heat map, which draws its own inputs: leave it "
+            "out"
+        )
+    return replace(model, scaling=DepthScaling(0.0, model.scaling.c, model.scaling.inside), weights="gaussian")
+
+
+def _axis(name: str, given: Any) -> tuple[float, ...]:
+    """Return the values of a dimension in increasing order.
+
+    Raises
+    ------
+    ValueError
+        If there are none, too many, one twice, or anything that is no number.
+    """
+    listed = isinstance(given, Sequence | np.ndarray) and not isinstance(given, str | bytes)
+    if not listed or getattr(given, "ndim", 1) != 1:
+        raise ValueError(f"{name}={brief(given)} is not allowed: it must be a list of numbers")
+    if not 1 <= len(given) <= MOST_VALUES:
+        raise ValueError(f"{name} has {len(given)} values: it must have 1 to {MOST_VALUES}")
+    values = sorted(checks.real(name, value) for value in given)
+    for a, b in pairwise(values):
+        if a == b:
+            raise ValueError(f"{name} holds {a!r} twice: its values must differ")
+    return tuple(values)
