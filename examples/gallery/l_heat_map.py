@@ -2,8 +2,9 @@ r"""Where a deep network explodes and where it is the identity depends on how ro
 
 The map of the mean of $\log_{10} |h_L - h_0|/|h_0|$ over the Hurst exponent $H$ of the weights and the exponent
 $\beta$ of the scaling (Marion, Fermanian, Biau, Vert, arXiv 2206.06929, figure 7: width 40, $L = 1000$, 5 networks of
-10 inputs, 70 exponents by 51). The frontier is $\max(H, 1/2)$ as the depth grows: independent $V$ and $W$ take from rough
-weights what would make them cancel. At a finite depth it lies nearby. `--whole` draws the map of the paper, in minutes.
+10 inputs, 70 exponents by 51). The frontier is $\max(H, 1/2)$ as the depth grows: independent $V$ and $W$ take from
+rough weights what would make them cancel. At a finite depth it lies nearby. `--whole` draws the map of the paper, in
+minutes.
 
     python examples/gallery/l_heat_map.py [--networks 1.0] [--seed 0] [--output l_heat_map.png] [--whole]
 """
