@@ -101,7 +101,7 @@ class OnDevice:
         if "output" in places.records:
             tensors["output"] = torch.empty((self.count, network.n_out), dtype=torch.float32, device=here)
         self.tensors = tensors
-        self.words, self.seen = accelerator.host_words(2)  # whether to stop, and layers done
+        self.words, self.seen = accelerator.host_words(2)  # a word to stop it, and layers done
 
     def _there(self, array: Any) -> Any:
         """Return an array as a tensor on the device, and a tensor as it is."""
