@@ -68,17 +68,22 @@ class Twin(Counters[ResidualNetwork]):
 
 
 def twin_of_column(
-    model: ResidualNetwork, given: Handed, h0: np.ndarray | None, c: int, factors: np.ndarray
+    model: ResidualNetwork,
+    given: Handed,
+    h0: np.ndarray | None,
+    c: int,
+    factors: np.ndarray,
+    names: tuple[str, ...] = NAMES,
 ) -> list[np.ndarray]:
-    """(N, R) of NAMES, every layer recorded."""
+    """(N, R) of ``names``, every layer recorded."""
     if model.inside:
         scaling: Any = DepthScaling(0.0, float(model.scales[0] * factors[c]), inside=True)
     else:
         scaling = tuple(model.scales * float(factors[c]))
     ids = np.arange(FIRST, FIRST + len(given.arrays["outer"]), dtype=np.uint64)
     source = Twin(replace(model, scaling=scaling), SEED, ids, given=given, h0=None if h0 is None else h0[:, :, c])
-    found = _simulate_part(source, "dense", list(range(model.depth + 1)), gradients=True)
-    return [found[name if name in found else f"log_{name}"] for name in NAMES]
+    found = _simulate_part(source, "dense", list(range(model.depth + 1)), gradients=names == NAMES)
+    return [found[name if name in found else f"log_{name}"] for name in names]
 
 
 def differences(

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 DENSE = 1
 MEMORY_DEVICE = 2
-MOST_THREADS = 256  # of a team: MAX_COLUMN_THREADS of csrc/cuda/arguments.hpp
-TERMS = 128  # of a product, between two looks at whether to stop
+MOST_THREADS = 256  # threads of a team at most: MAX_COLUMN_THREADS of csrc/cuda/arguments.hpp
+TERMS = 128  # terms of a product between two looks at whether to stop
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,25 @@ class Device:
         from .weights import Tensors
 
         machine = Tensors(self.accelerator.torch, self.accelerator.device)
-        return WeightSource(lowered.general, seed, 1, machine)
+        return OnDeviceSource(self.accelerator, WeightSource(lowered.general, seed, 1, machine))
 
     def begin(self, plan: Plan, networks: int, places: Places) -> Passage:
         """Begin with the columns of so many networks."""
         with faults_in_words(self.accelerator):
             return OnDevice(self, plan, networks, places)
+
+
+@dataclass(frozen=True)
+class OnDeviceSource:
+    """Weights drawn on a GPU, whose faults are put into words."""
+
+    accelerator: Accelerator
+    drawn: Source
+
+    def draw(self, networks: range, begin: int, end: int) -> LayerWeights:
+        """Return the weights of layers ``begin`` to ``end`` - 1."""
+        with self.accelerator.active(), faults_in_words(self.accelerator):
+            return self.drawn.draw(networks, begin, end)
 
 
 class OnDevice:
@@ -88,7 +101,7 @@ class OnDevice:
         if "output" in places.records:
             tensors["output"] = torch.empty((self.count, network.n_out), dtype=torch.float32, device=here)
         self.tensors = tensors
-        self.words, self.seen = accelerator.host_words(2)  # to stop; layers done
+        self.words, self.seen = accelerator.host_words(2)  # a word to stop it, and layers done
 
     def _there(self, array: Any) -> Any:
         """Return an array as a tensor on the device, and a tensor as it is."""
