@@ -27,19 +27,13 @@ from ..results.estimates import MIN_NETWORKS, Estimate, Floats
 from ..results.propagation import Networks
 from ..tables import Column, Shown, Table
 from ..tables.frames import frame
-from ..theory.frontier import fractional_frontier
+from ..theory.depth_kinds import noise_exponent, noise_exponent_formula
 from .heat_row import FORWARD
 from .heat_statistics import FIELDS, SYMBOLS, Frontier, RowSums, crossing, mean_over_networks
 
 if TYPE_CHECKING:
     import pandas
     import xarray
-
-LIMIT_WORDS = {
-    "v-phi-w": "max(H, 1/2), as the depth grows",
-    "phi-in": "H: the linear response, as the depth grows",
-    "phi-out": "H: the linear response, as the depth grows",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,9 +185,19 @@ class HeatMap(Shown):
         parts = [np.array([np.asarray(getattr(one, field)) for one in found]) for field in FIELDS]
         behind = np.empty(len(self.hurst), object)
         behind[:] = [Networks.of(seed, [(0, MAX_NETWORK)]) for seed in self.seeds]
-        limit = fractional_frontier(self.model.block, self.hurst)
+        limit = self.limit
         beta = share_networks(Estimate(*parts), behind)
-        return Frontier(quantity, self.hurst, beta, limit, LIMIT_WORDS[self.model.block])
+        return Frontier(quantity, self.hurst, beta, limit, self.limit_words)
+
+    @property
+    def limit(self) -> Floats:
+        """The exponent by which small branches add up as the depth grows, (H,): `resmc.theory.noise_exponent`."""
+        return np.array([noise_exponent(self.model, h) for h in self.hurst.tolist()])
+
+    @property
+    def limit_words(self) -> str:
+        """The limit in words."""
+        return f"{noise_exponent_formula(self.model)}, by which small branches add up as the depth grows"
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
@@ -218,7 +222,7 @@ class HeatMap(Shown):
                 columns.append(Column(f"{way} at {at}", f"{name}.at_{at}", width=18))
                 cells.append([mean[i, end] for i in range(len(self.hurst))])
         columns.append(Column("in depth", "limit"))
-        limit = fractional_frontier(self.model.block, self.hurst)
+        limit = self.limit
         cells.append([float(x) for x in limit])
         return Table("heat_map", self._title(), columns, list(zip(*cells, strict=True)), self._lines(), self._notes())
 
@@ -251,7 +255,7 @@ class HeatMap(Shown):
         ways = f"forward: mean of log10 {SYMBOLS['displacement']}"
         if "gradient_displacement" in self.quantities:
             ways += f"; backward: of log10 {SYMBOLS['gradient_displacement']}"
-        frontier = f"frontier: the beta at which it is 0; in depth: {LIMIT_WORDS[self.model.block]}"
+        frontier = f"frontier: the beta at which it is 0; in depth: {self.limit_words}"
         few = (self.networks < MIN_NETWORKS).any()
         return ["", ways, frontier, *(["no error bar: fewer than 32 networks"] if few else [])]
 
@@ -274,8 +278,8 @@ class HeatMap(Shown):
                 out[f"{name}_frontier_stderr"] = Variable(
                     by_row, frontier.beta.stderr, f"standard error of the {words}"
                 )
-        limit = fractional_frontier(self.model.block, self.hurst)
-        out["frontier_theory"] = Variable(by_row, limit, f"frontier: {LIMIT_WORDS[self.model.block]}")
+        limit = self.limit
+        out["frontier_theory"] = Variable(by_row, limit, f"frontier: {self.limit_words}")
         out["networks"] = Variable(by_row, self.networks, "independent networks")
         out["seed"] = Variable(by_row, np.array(self.seeds, np.uint64), "seed of the row")
         return out

@@ -71,8 +71,7 @@ class Frontier(Shown):
     beta : Estimate, shape (H,)
         NaN where the mean logarithm does not cross 0 in the map.
     limit : ndarray, shape (H,)
-        The frontier as the depth grows (`resmc.theory.fractional_frontier`); of phi-in and phi-out it is that
-        of the linear response.
+        The frontier as the depth grows, where small branches neither grow nor shrink: `resmc.theory.noise_exponent`.
     limit_words : str
         The limit in words.
     """

@@ -8,7 +8,9 @@ import numpy as np
 
 from ..analyses.verdict import SHOWN
 from ..experiments.heat_map import HeatMap
+from ..models.residual_network import ResidualNetwork
 from ..results.estimates import Floats
+from ..theory.depth_kinds import noise_exponent_formula
 from . import maps
 from . import style as st
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 
 REACH = 2.0  # powers of ten on either side of 0 at which a map's colours end
 LABELS = {"hurst": "Hurst exponent $H$", "beta": r"exponent $\beta$"}
-LIMITS = {"v-phi-w": r"$\max(H, 1/2)$", "phi-in": "$H$, linear response", "phi-out": "$H$, linear response"}
 ZERO = "mean 0"
 
 
@@ -37,6 +38,11 @@ def draw(result: HeatMap, ratio: str, x: str | None, y: str | None, ax: Axes | N
         ticks(ax.yaxis, rows)
         ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
     return ax
+
+
+def formula(model: ResidualNetwork) -> str:
+    """Return the frontier as the depth grows, as a label."""
+    return f"${noise_exponent_formula(model)}$".replace("max", r"\max")
 
 
 def dimensions(x: str | None, y: str | None) -> tuple[str, str]:
@@ -94,6 +100,6 @@ def draw_frontier(ax: Axes, result: HeatMap, ratio: str, x: str) -> list[Any]:
     drawn = []
     if ratio in ("displacement", "gradient_displacement") and np.isfinite(frontier.beta.value).any():
         drawn.append(st.line(ax, *placed(frontier.beta.value), label=ZERO, color=st.DATA, zorder=3.5, marker=".", ms=3))
-    drawn.append(st.line(ax, *placed(frontier.limit), label=LIMITS[result.model.block], color=st.THEORY, ls=st.DASHED,
+    drawn.append(st.line(ax, *placed(frontier.limit), label=formula(result.model), color=st.THEORY, ls=st.DASHED,
                          lw=1.4, zorder=4))  # fmt: skip
     return drawn

@@ -21,7 +21,7 @@ s = alpha^2 + lam^2. Logarithms are natural and every quantity is dimensionless.
 """
 
 from .depth import DepthSDE, Gaussian, SecondMoments, depth_limit, second_moments
-from .depth_kinds import DepthKind, depth_kind
+from .depth_kinds import DepthKind, depth_kind, noise_exponent
 from .depth_ode import DepthODE, depth_ode
 from .distributions import chi_square_log_norm_cdf, output_cdf, output_norm_cdf
 from .exact import (
@@ -35,7 +35,6 @@ from .exact import (
     one_step,
     skip_only,
 )
-from .frontier import fractional_frontier
 from .kernels import J, J_prime, K, K_prime, growth_kernel, mean_log_chi_square
 from .limits import (
     HypoactivationLimit,
@@ -74,7 +73,6 @@ __all__ = [
     "depth_limit",
     "depth_ode",
     "first_layer",
-    "fractional_frontier",
     "fully_connected",
     "growth_kernel",
     "hypoactivation",
@@ -83,6 +81,7 @@ __all__ = [
     "log_norm",
     "log_norm_growth",
     "mean_log_chi_square",
+    "noise_exponent",
     "one_step",
     "output_cdf",
     "output_norm_cdf",

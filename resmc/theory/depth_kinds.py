@@ -108,11 +108,21 @@ def noise_exponent(model: ResidualNetwork, hurst: float) -> float:
         v-phi-w                                       max(H, 1/2), or max(2H - 1, 1/2) with an odd sigma
         phi-out outside                               1, or max(H, 1/2) with an odd sigma, H with a linear one
     """
+    return {
+        "H": hurst,
+        "max(H, 1/2)": max(hurst, 0.5),
+        "max(2H - 1, 1/2)": max(2.0 * hurst - 1.0, 0.5),
+        "1": 1.0,
+    }[noise_exponent_formula(model)]
+
+
+def noise_exponent_formula(model: ResidualNetwork) -> str:
+    """Return the formula of `noise_exponent`, in H."""
     if linear_in_weights(model):
-        return hurst
+        return "H"
     if model.block == "v-phi-w":
-        return max(2.0 * hurst - 1.0 if model.sigma.odd else hurst, 0.5)
-    return max(hurst, 0.5) if model.sigma.odd else 1.0
+        return "max(2H - 1, 1/2)" if model.sigma.odd else "max(H, 1/2)"
+    return "max(H, 1/2)" if model.sigma.odd else "1"
 
 
 def response_slopes(model: ResidualNetwork) -> tuple[float, float]:
