@@ -29,9 +29,14 @@ from .simulation import Simulation, load, merge, simulate
 if TYPE_CHECKING:
     from . import analyses, plot, reference, report, theory
     from .analyses import extrapolate
-    from .experiments.depth_limit import DepthLimit, limit
+    from .experiments.depth_limit import DepthLimit
+    from .experiments.frontier import FrontierSlopes, frontier
     from .experiments.heat_map import HeatMap
+    from .experiments.limit import limit
+    from .experiments.ode_limit import OdeLimit
+    from .experiments.quadratic_variation import QuadraticVariation, quadratic_variation
     from .experiments.regime import regime
+    from .experiments.trend_limit import TrendNoiseLimit
     from .sweep import Sweep, SweepResult, heat_map, load_heat_map, load_sweep
 
 __all__ = [
@@ -40,9 +45,12 @@ __all__ = [
     "DeviceError",
     "Estimate",
     "FractionalNoise",
+    "FrontierSlopes",
     "HeatMap",
     "KSDistance",
     "Mixture",
+    "OdeLimit",
+    "QuadraticVariation",
     "ResNet",
     "ResidualNetwork",
     "Simulation",
@@ -50,10 +58,12 @@ __all__ = [
     "Stopped",
     "Sweep",
     "SweepResult",
+    "TrendNoiseLimit",
     "Weights",
     "analyses",
     "build_info",
     "extrapolate",
+    "frontier",
     "heat_map",
     "limit",
     "load",
@@ -61,6 +71,7 @@ __all__ = [
     "load_sweep",
     "merge",
     "plot",
+    "quadratic_variation",
     "reference",
     "regime",
     "report",
@@ -68,6 +79,20 @@ __all__ = [
     "stop",
     "theory",
 ]
+
+
+EXPERIMENTS = {  # files of the experiments' public names
+    "DepthLimit": "depth_limit",
+    "FrontierSlopes": "frontier",
+    "HeatMap": "heat_map",
+    "OdeLimit": "ode_limit",
+    "QuadraticVariation": "quadratic_variation",
+    "TrendNoiseLimit": "trend_limit",
+    "frontier": "frontier",
+    "limit": "limit",
+    "quadratic_variation": "quadratic_variation",
+    "regime": "regime",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -80,12 +105,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(".sweep", __name__), name)
     if name == "extrapolate":
         return importlib.import_module(".analyses", __name__).extrapolate
-    if name == "regime":
-        return importlib.import_module(".experiments.regime", __name__).regime
-    if name == "HeatMap":
-        return importlib.import_module(".experiments.heat_map", __name__).HeatMap
-    if name in ("DepthLimit", "limit"):
-        return getattr(importlib.import_module(".experiments.depth_limit", __name__), name)
+    if name in EXPERIMENTS:
+        return getattr(importlib.import_module(f".experiments.{EXPERIMENTS[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -269,6 +269,21 @@ def test_limit_prints_and_records_what_the_python_call_says(capsys):
     }
 
 
+def test_limit_of_tied_weights_records_how_networks_tend_to_their_equations(capsys):
+    tied = resmc.Weights(depth="tied")
+    model = ResidualNetwork(4, 1, "phi-out", "tanh", scaling=DepthScaling(1.0), weights=tied)
+    options = ("limit", "--width=4", "--quiet", "--block=phi-out", "--activation=tanh", "--beta=1")
+    options = (*options, "--weights", json.dumps(tied.to_dict()), "--networks=32", "--depths=8,16")
+    expected = resmc.limit(model, networks=32, depths=(8, 16), progress=False)
+    assert run(capsys, *options) == str(expected.summary()) + "\n"
+    found = answer(capsys, *options)
+    besides = documented("limit", "Where networks were compared with their own equations, besides:")
+    assert set(found) == (documented("limit") | besides) - {"steps", "exploded"}
+    assert [row["depth"] for row in found["distances"]] == [8, 16]
+    assert found["forward_slope"]["value"] == float(expected.convergence.forward_slope.value)
+    assert {"name", "mean", "variance", "median"} <= set(found["quantities"][0])
+
+
 # ------------------------------------------------------------------------------------------------- JSON of all commands
 
 

@@ -127,8 +127,8 @@ def few_networks(monkeypatch: pytest.MonkeyPatch) -> None:
         function = getattr(resmc, name)
         usual = inspect.signature(function).parameters["networks"].default
 
-        def with_few(*args: Any, networks: int = usual, **options: Any) -> Any:
-            return function(*args, networks=min(networks, FEW[name]), **options)
+        def with_few(*args: Any, networks: int | None = usual, **options: Any) -> Any:
+            return function(*args, networks=networks and min(networks, FEW[name]), **options)
 
         monkeypatch.setattr(resmc, name, with_few)
 

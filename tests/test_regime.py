@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import resmc
-from resmc import Estimate
+from resmc import Estimate, FractionalNoise, SmoothProcess, Weights
 from resmc.analyses import Regime, verdict
 from resmc.models.residual_network import ResidualNetwork
 from resmc.models.scaling import DepthScaling
@@ -379,3 +379,36 @@ def test_a_ratio_that_is_0_in_half_of_the_networks_has_no_median():
 def test_the_rule_refuses_what_has_no_error(estimate):
     with pytest.raises(ValueError, match="it must have a value and an error for every depth"):
         verdict.decide("displacement", DEPTHS, estimate)
+
+
+# ------------------------------------------------------------------------------------- layers that depend on each other
+
+
+DEPENDENT = {
+    "smooth, below 1": (SmoothProcess(), 0.6, "explosion"),
+    "smooth, above 1": (SmoothProcess(), 1.4, "identity"),
+    "persistent noise, below the frontier": (FractionalNoise(0.9), 0.6, "explosion"),
+    "persistent noise, above the frontier": (FractionalNoise(0.9), 1.2, "identity"),
+}
+
+
+@pytest.mark.parametrize("case", DEPENDENT)
+def test_layers_that_depend_on_each_other_move_the_exponent_that_decides(case: str) -> None:
+    """With independent layers all of these exponents, being above 1/2, would lead to the identity."""
+    depth, beta, name = DEPENDENT[case]
+    model = ResidualNetwork(6, 1, "v-phi-w", weights=Weights(depth=depth), scaling=DepthScaling(beta))
+    regime = resmc.regime(model, (10, 30, 100, 300), networks=200, progress=False)
+    assert regime.forward.name == name, regime.forward.sentence
+    assert regime.simulations[0].method == "dense"
+
+
+@pytest.mark.long
+def test_tied_layers_of_size_one_over_depth_are_neither_identity_nor_explosion() -> None:
+    model = ResidualNetwork(40, 1, "v-phi-w", "tanh", weights=Weights(depth="tied"), scaling=DepthScaling(1.0))
+    found = resmc.regime(model, networks=1000, progress=False)
+    assert (found.forward.name, found.backward.name) == ("non-trivial", "non-trivial"), str(found)
+
+
+def test_a_covariance_matrix_has_no_regime() -> None:
+    with pytest.raises(ValueError, match="covariance matrix are not allowed: it has one depth"):
+        resmc.regime(ResidualNetwork(4, 2, weights=Weights(depth=np.eye(2))))

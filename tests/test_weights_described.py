@@ -81,7 +81,8 @@ def test_only_independent_gaussian_weights_are_those_of_a_resnet() -> None:
         (lambda: FractionalNoise(math.nan), "hurst=nan is not allowed: it must be a finite number"),
         (lambda: FractionalNoise("x"), "hurst='x' is not allowed"),  # type: ignore[arg-type]
         (lambda: SmoothProcess(0.0), "length=0.0 is not allowed: it must be a finite number above 0"),
-        (lambda: SmoothProcess(1e-4), "length=0.0001 is out of range: it must be at least 0.001"),
+        (lambda: SmoothProcess(1e-4), "length=0.0001 is out of range: it must be from 0.001 to 1000000"),
+        (lambda: SmoothProcess(1e300), "length=1e+300 is out of range: it must be from 0.001 to 1000000"),
         (lambda: SmoothProcess(version="x"), "version='x' is not allowed: it must be one of 'values', 'increments'"),
         (lambda: Mixture(FractionalNoise(0.5), SmoothProcess()), "trend=FractionalNoise(hurst=0.5) is not allowed"),  # type: ignore[arg-type]
         (lambda: Mixture(SmoothProcess(), SmoothProcess()), "noise=SmoothProcess(length=0.1, version='values') is not"),  # type: ignore[arg-type]
@@ -92,7 +93,8 @@ def test_only_independent_gaussian_weights_are_those_of_a_resnet() -> None:
         (lambda: Weights(depth="shared"), "depth='shared' is not allowed: it must be 'iid', 'tied', a Fractional"),
         (lambda: Weights(depth=3), "depth=3 is not allowed: it must be 'iid', 'tied', a FractionalNoise"),  # type: ignore[arg-type]
         (lambda: Weights(depth=[1, [2, 3]]), "depth=[1, [2, 3]] is not allowed: it must be 'iid'"),
-        (lambda: Weights(depth=[["x"]]), "depth=[['x']] is not allowed: it must be a matrix of numbers"),
+        (lambda: Weights(depth=[["x"]]), "depth=[['x']] is not allowed: it must be a matrix of real numbers"),
+        (lambda: Weights(depth=np.eye(2) * 1j), "is not allowed: it must be a matrix of real numbers"),
         (lambda: Weights("uniform", FractionalNoise(0.3)), "law='uniform' is not allowed with depth=FractionalNoise("),
         (lambda: Weights(depth=np.eye(3)[:2]), "a covariance of shape (2, 3) is not allowed: it must be a square"),
         (lambda: Weights(depth=np.eye(1025)), "a covariance of shape (1025, 1025) is not allowed"),
@@ -123,8 +125,21 @@ def test_only_independent_gaussian_weights_are_those_of_a_resnet() -> None:
         ),
         (
             lambda: network(Weights(depth=replace(MIXTURE, cs=(1e20, 1))), scaling=DepthScaling(0)),
-            "is out of range: its size must be 0, or from 2^-40 to 2^40",
+            "is out of range: its size must be from 2^-40 to 2^40, unless its c is 0",
         ),
+        (
+            lambda: network(Weights(depth=replace(MIXTURE, betas=(-2000, 1))), scaling=DepthScaling(0)),
+            "a Mixture with a factor of inf at depth=3 is out of range",
+        ),
+        (
+            lambda: network(Weights(depth=replace(MIXTURE, betas=(2000, 1))), scaling=DepthScaling(0)),
+            "a Mixture with a factor of 0 at depth=3 is out of range",
+        ),
+        (
+            lambda: network(Weights(depth=np.eye(3) * 1e-300)),
+            "a covariance whose largest standard deviation is 1e-150 is out of range: it must be from 2^-40 to 2^40",
+        ),
+        (lambda: network(Weights(depth=np.eye(3) * 1e40)), "largest standard deviation is 1e+20 is out of range"),
     ],
 )  # fmt: skip
 def test_weights_that_are_not_allowed_are_refused_in_a_sentence(make: object, message: str) -> None:

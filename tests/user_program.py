@@ -21,4 +21,4 @@ text: str = f"{estimate:.3f} {sim.summary()}" + str(result.summary(80))
 rows: int = len(sim.summary().to_dataframe()) + len(sim.summary().records())
 sign: int = estimate.to_dataframe().size + sweep.estimate(device="cpu").points
 judged: resmc.analyses.Regime = resmc.regime(model, depths=[10, 30, 100], networks=1e3, progress=lambda done, n: None)
-limit: resmc.DepthLimit = resmc.limit(model, networks=1000)
+limit: resmc.DepthLimit | resmc.OdeLimit = resmc.limit(model, networks=1000)

@@ -25,10 +25,12 @@ wider than 8 thresholds. A slope is smaller or flatter than another by more than
 inside, an activation that is curved at 0 makes networks grow that have left the region where its curvature is all that
 counts, at whatever exponent: where its arguments are larger than 1 at the largest depth, there is no explosion.
 
-**Its power.** s is about 1/2 - beta, and no slope below the threshold is told from 0: at threshold = 0.05 exponents
-from 0.45 to 0.55 may be called non-trivial. The error of s is some 0.12/sqrt(networks) for the default depths: with
-2000 networks beta = 1/2 is called non-trivial, |beta - 1/2| >= 0.07 is not, and between 0.04 and 0.07 some are
-undecided; with fewer than 100, beta = 1/2 often is undecided too.
+**Its power.** s is about 1/2 - beta for independent weights, and no slope below the threshold is told from 0: at
+threshold = 0.05 exponents from 0.45 to 0.55 may be called non-trivial. The error of s is some 0.12/sqrt(networks) for
+the default depths: with 2000 networks beta = 1/2 is called non-trivial, |beta - 1/2| >= 0.07 is not, and between 0.04
+and 0.07 some are undecided; with fewer than 100, beta = 1/2 often is undecided too. Where layers depend on each other s
+is e - beta, e being 1 for weights that are smooth in depth, and for fractional noise what
+`resmc.theory.depth_kinds.noise_exponent` says; noise comes near to its e only slowly, and gradients slower.
 
 **Its blind spot** is all that happens beyond the largest depth. Where steps are not small there (tanh with scaling
 inside and c = 3 saturates up to depths of 10^5) the ratio still moves, and the verdict is that of these depths.

@@ -49,14 +49,17 @@ def add_parsers(commands: Any) -> None:
         commands,
         "limit",
         "simulate what a network tends to as its depth grows",
-        "Simulate the stochastic equation that a network of fixed width tends to as its depth grows (beta 0.5, carry "
-        "1), and print every quantity with its standard error and the error of the grid.",
+        "Simulate the equation that a network of fixed width tends to as its depth grows, and print every quantity "
+        "with its standard error: for independent weights (beta 0.5, carry 1) a stochastic one, with the error of the "
+        "grid; for weights that are smooth in depth (beta 1) an ordinary one for each network, and how networks tend "
+        "to it.",
         LIMIT_EXAMPLE,
     )
     add_model_options(limit, depth=False)
-    limit.add_argument("--networks", type=number, help="how many (default: 10000)")
+    limit.add_argument("--networks", type=number, help="how many (default: 10000 with independent weights)")
     limit.add_argument("--seed", type=number, help="0 to 2^64 - 1 (default: 0)")
     limit.add_argument("--steps", type=number, help="steps of the fine grid, even (default: 400)")
+    limit.add_argument("--depths", metavar="LIST", help="depths of networks to compare with their own equations")
     limit.add_argument("--h0", metavar="LIST", help="a start that all networks share, a number for each neuron")
     limit.add_argument("--no-gradients", action="store_true", help="leave the backward pass out")
     limit.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -106,9 +109,11 @@ def run_regime(args: argparse.Namespace) -> None:
 
 def run_limit(args: argparse.Namespace) -> None:
     """Run ``resmc limit``: simulate the limit in depth, and print its quantities."""
-    from ..experiments.depth_limit import limit
+    from ..experiments.limit import limit
 
     given = _given(args, "networks", "seed", "steps")
+    if args.depths is not None:
+        given["depths"] = entries("depths", args.depths, number, "128,256,512")
     if args.h0 is not None:
         given["h0"] = entries("h0", args.h0, float, "0.5,-1,2")
     found = limit(residual_network_of(args), gradients=not args.no_gradients, **given)

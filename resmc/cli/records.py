@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..analyses.regime import Regime
     from ..experiments.depth_limit import DepthLimit
     from ..experiments.heat_map import HeatMap
+    from ..experiments.ode_limit import OdeLimit
     from ..sweep.result import SweepResult
 
 
@@ -129,17 +130,25 @@ def regime_record(found: Regime) -> Plain:
     }
 
 
-def limit_record(found: DepthLimit) -> Plain:
-    """Return the model and run of a simulated depth limit, and a record for each of its quantities."""
-    return {
+def limit_record(found: DepthLimit | OdeLimit) -> Plain:
+    """Return the model and run of a simulated depth limit, and a record for each of its quantities.
+
+    Where networks were compared with their own equations there is a record for each depth, and the slopes.
+    """
+    record: Plain = {
         "model": without_depth(found.model),
-        "equation": str(found.sde),
+        "equation": found.equation,
         "networks": found.networks,
         "seed": found.seed,
-        "steps": found.steps,
-        "exploded": found.exploded,
-        "quantities": found._table().records(),
     }
+    record |= {name: getattr(found, name) for name in ("steps", "exploded") if hasattr(found, name)}
+    record["quantities"] = found._table().records()
+    convergence = getattr(found, "convergence", None)
+    if convergence is not None:
+        record["distances"] = convergence._table().records()
+        names = ("forward_slope", "backward_slope", "order", "backward_order")
+        record |= {name: getattr(convergence, name) for name in names}
+    return record
 
 
 RECORDS: dict[str, Callable[[Any], Plain]] = {

@@ -78,9 +78,10 @@ def plan(
     """
     depth, layer, n = network.depth, layer_bytes(network), network.width
     if layer > WEIGHTS_HELD:
+        most = math.isqrt(WEIGHTS_HELD // (8 if has_inner(network) else 4))
         raise ValueError(
             f"width={n} is too large for weights that depend on each other in depth: those of one layer take "
-            f"{layer / 1e9:.3g} GB, and {WEIGHTS_HELD / 1e9:.3g} GB are held at most"
+            f"{layer / 1e9:.3g} GB, and {WEIGHTS_HELD / 1e9:.3g} GB are held at most, as of width={most}"
         )
     layers = depth if tied else min(depth, WEIGHTS_HELD // layer)
 

@@ -1,2 +1,3 @@
-"""Experiments that run simulations of their own: `regime` compares depths of one network, `depth_limit` simulates the
-equation that a network tends to as its depth grows (`euler` solves it)."""
+"""Experiments that run simulations of their own: `regime` compares depths of one network; `limit` finds the equation
+that a network tends to as its depth grows, and simulates it (`depth_limit`, `ode_limit`, `trend_limit`); `frontier` and
+`quadratic_variation` measure how steps add up over the depth."""

@@ -1,4 +1,4 @@
-"""`limit`: the stochastic equation that a residual network of fixed width tends to as its depth grows, simulated.
+"""The stochastic equation that a residual network of fixed width tends to as its depth grows, simulated in law.
 
 `resmc.theory.depth` derives the equation; `resmc.experiments.euler` solves it on two grids with the same noise, a fine
 one of M steps and a coarse one of M/2. The error of an average falls like 1/M, so the fine grid is still about as far
@@ -15,29 +15,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from .._system import checks
-from .._system.progress import reporting
-from .._system.stopping import stoppable
-from .._system.words import brief, brief_repr, counted
+from .._system.progress import Report
+from .._system.words import brief_repr, counted
 from ..models.fields import shown
 from ..models.residual_network import ResidualNetwork
 from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate, Floats, jackknife
+from ..results.groups import without_each_group
 from ..results.medians import median, paired_medians
 from ..results.observables import OBSERVABLES
 from ..results.propagation import Networks
 from ..tables import Column, Shown, Table
-from ..theory.depth import DepthSDE, Gaussian, depth_limit
+from ..theory.depth import DepthSDE, Gaussian
 from . import euler
 
-GROUPS = 32  # groups of networks in the jackknife
-MAX_NETWORKS = 10**8
 MAX_STEPS = 1 << 20
 COARSEST_STEP = 0.25  # largest c^2 dt (a relative change, squared) at which z is not the fault of the grid
 
@@ -166,6 +161,11 @@ class DepthLimit(Shown):
         title = f"depth limit of {m.block} {m.activation}  width {m.width}  {scaling}"
         return Table("depth_limit", title, columns, rows, lines, notes)
 
+    @property
+    def equation(self) -> str:
+        """The equation as text."""
+        return str(self.sde)
+
     def summary(self) -> Table:
         """Return a table of estimates with standard errors, refinement errors, and exact values where they are known.
 
@@ -182,58 +182,14 @@ class DepthLimit(Shown):
         return f"<DepthLimit: {self.networks} networks, {self.steps} steps, {m.block}, {m.activation}>"
 
 
-@stoppable()
-def limit(
-    model: ResidualNetwork,
-    *,
-    networks: float = 10_000,
-    seed: int = 0,
-    steps: int = 400,
-    h0: ArrayLike | None = None,
-    gradients: bool = True,
-    progress: bool | Callable[[int, int], object] | None = None,
+def simulate(
+    sde: DepthSDE, networks: int, seed: int, steps: int, start: Floats | None, gradients: bool, report: Report | None
 ) -> DepthLimit:
-    """Simulate the limit of ``model`` as its depth grows at fixed width, forward and backward.
-
-    The start is H_0 = A x as in a network, or ``h0``; the backward pass starts from P_1, a row of W_out. By default, a
-    width of 40 takes 10 to 20 seconds on one core; the time grows with networks x steps x width. The memory stays
-    below 500 MB.
-
-    Parameters
-    ----------
-    model : ResidualNetwork
-        A network with ``scaling=DepthScaling(0.5, c)`` and carry 1; `resmc.theory.depth_limit` says which networks have
-        a limit, and by which equation. The depth has no meaning here.
-    networks : int
-        How many networks, 1 to 10^8.
-    seed : int
-        Seed of ``numpy.random.Philox``, 0 to 2^64 - 1. Equal arguments give equal numbers.
-    steps : int
-        Steps of the fine grid, even, 2 to 2^20; ``refinement`` in the result shows their effect.
-    h0 : array of float, shape (width,), optional
-        A start H_0 that all networks share.
-    gradients : bool
-        True to simulate the backward pass too.
-    progress : bool or callable, optional
-        As for `simulate`.
-
-    Raises
-    ------
-    ValueError
-        If the model has no such limit, or an argument is out of range.
-    """
-    sde = depth_limit(model)
-    networks = checks.integer("networks", networks, 1, MAX_NETWORKS, "10^8")
-    seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
-    steps = checks.integer("steps", steps, 2, MAX_STEPS, "even, to 2^20")
-    if steps % 2:
-        raise ValueError(f"steps={steps} is not allowed: it must be even, for a grid of half as many")
-    checks.boolean("gradients", gradients)
-    start = None if h0 is None else _start(model, h0)
-    chunk = euler.chunk(model.width, steps, gradients)
+    """Simulate an equation on two grids, and estimate its quantities."""
+    chunk = euler.chunk(sde, steps, gradients)
     rng = np.random.Generator(np.random.Philox(seed))
     found = np.empty((5, 2, networks))  # quantity, fine and coarse, network
-    with reporting(progress, networks, "limit") as report, np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         for first in range(0, networks, chunk):
             last = min(first + chunk, networks)
             found[:, :, first:last] = euler.simulate(sde, rng, last - first, steps, start, gradients)
@@ -247,7 +203,7 @@ def _collect(sde: DepthSDE, found: Floats, seed: int, steps: int, gradients: boo
     """Estimate the quantities and their errors from values found[quantity, fine or coarse grid, network]."""
 
     def quantity(row: int, limit_law: Gaussian | None = None) -> LimitQuantity:
-        fine, refinement = _estimates(found[row][None], _moments)
+        fine, refinement = _estimates(found[row][None], moments)
         refined = Moments(refinement[0], refinement[1], paired_medians(*found[row]))
         return LimitQuantity(fine[0], fine[1], median(found[row, 0]), refined, limit_law, found[row, 0])
 
@@ -272,16 +228,15 @@ def _collect(sde: DepthSDE, found: Floats, seed: int, steps: int, gradients: boo
 def _estimates(samples: Floats, statistic: Callable[[Floats], Floats]) -> tuple[Estimate, Estimate]:
     """Estimate a statistic of samples (quantities, 2, networks): on the fine grid, and there less on the coarse one."""
     samples = samples[:, :, np.isfinite(samples).all(axis=(0, 1))]
-    n = samples.shape[2]
-    edges = np.arange(GROUPS + 1) * n // GROUPS
-    parts = [samples, *(np.delete(samples, slice(a, b), axis=2) for a, b in pairwise(edges))]
+    parts, sizes = without_each_group(samples)
     with np.errstate(over="ignore", invalid="ignore"):  # the square of an average may be beyond float64
         both = np.stack([np.stack([statistic(part[:, grid]) for grid in (0, 1)]) for part in parts])
         refinement = both[:, 0] - both[:, 1]
-    return jackknife(both[:, 0], np.diff(edges), n), jackknife(refinement, np.diff(edges), n)
+    n = samples.shape[2]
+    return jackknife(both[:, 0], sizes, n), jackknife(refinement, sizes, n)
 
 
-def _moments(samples: Floats) -> Floats:
+def moments(samples: Floats) -> Floats:
     """Return mean and variance of samples (1, N)."""
     x = samples[0]
     if x.size == 0:
@@ -292,24 +247,6 @@ def _moments(samples: Floats) -> Floats:
 def _covariance(samples: Floats) -> Floats:
     """Return the covariance of the two rows of samples (2, N)."""
     return np.asarray(np.cov(samples)[0, 1] if samples.shape[1] > 1 else np.nan)
-
-
-def _start(model: ResidualNetwork, h0: ArrayLike) -> Floats:
-    try:
-        start = np.asarray(h0, np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"h0={brief(h0)} is not allowed: it must be an array of numbers") from None
-    if start.shape != (model.width,):
-        raise ValueError(f"h0 of shape {start.shape} is not allowed: it must have width={model.width} entries")
-    if not np.isfinite(start).all() or not start.any():
-        raise ValueError("h0 is not allowed to hold infinite numbers or NaN, or nothing but 0")
-    largest = float(np.abs(start).max())
-    if not model.homogeneous and not 2.0**-50 <= largest <= 2.0**50:
-        raise ValueError(
-            f"h0 with a largest entry of {largest:g} is out of range with activation={model.activation!r} and "
-            f"bias={model.bias!r}, whose networks cannot be rescaled: it must be from 2^-50 to 2^50"
-        )
-    return start
 
 
 def _called(name: str) -> str:

@@ -14,6 +14,7 @@ from ..analyses.regime import Regime, judge
 from ..analyses.verdict import THRESHOLD, check_depths, check_threshold
 from ..engine.devices import Named
 from ..engine.request import MAX_NETWORK
+from ..models.processes import Covariance
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
 from ..results.estimates import MIN_NETWORKS
@@ -47,7 +48,8 @@ def regime(
     Parameters
     ----------
     model : ResidualNetwork
-        A network with a `DepthScaling` and carry 1; its own depth has no meaning here.
+        A network with a `DepthScaling` and carry 1; its own depth has no meaning here. Layers may depend on each other,
+        but for a covariance matrix; their networks then take longer, at cost width^2 a layer.
     depths : sequence of int
         At least three depths, increasing; a verdict takes at least four, the last 10 times the first or more. A factor
         of 30 or more tells most.
@@ -103,5 +105,7 @@ def _check_model(model: Any) -> None:
         )
     if not isinstance(model.scaling, DepthScaling):
         raise ValueError("scaling layer by layer is not allowed: it has one depth, and a regime needs a DepthScaling")
+    if isinstance(model.dependence, Covariance):
+        raise ValueError("weights with a covariance matrix are not allowed: it has one depth")
     if model.carry != 1.0:
         raise ValueError(f"carry={model.carry!r} is not allowed: a regime needs 1, or all grows or falls like carry^L")

@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 from .._system import checks
 from .._system.plain import Plain
 from .._system.words import brief, brief_repr
+from .scaling import power_of_depth
 
 Floats = NDArray[np.float64]
 
 VERSIONS = ("values", "increments")
 SHORTEST = 1e-3  # the shortest correlation length: a series of more terms would cost more than independent weights
+LONGEST = 1e6  # and the longest: a path is a straight line long before that, and far beyond it what it changes is 0
 MAX_COVARIANCE = 1024  # layers that a covariance matrix may have: files hold all of its entries
 NEGLIGIBLE = 1e-9  # negative eigenvalues up to this part of the largest are taken for rounding errors, and set to 0
 
@@ -84,7 +86,7 @@ class SmoothProcess:
     Parameters
     ----------
     length : float
-        The correlation length: at least 0.001, in units of the whole depth.
+        The correlation length, in units of the whole depth: from 0.001 to 10^6.
     version : {"values", "increments"}
 
     Raises
@@ -98,8 +100,8 @@ class SmoothProcess:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "length", checks.real("length", self.length, positive=True))
-        if self.length < SHORTEST:
-            raise ValueError(f"length={self.length!r} is out of range: it must be at least {SHORTEST}")
+        if not SHORTEST <= self.length <= LONGEST:
+            raise ValueError(f"length={self.length!r} is out of range: it must be from {SHORTEST} to {LONGEST:.0f}")
         checks.choice("version", self.version, VERSIONS)
 
     @property
@@ -159,8 +161,8 @@ class Mixture:
             raise ValueError("cs=(0.0, 0.0) is not allowed: all weights would be 0")
 
     def factors(self, depth: int) -> tuple[float, float]:
-        """Return c_1 depth^{-b_1} and c_2 depth^{-b_2}."""
-        trend, noise = (c * float(depth) ** -b for c, b in zip(self.cs, self.betas, strict=True))
+        """Return c_1 depth^{-b_1} and c_2 depth^{-b_2}, infinite beyond the largest float."""
+        trend, noise = (power_of_depth(c, b, depth) for c, b in zip(self.cs, self.betas, strict=True))
         return trend, noise
 
     @property
@@ -207,9 +209,13 @@ class Covariance:
 
     def __post_init__(self) -> None:
         try:
+            if np.iscomplexobj(self.matrix):  # NumPy would leave out the imaginary parts with a warning
+                raise TypeError
             matrix = np.array(self.matrix, np.float64)
         except (TypeError, ValueError, OverflowError):
-            raise ValueError(f"depth={brief(self.matrix)} is not allowed: it must be a matrix of numbers") from None
+            raise ValueError(
+                f"depth={brief(self.matrix)} is not allowed: it must be a matrix of real numbers"
+            ) from None
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not 1 <= len(matrix) <= MAX_COVARIANCE:
             raise ValueError(
                 f"a covariance of shape {matrix.shape} is not allowed: it must be a square matrix with a row for each "

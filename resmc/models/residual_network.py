@@ -6,6 +6,7 @@ Sources: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), equations of the mode
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -136,6 +137,13 @@ class ResidualNetwork(Network):
                 f"weights have a covariance of {len(process.matrix)} layers: it must have one row for each of depth="
                 f"{self.depth} layers"
             )
+        if isinstance(process, Covariance):
+            largest = math.sqrt(float(process.matrix.diagonal().max()))
+            if not 1.0 / SCALE_RANGE <= largest <= SCALE_RANGE:
+                raise ValueError(
+                    f"a covariance whose largest standard deviation is {largest:g} is out of range: it must be from "
+                    "2^-40 to 2^40"
+                )
         if not isinstance(process, Mixture):
             return
         if self.block == "v-phi-w":
@@ -150,11 +158,11 @@ class ResidualNetwork(Network):
                 f"scaling={brief(self.scaling)} is not allowed with a Mixture and block={self.block!r}: a mixture "
                 f"carries its own scaling, so it must be {wanted}"
             )
-        for factor in process.factors(self.depth):
-            if factor and not 1.0 / SCALE_RANGE <= abs(factor) <= SCALE_RANGE:
+        for c, factor in zip(process.cs, process.factors(self.depth), strict=True):
+            if c and not 1.0 / SCALE_RANGE <= abs(factor) <= SCALE_RANGE:
                 raise ValueError(
                     f"a Mixture with a factor of {factor:g} at depth={self.depth} is out of range: its size must be "
-                    "0, or from 2^-40 to 2^40"
+                    "from 2^-40 to 2^40, unless its c is 0"
                 )
 
     def _check_scaling(self) -> None:

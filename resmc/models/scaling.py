@@ -15,6 +15,14 @@ from .._system.plain import Plain
 from .._system.words import brief
 
 
+def power_of_depth(c: float, beta: float, depth: int) -> float:
+    """Return c depth^(-beta), which is infinite beyond the largest float."""
+    try:
+        return c if beta == 0.0 else c * float(depth) ** -beta
+    except OverflowError:
+        return math.copysign(math.inf, c) if c else 0.0
+
+
 @dataclass(frozen=True)
 class DepthScaling:
     """A scaling by a power of the depth L: branches have the factor s = c L^(-beta) in every layer.
@@ -48,10 +56,7 @@ class DepthScaling:
 
     def at(self, depth: int) -> float:
         """Return c depth^(-beta), which is infinite beyond the largest float."""
-        try:
-            return self.c if self.beta == 0.0 else self.c * float(depth) ** -self.beta
-        except OverflowError:
-            return math.copysign(math.inf, self.c)
+        return power_of_depth(self.c, self.beta, depth)
 
     def to_dict(self) -> Plain:
         """Return the fields, in order, as plain values."""

@@ -5,7 +5,10 @@ The files, in reading order:
 - `kernels`: the functions of the correlation rho from which every limit is built;
 - `limits`: the leading order as depth and width grow with d/n fixed (Li, Nica, Roy 2021, arXiv 2106.04013);
 - `depth`: the limits as the depth grows at a fixed width, of any `ResidualNetwork` with beta = 1/2; `averages`: the
-  Gaussian averages in them; `frontier`: which beta that is for weights of fractional noise;
+  Gaussian averages in them;
+- `depth_kinds`: which equation that is where layers depend on each other, or why none; `depth_ode`, an ordinary one,
+  `trend_noise`, an Ito equation with a drift, and `noise_response`, how fractional noise adds up; `frontier`: which
+  beta lies between explosion and identity for weights of fractional noise;
 - `exact`: laws and moments at every finite width and depth, with no limit taken, of log-Gaussian networks; of any
   network, `mean_squares` and, for networks that are dead or have no active neuron, `fractions`;
 - `processes`: covariances of weights that depend on each other in depth, and the sums of normals that have them;
@@ -18,6 +21,8 @@ s = alpha^2 + lam^2. Logarithms are natural and every quantity is dimensionless.
 """
 
 from .depth import DepthSDE, Gaussian, SecondMoments, depth_limit, second_moments
+from .depth_kinds import DepthKind, depth_kind
+from .depth_ode import DepthODE, depth_ode
 from .distributions import chi_square_log_norm_cdf, output_cdf, output_norm_cdf
 from .exact import (
     BalancedMoments,
@@ -43,9 +48,12 @@ from .limits import (
     log_norm_growth,
     variance_growth,
 )
+from .trend_noise import TrendNoiseSDE, trend_noise_limit
 
 __all__ = [
     "BalancedMoments",
+    "DepthKind",
+    "DepthODE",
     "DepthSDE",
     "FirstLayer",
     "FullyConnected",
@@ -59,9 +67,12 @@ __all__ = [
     "RatioLimit",
     "SecondMoments",
     "SkipOnly",
+    "TrendNoiseSDE",
     "balanced_moments",
     "chi_square_log_norm_cdf",
+    "depth_kind",
     "depth_limit",
+    "depth_ode",
     "first_layer",
     "fractional_frontier",
     "fully_connected",
@@ -77,5 +88,6 @@ __all__ = [
     "output_norm_cdf",
     "second_moments",
     "skip_only",
+    "trend_noise_limit",
     "variance_growth",
 ]
