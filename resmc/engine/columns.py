@@ -165,6 +165,10 @@ class Places:
 class Machine(Protocol):
     """All that columns go through layers on: threads of the CPU here, a GPU in `resmc.engine.cuda.columns`."""
 
+    @property
+    def numerics(self) -> str:
+        """The numerics class of the records."""
+
     def state_bytes(self, network: KernelResidual, columns: int) -> int:
         """Bytes that so many columns of one network keep from one way through layers to the next."""
 
@@ -180,6 +184,11 @@ class Threads:
     """The CPU's threads."""
 
     count: int
+
+    @property
+    def numerics(self) -> str:
+        """The numerics class of the records."""
+        return f"cpu/{instruction_set()}"
 
     def state_bytes(self, network: KernelResidual, columns: int) -> int:
         """Bytes that so many columns of one network keep from one way through layers to the next."""

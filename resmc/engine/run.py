@@ -16,6 +16,7 @@ from .._system.words import brief_repr
 from . import columns, cuda, native
 from .finals import FinalCounts, Tally
 from .lowering import MEAN_SQUARE, KernelNetwork, KernelResidual, Lowered
+from .machines import machine_of
 from .native import Arrays, Report
 from .request import Job, Request, group_sizes
 from .sums import NormSums, Sums
@@ -104,14 +105,9 @@ class Columns:
     @staticmethod
     def of(request: Request) -> Columns:
         """Where a request wants to be computed."""
-        if request.device.kind == "cpu":
-            here = Cpu(request.threads)
-            machine: columns.Machine = columns.Threads(here.threads)
-            return Columns(request.lowered, machine, here.numerics, here.threads, here.instructions)
-        from .cuda.columns import Device
-
-        accelerator = cuda.open_cuda(request.device.ordinal)
-        return Columns(request.lowered, Device(accelerator), accelerator.numerics, request.threads, "baseline")
+        machine, here = machine_of(request.device, request.threads), request.device.kind == "cpu"
+        instructions = instruction_set() if here else "baseline"
+        return Columns(request.lowered, machine, machine.numerics, request.threads, instructions)
 
     def add(
         self,

@@ -30,6 +30,11 @@ class Device:
 
     accelerator: Accelerator
 
+    @property
+    def numerics(self) -> str:
+        """The numerics class of the records."""
+        return self.accelerator.numerics
+
     def shape(self, network: KernelResidual) -> Shape:
         """Threads and memory of a column."""
         kernels, properties = self.accelerator.kernels, self.accelerator.properties
