@@ -24,7 +24,9 @@ from .._system import checks
 from .._system.build import instruction_set
 from .._system.plain import Plain
 from .._system.words import cut
-from ..engine.columns import run_columns
+from ..engine import cuda
+from ..engine.columns import Machine, Threads, run_columns
+from ..engine.devices import Device
 from ..engine.lowering import QUOTIENTS, lower
 from ..engine.native import NUMERICS_VERSION
 from ..models.processes import FractionalNoise
@@ -116,7 +118,7 @@ class HeatRow:
         )
 
     def values(
-        self, start: int, stop: int, threads: int, report: Callable[[float], None] | None = None
+        self, start: int, stop: int, machine: Machine, report: Callable[[float], None] | None = None
     ) -> NDArray[np.float64]:
         """Simulate the networks start .. stop - 1: ln |v|^2/|start|^2, (networks, exponents, inputs, quotients)."""
         networks = range(start, stop)
@@ -129,7 +131,7 @@ class HeatRow:
             np.repeat(factors, self.n_inputs),
             h0,
             gradients=self.gradients,
-            threads=threads,
+            machine=machine,
             report=report,
         )
         columns = np.stack([found.final(name) for name in self.quotients], axis=-1)
@@ -162,19 +164,30 @@ def _finite_or_infinite(values: Floats) -> Floats:
     return np.where(np.isnan(values), np.inf, values)
 
 
-def numerics_class() -> str:
-    """Name the numerics class of what this process computes."""
-    return f"cpu/{instruction_set()}"
+def machine_of(device: Device, threads: int) -> tuple[Machine, str]:
+    """Return what computes on a device, with so many threads if it is the CPU, and its numerics class.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such GPU.
+    """
+    if device.kind == "cpu":
+        return Threads(threads), f"cpu/{instruction_set()}"
+    from ..engine.cuda.columns import Device as Gpu
+
+    accelerator = cuda.open_cuda(device.ordinal)
+    return Gpu(accelerator), accelerator.numerics
 
 
-def to_bytes(row: HeatRow, start: int, stop: int, values: Floats) -> bytes:
-    """Return the content of a range's file."""
+def to_bytes(row: HeatRow, start: int, stop: int, numerics: str, values: Floats) -> bytes:
+    """Return the content of a range's file, computed by a numerics class."""
     manifest = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
         "row": row.to_dict(),
         "range": [start, stop],
-        "numerics": [NUMERICS_VERSION, numerics_class()],
+        "numerics": [NUMERICS_VERSION, numerics],
     }
     return archive.to_bytes(manifest, {"values": values})
 

@@ -56,10 +56,6 @@ class Campaign(Protocol):
         """The plan itself."""
 
     @property
-    def on_gpu(self) -> bool:
-        """True if a GPU can compute it, too."""
-
-    @property
     def indices(self) -> Iterable[int]:
         """Numbers of the series, each of which is computed once."""
 

@@ -15,7 +15,6 @@ from .._system import checks
 from .._system.build import instruction_set
 from .._system.plain import Plain
 from .._system.stopping import look, stoppable
-from .._system.words import brief
 from ..engine import cuda, devices
 from .campaign import Described, Outcome, Pilots
 from .campaigns import campaign_of, collect
@@ -59,7 +58,7 @@ def run(
             "`if __name__ == '__main__':`"
         )
     checks.boolean("replace", replace)
-    device = device_name(device) if campaign_of(plan).on_gpu else _cpu(device)
+    device = device_name(device)
     if engine is None and device.startswith("cuda"):
         # A missing GPU is refused before anything is written. The number of the GPU is fixed here, because torch's
         # current device may differ in the workers' threads.
@@ -98,14 +97,6 @@ def device_name(device: Any) -> str:
     """Name a device by a string that means the same in another process; ``auto`` is decided here."""
     kind, ordinal = devices.parse(device)
     return kind if ordinal is None else f"{kind}:{ordinal}"
-
-
-def _cpu(device: Any) -> str:
-    """Return the name of the CPU, which ``auto`` means for what no GPU computes; refuse a GPU."""
-    kind, _ = devices.parse(device)
-    if kind != "cpu" and device != "auto":
-        raise ValueError(f"device={brief(device)} is not allowed: CPUs alone compute this")
-    return "cpu"
 
 
 class Track:

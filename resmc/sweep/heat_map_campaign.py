@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from .._system.cpus import usable_cpus
+from ..engine import devices
 from ..engine.native import NUMERICS_VERSION
 from ..experiments.heat_map import HeatMap
-from ..experiments.heat_row import HeatRow, from_bytes, numerics_class, to_bytes
+from ..experiments.heat_row import HeatRow, from_bytes, machine_of, to_bytes
 from ..experiments.heat_statistics import RowSums
 from .compute import Made, ShardTask
 from .heat_map_plan import HeatMapPlan
@@ -29,15 +30,15 @@ class RowTask(ShardTask):
 
     def make(self, report: Callable[[float], None]) -> Made:
         row, start, stop = self.shard.point, self.shard.start, self.shard.stop
-        values = row.values(start, stop, self.threads or usable_cpus(), report)
-        return Made(numerics_class(), to_bytes(row, start, stop, values), None)
+        machine, numerics = machine_of(devices.parse(self.device), self.threads or usable_cpus())
+        values = row.values(start, stop, machine, report)
+        return Made(numerics, to_bytes(row, start, stop, numerics, values), None)
 
 
 class HeatMapCampaign:
     """A heat map, as a `resmc.sweep.campaign.Campaign`."""
 
     pilots = None
-    on_gpu = False
 
     def __init__(self, plan: HeatMapPlan) -> None:
         self.plan, self.networks = plan, plan.networks

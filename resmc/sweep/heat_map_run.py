@@ -80,10 +80,8 @@ def heat_map(
         same call goes on, several processes may make it at once, on one machine or on many, and `load_heat_map` reads
         it. More networks or more values of H find what is there; other values of ``beta`` or inputs make all anew. By
         default everything stays in memory.
-    engine, workers, threads, progress, replace
+    engine, workers, threads, device, progress, replace
         As for `Sweep.run`. Progress counts the networks of every H.
-    device : {"auto", "cpu"}
-        CPUs compute heat maps; a GPU is refused.
 
     Returns
     -------
@@ -95,6 +93,8 @@ def heat_map(
         For an argument that is not allowed, and for a store with another plan; the message says what differs.
     OSError
         If the store cannot be written to; finished shards are safe.
+    DeviceError
+        As for `resmc.simulate`.
     Stopped
         If `resmc.stop` was called in another thread; finished shards are safe.
 

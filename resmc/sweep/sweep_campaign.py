@@ -36,8 +36,6 @@ class SweepPilots:
 class SweepCampaign:
     """A sweep, as a `resmc.sweep.campaign.Campaign`."""
 
-    on_gpu = True
-
     def __init__(self, plan: Plan) -> None:
         self.plan, self.networks = plan, plan.networks
         self.pilots = SweepPilots(plan) if plan.networks is None else None
