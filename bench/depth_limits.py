@@ -150,21 +150,30 @@ def jobs() -> dict[str, Callable[[], list[Line]]]:
     return found
 
 
-def page(run: dict[str, Any]) -> str:
+def page(record: dict[str, Any]) -> str:
     """Return the result as Markdown."""
-    rows = [Line(**row) for lines in run["lines"].values() for row in lines]
+    rows = [Line(**row) for job in record.values() for row in job["lines"]]
     missed = sum(not row.reached for row in rows)
-    head = [
-        "# Limits in depth\n",
-        f"`{run['command']}` at {run['commit']}, {run['date']}: {run['machine']}, resmc {run['version']}\n",
-        f"{len(rows)} numbers, {missed} of them not reached.\n",
-        "| number | asked | reached | |\n|---|--:|--:|---|",
-    ]
-    body = []
+    runs = dict.fromkeys(
+        f"- `{job['command']}` at {job['commit']}, {job['date']}: {job['machine']}, resmc {job['version']}"
+        for job in record.values()
+    )
+    table = ["| number | asked | reached | |", "|---|--:|--:|---|"]
     for row in rows:
         error = "" if row.what.endswith(", z") else f" ± {row.stderr:.4f}"
-        body.append(f"| {row.what} | {row.asked} | {row.value:.4f}{error} | {'' if row.reached else 'NOT reached'} |")
-    return "\n".join([*head, *body]) + "\n"
+        table.append(f"| {row.what} | {row.asked} | {row.value:.4f}{error} | {'' if row.reached else 'NOT reached'} |")
+    said = f"{len(rows)} numbers, {missed} of them not reached."
+    return "\n".join(["# Limits in depth\n", *runs, "", said + "\n", *table]) + "\n"
+
+
+def write(folder: Path, name: str, job: dict[str, Any]) -> None:
+    """Put what a job has found in the place of what it had found before, and keep all others."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "depth-limits.json"
+    record = (json.loads(file.read_text()) if file.exists() else {}) | {name: job}
+    record = {one: record[one] for one in jobs() if one in record}
+    file.write_text(json.dumps(record, indent=1) + "\n")
+    (folder / "depth-limits.md").write_text(page(record))
 
 
 def timed(job: Callable[[], list[Line]]) -> tuple[list[Line], float]:
@@ -174,7 +183,7 @@ def timed(job: Callable[[], list[Line]]) -> tuple[list[Line], float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print a line for each number, and write the result."""
+    """Measure, print a line for each number, and write what each job finds as it ends."""
     parser = argparse.ArgumentParser(prog="python -m bench.depth_limits", description=__doc__)
     parser.add_argument("--only", default="", help="parts of names of jobs, separated by semicolons")
     parser.add_argument("--processes", type=int, default=2)
@@ -189,20 +198,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "machine": cpu_model(),
         "version": resmc.build_info()["version"],
     }
-    found: dict[str, list[Line]] = {}
+    missed = False
     with ProcessPoolExecutor(asked.processes) as pool:
         futures = {pool.submit(timed, job): name for name, job in chosen.items()}
         for future in as_completed(futures):
-            found[futures[future]], seconds = future.result()
-            for line in found[futures[future]]:
+            lines, seconds = future.result()
+            write(asked.output, futures[future], {**run, "lines": [asdict(line) for line in lines]})
+            for line in lines:
                 word = "" if line.reached else "  NOT reached"
                 print(f"{line.what}: {line.value:.4f} +- {line.stderr:.4f}, asked {line.asked}{word}", flush=True)
+                missed |= not line.reached
             print(f"  {seconds:.0f} s", flush=True)
-    run["lines"] = {name: [asdict(line) for line in found[name]] for name in chosen}
-    asked.output.mkdir(parents=True, exist_ok=True)
-    (asked.output / "depth-limits.json").write_text(json.dumps(run, indent=1) + "\n")
-    (asked.output / "depth-limits.md").write_text(page(run))
-    return int(any(not line.reached for lines in found.values() for line in lines))
+    return int(missed)
 
 
 if __name__ == "__main__":

@@ -42,8 +42,9 @@ def test_the_page_has_a_row_for_each_number_and_exit_status_says_whether_all_are
     page = (tmp_path / "depth-limits.md").read_text()
     assert "2 numbers, 1 of them not reached" in page
     assert "| two | 0 +- 4 | 9.0000 ± 1.0000 | NOT reached |" in page
-    assert list(json.loads((tmp_path / "depth-limits.json").read_text())["lines"]) == ["ode, a", "weak, b"]
+    assert list(json.loads((tmp_path / "depth-limits.json").read_text())) == ["ode, a", "weak, b"]
     assert depth_limits.main(["--output", str(tmp_path), "--only", "ode"]) == 0
+    assert "2 numbers, 1 of them not reached" in (tmp_path / "depth-limits.md").read_text()  # the other job is kept
 
 
 def test_every_job_measures_a_kind_of_limit() -> None:

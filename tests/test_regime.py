@@ -359,7 +359,10 @@ def test_the_function_is_not_hidden_by_its_module():
         ({"seed": -1}, "seed=-1"),
         ({"method": "fast"}, "method='fast'"),
         ({"progress": "yes"}, "progress='yes' is not allowed"),
-        ({"model": ResidualNetwork(8, 2, weights="uniform")}, "weights='uniform' are not allowed"),
+        (
+            {"model": ResidualNetwork(8, 2, weights="uniform"), "method": "projected"},
+            "weights='uniform' are not allowed",
+        ),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(given, message):
