@@ -29,8 +29,8 @@ from resmc import DepthScaling, FractionalNoise, Mixture, ResidualNetwork, Smoot
 from resmc.results.estimates import MIN_NETWORKS
 
 CLAIM = "Smooth weights make an ODE, a trend with noise an SDE, rough noise neither: exponents in L"
-NETWORKS = 32
-ODE_DEPTHS, SDE_DEPTHS, ROUGH_DEPTHS = (128, 256, 512), (64, 128, 256), (64, 256, 1024)
+NETWORKS = 64
+ODE_DEPTHS, SDE_DEPTHS, ROUGH_DEPTHS = (64, 128, 256), (32, 64, 128), (64, 256, 1024)
 HURST = 0.3
 
 
@@ -48,9 +48,9 @@ def simulate(args: argparse.Namespace) -> Regimes:
     seed = args.seed + (50 << 32)
     smooth, rough = Weights(depth=SmoothProcess(0.1)), Weights(depth=FractionalNoise(HURST))
     mixture = Weights(depth=Mixture(SmoothProcess(0.1), FractionalNoise(0.5), betas=(1.0, 0.5)))
-    ordinary = ResidualNetwork(16, 1, "phi-out", "tanh", scaling=DepthScaling(1.0), weights=smooth)
+    ordinary = ResidualNetwork(10, 1, "phi-out", "tanh", scaling=DepthScaling(1.0), weights=smooth)
     stochastic = ResidualNetwork(
-        16, 1, "phi-out", "gelu", scaling=DepthScaling(0.0, inside=True), weights=mixture, bias=0.5
+        10, 1, "phi-out", "gelu", scaling=DepthScaling(0.0, inside=True), weights=mixture, bias=0.5
     )
     neither = ResidualNetwork(64, 1, "phi-in", scaling=DepthScaling(HURST, 0.5), weights=rough)
     return Regimes(
