@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = [part.strip() for part in asked.only.split(";") if part.strip()]
     chosen = {name: job for name, job in jobs().items() if not wanted or any(part in name for part in wanted)}
     run: dict[str, Any] = {
-        "command": shlex.join(["python", "-m", "bench.depth_limits", *(arguments or sys.argv[1:])]),
+        "command": shlex.join(["python", "-m", "bench.depth_limits", *(["--only", asked.only] if wanted else [])]),
         "commit": commit(),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": cpu_model(),
