@@ -83,7 +83,7 @@ def test_fractional_noise_is_independent_at_one_half_and_symmetric_in_the_lag():
 def test_the_embedding_of_fractional_noise_is_positive(hurst, depth):
     found = fractional_noise_embedding(hurst, depth)
     assert found.clipped == 0.0
-    assert found.depth == depth
+    assert depth <= found.depth <= 1.1 * depth
     assert found.eigenvalues.min() > 0.0
 
 
@@ -100,7 +100,7 @@ def paths_of_waves(amplitudes: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("depth", [1, 2, 3, 16, 97])
 @pytest.mark.parametrize("hurst", HURST)
 def test_paths_of_the_embedding_have_the_covariance_of_fractional_noise(hurst, depth):
-    paths = paths_of_waves(fractional_noise_embedding(hurst, depth).amplitudes)
+    paths = paths_of_waves(fractional_noise_embedding(hurst, depth).amplitudes)[:depth]
     np.testing.assert_allclose(paths @ paths.T, covariance(FractionalNoise(hurst), depth), rtol=0, atol=3e-15 * depth)
 
 

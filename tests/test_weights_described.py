@@ -109,6 +109,7 @@ def test_only_independent_gaussian_weights_are_those_of_a_resnet() -> None:
         (lambda: network(FractionalNoise(0.3)), "is not allowed: give Weights(depth=FractionalNoise(hurst=0.3))"),
         (lambda: network("normal"), "weights='normal' is not allowed: it must be one of 'gaussian', 'uniform', 'ra"),
         (lambda: network(7), "weights=7 is not allowed"),
+        (lambda: network(np.eye(3)), "a covariance of layers is Weights(depth=matrix)"),
         (lambda: network({"law": "gaussian", "width": 3}), "it has law and depth, and nothing else"),
         (lambda: network({"depth": {"process": "levy"}}), "process='levy' is not allowed: it must be one of 'fracti"),
         (lambda: network({"depth": {"process": "fractional_noise"}}), "is not allowed: FractionalNoise.__init__() mis"),

@@ -98,7 +98,7 @@ class Machine(Protocol):
     def path(
         self, seed: int, stream: str, network: int, real: int, imaginary: int, quads: int, amplitudes: Amplitudes
     ) -> Any:
-        """Return paths (2 depth, 4 quads), the transforms of waves with these amplitudes (depth + 1, 2)."""
+        """Return paths (2 M, 4 quads), the transforms of waves with these amplitudes (M + 1, 2)."""
 
 
 class Threads(threading.local):
@@ -127,7 +127,7 @@ class Threads(threading.local):
     def path(
         self, seed: int, stream: str, network: int, real: int, imaginary: int, quads: int, amplitudes: Amplitudes
     ) -> Floats:
-        """Return the inverse real Fourier transform, of length 2 depth and without a factor, of normals' waves."""
+        """Return the inverse real Fourier transform, of length 2 M and without a factor, of normals' waves."""
         if self.waves.shape != (len(amplitudes), 4 * quads):
             self.waves = np.empty((len(amplitudes), 4 * quads), np.complex64)
         factors = amplitudes.astype(np.float32)
@@ -164,7 +164,7 @@ class Block:
         return self.machine.entries(self.seed, stream, self.network, first, layers, quad, quads, self.law)
 
     def path(self, amplitudes: Amplitudes) -> Any:
-        """Return the entries in twice as many layers as there are, (2 depth, 4 quads), that waves make."""
+        """Return the entries in twice as many layers as there are waves, (2 M, 4 quads), that these make."""
         quads = self.quad(0), self.quad(1), self.quads
         return self.machine.path(self.seed, self.streams.noise, self.network, *quads, amplitudes)
 
@@ -242,7 +242,10 @@ def _noise_pass(process: FractionalNoise, depth: int, factor: float, add: bool) 
     amplitudes = factor * fractional_noise_embedding(process.hurst, depth).amplitudes
     columns = noise_columns(depth)
     return Pass(
-        lambda begin, end: partial(fill_noise, begin, end, add, amplitudes), depth, columns, 16 * (depth + 1) * columns
+        lambda begin, end: partial(fill_noise, begin, end, add, amplitudes),
+        depth,
+        columns,
+        16 * len(amplitudes) * columns,
     )
 
 

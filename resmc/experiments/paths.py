@@ -127,11 +127,12 @@ def fractional_noise(rng: np.random.Generator, hurst: float, depth: int, count: 
         return rng.standard_normal((depth, count))
     amplitudes = fractional_noise_embedding(hurst, depth).amplitudes
     out = np.empty((depth, count))
-    step = max(1, CHUNK_BYTES // (16 * (depth + 1)))
+    terms = len(amplitudes)
+    step = max(1, CHUNK_BYTES // (16 * terms))
     for first in range(0, count, step):
         look()
         last = min(first + step, count)
-        normals = rng.standard_normal((last - first, depth + 1, 2)) * amplitudes
+        normals = rng.standard_normal((last - first, terms, 2)) * amplitudes
         waves = normals.view(np.complex128)[:, :, 0]
-        out[:, first:last] = fft.irfft(waves, 2 * depth, axis=1, norm="forward")[:, :depth].T
+        out[:, first:last] = fft.irfft(waves, 2 * terms - 2, axis=1, norm="forward")[:, :depth].T
     return out

@@ -53,7 +53,8 @@ class ResidualNetwork(Network):
     Parameters
     ----------
     width : int
-        Neurons per layer, n: 1 to 2^24 (2^17 with ``method="dense"``).
+        Neurons per layer, n: 1 to 2^24; 2^17 with ``method="dense"``, and where layers depend on each other, 11,585, or
+        8,192 with two matrices to a layer.
     depth : int
         Residual layers, L: 1 to 2^20 - 1.
     block : {"phi-in", "phi-out", "v-phi-w"}

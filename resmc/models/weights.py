@@ -157,6 +157,8 @@ def checked_weights(given: Any) -> str | Weights:
         return given.law if given.depth == "iid" else given
     if isinstance(given, Process):
         raise ValueError(f"weights={brief(given)} is not allowed: give Weights(depth={brief(given)})")
+    if not isinstance(given, str) and np.ndim(_array(given)) == 2:
+        raise ValueError(f"weights={brief(given)} is not allowed: a covariance of layers is Weights(depth=matrix)")
     if not isinstance(given, str) or given not in WEIGHTS:
         listed = ", ".join(repr(name) for name in WEIGHTS)
         raise ValueError(f"weights={brief(given)} is not allowed: it must be one of {listed}, or a resmc.Weights")

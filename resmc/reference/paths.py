@@ -28,9 +28,9 @@ def path(process: Process, depth: int, terms: Terms) -> Floats:
     """
     if isinstance(process, FractionalNoise):
         amplitudes = fractional_noise_embedding(process.hurst, depth).amplitudes
-        drawn = stacked(terms.noise, depth + 1) * amplitudes[:, :, None]
+        drawn = stacked(terms.noise, len(amplitudes)) * amplitudes[:, :, None]
         waves = drawn[:, :, 0] + 1j * drawn[:, :, 1]
-        return np.asarray(np.fft.irfft(waves, 2 * depth, axis=1, norm="forward")[:, :depth])
+        return np.asarray(np.fft.irfft(waves, 2 * len(amplitudes) - 2, axis=1, norm="forward")[:, :depth])
     if isinstance(process, SmoothProcess):
         return along(smooth_basis(process, depth, 0, depth), terms.trend)
     if isinstance(process, Covariance):

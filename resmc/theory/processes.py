@@ -4,10 +4,10 @@ Every path over the layers is a sum of terms, each with two independent standard
 
 .. code-block:: text
 
-    fractional noise    X_j  = sum_k amplitude_k (g_k0 cos(pi j k/L) - g_k1 sin(pi j k/L))         k = 0 .. L
+    fractional noise    X_j  = sum_k amplitude_k (g_k0 cos(pi j k/M) - g_k1 sin(pi j k/M))         k = 0 .. M >= L
     smooth process      X(t) = sum_k amplitude_k (g_k0 cos(w_k t) + g_k1 sin(w_k t))               w_k = 2 pi k/period
 
-the first by one Fourier transform of length 2 L for the whole path, the second at any t.
+the first by one Fourier transform of length 2 M for the whole path, the second at any t.
 
 Sources: Davies and Harte 1987 (Biometrika 74) and Wood and Chan 1994 (J. Comp. Graph. Stat. 3) for the circulant
 embedding; Craigmile 2003 (J. Time Ser. Anal. 24) for its being positive for fractional noise with H < 1/2.
@@ -28,6 +28,7 @@ from ..models.processes import NEGLIGIBLE, Covariance, FractionalNoise, Mixture,
 Floats = NDArray[np.float64]
 
 SERIES_TERMS = 27  # a series in 1/lag^2, from lag 2 on, falls by at least a factor of 4 from term to term
+MOST_FREQUENCIES = (1 << 20) - 1  # the counters of random numbers have so many layers, which frequencies are there
 TAIL = 1e-16  # the terms that a smooth process's series lacks add at most this to its variance and its slope's
 
 
@@ -143,8 +144,16 @@ def embedding(covariances: ArrayLike) -> Embedding:
 
 @lru_cache(maxsize=8)
 def fractional_noise_embedding(hurst: float, depth: int) -> Embedding:
-    """Return the circulant embedding of ``depth`` layers of fractional noise, which is positive for every H."""
-    found = embedding(fractional_noise_covariance(hurst, np.arange(depth + 1)))
+    """Return a circulant embedding of ``depth`` layers of fractional noise or more, which is positive for every H.
+
+    It has as few more layers as let its Fourier transform be fast: one of a prime length takes several times as long.
+    """
+    from scipy.fft import next_fast_len  # a network without such weights does without it
+
+    layers = next_fast_len(depth, real=True)
+    found = embedding(
+        fractional_noise_covariance(hurst, np.arange((layers if layers <= MOST_FREQUENCIES else depth) + 1))
+    )
     found.eigenvalues.setflags(write=False)
     return found
 

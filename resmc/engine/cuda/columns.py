@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DENSE = 1
 MEMORY_DEVICE = 2
-MOST_THREADS = 256  # threads of a team at most: MAX_COLUMN_THREADS of csrc/cuda/arguments.hpp
+MOST_THREADS = 256  # the most threads of a team: MAX_COLUMN_THREADS of csrc/cuda/arguments.hpp
 TERMS = 128  # terms of a product between two looks at whether to stop
 
 
