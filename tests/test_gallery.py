@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 GALLERY = ROOT / "examples" / "gallery"
 NETWORKS = {"a_log_gaussian": 0.1, "b_hypoactivation": 0.15, "c_interlayer": 0.1, "d_growth": 0.15, "e_balanced": 0.1,
             "f_corrections": 0.1, "g_depth_regimes": 0.1, "h_depth_gradients": 0.1, "i_depth_law": 0.4,
-            "j_smooth_depth": 0.16, "k_fractional_paths": 0.25, "l_heat_map": 0.5, "m_three_regimes": 0.5}  # fmt: skip
+            "j_smooth_depth": 0.1, "k_fractional_paths": 0.25, "l_heat_map": 0.5, "m_three_regimes": 0.5}  # fmt: skip
 CLEAR, AGREE = 5.0, 4.5
 
 
@@ -205,6 +205,84 @@ def test_the_variance_grows_in_vanilla_networks_alone(ran):
     vanilla, balanced = found[:3], found[3:]
     assert variance_grows(vanilla)
     assert nothing_of_it(balanced)
+    swapped = [replace(b, reference=v.reference) for v, b in zip(vanilla, balanced, strict=True)]
+    assert not variance_grows(swapped)
+    assert not nothing_of_it([replace(v, reference=0.0) for v in vanilla])
+    assert ran["d_growth"].printed.count("it grows") == 3
+    assert ran["d_growth"].printed.count("no clear growth") == 3
+
+
+def test_balanced_networks_have_the_exact_values_and_vanilla_ones_do_not(ran):
+    found = ran["e_balanced"].found
+    vanilla, balanced = found[:3], found[3:]
+    assert nothing_of_it(balanced)
+    assert not any(agrees(one) for one in vanilla)
+
+
+def test_extrapolated_values_have_the_limits_and_those_of_one_width_do_not(ran):
+    f = ran["f_corrections"]
+    values, corrections = f.found[::2], f.found[1::2]
+    assert nothing_of_it(values)
+    assert corrections[-1].value > CLEAR * corrections[-1].stderr  # there is something to extrapolate
+    sim = resmc.simulate(width=192, depth=192, alpha=0.5**0.5, lam=0.5**0.5, networks=5000)
+    alone = sim.interlayer_correlations().by_lag[1]
+    assert not agrees(replace(values[-1], value=float(alone.value), stderr=float(alone.stderr)))
+
+
+@pytest.mark.parametrize(
+    ("name", "way", "words"), [("g_depth_regimes", "forward", "|h_L"), ("h_depth_gradients", "backward", "|p_0")]
+)
+def test_ratios_go_like_powers_of_the_depth_and_not_like_those_of_another_exponent(ran, name, way, words):
+    one = ran[name]
+    assert powers_of_depth(one.found)
+    assert [found.name for found in one.found] == ["β = 1, identity", "β = 0.5, non-trivial", "β = 0.25, explosion"]
+    assert [line.split(": ")[1] for line in one.printed.splitlines()[:3]] == ["identity", "non-trivial", "explosion"]
+    assert one.printed.count(f"{words} - ") == 3
+    script = ran["g_depth_regimes"].script
+    other = resmc.regime(script.network(0.6), script.DEPTHS, networks=200)
+    (found,) = script.findings({0.6: other}, way)
+    assert agrees(found, 0.01)
+    assert not agrees(replace(found, reference=0.0), 0.01)
+    assert not agrees(replace(found, reference=-0.5), 0.01)
+
+
+def test_deep_networks_have_the_log_gaussian_law_at_the_exponent_1_2_alone(ran):
+    i = ran["i_depth_law"]
+    assert law_at_half(i.found)
+    network = ran["g_depth_regimes"].script.network
+    other = i.script.findings(i.script.simulate(few(0.4), network(0.55, 100)))
+    assert not law_at_half([found for found in other if found.kind == "limit"])
+    assert law_at_half([found for found in other if found.kind == "exact"])  # at every exponent
+    narrow = i.script.findings(i.script.simulate(few(0.4), network(0.5, 30)))
+    assert not law_at_half([replace(a, reference=b.reference) for a, b in zip(narrow, i.found, strict=True)])
+
+
+def test_smooth_weights_have_the_exponent_1_where_independent_ones_have_1_2(ran):
+    j = ran["j_smooth_depth"]
+    assert smooth_powers_of_depth(j.found)
+    assert j.printed.count(": identity: ") == 2
+    assert j.printed.count(": explosion: ") == 2
+    independent = ran["g_depth_regimes"].found
+    assert not agrees(replace(independent[0], reference=0.0), 0.02)  # beta = 1 is the identity there
+
+
+def test_fractional_weights_add_up_to_the_exponent_asked_for_and_to_no_other(ran):
+    k = ran["k_fractional_paths"]
+    assert nothing_of_it(k.found)
+    off = [replace(one, reference=one.reference + 0.03) for one in k.found]
+    assert not any(agrees(one) for one in off)
+
+
+def test_the_frontier_of_the_heat_map_rises_with_h(ran):
+    found = ran["l_heat_map"].found
+    assert frontier_rises(found)
+    assert not frontier_rises([replace(one, reference=0.5) for one in found])
+    assert not frontier_rises(found[::-1])
+
+
+def test_the_three_regimes_have_their_exponents_and_not_each_others(ran):
+    found = ran["m_three_regimes"].found
+    assert regimes_part(found)
     others = [*found[2:4], *found[:2], found[5], found[4]]
     swapped = [replace(one, value=other.value) for one, other in zip(found, others, strict=True)]
     assert not any(agrees(one, 0.1) for one in swapped)

@@ -62,7 +62,7 @@ def errors(found: SecondMoment, expected: np.ndarray, first: int = 0) -> np.ndar
     ],
 )
 def test_it_is_there_where_the_growth_does_not_say_it_and_is_no_quotient(model, there):
-    method = "dense" if lowering.lower(model).weights == "uniform" else "projected"
+    method = "dense" if lowering.lower(model).law == "uniform" else "projected"
     sim = run(model, 64, method=method, keep_samples=3, keep_trajectories=3)
     assert (MEAN_SQUARE in sim.ratios) == lowering.lower(model).follows_mean_square == there
     assert MEAN_SQUARE in sim.observables

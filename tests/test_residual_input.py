@@ -83,8 +83,12 @@ def test_a_scaling_that_is_none_is_refused_in_a_sentence(bad):
 @pytest.mark.parametrize(
     ("model", "settings", "words"),
     [
-        (ResidualNetwork(4, 3, weights="uniform"), {}, "use method='dense'"),
-        (ResidualNetwork(4, 3, weights="rademacher"), {"gradients": True}, "W x having the law of |x| g"),
+        (ResidualNetwork(4, 3, weights="uniform"), {"method": "projected"}, "use method='dense'"),
+        (
+            ResidualNetwork(4, 3, weights="rademacher"),
+            {"gradients": True, "method": "projected"},
+            "W x having the law of |x| g",
+        ),
         (ResidualNetwork(4, 3), {"gradients": 1}, "gradients=1 is not allowed"),
         (ResidualNetwork(4, 3), {"displacement": "yes"}, "displacement='yes' is not allowed"),
         (ResidualNetwork(4, 3), {"gradients": True, "displacement": False}, "gradients are followed beside it"),

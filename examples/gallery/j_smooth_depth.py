@@ -23,8 +23,9 @@ import resmc
 from resmc.analyses import Regime
 from resmc.results.estimates import MIN_NETWORKS
 
-CLAIM = "With smooth weights β = 1 is critical, layers and gradient alike (n = 40): exponents in L, L = 10 to 1000"
-NETWORKS = 200  # for each depth
+CLAIM = "With smooth weights β = 1 is critical, layers and gradient alike (n = 40): exponents in L, L = 10 to 300"
+NETWORKS = 1000  # for each depth
+DEPTHS = (10, 30, 100, 300)
 BETAS = (2.0, 1.0, 0.5)
 SMOOTH = resmc.Weights(depth=resmc.SmoothProcess(length=0.1))
 WAYS = {"forward": "displacement", "backward": "gradient_displacement"}
@@ -36,7 +37,7 @@ def simulate(args: argparse.Namespace) -> dict[float, Regime]:
     return {
         beta: resmc.regime(
             replace(g_depth_regimes.network(beta), weights=SMOOTH),
-            g_depth_regimes.DEPTHS,
+            DEPTHS,
             networks=networks,
             seed=args.seed + (27 + i << 32),
         )
@@ -51,7 +52,7 @@ def findings(regimes: Mapping[float, Regime]) -> list[Finding]:
         for way in WAYS:
             verdict = getattr(one, way)
             beside = ("limit", 1.0 - beta) if beta >= 1.0 else ()
-            found.append(Finding.of(f"β = {beta:g}, {way}, {verdict.name}", verdict.slope, *beside))
+            found.append(Finding.of(f"β = {beta:g}, {way}", verdict.slope, *beside))
     return found
 
 
