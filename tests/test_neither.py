@@ -196,6 +196,16 @@ def test_models_that_do_not_fit_are_refused(message: str) -> None:
             refusing(BAD_MODELS[message])
 
 
+def test_experiments_of_one_seed_have_the_same_noise_and_are_dependent() -> None:
+    model = network(2, 0.3, 0.3, **TANH)
+    one, other = (
+        resmc.quadratic_variation(model, (2, 4), networks=32, seed=seed, progress=False).change_slope for seed in (1, 2)
+    )
+    exponent = resmc.frontier(model, [0.3], (2, 4), networks=32, seed=1, progress=False).exponent[0]
+    assert np.isnan((exponent - one).stderr)
+    assert float((exponent - other).stderr) == pytest.approx(np.hypot(exponent.stderr, other.stderr))
+
+
 def test_one_depth_has_no_quadratic_variation_by_depth() -> None:
     with pytest.raises(ValueError, match="scaling layer by layer"):
         resmc.quadratic_variation(ResidualNetwork(4, 2, scaling=(0.1, 0.2)))

@@ -198,6 +198,17 @@ def test_the_summary_says_equation_and_slopes_and_the_seed_alone_makes_the_numbe
     assert half.convergence.backward is None
 
 
+def test_what_the_same_networks_have_is_dependent_and_two_seeds_are_not() -> None:
+    model = network(2, SMOOTH["tied"], **BLOCKS["phi-out, tanh"])
+    found, other = (
+        resmc.limit(model, networks=32, seed=seed, depths=(4, 8), progress=False).convergence for seed in (1, 2)
+    )
+    assert np.isfinite(found.forward_slope.stderr)
+    assert np.isnan((found.forward_slope - found.backward_slope).stderr)
+    between = float((found.forward_slope - other.forward_slope).stderr)
+    assert between == pytest.approx(np.hypot(found.forward_slope.stderr, other.forward_slope.stderr))
+
+
 def test_a_start_that_all_share_is_the_start() -> None:
     model = network(3, SMOOTH["tied"], block="phi-out", activation="linear")
     h0 = np.array([1.0, 0.0, 0.0])
