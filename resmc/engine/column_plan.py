@@ -77,13 +77,13 @@ def plan(
         If one layer's weights, or what the columns of one network keep, are too large; the message names the sizes.
     """
     depth, layer, n = network.depth, layer_bytes(network), network.width
-    if layer > WEIGHTS_HELD:
-        most = math.isqrt(WEIGHTS_HELD // (8 if has_inner(network) else 4))
+    most = math.isqrt(WEIGHTS_HELD // (8 if has_inner(network) else 4))
+    if n > most:
         raise ValueError(
             f"width={n} is too large for weights that depend on each other in depth: those of one layer take "
             f"{layer / 1e9:.3g} GB, and {WEIGHTS_HELD / 1e9:.3g} GB are held at most, as of width={most}"
         )
-    layers = depth if tied else min(depth, WEIGHTS_HELD // layer)
+    layers = depth if tied else min(depth, max(1, WEIGHTS_HELD // layer))  # the widest layer has its bias besides
 
     def keeping(segment: int, layers: int) -> Plan:
         kernel = replace(network, segment=segment)
