@@ -232,7 +232,7 @@ class Covariance:
                 f"the covariance is not symmetric: that of layers {j} and {k} is {matrix[j, k]:.17g}, and that of "
                 f"layers {k} and {j} is {matrix[k, j]:.17g}"
             )
-        matrix = 0.5 * (matrix + matrix.T)
+        matrix = 0.5 * (matrix + matrix.T) + 0.0  # no -0, which equals 0 and would have another hash
         matrix.setflags(write=False)
         object.__setattr__(self, "matrix", matrix)
         values = self._decomposed[0]
