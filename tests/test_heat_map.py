@@ -600,6 +600,7 @@ def test_what_a_map_has_not_is_refused_on_the_command_line(command, words, tmp_p
         ({"networks": 1 << 20, "hurst": np.linspace(0.1, 0.9, 1000)}, "averages take .* GB"),
         ({"n_inputs": 0}, "n_inputs=0 is out of range"),
         ({"n_inputs": 1 << 17}, "n_inputs=131072 is out of range"),
+        ({"n_inputs": 1 << 16, "beta": np.linspace(0, 1, 257)}, "n_inputs=65536 is too many for 257 exponents"),
         ({"seed": -1}, "seed=-1 is out of range"),
         ({"gradients": 1}, "gradients=1 is not allowed"),
         ({"device": "tpu"}, "device='tpu' is not allowed"),
