@@ -258,9 +258,12 @@ class Covariance:
 
     @cached_property
     def root(self) -> Floats:
-        """A matrix R with R R^T = C, (depth, depth): X = R g with standard normals g."""
+        """The symmetric root R of C, R R = C, (depth, depth): X = R g with standard normals g.
+
+        Eigenvectors are known up to their signs, or less, and libraries choose them; the symmetric root is unique.
+        """
         values, vectors = self._decomposed
-        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+        return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
 
     @property
     def words(self) -> str:
