@@ -28,7 +28,7 @@ from ..engine.lowering import QUOTIENTS, lower
 from ..engine.native import NUMERICS_VERSION
 from ..models.processes import FractionalNoise
 from ..models.residual_network import ResidualNetwork
-from ..models.scaling import DepthScaling
+from ..models.scaling import DepthScaling, power_of_depth
 from ..models.spelling import of_dict
 from ..models.weights import Weights
 from ..reference import normals, words
@@ -120,7 +120,7 @@ class HeatRow:
     ) -> NDArray[np.float64]:
         """Simulate the networks start .. stop - 1: ln |v|^2/|start|^2, (networks, exponents, inputs, quotients)."""
         networks = range(start, stop)
-        factors = self.c * float(self.model.depth) ** -np.array(self.betas)
+        factors = [power_of_depth(self.c, beta, self.model.depth) for beta in self.betas]
         h0 = np.tile(first_states(self.model.width, self.seed, networks, self.n_inputs), (1, 1, len(factors)))
         found = run_columns(
             lower(self.model),
