@@ -255,3 +255,9 @@ def test_bad_arguments_are_value_errors(message: str, given: dict[str, Any]) -> 
 def test_independent_weights_have_no_depths_to_compare() -> None:
     with pytest.raises(ValueError, match=r"depths=\(10, 20\) is not allowed: the limit of independent weights"):
         resmc.limit(ResidualNetwork(3, 10), depths=(10, 20))
+
+
+def test_a_path_of_too_many_terms_is_refused_with_its_size() -> None:
+    short = network(150, Weights(depth=SmoothProcess(0.001)), block="phi-out", activation="tanh")
+    with pytest.raises(ValueError, match=r"width=150 is out of range: the \d+ terms of 22500 entries .* GiB"):
+        resmc.limit(short, networks=1, depths=(10, 20), progress=False)

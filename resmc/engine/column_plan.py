@@ -90,7 +90,7 @@ def plan(
         return Plan(kernel, columns, 1, layers, tied, state_of(kernel, columns))
 
     chosen = keeping(depth, layers)
-    if network.gradients and chosen.state_bytes > STATES_HELD:  # some layers are computed again on the way back
+    if network.gradients and chosen.state_bytes > STATES_HELD:  # some layers are computed again, backwards
         segment = min(math.isqrt(depth) + 1, layers)
         chosen = keeping(segment, depth if layers == depth else layers // segment * segment)
     if chosen.state_bytes > MOST_STATES:
