@@ -95,6 +95,13 @@ class Frontier(Shown):
             notes=[f"in depth: {self.limit_words}; at a finite depth the frontier is not yet there"],
         )
 
+    def summary(self) -> Table:
+        """Return a table of exponents by H, beside what they are as the depth grows."""
+        return self._table()
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
 
 def mean_over_networks(averages: Floats) -> Estimate:
     """Estimate the mean over networks, the first axis; fewer than 32 have no error, and neither has an infinite one."""
