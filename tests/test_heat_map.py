@@ -273,6 +273,8 @@ def test_the_frontier_of_deep_networks_rises_with_h_and_with_the_depth():
 
 def test_the_frontier_as_the_depth_grows_is_said_in_a_formula():
     assert "in depth: H, by which small" in str(heat_map(ResidualNetwork(4, 3), **SMALL, progress=False).frontier())
+    signed = ResidualNetwork(4, 3, activation="balanced")  # its signs are drawn in every layer
+    assert "in depth: max(H, 1/2), by" in str(heat_map(signed, **SMALL, progress=False).frontier())
 
 
 # ------------------------------------------------------------------------------------------------------ the store

@@ -13,10 +13,10 @@ import pytest
 from scipy.integrate import dblquad
 
 import resmc
-from resmc import DepthScaling, FractionalNoise, ResidualNetwork, SmoothProcess, Weights
+from resmc import DepthScaling, FractionalNoise, ResidualNetwork, SmoothProcess, Weights, theory
 from resmc.models.activations import ACTIVATIONS
 from resmc.theory.noise_response import response_mean_square
-from resmc.theory.processes import fractional_noise_covariance
+from resmc.theory.processes import covariance, fractional_noise_covariance
 
 BOUND = 4.0
 PHI_IN: dict[str, Any] = {"block": "phi-in"}
@@ -158,6 +158,21 @@ def test_the_exact_response_is_the_sum_over_pairs_of_layers(block: str, activati
     total = depth + 2.0 * sum((depth - k) * terms[k] for k in range(1, depth))
     model = ResidualNetwork(4, 1, block, activation)
     np.testing.assert_allclose(response_mean_square(model, hurst, [1, depth]), [1.0, total], rtol=1e-3)
+
+
+def test_random_signs_of_phi_in_leave_a_half_of_the_exponent_to_independent_layers() -> None:
+    """E|sum V_k sigma(s_k h)|^2 is the sum of rho times what the activated states of two layers share."""
+    hurst, depths, rng = 0.2, (64, 1024), np.random.default_rng(5)
+    model = ResidualNetwork(400, 1, "phi-in", "balanced")
+    found = []
+    for depth in depths:
+        signs = rng.choice([-1.0, 1.0], (depth, model.width))
+        active = np.maximum(signs * rng.standard_normal(model.width), 0.0)
+        found.append(float(np.sum(covariance(FractionalNoise(hurst), depth) * (active @ active.T)) / model.width))
+    exact = [0.25 * (depth + depth ** (2.0 * hurst)) for depth in depths]
+    np.testing.assert_allclose(found, exact, rtol=0.2)  # the mean of h_i^2 has an error of 7%
+    assert theory.noise_exponent(model, hurst) == 0.5
+    assert np.isnan(response_mean_square(model, hurst, depths)).all()
 
 
 def test_responses_that_are_not_known_are_not_a_number() -> None:
