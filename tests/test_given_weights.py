@@ -210,6 +210,12 @@ def test_what_no_memory_holds_is_refused_with_its_size():
     wide = ResidualNetwork(12000, 5, weights=Weights(depth="tied"))
     with pytest.raises(ValueError, match=r"width=12000 .* 0\.576 GB, and 0\.537 GB"):
         resmc.simulate(wide, networks=1, progress=False)
+    for block, width in (("phi-in", 11585), ("v-phi-w", 8192)):  # the widest there are, as `ResidualNetwork` says
+        for bias in (0.0, 1.0):
+            kernel = lower(ResidualNetwork(width, 1000, block, bias=bias)).in_own_units(gradients=False)
+            assert column_plan.plan(kernel, 2, 1, False, Threads(1).state_bytes).networks == 1
+            with pytest.raises(ValueError, match=f"as of width={width}"):
+                column_plan.plan(replace(kernel, width=width + 1), 2, 1, False, Threads(1).state_bytes)
     model = ResidualNetwork(8000, 1000, "phi-in")
     kernel = lower(model).in_own_units(gradients=True)
     with pytest.raises(ValueError, match=r"width=8000, depth=1000 and 700 columns .* GB"):

@@ -273,6 +273,8 @@ def test_the_frontier_of_deep_networks_rises_with_h_and_with_the_depth():
 
 def test_the_frontier_as_the_depth_grows_is_said_in_a_formula():
     assert "in depth: H, by which small" in str(heat_map(ResidualNetwork(4, 3), **SMALL, progress=False).frontier())
+    signed = ResidualNetwork(4, 3, activation="balanced")  # its signs are drawn in every layer
+    assert "in depth: max(H, 1/2), by" in str(heat_map(signed, **SMALL, progress=False).frontier())
 
 
 # ------------------------------------------------------------------------------------------------------ the store
@@ -600,6 +602,7 @@ def test_what_a_map_has_not_is_refused_on_the_command_line(command, words, tmp_p
         ({"networks": 1 << 20, "hurst": np.linspace(0.1, 0.9, 1000)}, "averages take .* GB"),
         ({"n_inputs": 0}, "n_inputs=0 is out of range"),
         ({"n_inputs": 1 << 17}, "n_inputs=131072 is out of range"),
+        ({"n_inputs": 1 << 16, "beta": np.linspace(0, 1, 257)}, "n_inputs=65536 is too many for 257 exponents"),
         ({"seed": -1}, "seed=-1 is out of range"),
         ({"gradients": 1}, "gradients=1 is not allowed"),
         ({"device": "tpu"}, "device='tpu' is not allowed"),
@@ -665,10 +668,7 @@ def test_a_summary_says_the_frontiers_and_what_they_are():
     found = small()
     text = str(found)
     assert "heat map of v-phi-w relu  width 6  depth 12  scaling 1 L^-beta" in text
-    assert (
-        "frontier: the beta at which it is 0; in depth: max(H, 1/2), by which small branches add up as the depth grows"
-        in text
-    )
+    assert "frontier: the beta at which it is 0; in depth: max(H, 1/2), by which small branches add up" in text
     assert [row[0] for row in found.summary().rows] == [0.2, 0.8]
     assert repr(found).startswith("HeatMap(")
 

@@ -13,10 +13,10 @@ import pytest
 from scipy.integrate import dblquad
 
 import resmc
-from resmc import DepthScaling, FractionalNoise, ResidualNetwork, SmoothProcess, Weights
+from resmc import DepthScaling, FractionalNoise, ResidualNetwork, SmoothProcess, Weights, theory
 from resmc.models.activations import ACTIVATIONS
 from resmc.theory.noise_response import response_mean_square
-from resmc.theory.processes import fractional_noise_covariance
+from resmc.theory.processes import covariance, fractional_noise_covariance
 
 BOUND = 4.0
 PHI_IN: dict[str, Any] = {"block": "phi-in"}
@@ -160,6 +160,21 @@ def test_the_exact_response_is_the_sum_over_pairs_of_layers(block: str, activati
     np.testing.assert_allclose(response_mean_square(model, hurst, [1, depth]), [1.0, total], rtol=1e-3)
 
 
+def test_random_signs_of_phi_in_leave_a_half_of_the_exponent_to_independent_layers() -> None:
+    """E|sum V_k sigma(s_k h)|^2 is the sum of rho times what the activated states of two layers share."""
+    hurst, depths, rng = 0.2, (64, 1024), np.random.default_rng(5)
+    model = ResidualNetwork(400, 1, "phi-in", "balanced")
+    found = []
+    for depth in depths:
+        signs = rng.choice([-1.0, 1.0], (depth, model.width))
+        active = np.maximum(signs * rng.standard_normal(model.width), 0.0)
+        found.append(float(np.sum(covariance(FractionalNoise(hurst), depth) * (active @ active.T)) / model.width))
+    exact = [0.25 * (depth + depth ** (2.0 * hurst)) for depth in depths]
+    np.testing.assert_allclose(found, exact, rtol=0.2)  # the mean of h_i^2 has an error of 7%
+    assert theory.noise_exponent(model, hurst) == 0.5
+    assert np.isnan(response_mean_square(model, hurst, depths)).all()
+
+
 def test_responses_that_are_not_known_are_not_a_number() -> None:
     assert np.isnan(response_mean_square(ResidualNetwork(4, 1, "v-phi-w", "tanh"), 0.3, [4, 8])).all()
     found = resmc.frontier(ResidualNetwork(2, 1, "v-phi-w", "tanh"), 0.9, (4, 8), networks=32, progress=False)
@@ -194,6 +209,16 @@ def test_models_that_do_not_fit_are_refused(message: str) -> None:
     for refusing in (resmc.frontier, resmc.quadratic_variation):
         with pytest.raises(ValueError, match=message):
             refusing(BAD_MODELS[message])
+
+
+def test_experiments_of_one_seed_have_the_same_noise_and_are_dependent() -> None:
+    model = network(2, 0.3, 0.3, **TANH)
+    one, other = (
+        resmc.quadratic_variation(model, (2, 4), networks=32, seed=seed, progress=False).change_slope for seed in (1, 2)
+    )
+    exponent = resmc.frontier(model, [0.3], (2, 4), networks=32, seed=1, progress=False).exponent[0]
+    assert np.isnan((exponent - one).stderr)
+    assert float((exponent - other).stderr) == pytest.approx(np.hypot(exponent.stderr, other.stderr))
 
 
 def test_one_depth_has_no_quadratic_variation_by_depth() -> None:

@@ -198,6 +198,17 @@ def test_the_summary_says_equation_and_slopes_and_the_seed_alone_makes_the_numbe
     assert half.convergence.backward is None
 
 
+def test_what_the_same_networks_have_is_dependent_and_two_seeds_are_not() -> None:
+    model = network(2, SMOOTH["tied"], **BLOCKS["phi-out, tanh"])
+    found, other = (
+        resmc.limit(model, networks=32, seed=seed, depths=(4, 8), progress=False).convergence for seed in (1, 2)
+    )
+    assert np.isfinite(found.forward_slope.stderr)
+    assert np.isnan((found.forward_slope - found.backward_slope).stderr)
+    between = float((found.forward_slope - other.forward_slope).stderr)
+    assert between == pytest.approx(np.hypot(found.forward_slope.stderr, other.forward_slope.stderr))
+
+
 def test_a_start_that_all_share_is_the_start() -> None:
     model = network(3, SMOOTH["tied"], block="phi-out", activation="linear")
     h0 = np.array([1.0, 0.0, 0.0])
@@ -244,3 +255,9 @@ def test_bad_arguments_are_value_errors(message: str, given: dict[str, Any]) -> 
 def test_independent_weights_have_no_depths_to_compare() -> None:
     with pytest.raises(ValueError, match=r"depths=\(10, 20\) is not allowed: the limit of independent weights"):
         resmc.limit(ResidualNetwork(3, 10), depths=(10, 20))
+
+
+def test_a_path_of_too_many_terms_is_refused_with_its_size() -> None:
+    short = network(150, Weights(depth=SmoothProcess(0.001)), block="phi-out", activation="tanh")
+    with pytest.raises(ValueError, match=r"width=150 is out of range: the \d+ terms of 22500 entries .* GiB"):
+        resmc.limit(short, networks=1, depths=(10, 20), progress=False)

@@ -18,6 +18,7 @@ from resmc.theory.processes import (
     covariance,
     covariance_by_lag,
     embedding,
+    fast_length,
     fractional_noise_covariance,
     fractional_noise_embedding,
     smooth_basis,
@@ -85,6 +86,17 @@ def test_the_embedding_of_fractional_noise_is_positive(hurst, depth):
     assert found.clipped == 0.0
     assert depth <= found.depth <= 1.1 * depth
     assert found.eigenvalues.min() > 0.0
+
+
+def test_a_fast_length_is_the_next_one_whose_prime_factors_are_2_3_and_5():
+    """Known without a library: a number is such if powers of 2, 3 and 5 are all that it is made of."""
+
+    def fast(n: int) -> bool:
+        return math.gcd(n, 30**20) == n
+
+    numbers = [n for n in range(1, 4001) if fast(n)]
+    assert [fast_length(n) for n in range(1, 4001)] == [next(m for m in numbers if m >= n) for n in range(1, 4001)]
+    assert fast_length(2**20 - 1) == 2**20
 
 
 def paths_of_waves(amplitudes: np.ndarray) -> np.ndarray:
@@ -213,3 +225,12 @@ def test_the_root_of_a_covariance_matrix_squares_to_it():
     matrix = covariance(FractionalNoise(0.8), 50)
     root = Covariance(matrix).root
     np.testing.assert_allclose(root @ root.T, matrix, rtol=0, atol=1e-13)
+
+
+def test_the_root_of_a_covariance_matrix_does_not_depend_on_which_eigenvectors_a_library_finds():
+    matrix = covariance(FractionalNoise(0.3), 20)
+    other = Covariance(matrix)
+    values, vectors = np.linalg.eigh(matrix)
+    object.__setattr__(other, "_decomposed", (values, vectors * np.resize([1.0, -1.0], 20)))
+    np.testing.assert_allclose(other.root, Covariance(matrix).root, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(Covariance(np.eye(4)).root, np.eye(4), rtol=0, atol=1e-15)

@@ -194,6 +194,7 @@ def test_the_summary_says_equation_quantities_and_slopes() -> None:
     for words in ("c_2^2 q 1 dt", "mean log |p_0|^2/|p_d|^2", "forward s = ", "by theory -0.5"):
         assert words in text
     assert found.convergence.forward.shape == (2, 32)
+    assert np.isnan((found.convergence.forward_slope - found.convergence.backward_slope).stderr)  # the same networks
     again = resmc.limit(model, networks=40, steps=10, depths=(4, 8), gradients=False, progress=False)
     np.testing.assert_array_equal(again.convergence.forward, found.convergence.forward)
     assert again.convergence.backward is None
@@ -202,3 +203,12 @@ def test_the_summary_says_equation_quantities_and_slopes() -> None:
 def test_depths_without_a_common_grid_are_refused() -> None:
     with pytest.raises(ValueError, match=r"depths=\(997, 1009\) are not allowed .* divide each other"):
         resmc.limit(network(20, **CASES["phi-in, relu"]), networks=1, steps=2, depths=(997, 1009))
+
+
+def test_short_trends_take_no_more_memory_than_there_is_and_too_short_ones_are_refused() -> None:
+    model = network(20, trend=SmoothProcess(0.001), **CASES["phi-in, relu"])
+    sde = theory.trend_noise_limit(model)
+    one = 8 * 2 * len(theory.processes.smooth_series(0.001).variances) * 20**2
+    assert euler.chunk(sde, 2, False) * one <= euler.CHUNK_BYTES
+    with pytest.raises(ValueError, match=r"width=150 with steps=2 .* GiB for one network: a trend longer than 0\.001"):
+        resmc.limit(replace(model, width=150), networks=1, steps=2, progress=False)

@@ -159,6 +159,13 @@ def test_an_eigenvalue_below_0_by_rounding_counts_as_0_and_is_reported() -> None
         Covariance(vectors * [2.0, 1.0, 1.0, 0.5, -3e-9] @ vectors.T)
 
 
+def test_equal_covariances_have_equal_hashes_and_descriptions() -> None:
+    one, other = (Covariance(np.array([[1.0, zero], [zero, 1.0]])) for zero in (0.0, -0.0))
+    assert one == other
+    assert hash(one) == hash(other)
+    assert str(one.to_dict()) == str(other.to_dict())
+
+
 def test_auto_stands_for_projected_where_that_is_exact_and_else_for_dense() -> None:
     assert chosen_method(lower(ResNet(4, 3, 0.6, 0.8)), "auto") == "projected"
     assert chosen_method(lower(network("gaussian", block="v-phi-w")), "auto") == "projected"

@@ -77,20 +77,20 @@ def plan(
         If one layer's weights, or what the columns of one network keep, are too large; the message names the sizes.
     """
     depth, layer, n = network.depth, layer_bytes(network), network.width
-    if layer > WEIGHTS_HELD:
-        most = math.isqrt(WEIGHTS_HELD // (8 if has_inner(network) else 4))
+    most = math.isqrt(WEIGHTS_HELD // (8 if has_inner(network) else 4))
+    if n > most:
         raise ValueError(
             f"width={n} is too large for weights that depend on each other in depth: those of one layer take "
             f"{layer / 1e9:.3g} GB, and {WEIGHTS_HELD / 1e9:.3g} GB are held at most, as of width={most}"
         )
-    layers = depth if tied else min(depth, WEIGHTS_HELD // layer)
+    layers = depth if tied else min(depth, max(1, WEIGHTS_HELD // layer))  # the widest layer has its bias besides
 
     def keeping(segment: int, layers: int) -> Plan:
         kernel = replace(network, segment=segment)
         return Plan(kernel, columns, 1, layers, tied, state_of(kernel, columns))
 
     chosen = keeping(depth, layers)
-    if network.gradients and chosen.state_bytes > STATES_HELD:  # some layers are computed again on the way back
+    if network.gradients and chosen.state_bytes > STATES_HELD:  # some layers are computed again, backwards
         segment = min(math.isqrt(depth) + 1, layers)
         chosen = keeping(segment, depth if layers == depth else layers // segment * segment)
     if chosen.state_bytes > MOST_STATES:

@@ -13,6 +13,7 @@ from .._system.stopping import look
 from ..models.residual_network import ResidualNetwork
 from ..results.estimates import Floats
 from ..theory.depth import DepthSDE
+from ..theory.processes import smooth_series
 from ..theory.trend_noise import TrendNoiseSDE
 from .paths import Layout, SmoothPath
 
@@ -24,17 +25,21 @@ MAX_CHUNK = 1024  # networks simulated together; more would not fit into the cac
 def chunk(sde: DepthSDE, steps: int, gradients: bool) -> int:
     """Return how many networks to simulate together, so that both grids' paths (or, forward only, states) fit.
 
-    A trend has all entries of its matrices at every step of the fine grid.
+    A trend has all entries of its matrices at every step of the fine grid, and in every term of its series.
+
+    Raises
+    ------
+    ValueError
+        If one network takes more than there is for it.
     """
-    width = sde.model.width
+    width, cure = sde.model.width, "fewer steps" + " or gradients=False" * gradients
     one = 8 * width * (steps + steps // 2 + 2 if gradients else 16)
-    if has_trend(sde):
-        one += 8 * steps * Layout(sde.model).size
+    if isinstance(sde, TrendNoiseSDE) and has_trend(sde):
+        terms = 2 * len(smooth_series(sde.trend.length).variances)
+        one += 8 * max(steps, terms) * Layout(sde.model).size
+        cure = f"a trend longer than {sde.trend.length:g}" if terms > steps else cure
     if one > MAX_BYTES:
-        fewer = " or gradients=False" * gradients
-        raise ValueError(
-            f"width={width} with steps={steps} would take {one / 2**30:.1f} GiB for one network: fewer steps{fewer}"
-        )
+        raise ValueError(f"width={width} with steps={steps} would take {one / 2**30:.1f} GiB for one network: {cure}")
     return int(np.clip(CHUNK_BYTES // one, 1, MAX_CHUNK))
 
 

@@ -176,7 +176,7 @@ def _collect(
         exact=_half_slopes(exact, depths),
         limit=np.array([noise_exponent(model, h) for h in hurst]),
     )
-    return share_networks(result, Networks.of(f"frontier {seed}", [(0, len(models) * networks)]))
+    return share_networks(result, Networks.of(seed, [(0, len(models) * networks)]))
 
 
 def _scale(model: ResidualNetwork, depth: int) -> float:

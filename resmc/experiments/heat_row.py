@@ -21,17 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
-from .._system.build import instruction_set
 from .._system.plain import Plain
 from .._system.words import cut
-from ..engine import cuda
-from ..engine.columns import Machine, Threads, run_columns
-from ..engine.devices import Device
+from ..engine.columns import Machine, run_columns
 from ..engine.lowering import QUOTIENTS, lower
 from ..engine.native import NUMERICS_VERSION
 from ..models.processes import FractionalNoise
 from ..models.residual_network import ResidualNetwork
-from ..models.scaling import DepthScaling
+from ..models.scaling import DepthScaling, power_of_depth
 from ..models.spelling import of_dict
 from ..models.weights import Weights
 from ..reference import normals, words
@@ -43,6 +40,7 @@ SCHEMA_VERSION = 1
 KEY_VERSION = 1  # raised when keys are made of other things
 N_IN = 64  # entries of an input
 MOST_INPUTS = 1 << 16  # the counters of random numbers have so many inputs
+MOST_COLUMNS = 1 << 24  # and the kernels take so many pairs of an exponent and an input of a network
 BACKWARD_WORK = 3  # a backward pass takes as long as so many forward passes, roughly
 PRODUCTS = 8  # products of a weight and a neuron that take as long as one neuron update of a projected network
 FORWARD = ("growth", "displacement")
@@ -122,7 +120,7 @@ class HeatRow:
     ) -> NDArray[np.float64]:
         """Simulate the networks start .. stop - 1: ln |v|^2/|start|^2, (networks, exponents, inputs, quotients)."""
         networks = range(start, stop)
-        factors = self.c * float(self.model.depth) ** -np.array(self.betas)
+        factors = [power_of_depth(self.c, beta, self.model.depth) for beta in self.betas]
         h0 = np.tile(first_states(self.model.width, self.seed, networks, self.n_inputs), (1, 1, len(factors)))
         found = run_columns(
             lower(self.model),
@@ -162,22 +160,6 @@ def first_states(width: int, seed: int, networks: range, n_inputs: int) -> Float
 def _finite_or_infinite(values: Floats) -> Floats:
     """Return the values with infinity in place of what is no number: the difference of two infinite ones."""
     return np.where(np.isnan(values), np.inf, values)
-
-
-def machine_of(device: Device, threads: int) -> tuple[Machine, str]:
-    """Return what computes on a device, with so many threads if it is the CPU, and its numerics class.
-
-    Raises
-    ------
-    DeviceError
-        If there is no such GPU.
-    """
-    if device.kind == "cpu":
-        return Threads(threads), f"cpu/{instruction_set()}"
-    from ..engine.cuda.columns import Device as Gpu
-
-    accelerator = cuda.open_cuda(device.ordinal)
-    return Gpu(accelerator), accelerator.numerics
 
 
 def to_bytes(row: HeatRow, start: int, stop: int, numerics: str, values: Floats) -> bytes:

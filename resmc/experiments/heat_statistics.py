@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system.words import brief_repr
-from ..results.estimates import MIN_NETWORKS, Estimate, Floats, jackknife
+from ..results.estimates import MIN_NETWORKS, Estimate, Floats
+from ..results.groups import jackknifed
 from ..tables import Column, Shown, Table
 
-GROUPS = 32  # groups of networks in the jackknife
 RATIO_OF_LOG = 0.5 / math.log(10.0)  # log10 of a ratio, by the natural logarithm of its square
 FIELDS = ("value", "stderr", "n", "df")  # fields of an `Estimate`
 SYMBOLS = {
@@ -96,7 +96,7 @@ class Frontier(Shown):
         )
 
     def summary(self) -> Table:
-        """Return a table with a row for each H."""
+        """Return a table of exponents by H, beside what they are as the depth grows."""
         return self._table()
 
     def __str__(self) -> str:
@@ -119,17 +119,10 @@ def mean_over_networks(averages: Floats) -> Estimate:
 def crossing(averages: Floats, beta: Floats) -> Estimate:
     """Estimate where the mean over networks (networks, exponents) crosses 0."""
     n = len(averages)
-    if n == 0:
-        return Estimate(np.array(np.nan), np.array(np.nan), np.array(0), 1.0)
-    group = np.arange(n) * min(GROUPS, n) // n
-    sizes = np.bincount(group, minlength=GROUPS)
-    used = np.flatnonzero(sizes).tolist() if n > 1 else []
+    if n < 2:
+        return Estimate(np.array(_zero(averages[0], beta) if n else np.nan), np.array(np.nan), np.array(n), 1.0)
     with np.errstate(invalid="ignore"):
-        means = [averages.mean(axis=0), *(averages[group != j].mean(axis=0) for j in used)]
-    values = np.array([_zero(mean, beta) for mean in means])
-    if len(values) == 1:
-        return Estimate(values[0], np.array(np.nan), np.array(n), 1.0)
-    return jackknife(values, sizes[sizes > 0], n)
+        return jackknifed(averages.T, lambda part: np.array(_zero(part.mean(axis=1), beta)))
 
 
 def _zero(mean: Floats, beta: Floats) -> float:

@@ -62,13 +62,15 @@ def limit(
     Parameters
     ----------
     model : ResidualNetwork
-        A network with carry 1, and a scaling that has a limit. The depth has no meaning here.
+        A network with carry 1, and a scaling that has a limit. The depth has no meaning here, but that a readout is
+        drawn for each depth anew.
     networks : int, optional
         How many networks, 1 to 10^8: by default 10,000 with independent weights, 1000 with a mixture, of which the
         first 32 are compared with networks, and 32 with smooth or tied ones.
     seed : int
-        0 to 2^64 - 1. Equal arguments give equal numbers. Smooth and tied weights are those of the networks of
-        ``simulate(.., seed=seed)``, number 0 and on; all else comes from ``numpy.random.Philox``.
+        0 to 2^64 - 1. Equal arguments give equal numbers. Networks that are followed one by one have the first layer,
+        the readout and the smooth or tied weights of those of ``simulate(.., seed=seed)``, number 0 and on; all else
+        comes from ``numpy.random.Philox``.
     steps : int, optional
         Steps of the fine grid for an Ito equation in law, even, 2 to 2^20, by default 400; ``refinement`` in the result
         shows their effect. Not for ordinary equations, whose steps SciPy chooses.

@@ -18,7 +18,7 @@ from ..reference.sources import ENTRIES_OF, Counters
 from ..results.estimates import Floats
 from ..theory.processes import smooth_series
 from .branches import Branch, Matrices
-from .paths import ConstantPath, Layout, SmoothPath, check_memory, fractional_noise
+from .paths import MAX_BYTES, ConstantPath, Layout, SmoothPath, check_memory, fractional_noise
 
 
 class Ends(NamedTuple):
@@ -121,6 +121,11 @@ class OneNetwork:
         if not isinstance(process, SmoothProcess) and process != "tied":
             return None
         terms = 2 * len(smooth_series(process.length).variances) if isinstance(process, SmoothProcess) else 1
+        if 8 * terms * self.layout.size > MAX_BYTES:
+            raise ValueError(
+                f"width={self.model.width} is out of range: the {terms} terms of {self.layout.size} entries would take "
+                f"{8 * terms * self.layout.size / 2**30:.2g} GiB, and {MAX_BYTES / 2**30:g} are allowed"
+            )
         found = np.empty((terms, self.layout.size))
         for place, at in self.layout.parts:
             if process == "tied":

@@ -19,9 +19,11 @@ from .._system.stopping import look
 from .._system.words import brief_repr, counted
 from ..models.fields import shown
 from ..models.residual_network import ResidualNetwork
+from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate, Floats
 from ..results.groups import jackknifed
 from ..results.medians import median
+from ..results.propagation import Networks
 from ..tables import Column, Shown, Table
 from ..theory.depth_ode import DepthODE
 from .branches import Branch
@@ -147,7 +149,7 @@ def simulate(
         if report is not None:
             report((i + 1) / networks)
     laws = [end_law(row) for row in (ends if gradients else ends[:2])]
-    return OdeLimit(
+    result = OdeLimit(
         ode.model,
         ode,
         networks,
@@ -157,6 +159,7 @@ def simulate(
         laws[1],
         *(laws[2:] if gradients else (None, None)),
     )
+    return share_networks(result, Networks.of(seed, [(0, networks)]))
 
 
 def solved(ode: DepthODE, one: OneNetwork, gradients: bool) -> Limits:

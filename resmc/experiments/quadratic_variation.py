@@ -160,7 +160,7 @@ def quadratic_variation(
         variation_slope=slope(chosen, found[1]),
         response=response_slopes(model),
     )
-    return share_networks(result, Networks.of(f"quadratic variation {seed}", [(0, networks)]))
+    return share_networks(result, Networks.of(seed, [(0, networks)]))
 
 
 def _check_model(model: Any) -> None:

@@ -16,7 +16,9 @@ import numpy as np
 from .._system.progress import Report
 from .._system.stopping import look
 from .._system.words import brief
+from ..results.arithmetic import share_networks
 from ..results.estimates import Floats
+from ..results.propagation import Networks
 from ..tables import Table
 from ..theory.trend_noise import TrendNoiseSDE
 from . import depth_limit as in_law
@@ -84,7 +86,8 @@ def compared(
         if report is not None:
             report((i + 1) / networks)
     backward = distances[1] if gradients else None
-    return convergence(depths, distances[0], backward, (sde.order, sde.backward_order))
+    found = convergence(depths, distances[0], backward, (sde.order, sde.backward_order))
+    return share_networks(found, Networks.of(seed, [(0, networks)]))
 
 
 def _part(report: Report | None, first: float) -> Report | None:

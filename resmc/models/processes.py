@@ -232,7 +232,7 @@ class Covariance:
                 f"the covariance is not symmetric: that of layers {j} and {k} is {matrix[j, k]:.17g}, and that of "
                 f"layers {k} and {j} is {matrix[k, j]:.17g}"
             )
-        matrix = 0.5 * (matrix + matrix.T)
+        matrix = 0.5 * (matrix + matrix.T) + 0.0  # no -0, which equals 0 and would have another hash
         matrix.setflags(write=False)
         object.__setattr__(self, "matrix", matrix)
         values = self._decomposed[0]
@@ -258,9 +258,12 @@ class Covariance:
 
     @cached_property
     def root(self) -> Floats:
-        """A matrix R with R R^T = C, (depth, depth): X = R g with standard normals g."""
+        """The symmetric root R of C, R R = C, (depth, depth): X = R g with standard normals g.
+
+        Eigenvectors are known up to their signs, or less, and libraries choose them; the symmetric root is unique.
+        """
         values, vectors = self._decomposed
-        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+        return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
 
     @property
     def words(self) -> str:

@@ -24,7 +24,7 @@ STREAMS = {
     "gradient": 8,  # p_depth (projected)
     "backward": 9,  # the fresh part of V_l^T p (phi-in, v-phi-w) or W_l^T v (phi-out) (projected)
     "backward_inner": 10,  # the fresh part of W_l^T v of v-phi-w (projected)
-    "dense_input": 11,  # A, where the input is explicit and the weights are not Gaussian
+    "dense_input": 11,  # A, where the input is explicit and the weights are not Gaussian; A of a heat map
     # Paths over the layers: two normals p = 0, 1 of each term for entry e, quad p Q + e/4, Q = ceil(entries/4).
     "noise_outer": 12,  # frequency k of fractional noise, or layer l of a covariance matrix; of V, of phi-out W
     "noise_inner": 13,  # frequency k, or layer l; of W of v-phi-w

@@ -8,9 +8,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.recording import GROUPS
 from .estimates import Estimate, Floats, jackknife
-
-GROUPS = 32
 
 
 def without_each_group(samples: Floats) -> tuple[list[Floats], NDArray[np.int64]]:

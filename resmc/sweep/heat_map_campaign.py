@@ -11,9 +11,10 @@ import numpy as np
 
 from .._system.cpus import usable_cpus
 from ..engine import devices
+from ..engine.machines import machine_of
 from ..engine.native import NUMERICS_VERSION
 from ..experiments.heat_map import HeatMap
-from ..experiments.heat_row import HeatRow, from_bytes, machine_of, to_bytes
+from ..experiments.heat_row import HeatRow, from_bytes, to_bytes
 from ..experiments.heat_statistics import RowSums
 from .compute import Made, ShardTask
 from .heat_map_plan import HeatMapPlan
@@ -30,9 +31,9 @@ class RowTask(ShardTask):
 
     def make(self, report: Callable[[float], None]) -> Made:
         row, start, stop = self.shard.point, self.shard.start, self.shard.stop
-        machine, numerics = machine_of(devices.parse(self.device), self.threads or usable_cpus())
+        machine = machine_of(devices.parse(self.device), self.threads or usable_cpus())
         values = row.values(start, stop, machine, report)
-        return Made(numerics, to_bytes(row, start, stop, numerics, values), None)
+        return Made(machine.numerics, to_bytes(row, start, stop, machine.numerics, values), None)
 
 
 class HeatMapCampaign:

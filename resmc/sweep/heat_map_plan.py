@@ -13,7 +13,7 @@ import numpy as np
 from .._system import checks
 from .._system.plain import Plain
 from .._system.words import brief
-from ..experiments.heat_row import MOST_INPUTS, HeatRow, row_of
+from ..experiments.heat_row import MOST_COLUMNS, MOST_INPUTS, HeatRow, row_of
 from ..models.processes import FractionalNoise
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
@@ -59,6 +59,11 @@ class HeatMapPlan:
                 raise ValueError(f"beta={beta!r} is not allowed at depth={self.model.depth}: {error}") from None
         put("networks", checks.integer("networks", self.networks, 1, MOST_NETWORKS, "2^20"))
         put("n_inputs", checks.integer("n_inputs", self.n_inputs, 1, MOST_INPUTS, "2^16"))
+        if len(self.beta) * self.n_inputs > MOST_COLUMNS:
+            raise ValueError(
+                f"n_inputs={self.n_inputs} is too many for {len(self.beta)} exponents: a network has one of each, and "
+                "2^24 together are allowed"
+            )
         put("seed", checks.integer("seed", self.seed, 0, 2**64 - 1, "2^64 - 1"))
         checks.boolean("gradients", self.gradients)
         size = 8 * len(self.hurst) * len(self.beta) * self.networks * (4 if self.gradients else 2)

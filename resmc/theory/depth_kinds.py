@@ -92,7 +92,8 @@ def as_independent(model: ResidualNetwork) -> ResidualNetwork | None:
 def linear_in_weights(model: ResidualNetwork) -> bool:
     """Return True if small branches are sums of weights times what does not depend on the layer, to first order."""
     linear = model.block == "phi-out" and model.activation == "linear"
-    return model.block == "phi-in" or (model.inside and model.sigma.smooth) or linear
+    same = model.block == "phi-in" and not model.sigma.signed  # signs are drawn in every layer
+    return same or (model.inside and model.sigma.smooth) or linear
 
 
 def noise_exponent(model: ResidualNetwork, hurst: float) -> float:
@@ -104,7 +105,7 @@ def noise_exponent(model: ResidualNetwork, hurst: float) -> float:
 
     .. code-block:: text
 
-        phi-in, phi-out inside with a slope at 0      H
+        phi-in, phi-out inside with a slope at 0      H, or max(H, 1/2) where phi-in has random signs
         v-phi-w                                       max(H, 1/2), or max(2H - 1, 1/2) with an odd sigma
         phi-out outside                               1, or max(H, 1/2) with an odd sigma, H with a linear one
     """
@@ -120,6 +121,8 @@ def noise_exponent_formula(model: ResidualNetwork) -> str:
     """Return the formula of `noise_exponent`, in H."""
     if linear_in_weights(model):
         return "H"
+    if model.block == "phi-in":  # fresh signs halve what two layers share of sigma(h): the sum is L + L^(2H)
+        return "max(H, 1/2)"
     if model.block == "v-phi-w":
         return "max(2H - 1, 1/2)" if model.sigma.odd else "max(H, 1/2)"
     return "max(H, 1/2)" if model.sigma.odd else "1"

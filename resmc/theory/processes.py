@@ -142,15 +142,29 @@ def embedding(covariances: ArrayLike) -> Embedding:
     return Embedding(np.maximum(values, 0.0), negative / largest)
 
 
+def fast_length(least: int) -> int:
+    """Return the smallest number from ``least`` on that has no prime factor above 5.
+
+    Networks depend on it, so it is not asked of a library, of which another version may have another answer.
+    """
+    found = 1 << (least - 1).bit_length()
+    five = 1
+    while five < found:
+        odd = five
+        while odd < found:
+            found = min(found, odd << (-(-least // odd) - 1).bit_length())
+            odd *= 3
+        five *= 5
+    return found
+
+
 @lru_cache(maxsize=8)
 def fractional_noise_embedding(hurst: float, depth: int) -> Embedding:
     """Return a circulant embedding of ``depth`` layers of fractional noise or more, which is positive for every H.
 
     It has as few more layers as let its Fourier transform be fast: one of a prime length takes several times as long.
     """
-    from scipy.fft import next_fast_len  # a network without such weights does without it
-
-    layers = next_fast_len(depth, real=True)
+    layers = fast_length(depth)
     found = embedding(
         fractional_noise_covariance(hurst, np.arange((layers if layers <= MOST_FREQUENCIES else depth) + 1))
     )

@@ -13,13 +13,12 @@ from ..columns import Passage, Places, Source, arrays_of
 from ..lowering import KernelResidual, Lowered
 from ..native import Array, ColumnJob, ColumnLaunch, Report, Shape
 from .device import Accelerator, faults_in_words
-from .plan import LOOK_WORK, power_of_two
+from .plan import LOOK_WORK, MEMORY_DEVICE, power_of_two
 
 if TYPE_CHECKING:
     from ..weights import LayerWeights
 
 DENSE = 1
-MEMORY_DEVICE = 2
 MOST_THREADS = 256  # the most threads of a team: MAX_COLUMN_THREADS of csrc/cuda/arguments.hpp
 TERMS = 128  # terms of a product between two looks at whether to stop
 
