@@ -373,7 +373,7 @@ def test_what_was_recorded_is_what_the_scripts_find(ran):
         assert entry["claim"] == one.script.CLAIM
         for then, now in zip(entry["findings"], one.found, strict=True):
             assert then["name"] == now.name
-            assert then["stderr"] < now.stderr
+            assert then["stderr"] <= now.stderr  # equal where a script compares a fixed number of networks
             # not independent: the recorded networks begin with these; a KS distance exceeds the true one by its noise
             noise = now.reference if now.kind == "noise" else 0.0
             assert abs(then["value"] - now.value) < CLEAR * (then["stderr"] + now.stderr) + noise

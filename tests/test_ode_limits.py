@@ -261,3 +261,10 @@ def test_a_path_of_too_many_terms_is_refused_with_its_size() -> None:
     short = network(150, Weights(depth=SmoothProcess(0.001)), block="phi-out", activation="tanh")
     with pytest.raises(ValueError, match=r"width=150 is out of range: the \d+ terms of 22500 entries .* GiB"):
         resmc.limit(short, networks=1, depths=(10, 20), progress=False)
+
+
+def test_an_equation_that_a_solver_does_not_come_to_the_end_of_is_refused(monkeypatch):
+    monkeypatch.setattr("resmc.experiments.ode_limit.MOST_EVALUATIONS", 2000)
+    model = ResidualNetwork(4, 20, scaling=DepthScaling(1.0, 100.0), weights=Weights(depth=SmoothProcess()))
+    with pytest.raises(ValueError, match=r"c=100.0 is too large for the equation of network \d+: SciPy's solver has"):
+        resmc.limit(model, networks=4, depths=[8, 16], progress=False)

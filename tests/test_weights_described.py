@@ -112,7 +112,11 @@ def test_only_independent_gaussian_weights_are_those_of_a_resnet() -> None:
         (lambda: network(np.eye(3)), "a covariance of layers is Weights(depth=matrix)"),
         (lambda: network({"law": "gaussian", "width": 3}), "it has law and depth, and nothing else"),
         (lambda: network({"depth": {"process": "levy"}}), "process='levy' is not allowed: it must be one of 'fracti"),
-        (lambda: network({"depth": {"process": "fractional_noise"}}), "is not allowed: FractionalNoise.__init__() mis"),
+        (lambda: network({"depth": {"process": "fractional_noise"}}), "hurst is missing: process='fractional_noi"),
+        (lambda: network({"depth": {"hurst": 0.5}}), "process is missing, one of fractional_noise, smooth, mixture"),
+        (lambda: network("tied"), "tied layers are Weights(depth='tied')"),
+        (lambda: Weights(FractionalNoise(0.3)), "is not allowed: give Weights(depth=FractionalNoise(hurst=0.3))"),  # type: ignore[arg-type]
+        (lambda: Weights(depth=-np.eye(3)), "the covariance is not positive: its largest eigenvalue is -1, below 0"),
         (lambda: network({"depth": {"process": "smooth", "hurst": 1}}), "'hurst' is not a field of SmoothProcess"),
         (lambda: network(Weights(depth=np.eye(4))), "a covariance of 4 layers: it must have one row for each of depth"),
         (lambda: network(Weights(depth=MIXTURE), block="v-phi-w"), "block='v-phi-w' is not allowed with a Mixture"),

@@ -31,6 +31,7 @@ from .convergence import Convergence, convergence, relative_distance
 from .depth_limit import moments
 from .networks import Ends, OneNetwork
 
+MOST_EVALUATIONS = 300_000  # solvers that look at an equation more often do not come to its end
 QUANTITIES = ("growth", "displacement", "gradient", "gradient_displacement")
 
 
@@ -168,12 +169,25 @@ def solved(ode: DepthODE, one: OneNetwork, gradients: bool) -> Limits:
     kinked = ode.model.sigma.homogeneous and ode.model.activation != "linear"
     method, tolerance = ("LSODA", 1e-7) if kinked else ("DOP853", 1e-8)
 
-    def push(t: float, moved: Floats) -> Floats:
+    evaluations = 0
+
+    def counted_look() -> None:
+        nonlocal evaluations
         look()
+        evaluations += 1
+        if evaluations > MOST_EVALUATIONS:
+            raise ValueError(
+                f"c={c!r} is too large for the equation of network {one.network}: SciPy's solver has looked at it "
+                f"{MOST_EVALUATIONS} times without coming to its end, as where solutions all but explode: use a "
+                "smaller c"
+            )
+
+    def push(t: float, moved: Floats) -> Floats:
+        counted_look()
         return branch(one.at(t), c, one.h0 + moved.reshape(shape)).ravel()
 
     def pull(t: float, pulled: Floats) -> Floats:
-        look()
+        counted_look()
         h = one.h0 + path.sol(t).reshape(shape)
         return -branch.pulled(one.at(t), c, h, one.p1 + pulled.reshape(shape)).ravel()
 

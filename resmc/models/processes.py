@@ -11,7 +11,7 @@ Rossier, Xu (arXiv 2212.08199), hypothesis 2.1, for a trend with noise.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -236,7 +236,9 @@ class Covariance:
         matrix.setflags(write=False)
         object.__setattr__(self, "matrix", matrix)
         values = self._decomposed[0]
-        if not values[-1] > 0.0:
+        if values[-1] < 0.0:
+            raise ValueError(f"the covariance is not positive: its largest eigenvalue is {values[-1]:g}, below 0")
+        if values[-1] == 0.0:
             raise ValueError(f"the covariance's largest eigenvalue is {values[-1]:g}: all weights would be 0")
         if values[0] < -NEGLIGIBLE * values[-1]:
             raise ValueError(
@@ -300,18 +302,21 @@ def process_of(described: Mapping[str, Any]) -> Process:
         For a name that is not known, or a value that is not allowed.
     """
     given = dict(described)
-    kind = NAMES[checks.choice("process", given.pop("process", None), tuple(NAMES))]
+    if "process" not in given:
+        raise ValueError(f"depth={brief(given)} is not allowed: process is missing, one of {', '.join(NAMES)}")
+    name = checks.choice("process", given.pop("process"), tuple(NAMES))
+    kind = NAMES[name]
+    for f in fields(kind):
+        if f.default is MISSING and f.name not in given:
+            raise ValueError(f"{f.name} is missing: process={name!r} needs it")
     names = [f.name for f in fields(kind)]
     for name in given:
         if name not in names:
             raise ValueError(f"{name!r} is not a field of {kind.__name__}: they are {', '.join(names)}")
-    for name in ("trend", "noise"):
-        if isinstance(given.get(name), Mapping):
-            given[name] = process_of(given[name])
-    try:
-        return kind(**given)
-    except TypeError as error:
-        raise ValueError(f"{brief(dict(described))} is not allowed: {error}") from None
+    for part in ("trend", "noise"):
+        if isinstance(given.get(part), Mapping):
+            given[part] = process_of(given[part])
+    return kind(**given)
 
 
 def _pair(name: str, given: Any) -> tuple[float, float]:

@@ -99,7 +99,11 @@ class Weights:
     depth: str | Process | ArrayLike = "iid"
 
     def __post_init__(self) -> None:
+        if isinstance(self.law, Process):
+            raise ValueError(f"law={brief(self.law)} is not allowed: give Weights(depth={brief(self.law)})")
         checks.choice("law", self.law, tuple(WEIGHTS))
+        if isinstance(self.depth, Mapping):
+            object.__setattr__(self, "depth", process_of(self.depth))
         if isinstance(self.depth, str):
             if self.depth not in ("iid", "tied"):
                 raise ValueError(f"depth={brief(self.depth)} is not allowed: {ALLOWED}")
@@ -161,7 +165,8 @@ def checked_weights(given: Any) -> str | Weights:
         raise ValueError(f"weights={brief(given)} is not allowed: a covariance of layers is Weights(depth=matrix)")
     if not isinstance(given, str) or given not in WEIGHTS:
         listed = ", ".join(repr(name) for name in WEIGHTS)
-        raise ValueError(f"weights={brief(given)} is not allowed: it must be one of {listed}, or a resmc.Weights")
+        tied = "; tied layers are Weights(depth='tied'), in JSON and TOML {depth: 'tied'}" if given == "tied" else ""
+        raise ValueError(f"weights={brief(given)} is not allowed: it must be one of {listed}, or a resmc.Weights{tied}")
     return given
 
 
