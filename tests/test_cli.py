@@ -155,7 +155,7 @@ def test_networks_that_are_refused(capsys, options, words):
         ((*REGIME, "--threshold=-1"), "threshold=-1.0"),
         ((*REGIME, "--output=page.pdf"), "output='page.pdf' is not allowed: it must end in .html"),
         ((*REGIME, "--output=/nowhere/page.html"), "output='/nowhere/page.html' is not allowed: its folder"),
-        ((*LIMIT, "--beta=1"), "beta=1.0 has nothing to simulate as its limit"),
+        ((*LIMIT, "--beta=1"), "beta=1.0 has the input itself as its limit"),
         ((*LIMIT, "--steps=7"), "steps=7 is not allowed: it must be even"),
         ((*LIMIT, "--h0=1,2"), "h0 of shape (2,) is not allowed: it must have width=4 entries"),
         ((*LIMIT, "--h0=x"), "h0='x' is not allowed: it must look like 0.5,-1,2"),

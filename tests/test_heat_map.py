@@ -272,9 +272,9 @@ def test_the_frontier_of_deep_networks_rises_with_h_and_with_the_depth():
 
 
 def test_the_frontier_as_the_depth_grows_is_said_in_a_formula():
-    assert "in depth: H, by which small" in str(heat_map(ResidualNetwork(4, 3), **SMALL, progress=False).frontier())
+    assert "as L grows: H, by which small" in str(heat_map(ResidualNetwork(4, 3), **SMALL, progress=False).frontier())
     signed = ResidualNetwork(4, 3, activation="balanced")  # its signs are drawn in every layer
-    assert "in depth: max(H, 1/2), by" in str(heat_map(signed, **SMALL, progress=False).frontier())
+    assert "as L grows: max(H, 1/2), by" in str(heat_map(signed, **SMALL, progress=False).frontier())
 
 
 # ------------------------------------------------------------------------------------------------------ the store
@@ -668,7 +668,7 @@ def test_a_summary_says_the_frontiers_and_what_they_are():
     found = small()
     text = str(found)
     assert "heat map of v-phi-w relu  width 6  depth 12  scaling 1 L^-beta" in text
-    assert "frontier: the beta at which it is 0; in depth: max(H, 1/2), by which small branches add up" in text
+    assert "frontier: the beta at which it is 0; as L grows: max(H, 1/2), by which small branches add up" in text
     assert [row[0] for row in found.summary().rows] == [0.2, 0.8]
     assert repr(found).startswith("HeatMap(")
 

@@ -6,6 +6,7 @@ A slope passes within 4 standard errors of what theory has at these depths; a ri
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -226,3 +227,18 @@ def test_one_depth_has_no_quadratic_variation_by_depth() -> None:
         resmc.quadratic_variation(ResidualNetwork(4, 2, scaling=(0.1, 0.2)))
     with pytest.raises(ValueError, match="covariance matrix are not allowed: it has one depth"):
         resmc.quadratic_variation(ResidualNetwork(4, 2, weights=Weights(depth=np.eye(2)), scaling=DepthScaling(1.0)))
+
+
+def test_networks_without_a_logarithm_are_counted_below_the_table():
+    """Of a width of 2, one network in 4 has no neuron that fires at first, and never moves."""
+    noise = Weights(depth=FractionalNoise(0.3))
+    model = ResidualNetwork(2, 8, scaling=DepthScaling(0.3), weights=noise)
+    found = resmc.quadratic_variation(model, [4, 8], networks=40, progress=False)
+    missing = int((found.change == 0.0).any(axis=0).sum())
+    assert 0 < missing < 40
+    said = (
+        f"left out: {missing} of 40 networks, without a logarithm at some depth: 0, or exploded; errors take 32 others"
+    )
+    assert (said in str(found)) == (40 - missing < 32)
+    wide = resmc.quadratic_variation(replace(model, width=16), [4, 8], networks=32, progress=False)
+    assert "left out" not in str(wide)

@@ -186,7 +186,7 @@ def test_the_summary_says_equation_and_slopes_and_the_seed_alone_makes_the_numbe
     found = run(1)
     text = str(found.summary())
     assert "dH/dt = c sigma(W(t) H)" in text
-    assert "by theory -1" in text
+    assert "which tends to -1 as L grows" in text
     assert np.isnan(found.growth.mean.stderr)  # three networks have no error
     assert np.isnan(found.convergence.forward_slope.stderr)
     assert calls == [(1, 3), (2, 3), (3, 3)]

@@ -191,7 +191,7 @@ def test_the_summary_says_equation_quantities_and_slopes() -> None:
     found = resmc.limit(model, networks=40, steps=10, depths=(4, 8), progress=False)
     assert isinstance(found, resmc.DepthLimit)
     text = str(found.summary())
-    for words in ("c_2^2 q 1 dt", "mean log |p_0|^2/|p_d|^2", "forward s = ", "by theory -0.5"):
+    for words in ("c_2^2 q 1 dt", "mean log |p_0|^2/|p_d|^2", "forward s = ", "which tends to -0.5 as L grows"):
         assert words in text
     assert found.convergence.forward.shape == (2, 32)
     assert np.isnan((found.convergence.forward_slope - found.convergence.backward_slope).stderr)  # the same networks

@@ -205,6 +205,7 @@ def test_weights_are_a_dimension_of_a_sweep_down_to_its_page(tmp_path: Path) -> 
     assert resmc.Sweep.from_dict(plan.to_dict()) == plan
     result = plan.run(tmp_path / "store", progress=False)
     assert resmc.load_sweep(tmp_path / "store").plan == plan
+    assert "no value: not followed at that point; ask for displacement=True" in str(result.summary())
     words = ["gaussian", *(str(weights) for weights in DEPENDENT[:6])]
     assert result.to_xarray().weights.values.tolist() == words
     page = tmp_path / "page.html"

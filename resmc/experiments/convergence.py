@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .._system import checks
 from .._system.words import brief, brief_repr, counted
 from ..models.resnet import MAX_DEPTH
-from ..results.estimates import Estimate, Floats, mean_estimate
+from ..results.estimates import MIN_NETWORKS, Estimate, Floats, mean_estimate
 from ..tables import Column, Shown, Table
 
 
@@ -58,6 +58,7 @@ class Convergence(Shown):
         logs = [mean_log(distances) for _, distances in there]
         rows: list[list[Any]] = [[int(depth), *(log[i] for log in logs)] for i, depth in enumerate(self.depths)]
         notes = [f"{name} {words}" for (name, _), words in zip(there, self.slopes, strict=True)]
+        notes += self.remarks
         title = "distance of networks from their own equation"
         return Table(
             "convergence", title, columns, rows, [f"the same {counted(networks, 'network')} at every depth"], notes
@@ -66,10 +67,15 @@ class Convergence(Shown):
     @property
     def slopes(self) -> list[str]:
         """The slopes beside those of theory, in words."""
-        found = [f"s = {self.forward_slope}, by theory {-self.order:g}"]
+        found = [f"s = {self.forward_slope}, which tends to {-self.order:g} as L grows"]
         if self.backward_slope is not None:
-            found.append(f"s = {self.backward_slope}, by theory {-self.backward_order:g}")
+            found.append(f"s = {self.backward_slope}, which tends to {-self.backward_order:g} as L grows")
         return found
+
+    @property
+    def remarks(self) -> list[str]:
+        """How many networks have no logarithm, if any."""
+        return left_out(self.forward, self.backward)
 
     def summary(self) -> Table:
         """Return a table of mean logarithms of distances by depth, and the slopes below it."""
@@ -119,6 +125,18 @@ def mean_log(values: Floats) -> Estimate:
     return Estimate(value, stderr, np.array([int(one.n) for one in each]))
 
 
+def left_out(*values: Floats | None) -> list[str]:
+    """Say how many networks, the last axis, have values without a finite logarithm, and what comes of it."""
+    finite = [np.isfinite(x) & (x > 0.0) for x in values if x is not None]
+    there = np.all([x.reshape(-1, x.shape[-1]).all(axis=0) for x in finite], axis=0)
+    missing = int((~there).sum())
+    if not missing:
+        return []
+    said = f"{missing} of {counted(len(there), 'network')}, without a logarithm at some depth: 0, or exploded"
+    few = f"; errors take {MIN_NETWORKS} others" if len(there) - missing < MIN_NETWORKS else ""
+    return [f"left out: {said}{few}"]
+
+
 def _mean(x: Floats) -> Estimate:
     x = x[np.isfinite(x)]
     centre = x.mean() if x.size else np.nan
@@ -127,6 +145,8 @@ def _mean(x: Floats) -> Estimate:
 
 def checked_depths(given: Any, largest: int = MAX_DEPTH, why: str = "2^20 - 1") -> list[int]:
     """Return the depths if they are at least two integers, increasing; else raise ValueError."""
+    if isinstance(given, str | bytes):
+        raise ValueError(f"depths={brief(given)} is not allowed: it must be at least two integers, increasing")
     try:
         depths = [checks.integer("depths", depth, 1, largest, why) for depth in np.asarray(given).tolist()]
     except TypeError:

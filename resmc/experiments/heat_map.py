@@ -191,13 +191,13 @@ class HeatMap(Shown):
 
     @property
     def limit(self) -> Floats:
-        """The exponent by which small branches add up as the depth grows, (H,): `resmc.theory.noise_exponent`."""
+        """The exponent by which small branches add up, (H,): `resmc.theory.noise_exponent`."""
         return np.array([noise_exponent(self.model, h) for h in self.hurst.tolist()])
 
     @property
     def limit_words(self) -> str:
         """The limit in words."""
-        return f"{noise_exponent_formula(self.model)}, by which small branches add up as the depth grows"
+        return f"{noise_exponent_formula(self.model)}, by which small branches add up"
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
@@ -221,7 +221,7 @@ class HeatMap(Shown):
                 at = f"{self.beta[end]:.4g}"
                 columns.append(Column(f"{way} at {at}", f"{name}.at_{at}", width=18))
                 cells.append([mean[i, end] for i in range(len(self.hurst))])
-        columns.append(Column("in depth", "limit"))
+        columns.append(Column("as L grows", "limit"))
         limit = self.limit
         cells.append([float(x) for x in limit])
         return Table("heat_map", self._title(), columns, list(zip(*cells, strict=True)), self._lines(), self._notes())
@@ -255,7 +255,7 @@ class HeatMap(Shown):
         ways = f"forward: mean of log10 {SYMBOLS['displacement']}"
         if "gradient_displacement" in self.quantities:
             ways += f"; backward: of log10 {SYMBOLS['gradient_displacement']}"
-        frontier = f"frontier: the beta at which it is 0; in depth: {self.limit_words}"
+        frontier = f"frontier: the beta at which it is 0; as L grows: {self.limit_words}"
         few = (self.networks < MIN_NETWORKS).any()
         return ["", ways, frontier, *(["no error bar: fewer than 32 networks"] if few else [])]
 

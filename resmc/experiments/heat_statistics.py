@@ -85,14 +85,14 @@ class Frontier(Shown):
     limit_words: str
 
     def _table(self) -> Table:
-        columns = [Column("H", "hurst"), Column("beta", "beta", width=24), Column("in depth", "limit")]
+        columns = [Column("H", "hurst"), Column("beta", "beta", width=24), Column("as L grows", "limit")]
         rows = [[float(h), self.beta[i], float(x)] for i, (h, x) in enumerate(zip(self.hurst, self.limit, strict=True))]
         return Table(
             "frontier",
             f"frontier: the mean of log10 {SYMBOLS[self.quantity]} is 0",
             columns,
             rows,
-            notes=[f"in depth: {self.limit_words}; at a finite depth the frontier is not yet there"],
+            notes=[f"as L grows: {self.limit_words}; at a finite depth the frontier is not yet there"],
         )
 
     def summary(self) -> Table:

@@ -108,6 +108,7 @@ class OdeLimit(Shown):
         depths = ", ".join(map(str, found.depths.tolist()))
         notes = [f"networks of depths {depths} tend to their own equations like L^s:"]
         notes += [f"{name} {words}" for name, words in zip(("forward", "backward"), found.slopes, strict=False)]
+        notes += found.remarks
         scaling = f"scaling {shown(m.scaling)}  bias {m.bias:.6g}"
         title = f"depth limit of {m.block} {m.activation}  width {m.width}  {scaling}  {m.weights} weights"
         return Table("ode_limit", title, columns, rows, lines, notes)

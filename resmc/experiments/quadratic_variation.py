@@ -21,7 +21,7 @@ from ..results.estimates import MIN_NETWORKS, Estimate, Floats
 from ..results.propagation import Networks
 from ..tables import Column, Shown, Table
 from ..theory.depth_kinds import response_slopes
-from .convergence import checked_depths, mean_log, slope
+from .convergence import checked_depths, left_out, mean_log, slope
 from .networks import OneNetwork
 
 MAX_NETWORKS = 10**6
@@ -68,11 +68,12 @@ class QuadraticVariation(Shown):
             [int(depth), *(log[i] for log in logs.values())] for i, depth in enumerate(self.depths)
         ]
         notes = [
-            f"{words}: slope {found} in ln L, of small branches {small:.6g}"
+            f"{words}: slope {found} in ln L; that of small branches tends to {small:.6g}"
             for words, found, small in zip(
                 names.values(), (self.change_slope, self.variation_slope), self.response, strict=True
             )
         ]
+        notes += left_out(self.change, self.variation)
         title = f"quadratic variation of {m.block}, {m.activation}  width {m.width}  {m.scaling}  {m.weights}"
         networks = counted(self.change.shape[1], "network")
         lines = [f"the same {networks} at every depth, seed {self.seed}; means of logarithms"]

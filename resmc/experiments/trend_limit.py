@@ -51,7 +51,7 @@ class TrendNoiseLimit(DepthLimit):
         depths = ", ".join(map(str, found.depths.tolist()))
         slopes = [f"{name} {words}" for name, words in zip(("forward", "backward"), found.slopes, strict=False)]
         note = f"the first networks, of depths {depths}, tend to their own equations like L^s:"
-        return replace(table, notes=[*table.notes, note, *slopes])
+        return replace(table, notes=[*table.notes, note, *slopes, *found.remarks])
 
 
 def simulate(

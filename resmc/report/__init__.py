@@ -23,6 +23,7 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
+from .._system.words import cut
 from ..analyses.regime import Regime
 from ..results.record import Record
 from ..simulation import Simulation
@@ -68,6 +69,6 @@ def _page(result: Any) -> Any:
     if isinstance(result, Regime):
         return regime_page
     raise ValueError(
-        f"result={reprlib.repr(result)} is not allowed: it must be a Simulation, a SweepResult or a Regime "
-        "(resmc.load and resmc.load_sweep read saved ones)"
+        f"result={cut(reprlib.repr(result), 50)} is not allowed: it must be a Simulation, a SweepResult or a Regime "
+        "(resmc.load and resmc.load_sweep read saved ones); a heat map has figures, `resmc show` and `resmc export`"
     )

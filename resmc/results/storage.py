@@ -214,7 +214,10 @@ def load(path: str | Path, kind: type[Kind]) -> Kind:
         data = read_file(path, lambda end: archive.check_end(end, str(path)))
     except IsADirectoryError:
         if (path / "shards").is_dir():
-            raise IsADirectoryError(f"{path} is a directory, the store of a sweep: resmc.load_sweep reads it") from None
+            raise IsADirectoryError(
+                f"{path} is a directory, the store of a sweep: resmc.load_sweep reads it (resmc.load_heat_map that of "
+                "a heat map)"
+            ) from None
         raise
     return from_bytes(data, kind, str(path))
 

@@ -277,7 +277,7 @@ class Plan:
             if lacking:
                 raise ValueError(
                     f"target_stderr[{name!r}] is not allowed: {self.describe(lacking[0])} has no such quantity"
-                    + self._how_to_follow(name)
+                    + self.how_to_follow(name)
                 )
             targets[name] = checks.real(f"target_stderr[{name!r}]", target, positive=True)
         put("target_stderr", targets)
@@ -319,7 +319,7 @@ class Plan:
                 known[id(one)] = frozenset(existing(one, followed)) & SWEPT.keys()
         return tuple(known[id(one)] for one in self.lowered)
 
-    def _how_to_follow(self, name: str) -> str:
+    def how_to_follow(self, name: str) -> str:
         """Return the words that say how a point gets a quantity, if an argument gives it."""
         sums = SWEPT[name].sums
         if sums not in QUOTIENTS:

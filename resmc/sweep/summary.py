@@ -74,6 +74,8 @@ def table(result: SweepResult, most: int) -> Table:
     exact = any(np.isfinite(result.exact[name]).any() for name in shown)
     short = [name for name, one in shown.items() if one.least is not None and _without_error(result.estimates[name])]
     why = ["no error bar: too few networks, or rare ones rule the mean"] if short else []
+    lacking = [name for name in shown if any(name not in names for names in plan.observables)]
+    why += [f"no value: not followed at that point{how}" for how in sorted({*map(plan.how_to_follow, lacking)} - {""})]
     notes = [*(EXPLAINED[kind] for kind in EXPLAINED if kind in kinds), *([EXACT] if exact else [])]
     title, *lines = _heading(result)
     return Table(

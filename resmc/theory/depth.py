@@ -273,7 +273,7 @@ def no_depth_limit(model: ResidualNetwork) -> str | None:
     if beta < 0.5:
         return f"beta={beta!r} has no limit in depth: the network explodes; beta must be 0.5"
     if beta > 0.5:
-        return f"beta={beta!r} has nothing to simulate as its limit, the input itself; beta must be 0.5"
+        return f"beta={beta!r} has the input itself as its limit, as branches vanish: beta must be 0.5"
     if not law_free(model):
         return (
             f"weights={model.weights!r} is not allowed with block={model.block!r} and activation={model.activation!r}: "

@@ -75,7 +75,7 @@ def depth_kind(model: ResidualNetwork) -> DepthKind:
     if beta == 1.0:
         return DepthKind("ode", "weights that are smooth or constant in depth add up to an integral", 1.0)
     if beta > 1.0:
-        return _none(f"beta={beta!r} has nothing to simulate as its limit, the input itself; beta must be 1")
+        return _none(f"beta={beta!r} has the input itself as its limit, as branches vanish: beta must be 1")
     return _none(
         f"beta={beta!r} has no limit in depth with weights that are smooth or constant in it: steps add up to "
         "L^(1 - beta); beta must be 1"
@@ -174,7 +174,7 @@ def _fractional(model: ResidualNetwork, hurst: float, beta: float) -> DepthKind:
         return _linear_noise(model, hurst, beta, f"beta={beta!r}")
     e, said = noise_exponent(model, hurst), f"beta={beta!r} has no limit in depth with fractional noise of H {hurst:g}"
     if beta > e:
-        return _none(f"beta={beta!r} has nothing to simulate as its limit, the input itself")
+        return _none(f"beta={beta!r} has the input itself as its limit, as branches vanish")
     if beta < e:
         return _none(f"{said}: steps add up to L^({e:g} - beta), which has no bound")
     return _none(f"{said} that is known: no equation is derived for activations of noise, or products of two noises")
@@ -184,11 +184,14 @@ def _linear_noise(model: ResidualNetwork, hurst: float, beta: float, given: str)
     """Return the kind of noise with H not 1/2 in a branch that is linear in its weights to first order."""
     said = f"{given} has no limit in depth with fractional noise of H {hurst:g}"
     if beta > max(hurst, 0.5):
-        return _none(f"{given} has nothing to simulate as its limit, the input itself")
+        return _none(f"{given} has the input itself as its limit, as branches vanish")
     if beta < hurst:
         return _none(f"{said}: noise adds up to L^({hurst:g} - beta), which has no bound")
     if hurst > 0.5:
-        return _none(f"{said} that is simulated: fractional Brownian motion drives it, and it is no equation of Ito's")
+        return _none(
+            f"{given} tends to an equation driven by fractional Brownian motion of H {hurst:g}, which is none of Ito's "
+            "and is not simulated here"
+        )
     if model.inside and model.sigma.curvature_at_zero != 0.0:
         return _none(
             f"{said}: sigma''(0) is not 0 for {model.activation!r}, and squares of the noise add up to L^(1 - 2 beta)"
@@ -224,7 +227,7 @@ def _mixture(model: ResidualNetwork, mixture: Mixture) -> DepthKind:
         order = min(0.5, b1 - 1.0) if c1 != 0.0 and not trend else 0.5
         return DepthKind("sde with drift", "independent noise adds up to an Ito integral, the trend to a drift", order)
     if not trend:
-        return _none(f"betas={mixture.betas!r} have nothing to simulate as their limit, the input itself")
+        return _none(f"betas={mixture.betas!r} have the input itself as their limit, as both parts vanish")
     order = 1.0 if c2 == 0.0 else min(1.0, b2 - hurst, 2.0 * b2 - 1.0)
     return DepthKind("ode", "the trend adds up to an integral over depth, and noise vanishes", order)
 
