@@ -15,7 +15,7 @@ from ..models.residual_network import ResidualNetwork
 from ..results.estimates import Floats
 from ..theory.depth import depth_limit
 from ..theory.depth_kinds import as_independent, depth_kind
-from ..theory.depth_ode import depth_ode
+from ..theory.ordinary import depth_ode
 from ..theory.trend_noise import trend_noise_limit
 from . import depth_limit as in_law
 from . import ode_limit, trend_limit

@@ -25,7 +25,7 @@ from ..results.groups import jackknifed
 from ..results.medians import median
 from ..results.propagation import Networks
 from ..tables import Column, Shown, Table
-from ..theory.depth_ode import DepthODE
+from ..theory.ordinary import DepthODE
 from .branches import Branch
 from .convergence import Convergence, convergence, relative_distance
 from .depth_limit import moments

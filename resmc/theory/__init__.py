@@ -6,7 +6,7 @@ The files, in reading order:
 - `limits`: the leading order as depth and width grow with d/n fixed (Li, Nica, Roy 2021, arXiv 2106.04013);
 - `depth`: the limits as the depth grows at a fixed width, of any `ResidualNetwork` with beta = 1/2; `averages`: the
   Gaussian averages in them;
-- `depth_kinds`: which equation that is where layers depend on each other, or why none; `depth_ode`, an ordinary one,
+- `depth_kinds`: which equation that is where layers depend on each other, or why none; `ordinary`, an ordinary one,
   `trend_noise`, an Ito equation with a drift, and `noise_response`, how fractional noise adds up; `frontier`: which
   beta lies between explosion and identity for weights of fractional noise;
 - `exact`: laws and moments at every finite width and depth, with no limit taken, of log-Gaussian networks; of any
@@ -22,7 +22,6 @@ s = alpha^2 + lam^2. Logarithms are natural and every quantity is dimensionless.
 
 from .depth import DepthSDE, Gaussian, SecondMoments, depth_limit, second_moments
 from .depth_kinds import DepthKind, depth_kind, noise_exponent
-from .depth_ode import DepthODE, depth_ode
 from .distributions import chi_square_log_norm_cdf, output_cdf, output_norm_cdf
 from .exact import (
     BalancedMoments,
@@ -47,6 +46,7 @@ from .limits import (
     log_norm_growth,
     variance_growth,
 )
+from .ordinary import DepthODE, depth_ode
 from .trend_noise import TrendNoiseSDE, trend_noise_limit
 
 __all__ = [
