@@ -10,7 +10,7 @@ Every path over the layers is a sum of terms, each with two independent standard
 the first by one Fourier transform of length 2 M for the whole path, the second at any t.
 
 Sources: Davies and Harte 1987 (Biometrika 74) and Wood and Chan 1994 (J. Comp. Graph. Stat. 3) for the circulant
-embedding; Craigmile 2003 (J. Time Ser. Anal. 24) for its being positive for fractional noise with H < 1/2.
+embedding; Craigmile 2003 (Journal of Time Series Analysis 24) for its being positive for fractional noise with H < 1/2.
 """
 
 from __future__ import annotations
