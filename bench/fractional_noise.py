@@ -9,7 +9,6 @@ to the exact covariance first, and then timed by turns.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -27,7 +26,7 @@ from resmc.engine.weights import WeightSource
 from resmc.theory.processes import covariance_by_lag, fractional_noise_embedding
 
 from .harness import Floats, Spread, WrongAnswer
-from .machine import commit, cpu_model, file_name
+from .machine import commit, cpu_model, write
 
 BATCHES = (16, 64, 256, 1024, 4096)
 LIMIT = 5.0  # standard errors that the covariance at a lag may be off
@@ -169,11 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
     table = markdown(report)
     print(table)
     if args.output is not None:
-        args.output.mkdir(parents=True, exist_ok=True)
-        stem = f"fractional-noise-{file_name(report['cpu'])}-{report['instruction_set']}"
-        for suffix, text in ((".json", json.dumps(report, indent=2) + "\n"), (".md", table)):
-            (args.output / (stem + suffix)).write_text(text, encoding="utf-8")
-            print(f"written: {args.output / (stem + suffix)}")
+        write(args.output, "fractional-noise", report, table)
     return 0
 
 

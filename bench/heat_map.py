@@ -8,7 +8,6 @@ RESMC_INSTRUCTION_SET chooses the instruction set, as everywhere.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -22,7 +21,7 @@ import resmc
 from resmc import ResidualNetwork
 from resmc._system import checks
 
-from .machine import commit, cpu_model, file_name
+from .machine import commit, cpu_model, write
 
 BETAS, HURSTS = np.linspace(0.0, 1.3, 70), np.linspace(0.05, 0.97, 51)
 WIDTH, DEPTH, INPUTS = 40, 1000, 10
@@ -94,11 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
     table = markdown(report)
     print(table)
     if args.output is not None:
-        args.output.mkdir(parents=True, exist_ok=True)
-        stem = f"heat-map-{file_name(report['cpu'])}-{report['instruction_set']}"
-        for suffix, text in ((".json", json.dumps(report, indent=2) + "\n"), (".md", table)):
-            (args.output / (stem + suffix)).write_text(text, encoding="utf-8")
-            print(f"written: {args.output / (stem + suffix)}")
+        write(args.output, "heat-map", report, table)
     return 0
 
 

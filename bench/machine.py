@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -84,3 +85,12 @@ def file_name(cpu: str) -> str:
     """A processor's name as a part of the name of a file."""
     plain = re.sub(r"\((R|TM)\)|CPU|Processor|@.*?GHz", " ", cpu, flags=re.IGNORECASE)
     return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
+
+
+def write(folder: Path, name: str, report: dict[str, Any], table: str) -> None:
+    """Write a report and its table, named after what was measured, the processor and the instruction set."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"{name}-{file_name(report['cpu'])}-{report['instruction_set']}"
+    for suffix, text in ((".json", json.dumps(report, indent=2) + "\n"), (".md", table)):
+        (folder / (stem + suffix)).write_text(text, encoding="utf-8")
+        print(f"written: {folder / (stem + suffix)}")
