@@ -57,6 +57,8 @@ class Activation:
         sigma(0), sigma'(0), sigma''(0); NaN where a derivative does not exist.
     odd : bool
         True if sigma(-x) = -sigma(x), so that E sigma(a g) = 0 for every a and standard normal g.
+    steepest : float
+        The largest |sigma'|, which is sigma's Lipschitz constant.
     """
 
     number: int
@@ -71,6 +73,7 @@ class Activation:
     slope_at_zero: float = math.nan
     curvature_at_zero: float = math.nan
     odd: bool = False
+    steepest: float = 1.0
 
     @property
     def smooth(self) -> bool:
@@ -217,6 +220,7 @@ ACTIVATIONS: dict[str, Activation] = {
         at_zero=0.5,
         slope_at_zero=0.25,
         curvature_at_zero=0.0,
+        steepest=0.25,
     ),
     # sigma(x) = x Phi(x), Phi being the normal law's distribution function
     "gelu": Activation(
@@ -226,6 +230,7 @@ ACTIVATIONS: dict[str, Activation] = {
         lambda torch, x: 0.5 * x * torch.erfc(-math.sqrt(0.5) * x),  # torch's own gelu is 0 below -9
         slope_at_zero=0.5,
         curvature_at_zero=math.sqrt(2.0 / math.pi),
+        steepest=0.5 * math.erfc(-1.0) + math.exp(-1.0) / math.sqrt(math.pi),  # at sqrt(2)
     ),
     # sigma(x) = 2 (log(1 + e^x) - log 2): softplus shifted to 0, and scaled to slope 1 at 0
     "centred_softplus": Activation(
@@ -235,6 +240,7 @@ ACTIVATIONS: dict[str, Activation] = {
         _torch_centred_softplus,
         slope_at_zero=1.0,
         curvature_at_zero=0.5,
+        steepest=2.0,
     ),
     "linear": Activation(
         8,
@@ -254,6 +260,7 @@ ACTIVATIONS: dict[str, Activation] = {
         lambda torch, x: torch.nn.functional.silu(x),
         slope_at_zero=0.5,
         curvature_at_zero=0.5,
+        steepest=1.0998393201288670,  # where x tanh(x/2) = 2
     ),
 }
 
