@@ -1,0 +1,24 @@
+"""Residual networks beside ordinary differential equations: is a deep network a discretised one, and what follows?
+
+Every name is imported when it is asked for; those that need torch (the extra ``resmc[torch]``) import it then.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__all__: list[str] = []
+
+HOMES: dict[str, str] = {}  # files of the public names
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the file of a public name when it is asked for, so that nothing is loaded that is not used."""
+    if name in HOMES:
+        return getattr(importlib.import_module(f".{HOMES[name]}", __package__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
