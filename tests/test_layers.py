@@ -190,10 +190,10 @@ def test_nobody_but_the_package_itself_loads_modules_by_name():
             assert all(isinstance(n.args[0], ast.Constant) and n.args[0].value == "torch" for n in calls), name
 
 
-def test_dictionaries_meet_the_extension_in_one_file():
-    """The native functions that take dictionaries are called from engine.native alone."""
+def test_dictionaries_meet_the_extension_in_two_files():
+    """Its functions that take dictionaries are called from engine.native, and on a GPU from engine.cuda.kernels."""
     users = {name for name, targets in arrows().items() if "_native" in targets}
-    assert users == {"_system.build", "engine.native"}
+    assert users == {"_system.build", "engine.native", "engine.cuda.kernels"}
 
 
 @pytest.mark.parametrize("spelling", ["as_resnet", "isinstance(model, ResNet", "isinstance(sim.model"])
