@@ -6,11 +6,20 @@ Every name is imported when it is asked for; those that need torch (the extra ``
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__: list[str] = []
+if TYPE_CHECKING:
+    from .experiments.ode.linear import LinearDescent, linear_descent
 
-HOMES: dict[str, str] = {}  # files of the public names
+__all__ = [
+    "LinearDescent",
+    "linear_descent",
+]
+
+HOMES = {  # files of the public names
+    "LinearDescent": "experiments.ode.linear",
+    "linear_descent": "experiments.ode.linear",
+}
 
 
 def __getattr__(name: str) -> Any:
