@@ -76,9 +76,10 @@ def test_torch_modules_have_the_drawn_weights_and_the_twin_their_gradients(name)
     module, drawn = model.to_torch(seed=25, network=3), model.draw_weights(seed=25, network=3)
     for name_of, array in (("V", drawn.V), ("W", drawn.W), ("b", drawn.b)):
         layers = getattr(module, name_of)
-        assert len(layers) == (0 if array is None else DEPTH)
-        for layer, tensor in enumerate(layers):
-            np.testing.assert_array_equal(tensor.detach().numpy(), array[layer])
+        assert (layers is None) == (array is None)
+        if array is not None:
+            assert len(layers) == DEPTH
+            np.testing.assert_array_equal(layers.detach().numpy(), array)
     out, hs = module(return_layers=True)
     gradients = torch.autograd.grad(out[0, 0], hs)
     square = np.array([float((p**2).sum()) for p in gradients])

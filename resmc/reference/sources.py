@@ -28,7 +28,10 @@ Model_co = TypeVar("Model_co", bound=Network, covariant=True)
 
 
 class Source(Protocol):
-    """Weights of N networks, the first axis of every array."""
+    """Weights of N networks, the first axis of every array.
+
+    Layers are 0 .. depth - 1; Heun's method asks for layer ``depth`` too.
+    """
 
     def matrix(self, place: str, layer: int) -> Floats:
         """Return a layer's "outer" or "inner" matrix (`resmc.models.blocks`), (N, n, n)."""
@@ -110,14 +113,14 @@ class Counters(Generic[Model_co]):
         n, dependence = self.model.width, self.model.dependence
         if isinstance(dependence, str):
             return self.entries(ENTRIES_OF[place].layers, 0 if dependence == "tied" else layer, n, n)
-        return self._path(place)[:, layer].reshape(-1, n, n)
+        return self._path(place, layer).reshape(-1, n, n)
 
     def bias(self, layer: int) -> Floats:
         """Return a layer's bias, (N, n)."""
         dependence = self.model.dependence
         if isinstance(dependence, str):
             return self.normals(ENTRIES_OF["bias"].layers, 0 if dependence == "tied" else layer, self.model.width)
-        return self._path("bias")[:, layer]
+        return self._path("bias", layer)
 
     def smooth(self, place: str, t: Floats, derivative: bool = False) -> Floats:
         """Return a smooth process's entries at t, (T,), or their derivatives: (N, T, n, n), of the "bias" (N, T, n).
@@ -131,13 +134,15 @@ class Counters(Generic[Model_co]):
         found = smooth_path(process, self._terms(place), np.asarray(t, np.float64), derivative)
         return found if place == "bias" else found.reshape(len(found), -1, n, n)
 
-    def _path(self, place: str) -> Floats:
-        """Return the entries of a matrix or bias in all layers, (N, depth, entries)."""
-        process = self.model.dependence
+    def _path(self, place: str, layer: int) -> Floats:
+        """Return the entries of a matrix or bias in a layer, (N, entries), from the path over all layers."""
+        process, depth = self.model.dependence, self.model.depth
         assert not isinstance(process, str)
+        if layer == depth:
+            return path(process, depth, self._terms(place), depth, depth + 1)[:, 0]
         if place not in self._paths:
-            self._paths[place] = path(process, self.model.depth, self._terms(place))
-        return self._paths[place]
+            self._paths[place] = path(process, depth, self._terms(place))
+        return self._paths[place][:, layer]
 
     def _terms(self, place: str) -> Terms:
         streams, n = ENTRIES_OF[place], self.model.width

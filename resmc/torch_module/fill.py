@@ -10,14 +10,23 @@ from .._system.words import brief
 from ..models.network import Network
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
-from ..reference.sources import Counters, Source
+from ..reference.sources import Counters, Ids, Source
 from ..reference.vectors import Floats
 from .residual import ExplicitResidualNetwork
 from .resnet import ExplicitResNet
 
 
-def explicit(model: Network, seed: int = 0, network: int = 0) -> ExplicitResNet | ExplicitResidualNetwork:
-    """Return network number ``network`` of ``seed``, with explicit weights, float64.
+def explicit(
+    model: Network,
+    seed: int = 0,
+    network: int | range = 0,
+    *,
+    scheme: str | None = None,
+    backward: str = "autograd",
+    checkpoint_every: int | None = None,
+    tolerance: float = 1e-2,
+) -> ExplicitResNet | ExplicitResidualNetwork:
+    """Return network number ``network`` of ``seed``, or several of them in one module, with explicit weights, float64.
 
     Parameters
     ----------
@@ -25,26 +34,58 @@ def explicit(model: Network, seed: int = 0, network: int = 0) -> ExplicitResNet 
         Width at most 2^17; a matrix takes 8 n^2 bytes, and every layer has one or two.
     seed : int
         0 to 2^64 - 1.
-    network : int
-        0 to 2^48 - 1.
+    network : int or range
+        0 to 2^48 - 1. A range of P numbers gives one module with P networks side by side, of a `ResidualNetwork` alone.
+    scheme, backward, checkpoint_every, tolerance
+        As `ExplicitResidualNetwork` has them. With a scheme there are depth + 1 sets of weights: of smooth weights that
+        of layer k is theta(k/depth), so that the last is theta(1); tied layers have the same again, independent ones
+        another of the same counters. The first ``depth`` are those of the network without a scheme, which is Euler's
+        method.
 
     Raises
     ------
     ValueError
-        For an argument out of range; the message names it, its value and what is allowed.
+        For an argument out of range, or weights that do not fit into memory; the message names it, its value and what
+        is allowed.
     """
     if not isinstance(model, ResNet | ResidualNetwork):
         raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
     checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with explicit weights")
     seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
-    network = checks.integer("network", network, 0, 2**48 - 1, "2^48 - 1")
-    module = ExplicitResNet(model) if isinstance(model, ResNet) else ExplicitResidualNetwork(model)
-    fill(module, Counters(model, seed, np.array([network], np.uint64)))
+    numbers = _numbers(network)
+    module: ExplicitResNet | ExplicitResidualNetwork
+    if isinstance(model, ResNet):
+        for name, value, only in (
+            ("network", network, not isinstance(network, range)),
+            ("scheme", scheme, scheme is None),
+            ("backward", backward, backward == "autograd"),
+            ("checkpoint_every", checkpoint_every, checkpoint_every is None),
+        ):
+            if not only:
+                raise ValueError(
+                    f"{name}={brief(value)} is not allowed with a ResNet: spell the network as a resmc.ResidualNetwork"
+                )
+        module = ExplicitResNet(model)
+    else:
+        networks = len(numbers) if isinstance(network, range) else None
+        module = ExplicitResidualNetwork(model, networks, scheme, backward, checkpoint_every, tolerance)
+    fill(module, Counters(model, seed, numbers))
     return module
 
 
+def _numbers(network: int | range) -> Ids:
+    """Return the numbers of networks as an array."""
+    if not isinstance(network, range):
+        return np.array([checks.integer("network", network, 0, 2**48 - 1, "2^48 - 1")], np.uint64)
+    if not len(network):
+        raise ValueError(f"network={network} is not allowed: it has no numbers")
+    for end in (network[0], network[-1]):
+        checks.integer("network", end, 0, 2**48 - 1, "2^48 - 1")
+    return np.array(network, np.uint64)
+
+
 def fill(module: ExplicitResNet | ExplicitResidualNetwork, source: Source) -> None:
-    """Give a module the weights and signs of the first network of ``source``."""
+    """Give a module the weights and signs of a source's networks, as many as the module has, from the first on."""
     with torch.no_grad():
         if isinstance(module, ExplicitResNet):
             _fill_resnet(module, source)
@@ -66,11 +107,12 @@ def _fill_residual(module: ExplicitResidualNetwork, source: Source) -> None:
     model, root = module.model, np.sqrt(module.model.width)
     _put(module.A, source.first_layer() / np.sqrt(len(model.inputs.x)))
     for matrices, place in ((module.V, model.residual_block.V), (module.W, model.residual_block.W)):
-        for layer, matrix in enumerate(matrices):
-            assert place is not None
-            _put(matrix, source.matrix(place, layer) / root)
-    for layer, b in enumerate(module.b):
-        _put(b, model.bias * source.bias(layer))
+        if matrices is not None and place is not None:
+            for layer, matrix in enumerate(matrices):
+                _put(matrix, source.matrix(place, layer) / root)
+    if module.b is not None:
+        for layer, b in enumerate(module.b):
+            _put(b, model.bias * source.bias(layer))
     _put(module.W_out, source.readout(model.n_out) / root)
     if module.signs is not None:
         for layer, signs in enumerate(module.signs):
@@ -78,5 +120,5 @@ def _fill_residual(module: ExplicitResidualNetwork, source: Source) -> None:
 
 
 def _put(tensor: torch.Tensor, entries: Floats) -> None:
-    """Copy the first network's ``entries``."""
-    tensor.copy_(torch.from_numpy(entries[0]))
+    """Copy the ``entries`` of the first networks, whose number is what the tensor has room for."""
+    tensor.copy_(torch.from_numpy(entries[: tensor.numel() // entries[0].size]).reshape(tensor.shape))
