@@ -10,14 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .experiments.ode.distance import Distance, distance
+    from .experiments.ode.linear import LinearDescent, linear_descent
     from .experiments.ode.weights import WeightFunction
 
-__all__ = ["Distance", "WeightFunction", "distance"]
+__all__ = [
+    "Distance",
+    "LinearDescent",
+    "WeightFunction",
+    "distance",
+    "linear_descent",
+]
 
 HOMES = {  # files of the public names
     "Distance": "experiments.ode.distance",
+    "LinearDescent": "experiments.ode.linear",
     "WeightFunction": "experiments.ode.weights",
     "distance": "experiments.ode.distance",
+    "linear_descent": "experiments.ode.linear",
 }
 
 
