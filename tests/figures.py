@@ -121,12 +121,21 @@ FIGURES: dict[str, Callable[..., Axes]] = {
     "depth_ratio": lambda **k: P.plot_depth_ratio(regimes(), **k),
     "ratio_law": lambda **k: P.plot_ratio_law(deep_residual(), **k),
     "heat_map": lambda **k: P.plot_heat_map(over_beta_and_depth(), **k),
+    "ode_distance": lambda **k: P.plot_ode_distance(ode_distance(), **k),
     "extrapolation": lambda **k: P.plot_extrapolation(extrapolation(), **k),
     "sweep": lambda **k: P.plot_sweep(grid(), sel={"variant": "vanilla"}, **k),
     "trajectories": lambda **k: P.plot_trajectories(ordinary(), **k),
     "quantity": lambda **k: P.plot_quantity(ordinary(), "log_norm.variance", **k),
     "quantity_of_sweep": lambda **k: P.plot_quantity(grid(), "growth", sel={"variant": "vanilla"}, **k),
 }
+
+
+@cache
+def ode_distance(networks: int = 32, **given: Any) -> resmc.ode.Distance:
+    """Of narrow networks with tied weights."""
+    tied = resmc.Weights(depth="tied")
+    model = ResidualNetwork(4, 1, activation="tanh", scaling=DepthScaling(1.0), weights=tied)
+    return resmc.ode.distance(model, **{"depths": (16, 64, 128), "tolerance": 1e-8, "networks": networks} | given)
 
 
 def extrapolation() -> Any:
