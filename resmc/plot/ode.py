@@ -14,7 +14,6 @@ from ..results.estimates import Estimate, Floats
 from . import places
 from . import series as looks
 from . import style as st
-from .depth import depth_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +75,7 @@ def plot_ode_distance(
         ax.set_ylabel(r"$\max_k\,|x_k - x(k/N)|$")
         if decades:
             places.last(ax, partial(st.log_ticks, ax.yaxis))
-        depth_ticks(ax, np.concatenate([one.depths for one in given.values()]).astype(np.float64))
+        st.depth_ticks(ax, np.concatenate([one.depths for one in given.values()]).astype(np.float64))
         if any(st.bare(mean).any() for mean in means):
             handles.append(st.hollow_proxy())
         looks.legend(ax, list(curves), handles, [])
