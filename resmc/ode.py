@@ -6,11 +6,28 @@ Every name is imported when it is asked for; those that need torch (the extra ``
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__: list[str] = []
+if TYPE_CHECKING:
+    from .experiments.ode.distance import Distance, distance
+    from .experiments.ode.linear import LinearDescent, linear_descent
+    from .experiments.ode.weights import WeightFunction
 
-HOMES: dict[str, str] = {}  # files of the public names
+__all__ = [
+    "Distance",
+    "LinearDescent",
+    "WeightFunction",
+    "distance",
+    "linear_descent",
+]
+
+HOMES = {  # files of the public names
+    "Distance": "experiments.ode.distance",
+    "LinearDescent": "experiments.ode.linear",
+    "WeightFunction": "experiments.ode.weights",
+    "distance": "experiments.ode.distance",
+    "linear_descent": "experiments.ode.linear",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -61,6 +61,8 @@ class Activation:
         sigma(0), sigma'(0), sigma''(0); NaN where a derivative does not exist.
     odd : bool
         True if sigma(-x) = -sigma(x), so that E sigma(a g) = 0 for every a and standard normal g.
+    steepest : float
+        The largest |sigma'|, which is sigma's Lipschitz constant.
     """
 
     number: int
@@ -76,6 +78,7 @@ class Activation:
     slope_at_zero: float = math.nan
     curvature_at_zero: float = math.nan
     odd: bool = False
+    steepest: float = 1.0
 
     @property
     def smooth(self) -> bool:
@@ -257,6 +260,7 @@ ACTIVATIONS: dict[str, Activation] = {
         at_zero=0.5,
         slope_at_zero=0.25,
         curvature_at_zero=0.0,
+        steepest=0.25,
     ),
     # sigma(x) = x Phi(x), Phi being the normal law's distribution function
     "gelu": Activation(
@@ -267,6 +271,7 @@ ACTIVATIONS: dict[str, Activation] = {
         _pulled_gelu,
         slope_at_zero=0.5,
         curvature_at_zero=math.sqrt(2.0 / math.pi),
+        steepest=0.5 * math.erfc(-1.0) + math.exp(-1.0) / math.sqrt(math.pi),  # at sqrt(2)
     ),
     # sigma(x) = 2 (log(1 + e^x) - log 2): softplus shifted to 0, and scaled to slope 1 at 0
     "centred_softplus": Activation(
@@ -277,6 +282,7 @@ ACTIVATIONS: dict[str, Activation] = {
         lambda torch, g, x, y: 2.0 * torch.sigmoid(x) * g,
         slope_at_zero=1.0,
         curvature_at_zero=0.5,
+        steepest=2.0,
     ),
     "linear": Activation(
         8,
@@ -298,6 +304,7 @@ ACTIVATIONS: dict[str, Activation] = {
         lambda torch, g, x, y: torch.ops.aten.silu_backward(g, x),
         slope_at_zero=0.5,
         curvature_at_zero=0.5,
+        steepest=1.0998393201288670,  # where x tanh(x/2) = 2
     ),
 }
 
