@@ -36,6 +36,9 @@ class Steps:
         Steps from one stored state to the next, for the adjoint alone.
     tolerance : float
         Relative miss of recovered states beyond which there is a warning.
+    checked : bool
+        False to neither warn nor refuse, for experiments that count what then goes wrong: states that are not recovered
+        or not finite, and gradients from them, come out as they are.
     """
 
     scheme: str
@@ -43,6 +46,7 @@ class Steps:
     backward: str = "autograd"
     checkpoint_every: int | None = None
     tolerance: float = 1e-2
+    checked: bool = True
 
     def __post_init__(self) -> None:
         checks.choice("scheme", self.scheme, tuple(SCHEMES))
@@ -85,7 +89,7 @@ class Steps:
         ValueError
             With the first layer, and the first network or input, whose states are not finite.
         """
-        if bool(torch.isfinite(last).all()):
+        if not self.checked or bool(torch.isfinite(last).all()):
             return
         with torch.no_grad():
             x, layer = start, 0
@@ -134,7 +138,7 @@ class _Adjoint(torch.autograd.Function):
             x = steps.method.step(f, k, x)
             if steps.kept(k + 1):
                 kept.append(x)
-        if examine and bool(torch.isfinite(x).all()):
+        if examine and steps.checked and bool(torch.isfinite(x).all()):
             _examine(steps, f, start)
         ctx.steps, ctx.transposed, ctx.count = steps, transposed, len(parameters)
         ctx.save_for_backward(*parameters, start, *kept, x)
@@ -173,7 +177,7 @@ def _examine(steps: Steps, f: PulledBranches, x: Tensor) -> None:
 
 def _check_misses(steps: Steps, f: PulledBranches, start: Tensor, miss: float) -> None:
     """Warn of a miss beyond the tolerance, and refuse steps of which none can be expected to be recovered."""
-    if miss <= steps.tolerance:
+    if not steps.checked or miss <= steps.tolerance:
         return
     _examine(steps, f, start)
     cure = "a smaller checkpoint_every" if steps.checkpoint_every else "checkpoint_every"

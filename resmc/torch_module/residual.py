@@ -184,7 +184,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
         return PulledBlocks(self.model, V, W, b, self.signs)
 
     def _checked_input(self, x: Tensor) -> Tensor:
-        n_in, ours = len(self.model.inputs.x), self.networks
+        n_in, ours = self.A.shape[-1], self.networks
         if x.ndim < 2 or x.shape[-1] != n_in or x.shape[:-2] not in ((), ours):
             several = f", or {(*ours, 'batch', n_in)}" if ours else ""
             raise ValueError(
