@@ -11,22 +11,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .experiments.ode.distance import Distance, distance
     from .experiments.ode.linear import LinearDescent, linear_descent
+    from .experiments.ode.success import Success, success
     from .experiments.ode.weights import WeightFunction
 
 __all__ = [
     "Distance",
     "LinearDescent",
+    "Success",
     "WeightFunction",
     "distance",
     "linear_descent",
+    "success",
 ]
 
 HOMES = {  # files of the public names
     "Distance": "experiments.ode.distance",
     "LinearDescent": "experiments.ode.linear",
+    "Success": "experiments.ode.success",
     "WeightFunction": "experiments.ode.weights",
     "distance": "experiments.ode.distance",
     "linear_descent": "experiments.ode.linear",
+    "success": "experiments.ode.success",
 }
 
 

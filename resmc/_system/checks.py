@@ -65,6 +65,19 @@ def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
     return value
 
 
+def choices(name: str, value: Any, allowed: Sequence[str]) -> tuple[str, ...]:
+    """Return those of ``allowed`` that are asked for, one by its name or several, in the order of ``allowed``."""
+    try:
+        listed = (value,) if isinstance(value, str) else tuple(value)
+    except TypeError:
+        listed = ()
+    if not listed or not all(isinstance(one, str) and one in allowed for one in listed):
+        *others, last = (repr(one) for one in allowed)
+        several = "both" if len(allowed) == 2 else "several of them"
+        raise ValueError(f"{name}={brief(value)} is not allowed: it must be {', '.join([*others, last])} or {several}")
+    return tuple(one for one in allowed if one in listed)
+
+
 def path(name: str, value: Any) -> Path:
     """Return ``value`` as a path."""
     if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):

@@ -223,7 +223,7 @@ def distance(
     tolerance = checks.real("tolerance", tolerance)
     if not 1e-12 <= tolerance <= 1e-2:
         raise ValueError(f"tolerance={tolerance!r} is out of range: it must be from 1e-12 to 0.01")
-    asked = _checked_schemes(schemes)
+    asked = checks.choices("schemes", schemes, SCHEMES)
     functions = None if weights is None else checked_functions(weights, model)
     setting = Setting(model, chosen, seed, interpolation, functions)
     found = Found(len(chosen), count)
@@ -253,17 +253,6 @@ def distance(
         origin=found.origin,
     )
     return share_networks(result, Networks.of(seed, [(0, count)]))
-
-
-def _checked_schemes(given: Any) -> tuple[str, ...]:
-    listed = (given,) if isinstance(given, str) else given
-    try:
-        listed = tuple(listed)
-    except TypeError:
-        listed = ()
-    if not listed or not all(isinstance(name, str) and name in SCHEMES for name in listed):
-        raise ValueError(f"schemes={brief(given)} is not allowed: it must be 'euler', 'heun' or both")
-    return tuple(name for name in SCHEMES if name in listed)
 
 
 def _slope(depths: list[int], distances: Floats) -> Estimate:
