@@ -56,7 +56,8 @@ CLIMBS = {
 CIRCLES = {
     "Network.to_torch, .draw_weights": {
         "models.network", "models.residual_network", "models.resnet", "reference.drawn", "reference.sources",
-        "torch_module", "torch_module.branches", "torch_module.fill", "torch_module.residual", "torch_module.resnet",
+        "torch_module", "torch_module.branches", "torch_module.fill", "torch_module.generated",
+        "torch_module.residual", "torch_module.resnet",
     },
     "SweepResult.report, .summary, .to_xarray": {
         "plot.growth", "plot.select", "plot.sweeps", "report.sweep_figures", "report.sweep_page",
