@@ -79,7 +79,8 @@ def below(what: str, found: Distance) -> list[Line]:
     assert found.euler is not None
     largest = Estimate(np.max(found.euler / found.step_bound), np.nan, found.networks)
     moved = found.euler > 0.0  # networks of a few dead neurons do not move at all
-    logs = [np.log10(np.median(one[moved] / found.euler[moved])) for one in (found.bound, found.step_bound)]
+    factors = [one[moved] / found.euler[moved] for one in (found.bound, found.step_bound)]
+    logs = [np.log10(np.median(one)) if one.size else np.nan for one in factors]
     lines = [between(f"{what}: largest distance over bound", largest, 0.0, 1.0)]
     for name, log in zip(("bound", "bound by step"), logs, strict=True):
         lines.append(reported(f"{what}: log10 of {name} over distance, median", Estimate(log, np.nan, found.networks)))
