@@ -115,8 +115,8 @@ def weak(name: str, networks: int) -> list[Line]:
 def frontier(block: str, hurst: float) -> list[Line]:
     """Exponents of fractional noise, width 16, depths 1024 to 16384.
 
-    At H = 0.9 the exponent of v-phi-w is 0.872 at these depths by theory, which samples can hardly tell from 0.87: there
-    depths are 4096 to 65536, where it is 0.878, and networks twice as many.
+    At H = 0.9 the exponent of v-phi-w is 0.872 at these depths by theory, which a sample can hardly tell from 0.87:
+    there depths are 4096 to 65536, where it is 0.878, and networks twice as many.
     """
     slow = block == "v-phi-w" and hurst > 0.8
     depths = (4096, 8192, 16384, 32768, 65536) if slow else (1024, 2048, 4096, 8192, 16384)
