@@ -667,7 +667,7 @@ def test_a_map_is_a_data_set_with_units_and_names(tmp_path):
 def test_a_summary_says_the_frontiers_and_what_they_are():
     found = small()
     text = str(found)
-    assert "heat map of v-phi-w relu  width 6  depth 12  scaling 1 L^-beta" in text
+    assert "heat map of v-phi-w relu  width 6  depth 12  scaling 1 depth^-beta" in text
     assert "frontier: the beta at which it is 0; as L grows: max(H, 1/2), by which small branches add up" in text
     assert [row[0] for row in found.summary().rows] == [0.2, 0.8]
     assert repr(found).startswith("HeatMap(")

@@ -229,11 +229,8 @@ class HeatMap(Shown):
     def _title(self) -> str:
         m = self.model
         assert isinstance(m.scaling, DepthScaling)
-        inside = ", inside" if m.scaling.inside else ""
-        return (
-            f"heat map of {m.block} {m.activation}  width {m.width}  depth {m.depth}  scaling {m.scaling.c:.6g} L^-beta"
-            + inside
-        )
+        scaling = f"{m.scaling.c:.6g} depth^-beta" + " inside" * m.scaling.inside
+        return f"heat map of {m.block} {m.activation}  width {m.width}  depth {m.depth}  scaling {scaling}"
 
     def _lines(self) -> list[str]:
         grid = f"{len(self.hurst)} x {len(self.beta)} points, beta from {self.beta[0]:.4g} to {self.beta[-1]:.4g}"

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .._system import checks
 from .._system.plain import Plain
 from .._system.words import brief, brief_repr
-from .scaling import power_of_depth
+from .scaling import power_in_words, power_of_depth
 
 Floats = NDArray[np.float64]
 
@@ -169,7 +169,8 @@ class Mixture:
     def words(self) -> str:
         """The process in a few words."""
         (c1, c2), (b1, b2) = self.cs, self.betas
-        return f"{c1:.6g} L^{-b1:.6g} {self.trend.words} + {c2:.6g} L^{-b2:.6g} {self.noise.words}"
+        sign = "-" if c2 < 0.0 else "+"
+        return f"{power_in_words(c1, b1)} {self.trend.words} {sign} {power_in_words(abs(c2), b2)} {self.noise.words}"
 
     def to_dict(self) -> Plain:
         """Return the process as plain values."""
