@@ -535,9 +535,9 @@ def test_the_command_line_shows_exports_and_goes_on_with_a_stored_map(tmp_path, 
     lost = files(store)[0]
     lost.unlink()
     assert cli.main(["status", str(store)]) == 0
-    assert "1 of 2 points complete, 3 of 6 networks" in capsys.readouterr().out
+    assert "1 of 2 rows complete, 3 of 6 networks" in capsys.readouterr().out
     assert cli.main(["worker", str(store), "--quiet"]) == 0
-    assert capsys.readouterr().out == f"complete: 2 points, 6 networks in {store}\n"
+    assert capsys.readouterr().out == f"complete: 2 rows, 6 networks in {store}\n"
     assert lost.exists()
     assert cli.main(["show", str(store)]) == 0
     assert "heat map of v-phi-w relu" in capsys.readouterr().out

@@ -156,6 +156,7 @@ def run_worker(args: argparse.Namespace) -> None:
     from ..sweep import any_stored_plan
     from ..sweep.coordinator import work
     from ..sweep.gpus import pin
+    from ..sweep.manage import UNITS
 
     any_stored_plan(args.store)  # refuses what is no store before a GPU is looked for
     pin(args.device)
@@ -169,7 +170,7 @@ def run_worker(args: argparse.Namespace) -> None:
     if args.json:
         print_json("worker", {"store": str(args.store), "points": points, "networks": networks})
     else:
-        print(f"complete: {counted(points, 'point')}, {counted(networks, 'network')} in {args.store}")
+        print(f"complete: {counted(points, UNITS[result.kind])}, {counted(networks, 'network')} in {args.store}")
 
 
 def _run(begin: Callable[..., Any], args: argparse.Namespace) -> Any:
