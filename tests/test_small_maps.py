@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,10 @@ import pytest
 import resmc
 from resmc import ResidualNetwork, cli, heat_map
 from resmc.cli.records import kind_of, record_of
+from resmc.engine import devices
+from resmc.engine.columns import Threads
+from resmc.engine.cuda.columns import Device
+from resmc.experiments.heat_row import HeatRow, row_of
 
 NETWORK = ResidualNetwork(6, 12, block="v-phi-w")
 
@@ -54,6 +60,62 @@ def test_a_map_of_one_exponent_has_the_frontier_where_it_is_in_the_map(beta, dra
     legend = {text.get_text() for text in ax.get_legend().get_texts()}
     assert (r"$\max(H, 1/2)$" in legend) == drawn
     assert len(ax.lines) == drawn
+
+
+# ------------------------------------------------------------------------------------------------------ its memory
+
+
+def row(**changes: Any) -> HeatRow:
+    given = {"betas": tuple(np.linspace(0.0, 1.0, 7)), "n_inputs": 60, "gradients": True} | changes
+    return HeatRow(row_of(ResidualNetwork(40, 50, block="v-phi-w", bias=0.1), 0.3), 1, 1.0, **given)
+
+
+def most_taken(one: HeatRow, machine: Any) -> int:
+    """The most bytes of NumPy's arrays that are there at a time while five networks are computed."""
+    one.values(0, 1, machine)  # what is kept from call to call
+    tracemalloc.start()
+    one.values(0, 5, machine)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("n_inputs", [1, 60])
+def test_a_row_takes_the_memory_that_it_says(gradients, n_inputs):
+    one = row(gradients=gradients, n_inputs=n_inputs)
+    needed = one.needed_bytes(5, devices.parse("cpu"), 1)
+    assert 0.4 * needed < most_taken(one, Threads(1)) < needed
+
+
+def test_a_row_takes_less_of_this_machine_s_memory_where_a_gpu_has_its_states(gpu):
+    one = row()
+    needed = one.needed_bytes(5, devices.parse("cuda"), 1)
+    assert 0.4 * needed < most_taken(one, Device(gpu)) < needed
+    assert needed < 0.5 * one.needed_bytes(5, devices.parse("cpu"), 1)
+
+
+def test_a_map_that_memory_does_not_hold_is_refused_as_a_sweep_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(resmc.engine.memory, "available_memory", lambda: 10**6)
+    with pytest.raises(
+        ValueError, match=r"networks? of width=6, 3 values of beta and n_inputs=20 need .* GB of memory"
+    ):
+        small(store=tmp_path, n_inputs=20)
+    assert not list(tmp_path.rglob("*.resmc"))
+    with pytest.raises(ValueError, match=r"need .* GB of memory and 0\.001 GB are available"):
+        resmc.Sweep(width=4, depth=[2, 3], alpha=0.6, lam=0.8, networks=10).run(tmp_path / "sweep", progress=False)
+    monkeypatch.setattr(resmc.engine.memory, "available_memory", lambda: 10**9)
+    assert small(store=tmp_path, n_inputs=20).complete
+
+
+def test_columns_beyond_any_machine_s_bound_are_refused_with_the_plan(tmp_path):
+    deep = ResidualNetwork(40, 1000, block="v-phi-w")
+    given = {"hurst": [0.5], "beta": np.linspace(0.0, 1.0, 200), "progress": False, "store": tmp_path / "store"}
+    with pytest.raises(ValueError, match=r"n_inputs=60000 is too many for 200 exponents, with a column .* GB are held"):
+        heat_map(deep, n_inputs=60000, **given)
+    with pytest.raises(ValueError, match="width=20000 is too large for weights that depend on each other in depth"):
+        heat_map(replace(deep, width=20000), **given)
+    assert not (tmp_path / "store").exists()
 
 
 # ------------------------------------------------------------------------------------------------------ what is said

@@ -9,7 +9,10 @@ from typing import Any, Self
 
 from .._system import checks
 from .._system.plain import Plain
-from .._system.words import brief
+from .._system.words import brief, counted
+from ..engine import column_plan
+from ..engine.columns import Threads
+from ..engine.lowering import lower
 from ..experiments.heat_row import MOST_COLUMNS, MOST_INPUTS, HeatRow, row_of
 from ..models.processes import MOST_VALUES, FractionalNoise, hurst_exponents
 from ..models.residual_network import ResidualNetwork
@@ -58,6 +61,7 @@ class HeatMapPlan:
                 f"n_inputs={self.n_inputs} is too many for {len(self.beta)} exponents: a network has one of each, and "
                 "2^24 together are allowed"
             )
+        self._check_columns()
         put("seed", checks.integer("seed", self.seed, 0, 2**64 - 1, "2^64 - 1"))
         checks.boolean("gradients", self.gradients)
         size = 8 * len(self.hurst) * len(self.beta) * self.networks * (4 if self.gradients else 2)
@@ -66,6 +70,24 @@ class HeatMapPlan:
                 f"networks={self.networks} is too many for {len(self.hurst)} x {len(self.beta)} points: their averages "
                 f"take {size / 1e9:.3g} GB, and {MOST_BYTES / 1e9:.3g} GB are allowed"
             )
+
+    def _check_columns(self) -> None:
+        """Refuse what no shard could be computed of, before any is, whatever the memory.
+
+        A GPU has the same bounds, and what a column keeps there has about the same size.
+        """
+        kernel = lower(row_of(self.model, self.hurst[0])).in_own_units(self.gradients)
+        columns = len(self.beta) * self.n_inputs
+
+        def planned(columns: int) -> None:
+            column_plan.plan(kernel, 1, columns, tied=False, state_of=Threads(1).state_bytes)
+
+        planned(1)
+        try:
+            planned(columns)
+        except ValueError as error:
+            pairs = f"{counted(len(self.beta), 'exponent')}, with a column for each pair"
+            raise ValueError(f"n_inputs={self.n_inputs} is too many for {pairs}: {error}") from None
 
     @property
     def scaling(self) -> DepthScaling:
