@@ -61,9 +61,9 @@ class HeatMapPlan:
                 f"n_inputs={self.n_inputs} is too many for {len(self.beta)} exponents: a network has one of each, and "
                 "2^24 together are allowed"
             )
-        self._check_columns()
         put("seed", checks.integer("seed", self.seed, 0, 2**64 - 1, "2^64 - 1"))
         checks.boolean("gradients", self.gradients)
+        self._check_columns()
         size = 8 * len(self.hurst) * len(self.beta) * self.networks * (4 if self.gradients else 2)
         if size > MOST_BYTES:
             raise ValueError(
