@@ -14,8 +14,11 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system import checks
+from .._system.words import brief
 from ..models.network import Network
 from ..models.processes import Mixture, SmoothProcess
+from ..models.resnet import MAX_WIDTH_DENSE
 from .normals import normals, signs
 from .paths import Terms, path, smooth_path
 from .philox import words
@@ -187,3 +190,19 @@ class Counters(Generic[Model_co]):
             quads = words(self.seed, self.networks, stream, layer, np.arange(-(-count // 4)))
             flat = of_word(quads.astype(np.int32).reshape(len(self.networks), -1)[:, :count])
         return flat.reshape(-1, rows, columns)
+
+
+def counters_of(model: Network, seed: int, network: int) -> Counters[Network]:
+    """Return the weights of network number ``network`` of ``seed``, for all of them to be written out.
+
+    Raises
+    ------
+    ValueError
+        For a model that is none, or too wide for explicit weights, or a number out of range.
+    """
+    if not isinstance(model, Network):
+        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
+    checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with explicit weights")
+    seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
+    network = checks.integer("network", network, 0, 2**48 - 1, "2^48 - 1")
+    return Counters(model, seed, np.array([network], np.uint64))

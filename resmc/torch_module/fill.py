@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .._system import checks
-from .._system.words import brief
 from ..models.network import Network
 from ..models.residual_network import ResidualNetwork
-from ..models.resnet import MAX_WIDTH_DENSE, ResNet
-from ..reference.sources import Counters, Source
+from ..models.resnet import ResNet
+from ..reference.sources import Source, counters_of
 from ..reference.vectors import Floats
 from .residual import ExplicitResidualNetwork
 from .resnet import ExplicitResNet
@@ -33,13 +31,13 @@ def explicit(model: Network, seed: int = 0, network: int = 0) -> ExplicitResNet 
     ValueError
         For an argument out of range; the message names it, its value and what is allowed.
     """
-    if not isinstance(model, ResNet | ResidualNetwork):
-        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
-    checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with explicit weights")
-    seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
-    network = checks.integer("network", network, 0, 2**48 - 1, "2^48 - 1")
-    module = ExplicitResNet(model) if isinstance(model, ResNet) else ExplicitResidualNetwork(model)
-    fill(module, Counters(model, seed, np.array([network], np.uint64)))
+    source = counters_of(model, seed, network)
+    if isinstance(model, ResNet):
+        module: ExplicitResNet | ExplicitResidualNetwork = ExplicitResNet(model)
+    else:
+        assert isinstance(model, ResidualNetwork)
+        module = ExplicitResidualNetwork(model)
+    fill(module, source)
     return module
 
 
