@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resmc import DepthScaling, Estimate, ResidualNetwork, ResNet, Simulation, simulate
+from resmc import DepthScaling, Estimate, ResidualNetwork, ResNet, Simulation, SmoothProcess, Weights, simulate
 from resmc.engine.lowering import lower
 from resmc.results.entries import End, Entries
 from resmc.results.observables import SWEPT
@@ -31,6 +31,8 @@ class Case:
         Options of `simulate`.
     laws : bool
         True if distances between laws are counted, too, which take longer than all else.
+    most : int
+        Networks of a simulation at most; weights that depend on each other in depth are drawn, which takes longer.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Case:
     model: ResNet | ResidualNetwork
     options: dict[str, Any] = field(default_factory=dict)
     laws: bool = False
+    most: int = 20_000
 
 
 FOLLOWED = {"gradients": True}
@@ -64,6 +67,20 @@ CASES = (
         "phi-out gelu with biases, width 4, depth 10",
         ResidualNetwork(4, 10, "phi-out", "gelu", bias=0.3),
         FOLLOWED,
+    ),
+    Case(
+        "tied, width 4",
+        "phi-in relu with the same weights in every layer, width 4, depth 8",
+        ResidualNetwork(4, 8, weights=Weights(depth="tied")),
+        FOLLOWED,
+        most=2_000,
+    ),
+    Case(
+        "smooth, width 4",
+        "v-phi-w relu with weights smooth in depth, beta = 1, width 4, depth 12",
+        ResidualNetwork(4, 12, "v-phi-w", scaling=DepthScaling(1.0), weights=Weights(depth=SmoothProcess())),
+        FOLLOWED,
+        most=2_000,
     ),
 )
 

@@ -27,7 +27,7 @@ from .results.estimates import Estimate, KSDistance
 from .simulation import Simulation, load, merge, simulate
 
 if TYPE_CHECKING:
-    from . import analyses, plot, reference, report, theory
+    from . import analyses, ode, plot, reference, report, theory
     from .analyses import extrapolate
     from .experiments.depth_limit import DepthLimit
     from .experiments.frontier import FrontierSlopes, frontier
@@ -70,6 +70,7 @@ __all__ = [
     "load_heat_map",
     "load_sweep",
     "merge",
+    "ode",
     "plot",
     "quadratic_variation",
     "reference",
@@ -97,7 +98,7 @@ EXPERIMENTS = {  # files of the experiments' public names
 
 def __getattr__(name: str) -> Any:
     """Imports what needs SciPy only when it is asked for, so that ``import resmc`` stays quick."""
-    if name in ("analyses", "plot", "reference", "report", "theory"):
+    if name in ("analyses", "ode", "plot", "reference", "report", "theory"):
         return importlib.import_module(f".{name}", __name__)
     if name == "__version__":
         return build_info()["version"]

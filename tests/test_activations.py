@@ -63,6 +63,13 @@ def test_odd_says_whether_sigma_changes_sign_with_x(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_steepest_slope_is_reached_and_nowhere_passed(name: str) -> None:
+    a, x = ACTIVATIONS[name], np.concatenate([np.linspace(-8.0, 8.0, 16001), [40.0, -40.0]])
+    assert np.abs(a.slope(x)).max() == pytest.approx(a.steepest, abs=1e-7)
+    assert np.abs(a.slope(x)).max() <= a.steepest
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_facts_at_zero_are_those_of_the_function(name: str) -> None:
     a, zero, h = ACTIVATIONS[name], np.zeros(1), np.array([1e-5])
     assert a.value(zero)[0] == a.at_zero

@@ -77,9 +77,10 @@ def test_torch_modules_have_the_drawn_weights_and_the_twin_their_gradients(name)
     module, drawn = model.to_torch(seed=25, network=3), model.draw_weights(seed=25, network=3)
     for name_of, array in (("V", drawn.V), ("W", drawn.W), ("b", drawn.b)):
         layers = getattr(module, name_of)
-        assert len(layers) == (0 if array is None else DEPTH)
-        for layer, tensor in enumerate(layers):
-            np.testing.assert_array_equal(tensor.detach().numpy(), array[layer])
+        assert (layers is None) == (array is None)
+        if array is not None:
+            assert len(layers) == DEPTH
+            np.testing.assert_array_equal(layers.detach().numpy(), array)
     out, hs = module(return_layers=True)
     gradients = torch.autograd.grad(out[0, 0], hs)
     square = np.array([float((p**2).sum()) for p in gradients])
@@ -105,6 +106,7 @@ def test_weights_that_do_not_fit_are_not_drawn_as_arrays(monkeypatch):
     [
         ({"network": -1}, "network=-1 is out of range"),
         ({"network": 2**48}, "network=281474976710656 is out of range"),
+        ({"network": 1.5}, r"network=1\.5 is not allowed"),
         ({"seed": -1}, "seed=-1 is out of range"),
         ({"seed": 0.5}, r"seed=0\.5 is not allowed"),
         ({"model": ResidualNetwork(2**17 + 1, 1)}, "width=131073 is out of range: .* with explicit weights"),
@@ -121,3 +123,8 @@ def test_arrays_and_modules_refuse_the_same_arguments_with_the_same_sentence(cha
             drawn(**{"model": ResidualNetwork(2, 2), **changes})
         said.append(str(refused.value))
     assert said[0] == said[1]
+
+
+def test_arrays_are_of_one_network():
+    with pytest.raises(ValueError, match=r"network=range\(0, 2\) is not allowed: it must be an integer"):
+        ResidualNetwork(2, 2).draw_weights(network=range(2))

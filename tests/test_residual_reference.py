@@ -237,7 +237,7 @@ def test_a_layer_is_what_its_block_s_formula_says(block):
         formula = BLOCKS[block].formula_inside if inside else BLOCKS[block].formula
         h = torch.linspace(-1.0, 2.0, 5, dtype=torch.float64)
         names = {"h": h, "b": module.b[1], "s": float(module.model.scales[1]), "sigma": torch.tanh}
-        names |= {name: getattr(module, name)[1] for name in "VW" if len(getattr(module, name))}
+        names |= {name: getattr(module, name)[1] for name in "VW" if getattr(module, name) is not None}
         torch.testing.assert_close(eval(formula, names), module.branch(1, h[None])[0], rtol=1e-12, atol=1e-15)
 
 

@@ -14,7 +14,10 @@ from ..results.estimates import Floats
 
 
 class Matrices(NamedTuple):
-    """V and W of a layer or of a time, (n, n), and b, (n, 1), with all of their scales; None where there is none."""
+    """V and W of a layer or of a time, (n, n), and b, (n, 1), with all of their scales; None where there is none.
+
+    Those of several networks or times stand side by side, (.., n, n) and (.., n, 1).
+    """
 
     V: Floats | None
     W: Floats | None

@@ -6,12 +6,13 @@ simulation; the readout is that of the model's own depth. Noise comes from a gen
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._system.stopping import look
-from ..models.processes import FractionalNoise, Mixture, SmoothProcess
+from .._system.words import brief
+from ..models.processes import Covariance, FractionalNoise, Mixture, SmoothProcess
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
 from ..reference.sources import ENTRIES_OF, Counters
@@ -19,6 +20,20 @@ from ..results.estimates import Floats
 from ..theory.processes import smooth_series
 from .branches import Branch, Matrices
 from .paths import MAX_BYTES, ConstantPath, Layout, SmoothPath, check_memory, fractional_noise
+
+
+def check_model(model: Any) -> None:
+    """Refuse models that are no one network at every depth, or that grow or die of their own."""
+    if not isinstance(model, ResidualNetwork):
+        raise ValueError(f"model={brief(model)} is not allowed: it must be a ResidualNetwork")
+    if not isinstance(model.scaling, DepthScaling):
+        raise ValueError("scaling layer by layer is not allowed: it has one depth; it must be a DepthScaling")
+    if isinstance(model.dependence, Covariance):
+        raise ValueError("weights with a covariance matrix are not allowed: it has one depth")
+    if model.carry != 1.0:
+        raise ValueError(f"carry={model.carry!r} is not allowed: it must be 1, or all grows or falls like carry^L")
+    if model.sigma.signed:
+        raise ValueError(f"activation={model.activation!r} is not allowed: its signs are drawn in every layer")
 
 
 class Ends(NamedTuple):
@@ -40,6 +55,8 @@ class OneNetwork:
     network : int
     h0, p1 : ndarray, shape (n, 1)
         The start h_0, or that which is given, in units of its own in a homogeneous network; and a row of the readout.
+    unit : float
+        The unit of h_0.
     path : SmoothPath, ConstantPath or None
         The part that depends on k/L alone, in units of the entries' own scales.
     noise : ndarray, shape (deepest, entries), or None
@@ -56,9 +73,10 @@ class OneNetwork:
         if start is None:
             x = np.array(model.inputs.x) / np.sqrt(len(model.inputs.x))
             start = source.first_layer()[0] @ x
-        largest = float(np.abs(start).max())
+        largest, self.unit = float(np.abs(start).max()), 1.0
         if model.homogeneous and largest > 0.0:  # quotients do not depend on the unit, and squares may overflow
-            start = start / 2.0 ** np.floor(np.log2(largest))
+            self.unit = float(2.0 ** np.floor(np.log2(largest)))
+            start = start / self.unit
         self.h0 = start.reshape(n, 1)
         self.p1 = source.readout(1)[0].reshape(n, 1) / np.sqrt(n)
         self.path = self._path(source)

@@ -47,13 +47,13 @@ class Layout:
             self.scale[-n:] = model.bias
 
     def matrices(self, row: Floats) -> Matrices:
-        """Return what stands in a row, (size,)."""
+        """Return what stands in a row, (size,), or in an array of rows, (.., size)."""
         n, at = self.n, 0
         found: list[Floats | None] = []
         for there in (self.V, self.W):
-            found.append(row[at : at + n * n].reshape(n, n) if there else None)
+            found.append(row[..., at : at + n * n].reshape(*row.shape[:-1], n, n) if there else None)
             at += n * n * there
-        return Matrices(found[0], found[1], row[at:, None] if self.b else None)
+        return Matrices(found[0], found[1], row[..., at:, None] if self.b else None)
 
     def chunks(self, depth: int) -> list[range]:
         """Return ranges of layers whose entries fit into a chunk of memory."""
@@ -77,8 +77,8 @@ class SmoothPath:
     def times(self, t: Floats) -> Floats:
         """Return the entries at times t (T,), (T, size): X(t), or length X'(t) for increments."""
         if self.process.version == "values":
-            return self._sums(self.series.basis(t))
-        return self._sums(self.process.length * self.series.derivative(t))
+            return self.sums(self.series.basis(t))
+        return self.sums(self.process.length * self.series.derivative(t))
 
     def at(self, t: float) -> Floats:
         """Return the entries at time t, (size,)."""
@@ -86,9 +86,10 @@ class SmoothPath:
 
     def layers(self, depth: int, layers: range) -> Floats:
         """Return the entries of layers of a network of this depth, (len(layers), size)."""
-        return self._sums(smooth_basis(self.process, depth, layers.start, layers.stop))
+        return self.sums(smooth_basis(self.process, depth, layers.start, layers.stop))
 
-    def _sums(self, basis: Floats) -> Floats:
+    def sums(self, basis: Floats) -> Floats:
+        """Return the entries of which ``basis``, (T, 2, K + 1), has the factors of the series's normals, (T, size)."""
         return np.asarray(basis.reshape(len(basis), -1) @ self.coefficients)
 
 

@@ -12,17 +12,15 @@ from numpy.typing import NDArray
 from .._system import checks
 from .._system.progress import reporting
 from .._system.stopping import stoppable
-from .._system.words import brief, brief_repr, counted
-from ..models.processes import Covariance
+from .._system.words import brief_repr, counted
 from ..models.residual_network import ResidualNetwork
-from ..models.scaling import DepthScaling
 from ..results.arithmetic import share_networks
 from ..results.estimates import MIN_NETWORKS, Estimate, Floats
 from ..results.propagation import Networks
 from ..tables import Column, Shown, Table
 from ..theory.depth_kinds import response_slopes
 from .convergence import checked_depths, left_out, mean_log, slope
-from .networks import OneNetwork
+from .networks import OneNetwork, check_model
 
 MAX_NETWORKS = 10**6
 
@@ -135,7 +133,7 @@ def quadratic_variation(
 
     Source: Cont, Rossier, Xu (arXiv 2212.08199), section 3, estimate both in trained networks.
     """
-    _check_model(model)
+    check_model(model)
     chosen = checked_depths(depths)
     networks = checks.integer("networks", networks, MIN_NETWORKS, MAX_NETWORKS, "10^6")
     seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
@@ -161,16 +159,3 @@ def quadratic_variation(
         response=response_slopes(model),
     )
     return share_networks(result, Networks.of(seed, [(0, networks)]))
-
-
-def _check_model(model: Any) -> None:
-    if not isinstance(model, ResidualNetwork):
-        raise ValueError(f"model={brief(model)} is not allowed: it must be a ResidualNetwork")
-    if not isinstance(model.scaling, DepthScaling):
-        raise ValueError("scaling layer by layer is not allowed: it has one depth; it must be a DepthScaling")
-    if isinstance(model.dependence, Covariance):
-        raise ValueError("weights with a covariance matrix are not allowed: it has one depth")
-    if model.carry != 1.0:
-        raise ValueError(f"carry={model.carry!r} is not allowed: it must be 1, or all grows or falls like carry^L")
-    if model.sigma.signed:
-        raise ValueError(f"activation={model.activation!r} is not allowed: its signs are drawn in every layer")

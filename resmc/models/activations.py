@@ -45,6 +45,9 @@ class Activation:
         from below. Of an activation with random signs, both are those of a neuron with sign plus.
     torch : callable
         sigma(x) of a tensor, as a function of (torch, x): the module is handed in, so that nothing here imports it.
+    pulled : callable
+        g sigma'(x) of tensors, as a function of (torch, g, x, sigma(x)), in one or two of torch's operations. It is
+        right to rounding errors of g, and not to the last digits of the slope where this is nearly 0.
     homogeneous : bool
         True if sigma(c x) = c sigma(x) for every c > 0.
     rectifier : bool
@@ -57,12 +60,15 @@ class Activation:
         sigma(0), sigma'(0), sigma''(0); NaN where a derivative does not exist.
     odd : bool
         True if sigma(-x) = -sigma(x), so that E sigma(a g) = 0 for every a and standard normal g.
+    steepest : float
+        The largest |sigma'|, which is sigma's Lipschitz constant.
     """
 
     number: int
     value: Callable[[Floats], Floats]
     slope: Callable[[Floats], Floats]
     torch: Callable[[Any, Any], Any]
+    pulled: Callable[[Any, Any, Any, Any], Any]
     homogeneous: bool = False
     rectifier: bool = False
     signed: bool = False
@@ -71,6 +77,7 @@ class Activation:
     slope_at_zero: float = math.nan
     curvature_at_zero: float = math.nan
     odd: bool = False
+    steepest: float = 1.0
 
     @property
     def smooth(self) -> bool:
@@ -162,6 +169,14 @@ def _torch_relu(torch: Any, x: Any) -> Any:
     return torch.relu(x)
 
 
+def _pulled_relu(torch: Any, g: Any, x: Any, y: Any) -> Any:
+    return torch.ops.aten.threshold_backward(g, x, 0.0)
+
+
+def _pulled_gelu(torch: Any, g: Any, x: Any, y: Any) -> Any:
+    return torch.ops.aten.gelu_backward(g, x)
+
+
 # In torch slopes come from the formulas: each is such that nothing cancels in its derivative either.
 def _torch_centred_softplus(torch: Any, x: Any) -> Any:
     """Return `_centred_softplus`; softplus is x beyond 50, up to e^-50."""
@@ -183,7 +198,9 @@ def _torch_tanh(torch: Any, x: Any) -> Any:
 
 def _rectifier(number: int, *, signed: bool = False, half: bool = False) -> Activation:
     """Describe max(x, 0), or with random signs max(s x, 0)."""
-    return Activation(number, _relu, _step, _torch_relu, homogeneous=True, rectifier=True, signed=signed, half=half)
+    return Activation(
+        number, _relu, _step, _torch_relu, _pulled_relu, homogeneous=True, rectifier=True, signed=signed, half=half
+    )
 
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -197,6 +214,7 @@ ACTIVATIONS: dict[str, Activation] = {
         _leaky_relu,
         _leaky_relu_slope,
         lambda torch, x: torch.nn.functional.leaky_relu(x, LEAK),
+        lambda torch, g, x, y: torch.ops.aten.leaky_relu_backward(g, x, LEAK, False),
         homogeneous=True,
     ),
     "tanh": Activation(
@@ -204,6 +222,7 @@ ACTIVATIONS: dict[str, Activation] = {
         np.tanh,
         _tanh_slope,
         _torch_tanh,
+        lambda torch, g, x, y: torch.ops.aten.tanh_backward(g, y),
         slope_at_zero=1.0,
         curvature_at_zero=0.0,
         odd=True,
@@ -214,9 +233,11 @@ ACTIVATIONS: dict[str, Activation] = {
         _sigmoid,
         _sigmoid_slope,
         _torch_sigmoid,
+        lambda torch, g, x, y: torch.ops.aten.sigmoid_backward(g, y),
         at_zero=0.5,
         slope_at_zero=0.25,
         curvature_at_zero=0.0,
+        steepest=0.25,
     ),
     # sigma(x) = x Phi(x), Phi being the normal law's distribution function
     "gelu": Activation(
@@ -224,8 +245,10 @@ ACTIVATIONS: dict[str, Activation] = {
         lambda x: x * _normal_cdf(x),
         _gelu_slope,
         lambda torch, x: 0.5 * x * torch.erfc(-math.sqrt(0.5) * x),  # torch's own gelu is 0 below -9
+        _pulled_gelu,
         slope_at_zero=0.5,
         curvature_at_zero=math.sqrt(2.0 / math.pi),
+        steepest=0.5 * math.erfc(-1.0) + math.exp(-1.0) / math.sqrt(math.pi),  # at sqrt(2)
     ),
     # sigma(x) = 2 (log(1 + e^x) - log 2): softplus shifted to 0, and scaled to slope 1 at 0
     "centred_softplus": Activation(
@@ -233,14 +256,17 @@ ACTIVATIONS: dict[str, Activation] = {
         _centred_softplus,
         lambda x: 2.0 * _sigmoid(x),
         _torch_centred_softplus,
+        lambda torch, g, x, y: 2.0 * torch.sigmoid(x) * g,
         slope_at_zero=1.0,
         curvature_at_zero=0.5,
+        steepest=2.0,
     ),
     "linear": Activation(
         8,
         lambda x: x,
         np.ones_like,
         lambda torch, x: x,
+        lambda torch, g, x, y: g,
         homogeneous=True,
         slope_at_zero=1.0,
         curvature_at_zero=0.0,
@@ -252,8 +278,10 @@ ACTIVATIONS: dict[str, Activation] = {
         lambda x: x * _sigmoid(x),
         lambda x: _sigmoid(x) + x * _sigmoid_slope(x),
         lambda torch, x: torch.nn.functional.silu(x),
+        lambda torch, g, x, y: torch.ops.aten.silu_backward(g, x),
         slope_at_zero=0.5,
         curvature_at_zero=0.5,
+        steepest=1.0998393201288670,  # where x tanh(x/2) = 2
     ),
 }
 

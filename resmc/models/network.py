@@ -69,11 +69,32 @@ class Network(ABC):
         """d/n = depth / width, the parameter of the infinite-depth-and-width limit."""
         return self.depth / self.width
 
-    def to_torch(self, seed: int = 0, network: int = 0) -> torch.nn.Module:
-        """Return the network number ``network`` of ``seed`` with explicit weights; see `resmc.torch_module`."""
+    def to_torch(
+        self,
+        seed: int = 0,
+        network: int | range = 0,
+        *,
+        scheme: str | None = None,
+        backward: str = "autograd",
+        checkpoint_every: int | None = None,
+        tolerance: float = 1e-2,
+    ) -> torch.nn.Module:
+        """Return network number ``network`` of ``seed``, or a range of them in one module, with explicit weights.
+
+        With a ``scheme``, "euler" or "heun", the module has depth steps of that method and depth + 1 sets of weights,
+        and can go backwards without stored states (``backward="adjoint"``); see `resmc.torch_module.explicit`.
+        """
         from ..torch_module import explicit
 
-        return explicit(self, seed=seed, network=network)
+        return explicit(
+            self,
+            seed=seed,
+            network=network,
+            scheme=scheme,
+            backward=backward,
+            checkpoint_every=checkpoint_every,
+            tolerance=tolerance,
+        )
 
     def draw_weights(self, seed: int = 0, network: int = 0) -> DrawnWeights:
         """Return the weights of network number ``network`` of ``seed``; see `resmc.reference.DrawnWeights`."""

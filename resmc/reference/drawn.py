@@ -73,7 +73,7 @@ def draw_weights(model: Network, seed: int = 0, network: int = 0) -> DrawnWeight
     ValueError
         For an argument out of range, and for weights that do not fit into memory; the message names the sizes.
     """
-    source = counters_of(model, seed, network)
+    source = counters_of(model, seed, [network])
     n, depth, block = model.width, model.depth, model.residual_block
     bias = model.bias if isinstance(model, ResidualNetwork) else 0.0
     _check_size(model)

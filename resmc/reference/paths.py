@@ -21,22 +21,27 @@ class Terms(NamedTuple):
     trend: Pairs  # terms are those of a smooth process
 
 
-def path(process: Process, depth: int, terms: Terms) -> Floats:
-    """Return N networks' entries in all layers of a network of ``depth``, (N, depth, entries).
+def path(process: Process, depth: int, terms: Terms, begin: int = 0, end: int | None = None) -> Floats:
+    """Return N networks' entries in layers begin .. end - 1 of a network of ``depth``, (N, end - begin, entries).
 
+    By default these are all of its layers. The path goes on to layer ``depth``, end = depth + 1: a smooth process has
+    its series there, and the embedding of fractional noise has that layer too; a covariance matrix has none.
     Their variance is 1, but for a covariance matrix, which has its own, and a mixture, whose factors are in them.
     """
+    end = depth if end is None else end
     if isinstance(process, FractionalNoise):
         amplitudes = fractional_noise_embedding(process.hurst, depth).amplitudes
         drawn = stacked(terms.noise, len(amplitudes)) * amplitudes[:, :, None]
         waves = drawn[:, :, 0] + 1j * drawn[:, :, 1]
-        return np.asarray(np.fft.irfft(waves, 2 * len(amplitudes) - 2, axis=1, norm="forward")[:, :depth])
+        return np.asarray(np.fft.irfft(waves, 2 * len(amplitudes) - 2, axis=1, norm="forward")[:, begin:end])
     if isinstance(process, SmoothProcess):
-        return along(smooth_basis(process, depth, 0, depth), terms.trend)
+        return along(smooth_basis(process, depth, begin, end), terms.trend)
     if isinstance(process, Covariance):
-        return np.asarray(process.root @ stacked(terms.noise, depth)[:, :, 0])
+        if end > depth:
+            raise ValueError(f"layer {end - 1} is not there: the covariance of the weights has {depth} layers")
+        return np.asarray(process.root @ stacked(terms.noise, depth)[:, :, 0])[:, begin:end]
     trend, noise = process.factors(depth)
-    return trend * path(process.trend, depth, terms) + noise * path(process.noise, depth, terms)
+    return trend * path(process.trend, depth, terms, begin, end) + noise * path(process.noise, depth, terms, begin, end)
 
 
 def smooth_path(process: SmoothProcess | Mixture, terms: Terms, t: Floats, derivative: bool = False) -> Floats:

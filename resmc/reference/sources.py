@@ -6,7 +6,7 @@ A `Source` has the entries (network, layer, i, j) of every matrix of some networ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -31,7 +31,10 @@ Model_co = TypeVar("Model_co", bound=Network, covariant=True)
 
 
 class Source(Protocol):
-    """Weights of N networks, the first axis of every array."""
+    """Weights of N networks, the first axis of every array.
+
+    Layers are 0 .. depth - 1; Heun's method asks for layer ``depth`` too.
+    """
 
     def matrix(self, place: str, layer: int) -> Floats:
         """Return a layer's "outer" or "inner" matrix (`resmc.models.blocks`), (N, n, n)."""
@@ -113,14 +116,14 @@ class Counters(Generic[Model_co]):
         n, dependence = self.model.width, self.model.dependence
         if isinstance(dependence, str):
             return self.entries(ENTRIES_OF[place].layers, 0 if dependence == "tied" else layer, n, n)
-        return self._path(place)[:, layer].reshape(-1, n, n)
+        return self._path(place, layer).reshape(-1, n, n)
 
     def bias(self, layer: int) -> Floats:
         """Return a layer's bias, (N, n)."""
         dependence = self.model.dependence
         if isinstance(dependence, str):
             return self.normals(ENTRIES_OF["bias"].layers, 0 if dependence == "tied" else layer, self.model.width)
-        return self._path("bias")[:, layer]
+        return self._path("bias", layer)
 
     def smooth(self, place: str, t: Floats, derivative: bool = False) -> Floats:
         """Return a smooth process's entries at t, (T,), or their derivatives: (N, T, n, n), of the "bias" (N, T, n).
@@ -134,13 +137,15 @@ class Counters(Generic[Model_co]):
         found = smooth_path(process, self._terms(place), np.asarray(t, np.float64), derivative)
         return found if place == "bias" else found.reshape(len(found), -1, n, n)
 
-    def _path(self, place: str) -> Floats:
-        """Return the entries of a matrix or bias in all layers, (N, depth, entries)."""
-        process = self.model.dependence
+    def _path(self, place: str, layer: int) -> Floats:
+        """Return the entries of a matrix or bias in a layer, (N, entries), from the path over all layers."""
+        process, depth = self.model.dependence, self.model.depth
         assert not isinstance(process, str)
+        if layer == depth:
+            return path(process, depth, self._terms(place), depth, depth + 1)[:, 0]
         if place not in self._paths:
-            self._paths[place] = path(process, self.model.depth, self._terms(place))
-        return self._paths[place]
+            self._paths[place] = path(process, depth, self._terms(place))
+        return self._paths[place][:, layer]
 
     def _terms(self, place: str) -> Terms:
         streams, n = ENTRIES_OF[place], self.model.width
@@ -192,8 +197,8 @@ class Counters(Generic[Model_co]):
         return flat.reshape(-1, rows, columns)
 
 
-def counters_of(model: Network, seed: int, network: int) -> Counters[Network]:
-    """Return the weights of network number ``network`` of ``seed``, for all of them to be written out.
+def counters_of(model: Network, seed: int, networks: Sequence[int]) -> Counters[Network]:
+    """Return the weights of networks of ``seed``, given by their numbers, for all to be written out.
 
     Raises
     ------
@@ -204,5 +209,8 @@ def counters_of(model: Network, seed: int, network: int) -> Counters[Network]:
         raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
     checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with explicit weights")
     seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
-    network = checks.integer("network", network, 0, 2**48 - 1, "2^48 - 1")
-    return Counters(model, seed, np.array([network], np.uint64))
+    if not len(networks):
+        raise ValueError(f"network={brief(networks)} is not allowed: it has no numbers")
+    for end in (networks[0], networks[-1]):
+        checks.integer("network", end, 0, 2**48 - 1, "2^48 - 1")
+    return Counters(model, seed, np.array(networks, np.uint64))

@@ -215,10 +215,19 @@ class SmoothSeries:
 
         The standard deviation sd is the exact one, sd^2 = 2 - 2 exp(-step^2/(2 length^2)).
         """
+        middle = np.asarray(t, np.float64) + 0.5 * step
+        return self._waves(middle, self.increment_amplitudes(step), 0.5 * np.pi)
+
+    def increments_derivative(self, t: ArrayLike, step: float) -> Floats:
+        """Return what normals are multiplied by in d/dt of (X(t + step) - X(t))/sd, (T, 2, K + 1)."""
+        middle = np.asarray(t, np.float64) + 0.5 * step
+        return -self._waves(middle, self.frequencies * self.increment_amplitudes(step), 0.0)
+
+    def increment_amplitudes(self, step: float) -> Floats:
+        """Return the amplitudes of the waves of (X(t + step) - X(t))/sd, (K + 1,)."""
         sd = math.sqrt(-2.0 * math.expm1(-0.5 * (step / self.length) ** 2))
         chords = 2.0 * np.sin(0.5 * step * self.frequencies)  # a difference of cosines would lose digits
-        middle = np.asarray(t, np.float64) + 0.5 * step
-        return self._waves(middle, chords / sd * np.sqrt(self.variances), 0.5 * np.pi)
+        return np.asarray(chords / sd * np.sqrt(self.variances))
 
     def _waves(self, t: ArrayLike, amplitudes: Floats, shift: float) -> Floats:
         """Return amplitudes times cos(w t + shift) and sin(w t + shift), the shift 0 or a quarter turn."""

@@ -1,104 +1,200 @@
-"""The general residual network with its weights written out."""
+"""The general residual network with its weights written out, one network or several at once."""
 
 from __future__ import annotations
 
-import torch
-from torch.nn import Parameter, ParameterList
+from collections.abc import Sequence
 
+import torch
+from torch.nn import Parameter
+
+from .._system import checks
+from .._system.words import brief
+from ..models.processes import Covariance
 from ..models.residual_network import ResidualNetwork
+from ..models.scaling import DepthScaling
+from .adjoint import Steps, adjoint
+from .branches import BlockBranches, PulledBlocks
+from .schemes import SCHEMES
+
+Tensor = torch.Tensor
 
 
 class ExplicitResidualNetwork(torch.nn.Module):
-    """A `ResidualNetwork`, literally, in float64: n = width, d = depth.
+    """A `ResidualNetwork`, literally, in float64: n = width, N = depth, and one network or P of them side by side.
 
     .. code-block:: text
 
         h_0     = A x
-        h_{l+1} = carry h_l + F_l(h_l)                                              l = 0 .. d-1
-        h_out   = W_out h_d
+        h_{k+1} = carry h_k + f_k(h_k)                                              k = 0 .. N-1
+        h_out   = W_out h_N
 
-        phi-in     F(h) = s_l (V sigma(h) + b)
-        phi-out    F(h) = s_l sigma(W h + b),  or with the scaling inside  sigma(s_l (W h + b))
-        v-phi-w    F(h) = s_l V sigma(W h + b)
+        phi-in     f_k(h) = s_k (V_k sigma(h) + b_k)
+        phi-out    f_k(h) = s_k sigma(W_k h + b_k),  or with the scaling inside  sigma(s_k (W_k h + b_k))
+        v-phi-w    f_k(h) = s_k V_k sigma(W_k h + b_k)
 
-    All weights are 0, and all signs plus, until `resmc.torch_module.fill` has put others there. Autograd gives p_l, the
-    gradient of an output with respect to h_l. Nothing is rescaled, so that deep networks overflow where carry and
-    scaling make their states grow.
+    With a ``scheme`` the layers are N steps of a method for the ordinary equation whose steps have the size in s_k, and
+    there are N + 1 sets of weights, the last of which Heun's method needs and Euler's leaves alone:
+
+    .. code-block:: text
+
+        euler      h_{k+1} = h_k + f_k(h_k)
+        heun       h_{k+1} = h_k + (f_k(h_k) + f_{k+1}(h_k + f_k(h_k))) / 2
+
+    All weights are 0, and all signs plus, until something of `resmc.torch_module` has filled them: `fill`,
+    `fill_from_generator`, or `fill_from_arrays`. Autograd gives p_k, the gradient of an output with respect to h_k.
+    Nothing is rescaled, so that deep networks overflow where carry and scaling make their states grow: a scheme refuses
+    that, and without a scheme infinities come out.
+
+    Parameters
+    ----------
+    model : ResidualNetwork
+    networks : int, optional
+        P; without it there is one network, and no axis for networks.
+    scheme : {"euler", "heun"}, optional
+        Needs ``carry=1``, at least two layers with ``backward="adjoint"``, and weights and scaling that go on to layer
+        N: those of a covariance matrix do not, and with "heun" neither does a scaling that is given by layer.
+    backward : {"autograd", "adjoint"}
+        "adjoint" recovers h_k from h_{k+1} as it goes backwards, see `resmc.ode.ResidualODE`; it needs a scheme.
+    checkpoint_every : int, optional
+        Layers from one stored state to the next, for ``backward="adjoint"``; by default none but h_0 and h_N is.
+    tolerance : float
+        Relative miss of recovered states beyond which there is a `resmc.ode.AdjointWarning`.
 
     Attributes
     ----------
     model : ResidualNetwork
-    A : parameter (n, n_in), of variance 1/n_in
+    networks : tuple
+        () or (P,), for which two dots stand in the shapes below.
+    A : parameter (.., n, n_in), of variance 1/n_in
         With Gaussian weights, or without an ``input``, h_0 depends on the input's norm alone; x is then one number,
-        |x|/sqrt(n_in), and A has the shape (n, 1).
-    V, W : lists of d parameters (n, n), of variance 1/n
-        Empty where the block has none.
-    b : list of d parameters (n,)
-        Empty without bias.
-    W_out : parameter (n_out, n), of variance 1/n
-    signs : buffer (d, n) of +1 and -1, or None
+        |x|/sqrt(n_in), and A has the shape (.., n, 1).
+    V, W : parameters (sets, .., n, n), of variance 1/n, or None
+        N sets, N + 1 with a scheme; None where the block has none.
+    b : parameter (sets, .., n), or None without bias
+    W_out : parameter (.., n_out, n), of variance 1/n
+    signs : buffer (sets, .., n) of +1 and -1, or None
         The signs of a balanced activation, sigma(signs x).
+
+    Raises
+    ------
+    ValueError
+        For an argument that is not allowed, or a scheme that the model cannot have.
+
+    Sources: the models' are in `ResidualNetwork`; Sander, Ablin, Peyre (arXiv 2205.14612) for schemes and the adjoint.
     """
 
-    x: torch.Tensor
-    signs: torch.Tensor | None
+    x: Tensor
+    signs: Tensor | None
 
-    def __init__(self, model: ResidualNetwork) -> None:
+    def __init__(
+        self,
+        model: ResidualNetwork,
+        networks: int | None = None,
+        scheme: str | None = None,
+        backward: str = "autograd",
+        checkpoint_every: int | None = None,
+        tolerance: float = 1e-2,
+    ) -> None:
         super().__init__()
-        n, d, block, x = model.width, model.depth, model.residual_block, model.inputs.x
+        n, block, x = model.width, model.residual_block, model.inputs.x
+        self.model = model
+        self.steps = None
+        if scheme is not None:
+            self.steps = Steps(scheme, model.depth, backward, checkpoint_every, tolerance)
+            _check_scheme(model, scheme)
+        elif (backward, checkpoint_every) != ("autograd", None):
+            raise ValueError(
+                f"backward={brief(backward)} and checkpoint_every={brief(checkpoint_every)} are not allowed without a "
+                "scheme: give scheme='euler', which has the same layers, or 'heun'"
+            )
+        self.networks = () if networks is None else (checks.integer("networks", networks, 1, 2**32, "2^32"),)
+        sets = model.depth + (scheme is not None)
 
         def zeros(*shape: int) -> Parameter:
             return Parameter(torch.zeros(shape, dtype=torch.float64))
 
-        def by_layer(there: bool, *shape: int) -> ParameterList:
-            return ParameterList([zeros(*shape) for _ in range(d if there else 0)])
-
-        self.model = model
-        self.V = by_layer(block.V is not None, n, n)
-        self.W = by_layer(block.W is not None, n, n)
-        self.b = by_layer(model.bias > 0.0, n)
-        self.W_out = zeros(model.n_out, n)
-        self.A = zeros(n, len(x))
+        self.V = zeros(sets, *self.networks, n, n) if block.V is not None else None
+        self.W = zeros(sets, *self.networks, n, n) if block.W is not None else None
+        self.b = zeros(sets, *self.networks, n) if model.bias > 0.0 else None
+        self.W_out = zeros(*self.networks, model.n_out, n)
+        self.A = zeros(*self.networks, n, len(x))
         self.register_buffer("x", torch.tensor([x], dtype=torch.float64), persistent=False)
-        self.register_buffer("signs", torch.ones(d, n, dtype=torch.float64) if model.sigma.signed else None)
+        ones = torch.ones(sets, *self.networks, n, dtype=torch.float64)
+        self.register_buffer("signs", ones if model.sigma.signed else None)
 
-    def sigma(self, layer: int, x: torch.Tensor) -> torch.Tensor:
-        """Return the activation of layer 0 .. d-1 at x. Shapes (batch, n)."""
-        y: torch.Tensor = self.model.sigma.torch(torch, x if self.signs is None else self.signs[layer] * x)
-        return y
+    def sigma(self, layer: int, x: Tensor) -> Tensor:
+        """Return the activation of a layer at x, of shape (.., batch, n)."""
+        return BlockBranches(self.model, self.V, self.W, self.b, self.signs).sigma(layer, x)
 
-    def branch(self, layer: int, h: torch.Tensor) -> torch.Tensor:
-        """Return F_layer(h) for layer 0 .. d-1. Shapes (batch, n)."""
-        block, s = self.model.residual_block, float(self.model.scales[layer])
-        b = self.b[layer] if self.model.bias else h.new_zeros(())
-        y = h
-        if block.W is not None:
-            y = y @ self.W[layer].T + b
-        y = self.sigma(layer, s * y if self.model.inside else y)
-        if block.V is not None:
-            y = y @ self.V[layer].T
-            y = y if block.W is not None else y + b
-        return y if self.model.inside else s * y
+    def branch(self, layer: int, h: Tensor) -> Tensor:
+        """Return f_layer(h), of shape (.., batch, n)."""
+        return BlockBranches(self.model, self.V, self.W, self.b, self.signs)(layer, h)
 
-    def forward(
-        self, x: torch.Tensor | None = None, return_layers: bool = False
-    ) -> torch.Tensor | tuple[torch.Tensor, list[torch.Tensor]]:
+    def forward(self, x: Tensor | None = None, return_layers: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Apply the network.
 
         Parameters
         ----------
-        x : tensor (batch, n_in), optional
-            Inputs, of shape (batch, 1) where A has the shape (n, 1); by default the one of the model.
+        x : tensor (batch, n_in) or (.., batch, n_in), optional
+            Inputs, with n_in = 1 where A has the shape (.., n, 1); by default the one of the model.
         return_layers : bool
-            Also return the list of h_0 .. h_d, tensors (batch, n).
+            Also return the list of h_0 .. h_N, tensors (.., batch, n). With ``backward="adjoint"`` only where
+            no gradients are recorded, as it does not keep them.
 
         Returns
         -------
-        h_out, or (h_out, [h_0, .., h_d])
-            h_out is a tensor (batch, n_out).
+        h_out, or (h_out, [h_0, .., h_N])
+            h_out is a tensor (.., batch, n_out).
+
+        Raises
+        ------
+        ValueError
+            For inputs of another shape, and, with a scheme, states that are not finite.
         """
-        hs = [(self.x if x is None else x) @ self.A.T]
-        for layer in range(self.model.depth):
-            hs.append(self.model.carry * hs[-1] + self.branch(layer, hs[-1]))
-        out = hs[-1] @ self.W_out.T
+        h = self._checked_input(self.x if x is None else x) @ self.A.mT
+        if self.steps is not None and self.steps.backward == "adjoint" and torch.is_grad_enabled():
+            if return_layers:
+                raise ValueError(
+                    "return_layers=True is not allowed with backward='adjoint' where gradients are recorded: the "
+                    "states are not kept; call it under torch.no_grad(), or use backward='autograd'"
+                )
+            parameters = [one for one in (self.V, self.W, self.b) if one is not None]
+            return adjoint(self.steps, self._transposed, h, parameters) @ self.W_out.mT
+        V, W, b, signs = (None if one is None else one.unbind(0) for one in (self.V, self.W, self.b, self.signs))
+        f, hs = BlockBranches(self.model, V, W, b, signs), [h]
+        for k in range(self.model.depth):
+            h = self.model.carry * h + f(k, h) if self.steps is None else self.steps.method.step(f, k, h)
+            if return_layers:
+                hs.append(h)
+        out = h @ self.W_out.mT
         return (out, hs) if return_layers else out
+
+    def _transposed(self, parameters: Sequence[Tensor]) -> PulledBlocks:
+        given = iter(parameters)
+        V, W, b = (None if one is None else next(given) for one in (self.V, self.W, self.b))
+        return PulledBlocks(self.model, V, W, b, self.signs)
+
+    def _checked_input(self, x: Tensor) -> Tensor:
+        n_in, ours = len(self.model.inputs.x), self.networks
+        if x.ndim < 2 or x.shape[-1] != n_in or x.shape[:-2] not in ((), ours):
+            several = f", or {(*ours, 'batch', n_in)}" if ours else ""
+            raise ValueError(
+                f"x of shape {tuple(x.shape)} is not allowed: it must be of shape {('batch', n_in)}{several}"
+            )
+        return x
+
+
+def _check_scheme(model: ResidualNetwork, scheme: str) -> None:
+    """Refuse a scheme for a model that has no ordinary equation's step, or no layer ``depth``."""
+    if model.carry != 1.0:
+        raise ValueError(f"scheme={scheme!r} is not allowed with carry={model.carry!r}: a step needs carry=1")
+    if isinstance(model.dependence, Covariance):
+        raise ValueError(
+            f"scheme={scheme!r} is not allowed with a covariance matrix of the layers: it says nothing of layer "
+            f"{model.depth}, and there are {model.depth + 1} sets of weights"
+        )
+    if SCHEMES[scheme].further and not isinstance(model.scaling, DepthScaling):
+        raise ValueError(
+            f"scheme={scheme!r} is not allowed with a scaling by layer: it says nothing of layer {model.depth}, and "
+            "Heun's method needs it; give a DepthScaling"
+        )
