@@ -565,7 +565,7 @@ def test_the_command_line_shows_exports_and_goes_on_with_a_stored_map(tmp_path, 
     ("command", "words"),
     [
         (["export", "-o", "map.nc", "--laws"], "--laws is not allowed with a heat map"),
-        (["report", "-o", "map.html"], "is not allowed: it must be a Simulation, a SweepResult or a Regime"),
+        (["report", "-o", "map.txt"], "output='map.txt' is not allowed: it must end in .html"),
     ],
 )
 def test_what_a_map_has_not_is_refused_on_the_command_line(command, words, tmp_path, monkeypatch, capsys):
