@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 class Simulation(Record, Shown):
     __doc__ = Record.__doc__
-    kind: ClassVar[str] = "simulation"  # as commands name it
+    kind: ClassVar[str] = "simulation"  # the name that commands use
 
     @classmethod
     def of_record(cls, record: Record) -> Simulation:

@@ -70,7 +70,7 @@ def add_parsers(commands: Any) -> None:
         SWEEP_EXAMPLE,
     )
     sweep.add_argument("plan", type=Path, metavar="PLAN.toml", help="the arguments of resmc.Sweep as keys")
-    sweep.add_argument("--weights", help=argparse.SUPPRESS)  # as other commands have it: refused with the way to say it
+    sweep.add_argument("--weights", help=argparse.SUPPRESS)  # the refusal says how a file has them
     sweep.add_argument("--store", type=Path, metavar="DIR", help="directory of the shards; made if missing")
     sweep.add_argument("--estimate", action="store_true", help="say what it would cost, and do nothing")
     sweep.add_argument("--prepare", action="store_true", help="only write the plan into the store, for `resmc worker`")

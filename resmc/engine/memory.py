@@ -10,7 +10,7 @@ from .request import Request
 from .run import PART
 from .sums import Sums
 
-MOST = 0.9  # of the memory that is available, at most so much is taken
+MOST = 0.9  # the largest share of the memory that is taken of what is available
 
 
 def needed_memory(request: Request, n_layers: int) -> int:

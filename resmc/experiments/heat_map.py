@@ -90,7 +90,7 @@ class HeatMap(Shown):
     shards: int
     plan: Any
     _rows: tuple[RowSums, ...]
-    kind: ClassVar[str] = "heat map"  # as files and commands name it
+    kind: ClassVar[str] = "heat map"  # the name that files and commands use
 
     @property
     def complete(self) -> bool:

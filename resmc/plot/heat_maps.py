@@ -89,7 +89,7 @@ def draw_frontier(ax: Axes, result: HeatMap, ratio: str, x: str) -> list[Any]:
     Cells stand at 0, 1, 2, ..; exponents between two of them are drawn between them.
     """
     rows, places = np.arange(len(result.hurst), dtype=np.float64), np.arange(len(result.beta), dtype=np.float64)
-    rows = rows if len(rows) > 1 else np.array([-0.5, 0.5])  # of one H: across its cells
+    rows = rows if len(rows) > 1 else np.array([-0.5, 0.5])  # a line across the cells of one H
 
     def placed(exponents: Floats) -> tuple[Floats, Floats]:
         known = np.where(np.isfinite(exponents), exponents, np.inf)

@@ -74,7 +74,7 @@ class SweepResult(Shown):
     numerics: tuple[str, ...]
     _entries: Entries
     _shards: tuple[tuple[Stored, ...], ...]
-    kind: ClassVar[str] = "sweep"  # as files and commands name it
+    kind: ClassVar[str] = "sweep"  # the name that files and commands use
 
     @property
     def complete(self) -> bool:
