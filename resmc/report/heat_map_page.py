@@ -68,10 +68,11 @@ def _lead(found: HeatMap) -> str:
     )
     rows, exponents = counted(len(found.hurst), "value"), counted(len(found.beta), "exponent")
     inside = ", inside the activation" * scaling.inside
+    factor = "" if scaling.c == 1.0 else f"{plain(scaling.c)} "
     return (
         f"{rows} of H{hurst}, {exponents} β{beta}; {counted(found.wanted, 'network')} of "
         f"{counted(found.n_inputs, 'input')} at each H. Weights are fractional noise over the layers, and branches "
-        f"have the factor {plain(scaling.c)} L^(−β){inside}, L = {count(found.model.depth)}."
+        f"have the factor {factor}L^(−β){inside}, L = {count(found.model.depth)}."
     )
 
 
