@@ -12,18 +12,24 @@ if TYPE_CHECKING:
     from .experiments.ode.distance import Distance, distance
     from .experiments.ode.linear import LinearDescent, linear_descent
     from .experiments.ode.weights import WeightFunction
+    from .torch_module.ode import ResidualODE
+    from .torch_module.recovery import AdjointWarning
 
 __all__ = [
+    "AdjointWarning",
     "Distance",
     "LinearDescent",
+    "ResidualODE",
     "WeightFunction",
     "distance",
     "linear_descent",
 ]
 
 HOMES = {  # files of the public names
+    "AdjointWarning": "torch_module.recovery",
     "Distance": "experiments.ode.distance",
     "LinearDescent": "experiments.ode.linear",
+    "ResidualODE": "torch_module.ode",
     "WeightFunction": "experiments.ode.weights",
     "distance": "experiments.ode.distance",
     "linear_descent": "experiments.ode.linear",

@@ -20,7 +20,7 @@ import numpy as np
 from compiled import COMPILER, ROOT, compiled
 from numpy.typing import NDArray
 
-from resmc.engine.native import Kernels
+from resmc.engine.cuda.kernels import Kernels
 
 SOURCE = ROOT / "tests" / "native" / "emulated_module.cpp"
 

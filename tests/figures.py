@@ -101,6 +101,13 @@ def over_beta_and_depth() -> tuple[Simulation, ...]:
 
 
 @cache
+def linear_descent(targets: int = 32, depths: tuple[int, ...] = (4, 8, 16)) -> resmc.ode.LinearDescent:
+    """Linear networks of width 2, which reach their targets."""
+    rng = np.random.default_rng(0)
+    return resmc.ode.linear_descent(np.eye(2) + 0.3 * rng.standard_normal((targets, 2, 2)), depths, time=10)
+
+
+@cache
 def _everything() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="resmc-figures-")  # removed with the process
 
@@ -121,12 +128,22 @@ FIGURES: dict[str, Callable[..., Axes]] = {
     "depth_ratio": lambda **k: P.plot_depth_ratio(regimes(), **k),
     "ratio_law": lambda **k: P.plot_ratio_law(deep_residual(), **k),
     "heat_map": lambda **k: P.plot_heat_map(over_beta_and_depth(), **k),
+    "ode_distance": lambda **k: P.plot_ode_distance(ode_distance(), **k),
+    "linear_descent": lambda **k: P.plot_linear_descent(linear_descent(), **k),
     "extrapolation": lambda **k: P.plot_extrapolation(extrapolation(), **k),
     "sweep": lambda **k: P.plot_sweep(grid(), sel={"variant": "vanilla"}, **k),
     "trajectories": lambda **k: P.plot_trajectories(ordinary(), **k),
     "quantity": lambda **k: P.plot_quantity(ordinary(), "log_norm.variance", **k),
     "quantity_of_sweep": lambda **k: P.plot_quantity(grid(), "growth", sel={"variant": "vanilla"}, **k),
 }
+
+
+@cache
+def ode_distance(networks: int = 32, **given: Any) -> resmc.ode.Distance:
+    """Of narrow networks with tied weights."""
+    tied = resmc.Weights(depth="tied")
+    model = ResidualNetwork(4, 1, activation="tanh", scaling=DepthScaling(1.0), weights=tied)
+    return resmc.ode.distance(model, **{"depths": (16, 64, 128), "tolerance": 1e-8, "networks": networks} | given)
 
 
 def extrapolation() -> Any:

@@ -18,7 +18,7 @@ from engines import fast_network
 import resmc
 import resmc.engine.cuda
 from resmc import ResNet, Simulation, _native
-from resmc.engine import native
+from resmc.engine.arrays import Arrays
 from resmc.engine.cuda import plan, runner
 from resmc.engine.sums import ACTIVITY_SUMS, NORM_SUMS
 
@@ -331,8 +331,8 @@ def test_outputs_beyond_a_float_survive_on_the_device(gpu: Any) -> None:
 
 def test_what_stays_on_the_device_takes_no_memory_on_the_host(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
-    empty = native.Arrays.empty
-    monkeypatch.setattr(native.Arrays, "empty", lambda *a: made.append(empty(*a)) or made[-1])
+    empty = Arrays.empty
+    monkeypatch.setattr(Arrays, "empty", lambda *a: made.append(empty(*a)) or made[-1])
     for keep_on_device, kept in ((True, 0), (False, 50)):
         on_gpu(ResNet(30, 6, HALF, HALF), 80, keep_samples=50, keep_trajectories=50, keep_on_device=keep_on_device)
         arrays = made.pop()

@@ -21,8 +21,8 @@ import resmc.engine.cuda
 from resmc import ResNet, Simulation, _native
 from resmc.engine import run as engine_run
 from resmc.engine.cuda import plan, runner
+from resmc.engine.cuda.kernels import Shape
 from resmc.engine.lowering import KernelNetwork
-from resmc.engine.native import Shape
 from resmc.engine.sums import NormSums
 from resmc.models.activations import ACTIVATIONS
 from resmc.models.blocks import BLOCKS

@@ -17,9 +17,9 @@ import pytest
 import resmc
 from resmc import DeviceError, ResNet, _native
 from resmc.engine import gpus
+from resmc.engine.cuda.kernels import Kernels
 from resmc.engine.devices import VARIABLE as DEVICE_VARIABLE
 from resmc.engine.devices import parse
-from resmc.engine.native import Kernels
 
 device_module = importlib.import_module("resmc.engine.cuda.device")
 HALF = math.sqrt(0.5)

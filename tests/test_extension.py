@@ -11,6 +11,7 @@ from engines import request
 
 from resmc import ResidualNetwork, ResNet, _native
 from resmc.engine import native
+from resmc.engine.arrays import Arrays
 from resmc.engine.request import NetworkRange
 from resmc.engine.sums import NORM_SUMS
 
@@ -28,7 +29,7 @@ def told(model: ResNet | ResidualNetwork) -> Told:
         trajectories=PATHS,
     )  # fmt: skip
     network, job = asked.network(), asked.job()
-    arrays = native.Arrays.empty(network, job, len(LAYERS)).part(0, job)
+    arrays = Arrays.empty(network, job, len(LAYERS)).part(0, job)
     return {"network": native.plain(network), "settings": native.plain(job), "arrays": arrays.named()}
 
 

@@ -31,7 +31,8 @@ ROOT = Path(__file__).parents[1]
 GALLERY = ROOT / "examples" / "gallery"
 NETWORKS = {"a_log_gaussian": 0.1, "b_hypoactivation": 0.15, "c_interlayer": 0.1, "d_growth": 0.15, "e_balanced": 0.1,
             "f_corrections": 0.1, "g_depth_regimes": 0.1, "h_depth_gradients": 0.1, "i_depth_law": 0.4,
-            "j_smooth_depth": 0.1, "k_fractional_paths": 0.25, "l_heat_map": 0.5, "m_three_regimes": 0.5}  # fmt: skip
+            "j_smooth_depth": 0.1, "k_fractional_paths": 0.25, "l_heat_map": 0.5, "m_three_regimes": 0.5,
+            "o_linear_descent": 0.5}  # fmt: skip
 CLEAR, AGREE = 5.0, 4.5
 
 
@@ -140,6 +141,12 @@ def regimes_part(found: list[Any]) -> bool:
         and all(agrees(one, 0.1) for one in stochastic)
         and all(agrees(one, 0.03) for one in neither)
     )
+
+
+def linear_networks_come_together(found: list[Any]) -> bool:
+    # at these depths the order from zeros differs from 1 by a part of order 1/N, at most 1/32
+    zeros, independent = found
+    return agrees(zeros, 0.03) and independent.value + CLEAR * independent.stderr < 0.5
 
 
 def nothing_of_it(found: list[Any]) -> bool:
@@ -286,6 +293,15 @@ def test_the_three_regimes_have_their_exponents_and_not_each_others(ran):
     others = [*found[2:4], *found[:2], found[5], found[4]]
     swapped = [replace(one, value=other.value) for one, other in zip(found, others, strict=True)]
     assert not any(agrees(one, 0.1) for one in swapped)
+
+
+def test_linear_networks_tend_to_an_equation_from_zeros_and_not_from_independent_weights(ran):
+    o = ran["o_linear_descent"]
+    assert linear_networks_come_together(o.found)
+    zeros, independent = o.found
+    assert not linear_networks_come_together([replace(zeros, value=independent.value), independent])
+    assert not linear_networks_come_together([zeros, replace(independent, value=zeros.value)])
+    assert o.printed.count("gradient descent of linear residual networks") == 2
 
 
 @pytest.mark.long

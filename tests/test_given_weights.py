@@ -32,9 +32,9 @@ import resmc
 from resmc import DepthScaling, FractionalNoise, Mixture, ResidualNetwork, ResNet, SmoothProcess, Weights, _native
 from resmc._system.build import VARIABLE, instruction_set
 from resmc.engine import column_plan, native
+from resmc.engine.arrays import Arrays
 from resmc.engine.columns import Threads, add_networks, aligned_bytes
 from resmc.engine.lowering import KernelResidual, lower
-from resmc.engine.native import Arrays
 from resmc.engine.run import run
 from resmc.models.activations import ACTIVATIONS
 from resmc.models.blocks import BLOCKS

@@ -56,7 +56,8 @@ CLIMBS = {
 CIRCLES = {
     "Network.to_torch, .draw_weights": {
         "models.network", "models.residual_network", "models.resnet", "reference.drawn", "reference.sources",
-        "torch_module", "torch_module.branches", "torch_module.fill", "torch_module.residual", "torch_module.resnet",
+        "torch_module", "torch_module.branches", "torch_module.fill", "torch_module.generated",
+        "torch_module.residual", "torch_module.resnet",
     },
     "SweepResult.report, .summary, .to_xarray": {
         "plot.growth", "plot.select", "plot.sweeps", "report.sweep_figures", "report.sweep_page",
@@ -197,10 +198,10 @@ def test_all_that_the_facade_loads_by_name_is_counted_as_its_imports():
     assert arrows()["ode"] == set(homes.values())
 
 
-def test_dictionaries_meet_the_extension_in_one_file():
-    """The native functions that take dictionaries are called from engine.native alone."""
+def test_dictionaries_meet_the_extension_in_two_files():
+    """Its functions that take dictionaries are called from engine.native, and on a GPU from engine.cuda.kernels."""
     users = {name for name, targets in arrows().items() if "_native" in targets}
-    assert users == {"_system.build", "engine.native"}
+    assert users == {"_system.build", "engine.native", "engine.cuda.kernels"}
 
 
 @pytest.mark.parametrize("spelling", ["as_resnet", "isinstance(model, ResNet", "isinstance(sim.model"])

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from resmc import ResidualNetwork, ResNet
 from resmc.engine import request as engine
+from resmc.engine.arrays import Arrays
 from resmc.engine.devices import Device
 from resmc.engine.lowering import KernelNetwork, lower
-from resmc.engine.native import Arrays
 from resmc.engine.recording import batch_size, recorded_layers
 from resmc.engine.request import NetworkRange, Recording, Request
 

@@ -22,9 +22,9 @@ import resmc
 from resmc import DepthScaling, ResidualNetwork, ResNet, theory
 from resmc.engine import cuda
 from resmc.engine.cuda.buffers import Buffers
+from resmc.engine.cuda.kernels import BEST, Launch, Reduction, Shape
 from resmc.engine.cuda.plan import best_segment, make_plan
 from resmc.engine.lowering import KernelNetwork, KernelResidual
-from resmc.engine.native import BEST, Launch, Reduction, Shape
 
 from ..harness import Spread, WrongAnswer
 from .common import HALF, MEMORIES, Floats, Rows, Work, arguments, rate_of, seconds_of

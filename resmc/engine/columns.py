@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system.build import instruction_set
+from .._system.progress import Report
 from .._system.stopping import look, stoppable
 from .._system.words import brief_repr
 from ..models.residual_network import ResidualNetwork
 from . import column_plan, native
+from .arrays import Array, Arrays
 from .column_plan import Plan, has_inner
 from .devices import Device
 from .lowering import BACKWARD, KernelResidual, Lowered
-from .native import Array, Arrays, Report
 from .request import Job
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Any
 from .._system.plain import Plain
 from . import cuda
 from .cuda.device import first_line, if_lost, runs_on, version, why_no_cuda
+from .cuda.kernels import cuda_kernels
 from .devices import VARIABLE, Device
-from .native import cuda_kernels
 
 
 def require(found: Device, asked: Any) -> None:

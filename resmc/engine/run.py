@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system.build import instruction_set
+from .._system.progress import Report
 from .._system.stopping import look, stoppable
 from .._system.words import brief_repr
 from . import columns, cuda, native
+from .arrays import Arrays
 from .finals import FinalCounts, Tally
 from .lowering import MEAN_SQUARE, KernelNetwork, KernelResidual, Lowered
 from .machines import machine_of
-from .native import Arrays, Report
 from .request import Job, Request, group_sizes
 from .sums import NormSums, Sums
 

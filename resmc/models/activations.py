@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -191,9 +192,31 @@ def _torch_sigmoid(torch: Any, x: Any) -> Any:
 
 
 def _torch_tanh(torch: Any, x: Any) -> Any:
-    """Return tanh x: far from 0 by the sigmoid of -2 |x|, since torch's slope 1 - y^2 cancels there."""
-    far = torch.where(x > 0.0, 1.0 - 2.0 * torch.sigmoid(-2.0 * x), 2.0 * torch.sigmoid(2.0 * x) - 1.0)
-    return torch.where(x.abs() < 1.0, torch.tanh(x), far)
+    """Return tanh x, with the slope 1/cosh^2 x: torch's own, 1 - y^2, cancels far from 0."""
+    if torch.is_grad_enabled() and x.requires_grad:
+        return _tanh_function(torch).apply(x)
+    return torch.tanh(x)
+
+
+@lru_cache(maxsize=1)
+def _tanh_function(torch: Any) -> Any:
+    class Tanh(torch.autograd.Function):  # type: ignore[misc]
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(x: Any) -> Any:
+            return torch.tanh(x)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Any], output: Any) -> None:
+            ctx.save_for_backward(*inputs)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            return g / torch.cosh(x) ** 2
+
+    return Tanh
 
 
 def _rectifier(number: int, *, signed: bool = False, half: bool = False) -> Activation:

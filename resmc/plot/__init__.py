@@ -20,9 +20,10 @@ fits into Axes of a grid; one that would take a third of the height stands below
 
 In reading order: `laws` (the final log-norm and the output), `layers` (activations and paths, layer by layer),
 `interlayer` (their correlations), `growth`, `extrapolation`, `depth` (how far networks go as their depth grows),
-`heat_maps` (how far over H and beta), `quotients` (the laws of how far), `sweeps`, `quantity` (any quantity by its
-name); `style`, `places`, `occupied`, `maps`, `series`, `fields` and `select` hold what they share. matplotlib (the
-extra ``resmc[plot]``) is imported when a function is called.
+`heat_maps` (how far over H and beta), `quotients` (the laws of how far), `ode` (how far networks are from ordinary
+equations), `linear_descent` (linear networks as they are trained), `sweeps`, `quantity` (any quantity by its name);
+`style`, `places`, `occupied`, `maps`, `series`, `fields` and `select` hold what they share. matplotlib (the extra
+``resmc[plot]``) is imported when a function is called.
 """
 
 from .depth import plot_depth_ratio, plot_heat_map
@@ -31,6 +32,8 @@ from .growth import plot_growth
 from .interlayer import plot_interlayer, plot_interlayer_by_lag
 from .laws import plot_log_norm, plot_output, plot_qq
 from .layers import plot_hypoactivation, plot_trajectories
+from .linear_descent import plot_linear_descent
+from .ode import plot_ode_distance
 from .places import COLUMN
 from .quantity import plot_quantity
 from .quotients import plot_ratio_law
@@ -45,7 +48,9 @@ __all__ = [
     "plot_hypoactivation",
     "plot_interlayer",
     "plot_interlayer_by_lag",
+    "plot_linear_descent",
     "plot_log_norm",
+    "plot_ode_distance",
     "plot_output",
     "plot_qq",
     "plot_quantity",

@@ -103,7 +103,7 @@ def plot_depth_ratio(
         ax.set(xscale="log", yscale="log" if decades else "linear", xlabel="depth $L$", ylabel=f"${SHOWN[ratio]}$")
         if decades:
             places.last(ax, partial(st.log_ticks, ax.yaxis))
-        _depth_ticks(ax, np.concatenate([depths for depths, _, _ in drawn.values()]))
+        st.depth_ticks(ax, np.concatenate([depths for depths, _, _ in drawn.values()]))
         say_fixed(ax, result, sel)
         looks.legend(ax, list(drawn), handles, explained if any(words_of.values()) else explained[1:])
     return ax
@@ -224,19 +224,6 @@ def _by_depth(sims: list[Record], ratio: str, low: float, high: float) -> tuple[
     stderr = median * 0.5 * np.array([one.stderr[1] for one in found])
     depths = np.array([sim.model.depth for sim in sims], np.float64)
     return depths, Estimate(median, stderr, np.array([sim.networks for sim in sims])), (below, above)
-
-
-def _depth_ticks(ax: Axes, depths: Floats) -> None:
-    """Put ticks at the depths themselves where there are less than two decades, whose own labels would overlap."""
-    there = np.unique(depths)
-    if there[-1] >= 100.0 * there[0]:
-        return
-    kept = [there[0]]
-    for depth in there[1:]:
-        if math.log(depth / kept[-1]) >= 0.12 * math.log(there[-1] / there[0]):
-            kept.append(depth)
-    ax.set_xticks(kept, [f"{depth:g}" for depth in kept])
-    ax.set_xticks([], minor=True)
 
 
 def _verdict(regime: Regime | None, ratio: str) -> str:

@@ -340,6 +340,19 @@ def log_ticks(axis: Any) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def depth_ticks(ax: Axes, depths: Any) -> None:
+    """Put ticks at the depths themselves where there are less than two decades, whose own labels would overlap."""
+    there = np.unique(depths)
+    if there[-1] >= 100.0 * there[0]:
+        return
+    kept = [there[0]]
+    for depth in there[1:]:
+        if np.log(depth / kept[-1]) >= 0.12 * np.log(there[-1] / there[0]):
+            kept.append(depth)
+    ax.set_xticks(kept, [f"{depth:g}" for depth in kept])
+    ax.set_xticks([], minor=True)
+
+
 def proxy(label: str, **style: Any) -> Any:
     """Return a line of the legend that stands for several curves."""
     from matplotlib.lines import Line2D

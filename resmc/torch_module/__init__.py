@@ -13,9 +13,17 @@ try:
 except ImportError as error:
     raise ImportError("networks as torch modules need PyTorch: install it with `pip install resmc[torch]`") from error
 
-from .fill import explicit, fill
+from .fill import explicit, fill, fill_from_arrays, fill_from_generator
 from .ode import ResidualODE
 from .residual import ExplicitResidualNetwork
 from .resnet import ExplicitResNet
 
-__all__ = ["ExplicitResNet", "ExplicitResidualNetwork", "ResidualODE", "explicit", "fill"]
+__all__ = [
+    "ExplicitResNet",
+    "ExplicitResidualNetwork",
+    "ResidualODE",
+    "explicit",
+    "fill",
+    "fill_from_arrays",
+    "fill_from_generator",
+]

@@ -6,6 +6,7 @@ Source: Sander, Ablin, Peyre, "Do residual neural networks discretize neural ord
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,8 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from .._system import checks
-from .schemes import SCHEMES, PulledBranches, Scheme
+from .recovery import AdjointWarning, check_near_invertible, relative_miss
+from .schemes import SCHEMES, Branches, PulledBranches, Scheme
 
 Tensor = torch.Tensor
 BACKWARD = ("autograd", "adjoint")
@@ -67,10 +69,39 @@ class Steps:
         """Return True if x_k is a checkpoint, 0 < k < N."""
         return self.checkpoint_every is not None and 0 < k < self.steps and k % self.checkpoint_every == 0
 
+    def check_finite(self, f: Branches, start: Tensor, last: Tensor, several: bool) -> None:
+        """Refuse states that are not finite.
 
-def adjoint(
-    steps: Steps, transposed: Callable[[Sequence[Tensor]], PulledBranches], x: Tensor, parameters: Sequence[Tensor]
-) -> Tensor:
+        Parameters
+        ----------
+        f : Branches
+        start, last : tensors
+            x_0 and x_N.
+        several : bool
+            True if the first axis is that of networks; otherwise it is that of inputs.
+
+        Raises
+        ------
+        ValueError
+            With the first layer, and the first network or input, whose states are not finite.
+        """
+        if bool(torch.isfinite(last).all()):
+            return
+        with torch.no_grad():
+            x, layer = start, 0
+            while layer < self.steps and bool(torch.isfinite(x).all()):
+                x, layer = self.method.step(f, layer, x), layer + 1
+        (found,) = torch.nonzero(~torch.isfinite(x).flatten(1).all(dim=1))[:1, 0].tolist()
+        raise ValueError(
+            f"the states of {'network' if several else 'input'} {found} are not finite in layer {layer} of "
+            f"{self.steps}: take smaller weights, inputs or steps"
+        )
+
+
+Transposed = Callable[[Sequence[Tensor]], PulledBranches]
+
+
+def adjoint(steps: Steps, transposed: Transposed, x: Tensor, parameters: Sequence[Tensor], examine: bool) -> Tensor:
     """Return x_N, whose gradient is found without stored states.
 
     Parameters
@@ -81,21 +112,30 @@ def adjoint(
     x : tensor
         x_0.
     parameters : sequence of tensors
+    examine : bool
+        Refuse branches that are not near-invertible at the states met.
+
+    Raises
+    ------
+    ValueError
+        For branches that are not near-invertible: at once, if they are examined, and as soon as recovered states miss.
     """
-    found: Tensor = _Adjoint.apply(steps, transposed, x, *parameters)  # type: ignore[no-untyped-call]
+    found: Tensor = _Adjoint.apply(steps, transposed, examine, x, *parameters)  # type: ignore[no-untyped-call]
     return found
 
 
 class _Adjoint(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, steps: Steps, transposed: Callable[[Sequence[Tensor]], PulledBranches], x: Tensor, *parameters: Tensor
+        ctx: Any, steps: Steps, transposed: Transposed, examine: bool, x: Tensor, *parameters: Tensor
     ) -> Tensor:
         f, start, kept = transposed(parameters), x, []
         for k in range(steps.steps):
             x = steps.method.step(f, k, x)
             if steps.kept(k + 1):
                 kept.append(x)
+        if examine and bool(torch.isfinite(x).all()):
+            _examine(steps, f, start)
         ctx.steps, ctx.transposed, ctx.count = steps, transposed, len(parameters)
         ctx.save_for_backward(*parameters, start, *kept, x)
         return x
@@ -106,12 +146,42 @@ class _Adjoint(torch.autograd.Function):
         steps, saved = ctx.steps, ctx.saved_tensors
         parameters, (start, *kept, x) = saved[: ctx.count], saved[ctx.count :]
         f = ctx.transposed(parameters)
-        for k in reversed(range(steps.steps)):
-            if k == 0:
-                x = start
-            elif steps.kept(k):
-                x = kept.pop()
-            else:
-                x = steps.method.recovered(f, k, x)
-            g = steps.method.pulled(f, k, x, g)
-        return None, None, g, *f.gradients
+        with f.undisturbed():
+            misses = []
+            for k in reversed(range(steps.steps)):
+                true = start if k == 0 else kept.pop() if steps.kept(k) else None
+                if true is None or steps.checkpoint_every != 1:
+                    x = steps.method.recovered(f, k, x)
+                if true is not None:
+                    misses.append(relative_miss(x, true, f.axes))
+                    x = true
+                g = steps.method.pulled(f, k, x, g)
+            if steps.checkpoint_every != 1:
+                _check_misses(steps, f, start, float(torch.stack(misses).amax()))
+        return None, None, None, g, *f.gradients
+
+
+def _examine(steps: Steps, f: PulledBranches, x: Tensor) -> None:
+    """Refuse branches that are not near-invertible at the states from x = x_0 on."""
+    with f.undisturbed():
+        for k in range(steps.steps):
+            check_near_invertible(f, k, x)
+            x = steps.method.step(f, k, x)
+        if steps.method.further:
+            check_near_invertible(f, steps.steps, x)
+
+
+def _check_misses(steps: Steps, f: PulledBranches, start: Tensor, miss: float) -> None:
+    """Warn of a miss beyond the tolerance, and refuse steps of which none can be expected to be recovered."""
+    if miss <= steps.tolerance:
+        return
+    _examine(steps, f, start)
+    cure = "a smaller checkpoint_every" if steps.checkpoint_every else "checkpoint_every"
+    other = ", scheme='heun'" if steps.scheme == "euler" else ""
+    warnings.warn(
+        f"states recovered backwards miss the true ones by {miss:.2g} of their size, and tolerance={steps.tolerance:g} "
+        f"is allowed: the gradient through {steps.steps} steps of scheme={steps.scheme!r} may be wrong by as much; "
+        f"take {cure}{other}, more steps of weights that are smooth in depth, or backward='autograd'",
+        AdjointWarning,
+        stacklevel=2,
+    )

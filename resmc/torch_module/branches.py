@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from ..models.residual_network import ResidualNetwork
-from .schemes import Linearised
+from .recovery import ROWS
+from .schemes import Jacobian, Linearised
 
 Tensor = torch.Tensor
 Layers = Sequence[Tensor] | Tensor
@@ -24,6 +27,8 @@ class BlockBranches:
         phi-out    f_k(h) = s_k sigma(W_k h + b_k),  or with the scaling inside  sigma(s_k (W_k h + b_k))
         v-phi-w    f_k(h) = s_k V_k sigma(W_k h + b_k)
 
+    Scalings and sums are left to the products that they belong to, which saves passes over the states.
+
     Attributes
     ----------
     V, W : tensors (.., n, n) by layer, or None
@@ -38,34 +43,37 @@ class BlockBranches:
     b: Layers | None
     signs: Layers | None
 
-    def scale(self, k: int) -> float:
-        """Return s_k; layer ``depth`` has that of the layer before."""
-        return float(self.model.scales[min(k, self.model.depth - 1)])
+    def scales(self, k: int) -> tuple[float, float]:
+        """Return what multiplies the activation's argument and its value; in layer ``depth`` as in the one before."""
+        s = float(self.model.scales[min(k, self.model.depth - 1)])
+        return (s, 1.0) if self.model.inside else (1.0, s)
 
-    def sigma(self, k: int, x: Tensor) -> Tensor:
-        """Return sigma(signs_k x)."""
-        y: Tensor = self.model.sigma.torch(torch, x if self.signs is None else self.signs[k].unsqueeze(-2) * x)
-        return y
+    def signed(self, k: int, x: Tensor) -> Tensor:
+        """Return signs_k x."""
+        return x if self.signs is None else self.signs[k].unsqueeze(-2) * x
 
     def met(self, k: int, h: Tensor) -> Tensor:
-        """Return what the activation meets: h, W_k h + b_k, or s_k (W_k h + b_k) with the scaling inside."""
+        """Return what the activation meets, signs included: h, W_k h + b_k, or s_k (W_k h + b_k)."""
         if self.W is None:
-            return h
-        u = h @ self.W[k].mT
+            return self.signed(k, h)
+        inner, _ = self.scales(k)
         if self.b is not None:
-            u = u + self.b[k].unsqueeze(-2)
-        return self.scale(k) * u if self.model.inside else u
+            return self.signed(k, _sum(self.b[k].unsqueeze(-2), h, self.W[k].mT, inner, inner))
+        u = h @ self.W[k].mT
+        return self.signed(k, u if inner == 1.0 else inner * u)
 
-    def __call__(self, k: int, x: Tensor) -> Tensor:
-        return self.outer(k, self.sigma(k, self.met(k, x)))
+    def added(self, k: int, x: Tensor, to: Tensor, factor: float = 1.0) -> Tensor:
+        """Return to + factor f_k(x), of the shape of x."""
+        return self.outer(k, self.model.sigma.torch(torch, self.met(k, x)), to, factor)
 
-    def outer(self, k: int, y: Tensor) -> Tensor:
-        """Return f_k from the activation's value y."""
-        if self.V is not None:
-            y = y @ self.V[k].mT
-            if self.W is None and self.b is not None:
-                y = y + self.b[k].unsqueeze(-2)
-        return y if self.model.inside else self.scale(k) * y
+    def outer(self, k: int, y: Tensor, to: Tensor, factor: float = 1.0) -> Tensor:
+        """Return to + factor f_k from the activation's value y."""
+        factor *= self.scales(k)[1]
+        if self.V is None:
+            return torch.add(to, y, alpha=factor)
+        if self.W is None and self.b is not None:
+            to = torch.add(to, self.b[k].unsqueeze(-2), alpha=factor)
+        return _sum(to, y, self.V[k].mT, 1.0, factor)
 
 
 class PulledBlocks(BlockBranches):
@@ -77,52 +85,88 @@ class PulledBlocks(BlockBranches):
     ----------
     gradients : list of tensors
         Of those of V, W and b that are there, in this order.
+    axes : int
+        1, or 2 with an axis for networks.
     """
 
     def __init__(
         self, model: ResidualNetwork, V: Tensor | None, W: Tensor | None, b: Tensor | None, signs: Tensor | None
     ) -> None:
         super().__init__(model, V, W, b, signs)
-        made = [None if one is None else torch.zeros_like(one) for one in (V, W, b)]
-        self.of_V, self.of_W, self.of_b = made
-        self.gradients: list[Tensor | None] = [one for one in made if one is not None]
+        self.parameters = V, W, b
+        self.axes = next(one.ndim for one in (V, W) if one is not None) - 2
 
-    def linearised(self, k: int, x: Tensor, value: bool) -> Linearised:
+    @cached_property
+    def totals(self) -> tuple[Tensor | None, ...]:
+        """Gradients of V, W and b, made when the first is asked for."""
+        V, W, b = (None if one is None else torch.zeros_like(one) for one in self.parameters)
+        return V, W, b
+
+    @property
+    def gradients(self) -> list[Tensor | None]:
+        return [one for one in self.totals if one is not None]
+
+    def size(self, k: int) -> float:
+        inner, outer = self.scales(k)
+        return inner * outer
+
+    def examined(self, x: Tensor) -> Tensor:
+        return x[..., :ROWS, :]
+
+    def undisturbed(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def jacobian(self, k: int, x: Tensor) -> Jacobian:
         met = self.met(k, x)
-        signed = met if self.signs is None else self.signs[k].unsqueeze(-2) * met
-        y = self.model.sigma.torch(torch, signed)
+        slope = self.model.sigma.pulled(torch, torch.ones_like(met), met, self.model.sigma.torch(torch, met))
+        slope = self.size(k) * self.signed(k, slope)
 
-        def pulled(g: Tensor) -> Tensor:
-            q: Tensor = g if self.model.inside else self.scale(k) * g
+        def forward(v: Tensor) -> Tensor:
+            v = slope * (v if self.W is None else v @ self.W[k].mT)
+            return v if self.V is None else v @ self.V[k].mT
+
+        def transposed(g: Tensor) -> Tensor:
+            g = slope * (g if self.V is None else g @ self.V[k])
+            return g if self.W is None else g @ self.W[k]
+
+        return Jacobian(forward, transposed)
+
+    def linearised(self, k: int, x: Tensor, to: Tensor | None = None) -> Linearised:
+        met = self.met(k, x)
+        y = self.model.sigma.torch(torch, met)
+        inner, outer = self.scales(k)
+
+        def pulled(g: Tensor, onto: Tensor) -> Tensor:
+            q = g
             if self.V is not None:
-                _add_product(self.of_V, k, q, y)
+                _add_product(self.totals[0], k, q, y, outer)
                 if self.W is None:
-                    _add_sum(self.of_b, k, q)
+                    _add_sum(self.totals[2], k, q, outer)
                 q = q @ self.V[k]
-            q = self.model.sigma.pulled(torch, q, signed, y)
-            if self.signs is not None:
-                q = self.signs[k].unsqueeze(-2) * q
+            q = self.signed(k, self.model.sigma.pulled(torch, q, met, y))
             if self.W is None:
-                return q
-            q = self.scale(k) * q if self.model.inside else q
-            _add_product(self.of_W, k, q, x)
-            _add_sum(self.of_b, k, q)
-            return q @ self.W[k]
+                return torch.add(onto, q, alpha=outer)
+            _add_product(self.totals[1], k, q, x, inner * outer)
+            _add_sum(self.totals[2], k, q, inner * outer)
+            return _sum(onto, q, self.W[k], 1.0, inner * outer)
 
-        return Linearised(self.outer(k, y) if value else None, pulled)
+        return Linearised(None if to is None else self.outer(k, y, to), pulled)
 
 
-def _add_product(totals: Tensor | None, k: int, left: Tensor, right: Tensor) -> None:
-    """Add left^T right to the total of layer k, of one network or of each of several."""
+def _sum(to: Tensor, left: Tensor, right: Tensor, beta: float, alpha: float) -> Tensor:
+    """Return beta to + alpha left right, of one network or of each of several."""
+    product = torch.addmm if left.ndim == 2 else torch.baddbmm
+    return product(to, left, right, beta=beta, alpha=alpha)
+
+
+def _add_product(totals: Tensor | None, k: int, left: Tensor, right: Tensor, alpha: float) -> None:
+    """Add alpha left^T right to the total of layer k, of one network or of each of several."""
     assert totals is not None
     total = totals[k]
-    if total.ndim == 2:
-        total.addmm_(left.mT, right)
-    else:
-        total.baddbmm_(left.mT, right)
+    (total.addmm_ if total.ndim == 2 else total.baddbmm_)(left.mT, right, alpha=alpha)
 
 
-def _add_sum(totals: Tensor | None, k: int, entries: Tensor) -> None:
-    """Add the sum over the batch to the total of layer k, if there is one."""
+def _add_sum(totals: Tensor | None, k: int, entries: Tensor, alpha: float) -> None:
+    """Add alpha times the sum over the batch to the total of layer k, if there is one."""
     if totals is not None:
-        totals[k] += entries.sum(-2)
+        totals[k].add_(entries.sum(-2), alpha=alpha)

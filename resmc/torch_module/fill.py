@@ -1,9 +1,10 @@
-"""Weights put into modules: from any source, or from the counters of one network of a seed."""
+"""Weights put into modules: from counters or any other source, from a generator of torch's, or from arrays."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from .._system.words import brief
 from ..models.network import Network
@@ -11,6 +12,7 @@ from ..models.residual_network import ResidualNetwork
 from ..models.resnet import ResNet
 from ..reference.sources import Source, counters_of
 from ..reference.vectors import Floats
+from .generated import Generated
 from .residual import ExplicitResidualNetwork
 from .resnet import ExplicitResNet
 
@@ -70,12 +72,83 @@ def explicit(
 
 
 def fill(module: ExplicitResNet | ExplicitResidualNetwork, source: Source) -> None:
-    """Give a module the weights and signs of a source's networks, as many as the module has, from the first on."""
+    """Give a module the weights and signs of a source's networks, as many as the module has, from the first on.
+
+    Raises
+    ------
+    ValueError
+        If the source has fewer networks.
+    """
     with torch.no_grad():
         if isinstance(module, ExplicitResNet):
             _fill_resnet(module, source)
         else:
             _fill_residual(module, source)
+
+
+def fill_from_generator(module: ExplicitResNet | ExplicitResidualNetwork, generator: torch.Generator) -> None:
+    """Give a module weights and signs of its model's law from a generator of torch's, processes in depth included.
+
+    The weights are drawn in float64 where the generator is, so that the same state of the generator gives the same
+    networks whatever the module's device and dtype.
+    """
+    if not isinstance(generator, torch.Generator):
+        raise ValueError(f"generator={brief(generator)} is not allowed: it must be a torch.Generator")
+    networks, sets = 1, module.model.depth + 1
+    if isinstance(module, ExplicitResidualNetwork):
+        networks, sets = module.networks[0] if module.networks else 1, module.sets
+    fill(module, Generated(module.model, networks, sets, generator))
+
+
+def fill_from_arrays(
+    module: ExplicitResidualNetwork,
+    *,
+    V: ArrayLike | None = None,
+    W: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    A: ArrayLike | None = None,
+    W_out: ArrayLike | None = None,
+    signs: ArrayLike | None = None,
+) -> None:
+    """Give a module weights from arrays or tensors of the shapes that its own have; those not given stay as they are.
+
+    Parameters
+    ----------
+    module : ExplicitResidualNetwork
+    V, W, b, A, W_out, signs : array or tensor, optional
+        Of the shapes of the module's attributes of these names, all numbers finite; signs are +1 and -1. No factor is
+        applied: V and W are the matrices themselves, of variance 1/n at initialisation.
+
+    Raises
+    ------
+    ValueError
+        For another shape, numbers that are not finite, signs of another size, and for what the module lacks.
+    """
+    given = {"V": V, "W": W, "b": b, "A": A, "W_out": W_out, "signs": signs}
+    checked = {name: _checked(module, name, entries) for name, entries in given.items() if entries is not None}
+    with torch.no_grad():
+        for name, entries in checked.items():
+            getattr(module, name).copy_(entries)
+
+
+def _checked(module: ExplicitResidualNetwork, name: str, entries: ArrayLike) -> torch.Tensor:
+    own = getattr(module, name)
+    if own is None:
+        raise ValueError(
+            f"{name} is not allowed: block={module.model.block!r} with bias={module.model.bias!r} and activation="
+            f"{module.model.activation!r} has none"
+        )
+    try:
+        found = entries.detach() if isinstance(entries, torch.Tensor) else torch.from_numpy(np.array(entries, float))
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}={brief(entries)} is not allowed: it must be an array of numbers") from None
+    if found.shape != own.shape:
+        raise ValueError(f"{name} of shape {tuple(found.shape)} is not allowed: it must have {tuple(own.shape)}")
+    if not bool(torch.isfinite(found).all()):
+        raise ValueError(f"{name} is not allowed to hold infinite numbers or NaN")
+    if name == "signs" and not bool((found.abs() == 1.0).all()):
+        raise ValueError("signs are not allowed to be anything but +1 and -1")
+    return found
 
 
 def _fill_resnet(module: ExplicitResNet, source: Source) -> None:
@@ -106,4 +179,7 @@ def _fill_residual(module: ExplicitResidualNetwork, source: Source) -> None:
 
 def _put(tensor: torch.Tensor, entries: Floats) -> None:
     """Copy the ``entries`` of the first networks, whose number is what the tensor has room for."""
-    tensor.copy_(torch.from_numpy(entries[: tensor.numel() // entries[0].size]).reshape(tensor.shape))
+    networks = tensor.numel() // entries[0].size
+    if len(entries) < networks:
+        raise ValueError(f"a source of {len(entries)} networks is not allowed: the module has {networks}")
+    tensor.copy_(torch.from_numpy(entries[:networks]).reshape(tensor.shape))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -10,7 +11,7 @@ import torch
 from .._system import checks
 from .._system.words import brief
 from .adjoint import Steps, adjoint
-from .schemes import SCHEMES, Linearised
+from .schemes import SCHEMES, Jacobian, Linearised
 
 Tensor = torch.Tensor
 Function = Callable[[Tensor], Tensor]
@@ -77,7 +78,7 @@ class ResidualODE(torch.nn.Module):
             )
         self.steps = Steps(scheme, len(functions) - further, backward, checkpoint_every, tolerance)
         self.step = 1.0 / self.steps.steps if step is None else checks.real("step", step, positive=True)
-        self.functions = functions
+        self.functions, self._examined = functions, False
         self.layers = torch.nn.ModuleList(one for one in functions if isinstance(one, torch.nn.Module))
 
     def forward(self, x: Tensor, return_layers: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
@@ -89,12 +90,17 @@ class ResidualODE(torch.nn.Module):
                     "return_layers=True is not allowed with backward='adjoint' where gradients are recorded: the "
                     "states are not kept; call it under torch.no_grad(), or use backward='autograd'"
                 )
-            return adjoint(self.steps, partial(CallableBranches, self.functions, self.step), x, parameters)
-        f, xs = CallableBranches(self.functions, self.step, parameters), [x]
+            make = partial(CallableBranches, self.functions, self.step)
+            last = adjoint(self.steps, make, x, parameters, not self._examined)
+            self.steps.check_finite(make(parameters), x, last, several=False)
+            self._examined = True
+            return last
+        f, xs, start = CallableBranches(self.functions, self.step, parameters), [x], x
         for k in range(self.steps.steps):
             x = self.steps.method.step(f, k, x)
             if return_layers:
                 xs.append(x)
+        self.steps.check_finite(f, start, x, several=False)
         return (x, xs) if return_layers else x
 
 
@@ -107,29 +113,111 @@ class CallableBranches:
         The gradient of each parameter of the functions that are modules, None where it needs none.
     """
 
+    axes = 1
+
     def __init__(self, functions: Sequence[Function], step: float, parameters: Sequence[Tensor]) -> None:
         self.functions, self.step = functions, step
         self.places = {id(one): place for place, one in enumerate(parameters)}
         self.gradients: list[Tensor | None] = [None] * len(parameters)
 
-    def __call__(self, k: int, x: Tensor) -> Tensor:
-        return self.step * self.functions[k](x)
+    def size(self, k: int) -> float:
+        return self.step
 
-    def linearised(self, k: int, x: Tensor, value: bool) -> Linearised:
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            y = self(k, x)
+    def examined(self, x: Tensor) -> Tensor:
+        return x
+
+    def value(self, k: int, x: Tensor) -> Tensor:
+        """Return the function's value, without the step."""
+        y: Tensor = self.functions[k](x)
+        if y.shape != x.shape:
+            raise ValueError(
+                f"functions[{k}] made {tuple(y.shape)} of a tensor of shape {tuple(x.shape)}: it must keep the shape"
+            )
+        return y
+
+    def added(self, k: int, x: Tensor, to: Tensor, factor: float = 1.0) -> Tensor:
+        return torch.add(to, self.value(k, x), alpha=factor * self.step)
+
+    def trained(self, k: int) -> list[Tensor]:
+        """Return the function's own parameters, those that need a gradient."""
         function = self.functions[k]
         inner = function.parameters() if isinstance(function, torch.nn.Module) else ()
-        trained = [one for one in inner if one.requires_grad]
+        return [one for one in inner if one.requires_grad]
 
-        def pulled(g: Tensor) -> Tensor:
-            of_x, *found = torch.autograd.grad(y, [x, *trained], g, allow_unused=True)
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Put the buffers of modules back afterwards, such as means that follow each batch that is seen."""
+        modules = [one for one in self.functions if isinstance(one, torch.nn.Module)]
+        buffers = list(torch.nn.ModuleList(modules).buffers())
+        before = [one.clone() for one in buffers]
+        yield
+        with torch.no_grad():
+            for one, old in zip(buffers, before, strict=True):
+                one.copy_(old)
+
+    def jacobian(self, k: int, x: Tensor) -> Jacobian:
+        """Return the Jacobian, forwards by a difference quotient; refuse what no adjoint can follow."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            y = self.value(k, x)
+        self._check_parameters(k, x, y)
+        unit = torch.finfo(x.dtype).eps ** (1.0 / 3.0) * float(x.detach().flatten(1).norm(dim=1).mean() or 1.0)
+        with torch.no_grad():
+            again = self.value(k, x)
+            if not torch.allclose(again, y, rtol=unit, atol=unit):
+                raise ValueError(
+                    f"functions[{k}] is not allowed with backward='adjoint': called again at the same place, it has "
+                    "another value, as dropout makes it"
+                )
+
+        def forward(v: Tensor) -> Tensor:
+            with torch.no_grad():
+                change: Tensor = (self.value(k, x + unit * v) - again) * (self.step / unit)
+                return change
+
+        def transposed(g: Tensor) -> Tensor:
+            if not y.requires_grad:
+                return torch.zeros_like(x)
+            (found,) = torch.autograd.grad(
+                y, x, self.step * g, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            return found
+
+        return Jacobian(forward, transposed)
+
+    def _check_parameters(self, k: int, x: Tensor, y: Tensor) -> None:
+        """Refuse a function whose value has a gradient with respect to something that is no parameter of its own."""
+        known = {id(one) for one in (x, *self.trained(k))}
+        nodes, seen = [y.grad_fn], set()
+        while nodes:
+            node = nodes.pop()
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            leaf = getattr(node, "variable", None)
+            if leaf is not None and id(leaf) not in known:
+                raise ValueError(
+                    f"functions[{k}] is not allowed with backward='adjoint': a tensor of shape {tuple(leaf.shape)} "
+                    "that needs a gradient is no parameter of it, and would get none; make the function a "
+                    "torch.nn.Module that has the tensor as its parameter"
+                )
+            nodes.extend(inner for inner, _ in node.next_functions)
+
+    def linearised(self, k: int, x: Tensor, to: Tensor | None = None) -> Linearised:
+        trained = self.trained(k)
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            y = self.value(k, x)
+
+        def pulled(g: Tensor, onto: Tensor) -> Tensor:
+            if not y.requires_grad:
+                return onto
+            of_x, *found = torch.autograd.grad(y, [x, *trained], self.step * g, allow_unused=True)
             for one, gradient in zip(trained, found, strict=True):
                 if gradient is not None:
                     place = self.places[id(one)]
                     before = self.gradients[place]
                     self.gradients[place] = gradient if before is None else before + gradient
-            return torch.zeros_like(x) if of_x is None else of_x
+            return onto if of_x is None else onto + of_x
 
-        return Linearised(y.detach() if value else None, pulled)
+        return Linearised(None if to is None else torch.add(to, y.detach(), alpha=self.step), pulled)

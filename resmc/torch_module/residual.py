@@ -65,11 +65,13 @@ class ExplicitResidualNetwork(torch.nn.Module):
     model : ResidualNetwork
     networks : tuple
         () or (P,), for which two dots stand in the shapes below.
+    sets : int
+        Sets of weights: N, or N + 1 with a scheme.
     A : parameter (.., n, n_in), of variance 1/n_in
         With Gaussian weights, or without an ``input``, h_0 depends on the input's norm alone; x is then one number,
         |x|/sqrt(n_in), and A has the shape (.., n, 1).
     V, W : parameters (sets, .., n, n), of variance 1/n, or None
-        N sets, N + 1 with a scheme; None where the block has none.
+        None where the block has none.
     b : parameter (sets, .., n), or None without bias
     W_out : parameter (.., n_out, n), of variance 1/n
     signs : buffer (sets, .., n) of +1 and -1, or None
@@ -97,8 +99,8 @@ class ExplicitResidualNetwork(torch.nn.Module):
     ) -> None:
         super().__init__()
         n, block, x = model.width, model.residual_block, model.inputs.x
-        self.model = model
-        self.steps = None
+        self.model, self._examined = model, False
+        self.steps: Steps | None = None
         if scheme is not None:
             self.steps = Steps(scheme, model.depth, backward, checkpoint_every, tolerance)
             _check_scheme(model, scheme)
@@ -108,7 +110,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
                 "scheme: give scheme='euler', which has the same layers, or 'heun'"
             )
         self.networks = () if networks is None else (checks.integer("networks", networks, 1, 2**32, "2^32"),)
-        sets = model.depth + (scheme is not None)
+        self.sets = sets = model.depth + (scheme is not None)
 
         def zeros(*shape: int) -> Parameter:
             return Parameter(torch.zeros(shape, dtype=torch.float64))
@@ -124,11 +126,12 @@ class ExplicitResidualNetwork(torch.nn.Module):
 
     def sigma(self, layer: int, x: Tensor) -> Tensor:
         """Return the activation of a layer at x, of shape (.., batch, n)."""
-        return BlockBranches(self.model, self.V, self.W, self.b, self.signs).sigma(layer, x)
+        y: Tensor = self.model.sigma.torch(torch, x if self.signs is None else self.signs[layer].unsqueeze(-2) * x)
+        return y
 
     def branch(self, layer: int, h: Tensor) -> Tensor:
         """Return f_layer(h), of shape (.., batch, n)."""
-        return BlockBranches(self.model, self.V, self.W, self.b, self.signs)(layer, h)
+        return BlockBranches(self.model, self.V, self.W, self.b, self.signs).added(layer, h, torch.zeros_like(h))
 
     def forward(self, x: Tensor | None = None, return_layers: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Apply the network.
@@ -149,9 +152,10 @@ class ExplicitResidualNetwork(torch.nn.Module):
         Raises
         ------
         ValueError
-            For inputs of another shape, and, with a scheme, states that are not finite.
+            For inputs of another shape; with a scheme, for states that are not finite; with the adjoint, for steps that
+            are not near-invertible.
         """
-        h = self._checked_input(self.x if x is None else x) @ self.A.mT
+        start = h = self._checked_input(self.x if x is None else x) @ self.A.mT
         if self.steps is not None and self.steps.backward == "adjoint" and torch.is_grad_enabled():
             if return_layers:
                 raise ValueError(
@@ -159,13 +163,18 @@ class ExplicitResidualNetwork(torch.nn.Module):
                     "states are not kept; call it under torch.no_grad(), or use backward='autograd'"
                 )
             parameters = [one for one in (self.V, self.W, self.b) if one is not None]
-            return adjoint(self.steps, self._transposed, h, parameters) @ self.W_out.mT
+            last = adjoint(self.steps, self._transposed, start, parameters, not self._examined)
+            self.steps.check_finite(self._transposed(parameters), start, last, bool(self.networks))
+            self._examined = True
+            return last @ self.W_out.mT
         V, W, b, signs = (None if one is None else one.unbind(0) for one in (self.V, self.W, self.b, self.signs))
-        f, hs = BlockBranches(self.model, V, W, b, signs), [h]
+        f, hs, carry = BlockBranches(self.model, V, W, b, signs), [h], self.model.carry
         for k in range(self.model.depth):
-            h = self.model.carry * h + f(k, h) if self.steps is None else self.steps.method.step(f, k, h)
+            h = f.added(k, h, carry * h) if self.steps is None else self.steps.method.step(f, k, h)
             if return_layers:
                 hs.append(h)
+        if self.steps is not None:
+            self.steps.check_finite(f, start, h, bool(self.networks))
         out = h @ self.W_out.mT
         return (out, hs) if return_layers else out
 

@@ -7,27 +7,41 @@ Source: Sander, Ablin, Peyre, "Do residual neural networks discretize neural ord
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 import torch
-
-from .._system import checks
 
 Tensor = torch.Tensor
 
 
 class Linearised(NamedTuple):
-    """A branch at a state: its value, if it was asked for, and its transposed Jacobian."""
+    """A branch at a state x.
 
-    value: Tensor | None
-    pulled: Callable[[Tensor], Tensor]  # g -> J^T g; also adds the gradients of the branch's parameters
+    Attributes
+    ----------
+    reached : tensor or None
+        to + f_k(x), if that was asked for.
+    pulled : callable
+        (g, onto) -> onto + J^T g, J the Jacobian of f_k at x; it also adds up the gradients of the parameters.
+    """
+
+    reached: Tensor | None
+    pulled: Callable[[Tensor, Tensor], Tensor]
+
+
+class Jacobian(NamedTuple):
+    """J of a branch at a state, as two functions: v -> J v and g -> J^T g."""
+
+    forward: Callable[[Tensor], Tensor]
+    transposed: Callable[[Tensor], Tensor]
 
 
 class Branches(Protocol):
     """Branches f_0, f_1, .. with the size of a step in them."""
 
-    def __call__(self, k: int, x: Tensor) -> Tensor:
-        """Return f_k(x), of the shape of x."""
+    def added(self, k: int, x: Tensor, to: Tensor, factor: float = 1.0) -> Tensor:
+        """Return to + factor f_k(x), of the shape of x."""
 
 
 class PulledBranches(Branches, Protocol):
@@ -37,12 +51,29 @@ class PulledBranches(Branches, Protocol):
     ----------
     gradients : list
         The gradient of each parameter, in their order; None for one that needs none.
+    axes : int
+        The first axes of a batch of states, along which are the states; along the others are their entries.
     """
 
-    gradients: list[Tensor | None]
+    axes: int
 
-    def linearised(self, k: int, x: Tensor, value: bool) -> Linearised:
-        """Return f_k at x, its value only if asked, ready to be pulled back."""
+    @property
+    def gradients(self) -> list[Tensor | None]: ...
+
+    def size(self, k: int) -> float:
+        """Return the size of the step in f_k."""
+
+    def examined(self, x: Tensor) -> Tensor:
+        """Return those of a batch of states at which Jacobians are estimated."""
+
+    def jacobian(self, k: int, x: Tensor) -> Jacobian:
+        """Return the Jacobian of f_k at x."""
+
+    def undisturbed(self) -> AbstractContextManager[None]:
+        """Return a context after which evaluations of the branches have left no trace."""
+
+    def linearised(self, k: int, x: Tensor, to: Tensor | None = None) -> Linearised:
+        """Return f_k at x, ready to be pulled back, and to + f_k(x) only if asked for it."""
 
 
 class Scheme(Protocol):
@@ -66,13 +97,13 @@ class Euler:
     further = 0
 
     def step(self, f: Branches, k: int, x: Tensor) -> Tensor:
-        return x + f(k, x)
+        return f.added(k, x, x)
 
     def recovered(self, f: Branches, k: int, x: Tensor) -> Tensor:
-        return x - f(k, x)
+        return f.added(k, x, x, -1.0)
 
     def pulled(self, f: PulledBranches, k: int, x: Tensor, g: Tensor) -> Tensor:
-        return g + f.linearised(k, x, value=False).pulled(g)
+        return f.linearised(k, x).pulled(g, g)
 
 
 class Heun:
@@ -82,29 +113,26 @@ class Heun:
 
         x_{k+1} = x_k + (f_k(x_k) + f_{k+1}(y)) / 2                y = x_k + f_k(x_k)
         x_k     ~ x_{k+1} - (f_{k+1}(x_{k+1}) + f_k(z)) / 2        z = x_{k+1} - f_{k+1}(x_{k+1})
+
+    As x + f_k(x)/2 is the middle of x and y, half of the branches are never formed.
     """
 
     further = 1
 
     def step(self, f: Branches, k: int, x: Tensor) -> Tensor:
-        first = f(k, x)
-        return x + 0.5 * (first + f(k + 1, x + first))
+        y = f.added(k, x, x)
+        return f.added(k + 1, y, torch.lerp(x, y, 0.5), 0.5)
 
     def recovered(self, f: Branches, k: int, x: Tensor) -> Tensor:
-        last = f(k + 1, x)
-        return x - 0.5 * (last + f(k, x - last))
+        z = f.added(k + 1, x, x, -1.0)
+        return f.added(k, z, torch.lerp(x, z, 0.5), -0.5)
 
     def pulled(self, f: PulledBranches, k: int, x: Tensor, g: Tensor) -> Tensor:
-        first = f.linearised(k, x, value=True)
-        assert first.value is not None
+        first = f.linearised(k, x, x)
+        assert first.reached is not None
         half = 0.5 * g
-        at_y = f.linearised(k + 1, x + first.value, value=False).pulled(half)
-        return g + at_y + first.pulled(half + at_y)
+        both = f.linearised(k + 1, first.reached).pulled(half, g)  # g + J_{k+1}^T g/2
+        return first.pulled(both - half, both)
 
 
 SCHEMES: dict[str, Scheme] = {"euler": Euler(), "heun": Heun()}
-
-
-def checked_scheme(name: object) -> str:
-    """Return ``name`` if a scheme has it, else raise ValueError."""
-    return checks.choice("scheme", name, tuple(SCHEMES))

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..lowering import BACKWARD, MEAN_SQUARE, KernelNetwork, KernelResidual
-from ..native import Pointers, Shape
 from ..recording import GROUPS
 from ..request import Job
 from ..sums import ACTIVITY_SUMS, NORM_SUMS
 from .device import Accelerator
+from .kernels import Pointers, Shape
 from .plan import Plan, bytes_per_column, n_products
 from .raw import Raw
 

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..._system.progress import Report
+from ..arrays import Array
 from ..column_plan import Plan
 from ..columns import Passage, Places, Source, arrays_of
 from ..lowering import KernelResidual, Lowered
-from ..native import Array, ColumnJob, ColumnLaunch, Report, Shape
+from ..native import ColumnJob
 from .device import Accelerator, faults_in_words
+from .kernels import ColumnLaunch, Shape
 from .plan import LOOK_WORK, MEMORY_DEVICE, power_of_two
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..native import KernelError, Kernels, Properties, cuda_kernels
+from .kernels import KernelError, Kernels, Properties, cuda_kernels
 
 # The process that has first asked the driver for devices: what it then knows does not survive a fork.
 _owner: int | None = None

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from ..lowering import KernelNetwork, KernelResidual
-from ..native import Shape
 from ..request import Job
 from ..sums import ACTIVITY_SUMS, NORM_SUMS
+from .kernels import Shape
 
 RECORD_BYTES = 2 << 30  # records of a chunk, if there is so much memory
 MEMORY_SHARE = 0.4  # share of the free memory for a chunk's records, and again for states

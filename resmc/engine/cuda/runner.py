@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..lowering import BACKWARD, KernelNetwork, KernelResidual
-from ..native import BEST, Launch, Pointers, QuotientValues, RawValues, Reduction, Shape
 from ..request import Job
 from .buffers import Buffers
 from .device import Accelerator, DeviceError, fault, first_line
+from .kernels import BEST, Launch, Pointers, QuotientValues, RawValues, Reduction, Shape
 from .plan import Plan, best_segment, make_plan, steps
 from .raw import Raw
 from .results import fill_statistics

@@ -106,10 +106,11 @@ class Distance(Shown):
         columns = [Column("depth", "depth", width=8)]
         columns += [Column(f"ln distance, {name}", name, width=24) for name in names]
         logs = [self.log_distance(name) for name in names]
-        bounds = [mean_log(self.bound), mean_log(self.step_bound)]
+        with np.errstate(divide="ignore"):  # infinite bounds count: a mean without them would be no bound's
+            bounds = [np.log(one).mean(axis=1) for one in (self.bound, self.step_bound)]
         columns += [Column("ln bound", "bound", width=12), Column("by step", "step_bound", width=12)]
         rows: list[list[Any]] = [
-            [int(depth), *(log[i] for log in logs), *(float(one.value[i]) for one in bounds)]
+            [int(depth), *(log[i] for log in logs), *(float(one[i]) for one in bounds)]
             for i, depth in enumerate(self.depths)
         ]
         notes = [f"{name} {words}" for name, words in zip(names, self.slopes, strict=True)]

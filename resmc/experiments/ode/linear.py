@@ -80,12 +80,12 @@ class LinearDescent(Shown):
     @property
     def final_distance(self) -> Estimate:
         """Mean over targets of the distance over all layers and times, (D,)."""
-        return self._mean(self.distance[:, -1])
+        return self.mean_over_targets(self.distance[:, -1])
 
     @property
     def final_smoothness(self) -> Estimate:
         """Mean over targets of the smoothness at the end, (D,)."""
-        return self._mean(self.smoothness[:, -1])
+        return self.mean_over_targets(self.smoothness[:, -1])
 
     @property
     def late_growth(self) -> Floats:
@@ -104,7 +104,8 @@ class LinearDescent(Shown):
         size = np.sum(self.targets**2, axis=(1, 2))
         return np.asarray(2.0 * self.loss[:, -1] <= REACHED**2 * size)
 
-    def _mean(self, values: Floats) -> Estimate:
+    def mean_over_targets(self, values: Floats) -> Estimate:
+        """Return the mean of values (K, P) over targets, (K,), with the error of independent ones."""
         count = np.full(len(values), values.shape[1])
         spread = np.sum((values - values.mean(axis=1, keepdims=True)) ** 2, axis=1)
         return share_networks(mean_estimate(values.sum(axis=1), spread, count), _networks(self.targets))

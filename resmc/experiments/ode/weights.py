@@ -19,7 +19,7 @@ from ...models.residual_network import ResidualNetwork
 from ...results.estimates import Floats
 from ..paths import ConstantPath, Layout, SmoothPath
 
-PIECES = 2048  # parts of [0, 1] in which smooth weights are bounded one by one
+PIECES = 1024  # parts of [0, 1] in which smooth weights are bounded one by one
 DIFFERENCE = 1e-5  # step of difference quotients of given functions, whose error is 1e-10 times a third derivative
 
 
