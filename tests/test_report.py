@@ -318,7 +318,8 @@ def test_several_numerics_classes_are_named():
 def test_what_is_no_result_is_refused_by_name(wrong: Any, tmp_path: Path):
     for call in (lambda: render(wrong), lambda: write(wrong, tmp_path / "x.html")):
         with pytest.raises(
-            ValueError, match=r"^result=.{1,60} is not allowed: it must be a Simulation, a SweepResult, a Regime or a HeatMap"
+            ValueError,
+            match=r"^result=.{1,60} is not allowed: it must be a Simulation, a SweepResult, a Regime or a Heat",
         ):
             call()
     assert list(tmp_path.iterdir()) == []
