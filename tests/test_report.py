@@ -123,8 +123,7 @@ def test_lines_are_as_clear_on_dark_paper(colour: str):
 def test_the_same_simulation_gives_the_same_page_whatever_the_settings_of_matplotlib():
     import matplotlib
 
-    sim = simulation(**SIMULATIONS["few"])
-    first = render(sim)
+    sim, first = simulation(**SIMULATIONS["few"]), page_of(**SIMULATIONS["few"]).source
     before = dict(matplotlib.rcParams)
     with matplotlib.rc_context({"figure.facecolor": "red", "lines.linewidth": 9.0, "font.size": 30.0}):
         assert render(sim) == first
