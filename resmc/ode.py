@@ -13,10 +13,14 @@ if TYPE_CHECKING:
     from .experiments.ode.linear import LinearDescent, linear_descent
     from .experiments.ode.success import Success, success
     from .experiments.ode.weights import WeightFunction
+    from .torch_module.ode import ResidualODE
+    from .torch_module.recovery import AdjointWarning
 
 __all__ = [
+    "AdjointWarning",
     "Distance",
     "LinearDescent",
+    "ResidualODE",
     "Success",
     "WeightFunction",
     "distance",
@@ -25,8 +29,10 @@ __all__ = [
 ]
 
 HOMES = {  # files of the public names
+    "AdjointWarning": "torch_module.recovery",
     "Distance": "experiments.ode.distance",
     "LinearDescent": "experiments.ode.linear",
+    "ResidualODE": "torch_module.ode",
     "Success": "experiments.ode.success",
     "WeightFunction": "experiments.ode.weights",
     "distance": "experiments.ode.distance",

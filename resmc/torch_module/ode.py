@@ -172,13 +172,16 @@ class CallableBranches:
 
         def forward(v: Tensor) -> Tensor:
             with torch.no_grad():
-                return (self.value(k, x + unit * v) - again) * (self.step / unit)
+                change: Tensor = (self.value(k, x + unit * v) - again) * (self.step / unit)
+                return change
 
         def transposed(g: Tensor) -> Tensor:
             if not y.requires_grad:
                 return torch.zeros_like(x)
-            found: tuple[Tensor | None] = torch.autograd.grad(y, x, self.step * g, retain_graph=True, allow_unused=True)
-            return torch.zeros_like(x) if found[0] is None else found[0]
+            (found,) = torch.autograd.grad(
+                y, x, self.step * g, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            return found
 
         return Jacobian(forward, transposed)
 
@@ -195,8 +198,8 @@ class CallableBranches:
             if leaf is not None and id(leaf) not in known:
                 raise ValueError(
                     f"functions[{k}] is not allowed with backward='adjoint': a tensor of shape {tuple(leaf.shape)} "
-                    "that needs a gradient is no parameter of it, and would get none; make the function a torch.nn.Module "
-                    "that has the tensor as its parameter"
+                    "that needs a gradient is no parameter of it, and would get none; make the function a "
+                    "torch.nn.Module that has the tensor as its parameter"
                 )
             nodes.extend(inner for inner, _ in node.next_functions)
 
