@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch.nn import Parameter
 
 from .._system import checks
+from .._system.memory import available_memory
 from .._system.words import brief
 from ..models.processes import Covariance
 from ..models.residual_network import ResidualNetwork
@@ -112,6 +114,8 @@ class ExplicitResidualNetwork(torch.nn.Module):
         self.networks = () if networks is None else (checks.integer("networks", networks, 1, 2**32, "2^32"),)
         self.sets = sets = model.depth + (scheme is not None)
 
+        _check_size(n, sets * math.prod(self.networks) * sum(one is not None for one in (block.V, block.W)))
+
         def zeros(*shape: int) -> Parameter:
             return Parameter(torch.zeros(shape, dtype=torch.float64))
 
@@ -212,4 +216,14 @@ def _check_scheme(model: ResidualNetwork, scheme: str) -> None:
         raise ValueError(
             f"scheme={scheme!r} is not allowed with a scaling by layer: it says nothing of layer {model.depth}, and "
             "Heun's method needs it; give a DepthScaling"
+        )
+
+
+def _check_size(n: int, matrices: int) -> None:
+    """Refuse weights that do not fit into memory."""
+    size, available = 8 * n * n * matrices, available_memory()
+    if size > available:
+        raise ValueError(
+            f"{matrices} matrices of {n} x {n} need {size / 1e9:.3g} GB of memory, and {available / 1e9:.3g} GB are "
+            "available: use a smaller width or depth, or fewer networks"
         )

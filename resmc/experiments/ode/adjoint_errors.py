@@ -5,7 +5,7 @@ torch is imported when the experiment runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -207,10 +207,12 @@ def adjoint_errors(
     shape = (len(asked), len(kinds), len(chosen), count)
     found = np.full((2, *shape), np.nan)
     work, done = count * sum(chosen), 0
+    together = [_together(replace(model, depth=depth), batch) for depth in chosen]
     with reporting(progress, count, "errors of the adjoint") as report:
         for at, depth in enumerate(chosen):
             deep = replace(model, depth=depth)
-            for group in _groups(deep, count, batch):
+            for first in range(0, count, together[at]):
+                group = range(first, min(first + together[at], count))
                 for i, scheme in enumerate(asked):
                     for j, errors in enumerate(_errors(deep, scheme, kinds, seed, group, batch)):
                         found[:, i, j, at, group.start : group.stop] = errors
@@ -232,8 +234,8 @@ def _several(name: str, given: Any, allowed: tuple[str, ...]) -> tuple[str, ...]
     return tuple(one for one in allowed if one in listed)
 
 
-def _groups(model: ResidualNetwork, count: int, batch: int) -> Iterator[range]:
-    """Return ranges of networks that are followed side by side."""
+def _together(model: ResidualNetwork, batch: int) -> int:
+    """Return how many networks are followed side by side; refuse those of which none fits into memory."""
     block, n = model.residual_block, model.width
     entries = n * n * ((block.V is not None) + (block.W is not None)) + n * (model.bias > 0.0)
     size = 8 * AGAIN * (model.depth + 1) * (entries + batch * n)
@@ -243,8 +245,7 @@ def _groups(model: ResidualNetwork, count: int, batch: int) -> Iterator[range]:
             f"depths with {model.depth} are not allowed at width={n} and batch={batch}: a network needs "
             f"{size / 1e9:.3g} GB of memory, and {available / 1e9:.3g} GB are available"
         )
-    step = max(1, TOGETHER // size)
-    return (range(first, min(first + step, count)) for first in range(0, count, step))
+    return max(1, TOGETHER // size)
 
 
 def _errors(
