@@ -180,6 +180,11 @@ CASES: dict[str, Callable[..., Axes]] = dict(figures.FIGURES) | {
     "ode_distance few": lambda **k: P.plot_ode_distance(figures.ode_distance(3), **k),
     "ode_distance euler": lambda **k: P.plot_ode_distance(figures.ode_distance(schemes="euler"), **k),
     "ode_distance two": lambda **k: P.plot_ode_distance(dict.fromkeys("ab", figures.ode_distance(3)), **k),
+    "adjoint_errors few": lambda **k: P.plot_adjoint_errors(figures.adjoint_errors(3), **k),
+    "adjoint_errors formats": lambda **k: P.plot_adjoint_errors(
+        figures.adjoint_errors(dtypes=("float32", "float64")), "inversion", **k),
+    "success few": lambda **k: P.plot_success(figures.success(3), **k),
+    "success two": lambda **k: P.plot_success({"smooth": figures.success(), "rough": figures.success(64)}, **k),
     "linear_descent few": lambda **k: P.plot_linear_descent(figures.linear_descent(3, (4, 8)), **k),
     "linear_descent deep": lambda **k: P.plot_linear_descent(figures.linear_descent(3, (4, 16, 64, 256, 1024)), **k),
     "linear_descent loss": lambda **k: P.plot_linear_descent(figures.linear_descent(), "loss", **k),

@@ -108,6 +108,30 @@ def linear_descent(targets: int = 32, depths: tuple[int, ...] = (4, 8, 16)) -> r
 
 
 @cache
+def adjoint_errors(networks: int = 32, dtypes: tuple[str, ...] = ("float64",)) -> resmc.ode.AdjointErrors:
+    """Errors with which smooth weights leave both schemes, 1/N and 1/N^3, and a scatter of 20%."""
+    depths, rng = np.array([16, 64, 256, 1024]), np.random.default_rng(0)
+    sizes = np.stack([3.0 / depths, 50.0 / depths**3])[:, None, :, None]
+    gradient, inversion = sizes * np.exp(0.2 * rng.standard_normal((2, 2, len(dtypes), 4, networks)))
+    return resmc.ode.AdjointErrors(
+        residual(1.0), depths, ("euler", "heun"), dtypes, networks, 0, 8, gradient, inversion
+    )
+
+
+@cache
+def success(networks: int = 32) -> resmc.ode.Success:
+    """Training that fails in shallow networks, of Euler's method more often."""
+    depths, rng = np.array([2, 3, 4, 6, 8]), np.random.default_rng(0)
+    fails = np.array([[0.9, 0.6, 0.2, 0.0, 0.0], [0.4, 0.1, 0.0, 0.0, 0.0]])[:, :, None]
+    loss = np.where(rng.random((2, 5, networks)) < fails, 10.0, 0.5)
+    return resmc.ode.Success(
+        residual(1.0), depths, ("euler", "heun"), networks, 0, 100, 32, 0.1, 0.9, 10, 1.0,
+        loss, np.full_like(loss, 0.4), 0.5 * np.ones_like(loss), 0.8 * np.ones_like(loss),
+        np.full_like(loss, 0.1), np.full_like(loss, 0.2),
+    )  # fmt: skip
+
+
+@cache
 def _everything() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="resmc-figures-")  # removed with the process
 
@@ -129,6 +153,8 @@ FIGURES: dict[str, Callable[..., Axes]] = {
     "ratio_law": lambda **k: P.plot_ratio_law(deep_residual(), **k),
     "heat_map": lambda **k: P.plot_heat_map(over_beta_and_depth(), **k),
     "ode_distance": lambda **k: P.plot_ode_distance(ode_distance(), **k),
+    "adjoint_errors": lambda **k: P.plot_adjoint_errors(adjoint_errors(), **k),
+    "success": lambda **k: P.plot_success(success(), **k),
     "linear_descent": lambda **k: P.plot_linear_descent(linear_descent(), **k),
     "extrapolation": lambda **k: P.plot_extrapolation(extrapolation(), **k),
     "sweep": lambda **k: P.plot_sweep(grid(), sel={"variant": "vanilla"}, **k),

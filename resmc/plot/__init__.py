@@ -21,11 +21,12 @@ fits into Axes of a grid; one that would take a third of the height stands below
 In reading order: `laws` (the final log-norm and the output), `layers` (activations and paths, layer by layer),
 `interlayer` (their correlations), `growth`, `extrapolation`, `depth` (how far networks go as their depth grows),
 `heat_maps` (how far over H and beta), `quotients` (the laws of how far), `ode` (how far networks are from ordinary
-equations), `linear_descent` (linear networks as they are trained), `sweeps`, `quantity` (any quantity by its name);
-`style`, `places`, `occupied`, `maps`, `series`, `fields` and `select` hold what they share. matplotlib (the extra
-``resmc[plot]``) is imported when a function is called.
+equations), `adjoint` (gradients without stored states), `linear_descent` (linear networks as they are trained),
+`sweeps`, `quantity` (any quantity by its name); `style`, `places`, `occupied`, `maps`, `series`, `fields` and `select`
+hold what they share. matplotlib (the extra ``resmc[plot]``) is imported when a function is called.
 """
 
+from .adjoint import plot_adjoint_errors, plot_success
 from .depth import plot_depth_ratio, plot_heat_map
 from .extrapolation import plot_extrapolation
 from .growth import plot_growth
@@ -41,6 +42,7 @@ from .sweeps import plot_sweep
 
 __all__ = [
     "COLUMN",
+    "plot_adjoint_errors",
     "plot_depth_ratio",
     "plot_extrapolation",
     "plot_growth",
@@ -55,6 +57,7 @@ __all__ = [
     "plot_qq",
     "plot_quantity",
     "plot_ratio_law",
+    "plot_success",
     "plot_sweep",
     "plot_trajectories",
 ]

@@ -49,7 +49,7 @@ def _digits() -> tuple[Any, Any]:
         from sklearn.datasets import load_digits
     except ImportError:
         raise ImportError(
-            "data=None takes scikit-learn's digits, which needs scikit-learn: install resmc[digits], or give data=(X, y)"
+            "data=None means the digits of scikit-learn, which is missing: install resmc[digits], or give data=(X, y)"
         ) from None
     x, y = load_digits(return_X_y=True)
     return x, y

@@ -150,8 +150,8 @@ class Success(Shown):
         notes = []
         if set(self.schemes) == set(SCHEMES):
             notes.append(
-                f"with the adjoint, Heun needs fewer layers than Euler in {self.heun_needs_fewer} of the networks, more "
-                f"in {self.euler_needs_fewer}; each takes two branches"
+                f"with the adjoint, Heun needs fewer layers than Euler in {self.heun_needs_fewer} of the networks, "
+                f"more in {self.euler_needs_fewer}; a layer of Heun's takes two branches"
             )
         if not self.succeeded("autograd").all():
             notes.append("not all networks succeed with autograd: failures are not the adjoint's alone")
