@@ -187,6 +187,7 @@ void reduce(const py::dict& network, const py::dict& settings, const py::array_t
 size_t column_state_bytes(const py::dict& network, uint64_t networks, uint32_t columns,
                           const std::string& instruction_set) {
     const AnyNetwork described(network);
+    if (!described.is_residual) throw std::invalid_argument("columns are those of a residual network");
     return column_bytes(find_backend(instruction_set), described.residual, networks, columns);
 }
 

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .experiments.ode.adjoint_errors import AdjointErrors, adjoint_errors
     from .experiments.ode.distance import Distance, distance
     from .experiments.ode.linear import LinearDescent, linear_descent
     from .experiments.ode.weights import WeightFunction
@@ -16,21 +17,25 @@ if TYPE_CHECKING:
     from .torch_module.recovery import AdjointWarning
 
 __all__ = [
+    "AdjointErrors",
     "AdjointWarning",
     "Distance",
     "LinearDescent",
     "ResidualODE",
     "WeightFunction",
+    "adjoint_errors",
     "distance",
     "linear_descent",
 ]
 
 HOMES = {  # files of the public names
+    "AdjointErrors": "experiments.ode.adjoint_errors",
     "AdjointWarning": "torch_module.recovery",
     "Distance": "experiments.ode.distance",
     "LinearDescent": "experiments.ode.linear",
     "ResidualODE": "torch_module.ode",
     "WeightFunction": "experiments.ode.weights",
+    "adjoint_errors": "experiments.ode.adjoint_errors",
     "distance": "experiments.ode.distance",
     "linear_descent": "experiments.ode.linear",
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 class Simulation(Record, Shown):
     __doc__ = Record.__doc__
+    kind: ClassVar[str] = "simulation"  # the name that commands use
 
     @classmethod
     def of_record(cls, record: Record) -> Simulation:

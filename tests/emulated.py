@@ -25,6 +25,9 @@ from resmc.engine.cuda.kernels import Kernels
 SOURCE = ROOT / "tests" / "native" / "emulated_module.cpp"
 
 
+QUICKLY = "-Og"  # beside the flags, for what takes longer to compile than to run: half of the time
+
+
 def flags() -> list[str]:
     """As the kernels are compiled, but with functions that are not inlined: a tenth of the time to compile."""
     common = ["-std=c++20", "-O2", "-DRESMC_INLINE=", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-psabi", "-pthread"]
@@ -42,7 +45,8 @@ def module() -> ModuleType:
     includes = [f"-I{pybind11.get_include()}", f"-I{sysconfig.get_path('include')}"]
     target = compiled(
         f"resmc_emulated{sysconfig.get_config_var('EXT_SUFFIX')}", [SOURCE],
-        "-shared", "-fPIC", "-fvisibility=hidden", *flags(), *includes, also=f"{pybind11.__version__} {sys.version}",
+        "-shared", "-fPIC", "-fvisibility=hidden", *flags(), QUICKLY, *includes,
+        also=f"{pybind11.__version__} {sys.version}",
     )  # fmt: skip
     spec = importlib.util.spec_from_file_location("resmc_emulated", target)
     assert spec is not None

@@ -62,12 +62,20 @@ def sample_of(name: str) -> int:
     return 400 if name in LOOPS else 1_501 if name == "JAX vmap+scan" else 5_001
 
 
+def slow_in(names: list[str], name: str) -> list[pytest.MarkDecorator]:
+    """Marks of a case that repeats another one, if the contender is among slow ones."""
+    return [pytest.mark.long] if name in names else []
+
+
 @pytest.mark.parametrize("variant", ["vanilla", "balanced"])
-@pytest.mark.parametrize(("alpha", "lam", "depth"), PROBLEMS)
-@pytest.mark.parametrize("name", CONTENDERS)
+@pytest.mark.parametrize(
+    ("name", "alpha", "lam", "depth"),
+    [
+        *((name, *PROBLEMS[0]) for name in CONTENDERS),
+        *(pytest.param(name, *PROBLEMS[1], marks=slow_in([*LOOPS, "torch.compile"], name)) for name in CONTENDERS),
+    ],
+)
 def test_peers_agree_in_law(name: str, variant: str, alpha: float, lam: float, depth: int) -> None:
-    if name == "torch.compile" and depth != 24:
-        pytest.skip("compiling takes long; the network of depth 24 is enough")
     problem = Problem(21, depth, alpha, lam, variant)
     reference = ours.reference_moments(problem, 100_000)
     found = run(CONTENDERS[name], problem, sample_of(name))
@@ -103,8 +111,13 @@ def test_threads_and_options_keep_the_law(name: str, options: dict[str, Any]) ->
     assert len(np.unique(found)) > 0.99 * networks  # no thread, batch or device repeats another's
 
 
-@pytest.mark.parametrize("name", [name for name in CONTENDERS if name != "torch.compile"])
-@pytest.mark.parametrize("error", [0.95, 1.05])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        *((name, 1.05) for name in CONTENDERS if name != "torch.compile"),
+        *(pytest.param(name, 0.95, marks=slow_in(LOOPS, name)) for name in CONTENDERS if name != "torch.compile"),
+    ],
+)
 def test_wrong_peer_is_refused(name: str, error: float) -> None:
     problem = Problem(24, 60)
     reference = ours.reference_moments(problem, 50_000)

@@ -12,6 +12,7 @@ import resmc
 from resmc import ResidualNetwork, ResNet
 from resmc.reference import DrawnWeights, simulate_residual
 from resmc.reference import simulate as simulate_reference
+from resmc.reference.drawn import draw_weights
 
 BLOCKS = ["phi-in", "phi-out", "v-phi-w"]
 
@@ -98,5 +99,32 @@ def test_weights_that_do_not_fit_are_not_drawn_as_arrays(monkeypatch):
     model = ResidualNetwork(1000, 1000, "v-phi-w")
     with pytest.raises(ValueError, match=r"2000 matrices of 1000 x 1000, need 32 GB of memory and 1 GB are available"):
         model.draw_weights()
-    with pytest.raises(ValueError, match="network=-1"):
-        ResidualNetwork(2, 2).draw_weights(network=-1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"network": -1}, "network=-1 is out of range"),
+        ({"network": 2**48}, "network=281474976710656 is out of range"),
+        ({"network": 1.5}, r"network=1\.5 is not allowed"),
+        ({"seed": -1}, "seed=-1 is out of range"),
+        ({"seed": 0.5}, r"seed=0\.5 is not allowed"),
+        ({"model": ResidualNetwork(2**17 + 1, 1)}, "width=131073 is out of range: .* with explicit weights"),
+        ({"model": 3}, "model=3 is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork"),
+    ],
+)
+def test_arrays_and_modules_refuse_the_same_arguments_with_the_same_sentence(changes, words):
+    pytest.importorskip("torch")
+    from resmc.torch_module import explicit
+
+    said = []
+    for drawn in (draw_weights, explicit):
+        with pytest.raises(ValueError, match=words) as refused:
+            drawn(**{"model": ResidualNetwork(2, 2), **changes})
+        said.append(str(refused.value))
+    assert said[0] == said[1]
+
+
+def test_arrays_are_of_one_network():
+    with pytest.raises(ValueError, match=r"network=range\(0, 2\) is not allowed: it must be an integer"):
+        ResidualNetwork(2, 2).draw_weights(network=range(2))

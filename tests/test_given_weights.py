@@ -29,7 +29,7 @@ from handed import (
 )  # fmt: skip
 
 import resmc
-from resmc import DepthScaling, FractionalNoise, Mixture, ResidualNetwork, SmoothProcess, Weights
+from resmc import DepthScaling, FractionalNoise, Mixture, ResidualNetwork, ResNet, SmoothProcess, Weights, _native
 from resmc._system.build import VARIABLE, instruction_set
 from resmc.engine import column_plan, native
 from resmc.engine.arrays import Arrays
@@ -241,6 +241,12 @@ def columns_of(**wrong: Any) -> None:
         tied=False, row=6, row_first=0,
     )  # fmt: skip
     native.columns(kernel, replace(job, **wrong), layers, arrays, records, 1, instruction_set(), None)
+
+
+def test_only_residual_networks_have_the_state_of_columns():
+    described = native.plain(lower(ResNet(4, 6, 0.6, 0.8)).kernel(False, False))
+    with pytest.raises(ValueError, match="columns are those of a residual network"):
+        _native.column_state_bytes(described, 1, 1, instruction_set())
 
 
 def test_kernels_refuse_what_would_read_or_write_elsewhere():

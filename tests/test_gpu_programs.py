@@ -30,7 +30,7 @@ from resmc.models.blocks import BLOCKS  # noqa: E402
 
 PEERS: list[Any] = [
     (gpu_peers.projected, 20_000, {"batch": 256}),
-    (gpu_peers.explicit_batched, 4_000, {"batch": 64}),
+    (gpu_peers.explicit_batched, 1_000, {"batch": 64}),
     (gpu_peers.module_loop, 400, {}),
     pytest.param(gpu_peers.projected_compiled, 20_000, {"batch": 512}, marks=pytest.mark.long),
     pytest.param(gpu_peers.jax_projected, 20_000, {"batch": 512, "generator": "rbg"}, marks=pytest.mark.long),

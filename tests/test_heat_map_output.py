@@ -26,9 +26,9 @@ def test_the_command_line_shows_exports_and_goes_on_with_a_stored_map(tmp_path, 
     lost = files(store)[0]
     lost.unlink()
     assert cli.main(["status", str(store)]) == 0
-    assert "1 of 2 points complete, 3 of 6 networks" in capsys.readouterr().out
+    assert "1 of 2 rows complete, 3 of 6 networks" in capsys.readouterr().out
     assert cli.main(["worker", str(store), "--quiet"]) == 0
-    assert capsys.readouterr().out == f"complete: 2 points, 6 networks in {store}\n"
+    assert capsys.readouterr().out == f"complete: 2 rows, 6 networks in {store}\n"
     assert lost.exists()
     assert cli.main(["show", str(store)]) == 0
     assert "heat map of v-phi-w relu" in capsys.readouterr().out
@@ -56,7 +56,7 @@ def test_the_command_line_shows_exports_and_goes_on_with_a_stored_map(tmp_path, 
     ("command", "words"),
     [
         (["export", "-o", "map.nc", "--laws"], "--laws is not allowed with a heat map"),
-        (["report", "-o", "map.html"], "is not allowed: it must be a Simulation, a SweepResult or a Regime"),
+        (["report", "-o", "map.txt"], "output='map.txt' is not allowed: it must end in .html"),
     ],
 )
 def test_what_a_map_has_not_is_refused_on_the_command_line(command, words, tmp_path, monkeypatch, capsys):
@@ -91,7 +91,7 @@ def test_a_map_is_a_data_set_with_units_and_names(tmp_path):
 def test_a_summary_says_the_frontiers_and_what_they_are():
     found = small()
     text = str(found)
-    assert "heat map of v-phi-w relu  width 6  depth 12  scaling 1 L^-beta" in text
+    assert "heat map of v-phi-w relu  width 6  depth 12  scaling 1 depth^-beta" in text
     assert "frontier: the beta at which it is 0; as L grows: max(H, 1/2), by which small branches add up" in text
     assert [row[0] for row in found.summary().rows] == [0.2, 0.8]
     assert repr(found).startswith("HeatMap(")

@@ -178,7 +178,7 @@ def test_random_signs_of_phi_in_leave_a_half_of_the_exponent_to_independent_laye
 
 def test_responses_that_are_not_known_are_not_a_number() -> None:
     assert np.isnan(response_mean_square(ResidualNetwork(4, 1, "v-phi-w", "tanh"), 0.3, [4, 8])).all()
-    found = resmc.frontier(ResidualNetwork(2, 1, "v-phi-w", "tanh"), 0.9, (4, 8), networks=32, progress=False)
+    found = resmc.frontier(ResidualNetwork(2, 1, "v-phi-w", "tanh"), [0.9], (4, 8), networks=32, progress=False)
     assert np.isnan(found.exact).all()
     assert found.limit == pytest.approx([0.8])
 
@@ -186,8 +186,11 @@ def test_responses_that_are_not_known_are_not_a_number() -> None:
 @pytest.mark.parametrize(
     ("message", "given"),
     [
-        ("hurst=1.5 is out of range", {"hurst": 1.5}),
-        ("hurst=None is not allowed", {"hurst": None}),
+        ("hurst=1.5 is out of range", {"hurst": [1.5]}),
+        ("hurst=None is not allowed: it must be a list of numbers", {"hurst": None}),
+        (r"hurst=0\.5 is not allowed: it must be a list of numbers", {"hurst": 0.5}),
+        (r"hurst holds 0\.5 twice: its values must differ", {"hurst": [0.5, 0.2, 0.5]}),
+        ("hurst has 0 values: it must have 1 to 4096", {"hurst": ()}),
         ("depths=5 is not allowed", {"depths": 5}),
         ("networks=31 is out of range", {"networks": 31}),
         ("would take", {"depths": (4, 1 << 19)}),

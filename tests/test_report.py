@@ -123,8 +123,7 @@ def test_lines_are_as_clear_on_dark_paper(colour: str):
 def test_the_same_simulation_gives_the_same_page_whatever_the_settings_of_matplotlib():
     import matplotlib
 
-    sim = simulation(**SIMULATIONS["few"])
-    first = render(sim)
+    sim, first = simulation(**SIMULATIONS["few"]), page_of(**SIMULATIONS["few"]).source
     before = dict(matplotlib.rcParams)
     with matplotlib.rc_context({"figure.facecolor": "red", "lines.linewidth": 9.0, "font.size": 30.0}):
         assert render(sim) == first
@@ -239,6 +238,18 @@ GENERAL: dict[str, tuple[resmc.ResidualNetwork, dict[str, Any]]] = {
         ),
         {"method": "dense", "keep_trajectories": 2},
     ),
+    "tied": (resmc.ResidualNetwork(8, 6, weights=resmc.Weights("uniform", "tied")), {}),
+    "smooth": (resmc.ResidualNetwork(8, 6, weights=resmc.Weights(depth=resmc.SmoothProcess(0.3))), {}),
+    "a mixture": (
+        resmc.ResidualNetwork(
+            8,
+            6,
+            scaling=resmc.DepthScaling(0.0),
+            weights=resmc.Weights(depth=resmc.Mixture(resmc.SmoothProcess(), resmc.FractionalNoise(0.3))),
+        ),
+        {},
+    ),
+    "a covariance matrix": (resmc.ResidualNetwork(8, 2, weights=resmc.Weights(depth=[[1.0, 0.5], [0.5, 1.0]])), {}),
 }
 
 
@@ -268,7 +279,7 @@ def test_a_network_too_long_to_print_is_read_from_its_file(tmp_path: Path, monke
     whole = resmc.merge(*(resmc.simulate(model, networks=8, first_network=k, layers=[0]) for k in (0, 100)))
     found = reproduce.of_simulation(whole)
     assert len(found.shell) < 1000
-    assert "1\u202f001 numbers in its scaling and input: too many to print here" in found.sentences[-1]
+    assert "1\u202f001 numbers in its scaling, input and weights: too many to print here" in found.sentences[-1]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(VARIABLE, os.environ.get(VARIABLE, ""))
     whole.save("run.resmc")
@@ -306,7 +317,8 @@ def test_several_numerics_classes_are_named():
 def test_what_is_no_result_is_refused_by_name(wrong: Any, tmp_path: Path):
     for call in (lambda: render(wrong), lambda: write(wrong, tmp_path / "x.html")):
         with pytest.raises(
-            ValueError, match=r"^result=.{1,60} is not allowed: it must be a Simulation, a SweepResult or a Regime"
+            ValueError,
+            match=r"^result=.{1,60} is not allowed: it must be a Simulation, a SweepResult, a Regime or a Heat",
         ):
             call()
     assert list(tmp_path.iterdir()) == []

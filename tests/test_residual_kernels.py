@@ -133,8 +133,14 @@ def test_the_comparison_sees_a_wrong_network():
 # --------------------------------------------------------------------------------------------------------------- depth
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-@pytest.mark.parametrize("activation", ["relu", "centred_softplus"])
+@pytest.mark.parametrize(
+    ("block", "activation"),
+    [
+        *((block, "relu") for block in BLOCKS),
+        ("v-phi-w", "centred_softplus"),
+        *(pytest.param(block, "centred_softplus", marks=pytest.mark.long) for block in BLOCKS if block != "v-phi-w"),
+    ],
+)
 def test_deep_networks_are_those_of_the_reference(block, activation):
     model = ResidualNetwork(24, 1000, block, activation, scaling=DepthScaling(0.5, 0.7))
     found = differences(model, 10)[:4].max(axis=(0, 2))

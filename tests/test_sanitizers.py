@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from compiled import COMPILER, ROOT, compile_cxx, compiled
-from emulated import flags
+from emulated import QUICKLY, flags
 
 SOURCES = [ROOT / "tests" / "native" / name for name in ("warp_checks.cpp", "scalar_networks.cpp")]
 SANITIZERS = {
@@ -88,7 +88,7 @@ def assert_all_is_well(done: subprocess.CompletedProcess[str]) -> None:
 
 
 def test_warps_and_blocks_make_the_networks_of_one_thread() -> None:
-    assert_all_is_well(run(warp_checks(), "quick"))
+    assert_all_is_well(run(warp_checks(QUICKLY), "quick"))
 
 
 @pytest.mark.long

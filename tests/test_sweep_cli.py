@@ -355,3 +355,14 @@ def test_the_example_plan_is_what_its_comments_say():
         width=[50, 100, 200], ratio=[0.25, 0.5, 1, 2], alpha=0.5**0.5, lam=0.5**0.5,
         variant=["vanilla", "balanced"], networks=1e6,
     )  # fmt: skip
+
+
+def test_weights_as_an_option_of_a_sweep_are_refused_with_the_way_to_say_them_in_its_file(tmp_path, capsys):
+    weights = cli_sweep.WEIGHTS_IN_TOML
+    plan = tmp_path / "plan.toml"
+    plan.write_text(f'width = 4\ndepth = 3\nblock = "v-phi-w"\nnetworks = 20\n{weights}\n', encoding="utf-8")
+    assert cli.main(["sweep", str(plan), "--weights", "tied"]) == 2
+    said = capsys.readouterr().err
+    assert said == f"resmc: --weights is not allowed: a sweep has its weights in {plan}, as {weights}\n"
+    assert cli.main(["sweep", str(plan), "--store", str(tmp_path / "store"), "--quiet"]) == 0  # what it says works
+    assert "fractional noise (H = 0.3)" in capsys.readouterr().out

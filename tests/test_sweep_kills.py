@@ -99,10 +99,10 @@ def killed_at_random(kills: int, engine: str | None, folder: Path, expected: Pat
 
 
 @pytest.mark.parametrize("engine", [pytest.param(None, marks=pytest.mark.long), "processes"])
-def test_a_sweep_killed_six_times_loses_and_repeats_nothing(tmp_path, expected, engine):
-    seen = killed_at_random(6, engine, tmp_path, expected, seed=1)
-    assert seen["kills"] == 6
-    assert seen["kills with shards"] >= 2
+def test_a_sweep_killed_three_times_loses_and_repeats_nothing(tmp_path, expected, engine):
+    seen = killed_at_random(3, engine, tmp_path, expected, seed=1)
+    assert seen["kills"] == 3
+    assert seen["kills with shards"] >= 1
     assert seen["claims"] > 0
     assert seen["finished sweeps"] >= 1
 

@@ -200,6 +200,20 @@ def test_the_summary_says_equation_quantities_and_slopes() -> None:
     assert again.convergence.backward is None
 
 
+def test_the_summary_says_the_weights_and_the_factors_in_the_equation() -> None:
+    mixture = Mixture(SmoothProcess(0.3, "increments"), NOISE, betas=(1.0, 0.5), cs=(1.5, -0.2))
+    model = ResidualNetwork(3, 4, "phi-in", "tanh", weights=Weights(depth=mixture), scaling=DepthScaling(0.0))
+    for betas, factors in (((1.0, 0.5), "c_1 = 1.5, c_2 = -0.2"), ((2.0, 0.5), "c_1 = 0, c_2 = -0.2")):
+        one = replace(model, weights=Weights(depth=replace(mixture, betas=betas)))
+        lines = str(resmc.limit(one, networks=40, steps=10, depths=(4, 8), progress=False).summary()).splitlines()
+        words = f"1.5 depth^-{betas[0]:g} smooth increments (length 0.3) - 0.2 depth^-0.5 fractional noise (H = 0.5)"
+        assert f"{words} weights" in lines[0]
+        assert lines[1].startswith("dH = c_1 ")
+        assert lines[2].startswith("-dP = ")
+        assert lines[3] == f"{factors}, M the trend: smooth increments (length 0.3)"
+        assert lines[4].startswith("40 networks, seed 0")
+
+
 def test_depths_without_a_common_grid_are_refused() -> None:
     with pytest.raises(ValueError, match=r"depths=\(997, 1009\) are not allowed .* divide each other"):
         resmc.limit(network(20, **CASES["phi-in, relu"]), networks=1, steps=2, depths=(997, 1009))

@@ -252,3 +252,35 @@ def test_weights_of_another_variance_than_1_have_no_exact_second_layer() -> None
         assert np.isnan(known.mean_square(layers)[1])
     known, same = (facts(network(w)) for w in (Weights(depth=FractionalNoise(0.2)), "gaussian"))
     assert known.second_moment("growth", layers) == pytest.approx(same.second_moment("growth", layers))
+
+
+@pytest.mark.parametrize(
+    ("betas", "cs", "words"),
+    [
+        ((1, 0.5), (1, 1), "1 depth^-1 smooth (length 0.1) + 1 depth^-0.5 fractional noise (H = 0.5)"),
+        ((0, -0.25), (-2, -0.5), "-2 depth^0 smooth (length 0.1) - 0.5 depth^0.25 fractional noise (H = 0.5)"),
+        ((-0.0, 0), (1, 0), "1 depth^0 smooth (length 0.1) + 0 depth^0 fractional noise (H = 0.5)"),
+    ],
+)
+def test_a_mixture_is_written_with_one_sign_before_each_number(betas, cs, words) -> None:
+    mixture = Mixture(SmoothProcess(), FractionalNoise(0.5), betas, cs)
+    assert mixture.words == words
+    assert not re.search(r"[-+] ?-|\^-0\b(?!\.)", words)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "words"),
+    [
+        (DepthScaling(0.75, -0.02, inside=True), "scaling -0.02 depth^-0.75 inside"),
+        (DepthScaling(-0.5, 0.01), "scaling 0.01 depth^0.5"),
+        (DepthScaling(0.0, 0.03), "scaling 0.03"),
+    ],
+)
+def test_tables_write_a_scaling_in_the_same_words(scaling: DepthScaling, words: str) -> None:
+    model = ResidualNetwork(4, 8, "phi-out", "tanh", scaling=scaling)
+    for found in (
+        resmc.simulate(model, networks=64, progress=False),
+        resmc.regime(model, [4, 8, 16, 32, 64], networks=64, progress=False),
+        resmc.quadratic_variation(model, [4, 8], networks=32, progress=False),
+    ):
+        assert f"{words}  gaussian weights" in str(found.summary()).splitlines()[0]

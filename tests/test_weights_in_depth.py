@@ -16,7 +16,7 @@ import pytest
 import resmc
 from resmc import DepthScaling, FractionalNoise, Mixture, ResidualNetwork, SmoothProcess, Weights, _native
 from resmc.engine import native
-from resmc.engine.weights import LayerWeights, Threads, WeightSource, noise_columns
+from resmc.engine.weights import LayerWeights, Threads, WeightSource, noise_columns, passes_of
 from resmc.models.weights import WEIGHTS
 from resmc.reference.sources import Counters
 from resmc.theory.processes import covariance, covariance_by_lag
@@ -214,6 +214,46 @@ def test_a_gpu_s_source_has_the_same_weights_made_here_by_torch_on_the_cpu(name)
             assert tensor.dtype == torch.float32
             size = np.abs(expected[place]).max()
             np.testing.assert_allclose(tensor.numpy(), expected[place], rtol=0, atol=1.5e-6 * size)
+
+
+@pytest.mark.parametrize("name", DEPENDENCES)
+def test_blocks_of_a_gpu_are_large_but_not_beyond_a_bound_of_numbers(name):
+    torch = pytest.importorskip("torch")
+    from resmc.engine.cuda.weights import Tensors
+
+    class Counted(Tensors):
+        most = 0
+
+        def entries(self, *counter):
+            drawn = super().entries(*counter)
+            self.most = max(self.most, drawn.numel())
+            return drawn
+
+    class Bounded(Counted):
+        most_numbers = 1 << 18
+
+    depth = DEPTH if name == "matrix" else 300
+    model = network(name, width=40, depth=depth, block="phi-in")
+    machines = Counted(torch, "cpu"), Bounded(torch, "cpu")
+    whole, parts = (WeightSource(model, 23, 1, machine).draw(range(1), 0, 3) for machine in machines)
+    np.testing.assert_allclose(parts.outer.numpy(), whole.outer.numpy(), rtol=0, atol=3e-6 * whole.outer.abs().max())
+    assert machines[1].most <= Bounded.most_numbers
+    if "rough" in name or name in ("persistent", "mixture"):
+        assert machines[0].most == 40**2 * (depth + 1) > Bounded.most_numbers  # negative control
+
+
+def test_blocks_of_the_deepest_networks_take_a_bounded_memory_on_a_gpu():
+    torch = pytest.importorskip("torch")
+    from resmc.engine.cuda.weights import Tensors
+
+    machine = Tensors(torch, "cpu")
+    for process in ("iid", *(one for name, one in PROCESSES.items() if name != "matrix")):
+        for depth in (1000, 30000, 1 << 19):
+            for one in passes_of(process, depth):
+                assert one.columns * one.numbers * one.grain(machine) <= machine.most_numbers
+                assert one.grain(Threads("baseline")) == 1
+    (deep,) = passes_of(FractionalNoise(0.2), 1000)
+    assert deep.grain(machine) == machine.grain  # as large as a GPU likes it
 
 
 @pytest.mark.parametrize("name", DEPENDENCES)

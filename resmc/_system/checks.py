@@ -7,6 +7,7 @@ import operator
 import os
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,20 @@ def real(name: str, value: Any, *, positive: bool = False) -> float:
     if not math.isfinite(result) or (positive and result <= 0):
         raise ValueError(f"{name}={brief(result)} is not allowed: it must be {allowed}")
     return result
+
+
+def increasing(name: str, given: Any, most: int) -> tuple[float, ...]:
+    """Return the different numbers of a list in increasing order; ``most`` is how many there may be."""
+    listed = isinstance(given, Sequence) or hasattr(given, "__array__")
+    if not listed or isinstance(given, str | bytes) or getattr(given, "ndim", 1) != 1:
+        raise ValueError(f"{name}={brief(given)} is not allowed: it must be a list of numbers")
+    if not 1 <= len(given) <= most:
+        raise ValueError(f"{name} has {len(given)} values: it must have 1 to {most}")
+    values = sorted(real(name, value) for value in given)
+    for a, b in pairwise(values):
+        if a == b:
+            raise ValueError(f"{name} holds {a!r} twice: its values must differ")
+    return tuple(values)
 
 
 def choice(name: str, value: Any, allowed: Sequence[str]) -> str:

@@ -60,11 +60,11 @@ class Regime(Result):
     simulations: tuple[Record, ...]
 
     def _table(self) -> Table:
-        m, s, names = self.model, self.simulations[0], self._by_entry[1:]
+        s, names = self.simulations[0], self._by_entry[1:]
         networks = counted(s.networks, "network")
         return Table(
             "regime",
-            f"regime of {m.block}, {m.activation}  width {m.width}  {m.scaling}  {m.weights}, bias {m.bias:.6g}",
+            f"regime of {self.model.title_of_any_depth}",
             [Column("depth", "depth", width=8), *(Column(f"ln {SHOWN[name]}", name, width=22) for name in names)],
             [[depth, *(getattr(self, name)[i] for name in names)] for i, depth in enumerate(self.depths.tolist())],
             [f"{networks} for each depth, seed {s.seed}, {s.method}; medians of logarithms +- s.e."],

@@ -23,17 +23,15 @@ def record_of(result: Any) -> Plain:
     return RECORDS[kind_of(result)](result)
 
 
-def kind_of(result: Any) -> str:
-    """Name the kind of a result, as records do."""
-    if isinstance(result, Simulation):
-        return "simulation"
-    return "heat map" if hasattr(result, "hurst") else "sweep"
+def kind_of(result: Simulation | SweepResult | HeatMap) -> str:
+    """Name the kind of a result, as its record does."""
+    return result.kind
 
 
 def simulation_record(sim: Simulation) -> Plain:
     """Return a simulation's model and run, and a record for each of its quantities."""
     return {
-        "kind": "simulation",
+        "kind": sim.kind,
         "model": sim.model.to_dict(),
         "networks": sim.networks,
         "ranges": [[r.start, r.stop] for r in sim.ranges],
@@ -48,7 +46,7 @@ def sweep_record(result: SweepResult) -> Plain:
     """Return a sweep's plan and progress, and a record for each of its points with all of its quantities."""
     plan = result.plan
     return {
-        "kind": "sweep",
+        "kind": result.kind,
         "store": str(result.store),
         "plan": plan.to_dict(),
         "networks": int(result.networks.sum()),
@@ -98,7 +96,7 @@ def heat_map_record(found: HeatMap) -> Plain:
         for j, b in enumerate(found.beta.tolist())
     ]
     return {
-        "kind": "heat map",
+        "kind": found.kind,
         "store": str(found.store),
         "plan": found.plan.to_dict(),
         "networks": int(found.networks.sum()),
@@ -151,7 +149,7 @@ def limit_record(found: DepthLimit | OdeLimit) -> Plain:
     return record
 
 
-RECORDS: dict[str, Callable[[Any], Plain]] = {
+RECORDS: dict[str, Callable[[Any], Plain]] = {  # by the kind of the result
     "simulation": simulation_record,
     "sweep": sweep_record,
     "heat map": heat_map_record,

@@ -19,7 +19,9 @@ from .signals import polite_end
 
 DASK_TIMEOUT = 10  # seconds that a scheduler has to answer
 
-SWEEP_EXAMPLE = """\
+WEIGHTS_IN_TOML = 'weights = ["gaussian", {depth = {process = "fractional_noise", hurst = 0.3}}]'
+
+SWEEP_EXAMPLE = f"""\
 example, growth.toml:
   width = [50, 100, 200, 400]
   ratio = [0.25, 0.5, 1, 2]        # depth / width
@@ -30,6 +32,10 @@ example, growth.toml:
 
   resmc sweep growth.toml --estimate
   resmc sweep growth.toml --store runs/growth       # interrupted? the same again goes on
+
+Any residual network has its fields as keys, too, in place of alpha, lam and variant:
+  block = "v-phi-w"
+  {WEIGHTS_IN_TOML}
 
 A store has one plan. Another is refused unless it extends that one (more points, more networks), or with --replace.
 """
@@ -64,6 +70,7 @@ def add_parsers(commands: Any) -> None:
         SWEEP_EXAMPLE,
     )
     sweep.add_argument("plan", type=Path, metavar="PLAN.toml", help="the arguments of resmc.Sweep as keys")
+    sweep.add_argument("--weights", help=argparse.SUPPRESS)  # the refusal says how a file has them
     sweep.add_argument("--store", type=Path, metavar="DIR", help="directory of the shards; made if missing")
     sweep.add_argument("--estimate", action="store_true", help="say what it would cost, and do nothing")
     sweep.add_argument("--prepare", action="store_true", help="only write the plan into the store, for `resmc worker`")
@@ -101,6 +108,8 @@ def run_sweep(args: argparse.Namespace) -> None:
     from ..sweep import Sweep
     from ..sweep.store import Store
 
+    if args.weights is not None:
+        raise ValueError(f"--weights is not allowed: a sweep has its weights in {args.plan}, as {WEIGHTS_IN_TOML}")
     plan = Sweep.from_toml(args.plan)
     if args.estimate:
         cost = plan.estimate(args.device)
@@ -156,6 +165,7 @@ def run_worker(args: argparse.Namespace) -> None:
     from ..sweep import any_stored_plan
     from ..sweep.coordinator import work
     from ..sweep.gpus import pin
+    from ..sweep.manage import UNITS
 
     any_stored_plan(args.store)  # refuses what is no store before a GPU is looked for
     pin(args.device)
@@ -169,7 +179,7 @@ def run_worker(args: argparse.Namespace) -> None:
     if args.json:
         print_json("worker", {"store": str(args.store), "points": points, "networks": networks})
     else:
-        print(f"complete: {counted(points, 'point')}, {counted(networks, 'network')} in {args.store}")
+        print(f"complete: {counted(points, UNITS[result.kind])}, {counted(networks, 'network')} in {args.store}")
 
 
 def _run(begin: Callable[..., Any], args: argparse.Namespace) -> Any:

@@ -22,6 +22,7 @@ from ..models.residual_network import ResidualNetwork
 from . import column_plan, native
 from .arrays import Array, Arrays
 from .column_plan import Plan, has_inner
+from .devices import Device
 from .lowering import BACKWARD, KernelResidual, Lowered
 from .request import Job
 
@@ -362,11 +363,17 @@ def add_networks(
         native.reduce(network, part, layers, records, arrays.view(at, part), threads, instructions, None)
 
 
-def needed_bytes(lowered: Lowered, network: KernelResidual, networks: int, n_layers: int, threads: int) -> int:
-    """Bytes that `add_networks` takes on the CPU besides ``arrays`` and what its threads sum with."""
+def needed_bytes(
+    lowered: Lowered, network: KernelResidual, networks: int, columns: int, n_layers: int, device: Device, threads: int
+) -> int:
+    """Bytes of this machine's memory that so many columns of each of ``networks`` take on a device, by the plan.
+
+    On a GPU these are the records alone, once more as they come back: weights, and what columns keep, are there.
+    """
+    records = networks * columns * n_layers * native.record_bytes(network)
+    if device.kind != "cpu":
+        return 2 * records
     from .weights import WeightSource
 
-    some = min(networks, TOGETHER)
-    chosen = column_plan.plan(network, some, 1, tied(lowered.general), Threads(threads).state_bytes)
-    scratch = WeightSource(lowered.general, 0, threads).scratch_bytes
-    return chosen.held_bytes + scratch + some * n_layers * native.record_bytes(network)
+    chosen = column_plan.plan(network, networks, columns, tied(lowered.general), Threads(threads).state_bytes)
+    return chosen.held_bytes + WeightSource(lowered.general, 0, threads).scratch_bytes + records

@@ -10,6 +10,8 @@ from .request import Request
 from .run import PART
 from .sums import Sums
 
+MOST = 0.9  # the largest share of the memory that is taken of what is available
+
 
 def needed_memory(request: Request, n_layers: int) -> int:
     """Bytes that the networks of ``request`` take with so many recorded layers."""
@@ -20,13 +22,23 @@ def needed_memory(request: Request, n_layers: int) -> int:
     given = 0
     if not request.lowered.independent:
         assert isinstance(network, KernelResidual)
-        given = columns.needed_bytes(request.lowered, network, job.count, n_layers, request.threads)
+        some = min(job.count, columns.TOGETHER)
+        given = columns.needed_bytes(request.lowered, network, some, 1, n_layers, request.device, request.threads)
     raw = job.keep_samples * (20 + 8 * network.n_out) + job.keep_trajectories * 12 * n_layers
     # Quotients have kept values and paths, and a part's final values.
     per_quotient = job.keep_samples + job.keep_trajectories * n_layers + min(job.count, PART)
     raw += 8 * len(network.quotients) * per_quotient
     sums = Sums.bytes(n_layers, job.n_bins, job.deaths_possible, job.correlations, job.activity)
     return int(sums + request.threads * each + given + (0 if on_device else raw))
+
+
+def check_columns(what: str, needed: int, cure: str) -> None:
+    """Refuse columns whose ``needed`` bytes are not there; ``what`` takes them, and the ``cure`` is to take fewer."""
+    available = available_memory()
+    if needed > MOST * available:
+        raise ValueError(
+            f"{what} need {needed / 1e9:.3g} GB of memory and {available / 1e9:.3g} GB are available: {cure}"
+        )
 
 
 def check_memory(request: Request, in_a_sweep: bool = False) -> None:
@@ -36,7 +48,7 @@ def check_memory(request: Request, in_a_sweep: bool = False) -> None:
     """
     n_layers, width, depth = len(request.recording.layers), request.lowered.model.width, request.lowered.model.depth
     available, size = available_memory(), needed_memory(request, n_layers)
-    if size <= 0.9 * available:
+    if size <= MOST * available:
         return
     what = f"width={width} and layers={n_layers}"
     if not in_a_sweep:

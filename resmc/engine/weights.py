@@ -79,10 +79,13 @@ class Machine(Protocol):
     Attributes
     ----------
     grain : int
-        A block has so many times the entries that suit a thread of a CPU.
+        A block has so many times the entries that suit a thread of a CPU,
+    most_numbers : int
+        or fewer, if it would have more numbers.
     """
 
     grain: int
+    most_numbers: int
 
     def empty(self, *shape: int) -> Any:
         """Return an array of float32 that holds anything."""
@@ -104,7 +107,7 @@ class Machine(Protocol):
 class Threads(threading.local):
     """The CPU: a block is made by one thread, which keeps its memory for waves."""
 
-    grain = 1
+    grain, most_numbers = 1, 0
 
     def __init__(self, instructions: str) -> None:
         self.instructions = instructions
@@ -207,22 +210,29 @@ class Pass:
 
     fill_of: Callable[[int, int], Fill]  # for layers begin .. end - 1
     layers: int  # layers at a time
-    columns: int  # entries of a block
+    columns: int  # entries of a block that suits a thread
+    numbers: int  # numbers of an entry that are there at a time: terms, or layers
     scratch: int  # bytes that a thread takes for a block
+
+    def grain(self, machine: Machine) -> int:
+        """Return how many times larger a block of ``machine`` is, whatever layers and networks are asked for."""
+        return max(1, min(machine.grain, machine.most_numbers // (self.columns * self.numbers)))
 
 
 def passes_of(process: str | Process, depth: int) -> list[Pass]:
     """Return how layers of networks of ``depth`` are made: one pass, of a mixture two."""
     if isinstance(process, str):
         layers = min(LAYERS, depth)
-        return [Pass(lambda begin, end: partial(fill_layers, begin, end), layers, COLUMNS, 4 * layers * COLUMNS)]
+        scratch = 4 * layers * COLUMNS
+        return [Pass(lambda begin, end: partial(fill_layers, begin, end), layers, COLUMNS, layers, scratch)]
     if isinstance(process, FractionalNoise):
         return [_noise_pass(process, depth, 1.0, add=False)]
     if isinstance(process, SmoothProcess):
         return [_smooth_pass(process, depth, 1.0)]
     if isinstance(process, Covariance):
         scratch = 4 * (COLUMNS + depth) * depth
-        return [Pass(lambda begin, end: partial(fill_covariance, process.root[begin:end]), LAYERS, COLUMNS, scratch)]
+        fill_of = lambda begin, end: partial(fill_covariance, process.root[begin:end])  # noqa: E731
+        return [Pass(fill_of, LAYERS, COLUMNS, depth, scratch)]
     trend, noise = process.factors(depth)
     return [_smooth_pass(process.trend, depth, trend), _noise_pass(process.noise, depth, noise, add=True)]
 
@@ -234,6 +244,7 @@ def _smooth_pass(process: SmoothProcess, depth: int, factor: float) -> Pass:
         lambda begin, end: partial(fill_smooth, factor * smooth_basis(process, depth, begin, end)),
         layers,
         COLUMNS,
+        max(terms, layers),
         terms * (8 * COLUMNS + 40 * layers),
     )
 
@@ -245,6 +256,7 @@ def _noise_pass(process: FractionalNoise, depth: int, factor: float, add: bool) 
         lambda begin, end: partial(fill_noise, begin, end, add, amplitudes),
         depth,
         columns,
+        len(amplitudes),
         16 * len(amplitudes) * columns,
     )
 
@@ -280,7 +292,7 @@ class WeightSource:
         if model.bias:
             self.sizes["bias"] = n
         self.passes = passes_of(model.dependence, model.depth)
-        self.scratch_bytes = self.threads * self.machine.grain * max(one.scratch for one in self.passes)
+        self.scratch_bytes = self.threads * max(one.grain(self.machine) * one.scratch for one in self.passes)
 
     def draw(self, networks: range, begin: int, end: int) -> LayerWeights:
         """Return the weights of consecutive networks in layers begin .. end - 1, of which there is at least one."""
@@ -314,7 +326,7 @@ class WeightSource:
                     )
                     for name, array in arrays.items()
                     for at, network in enumerate(networks)
-                    for block in self._blocks(name, network, one.columns * self.machine.grain)
+                    for block in self._blocks(name, network, one.columns * one.grain(self.machine))
                 ]
 
     def _blocks(self, name: str, network: int, columns: int) -> Iterator[Block]:

@@ -21,7 +21,6 @@ import numpy as np
 
 from .._system.progress import Report
 from .._system.words import brief_repr, counted
-from ..models.fields import shown
 from ..models.residual_network import ResidualNetwork
 from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate, Floats, jackknife
@@ -120,7 +119,7 @@ class DepthLimit(Shown):
     average: LimitQuantity | None
 
     def _table(self) -> Table:
-        m, networks = self.model, counted(self.networks, "network")
+        networks = counted(self.networks, "network")
         rows, notes = [], []
         least = int(np.ceil(abs(self.sde.c) ** 2 / COARSEST_STEP))
         coarse = self.steps < least
@@ -157,8 +156,7 @@ class DepthLimit(Shown):
             f"{networks}, seed {self.seed}, {self.steps} steps"
             + (f", {self.exploded} exploded: infinite in medians, left out elsewhere" if self.exploded else ""),
         ]
-        scaling = f"scaling {shown(m.scaling)}  bias {m.bias:.6g}"
-        title = f"depth limit of {m.block} {m.activation}  width {m.width}  {scaling}"
+        title = f"depth limit of {self.model.title_of_any_depth}"
         return Table("depth_limit", title, columns, rows, lines, notes)
 
     @property

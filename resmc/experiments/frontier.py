@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from .._system import checks
 from .._system.progress import reporting
 from .._system.stopping import stoppable
 from .._system.words import brief, brief_repr, counted
-from ..models.processes import FractionalNoise
+from ..models.processes import FractionalNoise, hurst_exponents
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
 from ..models.weights import Weights
@@ -99,7 +99,7 @@ class FrontierSlopes(Shown):
 @stoppable()
 def frontier(
     model: ResidualNetwork,
-    hurst: ArrayLike = (0.1, 0.3, 0.5, 0.7, 0.9),
+    hurst: Sequence[float] | NDArray[Any] = (0.1, 0.3, 0.5, 0.7, 0.9),
     depths: Sequence[int] = (256, 512, 1024, 2048, 4096),
     *,
     networks: float = 64,
@@ -124,8 +124,8 @@ def frontier(
     ----------
     model : ResidualNetwork
         A network with carry 1, and an activation without random signs. Its weights are replaced.
-    hurst : array of float, shape (K,)
-        Values of H, above 0 and below 1.
+    hurst : sequence of float
+        Values of H, above 0 and below 1, all different; the result has them in increasing order.
     depths : sequence of int
         At least two, increasing.
     networks : int
@@ -143,7 +143,7 @@ def frontier(
     chosen = checked_depths(depths)
     networks = checks.integer("networks", networks, MIN_NETWORKS, MAX_NETWORKS, "10^6")
     seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
-    models = [_with_noise(model, h, chosen[-1]) for h in _hursts(hurst)]
+    models = [_with_noise(model, h, chosen[-1]) for h in hurst_exponents(hurst)]
     squares = np.empty((len(models), len(chosen), networks))
     with reporting(progress, len(models) * networks, "frontier") as report:
         for k, one in enumerate(models):
@@ -189,16 +189,6 @@ def _half_slopes(squares: Floats, depths: Sequence[int]) -> Floats:
     x = np.log(np.array(depths, np.float64))
     x -= x.mean()
     return np.asarray(0.5 * np.log(squares) @ x / (x @ x))
-
-
-def _hursts(given: Any) -> list[float]:
-    try:
-        values = [FractionalNoise(h).hurst for h in np.atleast_1d(np.asarray(given)).tolist()]
-    except TypeError:
-        values = []
-    if not values:
-        raise ValueError(f"hurst={brief(given)} is not allowed: it must be numbers above 0 and below 1")
-    return values
 
 
 def _with_noise(model: Any, hurst: float, depth: int) -> ResidualNetwork:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,7 @@ class HeatMap(Shown):
     shards: int
     plan: Any
     _rows: tuple[RowSums, ...]
+    kind: ClassVar[str] = "heat map"  # the name that files and commands use
 
     @property
     def complete(self) -> bool:
@@ -229,14 +230,12 @@ class HeatMap(Shown):
     def _title(self) -> str:
         m = self.model
         assert isinstance(m.scaling, DepthScaling)
-        inside = ", inside" if m.scaling.inside else ""
-        return (
-            f"heat map of {m.block} {m.activation}  width {m.width}  depth {m.depth}  scaling {m.scaling.c:.6g} L^-beta"
-            + inside
-        )
+        scaling = f"{m.scaling.c:.6g} depth^-beta" + " inside" * m.scaling.inside
+        return f"heat map of {m.block} {m.activation}  width {m.width}  depth {m.depth}  scaling {scaling}"
 
     def _lines(self) -> list[str]:
-        grid = f"{len(self.hurst)} x {len(self.beta)} points, beta from {self.beta[0]:.4g} to {self.beta[-1]:.4g}"
+        ends = " to ".join(f"{self.beta[end]:.4g}" for end in dict.fromkeys((0, len(self.beta) - 1)))
+        grid = f"{len(self.hurst)} x {len(self.beta)} points, beta {'from ' * (len(self.beta) > 1)}{ends}"
         inputs = f"{counted(self.wanted, 'network')} of {counted(self.n_inputs, 'input')} at each H"
         lines = [f"{grid}, {inputs}, seed {self.seed}, numerics {' '.join(self.numerics)}"]
         if self.damaged:
@@ -256,8 +255,15 @@ class HeatMap(Shown):
         if "gradient_displacement" in self.quantities:
             ways += f"; backward: of log10 {SYMBOLS['gradient_displacement']}"
         frontier = f"frontier: the beta at which it is 0; as L grows: {self.limit_words}"
-        few = (self.networks < MIN_NETWORKS).any()
-        return ["", ways, frontier, *(["no error bar: fewer than 32 networks"] if few else [])]
+        notes = ["", ways, frontier]
+        if len(self.beta) == 1:
+            notes.append("no frontier: it lies between two values of beta, and the map has one")
+        if (self.networks < MIN_NETWORKS).any():
+            notes.append(
+                f"no error bar: fewer than {MIN_NETWORKS} networks of an H give no errors; networks={MIN_NETWORKS} has "
+                "them"
+            )
+        return notes
 
     def _variables(self) -> dict[str, Variable]:
         dims, by_row = ("hurst", "beta"), ("hurst",)

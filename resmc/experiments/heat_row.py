@@ -22,9 +22,11 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from .._system.plain import Plain
-from .._system.words import cut
-from ..engine.columns import Machine, run_columns
+from .._system.words import counted, cut
+from ..engine.columns import Machine, needed_bytes, run_columns
+from ..engine.devices import Device
 from ..engine.lowering import QUOTIENTS, lower
+from ..engine.memory import check_columns
 from ..engine.native import NUMERICS_VERSION
 from ..models.processes import FractionalNoise
 from ..models.residual_network import ResidualNetwork
@@ -44,6 +46,8 @@ MOST_COLUMNS = 1 << 24  # and the kernels take so many pairs of an exponent and 
 BACKWARD_WORK = 3  # a backward pass takes as long as so many forward passes, roughly
 PRODUCTS = 8  # products of a weight and a neuron that take as long as one neuron update of a projected network
 FORWARD = ("growth", "displacement")
+RECORDED = 2  # layers: the first and the last
+COPIES = 6  # floats of a quotient while its logarithm is taken: squares and logarithms of both layers, and the value
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,31 @@ class HeatRow:
         block = self.model.residual_block
         matrices = (block.V is not None) + (block.W is not None)
         passes = 1 + BACKWARD_WORK * self.gradients
-        columns = len(self.betas) * self.n_inputs
-        return -(-self.model.depth * self.model.width**2 * matrices * columns * passes // PRODUCTS)
+        return -(-self.model.depth * self.model.width**2 * matrices * self.columns * passes // PRODUCTS)
+
+    @property
+    def columns(self) -> int:
+        """Pairs of an exponent and an input."""
+        return len(self.betas) * self.n_inputs
+
+    def needed_bytes(self, networks: int, device: Device, threads: int) -> int:
+        """Bytes of this machine's memory that `values` of so many networks takes on a device."""
+        n, lowered = self.model.width, lower(self.model)
+        kernel = lowered.in_own_units(self.gradients)
+        inputs = 8 * (2 * n * N_IN + (n + 2 * N_IN) * self.n_inputs)  # A and its normals, states, inputs
+        starts = (8 + 4) * n * self.columns  # h_0 in float64, and in float32
+        logs = 8 * COPIES * len(QUOTIENTS) * self.columns
+        kept = needed_bytes(lowered, kernel, networks, self.columns, RECORDED, device, threads)
+        return kept + networks * (inputs + starts + logs)
+
+    def check_memory(self, networks: int, device: Device, threads: int) -> None:
+        """Refuse networks that memory does not hold, with their size."""
+        what = f"width={self.model.width}, {len(self.betas)} values of beta and n_inputs={self.n_inputs}"
+        check_columns(
+            f"{counted(networks, 'network')} of {what}",
+            self.needed_bytes(networks, device, threads),
+            "use fewer workers, fewer values of beta, fewer inputs, or a smaller width",
+        )
 
     def to_dict(self) -> Plain:
         """Return the row as plain values."""

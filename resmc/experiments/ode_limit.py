@@ -17,7 +17,6 @@ from scipy.integrate import solve_ivp
 from .._system.progress import Report
 from .._system.stopping import look
 from .._system.words import brief_repr, counted
-from ..models.fields import shown
 from ..models.residual_network import ResidualNetwork
 from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate, Floats
@@ -93,7 +92,7 @@ class OdeLimit(Shown):
     gradient_displacement: EndLaw | None
 
     def _table(self) -> Table:
-        m, rows = self.model, []
+        rows = []
         for name in QUANTITIES:
             law: EndLaw | None = getattr(self, name)
             if law is not None:
@@ -109,8 +108,7 @@ class OdeLimit(Shown):
         notes = [f"networks of depths {depths} tend to their own equations like L^s:"]
         notes += [f"{name} {words}" for name, words in zip(("forward", "backward"), found.slopes, strict=False)]
         notes += found.remarks
-        scaling = f"scaling {shown(m.scaling)}  bias {m.bias:.6g}"
-        title = f"depth limit of {m.block} {m.activation}  width {m.width}  {scaling}  {m.weights} weights"
+        title = f"depth limit of {self.model.title_of_any_depth}"
         return Table("ode_limit", title, columns, rows, lines, notes)
 
     @property

@@ -57,7 +57,6 @@ class QuadraticVariation(Shown):
     response: tuple[float, float]
 
     def _table(self) -> Table:
-        m = self.model
         names = {"change": "ln |h_L - h_0|/|h_0|", "variation": "ln sum |h_{k+1} - h_k|^2/|h_0|^2"}
         logs = {name: mean_log(getattr(self, name)) for name in names}
         columns = [Column("depth", "depth", width=8)]
@@ -72,7 +71,7 @@ class QuadraticVariation(Shown):
             )
         ]
         notes += left_out(self.change, self.variation)
-        title = f"quadratic variation of {m.block}, {m.activation}  width {m.width}  {m.scaling}  {m.weights}"
+        title = f"quadratic variation of {self.model.title_of_any_depth}"
         networks = counted(self.change.shape[1], "network")
         lines = [f"the same {networks} at every depth, seed {self.seed}; means of logarithms"]
         return Table("quadratic_variation", title, columns, rows, lines, notes)

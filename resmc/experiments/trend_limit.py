@@ -47,11 +47,14 @@ class TrendNoiseLimit(DepthLimit):
     convergence: Convergence
 
     def _table(self) -> Table:
-        table, found = super()._table(), self.convergence
+        table, found, sde = super()._table(), self.convergence, self.sde
+        assert isinstance(sde, TrendNoiseSDE)
         depths = ", ".join(map(str, found.depths.tolist()))
         slopes = [f"{name} {words}" for name, words in zip(("forward", "backward"), found.slopes, strict=False)]
         note = f"the first networks, of depths {depths}, tend to their own equations like L^s:"
-        return replace(table, notes=[*table.notes, note, *slopes, *found.remarks])
+        factors = f"c_1 = {sde.c_trend:.6g}, c_2 = {sde.c:.6g}, M the trend: {sde.trend.words}"
+        lines = [*str(sde).splitlines(), factors, *table.lines[2:]]
+        return replace(table, lines=lines, notes=[*table.notes, note, *slopes, *found.remarks])
 
 
 def simulate(

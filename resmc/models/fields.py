@@ -78,8 +78,7 @@ def field_of(model: Model, name: str) -> Any:
 def shown(value: Any) -> str:
     """Write a value of a field in a few letters."""
     if isinstance(value, DepthScaling):
-        power = f" depth^{-value.beta:.6g}" if value.beta else ""
-        return f"{value.c:.6g}{power}{' inside' * value.inside}"
+        return value.words
     if isinstance(value, tuple):
         few = ", ".join(f"{x:.4g}" for x in value[:3])
         return f"({few}{', ..' * (len(value) > 3)})"

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .._system import checks
 from .._system.plain import Plain
 from .._system.words import brief, brief_repr
-from .scaling import power_of_depth
+from .scaling import power_in_words, power_of_depth
 
 Floats = NDArray[np.float64]
 
@@ -29,6 +29,7 @@ VERSIONS = ("values", "increments")
 SHORTEST = 1e-3  # the shortest correlation length: a series of more terms would cost more than independent weights
 LONGEST = 1e6  # and the longest: a path is a straight line long before that, and far beyond it what it changes is 0
 MAX_COVARIANCE = 1024  # layers that a covariance matrix may have: files hold all of its entries
+MOST_VALUES = 4096  # values of H, or of another exponent, that an experiment may have
 NEGLIGIBLE = 1e-9  # negative eigenvalues up to this part of the largest are taken for rounding errors, and set to 0
 
 
@@ -68,6 +69,17 @@ class FractionalNoise:
     def to_dict(self) -> Plain:
         """Return the process as plain values."""
         return {"process": "fractional_noise", "hurst": self.hurst}
+
+
+def hurst_exponents(given: Any) -> tuple[float, ...]:
+    """Return the values of H that an experiment takes, in increasing order.
+
+    Raises
+    ------
+    ValueError
+        For anything but a list of different numbers above 0 and below 1.
+    """
+    return tuple(FractionalNoise(hurst).hurst for hurst in checks.increasing("hurst", given, MOST_VALUES))
 
 
 @dataclass(frozen=True)
@@ -169,7 +181,8 @@ class Mixture:
     def words(self) -> str:
         """The process in a few words."""
         (c1, c2), (b1, b2) = self.cs, self.betas
-        return f"{c1:.6g} L^{-b1:.6g} {self.trend.words} + {c2:.6g} L^{-b2:.6g} {self.noise.words}"
+        sign = "-" if c2 < 0.0 else "+"
+        return f"{power_in_words(c1, b1)} {self.trend.words} {sign} {power_in_words(abs(c2), b2)} {self.noise.words}"
 
     def to_dict(self) -> Plain:
         """Return the process as plain values."""

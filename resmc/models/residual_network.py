@@ -251,16 +251,20 @@ class ResidualNetwork(Network):
     @property
     def title(self) -> str:
         """The network in a line."""
-        scaling = "by layer"
-        if isinstance(self.scaling, DepthScaling):
-            inside = ", inside" if self.scaling.inside else ""
-            power = f" depth^{-self.scaling.beta:.6g}" if self.scaling.beta else ""
-            scaling = f"{self.scaling.c:.6g}{power}{inside}"
+        kind = f"{self.block} {self.activation} residual network"
+        return f"{kind}  width {self.width}  depth {self.depth}  {self.layers_in_words}"
+
+    @property
+    def title_of_any_depth(self) -> str:
+        """The network in a line where its depth has no meaning."""
+        return f"{self.block} {self.activation}  width {self.width}  {self.layers_in_words}"
+
+    @property
+    def layers_in_words(self) -> str:
+        """Scaling, weights, carry and bias in words."""
+        scaling = self.scaling.words if isinstance(self.scaling, DepthScaling) else "by layer"
         rest = f"  carry {self.carry:.6g}" * (self.carry != 1.0) + f"  bias {self.bias:.6g}" * (self.bias > 0.0)
-        return (
-            f"{self.block} {self.activation} residual network  width {self.width}  depth {self.depth}  "
-            f"scaling {scaling}  {self.weights} weights{rest}"
-        )
+        return f"scaling {scaling}  {self.weights} weights{rest}"
 
     @property
     def short_title(self) -> str:

@@ -23,6 +23,11 @@ def power_of_depth(c: float, beta: float, depth: int) -> float:
         return math.copysign(math.inf, c) if c else 0.0
 
 
+def power_in_words(c: float, beta: float) -> str:
+    """Write c depth^(-beta) as tables have it."""
+    return f"{c:.6g} depth^{0.0 - beta:.6g}"  # 0 - 0 has no sign, as -0 would
+
+
 @dataclass(frozen=True)
 class DepthScaling:
     """A scaling by a power of the depth L: branches have the factor s = c L^(-beta) in every layer.
@@ -57,6 +62,11 @@ class DepthScaling:
     def at(self, depth: int) -> float:
         """Return c depth^(-beta), which is infinite beyond the largest float."""
         return power_of_depth(self.c, self.beta, depth)
+
+    @property
+    def words(self) -> str:
+        """The scaling in a few words: the factor c, the power of the depth, and where it stands if not outside."""
+        return (power_in_words(self.c, self.beta) if self.beta else f"{self.c:.6g}") + " inside" * self.inside
 
     def to_dict(self) -> Plain:
         """Return the fields, in order, as plain values."""

@@ -89,10 +89,11 @@ def draw_frontier(ax: Axes, result: HeatMap, ratio: str, x: str) -> list[Any]:
     Cells stand at 0, 1, 2, ..; exponents between two of them are drawn between them.
     """
     rows, places = np.arange(len(result.hurst), dtype=np.float64), np.arange(len(result.beta), dtype=np.float64)
+    rows = rows if len(rows) > 1 else np.array([-0.5, 0.5])  # a line across the cells of one H
 
     def placed(exponents: Floats) -> tuple[Floats, Floats]:
         known = np.where(np.isfinite(exponents), exponents, np.inf)
-        at = np.interp(known, result.beta, places, left=np.nan, right=np.nan)
+        at = np.broadcast_to(np.interp(known, result.beta, places, left=np.nan, right=np.nan), rows.shape)
         return (rows, at) if x == "hurst" else (at, rows)
 
     backward = ratio in ("gradient", "gradient_displacement")
@@ -100,6 +101,7 @@ def draw_frontier(ax: Axes, result: HeatMap, ratio: str, x: str) -> list[Any]:
     drawn = []
     if ratio in ("displacement", "gradient_displacement") and np.isfinite(frontier.beta.value).any():
         drawn.append(st.line(ax, *placed(frontier.beta.value), label=ZERO, color=st.DATA, zorder=3.5, marker=".", ms=3))
-    drawn.append(st.line(ax, *placed(frontier.limit), label=formula(result.model), color=st.THEORY, ls=st.DASHED,
-                         lw=1.4, zorder=4))  # fmt: skip
+    if ((frontier.limit >= result.beta[0]) & (frontier.limit <= result.beta[-1])).any():
+        drawn.append(st.line(ax, *placed(frontier.limit), label=formula(result.model), color=st.THEORY, ls=st.DASHED,
+                             lw=1.4, zorder=4))  # fmt: skip
     return drawn

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._system import checks
 from .._system.memory import available_memory
 from .._system.words import brief_repr
 from ..models.network import Network
 from ..models.residual_network import ResidualNetwork
-from ..models.resnet import MAX_WIDTH_DENSE
-from .sources import Counters
+from .sources import counters_of
 from .vectors import Floats
 
 
@@ -75,13 +73,10 @@ def draw_weights(model: Network, seed: int = 0, network: int = 0) -> DrawnWeight
     ValueError
         For an argument out of range, and for weights that do not fit into memory; the message names the sizes.
     """
+    source = counters_of(model, seed, [network])
     n, depth, block = model.width, model.depth, model.residual_block
-    checks.integer("width", n, 1, MAX_WIDTH_DENSE, "2^17 with explicit weights")
-    seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
-    network = checks.integer("network", network, 0, 2**48 - 1, "2^48 - 1")
     bias = model.bias if isinstance(model, ResidualNetwork) else 0.0
     _check_size(model)
-    source = Counters(model, seed, np.array([network], np.uint64))
 
     def matrices(place: str | None) -> Floats | None:
         if place is None:

@@ -6,7 +6,7 @@ A `Source` has the entries (network, layer, i, j) of every matrix of some networ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -14,8 +14,11 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system import checks
+from .._system.words import brief
 from ..models.network import Network
 from ..models.processes import Mixture, SmoothProcess
+from ..models.resnet import MAX_WIDTH_DENSE
 from .normals import normals, signs
 from .paths import Terms, path, smooth_path
 from .philox import words
@@ -192,3 +195,22 @@ class Counters(Generic[Model_co]):
             quads = words(self.seed, self.networks, stream, layer, np.arange(-(-count // 4)))
             flat = of_word(quads.astype(np.int32).reshape(len(self.networks), -1)[:, :count])
         return flat.reshape(-1, rows, columns)
+
+
+def counters_of(model: Network, seed: int, networks: Sequence[int]) -> Counters[Network]:
+    """Return the weights of networks of ``seed``, given by their numbers, for all to be written out.
+
+    Raises
+    ------
+    ValueError
+        For a model that is none, or too wide for explicit weights, or a number out of range.
+    """
+    if not isinstance(model, Network):
+        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
+    checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with explicit weights")
+    seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
+    if not len(networks):
+        raise ValueError(f"network={brief(networks)} is not allowed: it has no numbers")
+    for end in (networks[0], networks[-1]):
+        checks.integer("network", end, 0, 2**48 - 1, "2^48 - 1")
+    return Counters(model, seed, np.array(networks, np.uint64))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,18 +17,17 @@ from .._system.plain import Plain
 from ..analyses.regime import Regime
 from ..engine.recording import batch_size, recorded_layers
 from ..engine.request import NetworkRange
-from ..models.residual_network import Model
-from ..models.scaling import DepthScaling
+from ..experiments.heat_map import HeatMap
 from ..models.spelling import of_dict
 from ..results.record import Record
 from ..results.storage import to_bytes
 from .found import rounding
 from .numbers import counted
+from .spelled import model_call, model_options, numbers_of
 
 FILE = "again.resmc"
 STORED = "run.resmc"  # stands for the file of a simulation whose model is too long to print
 MOST_NUMBERS = 1000  # numbers of a scaling and an input that are written out
-SAID = ("width", "depth", "alpha", "lam", "variant", "block", "activation", "scaling")
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,9 @@ def of_simulation(sim: Record) -> Reproduction:
     files = [FILE] if len(runs) == 1 else [f"part-{k}.resmc" for k in range(1, len(runs) + 1)]
     environment = _environment(sim.numerics[1:])
     device = _device(sim.numerics[1:])
-    written = _numbers_of(sim.model) <= MOST_NUMBERS
+    written = numbers_of(sim.model) <= MOST_NUMBERS
     model = model_call(sim.model) if written else f"resmc.load({STORED!r}).model"
-    options = _model_options(sim.model) if written else {}
+    options = model_options(sim.model) if written else {}
     lines = [_command(environment, options | a | device, f) for a, f in zip(runs, files, strict=True)]
     calls = [_call("resmc.simulate", a | device, model) for a in runs]
     if len(runs) > 1:
@@ -61,8 +60,8 @@ def of_simulation(sim: Record) -> Reproduction:
     if not written:
         lines = [f"python -c {shlex.quote(python)}"]
         sentences.append(
-            f"The network has {counted(_numbers_of(sim.model), 'number')} in its scaling and input: too many to print "
-            f"here. {STORED} is the file of this simulation, which holds them."
+            f"The network has {counted(numbers_of(sim.model), 'number')} in its scaling, input and weights: too many "
+            f"to print here. {STORED} is the file of this simulation, which holds them."
         )
     return Reproduction("\n".join(lines), python, tuple(sentences), hashlib.sha256(to_bytes(sim)).hexdigest())
 
@@ -105,42 +104,6 @@ def _run_arguments(sim: Record, found: NetworkRange) -> Plain:
         if number:
             out[name] = number
     return out
-
-
-def model_arguments(model: Model) -> Plain:
-    """Return a model's arguments in Python, without most of those that have their default."""
-    out: Plain = {}
-    for f in fields(model):
-        value = getattr(model, f.name)
-        if f.name != "n_in" and (f.name in SAID or value != f.default):  # the input's length says n_in
-            out[f.name] = value
-    return out
-
-
-def model_call(model: Model) -> str:
-    """Return a model as an expression in Python."""
-    said = ", ".join(f"{name}={_in_python(value)}" for name, value in model_arguments(model).items())
-    return f"resmc.{type(model).__name__}({said})"
-
-
-def _in_python(value: Any) -> str:
-    return f"resmc.{value!r}" if isinstance(value, DepthScaling) else repr(value)
-
-
-def _model_options(model: Model) -> Plain:
-    """Return a model as options of `resmc simulate`."""
-    out: Plain = {}
-    for name, value in model_arguments(model).items():
-        if isinstance(value, DepthScaling):
-            out |= {"beta": value.beta, "c": value.c} | ({"inside": True} if value.inside else {})
-        else:
-            out[name] = list(value) if isinstance(value, tuple) else value
-    return out
-
-
-def _numbers_of(model: Model) -> int:
-    """Count the numbers in a model's lists."""
-    return sum(len(value) for value in model_arguments(model).values() if isinstance(value, tuple))
 
 
 def _layers(layers: NDArray[np.int64]) -> range | list[int]:
@@ -196,15 +159,15 @@ def of_regime(found: Regime) -> Reproduction:
     arguments: Plain = {"depths": found.depths.tolist(), "networks": first.networks, "seed": first.seed}
     arguments |= {"method": first.method, "threshold": found.forward.threshold}
     environment, device = _environment(classes), _device(classes)
-    call, options = model_call(replace(model, depth=1)), _model_options(model)
+    call, options = model_call(replace(model, depth=1)), model_options(model)
     sentences = [
         f"On the numerics class{'es' * (len(classes) > 1)} {', '.join(classes)} this gives the same numbers, whatever "
         "the number of threads; elsewhere the same networks come out, and their rounding may differ."
     ]
-    if _numbers_of(model) > MOST_NUMBERS:
+    if numbers_of(model) > MOST_NUMBERS:
         call, options = model_call(replace(model, input=None, n_in=None, depth=1)), options | {"input": "INPUT"}
         call = f"{call.removesuffix(')')}, input=INPUT)"
-        sentences.append(f"The input has {counted(_numbers_of(model), 'number')}: too many to print; INPUT is it.")
+        sentences.append(f"The input has {counted(numbers_of(model), 'number')}: too many to print; INPUT is it.")
     options.pop("depth")
     words = _options(options | arguments | device)
     shell = wrapped([*_prefix(environment), "resmc", "regime", *words, "--output=regime.html"])
@@ -324,3 +287,28 @@ def toml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(toml, value))}]"
     return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+# ----------------------------------------------------------------------------------------------------------- a heat map
+
+
+def of_heat_map(found: HeatMap) -> Reproduction:
+    """Return the call of `resmc.heat_map` that computes the same networks again, as a program and as a command."""
+    classes = tuple(name.replace("-", "/", 1) for name in found.numerics[1:])
+    environment = _environment(classes)
+    arguments: Plain = {"hurst": found.hurst.tolist(), "beta": found.beta.tolist(), "networks": found.wanted}
+    arguments |= {"n_inputs": found.n_inputs, "seed": found.seed, "gradients": "gradient" in found.quantities}
+    arguments |= {"store": "again", "device": _device(classes)["device"] if classes else "auto"}
+    python = (
+        f"{_setting(environment)}import resmc\n\nfound = {_call('resmc.heat_map', arguments, model_call(found.model))}"
+    )
+    python += "\nprint(found.summary())"
+    where = f"On the numerics class {classes[0]}" if len(classes) == 1 else "On one numerics class"
+    return Reproduction(
+        f"python -c {shlex.quote(python)}",
+        python,
+        (
+            f"{where} this gives the same numbers, whatever the number of workers; a store that holds some of the "
+            "networks keeps them. Elsewhere the same networks come out, and their rounding may differ.",
+        ),
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ..models.fields import shown
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.scaling import DepthScaling
@@ -13,11 +15,11 @@ from .numbers import count, plain
 DERIVED = ("n_in",)  # the input says it
 
 
-def of_model(model: Model, depth: bool = True) -> list[tuple[str, str]]:
+def of_model(model: Model, depth: bool = True, without: Collection[str] = ()) -> list[tuple[str, str]]:
     """Return names and values of a network's fields, as it was spelled; without ``depth`` those of any depth."""
     out = []
     for name in model.to_dict():
-        if name in DERIVED or (name == "depth" and not depth):
+        if name in DERIVED or name in without or (name == "depth" and not depth):
             continue
         if name == "scaling":
             value = f"branches {scaling_of(general(model), 'd' if depth else 'L')}"

@@ -14,7 +14,7 @@ from typing import Any
 from .._system import checks
 from .._system.build import instruction_set
 from .._system.plain import Plain
-from .._system.stopping import look, stoppable
+from .._system.stopping import Stopped, look, stoppable
 from ..engine import cuda, devices
 from .campaign import Described, Outcome, Pilots
 from .campaigns import campaign_of, collect
@@ -68,11 +68,21 @@ def run(
     try:
         runner.open(keep_plan, replace)
         return runner.run(chosen)
+    except (KeyboardInterrupt, Stopped) as stopped:
+        stopped.add_note(_how_to_go_on(runner.store))
+        raise
     finally:
         try:
             chosen.close()
         finally:  # claims are given up even after a second Ctrl-C: this process would wait for them in its next run
             runner.close()
+
+
+def _how_to_go_on(store: Store) -> str:
+    """Say below the traceback of a run that was stopped what is left of it."""
+    if store.in_memory:
+        return "stopped: what was in memory is lost; with a store= the same call would go on"
+    return f"stopped: finished shards are safe in {store.path}; the same call goes on"
 
 
 def work(path: str | Path, say: Callable[[str], None], **options: Any) -> Any:

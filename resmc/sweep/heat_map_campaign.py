@@ -31,7 +31,9 @@ class RowTask(ShardTask):
 
     def make(self, report: Callable[[float], None]) -> Made:
         row, start, stop = self.shard.point, self.shard.start, self.shard.stop
-        machine = machine_of(devices.parse(self.device), self.threads or usable_cpus())
+        device, threads = devices.parse(self.device), self.threads or usable_cpus()
+        row.check_memory(stop - start, device, threads)
+        machine = machine_of(device, threads)
         values = row.values(start, stop, machine, report)
         return Made(machine.numerics, to_bytes(row, start, stop, machine.numerics, values), None)
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, Self
-
-import numpy as np
 
 from .._system import checks
 from .._system.plain import Plain
-from .._system.words import brief
+from .._system.words import brief, counted
+from ..engine import column_plan
+from ..engine.columns import Threads
+from ..engine.lowering import lower
 from ..experiments.heat_row import MOST_COLUMNS, MOST_INPUTS, HeatRow, row_of
-from ..models.processes import FractionalNoise
+from ..models.processes import MOST_VALUES, FractionalNoise, hurst_exponents
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
 from ..models.spelling import of_dict
@@ -23,7 +23,6 @@ from .point import point_seed
 
 FORMAT = "resmc-heat-map"
 SCHEMA_VERSION = 1
-MOST_VALUES = 4096  # values that a dimension may have
 MOST_NETWORKS = 1 << 20
 MOST_BYTES = 1 << 33  # bytes of the networks' averages, which are in memory together
 
@@ -48,10 +47,8 @@ class HeatMapPlan:
             object.__setattr__(self, name, value)
 
         put("model", _checked(self.model))
-        put("hurst", _axis("hurst", self.hurst))
-        put("beta", _axis("beta", self.beta))
-        for hurst in self.hurst:
-            FractionalNoise(hurst)
+        put("hurst", hurst_exponents(self.hurst))
+        put("beta", checks.increasing("beta", self.beta, MOST_VALUES))
         for beta in (self.beta[0], self.beta[-1]):
             try:  # the network refuses a scale beyond the kernels' range
                 replace(self.model, scaling=DepthScaling(beta, self.scaling.c, self.scaling.inside))
@@ -66,12 +63,31 @@ class HeatMapPlan:
             )
         put("seed", checks.integer("seed", self.seed, 0, 2**64 - 1, "2^64 - 1"))
         checks.boolean("gradients", self.gradients)
+        self._check_columns()
         size = 8 * len(self.hurst) * len(self.beta) * self.networks * (4 if self.gradients else 2)
         if size > MOST_BYTES:
             raise ValueError(
                 f"networks={self.networks} is too many for {len(self.hurst)} x {len(self.beta)} points: their averages "
                 f"take {size / 1e9:.3g} GB, and {MOST_BYTES / 1e9:.3g} GB are allowed"
             )
+
+    def _check_columns(self) -> None:
+        """Refuse what no shard could be computed of, before any is, whatever the memory.
+
+        A GPU has the same bounds, and what a column keeps there has about the same size.
+        """
+        kernel = lower(row_of(self.model, self.hurst[0])).in_own_units(self.gradients)
+        columns = len(self.beta) * self.n_inputs
+
+        def planned(columns: int) -> None:
+            column_plan.plan(kernel, 1, columns, tied=False, state_of=Threads(1).state_bytes)
+
+        planned(1)
+        try:
+            planned(columns)
+        except ValueError as error:
+            pairs = f"{counted(len(self.beta), 'exponent')}, with a column for each pair"
+            raise ValueError(f"n_inputs={self.n_inputs} is too many for {pairs}: {error}") from None
 
     @property
     def scaling(self) -> DepthScaling:
@@ -177,23 +193,3 @@ def _checked(model: Any) -> ResidualNetwork:
             "out"
         )
     return replace(model, scaling=DepthScaling(0.0, model.scaling.c, model.scaling.inside), weights="gaussian")
-
-
-def _axis(name: str, given: Any) -> tuple[float, ...]:
-    """Return the values of a dimension in increasing order.
-
-    Raises
-    ------
-    ValueError
-        If there are none, too many, one twice, or anything that is no number.
-    """
-    listed = isinstance(given, Sequence | np.ndarray) and not isinstance(given, str | bytes)
-    if not listed or getattr(given, "ndim", 1) != 1:
-        raise ValueError(f"{name}={brief(given)} is not allowed: it must be a list of numbers")
-    if not 1 <= len(given) <= MOST_VALUES:
-        raise ValueError(f"{name} has {len(given)} values: it must have 1 to {MOST_VALUES}")
-    values = sorted(checks.real(name, value) for value in given)
-    for a, b in pairwise(values):
-        if a == b:
-            raise ValueError(f"{name} holds {a!r} twice: its values must differ")
-    return tuple(values)

@@ -68,7 +68,8 @@ def heat_map(
     beta : sequence of float
         Exponents of the scaling, all different.
     networks : int
-        Networks of each H. Below 32 there are no errors.
+        Networks of each H. Fewer than 32, as the default of 5 that the paper has, give no errors; ``networks=32``
+        gives them.
     n_inputs : int
         Inputs of each network.
     seed : int

@@ -23,15 +23,18 @@ from .result import Reader, SweepResult
 from .store import Store, Stored
 from .summary import targets
 
+UNITS = {"sweep": "point", "heat map": "row"}  # the series of networks of a plan, by its kind
+
 
 @dataclass(frozen=True)
 class Status:
-    """Progress of a store with its plan; of a heat map, a point is an H with all of its exponents and inputs.
+    """Progress of a store with its plan; of a heat map, ``points`` are its rows, each an H with all of its exponents.
 
-    ``networks_wanted`` is None while pilots are missing; ``at_work`` counts the shards that living processes claim,
-    ``of_other_plans`` the shards that the plan does not use.
+    ``unit`` is "point" or "row", as people call them. ``networks_wanted`` is None while pilots are missing; ``at_work``
+    counts the shards that living processes claim, ``of_other_plans`` the shards that the plan does not use.
     """
 
+    unit: str
     points: int
     points_complete: int
     pilots_missing: int
@@ -52,8 +55,9 @@ class Status:
 
     def __str__(self) -> str:
         wanted = f"{self.networks_wanted}" if self.networks_wanted is not None else "so far unknown"
+        points = f"{self.points_complete} of {counted(self.points, self.unit)}"
         lines = [
-            f"{self.points_complete} of {counted(self.points, 'point')} complete, {self.networks} of {wanted} networks",
+            f"{points} complete, {self.networks} of {wanted} networks",
             f"{counted(self.shards, 'shard')} ({', '.join(f'{c} {n}' for c, n in self.classes.items()) or 'none'}), "
             f"{self.at_work} being computed",
         ]
@@ -89,6 +93,7 @@ def status(plan: Plan | HeatMapPlan, path: str | Path) -> Status:
     wanted = np.broadcast_to(result.wanted, result.networks.shape)
     missing = int((wanted == 0).sum())
     return Status(
+        unit=UNITS[result.kind],
         points=result.networks.size,
         points_complete=result.points_complete,
         pilots_missing=missing,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +74,7 @@ class SweepResult(Shown):
     numerics: tuple[str, ...]
     _entries: Entries
     _shards: tuple[tuple[Stored, ...], ...]
+    kind: ClassVar[str] = "sweep"  # the name that files and commands use
 
     @property
     def complete(self) -> bool:

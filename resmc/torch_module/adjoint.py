@@ -85,7 +85,7 @@ class Steps:
         ValueError
             With the first layer, and the first network or input, whose states are not finite.
         """
-        if bool(torch.isfinite(last).all()):
+        if bool(torch.isfinite(last.detach()).all()):
             return
         with torch.no_grad():
             x, layer = start, 0

@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from .._system import checks
 from .._system.words import brief
 from ..models.network import Network
 from ..models.residual_network import ResidualNetwork
-from ..models.resnet import MAX_WIDTH_DENSE, ResNet
-from ..reference.sources import Counters, Ids, Source
+from ..models.resnet import ResNet
+from ..reference.sources import Source, counters_of
 from ..reference.vectors import Floats
 from .generated import Generated
 from .residual import ExplicitResidualNetwork
@@ -50,11 +49,7 @@ def explicit(
         For an argument out of range, or weights that do not fit into memory; the message names it, its value and what
         is allowed.
     """
-    if not isinstance(model, ResNet | ResidualNetwork):
-        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
-    checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with explicit weights")
-    seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
-    numbers = _numbers(network)
+    source = counters_of(model, seed, network if isinstance(network, range) else [network])
     module: ExplicitResNet | ExplicitResidualNetwork
     if isinstance(model, ResNet):
         for name, value, only in (
@@ -69,21 +64,11 @@ def explicit(
                 )
         module = ExplicitResNet(model)
     else:
-        networks = len(numbers) if isinstance(network, range) else None
+        assert isinstance(model, ResidualNetwork)
+        networks = len(network) if isinstance(network, range) else None
         module = ExplicitResidualNetwork(model, networks, scheme, backward, checkpoint_every, tolerance)
-    fill(module, Counters(model, seed, numbers))
+    fill(module, source)
     return module
-
-
-def _numbers(network: int | range) -> Ids:
-    """Return the numbers of networks as an array."""
-    if not isinstance(network, range):
-        return np.array([checks.integer("network", network, 0, 2**48 - 1, "2^48 - 1")], np.uint64)
-    if not len(network):
-        raise ValueError(f"network={network} is not allowed: it has no numbers")
-    for end in (network[0], network[-1]):
-        checks.integer("network", end, 0, 2**48 - 1, "2^48 - 1")
-    return np.array(network, np.uint64)
 
 
 def fill(module: ExplicitResNet | ExplicitResidualNetwork, source: Source) -> None:

@@ -26,7 +26,7 @@ class ResidualODE(torch.nn.Module):
         heun       x_{k+1} = x_k + h (f_k(x_k) + f_{k+1}(x_k + h f_k(x_k))) / 2
 
     With ``backward="adjoint"`` x_N alone is kept, and x_0: the gradient goes through the states x_k that the same steps
-    with the opposite sign recover from x_{k+1}, whose errors are O(h^2) a step (Euler) and O(h^3) (Heun).
+    with the opposite sign recover from x_{k+1}, up to O(h^2) a step (Euler), or O(h^4) of smooth functions (Heun).
 
     .. code-block:: text
 

@@ -47,11 +47,11 @@ def stretch(jacobian: Jacobian, like: Tensor, axes: int) -> float:
     largest = 0.0
     for turn in range(MANY_ROUNDS):
         v = v / _norms(v, axes).clamp_min(torch.finfo(v.dtype).tiny)
-        forward = jacobian.forward(v)
+        forward = jacobian.forward(v).detach()
         largest = float(_norms(forward, axes).max())
         if turn >= FEW_ROUNDS and largest < FAR_BELOW:
             break
-        v = jacobian.transposed(forward)
+        v = jacobian.transposed(forward).detach()
     return largest
 
 

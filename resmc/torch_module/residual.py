@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch.nn import Parameter
 
 from .._system import checks
+from .._system.memory import available_memory
 from .._system.words import brief
 from ..models.processes import Covariance
 from ..models.residual_network import ResidualNetwork
@@ -112,6 +114,8 @@ class ExplicitResidualNetwork(torch.nn.Module):
         self.networks = () if networks is None else (checks.integer("networks", networks, 1, 2**32, "2^32"),)
         self.sets = sets = model.depth + (scheme is not None)
 
+        _check_size(n, sets * math.prod(self.networks) * sum(one is not None for one in (block.V, block.W)))
+
         def zeros(*shape: int) -> Parameter:
             return Parameter(torch.zeros(shape, dtype=torch.float64))
 
@@ -155,30 +159,36 @@ class ExplicitResidualNetwork(torch.nn.Module):
             For inputs of another shape; with a scheme, for states that are not finite; with the adjoint, for steps that
             are not near-invertible.
         """
-        start = h = self._checked_input(self.x if x is None else x) @ self.A.mT
+        hs = self.states(self._checked_input(self.x if x is None else x) @ self.A.mT, return_layers)
+        out = hs[-1] @ self.W_out.mT
+        return (out, hs) if return_layers else out
+
+    def states(self, start: Tensor, all_layers: bool = False) -> list[Tensor]:
+        """Return [h_0, .., h_N] from h_0, (.., batch, n), or the last of them alone."""
         if self.steps is not None and self.steps.backward == "adjoint" and torch.is_grad_enabled():
-            if return_layers:
+            if all_layers:
                 raise ValueError(
                     "return_layers=True is not allowed with backward='adjoint' where gradients are recorded: the "
                     "states are not kept; call it under torch.no_grad(), or use backward='autograd'"
                 )
             parameters = [one for one in (self.V, self.W, self.b) if one is not None]
-            last = adjoint(self.steps, self._transposed, start, parameters, not self._examined)
-            self.steps.check_finite(self._transposed(parameters), start, last, bool(self.networks))
+            last = adjoint(self.steps, self.transposed, start, parameters, not self._examined)
+            self.steps.check_finite(self.transposed(parameters), start, last, bool(self.networks))
             self._examined = True
-            return last @ self.W_out.mT
+            return [last]
         V, W, b, signs = (None if one is None else one.unbind(0) for one in (self.V, self.W, self.b, self.signs))
-        f, hs, carry = BlockBranches(self.model, V, W, b, signs), [h], self.model.carry
+        f, carry = BlockBranches(self.model, V, W, b, signs), self.model.carry
+        h, hs = start, [start]
         for k in range(self.model.depth):
             h = f.added(k, h, carry * h) if self.steps is None else self.steps.method.step(f, k, h)
-            if return_layers:
+            if all_layers:
                 hs.append(h)
         if self.steps is not None:
             self.steps.check_finite(f, start, h, bool(self.networks))
-        out = h @ self.W_out.mT
-        return (out, hs) if return_layers else out
+        return hs if all_layers else [h]
 
-    def _transposed(self, parameters: Sequence[Tensor]) -> PulledBlocks:
+    def transposed(self, parameters: Sequence[Tensor]) -> PulledBlocks:
+        """Return the branches with these V, W and b, those that are there, ready to be transposed."""
         given = iter(parameters)
         V, W, b = (None if one is None else next(given) for one in (self.V, self.W, self.b))
         return PulledBlocks(self.model, V, W, b, self.signs)
@@ -206,4 +216,14 @@ def _check_scheme(model: ResidualNetwork, scheme: str) -> None:
         raise ValueError(
             f"scheme={scheme!r} is not allowed with a scaling by layer: it says nothing of layer {model.depth}, and "
             "Heun's method needs it; give a DepthScaling"
+        )
+
+
+def _check_size(n: int, matrices: int) -> None:
+    """Refuse weights that do not fit into memory."""
+    size, available = 8 * n * n * matrices, available_memory()
+    if size > available:
+        raise ValueError(
+            f"{matrices} matrices of {n} x {n} need {size / 1e9:.3g} GB of memory, and {available / 1e9:.3g} GB are "
+            "available: use a smaller width or depth, or fewer networks"
         )

@@ -21,10 +21,11 @@ UNIFORM = WEIGHTS["uniform"].number
 class Tensors:
     """Numbers made by torch on one device: the `resmc.engine.weights.Machine` of a GPU.
 
-    The sums of `combine` are made in float64, and rounded once.
+    The sums of `combine` are made in float64, and rounded once. A block is a launch of some kernels: the larger the
+    better, while it fits. A number takes 60 bytes at most while it is drawn and transformed, so a block takes 1 GB.
     """
 
-    grain = 64  # a block is a launch of some kernels: the larger the better, while it fits
+    grain, most_numbers = 64, 1 << 24
 
     def __init__(self, torch: ModuleType, device: Any) -> None:
         self.torch, self.device = torch, device
