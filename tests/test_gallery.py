@@ -32,7 +32,7 @@ GALLERY = ROOT / "examples" / "gallery"
 NETWORKS = {"a_log_gaussian": 0.1, "b_hypoactivation": 0.15, "c_interlayer": 0.1, "d_growth": 0.15, "e_balanced": 0.1,
             "f_corrections": 0.1, "g_depth_regimes": 0.1, "h_depth_gradients": 0.1, "i_depth_law": 0.4,
             "j_smooth_depth": 0.05, "k_fractional_paths": 0.25, "l_heat_map": 0.5, "m_three_regimes": 0.5,
-            "n_ode_distance": 0.2, "o_linear_descent": 0.5}  # fmt: skip
+            "n_ode_distance": 0.2, "o_linear_descent": 0.5, "p_adjoint": 0.5}  # fmt: skip
 # Some constants are smaller here: a quarter of some depths, and of a map the rows whose numbers are told.
 CHEAPER: dict[str, dict[str, Callable[[Any], Any]]] = {
     "l_heat_map": {"HURST": lambda rows: rows[::2]},
@@ -168,6 +168,13 @@ def linear_networks_come_together(found: list[Any]) -> bool:
     # at these depths the order from zeros differs from 1 by a part of order 1/N, at most 1/32
     zeros, independent = found
     return agrees(zeros, 0.03) and independent.value + CLEAR * independent.stderr < 0.5
+
+
+def heun_trains_in_fewer_layers(found: list[Any]) -> bool:
+    # at these depths the orders differ from 1 and 3 by parts of order 1/N
+    euler, heun, fewer, more = found
+    orders = agrees(euler, 0.06) and agrees(heun, 0.06)
+    return orders and fewer.value - more.value > CLEAR * (fewer.stderr + more.stderr)
 
 
 def nothing_of_it(found: list[Any]) -> bool:
@@ -333,6 +340,15 @@ def test_linear_networks_tend_to_an_equation_from_zeros_and_not_from_independent
     assert not linear_networks_come_together([replace(zeros, value=independent.value), independent])
     assert not linear_networks_come_together([zeros, replace(independent, value=zeros.value)])
     assert o.printed.count("gradient descent of linear residual networks") == 2
+
+
+def test_training_with_the_adjoint_takes_fewer_layers_of_heun_than_of_euler(ran):
+    p = ran["p_adjoint"]
+    assert heun_trains_in_fewer_layers(p.found)
+    euler, heun, fewer, more = p.found
+    assert not heun_trains_in_fewer_layers([heun, euler, fewer, more])
+    assert not heun_trains_in_fewer_layers([euler, heun, more, fewer])
+    assert "failures are not the adjoint's alone" not in p.printed
 
 
 @pytest.mark.long
