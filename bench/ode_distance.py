@@ -2,7 +2,7 @@
 
 By which power of the depth N Euler's and Heun's distances fall, where weights are smooth in depth and where they are
 not; that no distance is above its bound, network by network, and how far below it is; and two examples whose factor is
-known. A quarter of an hour on two cores; ``--only`` takes parts, ``--quick`` small networks in seconds. Exits with 1 if
+known. Half an hour on two cores; ``--only`` takes parts, ``--quick`` small networks in seconds. Exits with 1 if
 a number is not reached.
 """
 
@@ -120,7 +120,7 @@ def critical(scale: Scale, name: str) -> list[Line]:
     With phi-in they are. Then network and equation differ by Ito's correction, of order 1/n, and by a path that falls
     like N^(-1/2): its slope is reported, and so are those of narrow networks, whose slopes are 0 at larger depths.
     """
-    found = measured(scale, TANH[name], 0.5, scale.others, tolerance=1e-6)
+    found = measured(scale, TANH[name], 0.5, scale.others, tolerance=1e-5)
     assert found.euler_slope is not None
     assert found.heun_slope is not None
     what, slopes = f"{name}, independent, beta = 1/2, linear", {"Euler": found.euler_slope, "Heun": found.heun_slope}
@@ -136,7 +136,7 @@ def rough(scale: Scale, name: str, depth: str, interpolation: str) -> list[Line]
     """Orders at beta = 1 where weights are not smooth in depth: reported."""
     process: Any = {"independent": "iid", "H = 0.3": FractionalNoise(0.3), "H = 0.7": FractionalNoise(0.7)}[depth]
     fields = {**TANH, **RELU}[name] | {"weights": Weights(depth=process)}
-    tolerance = 1e-5 if name in RELU else 1e-8
+    tolerance = 1e-5 if name in RELU else 1e-7
     found = measured(scale, fields, 1.0, scale.others, tolerance=tolerance, interpolation=interpolation)
     assert found.euler_slope is not None
     assert found.heun_slope is not None
