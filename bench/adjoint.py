@@ -2,9 +2,9 @@
 
 Tables, of which ``--parts`` chooses: errors of gradient and recovered input by depth, from `resmc.ode.adjoint_errors`,
 smooth and independent weights, tanh and ReLU apart; one network much deeper; errors at one depth in float32; peak
-memory in a process of its own for each run, beyond parameters and their gradients; time of a forward and a backward pass by
-turns, on one thread; and torchdiffeq's `odeint_adjoint` on the same equation with the same steps, by turns too. On two
-cores that are not busy all of it takes about ten minutes.
+memory in a process of its own for each run, beyond parameters and their gradients; time of a forward and a backward
+pass by turns, on one thread; and torchdiffeq's `odeint_adjoint` on the same equation with the same steps, by turns too.
+On two cores that are not busy all of it takes about ten minutes.
 """
 
 from __future__ import annotations

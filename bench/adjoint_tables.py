@@ -110,8 +110,8 @@ def times_table(found: list[dict[str, Any]], size: Size) -> list[str]:
         for row in found
     ]
     title = (
-        "Forward and backward, float32, Euler, smooth, tanh: milliseconds and ratios within each round, median "
-        "(least to most); the loop is of torch's own operations with autograd (at most 1.8 wanted for phi-out, 1.65 for v-phi-w)\n"
+        "Forward and backward, float32, Euler, smooth, tanh: milliseconds and ratios within each round, median (least "
+        "to most); the loop is of torch's operations with autograd (wanted: at most 1.8, phi-out, and 1.65, v-phi-w)\n"
     )
     return [title, *table("block|width|batch|N|autograd|adjoint|ratio|ratio to the loop", rows)]
 
