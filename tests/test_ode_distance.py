@@ -185,6 +185,8 @@ def test_starts_and_sizes_are_those_of_the_input() -> None:
     small, large = (distance(replace(model, input_norm=size), (8, 64), networks=2) for size in (1.0, 40.0))
     np.testing.assert_allclose(large.euler, 40.0 * small.euler, rtol=1e-6)
     np.testing.assert_allclose(large.bound, 40.0 * small.bound, rtol=1e-6)
+    huge = distance(replace(model, input_norm=1e200), (8, 64), networks=2)  # squares of its states are no floats
+    np.testing.assert_allclose(huge.euler, 1e200 * small.euler, rtol=1e-6)
 
 
 @pytest.mark.parametrize("interpolation", ["linear", "constant"])
@@ -272,6 +274,19 @@ def test_the_summary_has_what_was_asked_for() -> None:
     other = distance(network(3, block="phi-in", weights="gaussian"), (4, 8), networks=2, schemes=["heun"])
     assert (other.interpolation, other.smooth, other.schemes) == ("linear", False, ("heun",))
     assert "which was not asked for" in str(other)
+
+
+def test_distances_within_the_error_of_the_solution_are_said_to_be_so() -> None:
+    model = network(3, block="phi-out", weights=Weights(depth="tied"))
+    said = "heun at 64: distances near what the solution is off; use a smaller tolerance"
+    assert said in str(distance(model, (4, 64), networks=2, tolerance=1e-5))
+    assert "smaller tolerance" not in str(distance(model, (4, 64), networks=2))
+
+
+def test_progress_counts_networks() -> None:
+    seen: list[tuple[int, int]] = []
+    distance(network(2, block="phi-out"), (2, 4), networks=3, progress=lambda *done: seen.append(done))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_it_works_without_torch() -> None:

@@ -28,7 +28,7 @@ def plot_ode_distance(
     """Draw distances of networks from their ordinary equations against the depth N, both logarithmic.
 
     A point is the geometric mean over networks of max_k |x_k - x(k/N)|, its error that of the mean logarithm; the
-    legend says the slopes. The bounds, geometric means too, are those of `Distance.bound` and `Distance.step_bound`:
+    legend says the slopes. The bounds, geometric means too, are those of ``bound`` and ``step_bound`` of the result:
     they hold for Euler's distance, network by network. One beyond 10^4 times all distances is said in words alone.
 
     Parameters

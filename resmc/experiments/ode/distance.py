@@ -27,6 +27,7 @@ from .weights import WeightFunction, checked_functions
 INTERPOLATIONS = ("linear", "constant")
 MAX_NETWORKS = 10**6
 MAX_DEPTH = 1 << 16
+RESOLVED = 10.0  # times the resolution: distances below it say little
 DEEP = 64  # slopes are those of networks of at least so many layers
 
 
@@ -116,6 +117,7 @@ class Distance(Shown):
         notes = [f"{name} {words}" for name, words in zip(names, self.slopes, strict=True)]
         distances = [getattr(self, name) for name in names]
         notes += left_out(*distances)
+        notes += [words for words in (self._too_near(name) for name in names) if words]
         bounded = "bounds, of Euler's distance alone"
         if "euler" not in names:
             bounded += ", which was not asked for"
@@ -129,13 +131,21 @@ class Distance(Shown):
         ]
         return Table("ode_distance", title, columns, rows, lines, notes)
 
+    def _too_near(self, scheme: str) -> str:
+        """Say at which depths the solution is not exact enough for this scheme's distances, if at any."""
+        near = np.median(getattr(self, scheme), axis=1) < RESOLVED * np.median(self.resolution, axis=1)
+        depths = ", ".join(map(str, self.depths[near].tolist()))
+        return (
+            f"{scheme} at {depths}: distances near what the solution is off; use a smaller tolerance" if depths else ""
+        )
+
     @property
     def slopes(self) -> list[str]:
         """The slopes in words, by scheme."""
         found = []
         for name in self.schemes:
             one: Estimate = getattr(self, f"{name}_slope")
-            few = "" if np.isfinite(float(one.value)) else f", as it takes two depths of at least {DEEP}"
+            few = f", as it takes two depths of at least {DEEP}" if np.sum(self.depths >= DEEP) < 2 else ""
             found.append(f"distance ~ N^s, s = {one}{few}")
         return found
 

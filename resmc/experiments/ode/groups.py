@@ -13,11 +13,12 @@ import numpy as np
 from ...models.processes import SmoothProcess
 from ...models.residual_network import ResidualNetwork
 from ...models.scaling import DepthScaling
+from ...results.estimates import Floats
 from ..networks import OneNetwork
-from ..paths import ConstantPath, Layout, SmoothPath
-from .bound import constants, stepwise, uniform
+from ..paths import ConstantPath, Layout, SmoothPath, check_memory
+from .bound import Constants, constants, stepwise, uniform
 from .trajectories import Equation
-from .weights import ConstantWeights, GivenWeights, LayerWeights, OverTime, SeriesWeights, WeightFunction
+from .weights import ConstantWeights, GivenWeights, LayerWeights, OverTime, SeriesWeights, WeightFunction, lengths
 
 SCHEMES = ("euler", "heun")
 GROUP_BYTES = 1 << 28  # weights of all layers of the networks that are followed side by side
@@ -91,22 +92,23 @@ class Setting:
 def measure(setting: Setting, group: range, schemes: Sequence[str], tolerance: float, found: Found) -> None:
     """Put the distances and bounds of a group of networks into their places."""
     members, at = setting.members(group), slice(group.start, group.stop)
-    unit = np.array([one.unit for one in members])
-    starts = np.stack([one.h0 for one in members]) * unit[:, None, None]
-    times = solution = known = None
+    starts, unit = np.stack([one.h0 for one in members]), np.array([one.unit for one in members])
+    known: tuple[Floats, Floats, Constants] | None = None
     for i, depth in enumerate(setting.depths):
         weights = setting.over_time(members, depth)
         equation = Equation(replace(setting.model, depth=depth), depth, weights, starts, list(group))
-        if solution is None or times is None or known is None or not setting.one_equation:
-            steps = [depth] if not setting.one_equation else setting.depths
+        if known is None or not setting.one_equation:
+            steps = setting.depths if setting.one_equation else [depth]
             times = np.unique(np.concatenate([weights.edges, *(np.arange(N + 1) / N for N in steps)]))
+            check_memory("states", len(times), starts.size)
             solution = equation.solved(times, tolerance)
-            known = constants(equation, solution[np.searchsorted(times, weights.edges)])
-            largest = np.sqrt(np.sum(solution**2, axis=(2, 3))).max(axis=0)
+            known = times, solution, constants(equation, solution[np.searchsorted(times, weights.edges)])
+        times, solution, bounded = known
         there = solution[np.searchsorted(times, np.arange(depth + 1) / depth)]
         for scheme in schemes:
-            found.distances[scheme][i, at] = equation.distances(scheme, there)
-        found.bound[i, at], found.lipschitz[i, at], found.second[i, at] = uniform(known, depth)
-        found.step_bound[i, at] = stepwise(known, depth)
-        found.resolution[i, at] = tolerance * largest
+            found.distances[scheme][i, at] = unit * equation.distances(scheme, there)
+        bound, found.lipschitz[i, at], second = uniform(bounded, depth)
+        found.bound[i, at], found.second[i, at] = unit * bound, unit * second
+        found.step_bound[i, at] = unit * stepwise(bounded, depth)
+        found.resolution[i, at] = unit * tolerance * lengths(solution).max(axis=0)
         found.origin = weights.origin
