@@ -148,8 +148,14 @@ def everything(case: Case, sims: Iterator[Simulation]) -> dict[str, tuple[Estima
 
 
 def covered(estimate: Estimate, truth: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which entries have an error, which intervals of 95% hold the truth, and which miss it by 4 errors."""
+    """Return which entries have an error, which intervals of 95% hold the truth, and which miss it by 4 errors.
+
+    An interval never holds an infinite truth. If any entry has one, all count, and those without do not miss: where
+    one network in sixteen does not move, the 5% quantile of displacements has an interval in one run of 400 alone.
+    """
     low, high = estimate.interval(0.95)
     there = np.isfinite(estimate.stderr)
+    if np.isinf(truth) and there.any():
+        return np.ones_like(there), ~there, np.zeros_like(there)
     with np.errstate(invalid="ignore"):
         return there, (low <= truth) & (truth <= high), np.abs(estimate.value - truth) > 4.0 * estimate.stderr

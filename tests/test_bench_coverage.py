@@ -34,6 +34,14 @@ def test_a_case_fails_where_the_exact_binomial_bound_is_under_93_percent():
     assert cell(replace(WIDE, with_error=0, covering=0)) == "no interval"
 
 
+def test_an_infinite_truth_is_missed_by_the_entries_with_an_interval_alone():
+    value = np.array([-np.inf, -np.inf, 1.0, 2.0])
+    there, holds, _ = covered(Estimate(value, np.array([np.nan, np.nan, np.nan, 0.5]), np.full(4, 100)), -np.inf)
+    assert there.all() and holds.tolist() == [True, True, True, False]
+    there, _, _ = covered(Estimate(value, np.full(4, np.nan), np.full(4, 100)), -np.inf)
+    assert not there.any()
+
+
 def test_values_without_an_error_cover_nothing_and_miss_nothing():
     estimate = Estimate(np.array([0.0, 1.0, 9.0, 9.0]), np.array([1.0, 1.0, 1.0, np.nan]), np.full(4, 1000))
     there, holds, far = covered(estimate, 0.0)
