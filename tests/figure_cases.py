@@ -177,6 +177,8 @@ CASES: dict[str, Callable[..., Axes]] = dict(figures.FIGURES) | {
     "heat_map hurst": lambda **k: P.plot_heat_map(over_hurst(), **k),
     "heat_map hurst few": lambda **k: P.plot_heat_map(over_hurst(networks=3), "gradient", "beta", **k),
     "heat_map hurst written": lambda **k: P.plot_heat_map(over_hurst(4, 5), "gradient_displacement", **k),
+    "adjoint_errors few": lambda **k: P.plot_adjoint_errors(figures.adjoint_errors(3), **k),
+    "adjoint_errors inversion": lambda **k: P.plot_adjoint_errors(figures.adjoint_errors(), "inversion", **k),
     "ode_distance few": lambda **k: P.plot_ode_distance(figures.ode_distance(3), **k),
     "ode_distance euler": lambda **k: P.plot_ode_distance(figures.ode_distance(schemes="euler"), **k),
     "ode_distance two": lambda **k: P.plot_ode_distance(dict.fromkeys("ab", figures.ode_distance(3)), **k),

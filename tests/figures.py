@@ -129,6 +129,7 @@ FIGURES: dict[str, Callable[..., Axes]] = {
     "ratio_law": lambda **k: P.plot_ratio_law(deep_residual(), **k),
     "heat_map": lambda **k: P.plot_heat_map(over_beta_and_depth(), **k),
     "ode_distance": lambda **k: P.plot_ode_distance(ode_distance(), **k),
+    "adjoint_errors": lambda **k: P.plot_adjoint_errors(adjoint_errors(), **k),
     "linear_descent": lambda **k: P.plot_linear_descent(linear_descent(), **k),
     "extrapolation": lambda **k: P.plot_extrapolation(extrapolation(), **k),
     "sweep": lambda **k: P.plot_sweep(grid(), sel={"variant": "vanilla"}, **k),
@@ -144,6 +145,13 @@ def ode_distance(networks: int = 32, **given: Any) -> resmc.ode.Distance:
     tied = resmc.Weights(depth="tied")
     model = ResidualNetwork(4, 1, activation="tanh", scaling=DepthScaling(1.0), weights=tied)
     return resmc.ode.distance(model, **{"depths": (16, 64, 128), "tolerance": 1e-8, "networks": networks} | given)
+
+
+@cache
+def adjoint_errors(networks: int = 32) -> resmc.ode.AdjointErrors:
+    """Of narrow networks with tied weights."""
+    model = ResidualNetwork(4, 1, activation="tanh", scaling=DepthScaling(1.0), weights=resmc.Weights(depth="tied"))
+    return resmc.ode.adjoint_errors(model, (4, 64, 128), networks=networks, batch=2, progress=False)
 
 
 def extrapolation() -> Any:

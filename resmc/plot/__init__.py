@@ -21,11 +21,13 @@ fits into Axes of a grid; one that would take a third of the height stands below
 In reading order: `laws` (the final log-norm and the output), `layers` (activations and paths, layer by layer),
 `interlayer` (their correlations), `growth`, `extrapolation`, `depth` (how far networks go as their depth grows),
 `heat_maps` (how far over H and beta), `quotients` (the laws of how far), `ode` (how far networks are from ordinary
-equations), `linear_descent` (linear networks as they are trained), `sweeps`, `quantity` (any quantity by its name);
+equations), `adjoint` (errors of gradients that keep no states), `linear_descent` (linear networks as they are trained),
+`sweeps`, `quantity` (any quantity by its name);
 `style`, `places`, `occupied`, `maps`, `series`, `fields` and `select` hold what they share. matplotlib (the extra
 ``resmc[plot]``) is imported when a function is called.
 """
 
+from .adjoint import plot_adjoint_errors
 from .depth import plot_depth_ratio, plot_heat_map
 from .extrapolation import plot_extrapolation
 from .growth import plot_growth
@@ -41,6 +43,7 @@ from .sweeps import plot_sweep
 
 __all__ = [
     "COLUMN",
+    "plot_adjoint_errors",
     "plot_depth_ratio",
     "plot_extrapolation",
     "plot_growth",
