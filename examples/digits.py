@@ -83,7 +83,7 @@ def train(depth: int, backward: str, epochs: int, seed: int) -> dict[str, Any]:
     torch.set_num_threads(1)  # images are small
     net, (x, y) = network(depth, backward, seed), data(seed)
     found: dict[str, Any] = {"depth": depth, "backward": backward, "peak": peak(net, backward, x[:BATCH], y[:BATCH])}
-    descent = torch.optim.Adam(net.parameters(), lr=5e-3)
+    descent = torch.optim.Adam(net.parameters(), lr=2e-2)
     generator, start = torch.Generator().manual_seed(seed), time.perf_counter()
     for _ in range(epochs):
         for rows in torch.randperm(len(x) - HELD_OUT, generator=generator).split(BATCH):

@@ -108,17 +108,6 @@ def linear_descent(targets: int = 32, depths: tuple[int, ...] = (4, 8, 16)) -> r
 
 
 @cache
-def adjoint_errors(networks: int = 32, dtypes: tuple[str, ...] = ("float64",)) -> resmc.ode.AdjointErrors:
-    """Errors with which smooth weights leave both schemes, 1/N and 1/N^3, and a scatter of 20%."""
-    depths, rng = np.array([16, 64, 256, 1024]), np.random.default_rng(0)
-    sizes = np.stack([3.0 / depths, 50.0 / depths**3])[:, None, :, None]
-    gradient, inversion = sizes * np.exp(0.2 * rng.standard_normal((2, 2, len(dtypes), 4, networks)))
-    return resmc.ode.AdjointErrors(
-        residual(1.0), depths, ("euler", "heun"), dtypes, networks, 0, 8, gradient, inversion
-    )
-
-
-@cache
 def success(networks: int = 32) -> resmc.ode.Success:
     """Training that fails in shallow networks, of Euler's method more often."""
     depths, rng = np.array([2, 3, 4, 6, 8]), np.random.default_rng(0)
@@ -170,6 +159,13 @@ def ode_distance(networks: int = 32, **given: Any) -> resmc.ode.Distance:
     tied = resmc.Weights(depth="tied")
     model = ResidualNetwork(4, 1, activation="tanh", scaling=DepthScaling(1.0), weights=tied)
     return resmc.ode.distance(model, **{"depths": (16, 64, 128), "tolerance": 1e-8, "networks": networks} | given)
+
+
+@cache
+def adjoint_errors(networks: int = 32) -> resmc.ode.AdjointErrors:
+    """Of narrow networks with tied weights."""
+    model = ResidualNetwork(4, 1, activation="tanh", scaling=DepthScaling(1.0), weights=resmc.Weights(depth="tied"))
+    return resmc.ode.adjoint_errors(model, (4, 64, 128), networks=networks, batch=2, progress=False)
 
 
 def extrapolation() -> Any:

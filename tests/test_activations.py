@@ -212,6 +212,20 @@ def test_torch_computes_the_table(name: str) -> None:
     assert not np.allclose(found.numpy(), a.value(x + 1e-9), rtol=1e-13, atol=1e-15)  # negative control
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_torch_pulls_back_by_the_slope(name: str) -> None:
+    """To rounding errors of what is pulled, and at a kink by the slope from below."""
+    torch = pytest.importorskip("torch")
+    a, x = ACTIVATIONS[name], np.concatenate([EVERYWHERE, [-800.0, -40.0, 0.0, 40.0, 60.0, 800.0]])
+    g = np.linspace(-2.0, 3.0, len(x))
+    given = torch.tensor(x)
+    found = a.pulled(torch, torch.tensor(g), given, a.torch(torch, given))
+    np.testing.assert_allclose(found.numpy(), g * a.slope(x), rtol=1e-12, atol=1e-14)
+    if name != "linear":
+        wrong = a.pulled(torch, torch.tensor(g), given + 0.1, a.torch(torch, given + 0.1))
+        assert not np.allclose(wrong.numpy(), g * a.slope(x), rtol=1e-12, atol=1e-14)  # negative control
+
+
 # ---- the kernels ----------------------------------------------------------------------------------------------------
 
 VALUE_BOUND, TAIL_BOUND, SLOPE_BOUND = 4e-7, 6e-7, 5e-7

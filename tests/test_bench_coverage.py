@@ -37,7 +37,8 @@ def test_a_case_fails_where_the_exact_binomial_bound_is_under_93_percent():
 def test_an_infinite_truth_is_missed_by_the_entries_with_an_interval_alone():
     value = np.array([-np.inf, -np.inf, 1.0, 2.0])
     there, holds, _ = covered(Estimate(value, np.array([np.nan, np.nan, np.nan, 0.5]), np.full(4, 100)), -np.inf)
-    assert there.all() and holds.tolist() == [True, True, True, False]
+    assert there.all()
+    assert holds.tolist() == [True, True, True, False]
     there, _, _ = covered(Estimate(value, np.full(4, np.nan), np.full(4, 100)), -np.inf)
     assert not there.any()
 

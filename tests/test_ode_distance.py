@@ -179,6 +179,22 @@ def test_eulers_steps_are_the_network_itself(block: str, version: str) -> None:
     np.testing.assert_allclose(x[0], network_itself.h0 + network_itself.followed(50, False).moved, rtol=1e-12)
 
 
+@pytest.mark.parametrize("version", ["values", "increments"])
+@pytest.mark.parametrize("block", BLOCKS)
+def test_steps_of_both_schemes_are_those_of_the_modules(block: str, version: str) -> None:
+    torch = pytest.importorskip("torch")
+    model = network(6, block=block, weights=Weights(depth=SmoothProcess(version=version)), bias=0.3)
+    model, one = replace(model, depth=32), equation(model, 32, seed=5)
+    for scheme in ("euler", "heun"):
+        x = one.starts
+        for now, after in pairwise(one.sets()):
+            x = getattr(one, f"_{scheme}")(now, after, x)
+        module = model.to_torch(5, 0, scheme=scheme).double()
+        with torch.no_grad():
+            found = module(torch.ones(1, 1, dtype=torch.float64)).numpy()
+        np.testing.assert_allclose(found, (module.W_out.detach().numpy() @ x[0]).T, rtol=1e-9)
+
+
 def test_starts_and_sizes_are_those_of_the_input() -> None:
     """A homogeneous network's distances have the unit of its input, whose size is nothing to their slopes."""
     model = network(5, block="v-phi-w", activation="relu")

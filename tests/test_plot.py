@@ -196,6 +196,8 @@ def test_a_centred_map_is_white_at_0_and_its_ends_differ_in_grey():
         (lambda s, g: P.plot_growth(g, sel="vanilla"), "sel='vanilla' is not allowed: it must be a mapping"),
         (lambda s, g: P.plot_extrapolation(s), "result=.* must be an Extrapolation"),
         (lambda s, g: P.plot_ode_distance(s), "result=.* must be a Distance"),
+        (lambda s, g: P.plot_adjoint_errors(s), "result=.* must be an AdjointErrors"),
+        (lambda s, g: P.plot_adjoint_errors(figures.adjoint_errors(3), "state"), "kind='state' is not allowed"),
         (lambda s, g: P.plot_ode_distance({}), "result holds 0 curves"),
         (lambda s, g: P.plot_sweep(s), "result=.* must be a SweepResult"),
         (lambda s, g: P.plot_sweep(g), "sel leaves width beside x='variant' and y|sel leaves .* fix them"),

@@ -21,12 +21,13 @@ fits into Axes of a grid; one that would take a third of the height stands below
 In reading order: `laws` (the final log-norm and the output), `layers` (activations and paths, layer by layer),
 `interlayer` (their correlations), `growth`, `extrapolation`, `depth` (how far networks go as their depth grows),
 `heat_maps` (how far over H and beta), `quotients` (the laws of how far), `ode` (how far networks are from ordinary
-equations), `adjoint` (gradients without stored states), `linear_descent` (linear networks as they are trained),
-`sweeps`, `quantity` (any quantity by its name); `style`, `places`, `occupied`, `maps`, `series`, `fields` and `select`
-hold what they share. matplotlib (the extra ``resmc[plot]``) is imported when a function is called.
+equations), `adjoint` (errors of gradients that keep no states), `success` (training with them), `linear_descent`
+(linear networks as they are trained), `sweeps`, `quantity` (any quantity by its name); `style`, `places`, `occupied`,
+`maps`, `series`, `fields` and `select` hold what they share. matplotlib (the extra ``resmc[plot]``) is imported when a
+function is called.
 """
 
-from .adjoint import plot_adjoint_errors, plot_success
+from .adjoint import plot_adjoint_errors
 from .depth import plot_depth_ratio, plot_heat_map
 from .extrapolation import plot_extrapolation
 from .growth import plot_growth
@@ -38,6 +39,7 @@ from .ode import plot_ode_distance
 from .places import COLUMN
 from .quantity import plot_quantity
 from .quotients import plot_ratio_law
+from .success import plot_success
 from .sweeps import plot_sweep
 
 __all__ = [

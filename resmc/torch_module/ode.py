@@ -46,7 +46,9 @@ class ResidualODE(torch.nn.Module):
     checkpoint_every : int, optional
         Keep every so many-th state too, from which the recovery begins anew, for ``backward="adjoint"``.
     tolerance : float
-        Relative miss of recovered states beyond which there is a `resmc.ode.AdjointWarning`.
+        Relative miss of recovered states beyond which there is a `resmc.ode.AdjointWarning`. Errors of gradients have
+        been measured up to 1.4 times the miss with tanh, and 4.5 times with ReLU, whose states come back on another
+        side of a kink now and then, which alone is worth up to 2e-3.
 
     Raises
     ------

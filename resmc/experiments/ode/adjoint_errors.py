@@ -38,7 +38,7 @@ MAX_DEPTH = 1 << 16
 MAX_BATCH = 1 << 20
 DEEP = 64  # slopes are those of networks of at least so many layers
 ABOVE_ROUNDING = 64.0  # times the rounding unit: errors that slopes are fitted to
-TOGETHER = 1 << 28  # bytes for networks that are followed side by side
+TOGETHER = 1 << 30  # bytes for networks that are followed side by side
 NO_WARNING = 1e300  # a tolerance that no miss is beyond, as misses are what is measured
 AGAIN = 8  # arrays as large as the weights, and as large as all states, that are there at once at most
 
