@@ -95,7 +95,8 @@ class ResidualODE(torch.nn.Module):
         """
         if x.ndim < 2 or not x.is_floating_point():
             raise ValueError(
-                f"x of shape {tuple(x.shape)} and {x.dtype} is not allowed: it must be of shape (batch, ..), and of floats"
+                f"x of shape {tuple(x.shape)} and {x.dtype} is not allowed: it must be of shape (batch, ..), and of "
+                "floats"
             )
         parameters = list(self.parameters())
         if self.steps.backward == "adjoint" and torch.is_grad_enabled():
