@@ -80,7 +80,8 @@ class ResidualODE(torch.nn.Module):
             )
         self.steps = Steps(scheme, len(functions) - further, backward, checkpoint_every, tolerance)
         self.step = 1.0 / self.steps.steps if step is None else checks.real("step", step, positive=True)
-        self.functions, self._examined = functions, ()
+        self.functions = functions
+        self._examined: tuple[bool, ...] = ()
         self.layers = torch.nn.ModuleList(one for one in functions if isinstance(one, torch.nn.Module))
 
     def forward(self, x: Tensor, return_layers: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
