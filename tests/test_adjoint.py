@@ -283,6 +283,9 @@ def test_functions_that_the_adjoint_cannot_follow_are_refused():
     for backward in ("autograd", "adjoint"):
         with pytest.raises(ValueError, match=r"functions\[1\] made \(3, 2\) of a tensor of shape \(3, 4\)"):
             ResidualODE([torch.tanh, lambda x: x[:, :2]], backward=backward)(x)
+    for wrong in (x[0], x.long()):
+        with pytest.raises(ValueError, match=r"is not allowed: it must be of shape \(batch, \.\.\), and of floats"):
+            ResidualODE([torch.tanh] * 2)(wrong)
     with pytest.raises(ValueError, match=r"in layer 0 the step size 2 times the Lipschitz constant, .* is 2, and"):
         ResidualODE([lambda x: x, torch.tanh], step=2.0, backward="adjoint")(x)
     with pytest.raises(ValueError, match="the states of input 1 are not finite in layer 1 of 2"):

@@ -85,7 +85,20 @@ class ResidualODE(torch.nn.Module):
         self.layers = torch.nn.ModuleList(one for one in functions if isinstance(one, torch.nn.Module))
 
     def forward(self, x: Tensor, return_layers: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
-        """Return x_N, or (x_N, [x_0, .., x_N]) with ``return_layers``; all have the shape (batch, ..) of x = x_0."""
+        """Return x_N, or (x_N, [x_0, .., x_N]) with ``return_layers``; all have the shape (batch, ..) of x = x_0.
+
+        Raises
+        ------
+        ValueError
+            For an x or a value of a function of another shape, and states that are not finite. With the adjoint, for
+            functions that are not near-invertible with this step, have another value when called again, or depend on
+            tensors that need a gradient and are no parameters of theirs.
+        """
+        if x.ndim < 2 or not x.is_floating_point():
+            raise ValueError(
+                f"x of shape {tuple(x.shape)} and {x.dtype} is not allowed: it must be of shape (batch, ..), and of "
+                "floats"
+            )
         parameters = list(self.parameters())
         if self.steps.backward == "adjoint" and torch.is_grad_enabled():
             if return_layers:
