@@ -254,6 +254,23 @@ def test_one_module_in_all_layers_gets_the_sum_of_their_gradients(scheme):
     assert len(wanted) == 20 + 20
 
 
+def test_dropout_is_found_when_a_module_goes_back_to_training():
+    x = torch.ones(3, 4)
+    net = ResidualODE([torch.nn.Dropout(), torch.tanh], backward="adjoint", checkpoint_every=1).eval()
+    net(x)
+    net.train()
+    with pytest.raises(ValueError, match="has another value, as dropout makes it"):
+        net(x)
+
+
+def test_a_refusal_leaves_the_buffers_of_modules_as_one_forward_pass_does():
+    norm = torch.nn.BatchNorm1d(4)
+    net = ResidualODE([norm, torch.nn.Dropout(), norm, torch.tanh], backward="adjoint")
+    with pytest.raises(ValueError, match="as dropout makes it"):
+        net(torch.randn(8, 4, generator=torch.Generator().manual_seed(1)))
+    assert int(norm.num_batches_tracked) == 2  # the forward pass met it twice
+
+
 def test_functions_that_the_adjoint_cannot_follow_are_refused():
     x, loose = inputs(3, 4), torch.ones(4, dtype=torch.float64, requires_grad=True)
     with pytest.raises(

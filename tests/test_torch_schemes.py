@@ -162,6 +162,8 @@ def test_modules_take_weights_from_arrays_and_refuse_other_shapes_by_name():
     assert not module.W.any()
     with pytest.raises(ValueError, match=r"V of shape \(6, 5, 5\) is not allowed: it must have \(7, 5, 5\)"):
         fill_from_arrays(module, V=V[1:])
+    with pytest.raises(ValueError, match="no arrays are given: give some of V, W, b"):
+        fill_from_arrays(module)
     with pytest.raises(ValueError, match=r"signs is not allowed: block='v-phi-w'.*has none"):
         fill_from_arrays(module, signs=np.ones((7, 5)))
     with pytest.raises(ValueError, match="W_out is not allowed to hold infinite numbers or NaN"):
