@@ -129,6 +129,19 @@ def test_the_bound_is_off_by_a_known_factor_for_exponential_growth(L: float) -> 
     np.testing.assert_allclose(found.step_bound / found.euler, 1.0, rtol=0.03)
 
 
+def test_weights_that_come_after_a_long_rest_are_not_stepped_over():
+    model = ResidualNetwork(1, 1, activation="linear", scaling=DepthScaling(1.0))
+    width = 0.002
+
+    def pulse(t):
+        return [[np.exp(-(((t - 0.31) / width) ** 2)) / width]]
+
+    found = distance(model, (8, 16), networks=2, weights={"V": pulse}, schemes="euler")
+    grown = np.expm1(np.sqrt(np.pi))  # h(1)/h(0) - 1, as the pulse's integral is sqrt(pi); no layer of eight sees it
+    starts = found.resolution[0] / found.tolerance / (1.0 + grown)
+    np.testing.assert_allclose(found.euler[0] / starts, grown, rtol=1e-6)
+
+
 def test_a_given_function_without_derivatives_gives_nearly_the_same_bound_and_says_that_it_is_an_estimate() -> None:
     def V(t: float) -> Any:
         return np.array([[np.sin(5.0 * t), 0.3], [-0.2, np.cos(4.0 * t)]])
