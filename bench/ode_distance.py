@@ -141,8 +141,8 @@ def rough(scale: Scale, name: str, depth: str, interpolation: str) -> list[Line]
     assert found.euler_slope is not None
     assert found.heun_slope is not None
     what = f"{name}, {depth}, beta = 1, {interpolation}"
-    euler = "about 0.5" if interpolation == "linear" else "about 1.1 to 1.4"
-    said = f"reported ({euler})" if depth == "independent" else "reported"
+    known = {"linear": "0.5 with V and W", "constant": "1.1 to 1.5"}[interpolation]
+    said = f"reported (known: {known})" if depth == "independent" else "reported"
     return [
         reported(f"{what}: order of Euler", -found.euler_slope, said),
         reported(f"{what}: order of Heun", -found.heun_slope),

@@ -254,6 +254,23 @@ def test_one_module_in_all_layers_gets_the_sum_of_their_gradients(scheme):
     assert len(wanted) == 20 + 20
 
 
+def test_dropout_is_found_when_a_module_goes_back_to_training():
+    x = torch.ones(3, 4)
+    net = ResidualODE([torch.nn.Dropout(), torch.tanh], backward="adjoint", checkpoint_every=1).eval()
+    net(x)
+    net.train()
+    with pytest.raises(ValueError, match="has another value, as dropout makes it"):
+        net(x)
+
+
+def test_a_refusal_leaves_the_buffers_of_modules_as_one_forward_pass_does():
+    norm = torch.nn.BatchNorm1d(4)
+    net = ResidualODE([norm, torch.nn.Dropout(), norm, torch.tanh], backward="adjoint")
+    with pytest.raises(ValueError, match="as dropout makes it"):
+        net(torch.randn(8, 4, generator=torch.Generator().manual_seed(1)))
+    assert int(norm.num_batches_tracked) == 2  # the forward pass met it twice
+
+
 def test_functions_that_the_adjoint_cannot_follow_are_refused():
     x, loose = inputs(3, 4), torch.ones(4, dtype=torch.float64, requires_grad=True)
     with pytest.raises(
@@ -266,6 +283,9 @@ def test_functions_that_the_adjoint_cannot_follow_are_refused():
     for backward in ("autograd", "adjoint"):
         with pytest.raises(ValueError, match=r"functions\[1\] made \(3, 2\) of a tensor of shape \(3, 4\)"):
             ResidualODE([torch.tanh, lambda x: x[:, :2]], backward=backward)(x)
+    for wrong in (x[0], x.long()):
+        with pytest.raises(ValueError, match=r"is not allowed: it must be of shape \(batch, \.\.\), and of floats"):
+            ResidualODE([torch.tanh] * 2)(wrong)
     with pytest.raises(ValueError, match=r"in layer 0 the step size 2 times the Lipschitz constant, .* is 2, and"):
         ResidualODE([lambda x: x, torch.tanh], step=2.0, backward="adjoint")(x)
     with pytest.raises(ValueError, match="the states of input 1 are not finite in layer 1 of 2"):

@@ -64,7 +64,7 @@ def drawn(seed: int) -> tuple[ResidualNetwork, dict[str, Any]]:
     return model, how | {"seed": seed, "interpolation": str(rng.choice(["linear", "constant"])), "tolerance": 1e-6}
 
 
-@pytest.mark.parametrize("seed", range(36))
+@pytest.mark.parametrize("seed", range(24))
 def test_no_distance_is_above_its_bounds(seed: int) -> None:
     model, how = drawn(seed)
     found = distance(model, schemes="euler", **how)
@@ -75,14 +75,14 @@ def test_no_distance_is_above_its_bounds(seed: int) -> None:
 
 @pytest.mark.long
 def test_no_distance_is_above_its_bounds_in_many_more_networks() -> None:
-    for seed in range(36, 600):
+    for seed in range(24, 600):
         model, how = drawn(seed)
         found = distance(model, schemes="euler", **how)
         assert (found.euler <= found.step_bound).all(), (model, how)
         assert (found.step_bound <= found.bound * (1.0 + 1e-12)).all(), (model, how)
 
 
-@pytest.mark.parametrize("seed", range(0, 36, 2))
+@pytest.mark.parametrize("seed", range(0, 24, 2))
 def test_the_bound_on_the_second_derivative_holds_all_along_the_solution(seed: int) -> None:
     """Differences of x' are means of x'' over the time between: none is above M, nor is M far above the largest."""
     model, how = drawn(seed)
@@ -127,6 +127,19 @@ def test_the_bound_is_off_by_a_known_factor_for_exponential_growth(L: float) -> 
     np.testing.assert_allclose(found.second, np.broadcast_to(L**2 * np.exp(L) * start, (2, 2)), rtol=0.02)
     np.testing.assert_allclose(found.bound / found.euler, np.expm1(L) / L, rtol=0.03)
     np.testing.assert_allclose(found.step_bound / found.euler, 1.0, rtol=0.03)
+
+
+def test_weights_that_come_after_a_long_rest_are_not_stepped_over():
+    model = ResidualNetwork(1, 1, activation="linear", scaling=DepthScaling(1.0))
+    width = 0.002
+
+    def pulse(t):
+        return [[np.exp(-(((t - 0.31) / width) ** 2)) / width]]
+
+    found = distance(model, (8, 16), networks=2, weights={"V": pulse}, schemes="euler")
+    grown = np.expm1(np.sqrt(np.pi))  # h(1)/h(0) - 1, as the pulse's integral is sqrt(pi); no layer of eight sees it
+    starts = found.resolution[0] / found.tolerance / (1.0 + grown)
+    np.testing.assert_allclose(found.euler[0] / starts, grown, rtol=1e-6)
 
 
 def test_a_given_function_without_derivatives_gives_nearly_the_same_bound_and_says_that_it_is_an_estimate() -> None:

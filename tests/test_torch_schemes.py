@@ -162,6 +162,8 @@ def test_modules_take_weights_from_arrays_and_refuse_other_shapes_by_name():
     assert not module.W.any()
     with pytest.raises(ValueError, match=r"V of shape \(6, 5, 5\) is not allowed: it must have \(7, 5, 5\)"):
         fill_from_arrays(module, V=V[1:])
+    with pytest.raises(ValueError, match="no arrays are given: give some of V, W, b"):
+        fill_from_arrays(module)
     with pytest.raises(ValueError, match=r"signs is not allowed: block='v-phi-w'.*has none"):
         fill_from_arrays(module, signs=np.ones((7, 5)))
     with pytest.raises(ValueError, match="W_out is not allowed to hold infinite numbers or NaN"):
@@ -245,3 +247,24 @@ def test_a_mixture_has_a_scheme():
     module = model.to_torch(scheme="heun")
     assert module.V.shape == (7, 5, 5)
     assert torch.isfinite(module()).all()
+
+
+def test_modules_can_be_differentiated_twice_and_by_torch_func():
+    module = model_of(depth=3).to_torch(scheme="heun")
+    x = torch.tensor([[0.7], [-1.2]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(module, (x,))
+    module = model_of(depth=3).to_torch()
+    jacobians = torch.func.vmap(torch.func.jacrev(lambda one: module(one[None])[0]))(x.detach())
+    (wanted,) = torch.autograd.grad(module(x).sum(), x)
+    torch.testing.assert_close(jacobians[:, 0], wanted, rtol=1e-12, atol=0)
+
+
+def test_the_adjoint_goes_back_as_often_as_asked_and_refuses_weights_changed_in_between():
+    module = model_of(depth=8).to_torch(scheme="heun", backward="adjoint", checkpoint_every=3)
+    loss = module().sum()
+    first, second = (torch.autograd.grad(loss, module.W, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(first, second)
+    with torch.no_grad():
+        module.W += 1.0
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()

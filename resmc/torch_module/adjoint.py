@@ -184,7 +184,8 @@ def _check_misses(steps: Steps, f: PulledBranches, start: Tensor, miss: float) -
     other = ", scheme='heun'" if steps.scheme == "euler" else ""
     warnings.warn(
         f"states recovered backwards miss the true ones by {miss:.2g} of their size, and tolerance={steps.tolerance:g} "
-        f"is allowed: the gradient through {steps.steps} steps of scheme={steps.scheme!r} may be wrong by as much; "
+        f"is allowed: the gradient through {steps.steps} steps of scheme={steps.scheme!r} may be wrong by as much, or "
+        f"by several times as much with a kinked activation; "
         f"take {cure}{other}, more steps of weights that are smooth in depth, or backward='autograd'",
         AdjointWarning,
         stacklevel=2,

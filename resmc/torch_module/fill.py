@@ -122,10 +122,13 @@ def fill_from_arrays(
     Raises
     ------
     ValueError
-        For another shape, numbers that are not finite, signs of another size, and for what the module lacks.
+        For another shape, numbers that are not finite, signs of another size, for what the module lacks, and for
+        nothing.
     """
     given = {"V": V, "W": W, "b": b, "A": A, "W_out": W_out, "signs": signs}
     checked = {name: _checked(module, name, entries) for name, entries in given.items() if entries is not None}
+    if not checked:
+        raise ValueError(f"no arrays are given: give some of {', '.join(given)}")
     with torch.no_grad():
         for name, entries in checked.items():
             getattr(module, name).copy_(entries)

@@ -80,11 +80,25 @@ class ResidualODE(torch.nn.Module):
             )
         self.steps = Steps(scheme, len(functions) - further, backward, checkpoint_every, tolerance)
         self.step = 1.0 / self.steps.steps if step is None else checks.real("step", step, positive=True)
-        self.functions, self._examined = functions, False
+        self.functions = functions
+        self._examined: tuple[bool, ...] = ()
         self.layers = torch.nn.ModuleList(one for one in functions if isinstance(one, torch.nn.Module))
 
     def forward(self, x: Tensor, return_layers: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
-        """Return x_N, or (x_N, [x_0, .., x_N]) with ``return_layers``; all have the shape (batch, ..) of x = x_0."""
+        """Return x_N, or (x_N, [x_0, .., x_N]) with ``return_layers``; all have the shape (batch, ..) of x = x_0.
+
+        Raises
+        ------
+        ValueError
+            For an x or a value of a function of another shape, and states that are not finite. With the adjoint, for
+            functions that are not near-invertible with this step, have another value when called again, or depend on
+            tensors that need a gradient and are no parameters of theirs.
+        """
+        if x.ndim < 2 or not x.is_floating_point():
+            raise ValueError(
+                f"x of shape {tuple(x.shape)} and {x.dtype} is not allowed: it must be of shape (batch, ..), and of "
+                "floats"
+            )
         parameters = list(self.parameters())
         if self.steps.backward == "adjoint" and torch.is_grad_enabled():
             if return_layers:
@@ -93,9 +107,10 @@ class ResidualODE(torch.nn.Module):
                     "states are not kept; call it under torch.no_grad(), or use backward='autograd'"
                 )
             make = partial(CallableBranches, self.functions, self.step)
-            last = adjoint(self.steps, make, x, parameters, not self._examined)
+            modes = tuple(one.training for one in self.modules())  # dropout is another function in training
+            last = adjoint(self.steps, make, x, parameters, modes != self._examined)
             self.steps.check_finite(make(parameters), x, last, several=False)
-            self._examined = True
+            self._examined = modes
             return last
         f, xs, start = CallableBranches(self.functions, self.step, parameters), [x], x
         for k in range(self.steps.steps):
@@ -152,10 +167,12 @@ class CallableBranches:
         modules = [one for one in self.functions if isinstance(one, torch.nn.Module)]
         buffers = list(torch.nn.ModuleList(modules).buffers())
         before = [one.clone() for one in buffers]
-        yield
-        with torch.no_grad():
-            for one, old in zip(buffers, before, strict=True):
-                one.copy_(old)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for one, old in zip(buffers, before, strict=True):
+                    one.copy_(old)
 
     def jacobian(self, k: int, x: Tensor) -> Jacobian:
         """Return the Jacobian, forwards by a difference quotient; refuse what no adjoint can follow."""

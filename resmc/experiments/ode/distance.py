@@ -203,6 +203,7 @@ def distance(
     weights : mapping, optional
         Functions of time that all networks have instead of the model's weights: from "V" and "W", as the block has
         them, and "b", if there is a bias, to a function of t or a `WeightFunction`. Networks differ in h_0 alone.
+        Times are looked at 1/1024 apart at least; what happens within less may be missed.
     interpolation : {"linear", "constant"}
         For weights that layers alone have: on the line between two layers, or those of the layer before.
     tolerance : float

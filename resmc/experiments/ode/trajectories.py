@@ -83,7 +83,14 @@ class Equation:
         strict, size = STRICTER * tolerance, self._size()
         method = "LSODA" if self.kinked else "DOP853"
         found = solve_ivp(
-            function, (0.0, 1.0), self.starts.ravel(), method, t_eval=times, rtol=strict, atol=1e-3 * strict * size
+            function,
+            (0.0, 1.0),
+            self.starts.ravel(),
+            method,
+            t_eval=times,
+            max_step=self.weights.finest,
+            rtol=strict,
+            atol=1e-3 * strict * size,
         )
         if not found.success:
             raise ValueError(f"the equation of network {self.numbers[0]} cannot be solved: {found.message}")

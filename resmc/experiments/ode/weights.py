@@ -62,6 +62,8 @@ class OverTime(Protocol):
         Times from 0 to 1 between which the weights are smooth.
     interpolated : bool
         True if the weights have kinks or jumps at the edges.
+    finest : float
+        Longest step of a solver; infinite where its control of errors alone sees all that weights do.
     origin : str
         The source of the constants of the bound, in words.
     """
@@ -69,6 +71,7 @@ class OverTime(Protocol):
     layout: Layout
     edges: Floats
     interpolated: bool
+    finest: float
     origin: str
 
     def rows(self, t: Floats) -> Floats:
@@ -87,7 +90,7 @@ class OverTime(Protocol):
 class _Smooth:
     """Weights of one network that are smooth on all of [0, 1], from functions of arrays of times to rows."""
 
-    interpolated = False
+    interpolated, finest = False, np.inf
     edges = np.arange(PIECES + 1) / PIECES
 
     def __init__(self, layout: Layout, value: Callable[[Floats], Floats], slope: Callable[[Floats], Floats]) -> None:
@@ -143,7 +146,9 @@ class ConstantWeights(_Smooth):
 
 
 class GivenWeights(_Smooth):
-    """Given functions of time, the same for all networks."""
+    """Given functions of time, the same for all networks; where they are 0, a solver would step over what comes."""
+
+    finest = 1.0 / PIECES
 
     def __init__(self, layout: Layout, functions: Mapping[str, WeightFunction]) -> None:
         self.functions = [(name, functions[name]) for name in _names(layout)]
@@ -207,7 +212,7 @@ class LayerWeights:
     "linear": on the straight line between two layers' weights; "constant": those of the layer before.
     """
 
-    interpolated = True
+    interpolated, finest = True, np.inf
 
     def __init__(self, layout: Layout, layers: Floats, interpolation: str) -> None:
         self.layout, self.layers, self.linear = layout, layers, interpolation == "linear"
