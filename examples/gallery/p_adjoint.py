@@ -5,7 +5,8 @@ gradient there. With weights that are smooth in depth that gradient is off by $O
 which makes Euler's steps, and by much less for Heun's. Classifiers of scikit-learn's digits, of which the residual
 layers alone are trained, start from such weights: with autograd all of them learn, whatever the depth; with the adjoint
 those that are deep enough do (Sander, Ablin, Peyré, arXiv 2205.14612, who train a small convolutional network on
-CIFAR-10). A step of Heun's takes two branches, so that fewer layers are not less work.
+CIFAR-10). A step of Heun's takes two branches, so that fewer layers are not less work. What is kept for the backward
+pass grows with $N$ for autograd, and is $x_0$ and $x_N$ for the adjoint.
 
     python examples/gallery/p_adjoint.py [--networks 1.0] [--seed 0] [--output p_adjoint.png]
 """
@@ -14,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import common
 import torch
@@ -22,12 +25,15 @@ from common import Finding
 import resmc
 from resmc import DepthScaling, ResidualNetwork, SmoothProcess, Weights
 from resmc.ode import AdjointErrors, Success
+from resmc.plot import style
 from resmc.results.estimates import MIN_NETWORKS
 
 CLAIM = "With the adjoint Heun's steps train in fewer layers than Euler's (n = 16, digits)"
 NETWORKS = 64
 ERRORS_AT = (16, 64, 128, 256)
 TRAINED_AT = (2, 3, 4, 6)
+KEPT_AT = (16, 64, 256)
+INPUTS = 64  # of a pass whose memory is counted
 MODEL = ResidualNetwork(
     16, 1, "v-phi-w", "tanh", scaling=DepthScaling(1.0, 4.0), weights=Weights(depth=SmoothProcess(0.5))
 )
@@ -48,6 +54,34 @@ def simulate(args: argparse.Namespace) -> tuple[AdjointErrors, Success]:
     finally:
         torch.set_num_threads(threads)
     return errors, trained
+
+
+def kept(depth: int, backward: str) -> float:
+    """Return what one network keeps for its backward pass besides its parameters, in KiB."""
+    net = replace(MODEL, depth=depth).to_torch(scheme="heun", backward=backward)
+    parameters = {one.untyped_storage().data_ptr() for one in net.parameters()}
+    found: dict[int, torch.Tensor] = {}
+
+    def pack(one: torch.Tensor) -> torch.Tensor:
+        found[one.untyped_storage().data_ptr()] = one
+        return one
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda one: one):
+        out = net(torch.linspace(-1.0, 1.0, INPUTS, dtype=torch.float64)[:, None])
+    assert out.requires_grad
+    return sum(one.untyped_storage().nbytes() for place, one in found.items() if place not in parameters) / 2**10
+
+
+def draw_memory(ax: Any) -> None:
+    """Draw what is kept against N, and print it."""
+    for backward, colour, look in (("autograd", style.SOFT, "s--"), ("adjoint", style.DATA, "o-")):
+        sizes = [kept(depth, backward) for depth in KEPT_AT]
+        ax.plot(KEPT_AT, sizes, look, color=colour, ms=3.5, lw=0.9, label=backward)
+        print(f"kept by {backward} at N = {KEPT_AT[-1]}, {INPUTS} inputs: {sizes[-1]:.0f} KiB")
+    ax.set(xscale="log", yscale="log", xlabel="depth $N$", ylabel="kept for the backward pass (KiB)")
+    ax.set_xticks(KEPT_AT, list(map(str, KEPT_AT)), minor=False)
+    ax.set_xticks([], minor=True)
+    ax.legend(loc="center right", frameon=False, fontsize="small")
 
 
 def findings(errors: AdjointErrors, trained: Success) -> list[Finding]:
@@ -71,10 +105,11 @@ def main(given: Sequence[str] | None = None) -> list[Finding]:
     print(f"{trained.summary()}\n")
     for one in found:
         print(f"{one.name}: {one}")
-    fig = common.figure(9.0, 3.6)
-    left, right = fig.subplots(1, 2)
+    fig = common.figure(12.0, 3.6)
+    left, middle, right = fig.subplots(1, 3)
     resmc.plot.plot_adjoint_errors(errors, ax=left)
-    resmc.plot.plot_success(trained, ax=right)
+    resmc.plot.plot_success(trained, ax=middle)
+    draw_memory(right)
     common.save(fig, args.output)
     return found
 
