@@ -25,13 +25,13 @@ from ...results.estimates import Estimate, Floats
 from ...results.propagation import Networks
 from ...tables import Column, Shown, Table
 from ..convergence import checked_depths, left_out, mean_log, slope
+from .groups import SCHEMES
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ...torch_module import ExplicitResidualNetwork
 
-SCHEMES = ("euler", "heun")
 DTYPES = ("float32", "float64")
 MAX_NETWORKS = 10**6
 MAX_DEPTH = 1 << 16
@@ -39,7 +39,6 @@ MAX_BATCH = 1 << 20
 DEEP = 64  # slopes are those of networks of at least so many layers
 ABOVE_ROUNDING = 64.0  # times the rounding unit: errors that slopes are fitted to
 TOGETHER = 1 << 30  # bytes for networks that are followed side by side
-NO_WARNING = 1e300  # a tolerance that no miss is beyond, as misses are what is measured
 AGAIN = 8  # arrays as large as the weights, and as large as all states, that are there at once at most
 
 
@@ -200,7 +199,7 @@ def adjoint_errors(
     chosen = checked_depths(depths, MAX_DEPTH, "2^16")
     if chosen[0] < 2:
         raise ValueError(f"depths={brief(depths)} is not allowed: a depth must be at least 2")
-    asked, kinds = _several("schemes", schemes, SCHEMES), _several("dtypes", dtypes, DTYPES)
+    asked, kinds = checks.choices("schemes", schemes, SCHEMES), checks.choices("dtypes", dtypes, DTYPES)
     count = checks.integer("networks", networks, 1, MAX_NETWORKS, "10^6")
     seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
     batch = checks.integer("batch", batch, 1, MAX_BATCH, "2^20")
@@ -221,17 +220,6 @@ def adjoint_errors(
                     report(done / work)
     result = AdjointErrors(model, np.array(chosen), asked, kinds, count, seed, batch, found[0], found[1])
     return share_networks(result, Networks.of(seed, [(0, count)]))
-
-
-def _several(name: str, given: Any, allowed: tuple[str, ...]) -> tuple[str, ...]:
-    listed = (given,) if isinstance(given, str) else given
-    try:
-        listed = tuple(listed)
-    except TypeError:
-        listed = ()
-    if not listed or not all(isinstance(one, str) and one in allowed for one in listed):
-        raise ValueError(f"{name}={brief(given)} is not allowed: it must be {allowed[0]!r}, {allowed[1]!r} or both")
-    return tuple(one for one in allowed if one in listed)
 
 
 def _together(model: ResidualNetwork, batch: int) -> int:
@@ -278,7 +266,7 @@ def _errors_of(module: ExplicitResidualNetwork, x: Tensor) -> Floats:
     from ...torch_module.adjoint import Steps, adjoint
 
     assert module.steps is not None
-    steps = Steps(module.steps.scheme, module.steps.steps, "adjoint", tolerance=NO_WARNING)
+    steps = Steps(module.steps.scheme, module.steps.steps, "adjoint", checked=False)
     parameters = [one for one in (module.V, module.W, module.b) if one is not None]
     gradients = []
     for backwards in (False, True):
