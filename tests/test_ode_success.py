@@ -117,7 +117,26 @@ def test_the_same_seed_gives_the_same_numbers_and_another_gives_others():
         assert (getattr(a, name) != getattr(c, name)).any()
 
 
-def test_networks_that_leave_the_range_of_numbers_fail_and_leave_the_others_alone():
+@pytest.mark.parametrize("scheme", ["euler", "heun"])
+def test_a_network_beyond_the_range_of_numbers_fails_and_leaves_the_others_alone(scheme):
+    from resmc.experiments.ode.data import checked_data
+    from resmc.experiments.ode.training import Course, Training
+
+    data = checked_data(blobs(), np.random.default_rng(0))
+    training = Training(replace(SMOOTH, width=4), scheme, 4, data, Course(0, 3, 3, 4, 0.1, 0.9, "cpu"))
+    losses = []
+    for planted in (1.0, 1e30):
+        training.start()
+        with torch.no_grad():
+            training.module.V[:, 0] *= planted
+        training.run("adjoint", lambda: None)
+        losses.append(training.loss)
+    assert np.isfinite(losses[0]).all()
+    assert losses[1][0] > 1e6
+    np.testing.assert_array_equal(losses[0][1:], losses[1][1:])
+
+
+def test_training_that_leaves_the_range_of_numbers_is_a_failure():
     wild = small(learning_rate=1e30, steps=5)
     assert not wild.succeeded("autograd").any()
     assert not np.isnan(wild.adjoint_loss).any()
