@@ -14,7 +14,8 @@ from .._system.words import brief
 from ..models.processes import Covariance
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
-from .adjoint import Steps, adjoint
+from .adjoint import TOLERANCE, Steps, adjoint
+from .autocast import autocast_enabled
 from .branches import BlockBranches, PulledBlocks
 from .schemes import SCHEMES
 
@@ -97,7 +98,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
         scheme: str | None = None,
         backward: str = "autograd",
         checkpoint_every: int | None = None,
-        tolerance: float = 1e-2,
+        tolerance: float = TOLERANCE,
     ) -> None:
         super().__init__()
         n, block, x = model.width, model.residual_block, model.inputs.x
@@ -106,10 +107,11 @@ class ExplicitResidualNetwork(torch.nn.Module):
         if scheme is not None:
             self.steps = Steps(scheme, model.depth, backward, checkpoint_every, tolerance)
             _check_scheme(model, scheme)
-        elif (backward, checkpoint_every) != ("autograd", None):
+        elif (backward, checkpoint_every, tolerance) != ("autograd", None, TOLERANCE):
             raise ValueError(
-                f"backward={brief(backward)} and checkpoint_every={brief(checkpoint_every)} are not allowed without a "
-                "scheme: give scheme='euler', which has the same layers, or 'heun'"
+                f"backward={brief(backward)}, checkpoint_every={brief(checkpoint_every)} and tolerance="
+                f"{brief(tolerance)} are not allowed without a scheme: give scheme='euler', which has the same layers, "
+                "or 'heun'"
             )
         self.networks = () if networks is None else (checks.integer("networks", networks, 1, 2**32, "2^32"),)
         self.sets = sets = model.depth + (scheme is not None)
@@ -127,6 +129,11 @@ class ExplicitResidualNetwork(torch.nn.Module):
         self.register_buffer("x", torch.tensor([x], dtype=torch.float64), persistent=False)
         ones = torch.ones(sets, *self.networks, n, dtype=torch.float64)
         self.register_buffer("signs", ones if model.sigma.signed else None)
+
+    def extra_repr(self) -> str:
+        """Return the model, the number of networks and the scheme, for ``repr``."""
+        several = f", networks={self.networks[0]}" if self.networks else ""
+        return f"{self.model!r}{several}{'' if self.steps is None else ', ' + self.steps.words()}"
 
     def sigma(self, layer: int, x: Tensor) -> Tensor:
         """Return the activation of a layer at x, of shape (.., batch, n)."""
@@ -171,10 +178,15 @@ class ExplicitResidualNetwork(torch.nn.Module):
                     "return_layers=True is not allowed with backward='adjoint' where gradients are recorded: the "
                     "states are not kept; call it under torch.no_grad(), or use backward='autograd'"
                 )
+            if autocast_enabled(start.device.type) and start.dtype != torch.float64:  # which autocast leaves alone
+                raise ValueError(
+                    "autocast is not allowed with backward='adjoint', whose products add to sums: convert the module, "
+                    "or use backward='autograd'"
+                )
             parameters = [one for one in (self.V, self.W, self.b) if one is not None]
             last = adjoint(self.steps, self.transposed, start, parameters, not self._examined)
             self.steps.check_finite(self.transposed(parameters), start, last, bool(self.networks))
-            self._examined = True
+            self._examined = self._examined or start.numel() > 0
             return [last]
         V, W, b, signs = (None if one is None else one.unbind(0) for one in (self.V, self.W, self.b, self.signs))
         f, carry = BlockBranches(self.model, V, W, b, signs), self.model.carry
@@ -195,12 +207,21 @@ class ExplicitResidualNetwork(torch.nn.Module):
 
     def _checked_input(self, x: Tensor) -> Tensor:
         n_in, ours = self.A.shape[-1], self.networks
+        allowed = f"(batch, {n_in})" + (f", or ({ours[0]}, batch, {n_in})" if ours else "")
+        check_input(x, self.A.dtype, allowed)
         if x.ndim < 2 or x.shape[-1] != n_in or x.shape[:-2] not in ((), ours):
-            several = f", or {(*ours, 'batch', n_in)}" if ours else ""
-            raise ValueError(
-                f"x of shape {tuple(x.shape)} is not allowed: it must be of shape {('batch', n_in)}{several}"
-            )
+            raise ValueError(f"x of shape {tuple(x.shape)} is not allowed: it must be of shape {allowed}")
         return x
+
+
+def check_input(x: Tensor, dtype: torch.dtype, allowed: str) -> None:
+    """Refuse an x that is no tensor, or of another dtype than a module's where products of both are not cast."""
+    if not isinstance(x, torch.Tensor):
+        raise ValueError(f"x={brief(x)} is not allowed: it must be a tensor of shape {allowed} and of {dtype}")
+    if x.dtype != dtype and not autocast_enabled(x.device.type):
+        raise ValueError(
+            f"x of {x.dtype} is not allowed: the module is of {dtype}; convert one of them, as x.to({dtype}) does"
+        )
 
 
 def _check_scheme(model: ResidualNetwork, scheme: str) -> None:
