@@ -227,6 +227,8 @@ def test_inputs_of_another_kind_or_dtype_are_refused_in_a_sentence():
         net([1.0])
     with pytest.raises(ValueError, match=r"must be of shape \(batch, 1\), or \(2, batch, 1\)$"):
         net(inputs(7, 2))
+    with pytest.raises(ValueError, match=r"x of torch.float32 is not allowed: the module is of torch.float64"):
+        resmc.ResNet(4, 3, 0.7, 0.7).to_torch()(torch.ones(7, 1))
     for backward in ("autograd", "adjoint"):
         own = ResidualODE(dense(), backward=backward)
         with pytest.raises(ValueError, match=r"x=1\.0 is not allowed: it must be a tensor of shape \(batch, \.\.\)"):

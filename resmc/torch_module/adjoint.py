@@ -1,4 +1,4 @@
-"""The gradient of a residual network without stored states: they are recovered backwards, step by step.
+"""The gradient of a residual network with few stored states: the others are recovered backwards, step by step.
 
 Source: Sander, Ablin, Peyre, "Do residual neural networks discretize neural ordinary differential equations?"
 (arXiv 2205.14612), section 4.
@@ -39,7 +39,7 @@ class Steps:
     checkpoint_every : int, optional
         Steps from one stored state to the next, for the adjoint alone.
     tolerance : float
-        Relative miss of recovered states beyond which there is a warning.
+        Relative miss beyond which there is a warning, at x_0, checkpoints and `witnesses`.
     checked : bool
         False to neither warn nor refuse, for experiments that count what then goes wrong: states that are not recovered
         or not finite, and gradients from them, come out as they are.

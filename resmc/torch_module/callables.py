@@ -35,8 +35,8 @@ class CallableBranches:
     functions : sequence of callables
     step : float
         h.
-    parameters : sequence of tensors
-        What `parameters_of` the functions was in the forward pass. Other tensors may stand in the modules by now, as
+    parameters : sequence of tensors, optional
+        What `parameters_of` the functions was in the forward pass, by default what it is now. Other tensors may stand in the modules by now, as
         after ``torch.func.functional_call``, or equal ones may have come back from ``save_on_cpu``: modules are then
         called with these.
     modes : tuple of (module, bool)
@@ -60,9 +60,10 @@ class CallableBranches:
         functions: Sequence[Function],
         step: float,
         modes: Sequence[tuple[torch.nn.Module, bool]],
-        parameters: Sequence[Tensor],
+        parameters: Sequence[Tensor] | None = None,
     ) -> None:
         present = parameters_of(functions)
+        parameters = present if parameters is None else parameters
         if len(present) != len(parameters):
             raise ValueError(
                 f"the functions have {len(present)} parameters, and had {len(parameters)} in the forward pass: they "
@@ -228,7 +229,8 @@ class CallableBranches:
 
 def _set(modes: Sequence[tuple[torch.nn.Module, bool]]) -> None:
     for module, training in modes:
-        module.training = training
+        if module.training != training:  # setting an attribute of a module takes its time
+            module.training = training
 
 
 def _random_state(device: torch.device) -> list[Tensor]:

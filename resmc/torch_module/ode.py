@@ -24,30 +24,40 @@ class ResidualODE(torch.nn.Module):
         euler      x_{k+1} = x_k + h f_k(x_k)                                          k = 0 .. N-1
         heun       x_{k+1} = x_k + h (f_k(x_k) + f_{k+1}(x_k + h f_k(x_k))) / 2
 
-    With ``backward="adjoint"`` x_N alone is kept, and x_0: the gradient goes through the states x_k that the same steps
-    with the opposite sign recover from x_{k+1}, up to O(h^2) a step (Euler), or O(h^4) of smooth functions (Heun).
+    With ``backward="adjoint"`` the gradient goes through the states x_k that the same steps with the opposite sign
+    recover from x_{k+1}, up to O(h^2) a step (Euler), or O(h^4) of smooth functions (Heun):
 
     .. code-block:: text
 
         euler      x_k ~ x_{k+1} - h f_k(x_{k+1})
         heun       x_k ~ x_{k+1} - h (f_{k+1}(x_{k+1}) + f_k(x_{k+1} - h f_{k+1}(x_{k+1}))) / 2
 
+    Only x_0, x_N, checkpoints and eight states evenly over the depth are kept, whatever N is. The eight are compared
+    with recovered ones, as x_0 and checkpoints are, and not used otherwise. That no miss is found is no proof: errors
+    shrink backwards through layers that expand, so that states between these may miss by more.
+
+    Functions are called again backwards, in training as they were in the forward pass, with autocast as it was, and
+    with its parameters, those of ``torch.func.functional_call`` too. The gradient has no derivatives of its own.
+
     Parameters
     ----------
     functions : sequence of callables
         f_0, f_1, .., of which each takes a tensor (batch, ..) and returns one of the same shape: N of them for Euler's
-        method, N + 1 for Heun's. Modules are registered, so that their parameters train; the same one may stand in
-        several places. A function of another kind may have no parameters with the adjoint, which could not know them.
+        method, N + 1 for Heun's. Modules are registered as ``layers``, so that their parameters train, and may be
+        replaced there; the same one may stand in several places. None may change its argument in place. A function of
+        another kind may have no parameters with the adjoint, which could not know them.
     scheme : {"euler", "heun"}
     step : float, optional
         h, by default 1/N.
     backward : {"autograd", "adjoint"}
     checkpoint_every : int, optional
-        Keep every so many-th state too, from which the recovery begins anew, for ``backward="adjoint"``.
+        Keep every so many-th state too, from which the recovery begins anew, for ``backward="adjoint"``. With 1 nothing
+        is recovered, steps of any size are allowed, and the gradient is autograd's.
     tolerance : float
-        Relative miss of recovered states beyond which there is a `resmc.ode.AdjointWarning`. Errors of gradients have
-        been measured up to 1.4 times the miss with tanh, and 4.5 times with ReLU, whose states come back on another
-        side of a kink now and then, which alone is worth up to 2e-3.
+        Largest relative miss of the recovered states that are compared, beyond which there is a
+        `resmc.ode.AdjointWarning`. Errors of gradients have been measured up to 1.4 times the input's miss with tanh,
+        and 4.5 times with ReLU, whose states come back on another side of a kink now and then, which alone is worth up
+        to 2e-3.
 
     Raises
     ------
@@ -110,8 +120,9 @@ class ResidualODE(torch.nn.Module):
         Raises
         ------
         ValueError
-            For an x or a value of a function of another shape, and states that are not finite. With the adjoint, for
-            functions that are not near-invertible with this step, have another value when called again, or depend on
+            For an x or a value of a function of another shape or kind, functions that change their argument in place,
+            and states that are not finite. With the adjoint, at the first pass, for functions that are not
+            near-invertible with this step, draw random numbers, have another value when called again, or depend on
             tensors that need a gradient and are no parameters of theirs.
         """
         if not isinstance(x, torch.Tensor):
@@ -136,7 +147,7 @@ class ResidualODE(torch.nn.Module):
             if x.numel() > 0:
                 self._examined = modes
             return last
-        f, xs, start = CallableBranches(functions, self.step, (), parameters_of(functions)), [x], x
+        f, xs, start = CallableBranches(functions, self.step, ()), [x], x
         for k in range(self.steps.steps):
             x = self.steps.method.step(f, k, x)
             if return_layers:

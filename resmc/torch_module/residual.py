@@ -57,11 +57,14 @@ class ExplicitResidualNetwork(torch.nn.Module):
         Needs ``carry=1``, at least two layers with ``backward="adjoint"``, and weights and scaling that go on to layer
         N: those of a covariance matrix do not, and with "heun" neither does a scaling that is given by layer.
     backward : {"autograd", "adjoint"}
-        "adjoint" recovers h_k from h_{k+1} as it goes backwards, see `resmc.ode.ResidualODE`; it needs a scheme.
+        "adjoint" recovers h_k from h_{k+1} as it goes backwards, see `resmc.ode.ResidualODE` also for what is compared;
+        it needs a scheme, gives first derivatives only, and is not for autocast.
     checkpoint_every : int, optional
-        Layers from one stored state to the next, for ``backward="adjoint"``; by default none but h_0 and h_N is.
+        Layers from one state to the next from which the recovery begins anew, for ``backward="adjoint"``; by default it
+        begins at h_N alone.
     tolerance : float
-        Relative miss of recovered states beyond which there is a `resmc.ode.AdjointWarning`.
+        Largest relative miss of the recovered states that are compared, beyond which there is a
+        `resmc.ode.AdjointWarning`.
 
     Attributes
     ----------
@@ -163,8 +166,8 @@ class ExplicitResidualNetwork(torch.nn.Module):
         Raises
         ------
         ValueError
-            For inputs of another shape; with a scheme, for states that are not finite; with the adjoint, for steps that
-            are not near-invertible.
+            For inputs of another shape or dtype; with a scheme, for states that are not finite; with the adjoint, for
+            steps that are not near-invertible, and under autocast unless in float64.
         """
         hs = self.states(self._checked_input(self.x if x is None else x) @ self.A.mT, return_layers)
         out = hs[-1] @ self.W_out.mT
