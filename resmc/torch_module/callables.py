@@ -36,9 +36,9 @@ class CallableBranches:
     step : float
         h.
     parameters : sequence of tensors, optional
-        What `parameters_of` the functions was in the forward pass, by default what it is now. Other tensors may stand in the modules by now, as
-        after ``torch.func.functional_call``, or equal ones may have come back from ``save_on_cpu``: modules are then
-        called with these.
+        What `parameters_of` the functions was in the forward pass, by default what it is now. Other tensors may stand
+        in the modules by now, as after ``torch.func.functional_call``, or equal ones may have come back from
+        ``save_on_cpu``: modules are then called with these.
     modes : tuple of (module, bool)
         Which modules were in training in the forward pass.
 

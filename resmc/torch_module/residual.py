@@ -181,7 +181,8 @@ class ExplicitResidualNetwork(torch.nn.Module):
                     "return_layers=True is not allowed with backward='adjoint' where gradients are recorded: the "
                     "states are not kept; call it under torch.no_grad(), or use backward='autograd'"
                 )
-            if autocast_enabled(start.device.type) and start.dtype != torch.float64:  # which autocast leaves alone
+            # Numbers of float64 are left alone by autocast.
+            if autocast_enabled(start.device.type) and start.dtype != torch.float64:
                 raise ValueError(
                     "autocast is not allowed with backward='adjoint', whose products add to sums: convert the module, "
                     "or use backward='autograd'"
