@@ -164,6 +164,23 @@ def test_functional_call_gives_the_gradient_of_its_own_parameters(frozen):
     assert off(found[1], found[0]) > 0.1
 
 
+def test_functional_call_has_its_own_buffers_and_leaves_them_as_one_forward_pass_does():
+    layers = [nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Tanh()).double() for _ in range(6)]
+    x, found, means = inputs(9, 4).requires_grad_(), [], []
+    for training in (True, False):
+        for given in ({"backward": "autograd"}, {"backward": "adjoint", "checkpoint_every": 1}):
+            net = ResidualODE(copy.deepcopy(layers), **given).train(training)
+            own = {name: one.clone() for name, one in net.named_buffers()}
+            others = {name: 3 * one + 1 for name, one in own.items()}
+            out = torch.func.functional_call(net, others, (x,)).square().sum()
+            found.append(flat(torch.autograd.grad(out, [x, *net.parameters()])))
+            means.append(flat(one for name, one in others.items() if "mean" in name))
+            assert all(torch.equal(one, own[name]) for name, one in net.named_buffers())
+    for a, b in ((0, 1), (2, 3)):
+        assert off(found[b], found[a]) < 1e-12
+        assert off(means[b], means[a]) < 1e-14
+
+
 def test_states_and_parameters_may_be_saved_on_the_cpu():
     net, x = ResidualODE(dense(), backward="adjoint"), inputs(3, 4)
     wanted = gradient(net, x)

@@ -27,6 +27,11 @@ def parameters_of(functions: Sequence[Function]) -> list[Tensor]:
     return list({id(one): one for module in modules_of(functions) for one in module.parameters()}.values())
 
 
+def buffers_of(functions: Sequence[Function]) -> list[Tensor]:
+    """Return the buffers of functions that are modules, each once."""
+    return list({id(one): one for module in modules_of(functions) for one in module.buffers()}.values())
+
+
 class CallableBranches:
     """Branches h f_k of any functions; autograd transposes them, one at a time.
 
@@ -39,8 +44,10 @@ class CallableBranches:
         What `parameters_of` the functions was in the forward pass, by default what it is now. Other tensors may stand
         in the modules by now, as after ``torch.func.functional_call``, or equal ones may have come back from
         ``save_on_cpu``: modules are then called with these.
-    modes : tuple of (module, bool)
+    modes : sequence of (module, bool)
         Which modules were in training in the forward pass.
+    buffers : sequence of tensors
+        What `buffers_of` the functions was when the forward pass began; modules are called with these too.
 
     Attributes
     ----------
@@ -50,7 +57,7 @@ class CallableBranches:
     Raises
     ------
     ValueError
-        If the modules have more or fewer parameters than there are.
+        If the modules have more or fewer parameters or buffers than there are.
     """
 
     axes = 1
@@ -59,21 +66,26 @@ class CallableBranches:
         self,
         functions: Sequence[Function],
         step: float,
-        modes: Sequence[tuple[torch.nn.Module, bool]],
+        modes: Sequence[tuple[torch.nn.Module, bool]] = (),
+        buffers: Sequence[Tensor] | None = None,
         parameters: Sequence[Tensor] | None = None,
     ) -> None:
-        present = parameters_of(functions)
+        present, now = parameters_of(functions), buffers_of(functions)
         parameters = present if parameters is None else parameters
-        if len(present) != len(parameters):
+        self.buffers = now if buffers is None else buffers
+        if (len(present), len(now)) != (len(parameters), len(self.buffers)):
             raise ValueError(
-                f"the functions have {len(present)} parameters, and had {len(parameters)} in the forward pass: they "
-                "are not allowed to change before the backward pass with backward='adjoint'"
+                f"the functions have {len(present)} parameters and {len(now)} buffers, and had {len(parameters)} and "
+                f"{len(self.buffers)} in the forward pass: they are not allowed to change before the backward pass "
+                "with backward='adjoint'"
             )
         self.functions, self.step, self.modes = functions, step, modes
         self.places = {id(one): place for place, one in enumerate(present)}
-        self.others: list[Tensor] | None = None
-        if any(one is not own for one, own in zip(parameters, present, strict=True)):
-            self.others = [one.detach().requires_grad_(one.requires_grad) for one in parameters]
+        self.others: dict[int, Tensor] = {}  # by the identity of what stands in a module by now
+        for one, own in zip(parameters, present, strict=True):
+            if one is not own:
+                self.others[id(own)] = one.detach().requires_grad_(one.requires_grad)
+        self.others |= {id(own): one for one, own in zip(self.buffers, now, strict=True) if one is not own}
         self.gradients: list[Tensor | None] = [None] * len(parameters)
 
     def size(self, k: int) -> float:
@@ -105,9 +117,10 @@ class CallableBranches:
 
     def _called(self, k: int, x: Tensor) -> Tensor:
         function = self.functions[k]
-        if self.others is None or not isinstance(function, torch.nn.Module):
+        if not self.others or not isinstance(function, torch.nn.Module):
             return function(x)
-        others = {name: self.others[self.places[id(one)]] for name, one in function.named_parameters()}
+        inner = (*function.named_parameters(), *function.named_buffers())
+        others = {name: self.others[id(one)] for name, one in inner if id(one) in self.others}
         y: Tensor = torch.func.functional_call(function, others, (x,))
         return y
 
@@ -129,8 +142,7 @@ class CallableBranches:
         """Return the function's own parameters, those that need a gradient, with their places among all."""
         function = self.functions[k]
         inner = function.parameters() if isinstance(function, torch.nn.Module) else ()
-        own = ((self.places[id(one)], one) for one in inner)
-        used = ((place, one if self.others is None else self.others[place]) for place, one in own)
+        used = ((self.places[id(one)], self.others.get(id(one), one)) for one in inner)
         return [(place, one) for place, one in used if one.requires_grad]
 
     @contextmanager
@@ -139,7 +151,7 @@ class CallableBranches:
 
         Meanwhile modules are in training as they were in the forward pass.
         """
-        buffers = list(torch.nn.ModuleList(modules_of(self.functions)).buffers())
+        buffers = [*buffers_of(self.functions), *self.buffers]
         before = [one.clone() for one in buffers]
         now = [(one, one.training) for one, _ in self.modes]
         _set(self.modes)

@@ -10,7 +10,7 @@ import torch
 from .._system import checks
 from .._system.words import brief
 from .adjoint import TOLERANCE, Steps, adjoint
-from .callables import CallableBranches, Function, parameters_of
+from .callables import CallableBranches, Function, buffers_of, parameters_of
 from .schemes import SCHEMES
 
 Tensor = torch.Tensor
@@ -37,7 +37,8 @@ class ResidualODE(torch.nn.Module):
     shrink backwards through layers that expand, so that states between these may miss by more.
 
     Functions are called again backwards, in training as they were in the forward pass, with autocast as it was, and
-    with its parameters, those of ``torch.func.functional_call`` too. The gradient has no derivatives of its own.
+    with its parameters and buffers, those of ``torch.func.functional_call`` too. The gradient has no derivatives of its
+    own.
 
     Parameters
     ----------
@@ -140,14 +141,14 @@ class ResidualODE(torch.nn.Module):
                     "states are not kept; call it under torch.no_grad(), or use backward='autograd'"
                 )
             modes = [(one, one.training) for one in self.modules()]  # dropout is another function in training
-            make = partial(CallableBranches, functions, self.step, modes)
+            make = partial(CallableBranches, functions, self.step, modes, buffers_of(functions))
             parameters = parameters_of(functions)
             last = adjoint(self.steps, make, x, parameters, modes != self._examined)
             self.steps.check_finite(make(parameters), x, last, several=False)
             if x.numel() > 0:
                 self._examined = modes
             return last
-        f, xs, start = CallableBranches(functions, self.step, ()), [x], x
+        f, xs, start = CallableBranches(functions, self.step), [x], x
         for k in range(self.steps.steps):
             x = self.steps.method.step(f, k, x)
             if return_layers:
