@@ -34,9 +34,10 @@ readme: $(VENV)/.package $(VENV)/.plot  ## README's output, picture and rates, m
 wheels:  ## portable wheels in build/wheels; PYTHONS='python3.12 python3.13' for those
 	bash .ci/wheels $(PYTHONS)
 
-# In several processes, which take tests from each other at the end; PYTEST_ARGS='-n 0' in one.
+# In several processes, which take tests from each other at the end; PYTEST_ARGS='-n 0' in one. Each has a processor to
+# itself, so that threads of NumPy and torch would wait for each other.
 test: $(VENV)/.package $(VENV)/.test  ## make test PYTEST_ARGS='-k theory'
-	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 lint: style types
 

@@ -36,7 +36,7 @@ myst_links_external_new_tab = False
 # Code cells run at every build: an output shown is what this version of resmc gives, and an error fails the build.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 60
+nb_execution_timeout = 240
 nb_execution_show_tb = True
 nb_merge_streams = True
 nb_output_stderr = "show"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from resmc import DepthScaling, ResidualNetwork, ResNet, SmoothProcess, Weights, ode
 
 torch = pytest.importorskip("torch")
+from resmc.torch_module.threads import threads_for  # noqa: E402
+
 TANH = ResidualNetwork(8, 2, "v-phi-w", "tanh", scaling=DepthScaling(1.0), weights=Weights(depth=SmoothProcess(0.3)))
 
 
@@ -89,3 +92,16 @@ def test_the_table_has_both_errors_by_depth_and_the_slopes_below_it(smooth):
 def test_what_cannot_be_measured_is_refused_by_name(given, words):
     with pytest.raises(ValueError, match=words):
         ode.adjoint_errors(**({"model": TANH, "depths": (2, 4), "networks": 1} | given))
+
+
+@pytest.mark.parametrize(("width", "threads"), [(64, 1), (65, 2)])
+def test_narrow_networks_get_one_thread_and_torch_has_its_own_again_afterwards(width, threads):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with suppress(RuntimeError), threads_for(width):
+            assert torch.get_num_threads() == threads
+            raise RuntimeError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -197,6 +197,7 @@ X, Y = blobs()
         ({"data": (0 * X, Y)}, "data of examples that are all the same is not allowed"),
         ({"data": (1j * X, Y)}, "data: X of complex numbers is not allowed"),
         ({"data": (X, np.where(Y == 1, np.nan, Y))}, "y is not allowed to hold NaN, as 20 of 60 labels are"),
+        ({"data": (X, ["a", np.nan, "b"] * 20)}, "y is not allowed to hold NaN, as 20 of 60 labels are"),
         ({"data": (X, [1, "a", 2] * 20)}, "y of labels that cannot be sorted is not allowed"),
         ({"data": (X, [1, None, 2] * 20)}, "y of labels that cannot be sorted is not allowed"),
         ({"device": None}, "device=None is not allowed"),

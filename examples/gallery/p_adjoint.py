@@ -40,19 +40,14 @@ MODEL = ResidualNetwork(
 
 
 def simulate(args: argparse.Namespace) -> tuple[AdjointErrors, Success]:
-    """Errors of gradients, and what comes of training with them; matrices of 16 rows gain nothing from threads."""
+    """Errors of gradients, and what comes of training with them."""
     networks = max(round(NETWORKS * args.networks), MIN_NETWORKS)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        errors = resmc.ode.adjoint_errors(
-            MODEL, ERRORS_AT, dtypes="float64", networks=networks, seed=args.seed + (51 << 32)
-        )
-        trained = resmc.ode.success(
-            MODEL, TRAINED_AT, networks=networks, seed=args.seed + (52 << 32), steps=80, batch=32, learning_rate=0.3
-        )
-    finally:
-        torch.set_num_threads(threads)
+    errors = resmc.ode.adjoint_errors(
+        MODEL, ERRORS_AT, dtypes="float64", networks=networks, seed=args.seed + (51 << 32)
+    )
+    trained = resmc.ode.success(
+        MODEL, TRAINED_AT, networks=networks, seed=args.seed + (52 << 32), steps=80, batch=32, learning_rate=0.3
+    )
     return errors, trained
 
 

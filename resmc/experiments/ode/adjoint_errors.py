@@ -203,9 +203,11 @@ def adjoint_errors(
     batch = checks.integer("batch", batch, 1, MAX_BATCH, "2^20")
     shape = (len(asked), len(kinds), len(chosen), count)
     found = np.full((2, *shape), np.nan)
+    from ...torch_module.threads import threads_for
+
     work, done = count * sum(chosen), 0
     together = [_together(replace(model, depth=depth), batch) for depth in chosen]
-    with reporting(progress, count, "errors of the adjoint") as report:
+    with reporting(progress, count, "errors of the adjoint") as report, threads_for(model.width):
         for at, depth in enumerate(chosen):
             deep = replace(model, depth=depth)
             for first in range(0, count, together[at]):

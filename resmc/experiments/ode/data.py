@@ -80,7 +80,7 @@ def _classes(labels: NDArray[Any]) -> tuple[int, NDArray[np.int64]]:
     """Return how many classes there are, and those of the labels as numbers from 0 on."""
     try:
         missing = int(np.sum(labels != labels))  # NaN is not even itself.
-        different, y = np.unique(labels, return_inverse=True)
+        different, y = (labels, labels) if missing else np.unique(labels, return_inverse=True)
     except TypeError as error:
         raise ValueError(f"data: y of labels that cannot be sorted is not allowed ({error}): use one type") from None
     if missing:

@@ -260,6 +260,7 @@ def success(
     if threshold is None:
         threshold = 0.5 * float(np.log(examples.classes))
     threshold = checks.real("threshold", threshold, positive=True)
+    from ...torch_module.threads import threads_for
     from .training import Course, Training, check_step_sizes
 
     check_step_sizes(model, chosen, rate)
@@ -267,7 +268,7 @@ def success(
     losses = np.empty((2, len(asked), len(chosen), count))
     accuracies, errors = np.empty_like(losses), np.empty_like(losses)
     done, work = 0, 2 * steps * len(asked) * sum(chosen)
-    with reporting(progress, count, "training") as report:
+    with reporting(progress, count, "training") as report, threads_for(model.width):
 
         def after(depth: int) -> Callable[[], None]:
             def stepped() -> None:
