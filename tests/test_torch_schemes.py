@@ -225,7 +225,7 @@ def test_a_log_gaussian_network_has_no_scheme_and_is_alone(arguments):
 def test_inputs_of_another_shape_and_states_that_are_not_finite_are_refused():
     module = model_of(n_out=2).to_torch(0, range(3), scheme="euler")
     for shape in ((2,), (2, 3), (2, 2, 1)):
-        with pytest.raises(ValueError, match=r"x of shape .* is not allowed: it must be of shape \('batch', 1\), or"):
+        with pytest.raises(ValueError, match=r"x of shape .* is not allowed: it must be of shape \(batch, 1\), or"):
             module(torch.ones(shape, dtype=torch.float64))
     grows = replace(model_of("tied", 900), activation="relu", bias=0.0, scaling=DepthScaling(0.0, 30.0))
     with torch.no_grad():

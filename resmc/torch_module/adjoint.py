@@ -1,4 +1,4 @@
-"""The gradient of a residual network without stored states: they are recovered backwards, step by step.
+"""The gradient of a residual network with few stored states: the others are recovered backwards, step by step.
 
 Source: Sander, Ablin, Peyre, "Do residual neural networks discretize neural ordinary differential equations?"
 (arXiv 2205.14612), section 4.
@@ -9,17 +9,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
 
 from .._system import checks
+from .autocast import same_autocast
 from .recovery import AdjointWarning, check_near_invertible, relative_miss
 from .schemes import SCHEMES, Branches, PulledBranches, Scheme
 
 Tensor = torch.Tensor
 BACKWARD = ("autograd", "adjoint")
+WITNESSES = 8  # states kept for comparison alone, beside x_0 and checkpoints
+TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Steps:
     checkpoint_every : int, optional
         Steps from one stored state to the next, for the adjoint alone.
     tolerance : float
-        Relative miss of recovered states beyond which there is a warning.
+        Relative miss beyond which there is a warning, at x_0, checkpoints and `witnesses`.
     checked : bool
         False to neither warn nor refuse, for experiments that count what then goes wrong: states that are not recovered
         or not finite, and gradients from them, come out as they are.
@@ -45,7 +49,7 @@ class Steps:
     steps: int
     backward: str = "autograd"
     checkpoint_every: int | None = None
-    tolerance: float = 1e-2
+    tolerance: float = TOLERANCE
     checked: bool = True
 
     def __post_init__(self) -> None:
@@ -70,8 +74,31 @@ class Steps:
         return SCHEMES[self.scheme]
 
     def kept(self, k: int) -> bool:
-        """Return True if x_k is a checkpoint, 0 < k < N."""
+        """Return True if x_k is a checkpoint, 0 < k < N, from which the recovery begins anew."""
         return self.checkpoint_every is not None and 0 < k < self.steps and k % self.checkpoint_every == 0
+
+    def words(self) -> str:
+        """Return the scheme, N, and how the gradient is found, for the ``repr`` of a module."""
+        words = f"scheme={self.scheme!r}, N={self.steps}, backward={self.backward!r}"
+        if self.backward == "adjoint":
+            words += f", checkpoint_every={self.checkpoint_every}, tolerance={self.tolerance:g}"
+        return words
+
+    @property
+    def recovers(self) -> bool:
+        """True unless all states are kept."""
+        return self.checkpoint_every != 1
+
+    @cached_property
+    def witnesses(self) -> frozenset[int]:
+        """The k of states that recovered ones are compared with, evenly over the depth, beside x_0 and checkpoints.
+
+        A miss at x_0 alone would say nothing of states in the middle: layers that expand contract errors backwards.
+        """
+        if not (self.checked and self.recovers):
+            return frozenset()
+        evenly = {round(i * self.steps / (WITNESSES + 1)) for i in range(1, WITNESSES + 1)}
+        return frozenset(k for k in evenly if 0 < k < self.steps and not self.kept(k))
 
     def check_finite(self, f: Branches, start: Tensor, last: Tensor, several: bool) -> None:
         """Refuse states that are not finite.
@@ -117,12 +144,13 @@ def adjoint(steps: Steps, transposed: Transposed, x: Tensor, parameters: Sequenc
         x_0.
     parameters : sequence of tensors
     examine : bool
-        Refuse branches that are not near-invertible at the states met.
+        Refuse branches that no adjoint can follow, and those that are not near-invertible at the states met.
 
     Raises
     ------
     ValueError
         For branches that are not near-invertible: at once, if they are examined, and as soon as recovered states miss.
+        Where all states are kept, nothing is recovered, and any branch will do that is the same when called again.
     """
     found: Tensor = _Adjoint.apply(steps, transposed, examine, x, *parameters)  # type: ignore[no-untyped-call]
     return found
@@ -136,43 +164,54 @@ class _Adjoint(torch.autograd.Function):
         f, start, kept = transposed(parameters), x, []
         for k in range(steps.steps):
             x = steps.method.step(f, k, x)
-            if steps.kept(k + 1):
+            if steps.kept(k + 1) or k + 1 in steps.witnesses:
                 kept.append(x)
         if examine and steps.checked and bool(torch.isfinite(x).all()):
             _examine(steps, f, start)
         ctx.steps, ctx.transposed, ctx.count = steps, transposed, len(parameters)
+        ctx.autocast = same_autocast(x.device.type)
         ctx.save_for_backward(*parameters, start, *kept, x)
         return x
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        with ctx.autocast():  # branches are to be those of the forward pass
+            return _Adjoint.pulled(ctx, g)
+
+    @staticmethod
+    def pulled(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         steps, saved = ctx.steps, ctx.saved_tensors
         parameters, (start, *kept, x) = saved[: ctx.count], saved[ctx.count :]
         f = ctx.transposed(parameters)
         with f.undisturbed():
             misses = []
             for k in reversed(range(steps.steps)):
-                true = start if k == 0 else kept.pop() if steps.kept(k) else None
-                if true is None or steps.checkpoint_every != 1:
+                restart = k == 0 or steps.kept(k)
+                true = start if k == 0 else kept.pop() if restart or k in steps.witnesses else None
+                if steps.recovers:
                     x = steps.method.recovered(f, k, x)
-                if true is not None:
-                    misses.append(relative_miss(x, true, f.axes))
+                    if true is not None and x.numel() > 0:
+                        misses.append(relative_miss(x, true, f.axes))
+                if restart:
                     x = true
                 g = steps.method.pulled(f, k, x, g)
-            if steps.checkpoint_every != 1:
+            if misses:
                 _check_misses(steps, f, start, float(torch.stack(misses).amax()))
         return None, None, None, g, *f.gradients
 
 
 def _examine(steps: Steps, f: PulledBranches, x: Tensor) -> None:
-    """Refuse branches that are not near-invertible at the states from x = x_0 on."""
+    """Refuse branches that no adjoint can follow, or that are not near-invertible, at the states from x = x_0 on."""
+    if x.numel() == 0:
+        return
     with f.undisturbed():
-        for k in range(steps.steps):
-            check_near_invertible(f, k, x)
-            x = steps.method.step(f, k, x)
-        if steps.method.further:
-            check_near_invertible(f, steps.steps, x)
+        for k in range(steps.steps + steps.method.further):
+            f.check(k, x)
+            if steps.recovers:
+                check_near_invertible(f, k, x)
+            if k < steps.steps:
+                x = steps.method.step(f, k, x)
 
 
 def _check_misses(steps: Steps, f: PulledBranches, start: Tensor, miss: float) -> None:

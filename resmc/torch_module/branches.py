@@ -116,6 +116,9 @@ class PulledBlocks(BlockBranches):
     def undisturbed(self) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def check(self, k: int, x: Tensor) -> None:
+        """Do nothing: these branches are functions of the state and of V, W and b alone."""
+
     def jacobian(self, k: int, x: Tensor) -> Jacobian:
         met = self.met(k, x)
         slope = self.model.sigma.pulled(torch, torch.ones_like(met), met, self.model.sigma.torch(torch, met))

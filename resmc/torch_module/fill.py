@@ -13,6 +13,7 @@ from ..models.residual_network import ResidualNetwork
 from ..models.resnet import ResNet
 from ..reference.sources import Source, counters_of
 from ..reference.vectors import Floats
+from .adjoint import TOLERANCE
 from .generated import Generated
 from .residual import ExplicitResidualNetwork
 from .resnet import ExplicitResNet
@@ -26,7 +27,7 @@ def explicit(
     scheme: str | None = None,
     backward: str = "autograd",
     checkpoint_every: int | None = None,
-    tolerance: float = 1e-2,
+    tolerance: float = TOLERANCE,
 ) -> ExplicitResNet | ExplicitResidualNetwork:
     """Return network number ``network`` of ``seed``, or several of them in one module, with explicit weights, float64.
 
@@ -58,6 +59,7 @@ def explicit(
             ("scheme", scheme, scheme is None),
             ("backward", backward, backward == "autograd"),
             ("checkpoint_every", checkpoint_every, checkpoint_every is None),
+            ("tolerance", tolerance, tolerance == TOLERANCE),
         ):
             if not only:
                 raise ValueError(
@@ -123,9 +125,14 @@ def fill_from_arrays(
     Raises
     ------
     ValueError
-        For another shape, numbers that are not finite, signs of another size, for what the module lacks, and for
-        nothing.
+        For a module of another kind, another shape, numbers that are not finite, signs of another size, for what the
+        module lacks, and for nothing.
     """
+    if not isinstance(module, ExplicitResidualNetwork):
+        raise ValueError(
+            f"module={brief(module)} is not allowed: it must be an ExplicitResidualNetwork, as to_torch() of a "
+            "resmc.ResidualNetwork returns it"
+        )
     given = {"V": V, "W": W, "b": b, "A": A, "W_out": W_out, "signs": signs}
     checked = {name: _checked(module, name, entries) for name, entries in given.items() if entries is not None}
     if not checked:

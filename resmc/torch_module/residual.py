@@ -14,7 +14,8 @@ from .._system.words import brief
 from ..models.processes import Covariance
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
-from .adjoint import Steps, adjoint
+from .adjoint import TOLERANCE, Steps, adjoint
+from .autocast import autocast_enabled
 from .branches import BlockBranches, PulledBlocks
 from .schemes import SCHEMES
 
@@ -56,11 +57,14 @@ class ExplicitResidualNetwork(torch.nn.Module):
         Needs ``carry=1``, at least two layers with ``backward="adjoint"``, and weights and scaling that go on to layer
         N: those of a covariance matrix do not, and with "heun" neither does a scaling that is given by layer.
     backward : {"autograd", "adjoint"}
-        "adjoint" recovers h_k from h_{k+1} as it goes backwards, see `resmc.ode.ResidualODE`; it needs a scheme.
+        "adjoint" recovers h_k from h_{k+1} as it goes backwards, see `resmc.ode.ResidualODE` also for what is compared;
+        it needs a scheme, gives first derivatives only, and is not for autocast.
     checkpoint_every : int, optional
-        Layers from one stored state to the next, for ``backward="adjoint"``; by default none but h_0 and h_N is.
+        Layers from one state to the next from which the recovery begins anew, for ``backward="adjoint"``; by default it
+        begins at h_N alone.
     tolerance : float
-        Relative miss of recovered states beyond which there is a `resmc.ode.AdjointWarning`.
+        Largest relative miss of the recovered states that are compared, beyond which there is a
+        `resmc.ode.AdjointWarning`.
 
     Attributes
     ----------
@@ -97,7 +101,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
         scheme: str | None = None,
         backward: str = "autograd",
         checkpoint_every: int | None = None,
-        tolerance: float = 1e-2,
+        tolerance: float = TOLERANCE,
     ) -> None:
         super().__init__()
         n, block, x = model.width, model.residual_block, model.inputs.x
@@ -106,10 +110,11 @@ class ExplicitResidualNetwork(torch.nn.Module):
         if scheme is not None:
             self.steps = Steps(scheme, model.depth, backward, checkpoint_every, tolerance)
             _check_scheme(model, scheme)
-        elif (backward, checkpoint_every) != ("autograd", None):
+        elif (backward, checkpoint_every, tolerance) != ("autograd", None, TOLERANCE):
             raise ValueError(
-                f"backward={brief(backward)} and checkpoint_every={brief(checkpoint_every)} are not allowed without a "
-                "scheme: give scheme='euler', which has the same layers, or 'heun'"
+                f"backward={brief(backward)}, checkpoint_every={brief(checkpoint_every)} and tolerance="
+                f"{brief(tolerance)} are not allowed without a scheme: give scheme='euler', which has the same layers, "
+                "or 'heun'"
             )
         self.networks = () if networks is None else (checks.integer("networks", networks, 1, 2**32, "2^32"),)
         self.sets = sets = model.depth + (scheme is not None)
@@ -127,6 +132,11 @@ class ExplicitResidualNetwork(torch.nn.Module):
         self.register_buffer("x", torch.tensor([x], dtype=torch.float64), persistent=False)
         ones = torch.ones(sets, *self.networks, n, dtype=torch.float64)
         self.register_buffer("signs", ones if model.sigma.signed else None)
+
+    def extra_repr(self) -> str:
+        """Return the model, the number of networks and the scheme, for ``repr``."""
+        several = f", networks={self.networks[0]}" if self.networks else ""
+        return f"{self.model!r}{several}{'' if self.steps is None else ', ' + self.steps.words()}"
 
     def sigma(self, layer: int, x: Tensor) -> Tensor:
         """Return the activation of a layer at x, of shape (.., batch, n)."""
@@ -156,8 +166,8 @@ class ExplicitResidualNetwork(torch.nn.Module):
         Raises
         ------
         ValueError
-            For inputs of another shape; with a scheme, for states that are not finite; with the adjoint, for steps that
-            are not near-invertible.
+            For inputs of another shape or dtype; with a scheme, for states that are not finite; with the adjoint, for
+            steps that are not near-invertible, and under autocast unless in float64.
         """
         hs = self.states(self._checked_input(self.x if x is None else x) @ self.A.mT, return_layers)
         out = hs[-1] @ self.W_out.mT
@@ -171,10 +181,16 @@ class ExplicitResidualNetwork(torch.nn.Module):
                     "return_layers=True is not allowed with backward='adjoint' where gradients are recorded: the "
                     "states are not kept; call it under torch.no_grad(), or use backward='autograd'"
                 )
+            # Numbers of float64 are left alone by autocast.
+            if autocast_enabled(start.device.type) and start.dtype != torch.float64:
+                raise ValueError(
+                    "autocast is not allowed with backward='adjoint', whose products add to sums: convert the module, "
+                    "or use backward='autograd'"
+                )
             parameters = [one for one in (self.V, self.W, self.b) if one is not None]
             last = adjoint(self.steps, self.transposed, start, parameters, not self._examined)
             self.steps.check_finite(self.transposed(parameters), start, last, bool(self.networks))
-            self._examined = True
+            self._examined = self._examined or start.numel() > 0
             return [last]
         V, W, b, signs = (None if one is None else one.unbind(0) for one in (self.V, self.W, self.b, self.signs))
         f, carry = BlockBranches(self.model, V, W, b, signs), self.model.carry
@@ -195,12 +211,21 @@ class ExplicitResidualNetwork(torch.nn.Module):
 
     def _checked_input(self, x: Tensor) -> Tensor:
         n_in, ours = self.A.shape[-1], self.networks
+        allowed = f"(batch, {n_in})" + (f", or ({ours[0]}, batch, {n_in})" if ours else "")
+        check_input(x, self.A.dtype, allowed)
         if x.ndim < 2 or x.shape[-1] != n_in or x.shape[:-2] not in ((), ours):
-            several = f", or {(*ours, 'batch', n_in)}" if ours else ""
-            raise ValueError(
-                f"x of shape {tuple(x.shape)} is not allowed: it must be of shape {('batch', n_in)}{several}"
-            )
+            raise ValueError(f"x of shape {tuple(x.shape)} is not allowed: it must be of shape {allowed}")
         return x
+
+
+def check_input(x: Tensor, dtype: torch.dtype, allowed: str) -> None:
+    """Refuse an x that is no tensor, or of another dtype than a module's where products of both are not cast."""
+    if not isinstance(x, torch.Tensor):
+        raise ValueError(f"x={brief(x)} is not allowed: it must be a tensor of shape {allowed} and of {dtype}")
+    if x.dtype != dtype and not autocast_enabled(x.device.type):
+        raise ValueError(
+            f"x of {x.dtype} is not allowed: the module is of {dtype}; convert one of them, as x.to({dtype}) does"
+        )
 
 
 def _check_scheme(model: ResidualNetwork, scheme: str) -> None:

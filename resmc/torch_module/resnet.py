@@ -8,6 +8,7 @@ import torch
 from torch.nn import Parameter, ParameterList
 
 from ..models.resnet import ResNet
+from .residual import check_input
 
 
 class ExplicitResNet(torch.nn.Module):
@@ -68,10 +69,16 @@ class ExplicitResNet(torch.nn.Module):
         -------
         z_out, or (z_out, [z_0, .., z_d])
             z_out is a tensor (batch, n_out).
+
+        Raises
+        ------
+        ValueError
+            For inputs that are no tensor, or of another dtype than the module's.
         """
         alpha, lam, n, n_in = self.model.alpha, self.model.lam, self.model.width, 1
         if x is None:
             x = self.W_in.new_full((1, n_in), self.model.input_norm)
+        check_input(x, self.W_in.dtype, f"(batch, {n_in})")
         z = x @ self.W_in.T / math.sqrt(n_in)
         zs = [z]
         for layer, W in enumerate(self.W):

@@ -66,6 +66,9 @@ class PulledBranches(Branches, Protocol):
     def examined(self, x: Tensor) -> Tensor:
         """Return those of a batch of states at which Jacobians are estimated."""
 
+    def check(self, k: int, x: Tensor) -> None:
+        """Refuse an f_k that no adjoint can follow at x, such as one with another value when called again."""
+
     def jacobian(self, k: int, x: Tensor) -> Jacobian:
         """Return the Jacobian of f_k at x."""
 

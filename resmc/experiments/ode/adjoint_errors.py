@@ -157,7 +157,8 @@ def adjoint_errors(
     For smooth weights at beta = 1 and smooth activations both fall like 1/N (Euler) and 1/N^3 (Heun), down to rounding
     errors: a step back with Heun's method undoes the step forward but for O(1/N^4), as errors of both of O(1/N^3)
     cancel. States of kinked activations cross kinks on their way back, and gradients scatter. No step is refused here,
-    near-invertible or not.
+    near-invertible or not. The last step of the gradient is taken at the true x_0, which is kept, and not at the one
+    whose error is the inversion's.
 
     Parameters
     ----------
