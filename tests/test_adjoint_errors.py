@@ -80,7 +80,7 @@ def test_the_table_has_both_errors_by_depth_and_the_slopes_below_it(smooth):
         ({"model": ResNet(4, 3, 1.0, 0.5)}, "it must be a resmc.ResidualNetwork"),
         ({"model": ResidualNetwork(4, 3, scaling=(0.1, 0.1, 0.1))}, "a scaling by layer is not allowed"),
         ({"model": ResidualNetwork(4, 3, carry=0.5)}, "scheme='euler' is not allowed with carry=0.5"),
-        ({"depths": (1, 4)}, "a depth must be at least 2"),
+        ({"depths": (1, 4)}, "depths=1 is out of range: it must be an integer from 2 to 65536"),
         ({"depths": (4,)}, "depths="),
         ({"schemes": "midpoint"}, "schemes='midpoint' is not allowed: it must be 'euler', 'heun' or both"),
         ({"dtypes": ()}, "dtypes=.* is not allowed: it must be 'float32', 'float64' or both"),

@@ -305,6 +305,29 @@ def test_the_summary_has_what_was_asked_for() -> None:
     assert "which was not asked for" in str(other)
 
 
+def test_the_means_of_bounds_in_the_summary_have_errors_unless_a_bound_is_infinite() -> None:
+    found = distance(network(3, block="phi-out"), (4, 8), networks=32, schemes="euler", tolerance=1e-4)
+    logs = np.log(found.bound)
+    for row, log in zip(found.summary().records(), logs, strict=True):
+        assert row["bound"]["value"] == pytest.approx(log.mean())
+        assert row["bound"]["stderr"] == pytest.approx(log.std(ddof=1) / np.sqrt(32))
+    wild = found.bound.copy()
+    wild[0, 5] = np.inf
+    said = replace(found, bound=wild).summary()
+    assert "inf (no error bar)" in str(said)
+    first, second = said.records()
+    assert first["bound"]["stderr"] is None
+    assert second["bound"]["stderr"] > 0.0
+
+
+def test_weights_may_be_tensors_that_require_a_gradient() -> None:
+    torch = pytest.importorskip("torch")
+    model, eye = network(3, block="phi-in", bias=0.0), torch.eye(3, dtype=torch.float64, requires_grad=True)
+    given = (distance(model, (2, 4), networks=1, weights={"V": V}) for V in (lambda t: t * EYE, lambda t: t * eye))
+    one, other = given
+    assert np.array_equal(one.euler, other.euler)
+
+
 def test_distances_within_the_error_of_the_solution_are_said_to_be_so() -> None:
     model = network(3, block="phi-out", weights=Weights(depth="tied"))
     said = "heun at 64: distances near what the solution is off; use a smaller tolerance"
@@ -340,7 +363,7 @@ GIVEN = {"block": "phi-in", "bias": 0.0}
         ({"weights": Weights(depth=np.eye(1))}, {}, "a covariance matrix are not allowed: it has one depth"),
         ({"activation": "balanced", "weights": "gaussian"}, {}, "activation='balanced' is not allowed: its signs"),
         ({"scaling": [0.5]}, {}, "scaling layer by layer is not allowed"),
-        ({}, {"depths": (1, 4)}, "a depth must be at least 2"),
+        ({}, {"depths": (1, 4)}, "depths=1 is out of range: it must be an integer from 2 to 65536"),
         ({}, {"depths": (8, 4)}, "at least two integers, increasing"),
         ({}, {"depths": (8,)}, "at least two integers, increasing"),
         ({}, {"depths": (8, 1 << 17)}, "depths=131072 is out of range"),
@@ -358,6 +381,7 @@ GIVEN = {"block": "phi-in", "bias": 0.0}
         ({}, {"weights": {"V": lambda t: EYE * (np.nan if t > 0.7 else 1.0)}}, "not allowed to hold infinite numbers"),
         ({}, {"weights": {"V": lambda t: "x"}}, "V at t=0 cannot be had as an array of numbers"),
         ({}, {"weights": {"V": lambda: EYE}}, "V at t=0 cannot be had as an array of numbers"),
+        ({}, {"weights": {"V": lambda t: 1j * EYE}}, "V at t=0 cannot be had as an array of numbers: .*complex"),
     ],
 )  # fmt: skip
 def test_bad_input_ends_in_a_sentence(fields: dict[str, Any], arguments: dict[str, Any], message: str) -> None:

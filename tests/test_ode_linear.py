@@ -235,6 +235,33 @@ def test_the_summary_says_the_rate_and_what_was_not_reached() -> None:
     assert found.reached.tolist() == [[False, True]] * 2
 
 
+def test_targets_that_are_reached_at_the_start_have_no_slope_and_are_said_to_have_none() -> None:
+    said = str(resmc.ode.linear_descent(np.stack([np.eye(2)] * 3), (8, 16), time=2))
+    assert "slope no value in ln N" in said
+    assert "tends to -1" not in said
+    assert "left out: 3 of 3 networks, without a logarithm at some depth: a distance of 0, as where the start" in said
+    assert "exploded" not in said
+
+
+def test_what_the_second_half_of_the_time_adds_is_a_percentage_without_an_exponent() -> None:
+    found = resmc.ode.linear_descent(np.diag([3.0, -1.0]), (8, 16), time=1, learning_rate=0.1)
+    assert found.late_growth.max() > 1.0
+    assert f"it grows by {100.0 * found.late_growth.max():.0f}% at most" in str(found)
+
+
+def test_targets_and_starts_may_be_tensors_that_require_a_gradient() -> None:
+    torch = pytest.importorskip("torch")
+    targets = near_targets(2, 2, seed=15)
+    plain = resmc.ode.linear_descent(targets, (4, 8), time=1, start=lambda t: t * np.eye(2))
+    eye = torch.eye(2, dtype=torch.float64, requires_grad=True)
+    for given in (
+        torch.tensor(targets, requires_grad=True),
+        [torch.tensor(one, requires_grad=True) for one in targets],
+    ):
+        found = resmc.ode.linear_descent(given, (4, 8), time=1, start=lambda t: t * eye)
+        assert np.array_equal(found.loss, plain.loss)
+
+
 def test_two_descents_to_the_same_targets_are_dependent() -> None:
     targets = near_targets(32, 2, seed=10)
     one, other = (resmc.ode.linear_descent(targets, depths, time=5).final_distance[0] for depths in ((4, 8), (8, 16)))
@@ -270,14 +297,16 @@ def test_progress_is_told_and_may_stop_the_run() -> None:
         ({"target": np.ones((300, 300))}, "d from 1 to 256"),
         ({"target": [[1, 2], [3]]}, "it must be numbers of shape"),
         ({"target": "B"}, "target='B' is not allowed"),
-        ({"target": 1j * np.eye(2)}, "it must be numbers of shape"),
+        ({"target": 1j * np.eye(2)}, "target of complex numbers is not allowed: it must be numbers of shape"),
+        ({"target": [np.eye(2), 1e200 * np.eye(2)]}, r"\(number 1\): \|B\|\^2 must be finite"),
         ({"target": [np.eye(2), np.full((2, 2), np.nan)]}, r"\(number 1\): it must be finite"),
-        ({"depths": (1, 2)}, r"depths=\(1, 2\) is not allowed: each must be at least 2"),
+        ({"depths": (1, 2)}, "depths=1 is out of range: it must be an integer from 2 to 524288"),
         ({"depths": (8,)}, "at least two integers, increasing"),
         ({"depths": (8, 4)}, "at least two integers, increasing"),
         ({"depths": (8, 2**20)}, r"depths=1048576 is out of range"),
         ({"time": 0}, "time=0.0 is not allowed: it must be a finite number above 0"),
         ({"time": np.inf}, "time=inf is not allowed"),
+        ({"time": 0.01}, r"time=0\.01 is not allowed: it is less than half a step of learning_rate=0\.1"),
         ({"time": 1e9}, r"more than 10\^7 steps"),
         ({"learning_rate": -1}, "learning_rate=-1.0 is not allowed"),
         ({"every": 0}, "every=0 is out of range"),
@@ -285,6 +314,9 @@ def test_progress_is_told_and_may_stop_the_run() -> None:
         ({"start": np.zeros((2, 2))}, "it must be a function of t"),
         ({"start": lambda t: np.zeros(3)}, r"start\(0\)=array\(\[0., 0., 0.\]\) is not allowed"),
         ({"start": lambda t: np.full((2, 2), np.inf)}, "it must be finite"),
+        ({"start": lambda t: 1j * np.eye(2)}, r"start\(0\) cannot be had as an array of numbers: .*complex"),
+        ({"start": lambda t: "a"}, r"start\(0\) cannot be had as an array of numbers"),
+        ({"start": lambda: np.eye(2)}, r"start\(0\) cannot be had as an array of numbers: .*argument"),
         ({"target": 4.0 * np.eye(2), "learning_rate": 0.2}, r"steps are stable below 0\.125"),
         ({"target": np.zeros((256, 256)), "depths": (2**18, 2**19)}, "GB of memory"),
         ({"progress": 3}, "progress=3 is not allowed"),

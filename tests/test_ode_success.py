@@ -143,6 +143,21 @@ def test_training_that_leaves_the_range_of_numbers_is_a_failure():
     assert "not all networks succeed with autograd" in str(wild)
 
 
+def test_data_of_any_size_and_tensors_that_require_a_gradient_train_alike_to_the_last_bit():
+    plain, large = small(), small(data=(2.0**700 * X, Y))
+    tensors = small(data=(torch.tensor(X, requires_grad=True), [f"class {one}" for one in Y]))
+    for found in (large, tensors):
+        np.testing.assert_array_equal(found.adjoint_loss, plain.adjoint_loss)
+        np.testing.assert_array_equal(found.adjoint_accuracy, plain.adjoint_accuracy)
+
+
+def test_networks_that_need_more_layers_with_either_scheme_are_counted_in_the_note():
+    found = small()
+    loss = np.array([[[0.1, 2.0, 2.0], [0.1, 2.0, 0.1]]] * 2)
+    assert "; 1 of 3 do not succeed at N = 4 with either" in str(replace(found, adjoint_loss=loss, threshold=1.0))
+    assert "with either" not in str(replace(found, adjoint_loss=loss, threshold=3.0))
+
+
 def test_few_networks_have_no_error_and_progress_ends_where_all_are_done():
     seen = []
     found = small(progress=lambda done, of: seen.append((done, of)))
@@ -164,7 +179,8 @@ X, Y = blobs()
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"depths": (1, 2)}, "a depth must be at least 2"),
+        ({"depths": (1, 2)}, "depths=1 is out of range: it must be an integer from 2 to 32768"),
+        ({"depths": [64, "a"]}, "depths='a' is not allowed: it must be an integer from 2 to 32768"),
         ({"depths": (4,)}, "at least two integers, increasing"),
         ({"schemes": "rk4"}, "schemes='rk4' is not allowed: it must be 'euler', 'heun' or both"),
         ({"momentum": 1.0}, "momentum=1.0 is out of range"),
@@ -177,8 +193,15 @@ X, Y = blobs()
         ({"data": 3}, "data=3 is not allowed: it must be a pair"),
         ({"data": (X, Y[:-1])}, r"data of shapes \(60, 5\) and \(59,\) is not allowed"),
         ({"data": (X + np.nan, Y)}, "is not allowed: it must be a pair"),
-        ({"data": (X, 0 * Y)}, "data of 1 classes is not allowed"),
-        ({"data": (0 * X, Y)}, "or of examples that are all the same"),
+        ({"data": (X, 0 * Y)}, "data of 1 class is not allowed: there must be at least 2"),
+        ({"data": (0 * X, Y)}, "data of examples that are all the same is not allowed"),
+        ({"data": (1j * X, Y)}, "data: X of complex numbers is not allowed"),
+        ({"data": (X, np.where(Y == 1, np.nan, Y))}, "y is not allowed to hold NaN, as 20 of 60 labels are"),
+        ({"data": (X, ["a", np.nan, "b"] * 20)}, "y is not allowed to hold NaN, as 20 of 60 labels are"),
+        ({"data": (X, [1, "a", 2] * 20)}, "y of labels that cannot be sorted is not allowed"),
+        ({"data": (X, [1, None, 2] * 20)}, "y of labels that cannot be sorted is not allowed"),
+        ({"device": None}, "device=None is not allowed"),
+        ({"learning_rate": 1e300}, r"learning_rate=1e\+300 is not allowed: .* at N = 2, beyond the numbers of float32"),
     ],
 )
 def test_what_is_not_allowed_is_said(given, message):

@@ -170,6 +170,11 @@ def test_modules_take_weights_from_arrays_and_refuse_other_shapes_by_name():
         fill_from_arrays(module, W_out=np.full((1, 5), np.nan))
     with pytest.raises(ValueError, match=r"b=.* is not allowed: it must be an array of numbers"):
         fill_from_arrays(module, b="none")
+    for b in (1j * np.ones((7, 5)), 1j * torch.ones(7, 5)):
+        with pytest.raises(ValueError, match="b of complex numbers is not allowed"):
+            fill_from_arrays(module, b=b)
+    fill_from_arrays(module, b=[2.0 * torch.ones(5, requires_grad=True)] * 7)
+    assert (module.b == 2.0).all()
     balanced = ExplicitResidualNetwork(ResidualNetwork(4, 2, activation="balanced"))
     with pytest.raises(ValueError, match=r"anything but \+1 and -1"):
         fill_from_arrays(balanced, signs=np.zeros((2, 4)))

@@ -6,10 +6,13 @@ import math
 import operator
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .words import brief
 
@@ -47,15 +50,52 @@ def _last(high: int, why: str) -> str:
 def real(name: str, value: Any, *, positive: bool = False) -> float:
     """Return ``value`` as a finite float, strictly positive if asked."""
     allowed = "a finite number" + (" above 0" if positive else "")
-    if isinstance(value, str | bytes) or _is_bool(value):
+    if isinstance(value, str | bytes | complex | np.complexfloating) or _is_bool(value):
         raise ValueError(f"{name}={brief(value)} is not allowed: it must be {allowed}")
     try:
         result = float(value)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise ValueError(f"{name}={brief(value)} is not allowed: it must be {allowed}") from None
     if not math.isfinite(result) or (positive and result <= 0):
         raise ValueError(f"{name}={brief(result)} is not allowed: it must be {allowed}")
     return result
+
+
+def numbers(name: str, given: Any, allowed: str = "it must be an array of real numbers") -> NDArray[np.float64]:
+    """Return an array, a tensor or nested lists of real numbers as a float64 array of its own; gradients are not kept.
+
+    Words are refused, and complex numbers, of which half would be lost; ``allowed`` says what would be right.
+    """
+    found, kind = None, ""
+    try:
+        array = np.asarray(detached(given))
+        if array.dtype.kind == "O":
+            array = np.array(array.tolist())
+        kind = str(array.dtype.kind)
+        found = array.astype(np.float64) if kind in "biufO" else None
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # Rows of different lengths are among these.
+        pass
+    if found is None:
+        what = f"{name} of complex numbers" if kind == "c" else f"{name}={brief(given)}"
+        raise ValueError(f"{what} is not allowed: {allowed}")
+    return found
+
+
+def detached(given: Any) -> Any:
+    """Return a tensor, or lists of some, without what belongs to gradients, so that NumPy can read it."""
+    if hasattr(given, "detach"):
+        return given.detach().cpu()
+    if isinstance(given, list | tuple) and any(hasattr(one, "detach") for one in given):
+        return [np.asarray(detached(one)) for one in given]
+    return given
+
+
+def numbers_at(name: str, function: Callable[[float], Any], t: float) -> NDArray[np.float64]:
+    """Return what a function has at t, as `numbers` does; ``name`` is that of the value in messages."""
+    try:
+        return numbers("its value", function(t))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} cannot be had as an array of numbers: {error}") from error
 
 
 def increasing(name: str, given: Any, most: int) -> tuple[float, ...]:

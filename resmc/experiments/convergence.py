@@ -125,14 +125,14 @@ def mean_log(values: Floats) -> Estimate:
     return Estimate(value, stderr, np.array([int(one.n) for one in each]))
 
 
-def left_out(*values: Floats | None) -> list[str]:
-    """Say how many networks, the last axis, have values without a finite logarithm, and what comes of it."""
+def left_out(*values: Floats | None, why: str = "0, or exploded") -> list[str]:
+    """Say how many networks, the last axis, have values without a finite logarithm, why, and what comes of it."""
     finite = [np.isfinite(x) & (x > 0.0) for x in values if x is not None]
     there = np.all([x.reshape(-1, x.shape[-1]).all(axis=0) for x in finite], axis=0)
     missing = int((~there).sum())
     if not missing:
         return []
-    said = f"{missing} of {counted(len(there), 'network')}, without a logarithm at some depth: 0, or exploded"
+    said = f"{missing} of {counted(len(there), 'network')}, without a logarithm at some depth: {why}"
     few = f"; errors take {MIN_NETWORKS} others" if len(there) - missing < MIN_NETWORKS else ""
     return [f"left out: {said}{few}"]
 
@@ -143,14 +143,15 @@ def _mean(x: Floats) -> Estimate:
     return mean_estimate(np.asarray(x.sum()), np.asarray(((x - centre) ** 2).sum()), np.asarray(x.size))
 
 
-def checked_depths(given: Any, largest: int = MAX_DEPTH, why: str = "2^20 - 1") -> list[int]:
-    """Return the depths if they are at least two integers, increasing; else raise ValueError."""
+def checked_depths(given: Any, largest: int = MAX_DEPTH, why: str = "2^20 - 1", smallest: int = 1) -> list[int]:
+    """Return the depths if they are at least two integers in a range, increasing; else raise ValueError."""
     if isinstance(given, str | bytes):
         raise ValueError(f"depths={brief(given)} is not allowed: it must be at least two integers, increasing")
     try:
-        depths = [checks.integer("depths", depth, 1, largest, why) for depth in np.asarray(given).tolist()]
+        each = list(given.tolist() if hasattr(given, "tolist") else given)
     except TypeError:
-        depths = []
+        each = []
+    depths = [checks.integer("depths", depth, smallest, largest, why) for depth in each]
     if len(depths) < 2 or any(a >= b for a, b in pairwise(depths)):
         raise ValueError(f"depths={brief(given)} is not allowed: it must be at least two integers, increasing")
     return depths

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from .._system import checks
 from .._system.words import brief
 from ..models.network import Network
 from ..models.residual_network import ResidualNetwork
@@ -148,10 +149,10 @@ def _checked(module: ExplicitResidualNetwork, name: str, entries: ArrayLike) -> 
             f"{name} is not allowed: block={module.model.block!r} with bias={module.model.bias!r} and activation="
             f"{module.model.activation!r} has none"
         )
-    try:
-        found = entries.detach() if isinstance(entries, torch.Tensor) else torch.from_numpy(np.array(entries, float))
-    except (TypeError, ValueError):
-        raise ValueError(f"{name}={brief(entries)} is not allowed: it must be an array of numbers") from None
+    if isinstance(entries, torch.Tensor) and not entries.is_complex():
+        found = entries.detach()
+    else:
+        found = torch.from_numpy(checks.numbers(name, entries, "it must be an array of numbers, all real"))
     if found.shape != own.shape:
         raise ValueError(f"{name} of shape {tuple(found.shape)} is not allowed: it must have {tuple(own.shape)}")
     if not bool(torch.isfinite(found).all()):

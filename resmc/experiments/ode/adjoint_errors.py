@@ -197,9 +197,7 @@ def adjoint_errors(
         raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResidualNetwork")
     if not isinstance(model.scaling, DepthScaling):
         raise ValueError("a scaling by layer is not allowed: networks of all depths need a DepthScaling")
-    chosen = checked_depths(depths, MAX_DEPTH, "2^16")
-    if chosen[0] < 2:
-        raise ValueError(f"depths={brief(depths)} is not allowed: a depth must be at least 2")
+    chosen = checked_depths(depths, MAX_DEPTH, "2^16", smallest=2)
     asked, kinds = checks.choices("schemes", schemes, SCHEMES), checks.choices("dtypes", dtypes, DTYPES)
     count = checks.integer("networks", networks, 1, MAX_NETWORKS, "10^6")
     seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..._system import checks
 from ..._system.progress import reporting
 from ..._system.stopping import stoppable
-from ..._system.words import brief, brief_repr, counted
+from ..._system.words import brief_repr, counted
 from ...models.fields import shown
 from ...models.residual_network import ResidualNetwork
 from ...results.arithmetic import share_networks
@@ -107,12 +107,10 @@ class Distance(Shown):
         columns = [Column("depth", "depth", width=8)]
         columns += [Column(f"ln distance, {name}", name, width=24) for name in names]
         logs = [self.log_distance(name) for name in names]
-        with np.errstate(divide="ignore"):  # infinite bounds count: a mean without them would be no bound's
-            bounds = [np.log(one).mean(axis=1) for one in (self.bound, self.step_bound)]
-        columns += [Column("ln bound", "bound", width=12), Column("by step", "step_bound", width=12)]
+        bounds = [_log_bound(one) for one in (self.bound, self.step_bound)]
+        columns += [Column("ln bound", "bound", width=24), Column("by step", "step_bound", width=24)]
         rows: list[list[Any]] = [
-            [int(depth), *(log[i] for log in logs), *(float(one[i]) for one in bounds)]
-            for i, depth in enumerate(self.depths)
+            [int(depth), *(log[i] for log in logs), *(one[i] for one in bounds)] for i, depth in enumerate(self.depths)
         ]
         notes = [f"{name} {words}" for name, words in zip(names, self.slopes, strict=True)]
         distances = [getattr(self, name) for name in names]
@@ -225,9 +223,7 @@ def distance(
     Source: Sander, Ablin, Peyre (arXiv 2205.14612), section 3.
     """
     check_model(model)
-    chosen = checked_depths(depths, MAX_DEPTH, "2^16")
-    if chosen[0] < 2:
-        raise ValueError(f"depths={brief(depths)} is not allowed: a depth must be at least 2")
+    chosen = checked_depths(depths, MAX_DEPTH, "2^16", smallest=2)
     count = checks.integer("networks", networks, 1, MAX_NETWORKS, "10^6")
     seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
     checks.choice("interpolation", interpolation, INTERPOLATIONS)
@@ -272,3 +268,12 @@ def _slope(depths: list[int], distances: Floats) -> Estimate:
     if len(deep) < 2:
         return Estimate(np.asarray(np.nan), np.asarray(np.nan), np.asarray(0))
     return slope([depths[i] for i in deep], distances[deep])
+
+
+def _log_bound(bounds: Floats) -> Estimate:
+    """Return means over networks of ln(bound), (D, networks): infinite, and without an error, where one of them is.
+
+    A mean without the infinite ones would be no bound's.
+    """
+    found, infinite = mean_log(bounds), np.isinf(bounds).any(axis=1)
+    return Estimate(np.where(infinite, np.inf, found.value), np.where(infinite, np.nan, found.stderr), found.n)

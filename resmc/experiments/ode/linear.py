@@ -132,12 +132,15 @@ class LinearDescent(Shown):
         return Table("linear_descent", title, columns, rows, lines, self._notes())
 
     def _notes(self) -> list[str]:
-        theory = "; from a zero start it tends to -1 as N grows" if self.zero_start and self.reached.all() else ""
+        known = self.zero_start and self.reached.all() and np.isfinite(float(self.distance_slope.value))
+        theory = "; from a zero start it tends to -1 as N grows" if known else ""
         notes = [f"sup |A^2N - A^N| over layers and times: slope {self.distance_slope} in ln N{theory}"]
         late = self.late_growth
         if np.isfinite(late).any():
-            grown = float(np.nanmax(late))
-            notes.append(f"in the second half of the time it grows by {100.0 * grown:.2g}% at most")
+            grown = 100.0 * float(np.nanmax(late[np.isfinite(late)]))
+            notes.append(
+                f"in the second half of the time it grows by {grown:{'.0f' if grown >= 100.0 else '.2g'}}% at most"
+            )
         missing = int((~self.reached.all(axis=0)).sum())
         if missing:
             notes.append(
@@ -147,7 +150,7 @@ class LinearDescent(Shown):
         turned = int((np.linalg.det(self.targets) <= 0.0).sum())
         if turned:
             notes.append(f"no deep network reaches {counted(turned, 'target')}: det B <= 0, and products have det > 0")
-        return notes + left_out(self.distance[:, -1])
+        return notes + left_out(self.distance[:, -1], why="a distance of 0, as where the start reaches the target")
 
     def summary(self) -> Table:
         """Return a table by depth; below it the slope of the distance, and how much of it came late."""
@@ -196,7 +199,7 @@ def linear_descent(
     depths : sequence of int
         N, at least two, increasing, from 2 on. Where one is twice another, networks are shared.
     time : float
-        The last time s; the nearest multiple of ``learning_rate``.
+        The last time s; the nearest multiple of ``learning_rate``, which is not 0.
     learning_rate : float
         The step size over N. Near B steps are stable below 2/|B|^2, |B| the largest singular value.
     every : int, optional
@@ -217,11 +220,11 @@ def linear_descent(
     """
     targets = _targets(target)
     d = targets.shape[1]
-    chosen = checked_depths(depths, MAX_DEPTH, "2^19")
-    if chosen[0] < 2:
-        raise ValueError(f"depths={brief(depths)} is not allowed: each must be at least 2, or no layer has a neighbour")
+    chosen = checked_depths(depths, MAX_DEPTH, "2^19", smallest=2)
     rate = checks.real("learning_rate", learning_rate, positive=True)
-    steps = max(1.0, checks.real("time", time, positive=True) / rate)
+    steps = checks.real("time", time, positive=True) / rate
+    if round(min(steps, 1.0)) < 1:
+        raise ValueError(f"time={brief(time)} is not allowed: it is less than half a step of learning_rate={rate:g}")
     if steps > MAX_STEPS:
         raise ValueError(f"time={brief(time)} is not allowed: it is more than 10^7 steps of learning_rate={rate:g}")
     steps = round(steps)
@@ -259,19 +262,16 @@ def _networks(targets: Floats) -> Networks:
 def _targets(given: Any) -> Floats:
     """Return the targets (P, d, d), a copy."""
     allowed = f"it must be numbers of shape (d, d) or (P, d, d), d from 1 to {MAX_WIDTH}"
-    try:
-        targets = np.array(given)
-    except ValueError:  # The rows have different lengths.
-        targets = np.array("")
-    if targets.dtype.kind not in "iuf":
-        raise ValueError(f"target={brief(given)} is not allowed: {allowed}")
-    targets = np.ascontiguousarray(targets[None] if targets.ndim == 2 else targets, np.float64)
+    found = checks.numbers("target", given, allowed)
+    targets = np.ascontiguousarray(found[None] if found.ndim == 2 else found)
     if targets.ndim != 3 or targets.shape[1] != targets.shape[2] or not targets.size or targets.shape[1] > MAX_WIDTH:
-        raise ValueError(f"target of shape {np.shape(given)} is not allowed: {allowed}")
-    finite = np.isfinite(targets).all(axis=(1, 2))
-    if not finite.all():
-        number = int(np.argmin(finite))
-        raise ValueError(f"target={brief(targets[number])} is not allowed (number {number}): it must be finite")
+        raise ValueError(f"target of shape {found.shape} is not allowed: {allowed}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(targets).all(axis=(1, 2)), np.isfinite(np.sum(targets**2, axis=(1, 2)))
+    for good, asked in zip(finite, ("it must be finite", "|B|^2 must be finite, and the loss with it"), strict=True):
+        if not good.all():
+            number = int(np.argmin(good))
+            raise ValueError(f"target={brief(targets[number])} is not allowed (number {number}): {asked}")
     return targets
 
 
@@ -289,7 +289,7 @@ def _start(start: Any, depth: int, shape: tuple[int, ...]) -> Floats:
 
 def _layer(start: Start, t: float, shape: tuple[int, ...]) -> Floats:
     """Return the weights of a layer at the start, (d, d) or (P, d, d)."""
-    weights = np.array(start(t), np.float64)
+    weights = checks.numbers_at(f"start({t:g})", start, t)
     if weights.shape not in (shape, shape[1:]) or not np.isfinite(weights).all():
         raise ValueError(
             f"start({t:g})={brief(weights)} is not allowed: it must be finite, of shape {shape[1:]} or {shape}"

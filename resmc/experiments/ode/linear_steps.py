@@ -63,7 +63,8 @@ class Descent:
         return weights
 
     def _too_large(self, target: int, depth: int, step: int) -> str:
-        stable = 2.0 / max(1.0, float(np.linalg.norm(self.targets[target], 2))) ** 2
+        largest = max(1.0, float(np.linalg.norm(self.targets[target], 2)))
+        stable = 2.0 / largest / largest  # A square could be beyond the range of numbers.
         return (
             f"learning_rate={self.rate:g} is too large: the loss of target {target} at depth {depth} grows in step "
             f"{step}; near the start and this target steps are stable below {stable:.3g}, and smaller ones may be "

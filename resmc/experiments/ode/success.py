@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..._system import checks
 from ..._system.progress import reporting
 from ..._system.stopping import look, stoppable
-from ..._system.words import brief, brief_repr, counted
+from ..._system.words import brief_repr, counted
 from ...models.fields import shown
 from ...models.residual_network import ResidualNetwork
 from ...results.arithmetic import share_networks
@@ -54,7 +54,7 @@ class Success(Shown):
         Mean cross entropy of the examples for training after the last step; infinite where states or gradients left
         the range of numbers.
     adjoint_accuracy, autograd_accuracy : ndarray, shape (S, D, P)
-        Fraction of the examples held out that are classified rightly.
+        Fraction of the examples held out that are classified rightly; it says nothing where the loss is infinite.
     start_error, final_error : ndarray, shape (S, D, P)
         |adjoint's gradient - autograd's|/|autograd's| at the same weights, before and after training with the adjoint;
         NaN or infinite beyond the range of numbers.
@@ -142,16 +142,21 @@ class Success(Shown):
         lines = [
             f"{counted(self.networks, 'network')}, the same for all, seed {self.seed}; {self.steps} steps, batch "
             f"{self.batch}, learning rate {self.learning_rate:g}/(N s^2), momentum {self.momentum:g}",
-            f"success: a loss of at most {self.threshold:.4g}; losses and errors of gradients are medians",
+            f"success: a loss of at most {self.threshold:.4g}; losses and errors of gradients are medians of "
+            "these networks, without errors",
         ]
         return Table("success", title, columns, rows, lines, self._notes())
 
     def _notes(self) -> list[str]:
         notes = []
         if set(self.schemes) == set(SCHEMES):
+            never = int(np.isinf(self.layers_needed()).all(axis=0).sum())
+            neither = (
+                f"; {never} of {self.networks} do not succeed at N = {self.depths[-1]} with either" if never else ""
+            )
             notes.append(
                 f"with the adjoint, Heun needs fewer layers than Euler in {self.heun_needs_fewer} of the networks, "
-                f"more in {self.euler_needs_fewer}; a layer of Heun's takes two branches"
+                f"more in {self.euler_needs_fewer}{neither}; a layer of Heun's takes two branches"
             )
         if not self.succeeded("autograd").all():
             notes.append("not all networks succeed with autograd: failures are not the adjoint's alone")
@@ -211,7 +216,8 @@ def success(
         N: at least two, increasing, 2 to 32,768.
     data : pair (X, y), optional
         Examples (M, F) and their labels, M at least 10; by default scikit-learn's 1,797 handwritten digits (the extra
-        ``resmc[digits]``). A fifth is held out.
+        ``resmc[digits]``). A fifth is held out. X is centred by column and divided by one number, so that the examples
+        for training have means 0 and a mean of x^2 of 1.
     networks : int
         P: 1 to 10^4; errors take 32. Each has a start and batches of its own.
     seed : int
@@ -240,9 +246,7 @@ def success(
     Source: Sander, Ablin, Peyre (arXiv 2205.14612), section 4 for the adjoint and its errors, section 5 for training.
     """
     check_model(model)
-    chosen = checked_depths(depths, MAX_DEPTH, "2^15")
-    if chosen[0] < 2:
-        raise ValueError(f"depths={brief(depths)} is not allowed: a depth must be at least 2")
+    chosen = checked_depths(depths, MAX_DEPTH, "2^15", smallest=2)
     count = checks.integer("networks", networks, 1, MAX_NETWORKS, "10^4")
     seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
     asked = checks.choices("schemes", schemes, SCHEMES)
@@ -257,8 +261,9 @@ def success(
         threshold = 0.5 * float(np.log(examples.classes))
     threshold = checks.real("threshold", threshold, positive=True)
     from ...torch_module.threads import threads_for
-    from .training import Course, Training
+    from .training import Course, Training, check_step_sizes
 
+    check_step_sizes(model, chosen, rate)
     course = Course(seed, count, steps, batch, rate, momentum, device)
     losses = np.empty((2, len(asked), len(chosen), count))
     accuracies, errors = np.empty_like(losses), np.empty_like(losses)

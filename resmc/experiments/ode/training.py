@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,10 +34,28 @@ class Course:
 
     def __post_init__(self) -> None:
         try:
-            torch.empty(0, device=self.device)
+            torch.empty(0, device=torch.device(self.device))
         except (RuntimeError, TypeError, AssertionError) as error:
             said = str(error).splitlines()[0]
             raise ValueError(f"device={brief(self.device)} is not allowed: torch says '{said}'") from None
+
+
+def check_step_sizes(model: ResidualNetwork, depths: Sequence[int], learning_rate: float) -> None:
+    """Refuse a learning rate with which a step size is beyond the numbers of float32, in which networks are trained."""
+    for depth in depths:
+        size = _step_size(model, depth, learning_rate)
+        if not size <= torch.finfo(torch.float32).max:
+            raise ValueError(
+                f"learning_rate={learning_rate:g} is not allowed: the step size learning_rate/(N s^2) is {size:.3g} at "
+                f"N = {depth}, beyond the numbers of float32"
+            )
+
+
+def _step_size(model: ResidualNetwork, depth: int, learning_rate: float) -> float:
+    """Return learning_rate/(N s^2), with which h_N moves as much whatever the depth N and the size s of a branch."""
+    assert isinstance(model.scaling, DepthScaling)
+    with np.errstate(over="ignore", under="ignore", divide="ignore"):
+        return float(learning_rate / (depth * np.float64(model.scaling.at(depth)) ** 2))
 
 
 class Training:
@@ -76,7 +94,8 @@ class Training:
         course = self.course
         generator = torch.Generator().manual_seed(_seed(course.seed))
         alive = torch.ones(course.networks, dtype=torch.bool, device=course.device)
-        descent = torch.optim.SGD(self.parameters, lr=self._step_size(), momentum=course.momentum)
+        step_size = _step_size(self.model, self.model.depth, course.learning_rate)
+        descent = torch.optim.SGD(self.parameters, lr=step_size, momentum=course.momentum)
         for _ in range(course.steps):
             gradients = self._gradients(backward, self._batch(generator))
             for gradient in gradients:
@@ -96,12 +115,6 @@ class Training:
             for backward in ("autograd", "adjoint")
         )
         return np.asarray(((found - true).norm(dim=1) / true.norm(dim=1)).cpu().numpy())
-
-    def _step_size(self) -> float:
-        """Return learning_rate/(N s^2), with which h_N moves as much whatever the depth and the size s of a step."""
-        scaling, depth = self.model.scaling, self.model.depth
-        assert isinstance(scaling, DepthScaling)
-        return self.course.learning_rate / (depth * scaling.at(depth) ** 2)
 
     def _batch(self, generator: torch.Generator) -> Tensor:
         """Return examples of the networks' own, (networks, batch)."""

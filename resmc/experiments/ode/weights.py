@@ -189,16 +189,14 @@ def _slope(function: WeightFunction) -> Callable[[float], ArrayLike]:
 
     def quotient(t: float) -> Floats:
         before, after = max(t - DIFFERENCE, 0.0), min(t + DIFFERENCE, 1.0)
-        return np.subtract(function.value(after), function.value(before)) / (after - before)
+        values = (checks.numbers_at("the function", function.value, time) for time in (after, before))
+        return np.asarray(np.subtract(*values) / (after - before))
 
     return quotient
 
 
 def _checked(name: str, function: Callable[[float], ArrayLike], t: float, shape: tuple[int, ...]) -> Floats:
-    try:
-        found = np.asarray(function(t), np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"weights: {name} at t={t:g} cannot be had as an array of numbers: {error}") from None
+    found = checks.numbers_at(f"weights: {name} at t={t:g}", function, t)
     if found.shape != shape:
         raise ValueError(f"weights: {name} at t={t:g} of shape {found.shape} is not allowed: it must be {shape}")
     if not np.isfinite(found).all():
