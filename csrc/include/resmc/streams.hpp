@@ -21,9 +21,8 @@ enum Stream : uint32_t {
     STREAM_GRADIENT = 8,         // layer depth:  normals of p_depth (projected)
     STREAM_BACKWARD = 9,         // layer l:      fresh normals of V_l^T p, of phi-out W_l^T v; number n is b_l's
     STREAM_BACKWARD_INNER = 10,  // layer l:      fresh normals of W_l^T v of v-phi-w; number n is b_l's
-    STREAM_DENSE_INPUT =
-        11,  // layer 0:      A of explicit inputs, flat index i n_in + j: where its law is not Gaussian,
-             //               and in heat maps, where it is, and all inputs of a network share it
+    STREAM_DENSE_INPUT = 11,     // layer 0:      A of explicit inputs, flat index i n_in + j: of laws but Gaussian,
+                                 //               and in heat maps of it too, where all inputs of a network share A
     // Of weights that depend on each other in depth. A path over the layers has terms, two normals p = 0, 1 of each for
     // every entry e: quad p Q + e/4, Q = ceil(entries/4). A covariance matrix has a term, and p = 0, for each layer.
     STREAM_NOISE_OUTER = 12,  // frequency k: fractional noise; layer l: covariance matrices; of V, of phi-out W
