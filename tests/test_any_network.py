@@ -263,7 +263,7 @@ def test_a_grid_over_beta_and_depth_grows_and_keeps_its_shards(tmp_path):
 # ------------------------------------------------------------------------------------------------------- MFBV's figures
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("number", [1, 2, pytest.param(3, marks=pytest.mark.long)])
 def test_mfbvs_figures_are_plans_that_may_be_killed_go_on_and_are_reported(number, tmp_path, capsys):
     """Each figure's file, with fewer networks: run, killed as by ``kill -9``, run again, and made a page of."""
     text = (EXAMPLES / f"figure-{number}.toml").read_text(encoding="utf-8")

@@ -21,6 +21,7 @@ from bench import sweep, sweep_overhead  # noqa: E402
 pytestmark = pytest.mark.cpu
 
 
+@pytest.mark.long
 def test_a_short_run_leaves_numbers_and_a_page(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert sweep.main(["--seconds", "0.01", "--points", "100", "--rounds", "5", "--output", str(tmp_path)]) == 0

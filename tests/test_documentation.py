@@ -39,6 +39,7 @@ from resmc.sweep.plan import Plan
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FEW = {"simulate": 4096, "dense": 1024, "gpu": 64, "sweep": 512, "max_networks": 2048, "regime": 200, "limit": 1000}
+SLOW = ("depth.md", "ode.md", "linear.md", "weights.md")  # `make docs` runs their cells, and `-m long` these tests
 RUN, TEXT = (
     ("python", "{code-cell} ipython3"),
     ("text", "cpp", "bibtex", "yaml", "{toctree}", "{eval-rst}", "{raw} html"),
@@ -150,7 +151,13 @@ def small_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.cpu
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=str(page.relative_to(ROOT)), marks=[pytest.mark.long] * (page.name in SLOW))
+        for page in PAGES
+    ],
+)
 @pytest.mark.usefixtures("few_networks")
 def test_python_blocks_run(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest

@@ -33,10 +33,10 @@ def trained(depth: int, backward: str) -> dict[str, Any]:
 
 
 def test_memory_grows_with_the_depth_for_autograd_alone():
-    """Autograd keeps at least four states of 256 KiB a step; the adjoint a few, however many steps there are."""
+    """Autograd keeps at least four states of 256 KiB a step; the adjoint ten of them, and what a step takes."""
     steps, state = 64, 128 * 8 * 64 * 4 / 2**20
     assert trained(steps, "autograd")["peak"] > 3.0 * steps * state
-    assert trained(steps, "adjoint")["peak"] < 16.0 * state
+    assert trained(steps, "adjoint")["peak"] < 24.0 * state
 
 
 def test_both_ways_start_from_one_gradient(digits):

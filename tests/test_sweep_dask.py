@@ -255,7 +255,7 @@ def test_a_cluster_without_a_client_and_a_closed_client_are_refused(cluster, tmp
     assert not (tmp_path / "store").exists()
 
 
-@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("stored", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_heat_map_is_made_on_a_cluster_with_a_store_and_without_one(client, tmp_path, stored):
     """Without one its numbers come back through the scheduler: the workers share no directory with it."""
     model = ResidualNetwork(6, 12, block="v-phi-w")

@@ -103,7 +103,9 @@ def test_sigterm_ends_a_sweep_as_politely(tmp_path, plan, kind, to_all):
     assert not left if not to_all or "--processes" not in kind else all(name.endswith(".tmp") for name in left)
 
 
-@pytest.mark.parametrize("options", [[], ["--processes"]], ids=["threads", "processes"])
+@pytest.mark.parametrize(
+    "options", [pytest.param([], id="threads", marks=pytest.mark.long), pytest.param(["--processes"], id="processes")]
+)
 def test_the_same_line_after_ctrl_c_completes_the_sweep(tmp_path, plan, options):
     plan.write_text(PLAN.format(networks=50 * 4096), encoding="utf-8")
     store, expected = tmp_path / "store", tmp_path / "expected"
