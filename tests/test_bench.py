@@ -71,7 +71,7 @@ def slow_in(names: list[str], name: str) -> list[pytest.MarkDecorator]:
 @pytest.mark.parametrize(
     ("name", "alpha", "lam", "depth"),
     [
-        *((name, *PROBLEMS[0]) for name in CONTENDERS),
+        *(pytest.param(name, *PROBLEMS[0], marks=slow_in(["torch.compile"], name)) for name in CONTENDERS),
         *(pytest.param(name, *PROBLEMS[1], marks=slow_in([*LOOPS, "torch.compile"], name)) for name in CONTENDERS),
     ],
 )

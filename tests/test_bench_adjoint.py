@@ -30,6 +30,7 @@ def test_turns_are_by_turns_and_the_first_is_not_counted():
     assert [len(values) for values in taken.values()] == [3, 3]
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::resmc.ode.AdjointWarning")  # so few steps are not near an equation's
 def test_errors_and_tables_are_written_quickly(tmp_path, capsys):
     pytest.importorskip("torchdiffeq")

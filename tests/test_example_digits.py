@@ -32,6 +32,7 @@ def trained(depth: int, backward: str) -> dict[str, Any]:
     return dict(json.loads(subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout))
 
 
+@pytest.mark.long
 def test_memory_grows_with_the_depth_for_autograd_alone():
     """Autograd keeps at least four states of 256 KiB a step; the adjoint ten of them, and what a step takes."""
     steps, state = 64, 128 * 8 * 64 * 4 / 2**20
