@@ -12,12 +12,13 @@ of plan the same way, and `memory_store` keeps one without files.
 from pathlib import Path
 
 from ..experiments.heat_map import HeatMap
+from .campaigns import map_campaign
 from .cost import SweepEstimate
 from .errors import StoreError
-from .heat_map_campaign import HeatMapCampaign
 from .heat_map_plan import HeatMapPlan
 from .heat_map_run import heat_map, load_heat_map
 from .kinds import kind_of
+from .plan import Plan
 from .result import SweepResult, collect
 from .store import Store
 from .sweep import Sweep
@@ -46,11 +47,10 @@ def load_stored(path: str | Path, set_aside: bool = True) -> SweepResult | HeatM
     StoreError
         As for `load_sweep`.
     """
-    store = Store(path)
     plan = any_stored_plan(path)
-    if isinstance(plan, HeatMapPlan):
-        return HeatMapCampaign(plan).collect(store, set_aside=set_aside)
-    return collect(plan, path, set_aside)
+    if isinstance(plan, Plan):
+        return collect(plan, path, set_aside)
+    return map_campaign(plan).collect(Store(path), set_aside=set_aside)
 
 
 def any_stored_plan(path: str | Path) -> Sweep | HeatMapPlan:
@@ -58,9 +58,9 @@ def any_stored_plan(path: str | Path) -> Sweep | HeatMapPlan:
     store = Store(path)
     described = store.read_plan()
     kind = kind_of(described)
-    if kind is not None and kind.read == HeatMapPlan.from_dict:
-        return store.made(described, HeatMapPlan.from_dict)
-    return store.made(described, Sweep.from_dict)
+    read = Sweep.from_dict if kind is None or kind.name == SweepResult.kind else kind.read
+    found: Sweep | HeatMapPlan = store.made(described, read)
+    return found
 
 
 def stored_plan(path: str | Path) -> Sweep:

@@ -12,8 +12,11 @@ from .sweep_campaign import SweepCampaign
 
 def campaign_of(plan: Described) -> Campaign:
     """Return the campaign that computes a plan."""
-    if isinstance(plan, Plan):
-        return SweepCampaign(plan)
+    return SweepCampaign(plan) if isinstance(plan, Plan) else map_campaign(plan)
+
+
+def map_campaign(plan: Described) -> HeatMapCampaign:
+    """Return the campaign of a map, which is all that is no sweep."""
     if isinstance(plan, HeatMapPlan):
         return HeatMapCampaign(plan)
     raise TypeError(f"{type(plan).__name__} is no kind of plan that has a campaign")
