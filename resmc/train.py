@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .experiments.train.data import digits
+    from .experiments.train.heat_map import TrainedHeatMap
+    from .sweep.trained_map_run import heat_map, load_heat_map
 
 __all__ = [
+    "TrainedHeatMap",
     "digits",
+    "heat_map",
+    "load_heat_map",
 ]
 
 HOMES = {  # files of the public names
+    "TrainedHeatMap": "experiments.train.heat_map",
     "digits": "experiments.train.data",
+    "heat_map": "sweep.trained_map_run",
+    "load_heat_map": "sweep.trained_map_run",
 }
 
 

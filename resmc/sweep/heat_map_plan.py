@@ -48,12 +48,7 @@ class HeatMapPlan:
 
         put("model", checked_model(self.model))
         put("hurst", hurst_exponents(self.hurst))
-        put("beta", checks.increasing("beta", self.beta, MOST_VALUES))
-        for beta in (self.beta[0], self.beta[-1]):
-            try:  # the network refuses a scale beyond the kernels' range
-                replace(self.model, scaling=DepthScaling(beta, self.scaling.c, self.scaling.inside))
-            except ValueError as error:
-                raise ValueError(f"beta={beta!r} is not allowed at depth={self.model.depth}: {error}") from None
+        put("beta", checked_exponents(self.model, self.beta))
         put("networks", checks.integer("networks", self.networks, 1, MOST_NETWORKS, "2^20"))
         put("n_inputs", checks.integer("n_inputs", self.n_inputs, 1, MOST_INPUTS, "2^16"))
         if len(self.beta) * self.n_inputs > MOST_COLUMNS:
@@ -142,6 +137,18 @@ class HeatMapPlan:
             f"HeatMapPlan({m.block} {m.activation}, width {m.width}, depth {m.depth}: hurst {len(self.hurst)} x beta "
             f"{len(self.beta)}, networks={self.networks}, n_inputs={self.n_inputs}, seed={self.seed})"
         )
+
+
+def checked_exponents(model: ResidualNetwork, given: Any) -> tuple[float, ...]:
+    """Return the exponents of a map in increasing order; raises ValueError for what is no list of such."""
+    found = checks.increasing("beta", given, MOST_VALUES)
+    assert isinstance(model.scaling, DepthScaling)
+    for beta in (found[0], found[-1]):
+        try:  # the network refuses a scale beyond the kernels' range
+            replace(model, scaling=replace(model.scaling, beta=beta))
+        except ValueError as error:
+            raise ValueError(f"beta={beta!r} is not allowed at depth={model.depth}: {error}") from None
+    return found
 
 
 def checked_model(model: Any) -> ResidualNetwork:

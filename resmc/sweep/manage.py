@@ -15,8 +15,10 @@ from .._system.plain import Plain
 from .._system.words import are, counted
 from ..experiments import heat_row
 from ..experiments.heat_map import HeatMap
+from ..experiments.train import map_row
+from ..experiments.train.heat_map import TrainedHeatMap
 from ..results.archive import format_of
-from . import heat_map_campaign
+from . import heat_map_campaign, trained_map_campaign
 from .campaigns import map_campaign
 from .claims import Claims
 from .errors import Damaged, StoreError
@@ -26,11 +28,17 @@ from .plan import Plan
 from .result import Reader, SweepResult
 from .store import Store, Stored
 from .summary import targets
+from .trained_map_plan import TrainedMapPlan
 
 READERS: dict[str | None, Callable[[Store, Stored], Any]] = {  # by the format of a file that holds no simulation
     heat_row.FORMAT: heat_map_campaign.read,
+    map_row.FORMAT: trained_map_campaign.read,
 }
-UNITS = {"sweep": "point", "heat map": "row"}  # the series of networks of a plan, by its kind
+UNITS = {
+    "sweep": "point",
+    "heat map": "row",
+    "trained heat map": "row",
+}  # series of networks, by the kind of a plan
 
 
 @dataclass(frozen=True)
@@ -83,14 +91,14 @@ class Status:
         return "\n".join(lines)
 
 
-def status(plan: Plan | HeatMapPlan, path: str | Path) -> Status:
+def status(plan: Plan | HeatMapPlan | TrainedMapPlan, path: str | Path) -> Status:
     """Find how far the store at ``path`` is with ``plan``; every shard of the plan is verified, nothing is changed."""
     store = Store(path)
     store.require()
     listing = store.listing()
     files = listing.files
     classes = Counter(c for ranges in listing.by_key.values() for names in ranges.values() for c in names)
-    result: SweepResult | HeatMap
+    result: SweepResult | HeatMap | TrainedHeatMap
     if isinstance(plan, Plan):
         reader = Reader(plan, store, listing, set_aside=False)
         result, pilots = reader.result(), len(reader.pilots)
