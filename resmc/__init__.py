@@ -27,7 +27,7 @@ from .results.estimates import Estimate, KSDistance
 from .simulation import Simulation, load, merge, simulate
 
 if TYPE_CHECKING:
-    from . import analyses, ode, plot, reference, report, theory
+    from . import analyses, ode, plot, reference, report, theory, train
     from .analyses import RoughnessExponent, extrapolate, roughness_exponent
     from .experiments.depth_limit import DepthLimit
     from .experiments.frontier import FrontierSlopes, frontier
@@ -81,6 +81,7 @@ __all__ = [
     "simulate",
     "stop",
     "theory",
+    "train",
 ]
 
 
@@ -100,7 +101,7 @@ EXPERIMENTS = {  # files of the experiments' public names
 
 def __getattr__(name: str) -> Any:
     """Imports what needs SciPy only when it is asked for, so that ``import resmc`` stays quick."""
-    if name in ("analyses", "ode", "plot", "reference", "report", "theory"):
+    if name in ("analyses", "ode", "plot", "reference", "report", "theory", "train"):
         return importlib.import_module(f".{name}", __name__)
     if name == "__version__":
         return build_info()["version"]
