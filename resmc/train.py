@@ -1,0 +1,31 @@
+"""Residual networks after training: what do the scaling with depth and the regularity of the weights do to them?
+
+Every name is imported when it is asked for; those that need torch (the extra ``resmc[torch]``) import it then.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .experiments.train.data import digits
+
+__all__ = [
+    "digits",
+]
+
+HOMES = {  # files of the public names
+    "digits": "experiments.train.data",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the file of a public name when it is asked for, so that nothing is loaded that is not used."""
+    if name in HOMES:
+        return getattr(importlib.import_module(f".{HOMES[name]}", __package__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
