@@ -30,8 +30,8 @@ from .settings import differences
 FORMAT = "resmc-training"
 SCHEMA_VERSION = 1
 KIND = "training"
-SHARE = 0.05  # of the time goes into writing at most
-LEAST = 2.0  # seconds from one writing to the next
+SHARE = 0.05  # the most of the time that writing may take
+LEAST = 2.0  # seconds between two writings, at least
 MOST_NAMED = 4
 
 Arrays = dict[str, NDArray[Any]]

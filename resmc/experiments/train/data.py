@@ -135,7 +135,7 @@ def checked_data(
     digest = hashlib.sha256()
     for array in (x, targets, *([] if fractions else parts)):
         digest.update(f"{array.shape} {array.dtype}".encode())
-        digest.update(memoryview(np.ascontiguousarray(array)))
+        digest.update(np.ascontiguousarray(array).data)
     sizes = (len(parts[0]), len(parts[1]), len(parts[2]))
     outputs = len(labels) if labels is not None else targets.shape[1]
     x, targets = x[order], targets[order]
