@@ -28,7 +28,7 @@ from .simulation import Simulation, load, merge, simulate
 
 if TYPE_CHECKING:
     from . import analyses, ode, plot, reference, report, theory, train
-    from .analyses import extrapolate
+    from .analyses import RoughnessExponent, extrapolate, roughness_exponent
     from .experiments.depth_limit import DepthLimit
     from .experiments.frontier import FrontierSlopes, frontier
     from .experiments.heat_map import HeatMap
@@ -53,6 +53,7 @@ __all__ = [
     "QuadraticVariation",
     "ResNet",
     "ResidualNetwork",
+    "RoughnessExponent",
     "Simulation",
     "SmoothProcess",
     "Stopped",
@@ -76,6 +77,7 @@ __all__ = [
     "reference",
     "regime",
     "report",
+    "roughness_exponent",
     "simulate",
     "stop",
     "theory",
@@ -105,8 +107,8 @@ def __getattr__(name: str) -> Any:
         return build_info()["version"]
     if name in ("Sweep", "SweepResult", "heat_map", "load_heat_map", "load_sweep"):
         return getattr(importlib.import_module(".sweep", __name__), name)
-    if name == "extrapolate":
-        return importlib.import_module(".analyses", __name__).extrapolate
+    if name in ("RoughnessExponent", "extrapolate", "roughness_exponent"):
+        return getattr(importlib.import_module(".analyses", __name__), name)
     if name in EXPERIMENTS:
         return getattr(importlib.import_module(f".experiments.{EXPERIMENTS[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
