@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 REACH = 2.0  # powers of ten on either side of 0 at which a map's colours end
 LABELS = {"hurst": "Hurst exponent $H$", "beta": r"exponent $\beta$"}
-MOST_LETTERS = 28  # of the values at all ticks of an axis
+MOST_LETTERS = 28  # letters of the values at all ticks of an axis
 ZERO = "mean 0"
 
 

@@ -49,8 +49,6 @@ class TrainedMapPlan:
         put("hurst", hurst_exponents(self.hurst))
         put("beta", checked_exponents(self.model, self.beta))
         put("networks", checks.integer("networks", self.networks, 1, MOST_NETWORKS, "2^16"))
-        for rate in self.settings.rates:
-            self.settings.step_size(rate, self.model.depth)  # refuses what is beyond float32
 
     @cached_property
     def rows(self) -> tuple[MapRow, ...]:

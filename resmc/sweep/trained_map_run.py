@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..engine.devices import Named
 from ..experiments.train.data import FRACTIONS, checked_data
+from ..experiments.train.fit import check_training
 from ..experiments.train.heat_map import TrainedHeatMap
 from ..experiments.train.map_row import DataDescription
 from ..experiments.train.settings import Settings
@@ -131,6 +132,7 @@ def heat_map(
     examples = checked_data(X, y, settings, split, classes)
     described = DataDescription(**examples.described())
     plan = TrainedMapPlan(model, hurst, beta, networks, settings, described, examples)  # type: ignore[arg-type]
+    check_training([plan.model], settings, examples)
     if engine in (None, "threads") and workers is None and threads is None:
         workers = 1  # a row's networks are side by side already, and torch's threads are those of a process
     found: TrainedHeatMap = coordinator.run(

@@ -41,8 +41,8 @@ SCHEMA_VERSION = 1
 KEY_VERSION = 1  # raised when keys are made of other things, or training itself gives other numbers
 PARTS = ("validation", "test")
 PASSES = 3  # products of a matrix and the states of all examples: forward, backward, and the matrix's own gradient
-SIDE_BY_SIDE = 32  # networks of one learning rate that a shard has at least, if their weights are not large
-MOST_WEIGHTS = 1 << 28  # of such a shard; gradients and optimisers take as much once more, or twice or three times
+SIDE_BY_SIDE = 32  # networks of one learning rate that a shard has at least, unless their weights are large
+MOST_WEIGHTS = 1 << 28  # weights of such a shard; gradients and optimisers take as much again, or two or three times
 FLOAT, BOOL = np.dtype(np.float64), np.dtype(np.bool_)
 
 
