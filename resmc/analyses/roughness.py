@@ -117,14 +117,14 @@ def roughness_exponent(
     """
     array = checks.numbers("weights", weights, ALLOWED)
     checks.choice("path", path, PATHS)
-    by_network = _by_network(array, axis, members)
-    networks, depth, entries = by_network.shape
+    found_in = by_network("weights", array, axis, members)
+    networks, depth, entries = found_in.shape
     chosen = chosen_lags(lags, depth, path)
-    if not np.isfinite(by_network).all():
-        bad = int((~np.isfinite(by_network).all(axis=(1, 2))).sum())
+    if not np.isfinite(found_in).all():
+        bad = int((~np.isfinite(found_in).all(axis=(1, 2))).sum())
         which = "weights are" if members is None else f"weights of {bad} of {networks} networks are"
         raise ValueError(f"{which} not all finite: leave out what has exploded")
-    found = jackknifed(mean_square_increments(by_network, chosen, path), lambda q: pooled(chosen, q))
+    found = jackknifed(mean_square_increments(found_in, chosen, path), lambda q: pooled(chosen, q))
     count = len(chosen)
     result = RoughnessExponent(
         path=path,
@@ -169,10 +169,10 @@ def chosen_lags(given: Sequence[int] | None, depth: int, path: str) -> list[int]
     return [checks.integer("lags", lag, 1, longest, f"of {depth} layers") for lag in several]
 
 
-def _by_network(array: Floats, axis: Any, members: Any) -> Floats:
-    """Return weights (networks, layers, entries)."""
+def by_network(name: str, array: Floats, axis: Any, members: Any) -> Floats:
+    """Return weights (networks, layers, entries); ``name`` is that of the array in messages."""
     if not array.ndim or not array.size:
-        raise ValueError(f"weights of shape {array.shape} are not allowed: {ALLOWED}")
+        raise ValueError(f"{name} of shape {array.shape} are not allowed: {ALLOWED}")
     places = [checks.integer("axis", axis, -array.ndim, array.ndim - 1) % array.ndim]
     if members is None:
         array, places = array[None], [0, places[0] + 1]
