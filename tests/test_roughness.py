@@ -172,8 +172,8 @@ ONE = np.ones((6, 2))
         (ONE, {"lags": (1, 2.5)}, "lags=2.5 is not allowed"),
         (ONE, {"lags": (1, 7)}, "lags=7 is out of range: it must be an integer from 1 to 6"),
         (ONE, {"lags": (1, 6), "path": "weights"}, "lags=6 is out of range: it must be an integer from 1 to 5"),
-        (ONE[:1], {}, "weights of 1 layers are too few: path='sums' takes 2"),
-        (ONE[:2], {"path": "weights"}, "weights of 2 layers are too few: path='weights' takes 3"),
+        (ONE[:1], {}, "weights of 1 layer are not allowed: path='sums' takes 2 or more"),
+        (ONE[:2], {"path": "weights"}, "weights of 2 layers are not allowed: path='weights' takes 3 or more"),
     ],
 )
 def test_what_is_not_allowed_is_said_in_a_sentence(given, options, message):

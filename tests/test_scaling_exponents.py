@@ -270,7 +270,7 @@ BAD = {
     "a depth in words": (ONES | {"deep": np.ones((9, 2))}, {}, "a depth of weights='deep' is not allowed"),
     "other layers": (ONES | {64: np.ones((63, 2))}, {}, "weights[64] has 63 layers along its axis: it must have 64"),
     "other entries": (ONES | {64: np.ones((64, 3))}, {}, "differ in networks x entries"),
-    "NaN": (ONES | {64: np.full((64, 2), np.nan)}, {}, "weights[64] of 1 of 1 network are not all finite"),
+    "NaN": (ONES | {64: np.full((64, 2), np.nan)}, {}, "weights[64] are not all finite"),
     "zeros": (ONES | {64: np.zeros((64, 2))}, {}, "weights[64] are all 0"),
     "words": (ONES | {64: ["a"] * 64}, {}, "weights[64]="),
     "complex": (ONES | {64: np.ones((64, 2)) * 1j}, {}, "complex numbers"),

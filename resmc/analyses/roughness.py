@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
-from .._system.words import brief
+from .._system.words import brief, counted
 from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate, Floats
 from ..results.groups import jackknifed
@@ -90,7 +90,7 @@ def roughness_exponent(
 
     Nothing is subtracted: a mean over the layers that is not 0 is a smooth trend. Where networks differ in size, q(m)
     is that of the large ones. Arrays do not say whether they have networks in common, as weights before and after
-    training have, so a difference of two such estimates has no error; `resmc.train.regularity` pairs networks.
+    training have, so a difference of two such estimates has no error: `resmc.analyses.roughness_change` pairs networks.
 
     Parameters
     ----------
@@ -115,16 +115,11 @@ def roughness_exponent(
     Source: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), section 5, for one weight against the layer; the relation
     E (B_{t+m} - B_t)^2 = m^(2H) defines fractional Brownian motion (Mandelbrot and Van Ness 1968, SIAM Review 10).
     """
-    array = checks.numbers("weights", weights, ALLOWED)
     checks.choice("path", path, PATHS)
-    found_in = by_network("weights", array, axis, members)
-    networks, depth, entries = found_in.shape
+    by_network = checked_weights("weights", weights, axis, members)
+    networks, depth, entries = by_network.shape
     chosen = chosen_lags(lags, depth, path)
-    if not np.isfinite(found_in).all():
-        bad = int((~np.isfinite(found_in).all(axis=(1, 2))).sum())
-        which = "weights are" if members is None else f"weights of {bad} of {networks} networks are"
-        raise ValueError(f"{which} not all finite: leave out what has exploded")
-    found = jackknifed(mean_square_increments(found_in, chosen, path), lambda q: pooled(chosen, q))
+    found = jackknifed(mean_square_increments(by_network, chosen, path), lambda q: pooled(chosen, q))
     count = len(chosen)
     result = RoughnessExponent(
         path=path,
@@ -160,7 +155,9 @@ def chosen_lags(given: Sequence[int] | None, depth: int, path: str) -> list[int]
     """Return the lags that are asked for, or 1, 2, 4, .. up to depth/16, and at least 1 and 2."""
     longest = depth if path == "sums" else depth - 1
     if longest < 2:
-        raise ValueError(f"weights of {depth} layers are too few: path={path!r} takes {2 + (path != 'sums')}")
+        raise ValueError(
+            f"weights of {counted(depth, 'layer')} are not allowed: path={path!r} takes {2 + (path != 'sums')} or more"
+        )
     if given is None:
         return [1 << i for i in range(max(2, (depth // SHARE).bit_length()))]
     several = checks.increasing("lags", given, longest)
@@ -169,8 +166,9 @@ def chosen_lags(given: Sequence[int] | None, depth: int, path: str) -> list[int]
     return [checks.integer("lags", lag, 1, longest, f"of {depth} layers") for lag in several]
 
 
-def by_network(name: str, array: Floats, axis: Any, members: Any) -> Floats:
-    """Return weights (networks, layers, entries); ``name`` is that of the array in messages."""
+def checked_weights(name: str, weights: ArrayLike, axis: Any, members: Any) -> Floats:
+    """Return finite weights as (networks, layers, entries)."""
+    array = checks.numbers(name, weights, ALLOWED)
     if not array.ndim or not array.size:
         raise ValueError(f"{name} of shape {array.shape} are not allowed: {ALLOWED}")
     places = [checks.integer("axis", axis, -array.ndim, array.ndim - 1) % array.ndim]
@@ -181,4 +179,9 @@ def by_network(name: str, array: Floats, axis: Any, members: Any) -> Floats:
         if places[0] == places[1]:
             raise ValueError(f"members={members} is not allowed: axis={axis} is that of the layers")
     moved = np.moveaxis(array, places, (0, 1))
-    return moved.reshape(*moved.shape[:2], -1)
+    found = moved.reshape(*moved.shape[:2], -1)
+    bad = int((~np.isfinite(found).all(axis=(1, 2))).sum())
+    if bad:
+        which = f"{name} are" if members is None else f"{name} of {bad} of {counted(len(found), 'network')} are"
+        raise ValueError(f"{which} not all finite: leave out what has exploded")
+    return found

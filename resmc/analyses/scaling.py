@@ -22,7 +22,7 @@ from ..results.estimates import Estimate, Floats
 from ..results.propagation import Networks
 from ..tables import Column, Table
 from ._result import Result
-from .roughness import ALLOWED, UNKNOWN, by_network
+from .roughness import UNKNOWN, checked_weights
 from .scaling_fit import HURST, NOISE_SUM, fit
 from .scaling_statistics import FEWEST_LAYERS, KINDS, statistics
 from .weight_regime import decide
@@ -199,7 +199,7 @@ def _by_depth(weights: Any, axis: Any, members: Any) -> dict[int, Floats]:
     arrays: dict[int, Floats] = {}
     for given, array in weights.items():
         depth = checks.integer("a depth of weights", given, FEWEST_LAYERS, MAX_DEPTH, "2^20 - 1")
-        arrays[depth] = _checked(depth, by_network(f"weights[{depth}]", _numbers(depth, array), axis, members))
+        arrays[depth] = _checked(depth, checked_weights(f"weights[{depth}]", array, axis, members))
     alike = {depth: (array.shape[0], array.shape[2]) for depth, array in arrays.items()}
     if len(set(alike.values())) > 1:
         said = "; ".join(f"{networks} x {entries} at L = {depth}" for depth, (networks, entries) in alike.items())
@@ -207,18 +207,10 @@ def _by_depth(weights: Any, axis: Any, members: Any) -> dict[int, Floats]:
     return {depth: arrays[depth] for depth in sorted(arrays)}
 
 
-def _numbers(depth: int, given: Any) -> Floats:
-    return checks.numbers(f"weights[{depth}]", given, ALLOWED)
-
-
 def _checked(depth: int, array: Floats) -> Floats:
-    """Return weights of a depth if they have its layers, and are finite and not 0."""
+    """Return weights of a depth if they have its layers and are not 0."""
     if array.shape[1] != depth:
         raise ValueError(f"weights[{depth}] has {array.shape[1]} layers along its axis: it must have {depth}")
-    finite = np.isfinite(array).all(axis=(1, 2))
-    if not finite.all():
-        which = f"{int((~finite).sum())} of {counted(len(array), 'network')}"
-        raise ValueError(f"weights[{depth}] of {which} are not all finite: leave out what has exploded")
     if not array.any():
         raise ValueError(f"weights[{depth}] are all 0: they have no logarithm")
     return array
