@@ -9,14 +9,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .experiments.train.data import digits
+    from .experiments.examples import digits
+    from .experiments.train.fit import fit
+    from .experiments.train.record import Fit
+    from .experiments.train.tasks import gaussian_regression, ode_task
 
 __all__ = [
+    "Fit",
     "digits",
+    "fit",
+    "gaussian_regression",
+    "ode_task",
 ]
 
 HOMES = {  # files of the public names
-    "digits": "experiments.train.data",
+    "Fit": "experiments.train.record",
+    "digits": "experiments.examples",
+    "fit": "experiments.train.fit",
+    "gaussian_regression": "experiments.train.tasks",
+    "ode_task": "experiments.train.tasks",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import cached_property
@@ -301,6 +301,22 @@ class Ensemble:
         checks.choice("name", name, tuple(self.chunks[0].weights))
         parts = [self.shape.unpadded(name, chunk.weights[name].detach()).cpu() for chunk in self.chunks]
         return torch.cat(parts, dim=1 if name in BY_LAYER else 0)
+
+    @torch.no_grad()
+    def fill(self, weights: Mapping[str, Tensor]) -> None:
+        """Give all members weights of the shapes that `weights` returns; those not given stay as they are.
+
+        Raises
+        ------
+        ValueError
+            For a name that is none of those that are there.
+        """
+        for name, of_all in weights.items():
+            checks.choice("name", name, tuple(self.chunks[0].weights))
+            for chunk in self.chunks:
+                own = self.shape.unpadded(name, chunk.weights[name].detach())
+                part = chunk.part(of_all.movedim(1, 0)).movedim(0, 1) if name in BY_LAYER else chunk.part(of_all)
+                own.copy_(part)
 
     def module(self, members: Sequence[int]) -> ExplicitResidualNetwork:
         """Return members of one model as a module, with copies of their weights as they are now.
