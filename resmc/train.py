@@ -11,23 +11,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .experiments.examples import digits
     from .experiments.train.fit import fit
+    from .experiments.train.log_ratio import TrainedLogRatio, TrainedLogRatios, log_ratio
     from .experiments.train.record import Fit
+    from .experiments.train.regularity import Regularity, TrainedRoughness, regularity
     from .experiments.train.tasks import gaussian_regression, ode_task
 
 __all__ = [
     "Fit",
+    "Regularity",
+    "TrainedLogRatio",
+    "TrainedLogRatios",
+    "TrainedRoughness",
     "digits",
     "fit",
     "gaussian_regression",
+    "log_ratio",
     "ode_task",
+    "regularity",
 ]
 
 HOMES = {  # files of the public names
     "Fit": "experiments.train.record",
+    "Regularity": "experiments.train.regularity",
+    "TrainedLogRatio": "experiments.train.log_ratio",
+    "TrainedLogRatios": "experiments.train.log_ratio",
+    "TrainedRoughness": "experiments.train.regularity",
     "digits": "experiments.examples",
     "fit": "experiments.train.fit",
     "gaussian_regression": "experiments.train.tasks",
+    "log_ratio": "experiments.train.log_ratio",
     "ode_task": "experiments.train.tasks",
+    "regularity": "experiments.train.regularity",
 }
 
 

@@ -137,10 +137,10 @@ class TrainedLogRatios(Shown):
 
     def _notes(self) -> list[str]:
         several = len(self.rows) > 1
-        notes = []
+        notes: list[str] = []
         if self.slope_after is not None:
             notes.append(
-                f"final values have slopes {self.slope_before} in ln L before, {self.slope_after} after training"
+                f"slope of final values in ln L: {self.slope_before} before, {self.slope_after} after training"
             )
         notes += [f"{f'row {i}: ' * several}{row.model.title}" for i, row in enumerate(self.rows)]
         notes += [
@@ -312,7 +312,9 @@ def _loss_gradient(ensemble: Ensemble, x: torch.Tensor, y: torch.Tensor, fit: Fi
     """
     from ...torch_module.losses import LOSSES
 
-    out = ensemble.outputs(x)
+    out = ensemble.outputs(x).double()
+    y = y if fit.data.measures else y.double()
     _, pulled = LOSSES[fit.data.loss](out, y.expand(len(out), *y.shape))
-    row = pulled if fit.settings.ends == "identity" else pulled @ ensemble.weights("W_out")
-    return row / row.norm(dim=-1, keepdim=True)
+    row = pulled if fit.settings.ends == "identity" else pulled @ ensemble.weights("W_out").double()
+    directions: torch.Tensor = row / row.norm(dim=-1, keepdim=True)
+    return directions.float()

@@ -22,7 +22,8 @@ from ...results.propagation import Networks
 from ...tables import Column, Shown, Table
 from ...theory.depth_kinds import noise_exponent
 from ...theory.roughness import increment_mean_squares, path_exponents
-from .fit import Fit, fit
+from .fit import fit
+from .record import Fit
 
 LAWS = ("iid", FractionalNoise(0.7), SmoothProcess())
 ACTIVATIONS = ("relu", "gelu")
