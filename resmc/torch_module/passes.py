@@ -73,42 +73,49 @@ class Passes:
     def forward(self, x: Tensor, work: Workspace, kept: bool = True) -> Pass:
         """Take x, (c, batch, F), from h_0 to h_N; ``kept`` leaves what the backward pass needs."""
         (c, batch, _), m, depth = x.shape, self.weights["A"].shape[1], self.model.depth
-        if kept:
-            passed = Pass(work.get("h", depth + 1, c, batch, m).unbind(0))
-        else:
-            turns = work.get("turns", 2, c, batch, m).unbind(0)
-            passed = Pass([turns[k % 2] for k in range(depth + 1)])
-        torch.bmm(x, self.weights["A"].mT, out=passed.h[0])
-        V, W, b = (self._by_layer(name) for name in ("V", "W", "b"))
-        s, scaled, carried = self.scales.unbind(0), work.get("scaled", c, batch, m), work.get("carried", c, batch, m)
-        inside, wide = self.model.inside, m > self.model.width and self.model.sigma.at_zero != 0.0
-        for k in range(depth):
-            h, after = passed.h[k], passed.h[k + 1]
-            met = h
-            if W is not None:
-                met = torch.bmm(h, W[k].mT)
-                if b is not None:
-                    met += b[k].unsqueeze(-2)
-                if inside:
-                    met *= s[k]
-            if self.signs is not None:
-                met = met * self.signs[k]
-            y = self.model.sigma.torch(torch, met)
-            if wide:
-                y[..., self.model.width :] = 0.0
+        states, values = (depth + 1, depth) if kept else (2, 1)
+        h, mets = (work.get(name, k, c, batch, m).unbind(0) for name, k in (("h", states), ("met", values)))
+        passed = Pass([h[k % states] for k in range(depth + 1)])
+        torch.bmm(x, self.weights["A"].mT, out=h[0])
+        scaled = work.get("spare", c, batch, m)
+        V, b = self._by_layer("V"), self._by_layer("b")
+        for k, s in enumerate(self.scales.unbind(0)):
+            before, after = passed.h[k], passed.h[k + 1]
+            met = self._met(k, before, mets[k % values])
+            y = self._sigma(met, overwritten=met is not before)
             if kept:
                 passed.met.append(met)
                 passed.y.append(y)
-            onto = h if self.carry is None else torch.mul(h, self.carry, out=carried)
-            if not inside:
-                y = torch.mul(y, s[k], out=scaled)
+            onto = before if self.carry is None else torch.mul(before, self.carry, out=after)
+            if not self.model.inside:
+                y = torch.mul(y, s, out=scaled)
             if V is None:
                 torch.add(onto, y, out=after)
             else:
                 torch.baddbmm(onto, y, V[k].mT, out=after)
-                if W is None and b is not None:
-                    after.addcmul_(b[k].unsqueeze(-2), s[k])
+                if "W" not in self.weights and b is not None:
+                    after.addcmul_(b[k].unsqueeze(-2), s)
         return passed
+
+    def _met(self, k: int, h: Tensor, out: Tensor) -> Tensor:
+        """Return what the activation meets: h itself, or ``out``."""
+        met = h
+        if "W" in self.weights:
+            met = torch.bmm(h, self.weights["W"][k].mT, out=out)
+            if "b" in self.weights:
+                met += self.weights["b"][k].unsqueeze(-2)
+            if self.model.inside:
+                met *= self.scales[k]
+        return met if self.signs is None else torch.mul(met, self.signs[k], out=out)
+
+    def _sigma(self, met: Tensor, overwritten: bool) -> Tensor:
+        """Return the activation's value, 0 in the padding; it may take the place of what is ``overwritten``."""
+        sigma, n = self.model.sigma, self.model.width
+        function = sigma.in_place if overwritten and sigma.in_place is not None else sigma.torch
+        y: Tensor = function(torch, met)
+        if sigma.at_zero != 0.0:
+            y[..., n:] = 0.0
+        return y
 
     def outputs(self, passed: Pass) -> Tensor:
         """Return W_out h_N, (c, batch, outputs)."""

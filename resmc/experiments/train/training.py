@@ -65,7 +65,7 @@ class Training:
         workers: int | None = None,
     ) -> None:
         self.models, self.networks, self.settings, self.data = tuple(models), tuple(networks), settings, data
-        self.shape = (len(settings.rates), len(self.models), len(self.networks))  # of members
+        self.shape = (len(settings.rates), len(self.models), len(self.networks))
         members = [(i, model, network) for i in range(self.shape[0]) for model in models for network in networks]
         self.ensemble = Ensemble(
             [model for _, model, _ in members],
