@@ -10,6 +10,7 @@ from .._system import checks
 from ..experiments.train.regularity import Regularity, TrainedRoughness
 from ..models.processes import FractionalNoise, SmoothProcess
 from ..theory.roughness import PATHS
+from . import places
 from . import style as st
 
 if TYPE_CHECKING:
@@ -19,10 +20,9 @@ NAMES = {"sums": "partial sums", "weights": "weights"}
 LOOKS = {
     "before": (st.Series(st.SOFT, "s", "-"), "before training"),
     "after": (st.Series(st.DATA, "o", "-"), "after"),
-    "learnt": (st.Series(st.ORANGE, "^", "-"), "the change itself"),
+    "learnt": (st.Series(st.ORANGE, "^", "-"), "the change"),
 }
 APART = 0.22  # between the points of one law, where the laws are 1 apart
-SHORT = {"iid": "independent", "tied": "tied"}
 
 
 def plot_regularity(result: Regularity, path: str = "weights", *, ax: Axes | None = None, **style: Any) -> Axes:
@@ -58,24 +58,27 @@ def plot_regularity(result: Regularity, path: str = "weights", *, ax: Axes | Non
     with st.panel("plot_regularity", ax) as ax:
         handles, bare = [], False
         for i, (name, (series, label)) in enumerate(LOOKS.items()):
-            for x, change in zip(at + (i - 1) * APART, changes, strict=True):
-                found = getattr(change, name).reshape((1,))
-                handle = st.points(ax, [x], found, style, series, label if x == (i - 1) * APART else None)
-                bare = bare or bool(st.bare(found).any())
-                handles += [handle] if x == (i - 1) * APART else []
+            found = [getattr(change, name).reshape((1,)) for change in changes]
+            words = f"{label} ± s.e." if any(np.isfinite(one.stderr).all() for one in found) else label
+            drawn = [
+                st.points(ax, [x + (i - 1) * APART], one, style, series, None if x else words)
+                for x, one in zip(at, found, strict=True)
+            ]
+            handles.append(drawn[0])
+            bare = bare or any(bool(st.bare(one).any()) for one in found)
         expected = np.array([getattr(row, f"expected_{path}") for row in result.rows])
         exact = st.exact(ax, at - APART, expected, joined=False)
         handles += [exact] if exact is not None else []
         handles += [st.hollow_proxy()] * bare
-        ax.set(xlim=(-0.6, len(at) - 0.4), ylabel=f"exponent of {NAMES[path]}")
-        ax.set_xticks(at, [_tick(row) for row in result.rows])
+        ax.set(xlim=(-0.6, len(at) - 0.4), xlabel="weights at the start", ylabel=f"exponent of {NAMES[path]}")
+        ax.set_xticks(at, [_tick(row) for row in result.rows], fontsize=places.LEGEND)
         ax.tick_params(axis="x", length=0.0)
         st.legend(ax, handles)
     return ax
 
 
 def plot_weight_path(result: TrainedRoughness, *, ax: Axes | None = None, **style: Any) -> Axes:
-    """Draw one weight against k/L, before and after training.
+    """Draw one weight against k/L, before and after training; the exponents are those of all weights and networks.
 
     Parameters
     ----------
@@ -100,10 +103,10 @@ def plot_weight_path(result: TrainedRoughness, *, ax: Axes | None = None, **styl
     before, after = result.example
     t = np.arange(len(before)) / len(before)
     with st.panel("plot_weight_path", ax) as ax:
-        st.line(ax, t, before, color=st.SOFT, ls=st.DASHED, lw=0.8, label="before training", zorder=1)
-        exponents = f"{st.in_words(result.weights.before)} to {st.in_words(result.weights.after)}"
-        st.line(ax, t, after, style, color=st.DATA, lw=0.9, label=f"after: exponent {exponents}")
-        ax.set(xlabel="$k/L$", ylabel="one weight", title=_tick(result).replace("\n", ", "))
+        words = [f"{name}: exponent {st.in_words(getattr(result.weights, name))}" for name in ("before", "after")]
+        st.line(ax, t, before, color=st.SOFT, ls=st.DASHED, lw=0.8, label=words[0], zorder=1)
+        st.line(ax, t, after, style, color=st.DATA, lw=0.9, label=words[1])
+        ax.set(xlabel="$k/L$", ylabel=f"one weight ({_tick(result)})".replace("\n", ", "))
         st.legend(ax)
     return ax
 
@@ -116,5 +119,5 @@ def _tick(row: TrainedRoughness) -> str:
     elif isinstance(process, SmoothProcess):
         law = "smooth"
     else:
-        law = SHORT.get(process, "other") if isinstance(process, str) else "other"
+        law = process if isinstance(process, str) else "other"
     return f"{row.model.activation}\n{law}"
