@@ -299,7 +299,7 @@ def test_every_public_name_has_its_place_in_the_reference() -> None:
     pages = "\n".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
     documented = set(re.findall(r"\.\. auto\w+:: resmc\.([\w.]+)", pages))
     short = {name.rpartition(".")[2] for name in documented}
-    for module in ("resmc", "resmc.theory", "resmc.analyses", "resmc.ode", "resmc.sweep"):
+    for module in ("resmc", "resmc.theory", "resmc.analyses", "resmc.ode", "resmc.train", "resmc.sweep"):
         names = importlib.import_module(module).__all__
         lacking = {name for name in names if name not in documented and name not in short}
         assert not lacking, f"{module}: {sorted(lacking)}"

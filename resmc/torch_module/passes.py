@@ -1,0 +1,169 @@
+"""Forward and backward passes of networks side by side, by hand: few passes over memory, and into buffers made once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ..models.residual_network import ResidualNetwork
+
+Tensor = torch.Tensor
+
+
+@dataclass(eq=False)
+class Workspace:
+    """Buffers by name, which grow as they are needed; one thread at a time works in them."""
+
+    dtype: torch.dtype
+    device: torch.device
+    _flat: dict[str, Tensor] = field(default_factory=dict)
+
+    def get(self, name: str, *shape: int) -> Tensor:
+        """Return a tensor of the shape, whose entries are what the last user of this name left."""
+        needed = torch.Size(shape).numel()
+        if name not in self._flat or self._flat[name].numel() < needed:
+            self._flat[name] = torch.empty(needed, dtype=self.dtype, device=self.device)
+        return self._flat[name][:needed].view(shape)
+
+
+@dataclass(eq=False)
+class Pass:
+    """States of a forward pass, by layer: what enters, and the activation's argument and value."""
+
+    h: Sequence[Tensor]
+    met: list[Tensor] = field(default_factory=list)
+    y: list[Tensor] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Passes:
+    """Passes through c networks of one shape, n = width padded to m and N = depth.
+
+    .. code-block:: text
+
+        phi-in     h_{k+1} = c h_k + s_k (V_k sigma(h_k) + b_k)
+        phi-out    h_{k+1} = c h_k + s_k sigma(W_k h_k + b_k),  or with the scaling inside  sigma(s_k (W_k h_k + b_k))
+        v-phi-w    h_{k+1} = c h_k + s_k V_k sigma(W_k h_k + b_k)
+        p_k        = (dh_{k+1}/dh_k)^T p_{k+1}
+
+    Entries of the padding are 0 in weights, states and gradients.
+
+    Attributes
+    ----------
+    model : ResidualNetwork
+        Any of the networks': its block, activation, and where its scaling stands.
+    weights : mapping of tensors
+        "V" and "W" (N, c, m, m), "b" (N, c, m), those that are there, and "A" (c, m, F), "W_out" (c, outputs, m).
+    gradients : mapping of tensors
+        Of the shapes of those weights that are trained.
+    scales : tensor (N, c, 1, 1)
+    carry : tensor (c, 1, 1), or None where all carry 1
+    signs : tensor (N, c, 1, m), or None
+    """
+
+    model: ResidualNetwork
+    weights: Mapping[str, Tensor]
+    gradients: Mapping[str, Tensor]
+    scales: Tensor
+    carry: Tensor | None
+    signs: Tensor | None
+
+    def forward(self, x: Tensor, work: Workspace, kept: bool = True) -> Pass:
+        """Take x, (c, batch, F), from h_0 to h_N; ``kept`` leaves what the backward pass needs."""
+        (c, batch, _), m, depth = x.shape, self.weights["A"].shape[1], self.model.depth
+        states, values = (depth + 1, depth) if kept else (2, 1)
+        h, mets = (work.get(name, k, c, batch, m).unbind(0) for name, k in (("h", states), ("met", values)))
+        passed = Pass([h[k % states] for k in range(depth + 1)])
+        torch.bmm(x, self.weights["A"].mT, out=h[0])
+        scaled = work.get("spare", c, batch, m)
+        V, b = self._by_layer("V"), self._by_layer("b")
+        for k, s in enumerate(self.scales.unbind(0)):
+            before, after = passed.h[k], passed.h[k + 1]
+            met = self._met(k, before, mets[k % values])
+            y = self._sigma(met, overwritten=met is not before)
+            if kept:
+                passed.met.append(met)
+                passed.y.append(y)
+            onto = before if self.carry is None else torch.mul(before, self.carry, out=after)
+            if not self.model.inside:
+                y = torch.mul(y, s, out=scaled)
+            if V is None:
+                torch.add(onto, y, out=after)
+            else:
+                torch.baddbmm(onto, y, V[k].mT, out=after)
+                if "W" not in self.weights and b is not None:
+                    after.addcmul_(b[k].unsqueeze(-2), s)
+        return passed
+
+    def _met(self, k: int, h: Tensor, out: Tensor) -> Tensor:
+        """Return what the activation meets: h itself, or ``out``."""
+        met = h
+        if "W" in self.weights:
+            met = torch.bmm(h, self.weights["W"][k].mT, out=out)
+            if "b" in self.weights:
+                met += self.weights["b"][k].unsqueeze(-2)
+            if self.model.inside:
+                met *= self.scales[k]
+        return met if self.signs is None else torch.mul(met, self.signs[k], out=out)
+
+    def _sigma(self, met: Tensor, overwritten: bool) -> Tensor:
+        """Return the activation's value, 0 in the padding; it may take the place of what is ``overwritten``."""
+        sigma, n = self.model.sigma, self.model.width
+        function = sigma.in_place if overwritten and sigma.in_place is not None else sigma.torch
+        y: Tensor = function(torch, met)
+        if sigma.at_zero != 0.0:
+            y[..., n:] = 0.0
+        return y
+
+    def outputs(self, passed: Pass) -> Tensor:
+        """Return W_out h_N, (c, batch, outputs)."""
+        return torch.bmm(passed.h[-1], self.weights["W_out"].mT)
+
+    def gradients_of(self, x: Tensor, passed: Pass, pulled: Tensor, work: Workspace) -> Tensor:
+        """Leave the gradients of a loss, whose gradient with respect to the outputs is ``pulled``; return p_0."""
+        p = work.get("p", *passed.h[-1].shape)
+        torch.bmm(pulled, self.weights["W_out"], out=p)
+        if "W_out" in self.gradients:
+            torch.bmm(pulled.mT, passed.h[-1], out=self.gradients["W_out"])
+        for _ in self.backward(passed, p, work, self.gradients):
+            pass
+        if "A" in self.gradients:
+            torch.bmm(p.mT, x, out=self.gradients["A"])
+        return p
+
+    def backward(
+        self, passed: Pass, p: Tensor, work: Workspace, gradients: Mapping[str, Tensor] | None = None
+    ) -> Iterator[int]:
+        """Take p, (c, batch, m), from p_N to p_0 in place, and say k when it is p_k; leave gradients of V, W and b."""
+        V, W = (self._by_layer(name) for name in ("V", "W"))
+        of = {} if gradients is None else {k: one.unbind(0) for k, one in gradients.items() if k in ("V", "W", "b")}
+        q, r = work.get("q", *p.shape), work.get("r", *p.shape)
+        s, inside, sigma = self.scales.unbind(0), self.model.inside, self.model.sigma
+        for k in reversed(range(self.model.depth)):
+            g = p if inside else torch.mul(p, s[k], out=q)
+            if V is not None:
+                if "V" in of:
+                    torch.bmm(g.mT, passed.y[k], out=of["V"][k])
+                if W is None and "b" in of:
+                    torch.sum(g, -2, out=of["b"][k])
+                g = torch.bmm(g, V[k], out=r)
+            g = sigma.pulled(torch, g, passed.met[k], passed.y[k])
+            for factors in (self.signs, self.scales if inside else None):
+                if factors is not None:
+                    g = torch.mul(g, factors[k], out=r)
+            if self.carry is not None:
+                p *= self.carry
+            if W is None:
+                p += g
+            else:
+                if "W" in of:
+                    torch.bmm(g.mT, passed.h[k], out=of["W"][k])
+                if "b" in of:
+                    torch.sum(g, -2, out=of["b"][k])
+                p.baddbmm_(g, W[k])
+            yield k
+
+    def _by_layer(self, name: str) -> tuple[Tensor, ...] | None:
+        return self.weights[name].unbind(0) if name in self.weights else None
