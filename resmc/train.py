@@ -11,22 +11,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .experiments.examples import digits
     from .experiments.train.fit import fit
+    from .experiments.train.heat_map import TrainedHeatMap
     from .experiments.train.record import Fit
     from .experiments.train.tasks import gaussian_regression, ode_task
+    from .sweep.trained_map_run import heat_map, load_heat_map
 
 __all__ = [
     "Fit",
+    "TrainedHeatMap",
     "digits",
     "fit",
     "gaussian_regression",
+    "heat_map",
+    "load_heat_map",
     "ode_task",
 ]
 
 HOMES = {  # files of the public names
     "Fit": "experiments.train.record",
+    "TrainedHeatMap": "experiments.train.heat_map",
     "digits": "experiments.examples",
     "fit": "experiments.train.fit",
     "gaussian_regression": "experiments.train.tasks",
+    "heat_map": "sweep.trained_map_run",
+    "load_heat_map": "sweep.trained_map_run",
     "ode_task": "experiments.train.tasks",
 }
 

@@ -20,11 +20,11 @@ fits into Axes of a grid; one that would take a third of the height stands below
 
 In reading order: `laws` (the final log-norm and the output), `layers` (activations and paths, layer by layer),
 `interlayer` (their correlations), `growth`, `extrapolation`, `depth` (how far networks go as their depth grows),
-`heat_maps` (how far over H and beta), `quotients` (the laws of how far), `ode` (how far networks are from ordinary
-equations), `adjoint` (errors of gradients that keep no states), `success` (training with them), `linear_descent`
-(linear networks as they are trained), `sweeps`, `quantity` (any quantity by its name); `style`, `places`, `occupied`,
-`maps`, `series`, `fields` and `select` hold what they share. matplotlib (the extra ``resmc[plot]``) is imported when a
-function is called.
+`heat_maps` (how far over H and beta), `trained_maps` (how well after training), `quotients` (the laws of how far),
+`ode` (how far networks are from ordinary equations), `adjoint` (errors of gradients that keep no states), `success`
+(training with them), `linear_descent` (linear networks as they are trained), `sweeps`, `quantity` (any quantity by its
+name); `style`, `places`, `occupied`, `maps`, `series`, `fields` and `select` hold what they share. matplotlib (the
+extra ``resmc[plot]``) is imported when a function is called.
 """
 
 from .adjoint import plot_adjoint_errors
@@ -41,6 +41,7 @@ from .quantity import plot_quantity
 from .quotients import plot_ratio_law
 from .success import plot_success
 from .sweeps import plot_sweep
+from .trained_maps import plot_trained_map
 
 __all__ = [
     "COLUMN",
@@ -61,5 +62,6 @@ __all__ = [
     "plot_ratio_law",
     "plot_success",
     "plot_sweep",
+    "plot_trained_map",
     "plot_trajectories",
 ]
