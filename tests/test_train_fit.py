@@ -156,8 +156,9 @@ def test_a_network_that_is_not_finite_is_frozen_and_marked_and_the_others_go_on_
     assert np.isinf(found.test_loss[failed]).all()
     assert np.isinf(found.validation_loss[failed][:, -1]).all()
     assert (found.test_accuracy[failed] == 0.0).all()
-    with pytest.raises(ValueError, match=r"model=0 with learning_rate=1e\+25 .* 3 of 3 networks failed with infinite"):
-        found.module(0, 1e25)
+    with pytest.raises(ValueError, match=r"model=1 with learning_rate=1e\+25 .* 3 of 3 networks failed with infinite"):
+        found.module(1, 1e25)
+    assert found.module(0, 1e25).networks == (3,)
     assert "not finite and frozen" in found.summary()
 
 

@@ -253,7 +253,7 @@ def train_members(
         def after(training: Training, losses: Any, i: int = i) -> None:
             if kept is not None and training.done < training.steps and kept.due:
                 kept.write(i, training.state())
-            if report is not None:
+            if report is not None and training.done < training.steps:
                 done = sum(work[:i]) + work[i] * training.done / training.steps
                 report(done / sum(work), f"loss {float(losses.median()):.3g}")
 
@@ -261,6 +261,8 @@ def train_members(
         training.run(after)
         if kept is not None:
             kept.finish(i, training.state(), write=going)
+        if report is not None:
+            report(sum(work[: i + 1]) / sum(work))
         result.put(part, training)
     return result.fit()
 
