@@ -259,7 +259,7 @@ def train_members(
         def after(training: Training, losses: Any, i: int = i) -> None:
             if kept is not None and training.done < training.steps and kept.due:
                 kept.write(i, training.state())
-            if report is not None and training.done < training.steps:
+            if report is not None:
                 done = sum(work[:i]) + work[i] * training.done / training.steps
                 report(done / sum(work), f"loss {float(losses.median()):.3g}")
 
@@ -267,7 +267,7 @@ def train_members(
         training.run(after)
         if kept is not None:
             kept.finish(i, training.state(), write=going)
-        if report is not None:
+        if report is not None and not going:
             report(sum(work[: i + 1]) / sum(work))
         result.put(part, training)
     return result.fit()
