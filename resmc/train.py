@@ -12,22 +12,27 @@ if TYPE_CHECKING:
     from .experiments.examples import digits
     from .experiments.train.fit import fit
     from .experiments.train.record import Fit
+    from .experiments.train.scaling import TrainedScaling, scaling
     from .experiments.train.tasks import gaussian_regression, ode_task
 
 __all__ = [
     "Fit",
+    "TrainedScaling",
     "digits",
     "fit",
     "gaussian_regression",
     "ode_task",
+    "scaling",
 ]
 
 HOMES = {  # files of the public names
     "Fit": "experiments.train.record",
+    "TrainedScaling": "experiments.train.scaling",
     "digits": "experiments.examples",
     "fit": "experiments.train.fit",
     "gaussian_regression": "experiments.train.tasks",
     "ode_task": "experiments.train.tasks",
+    "scaling": "experiments.train.scaling",
 }
 
 
