@@ -46,6 +46,10 @@ class Shape:
         found: dict[str, tuple[int, ...]] = {name: size for name, size in sizes.items() if there[name]}
         return found | {"A": (members, m, self.features), "W_out": (members, self.outputs, m)}
 
+    def trained(self, name: str) -> bool:
+        """True if the weights of this name are trained."""
+        return name in BY_LAYER or self.ends == "trained"
+
     def unpadded(self, name: str, weights: Tensor) -> Tensor:
         """Return the weights of this name without their padding."""
         n = self.model.width

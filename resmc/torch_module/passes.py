@@ -48,7 +48,8 @@ class Passes:
         v-phi-w    h_{k+1} = c h_k + s_k V_k sigma(W_k h_k + b_k)
         p_k        = (dh_{k+1}/dh_k)^T p_{k+1}
 
-    Entries of the padding are 0 in weights, states and gradients.
+    States are (c, m, batch): products are fastest where the batch is what a vector register runs along. Entries of the
+    padding are 0 in weights, states and gradients.
 
     Attributes
     ----------
@@ -60,7 +61,7 @@ class Passes:
         Of the shapes of those weights that are trained.
     scales : tensor (N, c, 1, 1)
     carry : tensor (c, 1, 1), or None where all carry 1
-    signs : tensor (N, c, 1, m), or None
+    signs : tensor (N, c, m, 1), or None
     """
 
     model: ResidualNetwork
@@ -74,11 +75,10 @@ class Passes:
         """Take x, (c, batch, F), from h_0 to h_N; ``kept`` leaves what the backward pass needs."""
         (c, batch, _), m, depth = x.shape, self.weights["A"].shape[1], self.model.depth
         states, values = (depth + 1, depth) if kept else (2, 1)
-        h, mets = (work.get(name, k, c, batch, m).unbind(0) for name, k in (("h", states), ("met", values)))
+        h, mets = (work.get(name, k, c, m, batch).unbind(0) for name, k in (("h", states), ("met", values)))
         passed = Pass([h[k % states] for k in range(depth + 1)])
-        torch.bmm(x, self.weights["A"].mT, out=h[0])
-        scaled = work.get("spare", c, batch, m)
-        V, b = self._by_layer("V"), self._by_layer("b")
+        torch.bmm(self.weights["A"], x.mT, out=h[0])
+        scaled, V, b = work.get("spare", c, m, batch), self._by_layer("V"), self._by_layer("b")
         for k, s in enumerate(self.scales.unbind(0)):
             before, after = passed.h[k], passed.h[k + 1]
             met = self._met(k, before, mets[k % values])
@@ -92,18 +92,18 @@ class Passes:
             if V is None:
                 torch.add(onto, y, out=after)
             else:
-                torch.baddbmm(onto, y, V[k].mT, out=after)
+                torch.baddbmm(onto, V[k], y, out=after)
                 if "W" not in self.weights and b is not None:
-                    after.addcmul_(b[k].unsqueeze(-2), s)
+                    after.addcmul_(b[k].unsqueeze(-1), s)
         return passed
 
     def _met(self, k: int, h: Tensor, out: Tensor) -> Tensor:
         """Return what the activation meets: h itself, or ``out``."""
         met = h
         if "W" in self.weights:
-            met = torch.bmm(h, self.weights["W"][k].mT, out=out)
+            met = torch.bmm(self.weights["W"][k], h, out=out)
             if "b" in self.weights:
-                met += self.weights["b"][k].unsqueeze(-2)
+                met += self.weights["b"][k].unsqueeze(-1)
             if self.model.inside:
                 met *= self.scales[k]
         return met if self.signs is None else torch.mul(met, self.signs[k], out=out)
@@ -114,29 +114,29 @@ class Passes:
         function = sigma.in_place if overwritten and sigma.in_place is not None else sigma.torch
         y: Tensor = function(torch, met)
         if sigma.at_zero != 0.0:
-            y[..., n:] = 0.0
+            y[:, n:] = 0.0
         return y
 
     def outputs(self, passed: Pass) -> Tensor:
         """Return W_out h_N, (c, batch, outputs)."""
-        return torch.bmm(passed.h[-1], self.weights["W_out"].mT)
+        return torch.bmm(self.weights["W_out"], passed.h[-1]).mT
 
     def gradients_of(self, x: Tensor, passed: Pass, pulled: Tensor, work: Workspace) -> Tensor:
         """Leave the gradients of a loss, whose gradient with respect to the outputs is ``pulled``; return p_0."""
         p = work.get("p", *passed.h[-1].shape)
-        torch.bmm(pulled, self.weights["W_out"], out=p)
+        torch.bmm(self.weights["W_out"].mT, pulled.mT, out=p)
         if "W_out" in self.gradients:
-            torch.bmm(pulled.mT, passed.h[-1], out=self.gradients["W_out"])
+            torch.bmm(pulled.mT, passed.h[-1].mT, out=self.gradients["W_out"])
         for _ in self.backward(passed, p, work, self.gradients):
             pass
         if "A" in self.gradients:
-            torch.bmm(p.mT, x, out=self.gradients["A"])
+            torch.bmm(p, x, out=self.gradients["A"])
         return p
 
     def backward(
         self, passed: Pass, p: Tensor, work: Workspace, gradients: Mapping[str, Tensor] | None = None
     ) -> Iterator[int]:
-        """Take p, (c, batch, m), from p_N to p_0 in place, and say k when it is p_k; leave gradients of V, W and b."""
+        """Take p, (c, m, batch), from p_N to p_0 in place, and say k when it is p_k; leave gradients of V, W and b."""
         V, W = (self._by_layer(name) for name in ("V", "W"))
         of = {} if gradients is None else {k: one.unbind(0) for k, one in gradients.items() if k in ("V", "W", "b")}
         q, r = work.get("q", *p.shape), work.get("r", *p.shape)
@@ -145,10 +145,10 @@ class Passes:
             g = p if inside else torch.mul(p, s[k], out=q)
             if V is not None:
                 if "V" in of:
-                    torch.bmm(g.mT, passed.y[k], out=of["V"][k])
+                    torch.bmm(g, passed.y[k].mT, out=of["V"][k])
                 if W is None and "b" in of:
-                    torch.sum(g, -2, out=of["b"][k])
-                g = torch.bmm(g, V[k], out=r)
+                    torch.sum(g, -1, out=of["b"][k])
+                g = torch.bmm(V[k].mT, g, out=r)
             g = sigma.pulled(torch, g, passed.met[k], passed.y[k])
             for factors in (self.signs, self.scales if inside else None):
                 if factors is not None:
@@ -159,10 +159,10 @@ class Passes:
                 p += g
             else:
                 if "W" in of:
-                    torch.bmm(g.mT, passed.h[k], out=of["W"][k])
+                    torch.bmm(g, passed.h[k].mT, out=of["W"][k])
                 if "b" in of:
-                    torch.sum(g, -2, out=of["b"][k])
-                p.baddbmm_(g, W[k])
+                    torch.sum(g, -1, out=of["b"][k])
+                p.baddbmm_(W[k].mT, g)
             yield k
 
     def _by_layer(self, name: str) -> tuple[Tensor, ...] | None:

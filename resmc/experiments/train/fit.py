@@ -174,6 +174,17 @@ def checked_models(given: Any) -> tuple[ResidualNetwork, ...]:
     return tuple(given)
 
 
+def check_training(models: Sequence[ResidualNetwork], settings: Settings, data: Data) -> None:
+    """Refuse what cannot be trained, before any of it is: raises ImportError and ValueError as `fit` does."""
+    from ... import torch_module  # noqa: F401 (says what to install where torch is missing)
+
+    data.batches(settings.batch)
+    for model in models:
+        _check_ends(model, settings, data)
+        for rate in settings.rates:
+            settings.step_size(rate, model.depth)
+
+
 def train_members(
     models: Sequence[ResidualNetwork],
     networks: Sequence[int],
@@ -216,15 +227,10 @@ def train_members(
     ImportError, ValueError, OSError
         As `fit`.
     """
-    from ... import torch_module  # noqa: F401 (says what to install where torch is missing)
+    check_training(models, settings, data)
     from .training import Training
 
     networks = tuple(networks)
-    data.batches(settings.batch)
-    for model in models:
-        _check_ends(model, settings, data)
-        for rate in settings.rates:
-            settings.step_size(rate, model.depth)
     kept = None
     if checkpoint is not None:
         described = {

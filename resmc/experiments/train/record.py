@@ -15,6 +15,7 @@ from ...results.arithmetic import share_networks
 from ...results.estimates import Estimate, Floats, mean_estimate
 from ...results.propagation import Networks
 from ...tables import Column, Shown, Table
+from .choice import best
 from .data import Data
 from .settings import Settings
 
@@ -77,11 +78,9 @@ class Fit(Shown):
         or the smallest loss for target values. Of equal accuracies the one with the smaller loss is taken, and of
         equal losses too, as where all networks failed, the smallest rate.
         """
-        scores = self._scores()
         with np.errstate(over="ignore"):
             loss = self.validation_loss[..., -1].mean(axis=-1)
-        best = [np.lexsort((loss[b], -scores[b]))[0] for b in range(len(self.models))]
-        return np.array(best, np.int64)
+        return best(self._scores(), loss)
 
     @property
     def tied(self) -> NDArray[np.bool_]:

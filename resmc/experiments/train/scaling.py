@@ -14,7 +14,7 @@ their A_k ~ L^(-0.2) a possible outcome. They trained one network of each depth 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,7 +28,9 @@ from ...analyses.scaling_statistics import FEWEST_LAYERS, KINDS
 from ...models.processes import Covariance
 from ...models.residual_network import ResidualNetwork
 from ...models.scaling import DepthScaling
+from ...results.arithmetic import share_networks
 from ...results.estimates import Estimate, Floats
+from ...results.propagation import Networks
 from ...tables import Column, Shown, Table
 from ..convergence import checked_depths
 from .fit import fit
@@ -111,6 +113,9 @@ def scaling(
     depths: Sequence[int] = (16, 32, 64, 128, 256, 512, 1024),
     *,
     weights: str | None = None,
+    networks: float = 1,
+    seed: int = 0,
+    progress: bool | Callable[[int, int], object] | None = None,
     **training: Any,
 ) -> TrainedScaling:
     """Train networks of several depths, and estimate how their weights scale with the depth, before and after.
@@ -134,8 +139,10 @@ def scaling(
         At least three, increasing, from 8 to 2^14.
     weights : {"V", "W", "b"}, optional
         By default the block's matrix.
+    networks, seed, progress
+        As for `fit`.
     **training
-        All else that `fit` takes: networks, seed, learning_rate, rate_exponent, optimizer, epochs, ends, checkpoint ..
+        All else that `fit` takes: learning_rate, rate_exponent, optimizer, epochs, batch, ends, checkpoint and others.
         A step of descent moves a weight by its gradient, of size s, and so what all L layers do by s^2 L; Adam's step
         has one size, and moves it by s L. Networks of all depths learn alike with ``rate_exponent`` 2 beta - 1 in the
         first case, and beta - 1 in the second.
@@ -153,7 +160,8 @@ def scaling(
     chosen, name = checked_depths(depths, DEEPEST, "2^14", FEWEST_LAYERS), _checked(model, weights)
     if len(chosen) < FEWEST_DEPTHS:
         raise ValueError(f"depths={brief(depths)} is not allowed: a slope takes {FEWEST_DEPTHS} depths")
-    trained = fit([replace(model, depth=depth) for depth in chosen], X, y, **training)
+    models = [replace(model, depth=depth) for depth in chosen]
+    trained = fit(models, X, y, networks=networks, seed=seed, progress=progress, **training)
     rates = trained.chosen
     kept = np.flatnonzero(np.all([trained.finite[b, rate] for b, rate in enumerate(rates)], axis=0))
     if not kept.size:
@@ -168,8 +176,9 @@ def scaling(
         after[depth] = trained.weights(name, b)[:, kept].astype(np.float64)
     learnt = {depth: after[depth] - before[depth] for depth in chosen}
     beta = model.scaling.beta if isinstance(model.scaling, DepthScaling) else 0.0
+    drawn = Networks.of(trained.settings.seed, [(number, number + 1) for number in kept.tolist()])
     found = {
-        time: scaling_exponents(one, axis=0, members=1, beta=beta)
+        time: share_networks(scaling_exponents(one, axis=0, members=1, beta=beta), drawn)
         for time, one in zip(TIMES, (before, after, learnt), strict=True)
     }
     return TrainedScaling(model=model, depths=np.array(chosen), name=name, **found, kept=len(kept), fit=trained)
