@@ -182,6 +182,8 @@ CASES: dict[str, Callable[..., Axes]] = dict(figures.FIGURES) | {
     "ode_distance few": lambda **k: P.plot_ode_distance(figures.ode_distance(3), **k),
     "ode_distance euler": lambda **k: P.plot_ode_distance(figures.ode_distance(schemes="euler"), **k),
     "ode_distance two": lambda **k: P.plot_ode_distance(dict.fromkeys("ab", figures.ode_distance(3)), **k),
+    "regularity few": lambda **k: P.plot_regularity(figures.regularity(3), "sums", **k),
+    "trained_log_ratio few": lambda **k: P.plot_trained_log_ratio(figures.trained_log_ratios(3, "growth"), **k),
     "success few": lambda **k: P.plot_success(figures.success(3), **k),
     "success two": lambda **k: P.plot_success({"smooth": figures.success(), "rough": figures.success(64)}, **k),
     "linear_descent few": lambda **k: P.plot_linear_descent(figures.linear_descent(3, (4, 8)), **k),
