@@ -2,7 +2,7 @@
 
 .. code-block:: text
 
-    manifest.json       format, schema_version, described (models, networks, settings, data), parts
+    manifest.json       format, schema_version, described (models, networks, settings, data, device), parts
     <part>.<name>       arrays of `Training.state`, of each part that has begun: members of one shape
 
 The file appears whole or not at all, and carries a checksum. One takes the place of another between two steps, every
@@ -138,7 +138,8 @@ def _differences(new: Plain, old: Plain) -> list[str]:
     found += differences(data, {name: value for name, value in old["data"].items() if name != "data"})
     if new["data"]["data"] != old["data"]["data"]:
         found.append("the data: X, y, or the indices of split, are not the same")
-    found += differences({"networks": new["networks"]}, {"networks": old["networks"]})
+    rest = ("networks", "device")
+    found += differences({name: new[name] for name in rest}, {name: old[name] for name in rest})
     if len(new["models"]) != len(old["models"]):
         found.append(f"{len(new['models'])} models, where there were {len(old['models'])}")
     for i, (one, other) in enumerate(zip(new["models"], old["models"], strict=False)):

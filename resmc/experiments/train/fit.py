@@ -66,8 +66,8 @@ def fit(
     the same for network i of all models and rates, so that comparisons are of pairs. The learning rate of a model is
     chosen on the examples for validation, and reported on those for test, which nothing else has seen.
 
-    A network whose loss or gradient is not finite is frozen as it was before and counts as failed; all others end as
-    they would without it, to the bit. No bit depends on ``workers``, nor on what interrupted the training.
+    A network whose loss or gradient is not finite is frozen and counts as failed; all others end as they would without
+    it, to the bit. No bit depends on ``workers``, nor on what interrupted the training.
 
     Parameters
     ----------
@@ -238,6 +238,7 @@ def train_members(
             "networks": list(networks),
             "settings": settings.to_dict(),
             "data": data.described(),
+            "device": str(device).partition(":")[0],
         }
         kept = Checkpoint(checkpoint, described)
     parts = list(_by_shape(models).values())
@@ -252,6 +253,8 @@ def train_members(
                 training.restore(kept.stored(i))
             except ValueError as error:
                 raise kept.refusal(error) from None
+        elif kept is not None:  # A place that cannot be written to is found now, and not after a while.
+            kept.write(i, training.state())
 
         def after(training: Training, losses: Any, i: int = i) -> None:
             if kept is not None and training.done < training.steps and kept.due:
@@ -264,6 +267,8 @@ def train_members(
         training.run(after)
         if kept is not None:
             kept.finish(i, training.state(), write=going)
+        if report is not None and not going:
+            report(sum(work[: i + 1]) / sum(work))
         result.put(part, training)
     return result.fit()
 

@@ -51,8 +51,8 @@ class Fit(Shown):
     test_loss, test_accuracy : ndarray, shape (B, R, P)
         After the last epoch.
     finite : ndarray of bool, shape (B, R, P)
-        False for networks that failed: their loss or gradient was not finite. Their weights are those before that
-        step, their losses infinite and their accuracies 0.
+        False for networks that failed: their loss or gradient was not finite. Their weights are those with which that
+        happened, which may be infinite themselves; their losses are infinite and their accuracies 0.
     """
 
     __repr__ = brief_repr
@@ -108,6 +108,10 @@ class Fit(Shown):
         network failed."""
         return self._mean(self.test_loss)
 
+    def names(self, model: int = 0) -> tuple[str, ...]:
+        """Return the names of a model's weights, for `weights`."""
+        return tuple(self._weights[self._place(model, None)[0]])
+
     def weights(self, name: str, model: int = 0, learning_rate: float | None = None) -> NDArray[np.float32]:
         """Return trained weights of a model's networks.
 
@@ -130,13 +134,13 @@ class Fit(Shown):
             For a name, place or rate that is not there.
         """
         b, r = self._place(model, learning_rate)
-        checks.choice("name", name, tuple(self._weights[b]))
+        checks.choice("name", name, self.names(b))
         return self._weights[b][name][(slice(None),) * (name in BY_LAYER) + (r,)]
 
     def initial_weights(self, name: str, model: int = 0) -> NDArray[np.float32]:
         """Return the weights that a model's networks had before training, as `weights` otherwise (needs torch)."""
         b, _ = self._place(model, None)
-        checks.choice("name", name, tuple(self._weights[b]))
+        checks.choice("name", name, self.names(b))
         found: NDArray[np.float32] = self.ensemble(b, initial=True).weights(name).numpy()
         return found
 
@@ -145,14 +149,26 @@ class Fit(Shown):
 
         Raises
         ------
+        ImportError
+            If torch is not installed.
         ValueError
-            As `weights` does.
+            As `weights` does, and for networks that failed with infinite weights.
         """
         import torch
 
         from ...torch_module.ensemble import Ensemble
 
-        b, _ = self._place(model, learning_rate)
+        b, r = self._place(model, learning_rate)
+        weights = {} if initial else {name: self.weights(name, b, learning_rate) for name in self.names(b)}
+        for name, one in weights.items():
+            of_networks = np.moveaxis(one, int(name in BY_LAYER), 0).reshape(len(self.networks), -1)
+            infinite = np.flatnonzero(~np.isfinite(of_networks).all(axis=1))
+            if infinite.size:
+                raise ValueError(
+                    f"model={b} with learning_rate={self.settings.rates[r]:g} is not allowed: {len(infinite)} of "
+                    f"{counted(len(self.networks), 'network')} failed with infinite weights, as network "
+                    f"{self.networks[infinite[0]]}; use a learning rate at which all are finite"
+                )
         found = Ensemble(
             [self.models[b]] * len(self.networks),
             self.networks,
@@ -161,8 +177,7 @@ class Fit(Shown):
             outputs=self.data.outputs,
             ends=self.settings.ends,
         )
-        if not initial:
-            found.fill({name: torch.from_numpy(self.weights(name, b, learning_rate)) for name in self._weights[b]})
+        found.fill({name: torch.from_numpy(one) for name, one in weights.items()})
         return found
 
     def module(self, model: int = 0, learning_rate: float | None = None) -> ExplicitResidualNetwork:
@@ -247,7 +262,7 @@ class Fit(Shown):
         if failed:
             notes.append(
                 f"{failed} of {self.finite.size} networks, those at all learning rates counted, {are(failed)} not "
-                "finite and were frozen: infinite loss, accuracy 0"
+                "finite and frozen: their loss is infinite" + ", their accuracy 0" * self.data.measures
             )
         return notes
 
