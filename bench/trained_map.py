@@ -28,10 +28,11 @@ from resmc._system.cpus import usable_cpus
 from resmc.train import TrainedHeatMap
 
 from .machine import commit, cpu_model, write
+from .training import product
 
 RATES, EPOCHS, STEP_EPOCHS, BATCH = (1e-4, 1e-3, 1e-2, 0.1, 1.0), 10, 5, 64
 TARGET = 900.0  # seconds of the whole map
-PRODUCT, TIMES = 2048, 10  # width of a large product, and how often it is taken
+PRODUCT, TIMES = 2048, 5  # width of a large product, and how often ten of them are timed
 
 
 def operations(found: TrainedHeatMap) -> float:
@@ -46,17 +47,12 @@ def operations(found: TrainedHeatMap) -> float:
 
 def matrix_rate(workers: int, width: int = PRODUCT) -> float:
     """Operations per second of a large product of float32 on so many cores: the best of some."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(workers)
-    a, best = torch.ones(width, width), np.inf
-    try:
-        for _ in range(TIMES):
-            start = time.perf_counter()
-            torch.mm(a, a)
-            best = min(best, time.perf_counter() - start)
-    finally:
-        torch.set_num_threads(before)
-    return 2.0 * width**3 / best
+    best = np.inf
+    for _ in range(TIMES):
+        start = time.perf_counter()
+        product(width, workers)
+        best = min(best, time.perf_counter() - start)
+    return 20.0 * width**3 / best
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
