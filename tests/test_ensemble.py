@@ -288,3 +288,9 @@ def test_bad_arguments_are_refused(change: dict[str, Any], message: str) -> None
 def test_bad_data_are_refused(x: Any, y: Any, loss: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         many(1).gradients(x, y, loss)
+
+
+def test_weights_that_do_not_fit_are_refused_before_they_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resmc.torch_module.ensemble.available_memory", lambda: 10**4)
+    with pytest.raises(ValueError, match=r"2 networks of width 40 and depth 2 need 5.*1e-05 GB are available"):
+        Ensemble([ResidualNetwork(40, 2)] * 2, [0, 1], features=3, outputs=2)

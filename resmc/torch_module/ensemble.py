@@ -45,8 +45,9 @@ class Ensemble:
         out     = W_out h_N
 
     Members have the same width n, depth N, block, activation, and a bias or none; they differ in scaling, weights,
-    carry and size of the bias. Members lie in chunks, which threads take side by side. The chunks depend on the members
-    and not on the threads, and so do all results, to the bit.
+    carry and size of the bias. Nothing is rescaled, so that states may leave the range of the dtype. Members lie in
+    chunks, which threads take side by side. The chunks depend on the members and not on the threads, and so do all
+    results, to the bit.
 
     .. code-block:: python
 
