@@ -22,9 +22,10 @@ In reading order: `laws` (the final log-norm and the output), `layers` (activati
 `interlayer` (their correlations), `growth`, `extrapolation`, `depth` (how far networks go as their depth grows),
 `heat_maps` (how far over H and beta), `trained_maps` (how well after training), `quotients` (the laws of how far),
 `ode` (how far networks are from ordinary equations), `adjoint` (errors of gradients that keep no states), `success`
-(training with them), `linear_descent` (linear networks as they are trained), `training` (losses by epoch), `regularity` (roughness of trained weights
-over the layers), `trained_log_ratio` (how far signals and gradients go in trained networks), `sweeps`, `quantity` (any
-quantity by its name); `style`, `places`, `occupied`, `maps`, `series`, `fields` and `select` hold what they share.
+(training with them), `linear_descent` (linear networks as they are trained), `training` (losses by epoch),
+`regularity` (roughness of trained weights over the layers), `trained_log_ratio` (how far signals and gradients go in
+trained networks), `sweeps`, `quantity` (any quantity by its name); `style`, `places`, `occupied`, `maps`, `series`,
+`fields` and `select` hold what they share.
 matplotlib (the extra ``resmc[plot]``) is imported when a function is called.
 """
 

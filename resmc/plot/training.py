@@ -10,7 +10,7 @@ import numpy as np
 
 from .._system import checks
 from ..experiments.train.record import Fit
-from ..models.fields import shown
+from ..models.fields import told_apart
 from . import places
 from . import series as looks
 from . import style as st
@@ -87,8 +87,9 @@ def _measured(result: Fit) -> str:
 def _labels(result: Fit) -> list[str]:
     """Return what tells each model from the others, its place where nothing does; different for each."""
     models = result.models
-    differ = [f.name for f in fields(models[0]) if len({repr(getattr(model, f.name)) for model in models}) > 1]
-    said = [", ".join(f"{name} {shown(getattr(model, name))}" for name in differ) for model in models]
     if len(models) == 1:
         return [f"{models[0].block} {models[0].activation}"]
+    values = {f.name: [getattr(model, f.name) for model in models] for f in fields(models[0])}
+    differ = [[f"{name} {one}" for one in told_apart(of)] for name, of in values.items() if len(set(of)) > 1]
+    said = [", ".join(parts) for parts in zip(*differ, strict=True)] or [""] * len(models)
     return [label if said.count(label) == 1 else f"model {b}" for b, label in enumerate(said)]
