@@ -98,8 +98,8 @@ FULL = Size(
         Case("v-phi-w", "relu", 30, 1000, 64, 30),
         Case("v-phi-w", "relu", 64, 100, 64, 60),
     ),
-    rounds=7,
-    steps=10,
+    rounds=15,
+    steps=20,
     product=2048,
 )
 QUICK = Size((Case("v-phi-w", "relu", 8, 10, 16, 6, 10.0), Case("phi-in", "tanh", 6, 5, 8, 4)), 2, 1, 128)

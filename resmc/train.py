@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .experiments.train.log_ratio import TrainedLogRatio, TrainedLogRatios, log_ratio
     from .experiments.train.record import Fit
     from .experiments.train.regularity import Regularity, TrainedRoughness, regularity
+    from .experiments.train.scaling import TrainedScaling, scaling
     from .experiments.train.tasks import gaussian_regression, ode_task
     from .sweep.trained_map_run import heat_map, load_heat_map
 
@@ -25,6 +26,7 @@ __all__ = [
     "TrainedLogRatio",
     "TrainedLogRatios",
     "TrainedRoughness",
+    "TrainedScaling",
     "digits",
     "fit",
     "gaussian_regression",
@@ -33,10 +35,12 @@ __all__ = [
     "log_ratio",
     "ode_task",
     "regularity",
+    "scaling",
 ]
 
 HOMES = {  # files of the public names
     "Fit": "experiments.train.record",
+    "TrainedScaling": "experiments.train.scaling",
     "Regularity": "experiments.train.regularity",
     "TrainedHeatMap": "experiments.train.heat_map",
     "TrainedLogRatio": "experiments.train.log_ratio",
@@ -49,6 +53,7 @@ HOMES = {  # files of the public names
     "load_heat_map": "sweep.trained_map_run",
     "log_ratio": "experiments.train.log_ratio",
     "ode_task": "experiments.train.tasks",
+    "scaling": "experiments.train.scaling",
     "regularity": "experiments.train.regularity",
 }
 

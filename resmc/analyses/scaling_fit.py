@@ -38,7 +38,7 @@ def _with_exponents(depths: Sequence[int], logs: Floats, kept: NDArray[np.bool_]
 def exponents(depths: Sequence[int], logs: Floats, kept: NDArray[np.bool_]) -> Floats:
     """Return the exponents (8,) of the depths that are kept; ``logs`` are the sizes' by depth, then the sums'.
 
-    h is one slope for all of the deeper half of the depths, each with a level of its own.
+    h is one slope for all but the shallowest third of the depths, each with a level of its own.
     """
     sizes = logs[: len(depths) * len(KINDS)].reshape(len(depths), len(KINDS))
     x = np.log(np.array(depths, np.float64))[kept]
@@ -48,7 +48,7 @@ def exponents(depths: Sequence[int], logs: Floats, kept: NDArray[np.bool_]) -> F
         over, under, start = 0.0, 0.0, len(depths) * len(KINDS)
         for i, depth in enumerate(depths):
             count = len(steps(depth))
-            if kept[i] and i >= len(depths) // 2:
+            if kept[i] and i >= len(depths) // 3:
                 lag = np.log(2.0) * (np.arange(count) - 0.5 * (count - 1))
                 over, under = over + float(lag @ logs[start : start + count]), under + float(lag @ lag)
             start += count
@@ -59,7 +59,7 @@ def exponents(depths: Sequence[int], logs: Floats, kept: NDArray[np.bool_]) -> F
 
 def _larger_errors(by_networks: Estimate, depths: Sequence[int], logs: Floats) -> Estimate:
     """Return exponents with the larger of two errors: that of networks, and that of deleting one depth at a time."""
-    count, deeper = len(depths), len(depths) - len(depths) // 2
+    count, deeper = len(depths), len(depths) - len(depths) // 3
     each = np.array([exponents(depths, logs, np.arange(count) != i) for i in range(count)])
     by_depths = np.sqrt((count - 1) / count * ((each - each.mean(axis=0)) ** 2).sum(axis=0))
     freedom = np.full(each.shape[1], count - 2.0)

@@ -53,10 +53,9 @@ class Shape:
     def unpadded(self, name: str, weights: Tensor) -> Tensor:
         """Return the weights of this name without their padding."""
         n = self.model.width
-        return {
-            "V": weights[..., :n, :n], "W": weights[..., :n, :n], "b": weights[..., :n],
-            "A": weights[..., :n, :], "W_out": weights[..., :n],
-        }[name]  # fmt: skip
+        if name in ("V", "W"):
+            return weights[..., :n, :n]
+        return weights[..., :n, :] if name == "A" else weights[..., :n]
 
 
 @dataclass(eq=False)

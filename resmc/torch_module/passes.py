@@ -43,9 +43,10 @@ class Passes:
 
     .. code-block:: text
 
-        phi-in     h_{k+1} = c h_k + s_k (V_k sigma(h_k) + b_k)
-        phi-out    h_{k+1} = c h_k + s_k sigma(W_k h_k + b_k),  or with the scaling inside  sigma(s_k (W_k h_k + b_k))
-        v-phi-w    h_{k+1} = c h_k + s_k V_k sigma(W_k h_k + b_k)
+        phi-in     h_{k+1} = carry h_k + s_k (V_k sigma(h_k) + b_k)
+        phi-out    h_{k+1} = carry h_k + s_k sigma(W_k h_k + b_k)         scaling outside
+                   h_{k+1} = carry h_k + sigma(s_k (W_k h_k + b_k))       scaling inside
+        v-phi-w    h_{k+1} = carry h_k + s_k V_k sigma(W_k h_k + b_k)
         p_k        = (dh_{k+1}/dh_k)^T p_{k+1}
 
     States are (c, m, batch): products are fastest where the batch is what a vector register runs along. Entries of the
