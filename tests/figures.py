@@ -146,6 +146,26 @@ def _roughness(law: Any, activation: str, networks: int) -> resmc.train.TrainedR
 
 
 @cache
+def scaling_exponents(networks: int = 32, trend: bool = True) -> resmc.ScalingExponents:
+    """Independent noise of size L^-1/2, with a trend of size 1/L upon it or not."""
+    rng = np.random.default_rng(0)
+    weights = {}
+    for depth in (16, 64, 256):
+        noise = depth**-0.5 * rng.standard_normal((networks, depth, 3, 3))
+        weights[depth] = noise + trend * 3.0 / depth
+    return resmc.scaling_exponents(weights, axis=1, members=0)
+
+
+@cache
+def trained_scaling(networks: int = 32) -> resmc.train.TrainedScaling:
+    """Exponents of arrays in place of those of trained networks, of which the figure asks no more."""
+    before, after = scaling_exponents(networks, False), scaling_exponents(networks)
+    learnt = scaling_exponents(networks + 1)
+    model = residual(0.5)
+    return resmc.train.TrainedScaling(model, after.depths, "W", before, after, learnt, networks, fit=Any)
+
+
+@cache
 def trained_log_ratios(networks: int = 32, name: str = "gradient") -> resmc.train.TrainedLogRatios:
     """Quotients of two depths that grow with the layer, more so after training."""
 
@@ -194,6 +214,7 @@ FIGURES: dict[str, Callable[..., Axes]] = {
     "regularity": lambda **k: P.plot_regularity(regularity(), **k),
     "weight_path": lambda **k: P.plot_weight_path(regularity().rows[-1], **k),
     "trained_log_ratio": lambda **k: P.plot_trained_log_ratio(trained_log_ratios(), **k),
+    "scaling_exponents": lambda **k: P.plot_scaling_exponents(scaling_exponents(), **k),
     "extrapolation": lambda **k: P.plot_extrapolation(extrapolation(), **k),
     "sweep": lambda **k: P.plot_sweep(grid(), sel={"variant": "vanilla"}, **k),
     "trajectories": lambda **k: P.plot_trajectories(ordinary(), **k),

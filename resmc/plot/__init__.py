@@ -23,9 +23,10 @@ In reading order: `laws` (the final log-norm and the output), `layers` (activati
 `heat_maps` (how far over H and beta), `trained_maps` (how well after training), `quotients` (the laws of how far),
 `ode` (how far networks are from ordinary equations), `adjoint` (errors of gradients that keep no states), `success`
 (training with them), `linear_descent` (linear networks as they are trained), `regularity` (roughness of trained weights
-over the layers), `trained_log_ratio` (how far signals and gradients go in trained networks), `sweeps`, `quantity` (any
-quantity by its name); `style`, `places`, `occupied`, `maps`, `series`, `fields` and `select` hold what they share.
-matplotlib (the extra ``resmc[plot]``) is imported when a function is called.
+over the layers), `trained_log_ratio` (how far signals and gradients go in trained networks), `scaling` (how weights
+scale with the depth), `sweeps`, `quantity` (any quantity by its name); `style`, `places`, `occupied`, `maps`, `series`,
+`fields` and `select` hold what they share. matplotlib (the extra ``resmc[plot]``) is imported when a function is
+called.
 """
 
 from .adjoint import plot_adjoint_errors
@@ -41,6 +42,7 @@ from .places import COLUMN
 from .quantity import plot_quantity
 from .quotients import plot_ratio_law
 from .regularity import plot_regularity, plot_weight_path
+from .scaling import plot_scaling_exponents
 from .success import plot_success
 from .sweeps import plot_sweep
 from .trained_log_ratio import plot_trained_log_ratio
@@ -64,6 +66,7 @@ __all__ = [
     "plot_quantity",
     "plot_ratio_law",
     "plot_regularity",
+    "plot_scaling_exponents",
     "plot_success",
     "plot_sweep",
     "plot_trained_log_ratio",
