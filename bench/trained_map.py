@@ -32,7 +32,7 @@ from .training import product
 
 RATES, EPOCHS, STEP_EPOCHS, BATCH = (1e-4, 1e-3, 1e-2, 0.1, 1.0), 10, 5, 64
 TARGET = 900.0  # seconds of the whole map
-PRODUCT, TIMES = 2048, 5  # width of a large product, and how often ten of them are timed
+PRODUCT, SMALL_PRODUCT, TIMES = 2048, 256, 5  # widths of a large product, and how often ten of them are timed
 
 
 def operations(found: TrainedHeatMap) -> float:
@@ -45,7 +45,7 @@ def operations(found: TrainedHeatMap) -> float:
     return 6.0 * members * steps * found.settings.batch * matrices * model.depth * model.width**2
 
 
-def matrix_rate(workers: int, width: int = PRODUCT) -> float:
+def matrix_rate(workers: int, width: int) -> float:
     """Operations per second of a large product of float32 on so many cores: the best of some."""
     best = np.inf
     for _ in range(TIMES):
@@ -61,7 +61,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     model = ResidualNetwork(args.width, args.depth, "v-phi-w")
     grid = np.linspace(0.1, 0.9, args.points).tolist()
     rates = RATES[1:3] if args.quick else RATES
-    before = matrix_rate(args.workers)
+    width = SMALL_PRODUCT if args.quick else PRODUCT
+    before = matrix_rate(args.workers, width)
     start, used = time.perf_counter(), time.process_time()
     found = resmc.train.heat_map(
         model, x, y, hurst=grid, beta=grid, learning_rate=rates, networks=args.networks, epochs=args.epochs,
@@ -69,7 +70,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         store=args.store, progress=None if args.progress else False,
     )  # fmt: skip
     seconds, processor = time.perf_counter() - start, time.process_time() - used
-    done, rates_of_products = operations(found), (before, matrix_rate(args.workers))
+    done, rates_of_products = operations(found), (before, matrix_rate(args.workers, width))
     row, column = found.best_point
     return {
         "members": int(found.networks.sum()) * len(grid) * len(rates),

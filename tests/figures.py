@@ -24,6 +24,8 @@ import resmc
 from resmc import Simulation, Sweep
 from resmc.analyses import Regime, roughness_change
 from resmc.engine.weights import WeightSource
+from resmc.experiments.train.data import checked_data
+from resmc.experiments.train.settings import Settings
 from resmc.models.residual_network import ResidualNetwork
 from resmc.models.scaling import DepthScaling
 from resmc.sweep import SweepResult
@@ -108,6 +110,22 @@ def linear_descent(targets: int = 32, depths: tuple[int, ...] = (4, 8, 16)) -> r
     """Linear networks of width 2, which reach their targets."""
     rng = np.random.default_rng(0)
     return resmc.ode.linear_descent(np.eye(2) + 0.3 * rng.standard_normal((targets, 2, 2)), depths, time=10)
+
+
+@cache
+def training(networks: int = 32, epochs: int = 6) -> resmc.train.Fit:
+    """Losses that fall by epoch, the more slowly the larger the exponent of the scaling, at one learning rate."""
+    models = tuple(residual(beta) for beta in (0.25, 0.5, 1.0))
+    settings = Settings(epochs=epochs)
+    data = checked_data(np.arange(20.0)[:, None], np.arange(20) % 2, settings)
+    rng = np.random.default_rng(0)
+    falls = np.exp(-np.arange(1, epochs + 1) / np.array([[1.0], [2.0], [4.0]]))[:, None, None]
+    loss = falls * (1.0 + 0.1 * rng.random((3, 1, networks, epochs)))
+    ends = loss[..., -1]
+    return resmc.train.Fit(
+        models, tuple(range(networks)), settings, data,
+        0.8 * loss, loss, 1.0 - 0.5 * loss, ends, 1.0 - 0.5 * ends, np.ones(ends.shape, bool), ({}, {}, {}),
+    )  # fmt: skip
 
 
 @cache
@@ -211,6 +229,7 @@ FIGURES: dict[str, Callable[..., Axes]] = {
     "adjoint_errors": lambda **k: P.plot_adjoint_errors(adjoint_errors(), **k),
     "success": lambda **k: P.plot_success(success(), **k),
     "linear_descent": lambda **k: P.plot_linear_descent(linear_descent(), **k),
+    "training": lambda **k: P.plot_training(training(), **k),
     "regularity": lambda **k: P.plot_regularity(regularity(), **k),
     "weight_path": lambda **k: P.plot_weight_path(regularity().rows[-1], **k),
     "trained_log_ratio": lambda **k: P.plot_trained_log_ratio(trained_log_ratios(), **k),

@@ -71,6 +71,14 @@ def test_gradient_descent_keeps_smooth_weights_smooth_and_noise_rough():
     assert trained().row("relu", "iid").weights.verdict() == "kept"
 
 
+def test_what_is_learnt_is_rougher_from_rougher_weights():
+    """Exponents tend to 1/2, 0.7 and 1 as the depth grows: they are those of the states over the layers."""
+    noise, fractional, smooth = (row.weights.learnt for row in trained().rows)
+    for low, high in ((noise, fractional), (fractional, smooth)):
+        assert high.value - low.value > 5.0 * float(np.hypot(low.stderr, high.stderr))
+    assert 0.3 < float(noise) < 0.5
+
+
 def test_roughness_that_training_would_bring_is_found(monkeypatch):
     from resmc.experiments.train import regularity as module
 

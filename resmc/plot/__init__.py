@@ -22,11 +22,11 @@ In reading order: `laws` (the final log-norm and the output), `layers` (activati
 `interlayer` (their correlations), `growth`, `extrapolation`, `depth` (how far networks go as their depth grows),
 `heat_maps` (how far over H and beta), `trained_maps` (how well after training), `quotients` (the laws of how far),
 `ode` (how far networks are from ordinary equations), `adjoint` (errors of gradients that keep no states), `success`
-(training with them), `linear_descent` (linear networks as they are trained), `regularity` (roughness of trained weights
-over the layers), `trained_log_ratio` (how far signals and gradients go in trained networks), `scaling` (how weights
-scale with the depth), `sweeps`, `quantity` (any quantity by its name); `style`, `places`, `occupied`, `maps`, `series`,
-`fields` and `select` hold what they share. matplotlib (the extra ``resmc[plot]``) is imported when a function is
-called.
+(training with them), `linear_descent` (linear networks as they are trained), `training` (losses by epoch),
+`regularity` (roughness of trained weights over the layers), `trained_log_ratio` (how far signals and gradients go in
+trained networks), `scaling` (how weights scale with the depth), `sweeps`, `quantity` (any quantity by its name);
+`style`, `places`, `occupied`, `maps`, `series`, `fields` and `select` hold what they share. matplotlib (the extra
+``resmc[plot]``) is imported when a function is called.
 """
 
 from .adjoint import plot_adjoint_errors
@@ -47,6 +47,7 @@ from .success import plot_success
 from .sweeps import plot_sweep
 from .trained_log_ratio import plot_trained_log_ratio
 from .trained_maps import plot_trained_map
+from .training import plot_training
 
 __all__ = [
     "COLUMN",
@@ -71,6 +72,7 @@ __all__ = [
     "plot_sweep",
     "plot_trained_log_ratio",
     "plot_trained_map",
+    "plot_training",
     "plot_trajectories",
     "plot_weight_path",
 ]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Weights = dict[str, NDArray[np.float32]]
 BY_LAYER = ("V", "W", "b")
+BY_EPOCH = ("training_loss", "validation_loss", "validation_accuracy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +101,25 @@ class Fit(Shown):
         NaN for target values. The error, from 32 networks on, is that of networks and of the order of their examples:
         the split is the same for all. The choice of the rate is not part of it.
         """
-        return self._mean(self.test_accuracy)
+        return self._at_chosen(self.test_accuracy)
 
     @property
     def loss(self) -> Estimate:
         """Loss of the examples for test at the chosen learning rate, (B,), as `accuracy` otherwise; infinite where a
         network failed."""
-        return self._mean(self.test_loss)
+        return self._at_chosen(self.test_loss)
+
+    def over_epochs(self, name: str) -> Estimate:
+        """Return "training_loss", "validation_loss" or "validation_accuracy" at the chosen learning rates, (B, E).
+
+        Means over networks, with errors as `accuracy` has them.
+
+        Raises
+        ------
+        ValueError
+            For another name.
+        """
+        return self._at_chosen(np.moveaxis(getattr(self, checks.choice("name", name, BY_EPOCH)), -1, 2))
 
     def names(self, model: int = 0) -> tuple[str, ...]:
         """Return the names of a model's weights, for `weights`."""
@@ -213,11 +226,12 @@ class Fit(Shown):
             return np.asarray(self.validation_accuracy[..., -1].mean(axis=-1))
         return np.asarray(-self.validation_loss[..., -1].mean(axis=-1))
 
-    def _mean(self, values: Floats) -> Estimate:
+    def _at_chosen(self, values: Floats) -> Estimate:
+        """Return the mean over networks, the last axis, of values (B, R, .., P) at the chosen rates."""
         at = values[np.arange(len(self.models)), self.chosen]
         with np.errstate(invalid="ignore"):
             squares = np.sum((at - at.mean(axis=-1, keepdims=True)) ** 2, axis=-1)
-        found = mean_estimate(at.sum(axis=-1), squares, np.full(len(at), at.shape[-1]))
+        found = mean_estimate(at.sum(axis=-1), squares, np.full(at.shape[:-1], at.shape[-1]))
         ranges = [(number, number + 1) for number in self.networks]
         return share_networks(found, Networks.of(self.settings.seed, ranges))
 
