@@ -220,7 +220,10 @@ def test_outputs_do_not_depend_on_how_many_examples_are_asked_for() -> None:
 def test_norms_of_states_and_gradients_are_those_of_autograd(block: str) -> None:
     ensemble = ensemble_of(block, "sigmoid", bias=0.2)
     x, _ = task(ensemble, "cross_entropy", batch=70)
+    ensemble.gradients(*task(ensemble, "cross_entropy"), "cross_entropy")
+    left = [one.grad.clone() for chunk in ensemble.chunks for one in chunk.parameters.values()]
     h2, p2, rows = ensemble.state_norms(x), ensemble.gradient_norms(x), ensemble.fresh_rows()
+    assert all(map(torch.equal, left, [one.grad for chunk in ensemble.chunks for one in chunk.parameters.values()]))
     assert h2.shape == p2.shape == (6, MEMBERS, 70)
     for member in (0, 3):
         _, hs = ensemble.module([member])(x[member], return_layers=True)

@@ -32,11 +32,12 @@ GALLERY = ROOT / "examples" / "gallery"
 NETWORKS = {"a_log_gaussian": 0.1, "b_hypoactivation": 0.15, "c_interlayer": 0.1, "d_growth": 0.15, "e_balanced": 0.1,
             "f_corrections": 0.1, "g_depth_regimes": 0.1, "h_depth_gradients": 0.1, "i_depth_law": 0.4,
             "j_smooth_depth": 0.05, "k_fractional_paths": 0.25, "l_heat_map": 0.5, "m_three_regimes": 0.5,
-            "n_ode_distance": 0.2, "o_linear_descent": 0.5, "p_adjoint": 0.5, "s_smoothness": 0.5,
-            "t_trained_gradients": 0.5}  # fmt: skip
+            "n_ode_distance": 0.2, "o_linear_descent": 0.5, "p_adjoint": 0.5, "q_trained_map": 0.5,
+            "s_smoothness": 0.5, "t_trained_gradients": 0.5}  # fmt: skip
 # Some constants are smaller here: a quarter of some depths, and of a map the rows whose numbers are told.
 CHEAPER: dict[str, dict[str, Callable[[Any], Any]]] = {
     "l_heat_map": {"HURST": lambda rows: rows[::2]},
+    "q_trained_map": {"HURST": lambda rows: rows[::3], "BETA": lambda columns: columns[1::3]},
     "m_three_regimes": dict.fromkeys(("ODE_DEPTHS", "ROUGH_DEPTHS"), lambda depths: tuple(d // 4 for d in depths)),
 }
 CLEAR, AGREE = 5.0, 4.5
@@ -47,6 +48,7 @@ LONG = (
     "n_ode_distance",
     "o_linear_descent",
     "p_adjoint",
+    "q_trained_map",
     "s_smoothness",
     "t_trained_gradients",
 )
@@ -187,6 +189,13 @@ def heun_trains_in_fewer_layers(found: list[Any]) -> bool:
     euler, heun, fewer, more = found
     orders = agrees(euler, 0.06) and agrees(heun, 0.06)
     return orders and fewer.value - more.value > CLEAR * (fewer.stderr + more.stderr)
+
+
+def training_fails_where_networks_explode(found: list[Any]) -> bool:
+    rough_growth, rough, smooth_growth, smooth, _, small = found
+    explodes = smooth_growth.value - rough_growth.value > CLEAR * (smooth_growth.stderr + rough_growth.stderr)
+    fails = rough.value - smooth.value > CLEAR * (rough.stderr + smooth.stderr)
+    return explodes and fails and small.value - rough.value > CLEAR * (small.stderr + rough.stderr)
 
 
 def what_is_learnt_is_as_rough_as_states(found: list[Any]) -> bool:
@@ -384,6 +393,15 @@ def test_training_with_the_adjoint_takes_fewer_layers_of_heun_than_of_euler(ran)
     assert "failures are not the adjoint's alone" not in p.printed
     few, many = (p.script.kept(depth, "adjoint") for depth in (16, 64))
     assert few == many < 0.05 * p.script.kept(16, "autograd")
+
+
+@pytest.mark.long
+def test_smoother_weights_explode_and_fail_to_train_at_an_exponent_at_which_rough_ones_learn(ran):
+    q = ran["q_trained_map"]
+    assert training_fails_where_networks_explode(q.found)
+    assert not training_fails_where_networks_explode([*q.found[2:4], *q.found[:2], *q.found[4:]])
+    assert not training_fails_where_networks_explode([*q.found[:4], *q.found[:2]])
+    assert "map of trained v-phi-w relu" in q.printed
 
 
 @pytest.mark.long

@@ -18,6 +18,7 @@ import pytest
 
 import resmc
 from resmc import DepthScaling, ResidualNetwork
+from resmc._system import writers
 from resmc.results import archive
 from resmc.train import Fit, fit, gaussian_regression
 
@@ -87,6 +88,7 @@ def test_interrupted_training_ends_with_the_bits_of_training_that_was_not(change
     assert_same(trained(tmp_path / "again", **changed), whole)
 
 
+@pytest.mark.long
 def test_a_killed_process_loses_no_more_than_what_was_not_written(tmp_path):
     file = tmp_path / "file"
     program = (
@@ -110,6 +112,17 @@ def test_a_killed_process_loses_no_more_than_what_was_not_written(tmp_path):
 
 def _steps(file: Path) -> int:
     return int(archive.Archive(file.read_bytes(), "file").array("0.done", np.dtype(np.int64)))
+
+
+def test_what_a_killed_process_left_half_written_is_removed_and_what_another_writes_is_not(tmp_path):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    ours = writers.temporary_name()
+    left = ours.replace(f"-{os.getpid()}-", f"-{process.pid}-")
+    for name in (ours, left, "notes.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    trained(tmp_path / "file", models=MODEL, epochs=1)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", ours, "notes.tmp"}
 
 
 def test_a_checkpoint_is_not_written_more_often_than_a_twentieth_of_the_time_allows(tmp_path, monkeypatch):

@@ -84,9 +84,8 @@ def test_more_networks_and_more_values_of_h_keep_what_is_there(tmp_path):
     assert kept.items() <= identities(tmp_path).items()
     assert grown.networks.tolist() == [5, 5, 5]
     assert np.array_equal(grown._rows[2].loss[:3], before._rows[1].loss)
-    whole = small(networks=5)  # networks 3 and 4 were trained apart in the store, and round as they like
-    np.testing.assert_allclose(grown._rows[0].growth, whole._rows[0].growth, atol=1e-9)
-    np.testing.assert_allclose(grown._rows[0].loss, whole._rows[0].loss, rtol=1e-2)
+    whole = small(networks=5, hurst=[0.3, 0.5, 0.8])  # no bit depends on what is trained beside a network
+    assert same(grown, whole)
 
 
 @pytest.mark.parametrize(

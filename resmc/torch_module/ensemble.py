@@ -237,7 +237,7 @@ class Ensemble:
                 p = work.get("p", *passed.h[-1].shape).zero_()
                 p[:, :n] = last.mT
                 squares = [_squares([p])]
-                squares += [_squares([p]) for _ in chunk.passes.backward(passed, p, work)]
+                squares += [_squares([p]) for _ in chunk.passes.backward(passed, p, work, False)]
                 found.append(torch.cat(squares[::-1]))
             return torch.cat(found, 2)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 
@@ -26,6 +28,25 @@ class Workspace:
         if name not in self._flat or self._flat[name].numel() < needed:
             self._flat[name] = torch.empty(needed, dtype=self.dtype, device=self.device)
         return self._flat[name][:needed].view(shape)
+
+
+class Layer(NamedTuple):
+    """Weights of a layer, its scaling and its signs, and the places of the gradients of V, W and b."""
+
+    s: Tensor
+    signs: Tensor | None
+    V: Tensor | None
+    W: Tensor | None
+    b: Tensor | None
+    dV: Tensor | None
+    dW: Tensor | None
+    db: Tensor | None
+
+    def leave(self, of_matrix: Tensor | None, g: Tensor, entered: Tensor) -> None:
+        """Leave the gradient of a matrix, and that of b where it belongs to this matrix: to W if there is one."""
+        torch.bmm(g, entered.mT, out=of_matrix)
+        if self.db is not None and (self.W is None or of_matrix is self.dW):
+            torch.sum(g, -1, out=self.db)
 
 
 @dataclass(eq=False)
@@ -72,6 +93,17 @@ class Passes:
     carry: Tensor | None
     signs: Tensor | None
 
+    @cached_property
+    def layers(self) -> list[Layer]:
+        """Views of the weights of each layer, and of their gradients."""
+
+        def by_layer(of: Mapping[str, Tensor], name: str) -> tuple[Tensor | None, ...]:
+            return of[name].detach().unbind(0) if name in of else (None,) * self.model.depth
+
+        signs = (None,) * self.model.depth if self.signs is None else self.signs.unbind(0)
+        views = [by_layer(of, name) for of in (self.weights, self.gradients) for name in ("V", "W", "b")]
+        return [Layer(*one) for one in zip(self.scales.unbind(0), signs, *views, strict=True)]
+
     def forward(self, x: Tensor, work: Workspace, kept: bool = True) -> Pass:
         """Take x, (c, batch, F), from h_0 to h_N; ``kept`` leaves what the backward pass needs."""
         (c, batch, _), m, depth = x.shape, self.weights["A"].shape[1], self.model.depth
@@ -79,35 +111,35 @@ class Passes:
         h, mets = (work.get(name, k, c, m, batch).unbind(0) for name, k in (("h", states), ("met", values)))
         passed = Pass([h[k % states] for k in range(depth + 1)])
         torch.bmm(self.weights["A"], x.mT, out=h[0])
-        scaled, V, b = work.get("spare", c, m, batch), self._by_layer("V"), self._by_layer("b")
-        for k, s in enumerate(self.scales.unbind(0)):
+        scaled = work.get("spare", c, m, batch)
+        for k, layer in enumerate(self.layers):
             before, after = passed.h[k], passed.h[k + 1]
-            met = self._met(k, before, mets[k % values])
+            met = self._met(layer, before, mets[k % values])
             y = self._sigma(met, overwritten=met is not before)
             if kept:
                 passed.met.append(met)
                 passed.y.append(y)
             onto = before if self.carry is None else torch.mul(before, self.carry, out=after)
             if not self.model.inside:
-                y = torch.mul(y, s, out=scaled)
-            if V is None:
+                y = torch.mul(y, layer.s, out=scaled)
+            if layer.V is None:
                 torch.add(onto, y, out=after)
             else:
-                torch.baddbmm(onto, V[k], y, out=after)
-                if "W" not in self.weights and b is not None:
-                    after.addcmul_(b[k].unsqueeze(-1), s)
+                torch.baddbmm(onto, layer.V, y, out=after)
+                if layer.W is None and layer.b is not None:
+                    after.addcmul_(layer.b.unsqueeze(-1), layer.s)
         return passed
 
-    def _met(self, k: int, h: Tensor, out: Tensor) -> Tensor:
+    def _met(self, layer: Layer, h: Tensor, out: Tensor) -> Tensor:
         """Return what the activation meets: h itself, or ``out``."""
         met = h
-        if "W" in self.weights:
-            met = torch.bmm(self.weights["W"][k], h, out=out)
-            if "b" in self.weights:
-                met += self.weights["b"][k].unsqueeze(-1)
+        if layer.W is not None:
+            met = torch.bmm(layer.W, h, out=out)
+            if layer.b is not None:
+                met += layer.b.unsqueeze(-1)
             if self.model.inside:
-                met *= self.scales[k]
-        return met if self.signs is None else torch.mul(met, self.signs[k], out=out)
+                met *= layer.s
+        return met if layer.signs is None else torch.mul(met, layer.signs, out=out)
 
     def _sigma(self, met: Tensor, overwritten: bool) -> Tensor:
         """Return the activation's value, 0 in the padding; it may take the place of what is ``overwritten``."""
@@ -128,43 +160,33 @@ class Passes:
         torch.bmm(self.weights["W_out"].mT, pulled.mT, out=p)
         if "W_out" in self.gradients:
             torch.bmm(pulled.mT, passed.h[-1].mT, out=self.gradients["W_out"])
-        for _ in self.backward(passed, p, work, self.gradients):
+        for _ in self.backward(passed, p, work):
             pass
         if "A" in self.gradients:
             torch.bmm(p, x, out=self.gradients["A"])
         return p
 
-    def backward(
-        self, passed: Pass, p: Tensor, work: Workspace, gradients: Mapping[str, Tensor] | None = None
-    ) -> Iterator[int]:
-        """Take p, (c, m, batch), from p_N to p_0 in place, and say k when it is p_k; leave gradients of V, W and b."""
-        V, W = (self._by_layer(name) for name in ("V", "W"))
-        of = {} if gradients is None else {k: one.unbind(0) for k, one in gradients.items() if k in ("V", "W", "b")}
+    def backward(self, passed: Pass, p: Tensor, work: Workspace, of_weights: bool = True) -> Iterator[int]:
+        """Take p, (c, m, batch), from p_N to p_0 in place, and say k when it is p_k; leave the gradients of weights."""
         q, r = work.get("q", *p.shape), work.get("r", *p.shape)
-        s, inside, sigma = self.scales.unbind(0), self.model.inside, self.model.sigma
+        inside, sigma = self.model.inside, self.model.sigma
         for k in reversed(range(self.model.depth)):
-            g = p if inside else torch.mul(p, s[k], out=q)
-            if V is not None:
-                if "V" in of:
-                    torch.bmm(g, passed.y[k].mT, out=of["V"][k])
-                if W is None and "b" in of:
-                    torch.sum(g, -1, out=of["b"][k])
-                g = torch.bmm(V[k].mT, g, out=r)
-            g = sigma.pulled(torch, g, passed.met[k], passed.y[k])
-            for factors in (self.signs, self.scales if inside else None):
+            layer, y = self.layers[k], passed.y[k]
+            g = p if inside else torch.mul(p, layer.s, out=q)
+            if layer.V is not None:
+                if of_weights:
+                    layer.leave(layer.dV, g, y)
+                g = torch.bmm(layer.V.mT, g, out=r)
+            g = sigma.pulled(torch, g, passed.met[k], y)
+            for factors in (layer.signs, layer.s if inside else None):
                 if factors is not None:
-                    g = torch.mul(g, factors[k], out=r)
+                    g = torch.mul(g, factors, out=r)
             if self.carry is not None:
                 p *= self.carry
-            if W is None:
+            if layer.W is None:
                 p += g
             else:
-                if "W" in of:
-                    torch.bmm(g, passed.h[k].mT, out=of["W"][k])
-                if "b" in of:
-                    torch.sum(g, -1, out=of["b"][k])
-                p.baddbmm_(W[k].mT, g)
+                if of_weights:
+                    layer.leave(layer.dW, g, passed.h[k])
+                p.baddbmm_(layer.W.mT, g)
             yield k
-
-    def _by_layer(self, name: str) -> tuple[Tensor, ...] | None:
-        return self.weights[name].unbind(0) if name in self.weights else None

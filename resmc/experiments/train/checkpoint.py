@@ -23,6 +23,7 @@ from ..._system import checks
 from ..._system.plain import Plain
 from ..._system.reading import read_file
 from ..._system.words import brief
+from ..._system.writers import writer_is_gone
 from ...results import archive
 from ...results.storage import check_place, write_atomically
 from .settings import differences
@@ -58,6 +59,7 @@ class Checkpoint:
     def __init__(self, path: str | Path, described: Plain) -> None:
         self.path, self.described = checks.absolute("checkpoint", path), described
         check_place(self.path)
+        self._sweep_up()
         self.parts, self._finished = 0, Arrays()
         self._archive: archive.Archive | None = None
         self._next = time.monotonic() + LEAST
@@ -99,6 +101,12 @@ class Checkpoint:
         if write:
             self.write(part, state)
         self._finished |= {f"{part}.{name}": np.array(array) for name, array in state.items()}
+
+    def _sweep_up(self) -> None:
+        """Remove what processes that were killed while they wrote have left beside the file."""
+        for one in self.path.parent.glob(".resmc-*.tmp"):
+            if writer_is_gone(one.name):
+                one.unlink(missing_ok=True)
 
     def _read(self) -> None:
         name = f"checkpoint={str(self.path)!r}"
