@@ -129,6 +129,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"X": [[1.0], [1.0, 2.0]]}, "X=.* is not allowed"),
     ({"X": NAN}, "X is not allowed to hold NaN or infinite numbers, which are in 1 of 40 examples: leave"),
     ({"X": X * np.inf}, "in 40 of 40"),
+    ({"X": np.ma.masked_array(X, X > 9)}, "X is not allowed to have masked entries, as .* of 120 are"),
+    ({"y": np.ma.masked_array(Y, Y > 0)}, "y is not allowed to have masked entries, as 20 of 40 are"),
     ({"X": np.ones((40, 3))}, "X of examples for training that are all the same"),
     ({"X": X * 1e300, "standardise": False}, "X with numbers of up to .* float32 ends at 3.4e"),
     ({"y": Y[:-1]}, r"y of shape \(39,\) .* 40 labels"),
@@ -164,6 +166,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"split": ([0, -1], [2], [4])}, "indices for training reach from -1"),
     ({"split": ([0, 1], [2], [1.5])}, "indices for test must be"),
     ({"split": ([0, 1], [1], [2])}, "example 1 more than once"),
+    ({"split": (Y == 0, Y == 1, Y == 2)}, r"not array\(.* use np.flatnonzero\(mask\)"),
+    ({"split": iter((0.7, 0.2))}, r"split=\(0.7, 0.2\)"),
 ]
 
 
