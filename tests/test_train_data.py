@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,16 @@ def test_the_digits_are_those_of_scikit_learn():
     pytest.importorskip("sklearn")
     x, y = digits()
     assert (x.shape, y.shape, x.max(), set(y)) == ((1797, 64), (1797,), 16.0, set(range(10)))
+
+
+def test_lacking_scikit_learn_is_said_with_the_cure(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ImportError, match=r"install resmc\[digits\]"):
+        digits()
+
+
+def test_data_is_written_in_few_letters():
+    assert len(repr(data())) < 1000
 
 
 X, Y = points()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..._system import checks
 from ..._system.plain import Plain
-from ..._system.words import are, brief, counted
+from ..._system.words import are, brief, brief_repr, counted
 from ...results.estimates import Floats
 from ..examples import FEWEST, check_mask, classes_of, labels_of, standardised
 from .settings import Settings
@@ -46,6 +46,8 @@ class Data:
     digest : str
         SHA-256 of all that was given, the indices of a split included.
     """
+
+    __repr__ = brief_repr
 
     x: NDArray[np.float32]
     y: NDArray[Any]
