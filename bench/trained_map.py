@@ -66,7 +66,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     start, used = time.perf_counter(), time.process_time()
     found = resmc.train.heat_map(
         model, x, y, hurst=grid, beta=grid, learning_rate=rates, networks=args.networks, epochs=args.epochs,
-        step_epochs=STEP_EPOCHS, batch=BATCH, optimizer="adam", seed=args.seed, workers=1, threads=args.workers,
+        step_epochs=STEP_EPOCHS, batch=BATCH, optimizer=args.optimizer, seed=args.seed, workers=1, threads=args.workers,
         store=args.store, progress=None if args.progress else False,
     )  # fmt: skip
     seconds, processor = time.perf_counter() - start, time.process_time() - used
@@ -125,6 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--depth", type=int)
     parser.add_argument("--networks", type=int, help="at each H")
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--optimizer", choices=("adam", "sgd"), default="adam")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=usable_cpus(), help="threads")
     parser.add_argument("--store", type=Path, help="keep the map in this store; its seconds are those of what it lacks")
@@ -142,7 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"bench.trained_map: {error}", file=sys.stderr)
         return 2
     load = os.getloadavg()[0]
-    said = " ".join(f"--{name} {getattr(args, name)}" for name in (*usual, "seed", "workers"))
+    said = " ".join(f"--{name} {getattr(args, name)}" for name in (*usual, "optimizer", "seed", "workers"))
     report: dict[str, Any] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),

@@ -86,9 +86,19 @@ def test_ctrl_c_while_workers_are_starting_prints_no_traceback(tmp_path, plan):
         assert leftovers(store) == []
 
 
-@pytest.mark.parametrize("to_all", [False, True], ids=["to the process", "to all"])
-@pytest.mark.parametrize("kind", ["sweep", "sweep --processes", "worker"])
+@pytest.mark.parametrize(
+    ("kind", "to_all"),
+    [
+        pytest.param("sweep", False, marks=pytest.mark.long),
+        ("sweep", True),
+        ("sweep --processes", False),
+        pytest.param("sweep --processes", True, marks=pytest.mark.long),
+        ("worker", False),
+        pytest.param("worker", True, marks=pytest.mark.long),
+    ],
+)
 def test_sigterm_ends_a_sweep_as_politely(tmp_path, plan, kind, to_all):
+    """The signal goes to the process alone, or to its children as well."""
     store = tmp_path / "store"
     with running(command(plan, store, "--prepare")) as process:
         assert process.end()[0] == 0

@@ -180,6 +180,20 @@ def test_training_fails_where_networks_explode_and_succeeds_beyond_the_frontier(
     assert found.accuracy.value[0, 0] < found.accuracy.value[0, 1]
 
 
+def test_a_gpu_trains_the_map_that_a_cpu_does_and_one_that_is_not_there_is_refused(tmp_path):
+    """Networks are the same before, and rounding alone parts them after."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match=r"device='cuda' is not allowed: torch says"):
+            small(device="cuda", store=tmp_path / "store")
+        assert not (tmp_path / "store").exists()
+        return
+    ours, theirs = small(device="cuda"), small()
+    np.testing.assert_allclose(ours.growth.value, theirs.growth.value, atol=1e-9)
+    np.testing.assert_allclose(ours.loss.value, theirs.loss.value, rtol=1e-2)
+    assert ours.numerics != theirs.numerics
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
