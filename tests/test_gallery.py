@@ -44,7 +44,9 @@ CHEAPER: dict[str, dict[str, Callable[[Any], Any]]] = {
 CLEAR, AGREE = 5.0, 4.5
 # These take longest, and smaller networks have the same claims in tests of their own: the quick tests leave them out.
 LONG = (
+    "d_growth",
     "j_smooth_depth",
+    "l_heat_map",
     "m_three_regimes",
     "n_ode_distance",
     "o_linear_descent",
@@ -279,6 +281,7 @@ def test_layers_correlate_in_vanilla_networks_alone(ran):
     assert not layers_correlate(other)
 
 
+@pytest.mark.long
 def test_the_variance_grows_in_vanilla_networks_alone(ran):
     found = ran["d_growth"].found
     vanilla, balanced = found[:3], found[3:]
@@ -353,6 +356,7 @@ def test_fractional_weights_add_up_to_the_exponent_asked_for_and_to_no_other(ran
     assert not any(agrees(one) for one in off)
 
 
+@pytest.mark.long
 def test_the_frontier_of_the_heat_map_rises_with_h(ran):
     found = ran["l_heat_map"].found
     assert frontier_rises(found)
