@@ -18,7 +18,7 @@ from .. import theory
 from ..engine.moments import leave_one_out
 from ..results.estimates import Estimate, Floats, KSDistance, ks_distance, ks_resolution
 from ..results.record import Record
-from ..theory import FullyConnected, LogNormLimit, SkipOnly
+from ..theory import FullyConnected, LogMoments, LogNormLimit, SkipOnly
 from ._result import Result
 from .output_laws import OutputLaw, OutputNormLaw, one_output, output_norm
 
@@ -34,7 +34,7 @@ class LogGaussianFit(Result):
     theory : LogNormLimit or None
         Mean and variance of the limit law, leading order in 1/n (a Gaussian: skewness and excess kurtosis 0). None
         where no limit is known, as are the distances to it and to infinite width, and the laws of the output.
-    exact : theory.FullyConnected, theory.SkipOnly or None
+    exact : theory.FullyConnected, theory.SkipOnly, theory.LogMoments or None
         The exact mean, variance, skewness and excess kurtosis, where they are known (`resmc.theory.facts`).
     ks_fitted : KSDistance
         L_d against the Gaussian with its own mean and variance. No value where a law is narrower than a few bins of the
@@ -54,7 +54,7 @@ class LogGaussianFit(Result):
     skewness: Estimate
     excess_kurtosis: Estimate
     theory: LogNormLimit | None
-    exact: FullyConnected | SkipOnly | None
+    exact: FullyConnected | SkipOnly | LogMoments | None
     ks_fitted: KSDistance
     ks_theory: KSDistance | None
     ks_gaussian_limit: KSDistance | None

@@ -286,6 +286,15 @@ def _final(name: str, moment: str) -> Theory:
     return limit
 
 
+def _exact_median(name: str) -> Theory:
+    def exact(facts: Facts, layers: Integers) -> Floats:
+        end = 0 if name in BACKWARD else facts.model.depth
+        at_end = layers == end
+        return np.where(at_end, facts.final_quantile(name, 0.5) if at_end.any() else np.nan, np.nan)
+
+    return exact
+
+
 def _quotient(name: str) -> Iterable[Observable]:
     """Yield the observables of one quotient: median of the final value, mean, variance, and second moment."""
     formula, words = FORMULAS[name], name.replace("_", " ")
@@ -305,6 +314,7 @@ def _quotient(name: str) -> Iterable[Observable]:
         name,
         lambda e: e.median(name),
         per="end",
+        exact=_exact_median(name),
         exists=followed,
         headline=name != "growth",
         question=ENDED[name] if name != "growth" else "",
@@ -317,6 +327,7 @@ def _quotient(name: str) -> Iterable[Observable]:
         f"mean of the {words}'s logarithm, log {formula}",
         name,
         lambda e: by_entry.growth_log_mean(e.quotient(name), e.quotient_offsets(name)),
+        exact=lambda facts, layers: facts.quotient_moment(name, "mean", layers),
         limit=_final(name, "mean"),
         limit_kind=IN_DEPTH,
         exists=followed,
@@ -329,6 +340,7 @@ def _quotient(name: str) -> Iterable[Observable]:
         f"variance of the {words}'s logarithm, log {formula}",
         name,
         lambda e: by_entry.growth_log_variance(e.quotient(name), e.least(spread)),
+        exact=lambda facts, layers: facts.quotient_moment(name, "variance", layers),
         limit=_final(name, "variance"),
         limit_kind=IN_DEPTH,
         exists=followed,

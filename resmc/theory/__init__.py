@@ -11,6 +11,9 @@ The files, in reading order:
   beta lies between explosion and identity for weights of fractional noise;
 - `exact`: laws and moments at every finite width and depth, with no limit taken, of log-Gaussian networks; of any
   network, `mean_squares` and, for networks that are dead or have no active neuron, `fractions`;
+- `exact_law`: the whole law where layers multiply the norm by independent factors; `chains` says of which networks;
+  `factors` has the factors' laws, on a `lattice` of points (`bessel`: a density in them), and `inversion` makes a
+  distribution function of their sum's characteristic function;
 - `processes`: covariances of weights that depend on each other in depth, and the sums of normals that have them;
 - `facts`: which of these are exact, a limit, or 0 by symmetry, for which network;
 - `distributions`: the laws of the output and of the log-norm as distribution functions.
@@ -34,6 +37,7 @@ from .exact import (
     one_step,
     skip_only,
 )
+from .exact_law import ExactLaw, exact_law, no_exact_law
 from .kernels import J, J_prime, K, K_prime, growth_kernel, mean_log_chi_square
 from .limits import (
     HypoactivationLimit,
@@ -54,6 +58,7 @@ __all__ = [
     "DepthKind",
     "DepthODE",
     "DepthSDE",
+    "ExactLaw",
     "FirstLayer",
     "FullyConnected",
     "Gaussian",
@@ -72,6 +77,7 @@ __all__ = [
     "depth_kind",
     "depth_limit",
     "depth_ode",
+    "exact_law",
     "first_layer",
     "fully_connected",
     "growth_kernel",
@@ -81,6 +87,7 @@ __all__ = [
     "log_norm",
     "log_norm_growth",
     "mean_log_chi_square",
+    "no_exact_law",
     "noise_exponent",
     "one_step",
     "output_cdf",
