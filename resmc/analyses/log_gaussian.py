@@ -41,6 +41,8 @@ class LogGaussianFit(Result):
         histogram (1/32 for a network that is no `ResNet`): they cannot tell then.
     ks_theory : KSDistance or None
         L_d against the limit law.
+    ks_exact : KSDistance or None
+        L_d against its exact law, where that is known (`resmc.theory.exact_law`); its ``p_value`` is Kolmogorov's.
     ks_gaussian_limit : KSDistance or None
         L_d against log(chi^2_n/n), the prediction of infinite width.
     output : OutputLaw or None
@@ -57,6 +59,7 @@ class LogGaussianFit(Result):
     exact: FullyConnected | SkipOnly | LogMoments | None
     ks_fitted: KSDistance
     ks_theory: KSDistance | None
+    ks_exact: KSDistance | None
     ks_gaussian_limit: KSDistance | None
     output: OutputLaw | None
     output_norm: OutputNormLaw | None
@@ -89,6 +92,7 @@ def fit(sim: Record) -> LogGaussianFit:
         scale = sim.resnet.log_norm_offset(sim.resnet.depth)  # the model's log-norm less that of the normalised network
         theoretical = ndtr((edges - limit.mean[0]) / np.sqrt(limit.variance[0]))
         chi_square = theory.chi_square_log_norm_cdf(sim.resnet.width, edges - scale)
+    law = sim.facts.exact_law("log_norm")
     return LogGaussianFit(
         mean=sim.log_norm_mean[-1],
         variance=sim.log_norm_variance[-1],
@@ -98,6 +102,7 @@ def fit(sim: Record) -> LogGaussianFit:
         exact=sim.facts.log_norm(last),
         ks_fitted=distance(fitted),
         ks_theory=None if theoretical is None else distance(theoretical),
+        ks_exact=None if law is None else distance(law.cdf(edges)),
         ks_gaussian_limit=None if chi_square is None else distance(chi_square),
         output=None if limit is None else one_output(sim, limit),
         output_norm=None if limit is None else output_norm(sim, limit),

@@ -414,6 +414,42 @@ DISTANCES = (
     ),
 )
 
+
+def _exact_distance(name: str, symbol: str, words: str, quotient: str, analysis: str) -> Observable:
+    def exists(lowered: Lowered, followed: frozenset[str]) -> bool:
+        return lowered.facts.chain is not None and (quotient == "log_norm" or quotient in followed)
+
+    label = symbol.replace("KS of", "KS distance of")
+    return Observable(
+        name, name.replace(".", "_"), symbol, label, words, "histogram",
+        per="run", exists=exists, analysis=analysis, tests_exact=True,
+    )  # fmt: skip
+
+
+EXACT_DISTANCES = (
+    _exact_distance(
+        "ks.exact",
+        "KS of L, exact law",
+        "KS distance of log(|{v}_d|^2/n) to its exact law",
+        "log_norm",
+        "log_gaussian_fit.ks_exact",
+    ),
+    _exact_distance(
+        "ks.growth",
+        "KS of growth, exact law",
+        "KS distance of log(|{v}_d|^2/|{v}_0|^2) to its exact law",
+        "growth",
+        "exact_growth.ks",
+    ),
+    _exact_distance(
+        "ks.gradient",
+        "KS of gradient, exact law",
+        "KS distance of log(|p_0|^2/|p_d|^2) to its exact law",
+        "gradient",
+        "exact_gradient.ks",
+    ),
+)
+
 CORRELATIONS = (
     Observable(
         "interlayer.lag1",
@@ -444,6 +480,7 @@ ALL = (
     *DEATHS,
     *CORRELATIONS,
     *DISTANCES,
+    *EXACT_DISTANCES,
     *(one for name in QUOTIENTS for one in _quotient(name)),
 )
 OBSERVABLES: dict[str, Observable] = {one.name: one for one in ALL}

@@ -11,7 +11,7 @@ The files, in reading order:
   beta lies between explosion and identity for weights of fractional noise;
 - `exact`: laws and moments at every finite width and depth, with no limit taken, of log-Gaussian networks; of any
   network, `mean_squares` and, for networks that are dead or have no active neuron, `fractions`;
-- `exact_law`: the whole law where layers multiply the norm by independent factors; `chains` says of which networks;
+- `laws`: the whole law where layers multiply the norm by independent factors; `chains` says of which networks;
   `factors` has the factors' laws, on a `lattice` of points (`bessel`: a density in them), and `inversion` makes a
   distribution function of their sum's characteristic function;
 - `processes`: covariances of weights that depend on each other in depth, and the sums of normals that have them;
@@ -23,6 +23,7 @@ log-norm, A_l = 2 |phi(z_l)|^2/|z_l|^2 - 1 the activation asymmetry, F_l the fra
 s = alpha^2 + lam^2. Logarithms are natural and every quantity is dimensionless.
 """
 
+from .chains import LogMoments
 from .depth import DepthSDE, Gaussian, SecondMoments, depth_limit, second_moments
 from .depth_kinds import DepthKind, depth_kind, noise_exponent
 from .distributions import chi_square_log_norm_cdf, output_cdf, output_norm_cdf
@@ -37,8 +38,8 @@ from .exact import (
     one_step,
     skip_only,
 )
-from .exact_law import ExactLaw, exact_law, no_exact_law
 from .kernels import J, J_prime, K, K_prime, growth_kernel, mean_log_chi_square
+from .laws import ExactLaw, exact_law, no_exact_law
 from .limits import (
     HypoactivationLimit,
     LogNormLimit,
@@ -67,6 +68,7 @@ __all__ = [
     "J_prime",
     "K",
     "K_prime",
+    "LogMoments",
     "LogNormLimit",
     "RatioLimit",
     "SecondMoments",

@@ -96,7 +96,8 @@ def no_chain(model: ResidualNetwork) -> str | None:
         return f"bias={model.bias!r} has no exact law: what it adds does not grow with the norm; it must be 0"
     if not model.sigma.homogeneous:
         return f"{given} has no exact law: it is not homogeneous, so that factors depend on the norm"
-    if model.block != "v-phi-w" and model.activation != "linear" and model.carry != 0.0:
+    alike = model.block == "v-phi-w" or model.activation == "linear" or not model.scales.any()
+    if model.carry != 0.0 and not alike:
         return (
             f"block={model.block!r} with {given} has no exact law beside a skip: factors depend on the signs of h, "
             "which layers share; it is known for 'v-phi-w', for 'linear', and for carry 0"

@@ -49,6 +49,11 @@ class SumOfSquares:
         """P(T = 0)."""
         return 0.5**self.units if self.inner == "relu" else 0.0
 
+    @property
+    def atom(self) -> float:
+        """The law has no atom."""
+        return 0.0
+
     def points(self) -> Points:
         """Return the law as points."""
         return _points_of(self)

@@ -21,9 +21,9 @@ from . import fractions, limits, mean_squares
 from .chains import Chain, LogMoments, chain, log_moments, no_chain
 from .depth import DepthSDE, Gaussian, depth_limit, no_depth_limit
 from .exact import FirstLayer, FullyConnected, SkipOnly, first_layer, fully_connected, skip_only
-from .exact_law import LAWS, ExactLaw, exact_law
 from .factors import SumOfSquares
 from .kernels import Floats
+from .laws import LAWS, ExactLaw, exact_law
 from .limits import HypoactivationLimit, LogNormLimit
 
 Layers = NDArray[np.int64]

@@ -54,6 +54,11 @@ class ExactLaw:
         return 0.0 - math.expm1(sum(count * math.log1p(-law.death) for law, count in self.parts))
 
     @property
+    def atom(self) -> float:
+        """P(X = shift), which is not 0 where no layer may have an active neuron, as its skip alone is left then."""
+        return math.prod(law.atom**count for law, count in self.parts)
+
+    @property
     def mean(self) -> float:
         """E X."""
         return self.cumulant(1)
