@@ -27,8 +27,14 @@ from .results.estimates import Estimate, KSDistance
 from .simulation import Simulation, load, merge, simulate
 
 if TYPE_CHECKING:
-    from . import analyses, ode, plot, reference, report, theory
-    from .analyses import extrapolate
+    from . import analyses, ode, plot, reference, report, theory, train
+    from .analyses import (
+        RoughnessExponent,
+        ScalingExponents,
+        extrapolate,
+        roughness_exponent,
+        scaling_exponents,
+    )
     from .experiments.depth_limit import DepthLimit
     from .experiments.frontier import FrontierSlopes, frontier
     from .experiments.heat_map import HeatMap
@@ -53,6 +59,8 @@ __all__ = [
     "QuadraticVariation",
     "ResNet",
     "ResidualNetwork",
+    "RoughnessExponent",
+    "ScalingExponents",
     "Simulation",
     "SmoothProcess",
     "Stopped",
@@ -76,12 +84,16 @@ __all__ = [
     "reference",
     "regime",
     "report",
+    "roughness_exponent",
+    "scaling_exponents",
     "simulate",
     "stop",
     "theory",
+    "train",
 ]
 
 
+ANALYSES = ("RoughnessExponent", "ScalingExponents", "extrapolate", "roughness_exponent", "scaling_exponents")
 EXPERIMENTS = {  # files of the experiments' public names
     "DepthLimit": "depth_limit",
     "FrontierSlopes": "frontier",
@@ -98,14 +110,14 @@ EXPERIMENTS = {  # files of the experiments' public names
 
 def __getattr__(name: str) -> Any:
     """Imports what needs SciPy only when it is asked for, so that ``import resmc`` stays quick."""
-    if name in ("analyses", "ode", "plot", "reference", "report", "theory"):
+    if name in ("analyses", "ode", "plot", "reference", "report", "theory", "train"):
         return importlib.import_module(f".{name}", __name__)
     if name == "__version__":
         return build_info()["version"]
     if name in ("Sweep", "SweepResult", "heat_map", "load_heat_map", "load_sweep"):
         return getattr(importlib.import_module(".sweep", __name__), name)
-    if name == "extrapolate":
-        return importlib.import_module(".analyses", __name__).extrapolate
+    if name in ANALYSES:
+        return getattr(importlib.import_module(".analyses", __name__), name)
     if name in EXPERIMENTS:
         return getattr(importlib.import_module(f".experiments.{EXPERIMENTS[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

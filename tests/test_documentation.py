@@ -39,7 +39,8 @@ from resmc.sweep.plan import Plan
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FEW = {"simulate": 4096, "dense": 1024, "gpu": 64, "sweep": 512, "max_networks": 2048, "regime": 200, "limit": 1000}
-SLOW = ("depth.md", "ode.md", "linear.md", "weights.md")  # `make docs` runs their cells, and `-m long` these tests
+# `make docs` runs the cells of these pages, and `-m long` their tests.
+SLOW = ("depth.md", "ode.md", "linear.md", "weights.md", "training.md")
 RUN, TEXT = (
     ("python", "{code-cell} ipython3"),
     ("text", "cpp", "bibtex", "yaml", "{toctree}", "{eval-rst}", "{raw} html"),
@@ -299,7 +300,7 @@ def test_every_public_name_has_its_place_in_the_reference() -> None:
     pages = "\n".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
     documented = set(re.findall(r"\.\. auto\w+:: resmc\.([\w.]+)", pages))
     short = {name.rpartition(".")[2] for name in documented}
-    for module in ("resmc", "resmc.theory", "resmc.analyses", "resmc.ode", "resmc.sweep"):
+    for module in ("resmc", "resmc.theory", "resmc.analyses", "resmc.ode", "resmc.train", "resmc.sweep"):
         names = importlib.import_module(module).__all__
         lacking = {name for name in names if name not in documented and name not in short}
         assert not lacking, f"{module}: {sorted(lacking)}"

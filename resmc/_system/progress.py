@@ -6,15 +6,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from .words import brief
 
 Report = Callable[[float], None]
 
 
+class NotedReport(Protocol):
+    """A `Report` that may be called with a few words for the bar besides."""
+
+    def __call__(self, fraction: float, note: str = "") -> None: ...
+
+
 @contextmanager
-def reporting(progress: Any, networks: int, label: str) -> Iterator[Report | None]:
+def reporting(progress: Any, networks: int, label: str) -> Iterator[NotedReport | None]:
     """Yield a function for the run to call with the finished fraction, or None if nobody wants to know.
 
     ``progress`` None: a bar if standard error is a terminal and the run takes more than a second. True: always a bar.
@@ -29,7 +35,11 @@ def reporting(progress: Any, networks: int, label: str) -> Iterator[Report | Non
     if progress is False or (progress is None and not sys.stderr.isatty()):
         yield None
     elif callable(progress):
-        yield lambda fraction: progress(round(fraction * networks), networks)
+
+        def call(fraction: float, note: str = "") -> None:
+            progress(round(fraction * networks), networks)
+
+        yield call
     elif progress is None or progress is True:
         from tqdm.auto import tqdm
 
@@ -37,10 +47,12 @@ def reporting(progress: Any, networks: int, label: str) -> Iterator[Report | Non
         with tqdm(total=networks, desc=label, unit="net", unit_scale=True, delay=delay, leave=bool(progress)) as bar:
             last = time.monotonic()
 
-            def show(fraction: float) -> None:
+            def show(fraction: float, note: str = "") -> None:
                 nonlocal last
                 if fraction == 1.0 or time.monotonic() - last > 0.2:
                     last = time.monotonic()
+                    if note:
+                        bar.set_postfix_str(note, refresh=False)
                     bar.update(round(fraction * networks) - bar.n)
 
             yield show

@@ -55,14 +55,16 @@ def to_bytes(manifest: Plain, arrays: dict[str, NDArray[Any]]) -> bytes:
 class Archive:
     """A file that `to_bytes` made; arrays are read-only views of ``data``, which may lie at odd addresses.
 
+    ``kind`` is what the file should hold, in words.
+
     Raises
     ------
     ValueError
         If the checksum is missing or wrong (then the sentence begins with ``name``), or anything else is amiss.
     """
 
-    def __init__(self, data: bytes, name: str) -> None:
-        check_end(data, name)
+    def __init__(self, data: bytes, name: str, kind: str = "simulation") -> None:
+        check_end(data, name, kind)
         digest = hashlib.sha256(memoryview(data)[: -len(_BLANK)])
         digest.update(_BLANK)
         if digest.hexdigest().encode() != data[-len(_BLANK) :]:
@@ -72,14 +74,14 @@ class Archive:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 members = archive.infolist()
         except Exception as error:  # whatever zipfile raises for a directory that was made to fool it
-            raise refusal(name, ValueError(f"its list of members is wrong ({error})")) from None
+            raise refusal(name, ValueError(f"its list of members is wrong ({error})"), kind) from None
         self._members = {info.filename: info for info in members}
         try:
             if len(self._members) < len(members):
                 raise ValueError("it has two members of one name")
             self.manifest = of_json(bytes(self._content(_MANIFEST)))
         except ValueError as error:
-            raise refusal(name, error) from None
+            raise refusal(name, error, kind) from None
 
     def array(self, name: str, *types: np.dtype[Any]) -> NDArray[Any]:
         """The array of that name, which must have one of these types."""
@@ -115,18 +117,25 @@ class Archive:
         return content
 
 
-def check_end(data: bytes, name: str) -> None:
+def format_of(data: bytes, name: str) -> str | None:
+    """Return the format that a file says it has, None if it says none; raises ValueError if it is damaged."""
+    manifest = Archive(data, name).manifest
+    said = manifest.get("format") if isinstance(manifest, dict) else None
+    return said if isinstance(said, str) else None
+
+
+def check_end(data: bytes, name: str, kind: str = "simulation") -> None:
     """Refuse a file whose last bytes, or more of it, are not those of an archive."""
     start = len(data) - len(_COMMENT) - len(_BLANK)
     if not data:
-        raise ValueError(f"{name} is not a resmc simulation, or its end is missing: it is empty")
+        raise ValueError(f"{name} is not a resmc {kind}, or its end is missing: it is empty")
     if start < 0 or data[start : start + len(_COMMENT)] != _COMMENT:
-        raise ValueError(f"{name} is not a resmc simulation, or its end is missing: no checksum was found")
+        raise ValueError(f"{name} is not a resmc {kind}, or its end is missing: no checksum was found")
 
 
-def refusal(name: str, error: Exception) -> ValueError:
+def refusal(name: str, error: Exception, kind: str = "simulation") -> ValueError:
     """The error for a file with a right checksum whose content is not what it should be."""
-    return ValueError(f"{name} is not a simulation that this resmc can read: {cut(str(error))}")
+    return ValueError(f"{name} is not a {kind} that this resmc can read: {cut(str(error))}")
 
 
 @lru_cache(maxsize=256)

@@ -15,6 +15,7 @@ The files, in reading order:
   `factors` has the factors' laws, on a `lattice` of points (`bessel`: a density in them), and `inversion` makes a
   distribution function of their sum's characteristic function;
 - `processes`: covariances of weights that depend on each other in depth, and the sums of normals that have them;
+- `roughness`: mean square increments of such weights as paths over the layers;
 - `facts`: which of these are exact, a limit, or 0 by symmetry, for which network;
 - `distributions`: the laws of the output and of the log-norm as distribution functions.
 

@@ -200,7 +200,8 @@ def _points_of(law: Law) -> Points:
         log_weight = _log_lattice(source, tau)
         log_weight = log_weight - special.logsumexp(log_weight)
     if isinstance(law, SumOfSquares):
-        return Points(tau, np.exp(log_weight), np.full(tau.shape, tau[1] - tau[0]))
+        kept = log_weight > log_weight.max() - KEPT
+        return Points(tau[kept], np.exp(log_weight[kept]), np.full(int(kept.sum()), tau[1] - tau[0]))
     found = []
     largest = -math.inf
     for rows in law.rows(tau):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -13,9 +13,15 @@ NARROW = 64  # width up to which threads wait for each other longer than they wo
 @contextmanager
 def threads_for(width: int) -> Iterator[None]:
     """Let torch use one thread meanwhile if networks are narrow: two take many times as long on a busy machine."""
+    with one_thread() if width <= NARROW else nullcontext():
+        yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread meanwhile, here and in threads that first use torch then."""
     before = torch.get_num_threads()
-    if width <= NARROW:
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     try:
         yield
     finally:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ..._system import checks
 from ..._system.words import brief
 from ...results.estimates import Floats
+from ..examples import FEWEST, classes_of, digits, labels_of, standardised
 
 HELD_OUT = 0.2
-FEWEST = 10  # examples, of which two are held out
 
 
 class Data(NamedTuple):
@@ -37,54 +37,33 @@ def checked_data(given: Any, rng: np.random.Generator) -> Data:
     """
     x, y = _arrays(_digits() if given is None else given)
     order = rng.permutation(len(x))
-    labels, y = _classes(y[order])
-    # Squares stay in the range of numbers, and every bit is that of the data as they are: 2^k is the largest |x|.
-    x = np.ldexp(x[order], -int(np.frexp(np.abs(x).max())[1]))
+    labels, y = classes_of("data: y", y[order])
     trained = len(x) - round(HELD_OUT * len(x))
-    x = x - x[:trained].mean(axis=0)
-    size = float(np.sqrt(np.mean(x[:trained] ** 2)))
-    if labels < 2:
-        raise ValueError(f"data of {labels} class is not allowed: there must be at least 2")
-    if size == 0.0:
+    x = standardised(x[order], trained)
+    if len(labels) < 2:
+        raise ValueError(f"data of {len(labels)} class is not allowed: there must be at least 2")
+    if not x[:trained].any():
         raise ValueError("data of examples that are all the same is not allowed: nothing tells their classes apart")
-    return Data(x / size, y, labels, trained)
+    return Data(x, y, len(labels), trained)
 
 
 def _digits() -> tuple[Any, Any]:
     try:
-        from sklearn.datasets import load_digits
+        return digits()
     except ImportError:
         raise ImportError(
             "data=None means the digits of scikit-learn, which is missing: install resmc[digits], or give data=(X, y)"
         ) from None
-    x, y = load_digits(return_X_y=True)
-    return x, y
 
 
 def _arrays(given: Any) -> tuple[Floats, NDArray[Any]]:
-    allowed = "it must be a pair (X, y) of finite numbers (M, F) and of M labels, M at least 10"
+    allowed = f"it must be a pair (X, y) of finite numbers (M, F) and of M labels, M at least {FEWEST}"
     try:
         x, labels = given
-        y = np.asarray(checks.detached(labels))
-        if y.dtype.kind in "US" and not hasattr(labels, "dtype"):  # NumPy would make words of numbers beside words.
-            y = np.array(labels, object)
+        y = labels_of(labels)
     except (TypeError, ValueError):
         raise ValueError(f"data={brief(given)} is not allowed: {allowed}") from None
     x = checks.numbers("data: X", x, allowed)
     if x.ndim != 2 or y.shape != x.shape[:1] or len(x) < FEWEST or not x.shape[1] or not np.isfinite(x).all():
         raise ValueError(f"data of shapes {x.shape} and {y.shape} is not allowed: {allowed}")
     return x, y
-
-
-def _classes(labels: NDArray[Any]) -> tuple[int, NDArray[np.int64]]:
-    """Return how many classes there are, and those of the labels as numbers from 0 on."""
-    try:
-        missing = int(np.sum(labels != labels))  # NaN is not even itself.
-        different, y = (labels, labels) if missing else np.unique(labels, return_inverse=True)
-    except TypeError as error:
-        raise ValueError(f"data: y of labels that cannot be sorted is not allowed ({error}): use one type") from None
-    if missing:
-        raise ValueError(
-            f"data: y is not allowed to hold NaN, as {missing} of {len(labels)} labels are: leave these out"
-        )
-    return len(different), y.astype(np.int64)

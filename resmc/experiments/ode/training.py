@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ..._system.words import brief
 from ...models.residual_network import ResidualNetwork
 from ...models.scaling import DepthScaling
 from ...results.estimates import Floats
+from ...torch_module.devices import checked_device
 from ...torch_module.fill import explicit
 from ...torch_module.residual import ExplicitResidualNetwork
 from .data import Data
@@ -33,11 +33,7 @@ class Course:
     device: str
 
     def __post_init__(self) -> None:
-        try:
-            torch.empty(0, device=torch.device(self.device))
-        except (RuntimeError, TypeError, AssertionError) as error:
-            said = str(error).splitlines()[0]
-            raise ValueError(f"device={brief(self.device)} is not allowed: torch says '{said}'") from None
+        checked_device(self.device)
 
 
 def check_step_sizes(model: ResidualNetwork, depths: Sequence[int], learning_rate: float) -> None:

@@ -1,0 +1,1 @@
+"""Experiments about trained residual networks; `resmc.train` is where their names are."""

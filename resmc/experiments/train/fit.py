@@ -1,0 +1,334 @@
+"""`fit`: networks of one or several laws, at one or several learning rates, trained side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..._system import checks
+from ..._system.progress import NotedReport, reporting
+from ..._system.stopping import stoppable
+from ..._system.words import brief, counted
+from ...models.residual_network import ResidualNetwork
+from .checkpoint import Checkpoint
+from .data import FRACTIONS, Data, checked_data
+from .record import Fit, Weights
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .training import Training
+
+MAX_NETWORKS = 10**5
+MAX_MODELS = 10**4
+
+
+@stoppable()
+def fit(
+    models: ResidualNetwork | Sequence[ResidualNetwork],
+    X: Any,
+    y: Any,
+    *,
+    networks: float = 1,
+    seed: int = 0,
+    learning_rate: float | Sequence[float] = 0.01,
+    rate_exponent: float = 0.0,
+    optimizer: str = "sgd",
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    epochs: int = 10,
+    batch: int = 64,
+    step_epochs: int | None = None,
+    decay: float = 0.1,
+    loss: str | None = None,
+    classes: int | None = None,
+    split: Sequence[Any] = FRACTIONS,
+    standardise: bool | None = None,
+    ends: str = "trained",
+    device: str = "cpu",
+    workers: int | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool | Callable[[int, int], object] | None = None,
+) -> Fit:
+    """Train residual networks: several laws, learning rates and networks side by side in batched matrix products.
+
+    .. code-block:: text
+
+        h_0 = A x,    h_{k+1} = carry h_k + f_k(h_k),    out = W_out h_N          f_k as in `ResidualNetwork`
+        loss  = mean over a batch of -log softmax(out)_y,  or of |out - y|^2/K
+        step size = learning_rate N^rate_exponent, times ``decay`` every ``step_epochs`` epochs
+
+    by ``torch.optim.SGD`` or ``torch.optim.Adam`` in float32. Every model is trained at every learning rate with every
+    network. Network number i has the weights of ``model.to_torch(seed, i)`` at the start, Gaussian A (n, F) of variance
+    1/F and W_out (K, n) of variance 1/n, and an order of its examples, in every epoch another: A, W_out and order are
+    the same for network i of all models and rates, so that comparisons are of pairs. The learning rate of a model is
+    chosen on the examples for validation, and reported on those for test, which nothing else has seen.
+
+    A network whose loss or gradient is not finite is frozen and counts as failed; all others end as they would without
+    it, to the bit. No bit depends on ``workers``, nor on what interrupted the training.
+
+    Parameters
+    ----------
+    models : ResidualNetwork or sequence of these
+        1 to 10^4. Those of one width, depth, block, activation, with or without bias, and scaled inside or outside,
+        are trained side by side, others in turn. Their ``n_out`` and inputs have no meaning here.
+    X : array or tensor (M, F)
+        M at least 10 examples of finite numbers; further axes are flattened.
+    y : array or tensor
+        (M,) labels, or numbers (M, K) or (M,).
+    networks : int
+        P, 1 to 10^5: networks 0 .. P-1 of the seed. Errors take 32.
+    seed : int
+        0 to 2^64 - 1.
+    learning_rate : float or sequence of float
+        Above 0, at most 64 different ones.
+    rate_exponent : float
+        Exponent of the depth N in the step size.
+    optimizer : {"sgd", "adam"}
+        Adam has torch's own constants.
+    momentum : float
+        From 0 to 1, excluding 1; for "sgd" alone.
+    weight_decay : float
+        At least 0: this times a weight is added to its gradient.
+    epochs, batch : int
+        Examples that are left over in an epoch, less than a batch, are not used in it.
+    step_epochs : int, optional
+        Epochs after which the step size is multiplied by ``decay``, again and again.
+    decay : float
+        Above 0.
+    loss : {"cross_entropy", "mean_square"}, optional
+        By default the mean square if y is floats or a matrix, and otherwise the cross entropy.
+    classes : int, optional
+        Number of classes, whose labels are then 0 .. classes-1. By default the different labels in y.
+    split : three fractions, or three lists of indices
+        Examples for training, validation and test; by fractions at random, the same for all networks.
+    standardise : bool, optional
+        Subtract from X the means of the examples for training, and divide by one number, so that the mean of their x^2
+        is 1. By default True unless ``ends="identity"``.
+    ends : {"trained", "fixed", "identity"}
+        "trained" trains A and W_out too, "fixed" leaves them as they are drawn, and with "identity" h_0 = x and
+        out = h_N, which needs F = K = width.
+    device : str
+        A device of torch's, such as "cuda".
+    workers : int, optional
+        Threads; by default as many as there are CPUs.
+    checkpoint : str or Path, optional
+        A file that is written every few seconds and at the end. If it is there, the training goes on from it, on the
+        same kind of device with the same bits as if it had never been interrupted; asked for with other settings,
+        models, networks or data, it is refused. `resmc.stop`, Ctrl-C, and a killed process lose a few seconds.
+    progress
+        As for `simulate`, with networks counted; a bar shows the median loss of the last step.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    ImportError
+        If torch is not installed (the extra ``resmc[torch]``).
+    ValueError
+        For an argument that is not allowed, data of another shape or type, missing values, labels out of range, a
+        damaged checkpoint and one of another training; the message names it, its value and what is allowed.
+    OSError
+        If the checkpoint cannot be read or written.
+    """
+    chosen = checked_models(models)
+    count = checks.integer("networks", networks, 1, MAX_NETWORKS, "10^5")
+    settings = Settings(
+        seed=seed,
+        learning_rate=learning_rate,
+        rate_exponent=rate_exponent,
+        optimizer=optimizer,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        epochs=epochs,
+        batch=batch,
+        step_epochs=step_epochs,
+        decay=decay,
+        loss=loss,
+        ends=ends,
+        standardise=standardise,
+    )
+    data = checked_data(X, y, settings, split, classes)
+    with reporting(progress, len(chosen) * len(settings.rates) * count, "training") as report:
+        return train_members(
+            chosen, range(count), settings, data, device=device, workers=workers, checkpoint=checkpoint, report=report
+        )
+
+
+def checked_models(given: Any) -> tuple[ResidualNetwork, ...]:
+    """Return one or several models as a tuple; ValueError for what is none."""
+    if isinstance(given, ResidualNetwork):
+        return (given,)
+    allowed = "it must be a ResidualNetwork or a sequence of them"
+    if isinstance(given, str | bytes) or not isinstance(given, Sequence):
+        raise ValueError(f"models={brief(given)} is not allowed: {allowed}")
+    if not 1 <= len(given) <= MAX_MODELS:
+        raise ValueError(f"models of {len(given)} entries are not allowed: there must be from 1 to {MAX_MODELS}")
+    for i, one in enumerate(given):
+        if not isinstance(one, ResidualNetwork):
+            raise ValueError(f"models[{i}]={brief(one)} is not allowed: {allowed}")
+    return tuple(given)
+
+
+def check_training(models: Sequence[ResidualNetwork], settings: Settings, data: Data) -> None:
+    """Refuse what cannot be trained, before any of it is: raises ImportError and ValueError as `fit` does."""
+    from ... import torch_module  # noqa: F401 (says what to install where torch is missing)
+
+    data.batches(settings.batch)
+    for model in models:
+        _check_ends(model, settings, data)
+        for rate in settings.rates:
+            settings.step_size(rate, model.depth)
+
+
+def train_members(
+    models: Sequence[ResidualNetwork],
+    networks: Sequence[int],
+    settings: Settings,
+    data: Data,
+    *,
+    device: str = "cpu",
+    workers: int | None = None,
+    checkpoint: str | Path | None = None,
+    report: NotedReport | None = None,
+    begun: Callable[[Training, list[int]], object] | None = None,
+) -> Fit:
+    """Train what `fit` trains, of any network numbers, with settings and data that are checked already.
+
+    Parameters
+    ----------
+    models : sequence of ResidualNetwork
+        Of any shapes; those of one shape are one part, a `Training`.
+    networks : sequence of int
+        Numbers of the networks, all different, such as ``range(10, 20)``: what becomes of a network does not depend on
+        which others there are, so that ranges can be trained apart.
+    settings : Settings
+    data : Data
+        As `checked_data` returns it.
+    device, workers, checkpoint
+        As for `fit`.
+    report : callable, optional
+        Called after each step with the fraction that is done, and with the loss in words.
+    begun : callable, optional
+        Called with each `Training` before its first step, and with the places of its models among ``models``: members
+        of ``training.ensemble`` are in the order of rates, then models, then networks.
+
+    Returns
+    -------
+    Fit
+        Arrays of shape (models, rates, networks, ..).
+
+    Raises
+    ------
+    ImportError, ValueError, OSError
+        As `fit`.
+    """
+    check_training(models, settings, data)
+    from .training import Training
+
+    networks = tuple(networks)
+    kept = None
+    if checkpoint is not None:
+        described = {
+            "models": [model.to_dict() for model in models],
+            "networks": list(networks),
+            "settings": settings.to_dict(),
+            "data": data.described(),
+            "device": str(device).partition(":")[0],
+        }
+        kept = Checkpoint(checkpoint, described)
+    parts = list(_by_shape(models).values())
+    result = _Result(models, networks, settings, data)
+    work = [len(part) * _work(models[part[0]]) for part in parts]
+    for i, part in enumerate(parts):
+        training = Training([models[b] for b in part], networks, settings, data, device=device, workers=workers)
+        if begun is not None:
+            begun(training, part)
+        if kept is not None and i < kept.parts:
+            try:
+                training.restore(kept.stored(i))
+            except ValueError as error:
+                raise kept.refusal(error) from None
+        elif kept is not None:  # A place that cannot be written to is found now, and not after a while.
+            kept.write(i, training.state())
+
+        def after(training: Training, losses: Any, i: int = i) -> None:
+            if kept is not None and training.done < training.steps and kept.due:
+                kept.write(i, training.state())
+            if report is not None:
+                done = sum(work[:i]) + work[i] * training.done / training.steps
+                report(done / sum(work), f"loss {float(losses.median()):.3g}")
+
+        going = training.done < training.steps
+        training.run(after)
+        if kept is not None:
+            kept.finish(i, training.state(), write=going)
+        if report is not None and not going:
+            report(sum(work[: i + 1]) / sum(work))
+        result.put(part, training)
+    return result.fit()
+
+
+def _by_shape(models: Sequence[ResidualNetwork]) -> dict[Any, list[int]]:
+    """Return the places of the models of each shape, in the order in which shapes appear."""
+    found: dict[Any, list[int]] = {}
+    for b, model in enumerate(models):
+        shape = (model.width, model.depth, model.block, model.activation, model.bias > 0.0, model.inside)
+        found.setdefault(shape, []).append(b)
+    return found
+
+
+def _work(model: ResidualNetwork) -> float:
+    return float(model.depth) * model.width**2
+
+
+def _check_ends(model: ResidualNetwork, settings: Settings, data: Data) -> None:
+    if settings.ends == "identity" and model.width != data.features:
+        raise ValueError(
+            f"ends='identity' is not allowed with width={model.width} and {counted(data.features, 'feature')}: h_0 is "
+            "x, so that both must be equal"
+        )
+
+
+class _Result:
+    """Arrays of a `Fit`, into which trainings put what has come of their models."""
+
+    def __init__(
+        self, models: Sequence[ResidualNetwork], networks: tuple[int, ...], settings: Settings, data: Data
+    ) -> None:
+        self.models, self.networks, self.settings, self.data = tuple(models), networks, settings, data
+        members = (len(models), len(settings.rates), len(networks))
+        self.by_epoch = {
+            name: np.empty((*members, settings.epochs))
+            for name in ("training_loss", "validation_loss", "validation_accuracy")
+        }
+        self.at_end = {name: np.empty(members) for name in ("test_loss", "test_accuracy")}
+        self.finite = np.empty(members, bool)
+        self.weights: list[Weights] = [{} for _ in models]
+
+    def put(self, part: list[int], training: Training) -> None:
+        """Take what has come of the models at these places."""
+        for name, array in self.by_epoch.items():
+            array[part] = getattr(training, name)
+        self.at_end["test_loss"][part], self.at_end["test_accuracy"][part] = training.evaluated("test")
+        self.finite[part] = training.finite
+        for name, one in training.weights().items():
+            for place, b in enumerate(part):
+                axis = 1 if name in ("V", "W", "b") else 0
+                self.weights[b][name] = one.take(place, axis)
+
+    def fit(self) -> Fit:
+        return Fit(
+            models=self.models,
+            networks=self.networks,
+            settings=self.settings,
+            data=self.data,
+            **self.by_epoch,
+            **self.at_end,
+            finite=self.finite,
+            _weights=tuple(self.weights),
+        )

@@ -1,0 +1,56 @@
+"""Checks of networks that shall lie side by side, and their parts for threads to take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+from .._system import checks
+from .._system.words import brief
+from ..models.residual_network import ResidualNetwork
+
+CACHE = 1 << 20  # bytes that a layer of a chunk may take, as many as a core's own cache has
+
+
+def check_members(models: Sequence[ResidualNetwork], networks: Sequence[int]) -> None:
+    """Refuse models that are none or not of one shape, and numbers of networks that are out of range."""
+    if not models or len(models) != len(networks):
+        raise ValueError(
+            f"{len(models)} models with {len(networks)} networks are not allowed: there must be a number for each "
+            "model, and at least one"
+        )
+    for model in models:
+        if not isinstance(model, ResidualNetwork):
+            raise ValueError(f"models with {brief(model)} are not allowed: all must be resmc.ResidualNetwork")
+    for number in networks:
+        checks.integer("network", number, 0, 2**48 - 1, "2^48 - 1")
+    shapes = [_shape_in_words(model) for model in models]
+    for i, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            raise ValueError(
+                f"models 0 and {i} are not allowed together, a network of {shapes[0]} and one of {shape}: networks "
+                "side by side have one shape"
+            )
+
+
+def cuts(groups: Sequence[Any], size: int, cached: bool) -> Iterator[range]:
+    """Yield the members of each chunk: equal parts of every run of one group.
+
+    Where memory is ``cached``, members of ``size`` bytes are as many as the cache has room for, and there are two
+    chunks at least, for two threads; else a run is a chunk.
+    """
+    ends = [0, *(i for i in range(1, len(groups)) if groups[i] != groups[i - 1]), len(groups)]
+    for start, stop in pairwise(ends):
+        parts = 1
+        if cached:
+            parts = max(-(-(stop - start) // max(1, CACHE // size)), min(2, stop - start) if len(ends) == 2 else 1)
+        cut = [start + (stop - start) * part // parts for part in range(parts + 1)]
+        yield from (range(*pair) for pair in pairwise(cut))
+
+
+def _shape_in_words(model: ResidualNetwork) -> str:
+    """Return what networks side by side have in common."""
+    bias = "with bias" if model.bias > 0.0 else "without bias"
+    inside = ", scaling inside" * model.inside
+    return f"width {model.width}, depth {model.depth}, {model.block}, {model.activation}, {bias}{inside}"
