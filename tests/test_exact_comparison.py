@@ -22,7 +22,7 @@ def network(width: int, depth: int, activation: str = "relu", block: str = "v-ph
 
 CONSTANT = DepthScaling(0.0, 1.0)
 MODELS = {
-    "relu": network(40, 60),
+    "relu": network(20, 30),
     "width 2": network(2, 6),
     "width 2, one layer": network(2, 1, scaling=CONSTANT),
     "balanced": network(3, 5, "balanced"),

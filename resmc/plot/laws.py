@@ -96,11 +96,11 @@ def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
             st.line(ax, x_infinite, infinite / divisor, color=st.ink(ax), ls=st.DOTTED, lw=1.4, label=name, zorder=3)
             low = min(low, limit.mean - 3.7 * limit.deviation, float(x_infinite[0]))
             high = max(high, limit.mean + 3.7 * limit.deviation, float(x_infinite[-1]))
+        _mark_exact(ax, sim, top / st.HEADROOM)
         exact = sim.facts.exact_law("log_norm")
         if exact is not None:
             x = np.linspace(low, high, 500)
             st.line(ax, x, exact.pdf(x), color=st.EXACT, ls=st.DASH_DOTTED, lw=1.4, label="exact law", zorder=4)
-        _mark_exact(ax, sim, top / st.HEADROOM)
         ax.set(xlim=_with_margin(low, high), ylim=(0.0, top))
         ax.set(xlabel=rf"final log-norm $L_d = \log(|{letter_of(sim)}_d|^2/n)$", ylabel="density")
         st.legend(ax)
