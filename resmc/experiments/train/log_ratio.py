@@ -114,7 +114,7 @@ class TrainedLogRatios(Shown):
         columns = [
             Column("depth", "depth", width=8),
             Column("mean before", "mean_before", width=20),
-            Column("limit", "limit", width=9, digits=3),
+            Column("limit", "mean_limit", width=9, digits=3),
             Column("after", "mean_after", width=20),
             Column("change", "mean_change", width=20),
             Column("variance before", "variance_before", width=20),
