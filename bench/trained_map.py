@@ -10,11 +10,9 @@ minutes on two cores. ``--quick`` takes a small map, to see that all of it works
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,8 @@ from resmc._system import checks
 from resmc._system.cpus import usable_cpus
 from resmc.train import TrainedHeatMap
 
-from .machine import commit, cpu_model, write
+from .machine import write
+from .run_record import run_record
 from .training import product
 
 RATES, EPOCHS, STEP_EPOCHS, BATCH = (1e-4, 1e-3, 1e-2, 0.1, 1.0), 10, 5, 64
@@ -66,7 +65,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     start, used = time.perf_counter(), time.process_time()
     found = resmc.train.heat_map(
         model, x, y, hurst=grid, beta=grid, learning_rate=rates, networks=args.networks, epochs=args.epochs,
-        step_epochs=STEP_EPOCHS, batch=BATCH, optimizer="adam", seed=args.seed, workers=1, threads=args.workers,
+        step_epochs=STEP_EPOCHS, batch=BATCH, optimizer=args.optimizer, seed=args.seed, workers=1, threads=args.workers,
         store=args.store, progress=None if args.progress else False,
     )  # fmt: skip
     seconds, processor = time.perf_counter() - start, time.process_time() - used
@@ -110,7 +109,7 @@ def markdown(report: dict[str, Any]) -> str:
     ]
     for j, beta in enumerate(report["beta"]):
         lines.append(f"| {beta:.2f} | " + " | ".join(f"{row[j]:.2f}" for row in report["accuracy"]) + " |")
-    if not report["quick"]:
+    if report["whole"]:
         reached = "reached" if report["seconds"] <= TARGET else "NOT reached"
         lines.append(f"\nTarget: {TARGET / 60:g} minutes, {reached}.")
     return "\n".join(lines) + "\n"
@@ -125,6 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--depth", type=int)
     parser.add_argument("--networks", type=int, help="at each H")
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--optimizer", choices=("adam", "sgd"), default="adam")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=usable_cpus(), help="threads")
     parser.add_argument("--store", type=Path, help="keep the map in this store; its seconds are those of what it lacks")
@@ -141,19 +141,14 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"bench.trained_map: {error}", file=sys.stderr)
         return 2
-    load = os.getloadavg()[0]
-    said = " ".join(f"--{name} {getattr(args, name)}" for name in (*usual, "seed", "workers"))
+    said = " ".join(f"--{name} {getattr(args, name)}" for name in (*usual, "optimizer", "seed", "workers"))
     report: dict[str, Any] = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
+        **run_record("cpus", "version"),
         "command": f"python -m bench.trained_map {'--quick ' * args.quick}{said}",
         "seed": args.seed,
-        "cpu": cpu_model(),
-        "instruction_set": resmc.build_info()["instruction_set"],
         "torch": torch.__version__,
-        "load": load,
         "workers": args.workers,
-        "quick": args.quick,
+        "whole": all(getattr(args, name) == values[0] for name, values in usual.items()),
         **measure(args),
     }
     table = markdown(report)

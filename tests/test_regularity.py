@@ -132,9 +132,9 @@ def test_a_fit_without_a_network_that_is_left_is_refused():
 def test_the_table_has_two_rows_for_each_law_and_says_how_far_weights_have_moved():
     text = str(trained())
     assert sum(line.startswith("relu  ") for line in text.splitlines()) == 6
-    assert "relu, fractional noise (H = 0.7): beta 0.7, learning rate 0.01, test loss " in text
+    assert "relu, fractional noise (H = 0.7): beta 0.7, learning rate 0.01, weights moved by 0.1" in text
     assert text.count("weights moved by 0.") == 3
-    assert max(map(len, text.splitlines())) <= 140
+    assert max(map(len, text.splitlines())) <= 150
 
 
 def test_estimates_of_one_seed_have_networks_in_common():
@@ -154,6 +154,8 @@ def test_estimates_of_one_seed_have_networks_in_common():
         ({"activations": ("relu", "sinus")}, "activation='sinus' is not allowed"),
         ({"beta": "half"}, "beta='half' is not allowed"),
         ({"networks": 0}, "networks=0 is out of range"),
+        ({"lags": (1, 48)}, "lags=48 is out of range: it must be an integer from 1 to 47"),
+        ({"model": replace(MODEL, depth=2)}, "weights of 2 layers are not allowed: path='weights' takes 3 or more"),
         ({"lags": (5,)}, r"lags=\(5,\) is not allowed"),
         ({"model": 3}, "model=3 is not allowed: it must be a ResidualNetwork"),
         ({"model": replace(MODEL, depth=2, scaling=(0.5, 0.5))}, "scaling layer by layer is not allowed"),

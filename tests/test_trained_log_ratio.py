@@ -154,7 +154,7 @@ def test_networks_that_failed_are_left_out_and_counted():
     assert found.rows[0].final_after[3:] == pytest.approx(whole.rows[0].final_after[3:], abs=1e-12)
     assert int(found.rows[0].mean_after.n[0]) == int(found.slope_after.n) == 29
     assert "row 0: 3 of 32 left out" in str(found)
-    with pytest.raises(ValueError, match="exploded in training: use a smaller learning rate"):
+    with pytest.raises(ValueError, match="leave the range of float32, before training or after it: use a smaller"):
         resmc.train.log_ratio(replace(fit, finite=np.zeros_like(finite)))
 
 
@@ -164,6 +164,18 @@ def test_identity_ends_have_a_loss_too():
     row = resmc.train.log_ratio(fit, start="loss").rows[0]
     assert np.isfinite(row.mean_after.value).all()
     assert row.mean_after.value[-1] == 0.0
+
+
+def test_layers_that_are_estimated_apart_have_the_same_numbers(monkeypatch):
+    from resmc.experiments.train import log_ratio as module
+
+    whole = resmc.train.log_ratio(fitted(), examples=4).rows[1]
+    monkeypatch.setattr(module, "MOST_NUMBERS", 1000)
+    parts = resmc.train.log_ratio(fitted(), examples=4).rows[1]
+    for name in ("mean_before", "mean_after", "mean_change", "variance_before", "variance_after"):
+        one, other = getattr(whole, name), getattr(parts, name)
+        for field in ("value", "stderr", "df"):
+            assert getattr(one, field) == pytest.approx(getattr(other, field), rel=1e-9, abs=1e-12)
 
 
 def test_the_same_fit_makes_the_same_numbers():

@@ -168,6 +168,19 @@ def test_rows_have_the_weights_of_the_map_before_training_and_are_independent_of
     assert found.plan.rows[0].models[2].weights == Weights(depth=FractionalNoise(HURST[0]))
 
 
+def test_networks_that_fail_in_training_are_counted_and_another_rate_is_chosen():
+    pytest.importorskip("torch")
+    found = small(learning_rate=[0.01, 1e12])
+    assert (found.failures == [0, 3]).all()
+    assert (found.learning_rate == 0.01).all()
+    assert (found.failed == 0.5).all()
+    assert np.isfinite(found.loss.value).all()
+    hopeless = small(learning_rate=[1e12])
+    assert (hopeless.accuracy.value == 0.0).all()
+    assert (hopeless.loss.value == np.inf).all()
+    assert "no value" not in str(hopeless.summary())
+
+
 def test_training_fails_where_networks_explode_and_succeeds_beyond_the_frontier():
     """At beta = 0 and H = 0.9 networks of depth 60 explode; smaller branches learn. One network tells them apart."""
     pytest.importorskip("torch")
@@ -178,6 +191,20 @@ def test_training_fails_where_networks_explode_and_succeeds_beyond_the_frontier(
     assert abs(found.growth.value[0, 1]) < 0.3
     assert found.accuracy.value[0, 1] > 0.85
     assert found.accuracy.value[0, 0] < found.accuracy.value[0, 1]
+
+
+def test_a_gpu_trains_the_map_that_a_cpu_does_and_one_that_is_not_there_is_refused(tmp_path):
+    """Networks are the same before, and rounding alone parts them after."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match=r"device='cuda' is not allowed: torch says"):
+            small(device="cuda", store=tmp_path / "store")
+        assert not (tmp_path / "store").exists()
+        return
+    ours, theirs = small(device="cuda"), small()
+    np.testing.assert_allclose(ours.growth.value, theirs.growth.value, atol=1e-9)
+    np.testing.assert_allclose(ours.loss.value, theirs.loss.value, rtol=1e-2)
+    assert ours.numerics != theirs.numerics
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from ..experiments.heat_map import HeatMap
 from ..experiments.heat_row import HeatRow, from_bytes, to_bytes
 from ..experiments.heat_statistics import RowSums
 from .compute import Made, ShardTask
+from .gpus import gpu_of_kernels
 from .heat_map_plan import HeatMapPlan
 from .rows import RowCampaign
 from .shards import Range, Shard
@@ -45,6 +46,9 @@ class HeatMapCampaign(RowCampaign[HeatRow]):
 
     def task(self, store: str | None, shard: Shard[HeatRow], device: str, threads: int, pin: bool) -> RowTask:
         return RowTask(store, shard, device, threads, pin)
+
+    def gpu(self, device: str) -> str:
+        return gpu_of_kernels(device)
 
     def collect(self, store: Store, listing: Listing | None = None, set_aside: bool = True) -> HeatMap:
         """Read the map that a store holds of the plan, finished or not; as `RowCampaign.found` does."""

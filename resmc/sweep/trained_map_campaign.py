@@ -51,6 +51,15 @@ class TrainedMapCampaign(RowCampaign[MapRow]):
             )
         return TrainingTask(store, shard, device, threads, pin, self.plan.examples)
 
+    def gpu(self, device: str) -> str:
+        """Return the name by number of a GPU of torch's, which needs no kernels of ours; ValueError without it."""
+        import torch
+
+        from ..torch_module.devices import checked_device
+
+        found = checked_device(device)
+        return f"cuda:{torch.cuda.current_device() if found.index is None else found.index}"
+
     def collect(self, store: Store, listing: Listing | None = None, set_aside: bool = True) -> TrainedHeatMap:
         """Read the map that a store holds of the plan, finished or not; as `RowCampaign.found` does."""
         plan, found = self.plan, self.found(store, listing, set_aside, read)

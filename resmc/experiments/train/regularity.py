@@ -11,6 +11,7 @@ import numpy as np
 
 from ..._system import checks
 from ..._system.words import brief, brief_repr, counted
+from ...analyses.roughness import chosen_lags
 from ...analyses.roughness_change import TOLERANCE, RoughnessChange, roughness_change
 from ...models.processes import Covariance, FractionalNoise, Mixture, Process, SmoothProcess
 from ...models.residual_network import ResidualNetwork
@@ -21,8 +22,8 @@ from ...results.estimates import MIN_NETWORKS, Estimate, Floats
 from ...results.propagation import Networks
 from ...tables import Column, Shown, Table
 from ...theory.depth_kinds import noise_exponent
-from ...theory.roughness import increment_mean_squares, path_exponents
-from .fit import fit
+from ...theory.roughness import PATHS, increment_mean_squares, path_exponents
+from .fit import MAX_NETWORKS, fit
 from .record import Fit
 
 LAWS = ("iid", FractionalNoise(0.7), SmoothProcess())
@@ -121,32 +122,30 @@ class Regularity(Shown):
             Column("before", "before", width=19),
             Column("after", "after", width=19),
             Column("change", "difference", width=20),
-            Column("verdict", "verdict"),
+            Column("verdict", "verdict", width=10),
+            Column("what was learnt", "learnt"),
         ]
         rows: list[list[Any]] = []
         for row in self.rows:
             for one, expected in ((row.sums, row.expected_sums), (row.weights, row.expected_weights)):
                 named = [row.model.activation, row.law, one.path, expected]
-                rows.append([*named, one.before, one.after, one.difference, one.verdict()])
+                rows.append([*named, one.before, one.after, one.difference, one.verdict(), one.learnt])
         m = self.rows[0].model
         lines = [
             f"{counted(self.networks, 'network')} each, depth {m.depth}, seed {self.seed}; {self.settings}",
             f"exponents from lags {', '.join(map(str, self.rows[0].sums.lags))}; kept: within {TOLERANCE:g}",
         ]
         title = f"roughness over the layers of trained networks: {m.block}  width {m.width}"
-        return Table(
-            "regularity", title, columns, rows, lines, [note for row in self.rows for note in self._notes(row)]
-        )
+        return Table("regularity", title, columns, rows, lines, [self._note(row) for row in self.rows])
 
-    def _notes(self, row: TrainedRoughness) -> list[str]:
+    def _note(self, row: TrainedRoughness) -> str:
         measured = f"test loss {row.loss}" if np.isnan(row.accuracy.value) else f"test accuracy {row.accuracy}"
         assert isinstance(row.model.scaling, DepthScaling)
         lost = f"; {row.left_out} of {self.networks} left out, which exploded" if row.left_out else ""
-        return [
-            f"{row.label}: beta {row.model.scaling.beta:g}, learning rate {row.learning_rate:g}, {measured}{lost}",
-            f"    weights moved by {row.sums.moved} of their size; exponents of the change itself {row.sums.learnt} of "
-            f"sums, {row.weights.learnt} of weights",
-        ]
+        return (
+            f"{row.label}: beta {row.model.scaling.beta:g}, learning rate {row.learning_rate:g}, weights moved by "
+            f"{row.sums.moved} of their size, {measured}{lost}"
+        )
 
     def summary(self) -> Table:
         """Return a table of exponents by activation, law and path; below it, how far weights have moved."""
@@ -222,7 +221,9 @@ def regularity(
     2205.14612) for smoothness that gradient descent keeps in linear networks.
     """
     models = [_model(model, law, one, beta) for one, law in product(*_chosen(activations, laws))]
-    count = checks.integer("networks", networks, 1, 10**6, "10^6")
+    count = checks.integer("networks", networks, 1, MAX_NETWORKS, "10^5")
+    for path in PATHS:
+        chosen_lags(lags, model.depth, path)
     fitted = fit(models, X, y, networks=count, seed=seed, progress=progress, **training)
     return Regularity(
         rows=tuple(_row(fitted, i, lags) for i in range(len(models))),
@@ -288,8 +289,7 @@ def _row(fitted: Fit, place: int, lags: Sequence[int] | None) -> TrainedRoughnes
     )
     networks = Networks.of(fitted.settings.seed, [(i, i + 1) for i in np.flatnonzero(there).tolist()])
     sums, weights = (
-        share_networks(roughness_change(before, after, path=path, members=1, lags=lags), networks)
-        for path in ("sums", "weights")
+        share_networks(roughness_change(before, after, path=path, members=1, lags=lags), networks) for path in PATHS
     )
     expected = [
         float(path_exponents(one.lags, increment_mean_squares(model.dependence, model.depth, one.lags, one.path))[-1])

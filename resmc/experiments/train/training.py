@@ -13,7 +13,7 @@ from ..._system.memory import available_memory
 from ..._system.stopping import look
 from ...models.residual_network import ResidualNetwork
 from ...results.estimates import Floats
-from ...torch_module.chunks import Chunk
+from ...torch_module.chunks import BY_LAYER, Chunk
 from ...torch_module.ensemble import Ensemble
 from .data import Data
 from .settings import Settings
@@ -82,12 +82,8 @@ class Training:
         self._check_memory()
         self.batches = data.batches(settings.batch)
         self.steps, self.done = settings.epochs * self.batches, 0
-        of_members = np.array([i for i, _, _ in members])
-        depth = self.models[0].depth
-        self.updates = {
-            chunk: _Update(chunk, settings, settings.step_size(settings.rates[of_members[chunk.members.start]], depth))
-            for chunk in self.ensemble.chunks
-        }
+        sizes = [settings.step_size(settings.rates[i], self.models[0].depth) for i, _, _ in members]
+        self.updates = {chunk: _Update(chunk, settings, sizes[chunk.members[0]]) for chunk in self.ensemble.chunks}
         on = self.ensemble.device
         self.x, self.y = torch.as_tensor(data.x, device=on), torch.as_tensor(data.y, device=on)
         self._places = torch.arange(self.shape[2]).repeat(self.shape[0] * self.shape[1])
@@ -166,7 +162,7 @@ class Training:
         found: Arrays = {}
         for name in self.ensemble.chunks[0].weights:
             one = self.ensemble.weights(name).numpy()
-            axis = 1 if name in ("V", "W", "b") else 0
+            axis = int(name in BY_LAYER)
             one = one.reshape(*one.shape[:axis], *self.shape, *one.shape[axis + 1 :])
             found[name] = np.swapaxes(one, axis, axis + 1)
         return found
