@@ -176,6 +176,18 @@ def test_quantiles_density_and_moments_belong_to_the_distribution_function(model
         assert mass == pytest.approx(1.0 - law.atom, abs=2e-3)
 
 
+@pytest.mark.parametrize(("carry", "s"), [(1.0, 2.0**-40), (2.0**-40, 2.0**40), (-1.0, 1e3)])
+@pytest.mark.parametrize("n", [4, 300, 1 << 20])
+def test_scales_at_the_ends_of_what_is_allowed_have_laws_too(n, carry, s):
+    law = theory.exact_law(chain(n, 3, s, carry=carry))
+    low, middle, high = law.quantile([0.01, 0.5, 0.99])
+    assert low < middle < high
+    assert law.mean - 12.0 * math.sqrt(law.variance) < low
+    assert high < law.mean + 6.0 * math.sqrt(law.variance)
+    one = math.log(carry**2 + 0.5 * s**2)
+    assert float(law.moment(1.0)) == pytest.approx(3.0 * one, rel=1e-10, abs=1e-13)
+
+
 def test_an_atom_is_a_jump_where_only_the_skip_is_left():
     law = theory.exact_law(chain(2, 3, 1.0, carry=0.7))
     place = 3.0 * math.log(0.49)
