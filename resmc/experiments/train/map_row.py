@@ -6,8 +6,8 @@ members.
 .. code-block:: text
 
     manifest.json    the row, the range and who has computed it
-    loss             (networks, exponents, rates, parts) float64: losses after training on the examples for validation and
-                     for test, infinite where a network has failed
+    loss             (networks, exponents, rates, parts) float64: losses after training on the examples for validation
+                     and for test, infinite where a network has failed
     accuracy         of the same shape: fractions of these examples that are classified rightly, 0 where a network has
                      failed; not there for a regression
     failed           (networks, exponents, rates) bool: networks whose loss was not finite in some step
