@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -227,6 +228,7 @@ def train_members(
     from .training import Training
 
     networks = tuple(networks)
+    settings = replace(settings, loss=data.loss)  # It is named, or follows from y: that is one training.
     file = None
     if checkpoint is not None:
         described = {
