@@ -228,7 +228,7 @@ def train_members(
     from .training import Training
 
     networks = tuple(networks)
-    settings = replace(settings, loss=data.loss)  # It is named, or follows from y: that is one training.
+    settings = replace(settings, loss=data.loss)  # A loss is named or follows from y: one training.
     file = None
     if checkpoint is not None:
         described = {
