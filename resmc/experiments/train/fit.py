@@ -320,7 +320,7 @@ class _Result:
         for name, array in self.by_epoch.items():
             array[part] = getattr(training, name)
         self.at_end["test_loss"][part], self.at_end["test_accuracy"][part] = training.evaluated("test")
-        self.finite[part] = training.finite
+        self.finite[part] = training.finite & np.isfinite(self.at_end["test_loss"][part])
         for name, one in training.weights().items():
             for place, b in enumerate(part):
                 self.weights[b][name] = one.take(place, axis=int(name in BY_LAYER))
