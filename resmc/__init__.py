@@ -28,7 +28,13 @@ from .simulation import Simulation, load, merge, simulate
 
 if TYPE_CHECKING:
     from . import analyses, ode, plot, reference, report, theory, train
-    from .analyses import RoughnessExponent, extrapolate, roughness_exponent
+    from .analyses import (
+        RoughnessExponent,
+        ScalingExponents,
+        extrapolate,
+        roughness_exponent,
+        scaling_exponents,
+    )
     from .experiments.depth_limit import DepthLimit
     from .experiments.frontier import FrontierSlopes, frontier
     from .experiments.heat_map import HeatMap
@@ -59,6 +65,7 @@ __all__ = [
     "ResNet",
     "ResidualNetwork",
     "RoughnessExponent",
+    "ScalingExponents",
     "Simulation",
     "SmoothProcess",
     "Stopped",
@@ -85,6 +92,7 @@ __all__ = [
     "regime",
     "report",
     "roughness_exponent",
+    "scaling_exponents",
     "simulate",
     "stop",
     "theory",
@@ -92,6 +100,7 @@ __all__ = [
 ]
 
 
+ANALYSES = ("RoughnessExponent", "ScalingExponents", "extrapolate", "roughness_exponent", "scaling_exponents")
 EXPERIMENTS = {  # files of the experiments' public names
     "DepthLimit": "depth_limit",
     "FrontierSlopes": "frontier",
@@ -118,7 +127,7 @@ def __getattr__(name: str) -> Any:
         return build_info()["version"]
     if name in ("Sweep", "SweepResult", "heat_map", "load_heat_map", "load_sweep"):
         return getattr(importlib.import_module(".sweep", __name__), name)
-    if name in ("RoughnessExponent", "extrapolate", "roughness_exponent"):
+    if name in ANALYSES:
         return getattr(importlib.import_module(".analyses", __name__), name)
     if name in EXPERIMENTS:
         return getattr(importlib.import_module(f".experiments.{EXPERIMENTS[name]}", __name__), name)

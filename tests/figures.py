@@ -22,10 +22,15 @@ from matplotlib.colors import to_rgb
 
 import resmc
 from resmc import Simulation, Sweep
-from resmc.analyses import Regime
+from resmc.analyses import Regime, roughness_change
+from resmc.engine.weights import WeightSource
+from resmc.experiments.train.data import checked_data
+from resmc.experiments.train.settings import Settings
 from resmc.models.residual_network import ResidualNetwork
 from resmc.models.scaling import DepthScaling
 from resmc.sweep import SweepResult
+from resmc.theory.facts import facts
+from resmc.theory.roughness import increment_mean_squares, path_exponents
 
 HALF = math.sqrt(0.5)
 P = resmc.plot
@@ -108,6 +113,22 @@ def linear_descent(targets: int = 32, depths: tuple[int, ...] = (4, 8, 16)) -> r
 
 
 @cache
+def training(networks: int = 32, epochs: int = 6) -> resmc.train.Fit:
+    """Losses that fall by epoch, the more slowly the larger the exponent of the scaling, at one learning rate."""
+    models = tuple(residual(beta) for beta in (0.25, 0.5, 1.0))
+    settings = Settings(epochs=epochs)
+    data = checked_data(np.arange(20.0)[:, None], np.arange(20) % 2, settings)
+    rng = np.random.default_rng(0)
+    falls = np.exp(-np.arange(1, epochs + 1) / np.array([[1.0], [2.0], [4.0]]))[:, None, None]
+    loss = falls * (1.0 + 0.1 * rng.random((3, 1, networks, epochs)))
+    ends = loss[..., -1]
+    return resmc.train.Fit(
+        models, tuple(range(networks)), settings, data,
+        0.8 * loss, loss, 1.0 - 0.5 * loss, ends, 1.0 - 0.5 * ends, np.ones(ends.shape, bool), ({}, {}, {}),
+    )  # fmt: skip
+
+
+@cache
 def success(networks: int = 32) -> resmc.ode.Success:
     """Training that fails in shallow networks, of Euler's method more often."""
     depths, rng = np.array([2, 3, 4, 6, 8]), np.random.default_rng(0)
@@ -118,6 +139,69 @@ def success(networks: int = 32) -> resmc.ode.Success:
         loss, np.full_like(loss, 0.4), 0.5 * np.ones_like(loss), 0.8 * np.ones_like(loss),
         np.full_like(loss, 0.1), np.full_like(loss, 0.2),
     )  # fmt: skip
+
+
+def regularity(networks: int = 32) -> resmc.train.Regularity:
+    """Roughness of weights that have moved by a trend and by noise, of three laws and two activations."""
+    laws = ("iid", resmc.FractionalNoise(0.7), resmc.SmoothProcess())
+    rows = [_roughness(law, activation, networks) for activation in ("relu", "gelu") for law in laws]
+    return resmc.train.Regularity(tuple(rows), networks, 0, "Adam, learning rate 0.01")
+
+
+@cache
+def _roughness(law: Any, activation: str, networks: int) -> resmc.train.TrainedRoughness:
+    model = ResidualNetwork(4, 100, activation=activation, weights=resmc.Weights(depth=law))
+    rng, before = np.random.default_rng(0), WeightSource(model, 0).draw(range(networks), 0, 100).outer
+    trend = np.sin(np.arange(100) / 20.0)[:, None, None] * rng.standard_normal((networks, 1, 4, 4))
+    after = before + 0.3 * trend + 0.01 * rng.standard_normal(trend.shape)
+    options: dict[str, Any] = {"axis": 1, "members": 0}
+    changes = [roughness_change(before, after, path=path, **options) for path in ("sums", "weights")]
+    exact = [float(path_exponents(one.lags, increment_mean_squares(law, 100, one.lags, one.path))[-1])
+             for one in changes]  # fmt: skip
+    value = resmc.Estimate(0.9, 0.01, networks)
+    example = np.stack([before[0, :, 0, 0], after[0, :, 0, 0]])
+    return resmc.train.TrainedRoughness(model, *changes, *exact, 0.01, 0, value, value, example)
+
+
+@cache
+def scaling_exponents(networks: int = 32, trend: bool = True) -> resmc.ScalingExponents:
+    """Independent noise of size L^-1/2, with a trend of size 1/L upon it or not."""
+    rng = np.random.default_rng(0)
+    weights = {}
+    for depth in (16, 64, 256):
+        noise = depth**-0.5 * rng.standard_normal((networks, depth, 3, 3))
+        weights[depth] = noise + trend * 3.0 / depth
+    return resmc.scaling_exponents(weights, axis=1, members=0)
+
+
+@cache
+def trained_scaling(networks: int = 32) -> resmc.train.TrainedScaling:
+    """Exponents of arrays in place of those of trained networks, of which the figure asks no more."""
+    before, after = scaling_exponents(networks, False), scaling_exponents(networks)
+    learnt = scaling_exponents(networks + 1)
+    model = residual(0.5)
+    return resmc.train.TrainedScaling(model, after.depths, "W", before, after, learnt, networks, fit=Any)
+
+
+@cache
+def trained_log_ratios(networks: int = 32, name: str = "gradient") -> resmc.train.TrainedLogRatios:
+    """Quotients of two depths that grow with the layer, more so after training."""
+
+    def row(depth: int) -> resmc.train.TrainedLogRatio:
+        layers = np.arange(depth + 1)
+        passed = 1.0 - layers / depth if name == "gradient" else layers / depth
+        stderr = np.full(depth + 1, 0.02 if networks >= 32 else np.nan)
+        before, after, change, spread = (
+            resmc.Estimate(c * passed, stderr, networks) for c in (0.45, 0.1 * depth, 0.1 * depth - 0.45, 0.1)
+        )
+        ends = np.full(networks, 0.45), np.full(networks, 0.1 * depth)
+        model = residual(0.5, depth)
+        end = 0 if name == "gradient" else depth
+        return resmc.train.TrainedLogRatio(
+            model, layers, before, after, change, spread, spread, facts(model).final_limit(name), end, *ends, 0
+        )
+
+    return resmc.train.TrainedLogRatios(name, "fresh", (row(8), row(16)), networks, 10, 0, None, None)
 
 
 @cache
@@ -145,6 +229,11 @@ FIGURES: dict[str, Callable[..., Axes]] = {
     "adjoint_errors": lambda **k: P.plot_adjoint_errors(adjoint_errors(), **k),
     "success": lambda **k: P.plot_success(success(), **k),
     "linear_descent": lambda **k: P.plot_linear_descent(linear_descent(), **k),
+    "training": lambda **k: P.plot_training(training(), **k),
+    "regularity": lambda **k: P.plot_regularity(regularity(), **k),
+    "weight_path": lambda **k: P.plot_weight_path(regularity().rows[-1], **k),
+    "trained_log_ratio": lambda **k: P.plot_trained_log_ratio(trained_log_ratios(), **k),
+    "scaling_exponents": lambda **k: P.plot_scaling_exponents(scaling_exponents(), **k),
     "extrapolation": lambda **k: P.plot_extrapolation(extrapolation(), **k),
     "sweep": lambda **k: P.plot_sweep(grid(), sel={"variant": "vanilla"}, **k),
     "trajectories": lambda **k: P.plot_trajectories(ordinary(), **k),

@@ -91,14 +91,14 @@ def bare_page_of(**changes: Any) -> Page:
 @contextmanager
 def bare() -> Iterator[None]:
     """Pages that are made within have no figures."""
-    from resmc.report import heat_map_page, regime_page, simulation_page, sweep_figures
+    from resmc.report import heat_map_page, regime_page, simulation_page, sweep_figures, trained_map_page
     from resmc.report.figures import Figure
 
     def none(key: str, title: str, description: str, draw: Any) -> Figure:
         return Figure(key, title, description)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (heat_map_page, regime_page, simulation_page, sweep_figures):
+        for module in (heat_map_page, regime_page, simulation_page, sweep_figures, trained_map_page):
             patch.setattr(module, "figure", none)
         yield
 

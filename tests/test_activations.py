@@ -226,6 +226,26 @@ def test_torch_pulls_back_by_the_slope(name: str) -> None:
         assert not np.allclose(wrong.numpy(), g * a.slope(x), rtol=1e-12, atol=1e-14)  # negative control
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if ACTIVATIONS[name].in_place is not None])
+def test_values_that_take_the_place_of_arguments_serve_for_slopes(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    a, x = ACTIVATIONS[name], np.concatenate([EVERYWHERE, [-800.0, -40.0, 0.0, 40.0, 60.0, 800.0]])
+    g, y = torch.linspace(-2.0, 3.0, len(x), dtype=torch.float64), torch.tensor(x)
+    assert a.in_place is not None
+    a.in_place(torch, y)
+    np.testing.assert_allclose(y.numpy(), a.value(x), rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(a.pulled(torch, g, y, y).numpy(), g.numpy() * a.slope(x), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if ACTIVATIONS[name].in_place is None])
+def test_where_slopes_need_arguments_values_do_not_serve(name: str) -> None:
+    """A negative control."""
+    torch = pytest.importorskip("torch")
+    a, g = ACTIVATIONS[name], torch.ones(len(EVERYWHERE), dtype=torch.float64)
+    y = torch.tensor(a.value(EVERYWHERE))
+    assert not np.allclose(a.pulled(torch, g, y, y).numpy(), a.slope(EVERYWHERE), rtol=1e-3, atol=1e-3)
+
+
 # ---- the kernels ----------------------------------------------------------------------------------------------------
 
 VALUE_BOUND, TAIL_BOUND, SLOPE_BOUND = 4e-7, 6e-7, 5e-7

@@ -110,20 +110,21 @@ def test_checkpoints_bring_the_gradient_nearer(scheme):
     assert errors[3] < 1e-14
 
 
-def test_no_states_are_kept_but_the_first_the_last_checkpoints_and_eight_to_compare_with():
+def test_no_states_are_kept_but_the_first_the_last_and_checkpoints_and_four_numbers_of_eight_others():
     saved: list[tuple[int, ...]] = []
     model = model_of(depth=36)
-    for every, states in (
-        (None, 2 + 8),
-        (12, 2 + 2 + 6),
-        (5, 2 + 7 + 7),
-        (1, 37),
+    for every, states, sketches in (
+        (None, 2, 8),
+        (12, 2 + 2, 6),
+        (5, 2 + 7, 7),
+        (1, 37, 0),
     ):  # of 4, 8, .. 12, 24 and 20 coincide
         module = model.to_torch(scheme="heun", backward="adjoint", checkpoint_every=every)
         saved.clear()
         with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(tuple(t.shape)) or t, lambda t: t):
             module.states(inputs(7, 5).requires_grad_())
         assert saved.count((7, 5)) == states
+        assert saved.count((7, 4)) == sketches
     saved.clear()
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(tuple(t.shape)) or t, lambda t: t):
         model.to_torch(scheme="heun").states(inputs(7, 5).requires_grad_())

@@ -220,7 +220,10 @@ def test_outputs_do_not_depend_on_how_many_examples_are_asked_for() -> None:
 def test_norms_of_states_and_gradients_are_those_of_autograd(block: str) -> None:
     ensemble = ensemble_of(block, "sigmoid", bias=0.2)
     x, _ = task(ensemble, "cross_entropy", batch=70)
+    ensemble.gradients(*task(ensemble, "cross_entropy"), "cross_entropy")
+    left = [one.grad.clone() for chunk in ensemble.chunks for one in chunk.parameters.values()]
     h2, p2, rows = ensemble.state_norms(x), ensemble.gradient_norms(x), ensemble.fresh_rows()
+    assert all(map(torch.equal, left, [one.grad for chunk in ensemble.chunks for one in chunk.parameters.values()]))
     assert h2.shape == p2.shape == (6, MEMBERS, 70)
     for member in (0, 3):
         _, hs = ensemble.module([member])(x[member], return_layers=True)
@@ -288,3 +291,9 @@ def test_bad_arguments_are_refused(change: dict[str, Any], message: str) -> None
 def test_bad_data_are_refused(x: Any, y: Any, loss: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         many(1).gradients(x, y, loss)
+
+
+def test_weights_that_do_not_fit_are_refused_before_they_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resmc.torch_module.ensemble.available_memory", lambda: 10**4)
+    with pytest.raises(ValueError, match=r"2 networks of width 40 and depth 2 need 5.*1e-05 GB are available"):
+        Ensemble([ResidualNetwork(40, 2)] * 2, [0, 1], features=3, outputs=2)

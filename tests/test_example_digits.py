@@ -34,10 +34,13 @@ def trained(depth: int, backward: str) -> dict[str, Any]:
 
 @pytest.mark.long
 def test_memory_grows_with_the_depth_for_autograd_alone():
-    """Autograd keeps at least four states of 256 KiB a step; the adjoint ten of them, and what a step takes."""
+    """Autograd keeps at least four states of 256 KiB a step; the adjoint a few, however many steps there are.
+
+    Memory as the operating system counts it varies by some MiB from process to process: the least of five counts.
+    """
     steps, state = 64, 128 * 8 * 64 * 4 / 2**20
     assert trained(steps, "autograd")["peak"] > 3.0 * steps * state
-    assert trained(steps, "adjoint")["peak"] < 24.0 * state
+    assert min(trained(steps, "adjoint")["peak"] for _ in range(5)) < 16.0 * state
 
 
 def test_both_ways_start_from_one_gradient(digits):

@@ -35,9 +35,13 @@ def test_exponents_are_those_of_each_by_itself_and_their_difference_is_that_of_p
     before, after = noise(), noise() + trend()
     found = change(before, after, path=path)
     for one, weights in ((found.before, before), (found.after, after), (found.learnt, after - before)):
-        assert one == resmc.roughness_exponent(weights, path=path, axis=1, members=0).exponent
+        alone = resmc.roughness_exponent(weights, path=path, axis=1, members=0).exponent
+        assert [float(one), float(one.stderr)] == pytest.approx(
+            [float(alone), float(alone.stderr)], rel=1e-9, abs=1e-12
+        )
     assert float(found.difference) == pytest.approx(float(found.after) - float(found.before), abs=1e-12)
-    assert found.mean_square_after == resmc.roughness_exponent(after, path=path, axis=1, members=0).mean_square
+    squares = resmc.roughness_exponent(after, path=path, axis=1, members=0).mean_square
+    assert found.mean_square_after.value == pytest.approx(squares.value)
 
 
 def test_the_error_of_a_difference_is_smaller_than_those_it_is_made_of_where_little_has_changed():

@@ -4,8 +4,9 @@ In reading order: `log_gaussian` (is the final log-norm Gaussian?), `output_laws
 (do fewer than half of the ReLUs fire?), `interlayer` (how do layers correlate?), `growth` (how does the output variance
 grow?), `extrapolation` (what do several widths say about infinite width?), `log_ratio` (how far do a network and its
 gradient go?), `regime` (do they explode as the depth grows, vanish, or neither?); the rule that decides is in
-`verdict`. And questions about arrays of weights: `roughness` (how rough are they over the layers?) and
-`roughness_change` (and after training?).
+`verdict`. And questions about arrays of weights: `roughness` (how rough are they over the layers?), `roughness_change`
+(and after training?) and `scaling` (how do they scale with the depth, and to what equation?), whose parts are
+`scaling_statistics`, `scaling_fit` and `weight_regime`.
 """
 
 from .extrapolation import Extrapolation, extrapolate
@@ -18,6 +19,7 @@ from .output_laws import OutputLaw, OutputNormLaw
 from .regime import Regime
 from .roughness import RoughnessExponent, roughness_exponent
 from .roughness_change import RoughnessChange, roughness_change
+from .scaling import ScalingExponents, scaling_exponents
 from .verdict import Verdict
 
 __all__ = [
@@ -32,8 +34,10 @@ __all__ = [
     "Regime",
     "RoughnessChange",
     "RoughnessExponent",
+    "ScalingExponents",
     "Verdict",
     "extrapolate",
     "roughness_change",
     "roughness_exponent",
+    "scaling_exponents",
 ]

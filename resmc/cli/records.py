@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from ..experiments.depth_limit import DepthLimit
     from ..experiments.heat_map import HeatMap
     from ..experiments.ode_limit import OdeLimit
+    from ..experiments.train.heat_map import TrainedHeatMap
     from ..sweep.result import SweepResult
 
 
 def record_of(result: Any) -> Plain:
-    """Return the record of a simulation, of a sweep's result, or of a heat map."""
+    """Return the record of a simulation, of a sweep's result, or of a map."""
     return RECORDS[kind_of(result)](result)
 
 
-def kind_of(result: Simulation | SweepResult | HeatMap) -> str:
+def kind_of(result: Simulation | SweepResult | HeatMap | TrainedHeatMap) -> str:
     """Name the kind of a result, as its record does."""
     return result.kind
 
@@ -95,6 +96,31 @@ def heat_map_record(found: HeatMap) -> Plain:
         for i, h in enumerate(found.hurst.tolist())
         for j, b in enumerate(found.beta.tolist())
     ]
+    return {**_progress(found), "rows": rows, "points": points}
+
+
+def trained_map_record(found: TrainedHeatMap) -> Plain:
+    """Return the plan and progress of a map after training, and a record for each of its points."""
+    rows = [{"hurst": h, "networks": n, "seed": s} for h, n, s in
+            zip(found.hurst.tolist(), found.networks.tolist(), found.seeds, strict=True)]  # fmt: skip
+    names = {name: "log10_growth" if name == "growth" else name for name in found.quantities}
+    rates, failed = found.learning_rate.tolist(), found.failed.tolist()
+    points = [
+        {
+            "hurst": h,
+            "beta": b,
+            "learning_rate": rates[i][j],
+            "failed": failed[i][j],
+            **{key: found.estimate(name)[i, j]._plain_() for name, key in names.items()},
+        }
+        for i, h in enumerate(found.hurst.tolist())
+        for j, b in enumerate(found.beta.tolist())
+    ]
+    return {**_progress(found), "rows": rows, "points": points}
+
+
+def _progress(found: HeatMap | TrainedHeatMap) -> Plain:
+    """Return a map's plan, and how far it is with it."""
     return {
         "kind": found.kind,
         "store": str(found.store),
@@ -105,8 +131,6 @@ def heat_map_record(found: HeatMap) -> Plain:
         "shards": found.shards,
         "damaged": found.damaged,
         "numerics": found.numerics,
-        "rows": rows,
-        "points": points,
     }
 
 
@@ -153,4 +177,5 @@ RECORDS: dict[str, Callable[[Any], Plain]] = {  # by the kind of the result
     "simulation": simulation_record,
     "sweep": sweep_record,
     "heat map": heat_map_record,
+    "trained heat map": trained_map_record,
 }

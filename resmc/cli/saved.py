@@ -158,8 +158,8 @@ def run_export(args: argparse.Namespace) -> None:
     if args.laws and ending in (".csv", ".json"):
         raise ValueError(f"--laws is not allowed with {ending}: a table has no distances; .nc and .zarr have")
     result = read(args.run)
-    if args.laws and kind_of(result) == "heat map":
-        raise ValueError("--laws is not allowed with a heat map, which has no laws")
+    if args.laws and kind_of(result) not in ("simulation", "sweep"):
+        raise ValueError(f"--laws is not allowed with a {kind_of(result)}, which has no laws")
     given: Plain = {"laws": True} if args.laws else {}
     if ending in (".nc", ".zarr"):
         (to_netcdf if ending == ".nc" else to_zarr)(result.to_xarray(**given), output)

@@ -17,19 +17,18 @@ from numpy.typing import NDArray
 from .._system import checks
 from .._system.plain import Plain
 from .._system.words import brief_repr, counted
-from ..analyses.export import TITLE, Variable, needed, source
+from ..analyses.export import Variable
 from ..engine.lowering import QUOTIENTS
 from ..engine.request import MAX_NETWORK
 from ..models.residual_network import ResidualNetwork
-from ..models.scaling import DepthScaling
 from ..results.arithmetic import share_networks
 from ..results.estimates import MIN_NETWORKS, Estimate, Floats
 from ..results.propagation import Networks
 from ..tables import Column, Shown, Table
-from ..tables.frames import frame
-from ..theory.depth_kinds import noise_exponent, noise_exponent_formula
 from .heat_row import FORWARD
 from .heat_statistics import FIELDS, SYMBOLS, Frontier, RowSums, crossing, mean_over_networks
+from .map_export import POINT, ROW, dataset, points
+from .map_progress import MapOfRows
 
 if TYPE_CHECKING:
     import pandas
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class HeatMap(Shown):
+class HeatMap(MapOfRows, Shown):
     """A map over the Hurst exponent H and the exponent beta of the scaling, as `resmc.heat_map` returns it.
 
     The quantities are means over networks of the average over a network's inputs of log10 of a ratio, Estimates of
@@ -91,16 +90,6 @@ class HeatMap(Shown):
     plan: Any
     _rows: tuple[RowSums, ...]
     kind: ClassVar[str] = "heat map"  # the name that files and commands use
-
-    @property
-    def complete(self) -> bool:
-        """True if every row has all of its networks."""
-        return bool((self.networks == self.wanted).all())
-
-    @property
-    def points_complete(self) -> int:
-        """Number of rows that have all of their networks."""
-        return int((self.networks == self.wanted).sum())
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -190,16 +179,6 @@ class HeatMap(Shown):
         beta = share_networks(Estimate(*parts), behind)
         return Frontier(quantity, self.hurst, beta, limit, self.limit_words)
 
-    @property
-    def limit(self) -> Floats:
-        """The exponent by which small branches add up, (H,): `resmc.theory.noise_exponent`."""
-        return np.array([noise_exponent(self.model, h) for h in self.hurst.tolist()])
-
-    @property
-    def limit_words(self) -> str:
-        """The limit in words."""
-        return f"{noise_exponent_formula(self.model)}, by which small branches add up"
-
     # -- tables -------------------------------------------------------------------------------------------------------
 
     def summary(self, width: int | None = None) -> Table:
@@ -225,24 +204,12 @@ class HeatMap(Shown):
         columns.append(Column("as L grows", "limit"))
         limit = self.limit
         cells.append([float(x) for x in limit])
-        return Table("heat_map", self._title(), columns, list(zip(*cells, strict=True)), self._lines(), self._notes())
-
-    def _title(self) -> str:
-        m = self.model
-        assert isinstance(m.scaling, DepthScaling)
-        scaling = f"{m.scaling.c:.6g} depth^-beta" + " inside" * m.scaling.inside
-        return f"heat map of {m.block} {m.activation}  width {m.width}  depth {m.depth}  scaling {scaling}"
+        title, rows = f"heat map of {self._network()}", list(zip(*cells, strict=True))
+        return Table("heat_map", title, columns, rows, self._lines(), self._notes())
 
     def _lines(self) -> list[str]:
-        ends = " to ".join(f"{self.beta[end]:.4g}" for end in dict.fromkeys((0, len(self.beta) - 1)))
-        grid = f"{len(self.hurst)} x {len(self.beta)} points, beta {'from ' * (len(self.beta) > 1)}{ends}"
         inputs = f"{counted(self.wanted, 'network')} of {counted(self.n_inputs, 'input')} at each H"
-        lines = [f"{grid}, {inputs}, seed {self.seed}, numerics {' '.join(self.numerics)}"]
-        if self.damaged:
-            files = "1 file is" if len(self.damaged) == 1 else f"{len(self.damaged)} files are"
-            lines.append(f"{files} damaged and left out: run the map again, which computes them anew")
-        if not self.complete:
-            lines.append(f"INCOMPLETE: {self.points_complete} of {counted(len(self.hurst), 'row')} finished")
+        lines = [f"{self._grid()}, {inputs}, seed {self.seed}, numerics {' '.join(self.numerics)}", *self._lacking()]
         for words, count in (("stay where they are, and count as -infinity", self.zeros), ("explode", self.exploded)):
             cells = {name: int((count(name) > 0).sum()) for name in self.quantities}
             said = ", ".join(f"{cells[name]} of {SYMBOLS[name]}" for name in self.quantities if cells[name])
@@ -266,7 +233,7 @@ class HeatMap(Shown):
         return notes
 
     def _variables(self) -> dict[str, Variable]:
-        dims, by_row = ("hurst", "beta"), ("hurst",)
+        dims, by_row = POINT, ROW
         out: dict[str, Variable] = {}
         for name in self.quantities:
             found, words = self.estimate(name), f"mean of log10 {SYMBOLS[name]}"
@@ -301,28 +268,13 @@ class HeatMap(Shown):
         ImportError
             If xarray is not installed.
         """
-        module = needed("to_xarray")
-        coordinates = {
-            "hurst": Variable(("hurst",), self.hurst, "Hurst exponent H of the weights' noise across depth"),
-            "beta": Variable(("beta",), self.beta, "exponent of the scaling c L^-beta"),
+        attributes: Plain = {
+            "n_inputs": self.n_inputs,
+            "seed": np.uint64(self.seed),
+            "numerics": " ".join(self.numerics),
+            "complete": int(self.complete),
         }
-        m, scaling = self.model, self.model.scaling
-        assert isinstance(scaling, DepthScaling)
-        described: Plain = {"block": m.block, "activation": m.activation, "width": m.width, "depth": m.depth}
-        described |= {"bias": m.bias, "c": scaling.c, "inside": int(scaling.inside), "n_inputs": self.n_inputs}
-        data: xarray.Dataset = module.Dataset(
-            {name: one.data() for name, one in self._variables().items()},
-            coords={name: one.data() for name, one in coordinates.items()},
-            attrs={
-                "title": TITLE,
-                "source": source(),
-                **described,
-                "seed": np.uint64(self.seed),
-                "numerics": " ".join(self.numerics),
-                "complete": int(self.complete),
-            },
-        )
-        return data
+        return dataset(self.hurst, self.beta, self._variables(), self.model, attributes)
 
     def to_dataframe(self) -> pandas.DataFrame:
         """Return a row for each point: H, beta, and all variables of `to_xarray` (needs ``resmc[pandas]``).
@@ -332,12 +284,7 @@ class HeatMap(Shown):
         ImportError
             If pandas is not installed.
         """
-        shape = len(self.hurst), len(self.beta)
-        columns = {"hurst": np.repeat(self.hurst, shape[1]), "beta": np.tile(self.beta, shape[0])}
-        for name, one in self._variables().items():
-            values = np.asarray(one.values)
-            columns[name] = np.broadcast_to(values if values.ndim == 2 else values[:, None], shape).ravel()
-        return frame(columns)
+        return points(self.hurst, self.beta, self._variables())
 
     def __str__(self) -> str:
         return str(self.summary())

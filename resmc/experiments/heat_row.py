@@ -222,12 +222,6 @@ class HeatRange:
     values: Floats
 
 
-def is_range(data: bytes, name: str) -> bool:
-    """Say whether a file with a right checksum holds a range of a row; raises ValueError for a damaged one."""
-    manifest = archive.Archive(data, name).manifest
-    return isinstance(manifest, dict) and manifest.get("format") == FORMAT
-
-
 def from_bytes(data: bytes, name: str) -> HeatRange:
     """Read the content of a range's file.
 

@@ -49,6 +49,9 @@ class Activation:
     pulled : callable
         g sigma'(x) of tensors, as a function of (torch, g, x, sigma(x)), in one or two of torch's operations. It is
         right to rounding errors of g, and not to the last digits of the slope where this is nearly 0.
+    in_place : callable or None
+        x becomes sigma(x), as a function of (torch, x): where sigma(x) in place of x serves ``pulled`` as well. None
+        where that needs x.
     homogeneous : bool
         True if sigma(c x) = c sigma(x) for every c > 0.
     rectifier : bool
@@ -70,6 +73,7 @@ class Activation:
     slope: Callable[[Floats], Floats]
     torch: Callable[[Any, Any], Any]
     pulled: Callable[[Any, Any, Any, Any], Any]
+    in_place: Callable[[Any, Any], Any] | None = None
     homogeneous: bool = False
     rectifier: bool = False
     signed: bool = False
@@ -222,7 +226,16 @@ def _tanh_function(torch: Any) -> Any:
 def _rectifier(number: int, *, signed: bool = False, half: bool = False) -> Activation:
     """Describe max(x, 0), or with random signs max(s x, 0)."""
     return Activation(
-        number, _relu, _step, _torch_relu, _pulled_relu, homogeneous=True, rectifier=True, signed=signed, half=half
+        number,
+        _relu,
+        _step,
+        _torch_relu,
+        _pulled_relu,
+        lambda torch, x: torch.relu_(x),
+        homogeneous=True,
+        rectifier=True,
+        signed=signed,
+        half=half,
     )
 
 
@@ -238,6 +251,7 @@ ACTIVATIONS: dict[str, Activation] = {
         _leaky_relu_slope,
         lambda torch, x: torch.nn.functional.leaky_relu(x, LEAK),
         lambda torch, g, x, y: torch.ops.aten.leaky_relu_backward(g, x, LEAK, False),
+        lambda torch, x: torch.nn.functional.leaky_relu_(x, LEAK),
         homogeneous=True,
     ),
     "tanh": Activation(
@@ -246,6 +260,7 @@ ACTIVATIONS: dict[str, Activation] = {
         _tanh_slope,
         _torch_tanh,
         lambda torch, g, x, y: torch.ops.aten.tanh_backward(g, y),
+        lambda torch, x: torch.tanh_(x),
         slope_at_zero=1.0,
         curvature_at_zero=0.0,
         odd=True,
@@ -257,6 +272,7 @@ ACTIVATIONS: dict[str, Activation] = {
         _sigmoid_slope,
         _torch_sigmoid,
         lambda torch, g, x, y: torch.ops.aten.sigmoid_backward(g, y),
+        lambda torch, x: torch.sigmoid_(x),
         at_zero=0.5,
         slope_at_zero=0.25,
         curvature_at_zero=0.0,
@@ -290,6 +306,7 @@ ACTIVATIONS: dict[str, Activation] = {
         np.ones_like,
         lambda torch, x: x,
         lambda torch, g, x, y: g,
+        lambda torch, x: x,
         homogeneous=True,
         slope_at_zero=1.0,
         curvature_at_zero=0.0,

@@ -20,11 +20,13 @@ fits into Axes of a grid; one that would take a third of the height stands below
 
 In reading order: `laws` (the final log-norm and the output), `layers` (activations and paths, layer by layer),
 `interlayer` (their correlations), `growth`, `extrapolation`, `depth` (how far networks go as their depth grows),
-`heat_maps` (how far over H and beta), `quotients` (the laws of how far), `ode` (how far networks are from ordinary
-equations), `adjoint` (errors of gradients that keep no states), `success` (training with them), `linear_descent`
-(linear networks as they are trained), `sweeps`, `quantity` (any quantity by its name); `style`, `places`, `occupied`,
-`maps`, `series`, `fields` and `select` hold what they share. matplotlib (the extra ``resmc[plot]``) is imported when a
-function is called.
+`heat_maps` (how far over H and beta), `trained_maps` (how well after training), `quotients` (the laws of how far),
+`ode` (how far networks are from ordinary equations), `adjoint` (errors of gradients that keep no states), `success`
+(training with them), `linear_descent` (linear networks as they are trained), `training` (losses by epoch),
+`regularity` (roughness of trained weights over the layers), `trained_log_ratio` (how far signals and gradients go in
+trained networks), `scaling` (how weights scale with the depth), `sweeps`, `quantity` (any quantity by its name);
+`style`, `places`, `occupied`, `maps`, `series`, `fields` and `select` hold what they share. matplotlib (the extra
+``resmc[plot]``) is imported when a function is called.
 """
 
 from .adjoint import plot_adjoint_errors
@@ -39,8 +41,13 @@ from .ode import plot_ode_distance
 from .places import COLUMN
 from .quantity import plot_quantity
 from .quotients import plot_ratio_law
+from .regularity import plot_regularity, plot_weight_path
+from .scaling import plot_scaling_exponents
 from .success import plot_success
 from .sweeps import plot_sweep
+from .trained_log_ratio import plot_trained_log_ratio
+from .trained_maps import plot_trained_map
+from .training import plot_training
 
 __all__ = [
     "COLUMN",
@@ -59,7 +66,13 @@ __all__ = [
     "plot_qq",
     "plot_quantity",
     "plot_ratio_law",
+    "plot_regularity",
+    "plot_scaling_exponents",
     "plot_success",
     "plot_sweep",
+    "plot_trained_log_ratio",
+    "plot_trained_map",
+    "plot_training",
     "plot_trajectories",
+    "plot_weight_path",
 ]

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..analyses.verdict import SHOWN
 from ..experiments.heat_map import HeatMap
+from ..experiments.train.heat_map import TrainedHeatMap
 from ..models.residual_network import ResidualNetwork
 from ..results.estimates import Floats
 from ..theory.depth_kinds import noise_exponent_formula
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 REACH = 2.0  # powers of ten on either side of 0 at which a map's colours end
 LABELS = {"hurst": "Hurst exponent $H$", "beta": r"exponent $\beta$"}
+MOST_LETTERS = 28  # letters of the values at all ticks of an axis
 ZERO = "mean 0"
 
 
@@ -27,7 +29,8 @@ def draw(result: HeatMap, ratio: str, x: str | None, y: str | None, ax: Axes | N
     x, y = dimensions(x, y)
     if ratio not in result.quantities:
         raise ValueError(f"ratio={ratio!r} was not followed in this map: ask for gradients=True")
-    columns, rows, values, stderr, missing = cells(result, ratio, x)
+    found = result.estimate(ratio)
+    columns, rows, values, stderr, missing = cells(result, found.value, found.stderr, x)
     if not np.isfinite(values).any():
         raise ValueError(f"ratio={ratio!r} has no finite mean at any point of the map")
     with st.panel("plot_heat_map", ax, 2.6) as ax:
@@ -60,8 +63,8 @@ def dimensions(x: str | None, y: str | None) -> tuple[str, str]:
 
 
 def ticks(axis: Any, values: tuple[float, ...]) -> None:
-    """Put ticks at the cells of a few values, and at round numbers between those of many."""
-    if len(values) <= maps.MOST_TICKS:
+    """Put ticks at the cells of a few short values, and at round numbers between those of others."""
+    if len(values) <= maps.MOST_TICKS and sum(len(f"{one:g}") for one in values) <= MOST_LETTERS:
         maps.ticks(axis, values)
         return
     from matplotlib.ticker import MaxNLocator
@@ -71,37 +74,46 @@ def ticks(axis: Any, values: tuple[float, ...]) -> None:
     axis.set_ticks(np.interp(inside, values, np.arange(len(values))).tolist(), [f"{one:g}" for one in inside])
 
 
-def cells(result: HeatMap, ratio: str, x: str) -> tuple[tuple[float, ...], tuple[float, ...], Floats, Floats, str]:
-    """Return the values along x and along y, means and errors of a ratio's log10 over (y, x), and what is missing."""
-    found = result.estimate(ratio)
-    values, stderr = (np.where(np.isfinite(one), one, np.nan) for one in (found.value, found.stderr))
-    infinite, none = bool(np.isinf(found.value).any()), bool((result.networks == 0).any())
+def cells(
+    result: HeatMap | TrainedHeatMap, value: Floats, stderr: Floats, x: str
+) -> tuple[tuple[float, ...], tuple[float, ...], Floats, Floats, str]:
+    """Return the values along x and along y, values and errors (H, beta) over (y, x), and what is missing, in words."""
+    values, errors = (np.where(np.isfinite(one), one, np.nan) for one in (value, stderr))
+    infinite, none = bool(np.isinf(value).any()), bool((result.networks == 0).any())
     missing = "infinite, or no value" if infinite and none else "infinite" if infinite else "no value"
     hurst, beta = tuple(result.hurst.tolist()), tuple(result.beta.tolist())
     if x == "hurst":
-        return hurst, beta, values.T, stderr.T, missing
-    return beta, hurst, values, stderr, missing
+        return hurst, beta, values.T, errors.T, missing
+    return beta, hurst, values, errors, missing
 
 
 def draw_frontier(ax: Axes, result: HeatMap, ratio: str, x: str) -> list[Any]:
-    """Draw the frontier as the depth grows, and where the mean is 0; return the entries of the legend.
-
-    Cells stand at 0, 1, 2, ..; exponents between two of them are drawn between them.
-    """
-    rows, places = np.arange(len(result.hurst), dtype=np.float64), np.arange(len(result.beta), dtype=np.float64)
-    rows = rows if len(rows) > 1 else np.array([-0.5, 0.5])  # a line across the cells of one H
-
-    def placed(exponents: Floats) -> tuple[Floats, Floats]:
-        known = np.where(np.isfinite(exponents), exponents, np.inf)
-        at = np.broadcast_to(np.interp(known, result.beta, places, left=np.nan, right=np.nan), rows.shape)
-        return (rows, at) if x == "hurst" else (at, rows)
-
+    """Draw the frontier as the depth grows, and where the mean is 0; return the entries of the legend."""
     backward = ratio in ("gradient", "gradient_displacement")
     frontier = result.frontier("gradient_displacement" if backward else "displacement")
     drawn = []
     if ratio in ("displacement", "gradient_displacement") and np.isfinite(frontier.beta.value).any():
-        drawn.append(st.line(ax, *placed(frontier.beta.value), label=ZERO, color=st.DATA, zorder=3.5, marker=".", ms=3))
-    if ((frontier.limit >= result.beta[0]) & (frontier.limit <= result.beta[-1])).any():
-        drawn.append(st.line(ax, *placed(frontier.limit), label=formula(result.model), color=st.THEORY, ls=st.DASHED,
-                             lw=1.4, zorder=4))  # fmt: skip
-    return drawn
+        at = placed(result, frontier.beta.value, x)
+        drawn.append(st.line(ax, *at, label=ZERO, color=st.DATA, zorder=3.5, marker=".", ms=3))
+    return drawn + draw_limit(ax, result, x)
+
+
+def draw_limit(ax: Axes, result: HeatMap | TrainedHeatMap, x: str) -> list[Any]:
+    """Draw the frontier as the depth grows, if it lies in the map; return the entries of the legend."""
+    limit = result.limit
+    if not ((limit >= result.beta[0]) & (limit <= result.beta[-1])).any():
+        return []
+    return [st.line(ax, *placed(result, limit, x), label=formula(result.model), color=st.THEORY, ls=st.DASHED, lw=1.4,
+                    zorder=4)]  # fmt: skip
+
+
+def placed(result: HeatMap | TrainedHeatMap, exponents: Floats, x: str) -> tuple[Floats, Floats]:
+    """Return where an exponent for each H lies in a map whose cells stand at 0, 1, 2, ..; between two of them others.
+
+    A map of one H has a line across its cells.
+    """
+    rows, places = np.arange(len(result.hurst), dtype=np.float64), np.arange(len(result.beta), dtype=np.float64)
+    rows = rows if len(rows) > 1 else np.array([-0.5, 0.5])
+    known = np.where(np.isfinite(exponents), exponents, np.inf)
+    at = np.broadcast_to(np.interp(known, result.beta, places, left=np.nan, right=np.nan), rows.shape)
+    return (rows, at) if x == "hurst" else (at, rows)

@@ -98,16 +98,26 @@ def panel(function: str, ax: Axes | None, height: float = HEIGHT) -> Iterator[Ax
             yield ax
         places.finish(ax)
         return
+    with panels(function, 1, height) as (ax,):
+        yield ax
+
+
+@contextmanager
+def panels(function: str, count: int, height: float = HEIGHT) -> Iterator[list[Axes]]:
+    """Yield the Axes side by side of a new figure, each of a column's width, as `panel` does."""
+    require(function)
     from matplotlib import pyplot
 
-    figure = pyplot.figure(figsize=(COLUMN, height), layout="constrained")
+    figure = pyplot.figure(figsize=(count * COLUMN, height), layout="constrained")
     figure.set_label(places.OURS)
     try:
-        ax = figure.subplots()
-        _shrink(ax)
+        axes = list(figure.subplots(1, count, squeeze=False)[0])
+        for ax in axes:
+            _shrink(ax)
         with _options(function):
-            yield ax
-        places.finish(ax)
+            yield axes
+        for ax in axes:
+            places.finish(ax)
     except BaseException:
         pyplot.close(figure)
         raise

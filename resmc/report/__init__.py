@@ -1,4 +1,4 @@
-"""Reports of simulations, sweeps, regimes and heat maps: one HTML page of answers, figures, numbers, how to get them.
+"""Reports of simulations, sweeps, regimes and maps: one HTML page of answers, figures, numbers, how to get them.
 
 >>> sim.report("report.html")  # a Simulation, or a SweepResult
 >>> resmc.report.write(resmc.load("run.resmc"), "report.html")
@@ -19,7 +19,7 @@ their ``summary()`` says all of them, in a notebook as a table. A report needs t
 # what they are called and ask, says resmc.results.observables), alternatives (descriptions of the figures), figures
 # and colours (drawings as SVG that follow the page's colours), tables and sweep_tables, sweep_figures, settings,
 # spelled (networks as Python and as options), reproduce (command lines and Python that give the same bits), page (the
-# template), simulation_page, sweep_page, regime_page and heat_map_page (a page's content).
+# template), simulation_page, sweep_page, regime_page, heat_map_page and trained_map_page (a page's content).
 
 import reprlib
 from pathlib import Path
@@ -28,10 +28,11 @@ from typing import Any
 from .._system.words import cut
 from ..analyses.regime import Regime
 from ..experiments.heat_map import HeatMap
+from ..experiments.train.heat_map import TrainedHeatMap
 from ..results.record import Record
 from ..simulation import Simulation
 from ..sweep.result import SweepResult
-from . import heat_map_page, regime_page, simulation_page, sweep_page
+from . import heat_map_page, regime_page, simulation_page, sweep_page, trained_map_page
 
 __all__ = ["render", "write"]
 
@@ -51,7 +52,7 @@ def write(result: Simulation | SweepResult | Regime | HeatMap, path: str | Path)
     _page(result).write(result, path)
 
 
-def render(result: Simulation | SweepResult | Regime | HeatMap) -> str:
+def render(result: Simulation | SweepResult | Regime | HeatMap | TrainedHeatMap) -> str:
     """Return the report as HTML; the same result gives the same text.
 
     Raises
@@ -73,7 +74,9 @@ def _page(result: Any) -> Any:
         return regime_page
     if isinstance(result, HeatMap):
         return heat_map_page
+    if isinstance(result, TrainedHeatMap):
+        return trained_map_page
     raise ValueError(
-        f"result={cut(reprlib.repr(result), 50)} is not allowed: it must be a Simulation, a SweepResult, a Regime or "
-        "a HeatMap (resmc.load, resmc.load_sweep and resmc.load_heat_map read saved ones)"
+        f"result={cut(reprlib.repr(result), 50)} is not allowed: it must be a Simulation, a SweepResult, a Regime, "
+        "a HeatMap or a TrainedHeatMap (resmc.load, resmc.load_sweep and resmc.load_heat_map read saved ones)"
     )

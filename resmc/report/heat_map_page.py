@@ -10,6 +10,7 @@ import numpy as np
 
 from ..engine.lowering import lower
 from ..experiments.heat_map import HeatMap
+from ..experiments.map_progress import MapOfRows
 from ..models.scaling import DepthScaling
 from ..plot.depth import plot_heat_map
 from ..results.estimates import MIN_NETWORKS, Estimate
@@ -49,7 +50,7 @@ def content(found: HeatMap) -> Content:
         kind="heat map",
         lead=_lead(found),
         progress="",
-        caveats=list(_caveats(found)),
+        caveats=list(caveats(found)),
         answers=answers,
         figures={key: _figure(found, key) for answer in answers for key in answer.figures},
         tables=[*([_frontiers(found)] if len(found.beta) > 1 else []), _points(found)],
@@ -62,21 +63,26 @@ def content(found: HeatMap) -> Content:
 def _lead(found: HeatMap) -> str:
     scaling = found.model.scaling
     assert isinstance(scaling, DepthScaling)
-    hurst, beta = (
-        f" from {plain(values[0])} to {plain(values[-1])}" if len(values) > 1 else f" = {plain(values[0])}"
-        for values in (found.hurst, found.beta)
-    )
-    rows, exponents = counted(len(found.hurst), "value"), counted(len(found.beta), "exponent")
     inside = ", inside the activation" * scaling.inside
     factor = "" if scaling.c == 1.0 else f"{plain(scaling.c)} "
     return (
-        f"{rows} of H{hurst}, {exponents} β{beta}; {counted(found.wanted, 'network')} of "
+        f"{of_grid(found)}; {counted(found.wanted, 'network')} of "
         f"{counted(found.n_inputs, 'input')} at each H. Weights are fractional noise over the layers, and branches "
         f"have the factor {factor}L^(−β){inside}, L = {count(found.model.depth)}."
     )
 
 
-def _caveats(found: HeatMap) -> Iterator[str]:
+def of_grid(found: MapOfRows) -> str:
+    """Say which values of H and β there are."""
+    hurst, beta = (
+        f" from {plain(values[0])} to {plain(values[-1])}" if len(values) > 1 else f" = {plain(values[0])}"
+        for values in (found.hurst, found.beta)
+    )
+    return f"{counted(len(found.hurst), 'value')} of H{hurst}, {counted(len(found.beta), 'exponent')} β{beta}"
+
+
+def caveats(found: MapOfRows) -> Iterator[str]:
+    """Say what a map lacks."""
     if not found.complete:
         yield (
             f"The map is not complete: {count(found.points_complete)} of {counted(len(found.hurst), 'value')} of H "

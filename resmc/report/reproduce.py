@@ -18,6 +18,7 @@ from ..analyses.regime import Regime
 from ..engine.recording import batch_size, recorded_layers
 from ..engine.request import NetworkRange
 from ..experiments.heat_map import HeatMap
+from ..experiments.train.heat_map import TrainedHeatMap
 from ..models.spelling import of_dict
 from ..results.record import Record
 from ..results.storage import to_bytes
@@ -310,5 +311,27 @@ def of_heat_map(found: HeatMap) -> Reproduction:
         (
             f"{where} this gives the same numbers, whatever the number of workers; a store that holds some of the "
             "networks keeps them. Elsewhere the same networks come out, and their rounding may differ.",
+        ),
+    )
+
+
+def of_trained_map(found: TrainedHeatMap) -> Reproduction:
+    """Return the call of `resmc.train.heat_map` that trains the same networks again, given the data."""
+    arguments: Plain = {"hurst": found.hurst.tolist(), "beta": found.beta.tolist(), "networks": found.wanted}
+    arguments |= {**found.settings.to_dict(), "store": "again"}
+    split = found.data.split
+    arguments |= {} if isinstance(split, str) else {"split": list(split)}
+    call = _call("resmc.train.heat_map", arguments, f"{model_call(found.model)},\n    X,\n    y")
+    python = (
+        f"import resmc\n\n# X, y: the data whose SHA-256 is {found.data.data}\nfound = {call}\nprint(found.summary())"
+    )
+    given = "" if not isinstance(split, str) else " The split was given by indices, which belong into split=."
+    return Reproduction(
+        "",
+        python,
+        (
+            f"No store holds the data, {found.data.words()}: X and y are yours to give.{given}",
+            f"On the same numerics class, {', '.join(found.numerics) or 'of which there is none yet'}, this gives the "
+            "same numbers. Elsewhere the same networks begin, and rounding lets them end elsewhere.",
         ),
     )

@@ -117,6 +117,13 @@ class Archive:
         return content
 
 
+def format_of(data: bytes, name: str) -> str | None:
+    """Return the format that a file says it has, None if it says none; raises ValueError if it is damaged."""
+    manifest = Archive(data, name).manifest
+    said = manifest.get("format") if isinstance(manifest, dict) else None
+    return said if isinstance(said, str) else None
+
+
 def check_end(data: bytes, name: str, kind: str = "simulation") -> None:
     """Refuse a file whose last bytes, or more of it, are not those of an archive."""
     start = len(data) - len(_COMMENT) - len(_BLANK)

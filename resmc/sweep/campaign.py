@@ -85,6 +85,9 @@ class Campaign(Protocol):
     def task(self, store: str | None, shard: Shard[Any], device: str, threads: int, pin: bool) -> ShardTask:
         """Return the task that computes a shard."""
 
+    def gpu(self, device: str) -> str:
+        """Return the name by number of a GPU, which means the same in all threads; refuse one that is not there."""
+
     def note(self, index: int, final: Any) -> None:
         """Note what a task of a series has made, of which `worst` may make use."""
 

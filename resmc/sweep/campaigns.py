@@ -8,14 +8,21 @@ from .heat_map_plan import HeatMapPlan
 from .plan import Plan
 from .store import Store
 from .sweep_campaign import SweepCampaign
+from .trained_map_campaign import TrainedMapCampaign
+from .trained_map_plan import TrainedMapPlan
 
 
 def campaign_of(plan: Described) -> Campaign:
     """Return the campaign that computes a plan."""
-    if isinstance(plan, Plan):
-        return SweepCampaign(plan)
+    return SweepCampaign(plan) if isinstance(plan, Plan) else map_campaign(plan)
+
+
+def map_campaign(plan: Described) -> HeatMapCampaign | TrainedMapCampaign:
+    """Return the campaign of a map, which is all that is no sweep."""
     if isinstance(plan, HeatMapPlan):
         return HeatMapCampaign(plan)
+    if isinstance(plan, TrainedMapPlan):
+        return TrainedMapCampaign(plan)
     raise TypeError(f"{type(plan).__name__} is no kind of plan that has a campaign")
 
 

@@ -15,7 +15,7 @@ from .._system import checks
 from .._system.build import instruction_set
 from .._system.plain import Plain
 from .._system.stopping import Stopped, look, stoppable
-from ..engine import cuda, devices
+from ..engine import devices
 from .campaign import Described, Outcome, Pilots
 from .campaigns import campaign_of, collect
 from .claims import Claims, NoClaims
@@ -59,11 +59,11 @@ def run(
         )
     checks.boolean("replace", replace)
     device = device_name(device)
-    if engine is None and device.startswith("cuda"):
+    runner = Runner(plan, path if isinstance(path, Store) else Store(path), device, progress)
+    if engine is None and runner.kind == "cuda":
         # A missing GPU is refused before anything is written. The number of the GPU is fixed here, because torch's
         # current device may differ in the workers' threads.
-        device = f"cuda:{cuda.open_cuda(devices.parse(device)[1]).ordinal}"
-    runner = Runner(plan, path if isinstance(path, Store) else Store(path), device, progress)
+        runner.device = device = runner.campaign.gpu(device)
     chosen = open_engine(engine, workers, threads, device)
     try:
         runner.open(keep_plan, replace)

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-from ..engine import devices
+from ..engine import cuda, devices
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 DRIVER = Path("/proc/driver/nvidia/gpus")
@@ -26,6 +26,11 @@ def visible() -> list[str]:
         return [str(i) for i in range(len(list(DRIVER.iterdir())))]
     except OSError:
         return []
+
+
+def gpu_of_kernels(device: str) -> str:
+    """Return the name by number of a GPU that our kernels run on; raises DeviceError if there is none."""
+    return f"cuda:{cuda.open_cuda(devices.parse(device)[1]).ordinal}"
 
 
 def pin(device: str, folder: Path | None = None) -> str | None:

@@ -1,11 +1,9 @@
-"""A heat map as it is computed: every row is a series, and a shard of it some networks with all of their columns."""
+"""A heat map as it is computed: a shard of a row is some of its networks with all of their columns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -17,9 +15,10 @@ from ..experiments.heat_map import HeatMap
 from ..experiments.heat_row import HeatRow, from_bytes, to_bytes
 from ..experiments.heat_statistics import RowSums
 from .compute import Made, ShardTask
+from .gpus import gpu_of_kernels
 from .heat_map_plan import HeatMapPlan
-from .shards import UPDATES, Range, Shard, cover, shard_networks, shard_updates
-from .sound_shards import SoundShards
+from .rows import RowCampaign
+from .shards import Range, Shard
 from .store import Listing, Store, Stored, class_name
 
 
@@ -38,53 +37,26 @@ class RowTask(ShardTask):
         return Made(machine.numerics, to_bytes(row, start, stop, machine.numerics, values), None)
 
 
-class HeatMapCampaign:
+class HeatMapCampaign(RowCampaign[HeatRow]):
     """A heat map, as a `resmc.sweep.campaign.Campaign`."""
 
-    pilots = None
-
     def __init__(self, plan: HeatMapPlan) -> None:
-        self.plan, self.networks = plan, plan.networks
-        self.by_key = {row.key: index for index, row in enumerate(plan.rows)}
-
-    @property
-    def indices(self) -> Sequence[int]:
-        return range(len(self.plan.rows))
-
-    def series(self, index: int, networks: int) -> HeatRow:
-        return self.plan.rows[index]
-
-    def index_of(self, shard: Shard[HeatRow]) -> int:
-        return self.by_key[shard.point.key]
-
-    def sizes(self, wanted: Sequence[tuple[int, int]], kind: str) -> list[int]:
-        rows = [self.plan.rows[index] for index, _ in wanted]
-        total = sum(row.updates * networks for row, (_, networks) in zip(rows, wanted, strict=True))
-        return [shard_networks(row, shard_updates(total, UPDATES[kind])) for row in rows]
+        super().__init__(plan)
+        self.plan = plan
 
     def task(self, store: str | None, shard: Shard[HeatRow], device: str, threads: int, pin: bool) -> RowTask:
         return RowTask(store, shard, device, threads, pin)
 
-    def note(self, index: int, final: Any) -> None:
-        """Note nothing: a map's errors are asked for at its end."""
-
-    def worst(self, done: Mapping[int, int]) -> str:
-        return ""
+    def gpu(self, device: str) -> str:
+        return gpu_of_kernels(device)
 
     def collect(self, store: Store, listing: Listing | None = None, set_aside: bool = True) -> HeatMap:
-        """Read the map that a store holds of the plan, finished or not; damaged files are moved away if ``set_aside``.
-
-        Damaged files are taken out of the ``listing``, too.
-        """
-        store.require()
-        plan, listing = self.plan, store.listing() if listing is None else listing
-        rows, classes = [], set[str]()
-        sound = SoundShards(store, listing, partial(read, store), set_aside)
-        for row in plan.rows:
-            have, _ = cover(plan.networks, plan.networks, listing.ranges(row.key))
-            good = [found for part in have if (found := sound.first(row.key, part)) is not None]
-            rows.append(RowSums.joined([sums for _, sums in good], len(plan.beta), len(row.quotients)))
-            classes |= {stored.numerics for stored, _ in good}
+        """Read the map that a store holds of the plan, finished or not; as `RowCampaign.found` does."""
+        plan, found = self.plan, self.found(store, listing, set_aside, read)
+        rows = [
+            RowSums.joined(parts, len(plan.beta), len(row.quotients))
+            for row, parts in zip(plan.rows, found.rows, strict=True)
+        ]
         return HeatMap(
             model=plan.model,
             hurst=np.array(plan.hurst),
@@ -94,16 +66,13 @@ class HeatMapCampaign:
             seeds=tuple(row.seed for row in plan.rows),
             wanted=plan.networks,
             networks=np.array([len(sums.averages) for sums in rows]),
-            numerics=(NUMERICS_VERSION, *sorted(classes)),
+            numerics=(NUMERICS_VERSION, *found.classes),
             store=None if store.in_memory else store.path,
-            damaged=tuple(sound.damaged),
-            shards=len(sound.used),
+            damaged=found.damaged,
+            shards=found.shards,
             plan=plan,
             _rows=tuple(rows),
         )
-
-    def describe(self, index: int) -> str:
-        return self.plan.describe(index)
 
 
 def read(store: Store, stored: Stored) -> RowSums:

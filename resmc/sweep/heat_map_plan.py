@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -17,8 +17,8 @@ from ..experiments.heat_row import MOST_COLUMNS, MOST_INPUTS, HeatRow, row_of
 from ..models.processes import MOST_VALUES, FractionalNoise, hurst_exponents
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
-from ..models.spelling import of_dict
 from ..models.weights import Weights
+from .plan_files import described, model_of, settings
 from .point import point_seed
 
 FORMAT = "resmc-heat-map"
@@ -46,14 +46,9 @@ class HeatMapPlan:
         def put(name: str, value: Any) -> None:
             object.__setattr__(self, name, value)
 
-        put("model", _checked(self.model))
+        put("model", checked_model(self.model))
         put("hurst", hurst_exponents(self.hurst))
-        put("beta", checks.increasing("beta", self.beta, MOST_VALUES))
-        for beta in (self.beta[0], self.beta[-1]):
-            try:  # the network refuses a scale beyond the kernels' range
-                replace(self.model, scaling=DepthScaling(beta, self.scaling.c, self.scaling.inside))
-            except ValueError as error:
-                raise ValueError(f"beta={beta!r} is not allowed at depth={self.model.depth}: {error}") from None
+        put("beta", checked_exponents(self.model, self.beta))
         put("networks", checks.integer("networks", self.networks, 1, MOST_NETWORKS, "2^20"))
         put("n_inputs", checks.integer("n_inputs", self.n_inputs, 1, MOST_INPUTS, "2^16"))
         if len(self.beta) * self.n_inputs > MOST_COLUMNS:
@@ -122,11 +117,7 @@ class HeatMapPlan:
 
     def to_dict(self) -> Plain:
         """Return the plan as plain values; `from_dict` reads them."""
-        out: Plain = {"format": FORMAT, "schema_version": SCHEMA_VERSION}
-        for f in fields(self):
-            value = getattr(self, f.name)
-            out[f.name] = value.to_dict() if f.name == "model" else list(value) if isinstance(value, tuple) else value
-        return out
+        return described(self, FORMAT, SCHEMA_VERSION)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -137,21 +128,8 @@ class HeatMapPlan:
         ValueError
             If ``data`` is not the plan of a heat map, or one in a newer format.
         """
-        if data.get("format") != FORMAT:
-            raise ValueError(f"this is not the plan of a heat map: its format is {data.get('format')!r}")
-        if data.get("schema_version") != SCHEMA_VERSION:
-            raise ValueError(f"the plan has schema version {data.get('schema_version')}, not {SCHEMA_VERSION}")
-        given = {name: value for name, value in data.items() if name not in ("format", "schema_version")}
-        allowed = [f.name for f in fields(cls)]
-        for name in given:
-            if name not in allowed:
-                raise ValueError(f"{name!r} is not a setting of a heat map: they are {', '.join(allowed)}")
-        for name in ("model", "hurst", "beta"):
-            if name not in given:
-                raise ValueError(f"{name} is missing")
-        if not isinstance(given["model"], Mapping):
-            raise ValueError(f"model={brief(given['model'])} is not allowed: it must have a network's fields")
-        return cls(**{**given, "model": of_dict(given["model"])})
+        given = settings(cls, data, FORMAT, SCHEMA_VERSION, "a heat map", needed=("model", "hurst", "beta"))
+        return cls(**{**given, "model": model_of(given["model"])})
 
     def __repr__(self) -> str:
         m = self.model
@@ -161,7 +139,19 @@ class HeatMapPlan:
         )
 
 
-def _checked(model: Any) -> ResidualNetwork:
+def checked_exponents(model: ResidualNetwork, given: Any) -> tuple[float, ...]:
+    """Return the exponents of a map in increasing order; raises ValueError for what is no list of such."""
+    found = checks.increasing("beta", given, MOST_VALUES)
+    assert isinstance(model.scaling, DepthScaling)
+    for beta in (found[0], found[-1]):
+        try:  # the network refuses a scale beyond the kernels' range
+            replace(model, scaling=replace(model.scaling, beta=beta))
+        except ValueError as error:
+            raise ValueError(f"beta={beta!r} is not allowed at depth={model.depth}: {error}") from None
+    return found
+
+
+def checked_model(model: Any) -> ResidualNetwork:
     """Return the network with neither exponent nor weights of its own.
 
     Raises

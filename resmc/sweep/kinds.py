@@ -1,4 +1,4 @@
-"""The kinds of plans that a store may hold: a sweep's, and a heat map's."""
+"""The kinds of plans that a store may hold: a sweep's, and those of heat maps, before and after training."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._system.plain import Plain
-from . import heat_map_plan, plan
+from . import heat_map_plan, plan, trained_map_plan
 from .extension import differences
 from .heat_map_plan import HeatMapPlan
 from .plan import Plan
+from .trained_map_plan import TrainedMapPlan
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class Kind:
 KINDS = {
     plan.FORMAT: Kind("sweep", "resmc.load_sweep", Plan.from_dict, differences),
     heat_map_plan.FORMAT: Kind("heat map", "resmc.load_heat_map", HeatMapPlan.from_dict, HeatMapPlan.lacking),
+    trained_map_plan.FORMAT: Kind(
+        "trained heat map", "resmc.train.load_heat_map", TrainedMapPlan.from_dict, TrainedMapPlan.lacking
+    ),
 }
 
 
@@ -35,7 +39,7 @@ def kind_of(described: Plain) -> Kind | None:
     return KINDS.get(said) if isinstance(said, str) else None
 
 
-def plan_of(described: Plain) -> Plan | HeatMapPlan:
+def plan_of(described: Plain) -> Plan | HeatMapPlan | TrainedMapPlan:
     """Make a plan of the kind that it says it is.
 
     Raises
@@ -44,7 +48,7 @@ def plan_of(described: Plain) -> Plan | HeatMapPlan:
         If it is none.
     """
     kind = kind_of(described)
-    found: Plan | HeatMapPlan = Plan.from_dict(described) if kind is None else kind.read(described)
+    found: Plan | HeatMapPlan | TrainedMapPlan = Plan.from_dict(described) if kind is None else kind.read(described)
     return found
 
 

@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .._system.plain import Plain
 from .._system.words import are, counted
+from ..experiments import heat_row
 from ..experiments.heat_map import HeatMap
-from ..experiments.heat_row import is_range
+from ..experiments.train import map_row
+from ..experiments.train.heat_map import TrainedHeatMap
+from ..results.archive import format_of
+from . import heat_map_campaign, trained_map_campaign
+from .campaigns import map_campaign
 from .claims import Claims
 from .errors import Damaged, StoreError
-from .heat_map_campaign import HeatMapCampaign, read
 from .heat_map_plan import HeatMapPlan
 from .kinds import lacking
 from .plan import Plan
 from .result import Reader, SweepResult
 from .store import Store, Stored
 from .summary import targets
+from .trained_map_plan import TrainedMapPlan
 
-UNITS = {"sweep": "point", "heat map": "row"}  # the series of networks of a plan, by its kind
+READERS: dict[str | None, Callable[[Store, Stored], Any]] = {  # by the format of a file that holds no simulation
+    heat_row.FORMAT: heat_map_campaign.read,
+    map_row.FORMAT: trained_map_campaign.read,
+}
+UNITS = {
+    "sweep": "point",
+    "heat map": "row",
+    "trained heat map": "row",
+}  # series of networks, by the kind of a plan
 
 
 @dataclass(frozen=True)
@@ -76,20 +91,20 @@ class Status:
         return "\n".join(lines)
 
 
-def status(plan: Plan | HeatMapPlan, path: str | Path) -> Status:
+def status(plan: Plan | HeatMapPlan | TrainedMapPlan, path: str | Path) -> Status:
     """Find how far the store at ``path`` is with ``plan``; every shard of the plan is verified, nothing is changed."""
     store = Store(path)
     store.require()
     listing = store.listing()
     files = listing.files
     classes = Counter(c for ranges in listing.by_key.values() for names in ranges.values() for c in names)
-    result: SweepResult | HeatMap
-    if isinstance(plan, HeatMapPlan):
-        result, pilots, reached = HeatMapCampaign(plan).collect(store, listing, set_aside=False), 0, None
-    else:
+    result: SweepResult | HeatMap | TrainedHeatMap
+    if isinstance(plan, Plan):
         reader = Reader(plan, store, listing, set_aside=False)
         result, pilots = reader.result(), len(reader.pilots)
         reached = targets(result) if plan.target_stderr and result.complete else None
+    else:
+        result, pilots, reached = map_campaign(plan).collect(store, listing, set_aside=False), 0, None
     wanted = np.broadcast_to(result.wanted, result.networks.shape)
     missing = int((wanted == 0).sum())
     return Status(
@@ -154,10 +169,7 @@ def join(path: str | Path, others: list[str | Path]) -> int:
 def _verify(store: Store, stored: Stored) -> None:
     """Read a shard, of whatever kind; raises `Damaged`."""
     try:
-        of_map = is_range(store.content(stored), stored.file)
+        form = format_of(store.content(stored), stored.file)
     except ValueError:  # a damaged file, of which the reader says what is wrong
-        of_map = False
-    if of_map:
-        read(store, stored)
-    else:
-        store.read_final(stored)
+        form = None
+    READERS.get(form, Store.read_final)(store, stored)

@@ -9,6 +9,7 @@ from ..results.entries import FinalSums
 from ..results.observables import SWEPT
 from .compute import Task
 from .cost import shard_sizes
+from .gpus import gpu_of_kernels
 from .pilot import pilot_shard, wanted_networks
 from .plan import Plan, ends
 from .point import Point
@@ -68,6 +69,9 @@ class SweepCampaign:
 
     def task(self, store: str | None, shard: Shard[Point], device: str, threads: int, pin: bool) -> Task:
         return Task(store, shard, device, threads, pin, self.laws)
+
+    def gpu(self, device: str) -> str:
+        return gpu_of_kernels(device)
 
     def note(self, index: int, final: FinalSums) -> None:
         before = self.sums.get(index)

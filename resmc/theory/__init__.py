@@ -12,6 +12,7 @@ The files, in reading order:
 - `exact`: laws and moments at every finite width and depth, with no limit taken, of log-Gaussian networks; of any
   network, `mean_squares` and, for networks that are dead or have no active neuron, `fractions`;
 - `processes`: covariances of weights that depend on each other in depth, and the sums of normals that have them;
+- `roughness`: mean square increments of such weights as paths over the layers;
 - `facts`: which of these are exact, a limit, or 0 by symmetry, for which network;
 - `distributions`: the laws of the output and of the log-norm as distribution functions.
 

@@ -17,12 +17,12 @@ from torch.autograd.function import once_differentiable
 
 from .._system import checks
 from .autocast import same_autocast
-from .recovery import AdjointWarning, check_near_invertible, relative_miss
+from .recovery import AdjointWarning, Sketch, check_near_invertible, relative_miss
 from .schemes import SCHEMES, Branches, PulledBranches, Scheme
 
 Tensor = torch.Tensor
 BACKWARD = ("autograd", "adjoint")
-WITNESSES = 8  # states kept for comparison alone, beside x_0 and checkpoints
+WITNESSES = 8  # states of which a few numbers are kept for comparison, beside x_0 and checkpoints
 TOLERANCE = 1e-2
 
 
@@ -91,9 +91,10 @@ class Steps:
 
     @cached_property
     def witnesses(self) -> frozenset[int]:
-        """The k of states that recovered ones are compared with, evenly over the depth, beside x_0 and checkpoints.
+        """The k of states that recovered ones are compared with by a `Sketch`, beside x_0 and checkpoints.
 
-        A miss at x_0 alone would say nothing of states in the middle: layers that expand contract errors backwards.
+        They are even over the depth. A miss at x_0 alone would say nothing of states in the middle: layers that expand
+        contract errors backwards.
         """
         if not (self.checked and self.recovers):
             return frozenset()
@@ -164,8 +165,10 @@ class _Adjoint(torch.autograd.Function):
         f, start, kept = transposed(parameters), x, []
         for k in range(steps.steps):
             x = steps.method.step(f, k, x)
-            if steps.kept(k + 1) or k + 1 in steps.witnesses:
+            if steps.kept(k + 1):
                 kept.append(x)
+            elif k + 1 in steps.witnesses:
+                kept.extend(Sketch.of(x, f.axes, k + 1))
         if examine and steps.checked and bool(torch.isfinite(x).all()):
             _examine(steps, f, start)
         ctx.steps, ctx.transposed, ctx.count = steps, transposed, len(parameters)
@@ -185,15 +188,18 @@ class _Adjoint(torch.autograd.Function):
         parameters, (start, *kept, x) = saved[: ctx.count], saved[ctx.count :]
         f = ctx.transposed(parameters)
         with f.undisturbed():
-            misses = []
+            misses, compared = [], steps.recovers and x.numel() > 0
             for k in reversed(range(steps.steps)):
-                restart = k == 0 or steps.kept(k)
-                true = start if k == 0 else kept.pop() if restart or k in steps.witnesses else None
                 if steps.recovers:
                     x = steps.method.recovered(f, k, x)
-                    if true is not None and x.numel() > 0:
+                if k in steps.witnesses:
+                    size, numbers = kept.pop(), kept.pop()
+                    if compared:
+                        misses.append(Sketch(numbers, size).relative_miss(x, f.axes, k))
+                elif k == 0 or steps.kept(k):
+                    true = kept.pop() if k > 0 else start
+                    if compared:
                         misses.append(relative_miss(x, true, f.axes))
-                if restart:
                     x = true
                 g = steps.method.pulled(f, k, x, g)
             if misses:

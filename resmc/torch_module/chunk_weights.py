@@ -1,4 +1,4 @@
-"""The weights with which the members of an ensemble begin, drawn once for all members that share a network."""
+"""Chunks of an ensemble with the weights that it begins with, drawn once for all members that share a network."""
 
 from __future__ import annotations
 
@@ -6,13 +6,52 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from torch.nn import Parameter
 
 from ..models.residual_network import ResidualNetwork
 from ..reference.sources import Counters, counters_of
 from ..reference.vectors import Floats
-from .chunks import Shape
+from .chunks import BY_LAYER, Chunk, Shape
+from .passes import Passes
 
 Tensor = torch.Tensor
+
+
+def chunks_at_start(
+    shape: Shape,
+    models: Sequence[ResidualNetwork],
+    networks: Sequence[int],
+    seed: int,
+    parts: Sequence[range],
+    dtype: torch.dtype,
+    device: torch.device,
+) -> tuple[Chunk, ...]:
+    """Return a chunk for each of the parts, with the weights of `weights_at_start`."""
+    stacked = weights_at_start(shape, models, networks, seed, dtype)
+    stacked["scales"] = torch.stack([torch.from_numpy(model.scales.copy()) for model in models], 1)
+    stacked["carry"] = torch.tensor([model.carry for model in models], dtype=torch.float64)
+
+    def chunk(part: range) -> Chunk:
+        members = slice(part.start, part.stop)
+        own = {
+            name: (one[:, members] if name in (*BY_LAYER, "scales", "signs") else one[members])
+            .to(device=device, dtype=dtype, copy=True)
+            .contiguous()
+            for name, one in stacked.items()
+        }
+        scales, carry, signs = own.pop("scales"), own.pop("carry"), own.pop("signs", None)
+        weights = {name: Parameter(one) if shape.trained(name) else one for name, one in own.items()}
+        passes = Passes(
+            shape.model,
+            weights,
+            {name: torch.zeros_like(one) for name, one in own.items() if shape.trained(name)},
+            scales[:, :, None, None],
+            None if bool((carry == 1.0).all()) else carry[:, None, None],
+            None if signs is None else signs.unsqueeze(-1),
+        )
+        return Chunk(part, passes, torch.ones(len(part), dtype=torch.bool, device=device))
+
+    return tuple(chunk(part) for part in parts)
 
 
 def weights_at_start(

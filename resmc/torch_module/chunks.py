@@ -46,13 +46,16 @@ class Shape:
         found: dict[str, tuple[int, ...]] = {name: size for name, size in sizes.items() if there[name]}
         return found | {"A": (members, m, self.features), "W_out": (members, self.outputs, m)}
 
+    def trained(self, name: str) -> bool:
+        """True if the weights of this name are trained."""
+        return name in BY_LAYER or self.ends == "trained"
+
     def unpadded(self, name: str, weights: Tensor) -> Tensor:
         """Return the weights of this name without their padding."""
         n = self.model.width
-        return {
-            "V": weights[..., :n, :n], "W": weights[..., :n, :n], "b": weights[..., :n],
-            "A": weights[..., :n, :], "W_out": weights[..., :n],
-        }[name]  # fmt: skip
+        if name in ("V", "W"):
+            return weights[..., :n, :n]
+        return weights[..., :n, :] if name == "A" else weights[..., :n]
 
 
 @dataclass(eq=False)

@@ -17,14 +17,15 @@ from .._system.cpus import usable_cpus
 from .._system.memory import available_memory
 from .._system.words import brief
 from ..models.residual_network import ResidualNetwork
-from .chunk_weights import fresh_row, weights_at_start
+from .batches import checked_input, checked_target
+from .chunk_weights import chunks_at_start, fresh_row
 from .chunks import BY_LAYER, Chunk, Shape
 from .devices import checked_device
 from .fill import fill_from_arrays
 from .losses import LOSSES
 from .members import check_members, cuts
-from .passes import Passes, Workspace
-from .residual import ExplicitResidualNetwork, check_input
+from .passes import Workspace
+from .residual import ExplicitResidualNetwork
 from .threads import one_thread
 
 Tensor = torch.Tensor
@@ -44,8 +45,9 @@ class Ensemble:
         out     = W_out h_N
 
     Members have the same width n, depth N, block, activation, and a bias or none; they differ in scaling, weights,
-    carry and size of the bias. Members lie in chunks, which threads take side by side. The chunks depend on the members
-    and not on the threads, and so do all results, to the bit.
+    carry and size of the bias. Nothing is rescaled, so that states may leave the range of the dtype. Members lie in
+    chunks, which threads take side by side. The chunks depend on the members and not on the threads, and so do all
+    results, to the bit.
 
     .. code-block:: python
 
@@ -81,7 +83,7 @@ class Ensemble:
     chunks : tuple of Chunk
         ``chunk.members`` is the range of its members, ``chunk.parameters`` a dict of its parameters with gradients in
         ``.grad``: "V" and "W" (N, c, m, m), "b" (N, c, m), those that are there, and if they are trained "A" (c, m, F)
-        and "W_out" (c, outputs, m). m is n padded to a multiple of 8, at least 16; entries of the padding are 0 and
+        and "W_out" (c, outputs, m). m is n padded to a multiple of 4; entries of the padding are 0 and
         stay so, gradients too.
     alive : bool tensor (P,)
         False for members that are frozen.
@@ -121,12 +123,15 @@ class Ensemble:
                 f"width, {first.width}"
             )
         self.workers = checks.integer("workers", usable_cpus() if workers is None else workers, 1, 4096)
-        self.shape = Shape(first, features, outputs, max(16, -(-first.width // 8) * 8), ends)
+        self.shape = Shape(first, features, outputs, -(-first.width // 4) * 4, ends)
         groups = [0] * len(self.models) if groups is None else list(groups)
         if len(groups) != len(self.models):
             raise ValueError(f"groups of {len(groups)} values are not allowed: there are {len(self.models)} models")
         self._check_size()
-        self.chunks = self._drawn(groups)
+        m = self.shape.padded
+        layer = self.dtype.itemsize * (4 * m * m + 5 * USUAL_BATCH * m)  # matrices, gradients and states of a member
+        parts = list(cuts(groups, layer, self.device.type == "cpu"))
+        self.chunks = chunks_at_start(self.shape, self.models, self.networks, seed, parts, dtype, self.device)
         self._local = local()
 
     def _check_size(self) -> None:
@@ -138,43 +143,6 @@ class Ensemble:
                 f"{len(self.models)} networks of width {self.shape.model.width} and depth {self.shape.model.depth} "
                 f"need {size / 1e9:.3g} GB of memory, and {available / 1e9:.3g} GB are available: use fewer at once"
             )
-
-    def _drawn(self, groups: Sequence[Any]) -> tuple[Chunk, ...]:
-        stacked = weights_at_start(self.shape, self.models, self.networks, self.seed, self.dtype)
-        drawn_signs = stacked.pop("signs", None)
-        scales = torch.stack([torch.from_numpy(model.scales.copy()) for model in self.models], 1)
-        carries = torch.tensor([model.carry for model in self.models], dtype=torch.float64)
-
-        def own(weights: Tensor, cut: range, by_layer: bool) -> Tensor:
-            members = slice(cut.start, cut.stop)
-            taken = weights[:, members] if by_layer else weights[members]
-            return taken.to(device=self.device, dtype=self.dtype, copy=True).contiguous()
-
-        chunks = []
-        for cut in cuts(groups, self._bytes_of_layer(), self.device.type == "cpu"):
-            weights, gradients = {}, {}
-            for name, one in stacked.items():
-                weights[name] = own(one, cut, name in BY_LAYER)
-                if name in BY_LAYER or self.shape.ends == "trained":
-                    weights[name] = Parameter(weights[name])
-                    gradients[name] = torch.zeros_like(weights[name])
-            signs = None if drawn_signs is None else own(drawn_signs, cut, True).unsqueeze(-2)
-            carry = own(carries, cut, False)[:, None, None]
-            passes = Passes(
-                self.shape.model,
-                weights,
-                gradients,
-                own(scales, cut, True)[:, :, None, None],
-                None if bool((carry == 1.0).all()) else carry,
-                signs,
-            )
-            chunks.append(Chunk(cut, passes, torch.ones(len(cut), dtype=torch.bool, device=self.device)))
-        return tuple(chunks)
-
-    def _bytes_of_layer(self) -> int:
-        """Return the bytes of a member's matrices, gradients and states in a layer."""
-        m = self.shape.padded
-        return self.dtype.itemsize * (4 * m * m + 5 * USUAL_BATCH * m)
 
     @property
     def alive(self) -> Tensor:
@@ -209,8 +177,8 @@ class Ensemble:
             For tensors of another shape or dtype, and labels out of range.
         """
         checks.choice("loss", loss, tuple(LOSSES))
-        x = self._checked_input(x)
-        y = self._checked_target(y, loss, x.shape[1])
+        x = self._input(x)
+        y = checked_target(y, len(self.models), x.shape[1], self.shape.outputs, loss, self.dtype).to(self.device)
 
         def step(chunk: Chunk, work: Workspace) -> Tensor:
             return chunk.step(chunk.part(x), chunk.part(y), loss, work, update)
@@ -219,7 +187,7 @@ class Ensemble:
 
     def outputs(self, x: Tensor) -> Tensor:
         """Return W_out h_N of every member for x, (batch, F) or (P, batch, F): a tensor (P, batch, outputs)."""
-        x = self._checked_input(x)
+        x = self._input(x)
 
         def out(chunk: Chunk, work: Workspace) -> Tensor:
             passes = chunk.passes
@@ -230,7 +198,7 @@ class Ensemble:
 
     def state_norms(self, x: Tensor) -> Tensor:
         """Return |h_k|^2 for x, (batch, F) or (P, batch, F): a float64 tensor (N + 1, P, batch)."""
-        x = self._checked_input(x)
+        x = self._input(x)
 
         def norms(chunk: Chunk, work: Workspace) -> Tensor:
             pieces = torch.split(chunk.part(x), USUAL_BATCH, 1)
@@ -251,7 +219,7 @@ class Ensemble:
         -------
         float64 tensor (N + 1, P, batch)
         """
-        x, n = self._checked_input(x), self.shape.model.width
+        x, n = self._input(x), self.shape.model.width
         row = self.fresh_rows().to(device=self.device, dtype=self.dtype) if row is None else row
         wanted = (len(self.models), x.shape[1], n)
         if row.dtype != self.dtype or tuple(row.shape) not in (wanted, (wanted[0], n)):
@@ -267,9 +235,9 @@ class Ensemble:
             for inputs, last in pieces:
                 passed = chunk.passes.forward(inputs, work)
                 p = work.get("p", *passed.h[-1].shape).zero_()
-                p[..., :n] = last
+                p[:, :n] = last.mT
                 squares = [_squares([p])]
-                squares += [_squares([p]) for _ in chunk.passes.backward(passed, p, work)]
+                squares += [_squares([p]) for _ in chunk.passes.backward(passed, p, work, False)]
                 found.append(torch.cat(squares[::-1]))
             return torch.cat(found, 2)
 
@@ -342,9 +310,12 @@ class Ensemble:
         }
         signs = [chunk.passes.signs for chunk in self.chunks if chunk.passes.signs is not None]
         if signs:
-            weights["signs"] = torch.cat(signs, 1)[:, members, 0, : model.width]
+            weights["signs"] = torch.cat(signs, 1)[:, members, : model.width, 0]
         fill_from_arrays(module, **weights)
         return module.to(self.dtype)
+
+    def _input(self, x: Tensor) -> Tensor:
+        return checked_input(x, len(self.models), self.shape.features, self.dtype).to(self.device)
 
     def _each(self, work: Callable[[Chunk, Workspace], T]) -> list[T]:
         """Return what a function returns for every chunk, called in threads each of which has buffers of its own."""
@@ -371,29 +342,7 @@ class Ensemble:
         workers = min(self.workers, len(self.chunks))
         return ThreadPoolExecutor(workers) if workers > 1 and self.device.type == "cpu" else None
 
-    def _checked_input(self, x: Tensor) -> Tensor:
-        """Return x as (P, batch, F)."""
-        P, F = len(self.models), self.shape.features
-        allowed = f"(batch, {F}) or ({P}, batch, {F})"
-        check_input(x, self.dtype, allowed)
-        if x.ndim < 2 or x.shape[-1] != F or x.shape[:-2] not in ((), (P,)) or not x.numel():
-            raise ValueError(f"x of shape {tuple(x.shape)} is not allowed: it must be of shape {allowed}")
-        return x.to(self.device).expand(P, -1, -1)
-
-    def _checked_target(self, y: Tensor, loss: str, batch: int) -> Tensor:
-        """Return y as (P, batch), or for the mean square (P, batch, outputs)."""
-        outputs, of_classes = self.shape.outputs, loss == "cross_entropy"
-        dtype = torch.int64 if of_classes else self.dtype
-        one = (batch,) if of_classes else (batch, outputs)
-        every = (len(self.models), *one)
-        if not isinstance(y, torch.Tensor) or y.dtype != dtype or tuple(y.shape) not in (one, every):
-            found = f" of shape {tuple(y.shape)} and {y.dtype}" if isinstance(y, torch.Tensor) else f"={brief(y)}"
-            raise ValueError(f"y{found} is not allowed: it must be a tensor of {dtype} and of shape {one} or {every}")
-        if of_classes and not 0 <= int(y.min()) <= int(y.max()) < outputs:
-            raise ValueError(f"y from {int(y.min())} to {int(y.max())} is not allowed: labels are 0 to {outputs - 1}")
-        return y.to(self.device).expand(every)
-
 
 def _squares(h: Sequence[Tensor]) -> Tensor:
     """Return the squared norms of states, (len(h), c, batch), in float64."""
-    return torch.stack([torch.linalg.vector_norm(one, dim=-1, dtype=torch.float64).square() for one in h])
+    return torch.stack([torch.linalg.vector_norm(one, dim=-2, dtype=torch.float64).square() for one in h])

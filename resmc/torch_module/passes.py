@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 
@@ -28,6 +30,25 @@ class Workspace:
         return self._flat[name][:needed].view(shape)
 
 
+class Layer(NamedTuple):
+    """Weights of a layer, its scaling and its signs, and the places of the gradients of V, W and b."""
+
+    s: Tensor
+    signs: Tensor | None
+    V: Tensor | None
+    W: Tensor | None
+    b: Tensor | None
+    dV: Tensor | None
+    dW: Tensor | None
+    db: Tensor | None
+
+    def leave(self, of_matrix: Tensor | None, g: Tensor, entered: Tensor) -> None:
+        """Leave the gradient of a matrix, and that of b where it belongs to this matrix: to W if there is one."""
+        torch.bmm(g, entered.mT, out=of_matrix)
+        if self.db is not None and (self.W is None or of_matrix is self.dW):
+            torch.sum(g, -1, out=self.db)
+
+
 @dataclass(eq=False)
 class Pass:
     """States of a forward pass, by layer: what enters, and the activation's argument and value."""
@@ -43,12 +64,14 @@ class Passes:
 
     .. code-block:: text
 
-        phi-in     h_{k+1} = c h_k + s_k (V_k sigma(h_k) + b_k)
-        phi-out    h_{k+1} = c h_k + s_k sigma(W_k h_k + b_k),  or with the scaling inside  sigma(s_k (W_k h_k + b_k))
-        v-phi-w    h_{k+1} = c h_k + s_k V_k sigma(W_k h_k + b_k)
+        phi-in     h_{k+1} = carry h_k + s_k (V_k sigma(h_k) + b_k)
+        phi-out    h_{k+1} = carry h_k + s_k sigma(W_k h_k + b_k)         scaling outside
+                   h_{k+1} = carry h_k + sigma(s_k (W_k h_k + b_k))       scaling inside
+        v-phi-w    h_{k+1} = carry h_k + s_k V_k sigma(W_k h_k + b_k)
         p_k        = (dh_{k+1}/dh_k)^T p_{k+1}
 
-    Entries of the padding are 0 in weights, states and gradients.
+    States are (c, m, batch): products are fastest where the batch is what a vector register runs along. Entries of the
+    padding are 0 in weights, states and gradients.
 
     Attributes
     ----------
@@ -60,7 +83,7 @@ class Passes:
         Of the shapes of those weights that are trained.
     scales : tensor (N, c, 1, 1)
     carry : tensor (c, 1, 1), or None where all carry 1
-    signs : tensor (N, c, 1, m), or None
+    signs : tensor (N, c, m, 1), or None
     """
 
     model: ResidualNetwork
@@ -70,93 +93,100 @@ class Passes:
     carry: Tensor | None
     signs: Tensor | None
 
+    @cached_property
+    def layers(self) -> list[Layer]:
+        """Views of the weights of each layer, and of their gradients."""
+
+        def by_layer(of: Mapping[str, Tensor], name: str) -> tuple[Tensor | None, ...]:
+            return of[name].detach().unbind(0) if name in of else (None,) * self.model.depth
+
+        signs = (None,) * self.model.depth if self.signs is None else self.signs.unbind(0)
+        views = [by_layer(of, name) for of in (self.weights, self.gradients) for name in ("V", "W", "b")]
+        return [Layer(*one) for one in zip(self.scales.unbind(0), signs, *views, strict=True)]
+
     def forward(self, x: Tensor, work: Workspace, kept: bool = True) -> Pass:
         """Take x, (c, batch, F), from h_0 to h_N; ``kept`` leaves what the backward pass needs."""
         (c, batch, _), m, depth = x.shape, self.weights["A"].shape[1], self.model.depth
-        if kept:
-            passed = Pass(work.get("h", depth + 1, c, batch, m).unbind(0))
-        else:
-            turns = work.get("turns", 2, c, batch, m).unbind(0)
-            passed = Pass([turns[k % 2] for k in range(depth + 1)])
-        torch.bmm(x, self.weights["A"].mT, out=passed.h[0])
-        V, W, b = (self._by_layer(name) for name in ("V", "W", "b"))
-        s, scaled, carried = self.scales.unbind(0), work.get("scaled", c, batch, m), work.get("carried", c, batch, m)
-        inside, wide = self.model.inside, m > self.model.width and self.model.sigma.at_zero != 0.0
-        for k in range(depth):
-            h, after = passed.h[k], passed.h[k + 1]
-            met = h
-            if W is not None:
-                met = torch.bmm(h, W[k].mT)
-                if b is not None:
-                    met += b[k].unsqueeze(-2)
-                if inside:
-                    met *= s[k]
-            if self.signs is not None:
-                met = met * self.signs[k]
-            y = self.model.sigma.torch(torch, met)
-            if wide:
-                y[..., self.model.width :] = 0.0
+        states, values = (depth + 1, depth) if kept else (2, 1)
+        h, mets = (work.get(name, k, c, m, batch).unbind(0) for name, k in (("h", states), ("met", values)))
+        passed = Pass([h[k % states] for k in range(depth + 1)])
+        torch.bmm(self.weights["A"], x.mT, out=h[0])
+        scaled = work.get("spare", c, m, batch)
+        for k, layer in enumerate(self.layers):
+            before, after = passed.h[k], passed.h[k + 1]
+            met = self._met(layer, before, mets[k % values])
+            y = self._sigma(met, overwritten=met is not before)
             if kept:
                 passed.met.append(met)
                 passed.y.append(y)
-            onto = h if self.carry is None else torch.mul(h, self.carry, out=carried)
-            if not inside:
-                y = torch.mul(y, s[k], out=scaled)
-            if V is None:
+            onto = before if self.carry is None else torch.mul(before, self.carry, out=after)
+            if not self.model.inside:
+                y = torch.mul(y, layer.s, out=scaled)
+            if layer.V is None:
                 torch.add(onto, y, out=after)
             else:
-                torch.baddbmm(onto, y, V[k].mT, out=after)
-                if W is None and b is not None:
-                    after.addcmul_(b[k].unsqueeze(-2), s[k])
+                torch.baddbmm(onto, layer.V, y, out=after)
+                if layer.W is None and layer.b is not None:
+                    after.addcmul_(layer.b.unsqueeze(-1), layer.s)
         return passed
+
+    def _met(self, layer: Layer, h: Tensor, out: Tensor) -> Tensor:
+        """Return what the activation meets: h itself, or ``out``."""
+        met = h
+        if layer.W is not None:
+            met = torch.bmm(layer.W, h, out=out)
+            if layer.b is not None:
+                met += layer.b.unsqueeze(-1)
+            if self.model.inside:
+                met *= layer.s
+        return met if layer.signs is None else torch.mul(met, layer.signs, out=out)
+
+    def _sigma(self, met: Tensor, overwritten: bool) -> Tensor:
+        """Return the activation's value, 0 in the padding; it may take the place of what is ``overwritten``."""
+        sigma, n = self.model.sigma, self.model.width
+        function = sigma.in_place if overwritten and sigma.in_place is not None else sigma.torch
+        y: Tensor = function(torch, met)
+        if sigma.at_zero != 0.0:
+            y[:, n:] = 0.0
+        return y
 
     def outputs(self, passed: Pass) -> Tensor:
         """Return W_out h_N, (c, batch, outputs)."""
-        return torch.bmm(passed.h[-1], self.weights["W_out"].mT)
+        return torch.bmm(self.weights["W_out"], passed.h[-1]).mT
 
     def gradients_of(self, x: Tensor, passed: Pass, pulled: Tensor, work: Workspace) -> Tensor:
         """Leave the gradients of a loss, whose gradient with respect to the outputs is ``pulled``; return p_0."""
         p = work.get("p", *passed.h[-1].shape)
-        torch.bmm(pulled, self.weights["W_out"], out=p)
+        torch.bmm(self.weights["W_out"].mT, pulled.mT, out=p)
         if "W_out" in self.gradients:
-            torch.bmm(pulled.mT, passed.h[-1], out=self.gradients["W_out"])
-        for _ in self.backward(passed, p, work, self.gradients):
+            torch.bmm(pulled.mT, passed.h[-1].mT, out=self.gradients["W_out"])
+        for _ in self.backward(passed, p, work):
             pass
         if "A" in self.gradients:
-            torch.bmm(p.mT, x, out=self.gradients["A"])
+            torch.bmm(p, x, out=self.gradients["A"])
         return p
 
-    def backward(
-        self, passed: Pass, p: Tensor, work: Workspace, gradients: Mapping[str, Tensor] | None = None
-    ) -> Iterator[int]:
-        """Take p, (c, batch, m), from p_N to p_0 in place, and say k when it is p_k; leave gradients of V, W and b."""
-        V, W = (self._by_layer(name) for name in ("V", "W"))
-        of = {} if gradients is None else {k: one.unbind(0) for k, one in gradients.items() if k in ("V", "W", "b")}
+    def backward(self, passed: Pass, p: Tensor, work: Workspace, of_weights: bool = True) -> Iterator[int]:
+        """Take p, (c, m, batch), from p_N to p_0 in place, and say k when it is p_k; leave the gradients of weights."""
         q, r = work.get("q", *p.shape), work.get("r", *p.shape)
-        s, inside, sigma = self.scales.unbind(0), self.model.inside, self.model.sigma
+        inside, sigma = self.model.inside, self.model.sigma
         for k in reversed(range(self.model.depth)):
-            g = p if inside else torch.mul(p, s[k], out=q)
-            if V is not None:
-                if "V" in of:
-                    torch.bmm(g.mT, passed.y[k], out=of["V"][k])
-                if W is None and "b" in of:
-                    torch.sum(g, -2, out=of["b"][k])
-                g = torch.bmm(g, V[k], out=r)
-            g = sigma.pulled(torch, g, passed.met[k], passed.y[k])
-            for factors in (self.signs, self.scales if inside else None):
+            layer, y = self.layers[k], passed.y[k]
+            g = p if inside else torch.mul(p, layer.s, out=q)
+            if layer.V is not None:
+                if of_weights:
+                    layer.leave(layer.dV, g, y)
+                g = torch.bmm(layer.V.mT, g, out=r)
+            g = sigma.pulled(torch, g, passed.met[k], y)
+            for factors in (layer.signs, layer.s if inside else None):
                 if factors is not None:
-                    g = torch.mul(g, factors[k], out=r)
+                    g = torch.mul(g, factors, out=r)
             if self.carry is not None:
                 p *= self.carry
-            if W is None:
+            if layer.W is None:
                 p += g
             else:
-                if "W" in of:
-                    torch.bmm(g.mT, passed.h[k], out=of["W"][k])
-                if "b" in of:
-                    torch.sum(g, -2, out=of["b"][k])
-                p.baddbmm_(g, W[k])
+                if of_weights:
+                    layer.leave(layer.dW, g, passed.h[k])
+                p.baddbmm_(layer.W.mT, g)
             yield k
-
-    def _by_layer(self, name: str) -> tuple[Tensor, ...] | None:
-        return self.weights[name].unbind(0) if name in self.weights else None

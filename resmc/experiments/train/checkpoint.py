@@ -2,7 +2,7 @@
 
 .. code-block:: text
 
-    manifest.json       format, schema_version, described (models, networks, settings, data), parts
+    manifest.json       format, schema_version, described (models, networks, settings, data, device), parts
     <part>.<name>       arrays of `Training.state`, of each part that has begun: members of one shape
 
 The file appears whole or not at all, and carries a checksum. One takes the place of another between two steps, every
@@ -23,6 +23,7 @@ from ..._system import checks
 from ..._system.plain import Plain
 from ..._system.reading import read_file
 from ..._system.words import brief
+from ..._system.writers import writer_is_gone
 from ...results import archive
 from ...results.storage import check_place, write_atomically
 from .settings import differences
@@ -58,6 +59,7 @@ class Checkpoint:
     def __init__(self, path: str | Path, described: Plain) -> None:
         self.path, self.described = checks.absolute("checkpoint", path), described
         check_place(self.path)
+        self._sweep_up()
         self.parts, self._finished = 0, Arrays()
         self._archive: archive.Archive | None = None
         self._next = time.monotonic() + LEAST
@@ -100,6 +102,12 @@ class Checkpoint:
             self.write(part, state)
         self._finished |= {f"{part}.{name}": np.array(array) for name, array in state.items()}
 
+    def _sweep_up(self) -> None:
+        """Remove what processes that were killed while they wrote have left beside the file."""
+        for one in self.path.parent.glob(".resmc-*.tmp"):
+            if writer_is_gone(one.name):
+                one.unlink(missing_ok=True)
+
     def _read(self) -> None:
         name = f"checkpoint={str(self.path)!r}"
         try:
@@ -138,7 +146,8 @@ def _differences(new: Plain, old: Plain) -> list[str]:
     found += differences(data, {name: value for name, value in old["data"].items() if name != "data"})
     if new["data"]["data"] != old["data"]["data"]:
         found.append("the data: X, y, or the indices of split, are not the same")
-    found += differences({"networks": new["networks"]}, {"networks": old["networks"]})
+    rest = ("networks", "device")
+    found += differences({name: new[name] for name in rest}, {name: old[name] for name in rest})
     if len(new["models"]) != len(old["models"]):
         found.append(f"{len(new['models'])} models, where there were {len(old['models'])}")
     for i, (one, other) in enumerate(zip(new["models"], old["models"], strict=False)):

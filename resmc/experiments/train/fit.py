@@ -15,7 +15,7 @@ from ..._system.words import brief, counted
 from ...models.residual_network import ResidualNetwork
 from .checkpoint import Checkpoint
 from .data import FRACTIONS, Data, checked_data
-from .record import Fit, Weights
+from .record import BY_EPOCH, BY_LAYER, Fit, Weights
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ def fit(
     the same for network i of all models and rates, so that comparisons are of pairs. The learning rate of a model is
     chosen on the examples for validation, and reported on those for test, which nothing else has seen.
 
-    A network whose loss or gradient is not finite is frozen as it was before and counts as failed; all others end as
-    they would without it, to the bit. No bit depends on ``workers``, nor on what interrupted the training.
+    A network whose loss or gradient is not finite is frozen and counts as failed; all others end as they would without
+    it, to the bit. No bit depends on ``workers``, nor on what interrupted the training.
 
     Parameters
     ----------
@@ -174,6 +174,17 @@ def checked_models(given: Any) -> tuple[ResidualNetwork, ...]:
     return tuple(given)
 
 
+def check_training(models: Sequence[ResidualNetwork], settings: Settings, data: Data) -> None:
+    """Refuse what cannot be trained, before any of it is: raises ImportError and ValueError as `fit` does."""
+    from ... import torch_module  # noqa: F401 (says what to install where torch is missing)
+
+    data.batches(settings.batch)
+    for model in models:
+        _check_ends(model, settings, data)
+        for rate in settings.rates:
+            settings.step_size(rate, model.depth)
+
+
 def train_members(
     models: Sequence[ResidualNetwork],
     networks: Sequence[int],
@@ -184,7 +195,6 @@ def train_members(
     workers: int | None = None,
     checkpoint: str | Path | None = None,
     report: NotedReport | None = None,
-    begun: Callable[[Training, list[int]], object] | None = None,
 ) -> Fit:
     """Train what `fit` trains, of any network numbers, with settings and data that are checked already.
 
@@ -202,9 +212,6 @@ def train_members(
         As for `fit`.
     report : callable, optional
         Called after each step with the fraction that is done, and with the loss in words.
-    begun : callable, optional
-        Called with each `Training` before its first step, and with the places of its models among ``models``: members
-        of ``training.ensemble`` are in the order of rates, then models, then networks.
 
     Returns
     -------
@@ -216,50 +223,62 @@ def train_members(
     ImportError, ValueError, OSError
         As `fit`.
     """
-    from ... import torch_module  # noqa: F401 (says what to install where torch is missing)
+    check_training(models, settings, data)
     from .training import Training
 
     networks = tuple(networks)
-    data.batches(settings.batch)
-    for model in models:
-        _check_ends(model, settings, data)
-        for rate in settings.rates:
-            settings.step_size(rate, model.depth)
-    kept = None
+    file = None
     if checkpoint is not None:
         described = {
             "models": [model.to_dict() for model in models],
             "networks": list(networks),
             "settings": settings.to_dict(),
             "data": data.described(),
+            "device": str(device).partition(":")[0],
         }
-        kept = Checkpoint(checkpoint, described)
+        file = Checkpoint(checkpoint, described)
     parts = list(_by_shape(models).values())
     result = _Result(models, networks, settings, data)
-    work = [len(part) * _work(models[part[0]]) for part in parts]
+    work, done = [len(part) * _work(models[part[0]]) for part in parts], 0.0
     for i, part in enumerate(parts):
         training = Training([models[b] for b in part], networks, settings, data, device=device, workers=workers)
-        if begun is not None:
-            begun(training, part)
-        if kept is not None and i < kept.parts:
-            try:
-                training.restore(kept.stored(i))
-            except ValueError as error:
-                raise kept.refusal(error) from None
-
-        def after(training: Training, losses: Any, i: int = i) -> None:
-            if kept is not None and training.done < training.steps and kept.due:
-                kept.write(i, training.state())
-            if report is not None:
-                done = sum(work[:i]) + work[i] * training.done / training.steps
-                report(done / sum(work), f"loss {float(losses.median()):.3g}")
-
-        going = training.done < training.steps
-        training.run(after)
-        if kept is not None:
-            kept.finish(i, training.state(), write=going)
+        _run(training, i, file, None if report is None else _share(report, done, work[i], sum(work)))
         result.put(part, training)
+        done += work[i]
     return result.fit()
+
+
+def _run(training: Training, part: int, file: Checkpoint | None, report: NotedReport | None) -> None:
+    """Train a part to its end, from where its state in the file left it; new states are written to the file."""
+    if file is not None and part < file.parts:
+        try:
+            training.restore(file.stored(part))
+        except ValueError as error:
+            raise file.refusal(error) from None
+    elif file is not None:  # A place that cannot be written to is found now, and not after a while.
+        file.write(part, training.state())
+    goes_on = training.done < training.steps
+
+    def after(training: Training, losses: Any) -> None:
+        if file is not None and file.due and training.done < training.steps:
+            file.write(part, training.state())
+        if report is not None:
+            report(training.done / training.steps, f"loss {float(losses.median()):.3g}")
+
+    training.run(after)
+    if file is not None:
+        file.finish(part, training.state(), write=goes_on)
+    if report is not None and not goes_on:
+        report(1.0)
+
+
+def _share(report: NotedReport, before: float, work: float, all_work: float) -> NotedReport:
+    """Return a report for a part with its share of the work, of which there was some ``before`` it."""
+
+    def of_part(fraction: float, note: str = "") -> None:
+        report((before + work * fraction) / all_work, note)
+
+    return of_part
 
 
 def _by_shape(models: Sequence[ResidualNetwork]) -> dict[Any, list[int]]:
@@ -291,10 +310,7 @@ class _Result:
     ) -> None:
         self.models, self.networks, self.settings, self.data = tuple(models), networks, settings, data
         members = (len(models), len(settings.rates), len(networks))
-        self.by_epoch = {
-            name: np.empty((*members, settings.epochs))
-            for name in ("training_loss", "validation_loss", "validation_accuracy")
-        }
+        self.by_epoch = {name: np.empty((*members, settings.epochs)) for name in BY_EPOCH}
         self.at_end = {name: np.empty(members) for name in ("test_loss", "test_accuracy")}
         self.finite = np.empty(members, bool)
         self.weights: list[Weights] = [{} for _ in models]
@@ -307,8 +323,7 @@ class _Result:
         self.finite[part] = training.finite
         for name, one in training.weights().items():
             for place, b in enumerate(part):
-                axis = 1 if name in ("V", "W", "b") else 0
-                self.weights[b][name] = one.take(place, axis)
+                self.weights[b][name] = one.take(place, axis=int(name in BY_LAYER))
 
     def fit(self) -> Fit:
         return Fit(

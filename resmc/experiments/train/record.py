@@ -15,6 +15,7 @@ from ...results.arithmetic import share_networks
 from ...results.estimates import Estimate, Floats, mean_estimate
 from ...results.propagation import Networks
 from ...tables import Column, Shown, Table
+from .choice import best
 from .data import Data
 from .settings import Settings
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Weights = dict[str, NDArray[np.float32]]
 BY_LAYER = ("V", "W", "b")
+BY_EPOCH = ("training_loss", "validation_loss", "validation_accuracy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +52,8 @@ class Fit(Shown):
     test_loss, test_accuracy : ndarray, shape (B, R, P)
         After the last epoch.
     finite : ndarray of bool, shape (B, R, P)
-        False for networks that failed: their loss or gradient was not finite. Their weights are those before that
-        step, their losses infinite and their accuracies 0.
+        False for networks that failed: their loss or gradient was not finite. Their weights are those with which that
+        happened, which may be infinite themselves; their losses are infinite and their accuracies 0.
     """
 
     __repr__ = brief_repr
@@ -77,11 +79,9 @@ class Fit(Shown):
         or the smallest loss for target values. Of equal accuracies the one with the smaller loss is taken, and of
         equal losses too, as where all networks failed, the smallest rate.
         """
-        scores = self._scores()
         with np.errstate(over="ignore"):
             loss = self.validation_loss[..., -1].mean(axis=-1)
-        best = [np.lexsort((loss[b], -scores[b]))[0] for b in range(len(self.models))]
-        return np.array(best, np.int64)
+        return best(self._scores(), loss)
 
     @property
     def tied(self) -> NDArray[np.bool_]:
@@ -101,13 +101,29 @@ class Fit(Shown):
         NaN for target values. The error, from 32 networks on, is that of networks and of the order of their examples:
         the split is the same for all. The choice of the rate is not part of it.
         """
-        return self._mean(self.test_accuracy)
+        return self._at_chosen(self.test_accuracy)
 
     @property
     def loss(self) -> Estimate:
         """Loss of the examples for test at the chosen learning rate, (B,), as `accuracy` otherwise; infinite where a
         network failed."""
-        return self._mean(self.test_loss)
+        return self._at_chosen(self.test_loss)
+
+    def over_epochs(self, name: str) -> Estimate:
+        """Return "training_loss", "validation_loss" or "validation_accuracy" at the chosen learning rates, (B, E).
+
+        Means over networks, with errors as `accuracy` has them.
+
+        Raises
+        ------
+        ValueError
+            For another name.
+        """
+        return self._at_chosen(np.moveaxis(getattr(self, checks.choice("name", name, BY_EPOCH)), -1, 2))
+
+    def names(self, model: int = 0) -> tuple[str, ...]:
+        """Return the names of a model's weights, for `weights`."""
+        return tuple(self._weights[self._place(model, None)[0]])
 
     def weights(self, name: str, model: int = 0, learning_rate: float | None = None) -> NDArray[np.float32]:
         """Return trained weights of a model's networks.
@@ -131,13 +147,13 @@ class Fit(Shown):
             For a name, place or rate that is not there.
         """
         b, r = self._place(model, learning_rate)
-        checks.choice("name", name, tuple(self._weights[b]))
+        checks.choice("name", name, self.names(b))
         return self._weights[b][name][(slice(None),) * (name in BY_LAYER) + (r,)]
 
     def initial_weights(self, name: str, model: int = 0) -> NDArray[np.float32]:
         """Return the weights that a model's networks had before training, as `weights` otherwise (needs torch)."""
         b, _ = self._place(model, None)
-        checks.choice("name", name, tuple(self._weights[b]))
+        checks.choice("name", name, self.names(b))
         found: NDArray[np.float32] = self.ensemble(b, initial=True).weights(name).numpy()
         return found
 
@@ -146,14 +162,26 @@ class Fit(Shown):
 
         Raises
         ------
+        ImportError
+            If torch is not installed.
         ValueError
-            As `weights` does.
+            As `weights` does, and for networks that failed with infinite weights.
         """
         import torch
 
         from ...torch_module.ensemble import Ensemble
 
-        b, _ = self._place(model, learning_rate)
+        b, r = self._place(model, learning_rate)
+        weights = {} if initial else {name: self.weights(name, b, learning_rate) for name in self.names(b)}
+        for name, one in weights.items():
+            of_networks = np.moveaxis(one, int(name in BY_LAYER), 0).reshape(len(self.networks), -1)
+            infinite = np.flatnonzero(~np.isfinite(of_networks).all(axis=1))
+            if infinite.size:
+                raise ValueError(
+                    f"model={b} with learning_rate={self.settings.rates[r]:g} is not allowed: {len(infinite)} of "
+                    f"{counted(len(self.networks), 'network')} failed with infinite weights, as network "
+                    f"{self.networks[infinite[0]]}; use a learning rate at which all are finite"
+                )
         found = Ensemble(
             [self.models[b]] * len(self.networks),
             self.networks,
@@ -162,8 +190,7 @@ class Fit(Shown):
             outputs=self.data.outputs,
             ends=self.settings.ends,
         )
-        if not initial:
-            found.fill({name: torch.from_numpy(self.weights(name, b, learning_rate)) for name in self._weights[b]})
+        found.fill({name: torch.from_numpy(one) for name, one in weights.items()})
         return found
 
     def module(self, model: int = 0, learning_rate: float | None = None) -> ExplicitResidualNetwork:
@@ -199,11 +226,12 @@ class Fit(Shown):
             return np.asarray(self.validation_accuracy[..., -1].mean(axis=-1))
         return np.asarray(-self.validation_loss[..., -1].mean(axis=-1))
 
-    def _mean(self, values: Floats) -> Estimate:
+    def _at_chosen(self, values: Floats) -> Estimate:
+        """Return the mean over networks, the last axis, of values (B, R, .., P) at the chosen rates."""
         at = values[np.arange(len(self.models)), self.chosen]
         with np.errstate(invalid="ignore"):
             squares = np.sum((at - at.mean(axis=-1, keepdims=True)) ** 2, axis=-1)
-        found = mean_estimate(at.sum(axis=-1), squares, np.full(len(at), at.shape[-1]))
+        found = mean_estimate(at.sum(axis=-1), squares, np.full(at.shape[:-1], at.shape[-1]))
         ranges = [(number, number + 1) for number in self.networks]
         return share_networks(found, Networks.of(self.settings.seed, ranges))
 
@@ -248,7 +276,7 @@ class Fit(Shown):
         if failed:
             notes.append(
                 f"{failed} of {self.finite.size} networks, those at all learning rates counted, {are(failed)} not "
-                "finite and were frozen: infinite loss, accuracy 0"
+                "finite and frozen: their loss is infinite" + ", their accuracy 0" * self.data.measures
             )
         return notes
 

@@ -83,7 +83,8 @@ class Settings:
     @property
     def rates(self) -> tuple[float, ...]:
         """Learning rates, different and in increasing order."""
-        return tuple(self.learning_rate) if isinstance(self.learning_rate, tuple) else (float(self.learning_rate),)  # type: ignore[arg-type]
+        assert isinstance(self.learning_rate, tuple)
+        return self.learning_rate
 
     def step_size(self, rate: float, depth: int) -> float:
         """Return rate depth^rate_exponent, the step size at the start.

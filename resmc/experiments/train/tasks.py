@@ -48,8 +48,8 @@ def ode_task(
     ValueError
         For an argument out of range.
 
-    Source: Cohen, Cont, Rossier, Xu (arXiv 2105.12245), section 4; the scales of x and y are those of the authors' own
-    program, github.com/instadeepai/scaling-resnets, generate_dataset.py.
+    Source: Cohen, Cont, Rossier, Xu (arXiv 2105.12245), the synthetic data of their experiments; what is scaled when is
+    taken from the program that they published, generate_dataset.py.
     """
     count, d = _sizes(examples, dimension=dimension)
     steps = checks.integer("steps", steps, 1, 10**6, "10^6")

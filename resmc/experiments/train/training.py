@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..._system.memory import available_memory
 from ..._system.stopping import look
 from ...models.residual_network import ResidualNetwork
 from ...results.estimates import Floats
-from ...torch_module.chunks import Chunk
+from ...torch_module.chunks import BY_LAYER, Chunk
 from ...torch_module.ensemble import Ensemble
 from .data import Data
 from .settings import Settings
@@ -78,20 +79,28 @@ class Training:
             device=device,
             workers=workers,
         )
+        self._check_memory()
         self.batches = data.batches(settings.batch)
         self.steps, self.done = settings.epochs * self.batches, 0
-        of_members = np.array([i for i, _, _ in members])
-        depth = self.models[0].depth
-        self.updates = {
-            chunk: _Update(chunk, settings, settings.step_size(settings.rates[of_members[chunk.members.start]], depth))
-            for chunk in self.ensemble.chunks
-        }
+        sizes = [settings.step_size(settings.rates[i], self.models[0].depth) for i, _, _ in members]
+        self.updates = {chunk: _Update(chunk, settings, sizes[chunk.members[0]]) for chunk in self.ensemble.chunks}
         on = self.ensemble.device
         self.x, self.y = torch.as_tensor(data.x, device=on), torch.as_tensor(data.y, device=on)
         self._places = torch.arange(self.shape[2]).repeat(self.shape[0] * self.shape[1])
         by_epoch = (len(members), settings.epochs)
         self._training, self._validation, self._accuracy = (np.full(by_epoch, np.nan) for _ in range(3))
         self._running = torch.zeros(len(members), dtype=torch.float64)
+
+    def _check_memory(self) -> None:
+        """Refuse what the optimisers keep of each weight where it does not fit into memory beside the weights."""
+        kept = 2 if self.settings.optimizer == "adam" else int(self.settings.momentum > 0.0)
+        entries = sum(one.numel() for chunk in self.ensemble.chunks for one in chunk.parameters.values())
+        size, available = 4 * (kept + 1) * entries, available_memory()  # and a copy as the result
+        if self.ensemble.device.type == "cpu" and size > available:
+            raise ValueError(
+                f"{len(self.ensemble.models)} networks, those at all rates counted, need {size / 1e9:.3g} GB of memory "
+                f"more, and {available / 1e9:.3g} GB are available: use fewer networks, models or learning rates"
+            )
 
     @property
     def training_loss(self) -> Floats:
@@ -109,12 +118,6 @@ class Training:
     def finite(self) -> NDArray[np.bool_]:
         """True for members that are not frozen, (B, R, P)."""
         return self._shaped(self.ensemble.alive.numpy())
-
-    @property
-    def work(self) -> float:
-        """Work of a step, in products of a weight and a neuron."""
-        model, members = self.models[0], len(self.ensemble.models)
-        return float(members * model.depth * model.width**2)
 
     def run(self, after: Callable[[Training, Tensor], object] | None = None) -> None:
         """Train from where the members are to the end; ``after`` is called after each step with the step's losses."""
@@ -141,8 +144,9 @@ class Training:
         self._training[:, epoch] = (self._running / self.batches).numpy()
         self._running.zero_()
         self._validation[:, epoch], self._accuracy[:, epoch] = self._evaluated("validation")
-        for update in self.updates.values():
-            update.end_epoch()
+        for chunk, update in self.updates.items():
+            if bool(chunk.alive.any()):
+                update.end_epoch()
 
     def evaluated(self, part: str) -> tuple[Floats, Floats]:
         """Return loss and accuracy of the examples for "training", "validation" or "test", each (B, R, P).
@@ -158,7 +162,7 @@ class Training:
         found: Arrays = {}
         for name in self.ensemble.chunks[0].weights:
             one = self.ensemble.weights(name).numpy()
-            axis = 1 if name in ("V", "W", "b") else 0
+            axis = int(name in BY_LAYER)
             one = one.reshape(*one.shape[:axis], *self.shape, *one.shape[axis + 1 :])
             found[name] = np.swapaxes(one, axis, axis + 1)
         return found

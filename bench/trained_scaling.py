@@ -1,0 +1,180 @@
+"""``python -m bench.trained_scaling``: how weights of trained networks scale with the depth, up to 1024 layers.
+
+The task, width and blocks of Cohen, Cont, Rossier and Xu, with tanh and with ReLU: exponents of the weights before and
+after training and of what was learnt, what is asked of them, and the regime they indicate. Exits with 1 if a number is
+not reached. ``--quick`` takes small depths; ``--only tanh`` a part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import resmc
+from resmc import DepthScaling, ResidualNetwork
+from resmc.analyses.scaling import SHOWN
+from resmc.analyses.scaling_statistics import KINDS
+from resmc.experiments.train.scaling import TIMES
+from resmc.results.estimates import format_estimate
+from resmc.train import TrainedScaling
+
+from .depth_limits import Line, near
+from .machine import commit, cpu_model, write
+
+WIDTH, EXAMPLES, SEED = 10, 1280, 0
+CASES = {"tanh, beta 0.8": ("tanh", 0.8), "tanh, beta 0.5": ("tanh", 0.5), "relu, beta 1": ("relu", 1.0)}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is trained: depths, networks of each, epochs."""
+
+    depths: tuple[int, ...]
+    networks: int
+    epochs: int
+
+
+FULL = Scale((16, 32, 64, 128, 256, 512, 1024), 32, 25)
+QUICK = Scale((8, 16, 32), 4, 5)
+
+
+def trained(activation: str, beta: float, scale: Scale) -> TrainedScaling:
+    """Networks of all depths that learn alike, by Adam."""
+    model = ResidualNetwork(WIDTH, 1, "phi-out", activation, scaling=DepthScaling(beta), bias=0.1)
+    x, y = resmc.train.ode_task(EXAMPLES, seed=SEED, dimension=WIDTH)
+    return resmc.train.scaling(
+        model,
+        x,
+        y,
+        scale.depths,
+        networks=scale.networks,
+        seed=SEED,
+        optimizer="adam",
+        learning_rate=0.03,
+        rate_exponent=beta - 1.0,
+        epochs=scale.epochs,
+        batch=64,
+        ends="identity",
+        progress=False,
+    )
+
+
+def lines(name: str, beta: float, found: TrainedScaling) -> list[Line]:
+    """Exponents of independent weights of one size, and of a trend that adds up to the same at every depth."""
+    return [
+        near(f"{name}: before, largest layer", found.before.size_exponent, 0.0, 0.05),
+        near(f"{name}: before, sums of noise", found.before.noise_hurst, 0.5, 0.05),
+        near(f"{name}: learnt, trend", found.learnt.trend_exponent, beta - 1.0, 0.1),
+    ]
+
+
+def exponents(found: TrainedScaling) -> dict[str, dict[str, Any]]:
+    """Every exponent (value and standard error) and the regime, by time."""
+    names = [*(f"{kind}_exponent" for kind in KINDS), "noise_hurst", "trend_sum", "noise_sum"]
+    out: dict[str, dict[str, Any]] = {}
+    for moment in TIMES:
+        of = getattr(found, moment)
+        each = {name: [float(getattr(of, name).value), float(getattr(of, name).stderr)] for name in names}
+        out[moment] = {**each, "regime": of.regime, "sentence": of.sentence}
+    return out
+
+
+def run(name: str, scale: Scale) -> dict[str, Any]:
+    """Train one case; its lines, exponents, test losses by depth, and seconds."""
+    began, (activation, beta) = time.monotonic(), CASES[name]
+    found = trained(activation, beta, scale)
+    return {
+        "name": name,
+        "lines": [asdict(line) for line in lines(name, beta, found)],
+        "exponents": exponents(found),
+        "loss": [[float(one.value), float(one.stderr)] for one in found.loss],
+        "kept": found.kept,
+        "seconds": time.monotonic() - began,
+    }
+
+
+def number(value: float, stderr: float) -> str:
+    """A number with its error, if it has one."""
+    if np.isnan(value):
+        return "not seen"
+    return format_estimate(value, stderr).replace("+-", "±") if np.isfinite(stderr) else f"{value:.3g}"
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report as tables."""
+    parts = [
+        "# Scaling of trained weights\n",
+        f"`{report['command']}` at {report['commit']}, {report['date']}: {report['cpu']}, {report['cpus']} CPUs, load "
+        f"average {report['load']:.1f}, resmc {report['version']}. phi-out, width {WIDTH}, steps L^(-beta), L = "
+        f"{', '.join(map(str, report['depths']))}, {report['networks']} networks; the equation's task, "
+        f"{EXAMPLES} examples, Adam, {report['epochs']} epochs, learning rate 0.03 L^(beta - 1); seed {SEED}, "
+        f"{report['seconds']:.0f} s.\n",
+        "| number | asked | reached | |",
+        "|---|--:|--:|---|",
+    ]
+    for case in report["cases"]:
+        for row in (Line(**one) for one in case["lines"]):
+            word = "" if row.reached else "NOT reached"
+            parts.append(f"| {row.what} | {row.asked} | {number(row.value, row.stderr)} | {word} |")
+    for case in report["cases"]:
+        by_depth = "; ".join(number(*one) for one in case["loss"])
+        parts += [
+            f"\n## {case['name']}\n",
+            f"{case['kept']} networks failed at no depth; test losses by depth {by_depth}; {case['seconds']:.0f} s.\n",
+            f"| exponent of | {' | '.join(TIMES.values())} |",
+            "|---|--:|--:|--:|",
+        ]
+        shown = {f"{kind}_exponent": SHOWN[kind].replace("|", "&#124;") for kind in KINDS}
+        for key, words in {**shown, "noise_hurst": "sums of noise, h"}.items():
+            each = [number(*case["exponents"][moment][key]) for moment in TIMES]
+            parts.append(f"| {words} | {' | '.join(each)} |")
+        parts.append(f"| regime | {' | '.join(case['exponents'][moment]['regime'] for moment in TIMES)} |\n")
+        parts += [f"- {words}: {case['exponents'][moment]['sentence']}." for moment, words in TIMES.items()]
+    return "\n".join(parts) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train, print the tables, and write them."""
+    parser = argparse.ArgumentParser(prog="python -m bench.trained_scaling", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small depths, in seconds")
+    parser.add_argument("--only", default="", help="part of a case's name")
+    parser.add_argument("--output", type=Path, help="folder for the JSON and the table; without it they are printed")
+    args = parser.parse_args(arguments)
+    scale = QUICK if args.quick else FULL
+    names = [name for name in CASES if args.only in name]
+    if not names:
+        parser.error(f"no case is called {args.only!r}: there are {'; '.join(CASES)}")
+    load, began = os.getloadavg()[0], time.monotonic()
+    cases = [run(name, scale) for name in names]
+    words = [*(["--quick"] if args.quick else []), *(["--only", args.only] if args.only else [])]
+    report: dict[str, Any] = {
+        "command": shlex.join(["python", "-m", "bench.trained_scaling", *words]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "cpu": cpu_model(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "instruction_set": resmc.build_info()["instruction_set"],
+        "version": resmc.build_info()["version"],
+        "load": load,
+        **asdict(scale),
+        "cases": cases,
+        "seconds": time.monotonic() - began,
+    }
+    table = markdown(report)
+    print(table)
+    if args.output is not None:
+        write(args.output, "trained-scaling" + "-quick" * args.quick, report, table)
+    return int(not all(line["reached"] for case in cases for line in case["lines"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
