@@ -173,6 +173,17 @@ def test_there_is_no_error_where_few_rule():
     assert not steep.reliable[-1]
 
 
+def test_below_0_there_is_no_error_where_networks_that_never_fire_may_rule():
+    """Were populations to see no growth at all: e^(l ln(2)/2 - 20 ln 2) is 1/100 from layer 27 on."""
+    vanilla = ResNet(20, 40, HALF, HALF)
+    run = moment_growth(vanilla, -0.5, populations=32, size=256, threads=1)
+    alike = replace(run, log_product=np.zeros_like(run.log_product))
+    assert (alike.reliable == (run.layers < 27)).all()
+    assert np.isnan(alike.log_moment.stderr[run.layers >= 27]).all()
+    for other in (replace(alike, model=replace(vanilla, variant="balanced")), replace(alike, q=0.5)):
+        assert other.reliable.all()
+
+
 def test_dead_networks_count_as_0_and_populations_that_died_have_no_logarithm():
     n, depth = 2, 8
     run = moment_growth(ResNet(n, depth, 0.0, 1.0), 0.0, populations=2048, size=4, seed=1, threads=1)
@@ -181,7 +192,7 @@ def test_dead_networks_count_as_0_and_populations_that_died_have_no_logarithm():
     assert np.isneginf(run.log_product).any()
     assert abs(alive.mean() - 0.75**depth) < AGREE * error
     assert np.isinf(run.scatter[-1])
-    with pytest.raises(ValueError, match=r"q=-0\.25 is not allowed with alpha=0: networks die"):
+    with pytest.raises(ValueError, match=r"q=-0\.25 is not allowed without a skip"):
         moment_growth(ResNet(n, depth, 0.0, 1.0), -0.25)
 
 
@@ -204,7 +215,7 @@ def test_dead_networks_count_as_0_and_populations_that_died_have_no_logarithm():
         ({"model": "resnet"}, "model='resnet' is not allowed"),
         ({"model": ResidualNetwork(8, 8, weights="uniform")}, "'uniform'.*method='projected'"),
         ({"model": ResidualNetwork(8, 8, weights=Weights(depth=FractionalNoise(0.3)))}, "method='projected'"),
-        ({"model": ResidualNetwork(8, 8, carry=0.0), "q": -1.0}, "with carry=0"),
+        ({"model": ResidualNetwork(8, 8, carry=0.0), "q": -1.0}, "without a skip"),
         ({"size": 2**24, "model": ResNet(100_000, 8, HALF, HALF)}, "GB of memory"),
     ],
 )

@@ -34,11 +34,11 @@ Found = dict[str, resmc.RateFunction]
 
 
 def simulate(args: argparse.Namespace) -> Found:
-    """Rate functions; without a skip networks die, and have moments above 0 alone."""
+    """Rate functions: below 0 of balanced networks alone, as others die or never fire again, and these rule there."""
     count = max(round(POPULATIONS * args.networks), MIN_NETWORKS)
     found = {}
     for part, (name, model) in enumerate(MODELS.items()):
-        powers = [q for q in POWERS if q > 0.0 or name != "no skip"]
+        powers = [q for q in POWERS if q >= 0.0 or name == "balanced"]
         seed = args.seed + (95 + part << 32)
         found[name] = resmc.rate_function(model, powers, populations=count, size=SIZE, seed=seed)
     return found

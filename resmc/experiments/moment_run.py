@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,6 +22,7 @@ from ..tables import Column, Shown, Table
 from ..tables.table import MOST_LAYERS, few
 
 MOST_SCATTER = 0.5  # variance of log Z over populations, above which few of them would rule their mean
+MOST_INACTIVE = 0.01  # share of the moment that may be that of networks which no population meets
 FEWEST_EFFECTIVE = 64.0  # networks that carry the weights of a population; fewer would not tell what they lack
 
 
@@ -110,10 +112,21 @@ class MomentRun(Shown):
 
         Two things may hide it: few populations that rule the mean, where the variance of log Z is above 1/2, and few
         networks that rule their population, where fewer than 64 carry the weights at some layer. Both are seen in
-        logarithms, or on average over populations, to which rare ones add little.
+        logarithms, or on average over populations, to which rare ones add little. A third is known of the network:
+        for q < 0, those that are inactive from the first layer on and shrink for ever, a share 2^-n of ReLU networks
+        with phi-in and a skip above 0, may make more than 1/100 of the moment.
         """
         carried = np.minimum.accumulate(self.effective.mean(axis=0)) * self.size
-        return (self.scatter**2 <= MOST_SCATTER) & (carried >= FEWEST_EFFECTIVE)
+        seen = log_mean(self.log_product.T) >= self._inactive + math.log(1.0 / MOST_INACTIVE)
+        return (self.scatter**2 <= MOST_SCATTER) & (carried >= FEWEST_EFFECTIVE) & seen
+
+    @property
+    def _inactive(self) -> Floats:
+        """Logarithm of what networks that never fire add to the moment by layer, (R,); -infinity where nothing is."""
+        m = lower(self.model).general
+        if self.q >= 0.0 or m.block != "phi-in" or m.activation != "relu" or m.bias > 0.0 or m.carry <= 0.0:
+            return np.full(len(self.layers), -np.inf)
+        return np.asarray(2.0 * self.q * self.layers * math.log(m.carry) - m.width * math.log(2.0))
 
     @cached_property
     def exact(self) -> Floats:
