@@ -35,9 +35,11 @@ wheels:  ## portable wheels in build/wheels; PYTHONS='python3.12 python3.13' for
 	bash .ci/wheels $(PYTHONS)
 
 # In several processes, which take tests from each other at the end; PYTEST_ARGS='-n 0' in one. Each has a processor to
-# itself, so that threads of NumPy and torch would wait for each other.
+# itself, so that threads of NumPy and torch would wait for each other. Bytecode is kept whatever the environment says: each
+# process reads that of all tests, and each of some hundred programs that they start that of the package.
 test: $(VENV)/.package $(VENV)/.test  ## make test PYTEST_ARGS='-k theory'
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= \
+	    $(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 lint: style types
 

@@ -13,20 +13,19 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import resmc
 from resmc import FractionalNoise, ResidualNetwork, SmoothProcess, Weights
 from resmc._system import checks
 from resmc.engine.weights import WeightSource
 from resmc.theory.processes import covariance_by_lag, fractional_noise_embedding
 
 from .harness import Floats, Spread, WrongAnswer
-from .machine import commit, cpu_model, write
+from .machine import write
+from .run_record import run_record
 
 BATCHES = (16, 64, 256, 1024, 4096)
 LIMIT = 5.0  # standard errors that the covariance at a lag may be off
@@ -146,14 +145,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"bench.fractional_noise: {error}", file=sys.stderr)
         return 2
-    build = resmc.build_info()
     report: dict[str, Any] = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "cpu": cpu_model(),
-        "instruction_set": build["instruction_set"],
+        **run_record("cpus", "version"),
         "numpy": np.__version__,
-        "load": os.getloadavg()[0],
         "width": args.width,
         "depth": args.depth,
         "threads": args.threads,

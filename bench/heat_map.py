@@ -8,10 +8,8 @@ RESMC_INSTRUCTION_SET chooses the instruction set, as everywhere.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,8 @@ import resmc
 from resmc import ResidualNetwork
 from resmc._system import checks
 
-from .machine import commit, cpu_model, write
+from .machine import write
+from .run_record import run_record
 
 BETAS, HURSTS = np.linspace(0.0, 1.3, 70), np.linspace(0.05, 0.97, 51)
 WIDTH, DEPTH, INPUTS = 40, 1000, 10
@@ -78,14 +77,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"bench.heat_map: {error}", file=sys.stderr)
         return 2
-    build = resmc.build_info()
     report: dict[str, Any] = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "cpu": cpu_model(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "instruction_set": build["instruction_set"],
-        "load": os.getloadavg()[0],
+        **run_record("version"),
         "width": args.width,
         "depth": args.depth,
         "runs": [measure(count, args.width, args.depth, args.threads) for count in counts],

@@ -8,21 +8,18 @@ Then the seconds and the memory of a step. Exits with 1 if a number is not reach
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 import time
 import tracemalloc
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.linalg import expm
 
-import resmc
 from resmc import Estimate
 from resmc.experiments.convergence import slope
 from resmc.ode import LinearDescent, linear_descent
@@ -30,7 +27,8 @@ from resmc.results.estimates import format_estimate
 
 from .depth_limits import Line, between, near
 from .harness import Floats
-from .machine import commit, cpu_model, write
+from .machine import write
+from .run_record import run_record
 
 WIDTH, TARGETS, SEED = 4, 32, 0
 
@@ -145,18 +143,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="folder for the JSON and the table; without it they are printed")
     args = parser.parse_args(arguments)
     scale = QUICK if args.quick else FULL
-    build, load, began = resmc.build_info(), os.getloadavg()[0], time.monotonic()
+    machine, began = run_record(), time.monotonic()
     found = linear_descent(targets(), scale.depths, time=scale.time, progress=False)
     lines = [*rates(found), *uniformity(scale), *control(scale)]
     report: dict[str, Any] = {
         "command": shlex.join(["python", "-m", "bench.linear_descent", *(["--quick"] if args.quick else [])]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "cpu": cpu_model(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "instruction_set": build["instruction_set"],
-        "version": build["version"],
-        "load": load,
+        **machine,
         "time": scale.time,
         "lines": [asdict(line) for line in lines],
         "costs": costs(scale.depths, scale.steps),

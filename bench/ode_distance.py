@@ -9,26 +9,24 @@ a number is not reached.
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import resmc
 from resmc import DepthScaling, Estimate, FractionalNoise, ResidualNetwork, SmoothProcess, Weights
 from resmc.ode import Distance, WeightFunction, distance
 
 from .depth_limits import Line, between, near
-from .machine import commit, cpu_model, write
+from .machine import write
+from .run_record import run_record
 
 SEED = 0
 
@@ -231,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = [part.strip() for part in args.only.split(";") if part.strip()]
     chosen = {name: job for name, job in jobs().items() if not wanted or any(part in name for part in wanted)}
     options = [*(["--quick"] if args.quick else []), *(["--only", args.only] if wanted else [])]
-    build, load, began = resmc.build_info(), os.getloadavg()[0], time.monotonic()
+    machine, began = run_record(), time.monotonic()
     lines: list[Line] = []
     with ProcessPoolExecutor(args.processes) as pool:
         for name, future in [(name, pool.submit(job, scale)) for name, job in chosen.items()]:
@@ -239,13 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     report: dict[str, Any] = {
         "command": shlex.join(["python", "-m", "bench.ode_distance", *options]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "cpu": cpu_model(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "instruction_set": build["instruction_set"],
-        "version": build["version"],
-        "load": load,
+        **machine,
         **asdict(scale),
         "lines": [asdict(line) for line in lines],
         "seconds": time.monotonic() - began,

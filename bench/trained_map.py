@@ -10,11 +10,9 @@ minutes on two cores. ``--quick`` takes a small map, to see that all of it works
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,8 @@ from resmc._system import checks
 from resmc._system.cpus import usable_cpus
 from resmc.train import TrainedHeatMap
 
-from .machine import commit, cpu_model, write
+from .machine import write
+from .run_record import run_record
 from .training import product
 
 RATES, EPOCHS, STEP_EPOCHS, BATCH = (1e-4, 1e-3, 1e-2, 0.1, 1.0), 10, 5, 64
@@ -142,17 +141,12 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"bench.trained_map: {error}", file=sys.stderr)
         return 2
-    load = os.getloadavg()[0]
     said = " ".join(f"--{name} {getattr(args, name)}" for name in (*usual, "optimizer", "seed", "workers"))
     report: dict[str, Any] = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
+        **run_record("cpus", "version"),
         "command": f"python -m bench.trained_map {'--quick ' * args.quick}{said}",
         "seed": args.seed,
-        "cpu": cpu_model(),
-        "instruction_set": resmc.build_info()["instruction_set"],
         "torch": torch.__version__,
-        "load": load,
         "workers": args.workers,
         "quick": args.quick,
         **measure(args),

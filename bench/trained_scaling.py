@@ -8,12 +8,10 @@ not reached. ``--quick`` takes small depths; ``--only tanh`` a part.
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 import time
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,8 @@ from resmc.results.estimates import format_estimate
 from resmc.train import TrainedScaling
 
 from .depth_limits import Line, near
-from .machine import commit, cpu_model, write
+from .machine import write
+from .run_record import run_record
 
 WIDTH, EXAMPLES, SEED = 10, 1280, 0
 CASES = {"tanh, beta 0.8": ("tanh", 0.8), "tanh, beta 0.5": ("tanh", 0.5), "relu, beta 1": ("relu", 1.0)}
@@ -153,18 +152,12 @@ def main(arguments: list[str] | None = None) -> int:
     names = [name for name in CASES if args.only in name]
     if not names:
         parser.error(f"no case is called {args.only!r}: there are {'; '.join(CASES)}")
-    load, began = os.getloadavg()[0], time.monotonic()
+    machine, began = run_record(), time.monotonic()
     cases = [run(name, scale) for name in names]
     words = [*(["--quick"] if args.quick else []), *(["--only", args.only] if args.only else [])]
     report: dict[str, Any] = {
         "command": shlex.join(["python", "-m", "bench.trained_scaling", *words]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "cpu": cpu_model(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "instruction_set": resmc.build_info()["instruction_set"],
-        "version": resmc.build_info()["version"],
-        "load": load,
+        **machine,
         **asdict(scale),
         "cases": cases,
         "seconds": time.monotonic() - began,

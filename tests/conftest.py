@@ -11,6 +11,7 @@ pytest-xdist, and `pytest` in one: no test needs what another has left.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -64,6 +65,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("cpu"):
                 item.add_marker(pytest.mark.skip(reason="of the CPU alone"))
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported and collected lives to the end: the garbage collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def missing(reason: str) -> None:

@@ -394,7 +394,7 @@ def run_of(model: ResNet, networks: int = 200, seed: int = 3) -> Simulation:
     )
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(model=models, power=st.integers(-40, 40), seed=st.integers(0, 2**64 - 1))
 def test_scaling_alpha_and_lam_by_a_power_of_two_changes_the_offsets_only(model: ResNet, power: int, seed: int):
     c = math.ldexp(1.0, power)

@@ -321,29 +321,36 @@ else:
 """
 
 
+LONG_RUNS: dict[str, dict[str, Any]] = {
+    "projected": {"width": 200, "depth": 200, "networks": 10**9},
+    "deep": {"width": 2, "depth": 2**20 - 1, "networks": 10**6},
+    "wide": {"width": 2**20, "depth": 10_000, "networks": 1000},
+    "wide dense": {"width": 4096, "depth": 100, "networks": 1000, "method": "dense"},
+    "outputs": {"width": 100, "depth": 100, "networks": 10**7, "method": "dense", "n_out": 2**17, "keep_samples": 40},
+    "mostly outputs": {
+        "width": 1024, "depth": 1, "networks": 10**6, "method": "dense", "n_out": 2**17, "keep_samples": 10**4
+    },
+    "many layers": {"width": 2, "depth": 1500, "networks": 10**7, "layers": range(1501)},
+    "widest": {"width": 2**24, "depth": 10, "networks": 1000},  # 6 GB
+}  # fmt: skip
+WATCHED = "lambda done, networks: None"
+
+
 @pytest.mark.cpu
-@pytest.mark.parametrize("progress", ["False", "lambda done, networks: None"])
 @pytest.mark.parametrize(
-    "arguments",
+    ("run", "progress"),
     [
-        {"width": 200, "depth": 200, "networks": 10**9},
-        {"width": 2, "depth": 2**20 - 1, "networks": 10**6},
-        {"width": 2**20, "depth": 10_000, "networks": 1000},
-        {"width": 4096, "depth": 100, "networks": 1000, "method": "dense"},
-        {"width": 100, "depth": 100, "networks": 10**7, "method": "dense", "n_out": 2**17, "keep_samples": 40},
-        {"width": 1024, "depth": 1, "networks": 10**6, "method": "dense", "n_out": 2**17, "keep_samples": 10**4},
-        {"width": 2, "depth": 1500, "networks": 10**7, "layers": range(1501)},
-        pytest.param({"width": 2**24, "depth": 10, "networks": 1000}, marks=pytest.mark.long),  # 6 GB
+        *(pytest.param(run, "False", marks=[pytest.mark.long] * (run == "widest")) for run in LONG_RUNS),
+        *(pytest.param(run, WATCHED, marks=[pytest.mark.long] * (run != "projected")) for run in LONG_RUNS),
     ],
-    ids=["projected", "deep", "wide", "wide dense", "outputs", "mostly outputs", "many layers", "widest"],
 )
-def test_ctrl_c_stops_within_a_second_and_leaves_no_thread(arguments, progress):
-    code = INTERRUPTED.format(arguments={"alpha": 0.6, "lam": 0.8, **arguments}, progress=progress)
+def test_ctrl_c_stops_within_a_second_and_leaves_no_thread(run, progress):
+    code = INTERRUPTED.format(arguments={"alpha": 0.6, "lam": 0.8, **LONG_RUNS[run]}, progress=progress)
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            time.sleep(0.7)
+            time.sleep(0.4)
             sent = time.clock_gettime(time.CLOCK_MONOTONIC)
             process.send_signal(signal.SIGINT)
             word, caught, threads = process.stdout.readline().split()

@@ -118,7 +118,7 @@ def plausible(inside: int, of: int, level: float = LEVEL) -> bool:
 @pytest.mark.parametrize("networks", [2_000, pytest.param(20_000, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     "model",
-    [VANILLA, BALANCED, pytest.param(CONNECTED, marks=pytest.mark.long)],
+    [VANILLA, *(pytest.param(model, marks=pytest.mark.long) for model in (BALANCED, CONNECTED))],
     ids=["vanilla", "balanced", "connected"],
 )
 def test_intervals_of_95_percent_cover_95_percent(model: ResNet, networks: int):

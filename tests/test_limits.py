@@ -168,7 +168,7 @@ def test_without_extrapolation_a_finite_width_misses_the_limit():
 
 
 def test_the_fit_is_weighted_least_squares_in_the_inverse_width():
-    fit = resmc.extrapolate(simulations(0.0, 0.5, "vanilla"), "log_norm.variance", degree=2)
+    fit = resmc.extrapolate(simulations(HALF, HALF, "vanilla"), "log_norm.variance", degree=2)
     x, y, error = 1.0 / np.array(WIDTHS), fit.estimates.value, fit.estimates.stderr
     coefficients, covariance = np.polyfit(x, y, 2, w=1.0 / error, cov="unscaled")
     np.testing.assert_allclose(fit.coefficients, coefficients[::-1], rtol=1e-6)
@@ -176,7 +176,7 @@ def test_the_fit_is_weighted_least_squares_in_the_inverse_width():
     assert float(fit.value.stderr) == pytest.approx(math.hypot(math.sqrt(covariance[2, 2]), fit.truncation))
     assert fit.chi_square == pytest.approx(np.sum(((np.polyval(coefficients, x) - y) / error) ** 2))
     assert fit.widths.tolist() == list(WIDTHS)
-    assert len(resmc.extrapolate(simulations(0.0, 0.5, "vanilla")[:3]).coefficients) == 2
+    assert len(resmc.extrapolate(simulations(HALF, HALF, "vanilla")[:3]).coefficients) == 2
 
 
 def test_the_error_of_the_degree_is_that_of_the_next_one_and_without_the_narrowest_width():

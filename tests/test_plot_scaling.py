@@ -67,4 +67,4 @@ def test_wrong_arguments_are_refused():
         with pytest.raises(ValueError, match=re.escape(said)):
             call()
     constant = resmc.scaling_exponents({depth: np.ones(depth) for depth in (8, 16, 32)})
-    assert len(P.plot_scaling_exponents(constant).containers) == 3
+    assert len(P.plot_scaling_exponents(constant).containers) == 4

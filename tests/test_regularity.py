@@ -154,6 +154,8 @@ def test_estimates_of_one_seed_have_networks_in_common():
         ({"activations": ("relu", "sinus")}, "activation='sinus' is not allowed"),
         ({"beta": "half"}, "beta='half' is not allowed"),
         ({"networks": 0}, "networks=0 is out of range"),
+        ({"lags": (1, 48)}, "lags=48 is out of range: it must be an integer from 1 to 47"),
+        ({"model": replace(MODEL, depth=2)}, "weights of 2 layers are not allowed: path='weights' takes 3 or more"),
         ({"lags": (5,)}, r"lags=\(5,\) is not allowed"),
         ({"model": 3}, "model=3 is not allowed: it must be a ResidualNetwork"),
         ({"model": replace(MODEL, depth=2, scaling=(0.5, 0.5))}, "scaling layer by layer is not allowed"),

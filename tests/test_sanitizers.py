@@ -87,7 +87,9 @@ def assert_all_is_well(done: subprocess.CompletedProcess[str]) -> None:
     print(done.stdout.strip())
 
 
+@pytest.mark.long
 def test_warps_and_blocks_make_the_networks_of_one_thread() -> None:
+    """As the quick tests see it of emulated warps in test_native.py, test_cuda.py and test_cuda_residual.py."""
     assert_all_is_well(run(warp_checks(QUICKLY), "quick"))
 
 

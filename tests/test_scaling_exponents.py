@@ -76,7 +76,7 @@ def values(found: ScalingExponents) -> list[float]:
 KNOWN = {  # exponents in the order of `values`, None where there is none; the regime at beta = 0; h
     "smooth": (lambda: drawn(SmoothProcess(0.1), -1.0), (-1, -0.5, -2, -1, -1, None), "ODE", None),
     "independent": (lambda: drawn("iid", -0.5), (-0.5, 0, -0.5, 0.5, None, -0.5), "SDE", 0.5),
-    "small and independent": (lambda: drawn("iid", -0.8), (-0.8, -0.3, -0.8, 0.2, None, -0.8), "undecided", 0.5),
+    "small and independent": (lambda: drawn("iid", -0.8), (-0.8, -0.3, -0.8, 0.2, None, -0.8), "neither", 0.5),
     "walk": (lambda: drawn("iid", -0.5, summed=True), (0, 0.5, -0.5, 0.5, 0, -0.5), "neither", None),
     "H = 0.3": (lambda: drawn(FractionalNoise(0.3), -0.3), (-0.3, 0.2, -0.3, 0.7, None, -0.3), "neither", 0.3),
     "H = 0.7": (lambda: drawn(FractionalNoise(0.7), -0.7), (-0.7, -0.2, -0.7, 0.3, None, -0.7), "neither", 0.7),
@@ -90,6 +90,16 @@ KNOWN = {  # exponents in the order of `values`, None where there is none; the r
         lambda: made(together(smooth(-1.0), noise(-1.0)), 5), (-1, -0.5, -1, 0, -1, -1), "ODE", None,
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "exact"), [("smooth", 0), ("independent", 0), ("walk", 1), ("H = 0.3", 0), ("H = 0.7", 0)]
+)
+def test_all_adds_up_to_what_trend_and_noise_do(name, exact):
+    found = resmc.scaling_exponents(KNOWN[name][0](), beta=0.25)
+    assert abs(float(found.sum_exponent) - exact) <= WITHIN
+    assert float(found.noise_sum) == pytest.approx(float(found.noise_exponent) + float(found.noise_hurst) - 0.25)
+    assert np.isnan(found.trend_sum.value) or float(found.trend_sum) == float(found.trend_exponent) + 0.75
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -194,6 +204,18 @@ def test_intervals_of_one_network_cover():
     assert min(held) >= binom.ppf(1e-4, 80, 0.95)
 
 
+def test_intervals_of_networks_that_are_related_at_all_depths_cover():
+    """Walks of which shallower networks see some layers; the least of 3 counts of 80, as above."""
+    held, depths = np.zeros(3, int), DEPTHS[:5]
+    for seed in range(80):
+        path = np.random.default_rng(seed).standard_normal((32, depths[-1], 2)).cumsum(axis=1) / depths[-1] ** 0.5
+        nested = {depth: path[:, :: depths[-1] // depth] for depth in depths}
+        found = resmc.scaling_exponents(nested, axis=1, members=0)
+        each = (found.increment_exponent, -0.5), (found.root_increment_exponent, 0.5), (found.noise_exponent, -0.5)
+        held += [one.interval()[0] <= exact <= one.interval()[1] for one, exact in each]
+    assert min(held) >= binom.ppf(1e-4, 80, 0.95)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("draw", "exact"),
@@ -219,7 +241,7 @@ REGIMES = {  # weights, beta, regime, words of the sentence
     "noise of size 1 with beta = 1/2": (noise(0.0), 0.5, "SDE", "independent from layer to layer"),
     "a walk with beta = 1": (walk, 1.0, "ODE", "continuous in k/L"),
     "no noise at all": (lambda depth, rng, shape: np.ones((depth, *shape)) / depth, 0.0, "ODE", "no noise"),
-    "noise that adds up to nothing": (noise(-1.0), 0.0, "undecided", "no trend is seen"),
+    "noise that adds up to nothing": (noise(-1.0), 0.0, "neither", "not seen at every depth"),
 }
 
 
@@ -250,7 +272,7 @@ def test_a_place_needs_an_interval_on_one_side():
 
 def test_noise_whose_memory_is_not_known_is_undecided():
     at, unknown = resmc.Estimate(0.0, 0.01, 1000), resmc.Estimate(0.5, 0.1, 1000)
-    regime = decide(at, at, unknown, noiseless=False)
+    regime = decide(at, at, at, unknown, noiseless=False)
     assert regime.name == "undecided"
     assert "is not known" in regime.sentence
 

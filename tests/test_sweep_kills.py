@@ -99,9 +99,9 @@ def killed_at_random(kills: int, engine: str | None, folder: Path, expected: Pat
 
 
 @pytest.mark.parametrize("engine", [pytest.param(None, marks=pytest.mark.long), "processes"])
-def test_a_sweep_killed_three_times_loses_and_repeats_nothing(tmp_path, expected, engine):
-    seen = killed_at_random(3, engine, tmp_path, expected, seed=1)
-    assert seen["kills"] == 3
+def test_a_sweep_killed_twice_loses_and_repeats_nothing(tmp_path, expected, engine):
+    seen = killed_at_random(2, engine, tmp_path, expected, seed=1)
+    assert seen["kills"] == 2
     assert seen["kills with shards"] >= 1
     assert seen["claims"] > 0
     assert seen["finished sweeps"] >= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,16 @@ def test_the_digits_are_those_of_scikit_learn():
     assert (x.shape, y.shape, x.max(), set(y)) == ((1797, 64), (1797,), 16.0, set(range(10)))
 
 
+def test_lacking_scikit_learn_is_said_with_the_cure(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ImportError, match=r"install resmc\[digits\]"):
+        digits()
+
+
+def test_data_is_written_in_few_letters():
+    assert len(repr(data())) < 1000
+
+
 X, Y = points()
 NAN = np.where(np.arange(40)[:, None] == 3, np.nan, X)
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -129,6 +140,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"X": [[1.0], [1.0, 2.0]]}, "X=.* is not allowed"),
     ({"X": NAN}, "X is not allowed to hold NaN or infinite numbers, which are in 1 of 40 examples: leave"),
     ({"X": X * np.inf}, "in 40 of 40"),
+    ({"X": np.ma.masked_array(X, X > 9)}, "X is not allowed to have masked entries, as .* of 120 are"),
+    ({"y": np.ma.masked_array(Y, Y > 0)}, "y is not allowed to have masked entries, as 20 of 40 are"),
     ({"X": np.ones((40, 3))}, "X of examples for training that are all the same"),
     ({"X": X * 1e300, "standardise": False}, "X with numbers of up to .* float32 ends at 3.4e"),
     ({"y": Y[:-1]}, r"y of shape \(39,\) .* 40 labels"),
@@ -164,6 +177,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"split": ([0, -1], [2], [4])}, "indices for training reach from -1"),
     ({"split": ([0, 1], [2], [1.5])}, "indices for test must be"),
     ({"split": ([0, 1], [1], [2])}, "example 1 more than once"),
+    ({"split": (Y == 0, Y == 1, Y == 2)}, r"not array\(.* use np.flatnonzero\(mask\)"),
+    ({"split": iter((0.7, 0.2))}, r"split=\(0.7, 0.2\)"),
 ]
 
 

@@ -261,6 +261,7 @@ def test_progress_counts_networks_and_a_bar_shows_the_loss(capsys):
         ({"rate_exponent": 99.0}, "the step size is .* at depth 3, beyond the numbers of float32"),
         ({"ends": "identity", "y": blobs()[0]}, "ends='identity' is not allowed with width=6 and 5 features"),
         ({"device": "abacus"}, "device='abacus' is not allowed: torch says"),
+        ({"device": "meta"}, "device=.meta. is not allowed: torch says .Cannot copy out of meta"),
         ({"workers": 0}, "workers=0"),
         ({"progress": "bar"}, "progress='bar'"),
     ],

@@ -166,6 +166,18 @@ def test_identity_ends_have_a_loss_too():
     assert row.mean_after.value[-1] == 0.0
 
 
+def test_layers_that_are_estimated_apart_have_the_same_numbers(monkeypatch):
+    from resmc.experiments.train import log_ratio as module
+
+    whole = resmc.train.log_ratio(fitted(), examples=4).rows[1]
+    monkeypatch.setattr(module, "MOST_NUMBERS", 1000)
+    parts = resmc.train.log_ratio(fitted(), examples=4).rows[1]
+    for name in ("mean_before", "mean_after", "mean_change", "variance_before", "variance_after"):
+        one, other = getattr(whole, name), getattr(parts, name)
+        for field in ("value", "stderr", "df"):
+            assert getattr(one, field) == pytest.approx(getattr(other, field), rel=1e-9, abs=1e-12)
+
+
 def test_the_same_fit_makes_the_same_numbers():
     a, b = (resmc.train.log_ratio(fitted(), examples=4).rows[0] for _ in range(2))
     assert a.mean_after == b.mean_after

@@ -168,6 +168,19 @@ def test_rows_have_the_weights_of_the_map_before_training_and_are_independent_of
     assert found.plan.rows[0].models[2].weights == Weights(depth=FractionalNoise(HURST[0]))
 
 
+def test_networks_that_fail_in_training_are_counted_and_another_rate_is_chosen():
+    pytest.importorskip("torch")
+    found = small(learning_rate=[0.01, 1e12])
+    assert (found.failures == [0, 3]).all()
+    assert (found.learning_rate == 0.01).all()
+    assert (found.failed == 0.5).all()
+    assert np.isfinite(found.loss.value).all()
+    hopeless = small(learning_rate=[1e12])
+    assert (hopeless.accuracy.value == 0.0).all()
+    assert (hopeless.loss.value == np.inf).all()
+    assert "no value" not in str(hopeless.summary())
+
+
 def test_training_fails_where_networks_explode_and_succeeds_beyond_the_frontier():
     """At beta = 0 and H = 0.9 networks of depth 60 explode; smaller branches learn. One network tells them apart."""
     pytest.importorskip("torch")

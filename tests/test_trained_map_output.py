@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from reports import Page, bare
-from sweeps import files
-from trained_maps import BETA, HURST, RATES, made, small, without_networks
+from sweeps import contents, files
+from trained_maps import BETA, HURST, RATES, classes, made, same, small, without_networks
 
 import resmc
 from resmc import cli
@@ -63,6 +63,11 @@ def test_the_command_line_shows_exports_and_reports_a_stored_map(tmp_path, monke
     with bare():
         assert cli.main(["report", "store", "--output", "map.html"]) == 0
     assert "After training" in Page(Path("map.html").read_text(encoding="utf-8")).text
+    x, y = classes()
+    names = {"X": x, "y": y}
+    exec(Page(Path("map.html").read_text(encoding="utf-8")).code("python"), names)
+    assert same(names["found"], found)
+    assert contents(tmp_path / "again") == contents(tmp_path / "store")
     files(tmp_path / "store")[0].unlink()
     capsys.readouterr()
     assert cli.main(["show", "store", "--json"]) == 0

@@ -6,30 +6,25 @@
 
 RESMC_NAMESPACE_BEGIN
 
-// Nobody records the layers in between.
-struct NoRecorder {
-    template <class Sum>
-    RESMC_FN void layer(uint32_t, const Sum&, const Word&) const {}
-};
-
 template <class Activation>
 static bool advance_pack(const Network& net, const PhiloxKeys& keys, uint64_t network, const Stretch& stretch,
                          CpuTeam& team, Real* memory) {
     const Wide networks = widen(counting_from(static_cast<uint32_t>(network)));
     const uint32_t word3 = counter_word3(network, 0), behind = CpuTeam::rounds(net.width);
     CpuState state{memory};
-    NoRecorder recorder;
     LayerState<Real, Word, Word> layer;
     Real known[4];
     if (stretch.begins) {
-        layer = first_projected<Activation>(net, keys, team, networks, word3, state, recorder);
+        const auto prefix = philox_prefix(keys, counter_word1(STREAM_FIRST_LAYER, 0), networks, word3);
+        layer = {projected_layer<Activation, true>(net, keys, team, prefix, Coefficients<Real>{}, state), Word(0u)};
     } else {
         state.load(behind, known);
         from_quad(known, layer);
     }
-    if (!advance_projected<Activation>(net, keys, team, networks, word3, stretch.from, stretch.to, state, layer,
-                                       recorder))
-        return false;
+    for (uint32_t l = stretch.from; l < stretch.to; ++l) {
+        if (!team.proceed()) return false;
+        next_projected_layer<Activation>(net, keys, team, networks, word3, l, state, layer.sums, layer.exponent);
+    }
     to_quad(layer, known);
     state.store(behind, known);
     return true;

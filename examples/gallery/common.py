@@ -6,7 +6,7 @@ import argparse
 import math
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,12 @@ class Finding:
     def __str__(self) -> str:
         beside = ", ".join(filter(None, (self.theory, self.difference)))
         return f"{self.number} ({beside})" if beside else self.number
+
+
+def tell(found: Sequence[Finding]) -> None:
+    """Prints each number with its name."""
+    for one in found:
+        print(f"{one.name}: {one}")
 
 
 def word(errors: float, below: str, above: str, otherwise: str) -> str:

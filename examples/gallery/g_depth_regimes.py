@@ -67,8 +67,7 @@ def main(given: Sequence[str] | None = None) -> list[Finding]:
     regimes = simulate(args)
     found = findings(regimes)
     print(sentence(regimes))
-    for one in found:
-        print(f"{one.name}: {one}")
+    common.tell(found)
     fig = common.figure(5.2, 4.6)
     resmc.plot.plot_depth_ratio({f"β = {beta:g}": one for beta, one in regimes.items()}, ax=fig.subplots())
     common.save(fig, args.output)

@@ -26,8 +26,7 @@ def main(given: Sequence[str] | None = None) -> list[Finding]:
     regimes = simulate(args, part=7)
     found = findings(regimes, "backward")
     print(sentence(regimes, "backward"))
-    for one in found:
-        print(f"{one.name}: {one}")
+    common.tell(found)
     fig = common.figure(5.2, 4.6)
     labelled = {f"β = {beta:g}": one for beta, one in regimes.items()}
     resmc.plot.plot_depth_ratio(labelled, "gradient_displacement", ax=fig.subplots())

@@ -63,8 +63,7 @@ def main(given: Sequence[str] | None = None) -> list[Finding]:
     found = findings(regimes)
     for beta, one in regimes.items():
         print("\n".join(f"beta = {beta:g}, {way}: {getattr(one, way).sentence}" for way in WAYS))
-    for one in found:
-        print(f"{one.name}: {one}")
+    common.tell(found)
     fig = common.figure(9.0, 4.2)
     labelled = {f"β = {beta:g}": one for beta, one in regimes.items()}
     for ax, ratio in zip(fig.subplots(1, 2), WAYS.values(), strict=True):

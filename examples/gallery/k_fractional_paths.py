@@ -62,8 +62,7 @@ def main(given: Sequence[str] | None = None) -> list[Finding]:
     args = common.arguments(__doc__, "k_fractional_paths.png").parse_args(given)
     drawn = simulate(args)
     found = findings(drawn)
-    for one in found:
-        print(f"{one.name}: {one}")
+    common.tell(found)
     fig = common.figure(9.0, 2.8)
     for ax, hurst in zip(fig.subplots(1, len(SHOWN)), SHOWN, strict=True):
         ax.plot(np.arange(1, DEPTH + 1), drawn[hurst][0, :, :3], lw=0.8)

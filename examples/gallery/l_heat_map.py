@@ -53,8 +53,7 @@ def main(given: Sequence[str] | None = None) -> list[Finding]:
     args = parser.parse_args(given)
     heat_map = simulate(args, args.whole)
     found = findings(heat_map)
-    for one in found:
-        print(f"{one.name}: {one}")
+    common.tell(found)
     common.save(resmc.plot.plot_heat_map(heat_map).figure, args.output)
     return found
 

@@ -86,8 +86,7 @@ def main(given: Sequence[str] | None = None) -> list[Finding]:
     args = common.arguments(__doc__, "m_three_regimes.png").parse_args(given)
     regimes = simulate(args)
     found = findings(regimes)
-    for one in found:
-        print(f"{one.name}: {one}")
+    common.tell(found)
     fig = common.figure(10.0, 3.4)
     left, middle, right = fig.subplots(1, 3)
     for ax, one, title in ((left, regimes.ordinary, "ordinary"), (middle, regimes.stochastic, "stochastic")):

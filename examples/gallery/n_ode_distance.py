@@ -64,8 +64,7 @@ def main(given: Sequence[str] | None = None) -> list[Finding]:
     found = findings(distances)
     for name, one in distances.items():
         print(f"{name} weights\n{one.summary()}\n")
-    for one in found:
-        print(f"{one.name}: {one}")
+    common.tell(found)
     fig = common.figure(9.0, 3.8)
     for ax, (name, one) in zip(fig.subplots(1, 2), distances.items(), strict=True):
         resmc.plot.plot_ode_distance(one, ax=ax)

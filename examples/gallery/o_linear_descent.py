@@ -59,8 +59,7 @@ def main(given: Sequence[str] | None = None) -> list[Finding]:
     found = findings(runs)
     for name, run in runs.items():
         print(f"from {name}\n{run.summary()}\n")
-    for one in found:
-        print(f"{one.name}: {one}")
+    common.tell(found)
     fig = common.figure(9.0, 6.6)
     for row, run in zip(fig.subplots(2, 2), runs.values(), strict=True):
         for ax, quantity in zip(row, ("distance", "weights"), strict=True):

@@ -98,8 +98,7 @@ def main(given: Sequence[str] | None = None) -> list[Finding]:
     errors, trained = simulate(args)
     found = findings(errors, trained)
     print(f"{trained.summary()}\n")
-    for one in found:
-        print(f"{one.name}: {one}")
+    common.tell(found)
     fig = common.figure(12.0, 3.6)
     left, middle, right = fig.subplots(1, 3)
     resmc.plot.plot_adjoint_errors(errors, ax=left)

@@ -55,8 +55,7 @@ def main(given: Sequence[str] | None = None) -> list[Finding]:
     trained = simulate(args)
     found = findings(trained)
     print(f"{trained.summary()}\n")
-    for one in found:
-        print(f"{one.name}: {one}")
+    common.tell(found)
     common.save(resmc.plot.plot_trained_map(trained).figure, args.output)
     return found
 

@@ -66,8 +66,7 @@ def main(given: Sequence[str] | None = None) -> list[Finding]:
     regularity = simulate(args)
     found = findings(regularity)
     print(f"{regularity.summary()}\n")
-    for one in found:
-        print(f"{one.name}: {one}")
+    common.tell(found)
     fig = common.figure(12.0, 3.4)
     axes = fig.subplots(1, 4, width_ratios=(1.6, 1.0, 1.0, 1.0))
     resmc.plot.plot_regularity(regularity, ax=axes[0])

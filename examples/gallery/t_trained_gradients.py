@@ -71,8 +71,7 @@ def main(given: Sequence[str] | None = None) -> list[Finding]:
         print(f"{title}\n{one.summary()}\n")
         resmc.plot.plot_trained_log_ratio(one, ax=ax)
         ax.set_title(title)
-    for one in found:
-        print(f"{one.name}: {one}")
+    common.tell(found)
     common.save(fig, args.output)
     return found
 

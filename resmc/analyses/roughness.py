@@ -145,10 +145,12 @@ def pooled(lags: Sequence[int], mean_squares: Floats) -> Floats:
 
 def mean_square_increments(weights: Floats, lags: Sequence[int], path: str) -> Floats:
     """Return the mean over places and entries of squared increments, (K, networks), of weights (networks, L, ..)."""
-    x = weights.reshape(*weights.shape[:2], -1)
-    if path == "sums":
-        x = np.concatenate([np.zeros_like(x[:, :1]), x.cumsum(axis=1)], axis=1)
-    return np.stack([np.mean((x[:, m:] - x[:, :-m]) ** 2, axis=(1, 2)) for m in lags])
+    found = np.empty((len(lags), len(weights)))
+    for i, x in enumerate(weights):  # Paths of one network stay in a cache.
+        if path == "sums":
+            x = np.concatenate([np.zeros_like(x[:1]), x.cumsum(axis=0)])
+        found[:, i] = [np.mean((x[m:] - x[:-m]) ** 2) for m in lags]
+    return found
 
 
 def chosen_lags(given: Sequence[int] | None, depth: int, path: str) -> list[int]:

@@ -35,6 +35,7 @@ SHOWN = {  # the sizes of `KINDS` as formulas
     "root_increment": "(L sum |A_{k+1} - A_k|^2)^(1/2)",
     "trend": "trend",
     "noise": "noise",
+    "sum": "sums of windows of layers",
 }
 
 
@@ -48,14 +49,16 @@ class ScalingExponents(Result):
     networks, entries : int
         Independent networks of each depth, and entries of a layer.
     beta : float
-    log_sizes : Estimate, shape (6, D)
-        Natural logarithms of the six sizes by depth, in the order of the exponents, the maxima corrected; roots of mean
-        squares over networks. NaN for a trend where none is seen.
+    log_sizes : Estimate, shape (7, D)
+        Natural logarithms of the seven sizes by depth, in the order of the exponents, the maxima corrected: of roots of
+        mean squares over networks. NaN for a trend where none is seen.
     independent_layers : ndarray, shape (2, D)
         N, the number of layers that vary like independent ones, of the weights and of their increments.
     size_exponent, root_square_exponent, increment_exponent, root_increment_exponent : Estimate
     trend_exponent, noise_exponent : Estimate
         Exponents of the sizes of trend and noise; NaN where a trend is not seen at some depth.
+    sum_exponent : Estimate
+        Exponent of the sums over windows of a sixth of the layers: of what all adds up to.
     noise_hurst : Estimate
         h, the exponent of the sums of layers as their number grows: 1/2 for independent noise.
     trend_sum, noise_sum : Estimate
@@ -78,6 +81,7 @@ class ScalingExponents(Result):
     root_increment_exponent: Estimate
     trend_exponent: Estimate
     noise_exponent: Estimate
+    sum_exponent: Estimate
     noise_hurst: Estimate
     trend_sum: Estimate
     noise_sum: Estimate
@@ -116,6 +120,7 @@ def scaling_exponents(
         increment_exponent         of max_k |A_{k+1} - A_k|
         root_increment_exponent    of (L sum_k |A_{k+1} - A_k|^2)^(1/2)
         trend_exponent, noise_exponent    of the sizes of a smooth trend and of noise upon it
+        sum_exponent               of (sum over windows |sum of a window's A_k|^2)^(1/2)
 
                                           size   root   increment   root        trend   noise
                                                  square             increment
@@ -126,7 +131,8 @@ def scaling_exponents(
         a fractional path at k/L          0      1/2    -H          1-H         0       -H
         L^-1 trend + L^-1/2 noise         -1/2   0      -1/2        1/2         -1      -1/2
 
-    Each is the slope of a logarithm against ln L by least squares. Maxima are corrected by their extreme-value factor,
+    The sums have the larger of 1 + trend_exponent and noise_exponent + h, h being 1/2 for independent noise. Each is
+    the slope of a logarithm against ln L by least squares. Maxima are corrected by their extreme-value factor,
     without which that of independent numbers would be -0.37 at L = 16 to 1024 instead of -1/2. The formulas of factor,
     trend, noise and h are those of `resmc.analyses.scaling_statistics`; the rule of the regime is in
     `resmc.analyses.weight_regime`. Smooth weights have a noise_exponent too, that of third differences, about 3 below
@@ -165,7 +171,8 @@ def scaling_exponents(
     found = [statistics(array) for array in arrays.values()]
     log_sizes, fitted = fit(list(arrays), found)
     trend_sum, noise_sum = fitted[KINDS.index("trend")] + (1.0 - beta), fitted[NOISE_SUM] - beta
-    regime = decide(trend_sum, noise_sum, fitted[HURST], noiseless=not found[-1].mean_squares[-1].any())
+    noiseless = not found[-1].mean_squares[KINDS.index("noise")].any()
+    regime = decide(trend_sum, noise_sum, fitted[KINDS.index("sum")] - beta, fitted[HURST], noiseless=noiseless)
     result = ScalingExponents(
         depths=np.array(list(arrays)),
         networks=networks,
@@ -179,6 +186,7 @@ def scaling_exponents(
         root_increment_exponent=fitted[3],
         trend_exponent=fitted[4],
         noise_exponent=fitted[5],
+        sum_exponent=fitted[6],
         noise_hurst=fitted[HURST],
         trend_sum=trend_sum,
         noise_sum=noise_sum,

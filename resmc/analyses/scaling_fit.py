@@ -15,7 +15,7 @@ HURST, NOISE_SUM = len(KINDS), len(KINDS) + 1  # entries after the slopes of `KI
 
 
 def fit(depths: Sequence[int], found: Sequence[DepthStatistics]) -> tuple[Estimate, Estimate]:
-    """Return the logarithms of the sizes by depth, (6, D), and the exponents (8,): six slopes, h, and noise and h."""
+    """Return the logarithms of the sizes by depth, (7, D), and the exponents (9,): seven slopes, h, and noise and h."""
     sizes = np.concatenate([one.mean_squares for one in found])  # by depth, and then by kind
     samples = np.concatenate([sizes, *(one.of_sums for one in found)])
     every = np.ones(len(depths), bool)
@@ -36,7 +36,7 @@ def _with_exponents(depths: Sequence[int], logs: Floats, kept: NDArray[np.bool_]
 
 
 def exponents(depths: Sequence[int], logs: Floats, kept: NDArray[np.bool_]) -> Floats:
-    """Return the exponents (8,) of the depths that are kept; ``logs`` are the sizes' by depth, then the sums'.
+    """Return the exponents (9,) of the depths that are kept; ``logs`` are the sizes' by depth, then the sums'.
 
     h is one slope for all but the shallowest third of the depths, each with a level of its own.
     """
@@ -53,7 +53,7 @@ def exponents(depths: Sequence[int], logs: Floats, kept: NDArray[np.bool_]) -> F
                 over, under = over + float(lag @ logs[start : start + count]), under + float(lag @ lag)
             start += count
         hurst = over / under
-    found = np.array([*slopes, hurst, slopes[-1] + hurst])
+    found = np.array([*slopes, hurst, slopes[KINDS.index("noise")] + hurst])
     return np.where(np.isfinite(found), found, np.nan)
 
 

@@ -11,6 +11,7 @@ statistic is a mean square, and one number for each network:
     root_increment   L sum_k |A_{k+1} - A_k|^2 L/(L - 1)
     trend            sum over windows of sum_{j != k} <A_j, A_k>,  by the number of such pairs
     noise            mean_k |A_{k+3} - 3 A_{k+2} + 3 A_{k+1} - A_k|^2 / 20
+    sum              sum over windows of |sum_k A_k|^2
 
 **Extreme values.** The largest of L independent layers grows with L though no layer does, and the largest value of a
 smooth function does not: the factor depends on how many layers are independent. Their number is taken to be
@@ -32,7 +33,8 @@ There are L - 1 increments: L/(L - 1) takes their number out of the slope.
 |trend|^2, whatever the size of a noise that is independent from layer to layer; a trend that changes within a window
 loses a share which is the same at all depths. Third differences leave the noise, and of a smooth trend what it changes
 by over a layer to the third power, L^(-6) of its square. A noise with a memory counts in part as a trend: fractional
-noise of H > 1/2 has windows' means of size 1/L. Where the products' sum is not positive no trend is seen.
+noise of H > 1/2 has windows' means of size 1/L. Where the products' sum is not positive no trend is seen. The sums
+of windows have both, and always a size.
 
 **Memory.** Of the sums S_k = A_0 + .. + A_{k-1} the mean square third differences of step m grow like m^(2 h): h is 1/2
 for independent noise, H for fractional noise, above 1 for weights that are a continuous function of k/L. Third
@@ -51,7 +53,7 @@ import numpy as np
 from ..results.estimates import Floats
 from ..theory.extremes import largest_mean_square
 
-KINDS = ("size", "root_square", "increment", "root_increment", "trend", "noise")
+KINDS = ("size", "root_square", "increment", "root_increment", "trend", "noise", "sum")
 WINDOWS = 6
 FEWEST_LAYERS = 8
 STEPS = 64  # the longest step of third differences is the depth by this, and at least 2
@@ -61,7 +63,7 @@ STEPS = 64  # the longest step of third differences is the depth by this, and at
 class DepthStatistics:
     """Statistics of the networks of one depth.
 
-    ``mean_squares`` (6, networks) has a row for each of `KINDS`; ``of_sums`` (steps, networks) the mean square third
+    ``mean_squares`` (7, networks) has a row for each of `KINDS`; ``of_sums`` (steps, networks) the mean square third
     differences of sums at the steps 1, 2, 4, ..; ``independent_layers`` is (N, N').
     """
 
@@ -83,9 +85,9 @@ def statistics(weights: Floats) -> DepthStatistics:
         squares.sum(axis=1),
         changes.max(axis=1) / factors[1],
         depth**2 * changes.mean(axis=1),
-        _trend(weights, squares),
-        np.einsum("pld,pld->p", third, third) / (20.0 * third.shape[1]),
+        *_trend_and_sum(weights, squares),
     ]
+    rows.insert(KINDS.index("noise"), np.einsum("pld,pld->p", third, third) / (20.0 * third.shape[1]))
     return DepthStatistics(np.array(rows), _of_sums(weights), counts)
 
 
@@ -100,14 +102,14 @@ def independent_layers(weights: Floats) -> float:
     return max(1.0, float((1.0 + 1.0 / (networks * entries)) * power.sum() ** 2 / (power @ power)))
 
 
-def _trend(weights: Floats, squares: Floats) -> Floats:
-    """Return the mean product of different layers of a window, (networks,), which may be negative."""
+def _trend_and_sum(weights: Floats, squares: Floats) -> tuple[Floats, Floats]:
+    """Return the mean product of different layers of a window, which may be negative, and the squares of sums."""
     depth = weights.shape[1]
     edges = np.arange(WINDOWS + 1) * depth // WINDOWS
     sums = np.add.reduceat(weights, edges[:-1], axis=1)
     sizes = np.diff(edges)
-    products = np.einsum("pwd,pwd->p", sums, sums) - squares.sum(axis=1)
-    return np.asarray(products / (sizes * (sizes - 1)).sum())
+    whole = np.einsum("pwd,pwd->p", sums, sums)
+    return (whole - squares.sum(axis=1)) / (sizes * (sizes - 1)).sum(), whole
 
 
 def _of_sums(weights: Floats) -> Floats:

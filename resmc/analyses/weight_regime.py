@@ -1,7 +1,8 @@
 """The rule by which exponents of weights say what a deep network tends to: an ODE, an SDE or neither.
 
 With steps L^(-beta) A_k, A_k a smooth trend of size L^t and noise of size L^s whose sums over m layers grow like m^h,
-the trend adds up to L^(1 + t - beta) over the depth and the noise to L^(s + h - beta). Exponents are compared by
+the trend adds up to L^(1 + t - beta) over the depth and the noise to L^(s + h - beta). What both add up to is measured
+besides, which tells where no trend is seen. Exponents are compared by
 intervals of 99%; one that lies within 0.15 of a value is *at* it, one beyond 0.15 above or below it.
 
 .. code-block:: text
@@ -39,20 +40,22 @@ class WeightRegime(NamedTuple):
     sentence: str
 
 
-def decide(trend: Estimate, noise: Estimate, hurst: Estimate, noiseless: bool) -> WeightRegime:
+def decide(trend: Estimate, noise: Estimate, both: Estimate, hurst: Estimate, *, noiseless: bool) -> WeightRegime:
     """Apply the rule to the exponents of what trend and noise add up to, and to h.
 
-    ``trend`` is 1 + t - beta and ``noise`` s + h - beta; NaN where there is none. ``noiseless`` says that there is no
-    noise at all.
+    ``trend`` is 1 + t - beta and ``noise`` s + h - beta, NaN where there is none, and ``both`` that of sums of all.
+    ``noiseless`` says that there is no noise at all.
     """
     if noiseless or _low(hurst) > 1.0:
-        return _by_trend(trend, "there is no noise" if noiseless else f"weights are continuous in k/L (h = {hurst})")
+        return _by_trend(
+            trend, both, "there is no noise" if noiseless else f"weights are continuous in k/L (h = {hurst})"
+        )
     total, memory, drift = place(noise, 0.0), place(hurst, 0.5), place(trend, 0.0)
     adds_up = f"noise adds up to L^({noise})"
     if total == "above":
         return WeightRegime("neither", f"{adds_up} over the depth, without bound")
     if total == "below":
-        return _by_trend(trend, f"{adds_up} over the depth, to nothing")
+        return _by_trend(trend, both, f"{adds_up} over the depth, to nothing")
     if drift == "above":
         return WeightRegime("neither", f"the trend adds up to L^({trend}) over the depth, without bound")
     if total == "at" and memory == "at":
@@ -68,10 +71,13 @@ def decide(trend: Estimate, noise: Estimate, hurst: Estimate, noiseless: bool) -
     return WeightRegime("undecided", f"{adds_up}: the exponent is not known well enough")
 
 
-def _by_trend(trend: Estimate, noise: str) -> WeightRegime:
+def _by_trend(trend: Estimate, both: Estimate, noise: str) -> WeightRegime:
     """Return the regime of weights whose noise does not count, as the words say."""
     if np.isnan(float(trend)):
-        return WeightRegime("undecided", f"{noise}, and no trend is seen at every depth")
+        said = f"{noise}; a trend is not seen at every depth, and all adds up to L^({both})"
+        if place(both, 0.0) == "below":
+            return WeightRegime("neither", f"{said}, to nothing: the network tends to the identity")
+        return WeightRegime("undecided", said)
     adds_up = f"{noise}, and the trend adds up to L^({trend})"
     return {
         "at": WeightRegime("ODE", f"{adds_up}, which stays finite"),

@@ -29,6 +29,16 @@ def digits() -> tuple[NDArray[Any], NDArray[Any]]:
     return x, y
 
 
+def check_mask(name: str, given: Any) -> None:
+    """Refuse an array of NumPy's with masked entries, which are missing values; ValueError says how many."""
+    masked = int(np.sum(np.ma.getmaskarray(given))) if isinstance(given, np.ma.MaskedArray) else 0
+    if masked:
+        raise ValueError(
+            f"{name} is not allowed to have masked entries, as {masked} of {given.size} are: leave these examples out, "
+            "or fill in what is missing"
+        )
+
+
 def labels_of(given: Any) -> NDArray[Any]:
     """Return labels as an array; TypeError or ValueError if they are none. Numbers beside words stay numbers."""
     found = np.asarray(checks.detached(given))

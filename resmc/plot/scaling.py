@@ -26,6 +26,7 @@ LABELS = {
     "root_increment": r"$(L \sum_k |A_{k+1} - A_k|^2)^{1/2}$",
     "trend": "trend",
     "noise": "noise",
+    "sum": r"$(\sum_w |\sum_{k \in w} A_k|^2)^{1/2}$, windows $w$",
 }
 
 
@@ -39,7 +40,7 @@ def plot_scaling_exponents(
     result : ScalingExponents or TrainedScaling
         From `resmc.scaling_exponents` or `resmc.train.scaling`; of the latter a size before and after training, and of
         what was learnt.
-    kind : {"size", "root_square", "increment", "root_increment", "trend", "noise"}, optional
+    kind : {"size", "root_square", "increment", "root_increment", "trend", "noise", "sum"}, optional
         The size that is drawn; of arrays by default all that have an exponent, of trained networks "size".
     ax : matplotlib Axes, optional
         A new figure by default.

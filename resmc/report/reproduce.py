@@ -318,7 +318,7 @@ def of_heat_map(found: HeatMap) -> Reproduction:
 def of_trained_map(found: TrainedHeatMap) -> Reproduction:
     """Return the call of `resmc.train.heat_map` that trains the same networks again, given the data."""
     arguments: Plain = {"hurst": found.hurst.tolist(), "beta": found.beta.tolist(), "networks": found.wanted}
-    arguments |= {**found.settings.to_dict(), "store": "again"}
+    arguments |= {**found.settings.to_dict(), "store": "again", **_device(found.numerics)}
     split = found.data.split
     arguments |= {} if isinstance(split, str) else {"split": list(split)}
     call = _call("resmc.train.heat_map", arguments, f"{model_call(found.model)},\n    X,\n    y")

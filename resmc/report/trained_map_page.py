@@ -186,7 +186,7 @@ def settings(found: TrainedHeatMap) -> list[tuple[str, str]]:
     scaling, s = found.model.scaling, found.settings
     assert isinstance(scaling, DepthScaling)
     return [
-        *of_model(found.model, without=("scaling", "weights", "input", "input_norm")),
+        *of_model(found.model, without=("scaling", "weights", "n_out", "input", "input_norm")),
         ("Factor c of the scaling", plain(scaling.c, 6)),
         ("Values of H", ", ".join(f"{h:g}" for h in found.hurst)),
         ("Exponents β", ", ".join(f"{b:g}" for b in found.beta)),

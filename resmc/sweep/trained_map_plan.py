@@ -46,6 +46,7 @@ class TrainedMapPlan:
             object.__setattr__(self, name, value)
 
         put("model", checked_model(self.model))
+        put("settings", replace(self.settings, loss=self.data.loss))  # the loss that the data have by themselves, too
         put("hurst", hurst_exponents(self.hurst))
         put("beta", checked_exponents(self.model, self.beta))
         put("networks", checks.integer("networks", self.networks, 1, MOST_NETWORKS, "2^16"))

@@ -82,6 +82,22 @@ def depth_kind(model: ResidualNetwork) -> DepthKind:
     )
 
 
+def required_kind(model: ResidualNetwork, name: str, words: str) -> DepthKind:
+    """Return the kind of limit of ``model``, which must have this name.
+
+    Raises
+    ------
+    ValueError
+        If there is no limit, or another one; the message says why, and calls the kind that is missed by ``words``.
+    """
+    kind = depth_kind(model)
+    if kind.name == "none":
+        raise ValueError(kind.reason)
+    if kind.name != name:
+        raise ValueError(f"the network has no {words} as its limit: {kind.reason}")
+    return kind
+
+
 def as_independent(model: ResidualNetwork) -> ResidualNetwork | None:
     """Return the network with independent layers that ``model`` is, fractional noise of H = 1/2 being that; or None."""
     if model.dependence == FractionalNoise(0.5):

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from ..models.processes import Mixture, SmoothProcess
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
-from .depth_kinds import depth_kind, time_process
+from .depth_kinds import required_kind, time_process
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +67,7 @@ def depth_ode(model: ResidualNetwork) -> DepthODE:
     ValueError
         If there is none; the message says why.
     """
-    kind = depth_kind(model)
-    if kind.name == "none":
-        raise ValueError(kind.reason)
-    if kind.name != "ode":
-        raise ValueError(f"the network has no ordinary equation as its limit: {kind.reason}")
+    kind = required_kind(model, "ode", "ordinary equation")
     process = model.dependence
     if isinstance(process, Mixture):
         c = process.cs[0]

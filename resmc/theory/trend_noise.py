@@ -28,7 +28,7 @@ from ..models.processes import Mixture, SmoothProcess
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
 from .depth import DepthSDE, depth_limit
-from .depth_kinds import depth_kind
+from .depth_kinds import required_kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +70,7 @@ def trend_noise_limit(model: ResidualNetwork) -> TrendNoiseSDE:
     ValueError
         If there is none; the message says why.
     """
-    kind = depth_kind(model)
-    if kind.name == "none":
-        raise ValueError(kind.reason)
-    if kind.name != "sde with drift":
-        raise ValueError(f"the network has no Ito equation with a drift as its limit: {kind.reason}")
+    kind = required_kind(model, "sde with drift", "Ito equation with a drift")
     mixture = model.dependence
     assert isinstance(mixture, Mixture)
     inside = model.block == "phi-out"

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from .._system import checks
 from .autocast import same_autocast
-from .recovery import AdjointWarning, Sketch, check_near_invertible, relative_miss
+from .recovery import AdjointWarning, Sketch, alike, check_near_invertible, relative_miss
 from .schemes import SCHEMES, Branches, PulledBranches, Scheme
 
 Tensor = torch.Tensor
@@ -171,7 +171,7 @@ class _Adjoint(torch.autograd.Function):
                 kept.extend(Sketch.of(x, f.axes, k + 1))
         if examine and steps.checked and bool(torch.isfinite(x).all()):
             _examine(steps, f, start)
-        ctx.steps, ctx.transposed, ctx.count = steps, transposed, len(parameters)
+        ctx.steps, ctx.transposed, ctx.count, ctx.versions = steps, transposed, len(parameters), f.versions()
         ctx.autocast = same_autocast(x.device.type)
         ctx.save_for_backward(*parameters, start, *kept, x)
         return x
@@ -188,6 +188,8 @@ class _Adjoint(torch.autograd.Function):
         parameters, (start, *kept, x) = saved[: ctx.count], saved[ctx.count :]
         f = ctx.transposed(parameters)
         with f.undisturbed():
+            if steps.checked and x.numel() > 0 and f.versions() != ctx.versions:
+                _check_unchanged(steps, f, start, x)
             misses, compared = [], steps.recovers and x.numel() > 0
             for k in reversed(range(steps.steps)):
                 if steps.recovers:
@@ -218,6 +220,19 @@ def _examine(steps: Steps, f: PulledBranches, x: Tensor) -> None:
                 check_near_invertible(f, k, x)
             if k < steps.steps:
                 x = steps.method.step(f, k, x)
+
+
+def _check_unchanged(steps: Steps, f: PulledBranches, start: Tensor, last: Tensor) -> None:
+    """Refuse branches that do not lead from x_0 to x_N any more, as something that is no parameter has changed."""
+    x = start
+    for k in range(steps.steps):
+        x = steps.method.step(f, k, x)
+    if not alike(x, last):
+        raise ValueError(
+            "buffers were changed in place after the forward pass, and the branches have other values with them: that "
+            "is not allowed before the backward pass with backward='adjoint', which calls the branches again; change "
+            "them afterwards, or put other tensors in their place"
+        )
 
 
 def _check_misses(steps: Steps, f: PulledBranches, start: Tensor, miss: float) -> None:

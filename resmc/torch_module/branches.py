@@ -11,7 +11,7 @@ import torch
 
 from ..models.residual_network import ResidualNetwork
 from .recovery import ROWS
-from .schemes import Jacobian, Linearised
+from .schemes import Jacobian, Linearised, version
 
 Tensor = torch.Tensor
 Layers = Sequence[Tensor] | Tensor
@@ -93,7 +93,7 @@ class PulledBlocks(BlockBranches):
         self, model: ResidualNetwork, V: Tensor | None, W: Tensor | None, b: Tensor | None, signs: Tensor | None
     ) -> None:
         super().__init__(model, V, W, b, signs)
-        self.parameters = V, W, b
+        self.parameters, self.given_signs = (V, W, b), signs
         self.axes = next(one.ndim for one in (V, W) if one is not None) - 2
 
     @cached_property
@@ -112,6 +112,9 @@ class PulledBlocks(BlockBranches):
 
     def examined(self, x: Tensor) -> Tensor:
         return x[..., :ROWS, :]
+
+    def versions(self) -> tuple[int, ...]:
+        return () if self.given_signs is None else (version(self.given_signs),)
 
     def undisturbed(self) -> AbstractContextManager[None]:
         return nullcontext()

@@ -9,12 +9,11 @@ import torch
 
 from .._system.words import brief
 from .autocast import autocast_enabled
-from .schemes import Jacobian, Linearised
+from .recovery import alike
+from .schemes import Jacobian, Linearised, version
 
 Tensor = torch.Tensor
 Function = Callable[[Tensor], Tensor]
-ROUNDING = 1e3  # times the rounding unit: what two values of one function may differ by, over its largest entry
-COARSEST = 0.1  # of the largest entry, for dtypes of few bits
 
 
 def modules_of(functions: Sequence[Function]) -> list[torch.nn.Module]:
@@ -96,13 +95,13 @@ class CallableBranches:
 
     def value(self, k: int, x: Tensor) -> Tensor:
         """Return the function's value, without the step."""
-        version = 0 if x.is_inference() else x._version
+        before = version(x)
         try:
             y = self._called(k, x)
         except RuntimeError as error:
             self._explain(k, x, error)
             raise
-        if not x.is_inference() and x._version != version:
+        if version(x) != before:
             raise ValueError(
                 f"functions[{k}] changes its argument in place, which the sum needs: it is not allowed to; take "
                 "inplace=False, or out-of-place operations"
@@ -119,9 +118,12 @@ class CallableBranches:
         function = self.functions[k]
         if not self.others or not isinstance(function, torch.nn.Module):
             return function(x)
-        inner = (*function.named_parameters(), *function.named_buffers())
-        others = {name: self.others[id(one)] for name, one in inner if id(one) in self.others}
-        y: Tensor = torch.func.functional_call(function, others, (x,))
+        others = {}
+        for path, module in function.named_modules():  # each once: torch forgets what stood in one that it meets twice
+            for name, one in (*module._parameters.items(), *module._buffers.items()):
+                if id(one) in self.others:
+                    others[f"{path}.{name}" if path else name] = self.others[id(one)]
+        y: Tensor = torch.func.functional_call(function, others, (x,), tie_weights=False)
         return y
 
     def _explain(self, k: int, x: Tensor, error: RuntimeError) -> None:
@@ -144,6 +146,9 @@ class CallableBranches:
         inner = function.parameters() if isinstance(function, torch.nn.Module) else ()
         used = ((self.places[id(one)], self.others.get(id(one), one)) for one in inner)
         return [(place, one) for place, one in used if one.requires_grad]
+
+    def versions(self) -> tuple[int, ...]:
+        return tuple(map(version, self.buffers))
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
@@ -172,8 +177,7 @@ class CallableBranches:
         self._check_parameters(k, x, y)
         with torch.no_grad():
             again = self.value(k, x)
-            few = min(ROUNDING * torch.finfo(y.dtype).eps, COARSEST)
-            if draws or not torch.allclose(again, y, rtol=few, atol=few * float(y.detach().abs().max())):
+            if draws or not alike(again, y):
                 raise ValueError(
                     f"functions[{k}] is not allowed with backward='adjoint': called again at the same place, it has "
                     f"another value, as dropout makes it{'; it draws random numbers' if draws else ''}"

@@ -10,10 +10,10 @@ from .._system.words import brief
 
 
 def checked_device(device: Any) -> torch.device:
-    """Return the device of this name, if torch can put a tensor there."""
+    """Return the device of this name, if torch can put a tensor there and bring it back."""
     try:
         found = torch.device(device)
-        torch.empty(0, device=found)
+        torch.zeros(1, device=found).cpu()
     except (RuntimeError, TypeError, AssertionError) as error:
         said = str(error).splitlines()[0]
         raise ValueError(f"device={brief(device)} is not allowed: torch says '{said}'") from None

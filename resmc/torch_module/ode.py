@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import torch
@@ -38,8 +38,8 @@ class ResidualODE(torch.nn.Module):
     these may miss by more.
 
     Functions are called again backwards, in training as they were in the forward pass, with autocast as it was, and
-    with its parameters and buffers, those of ``torch.func.functional_call`` too. The gradient has no derivatives of its
-    own.
+    with its parameters and buffers, those of ``torch.func.functional_call`` too. Buffers that were changed in place
+    meanwhile, so that states are others, are refused by a `ValueError`. The gradient has no derivatives of its own.
 
     Parameters
     ----------
@@ -110,6 +110,15 @@ class ResidualODE(torch.nn.Module):
                 "functions are modules; one may be replaced, and for more or fewer make another ResidualODE"
             )
         return [self._others[k] if k in self._others else next(modules) for k in range(count)]
+
+    def named_modules(
+        self, memo: set[torch.nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, torch.nn.Module]]:
+        """Yield each module once, even where all its places are asked for.
+
+        ``torch.func.functional_call`` asks for them, and leaves its own parameters in modules that it meets twice.
+        """
+        yield from super().named_modules(memo if remove_duplicate else set(), prefix, True)
 
     def extra_repr(self) -> str:
         """Return the scheme and the functions that are no modules, for ``repr``."""

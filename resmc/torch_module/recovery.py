@@ -14,6 +14,8 @@ FEW_ROUNDS = 3  # rounds of power iteration after which a norm that is far below
 MANY_ROUNDS = 30
 FAR_BELOW = 0.3  # after a few rounds an estimate has at least half of the norm, but in the rarest of cases
 ROWS = 4  # states of a batch at which the branches of a network of matrices are examined
+ROUNDING = 1e3  # times the rounding unit: what two values of one function may differ by, over its largest entry
+COARSEST = 0.1  # of the largest entry, for dtypes of few bits
 NUMBERS = 4  # kept of a state, which a recovered one is compared with
 
 
@@ -24,6 +26,12 @@ class AdjointWarning(UserWarning):
     warning comes is no proof of the contrary, as states between these are not compared, and of the eight a few numbers
     only, which give the miss to within a factor of two in most cases.
     """
+
+
+def alike(again: Tensor, value: Tensor) -> bool:
+    """Return True if two values may be those of one function at one place, up to rounding."""
+    few = min(ROUNDING * torch.finfo(value.dtype).eps, COARSEST)
+    return torch.allclose(again, value, rtol=few, atol=few * float(value.detach().abs().max()))
 
 
 def relative_miss(recovered: Tensor, true: Tensor, axes: int) -> Tensor:

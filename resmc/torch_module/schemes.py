@@ -15,6 +15,11 @@ import torch
 Tensor = torch.Tensor
 
 
+def version(one: Tensor) -> int:
+    """Return torch's count of how often a tensor was changed in place; 0 where there is no count."""
+    return 0 if one.is_inference() else one._version
+
+
 class Linearised(NamedTuple):
     """A branch at a state x.
 
@@ -71,6 +76,9 @@ class PulledBranches(Branches, Protocol):
 
     def jacobian(self, k: int, x: Tensor) -> Jacobian:
         """Return the Jacobian of f_k at x."""
+
+    def versions(self) -> tuple[int, ...]:
+        """Return the `version` of each tensor in the branches that is no parameter."""
 
     def undisturbed(self) -> AbstractContextManager[None]:
         """Return a context after which evaluations of the branches have left no trace."""

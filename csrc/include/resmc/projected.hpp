@@ -118,33 +118,13 @@ RESMC_FN auto projected_layer(const Network& net, const PhiloxKeys& keys, Team& 
     return team.reduce(total);
 }
 
-// Layer 0 of networks, which `state` holds afterwards.
-template <class Activation, class Team, class State, class Recorder>
-RESMC_FN auto first_projected(const Network& net, const PhiloxKeys& keys, Team& team, typename Team::Wide networks,
-                              uint32_t word3, State& state, Recorder& recorder) {
-    using Real = typename Team::Real;
-    using Word = typename Team::Word;
-    const auto prefix = philox_prefix(keys, counter_word1(STREAM_FIRST_LAYER, 0), networks, word3);
-    LayerState<Real, Word, typename Team::Count> layer{
-        projected_layer<Activation, true>(net, keys, team, prefix, Coefficients<Real>{}, state), Word(0u)};
-    recorder.layer(0, layer.sums, layer.exponent);
-    return layer;
-}
-
-// Takes networks from layer `from`, which `state` holds and `layer` describes, to layer `to`. Returns false if the team
-// was told to stop.
-template <class Activation, class Team, class State, class Layer, class Recorder>
-RESMC_FN bool advance_projected(const Network& net, const PhiloxKeys& keys, Team& team, typename Team::Wide networks,
-                                uint32_t word3, uint32_t from, uint32_t to, State& state, Layer& layer,
-                                Recorder& recorder) {
-    for (uint32_t l = from; l < to; ++l) {
-        if (!team.proceed()) return false;
-        const auto coefficients = next_coefficients(net, layer.sums, sqrt(layer.sums.active_square), layer.exponent);
-        const auto prefix = philox_prefix(keys, counter_word1(STREAM_RESIDUAL, l), networks, word3);
-        layer.sums = projected_layer<Activation, false>(net, keys, team, prefix, coefficients, state);
-        recorder.layer(l + 1, layer.sums, layer.exponent);
-    }
-    return true;
+// Layer l + 1 of networks whose layer l `state` holds, with sums in units of 2^exponent, which become the next one's.
+template <class Activation, class Team, class State, class Sum>
+RESMC_FN void next_projected_layer(const Network& net, const PhiloxKeys& keys, Team& team, typename Team::Wide networks,
+                                   uint32_t word3, uint32_t l, State& state, Sum& sums, typename Team::Word& exponent) {
+    const auto coefficients = next_coefficients(net, sums, sqrt(sums.active_square), exponent);
+    const auto prefix = philox_prefix(keys, counter_word1(STREAM_RESIDUAL, l), networks, word3);
+    sums = projected_layer<Activation, false>(net, keys, team, prefix, coefficients, state);
 }
 
 // Networks `word2` (low 32 bits) of one `word3`, from layer 0 to depth. Returns false if the team was told to stop.
@@ -152,13 +132,20 @@ template <class Activation, class Team, class State, class Recorder>
 RESMC_FN bool simulate_projected(const Network& net, const PhiloxKeys& keys, Team& team, typename Team::Word word2,
                                  uint32_t word3, State& state, Recorder& recorder) {
     using Real = typename Team::Real;
+    using Word = typename Team::Word;
     const typename Team::Wide networks = widen(word2);
-    auto layer = first_projected<Activation>(net, keys, team, networks, word3, state, recorder);
-    if (!advance_projected<Activation>(net, keys, team, networks, word3, 0, net.depth, state, layer, recorder))
-        return false;
+    auto prefix = philox_prefix(keys, counter_word1(STREAM_FIRST_LAYER, 0), networks, word3);
+    auto sums = projected_layer<Activation, true>(net, keys, team, prefix, Coefficients<Real>{}, state);
+    Word exponent(0u);
+    recorder.layer(0, sums, exponent);
+    for (uint32_t l = 0; l < net.depth; ++l) {
+        if (!team.proceed()) return false;
+        next_projected_layer<Activation>(net, keys, team, networks, word3, l, state, sums, exponent);
+        recorder.layer(l + 1, sums, exponent);
+    }
     if (recorder.wants_output()) {
-        const auto prefix = philox_prefix(keys, counter_word1(STREAM_OUTPUT, net.depth), networks, word3);
-        const Real size = sqrt(layer.sums.square) * Real(net.readout);  // z_out | z_d ~ N(0, |z_d|^2 / n I)
+        prefix = philox_prefix(keys, counter_word1(STREAM_OUTPUT, net.depth), networks, word3);
+        const Real size = sqrt(sums.square) * Real(net.readout);  // z_out | z_d ~ N(0, |z_d|^2 / n I)
         for (uint32_t round = 0; round < team.rounds(net.n_out); ++round) {
             const typename Team::Index quad = team.quad(round);
             const auto x = philox(keys, prefix, widen(quad));

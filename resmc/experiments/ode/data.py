@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..._system import checks
 from ..._system.words import brief
 from ...results.estimates import Floats
-from ..examples import FEWEST, classes_of, digits, labels_of, standardised
+from ..examples import FEWEST, check_mask, classes_of, digits, labels_of, standardised
 
 HELD_OUT = 0.2
 
@@ -63,6 +63,8 @@ def _arrays(given: Any) -> tuple[Floats, NDArray[Any]]:
         y = labels_of(labels)
     except (TypeError, ValueError):
         raise ValueError(f"data={brief(given)} is not allowed: {allowed}") from None
+    check_mask("data: X", x)
+    check_mask("data: y", labels)
     x = checks.numbers("data: X", x, allowed)
     if x.ndim != 2 or y.shape != x.shape[:1] or len(x) < FEWEST or not x.shape[1] or not np.isfinite(x).all():
         raise ValueError(f"data of shapes {x.shape} and {y.shape} is not allowed: {allowed}")

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ..._system import checks
 from ..._system.plain import Plain
-from ..._system.words import are, brief, counted
+from ..._system.words import are, brief, brief_repr, counted
 from ...results.estimates import Floats
-from ..examples import FEWEST, classes_of, labels_of, standardised
+from ..examples import FEWEST, check_mask, classes_of, labels_of, standardised
 from .settings import Settings
 
 PARTS = ("training", "validation", "test")
@@ -46,6 +46,8 @@ class Data:
     digest : str
         SHA-256 of all that was given, the indices of a split included.
     """
+
+    __repr__ = brief_repr
 
     x: NDArray[np.float32]
     y: NDArray[Any]
@@ -128,6 +130,8 @@ def checked_data(
     ValueError
         For anything else; the message says what is wrong, and the cure.
     """
+    check_mask("X", X)
+    check_mask("y", y)
     x = _examples(X)
     loss, targets, labels = _targets(y, len(x), settings.loss, classes)
     parts, fractions = _parts(split, len(x), settings.seed)
@@ -240,6 +244,7 @@ def _parts(split: Any, count: int, seed: int) -> tuple[list[NDArray[np.int64]], 
     """Return the places of the examples for training, validation and test, and the fractions, if these were given."""
     allowed = "it must be three fractions, for training, validation and test, which sum to 1, or three lists of indices"
     try:
+        split = tuple(split) if not isinstance(split, str | bytes) else split
         given = [np.asarray(checks.detached(one)) for one in split]
     except (TypeError, ValueError):
         given = []
@@ -265,7 +270,10 @@ def _parts(split: Any, count: int, seed: int) -> tuple[list[NDArray[np.int64]], 
 def _indices(given: list[NDArray[Any]], count: int) -> list[NDArray[np.int64]]:
     for name, one in zip(PARTS, given, strict=True):
         if one.ndim != 1 or one.dtype.kind not in "iu" or not one.size:
-            raise ValueError(f"split: the indices for {name} must be a list of at least one integer, not {brief(one)}")
+            hint = ": use np.flatnonzero(mask)" if one.dtype.kind == "b" else ""
+            raise ValueError(
+                f"split: the indices for {name} must be a list of at least one integer, not {brief(one)}{hint}"
+            )
         if one.min() < 0 or one.max() >= count:
             raise ValueError(
                 f"split: the indices for {name} reach from {one.min()} to {one.max()}: with {count} examples, they "

@@ -56,8 +56,9 @@ class TrainedHeatMap(MapOfRows, Shown):
     over networks on the validation examples is the largest (for a regression, whose mean loss is the smallest); of
     several such the one with the smaller loss, then the smaller one. Quantities are means over networks at that rate,
     Estimates of shape (H, beta); their errors are those of independent networks, for the split of the data that there
-    was; fewer than 32 networks have none. A network fails if its loss stops being finite: it counts as right nowhere,
-    with an infinite loss, so that a mean loss is infinite then, without an error.
+    was, and the choice of a rate is no part of them; fewer than 32 networks have none. A network fails if its loss
+    stops being finite: it counts as right nowhere, with an infinite loss, so that a mean loss is infinite then, without
+    an error.
 
     Attributes
     ----------

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 QUOTIENTS = ("gradient", "growth")
 STARTS = ("fresh", "loss")
 ROWS = 5  # stream of random numbers; the others are those of `data` and `training`
+MOST_NUMBERS = 1 << 20  # in an array of which a jackknife takes 32 copies
 FORMULAS = {"gradient": "ln |p_l|^2/|p_L|^2", "growth": "ln |h_l|^2/|h_0|^2"}
 
 
@@ -246,7 +247,7 @@ def _row(fit: Fit, place: int, name: str, start: str, examples: slice) -> Traine
     kept = np.isfinite(x).all(axis=(0, 1, 3)) & fit.finite[place, fit.chosen[place]]
     if not kept.any():
         raise ValueError(f"all networks of {model.title} exploded in training: use a smaller learning rate")
-    found = jackknifed(np.moveaxis(x[:, :, kept], 2, -1), _moments)
+    found = _by_layer(np.moveaxis(x[:, :, kept], 2, -1))
     if kept.sum() < LEAST[VARIANCE].at(model.width):
         unknown = Estimate(found.value[3:], np.full_like(found.value[3:], np.nan), found.n[3:])
     else:
@@ -269,6 +270,17 @@ def _row(fit: Fit, place: int, name: str, start: str, examples: slice) -> Traine
     )
     numbers = np.array(fit.networks)[kept].tolist()
     return share_networks(result, Networks.of(fit.settings.seed, [(i, i + 1) for i in numbers]))
+
+
+def _by_layer(x: Floats) -> Estimate:
+    """Estimate the moments of x (2, layers, examples, networks), some layers at a time: a jackknife takes copies."""
+    pieces = np.array_split(x, max(1, min(x.shape[1], x.size // MOST_NUMBERS)), axis=1)
+    several = [jackknifed(piece, _moments) for piece in pieces]
+    value, stderr, n, df = (
+        np.concatenate([np.broadcast_to(getattr(one, field), one.shape) for one in several], axis=1)
+        for field in ("value", "stderr", "n", "df")
+    )
+    return Estimate(value, stderr, n, df)
 
 
 def _moments(x: Floats) -> Floats:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..._system import checks
 from ..._system.words import brief, brief_repr, counted
+from ...analyses.roughness import chosen_lags
 from ...analyses.roughness_change import TOLERANCE, RoughnessChange, roughness_change
 from ...models.processes import Covariance, FractionalNoise, Mixture, Process, SmoothProcess
 from ...models.residual_network import ResidualNetwork
@@ -21,8 +22,8 @@ from ...results.estimates import MIN_NETWORKS, Estimate, Floats
 from ...results.propagation import Networks
 from ...tables import Column, Shown, Table
 from ...theory.depth_kinds import noise_exponent
-from ...theory.roughness import increment_mean_squares, path_exponents
-from .fit import fit
+from ...theory.roughness import PATHS, increment_mean_squares, path_exponents
+from .fit import MAX_NETWORKS, fit
 from .record import Fit
 
 LAWS = ("iid", FractionalNoise(0.7), SmoothProcess())
@@ -222,7 +223,9 @@ def regularity(
     2205.14612) for smoothness that gradient descent keeps in linear networks.
     """
     models = [_model(model, law, one, beta) for one, law in product(*_chosen(activations, laws))]
-    count = checks.integer("networks", networks, 1, 10**6, "10^6")
+    count = checks.integer("networks", networks, 1, MAX_NETWORKS, "10^5")
+    for path in PATHS:
+        chosen_lags(lags, model.depth, path)
     fitted = fit(models, X, y, networks=count, seed=seed, progress=progress, **training)
     return Regularity(
         rows=tuple(_row(fitted, i, lags) for i in range(len(models))),
@@ -288,8 +291,7 @@ def _row(fitted: Fit, place: int, lags: Sequence[int] | None) -> TrainedRoughnes
     )
     networks = Networks.of(fitted.settings.seed, [(i, i + 1) for i in np.flatnonzero(there).tolist()])
     sums, weights = (
-        share_networks(roughness_change(before, after, path=path, members=1, lags=lags), networks)
-        for path in ("sums", "weights")
+        share_networks(roughness_change(before, after, path=path, members=1, lags=lags), networks) for path in PATHS
     )
     expected = [
         float(path_exponents(one.lags, increment_mean_squares(model.dependence, model.depth, one.lags, one.path))[-1])

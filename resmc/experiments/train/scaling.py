@@ -7,9 +7,11 @@ out = h_L, the task of `resmc.train.ode_task`, depths up to 9,100, weights that 
 is small.
 
 What differs here: their delta is trained too, one for all layers with tanh, starting at 1/L, and one for each layer
-with ReLU, of standard deviation 1/L. Here it is L^(-beta), given by the model's scaling. For ReLU, which is
-homogeneous, it can be taken into A_k and b_k, so beta = 0 has the same networks; for tanh beta = 0.8 makes
-their A_k ~ L^(-0.2) a possible outcome. They trained one network of each depth and drew a line through the logarithms.
+with ReLU, of standard deviation 1/L at the start. Here it is L^(-beta), given by the model's scaling. For ReLU, which
+is homogeneous, it can be taken into A_k and b_k, so that any beta has the same networks, from another start. Their
+programs compare increments of A_k with L^(-0.2) for tanh, which a factor L^(-0.8) and a smooth trend would have, and
+those of delta_k A_k with L^(-0.5) for ReLU. They train one network of each depth, and draw a line through the
+logarithms.
 """
 
 from __future__ import annotations
