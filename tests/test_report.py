@@ -318,7 +318,7 @@ def test_what_is_no_result_is_refused_by_name(wrong: Any, tmp_path: Path):
     for call in (lambda: render(wrong), lambda: write(wrong, tmp_path / "x.html")):
         with pytest.raises(
             ValueError,
-            match=r"^result=.{1,60} is not allowed: it must be a Simulation, a SweepResult, a Regime or a Heat",
+            match=r"^result=.{1,60} is not allowed: it must be a Simulation, a SweepResult, a Regime, a HeatMap or a T",
         ):
             call()
     assert list(tmp_path.iterdir()) == []

@@ -149,7 +149,8 @@ def mean_square_increments(weights: Floats, lags: Sequence[int], path: str) -> F
     for i, x in enumerate(weights):  # Paths of one network stay in a cache.
         if path == "sums":
             x = np.concatenate([np.zeros_like(x[:1]), x.cumsum(axis=0)])
-        found[:, i] = [np.mean((x[m:] - x[:-m]) ** 2) for m in lags]
+        with np.errstate(over="ignore"):
+            found[:, i] = [np.mean((x[m:] - x[:-m]) ** 2) for m in lags]
     return found
 
 

@@ -122,32 +122,30 @@ class Regularity(Shown):
             Column("before", "before", width=19),
             Column("after", "after", width=19),
             Column("change", "difference", width=20),
-            Column("verdict", "verdict"),
+            Column("verdict", "verdict", width=10),
+            Column("what was learnt", "learnt"),
         ]
         rows: list[list[Any]] = []
         for row in self.rows:
             for one, expected in ((row.sums, row.expected_sums), (row.weights, row.expected_weights)):
                 named = [row.model.activation, row.law, one.path, expected]
-                rows.append([*named, one.before, one.after, one.difference, one.verdict()])
+                rows.append([*named, one.before, one.after, one.difference, one.verdict(), one.learnt])
         m = self.rows[0].model
         lines = [
             f"{counted(self.networks, 'network')} each, depth {m.depth}, seed {self.seed}; {self.settings}",
             f"exponents from lags {', '.join(map(str, self.rows[0].sums.lags))}; kept: within {TOLERANCE:g}",
         ]
         title = f"roughness over the layers of trained networks: {m.block}  width {m.width}"
-        return Table(
-            "regularity", title, columns, rows, lines, [note for row in self.rows for note in self._notes(row)]
-        )
+        return Table("regularity", title, columns, rows, lines, [self._note(row) for row in self.rows])
 
-    def _notes(self, row: TrainedRoughness) -> list[str]:
+    def _note(self, row: TrainedRoughness) -> str:
         measured = f"test loss {row.loss}" if np.isnan(row.accuracy.value) else f"test accuracy {row.accuracy}"
         assert isinstance(row.model.scaling, DepthScaling)
         lost = f"; {row.left_out} of {self.networks} left out, which exploded" if row.left_out else ""
-        return [
-            f"{row.label}: beta {row.model.scaling.beta:g}, learning rate {row.learning_rate:g}, {measured}{lost}",
-            f"    weights moved by {row.sums.moved} of their size; exponents of the change itself {row.sums.learnt} of "
-            f"sums, {row.weights.learnt} of weights",
-        ]
+        return (
+            f"{row.label}: beta {row.model.scaling.beta:g}, learning rate {row.learning_rate:g}, weights moved by "
+            f"{row.sums.moved} of their size, {measured}{lost}"
+        )
 
     def summary(self) -> Table:
         """Return a table of exponents by activation, law and path; below it, how far weights have moved."""
