@@ -32,6 +32,7 @@ def test_a_network_without_a_skip_has_the_rate_function_of_its_chain():
     for estimate, values, wrong in zip((found.cumulant, found.growth, found.rate), exact, other, strict=True):
         assert np.abs(estimate.z_score(values)).max() < AGREE
         assert np.abs(estimate.z_score(wrong)).max() > AGREE
+    assert found.exact == pytest.approx(exact[0], abs=1e-9)
     assert found.rate.value[1] > 0.0
 
 

@@ -196,7 +196,7 @@ class Fit(Shown):
     def module(self, model: int = 0, learning_rate: float | None = None) -> ExplicitResidualNetwork:
         """Return the trained networks of a model as one module of torch's, in float32.
 
-        Inputs are those of `Data.x`, tensors (batch, F) or (P, batch, F), and outputs (P, batch, outputs).
+        Inputs are those of ``data.x``, tensors (batch, F) or (P, batch, F), and outputs (P, batch, outputs).
 
         Raises
         ------

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..._system import checks
 from ..._system.words import brief, brief_repr, counted
+from ...analyses.paired_roughness import TOLERANCE, RoughnessChange, roughness_change
 from ...analyses.roughness import chosen_lags
-from ...analyses.roughness_change import TOLERANCE, RoughnessChange, roughness_change
 from ...models.processes import Covariance, FractionalNoise, Mixture, Process, SmoothProcess
 from ...models.residual_network import ResidualNetwork
 from ...models.scaling import DepthScaling
@@ -177,9 +177,9 @@ def regularity(
     tell whether they are still a smooth function of k/L.
 
     What gradient descent adds to V_k of phi-in is a sum over its steps of p_{k+1} sigma(h_k)^T, whose increments over m
-    layers are those of h and p, of order (m/L)^H at the beta of `beta`'s default. So ``weights.learnt`` is about H for
-    noise and 1 for smooth weights: what is learnt is as rough as the states are over the layers. In the other blocks an
-    activation acts on a product with W_k, and gradients are as rough as W_k itself.
+    layers are those of h and p, of order (m/L)^H at the default beta. So ``weights.learnt`` is about H for noise and 1
+    for smooth weights: what is learnt is as rough as the states are over the layers. In the other blocks an activation
+    acts on a product with W_k, and gradients are as rough as W_k itself.
 
     Marion, Fermanian, Biau and Vert look at one entry against k/L, in one network with ReLU, of width 30 and depth
     1000, trained by Adam for 300 epochs on MNIST: phi-in with beta = 1 and smooth increments or independent weights,
