@@ -53,7 +53,13 @@ def mean_and_square(n: int, c: float) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(
-    ("inner", "n", "b"), [("relu", 2, 0.5), ("relu", 3, 0.25), ("linear", 2, 0.4), ("linear", 7, 0.1)]
+    ("inner", "n", "b"),
+    [
+        ("relu", 2, 0.5),
+        pytest.param("relu", 3, 0.25, marks=pytest.mark.long),
+        ("linear", 2, 0.4),
+        pytest.param("linear", 7, 0.1, marks=pytest.mark.long),
+    ],
 )
 def test_mean_and_variance_of_a_layer_are_those_of_a_quadrature_to_1e_10(inner, n, b):
     smallest = 1e-3  # below it X is normal with mean (n - 2) c^2 and variance 4 c^2, to c^4
@@ -120,7 +126,15 @@ def one_layer_cdf(inner: str | None, n: int, b: float, x: float) -> float:
     return over_t(inner, n, given) + (0.5**n * (x >= 0.0) if inner == "relu" else 0.0)
 
 
-@pytest.mark.parametrize(("inner", "n", "s"), [("relu", 2, 1.0), ("relu", 6, 1.2), ("linear", 2, 2.0), (None, 2, 1.0)])
+@pytest.mark.parametrize(
+    ("inner", "n", "s"),
+    [
+        ("relu", 2, 1.0),
+        pytest.param("relu", 6, 1.2, marks=pytest.mark.long),
+        ("linear", 2, 2.0),
+        (None, 2, 1.0),
+    ],
+)
 def test_one_layers_distribution_function_is_that_of_a_quadrature_to_1e_8(inner, n, s):
     block = "phi-in" if inner is None else "v-phi-w"
     model = ResidualNetwork(n, 1, block, inner or "linear", scaling=DepthScaling(0.0, s))
