@@ -15,6 +15,7 @@ from ..._system.words import brief
 OPTIMIZERS = ("sgd", "adam")
 LOSSES = ("cross_entropy", "mean_square")
 ENDS = ("trained", "fixed", "identity")
+SCALES = ("fixed", "shared", "layers")
 MOST_RATES = 64
 MOST_EPOCHS = 10**6
 
@@ -45,6 +46,8 @@ class Settings:
     loss: str | None = None
     ends: str = "trained"
     standardise: bool | None = None
+    scales: str = "fixed"
+    start: float = 1.0
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -76,6 +79,8 @@ class Settings:
         if self.loss is not None:
             checks.choice("loss", self.loss, LOSSES)
         checks.choice("ends", self.ends, ENDS)
+        checks.choice("scales", self.scales, SCALES)
+        put("start", checks.real("start", self.start, positive=True))
         if self.standardise is None:
             put("standardise", self.ends != "identity")
         checks.boolean("standardise", self.standardise)
@@ -85,6 +90,11 @@ class Settings:
         """Learning rates, different and in increasing order."""
         assert isinstance(self.learning_rate, tuple)
         return self.learning_rate
+
+    @property
+    def as_drawn(self) -> bool:
+        """True if networks are at the start what their model says."""
+        return self.scales != "layers" and self.start == 1.0
 
     def step_size(self, rate: float, depth: int) -> float:
         """Return rate depth^rate_exponent, the step size at the start.
@@ -118,6 +128,10 @@ class Settings:
         parts = [f"{'SGD' if self.optimizer == 'sgd' else 'Adam'}, learning rate {rates}"]
         if self.rate_exponent:
             parts[0] += f" L^{self.rate_exponent:g}"
+        if self.scales != "fixed":
+            parts.append("one factor s trained" if self.scales == "shared" else "factors s_k trained")
+        if self.start != 1.0:
+            parts.append(f"weights times {self.start:g} at the start")
         if self.momentum:
             parts.append(f"momentum {self.momentum:g}")
         if self.weight_decay:
