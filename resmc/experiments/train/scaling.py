@@ -12,8 +12,8 @@ layer with ReLU, of standard deviation 1/L at the start. These are ``scales="sha
 positive factors no entry of a state ever falls; random signs allow it. They train one network of each depth until the
 loss is below 0.001, and draw a line through the logarithms. Their programs take A_k to be of size L^(-0.2) for tanh,
 and |delta_k| A_k of size L^(-0.5) for ReLU. ``bench.trained_scaling`` has such networks. In both a trend of s_k A_k is
-learnt, of size 1/L. Which share of it A_k has depends on the optimiser: Adam moves A_k and a shared s by as much, so that
-both have about L^(-1/2). With ReLU max |s_k A_k| is that of few layers, which stand out, and no power of L.
+learnt, of size 1/L. Which share of it A_k has depends on the optimiser: Adam moves A_k and a shared s by as much, so
+that both have about L^(-1/2). With ReLU max |s_k A_k| is that of few layers, which stand out, and no power of L.
 """
 
 from __future__ import annotations
