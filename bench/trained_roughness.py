@@ -75,7 +75,7 @@ def lines(name: str, row: TrainedRoughness, states: float) -> list[Line]:
     """Exponents of the weights that are kept, and of what was learnt."""
     return [
         near(f"{name}: weights, after - before", row.weights.difference, 0.0, 0.02),
-        near(f"{name}: what was learnt", row.weights.learnt, states, 0.1),
+        near(f"{name}: what was learnt", row.weights.learnt, states, 0.15),
     ]
 
 

@@ -33,7 +33,14 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
-    from .analyses import Growth, Hypoactivation, InterlayerCorrelations, LogGaussianFit, LogRatio
+    from .analyses import (
+        ExactComparison,
+        Growth,
+        Hypoactivation,
+        InterlayerCorrelations,
+        LogGaussianFit,
+        LogRatio,
+    )
 
 
 class Simulation(Record, Shown):
@@ -65,6 +72,23 @@ class Simulation(Record, Shown):
         from .analyses import log_ratio
 
         return share_networks(log_ratio.analyse(self, name), self.drawn)
+
+    def exact_comparison(self, name: str = "growth") -> ExactComparison:
+        """Quantiles and distribution function of a final quotient beside its exact law, with z-scores and a p-value.
+
+        Parameters
+        ----------
+        name : {"growth", "gradient"}
+            A quotient that was followed, of a network whose law `resmc.theory.exact_law` knows.
+
+        Raises
+        ------
+        ValueError
+            If there is no such law, or the quotient was not followed; the message says why.
+        """
+        from .analyses import exact_comparison
+
+        return share_networks(exact_comparison.compare(self, name), self.drawn)
 
     # -- the four questions -------------------------------------------------------------------------------------------
 

@@ -311,8 +311,8 @@ def test_the_page_about_variants_names_every_file_that_knows_them() -> None:
     asking = re.compile(
         r"(model|self)\.variant (==|!=|in|not in) |VARIANT_VANILLA|Balanced\b|\"balanced-half\"\}?[,)\]]"
     )
-    for folder, ending in (("resmc", "*.py"), ("csrc", "*.[hc]*"), ("tests/native", "*.[hc]*")):
-        for path in sorted((ROOT / folder).rglob(ending)):
+    for folder, endings in (("resmc", ".py"), ("csrc", ".hpp .cpp .cu"), ("tests/native", ".hpp .cpp .cu")):
+        for path in sorted(one for one in (ROOT / folder).rglob("*") if one.suffix in endings.split()):
             if asking.search(path.read_text(encoding="utf-8")) and path.name != "warp_checks.cpp":
                 assert path.name in page, path
 

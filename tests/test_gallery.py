@@ -33,7 +33,8 @@ NETWORKS = {"a_log_gaussian": 0.1, "b_hypoactivation": 0.15, "c_interlayer": 0.1
             "f_corrections": 0.1, "g_depth_regimes": 0.1, "h_depth_gradients": 0.1, "i_depth_law": 0.4,
             "j_smooth_depth": 0.05, "k_fractional_paths": 0.25, "l_heat_map": 0.5, "m_three_regimes": 0.5,
             "n_ode_distance": 0.2, "o_linear_descent": 0.5, "p_adjoint": 0.5, "q_trained_map": 0.5,
-            "r_scaling_exponents": 0.5, "s_smoothness": 0.5, "t_trained_gradients": 0.5}  # fmt: skip
+            "r_scaling_exponents": 0.5, "s_smoothness": 0.5, "t_trained_gradients": 0.5,
+            "u_exact_law": 0.05}  # fmt: skip
 # Some constants are smaller here: a quarter of some depths, and of a map the rows whose numbers are told.
 CHEAPER: dict[str, dict[str, Callable[[Any], Any]]] = {
     "l_heat_map": {"HURST": lambda rows: rows[::2]},
@@ -337,6 +338,17 @@ def test_deep_networks_have_the_log_gaussian_law_at_the_exponent_1_2_alone(ran):
     assert law_at_half([found for found in other if found.kind == "exact"])  # at every exponent
     narrow = i.script.findings(i.script.simulate(few(0.4), network(0.5, 30)))
     assert not law_at_half([replace(a, reference=b.reference) for a, b in zip(narrow, i.found, strict=True)])
+
+
+def test_deep_networks_have_their_exact_law_and_the_limit_comes_near_it(ran):
+    """Four numbers at 4.5 standard errors."""
+    u = ran["u_exact_law"]
+    assert all(agrees(one) for one in u.found if one.kind == "exact")
+    assert all(one.value < 2.0 * one.reference for one in u.found if one.kind == "noise")
+    shallow = resmc.theory.exact_law(replace(u.script.MODEL, depth=2))
+    assert not agrees(replace(u.found[0], reference=shallow.mean - 0.1))
+    near, far = u.script.distance(10, 40), u.script.distance(10, 10)
+    assert near == pytest.approx(0.25 * far, rel=0.1)  # it falls like 1/L
 
 
 @pytest.mark.long

@@ -167,6 +167,7 @@ OTHER: list[tuple[dict[str, Any], str]] = [
         "differs in scales='layers', where it was 'fixed'; start=0.5, where it was 1.0",
     ),
     ({"momentum": 0.5, "decay": 0.5}, "differs in momentum=0.5, where it was 0.9; decay=0.5, where it was 0.1"),
+    ({"y": np.arange(60) % 2}, "differs in loss='cross_entropy', where it was 'mean_square'; the data"),
     ({"epochs": 5}, "differs in epochs=5, where it was 4"),
     ({"seed": 1}, "differs in seed=1, where it was 0"),
     ({"X": X + np.eye(60, 3)}, "differs in the data: X, y, or the indices"),
@@ -185,6 +186,12 @@ def test_another_training_is_refused_and_the_message_says_what_differs(given, sa
     before = finished.read_bytes()
     with pytest.raises(ValueError, match=said):
         trained(finished, **given)
+    assert finished.read_bytes() == before
+
+
+def test_a_loss_that_follows_from_the_data_may_be_named(finished):
+    before = finished.read_bytes()
+    assert trained(finished, loss="mean_square").settings == trained(finished).settings
     assert finished.read_bytes() == before
 
 

@@ -3,12 +3,13 @@
 In reading order: `log_gaussian` (is the final log-norm Gaussian?), `output_laws` (and the output?), `hypoactivation`
 (do fewer than half of the ReLUs fire?), `interlayer` (how do layers correlate?), `growth` (how does the output variance
 grow?), `extrapolation` (what do several widths say about infinite width?), `log_ratio` (how far do a network and its
-gradient go?), `regime` (do they explode as the depth grows, vanish, or neither?); the rule that decides is in
-`verdict`. And questions about arrays of weights: `roughness` (how rough are they over the layers?), `roughness_change`
-(and after training?) and `scaling` (how do they scale with the depth, and to what equation?), whose parts are
-`scaling_statistics`, `scaling_fit` and `weight_regime`.
+gradient go?), `exact_comparison` (is that their exact law?), `regime` (do they explode as the depth grows, vanish, or
+neither?); the rule that decides is in `verdict`. And questions about arrays of weights: `roughness` (how rough are they
+over the layers?), `paired_roughness` (and after training?) and `scaling` (how do they scale with the depth, and to what
+equation?), whose parts are `scaling_statistics`, `scaling_fit` and `weight_regime`.
 """
 
+from .exact_comparison import ExactComparison
 from .extrapolation import Extrapolation, extrapolate
 from .growth import Growth
 from .hypoactivation import Hypoactivation
@@ -16,13 +17,14 @@ from .interlayer import InterlayerCorrelations
 from .log_gaussian import LogGaussianFit
 from .log_ratio import LogRatio
 from .output_laws import OutputLaw, OutputNormLaw
+from .paired_roughness import RoughnessChange, roughness_change
 from .regime import Regime
 from .roughness import RoughnessExponent, roughness_exponent
-from .roughness_change import RoughnessChange, roughness_change
 from .scaling import ScalingExponents, scaling_exponents
 from .verdict import Verdict
 
 __all__ = [
+    "ExactComparison",
     "Extrapolation",
     "Growth",
     "Hypoactivation",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,13 @@ from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
-from . import interlayer, log_gaussian
+from . import exact_comparison, interlayer, log_gaussian
 
 ANALYSES: dict[str, Callable[[Record], Any]] = {
     "log_gaussian_fit": log_gaussian.fit,
     "interlayer_correlations": interlayer.analyse,
+    "exact_growth": partial(exact_comparison.compare, name="growth"),
+    "exact_gradient": partial(exact_comparison.compare, name="gradient"),
 }
 
 

@@ -18,7 +18,7 @@ from .. import theory
 from ..engine.moments import leave_one_out
 from ..results.estimates import Estimate, Floats, KSDistance, ks_distance, ks_resolution
 from ..results.record import Record
-from ..theory import FullyConnected, LogNormLimit, SkipOnly
+from ..theory import FullyConnected, LogMoments, LogNormLimit, SkipOnly
 from ._result import Result
 from .output_laws import OutputLaw, OutputNormLaw, one_output, output_norm
 
@@ -34,13 +34,15 @@ class LogGaussianFit(Result):
     theory : LogNormLimit or None
         Mean and variance of the limit law, leading order in 1/n (a Gaussian: skewness and excess kurtosis 0). None
         where no limit is known, as are the distances to it and to infinite width, and the laws of the output.
-    exact : theory.FullyConnected, theory.SkipOnly or None
+    exact : theory.FullyConnected, theory.SkipOnly, theory.LogMoments or None
         The exact mean, variance, skewness and excess kurtosis, where they are known (`resmc.theory.facts`).
     ks_fitted : KSDistance
         L_d against the Gaussian with its own mean and variance. No value where a law is narrower than a few bins of the
         histogram (1/32 for a network that is no `ResNet`): they cannot tell then.
     ks_theory : KSDistance or None
         L_d against the limit law.
+    ks_exact : KSDistance or None
+        L_d against its exact law, where that is known (`resmc.theory.exact_law`); its ``p_value`` is Kolmogorov's.
     ks_gaussian_limit : KSDistance or None
         L_d against log(chi^2_n/n), the prediction of infinite width.
     output : OutputLaw or None
@@ -54,9 +56,10 @@ class LogGaussianFit(Result):
     skewness: Estimate
     excess_kurtosis: Estimate
     theory: LogNormLimit | None
-    exact: FullyConnected | SkipOnly | None
+    exact: FullyConnected | SkipOnly | LogMoments | None
     ks_fitted: KSDistance
     ks_theory: KSDistance | None
+    ks_exact: KSDistance | None
     ks_gaussian_limit: KSDistance | None
     output: OutputLaw | None
     output_norm: OutputNormLaw | None
@@ -89,6 +92,7 @@ def fit(sim: Record) -> LogGaussianFit:
         scale = sim.resnet.log_norm_offset(sim.resnet.depth)  # the model's log-norm less that of the normalised network
         theoretical = ndtr((edges - limit.mean[0]) / np.sqrt(limit.variance[0]))
         chi_square = theory.chi_square_log_norm_cdf(sim.resnet.width, edges - scale)
+    law = sim.facts.exact_law("log_norm")
     return LogGaussianFit(
         mean=sim.log_norm_mean[-1],
         variance=sim.log_norm_variance[-1],
@@ -98,6 +102,7 @@ def fit(sim: Record) -> LogGaussianFit:
         exact=sim.facts.log_norm(last),
         ks_fitted=distance(fitted),
         ks_theory=None if theoretical is None else distance(theoretical),
+        ks_exact=None if law is None else distance(law.cdf(edges)),
         ks_gaussian_limit=None if chi_square is None else distance(chi_square),
         output=None if limit is None else one_output(sim, limit),
         output_norm=None if limit is None else output_norm(sim, limit),

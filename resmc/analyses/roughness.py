@@ -26,6 +26,7 @@ from ._result import Result
 
 SHARE = 16  # the longest lag by default, as a part of the depth: a process of length 1/10 is smooth below it
 UNKNOWN = "networks of an array"  # in place of a seed
+LARGEST = 1e140  # weights whose squares, summed, stay in the range of numbers
 ALLOWED = "it must be an array of real numbers, with an axis of layers"
 
 
@@ -149,7 +150,8 @@ def mean_square_increments(weights: Floats, lags: Sequence[int], path: str) -> F
     for i, x in enumerate(weights):  # Paths of one network stay in a cache.
         if path == "sums":
             x = np.concatenate([np.zeros_like(x[:1]), x.cumsum(axis=0)])
-        found[:, i] = [np.mean((x[m:] - x[:-m]) ** 2) for m in lags]
+        with np.errstate(over="ignore"):
+            found[:, i] = [np.mean((x[m:] - x[:-m]) ** 2) for m in lags]
     return found
 
 
@@ -186,4 +188,10 @@ def checked_weights(name: str, weights: ArrayLike, axis: Any, members: Any) -> F
     if bad:
         which = f"{name} are" if members is None else f"{name} of {bad} of {counted(len(found), 'network')} are"
         raise ValueError(f"{which} not all finite: leave out what has exploded")
+    largest = float(np.abs(found).max())
+    if largest and not 1.0 / LARGEST < largest < LARGEST:
+        raise ValueError(
+            f"{name} of up to {largest:.3g} are out of range, as their squares are beyond the numbers of float64: "
+            "multiply all of them by one number"
+        )
     return found

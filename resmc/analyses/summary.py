@@ -52,9 +52,10 @@ class Row:
             difference = float(self.estimate.relative_difference(self.limit))
             said = f"{difference:+z.2%}" if abs(difference) <= WORTH_SAYING else ""
             return cell(self.limit), self.observable.limit_kind, said
-        floor = self.estimate.noise_floor if isinstance(self.estimate, KSDistance) else np.nan
-        if np.isfinite(floor) and np.isfinite(self.estimate.value):
-            return f"{floor:.2g}", "noise floor", ""
+        e = self.estimate
+        if isinstance(e, KSDistance) and np.isfinite(e.noise_floor) and np.isfinite(e.value):
+            tested = f"p = {e.p_value:.2g}" if self.observable.tests_exact else ""
+            return f"{e.noise_floor:.2g}", "noise floor", tested
         return "", "", ""
 
     def cells(self) -> list[Any]:

@@ -46,7 +46,8 @@ def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
     networks x width), the band around it one standard error, sqrt(p (1 - p)/N) / width. The limit is the Gaussian of
     `theory.log_norm`, leading order in 1/n; infinite width is log(chi^2_n/n) + 2 log input_norm +
     d log(alpha^2 + lam^2). Where the peak of the latter would lie far beyond the others, its density is divided by what
-    the legend says. Mean and standard deviation are marked by upright lines where they are known exactly. Of fewer than
+    the legend says. Where the exact law is known (`resmc.theory.exact_law`) its density is drawn, and mean and standard
+    deviation are marked by upright lines. Of fewer than
     32 networks the histogram has no band, but a dashed outline.
 
     Parameters
@@ -96,6 +97,10 @@ def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
             low = min(low, limit.mean - 3.7 * limit.deviation, float(x_infinite[0]))
             high = max(high, limit.mean + 3.7 * limit.deviation, float(x_infinite[-1]))
         _mark_exact(ax, sim, top / st.HEADROOM)
+        exact = sim.facts.exact_law("log_norm")
+        if exact is not None:
+            x = np.linspace(low, high, 500)
+            st.line(ax, x, exact.pdf(x), color=st.EXACT, ls=st.DASH_DOTTED, lw=1.4, label="exact law", zorder=4)
         ax.set(xlim=_with_margin(low, high), ylim=(0.0, top))
         ax.set(xlabel=rf"final log-norm $L_d = \log(|{letter_of(sim)}_d|^2/n)$", ylabel="density")
         st.legend(ax)
@@ -198,6 +203,7 @@ def plot_qq(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
     """Draw quantiles of L_d against those of the log-Gaussian limit, with the prediction of infinite width.
 
     Of networks without that limit the quantiles are drawn against those of the Gaussian of their own mean and variance.
+    Quantiles of the exact law are a line where it is known (`resmc.theory.exact_law`).
 
     Their probabilities p are equally spaced in normal scores, as far into the tails as ten networks lie beyond. The
     bars go from the quantile at p - s to the one at p + s, s = sqrt(p (1 - p)/N): pointwise standard errors, which are
@@ -249,6 +255,10 @@ def plot_qq(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
             n = sim.model.width
             infinite = np.log(special.gammaincinv(0.5 * n, p) * 2.0 / n) + limit.scale
             others.append(st.line(ax, x, infinite, color=st.ink(ax), ls=st.DOTTED, label="infinite width", **look))
+        exact = sim.facts.exact_law("log_norm")
+        if exact is not None:
+            known = exact.quantile(p)
+            others.append(st.line(ax, x, known, color=st.EXACT, ls=st.DASH_DOTTED, label="exact law", **look))
         label = f"{st.counted(alive)} ± s.e.{' and bins' * wide}"
         given = st.merged(Line2D, style, color=st.DATA, marker="o", ls="", ms=2.8, lw=0.9, label=label)
         bars = np.maximum([value - low, high - value], 0.0)

@@ -37,6 +37,8 @@ def plot_ratio_law(
 ) -> Axes:
     """Draw the law of a ratio over the networks as a histogram, with the limit of infinite depth beside it.
 
+    For one simulation the exact density is drawn too, where it is known (`resmc.theory.exact_law`).
+
     The band is one standard error, sqrt(p (1 - p)/N) over the width of a bin. Several laws are drawn as outlines, and
     limits only where they are laws of all simulations.
 

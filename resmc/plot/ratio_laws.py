@@ -91,6 +91,8 @@ def draw(
             found = _shares(known, edges, np.ones(len(known)), len(known)) / wide
             middle = 0.5 * (edges[1:] + edges[:-1])
             others.append(st.line(ax, middle, found, label="limit, $L = \\infty$, simulated", **curve))
+        if len(sims) == 1:
+            others += _exact(ax, next(iter(sims.values())), ratio, np.linspace(edges[0], edges[-1], 400)[1:])
         margin = 0.02 * (edges[-1] - edges[0])
         ax.set(xlim=(edges[0] - margin, edges[-1] + margin), xlabel=f"${SHOWN[ratio]}$", ylabel="density")
         ax.set_ylim(bottom=0.0)
@@ -98,6 +100,16 @@ def draw(
             title(ax)
         series.legend(ax, list(laws), handles, others)
     return ax
+
+
+def _exact(ax: Axes, sim: Record, ratio: str, x: Floats) -> list[Any]:
+    """Draw the exact density of the ratio, the root of the quotient, over all networks, where it is known."""
+    law = sim.facts.exact_law(ratio)
+    if law is None or not law.parts:
+        return []
+    density = (1.0 - law.probability_of_death) * law.pdf(2.0 * np.log(x)) * 2.0 / x
+    look: st.Style = {"color": st.EXACT, "ls": st.DASH_DOTTED, "lw": 1.4, "zorder": 5}
+    return [st.line(ax, x, density, label="exact law", **look)]
 
 
 def _known_limit(sims: list[Record], ratio: str) -> Gaussian | None:

@@ -18,7 +18,7 @@ from ..tables import Column, Table
 from . import reproduce
 from .figures import Figure, figure
 from .found import Answer
-from .numbers import MINUS, count, counted, percent, plain, pm, ratio, typeset
+from .numbers import MINUS, count, counted, percent, plain, plain_ratio, pm, ratio, score, typeset
 from .page import Content, need_extra, rendered, sources, write_page
 from .settings import of_model, scaling_of, whole
 from .words_quotient import slug
@@ -113,6 +113,10 @@ def _beside(found: Regime, name: str) -> Iterator[str]:
         f"At L = {count(int(found.depths[-1]))} the median of {shown(name)} is "
         f"{ratio(2.0 * float(value.value), 2.0 * float(value.stderr))}"
     )
+    exact = float(facts.final_quantile(name, 0.5))
+    if math.isfinite(exact):
+        z = score(value, 0.5 * exact)
+        text += f" (theory: exactly {plain_ratio(exact)}{', ' * bool(z)}{z})"
     law = facts.final_limit(name)
     if law is None:
         yield f"{text}."

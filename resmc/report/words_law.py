@@ -10,6 +10,7 @@ from ..models.resnet import ResNet
 from ..results.estimates import Estimate, KSDistance
 from .found import FAR, LARGE, LOOK, Analyses, Answer
 from .numbers import counted, disagrees, has_error, plain, pm, resolved, theory
+from .words_quotient import away_from_exact
 
 SEEN = 2.0  # times the mean distance by sampling alone, from which on a distance is more than noise
 CLOSER = 1.5  # factor between two distances from which on one law is said to be closer than another
@@ -110,6 +111,10 @@ def _law(found: Analyses) -> Iterator[str]:
     for name in MOMENTS:
         if disagrees(getattr(fit, name), known[name]):
             yield f"The {name.replace('_', ' ')} is not the exact one. {LOOK}"
+    if fit.ks_exact is not None and has_error(fit.ks_exact):
+        yield from away_from_exact(fit.ks_exact)
+    if fit.ks_theory is None and fit.exact is not None:
+        return
     if fit.ks_theory is None or fit.ks_gaussian_limit is None or fit.output is None or fit.output_norm is None:
         yield (
             "No limit law of this network's log-norm is known: it is compared with the Gaussian of its own mean and "

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..analyses import LogRatio
+from ..analyses import LogRatio, exact_comparison
 from ..analyses.verdict import SHOWN
-from ..results.estimates import MIN_NETWORKS
+from ..results.estimates import MIN_NETWORKS, KSDistance
+from ..results.laws import Law
 from ..results.observables import OBSERVABLES
 from .found import LOOK, Analyses, Answer
-from .numbers import counted, disagrees, has_error, plain_ratio, pm, ratio, the, theory, typeset
+from .numbers import counted, disagrees, has_error, plain, plain_ratio, pm, ratio, the, theory, typeset
 
+UNLIKELY = 1e-4  # p-values below it are called no chance
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -87,9 +89,31 @@ def _more(found: Analyses, name: str, one: LogRatio) -> Iterator[str]:
     if np.isfinite(values.value).all() and law.networks >= MIN_NETWORKS:
         median = OBSERVABLES[f"{name}.median"]
         logarithm = typeset(median.called(one.end, found.letter, found.sim.model.depth).removeprefix("median "))
-        said = [f"{100.0 * p:g}% {pm(values[i])}" for i, p in enumerate(QUANTILES)]
+        known = found.sim.facts.final_quantile(name, QUANTILES).tolist()
+        said = [f"{100.0 * p:g}% {pm(values[i])}{theory(values[i], known[i])}" for i, p in enumerate(QUANTILES)]
         yield f"Quantiles of {logarithm}: {', '.join(said)}."
+        yield from _distance(found, name, law)
     yield from moments(found, name)
+
+
+def _distance(found: Analyses, name: str, law: Law) -> Iterator[str]:
+    """Say how far the law is from the exact one, where that is known."""
+    exact = found.sim.facts.exact_law(name)
+    if exact is None:
+        return
+    ks = exact_comparison.distance(law, exact)
+    if has_error(ks):
+        yield from away_from_exact(ks)
+
+
+def away_from_exact(ks: KSDistance) -> Iterator[str]:
+    """Say how far a law is from its exact one: the distance, sampling noise, and how likely a larger distance is."""
+    yield (
+        f"Its law is at a Kolmogorov-Smirnov distance of {pm(ks)} from the exact one (sampling noise: "
+        f"{plain(ks.noise_floor, 2)}, p = {plain(ks.p_value, 2)})."
+    )
+    if ks.p_value < UNLIKELY:
+        yield "So large a distance is no chance: something is wrong, in the theory's assumptions or in the simulation."
 
 
 def moments(found: Analyses, name: str) -> Iterator[str]:

@@ -282,6 +282,19 @@ class KSDistance(Estimate):
     noise_floor: float = np.nan
     resolution: float = np.nan
 
+    @property
+    def p_value(self) -> float:
+        """The probability of such a distance or a larger one between ``n`` networks and their own law.
+
+        It is Kolmogorov's, with Stephens's correction for finite n (1970, J. R. Stat. Soc. B 32), and holds for an
+        exact law without a fitted number; it may be too large where ``resolution`` is not far below ``value``. NaN
+        without a value.
+        """
+        from scipy.special import kolmogorov
+
+        root = float(self.n) ** 0.5
+        return float(kolmogorov((root + 0.12 + 0.11 / root) * float(self.value))) if root else float("nan")
+
     def __repr__(self) -> str:
         return f"KSDistance({self}, noise_floor={self.noise_floor:.2g}, resolution={self.resolution:.2g})"
 

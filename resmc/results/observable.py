@@ -91,6 +91,8 @@ class Observable:
         From `Entries` to the number of networks below which it has no error: `resmc.results.reliability` for moments.
     rare : bool
         True for means that rare networks rule, and which may have no error for that.
+    tests_exact : bool
+        True for distances from an exact law, which have a p-value.
     unit : str
         "1" for numbers; logarithms are natural.
     """
@@ -115,6 +117,7 @@ class Observable:
     least: Callable[[Entries], Floats] | None = None
     rare: bool = False
     analysis: str = ""
+    tests_exact: bool = False
     unit: str = "1"
 
     def estimate_of(self, entries: Entries) -> Estimate:

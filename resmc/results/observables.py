@@ -286,6 +286,15 @@ def _final(name: str, moment: str) -> Theory:
     return limit
 
 
+def _exact_median(name: str) -> Theory:
+    def exact(facts: Facts, layers: Integers) -> Floats:
+        end = 0 if name in BACKWARD else facts.model.depth
+        at_end = layers == end
+        return np.where(at_end, facts.final_quantile(name, 0.5) if at_end.any() else np.nan, np.nan)
+
+    return exact
+
+
 def _quotient(name: str) -> Iterable[Observable]:
     """Yield the observables of one quotient: median of the final value, mean, variance, and second moment."""
     formula, words = FORMULAS[name], name.replace("_", " ")
@@ -305,6 +314,7 @@ def _quotient(name: str) -> Iterable[Observable]:
         name,
         lambda e: e.median(name),
         per="end",
+        exact=_exact_median(name),
         exists=followed,
         headline=name != "growth",
         question=ENDED[name] if name != "growth" else "",
@@ -317,6 +327,7 @@ def _quotient(name: str) -> Iterable[Observable]:
         f"mean of the {words}'s logarithm, log {formula}",
         name,
         lambda e: by_entry.growth_log_mean(e.quotient(name), e.quotient_offsets(name)),
+        exact=lambda facts, layers: facts.quotient_moment(name, "mean", layers),
         limit=_final(name, "mean"),
         limit_kind=IN_DEPTH,
         exists=followed,
@@ -329,6 +340,7 @@ def _quotient(name: str) -> Iterable[Observable]:
         f"variance of the {words}'s logarithm, log {formula}",
         name,
         lambda e: by_entry.growth_log_variance(e.quotient(name), e.least(spread)),
+        exact=lambda facts, layers: facts.quotient_moment(name, "variance", layers),
         limit=_final(name, "variance"),
         limit_kind=IN_DEPTH,
         exists=followed,
@@ -402,6 +414,42 @@ DISTANCES = (
     ),
 )
 
+
+def _exact_distance(name: str, symbol: str, words: str, quotient: str, analysis: str) -> Observable:
+    def exists(lowered: Lowered, followed: frozenset[str]) -> bool:
+        return lowered.facts.chain is not None and (quotient == "log_norm" or quotient in followed)
+
+    label = symbol.replace("KS of", "KS distance of")
+    return Observable(
+        name, name.replace(".", "_"), symbol, label, words, "histogram",
+        per="run", exists=exists, analysis=analysis, tests_exact=True,
+    )  # fmt: skip
+
+
+EXACT_DISTANCES = (
+    _exact_distance(
+        "ks.exact",
+        "KS of L, exact law",
+        "KS distance of log(|{v}_d|^2/n) to its exact law",
+        "log_norm",
+        "log_gaussian_fit.ks_exact",
+    ),
+    _exact_distance(
+        "ks.growth",
+        "KS of growth, exact law",
+        "KS distance of log(|{v}_d|^2/|{v}_0|^2) to its exact law",
+        "growth",
+        "exact_growth.ks",
+    ),
+    _exact_distance(
+        "ks.gradient",
+        "KS of gradient, exact law",
+        "KS distance of log(|p_0|^2/|p_d|^2) to its exact law",
+        "gradient",
+        "exact_gradient.ks",
+    ),
+)
+
 CORRELATIONS = (
     Observable(
         "interlayer.lag1",
@@ -432,6 +480,7 @@ ALL = (
     *DEATHS,
     *CORRELATIONS,
     *DISTANCES,
+    *EXACT_DISTANCES,
     *(one for name in QUOTIENTS for one in _quotient(name)),
 )
 OBSERVABLES: dict[str, Observable] = {one.name: one for one in ALL}

@@ -147,7 +147,10 @@ class SweepResult(Shown):
 
     @cached_property
     def exact(self) -> dict[str, Floats]:
-        """Exact values of all quantities, by name, of shape plan.shape; NaN where they are not known."""
+        """Exact values of all quantities, by name, of shape plan.shape; NaN where they are not known.
+
+        They are computed once, when they are asked for: some milliseconds for every model whose quantiles are known.
+        """
         return self._theory(lambda quantity: quantity.exact_value)
 
     def _theory(self, value_of: Callable[[Observable], Callable[[Facts], float]]) -> dict[str, Floats]:

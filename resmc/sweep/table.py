@@ -11,7 +11,7 @@ import numpy as np
 from ..analyses.export import TITLE, Variable, distance_variables, needed, source, variables
 from ..analyses.found import estimates
 from ..models.fields import field_of, told_apart
-from ..results.observables import DISTANCES
+from ..results.observables import OBSERVABLES
 from ..tables.frames import frame
 from .axes import AXES, LONG_NAMES
 
@@ -124,13 +124,15 @@ def _distances(result: SweepResult) -> dict[str, Variable]:
     """Compute the distances between laws from the histograms of one point at a time."""
     plan = result.plan
     parts = ("value", "stderr", "n", "noise_floor", "resolution")
-    columns = {one.name: np.full((len(parts), len(plan.models)), np.nan) for one in DISTANCES}
-    for index, lowered in enumerate(plan.lowered):
-        there = [one.name for one in DISTANCES if one.exists(lowered, frozenset())]
-        for name, found in estimates(result.load(index), there).items() if result.networks.flat[index] else ():
+    distances = [one for one in OBSERVABLES.values() if one.per == "run"]
+    columns = {one.name: np.full((len(parts), len(plan.models)), np.nan) for one in distances}
+    for index in np.flatnonzero(result.networks).tolist():
+        sim = result.load(index)
+        there = [one.name for one in distances if one.name in sim.observables]
+        for name, found in estimates(sim, there).items():
             columns[name][:, index] = [float(getattr(found, part)) for part in parts]
     out: dict[str, Variable] = {}
-    for one in DISTANCES:
+    for one in distances:
         value, stderr, _, floor, resolution = columns[one.name].reshape(len(parts), *plan.shape)
         if np.isfinite(value).any() or not result.networks.any():
             out |= distance_variables(one, plan.dims, value, stderr, floor, resolution)

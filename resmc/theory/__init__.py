@@ -11,6 +11,10 @@ The files, in reading order:
   beta lies between explosion and identity for weights of fractional noise;
 - `exact`: laws and moments at every finite width and depth, with no limit taken, of log-Gaussian networks; of any
   network, `mean_squares` and, for networks that are dead or have no active neuron, `fractions`;
+- `laws`: the whole law where layers multiply the norm by independent factors; `chains` says of which networks;
+  `factors` has the factors' laws, on a `lattice` of points (`bessel`: a density in them), and `inversion` makes a
+  distribution function of their sum's characteristic function;
+- `two_inputs`: norms and products of two inputs of linear networks;
 - `processes`: covariances of weights that depend on each other in depth, and the sums of normals that have them;
 - `roughness`: mean square increments of such weights as paths over the layers;
 - `facts`: which of these are exact, a limit, or 0 by symmetry, for which network;
@@ -21,6 +25,7 @@ log-norm, A_l = 2 |phi(z_l)|^2/|z_l|^2 - 1 the activation asymmetry, F_l the fra
 s = alpha^2 + lam^2. Logarithms are natural and every quantity is dimensionless.
 """
 
+from .chains import LogMoments
 from .depth import DepthSDE, Gaussian, SecondMoments, depth_limit, second_moments
 from .depth_kinds import DepthKind, depth_kind, noise_exponent
 from .distributions import chi_square_log_norm_cdf, output_cdf, output_norm_cdf
@@ -36,6 +41,7 @@ from .exact import (
     skip_only,
 )
 from .kernels import J, J_prime, K, K_prime, growth_kernel, mean_log_chi_square
+from .laws import ExactLaw, exact_law, no_exact_law
 from .limits import (
     HypoactivationLimit,
     LogNormLimit,
@@ -49,12 +55,14 @@ from .limits import (
 )
 from .ordinary import DepthODE, depth_ode
 from .trend_noise import TrendNoiseSDE, trend_noise_limit
+from .two_inputs import TwoInputs, two_inputs
 
 __all__ = [
     "BalancedMoments",
     "DepthKind",
     "DepthODE",
     "DepthSDE",
+    "ExactLaw",
     "FirstLayer",
     "FullyConnected",
     "Gaussian",
@@ -63,16 +71,19 @@ __all__ = [
     "J_prime",
     "K",
     "K_prime",
+    "LogMoments",
     "LogNormLimit",
     "RatioLimit",
     "SecondMoments",
     "SkipOnly",
     "TrendNoiseSDE",
+    "TwoInputs",
     "balanced_moments",
     "chi_square_log_norm_cdf",
     "depth_kind",
     "depth_limit",
     "depth_ode",
+    "exact_law",
     "first_layer",
     "fully_connected",
     "growth_kernel",
@@ -82,6 +93,7 @@ __all__ = [
     "log_norm",
     "log_norm_growth",
     "mean_log_chi_square",
+    "no_exact_law",
     "noise_exponent",
     "one_step",
     "output_cdf",
@@ -89,5 +101,6 @@ __all__ = [
     "second_moments",
     "skip_only",
     "trend_noise_limit",
+    "two_inputs",
     "variance_growth",
 ]

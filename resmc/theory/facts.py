@@ -12,15 +12,18 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import ResNet
 from ..models.spelling import general, log_gaussian
 from . import fractions, limits, mean_squares
+from .chains import Chain, LogMoments, chain, log_moments, no_chain
 from .depth import DepthSDE, Gaussian, depth_limit, no_depth_limit
 from .exact import FirstLayer, FullyConnected, SkipOnly, first_layer, fully_connected, skip_only
+from .factors import SumOfSquares
 from .kernels import Floats
+from .laws import LAWS, ExactLaw, exact_law
 from .limits import HypoactivationLimit, LogNormLimit
 
 Layers = NDArray[np.int64]
@@ -127,6 +130,38 @@ class Facts:
             return self.growth(layers) + 2.0 * math.log(self.model.inputs.size)
         return mean_squares.log_mean_square(self.general)[layers]
 
+    @cached_property
+    def chain(self) -> Chain | None:
+        """The independent factors by which layers multiply the squared norm; None where they are not known."""
+        return None if no_chain(self.general) else chain(self.general)
+
+    def exact_law(self, quantity: str) -> ExactLaw | None:
+        """Return the exact law of the growth, the log-norm or the gradient at its end; None where it is not known."""
+        return exact_law(self.model, quantity) if quantity in LAWS else None
+
+    def quotient_moment(self, quotient: str, moment: str, layers: Layers) -> Floats:
+        """Return the mean or variance of a quotient's logarithm at ``layers``, given that it is not 0; NaN if unknown.
+
+        A gradient has passed the layers from the last one to l, and what these multiply norms by has the same law.
+        """
+        if self.chain is None or quotient not in ("growth", "gradient"):
+            return np.full(layers.shape, np.nan)
+        sums = self.chain.cumulants(1 if moment == "mean" else 2)
+        return np.asarray(sums[layers] if quotient == "growth" else sums[-1] - sums[layers])
+
+    def final_quantile(self, quotient: str, p: ArrayLike) -> Floats:
+        """Return quantiles of a quotient's logarithm at its end over all networks; NaN where they are not known.
+
+        A network whose quotient is 0 counts as -infinity.
+        """
+        wanted, law = np.asarray(p, np.float64), self.exact_law(quotient)
+        if law is None:
+            return np.full(wanted.shape, np.nan)
+        dead = law.probability_of_death
+        alive = np.maximum(wanted - dead, 0.0) / (1.0 - dead) if dead < 1.0 else np.zeros(wanted.shape)
+        values = law.quantile(np.where(alive > 0.0, alive, 0.5))
+        return np.where(alive > 0.0, values, -np.inf)
+
     def log_norm_moment(self, moment: str, layers: Layers) -> Floats:
         """Return the mean, variance, skewness or excess kurtosis of the log-norm at ``layers``; NaN where not known."""
         known = self.log_norm(layers)
@@ -147,14 +182,17 @@ class Facts:
             gaussian &= np.arange(g.depth + 1) <= fractions.untouched_layers(g)
         return np.where(gaussian[layers], 3.0 / (g.width + 2.0), np.nan)
 
-    def log_norm(self, layers: Layers) -> FullyConnected | SkipOnly | None:
-        """Return moments of the log-norm at ``layers``, without a skip or without a branch; None for other networks."""
+    def log_norm(self, layers: Layers) -> FullyConnected | SkipOnly | LogMoments | None:
+        """Return moments of the log-norm at ``layers`` where layers multiply it independently; None elsewhere."""
         m = self.log_gaussian
         if m is not None and m.alpha == 0.0:
             return fully_connected(m, layers)
         if m is not None and m.lam == 0.0:
             return skip_only(m, layers)
-        return None
+        if self.chain is None:
+            return None
+        n, size = self.general.width, self.general.size
+        return log_moments(self.chain, layers, SumOfSquares("linear", n), 2.0 * math.log(size) - math.log(n))
 
     @cached_property
     def first_layer(self) -> FirstLayer | None:

@@ -25,8 +25,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..models.processes import Process
-from .processes import covariance
+from .._system import checks
+from ..models.processes import Covariance, Process
+from .processes import covariance, covariance_by_lag
 
 Floats = NDArray[np.float64]
 
@@ -52,13 +53,25 @@ def increment_mean_squares(dependence: str | Process, depth: int, lags: ArrayLik
     -------
     float64 array (K,)
     """
-    c = covariance(dependence, depth)
+    chosen = np.asarray(lags).tolist()
+    if isinstance(dependence, Covariance):
+        return _of_matrix(covariance(dependence, depth), chosen, path)
+    if isinstance(dependence, str):
+        checks.choice("dependence", dependence, ("iid", "tied"))
+        r = np.ones(depth) if dependence == "tied" else np.eye(1, depth)[0]
+    else:
+        r = covariance_by_lag(dependence, depth)
+    if path == "weights":
+        return np.array([2.0 * (r[0] - r[m]) for m in chosen])
+    return np.array([m * r[0] + 2.0 * np.arange(m - 1, 0, -1) @ r[1:m] for m in chosen])
+
+
+def _of_matrix(c: Floats, lags: list[int], path: str) -> Floats:
+    """Return q(m) of weights with this covariance, (L, L), the mean over places."""
     if path == "sums":  # the covariance of S_0 .. S_L
         c = np.pad(c.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     squares = c.diagonal()
-    return np.array(
-        [np.mean(squares[m:] + squares[: len(c) - m] - 2.0 * c.diagonal(m)) for m in np.asarray(lags).tolist()]
-    )
+    return np.array([np.mean(squares[m:] + squares[: len(c) - m] - 2.0 * c.diagonal(m)) for m in lags])
 
 
 def path_exponents(lags: ArrayLike, mean_squares: Floats) -> Floats:

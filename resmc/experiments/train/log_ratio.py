@@ -114,7 +114,7 @@ class TrainedLogRatios(Shown):
         columns = [
             Column("depth", "depth", width=8),
             Column("mean before", "mean_before", width=20),
-            Column("limit", "limit", width=9, digits=3),
+            Column("limit", "mean_limit", width=9, digits=3),
             Column("after", "mean_after", width=20),
             Column("change", "mean_change", width=20),
             Column("variance before", "variance_before", width=20),
@@ -246,7 +246,10 @@ def _row(fit: Fit, place: int, name: str, start: str, examples: slice) -> Traine
         x = np.log(squares) - np.log(squares[:, from_layer][:, None])  # (before and after, layers, networks, examples)
     kept = np.isfinite(x).all(axis=(0, 1, 3)) & fit.finite[place, fit.chosen[place]]
     if not kept.any():
-        raise ValueError(f"all networks of {model.title} exploded in training: use a smaller learning rate")
+        raise ValueError(
+            f"all networks of {model.title} leave the range of float32, before training or after it: use a smaller "
+            "learning rate, or a scaling that shrinks faster with the depth"
+        )
     found = _by_layer(np.moveaxis(x[:, :, kept], 2, -1))
     if kept.sum() < LEAST[VARIANCE].at(model.width):
         unknown = Estimate(found.value[3:], np.full_like(found.value[3:], np.nan), found.n[3:])

@@ -3,13 +3,15 @@
 A row is cut into ranges of networks. A file of a range is a file of `resmc.results.archive` with these arrays and
 members.
 
-manifest.json    the row, the range and who has computed it
-loss             (networks, exponents, rates, parts) float64: losses after training on the examples for validation and
-                 for test, infinite where a network has failed
-accuracy         of the same shape: fractions of these examples that are classified rightly, 0 where a network has
-                 failed; not there for a regression
-failed           (networks, exponents, rates) bool: networks whose loss was not finite in some step
-growth           (networks, exponents) float64: log10 |h_L|/|h_0| before training, averaged over the test examples
+.. code-block:: text
+
+    manifest.json    the row, the range and who has computed it
+    loss             (networks, exponents, rates, parts) float64: losses after training on the examples for validation
+                     and for test, infinite where a network has failed
+    accuracy         of the same shape: fractions of these examples that are classified rightly, 0 where a network has
+                     failed; not there for a regression
+    failed           (networks, exponents, rates) bool: networks whose loss was not finite in some step or at the end
+    growth           (networks, exponents) float64: log10 |h_L|/|h_0| before training, averaged over the test examples
 """
 
 from __future__ import annotations

@@ -52,8 +52,9 @@ class Fit(Shown):
     test_loss, test_accuracy : ndarray, shape (B, R, P)
         After the last epoch.
     finite : ndarray of bool, shape (B, R, P)
-        False for networks that failed: their loss or gradient was not finite. Their weights are those with which that
-        happened, which may be infinite themselves; their losses are infinite and their accuracies 0.
+        False for networks that failed: their loss or gradient was not finite in some step, or their loss at the end.
+        Their weights are those with which that happened, which may be infinite themselves; their losses are infinite
+        and their accuracies 0.
     """
 
     __repr__ = brief_repr
@@ -126,7 +127,7 @@ class Fit(Shown):
         return tuple(self._weights[self._place(model, None)[0]])
 
     def weights(self, name: str, model: int = 0, learning_rate: float | None = None) -> NDArray[np.float32]:
-        """Return trained weights of a model's networks.
+        """Return trained weights of a model's networks, a copy.
 
         Parameters
         ----------
@@ -148,7 +149,7 @@ class Fit(Shown):
         """
         b, r = self._place(model, learning_rate)
         checks.choice("name", name, self.names(b))
-        return self._weights[b][name][(slice(None),) * (name in BY_LAYER) + (r,)]
+        return self._trained(name, b, r).copy()
 
     def initial_weights(self, name: str, model: int = 0) -> NDArray[np.float32]:
         """Return the weights that a model's networks had before training, as `weights` otherwise (needs torch)."""
@@ -172,7 +173,7 @@ class Fit(Shown):
         from ...torch_module.ensemble import Ensemble
 
         b, r = self._place(model, learning_rate)
-        weights = {} if initial else {name: self.weights(name, b, learning_rate) for name in self.names(b)}
+        weights = {} if initial else {name: self._trained(name, b, r) for name in self.names(b)}
         for name, one in weights.items():
             of_networks = np.moveaxis(one, int(name in BY_LAYER), 0).reshape(len(self.networks), -1)
             infinite = np.flatnonzero(~np.isfinite(of_networks).all(axis=1))
@@ -198,7 +199,7 @@ class Fit(Shown):
     def module(self, model: int = 0, learning_rate: float | None = None) -> ExplicitResidualNetwork:
         """Return the trained networks of a model as one module of torch's, in float32.
 
-        Inputs are those of `Data.x`, tensors (batch, F) or (P, batch, F), and outputs (P, batch, outputs).
+        Inputs are those of ``data.x``, tensors (batch, F) or (P, batch, F), and outputs (P, batch, outputs).
 
         Raises
         ------
@@ -212,6 +213,9 @@ class Fit(Shown):
     def initial(self, model: int = 0) -> ExplicitResidualNetwork:
         """Return the networks of a model as they were before training, otherwise as `module`."""
         return self.ensemble(model, initial=True).module(range(len(self.networks)))
+
+    def _trained(self, name: str, model: int, rate: int) -> NDArray[np.float32]:
+        return self._weights[model][name][(slice(None),) * (name in BY_LAYER) + (rate,)]
 
     def _place(self, model: Any, learning_rate: Any) -> tuple[int, int]:
         b = checks.integer("model", model, 0, len(self.models) - 1)

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..._system import checks
 from ..._system.words import brief, brief_repr, counted
+from ...analyses.paired_roughness import TOLERANCE, RoughnessChange, roughness_change
 from ...analyses.roughness import chosen_lags
-from ...analyses.roughness_change import TOLERANCE, RoughnessChange, roughness_change
 from ...models.processes import Covariance, FractionalNoise, Mixture, Process, SmoothProcess
 from ...models.residual_network import ResidualNetwork
 from ...models.scaling import DepthScaling
@@ -122,32 +122,30 @@ class Regularity(Shown):
             Column("before", "before", width=19),
             Column("after", "after", width=19),
             Column("change", "difference", width=20),
-            Column("verdict", "verdict"),
+            Column("verdict", "verdict", width=10),
+            Column("what was learnt", "learnt"),
         ]
         rows: list[list[Any]] = []
         for row in self.rows:
             for one, expected in ((row.sums, row.expected_sums), (row.weights, row.expected_weights)):
                 named = [row.model.activation, row.law, one.path, expected]
-                rows.append([*named, one.before, one.after, one.difference, one.verdict()])
+                rows.append([*named, one.before, one.after, one.difference, one.verdict(), one.learnt])
         m = self.rows[0].model
         lines = [
             f"{counted(self.networks, 'network')} each, depth {m.depth}, seed {self.seed}; {self.settings}",
             f"exponents from lags {', '.join(map(str, self.rows[0].sums.lags))}; kept: within {TOLERANCE:g}",
         ]
         title = f"roughness over the layers of trained networks: {m.block}  width {m.width}"
-        return Table(
-            "regularity", title, columns, rows, lines, [note for row in self.rows for note in self._notes(row)]
-        )
+        return Table("regularity", title, columns, rows, lines, [self._note(row) for row in self.rows])
 
-    def _notes(self, row: TrainedRoughness) -> list[str]:
+    def _note(self, row: TrainedRoughness) -> str:
         measured = f"test loss {row.loss}" if np.isnan(row.accuracy.value) else f"test accuracy {row.accuracy}"
         assert isinstance(row.model.scaling, DepthScaling)
         lost = f"; {row.left_out} of {self.networks} left out, which exploded" if row.left_out else ""
-        return [
-            f"{row.label}: beta {row.model.scaling.beta:g}, learning rate {row.learning_rate:g}, {measured}{lost}",
-            f"    weights moved by {row.sums.moved} of their size; exponents of the change itself {row.sums.learnt} of "
-            f"sums, {row.weights.learnt} of weights",
-        ]
+        return (
+            f"{row.label}: beta {row.model.scaling.beta:g}, learning rate {row.learning_rate:g}, weights moved by "
+            f"{row.sums.moved} of their size, {measured}{lost}"
+        )
 
     def summary(self) -> Table:
         """Return a table of exponents by activation, law and path; below it, how far weights have moved."""
@@ -179,9 +177,9 @@ def regularity(
     tell whether they are still a smooth function of k/L.
 
     What gradient descent adds to V_k of phi-in is a sum over its steps of p_{k+1} sigma(h_k)^T, whose increments over m
-    layers are those of h and p, of order (m/L)^H at the beta of `beta`'s default. So ``weights.learnt`` is about H for
-    noise and 1 for smooth weights: what is learnt is as rough as the states are over the layers. In the other blocks an
-    activation acts on a product with W_k, and gradients are as rough as W_k itself.
+    layers are those of h and p, of order (m/L)^H at the default beta. So ``weights.learnt`` is about H for noise and 1
+    for smooth weights: what is learnt is as rough as the states are over the layers. In the other blocks an activation
+    acts on a product with W_k, and gradients are as rough as W_k itself.
 
     Marion, Fermanian, Biau and Vert look at one entry against k/L, in one network with ReLU, of width 30 and depth
     1000, trained by Adam for 300 epochs on MNIST: phi-in with beta = 1 and smooth increments or independent weights,
@@ -280,7 +278,8 @@ def _row(fitted: Fit, place: int, lags: Sequence[int] | None) -> TrainedRoughnes
     there = fitted.finite[place, fitted.chosen[place]]
     if not there.any():
         raise ValueError(
-            f"all networks of {model.title} left the range of numbers in training: use a smaller learning rate"
+            f"learning_rate={brief(list(fitted.settings.rates))} is not allowed: every network failed of {model.title}"
+            "; use smaller ones"
         )
     names = [name for name in MATRICES if getattr(model.residual_block, name) is not None]
     before, after = (
