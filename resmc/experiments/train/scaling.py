@@ -138,9 +138,9 @@ def scaling(
 
     The weights A_k are a layer's matrix, or bias, without the factor s = c L^(-beta), whose beta counts where the
     regime is decided (`resmc.scaling_exponents`); where factors are trained (``scales``) they are s_k times that, and
-    beta is 0. Networks of one number have the same ends and order of examples at
-    every depth. With independent layers their weights at the start are independent, so that what training adds can hide
-    below them: ``learnt`` is the difference.
+    beta is 0. Networks of one number have the same ends and order of examples at every depth. With independent layers
+    their weights at the start are independent, so that what training adds can hide below them: ``learnt`` is the
+    difference.
 
     That networks of all depths learn the same makes what their trend adds up to alike: if the weights come out smooth,
     their size times s is 1/L for that reason alone. What is learnt of the limit is whether they do, how large the noise

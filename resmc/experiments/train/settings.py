@@ -16,6 +16,7 @@ OPTIMIZERS = ("sgd", "adam")
 LOSSES = ("cross_entropy", "mean_square")
 ENDS = ("trained", "fixed", "identity")
 SCALES = ("fixed", "shared", "layers")
+USUAL: dict[str, Any] = {"scales": "fixed", "start": 1.0}  # not written down, so that names of stored maps stay
 MOST_RATES = 64
 MOST_EPOCHS = 10**6
 
@@ -114,8 +115,10 @@ class Settings:
         return size
 
     def to_dict(self) -> Plain:
-        """Return the settings by name, as plain values."""
-        return {**{f.name: getattr(self, f.name) for f in fields(self)}, "learning_rate": list(self.rates)}
+        """Return the settings by name, as plain values; those of `USUAL` where they differ from it."""
+        named = {f.name: getattr(self, f.name) for f in fields(self)}
+        named = {name: value for name, value in named.items() if name not in USUAL or value != USUAL[name]}
+        return {**named, "learning_rate": list(self.rates)}
 
     @classmethod
     def from_dict(cls, described: Mapping[str, Any]) -> Self:
