@@ -131,6 +131,8 @@ def test_limits_stand_beside_what_theory_knows():
     assert growth.limit_by_layer[[0, -1]] == pytest.approx([0.0, 0.5 - 1.0 / WIDTH])
     loss = resmc.train.log_ratio(fitted(), start="loss", examples=4).rows[0]
     assert loss.limit is None
+    other = resmc.train.fit(model(4), X, LABELS, **TRAINING | {"networks": 2, "epochs": 1, "scales": "layers"})
+    assert resmc.train.log_ratio(other, examples=2).rows[0].limit is None  # not the model's networks at the start
     assert np.isnan(loss.limit_by_layer).all()
 
 

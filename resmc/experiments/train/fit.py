@@ -48,6 +48,8 @@ def fit(
     split: Sequence[Any] = FRACTIONS,
     standardise: bool | None = None,
     ends: str = "trained",
+    scales: str = "fixed",
+    start: float = 1.0,
     device: str = "cpu",
     workers: int | None = None,
     checkpoint: str | Path | None = None,
@@ -111,6 +113,12 @@ def fit(
     ends : {"trained", "fixed", "identity"}
         "trained" trains A and W_out too, "fixed" leaves them as they are drawn, and with "identity" h_0 = x and
         out = h_N, which needs F = K = width.
+    scales : {"fixed", "shared", "layers"}
+        "fixed" leaves s_k as the model has them. "shared" trains one s of all layers, which must be the same in the
+        model; "layers" trains one of each layer, which begins as the model's s_k times N(0, 1) of the network's own.
+        The weights are named "s".
+    start : float
+        What V, W and b are multiplied with before training, above 0.
     device : str
         A device of torch's, such as "cuda".
     workers : int, optional
@@ -151,6 +159,8 @@ def fit(
         decay=decay,
         loss=loss,
         ends=ends,
+        scales=scales,
+        start=start,
         standardise=standardise,
     )
     data = checked_data(X, y, settings, split, classes)
@@ -177,8 +187,9 @@ def checked_models(given: Any) -> tuple[ResidualNetwork, ...]:
 
 def check_training(models: Sequence[ResidualNetwork], settings: Settings, data: Data) -> None:
     """Refuse what cannot be trained, before any of it is: raises ImportError and ValueError as `fit` does."""
-    from ... import torch_module  # noqa: F401 (says what to install where torch is missing)
+    from ...torch_module.members import check_scales  # needs torch, and says what to install where it is missing
 
+    check_scales(models, settings.scales)
     data.batches(settings.batch)
     for model in models:
         _check_ends(model, settings, data)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...torch_module.residual import ExplicitResidualNetwork
 
 Weights = dict[str, NDArray[np.float32]]
-BY_LAYER = ("V", "W", "b")
+BY_LAYER = ("V", "W", "b", "s")
 BY_EPOCH = ("training_loss", "validation_loss", "validation_accuracy")
 
 
@@ -131,7 +131,7 @@ class Fit(Shown):
 
         Parameters
         ----------
-        name : {"V", "W", "b", "A", "W_out"}
+        name : {"V", "W", "b", "s", "A", "W_out"}
         model : int
             Place among the models.
         learning_rate : float, optional
@@ -140,7 +140,7 @@ class Fit(Shown):
         Returns
         -------
         ndarray of float32
-            "V" and "W" (N, P, n, n), "b" (N, P, n), "A" (P, n, F), "W_out" (P, outputs, n).
+            "V" and "W" (N, P, n, n), "b" (N, P, n), "s" (N, P), "A" (P, n, F), "W_out" (P, outputs, n).
 
         Raises
         ------
@@ -190,6 +190,8 @@ class Fit(Shown):
             features=self.data.features,
             outputs=self.data.outputs,
             ends=self.settings.ends,
+            scales=self.settings.scales,
+            start=self.settings.start,
         )
         found.fill({name: torch.from_numpy(one) for name, one in weights.items()})
         return found

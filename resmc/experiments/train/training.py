@@ -75,6 +75,8 @@ class Training:
             features=data.features,
             outputs=data.outputs,
             ends=settings.ends,
+            scales=settings.scales,
+            start=settings.start,
             groups=[i for i, _, _ in members],
             device=device,
             workers=workers,
@@ -159,8 +161,8 @@ class Training:
         return self._shaped(loss), self._shaped(accuracy)
 
     def weights(self) -> Arrays:
-        """Return the weights as they are now: "V" and "W" of shape (N, B, R, P, n, n), "b" (N, B, R, P, n), those that
-        are there, "A" (B, R, P, n, F) and "W_out" (B, R, P, outputs, n)."""
+        """Return the weights as they are now: "V" and "W" of shape (N, B, R, P, n, n), "b" (N, B, R, P, n) and "s"
+        (N, B, R, P), those that are there, "A" (B, R, P, n, F) and "W_out" (B, R, P, outputs, n)."""
         found: Arrays = {}
         for name in self.ensemble.chunks[0].weights:
             one = self.ensemble.weights(name).numpy()
