@@ -166,7 +166,7 @@ class Fit(Shown):
         ImportError
             If torch is not installed.
         ValueError
-            As `weights` does, and for networks that failed with infinite weights.
+            As `weights` does.
         """
         import torch
 
@@ -174,15 +174,6 @@ class Fit(Shown):
 
         b, r = self._place(model, learning_rate)
         weights = {} if initial else {name: self._trained(name, b, r) for name in self.names(b)}
-        for name, one in weights.items():
-            of_networks = np.moveaxis(one, int(name in BY_LAYER), 0).reshape(len(self.networks), -1)
-            infinite = np.flatnonzero(~np.isfinite(of_networks).all(axis=1))
-            if infinite.size:
-                raise ValueError(
-                    f"model={b} with learning_rate={self.settings.rates[r]:g} is not allowed: {len(infinite)} of "
-                    f"{counted(len(self.networks), 'network')} failed with infinite weights, as network "
-                    f"{self.networks[infinite[0]]}; use a learning rate at which all are finite"
-                )
         found = Ensemble(
             [self.models[b]] * len(self.networks),
             self.networks,
@@ -206,8 +197,18 @@ class Fit(Shown):
         ImportError
             If torch is not installed.
         ValueError
-            As `weights` does.
+            As `weights` does, and for networks that failed with infinite weights.
         """
+        b, r = self._place(model, learning_rate)
+        for name in self.names(b):
+            of_networks = np.moveaxis(self._trained(name, b, r), int(name in BY_LAYER), 0)
+            infinite = np.flatnonzero(~np.isfinite(of_networks.reshape(len(self.networks), -1)).all(axis=1))
+            if infinite.size:
+                raise ValueError(
+                    f"model={b} with learning_rate={self.settings.rates[r]:g} is not allowed: {len(infinite)} of "
+                    f"{counted(len(self.networks), 'network')} failed with infinite weights, as network "
+                    f"{self.networks[infinite[0]]}; use a learning rate at which all are finite"
+                )
         return self.ensemble(model, learning_rate).module(range(len(self.networks)))
 
     def initial(self, model: int = 0) -> ExplicitResidualNetwork:
