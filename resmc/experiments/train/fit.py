@@ -59,9 +59,9 @@ def fit(
 
     .. code-block:: text
 
-        h_0 = A x,    h_{k+1} = carry h_k + f_k(h_k),    out = W_out h_N          f_k as in `ResidualNetwork`
+        h_0 = A x,    h_{k+1} = carry h_k + f_k(h_k),    out = W_out h_L          f_k as in `ResidualNetwork`
         loss  = mean over a batch of -log softmax(out)_y,  or of |out - y|^2/K
-        step size = learning_rate N^rate_exponent, times ``decay`` every ``step_epochs`` epochs
+        step size = learning_rate L^rate_exponent, times ``decay`` every ``step_epochs`` epochs
 
     by ``torch.optim.SGD`` or ``torch.optim.Adam`` in float32. Every model is trained at every learning rate with every
     network. Network number i has the weights of ``model.to_torch(seed, i)`` at the start, Gaussian A (n, F) of variance
@@ -88,7 +88,7 @@ def fit(
     learning_rate : float or sequence of float
         Above 0, at most 64 different ones.
     rate_exponent : float
-        Exponent of the depth N in the step size.
+        Exponent of the depth L in the step size.
     optimizer : {"sgd", "adam"}
         Adam has torch's own constants.
     momentum : float
@@ -112,7 +112,7 @@ def fit(
         is 1. By default True unless ``ends="identity"``.
     ends : {"trained", "fixed", "identity"}
         "trained" trains A and W_out too, "fixed" leaves them as they are drawn, and with "identity" h_0 = x and
-        out = h_N, which needs F = K = width.
+        out = h_L, which needs F = K = width.
     scales : {"fixed", "shared", "layers"}
         "fixed" leaves s_k as the model has them. "shared" trains one s of all layers, which must be the same in the
         model; "layers" trains one of each layer, which begins as the model's s_k times N(0, 1) of the network's own.

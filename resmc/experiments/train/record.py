@@ -140,7 +140,7 @@ class Fit(Shown):
         Returns
         -------
         ndarray of float32
-            "V" and "W" (N, P, n, n), "b" (N, P, n), "s" (N, P), "A" (P, n, F), "W_out" (P, outputs, n).
+            "V" and "W" (L, P, n, n), "b" (L, P, n), "s" (L, P), "A" (P, n, F), "W_out" (P, outputs, n).
 
         Raises
         ------
