@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from ..._system import checks
 from ..._system.progress import NotedReport, reporting
-from ..._system.stopping import stoppable
+from ..._system.stopping import interrupted_at_looks, stoppable
 from ..._system.words import brief, counted
 from ...models.residual_network import ResidualNetwork
 from .checkpoint import Checkpoint
@@ -126,7 +127,8 @@ def fit(
     checkpoint : str or Path, optional
         A file that is written every few seconds and at the end. If it is there, the training goes on from it, on the
         same kind of device with the same bits as if it had never been interrupted; asked for with other settings,
-        models, networks or data, it is refused. `resmc.stop`, Ctrl-C, and a killed process lose a few seconds.
+        models, networks or data, it is refused. `resmc.stop` and Ctrl-C write it after the step at work, so that
+        nothing is lost; a second Ctrl-C, and a killed process, lose a few seconds.
     progress
         As for `simulate`, with networks counted; a bar shows the median loss of the last step.
 
@@ -278,9 +280,18 @@ def _run(training: Training, part: int, file: Checkpoint | None, report: NotedRe
         if report is not None:
             report(training.done / training.steps, f"loss {float(losses.median()):.3g}")
 
-    training.run(after)
-    if file is not None:
-        file.finish(part, training.state(), write=goes_on)
+    if file is None:
+        training.run(after)
+    else:
+        try:
+            with interrupted_at_looks():
+                training.run(after)
+                file.finish(part, training.state(), write=goes_on)
+        except BaseException:
+            if training.between_steps:  # In the middle of a step some members are ahead of others.
+                with suppress(OSError):  # The file stays as it was, and what has happened is what is raised.
+                    file.write(part, training.state())
+            raise
     if report is not None and not goes_on:
         report(1.0)
 

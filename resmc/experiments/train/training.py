@@ -42,6 +42,8 @@ class Training:
         Steps of descent that all of it takes.
     done : int
         Steps that are done.
+    between_steps : bool
+        False in the middle of a step, where some members have taken it and others have not.
     training_loss : ndarray, shape (B, R, P, epochs)
         Mean over the steps of an epoch of the loss before each; NaN before the epoch has ended, infinite once a member
         has been frozen.
@@ -83,7 +85,7 @@ class Training:
         )
         self._check_memory()
         self.batches = data.batches(settings.batch)
-        self.steps, self.done = settings.epochs * self.batches, 0
+        self.steps, self.done, self.between_steps = settings.epochs * self.batches, 0, True
         sizes = [settings.step_size(settings.rates[i], self.models[0].depth) for i, _, _ in members]
         self.updates = {chunk: _Update(chunk, settings, sizes[chunk.members[0]]) for chunk in self.ensemble.chunks}
         on = self.ensemble.device
@@ -132,6 +134,7 @@ class Training:
                 order = self._order(epoch)
             at = order[:, step * self.settings.batch : (step + 1) * self.settings.batch][self._places]
             at = at.to(self.ensemble.device)
+            self.between_steps = False
             losses = self.ensemble.gradients(
                 self.x[at], self.y[at], self.data.loss, update=lambda chunk: self.updates[chunk].step()
             )
@@ -139,6 +142,7 @@ class Training:
             self.done += 1
             if step == self.batches - 1:
                 self._end(epoch)
+            self.between_steps = True
             if after is not None:
                 after(self, losses)
 
