@@ -225,6 +225,38 @@ def test_means_have_errors_from_32_networks_on_and_share_their_networks():
     assert np.isnan(trained(networks=31, epochs=1).loss.stderr).all()
 
 
+def test_differences_of_models_are_paired_by_network_and_each_at_its_own_rate():
+    found = trained([MODEL, OTHERS[0], MODEL], networks=32, epochs=1, learning_rate=[1e-3, 0.1])
+    found = replace(
+        found, validation_accuracy=np.array([[0.1, 0.9], [0.9, 0.1], [0.1, 0.9]])[..., None, None].repeat(32, 2)
+    )
+    for quantity in ("accuracy", "loss"):
+        values = getattr(found, f"test_{quantity}")
+        pairs = values[1, 0] - values[0, 1]
+        paired = found.difference(1, 0, quantity)
+        assert paired.value == pytest.approx(pairs.mean(), rel=1e-12)
+        assert paired.stderr == pytest.approx(pairs.std(ddof=1) / 32**0.5, rel=1e-12)
+        assert found.difference(0, 1, quantity).value == -paired.value
+        same = found.difference(0, 2, quantity)
+        assert same.value == same.stderr == 0.0  # as independent means it would have an error
+    assert found.difference(1, 0) == found.difference(1, 0, "accuracy")
+    few = trained([MODEL, OTHERS[0]], networks=31, epochs=1)
+    assert np.isnan(few.difference(1, 0).stderr)
+    for given, said in (((3, 0), "a=3"), ((0, -1), "b=-1"), ((0, 1, "speed"), "quantity='speed'")):
+        with pytest.raises(ValueError, match=f"{said} is"):
+            found.difference(*given)
+
+
+def test_differences_of_target_values_are_of_losses_which_may_be_infinite():
+    x, y = gaussian_regression(60, features=5)
+    found = trained([MODEL, OTHERS[0]], x, y, networks=2, epochs=1, learning_rate=0.01)
+    assert found.difference(1, 0) == found.difference(1, 0, "loss")
+    with pytest.raises(ValueError, match="quantity='accuracy' is not allowed for target values: use quantity='loss'"):
+        found.difference(1, 0, "accuracy")
+    failed = replace(found, test_loss=np.array([[[1.0, 2.0]], [[np.inf, 1.0]]]))
+    assert failed.difference(1, 0).value == np.inf
+
+
 def test_weights_that_are_handed_out_are_copies():
     found = trained()
     before = found.weights("V")
