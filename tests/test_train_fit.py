@@ -19,6 +19,7 @@ from resmc.train import Fit, fit, gaussian_regression, ode_task
 torch = pytest.importorskip("torch")
 
 from resmc.experiments.train.fit import train_members  # noqa: E402
+from resmc.experiments.train.training import named_device  # noqa: E402
 
 MODEL = ResidualNetwork(6, 3, "v-phi-w", "tanh")
 OTHERS = (
@@ -223,6 +224,21 @@ def test_means_have_errors_from_32_networks_on_and_share_their_networks():
     np.testing.assert_allclose(found.loss.stderr, found.test_loss[:, 0].std(axis=-1, ddof=1) / 32**0.5)
     assert np.isnan((found.loss[0] - found.loss[1]).stderr)
     assert np.isnan(trained(networks=31, epochs=1).loss.stderr).all()
+
+
+def test_the_device_auto_is_what_the_environment_names_or_what_torch_has(monkeypatch, tmp_path):
+    monkeypatch.delenv("RESMC_DEVICE", raising=False)
+    for there, kind in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert named_device("auto") == kind
+        assert named_device("cpu") == "cpu"
+    found = trained(device="auto", checkpoint=tmp_path / "file")
+    assert found.device == "cpu"
+    assert_same(trained(device="cpu", checkpoint=tmp_path / "file"), found)
+    monkeypatch.setenv("RESMC_DEVICE", "cuda:1")
+    assert named_device("auto") == "cuda:1"
+    assert ", on cuda" in str(replace(found, device="cuda"))
+    assert ", on " not in str(found)
 
 
 def test_differences_of_models_are_paired_by_network_and_each_at_its_own_rate():

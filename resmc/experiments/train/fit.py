@@ -121,7 +121,7 @@ def fit(
     start : float
         What V, W and b are multiplied with before training, above 0.
     device : str
-        A device of torch's, such as "cuda".
+        A device of torch's, such as "cuda"; "auto" is what RESMC_DEVICE names, else "cuda" if torch has it, else "cpu".
     workers : int, optional
         Threads; by default as many as there are CPUs.
     checkpoint : str or Path, optional
@@ -238,8 +238,10 @@ def train_members(
         As `fit`.
     """
     check_training(models, settings, data)
-    from .training import Training
+    from .training import Training, named_device
 
+    device = named_device(device)
+    kind = str(device).partition(":")[0]
     networks = tuple(networks)
     settings = replace(settings, loss=data.loss)  # A loss is named or follows from y: one training.
     file = None
@@ -249,11 +251,11 @@ def train_members(
             "networks": list(networks),
             "settings": settings.to_dict(),
             "data": data.described(),
-            "device": str(device).partition(":")[0],
+            "device": kind,
         }
         file = Checkpoint(checkpoint, described)
     parts = list(_by_shape(models).values())
-    result = _Result(models, networks, settings, data)
+    result = _Result(models, networks, settings, data, kind)
     work, done = [len(part) * _work(models[part[0]]) for part in parts], 0.0
     for i, part in enumerate(parts):
         training = Training([models[b] for b in part], networks, settings, data, device=device, workers=workers)
@@ -330,8 +332,9 @@ class _Result:
     """Arrays of a `Fit`, into which trainings put what has come of their models."""
 
     def __init__(
-        self, models: Sequence[ResidualNetwork], networks: tuple[int, ...], settings: Settings, data: Data
+        self, models: Sequence[ResidualNetwork], networks: tuple[int, ...], settings: Settings, data: Data, device: str
     ) -> None:
+        self.device = device
         self.models, self.networks, self.settings, self.data = tuple(models), networks, settings, data
         members = (len(models), len(settings.rates), len(networks))
         self.by_epoch = {name: np.empty((*members, settings.epochs)) for name in BY_EPOCH}
@@ -359,4 +362,5 @@ class _Result:
             **self.at_end,
             finite=self.finite,
             _weights=tuple(self.weights),
+            device=self.device,
         )

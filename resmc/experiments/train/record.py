@@ -56,6 +56,8 @@ class Fit(Shown):
         False for networks that failed: their loss or gradient was not finite in some step, or their loss at the end.
         Their weights are those with which that happened, which may be infinite themselves; their losses are infinite
         and their accuracies 0.
+    device : str
+        The kind of device that they were trained on, such as "cpu" or "cuda".
     """
 
     __repr__ = brief_repr
@@ -72,6 +74,7 @@ class Fit(Shown):
     finite: NDArray[np.bool_]
     # By model, with axes for rates and networks where an `Ensemble` has its members.
     _weights: tuple[Weights, ...] = field(repr=False)
+    device: str = "cpu"
 
     @property
     def chosen(self) -> NDArray[np.int64]:
@@ -303,7 +306,9 @@ class Fit(Shown):
             ]
             rows.append([*row, *([accuracy[b]] if self.data.measures else []), failed])
         title = f"{counted(len(self.networks), 'network')} trained: {self.data.words()}"
-        lines = [self.settings.words() + f", seed {self.settings.seed}"]
+        lines = [
+            self.settings.words() + f", seed {self.settings.seed}" + f", on {self.device}" * (self.device != "cpu")
+        ]
         return Table("fit", title, columns, rows, lines, self._notes())
 
     def _notes(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..._system.memory import available_memory
 from ..._system.stopping import look
+from ...engine.devices import VARIABLE, parse
 from ...models.residual_network import ResidualNetwork
 from ...results.estimates import Floats
 from ...torch_module.chunks import BY_LAYER, Chunk
@@ -22,6 +24,16 @@ Tensor = torch.Tensor
 Arrays = dict[str, NDArray[Any]]
 ORDER = 4  # stream of random numbers; `data.SPLIT` is another
 PIECE = 1 << 24  # numbers of an output that are made at once where nothing is trained
+
+
+def named_device(device: str) -> str:
+    """Return what ``device`` stands for: "auto" is what RESMC_DEVICE names, else CUDA if torch has it, else the CPU."""
+    if device != "auto":
+        return device
+    if os.environ.get(VARIABLE, "") not in ("", "auto"):
+        kind, ordinal = parse(device)
+        return kind if ordinal is None else f"{kind}:{ordinal}"
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class Training:
