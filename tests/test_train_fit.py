@@ -263,6 +263,23 @@ def test_differences_of_models_are_paired_by_network_and_each_at_its_own_rate():
             found.difference(*given)
 
 
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (lambda y: y[:, None], True),
+        (lambda y: y.astype(float), True),
+        (lambda y: y, False),  # labels
+        (lambda y: y + 0.5, False),
+        (lambda y: np.arange(len(y)) * 1.0, False),  # as many values as examples
+        (lambda y: np.eye(3)[y], False),
+    ],
+)
+def test_labels_that_are_trained_by_the_mean_square_are_told(made, told):
+    x, y = blobs()
+    found = str(trained(MODEL, x, made(y), epochs=1, learning_rate=1e-4).summary())
+    assert ("give integers of shape (M,) for classes" in found) is told
+
+
 def test_differences_of_target_values_are_of_losses_which_may_be_infinite():
     x, y = gaussian_regression(60, features=5)
     found = trained([MODEL, OTHERS[0]], x, y, networks=2, epochs=1, learning_rate=0.01)

@@ -313,6 +313,10 @@ class Fit(Shown):
 
     def _notes(self) -> list[str]:
         notes = []
+        if _like_labels(self.data):
+            notes.append(
+                "y has whole numbers, and the loss is the mean square: give integers of shape (M,) for classes"
+            )
         measure = "accuracy" if self.data.measures else "loss"
         if len(self.settings.rates) > 1:
             notes.append(
@@ -338,3 +342,11 @@ class Fit(Shown):
 
     def __str__(self) -> str:
         return str(self.summary())
+
+
+def _like_labels(data: Data) -> bool:
+    """Return True for target values that may be meant as labels: one whole number to an example, and few of them."""
+    if data.measures or data.y.shape[1] > 1:
+        return False
+    values = np.unique(data.y)
+    return 2 * len(values) <= len(data.y) and bool((values == np.rint(values)).all())
