@@ -53,7 +53,13 @@ def mean_and_square(n: int, c: float) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(
-    ("inner", "n", "b"), [("relu", 2, 0.5), ("relu", 3, 0.25), ("linear", 2, 0.4), ("linear", 7, 0.1)]
+    ("inner", "n", "b"),
+    [
+        ("relu", 2, 0.5),
+        pytest.param("relu", 3, 0.25, marks=pytest.mark.long),
+        ("linear", 2, 0.4),
+        pytest.param("linear", 7, 0.1, marks=pytest.mark.long),
+    ],
 )
 def test_mean_and_variance_of_a_layer_are_those_of_a_quadrature_to_1e_10(inner, n, b):
     smallest = 1e-3  # below it X is normal with mean (n - 2) c^2 and variance 4 c^2, to c^4
@@ -120,7 +126,15 @@ def one_layer_cdf(inner: str | None, n: int, b: float, x: float) -> float:
     return over_t(inner, n, given) + (0.5**n * (x >= 0.0) if inner == "relu" else 0.0)
 
 
-@pytest.mark.parametrize(("inner", "n", "s"), [("relu", 2, 1.0), ("relu", 6, 1.2), ("linear", 2, 2.0), (None, 2, 1.0)])
+@pytest.mark.parametrize(
+    ("inner", "n", "s"),
+    [
+        ("relu", 2, 1.0),
+        pytest.param("relu", 6, 1.2, marks=pytest.mark.long),
+        ("linear", 2, 2.0),
+        (None, 2, 1.0),
+    ],
+)
 def test_one_layers_distribution_function_is_that_of_a_quadrature_to_1e_8(inner, n, s):
     block = "phi-in" if inner is None else "v-phi-w"
     model = ResidualNetwork(n, 1, block, inner or "linear", scaling=DepthScaling(0.0, s))
@@ -174,6 +188,18 @@ def test_quantiles_density_and_moments_belong_to_the_distribution_function(model
         assert mean == pytest.approx(law.mean, abs=1e-6 * deviation + 0.5 * law.atom * step)
         mass = step * (law.pdf(grid).sum() - 0.5 * law.pdf(grid[[0, -1]]).sum())
         assert mass == pytest.approx(1.0 - law.atom, abs=2e-3)
+
+
+@pytest.mark.parametrize(("carry", "s"), [(1.0, 2.0**-40), (2.0**-40, 2.0**40), (-1.0, 1e3)])
+@pytest.mark.parametrize("n", [4, 300, 1 << 20])
+def test_scales_at_the_ends_of_what_is_allowed_have_laws_too(n, carry, s):
+    law = theory.exact_law(chain(n, 3, s, carry=carry))
+    low, middle, high = law.quantile([0.01, 0.5, 0.99])
+    assert low < middle < high
+    assert law.mean - 12.0 * math.sqrt(law.variance) < low
+    assert high < law.mean + 6.0 * math.sqrt(law.variance)
+    one = math.log(carry**2 + 0.5 * s**2)
+    assert float(law.moment(1.0)) == pytest.approx(3.0 * one, rel=1e-10, abs=1e-13)
 
 
 def test_an_atom_is_a_jump_where_only_the_skip_is_left():

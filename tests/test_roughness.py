@@ -102,9 +102,11 @@ def test_lists_and_tensors_are_taken_as_arrays():
     assert float(resmc.roughness_exponent(tensor).exponent) == float(found.exponent)
 
 
-def test_weights_beyond_what_can_be_squared_have_no_exponent():
-    huge = 1e200 * np.random.default_rng(5).standard_normal((20, 3))
-    assert np.isnan(resmc.roughness_exponent(huge).exponent.value)
+@pytest.mark.parametrize("factor", [1e-120, 1e120])
+def test_the_size_of_weights_has_no_effect(factor):
+    weights = np.random.default_rng(5).standard_normal((20, 3))
+    found = resmc.roughness_exponent(factor * weights).exponent
+    assert float(found) == pytest.approx(float(resmc.roughness_exponent(weights).exponent), rel=1e-12)
 
 
 def test_any_axes_make_the_same_numbers():
@@ -190,6 +192,7 @@ ONE = np.ones((6, 2))
         (ONE, {"lags": (1, 2.5)}, "lags=2.5 is not allowed"),
         (ONE, {"lags": (1, 7)}, "lags=7 is out of range: it must be an integer from 1 to 6"),
         (ONE, {"lags": (1, 6), "path": "weights"}, "lags=6 is out of range: it must be an integer from 1 to 5"),
+        (np.multiply(1e200, ONE), {}, "weights of up to .*e.200 are out of range, as their squares are beyond"),
         (ONE[:1], {}, "weights of 1 layer are not allowed: path='sums' takes 2 or more"),
         (ONE[:2], {"path": "weights"}, "weights of 2 layers are not allowed: path='weights' takes 3 or more"),
     ],

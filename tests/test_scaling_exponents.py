@@ -294,6 +294,8 @@ BAD = {
     "other entries": (ONES | {64: np.ones((64, 3))}, {}, "differ in networks x entries"),
     "NaN": (ONES | {64: np.full((64, 2), np.nan)}, {}, "weights[64] are not all finite"),
     "zeros": (ONES | {64: np.zeros((64, 2))}, {}, "weights[64] are all 0"),
+    "large": ({depth: 1e200 * one for depth, one in ONES.items()}, {}, "weights[16] of up to 1e+200 are out of range"),
+    "small": ({depth: 1e-200 * one for depth, one in ONES.items()}, {}, "weights[16] of up to 1e-200 are out of range"),
     "words": (ONES | {64: ["a"] * 64}, {}, "weights[64]="),
     "complex": (ONES | {64: np.ones((64, 2)) * 1j}, {}, "complex numbers"),
     "one axis for both": (ONES, {"members": 0}, "members=0 is not allowed: axis=0 is that of the layers"),

@@ -156,6 +156,7 @@ OTHER: list[tuple[dict[str, Any], str]] = [
     ({"batch": 8}, "differs in batch=8, where it was 12. Ask for the same"),
     ({"learning_rate": 0.1}, r"differs in learning_rate=\[0.1\], where it was \[0.01, 0.1, 1000000000.0\]"),
     ({"momentum": 0.5, "decay": 0.5}, "differs in momentum=0.5, where it was 0.9; decay=0.5, where it was 0.1"),
+    ({"y": np.arange(60) % 2}, "differs in loss='cross_entropy', where it was 'mean_square'; the data"),
     ({"epochs": 5}, "differs in epochs=5, where it was 4"),
     ({"seed": 1}, "differs in seed=1, where it was 0"),
     ({"X": X + np.eye(60, 3)}, "differs in the data: X, y, or the indices"),
@@ -174,6 +175,12 @@ def test_another_training_is_refused_and_the_message_says_what_differs(given, sa
     before = finished.read_bytes()
     with pytest.raises(ValueError, match=said):
         trained(finished, **given)
+    assert finished.read_bytes() == before
+
+
+def test_a_loss_that_follows_from_the_data_may_be_named(finished):
+    before = finished.read_bytes()
+    assert trained(finished, loss="mean_square").settings == trained(finished).settings
     assert finished.read_bytes() == before
 
 

@@ -162,6 +162,22 @@ def test_a_network_that_is_not_finite_is_frozen_and_marked_and_the_others_go_on_
     assert "not finite and frozen" in found.summary()
 
 
+def test_a_network_that_leaves_the_range_of_numbers_in_the_last_step_has_failed_and_its_rate_is_not_chosen():
+    """Outputs that are NaN have an argmax, class 0, which all examples for validation and test are of."""
+    x, y = blobs()
+    split = (np.arange(42), np.arange(42, 51)[y[42:51] == 0], np.arange(51, 60)[y[51:] == 0])
+    found = trained(X=x, y=y, split=split, networks=2, epochs=1, batch=42, learning_rate=[1e-9, 1e20])
+    assert np.isfinite(found.training_loss).all()
+    np.testing.assert_array_equal(found.finite[0], [[True, True], [False, False]])
+    for name in ("validation_loss", "test_loss"):
+        assert np.isinf(getattr(found, name)[0, 1]).all()
+    for name in ("validation_accuracy", "test_accuracy"):
+        assert (getattr(found, name)[0, 1] == 0.0).all()
+    assert found.validation_accuracy[0, 0].mean() < 1.0
+    assert found.learning_rate == 1e-9
+    assert "2 of 4 networks" in found.summary()
+
+
 def chosen_only(found: Fit, models: list[int]) -> Fit:
     """The part of a fit with these models, at the smallest learning rate."""
     arrays = {

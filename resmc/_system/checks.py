@@ -84,7 +84,9 @@ def numbers(name: str, given: Any, allowed: str = "it must be an array of real n
 def detached(given: Any) -> Any:
     """Return a tensor, or lists of some, without what belongs to gradients, so that NumPy can read it."""
     if hasattr(given, "detach"):
-        return given.detach().cpu()
+        found = given.detach().cpu()
+        short = found.is_floating_point() and found.element_size() < 4  # NumPy knows no bfloat16.
+        return found.float() if short else found
     if isinstance(given, list | tuple) and any(hasattr(one, "detach") for one in given):
         return [np.asarray(detached(one)) for one in given]
     return given

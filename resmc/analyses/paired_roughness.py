@@ -19,7 +19,6 @@ from ._result import Result
 from .roughness import UNKNOWN, checked_weights, chosen_lags, mean_square_increments, pooled
 
 TOLERANCE = 0.05  # a change of an exponent up to which roughness counts as kept
-VERDICTS = ("kept", "rougher", "smoother", "undecided")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,11 +71,11 @@ class RoughnessChange(Result):
         """
         tolerance = checks.real("tolerance", tolerance, positive=True)
         low, high = (float(end) for end in self.difference.interval(level))
-        return {
-            -tolerance <= low and high <= tolerance: "kept",
-            high < -tolerance: "rougher",
-            low > tolerance: "smoother",
-        }.get(True, "undecided")
+        if -tolerance <= low and high <= tolerance:
+            return "kept"
+        if high < -tolerance:
+            return "rougher"
+        return "smoother" if low > tolerance else "undecided"
 
 
 def roughness_change(

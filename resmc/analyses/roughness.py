@@ -26,6 +26,7 @@ from ._result import Result
 
 SHARE = 16  # the longest lag by default, as a part of the depth: a process of length 1/10 is smooth below it
 UNKNOWN = "networks of an array"  # in place of a seed
+LARGEST = 1e140  # weights whose squares, summed, stay in the range of numbers
 ALLOWED = "it must be an array of real numbers, with an axis of layers"
 
 
@@ -187,4 +188,10 @@ def checked_weights(name: str, weights: ArrayLike, axis: Any, members: Any) -> F
     if bad:
         which = f"{name} are" if members is None else f"{name} of {bad} of {counted(len(found), 'network')} are"
         raise ValueError(f"{which} not all finite: leave out what has exploded")
+    largest = float(np.abs(found).max())
+    if largest and not 1.0 / LARGEST < largest < LARGEST:
+        raise ValueError(
+            f"{name} of up to {largest:.3g} are out of range, as their squares are beyond the numbers of float64: "
+            "multiply all of them by one number"
+        )
     return found

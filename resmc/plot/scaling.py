@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LABELS = {
-    "size": r"$\max_k |A_k|$",
+    "size": r"$\mathrm{max}_k |A_k|$",
     "root_square": r"$(\sum_k |A_k|^2)^{1/2}$",
-    "increment": r"$\max_k |A_{k+1} - A_k|$",
+    "increment": r"$\mathrm{max}_k |A_{k+1} - A_k|$",
     "root_increment": r"$(L \sum_k |A_{k+1} - A_k|^2)^{1/2}$",
     "trend": "trend",
     "noise": "noise",

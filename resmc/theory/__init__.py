@@ -14,6 +14,7 @@ The files, in reading order:
 - `laws`: the whole law where layers multiply the norm by independent factors; `chains` says of which networks;
   `factors` has the factors' laws, on a `lattice` of points (`bessel`: a density in them), and `inversion` makes a
   distribution function of their sum's characteristic function;
+- `two_inputs`: norms and products of two inputs of linear networks;
 - `processes`: covariances of weights that depend on each other in depth, and the sums of normals that have them;
 - `roughness`: mean square increments of such weights as paths over the layers;
 - `facts`: which of these are exact, a limit, or 0 by symmetry, for which network;
@@ -54,6 +55,7 @@ from .limits import (
 )
 from .ordinary import DepthODE, depth_ode
 from .trend_noise import TrendNoiseSDE, trend_noise_limit
+from .two_inputs import TwoInputs, two_inputs
 
 __all__ = [
     "BalancedMoments",
@@ -75,6 +77,7 @@ __all__ = [
     "SecondMoments",
     "SkipOnly",
     "TrendNoiseSDE",
+    "TwoInputs",
     "balanced_moments",
     "chi_square_log_norm_cdf",
     "depth_kind",
@@ -98,5 +101,6 @@ __all__ = [
     "second_moments",
     "skip_only",
     "trend_noise_limit",
+    "two_inputs",
     "variance_growth",
 ]

@@ -195,21 +195,19 @@ class Distribution:
         return out * (2.0 / self.period)
 
 
-def distribution(parts: Sequence[Part], lowest_power: float, slow: bool) -> Distribution:
+def distribution(parts: Sequence[Part], slow: bool) -> Distribution:
     """Return the law of the sum of independent variables, less its mean.
 
     Parameters
     ----------
     parts : sequence of (Points, int)
         Laws, and how many of the variables have each.
-    lowest_power : float
-        Infimum of the q for which E e^(q S) is finite.
     slow : bool
         True if all laws are singular at 0, so that the characteristic function may fall slowly.
     """
     parts = [(points, count) for points, count in parts if count]
     means = [float(points.weight @ points.x) for points, _ in parts]
-    low, high = _interval(parts, means, lowest_power)
+    low, high = _interval(parts, means)
     step = 2.0 * math.pi / (high - low)
     place = -sum(mean * count for mean, (_, count) in zip(means, parts, strict=True))
     atom = math.prod(points.atom**count for points, count in parts)
@@ -233,25 +231,22 @@ def distribution(parts: Sequence[Part], lowest_power: float, slow: bool) -> Dist
     return Distribution(low, high, phi - singular.phi(t) * np.exp(1j * t * place), singular, place)
 
 
-def _interval(parts: Sequence[Part], means: Sequence[float], lowest_power: float) -> tuple[float, float]:
-    """Return ends that S - E S leaves with probability 1e-12 at most, as P(S > x) <= E e^(qS - qx) for q > 0."""
-    variance = sum(
-        count * float(points.weight @ (points.x - mean) ** 2)
-        for (points, count), mean in zip(parts, means, strict=True)
-    )
-    powers = np.geomspace(0.5, 60.0, 24) / math.sqrt(variance)
-    ends = []
-    for q in (powers, -np.minimum(powers, -0.98 * lowest_power)):
-        log_moment = np.zeros(q.shape)
-        for (points, count), mean in zip(parts, means, strict=True):
-            for i, power in enumerate(q):
-                at_atom = [points.atom * math.exp(-power * mean)] if points.atom else []
-                shifted = power * (points.x - mean)
-                largest = float(shifted.max())
-                total = float(points.weight @ np.exp(shifted - largest)) + sum(at_atom) * math.exp(-largest)
-                log_moment[i] += count * (math.log(total) + largest)
-        ends.append((log_moment - math.log(OUTSIDE)) / q)
-    return float(ends[1].max()), float(ends[0].min())
+def _interval(parts: Sequence[Part], means: Sequence[float]) -> tuple[float, float]:
+    """Return ends that S - E S leaves with probability 1e-12 at most, as P(S > x) <= E e^(qS - qx) for q > 0.
+
+    Points that were left out as negligible are not felt here either, so that every q is allowed.
+    """
+    values = [np.append(points.x, 0.0) - mean for (points, _), mean in zip(parts, means, strict=True)]
+    weights = [np.append(points.weight, points.atom) for points, _ in parts]
+    counts = [count for _, count in parts]
+    together = list(zip(values, weights, counts, strict=True))
+    deviation = math.sqrt(sum(count * float(weight @ x**2) for x, weight, count in together))
+    powers = np.geomspace(0.3, 60.0, 24) / deviation
+    reach = []
+    for q in (*powers.tolist(), *(-powers).tolist()):
+        log_moment = sum(count * float(special.logsumexp(q * x, b=weight)) for x, weight, count in together)
+        reach.append((log_moment - math.log(OUTSIDE)) / q)
+    return max(reach[len(powers) :]), min(reach[: len(powers)])
 
 
 def _phi(points: Points, mean: float, step: float, first: int, count: int) -> Complex:

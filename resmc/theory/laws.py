@@ -124,7 +124,7 @@ class ExactLaw:
 
     @property
     def _distribution(self) -> Distribution:
-        return _distribution_of(self.parts, self.lowest_power)
+        return _distribution_of(self.parts)
 
     def cdf(self, x: ArrayLike) -> Floats:
         """Return P(X <= x) for any shape of x, with an error of 1e-8 at most."""
@@ -168,10 +168,10 @@ class ExactLaw:
 
 
 @lru_cache(maxsize=64)
-def _distribution_of(parts: tuple[tuple[Law, int], ...], lowest_power: float) -> Distribution:
+def _distribution_of(parts: tuple[tuple[Law, int], ...]) -> Distribution:
     """Return the law of the sum of the parts less its mean; those of growth and gradient are one."""
     slow = all(isinstance(law, Step) and law.source is not None for law, _ in parts)
-    return distribution([(law.points(), count) for law, count in parts], lowest_power, slow)
+    return distribution([(law.points(), count) for law, count in parts], slow)
 
 
 def exact_law(model: Model, quantity: str = "growth") -> ExactLaw | None:

@@ -15,6 +15,6 @@ def checked_device(device: Any) -> torch.device:
         found = torch.device(device)
         torch.zeros(1, device=found).cpu()
     except (RuntimeError, TypeError, AssertionError) as error:
-        said = str(error).splitlines()[0]
+        said = str(error).splitlines()[0].partition(". ")[0]
         raise ValueError(f"device={brief(device)} is not allowed: torch says '{said}'") from None
     return found

@@ -152,4 +152,4 @@ def _differences(new: Plain, old: Plain) -> list[str]:
         found.append(f"{len(new['models'])} models, where there were {len(old['models'])}")
     for i, (one, other) in enumerate(zip(new["models"], old["models"], strict=False)):
         found += differences(one, other, f"models[{i}].")
-    return found
+    return list(dict.fromkeys(found))  # Settings and data both have the loss.

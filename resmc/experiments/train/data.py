@@ -147,9 +147,12 @@ def checked_data(
         _check_classes(targets[: sizes[0]], labels)
     if settings.standardise:
         x = standardised(x, sizes[0])
-    if not (x[: sizes[0]] != x[0]).any():
-        raise ValueError("X of examples for training that are all the same is not allowed: there is nothing to learn")
     _check_float32("X", x)
+    numbers = x.astype(np.float32)
+    if not (numbers[: sizes[0]] != numbers[0]).any():
+        raise ValueError(
+            "X of examples for training that are all the same in float32 is not allowed: there is nothing to learn"
+        )
     if labels is None:
         _check_float32("y", targets)
         targets = targets.astype(np.float32)
@@ -158,7 +161,7 @@ def checked_data(
             f"ends='identity' is not allowed with {counted(x.shape[1], 'feature')} and {counted(outputs, 'output')}: "
             "x and the output are both of the network's width"
         )
-    return Data(x.astype(np.float32), targets, loss, outputs, sizes, labels, order, fractions, digest.hexdigest())
+    return Data(numbers, targets, loss, outputs, sizes, labels, order, fractions, digest.hexdigest())
 
 
 def _examples(given: Any) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -227,6 +228,7 @@ def train_members(
     from .training import Training
 
     networks = tuple(networks)
+    settings = replace(settings, loss=data.loss)  # A loss is named or follows from y: one training.
     file = None
     if checkpoint is not None:
         described = {
@@ -320,7 +322,7 @@ class _Result:
         for name, array in self.by_epoch.items():
             array[part] = getattr(training, name)
         self.at_end["test_loss"][part], self.at_end["test_accuracy"][part] = training.evaluated("test")
-        self.finite[part] = training.finite
+        self.finite[part] = training.finite & np.isfinite(self.at_end["test_loss"][part])
         for name, one in training.weights().items():
             for place, b in enumerate(part):
                 self.weights[b][name] = one.take(place, axis=int(name in BY_LAYER))

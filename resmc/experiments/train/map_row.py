@@ -10,7 +10,7 @@ members.
                      and for test, infinite where a network has failed
     accuracy         of the same shape: fractions of these examples that are classified rightly, 0 where a network has
                      failed; not there for a regression
-    failed           (networks, exponents, rates) bool: networks whose loss was not finite in some step
+    failed           (networks, exponents, rates) bool: networks whose loss was not finite in some step or at the end
     growth           (networks, exponents) float64: log10 |h_L|/|h_0| before training, averaged over the test examples
 """
 

@@ -29,7 +29,7 @@ def trained(
     scores = [(training.validation_loss[..., -1], loss), (training.validation_accuracy[..., -1], accuracy)]
     # Members are (exponents, rates, networks) there, and networks come first in a row.
     losses, accuracies = (np.ascontiguousarray(np.stack(pair, axis=-1).transpose(2, 0, 1, 3)) for pair in scores)
-    failed = np.ascontiguousarray(~training.finite.transpose(2, 0, 1))
+    failed = np.ascontiguousarray(~(training.finite & np.isfinite(loss)).transpose(2, 0, 1))
     results = RowResults(losses, accuracies if row.data.classifies else None, failed, growth)
     return numerics_of(training.ensemble.device), results
 

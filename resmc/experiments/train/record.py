@@ -52,8 +52,9 @@ class Fit(Shown):
     test_loss, test_accuracy : ndarray, shape (B, R, P)
         After the last epoch.
     finite : ndarray of bool, shape (B, R, P)
-        False for networks that failed: their loss or gradient was not finite. Their weights are those with which that
-        happened, which may be infinite themselves; their losses are infinite and their accuracies 0.
+        False for networks that failed: their loss or gradient was not finite in some step, or their loss at the end.
+        Their weights are those with which that happened, which may be infinite themselves; their losses are infinite
+        and their accuracies 0.
     """
 
     __repr__ = brief_repr

@@ -278,7 +278,8 @@ def _row(fitted: Fit, place: int, lags: Sequence[int] | None) -> TrainedRoughnes
     there = fitted.finite[place, fitted.chosen[place]]
     if not there.any():
         raise ValueError(
-            f"all networks of {model.title} left the range of numbers in training: use a smaller learning rate"
+            f"learning_rate={brief(list(fitted.settings.rates))} is not allowed: every network failed of {model.title}"
+            "; use smaller ones"
         )
     names = [name for name in MATRICES if getattr(model.residual_block, name) is not None]
     before, after = (

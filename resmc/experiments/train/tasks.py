@@ -9,6 +9,7 @@ from ...results.estimates import Floats
 
 MOST_EXAMPLES = 10**7
 MOST_NEURONS = 1 << 17
+MOST_NOISE = 1e30
 PERIODS = 5.0  # the equation's coefficients are sin and cos of 5 pi t
 
 
@@ -37,7 +38,7 @@ def ode_task(
     steps : int
         n, 1 to 10^6.
     noise : float
-        Standard deviation of what is added to the end, at least 0.
+        Standard deviation of what is added to the end, 0 to 1e30.
 
     Returns
     -------
@@ -82,7 +83,7 @@ def gaussian_regression(
     features, outputs : int
         F and K, 1 to 2^17.
     noise : float
-        At least 0.
+        0 to 1e30.
 
     Returns
     -------
@@ -111,6 +112,6 @@ def _generator(seed: int) -> np.random.Generator:
 
 def _deviation(noise: float) -> float:
     noise = checks.real("noise", noise)
-    if noise < 0.0:
-        raise ValueError(f"noise={noise!r} is out of range: it is a standard deviation, at least 0")
+    if not 0.0 <= noise <= MOST_NOISE:
+        raise ValueError(f"noise={noise!r} is out of range: it is a standard deviation, from 0 to {MOST_NOISE:g}")
     return noise

@@ -46,7 +46,7 @@ class Training:
         Mean over the steps of an epoch of the loss before each; NaN before the epoch has ended, infinite once a member
         has been frozen.
     validation_loss, validation_accuracy : ndarray, shape (B, R, P, epochs)
-        After each epoch. Accuracies are NaN for target values, and 0 for members that are frozen.
+        After each epoch. Accuracies are NaN for target values, and 0 where the loss is not finite.
 
     Raises
     ------
@@ -116,8 +116,9 @@ class Training:
 
     @property
     def finite(self) -> NDArray[np.bool_]:
-        """True for members that are not frozen, (B, R, P)."""
-        return self._shaped(self.ensemble.alive.numpy())
+        """True for members that are not frozen, and did not leave the range of numbers in the last step, (B, R, P)."""
+        lost = np.isinf(self._validation[:, max(0, self.done // self.batches - 1)])
+        return self._shaped(self.ensemble.alive.numpy() & ~lost)
 
     def run(self, after: Callable[[Training, Tensor], object] | None = None) -> None:
         """Train from where the members are to the end; ``after`` is called after each step with the step's losses."""
@@ -151,7 +152,8 @@ class Training:
     def evaluated(self, part: str) -> tuple[Floats, Floats]:
         """Return loss and accuracy of the examples for "training", "validation" or "test", each (B, R, P).
 
-        Accuracies are NaN for target values. Members that are frozen have an infinite loss, and an accuracy of 0.
+        Accuracies are NaN for target values. Members that are frozen, and those whose loss is not finite, have an
+        infinite loss and an accuracy of 0.
         """
         loss, accuracy = self._evaluated(part)
         return self._shaped(loss), self._shaped(accuracy)
@@ -190,9 +192,9 @@ class Training:
             else:
                 each = (out - y).square().mean(dim=-1)
             loss += each.reshape(members, -1).double().sum(dim=1).cpu()
-        count, alive = of.stop - of.start, self.ensemble.alive
-        loss = torch.where(alive & torch.isfinite(loss), loss / count, torch.inf)
-        accuracy = torch.where(alive, right / count, 0.0) if self.data.measures else torch.full_like(loss, torch.nan)
+        count, finite = of.stop - of.start, self.ensemble.alive & torch.isfinite(loss)
+        loss = torch.where(finite, loss / count, torch.inf)
+        accuracy = torch.where(finite, right / count, 0.0) if self.data.measures else torch.full_like(loss, torch.nan)
         return loss.numpy(), accuracy.numpy()
 
     def _shaped(self, values: NDArray[Any]) -> NDArray[Any]:
