@@ -12,6 +12,7 @@
 
 #include "bindings_cuda.hpp"
 #include "cpu/columns.hpp"
+#include "cpu/population.hpp"
 #include "cpu/run.hpp"
 #include "include/resmc/streams.hpp"
 #include "interpreter.hpp"
@@ -262,6 +263,43 @@ void columns(const py::dict& network, const py::dict& settings, const py::array_
     attend(released, run, progress);
 }
 
+// Populations of networks that are resampled at the layers; results are [population][layer].
+void populations(const py::dict& network, const py::dict& settings,
+                 const py::array_t<uint32_t, py::array::c_style>& layers, const py::dict& arrays, int threads,
+                 const std::string& instruction_set, const py::object& progress) {
+    const Backend& backend = find_backend(instruction_set);
+    const AnyNetwork described(network);
+    Reader s(settings, "settings");
+    PopulationJob job{};
+    job.network = described.network();
+    job.residual = described.is_residual ? &described.residual : nullptr;
+    if (described.is_residual && described.residual.gradients) throw std::invalid_argument("populations go forwards");
+    job.variant = s.choice<Variant>("variant", VARIANTS);
+    job.seed = s.integer<uint64_t>("seed");
+    job.size = s.integer<uint32_t>("size", 1, 1u << 24);
+    const uint64_t end = END_OF_NETWORKS / population_stride(job.size);
+    job.first = s.integer<uint64_t>("first", 0, end - 1);
+    job.count = s.integer<uint64_t>("count", 1, end - job.first);
+    job.power = s.real<double>("power");
+    s.finish();
+    if (layers.ndim() != 1 || layers.size() == 0) throw std::invalid_argument("layers must have shape (n,), n > 0");
+    check_layers(layers, job.network.depth);
+    job.layers = layers.data();
+    job.n_layers = static_cast<uint32_t>(layers.size());
+    Reader r(arrays, "arrays");
+    const std::vector<size_t> shape = {job.count, job.n_layers};
+    const PopulationResults results{r.array<double>("top", shape), r.array<double>("mean", shape),
+                                    r.array<double>("effective", shape), r.array<double>("growth", shape)};
+    r.finish();
+    Released released;
+    PopulationRun run(backend, job, results, threads);
+    attend(released, run, progress);
+}
+
+size_t population_thread_bytes(uint32_t width, uint32_t size, const std::string& instruction_set) {
+    return population_bytes(find_backend(instruction_set), width, size);
+}
+
 size_t thread_bytes(const py::dict& network, const py::dict& settings,
                     const py::array_t<uint32_t, py::array::c_style>& layers, const std::string& instruction_set) {
     const AnyNetwork described(network);
@@ -405,6 +443,7 @@ PYBIND11_MODULE(_native, m) {
     streams["trend_inner"] = static_cast<int>(STREAM_TREND_INNER);
     streams["trend_bias"] = static_cast<int>(STREAM_TREND_BIAS);
     streams["inputs"] = static_cast<int>(STREAM_INPUTS);
+    streams["resampling"] = static_cast<int>(STREAM_RESAMPLING);
     m.attr("STREAMS") = streams;
     m.def("instruction_sets", [] {
         std::vector<std::pair<std::string, int>> names;
@@ -418,6 +457,10 @@ PYBIND11_MODULE(_native, m) {
     m.def("columns", &columns, py::arg("network"), py::arg("settings"), py::arg("layers"), py::arg("arrays"),
           py::arg("records"), py::arg("threads"), py::arg("instruction_set"), py::arg("progress"));
     m.def("column_state_bytes", &column_state_bytes, py::arg("network"), py::arg("networks"), py::arg("columns"),
+          py::arg("instruction_set"));
+    m.def("populations", &populations, py::arg("network"), py::arg("settings"), py::arg("layers"), py::arg("arrays"),
+          py::arg("threads"), py::arg("instruction_set"), py::arg("progress"));
+    m.def("population_thread_bytes", &population_thread_bytes, py::arg("width"), py::arg("size"),
           py::arg("instruction_set"));
     m.def("thread_bytes", &thread_bytes, py::arg("network"), py::arg("settings"), py::arg("layers"),
           py::arg("instruction_set"));

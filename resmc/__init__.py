@@ -39,8 +39,11 @@ if TYPE_CHECKING:
     from .experiments.frontier import FrontierSlopes, frontier
     from .experiments.heat_map import HeatMap
     from .experiments.limit import limit
+    from .experiments.moment_run import MomentRun
+    from .experiments.moments import moment_growth
     from .experiments.ode_limit import OdeLimit
     from .experiments.quadratic_variation import QuadraticVariation, quadratic_variation
+    from .experiments.rates import RateFunction, rate_function
     from .experiments.regime import regime
     from .experiments.trend_limit import TrendNoiseLimit
     from .sweep import Sweep, SweepResult, heat_map, load_heat_map, load_sweep
@@ -55,8 +58,10 @@ __all__ = [
     "HeatMap",
     "KSDistance",
     "Mixture",
+    "MomentRun",
     "OdeLimit",
     "QuadraticVariation",
+    "RateFunction",
     "ResNet",
     "ResidualNetwork",
     "RoughnessExponent",
@@ -78,9 +83,11 @@ __all__ = [
     "load_heat_map",
     "load_sweep",
     "merge",
+    "moment_growth",
     "ode",
     "plot",
     "quadratic_variation",
+    "rate_function",
     "reference",
     "regime",
     "report",
@@ -98,12 +105,16 @@ EXPERIMENTS = {  # files of the experiments' public names
     "DepthLimit": "depth_limit",
     "FrontierSlopes": "frontier",
     "HeatMap": "heat_map",
+    "MomentRun": "moment_run",
     "OdeLimit": "ode_limit",
     "QuadraticVariation": "quadratic_variation",
+    "RateFunction": "rates",
     "TrendNoiseLimit": "trend_limit",
     "frontier": "frontier",
     "limit": "limit",
+    "moment_growth": "moments",
     "quadratic_variation": "quadratic_variation",
+    "rate_function": "rates",
     "regime": "regime",
 }
 

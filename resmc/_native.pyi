@@ -55,6 +55,19 @@ def reduce(
     instruction_set: str,
     progress: Callable[[float], None] | None,
 ) -> None: ...
+
+# Populations that are resampled: settings and arrays are those of `resmc.engine.native.PopulationJob` and of its
+# `populations`.
+def populations(
+    network: dict[str, Any],
+    settings: dict[str, Any],
+    layers: NDArray[np.uint32],
+    arrays: dict[str, NDArray[Any]],
+    threads: int,
+    instruction_set: str,
+    progress: Callable[[float], None] | None,
+) -> None: ...
+def population_thread_bytes(width: int, size: int, instruction_set: str) -> int: ...
 def thread_bytes(
     network: dict[str, Any], settings: dict[str, Any], layers: NDArray[np.uint32], instruction_set: str
 ) -> int: ...

@@ -198,7 +198,7 @@ def trained_log_ratios(networks: int = 32, name: str = "gradient") -> resmc.trai
         model = residual(0.5, depth)
         end = 0 if name == "gradient" else depth
         return resmc.train.TrainedLogRatio(
-            model, layers, before, after, change, spread, spread, facts(model).final_limit(name), end, *ends, 0
+            model, layers, before, after, change, spread, spread, facts(model).final_limit(name), end, *ends, 0, 0.1
         )
 
     return resmc.train.TrainedLogRatios(name, "fresh", (row(8), row(16)), networks, 10, 0, None, None)

@@ -33,8 +33,8 @@ NETWORKS = {"a_log_gaussian": 0.1, "b_hypoactivation": 0.15, "c_interlayer": 0.1
             "f_corrections": 0.1, "g_depth_regimes": 0.1, "h_depth_gradients": 0.1, "i_depth_law": 0.4,
             "j_smooth_depth": 0.05, "k_fractional_paths": 0.25, "l_heat_map": 0.5, "m_three_regimes": 0.5,
             "n_ode_distance": 0.2, "o_linear_descent": 0.5, "p_adjoint": 0.5, "q_trained_map": 0.5,
-            "r_scaling_exponents": 0.5, "s_smoothness": 0.5, "t_trained_gradients": 0.5,
-            "u_exact_law": 0.05}  # fmt: skip
+            "r_scaling_exponents": 0.5, "s_smoothness": 0.5, "t_trained_gradients": 0.5, "u_exact_law": 0.05,
+            "v_moment_growth": 0.125, "w_rate_function": 0.125}  # fmt: skip
 # Some constants are smaller here: a quarter of some depths, and of a map the rows whose numbers are told.
 CHEAPER: dict[str, dict[str, Callable[[Any], Any]]] = {
     "l_heat_map": {"HURST": lambda rows: rows[::2]},
@@ -222,6 +222,18 @@ def adam_lets_gradients_grow(found: list[Any]) -> bool:
     fresh, before, descent, adam = found
     flat = abs(descent.value) < AGREE * descent.stderr + 0.05
     return agrees(fresh, 0.02) and agrees(before, 0.02) and flat and adam.value > 0.2 + CLEAR * adam.stderr
+
+
+def variance_grows_on(found: list[Any]) -> bool:
+    # the correction is some 6% at n = 40, and the limit is over 7 at the last depth
+    vanilla, balanced = found[:4], found[4:]
+    near = all(agrees(one, 0.1 * one.reference) and one.value > CLEAR * one.stderr for one in vanilla)
+    return near and all(agrees(one) for one in balanced)
+
+
+def moments_have_their_rates(found: list[Any]) -> bool:
+    exact, vanilla = found[:4], found[4:]
+    return all(agrees(one) for one in exact) and all(one.value > CLEAR * one.stderr for one in vanilla)
 
 
 def nothing_of_it(found: list[Any]) -> bool:
@@ -461,6 +473,24 @@ def test_gradients_grow_with_the_depth_where_adam_has_trained_and_not_where_desc
     assert not adam_lets_gradients_grow([fresh, before, adam, descent])
     assert not adam_lets_gradients_grow([replace(fresh, reference=0.5 + 1 / 16), before, descent, adam])
     assert not adam_lets_gradients_grow([fresh, replace(before, value=descent.value + 0.1), descent, adam])
+
+
+def test_variance_grows_where_no_plain_mean_sees_it(ran):
+    found = ran["v_moment_growth"].found
+    assert variance_grows_on(found)
+    vanilla, balanced = found[:4], found[4:]
+    for a, b in ((vanilla, vanilla[:3] + balanced[:1]), (balanced, balanced[:3] + vanilla[:1])):
+        values = [replace(one, value=other.value) for one, other in zip(a, b, strict=True)]
+        assert not variance_grows_on([*values, *balanced] if a is vanilla else [*vanilla, *values])
+    assert "and an error only up to" in ran["v_moment_growth"].printed
+
+
+def test_moments_grow_at_their_exact_rates(ran):
+    found = ran["w_rate_function"].found
+    assert moments_have_their_rates(found)
+    chain, balanced = found[1], found[3]
+    assert not moments_have_their_rates([found[0], replace(chain, value=balanced.value), *found[2:]])
+    assert not moments_have_their_rates([*found[:4], replace(found[4], value=0.0), found[5]])
 
 
 @pytest.mark.long

@@ -225,6 +225,14 @@ def test_means_have_errors_from_32_networks_on_and_share_their_networks():
     assert np.isnan(trained(networks=31, epochs=1).loss.stderr).all()
 
 
+def test_weights_that_are_handed_out_are_copies():
+    found = trained()
+    before = found.weights("V")
+    found.weights("V")[:] = 0.0
+    np.testing.assert_array_equal(found.weights("V"), before)
+    assert before.any()
+
+
 def test_modules_do_what_was_measured():
     found = trained([MODEL, OTHERS[1]], networks=3, epochs=4)
     test = found.data.part("test")

@@ -189,6 +189,7 @@ def test_the_table_has_a_row_for_each_model():
     assert lines[0] == "ln |p_l|^2/|p_L|^2 before and after training: gradients from a fresh readout, at layer 0"
     assert [line.split()[0] for line in lines if line[:4].strip().isdigit()] == ["8", "32"]
     assert "32 networks each, 4 examples of the test" in str(found)
+    assert f"row 1: {fitted().models[1].title}, learning rate {fitted().learning_rate[1]:g}" in str(found)
 
 
 @pytest.mark.parametrize(

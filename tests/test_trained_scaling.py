@@ -59,6 +59,13 @@ def test_the_summary_says_exponents_regimes_and_losses():
     assert trained().to_dataframe()["size"][0] == "max |A_k|"
 
 
+def test_the_summary_says_which_learning_rate_each_depth_has():
+    given = {**TRAINING, "learning_rate": (1e-9, 0.03), "epochs": 1}
+    found = resmc.train.scaling(MODEL, *DATA, DEPTHS[:3], ends="identity", **given)
+    assert "learning rates by depth: 0.03, 0.03, 0.03, each the best" in found.summary()
+    assert "learning rates by depth" not in trained().summary()
+
+
 def test_a_bias_can_be_measured():
     found = trained(weights="b")
     assert found.name == "b"

@@ -88,6 +88,12 @@ struct ColumnChunk {
     size_t row, row_first;  // column c of network i is number row_first + i columns + c
 };
 
+// Layers that a population goes through in one call: `from` to `to`, after layer 0 has been made where it `begins`.
+struct Stretch {
+    bool begins;
+    uint32_t from, to;
+};
+
 struct Backend {
     const char* name;
     int lanes;
@@ -106,6 +112,12 @@ struct Backend {
     size_t (*column_scratch_bytes)(const Residual&);  // of a thread
     bool (*simulate_columns)(const Residual&, const ColumnChunk&, bool backward, uint32_t network, uint32_t pack,
                              uint32_t from, uint32_t to, void* scratch, const Control&);
+    // A pack of a population, whose first network has this number, from rest to rest by the projected method. Its state
+    // is [rows][lanes], aligned for any register: 4 ceil(width/4) neurons, then |z|^2, the sums of phi, and the exponent.
+    bool (*advance)(const Network&, Variant, uint64_t seed, uint64_t network, const Stretch&, float* state,
+                    const Control&);
+    bool (*advance_residual)(const Residual&, uint64_t seed, uint64_t network, const Stretch&, float* state,
+                             const Control&);
     // Adds networks begin .. end - 1 of the tile to statistics.
     void (*reduce)(const Network&, const Recording&, const Records&, int begin, int end, const Statistics&);
     // For tests and benchmarks. The four words of one counter; the four normals of each of n counters' words; all the

@@ -2,6 +2,7 @@
 // and templates over this namespace's own types: nothing from the standard library, whose inline functions the linker
 // would merge with the baseline's.
 #include "entries.hpp"
+#include "population_pack.hpp"
 #include "reduce_tile.hpp"
 #include "simulate_tile.hpp"
 
@@ -114,6 +115,7 @@ size_t column_state_bytes(const Residual&);
 size_t column_scratch_bytes(const Residual&);
 bool simulate_columns(const Residual&, const ColumnChunk&, bool backward, uint32_t network, uint32_t pack,
                       uint32_t from, uint32_t to, void* scratch, const Control&);
+bool advance_residual(const Residual&, uint64_t seed, uint64_t network, const Stretch&, float* state, const Control&);
 
 #define RESMC_STRING2(x) #x
 #define RESMC_STRING(x) RESMC_STRING2(x)
@@ -126,6 +128,8 @@ static const Backend backend{RESMC_STRING(RESMC_TARGET),
                              column_state_bytes,
                              column_scratch_bytes,
                              simulate_columns,
+                             advance,
+                             advance_residual,
                              reduce,
                              words,
                              normals,

@@ -4,12 +4,12 @@ E|z_l|^2/|z_0|^2 grows like exp(c l/n) in a vanilla ResNet and is exactly (alpha
 Nica, Roy 2021, arXiv 2106.04013). A network of depth d contains every depth below d: one run gives the whole curve.
 
 The mean of |z|^2 is ruled by rare networks: `resmc.results.layer_estimates.SecondMoment` says when it is called
-reliable.
+reliable. Where it is not, `resmc.moment_growth` estimates the same by populations that are resampled on the way.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 
 from ..results.estimates import Estimate, Floats
 from ..results.record import Record
+from ..tables import Table
 from ._result import Result
+
+ELSEWHERE = "rare networks rule the mean where it has no error: resmc.moment_growth(model) has it there"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,6 +65,18 @@ class Growth(Result):
     gaussian: Floats
     reliable: NDArray[np.bool_]
     effective_sample_size: Floats
+
+    @property
+    def note(self) -> str:
+        """Where to ask for what is not reliable here; empty if all is."""
+        return "" if self.reliable.all() else ELSEWHERE
+
+    def __repr__(self) -> str:
+        return super().__repr__() + f"\n  ({self.note})" * bool(self.note)
+
+    def _rows(self, most: int) -> Table:
+        table = super()._rows(most)
+        return replace(table, notes=[*table.notes, self.note]) if self.note else table
 
 
 def analyse(sim: Record) -> Growth:

@@ -149,6 +149,53 @@ def reduce(
     )
 
 
+# -- populations that are resampled -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PopulationJob:
+    """All that the kernels are told of populations besides the network and the layers.
+
+    Attributes
+    ----------
+    variant, seed : int
+    first, count, size : int
+        Populations first .. first + count - 1 of so many networks each.
+    power : float
+        Networks are weighted by |z|^(2 power).
+    """
+
+    variant: int
+    seed: int
+    first: int
+    count: int
+    size: int
+    power: float
+
+
+def populations(
+    network: KernelNetwork,
+    job: PopulationJob,
+    layers: NDArray[np.int64],
+    arrays: dict[str, NDArray[np.float64]],
+    threads: int,
+    instructions: str,
+    report: Report | None,
+) -> None:
+    """Take populations through all layers, weighting and resampling them at ``layers``.
+
+    ``arrays`` (count, len(layers)) come to hold, of the weights at each layer, the largest one's logarithm, "top"; the
+    mean of weights over the largest, "mean", 0 where all networks are dead; "effective", (sum w)^2/(size sum w^2); and
+    "growth", the mean of log |z_l|^2/|z_0|^2 by these weights.
+    """
+    _native.populations(plain(network), plain(job), layers.astype(np.uint32), arrays, threads, instructions, report)
+
+
+def population_thread_bytes(width: int, size: int, instructions: str) -> int:
+    """Bytes of memory that each CPU thread takes for a population."""
+    return _native.population_thread_bytes(width, size, instructions)
+
+
 # -- weights as arrays ----------------------------------------------------------------------------------------------
 
 STREAMS: dict[str, int] = dict(_native.STREAMS)

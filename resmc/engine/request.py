@@ -215,6 +215,11 @@ def _model(model: Model | None, model_fields: dict[str, Any]) -> Model:
         return network_of(model_fields)
     if model_fields:
         raise ValueError(f"{next(iter(model_fields))} is not allowed beside a model: give one or the other")
+    return check_model(model)
+
+
+def check_model(model: Any) -> Model:
+    """Return a network in either spelling; anything else is a ValueError."""
     if not isinstance(model, ResNet | ResidualNetwork):
         raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
     return model

@@ -33,6 +33,7 @@ STREAMS = {
     "trend_inner": 16,  # term k; of W of v-phi-w
     "trend_bias": 17,  # term k; of b
     "inputs": 18,  # inputs uniform on [0, 1], layer 0
+    "resampling": 19,  # by what a population is resampled after layer l, of its first network
 }
 
 ROUNDS = 10

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from .._system.words import brief
 from ..models.residual_network import ResidualNetwork
-from .factors import Law, Step, SumOfSquares, cumulants_of_law
+from .factors import LARGEST_POWER, Law, Step, SumOfSquares, cumulants_of_law
 from .kernels import Floats
 from .lattice import HIGHEST_CUMULANT
 
@@ -61,6 +61,22 @@ class Chain:
         each = np.zeros(len(self.kinds))
         for i, kind in enumerate(self.kinds):
             each[i] = kind.shift * (order == 1) + sum(cumulants_of_law(law)[order - 1] for law in kind.laws)
+        return self._summed(each)
+
+    @property
+    def lowest_power(self) -> float:
+        """The infimum of the q for which all factors' moments are finite, but at least -64."""
+        return max([-LARGEST_POWER, *(law.lowest_power for kind in self.kinds for law in kind.laws)])
+
+    def log_powers(self, q: float) -> Floats:
+        """Return log E F^q, F the product of the factors of the first l layers, l = 0 .. depth; 0 where one is 0."""
+        each = np.zeros(len(self.kinds))
+        for i, kind in enumerate(self.kinds):
+            each[i] = q * kind.shift + sum(math.log1p(-law.death) + law.log_moment(q) for law in kind.laws)
+        return self._summed(each)
+
+    def _summed(self, each: Floats) -> Floats:
+        """Return the sums of what each kind adds, over the first l layers."""
         if len(self.kinds) == 1:
             return np.asarray(np.arange(len(self.which) + 1) * each[0])
         return np.concatenate([[0.0], np.cumsum(each[self.which])])

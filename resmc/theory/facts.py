@@ -20,8 +20,8 @@ from ..models.spelling import general, log_gaussian
 from . import fractions, limits, mean_squares
 from .chains import Chain, LogMoments, chain, log_moments, no_chain
 from .depth import DepthSDE, Gaussian, depth_limit, no_depth_limit
-from .exact import FirstLayer, FullyConnected, SkipOnly, first_layer, fully_connected, skip_only
-from .factors import SumOfSquares
+from .exact import FirstLayer, FullyConnected, SkipOnly, balanced_moments, first_layer, fully_connected, skip_only
+from .factors import LARGEST_POWER, SumOfSquares
 from .kernels import Floats
 from .laws import LAWS, ExactLaw, exact_law
 from .limits import HypoactivationLimit, LogNormLimit
@@ -106,6 +106,21 @@ class Facts:
             return mean_squares.log_growth(self.general)[layers]
         step = float(mean_squares.tidy(np.array(m.log_scale)))
         return np.where(self.symmetric | (layers <= 1), layers * step + 0.0, np.nan)
+
+    def log_moment(self, q: float, layers: Layers) -> Floats:
+        """Return log E|h_l|^2q/|h_0|^2q at ``layers``, where it is known; else NaN.
+
+        For q = 1 it is the growth; for q = 2 the fourth moment of balanced networks (`exact.balanced_moments`); at any
+        q that of a chain of independent factors, dead networks counting as 0.
+        """
+        if q == 1.0:
+            return self.growth(layers)
+        m = self.log_gaussian
+        if q == 2.0 and m is not None and m.variant == "balanced":
+            return balanced_moments(m, layers).log_fourth_moment
+        if self.chain is not None and self.chain.lowest_power < q <= LARGEST_POWER:
+            return self.chain.log_powers(q)[layers]
+        return np.where(layers == 0, 0.0, np.nan)
 
     def second_moment(self, quotient: str, layers: Layers) -> Floats:
         """Return log E|v_l|^2/|start|^2 of a quotient at ``layers``, where it is known; else NaN.

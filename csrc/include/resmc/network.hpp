@@ -29,6 +29,26 @@ RESMC_FN void add(Sum& a, const Sum& b) {
     Sum::each([](auto& x, const auto& y) RESMC_LAMBDA { x = x + y; }, a, b);
 }
 
+// z_l, or h_l, as a whole: its sums, in units of 2^exponent. Those of sigma(h_l) are there for phi-in alone.
+template <class Real, class Word, class Count>
+struct LayerState {
+    Sums<Real, Count> sums;
+    Word exponent;
+};
+
+// The same as a quad, which vectors keep behind their neurons', and back.
+template <class Real, class Word, class Count>
+RESMC_FN void to_quad(const LayerState<Real, Word, Count>& layer, Real (&x)[4]) {
+    x[0] = layer.sums.square;
+    x[1] = layer.sums.active_square;
+    x[2] = as_real(layer.sums.active);
+    x[3] = as_real(layer.exponent);
+}
+template <class Real, class Word, class Count>
+RESMC_FN void from_quad(const Real (&x)[4], LayerState<Real, Word, Count>& layer) {
+    layer = {{x[0], x[1], as_word(x[2])}, as_word(x[3])};
+}
+
 // z_{l+1} = carry z_l + step (what the branch gives), in new units: stored z times 2^exponent is the true z.
 template <class Real>
 struct Coefficients {

@@ -118,6 +118,16 @@ RESMC_FN auto projected_layer(const Network& net, const PhiloxKeys& keys, Team& 
     return team.reduce(total);
 }
 
+// Layer l + 1 of networks whose layer l `state` holds, with sums in units of 2^exponent, which become the next one's:
+// for networks that rest in between. simulate_projected has it written out, as its registers would be others.
+template <class Activation, class Team, class State, class Sum>
+RESMC_FN void next_projected_layer(const Network& net, const PhiloxKeys& keys, Team& team, typename Team::Wide networks,
+                                   uint32_t word3, uint32_t l, State& state, Sum& sums, typename Team::Word& exponent) {
+    const auto coefficients = next_coefficients(net, sums, sqrt(sums.active_square), exponent);
+    const auto prefix = philox_prefix(keys, counter_word1(STREAM_RESIDUAL, l), networks, word3);
+    sums = projected_layer<Activation, false>(net, keys, team, prefix, coefficients, state);
+}
+
 // Networks `word2` (low 32 bits) of one `word3`, from layer 0 to depth. Returns false if the team was told to stop.
 template <class Activation, class Team, class State, class Recorder>
 RESMC_FN bool simulate_projected(const Network& net, const PhiloxKeys& keys, Team& team, typename Team::Word word2,

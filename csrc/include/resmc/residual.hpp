@@ -171,14 +171,16 @@ struct ResidualRun {
     // ------------------------------------------------------------
 
     RESMC_FN void keep(uint32_t vector, const Layer& layer) {
-        const Real x[4] = {layer.sums.square, layer.sums.active_square, as_real(layer.sums.active),
-                           as_real(layer.exponent)};
+        Real x[4];
+        to_quad(layer, x);
         vectors.store(vector, rounds(), x);
     }
     RESMC_FN Layer kept(uint32_t vector) const {
         Real x[4];
+        Layer layer;
         vectors.load(vector, rounds(), x);
-        return {{x[0], x[1], as_word(x[2])}, as_word(x[3])};
+        from_quad(x, layer);
+        return layer;
     }
     RESMC_FN void copy(uint32_t from, uint32_t to) {
         RESMC_UNROLL_DEVICE(1)

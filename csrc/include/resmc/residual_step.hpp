@@ -60,13 +60,6 @@ struct Size {
     Word exponent;
 };
 
-// h_l: its sums, in units of 2^exponent. active_square and active are those of sigma(h_l), for phi-in alone.
-template <class Real, class Word, class Count>
-struct LayerState {
-    Sums<Real, Count> sums;
-    Word exponent;
-};
-
 // min(max(e, -126), 127) of a signed word, as 2^e; and 0 below.
 template <class Word>
 RESMC_FN auto power_of_two_real(Word e) {

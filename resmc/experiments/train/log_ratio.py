@@ -58,6 +58,8 @@ class TrainedLogRatio:
         The final value of X by network, its mean over examples; NaN for networks that are left out.
     left_out : int
         Networks that left the range of numbers in training, or whose quotient has no logarithm.
+    learning_rate : float
+        The one chosen.
     """
 
     __repr__ = brief_repr
@@ -74,6 +76,7 @@ class TrainedLogRatio:
     final_before: Floats
     final_after: Floats
     left_out: int
+    learning_rate: float
 
     @property
     def limit_by_layer(self) -> Floats:
@@ -143,7 +146,10 @@ class TrainedLogRatios(Shown):
             notes.append(
                 f"slope of final values in ln L: {self.slope_before} before, {self.slope_after} after training"
             )
-        notes += [f"{f'row {i}: ' * several}{row.model.title}" for i, row in enumerate(self.rows)]
+        notes += [
+            f"{f'row {i}: ' * several}{row.model.title}, learning rate {row.learning_rate:g}"
+            for i, row in enumerate(self.rows)
+        ]
         notes += [
             f"row {i}: {row.left_out} of {self.networks} left out: they exploded, or have a quotient of 0"
             for i, row in enumerate(self.rows)
@@ -270,6 +276,7 @@ def _row(fit: Fit, place: int, name: str, start: str, examples: slice) -> Traine
         final_before=final[0],
         final_after=final[1],
         left_out=int((~kept).sum()),
+        learning_rate=float(fit.learning_rate[place]),
     )
     numbers = np.array(fit.networks)[kept].tolist()
     return share_networks(result, Networks.of(fit.settings.seed, [(i, i + 1) for i in numbers]))

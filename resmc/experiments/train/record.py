@@ -127,7 +127,7 @@ class Fit(Shown):
         return tuple(self._weights[self._place(model, None)[0]])
 
     def weights(self, name: str, model: int = 0, learning_rate: float | None = None) -> NDArray[np.float32]:
-        """Return trained weights of a model's networks.
+        """Return trained weights of a model's networks, a copy.
 
         Parameters
         ----------
@@ -149,7 +149,7 @@ class Fit(Shown):
         """
         b, r = self._place(model, learning_rate)
         checks.choice("name", name, self.names(b))
-        return self._weights[b][name][(slice(None),) * (name in BY_LAYER) + (r,)]
+        return self._trained(name, b, r).copy()
 
     def initial_weights(self, name: str, model: int = 0) -> NDArray[np.float32]:
         """Return the weights that a model's networks had before training, as `weights` otherwise (needs torch)."""
@@ -173,7 +173,7 @@ class Fit(Shown):
         from ...torch_module.ensemble import Ensemble
 
         b, r = self._place(model, learning_rate)
-        weights = {} if initial else {name: self.weights(name, b, learning_rate) for name in self.names(b)}
+        weights = {} if initial else {name: self._trained(name, b, r) for name in self.names(b)}
         for name, one in weights.items():
             of_networks = np.moveaxis(one, int(name in BY_LAYER), 0).reshape(len(self.networks), -1)
             infinite = np.flatnonzero(~np.isfinite(of_networks).all(axis=1))
@@ -211,6 +211,9 @@ class Fit(Shown):
     def initial(self, model: int = 0) -> ExplicitResidualNetwork:
         """Return the networks of a model as they were before training, otherwise as `module`."""
         return self.ensemble(model, initial=True).module(range(len(self.networks)))
+
+    def _trained(self, name: str, model: int, rate: int) -> NDArray[np.float32]:
+        return self._weights[model][name][(slice(None),) * (name in BY_LAYER) + (rate,)]
 
     def _place(self, model: Any, learning_rate: Any) -> tuple[int, int]:
         b = checks.integer("model", model, 0, len(self.models) - 1)

@@ -93,6 +93,9 @@ class TrainedScaling(Shown):
         notes = [f"{TIMES[time]}: {found.sentence}" for time, found in zip(TIMES, each, strict=True)]
         losses = ", ".join(f"{loss:.3g}" for loss in self.loss.value)
         notes.append(f"test loss by depth: {losses}")
+        if len(self.fit.settings.rates) > 1:
+            chosen = ", ".join(f"{rate:g}" for rate in self.fit.learning_rate)
+            notes.append(f"learning rates by depth: {chosen}, each the best on the examples for validation")
         if self.kept < networks:
             notes.append(
                 f"left out: {networks - self.kept} of {counted(networks, 'network')}, which failed at some depth"
@@ -147,7 +150,8 @@ def scaling(
         All else that `fit` takes: learning_rate, rate_exponent, optimizer, epochs, batch, ends, checkpoint and others.
         A step of descent moves a weight by its gradient, of size s, and so what all L layers do by s^2 L; Adam's step
         has one size, and moves it by s L. Networks of all depths learn alike with ``rate_exponent`` 2 beta - 1 in the
-        first case, and beta - 1 in the second.
+        first case, and beta - 1 in the second. Of several learning rates each depth has the one that validation
+        chooses, and exponents have their changes in them: one rate tells more.
 
     Raises
     ------
