@@ -163,6 +163,17 @@ def test_a_summary_shows_both_orders_and_neither_beside_an_exact_value():
     assert "order 2" not in str(general)
 
 
+def test_a_sweep_shows_both_orders_where_nothing_exact_is_known():
+    result = resmc.sweep(width=[16, 32], ratio=0.5, alpha=0.8, lam=0.6, variant=["vanilla", "balanced"], networks=200)
+    records = result.summary().records()
+    models = result.plan.models
+    for record, model in zip(records, models, strict=True):
+        expected = theory.log_norm(model, [model.depth], order=2).variance[0]
+        assert record["log_norm.variance_second_order"] == pytest.approx(expected)
+        assert (record["asymmetry_second_order"] is None) == (model.variant == "balanced")  # where 0 is exact
+    assert "order 2: the limit with the next order in 1/n" in result.summary()
+
+
 def test_tables_do_not_make_anybody_wait_for_the_next_order_of_very_slow_networks():
     slow = resmc.ResNet(width=10, depth=4 * MOST_LAYERS, alpha=math.sqrt(1.0 - 1e-8), lam=1e-4)
     assert facts(slow).log_norm_limit(np.array([slow.depth]), 2) is None
