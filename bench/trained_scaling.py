@@ -1,8 +1,9 @@
 """``python -m bench.trained_scaling``: how weights of trained networks scale with the depth, up to 1024 layers.
 
 The task, width and blocks of Cohen, Cont, Rossier and Xu, with tanh and with ReLU: exponents of the weights before and
-after training and of what was learnt, what is asked of them, and the regime they indicate. Exits with 1 if a number is
-not reached. ``--quick`` takes small depths; ``--only tanh`` a part.
+after training and of what was learnt, what is asked of them, and the regime they indicate. Two cases train scale
+factors from weights near 0, as the authors do, and stand beside the powers of L that their programs have. Exits with 1
+if a number that is asked for is not reached. ``--quick`` takes small depths; ``--only tanh`` a part.
 """
 
 from __future__ import annotations
@@ -30,7 +31,30 @@ from .machine import write
 from .run_record import run_record
 
 WIDTH, EXAMPLES, SEED = 10, 1280, 0
-CASES = {"tanh, beta 0.8": ("tanh", 0.8), "tanh, beta 0.5": ("tanh", 0.5), "relu, beta 1": ("relu", 1.0)}
+EVERY = {**TIMES, "unscaled": "after, A_k alone", "factors": "after, s_k"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained: the activation, steps L^(-beta), and scale factors "fixed", "shared" or of "layers".
+
+    With trained factors weights start near 0, and Adam's step is the same at all depths.
+    """
+
+    activation: str
+    beta: float
+    scales: str = "fixed"
+
+
+CASES = {
+    "tanh, beta 0.8": Case("tanh", 0.8),
+    "tanh, beta 0.5": Case("tanh", 0.5),
+    "relu, beta 1": Case("relu", 1.0),
+    "tanh, one factor trained": Case("tanh", 1.0, "shared"),
+    "relu, factors trained": Case("relu", 1.0, "layers"),
+}
+# Powers of L by which plots_fully_connected.py of the authors divides, of A_k for tanh and of s_k A_k for ReLU.
+THEIRS = {"shared": ("unscaled", -0.2), "layers": ("after", -0.5)}
 
 
 @dataclass(frozen=True)
@@ -46,9 +70,14 @@ FULL = Scale((16, 32, 64, 128, 256, 512, 1024), 32, 25)
 QUICK = Scale((8, 16, 32), 4, 5)
 
 
-def trained(activation: str, beta: float, scale: Scale) -> TrainedScaling:
-    """Networks of all depths that learn alike, by Adam."""
-    model = ResidualNetwork(WIDTH, 1, "phi-out", activation, scaling=DepthScaling(beta), bias=0.1)
+def trained(case: Case, scale: Scale) -> TrainedScaling:
+    """Networks of all depths, trained by Adam."""
+    scaling = DepthScaling(case.beta)
+    how: dict[str, Any] = {"learning_rate": 0.03, "rate_exponent": case.beta - 1.0}
+    bias = 0.1
+    if case.scales != "fixed":  # biases are larger than weights by the root of the width, as the authors have them
+        how, bias = {"learning_rate": 0.002, "scales": case.scales, "start": 1e-4}, 1.0
+    model = ResidualNetwork(WIDTH, 1, "phi-out", case.activation, scaling=scaling, bias=bias)
     x, y = resmc.train.ode_task(EXAMPLES, seed=SEED, dimension=WIDTH)
     return resmc.train.scaling(
         model,
@@ -58,30 +87,35 @@ def trained(activation: str, beta: float, scale: Scale) -> TrainedScaling:
         networks=scale.networks,
         seed=SEED,
         optimizer="adam",
-        learning_rate=0.03,
-        rate_exponent=beta - 1.0,
         epochs=scale.epochs,
         batch=64,
         ends="identity",
         progress=False,
+        **how,
     )
 
 
-def lines(name: str, beta: float, found: TrainedScaling) -> list[Line]:
-    """Exponents of independent weights of one size, and of a trend that adds up to the same at every depth."""
-    return [
-        near(f"{name}: before, largest layer", found.before.size_exponent, 0.0, 0.05),
-        near(f"{name}: before, sums of noise", found.before.noise_hurst, 0.5, 0.05),
-        near(f"{name}: learnt, trend", found.learnt.trend_exponent, beta - 1.0, 0.1),
-    ]
+def lines(name: str, case: Case, found: TrainedScaling) -> list[Line]:
+    """Exponents of independent weights of one size, and of a trend that adds up to the same at every depth.
+
+    Of trained factors it is the product that adds up, and s_k A_k has the size 1/L at the start.
+    """
+    sums = near(f"{name}: before, sums of noise", found.before.noise_hurst, 0.5, 0.05)
+    if case.scales == "fixed":
+        first, trend = near(f"{name}: before, largest layer", found.before.size_exponent, 0.0, 0.05), case.beta - 1.0
+    else:
+        first, trend = near(f"{name}: before, root of squares", found.before.root_square_exponent, -0.5, 0.05), -1.0
+    return [first, sums, near(f"{name}: learnt, trend", found.learnt.trend_exponent, trend, 0.1)]
 
 
 def exponents(found: TrainedScaling) -> dict[str, dict[str, Any]]:
     """Every exponent (value and standard error) and the regime, by time."""
     names = [*(f"{kind}_exponent" for kind in KINDS), "noise_hurst", "trend_sum", "noise_sum"]
     out: dict[str, dict[str, Any]] = {}
-    for moment in TIMES:
+    for moment in EVERY:
         of = getattr(found, moment)
+        if of is None:
+            continue
         each = {name: [float(getattr(of, name).value), float(getattr(of, name).stderr)] for name in names}
         out[moment] = {**each, "regime": of.regime, "sentence": of.sentence}
     return out
@@ -89,11 +123,12 @@ def exponents(found: TrainedScaling) -> dict[str, dict[str, Any]]:
 
 def run(name: str, scale: Scale) -> dict[str, Any]:
     """Train one case; its lines, exponents, test losses by depth, and seconds."""
-    began, (activation, beta) = time.monotonic(), CASES[name]
-    found = trained(activation, beta, scale)
+    began, case = time.monotonic(), CASES[name]
+    found = trained(case, scale)
     return {
         "name": name,
-        "lines": [asdict(line) for line in lines(name, beta, found)],
+        **asdict(case),
+        "lines": [asdict(line) for line in lines(name, case, found)],
         "exponents": exponents(found),
         "loss": [[float(one.value), float(one.stderr)] for one in found.loss],
         "kept": found.kept,
@@ -115,8 +150,8 @@ def markdown(report: dict[str, Any]) -> str:
         f"`{report['command']}` at {report['commit']}, {report['date']}: {report['cpu']}, {report['cpus']} CPUs, load "
         f"average {report['load']:.1f}, resmc {report['version']}. phi-out, width {WIDTH}, steps L^(-beta), L = "
         f"{', '.join(map(str, report['depths']))}, {report['networks']} networks; the equation's task, "
-        f"{EXAMPLES} examples, Adam, {report['epochs']} epochs, learning rate 0.03 L^(beta - 1); seed {SEED}, "
-        f"{report['seconds']:.0f} s.\n",
+        f"{EXAMPLES} examples, Adam, {report['epochs']} epochs, learning rate 0.03 L^(beta - 1), or with trained "
+        f"factors 0.002 at all depths, from weights near 0; seed {SEED}, {report['seconds']:.0f} s.\n",
         "| number | asked | reached | |",
         "|---|--:|--:|---|",
     ]
@@ -129,14 +164,23 @@ def markdown(report: dict[str, Any]) -> str:
         parts += [
             f"\n## {case['name']}\n",
             f"{case['kept']} networks failed at no depth; test losses by depth {by_depth}; {case['seconds']:.0f} s.\n",
-            f"| exponent of | {' | '.join(TIMES.values())} |",
-            "|---|--:|--:|--:|",
+        ]
+        moments = list(case["exponents"])
+        if case["scales"] in THEIRS:
+            moment, theirs = THEIRS[case["scales"]]
+            here = number(*case["exponents"][moment]["size_exponent"])
+            of = "s_k A_k" if moment == "after" else "A_k"
+            parts.append(f"The authors' programs take {of} to be of size L^{theirs}: max |{of}| has L^({here}) here.\n")
+        parts += [
+            f"| exponent of | {' | '.join(EVERY[moment] for moment in moments)} |",
+            "|---" + "|--:" * len(moments) + "|",
         ]
         shown = {f"{kind}_exponent": SHOWN[kind].replace("|", "&#124;") for kind in KINDS}
         for key, words in {**shown, "noise_hurst": "sums of noise, h"}.items():
-            each = [number(*case["exponents"][moment][key]) for moment in TIMES]
+            each = [number(*case["exponents"][moment][key]) for moment in moments]
             parts.append(f"| {words} | {' | '.join(each)} |")
-        parts.append(f"| regime | {' | '.join(case['exponents'][moment]['regime'] for moment in TIMES)} |\n")
+        regimes = [case["exponents"][moment]["regime"] if moment in TIMES else "" for moment in moments]
+        parts.append(f"| regime | {' | '.join(regimes)} |\n")
         parts += [f"- {words}: {case['exponents'][moment]['sentence']}." for moment, words in TIMES.items()]
     return "\n".join(parts) + "\n"
 

@@ -39,9 +39,19 @@ def test_a_quick_run_is_written_and_its_numbers_are_reached(tmp_path, capsys):
 
 def test_another_beta_misses_what_is_asked():
     """A negative control: of the same networks, what would have been asked with steps L^-0.3."""
-    found = bench.trained("tanh", 0.8, bench.Scale((8, 16, 32), 2, 3))
-    assert bench.lines("tanh", 0.8, found)[2].reached
-    assert not bench.lines("tanh", 0.3, found)[2].reached
+    found = bench.trained(bench.Case("tanh", 0.8), bench.Scale((8, 16, 32), 2, 3))
+    assert bench.lines("tanh", bench.Case("tanh", 0.8), found)[2].reached
+    assert not bench.lines("tanh", bench.Case("tanh", 0.3), found)[2].reached
+
+
+def test_trained_factors_stand_beside_the_powers_that_the_authors_take(capsys, monkeypatch):
+    monkeypatch.setattr(bench, "QUICK", bench.Scale((8, 16, 32), 2, 3))
+    bench.main(["--quick", "--only", "factor"])
+    table = capsys.readouterr().out
+    assert "take A_k to be of size L^-0.2" in table
+    assert "take s_k A_k to be of size L^-0.5" in table
+    assert table.count("| after, A_k alone | after, s_k |") == 2
+    assert table.count("before, root of squares") == 2
 
 
 def test_a_case_that_is_not_there_is_refused(capsys):

@@ -30,11 +30,13 @@ def models(block: str, activation: str, width: int = 6, bias: float = 0.0, insid
     ]  # fmt: skip
 
 
-def ensemble_of(block: str, activation: str, ends: str = "trained", **settings: Any) -> Ensemble:
+def ensemble_of(
+    block: str, activation: str, ends: str = "trained", scales: str = "fixed", start: float = 1.0, **settings: Any
+) -> Ensemble:
     """An ensemble of four models, in float64; identity ends take the width for features and outputs."""
     made = models(block, activation, **settings)
     features, outputs = (made[0].width,) * 2 if ends == "identity" else (3, 4)
-    kinds: dict[str, Any] = {"dtype": torch.float64, "workers": 1}
+    kinds: dict[str, Any] = {"dtype": torch.float64, "workers": 1, "scales": scales, "start": start}
     return Ensemble(made, [0, 7, 3, 7], 5, features=features, outputs=outputs, ends=ends, **kinds)
 
 
@@ -74,8 +76,11 @@ def largest_error(ensemble: Ensemble, loss: str) -> float:
         errors.append(abs(float(losses[member] - value)))
         for name in ensemble.chunks[0].parameters:
             found, true = ensemble.shape.unpadded(name, gradient(ensemble, name)), getattr(module, name).grad
+            size = float(true.norm())
+            if name == "s" and ensemble.shape.scales == "shared":  # the layers' gradients may cancel in the sum
+                true = true.sum(0, keepdim=True)
             one = found[:, [member]] if name in BY_LAYER else found[[member]]
-            errors.append(float((one - true).norm() / true.norm()))
+            errors.append(float((one - true).norm()) / size)
             assert one.norm() > 0.0
     return max(errors)
 
@@ -95,6 +100,71 @@ def test_gradients_with_bias_and_untrained_ends_are_those_of_autograd(
 ) -> None:
     for ends in ("fixed", "identity"):
         assert largest_error(ensemble_of(block, activation, ends, bias=0.3, inside=inside), "mean_square") < 1e-12
+
+
+@pytest.mark.parametrize("activation", ["balanced", "sigmoid", "relu"])
+@pytest.mark.parametrize(
+    ("block", "inside"), [("phi-in", False), ("phi-out", False), ("phi-out", True), ("v-phi-w", False)]
+)
+def test_gradients_of_scale_factors_are_those_of_autograd(block: str, inside: bool, activation: str) -> None:
+    for scales, bias in (("shared", 0.3), ("layers", 0.3), ("layers", 0.0)):
+        ensemble = ensemble_of(block, activation, scales=scales, start=0.7, bias=bias, inside=inside)
+        assert "s" in ensemble.chunks[0].parameters
+        assert largest_error(ensemble, "cross_entropy") < 1e-12
+
+
+def test_the_comparison_with_autograd_sees_a_scale_factor_that_is_not_the_one_trained() -> None:
+    """A negative control: passes with a copy of the factors, one of which is off, as if a view had been lost."""
+    ensemble = ensemble_of("phi-out", "relu", scales="layers")
+    for chunk in ensemble.chunks:
+        chunk.passes.scales = chunk.passes.scales * torch.linspace(1.0, 1.001, 5)[:, None, None, None]
+    assert largest_error(ensemble, "cross_entropy") > 1e-6
+
+
+@pytest.mark.parametrize("scales", ["shared", "layers"])
+def test_scale_factors_are_trained_as_torch_trains_them(scales: str) -> None:
+    """Three steps of Adam, beside the same steps of a module whose factors are one or all of them."""
+    ensemble = ensemble_of("v-phi-w", "tanh", scales=scales, start=0.5, bias=0.2)
+    x, y = task(ensemble, "cross_entropy")
+    modules = [ensemble.module([member]) for member in range(MEMBERS)]
+    theirs = [torch.optim.Adam(module.parameters(), lr=0.05) for module in modules]
+    ours = {chunk: torch.optim.Adam(chunk.parameters.values(), lr=0.05) for chunk in ensemble.chunks}
+    for _ in range(3):
+        ensemble.gradients(x, y, "cross_entropy", lambda chunk: ours[chunk].step())
+        for member, (module, optimizer) in enumerate(zip(modules, theirs, strict=True)):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(module(x[member])[0], y[member]).backward()
+            if scales == "shared":
+                module.s.grad[:] = module.s.grad.sum(0)
+            optimizer.step()
+    for member, module in enumerate(modules):
+        for name in ensemble.chunks[0].parameters:
+            found = ensemble.weights(name)
+            one = found[:, [member]] if name in BY_LAYER else found[[member]]
+            assert torch.allclose(one, getattr(module, name), rtol=1e-8, atol=1e-9), name
+    start = ensemble_of("v-phi-w", "tanh", scales=scales).weights("s")
+    assert float((ensemble.weights("s") - start).abs().amax(0).min()) > 0.01
+
+
+def test_scale_factors_begin_as_the_models_own_or_as_normals_of_that_size() -> None:
+    """Of 500 x 8 normals: false alarm in 1 of 10^6 runs; the seed is fixed."""
+    model = ResidualNetwork(4, 500, "phi-out", scaling=DepthScaling(1.0))
+    drawn = Ensemble([model] * 8, range(8), features=3, outputs=2, scales="layers").weights("s").double() * 500
+    assert drawn.shape == (500, 8)
+    assert abs(float(drawn.square().mean()) - 1.0) < 5.0 * (2.0 / 4000) ** 0.5
+    assert abs(float(drawn.mean())) < 5.0 / 4000**0.5
+    few = Ensemble([model] * 2, [5, 2], features=3, outputs=2, scales="layers").weights("s").double() * 500
+    assert torch.equal(few, drawn[:, [5, 2]])
+    shared = Ensemble([model] * 2, range(2), features=3, outputs=2, scales="shared")
+    assert torch.equal(shared.weights("s"), torch.full((500, 2), 1 / 500))
+
+
+def test_weights_begin_as_so_many_times_those_of_the_law() -> None:
+    whole, small = ensemble_of("v-phi-w", "tanh", bias=0.2), ensemble_of("v-phi-w", "tanh", bias=0.2, start=2.0**-10)
+    for name in ("V", "W", "b"):
+        assert torch.equal(small.weights(name), whole.weights(name) * 2.0**-10)
+    for name in ("A", "W_out"):
+        assert torch.equal(small.weights(name), whole.weights(name))
 
 
 def test_the_comparison_with_autograd_sees_a_wrong_scale_of_one_layer() -> None:
@@ -263,6 +333,9 @@ MODEL = ResidualNetwork(8, 2)
         ({"outputs": 0}, "outputs=0"),
         ({"ends": "free"}, "ends='free'"),
         ({"ends": "identity"}, "both must be the width, 8"),
+        ({"scales": "free"}, "scales='free'"),
+        ({"start": 0.0}, "start=0.0"),
+        ({"scales": "shared", "models": [ResidualNetwork(8, 2, scaling=[0.1, 0.2])] * 2}, "must be the same in all"),
         ({"groups": [1]}, "groups of 1"),
         ({"dtype": torch.float16}, "dtype=torch.float16"),
         ({"device": "abacus"}, "device='abacus'"),

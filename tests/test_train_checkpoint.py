@@ -73,7 +73,14 @@ def assert_same(one: Fit, other: Fit) -> None:
                 np.testing.assert_array_equal(one.weights(name, b, rate), other.weights(name, b, rate), err_msg=name)
 
 
-@pytest.mark.parametrize("changed", [{}, {"optimizer": "adam", "momentum": 0.0}, {"ends": "fixed", "momentum": 0.0}])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"optimizer": "adam", "momentum": 0.0, "scales": "layers"},
+        {"ends": "fixed", "momentum": 0.0, "scales": "shared", "start": 0.5},
+    ],
+)
 def test_interrupted_training_ends_with_the_bits_of_training_that_was_not(changed, tmp_path):
     """Interrupted within an epoch, at its end, where a network has failed, and in either part; and again and again."""
     whole = trained(**changed)
@@ -155,6 +162,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 OTHER: list[tuple[dict[str, Any], str]] = [
     ({"batch": 8}, "differs in batch=8, where it was 12. Ask for the same"),
     ({"learning_rate": 0.1}, r"differs in learning_rate=\[0.1\], where it was \[0.01, 0.1, 1000000000.0\]"),
+    (
+        {"scales": "layers", "start": 0.5},
+        "differs in scales='layers', where it was 'fixed'; start=0.5, where it was 1.0",
+    ),
     ({"momentum": 0.5, "decay": 0.5}, "differs in momentum=0.5, where it was 0.9; decay=0.5, where it was 0.1"),
     ({"y": np.arange(60) % 2}, "differs in loss='cross_entropy', where it was 'mean_square'; the data"),
     ({"epochs": 5}, "differs in epochs=5, where it was 4"),

@@ -212,6 +212,8 @@ def test_bad_data_is_refused_in_a_sentence(given, said):
         ({"decay": 0.0}, "decay=0.0"),
         ({"loss": "hinge"}, "loss='hinge'"),
         ({"ends": "free"}, "ends='free'"),
+        ({"scales": "free"}, "scales='free'"),
+        ({"start": 0.0}, "start=0.0"),
         ({"standardise": 1}, "standardise=1"),
         ({"seed": -1}, "seed=-1"),
     ],

@@ -283,6 +283,10 @@ def test_progress_counts_networks_and_a_bar_shows_the_loss(capsys):
         ({"networks": 0}, "networks=0"),
         ({"batch": 43}, "batch=43 is out of range: there are 42 examples for training"),
         ({"rate_exponent": 99.0}, "the step size is .* at depth 3, beyond the numbers of float32"),
+        (
+            {"models": replace(MODEL, scaling=[0.1, 0.2, 0.1]), "scales": "shared"},
+            "scales='shared' is not allowed with",
+        ),
         ({"ends": "identity", "y": blobs()[0]}, "ends='identity' is not allowed with width=6 and 5 features"),
         ({"device": "abacus"}, "device='abacus' is not allowed: torch says"),
         ({"device": "meta"}, "device=.meta. is not allowed: torch says .Cannot copy out of meta"),
@@ -293,6 +297,32 @@ def test_progress_counts_networks_and_a_bar_shows_the_loss(capsys):
 def test_bad_arguments_are_refused_in_a_sentence(given, said):
     with pytest.raises(ValueError, match=said):
         trained(**given)
+
+
+@pytest.mark.parametrize("scales", ["shared", "layers"])
+def test_scale_factors_are_weights_of_a_fit_and_of_its_modules(scales):
+    model = replace(OTHERS[0], block="phi-out", activation="relu", bias=0.3)
+    found = trained(model, networks=3, scales=scales, start=0.5, learning_rate=[0.01, 0.3])
+    s, before = found.weights("s", learning_rate=0.3), found.initial_weights("s")
+    assert s.shape == before.shape == (3, 3)
+    assert (np.abs(s - before).max(axis=0) > 1e-3).all()
+    assert (s == s[:1]).all() == (scales == "shared")
+    x = torch.from_numpy(found.data.x)
+    ours, module = found.ensemble(0, 0.3), found.module(0, 0.3)
+    np.testing.assert_array_equal(module.s.detach(), s)
+    np.testing.assert_allclose(ours.outputs(x), module(x).detach(), rtol=1e-4, atol=1e-5)
+    assert ("one factor s" if scales == "shared" else "factors s_k") + " trained, weights times 0.5" in found.summary()
+    alone = trained(model, networks=2, scales=scales, start=0.5, learning_rate=0.3, workers=2)
+    np.testing.assert_array_equal(alone.weights("s"), s[:, :2])
+
+
+def test_fixed_scale_factors_are_no_weights_and_networks_that_begin_otherwise_are_not_those_of_their_model():
+    found = trained()
+    assert "s" not in found.names()
+    assert found.settings.as_drawn
+    assert replace(found.settings, scales="shared").as_drawn
+    assert not replace(found.settings, scales="layers").as_drawn
+    assert not replace(found.settings, start=0.1).as_drawn
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,8 @@ def test_limits_stand_beside_what_theory_knows():
     assert growth.limit_by_layer[[0, -1]] == pytest.approx([0.0, 0.5 - 1.0 / WIDTH])
     loss = resmc.train.log_ratio(fitted(), start="loss", examples=4).rows[0]
     assert loss.limit is None
+    other = resmc.train.fit(model(4), X, LABELS, **TRAINING | {"networks": 2, "epochs": 1, "scales": "layers"})
+    assert resmc.train.log_ratio(other, examples=2).rows[0].limit is None  # not the model's networks at the start
     assert np.isnan(loss.limit_by_layer).all()
 
 
@@ -154,6 +156,10 @@ def test_networks_that_failed_are_left_out_and_counted():
     assert found.rows[0].final_after[3:] == pytest.approx(whole.rows[0].final_after[3:], abs=1e-12)
     assert int(found.rows[0].mean_after.n[0]) == int(found.slope_after.n) == 29
     assert "row 0: 3 of 32 left out" in str(found)
+    infinite = {name: one.copy() for name, one in fit._weights[0].items()}
+    infinite["V"][:, 0, :3] = np.inf
+    exploded = resmc.train.log_ratio(replace(fit, finite=finite, _weights=(infinite, fit._weights[1])), examples=4)
+    np.testing.assert_array_equal(exploded.rows[0].final_after, found.rows[0].final_after)
     with pytest.raises(ValueError, match="leave the range of float32, before training or after it: use a smaller"):
         resmc.train.log_ratio(replace(fit, finite=np.zeros_like(finite)))
 

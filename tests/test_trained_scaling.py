@@ -59,6 +59,31 @@ def test_the_summary_says_exponents_regimes_and_losses():
     assert trained().to_dataframe()["size"][0] == "max |A_k|"
 
 
+@pytest.mark.parametrize(("scales", "activation"), [("shared", "tanh"), ("layers", "relu")])
+def test_exponents_of_networks_whose_factors_are_trained_are_those_of_the_products(scales, activation):
+    model = replace(MODEL, activation=activation, scaling=resmc.DepthScaling(1.0))
+    options = TRAINING | {"rate_exponent": 0.0, "scales": scales, "start": 0.001}
+    found = resmc.train.scaling(model, *DATA, (8, 16, 32), networks=2, ends="identity", **options)
+
+    def products(s: str, W: str) -> dict[int, np.ndarray]:
+        of = {name: getattr(found.fit, name) for name in (s, W)}
+        return {
+            depth: of[s]("s", b).astype(float)[..., None, None] * of[W]("W", b) for b, depth in enumerate((8, 16, 32))
+        }
+
+    before, after = products("initial_weights", "initial_weights"), products("weights", "weights")
+    learnt = {depth: after[depth] - before[depth] for depth in after}
+    for one, weights in ((found.before, before), (found.after, after), (found.learnt, learnt)):
+        assert str(one) == str(resmc.scaling_exponents(weights, axis=0, members=1))
+    factor = found.factors.size_exponent
+    if scales == "shared":  # its size is a factor of every product's
+        assert float(found.unscaled.size_exponent + factor) == pytest.approx(float(found.after.size_exponent), abs=0.05)
+    text = str(found)
+    for words in ("s_k W_k = A_k", "after, W_k", "after, s_k", "weights times 0.001 at the start"):
+        assert words in text
+    assert trained().unscaled is None
+
+
 def test_the_summary_says_which_learning_rate_each_depth_has():
     given = {**TRAINING, "learning_rate": (1e-9, 0.03), "epochs": 1}
     found = resmc.train.scaling(MODEL, *DATA, DEPTHS[:3], ends="identity", **given)

@@ -1,11 +1,11 @@
 r"""What is learnt is smooth in depth, and the noise of the start stays: the two exponents decide the limit.
 
 Networks $h_{k+1} = h_k + L^{-\beta} \tanh(A_k h_k + b_k)$ of several depths learn where an equation takes a point
-(Cohen, Cont, Rossier, Xu, arXiv 2105.12245, who train the factor too; their programs compare $\max_k |A_k|$ with
-$L^{-0.2}$). All depths learn the same, so what is learnt adds up to the same: it has a trend of size $L^{\beta - 1}$,
-for either $\beta$ here. Weights start as independent noise of one size, and training leaves that where it was. Its sum
-over the layers falls like $L^{1/2 - \beta}$: with $\beta = 0.8$ to nothing, and the limit is an ordinary equation, with
-$\beta = 1/2$ it stays, and the limit is a stochastic one.
+(Cohen, Cont, Rossier, Xu, arXiv 2105.12245, who train the factor too, as ``scales="shared"`` does; their programs take
+$A_k$ to be of size $L^{-0.2}$). All depths learn the same, so what is learnt adds up to the same: it has a trend of
+size $L^{\beta - 1}$, for either $\beta$ here. Weights start as independent noise of one size, and training leaves that
+where it was. Its sum over the layers falls like $L^{1/2 - \beta}$: with $\beta = 0.8$ to nothing, and the limit is an
+ordinary equation, with $\beta = 1/2$ it stays, and the limit is a stochastic one.
 
     python examples/gallery/r_scaling_exponents.py [--networks 1.0] [--seed 0] [--output r_scaling_exponents.png]
 """

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 LABELS = {
     "size": r"$\mathrm{max}_k |A_k|$",
-    "root_square": r"$(\sum_k |A_k|^2)^{1/2}$",
+    "root_square": r"$(\Sigma_k |A_k|^2)^{1/2}$",
     "increment": r"$\mathrm{max}_k |A_{k+1} - A_k|$",
-    "root_increment": r"$(L \sum_k |A_{k+1} - A_k|^2)^{1/2}$",
+    "root_increment": r"$(L \Sigma_k |A_{k+1} - A_k|^2)^{1/2}$",
     "trend": "trend",
     "noise": "noise",
-    "sum": r"$(\sum_w |\sum_{k \in w} A_k|^2)^{1/2}$, windows $w$",
+    "sum": r"$(\Sigma_w |\Sigma_{k \in w} A_k|^2)^{1/2}$, windows $w$",
 }
 
 

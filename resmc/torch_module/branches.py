@@ -76,6 +76,35 @@ class BlockBranches:
         return _sum(to, y, self.V[k].mT, 1.0, factor)
 
 
+@dataclass(eq=False)
+class ScaledBranches(BlockBranches):
+    """Branches whose s_k are tensors, instead of those of the model.
+
+    Attributes
+    ----------
+    s : tensors by layer
+        Shape () or (P,), with networks side by side.
+    """
+
+    s: Layers
+
+    def scales(self, k: int) -> tuple[float, float]:
+        return 1.0, 1.0
+
+    def factor(self, k: int) -> Tensor:
+        """Return s_k, to be multiplied with states."""
+        return self.s[k][..., None, None]
+
+    def met(self, k: int, h: Tensor) -> Tensor:
+        met = super().met(k, h)
+        return self.factor(k) * met if self.model.inside else met
+
+    def outer(self, k: int, y: Tensor, to: Tensor, factor: float = 1.0) -> Tensor:
+        if self.model.inside:
+            return super().outer(k, y, to, factor)
+        return torch.add(to, self.factor(k) * super().outer(k, y, torch.zeros_like(to)), alpha=factor)
+
+
 class PulledBlocks(BlockBranches):
     """Branches with transposed Jacobians, whose gradients of V, W and b are added up in tensors made once.
 

@@ -25,10 +25,14 @@ def chunks_at_start(
     parts: Sequence[range],
     dtype: torch.dtype,
     device: torch.device,
+    start: float = 1.0,
 ) -> tuple[Chunk, ...]:
-    """Return a chunk for each of the parts, with the weights of `weights_at_start`."""
+    """Return a chunk for each of the parts, with the weights of `weights_at_start`, V, W and b times ``start``."""
     stacked = weights_at_start(shape, models, networks, seed, dtype)
-    stacked["scales"] = torch.stack([torch.from_numpy(model.scales.copy()) for model in models], 1)
+    for name in {"V", "W", "b"} & stacked.keys():
+        stacked[name] *= start
+    if shape.scales == "fixed":
+        stacked["scales"] = _scales(models)
     stacked["carry"] = torch.tensor([model.carry for model in models], dtype=torch.float64)
 
     def chunk(part: range) -> Chunk:
@@ -39,8 +43,10 @@ def chunks_at_start(
             .contiguous()
             for name, one in stacked.items()
         }
-        scales, carry, signs = own.pop("scales"), own.pop("carry"), own.pop("signs", None)
+        carry, signs, scales = own.pop("carry"), own.pop("signs", None), own.pop("scales", None)
         weights = {name: Parameter(one) if shape.trained(name) else one for name, one in own.items()}
+        if scales is None:
+            scales = weights["s"].detach().expand(shape.model.depth, -1)
         passes = Passes(
             shape.model,
             weights,
@@ -61,7 +67,8 @@ def weights_at_start(
 
     V, W, b and signs are those of `resmc.torch_module.explicit` (model, seed, network). A has entries N(0, 1/F) and
     W_out N(0, 1/n) whatever the weight law and the depth, so that networks of one number have the same; with identity
-    ends both are the identity.
+    ends both are the identity. "s" is the models' own s_0, or their s_k times independent N(0, 1) where layers have
+    their own.
     """
     n, depth, block = shape.model.width, shape.model.depth, shape.model.residual_block
     found = {name: torch.zeros(size, dtype=dtype) for name, size in shape.sizes(len(models)).items()}
@@ -80,14 +87,25 @@ def weights_at_start(
                 found["b"][layer, members, :n] = torch.from_numpy(b).to(dtype)
             if "signs" in found:
                 found["signs"][layer, members, :n] = torch.from_numpy(source.signs(layer)[places]).to(dtype)
+        if shape.scales == "layers":
+            # Rows of W_out are drawn as layer 0 of this stream, so that layer 1 is free.
+            normals = source.normals("dense_output", 1, depth)[places]
+            found["s"][:, members] = (_scales(models)[:, members] * torch.from_numpy(normals).mT).to(dtype)
         if shape.ends != "identity":
             A = source.normals("dense_input", 0, n * shape.features) / np.sqrt(shape.features)
             found["A"][members, :n] = torch.from_numpy(A.reshape(-1, n, shape.features)[places]).to(dtype)
             W_out = readout_rows(source, shape.outputs)[places]
             found["W_out"][members, :, :n] = torch.from_numpy(W_out).to(dtype)
+    if shape.scales == "shared":
+        found["s"][:] = _scales(models)[:1]
     if shape.ends == "identity":
         found["A"][:, :n] = found["W_out"][..., :n] = torch.eye(n, dtype=dtype)
     return found
+
+
+def _scales(models: Sequence[ResidualNetwork]) -> Tensor:
+    """Return the models' own scale factors, (N, P), in float64."""
+    return torch.stack([torch.from_numpy(model.scales.copy()) for model in models], 1)
 
 
 def fresh_row(models: Sequence[ResidualNetwork], networks: Sequence[int], seed: int, after: int) -> Tensor:

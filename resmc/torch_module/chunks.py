@@ -13,7 +13,7 @@ from .losses import LOSSES
 from .passes import Passes, Workspace
 
 Tensor = torch.Tensor
-BY_LAYER = ("V", "W", "b")
+BY_LAYER = ("V", "W", "b", "s")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Shape:
         m, the width with its padding.
     ends : {"trained", "fixed", "identity"}
         What becomes of A and W_out.
+    scales : {"fixed", "shared", "layers"}
+        What becomes of s_k.
     """
 
     model: ResidualNetwork
@@ -37,13 +39,16 @@ class Shape:
     outputs: int
     padded: int
     ends: str
+    scales: str
 
     def sizes(self, members: int) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the weights of so many members, by name."""
         m, depth, block = self.padded, self.model.depth, self.model.residual_block
         there = {"V": block.V is not None, "W": block.W is not None, "b": self.model.bias > 0.0}
-        sizes = {"V": (depth, members, m, m), "W": (depth, members, m, m), "b": (depth, members, m)}
-        found: dict[str, tuple[int, ...]] = {name: size for name, size in sizes.items() if there[name]}
+        there["s"] = self.scales != "fixed"
+        sizes: dict[str, tuple[int, ...]] = dict.fromkeys(("V", "W"), (depth, members, m, m))
+        sizes |= {"b": (depth, members, m), "s": (depth if self.scales == "layers" else 1, members)}
+        found = {name: size for name, size in sizes.items() if there[name]}
         return found | {"A": (members, m, self.features), "W_out": (members, self.outputs, m)}
 
     def trained(self, name: str) -> bool:
@@ -55,6 +60,8 @@ class Shape:
         n = self.model.width
         if name in ("V", "W"):
             return weights[..., :n, :n]
+        if name == "s":
+            return weights
         return weights[..., :n, :] if name == "A" else weights[..., :n]
 
 
@@ -79,7 +86,7 @@ class Chunk:
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
-        """All weights, trained or not: "V", "W", "b" as they are there, "A" and "W_out"."""
+        """All weights, trained or not: "V", "W", "b" and "s" as they are there, "A" and "W_out"."""
         return self.passes.weights
 
     @property

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import replace
 from functools import cached_property
 from threading import local
 from typing import Any, TypeVar
 
 import torch
-from torch.nn import Parameter
 
 from .._system import checks
 from .._system.cpus import usable_cpus
@@ -21,9 +19,9 @@ from .batches import checked_input, checked_target
 from .chunk_weights import chunks_at_start, fresh_row
 from .chunks import BY_LAYER, Chunk, Shape
 from .devices import checked_device
-from .fill import fill_from_arrays
+from .fill import module_from_arrays
 from .losses import LOSSES
-from .members import check_members, cuts
+from .members import check_members, check_scales, cuts
 from .passes import Workspace
 from .residual import ExplicitResidualNetwork
 from .threads import one_thread
@@ -70,6 +68,11 @@ class Ensemble:
     ends : {"trained", "fixed", "identity"}
         "fixed" leaves A and W_out as they are drawn; with "identity" h_0 = x and the output is h_N, which needs
         features = outputs = n.
+    scales : {"fixed", "shared", "layers"}
+        "shared" trains one factor s = s_k of all layers, which must be the same in the model, and "layers" trains one
+        of each layer, which begins as s_k times N(0, 1) of its own.
+    start : float
+        Factor of V, W and b at the start, above 0.
     groups : sequence of P values, optional
         Neighbours of the same value may share a chunk, such as those of the same learning rate; by default all.
     dtype : torch.float32 or torch.float64
@@ -82,9 +85,9 @@ class Ensemble:
     ----------
     chunks : tuple of Chunk
         ``chunk.members`` is the range of its members, ``chunk.parameters`` a dict of its parameters with gradients in
-        ``.grad``: "V" and "W" (N, c, m, m), "b" (N, c, m), those that are there, and if they are trained "A" (c, m, F)
-        and "W_out" (c, outputs, m). m is n padded to a multiple of 4; entries of the padding are 0 and
-        stay so, gradients too.
+        ``.grad``: "V" and "W" (N, c, m, m), "b" (N, c, m), those that are there, and if they are trained "s" (N, c), or
+        (1, c) where layers share it, "A" (c, m, F) and "W_out" (c, outputs, m). m is n padded to a multiple of 4;
+        entries of the padding are 0 and stay so, gradients too.
     alive : bool tensor (P,)
         False for members that are frozen.
 
@@ -103,6 +106,8 @@ class Ensemble:
         features: int,
         outputs: int,
         ends: str = "trained",
+        scales: str = "fixed",
+        start: float = 1.0,
         groups: Sequence[Any] | None = None,
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
@@ -122,8 +127,10 @@ class Ensemble:
                 f"ends='identity' is not allowed with features={features} and outputs={outputs}: both must be the "
                 f"width, {first.width}"
             )
+        check_scales(self.models, scales)
+        start = checks.real("start", start, positive=True)
         self.workers = checks.integer("workers", usable_cpus() if workers is None else workers, 1, 4096)
-        self.shape = Shape(first, features, outputs, -(-first.width // 4) * 4, ends)
+        self.shape = Shape(first, features, outputs, -(-first.width // 4) * 4, ends, scales)
         groups = [0] * len(self.models) if groups is None else list(groups)
         if len(groups) != len(self.models):
             raise ValueError(f"groups of {len(groups)} values are not allowed: there are {len(self.models)} models")
@@ -131,7 +138,7 @@ class Ensemble:
         m = self.shape.padded
         layer = self.dtype.itemsize * (4 * m * m + 5 * USUAL_BATCH * m)  # matrices, gradients and states of a member
         parts = list(cuts(groups, layer, self.device.type == "cpu"))
-        self.chunks = chunks_at_start(self.shape, self.models, self.networks, seed, parts, dtype, self.device)
+        self.chunks = chunks_at_start(self.shape, self.models, self.networks, seed, parts, dtype, self.device, start)
         self._local = local()
 
     def _check_size(self) -> None:
@@ -259,7 +266,7 @@ class Ensemble:
     def weights(self, name: str) -> Tensor:
         """Return a copy of the weights of all members, without padding, on the CPU.
 
-        "V" and "W" are (N, P, n, n), "b" (N, P, n), "A" (P, n, F), "W_out" (P, outputs, n).
+        "V" and "W" are (N, P, n, n), "b" (N, P, n), "s" (N, P), "A" (P, n, F), "W_out" (P, outputs, n).
 
         Raises
         ------
@@ -268,11 +275,14 @@ class Ensemble:
         """
         checks.choice("name", name, tuple(self.chunks[0].weights))
         parts = [self.shape.unpadded(name, chunk.weights[name].detach()).cpu() for chunk in self.chunks]
-        return torch.cat(parts, dim=1 if name in BY_LAYER else 0)
+        found = torch.cat(parts, dim=1 if name in BY_LAYER else 0)
+        return found.expand(self.shape.model.depth, -1).clone() if name == "s" else found
 
     @torch.no_grad()
     def fill(self, weights: Mapping[str, Tensor]) -> None:
         """Give all members weights of the shapes that `weights` returns; those not given stay as they are.
+
+        Of an "s" that layers share the first is taken.
 
         Raises
         ------
@@ -284,7 +294,7 @@ class Ensemble:
             for chunk in self.chunks:
                 own = self.shape.unpadded(name, chunk.weights[name].detach())
                 part = chunk.part(of_all.movedim(1, 0)).movedim(0, 1) if name in BY_LAYER else chunk.part(of_all)
-                own.copy_(part)
+                own.copy_(part[: len(own)])
 
     def module(self, members: Sequence[int]) -> ExplicitResidualNetwork:
         """Return members of one model as a module, with copies of their weights as they are now.
@@ -300,10 +310,7 @@ class Ensemble:
         members = [checks.integer("member", one, 0, len(self.models) - 1) for one in members]
         if len({self.models[member] for member in members}) != 1:
             raise ValueError(f"members={brief(members)} are not allowed: they must be of one model, and at least one")
-        model = replace(self.models[members[0]], n_out=self.shape.outputs, n_in=None, input=None, input_norm=1.0)
-        module = ExplicitResidualNetwork(model, len(members))
-        module.A = Parameter(torch.zeros(len(members), model.width, self.shape.features, dtype=torch.float64))
-        module.x = torch.ones(1, self.shape.features, dtype=torch.float64)
+        model = self.models[members[0]]
         weights = {
             name: self.weights(name)[:, members] if name in BY_LAYER else self.weights(name)[members]
             for name in self.chunks[0].weights
@@ -311,8 +318,7 @@ class Ensemble:
         signs = [chunk.passes.signs for chunk in self.chunks if chunk.passes.signs is not None]
         if signs:
             weights["signs"] = torch.cat(signs, 1)[:, members, : model.width, 0]
-        fill_from_arrays(module, **weights)
-        return module.to(self.dtype)
+        return module_from_arrays(model, len(members), self.shape.features, self.shape.outputs, weights).to(self.dtype)
 
     def _input(self, x: Tensor) -> Tensor:
         return checked_input(x, len(self.models), self.shape.features, self.dtype).to(self.device)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from torch.nn import Parameter
 
 from .._system import checks
 from .._system.words import brief
@@ -140,6 +144,23 @@ def fill_from_arrays(
     with torch.no_grad():
         for name, entries in checked.items():
             getattr(module, name).copy_(entries)
+
+
+def module_from_arrays(
+    model: ResidualNetwork, networks: int, features: int, outputs: int, weights: Mapping[str, torch.Tensor]
+) -> ExplicitResidualNetwork:
+    """Return networks of a model side by side for inputs of any length, with weights as `fill_from_arrays` takes them.
+
+    Scale factors "s" (N, P) stand in place of the model's, if they are given.
+    """
+    model = replace(model, n_out=outputs, n_in=None, input=None, input_norm=1.0)
+    module = ExplicitResidualNetwork(model, networks)
+    module.A = Parameter(torch.zeros(networks, model.width, features, dtype=torch.float64))
+    module.x = torch.ones(1, features, dtype=torch.float64)
+    if "s" in weights:
+        module.s = Parameter(weights["s"].to(torch.float64, copy=True))
+    fill_from_arrays(module, **{name: one for name, one in weights.items() if name != "s"})
+    return module
 
 
 def _checked(module: ExplicitResidualNetwork, name: str, entries: ArrayLike) -> torch.Tensor:

@@ -10,6 +10,7 @@ from .._system import checks
 from .._system.words import brief
 from ..models.residual_network import ResidualNetwork
 
+SCALES = ("fixed", "shared", "layers")
 CACHE = 1 << 20  # bytes that a layer of a chunk may take, as many as a core's own cache has
 
 
@@ -31,6 +32,17 @@ def check_members(models: Sequence[ResidualNetwork], networks: Sequence[int]) ->
             raise ValueError(
                 f"models 0 and {i} are not allowed together, a network of {shapes[0]} and one of {shape}: networks "
                 "side by side have one shape"
+            )
+
+
+def check_scales(models: Sequence[ResidualNetwork], scales: str) -> None:
+    """Refuse scale factors that cannot be trained so: a shared one needs models with one in all layers."""
+    checks.choice("scales", scales, SCALES)
+    for model in models:
+        if scales == "shared" and len(set(model.scales.tolist())) > 1:
+            raise ValueError(
+                f"scales='shared' is not allowed with scaling={brief(model.scaling)}: one factor of all layers begins "
+                "as that of the model, which must be the same in all; give a DepthScaling, or scales='layers'"
             )
 
 

@@ -31,7 +31,7 @@ class Workspace:
 
 
 class Layer(NamedTuple):
-    """Weights of a layer, its scaling and its signs, and the places of the gradients of V, W and b."""
+    """Weights of a layer, its scaling and its signs, and the places of the gradients of V, W, b and s."""
 
     s: Tensor
     signs: Tensor | None
@@ -41,12 +41,26 @@ class Layer(NamedTuple):
     dV: Tensor | None
     dW: Tensor | None
     db: Tensor | None
+    ds: Tensor | None
 
     def leave(self, of_matrix: Tensor | None, g: Tensor, entered: Tensor) -> None:
         """Leave the gradient of a matrix, and that of b where it belongs to this matrix: to W if there is one."""
         torch.bmm(g, entered.mT, out=of_matrix)
         if self.db is not None and (self.W is None or of_matrix is self.dW):
             torch.sum(g, -1, out=self.db)
+
+    def leave_scale(self, g: Tensor, entered: Tensor, inside: bool) -> None:
+        """Add the gradient of s, where it is trained; ``entered`` is what enters the matrix beside s, if there is one.
+
+        The matrix is W where s stands ``inside`` the activation, and V otherwise.
+        """
+        if self.ds is None:
+            return
+        matrix = self.W if inside else self.V
+        scaled = entered if matrix is None else torch.bmm(matrix, entered)
+        if self.b is not None and (inside or self.W is None):
+            scaled = scaled + self.b.unsqueeze(-1)
+        self.ds.add_((g * scaled).sum((-2, -1)))
 
 
 @dataclass(eq=False)
@@ -78,7 +92,8 @@ class Passes:
     model : ResidualNetwork
         Any of the networks': its block, activation, and where its scaling stands.
     weights : mapping of tensors
-        "V" and "W" (N, c, m, m), "b" (N, c, m), those that are there, and "A" (c, m, F), "W_out" (c, outputs, m).
+        "V" and "W" (N, c, m, m), "b" (N, c, m), those that are there, and "A" (c, m, F), "W_out" (c, outputs, m). "s"
+        (N, c), or (1, c) where all layers share it, if it is trained: what ``scales`` is a view of.
     gradients : mapping of tensors
         Of the shapes of those weights that are trained.
     scales : tensor (N, c, 1, 1)
@@ -102,7 +117,10 @@ class Passes:
 
         signs = (None,) * self.model.depth if self.signs is None else self.signs.unbind(0)
         views = [by_layer(of, name) for of in (self.weights, self.gradients) for name in ("V", "W", "b")]
-        return [Layer(*one) for one in zip(self.scales.unbind(0), signs, *views, strict=True)]
+        of_scales: Sequence[Tensor | None] = (None,) * self.model.depth
+        if "s" in self.gradients:
+            of_scales = self.gradients["s"].expand(self.model.depth, -1).unbind(0)
+        return [Layer(*one) for one in zip(self.scales.unbind(0), signs, *views, of_scales, strict=True)]
 
     def forward(self, x: Tensor, work: Workspace, kept: bool = True) -> Pass:
         """Take x, (c, batch, F), from h_0 to h_N; ``kept`` leaves what the backward pass needs."""
@@ -170,17 +188,24 @@ class Passes:
         """Take p, (c, m, batch), from p_N to p_0 in place, and say k when it is p_k; leave the gradients of weights."""
         q, r = work.get("q", *p.shape), work.get("r", *p.shape)
         inside, sigma = self.model.inside, self.model.sigma
+        if of_weights and "s" in self.gradients:
+            self.gradients["s"].zero_()
         for k in reversed(range(self.model.depth)):
             layer, y = self.layers[k], passed.y[k]
+            if of_weights and not inside:
+                layer.leave_scale(p, y, inside)
             g = p if inside else torch.mul(p, layer.s, out=q)
             if layer.V is not None:
                 if of_weights:
                     layer.leave(layer.dV, g, y)
                 g = torch.bmm(layer.V.mT, g, out=r)
             g = sigma.pulled(torch, g, passed.met[k], y)
-            for factors in (layer.signs, layer.s if inside else None):
-                if factors is not None:
-                    g = torch.mul(g, factors, out=r)
+            if layer.signs is not None:
+                g = torch.mul(g, layer.signs, out=r)
+            if inside:
+                if of_weights:
+                    layer.leave_scale(g, passed.h[k], inside)
+                g = torch.mul(g, layer.s, out=r)
             if self.carry is not None:
                 p *= self.carry
             if layer.W is None:

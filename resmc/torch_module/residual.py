@@ -16,7 +16,7 @@ from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
 from .adjoint import TOLERANCE, Steps, adjoint
 from .autocast import autocast_enabled
-from .branches import BlockBranches, PulledBlocks
+from .branches import BlockBranches, Layers, PulledBlocks, ScaledBranches
 from .schemes import SCHEMES
 
 Tensor = torch.Tensor
@@ -79,6 +79,8 @@ class ExplicitResidualNetwork(torch.nn.Module):
     V, W : parameters (sets, .., n, n), of variance 1/n, or None
         None where the block has none.
     b : parameter (sets, .., n), or None without bias
+    s : parameter (N, ..), or None where s_k is the model's
+        Members of an `Ensemble` have it that trains its scale factors; without a scheme only.
     W_out : parameter (.., n_out, n), of variance 1/n
     signs : buffer (sets, .., n) of +1 and -1, or None
         The signs of a balanced activation, sigma(signs x).
@@ -93,6 +95,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
 
     x: Tensor
     signs: Tensor | None
+    s: Parameter | None
 
     def __init__(
         self,
@@ -127,6 +130,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
         self.V = zeros(sets, *self.networks, n, n) if block.V is not None else None
         self.W = zeros(sets, *self.networks, n, n) if block.W is not None else None
         self.b = zeros(sets, *self.networks, n) if model.bias > 0.0 else None
+        self.register_parameter("s", None)
         self.W_out = zeros(*self.networks, model.n_out, n)
         self.A = zeros(*self.networks, n, len(x))
         self.register_buffer("x", torch.tensor([x], dtype=torch.float64), persistent=False)
@@ -145,7 +149,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
 
     def branch(self, layer: int, h: Tensor) -> Tensor:
         """Return f_layer(h), of shape (.., batch, n)."""
-        return BlockBranches(self.model, self.V, self.W, self.b, self.signs).added(layer, h, torch.zeros_like(h))
+        return self._branches(self.V, self.W, self.b, self.signs, self.s).added(layer, h, torch.zeros_like(h))
 
     def forward(self, x: Tensor | None = None, return_layers: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Apply the network.
@@ -192,8 +196,8 @@ class ExplicitResidualNetwork(torch.nn.Module):
             self.steps.check_finite(self.transposed(parameters), start, last, bool(self.networks))
             self._examined = self._examined or start.numel() > 0
             return [last]
-        V, W, b, signs = (None if one is None else one.unbind(0) for one in (self.V, self.W, self.b, self.signs))
-        f, carry = BlockBranches(self.model, V, W, b, signs), self.model.carry
+        given = (self.V, self.W, self.b, self.signs, self.s)
+        f, carry = self._branches(*(None if one is None else one.unbind(0) for one in given)), self.model.carry
         h, hs = start, [start]
         for k in range(self.model.depth):
             h = f.added(k, h, carry * h) if self.steps is None else self.steps.method.step(f, k, h)
@@ -202,6 +206,13 @@ class ExplicitResidualNetwork(torch.nn.Module):
         if self.steps is not None:
             self.steps.check_finite(f, start, h, bool(self.networks))
         return hs if all_layers else [h]
+
+    def _branches(
+        self, V: Layers | None, W: Layers | None, b: Layers | None, signs: Layers | None, s: Layers | None
+    ) -> BlockBranches:
+        if s is None:
+            return BlockBranches(self.model, V, W, b, signs)
+        return ScaledBranches(self.model, V, W, b, signs, s)
 
     def transposed(self, parameters: Sequence[Tensor]) -> PulledBlocks:
         """Return the branches with these V, W and b, those that are there, ready to be transposed."""

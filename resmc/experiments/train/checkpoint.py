@@ -26,7 +26,7 @@ from ..._system.words import brief
 from ..._system.writers import writer_is_gone
 from ...results import archive
 from ...results.storage import check_place, write_atomically
-from .settings import differences
+from .settings import USUAL, differences
 
 FORMAT = "resmc-training"
 SCHEMA_VERSION = 1
@@ -141,7 +141,7 @@ CURE = "remove it to begin anew, or give another file"
 
 def _differences(new: Plain, old: Plain) -> list[str]:
     """Return what is asked for that differs from what a file has, in words."""
-    found = differences(new["settings"], old["settings"])
+    found = differences(USUAL | new["settings"], USUAL | old["settings"])
     data = {name: value for name, value in new["data"].items() if name != "data"}
     found += differences(data, {name: value for name, value in old["data"].items() if name != "data"})
     if new["data"]["data"] != old["data"]["data"]:

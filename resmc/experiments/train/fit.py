@@ -48,6 +48,8 @@ def fit(
     split: Sequence[Any] = FRACTIONS,
     standardise: bool | None = None,
     ends: str = "trained",
+    scales: str = "fixed",
+    start: float = 1.0,
     device: str = "cpu",
     workers: int | None = None,
     checkpoint: str | Path | None = None,
@@ -57,9 +59,9 @@ def fit(
 
     .. code-block:: text
 
-        h_0 = A x,    h_{k+1} = carry h_k + f_k(h_k),    out = W_out h_N          f_k as in `ResidualNetwork`
+        h_0 = A x,    h_{k+1} = carry h_k + f_k(h_k),    out = W_out h_L          f_k as in `ResidualNetwork`
         loss  = mean over a batch of -log softmax(out)_y,  or of |out - y|^2/K
-        step size = learning_rate N^rate_exponent, times ``decay`` every ``step_epochs`` epochs
+        step size = learning_rate L^rate_exponent, times ``decay`` every ``step_epochs`` epochs
 
     by ``torch.optim.SGD`` or ``torch.optim.Adam`` in float32. Every model is trained at every learning rate with every
     network. Network number i has the weights of ``model.to_torch(seed, i)`` at the start, Gaussian A (n, F) of variance
@@ -86,7 +88,7 @@ def fit(
     learning_rate : float or sequence of float
         Above 0, at most 64 different ones.
     rate_exponent : float
-        Exponent of the depth N in the step size.
+        Exponent of the depth L in the step size.
     optimizer : {"sgd", "adam"}
         Adam has torch's own constants.
     momentum : float
@@ -110,7 +112,13 @@ def fit(
         is 1. By default True unless ``ends="identity"``.
     ends : {"trained", "fixed", "identity"}
         "trained" trains A and W_out too, "fixed" leaves them as they are drawn, and with "identity" h_0 = x and
-        out = h_N, which needs F = K = width.
+        out = h_L, which needs F = K = width.
+    scales : {"fixed", "shared", "layers"}
+        "fixed" leaves s_k as the model has them. "shared" trains one s of all layers, which must be the same in the
+        model; "layers" trains one of each layer, which begins as the model's s_k times N(0, 1) of the network's own.
+        The weights are named "s".
+    start : float
+        What V, W and b are multiplied with before training, above 0.
     device : str
         A device of torch's, such as "cuda".
     workers : int, optional
@@ -151,6 +159,8 @@ def fit(
         decay=decay,
         loss=loss,
         ends=ends,
+        scales=scales,
+        start=start,
         standardise=standardise,
     )
     data = checked_data(X, y, settings, split, classes)
@@ -177,8 +187,9 @@ def checked_models(given: Any) -> tuple[ResidualNetwork, ...]:
 
 def check_training(models: Sequence[ResidualNetwork], settings: Settings, data: Data) -> None:
     """Refuse what cannot be trained, before any of it is: raises ImportError and ValueError as `fit` does."""
-    from ... import torch_module  # noqa: F401 (says what to install where torch is missing)
+    from ...torch_module.members import check_scales  # needs torch, and says what to install where it is missing
 
+    check_scales(models, settings.scales)
     data.batches(settings.batch)
     for model in models:
         _check_ends(model, settings, data)

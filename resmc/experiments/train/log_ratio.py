@@ -271,7 +271,7 @@ def _row(fit: Fit, place: int, name: str, start: str, examples: slice) -> Traine
         mean_change=found[2],
         variance_before=unknown[0],
         variance_after=unknown[1],
-        limit=facts(model).final_limit(name) if start == "fresh" else None,
+        limit=facts(model).final_limit(name) if start == "fresh" and fit.settings.as_drawn else None,
         end=end,
         final_before=final[0],
         final_after=final[1],

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...torch_module.residual import ExplicitResidualNetwork
 
 Weights = dict[str, NDArray[np.float32]]
-BY_LAYER = ("V", "W", "b")
+BY_LAYER = ("V", "W", "b", "s")
 BY_EPOCH = ("training_loss", "validation_loss", "validation_accuracy")
 
 
@@ -131,7 +131,7 @@ class Fit(Shown):
 
         Parameters
         ----------
-        name : {"V", "W", "b", "A", "W_out"}
+        name : {"V", "W", "b", "s", "A", "W_out"}
         model : int
             Place among the models.
         learning_rate : float, optional
@@ -140,7 +140,7 @@ class Fit(Shown):
         Returns
         -------
         ndarray of float32
-            "V" and "W" (N, P, n, n), "b" (N, P, n), "A" (P, n, F), "W_out" (P, outputs, n).
+            "V" and "W" (L, P, n, n), "b" (L, P, n), "s" (L, P), "A" (P, n, F), "W_out" (P, outputs, n).
 
         Raises
         ------
@@ -166,7 +166,7 @@ class Fit(Shown):
         ImportError
             If torch is not installed.
         ValueError
-            As `weights` does, and for networks that failed with infinite weights.
+            As `weights` does.
         """
         import torch
 
@@ -174,15 +174,6 @@ class Fit(Shown):
 
         b, r = self._place(model, learning_rate)
         weights = {} if initial else {name: self._trained(name, b, r) for name in self.names(b)}
-        for name, one in weights.items():
-            of_networks = np.moveaxis(one, int(name in BY_LAYER), 0).reshape(len(self.networks), -1)
-            infinite = np.flatnonzero(~np.isfinite(of_networks).all(axis=1))
-            if infinite.size:
-                raise ValueError(
-                    f"model={b} with learning_rate={self.settings.rates[r]:g} is not allowed: {len(infinite)} of "
-                    f"{counted(len(self.networks), 'network')} failed with infinite weights, as network "
-                    f"{self.networks[infinite[0]]}; use a learning rate at which all are finite"
-                )
         found = Ensemble(
             [self.models[b]] * len(self.networks),
             self.networks,
@@ -190,6 +181,8 @@ class Fit(Shown):
             features=self.data.features,
             outputs=self.data.outputs,
             ends=self.settings.ends,
+            scales=self.settings.scales,
+            start=self.settings.start,
         )
         found.fill({name: torch.from_numpy(one) for name, one in weights.items()})
         return found
@@ -204,8 +197,18 @@ class Fit(Shown):
         ImportError
             If torch is not installed.
         ValueError
-            As `weights` does.
+            As `weights` does, and for networks that failed with infinite weights.
         """
+        b, r = self._place(model, learning_rate)
+        for name in self.names(b):
+            of_networks = np.moveaxis(self._trained(name, b, r), int(name in BY_LAYER), 0)
+            infinite = np.flatnonzero(~np.isfinite(of_networks.reshape(len(self.networks), -1)).all(axis=1))
+            if infinite.size:
+                raise ValueError(
+                    f"model={b} with learning_rate={self.settings.rates[r]:g} is not allowed: {len(infinite)} of "
+                    f"{counted(len(self.networks), 'network')} failed with infinite weights, as network "
+                    f"{self.networks[infinite[0]]}; use a learning rate at which all are finite"
+                )
         return self.ensemble(model, learning_rate).module(range(len(self.networks)))
 
     def initial(self, model: int = 0) -> ExplicitResidualNetwork:

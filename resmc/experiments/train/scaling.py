@@ -6,12 +6,14 @@ networks have. Their programs say how: h_{k+1} = h_k + delta_k tanh or ReLU(A_k 
 out = h_L, the task of `resmc.train.ode_task`, depths up to 9,100, weights that start near 0, Adam or SGD until the loss
 is small.
 
-What differs here: their delta is trained too, one for all layers with tanh, starting at 1/L, and one for each layer
-with ReLU, of standard deviation 1/L at the start. Here it is L^(-beta), given by the model's scaling. For ReLU, which
-is homogeneous, it can be taken into A_k and b_k, so that any beta has the same networks, from another start. Their
-programs compare increments of A_k with L^(-0.2) for tanh, which a factor L^(-0.8) and a smooth trend would have, and
-those of delta_k A_k with L^(-0.5) for ReLU. They train one network of each depth, and draw a line through the
-logarithms.
+Their delta is trained too: one for all layers with tanh, which starts at 1/L and enters as |delta|, and one for each
+layer with ReLU, of standard deviation 1/L at the start. These are ``scales="shared"`` and ``scales="layers"`` of
+`fit`, with a model whose scaling is ``DepthScaling(1.0)``, and ``start`` makes weights start near 0. With ReLU and
+positive factors no entry of a state ever falls; random signs allow it. They train one network of each depth until the
+loss is below 0.001, and draw a line through the logarithms. Their programs take A_k to be of size L^(-0.2) for tanh,
+and |delta_k| A_k of size L^(-0.5) for ReLU. ``bench.trained_scaling`` has such networks. In both a trend of s_k A_k is
+learnt, of size 1/L. Which share of it A_k has depends on the optimiser: Adam moves A_k and a shared s by as much, so
+that both have about L^(-1/2). With ReLU max |s_k A_k| is that of few layers, which stand out, and no power of L.
 """
 
 from __future__ import annotations
@@ -55,7 +57,10 @@ class TrainedScaling(Shown):
     name : {"V", "W", "b"}
         The weights that were measured.
     before, after, learnt : ScalingExponents
-        Of the weights at the start, at the end, and of what training has added.
+        Of the weights at the start, at the end, and of what training has added. Where scale factors are trained these
+        are of s_k A_k.
+    unscaled, factors : ScalingExponents, or None
+        Of A_k and of s_k by themselves at the end, where scale factors are trained; regimes are those of the product.
     kept : int
         Networks behind these: those that failed at no depth.
     fit : Fit
@@ -72,6 +77,8 @@ class TrainedScaling(Shown):
     learnt: ScalingExponents
     kept: int
     fit: Fit
+    unscaled: ScalingExponents | None = None
+    factors: ScalingExponents | None = None
 
     @property
     def loss(self) -> Estimate:
@@ -81,16 +88,20 @@ class TrainedScaling(Shown):
     def _table(self) -> Table:
         columns = [Column("size", "size", numeric=False)]
         columns += [Column(words, time, width=22) for time, words in TIMES.items()]
-        each = [getattr(self, time) for time in TIMES]
+        each, layer = [getattr(self, time) for time in TIMES], f"{self.name}_k"
+        regimes = [found.regime for found in each]
+        if self.unscaled is not None and self.factors is not None:
+            columns += [Column(f"after, {layer}", "unscaled", width=22), Column("after, s_k", "factors", width=22)]
+            each, regimes, layer = [*each, self.unscaled, self.factors], [*regimes, "", ""], f"s_k {layer}"
         rows: list[list[Any]] = [[SHOWN[k], *(getattr(found, f"{k}_exponent") for found in each)] for k in KINDS]
         rows.append(["sums of noise, h", *(found.noise_hurst for found in each)])
-        rows.append(["regime", *(found.regime for found in each)])
+        rows.append(["regime", *regimes])
         networks = len(self.fit.networks)
         lines = [
-            f"{self.name}_k = A_k of {counted(networks, 'network')}, L = {', '.join(map(str, self.depths.tolist()))}",
+            f"{layer} = A_k of {counted(networks, 'network')}, L = {', '.join(map(str, self.depths.tolist()))}",
             self.fit.settings.words() + f", seed {self.fit.settings.seed}",
         ]
-        notes = [f"{TIMES[time]}: {found.sentence}" for time, found in zip(TIMES, each, strict=True)]
+        notes = [f"{TIMES[time]}: {found.sentence}" for time, found in zip(TIMES, each, strict=False)]
         losses = ", ".join(f"{loss:.3g}" for loss in self.loss.value)
         notes.append(f"test loss by depth: {losses}")
         if len(self.fit.settings.rates) > 1:
@@ -126,9 +137,10 @@ def scaling(
     """Train networks of several depths, and estimate how their weights scale with the depth, before and after.
 
     The weights A_k are a layer's matrix, or bias, without the factor s = c L^(-beta), whose beta counts where the
-    regime is decided (`resmc.scaling_exponents`). Networks of one number have the same ends and order of examples at
-    every depth. With independent layers their weights at the start are independent, so that what training adds can hide
-    below them: ``learnt`` is the difference.
+    regime is decided (`resmc.scaling_exponents`); where factors are trained (``scales``) they are s_k times that, and
+    beta is 0. Networks of one number have the same ends and order of examples at every depth. With independent layers
+    their weights at the start are independent, so that what training adds can hide below them: ``learnt`` is the
+    difference.
 
     That networks of all depths learn the same makes what their trend adds up to alike: if the weights come out smooth,
     their size times s is 1/L for that reason alone. What is learnt of the limit is whether they do, how large the noise
@@ -147,7 +159,8 @@ def scaling(
     networks, seed, progress
         As for `fit`.
     **training
-        All else that `fit` takes: learning_rate, rate_exponent, optimizer, epochs, batch, ends, checkpoint and others.
+        All else that `fit` takes: learning_rate, rate_exponent, optimizer, epochs, batch, ends, scales, start,
+        checkpoint and others.
         A step of descent moves a weight by its gradient, of size s, and so what all L layers do by s^2 L; Adam's step
         has one size, and moves it by s L. Networks of all depths learn alike with ``rate_exponent`` 2 beta - 1 in the
         first case, and beta - 1 in the second. Of several learning rates each depth has the one that validation
@@ -175,19 +188,30 @@ def scaling(
             f"learning_rate={brief(list(trained.settings.rates))} is not allowed: every network failed at some depth; "
             "use smaller ones"
         )
-    before: dict[int, Floats] = {}
-    after: dict[int, Floats] = {}
-    for b, depth in enumerate(chosen):
-        before[depth] = trained.initial_weights(name, b)[:, kept].astype(np.float64)
-        after[depth] = trained.weights(name, b)[:, kept].astype(np.float64)
+    with_factors = trained.settings.scales != "fixed"
+
+    def by_depth(name: str, of: Callable[[str, int], NDArray[np.float32]]) -> dict[int, Floats]:
+        return {depth: of(name, b)[:, kept].astype(np.float64) for b, depth in enumerate(chosen)}
+
+    before, after = by_depth(name, trained.initial_weights), by_depth(name, trained.weights)
+    alone: dict[str, dict[int, Floats]] = {}
+    if with_factors:
+        alone = {"unscaled": after, "factors": by_depth("s", trained.weights)}
+        before = _products(by_depth("s", trained.initial_weights), before)
+        after = _products(alone["factors"], after)
     learnt = {depth: after[depth] - before[depth] for depth in chosen}
-    beta = model.scaling.beta if isinstance(model.scaling, DepthScaling) else 0.0
+    beta = model.scaling.beta if isinstance(model.scaling, DepthScaling) and not with_factors else 0.0
     drawn = Networks.of(trained.settings.seed, [(number, number + 1) for number in kept.tolist()])
     found = {
         time: share_networks(scaling_exponents(one, axis=0, members=1, beta=beta), drawn)
-        for time, one in zip(TIMES, (before, after, learnt), strict=True)
+        for time, one in {"before": before, "after": after, "learnt": learnt, **alone}.items()
     }
     return TrainedScaling(model=model, depths=np.array(chosen), name=name, **found, kept=len(kept), fit=trained)
+
+
+def _products(s: dict[int, Floats], weights: dict[int, Floats]) -> dict[int, Floats]:
+    """Return s_k times the weights of layer k, by depth."""
+    return {depth: one * s[depth].reshape(s[depth].shape + (1,) * (one.ndim - 2)) for depth, one in weights.items()}
 
 
 def _checked(model: Any, weights: Any) -> str:

@@ -15,6 +15,8 @@ from ..._system.words import brief
 OPTIMIZERS = ("sgd", "adam")
 LOSSES = ("cross_entropy", "mean_square")
 ENDS = ("trained", "fixed", "identity")
+SCALES = ("fixed", "shared", "layers")
+USUAL: dict[str, Any] = {"scales": "fixed", "start": 1.0}  # not written down, so that names of stored maps stay
 MOST_RATES = 64
 MOST_EPOCHS = 10**6
 
@@ -45,6 +47,8 @@ class Settings:
     loss: str | None = None
     ends: str = "trained"
     standardise: bool | None = None
+    scales: str = "fixed"
+    start: float = 1.0
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -76,6 +80,8 @@ class Settings:
         if self.loss is not None:
             checks.choice("loss", self.loss, LOSSES)
         checks.choice("ends", self.ends, ENDS)
+        checks.choice("scales", self.scales, SCALES)
+        put("start", checks.real("start", self.start, positive=True))
         if self.standardise is None:
             put("standardise", self.ends != "identity")
         checks.boolean("standardise", self.standardise)
@@ -85,6 +91,11 @@ class Settings:
         """Learning rates, different and in increasing order."""
         assert isinstance(self.learning_rate, tuple)
         return self.learning_rate
+
+    @property
+    def as_drawn(self) -> bool:
+        """True if networks are at the start what their model says."""
+        return self.scales != "layers" and self.start == 1.0
 
     def step_size(self, rate: float, depth: int) -> float:
         """Return rate depth^rate_exponent, the step size at the start.
@@ -104,8 +115,10 @@ class Settings:
         return size
 
     def to_dict(self) -> Plain:
-        """Return the settings by name, as plain values."""
-        return {**{f.name: getattr(self, f.name) for f in fields(self)}, "learning_rate": list(self.rates)}
+        """Return the settings by name, as plain values; those of `USUAL` where they differ from it."""
+        named = {f.name: getattr(self, f.name) for f in fields(self)}
+        named = {name: value for name, value in named.items() if name not in USUAL or value != USUAL[name]}
+        return {**named, "learning_rate": list(self.rates)}
 
     @classmethod
     def from_dict(cls, described: Mapping[str, Any]) -> Self:
@@ -118,6 +131,10 @@ class Settings:
         parts = [f"{'SGD' if self.optimizer == 'sgd' else 'Adam'}, learning rate {rates}"]
         if self.rate_exponent:
             parts[0] += f" L^{self.rate_exponent:g}"
+        if self.scales != "fixed":
+            parts.append("one factor s trained" if self.scales == "shared" else "factors s_k trained")
+        if self.start != 1.0:
+            parts.append(f"weights times {self.start:g} at the start")
         if self.momentum:
             parts.append(f"momentum {self.momentum:g}")
         if self.weight_decay:

@@ -27,7 +27,7 @@ PIECE = 1 << 24  # numbers of an output that are made at once where nothing is t
 class Training:
     """Members of one shape that are trained side by side: all models, at all learning rates, with all networks.
 
-    R is the number of learning rates, B that of models, P that of networks, N the depth. Members are in the order of
+    R is the number of learning rates, B that of models, P that of networks, L the depth. Members are in the order of
     rates, then of models, then of networks, and arrays have the shape (B, R, P, ..).
 
     In each epoch, network number i sees the examples for training in a random order that depends on seed, i and epoch
@@ -75,6 +75,8 @@ class Training:
             features=data.features,
             outputs=data.outputs,
             ends=settings.ends,
+            scales=settings.scales,
+            start=settings.start,
             groups=[i for i, _, _ in members],
             device=device,
             workers=workers,
@@ -159,8 +161,8 @@ class Training:
         return self._shaped(loss), self._shaped(accuracy)
 
     def weights(self) -> Arrays:
-        """Return the weights as they are now: "V" and "W" of shape (N, B, R, P, n, n), "b" (N, B, R, P, n), those that
-        are there, "A" (B, R, P, n, F) and "W_out" (B, R, P, outputs, n)."""
+        """Return the weights as they are now: "V" and "W" of shape (L, B, R, P, n, n), "b" (L, B, R, P, n) and "s"
+        (L, B, R, P), those that are there, "A" (B, R, P, n, F) and "W_out" (B, R, P, outputs, n)."""
         found: Arrays = {}
         for name in self.ensemble.chunks[0].weights:
             one = self.ensemble.weights(name).numpy()
