@@ -185,7 +185,7 @@ def test_more_networks_and_more_values_of_h_keep_what_is_there(tmp_path):
         ({"beta": [0.0, 0.5, 1.0]}, "beta="),
         ({"n_inputs": 3}, "n_inputs=3 instead of 2"),
         ({"networks": 2}, "networks=2 instead of 3"),
-        ({"hurst": [0.2, 0.5]}, "hurst has 0.8 no more"),
+        ({"hurst": [0.2, 0.5]}, "hurst lacks 0.8"),
         ({"seed": 1}, "seed=1 instead of 0"),
         ({"gradients": False}, "gradients=False instead of True"),
     ],

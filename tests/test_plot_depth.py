@@ -10,6 +10,7 @@ import pytest
 from figures import P, deep_residual, lines, ordinary, over_beta_and_depth, regimes, residual, segments, words
 from matplotlib.collections import QuadMesh
 from matplotlib.patches import StepPatch
+from trained_maps import made as trained_map
 
 import resmc
 from resmc.plot import style as st
@@ -157,6 +158,7 @@ def test_a_pair_without_a_simulation_is_hatched():
         (lambda: P.plot_ratio_law(deep_residual(), bins=0), "bins=0 is out of range"),
         (lambda: P.plot_ratio_law(_huge()), r"ratio='growth' goes from exp\(.*too far for an axis"),
         (lambda: P.plot_heat_map(3), "simulations=3 is not allowed: it must be a sequence of Simulation"),
+        (lambda: P.plot_heat_map(trained_map()), "simulations=.* is not allowed: plot_trained_map draws maps after"),
         (lambda: P.plot_heat_map([ordinary()]), "'displacement' was not followed"),
         (lambda: P.plot_heat_map(over_beta_and_depth(), x="alpha"), "has no alpha: no ResNet is this network"),
         (lambda: P.plot_depth_ratio(regimes(), sel={"beta": 1}), "sel=.* it chooses points of a SweepResult"),

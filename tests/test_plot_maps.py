@@ -60,6 +60,7 @@ def test_a_map_of_what_is_exactly_0_is_pale():
         ([1e9, 1.0], [1e7, 1.0], (["1.0e+09", "1.0e+00"], ["±1.0e+07", "±1.0e+00"])),
         ([0.5, NAN], [NAN, NAN], (["0.500", ""], ["", ""])),
         ([-1e-9, 1.0], [0.1, 0.1], (["0.00", "1.00"], ["±0.10", "±0.10"])),
+        ([0.0, 0.02], [np.nan, np.nan], (["0", "0.0200"], ["", ""])),
     ],
 )
 def test_all_cells_of_a_map_have_one_format(values, errors, written):
@@ -70,6 +71,7 @@ def test_all_cells_of_a_map_have_one_format(values, errors, written):
 def test_cells_are_written_with_their_errors_and_as_many_decimals():
     for ax in (CASES["sweep"](), CASES["heat_map"]()):
         texts = [text.get_text() for text in ax.texts]
+        assert min(text.get_zorder() for text in ax.texts) > max((line.get_zorder() for line in ax.lines), default=0)
         assert all(text.count("\n±") == 1 for text in texts)
         assert len({len(part.partition(".")[2]) for text in texts for part in text.split("\n")}) == 1
 

@@ -59,6 +59,7 @@ def test_means_of_log_quotients_are_drawn_by_layer_before_and_after(name):
         bars = segments(ax.containers[i])
         assert 0.5 * np.ptp(bars, axis=1) == pytest.approx(np.full(7, 0.02))
     assert curves[-1].get_ydata() == pytest.approx(result.rows[0].limit_by_layer)
+    assert curves[-1].get_color() not in {one.get_color() for one in curves[:-1]}
     assert words(ax) == ["L = 8", "L = 16", "before training, 32 networks", "limit before, as L grows"]
 
 

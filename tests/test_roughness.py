@@ -33,6 +33,14 @@ def agrees(found: resmc.Estimate, exact: float) -> bool:
     return abs(float(found.value) - exact) <= AGREE * float(found.stderr)
 
 
+def test_the_summary_has_the_exponent_and_a_row_for_each_lag():
+    found = resmc.roughness_exponent(drawn(PROCESSES[1], depth=16), axis=1, members=0)
+    text = str(found.summary())
+    assert text == str(found)
+    assert f"exponent = {found.exponent}" in text
+    assert [line.split()[0] for line in text.splitlines()[-len(found.lags) :]] == [str(lag) for lag in found.lags]
+
+
 @pytest.mark.parametrize("process", PROCESSES[1:3], ids=str)
 def test_the_exponent_of_fractional_noise_is_its_hurst_exponent_at_every_lag(process):
     found = resmc.roughness_exponent(drawn(process), axis=1, members=0, lags=(1, 2, 5, 20, 50))

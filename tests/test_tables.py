@@ -235,7 +235,7 @@ def test_a_summary_is_its_table_and_its_records_are_the_command_lines(capsys: py
     printed = json.loads(capsys.readouterr().out)["quantities"]
     assert printed == sim._table().records()
     keys = ["quantity", "name", "layer", "value", "stderr", "n", "exact", "z_score", "limit", "limit_kind"]
-    keys += ["relative_difference"]
+    keys += ["relative_difference", "second_order"]
     assert all(list(record) == keys for record in printed)
 
 

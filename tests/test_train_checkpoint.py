@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from resmc.train import Fit, fit, gaussian_regression
 pytest.importorskip("torch")
 
 from resmc.experiments.train import checkpoint as checkpoints
+from resmc.experiments.train import training as trainings
 
 MODEL = ResidualNetwork(4, 3, "v-phi-w", "relu")
 MODELS = [MODEL, replace(MODEL, scaling=DepthScaling(1.0)), ResidualNetwork(4, 2, "phi-out", "tanh", bias=0.1)]
@@ -93,6 +95,63 @@ def test_interrupted_training_ends_with_the_bits_of_training_that_was_not(change
         assert interrupted(tmp_path / "again", 5, **changed) == 5
     assert interrupted(file, 5, **changed) == 2  # one report for each part, as both are finished
     assert_same(trained(tmp_path / "again", **changed), whole)
+
+
+def at_update(monkeypatch: pytest.MonkeyPatch, number: int, happens: Callable[[], object]) -> None:
+    """Let something happen after one chunk of members has taken its share of a step, and before it is counted."""
+    step, updates = trainings._Update.step, itertools.count(1)
+
+    def updated(update: trainings._Update) -> None:
+        step(update)
+        if next(updates) == number:
+            happens()
+
+    monkeypatch.setattr(trainings._Update, "step", updated)
+
+
+def press_ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_in_the_middle_of_a_step_ends_it_and_writes_it(workers, tmp_path, monkeypatch):
+    whole = trained()
+    monkeypatch.setattr(checkpoints, "LEAST", np.inf)
+    with monkeypatch.context() as patched:
+        at_update(patched, 10, press_ctrl_c)  # a chunk of each of 3 rates, one of which soon fails
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "file", workers=workers)
+    assert 4 <= _steps(tmp_path / "file") <= 5
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert_same(trained(tmp_path / "file"), whole)
+
+
+def test_an_exception_in_the_middle_of_a_step_writes_nothing(tmp_path, monkeypatch):
+    """A second Ctrl-C comes at once: some members are a step ahead of others then."""
+    whole = trained()
+    monkeypatch.setattr(checkpoints, "LEAST", np.inf)
+    with monkeypatch.context() as patched:
+        at_update(patched, 10, lambda: (press_ctrl_c(), press_ctrl_c()))
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "file")
+    assert _steps(tmp_path / "file") == 0
+    assert_same(trained(tmp_path / "file"), whole)
+
+
+@pytest.mark.parametrize("leave", [resmc.stop, press_ctrl_c])
+def test_stop_and_ctrl_c_between_two_steps_lose_none(leave, tmp_path, monkeypatch):
+    whole, taken = trained(), []
+    monkeypatch.setattr(checkpoints, "LEAST", np.inf)
+
+    def progress(done: int, total: int) -> None:
+        taken.append(done)
+        if len(taken) == 5:
+            leave()
+
+    with pytest.raises((KeyboardInterrupt, resmc.Stopped)):
+        trained(tmp_path / "file", progress=progress)
+    assert _steps(tmp_path / "file") == len(taken) == 5
+    assert_same(trained(tmp_path / "file"), whole)
 
 
 @pytest.mark.long

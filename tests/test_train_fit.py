@@ -19,6 +19,7 @@ from resmc.train import Fit, fit, gaussian_regression, ode_task
 torch = pytest.importorskip("torch")
 
 from resmc.experiments.train.fit import train_members  # noqa: E402
+from resmc.experiments.train.training import named_device  # noqa: E402
 
 MODEL = ResidualNetwork(6, 3, "v-phi-w", "tanh")
 OTHERS = (
@@ -223,6 +224,70 @@ def test_means_have_errors_from_32_networks_on_and_share_their_networks():
     np.testing.assert_allclose(found.loss.stderr, found.test_loss[:, 0].std(axis=-1, ddof=1) / 32**0.5)
     assert np.isnan((found.loss[0] - found.loss[1]).stderr)
     assert np.isnan(trained(networks=31, epochs=1).loss.stderr).all()
+
+
+def test_the_device_auto_is_what_the_environment_names_or_what_torch_has(monkeypatch, tmp_path):
+    monkeypatch.delenv("RESMC_DEVICE", raising=False)
+    for there, kind in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert named_device("auto") == kind
+        assert named_device("cpu") == "cpu"
+    found = trained(device="auto", checkpoint=tmp_path / "file")
+    assert found.device == "cpu"
+    assert_same(trained(device="cpu", checkpoint=tmp_path / "file"), found)
+    monkeypatch.setenv("RESMC_DEVICE", "cuda:1")
+    assert named_device("auto") == "cuda:1"
+    assert ", on cuda" in str(replace(found, device="cuda"))
+    assert ", on " not in str(found)
+
+
+def test_differences_of_models_are_paired_by_network_and_each_at_its_own_rate():
+    found = trained([MODEL, OTHERS[0], MODEL], networks=32, epochs=1, learning_rate=[1e-3, 0.1])
+    found = replace(
+        found, validation_accuracy=np.array([[0.1, 0.9], [0.9, 0.1], [0.1, 0.9]])[..., None, None].repeat(32, 2)
+    )
+    for quantity in ("accuracy", "loss"):
+        values = getattr(found, f"test_{quantity}")
+        pairs = values[1, 0] - values[0, 1]
+        paired = found.difference(1, 0, quantity)
+        assert paired.value == pytest.approx(pairs.mean(), rel=1e-12)
+        assert paired.stderr == pytest.approx(pairs.std(ddof=1) / 32**0.5, rel=1e-12)
+        assert found.difference(0, 1, quantity).value == -paired.value
+        same = found.difference(0, 2, quantity)
+        assert same.value == same.stderr == 0.0  # as independent means it would have an error
+    assert found.difference(1, 0) == found.difference(1, 0, "accuracy")
+    few = trained([MODEL, OTHERS[0]], networks=31, epochs=1)
+    assert np.isnan(few.difference(1, 0).stderr)
+    for given, said in (((3, 0), "a=3"), ((0, -1), "b=-1"), ((0, 1, "speed"), "quantity='speed'")):
+        with pytest.raises(ValueError, match=f"{said} is"):
+            found.difference(*given)
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (lambda y: y[:, None], True),
+        (lambda y: y.astype(float), True),
+        (lambda y: y, False),  # labels
+        (lambda y: y + 0.5, False),
+        (lambda y: np.arange(len(y)) * 1.0, False),  # as many values as examples
+        (lambda y: np.eye(3)[y], False),
+    ],
+)
+def test_labels_that_are_trained_by_the_mean_square_are_told(made, told):
+    x, y = blobs()
+    found = str(trained(MODEL, x, made(y), epochs=1, learning_rate=1e-4).summary())
+    assert ("give integers of shape (M,) for classes" in found) is told
+
+
+def test_differences_of_target_values_are_of_losses_which_may_be_infinite():
+    x, y = gaussian_regression(60, features=5)
+    found = trained([MODEL, OTHERS[0]], x, y, networks=2, epochs=1, learning_rate=0.01)
+    assert found.difference(1, 0) == found.difference(1, 0, "loss")
+    with pytest.raises(ValueError, match="quantity='accuracy' is not allowed for target values: use quantity='loss'"):
+        found.difference(1, 0, "accuracy")
+    failed = replace(found, test_loss=np.array([[[1.0, 2.0]], [[np.inf, 1.0]]]))
+    assert failed.difference(1, 0).value == np.inf
 
 
 def test_weights_that_are_handed_out_are_copies():

@@ -228,6 +228,7 @@ def test_a_gpu_trains_the_map_that_a_cpu_does_and_one_that_is_not_there_is_refus
         ({"ends": "identity"}, "ends='identity' is not allowed"),
         ({"y": np.full(60, np.nan)}, "NaN"),
         ({"device": "tpu"}, "device='tpu' is not allowed"),
+        ({"engine": "x", "workers": 1}, "engine='x' is not allowed: it must be None or 'threads'"),
         ({"seed": -1}, "seed=-1 is out of range"),
     ],
 )

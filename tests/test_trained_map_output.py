@@ -54,6 +54,9 @@ def test_the_command_line_shows_exports_and_reports_a_stored_map(tmp_path, monke
     assert record["points"][4]["accuracy"]["value"] == float(found.accuracy.value[1, 1])
     assert record["points"][4]["learning_rate"] == float(found.learning_rate[1, 1])
     assert record["points"][4]["log10_growth"]["stderr"] is None
+    with pytest.raises(SystemExit):
+        cli.main(["export", "--help"])
+    assert "or of a map over H and beta" in " ".join(capsys.readouterr().out.split())
     assert cli.main(["export", "store", "-o", "map.csv"]) == 0
     assert Path("map.csv").read_text(encoding="utf-8").count("\n") == 7
     assert cli.main(["export", "store", "-o", "map.json"]) == 0

@@ -98,7 +98,7 @@ def test_more_networks_and_more_values_of_h_keep_what_is_there(tmp_path):
         ({"momentum": 0.9}, r"momentum=0\.9, where it was 0\.0"),
         ({"beta": [0.2, 0.5]}, "beta="),
         ({"networks": 2}, "networks=2 instead of 3"),
-        ({"hurst": [0.3, 0.5]}, "hurst has 0.8 no more"),
+        ({"hurst": [0.3, 0.5]}, "hurst lacks 0.8"),
         ({"seed": 1}, "seed=1, where it was 0"),
         ({"split": (0.6, 0.2, 0.2)}, "split="),
         ({"y": 1 - classes()[1]}, "data="),

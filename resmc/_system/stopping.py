@@ -8,11 +8,13 @@ from __future__ import annotations
 import atexit
 import itertools
 import os
+import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 PATIENCE = 5.0  # seconds that the end of the program waits for simulations of other threads; it takes tenths of one
 LEAVING = {"concurrent.futures._base", "asyncio.runners"}  # modules whose ``__exit__`` waits for an executor's threads
@@ -32,6 +34,7 @@ _counter, _calls = itertools.count(1), 0  # calls of `stop`
 _ending = False  # True once the program ends: nothing goes on in other threads than the main one
 _scope = _Scope()
 _running: set[int] = set()  # threads that are in a scope
+_interrupt: Callable[[], object] | None = None  # calls the handler of a Ctrl-C that waits for `look`
 
 
 def stop() -> None:
@@ -59,7 +62,11 @@ def look() -> None:
         If `stop` was called since the outermost scope of this thread began, or Ctrl-C ends its executor.
     SystemExit
         If the program ends. It ends the thread, and nobody prints it.
+    KeyboardInterrupt
+        If Ctrl-C waits for this, in `interrupted_at_looks`.
     """
+    if _interrupt is not None and _is_main():
+        _call_interrupt()
     if _scope.calls is not None and _scope.calls != _calls:
         raise Stopped("stopped by resmc.stop()")
     if not _is_main():
@@ -86,6 +93,39 @@ def stoppable() -> Iterator[None]:
     finally:
         _scope.calls = None
         _running.discard(thread)
+
+
+@contextmanager
+def interrupted_at_looks() -> Iterator[None]:
+    """Have Ctrl-C wait for the next `look`, or for the end of this, so that work is left between two of its steps.
+
+    A second Ctrl-C comes at once. In other threads than the main one, and where Python does not handle the signal,
+    this changes nothing.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if not _is_main() or not callable(before):
+        yield
+        return
+    handler = before
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        global _interrupt
+        signal.signal(signal.SIGINT, handler)
+        _interrupt = lambda: handler(number, frame)  # noqa: E731
+
+    signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        _call_interrupt()
+
+
+def _call_interrupt() -> None:
+    global _interrupt
+    call, _interrupt = _interrupt, None
+    if call is not None:
+        call()
 
 
 def _is_main() -> bool:

@@ -21,6 +21,7 @@ from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate, Floats
 from ..results.groups import jackknifed
 from ..results.propagation import Networks
+from ..tables import Table
 from ..theory.roughness import PATHS, path_exponents
 from ._result import Result
 
@@ -61,6 +62,13 @@ class RoughnessExponent(Result):
     lags: NDArray[np.int64]
     mean_square: Estimate
     local_exponent: Estimate
+
+    def summary(self) -> Table:
+        """Return a table by lag, below the exponent."""
+        return self._table()
+
+    def __str__(self) -> str:
+        return str(self.summary())
 
 
 def roughness_exponent(

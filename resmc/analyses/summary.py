@@ -27,7 +27,7 @@ LAGS = 4  # distances of layers in a summary, 0 among them, which is left out
 
 @dataclass(frozen=True)
 class Row:
-    """One line: an estimate at a layer, with an exact value, or with a limit, or alone.
+    """One line: an estimate at a layer, with an exact value, or with a limit in one order or two, or alone.
 
     ``layer`` is the recorded layer, the distance of two layers, or None for what belongs to the whole simulation.
     """
@@ -38,6 +38,7 @@ class Row:
     layer: int | None = None
     exact: float | None = None
     limit: float | None = None
+    second_order: float | None = None
 
     def comparison(self) -> tuple[str, str, str]:
         """Return the last columns: the theory's number, its kind, and the z-score or relative difference."""
@@ -58,13 +59,21 @@ class Row:
             return f"{e.noise_floor:.2g}", "noise floor", tested
         return "", "", ""
 
+    def next_order(self) -> str:
+        """Return the limit with the next order in 1/n, and the relative difference; nothing beside an exact value."""
+        if self.exact is not None or self.second_order is None:
+            return ""
+        difference = float(self.estimate.relative_difference(self.second_order))
+        said = f" ({difference:+z.2%})" if abs(difference) <= WORTH_SAYING else ""
+        return cell(self.second_order) + said
+
     def cells(self) -> list[Any]:
         """Return the row's cells in `table`."""
-        e, exact, limit = self.estimate, self.exact, self.limit
+        e, exact, limit, second = self.estimate, self.exact, self.limit, self.second_order
         z = None if exact is None else float(e.z_score(exact))
         difference = None if limit is None else float(e.relative_difference(limit))
         kind = None if limit is None else self.observable.limit_kind
-        numbers = [float(e.value), float(e.stderr), int(e.n), exact, z, limit, kind, difference]
+        numbers = [float(e.value), float(e.stderr), int(e.n), exact, z, limit, kind, difference, second]
         return [self.name, e, *self.comparison(), self.observable.name, self.layer, *numbers]
 
 
@@ -89,11 +98,11 @@ def rows(sim: Record) -> Iterator[Row]:
                 yield Row(one, one.called(layer, letter, depth), estimate[index], layer, *_theory(sim, one, layer))
 
 
-def _theory(sim: Record, one: Observable, layer: int) -> tuple[float | None, float | None]:
-    """Return the exact value and the limit, or None where they are not known."""
-    both = (float(theory(sim.facts, np.array([layer]))[0]) for theory in (one.exact, one.limit))
-    exact, limit = (value if np.isfinite(value) else None for value in both)
-    return exact, limit
+def _theory(sim: Record, one: Observable, layer: int) -> tuple[float | None, float | None, float | None]:
+    """Return the exact value, the limit, and the limit with the next order, or None where they are not known."""
+    known = (float(theory(sim.facts, np.array([layer]))[0]) for theory in (one.exact, one.limit, one.second_order))
+    exact, limit, second = (value if np.isfinite(value) else None for value in known)
+    return exact, limit, second
 
 
 def _too_few(sim: Record, found: list[Row]) -> list[str]:
@@ -186,6 +195,11 @@ def as_table(found: Sequence[Row], title: str = "", lines: Sequence[str] = (), n
         Column("which is", numeric=False, width=16, obvious=True),
         Column("", numeric=False),
     ]
-    keys = ("name", "layer", "value", "stderr", "n", "exact", "z_score", "limit", "limit_kind", "relative_difference")
+    theory = ("exact", "z_score", "limit", "limit_kind", "relative_difference", "second_order")
+    keys = ("name", "layer", "value", "stderr", "n", *theory)
+    cells, second = [row.cells() for row in found], [row.next_order() for row in found]
+    if any(second):
+        people.append(Column("order 2", numeric=False))
+        cells = [[*c[: len(people) - 1], said, *c[len(people) - 1 :]] for c, said in zip(cells, second, strict=True)]
     columns = [*people, *(Column(None, key) for key in keys)]
-    return Table("quantities", title, columns, [row.cells() for row in found], lines, notes)
+    return Table("quantities", title, columns, cells, lines, notes)

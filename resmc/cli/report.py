@@ -27,7 +27,7 @@ def add_parser(commands: Any) -> None:
         "again. It needs nothing from the network. A store is read as it is, finished or not.",
         REPORT_EXAMPLE,
     )
-    report.add_argument("run", type=Path, metavar="RUN", help="a saved simulation, or a sweep's store")
+    report.add_argument("run", type=Path, metavar="RUN", help="a saved simulation, or the store of a sweep or a map")
     report.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the page, as report.html")
 
 

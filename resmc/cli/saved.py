@@ -45,7 +45,7 @@ def add_parsers(commands: Any) -> None:
         "theory. Nothing is changed.",
         SHOW_EXAMPLE,
     )
-    show.add_argument("run", type=Path, metavar="RUN", help="a saved simulation, or a sweep's store")
+    show.add_argument("run", type=Path, metavar="RUN", help="a saved simulation, or the store of a sweep or a map")
 
     merging = add_command(
         commands,
@@ -63,11 +63,12 @@ def add_parsers(commands: Any) -> None:
         commands,
         "export",
         "write results as netCDF, Zarr, CSV or JSON",
-        "Write every quantity of a saved simulation, or of every point of a sweep, with its standard error and theory: "
+        "Write every quantity of a saved simulation, or of every point of a sweep or of a map over H and beta (before "
+        "training or after), with its standard error and theory: "
         "as one labelled data set (.nc, .zarr), or as one table (.csv, .json).",
         EXPORT_EXAMPLE,
     )
-    export.add_argument("run", type=Path, metavar="RUN", help="a saved simulation, or a sweep's store")
+    export.add_argument("run", type=Path, metavar="RUN", help="a saved simulation, or the store of a sweep or a map")
     export.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FILE", help="ends in .nc, .zarr, .csv or .json"
     )

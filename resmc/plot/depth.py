@@ -19,6 +19,7 @@ from ..analyses.regime import Regime
 from ..analyses.verdict import SHOWN
 from ..engine.lowering import QUOTIENTS
 from ..experiments.heat_map import HeatMap
+from ..experiments.train.heat_map import TrainedHeatMap
 from ..results.estimates import Estimate, Floats
 from ..results.record import Record
 from ..sweep.result import SweepResult
@@ -153,6 +154,8 @@ def plot_heat_map(
     Source: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), the maps over beta and regularity.
     """
     st.require("plot_heat_map")
+    if isinstance(simulations, TrainedHeatMap):
+        raise ValueError(f"simulations={brief(simulations)} is not allowed: plot_trained_map draws maps after training")
     checks.choice("ratio", ratio, QUOTIENTS)
     if isinstance(simulations, HeatMap) and sel is None:
         return heat_maps.draw(simulations, ratio, x, y, ax, style)

@@ -227,7 +227,9 @@ def numbers(values: Floats, stderr: Floats, percent: bool = False) -> tuple[list
             return ""
         text = f"{factor * number:{sign}.1e}" if large or too_small else f"{factor * number:{sign}.{decimals}f}"
         if not text.strip("+-0."):
-            text = text.lstrip("+-")  # no sign of nought
+            text = (
+                text.lstrip("+-") if number or known.any() else "0"
+            )  # no sign of nought, and no decimals if it is one
         return text.replace("-", "−") + ends
 
     ends = "%" if percent else ""
@@ -239,12 +241,16 @@ def numbers(values: Floats, stderr: Floats, percent: bool = False) -> tuple[list
 def _write(ax: Axes, mesh: Any, values: Floats, stderr: Floats, percent: bool) -> None:
     """Write values and errors into the cells, as far as they fit."""
     said, errors = numbers(values, stderr, percent)
+    from matplotlib.patheffects import withStroke
+
     texts = []
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
-            dark = st.luminance(mesh.to_rgba(value)[:3]) < 0.18
+            colour = mesh.to_rgba(value)
+            dark = st.luminance(colour[:3]) < 0.18
             text = f"{said[row][column]}\n{errors[row][column]}".rstrip("\n")
             look: st.Style = {"ha": "center", "va": "center", "fontsize": CELL_TEXT, "color": "w" if dark else "k"}
+            look |= {"zorder": 5, "path_effects": [withStroke(linewidth=2.0, foreground=colour)]}  # lines end around it
             texts.append(ax.text(column, row, text, linespacing=1.1, **look))
 
     def fit() -> None:

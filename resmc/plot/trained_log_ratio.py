@@ -58,7 +58,8 @@ def plot_trained_log_ratio(result: TrainedLogRatios, *, ax: Axes | None = None, 
         limits = {row.limit.mean for row in result.rows if row.limit is not None}
         if len(limits) == 1 and all(row.limit is not None for row in result.rows):
             row = result.rows[0]
-            explained.append(st.limit(ax, row.layers / row.model.depth, row.limit_by_layer, "limit before, as L grows"))
+            label = "limit before, as L grows"
+            explained.append(st.limit(ax, row.layers / row.model.depth, row.limit_by_layer, label, color=st.SOFT))
         explained += [st.hollow_proxy()] * any(bool(st.bare(row.mean_after).any()) for row in result.rows)
         ax.set(xlabel=r"$\ell/L$", ylabel=LABELS[result.name])
         looks.legend(ax, labels, handles, [one for one in explained if one is not None])

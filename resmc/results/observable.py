@@ -72,8 +72,9 @@ class Observable:
     estimate : callable or None
         From `Entries` to an `Estimate` (R,); None for "lag" and "run", which `resmc.analyses.found` gets from
         ``analysis``, "analysis.field" of a whole simulation.
-    exact, limit : callable
-        From facts and layers to exact values and limits, NaN where they are not known.
+    exact, limit, second_order : callable
+        From facts and layers to exact values, to limits, and to these with the next order in 1/n; NaN where they are
+        not known.
     limit_kind : str
         The kind of limit: at leading order in 1/n, or in depth.
     exists : callable
@@ -107,6 +108,7 @@ class Observable:
     per: str = "layer"
     exact: Theory = unknown
     limit: Theory = unknown
+    second_order: Theory = unknown
     limit_kind: str = LEADING
     exists: Callable[[Lowered, frozenset[str]], bool] = lambda lowered, followed: True
     rows: tuple[int, ...] = (-1,)
@@ -163,6 +165,10 @@ class Observable:
     def limit_value(self, facts: Facts) -> float:
         """Return the limit at the end; NaN where there is none."""
         return float(self.limit(facts, np.array([self.end(facts.model.depth)]))[0])
+
+    def second_order_value(self, facts: Facts) -> float:
+        """Return the limit with the next order in 1/n at the end; NaN where it is not known."""
+        return float(self.second_order(facts, np.array([self.end(facts.model.depth)]))[0])
 
 
 def letter(lowered: Lowered) -> str:

@@ -30,9 +30,9 @@ def _moment(name: str) -> Theory:
     return lambda facts, layers: facts.log_norm_moment(name, layers)
 
 
-def _limit_moment(name: str) -> Theory:
+def _limit_moment(name: str, order: int = 1) -> Theory:
     def limit(facts: Facts, layers: Integers) -> Floats:
-        found = facts.log_norm_limit(layers)
+        found = facts.log_norm_limit(layers, order)
         return unknown(facts, layers) if found is None else np.asarray(getattr(found, name), np.float64)
 
     return limit
@@ -42,9 +42,9 @@ def _zero_if_log_gaussian(facts: Facts, layers: Integers) -> Floats:
     return np.full(layers.shape, np.nan if facts.log_gaussian is None else 0.0)
 
 
-def _activation_limit(name: str) -> Theory:
+def _activation_limit(name: str, order: int = 1) -> Theory:
     def limit(facts: Facts, layers: Integers) -> Floats:
-        found = facts.hypoactivation_limit(layers)
+        found = facts.hypoactivation_limit(layers, order)
         return unknown(facts, layers) if found is None else np.asarray(getattr(found, name), np.float64)
 
     return limit
@@ -90,6 +90,7 @@ LOG_NORM = (
         lambda e: by_entry.log_norm_mean(e.norms, e.offsets),
         exact=_moment("mean"),
         limit=_limit_moment("mean"),
+        second_order=_limit_moment("mean", 2),
         rows=(0, -1),
         headline=True,
         question="Where is the log-norm centred?",
@@ -106,6 +107,7 @@ LOG_NORM = (
         least=lambda e: e.networks_for(reliability.VARIANCE, e.norms),
         exact=_moment("variance"),
         limit=_limit_moment("variance"),
+        second_order=_limit_moment("variance", 2),
         rows=(0, -1),
         headline=True,
         question="How wide is the log-norm's law?",
@@ -154,6 +156,7 @@ MEAN_SQUARES = (
         lambda e: e.growth.estimate,
         exact=lambda facts, layers: facts.growth(layers),
         limit=lambda facts, layers: facts.growth_limit(layers),
+        second_order=lambda facts, layers: facts.growth_limit(layers, 2),
         headline=True,
         question="How does the output variance grow?",
         neutral=Neutral(_scale_alone, "its value at infinite width"),
@@ -173,6 +176,7 @@ MEAN_SQUARES = (
         lambda e: e.mean_square.estimate,
         exact=lambda facts, layers: facts.mean_square(layers),
         limit=lambda facts, layers: facts.growth_limit(layers) + 2.0 * np.log(facts.model.inputs.size),
+        second_order=lambda facts, layers: facts.growth_limit(layers, 2) + 2.0 * np.log(facts.model.inputs.size),
         exists=_mean_square_exists,
         question="How large is a layer?",
         least=lambda e: e.mean_square.least,
@@ -191,6 +195,7 @@ ACTIVITY = (
         lambda e: by_entry.asymmetry_mean(e.activity, e.widths),
         exact=lambda facts, layers: facts.asymmetry(layers),
         limit=_activation_limit("asymmetry"),
+        second_order=_activation_limit("asymmetry", 2),
         exists=_has_asymmetry,
         rows=(0, -1),
         headline=True,
@@ -225,6 +230,7 @@ ACTIVITY = (
         lambda e: by_entry.active_fraction(e.activity, e.widths),
         exact=lambda facts, layers: facts.active_fraction(layers),
         limit=_activation_limit("active_fraction"),
+        second_order=_activation_limit("active_fraction", 2),
         exists=_has_asymmetry,
         rows=(0, -1),
         headline=True,
@@ -460,6 +466,7 @@ CORRELATIONS = (
         "products",
         per="lag",
         limit=lambda facts, lags: facts.correlation_limit(lags),
+        second_order=lambda facts, lags: facts.correlation_limit(lags, 2),
         exact=_correlation,
         exists=lambda lowered, followed: lowered.log_gaussian is not None and lowered.has_asymmetry,
         scaled=Scaled(

@@ -70,12 +70,13 @@ def open_engine(engine: Any, workers: int | None, threads: int | None, device: s
         workers = workers or max(1, cores // (threads or 1))
         threads = threads or max(1, cores // workers)
         return Threads(workers, threads) if engine is None else Processes(workers, threads, device)
-    if workers is not None:
+    client = type(engine).__module__.partition(".")[0] == "distributed" and hasattr(engine, "get_executor")
+    if workers is not None and (client or isinstance(engine, futures.Executor)):
         raise ValueError(f"workers={workers} is not allowed with an engine of your own: it knows its workers")
     if isinstance(engine, futures.Executor):
         processes = not isinstance(engine, futures.ThreadPoolExecutor)  # threads of one process see the same GPUs
         return External(engine, threads or 1, kind == "cuda" and processes)
-    if type(engine).__module__.partition(".")[0] == "distributed" and hasattr(engine, "get_executor"):
+    if client:
         if engine.status != "running":
             raise ValueError(f"engine={brief(engine)} is not allowed: the client is {engine.status}")
         return Dask(engine, threads or 1, kind == "cuda")

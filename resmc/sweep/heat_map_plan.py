@@ -105,7 +105,7 @@ class HeatMapPlan:
             if getattr(self, name) != getattr(old, name)
         ]
         gone = [hurst for hurst in old.hurst if hurst not in self.hurst]
-        out += [f"hurst has {', '.join(f'{one:g}' for one in gone)} no more"] if gone else []
+        out += [f"hurst lacks {', '.join(f'{one:g}' for one in gone)}"] if gone else []
         out += ["gradients=False instead of True"] if old.gradients and not self.gradients else []
         if self.networks < old.networks:
             out.append(f"networks={self.networks} instead of {old.networks}")

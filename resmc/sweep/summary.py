@@ -13,8 +13,8 @@ import numpy as np
 from .._system.plain import Plain
 from .._system.words import counted
 from ..models.fields import shown
-from ..results.estimates import Estimate
-from ..results.observable import IN_DEPTH, LEADING
+from ..results.estimates import Estimate, Floats
+from ..results.observable import IN_DEPTH, LEADING, Observable
 from ..tables import Column, Table
 from ..tables.cells import NOTHING, cell, plain
 from .axes import AXES
@@ -27,7 +27,7 @@ MOST_LINES = 200
 EXPLAINED = {LEADING: "limit: leading order in 1/n", IN_DEPTH: "in depth: the limit as the depth grows"}
 EXACT = "exact: at this width and depth"
 
-
+NEXT = "order 2: the limit with the next order in 1/n"
 LIMITS = {LEADING: "limit", IN_DEPTH: "in depth"}
 
 
@@ -69,6 +69,10 @@ def table(result: SweepResult, most: int) -> Table:
             [_Compared(estimate[i], *beside, one.limit_kind) for i, beside in enumerate(islice(theory, points))]
         )
         columns.append(Column(name, name))
+        second = _second_order(result, one, points)
+        if np.isfinite(second).any():
+            cells.append([float(value) if np.isfinite(value) else None for value in second])
+            columns.append(Column("order 2", f"{name}_second_order"))
     beside = {name: result.limits[name][np.isnan(result.exact[name])] for name in shown}
     kinds = {one.limit_kind for name, one in shown.items() if np.isfinite(beside[name]).any()}
     exact = any(np.isfinite(result.exact[name]).any() for name in shown)
@@ -76,6 +80,7 @@ def table(result: SweepResult, most: int) -> Table:
     why = ["no error bar: too few networks, or rare ones rule the mean"] if short else []
     lacking = [name for name in shown if any(name not in names for names in plan.observables)]
     why += [f"no value: not followed at that point{how}" for how in sorted({*map(plan.how_to_follow, lacking)} - {""})]
+    why += [NEXT] if any(column.name == "order 2" for column in columns) else []
     notes = [*(EXPLAINED[kind] for kind in EXPLAINED if kind in kinds), *([EXACT] if exact else [])]
     title, *lines = _heading(result)
     return Table(
@@ -89,6 +94,15 @@ def table(result: SweepResult, most: int) -> Table:
         unit="points",
         whole="to_xarray() has all of them",
         complete=partial(table, result, len(plan.models)) if points < len(plan.models) else None,
+    )
+
+
+def _second_order(result: SweepResult, one: Observable, points: int) -> Floats:
+    """Return the limit with the next order in 1/n at the first points; NaN beside exact values too."""
+    exact = result.exact[one.name].ravel()[:points]
+    facts = [lowered.facts for lowered in result.plan.lowered[:points]]
+    return np.array(
+        [np.nan if np.isfinite(x) else one.second_order_value(f) for x, f in zip(exact, facts, strict=True)]
     )
 
 

@@ -70,7 +70,7 @@ class TrainedMapPlan:
         out += differences(self.settings.to_dict(), old.settings.to_dict())
         out += differences(self.data.to_dict(), old.data.to_dict())
         gone = [hurst for hurst in old.hurst if hurst not in self.hurst]
-        out += [f"hurst has {', '.join(f'{one:g}' for one in gone)} no more"] if gone else []
+        out += [f"hurst lacks {', '.join(f'{one:g}' for one in gone)}"] if gone else []
         if self.networks < old.networks:
             out.append(f"networks={self.networks} instead of {old.networks}")
         return out

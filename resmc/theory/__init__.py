@@ -4,6 +4,7 @@ The files, in reading order:
 
 - `kernels`: the functions of the correlation rho from which every limit is built;
 - `limits`: the leading order as depth and width grow with d/n fixed (Li, Nica, Roy 2021, arXiv 2106.04013);
+- `next_order`: what the next order in 1/n adds to them, derived: ``order=2`` of the functions of `limits`;
 - `depth`: the limits as the depth grows at a fixed width, of any `ResidualNetwork` with beta = 1/2; `averages`: the
   Gaussian averages in them;
 - `depth_kinds`: which equation that is where layers depend on each other, or why none; `ordinary`, an ordinary one,

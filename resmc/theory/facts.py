@@ -27,6 +27,7 @@ from .laws import LAWS, ExactLaw, exact_law
 from .limits import HypoactivationLimit, LogNormLimit
 
 Layers = NDArray[np.int64]
+MOST_LAYERS = 1 << 12  # beyond which nobody is made to wait for the next order who has not asked for it
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,23 +218,29 @@ class Facts:
 
     # -- limits at leading order in 1/n; of networks that are no `ResNet`, none is known
 
-    def log_norm_limit(self, layers: Layers) -> LogNormLimit | None:
+    def log_norm_limit(self, layers: Layers, order: int = 1) -> LogNormLimit | None:
         """Return mean and variance of the log-Gaussian limit at ``layers``; None where there is none."""
-        return None if self.log_gaussian is None else limits.log_norm(self.log_gaussian, layers)
+        return limits.log_norm(self.log_gaussian, layers, order) if self.log_gaussian and self._has(order) else None
 
-    def hypoactivation_limit(self, layers: Layers) -> HypoactivationLimit | None:
+    def hypoactivation_limit(self, layers: Layers, order: int = 1) -> HypoactivationLimit | None:
         """Return the limits of E A_l and E F_l at ``layers``; None where there are none."""
-        return None if self.log_gaussian is None else limits.hypoactivation(self.log_gaussian, layers)
+        m = self.log_gaussian
+        return limits.hypoactivation(m, layers, order) if m and self._has(order) else None
 
-    def growth_limit(self, layers: Layers) -> Floats:
+    def growth_limit(self, layers: Layers, order: int = 1) -> Floats:
         """Return the limit of log E|h_l|^2/|h_0|^2 at ``layers``; NaN where there is none."""
         m = self.log_gaussian
-        return np.full(layers.shape, np.nan) if m is None else limits.variance_growth(m, layers)
+        return limits.variance_growth(m, layers, order) if m and self._has(order) else np.full(layers.shape, np.nan)
 
-    def correlation_limit(self, lags: Layers) -> Floats:
+    def correlation_limit(self, lags: Layers, order: int = 1) -> Floats:
         """Return the limit of Corr(A_l, A_{l+k}) at each lag k; NaN where there is none."""
         m = self.log_gaussian
-        return np.full(lags.shape, np.nan) if m is None else limits.interlayer_correlation(m, lags)
+        return limits.interlayer_correlation(m, lags, order) if m and self._has(order) else np.full(lags.shape, np.nan)
+
+    def _has(self, order: int) -> bool:
+        """Return True for the limit, and for the next order where that takes no more than about a second."""
+        m = self.log_gaussian
+        return order == 1 or (m is not None and limits.next_order_layers(m) <= MOST_LAYERS)
 
     # -- limits as the depth grows
 

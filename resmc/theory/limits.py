@@ -1,4 +1,4 @@
-"""Limits as depth d and width n grow with d/n fixed, to leading order in 1/n: Li, Nica, Roy 2021 (arXiv 2106.04013).
+"""Limits as depth d and width n grow with d/n fixed, in leading order (Li, Nica, Roy 2021, arXiv 2106.04013) and next.
 
 With (alpha, lam) normalised to alpha^2 + lam^2 = 1 and rho_k = alpha^k, the log-norm is Gaussian in the limit and all
 of its parameters are sums of kernels of rho_k over pairs of layers k apart:
@@ -16,6 +16,10 @@ Undoing the normalisation adds l log(alpha^2 + lam^2) to the log-norm of layer l
 "balanced-half" too: the two agree to this order. At a finite n these are approximations, with an error of relative
 size O(1/n): at n = 48, d = 96, alpha = .8 the true variance is some 16% larger. What is exact is in
 `resmc.theory.exact`.
+
+With ``order=2`` the functions here add the next order, which is derived (`resmc.theory.next_order`) and no part of
+that paper: c/n^2 to means, to E[A_l], E[F_l] and log(E|z_l|^2/|z_0|^2). Variances and correlations, which have a sign
+to keep, are multiplied by exp(c/n). The errors that remain have the relative size O(1/n^2), at every d/n alike.
 """
 
 from __future__ import annotations
@@ -29,14 +33,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from .._system.checks import integer
 from .._system.words import brief
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import ResNet
+from . import next_order
 from .kernels import Floats, J, J_prime, K, K_prime, growth_kernel, mean_log_chi_square
 
 Integers = NDArray[np.int64]
 Kernel = Callable[[Floats], Floats]
 
+_SMALLEST_CORRECTED = 1e-8  # rho_k beyond which correlations of A are left as they are: they are 0 to all digits shown
 _DIRECT_TERMS = 1 << 16  # an infinite sum is continued by an integral beyond so many terms
 _SHORTEST_KEPT, _LONGEST_KEPT = 1 << 10, 1 << 15  # layers whose sums are kept between calls: at most 64 MiB in all
 
@@ -94,7 +101,7 @@ def log_scales(model: ResNet, index: Integers) -> Floats:
     return index.astype(np.float64) * model.log_scale
 
 
-def log_norm(model: ResNet, layers: ArrayLike | None = None) -> LogNormLimit:
+def log_norm(model: ResNet, layers: ArrayLike | None = None, order: int = 1) -> LogNormLimit:
     """Return the Gaussian limit of L_l = log(|z_l|^2/n), with the first layer's exact mean and variance.
 
     The limit is `log_norm_growth` plus the independent L_0 = log(chi^2_n/n) + 2 log(input_norm), of mean digamma(n/2) -
@@ -105,19 +112,21 @@ def log_norm(model: ResNet, layers: ArrayLike | None = None) -> LogNormLimit:
     ----------
     layers : array of int, optional
         Layers from 0 to depth, any shape; all of them by default.
+    order : {1, 2}
+        1: the limit. 2: with the next order in 1/n, derived in `resmc.theory.next_order`.
 
     Raises
     ------
     ValueError
-        If ``layers`` holds anything else.
+        If ``layers`` or ``order`` is anything else.
     """
-    growth = log_norm_growth(model, layers)
+    growth = log_norm_growth(model, layers, order)
     first_mean, first_variance = _first_layer(model.width)
     first_mean += 2.0 * math.log(model.input_norm)
     return LogNormLimit(growth.layers, growth.mean + first_mean, growth.variance + first_variance)
 
 
-def log_norm_growth(model: ResNet, layers: ArrayLike | None = None) -> LogNormLimit:
+def log_norm_growth(model: ResNet, layers: ArrayLike | None = None, order: int = 1) -> LogNormLimit:
     """Return the Gaussian limit of log(|z_l|^2/|z_0|^2), including l log(alpha^2 + lam^2).
 
     Arguments and errors are those of `log_norm`.
@@ -130,47 +139,65 @@ def log_norm_growth(model: ResNet, layers: ArrayLike | None = None) -> LogNormLi
         per_pair = lam**4 / model.width
         mean = mean - 0.5 * per_pair * _sums(model, _rho_J_prime, index, twice=True)[index]
         variance = variance + 2.0 * per_pair * _sums(model, J, index, twice=True)[index]
+    if _goes_on(model, order):
+        more = _next_order(model, index)
+        mean = mean + more.mean[index] / model.width**2
+        relative = more.variance[index] / (model.width**2 * np.where(index > 0, variance, 1.0))
+        variance = variance * np.exp(relative)
     return LogNormLimit(index, mean, variance)
 
 
-def hypoactivation(model: ResNet, layers: ArrayLike | None = None) -> HypoactivationLimit:
+def hypoactivation(model: ResNet, layers: ArrayLike | None = None, order: int = 1) -> HypoactivationLimit:
     """Return E[A_l] (below 0 for alpha > 0) and E[F_l] (below 1/2); 0 and 1/2 when balanced or at alpha = 0.
 
     Arguments and errors are those of `log_norm`.
     """
-    index = layer_indices(model, layers)
+    index, goes_on = layer_indices(model, layers), _goes_on(model, order)
     if model.signed:
         return HypoactivationLimit(index, np.zeros(index.shape), np.full(index.shape, 0.5))
     factor = -(model.normalised[1] ** 2) / model.width
     asymmetry = 0.5 * factor * _sums(model, _rho_J_prime, index)[index]
     active_fraction = 0.5 + 0.25 * factor * _sums(model, _rho_K_prime, index)[index]
+    if goes_on:
+        more = _next_order(model, index)
+        asymmetry = asymmetry + more.asymmetry[index] / model.width**2
+        active_fraction = active_fraction + more.active_fraction[index] / model.width**2
     return HypoactivationLimit(index, asymmetry, active_fraction)
 
 
-def interlayer_correlation(model: ResNet, lags: ArrayLike) -> Floats:
+def interlayer_correlation(model: ResNet, lags: ArrayLike, order: int = 1) -> Floats:
     """Return Corr(A_l, A_{l+k}) for each lag k: J(alpha^k)/3 (vanilla), 0 for k > 0 when balanced, and 1 at k = 0.
 
     ``lags`` are integers from 0 to depth (else ValueError); the result has their shape. Var A_l = 3/n in this limit.
+    With ``order`` = 2 the correlation depends on l as well, and is that of the two layers in the middle of the network,
+    l = (depth - k) div 2.
     """
-    index = layer_indices(model, lags, "lags")
+    index, goes_on = layer_indices(model, lags, "lags"), _goes_on(model, order)
     if model.signed:
         return np.where(index == 0, 1.0, 0.0)
     rho = np.concatenate([[1.0], _correlations(*_rate(model), int(index.max(initial=0)))])
-    return J(rho[index]) / 3.0
+    found = J(rho[index]) / 3.0
+    if goes_on and model.normalised[0] != 0.0:
+        seen = (index > 0) & (np.abs(rho[index]) > _SMALLEST_CORRECTED)
+        pairs = tuple(((model.depth - k) // 2, k) for k in index[seen].tolist())
+        found[seen] *= np.exp(next_order.correlation(*model.normalised, _decay(model), pairs) / model.width)
+    return found
 
 
-def variance_growth(model: ResNet, layers: ArrayLike | None = None) -> Floats:
+def variance_growth(model: ResNet, layers: ArrayLike | None = None, order: int = 1) -> Floats:
     """Return the limit of log(E|z_l|^2/|z_0|^2), including l log(alpha^2 + lam^2).
 
     Beyond that term the limit is (lam^4/n) sum_{m<l} sum_{k=1}^{m} growth_kernel(rho_k) for vanilla networks, above 0
     for alpha > 0 (exponential growth in d/n), and 0 for balanced networks. Arguments and errors are those of
     `log_norm`.
     """
-    index = layer_indices(model, layers)
+    index, goes_on = layer_indices(model, layers), _goes_on(model, order)
     growth = log_scales(model, index)
     if not model.signed:
         lam = model.normalised[1]
         growth = growth + lam**4 / model.width * _sums(model, growth_kernel, index, twice=True)[index]
+        if goes_on:
+            growth = growth + _next_order(model, index).second_moment[index] / model.width**2
     return growth
 
 
@@ -203,6 +230,21 @@ def infinite_depth_and_width(model: ResNet) -> RatioLimit:
         scaled_active_fraction=-(lam**2) * sum_rho_K_prime / 4.0,
         log_second_moment=model.ratio * lam**4 * sum_K,
     )
+
+
+def _goes_on(model: ResNet, order: int) -> bool:
+    """Return True if the next order is to be added; without a branch it is 0 beyond the first layer."""
+    return integer("order", order, 1, 2) == 2 and model.normalised[1] != 0.0
+
+
+def next_order_layers(model: ResNet) -> int:
+    """Return for how many layers the next order's recursion goes: its time and memory grow with that number."""
+    return 0 if model.normalised[1] == 0.0 else min(model.depth, next_order.relaxed(_decay(model)))
+
+
+def _next_order(model: ResNet, index: Integers) -> next_order.Coefficients:
+    depth = int(index.max(initial=0))
+    return next_order.coefficients(*model.normalised, model.signed, depth, _decay(model))
 
 
 def _rho_J_prime(rho: Floats) -> Floats:

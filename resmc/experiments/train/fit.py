@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from ..._system import checks
 from ..._system.progress import NotedReport, reporting
-from ..._system.stopping import stoppable
+from ..._system.stopping import interrupted_at_looks, stoppable
 from ..._system.words import brief, counted
 from ...models.residual_network import ResidualNetwork
 from .checkpoint import Checkpoint
@@ -120,13 +121,14 @@ def fit(
     start : float
         What V, W and b are multiplied with before training, above 0.
     device : str
-        A device of torch's, such as "cuda".
+        A device of torch's, such as "cuda"; "auto" is what RESMC_DEVICE names, else "cuda" if torch has it, else "cpu".
     workers : int, optional
         Threads; by default as many as there are CPUs.
     checkpoint : str or Path, optional
         A file that is written every few seconds and at the end. If it is there, the training goes on from it, on the
         same kind of device with the same bits as if it had never been interrupted; asked for with other settings,
-        models, networks or data, it is refused. `resmc.stop`, Ctrl-C, and a killed process lose a few seconds.
+        models, networks or data, it is refused. `resmc.stop` and Ctrl-C write it after the step at work, so that
+        nothing is lost; a second Ctrl-C, and a killed process, lose a few seconds.
     progress
         As for `simulate`, with networks counted; a bar shows the median loss of the last step.
 
@@ -236,8 +238,10 @@ def train_members(
         As `fit`.
     """
     check_training(models, settings, data)
-    from .training import Training
+    from .training import Training, named_device
 
+    device = named_device(device)
+    kind = str(device).partition(":")[0]
     networks = tuple(networks)
     settings = replace(settings, loss=data.loss)  # A loss is named or follows from y: one training.
     file = None
@@ -247,11 +251,11 @@ def train_members(
             "networks": list(networks),
             "settings": settings.to_dict(),
             "data": data.described(),
-            "device": str(device).partition(":")[0],
+            "device": kind,
         }
         file = Checkpoint(checkpoint, described)
     parts = list(_by_shape(models).values())
-    result = _Result(models, networks, settings, data)
+    result = _Result(models, networks, settings, data, kind)
     work, done = [len(part) * _work(models[part[0]]) for part in parts], 0.0
     for i, part in enumerate(parts):
         training = Training([models[b] for b in part], networks, settings, data, device=device, workers=workers)
@@ -278,9 +282,18 @@ def _run(training: Training, part: int, file: Checkpoint | None, report: NotedRe
         if report is not None:
             report(training.done / training.steps, f"loss {float(losses.median()):.3g}")
 
-    training.run(after)
-    if file is not None:
-        file.finish(part, training.state(), write=goes_on)
+    if file is None:
+        training.run(after)
+    else:
+        try:
+            with interrupted_at_looks():
+                training.run(after)
+                file.finish(part, training.state(), write=goes_on)
+        except BaseException:
+            if training.between_steps:  # In the middle of a step some members are ahead of others.
+                with suppress(OSError):  # The file stays as it was, and what has happened is what is raised.
+                    file.write(part, training.state())
+            raise
     if report is not None and not goes_on:
         report(1.0)
 
@@ -319,8 +332,9 @@ class _Result:
     """Arrays of a `Fit`, into which trainings put what has come of their models."""
 
     def __init__(
-        self, models: Sequence[ResidualNetwork], networks: tuple[int, ...], settings: Settings, data: Data
+        self, models: Sequence[ResidualNetwork], networks: tuple[int, ...], settings: Settings, data: Data, device: str
     ) -> None:
+        self.device = device
         self.models, self.networks, self.settings, self.data = tuple(models), networks, settings, data
         members = (len(models), len(settings.rates), len(networks))
         self.by_epoch = {name: np.empty((*members, settings.epochs)) for name in BY_EPOCH}
@@ -348,4 +362,5 @@ class _Result:
             **self.at_end,
             finite=self.finite,
             _weights=tuple(self.weights),
+            device=self.device,
         )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Weights = dict[str, NDArray[np.float32]]
 BY_LAYER = ("V", "W", "b", "s")
+OF_TEST = ("accuracy", "loss")
 BY_EPOCH = ("training_loss", "validation_loss", "validation_accuracy")
 
 
@@ -55,6 +56,8 @@ class Fit(Shown):
         False for networks that failed: their loss or gradient was not finite in some step, or their loss at the end.
         Their weights are those with which that happened, which may be infinite themselves; their losses are infinite
         and their accuracies 0.
+    device : str
+        The kind of device that they were trained on, such as "cpu" or "cuda".
     """
 
     __repr__ = brief_repr
@@ -71,6 +74,7 @@ class Fit(Shown):
     finite: NDArray[np.bool_]
     # By model, with axes for rates and networks where an `Ensemble` has its members.
     _weights: tuple[Weights, ...] = field(repr=False)
+    device: str = "cpu"
 
     @property
     def chosen(self) -> NDArray[np.int64]:
@@ -121,6 +125,42 @@ class Fit(Shown):
             For another name.
         """
         return self._at_chosen(np.moveaxis(getattr(self, checks.choice("name", name, BY_EPOCH)), -1, 2))
+
+    def difference(self, a: int, b: int, quantity: str | None = None) -> Estimate:
+        """Return the accuracy or the loss of model ``a`` minus that of model ``b``, paired by network.
+
+        .. code-block:: text
+
+            mean over networks i of (q_a,i - q_b,i),    error std_i(q_a,i - q_b,i)/sqrt(P), from P = 32 on
+
+        q are of the examples for test, each model's at its own chosen learning rate. Network i has the same A, W_out
+        and order of examples in both models, so that this is known better than two independent means would be. The
+        choice of the rates is no part of the error.
+
+        Parameters
+        ----------
+        a, b : int
+            Places among the models.
+        quantity : {"accuracy", "loss"}, optional
+            By default the accuracy, or for target values the loss.
+
+        Returns
+        -------
+        Estimate
+            Of one number; infinite or NaN for the loss where a network failed.
+
+        Raises
+        ------
+        ValueError
+            For places that are not there, another quantity, and the accuracy of target values.
+        """
+        places = [checks.integer(name, one, 0, len(self.models) - 1) for name, one in (("a", a), ("b", b))]
+        quantity = checks.choice("quantity", quantity or ("accuracy" if self.data.measures else "loss"), OF_TEST)
+        if quantity == "accuracy" and not self.data.measures:
+            raise ValueError("quantity='accuracy' is not allowed for target values: use quantity='loss'")
+        first, second = getattr(self, f"test_{quantity}")[places, self.chosen[places]]
+        with np.errstate(invalid="ignore"):
+            return self._mean(first - second)
 
     def names(self, model: int = 0) -> tuple[str, ...]:
         """Return the names of a model's weights, for `weights`."""
@@ -235,10 +275,13 @@ class Fit(Shown):
 
     def _at_chosen(self, values: Floats) -> Estimate:
         """Return the mean over networks, the last axis, of values (B, R, .., P) at the chosen rates."""
-        at = values[np.arange(len(self.models)), self.chosen]
+        return self._mean(values[np.arange(len(self.models)), self.chosen])
+
+    def _mean(self, at: Floats) -> Estimate:
+        """Return the mean over networks, the last axis."""
         with np.errstate(invalid="ignore"):
             squares = np.sum((at - at.mean(axis=-1, keepdims=True)) ** 2, axis=-1)
-        found = mean_estimate(at.sum(axis=-1), squares, np.full(at.shape[:-1], at.shape[-1]))
+            found = mean_estimate(np.asarray(at.sum(axis=-1)), squares, np.full(at.shape[:-1], at.shape[-1]))
         ranges = [(number, number + 1) for number in self.networks]
         return share_networks(found, Networks.of(self.settings.seed, ranges))
 
@@ -263,11 +306,17 @@ class Fit(Shown):
             ]
             rows.append([*row, *([accuracy[b]] if self.data.measures else []), failed])
         title = f"{counted(len(self.networks), 'network')} trained: {self.data.words()}"
-        lines = [self.settings.words() + f", seed {self.settings.seed}"]
+        lines = [
+            self.settings.words() + f", seed {self.settings.seed}" + f", on {self.device}" * (self.device != "cpu")
+        ]
         return Table("fit", title, columns, rows, lines, self._notes())
 
     def _notes(self) -> list[str]:
         notes = []
+        if _like_labels(self.data):
+            notes.append(
+                "y has whole numbers, and the loss is the mean square: give integers of shape (M,) for classes"
+            )
         measure = "accuracy" if self.data.measures else "loss"
         if len(self.settings.rates) > 1:
             notes.append(
@@ -293,3 +342,11 @@ class Fit(Shown):
 
     def __str__(self) -> str:
         return str(self.summary())
+
+
+def _like_labels(data: Data) -> bool:
+    """Return True for target values that may be meant as labels: one whole number to an example, and few of them."""
+    if data.measures or data.y.shape[1] > 1:
+        return False
+    values = np.unique(data.y)
+    return 2 * len(values) <= len(data.y) and bool((values == np.rint(values)).all())

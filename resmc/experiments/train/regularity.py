@@ -29,6 +29,7 @@ from .record import Fit
 LAWS = ("iid", FractionalNoise(0.7), SmoothProcess())
 ACTIVATIONS = ("relu", "gelu")
 MATRICES = ("V", "W")
+FEWEST_LAYERS = 3  # increments over lags 1 and 2 of the weights themselves
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,6 +223,11 @@ def regularity(
     """
     models = [_model(model, law, one, beta) for one, law in product(*_chosen(activations, laws))]
     count = checks.integer("networks", networks, 1, MAX_NETWORKS, "10^5")
+    if model.depth < FEWEST_LAYERS:
+        raise ValueError(
+            f"model of depth={model.depth} is not allowed: roughness over the layers takes a depth of {FEWEST_LAYERS} "
+            "or more"
+        )
     for path in PATHS:
         chosen_lags(lags, model.depth, path)
     fitted = fit(models, X, y, networks=count, seed=seed, progress=progress, **training)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..._system.memory import available_memory
 from ..._system.stopping import look
+from ...engine.devices import VARIABLE, parse
 from ...models.residual_network import ResidualNetwork
 from ...results.estimates import Floats
 from ...torch_module.chunks import BY_LAYER, Chunk
@@ -22,6 +24,16 @@ Tensor = torch.Tensor
 Arrays = dict[str, NDArray[Any]]
 ORDER = 4  # stream of random numbers; `data.SPLIT` is another
 PIECE = 1 << 24  # numbers of an output that are made at once where nothing is trained
+
+
+def named_device(device: str) -> str:
+    """Return what ``device`` stands for: "auto" is what RESMC_DEVICE names, else CUDA if torch has it, else the CPU."""
+    if device != "auto":
+        return device
+    if os.environ.get(VARIABLE, "") not in ("", "auto"):
+        kind, ordinal = parse(device)
+        return kind if ordinal is None else f"{kind}:{ordinal}"
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class Training:
@@ -42,6 +54,8 @@ class Training:
         Steps of descent that all of it takes.
     done : int
         Steps that are done.
+    between_steps : bool
+        False in the middle of a step, where some members have taken it and others have not.
     training_loss : ndarray, shape (B, R, P, epochs)
         Mean over the steps of an epoch of the loss before each; NaN before the epoch has ended, infinite once a member
         has been frozen.
@@ -83,7 +97,7 @@ class Training:
         )
         self._check_memory()
         self.batches = data.batches(settings.batch)
-        self.steps, self.done = settings.epochs * self.batches, 0
+        self.steps, self.done, self.between_steps = settings.epochs * self.batches, 0, True
         sizes = [settings.step_size(settings.rates[i], self.models[0].depth) for i, _, _ in members]
         self.updates = {chunk: _Update(chunk, settings, sizes[chunk.members[0]]) for chunk in self.ensemble.chunks}
         on = self.ensemble.device
@@ -132,6 +146,7 @@ class Training:
                 order = self._order(epoch)
             at = order[:, step * self.settings.batch : (step + 1) * self.settings.batch][self._places]
             at = at.to(self.ensemble.device)
+            self.between_steps = False
             losses = self.ensemble.gradients(
                 self.x[at], self.y[at], self.data.loss, update=lambda chunk: self.updates[chunk].step()
             )
@@ -139,6 +154,7 @@ class Training:
             self.done += 1
             if step == self.batches - 1:
                 self._end(epoch)
+            self.between_steps = True
             if after is not None:
                 after(self, losses)
 
