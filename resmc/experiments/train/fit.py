@@ -121,7 +121,7 @@ def fit(
     start : float
         What V, W and b are multiplied with before training, above 0.
     device : str
-        A device of torch's, such as "cuda"; "auto" is what RESMC_DEVICE names, else "cuda" if torch has it, else "cpu".
+        A device of torch's, such as "cuda"; "auto" is what RESMC_DEVICE names, else "cpu".
     workers : int, optional
         Threads; by default as many as there are CPUs.
     checkpoint : str or Path, optional

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..._system.memory import available_memory
 from ..._system.stopping import look
-from ...engine.devices import VARIABLE, parse
+from ...engine.devices import parse
 from ...models.residual_network import ResidualNetwork
 from ...results.estimates import Floats
 from ...torch_module.chunks import BY_LAYER, Chunk
@@ -27,13 +26,11 @@ PIECE = 1 << 24  # numbers of an output that are made at once where nothing is t
 
 
 def named_device(device: str) -> str:
-    """Return what ``device`` stands for: "auto" is what RESMC_DEVICE names, else CUDA if torch has it, else the CPU."""
+    """Return what ``device`` stands for: "auto" is what RESMC_DEVICE names, else the CPU, as for simulations."""
     if device != "auto":
         return device
-    if os.environ.get(VARIABLE, "") not in ("", "auto"):
-        kind, ordinal = parse(device)
-        return kind if ordinal is None else f"{kind}:{ordinal}"
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, ordinal = parse(device)
+    return kind if ordinal is None else f"{kind}:{ordinal}"
 
 
 class Training:
