@@ -113,7 +113,8 @@ struct Backend {
     bool (*simulate_columns)(const Residual&, const ColumnChunk&, bool backward, uint32_t network, uint32_t pack,
                              uint32_t from, uint32_t to, void* scratch, const Control&);
     // A pack of a population, whose first network has this number, from rest to rest by the projected method. Its state
-    // is [rows][lanes], aligned for any register: 4 ceil(width/4) neurons, then |z|^2, the sums of phi, and the exponent.
+    // is [rows][lanes], aligned for any register: 4 ceil(width/4) neurons, then |z|^2, the sums of phi, and the
+    // exponent.
     bool (*advance)(const Network&, Variant, uint64_t seed, uint64_t network, const Stretch&, float* state,
                     const Control&);
     bool (*advance_residual)(const Residual&, uint64_t seed, uint64_t network, const Stretch&, float* state,
