@@ -163,7 +163,8 @@ def markdown(report: dict[str, Any]) -> str:
         by_depth = "; ".join(number(*one) for one in case["loss"])
         parts += [
             f"\n## {case['name']}\n",
-            f"{case['kept']} networks failed at no depth; test losses by depth {by_depth}; {case['seconds']:.0f} s.\n",
+            f"networks that failed at no depth: {case['kept']}; test losses by depth {by_depth}; "
+            f"{case['seconds']:.0f} s.\n",
         ]
         moments = list(case["exponents"])
         if case["scales"] in THEIRS:

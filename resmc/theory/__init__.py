@@ -15,7 +15,7 @@ The files, in reading order:
 - `laws`: the whole law where layers multiply the norm by independent factors; `chains` says of which networks;
   `factors` has the factors' laws, on a `lattice` of points (`bessel`: a density in them), and `inversion` makes a
   distribution function of their sum's characteristic function;
-- `two_inputs`: norms and products of two inputs of linear networks;
+- `input_pairs`: norms and products of two inputs of linear networks;
 - `processes`: covariances of weights that depend on each other in depth, and the sums of normals that have them;
 - `roughness`: mean square increments of such weights as paths over the layers;
 - `facts`: which of these are exact, a limit, or 0 by symmetry, for which network;
@@ -41,6 +41,7 @@ from .exact import (
     one_step,
     skip_only,
 )
+from .input_pairs import TwoInputs, two_inputs
 from .kernels import J, J_prime, K, K_prime, growth_kernel, mean_log_chi_square
 from .laws import ExactLaw, exact_law, no_exact_law
 from .limits import (
@@ -56,7 +57,6 @@ from .limits import (
 )
 from .ordinary import DepthODE, depth_ode
 from .trend_noise import TrendNoiseSDE, trend_noise_limit
-from .two_inputs import TwoInputs, two_inputs
 
 __all__ = [
     "BalancedMoments",

@@ -39,8 +39,8 @@ class ExactLaw:
         growth: X = log |h_L|^2/|h_0|^2; log_norm: log |h_L|^2/n; gradient: log |p_0|^2/|p_L|^2.
     shift : float
         X less ``shift`` is a sum of independent variables.
-    parts : tuple of (law, int)
-        Laws of these, and how many of them have each.
+    parts : tuple of pairs
+        Laws of these variables, and how many of them have each.
     """
 
     model: Model

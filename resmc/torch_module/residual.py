@@ -80,7 +80,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
         None where the block has none.
     b : parameter (sets, .., n), or None without bias
     s : parameter (N, ..), or None where s_k is the model's
-        Members of an `Ensemble` have it that trains its scale factors; without a scheme only.
+        Networks trained with their scale factors have it; without a scheme only.
     W_out : parameter (.., n_out, n), of variance 1/n
     signs : buffer (sets, .., n) of +1 and -1, or None
         The signs of a balanced activation, sigma(signs x).
