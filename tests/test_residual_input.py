@@ -53,7 +53,7 @@ NAN, INF = math.nan, math.inf
         ({"n_in": 3, "input": [1.0, 2.0]}, "n_in=3 is not allowed: input has 2 entries"),
         ({"scaling": 0.5}, "scaling=0.5 is not allowed: it must be a DepthScaling, or one number for each layer"),
         ({"scaling": "auto"}, "scaling='auto' is not allowed"),
-        ({"scaling": {0.1, 0.2, 0.3}}, "it must be a DepthScaling, or one number for each layer"),
+        ({"scaling": {0.1}}, "it must be a DepthScaling, or one number for each layer"),
         ({"scaling": [[1.0], [1.0, 2.0], 3.0]}, "it must be a DepthScaling, or one number for each layer"),
         ({"scaling": [0.1, 0.2]}, "scaling has 2 entries: it must have one for each of depth=3 layers"),
         ({"scaling": [0.1, 0.2, INF]}, "scaling=inf is not allowed"),
