@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from reports import HALF, Page, bare
 
 import resmc
 from resmc import DepthScaling, ResidualNetwork, ResNet, Sweep
-from resmc._system.build import VARIABLE
+from resmc._system.build import VARIABLE, instruction_set
 from resmc.results.observables import OBSERVABLES
 
 pytest.importorskip("jinja2")
@@ -171,7 +170,7 @@ def test_a_regime_has_its_page(tmp_path: Path):
 
 
 def test_the_python_of_a_regime_gives_it_again(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv(VARIABLE, os.environ.get(VARIABLE, ""))  # it is put back
+    monkeypatch.setenv(VARIABLE, instruction_set())  # what the program sets is put back
     with bare():
         page = Page(render(regime()))
     names: dict[str, Any] = {}
