@@ -77,7 +77,7 @@ class Ensemble:
         Neighbours of the same value may share a chunk, such as those of the same learning rate; by default all.
     dtype : torch.float32 or torch.float64
     device : str or torch.device
-        On "cpu" chunks are sized so that a layer stays in the cache of a core; elsewhere a group is a chunk.
+        On "cpu" chunks are sized so that calls are few and a layer stays in the caches; elsewhere a group is a chunk.
     workers : int, optional
         Threads; by default as many as there are CPUs.
 
