@@ -1,7 +1,7 @@
 """Laws of networks with dropout, `ResidualNetwork(keep=)`: exact moments, means and fractions against simulations.
 
-Fixed seeds; 95 comparisons with |z| < 4.5, a third of them of Student's t with 31 degrees of freedom, 9e-5 each, so that
-a correct program fails with a probability of 3e-3. Negative controls have to exceed 8.
+Fixed seeds; 95 comparisons with |z| < 4.5, a third of them of Student's t with 31 degrees of freedom, 9e-5 each, so
+that a correct program fails with a probability of 3e-3. Negative controls have to exceed 8.
 """
 
 from __future__ import annotations
