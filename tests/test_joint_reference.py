@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
 
 from resmc.models.activations import ACTIVATIONS
 from resmc.models.blocks import BLOCKS
+from resmc.models.processes import FractionalNoise
 from resmc.models.residual_network import ResidualNetwork
 from resmc.models.scaling import DepthScaling
 from resmc.models.weights import WEIGHTS, Weights
-from resmc.reference import METHODS, JointPaths, simulate_joint, simulate_residual
+from resmc.reference import METHODS, simulate_joint, simulate_residual
 from resmc.reference.columns import pairs
 
 INSIDE = DepthScaling(0.5, -1.3, inside=True)
@@ -135,8 +137,11 @@ def assert_autograd(model: ResidualNetwork, seed: int, network: int, x: np.ndarr
         "kernel": found.kernel[:, :, 0],
         "log_determinant": found.log_stretch[-1, :, 0].sum(),
     }
+    if not np.isfinite(paths["log_determinant"]):  # rank was lost: what is left is rounding, in LAPACK's factors
+        assert expected.pop("log_determinant") < -30.0
+        del paths["log_determinant"]
     for name, value in paths.items():
-        scale = np.abs(expected[name]).max() if np.isfinite(expected[name]).all() else 1.0
+        scale = np.abs(expected[name]).max()
         np.testing.assert_allclose(value, expected[name], rtol=1e-9, atol=1e-10 * scale, err_msg=f"{name}, {model}")
 
 
@@ -147,3 +152,108 @@ def test_dense_twin_is_autograd_through_explicit_weights(block, activation):
     for scaling, bias, weights in itertools.product(scalings(block, depth), (0.0, 0.4), WEIGHTS):
         model = ResidualNetwork(4, depth, block, activation, 0.9, scaling, weights, bias, n_out=2)
         assert_autograd(model, 83, first)
+
+
+def test_dense_twin_is_autograd_where_inputs_are_inactive_or_dead():
+    model = ResidualNetwork(2, 3, "phi-in", "relu", 0.0)
+    dead = 0
+    for network in range(40):
+        assert_autograd(model, 84, network)
+        gram = simulate_joint(model, START, 1, 84, network, "dense").gram
+        dead += gram[-1, 0, 0] == 0.0 and gram[-1, 2, 0] > 0.0
+    assert dead  # input 0 is 0 and input 1 is not
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_dense_twin_takes_explicit_inputs_as_the_module_does(weights):
+    x = np.array([[0.5, -2.0, 1.5], [0.6, -2.0, 1.5], [0.0, 1.0, -1.0]])
+    model = ResidualNetwork(4, 3, "v-phi-w", "relu", weights=weights, bias=0.3, input=tuple(x[0]))
+    if not model.inputs.explicit:  # one column of normals serves a Gaussian input
+        model, x = ResidualNetwork(4, 3, "v-phi-w", "relu", bias=0.3), None
+    assert_autograd(model, 85, 5, x)
+
+
+def test_dense_twin_takes_weights_that_are_processes_in_depth():
+    for dependence in ("tied", FractionalNoise(0.3)):
+        assert_autograd(ResidualNetwork(4, 3, "phi-out", "tanh", weights=Weights("gaussian", dependence)), 86, 1)
+
+
+# ------------------------------------------------------------------------------------------------- columns
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("block", "activation"), [("phi-in", "leaky_relu"), ("v-phi-w", "tanh"), ("phi-out", "gelu")])
+def test_differences_keep_their_digits_however_small_they_are(block, activation, method):
+    """At 1e-12 and 1e-150 a difference is a tangent: its length has the same ratio to what it was."""
+    model = ResidualNetwork(6, 5, block, activation, 0.9, bias=0.2)
+    found = []
+    for size in (1e-12, 1e-150):
+        paths = simulate_joint(model, [[1.0, 0.0], [0.3 * size, size]], 4, 87, method=method)
+        found.append(products(paths.gram / size, paths.unit)[:, 1:] / [[1.0], [size]])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_inputs_that_are_multiples_of_each_other_stay_so(method):
+    homogeneous = ResidualNetwork(6, 8, "v-phi-w", "relu", 0.0)
+    odd = ResidualNetwork(6, 8, "phi-out", "tanh")
+    for model, factor in ((homogeneous, 3.0), (odd, -1.0), (homogeneous, 1.0)):
+        paths = simulate_joint(model, [[1.0, 0.0], [factor - 1.0, 0.0]], 5, 88, method=method, backward=True)
+        gram, kernel = products(paths.gram, paths.unit), paths.kernel
+        np.testing.assert_allclose(gram[:, 1], (factor - 1.0) * gram[:, 0], rtol=1e-9)
+        np.testing.assert_allclose(kernel[:, 1], factor * kernel[:, 0], rtol=1e-9)
+        np.testing.assert_allclose(kernel[:, 2], factor**2 * kernel[:, 0], rtol=1e-9)
+    other = simulate_joint(homogeneous, [[1.0, 0.0], [-2.0, 0.0]], 5, 88, method=method)
+    assert not np.allclose(other.gram[-1, 1], -2.0 * other.gram[-1, 0])  # negative control: relu is not odd
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_stretches_do_not_depend_on_how_often_tangents_are_made_orthonormal(method):
+    model = ResidualNetwork(7, 12, "phi-in", "leaky_relu", 0.5)
+    found = [
+        simulate_joint(model, [[1.0]], 3, 89, method=method, tangents=4, reorthogonalise=every).log_stretch
+        for every in (1, 3, 12)
+    ]
+    assert np.ptp(found[0][-1]) > 0.1
+    np.testing.assert_allclose(found[1], found[0], atol=1e-8)
+    np.testing.assert_allclose(found[2], found[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_network_is_the_same_whatever_others_are_drawn(method):
+    model = ResidualNetwork(6, 4, "v-phi-w", "balanced", 0.9)
+    options = {"method": method, "backward": True, "tangents": 2, "layers": [1, 4]}
+    together = simulate_joint(model, START, 5, 90, 3, **options)
+    alone = simulate_joint(model, START, 1, 90, 6, **options)
+    for name in ("gram", "log_stretch", "gradient_gram", "kernel", "overlap"):
+        np.testing.assert_array_equal(getattr(together, name)[..., 3:4], getattr(alone, name))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_backward_pass_through_independent_weights_leaves_the_forward_pass_alone(method):
+    model = ResidualNetwork(6, 4, "v-phi-w", "relu", 0.9, bias=0.2)
+    tied, cut = (
+        simulate_joint(model, START, 3, 91, method=method, backward=True, independent_backward=independent)
+        for independent in (False, True)
+    )
+    np.testing.assert_array_equal(cut.gram, tied.gram)
+    np.testing.assert_array_equal(cut.kernel[-1], tied.kernel[-1])
+    assert (cut.kernel[0] != tied.kernel[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"start": [[1.0, 0.5], [0.0, 1.0]]}, "lower triangular"),
+        ({"start": np.eye(17)}, "at most 16"),
+        ({"start": np.eye(15), "tangents": 2}, "at most 16"),
+        ({"start": [[math.nan]]}, "finite"),
+        ({"tangents": 7}, "tangents=7"),
+        ({"reorthogonalise": 0}, "reorthogonalise=0"),
+        ({"method": "exact"}, "method='exact'"),
+        ({"explicit": 1}, "explicit=1"),
+    ],
+)
+def test_bad_arguments_are_refused_by_name(change, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        simulate_joint(**({"model": ResidualNetwork(6, 4), "start": [[1.0]], "networks": 1} | change))

@@ -123,11 +123,14 @@ def orthonormal(v: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Activated:
-    """An activation of some networks, with their signs: sigma(signs x); without dust in x if asked."""
+    """An activation of some networks, with their signs: sigma(signs x).
+
+    An input that is 0 in a neuron is a difference of two equal numbers there, or of nearly equal ones where rounding
+    has touched them: x_0 + (x_a - x_0) without dust.
+    """
 
     sigma: Activation
     signs: Floats  # (N, n), or ones (1, 1)
-    dust: bool = False
 
     def __call__(self, x: Columns, inputs: int) -> Columns:
         """Return sigma(x_0), the differences sigma(x_a) - sigma(x_0), and sigma'(x_0) t of tangents t.
@@ -146,7 +149,7 @@ class Activated:
 
     def slopes(self, x: Columns) -> Floats:
         """Return the slopes at the vectors of all inputs, (N, c, n); no tangents are among ``x``."""
-        totals = [self.signs * x.v[:, 0]] + [self._sum(*self._around(x, a)) for a in range(1, x.count)]
+        totals = [self.signs * x.v[:, 0]] + [_sum(*self._around(x, a)) for a in range(1, x.count)]
         return np.stack([self.signs * self.sigma.slope(total) for total in totals], axis=1)
 
     def _around(self, x: Columns, a: int) -> tuple[Floats, Floats]:
@@ -161,13 +164,9 @@ class Activated:
             apart = np.nan_to_num(x.log[:, 0] - x.log[:, a], nan=0.0)  # both are 0
         return np.exp(np.minimum(apart, _EXPONENT)) * first, moved
 
-    def _sum(self, start: Floats, moved: Floats) -> Floats:
-        total = start + moved
-        return without_dust(total, np.abs(start) + np.abs(moved)) if self.dust else total
-
     def _linear(self, start: Floats, moved: Floats, _: Floats) -> Floats:
         """Return sigma(start + moved) - sigma(start) of a piecewise linear sigma, with a kink at 0 or none."""
-        total, slope = self._sum(start, moved), self.sigma.slope(start)
+        total, slope = _sum(start, moved), self.sigma.slope(start)
         same = slope == self.sigma.slope(total)
         return np.where(same, slope * moved, self.sigma.value(total) - self.sigma.value(start))
 
@@ -180,3 +179,7 @@ class Activated:
             for node, weight in zip(_NODES, _WEIGHTS, strict=True)
         )
         return np.where(np.abs(moved) < NEAR, near * moved / unit, far)
+
+
+def _sum(start: Floats, moved: Floats) -> Floats:
+    return without_dust(start + moved, np.abs(start) + np.abs(moved))
