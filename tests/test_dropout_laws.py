@@ -37,12 +37,12 @@ def simulated(model: ResidualNetwork | ResNet, networks: int, **settings: Any) -
 @pytest.mark.parametrize("activation", ["relu", "tanh", "linear"])
 def test_projected_and_dense_agree_in_law_there_and_back_and_jointly(activation):
     """42 comparisons of means and products of four logarithms, of 20,000 networks of each method."""
-    model = ResidualNetwork(4, 5, "phi-in", activation, scaling=DepthScaling(0.5, 1.5), bias=0.5, keep=0.6)
+    model = ResidualNetwork(4, 5, "phi-in", activation, scaling=DepthScaling(0.5, 1.5), bias=0.5, keep=0.3)
     settings = {"keep_samples": 20_000, "layers": [5], "gradients": True}
     projected = simulated(model, 20_000, seed=1, **settings)
     assert z_scores(projected, simulated(model, 20_000, seed=2, method="dense", **settings)).max() < BOUND
     if activation == "linear":
-        other = simulated(replace(model, keep=0.75), 20_000, seed=2, method="dense", **settings)
+        other = simulated(replace(model, keep=0.6), 20_000, seed=2, method="dense", **settings)
         assert z_scores(projected, other).max() > CONTROL
 
 
@@ -90,7 +90,7 @@ def test_fourth_moments_are_shown_with_z_scores_and_hold(name):
     assert np.isfinite(run.exact).all()
     assert np.abs(run.z_score[at]).max() < BOUND
     assert (run.log_moment.stderr[at] < 0.05).all()
-    assert f"{run.exact[-1]:.3f}"[:5] in str(run)
+    assert f"{run.exact[-1]:.6g}" in str(run)
     if name == "linear by layer":  # a negative control: the moment without dropout
         without = facts(replace(MOMENTS[name], keep=1.0)).log_moment(2.0, run.layers)
         assert abs(run.log_moment.z_score(without)[-1]) > CONTROL
@@ -140,7 +140,7 @@ def test_mean_squares_forward_and_backward_are_those_without_dropout(name):
     known, without = facts(model), facts(replace(model, keep=1.0))
     for quotient, at in (("growth", [1, -1]), ("displacement", [1, -1]), ("gradient", [0, -2])):
         exact = known.second_moment(quotient, sim.layers)
-        np.testing.assert_array_equal(exact, without.second_moment(quotient, sim.layers))
+        np.testing.assert_allclose(exact, without.second_moment(quotient, sim.layers), rtol=1e-12, atol=1e-14)
         assert np.abs(sim.log_ratio(quotient).log_second_moment.z_score(exact)[at]).max() < BOUND, quotient
 
 
