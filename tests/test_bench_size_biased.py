@@ -1,6 +1,6 @@
-"""The prototype of a size-biased proposal: its coordinates have the law that they should, and its products are unbiased.
+"""The prototype of a size-biased proposal: its coordinates have the law they should, and its products are unbiased.
 
-z-scores are bounded by 4.5: 6.8e-6 each, for the 14 of them 1e-4 in all.
+z-scores are bounded by 4.5: 6.8e-6 each, for the 8 of them 5e-5 in all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # bench is not installed; last: resmc stays what it is
 
 from bench import size_biased as bench
-
 from resmc import ResNet
 
 pytestmark = pytest.mark.cpu
@@ -33,7 +32,6 @@ def test_a_size_biased_normal_has_the_moments_of_its_density(m, s):
     normal = [1.0, m, m**2 + s**2, m**3 + 3 * m * s**2, m**4 + 6 * m**2 * s**2 + 3 * s**4]
     assert far_off(x, normal[3] / normal[2]) < AGREE
     assert far_off(x**2, normal[4] / normal[2]) < AGREE
-    assert far_off(1.0 / x**2, 1.0 / normal[2]) < AGREE or m == 0.0  # without an error where 1/x^2 has no variance
     assert far_off(x**2, normal[2]) > AGREE
 
 
