@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
-NONE = Estimate(np.asarray(np.nan), np.asarray(np.nan), np.asarray(0))  # of a point without populations
+NONE = Estimate(np.asarray(np.nan), np.asarray(np.nan), np.asarray(0))  # A point without populations has this.
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ class MomentSweep(Shown):
     @property
     def reliable(self) -> NDArray[np.bool_]:
         """True where the scatter of populations tells the error at the last layer, of shape plan.shape."""
-        return self._numbers(lambda run: float(run.reliable[-1]), 0.0) == 1.0
+        return np.asarray(self._numbers(lambda run: float(run.reliable[-1]), 0.0) == 1.0)
 
     def _numbers(self, of: Callable[[MomentRun], float], missing: float) -> Floats:
         return np.array([missing if run is None else of(run) for run in self.runs]).reshape(self.plan.shape)
