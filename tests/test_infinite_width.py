@@ -180,13 +180,13 @@ def test_both_spellings_have_one_limit():
 
 
 def test_no_depth_over_or_underflows_where_angles_are_known():
-    model = resmc.ResidualNetwork(10, 3000, "v-phi-w", scaling=resmc.DepthScaling(0.0, 1.0))
+    model = resmc.ResidualNetwork(10, 500, "v-phi-w", scaling=resmc.DepthScaling(0.0, 3.0))
     found = infinite_width.infinite_width(model, GRAM)
     assert np.isinf(found.covariance[-1, 0, 0])
     assert np.isfinite(found.angle).all()
     assert (np.diff(found.angle[:, 1, 0]) < 0.0).all()
-    grounded = resmc.ResidualNetwork(10, 3000, "phi-out", "tanh", carry=4.0, bias=0.1)
-    assert np.isnan(infinite_width.infinite_width(grounded, GRAM, [3000]).angle[0, 1, 0])
+    grounded = resmc.ResidualNetwork(10, 12, "phi-out", "tanh", carry=1000.0, bias=0.1)
+    assert np.isnan(infinite_width.infinite_width(grounded, GRAM, [12]).angle[0, 1, 0])
 
 
 def test_a_layer_that_leaves_nothing_has_no_angle():

@@ -197,7 +197,8 @@ def _square(x: Columns) -> Columns:
 def _triangle(x: Columns) -> Columns:
     """Return coordinates in a basis that makes them a lower triangle, every row with digits relative to its size."""
     x = x.rescaled()
-    return Columns(np.linalg.qr(x.v.transpose(0, 2, 1), mode="r").transpose(0, 2, 1), x.log)
+    upper = np.asarray(np.linalg.qr(x.v.transpose(0, 2, 1), mode="r"))
+    return Columns(upper.transpose(0, 2, 1), x.log)
 
 
 def _seen(x: Columns, width: int) -> tuple[Floats, Floats, Floats]:
