@@ -34,7 +34,7 @@ from .averages import gaussian_averages
 from .kernels import Floats, kink
 
 REACH = 8.5  # the normal density is below 1e-16 beyond
-SPACING, FINER = 0.3, 0.2  # of tau, where points are equally dense and where they crowd
+SPACING, FINER = 0.3, 0.2  # distances in tau, of points that are equally dense and of those that crowd
 LARGEST = 1e40  # variances beyond it would take ever more points
 CLOSE = 0.02  # deviations of u - v below it take the difference from the slope: a quadrature of three points
 _THIRD = math.sqrt(0.6) / 2.0

@@ -52,9 +52,8 @@ from scipy import special
 
 from .._system import checks
 from .._system.words import brief
-from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import ResNet
-from ..models.spelling import general
+from ..models.residual_network import Model
+from ..models.spelling import checked_network, general
 from .mean_squares import homogeneous_gain
 
 
@@ -125,9 +124,7 @@ def no_kernel_moments(model: Model) -> str | None:
     ValueError
         If ``model`` is no network.
     """
-    if not isinstance(model, ResNet | ResidualNetwork):
-        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
-    network = general(model)
+    network = checked_network(model)
     if network.block != "phi-in" or network.carry != 0.0:
         return (
             f"block={network.block!r} with carry={network.carry!r} has no exact second moment of the tangent kernel: "
