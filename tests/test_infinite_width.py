@@ -6,7 +6,9 @@ errors and what a finite width may add, and negative controls show that these bo
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -169,6 +171,21 @@ def test_the_diagonal_of_a_published_network_is_2_6765():
     kernel = infinite_width.tangent_kernel(model, 2.0 * (x @ x.T) / 2.0)
     total = 0.5 * (kernel.residual + kernel.first_layer)  # an output is one neuron of the last layer
     assert abs(total[0, 0] - 2.6765) < 1e-4
+
+
+KERNELS = json.loads((Path(__file__).parent / "data" / "neural_tangents.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "described", KERNELS["networks"], ids=lambda one: " ".join(map(str, one["model"].values()))[:30]
+)
+def test_kernels_are_those_of_neural_tangents(described):
+    """Recorded by neural-tangents 0.6.5 in float64, as docs/howto/neural-tangents.md shows."""
+    x, model = np.array(KERNELS["inputs"]), resmc.ResidualNetwork(**described["model"])
+    gram = x @ x.T / x.shape[1]
+    found = infinite_width.covariance(model, gram)[-1], infinite_width.tangent_kernel(model, gram).total
+    for name, ours in zip(("covariance", "tangent_kernel"), found, strict=True):
+        np.testing.assert_allclose(ours, described[name], rtol=0.0, atol=1e-12 * ours.max())
 
 
 def test_both_spellings_have_one_limit():
