@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from .experiments.depth_limit import DepthLimit
     from .experiments.frontier import FrontierSlopes, frontier
+    from .experiments.gram_chain import GramChain, gram_chain
     from .experiments.heat_map import HeatMap
     from .experiments.limit import limit
     from .experiments.moment_run import MomentRun
@@ -64,6 +65,7 @@ __all__ = [
     "Estimate",
     "FractionalNoise",
     "FrontierSlopes",
+    "GramChain",
     "HeatMap",
     "KSDistance",
     "Mixture",
@@ -87,6 +89,7 @@ __all__ = [
     "build_info",
     "extrapolate",
     "frontier",
+    "gram_chain",
     "heat_map",
     "limit",
     "load",
@@ -126,6 +129,7 @@ SWEEPS = (
 EXPERIMENTS = {  # files of the experiments' public names
     "DepthLimit": "depth_limit",
     "FrontierSlopes": "frontier",
+    "GramChain": "gram_chain",
     "HeatMap": "heat_map",
     "MomentRun": "moment_run",
     "OdeLimit": "ode_limit",
@@ -133,6 +137,7 @@ EXPERIMENTS = {  # files of the experiments' public names
     "RateFunction": "rates",
     "TrendNoiseLimit": "trend_limit",
     "frontier": "frontier",
+    "gram_chain": "gram_chain",
     "limit": "limit",
     "moment_growth": "moments",
     "quadratic_variation": "quadratic_variation",
