@@ -55,7 +55,7 @@ class JointInputs:
     @cached_property
     def sizes(self) -> Floats:
         """Norms |x^a|/sqrt(n_in), (m,)."""
-        return np.sqrt(np.diagonal(np.array(self.gram)))
+        return np.asarray(np.sqrt(np.diagonal(np.array(self.gram))))
 
     @cached_property
     def unit_start(self) -> Floats:
@@ -142,7 +142,7 @@ def of_inputs(given: Any) -> JointInputs:
     rows = scaled.copy()
     rows[1:] -= scaled[0]
     # By orthogonal transformations alone, which leave every row its digits, however small it is.
-    triangle = np.linalg.qr(rows.T, mode="r").T
+    triangle: Floats = np.asarray(np.linalg.qr(rows.T, mode="r")).T
     start = np.zeros((len(x), len(x)))
     start[:, : triangle.shape[1]] = triangle * np.where(np.diagonal(triangle) < 0.0, -1.0, 1.0)
     return JointInputs(_rows(scaled @ scaled.T), _rows(np.tril(start)))
