@@ -119,7 +119,7 @@ def job_of(recording: JointRecording, network: KernelResidual, job: Job) -> nati
         tangents=recording.tangents,
         backward=recording.kernel,
         independent=recording.independent,
-        reorthogonalise=1 if network.width < NARROW else REORTHOGONALISE,
+        reorthogonalise=1 if network.width < NARROW else min(REORTHOGONALISE, network.depth),
         row=job.count,
         row_first=0,
     )
