@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from .experiments.depth_limit import DepthLimit
     from .experiments.frontier import FrontierSlopes, frontier
+    from .experiments.gram_chain import GramChain, gram_chain
     from .experiments.heat_map import HeatMap
     from .experiments.limit import limit
     from .experiments.moment_run import MomentRun
@@ -55,6 +56,7 @@ __all__ = [
     "Estimate",
     "FractionalNoise",
     "FrontierSlopes",
+    "GramChain",
     "HeatMap",
     "KSDistance",
     "Mixture",
@@ -77,6 +79,7 @@ __all__ = [
     "build_info",
     "extrapolate",
     "frontier",
+    "gram_chain",
     "heat_map",
     "limit",
     "load",
@@ -104,6 +107,7 @@ ANALYSES = ("RoughnessExponent", "ScalingExponents", "extrapolate", "roughness_e
 EXPERIMENTS = {  # files of the experiments' public names
     "DepthLimit": "depth_limit",
     "FrontierSlopes": "frontier",
+    "GramChain": "gram_chain",
     "HeatMap": "heat_map",
     "MomentRun": "moment_run",
     "OdeLimit": "ode_limit",
@@ -111,6 +115,7 @@ EXPERIMENTS = {  # files of the experiments' public names
     "RateFunction": "rates",
     "TrendNoiseLimit": "trend_limit",
     "frontier": "frontier",
+    "gram_chain": "gram_chain",
     "limit": "limit",
     "moment_growth": "moments",
     "quadratic_variation": "quadratic_variation",
