@@ -100,9 +100,9 @@ def analyse(sim: Record) -> Angles:
     inputs = sums_of(sim, "angles()", 2).recording.inputs
     found = estimates_of(sim)
     small = nothing_known((len(sim.layers), inputs.count, inputs.count))
-    limit = infinite_width.infinite_width(sim.model, inputs, sim.layers)
+    limit = infinite_width.states(sim.model, inputs, sim.layers)
     if lyapunov.no_lyapunov_exponents(sim.model) is None and sim.model.width > 1:
-        theirs = infinite_width.infinite_width(sim.model, inputs, np.zeros(1, np.int64)).log_sine_squared
+        theirs = infinite_width.states(sim.model, inputs, np.zeros(1, np.int64)).log_sine_squared
         small = theirs + lyapunov.small_angle(sim.model, sim.layers).mean[:, None, None]
         small[np.broadcast_to(~(theirs < SMALL), small.shape) | ~np.isfinite(small)] = np.nan
     return Angles(

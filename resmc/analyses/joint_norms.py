@@ -157,5 +157,5 @@ def output_covariance(sim: Record) -> OutputCovariance:
         growth = np.exp(sim.facts.growth(sim.layers))
         own = np.eye(m, dtype=bool) | (sim.lowered.general.activation == "linear")
         exact = np.where(own, growth[:, None, None] * gram, np.nan)
-    limit = infinite_width.infinite_width(sim.model, inputs, sim.layers).covariance
+    limit = infinite_width.states(sim.model, inputs, sim.layers).covariance
     return OutputCovariance(found[-1], sim.layers, found, limit, exact, reliable)

@@ -3,7 +3,7 @@
 The output f(x) = r . h_L/sqrt(n) has the kernel K(x, x') = sum over all weights w of (df/dw)(x) (df/dw)(x'), with
 matrices of entries of variance 1 that are divided by the root of their columns (Jacot, Gabriel, Hongler 2018, arXiv
 1806.07572). At infinite width it is a constant; at finite width and depth its second moment over the squared mean grows
-like e^{5 d/n} in fully connected relu networks (Hanin, Nica 2020, arXiv 1909.05989).
+like e^{5 d/n} in fully connected relu networks (Hanin, Nica 2020, arXiv 1909.05989; `resmc.theory.kernel_moments`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..results.estimates import Estimate, Floats
 from ..results.record import Record
 from ..tables import Column, Table
-from ..theory import infinite_width
+from ..theory import infinite_width, kernel_moments, no_kernel_moments
 from ._joint import MOST_PAIRS, THEORY, estimates_of, nothing_known, pairs_below, theory_cells
 from ._result import Result
 
@@ -43,6 +43,9 @@ class TangentKernel(Result):
     exact : ndarray, shape (m, m)
         Exact value of ``total`` where it is known, else NaN: the diagonal, where layers multiply norms by independent
         factors, equals infinite width at every width, and so do all entries in linear networks.
+    exact_second_moment_ratio : ndarray, shape (m, m)
+        Exact value of ``second_moment_ratio`` where it is known, else NaN: the diagonal of fully connected networks
+        (`resmc.theory.kernel_moments`).
     reliable : ndarray of bool, shape (m, m)
         True where the mean has an error.
     independent_backward : bool
@@ -61,6 +64,7 @@ class TangentKernel(Result):
     second_moment_ratio: Estimate
     infinite_width: infinite_width.InfiniteWidthKernel
     exact: Floats
+    exact_second_moment_ratio: Floats
     reliable: NDArray[np.bool_]
     independent_backward: bool
 
@@ -81,7 +85,8 @@ class TangentKernel(Result):
                 theory = theory_cells(found, exact, float(getattr(self.infinite_width, name)[a, b]))
                 rows.append([name.replace("_", " "), f"{b}, {a}", found, *theory])
             second = self.second_moment_ratio[a, b]
-            rows.append(["E K^2/(E K)^2", f"{b}, {a}", second, *theory_cells(second, np.nan, 1.0)])
+            exact = float(self.exact_second_moment_ratio[a, b])
+            rows.append(["E K^2/(E K)^2", f"{b}, {a}", second, *theory_cells(second, exact, 1.0)])
         columns = [
             Column("part", "part", numeric=False),
             Column("inputs", "inputs", numeric=False),
@@ -107,6 +112,9 @@ def analyse(sim: Record) -> TangentKernel:
     parts = found.kernel_parts()
     covariance, second = found.kernel_moments()
     limit = infinite_width.tangent_kernel(sim.model, recording.inputs)
+    exact_second = nothing_known(limit.total.shape)
+    if not recording.independent and no_kernel_moments(sim.model) is None:
+        np.fill_diagonal(exact_second, kernel_moments(sim.model).second_moment_ratio)
     return TangentKernel(
         **parts,
         layers=sim.layers,
@@ -115,6 +123,7 @@ def analyse(sim: Record) -> TangentKernel:
         second_moment_ratio=second,
         infinite_width=limit,
         exact=_exact(sim, limit.total),
+        exact_second_moment_ratio=exact_second,
         reliable=found.kernel_reliable(),
         independent_backward=recording.independent,
     )
@@ -130,7 +139,7 @@ def _exact(sim: Record, limit: Floats) -> Floats:
     g = sim.lowered.general
     linear = g.activation == "linear"
     fresh = linear or g.sigma.signed or g.carry == 0.0 or g.block == "v-phi-w"
-    known = sim.lowered.homogeneous and g.weight_law.gaussian and fresh and (linear or g.sigma.rectifier)
+    known = sim.lowered.homogeneous and g.weight_law.gaussian and fresh
     if not known or not np.isfinite(sim.facts.growth(sim.layers)).all():
         return nothing_known(limit.shape)
     return np.where(np.eye(len(limit), dtype=bool) | linear, limit, np.nan)
