@@ -23,6 +23,7 @@ from .engine.joint_request import Asked
 from .engine.memory import check_memory
 from .engine.request import check
 from .engine.run import run
+from .models.joint_inputs import JointInputs
 from .models.residual_network import Model
 from .results import storage
 from .results.arithmetic import share_networks
@@ -241,7 +242,7 @@ def simulate(
     keep_samples: int = 0,
     keep_trajectories: int = 0,
     keep_on_device: bool = False,
-    gram: ArrayLike | None = None,
+    gram: ArrayLike | JointInputs | None = None,
     inputs: ArrayLike | None = None,
     angle: float | None = None,
     tangent_kernel: bool = False,
@@ -302,7 +303,7 @@ def simulate(
     keep_on_device : bool
         On a GPU: leave samples and trajectories there, as float64 and float32 tensors. Not with gradients or
         displacement.
-    gram : array of float, shape (m, m), optional
+    gram : array of float, shape (m, m), or JointInputs, optional
         Several inputs, m from 1 to 16, share every network: x^a . x^b/n_in, in place of ``input`` and ``input_norm``.
         All other results are those of input 0, in the same bits as without the others. The cost per layer is width m^2
         (``projected``), and nothing but the law is lost: W meets all inputs at once. On the CPU; layers must be

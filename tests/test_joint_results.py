@@ -6,6 +6,8 @@ Statistical tests compare with bounds of z = 4.5, at fixed seeds: a false alarm 
 from __future__ import annotations
 
 import math
+import shlex
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,9 @@ from joint_twin import joint as twin
 
 import resmc
 from resmc import ResidualNetwork, ResNet, Simulation
+from resmc.cli import main
 from resmc.engine import joint, native
+from resmc.report import reproduce
 from resmc.theory import infinite_width
 
 pytestmark = pytest.mark.cpu
@@ -121,6 +125,30 @@ def test_parts_and_threads_and_sizes_make_the_same_sums(either: str, monkeypatch
             found, expected = other.arrays()[name].sum(axis=0), array.sum(axis=0)
             np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-9, err_msg=name)
     same_sums(cut, whole, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"angle": 1e-9, "tangents": 2}, "angle=1e-09"),
+        ({"gram": [[4.0, 1.0], [1.0, 4.0]], "tangent_kernel": True}, "gram=[[4.0, 1.0], [1.0, 4.0]]"),
+        ({"inputs": [[1.0, 2.0, 0.5], [1.0, 2.0, 0.6]]}, "gram=resmc.load('run.resmc').joint.recording.inputs"),
+        ({"tangent_kernel": True, "independent_backward": True}, "independent_backward=True"),
+    ],
+)
+def test_a_page_says_how_to_get_it_again_in_the_same_bits(
+    either: str, asked: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    sim = run(SPELLED[0], **asked)
+    sim.save("run.resmc")
+    again = reproduce.of_simulation(sim)
+    assert said in again.python
+    exec(again.python)
+    assert Path("again.resmc").read_bytes() == Path("run.resmc").read_bytes()
+    if "load" not in said:
+        assert main(shlex.split(again.shell.replace("\\\n", "").partition("resmc ")[2])) == 0
+        assert Path("again.resmc").read_bytes() == Path("run.resmc").read_bytes()
 
 
 # -------------------------------------------------------------------------------------------------------- angles

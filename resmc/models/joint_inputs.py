@@ -102,7 +102,7 @@ def of_size(size: float) -> JointInputs:
 
 
 def of_gram(given: Any) -> JointInputs:
-    """Return inputs of this Gram matrix, x^a . x^b/n_in.
+    """Return inputs of this Gram matrix, x^a . x^b/n_in; `JointInputs` are returned as they are.
 
     Raises
     ------
@@ -110,6 +110,8 @@ def of_gram(given: Any) -> JointInputs:
         If it is no symmetric matrix of 1 to 16 rows, has an eigenvalue below -1e-9 times the largest, or norms are out
         of range.
     """
+    if isinstance(given, JointInputs):
+        return given
     gram = _checked_gram(given)
     to_first = gram[:, 0] - gram[0, 0]
     differences = gram - gram[0] - gram[:, :1] + gram[0, 0]
