@@ -5,7 +5,24 @@ from __future__ import annotations
 from .._system.words import counted
 from ..results.record import Record
 from ..tables.cells import cell
-from . import angles, lyapunov, tangent_kernel
+from . import angles, joint_norms, lyapunov, tangent_kernel
+from ._result import Result
+
+
+def answers(sim: Record) -> dict[str, Result]:
+    """Return every analysis of several inputs, the tangent kernel and tangents that there is, by its method's name."""
+    if sim.joint is None:
+        return {}
+    asked = sim.joint.recording
+    out: dict[str, Result] = {}
+    if asked.count > 1:
+        out["angles"], out["output_covariance"] = angles.analyse(sim), joint_norms.output_covariance(sim)
+        out["joint_log_norms"] = joint_norms.log_norms(sim)
+    if asked.kernel:
+        out["tangent_kernel"] = tangent_kernel.analyse(sim)
+    if asked.tangents:
+        out["lyapunov"] = lyapunov.analyse(sim)
+    return out
 
 
 def heading(sim: Record) -> list[str]:

@@ -48,15 +48,9 @@ def _joint(sim: Simulation) -> Plain:
     """Return the records of what there is besides one input."""
     if sim.joint is None:
         return {}
-    asked = sim.joint.recording
-    found: dict[str, Any] = {}
-    if asked.count > 1:
-        found = {name: getattr(sim, name)() for name in ("angles", "output_covariance", "joint_log_norms")}
-    if asked.kernel:
-        found["tangent_kernel"] = sim.tangent_kernel()
-    if asked.tangents:
-        found["lyapunov"] = sim.lyapunov()
-    return {"gram": sim.gram.tolist(), **{name: one._table().records() for name, one in found.items()}}
+    from ..analyses.joint_summary import answers
+
+    return {"gram": sim.gram.tolist(), **{name: found._table().records() for name, found in answers(sim).items()}}
 
 
 def sweep_record(result: SweepResult) -> Plain:
