@@ -99,6 +99,12 @@ class JointSums:
         """Inputs a and b of every pair."""
         return pairs_of(self.recording.count)
 
+    @cached_property
+    def own(self) -> Integers:
+        """Places of the pairs of an input with itself."""
+        a, b = self.pairs
+        return np.flatnonzero(a == b)
+
 
 COUNTS = ("networks", "alive", "separated", "stretched")
 
@@ -193,120 +199,140 @@ class _Fold:
     starts: Integers
     groups: Integers
 
+    def summed(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return sums of values (.., N) of single networks by piece, (pieces, ..)."""
+        return np.moveaxis(np.add.reduceat(values, self.starts, axis=-1), -1, 0)
+
     def into(self, out: NDArray[Any], values: NDArray[Any]) -> None:
         """Add values (.., N) of single networks to ``out`` (32, ..)."""
-        np.add.at(out, self.groups, np.moveaxis(np.add.reduceat(values, self.starts, axis=-1), -1, 0))
+        np.add.at(out, self.groups, self.summed(values))
 
 
-@dataclass(frozen=True, eq=False)
-class _States:
-    """Inner products of the states of all inputs in some networks.
+def power(exponent: Integers) -> Floats:
+    """Return 2^exponent, 0 below the range of floats and infinity above it, faster than `numpy.ldexp` does."""
+    biased = np.clip(exponent, -1023, 1024)
+    biased += 1023
+    biased <<= 52
+    return biased.view(np.float64)
 
-    ``products`` (P, N) are h^a . h^b in units of 4^exponent (N,), and 0 where one is dead; ``norms`` (m, N) those of an
-    input with itself. ``own`` (m, N) are exponents of the columns h^0, h^1 - h^0, ..
+
+class States:
+    """Inner products of the states of all inputs in N networks, in units of 4^exponent (N,), from those of columns.
+
+    Columns are h^0 and the differences d_a = h^a - h^0, in units of their own; ``norms`` has |h^a|^2 of every input, 0
+    where it is dead.
     """
 
-    products: Floats
-    norms: Floats
-    exponent: Integers
-    own: Integers
+    def __init__(self, gram: Floats, unit: NDArray[np.int32]) -> None:
+        count = len(unit)
+        self.gram, self.count = gram, count
+        self.exponent = _largest([(gram[a * (a + 3) // 2], unit[a]) for a in range(count)])
+        self.apart = _largest([(gram[a * (a + 3) // 2], unit[a]) for a in range(1, count)] or [(gram[0], unit[0])])
+        self.large = [power(unit[a] - self.exponent) for a in range(count)]  # of a column in the states' unit
+        self.small = [power(unit[a] - self.apart) for a in range(count)]  # and in that of the differences
+        self.first = gram[0] * self.large[0] ** 2
+        self.along = [self.first] + [self._column(a, 0) for a in range(1, count)]  # h^0 . d_a
+        self.norms, self.dead = [self.first], [self.first <= 0.0]
+        for a in range(1, count):
+            own = self._column(a, a)
+            norm = self.first + 2.0 * self.along[a] + own
+            dead = norm <= DUST * (self.first + own)
+            if dead.any():
+                norm = np.where(dead, 0.0, norm)
+            self.norms.append(norm)
+            self.dead.append(dead)
+
+    def _column(self, a: int, b: int) -> Floats:
+        """Inner product of two columns, a >= b, in the states' unit."""
+        found: Floats = self.gram[a * (a + 1) // 2 + b] * self.large[a] * self.large[b]
+        return found
+
+    def product(self, a: int, b: int) -> Floats:
+        """Return h^a . h^b, a >= b."""
+        if a == b:
+            return self.norms[a]
+        found = self.first + self.along[a]
+        if b > 0:
+            found += self.along[b]
+            found += self._column(a, b)
+        if self.dead[a].any() or self.dead[b].any():
+            found[self.dead[a] | self.dead[b]] = 0.0
+        return found
+
+    def across(self, a: int, b: int) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return |h^a - h^b|^2 |h^b|^2 sin^2 of the angle between these two vectors, and where float32 tells it from 0.
+
+        It is in the units of a difference times that of a state, squared: all digits of the difference count, which is
+        far smaller than both states where inputs collapse onto each other.
+        """
+        gram, small, place = self.gram, self.small, a * (a + 1) // 2
+        square = gram[place + a] * small[a] ** 2
+        along = gram[place] * small[a] * self.large[0]
+        if b > 0:
+            other = b * (b + 1) // 2
+            square += gram[other + b] * small[b] ** 2 - 2.0 * gram[place + b] * small[a] * small[b]
+            along -= gram[other] * small[b] * self.large[0]
+            along += self.large[b] * (gram[place + b] * small[a] - gram[other + b] * small[b])
+        whole = self.norms[b] * square
+        along *= along
+        found = whole - along
+        return found, (found > ALIGNED * whole) & (self.norms[a] > 0.0)
+
+    def log_sine_squared(self, a: int, b: int, logs: list[Floats]) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return ln sin^2 of the angle of inputs a > b, 0 where they are on one line, and where they are not.
+
+        ``logs`` are those of the norms. With delta = h^a - h^b, sin^2 = |delta|^2 |h^b|^2 sin^2(delta, h^b)/(|h^a|^2
+        |h^b|^2).
+        """
+        found, known = self.across(a, b)
+        if not known.all():
+            found = np.where(known, found, 1.0)
+        found = np.log(found)
+        found -= logs[a]
+        found -= logs[b]
+        found += (2.0 * math.log(2.0)) * (self.apart - self.exponent)
+        np.minimum(found, 0.0, out=found)
+        return (found if known.all() else np.where(known, found, 0.0)), known
 
 
-def states(gram: Floats, unit: NDArray[np.int32]) -> _States:
-    """Return the inner products of states from those of their columns h^0, h^1 - h^0, .. (P, N), and units (m, N)."""
-    m = len(unit)
-    a, b = pairs_of(m)
-    diagonal = np.flatnonzero(a == b)
-    own = np.where(gram[diagonal] > 0.0, unit, LOWEST).astype(np.int64)
-    largest = own.max(axis=0)
-    exponent = np.where(largest == LOWEST, 0, largest)
-    factor = np.ldexp(1.0, np.maximum(own - exponent, -600).astype(np.int32))
-    columns = gram * factor[a]
-    columns *= factor[b]
-    to_first = columns[a[diagonal] * (a[diagonal] + 1) // 2]
-    products = np.where((b > 0)[:, None], columns, 0.0)
-    products += to_first[0]
-    products += np.where((a > 0)[:, None], to_first[a], 0.0)
-    products += np.where((b > 0)[:, None], to_first[b], 0.0)
-    norms = products[diagonal]
-    dust = DUST * (to_first[0] + columns[diagonal])
-    dust[0] = 0.0
-    dead = norms <= dust
-    if dead.any():
-        products = np.where(dead[a] | dead[b], 0.0, products)
-        norms = products[diagonal]
-    return _States(products, norms, exponent, own)
+def _largest(columns: list[tuple[Floats, NDArray[np.int32]]]) -> Integers:
+    """Return the largest unit of columns that are not 0, of squared norms and units (N,); 0 where all are."""
+    units = [np.where(square > 0.0, unit, LOWEST) for square, unit in columns]
+    largest = units[0].astype(np.int64)
+    for unit in units[1:]:
+        np.maximum(largest, unit, out=largest)
+    return np.where(largest == LOWEST, 0, largest)
 
 
-def log_sine_squared(gram: Floats, found: _States) -> Floats:
-    """Return ln sin^2 of the angle of every pair, (P, N); -infinity on one line, or where a state is 0.
-
-    With delta = h^a - h^b, sin^2 = (|h^b|^2 |delta|^2 - (h^b . delta)^2)/(|h^a|^2 |h^b|^2): an angle keeps all
-    digits of the difference, which is far smaller than both where inputs collapse onto each other.
-    """
-    a, b = pairs_of(len(found.norms))
-    out = np.full(gram.shape, -np.inf)
-    pairs = np.flatnonzero(a > b)
-    if not len(pairs):
-        return out
-    differences = found.own.copy()
-    differences[0] = LOWEST  # h^0 is no difference
-    largest = differences.max(axis=0)
-    unit = np.where(largest == LOWEST, 0, largest)
-    # Factors of a column in the unit of the differences, and in that of the states; h^0 is there in the latter alone.
-    small = np.ldexp(1.0, np.maximum(differences - unit, -600).astype(np.int32))
-    small[0] = 0.0
-    large = np.ldexp(1.0, np.maximum(found.own - found.exponent, -600).astype(np.int32))
-
-    def product(i: Any, j: Any) -> Floats:
-        high, low = np.maximum(i, j), np.minimum(i, j)
-        return np.asarray(gram[high * (high + 1) // 2 + low])
-
-    i, j, zero = a[pairs], b[pairs], np.zeros(len(pairs), np.int64)
-    later = (j > 0)[:, None]
-    square = product(i, i) * small[i] ** 2
-    square += np.where(later, product(j, j) * small[j] ** 2 - 2.0 * product(i, j) * small[i] * small[j], 0.0)
-    along = (product(i, zero) * small[i] - np.where(later, product(j, zero) * small[j], 0.0)) * large[0]
-    along += np.where(later, large[j] * (product(i, j) * small[i] - product(j, j) * small[j]), 0.0)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        whole = found.norms[j] * square
-        across = whole - along * along
-        known = (found.norms[i] > 0.0) & (whole > 0.0) & (across > ALIGNED * whole)
-        logs = np.log(across) - np.log(found.norms[i]) - np.log(found.norms[j])
-        logs += 2.0 * math.log(2.0) * (unit - found.exponent)
-    out[pairs] = np.where(known, np.minimum(logs, 0.0), -np.inf)
-    return out
+# Numbers of a pair in one network, as they are summed.
+ALIVE, SEPARATED, COSINE, SINE, NORM, COVARIANCE, SQUARE, NUMBERS = 0, 1, 2, 4, 6, 9, 10, 11
 
 
 def _add_layer(sums: JointSums, arrays: dict[str, NDArray[Any]], r: int, width: int, fold: _Fold) -> None:
-    a, b = sums.pairs
-    gram = arrays["gram"][r]
-    found = states(gram, arrays["unit"][r])
-    alive = found.norms > 0.0
-    both = alive[a] & alive[b]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        logs = np.log(found.norms) + 2.0 * math.log(2.0) * found.exponent - math.log(width)
-        logs = np.where(alive, logs, 0.0)
-        size = np.sqrt(found.norms)
-        cosine = np.where(both, np.clip(found.products / (size[a] * size[b]), -1.0, 1.0), 0.0)
-        cosine[a == b] = both[a == b]
-        sine = log_sine_squared(gram, found)
-        separated = np.isfinite(sine)
-        sine = np.where(separated, sine, 0.0)
-        covariance = found.products * (np.ldexp(1.0, 2 * np.clip(found.exponent, -600, 600).astype(np.int32)) / width)
-        square = covariance[a == b] ** 2
-    first, second = np.where(both, logs[a], 0.0), np.where(both, logs[b], 0.0)
-    fold.into(sums.alive[:, r], both.astype(np.int64))
-    fold.into(sums.separated[:, r], separated.astype(np.int64))
-    for out, parts in (
-        (sums.cosine, (cosine, cosine**2)),
-        (sums.log_sine, (sine, sine**2)),
-        (sums.log_norm, (first, second, first * second)),
+        found = States(arrays["gram"][r], arrays["unit"][r])
+        shift = (2.0 * math.log(2.0)) * found.exponent - math.log(width)
+        scale = power(2 * found.exponent) / width
+        safe = [np.where(dead, 1.0, n) if dead.any() else n for n, dead in zip(found.norms, found.dead, strict=True)]
+        logs = [np.log(n) for n in safe]
+        roots = [1.0 / np.sqrt(n) for n in safe]
+        norms = [x + shift for x in logs]  # L^a
+        values = np.empty((NUMBERS, found.exponent.size))
+        pieces = np.empty((len(fold.starts), sums.recording.pairs, NUMBERS))
+        for p, (a, b) in enumerate(zip(*(x.tolist() for x in sums.pairs), strict=True)):
+            _fill(values, found, a, b, logs, roots, norms, scale)
+            pieces[:, p] = fold.summed(values)
+    own = sums.own
+    for out, part in (
+        (sums.alive[:, r], pieces[..., ALIVE].astype(np.int64)),
+        (sums.separated[:, r], pieces[..., SEPARATED].astype(np.int64)),
+        (sums.cosine[:, r], pieces[..., COSINE:SINE]),
+        (sums.log_sine[:, r], pieces[..., SINE:NORM]),
+        (sums.log_norm[:, r], pieces[..., NORM:COVARIANCE]),
+        (sums.covariance[:, r], pieces[..., COVARIANCE]),
+        (sums.square[:, r], pieces[:, own, SQUARE]),
     ):
-        for i, part in enumerate(parts):
-            fold.into(out[:, r, :, i], part)
-    fold.into(sums.covariance[:, r], covariance)
-    fold.into(sums.square[:, r], square)
+        np.add.at(out, fold.groups, part)
     if sums.recording.tangents:
         stretch = arrays["log_stretch"][r]
         there = np.isfinite(stretch)
@@ -318,20 +344,46 @@ def _add_layer(sums: JointSums, arrays: dict[str, NDArray[Any]], r: int, width: 
         fold.into(sums.residual[:, r], arrays["kernel"][r])
 
 
+def _fill(
+    values: Floats, found: States, a: int, b: int, logs: list[Floats], roots: list[Floats], norms: list[Floats],
+    scale: Floats,
+) -> None:  # fmt: skip
+    """Put the numbers of a pair of inputs into ``values`` (NUMBERS, N)."""
+    dead = found.dead[a] | found.dead[b]
+    np.subtract(1.0, dead, out=values[ALIVE])
+    values[NORM], values[NORM + 1] = norms[a], norms[b]
+    product = found.product(a, b)
+    np.multiply(product, scale, out=values[COVARIANCE])
+    np.multiply(values[COVARIANCE], values[COVARIANCE], out=values[SQUARE])
+    if a == b:
+        values[SEPARATED], values[SINE : SINE + 2], values[COSINE] = 0.0, 0.0, 1.0
+    else:
+        np.multiply(product, roots[a], out=values[COSINE])
+        values[COSINE] *= roots[b]
+        np.clip(values[COSINE], -1.0, 1.0, out=values[COSINE])
+        values[SINE], values[SEPARATED] = found.log_sine_squared(a, b, logs)
+        np.multiply(values[SINE], values[SINE], out=values[SINE + 1])
+    if dead.any():
+        values[NORM : NORM + 2, dead] = 0.0
+        values[COSINE, dead] = 0.0
+    np.multiply(values[COSINE], values[COSINE], out=values[COSINE + 1])
+    np.multiply(values[NORM], values[NORM + 1], out=values[NORM + 2])
+
+
 def _add_kernel(sums: JointSums, arrays: dict[str, NDArray[Any]], start: Floats, width: int, fold: _Fold) -> None:
     a, b = sums.pairs
-    last = states(arrays["gram"][-1], arrays["unit"][-1])
     rows = start.copy()
     rows[1:] += start[0]
     unit = arrays["gradient_unit"][0].astype(np.int64)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        readout = np.ldexp(last.products, (2 * np.clip(last.exponent, -600, 600)).astype(np.int32)) / width
-        exponent = np.clip(unit[a] + unit[b], -1200, 1200).astype(np.int32)
-        first = np.ldexp(arrays["gradient_gram"][0], exponent) * (rows @ rows.T)[a, b][:, None]
+        last = States(arrays["gram"][-1], arrays["unit"][-1])
+        scale = power(2 * last.exponent) / width
+        readout = np.stack([last.product(i, j) * scale for i, j in zip(a.tolist(), b.tolist(), strict=True)])
+        first = arrays["gradient_gram"][0] * power(unit[a] + unit[b]) * (rows @ rows.T)[a, b][:, None]
         whole = arrays["kernel"][0] + readout + first
-        own = whole[a == b]
+        own = whole[sums.own]
         there = np.isfinite(own) & (own > 0.0)
-        logs = np.where(there, np.log(own), 0.0)
+        logs = np.log(np.where(there, own, 1.0))
     fold.into(sums.readout, readout)
     fold.into(sums.first_layer, first)
     fold.into(sums.log_kernel[:, :, 0], there.astype(np.float64))

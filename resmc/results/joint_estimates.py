@@ -90,7 +90,7 @@ class JointEstimates:
         """Return means of L^a (R, m), and covariances of L^a and L^b over networks where both are finite, (R, m, m)."""
         n = leave_one_out(self.sums.alive)
         first, second, product = (leave_one_out(array) for array in np.moveaxis(self.sums.log_norm, -1, 0))
-        own = self._own
+        own = self.sums.own
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = (first / n)[..., own]
         found = jackknife(mean, self.sums.networks, self.sums.alive.sum(axis=0)[:, own])
@@ -106,7 +106,7 @@ class JointEstimates:
         networks = leave_one_out(self.sums.networks)
         with np.errstate(invalid="ignore", over="ignore"):
             values = total / networks[:, None, None] * self.scales
-        own, n = self._own, int(self.sums.networks.sum())
+        own, n = self.sums.own, int(self.sums.networks.sum())
         alive, first, _, product = self._log_moments()
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             variance = np.where(alive > 1, (product - first**2 / alive) / (alive - 1.0), 0.0)
@@ -117,7 +117,7 @@ class JointEstimates:
 
     def _log_moments(self) -> tuple[Floats, Floats, Floats, Floats]:
         """Networks, and sums of L, L and L^2, of every input, (R, m) each."""
-        own = self._own
+        own = self.sums.own
         sums = self.sums.log_norm.sum(axis=0)[:, own]
         return self.sums.alive.sum(axis=0)[:, own].astype(float), sums[..., 0], sums[..., 1], sums[..., 2]
 
@@ -178,7 +178,7 @@ class JointEstimates:
 
     def _kernel_rule(self, times: float) -> Rule:
         """Return the rule for means of K^aa, or of powers of it whose logarithm's variance is ``times`` as large."""
-        s, own = self.sums, self._own
+        s, own = self.sums, self.sums.own
         n, total, square = np.moveaxis(s.log_kernel.sum(axis=0), -1, 0)
         networks = np.full(n.shape, int(s.networks.sum()))
         mean = (s.residual[:, 0] + s.readout + s.first_layer).sum(axis=0)[own]
@@ -206,12 +206,6 @@ class JointEstimates:
         return self._with_enough(found)
 
     # -- helpers
-
-    @cached_property
-    def _own(self) -> Integers:
-        """Places of the pairs of an input with itself."""
-        a, b = self.sums.pairs
-        return np.flatnonzero(a == b)
 
     def matrix(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return values of pairs (.., P) as symmetric matrices (.., m, m)."""
