@@ -14,7 +14,8 @@ import pytest
 import resmc
 from resmc import ResidualNetwork, Simulation
 from resmc.engine import joint_sums
-from resmc.engine.joint_sums import JointSums, States, add_networks, layer_arrays, pairs_of, shapes
+from resmc.engine.joint_states import States
+from resmc.engine.joint_sums import JointSums, add_networks, layer_arrays, pairs_of, shapes
 from resmc.engine.recording import JointRecording
 from resmc.engine.request import NetworkRange, group_sizes
 from resmc.models.joint_inputs import of_gram
