@@ -145,7 +145,7 @@ def test_wide_networks_do_not_have_those_of_another_scale():
 
 def test_fully_connected_relu_has_the_arc_cosine_recursion():
     rho, model = 0.3, resmc.ResNet(10, 5, 0.0, 1.0)
-    found = infinite_width.states(model, [[1.0, rho], [rho, 1.0]])
+    found = infinite_width.infinite_width(model, [[1.0, rho], [rho, 1.0]])
     for cosine in found.cosine[:, 1, 0]:
         assert math.isclose(cosine, rho, rel_tol=1e-13)
         t = math.acos(rho)
@@ -155,10 +155,10 @@ def test_fully_connected_relu_has_the_arc_cosine_recursion():
 
 def test_a_small_angle_keeps_all_its_digits():
     """Fully connected ReLU: t' = t - t^2/(3 pi) for small t, so that 1/t grows by 1/(3 pi) in every layer."""
-    found = infinite_width.states(resmc.ResNet(10, 1000, 0.0, 1.0), of_angle(1e-7, 1.0), [0, 1000]).angle
+    found = infinite_width.infinite_width(resmc.ResNet(10, 1000, 0.0, 1.0), of_angle(1e-7, 1.0), [0, 1000]).angle
     grown = 1.0 / found[1, 1, 0] - 1.0 / found[0, 1, 0]
     assert math.isclose(grown, 1000.0 / (3.0 * math.pi), rel_tol=1e-4)
-    smooth = infinite_width.states(resmc.ResidualNetwork(10, 3, "v-phi-w", "tanh"), of_angle(1e-9, 1.0))
+    smooth = infinite_width.infinite_width(resmc.ResidualNetwork(10, 3, "v-phi-w", "tanh"), of_angle(1e-9, 1.0))
     assert (np.abs(smooth.log_sine_squared[:, 1, 0] - 2.0 * math.log(1e-9)) < 0.1).all()
 
 
@@ -181,17 +181,17 @@ def test_both_spellings_have_one_limit():
 
 def test_no_depth_over_or_underflows_where_angles_are_known():
     model = resmc.ResidualNetwork(10, 3000, "v-phi-w", scaling=resmc.DepthScaling(0.0, 1.0))
-    found = infinite_width.states(model, GRAM)
+    found = infinite_width.infinite_width(model, GRAM)
     assert np.isinf(found.covariance[-1, 0, 0])
     assert np.isfinite(found.angle).all()
     assert (np.diff(found.angle[:, 1, 0]) < 0.0).all()
     grounded = resmc.ResidualNetwork(10, 3000, "phi-out", "tanh", carry=4.0, bias=0.1)
-    assert np.isnan(infinite_width.states(grounded, GRAM, [3000]).angle[0, 1, 0])
+    assert np.isnan(infinite_width.infinite_width(grounded, GRAM, [3000]).angle[0, 1, 0])
 
 
 def test_a_layer_that_leaves_nothing_has_no_angle():
     model = resmc.ResidualNetwork(10, 3, carry=0.0, scaling=(1.0, 0.0, 1.0))
-    found = infinite_width.states(model, GRAM)
+    found = infinite_width.infinite_width(model, GRAM)
     assert np.isfinite(found.angle[1]).all()
     assert np.isnan(found.angle[2:]).all()
     assert not found.covariance[2:].any()

@@ -17,7 +17,7 @@ The files, in reading order:
   distribution function of their sum's characteristic function;
 - `input_pairs`: norms and products of two inputs of linear networks;
 - `infinite_width`: covariances of several inputs and the tangent kernel as the width grows, of any network;
-  `pair_averages`: the Gaussian averages in them; `kernel_moments`: the tangent kernel's second moment at every width;
+  `pair_averages`: the Gaussian averages in them; `tangent_moments`: the tangent kernel's second moment at every width;
 - `lyapunov`: exponents of tangents, and the law of small angles, exact at every width; `pair_laws`: the equation of the
   correlation of two inputs;
 - `processes`: covariances of weights that depend on each other in depth, and the sums of normals that have them;
@@ -47,7 +47,6 @@ from .exact import (
 )
 from .infinite_width import InfiniteWidth, InfiniteWidthKernel
 from .input_pairs import TwoInputs, two_inputs
-from .kernel_moments import KernelMoments, kernel_moment_limit, kernel_moments, no_kernel_moments
 from .kernels import J, J_prime, K, K_prime, growth_kernel, kink, mean_log_chi_square
 from .laws import ExactLaw, exact_law, no_exact_law
 from .limits import (
@@ -64,6 +63,7 @@ from .limits import (
 from .lyapunov import SmallAngle, lyapunov_exponents, no_lyapunov_exponents, small_angle
 from .ordinary import DepthODE, depth_ode
 from .pair_laws import correlation_drift, correlation_variance
+from .tangent_moments import KernelMoments, kernel_moment_limit, kernel_moments, no_kernel_moments
 from .trend_noise import TrendNoiseSDE, trend_noise_limit
 
 __all__ = [

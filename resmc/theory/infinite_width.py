@@ -111,7 +111,7 @@ class InfiniteWidthKernel:
         return self.residual + self.readout + self.first_layer
 
 
-def states(model: Model, inputs: JointInputs | ArrayLike, layers: ArrayLike | None = None) -> InfiniteWidth:
+def infinite_width(model: Model, inputs: JointInputs | ArrayLike, layers: ArrayLike | None = None) -> InfiniteWidth:
     """Return covariances, distances and angles of inputs in the limit of infinite width.
 
     Parameters
@@ -141,20 +141,20 @@ def states(model: Model, inputs: JointInputs | ArrayLike, layers: ArrayLike | No
 
 
 def covariance(model: Model, gram: JointInputs | ArrayLike) -> Floats:
-    """Return E h^a_l . h^b_l/n at all layers in the limit of infinite width, (depth + 1, m, m): see `states`.
+    """Return E h^a_l . h^b_l/n at all layers in the limit of infinite width, (depth + 1, m, m): see `infinite_width`.
 
     Raises
     ------
     ValueError
         For models whose layers depend on each other, or a matrix that no inputs have.
     """
-    return states(model, gram).covariance
+    return infinite_width(model, gram).covariance
 
 
 def tangent_kernel(model: Model, gram: JointInputs | ArrayLike) -> InfiniteWidthKernel:
     """Return the tangent kernel in the limit of infinite width, and its parts.
 
-    Parameters and errors are those of `states`.
+    Parameters and errors are those of `infinite_width`.
     """
     network, joint = _checked(model), _joint(gram)
     products = np.ones((joint.count, joint.count))

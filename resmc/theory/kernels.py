@@ -52,7 +52,7 @@ def kink(angle: ArrayLike) -> Floats:
     """Return E|X Y| - E X Y = (2/pi)(sin t - t cos t) of standard Gaussians at an angle t, rho = cos t.
 
     2 t^3/(3 pi) for small t, to the last digits: sin t - t cos t = t^2 j_1(t), a spherical Bessel function. It is what
-    the kink of |x| takes from the squared distance of two inputs (Cho, Saul 2009, equation 6, in other words).
+    the kink of |x| takes from the squared distance of two inputs: the arc-cosine kernel of Cho and Saul (2009).
     """
     angle = np.asarray(angle, dtype=np.float64)
     return np.asarray((2.0 / np.pi) * angle**2 * special.spherical_jn(1, angle))

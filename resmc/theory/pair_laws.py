@@ -11,7 +11,7 @@ the correlation rho of the states of two inputs tends to the neural covariance e
 as width and depth grow with d/n fixed. nu is what the activation does at infinite width, mu and the variance are what a
 finite width does to any angle: with c_+ = c_-, a linear network, they are all there is.
 
-Source: Li, Nica, Roy (2022, arXiv 2206.02768), theorem 3.2; nu is (c_+ - c_-)^2/4 times `resmc.theory.kernels.kink`.
+Source: Li, Nica, Roy (2022, arXiv 2206.02768); nu is (c_+ - c_-)^2/4 times `resmc.theory.kernels.kink`.
 """
 
 from __future__ import annotations

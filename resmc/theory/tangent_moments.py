@@ -38,8 +38,8 @@ where the last sum is of products with the readout's term. For ReLU, as n and L 
 
     E K^2/(E K)^2 -> e^{5t} (1/3 + 2/(9t) - 1/(27 t^2)) + e^{-t}/(27 t^2)
 
-so that the constant beside e^{5t}, which Hanin and Nica (2020, arXiv 1909.05989) bound, falls from 1 to 1/3 as t grows.
-The derivation is ours.
+so that the constant beside e^{5t}, up to which Hanin and Nica (2020, arXiv 1909.05989) have this moment, falls from 1 to
+1/3 as t grows. The derivation is ours.
 """
 
 from __future__ import annotations

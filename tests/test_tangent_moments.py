@@ -1,4 +1,4 @@
-"""Mean and second moment of the tangent kernel (`resmc.theory.kernel_moments`), against networks written out in NumPy.
+"""Mean and second moment of the tangent kernel (`resmc.theory.tangent_moments`), against networks written out in NumPy.
 
 Estimates pass within 4.5 standard errors at fixed seeds. K^2 has tails that grow with d/n: networks are shallow or
 wide enough for the mean of as many as there are, and the deep ones are checked against the limit instead.
