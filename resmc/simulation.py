@@ -305,9 +305,9 @@ def simulate(
         displacement.
     gram : array of float, shape (m, m), or JointInputs, optional
         Several inputs, m from 1 to 16, share every network: x^a . x^b/n_in, in place of ``input`` and ``input_norm``.
-        All other results are those of input 0, in the same bits as without the others. The cost per layer is width m^2
-        (``projected``), and nothing but the law is lost: W meets all inputs at once. On the CPU; layers must be
-        independent. See `Simulation.angles`, `output_covariance` and `joint_log_norms`.
+        All other results are those of input 0, in the same bits as without the others; gradients, where ``projected``,
+        in the same law. The cost per layer is width m^2 (``projected``), and the law exact: W meets all inputs at once.
+        On the CPU; layers must be independent. See `Simulation.angles`, `output_covariance` and `joint_log_norms`.
     inputs : array of float, shape (m, n_in), optional
         The inputs themselves instead, of networks with Gaussian weights.
     angle : float, optional

@@ -18,7 +18,8 @@ from ..results.estimates import Estimate, Floats
 from ..results.record import Record
 from ..tables import Column, Table
 from ..tables.table import MOST_LAYERS
-from ..theory import infinite_width, lyapunov
+from ..theory.infinite_width import InfiniteWidth, infinite_width
+from ..theory.lyapunov import no_lyapunov_exponents, small_angle
 from ._joint import MOST_PAIRS, THEORY, chosen_layers, estimates_of, nothing_known, pairs_below, sums_of, theory_cells
 from ._result import Result
 
@@ -54,7 +55,7 @@ class Angles(Result):
     log_sine_squared_variance: Estimate
     alive: NDArray[np.int64]
     separated: NDArray[np.int64]
-    infinite_width: infinite_width.InfiniteWidth
+    infinite_width: InfiniteWidth
     small_angle: Floats
 
     def _table(self) -> Table:
@@ -100,10 +101,10 @@ def analyse(sim: Record) -> Angles:
     inputs = sums_of(sim, "angles()", 2).recording.inputs
     found = estimates_of(sim)
     small = nothing_known((len(sim.layers), inputs.count, inputs.count))
-    limit = infinite_width.states(sim.model, inputs, sim.layers)
-    if lyapunov.no_lyapunov_exponents(sim.model) is None and sim.model.width > 1:
-        theirs = infinite_width.states(sim.model, inputs, np.zeros(1, np.int64)).log_sine_squared
-        small = theirs + lyapunov.small_angle(sim.model, sim.layers).mean[:, None, None]
+    limit = infinite_width(sim.model, inputs, sim.layers)
+    if no_lyapunov_exponents(sim.model) is None and sim.model.width > 1:
+        theirs = infinite_width(sim.model, inputs, np.zeros(1, np.int64)).log_sine_squared
+        small = theirs + small_angle(sim.model, sim.layers).mean[:, None, None]
         small[np.broadcast_to(~(theirs < SMALL), small.shape) | ~np.isfinite(small)] = np.nan
     return Angles(
         layers=sim.layers,

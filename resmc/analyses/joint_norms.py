@@ -18,7 +18,7 @@ from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from ..tables import Column, Table
 from ..tables.table import MOST_LAYERS
-from ..theory import infinite_width
+from ..theory.infinite_width import infinite_width
 from ._joint import MOST_PAIRS, THEORY, chosen_layers, estimates_of, nothing_known, pairs_below, sums_of, theory_cells
 from ._result import Result
 
@@ -157,5 +157,5 @@ def output_covariance(sim: Record) -> OutputCovariance:
         growth = np.exp(sim.facts.growth(sim.layers))
         own = np.eye(m, dtype=bool) | (sim.lowered.general.activation == "linear")
         exact = np.where(own, growth[:, None, None] * gram, np.nan)
-    limit = infinite_width.states(sim.model, inputs, sim.layers).covariance
+    limit = infinite_width(sim.model, inputs, sim.layers).covariance
     return OutputCovariance(found[-1], sim.layers, found, limit, exact, reliable)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..results.estimates import Estimate, Floats
 from ..results.record import Record
 from ..tables import Column, Table
-from ..theory import lyapunov
+from ..theory.lyapunov import lyapunov_exponents, no_lyapunov_exponents
 from ._joint import THEORY, estimates_of, nothing_known, theory_cells
 from ._result import Result
 
@@ -77,8 +77,8 @@ def analyse(sim: Record) -> LyapunovExponents:
     stretch, networks = found.stretch()
     variance = found.stretch_variance()
     exact = nothing_known((k,))
-    if lyapunov.no_lyapunov_exponents(sim.model) is None:
-        exact = lyapunov.lyapunov_exponents(sim.model, k)
+    if no_lyapunov_exponents(sim.model) is None:
+        exact = lyapunov_exponents(sim.model, k)
     return LyapunovExponents(
         exponents=_scaled(stretch[-1], depth),
         exact=exact,

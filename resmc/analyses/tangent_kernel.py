@@ -3,7 +3,7 @@
 The output f(x) = r . h_L/sqrt(n) has the kernel K(x, x') = sum over all weights w of (df/dw)(x) (df/dw)(x'), with
 matrices of entries of variance 1 that are divided by the root of their columns (Jacot, Gabriel, Hongler 2018, arXiv
 1806.07572). At infinite width it is a constant; at finite width and depth its second moment over the squared mean grows
-like e^{5 d/n} in fully connected relu networks (Hanin, Nica 2020, arXiv 1909.05989; `resmc.theory.kernel_moments`).
+like e^{5 d/n} in fully connected relu networks (Hanin, Nica 2020, arXiv 1909.05989; `resmc.theory.tangent_moments`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from ..results.estimates import Estimate, Floats
 from ..results.record import Record
 from ..tables import Column, Table
-from ..theory import infinite_width, kernel_moments, no_kernel_moments
+from ..theory.infinite_width import InfiniteWidthKernel
+from ..theory.infinite_width import tangent_kernel as kernel_limit
+from ..theory.tangent_moments import kernel_moments, no_kernel_moments
 from ._joint import MOST_PAIRS, THEORY, estimates_of, nothing_known, pairs_below, theory_cells
 from ._result import Result
 
@@ -62,7 +64,7 @@ class TangentKernel(Result):
     by_layer: Estimate
     covariance: Estimate
     second_moment_ratio: Estimate
-    infinite_width: infinite_width.InfiniteWidthKernel
+    infinite_width: InfiniteWidthKernel
     exact: Floats
     exact_second_moment_ratio: Floats
     reliable: NDArray[np.bool_]
@@ -111,7 +113,7 @@ def analyse(sim: Record) -> TangentKernel:
     recording, found = sim.joint.recording, estimates_of(sim)
     parts = found.kernel_parts()
     covariance, second = found.kernel_moments()
-    limit = infinite_width.tangent_kernel(sim.model, recording.inputs)
+    limit = kernel_limit(sim.model, recording.inputs)
     exact_second = nothing_known(limit.total.shape)
     if not recording.independent and no_kernel_moments(sim.model) is None:
         np.fill_diagonal(exact_second, kernel_moments(sim.model).second_moment_ratio)
