@@ -1,4 +1,4 @@
-"""What do two inputs of one network do to each other: how does the angle between their states change?
+"""How does the angle between the states of two inputs of one network change from layer to layer?
 
 Their states meet the same matrices. At infinite width the cosine follows a recursion (Cho, Saul 2009 for rectifiers;
 Poole et al. 2016, arXiv 1606.05340), in which relu inputs collapse onto each other. At finite width cosines scatter

@@ -1,4 +1,4 @@
-"""What is the tangent kernel of networks of finite width, and how does it scatter?
+"""How large is the tangent kernel of networks of finite width, and how does it scatter?
 
 The output f(x) = r . h_L/sqrt(n) has the kernel K(x, x') = sum over all weights w of (df/dw)(x) (df/dw)(x'), with
 matrices of entries of variance 1 that are divided by the root of their columns (Jacot, Gabriel, Hongler 2018, arXiv

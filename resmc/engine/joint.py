@@ -21,7 +21,7 @@ from .lowering import KernelNetwork, KernelResidual, Lowered
 from .recording import JointRecording
 from .request import Job, Request
 
-MOST_BYTES = 1 << 28  # of the inner products of the networks that are simulated at a time
+MOST_BYTES = 1 << 28  # bytes of inner products that are held at a time
 FEWEST = 64  # networks that are simulated at a time in any case
 NARROW = 64  # width below which tangents may come to lie along one line within few layers
 REORTHOGONALISE = 4  # layers after which the tangents of wider networks are made orthonormal again

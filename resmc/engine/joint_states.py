@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-DUST = 2.0**-40  # of squared norms: what float32 leaves of an input that is 0 while input 0 is not
+DUST = 2.0**-40  # share of squared norms that float32 leaves of an input that is 0 while input 0 is not
 LOWEST = -(1 << 30)  # exponent of a vector that is 0
 ALIGNED = 1e-12  # squared sine between h^a and a difference below which rounding may have made all of the angle
 

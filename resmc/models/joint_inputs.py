@@ -23,8 +23,8 @@ MAX_JOINT = 16  # inputs and tangents of one network
 NORM_RANGE = 2.0**50
 NORM_QUOTIENT = 2.0**20  # norms that differ by more would leave few digits of the smaller input
 NORM_QUOTIENT_IN_OWN_UNITS = 2.0**10  # where a network cannot be rescaled, inputs are followed as they are, in float32
-LEAST_EIGENVALUE = -1e-9  # of a Gram matrix, over the largest one
-LEAST_PIVOT = 1e-12  # of a Gram matrix with ones on the diagonal: below it a vector depends on those before it
+LEAST_EIGENVALUE = -1e-9  # smallest eigenvalue of a Gram matrix over its largest one that rounding may leave
+LEAST_PIVOT = 1e-12  # square of what is left of a unit vector, below which it depends on those before it
 SMALLEST_ANGLE = 1e-12
 SAME = 2.0**-48  # a difference of unit vectors below it is rounding
 
