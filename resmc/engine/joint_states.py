@@ -35,8 +35,8 @@ class States:
         self.gram, self.count = gram, count
         self.exponent = _largest([(gram[a * (a + 3) // 2], unit[a]) for a in range(count)])
         self.apart = _largest([(gram[a * (a + 3) // 2], unit[a]) for a in range(1, count)] or [(gram[0], unit[0])])
-        self.large = [power(unit[a] - self.exponent) for a in range(count)]  # of a column in the states' unit
-        self.small = [power(unit[a] - self.apart) for a in range(count)]  # and in that of the differences
+        self.large = [power(unit[a] - self.exponent) for a in range(count)]  # factor of a column in the states' unit
+        self.small = [power(unit[a] - self.apart) for a in range(count)]  # factor in that of the differences
         self.first: Floats = gram[0] * self.large[0] ** 2
         self.along = [self.first] + [self._column(a, 0) for a in range(1, count)]  # h^0 . d_a
         self.norms: list[Floats] = [self.first]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from .._system.plain import Plain
 from .._system.words import brief
 from ..models.joint_inputs import JointInputs
 from ..models.residual_network import Model
@@ -53,6 +54,15 @@ class JointRecording:
     def pairs(self) -> int:
         """Number of pairs of inputs a >= b, each with itself among them."""
         return self.count * (self.count + 1) // 2
+
+    def to_dict(self) -> Plain:
+        """Return it as plain values, as a file's manifest has it."""
+        return {
+            "inputs": self.inputs.to_dict(),
+            "tangents": self.tangents,
+            "tangent_kernel": self.kernel,
+            "independent_backward": self.independent,
+        }
 
     @property
     def words(self) -> str:

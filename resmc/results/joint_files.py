@@ -7,21 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._system.plain import Plain
 from ..engine.joint_sums import COUNTS, JointSums, shapes
 from .archive import Archive
 from .manifest import Manifest
-
-
-def described(sums: JointSums) -> Plain:
-    """Return what the manifest says of them."""
-    asked = sums.recording
-    return {
-        "inputs": asked.inputs.to_dict(),
-        "tangents": asked.tangents,
-        "tangent_kernel": asked.kernel,
-        "independent_backward": asked.independent,
-    }
 
 
 def arrays(sums: JointSums) -> dict[str, NDArray[Any]]:

@@ -92,8 +92,6 @@ def to_bytes(simulation: Record) -> bytes:
             name: [law.zeros, law.offset, *([law.exploded] if law.exploded else [])]
             for name, law in simulation.laws.items()
         }
-    if simulation.joint is not None:
-        said["joint"] = joint_files.described(simulation.joint)
     arrays: dict[str, NDArray[Any]] = {
         "layers": simulation.layers,
         "statistics.networks": statistics.networks,
@@ -141,6 +139,7 @@ def described(simulation: Record) -> Plain:
         "histogram_version": simulation.histogram_version,
         "numerics": list(simulation.numerics),
         "correlations": simulation.correlations,
+        **({} if simulation.joint is None else {"joint": simulation.joint.recording.to_dict()}),
     }
 
 
