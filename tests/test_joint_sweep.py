@@ -76,7 +76,7 @@ def test_a_plan_refuses_what_a_simulation_does(more: dict[str, Any], match: str)
 def test_a_store_is_not_gone_on_with_by_a_plan_of_other_inputs(tmp_path: Path):
     store = tmp_path / "store"
     Sweep(**GRID, angle=0.5).run(store, engine="threads", progress=False)
-    with pytest.raises(ValueError, match="angle=0.25 instead of 0.5"):
+    with pytest.raises(ValueError, match=r"angle=0\.25 instead of 0\.5"):
         Sweep(**GRID, angle=0.25).run(store, engine="threads", progress=False)
 
 

@@ -43,11 +43,8 @@ Weighted = str | Weights
 FORMAT = "resmc-sweep"
 SCHEMA_VERSION = 1
 ASKED = ("gram", "angle", "tangent_kernel", "independent_backward", "tangents")
-NEW_SWITCHES = (
-    "gradients",
-    "displacement",
-    *ASKED,
-)  # off, they are left out of a plan's file, as in those of version 0.1
+# Off, these are left out of a plan's file, as in those of version 0.1.
+NEW_SWITCHES = ("gradients", "displacement", *ASKED)
 FIRST_OF_PILOT = 1 << 47  # first network of every pilot: estimates use networks below, so that nothing is biased
 
 
@@ -103,8 +100,8 @@ class Plan:
     gradients, displacement : bool
         As for `resmc.simulate`. Networks that are no `ResNet` follow their displacement in any case.
     gram, angle, tangent_kernel, independent_backward, tangents
-        As for `resmc.simulate`, the same for all networks, on the CPU alone: `SweepResult.simulation` has the angles, the
-        kernel and the exponents of a point.
+        As for `resmc.simulate`, the same for all networks, on the CPU alone: `SweepResult.simulation` has the angles,
+        the kernel and the exponents of a point.
     shard_updates : int, optional
         Neuron updates (weights, if dense) in a shard, the unit that is computed, written and lost at a time. By
         default, about a second of a CPU core or of a GPU, or 1/2^15 of the whole plan if that is more.
