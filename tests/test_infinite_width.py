@@ -6,7 +6,9 @@ errors and what a finite width may add, and negative controls show that these bo
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,6 +173,21 @@ def test_the_diagonal_of_a_published_network_is_2_6765():
     assert abs(total[0, 0] - 2.6765) < 1e-4
 
 
+KERNELS = json.loads((Path(__file__).parent / "data" / "neural_tangents.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "described", KERNELS["networks"], ids=lambda one: " ".join(map(str, one["model"].values()))[:30]
+)
+def test_kernels_are_those_of_neural_tangents(described):
+    """Recorded by neural-tangents 0.6.5 in float64, as docs/howto/neural-tangents.md shows."""
+    x, model = np.array(KERNELS["inputs"]), resmc.ResidualNetwork(**described["model"])
+    gram = x @ x.T / x.shape[1]
+    found = infinite_width.covariance(model, gram)[-1], infinite_width.tangent_kernel(model, gram).total
+    for name, ours in zip(("covariance", "tangent_kernel"), found, strict=True):
+        np.testing.assert_allclose(ours, described[name], rtol=0.0, atol=1e-12 * ours.max())
+
+
 def test_both_spellings_have_one_limit():
     model = resmc.ResNet(50, 4, 0.8, 0.6)
     same = resmc.ResidualNetwork(50, 4, carry=0.8, scaling=(math.sqrt(2.0) * 0.6,) * 4)
@@ -180,13 +197,13 @@ def test_both_spellings_have_one_limit():
 
 
 def test_no_depth_over_or_underflows_where_angles_are_known():
-    model = resmc.ResidualNetwork(10, 3000, "v-phi-w", scaling=resmc.DepthScaling(0.0, 1.0))
+    model = resmc.ResidualNetwork(10, 500, "v-phi-w", scaling=resmc.DepthScaling(0.0, 3.0))
     found = infinite_width.infinite_width(model, GRAM)
     assert np.isinf(found.covariance[-1, 0, 0])
     assert np.isfinite(found.angle).all()
     assert (np.diff(found.angle[:, 1, 0]) < 0.0).all()
-    grounded = resmc.ResidualNetwork(10, 3000, "phi-out", "tanh", carry=4.0, bias=0.1)
-    assert np.isnan(infinite_width.infinite_width(grounded, GRAM, [3000]).angle[0, 1, 0])
+    grounded = resmc.ResidualNetwork(10, 12, "phi-out", "tanh", carry=1000.0, bias=0.1)
+    assert np.isnan(infinite_width.infinite_width(grounded, GRAM, [12]).angle[0, 1, 0])
 
 
 def test_a_layer_that_leaves_nothing_has_no_angle():

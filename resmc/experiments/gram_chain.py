@@ -36,8 +36,7 @@ from .._system.words import brief, brief_repr
 from ..models.activations import LEAK
 from ..models.joint_inputs import JointInputs, of_gram
 from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import ResNet
-from ..models.spelling import general
+from ..models.spelling import checked_network
 from ..reference.columns import Activated, Columns, factored
 from ..theory.kernels import Floats
 from ..theory.limits import Integers, layer_indices
@@ -197,7 +196,8 @@ def _square(x: Columns) -> Columns:
 def _triangle(x: Columns) -> Columns:
     """Return coordinates in a basis that makes them a lower triangle, every row with digits relative to its size."""
     x = x.rescaled()
-    return Columns(np.linalg.qr(x.v.transpose(0, 2, 1), mode="r").transpose(0, 2, 1), x.log)
+    upper = np.asarray(np.linalg.qr(x.v.transpose(0, 2, 1), mode="r"))
+    return Columns(upper.transpose(0, 2, 1), x.log)
 
 
 def _seen(x: Columns, width: int) -> tuple[Floats, Floats, Floats]:
@@ -227,9 +227,7 @@ def _seen(x: Columns, width: int) -> tuple[Floats, Floats, Floats]:
 
 def _checked(model: Model) -> ResidualNetwork:
     """Return the network in the general spelling if its Gram matrices are a Markov chain."""
-    if not isinstance(model, ResNet | ResidualNetwork):
-        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResidualNetwork or a resmc.ResNet")
-    network = general(model)
+    network = checked_network(model)
     if not (network.independent and network.weight_law.gaussian):
         raise ValueError(
             f"weights={brief(network.weights)} are not allowed in gram_chain: they must be 'gaussian', and layers "

@@ -45,8 +45,7 @@ from numpy.typing import ArrayLike, NDArray
 from .._system.words import brief
 from ..models.joint_inputs import JointInputs, of_gram
 from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import ResNet
-from ..models.spelling import general
+from ..models.spelling import checked_network
 from . import pair_averages
 from .kernels import Floats
 from .limits import Integers, layer_indices
@@ -242,7 +241,7 @@ class _State:
             distance = distance + drift * (self.mean[a] - self.mean[b]) * (alone.mean[a] - alone.mean[b])
         if not network.homogeneous:
             return _State(network, self.layer + 1, self.log_size, square, mean, distance)
-        size = float(square[0])  # that of all inputs
+        size = float(square[0])  # all inputs have the same
         if size == 0.0:
             return _State(network, self.layer + 1, np.full_like(self.log_size, -math.inf), self.square, mean, distance)
         log_size = self.log_size + 0.5 * math.log(size)
@@ -295,9 +294,7 @@ def _joint(inputs: JointInputs | ArrayLike) -> JointInputs:
 
 def _checked(model: Model) -> ResidualNetwork:
     """Return the network in the general spelling if its layers are independent of each other."""
-    if not isinstance(model, ResNet | ResidualNetwork):
-        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResidualNetwork or a resmc.ResNet")
-    network = general(model)
+    network = checked_network(model)
     if not network.independent:
         raise ValueError(
             f"weights={brief(network.weights)} are not allowed at infinite width: layers must be independent of each "

@@ -40,8 +40,7 @@ from scipy import special
 from .._system import checks
 from .._system.words import brief
 from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import ResNet
-from ..models.spelling import general
+from ..models.spelling import checked_network, general
 from .kernels import Floats
 from .lattice import active_counts
 from .limits import Integers, layer_indices
@@ -94,9 +93,7 @@ def no_lyapunov_exponents(model: Model) -> str | None:
     ValueError
         If ``model`` is no network.
     """
-    if not isinstance(model, ResNet | ResidualNetwork):
-        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
-    network = general(model)
+    network = checked_network(model)
     if network.carry != 0.0:
         return f"carry={network.carry!r} leaves no exact exponents: tangents keep their direction; it must be 0"
     if not (network.independent and network.weight_law.gaussian):

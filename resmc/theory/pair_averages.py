@@ -19,7 +19,7 @@ and so has relu with random signs that both inputs share, since (u, v) has the l
 a quadrature over the plane, u = a x, v = b (rho x + r y): a trapezoidal rule, which converges exponentially, on x =
 asinh(w sinh(tau)). Near 0, where sigma bends, its points are as dense as sigma(a x) needs, 1/w times denser than
 elsewhere; those in y crowd around the y where v is 0. The relative error is below 1e-8 for variances to 1e6.
-Variances beyond the range of floats give NaN.
+Variances beyond 1e40 give NaN.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from .averages import gaussian_averages
 from .kernels import Floats, kink
 
 REACH = 8.5  # the normal density is below 1e-16 beyond
-SPACING, FINER = 0.3, 0.2  # of tau, where points are equally dense and where they crowd
-LARGEST = 1e200  # beyond it squares leave float64
+SPACING, FINER = 0.3, 0.2  # distances in tau, of points that are equally dense and of those that crowd
+LARGEST = 1e40  # variances beyond it would take ever more points
 CLOSE = 0.02  # deviations of u - v below it take the difference from the slope: a quadrature of three points
 _THIRD = math.sqrt(0.6) / 2.0
 _BETWEEN = ((0.5 - _THIRD, 5.0 / 18.0), (0.5, 4.0 / 9.0), (0.5 + _THIRD, 5.0 / 18.0))  # Gauss-Legendre on 0 to 1
@@ -95,7 +95,7 @@ def _pieces(sigma: Activation) -> tuple[float, float]:
 def _by_quadrature(sigma: Activation, q_u: float, q_v: float, distance: float) -> tuple[float, float]:
     """Return both averages of one pair."""
     a, b = math.sqrt(q_u), math.sqrt(q_v)
-    if not a * b * distance < LARGEST:
+    if not max(q_u, q_v) < LARGEST:
         return math.nan, math.nan
     if a * b == 0.0:  # a layer whose branch and carry are 0 leaves nothing of any input
         return 0.0, float(sigma.slope(np.zeros(1))[0]) ** 2

@@ -38,8 +38,8 @@ where the last sum is of products with the readout's term. For ReLU, as n and L 
 
     E K^2/(E K)^2 -> e^{5t} (1/3 + 2/(9t) - 1/(27 t^2)) + e^{-t}/(27 t^2)
 
-so that the constant beside e^{5t}, up to which Hanin and Nica (2020, arXiv 1909.05989) have this moment, falls from 1 to
-1/3 as t grows. The derivation is ours.
+so that the constant beside e^{5t}, up to which Hanin and Nica (2020, arXiv 1909.05989) have this moment, falls from 1
+to 1/3 as t grows. The derivation is ours.
 """
 
 from __future__ import annotations
@@ -52,9 +52,8 @@ from scipy import special
 
 from .._system import checks
 from .._system.words import brief
-from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import ResNet
-from ..models.spelling import general
+from ..models.residual_network import Model
+from ..models.spelling import checked_network, general
 from .mean_squares import homogeneous_gain
 
 
@@ -125,9 +124,7 @@ def no_kernel_moments(model: Model) -> str | None:
     ValueError
         If ``model`` is no network.
     """
-    if not isinstance(model, ResNet | ResidualNetwork):
-        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
-    network = general(model)
+    network = checked_network(model)
     if network.block != "phi-in" or network.carry != 0.0:
         return (
             f"block={network.block!r} with carry={network.carry!r} has no exact second moment of the tangent kernel: "
