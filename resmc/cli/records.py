@@ -41,7 +41,17 @@ def simulation_record(sim: Simulation) -> Plain:
         "method": sim.method,
         "numerics": sim.numerics,
         "quantities": sim._table().records(),
+        **_joint(sim),
     }
+
+
+def _joint(sim: Simulation) -> Plain:
+    """Return the records of what there is besides one input."""
+    if sim.joint is None:
+        return {}
+    from ..analyses.joint_summary import answers
+
+    return {"gram": sim.gram.tolist(), **{name: found._table().records() for name, found in answers(sim).items()}}
 
 
 def sweep_record(result: SweepResult) -> Plain:
