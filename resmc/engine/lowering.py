@@ -352,7 +352,7 @@ def _rounding_by_layer(model: ResidualNetwork) -> Floats:
     gain, outer = model.sigma.mean_square(), 1.0 if model.block == "phi-out" else 1.0 / math.sqrt(model.width)
     carry = _rounded(model.carry)
     scales = (model.scales * outer).astype(np.float32).astype(np.float64) / outer
-    if model.keep != 1.0:  # what masks make of a mean square, keep and its root being rounded
+    if model.keep != 1.0:  # masks change a mean square by the rounding of keep and of its root
         scales *= _rounded(kept_factor(model.keep)) * math.sqrt(kept_below(model.keep) / WORDS)
     exact, rounded = (c**2 + gain * s**2 for c, s in ((model.carry, model.scales), (carry, scales)))
     with np.errstate(divide="ignore", invalid="ignore"):
