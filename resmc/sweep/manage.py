@@ -31,8 +31,8 @@ from .summary import targets
 from .trained_map_plan import TrainedMapPlan
 
 READERS: dict[str | None, Callable[[Store, Stored], Any]] = {  # by the format of a file that holds no simulation
-    heat_row.FORMAT: heat_map_campaign.read,
-    map_row.FORMAT: trained_map_campaign.read,
+    heat_row.FILES.format: heat_map_campaign.read,
+    map_row.FILES.format: trained_map_campaign.read,
 }
 UNITS = {
     "sweep": "point",
