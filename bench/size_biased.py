@@ -192,8 +192,8 @@ def main(arguments: list[str] | None = None) -> int:
         **machine,
         "populations": populations,
         "lines": [asdict(line) for line in lines],
-        "verdict": f"It {word}: for vanilla networks the median quotient is {typical:.2f}, and {ENOUGH:g} was asked even "
-        "if it cost nothing; second moments of balanced networks are exact anyway.",
+        "verdict": f"It {word}: for vanilla networks the median quotient is {typical:.2f}, and {ENOUGH:g} was asked "
+        "even if it cost nothing; second moments of balanced networks are exact anyway.",
         "seconds": time.monotonic() - began,
     }
     table = markdown(report)
