@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..analyses import joint_export
 from ..analyses.export import Variable
 from ..analyses.joint_export import Named
 from ..simulation import Simulation
-
-if TYPE_CHECKING:
-    from .result import SweepResult
+from .plan import Plan
 
 
-def joint_variables(result: SweepResult) -> tuple[dict[str, Variable], dict[str, Variable]]:
+def joint_variables(
+    plan: Plan, networks: NDArray[np.int64], load: Callable[[int], Simulation]
+) -> tuple[dict[str, Variable], dict[str, Variable]]:
     """Return variables and coordinates by name: those of `resmc.analyses.joint_export`, at the last layer.
 
-    Points are read one after the other; one without networks has NaN. A single input has no dimension.
+    Points are read one after the other by ``load``; one without ``networks`` has NaN. A single input has no dimension.
     """
-    plan = result.plan
     if plan.joints[0] is None:
         return {}, {}
     points: dict[str, list[np.ndarray | None]] = {}
     last: dict[str, Named] = {}
     coordinates: dict[str, Variable] = {}
-    for index, networks in enumerate(result.networks.ravel().tolist()):
-        if not networks:
+    for index, count in enumerate(networks.ravel().tolist()):
+        if not count:
             continue
-        sim = result.load(index)
+        sim = load(index)
         coordinates = {name: Variable(dims, *rest) for name, dims, *rest in joint_export.coordinates(sim)}
         for one in _at_the_end(sim):
             last[one[0]] = one

@@ -41,7 +41,7 @@ def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
         If xarray is not installed.
     """
     module = needed("to_xarray")
-    plan, (joint, numbers) = result.plan, joint_variables(result)
+    plan, (joint, numbers) = result.plan, joint_variables(result.plan, result.networks, result.load)
     found = _collected(result, laws) | joint
     data: xarray.Dataset = module.Dataset(
         {name: one.data() for name, one in found.items()},
