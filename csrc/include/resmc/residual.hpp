@@ -146,7 +146,8 @@ struct ResidualRun {
         Word drawn[4];
         words(draw(STREAM_DROPOUT, l), round, drawn);
         for (uint32_t k = 0; k < 4; ++k) {
-            const Real factor = select_negative(below(drawn[k], Word(net.kept_below)), Real(net.kept_factor), Real(0.0f));
+            const Real factor =
+                select_negative(below(drawn[k], Word(net.kept_below)), Real(net.kept_factor), Real(0.0f));
             value[k] = factor * value[k];
             slope[k] = factor * slope[k];
         }
