@@ -205,6 +205,20 @@ def trained_log_ratios(networks: int = 32, name: str = "gradient") -> resmc.trai
 
 
 @cache
+def two_inputs(angle: float = 1e-3, networks: int = 400) -> Simulation:
+    """Two inputs of fully connected networks, and their tangent kernel."""
+    model = resmc.ResNet(20, 10, 0.0, 1.0)
+    return resmc.simulate(model, networks=networks, angle=angle, tangent_kernel=True)
+
+
+@cache
+def kernels(networks: int = 400) -> list[Simulation]:
+    """Tangent kernels of three depths, of a network whose second moment is known and of one where it is not."""
+    models = [resmc.ResNet(16, depth, 0.0, 1.0) for depth in (2, 8, 4)] + [residual(0.5, 8, 16)]
+    return [resmc.simulate(model, networks=networks, tangent_kernel=True) for model in models]
+
+
+@cache
 def _everything() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="resmc-figures-")  # removed with the process
 
@@ -236,6 +250,8 @@ FIGURES: dict[str, Callable[..., Axes]] = {
     "scaling_exponents": lambda **k: P.plot_scaling_exponents(scaling_exponents(), **k),
     "extrapolation": lambda **k: P.plot_extrapolation(extrapolation(), **k),
     "sweep": lambda **k: P.plot_sweep(grid(), sel={"variant": "vanilla"}, **k),
+    "angles": lambda **k: P.plot_angles(two_inputs(), quantity="log_sine_squared", **k),
+    "tangent_kernel": lambda **k: P.plot_tangent_kernel(kernels(), **k),
     "trajectories": lambda **k: P.plot_trajectories(ordinary(), **k),
     "quantity": lambda **k: P.plot_quantity(ordinary(), "log_norm.variance", **k),
     "quantity_of_sweep": lambda **k: P.plot_quantity(grid(), "growth", sel={"variant": "vanilla"}, **k),
