@@ -47,7 +47,16 @@ if TYPE_CHECKING:
     from .experiments.rates import RateFunction, rate_function
     from .experiments.regime import regime
     from .experiments.trend_limit import TrendNoiseLimit
-    from .sweep import Sweep, SweepResult, heat_map, load_heat_map, load_sweep
+    from .sweep import (
+        MomentSweep,
+        Sweep,
+        SweepResult,
+        heat_map,
+        load_heat_map,
+        load_moment_sweep,
+        load_sweep,
+        moment_sweep,
+    )
 
 __all__ = [
     "DepthLimit",
@@ -61,6 +70,7 @@ __all__ = [
     "KSDistance",
     "Mixture",
     "MomentRun",
+    "MomentSweep",
     "OdeLimit",
     "QuadraticVariation",
     "RateFunction",
@@ -84,9 +94,11 @@ __all__ = [
     "limit",
     "load",
     "load_heat_map",
+    "load_moment_sweep",
     "load_sweep",
     "merge",
     "moment_growth",
+    "moment_sweep",
     "ode",
     "plot",
     "quadratic_variation",
@@ -104,6 +116,16 @@ __all__ = [
 
 
 ANALYSES = ("RoughnessExponent", "ScalingExponents", "extrapolate", "roughness_exponent", "scaling_exponents")
+SWEEPS = (
+    "MomentSweep",
+    "Sweep",
+    "SweepResult",
+    "heat_map",
+    "load_heat_map",
+    "load_moment_sweep",
+    "load_sweep",
+    "moment_sweep",
+)
 EXPERIMENTS = {  # files of the experiments' public names
     "DepthLimit": "depth_limit",
     "FrontierSlopes": "frontier",
@@ -130,7 +152,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name == "__version__":
         return build_info()["version"]
-    if name in ("Sweep", "SweepResult", "heat_map", "load_heat_map", "load_sweep"):
+    if name in SWEEPS:
         return getattr(importlib.import_module(".sweep", __name__), name)
     if name in ANALYSES:
         return getattr(importlib.import_module(".analyses", __name__), name)
