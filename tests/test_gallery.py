@@ -34,7 +34,7 @@ NETWORKS = {"a_log_gaussian": 0.1, "b_hypoactivation": 0.15, "c_interlayer": 0.1
             "j_smooth_depth": 0.05, "k_fractional_paths": 0.25, "l_heat_map": 0.5, "m_three_regimes": 0.5,
             "n_ode_distance": 0.2, "o_linear_descent": 0.5, "p_adjoint": 0.5, "q_trained_map": 0.5,
             "r_scaling_exponents": 0.5, "s_smoothness": 0.5, "t_trained_gradients": 0.5, "u_exact_law": 0.05,
-            "v_moment_growth": 0.125, "w_rate_function": 0.125}  # fmt: skip
+            "v_moment_growth": 0.125, "w_rate_function": 0.125, "x_angles": 0.1, "y_tangent_kernel": 0.1}  # fmt: skip
 # Some constants are smaller here: a quarter of some depths, and of a map the rows whose numbers are told.
 CHEAPER: dict[str, dict[str, Callable[[Any], Any]]] = {
     "l_heat_map": {"HURST": lambda rows: rows[::2]},
@@ -491,6 +491,28 @@ def test_moments_grow_at_their_exact_rates(ran):
     chain, balanced = found[1], found[3]
     assert not moments_have_their_rates([found[0], replace(chain, value=balanced.value), *found[2:]])
     assert not moments_have_their_rates([*found[:4], replace(found[4], value=0.0), found[5]])
+
+
+def angles_shrink(found: list[Any]) -> bool:
+    """The wide angle shrinks to less than at infinite width, the small one by its exact law."""
+    wide, *small = found
+    return wide.value < wide.reference - CLEAR * wide.stderr and all(agrees(one) for one in small)
+
+
+def test_angles_shrink_faster_than_at_infinite_width(ran):
+    found = ran["x_angles"].found
+    assert angles_shrink(found)
+    wide, mean, variance = found
+    assert not angles_shrink([replace(wide, value=wide.reference), mean, variance])
+    assert not angles_shrink([wide, replace(mean, reference=1.1 * mean.reference), variance])
+
+
+def test_the_tangent_kernel_has_its_exact_second_moment(ran):
+    found = ran["y_tangent_kernel"].found
+    assert all(agrees(one) for one in found if np.isfinite(one.stderr))
+    second = found[3]
+    assert second.name == "d/n = 0.125: E K²/(E K)²"
+    assert not agrees(replace(second, reference=np.exp(5 * 0.125)))  # without the constant
 
 
 @pytest.mark.long

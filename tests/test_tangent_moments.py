@@ -15,8 +15,11 @@ import resmc
 from resmc import theory
 
 
-def kernels(model: resmc.ResidualNetwork, networks: int, rng: np.random.Generator) -> np.ndarray:
-    """The tangent kernel of one input of fully connected networks, matrices and gradients written out, (networks,)."""
+def kernels(model: resmc.ResidualNetwork, networks: int, rng: np.random.Generator, tied: bool = True) -> np.ndarray:
+    """The tangent kernel of one input of fully connected networks, matrices and gradients written out, (networks,).
+
+    Gradients that are not tied go back through matrices of their own.
+    """
     n, sigma, root = model.width, model.sigma, math.sqrt(model.width)
     h = model.size * rng.standard_normal((networks, n, 1))
     steps = []
@@ -28,13 +31,14 @@ def kernels(model: resmc.ResidualNetwork, networks: int, rng: np.random.Generato
     found = np.sum(h**2, axis=(1, 2)) / n
     for s, weights, before, value in reversed(steps):
         found += s**2 / n * np.sum(p**2, axis=(1, 2)) * np.sum(value**2, axis=(1, 2))
-        p = sigma.slope(before) * (weights.transpose(0, 2, 1) @ p)
+        back = weights if tied else rng.standard_normal(weights.shape) * (s / root)
+        p = sigma.slope(before) * (back.transpose(0, 2, 1) @ p)
     return found + model.size**2 * np.sum(p**2, axis=(1, 2))
 
 
-def assert_agrees(model: resmc.ResidualNetwork, networks: int, seed: int) -> None:
-    exact, rng, part = theory.kernel_moments(model), np.random.default_rng(seed), 2000
-    samples = np.concatenate([kernels(model, part, rng) for _ in range(networks // part)])
+def assert_agrees(model: resmc.ResidualNetwork, networks: int, seed: int, tied: bool = True) -> None:
+    exact, rng, part = theory.kernel_moments(model, not tied), np.random.default_rng(seed), 2000
+    samples = np.concatenate([kernels(model, part, rng, tied) for _ in range(networks // part)])
     for values, expected in ((samples, exact.mean), (samples**2, exact.mean**2 * exact.second_moment_ratio)):
         error = values.std(ddof=1) / math.sqrt(networks)
         assert abs(values.mean() - expected) < 4.5 * error
@@ -59,10 +63,20 @@ def test_mean_and_second_moment_are_those_of_networks_written_out(width, scaling
     assert_agrees(model, 40_000, 5)
 
 
+@pytest.mark.parametrize(("scaling", "activation"), [((1.4, 1.4), "relu"), ((0.9, 1.1, 1.0), "linear")])
+def test_gradients_through_matrices_of_their_own_have_another_second_moment(scaling, activation):
+    model = resmc.ResidualNetwork(8, len(scaling), carry=0.0, scaling=scaling, activation=activation)
+    assert_agrees(model, 40_000, 7, tied=False)
+    alone, tied = (theory.kernel_moments(model, independent).second_moment_ratio for independent in (True, False))
+    assert alone < tied
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(("width", "depth", "networks"), [(8, 4, 400_000), (20, 10, 200_000)])
 def test_deeper_networks_have_this_second_moment_too(width, depth, networks):
-    assert_agrees(resmc.ResidualNetwork(width, depth, carry=0.0, scaling=(math.sqrt(2.0),) * depth), networks, 6)
+    model = resmc.ResidualNetwork(width, depth, carry=0.0, scaling=(math.sqrt(2.0),) * depth)
+    for tied in (True, False):
+        assert_agrees(model, networks, 6, tied)
 
 
 def test_the_mean_has_no_correction_at_any_width():
@@ -70,14 +84,14 @@ def test_the_mean_has_no_correction_at_any_width():
         assert math.isclose(theory.kernel_moments(resmc.ResNet(width, 9, 0.0, 1.0)).mean, 11.0, rel_tol=1e-12)
 
 
+@pytest.mark.parametrize("independent", [False, True])
 @pytest.mark.parametrize("aspect", [0.25, 1.0, 4.0])
-def test_the_limit_is_that_of_wide_networks(aspect):
+def test_the_limit_is_that_of_wide_networks(aspect, independent):
     """Both orders of 1/n are seen: halving 1/n halves the distance to the limit."""
-    limit = theory.kernel_moment_limit(aspect)
-    away = [
-        theory.kernel_moments(resmc.ResNet(n, int(n * aspect), 0.0, 1.0)).second_moment_ratio / limit - 1.0
-        for n in (10_000, 20_000)
-    ]
+    limit, away = theory.kernel_moment_limit(aspect, independent), []
+    for n in (10_000, 20_000):
+        exact = theory.kernel_moments(resmc.ResNet(n, int(n * aspect), 0.0, 1.0), independent)
+        away.append(exact.second_moment_ratio / limit - 1.0)
     assert abs(away[0]) < 50.0 * aspect / 10_000 + 1e-3
     assert math.isclose(away[0] / away[1], 2.0, rel_tol=0.02)
 
@@ -89,6 +103,8 @@ def test_the_constant_beside_the_exponential_falls_from_1_to_a_third():
     assert (np.diff(constants) < 0.0).all()
     plain = 1.0 / 3.0 + 2.0 / (9.0 * t) - 1.0 / (27.0 * t**2) + np.exp(-6.0 * t) / (27.0 * t**2)
     np.testing.assert_allclose(constants[1:], plain[1:], rtol=1e-12)
+    alone = [theory.kernel_moment_limit(x, True) * math.exp(-5.0 * x) for x in t[1:].tolist()]
+    np.testing.assert_allclose(alone, (1.0 / (2.0 * t) - (1.0 - np.exp(-4.0 * t)) / (8.0 * t**2))[1:], rtol=1e-12)
 
 
 def test_no_depth_overflows():

@@ -70,10 +70,9 @@ def plot_angles(
         curve = st.line(ax, layers, mean.value, style, color=st.DATA, marker=marker, ms=2.5, zorder=3)
         curve.set_label(st.simulated(mean))
         st.band(ax, layers, mean.value - mean.stderr, mean.value + mean.stderr, curve.get_color())
-        low, high = mean.value - deviation, mean.value + deviation
-        ax.fill_between(
-            layers, low, high, color=st.SKY, alpha=0.25, lw=0, zorder=1, label="± one deviation of networks"
-        )
+        most = 1.0 if quantity == "cosine" else np.inf
+        ends = (np.clip(mean.value + sign * deviation, -most, most) for sign in (-1.0, 1.0))
+        ax.fill_between(layers, *ends, color=st.SKY, alpha=0.25, lw=0, zorder=1, label="± one standard deviation")
         limit = getattr(found.infinite_width, quantity)[:, a, b]
         st.known(ax, layers, limit, "infinite width", "_", color=st.ink(ax), ls=st.DOTTED, lw=1.4, zorder=2)
         if quantity == "log_sine_squared":

@@ -11,7 +11,7 @@ from .._system import checks
 from ..analyses import tangent_kernel
 from ..results.estimates import Estimate
 from ..results.record import Record
-from ..theory.tangent_moments import kernel_moment_limit, kernel_moments, no_kernel_moments
+from ..theory.tangent_moments import kernel_moment_limit
 from . import style as st
 from .angles import input_pair
 
@@ -71,22 +71,20 @@ def plot_tangent_kernel(
     order = np.argsort(aspect, kind="stable")
     aspect, sims, found = aspect[order], [sims[i] for i in order], [found[i] for i in order]
     limits = [float(one.infinite_width.total[a, b]) for one in found]
-    known = [None if a != b or no_kernel_moments(sim.model) else kernel_moments(sim.model) for sim in sims]
     with st.panel("plot_tangent_kernel", ax) as ax:
         series = st.Series(st.DATA, "o", "-")
         if quantity == "mean":
             values = _stacked([one.total[a, b] / limit for one, limit in zip(found, limits, strict=True)])
             spread = [np.sqrt(one.variance.value[a, b]) / abs(limit) for one, limit in zip(found, limits, strict=True)]
-            ax.errorbar(aspect, values.value, spread, ls="", color=st.SKY, lw=0.6, zorder=1, label="± one deviation")
+            ax.errorbar(
+                aspect, values.value, spread, ls="", color=st.SKY, lw=0.6, zorder=1, label="± one standard deviation"
+            )
             ax.axhline(1.0, color=st.ink(ax), ls=st.DOTTED, lw=1.4, zorder=2, label="infinite width")
         else:
             values = _stacked([one.second_moment_ratio[a, b] for one in found])
-            exact = [np.nan if one is None else one.second_moment_ratio for one in known]
+            exact = np.array([one.exact_second_moment_ratio[a, b] for one in found])
             st.exact(ax, aspect, exact, joined=False)
-            if any(one is not None and sim.model.sigma.rectifier for one, sim in zip(known, sims, strict=True)):
-                grid = np.linspace(0.0, 1.05 * float(aspect.max()), 200)[1:]
-                curve = [kernel_moment_limit(t) for t in grid.tolist()]
-                st.limit(ax, grid, curve, "limit of large $d$ and $n$")
+            _draw_limits(ax, sims, found, np.isfinite(exact), float(aspect.max()))
             ax.set_yscale("log")
         st.points(ax, aspect, values, style, series, st.simulated(values))
         entries = ax.get_legend_handles_labels()[0]
@@ -95,6 +93,16 @@ def plot_tangent_kernel(
         ax.set(xlabel="$d/n$", ylabel=QUANTITIES[quantity])
         st.legend(ax, entries)
     return ax
+
+
+def _draw_limits(ax: Axes, sims: Sequence[Any], found: Sequence[Any], known: Any, most: float) -> None:
+    """Draw limits of large width and depth, for each kind of backward pass that ReLU networks of known moments have."""
+    grid = np.linspace(0.0, 1.05 * most, 200)[1:]
+    rectified = [i for i, sim in enumerate(sims) if known[i] and sim.model.sigma.rectifier]
+    for independent in sorted({found[i].independent_backward for i in rectified}):
+        curve = [kernel_moment_limit(t, independent) for t in grid.tolist()]
+        words = ", independent backward pass" if independent else ""
+        st.limit(ax, grid, curve, f"limit of large $d$, $n${words}", lw=0.8 if independent else 1.4)
 
 
 def _stacked(values: Sequence[Estimate]) -> Estimate:

@@ -40,6 +40,12 @@ where the last sum is of products with the readout's term. For ReLU, as n and L 
 
 so that the constant beside e^{5t}, up to which Hanin and Nica (2020, arXiv 1909.05989) have this moment, falls from 1
 to 1/3 as t grows. The derivation is ours.
+
+If gradients went back through matrices of their own ("gradient independence"), with the masks of the forward pass, X
+and the matrix in its place on the way back would share their diagonal matrices alone: the mean of the product of their
+squared norms is proportional to e^j, e = 1 + (eta - 1)/n, which takes the place of (r^j + 2 q^j)/3, and of (c r^j +
+2 q q^j)/3 in the readout's terms. The limit for ReLU is then e^{5t} (1/(2t) - (1 - e^{-4t})/(8t^2)): the constant falls
+to 0.
 """
 
 from __future__ import annotations
@@ -83,7 +89,7 @@ class KernelMoments:
         return _exp(self.log_second_moment_ratio)
 
 
-def kernel_moments(model: Model) -> KernelMoments:
+def kernel_moments(model: Model, independent_backward: bool = False) -> KernelMoments:
     """Return mean and second moment of the tangent kernel of one input, exact at every width and depth.
 
     Parameters
@@ -91,12 +97,15 @@ def kernel_moments(model: Model) -> KernelMoments:
     model : ResNet or ResidualNetwork
         Fully connected: phi-in with carry 0 and no bias, independent Gaussian weights, and relu, balanced, leaky_relu
         or linear; any scaling.
+    independent_backward : bool
+        True for gradients that go back through matrices of their own, as `resmc.simulate` has them on demand.
 
     Raises
     ------
     ValueError
-        For other models, in the words of `no_kernel_moments`.
+        For other models, in the words of `no_kernel_moments`, or if ``independent_backward`` is no bool.
     """
+    checks.boolean("independent_backward", independent_backward)
     why = no_kernel_moments(model)
     if why is not None:
         raise ValueError(why)
@@ -106,9 +115,14 @@ def kernel_moments(model: Model) -> KernelMoments:
     eta = 0.5 * (up**4 + down**4) / gain**2
     r, q, c = 1.0 + (3.0 * eta - 1.0) / n, 1.0 - 1.0 / n, 1.0 + 2.0 / n
     j = np.arange(depth + 1.0)
-    decay = (q / r) ** j
-    between = float(np.sum((depth + 1.0 - j[1:]) * (c / 3.0) * (1.0 + 2.0 * decay[1:])))
-    readout = float(np.sum(c + 2.0 * q * decay)) / 3.0
+    if independent_backward:
+        among = (1.0 + (eta - 1.0) / n) / r
+        beside = tied = among**j
+    else:
+        decay = (q / r) ** j
+        tied, beside = (1.0 + 2.0 * decay) / 3.0, (c + 2.0 * q * decay) / 3.0
+    between = c * float(np.sum((depth + 1.0 - j[1:]) * tied[1:]))
+    readout = float(np.sum(beside))
     terms = depth + 2.0
     growth = float(np.sum(np.log(network.scales**2 * gain)))
     mean = math.log(terms) + growth + 2.0 * math.log(network.size)
@@ -145,18 +159,22 @@ def no_kernel_moments(model: Model) -> str | None:
     return None
 
 
-def kernel_moment_limit(aspect: float) -> float:
+def kernel_moment_limit(aspect: float, independent_backward: bool = False) -> float:
     """Return the limit of E K^2/(E K)^2 for fully connected ReLU as width and depth grow with d/n = ``aspect`` fixed.
 
-    e^{5t} (1/3 + 2/(9t) - 1/(27 t^2)) + e^{-t}/(27 t^2), t = ``aspect``: the limit of `kernel_moments`.
+    e^{5t} (1/3 + 2/(9t) - 1/(27 t^2)) + e^{-t}/(27 t^2), t = ``aspect``: the limit of `kernel_moments`; with
+    ``independent_backward`` e^{5t} (1/(2t) - (1 - e^{-4t})/(8t^2)).
 
     Raises
     ------
     ValueError
-        If ``aspect`` is not a finite number above 0.
+        If ``aspect`` is not a finite number above 0, or ``independent_backward`` is no bool.
     """
     t = checks.real("aspect", aspect, positive=True)
-    # 2 (e^-x - 1 + x)/x^2 with x = 6t is Kummer's function M(1, 3, -x), which does not cancel near 0.
+    checks.boolean("independent_backward", independent_backward)
+    # 2 (e^-x - 1 + x)/x^2 is Kummer's function M(1, 3, -x), which does not cancel near 0.
+    if independent_backward:
+        return _exp(5.0 * t) * float(special.hyp1f1(1.0, 3.0, -4.0 * t))
     return _exp(5.0 * t) * (1.0 + 2.0 * float(special.hyp1f1(1.0, 3.0, -6.0 * t))) / 3.0
 
 
