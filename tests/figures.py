@@ -214,7 +214,7 @@ def two_inputs(angle: float = 1e-3, networks: int = 400) -> Simulation:
 @cache
 def kernels(networks: int = 400) -> list[Simulation]:
     """Tangent kernels of three depths, of a network whose second moment is known and of one where it is not."""
-    models = [resmc.ResNet(16, depth, 0.0, 1.0) for depth in (2, 8, 4)] + [residual(0.5, 8, 16)]
+    models = [resmc.ResNet(16, depth, 0.0, 1.0) for depth in (2, 8, 4)] + [resmc.ResNet(16, 8, 0.6, 0.8)]
     return [resmc.simulate(model, networks=networks, tangent_kernel=True) for model in models]
 
 

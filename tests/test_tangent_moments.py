@@ -16,7 +16,7 @@ from resmc import theory
 
 
 def kernels(model: resmc.ResidualNetwork, networks: int, rng: np.random.Generator, tied: bool = True) -> np.ndarray:
-    """The tangent kernel of one input of fully connected networks, matrices and gradients written out, (networks,).
+    """The tangent kernel of one input, matrices and gradients written out, (networks,).
 
     Gradients that are not tied go back through matrices of their own.
     """
@@ -24,16 +24,25 @@ def kernels(model: resmc.ResidualNetwork, networks: int, rng: np.random.Generato
     h = model.size * rng.standard_normal((networks, n, 1))
     steps = []
     for s in model.scales:
-        weights = rng.standard_normal((networks, n, n)) * (s / root)
-        steps.append((s, weights, h, sigma.value(h)))
-        h = weights @ sigma.value(h)
+        outer, inner = (rng.standard_normal((networks, n, n)) / root for _ in range(2))
+        u = inner @ h if model.block == "v-phi-w" else h
+        steps.append((s, outer, inner, h, u))
+        h = model.carry * h + s * outer @ sigma.value(u)
     p = rng.standard_normal((networks, n, 1)) / root
-    found = np.sum(h**2, axis=(1, 2)) / n
-    for s, weights, before, value in reversed(steps):
-        found += s**2 / n * np.sum(p**2, axis=(1, 2)) * np.sum(value**2, axis=(1, 2))
-        back = weights if tied else rng.standard_normal(weights.shape) * (s / root)
-        p = sigma.slope(before) * (back.transpose(0, 2, 1) @ p)
-    return found + model.size**2 * np.sum(p**2, axis=(1, 2))
+    found = square(h) / n
+    for s, outer, inner, before, u in reversed(steps):
+        found += s**2 / n * square(p) * square(sigma.value(u))
+        back = outer if tied else rng.standard_normal(outer.shape) / root
+        q = s * sigma.slope(u) * (back.transpose(0, 2, 1) @ p)
+        if model.block == "v-phi-w":
+            found += square(q) * square(before) / n
+            q = inner.transpose(0, 2, 1) @ q
+        p = model.carry * p + q
+    return found + model.size**2 * square(p)
+
+
+def square(x: np.ndarray) -> np.ndarray:
+    return np.sum(x**2, axis=(1, 2))
 
 
 def assert_agrees(model: resmc.ResidualNetwork, networks: int, seed: int, tied: bool = True) -> None:
@@ -61,6 +70,21 @@ def test_mean_and_second_moment_are_those_of_networks_written_out(width, scaling
     depth = len(scaling)
     model = resmc.ResidualNetwork(width, depth, carry=0.0, scaling=scaling, activation=activation, input_norm=1.3)
     assert_agrees(model, 40_000, 5)
+
+
+@pytest.mark.parametrize(
+    ("width", "scaling", "activation", "carry"),
+    [
+        (4, (0.8, 0.5), "relu", 0.7),
+        (3, (1.4, 1.2), "balanced", 0.0),
+        (5, (0.6, 0.9, 0.0, 0.5), "leaky_relu", 1.0),
+        (8, (0.5, 0.7, 0.6), "linear", -1.0),
+        (1, (0.3,), "relu", 1.0),
+    ],
+)
+def test_networks_with_two_matrices_in_a_branch_have_their_second_moment(width, scaling, activation, carry):
+    model = resmc.ResidualNetwork(width, len(scaling), "v-phi-w", activation, carry, scaling, input_norm=1.3)
+    assert_agrees(model, 40_000, 8)
 
 
 @pytest.mark.parametrize(("scaling", "activation"), [((1.4, 1.4), "relu"), ((0.9, 1.1, 1.0), "linear")])
@@ -117,7 +141,7 @@ def test_no_depth_overflows():
     ("model", "words"),
     [
         (resmc.ResNet(10, 5, 0.5, 0.5), "carry"),
-        (resmc.ResidualNetwork(10, 5, "v-phi-w", carry=0.0), "block"),
+        (resmc.ResidualNetwork(10, 5, "phi-out", carry=0.0), "block"),
         (resmc.ResidualNetwork(10, 5, carry=0.0, activation="tanh"), "activation"),
         (resmc.ResidualNetwork(10, 5, carry=0.0, weights="uniform"), "weights"),
         (resmc.ResidualNetwork(10, 5, carry=0.0, bias=1.0), "bias"),

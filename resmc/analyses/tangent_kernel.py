@@ -115,7 +115,7 @@ def analyse(sim: Record) -> TangentKernel:
     covariance, second = found.kernel_moments()
     limit = kernel_limit(sim.model, recording.inputs)
     exact_second = nothing_known(limit.total.shape)
-    if no_kernel_moments(sim.model) is None:
+    if no_kernel_moments(sim.model, recording.independent) is None:
         np.fill_diagonal(exact_second, kernel_moments(sim.model, recording.independent).second_moment_ratio)
     return TangentKernel(
         **parts,

@@ -1,6 +1,7 @@
-"""Mean and second moment of the tangent kernel's diagonal, fully connected networks, exact at every width and depth.
+"""Mean and second moment of the tangent kernel's diagonal, exact at every width and depth.
 
-The network is h_{l+1} = s V_l sigma(h_l)/sqrt(n), h_0 = |x|/sqrt(n_in) N(0, I), y = r . h_L/sqrt(n), and its tangent
+`resmc.theory.residual_moments` has networks with two matrices in a branch, and a skip or none. The fully connected
+network is h_{l+1} = s V_l sigma(h_l)/sqrt(n), h_0 = |x|/sqrt(n_in) N(0, I), y = r . h_L/sqrt(n), and its tangent
 kernel for one input
 
 .. code-block:: text
@@ -60,6 +61,7 @@ from .._system import checks
 from .._system.words import brief
 from ..models.residual_network import Model
 from ..models.spelling import checked_network, general
+from . import residual_moments
 from .mean_squares import homogeneous_gain
 
 
@@ -95,8 +97,8 @@ def kernel_moments(model: Model, independent_backward: bool = False) -> KernelMo
     Parameters
     ----------
     model : ResNet or ResidualNetwork
-        Fully connected: phi-in with carry 0 and no bias, independent Gaussian weights, and relu, balanced, leaky_relu
-        or linear; any scaling.
+        phi-in with carry 0, which is fully connected, or v-phi-w with any carry; no bias, independent Gaussian weights,
+        and relu, balanced, leaky_relu or linear; any scaling.
     independent_backward : bool
         True for gradients that go back through matrices of their own, as `resmc.simulate` has them on demand.
 
@@ -106,13 +108,26 @@ def kernel_moments(model: Model, independent_backward: bool = False) -> KernelMo
         For other models, in the words of `no_kernel_moments`, or if ``independent_backward`` is no bool.
     """
     checks.boolean("independent_backward", independent_backward)
-    why = no_kernel_moments(model)
+    why = no_kernel_moments(model, independent_backward)
     if why is not None:
         raise ValueError(why)
     network = general(model)
-    n, depth = float(network.width), network.depth
     gain, (up, down) = homogeneous_gain(network.sigma), network.sigma.slope(np.array([1.0, -1.0])).tolist()
     eta = 0.5 * (up**4 + down**4) / gain**2
+    branch = network.scales**2 * gain
+    growth = network.carry**2 + branch
+    if network.block == "v-phi-w":
+        carried = network.carry**2 / growth
+        mean, log_second = residual_moments.second_moment(float(network.width), carried, branch / growth, eta)
+    else:
+        mean, log_second = _fully_connected(float(network.width), network.depth, eta, independent_backward)
+    log_mean = math.log(mean)
+    sizes = float(np.sum(np.log(growth))) + 2.0 * math.log(network.size)
+    return KernelMoments(log_mean + sizes, log_second - 2.0 * log_mean)
+
+
+def _fully_connected(n: float, depth: int, eta: float, independent_backward: bool) -> tuple[float, float]:
+    """Return E K and log E K^2 in units where all terms of K have the mean 1."""
     r, q, c = 1.0 + (3.0 * eta - 1.0) / n, 1.0 - 1.0 / n, 1.0 + 2.0 / n
     j = np.arange(depth + 1.0)
     if independent_backward:
@@ -122,15 +137,11 @@ def kernel_moments(model: Model, independent_backward: bool = False) -> KernelMo
         decay = (q / r) ** j
         tied, beside = (1.0 + 2.0 * decay) / 3.0, (c + 2.0 * q * decay) / 3.0
     between = c * float(np.sum((depth + 1.0 - j[1:]) * tied[1:]))
-    readout = float(np.sum(beside))
-    terms = depth + 2.0
-    growth = float(np.sum(np.log(network.scales**2 * gain)))
-    mean = math.log(terms) + growth + 2.0 * math.log(network.size)
-    second = terms * c + 2.0 * between + 2.0 * readout
-    return KernelMoments(mean, depth * math.log1p(r - 1.0) + math.log(second) - 2.0 * math.log(terms))
+    second = (depth + 2.0) * c + 2.0 * between + 2.0 * float(np.sum(beside))
+    return depth + 2.0, depth * math.log1p(r - 1.0) + math.log(second)
 
 
-def no_kernel_moments(model: Model) -> str | None:
+def no_kernel_moments(model: Model, independent_backward: bool = False) -> str | None:
     """Return why `kernel_moments` does not know those of a network, in a sentence; None if it does.
 
     Raises
@@ -139,10 +150,16 @@ def no_kernel_moments(model: Model) -> str | None:
         If ``model`` is no network.
     """
     network = checked_network(model)
-    if network.block != "phi-in" or network.carry != 0.0:
+    fully_connected = network.block == "phi-in" and network.carry == 0.0
+    if not fully_connected and network.block != "v-phi-w":
         return (
             f"block={network.block!r} with carry={network.carry!r} has no exact second moment of the tangent kernel: "
-            "it is known for fully connected networks, block 'phi-in' with carry 0"
+            "it is known for 'v-phi-w', and for 'phi-in' with carry 0"
+        )
+    if independent_backward and not fully_connected:
+        return (
+            f"block={network.block!r} with independent_backward=True has no exact second moment of the tangent kernel: "
+            "it is known for 'phi-in' with carry 0"
         )
     if not (network.independent and network.weight_law.gaussian):
         return (
@@ -154,7 +171,7 @@ def no_kernel_moments(model: Model) -> str | None:
             f"activation={network.activation!r} with bias={network.bias!r} has no exact second moment of the tangent "
             "kernel: it is known for homogeneous activations without bias"
         )
-    if not network.scales.all():
+    if network.carry == 0.0 and not network.scales.all():
         return "scaling 0 in a layer without a skip has no kernel: every network is 0 from there on"
     return None
 
