@@ -17,7 +17,8 @@ isotropic: with h' = J h for a unit vector h, kappa = E d^2 and eta = E d^4/kapp
     E |D W h|^2 h' h'^T              = v I                                               and mirrored for p' = J^T p
     E (V D^2 V^T)_ij h'_k h'_l       = u I_ij I_kl + w (I_ik I_jl + I_il I_jk)/2
 
-so that every product of terms is linear in A = E (tr Q)^2 and B = E tr Q^2. These obey a linear recursion
+with u = kappa (a^2 + s^2 kappa (1 + (eta - 1)/n))/n, w = 2 s^2 kappa^2 eta/n^2 and v = u + w, so that every product of
+terms is linear in A = E (tr Q)^2 and B = E tr Q^2. These obey a linear recursion
 
 .. code-block:: text
 
@@ -35,9 +36,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from .kernels import Floats
 
 
 class Averages(NamedTuple):
@@ -52,20 +52,18 @@ class Averages(NamedTuple):
 
 def layer_averages(n: float, carry2: float, branch: float, eta: float) -> Averages:
     """Return the averages of a layer of width n with a^2 = ``carry2`` and s^2 kappa = ``branch``, in units of kappa."""
-    mask, fourth = (
-        1.0 + (eta - 1.0) / n,
-        1.0 + (3.0 * eta - 1.0) / n,
-    )  # E (sum d^2)^2, E |D g|^4 over their squared means
-    v = (carry2 + branch * fourth) / n
-    traces = carry2 * n + branch * (n * mask + 2.0 * eta / n)
-    along = carry2 + branch * (eta * (1.0 + 1.0 / n) + mask)
-    w = 2.0 * (n * along - traces) / (n * (n * n + n - 2.0)) if n > 1.0 else 0.0
-    u = (traces - n * w) / n**2
+    mask, fourth = _masks(n, eta)
+    u, w = (carry2 + branch * mask) / n, 2.0 * branch * eta / n**2
     growth = carry2**2 + (2.0 + 4.0 / n) * carry2 * branch + branch**2 * fourth * (1.0 + 2.0 / n)
     x, y = np.array([mask, 2.0 * eta / n]), np.array([eta / n, 1.0 + (2.0 * eta - 1.0) / n])
     crossed = 2.0 * carry2 * branch * np.array([[1.0, 2.0 / n], [1.0 / n, 1.0 + 1.0 / n]])
     step = carry2**2 * np.eye(2) + crossed + branch**2 * np.array([x + 2.0 * y / n, (1.0 + 1.0 / n) * y + x / n])
-    return Averages(v, u, w, growth, step)
+    return Averages(u + w, u, w, growth, step)
+
+
+def _masks(n: float, eta: float) -> tuple[float, float]:
+    """Return E (sum d^2)^2 and E |D g|^4, g of n standard normals, over the squared means."""
+    return 1.0 + (eta - 1.0) / n, 1.0 + (3.0 * eta - 1.0) / n
 
 
 def second_moment(n: float, carry2: Floats, branch: Floats, eta: float) -> tuple[float, float]:
@@ -74,7 +72,7 @@ def second_moment(n: float, carry2: Floats, branch: Floats, eta: float) -> tuple
     layers = [layer_averages(n, *pair, eta) for pair in distinct.T.tolist()]
     order = [layers[i] for i in np.ravel(which).tolist()]
     first, last, start = n * n + 2.0 * n, 1.0 + 2.0 / n, np.array([n * n, n])  # E|h_0|^4, E|p_L|^4, (A, B) of Y = I
-    fourth, mask = 1.0 + (3.0 * eta - 1.0) / n, 1.0 + (eta - 1.0) / n
+    mask, fourth = _masks(n, eta)
     # Sums over the layers before of their v, u and w times (A, B), over the growth of |h|^4: the first layer has v = 1.
     by_v, by_u, by_w = start, np.zeros(2), np.zeros(2)
     cross, own, log_growth = 0.0, first / n**2 + last, 0.0
