@@ -39,7 +39,7 @@ def findings(sims: Sequence[resmc.Simulation]) -> list[Finding]:
     limit = float(wide.infinite_width.log_sine_squared[-1, 0, 1])
     law = resmc.theory.small_angle(sims[1].model, [DEPTH])
     return [
-        Finding.of(f"E log sin², from {ANGLES[0]}", wide.log_sine_squared[-1, 0, 1], "infinite width", limit),
+        Finding.of(f"E log sin², from {ANGLES[0]}", wide.log_sine_squared[-1, 0, 1], "limit", limit),
         Finding.of("E log sin², from 10⁻⁶", small.log_sine_squared[-1, 0, 1], "exact", small.small_angle[-1, 0, 1]),
         Finding.of("Var log sin², from 10⁻⁶", small.log_sine_squared_variance[-1, 0, 1], "exact", law.variance[0]),
     ]

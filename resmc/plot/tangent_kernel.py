@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..analyses import tangent_kernel
 from ..results.estimates import Estimate
 from ..results.record import Record
 from ..theory.tangent_moments import kernel_moment_limit
+from . import places
 from . import style as st
 from .angles import input_pair
 
@@ -86,6 +88,7 @@ def plot_tangent_kernel(
             st.exact(ax, aspect, exact, joined=False)
             _draw_limits(ax, sims, found, np.isfinite(exact), float(aspect.max()))
             ax.set_yscale("log")
+            places.last(ax, partial(st.log_ticks, ax.yaxis))
         st.points(ax, aspect, values, style, series, st.simulated(values))
         entries = ax.get_legend_handles_labels()[0]
         if st.bare(values).any():
