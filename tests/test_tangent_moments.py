@@ -51,7 +51,7 @@ def assert_agrees(model: resmc.ResidualNetwork, networks: int, seed: int, tied: 
     for values, expected in ((samples, exact.mean), (samples**2, exact.mean**2 * exact.second_moment_ratio)):
         error = values.std(ddof=1) / math.sqrt(networks)
         assert abs(values.mean() - expected) < 4.5 * error
-        assert error < 0.1 * expected
+        assert error < 0.12 * expected
     wrong = exact.mean**2 * exact.second_moment_ratio / (1.0 + 5.0 / model.width)  # a layer less, but for the constant
     assert abs(np.mean(samples**2) - wrong) > 4.5 * np.std(samples**2) / math.sqrt(networks)
 
@@ -69,7 +69,7 @@ def assert_agrees(model: resmc.ResidualNetwork, networks: int, seed: int, tied: 
 def test_mean_and_second_moment_are_those_of_networks_written_out(width, scaling, activation):
     depth = len(scaling)
     model = resmc.ResidualNetwork(width, depth, carry=0.0, scaling=scaling, activation=activation, input_norm=1.3)
-    assert_agrees(model, 40_000, 5)
+    assert_agrees(model, 20_000, 5)
 
 
 @pytest.mark.parametrize(
@@ -84,13 +84,13 @@ def test_mean_and_second_moment_are_those_of_networks_written_out(width, scaling
 )
 def test_networks_with_two_matrices_in_a_branch_have_their_second_moment(width, scaling, activation, carry):
     model = resmc.ResidualNetwork(width, len(scaling), "v-phi-w", activation, carry, scaling, input_norm=1.3)
-    assert_agrees(model, 40_000, 8)
+    assert_agrees(model, 20_000, 8)
 
 
 @pytest.mark.parametrize(("scaling", "activation"), [((1.4, 1.4), "relu"), ((0.9, 1.1, 1.0), "linear")])
 def test_gradients_through_matrices_of_their_own_have_another_second_moment(scaling, activation):
     model = resmc.ResidualNetwork(8, len(scaling), carry=0.0, scaling=scaling, activation=activation)
-    assert_agrees(model, 40_000, 7, tied=False)
+    assert_agrees(model, 20_000, 7, tied=False)
     alone, tied = (theory.kernel_moments(model, independent).second_moment_ratio for independent in (True, False))
     assert alone < tied
 

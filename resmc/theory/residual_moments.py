@@ -69,7 +69,7 @@ def _masks(n: float, eta: float) -> tuple[float, float]:
 def second_moment(n: float, carry2: Floats, branch: Floats, eta: float) -> tuple[float, float]:
     """Return E K and log E K^2 for |x|^2 = n_in, where carry^2 + s^2 kappa = 1 in every layer; arrays (depth,)."""
     distinct, which = np.unique(np.stack([carry2, branch]), axis=1, return_inverse=True)
-    layers = [layer_averages(n, *pair, eta) for pair in distinct.T.tolist()]
+    layers = [layer_averages(n, carried, added, eta) for carried, added in distinct.T.tolist()]
     order = [layers[i] for i in np.ravel(which).tolist()]
     first, last, start = n * n + 2.0 * n, 1.0 + 2.0 / n, np.array([n * n, n])  # E|h_0|^4, E|p_L|^4, (A, B) of Y = I
     mask, fourth = _masks(n, eta)
