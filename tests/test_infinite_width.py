@@ -219,6 +219,7 @@ def test_a_layer_that_leaves_nothing_has_no_angle():
     [
         ("network", GRAM, "ResidualNetwork"),
         (resmc.ResidualNetwork(10, 3, weights=resmc.Weights("gaussian", "tied")), GRAM, "independent"),
+        (resmc.ResidualNetwork(10, 3, keep=0.5), GRAM, "keep=0.5"),
         (resmc.ResNet(10, 3, 0.5, 0.5), [[1.0, 2.0], [2.0, 1.0]], "eigenvalue"),
     ],
 )
