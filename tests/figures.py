@@ -23,6 +23,7 @@ from matplotlib.colors import to_rgb
 import resmc
 from resmc import Simulation, Sweep
 from resmc.analyses import Regime, roughness_change
+from resmc.engine import native
 from resmc.engine.weights import WeightSource
 from resmc.experiments.train.data import checked_data
 from resmc.experiments.train.settings import Settings
@@ -250,12 +251,15 @@ FIGURES: dict[str, Callable[..., Axes]] = {
     "scaling_exponents": lambda **k: P.plot_scaling_exponents(scaling_exponents(), **k),
     "extrapolation": lambda **k: P.plot_extrapolation(extrapolation(), **k),
     "sweep": lambda **k: P.plot_sweep(grid(), sel={"variant": "vanilla"}, **k),
-    "angles": lambda **k: P.plot_angles(two_inputs(), quantity="log_sine_squared", **k),
-    "tangent_kernel": lambda **k: P.plot_tangent_kernel(kernels(), **k),
     "trajectories": lambda **k: P.plot_trajectories(ordinary(), **k),
     "quantity": lambda **k: P.plot_quantity(ordinary(), "log_norm.variance", **k),
     "quantity_of_sweep": lambda **k: P.plot_quantity(grid(), "growth", sel={"variant": "vanilla"}, **k),
 }
+
+
+if hasattr(native._native, "joint"):  # an extension of before several inputs has no such networks
+    FIGURES["angles"] = lambda **k: P.plot_angles(two_inputs(), quantity="log_sine_squared", **k)
+    FIGURES["tangent_kernel"] = lambda **k: P.plot_tangent_kernel(kernels(), **k)
 
 
 @cache

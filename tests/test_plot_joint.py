@@ -8,9 +8,13 @@ import pytest
 from figures import P, kernels, lines, ordinary, two_inputs, words
 
 from resmc import theory
+from resmc.engine import native
 from resmc.plot import style as st
 
-pytestmark = pytest.mark.cpu
+pytestmark = [
+    pytest.mark.cpu,
+    pytest.mark.skipif(not hasattr(native._native, "joint"), reason="the extension was built without several inputs"),
+]
 no_figure_remains = figures.no_figure_remains  # around every test here
 
 
