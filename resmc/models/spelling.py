@@ -7,11 +7,19 @@ from dataclasses import MISSING, fields, replace
 from typing import Any
 
 from .._system.plain import Plain
+from .._system.words import brief
 from .residual_network import Model, ResidualNetwork
 from .resnet import SQRT2, VARIANT_ACTIVATIONS, ResNet
 from .scaling import DepthScaling, Scaling
 
 ACTIVATIONS_OF_01 = {"softplus": "centred_softplus"}  # names of version 0.1 that mean something else by now
+
+
+def checked(model: Any) -> Model:
+    """Return a network in either spelling; anything else is a ValueError."""
+    if not isinstance(model, ResNet | ResidualNetwork):
+        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
+    return model
 
 
 def log_gaussian(model: Model) -> ResNet | None:
