@@ -46,6 +46,8 @@ from scipy.special import gammaln
 
 from .kernels import Floats
 
+Integers = NDArray[np.int64]
+
 HIGHEST = 31  # the last odd degree
 _GONE = 10.0  # correlations below exp(-10) are taken for 0; more layers would add to the drift of what is cut off
 
@@ -89,13 +91,29 @@ class _Step:
 
 
 @dataclass(frozen=True, eq=False)
-class _Tag:
-    """Moments of modes at a later layer times A_l, without E[A_l]'s own: at 1/n, and at 1/n^2 with one mode and two."""
+class _Tags:
+    """Moments of modes at one layer times A_l of T earlier ones, without E[A_l]'s own part of them.
 
-    asymmetry: float
+    ``first`` (T, modes) is at 1/n; ``second`` (T, modes) and ``pairs`` (T, modes, modes), with one mode and with two,
+    at 1/n^2. ``asymmetry`` (T,) is E[A_l] at 1/n.
+    """
+
+    asymmetry: Floats
     first: Floats
     second: Floats
     pairs: Floats
+
+    def beside(self, other: _Tags) -> _Tags:
+        """Return these and others after them."""
+        return _Tags(*map(np.concatenate, zip(self._parts, other._parts, strict=True)))
+
+    def chosen(self, kept: NDArray[np.bool_]) -> _Tags:
+        """Return those that are ``kept``."""
+        return self if kept.all() else _Tags(*(part[kept] for part in self._parts))
+
+    @property
+    def _parts(self) -> tuple[Floats, Floats, Floats, Floats]:
+        return self.asymmetry, self.first, self.second, self.pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,29 +154,35 @@ def _recursion(alpha: float, lam: float, signed: bool, count: int, highest: int 
     return rows
 
 
-@lru_cache(maxsize=64)
-def correlation(alpha: float, lam: float, decay: float, pairs: tuple[tuple[int, int], ...]) -> Floats:
-    """Return the coefficient of 1/n in the logarithm of Corr(A_l, A_{l+k}) for each of ``pairs`` (l, k), not balanced.
+def correlation(alpha: float, lam: float, decay: float, layers: Integers, lags: Integers) -> Floats:
+    """Return the coefficient of 1/n in the logarithm of Corr(A_l, A_{l+k}), l in ``layers``, k in ``lags``, (P,).
 
-    It is that of the covariance less half of those of both variances.
+    It is that of the covariance less half of those of both variances; not of balanced networks.
     """
-    step, last = _step(alpha, lam, False), relaxed(decay)
-    starts = [(min(layer, last), lag) for layer, lag in pairs]
-    end = max((layer + lag for layer, lag in starts), default=0)
-    longest = {layer: max(lag for at, lag in starts if at == layer) for layer, _ in starts}
-    needed = {at + k for at, k in starts} | set(longest)
-    live: dict[int, _Tag] = {}
-    covariance: dict[tuple[int, int], float] = {}
+    pairs = np.stack([np.minimum(layers, relaxed(decay)), lags]).astype(np.int64)
+    distinct, which = np.unique(pairs, axis=1, return_inverse=True)
+    return _correlation(alpha, lam, decay, distinct.tobytes())[which.ravel()]
+
+
+@lru_cache(maxsize=16)
+def _correlation(alpha: float, lam: float, decay: float, pairs: bytes) -> Floats:
+    step = _step(alpha, lam, False)
+    starts, lags = np.frombuffer(pairs, np.int64).reshape(2, -1)
+    tagged, place = np.unique(starts, return_inverse=True)
+    until = np.zeros(tagged.shape, np.int64)
+    np.maximum.at(until, place, starts + lags)
+    end = int(until.max(initial=0))
+    own, covariance = np.full(end + 1, np.nan), np.full((len(tagged), end + 1), np.nan)
+    live, tags = np.zeros(0, np.int64), _no_tags(len(step.b))
     for layer, now in enumerate(islice(_layers(step), end + 1)):
-        if layer in longest:
-            live[layer] = _tag(step, now)
-        if layer in needed:
-            covariance[layer, layer] = _tagged_covariance(step, now, _tag(step, now))
-        for start, tag in live.items():
-            covariance[start, layer] = _tagged_covariance(step, now, tag)
-        live = {s: _tag_after(step, now, tag) for s, tag in live.items() if layer < s + longest[s]}
-    own = [covariance[at, at + k] - 0.5 * (covariance[at, at] + covariance[at + k, at + k]) for at, k in starts]
-    return np.array(own)
+        tag = _tag(step, now)
+        own[layer] = _tagged_covariance(step, now, tag)[0]
+        if layer in tagged:
+            live, tags = np.append(live, np.searchsorted(tagged, layer)), tags.beside(tag)
+        covariance[live, layer] = _tagged_covariance(step, now, tags)
+        kept = until[live] > layer
+        live, tags = live[kept], _tags_after(step, now, tags.chosen(kept))
+    return covariance[place, starts + lags] - 0.5 * (own[starts] + own[starts + lags])
 
 
 def _wick(pairs: Floats, *forms: Floats) -> float:
@@ -181,41 +205,45 @@ def _cumulants(step: _Step, m: _Moments) -> tuple[float, float, float, float, fl
     )
 
 
-def _tag(step: _Step, m: _Moments) -> _Tag:
+def _no_tags(size: int) -> _Tags:
+    none = np.zeros((0, size))
+    return _Tags(np.zeros(0), none, none, np.zeros((0, size, size)))
+
+
+def _tag(step: _Step, m: _Moments) -> _Tags:
     """Return the moments of modes times A at the layer of ``m``: A = O - O P + O P^2, O = B - P, P = |z|^2/n - 1."""
     p, o = step.norm, step.b - step.norm
     op, pp, c_o, c_p = float(o @ m.pairs @ p), float(p @ m.pairs @ p), m.pairs @ o, m.pairs @ p
     second = m.pairs2 @ o - m.triples @ p @ o + c_o * pp + 2.0 * op * c_p
     pairs = m.triples @ o - op * m.pairs - np.outer(c_o, c_p) - np.outer(c_p, c_o)
-    return _Tag(float(o @ m.mean) - op, c_o, second, pairs)
+    return _Tags(np.array([float(o @ m.mean) - op]), c_o[None], second[None], pairs[None])
 
 
-def _tagged_covariance(step: _Step, m: _Moments, tag: _Tag) -> float:
-    """Return the coefficient of 1/n in Cov(A_l, A_m) over its leading order."""
+def _tagged_covariance(step: _Step, m: _Moments, tags: _Tags) -> Floats:
+    """Return the coefficients of 1/n in Cov(A_l, A_m) over its leading order, (T,)."""
     p, o = step.norm, step.b - step.norm
     op, pp = float(o @ m.pairs @ p), float(p @ m.pairs @ p)
-    leading = float(o @ tag.first)
-    second = float(o @ tag.second - o @ tag.pairs @ p + leading * pp) + 2.0 * op * float(p @ tag.first)
+    leading = tags.first @ o
+    second = tags.second @ o - tags.pairs @ p @ o + leading * pp + 2.0 * op * (tags.first @ p)
     asymmetry = float(o @ m.mean) - op
-    return (second - tag.asymmetry * asymmetry) / leading
+    return np.asarray((second - tags.asymmetry * asymmetry) / leading)
 
 
-def _tag_after(step: _Step, m: _Moments, tag: _Tag) -> _Tag:
-    """Return the tagged moments one layer later; ``m`` is at the layer of ``tag``."""
-    of_b, c_b = float(step.b @ tag.first), m.pairs @ step.b
-    first = step.linear @ tag.first
+def _tags_after(step: _Step, m: _Moments, tags: _Tags) -> _Tags:
+    """Return the tagged moments one layer later; ``m`` is at the layer of ``tags``."""
+    lin, quad, size = step.linear, step.quadratic, len(step.b)
+    of_b, c_b = tags.first @ step.b, m.pairs @ step.b
+    first = tags.first @ lin.T
     second = (
-        step.linear @ tag.second
-        + step.quadratic @ (tag.pairs @ step.b)
-        + step.cubic @ (float(step.b @ c_b) * tag.first + 2.0 * of_b * c_b)
+        tags.second @ lin.T
+        + tags.pairs @ step.b @ quad.T
+        + (float(step.b @ c_b) * tags.first + 2.0 * of_b[:, None] * c_b) @ step.cubic.T
     )
-    mixed = (
-        np.outer(first, step.quadratic @ c_b)
-        + of_b * (step.linear @ m.pairs @ step.quadratic.T)
-        + np.outer(step.linear @ c_b, step.quadratic @ tag.first)
-    )
-    pairs = step.linear @ tag.pairs @ step.linear.T + mixed + mixed.T
-    return _Tag(tag.asymmetry, first, second, pairs + step.noise * tag.asymmetry + step.noise1 @ tag.first)
+    mixed = first[:, :, None] * (quad @ c_b) + of_b[:, None, None] * (lin @ m.pairs @ quad.T)
+    mixed += (lin @ c_b)[:, None] * (tags.first @ quad.T)[:, None, :]
+    pairs = lin @ tags.pairs @ lin.T + mixed + mixed.swapaxes(1, 2) + tags.asymmetry[:, None, None] * step.noise
+    pairs += (tags.first @ step.noise1.reshape(-1, size).T).reshape(pairs.shape)
+    return _Tags(tags.asymmetry, first, second, pairs)
 
 
 def _layers(step: _Step) -> Iterator[_Moments]:
