@@ -27,7 +27,7 @@ from .laws import LAWS, ExactLaw, exact_law
 from .limits import HypoactivationLimit, LogNormLimit
 
 Layers = NDArray[np.int64]
-MOST_LAYERS, MOST_PAIRS = 1 << 12, 1 << 18  # beyond which nobody waits for the next order who has not asked for it
+MOST_LAYERS, MOST_PAIRS = 1 << 12, 1 << 19  # beyond which nobody waits for the next order who has not asked for it
 
 
 @dataclass(frozen=True, eq=False)

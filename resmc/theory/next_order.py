@@ -73,12 +73,15 @@ class _Step:
 
     The mean of p_k given the layer before is (linear + B quadratic + B^2 cubic + B^3 quartic) p, and n times the
     covariance of p_j and p_k is noise + noise1 p + B noise2 p; n^2 times the third cumulant is ``third``. ``triple`` is
-    E[h_j h_k h_m] with h = He/sqrt(k!).
+    E[h_j h_k h_m] with h = He/sqrt(k!). linear is diag(decay), but for the row of p_2, the first: there stands
+    ``rise`` b besides.
     """
 
     b: Floats
     norm: Floats
     fired: Floats
+    decay: Floats
+    rise: float
     linear: Floats
     quadratic: Floats
     cubic: Floats
@@ -110,6 +113,10 @@ class _Tags:
     def chosen(self, kept: NDArray[np.bool_]) -> _Tags:
         """Return those that are ``kept``."""
         return self if kept.all() else _Tags(*(part[kept] for part in self._parts))
+
+    def pairs_with(self, form: Floats) -> Floats:
+        """Return the moments with a mode and a linear form, (T, modes); one product is faster than T of them."""
+        return np.asarray((self.pairs.reshape(-1, len(form)) @ form).reshape(self.first.shape))
 
     @property
     def _parts(self) -> tuple[Floats, Floats, Floats, Floats]:
@@ -159,9 +166,9 @@ def correlation(alpha: float, lam: float, decay: float, layers: Integers, lags: 
 
     It is that of the covariance less half of those of both variances; not of balanced networks.
     """
-    pairs = np.stack([np.minimum(layers, relaxed(decay)), lags]).astype(np.int64)
-    distinct, which = np.unique(pairs, axis=1, return_inverse=True)
-    return _correlation(alpha, lam, decay, distinct.tobytes())[which.ravel()]
+    longest = int(lags.max(initial=0)) + 1
+    distinct, which = np.unique(np.minimum(layers, relaxed(decay)) * longest + lags, return_inverse=True)
+    return _correlation(alpha, lam, decay, np.stack(np.divmod(distinct, longest)).tobytes())[which]
 
 
 @lru_cache(maxsize=16)
@@ -224,26 +231,37 @@ def _tagged_covariance(step: _Step, m: _Moments, tags: _Tags) -> Floats:
     p, o = step.norm, step.b - step.norm
     op, pp = float(o @ m.pairs @ p), float(p @ m.pairs @ p)
     leading = tags.first @ o
-    second = tags.second @ o - tags.pairs @ p @ o + leading * pp + 2.0 * op * (tags.first @ p)
+    second = tags.second @ o - tags.pairs_with(p) @ o + leading * pp + 2.0 * op * (tags.first @ p)
     asymmetry = float(o @ m.mean) - op
     return np.asarray((second - tags.asymmetry * asymmetry) / leading)
 
 
 def _tags_after(step: _Step, m: _Moments, tags: _Tags) -> _Tags:
     """Return the tagged moments one layer later; ``m`` is at the layer of ``tags``."""
-    lin, quad, size = step.linear, step.quadratic, len(step.b)
-    of_b, c_b = tags.first @ step.b, m.pairs @ step.b
-    first = tags.first @ lin.T
+    c_b, of_b, pairs_b = m.pairs @ step.b, tags.first @ step.b, tags.pairs_with(step.b)
     second = (
-        tags.second @ lin.T
-        + tags.pairs @ step.b @ quad.T
+        tags.second @ step.linear.T
+        + pairs_b @ step.quadratic.T
         + (float(step.b @ c_b) * tags.first + 2.0 * of_b[:, None] * c_b) @ step.cubic.T
     )
-    mixed = first[:, :, None] * (quad @ c_b) + of_b[:, None, None] * (lin @ m.pairs @ quad.T)
-    mixed += (lin @ c_b)[:, None] * (tags.first @ quad.T)[:, None, :]
-    pairs = lin @ tags.pairs @ lin.T + mixed + mixed.swapaxes(1, 2) + tags.asymmetry[:, None, None] * step.noise
-    pairs += (tags.first @ step.noise1.reshape(-1, size).T).reshape(pairs.shape)
-    return _Tags(tags.asymmetry, first, second, pairs)
+    # All but the pairs' own part is linear in ``first`` and E[A_l], and that part is linear.T pairs linear.
+    given = np.column_stack([tags.first, tags.asymmetry])
+    pairs = tags.pairs * (step.decay[:, None] * step.decay)
+    pairs += (given @ _pairs_of_first(step, m)).reshape(pairs.shape)
+    risen = step.rise * (pairs_b * step.decay)
+    risen[:, 0] += 0.5 * step.rise**2 * (pairs_b @ step.b)
+    pairs[:, 0] += risen
+    pairs[:, :, 0] += risen
+    return _Tags(tags.asymmetry, tags.first @ step.linear.T, second, pairs)
+
+
+def _pairs_of_first(step: _Step, m: _Moments) -> Floats:
+    """Return what each mode's ``first`` and E[A_l] add to the tagged pairs one layer later, (modes + 1, modes^2)."""
+    lin, quad, c_b = step.linear, step.quadratic, m.pairs @ step.b
+    half = lin.T[:, :, None] * (quad @ c_b) + step.b[:, None, None] * (lin @ m.pairs @ quad.T)
+    half += (lin @ c_b)[:, None] * quad.T[:, None, :]
+    whole = half + half.swapaxes(1, 2) + np.moveaxis(step.noise1, 2, 0)
+    return np.concatenate([whole, step.noise[None]]).reshape(len(whole) + 1, -1)
 
 
 def _layers(step: _Step) -> Iterator[_Moments]:
@@ -330,7 +348,8 @@ def _step(alpha: float, lam: float, signed: bool, highest: int = HIGHEST) -> _St
     one, two, three = (decay.reshape(shape) for shape in ((-1, 1, 1), (1, -1, 1), (1, 1, -1)))
     third = triple * (1.0 - one**2 - two**2 - three**2 + 2.0 * one * two * three)
     noise = np.diag(1.0 - decay**2)
-    return _Step(b, norm, fired, linear, quadratic, cubic, quartic, noise, noise1, noise2, third, triple)
+    rise = _share(alpha, lam, 2, 1)
+    return _Step(b, norm, fired, decay, rise, linear, quadratic, cubic, quartic, noise, noise1, noise2, third, triple)
 
 
 def _share(alpha: float, lam: float, degree: int, m: int) -> float:
