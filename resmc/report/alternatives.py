@@ -164,7 +164,7 @@ def _hypoactivation(found: Analyses) -> str:
     theory = hypo.exact_active_fraction if hypo.theory is None else hypo.theory.active_fraction
     known, more = float(theory[-1]), ""
     if hypo.next_order is not None and math.isnan(float(hypo.exact_active_fraction[-1])):
-        more = f" at leading order in 1/n, {plain(float(hypo.next_order.active_fraction[-1]), 5)} with the {NEXT},"
+        more = f" at leading order in 1/n and {plain(float(hypo.next_order.active_fraction[-1]), 5)} with the {NEXT}"
     says = f"; theory says {plain(known, 5)}{more} there" if math.isfinite(known) else ""
     return (
         f"Mean fraction of active neurons over the layers 0 to {hypo.layers[-1]}: "
