@@ -52,7 +52,7 @@ def test_the_page_counts_what_is_judged_and_other_networks_are_kept(tmp_path, mo
 def test_every_network_has_four_cases_with_both_orders():
     (model, _), *_ = next_order.jobs().values()
     assert (model.width, model.depth) == (512, 1024)
-    found = next_order.cases(ResNet(8, 8, 0.5, math.sqrt(0.75)), 64, 0)
+    found = next_order.cases(ResNet(8, 8, 0.5, math.sqrt(0.75)), 4096, 0)
     assert [case.quantity for case in found] == list(next_order.QUANTITIES)
     assert all(case.limit != case.second_order for case in found)
     assert all(math.isfinite(case.value) and case.stderr > 0.0 for case in found)

@@ -88,10 +88,10 @@ def test_correlations_have_it_at_every_pair_of_layers():
     model = model_of(24, 12, 0.8)
     sim = resmc.simulate(model, networks=400_000, seed=24)
     inter = sim.interlayer_correlations()
-    off = np.abs(inter.matrix.value - inter.theory) > 6.0 * inter.matrix.stderr
+    off = np.triu(np.abs(inter.matrix.value - inter.theory) > 6.0 * inter.matrix.stderr, 1)
     assert off[0].any()
     assert off[np.triu_indices(13, 1)].mean() > 0.3
-    shares = ((inter.next_order - inter.theory) / (inter.matrix.value - inter.theory))[off]
+    shares = (inter.next_order - inter.theory)[off] / (inter.matrix.value - inter.theory)[off]
     assert (shares > 0.0).all()
     assert SHARE < np.median(shares) < 2.0 - SHARE
     lags = np.subtract.outer(np.arange(13), np.arange(13))
@@ -113,8 +113,9 @@ def test_pairs_of_layers_are_those_that_are_asked_for():
     assert matrix.shape == (3, 3)
     np.testing.assert_array_equal(matrix, matrix.T)
     np.testing.assert_array_equal(np.diag(matrix), 1.0)
-    assert matrix[1, 2] == theory.interlayer_correlation(model, [36], order=2, layers=[4])[0]
-    for layers, words in (([39, 0], "at most depth=40"), ([41], "layers="), ([[0, 1, 2]], "shapes")):
+    alone = theory.interlayer_correlation(model, [36], order=2, layers=[4])[0]
+    assert matrix[1, 2] == pytest.approx(alone, rel=1e-9)  # sums in another order
+    for layers, words in (([40, 0], "at most depth=40"), ([41], "layers="), ([[0, 1, 2]], "shapes")):
         with pytest.raises(ValueError, match=words):
             theory.interlayer_correlation(model, [1, 3], order=2, layers=layers)
 
@@ -258,7 +259,7 @@ def test_figures_draw_both_orders_and_of_what_is_exactly_known_neither(name):
 
 
 def test_every_surface_of_a_sweep_shows_both_orders(tmp_path, capsys):
-    plan = resmc.Sweep(width=[16, 24], depth=[6, 12], alpha=0.8, lam=0.6, networks=2000)
+    plan = resmc.Sweep(width=[16, 24], depth=[6, 12], alpha=0.8, lam=0.6, networks=20_000)
     result = plan.run(tmp_path / "store", progress=False)
     expected = [theory.log_norm(model, [model.depth], order=2).variance[0] for model in plan.models]
     np.testing.assert_array_equal(result.second_order["log_norm.variance"].ravel(), expected)
@@ -270,7 +271,7 @@ def test_every_surface_of_a_sweep_shows_both_orders(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     page = resmc.report.render(result)
     assert "From the limit with the next order in 1/n it is" in page
-    assert "Variance L_d, next order" in page
+    assert page.count(", next order</th>") >= 4
     for ax in (
         resmc.plot.plot_growth(result, sel={"width": 16}),
         resmc.plot.plot_quantity(result, "log_norm.variance"),
@@ -280,10 +281,10 @@ def test_every_surface_of_a_sweep_shows_both_orders(tmp_path, capsys):
 
 def test_where_there_is_no_next_order_nothing_says_so():
     pytest.importorskip("jinja2")
-    sim = resmc.simulate(resmc.ResidualNetwork(10, 5, block="phi-in", activation="relu"), networks=200, seed=1)
+    sim = resmc.simulate(resmc.ResidualNetwork(10, 5, block="phi-in", activation="relu", bias=0.3), networks=200)
     assert sim.variance_growth().next_order is None
     assert sim.log_gaussian_fit().next_order is None
-    assert "next_order" not in str(sim.variance_growth().summary())
+    assert "next_order" not in str(sim.variance_growth()._table())
     assert "next order" not in resmc.report.render(sim)
 
 

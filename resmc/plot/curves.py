@@ -67,8 +67,15 @@ def of_layers(result: Record | Growth, most: int = MOST) -> Curve:
     kept = st.thinned(len(found.layers), most)
     unknown = np.full(found.theory.shape, np.nan)
     second = unknown if found.next_order is None else found.next_order
-    theory = (part[kept] for part in (found.theory, second, found.exact, found.gaussian))
-    return Curve(found.ratio[kept], found.log_second_moment[kept], *theory, called)
+    return Curve(
+        aspect=found.ratio[kept],
+        estimate=found.log_second_moment[kept],
+        theory=found.theory[kept],
+        next_order=second[kept],
+        exact=found.exact[kept],
+        gaussian=found.gaussian[kept],
+        called=called,
+    )
 
 
 def draw_simulation(result: Record | Growth, *, ax: Axes) -> Axes:

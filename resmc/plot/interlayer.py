@@ -141,18 +141,19 @@ def plot_interlayer_by_lag(
             dash = "_" if len(kept) == 1 else ""  # a line of one point cannot be seen
             leading = {"color": theory.colour, "ls": theory.line, "marker": dash, "ms": 12, "zorder": 2}
             st.line(ax, one.lags[kept], one.theory_by_lag[kept], leading)
-            if _has_next_order(one):
+            second = _next_order(one)
+            if second is not None:
                 own: st.Style = {"color": series.colour, "lw": 0.8} if len(found) > 1 else {}
-                st.next_order(ax, one.lags[kept], one.next_order_by_lag[kept], None, **own, zorder=2)
+                st.next_order(ax, one.lags[kept], second[kept], None, **own, zorder=2)
             handles.append(
                 st.points(ax, one.lags[kept], one.by_lag[kept], style, series, label or st.simulated(one.by_lag[kept]))
             )
         leading = {"color": st.SOFT} if len(found) > 1 else {"color": st.THEORY, "ls": st.DASHED}
         limit = r"limit $J(\alpha^k)/3$" if any(one.exact is None for one in found.values()) else "exact: 0"
         lines = [st.proxy(limit if len(found) == 1 else f"{limit}; bars: s.e.", **leading)]
-        if any(map(_has_next_order, found.values())):
-            second = {"color": st.SOFT, "lw": 0.8} if len(found) > 1 else {"color": st.SECOND}
-            lines.append(st.proxy(st.NEXT_ORDER, **second, ls=st.SHORT_DASHED))
+        if any(_next_order(one) is not None for one in found.values()):
+            shorter: st.Style = {"color": st.SOFT, "lw": 0.8} if len(found) > 1 else {"color": st.SECOND}
+            lines.append(st.proxy(st.NEXT_ORDER, **shorter, ls=st.SHORT_DASHED))
         ax.set(xlabel="lag $k$ (layers)", ylabel=r"$\mathrm{Corr}(A_\ell, A_{\ell+k})$")
         st.integer_ticks(ax.xaxis)
         if shown == 1:
@@ -166,9 +167,9 @@ def _analysis(result: Record | InterlayerCorrelations) -> InterlayerCorrelations
     return interlayer.analyse(result) if isinstance(result, Record) else result
 
 
-def _has_next_order(one: InterlayerCorrelations) -> bool:
-    """Return True if the next order in 1/n is drawn: it is known, and the correlation is not known exactly."""
-    return one.exact is None and one.next_order_by_lag is not None
+def _next_order(one: InterlayerCorrelations) -> Floats | None:
+    """Return the limit with the next order in 1/n by lag, where the correlation is not known exactly."""
+    return one.next_order_by_lag if one.exact is None else None
 
 
 def _checked(name: str, analysis: InterlayerCorrelations) -> InterlayerCorrelations:

@@ -9,7 +9,7 @@ import numpy as np
 from .._system.memory import available_memory
 from .._system.words import brief_repr
 from ..models.network import Network
-from ..models.spelling import general
+from ..models.residual_network import ResidualNetwork
 from .sources import counters_of
 from .vectors import Floats
 
@@ -75,7 +75,7 @@ def draw_weights(model: Network, seed: int = 0, network: int = 0) -> DrawnWeight
     """
     source = counters_of(model, seed, [network])
     n, depth, block = model.width, model.depth, model.residual_block
-    bias = general(model).bias
+    bias = model.bias if isinstance(model, ResidualNetwork) else 0.0
     _check_size(model)
 
     def matrices(place: str | None) -> Floats | None:

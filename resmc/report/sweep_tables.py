@@ -12,7 +12,7 @@ from ..results.observables import DEATHS
 from ..sweep.axes import AXES
 from ..tables import Column, Table
 from .numbers import NONE, counted, plain
-from .tables import or_none, theory_columns
+from .tables import or_none, shows_next_order, theory_columns
 from .words_sweep import title
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def points(result: SweepResult) -> Table:
         columns += more
         parts += numbers
     note = "± one standard error. Theory: the limit, or the exact value where it says so."
-    if any(NEXT in column.name for column in columns):
+    if shows_next_order(columns):
         note += f" {NEXT.capitalize()}: the {SECOND_ORDER}."
     if len(plan.models) > MOST_ROWS:
         note += (

@@ -62,7 +62,7 @@ def layers(found: Analyses) -> Table:
     notes = [
         "L_l: log-norm; a quantity without an error bar has too few networks for one, or rare ones rule its mean. "
         "Theory: the limit, or the exact value where it says so."
-        + (f" {NEXT.capitalize()}: the {SECOND_ORDER}." if any(NEXT in column.name for column in columns) else "")
+        + (f" {NEXT.capitalize()}: the {SECOND_ORDER}." if shows_next_order(columns) else "")
     ]
     return Table("layers", "By layer", columns, list(zip(*parts, strict=True)), notes=notes)
 
@@ -88,6 +88,11 @@ def theory_columns(title: str, known: Predictions) -> tuple[list[Column], list[l
         columns.append(Column(f"{title}, {NEXT}"))
         parts.append([plain(value) if math.isfinite(value) else NONE for value in second.tolist()])
     return columns, parts
+
+
+def shows_next_order(columns: list[Column]) -> bool:
+    """Return True if a column of `theory_columns` has the next order in 1/n."""
+    return any(NEXT in (column.name or "") for column in columns)
 
 
 def _beside(exact: float, limit: float) -> str:

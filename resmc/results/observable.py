@@ -49,7 +49,7 @@ class Predictions:
 
     @property
     def beside(self) -> Predictions:
-        """What is shown: beside an exact value no limit is, nor its next order."""
+        """Theory as it is shown: no limit stands beside an exact value, nor its next order."""
         known = np.isfinite(self.exact)
         limit, second = (np.where(known, np.nan, one) for one in (self.limit, self.second_order))
         return Predictions(self.exact, limit, second)

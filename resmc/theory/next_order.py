@@ -189,7 +189,7 @@ def _correlation(alpha: float, lam: float, decay: float, pairs: bytes) -> Floats
         covariance[live, layer] = _tagged_covariance(step, now, tags)
         kept = until[live] > layer
         live, tags = live[kept], _tags_after(step, now, tags.chosen(kept))
-    return covariance[place, starts + lags] - 0.5 * (own[starts] + own[starts + lags])
+    return np.asarray(covariance[place, starts + lags] - 0.5 * (own[starts] + own[starts + lags]))
 
 
 def _wick(pairs: Floats, *forms: Floats) -> float:
