@@ -44,6 +44,17 @@ def general(model: Model) -> ResidualNetwork:
     )
 
 
+def checked_network(model: Any) -> ResidualNetwork:
+    """Return the network as a `ResidualNetwork`, or refuse what is no network.
+
+    Raises
+    ------
+    ValueError
+        For anything but a `ResNet` or a `ResidualNetwork`.
+    """
+    return general(checked(model))
+
+
 def listed(model: Model) -> ResNet | None:
     """Return the network as a sweep lists it: a `ResNet` unchanged, any other as the same `ResNet`, or None."""
     return model if isinstance(model, ResNet) else log_gaussian(model)

@@ -10,6 +10,7 @@ Read in this order:
    (``projected``).
 5. `maps` - G x + b and G^T v for random G and b, written out, or exactly in law at cost n.
 6. `residual` - any residual network, made of these maps, forward and backward.
+7. `columns`, `joint_maps` and `joint` - several inputs through one network, with tangents and the tangent kernel.
 
 Network for network, the fast implementations produce what this package produces, up to their rounding. The package
 imports no native code, and nothing beyond NumPy, the models and `resmc.theory.processes`.
@@ -17,6 +18,7 @@ imports no native code, and nothing beyond NumPy, the models and `resmc.theory.p
 
 from ..models.network import METHODS
 from .drawn import DrawnWeights
+from .joint import JointPaths, simulate_joint
 from .network import ReferencePaths, simulate
 from .normals import normals, signs
 from .philox import STREAMS, philox4x32, words
@@ -27,6 +29,7 @@ __all__ = [
     "METHODS",
     "STREAMS",
     "DrawnWeights",
+    "JointPaths",
     "ReferencePaths",
     "ResidualPaths",
     "draw_of_layer",
@@ -34,6 +37,7 @@ __all__ = [
     "philox4x32",
     "signs",
     "simulate",
+    "simulate_joint",
     "simulate_residual",
     "words",
 ]

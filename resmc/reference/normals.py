@@ -16,7 +16,9 @@ from .philox import words
 _MAX_COUNT = 1 << 34  # 2^32 quads of four
 
 
-def normals(seed: int, networks: ArrayLike, stream: str | int, layer: int, count: int) -> NDArray[np.float64]:
+def normals(
+    seed: int, networks: ArrayLike, stream: str | int, layer: int, count: int, input_index: int = 0
+) -> NDArray[np.float64]:
     """Return independent standard normals number 0 .. count - 1 of each network, stream and layer.
 
     ::
@@ -39,6 +41,8 @@ def normals(seed: int, networks: ArrayLike, stream: str | int, layer: int, count
         The indices that `words` takes; ``networks`` has shape (N,).
     count : int
         0 to 2^34.
+    input_index : int
+        0 to 2^16 - 1, as `words` takes it.
 
     Returns
     -------
@@ -49,7 +53,7 @@ def normals(seed: int, networks: ArrayLike, stream: str | int, layer: int, count
     ValueError
         For an index out of range.
     """
-    w = _quads(seed, networks, stream, layer, count)
+    w = _quads(seed, networks, stream, layer, count, input_index)
     radius = np.sqrt(-2.0 * np.log((w[..., 0::2] + 0.5) * 2.0**-32))
     cosine, sine = _cos_sin(w[..., 1::2])
     pairs = np.stack([radius * cosine, radius * sine], axis=-1)  # (N, quads, 2 pairs, 2)
@@ -103,6 +107,8 @@ def signs(
     return 1.0 - 2.0 * bits
 
 
-def _quads(seed: int, networks: ArrayLike, stream: str | int, layer: int, count: int) -> NDArray[np.uint32]:
+def _quads(
+    seed: int, networks: ArrayLike, stream: str | int, layer: int, count: int, input_index: int = 0
+) -> NDArray[np.uint32]:
     count = checks.integer("count", count, 0, _MAX_COUNT, "2^34")
-    return words(seed, networks, stream, layer, np.arange(-(-count // 4)))
+    return words(seed, networks, stream, layer, np.arange(-(-count // 4)), input_index)

@@ -131,21 +131,9 @@ def simulate_residual(
         For an argument out of range; the message names it, its value and what is allowed.
     """
     ids, seed = checked_networks(networks, seed, first_network)
-    method = checks.choice("method", method, METHODS)
+    method = checked_method(model, method)
     recorded = recorded_layers(model.depth, layers)
     gradients = checks.boolean("gradients", gradients)
-    if method == "dense":
-        checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with method='dense'")
-    elif not model.independent:
-        raise ValueError(
-            f"method='projected' is not allowed with weights={brief(model.weights)}: it must be 'dense', since what a "
-            "layer sees of its matrices would be drawn anew, as if layers were independent"
-        )
-    elif not model.weight_law.gaussian:
-        raise ValueError(
-            f"method='projected' is not allowed with weights={model.weights!r}: it must be 'dense', since only with "
-            "Gaussian weights does the law of W h depend on |h| alone"
-        )
 
     n, states = model.width, model.depth + 1 if gradients else 1  # the backward pass needs the h_l of all layers
     matrices = 0 if method == "projected" else n * n if isinstance(model.dependence, str) else n * n * model.depth
@@ -168,6 +156,24 @@ def simulate_residual(
         active_fraction=found.get("active_fraction"),
         output=found["output"],
     )
+
+
+def checked_method(model: ResidualNetwork, method: str) -> str:
+    """Return the name of a method that ``model`` has."""
+    method = checks.choice("method", method, METHODS)
+    if method == "dense":
+        checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with method='dense'")
+    elif not model.independent:
+        raise ValueError(
+            f"method='projected' is not allowed with weights={brief(model.weights)}: it must be 'dense', since what a "
+            "layer sees of its matrices would be drawn anew, as if layers were independent"
+        )
+    elif not model.weight_law.gaussian:
+        raise ValueError(
+            f"method='projected' is not allowed with weights={model.weights!r}: it must be 'dense', since only with "
+            "Gaussian weights does the law of W h depend on |h| alone"
+        )
+    return method
 
 
 @dataclass(frozen=True)
@@ -194,12 +200,12 @@ def advance(state: State, from_layer: int, to_layer: int, networks: Counters[Res
     for layer in range(from_layer, to_layer):
         look()
         branch = _Layer(networks, method, layer).branch(h.v)
-        moved, h = _stepped(moved, h, branch, model)
+        moved, h = stepped(moved, h, branch, model)
         h = _settled(h, model)
     return State(h, moved)
 
 
-def _stepped(moved: Vectors, x: Vectors, branch: Floats, model: ResidualNetwork) -> tuple[Vectors, Vectors]:
+def stepped(moved: Vectors, x: Vectors, branch: Floats, model: ResidualNetwork) -> tuple[Vectors, Vectors]:
     """Return moved + (carry - 1) x + branch, and carry x + branch, branch in the units of x; without dust."""
     change, carried = (model.carry - 1.0) * x.v, model.carry * x.v
     if not model.weight_law.cancels:
@@ -228,7 +234,7 @@ def _simulate_part(
             layer, log_norm=h.log_square() - math.log(model.width), log_displacement=log_quotient(state.moved, first)
         )
         if model.has_asymmetry:
-            records.add(layer, **_activity(h.v, model.sigma.value(networks.signs(layer) * h.v)))
+            records.add(layer, **activity(h.v, model.sigma.value(networks.signs(layer) * h.v)))
     h = advance(state, at, depth, networks, method).h
     found = {**records.joined(), "output": _output(networks, method, h)}
     return {**found, **_backward(networks, method, hs, recorded)} if gradients else found
@@ -246,7 +252,7 @@ def _backward(
         look()
         if layer < depth:
             back = _Layer(networks, method, layer).branch_transposed(hs[layer].v, p.v)
-            moved, p = _stepped(moved, p, back, networks.model)
+            moved, p = stepped(moved, p, back, networks.model)
             p = p.rescaled()
         records.add(
             layer,
@@ -314,8 +320,8 @@ def _last_gradient(networks: Counters[ResidualNetwork], method: str) -> Vectors:
     return Vectors(row / math.sqrt(n), np.zeros((len(row), 1)))
 
 
-def _activity(h: Floats, phi: Floats) -> dict[str, Floats]:
-    """Return asymmetry and active fraction, as in `resmc.reference.ReferencePaths`."""
+def activity(h: Floats, phi: Floats) -> dict[str, Floats]:
+    """Return asymmetry and active fraction, (N, 1), as in `resmc.reference.ReferencePaths`."""
     with np.errstate(invalid="ignore"):
         asymmetry = 2.0 * squares(phi) / squares(h) - 1.0
     active = np.where(np.isnan(asymmetry), np.nan, np.mean(phi > 0.0, axis=1, keepdims=True))

@@ -25,7 +25,7 @@ from .philox import words
 from .vectors import Floats
 
 Ids = NDArray[np.uint64]
-Normals = Callable[[int, Ids, str, int, int], Floats]  # (seed, networks, stream, layer, count)
+Normals = Callable[..., Floats]  # (seed, networks, stream, layer, count), and input_index where it is not 0
 Signs = Callable[[int, Ids, str, int, int, bool], Floats]  # (seed, networks, stream, layer, count, half)
 Model_co = TypeVar("Model_co", bound=Network, covariant=True)
 
@@ -68,6 +68,7 @@ class Entries(NamedTuple):
     trend: str
 
 
+OTHER_COPY = 1  # the input index of explicit weights that stand for the network's own in an independent backward pass
 STREAMS_OF = {
     "outer": Streams("residual", "backward", "dense_weights"),
     "inner": Streams("inner", "backward_inner", "dense_inner"),
@@ -107,9 +108,10 @@ class Counters(Generic[Model_co]):
     signs_of: Signs = signs
     _paths: dict[str, Floats] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def normals(self, stream: str, layer: int, count: int) -> Floats:
+    def normals(self, stream: str, layer: int, count: int, input_index: int = 0) -> Floats:
         """Return standard normals, (N, count)."""
-        return self.normals_of(self.seed, self.networks, stream, layer, count)
+        which = (self.seed, self.networks, stream, layer, count)
+        return self.normals_of(*which, input_index) if input_index else self.normals_of(*which)
 
     def matrix(self, place: str, layer: int) -> Floats:
         """Return a layer's "outer" or "inner" matrix, (N, n, n)."""
@@ -117,6 +119,11 @@ class Counters(Generic[Model_co]):
         if isinstance(dependence, str):
             return self.entries(ENTRIES_OF[place].layers, 0 if dependence == "tied" else layer, n, n)
         return self._path(place, layer).reshape(-1, n, n)
+
+    def other_matrix(self, place: str, layer: int) -> Floats:
+        """Return an independent copy of a matrix of a network whose layers are independent, (N, n, n)."""
+        n = self.model.width
+        return self.entries(ENTRIES_OF[place].layers, layer, n, n, input_index=OTHER_COPY)
 
     def bias(self, layer: int) -> Floats:
         """Return a layer's bias, (N, n)."""
@@ -179,7 +186,7 @@ class Counters(Generic[Model_co]):
         """Return the first rows of W_out, (N, rows, n)."""
         return self.entries("dense_output", self.model.depth, rows, self.model.width)
 
-    def entries(self, stream: str, layer: int, rows: int, columns: int) -> Floats:
+    def entries(self, stream: str, layer: int, rows: int, columns: int, input_index: int = 0) -> Floats:
         """Return matrices of the model's weight law, (N, rows, columns); entry (i, j) has flat index i columns + j.
 
         ::
@@ -190,9 +197,9 @@ class Counters(Generic[Model_co]):
         """
         count, of_word = rows * columns, self.model.weight_law.of_word
         if of_word is None:
-            flat = self.normals(stream, layer, count)
+            flat = self.normals(stream, layer, count, input_index)
         else:
-            quads = words(self.seed, self.networks, stream, layer, np.arange(-(-count // 4)))
+            quads = words(self.seed, self.networks, stream, layer, np.arange(-(-count // 4)), input_index)
             flat = of_word(quads.astype(np.int32).reshape(len(self.networks), -1)[:, :count])
         return flat.reshape(-1, rows, columns)
 

@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike
 from .._system import checks
 from .._system.words import brief
 from ..models.residual_network import Model, ResidualNetwork
-from ..models.spelling import checked, general
+from ..models.spelling import checked_network
 from .kernels import Floats
 from .limits import Integers, layer_indices
 
@@ -100,7 +100,7 @@ def two_inputs(model: Model, cosine: float, layers: ArrayLike | None = None) -> 
 
 def _checked(model: Model) -> ResidualNetwork:
     """Return the network in the general spelling if it is linear, with independent Gaussian weights and no bias."""
-    network = general(checked(model))
+    network = checked_network(model)
     if network.activation != "linear":
         raise ValueError(f"activation={network.activation!r} is not allowed in two_inputs: it must be 'linear'")
     if not (network.independent and network.weight_law.gaussian):

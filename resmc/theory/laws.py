@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from .._system import checks
 from ..models.residual_network import Model
-from ..models.spelling import checked, general
+from ..models.spelling import checked_network, general
 from .chains import chain, no_chain
 from .factors import LARGEST_POWER, Law, Step, SumOfSquares, cumulants_of_law
 from .inversion import Distribution, distribution
@@ -220,4 +220,4 @@ def no_exact_law(model: Model, quantity: str = "growth") -> str | None:
         If ``model`` is no network, or for another ``quantity``.
     """
     checks.choice("quantity", quantity, LAWS)
-    return no_chain(general(checked(model)))
+    return no_chain(checked_network(model))

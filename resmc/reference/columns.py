@@ -1,0 +1,185 @@
+"""What the matrices of several inputs meet: column 0 is input 0's vector, column a the difference of input a to it.
+
+Inputs of a network come close to each other with depth. Their differences are therefore carried along by themselves, in
+units of their own, and keep all their digits; a tangent is a difference that is infinitely small. Columns are ordered:
+the m inputs, then the k tangents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..models.activations import Activation
+from .vectors import Floats, without_dust
+
+PIVOT = 1e-12  # of a Gram matrix with unit diagonal: below it, a column is a combination of those before it
+NEAR = 0.5  # smooth functions of points closer than this are subtracted by an integral of their slope
+_EXPONENT = 700.0  # exp of it is a float64
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """exp(log) v, some vectors for each network: v of shape (N, c, n), log of shape (N, c, 1)."""
+
+    v: Floats
+    log: Floats
+
+    @property
+    def count(self) -> int:
+        """Number of columns, c."""
+        return int(self.v.shape[1])
+
+    def part(self, first: int, end: int) -> Columns:
+        """Return the columns from ``first`` to before ``end``."""
+        return Columns(self.v[:, first:end], self.log[:, first:end])
+
+    def beside(self, others: Columns) -> Columns:
+        """Return these columns and others behind them."""
+        return Columns(np.concatenate([self.v, others.v], 1), np.concatenate([self.log, others.log], 1))
+
+    def times(self, factor: float | Floats) -> Columns:
+        """Return the columns times a factor."""
+        return Columns(factor * self.v, self.log)
+
+    def rescaled(self) -> Columns:
+        """Return equal columns with max |v_i| = 1; 0 becomes exp(-inf) 0."""
+        size = np.max(np.abs(self.v), axis=2, keepdims=True)
+        with np.errstate(divide="ignore"):
+            return Columns(self.v / np.where(size > 0.0, size, 1.0), self.log + np.log(size))
+
+    def stepped(self, carry: float, branch: Columns, dust: bool) -> Columns:
+        """Return carry times the columns, and a branch added, whose units may be others; without dust if asked."""
+        top = np.maximum(self.log, branch.log)
+        top = np.where(np.isneginf(top), 0.0, top)
+        own, added = carry * np.exp(self.log - top) * self.v, np.exp(branch.log - top) * branch.v
+        return Columns(without_dust(own + added, np.abs(own) + np.abs(added)) if dust else own + added, top)
+
+    def products(self) -> tuple[Floats, Floats]:
+        """Return e and g with v_a . v_b = exp(e) g for all pairs a >= b, both (N, P), P = c (c + 1)/2 (`pairs`)."""
+        x = self.rescaled()
+        log = np.where(np.isneginf(x.log), 0.0, x.log)[:, :, 0]
+        a, b = pairs(self.count)
+        return log[:, a] + log[:, b], np.einsum("npi,npi->np", x.v[:, a], x.v[:, b])
+
+
+def pairs(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return a and b of all pairs a >= b of ``count`` columns; the pair (a, b) is number a (a + 1)/2 + b."""
+    return np.tril_indices(count)
+
+
+def raw(x: Columns) -> Columns:
+    """Return the vectors of all inputs, x_0 and x_0 + (x_a - x_0), in common units; no tangents are among ``x``."""
+    top = np.max(x.log, axis=1, keepdims=True)
+    top = np.where(np.isneginf(top), 0.0, top)
+    written = np.exp(x.log - top) * x.v
+    written[:, 1:] += written[:, :1]
+    return Columns(written, np.broadcast_to(top, x.log.shape))
+
+
+# ------------------------------------------------------------------------------------------------- Gram matrices
+
+
+def factored(v: Floats) -> tuple[Floats, Floats]:
+    """Return the sizes of vectors (N, c, n), (N, c, 1), and the Cholesky factor L of their cosines, (N, c, c).
+
+    L is lower triangular, and size_a size_b (L L^T)_ab = v_a . v_b. A column of L whose pivot is below 1e-12 is 0: that
+    vector is a combination of those before it, as a vector 0 is.
+    """
+    largest = np.max(np.abs(v), axis=2, keepdims=True)
+    shaped = v / np.where(largest > 0.0, largest, 1.0)
+    length = np.sqrt(np.sum(shaped**2, axis=2, keepdims=True))
+    unit = shaped / np.where(length > 0.0, length, 1.0)
+    return largest * length, _cholesky(unit @ unit.transpose(0, 2, 1))
+
+
+def _cholesky(gram: Floats) -> Floats:
+    factor = np.zeros_like(gram)
+    for j in range(gram.shape[1]):
+        pivot = gram[:, j, j] - np.sum(factor[:, j, :j] ** 2, axis=1)
+        root = np.sqrt(np.where(pivot < PIVOT, 0.0, pivot))[:, None]
+        rest = gram[:, j:, j] - np.einsum("nak,nk->na", factor[:, j:, :j], factor[:, j, :j])
+        factor[:, j:, j] = np.where(root > 0.0, rest / np.where(root > 0.0, root, 1.0), 0.0)
+        factor[:, j, j] = root[:, 0]
+    return factor
+
+
+def orthonormal(v: Floats) -> Floats:
+    """Return q with v_a = size_a sum_b L_ab q_b (`factored`): orthonormal vectors, and 0 where a pivot is."""
+    size, factor = factored(v)
+    q = v / np.where(size > 0.0, size, 1.0)
+    for a in range(q.shape[1]):
+        pivot = factor[:, a, a, None]
+        rest = q[:, a] - np.einsum("nb,nbi->ni", factor[:, a, :a], q[:, :a])
+        q[:, a] = np.where(pivot > 0.0, rest / np.where(pivot > 0.0, pivot, 1.0), 0.0)
+    return q
+
+
+# ------------------------------------------------------------------------------------------------- activations
+
+
+@dataclass(frozen=True)
+class Activated:
+    """An activation of some networks, with their signs: sigma(signs x).
+
+    An input that is 0 in a neuron is a difference of two equal numbers there, or of nearly equal ones where rounding
+    has touched them: x_0 + (x_a - x_0) without dust.
+    """
+
+    sigma: Activation
+    signs: Floats  # (N, n), or ones (1, 1)
+
+    def __call__(self, x: Columns, inputs: int) -> Columns:
+        """Return sigma(x_0), the differences sigma(x_a) - sigma(x_0), and sigma'(x_0) t of tangents t.
+
+        Where sigma is not homogeneous, column 0 is written out (log = 0).
+        """
+        first = self.signs * x.v[:, 0]
+        found = [self.sigma.value(first)]
+        for a in range(1, inputs):
+            start, moved = self._around(x, a)
+            difference = self._linear if self.sigma.homogeneous else self._smooth
+            found.append(difference(start, moved, x.log[:, a]))
+        slope = self.signs * self.sigma.slope(first)
+        found += [slope * x.v[:, a] for a in range(inputs, x.count)]
+        return Columns(np.stack(found, axis=1), x.log)
+
+    def slopes(self, x: Columns) -> Floats:
+        """Return the slopes at the vectors of all inputs, (N, c, n); no tangents are among ``x``."""
+        totals = [self.signs * x.v[:, 0]] + [_sum(*self._around(x, a)) for a in range(1, x.count)]
+        return np.stack([self.signs * self.sigma.slope(total) for total in totals], axis=1)
+
+    def _around(self, x: Columns, a: int) -> tuple[Floats, Floats]:
+        """Return s x_0 and s (x_a - x_0): in the units of the difference where sigma is homogeneous, else written out.
+
+        Where a difference is as good as infinitely small, s x_0 is as good as infinite in its units.
+        """
+        first, moved = self.signs * x.v[:, 0], self.signs * x.v[:, a]
+        if not self.sigma.homogeneous:
+            return first, np.exp(x.log[:, a]) * moved
+        with np.errstate(invalid="ignore"):
+            apart = np.nan_to_num(x.log[:, 0] - x.log[:, a], nan=0.0)  # both are 0
+        return np.exp(np.minimum(apart, _EXPONENT)) * first, moved
+
+    def _linear(self, start: Floats, moved: Floats, _: Floats) -> Floats:
+        """Return sigma(start + moved) - sigma(start) of a piecewise linear sigma, with a kink at 0 or none."""
+        total, slope = _sum(start, moved), self.sigma.slope(start)
+        same = slope == self.sigma.slope(total)
+        return np.where(same, slope * moved, self.sigma.value(total) - self.sigma.value(start))
+
+    def _smooth(self, start: Floats, moved: Floats, log: Floats) -> Floats:
+        """Return the difference of a smooth sigma, divided by exp(log)."""
+        unit = np.exp(np.maximum(log, -_EXPONENT))
+        far = (self.sigma.value(start + moved) - self.sigma.value(start)) / unit
+        near = sum(
+            0.5 * weight * self.sigma.slope(start + 0.5 * (1.0 + node) * moved)
+            for node, weight in zip(_NODES, _WEIGHTS, strict=True)
+        )
+        return np.where(np.abs(moved) < NEAR, near * moved / unit, far)
+
+
+def _sum(start: Floats, moved: Floats) -> Floats:
+    return without_dust(start + moved, np.abs(start) + np.abs(moved))

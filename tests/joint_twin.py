@@ -1,0 +1,79 @@
+"""The NumPy twin in the place of `resmc._native.joint`: the same arguments, the same arrays filled."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from resmc.models.activations import ACTIVATIONS
+from resmc.models.blocks import BLOCKS
+from resmc.models.residual_network import ResidualNetwork
+from resmc.models.scaling import DepthScaling
+from resmc.models.weights import WEIGHTS
+from resmc.reference import METHODS, simulate_joint
+
+Arrays = dict[str, np.ndarray]
+
+
+def model_of(network: dict[str, Any]) -> ResidualNetwork:
+    """Return the network that kernels are told of, with its coefficients in the kernels' units."""
+    n, depth = network["width"], network["depth"]
+    block = list(BLOCKS)[network["block"]]
+    scales = np.asarray(network["steps"], np.float64) * (1.0 if block == "phi-out" else math.sqrt(n))
+    scaling = DepthScaling(0.0, float(scales[0]), inside=True) if network["inside"] else tuple(scales.tolist())
+    return ResidualNetwork(
+        n, depth, block, list(ACTIVATIONS)[network["activation"]], network["carry"], scaling,
+        list(WEIGHTS)[network["weight_law"]], network["bias"] / math.sqrt(n),
+    )  # fmt: skip
+
+
+def joint(
+    network: dict[str, Any],
+    job: dict[str, Any],
+    layers: np.ndarray,
+    arrays: Arrays,
+    threads: int = 1,
+    instructions: str = "",
+    report: Any = None,
+) -> None:
+    """Fill the arrays of a joint run, networks last, from place ``row_first`` on."""
+    model, count, backward = model_of(network), job["networks"], bool(job["backward"])
+    paths = simulate_joint(
+        model, arrays["start"], count, job["seed"], job["first"], METHODS[job["method"]], layers.tolist(),
+        backward=backward, independent_backward=bool(job["independent"]), tangents=job["tangents"],
+        reorthogonalise=job["reorthogonalise"],
+    )  # fmt: skip
+    first = job["row_first"]
+
+    def put(name: str, value: np.ndarray) -> None:
+        arrays[name][..., first : first + count] = value
+
+    def put_square(name: str, log: np.ndarray) -> None:
+        """Put a square, whose logarithm is given, as a number of [1, 4) and an exponent of 4."""
+        exponent = np.where(np.isfinite(log), np.floor(log / math.log(4.0)), 0.0)
+        put(f"{name}square", np.exp(log - math.log(4.0) * exponent))
+        put(f"{name}exponent", exponent)
+
+    for name in ("gram", "unit", "log_stretch"):
+        put(name, getattr(paths, name))
+    log_square = _log_square(paths.gram, paths.unit)
+    put_square("", log_square)
+    put_square("displacement_", paths.log_displacement + log_square[:1])
+    if model.has_asymmetry:
+        put("asymmetry", np.nan_to_num(paths.asymmetry))
+        put("active", np.rint(np.nan_to_num(paths.active_fraction) * model.width))
+    if backward:
+        for name in ("gradient_gram", "gradient_unit", "kernel"):
+            put(name, getattr(paths, name))
+        log_gradient = _log_square(paths.gradient_gram, paths.gradient_unit)
+        put_square("gradient_", log_gradient)
+        put_square("gradient_displacement_", paths.log_gradient_displacement + log_gradient[-1:])
+        put("overlap", np.nan_to_num(paths.overlap))
+
+
+def _log_square(gram: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Return ln |c_0|^2, (R, N)."""
+    with np.errstate(divide="ignore"):
+        return np.log(gram[:, 0]) + 2.0 * math.log(2.0) * unit[:, 0]
