@@ -208,11 +208,12 @@ def test_dead_networks_count_as_0_and_populations_that_died_have_no_logarithm():
 
 
 def test_networks_that_cannot_die_have_moments_below_0_without_a_skip_too():
-    for activation in ("linear", "leaky_relu"):
-        model = ResidualNetwork(12, 6, "phi-in", activation, carry=0.0, scaling=DepthScaling(0.0, 1.0))
-        run = moment_growth(model, -1.0, populations=64, size=512, seed=2, threads=1)
+    for block in ("phi-in", "v-phi-w"):
+        model = ResidualNetwork(16, 6, block, "linear", carry=0.0, scaling=DepthScaling(0.0, 1.0))
+        run = moment_growth(model, -1.0, populations=64, size=256, seed=2, threads=1)
         exact = float(theory.exact_law(model).moment(-1.0))
-        assert abs(float(run.log_moment[-1].z_score(exact))) < AGREE
+        assert exact > 0.3
+        assert far_off(run.log_moment[-1], exact) < AGREE
 
 
 @pytest.mark.parametrize(
