@@ -20,7 +20,17 @@ from ..models.spelling import general, log_gaussian
 from . import fractions, limits, mean_squares
 from .chains import Chain, LogMoments, chain, log_moments, no_chain
 from .depth import DepthSDE, Gaussian, depth_limit, no_depth_limit
-from .exact import FirstLayer, FullyConnected, SkipOnly, balanced_moments, first_layer, fully_connected, skip_only
+from .exact import (
+    FirstLayer,
+    FullyConnected,
+    SkipOnly,
+    balanced_moments,
+    dropout_moments,
+    first_layer,
+    fully_connected,
+    no_dropout_moments,
+    skip_only,
+)
 from .factors import LARGEST_POWER, SumOfSquares
 from .kernels import Floats
 from .laws import LAWS, ExactLaw, exact_law
@@ -110,8 +120,9 @@ class Facts:
     def log_moment(self, q: float, layers: Layers) -> Floats:
         """Return log E|h_l|^2q/|h_0|^2q at ``layers``, where it is known; else NaN.
 
-        For q = 1 it is the growth; for q = 2 the fourth moment of balanced networks (`exact.balanced_moments`); at any
-        q that of a chain of independent factors, dead networks counting as 0.
+        For q = 1 it is the growth; for q = 2 the fourth moment of balanced networks (`exact.balanced_moments`), and of
+        linear and balanced ones with dropout (`exact.dropout_moments`); at any q that of a chain of independent
+        factors, as of v-phi-w and of linear networks in every block, dead networks counting as 0.
         """
         if q == 1.0:
             return self.growth(layers)
@@ -120,6 +131,8 @@ class Facts:
             return balanced_moments(m, layers).log_fourth_moment
         if self.chain is not None and self.chain.lowest_power < q <= LARGEST_POWER:
             return self.chain.log_powers(q)[layers]
+        if q == 2.0 and not no_dropout_moments(self.general):
+            return dropout_moments(self.general, layers).log_fourth_moment
         return np.where(layers == 0, 0.0, np.nan)
 
     def second_moment(self, quotient: str, layers: Layers) -> Floats:
