@@ -56,17 +56,17 @@ def reduce(
     progress: Callable[[float], None] | None,
 ) -> None: ...
 
-# Several inputs of a network: job and arrays are those of `resmc.engine.native.JointJob` and of its `joint`.
+# Networks with several inputs, or tangents: settings and arrays are those of `resmc.engine.native.JointJob`, `joint`.
 def joint(
     network: dict[str, Any],
-    job: dict[str, Any],
+    settings: dict[str, Any],
     layers: NDArray[np.uint32],
     arrays: dict[str, NDArray[Any]],
     threads: int,
     instruction_set: str,
     progress: Callable[[float], None] | None,
 ) -> None: ...
-def joint_thread_bytes(network: dict[str, Any], job: dict[str, Any], instruction_set: str) -> int: ...
+def joint_thread_bytes(network: dict[str, Any], settings: dict[str, Any], instruction_set: str) -> int: ...
 
 # Populations that are resampled: settings and arrays are those of `resmc.engine.native.PopulationJob` and of its
 # `populations`.

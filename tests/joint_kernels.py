@@ -63,22 +63,33 @@ class Case:
             reorthogonalise=self.reorthogonalise, row=self.networks, row_first=0,
         )  # fmt: skip
 
+    def empty(self) -> Records:
+        """Records that nothing has filled."""
+        n_layers, m, row = len(self.layers), len(self.start), self.networks
+        pairs, units = (n_layers, m * (m + 1) // 2, row), (n_layers, m, row)
+        records = native.empty_records(self.kernel, n_layers, row, outputs=False)
+        records |= {"gram": np.empty(pairs), "unit": np.empty(units, np.int32)}
+        records["log_stretch"] = np.empty((n_layers, self.tangents, row))
+        if self.backward:
+            records |= {name: np.empty(pairs) for name in ("gradient_gram", "kernel")}
+            records["gradient_unit"] = np.empty(units, np.int32)
+        return records
+
     def records(self, threads: int = 1, instructions: str | None = None, report: Any = None) -> Records:
         """Records of the kernels."""
         kernel, job = self.kernel, self.job
-        records = native.empty_joint_records(kernel, job, len(self.layers))
+        records = self.empty()
         native.joint(
-            kernel, job, self.layers, self.scaled_start, records, threads, instructions or instruction_set(), report
-        )
+            kernel, job, self.layers, {**records, "start": self.scaled_start}, threads,
+            instructions or instruction_set(), report,
+        )  # fmt: skip
         return records
 
     def twins(self) -> Records:
         """Records of the twin."""
         kernel, job = self.kernel, self.job
-        records = native.empty_joint_records(kernel, job, len(self.layers))
-        joint_twin.joint(
-            native.plain(kernel), native.plain(job), self.layers, {**records, "start": self.scaled_start}
-        )
+        records = self.empty()
+        joint_twin.joint(native.plain(kernel), native.plain(job), self.layers, {**records, "start": self.scaled_start})
         return records
 
     def summed_job(self) -> Job:

@@ -5,7 +5,7 @@ The extension checks names, types and sizes of what it is handed; that values ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -149,28 +149,25 @@ def reduce(
     )
 
 
-# -- several inputs of a network --------------------------------------------------------------------------------------
+# -- several inputs and tangents --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class JointJob:
-    """All that the kernels are told of networks with several inputs besides the network and the layers.
+    """All that the kernels are told of networks with several inputs, or tangents.
 
     Attributes
     ----------
     method : int
-        0, projected.
+        Place of the method in `resmc.models.network.METHODS`.
     seed, first, networks : int
     inputs, tangents : int
-        m and k, with m + k <= 16.
-    backward : bool
-        Follow the gradients of all inputs, and sum up the tangent kernel.
-    independent : bool
-        Send gradients back through matrices that are independent of those the inputs have met.
+    backward, independent : bool
+        True to go backward too, and to do so with matrices of its own.
     reorthogonalise : int
         Layers after which tangents are made orthonormal again.
     row, row_first : int
-        Records have rows of so many numbers; the first network's is number row_first.
+        Arrays have rows of so many networks; network ``first`` is number row_first.
     """
 
     method: int
@@ -186,45 +183,25 @@ class JointJob:
     row_first: int
 
 
-def empty_joint_records(network: KernelResidual, job: JointJob, n_layers: int) -> dict[str, Array]:
-    """Records by the names that the kernels know them by: those of one column for input 0, and what inputs have jointly.
-
-    c_0 = h^0 and c_a = h^a - h^0; pairs (a, b), a >= b, have number a (a + 1)/2 + b; networks are last.
-
-    - gram, unit: c_a . c_b = gram 2^(unit_a + unit_b), (R, P, row) and (R, m, row)
-    - log_stretch: ln R_jj of the tangents so far, (R, k, row)
-    - gradient_gram, gradient_unit: the same of the gradients p^a, where these are followed
-    - kernel: the tangent kernel of the layers from this one on, (R, P, row), likewise
-    """
-    m, k, row = job.inputs, job.tangents, job.row
-    pairs = (n_layers, m * (m + 1) // 2, row)
-    records = empty_records(replace(network, gradients=job.backward), n_layers, row, outputs=False)
-    records["gram"] = np.empty(pairs, np.float64)
-    records["unit"] = np.empty((n_layers, m, row), np.int32)
-    records["log_stretch"] = np.empty((n_layers, k, row), np.float64)
-    if job.backward:
-        records["gradient_gram"] = np.empty(pairs, np.float64)
-        records["gradient_unit"] = np.empty((n_layers, m, row), np.int32)
-        records["kernel"] = np.empty(pairs, np.float64)
-    return records
-
-
 def joint(
     network: KernelResidual,
     job: JointJob,
     layers: NDArray[np.int64],
-    start: NDArray[np.float64],
-    records: dict[str, Array],
+    arrays: dict[str, Array],
     threads: int,
     instructions: str,
     report: Report | None,
 ) -> None:
-    """Takes networks with several inputs through their layers, and back, and fills ``records`` (`empty_joint_records`).
+    """Simulates networks with several inputs, and fills ``arrays``, whose last axis is the networks.
 
-    The rows of ``start``, a lower triangle (m, m), are what h_0 and its differences to the other inputs are made of,
-    from m vectors of normals; its first entry is ``network.size``. `reduce` makes the usual sums of input 0's records.
+    Read is ``start`` (m, m), a lower triangle of float64: the columns of h_0, which are h^0, h^1 - h^0, .., are that
+    times normals. Filled are `empty_records` of input 0, and by recorded layer R and pair a >= b of inputs, P of them:
+
+    - ``gram`` (R, P, N), ``unit`` (R, m, N): inner products of columns a and b, in units of 2^(unit_a + unit_b);
+    - ``log_stretch`` (R, k, N): logarithm of how much tangent j has grown across those before it;
+    - and with ``backward``, of gradients p^a of one output, ``gradient_gram`` (R, P, N) and ``gradient_unit`` (R, m, N)
+      alike, and ``kernel`` (R, P, N), the tangent kernel's part of the layers from that one on.
     """
-    arrays = {**records, "start": start}
     _native.joint(plain(network), plain(job), layers.astype(np.uint32), arrays, threads, instructions, report)
 
 
