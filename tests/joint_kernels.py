@@ -139,7 +139,7 @@ def cosines(gram: NDArray[np.float64], unit: NDArray[np.int32]) -> NDArray[np.fl
 
 
 def differences(ours: Records, twins: Records) -> dict[str, NDArray[np.float64]]:
-    """Differences of what records say, by quantity: of logarithms, of cosines, and the kernel's relative to its size."""
+    """Differences of what records say, by quantity: of logarithms, of cosines, of the kernel relative to its size."""
     found = {"h": np.abs(cosines(ours["gram"], ours["unit"]) - cosines(twins["gram"], twins["unit"]))}
     with np.errstate(invalid="ignore"):
         stretch = ours["log_stretch"] - twins["log_stretch"]

@@ -52,7 +52,7 @@ def test_input_0_has_the_bits_that_it_has_alone(block, activation):
             assert value.tobytes() == joint[name].tobytes(), name
 
 
-@pytest.mark.parametrize("variant", ("vanilla", "balanced", "balanced-half"))
+@pytest.mark.parametrize("variant", ["vanilla", "balanced", "balanced-half"])
 def test_input_0_of_a_log_gaussian_network_has_the_bits_that_it_has_alone(variant):
     for alpha, lam in ((0.8, 0.6), (0.0, 1.0), (1e-35, 1.0)):
         case = Case(ResNet(6, 12, alpha, lam, variant), START[:2], 70)
@@ -123,7 +123,7 @@ def test_identical_inputs_stay_identical(block):
         np.testing.assert_allclose(equal[:, 1:], np.repeat(equal[:, :1], 2, axis=1), rtol=1e-5)
 
 
-@pytest.mark.parametrize("factor", (-1.0, 0.25, 3.0))
+@pytest.mark.parametrize("factor", [-1.0, 0.25, 3.0])
 def test_collinear_inputs_of_linear_networks_stay_collinear(factor):
     model = ResidualNetwork(60, 200, "phi-in", "linear", scaling=DepthScaling(0.5))
     records = Case(model, np.array([[1.0, 0.0], [factor - 1.0, 0.0]])).records()
@@ -134,7 +134,7 @@ def test_collinear_inputs_of_linear_networks_stay_collinear(factor):
     np.testing.assert_allclose(ratio, abs(factor - 1.0), rtol=2e-5)
 
 
-@pytest.mark.parametrize("angle", (1e-6, 1e-20))
+@pytest.mark.parametrize("angle", [1e-6, 1e-20])
 def test_nearly_equal_inputs_keep_the_digits_of_their_difference(angle):
     start = np.array([[1.0, 0.0], [0.0, angle]])
     for block, activation in itertools.product(BLOCKS, ("relu", "leaky_relu", "tanh", "gelu")):
@@ -173,7 +173,7 @@ def assert_same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
         assert value.tobytes() == b[name].tobytes(), name
 
 
-@pytest.mark.parametrize("inputs", (1, 2, 3))
+@pytest.mark.parametrize("inputs", [1, 2, 3])
 def test_threads_ranges_and_segments_change_no_bit(inputs):
     model = small("v-phi-w", "relu", scaling=BY_LAYER)
     case = Case(model, START[:inputs, :inputs], 100, backward=True, tangents=inputs // 3)
