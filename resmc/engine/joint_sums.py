@@ -167,8 +167,8 @@ def add_networks(
 ) -> None:
     """Add networks first, first + 1, .. in the order of their numbers, by pieces that end where batches do.
 
-    ``start`` are the rows of the first layer, as `JointInputs.start` has them. No bit depends on the threads, which
-    take a layer each.
+    ``start`` are the rows of the first layer, as in `resmc.models.joint_inputs.JointInputs`. No bit depends on the
+    threads, which take a layer each.
     """
     count = arrays["gram"].shape[-1]
     cuts = np.arange(first // batch * batch, first + count, batch) - first

@@ -96,8 +96,7 @@ def draw_weights(model: Network, seed: int = 0, network: int = 0) -> DrawnWeight
 
 def _check_size(model: Network) -> None:
     """Refuse weights that do not fit into memory: arrays, and the normals and sums of the widest process."""
-    n, depth, block = model.width, model.depth, model.residual_block
-    matrices = (block.V is not None) + (block.W is not None)
+    n, depth, matrices = model.width, model.depth, model.residual_block.matrices
     size = 8 * n * n * depth * (2 * matrices if isinstance(model.dependence, str) else 3 * matrices + 8)
     available = available_memory()
     if size > available:
