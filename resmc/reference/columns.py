@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ..models.activations import Activation
 from .vectors import Floats, without_dust
 
-# In a Gram matrix with unit diagonal, a column whose pivot is below PIVOT is a combination of those before it. So is one
-# below ROUNDING over a pivot before it, times the square of what the column has along that one.
+# In a Gram matrix with unit diagonal, a column whose pivot is below PIVOT is a combination of those before it. Where it
+# is below ROUNDING over a pivot before it, times the square of what the column has along that one, it is one too.
 PIVOT, ROUNDING = 1e-12, 1e-14
 NEAR = 0.5  # smooth functions of points closer than this are subtracted by an integral of their slope
 _EXPONENT = 700.0  # exp of it is a float64
@@ -165,7 +165,7 @@ class Activated:
         if not self.sigma.homogeneous:
             return first, np.exp(x.log[:, a]) * moved
         with np.errstate(invalid="ignore"):
-            apart = np.nan_to_num(x.log[:, 0] - x.log[:, a], nan=0.0)  # both are 0
+            apart = np.nan_to_num(x.log[:, 0] - x.log[:, a], nan=0.0)  # where both are 0
         return np.exp(np.minimum(apart, _EXPONENT)) * first, moved
 
     def _linear(self, start: Floats, moved: Floats, _: Floats) -> Floats:
