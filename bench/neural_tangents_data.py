@@ -3,8 +3,8 @@
 Writes tests/data/neural_tangents.json: networks as resmc spells them, their inputs, and what neural-tangents finds in
 float64, the covariance of the last layer (NNGP) and the tangent kernel (NTK). It needs an environment of its own, since
 neural-tangents wants an older JAX: ``pip install jax==0.4.30 jaxlib==0.4.30 frozendict`` and, without TensorFlow,
-``pip install --no-deps neural-tangents==0.6.5``. Networks are made of `stax` layers in the NTK parametrisation: those of
-resmc are first layer, residual layers and readout; a branch of phi-in, say, is ``serial(Relu(), Dense(n, W_std=s))``.
+``pip install --no-deps neural-tangents==0.6.5``. Networks are made of `stax` layers in the NTK parametrisation: first
+layer, residual layers and readout; a branch of phi-in, say, is ``serial(Relu(), Dense(n, W_std=s))``.
 """
 
 from __future__ import annotations
