@@ -10,9 +10,11 @@ layer, residual layers and readout; a branch of phi-in, say, is ``serial(Relu(),
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -42,6 +44,9 @@ CASES = [
 def network(block: str, activation: str, carry: float) -> Any:
     """Return the stax network of a case: (init, apply, kernel)."""
     import jax
+
+    # Its experiments alone want TensorFlow, and the package imports them.
+    sys.modules.setdefault("neural_tangents.experimental", ModuleType("neural_tangents.experimental"))
     from neural_tangents import stax
 
     def dense(size: float) -> Any:
@@ -52,7 +57,7 @@ def network(block: str, activation: str, carry: float) -> Any:
         "leaky_relu": lambda: stax.LeakyRelu(0.01),
         "gelu": lambda: stax.Gelu(approximate=False),
         "linear": stax.Identity,
-        "tanh": lambda: stax.ElementwiseNumerical(jax.numpy.tanh, deg=60),
+        "tanh": lambda: stax.ElementwiseNumerical(jax.numpy.tanh, deg=240),
     }
     branch = {
         "phi-in": [sigma[activation](), dense(SCALE)],
