@@ -56,6 +56,18 @@ def reduce(
     progress: Callable[[float], None] | None,
 ) -> None: ...
 
+# Networks with several inputs, or tangents: settings and arrays are those of `resmc.engine.native.JointJob`, `joint`.
+def joint(
+    network: dict[str, Any],
+    settings: dict[str, Any],
+    layers: NDArray[np.uint32],
+    arrays: dict[str, NDArray[Any]],
+    threads: int,
+    instruction_set: str,
+    progress: Callable[[float], None] | None,
+) -> None: ...
+def joint_thread_bytes(network: dict[str, Any], settings: dict[str, Any], instruction_set: str) -> int: ...
+
 # Populations that are resampled: settings and arrays are those of `resmc.engine.native.PopulationJob` and of its
 # `populations`.
 def populations(

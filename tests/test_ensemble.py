@@ -13,6 +13,7 @@ from resmc.models.activations import ACTIVATIONS  # noqa: E402
 from resmc.models.blocks import BLOCKS  # noqa: E402
 from resmc.torch_module.chunks import BY_LAYER, Chunk  # noqa: E402
 from resmc.torch_module.ensemble import Ensemble  # noqa: E402
+from resmc.torch_module.members import CACHE, cuts  # noqa: E402
 
 Tensor = Any
 MEMBERS = 4
@@ -241,6 +242,26 @@ def test_members_of_different_groups_lie_in_different_chunks() -> None:
     model = ResidualNetwork(8, 2)
     ensemble = Ensemble([model] * 5, range(5), features=3, outputs=2, groups=[0.1, 0.1, 0.5, 0.5, 0.5])
     assert [chunk.members for chunk in ensemble.chunks] == [range(2), range(2, 5)]
+
+
+@pytest.mark.parametrize("size", [CACHE // 200, CACHE // 73, CACHE // 2])
+@pytest.mark.parametrize("runs", [1, 3])
+def test_large_runs_are_cut_into_pairs_of_chunks_which_two_threads_share(runs: int, size: int) -> None:
+    chunks = list(cuts([rate for rate in range(runs) for _ in range(150)], size, True))
+    assert [member for chunk in chunks for member in chunk] == list(range(150 * runs))
+    sizes = [len(chunk) for chunk in chunks]
+    assert len(sizes) % (2 * runs) == 0
+    assert max(sizes) <= min(sizes) + 1
+    assert max(sizes) * size <= CACHE
+
+
+def test_small_runs_are_a_chunk_each_unless_there_is_one_alone() -> None:
+    assert [len(list(cuts([0] * 6 + [1] * last, CACHE // 12, True))) for last in (0, 6, 7)] == [2, 2, 3]
+
+
+def test_members_that_are_few_have_chunks_of_their_own() -> None:
+    assert [list(cuts([0] * members, 1, True)) for members in (1, 2)] == [[range(1)], [range(1), range(1, 2)]]
+    assert list(cuts([0] * 3, CACHE, True)) == [range(1), range(1, 2), range(2, 3)]
 
 
 def test_a_member_whose_loss_is_not_finite_stops_and_changes_no_bit_of_others() -> None:

@@ -17,7 +17,7 @@ from test_report import SIMULATIONS
 
 import resmc
 from resmc import cli
-from resmc._system.build import VARIABLE
+from resmc._system.build import VARIABLE, instruction_set
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -64,7 +64,7 @@ def test_the_command_line_gives_the_same_file(name: str, tmp_path: Path, resmc_o
 def test_the_python_call_gives_the_same_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     sim, code = simulation(**RUNS[name]), bare_page_of(**RUNS[name]).code("python")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(VARIABLE, os.environ.get(VARIABLE, ""))  # it is put back
+    monkeypatch.setenv(VARIABLE, instruction_set())  # what the program sets is put back
     exec(code, {})
     sim.save("run.resmc")
     assert Path("again.resmc").read_bytes() == Path("run.resmc").read_bytes()
@@ -81,7 +81,7 @@ def test_separate_ranges_are_run_and_merged(tmp_path: Path, resmc_on_path: dict[
     assert (tmp_path / "again.resmc").read_bytes() == (tmp_path / "run.resmc").read_bytes()
     (tmp_path / "again.resmc").unlink()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(VARIABLE, os.environ.get(VARIABLE, ""))
+    monkeypatch.setenv(VARIABLE, instruction_set())
     exec(page.code("python"), {})
     assert (tmp_path / "again.resmc").read_bytes() == (tmp_path / "run.resmc").read_bytes()
 
@@ -94,7 +94,7 @@ def test_neighbouring_ranges_are_run_apart_for_the_samples_of_each(tmp_path: Pat
     assert found.shell.count("resmc simulate") == found.shell.count("--keep-samples=10") == 2
     assert "byte for byte" in found.sentences[0]
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(VARIABLE, os.environ.get(VARIABLE, ""))
+    monkeypatch.setenv(VARIABLE, instruction_set())
     exec(found.python, {})
     whole.save("run.resmc")
     assert resmc.load("again.resmc").samples.networks.tolist() == [*range(10), *range(1000, 1010)]
@@ -166,7 +166,7 @@ def test_a_network_too_long_to_print_is_read_from_its_file(tmp_path: Path, monke
     assert len(found.shell) < 1000
     assert "1\u202f001 numbers in its scaling, input and weights: too many to print here" in found.sentences[-1]
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(VARIABLE, os.environ.get(VARIABLE, ""))
+    monkeypatch.setenv(VARIABLE, instruction_set())
     whole.save("run.resmc")
     assert shlex.split(found.shell) == ["python", "-c", found.python]
     exec(found.python, {})

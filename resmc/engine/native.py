@@ -149,6 +149,67 @@ def reduce(
     )
 
 
+# -- several inputs and tangents --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class JointJob:
+    """All that the kernels are told of networks with several inputs, or tangents.
+
+    Attributes
+    ----------
+    method : int
+        Place of the method in `resmc.models.network.METHODS`.
+    seed, first, networks : int
+    inputs, tangents : int
+    backward, independent : bool
+        True to go backward too, and to do so with matrices of its own.
+    reorthogonalise : int
+        Layers after which tangents are made orthonormal again.
+    row, row_first : int
+        Arrays have rows of so many networks; network ``first`` is number row_first.
+    """
+
+    method: int
+    seed: int
+    first: int
+    networks: int
+    inputs: int
+    tangents: int
+    backward: bool
+    independent: bool
+    reorthogonalise: int
+    row: int
+    row_first: int
+
+
+def joint(
+    network: KernelResidual,
+    job: JointJob,
+    layers: NDArray[np.int64],
+    arrays: dict[str, Array],
+    threads: int,
+    instructions: str,
+    report: Report | None,
+) -> None:
+    """Simulates networks with several inputs, and fills ``arrays``, whose last axis is the networks.
+
+    Read is ``start`` (m, m), a lower triangle of float64: the columns of h_0, which are h^0, h^1 - h^0, .., are that
+    times normals. Filled are `empty_records` of input 0, and by recorded layer R and pair a >= b of inputs, P of them:
+
+    - ``gram`` (R, P, N), ``unit`` (R, m, N): inner products of columns a and b, in units of 2^(unit_a + unit_b);
+    - ``log_stretch`` (R, k, N): logarithm of how much tangent j has grown across those before it;
+    - and with ``backward``, of gradients p^a of one output, ``gradient_gram`` (R, P, N) and ``gradient_unit`` (R, m, N)
+      alike, and ``kernel`` (R, P, N), the tangent kernel's part of the layers from that one on.
+    """
+    _native.joint(plain(network), plain(job), layers.astype(np.uint32), arrays, threads, instructions, report)
+
+
+def joint_thread_bytes(network: KernelResidual, job: JointJob, instructions: str) -> int:
+    """Bytes of memory that each CPU thread takes for networks with several inputs."""
+    return _native.joint_thread_bytes(plain(network), plain(job), instructions)
+
+
 # -- populations that are resampled -----------------------------------------------------------------------------------
 
 

@@ -11,9 +11,9 @@ from .._system.words import brief
 from ..models.residual_network import ResidualNetwork
 
 SCALES = ("fixed", "shared", "layers")
-# Bytes that a layer of a chunk may take. With half as many, calls take longer than products; with twice as many, layers
-# leave the caches before they are met again.
-CACHE = 1 << 21
+# Bytes that a layer of a chunk may take. With half as many, calls weigh more and a step takes a twentieth longer; with
+# more, there would be too few chunks for many cores.
+CACHE = 1 << 22
 
 
 def check_members(models: Sequence[ResidualNetwork], networks: Sequence[int]) -> None:
@@ -51,15 +51,17 @@ def check_scales(models: Sequence[ResidualNetwork], scales: str) -> None:
 def cuts(groups: Sequence[Any], size: int, cached: bool) -> Iterator[range]:
     """Yield the members of each chunk: equal parts of every run of one group.
 
-    Where memory is ``cached``, members of ``size`` bytes are as many as the cache has room for, and there are two
-    chunks at least, for two threads; else a run is a chunk.
+    Where memory is not ``cached``, a run is a chunk. Else it is cut into pairs of chunks, so that two threads have as
+    much to do, with no more members of ``size`` bytes in each than the cache has room for. One of several runs that
+    takes up to half the cache is a chunk: halves of it would be slow.
     """
     ends = [0, *(i for i in range(1, len(groups)) if groups[i] != groups[i - 1]), len(groups)]
+    room = max(1, CACHE // size)
     for start, stop in pairwise(ends):
-        parts = 1
-        if cached:
-            parts = max(-(-(stop - start) // max(1, CACHE // size)), min(2, stop - start) if len(ends) == 2 else 1)
-        cut = [start + (stop - start) * part // parts for part in range(parts + 1)]
+        members = stop - start
+        single = not cached or (len(ends) > 2 and 2 * members <= room)
+        parts = 1 if single else min(members, 2 * -(-members // (2 * room)))
+        cut = [start + members * part // parts for part in range(parts + 1)]
         yield from (range(*pair) for pair in pairwise(cut))
 
 
