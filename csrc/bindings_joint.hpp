@@ -16,7 +16,6 @@ inline JointJob joint_job_of(const AnyNetwork& network, const py::dict& entries)
     JointJob job{};
     job.network = network.residual;
     job.method = j.choice<Method>("method", METHODS);
-    if (job.method != METHOD_PROJECTED) j.refuse("method", "must be 0, projected");
     job.seed = j.integer<uint64_t>("seed");
     job.first = j.integer<uint64_t>("first", 0, END_OF_NETWORKS - 1);
     job.networks = j.integer<uint64_t>("networks", 1, END_OF_NETWORKS - job.first);
@@ -72,13 +71,14 @@ inline void joint(const py::dict& network, const py::dict& settings,
 inline size_t joint_thread_bytes(const py::dict& network, const py::dict& settings,
                                  const std::string& instruction_set) {
     const JointJob job = joint_job_of(AnyNetwork(network), settings);
-    return joint_bytes_per_thread(find_backend(instruction_set), job.network, job.joint);
+    return joint_bytes_per_thread(find_backend(instruction_set), job.network, job.joint, job.method);
 }
 
 inline void bind_joint(py::module_& m) {
-    m.def("joint", &joint, py::arg("network"), py::arg("settings"), py::arg("layers"), py::arg("arrays"), py::arg("threads"),
-          py::arg("instruction_set"), py::arg("progress"));
-    m.def("joint_thread_bytes", &joint_thread_bytes, py::arg("network"), py::arg("settings"), py::arg("instruction_set"));
+    m.def("joint", &joint, py::arg("network"), py::arg("settings"), py::arg("layers"), py::arg("arrays"),
+          py::arg("threads"), py::arg("instruction_set"), py::arg("progress"));
+    m.def("joint_thread_bytes", &joint_thread_bytes, py::arg("network"), py::arg("settings"),
+          py::arg("instruction_set"));
 }
 
 }  // namespace resmc

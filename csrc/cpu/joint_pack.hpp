@@ -1,6 +1,7 @@
 // A pack of networks with several inputs each, on the CPU.
 #pragma once
 
+#include "../include/resmc/joint_dense.hpp"
 #include "../include/resmc/joint_projected.hpp"
 #include "double_pack.hpp"
 #include "residual_team.hpp"
@@ -18,9 +19,11 @@ struct CpuJointVectors {
     Real* memory;
     size_t stride;  // of a column: its neurons and one quad more
     uint32_t inputs, columns;
-    bool gradients;
+    bool gradients, dense;
 
-    RESMC_FN size_t ahead() const { return gradients ? 2 + 2 * size_t{inputs} : 1; }
+    // Columns of VECTOR_FRESH: normals of the backward pass, or what matrices make of all columns.
+    RESMC_FN size_t fresh() const { return dense ? columns : gradients ? inputs : 0; }
+    RESMC_FN size_t ahead() const { return (gradients ? 2 + size_t{inputs} : 1) + fresh(); }
     RESMC_FN size_t pairs() const { return pairs_of(columns); }
     // Of a layer: its columns, their exponents, and two Gram matrices of doubles.
     RESMC_FN size_t layer_reals() const { return columns * (stride + 1) + 2 * 2 * pairs(); }
@@ -33,7 +36,8 @@ struct CpuJointVectors {
         if (vector >= VECTOR_FIRST) return layer(vector) + c * stride;
         if (vector == VECTOR_CHANGE) return memory;
         if (vector == VECTOR_GRADIENT_CHANGE) return memory + stride;
-        return memory + (2 + c + (vector == VECTOR_FRESH ? inputs : 0)) * stride;
+        if (vector == VECTOR_FRESH) return memory + (ahead() - fresh() + c) * stride;
+        return memory + (2 + c) * stride;
     }
     RESMC_FN void load(uint32_t vector, uint32_t c, uint32_t round, Real (&x)[4]) const {
         const Real* const from = column(vector, c) + 4 * round;
@@ -107,28 +111,37 @@ struct CpuJointRecorder {
     }
 };
 
-static CpuJointVectors joint_vectors(const Residual& net, const Joint& joint, void* memory) {
+static CpuJointVectors joint_vectors(const Residual& net, const Joint& joint, Method method, void* memory) {
     const size_t stride = 4 * (CpuTeam::rounds(net.network.width) + size_t{1});
-    return {static_cast<Real*>(memory), stride, joint.inputs, joint.inputs + joint.tangents, net.gradients};
+    const uint32_t columns = joint.inputs + joint.tangents;
+    return {static_cast<Real*>(memory), stride, joint.inputs, columns, net.gradients, method == METHOD_DENSE};
 }
 
-size_t joint_workspace_bytes(const Residual& net, const Joint& joint) {
-    return sizeof(Real) * joint_vectors(net, joint, nullptr).reals(residual_vectors(net) - VECTOR_FIRST);
+// Reals of all vectors, behind which those stand that a team sees with explicit weights.
+static size_t joint_reals(const Residual& net, const CpuJointVectors& vectors) {
+    return vectors.reals(residual_vectors(net) - VECTOR_FIRST);
+}
+
+size_t joint_workspace_bytes(const Residual& net, const Joint& joint, Method method) {
+    const size_t shared = method == METHOD_DENSE ? 3 * 4 * vector_quads(net.network.width) : 0;
+    return sizeof(Real) * (joint_reals(net, joint_vectors(net, joint, method, nullptr)) + shared);
 }
 
 template <class Branch, uint32_t fixed>
-static bool simulate_joint_networks(const Residual& net, const Joint& joint, uint64_t seed, uint64_t network,
-                                    const JointRow& row, const Recording& recording, const JointRecords& records,
-                                    void* workspace, const Control& control) {
+static bool simulate_joint_networks(const Residual& net, const Joint& joint, Method method, uint64_t seed,
+                                    uint64_t network, const JointRow& row, const Recording& recording,
+                                    const JointRecords& records, void* workspace, const Control& control) {
     const PhiloxKeys keys = philox_keys(seed);
     CpuJointTeam team{{control}};
-    CpuJointVectors vectors = joint_vectors(net, joint, workspace);
+    CpuJointVectors vectors = joint_vectors(net, joint, method, workspace);
+    const size_t quads = 4 * vector_quads(net.network.width);
+    Real* const shared = vectors.memory + joint_reals(net, vectors);
     using Run = JointRun<CpuJointTeam, CpuJointVectors, CpuVector, DrawnWeights, fixed>;
     Run run{{net,
              keys,
              team,
              vectors,
-             {},
+             {{shared}, {shared + quads}, {shared + 2 * quads}},
              widen(counting_from(static_cast<uint32_t>(network))),
              counter_word3(network, 0),
              {}},
@@ -140,16 +153,19 @@ static bool simulate_joint_networks(const Residual& net, const Joint& joint, uin
     return simulate_joint<Branch>(run, recorder);
 }
 
-bool simulate_joint_pack(const Residual& net, const Joint& joint, Method, uint64_t seed, uint64_t network, int begin,
-                         int end, const Recording& recording, const JointRecords& records, size_t at, void* workspace,
-                         const Control& control) {
+bool simulate_joint_pack(const Residual& net, const Joint& joint, Method method, uint64_t seed, uint64_t network,
+                         int begin, int end, const Recording& recording, const JointRecords& records, size_t at,
+                         void* workspace, const Control& control) {
     const JointRow row{records.row, at, begin, end};
     return with_block(net.block, [&](auto block) {
         using Branch = JointProjected<block.value>;
+        if (method == METHOD_DENSE)
+            return simulate_joint_networks<JointDense<block.value>, 0>(net, joint, method, seed, network, row,
+                                                                       recording, records, workspace, control);
         if (joint.inputs == 2 && joint.tangents == 0)  // what is simulated most
-            return simulate_joint_networks<Branch, 2>(net, joint, seed, network, row, recording, records, workspace,
-                                                      control);
-        return simulate_joint_networks<Branch, 0>(net, joint, seed, network, row, recording, records, workspace,
+            return simulate_joint_networks<Branch, 2>(net, joint, method, seed, network, row, recording, records,
+                                                      workspace, control);
+        return simulate_joint_networks<Branch, 0>(net, joint, method, seed, network, row, recording, records, workspace,
                                                   control);
     });
 }
