@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from .experiments.depth_limit import DepthLimit
     from .experiments.frontier import FrontierSlopes, frontier
+    from .experiments.gram_chain import GramChain, gram_chain
     from .experiments.heat_map import HeatMap
     from .experiments.limit import limit
     from .experiments.moment_run import MomentRun
@@ -46,7 +47,16 @@ if TYPE_CHECKING:
     from .experiments.rates import RateFunction, rate_function
     from .experiments.regime import regime
     from .experiments.trend_limit import TrendNoiseLimit
-    from .sweep import Sweep, SweepResult, heat_map, load_heat_map, load_sweep
+    from .sweep import (
+        MomentSweep,
+        Sweep,
+        SweepResult,
+        heat_map,
+        load_heat_map,
+        load_moment_sweep,
+        load_sweep,
+        moment_sweep,
+    )
 
 __all__ = [
     "DepthLimit",
@@ -55,10 +65,12 @@ __all__ = [
     "Estimate",
     "FractionalNoise",
     "FrontierSlopes",
+    "GramChain",
     "HeatMap",
     "KSDistance",
     "Mixture",
     "MomentRun",
+    "MomentSweep",
     "OdeLimit",
     "QuadraticVariation",
     "RateFunction",
@@ -77,13 +89,16 @@ __all__ = [
     "build_info",
     "extrapolate",
     "frontier",
+    "gram_chain",
     "heat_map",
     "limit",
     "load",
     "load_heat_map",
+    "load_moment_sweep",
     "load_sweep",
     "merge",
     "moment_growth",
+    "moment_sweep",
     "ode",
     "plot",
     "quadratic_variation",
@@ -101,9 +116,20 @@ __all__ = [
 
 
 ANALYSES = ("RoughnessExponent", "ScalingExponents", "extrapolate", "roughness_exponent", "scaling_exponents")
+SWEEPS = (
+    "MomentSweep",
+    "Sweep",
+    "SweepResult",
+    "heat_map",
+    "load_heat_map",
+    "load_moment_sweep",
+    "load_sweep",
+    "moment_sweep",
+)
 EXPERIMENTS = {  # files of the experiments' public names
     "DepthLimit": "depth_limit",
     "FrontierSlopes": "frontier",
+    "GramChain": "gram_chain",
     "HeatMap": "heat_map",
     "MomentRun": "moment_run",
     "OdeLimit": "ode_limit",
@@ -111,6 +137,7 @@ EXPERIMENTS = {  # files of the experiments' public names
     "RateFunction": "rates",
     "TrendNoiseLimit": "trend_limit",
     "frontier": "frontier",
+    "gram_chain": "gram_chain",
     "limit": "limit",
     "moment_growth": "moments",
     "quadratic_variation": "quadratic_variation",
@@ -125,7 +152,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name == "__version__":
         return build_info()["version"]
-    if name in ("Sweep", "SweepResult", "heat_map", "load_heat_map", "load_sweep"):
+    if name in SWEEPS:
         return getattr(importlib.import_module(".sweep", __name__), name)
     if name in ANALYSES:
         return getattr(importlib.import_module(".analyses", __name__), name)

@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ._system.progress import reporting
 from ._system.stopping import stoppable
 from ._system.words import brief
 from .engine import gpus
 from .engine.devices import Named
+from .engine.joint_request import Asked
 from .engine.memory import check_memory
 from .engine.request import check
 from .engine.run import run
+from .models.joint_inputs import JointInputs
 from .models.residual_network import Model
 from .results import storage
 from .results.arithmetic import share_networks
@@ -34,12 +36,17 @@ if TYPE_CHECKING:
     import xarray
 
     from .analyses import (
+        Angles,
         ExactComparison,
         Growth,
         Hypoactivation,
         InterlayerCorrelations,
+        JointLogNorms,
         LogGaussianFit,
         LogRatio,
+        LyapunovExponents,
+        OutputCovariance,
+        TangentKernel,
     )
 
 
@@ -116,6 +123,68 @@ class Simulation(Record, Shown):
 
         return share_networks(growth.analyse(self), self.drawn)
 
+    # -- several inputs, the tangent kernel, tangents -----------------------------------------------------------------
+
+    def angles(self) -> Angles:
+        """How do the angles between inputs change from layer to layer? See `resmc.analyses.angles`.
+
+        Raises
+        ------
+        ValueError
+            If there is one input alone.
+        """
+        from .analyses import angles
+
+        return share_networks(angles.analyse(self), self.drawn)
+
+    def output_covariance(self) -> OutputCovariance:
+        """Means of h^a . h^b/n, the covariance of the outputs of two inputs: see `resmc.analyses.joint_norms`.
+
+        Raises
+        ------
+        ValueError
+            If there is one input alone.
+        """
+        from .analyses import joint_norms
+
+        return share_networks(joint_norms.output_covariance(self), self.drawn)
+
+    def joint_log_norms(self) -> JointLogNorms:
+        """Means and covariances of the log-norms of all inputs: see `resmc.analyses.joint_norms`.
+
+        Raises
+        ------
+        ValueError
+            If there is one input alone.
+        """
+        from .analyses import joint_norms
+
+        return share_networks(joint_norms.log_norms(self), self.drawn)
+
+    def tangent_kernel(self) -> TangentKernel:
+        """The tangent kernel over networks, its parts and its scatter: see `resmc.analyses.tangent_kernel`.
+
+        Raises
+        ------
+        ValueError
+            If it was not asked for.
+        """
+        from .analyses import tangent_kernel
+
+        return share_networks(tangent_kernel.analyse(self), self.drawn)
+
+    def lyapunov(self) -> LyapunovExponents:
+        """How fast do small changes of an input grow, and in how many directions? See `resmc.analyses.lyapunov`.
+
+        Raises
+        ------
+        ValueError
+            If there are no tangents.
+        """
+        from .analyses import lyapunov
+
+        return share_networks(lyapunov.analyse(self), self.drawn)
+
     def summary(self) -> Table:
         """A table of every quantity: estimate, error, and the exact value or the limit beside it.
 
@@ -173,6 +242,12 @@ def simulate(
     keep_samples: int = 0,
     keep_trajectories: int = 0,
     keep_on_device: bool = False,
+    gram: ArrayLike | JointInputs | None = None,
+    inputs: ArrayLike | None = None,
+    angle: float | None = None,
+    tangent_kernel: bool = False,
+    independent_backward: bool = False,
+    tangents: int = 0,
     **model_fields: Any,
 ) -> Simulation:
     """Simulate independent random networks and return their statistics.
@@ -228,6 +303,25 @@ def simulate(
     keep_on_device : bool
         On a GPU: leave samples and trajectories there, as float64 and float32 tensors. Not with gradients or
         displacement.
+    gram : array of float, shape (m, m), or JointInputs, optional
+        Several inputs, m from 1 to 16, share every network: x^a . x^b/n_in, in place of ``input`` and ``input_norm``.
+        All other results are those of input 0, in the same bits as without the others; gradients, where ``projected``,
+        in the same law. The cost per layer is width m^2 (``projected``), and the law exact: W meets all inputs at once.
+        On the CPU; layers must be independent. See `Simulation.angles`, `output_covariance` and `joint_log_norms`.
+    inputs : array of float, shape (m, n_in), optional
+        The inputs themselves instead, of networks with Gaussian weights.
+    angle : float, optional
+        Two inputs of the network's input norm at this angle in radians instead, 0 or from 1e-12 to pi; small ones keep
+        all their digits.
+    tangent_kernel : bool
+        Also go back from one output to all weights: `Simulation.tangent_kernel`, and what ``gradients`` gives of
+        input 0.
+    independent_backward : bool
+        Send gradients back through matrices that are independent of those of the forward pass, as the gradient
+        independence assumption of the literature has it, to see what that changes.
+    tangents : int
+        How many tangent vectors, up to 15, and 16 with the inputs, are carried along by the derivative at input 0:
+        `Simulation.lyapunov`.
 
     Returns
     -------
@@ -245,12 +339,14 @@ def simulate(
     Stopped
         If `resmc.stop` was called in another thread, or Ctrl-C ended the executor of this one.
 
-    Source: Li, Nica, Roy 2021 (arXiv 2106.04013) for the model.
+    Sources: Li, Nica, Roy 2021 (arXiv 2106.04013) for the model; Lu 2021, "Householder Dice" (arXiv 2101.07464), for
+    using one Gaussian matrix several times, forward and back, without drawing it.
     """
     request = check(
         model, model_fields, networks=networks, seed=seed, first_network=first_network, method=method,
         gradients=gradients, displacement=displacement, layers=layers, correlations=correlations, device=device,
         threads=threads, keep_samples=keep_samples, keep_trajectories=keep_trajectories, keep_on_device=keep_on_device,
+        asked=Asked(gram, inputs, angle, tangent_kernel, independent_backward, tangents),
     )  # fmt: skip
     check_memory(request)
     gpus.require(request.device, device)
@@ -280,8 +376,8 @@ def merge(*simulations: Simulation) -> Simulation:
     Raises
     ------
     ValueError
-        If nothing is given, ranges overlap, or model, method, seed, layers, bins, correlations or numerics version
-        differ.
+        If nothing is given, ranges overlap, or model, method, seed, layers, bins, correlations, inputs or numerics
+        version differ.
     """
     if len(simulations) == 1 and isinstance(simulations[0], list | tuple):
         simulations = tuple(simulations[0])

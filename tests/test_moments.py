@@ -163,6 +163,15 @@ def test_the_exponential_is_that_of_the_library_and_offspring_are_fair(tmp_path)
 # -- where there is no error, and refusals --------------------------------------------------------------------------
 
 
+def test_one_population_has_numbers_and_no_error():
+    one = moment_growth(ResNet(8, 8, HALF, HALF), populations=1, size=64, threads=1)
+    assert one.log_moment.value == pytest.approx(one.log_product[0], abs=1e-12)
+    assert one.tilted_growth.value == pytest.approx(one.growth[0], abs=1e-12)
+    assert np.isnan(one.log_moment.stderr).all()
+    assert (one.log_moment.n == 1).all()
+    assert "1 population of 64 networks" in str(one)
+
+
 def test_there_is_no_error_where_few_rule():
     model = ResNet(8, 400, HALF, HALF)
     few = moment_growth(model, populations=31, size=64, threads=1)

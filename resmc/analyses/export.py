@@ -22,7 +22,7 @@ from ..results.observable import SENTENCES, Observable
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from ..tables.frames import frame
-from . import interlayer
+from . import interlayer, joint_export
 from .found import estimates
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def to_xarray(sim: Record, *, laws: bool = False) -> xarray.Dataset:
 
     The schema is that of `resmc.analyses.export`, which sweeps share. The dimensions are ``layer`` (recorded layers)
     and ``bin``, and where correlations were kept ``lag`` and ``layer2`` (the recorded layers once more, for matrices).
+    Several inputs are ``input`` and ``input_``, tangents ``tangent``.
     Medians of final values have no dimension. ``laws`` adds the Kolmogorov-Smirnov distances of
     `Simulation.log_gaussian_fit`.
 
@@ -139,6 +140,8 @@ def _collected(sim: Record, laws: bool) -> tuple[dict[str, Variable], dict[str, 
     found["dead"] = Variable(LAYER, sim.dead, "networks that are dead")
     if sim.has_asymmetry:
         found["inactive"] = Variable(LAYER, sim.inactive, "living networks without an active neuron")
+    found |= {name: Variable(*rest) for name, *rest in joint_export.variables(sim)}
+    coordinates |= {name: Variable(*rest) for name, *rest in joint_export.coordinates(sim)}
     found["histogram"] = Variable(("bin",), sim.histogram.counts, "networks by the log-norm of the last layer")
     return found, coordinates
 

@@ -19,6 +19,7 @@ from ..results.record import Record
 from ..results.reliability import FEWEST_ACTIVE
 from ..tables import Column, Table
 from ..tables.cells import cell
+from . import joint_summary
 from .found import estimates, places
 
 NAMED = 3  # quantities that a note names
@@ -176,14 +177,15 @@ def _heading(sim: Record) -> list[str]:
     ]
     if sim.has_asymmetry:
         lines.append(f"at depth {m.depth}: {sim.inactive[-1]} inactive, {sim.dead[-1]} dead")
-    return lines
+    return lines + joint_summary.heading(sim)
 
 
 def table(sim: Record) -> Table:
     """Return every quantity with its error, and the theory beside it: in words for people, as numbers in records."""
     found = list(rows(sim))
     title, *lines = _heading(sim)
-    return as_table(found, title, lines, [*_too_few(sim, found), *_too_coarse(found), *_flat_slopes(sim)])
+    notes = [*_too_few(sim, found), *_too_coarse(found), *_flat_slopes(sim), *joint_summary.notes(sim)]
+    return as_table(found, title, lines, notes)
 
 
 def as_table(found: Sequence[Row], title: str = "", lines: Sequence[str] = (), notes: Sequence[str] = ()) -> Table:

@@ -54,6 +54,13 @@ def entries(name: str, text: str, read: Callable[[str], Entry], example: str) ->
         raise ValueError(f"{name}={text!r} is not allowed: it must look like {example}") from None
 
 
+def matrix(name: str, text: str | None) -> list[list[float]] | None:
+    """Read the rows of a matrix with semicolons between them."""
+    if text is None:
+        return None
+    return [entries(name, row, float, "1,0.5;0.5,1") for row in text.split(";")]
+
+
 def check_output(path: Path, *endings: str) -> Path:
     """Return where an output shall lie, or refuse one that could not be written, before hours are spent on computing.
 

@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from ..experiments.heat_map import HeatMap
     from ..experiments.ode_limit import OdeLimit
     from ..experiments.train.heat_map import TrainedHeatMap
+    from ..sweep.moment_result import MomentSweep
     from ..sweep.result import SweepResult
 
 
 def record_of(result: Any) -> Plain:
-    """Return the record of a simulation, of a sweep's result, or of a map."""
+    """Return the record of a simulation, of a sweep's result, of a map, or of moments."""
     return RECORDS[kind_of(result)](result)
 
 
-def kind_of(result: Simulation | SweepResult | HeatMap | TrainedHeatMap) -> str:
+def kind_of(result: Simulation | SweepResult | HeatMap | TrainedHeatMap | MomentSweep) -> str:
     """Name the kind of a result, as its record does."""
     return result.kind
 
@@ -40,7 +41,17 @@ def simulation_record(sim: Simulation) -> Plain:
         "method": sim.method,
         "numerics": sim.numerics,
         "quantities": sim._table().records(),
+        **_joint(sim),
     }
+
+
+def _joint(sim: Simulation) -> Plain:
+    """Return the records of what there is besides one input."""
+    if sim.joint is None:
+        return {}
+    from ..analyses.joint_summary import answers
+
+    return {"gram": sim.gram.tolist(), **{name: found._table().records() for name, found in answers(sim).items()}}
 
 
 def sweep_record(result: SweepResult) -> Plain:
@@ -119,8 +130,26 @@ def trained_map_record(found: TrainedHeatMap) -> Plain:
     return {**_progress(found), "rows": rows, "points": points}
 
 
-def _progress(found: HeatMap | TrainedHeatMap) -> Plain:
-    """Return a map's plan, and how far it is with it."""
+def moment_sweep_record(found: MomentSweep) -> Plain:
+    """Return the plan and progress of a sweep of moments, and a record for each of its points."""
+    log_moment, exact, scatter = found.log_moment.reshape((-1,)), found.exact.ravel(), found.scatter.ravel()
+    points = [
+        {
+            "point": found.plan.describe(i),
+            "model": row.model.to_dict(),
+            "q": row.q,
+            "seed": row.seed,
+            "populations": populations,
+            "log_moment": {**log_moment[i]._plain_(), "exact": float(exact[i])},
+            "scatter": float(scatter[i]),
+        }
+        for i, (row, populations) in enumerate(zip(found.plan.rows, found.populations.ravel().tolist(), strict=True))
+    ]
+    return {**_progress(found), "points": points}
+
+
+def _progress(found: HeatMap | TrainedHeatMap | MomentSweep) -> Plain:
+    """Return the plan of a map or of moments, and how far it is."""
     return {
         "kind": found.kind,
         "store": str(found.store),
@@ -178,4 +207,5 @@ RECORDS: dict[str, Callable[[Any], Plain]] = {  # by the kind of the result
     "sweep": sweep_record,
     "heat map": heat_map_record,
     "trained heat map": trained_map_record,
+    "moment sweep": moment_sweep_record,
 }

@@ -9,13 +9,14 @@ from typing import Any
 from .._system.reading import reason
 from ..models.network import CHOICES
 from ..simulation import Simulation, simulate
-from .common import add_command, check_output, layer_list, number, print_json
+from .common import add_command, check_output, layer_list, matrix, number, print_json
 from .model import add_model_options, model_of
 
 SIMULATE_EXAMPLE = """\
 example:
   resmc simulate --width 200 --depth 200 --networks 1e6 --variant vanilla --output run.resmc
   resmc simulate --width 100 --depth 500 --networks 1e4 --block v-phi-w --activation tanh --beta 0.5 --gradients
+  resmc simulate --width 100 --depth 20 --networks 1e4 --gram "1,0.5;0.5,1" --tangent-kernel
 """
 
 
@@ -43,10 +44,22 @@ def add_parser(commands: Any) -> None:
     run.add_argument("--no-correlations", action="store_true", help="leave out the products of A between layers")
     run.add_argument("--keep-samples", type=number, default=0, metavar="K", help="keep the first K networks' ends")
     run.add_argument("--keep-trajectories", type=number, default=0, metavar="K", help="and their paths")
+    add_joint_options(run)
     run.add_argument("--device", default="auto", help="cpu, cuda or cuda:N (default: auto, $RESMC_DEVICE or cpu)")
     run.add_argument("--threads", type=number, help="CPU threads (default: all)")
     run.add_argument("--output", type=Path, metavar="FILE", help="save the simulation; resmc.load reads it")
     run.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def add_joint_options(run: argparse.ArgumentParser) -> None:
+    """Add the options about several inputs, the tangent kernel and tangents."""
+    run.add_argument("--gram", metavar="ROWS", help='inner products of several inputs over n_in, as "1,0.5;0.5,1"')
+    run.add_argument("--angle", type=float, metavar="RADIANS", help="two inputs at this angle")
+    run.add_argument("--tangent-kernel", action="store_true", help="go back to all weights: the tangent kernel")
+    run.add_argument(
+        "--independent-backward", action="store_true", help="go back through matrices independent of those forward"
+    )
+    run.add_argument("--tangents", type=number, default=0, metavar="K", help="the first K Lyapunov exponents")
 
 
 def run_simulate(args: argparse.Namespace) -> None:
@@ -67,6 +80,11 @@ def run_simulate(args: argparse.Namespace) -> None:
         device=args.device,
         threads=args.threads,
         progress=False if args.quiet else None,
+        gram=matrix("gram", args.gram),
+        angle=args.angle,
+        tangent_kernel=args.tangent_kernel,
+        independent_backward=args.independent_backward,
+        tangents=args.tangents,
     )
     save_and_print(args, sim, output)
 

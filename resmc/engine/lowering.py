@@ -208,7 +208,8 @@ class Lowered:
             if isinstance(m, ResidualNetwork):
                 said = f"carry={m.carry!r} and scaling={brief(m.scaling)} are"
             raise ValueError(
-                f"{said} not allowed with gradients or displacement: layers must differ in size by less than 2^100"
+                f"{said} not allowed with gradients, displacement or several inputs: layers must differ in size by "
+                "less than 2^100"
             )
         fields = vars(_residual(self.general, gradients)) | vars(self.network)
         fields["steps"] = np.full(resnet.depth, self.network.step, np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._system.build import instruction_set
 from .._system.memory import available_memory
-from . import columns, native
+from . import columns, joint, native
 from .lowering import KernelResidual
 from .request import Request
 from .run import PART
@@ -24,6 +24,8 @@ def needed_memory(request: Request, n_layers: int) -> int:
         assert isinstance(network, KernelResidual)
         some = min(job.count, columns.TOGETHER)
         given = columns.needed_bytes(request.lowered, network, some, 1, n_layers, request.device, request.threads)
+    if request.recording.joint is not None:
+        given = joint.needed_bytes(request, request.recording.joint, n_layers)
     raw = job.keep_samples * (20 + 8 * network.n_out) + job.keep_trajectories * 12 * n_layers
     # Quotients have kept values and paths, and a part's final values.
     per_quotient = job.keep_samples + job.keep_trajectories * n_layers + min(job.count, PART)

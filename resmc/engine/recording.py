@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from .._system.plain import Plain
 from .._system.words import brief
+from ..models.joint_inputs import JointInputs
 from ..models.residual_network import Model
 from ..models.spelling import log_gaussian
 
@@ -20,6 +22,54 @@ FINEST_SPACING = 512  # by default at most this many layers after the first are 
 
 HISTOGRAM_VERSION = 1  # raised when `histogram_bins` changes: histograms of different versions do not merge
 BINS = 8192
+
+
+@dataclass(frozen=True)
+class JointRecording:
+    """Several inputs of every network, and vectors besides that go through its layers with them.
+
+    Attributes
+    ----------
+    inputs : JointInputs
+        The inputs, m of them.
+    tangents : int
+        How many tangent vectors, k, are carried along by input 0's derivative.
+    kernel : bool
+        True to go backward too, and to sum the tangent kernel.
+    independent : bool
+        True if the backward pass has matrices of its own, independent of the forward pass's.
+    """
+
+    inputs: JointInputs
+    tangents: int = 0
+    kernel: bool = False
+    independent: bool = False
+
+    @property
+    def count(self) -> int:
+        """Number of inputs, m."""
+        return self.inputs.count
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs of inputs a >= b, each with itself among them."""
+        return self.count * (self.count + 1) // 2
+
+    def to_dict(self) -> Plain:
+        """Return it as plain values, as a file's manifest has it."""
+        return {
+            "inputs": self.inputs.to_dict(),
+            "tangents": self.tangents,
+            "tangent_kernel": self.kernel,
+            "independent_backward": self.independent,
+        }
+
+    @property
+    def words(self) -> str:
+        """Arguments of `resmc.simulate` that ask for it, but for the inputs themselves, of which their number."""
+        said = {"inputs": self.count, "tangent_kernel": self.kernel, "independent_backward": self.independent}
+        said["tangents"] = self.tangents
+        return ", ".join(f"{name}={value}" for name, value in said.items() if value)
 
 
 def recorded_layers(depth: int, layers: Sequence[int] | NDArray[np.int64] | None) -> NDArray[np.int64]:

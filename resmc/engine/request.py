@@ -18,8 +18,9 @@ from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE, ResNet
 from . import devices
 from .devices import Device
+from .joint_request import Asked, check_recording, joint_of, named
 from .lowering import KernelNetwork, Lowered, lower
-from .recording import batch_size, histogram_bins, recorded_layers
+from .recording import JointRecording, batch_size, histogram_bins, recorded_layers
 
 MAX_NETWORK = 1 << 48  # a network's number has 48 bits of the counter
 
@@ -48,6 +49,8 @@ class Recording:
         How many of the first networks keep their final values, and their paths.
     on_device : bool
         True to leave samples and trajectories on the GPU.
+    joint : JointRecording or None
+        Several inputs, a tangent kernel or tangents; None where each network has one input, forward or back.
     """
 
     layers: NDArray[np.int64]
@@ -57,6 +60,7 @@ class Recording:
     samples: int = 0
     trajectories: int = 0
     on_device: bool = False
+    joint: JointRecording | None = None
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,7 @@ def check(
     keep_samples: Any,
     keep_trajectories: Any,
     keep_on_device: Any,
+    asked: Asked | None = None,
 ) -> Request:
     """The request that the arguments of `resmc.simulate` make.
 
@@ -173,13 +178,17 @@ def check(
     ValueError
         For any argument out of range, naming the argument, its value and what is allowed.
     """
-    lowered = lower(_model(model, model_fields))
+    network, joint = joint_of(_model(model, model_fields, asked), asked or Asked(), gradients)
+    lowered = lower(network)
     networks = checks.integer("networks", networks, 1, MAX_NETWORK, "2^48")
     first = checks.integer("first_network", first_network, 0, MAX_NETWORK - networks, "2^48 - networks")
     seed = checks.integer("seed", seed, 0, (1 << 64) - 1, "2^64 - 1")
     method = chosen_method(lowered, method)
     gradients, displacement = _followed(lowered, gradients, displacement)
     where = devices.parse(device)
+    if joint is not None:
+        check_recording(named(joint), where, keep_samples, keep_on_device)
+        gradients, displacement = joint.kernel, True
     _check_on_device(keep_on_device, where, lowered, gradients or displacement)
     correlations = checks.boolean("correlations", correlations) and lowered.log_gaussian is not None
     recorded = recorded_layers(lowered.model.depth, layers)
@@ -193,13 +202,13 @@ def check(
         networks=NetworkRange(first, first + networks, batch_size(networks)),
         seed=seed,
         method=method,
-        recording=Recording(recorded, correlations, gradients, displacement, samples, paths, keep_on_device),
+        recording=Recording(recorded, correlations, gradients, displacement, samples, paths, keep_on_device, joint),
         device=where,
         threads=threads,
     )
 
 
-def _model(model: Model | None, model_fields: dict[str, Any]) -> Model:
+def _model(model: Model | None, model_fields: dict[str, Any], asked: Asked | None) -> Model:
     names = (*SHARED, *LOG_GAUSSIAN, *GENERAL)
     for name in model_fields:
         if name not in names:
@@ -212,6 +221,10 @@ def _model(model: Model | None, model_fields: dict[str, Any]) -> Model:
                 f"{missing[0]} is missing: give a ResNet or a ResidualNetwork, or at least "
                 f"{', '.join(needed[:-1])} and {needed[-1]}"
             )
+        said = [name for name in ("gram", "inputs") if getattr(asked, name, None) is not None]
+        for name in ("input_norm", "input"):
+            if said and name in model_fields:
+                raise ValueError(f"{name} is not allowed beside {said[0]}: {said[0]} says it already")
         return network_of(model_fields)
     if model_fields:
         raise ValueError(f"{next(iter(model_fields))} is not allowed beside a model: give one or the other")

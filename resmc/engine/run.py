@@ -17,6 +17,8 @@ from .._system.words import brief_repr
 from . import columns, cuda, native
 from .arrays import Arrays
 from .finals import FinalCounts, Tally
+from .joint import Joint
+from .joint_sums import JointSums
 from .lowering import MEAN_SQUARE, KernelNetwork, KernelResidual, Lowered
 from .machines import machine_of
 from .request import Job, Request, group_sizes
@@ -45,6 +47,8 @@ class Outcome:
         The numerics class: what rounds alike.
     raw : cuda.Raw or None
         What was left on the GPU.
+    joint : JointSums or None
+        Sums over networks with several inputs, or tangents.
     """
 
     __repr__ = brief_repr
@@ -56,6 +60,7 @@ class Outcome:
     final_samples: dict[str, Floats]
     numerics: str
     raw: Any = None
+    joint: JointSums | None = None
 
 
 @dataclass(eq=False)
@@ -188,8 +193,10 @@ def run(request: Request, report: Report | None = None) -> Outcome:
         If there is no GPU to use that was asked for, its memory does not suffice, or it fails.
     """
     network, job, recording = request.network(), request.job(), request.recording
-    where: Cpu | Gpu | Columns = Cpu(request.threads)
-    if not request.lowered.independent:
+    where: Cpu | Gpu | Columns | Joint = Cpu(request.threads)
+    if recording.joint is not None:
+        where = Joint.of(request)
+    elif not request.lowered.independent:
         where = Columns.of(request)
     elif request.device.kind == "cuda":
         where = Gpu(cuda.open_cuda(request.device.ordinal), recording.on_device)
@@ -215,7 +222,10 @@ def run(request: Request, report: Report | None = None) -> Outcome:
     norms = {name: q.norms for name, q in arrays.quotients.items()} | {MEAN_SQUARE: arrays.mean_square}
     quotients = {name: NormSums(arrays.sums.networks, q.records) for name, q in norms.items() if q is not None}
     finals = {name: tally.counts() for name, tally in tallies.items()}
-    return Outcome(arrays.sums, quotients, finals, arrays, final_samples, where.numerics, raw)
+    joint = where.sums if isinstance(where, Joint) else None
+    if joint is not None:
+        joint.networks[:] = arrays.sums.networks
+    return Outcome(arrays.sums, quotients, finals, arrays, final_samples, where.numerics, raw, joint)
 
 
 def _parts(job: Job) -> Iterator[tuple[int, Job]]:

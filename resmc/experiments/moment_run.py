@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._system.words import brief_repr, counted
 from ..engine.lowering import lower
+from ..engine.populations import Weighted, networks_of
 from ..models.residual_network import Model
 from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate, Floats
@@ -65,6 +66,28 @@ class MomentRun(Shown):
     effective: Floats
     numerics: str
     networks: Networks
+
+    @classmethod
+    def of(cls, model: Model, q: float, layers: NDArray[np.int64], size: int, seed: int,
+           parts: Sequence[tuple[int, Weighted]]) -> Self:  # fmt: skip
+        """Make a run of one or more parts, each with the number of its first population."""
+        found = [part for _, part in parts]
+        counts = [len(part.log_product) for part in found]
+        return cls(
+            model=model,
+            q=q,
+            layers=layers,
+            populations=sum(counts),
+            size=size,
+            seed=seed,
+            log_product=np.concatenate([part.log_product for part in found]),
+            growth=np.concatenate([part.growth for part in found]),
+            effective=np.concatenate([part.effective for part in found]),
+            numerics=", ".join(sorted({part.numerics for part in found})),
+            networks=Networks.of(
+                seed, [networks_of(first, count, size) for (first, _), count in zip(parts, counts, strict=True)]
+            ),
+        )
 
     @cached_property
     def log_moment(self) -> Estimate:
@@ -173,6 +196,14 @@ class MomentRun(Shown):
 
     def __str__(self) -> str:
         return str(self.summary())
+
+
+def joined(found: Sequence[Estimate], networks: Sequence[Networks]) -> Estimate:
+    """Return numbers with their errors as one estimate, (K,), whose entries have networks of their own."""
+    value, stderr, n, df = (np.array([getattr(one, name) for one in found]) for name in ("value", "stderr", "n", "df"))
+    behind = np.empty(len(found), object)
+    behind[:] = networks
+    return share_networks(Estimate(value, stderr, n, df), behind)
 
 
 def log_mean(logs: Floats) -> Floats:

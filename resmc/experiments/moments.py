@@ -17,10 +17,10 @@ from .._system.words import brief
 from ..engine import native
 from ..engine import populations as engine
 from ..engine.lowering import Lowered, lower
+from ..engine.populations import Weighted
 from ..engine.recording import recorded_layers
 from ..engine.request import check_model, chosen_method
 from ..models.residual_network import Model
-from ..results.propagation import Networks
 from .moment_run import MomentRun
 
 TILT = 0.5  # variance of the logarithm of a weight from one resampling to the next, about
@@ -111,28 +111,18 @@ class Populations:
 
     def run(self, lowered: Lowered, q: float, layers: NDArray[np.int64], report: Report | None) -> MomentRun:
         """Take them through the layers of a network."""
+        found = self.weighted(lowered, q, layers, report)
+        return MomentRun.of(lowered.model, q, layers, self.size, self.seed, [(self.first, found)])
+
+    def weighted(self, lowered: Lowered, q: float, layers: NDArray[np.int64], report: Report | None) -> Weighted:
+        """Take them through the layers of a network, and return their numbers alone."""
         job = native.PopulationJob(lowered.variant, self.seed, self.first, self.count, self.size, q)
-        found = engine.run(lowered, layers, job, self.threads, report)
-        networks = Networks.of(self.seed, [engine.networks_of(self.first, self.count, self.size)])
-        return MomentRun(
-            model=lowered.model,
-            q=q,
-            layers=layers,
-            populations=self.count,
-            size=self.size,
-            seed=self.seed,
-            log_product=found.log_product,
-            growth=found.growth,
-            effective=found.effective,
-            numerics=found.numerics,
-            networks=networks,
-        )
+        return engine.run(lowered, layers, job, self.threads, report)
 
 
 def checked_populations(count: Any, size: Any, seed: Any, threads: Any, device: Any, runs: int = 1) -> Populations:
     """Return populations for some runs, those of the first; errors as for `moment_growth`."""
-    size = checks.integer("size", size, 2, LARGEST_SIZE, "2^24")
-    count = checks.integer("populations", count, 1, engine.most_populations(size) // runs, "2^48 networks")
+    size, count = checked_size(size, count, runs)
     seed = checks.integer("seed", seed, 0, (1 << 64) - 1, "2^64 - 1")
     if threads is None:
         threads = usable_cpus()
@@ -142,6 +132,12 @@ def checked_populations(count: Any, size: Any, seed: Any, threads: Any, device: 
             f"device={brief(device)} is not allowed: populations are resampled on the CPU; it must be 'auto' or 'cpu'"
         )
     return Populations(0, count, size, seed, threads)
+
+
+def checked_size(size: Any, count: Any, runs: int = 1) -> tuple[int, int]:
+    """Return the size of populations and their number, for each of some runs."""
+    size = checks.integer("size", size, 2, LARGEST_SIZE, "2^24")
+    return size, checks.integer("populations", count, 1, engine.most_populations(size) // runs, "2^48 networks")
 
 
 def checked_model(model: Any) -> Lowered:
@@ -169,5 +165,14 @@ def checked_power(lowered: Lowered, q: float) -> float:
 
 def schedule(lowered: Lowered, q: float) -> NDArray[np.int64]:
     """Return the layers at which populations are resampled by default: 0, s, 2s, .., depth."""
-    every = engine.spacing(lowered, q, TILT, FEWEST)
-    return recorded_layers(lowered.model.depth, range(0, lowered.model.depth + 1, every))
+    return layers_every(lowered.model.depth, spacing(lowered, q))
+
+
+def spacing(lowered: Lowered, q: float) -> int:
+    """Return the distance s of the layers at which populations are resampled by default."""
+    return engine.spacing(lowered, q, TILT, FEWEST)
+
+
+def layers_every(depth: int, every: int) -> NDArray[np.int64]:
+    """Return the layers 0, s, 2s, .., depth."""
+    return recorded_layers(depth, range(0, depth + 1, every))

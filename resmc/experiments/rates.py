@@ -16,11 +16,10 @@ from .._system.words import brief_repr, counted
 from ..engine.columns import share
 from ..engine.lowering import Lowered, lower
 from ..models.residual_network import Model
-from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate, Floats
 from ..results.groups import jackknifed
 from ..tables import Column, Shown, Table
-from .moment_run import MomentRun, log_mean, tilted
+from .moment_run import MomentRun, joined, log_mean, tilted
 from .moments import checked_model, checked_populations, checked_power, schedule
 
 MOST_POWERS = 256
@@ -163,18 +162,17 @@ def _place(run: MomentRun) -> int:
 
 
 def _collect(model: Model, powers: list[float], runs: list[MomentRun]) -> RateFunction:
-    networks = np.empty(len(runs), object)
-    networks[:] = [run.networks for run in runs]
-    cumulant = share_networks(_joined([_slope(run) for run in runs]), networks)
-    growth = share_networks(_joined([_tilted_slope(run) for run in runs]), networks)
+    networks = [run.networks for run in runs]
+    cumulant = joined([_slope(run) for run in runs], networks)
+    growth = joined([_tilted_slope(run) for run in runs], networks)
     q = np.array(powers)
-    rate = Estimate(q * growth.value - cumulant.value, cumulant.stderr, cumulant.n, cumulant.df)
+    rate = [replace(one, value=value) for one, value in zip(cumulant, q * growth.value - cumulant.value, strict=True)]
     return RateFunction(
         model=model,
         q=q,
         cumulant=cumulant,
         growth=growth,
-        rate=share_networks(rate, networks),
+        rate=joined(rate, networks),
         exact=np.array([_exact(run) for run in runs]),
         runs=tuple(runs),
     )
@@ -206,8 +204,3 @@ def _trusted(run: MomentRun, found: Estimate) -> Estimate:
 def _exact(run: MomentRun) -> float:
     known = lower(run.model).facts.log_moment(run.q, run.layers)
     return float(_per_layer(run, known[[_place(run), -1]]))
-
-
-def _joined(found: list[Estimate]) -> Estimate:
-    value, stderr, n, df = (np.array([getattr(one, name) for one in found]) for name in ("value", "stderr", "n", "df"))
-    return Estimate(value, stderr, n, df)

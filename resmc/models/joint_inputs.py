@@ -23,8 +23,8 @@ MAX_JOINT = 16  # inputs and tangents of one network
 NORM_RANGE = 2.0**50
 NORM_QUOTIENT = 2.0**20  # norms that differ by more would leave few digits of the smaller input
 NORM_QUOTIENT_IN_OWN_UNITS = 2.0**10  # where a network cannot be rescaled, inputs are followed as they are, in float32
-LEAST_EIGENVALUE = -1e-9  # of a Gram matrix, over the largest one
-LEAST_PIVOT = 1e-12  # of a Gram matrix with ones on the diagonal: below it a vector depends on those before it
+LEAST_EIGENVALUE = -1e-9  # smallest eigenvalue of a Gram matrix over its largest one that rounding may leave
+LEAST_PIVOT = 1e-12  # square of what is left of a unit vector, below which it depends on those before it
 SMALLEST_ANGLE = 1e-12
 SAME = 2.0**-48  # a difference of unit vectors below it is rounding
 
@@ -55,7 +55,7 @@ class JointInputs:
     @cached_property
     def sizes(self) -> Floats:
         """Norms |x^a|/sqrt(n_in), (m,)."""
-        return np.sqrt(np.diagonal(np.array(self.gram)))
+        return np.asarray(np.sqrt(np.diagonal(np.array(self.gram))))
 
     @cached_property
     def unit_start(self) -> Floats:
@@ -102,7 +102,7 @@ def of_size(size: float) -> JointInputs:
 
 
 def of_gram(given: Any) -> JointInputs:
-    """Return inputs of this Gram matrix, x^a . x^b/n_in.
+    """Return inputs of this Gram matrix, x^a . x^b/n_in; `JointInputs` are returned as they are.
 
     Raises
     ------
@@ -110,6 +110,8 @@ def of_gram(given: Any) -> JointInputs:
         If it is no symmetric matrix of 1 to 16 rows, has an eigenvalue below -1e-9 times the largest, or norms are out
         of range.
     """
+    if isinstance(given, JointInputs):
+        return given
     gram = _checked_gram(given)
     to_first = gram[:, 0] - gram[0, 0]
     differences = gram - gram[0] - gram[:, :1] + gram[0, 0]
@@ -142,7 +144,7 @@ def of_inputs(given: Any) -> JointInputs:
     rows = scaled.copy()
     rows[1:] -= scaled[0]
     # By orthogonal transformations alone, which leave every row its digits, however small it is.
-    triangle = np.linalg.qr(rows.T, mode="r").T
+    triangle: Floats = np.asarray(np.linalg.qr(rows.T, mode="r")).T
     start = np.zeros((len(x), len(x)))
     start[:, : triangle.shape[1]] = triangle * np.where(np.diagonal(triangle) < 0.0, -1.0, 1.0)
     return JointInputs(_rows(scaled @ scaled.T), _rows(np.tril(start)))

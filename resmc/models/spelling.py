@@ -7,6 +7,7 @@ from dataclasses import MISSING, fields, replace
 from typing import Any
 
 from .._system.plain import Plain
+from .._system.words import brief
 from .residual_network import Model, ResidualNetwork
 from .resnet import SQRT2, VARIANT_ACTIVATIONS, ResNet
 from .scaling import DepthScaling, Scaling
@@ -34,6 +35,19 @@ def general(model: Model) -> ResidualNetwork:
         n_out=model.n_out,
         input_norm=model.input_norm,
     )
+
+
+def checked_network(model: Any) -> ResidualNetwork:
+    """Return the network as a `ResidualNetwork`, or refuse what is no network.
+
+    Raises
+    ------
+    ValueError
+        For anything but a `ResNet` or a `ResidualNetwork`.
+    """
+    if not isinstance(model, ResNet | ResidualNetwork):
+        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
+    return general(model)
 
 
 def listed(model: Model) -> ResNet | None:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from .._system.words import brief
 from ..sweep.axes import value_of
-from ..sweep.result import SweepResult, points_at
+from ..sweep.places import points_at
+from ..sweep.result import SweepResult
 from .fields import coordinates
 from .series import Label
 

@@ -22,6 +22,7 @@ from ..experiments.train.heat_map import TrainedHeatMap
 from ..models.spelling import of_dict
 from ..results.record import Record
 from ..results.storage import to_bytes
+from . import asked
 from .found import rounding
 from .numbers import counted
 from .spelled import model_call, model_options, numbers_of
@@ -48,6 +49,7 @@ def of_simulation(sim: Record) -> Reproduction:
     environment = _environment(sim.numerics[1:])
     device = _device(sim.numerics[1:])
     written = numbers_of(sim.model) <= MOST_NUMBERS
+    held = any(isinstance(value, asked.Expression) for value in runs[0].values())
     model = model_call(sim.model) if written else f"resmc.load({STORED!r}).model"
     options = model_options(sim.model) if written else {}
     lines = [_command(environment, options | a | device, f) for a, f in zip(runs, files, strict=True)]
@@ -58,8 +60,11 @@ def of_simulation(sim: Record) -> Reproduction:
         calls = ["resmc.merge(\n" + "".join(f"{_indented(c)},\n" for c in calls) + ")"]
     python = f"{_setting(environment)}import resmc\n\nsim = {calls[0]}\nsim.save({FILE!r})"
     sentences = list(_remarks(sim))
-    if not written:
+    if held or not written:
         lines = [f"python -c {shlex.quote(python)}"]
+    if held:
+        sentences.append(f"{STORED} is the file of this simulation, which holds its inputs with all digits.")
+    if not written:
         sentences.append(
             f"The network has {counted(numbers_of(sim.model), 'number')} in its scaling, input and weights: too many "
             f"to print here. {STORED} is the file of this simulation, which holds them."
@@ -92,7 +97,9 @@ def _run_arguments(sim: Record, found: NetworkRange) -> Plain:
         out["first_network"] = found.start
     if sim.method != "projected":
         out["method"] = sim.method
-    if "gradient" in sim.laws:
+    if sim.joint is not None:
+        out |= asked.arguments(sim.joint.recording, STORED)
+    elif "gradient" in sim.laws:
         out["gradients"] = True
     elif bool(sim.laws) != sim.lowered.follows_displacement:
         out["displacement"] = bool(sim.laws)
@@ -193,6 +200,8 @@ def _options(arguments: Plain) -> list[str]:
             words.append("--no-" + name.replace("_", "-"))
         elif isinstance(value, range):
             words.append(f"{option}={value.start}:{value.stop}:{value.step}")
+        elif isinstance(value, list) and value and isinstance(value[0], list):
+            words.append(f"{option}={';'.join(','.join(map(repr, row)) for row in value)}")
         elif isinstance(value, list):
             words.append(f"{option}={','.join(map(str, value))}")
         else:

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 
+from ..analyses import joint_summary
 from ..analyses.summary import rows
 from ..results.observables import OBSERVABLES
 from ..tables import Column, Table
@@ -60,6 +61,19 @@ def layers(found: Analyses) -> Table:
         "Theory: the limit, or the exact value where it says so."
     ]
     return Table("layers", "By layer", columns, list(zip(*parts, strict=True)), notes=notes)
+
+
+def joint(found: Analyses) -> list[Table]:
+    """Return the tables of the analyses of several inputs, the tangent kernel and tangents."""
+    out = []
+    for name, answer in joint_summary.answers(found.sim).items():
+        table = answer._table()
+        columns, cells = table.shown()
+        shown = [Column(column.name, numeric=column.numeric) for column in columns]
+        rows = [[re.sub("(?<![e\\w])-", MINUS, cell.replace("+-", "±")) for cell in row] for row in cells]
+        more = [f"{table.left_out} more rows: Simulation.{name}()"] if table.left_out else []
+        out.append(Table(table.key, table.title, shown, rows, notes=more))
+    return out
 
 
 def capital(text: str) -> str:

@@ -21,6 +21,11 @@ def without_each_group(samples: Floats) -> tuple[list[Floats], NDArray[np.int64]
 
 
 def jackknifed(samples: Floats, statistic: Callable[[Floats], Floats]) -> Estimate:
-    """Estimate a statistic of samples (.., networks), with the error of the delete-one-group jackknife."""
+    """Estimate a statistic of samples (.., networks), with the error of the delete-one-group jackknife.
+
+    One network has no error: without it nothing is left.
+    """
+    if samples.shape[-1] == 1:
+        return Estimate(statistic(samples), np.asarray(np.nan), np.asarray(1))
     parts, sizes = without_each_group(samples)
     return jackknife(np.stack([statistic(part) for part in parts]), sizes, samples.shape[-1])

@@ -160,6 +160,37 @@ class SecondMoment:
     least: Floats  # networks with which it would be reliable, as far as these say
 
 
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """Verdict on a mean of W > 0, as `SecondMoment` explains it.
+
+    ``reliable`` where rare networks do not rule it, ``expected`` its relative error, ``least`` how many networks it
+    takes, by entry.
+    """
+
+    reliable: NDArray[np.bool_]
+    expected: Floats
+    least: Floats
+
+    @staticmethod
+    def of(
+        networks: Integers, alive: Floats | Integers, variance: Floats, effective: Floats, fewest: Integers | int = 0
+    ) -> Rule:
+        """Return it from the variance of ln W over the networks ``alive``, and (sum W)^2/sum W^2."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            explained = np.exp(variance) * networks / alive - 1.0
+            scatter = np.where(effective > 0, networks / effective - 1.0, np.inf)
+            believed = np.minimum(explained, LIGHTER * scatter)
+            reliable = (
+                (believed <= MOST_RELATIVE_ERROR**2 * networks)
+                & (scatter <= (HEAVIER + explained) * explained + ROUNDING)
+                & ((networks >= fewest) | (scatter <= ROUNDING))
+            )
+            least = np.maximum(np.maximum(believed, scatter) / MOST_RELATIVE_ERROR**2, fewest)
+            expected = np.sqrt(np.maximum(believed, 0.0) / networks)
+        return Rule(reliable, expected, least)
+
+
 def log_second_moment(
     sums: NormSums, offsets: Floats | float = 0.0, fewest: Integers | int = 0, of_nothing: float = np.nan
 ) -> SecondMoment:
@@ -178,21 +209,11 @@ def log_second_moment(
         effective = np.where(growth[0, 0] > 0, growth[0, 0] ** 2 / growth[0, 1], 0.0)
         logs = np.where(np.isfinite(logs), logs, of_nothing)
         n, _, m2 = sums.whole_moments("growth_log")[:3]
-        variance = m2 / np.maximum(n - 1.0, 1.0)
-        explained = np.exp(variance) * networks / n - 1.0
-        scatter = np.where(effective > 0, networks / effective - 1.0, np.inf)
-        believed = np.minimum(explained, LIGHTER * scatter)
-        reliable = (
-            (believed <= MOST_RELATIVE_ERROR**2 * networks)
-            & (scatter <= (HEAVIER + explained) * explained + ROUNDING)
-            & ((networks >= fewest) | (scatter <= ROUNDING))
-        )
-        least = np.maximum(np.maximum(believed, scatter) / MOST_RELATIVE_ERROR**2, fewest)
-        expected = np.sqrt(np.maximum(believed, 0.0) / networks)
+    rule = Rule.of(networks, n, m2 / np.maximum(n - 1.0, 1.0), effective, fewest)
     estimate = jackknife(logs, sums.started, networks)
-    stderr = np.where(reliable, np.maximum(estimate.stderr, expected), np.nan)
+    stderr = np.where(rule.reliable, np.maximum(estimate.stderr, rule.expected), np.nan)
     estimate = replace(estimate, stderr=stderr)
-    return SecondMoment(estimate, reliable, effective, least)
+    return SecondMoment(estimate, rule.reliable, effective, rule.least)
 
 
 def _jackknife(

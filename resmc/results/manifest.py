@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from .._system import checks
 from .._system.words import brief
 from ..engine.lowering import BACKWARD, MEAN_SQUARE, QUOTIENTS, Lowered, lower
-from ..engine.recording import HISTOGRAM_VERSION, LARGEST_BATCH, Bins, histogram_bins
+from ..engine.recording import HISTOGRAM_VERSION, LARGEST_BATCH, Bins, JointRecording, histogram_bins
 from ..engine.request import MAX_NETWORK, NetworkRange, group_sizes
+from ..models.joint_inputs import MAX_JOINT, JointInputs
 from ..models.network import METHODS
 from ..models.spelling import of_dict
 
@@ -45,6 +46,8 @@ class Manifest:
         Zeros, offset and exploded networks of the law of each quotient's final value.
     samples, trajectories : int
         How many networks were kept.
+    joint : JointRecording or None
+        Several inputs, a tangent kernel or tangents.
     """
 
     old: bool
@@ -61,6 +64,7 @@ class Manifest:
     laws: dict[str, tuple[int, float, int]]
     samples: int
     trajectories: int
+    joint: JointRecording | None = None
 
     @property
     def quotients(self) -> str:
@@ -132,7 +136,25 @@ def checked(found: Any) -> Manifest:
         laws=laws,
         samples=_integer("samples", found["samples"], 0, networks),
         trajectories=_integer("trajectories", found["trajectories"], 0, networks),
+        joint=_joint(found.get("joint"), lowered, followed),
     )
+
+
+def _joint(found: Any, lowered: Lowered, followed: tuple[str, ...]) -> JointRecording | None:
+    """Check what a file says of several inputs, and that it was recorded beside what they need."""
+    if found is None:
+        return None
+    names = ("inputs", "tangents", "tangent_kernel", "independent_backward")
+    if not isinstance(found, dict) or sorted(found) != sorted(names) or not isinstance(found["inputs"], dict):
+        raise ValueError(f"joint={brief(found)} is not allowed: it must have {', '.join(names)}")
+    if sorted(found["inputs"]) != ["gram", "start"]:
+        raise ValueError("joint.inputs are not allowed: they must have gram and start")
+    inputs = JointInputs.from_dict(found["inputs"])
+    tangents = _integer("joint.tangents", found["tangents"], 0, MAX_JOINT - inputs.count)
+    kernel, independent = (checks.boolean(f"joint.{name}", found[name]) for name in names[2:])
+    if not lowered.independent or kernel != ("gradient" in followed) or (independent and not kernel):
+        raise ValueError("joint is not allowed beside what else was recorded")
+    return JointRecording(inputs, tangents, kernel, independent)
 
 
 def _integer(name: str, value: Any, low: int, high: int, why: str = "") -> int:

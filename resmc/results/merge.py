@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .._system.words import brief
+from ..engine.joint_sums import JointSums
+from ..engine.recording import JointRecording
 from ..engine.request import NetworkRange
 from ..engine.sums import NormSums, Sums
 from .kept import Samples, Trajectories
@@ -26,7 +28,7 @@ def merged(parts: Sequence[Kind]) -> Kind:
     Raises
     ------
     ValueError
-        If ranges overlap, or model, method, seed, layers, bins, correlations or numerics version differ.
+        If ranges overlap, or model, method, seed, layers, bins, correlations, inputs or numerics version differ.
     """
     parts = sorted(parts, key=lambda s: s.ranges)
     first = parts[0]
@@ -48,7 +50,14 @@ def merged(parts: Sequence[Kind]) -> Kind:
         numerics=(first.numerics[0], *classes),
         ratios={name: reduce(NormSums.merged, [s.ratios[name] for s in parts]) for name in followed},
         laws={name: Law.joined([s.laws[name] for s in parts]) for name in first.laws},
+        joint=_joint([s.joint for s in parts]),
     )
+
+
+def _joint(parts: Sequence[JointSums | None]) -> JointSums | None:
+    """Sums over the networks of all parts, which have them or have none."""
+    there = [part for part in parts if part is not None]
+    return reduce(JointSums.merged, there) if there else None
 
 
 def _check_alike(first: Record, other: Record) -> None:
@@ -61,10 +70,15 @@ def _check_alike(first: Record, other: Record) -> None:
         pairs["model"] = (first.lowered.log_gaussian, other.lowered.log_gaussian)
     pairs["observables"] = (first.followed, other.followed)
     pairs["layers"] = (first.layers.tolist(), other.layers.tolist())
+    pairs["inputs, tangents or backward pass"] = (_asked(first), _asked(other))
     pairs["numerics version"] = (first.numerics[0], other.numerics[0])
     for name, (a, b) in pairs.items():
         if a != b:
             raise ValueError(f"simulations with different {name} do not merge: {brief(a)} and {brief(b)}")
+
+
+def _asked(record: Record) -> JointRecording | None:
+    return None if record.joint is None else record.joint.recording
 
 
 def _in_order(parts: list[Any]) -> dict[str, Any]:

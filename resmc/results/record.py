@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from .._system.words import brief_repr, shortened
+from ..engine.joint_sums import JointSums
 from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, lower
 from ..engine.native import NUMERICS_VERSION
 from ..engine.recording import HISTOGRAM_VERSION, Bins, histogram_bins
@@ -91,6 +92,8 @@ class Record:
         where E|h_l|^2/n cannot be known from the growth: sums of W_l = |h_l|^2/n, and no law; `offsets` are theirs.
     laws : mapping of str to Law
         Laws of the final values of quotients: at the last layer, of gradients at layer 0.
+    joint : JointSums or None
+        Sums over networks with several inputs, a tangent kernel or tangents; all else is that of input 0.
     """
 
     model: Model
@@ -106,9 +109,10 @@ class Record:
     histogram_version: int = HISTOGRAM_VERSION
     ratios: Mapping[str, NormSums] = field(default_factory=dict, repr=False)
     laws: Mapping[str, Law] = field(default_factory=dict, repr=False)
+    joint: JointSums | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        for part in (self.layers, self.statistics, self.samples, self.trajectories, self.ratios):
+        for part in (self.layers, self.statistics, self.samples, self.trajectories, self.ratios, self.joint):
             _freeze(part)
         for law in self.laws.values():
             law.of_networks(self.drawn)
@@ -131,6 +135,7 @@ class Record:
             numerics=(NUMERICS_VERSION, outcome.numerics),
             ratios=outcome.quotients,
             laws={name: Law.shifted(counts, ends[name]) for name, counts in outcome.finals.items()},
+            joint=outcome.joint,
         )
 
     # -- what the model is -------------------------------------------------------------------------------------------
@@ -174,6 +179,13 @@ class Record:
         from .observables import existing
 
         return tuple(existing(self.lowered, {*self.ratios, *self.laws}))
+
+    @property
+    def gram(self) -> Floats:
+        """Gram matrix x^a . x^b/n_in of the inputs that share every network, (m, m)."""
+        if self.joint is None:
+            return np.array([[self.model.inputs.size**2]])
+        return np.array(self.joint.recording.inputs.gram)
 
     @property
     def has_asymmetry(self) -> bool:
@@ -372,7 +384,8 @@ class Record:
 
     def __repr__(self) -> str:
         ranges = ", ".join(shortened([f"[{r.start}, {r.stop})" for r in self.ranges]))
-        return f"{type(self).__name__}({self.model}, method={self.method!r}, seed={self.seed}, networks={ranges})"
+        networks = ranges if self.joint is None else f"{ranges}, {self.joint.recording.words}"
+        return f"{type(self).__name__}({self.model}, method={self.method!r}, seed={self.seed}, networks={networks})"
 
 
 def _freeze(kept: Any) -> None:

@@ -12,6 +12,8 @@ quotients.*              (G, R) records of NORM_SUMS, of what was followed besid
                          and of the mean square of h where there is one
 laws.*.bins, .counts     (K,) of each quotient's final value; the manifest has zeros, offset, exploded
 samples.*, trajectories.*                                unless nothing was kept
+joint.*                  (G, ..) arrays of `resmc.engine.joint_sums.JointSums`, of several inputs, a tangent kernel or
+                         tangents; the manifest's ``joint`` says which
 
 A range of a few batches, as a sweep cuts them, has networks in a few groups; the others take no room.
 
@@ -41,7 +43,7 @@ from ..engine.recording import GROUPS
 from ..engine.sums import ACTIVITY_SUMS, NORM_SUMS, ActivitySums, LayerSums, NormSums, Sums
 from ..models.residual_network import Model
 from ..models.spelling import of_dict
-from . import archive, manifest, sound
+from . import archive, joint_files, manifest, sound
 from .archive import Archive
 from .entries import FinalSums
 from .kept import Samples, Trajectories, host
@@ -106,6 +108,8 @@ def to_bytes(simulation: Record) -> bytes:
     arrays |= {f"quotients.{name}": _stored(sums)[filled] for name, sums in simulation.ratios.items()}
     for name, law in simulation.laws.items():
         arrays |= {f"laws.{name}.bins": law.bins, f"laws.{name}.counts": law.counts}
+    if simulation.joint is not None:
+        arrays |= joint_files.arrays(simulation.joint)
     return archive.to_bytes(said, arrays)
 
 
@@ -135,6 +139,7 @@ def described(simulation: Record) -> Plain:
         "histogram_version": simulation.histogram_version,
         "numerics": list(simulation.numerics),
         "correlations": simulation.correlations,
+        **({} if simulation.joint is None else {"joint": simulation.joint.recording.to_dict()}),
     }
 
 
@@ -362,6 +367,7 @@ def _record(found: Archive, checked: Manifest, kind: type[Kind]) -> Kind:
         histogram_version=checked.histogram_version,
         ratios={name: _quotient_sums(found, checked, name, size, slice(None)) for name in checked.followed},
         laws=_laws(found, checked),
+        joint=joint_files.read(found, checked, size),
     )
 
 

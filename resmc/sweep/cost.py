@@ -14,6 +14,7 @@ from .._system.cpus import usable_cpus
 from .._system.stopping import stoppable
 from .._system.words import counted
 from ..engine import devices
+from ..engine.joint_sums import shapes as joint_shapes
 from ..engine.lowering import lower
 from ..engine.recording import GROUPS
 from ..models.spelling import first_layers
@@ -171,11 +172,25 @@ def _probe(point: Point, device: Any) -> float:
             device=device,
             threads=1,
             progress=False,
+            **_asked(point),
         )
         seconds = time.perf_counter() - begin
         if seconds > 0.5 * PROBE_SECONDS or networks >= 1 << 24:
             return networks * shallow.updates / seconds
         networks *= int(min(16, max(2, PROBE_SECONDS / max(seconds, 1e-4))))
+
+
+def _asked(point: Point) -> dict[str, Any]:
+    """Return the arguments of `simulate` that ask for what a point has besides one input."""
+    joint = point.joint
+    if joint is None:
+        return {}
+    return {
+        "gram": joint.inputs if joint.count > 1 else None,
+        "tangent_kernel": joint.kernel,
+        "independent_backward": joint.independent,
+        "tangents": joint.tangents,
+    }
 
 
 def shard_bytes(point: Point, networks: int) -> float:
@@ -189,7 +204,10 @@ def shard_bytes(point: Point, networks: int) -> float:
     pairs = layers * (layers + 1) // 2 * (3 if lower(point.model).can_die else 1) if point.correlations else 0
     laws = len(lower(point.model).quotients(point.gradients, point.displacement))
     more = len(lower(point.model).sums_of(point.gradients, point.displacement)) - (laws > 0)  # growth has those of h
-    by_group = 120.0 * layers + 8.0 * pairs + 1000.0 * (1 if networks < groups << 14 else 2)
+    joint = 0.0
+    if point.joint is not None:
+        joint = sum(8.0 * math.prod(shape[1:]) for shape in joint_shapes(point.joint, layers).values())
+    by_group = joint + 120.0 * layers + 8.0 * pairs + 1000.0 * (1 if networks < groups << 14 else 2)
     return 2500.0 + groups * (by_group + 72.0 * layers * more) + 16.0 * networks * laws
 
 

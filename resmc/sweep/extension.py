@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._system.words import brief
-from .plan import Plan
+from .plan import ASKED, Plan
 from .point import spaced_layers
 
 MOST_NAMED = 3  # points that a sentence names; of the others it says how many
@@ -24,6 +24,7 @@ def differences(new: Plan, old: Plan) -> list[str]:
     for name in ("correlations", "gradients", "displacement"):
         if getattr(old, name) and not getattr(new, name):
             out.append(_said(name, new, old))
+    out += [_said(name, new, old) for name in ASKED if _differs(name, new, old)]
     depths = {model.depth for model in old.models} if _differs("layers", new, old) else ()
     if any(set(spaced_layers(d, old.layers).tolist()) - set(spaced_layers(d, new.layers).tolist()) for d in depths):
         out.append(f"{_said('layers', new, old)}, which leaves out layers that were recorded")

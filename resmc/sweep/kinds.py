@@ -1,4 +1,4 @@
-"""The kinds of plans that a store may hold: a sweep's, and those of heat maps, before and after training."""
+"""The kinds of plans that a store may hold: a sweep's, those of moments, and of heat maps before and after training."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._system.plain import Plain
-from . import heat_map_plan, plan, trained_map_plan
+from . import heat_map_plan, moment_plan, plan, trained_map_plan
 from .extension import differences
 from .heat_map_plan import HeatMapPlan
+from .moment_plan import MomentPlan
 from .plan import Plan
 from .trained_map_plan import TrainedMapPlan
 
@@ -30,7 +31,9 @@ KINDS = {
     trained_map_plan.FORMAT: Kind(
         "trained heat map", "resmc.train.load_heat_map", TrainedMapPlan.from_dict, TrainedMapPlan.lacking
     ),
+    moment_plan.FORMAT: Kind("moment sweep", "resmc.load_moment_sweep", MomentPlan.from_dict, MomentPlan.lacking),
 }
+AnyPlan = Plan | HeatMapPlan | TrainedMapPlan | MomentPlan
 
 
 def kind_of(described: Plain) -> Kind | None:
@@ -39,7 +42,7 @@ def kind_of(described: Plain) -> Kind | None:
     return KINDS.get(said) if isinstance(said, str) else None
 
 
-def plan_of(described: Plain) -> Plan | HeatMapPlan | TrainedMapPlan:
+def plan_of(described: Plain) -> AnyPlan:
     """Make a plan of the kind that it says it is.
 
     Raises
@@ -48,7 +51,7 @@ def plan_of(described: Plain) -> Plan | HeatMapPlan | TrainedMapPlan:
         If it is none.
     """
     kind = kind_of(described)
-    found: Plan | HeatMapPlan | TrainedMapPlan = Plan.from_dict(described) if kind is None else kind.read(described)
+    found: AnyPlan = Plan.from_dict(described) if kind is None else kind.read(described)
     return found
 
 

@@ -13,31 +13,32 @@ import numpy as np
 
 from .._system.plain import Plain
 from .._system.words import are, counted
-from ..experiments import heat_row
+from ..experiments import heat_row, moment_point
 from ..experiments.heat_map import HeatMap
 from ..experiments.train import map_row
 from ..experiments.train.heat_map import TrainedHeatMap
 from ..results.archive import format_of
-from . import heat_map_campaign, trained_map_campaign
-from .campaigns import map_campaign
+from . import heat_map_campaign, moment_campaign, trained_map_campaign
+from .campaigns import row_campaign
 from .claims import Claims
 from .errors import Damaged, StoreError
-from .heat_map_plan import HeatMapPlan
-from .kinds import lacking
+from .kinds import AnyPlan, lacking
+from .moment_result import MomentSweep
 from .plan import Plan
 from .result import Reader, SweepResult
 from .store import Store, Stored
 from .summary import targets
-from .trained_map_plan import TrainedMapPlan
 
 READERS: dict[str | None, Callable[[Store, Stored], Any]] = {  # by the format of a file that holds no simulation
     heat_row.FORMAT: heat_map_campaign.read,
     map_row.FORMAT: trained_map_campaign.read,
+    moment_point.FORMAT: moment_campaign.read,
 }
 UNITS = {
     "sweep": "point",
     "heat map": "row",
     "trained heat map": "row",
+    "moment sweep": "point",
 }  # series of networks, by the kind of a plan
 
 
@@ -91,20 +92,20 @@ class Status:
         return "\n".join(lines)
 
 
-def status(plan: Plan | HeatMapPlan | TrainedMapPlan, path: str | Path) -> Status:
+def status(plan: AnyPlan, path: str | Path) -> Status:
     """Find how far the store at ``path`` is with ``plan``; every shard of the plan is verified, nothing is changed."""
     store = Store(path)
     store.require()
     listing = store.listing()
     files = listing.files
     classes = Counter(c for ranges in listing.by_key.values() for names in ranges.values() for c in names)
-    result: SweepResult | HeatMap | TrainedHeatMap
+    result: SweepResult | HeatMap | TrainedHeatMap | MomentSweep
     if isinstance(plan, Plan):
         reader = Reader(plan, store, listing, set_aside=False)
         result, pilots = reader.result(), len(reader.pilots)
         reached = targets(result) if plan.target_stderr and result.complete else None
     else:
-        result, pilots, reached = map_campaign(plan).collect(store, listing, set_aside=False), 0, None
+        result, pilots, reached = row_campaign(plan).collect(store, listing, set_aside=False), 0, None
     wanted = np.broadcast_to(result.wanted, result.networks.shape)
     missing = int((wanted == 0).sum())
     return Status(

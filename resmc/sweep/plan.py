@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from .._system import checks
 from .._system.plain import Plain
 from .._system.words import brief
+from ..engine.joint_request import Asked, joint_of
 from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, lower
-from ..engine.recording import batch_size
+from ..engine.recording import JointRecording, batch_size
 from ..engine.request import chosen_method
 from ..models.fields import told_apart
 from ..models.network import CHOICES
@@ -41,7 +42,9 @@ Weighted = str | Weights
 
 FORMAT = "resmc-sweep"
 SCHEMA_VERSION = 1
-NEW_SWITCHES = ("gradients", "displacement")  # off, they are left out of a plan's file, as in those of version 0.1
+ASKED = ("gram", "angle", "tangent_kernel", "independent_backward", "tangents")
+# Off, these are left out of a plan's file, as in those of version 0.1.
+NEW_SWITCHES = ("gradients", "displacement", *ASKED)
 FIRST_OF_PILOT = 1 << 47  # first network of every pilot: estimates use networks below, so that nothing is biased
 
 
@@ -96,6 +99,9 @@ class Plan:
         Networks that are no `ResNet` have none.
     gradients, displacement : bool
         As for `resmc.simulate`. Networks that are no `ResNet` follow their displacement in any case.
+    gram, angle, tangent_kernel, independent_backward, tangents
+        As for `resmc.simulate`, the same for all networks, on the CPU alone: `SweepResult.simulation` has the angles,
+        the kernel and the exponents of a point.
     shard_updates : int, optional
         Neuron updates (weights, if dense) in a shard, the unit that is computed, written and lost at a time. By
         default, about a second of a CPU core or of a GPU, or 1/2^15 of the whole plan if that is more.
@@ -148,10 +154,16 @@ class Plan:
     correlations: bool = False
     gradients: bool = False
     displacement: bool = False
+    gram: Sequence[Vector] | None = None
+    angle: float | None = None
+    tangent_kernel: bool = False
+    independent_backward: bool = False
+    tangents: int = 0
     shard_updates: int | None = None
     dims: tuple[str, ...] = field(init=False)
     shape: tuple[int, ...] = field(init=False)
     listed: bool = field(init=False)
+    joints: tuple[JointRecording | None, ...] = field(init=False)
 
     if TYPE_CHECKING:  # the fields above have the types that checked values have; these may be given
 
@@ -187,6 +199,11 @@ class Plan:
             correlations: bool = False,
             gradients: bool = False,
             displacement: bool = False,
+            gram: Sequence[Vector] | NDArray[Any] | None = None,
+            angle: float | None = None,
+            tangent_kernel: bool = False,
+            independent_backward: bool = False,
+            tangents: int = 0,
             shard_updates: float | None = None,
         ) -> None: ...
 
@@ -208,6 +225,7 @@ class Plan:
             put("shard_updates", checks.integer("shard_updates", self.shard_updates, 1, 1 << 62, "2^62"))
         for name in ("gradients", "displacement"):
             put(name, checks.boolean(name, getattr(self, name)))
+        self._check_asked(put)
         self._check_networks(put)
         distinct = {id(one): one for one in self.lowered}.values()
         methods = {chosen_method(one, self.method) for one in distinct}
@@ -252,6 +270,25 @@ class Plan:
         values = [getattr(self, name) if name in self.dims else (getattr(self, name),) for name in given]
         for index in np.ndindex(*(len(v) for v in values)):
             yield network({name: v[i] for name, v, i in zip(given, values, index, strict=True)})
+
+    def _check_asked(self, put: Any) -> None:
+        """Check what is asked for besides one input, of which every network has the first."""
+        asked = Asked(**{name: getattr(self, name) for name in ASKED})
+        if asked.gram is not None and self.input_norm is not None:
+            raise ValueError("input_norm is not allowed beside gram: gram says it already")
+        found = [joint_of(model, asked, self.gradients) for model in self.models]
+        put("models", tuple(model for model, _ in found))
+        put("joints", tuple(joint for _, joint in found))
+        joint = self.joints[0]
+        if joint is None:
+            return
+        put("gradients", joint.kernel)
+        put("displacement", True)
+        put("tangents", joint.tangents)
+        if self.gram is not None:
+            put("gram", [list(row) for row in joint.inputs.gram])
+        if self.angle is not None:
+            put("angle", checks.real("angle", self.angle))
 
     def _check_networks(self, put: Any) -> None:
         if self.networks is None and self.target_stderr is None:
@@ -360,6 +397,7 @@ class Plan:
             batch=batch_size(networks),
             gradients=self.gradients,
             displacement=self.displacement,
+            joint=self.joints[index],
         )
 
     def describe(self, index: int) -> str:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.devices import Device
+from ..engine.joint_request import check_recording, named
 from ..engine.lowering import QUOTIENTS, lower
 from ..engine.native import NUMERICS_VERSION
-from ..engine.recording import HISTOGRAM_VERSION, histogram_bins
+from ..engine.recording import HISTOGRAM_VERSION, JointRecording, histogram_bins
 from ..engine.request import NetworkRange, Recording, Request
 from ..models.residual_network import Model
 from ..models.spelling import canonical
@@ -43,6 +44,7 @@ class Point:
     batch: int
     gradients: bool = False
     displacement: bool = False
+    joint: JointRecording | None = None
 
     @cached_property
     def recorded(self) -> NDArray[np.int64]:
@@ -63,16 +65,21 @@ class Point:
             "bins": [bins.low, bins.width, bins.count],
             "histogram_version": HISTOGRAM_VERSION,
         }
+        if self.joint is not None:
+            described["joint"] = self.joint.to_dict()
         return description_key(described, NUMERICS_VERSION, self.batch)
 
     def request(self, start: int, stop: int, device: Device, threads: int) -> Request:
         """Request the networks start .. stop - 1, to be simulated on ``device``."""
+        if self.joint is not None:
+            check_recording(named(self.joint), device, 0, False)
+        displacement = self.gradients or self.displacement
         return Request(
             lowered=lower(self.model),
             networks=NetworkRange(start, stop, self.batch),
             seed=self.seed,
             method=self.method,
-            recording=Recording(self.recorded, self.correlations, self.gradients, self.gradients or self.displacement),
+            recording=Recording(self.recorded, self.correlations, self.gradients, displacement, joint=self.joint),
             device=device,
             threads=min(threads, stop - start),
         )
@@ -81,12 +88,13 @@ class Point:
     def updates(self) -> int:
         """Work for one network: neuron updates, or with dense weights the number of weights that are drawn.
 
-        A block of two matrices counts twice, and a gradient as `BACKWARD_WORK` passes more.
+        A block of two matrices counts twice, a gradient as `BACKWARD_WORK` passes more, and m inputs as m^2.
         """
         layer = self.model.width if self.method == "projected" else self.model.width**2
         block = self.model.residual_block
         passes = ((block.V is not None) + (block.W is not None)) * (1 + BACKWARD_WORK * self.gradients)
-        return self.model.depth * layer * passes + self.model.width
+        columns = 1 if self.joint is None else self.joint.count + self.joint.tangents
+        return self.model.depth * layer * passes * columns**2 + self.model.width
 
 
 def description_key(described: Mapping[str, Any], numerics_version: str, batch: int) -> str:
@@ -96,6 +104,7 @@ def description_key(described: Mapping[str, Any], numerics_version: str, batch: 
     description = [KEY_VERSION, *(described[name] for name in names), numerics_version, batch]
     followed = [name for name in FOLLOWED if name in described.get("quotients", ())]
     description += [followed] if followed else []  # stores of version 0.1 followed h alone
+    description += [described["joint"]] if described.get("joint") else []
     text = json.dumps(description, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -5,7 +5,7 @@ A store is read as it is, so that there is a result before all shards are there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from pathlib import Path
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .._system import checks
-from .._system.words import brief, counted
+from .._system.words import counted
 from ..engine.native import NUMERICS_VERSION
 from ..engine.request import MAX_NETWORK
 from ..results.arithmetic import share_networks
@@ -29,8 +28,8 @@ from ..results.propagation import Networks
 from ..simulation import Simulation
 from ..tables import Shown, Table
 from ..tables.table import MOST_ROWS
-from .axes import value_of
 from .pilot import pilot_shard, wanted_networks
+from .places import places
 from .plan import Plan, ends
 from .shards import Range, cover
 from .sound_shards import SoundShards
@@ -175,7 +174,7 @@ class SweepResult(Shown):
         ValueError
             If not exactly one point has these coordinates, or it has no networks yet, or its shards are damaged.
         """
-        found = self._where(where)
+        found = places(self.plan, where)
         if len(found) != 1:
             raise ValueError(f"{len(found)} points have {where}: give {', '.join(self.plan.dims) or 'nothing'}")
         return self.load(found[0])
@@ -188,16 +187,10 @@ class SweepResult(Shown):
         ValueError
             If there is no such point, or one has no networks yet.
         """
-        found = self._where(where)
+        found = places(self.plan, where)
         if not found:
             raise ValueError(f"no point has {where}")
         return [self.load(index) for index in found]
-
-    def _where(self, where: Mapping[str, Any]) -> list[int]:
-        if self.plan.listed and set(where) == {"point"}:
-            last = len(self.plan.models) - 1
-            return [checks.integer("point", where["point"], 0, last, f"{last}, the last of the list")]
-        return np.atleast_1d(points_at(self.plan, where)).ravel().tolist()
 
     def load(self, index: int) -> Simulation:
         """Load the simulation of point number ``index``, merged from its shards."""
@@ -249,32 +242,6 @@ class SweepResult(Shown):
     def __repr__(self) -> str:
         points = f"{self.points_complete} of {counted(len(self.plan.models), 'point')} complete"
         return f"SweepResult({self.plan!r}, {points}, {self.networks.sum():.4g} networks)"
-
-
-def points_at(plan: Plan, where: Mapping[str, Any], said: str = "{name}={value}") -> NDArray[np.int64]:
-    """Return the numbers of the points with these coordinates, as an array over the dimensions that are left.
-
-    Messages begin with ``said``, in which the dimension and its value are filled in.
-
-    Raises
-    ------
-    ValueError
-        If the plan has no such dimension, or the dimension not that value.
-    """
-    for name in where:
-        if name not in plan.dims:
-            dims = ", ".join(plan.dims) or "none"
-            raise ValueError(
-                f"{said.format(name=name, value=brief(where[name]))} is not allowed: the dimensions are {dims}"
-            )
-    where = {name: value_of(name, value) for name, value in where.items()}
-    for name, value in where.items():
-        if value not in getattr(plan, name):
-            raise ValueError(
-                f"{said.format(name=name, value=brief(value))} is not in the sweep: it has {brief(getattr(plan, name))}"
-            )
-    place = tuple(getattr(plan, name).index(where[name]) if name in where else slice(None) for name in plan.dims)
-    return np.asarray(np.arange(len(plan.models)).reshape(plan.shape)[place])
 
 
 def collect(plan: Plan, path: str | Path, set_aside: bool = True) -> SweepResult:

@@ -1,6 +1,7 @@
 """Maps over H and beta as they are computed: every row is a series, an H with all exponents, and its networks shards.
 
-A kind of map adds its task, and the reader of its files, to a `RowCampaign`.
+A kind of map adds its task, and the reader of its files, to a `RowCampaign`; so do sweeps of moments, whose rows are
+their points.
 """
 
 from __future__ import annotations

@@ -133,10 +133,9 @@ def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
 
 def _heading(result: SweepResult) -> list[str]:
     networks, plan = int(result.networks.sum()), result.plan
-    fixed = [] if plan.listed else [name for name in AXES if getattr(plan, name) is not None and name not in plan.dims]
     lines = [
         repr(plan),
-        *([", ".join(f"{name} {shown(getattr(plan, name))}" for name in fixed)] if fixed else []),
+        *fixed_fields(plan),
         f"{networks} network{'s' * (networks != 1)}, numerics {' '.join(result.numerics)}, store {result.store}",
     ]
     if result.damaged:
@@ -147,6 +146,12 @@ def _heading(result: SweepResult) -> list[str]:
     elif result.plan.target_stderr:
         lines.append(targets(result))
     return lines
+
+
+def fixed_fields(plan: Plan) -> list[str]:
+    """Return a line with the fields that all points share; none of a list."""
+    fixed = [] if plan.listed else [name for name in AXES if getattr(plan, name) is not None and name not in plan.dims]
+    return [", ".join(f"{name} {shown(getattr(plan, name))}" for name in fixed)] if fixed else []
 
 
 def targets(result: SweepResult) -> str:

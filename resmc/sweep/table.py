@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
     plan, found = result.plan, _collected(result, laws)
     data: xarray.Dataset = module.Dataset(
         {name: one.data() for name, one in found.items()},
-        coords={name: one.data() for name, one in _coordinates(plan).items()},
+        coords={name: one.data() for name, one in coordinates(plan).items()},
         attrs={
             "title": TITLE,
             "source": source(),
@@ -61,12 +62,26 @@ def to_dataframe(result: SweepResult, *, laws: bool = False) -> pandas.DataFrame
     ImportError
         If pandas is not installed.
     """
-    plan = result.plan
-    coordinates = _coordinates(plan)
-    places = np.unravel_index(np.arange(len(plan.models)), plan.shape) if plan.dims else ()
-    columns = {name: coordinates.pop(name).values[place] for name, place in zip(plan.dims, places, strict=True)}
-    for name, one in (_collected(result, laws) | coordinates).items():
-        columns[name] = np.broadcast_to(np.asarray(one.values), plan.shape).ravel()
+    return rows(result.plan.dims, result.plan.shape, coordinates(result.plan), _collected(result, laws))
+
+
+def rows(
+    dims: Sequence[str], shape: tuple[int, ...], coordinates: Mapping[str, Variable], found: Mapping[str, Variable]
+) -> pandas.DataFrame:
+    """Return a row for each point of a shape: its coordinates, and variables; one with fewer dimensions has the first.
+
+    Raises
+    ------
+    ImportError
+        If pandas is not installed.
+    """
+    places = np.unravel_index(np.arange(math.prod(shape)), shape) if dims else ()
+    columns = {name: coordinates[name].values[place] for name, place in zip(dims, places, strict=True)}
+    for name, one in {**found, **coordinates}.items():
+        if name not in dims:
+            values = np.asarray(one.values)
+            lacking = (1,) * (len(shape) - values.ndim if values.ndim else 0)
+            columns[name] = np.broadcast_to(values.reshape(values.shape + lacking), shape).ravel()
     return frame(columns)
 
 
@@ -92,7 +107,7 @@ def _collected(result: SweepResult, laws: bool) -> dict[str, Variable]:
     return found
 
 
-def _coordinates(plan: Plan) -> dict[str, Variable]:
+def coordinates(plan: Plan) -> dict[str, Variable]:
     """Return the coordinates: dimensions, and fields that the models have; those that vary have all dimensions."""
     out: dict[str, Variable] = {}
     if plan.listed:

@@ -16,6 +16,10 @@ The files, in reading order:
   `factors` has the factors' laws, on a `lattice` of points (`bessel`: a density in them), and `inversion` makes a
   distribution function of their sum's characteristic function;
 - `input_pairs`: norms and products of two inputs of linear networks;
+- `infinite_width`: covariances of several inputs and the tangent kernel as the width grows, of any network;
+  `pair_averages`: the Gaussian averages in them; `tangent_moments`: the tangent kernel's second moment at every width;
+- `lyapunov`: exponents of tangents, and the law of small angles, exact at every width; `pair_laws`: the equation of the
+  correlation of two inputs;
 - `processes`: covariances of weights that depend on each other in depth, and the sums of normals that have them;
 - `roughness`: mean square increments of such weights as paths over the layers;
 - `facts`: which of these are exact, a limit, or 0 by symmetry, for which network;
@@ -41,8 +45,9 @@ from .exact import (
     one_step,
     skip_only,
 )
+from .infinite_width import InfiniteWidth, InfiniteWidthKernel
 from .input_pairs import TwoInputs, two_inputs
-from .kernels import J, J_prime, K, K_prime, growth_kernel, mean_log_chi_square
+from .kernels import J, J_prime, K, K_prime, growth_kernel, kink, mean_log_chi_square
 from .laws import ExactLaw, exact_law, no_exact_law
 from .limits import (
     HypoactivationLimit,
@@ -55,7 +60,10 @@ from .limits import (
     log_norm_growth,
     variance_growth,
 )
+from .lyapunov import SmallAngle, lyapunov_exponents, no_lyapunov_exponents, small_angle
 from .ordinary import DepthODE, depth_ode
+from .pair_laws import correlation_drift, correlation_variance
+from .tangent_moments import KernelMoments, kernel_moment_limit, kernel_moments, no_kernel_moments
 from .trend_noise import TrendNoiseSDE, trend_noise_limit
 
 __all__ = [
@@ -68,19 +76,25 @@ __all__ = [
     "FullyConnected",
     "Gaussian",
     "HypoactivationLimit",
+    "InfiniteWidth",
+    "InfiniteWidthKernel",
     "J",
     "J_prime",
     "K",
     "K_prime",
+    "KernelMoments",
     "LogMoments",
     "LogNormLimit",
     "RatioLimit",
     "SecondMoments",
     "SkipOnly",
+    "SmallAngle",
     "TrendNoiseSDE",
     "TwoInputs",
     "balanced_moments",
     "chi_square_log_norm_cdf",
+    "correlation_drift",
+    "correlation_variance",
     "depth_kind",
     "depth_limit",
     "depth_ode",
@@ -91,16 +105,23 @@ __all__ = [
     "hypoactivation",
     "infinite_depth_and_width",
     "interlayer_correlation",
+    "kernel_moment_limit",
+    "kernel_moments",
+    "kink",
     "log_norm",
     "log_norm_growth",
+    "lyapunov_exponents",
     "mean_log_chi_square",
     "no_exact_law",
+    "no_kernel_moments",
+    "no_lyapunov_exponents",
     "noise_exponent",
     "one_step",
     "output_cdf",
     "output_norm_cdf",
     "second_moments",
     "skip_only",
+    "small_angle",
     "trend_noise_limit",
     "two_inputs",
     "variance_growth",

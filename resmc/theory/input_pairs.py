@@ -29,8 +29,7 @@ from numpy.typing import ArrayLike
 from .._system import checks
 from .._system.words import brief
 from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import ResNet
-from ..models.spelling import general
+from ..models.spelling import checked_network
 from .kernels import Floats
 from .limits import Integers, layer_indices
 
@@ -101,9 +100,7 @@ def two_inputs(model: Model, cosine: float, layers: ArrayLike | None = None) -> 
 
 def _checked(model: Model) -> ResidualNetwork:
     """Return the network in the general spelling if it is linear, with independent Gaussian weights and no bias."""
-    if not isinstance(model, ResNet | ResidualNetwork):
-        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResidualNetwork")
-    network = general(model)
+    network = checked_network(model)
     if network.activation != "linear":
         raise ValueError(f"activation={network.activation!r} is not allowed in two_inputs: it must be 'linear'")
     if not (network.independent and network.weight_law.gaussian):

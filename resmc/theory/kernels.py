@@ -48,6 +48,16 @@ def K_prime(rho: ArrayLike) -> Floats:
     return (4.0 / np.pi) * _rho_sin_angle(rho)[1]
 
 
+def kink(angle: ArrayLike) -> Floats:
+    """Return E|X Y| - E X Y = (2/pi)(sin t - t cos t) of standard Gaussians at an angle t, rho = cos t.
+
+    2 t^3/(3 pi) for small t, to the last digits: sin t - t cos t = t^2 j_1(t), a spherical Bessel function. It is what
+    the kink of |x| takes from the squared distance of two inputs: the arc-cosine kernel of Cho and Saul (2009).
+    """
+    angle = np.asarray(angle, dtype=np.float64)
+    return np.asarray((2.0 / np.pi) * angle**2 * special.spherical_jn(1, angle))
+
+
 def growth_kernel(rho: ArrayLike) -> Floats:
     """Return the terms of log E|z_d|^2: (2/pi) sin t cos t + 1 - 2t/pi, t = arccos(rho).
 

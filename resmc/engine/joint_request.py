@@ -1,0 +1,126 @@
+"""Several inputs, a tangent kernel and tangents as `resmc.simulate` is asked for them: checked, and made one record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .._system import checks
+from .._system.words import brief
+from ..models import joint_inputs
+from ..models.joint_inputs import MAX_JOINT, JointInputs
+from ..models.residual_network import Model, ResidualNetwork
+from .devices import Device
+from .lowering import lower
+from .recording import JointRecording
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The arguments of `resmc.simulate` that are about several inputs, tangents and the backward pass."""
+
+    gram: Any = None
+    inputs: Any = None
+    angle: Any = None
+    tangent_kernel: Any = False
+    independent_backward: Any = False
+    tangents: Any = 0
+
+
+def joint_of(model: Model, asked: Asked, gradients: Any) -> tuple[Model, JointRecording | None]:
+    """Return the network, whose input is the first of several, and what is asked for of all; None if nothing is.
+
+    Raises
+    ------
+    ValueError
+        For arguments that are out of range, or not allowed together or with this network.
+    """
+    kernel = checks.boolean("tangent_kernel", asked.tangent_kernel)
+    backward = kernel or checks.boolean("gradients", gradients)
+    independent = checks.boolean("independent_backward", asked.independent_backward)
+    if independent and not backward:
+        raise ValueError(
+            "independent_backward=True is not allowed without tangent_kernel=True or gradients=True: there is no "
+            "backward pass"
+        )
+    tangents = checks.integer("tangents", asked.tangents, 0, MAX_JOINT - 1)
+    given = [name for name in ("gram", "inputs", "angle") if getattr(asked, name) is not None]
+    if len(given) > 1:
+        raise ValueError(f"{given[1]} is not allowed beside {given[0]}: give one of gram, inputs and angle")
+    if not (given or kernel or independent or tangents):
+        return model, None
+    what = given[0] if given else f"{'tangents' if tangents else 'tangent_kernel'}={tangents or True}"
+    inputs = _inputs(model, asked, what)
+    _check_count(model, inputs, tangents)
+    _check_model(model, what)
+    if given and given[0] != "angle":
+        model = with_size(model, inputs)
+    if not lower(model).homogeneous:
+        assert isinstance(model, ResidualNetwork)
+        joint_inputs.check_in_own_units(inputs, model.activation, model.bias)
+    return model, JointRecording(inputs, tangents, backward, independent)
+
+
+def with_size(model: Model, inputs: JointInputs) -> Model:
+    """Return the network with the first of these inputs, which enters by its size."""
+    size = float(inputs.sizes[0])
+    return model if model.inputs.size == size else replace(model, input_norm=size)
+
+
+def check_recording(what: str, device: Device, keep_samples: int, keep_on_device: Any) -> None:
+    """Refuse what several inputs, or tangents, do not have yet."""
+    if device.kind != "cpu":
+        raise ValueError(f"device='cuda' is not allowed with {what}: use device='cpu'")
+    if keep_samples:
+        raise ValueError(f"keep_samples={keep_samples} is not allowed with {what}: outputs are not drawn there")
+    if keep_on_device:
+        raise ValueError(f"keep_on_device=True is not allowed with {what}: use device='cpu'")
+
+
+def named(joint: JointRecording) -> str:
+    """Say in words what was asked for besides one input."""
+    if joint.count > 1:
+        return "several inputs"
+    return "tangents" if joint.tangents else "tangent_kernel=True"
+
+
+def _inputs(model: Model, asked: Asked, what: str) -> JointInputs:
+    if model.inputs.explicit:
+        raise ValueError(
+            f"input={brief(model.inputs.x)} is not allowed with {what} and weights that are not Gaussian: the first "
+            "layer's entries are not drawn there; give input_norm or gram"
+        )
+    if asked.gram is None and asked.inputs is None:
+        size = model.inputs.size
+        return joint_inputs.of_size(size) if asked.angle is None else joint_inputs.of_angle(asked.angle, size)
+    if isinstance(model, ResidualNetwork) and model.input is not None:
+        raise ValueError(f"{what} is not allowed beside a network with an input: {what} says it already")
+    if asked.gram is not None:
+        found = joint_inputs.of_gram(asked.gram)
+    else:
+        if not model.weight_law.gaussian:
+            raise ValueError(
+                "inputs are not allowed with weights that are not Gaussian, as the first layer would need its entries: "
+                "give gram, whose first layer is Gaussian"
+            )
+        found = joint_inputs.of_inputs(asked.inputs)
+    if model.input_norm not in (1.0, float(found.sizes[0])):
+        raise ValueError(f"input_norm={model.input_norm!r} is not allowed beside {what}: {what} says it already")
+    return found
+
+
+def _check_count(model: Model, inputs: JointInputs, tangents: int) -> None:
+    if inputs.count + tangents > MAX_JOINT:
+        raise ValueError(
+            f"tangents={tangents} are not allowed with {inputs.count} inputs: together they must be at most {MAX_JOINT}"
+        )
+    if tangents > model.width:
+        raise ValueError(f"tangents={tangents} are not allowed with width={model.width}: it must be at most the width")
+
+
+def _check_model(model: Model, what: str) -> None:
+    if model.dependence != "iid":
+        assert isinstance(model, ResidualNetwork)
+        raise ValueError(
+            f"weights={brief(model.weights)} are not allowed with {what}: layers must be independent of each other"
+        )

@@ -1,0 +1,112 @@
+"""States of several inputs in some networks, from inner products of the columns that the kernels carry."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+DUST = 2.0**-40  # share of squared norms that float32 leaves of an input that is 0 while input 0 is not
+LOWEST = -(1 << 30)  # exponent of a vector that is 0
+ALIGNED = 1e-12  # squared sine between h^a and a difference below which rounding may have made all of the angle
+
+
+def power(exponent: Integers) -> Floats:
+    """Return 2^exponent, 0 below the range of floats and infinity above it, faster than `numpy.ldexp` does."""
+    biased = np.clip(exponent, -1023, 1024)
+    biased += 1023
+    biased <<= 52
+    return biased.view(np.float64)
+
+
+class States:
+    """Inner products of the states of all inputs in N networks, in units of 4^exponent (N,), from those of columns.
+
+    Columns are h^0 and the differences d_a = h^a - h^0, in units of their own; ``norms`` has |h^a|^2 of every input, 0
+    where it is dead.
+    """
+
+    def __init__(self, gram: Floats, unit: NDArray[np.int32]) -> None:
+        count = len(unit)
+        self.gram, self.count = gram, count
+        self.exponent = _largest([(gram[a * (a + 3) // 2], unit[a]) for a in range(count)])
+        self.apart = _largest([(gram[a * (a + 3) // 2], unit[a]) for a in range(1, count)] or [(gram[0], unit[0])])
+        self.large = [power(unit[a] - self.exponent) for a in range(count)]  # factor of a column in the states' unit
+        self.small = [power(unit[a] - self.apart) for a in range(count)]  # factor in that of the differences
+        self.first: Floats = gram[0] * self.large[0] ** 2
+        self.along = [self.first] + [self._column(a, 0) for a in range(1, count)]  # h^0 . d_a
+        self.norms: list[Floats] = [self.first]
+        self.dead: list[NDArray[np.bool_]] = [self.first <= 0.0]
+        for a in range(1, count):
+            own = self._column(a, a)
+            norm = self.first + 2.0 * self.along[a] + own
+            dead = norm <= DUST * (self.first + own)
+            if dead.any():
+                norm = np.where(dead, 0.0, norm)
+            self.norms.append(norm)
+            self.dead.append(dead)
+
+    def _column(self, a: int, b: int) -> Floats:
+        """Inner product of two columns, a >= b, in the states' unit."""
+        found: Floats = self.gram[a * (a + 1) // 2 + b] * self.large[a] * self.large[b]
+        return found
+
+    def product(self, a: int, b: int) -> Floats:
+        """Return h^a . h^b, a >= b."""
+        if a == b:
+            return self.norms[a]
+        found: Floats = self.first + self.along[a]
+        if b > 0:
+            found += self.along[b]
+            found += self._column(a, b)
+        if self.dead[a].any() or self.dead[b].any():
+            found[self.dead[a] | self.dead[b]] = 0.0
+        return found
+
+    def across(self, a: int, b: int) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return |h^a - h^b|^2 |h^b|^2 sin^2 of the angle between these two vectors, and where float32 tells it from 0.
+
+        It is in the units of a difference times that of a state, squared: all digits of the difference count, which is
+        far smaller than both states where inputs collapse onto each other.
+        """
+        gram, small, place = self.gram, self.small, a * (a + 1) // 2
+        square = gram[place + a] * small[a] ** 2
+        along = gram[place] * small[a] * self.large[0]
+        if b > 0:
+            other = b * (b + 1) // 2
+            square += gram[other + b] * small[b] ** 2 - 2.0 * gram[place + b] * small[a] * small[b]
+            along -= gram[other] * small[b] * self.large[0]
+            along += self.large[b] * (gram[place + b] * small[a] - gram[other + b] * small[b])
+        whole = self.norms[b] * square
+        along *= along
+        found = whole - along
+        return found, (found > ALIGNED * whole) & (self.norms[a] > 0.0)
+
+    def log_sine_squared(self, a: int, b: int, logs: list[Floats]) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return ln sin^2 of the angle of inputs a > b, 0 where they are on one line, and where they are not.
+
+        ``logs`` are those of the norms. With delta = h^a - h^b, sin^2 = |delta|^2 |h^b|^2 sin^2(delta, h^b)/(|h^a|^2
+        |h^b|^2).
+        """
+        found, known = self.across(a, b)
+        if not known.all():
+            found = np.where(known, found, 1.0)
+        found = np.log(found)
+        found -= logs[a]
+        found -= logs[b]
+        found += (2.0 * math.log(2.0)) * (self.apart - self.exponent)
+        np.minimum(found, 0.0, out=found)
+        return (found if known.all() else np.where(known, found, 0.0)), known
+
+
+def _largest(columns: list[tuple[Floats, NDArray[np.int32]]]) -> Integers:
+    """Return the largest unit of columns that are not 0, of squared norms and units (N,); 0 where all are."""
+    units = [np.where(square > 0.0, unit, LOWEST) for square, unit in columns]
+    largest = units[0].astype(np.int64)
+    for unit in units[1:]:
+        np.maximum(largest, unit, out=largest)
+    return np.where(largest == LOWEST, 0, largest)

@@ -1,0 +1,295 @@
+"""Sums over networks with several inputs or tangents: what follows from each network's Gram matrices, by group."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._system.words import brief_repr
+from .joint_states import States, power
+from .recording import GROUPS, JointRecording
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class JointSums:
+    """Sums over networks by group (first axis, 32), in the kernels' units.
+
+    m inputs have P = m (m + 1)/2 pairs a >= b, pair (a, b) at a (a + 1)/2 + b; there are R recorded layers and k
+    tangents. Arrays of the kernel are empty where it is not summed.
+
+    Attributes
+    ----------
+    recording : JointRecording
+    networks : ndarray of int, (32,)
+    alive, separated : ndarray of int, (32, R, P)
+        Networks where neither h^a nor h^b is 0; and of these those where they are not on one line, as far as float32
+        tells.
+    cosine, log_sine : ndarray, (32, R, P, 2)
+        Sums of cos(angle) and of ln sin^2(angle), over the living and the separated ones, and of their squares.
+    log_norm : ndarray, (32, R, P, 3)
+        Sums of L^a, L^b and L^a L^b over the living ones, L = ln |h|^2/n.
+    covariance : ndarray, (32, R, P)
+        Sums of h^a . h^b/n over all networks.
+    square : ndarray, (32, R, m)
+        Sums of (|h^a|^2/n)^2.
+    stretched : ndarray of int, (32, R, k)
+        Networks whose tangents so far have not collapsed.
+    stretch : ndarray, (32, R, k, 2)
+        Sums of the logarithm of how much tangent j has grown across those before it, and of its square.
+    residual : ndarray, (32, R, P)
+        Sums of the tangent kernel's part of the layers from a recorded one on.
+    readout, first_layer : ndarray, (32, P)
+        Sums of its other two parts.
+    products : ndarray, (32, P (P + 1)/2)
+        Sums of products of two entries p >= q of the whole kernel.
+    log_kernel : ndarray, (32, m, 3)
+        Networks whose K^aa is above 0, and of these the sums of ln K^aa and of its square.
+    """
+
+    __repr__ = brief_repr
+
+    recording: JointRecording
+    networks: Integers
+    alive: Integers
+    separated: Integers
+    cosine: Floats
+    log_sine: Floats
+    log_norm: Floats
+    covariance: Floats
+    square: Floats
+    stretched: Integers
+    stretch: Floats
+    residual: Floats
+    readout: Floats
+    first_layer: Floats
+    products: Floats
+    log_kernel: Floats
+
+    @staticmethod
+    def zeros(recording: JointRecording, n_layers: int) -> JointSums:
+        """Return the sums of no network."""
+        found = shapes(recording, n_layers)
+        return JointSums(
+            recording, **{name: np.zeros(shape, np.int64 if name in COUNTS else float) for name, shape in found.items()}
+        )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return every array by its name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "recording"}
+
+    def merged(self, other: JointSums) -> JointSums:
+        """Return the sums over both sets of networks."""
+        theirs = other.arrays()
+        return JointSums(self.recording, **{name: mine + theirs[name] for name, mine in self.arrays().items()})
+
+    @cached_property
+    def pairs(self) -> tuple[Integers, Integers]:
+        """Inputs a and b of every pair."""
+        return pairs_of(self.recording.count)
+
+    @cached_property
+    def own(self) -> Integers:
+        """Places of the pairs of an input with itself."""
+        a, b = self.pairs
+        return np.flatnonzero(a == b)
+
+
+COUNTS = ("networks", "alive", "separated", "stretched")
+
+
+def shapes(recording: JointRecording, n_layers: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all arrays of `JointSums`, by name."""
+    m, p, k = recording.count, recording.pairs, recording.tangents
+    kernel = (GROUPS,) if recording.kernel else (0,)
+    by_layer = (GROUPS, n_layers)
+    return {
+        "networks": (GROUPS,),
+        "alive": (*by_layer, p),
+        "separated": (*by_layer, p),
+        "cosine": (*by_layer, p, 2),
+        "log_sine": (*by_layer, p, 2),
+        "log_norm": (*by_layer, p, 3),
+        "covariance": (*by_layer, p),
+        "square": (*by_layer, m),
+        "stretched": (*by_layer, k),
+        "stretch": (*by_layer, k, 2),
+        "residual": (*kernel, n_layers, p),
+        "readout": (*kernel, p),
+        "first_layer": (*kernel, p),
+        "products": (*kernel, p * (p + 1) // 2),
+        "log_kernel": (*kernel, m, 3),
+    }
+
+
+def pairs_of(count: int) -> tuple[Integers, Integers]:
+    """Return a and b of all pairs a >= b in their order."""
+    a, b = np.tril_indices(count)
+    return a.astype(np.int64), b.astype(np.int64)
+
+
+def layer_arrays(recording: JointRecording, n_layers: int, row: int) -> dict[str, NDArray[Any]]:
+    """Return empty arrays of ``row`` networks as the kernels fill them: see `resmc.engine.native.joint`."""
+    m, p = recording.count, recording.pairs
+    out: dict[str, NDArray[Any]] = {
+        "gram": np.empty((n_layers, p, row)),
+        "unit": np.empty((n_layers, m, row), np.int32),
+        "log_stretch": np.empty((n_layers, recording.tangents, row)),
+    }
+    if recording.kernel:
+        out["gradient_gram"] = np.empty((n_layers, p, row))
+        out["gradient_unit"] = np.empty((n_layers, m, row), np.int32)
+        out["kernel"] = np.empty((n_layers, p, row))
+    return out
+
+
+def layer_bytes(recording: JointRecording, n_layers: int) -> int:
+    """Bytes of `layer_arrays` of one network."""
+    return sum(a.nbytes for a in layer_arrays(recording, n_layers, 1).values())
+
+
+def add_networks(
+    sums: JointSums,
+    arrays: dict[str, NDArray[Any]],
+    start: Floats,
+    width: int,
+    first: int,
+    batch: int,
+    threads: int,
+) -> None:
+    """Add networks first, first + 1, .. in the order of their numbers, by pieces that end where batches do.
+
+    ``start`` are the rows of the first layer, as `JointInputs.start` has them. No bit depends on the threads, which
+    take a layer each.
+    """
+    count = arrays["gram"].shape[-1]
+    cuts = np.arange(first // batch * batch, first + count, batch) - first
+    fold = _Fold(np.maximum(cuts, 0), (first + np.maximum(cuts, 0)) // batch % GROUPS)
+    layers = range(arrays["gram"].shape[0])
+
+    def add(r: int) -> None:
+        _add_layer(sums, arrays, r, width, fold)
+
+    if threads > 1 and len(layers) > 1:
+        with ThreadPoolExecutor(min(threads, len(layers))) as pool:
+            for _ in pool.map(add, layers):  # to raise what a thread has raised
+                pass
+    else:
+        for r in layers:
+            add(r)
+    if sums.recording.kernel:
+        _add_kernel(sums, arrays, start, width, fold)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """The pieces of consecutive networks that are summed together: where each begins, and its group."""
+
+    starts: Integers
+    groups: Integers
+
+    def summed(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return sums of values (.., N) of single networks by piece, (pieces, ..)."""
+        return np.moveaxis(np.add.reduceat(values, self.starts, axis=-1), -1, 0)
+
+    def into(self, out: NDArray[Any], values: NDArray[Any]) -> None:
+        """Add values (.., N) of single networks to ``out`` (32, ..)."""
+        np.add.at(out, self.groups, self.summed(values))
+
+
+# Numbers of a pair in one network, as they are summed.
+ALIVE, SEPARATED, COSINE, SINE, NORM, COVARIANCE, SQUARE, NUMBERS = 0, 1, 2, 4, 6, 9, 10, 11
+
+
+def _add_layer(sums: JointSums, arrays: dict[str, NDArray[Any]], r: int, width: int, fold: _Fold) -> None:
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        found = States(arrays["gram"][r], arrays["unit"][r])
+        shift = (2.0 * math.log(2.0)) * found.exponent - math.log(width)
+        scale = power(2 * found.exponent) / width
+        safe = [np.where(dead, 1.0, n) if dead.any() else n for n, dead in zip(found.norms, found.dead, strict=True)]
+        logs = [np.log(n) for n in safe]
+        roots = [1.0 / np.sqrt(n) for n in safe]
+        norms = [x + shift for x in logs]  # L^a
+        values = np.empty((NUMBERS, found.exponent.size))
+        pieces = np.empty((len(fold.starts), sums.recording.pairs, NUMBERS))
+        for p, (a, b) in enumerate(zip(*(x.tolist() for x in sums.pairs), strict=True)):
+            _fill(values, found, a, b, logs, roots, norms, scale)
+            pieces[:, p] = fold.summed(values)
+    own = sums.own
+    for out, part in (
+        (sums.alive[:, r], pieces[..., ALIVE].astype(np.int64)),
+        (sums.separated[:, r], pieces[..., SEPARATED].astype(np.int64)),
+        (sums.cosine[:, r], pieces[..., COSINE:SINE]),
+        (sums.log_sine[:, r], pieces[..., SINE:NORM]),
+        (sums.log_norm[:, r], pieces[..., NORM:COVARIANCE]),
+        (sums.covariance[:, r], pieces[..., COVARIANCE]),
+        (sums.square[:, r], pieces[:, own, SQUARE]),
+    ):
+        np.add.at(out, fold.groups, part)
+    if sums.recording.tangents:
+        stretch = arrays["log_stretch"][r]
+        there = np.isfinite(stretch)
+        stretch = np.where(there, stretch, 0.0)
+        fold.into(sums.stretched[:, r], there.astype(np.int64))
+        fold.into(sums.stretch[:, r, :, 0], stretch)
+        fold.into(sums.stretch[:, r, :, 1], stretch**2)
+    if sums.recording.kernel:
+        fold.into(sums.residual[:, r], arrays["kernel"][r])
+
+
+def _fill(
+    values: Floats, found: States, a: int, b: int, logs: list[Floats], roots: list[Floats], norms: list[Floats],
+    scale: Floats,
+) -> None:  # fmt: skip
+    """Put the numbers of a pair of inputs into ``values`` (NUMBERS, N)."""
+    dead = found.dead[a] | found.dead[b]
+    np.subtract(1.0, dead, out=values[ALIVE])
+    values[NORM], values[NORM + 1] = norms[a], norms[b]
+    product = found.product(a, b)
+    np.multiply(product, scale, out=values[COVARIANCE])
+    np.multiply(values[COVARIANCE], values[COVARIANCE], out=values[SQUARE])
+    if a == b:
+        values[SEPARATED], values[SINE : SINE + 2], values[COSINE] = 0.0, 0.0, 1.0
+    else:
+        np.multiply(product, roots[a], out=values[COSINE])
+        values[COSINE] *= roots[b]
+        np.clip(values[COSINE], -1.0, 1.0, out=values[COSINE])
+        values[SINE], values[SEPARATED] = found.log_sine_squared(a, b, logs)
+        np.multiply(values[SINE], values[SINE], out=values[SINE + 1])
+    if dead.any():
+        values[NORM : NORM + 2, dead] = 0.0
+        values[COSINE, dead] = 0.0
+    np.multiply(values[COSINE], values[COSINE], out=values[COSINE + 1])
+    np.multiply(values[NORM], values[NORM + 1], out=values[NORM + 2])
+
+
+def _add_kernel(sums: JointSums, arrays: dict[str, NDArray[Any]], start: Floats, width: int, fold: _Fold) -> None:
+    a, b = sums.pairs
+    rows = start.copy()
+    rows[1:] += start[0]
+    unit = arrays["gradient_unit"][0].astype(np.int64)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        last = States(arrays["gram"][-1], arrays["unit"][-1])
+        scale = power(2 * last.exponent) / width
+        readout = np.stack([last.product(i, j) * scale for i, j in zip(a.tolist(), b.tolist(), strict=True)])
+        first = arrays["gradient_gram"][0] * power(unit[a] + unit[b]) * (rows @ rows.T)[a, b][:, None]
+        whole = arrays["kernel"][0] + readout + first
+        own = whole[sums.own]
+        there = np.isfinite(own) & (own > 0.0)
+        logs = np.log(np.where(there, own, 1.0))
+    fold.into(sums.readout, readout)
+    fold.into(sums.first_layer, first)
+    fold.into(sums.log_kernel[:, :, 0], there.astype(np.float64))
+    fold.into(sums.log_kernel[:, :, 1], logs)
+    fold.into(sums.log_kernel[:, :, 2], logs**2)
+    for i, entry in enumerate(whole):  # row by row: all products at once would take far more memory than the networks
+        with np.errstate(over="ignore", invalid="ignore"):
+            fold.into(sums.products[:, i * (i + 1) // 2 : (i + 1) * (i + 2) // 2], whole[: i + 1] * entry)

@@ -1,0 +1,63 @@
+"""A sweep of moments as it is computed: a shard of a point is some of its populations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .._system.cpus import usable_cpus
+from .._system.words import brief
+from ..engine import devices
+from ..experiments.moment_point import MomentPoint, MomentRange
+from .compute import Made, ShardTask
+from .moment_plan import MomentPlan
+from .moment_result import MomentSweep
+from .rows import RowCampaign
+from .shards import Range, Shard
+from .store import Listing, Store, Stored, class_name
+
+
+@dataclass(frozen=True)
+class MomentTask(ShardTask):
+    """Some populations of a point."""
+
+    shard: Shard[MomentPoint]
+
+    def make(self, report: Callable[[float], None]) -> Made:
+        point, start, stop = self.shard.point, self.shard.start, self.shard.stop
+        found = point.weighted(start, stop, self.threads or usable_cpus(), report)
+        return Made(found.numerics, MomentRange(point, start, stop, found).to_bytes(), None)
+
+
+class MomentCampaign(RowCampaign[MomentPoint]):
+    """A sweep of moments, as a `resmc.sweep.campaign.Campaign`."""
+
+    def __init__(self, plan: MomentPlan) -> None:
+        super().__init__(plan)
+        self.plan = plan
+
+    def task(self, store: str | None, shard: Shard[MomentPoint], device: str, threads: int, pin: bool) -> MomentTask:
+        if devices.parse(device).kind != "cpu":
+            self.gpu(device)
+        return MomentTask(store, shard, device, threads, pin)
+
+    def gpu(self, device: str) -> str:
+        """Refuse every GPU."""
+        raise ValueError(f"device={brief(device)} is not allowed: populations are resampled on the CPU")
+
+    def collect(self, store: Store, listing: Listing | None = None, set_aside: bool = True) -> MomentSweep:
+        """Read the result that a store holds of the plan, finished or not; as `RowCampaign.found` does."""
+        found = self.found(store, listing, set_aside, read)
+        return MomentSweep.of(self.plan, found.rows, None if store.in_memory else store.path, found.classes,
+                              found.damaged, found.shards)  # fmt: skip
+
+
+def read(store: Store, stored: Stored) -> MomentRange:
+    """Read a shard and verify it; errors as for `Store.verified`."""
+    return store.verified(stored, _parsed)
+
+
+def _parsed(data: bytes, name: str) -> tuple[Stored, MomentRange]:
+    found = MomentRange.from_bytes(data, name)
+    stored = Stored(found.point.key, Range(found.start, found.stop), class_name(found.found.numerics))
+    return stored, found

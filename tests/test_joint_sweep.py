@@ -1,0 +1,85 @@
+"""Several inputs, the tangent kernel and tangents in sweeps: an option of the whole plan, kept with every point."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from joint_twin import joint as twin
+
+import resmc
+from resmc import Sweep
+from resmc.engine import native
+
+pytestmark = pytest.mark.cpu
+GRID: dict[str, Any] = {"width": [4, 6], "depth": 3, "alpha": 0.0, "lam": 1.0, "networks": 64, "layers": 4, "seed": 1}
+ASKED: dict[str, Any] = {"gram": [[4.0, 1.0], [1.0, 4.0]], "tangent_kernel": True, "tangents": 2}
+
+
+@pytest.fixture(autouse=True)
+def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The twin, where the kernels have not been built."""
+    if not hasattr(native._native, "joint"):
+        monkeypatch.setattr(native._native, "joint", twin, raising=False)
+        monkeypatch.setattr(native._native, "joint_thread_bytes", lambda *_: 1 << 20, raising=False)
+
+
+def test_a_point_of_a_sweep_is_the_simulation_of_its_network(tmp_path: Path):
+    plan = Sweep(**GRID, **ASKED)
+    assert plan.gradients
+    result = plan.run(tmp_path / "store", engine="threads", progress=False)
+    assert result.complete
+    for width, seed, model in zip((4, 6), plan.seeds, plan.models, strict=True):
+        assert model.input_norm == 2.0
+        found = result.simulation(width=width)
+        again = resmc.simulate(
+            model, networks=64, seed=seed, layers=range(4), correlations=False, progress=False, **ASKED
+        )
+        assert found.joint is not None
+        assert again.joint is not None
+        for name, array in again.joint.arrays().items():
+            np.testing.assert_allclose(found.joint.arrays()[name].sum(0), array.sum(0), rtol=1e-11, atol=1e-11)
+        np.testing.assert_allclose(found.tangent_kernel().total.value, again.tangent_kernel().total.value, rtol=1e-11)
+        assert found.angles().cosine.shape == (4, 2, 2)
+        assert found.lyapunov().exponents.shape == (2,)
+    assert resmc.load_sweep(tmp_path / "store").plan == plan
+
+
+def test_a_plan_is_read_back_and_one_without_them_says_nothing_of_them():
+    plan = Sweep(**GRID, **ASKED)
+    assert Sweep.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+    plain = Sweep(**GRID)
+    assert not {"gram", "angle", "tangents", "tangent_kernel", "independent_backward"} & set(plain.to_dict())
+    keys = [p.point(0, 64).key for p in (plain, plan, Sweep(**GRID, **{**ASKED, "tangents": 1}))]
+    assert len(set(keys)) == 3
+    assert plan.point(0, 64).updates > 4 * plain.point(0, 64).updates
+
+
+@pytest.mark.parametrize(
+    ("more", "match"),
+    [
+        ({"gram": [[1.0, 2.0], [2.0, 1.0]]}, "eigenvalue"),
+        ({"gram": [[1.0]], "angle": 0.5}, "angle is not allowed beside gram"),
+        ({"gram": [[1.0]], "input_norm": 1.0}, "input_norm is not allowed beside gram"),
+        ({"tangents": 5}, "at most the width"),
+        ({"independent_backward": True}, "there is no backward pass"),
+    ],
+)
+def test_a_plan_refuses_what_a_simulation_does(more: dict[str, Any], match: str):
+    with pytest.raises(ValueError, match=match):
+        Sweep(**GRID, **more)
+
+
+def test_a_store_is_not_gone_on_with_by_a_plan_of_other_inputs(tmp_path: Path):
+    store = tmp_path / "store"
+    Sweep(**GRID, angle=0.5).run(store, engine="threads", progress=False)
+    with pytest.raises(ValueError, match=r"angle=0\.25 instead of 0\.5"):
+        Sweep(**GRID, angle=0.25).run(store, engine="threads", progress=False)
+
+
+def test_gpus_are_refused(tmp_path: Path):
+    with pytest.raises(Exception, match="not allowed with several inputs"):
+        Sweep(**GRID, angle=0.5).run(tmp_path / "store", engine="threads", device="cuda", progress=False)
