@@ -57,7 +57,8 @@ def test_input_0_has_the_path_that_it_has_alone(block, method):
 @pytest.mark.parametrize("block", BLOCKS)
 def test_one_input_has_the_gradient_that_it_has_alone(block, method):
     for activation, bias in itertools.product(("balanced", "tanh"), (0.0, 0.4)):
-        model = ResidualNetwork(5, 4, block, activation, 0.9, bias=bias, input_norm=1.3)
+        scaling = (0.5, -0.7, 0.2, -0.3)
+        model = ResidualNetwork(5, 4, block, activation, 0.9, scaling, bias=bias, input_norm=1.3)
         alone = simulate_residual(model, 3, seed=82, method=method)
         joint = simulate_joint(model, [[1.3]], 3, seed=82, method=method, backward=True)
         square = np.log(products(joint.gradient_gram, joint.gradient_unit)[:, 0]).T

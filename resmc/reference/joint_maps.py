@@ -136,13 +136,13 @@ class JointLayer:
 
     def branch_transposed(self, h: Columns, p: Columns) -> tuple[Columns, Floats]:
         """Return (dF/dh)^T p of every input, and the kernel's pairs, (N, P)."""
-        u = self._met(h)
-        q, kernel = p.times(self.s), np.zeros(1)
+        u, kernel = self._met(h), np.zeros(1)
+        q = p
         if self.V is not None:
             f = self.sigma(u, self.m)
-            kernel = kernel + self._kernel(q, f)
-            q = self.V.transposed(f, self.m, q)
-        q = q.times(self.sigma.slopes(u.part(0, self.m)))
+            kernel = kernel + self._kernel(p.times(self.s), f)
+            q = self.V.transposed(f, self.m, p)
+        q = q.times(self.s * self.sigma.slopes(u.part(0, self.m)))
         if self.W is not None:
             kernel = kernel + self._kernel(q, h)
             q = self.W.transposed(h, self.m, q)
