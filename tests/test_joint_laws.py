@@ -105,11 +105,14 @@ def of_kernels(
         method=METHODS.index(method), seed=seed, first=0, networks=networks, inputs=len(start), tangents=tangents,
         backward=True, independent=independent_backward, reorthogonalise=1, row=networks, row_first=0,
     )  # fmt: skip
-    records = native.empty_joint_records(kernel, job, 2)
-    native.joint(kernel, job, layers, start, records, 1, instruction_set(), None)
-    names = {"gram", "unit", "log_stretch", "gradient_gram", "gradient_unit", "kernel", "overlap"}
+    pairs_of, m = len(start) * (len(start) + 1) // 2, len(start)
+    doubles = {"gram": pairs_of, "log_stretch": tangents, "gradient_gram": pairs_of, "kernel": pairs_of}
+    found = {name: np.empty((2, rows, networks)) for name, rows in doubles.items()}
+    found |= {name: np.empty((2, m, networks), np.int32) for name in ("unit", "gradient_unit")}
+    first = native.empty_records(kernel, 2, networks, outputs=False)
+    native.joint(kernel, job, layers, {"start": start} | first | found, 1, instruction_set(), None)
     ids = np.arange(networks, dtype=np.uint64)
-    return JointPaths(model, ids, layers, log_displacement=np.empty(0), **{name: records[name] for name in names})
+    return JointPaths(model, ids, layers, log_displacement=np.empty(0), overlap=first["overlap"], **found)
 
 
 def run(
