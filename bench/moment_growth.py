@@ -87,8 +87,7 @@ def cost(scale: Scale) -> list[Line]:
             scale.rounds,
         )
         found = ratios(*seconds)
-        most = 1.15 if width >= 40 else np.inf
-        lines.append(between(f"time over a plain simulation's, width {width}", _bare(found.median), 0.0, most))
+        lines.append(between(f"time over a plain simulation's, width {width}", _bare(found.median), 0.0, 1.15))
     return lines
 
 

@@ -55,7 +55,7 @@ def test_input_0_has_the_bits_that_it_has_alone(block, activation):
 @pytest.mark.parametrize("variant", ["vanilla", "balanced", "balanced-half"])
 def test_input_0_of_a_log_gaussian_network_has_the_bits_that_it_has_alone(variant):
     for alpha, lam in ((0.8, 0.6), (0.0, 1.0), (1e-35, 1.0)):
-        case = Case(ResNet(6, 12, alpha, lam, variant), START[:2], 70)
+        case = Case(ResNet(6, 12, alpha, lam, variant), START[:2, :2], 70)
         joint, alone = case.sums_of_input_0(), case.sums_of_one_input()
         for name, value in alone.items():
             assert value.tobytes() == joint[name].tobytes(), name

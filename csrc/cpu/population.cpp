@@ -9,6 +9,8 @@ namespace resmc {
 
 namespace {
 
+constexpr size_t MOST_LANES = 32;  // of a pack
+
 uint32_t packs_of(const Backend& backend, uint32_t size) {
     const uint32_t lanes = static_cast<uint32_t>(backend.lanes);
     return (size + lanes - 1) / lanes;
@@ -27,7 +29,10 @@ size_t population_bytes(const Backend& backend, uint32_t width, uint32_t size) {
 // A thread, the population it has, and what is known of its networks.
 struct PopulationRun::Worker {
     Worker(const Backend& backend, const PopulationJob& job, const bool* stop)
-        : rows(rows_of(job.network.width)), lanes(static_cast<size_t>(backend.lanes)), size(job.size) {
+        : rows(rows_of(job.network.width)),
+          lanes(static_cast<size_t>(backend.lanes)),
+          shift(__builtin_ctzll(lanes)),
+          size(job.size) {
         state = aligned_array<float>(packs_of(backend, size) * rows * lanes, false);
         for (auto* array : {&start, &origin, &reached, &weight}) *array = aligned_array<double>(size);
         offspring = aligned_array<uint32_t>(size);
@@ -35,15 +40,19 @@ struct PopulationRun::Worker {
     }
 
     float* pack(size_t number) { return state.get() + number * rows * lanes; }
-    float* network(size_t i) { return pack(i / lanes) + i % lanes; }
+    float* network(size_t i) { return pack(i >> shift) + (i & (lanes - 1)); }
 
     // log |z|^2 of every network, -infinity of a dead one.
     void measure() {
-        for (size_t i = 0; i < size; ++i) {
-            const float* const known = network(i) + (rows - 4) * lanes;
-            int32_t exponent;
-            __builtin_memcpy(&exponent, known + 3 * lanes, 4);
-            reached[i] = known[0] > 0.0f ? host::log_norm(known[0], exponent, 0.0) : -__builtin_inf();
+        for (size_t first = 0; first < size; first += lanes) {
+            const float* const square = pack(first >> shift) + (rows - 4) * lanes;
+            const size_t count = std::min<size_t>(lanes, size - first);
+            int32_t exponent[MOST_LANES];
+            __builtin_memcpy(exponent, square + 3 * lanes, lanes * sizeof(int32_t));
+            for (size_t i = 0; i < count; ++i) {
+                const double log = host::log_norm(square[i], exponent[i], 0.0);
+                reached[first + i] = square[i] > 0.0f ? log : -__builtin_inf();
+            }
         }
     }
 
@@ -55,9 +64,9 @@ struct PopulationRun::Worker {
             weight[i] = alive ? power * (reached[i] - start[i]) : -__builtin_inf();
             if (weight[i] > top) top = weight[i];
         }
+        for (size_t i = 0; i < size; ++i) weight[i] = host::exp_of_negative(weight[i] - top);
         double sum = 0.0, squares = 0.0, grown = 0.0;
         for (size_t i = 0; i < size; ++i) {
-            weight[i] = weight[i] > -__builtin_inf() ? host::exp_of_negative(weight[i] - top) : 0.0;
             sum += weight[i];
             squares += weight[i] * weight[i];
             if (weight[i] > 0.0) grown += weight[i] * (reached[i] - origin[i]);
@@ -88,6 +97,7 @@ struct PopulationRun::Worker {
     }
 
     const size_t rows, lanes;
+    const int shift;  // lanes are 2^shift
     const uint32_t size;
     std::unique_ptr<float[], Free> state;  // [pack][row][lane]
     std::unique_ptr<double[], Free> start, origin, reached, weight;

@@ -11,23 +11,25 @@
 
 RESMC_NAMESPACE_BEGIN
 
-// e^x for x <= 0, to 2^-51 of itself; 0 below the smallest normal number. A library's would be another on another
-// machine.
+// e^x for x <= 0, to 2^-51 of itself; 0 below the smallest normal number, and where x is no number. A library's would
+// be another on another machine. There is no branch, so that a compiler may take several at a time.
 RESMC_FN double exp_of_negative(double x) {
     constexpr double coefficient[] = {
         1.0,          1.0,           1.0 / 2.0,      1.0 / 6.0,     1.0 / 24.0,     1.0 / 120.0,     1.0 / 720.0,
         1.0 / 5040.0, 1.0 / 40320.0, 1.0 / 362880.0, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800};
-    if (!(x > -708.0)) return 0.0;
-    const int64_t halvings = static_cast<int64_t>(0.5 - x * 1.4426950408889634);
+    const bool normal = x > -708.0;
+    const double y = normal ? x : -708.0;
+    const int32_t halvings = static_cast<int32_t>(0.5 - y * 1.4426950408889634);
     const double k = static_cast<double>(halvings);
-    const double r = (x + k * 6.93147180369123816490e-01) + k * 1.90821492927058770002e-10;  // in [-ln 2/2, ln 2/2]
+    const double r = (y + k * 6.93147180369123816490e-01) + k * 1.90821492927058770002e-10;  // in [-ln 2/2, ln 2/2]
     double e = coefficient[13];
     RESMC_UNROLL(13)
     for (int i = 12; i >= 0; --i) e = e * r + coefficient[i];
-    const uint64_t bits = static_cast<uint64_t>(1023 - halvings) << 52;
+    const uint64_t bits = static_cast<uint64_t>(static_cast<uint32_t>(1023 - halvings)) << 52;
     double scale;
     __builtin_memcpy(&scale, &bits, 8);
-    return e * scale;
+    const double power = e * scale;
+    return normal ? power : 0.0;
 }
 
 // The uniform number, 52 bits in (0, 1), by which a population is resampled after a layer.
