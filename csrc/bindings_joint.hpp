@@ -71,14 +71,13 @@ inline void joint(const py::dict& network, const py::dict& settings,
 inline size_t joint_thread_bytes(const py::dict& network, const py::dict& settings,
                                  const std::string& instruction_set) {
     const JointJob job = joint_job_of(AnyNetwork(network), settings);
-    return joint_bytes_per_thread(find_backend(instruction_set), job.network, job.joint, job.method);
+    return joint_bytes_per_thread(find_backend(instruction_set), job.network, job.joint);
 }
 
 inline void bind_joint(py::module_& m) {
-    m.def("joint", &joint, py::arg("network"), py::arg("settings"), py::arg("layers"), py::arg("arrays"),
-          py::arg("threads"), py::arg("instruction_set"), py::arg("progress"));
-    m.def("joint_thread_bytes", &joint_thread_bytes, py::arg("network"), py::arg("settings"),
-          py::arg("instruction_set"));
+    m.def("joint", &joint, py::arg("network"), py::arg("settings"), py::arg("layers"), py::arg("arrays"), py::arg("threads"),
+          py::arg("instruction_set"), py::arg("progress"));
+    m.def("joint_thread_bytes", &joint_thread_bytes, py::arg("network"), py::arg("settings"), py::arg("instruction_set"));
 }
 
 }  // namespace resmc

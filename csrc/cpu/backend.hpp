@@ -132,7 +132,7 @@ struct Backend {
                              const Control&);
     // Networks network + begin .. network + end - 1 of a pack with several inputs, into records from `at` of each row
     // on. False if stopped.
-    size_t (*joint_workspace_bytes)(const Residual&, const Joint&, Method);
+    size_t (*joint_workspace_bytes)(const Residual&, const Joint&);
     bool (*simulate_joint)(const Residual&, const Joint&, Method, uint64_t seed, uint64_t network, int begin, int end,
                            const Recording&, const JointRecords&, size_t at, void* workspace, const Control&);
     // Adds networks begin .. end - 1 of the tile to statistics.

@@ -116,7 +116,7 @@ size_t column_scratch_bytes(const Residual&);
 bool simulate_columns(const Residual&, const ColumnChunk&, bool backward, uint32_t network, uint32_t pack,
                       uint32_t from, uint32_t to, void* scratch, const Control&);
 bool advance_residual(const Residual&, uint64_t seed, uint64_t network, const Stretch&, float* state, const Control&);
-size_t joint_workspace_bytes(const Residual&, const Joint&, Method);  // joint_isa.cpp
+size_t joint_workspace_bytes(const Residual&, const Joint&);  // joint_isa.cpp
 bool simulate_joint_pack(const Residual&, const Joint&, Method, uint64_t seed, uint64_t network, int begin, int end,
                          const Recording&, const JointRecords&, size_t at, void* workspace, const Control&);
 

@@ -6,8 +6,8 @@
 
 namespace resmc {
 
-size_t joint_bytes_per_thread(const Backend& backend, const Residual& net, const Joint& joint, Method method) {
-    return backend.joint_workspace_bytes(net, joint, method);
+size_t joint_bytes_per_thread(const Backend& backend, const Residual& net, const Joint& joint) {
+    return backend.joint_workspace_bytes(net, joint);
 }
 
 JointSimulation::JointSimulation(const Backend& backend, const JointJob& job, int threads)
@@ -17,10 +17,9 @@ JointSimulation::JointSimulation(const Backend& backend, const JointJob& job, in
     const uint64_t lanes = static_cast<uint64_t>(backend.lanes);
     first_pack_ = job.first / lanes;
     packs_ = (job.first + job.networks - 1) / lanes - first_pack_ + 1;
-    const size_t bytes = joint_bytes_per_thread(backend, job.network, job.joint, job.method);
     for (uint64_t i = 0; i < std::min(static_cast<uint64_t>(threads), packs_); ++i) {
         workers_.push_back(std::make_unique<Worker>());
-        workers_.back()->workspace = aligned_array<char>(bytes, false);
+        workers_.back()->workspace = aligned_array<char>(backend.joint_workspace_bytes(job.network, job.joint), false);
     }
     tasks_.start(static_cast<size_t>(threads), packs_);
 }

@@ -21,7 +21,7 @@ struct JointJob {
 };
 
 // Bytes that a run takes for each of its threads.
-size_t joint_bytes_per_thread(const Backend&, const Residual&, const Joint&, Method);
+size_t joint_bytes_per_thread(const Backend&, const Residual&, const Joint&);
 
 class JointSimulation {
    public:
