@@ -16,6 +16,7 @@ from ..models.activations import Activation
 from .vectors import Floats, without_dust
 
 PIVOT = 1e-12  # of a Gram matrix with unit diagonal: below it, a column is a combination of those before it
+ROUNDING = 1e-14  # and below this over a pivot before it, times the square of what the column has along that one
 NEAR = 0.5  # smooth functions of points closer than this are subtracted by an integral of their slope
 _EXPONENT = 700.0  # exp of it is a float64
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
@@ -99,8 +100,10 @@ def factored(v: Floats) -> tuple[Floats, Floats]:
 def _cholesky(gram: Floats) -> Floats:
     factor = np.zeros_like(gram)
     for j in range(gram.shape[1]):
+        before = np.diagonal(factor, axis1=1, axis2=2)[:, :j]
+        along = factor[:, j, :j] / np.where(before > 0.0, before, 1.0)
         pivot = gram[:, j, j] - np.sum(factor[:, j, :j] ** 2, axis=1)
-        root = np.sqrt(np.where(pivot < PIVOT, 0.0, pivot))[:, None]
+        root = np.sqrt(np.where(pivot < PIVOT + ROUNDING * np.sum(along**2, axis=1), 0.0, pivot))[:, None]
         rest = gram[:, j:, j] - np.einsum("nak,nk->na", factor[:, j:, :j], factor[:, j, :j])
         factor[:, j:, j] = np.where(root > 0.0, rest / np.where(root > 0.0, root, 1.0), 0.0)
         factor[:, j, j] = root[:, 0]

@@ -17,10 +17,23 @@ RESMC_FN constexpr uint32_t pairs_of(uint32_t n) { return n * (n + 1) / 2; }
 RESMC_FN constexpr uint32_t pair_index(uint32_t a, uint32_t b) { return pairs_of(a) + b; }
 
 // Of a Gram matrix whose diagonal is 1: below this pivot, a vector is a combination of those before it. What rounding
-// leaves of one that is exactly that is a few 2^-52 of it, or the square of what its entries were rounded by.
-constexpr double SMALLEST_PIVOT = 1e-12;
+// leaves of one that is exactly that is the square of what its entries were rounded by, or some 2^-52 over a pivot
+// before it for what it has along that one.
+constexpr double SMALLEST_PIVOT = 1e-12, PIVOT_ROUNDING = 1e-14;
 
 // x^T y of columns of one quad, added to `sums`: pairs a >= b of the columns of x with themselves.
+template <uint32_t limit, class Real, class Double>
+RESMC_OUTLINE_FN void add_many_to_gram(const Real (&x)[limit][4], uint32_t n, Double (&sums)[pairs_of(limit)]) {
+    Double wide[limit][4];
+    for (uint32_t a = 0; a < n; ++a) {
+        for (uint32_t k = 0; k < 4; ++k) wide[a][k] = to_double(x[a][k]);
+        for (uint32_t b = 0; b <= a; ++b) {
+            Double sum = sums[pair_index(a, b)];
+            for (uint32_t k = 0; k < 4; ++k) sum = fma(wide[a][k], wide[b][k], sum);
+            sums[pair_index(a, b)] = sum;
+        }
+    }
+}
 template <uint32_t limit, class Real, class Double>
 RESMC_FN void add_gram(const Real (&x)[limit][4], uint32_t n, Double (&sums)[pairs_of(limit)]) {
     if constexpr (limit <= 2) {
@@ -33,22 +46,14 @@ RESMC_FN void add_gram(const Real (&x)[limit][4], uint32_t n, Double (&sums)[pai
             }
         }
     } else {
-        Double wide[limit][4];
-        for (uint32_t a = 0; a < n; ++a) {
-            for (uint32_t k = 0; k < 4; ++k) wide[a][k] = to_double(x[a][k]);
-            for (uint32_t b = 0; b <= a; ++b) {
-                Double sum = sums[pair_index(a, b)];
-                for (uint32_t k = 0; k < 4; ++k) sum = fma(wide[a][k], wide[b][k], sum);
-                sums[pair_index(a, b)] = sum;
-            }
-        }
+        add_many_to_gram(x, n, sums);
     }
 }
 
 // The same for all pairs (i, a) of columns of x and of y, in rows of `limit`.
 template <uint32_t limit, class Real, class Double>
-RESMC_FN void add_products(const Real (&x)[limit][4], uint32_t n, const Real (&y)[limit][4], uint32_t m,
-                           Double (&sums)[limit][limit]) {
+RESMC_OUTLINE_FN void add_products(const Real (&x)[limit][4], uint32_t n, const Real (&y)[limit][4], uint32_t m,
+                                   Double (&sums)[limit][limit]) {
     Double wide[limit][4];
     for (uint32_t a = 0; a < m; ++a)
         for (uint32_t k = 0; k < 4; ++k) wide[a][k] = to_double(y[a][k]);
@@ -109,9 +114,14 @@ RESMC_OUTLINE_FN void factorise(const Double* gram, uint32_t n, CholeskyFactor<D
             if (b < a) {
                 factor.c[pair_index(a, b)] = rest * factor.inverse[b];
             } else {
-                const Double root = sqrt(select_below(rest, SMALLEST_PIVOT, one, rest));
-                factor.c[pair_index(a, a)] = select_below(rest, SMALLEST_PIVOT, zero, root);
-                factor.inverse[a] = select_below(rest, SMALLEST_PIVOT, zero, one / root);
+                Double sure = rest;
+                for (uint32_t j = 0; j < a; ++j) {
+                    const Double part = factor.c[pair_index(a, j)] * factor.inverse[j];
+                    sure = sure - Double(PIVOT_ROUNDING) * part * part;
+                }
+                const Double root = sqrt(select_below(sure, SMALLEST_PIVOT, one, rest));
+                factor.c[pair_index(a, a)] = select_below(sure, SMALLEST_PIVOT, zero, root);
+                factor.inverse[a] = select_below(sure, SMALLEST_PIVOT, zero, one / root);
             }
         }
     for (uint32_t a = 0; a < n; ++a) {

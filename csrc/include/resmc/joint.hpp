@@ -41,6 +41,20 @@ struct JointGradients {
     Word exponents[limit];
 };
 
+// JointRun::activate_columns, of which there is one.
+template <class Run>
+RESMC_OUTLINE_FN void activate_columns_of(const Run& run, const typename Run::Scales& scales,
+                                          const typename Run::Quads& x, const typename Run::Word (&w)[4],
+                                          uint32_t round, bool whole, typename Run::Quads& f,
+                                          typename Run::Quads& slope) {
+    run.activation(scales.first, x[0], w, round, whole, f[0], slope[0]);
+    for (uint32_t a = 1; a < run.inputs(); ++a)
+        activate_difference(run.net.activation, scales.others[a], x[0], f[0], slope[0], x[a], w[1], w[3], f[a],
+                            slope[a]);
+    for (uint32_t c = run.inputs(); c < run.columns(); ++c)
+        for (uint32_t k = 0; k < 4; ++k) f[c][k] = slope[0][k] * x[c][k];
+}
+
 // The columns of some networks: `fixed` inputs without tangents, or 0 for what `joint` says.
 template <class Team_, class Vectors_, class Shared_, class Weights_, uint32_t fixed>
 struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
@@ -100,12 +114,7 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
     // sigma of columns x, and its slopes at all inputs. w: of the draw that carries the signs.
     RESMC_FN void activate_columns(const Scales& scales, const Quads& x, const Word (&w)[4], uint32_t round, bool whole,
                                    Quads& f, Quads& slope) const {
-        this->activation(scales.first, x[0], w, round, whole, f[0], slope[0]);
-        for (uint32_t a = 1; a < inputs(); ++a)
-            activate_difference(this->net.activation, scales.others[a], x[0], f[0], slope[0], x[a], w[1], w[3], f[a],
-                                slope[a]);
-        for (uint32_t c = inputs(); c < columns(); ++c)
-            for (uint32_t k = 0; k < 4; ++k) f[c][k] = slope[0][k] * x[c][k];
+        activate_columns_of(*this, scales, x, w, round, whole, f, slope);
     }
 
     // ---- Gram matrices
@@ -228,7 +237,8 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
         keep_grams<block>(to, grams);
         clear(stretched, tangents());
         const Layer layer{{sums.square, sums.active_square, sums.active}, Word(0u)};
-        if (tangents() > 0) orthonormalise<block>(0, to, layer, false);
+        if constexpr (fixed == 0)
+            if (tangents() > 0) orthonormalise<block>(0, to, layer, false);
         here = to;
         return layer;
     }
@@ -360,7 +370,8 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
         keep_grams<block>(to, grams);
         if (follow) change.square = sums.change_square;
         const Layer layer{{seen_square(net, sums.square), sums.active_square, sums.active}, exponent};
-        if (tangents() > 0 && (l + 1) % joint.reorthogonalise == 0) orthonormalise<block>(l + 1, to, layer, true);
+        if constexpr (fixed == 0)
+            if (tangents() > 0 && (l + 1) % joint.reorthogonalise == 0) orthonormalise<block>(l + 1, to, layer, true);
         here = to;
         return layer;
     }
