@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,14 +24,14 @@ from typing import Any
 import numpy as np
 import torch
 
-import resmc
 from resmc import DepthScaling, ResidualNetwork, SmoothProcess, Weights, ode
 from resmc.torch_module import ExplicitResidualNetwork, fill_from_arrays
 
 from . import adjoint_tables
 from .adjoint_tables import BACKWARD, Size
-from .harness import Spread
-from .machine import commit, cpu_model, write
+from .harness import spread
+from .machine import publish
+from .run_record import run_record
 
 SMOOTH = Weights(depth=SmoothProcess())
 ONCE = DepthScaling(1.0)
@@ -174,11 +172,6 @@ def turns(works: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[fl
     return {name: values[1:] for name, values in taken.items()}
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    found = Spread.of(values)
-    return {"median": found.median, "min": found.min, "max": found.max}
-
-
 def plain(module: ExplicitResidualNetwork, x: torch.Tensor) -> torch.Tensor:
     """The same network as a loop of torch's own operations, as a user would write it."""
     V, W = (None if one is None else one.unbind(0) for one in (module.V, module.W))
@@ -314,14 +307,10 @@ def main(arguments: list[str] | None = None) -> int:
             return 1
     command = "python -m bench.adjoint" + " --quick" * args.quick
     report: dict[str, Any] = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
+        **run_record("cpus", "version"),
         "command": command if parts == USUAL else f"{command} --parts {args.parts}",
         "seed": 0,
-        "cpu": cpu_model(),
-        "instruction_set": resmc.build_info()["instruction_set"],
         "torch": torch.__version__,
-        "load": os.getloadavg()[0],
         "size": asdict(size),
     }
     lines = [
@@ -338,9 +327,7 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         torch.set_num_threads(threads)
     text = "\n".join(lines)
-    print(text)
-    if args.output is not None:
-        write(args.output, "adjoint" if parts == USUAL else f"adjoint-{'-'.join(parts)}", report, text)
+    publish(args.output, "adjoint" if parts == USUAL else f"adjoint-{'-'.join(parts)}", report, text)
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .harness import Spread
+from .harness import cell
 
 BACKWARD = ("autograd", "adjoint")
 
@@ -37,10 +37,6 @@ class Size:
     times: tuple[tuple[int, int, int], ...]
     peer: tuple[int, int, int]
     rounds: int
-
-
-def cell(found: dict[str, float], factor: float = 1.0) -> str:
-    return str(Spread(*(factor * found[name] for name in ("median", "min", "max"))))
 
 
 def table(headings: str, rows: list[list[str]]) -> list[str]:

@@ -23,8 +23,8 @@ from resmc._system import checks
 from resmc.engine.weights import WeightSource
 from resmc.theory.processes import covariance_by_lag, fractional_noise_embedding
 
-from .harness import Floats, Spread, WrongAnswer
-from .machine import write
+from .harness import Floats, WrongAnswer, cell, spread
+from .machine import publish
 from .run_record import run_record
 
 BATCHES = (16, 64, 256, 1024, 4096)
@@ -59,11 +59,6 @@ def seconds(work: Callable[[], Any]) -> tuple[float, float]:
     start, used = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - start, time.process_time() - used
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    found = Spread.of(values)
-    return {"median": found.median, "min": found.min, "max": found.max}
 
 
 def compare(hurst: float, width: int, depth: int, threads: int, rounds: int) -> dict[str, Any]:
@@ -107,10 +102,6 @@ def other_weights(width: int, depth: int, threads: int, rounds: int) -> dict[str
 
 def markdown(report: dict[str, Any]) -> str:
     """The report as a table."""
-
-    def cell(found: dict[str, float], factor: float = 1.0) -> str:
-        return str(Spread(*(factor * found[name] for name in ("median", "min", "max"))))
-
     width, depth = report["width"], report["depth"]
     lines = [
         f"Weights of one network, width {width}, depth {depth}: 2 x {width * width} paths of {depth} layers.",
@@ -160,9 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     report["other_weights"] = other_weights(args.width, args.depth, args.threads, args.rounds)
     table = markdown(report)
-    print(table)
-    if args.output is not None:
-        write(args.output, "fractional-noise", report, table)
+    publish(args.output, "fractional-noise", report, table)
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -46,6 +46,16 @@ class Spread:
 
     def __str__(self) -> str:
         return f"{self.median:.3g} ({self.min:.3g} to {self.max:.3g})"
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """`Spread.of` by the names of its fields, as reports hold it."""
+    return asdict(Spread.of(values))
+
+
+def cell(found: dict[str, float], factor: float = 1.0) -> str:
+    """A `spread`, scaled, as tables show it."""
+    return str(Spread(**{name: factor * value for name, value in found.items()}))
 
 
 def sample_moments(log_norms: Floats) -> Moments:

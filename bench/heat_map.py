@@ -19,7 +19,7 @@ import resmc
 from resmc import ResidualNetwork
 from resmc._system import checks
 
-from .machine import write
+from .machine import publish
 from .run_record import run_record
 
 BETAS, HURSTS = np.linspace(0.0, 1.3, 70), np.linspace(0.05, 0.97, 51)
@@ -84,9 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
         "runs": [measure(count, args.width, args.depth, args.threads) for count in counts],
     }
     table = markdown(report)
-    print(table)
-    if args.output is not None:
-        write(args.output, "heat-map", report, table)
+    publish(args.output, "heat-map", report, table)
     return 0
 
 

@@ -27,7 +27,7 @@ from resmc.results.estimates import format_estimate
 
 from .depth_limits import Line, between, near
 from .harness import Floats
-from .machine import write
+from .machine import publish
 from .run_record import run_record
 
 WIDTH, TARGETS, SEED = 4, 32, 0
@@ -155,9 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
         "seconds": time.monotonic() - began,
     }
     table = markdown(report)
-    print(table)
-    if args.output is not None:
-        write(args.output, "linear-descent" + "-quick" * args.quick, report, table)
+    publish(args.output, "linear-descent" + "-quick" * args.quick, report, table)
     return int(not all(line.reached for line in lines))
 
 

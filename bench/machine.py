@@ -87,8 +87,14 @@ def file_name(cpu: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
 
 
-def write(folder: Path, name: str, report: dict[str, Any], table: str) -> None:
-    """Write a report and its table, named after what was measured, the processor and the instruction set."""
+def publish(folder: Path | None, name: str, report: dict[str, Any], table: str) -> None:
+    """Print a table and, given a folder, write it and its report there.
+
+    Files are named after what was measured, the processor and the instruction set.
+    """
+    print(table)
+    if folder is None:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{name}-{file_name(report['cpu'])}-{report['instruction_set']}"
     for suffix, text in ((".json", json.dumps(report, indent=2) + "\n"), (".md", table)):

@@ -23,7 +23,7 @@ from resmc.results.estimates import format_estimate
 
 from .depth_limits import Line, between, near
 from .harness import by_turns, ratios
-from .machine import write
+from .machine import publish
 from .run_record import run_record
 
 HALF = 0.5**0.5
@@ -131,9 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
         "seconds": time.monotonic() - began,
     }
     table = markdown(report)
-    print(table)
-    if args.output is not None:
-        write(args.output, "moment-growth" + "-quick" * args.quick, report, table)
+    publish(args.output, "moment-growth" + "-quick" * args.quick, report, table)
     return int(not all(line.reached for line in lines))
 
 

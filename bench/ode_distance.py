@@ -25,7 +25,7 @@ from resmc import DepthScaling, Estimate, FractionalNoise, ResidualNetwork, Smoo
 from resmc.ode import Distance, WeightFunction, distance
 
 from .depth_limits import Line, between, near
-from .machine import write
+from .machine import publish
 from .run_record import run_record
 
 SEED = 0
@@ -243,9 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "seconds": time.monotonic() - began,
     }
     table = markdown(report)
-    print(table)
-    if args.output is not None:
-        write(args.output, "ode-distance" + "-quick" * args.quick, report, table)
+    publish(args.output, "ode-distance" + "-quick" * args.quick, report, table)
     return int(not all(line.reached for line in lines))
 
 

@@ -26,7 +26,7 @@ from resmc.engine.lowering import lower
 from resmc.experiments.moments import schedule
 from resmc.results.estimates import format_estimate
 
-from .machine import write
+from .machine import publish
 from .run_record import run_record
 
 HALF = 0.5**0.5
@@ -197,9 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
         "seconds": time.monotonic() - began,
     }
     table = markdown(report)
-    print(table)
-    if args.output is not None:
-        write(args.output, "size-biased" + "-quick" * args.quick, report, table)
+    publish(args.output, "size-biased" + "-quick" * args.quick, report, table)
     return 0
 
 

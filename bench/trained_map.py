@@ -25,7 +25,7 @@ from resmc._system import checks
 from resmc._system.cpus import usable_cpus
 from resmc.train import TrainedHeatMap
 
-from .machine import write
+from .machine import publish
 from .run_record import run_record
 from .training import product
 
@@ -37,8 +37,7 @@ PRODUCT, SMALL_PRODUCT, TIMES = 2048, 256, 5  # widths of a large product, and h
 def operations(found: TrainedHeatMap) -> float:
     """Floating-point operations in the products of the layers, forward and backward, of all steps of all networks."""
     model, data = found.model, found.plan.examples
-    block = model.residual_block
-    matrices = (block.V is not None) + (block.W is not None)
+    matrices = model.residual_block.matrices
     steps = found.settings.epochs * data.batches(found.settings.batch)
     members = int(found.networks.sum()) * len(found.beta) * len(found.rates)
     return 6.0 * members * steps * found.settings.batch * matrices * model.depth * model.width**2
@@ -152,9 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
         **measure(args),
     }
     table = markdown(report)
-    print(table)
-    if args.output is not None:
-        write(args.output, "trained-map", report, table)
+    publish(args.output, "trained-map", report, table)
     return 0
 
 

@@ -9,12 +9,10 @@ training by descent and by Adam. Exits with 1 if a number is not reached. ``--qu
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 import time
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,8 @@ from resmc.models.processes import Process
 from resmc.train import Regularity, TrainedLogRatios, TrainedRoughness
 
 from .depth_limits import Line, between, near
-from .machine import commit, cpu_model, write
+from .machine import publish
+from .run_record import run_record
 from .trained_scaling import number
 
 SEED = 0
@@ -174,19 +173,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="folder for the JSON and the table; without it they are printed")
     args = parser.parse_args(arguments)
     scale = QUICK if args.quick else FULL
-    load, began = os.getloadavg()[0], time.monotonic()
+    machine, began = run_record(), time.monotonic()
     cases, by_optimizer = roughness(scale), gradients(scale)
     finals = {"before training": [row.mean_before[0] for row in by_optimizer["SGD"].rows]}
     finals |= {name: [row.mean_after[0] for row in one.rows] for name, one in by_optimizer.items()}
     report: dict[str, Any] = {
         "command": shlex.join(["python", "-m", "bench.trained_roughness", *(["--quick"] if args.quick else [])]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "cpu": cpu_model(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "instruction_set": resmc.build_info()["instruction_set"],
-        "version": resmc.build_info()["version"],
-        "load": load,
+        **machine,
         **asdict(scale),
         "cases": cases,
         "slopes": [asdict(line) for line in slopes(by_optimizer)],
@@ -194,9 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
         "seconds": time.monotonic() - began,
     }
     table = markdown(report)
-    print(table)
-    if args.output is not None:
-        write(args.output, "trained-roughness" + "-quick" * args.quick, report, table)
+    publish(args.output, "trained-roughness" + "-quick" * args.quick, report, table)
     every = [*(line for case in cases for line in case["lines"]), *report["slopes"]]
     return int(not all(line["reached"] for line in every))
 

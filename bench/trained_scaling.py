@@ -27,7 +27,7 @@ from resmc.results.estimates import format_estimate
 from resmc.train import TrainedScaling
 
 from .depth_limits import Line, near
-from .machine import write
+from .machine import publish
 from .run_record import run_record
 
 WIDTH, EXAMPLES, SEED = 10, 1280, 0
@@ -208,9 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
         "seconds": time.monotonic() - began,
     }
     table = markdown(report)
-    print(table)
-    if args.output is not None:
-        write(args.output, "trained-scaling" + "-quick" * args.quick, report, table)
+    publish(args.output, "trained-scaling" + "-quick" * args.quick, report, table)
     return int(not all(line["reached"] for case in cases for line in case["lines"]))
 
 

@@ -10,11 +10,9 @@ Two minutes on two cores that are not busy.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,15 +20,16 @@ from typing import Any
 
 import torch
 
-import resmc
 from resmc import ResidualNetwork
 from resmc._system.cpus import usable_cpus
 from resmc.torch_module.chunks import Chunk
 from resmc.torch_module.ensemble import Ensemble
 
-from .adjoint import spread, turns
-from .adjoint_tables import cell, table
-from .machine import commit, cpu_model, write
+from .adjoint import turns
+from .adjoint_tables import table
+from .harness import cell, spread
+from .machine import publish
+from .run_record import run_record
 
 Tensor = torch.Tensor
 FEATURES, CLASSES, RATE, MOMENTUM = 64, 10, 1e-3, 0.9  # inputs and classes are those of scikit-learn's digits
@@ -62,8 +61,7 @@ class Case:
     @property
     def operations(self) -> float:
         """Floating-point operations of a network's step in the products of its layers, forward and backward."""
-        matrices = (self.model.residual_block.V is not None) + (self.model.residual_block.W is not None)
-        return 6.0 * matrices * self.depth * self.batch * self.width**2
+        return 6.0 * self.model.residual_block.matrices * self.depth * self.batch * self.width**2
 
     def __str__(self) -> str:
         return f"{self.block}, {self.activation}, n = {self.width}"
@@ -272,7 +270,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=usable_cpus(), help="threads, and processes of the loop")
     parser.add_argument("--output", type=Path, help="folder for the JSON and the table; without it they are printed")
     args = parser.parse_args(arguments)
-    size, threads, load = QUICK if args.quick else FULL, torch.get_num_threads(), os.getloadavg()[0]
+    size, threads = QUICK if args.quick else FULL, torch.get_num_threads()
+    machine = run_record("cpus", "version")
     torch.set_num_threads(1)
     try:
         with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
@@ -280,26 +279,20 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         torch.set_num_threads(threads)
     report = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
+        **machine,
         "command": "python -m bench.training" + " --quick" * args.quick + f" --workers {args.workers}",
         "seed": 0,
-        "cpu": cpu_model(),
-        "instruction_set": resmc.build_info()["instruction_set"],
         "torch": torch.__version__,
-        "load": load,
         "workers": args.workers,
         "rounds": size.rounds,
         "rows": rows,
     }
     first = (
-        f"{report['cpu']}, torch {report['torch']}, {args.workers} threads or processes, load average {load:.1f} at "
-        f"the start. Command: `{report['command']}`, seed 0, commit {report['commit']}.\n"
+        f"{report['cpu']}, torch {report['torch']}, {args.workers} threads or processes, load average "
+        f"{report['load']:.1f} at the start. Command: `{report['command']}`, seed 0, commit {report['commit']}.\n"
     )
     text = "\n".join([first, *lines_of(rows)])
-    print(text)
-    if args.output is not None:
-        write(args.output, "training", report, text + "\n")
+    publish(args.output, "training", report, text + "\n")
     return 0
 
 

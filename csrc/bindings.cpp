@@ -381,6 +381,7 @@ PYBIND11_MODULE(_native, m) {
     streams["trend_bias"] = static_cast<int>(STREAM_TREND_BIAS);
     streams["inputs"] = static_cast<int>(STREAM_INPUTS);
     streams["resampling"] = static_cast<int>(STREAM_RESAMPLING);
+    streams["dropout"] = static_cast<int>(STREAM_DROPOUT);
     m.attr("STREAMS") = streams;
     m.def("instruction_sets", [] {
         std::vector<std::pair<std::string, int>> names;

@@ -5,8 +5,9 @@ Every name is imported when it is asked for; those that need torch (the extra ``
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ._system.facade import facade
 
 if TYPE_CHECKING:
     from .experiments.ode.adjoint_errors import AdjointErrors, adjoint_errors
@@ -45,13 +46,4 @@ HOMES = {  # files of the public names
     "success": "experiments.ode.success",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Imports the file of a public name when it is asked for, so that nothing is loaded that is not used."""
-    if name in HOMES:
-        return getattr(importlib.import_module(f".{HOMES[name]}", __package__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = facade(__name__, HOMES)

@@ -259,7 +259,8 @@ def simulate(
     ----------
     model : ResNet or ResidualNetwork, optional
         The network; or give its fields as keywords: width, depth, n_out, input_norm, and alpha, lam, variant of a
-        `ResNet`, or block, activation, beta, c, inside, scaling, carry, weights, bias, input of a `ResidualNetwork`.
+        `ResNet`, or block, activation, beta, c, inside, scaling, carry, weights, bias, keep, input of a
+        `ResidualNetwork`.
     networks : int
         How many, at least 1; below 32 there are no standard errors. 1e6 is accepted for 1_000_000.
     seed : int
@@ -307,7 +308,8 @@ def simulate(
         Several inputs, m from 1 to 16, share every network: x^a . x^b/n_in, in place of ``input`` and ``input_norm``.
         All other results are those of input 0, in the same bits as without the others; gradients, where ``projected``,
         in the same law. The cost per layer is width m^2 (``projected``), and the law exact: W meets all inputs at once.
-        On the CPU; layers must be independent. See `Simulation.angles`, `output_covariance` and `joint_log_norms`.
+        On the CPU; layers must be independent. See `Simulation.angles`, `Simulation.output_covariance` and
+        `Simulation.joint_log_norms`.
     inputs : array of float, shape (m, n_in), optional
         The inputs themselves instead, of networks with Gaussian weights.
     angle : float, optional
@@ -339,7 +341,7 @@ def simulate(
     Stopped
         If `resmc.stop` was called in another thread, or Ctrl-C ended the executor of this one.
 
-    Sources: Li, Nica, Roy 2021 (arXiv 2106.04013) for the model; Lu 2021, "Householder Dice" (arXiv 2101.07464), for
+    Source: Li, Nica, Roy 2021 (arXiv 2106.04013) for the model; Lu 2021, "Householder Dice" (arXiv 2101.07464), for
     using one Gaussian matrix several times, forward and back, without drawing it.
     """
     request = check(

@@ -14,7 +14,7 @@ from sweeps import Enough, contents, files, identities, leftovers, running, stop
 import resmc
 from resmc import DepthScaling, ResidualNetwork, heat_map, load_heat_map
 from resmc.engine.native import NUMERICS_VERSION
-from resmc.experiments.heat_row import from_bytes
+from resmc.experiments.heat_row import FILES
 from resmc.results import archive
 from resmc.sweep import Store, StoreError
 from resmc.sweep.heat_map_plan import HeatMapPlan
@@ -157,8 +157,8 @@ VALUES = np.zeros((3, 3, 2, 4))
 )
 def test_files_with_a_right_checksum_that_say_what_no_row_is_are_refused_with_their_name(changes, values, words):
     with pytest.raises(ValueError, match=f"^file.*{words}"):
-        from_bytes(archive.to_bytes(GOOD | changes, {"values": values}), "file")
-    assert from_bytes(archive.to_bytes(GOOD, {"values": VALUES}), "file").row == ROW
+        FILES.from_bytes(archive.to_bytes(GOOD | changes, {"values": values}), "file")
+    assert FILES.from_bytes(archive.to_bytes(GOOD, {"values": VALUES}), "file").row == ROW
 
 
 def test_a_damaged_file_is_noticed_in_the_run_that_needs_it(tmp_path, capsys):

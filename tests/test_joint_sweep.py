@@ -46,6 +46,21 @@ def test_a_point_of_a_sweep_is_the_simulation_of_its_network(tmp_path: Path):
         assert found.angles().cosine.shape == (4, 2, 2)
         assert found.lyapunov().exponents.shape == (2,)
     assert resmc.load_sweep(tmp_path / "store").plan == plan
+    data = result.to_xarray()
+    assert data.tangent_kernel.dims == ("width", "input", "input_")
+    assert data.cosine.dims == data.tangent_kernel.dims
+    assert data.lyapunov_exponent_stderr.dims == ("width", "tangent")
+    np.testing.assert_allclose(
+        data.tangent_kernel.sel(width=6), result.simulation(width=6).tangent_kernel().total.value
+    )
+
+
+def test_one_input_of_a_sweep_has_no_dimension(tmp_path: Path):
+    result = Sweep(**GRID, tangent_kernel=True).run(tmp_path / "store", engine="threads", progress=False)
+    data = result.to_xarray()
+    assert data.tangent_kernel.dims == ("width",)
+    assert "input" not in data.coords
+    assert len(result.to_dataframe()) == 2
 
 
 def test_a_plan_is_read_back_and_one_without_them_says_nothing_of_them():

@@ -124,6 +124,7 @@ GENERAL: dict[str, tuple[resmc.ResidualNetwork, dict[str, Any]]] = {
         {"method": "dense", "keep_trajectories": 2},
     ),
     "tied": (resmc.ResidualNetwork(8, 6, weights=resmc.Weights("uniform", "tied")), {}),
+    "dropout": (resmc.ResidualNetwork(8, 6, activation="tanh", keep=0.1 + 0.2), {"gradients": True}),
     "smooth": (resmc.ResidualNetwork(8, 6, weights=resmc.Weights(depth=resmc.SmoothProcess(0.3))), {}),
     "a mixture": (
         resmc.ResidualNetwork(

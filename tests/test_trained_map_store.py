@@ -12,7 +12,7 @@ from sweeps import Enough, contents, files, identities, leftovers, stopped_after
 from trained_maps import HURST, NETWORK, SMALL, classes, plan_of, same, small
 
 import resmc
-from resmc.experiments.train.map_row import RowResults, from_bytes
+from resmc.experiments.train.map_row import FILES, RowResults
 from resmc.results import archive
 from resmc.sweep import Store, StoreError, any_stored_plan, load_stored
 from resmc.sweep.coordinator import work
@@ -218,8 +218,8 @@ ARRAYS: dict[str, Any] = {"loss": np.ones((3, 3, 2, 2)), "accuracy": np.ones((3,
 )
 def test_files_with_a_right_checksum_that_say_what_no_row_is_are_refused_with_their_name(changes, arrays, words):
     with pytest.raises(ValueError, match=f"^file.*{words}"):
-        from_bytes(archive.to_bytes(GOOD | changes, ARRAYS | arrays), "file")
-    assert from_bytes(RowResults(**ARRAYS).to_bytes(ROW, 0, 3, "cpu/torch"), "file").row == ROW
+        FILES.from_bytes(archive.to_bytes(GOOD | changes, ARRAYS | arrays), "file")
+    assert FILES.from_bytes(FILES.to_bytes(ROW, 0, 3, "cpu/torch", RowResults(**ARRAYS).arrays), "file").row == ROW
 
 
 def test_the_small_map_is_the_one_of_the_plan():

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any, NoReturn
 
 from .words import brief
 
 Plain = dict[str, Any]  # values by name, as in a model's fields, a plan or a manifest
+
+
+def key_of(*values: Any) -> str:
+    """Return a hash of plain values, 32 hexadecimal digits; the order of names counts."""
+    text = json.dumps(values, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def of_json(data: bytes) -> Any:

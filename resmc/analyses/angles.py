@@ -42,10 +42,10 @@ class Angles(Result):
         Networks where neither state is 0; and of these those whose states are not on one line, as far as float32 tells:
         identical inputs stay so, opposite ones in a linear network too.
     infinite_width : InfiniteWidth
-        ``cosine`` and ``log_sine_squared`` at infinite width, with `resmc.theory.infinite_width`.
+        ``cosine`` and ``log_sine_squared`` at infinite width (`resmc.theory.infinite_width`).
     small_angle : ndarray, shape (R, m, m)
         Mean of ln sin^2(angle) at this width in the limit of a small angle, where it is known exactly
-        (`resmc.theory.lyapunov.small_angle`: networks without a skip) and the inputs' angle is below 0.1, else NaN.
+        (`resmc.theory.small_angle`: networks without a skip) and the inputs' angle is below 0.1, else NaN.
     """
 
     layers: NDArray[np.int64]

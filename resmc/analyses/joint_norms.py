@@ -86,8 +86,8 @@ class OutputCovariance(Result):
     infinite_width : ndarray, shape (R, m, m)
         The limit of ``by_layer`` at infinite width (`resmc.theory.infinite_width`).
     exact : ndarray, shape (R, m, m)
-        The exact value where it is known, else NaN: E|h^a|^2/n of networks whose growth is known, and in linear
-        networks all entries.
+        The exact value where it is known, else NaN: all entries at layer 0, and in linear networks; E|h^a|^2/n where
+        the growth is known.
     reliable : ndarray of bool, shape (R, m, m)
         True where there is an error.
     """
@@ -157,5 +157,6 @@ def output_covariance(sim: Record) -> OutputCovariance:
         growth = np.exp(sim.facts.growth(sim.layers))
         own = np.eye(m, dtype=bool) | (sim.lowered.general.activation == "linear")
         exact = np.where(own, growth[:, None, None] * gram, np.nan)
+    exact[0] = gram
     limit = infinite_width(sim.model, inputs, sim.layers).covariance
     return OutputCovariance(found[-1], sim.layers, found, limit, exact, reliable)

@@ -33,7 +33,7 @@ def heading(sim: Record) -> list[str]:
     said = [f"{counted(asked.count, 'input')} to each network"] if asked.count > 1 else []
     said += ["tangent kernel" + ", backward pass of its own" * asked.independent] if asked.kernel else []
     said += [counted(asked.tangents, "tangent")] if asked.tangents else []
-    return [", ".join(said) + "; below is input 0" * (asked.count > 1)]
+    return [", ".join(said) + "; below is input 0" * (asked.count > 1)] if said else []
 
 
 def notes(sim: Record) -> list[str]:

@@ -2,7 +2,7 @@
 
 k tangent vectors go through the derivative dh_{l+1}/dh_l of every layer and are made orthonormal again; the logarithms
 of what that takes away, over the depth, are the Lyapunov exponents (Benettin et al. 1980). Without a skip they are
-known exactly for rectifiers and linear networks at every width: `resmc.theory.lyapunov.lyapunov_exponents`.
+known exactly for rectifiers and linear networks at every width: `resmc.theory.lyapunov_exponents`.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ phi-in       h_{k+1} = carry h_k + s (V sigma(h_k) + b)
 phi-out      h_{k+1} = carry h_k + s sigma(W h_k + b)
   --inside   h_{k+1} = carry h_k + sigma(s (W h_k + b))
 v-phi-w      h_{k+1} = carry h_k + s V sigma(W h_k + b)
+  --keep     phi-in with mask sigma(h_k)/sqrt(keep) for sigma(h_k), each neuron's mask 1 with that probability, else 0
 
 V and W are drawn anew in every layer, with independent entries of variance 1/width, unless --weights says otherwise;
 s = c L^(-beta), where L is the depth. Options that are not given have their defaults.
@@ -59,6 +60,7 @@ def add_model_options(parser: argparse.ArgumentParser, *, depth: bool = True) ->
         f"{WEIGHTS_EXAMPLE}",
     )
     group.add_argument("--bias", type=float, help="standard deviation of the biases b (default: 0, no biases)")
+    group.add_argument("--keep", type=float, help="dropout: probability that a neuron stays (default: 1, no dropout)")
     group.add_argument("--input", metavar="LIST", help="the input x, as 0.5,-1,2 (default: one of size --input-norm)")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from .._system import checks
 from .._system.words import brief
 from ..models import joint_inputs
+from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.joint_inputs import MAX_JOINT, JointInputs
 from ..models.residual_network import Model, ResidualNetwork
 from .devices import Device
@@ -124,3 +125,5 @@ def _check_model(model: Model, what: str) -> None:
         raise ValueError(
             f"weights={brief(model.weights)} are not allowed with {what}: layers must be independent of each other"
         )
+    if isinstance(model, ResidualNetwork):
+        refuse_dropout(model.keep, f"with {what}", SEVERAL_INPUTS[1])

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system.words import brief
+from ..models.dropout import WORDS, kept_below, kept_factor
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import VARIANTS, ResNet
 from ..models.spelling import general, log_gaussian
@@ -66,6 +67,8 @@ class KernelResidual(KernelNetwork):
     n_in: int
     bias: float
     bias_square: float
+    kept_below: int  # dropout keeps neurons whose word is below it; 0 without dropout
+    kept_factor: float
     size: float
     keep: float
     steps: NDArray[np.float32] = field(repr=False)
@@ -328,6 +331,8 @@ def _residual(model: ResidualNetwork, gradients: bool) -> KernelResidual:
         n_in=n_in,
         bias=_rounded(model.bias * math.sqrt(n)),
         bias_square=_rounded(model.bias**2 * n),
+        kept_below=0 if model.keep == 1.0 else kept_below(model.keep),
+        kept_factor=_rounded(kept_factor(model.keep)),
         size=1.0 if model.homogeneous else _rounded(model.size),
         keep=1.0,
         steps=(model.scales * outer).astype(np.float32),
@@ -347,6 +352,8 @@ def _rounding_by_layer(model: ResidualNetwork) -> Floats:
     gain, outer = model.sigma.mean_square(), 1.0 if model.block == "phi-out" else 1.0 / math.sqrt(model.width)
     carry = _rounded(model.carry)
     scales = (model.scales * outer).astype(np.float32).astype(np.float64) / outer
+    if model.keep != 1.0:  # masks change a mean square by the rounding of keep and of its root
+        scales *= _rounded(kept_factor(model.keep)) * math.sqrt(kept_below(model.keep) / WORDS)
     exact, rounded = (c**2 + gain * s**2 for c, s in ((model.carry, model.scales), (carry, scales)))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(rounded > 0.0, np.log(exact / rounded), 0.0)

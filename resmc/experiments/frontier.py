@@ -13,6 +13,7 @@ from .._system import checks
 from .._system.progress import reporting
 from .._system.stopping import stoppable
 from .._system.words import brief, brief_repr, counted
+from ..models.dropout import DEPTH, refuse_dropout
 from ..models.processes import FractionalNoise, hurst_exponents
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
@@ -199,6 +200,7 @@ def _with_noise(model: Any, hurst: float, depth: int) -> ResidualNetwork:
         raise ValueError(f"carry={model.carry!r} is not allowed: it must be 1, or h_0 is not what all layers see")
     if model.sigma.signed:
         raise ValueError(f"activation={model.activation!r} is not allowed: its signs are drawn in every layer")
+    refuse_dropout(model.keep, *DEPTH)
     if model.inside and model.sigma.at_zero != 0.0:
         raise ValueError(
             f"activation={model.activation!r} is not allowed with the scaling inside: sigma(0) = "

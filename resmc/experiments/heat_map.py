@@ -6,7 +6,7 @@ of averages over independent networks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,24 +19,20 @@ from .._system.plain import Plain
 from .._system.words import brief_repr, counted
 from ..analyses.export import Variable
 from ..engine.lowering import QUOTIENTS
-from ..engine.request import MAX_NETWORK
 from ..models.residual_network import ResidualNetwork
-from ..results.arithmetic import share_networks
-from ..results.estimates import MIN_NETWORKS, Estimate, Floats
-from ..results.propagation import Networks
-from ..tables import Column, Shown, Table
+from ..results.estimates import Estimate, Floats
+from ..tables import Column, Table
 from .heat_row import FORWARD
-from .heat_statistics import FIELDS, SYMBOLS, Frontier, RowSums, crossing, mean_over_networks
-from .map_export import POINT, ROW, dataset, points
-from .map_progress import MapOfRows
+from .heat_statistics import SYMBOLS, Frontier, RowSums, crossing, mean_over_networks
+from .map_export import POINT, ROW, dataset
+from .map_of_rows import MapOfRows
 
 if TYPE_CHECKING:
-    import pandas
     import xarray
 
 
 @dataclass(frozen=True, eq=False)
-class HeatMap(MapOfRows, Shown):
+class HeatMap(MapOfRows):
     """A map over the Hurst exponent H and the exponent beta of the scaling, as `resmc.heat_map` returns it.
 
     The quantities are means over networks of the average over a network's inputs of log10 of a ratio, Estimates of
@@ -134,13 +130,7 @@ class HeatMap(MapOfRows, Shown):
     @cached_property
     def _estimates(self) -> dict[str, Estimate]:
         rows = [mean_over_networks(row.averages) for row in self._rows]
-        behind = np.empty((len(self.hurst), 1), object)
-        behind[:, 0] = [Networks.of(seed, [(0, MAX_NETWORK)]) for seed in self.seeds]
-        out = {}
-        for place, name in enumerate(self.quantities):
-            parts = [np.stack([np.asarray(getattr(row, field))[:, place] for row in rows]) for field in FIELDS]
-            out[name] = share_networks(Estimate(*parts), np.broadcast_to(behind, parts[0].shape))
-        return out
+        return {name: self._of_rows([row[:, place] for row in rows]) for place, name in enumerate(self.quantities)}
 
     def zeros(self, quantity: str) -> NDArray[np.int64]:
         """Count the networks with an input whose ratio is 0, (H, beta)."""
@@ -171,24 +161,13 @@ class HeatMap(MapOfRows, Shown):
         """
         checks.choice("quantity", quantity, ("displacement", "gradient_displacement"))
         place = self.quantities.index(self._name(quantity))
-        found = [crossing(row.averages[:, :, place], self.beta) for row in self._rows]
-        parts = [np.array([np.asarray(getattr(one, field)) for one in found]) for field in FIELDS]
-        behind = np.empty(len(self.hurst), object)
-        behind[:] = [Networks.of(seed, [(0, MAX_NETWORK)]) for seed in self.seeds]
-        limit = self.limit
-        beta = share_networks(Estimate(*parts), behind)
-        return Frontier(quantity, self.hurst, beta, limit, self.limit_words)
+        beta = self._of_rows([crossing(row.averages[:, :, place], self.beta) for row in self._rows])
+        return Frontier(quantity, self.hurst, beta, self.limit, self.limit_words)
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
-    def summary(self, width: int | None = None) -> Table:
-        """Return a table with a row for each H: its frontiers, and how far networks go at the ends of the map.
-
-        Lines that would be longer than ``width`` become a paragraph for each row.
-        """
-        return replace(self._table(), text_width=width)
-
     def _table(self) -> Table:
+        """Return a table with a row for each H: its frontiers, and how far networks go at the ends of the map."""
         names = [name for name in ("displacement", "gradient_displacement") if name in self.quantities]
         columns = [Column("H", "hurst"), Column("networks", "networks")]
         cells: list[list[Any]] = [[float(h) for h in self.hurst], [int(n) for n in self.networks]]
@@ -225,12 +204,7 @@ class HeatMap(MapOfRows, Shown):
         notes = ["", ways, frontier]
         if len(self.beta) == 1:
             notes.append("no frontier: it lies between two values of beta, and the map has one")
-        if (self.networks < MIN_NETWORKS).any():
-            notes.append(
-                f"no error bar: fewer than {MIN_NETWORKS} networks of an H give no errors; networks={MIN_NETWORKS} has "
-                "them"
-            )
-        return notes
+        return [*notes, *self._without_errors()]
 
     def _variables(self) -> dict[str, Variable]:
         dims, by_row = POINT, ROW
@@ -275,16 +249,3 @@ class HeatMap(MapOfRows, Shown):
             "complete": int(self.complete),
         }
         return dataset(self.hurst, self.beta, self._variables(), self.model, attributes)
-
-    def to_dataframe(self) -> pandas.DataFrame:
-        """Return a row for each point: H, beta, and all variables of `to_xarray` (needs ``resmc[pandas]``).
-
-        Raises
-        ------
-        ImportError
-            If pandas is not installed.
-        """
-        return points(self.hurst, self.beta, self._variables())
-
-    def __str__(self) -> str:
-        return str(self.summary())

@@ -10,8 +10,6 @@ values           (networks, exponents, inputs, quotients) float64: ln |v|^2/|sta
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
-from .._system.plain import Plain
-from .._system.words import counted, cut
+from .._system.plain import Plain, key_of
+from .._system.words import counted
 from ..engine.columns import Machine, needed_bytes, run_columns
 from ..engine.devices import Device
 from ..engine.lowering import QUOTIENTS, lower
@@ -31,14 +29,12 @@ from ..engine.native import NUMERICS_VERSION
 from ..models.processes import FractionalNoise
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling, power_of_depth
-from ..models.spelling import of_dict
 from ..models.weights import Weights
 from ..reference import normals, words
-from ..results import archive
+from ..results.archive import Archive
 from ..results.estimates import Floats
+from .row_files import RowFiles, read_model
 
-FORMAT = "resmc-heat-map-row"
-SCHEMA_VERSION = 1
 KEY_VERSION = 1  # raised when keys are made of other things
 N_IN = 64  # entries of an input
 MOST_INPUTS = 1 << 16  # the counters of random numbers have so many inputs
@@ -81,15 +77,12 @@ class HeatRow:
     @cached_property
     def key(self) -> str:
         """Hash of all that, beside the range and the numerics class, decides what a file holds."""
-        text = json.dumps([KEY_VERSION, self.to_dict(), NUMERICS_VERSION], separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return key_of(KEY_VERSION, self.to_dict(), NUMERICS_VERSION)
 
     @property
     def updates(self) -> int:
         """Work for one network, in neuron updates as the points of a sweep count theirs."""
-        block = self.model.residual_block
-        matrices = (block.V is not None) + (block.W is not None)
-        passes = 1 + BACKWARD_WORK * self.gradients
+        matrices, passes = self.model.residual_block.matrices, 1 + BACKWARD_WORK * self.gradients
         return -(-self.model.depth * self.model.width**2 * matrices * self.columns * passes // PRODUCTS)
 
     @property
@@ -130,14 +123,12 @@ class HeatRow:
     @classmethod
     def from_dict(cls, described: Mapping[str, Any]) -> Self:
         """Read the row that `to_dict` has written; raises KeyError, TypeError or ValueError for what is none."""
-        model = of_dict(described["model"])
-        if not isinstance(model, ResidualNetwork) or not isinstance(described["beta"], list):
-            raise ValueError("its row has no ResidualNetwork, or no list of exponents")
+        model, betas = read_model(described)
         return cls(
             model,
             checks.integer("seed", described["seed"], 0, 2**64 - 1, "2^64 - 1"),
             checks.real("c", described["c"]),
-            tuple(checks.real("beta", beta) for beta in described["beta"]),
+            tuple(checks.real("beta", beta) for beta in betas),
             checks.integer("n_inputs", described["n_inputs"], 1, MOST_INPUTS, "2^16"),
             checks.boolean("gradients", described["gradients"]),
         )
@@ -189,76 +180,14 @@ def _finite_or_infinite(values: Floats) -> Floats:
     return np.where(np.isnan(values), np.inf, values)
 
 
-def to_bytes(row: HeatRow, start: int, stop: int, numerics: str, values: Floats) -> bytes:
-    """Return the content of a range's file, computed by a numerics class."""
-    manifest = {
-        "format": FORMAT,
-        "schema_version": SCHEMA_VERSION,
-        "row": row.to_dict(),
-        "range": [start, stop],
-        "numerics": [NUMERICS_VERSION, numerics],
-    }
-    return archive.to_bytes(manifest, {"values": values})
+def _values(found: Archive, row: HeatRow, networks: int) -> Floats:
+    values = found.array("values", np.dtype(np.float64))
+    expected = (networks, len(row.betas), row.n_inputs, len(row.quotients))
+    if values.shape != expected:
+        raise ValueError(f"values have the shape {values.shape}, not {expected}")
+    if np.isnan(values).any():
+        raise ValueError("its values hold what is no number")
+    return values.copy()
 
 
-@dataclass(frozen=True, eq=False)
-class HeatRange:
-    """A range of a row, as its file holds it.
-
-    Attributes
-    ----------
-    row : HeatRow
-    start, stop : int
-        The networks are start .. stop - 1.
-    numerics : str
-        The numerics class.
-    values : ndarray, shape (networks, exponents, inputs, quotients)
-    """
-
-    row: HeatRow
-    start: int
-    stop: int
-    numerics: str
-    values: Floats
-
-
-def from_bytes(data: bytes, name: str) -> HeatRange:
-    """Read the content of a range's file.
-
-    Raises
-    ------
-    ValueError
-        If it is damaged, or no such file; the message begins with ``name``.
-    """
-    found = archive.Archive(data, name)
-    try:
-        row, start, stop, numerics = _checked(found.manifest)
-        values = found.array("values", np.dtype(np.float64))
-        expected = (stop - start, len(row.betas), row.n_inputs, len(row.quotients))
-        if values.shape != expected:
-            raise ValueError(f"values have the shape {values.shape}, not {expected}")
-        if np.isnan(values).any():
-            raise ValueError("its values hold what is no number")
-    except KeyError as error:
-        raise _refusal(name, f"its manifest has no {error}") from None
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise _refusal(name, str(error)) from None
-    return HeatRange(row, start, stop, numerics, values.copy())
-
-
-def _refusal(name: str, why: str) -> ValueError:
-    return ValueError(f"{name} is no part of a heat map that this resmc can read: {cut(why)}")
-
-
-def _checked(manifest: Any) -> tuple[HeatRow, int, int, str]:
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ValueError(f"its manifest does not say {FORMAT!r}")
-    if manifest.get("schema_version") != SCHEMA_VERSION:
-        raise ValueError(f"it has schema version {manifest.get('schema_version')}, not {SCHEMA_VERSION}")
-    row = HeatRow.from_dict(manifest["row"])
-    (start, stop), (version, numerics) = manifest["range"], manifest["numerics"]
-    if type(start) is not int or type(stop) is not int or not 0 <= start < stop:
-        raise ValueError(f"range={[start, stop]} is not allowed: it must be two increasing numbers of networks")
-    if version != NUMERICS_VERSION or not isinstance(numerics, str):
-        raise ValueError(f"numerics={[version, numerics]} is not allowed: it must be {NUMERICS_VERSION!r} and a class")
-    return row, start, stop, numerics
+FILES = RowFiles("resmc-heat-map-row", "a heat map", HeatRow.from_dict, _values, NUMERICS_VERSION)

@@ -15,7 +15,6 @@ from ..results.groups import jackknifed
 from ..tables import Column, Shown, Table
 
 RATIO_OF_LOG = 0.5 / math.log(10.0)  # log10 of a ratio, by the natural logarithm of its square
-FIELDS = ("value", "stderr", "n", "df")  # fields of an `Estimate`
 SYMBOLS = {
     "growth": "|h_L|/|h_0|",
     "displacement": "|h_L - h_0|/|h_0|",

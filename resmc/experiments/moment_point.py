@@ -13,8 +13,6 @@ is a file of `resmc.results.archive` with these arrays and members.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
-from .._system.plain import Plain
+from .._system.plain import Plain, key_of
 from .._system.words import cut
 from ..engine.lowering import lower
 from ..engine.native import NUMERICS_VERSION
@@ -76,15 +74,12 @@ class MomentPoint:
     def key(self) -> str:
         """Hash of all that, beside the range and the numerics class, decides what a file holds."""
         described = {**self.to_dict(), "model": canonical(self.model)}
-        text = json.dumps([KEY_VERSION, described, NUMERICS_VERSION], separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return key_of(KEY_VERSION, described, NUMERICS_VERSION)
 
     @property
     def updates(self) -> int:
         """Work for one network, in neuron updates as the points of a sweep count theirs."""
-        block = self.model.residual_block
-        matrices = (block.V is not None) + (block.W is not None)
-        return self.model.width * (self.model.depth * matrices + 1)
+        return self.model.width * (self.model.depth * self.model.residual_block.matrices + 1)
 
     def weighted(self, start: int, stop: int, threads: int, report: Callable[[float], None] | None = None) -> Weighted:
         """Take the populations of the networks start .. stop - 1 through all layers."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from .._system.stopping import look
 from .._system.words import brief
+from ..models.dropout import DEPTH, refuse_dropout
 from ..models.processes import Covariance, FractionalNoise, Mixture, SmoothProcess
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
@@ -34,6 +35,7 @@ def check_model(model: Any) -> None:
         raise ValueError(f"carry={model.carry!r} is not allowed: it must be 1, or all grows or falls like carry^L")
     if model.sigma.signed:
         raise ValueError(f"activation={model.activation!r} is not allowed: its signs are drawn in every layer")
+    refuse_dropout(model.keep, *DEPTH)
 
 
 class Ends(NamedTuple):

@@ -39,6 +39,11 @@ class Block:
     formula_inside: str | None = None
 
     @property
+    def matrices(self) -> int:
+        """The number of a layer's matrices."""
+        return (self.V is not None) + (self.W is not None)
+
+    @property
     def acts_on_layers(self) -> bool:
         """True if the activation acts on h itself and not on W h + b; its signs come from the draw of its argument."""
         return self.W is None

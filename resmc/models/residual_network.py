@@ -20,6 +20,7 @@ from .._system.plain import Plain
 from .._system.words import brief
 from .activations import ACTIVATIONS, Activation, checked_activation
 from .blocks import BLOCKS, Block
+from .dropout import checked_keep
 from .inputs import MAX_INPUTS, Inputs, checked_input, meeting
 from .network import Network
 from .processes import Covariance, Mixture, Process
@@ -44,10 +45,14 @@ class ResidualNetwork(Network):
                      h_{k+1} = carry h_k + sigma(s_k (W_k h_k + b_k))          scaling inside
         v-phi-w      h_{k+1} = carry h_k + s_k V_k sigma(W_k h_k + b_k)        k = 0 .. depth-1
 
+        dropout      phi-in with m_k sigma(h_k)/sqrt(keep) for sigma(h_k), entry by entry
         h_out = W_out h_depth                                                  in R^n_out
 
     V_k, W_k, W_out have independent entries of mean 0 and variance 1/width, b_k Gaussian ones with standard deviation
-    ``bias``. Layers are independent of each other, unless ``weights`` is a `Weights` that says otherwise.
+    ``bias``. Layers are independent of each other, unless ``weights`` is a `Weights` that says otherwise. With dropout
+    the entries of m_k are 1 with probability ``keep`` and else 0, independent of each other and of all else, a mask for
+    each network and layer, which the forward and the backward pass share. E|m_k sigma(h_k)|^2/keep is |sigma(h_k)|^2.
+    Where a mask is all 0, that layer's branch is its bias alone; no network ends there, unless it has no skip.
     The gradient p_k is that of one output: p_depth is a row of W_out, p_k = (dh_{k+1}/dh_k)^T p_{k+1}.
 
     Parameters
@@ -79,6 +84,10 @@ class ResidualNetwork(Network):
     input : sequence of float, optional
         The input x, not all 0: h_0 = A x, where the entries of A have the weight law with variance 1/n_in. With
         Gaussian weights the input enters through its norm alone.
+    keep : float
+        Probability with which dropout keeps a neuron, above 0 and at most 1, which is no dropout; for block="phi-in"
+        alone, with any activation. Masks are drawn from 32 bits, so the probability is the multiple of 2^-32 next to
+        it, and 1/sqrt(keep) has keep itself.
 
     Raises
     ------
@@ -98,6 +107,7 @@ class ResidualNetwork(Network):
     n_out: int = 1
     input_norm: float = 1.0
     input: tuple[float, ...] | None = None
+    keep: float = 1.0
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -128,6 +138,7 @@ class ResidualNetwork(Network):
                 given = "there is no input" if self.input is None else f"input has {n_in} entries"
                 raise ValueError(f"n_in={self.n_in} is not allowed: {given}")
         put("n_in", n_in)
+        put("keep", checked_keep(self.keep, self.block))
         self._check_range()
 
     def _check_dependence(self) -> None:
@@ -249,6 +260,14 @@ class ResidualNetwork(Network):
         return by_layer(self.scaling, self.depth)
 
     @property
+    def has_asymmetry(self) -> bool:
+        """True if A and the active fraction are defined: rectifiers that act on the layers themselves, all of them.
+
+        With dropout a branch does not see sigma(h), so that A would not say how the next layer grows.
+        """
+        return super().has_asymmetry and self.keep == 1.0
+
+    @property
     def title(self) -> str:
         """The network in a line."""
         kind = f"{self.block} {self.activation} residual network"
@@ -261,9 +280,10 @@ class ResidualNetwork(Network):
 
     @property
     def layers_in_words(self) -> str:
-        """Scaling, weights, carry and bias in words."""
+        """Scaling, weights, carry, bias and dropout in words."""
         scaling = self.scaling.words if isinstance(self.scaling, DepthScaling) else "by layer"
         rest = f"  carry {self.carry:.6g}" * (self.carry != 1.0) + f"  bias {self.bias:.6g}" * (self.bias > 0.0)
+        rest += f"  keep {self.keep:.6g}" * (self.keep != 1.0)
         return f"scaling {scaling}  {self.weights} weights{rest}"
 
     @property
@@ -272,8 +292,13 @@ class ResidualNetwork(Network):
         return f"{self.block} {self.activation} {self.width}x{self.depth}"
 
     def to_dict(self) -> Plain:
-        """Return the fields, in order, as plain values: the canonical description."""
+        """Return the fields, in order, as plain values: the canonical description, which is that of files and keys.
+
+        ``keep`` is left out where it is 1, as networks were described before there was dropout.
+        """
         out = {f.name: getattr(self, f.name) for f in fields(self)}
+        if self.keep == 1.0:
+            del out["keep"]
         if isinstance(self.scaling, DepthScaling):
             out["scaling"] = self.scaling.to_dict()
         else:
@@ -297,7 +322,7 @@ class ResidualNetwork(Network):
         said = (
             self.activation in RESNET_ACTIVATIONS and self.residual_block.acts_on_layers and self.weights == "gaussian"
         )
-        if not said or self.bias > 0.0 or len(set(self.scales.tolist())) > 1:
+        if not said or self.bias > 0.0 or self.keep != 1.0 or len(set(self.scales.tolist())) > 1:
             return None
         lam, variant = lam_of_scale(float(self.scales[0])), RESNET_ACTIVATIONS[self.activation]
         return ResNet(self.width, self.depth, self.carry, lam, variant, self.n_out, self.size)

@@ -32,6 +32,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "scaling": ("scaling", ""),
     "weights": ("weights", ""),
     "bias": ("bias", ""),
+    "keep": ("keep", ""),
     "alpha": ("", r"$\alpha$"),
     "lam": ("", r"$\lambda$"),
     "variant": ("variant", ""),

@@ -26,8 +26,9 @@ class DrawnWeights:
         v-phi-w     h_{k+1} = carry h_k + s_k V_k sigma(W_k h_k + b_k)                            k = 0 .. L - 1
         h_out   = W_out h_L
 
-    Where there are signs, sigma(x) stands for sigma(signs_k x). A `ResNet` is phi-in with carry alpha and s = sqrt(2)
-    lam. They are the networks of `resmc.reference.simulate_residual` with ``method="dense"``.
+    Where there are signs, sigma(x) stands for sigma(signs_k x), and with dropout for kept_k sigma(x). A `ResNet` is
+    phi-in with carry alpha and s = sqrt(2) lam. They are the networks of `resmc.reference.simulate_residual` with
+    ``method="dense"``.
 
     Attributes
     ----------
@@ -38,6 +39,8 @@ class DrawnWeights:
         Of standard deviation ``bias``, or this times what V and W have; None without bias.
     signs : float64 array (L, n) of +1 and -1, or None
         None where the activation has no signs.
+    kept : float64 array (L, n) of 0 and 1/sqrt(keep), or None
+        None without dropout.
     A : float64 array (n, entries of x), of variance 1/len(x)
     x : float64 array
         The input; with Gaussian weights it enters by its norm alone, and is one number, |x|/sqrt(n_in).
@@ -49,6 +52,7 @@ class DrawnWeights:
     W: Floats | None
     b: Floats | None
     signs: Floats | None
+    kept: Floats | None
     A: Floats
     x: Floats
     readout: Floats
@@ -75,7 +79,7 @@ def draw_weights(model: Network, seed: int = 0, network: int = 0) -> DrawnWeight
     """
     source = counters_of(model, seed, [network])
     n, depth, block = model.width, model.depth, model.residual_block
-    bias = model.bias if isinstance(model, ResidualNetwork) else 0.0
+    bias, dropout = (model.bias, model.keep < 1.0) if isinstance(model, ResidualNetwork) else (0.0, False)
     _check_size(model)
 
     def matrices(place: str | None) -> Floats | None:
@@ -88,6 +92,7 @@ def draw_weights(model: Network, seed: int = 0, network: int = 0) -> DrawnWeight
         W=matrices(block.W),
         b=np.stack([bias * source.bias(layer)[0] for layer in range(depth)]) if bias else None,
         signs=np.stack([source.signs(layer)[0] for layer in range(depth)]) if model.sigma.signed else None,
+        kept=np.stack([source.kept(layer)[0] for layer in range(depth)]) if dropout else None,
         A=source.first_layer()[0] / np.sqrt(len(model.inputs.x)),
         x=np.array(model.inputs.x),
         readout=source.readout(model.n_out)[0] / np.sqrt(n),
@@ -96,8 +101,7 @@ def draw_weights(model: Network, seed: int = 0, network: int = 0) -> DrawnWeight
 
 def _check_size(model: Network) -> None:
     """Refuse weights that do not fit into memory: arrays, and the normals and sums of the widest process."""
-    n, depth, block = model.width, model.depth, model.residual_block
-    matrices = (block.V is not None) + (block.W is not None)
+    n, depth, matrices = model.width, model.depth, model.residual_block.matrices
     size = 8 * n * n * depth * (2 * matrices if isinstance(model.dependence, str) else 3 * matrices + 8)
     available = available_memory()
     if size > available:

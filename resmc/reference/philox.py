@@ -34,6 +34,7 @@ STREAMS = {
     "trend_bias": 17,  # term k; of b
     "inputs": 18,  # inputs uniform on [0, 1], layer 0
     "resampling": 19,  # by what a population is resampled after layer l, of its first network
+    "dropout": 20,  # a word for each neuron of sigma(h_l), which is kept where the word is small
 }
 
 ROUNDS = 10

@@ -91,6 +91,7 @@ def simulate_residual(
         phi-out     s sigma(u)                W^T (s D p),              D = diag sigma'(u),     u = W h + b
          (inside)   sigma(s u)                W^T (s D p),              D = diag sigma'(s u)
         v-phi-w     s V sigma(u)              W^T (s D V^T p),          D = diag sigma'(u)
+        dropout     phi-in with m sigma(h)/sqrt(keep), D = diag m sigma'(h)/sqrt(keep), m the same mask of 0 and 1
 
     ``dense`` writes V, W, b and W_out out. ``projected`` draws only their products with h and p, given the products
     already known: the joint law of all h_l and p_l is the same, at every width (`resmc.reference.maps`). Two things
@@ -264,12 +265,15 @@ def _backward(
 
 
 class _Layer:
-    """F_l(h) = h_{l+1} - carry h_l = s V sigma(W h + b), and (dF_l/dh)^T p. A balanced activation is sigma(signs x)."""
+    """F_l(h) = h_{l+1} - carry h_l = s V sigma(W h + b), and (dF_l/dh)^T p.
+
+    A balanced activation is sigma(signs x), one with dropout kept sigma(x).
+    """
 
     def __init__(self, networks: Counters[ResidualNetwork], method: str, layer: int) -> None:
         model, Map, block = networks.model, MAPS[method], networks.model.residual_block
         self.inside, self.s = model.inside, float(model.scales[layer])
-        self.signs, self.activation = networks.signs(layer), model.sigma
+        self.signs, self.activation, self.kept = networks.signs(layer), model.sigma, networks.kept(layer)
         self.V = self.W = None
         cancels = model.weight_law.cancels
         if block.W is not None:
@@ -283,10 +287,10 @@ class _Layer:
         return self.s * u if self.inside else u
 
     def _sigma(self, x: Floats) -> Floats:
-        return self.activation.value(self.signs * x)
+        return self.kept * self.activation.value(self.signs * x)
 
     def _slope(self, x: Floats) -> Floats:
-        return self.signs * self.activation.slope(self.signs * x)
+        return self.kept * self.signs * self.activation.slope(self.signs * x)
 
     def branch(self, h: Floats) -> Floats:
         y = self._sigma(self._met(h))

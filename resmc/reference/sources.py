@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from .._system.words import brief
+from ..models.dropout import kept_below, kept_factor
 from ..models.network import Network
 from ..models.processes import Mixture, SmoothProcess
+from ..models.residual_network import ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE
 from .normals import normals, signs
 from .paths import Terms, path, smooth_path
@@ -44,6 +46,9 @@ class Source(Protocol):
 
     def signs(self, layer: int) -> Floats:
         """Return the signs s of a layer's activation sigma(s x), (N, n), or ones (1, 1) where it has none."""
+
+    def kept(self, layer: int) -> Floats:
+        """Return what multiplies a layer's sigma(h): 0 or 1/sqrt(keep), (N, n), or ones (1, 1) without dropout."""
 
     def first_layer(self) -> Floats:
         """Return A, (N, n, entries of `resmc.models.inputs.Inputs.x`)."""
@@ -174,6 +179,18 @@ class Counters(Generic[Model_co]):
             return np.ones((1, 1))
         drawn = draw_of_layer(layer) if W is None else (STREAMS_OF[W].forward, layer)
         return self.signs_of(self.seed, self.networks, *drawn, self.model.width, sigma.half)
+
+    def kept(self, layer: int) -> Floats:
+        """Return what multiplies a layer's sigma(h), (N, n), or ones (1, 1) without dropout.
+
+        Neuron i has output i mod 4 of quad i div 4, and is kept if that word is below keep 2^32.
+        """
+        model = self.model
+        if not isinstance(model, ResidualNetwork) or model.keep == 1.0:
+            return np.ones((1, 1))
+        quads = words(self.seed, self.networks, "dropout", layer, np.arange(-(-model.width // 4)))
+        drawn = quads.reshape(len(self.networks), -1)[:, : model.width]
+        return np.where(drawn < kept_below(model.keep), kept_factor(model.keep), 0.0)
 
     def first_layer(self) -> Floats:
         """Return A, (N, n, 1), or (N, n, n_in) where it is drawn entry by entry."""

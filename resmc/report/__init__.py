@@ -18,8 +18,9 @@ their ``summary()`` says all of them, in a notebook as a table. A report needs t
 # words_layers, words_growth, words_quotient, words_dead, words_sweep (the sentences; which quantities there are, and
 # what they are called and ask, says resmc.results.observables), alternatives (descriptions of the figures), figures
 # and colours (drawings as SVG that follow the page's colours), tables and sweep_tables, sweep_figures, settings,
-# spelled (networks as Python and as options), reproduce (command lines and Python that give the same bits), page (the
-# template), simulation_page, sweep_page, regime_page, heat_map_page and trained_map_page (a page's content).
+# spelled (networks as Python and as options), reproduce (command lines and Python that give the same bits), map_words
+# (what maps of both kinds say), page (the template), simulation_page, sweep_page, regime_page, heat_map_page and
+# trained_map_page (a page's content).
 
 import reprlib
 from pathlib import Path

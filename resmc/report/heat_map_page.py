@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +9,17 @@ import numpy as np
 
 from ..engine.lowering import lower
 from ..experiments.heat_map import HeatMap
-from ..experiments.map_progress import MapOfRows
 from ..models.scaling import DepthScaling
 from ..plot.depth import plot_heat_map
-from ..results.estimates import MIN_NETWORKS, Estimate
+from ..results.estimates import Estimate
 from ..tables import Column, Table
 from . import reproduce
 from .figures import Figure, figure
 from .found import Answer
+from .map_words import between, caveats, network, of_grid, of_map
 from .numbers import count, counted, plain, pm, typeset
 from .page import Content, need_extra, rendered, sources, write_page
 from .regime_page import FIGURES, shown
-from .settings import of_model, whole
 from .tables import or_none
 from .words_quotient import slug
 
@@ -44,9 +42,9 @@ def render(found: HeatMap) -> str:
 
 def content(found: HeatMap) -> Content:
     """Return the content of a heat map's page."""
-    m, answers = found.model, [_answer(found, name) for name in QUESTIONS if name in found.quantities]
+    answers = [_answer(found, name) for name in QUESTIONS if name in found.quantities]
     return Content(
-        title=f"Over H and β: {whole(m.block)} with {whole(m.activation)}, width {m.width}, depth {m.depth}",
+        title=f"Over H and β: {network(found)}",
         kind="heat map",
         lead=_lead(found),
         progress="",
@@ -56,7 +54,7 @@ def content(found: HeatMap) -> Content:
         tables=[*([_frontiers(found)] if len(found.beta) > 1 else []), _points(found)],
         settings=settings(found),
         reproduction=reproduce.of_heat_map(found),
-        sources=sources([lower(m)], depth=True),
+        sources=sources([lower(found.model)], depth=True),
     )
 
 
@@ -70,28 +68,6 @@ def _lead(found: HeatMap) -> str:
         f"{counted(found.n_inputs, 'input')} at each H. Weights are fractional noise over the layers, and branches "
         f"have the factor {factor}L^(−β){inside}, L = {count(found.model.depth)}."
     )
-
-
-def of_grid(found: MapOfRows) -> str:
-    """Say which values of H and β there are."""
-    hurst, beta = (
-        f" from {plain(values[0])} to {plain(values[-1])}" if len(values) > 1 else f" = {plain(values[0])}"
-        for values in (found.hurst, found.beta)
-    )
-    return f"{counted(len(found.hurst), 'value')} of H{hurst}, {counted(len(found.beta), 'exponent')} β{beta}"
-
-
-def caveats(found: MapOfRows) -> Iterator[str]:
-    """Say what a map lacks."""
-    if not found.complete:
-        yield (
-            f"The map is not complete: {count(found.points_complete)} of {counted(len(found.hurst), 'value')} of H "
-            "have all of their networks."
-        )
-    if found.damaged:
-        yield f"Files that were damaged and are left out: {', '.join(found.damaged)}."
-    if (found.networks < MIN_NETWORKS).any():
-        yield f"Fewer than {MIN_NETWORKS} networks of an H give no errors; networks={MIN_NETWORKS} has them."
 
 
 def _answer(found: HeatMap, name: str) -> Answer:
@@ -131,11 +107,9 @@ def _at_ends(found: HeatMap, values: Estimate, known: Any) -> str:
 def _figure(found: HeatMap, key: str) -> Figure:
     name = key.replace("-", "_")
     value = found.estimate(name).value
-    known = value[np.isfinite(value)]
-    between = f", between {plain(known.min())} and {plain(known.max())}" if known.size else ""
     described = (
-        f"Mean of log10 {shown(name)} at {counted(value.size, 'point')} of H and β{between}, with the frontier as the "
-        "depth grows."
+        f"Mean of log10 {shown(name)} at {counted(value.size, 'point')} of H and β{between(value)}, with the frontier "
+        "as the depth grows."
     )
 
     def draw(ax: Any) -> None:
@@ -173,14 +147,8 @@ def _points(found: HeatMap) -> Table:
 
 def settings(found: HeatMap) -> list[tuple[str, str]]:
     """Return names and values of all that decides on the map."""
-    scaling = found.model.scaling
-    assert isinstance(scaling, DepthScaling)
     return [
-        *of_model(found.model, without=("scaling", "weights", "input", "input_norm")),
-        ("Factor c of the scaling", plain(scaling.c, 6)),
-        ("Values of H", ", ".join(f"{h:g}" for h in found.hurst)),
-        ("Exponents β", ", ".join(f"{b:g}" for b in found.beta)),
-        ("Networks of each H", count(found.wanted)),
+        *of_map(found, without=("scaling", "weights", "input", "input_norm")),
         ("Inputs of each network", f"{count(found.n_inputs)}, uniform on [0, 1]^64"),
         ("Seed", str(found.seed)),
         ("Numerics version", found.numerics[0]),

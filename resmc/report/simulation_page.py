@@ -82,7 +82,8 @@ def lead(found: Analyses) -> str:
         return f"{text}alpha\xa0=\xa0{plain(sim.resnet.alpha)}, lam\xa0=\xa0{plain(sim.resnet.lam)}."
     carry = "" if general.carry == 1.0 else f", carry\xa0=\xa0{plain(general.carry)}"
     bias = f", bias\xa0=\xa0{plain(general.bias)}" if general.bias else ""
-    return f"{text}branches {scaling_of(general)}{carry}, {general.weights} weights{bias}."
+    keep = f", dropout with keep\xa0=\xa0{plain(general.keep)}" if general.keep != 1.0 else ""
+    return f"{text}branches {scaling_of(general)}{carry}, {general.weights} weights{bias}{keep}."
 
 
 def _drawing(found: Analyses, key: str) -> Callable[[Any], Any]:

@@ -10,17 +10,15 @@ import numpy as np
 
 from ..engine.lowering import lower
 from ..experiments.train.heat_map import TrainedHeatMap
-from ..models.scaling import DepthScaling
 from ..plot.trained_maps import plot_trained_map
 from ..tables import Column, Table
 from . import reproduce
 from .figures import Figure, figure
 from .found import Answer
-from .heat_map_page import caveats, of_grid
+from .map_words import between, caveats, network, of_grid, of_map
 from .numbers import NONE, count, counted, plain, pm, typeset
 from .page import Content, need_extra, rendered, sources, write_page
 from .regime_page import shown
-from .settings import of_model, whole
 from .tables import or_none
 
 QUESTIONS = {
@@ -43,13 +41,11 @@ def render(found: TrainedHeatMap) -> str:
 
 def content(found: TrainedHeatMap) -> Content:
     """Return the content of the page of a map after training."""
-    m = found.model
     some = bool((found.networks > 0).any())
     answers = [_score(found), _failed(found), _growth(found)] if some else []
     figures = [_figure(found, found.score), _figure(found, "learning_rate"), _figure(found, "growth")] if some else []
     return Content(
-        title=f"After training, over H and β: {whole(m.block)} with {whole(m.activation)}, width {m.width}, depth "
-        f"{m.depth}",
+        title=f"After training, over H and β: {network(found)}",
         kind=found.kind,
         lead=_lead(found),
         progress="",
@@ -59,7 +55,7 @@ def content(found: TrainedHeatMap) -> Content:
         tables=[_rows(found), _points(found)],
         settings=settings(found),
         reproduction=reproduce.of_trained_map(found),
-        sources=sources([lower(m)], depth=True),
+        sources=sources([lower(found.model)], depth=True),
     )
 
 
@@ -135,13 +131,11 @@ TITLES = {
 
 def _figure(found: TrainedHeatMap, quantity: str) -> Figure:
     value = found.learning_rate if quantity == "learning_rate" else found.estimate(quantity).value
-    known = value[np.isfinite(value)]
-    between = f", between {plain(known.min())} and {plain(known.max())}" if known.size else ""
 
     def draw(ax: Any) -> None:
         plot_trained_map(found, quantity, ax=ax)
 
-    described = f"{TITLES[quantity]}, {counted(value.size, 'point')}{between}."
+    described = f"{TITLES[quantity]}, {counted(value.size, 'point')}{between(value)}."
     return figure(quantity.replace("_", "-"), TITLES[quantity], described, draw)
 
 
@@ -183,14 +177,9 @@ def _points(found: TrainedHeatMap) -> Table:
 
 def settings(found: TrainedHeatMap) -> list[tuple[str, str]]:
     """Return names and values of all that decides on the map."""
-    scaling, s = found.model.scaling, found.settings
-    assert isinstance(scaling, DepthScaling)
+    s = found.settings
     return [
-        *of_model(found.model, without=("scaling", "weights", "n_out", "input", "input_norm")),
-        ("Factor c of the scaling", plain(scaling.c, 6)),
-        ("Values of H", ", ".join(f"{h:g}" for h in found.hurst)),
-        ("Exponents β", ", ".join(f"{b:g}" for b in found.beta)),
-        ("Networks of each H", count(found.wanted)),
+        *of_map(found, without=("scaling", "weights", "n_out", "input", "input_norm")),
         ("Learning rates", ", ".join(f"{rate:g}" for rate in s.rates)),
         ("Training", s.words()),
         ("Data", found.data.words()),

@@ -14,6 +14,7 @@ import math
 import re
 import struct
 import zipfile
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any
 
@@ -36,7 +37,7 @@ _ARRAY = re.compile(
 )
 
 
-def to_bytes(manifest: Plain, arrays: dict[str, NDArray[Any]]) -> bytes:
+def to_bytes(manifest: Plain, arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """The file's content: ``arrays`` by name, without the ending .npy."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:

@@ -242,7 +242,8 @@ class JointEstimates:
         stderr = found.stderr.copy()
         if expected:
             i = np.arange(m)
-            least = np.broadcast_to(rule.expected, found.shape[:-1]) * np.abs(found.value[..., i, i])
+            with np.errstate(invalid="ignore", over="ignore"):
+                least = np.broadcast_to(rule.expected, found.shape[:-1]) * np.abs(found.value[..., i, i])
             stderr[..., i, i] = np.maximum(stderr[..., i, i], least)
         return _known(replace(found, stderr=stderr), reliable), reliable
 

@@ -12,14 +12,14 @@ from ..engine import devices
 from ..engine.machines import machine_of
 from ..engine.native import NUMERICS_VERSION
 from ..experiments.heat_map import HeatMap
-from ..experiments.heat_row import HeatRow, from_bytes, to_bytes
+from ..experiments.heat_row import FILES, HeatRow
 from ..experiments.heat_statistics import RowSums
 from .compute import Made, ShardTask
 from .gpus import gpu_of_kernels
 from .heat_map_plan import HeatMapPlan
-from .rows import RowCampaign
-from .shards import Range, Shard
-from .store import Listing, Store, Stored, class_name
+from .rows import RowCampaign, read_range
+from .shards import Shard
+from .store import Listing, Store, Stored
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class RowTask(ShardTask):
         row.check_memory(stop - start, device, threads)
         machine = machine_of(device, threads)
         values = row.values(start, stop, machine, report)
-        return Made(machine.numerics, to_bytes(row, start, stop, machine.numerics, values), None)
+        return Made(machine.numerics, FILES.to_bytes(row, start, stop, machine.numerics, {"values": values}), None)
 
 
 class HeatMapCampaign(RowCampaign[HeatRow]):
@@ -77,10 +77,4 @@ class HeatMapCampaign(RowCampaign[HeatRow]):
 
 def read(store: Store, stored: Stored) -> RowSums:
     """Read a shard and verify it; errors as for `Store.verified`."""
-    return store.verified(stored, _parsed)
-
-
-def _parsed(data: bytes, name: str) -> tuple[Stored, RowSums]:
-    found = from_bytes(data, name)
-    stored = Stored(found.row.key, Range(found.start, found.stop), class_name(found.numerics))
-    return stored, RowSums.of(found.values)
+    return RowSums.of(read_range(store, stored, FILES))

@@ -30,8 +30,8 @@ from .store import Store, Stored
 from .summary import targets
 
 READERS: dict[str | None, Callable[[Store, Stored], Any]] = {  # by the format of a file that holds no simulation
-    heat_row.FORMAT: heat_map_campaign.read,
-    map_row.FORMAT: trained_map_campaign.read,
+    heat_row.FILES.format: heat_map_campaign.read,
+    map_row.FILES.format: trained_map_campaign.read,
     moment_point.FORMAT: moment_campaign.read,
 }
 UNITS = {

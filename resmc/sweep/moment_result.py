@@ -41,7 +41,7 @@ class MomentSweep(Shown):
     plan : MomentPlan
         The plan that was run; its ``dims`` are those of the networks, and ``q`` where several were given.
     populations : ndarray of int, shape plan.shape
-        Populations of each point.
+        Populations of each point; ``networks`` are as many times their size.
     store : Path or None
         The directory of the shards.
     numerics : tuple of str

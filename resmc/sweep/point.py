@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.plain import key_of
 from ..engine.devices import Device
 from ..engine.joint_request import check_recording, named
 from ..engine.lowering import QUOTIENTS, lower
@@ -91,8 +92,7 @@ class Point:
         A block of two matrices counts twice, a gradient as `BACKWARD_WORK` passes more, and m inputs as m^2.
         """
         layer = self.model.width if self.method == "projected" else self.model.width**2
-        block = self.model.residual_block
-        passes = ((block.V is not None) + (block.W is not None)) * (1 + BACKWARD_WORK * self.gradients)
+        passes = self.model.residual_block.matrices * (1 + BACKWARD_WORK * self.gradients)
         columns = 1 if self.joint is None else self.joint.count + self.joint.tangents
         return self.model.depth * layer * passes * columns**2 + self.model.width
 
@@ -105,8 +105,7 @@ def description_key(described: Mapping[str, Any], numerics_version: str, batch: 
     followed = [name for name in FOLLOWED if name in described.get("quotients", ())]
     description += [followed] if followed else []  # stores of version 0.1 followed h alone
     description += [described["joint"]] if described.get("joint") else []
-    text = json.dumps(description, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return key_of(*description)
 
 
 def spaced_layers(depth: int, most: int) -> NDArray[np.int64]:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
+from ..experiments.row_files import RowFiles
 from .campaign import Described
-from .shards import UPDATES, Series, Shard, cover, shard_networks, shard_updates
+from .shards import UPDATES, Range, Series, Shard, cover, shard_networks, shard_updates
 from .sound_shards import SoundShards
-from .store import Listing, Store, Stored
+from .store import Listing, Store, Stored, class_name
 
 Row = TypeVar("Row", bound=Series)
 SomeRow = TypeVar("SomeRow", bound=Series, covariant=True)
@@ -106,3 +107,13 @@ class RowCampaign(Generic[Row]):
             rows.append([content for _, content in good])
             classes |= {stored.numerics for stored, _ in good}
         return Found(rows, tuple(sorted(classes)), tuple(sound.damaged), len(sound.used))
+
+
+def read_range(store: Store, stored: Stored, files: RowFiles[Any, Content]) -> Content:
+    """Read a shard of such files and verify it; errors as for `Store.verified`."""
+
+    def parsed(data: bytes, name: str) -> tuple[Stored, Content]:
+        found = files.from_bytes(data, name)
+        return Stored(found.row.key, Range(found.start, found.stop), class_name(found.numerics)), found.content
+
+    return store.verified(stored, parsed)

@@ -15,6 +15,7 @@ from ..models.fields import field_of, told_apart
 from ..results.observables import OBSERVABLES
 from ..tables.frames import frame
 from .axes import AXES, LONG_NAMES
+from .joint_table import joint_variables
 
 if TYPE_CHECKING:
     import pandas
@@ -31,7 +32,8 @@ def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
     (networks at the last layer), and with targets ``over_target`` (`SweepResult.over_target`). All fields of the models
     are coordinates. Where ``ratio`` is a dimension, it holds the values of the plan, and ``ratio_rounded`` is depth /
     width. ``laws`` adds the Kolmogorov-Smirnov distances of `Simulation.log_gaussian_fit`, which take another look at
-    every shard, about a tenth of a second for a point.
+    every shard, about a tenth of a second for a point. Several inputs, the tangent kernel and tangents have the
+    variables of a simulation's data set, at the last layer.
 
     Raises
     ------
@@ -39,10 +41,11 @@ def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
         If xarray is not installed.
     """
     module = needed("to_xarray")
-    plan, found = result.plan, _collected(result, laws)
+    plan, (joint, numbers) = result.plan, joint_variables(result.plan, result.networks, result.load)
+    found = _collected(result, laws) | joint
     data: xarray.Dataset = module.Dataset(
         {name: one.data() for name, one in found.items()},
-        coords={name: one.data() for name, one in coordinates(plan).items()},
+        coords={name: one.data() for name, one in (coordinates(plan) | numbers).items()},
         attrs={
             "title": TITLE,
             "source": source(),
@@ -90,7 +93,7 @@ def _collected(result: SweepResult, laws: bool) -> dict[str, Variable]:
     plan, dims = result.plan, result.plan.dims
     found: dict[str, Variable] = {}
     for name, one in result.quantities.items():
-        found |= variables(one, dims, result.estimates[name], result.exact[name], result.limits[name])
+        found |= variables(one, dims, result.estimates[name], result.predictions[name])
     if plan.target_stderr:
         found["over_target"] = Variable(dims, result.over_target, "standard error over its target")
     found |= {

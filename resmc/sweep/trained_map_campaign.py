@@ -10,11 +10,11 @@ import numpy as np
 from .._system.cpus import usable_cpus
 from ..experiments.train.data import Data
 from ..experiments.train.heat_map import TrainedHeatMap
-from ..experiments.train.map_row import MapRow, RowResults, from_bytes
+from ..experiments.train.map_row import FILES, MapRow, RowResults
 from .compute import Made, ShardTask
-from .rows import RowCampaign
-from .shards import Range, Shard
-from .store import Listing, Store, Stored, class_name
+from .rows import RowCampaign, read_range
+from .shards import Shard
+from .store import Listing, Store, Stored
 from .trained_map_plan import TrainedMapPlan
 
 
@@ -32,7 +32,7 @@ class TrainingTask(ShardTask):
         row, start, stop = self.shard.point, self.shard.start, self.shard.stop
         threads = self.threads or usable_cpus()
         numerics, results = trained(row, self.examples, range(start, stop), self.device, threads, report)
-        return Made(numerics, results.to_bytes(row, start, stop, numerics), None)
+        return Made(numerics, FILES.to_bytes(row, start, stop, numerics, results.arrays), None)
 
 
 class TrainedMapCampaign(RowCampaign[MapRow]):
@@ -85,9 +85,4 @@ class TrainedMapCampaign(RowCampaign[MapRow]):
 
 def read(store: Store, stored: Stored) -> RowResults:
     """Read a shard and verify it; errors as for `Store.verified`."""
-    return store.verified(stored, _parsed)
-
-
-def _parsed(data: bytes, name: str) -> tuple[Stored, RowResults]:
-    found = from_bytes(data, name)
-    return Stored(found.row.key, Range(found.start, found.stop), class_name(found.numerics)), found.results
+    return read_range(store, stored, FILES)

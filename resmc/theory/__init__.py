@@ -10,8 +10,9 @@ The files, in reading order:
 - `depth_kinds`: which equation that is where layers depend on each other, or why none; `ordinary`, an ordinary one,
   `trend_noise`, an Ito equation with a drift, and `noise_response`, how fractional noise adds up; `frontier`: which
   beta lies between explosion and identity for weights of fractional noise;
-- `exact`: laws and moments at every finite width and depth, with no limit taken, of log-Gaussian networks; of any
-  network, `mean_squares` and, for networks that are dead or have no active neuron, `fractions`;
+- `exact`: laws and moments at every finite width and depth, with no limit taken, of log-Gaussian networks and of
+  linear ones with dropout; of any network, `mean_squares` and, for networks that are dead or have no active neuron,
+  `fractions`;
 - `laws`: the whole law where layers multiply the norm by independent factors; `chains` says of which networks;
   `factors` has the factors' laws, on a `lattice` of points (`bessel`: a density in them), and `inversion` makes a
   distribution function of their sum's characteristic function;
@@ -36,10 +37,12 @@ from .depth_kinds import DepthKind, depth_kind, noise_exponent
 from .distributions import chi_square_log_norm_cdf, output_cdf, output_norm_cdf
 from .exact import (
     BalancedMoments,
+    DropoutMoments,
     FirstLayer,
     FullyConnected,
     SkipOnly,
     balanced_moments,
+    dropout_moments,
     first_layer,
     fully_connected,
     one_step,
@@ -71,6 +74,7 @@ __all__ = [
     "DepthKind",
     "DepthODE",
     "DepthSDE",
+    "DropoutMoments",
     "ExactLaw",
     "FirstLayer",
     "FullyConnected",
@@ -98,6 +102,7 @@ __all__ = [
     "depth_kind",
     "depth_limit",
     "depth_ode",
+    "dropout_moments",
     "exact_law",
     "first_layer",
     "fully_connected",

@@ -112,6 +112,11 @@ def no_chain(model: ResidualNetwork) -> str | None:
         return f"bias={model.bias!r} has no exact law: what it adds does not grow with the norm; it must be 0"
     if not model.sigma.homogeneous:
         return f"{given} has no exact law: it is not homogeneous, so that factors depend on the norm"
+    if model.keep != 1.0:
+        return (
+            f"keep={model.keep!r} has no exact law: what a mask leaves of a norm depends on how that is spread over "
+            "neurons, and without a skip, where it does not, no law is derived; it must be 1"
+        )
     alike = model.block == "v-phi-w" or model.activation == "linear" or not model.scales.any()
     if model.carry != 0.0 and not alike:
         return (

@@ -251,6 +251,8 @@ def no_depth_limit(model: ResidualNetwork) -> str | None:
         return f"weights={brief(model.weights)} have no stochastic limit in depth: layers must be independent"
     if model.carry != 1.0:
         return f"carry={model.carry!r} has no limit in depth: it must be 1, or the input grows or dies with carry^L"
+    if model.keep != 1.0:
+        return f"keep={model.keep!r} has no limit in depth that is derived here: it must be 1"
     if not isinstance(model.scaling, DepthScaling):
         return "scaling layer by layer has no limit in depth: it must be DepthScaling(0.5, c)"
     given, sigma = f"activation={model.activation!r}", model.sigma

@@ -168,6 +168,8 @@ def _no_limit_of_any_kind(model: ResidualNetwork) -> str | None:
         return "weights with a covariance matrix have no limit in depth: the matrix belongs to one depth"
     if model.carry != 1.0:
         return f"carry={model.carry!r} has no limit in depth: it must be 1, or the input grows or dies with carry^L"
+    if model.keep != 1.0:
+        return f"keep={model.keep!r} has no limit in depth that is derived here: it must be 1"
     if not isinstance(model.scaling, DepthScaling):
         return "scaling layer by layer has no limit in depth: it must be a DepthScaling"
     given, sigma = f"activation={model.activation!r}", model.sigma

@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from .._system.words import brief
+from ..models.residual_network import ResidualNetwork
 from ..models.resnet import ResNet
 from .kernels import Floats, mean_log_chi_square
 from .limits import Integers, layer_indices, log_scales
+from .mean_squares import log_growth
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,16 @@ class BalancedMoments:
     layers: Integers
     log_second_moment: Floats
     log_fourth_moment: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class DropoutMoments:
+    """log(E|h_l|^2/|h_0|^2), log(E|h_l|^4/|h_0|^4) and log(E sum_i h_{l,i}^4/|h_0|^4) at each of ``layers``."""
+
+    layers: Integers
+    log_second_moment: Floats
+    log_fourth_moment: Floats
+    log_sum_of_fourth_powers: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,24 +126,97 @@ def balanced_moments(model: ResNet, layers: ArrayLike | None = None) -> Balanced
     if model.variant != "balanced":
         raise ValueError(f"variant={model.variant!r} is not allowed in balanced_moments: it must be 'balanced'")
     index = layer_indices(model, layers)
-    alpha, lam = model.normalised
-    skip, cross, branch, n = alpha**4, alpha**2 * lam**2, lam**4, model.width
-    # R'/R = 1 + r_from_r + r_from_q (Q/R), where the 1 is (alpha^2 + lam^2)^2; the rest is only O(1/n), and is summed.
-    r_from_r, r_from_q = (4.0 * cross + 2.0 * branch) / n, (1.0 + 2.0 / n) * branch
-    q_from_r, q_from_q = (6.0 * cross + 3.0 * branch) / n, skip + 3.0 * branch / n
+    _, lam = model.normalised
     largest = int(index.max(initial=0))
-    excess = np.empty(largest)
-    q_over_r = 3.0 / (n + 2.0)
-    for layer in range(largest):
-        step = r_from_r + r_from_q * q_over_r
-        excess[layer] = step
-        previous, q_over_r = q_over_r, (q_from_r + q_from_q * q_over_r) / (1.0 + step)
-        if q_over_r == previous:
-            excess[layer:] = step
-            break
-    fourth = np.concatenate([[0.0], np.cumsum(np.log1p(excess))])[index]
+    excess, _ = _fourth_moments(np.broadcast_to(lam**2, largest), 1.0, model.width)
     second = log_scales(model, index)
-    return BalancedMoments(index, second, fourth + 2.0 * second)
+    return BalancedMoments(index, second, excess[index] + 2.0 * second)
+
+
+def dropout_moments(model: ResidualNetwork, layers: ArrayLike | None = None) -> DropoutMoments:
+    """Return second and fourth moments of a phi-in network with dropout, and a linear or balanced activation.
+
+    Given h the branch is s |x|/sqrt(n) g with x = m h/sqrt(p) and p = ``keep``, whose |x|^2 has the mean |h|^2 and the
+    variance (1/p - 1) sum_i h_i^4. So, with carry c and the scale s of the layer, R = E|h_l|^4/|h_0|^4 and Q = E sum_i
+    h_{l,i}^4/|h_0|^4 obey
+
+    .. code-block:: text
+
+        R' = [c^4 + (2 + 4/n) c^2 s^2 + (1 + 2/n) s^4] R + (1 + 2/n) s^4 (1/p - 1) Q
+        Q' = [6 c^2 s^2/n + 3 s^4/n] R + [c^4 + 3 s^4/n (1/p - 1)] Q
+
+    from R = 1, Q = 3/(n + 2), the moments of a uniform direction, and E|h_l|^2/|h_0|^2 grows by c^2 + s^2. A balanced
+    activation is dropout by half, in law: it stands for p/2 and s/sqrt(2), and with ``keep=1`` this is
+    `balanced_moments`. Logarithms are returned, so no depth overflows. Weights are Gaussian and independent, without
+    bias.
+
+    Parameters
+    ----------
+    model : ResidualNetwork
+        Of any carry, scaling and ``keep``, 1 included.
+    layers : array of int, optional
+        Layers from 0 to depth, any shape; all of them by default. The time is proportional to the largest.
+
+    Raises
+    ------
+    ValueError
+        For a network of which no such recursion is known; the message says why. For other ``layers``.
+
+    Source: derived here; for p = 1/2 it is the recursion of `balanced_moments`.
+    """
+    if not isinstance(model, ResidualNetwork):
+        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResidualNetwork")
+    if refusal := no_dropout_moments(model):
+        raise ValueError(refusal)
+    index = layer_indices(model, layers)
+    halved = 0.5 if model.sigma.signed else 1.0
+    skip, branch = model.carry**2, halved * model.scales[: int(index.max(initial=0))] ** 2
+    with np.errstate(invalid="ignore"):  # a layer of neither has no share, and leaves nothing
+        share = np.where(skip + branch > 0.0, branch / (skip + branch), 0.0)
+    excess, powers = _fourth_moments(share, 1.0 / (halved * model.keep) - 1.0, model.width)
+    second = log_growth(model)[index]
+    fourth = excess[index] + 2.0 * second
+    return DropoutMoments(index, second, fourth, fourth + np.log(powers[index]))
+
+
+def no_dropout_moments(model: ResidualNetwork) -> str | None:
+    """Return why `dropout_moments` has nothing on ``model``, in a sentence; None if it has."""
+    sigma = model.sigma
+    if model.block != "phi-in" or not (model.activation == "linear" or (sigma.signed and not sigma.half)):
+        return (
+            f"block={model.block!r} with activation={model.activation!r} is not allowed in dropout_moments: it must be "
+            "'phi-in' with 'linear' or 'balanced'"
+        )
+    if not (model.independent and model.weight_law.gaussian):
+        return (
+            f"weights={brief(model.weights)} are not allowed in dropout_moments: they must be 'gaussian', and layers "
+            "independent of each other"
+        )
+    if model.bias > 0.0:
+        return f"bias={model.bias!r} is not allowed in dropout_moments: it must be 0"
+    return None
+
+
+def _fourth_moments(branch: Floats, spread: float, width: int) -> tuple[Floats, Floats]:
+    """Return log R_l and Q_l/R_l for l = 0 .. L, of layers with s^2 = branch (L,) and c^2 = 1 - branch; spread 1/p - 1.
+
+    R'/R = 1 + r_from_r + r_from_q (Q/R), where the 1 is (c^2 + s^2)^2; the rest is only O(1/n), and is summed.
+    """
+    skip, cross, square = (1.0 - branch) ** 2, (1.0 - branch) * branch, branch**2
+    r_from_r, r_from_q = (4.0 * cross + 2.0 * square) / width, (1.0 + 2.0 / width) * spread * square
+    q_from_r, q_from_q = (6.0 * cross + 3.0 * square) / width, skip + 3.0 * spread * square / width
+    count, alike = len(branch), bool((branch == branch[:1]).all())
+    excess, powers = np.empty(count), np.empty(count + 1)
+    powers[0] = q_over_r = 3.0 / (width + 2.0)
+    columns = zip(*(one.tolist() for one in (r_from_r, r_from_q, q_from_r, q_from_q)), strict=True)
+    for layer, (r1, r2, q1, q2) in enumerate(columns):
+        excess[layer] = step = r1 + r2 * q_over_r
+        powers[layer + 1] = after = (q1 + q2 * q_over_r) / (1.0 + step)
+        if alike and after == q_over_r:
+            excess[layer:], powers[layer:] = step, after
+            break
+        q_over_r = after
+    return np.concatenate([[0.0], np.cumsum(np.log1p(excess))]), powers
 
 
 def fully_connected(model: ResNet, layers: ArrayLike | None = None) -> FullyConnected:

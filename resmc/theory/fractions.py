@@ -61,7 +61,9 @@ def dead_fraction(model: ResidualNetwork) -> Floats:
         other activations with sigma(0) = 0  if h_l is dead and there is no bias           P_l = 0
         sigmoid, or phi-in with bias         never                                         P_l = 0
 
-    Without a skip all of this needs layers that are independent of each other.
+    With dropout, which is phi-in's, a neuron is kept with probability p besides: (1 - p/2)^n stands for 2^-n, and where
+    others than rectifiers have 0 they have (1 - p)^n, but for the last line's phi-in with bias. Without a skip all of
+    this needs layers that are independent of each other.
     """
     known = without_atoms(model)
     if model.carry == 0.0 and not model.independent:
@@ -96,7 +98,8 @@ def _dead(model: ResidualNetwork) -> Floats:
     if model.carry != 0.0:
         return out
     sigma, always_met = model.sigma, model.residual_block.acts_on_layers and model.bias > 0.0
-    all_negative = 0.5**model.width if sigma.rectifier and not always_met else 0.0
+    passing = model.keep * (0.5 if sigma.rectifier else 1.0)  # probability that a neuron passes
+    all_negative = 0.0 if always_met else (1.0 - passing) ** model.width
     stopped = model.scales == 0.0
     if model.bias == 0.0 and sigma.at_zero == 0.0:  # nothing revives the dead
         out = 0.0 - np.expm1(np.arange(model.depth + 1) * np.log1p(-all_negative))

@@ -18,6 +18,8 @@ E sigma(u)^2 = kappa E u^2 whatever its law otherwise. So any symmetric weight l
     phi-out     F = s sigma(W h + b)      h.F is 0 without a skip, and odd in a fresh h          t^2 = kappa bias^2
     linear, in every block                kappa = 1
 
+    dropout     phi-in with m sigma(h)/sqrt(keep) for sigma(h): E|m sigma(h)|^2/keep = |sigma(h)|^2 changes nothing
+
 h is fresh if its entries have fair signs independent of their sizes and of the past (`fractions.fresh_layers`). Source
 of v-phi-w with ReLU and no bias, (1 + s^2/2)^L: Marion, Fermanian, Biau, Vert (arXiv 2206.06929); of phi-in with
 balanced: Li, Nica, Roy (arXiv 2106.04013), section 3. The others are these lines. All of this is for layers that are

@@ -130,6 +130,8 @@ def no_kernel_moments(model: Model) -> str | None:
             f"block={network.block!r} with carry={network.carry!r} has no exact second moment of the tangent kernel: "
             "it is known for fully connected networks, block 'phi-in' with carry 0"
         )
+    if network.keep != 1.0:
+        return f"keep={network.keep!r} has no exact second moment of the tangent kernel that is derived: it must be 1"
     if not (network.independent and network.weight_law.gaussian):
         return (
             f"weights={brief(network.weights)} have no exact second moment of the tangent kernel: they must be "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -26,13 +26,14 @@ class BlockBranches:
         phi-in     f_k(h) = s_k (V_k sigma(h) + b_k)
         phi-out    f_k(h) = s_k sigma(W_k h + b_k),  or with the scaling inside  sigma(s_k (W_k h + b_k))
         v-phi-w    f_k(h) = s_k V_k sigma(W_k h + b_k)
+        dropout    phi-in with kept_k sigma(h) for sigma(h)
 
     Scalings and sums are left to the products that they belong to, which saves passes over the states.
 
     Attributes
     ----------
     V, W : tensors (.., n, n) by layer, or None
-    b, signs : tensors (.., n) by layer, or None
+    b, signs, kept : tensors (.., n) by layer, or None
         By layer: a tuple of tensors, as ``unbind`` makes it, or one tensor with the layers as its first axis. Taking
         single layers of a large parameter makes a backward pass quadratic in their number, so autograd needs a tuple.
     """
@@ -42,6 +43,7 @@ class BlockBranches:
     W: Layers | None
     b: Layers | None
     signs: Layers | None
+    kept: Layers | None = field(default=None, kw_only=True)
 
     def scales(self, k: int) -> tuple[float, float]:
         """Return what multiplies the activation's argument and its value; in layer ``depth`` as in the one before."""
@@ -64,7 +66,8 @@ class BlockBranches:
 
     def added(self, k: int, x: Tensor, to: Tensor, factor: float = 1.0) -> Tensor:
         """Return to + factor f_k(x), of the shape of x."""
-        return self.outer(k, self.model.sigma.torch(torch, self.met(k, x)), to, factor)
+        y = self.model.sigma.torch(torch, self.met(k, x))
+        return self.outer(k, y if self.kept is None else self.kept[k].unsqueeze(-2) * y, to, factor)
 
     def outer(self, k: int, y: Tensor, to: Tensor, factor: float = 1.0) -> Tensor:
         """Return to + factor f_k from the activation's value y."""

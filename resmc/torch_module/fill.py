@@ -79,7 +79,7 @@ def explicit(
 
 
 def fill(module: ExplicitResNet | ExplicitResidualNetwork, source: Source) -> None:
-    """Give a module the weights and signs of a source's networks, as many as the module has, from the first on.
+    """Give a module the weights, signs and masks of a source's networks, as many as the module has, from the first on.
 
     Raises
     ------
@@ -94,9 +94,9 @@ def fill(module: ExplicitResNet | ExplicitResidualNetwork, source: Source) -> No
 
 
 def fill_from_generator(module: ExplicitResNet | ExplicitResidualNetwork, generator: torch.Generator) -> None:
-    """Give a module weights and signs of its model's law from a generator of torch's, processes in depth included.
+    """Give a module weights, signs and masks of its model's law from a generator of torch's, processes in depth too.
 
-    The weights are drawn in float64 where the generator is, so that the same state of the generator gives the same
+    They are drawn in float64 where the generator is, so that the same state of the generator gives the same
     networks whatever the module's device and dtype.
     """
     if not isinstance(generator, torch.Generator):
@@ -207,6 +207,9 @@ def _fill_residual(module: ExplicitResidualNetwork, source: Source) -> None:
     if module.signs is not None:
         for layer, signs in enumerate(module.signs):
             _put(signs, source.signs(layer))
+    if module.kept is not None:
+        for layer, kept in enumerate(module.kept):
+            _put(kept, source.kept(layer))
 
 
 def _put(tensor: torch.Tensor, entries: Floats) -> None:

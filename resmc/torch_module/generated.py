@@ -7,8 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from ..models.dropout import kept_factor
 from ..models.network import Network
 from ..models.processes import Process
+from ..models.residual_network import ResidualNetwork
 from ..reference.paths import Terms, path
 from ..reference.vectors import Floats
 
@@ -68,6 +70,13 @@ class Generated:
             return np.ones((1, 1))
         fair = 2.0 * self.numbers.integers(0, 2, (self.networks, n // 2 if sigma.half else n)) - 1.0
         return np.asarray(np.stack([fair, -fair], axis=-1).reshape(self.networks, n) if sigma.half else fair)
+
+    def kept(self, layer: int) -> Floats:
+        model = self.model
+        if not isinstance(model, ResidualNetwork) or model.keep == 1.0:
+            return np.ones((1, 1))
+        drawn = self.numbers.uniform(0.0, 1.0, (self.networks, model.width))
+        return np.where(drawn < model.keep, kept_factor(model.keep), 0.0)
 
     def first_layer(self) -> Floats:
         inputs = self.model.inputs

@@ -8,6 +8,7 @@ from typing import Any
 
 from .._system import checks
 from .._system.words import brief
+from ..models.dropout import TRAINING, refuse_dropout
 from ..models.residual_network import ResidualNetwork
 
 SCALES = ("fixed", "shared", "layers")
@@ -26,6 +27,7 @@ def check_members(models: Sequence[ResidualNetwork], networks: Sequence[int]) ->
     for model in models:
         if not isinstance(model, ResidualNetwork):
             raise ValueError(f"models with {brief(model)} are not allowed: all must be resmc.ResidualNetwork")
+        refuse_dropout(model.keep, *TRAINING)
     for number in networks:
         checks.integer("network", number, 0, 2**48 - 1, "2^48 - 1")
     shapes = [_shape_in_words(model) for model in models]

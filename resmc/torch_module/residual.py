@@ -11,6 +11,7 @@ from torch.nn import Parameter
 from .._system import checks
 from .._system.memory import available_memory
 from .._system.words import brief
+from ..models.dropout import kept_factor
 from ..models.processes import Covariance
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
@@ -34,6 +35,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
         phi-in     f_k(h) = s_k (V_k sigma(h) + b_k)
         phi-out    f_k(h) = s_k sigma(W_k h + b_k),  or with the scaling inside  sigma(s_k (W_k h + b_k))
         v-phi-w    f_k(h) = s_k V_k sigma(W_k h + b_k)
+        dropout    phi-in with kept_k sigma(h) for sigma(h)
 
     With a ``scheme`` the layers are N steps of a method for the ordinary equation whose steps have the size in s_k, and
     there are N + 1 sets of weights, the last of which Heun's method needs and Euler's leaves alone:
@@ -43,10 +45,10 @@ class ExplicitResidualNetwork(torch.nn.Module):
         euler      h_{k+1} = h_k + f_k(h_k)
         heun       h_{k+1} = h_k + (f_k(h_k) + f_{k+1}(h_k + f_k(h_k))) / 2
 
-    All weights are 0, and all signs plus, until something of `resmc.torch_module` has filled them: `fill`,
-    `fill_from_generator`, or `fill_from_arrays`. Autograd gives p_k, the gradient of an output with respect to h_k.
-    Nothing is rescaled, so that deep networks overflow where carry and scaling make their states grow: a scheme refuses
-    that, and without a scheme infinities come out.
+    All weights are 0, all signs plus and all neurons kept, until something of `resmc.torch_module` has filled them:
+    `fill`, `fill_from_generator`, or `fill_from_arrays`. Autograd gives p_k, the gradient of an output with respect to
+    h_k. Nothing is rescaled, so that deep networks overflow where carry and scaling make their states grow: a scheme
+    refuses that, and without a scheme infinities come out.
 
     Parameters
     ----------
@@ -54,8 +56,9 @@ class ExplicitResidualNetwork(torch.nn.Module):
     networks : int, optional
         P; without it there is one network, and no axis for networks.
     scheme : {"euler", "heun"}, optional
-        Needs ``carry=1``, at least two layers with ``backward="adjoint"``, and weights and scaling that go on to layer
-        N: those of a covariance matrix do not, and with "heun" neither does a scaling that is given by layer.
+        Needs ``carry=1`` and ``keep=1``, at least two layers with ``backward="adjoint"``, and weights and scaling that
+        go on to layer N: those of a covariance matrix do not, and with "heun" neither does a scaling that is given by
+        layer.
     backward : {"autograd", "adjoint"}
         "adjoint" recovers h_k from h_{k+1} as it goes backwards, see `resmc.ode.ResidualODE` also for what is compared;
         it needs a scheme, gives first derivatives only, and is not for autocast.
@@ -84,6 +87,9 @@ class ExplicitResidualNetwork(torch.nn.Module):
     W_out : parameter (.., n_out, n), of variance 1/n
     signs : buffer (sets, .., n) of +1 and -1, or None
         The signs of a balanced activation, sigma(signs x).
+    kept : buffer (N, .., n) of 0 and 1/sqrt(keep), or None without dropout
+        The masks with their factor. They are the network's own, whether it is trained or evaluated: all inputs of a
+        batch meet the same, and ``train()`` and ``eval()`` change nothing.
 
     Raises
     ------
@@ -95,6 +101,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
 
     x: Tensor
     signs: Tensor | None
+    kept: Tensor | None
     s: Parameter | None
 
     def __init__(
@@ -136,6 +143,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
         self.register_buffer("x", torch.tensor([x], dtype=torch.float64), persistent=False)
         ones = torch.ones(sets, *self.networks, n, dtype=torch.float64)
         self.register_buffer("signs", ones if model.sigma.signed else None)
+        self.register_buffer("kept", ones * kept_factor(model.keep) if model.keep < 1.0 else None)
 
     def extra_repr(self) -> str:
         """Return the model, the number of networks and the scheme, for ``repr``."""
@@ -143,13 +151,15 @@ class ExplicitResidualNetwork(torch.nn.Module):
         return f"{self.model!r}{several}{'' if self.steps is None else ', ' + self.steps.words()}"
 
     def sigma(self, layer: int, x: Tensor) -> Tensor:
-        """Return the activation of a layer at x, of shape (.., batch, n)."""
+        """Return the activation of a layer at x, of shape (.., batch, n), before any dropout."""
         y: Tensor = self.model.sigma.torch(torch, x if self.signs is None else self.signs[layer].unsqueeze(-2) * x)
         return y
 
     def branch(self, layer: int, h: Tensor) -> Tensor:
         """Return f_layer(h), of shape (.., batch, n)."""
-        return self._branches(self.V, self.W, self.b, self.signs, self.s).added(layer, h, torch.zeros_like(h))
+        return self._branches(self.V, self.W, self.b, self.signs, self.s, self.kept).added(
+            layer, h, torch.zeros_like(h)
+        )
 
     def forward(self, x: Tensor | None = None, return_layers: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Apply the network.
@@ -196,7 +206,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
             self.steps.check_finite(self.transposed(parameters), start, last, bool(self.networks))
             self._examined = self._examined or start.numel() > 0
             return [last]
-        given = (self.V, self.W, self.b, self.signs, self.s)
+        given = (self.V, self.W, self.b, self.signs, self.s, self.kept)
         f, carry = self._branches(*(None if one is None else one.unbind(0) for one in given)), self.model.carry
         h, hs = start, [start]
         for k in range(self.model.depth):
@@ -208,11 +218,17 @@ class ExplicitResidualNetwork(torch.nn.Module):
         return hs if all_layers else [h]
 
     def _branches(
-        self, V: Layers | None, W: Layers | None, b: Layers | None, signs: Layers | None, s: Layers | None
+        self,
+        V: Layers | None,
+        W: Layers | None,
+        b: Layers | None,
+        signs: Layers | None,
+        s: Layers | None,
+        kept: Layers | None,
     ) -> BlockBranches:
         if s is None:
-            return BlockBranches(self.model, V, W, b, signs)
-        return ScaledBranches(self.model, V, W, b, signs, s)
+            return BlockBranches(self.model, V, W, b, signs, kept=kept)
+        return ScaledBranches(self.model, V, W, b, signs, s, kept=kept)
 
     def transposed(self, parameters: Sequence[Tensor]) -> PulledBlocks:
         """Return the branches with these V, W and b, those that are there, ready to be transposed."""
@@ -243,6 +259,11 @@ def _check_scheme(model: ResidualNetwork, scheme: str) -> None:
     """Refuse a scheme for a model that has no ordinary equation's step, or no layer ``depth``."""
     if model.carry != 1.0:
         raise ValueError(f"scheme={scheme!r} is not allowed with carry={model.carry!r}: a step needs carry=1")
+    if model.keep < 1.0:
+        raise ValueError(
+            f"scheme={scheme!r} is not allowed with keep={model.keep!r}: layers with masks of their own are no steps "
+            "of an ordinary equation; leave the scheme out, or use keep=1"
+        )
     if isinstance(model.dependence, Covariance):
         raise ValueError(
             f"scheme={scheme!r} is not allowed with a covariance matrix of the layers: it says nothing of layer "

@@ -1,6 +1,6 @@
 // Any residual network, layer by layer, and the gradient of one output back through it:
 //
-//     phi-in      h_{l+1} = carry h_l + s_l (V_l sigma(h_l) + b_l)
+//     phi-in      h_{l+1} = carry h_l + s_l (V_l sigma(h_l) + b_l)          dropout: mask sigma(h_l)/sqrt(keep)
 //     phi-out     h_{l+1} = carry h_l + s_l sigma(u_l)           u_l = W_l h_l + b_l
 //                 h_{l+1} = carry h_l + sigma(s_l u_l)           scaling inside
 //     v-phi-w     h_{l+1} = carry h_l + s_l V_l sigma(u_l)       u_l = W_l h_l + b_l
@@ -53,6 +53,13 @@ constexpr float DUST = 0x1p-17f;
 template <class Real>
 RESMC_FN Real without_dust(Real x, Real size) {
     return select_negative(as_word(magnitude(x)) - as_word(Real(DUST) * size), Real(0.0f), x);
+}
+
+// Negative, as a signed word, where w < bound as unsigned words: the borrow of w - bound.
+template <class Word>
+RESMC_FN Word below(Word w, Word bound) {
+    const Word other = w ^ 0xFFFFFFFFu;
+    return (other & bound) | ((other ^ bound) & (w - bound));
 }
 
 // A simulation of some networks at once: what every part of it needs. Vectors has load(vector, round, x[4]) and
@@ -130,14 +137,29 @@ struct ResidualRun {
         activate(net.activation, scale.c, scale.inverse, x, w[1], w[3], value, slope);
         mask(round, whole, value);
     }
+    // The same of phi-in's h_l, with what dropout leaves of it. Without dropout nothing is drawn.
+    RESMC_FN void activation_of_layer(uint32_t l, const ActivationScale<Real>& scale, const Real (&h)[4],
+                                      const Word (&w)[4], uint32_t round, bool whole, Real (&value)[4],
+                                      Real (&slope)[4]) const {
+        activation(scale, h, w, round, whole, value, slope);
+        if (net.kept_below == 0) return;
+        Word drawn[4];
+        words(draw(STREAM_DROPOUT, l), round, drawn);
+        for (uint32_t k = 0; k < 4; ++k) {
+            const Real factor =
+                select_negative(below(drawn[k], Word(net.kept_below)), Real(net.kept_factor), Real(0.0f));
+            value[k] = factor * value[k];
+            slope[k] = factor * slope[k];
+        }
+    }
 
-    // For phi-in: adds |sigma(h)|^2 and the active neurons of one quad.
+    // For phi-in: adds |sigma(h_l)|^2 and the active neurons of one quad.
     template <Block block>
-    RESMC_FN void add_activated(const ActivationScale<Real>& scale, const Real (&h)[4], const Word (&w)[4],
+    RESMC_FN void add_activated(uint32_t l, const ActivationScale<Real>& scale, const Real (&h)[4], const Word (&w)[4],
                                 uint32_t round, bool whole, Forward& sum) const {
         if (block != BLOCK_PHI_IN) return;
         Real value[4], slope[4];
-        activation(scale, h, w, round, whole, value, slope);
+        activation_of_layer(l, scale, h, w, round, whole, value, slope);
         for (uint32_t k = 0; k < 4; ++k) {
             sum.active_square = fma(value[k], value[k], sum.active_square);
             count_positive(sum.active, value[k]);
@@ -207,7 +229,7 @@ struct ResidualRun {
             replace(round, whole, h);
             for (uint32_t k = 0; k < 4; ++k) sum.square = fma(h[k], h[k], sum.square);
             vectors.store(to, round, h);
-            add_activated<block>(scale, h, w, round, whole, sum);
+            add_activated<block>(0, scale, h, w, round, whole, sum);
         });
         return {{sums.square, sums.active_square, sums.active}, Word(0u)};
     }
@@ -251,7 +273,7 @@ struct ResidualRun {
                 vectors.store(VECTOR_CHANGE, round, d);
             }
             signs(round, w);
-            add_activated<block>(scale, next, w, round, whole, sum);
+            add_activated<block>(l + 1, scale, next, w, round, whole, sum);
         });
         if (follow) change.square = sums.change_square;
         return {{seen_square(net, sums.square), sums.active_square, sums.active}, exponent};

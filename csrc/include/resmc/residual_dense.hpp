@@ -256,7 +256,7 @@ struct Dense {
         const auto signs = run.signs(l), next_signs = run.draw(STREAM_RESIDUAL, l);
         run.team.sync();  // nobody reads what was shared before
         if (block == BLOCK_PHI_IN) {
-            share_activated(run, 1, at, scale, signs);
+            share_activated(run, l, 1, at, scale, signs);
         } else {
             share(run, 0, at);
         }
@@ -287,7 +287,7 @@ struct Dense {
     }
 
     template <class Run>
-    static RESMC_FN void share_activated(Run& run, uint32_t which, uint32_t vector,
+    static RESMC_FN void share_activated(Run& run, uint32_t l, uint32_t which, uint32_t vector,
                                          const ActivationScale<typename Run::Real>& scale,
                                          const PhiloxPrefix<typename Run::Wide>& signs) {
         using Real = typename Run::Real;
@@ -297,7 +297,7 @@ struct Dense {
             Word w[4] = {};
             run.vectors.load(vector, round, h);
             if (run.has_signs()) run.words(signs, round, w);
-            run.activation(scale, h, w, round, round < run.team.whole_rounds(run.width()), value, slope);
+            run.activation_of_layer(l, scale, h, w, round, round < run.team.whole_rounds(run.width()), value, slope);
             run.shared[which].store(run.team.quad(round), value);
         }
     }
@@ -375,7 +375,7 @@ struct Dense {
                 Real value[4], slope[4];
                 Word w[4] = {};
                 if (run.has_signs()) run.words(signs, round, w);
-                run.activation(scale, h, w, round, whole, value, slope);
+                run.activation_of_layer(l, scale, h, w, round, whole, value, slope);
                 for (uint32_t k = 0; k < 4; ++k) out[k] = s * slope[k] * out[k];
             } else {
                 for (uint32_t k = 0; k < 4; ++k) out[k] = readout * out[k];

@@ -153,7 +153,7 @@ struct Projected {
         const Real p_square = gradient.p.square, s = run.step(l);
 
         if constexpr (block == BLOCK_PHI_IN) {
-            // J^T p = s D V^T p with x = sigma(h), v = p.
+            // J^T p = s D V^T p with x = sigma(h), v = p; dropout is part of sigma, and so of D.
             const auto signs = run.signs(l);
             const Sum sums = run.template each_round<Sum>([&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
                 Real g[4], p[4], h[4], f[4], value[4], slope[4];
@@ -163,7 +163,7 @@ struct Projected {
                 run.normals(fresh, round, whole, f);
                 run.vectors.load(VECTOR_GRADIENT, round, p);
                 run.vectors.load(at, round, h);
-                run.activation(scale, h, w, round, whole, value, slope);
+                run.activation_of_layer(l, scale, h, w, round, whole, value, slope);
                 run.vectors.store(VECTOR_FRESH, round, f);
                 for (uint32_t k = 0; k < 4; ++k) {
                     sum.drawn = fma(g[k], p[k], sum.drawn);
@@ -179,7 +179,7 @@ struct Projected {
                 Word w[4] = {};
                 if (run.has_signs()) run.words(signs, round, w);
                 run.vectors.load(VECTOR_FRESH, round, f);
-                run.activation(scale, h, w, round, whole, value, slope);
+                run.activation_of_layer(l, scale, h, w, round, whole, value, slope);
                 for (uint32_t k = 0; k < 4; ++k) v[k] = s * slope[k] * fma(t.along, value[k], t.across * f[k]);
             };
             run.template finish_backward<false>(here, at, gradient, branch);

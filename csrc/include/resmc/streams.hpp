@@ -33,6 +33,7 @@ enum Stream : uint32_t {
     STREAM_TREND_BIAS = 17,   // term k; of b
     STREAM_INPUTS = 18,       // layer 0:     inputs that are uniform on [0, 1]
     STREAM_RESAMPLING = 19,   // layer l:     the number by which a population is resampled there; of its first network
+    STREAM_DROPOUT = 20,      // layer l:     words of neurons, which the mask of sigma(h_l) keeps where they are small
 };
 
 constexpr int LAYER_BITS = 20;  // counter word 1 = stream << 20 | layer

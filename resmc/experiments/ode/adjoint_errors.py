@@ -225,8 +225,8 @@ def adjoint_errors(
 
 def _together(model: ResidualNetwork, batch: int) -> int:
     """Return how many networks are followed side by side; refuse those of which none fits into memory."""
-    block, n = model.residual_block, model.width
-    entries = n * n * ((block.V is not None) + (block.W is not None)) + n * (model.bias > 0.0)
+    n = model.width
+    entries = n * n * model.residual_block.matrices + n * (model.bias > 0.0)
     size = 8 * AGAIN * (model.depth + 1) * (entries + batch * n)
     available = available_memory()
     if size > available:

@@ -14,6 +14,7 @@ from ..._system import checks
 from ..._system.progress import NotedReport, reporting
 from ..._system.stopping import interrupted_at_looks, stoppable
 from ..._system.words import brief, counted
+from ...models.dropout import TRAINING, refuse_dropout
 from ...models.residual_network import ResidualNetwork
 from .checkpoint import Checkpoint
 from .data import FRACTIONS, Data, checked_data
@@ -76,8 +77,8 @@ def fit(
     Parameters
     ----------
     models : ResidualNetwork or sequence of these
-        1 to 10^4. Those of one width, depth, block, activation, with or without bias, and scaled inside or outside,
-        are trained side by side, others in turn. Their ``n_out`` and inputs have no meaning here.
+        1 to 10^4, without dropout. Those of one width, depth, block, activation, with or without bias, and scaled
+        inside or outside, are trained side by side, others in turn. Their ``n_out`` and inputs have no meaning here.
     X : array or tensor (M, F)
         M at least 10 examples of finite numbers; further axes are flattened.
     y : array or tensor
@@ -175,7 +176,7 @@ def fit(
 def checked_models(given: Any) -> tuple[ResidualNetwork, ...]:
     """Return one or several models as a tuple; ValueError for what is none."""
     if isinstance(given, ResidualNetwork):
-        return (given,)
+        given = (given,)
     allowed = "it must be a ResidualNetwork or a sequence of them"
     if isinstance(given, str | bytes) or not isinstance(given, Sequence):
         raise ValueError(f"models={brief(given)} is not allowed: {allowed}")
@@ -184,6 +185,8 @@ def checked_models(given: Any) -> tuple[ResidualNetwork, ...]:
     for i, one in enumerate(given):
         if not isinstance(one, ResidualNetwork):
             raise ValueError(f"models[{i}]={brief(one)} is not allowed: {allowed}")
+    for one in given:
+        refuse_dropout(one.keep, *TRAINING)
     return tuple(given)
 
 

@@ -5,7 +5,7 @@ A network is one trained at every exponent and learning rate of its H; errors ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,21 +17,17 @@ from ..._system import checks
 from ..._system.plain import Plain
 from ..._system.words import brief_repr, counted
 from ...analyses.export import Variable
-from ...engine.request import MAX_NETWORK
 from ...models.residual_network import ResidualNetwork
-from ...results.arithmetic import share_networks
-from ...results.estimates import MIN_NETWORKS, Estimate, Floats
-from ...results.propagation import Networks
-from ...tables import Column, Shown, Table
-from ..heat_statistics import FIELDS, mean_over_networks
-from ..map_export import POINT, ROW, dataset, points
-from ..map_progress import MapOfRows
+from ...results.estimates import Estimate, Floats
+from ...tables import Column, Table
+from ..heat_statistics import mean_over_networks
+from ..map_export import POINT, ROW, dataset
+from ..map_of_rows import MapOfRows
 from .choice import best
 from .map_row import DataDescription, RowResults
 from .settings import Settings
 
 if TYPE_CHECKING:
-    import pandas
     import xarray
 
 WORDS = {
@@ -49,7 +45,7 @@ def _mean(values: Floats) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedHeatMap(MapOfRows, Shown):
+class TrainedHeatMap(MapOfRows):
     """A map over the Hurst exponent H and the exponent beta after training, as `resmc.train.heat_map` returns it.
 
     At each point networks were trained at several learning rates. The rate of a point is the one whose mean accuracy
@@ -154,14 +150,7 @@ class TrainedHeatMap(MapOfRows, Shown):
             "loss": [self._at_rates(row.loss[..., TEST], i) for i, row in enumerate(self._rows)],
             "growth": [row.growth for row in self._rows],
         }  # fmt: skip
-        behind = np.empty((len(self.hurst), 1), object)
-        behind[:, 0] = [Networks.of(seed, [(0, MAX_NETWORK)]) for seed in self.seeds]
-        out = {}
-        for name in self.quantities:
-            found = [mean_over_networks(one) for one in values[name]]
-            parts = [np.stack([np.asarray(getattr(one, field)) for one in found]) for field in FIELDS]
-            out[name] = share_networks(Estimate(*parts), np.broadcast_to(behind, parts[0].shape))
-        return out
+        return {name: self._of_rows([mean_over_networks(one) for one in values[name]]) for name in self.quantities}
 
     def _at_rates(self, values: Floats, row: int) -> Floats:
         """Return values (networks, beta, rate) at the chosen rate of each exponent, (networks, beta)."""
@@ -208,13 +197,6 @@ class TrainedHeatMap(MapOfRows, Shown):
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
-    def summary(self, width: int | None = None) -> Table:
-        """Return a table with a row for each H: the exponent that is best on validation, and the ends of the map.
-
-        Lines that would be longer than ``width`` become a paragraph for each row.
-        """
-        return replace(self._table(), text_width=width)
-
     @property
     def score(self) -> str:
         """The quantity by which rates and exponents are chosen: "accuracy", or for a regression "loss"."""
@@ -236,6 +218,7 @@ class TrainedHeatMap(MapOfRows, Shown):
         return row, int(self.best[row])
 
     def _table(self) -> Table:
+        """Return a table with a row for each H: the exponent that is best on validation, and the ends of the map."""
         score, found, growth = self.score, self.estimate(self.score), self.growth
         rows, places = range(len(self.hurst)), self.best.tolist()
         columns = [Column("H", "hurst"), Column("networks", "networks"), Column("best beta", "best_beta")]
@@ -287,12 +270,7 @@ class TrainedHeatMap(MapOfRows, Shown):
             f"growth: mean of {WORDS['growth']}, of the same networks; failed: share of all networks, of every rate "
             "and beta, whose loss stopped being finite",
         ]
-        if (self.networks < MIN_NETWORKS).any():
-            notes.append(
-                f"no error bar: fewer than {MIN_NETWORKS} networks of an H give no errors; networks={MIN_NETWORKS} has "
-                "them"
-            )
-        return notes
+        return [*notes, *self._without_errors()]
 
     # -- data sets ----------------------------------------------------------------------------------------------------
 
@@ -335,16 +313,3 @@ class TrainedHeatMap(MapOfRows, Shown):
             "complete": int(self.complete),
         }
         return dataset(self.hurst, self.beta, self._variables(), self.model, attributes)
-
-    def to_dataframe(self) -> pandas.DataFrame:
-        """Return a row for each point: H, beta, and all variables of `to_xarray` (needs ``resmc[pandas]``).
-
-        Raises
-        ------
-        ImportError
-            If pandas is not installed.
-        """
-        return points(self.hurst, self.beta, self._variables())
-
-    def __str__(self) -> str:
-        return str(self.summary())

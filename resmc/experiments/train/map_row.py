@@ -16,8 +16,6 @@ members.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -26,20 +24,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._system.plain import Plain
-from ..._system.words import cut
+from ..._system.plain import Plain, key_of
 from ...models.processes import FractionalNoise
 from ...models.residual_network import ResidualNetwork
 from ...models.scaling import DepthScaling
-from ...models.spelling import of_dict
 from ...models.weights import Weights
-from ...results import archive
+from ...results.archive import Archive
 from ...results.estimates import Floats
 from ..heat_row import PRODUCTS
+from ..row_files import RowFiles, read_model
 from .settings import Settings
 
-FORMAT = "resmc-trained-map-row"
-SCHEMA_VERSION = 1
 KEY_VERSION = 1  # raised when keys are made of other things, or training itself gives other numbers
 PARTS = ("validation", "test")
 PASSES = 3  # products of a matrix and the states of all examples: forward, backward, and the matrix's own gradient
@@ -124,26 +119,21 @@ class MapRow:
     @property
     def batch(self) -> int:
         """Networks that shards do not part: so many that products are batched well, unless their weights are large."""
-        weights = self.matrices * self.model.depth * self.model.width**2 * len(self.betas) * len(self.settings.rates)
+        layer = self.model.residual_block.matrices * self.model.width**2
+        weights = layer * self.model.depth * len(self.betas) * len(self.settings.rates)
         return max(1, min(-(-SIDE_BY_SIDE // len(self.betas)), MOST_WEIGHTS // weights))
-
-    @property
-    def matrices(self) -> int:
-        """Matrices of a layer."""
-        block = self.model.residual_block
-        return (block.V is not None) + (block.W is not None)
 
     @cached_property
     def key(self) -> str:
         """Hash of all that, beside the range and the numerics class, decides what a file holds."""
-        text = json.dumps([KEY_VERSION, self.to_dict()], separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return key_of(KEY_VERSION, self.to_dict())
 
     @property
     def updates(self) -> int:
         """Work for one network, in neuron updates as the points of a sweep count theirs."""
         examples = self.settings.epochs * self.data.examples * len(self.betas) * len(self.settings.rates)
-        return -(-self.matrices * self.model.depth * self.model.width**2 * examples * PASSES // PRODUCTS)
+        layer = self.model.residual_block.matrices * self.model.width**2
+        return -(-layer * self.model.depth * examples * PASSES // PRODUCTS)
 
     def to_dict(self) -> Plain:
         """Return the row as plain values."""
@@ -157,11 +147,9 @@ class MapRow:
     @classmethod
     def from_dict(cls, described: Mapping[str, Any]) -> Self:
         """Read the row that `to_dict` has written; raises KeyError, TypeError or ValueError for what is none."""
-        model = of_dict(described["model"])
-        if not isinstance(model, ResidualNetwork) or not isinstance(described["beta"], list):
-            raise ValueError("its row has no ResidualNetwork, or no list of exponents")
+        model, betas = read_model(described)
         settings = Settings.from_dict(described["settings"])
-        return cls(model, tuple(described["beta"]), settings, DataDescription(**described["data"]))
+        return cls(model, tuple(betas), settings, DataDescription(**described["data"]))
 
 
 def row_of(model: ResidualNetwork, hurst: float, betas: Sequence[float], settings: Settings,
@@ -192,78 +180,31 @@ class RowResults:
             np.concatenate([np.empty((0, e)), *(part.growth for part in parts)]),
         )  # fmt: skip
 
-    def to_bytes(self, row: MapRow, start: int, stop: int, numerics: str) -> bytes:
-        """Return the content of a range's file, computed by a numerics class."""
-        manifest = {
-            "format": FORMAT,
-            "schema_version": SCHEMA_VERSION,
-            "row": row.to_dict(),
-            "range": [start, stop],
-            "numerics": numerics,
-        }
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays by name."""
         accuracy = {} if self.accuracy is None else {"accuracy": self.accuracy}
-        return archive.to_bytes(manifest, {"loss": self.loss, **accuracy, "failed": self.failed, "growth": self.growth})
+        return {"loss": self.loss, **accuracy, "failed": self.failed, "growth": self.growth}
 
 
-@dataclass(frozen=True, eq=False)
-class MapRange:
-    """A range of a row, as its file holds it: networks start .. stop - 1, and the numerics class."""
+def _results(found: Archive, row: MapRow, networks: int) -> RowResults:
+    shape = networks, len(row.betas), len(row.settings.rates)
 
-    row: MapRow
-    start: int
-    stop: int
-    numerics: str
-    results: RowResults
+    def array(which: str, dtype: np.dtype[Any], expected: tuple[int, ...]) -> NDArray[Any]:
+        values = found.array(which, dtype)
+        if values.shape != expected:
+            raise ValueError(f"{which} has the shape {values.shape}, not {expected}")
+        if dtype == FLOAT and np.isnan(values).any():
+            raise ValueError(f"{which} holds what is no number")
+        return values.copy()
 
-
-def from_bytes(data: bytes, name: str) -> MapRange:
-    """Read the content of a range's file.
-
-    Raises
-    ------
-    ValueError
-        If it is damaged, or no such file; the message begins with ``name``.
-    """
-    found = archive.Archive(data, name)
-    try:
-        row, start, stop, numerics = _checked(found.manifest)
-        shape = stop - start, len(row.betas), len(row.settings.rates)
-
-        def array(which: str, dtype: np.dtype[Any], expected: tuple[int, ...]) -> NDArray[Any]:
-            values = found.array(which, dtype)
-            if values.shape != expected:
-                raise ValueError(f"{which} has the shape {values.shape}, not {expected}")
-            if dtype == FLOAT and np.isnan(values).any():
-                raise ValueError(f"{which} holds what is no number")
-            return values.copy()
-
-        scores = (*shape, len(PARTS))
-        results = RowResults(
-            array("loss", FLOAT, scores),
-            array("accuracy", FLOAT, scores) if row.data.classifies else None,
-            array("failed", BOOL, shape),
-            array("growth", FLOAT, shape[:2]),
-        )
-    except KeyError as error:
-        raise _refusal(name, f"its manifest has no {error}") from None
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise _refusal(name, str(error)) from None
-    return MapRange(row, start, stop, numerics, results)
+    scores = (*shape, len(PARTS))
+    return RowResults(
+        array("loss", FLOAT, scores),
+        array("accuracy", FLOAT, scores) if row.data.classifies else None,
+        array("failed", BOOL, shape),
+        array("growth", FLOAT, shape[:2]),
+    )
 
 
-def _refusal(name: str, why: str) -> ValueError:
-    return ValueError(f"{name} is no part of a trained heat map that this resmc can read: {cut(why)}")
-
-
-def _checked(manifest: Any) -> tuple[MapRow, int, int, str]:
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ValueError(f"its manifest does not say {FORMAT!r}")
-    if manifest.get("schema_version") != SCHEMA_VERSION:
-        raise ValueError(f"it has schema version {manifest.get('schema_version')}, not {SCHEMA_VERSION}")
-    row = MapRow.from_dict(manifest["row"])
-    (start, stop), numerics = manifest["range"], manifest["numerics"]
-    if type(start) is not int or type(stop) is not int or not 0 <= start < stop:
-        raise ValueError(f"range={[start, stop]} is not allowed: it must be two increasing numbers of networks")
-    if not isinstance(numerics, str):
-        raise ValueError(f"numerics={numerics!r} is not allowed: it must be a class")
-    return row, start, stop, numerics
+FILES = RowFiles("resmc-trained-map-row", "a trained heat map", MapRow.from_dict, _results)

@@ -1,23 +1,39 @@
-"""Progress of maps over H and beta: which rows have their networks, and which files are damaged."""
+"""Rows of maps over H and beta, which may lack networks, and estimates of which each row has its own."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._system.words import counted
+from ..analyses.export import Variable
+from ..engine.request import MAX_NETWORK
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
-from ..results.estimates import Floats
+from ..results.arithmetic import share_networks
+from ..results.estimates import MIN_NETWORKS, Estimate, Floats
+from ..results.propagation import Networks
+from ..tables import Shown, Table
 from ..theory.depth_kinds import noise_exponent, noise_exponent_formula
+from .map_export import points
+
+if TYPE_CHECKING:
+    import pandas
+
+FIELDS = ("value", "stderr", "n", "df")  # fields of an `Estimate`
 
 
-class MapOfRows:
+class MapOfRows(Shown):
     """Rows of a map, an H with all of its exponents each, of which a store may have some."""
 
     model: ResidualNetwork
     hurst: Floats
     beta: Floats
+    seeds: tuple[int, ...]
     wanted: int
     networks: NDArray[np.int64]
     damaged: tuple[str, ...]
@@ -42,6 +58,36 @@ class MapOfRows:
         """The limit in words."""
         return f"{noise_exponent_formula(self.model)}, by which small branches add up"
 
+    def summary(self, width: int | None = None) -> Table:
+        """Return a table with a row for each H: its frontiers or its best exponent, and the ends of the map.
+
+        Lines that would be longer than ``width`` become a paragraph for each row.
+        """
+        return replace(self._table(), text_width=width)
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def _variables(self) -> Mapping[str, Variable]:
+        raise NotImplementedError
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Return a row for each point: H, beta, and all variables of `to_xarray` (needs ``resmc[pandas]``).
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        return points(self.hurst, self.beta, self._variables())
+
+    def _of_rows(self, rows: Sequence[Estimate]) -> Estimate:
+        """Return the estimates of all rows as one; rows share no network."""
+        found = Estimate(*(np.stack([np.asarray(getattr(row, field)) for row in rows]) for field in FIELDS))
+        behind = np.empty((len(rows), *[1] * (found.value.ndim - 1)), object)
+        behind.flat[:] = [Networks.of(seed, [(0, MAX_NETWORK)]) for seed in self.seeds]
+        return share_networks(found, np.broadcast_to(behind, found.shape))
+
     def _network(self) -> str:
         """Return the network in words."""
         m = self.model
@@ -63,3 +109,10 @@ class MapOfRows:
         if not self.complete:
             lines.append(f"INCOMPLETE: {self.points_complete} of {counted(len(self.hurst), 'row')} finished")
         return lines
+
+    def _without_errors(self) -> list[str]:
+        """Return a line about errors that there are not."""
+        if (self.networks >= MIN_NETWORKS).all():
+            return []
+        cure = f"fewer than {MIN_NETWORKS} networks of an H give no errors; networks={MIN_NETWORKS} has them"
+        return [f"no error bar: {cure}"]
