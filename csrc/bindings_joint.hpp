@@ -75,9 +75,10 @@ inline size_t joint_thread_bytes(const py::dict& network, const py::dict& settin
 }
 
 inline void bind_joint(py::module_& m) {
-    m.def("joint", &joint, py::arg("network"), py::arg("settings"), py::arg("layers"), py::arg("arrays"), py::arg("threads"),
-          py::arg("instruction_set"), py::arg("progress"));
-    m.def("joint_thread_bytes", &joint_thread_bytes, py::arg("network"), py::arg("settings"), py::arg("instruction_set"));
+    m.def("joint", &joint, py::arg("network"), py::arg("settings"), py::arg("layers"), py::arg("arrays"),
+          py::arg("threads"), py::arg("instruction_set"), py::arg("progress"));
+    m.def("joint_thread_bytes", &joint_thread_bytes, py::arg("network"), py::arg("settings"),
+          py::arg("instruction_set"));
 }
 
 }  // namespace resmc
