@@ -16,7 +16,7 @@ from bench.peers.problem import Problem
 
 pytestmark = pytest.mark.cpu
 
-SMALL = replace(bench.QUICK, networks={20: 1 << 13, 80: 1 << 13}, width=16, depth=4, count=1 << 8, dense=8)
+SMALL = replace(bench.QUICK, networks={20: 1 << 14, 80: 1 << 12}, width=16, depth=4, count=1 << 12, dense=64)
 
 
 def test_a_small_table_is_reached_but_for_its_error():

@@ -158,8 +158,11 @@ def test_projected_inputs_have_the_joint_law_of_inputs_to_explicit_weights(case)
     assert z < bound, (z, bound)
 
 
+NARROW = [case if case[4] < 5 else pytest.param(case, marks=pytest.mark.long) for case in CASES]
+
+
 @pytest.mark.cpu
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", NARROW, ids=str)
 def test_kernels_have_the_joint_law_of_inputs_to_explicit_weights(case):
     """Four times as many networks; tangents beside, which the gradients' matrices have met too."""
     seed, model = 8_700 + CASES.index(case), model_of(case)
