@@ -43,21 +43,10 @@ CHEAPER: dict[str, dict[str, Callable[[Any], Any]]] = {
     "m_three_regimes": dict.fromkeys(("ODE_DEPTHS", "ROUGH_DEPTHS"), lambda depths: tuple(d // 4 for d in depths)),
 }
 CLEAR, AGREE = 5.0, 4.5
-# These take longest, and smaller networks have the same claims in tests of their own: the quick tests leave them out.
-LONG = (
-    "d_growth",
-    "j_smooth_depth",
-    "l_heat_map",
-    "m_three_regimes",
-    "n_ode_distance",
-    "o_linear_descent",
-    "p_adjoint",
-    "q_trained_map",
-    "r_scaling_exponents",
-    "s_smoothness",
-    "t_trained_gradients",
-)
-EACH = [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in NETWORKS]
+# Smaller networks have the claims of all scripts in tests of their own (exact values, limits, regimes, moments ..), and
+# `make docs` runs every script: the quick tests keep those that show what all have in common.
+QUICK = ("a_log_gaussian", "b_hypoactivation", "c_interlayer", "g_depth_regimes")
+EACH = [pytest.param(name, marks=[pytest.mark.long] * (name not in QUICK)) for name in NETWORKS]
 
 
 @dataclass
@@ -307,6 +296,7 @@ def test_the_variance_grows_in_vanilla_networks_alone(ran):
     assert ran["d_growth"].printed.count("no clear growth") == 3
 
 
+@pytest.mark.long
 def test_balanced_networks_have_the_exact_values_and_vanilla_ones_do_not(ran):
     found = ran["e_balanced"].found
     vanilla, balanced = found[:3], found[3:]
@@ -314,6 +304,7 @@ def test_balanced_networks_have_the_exact_values_and_vanilla_ones_do_not(ran):
     assert not any(agrees(one) for one in vanilla)
 
 
+@pytest.mark.long
 def test_extrapolated_values_have_the_limits_and_those_of_one_width_do_not(ran):
     f = ran["f_corrections"]
     values, corrections = f.found[::2], f.found[1::2]
@@ -325,7 +316,11 @@ def test_extrapolated_values_have_the_limits_and_those_of_one_width_do_not(ran):
 
 
 @pytest.mark.parametrize(
-    ("name", "way", "words"), [("g_depth_regimes", "forward", "|h_L"), ("h_depth_gradients", "backward", "|p_0")]
+    ("name", "way", "words"),
+    [
+        ("g_depth_regimes", "forward", "|h_L"),
+        pytest.param("h_depth_gradients", "backward", "|p_0", marks=pytest.mark.long),
+    ],
 )
 def test_ratios_go_like_powers_of_the_depth_and_not_like_those_of_another_exponent(ran, name, way, words):
     one = ran[name]
@@ -341,6 +336,7 @@ def test_ratios_go_like_powers_of_the_depth_and_not_like_those_of_another_expone
     assert not agrees(replace(found, reference=-0.5), 0.01)
 
 
+@pytest.mark.long
 def test_deep_networks_have_the_log_gaussian_law_at_the_exponent_1_2_alone(ran):
     i = ran["i_depth_law"]
     assert law_at_half(i.found)
@@ -352,6 +348,7 @@ def test_deep_networks_have_the_log_gaussian_law_at_the_exponent_1_2_alone(ran):
     assert not law_at_half([replace(a, reference=b.reference) for a, b in zip(narrow, i.found, strict=True)])
 
 
+@pytest.mark.long
 def test_deep_networks_have_their_exact_law_and_the_limit_comes_near_it(ran):
     """Four numbers at 4.5 standard errors."""
     u = ran["u_exact_law"]
@@ -373,6 +370,7 @@ def test_smooth_weights_have_the_exponent_1_where_independent_ones_have_1_2(ran)
     assert not agrees(replace(independent[0], reference=0.0), 0.02)  # beta = 1 is the identity there
 
 
+@pytest.mark.long
 def test_fractional_weights_add_up_to_the_exponent_asked_for_and_to_no_other(ran):
     k = ran["k_fractional_paths"]
     assert nothing_of_it(k.found)
@@ -475,6 +473,7 @@ def test_gradients_grow_with_the_depth_where_adam_has_trained_and_not_where_desc
     assert not adam_lets_gradients_grow([fresh, replace(before, value=descent.value + 0.1), descent, adam])
 
 
+@pytest.mark.long
 def test_variance_grows_where_no_plain_mean_sees_it(ran):
     found = ran["v_moment_growth"].found
     assert variance_grows_on(found)
@@ -485,6 +484,7 @@ def test_variance_grows_where_no_plain_mean_sees_it(ran):
     assert "and an error only up to" in ran["v_moment_growth"].printed
 
 
+@pytest.mark.long
 def test_moments_grow_at_their_exact_rates(ran):
     found = ran["w_rate_function"].found
     assert moments_have_their_rates(found)
@@ -534,8 +534,8 @@ def test_the_whole_gallery_runs_from_anywhere(tmp_path):
     ("script", "arguments", "words"),
     [
         ("a_log_gaussian.py", ["--seed=-1"], "seed=-1"),
-        ("f_corrections.py", ["--networks=0.0001"], "no standard error"),
-        ("__main__.py", ["--record", "--networks=0.5"], "leave --networks away"),
+        pytest.param("f_corrections.py", ["--networks=0.0001"], "no standard error", marks=pytest.mark.long),
+        pytest.param("__main__.py", ["--record", "--networks=0.5"], "leave --networks away", marks=pytest.mark.long),
         ("__main__.py", ["z_nothing"], "NAME='z_nothing' is not allowed"),
     ],
 )
