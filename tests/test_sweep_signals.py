@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -52,10 +53,10 @@ def ended_by(number: int, process: Process, to_all: bool) -> tuple[int, str, str
     """Sends a signal to the process, or to its whole group as a terminal does; exit status and what it has said."""
     (os.killpg if to_all else os.kill)(process.popen.pid, number)
     begin = time.monotonic()
-    end = process.end()
+    status, out, err = process.end()
     assert time.monotonic() - begin < SOON
     until(lambda: not process.family(), "workers end")
-    return end
+    return status, out, re.sub(r"^resmc: [\d.]+%, .*\n", "", err, flags=re.M)  # how far it is, on a busy machine
 
 
 def command(plan: Path, store: Path, *options: str) -> list[str]:
