@@ -274,7 +274,15 @@ def each_variant(shapes: list[tuple[int, int, int]]) -> list[tuple[int, int, int
 
 
 @pytest.mark.parametrize(
-    ("width", "depth", "networks", "variant"), each_variant([*WIDTHS, (64, 1000, 16), (193, 1000, 8)])
+    ("width", "depth", "networks", "variant"),
+    [
+        *each_variant(WIDTHS),
+        (64, 1000, 16, "vanilla"),
+        (64, 1000, 16, "balanced-half"),
+        (193, 1000, 8, "balanced"),
+        pytest.param(64, 1000, 16, "balanced", marks=pytest.mark.long),
+        pytest.param(193, 1000, 8, "vanilla", marks=pytest.mark.long),
+    ],
 )
 def test_projected_networks_are_those_of_the_reference(backend, width, depth, networks, variant):
     check_parity(ResNet(width, depth, HALF, HALF, variant, n_out=5, input_norm=1.5), networks)

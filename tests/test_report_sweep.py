@@ -201,7 +201,13 @@ def _assert_again(page: Page, folder: Path) -> None:
         (folder / "again").rename(folder / f"again-{command[0] == 'sh'}")
 
 
-@pytest.mark.parametrize("changes", [{}, {"target_stderr": {"log_norm.variance": 0.05}, "max_networks": 3000}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, marks=pytest.mark.long),
+        {"target_stderr": {"log_norm.variance": 0.05}, "max_networks": 3000},
+    ],
+)
 def test_the_commands_give_the_same_shards(changes: dict[str, Any], tmp_path: Path):
     given = {"networks": None if changes else 1000, "shard_updates": 1 << 16, "seed": 2**63, "layers": 5,
              "correlations": True, "independent": False}  # fmt: skip

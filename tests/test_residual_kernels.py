@@ -136,7 +136,7 @@ def test_the_comparison_sees_a_wrong_network():
 @pytest.mark.parametrize(
     ("block", "activation"),
     [
-        *((block, "relu") for block in BLOCKS),
+        *(pytest.param(block, "relu", marks=[pytest.mark.long] * (block == "phi-in")) for block in BLOCKS),  # a ResNet
         *(pytest.param(block, "centred_softplus", marks=pytest.mark.long) for block in BLOCKS),
     ],
 )
