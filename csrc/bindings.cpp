@@ -1,4 +1,4 @@
-// What Python sees; with bindings_cuda.hpp, interpreter.hpp and reader.hpp all that knows of it. It checks the names,
+// What Python sees; with bindings_*.hpp, interpreter.hpp and reader.hpp all that knows of it. It checks the names,
 // types, ranges and shapes of what it is told, so that nothing is read or written elsewhere; whether that makes sense
 // has been checked before it comes here.
 #include <pybind11/complex.h>
@@ -10,27 +10,18 @@
 #include <stdexcept>
 #include <string>
 
+#include "bindings_cpu.hpp"
 #include "bindings_cuda.hpp"
+#include "bindings_joint.hpp"
 #include "cpu/columns.hpp"
 #include "cpu/population.hpp"
 #include "cpu/run.hpp"
 #include "include/resmc/streams.hpp"
-#include "interpreter.hpp"
 
 namespace py = pybind11;
 using namespace resmc;
 
 namespace {
-
-constexpr uint64_t END_OF_NETWORKS = uint64_t{1} << 48;
-
-const Backend& find_backend(const std::string& name) {
-    const auto found = backends();
-    if (name == "auto") return *found.front();
-    for (const Backend* backend : found)
-        if (name == backend->name) return *backend;
-    throw std::invalid_argument("instruction set '" + name + "' is not available on this machine");
-}
 
 Results results_of(const py::dict& entries, const Job& job) {
     Reader r(entries, "arrays");
@@ -96,40 +87,6 @@ Job job_of(const AnyNetwork& network, const py::dict& settings,
     return job;
 }
 
-// The recorder goes through these as it goes through the network.
-void check_layers(const py::array_t<uint32_t, py::array::c_style>& layers, uint32_t depth) {
-    const uint32_t* const l = layers.data();
-    const auto n = layers.size();
-    bool rise = l[0] == 0 && l[n - 1] == depth;
-    for (py::ssize_t i = 1; i < n; ++i) rise = rise && l[i - 1] < l[i];
-    if (!rise) throw std::invalid_argument("layers must rise from 0 to the depth");
-}
-
-// Waits for the end, or until `progress` or a signal raises (signals do so in Python's main thread alone). The
-// interpreter is released but for a look every 50 ms: several of its threads may be here at a time, each with a run of
-// its own. The run's threads have ended when this returns or raises, and when Python ends the calling thread in here.
-template <class AnyRun>
-void attend(Released& released, AnyRun& run, const py::object& progress) {
-    const auto ending = [&run] { run.stop(); };
-    for (bool finished = false; !finished;) {
-        finished = run.wait(0.05);
-        const Taken taken(released, ending);
-        const double fraction = finished ? 1.0 : run.fraction();
-        // Both run code of Python's. By C functions: none of C++ may be between them and the catch in `unless_ended`.
-        const bool well = unless_ended(
-            [&] {
-                if (PyErr_CheckSignals() != 0) return false;
-                if (progress.is_none()) return true;
-                PyObject* const answer = PyObject_CallFunction(progress.ptr(), "d", fraction);
-                Py_XDECREF(answer);
-                return answer != nullptr;
-            },
-            ending);
-        if (!well) throw py::error_already_set();
-    }
-    run.finish();
-}
-
 void simulate(const py::dict& network, const py::dict& settings,
               const py::array_t<uint32_t, py::array::c_style>& layers, const py::dict& arrays, int threads,
               const std::string& instruction_set, const py::object& progress) {
@@ -144,26 +101,6 @@ void simulate(const py::dict& network, const py::dict& settings,
 }
 
 // ---- columns with weights that are handed in ------------------------------------------------------------------------
-
-const char* const QUOTIENT_NAMES[QUOTIENTS] = {"displacement", "gradient", "gradient_displacement"};
-
-// Records by recorded layer, rows of `row` numbers.
-Records records_of(Reader& r, const Residual& net, size_t n_layers, size_t row) {
-    Records records{};
-    const std::vector<size_t> shape = {n_layers, row};
-    records.square = r.array<float>("square", shape);
-    records.exponent = r.array<int32_t>("exponent", shape);
-    records.asymmetry = r.array<float>("asymmetry", shape);
-    records.active = r.array<uint32_t>("active", shape);
-    if (r.has("output")) records.output = r.array<float>("output", {net.network.n_out, row});
-    for (int q = 0; q < (net.gradients ? QUOTIENTS : 1); ++q) {
-        const std::string name(QUOTIENT_NAMES[q]);
-        records.quotients[q].square = r.array<float>((name + "_square").c_str(), shape);
-        records.quotients[q].exponent = r.array<int32_t>((name + "_exponent").c_str(), shape);
-    }
-    if (net.gradients) records.overlap = r.array<float>("overlap", shape);
-    return records;
-}
 
 // Sums records that are there, as `simulate` sums those that it makes.
 void reduce(const py::dict& network, const py::dict& settings, const py::array_t<uint32_t, py::array::c_style>& layers,
@@ -459,6 +396,7 @@ PYBIND11_MODULE(_native, m) {
           py::arg("records"), py::arg("threads"), py::arg("instruction_set"), py::arg("progress"));
     m.def("column_state_bytes", &column_state_bytes, py::arg("network"), py::arg("networks"), py::arg("columns"),
           py::arg("instruction_set"));
+    bind_joint(m);
     m.def("populations", &populations, py::arg("network"), py::arg("settings"), py::arg("layers"), py::arg("arrays"),
           py::arg("threads"), py::arg("instruction_set"), py::arg("progress"));
     m.def("population_thread_bytes", &population_thread_bytes, py::arg("width"), py::arg("size"),

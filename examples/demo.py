@@ -35,40 +35,49 @@ def simulations(scale: float) -> list[resmc.Simulation]:
     return sims
 
 
-def row(name: str, estimate: Estimate, exact: float | None = None, limit: float | None = None) -> str:
+def row(
+    name: str,
+    estimate: Estimate,
+    exact: float | None = None,
+    limit: float | None = None,
+    second_order: float | None = None,
+) -> str:
     """An estimate with its error, the theory beside it, and z against an exact value or the difference from a limit."""
     shown = format_estimate(float(estimate.value), float(estimate.stderr)).replace("+-", "±")
-    theory, away = "", ""
+    theory, away, more = "", "", ""
     if exact is not None and np.isfinite(exact):
         theory = f"exact {exact if abs(exact) > 1e-12 else 0.0:.5g}"
         away = f"z = {round(float(estimate.z_score(exact)), 1) + 0.0:+.1f}"
     elif limit is not None:
         theory, away = f"limit {limit:.5g}", f"{float(estimate.value) / limit - 1.0:+.1%}"
+        more = f"{second_order:.5g} ({float(estimate.value) / second_order - 1.0:+.1%})"
     elif isinstance(estimate, resmc.KSDistance):
         theory = f"noise {estimate.noise_floor:.1g}"
-    return f"| {name} | {shown} | {theory} | {away} |"
+    return f"| {name} | {shown} | {theory} | {away} | {more} |"
 
 
 def page_table(sim: resmc.Simulation) -> str:
     """The headline quantities of one simulation as Markdown."""
     fit, hypo = sim.log_gaussian_fit(), sim.hypoactivation()
     inter, growth = sim.interlayer_correlations(), sim.variance_growth()
-    m = sim.model
+    m, law, limit, second = sim.model, fit.next_order, hypo.theory, hypo.next_order
     return "\n".join([
         f"## {m.variant.capitalize()}, n = {m.width}, d = {m.depth}",
         "",
-        "| quantity | estimate | theory | difference |",
-        "|---|---|---|---|",
-        row("mean of L_d", fit.mean, limit=float(fit.theory.mean[0])),
-        row("variance of L_d", fit.variance, limit=float(fit.theory.variance[0])),
+        "| quantity | estimate | theory | difference | next order |",
+        "|---|---|---|---|---|",
+        row("mean of L_d", fit.mean, limit=float(fit.theory.mean[0]), second_order=float(law.mean[0])),
+        row("variance of L_d", fit.variance, limit=float(fit.theory.variance[0]), second_order=float(law.variance[0])),
         row("KS of L_d to the log-Gaussian limit", fit.ks_theory),
         row("KS of L_d to infinite width", fit.ks_gaussian_limit),
         row("KS of the output to the log-Gaussian limit", fit.output.ks_log_gaussian),
         row("KS of the output to infinite width", fit.output.ks_gaussian),
-        row("E A_d", hypo.asymmetry[-1], hypo.exact_asymmetry[-1], hypo.theory.asymmetry[-1]),
-        row("E F_d", hypo.active_fraction[-1], hypo.exact_active_fraction[-1], hypo.theory.active_fraction[-1]),
-        row("Corr(A_l, A_(l+1))", inter.by_lag[1], inter.exact, inter.theory_by_lag[1]),
-        row("log E\\|z_d\\|²/\\|z_0\\|²", growth.log_second_moment[-1], growth.exact[-1], growth.theory[-1]),
+        row("E A_d", hypo.asymmetry[-1], hypo.exact_asymmetry[-1], limit.asymmetry[-1], second.asymmetry[-1]),
+        row("E F_d", hypo.active_fraction[-1], hypo.exact_active_fraction[-1], limit.active_fraction[-1],
+            second.active_fraction[-1]),
+        row("Corr(A_l, A_(l+1))", inter.by_lag[1], inter.exact, inter.theory_by_lag[1], inter.next_order_by_lag[1]),
+        row("log E\\|z_d\\|²/\\|z_0\\|²", growth.log_second_moment[-1], growth.exact[-1], growth.theory[-1],
+            growth.next_order[-1]),
     ])  # fmt: skip
 
 

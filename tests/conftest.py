@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import emulated as emulation
+import gallery_scripts
 import numpy as np
 import pytest
 import sweeps
@@ -181,3 +182,9 @@ def small_shards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     store = tmp_path_factory.mktemp("small") / "store"
     assert sweeps.small().run(store, workers=1, progress=False).complete
     return sweeps.contents(store)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[gallery_scripts.Scripts]:
+    """All scripts of the gallery, each run when it is asked for."""
+    yield from gallery_scripts.running(tmp_path_factory)

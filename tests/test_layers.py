@@ -6,6 +6,7 @@ Imports in functions and under TYPE_CHECKING count like any other, and so does a
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -212,6 +213,13 @@ def test_dictionaries_meet_the_extension_in_two_files():
 def test_nothing_above_the_engine_asks_for_a_spelling(spelling):
     above = [name for name in modules() if name and floor(name) > floor("engine")]
     assert [name for name in above if spelling in modules()[name].read_text(encoding="utf-8")] == []
+
+
+def test_below_it_one_file_asks_besides_the_models_and_the_engines_lowering():
+    """The two spellings have modules of their own; there alone it matters which one was given."""
+    asks = re.compile(r"\bas_resnet\b|isinstance\([^)]*\bResNet\b")
+    found = [name for name, path in modules().items() if asks.search(path.read_text(encoding="utf-8"))]
+    assert {name for name in found if not name.startswith("models")} - {"engine.lowering"} == {"torch_module.fill"}
 
 
 @pytest.mark.parametrize(

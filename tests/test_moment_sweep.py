@@ -17,7 +17,8 @@ from sweeps import HALF, Enough, contents, files, identities, leftovers, stopped
 import resmc
 from resmc import MomentSweep, ResidualNetwork, ResNet, cli, load_moment_sweep, moment_growth, moment_sweep
 from resmc.engine.native import NUMERICS_VERSION
-from resmc.experiments.moment_point import MomentRange
+from resmc.experiments.moment_point import FILES
+from resmc.experiments.row_files import RowRange
 from resmc.results import archive
 from resmc.sweep import StoreError, coordinator
 from resmc.sweep.manage import join
@@ -211,7 +212,7 @@ def test_names_of_files_do_not_change_unnoticed():
 
 
 POINT = MomentPlan.of(None, GRID, 1.0, 6, 20, 0).rows[0]
-GOOD = {"format": "resmc-moments", "schema_version": 1, "point": POINT.to_dict(), "range": [0, 60],
+GOOD = {"format": "resmc-moments", "schema_version": 1, "row": POINT.to_dict(), "range": [0, 60],
         "numerics": [NUMERICS_VERSION, "cpu/baseline"]}  # fmt: skip
 VALUES = np.zeros((3, len(POINT.layers)))
 
@@ -221,12 +222,12 @@ VALUES = np.zeros((3, len(POINT.layers)))
     [
         ({"format": "resmc-simulation"}, VALUES, "its manifest does not say 'resmc-moments'"),
         ({"schema_version": 2}, VALUES, "schema version 2, not 1"),
-        ({"point": 3}, VALUES, "is no part of a sweep of moments"),
-        ({"point": {}}, VALUES, "its manifest has no 'model'"),
-        ({"point": POINT.to_dict() | {"size": 1}}, VALUES, "size=1 is out of range"),
-        ({"point": POINT.to_dict() | {"every": 0}}, VALUES, "every=0 is out of range"),
-        ({"point": POINT.to_dict() | {"q": "1"}}, VALUES, "q='1'"),
-        ({"range": [0, 30]}, VALUES, r"range=\[0, 30\] is not allowed: it must be two increasing multiples of 20"),
+        ({"row": 3}, VALUES, "is no part of a sweep of moments"),
+        ({"row": {}}, VALUES, "its manifest has no 'model'"),
+        ({"row": POINT.to_dict() | {"size": 1}}, VALUES, "size=1 is out of range"),
+        ({"row": POINT.to_dict() | {"every": 0}}, VALUES, "every=0 is out of range"),
+        ({"row": POINT.to_dict() | {"q": "1"}}, VALUES, "q='1'"),
+        ({"range": [0, 30]}, VALUES, "its range has 30 networks, no multiple of 20"),
         ({"range": [60, 0]}, VALUES, r"range=\[60, 0\] is not allowed"),
         ({"range": 7}, VALUES, "is no part of a sweep of moments"),
         ({"numerics": ["1", "cpu/baseline"]}, VALUES, "numerics="),
@@ -236,13 +237,13 @@ VALUES = np.zeros((3, len(POINT.layers)))
     ],
 )
 def test_files_with_a_right_checksum_that_say_what_no_point_is_are_refused_with_their_name(changes, values, words):
-    def made(manifest: dict[str, Any], values: Any) -> MomentRange:
+    def made(manifest: dict[str, Any], values: Any) -> RowRange[Any, Any]:
         arrays = dict.fromkeys(("log_product", "growth", "effective"), values)
-        return MomentRange.from_bytes(archive.to_bytes(manifest, arrays), "file")
+        return FILES.from_bytes(archive.to_bytes(manifest, arrays), "file")
 
     with pytest.raises(ValueError, match=f"^file.*{words}"):
         made(GOOD | changes, values)
-    assert made(GOOD, VALUES).point == POINT
+    assert made(GOOD, VALUES).row == POINT
 
 
 # -- refusals, and how it is shown -------------------------------------------------------------------------------------

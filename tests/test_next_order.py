@@ -6,10 +6,12 @@ more than 6 standard errors, and then that the next order removes at least two t
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
 import pytest
+from commands import run
 
 import resmc
 from resmc import theory
@@ -79,6 +81,47 @@ def test_it_removes_two_thirds_of_what_the_leading_order_of_correlations_is_off_
         layer = (48 - k) // 2
         share = removed(sim.asymmetry_correlation[at[layer], at[layer + k]], low, high)
         assert SHARE < share < 2.0 - SHARE, (k, share)
+
+
+def test_correlations_have_it_at_every_pair_of_layers():
+    """At 6 standard errors of the limit's error, also where the first layer has not become stationary yet."""
+    model = model_of(24, 12, 0.8)
+    sim = resmc.simulate(model, networks=400_000, seed=24)
+    inter = sim.interlayer_correlations()
+    off = np.triu(np.abs(inter.matrix.value - inter.theory) > 6.0 * inter.matrix.stderr, 1)
+    assert off[0].any()
+    assert off[np.triu_indices(13, 1)].mean() > 0.3
+    shares = (inter.next_order - inter.theory)[off] / (inter.matrix.value - inter.theory)[off]
+    assert (shares > 0.0).all()
+    assert SHARE < np.median(shares) < 2.0 - SHARE
+    lags = np.subtract.outer(np.arange(13), np.arange(13))
+    np.testing.assert_allclose(inter.next_order_by_lag, [inter.next_order[lags == k].mean() for k in range(13)])
+    seen = np.abs(inter.by_lag.value - inter.theory_by_lag) > 6.0 * inter.by_lag.stderr
+    assert seen[1:8].all()
+    left = np.abs(inter.by_lag.value - inter.next_order_by_lag)[seen]
+    assert (left < (1.0 - SHARE) * np.abs(inter.by_lag.value - inter.theory_by_lag)[seen]).all()
+
+
+def test_pairs_of_layers_are_those_that_are_asked_for():
+    model = model_of(48, 40, 0.8)
+    middle = theory.interlayer_correlation(model, [1, 3], order=2)
+    np.testing.assert_array_equal(theory.interlayer_correlation(model, [1, 3], order=2, layers=[19, 18]), middle)
+    first = theory.interlayer_correlation(model, [1, 3], order=2, layers=[0])
+    assert (np.abs(first / middle - 1.0) > 1e-3).all()
+    np.testing.assert_array_equal(theory.interlayer_correlation(model, 3, layers=[[0], [7]]), 2 * [middle_at(model, 3)])
+    matrix = facts(model).correlation_matrix(np.array([0, 4, 40]), 2)
+    assert matrix.shape == (3, 3)
+    np.testing.assert_array_equal(matrix, matrix.T)
+    np.testing.assert_array_equal(np.diag(matrix), 1.0)
+    alone = theory.interlayer_correlation(model, [36], order=2, layers=[4])[0]
+    assert matrix[1, 2] == pytest.approx(alone, rel=1e-9)  # sums in another order
+    for layers, words in (([40, 0], "at most depth=40"), ([41], "layers="), ([[0, 1, 2]], "shapes")):
+        with pytest.raises(ValueError, match=words):
+            theory.interlayer_correlation(model, [1, 3], order=2, layers=layers)
+
+
+def middle_at(model: resmc.ResNet, lag: int) -> list[float]:
+    return theory.interlayer_correlation(model, [lag]).tolist()
 
 
 def test_growth_of_the_second_moment_is_within_errors_where_the_leading_order_is_not():
@@ -152,15 +195,14 @@ def test_a_summary_shows_both_orders_and_neither_beside_an_exact_value():
     record = {r["quantity"]: r for r in table.records()}
     assert record["variance L_24"]["limit"] == pytest.approx(theory.log_norm(model, [24]).variance[0])
     assert record["variance L_24"]["second_order"] == pytest.approx(theory.log_norm(model, [24], order=2).variance[0])
-    assert record["Corr A, lag 3"]["second_order"] == pytest.approx(
-        theory.interlayer_correlation(model, [3], order=2)[0]
-    )
+    pairs = theory.interlayer_correlation(model, [3], order=2, layers=np.arange(22))
+    assert record["Corr A, lag 3"]["second_order"] == pytest.approx(pairs.mean())
     lines = {line[:14].strip(): line for line in str(table).splitlines()}
-    assert "order 2" in str(table)
+    assert "next order" in str(table)
     assert "(" in lines["variance L_24"]
     assert lines["variance L_0"].rstrip().split("z = ")[1].count(" ") == 0
     general = resmc.simulate(resmc.ResidualNetwork(10, 5, block="v-phi-w"), networks=100).summary()
-    assert "order 2" not in str(general)
+    assert "next order" not in str(general)
 
 
 def test_a_sweep_shows_both_orders_where_nothing_exact_is_known(tmp_path):
@@ -172,7 +214,78 @@ def test_a_sweep_shows_both_orders_where_nothing_exact_is_known(tmp_path):
         expected = theory.log_norm(model, [model.depth], order=2).variance[0]
         assert record["log_norm.variance_second_order"] == pytest.approx(expected)
         assert (record["asymmetry_second_order"] is None) == (model.variant == "balanced")  # where 0 is exact
-    assert "order 2: the limit with the next order in 1/n" in result.summary()
+    assert "next order: the limit with the next order in 1/n" in result.summary()
+
+
+VANILLA = model_of(24, 12, 0.8)
+
+
+def test_every_surface_of_a_simulation_shows_both_orders(tmp_path, capsys):
+    """Beside the limit stands the number that theory gives, in results, data sets, pages, figures and JSON."""
+    sim = resmc.simulate(VANILLA, networks=4000, seed=3, keep_trajectories=2)
+    last, layers = np.array([12]), np.arange(13)
+    law, fired = theory.log_norm(VANILLA, last, order=2), theory.hypoactivation(VANILLA, order=2)
+    growth, by_lag = theory.variance_growth(VANILLA, order=2), facts(VANILLA).correlation_by_lag(layers, 2)
+    assert sim.log_gaussian_fit().next_order.variance == law.variance
+    np.testing.assert_array_equal(sim.variance_growth().next_order, growth)
+    np.testing.assert_array_equal(sim.hypoactivation().next_order.asymmetry, fired.asymmetry)
+    np.testing.assert_array_equal(sim.interlayer_correlations().next_order_by_lag, by_lag)
+
+    sim.save(tmp_path / "sim")
+    records = json.loads(run(capsys, "show", str(tmp_path / "sim"), "--json"))["quantities"]
+    assert {"variance L_12", "Corr A, lag 1"} <= {r["quantity"] for r in records if r["second_order"] is not None}
+
+    pytest.importorskip("jinja2")
+    page = resmc.report.render(sim)
+    assert f"{law.variance[0]:.4g} with the next order" in page
+    assert page.count("ext order") > 10
+
+    pytest.importorskip("xarray")
+    data = sim.to_xarray()
+    np.testing.assert_array_equal(data["asymmetry_second_order"], fired.asymmetry)
+    np.testing.assert_array_equal(data["asymmetry_correlation_by_lag_second_order"], by_lag)
+
+
+@pytest.mark.parametrize("name", ["log_norm", "qq", "output", "growth", "hypoactivation", "interlayer_by_lag",
+                                  "trajectories"])  # fmt: skip
+def test_figures_draw_both_orders_and_of_what_is_exactly_known_neither(name):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    plot = getattr(resmc.plot, f"plot_{name}")
+    for model, there in ((VANILLA, True), (resmc.ResNet(24, 12, 0.0, 1.0), False)):
+        sim = resmc.simulate(model, networks=2000, seed=3, keep_trajectories=2)
+        said = [text.get_text() for text in plot(sim).get_legend().get_texts()]
+        assert any("next order in 1/n" in words for words in said) == there, said
+    pyplot.close("all")
+
+
+def test_every_surface_of_a_sweep_shows_both_orders(tmp_path, capsys):
+    plan = resmc.Sweep(width=[16, 24], depth=[6, 12], alpha=0.8, lam=0.6, networks=20_000)
+    result = plan.run(tmp_path / "store", progress=False)
+    expected = [theory.log_norm(model, [model.depth], order=2).variance[0] for model in plan.models]
+    np.testing.assert_array_equal(result.second_order["log_norm.variance"].ravel(), expected)
+    points = json.loads(run(capsys, "show", tmp_path / "store", "--json"))["points"]
+    assert [p["quantities"]["log_norm.variance"]["second_order"] for p in points] == pytest.approx(expected)
+    pytest.importorskip("xarray")
+    np.testing.assert_array_equal(result.to_xarray()["log_norm_variance_second_order"].values.ravel(), expected)
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    page = resmc.report.render(result)
+    assert "From the limit with the next order in 1/n it is" in page
+    assert page.count(", next order</th>") >= 4
+    for ax in (
+        resmc.plot.plot_growth(result, sel={"width": 16}),
+        resmc.plot.plot_quantity(result, "log_norm.variance"),
+    ):
+        assert any("next order in 1/n" in text.get_text() for text in ax.get_legend().get_texts())
+
+
+def test_where_there_is_no_next_order_nothing_says_so():
+    pytest.importorskip("jinja2")
+    sim = resmc.simulate(resmc.ResidualNetwork(10, 5, block="phi-in", activation="relu", bias=0.3), networks=200)
+    assert sim.variance_growth().next_order is None
+    assert sim.log_gaussian_fit().next_order is None
+    assert "next_order" not in str(sim.variance_growth()._table())
+    assert "next order" not in resmc.report.render(sim)
 
 
 def test_tables_do_not_make_anybody_wait_for_the_next_order_of_very_slow_networks():

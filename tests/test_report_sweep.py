@@ -299,7 +299,9 @@ def test_noise_is_not_called_finite_width(away: list[float], stderr: list[float]
     limit = result.limits["log_norm.mean"]
     difference, error = 0.01 * limit * np.reshape(away, (2, 2)), 0.01 * np.abs(limit) * np.reshape(stderr, (2, 2))
     result.estimates["log_norm.mean"] = Estimate(limit + difference, error, np.full((2, 2), 1000))
-    (sentence,) = words_sweep._sentences(result, "log_norm.mean")
+    sentence, *more = words_sweep._sentences(result, "log_norm.mean")
+    assert len(more) == ("not seen" not in words)  # what the next order leaves of a difference that is seen
+    assert all(one.startswith("From the limit with the next order in 1/n it is") for one in more)
     assert sentence == f"From the limit at leading order in 1/n {words}"
 
 

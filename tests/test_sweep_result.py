@@ -78,6 +78,8 @@ def test_each_quantity_comes_with_error_limit_and_exact_value(grid):
     other = {"networks", "seed", "inactive", "dead", "ratio_rounded"}
     other |= {f"log_{one}_reliable" for one in ("second_moment", "mean_square")}
     other |= {f"log_norm_{one}_reliable" for one in ("variance", "skewness", "excess_kurtosis")}
+    other |= {f"log_norm_{one}_second_order" for one in ("mean", "variance")}
+    other |= {f"{one}_second_order" for one in ("asymmetry", "active_fraction", "log_second_moment", "log_mean_square")}
     assert set(data) == {n + s for n in NAMES for s in ("", "_stderr", "_theory", "_exact")} | other
 
 

@@ -73,6 +73,17 @@ struct Statistics {
     int64_t* histogram;       // [n_bins + 2]: underflow, bins, overflow
 };
 
+// What several inputs of a network leave besides the records of the first one: by recorded layer and pair (a, b), a >=
+// b, of inputs, which has number a (a + 1)/2 + b; networks last.
+struct JointRecords {
+    Records first;                  // of input 0, without log-norms and scratch
+    double *gram, *gradient_gram;   // of h's columns, and of the gradients: x_a . x_b 2^-(unit_a + unit_b)
+    int32_t *unit, *gradient_unit;  // by input
+    double* log_stretch;            // ln R_jj of the tangents so far, by tangent
+    double* kernel;                 // tangent kernel of the layers from this one on
+    size_t row;                     // networks in a row
+};
+
 // Columns of some networks that share weights, and the layers whose weights are there. A column is an input with a
 // factor of its own on every layer's step.
 struct ColumnChunk {
@@ -119,6 +130,11 @@ struct Backend {
                     const Control&);
     bool (*advance_residual)(const Residual&, uint64_t seed, uint64_t network, const Stretch&, float* state,
                              const Control&);
+    // Networks network + begin .. network + end - 1 of a pack with several inputs, into records from `at` of each row
+    // on. False if stopped.
+    size_t (*joint_workspace_bytes)(const Residual&, const Joint&);
+    bool (*simulate_joint)(const Residual&, const Joint&, Method, uint64_t seed, uint64_t network, int begin, int end,
+                           const Recording&, const JointRecords&, size_t at, void* workspace, const Control&);
     // Adds networks begin .. end - 1 of the tile to statistics.
     void (*reduce)(const Network&, const Recording&, const Records&, int begin, int end, const Statistics&);
     // For tests and benchmarks. The four words of one counter; the four normals of each of n counters' words; all the

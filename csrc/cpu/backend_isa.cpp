@@ -116,6 +116,9 @@ size_t column_scratch_bytes(const Residual&);
 bool simulate_columns(const Residual&, const ColumnChunk&, bool backward, uint32_t network, uint32_t pack,
                       uint32_t from, uint32_t to, void* scratch, const Control&);
 bool advance_residual(const Residual&, uint64_t seed, uint64_t network, const Stretch&, float* state, const Control&);
+size_t joint_workspace_bytes(const Residual&, const Joint&);  // joint_isa.cpp
+bool simulate_joint_pack(const Residual&, const Joint&, Method, uint64_t seed, uint64_t network, int begin, int end,
+                         const Recording&, const JointRecords&, size_t at, void* workspace, const Control&);
 
 #define RESMC_STRING2(x) #x
 #define RESMC_STRING(x) RESMC_STRING2(x)
@@ -130,6 +133,8 @@ static const Backend backend{RESMC_STRING(RESMC_TARGET),
                              simulate_columns,
                              advance,
                              advance_residual,
+                             joint_workspace_bytes,
+                             simulate_joint_pack,
                              reduce,
                              words,
                              normals,

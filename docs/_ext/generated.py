@@ -72,7 +72,8 @@ def quantities() -> tuple[str, list[Path]]:
     for one in OBSERVABLES.values():
         words = one.long_name.replace("|", r"\|")
         rows.append(f"| `{one.name}` | `{one.variable}` | {words} | {PER[one.per]} |")
-    return "\n".join(rows), [ROOT / "resmc" / "results" / "observables.py"]
+    folder = ROOT / "resmc" / "results"
+    return "\n".join(rows), [folder / f"{name}.py" for name in ("observables", "quotient_rows", "distance_rows")]
 
 
 PER = {"layer": "layer", "end": "final value", "lag": "distance of layers", "run": "simulation"}

@@ -9,10 +9,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..results.estimates import Estimate
+from ..results.estimates import Estimate, Floats
 from ..tables import Column, Shown, Table
 from ..tables.cells import cell
 from ..tables.table import MOST_LAYERS, few
+
+
+def if_known(values: Floats) -> Floats | None:
+    """Return theory's values, or None where none of them is known."""
+    return values if np.isfinite(values).any() else None
 
 
 def _short(value: Any) -> str:

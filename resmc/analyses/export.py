@@ -1,10 +1,11 @@
 """A simulation as a labelled data set or a data frame, and the schema that sweeps share.
 
 An observable (`resmc.results.observables`) whose variable is ``q`` gives ``q``, ``q_stderr``, ``q_theory`` (its limit,
-NaN where there is none) and ``q_exact`` (NaN where it is not known), and where rare networks may rule it
-``q_reliable``; a distance between laws gives ``q``, ``q_stderr``, ``q_noise_floor`` and ``q_resolution``. Every
-variable has a ``long_name`` and ``units`` ("1": all quantities are pure numbers, logarithms natural), those of an
-observable its name as ``observable`` and their limit's kind as ``limit``.
+NaN where there is none) and ``q_exact`` (NaN where it is not known), where rare networks may rule it ``q_reliable``,
+and where the next order in 1/n is known ``q_second_order``, the limit with it; a distance between laws gives ``q``,
+``q_stderr``, ``q_noise_floor`` and ``q_resolution``. Every variable has a ``long_name`` and ``units`` ("1": all
+quantities are pure numbers, logarithms natural), those of an observable its name as ``observable`` and their limit's
+kind as ``limit``.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ import numpy as np
 
 from .._system.plain import Plain
 from ..results.estimates import Estimate, KSDistance
-from ..results.observable import SENTENCES, Observable
+from ..results.observable import SECOND_ORDER, SENTENCES, Observable, Predictions
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from ..tables.frames import frame
 from . import interlayer, joint_export
-from .found import estimates
+from .found import estimates, predictions
 
 if TYPE_CHECKING:
     import pandas
@@ -48,14 +49,16 @@ class Variable:
         return self.dims, self.values, {"long_name": self.long_name, "units": "1", **self.attributes}
 
 
-def variables(one: Observable, dims: Dims, found: Estimate, exact: Any, limit: Any) -> Iterator[tuple[str, Variable]]:
+def variables(one: Observable, dims: Dims, found: Estimate, known: Predictions) -> Iterator[tuple[str, Variable]]:
     """Yield the variables of an observable by name: estimates of some shape, and the theory beside them."""
     name, words, own = one.variable, one.long_name, {"observable": one.name}
     yield name, Variable(dims, found.value, words, own)
     yield f"{name}_stderr", Variable(dims, found.stderr, f"standard error of the {words}", own)
     kind = {**own, "limit": one.limit_kind}
-    yield f"{name}_theory", Variable(dims, limit, f"{SENTENCES[one.limit_kind]} of the {words}", kind)
-    yield f"{name}_exact", Variable(dims, exact, f"exact value, where it is known, of the {words}", own)
+    yield f"{name}_theory", Variable(dims, known.limit, f"{SENTENCES[one.limit_kind]} of the {words}", kind)
+    if np.isfinite(known.second_order).any():
+        yield f"{name}_second_order", Variable(dims, known.second_order, f"{SECOND_ORDER} of the {words}", kind)
+    yield f"{name}_exact", Variable(dims, known.exact, f"exact value, where it is known, of the {words}", own)
     if one.least is not None:
         words = f"true where there are networks enough for an error of the {words}"
         yield f"{name}_reliable", Variable(dims, np.isfinite(found.stderr), words, own)
@@ -116,14 +119,13 @@ def _collected(sim: Record, laws: bool) -> tuple[dict[str, Variable], dict[str, 
     for name in sim.observables:
         one = OBSERVABLES[name]
         if one.per == "layer":
-            theory = (one.exact(sim.facts, sim.layers), one.limit(sim.facts, sim.layers))
-            found |= variables(one, LAYER, sim.estimate(name), *theory)
+            found |= variables(one, LAYER, sim.estimate(name), predictions(sim, name))
         elif one.per == "end":
-            found |= variables(one, (), sim.estimate(name), one.exact_value(sim.facts), one.limit_value(sim.facts))
+            found |= variables(one, (), sim.estimate(name), predictions(sim, name))
         elif one.per == "lag" and sim.correlations:
             inter = interlayer.analyse(sim)
             lags = inter.lags
-            found |= variables(one, ("lag",), inter.by_lag, one.exact(sim.facts, lags), one.limit(sim.facts, lags))
+            found |= variables(one, ("lag",), inter.by_lag, predictions(sim, name))
             pairs, words = ("layer", "layer2"), "correlation of the asymmetries of two layers"
             found["asymmetry_correlation"] = Variable(pairs, inter.matrix.value, words)
             found["asymmetry_correlation_stderr"] = Variable(

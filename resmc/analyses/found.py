@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .._system import checks
 from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate
+from ..results.observable import Predictions
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from . import exact_comparison, interlayer, log_gaussian
@@ -56,6 +57,20 @@ def estimates(sim: Record, names: Iterable[str]) -> dict[str, Estimate]:
             made[analysis] = ANALYSES[analysis](sim)
         out[name] = share_networks(reduce(getattr, path, made[analysis]), sim.drawn)
     return out
+
+
+def predictions(sim: Record, name: str) -> Predictions:
+    """Return the theory beside the entries of `estimate`: exact values, limits, and these with the next order in 1/n.
+
+    Raises
+    ------
+    ValueError
+        If there is no such quantity here.
+    """
+    one = OBSERVABLES[checks.choice("name", name, sim.observables)]
+    if one.per in ("layer", "lag"):
+        return one.predictions(sim.facts, sim.layers)
+    return one.predictions(sim.facts, np.array([one.end(sim.model.depth)]))[0]
 
 
 def places(sim: Record, name: str) -> NDArray[np.int64]:

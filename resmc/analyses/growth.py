@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..results.estimates import Estimate, Floats
 from ..results.record import Record
 from ..tables import Table
-from ._result import Result
+from ._result import Result, if_known
 
 ELSEWHERE = "rare networks rule the mean where it has no error: resmc.moment_growth(model) has it there"
 
@@ -36,6 +36,8 @@ class Growth(Result):
         log E|z_l|^2/|z_0|^2, dead networks counting as 0; no error where it is not reliable.
     theory : ndarray, shape (R,)
         The limit of log_second_moment at leading order in 1/n; NaN where none is known.
+    next_order : ndarray, shape (R,), or None
+        That limit with the next order in 1/n (`resmc.theory.next_order`); None where it is not known.
     exact : ndarray, shape (R,)
         The exact value of log_second_moment where it is known (`resmc.theory.facts`), else NaN.
     gaussian : ndarray, shape (R,)
@@ -51,6 +53,7 @@ class Growth(Result):
         "ratio",
         "log_second_moment",
         "theory",
+        "next_order",
         "exact",
         "gaussian",
         "reliable",
@@ -61,6 +64,7 @@ class Growth(Result):
     ratio: Floats
     log_second_moment: Estimate
     theory: Floats
+    next_order: Floats | None
     exact: Floats
     gaussian: Floats
     reliable: NDArray[np.bool_]
@@ -88,6 +92,7 @@ def analyse(sim: Record) -> Growth:
         ratio=sim.layers / sim.model.width,
         log_second_moment=moment.estimate,
         theory=facts.growth_limit(sim.layers),
+        next_order=if_known(facts.growth_limit(sim.layers, 2)),
         exact=facts.growth(sim.layers),
         gaussian=np.asarray(sim.layers * log_scale, np.float64),
         reliable=moment.reliable,

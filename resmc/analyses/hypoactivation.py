@@ -31,6 +31,8 @@ class Hypoactivation(Result):
         Means of A_l and F_l.
     theory : theory.HypoactivationLimit or None
         The limits of both means at leading order in 1/n; None where none is known.
+    next_order : theory.HypoactivationLimit or None
+        These limits with the next order in 1/n (`resmc.theory.next_order`); None where it is not known.
     exact_asymmetry, exact_active_fraction : ndarray, shape (R,)
         Exact means, 0 and 1/2, where they are known (`resmc.theory.facts`), else NaN.
     inactive, dead : ndarray of int, shape (R,)
@@ -41,9 +43,11 @@ class Hypoactivation(Result):
         "layers",
         "asymmetry",
         "theory.asymmetry",
+        "next_order.asymmetry",
         "exact_asymmetry",
         "active_fraction",
         "theory.active_fraction",
+        "next_order.active_fraction",
         "exact_active_fraction",
         "inactive",
         "dead",
@@ -53,6 +57,7 @@ class Hypoactivation(Result):
     asymmetry: Estimate
     active_fraction: Estimate
     theory: HypoactivationLimit | None
+    next_order: HypoactivationLimit | None
     exact_asymmetry: Floats
     exact_active_fraction: Floats
     inactive: NDArray[np.int64]
@@ -72,6 +77,7 @@ def analyse(sim: Record) -> Hypoactivation:
         asymmetry=sim.asymmetry_mean,
         active_fraction=sim.active_fraction,
         theory=sim.facts.hypoactivation_limit(sim.layers),
+        next_order=sim.facts.hypoactivation_limit(sim.layers, 2),
         exact_asymmetry=sim.facts.asymmetry(sim.layers),
         exact_active_fraction=sim.facts.active_fraction(sim.layers),
         inactive=sim.inactive,

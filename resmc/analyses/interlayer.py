@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..results.estimates import Estimate, Floats
 from ..results.record import Record
 from ..tables.table import few
-from ._result import Result
+from ._result import Result, if_known
 
 SEEN = 3.0  # standard errors from which on a correlation is more than noise
 SMALL = 0.02  # share of the correlation of neighbours below which it is small
@@ -32,24 +32,31 @@ class InterlayerCorrelations(Result):
         Corr(A_l, A_m); NaN where a layer's A does not vary.
     theory : ndarray, shape (R, R)
         The limit of ``matrix`` at leading order, J(alpha^|l-m|)/3.
+    next_order : ndarray, shape (R, R), or None
+        That limit with the next order in 1/n (`resmc.theory.next_order`), which depends on both layers; None where it
+        is not known, or there are so many pairs of layers that it would take seconds.
     lags : ndarray of int, shape (K,)
         The distances between recorded layers, from 0.
     by_lag : Estimate, shape (K,)
         Mean of the matrix over all pairs at each lag.
     theory_by_lag : ndarray, shape (K,)
         The limit of ``by_lag`` at leading order, J(alpha^lag)/3.
+    next_order_by_lag : ndarray, shape (K,), or None
+        Mean of ``next_order`` over the pairs at each lag.
     exact : float or None
         The exact correlation at lag > 0, where it is known (`resmc.theory.facts`): 0.
     """
 
-    _by_entry: ClassVar[tuple[str, ...]] = ("lags", "by_lag", "theory_by_lag")
+    _by_entry: ClassVar[tuple[str, ...]] = ("lags", "by_lag", "theory_by_lag", "next_order_by_lag")
 
     layers: NDArray[np.int64]
     matrix: Estimate
     theory: Floats
+    next_order: Floats | None
     lags: NDArray[np.int64]
     by_lag: Estimate
     theory_by_lag: Floats
+    next_order_by_lag: Floats | None
     exact: float | None
 
     def _chosen(self, count: int, most: int) -> list[int]:
@@ -82,8 +89,10 @@ def analyse(sim: Record) -> InterlayerCorrelations:
         layers=sim.layers,
         matrix=sim.correlated(sim.jackknife_pairs(matrices), distance == 0),
         theory=limit[which.reshape(distance.shape)],
+        next_order=if_known(sim.facts.correlation_matrix(sim.layers, 2)),
         lags=lags,
         by_lag=sim.correlated(by_lag, lags == 0),
         theory_by_lag=limit,
+        next_order_by_lag=if_known(sim.facts.correlation_by_lag(sim.layers, 2)),
         exact=sim.facts.correlation,
     )

@@ -34,6 +34,9 @@ class LogGaussianFit(Result):
     theory : LogNormLimit or None
         Mean and variance of the limit law, leading order in 1/n (a Gaussian: skewness and excess kurtosis 0). None
         where no limit is known, as are the distances to it and to infinite width, and the laws of the output.
+    next_order : LogNormLimit or None
+        That mean and variance with the next order in 1/n (`resmc.theory.next_order`); None where it is not known. At
+        that order the law is no longer a Gaussian, and so there is no distance to it.
     exact : theory.FullyConnected, theory.SkipOnly, theory.LogMoments or None
         The exact mean, variance, skewness and excess kurtosis, where they are known (`resmc.theory.facts`).
     ks_fitted : KSDistance
@@ -56,6 +59,7 @@ class LogGaussianFit(Result):
     skewness: Estimate
     excess_kurtosis: Estimate
     theory: LogNormLimit | None
+    next_order: LogNormLimit | None
     exact: FullyConnected | SkipOnly | LogMoments | None
     ks_fitted: KSDistance
     ks_theory: KSDistance | None
@@ -99,6 +103,7 @@ def fit(sim: Record) -> LogGaussianFit:
         skewness=sim.log_norm_skewness[-1],
         excess_kurtosis=sim.log_norm_excess_kurtosis[-1],
         theory=limit,
+        next_order=sim.facts.log_norm_limit(last, 2),
         exact=sim.facts.log_norm(last),
         ks_fitted=distance(fitted),
         ks_theory=None if theoretical is None else distance(theoretical),

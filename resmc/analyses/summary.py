@@ -12,7 +12,7 @@ from .._system.words import counted, shortened
 from ..engine.lowering import QUOTIENTS
 from ..models.activations import ACTIVATIONS, FLAT
 from ..results.estimates import COARSEST, MIN_NETWORKS, ROUNDING, WORTH_SAYING, Estimate, KSDistance
-from ..results.observable import Observable
+from ..results.observable import NEXT, Observable, Predictions
 from ..results.observable import letter as letter_of
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
@@ -87,8 +87,9 @@ def rows(sim: Record) -> Iterator[Row]:
         if one.per == "run":
             yield Row(one, one.called(""), estimate)
         elif one.per == "lag":
+            known = one.predictions(sim.facts, sim.layers)
             for k, lag in enumerate(places(sim, name)[:LAGS].tolist()[1:], 1):
-                yield Row(one, one.called(lag), estimate[k], lag, *_theory(sim, one, lag))
+                yield Row(one, one.called(lag), estimate[k], lag, *_numbers(known[k]))
         elif one.sums in QUOTIENTS:  # quotients stand for their ends, since all of them begin with nothing
             layer = one.end(depth)
             final = estimate if one.per == "end" else estimate[0 if one.backward else -1]
@@ -99,11 +100,14 @@ def rows(sim: Record) -> Iterator[Row]:
                 yield Row(one, one.called(layer, letter, depth), estimate[index], layer, *_theory(sim, one, layer))
 
 
-def _theory(sim: Record, one: Observable, layer: int) -> tuple[float | None, float | None, float | None]:
-    """Return the exact value, the limit, and the limit with the next order, or None where they are not known."""
-    known = (float(theory(sim.facts, np.array([layer]))[0]) for theory in (one.exact, one.limit, one.second_order))
-    exact, limit, second = (value if np.isfinite(value) else None for value in known)
-    return exact, limit, second
+def _theory(sim: Record, one: Observable, layer: int) -> Iterator[float | None]:
+    return _numbers(one.predictions(sim.facts, np.array([layer]))[0])
+
+
+def _numbers(known: Predictions) -> Iterator[float | None]:
+    """Yield the exact value, the limit, and the limit with the next order, or None where they are not known."""
+    for value in (known.exact, known.limit, known.second_order):
+        yield float(value) if np.isfinite(value) else None
 
 
 def _too_few(sim: Record, found: list[Row]) -> list[str]:
@@ -201,7 +205,7 @@ def as_table(found: Sequence[Row], title: str = "", lines: Sequence[str] = (), n
     keys = ("name", "layer", "value", "stderr", "n", *theory)
     cells, second = [row.cells() for row in found], [row.next_order() for row in found]
     if any(second):
-        people.append(Column("order 2", numeric=False))
+        people.append(Column(NEXT, numeric=False))
         cells = [[*c[: len(people) - 1], said, *c[len(people) - 1 :]] for c, said in zip(cells, second, strict=True)]
     columns = [*people, *(Column(None, key) for key in keys)]
     return Table("quantities", title, columns, cells, lines, notes)

@@ -87,9 +87,10 @@ def _points(result: SweepResult) -> list[Plain]:
     ]
     for name, found in result.estimates.items():
         estimate = found.reshape((-1,))
-        exact, limit = (theory[name].ravel().tolist() for theory in (result.exact, result.limits))
+        known = result.predictions[name].ravel()
+        theory = {part: getattr(known, part).tolist() for part in ("exact", "limit", "second_order")}
         for i, point in enumerate(points):
-            point["quantities"][name] = {**estimate[i]._plain_(), "exact": exact[i], "limit": limit[i]}
+            point["quantities"][name] = estimate[i]._plain_() | {part: value[i] for part, value in theory.items()}
     return points
 
 

@@ -11,6 +11,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 DUST = 2.0**-40  # share of squared norms that float32 leaves of an input that is 0 while input 0 is not
+NEAR = 120  # powers of two up to which units of columns need no care
 LOWEST = -(1 << 30)  # exponent of a vector that is 0
 ALIGNED = 1e-12  # squared sine between h^a and a difference below which rounding may have made all of the angle
 
@@ -33,10 +34,14 @@ class States:
     def __init__(self, gram: Floats, unit: NDArray[np.int32]) -> None:
         count = len(unit)
         self.gram, self.count = gram, count
-        self.exponent = _largest([(gram[a * (a + 3) // 2], unit[a]) for a in range(count)])
-        self.apart = _largest([(gram[a * (a + 3) // 2], unit[a]) for a in range(1, count)] or [(gram[0], unit[0])])
-        self.large = [power(unit[a] - self.exponent) for a in range(count)]  # factor of a column in the states' unit
-        self.small = [power(unit[a] - self.apart) for a in range(count)]  # factor in that of the differences
+        if unit.min() > -NEAR and unit.max() < NEAR:  # as almost always: then the unit of all is 1
+            self.exponent = self.apart = np.zeros(1, np.int64)
+            self.large = self.small = [power(row.astype(np.int64)) for row in unit]
+        else:
+            self.exponent = _largest([(gram[a * (a + 3) // 2], unit[a]) for a in range(count)])
+            self.apart = _largest([(gram[a * (a + 3) // 2], unit[a]) for a in range(1, count)] or [(gram[0], unit[0])])
+            self.large = [power(unit[a] - self.exponent) for a in range(count)]  # factor of a column in states' unit
+            self.small = [power(unit[a] - self.apart) for a in range(count)]  # factor in that of the differences
         self.first: Floats = gram[0] * self.large[0] ** 2
         self.along = [self.first] + [self._column(a, 0) for a in range(1, count)]  # h^0 . d_a
         self.norms: list[Floats] = [self.first]
@@ -49,6 +54,7 @@ class States:
                 norm = np.where(dead, 0.0, norm)
             self.norms.append(norm)
             self.dead.append(dead)
+        self.living = not any(dead.any() for dead in self.dead)
 
     def _column(self, a: int, b: int) -> Floats:
         """Inner product of two columns, a >= b, in the states' unit."""
@@ -63,7 +69,7 @@ class States:
         if b > 0:
             found += self.along[b]
             found += self._column(a, b)
-        if self.dead[a].any() or self.dead[b].any():
+        if not self.living:
             found[self.dead[a] | self.dead[b]] = 0.0
         return found
 
@@ -98,7 +104,8 @@ class States:
         found = np.log(found)
         found -= logs[a]
         found -= logs[b]
-        found += (2.0 * math.log(2.0)) * (self.apart - self.exponent)
+        if self.apart is not self.exponent:
+            found += (2.0 * math.log(2.0)) * (self.apart - self.exponent)
         np.minimum(found, 0.0, out=found)
         return (found if known.all() else np.where(known, found, 0.0)), known
 

@@ -24,7 +24,8 @@ class JointSums:
     """Sums over networks by group (first axis, 32), in the kernels' units.
 
     m inputs have P = m (m + 1)/2 pairs a >= b, pair (a, b) at a (a + 1)/2 + b; there are R recorded layers and k
-    tangents. Arrays of the kernel are empty where it is not summed.
+    tangents. Arrays of the kernel are empty where it is not summed, and those by layer and pair where there is one
+    input, whose sums any simulation has.
 
     Attributes
     ----------
@@ -111,15 +112,16 @@ def shapes(recording: JointRecording, n_layers: int) -> dict[str, tuple[int, ...
     m, p, k = recording.count, recording.pairs, recording.tangents
     kernel = (GROUPS,) if recording.kernel else (0,)
     by_layer = (GROUPS, n_layers)
+    pairs, inputs = (p, m) if m > 1 else (0, 0)
     return {
         "networks": (GROUPS,),
-        "alive": (*by_layer, p),
-        "separated": (*by_layer, p),
-        "cosine": (*by_layer, p, 2),
-        "log_sine": (*by_layer, p, 2),
-        "log_norm": (*by_layer, p, 3),
-        "covariance": (*by_layer, p),
-        "square": (*by_layer, m),
+        "alive": (*by_layer, pairs),
+        "separated": (*by_layer, pairs),
+        "cosine": (*by_layer, pairs, 2),
+        "log_sine": (*by_layer, pairs, 2),
+        "log_norm": (*by_layer, pairs, 3),
+        "covariance": (*by_layer, pairs),
+        "square": (*by_layer, inputs),
         "stretched": (*by_layer, k),
         "stretch": (*by_layer, k, 2),
         "residual": (*kernel, n_layers, p),
@@ -205,35 +207,24 @@ class _Fold:
         np.add.at(out, self.groups, self.summed(values))
 
 
-# Numbers of a pair in one network, as they are summed.
-ALIVE, SEPARATED, COSINE, SINE, NORM, COVARIANCE, SQUARE, NUMBERS = 0, 1, 2, 4, 6, 9, 10, 11
+# Numbers of a pair in one network, as they are summed: where all are alive, some of them follow from others.
+SEPARATED, COSINE, SINE, PRODUCT, COVARIANCE, SQUARE, NORM, ALIVE, NUMBERS = 0, 1, 3, 5, 6, 7, 8, 10, 11
+OF_TWO, OF_ONE, OF_ALL = slice(0, SQUARE), slice(PRODUCT, NORM + 1), slice(0, NUMBERS)
 
 
 def _add_layer(sums: JointSums, arrays: dict[str, NDArray[Any]], r: int, width: int, fold: _Fold) -> None:
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        found = States(arrays["gram"][r], arrays["unit"][r])
-        shift = (2.0 * math.log(2.0)) * found.exponent - math.log(width)
-        scale = power(2 * found.exponent) / width
-        safe = [np.where(dead, 1.0, n) if dead.any() else n for n, dead in zip(found.norms, found.dead, strict=True)]
-        logs = [np.log(n) for n in safe]
-        roots = [1.0 / np.sqrt(n) for n in safe]
-        norms = [x + shift for x in logs]  # L^a
-        values = np.empty((NUMBERS, found.exponent.size))
-        pieces = np.empty((len(fold.starts), sums.recording.pairs, NUMBERS))
-        for p, (a, b) in enumerate(zip(*(x.tolist() for x in sums.pairs), strict=True)):
-            _fill(values, found, a, b, logs, roots, norms, scale)
-            pieces[:, p] = fold.summed(values)
-    own = sums.own
-    for out, part in (
-        (sums.alive[:, r], pieces[..., ALIVE].astype(np.int64)),
-        (sums.separated[:, r], pieces[..., SEPARATED].astype(np.int64)),
-        (sums.cosine[:, r], pieces[..., COSINE:SINE]),
-        (sums.log_sine[:, r], pieces[..., SINE:NORM]),
-        (sums.log_norm[:, r], pieces[..., NORM:COVARIANCE]),
-        (sums.covariance[:, r], pieces[..., COVARIANCE]),
-        (sums.square[:, r], pieces[:, own, SQUARE]),
-    ):
-        np.add.at(out, fold.groups, part)
+    if sums.recording.count > 1:
+        pieces = _pieces(sums, States(arrays["gram"][r], arrays["unit"][r]), width, fold)
+        for out, part in (
+            (sums.alive, pieces[..., ALIVE].astype(np.int64)),
+            (sums.separated, pieces[..., SEPARATED].astype(np.int64)),
+            (sums.cosine, pieces[..., COSINE:SINE]),
+            (sums.log_sine, pieces[..., SINE:PRODUCT]),
+            (sums.log_norm, pieces[..., [NORM, NORM + 1, PRODUCT]]),
+            (sums.covariance, pieces[..., COVARIANCE]),
+            (sums.square, pieces[:, sums.own, SQUARE]),
+        ):
+            np.add.at(out[:, r], fold.groups, part)
     if sums.recording.tangents:
         stretch = arrays["log_stretch"][r]
         there = np.isfinite(stretch)
@@ -245,30 +236,67 @@ def _add_layer(sums: JointSums, arrays: dict[str, NDArray[Any]], r: int, width: 
         fold.into(sums.residual[:, r], arrays["kernel"][r])
 
 
+def _pieces(sums: JointSums, found: States, width: int, fold: _Fold) -> Floats:
+    """Return the numbers of all pairs, summed by piece, (pieces, P, NUMBERS)."""
+    count = found.gram.shape[-1]
+    pieces = np.zeros((len(fold.starts), sums.recording.pairs, NUMBERS))
+    sizes = np.diff(np.append(fold.starts, count)).astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        shift = (2.0 * math.log(2.0)) * found.exponent - math.log(width)
+        scale = power(2 * found.exponent) / width
+        safe = found.norms
+        if not found.living:
+            safe = [np.where(dead, 1.0, norm) for norm, dead in zip(found.norms, found.dead, strict=True)]
+        logs = [np.log(norm) for norm in safe]
+        norms = [x + shift for x in logs]  # L^a
+        values = np.empty((NUMBERS, count))
+        pairs = [(a, b) for a in range(found.count) for b in range(a)]
+        for a, b in [(a, a) for a in range(found.count)] + pairs:
+            p = a * (a + 1) // 2 + b
+            rows = _fill(values, found, a, b, logs, norms, scale)
+            pieces[:, p, rows] = fold.summed(values[rows])
+            if found.living:  # the rest is known
+                pieces[:, p, ALIVE] = sizes
+                own = [a * (a + 3) // 2, b * (b + 3) // 2]
+                if a == b:
+                    pieces[:, p, COSINE : COSINE + 2] = sizes[:, None]
+                    pieces[:, p, NORM + 1] = pieces[:, p, NORM]
+                else:
+                    pieces[:, p, NORM : NORM + 2] = pieces[:, own, NORM]
+    return pieces
+
+
 def _fill(
-    values: Floats, found: States, a: int, b: int, logs: list[Floats], roots: list[Floats], norms: list[Floats],
-    scale: Floats,
-) -> None:  # fmt: skip
-    """Put the numbers of a pair of inputs into ``values`` (NUMBERS, N)."""
-    dead = found.dead[a] | found.dead[b]
-    np.subtract(1.0, dead, out=values[ALIVE])
-    values[NORM], values[NORM + 1] = norms[a], norms[b]
+    values: Floats, found: States, a: int, b: int, logs: list[Floats], norms: list[Floats], scale: Floats
+) -> slice:
+    """Put the numbers of a pair of inputs into ``values`` (NUMBERS, N), and return which do not follow from others."""
     product = found.product(a, b)
     np.multiply(product, scale, out=values[COVARIANCE])
-    np.multiply(values[COVARIANCE], values[COVARIANCE], out=values[SQUARE])
+    np.multiply(norms[a], norms[b], out=values[PRODUCT])
     if a == b:
+        np.multiply(values[COVARIANCE], values[COVARIANCE], out=values[SQUARE])
+        values[NORM] = norms[a]
+        if found.living:
+            return OF_ONE
         values[SEPARATED], values[SINE : SINE + 2], values[COSINE] = 0.0, 0.0, 1.0
     else:
-        np.multiply(product, roots[a], out=values[COSINE])
-        values[COSINE] *= roots[b]
+        size = found.norms[a] * found.norms[b]
+        np.sqrt(size, out=size)
+        np.divide(product, size, out=values[COSINE])
         np.clip(values[COSINE], -1.0, 1.0, out=values[COSINE])
         values[SINE], values[SEPARATED] = found.log_sine_squared(a, b, logs)
         np.multiply(values[SINE], values[SINE], out=values[SINE + 1])
-    if dead.any():
-        values[NORM : NORM + 2, dead] = 0.0
-        values[COSINE, dead] = 0.0
+        if found.living:
+            np.multiply(values[COSINE], values[COSINE], out=values[COSINE + 1])
+            return OF_TWO
+    dead = found.dead[a] | found.dead[b]
+    np.subtract(1.0, dead, out=values[ALIVE])
+    values[NORM], values[NORM + 1], values[SQUARE] = norms[a], norms[b], values[COVARIANCE] ** 2
+    values[NORM : NORM + 2, dead] = 0.0
+    values[PRODUCT, dead] = 0.0
+    values[COSINE, dead] = 0.0
     np.multiply(values[COSINE], values[COSINE], out=values[COSINE + 1])
-    np.multiply(values[NORM], values[NORM + 1], out=values[NORM + 2])
+    return OF_ALL
 
 
 def _add_kernel(sums: JointSums, arrays: dict[str, NDArray[Any]], start: Floats, width: int, fold: _Fold) -> None:

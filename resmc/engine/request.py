@@ -14,8 +14,9 @@ from .._system.cpus import usable_cpus
 from .._system.words import brief, brief_repr
 from ..models.fields import GENERAL, LOG_GAUSSIAN, SHARED, check_together, network_of
 from ..models.network import CHOICES, METHODS
-from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import MAX_WIDTH_DENSE, ResNet
+from ..models.residual_network import Model
+from ..models.resnet import MAX_WIDTH_DENSE
+from ..models.spelling import checked
 from . import devices
 from .devices import Device
 from .joint_request import Asked, check_recording, joint_of, named
@@ -228,14 +229,7 @@ def _model(model: Model | None, model_fields: dict[str, Any], asked: Asked | Non
         return network_of(model_fields)
     if model_fields:
         raise ValueError(f"{next(iter(model_fields))} is not allowed beside a model: give one or the other")
-    return check_model(model)
-
-
-def check_model(model: Any) -> Model:
-    """Return a network in either spelling; anything else is a ValueError."""
-    if not isinstance(model, ResNet | ResidualNetwork):
-        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
-    return model
+    return checked(model)
 
 
 def _followed(lowered: Lowered, gradients: Any, displacement: Any) -> tuple[bool, bool]:

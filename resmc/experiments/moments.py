@@ -19,8 +19,10 @@ from ..engine import populations as engine
 from ..engine.lowering import Lowered, lower
 from ..engine.populations import Weighted
 from ..engine.recording import recorded_layers
-from ..engine.request import check_model, chosen_method
+from ..engine.request import chosen_method
 from ..models.residual_network import Model
+from ..models.spelling import checked
+from ..theory import fractions
 from .moment_run import MomentRun
 
 TILT = 0.5  # variance of the logarithm of a weight from one resampling to the next, about
@@ -68,8 +70,9 @@ def moment_growth(
     model : ResNet or ResidualNetwork
         With Gaussian weights, independent over the layers: networks advance by the projected method.
     q : float
-        Above -n/4, from where on the error exists (the moment does above -n/2); not below 0 without a skip (alpha or
-        carry 0), where networks die.
+        Above -n/4, from where on the error exists (the moment does above -n/2); not below 0 where networks may die, as
+        they do with rectifiers and without a skip (alpha or carry 0). Given that a ReLU network is alive there,
+        `resmc.theory.exact_law` has moments above -1/2, since one neuron may be active alone.
     populations : int
         1 to 2^48/size; an error takes 32.
     size : int
@@ -142,7 +145,7 @@ def checked_size(size: Any, count: Any, runs: int = 1) -> tuple[int, int]:
 
 def checked_model(model: Any) -> Lowered:
     """Return a network that populations can be of."""
-    lowered = lower(check_model(model))
+    lowered = lower(checked(model))
     chosen_method(lowered, "projected")
     return lowered
 
@@ -155,10 +158,11 @@ def checked_power(lowered: Lowered, q: float) -> float:
             f"q={q!r} is not allowed at width={width}: it must be above -width/4 = {-width / 4:g}, or the variance of "
             "|z|^2q is infinite"
         )
-    if q < 0.0 and lowered.general.carry == 0.0:
+    general = lowered.general
+    if q < 0.0 and general.carry == 0.0 and fractions.dead_fraction(general)[-1] != 0.0:  # NaN where it is not known
         raise ValueError(
-            f"q={q!r} is not allowed without a skip (alpha or carry 0): networks die there, and a moment below 0 is "
-            "infinite"
+            f"q={q!r} is not allowed without a skip (alpha or carry 0) and with activation={general.activation!r}: "
+            "networks may die there, and a moment below 0 is infinite"
         )
     return q
 

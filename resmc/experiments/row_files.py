@@ -1,4 +1,4 @@
-"""Files of maps over H and beta: each holds arrays of a range of networks of a row, and says which."""
+"""Files of maps over H and beta, and of sweeps of moments: each holds arrays of a range of networks of a row."""
 
 from __future__ import annotations
 

@@ -15,6 +15,13 @@ from .scaling import DepthScaling, Scaling
 ACTIVATIONS_OF_01 = {"softplus": "centred_softplus"}  # names of version 0.1 that mean something else by now
 
 
+def checked(model: Any) -> Model:
+    """Return a network in either spelling; anything else is a ValueError."""
+    if not isinstance(model, ResNet | ResidualNetwork):
+        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
+    return model
+
+
 def log_gaussian(model: Model) -> ResNet | None:
     """Return the network as a `ResNet`, or None where no `ResNet` is it."""
     return model.as_resnet
@@ -45,9 +52,7 @@ def checked_network(model: Any) -> ResidualNetwork:
     ValueError
         For anything but a `ResNet` or a `ResidualNetwork`.
     """
-    if not isinstance(model, ResNet | ResidualNetwork):
-        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
-    return general(model)
+    return general(checked(model))
 
 
 def listed(model: Model) -> ResNet | None:

@@ -25,7 +25,7 @@ MOST = 25  # layers of a simulation that are drawn
 
 @dataclass(frozen=True)
 class Curve:
-    """Estimates of log E|z_l|^2/|z_0|^2 over l/n (``aspect``), with limits, exact values, and infinite width.
+    """Estimates of log E|z_l|^2/|z_0|^2 over l/n (``aspect``), with limits in two orders, exact values, infinite width.
 
     All theory is NaN where it is not known; ``called`` is the letter of the state.
     """
@@ -33,6 +33,7 @@ class Curve:
     aspect: Floats
     estimate: Estimate
     theory: Floats
+    next_order: Floats
     exact: Floats
     gaussian: Floats
     called: str = "h"
@@ -48,6 +49,11 @@ class Curve:
         return bool(np.isfinite(self.theory).any())
 
     @property
+    def has_next_order(self) -> bool:
+        """True if the limit is known with the next order in 1/n, and not all values are known exactly."""
+        return not self.known and bool(np.isfinite(self.next_order).any())
+
+    @property
     def flat(self) -> bool:
         """True if infinite width says no growth: 0 up to rounding."""
         return bool(np.all(np.abs(self.gaussian) < 1e-9))
@@ -59,8 +65,17 @@ def of_layers(result: Record | Growth, most: int = MOST) -> Curve:
     theoretical = "z" if np.isfinite(found.gaussian).all() else "h"  # a Growth does not say how its network is spelled
     called = letter_of(result) if isinstance(result, Record) else theoretical
     kept = st.thinned(len(found.layers), most)
-    theory, exact, gaussian = found.theory[kept], found.exact[kept], found.gaussian[kept]
-    return Curve(found.ratio[kept], found.log_second_moment[kept], theory, exact, gaussian, called)
+    unknown = np.full(found.theory.shape, np.nan)
+    second = unknown if found.next_order is None else found.next_order
+    return Curve(
+        aspect=found.ratio[kept],
+        estimate=found.log_second_moment[kept],
+        theory=found.theory[kept],
+        next_order=second[kept],
+        exact=found.exact[kept],
+        gaussian=found.gaussian[kept],
+        called=called,
+    )
 
 
 def draw_simulation(result: Record | Growth, *, ax: Axes) -> Axes:
@@ -80,10 +95,13 @@ def draw(curves: Mapping[str, Curve], layer: str, ax: Axes | None, style: Mappin
                 if not np.isfinite(known).any():  # a line that leads from point to point, and is thinner than theory
                     st.line(ax, curve.aspect, curve.estimate.value, color=look.colour, ls=look.line, lw=0.6, zorder=2)
                 st.line(ax, curve.aspect, known, color=look.colour, ls=look.line, zorder=2)
+                if curve.has_next_order:
+                    st.next_order(ax, curve.aspect, curve.next_order, None, color=look.colour, lw=0.8, zorder=2)
             elif curve.known:
                 st.exact(ax, curve.aspect, curve.exact)
             elif curve.has_limit:
                 st.line(ax, curve.aspect, curve.theory, color=st.THEORY, ls=st.DASHED, zorder=2)
+                st.next_order(ax, curve.aspect, curve.next_order, None, zorder=2)
             bars.append(st.points(ax, curve.aspect, curve.estimate, style, look, label or st.simulated(curve.estimate)))
         others = [*_theory(all_of_them, single), *_infinite_width(ax, all_of_them, layer)]
         if any(st.bare(c.estimate).any() for c in all_of_them):
@@ -99,12 +117,14 @@ def draw(curves: Mapping[str, Curve], layer: str, ax: Axes | None, style: Mappin
 def _theory(curves: list[Curve], single: bool) -> list[Any]:
     """Return entries of the legend for the theory that is drawn."""
     exact, limit = any(c.known for c in curves), any(c.has_limit and not c.known for c in curves)
+    look: st.Style = {"color": st.SECOND} if single else {"color": st.SOFT, "lw": 0.8}
+    second = [st.proxy(st.NEXT_ORDER, **look, ls=st.SHORT_DASHED)] if any(c.has_next_order for c in curves) else []
     if single and exact:
         return [st.proxy(st.EXACTLY, color=st.EXACT, ls=st.DASH_DOTTED)]
     if single:
-        return [st.proxy(st.LEADING_ORDER, color=st.THEORY, ls=st.DASHED)] if limit else []
+        return [st.proxy(st.LEADING_ORDER, color=st.THEORY, ls=st.DASHED), *second] if limit else []
     words = [word for word, there in (("exact", exact), ("leading order", limit)) if there]
-    return [st.proxy(f"{' or '.join(words)}; bars: s.e." if words else "bars: s.e.", lw=1.2 if words else 0.0)]
+    return [st.proxy(f"{' or '.join(words)}; bars: s.e." if words else "bars: s.e.", lw=1.2 if words else 0.0), *second]
 
 
 def _infinite_width(ax: Axes, curves: list[Curve], layer: str) -> list[Any]:

@@ -36,8 +36,8 @@ def plot_growth(
     """Draw log E|z_l|^2/|z_0|^2 against l/n with standard errors, and the theory that there is of it.
 
     Infinite width, the Gaussian limit, gives l log(alpha^2 + lam^2), which is 0 for normalised weights: no growth. A
-    vanilla ResNet grows like exp(c l/n), which is drawn at leading order in 1/n. Exact values are drawn where all are
-    known, and take the place of the limit. Networks that are no `ResNet` have no limit here.
+    vanilla ResNet grows like exp(c l/n), which is drawn at leading order in 1/n, and with the next. Exact values are
+    drawn where all are known, and take the place of the limit. Networks that are no `ResNet` have no limit here.
 
     The plain mean of |z|^2 is ruled by rare networks: where it is not reliable
     (`resmc.results.layer_estimates.SecondMoment`) points are hollow and without a bar, and the legend says so.
@@ -92,11 +92,13 @@ def _of_sweep(result: SweepResult, sel: Mapping[str, Any] | None) -> dict[str, C
 def _of_points(result: SweepResult, index: Any, called: str) -> Curve:
     models, infinite_width = [result.plan.models[i] for i in index], OBSERVABLES["growth"].neutral
     assert infinite_width is not None
+    known = result.predictions["growth"].ravel()[index]
     return Curve(
         aspect=np.array([m.ratio for m in models]),
         estimate=result.estimates["growth"].reshape((-1,))[index],
-        theory=result.limits["growth"].ravel()[index],
-        exact=result.exact["growth"].ravel()[index],
+        theory=known.limit,
+        next_order=known.second_order,
+        exact=known.exact,
         gaussian=np.array([infinite_width.value(facts(m)) for m in models]),
         called=called,
     )

@@ -95,7 +95,9 @@ def plot_interlayer_by_lag(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    """Draw Corr(A_l, A_{l+k}) averaged over l against the lag k >= 1, with standard errors; lines are J(alpha^k)/3.
+    """Draw Corr(A_l, A_{l+k}) averaged over l against the lag k >= 1, with standard errors; lines are limits.
+
+    The limit at leading order in 1/n is J(alpha^k)/3; with the next order it is averaged over the same pairs of layers.
 
     Parameters
     ----------
@@ -139,23 +141,35 @@ def plot_interlayer_by_lag(
             dash = "_" if len(kept) == 1 else ""  # a line of one point cannot be seen
             leading = {"color": theory.colour, "ls": theory.line, "marker": dash, "ms": 12, "zorder": 2}
             st.line(ax, one.lags[kept], one.theory_by_lag[kept], leading)
+            second = _next_order(one)
+            if second is not None:
+                own: st.Style = {"color": series.colour, "lw": 0.8} if len(found) > 1 else {}
+                st.next_order(ax, one.lags[kept], second[kept], None, **own, zorder=2)
             handles.append(
                 st.points(ax, one.lags[kept], one.by_lag[kept], style, series, label or st.simulated(one.by_lag[kept]))
             )
         leading = {"color": st.SOFT} if len(found) > 1 else {"color": st.THEORY, "ls": st.DASHED}
         limit = r"limit $J(\alpha^k)/3$" if any(one.exact is None for one in found.values()) else "exact: 0"
-        lines = st.proxy(limit if len(found) == 1 else f"{limit}; bars: s.e.", **leading)
+        lines = [st.proxy(limit if len(found) == 1 else f"{limit}; bars: s.e.", **leading)]
+        if any(_next_order(one) is not None for one in found.values()):
+            shorter: st.Style = {"color": st.SOFT, "lw": 0.8} if len(found) > 1 else {"color": st.SECOND}
+            lines.append(st.proxy(st.NEXT_ORDER, **shorter, ls=st.SHORT_DASHED))
         ax.set(xlabel="lag $k$ (layers)", ylabel=r"$\mathrm{Corr}(A_\ell, A_{\ell+k})$")
         st.integer_ticks(ax.xaxis)
         if shown == 1:
             ax.set_xlim(0.5, 1.5)
         bare = any(st.bare(one.by_lag[(one.lags >= 1) & (one.lags <= shown)]).any() for one in found.values())
-        looks.legend(ax, list(found), handles, [lines, *([st.hollow_proxy()] if bare else [])])
+        looks.legend(ax, list(found), handles, [*lines, *([st.hollow_proxy()] if bare else [])])
     return ax
 
 
 def _analysis(result: Record | InterlayerCorrelations) -> InterlayerCorrelations:
     return interlayer.analyse(result) if isinstance(result, Record) else result
+
+
+def _next_order(one: InterlayerCorrelations) -> Floats | None:
+    """Return the limit with the next order in 1/n by lag, where the correlation is not known exactly."""
+    return one.next_order_by_lag if one.exact is None else None
 
 
 def _checked(name: str, analysis: InterlayerCorrelations) -> InterlayerCorrelations:

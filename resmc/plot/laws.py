@@ -27,6 +27,7 @@ MOST_CELLS = 200  # in the density of an output
 TAIL = 1e-4  # probability beyond either end of an axis
 QUANTILES = 41
 MARGIN = 0.02  # share of an axis on either side
+MOMENTS = f"mean, variance to {st.NEXT_ORDER}"
 MIN_BEYOND = 10.0  # a quantile is drawn only if so many networks lie beyond
 
 
@@ -44,7 +45,8 @@ def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
 
     The histogram's fine bins are joined to about Scott's width, 3.5 sigma N^(-1/3); the height is counts / (alive
     networks x width), the band around it one standard error, sqrt(p (1 - p)/N) / width. The limit is the Gaussian of
-    `theory.log_norm`, leading order in 1/n; infinite width is log(chi^2_n/n) + 2 log input_norm +
+    `theory.log_norm`, leading order in 1/n, and beside it the Gaussian of the mean and variance that the next order
+    makes of it, where no law is exactly known; infinite width is log(chi^2_n/n) + 2 log input_norm +
     d log(alpha^2 + lam^2). Where the peak of the latter would lie far beyond the others, its density is divided by what
     the legend says. Where the exact law is known (`resmc.theory.exact_law`) its density is drawn, and mean and standard
     deviation are marked by upright lines. Of fewer than
@@ -70,7 +72,7 @@ def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
     """
     st.require("plot_log_norm")
     _check(sim)
-    limit = _limit(sim)
+    limit, second = _limit(sim), _limit(sim, 2)
     edges, counts = _rebinned(sim)
     alive = int(sim.alive[-1])
     share = counts / alive
@@ -88,8 +90,10 @@ def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
             top *= st.HEADROOM
         else:
             x = np.linspace(limit.mean - 5.0 * limit.deviation, limit.mean + 5.0 * limit.deviation, 500)
-            gauss = np.exp(-0.5 * ((x - limit.mean) / limit.deviation) ** 2) / (limit.deviation * np.sqrt(2.0 * np.pi))
+            gauss = _gaussian_density(x, limit)
             st.line(ax, x, gauss, color=st.THEORY, ls=st.DASHED, lw=1.4, label="log-Gaussian limit", zorder=3)
+            if second is not None:
+                st.next_order(ax, x, _gaussian_density(x, second), MOMENTS, zorder=3)
             x_infinite, infinite = _chi_square_density(sim.model.width, limit.scale)
             top, divisor, peak = st.shown_peak(max(top, float(gauss.max())), float(infinite.max()))
             name = f"infinite width{peak}"
@@ -105,6 +109,11 @@ def plot_log_norm(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
         ax.set(xlabel=rf"final log-norm $L_d = \log(|{letter_of(sim)}_d|^2/n)$", ylabel="density")
         st.legend(ax)
     return ax
+
+
+def _gaussian_density(x: Floats, law: Limit) -> Floats:
+    density = np.exp(-0.5 * ((x - law.mean) / law.deviation) ** 2) / (law.deviation * np.sqrt(2.0 * np.pi))
+    return np.asarray(density)
 
 
 def _with_margin(low: float, high: float) -> tuple[float, float]:
@@ -194,6 +203,10 @@ def _output_limits(ax: Axes, sim: Record, limit: Limit, n_out: int, ends: tuple[
     look: st.Style = {"lw": 1.4, "zorder": 3}
     name = f"log-Gaussian limit, KS {st.in_words(law.ks_log_gaussian)}"
     st.line(ax, 0.5 * (fine[1:] + fine[:-1]), mixture, color=st.THEORY, ls=st.DASHED, label=name, **look)
+    second = _limit(sim, 2)
+    if second is not None:
+        more = np.diff(theory.output_norm_cdf(fine, n_out, second.mean, second.deviation**2)) / np.diff(fine)
+        st.next_order(ax, 0.5 * (fine[1:] + fine[:-1]), more, MOMENTS, **look)
     name = f"infinite width{peak}, KS {st.in_words(law.ks_gaussian)}"
     st.line(ax, x_infinite, infinite / divisor, color=st.ink(ax), ls=st.DOTTED, label=name, **look)
     return top
@@ -255,6 +268,9 @@ def plot_qq(sim: Record, *, ax: Axes | None = None, **style: Any) -> Axes:
             n = sim.model.width
             infinite = np.log(special.gammaincinv(0.5 * n, p) * 2.0 / n) + limit.scale
             others.append(st.line(ax, x, infinite, color=st.ink(ax), ls=st.DOTTED, label="infinite width", **look))
+        second = _limit(sim, 2)
+        if second is not None:
+            others.append(st.next_order(ax, x, second.mean + second.deviation * scores, MOMENTS, **look))
         exact = sim.facts.exact_law("log_norm")
         if exact is not None:
             known = exact.quantile(p)
@@ -277,10 +293,11 @@ def _check(sim: Any) -> None:
         raise ValueError(f"sim has no log-norm between {low:.4g} and {high:.4g}, the ends of its histogram")
 
 
-def _limit(sim: Record) -> Limit | None:
-    """Return the log-Gaussian limit, or None where there is none."""
-    limit = sim.facts.log_norm_limit(np.array([sim.model.depth]))
-    if limit is None:
+def _limit(sim: Record, order: int = 1) -> Limit | None:
+    """Return the log-Gaussian limit, or None where there is none; order 2 not beside an exact law."""
+    last = np.array([sim.model.depth])
+    limit = sim.facts.log_norm_limit(last, order)
+    if limit is None or (order == 2 and sim.facts.log_norm(last) is not None):
         return None
     scale = sim.resnet.log_norm_offset(sim.model.depth)
     return Limit(float(limit.mean[0]), float(limit.variance[0]) ** 0.5, scale)

@@ -32,8 +32,9 @@ def plot_hypoactivation(
 
     F_l is the fraction of neurons that fire, A_l = 2 |phi(z_l)|^2/|z_l|^2 - 1. Beside the estimates stand the limit
     at leading order in 1/n, 1/2 - (lam^2/4n) sum_k rho_k K'(rho_k) and -(lam^2/2n) sum_k rho_k J'(rho_k) with
-    rho_k = alpha^k, and infinite width: 1/2 and 0, which is exact where all layers are symmetric
-    (`resmc.theory.facts`). Networks that are no `ResNet` have no limit here: a line marks one half alone.
+    rho_k = alpha^k, that with the next order (`resmc.theory.next_order`), and infinite width: 1/2 and 0, which is exact
+    where all layers are symmetric (`resmc.theory.facts`). Networks that are no `ResNet` have no limit here: a line
+    marks one half alone.
 
     Parameters
     ----------
@@ -71,6 +72,8 @@ def plot_hypoactivation(
         if theory is not None and not symmetric:
             limit = getattr(theory, quantity)
             st.line(ax, layers, limit, color=st.THEORY, ls=st.DASHED, lw=1.4, label=st.LEADING_ORDER, zorder=4)
+            if analysis.next_order is not None:
+                st.next_order(ax, layers, getattr(analysis.next_order, quantity))
         known = f"exact, and at infinite width: {half_in_words}" if symmetric else f"infinite width: {half_in_words}"
         known = known if symmetric or theory is not None else half_in_words
         ax.axhline(half, color=st.ink(ax), ls=st.DOTTED, lw=1.4, label=known, zorder=2)
@@ -91,8 +94,9 @@ def plot_trajectories(sim: Record, *, most: int = MOST_PATHS, ax: Axes | None = 
     """Draw L_l = log(|z_l|^2/n) of a few networks against l/n, with mean and standard deviation of all networks.
 
     The paths are those that ``simulate(.., keep_trajectories=k)`` kept, a dead one up to its death. The band is the
-    simulated mean -+ sqrt(Var L_l), not an error; mean and band have dashed lines in the log-Gaussian limit, if there
-    is one, and lines of their own where they are known exactly: without a limit also at single layers.
+    simulated mean -+ sqrt(Var L_l), not an error; mean and band have dashed lines in the log-Gaussian limit, at leading
+    order in 1/n and with the next, if there is one, and lines of their own where they are known exactly: without a
+    limit also at single layers.
 
     Parameters
     ----------
@@ -121,7 +125,7 @@ def plot_trajectories(sim: Record, *, most: int = MOST_PATHS, ax: Axes | None = 
         raise ValueError("sim kept no trajectories: simulate(.., keep_trajectories=20) keeps those of 20 networks")
     aspect = sim.layers / sim.model.width
     mean, deviation = sim.log_norm_mean.value, np.sqrt(sim.log_norm_variance.value)
-    limit = sim.facts.log_norm_limit(sim.layers)
+    limit, second = (sim.facts.log_norm_limit(sim.layers, order) for order in (1, 2))
     exact = [sim.facts.log_norm_moment(name, sim.layers) for name in ("mean", "variance")]
     shown = limit is None or bool(np.isfinite(exact).all())
     with st.panel("plot_trajectories", ax) as ax:
@@ -135,6 +139,9 @@ def plot_trajectories(sim: Record, *, most: int = MOST_PATHS, ax: Axes | None = 
                 curve = limit.mean + shift * np.sqrt(limit.variance)
                 name = r"log-Gaussian limit: mean, $\pm\sigma$" if index == 0 else None
                 st.line(ax, aspect, curve, color=st.THEORY, ls=st.DASHED, lw=1.2, label=name, zorder=4)
+            if second is not None and not np.isfinite(exact).all():
+                curve = second.mean + shift * np.sqrt(second.variance)
+                st.next_order(ax, aspect, curve, st.NEXT_ORDER if index == 0 else None, lw=1.2)
             if shown:
                 name = r"exact mean, $\pm\sigma$" if index == 0 else None
                 st.exact(ax, aspect, exact[0] + shift * np.sqrt(exact[1]), label=name)

@@ -39,7 +39,8 @@ def plot_quantity(
     """Draw any quantity of any network, with the exact values and the limits that are known of it.
 
     Curves are drawn with standard errors: a band by layer, bars elsewhere. A point without an error is hollow. Limits
-    are dashed and exact values dash-dotted, of several curves in the curves' colours.
+    are dashed, with the next order in 1/n by shorter dashes, and exact values dash-dotted, of several curves in the
+    curves' colours.
 
     Parameters
     ----------
@@ -100,5 +101,4 @@ def _of_points(result: SweepResult, one: Observable, index: Any, x: Floats) -> C
         if one.in_sweeps:
             raise ValueError(f"name={one.name!r} is not in this sweep: there are {', '.join(result.estimates)}")
         return of_ends([result.load(int(i)) for i in index], one, x)
-    exact, limit = (theory[one.name].ravel()[index] for theory in (result.exact, result.limits))
-    return Curve(x, result.estimates[one.name].reshape((-1,))[index], exact, limit)
+    return Curve(x, result.estimates[one.name].reshape((-1,))[index], result.predictions[one.name].ravel()[index])

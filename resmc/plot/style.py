@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .._system.words import brief
 from ..results.estimates import Estimate
+from ..results.observable import NEXT
 from . import places
 from .places import COLUMN, LABEL, TICK, size_of_ticks
 
@@ -23,15 +24,17 @@ HEIGHT = 2.4  # inches, of a figure whose legend lies within the axes
 # or markers differ wherever colours do. Black, on a dark ground white, is infinite width alone: see `ink`.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
-DATA, THEORY, INFINITE, EXACT = BLUE, VERMILION, BLACK, GREEN
+DATA, THEORY, SECOND, INFINITE, EXACT = BLUE, VERMILION, PURPLE, BLACK, GREEN
 SOFT = "#737373"  # a grey that is seen on white and on black
 PALE, OPACITY = "#BFDCEC", 0.25  # areas under lines: blue of that opacity, and how it looks on white
 MISSING = "#D9D9D9"
 MOST_HOLLOW = 40  # points of a curve that are marked as those without an error bar
 CONTRAST = 3.0  # least contrast of a line with its ground
 DASHED, DOTTED, DASH_DOTTED = (0, (5, 2)), (0, (1, 1.5)), (0, (7, 1.5, 1.2, 1.5))
+SHORT_DASHED = (0, (2.5, 1))
 HEADROOM = 1.1
 LEADING_ORDER = "limit, leading order in 1/n"
+NEXT_ORDER = f"{NEXT} in 1/n"
 EXACTLY = "exact"
 HOLLOW = "hollow: no error bar"
 
@@ -52,7 +55,7 @@ SERIES = (
     Series(GREEN, "^", (0, (5, 1.5, 1, 1.5))),
     Series(PURPLE, "D", (0, (8, 2, 1, 2, 1, 2))),
     Series(ORANGE, "v", (0, (10, 3))),
-    Series(SKY, "P", (0, (2.5, 1))),
+    Series(SKY, "P", SHORT_DASHED),
 )
 
 
@@ -180,6 +183,12 @@ def exact(ax: Axes, x: Any, values: Any, label: str | None = EXACTLY, **look: An
 def limit(ax: Axes, x: Any, values: Any, label: str | None = LEADING_ORDER, **look: Any) -> Any:
     """Draw a limit: see `known`."""
     given: Style = {"color": THEORY, "ls": DASHED, "lw": 1.4, "ms": 11.0, "mew": 1.4}
+    return known(ax, x, values, label, "_", **given | look)
+
+
+def next_order(ax: Axes, x: Any, values: Any, label: str | None = NEXT_ORDER, **look: Any) -> Any:
+    """Draw a limit with the next order in 1/n: see `known`."""
+    given: Style = {"color": SECOND, "ls": SHORT_DASHED, "lw": 1.4, "ms": 11.0, "mew": 1.4}
     return known(ax, x, values, label, "_", **given | look)
 
 

@@ -12,7 +12,7 @@ from .._system.words import brief
 from ..analyses import found
 from ..models.fields import told_apart
 from ..results.estimates import Estimate, Floats, KSDistance
-from ..results.observable import SENTENCES, Observable
+from ..results.observable import SENTENCES, Observable, Predictions
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from . import series
@@ -31,13 +31,18 @@ NAMES_ASIDE = 24  # letters of all labels of an axis beyond which they are turne
 
 @dataclass(frozen=True)
 class Curve:
-    """Estimates over ``x``, with exact values and limits, NaN where there are none; ``noise`` of distances of laws."""
+    """Estimates over ``x`` with the theory beside them, NaN where there is none; ``noise`` of distances of laws."""
 
     x: Floats
     estimate: Estimate
-    exact: Floats
-    limit: Floats
+    known: Predictions
     noise: Floats | None = None
+
+    @property
+    def second_order(self) -> Floats:
+        """The limit with the next order in 1/n; NaN where all values are known exactly."""
+        second = self.known.second_order
+        return np.full(second.shape, np.nan) if np.isfinite(self.known.exact).all() else second
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,7 @@ def _by_layer(sim: Record, one: Observable) -> Curve:
     places, estimate = found.places(sim, one.name), found.estimate(sim, one.name)
     kept = np.flatnonzero(places > 0) if one.per == "lag" else np.arange(len(places))
     at = places[kept]
-    return Curve(at.astype(np.float64), estimate[kept], one.exact(sim.facts, at), one.limit(sim.facts, at))
+    return Curve(at.astype(np.float64), estimate[kept], found.predictions(sim, one.name)[kept])
 
 
 def of_ends(sims: Sequence[Record], one: Observable, x: Floats) -> Curve:
@@ -138,21 +143,21 @@ def of_ends(sims: Sequence[Record], one: Observable, x: Floats) -> Curve:
     for sim in sims:
         estimate, places = found.estimate(sim, one.name), found.places(sim, one.name)
         wanted = 1 if one.per == "lag" else one.end(sim.model.depth)
+        known = found.predictions(sim, one.name)
         if one.per in ("layer", "lag"):
             where = np.flatnonzero(places == wanted)
             if not where.size:
                 raise ValueError(
                     f"name={one.name!r} needs two recorded layers at distance 1; layers={brief(sim.layers)}"
                 )
-            estimate = estimate[int(where[0])]
+            estimate, known = estimate[int(where[0])], known[int(where[0])]
         values.append(estimate)
         noise.append(estimate.noise_floor if isinstance(estimate, KSDistance) else np.nan)
-        at = np.array([wanted])
-        theory.append([float(known(sim.facts, at)[0]) for known in (one.exact, one.limit)])
+        theory.append([float(part) for part in (known.exact, known.limit, known.second_order)])
     value, stderr = (np.array([float(getattr(e, part)) for e in values]) for part in ("value", "stderr"))
-    exact, limit = np.array(theory, np.float64).T
+    known = Predictions(*np.array(theory, np.float64).T)
     several = Estimate(value, stderr, np.array([int(e.n) for e in values]))
-    return Curve(x, several, exact, limit, np.array(noise) if one.per == "run" else None)
+    return Curve(x, several, known, np.array(noise) if one.per == "run" else None)
 
 
 def _draw(
@@ -194,18 +199,23 @@ def _aside(number: int, count: int) -> float:
 def _theory(ax: Axes, drawn: Mapping[str, Curve], looks: Sequence[st.Series], sentence: str, axis: Axis) -> list[Any]:
     """Draw exact values, limits and noise of all curves, and return the legend's entries for those that there are."""
     single, out = len(drawn) == 1, []
-    limits, exact = [], []
+    limits, second, exact = [], [], []
     if series.by_line(list(drawn)):  # the style of a line says already which curve it is
         drawn, looks = {}, ()
     for number, (curve, look) in enumerate(zip(drawn.values(), looks, strict=True)):
         own: st.Style = {} if single else {"color": look.colour, "lw": 0.8}
         own |= {"joined": not axis.words} | ({"ms": max(24.0 / len(drawn), 3.0)} if axis.words and not single else {})
         x = curve.x + _aside(number, len(drawn)) * bool(axis.words)
-        limits.append(st.limit(ax, x, curve.limit, sentence if single else None, **own))
-        exact.append(st.exact(ax, x, curve.exact, st.EXACTLY if single else None, **own))
+        limits.append(st.limit(ax, x, curve.known.limit, sentence if single else None, **own))
+        second.append(st.next_order(ax, x, curve.second_order, st.NEXT_ORDER if single else None, **own))
+        exact.append(st.exact(ax, x, curve.known.exact, st.EXACTLY if single else None, **own))
         if curve.noise is not None and np.isfinite(curve.noise).any():
             st.line(ax, x, curve.noise, ls="", marker="_", ms=9.0, color=st.SOFT, zorder=2)
-    for artists, words, line in ((limits, sentence, st.DASHED), (exact, st.EXACTLY, st.DASH_DOTTED)):
+    for artists, words, line in (
+        (limits, sentence, st.DASHED),
+        (second, st.NEXT_ORDER, st.SHORT_DASHED),
+        (exact, st.EXACTLY, st.DASH_DOTTED),
+    ):
         there = [artist for artist in artists if artist is not None]
         if there:
             lines = [artist for artist in there if artist.get_linestyle() != "None"]

@@ -1,4 +1,4 @@
-"""What the matrices of several inputs meet: column 0 is input 0's vector, column a the difference of input a to it.
+"""Columns that the matrices of several inputs meet: column 0 is input 0's vector, column a input a's difference to it.
 
 Inputs of a network come close to each other with depth. Their differences are therefore carried along by themselves, in
 units of their own, and keep all their digits; a tangent is a difference that is infinitely small. Columns are ordered:
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from ..models.activations import Activation
 from .vectors import Floats, without_dust
 
-PIVOT = 1e-12  # of a Gram matrix with unit diagonal: below it, a column is a combination of those before it
+# In a Gram matrix with unit diagonal, a column whose pivot is below PIVOT is a combination of those before it. Where it
+# is below ROUNDING over a pivot before it, times the square of what the column has along that one, it is one too.
+PIVOT, ROUNDING = 1e-12, 1e-14
 NEAR = 0.5  # smooth functions of points closer than this are subtracted by an integral of their slope
 _EXPONENT = 700.0  # exp of it is a float64
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
@@ -99,8 +101,10 @@ def factored(v: Floats) -> tuple[Floats, Floats]:
 def _cholesky(gram: Floats) -> Floats:
     factor = np.zeros_like(gram)
     for j in range(gram.shape[1]):
+        before = np.diagonal(factor, axis1=1, axis2=2)[:, :j]
+        along = factor[:, j, :j] / np.where(before > 0.0, before, 1.0)
         pivot = gram[:, j, j] - np.sum(factor[:, j, :j] ** 2, axis=1)
-        root = np.sqrt(np.where(pivot < PIVOT, 0.0, pivot))[:, None]
+        root = np.sqrt(np.where(pivot < PIVOT + ROUNDING * np.sum(along**2, axis=1), 0.0, pivot))[:, None]
         rest = gram[:, j:, j] - np.einsum("nak,nk->na", factor[:, j:, :j], factor[:, j, :j])
         factor[:, j:, j] = np.where(root > 0.0, rest / np.where(root > 0.0, root, 1.0), 0.0)
         factor[:, j, j] = root[:, 0]
@@ -161,7 +165,7 @@ class Activated:
         if not self.sigma.homogeneous:
             return first, np.exp(x.log[:, a]) * moved
         with np.errstate(invalid="ignore"):
-            apart = np.nan_to_num(x.log[:, 0] - x.log[:, a], nan=0.0)  # both are 0
+            apart = np.nan_to_num(x.log[:, 0] - x.log[:, a], nan=0.0)  # where both are 0
         return np.exp(np.minimum(apart, _EXPONENT)) * first, moved
 
     def _linear(self, start: Floats, moved: Floats, _: Floats) -> Floats:

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..analyses import InterlayerCorrelations, LogGaussianFit
 from ..plot.laws import quantile
 from ..results.estimates import Estimate
+from ..results.observable import NEXT
 from ..results.observables import OBSERVABLES
 from .found import Analyses
 from .numbers import counted, factor, plain, plain_ratio, pm, typeset
@@ -102,9 +104,17 @@ def _log_norm(found: Analyses) -> str:
         return text
     return (
         f"{text} The log-Gaussian limit has mean {plain(float(fit.theory.mean[0]))} and standard "
-        f"deviation {plain(math.sqrt(float(fit.theory.variance[0])))}; the infinite-width law is at a distance of "
-        f"{plain(float(fit.ks_gaussian_limit.value), 2)}."
+        f"deviation {plain(math.sqrt(float(fit.theory.variance[0])))}{_next(fit)}; the infinite-width law is at a "
+        f"distance of {plain(float(fit.ks_gaussian_limit.value), 2)}."
     )
+
+
+def _next(fit: LogGaussianFit) -> str:
+    """Return mean and standard deviation with the next order in 1/n, where they are known."""
+    if fit.next_order is None:
+        return ""
+    mean, deviation = float(fit.next_order.mean[0]), math.sqrt(float(fit.next_order.variance[0]))
+    return f", with the {NEXT} in 1/n {plain(mean)} and {plain(deviation)}"
 
 
 def _qq(found: Analyses) -> str:
@@ -152,7 +162,10 @@ def _hypoactivation(found: Analyses) -> str:
     assert hypo is not None
     active = hypo.active_fraction
     theory = hypo.exact_active_fraction if hypo.theory is None else hypo.theory.active_fraction
-    says = f"; theory says {plain(float(theory[-1]), 5)} there" if math.isfinite(float(theory[-1])) else ""
+    known, more = float(theory[-1]), ""
+    if hypo.next_order is not None and math.isnan(float(hypo.exact_active_fraction[-1])):
+        more = f" at leading order in 1/n and {plain(float(hypo.next_order.active_fraction[-1]), 5)} with the {NEXT}"
+    says = f"; theory says {plain(known, 5)}{more} there" if math.isfinite(known) else ""
     return (
         f"Mean fraction of active neurons over the layers 0 to {hypo.layers[-1]}: "
         f"{plain(float(active.value[0]), 5)} at the first and {pm(active[-1])} at the last{says}."
@@ -176,17 +189,27 @@ def _by_lag(found: Analyses) -> str:
     shown = [k for k in (1, 2, 5, 10) if k < len(inter.lags)]
     values = ", ".join(
         f"{plain(float(inter.by_lag.value[k]), 3)} at {inter.lags[k]} (theory "
-        f"{plain(float(inter.theory_by_lag[k]), 3)})"
+        f"{plain(float(inter.theory_by_lag[k]), 3)}{_next_at(inter, k)})"
         for k in shown
     )
     return f"Correlation of the asymmetries over the distance between layers: {values}."
 
 
+def _next_at(inter: InterlayerCorrelations, k: int) -> str:
+    """Return the correlation at the k-th lag with the next order in 1/n, where nothing exact is known."""
+    if inter.exact is not None or inter.next_order_by_lag is None:
+        return ""
+    return f", {plain(float(inter.next_order_by_lag[k]), 3)} with the {NEXT}"
+
+
 def _growth(found: Analyses) -> str:
     curve = found.growth
     formula = typeset(OBSERVABLES["growth"].called("l", found.letter))
-    known = float(curve.exact[-1] if math.isfinite(curve.exact[-1]) else curve.theory[-1])
-    says = f", where theory says {plain(known)}, a factor of {factor(known)}" if math.isfinite(known) else ""
+    exact, more = float(curve.exact[-1]), ""
+    known = exact if math.isfinite(exact) else float(curve.theory[-1])
+    if curve.next_order is not None and math.isnan(exact):
+        more = f", and {plain(float(curve.next_order[-1]))} with the {NEXT} in 1/n"
+    says = f", where theory says {plain(known)}, a factor of {factor(known)}{more}" if math.isfinite(known) else ""
     text = (
         f"{formula} over l/n up to {plain(float(curve.ratio[-1]))}: it ends at {pm(curve.log_second_moment[-1])}{says}."
     )

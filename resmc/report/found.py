@@ -56,6 +56,7 @@ class Known:
     estimate: Estimate
     exact: float
     limit: float
+    second_order: float
 
 
 @dataclass(frozen=True)
@@ -93,4 +94,5 @@ class Analyses:
     def known(self, name: str) -> Known:
         """Return a quantity that is estimated from sums, at its end."""
         one, facts = OBSERVABLES[name], self.sim.facts
-        return Known(one, one.estimate_of(self.sim.end)[0], one.exact_value(facts), one.limit_value(facts))
+        theory = (one.exact_value(facts), one.limit_value(facts), one.second_order_value(facts))
+        return Known(one, one.estimate_of(self.sim.end)[0], *theory)

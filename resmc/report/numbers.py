@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from ..results.estimates import WORTH_SAYING, Estimate
-from ..results.observable import IN_DEPTH, LEADING
+from ..results.observable import IN_DEPTH, LEADING, NEXT
 from ..tables.cells import format_estimate
 
 MINUS = "\N{MINUS SIGN}"
@@ -86,23 +86,43 @@ def score(estimate: Estimate, exact: float) -> str:
     return f"z\xa0=\xa0{_minus(text)}" if math.isfinite(z) else ""
 
 
-def beside(estimate: Estimate, exact: float | None = None, limit: float | None = None, kind: str = LEADING) -> str:
+def beside(
+    estimate: Estimate,
+    exact: float | None = None,
+    limit: float | None = None,
+    kind: str = LEADING,
+    second_order: float | None = None,
+) -> str:
     """Return the theory beside an estimate as a clause: a z-score against exact values alone."""
     if exact is not None and math.isfinite(exact):
         z = score(estimate, exact)
         return f"exactly {plain(exact)}" + (f", {z}" if z else "")
     if limit is not None and math.isfinite(limit):
-        difference = float(estimate.relative_difference(limit))
-        away = percent(difference) if has_error(estimate) and abs(difference) <= WORTH_SAYING else ""
-        words = f"{plain(limit)} {LIMITS[kind]}"
-        return f"{words}, relative difference {away}" if away else words
+        away = _away(estimate, limit)
+        words = f"{plain(limit)} {LIMITS[kind]}" + (f", relative difference {away}" if away else "")
+        if second_order is None or not math.isfinite(second_order):
+            return words
+        away = _away(estimate, second_order)
+        return f"{words}; {plain(second_order)} with the {NEXT}" + (f", {away}" if away else "")
     return "no value"
 
 
-def theory(estimate: Estimate, exact: float | None = None, limit: float | None = None, kind: str = LEADING) -> str:
+def _away(estimate: Estimate, limit: float) -> str:
+    """Return the relative difference from a limit, where there is an error and it is not too large to say much."""
+    difference = float(estimate.relative_difference(limit))
+    return percent(difference) if has_error(estimate) and abs(difference) <= WORTH_SAYING else ""
+
+
+def theory(
+    estimate: Estimate,
+    exact: float | None = None,
+    limit: float | None = None,
+    kind: str = LEADING,
+    second_order: float | None = None,
+) -> str:
     """Return the theory beside an estimate in brackets, after a space, or nothing where there is none."""
     known = any(x is not None and math.isfinite(x) for x in (exact, limit))
-    return f" (theory: {beside(estimate, exact, limit, kind)})" if known else ""
+    return f" (theory: {beside(estimate, exact, limit, kind, second_order)})" if known else ""
 
 
 def ratio(logarithm: float, stderr: float) -> str:

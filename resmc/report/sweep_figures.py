@@ -101,8 +101,8 @@ def _along(result: SweepResult, name: str, axes: list[str], sel: Mapping[str, An
 def _lines(result: SweepResult, name: str, points: Mapping[str, Any], x: Any, axis: Axis, ax: Any) -> None:
     """Draw a quantity at several points by label, with the theory that there is."""
     one, flat = OBSERVABLES[name], result.estimates[name].reshape((-1,))
-    exact, limit = result.exact[name].ravel(), result.limits[name].ravel()
-    drawn = {label: Curve(x, flat[index], exact[index], limit[index]) for label, index in points.items()}
+    known = result.predictions[name].ravel()
+    drawn = {label: Curve(x, flat[index], known[index]) for label, index in points.items()}
     draw(one, label_of(one, letter_of_sweep(result)), axis, drawn, ax, {})
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..models.fields import field_of, shown, told_apart
+from ..results.observable import NEXT, SECOND_ORDER
 from ..results.observables import DEATHS
 from ..sweep.axes import AXES
 from ..tables import Column, Table
 from .numbers import NONE, counted, plain
-from .tables import beside, or_none
+from .tables import or_none, shows_next_order, theory_columns
 from .words_sweep import title
 
 if TYPE_CHECKING:
@@ -45,11 +46,12 @@ def points(result: SweepResult) -> Table:
             continue
         columns.append(Column(title(result, name)))
         parts.append([or_none(*each) for each in zip(value[:MOST_ROWS].tolist(), stderr.tolist(), strict=False)])
-        exact, limit = result.exact[name].ravel(), result.limits[name].ravel()
-        if np.isfinite(exact).any() or np.isfinite(limit).any():
-            columns.append(Column(f"{title(result, name)}, theory"))
-            parts.append([beside(*each) for each in zip(exact[:MOST_ROWS].tolist(), limit.tolist(), strict=False)])
+        more, numbers = theory_columns(title(result, name), result.predictions[name].ravel()[:MOST_ROWS])
+        columns += more
+        parts += numbers
     note = "± one standard error. Theory: the limit, or the exact value where it says so."
+    if shows_next_order(columns):
+        note += f" {NEXT.capitalize()}: the {SECOND_ORDER}."
     if len(plan.models) > MOST_ROWS:
         note += (
             f" The first {MOST_ROWS} of {counted(len(plan.models), 'point')} are shown; `resmc export` writes "

@@ -8,7 +8,9 @@ import re
 import numpy as np
 
 from ..analyses import joint_summary
+from ..analyses.found import predictions
 from ..analyses.summary import rows
+from ..results.observable import NEXT, SECOND_ORDER, Predictions
 from ..results.observables import OBSERVABLES
 from ..tables import Column, Table
 from .found import Analyses
@@ -19,24 +21,27 @@ NOTE = (
     "limit in 1/n, with the relative difference, which is of order 1/n and no error. Limit in depth: the value as the "
     "depth grows."
 )
+NOTE_NEXT = f" {NEXT.capitalize()}: the {SECOND_ORDER}, with what is left of the relative difference."
 
 
 def quantities(found: Analyses) -> Table:
     """Return a row for each quantity of `Simulation.summary`."""
-    out = []
-    for row in rows(found.sim):
-        e = row.estimate
-        compared = (re.sub("(?<!e)-", MINUS, text) for text in row.comparison())
+    out, shown = [], list(rows(found.sim))
+    second = any(row.next_order() for row in shown)
+    for row in shown:
+        e, more = row.estimate, (row.next_order(),) * second
+        compared = (re.sub("(?<!e)-", MINUS, text) for text in (*row.comparison(), *more))
         out.append((typeset(row.name), pm(e), str(int(e.n)), *compared))
-    columns = (
+    columns = [
         Column("Quantity", numeric=False),
         Column("Estimate ± error"),
         Column("Networks"),
         Column("Theory"),
         Column("Kind", numeric=False),
         Column("Comparison", numeric=False),
-    )
-    return Table("quantities", "Every quantity", columns, out, notes=[NOTE])
+        *([Column(NEXT.capitalize(), numeric=False)] * second),
+    ]
+    return Table("quantities", "Every quantity", columns, out, notes=[NOTE + NOTE_NEXT * second])
 
 
 def layers(found: Analyses) -> Table:
@@ -50,15 +55,15 @@ def layers(found: Analyses) -> Table:
         estimate, title = one.estimate_of(sim.entries), capital(typeset(one.called("l", letter)))
         columns.append(Column(title))
         parts.append([or_none(*pair) for pair in zip(estimate.value.tolist(), estimate.stderr.tolist(), strict=True)])
-        exact, limit = one.exact(sim.facts, sim.layers), one.limit(sim.facts, sim.layers)
-        if np.isfinite(exact).any() or np.isfinite(limit).any():
-            columns.append(Column(f"{title}, theory"))
-            parts.append([beside(*pair) for pair in zip(exact.tolist(), limit.tolist(), strict=True)])
+        more, numbers = theory_columns(title, predictions(sim, one.name))
+        columns += more
+        parts += numbers
     columns += [Column("Alive"), *([Column("Inactive")] if sim.has_asymmetry else [])]
     parts += [list(map(str, sim.alive.tolist())), *([list(map(str, sim.inactive.tolist()))] * sim.has_asymmetry)]
     notes = [
         "L_l: log-norm; a quantity without an error bar has too few networks for one, or rare ones rule its mean. "
         "Theory: the limit, or the exact value where it says so."
+        + (f" {NEXT.capitalize()}: the {SECOND_ORDER}." if shows_next_order(columns) else "")
     ]
     return Table("layers", "By layer", columns, list(zip(*parts, strict=True)), notes=notes)
 
@@ -86,7 +91,25 @@ def or_none(value: float, stderr: float) -> str:
     return NONE if math.isnan(value) else pm_values(value, stderr)
 
 
-def beside(exact: float, limit: float) -> str:
+def theory_columns(title: str, known: Predictions) -> tuple[list[Column], list[list[str]]]:
+    """Return the columns of theory beside a quantity, where any is known: exact value or limit, and the next order."""
+    columns, parts = [], []
+    if np.isfinite(known.exact).any() or np.isfinite(known.limit).any():
+        columns.append(Column(f"{title}, theory"))
+        parts.append([_beside(*pair) for pair in zip(known.exact.tolist(), known.limit.tolist(), strict=True)])
+    second = known.beside.second_order
+    if np.isfinite(second).any():
+        columns.append(Column(f"{title}, {NEXT}"))
+        parts.append([plain(value) if math.isfinite(value) else NONE for value in second.tolist()])
+    return columns, parts
+
+
+def shows_next_order(columns: list[Column]) -> bool:
+    """Return True if a column of `theory_columns` has the next order in 1/n."""
+    return any(NEXT in (column.name or "") for column in columns)
+
+
+def _beside(exact: float, limit: float) -> str:
     """Return the exact value, or else the limit, or a dash."""
     if math.isfinite(exact):
         return f"{plain(exact)} exact"

@@ -10,9 +10,10 @@ import numpy as np
 from ..analyses import Growth
 from ..analyses.verdict import SHOWN
 from ..results.estimates import MIN_NETWORKS, Estimate
+from ..results.observable import NEXT
 from ..results.observables import OBSERVABLES
 from .found import LOOK, Analyses, Answer
-from .numbers import beside, counted, disagrees, factor, plain, pm, ratio, score, theory, typeset
+from .numbers import beside, counted, disagrees, factor, plain, pm, ratio, score, typeset
 from .words_quotient import figures_of, moments
 
 
@@ -26,20 +27,18 @@ def growth(found: Analyses) -> Answer:
     model, curve = found.sim.model, found.growth
     d, one = model.depth, OBSERVABLES["growth"]
     last, exact, limit = curve.log_second_moment[-1], float(curve.exact[-1]), float(curve.theory[-1])
+    second = None if curve.next_order is None else float(curve.next_order[-1])
     formula = typeset(one.called(d, found.letter))
     at = f"{formula} at d/n = {plain(model.ratio)}"
-    known = math.isfinite(exact) or math.isfinite(limit)
+    known, says = math.isfinite(exact) or math.isfinite(limit), beside(last, exact, limit, second_order=second)
     figures = ("growth", *figures_of(found, "growth"))
     if not found.sim.alive[-1]:
         verdict = f"No network is alive at layer {d}: the plain mean of |{found.letter}_{d}|² is 0."
-        sentence = (
-            f"For {at} theory says {beside(last, exact, limit)}: that mean is made by networks too rare to be "
-            "among these."
-        )
+        sentence = f"For {at} theory says {says}: that mean is made by networks too rare to be among these."
         return Answer("growth", one.question, verdict, (sentence,) * known, ("growth",))
-    sentences = [f"{at} is {pm(last)}{theory(last, exact, limit)}."]
+    sentences = [f"{at} is {pm(last)}{f' (theory: {says})' * known}."]
     if not curve.reliable[-1]:
-        beyond = f"theory says {beside(last, exact, limit)}" if known else "no theory of it is known"
+        beyond = f"theory says {says}" if known else "no theory of it is known"
         sentences = [
             f"For {at} the plain mean of the networks gives {plain(float(last.value))}, which says little; {beyond}."
         ]
@@ -59,7 +58,8 @@ def growth(found: Analyses) -> Answer:
             f"By a factor of {factor(float(last.value))} over {counted(d, 'layer')} (95% interval {low} to {high})"
         )
         if math.isfinite(limit):
-            verdict += f"; theory says {factor(limit)} at leading order in 1/n, infinite width {factor(scale)}"
+            more = "" if second is None else f", {factor(second)} with the {NEXT}"
+            verdict += f"; theory says {factor(limit)} at leading order in 1/n{more}, infinite width {factor(scale)}"
         verdict += "."
     sentences += _typical(found)
     return Answer("growth", one.question, verdict, tuple(sentences), figures)

@@ -92,13 +92,17 @@ def _departures(fit: LogGaussianFit) -> dict[str, Estimate]:
 def _law(found: Analyses) -> Iterator[str]:
     fit, d, z = found.fit, found.sim.model.depth, found.letter
     known = {name: None if fit.exact is None else float(getattr(fit.exact, name)[0]) for name in MOMENTS}
-    limit = {name: None if fit.theory is None else float(getattr(fit.theory, name)[0]) for name in ("mean", "variance")}
+    limit, second = (
+        {name: None if of is None else float(getattr(of, name)[0]) for name in ("mean", "variance")}
+        for of in (fit.theory, fit.next_order)
+    )
     name, mean = (
         f"The log-norm L_{d} = log(|{z}_{d}|²/n)",
-        f"{pm(fit.mean)}{theory(fit.mean, known['mean'], limit['mean'])}",
+        f"{pm(fit.mean)}{theory(fit.mean, known['mean'], limit['mean'], second_order=second['mean'])}",
     )
     if math.isfinite(fit.variance.value):
-        variance = f"{pm(fit.variance)}{theory(fit.variance, known['variance'], limit['variance'])}"
+        beside = theory(fit.variance, known["variance"], limit["variance"], second_order=second["variance"])
+        variance = f"{pm(fit.variance)}{beside}"
         yield f"{name} has mean {mean} and variance {variance}."
     else:
         yield f"{name} is {mean}; one network has no variance, no skewness and no excess kurtosis."

@@ -10,7 +10,7 @@ import numpy as np
 from ..analyses import InterlayerCorrelations
 from ..results.estimates import Estimate
 from ..results.observables import OBSERVABLES
-from .found import LOOK, Analyses, Answer
+from .found import LOOK, Analyses, Answer, Known
 from .numbers import beside, counted, disagrees, has_error, plain, pm, resolved, score, theory
 
 
@@ -27,9 +27,8 @@ def hypoactivation(found: Analyses) -> Iterator[Answer]:
     fraction, balance = found.known("active_fraction"), found.known("asymmetry")
     active, asymmetry, exact = hypo.active_fraction[-1], hypo.asymmetry[-1], fraction.exact
     sentences = [
-        f"The mean active fraction F_{d} is {pm(active)}{theory(active, exact, fraction.limit)}.",
-        f"The mean asymmetry A_{d} = 2|φ({z}_{d})|²/|{z}_{d}|² − 1 is {pm(asymmetry)}"
-        f"{theory(asymmetry, balance.exact, balance.limit)}.",
+        f"The mean active fraction F_{d} is {pm(active)}{_known(fraction, active)}.",
+        f"The mean asymmetry A_{d} = 2|φ({z}_{d})|²/|{z}_{d}|² − 1 is {pm(asymmetry)}{_known(balance, asymmetry)}.",
     ]
     if math.isfinite(exact):
         sentences += [LOOK] if disagrees(active, exact) or disagrees(asymmetry, balance.exact) else []
@@ -39,6 +38,10 @@ def hypoactivation(found: Analyses) -> Iterator[Answer]:
         sentences.append(f"At layer 0, {_as_percent(hypo.active_fraction[0])} of the neurons fire{said}.")
     verdict = _half(active, exact, fraction.limit, d)
     yield Answer("hypoactivation", question, verdict, tuple(sentences), ("hypoactivation",))
+
+
+def _known(known: Known, estimate: Estimate) -> str:
+    return theory(estimate, known.exact, known.limit, second_order=known.second_order)
 
 
 def _half(active: Estimate, exact: float, limit: float, d: int) -> str:
@@ -97,10 +100,14 @@ def _interlayer(inter: InterlayerCorrelations | None) -> Answer:
     elif not resolved(first.value, first.stderr):
         verdict = f"Not seen: the correlation of {pair} is {pm(first)}; its limit is {plain(limit)}."
     else:
-        verdict = (
-            f"Yes: the asymmetries of {pair} have a correlation of {pm(first)} (theory: {beside(first, None, limit)})."
-        )
+        verdict = f"Yes: the asymmetries of {pair} have a correlation of {pm(first)} (theory: {_beside(inter, 1)})."
     return Answer("interlayer", question, verdict, tuple(_lags(inter)), figures)
+
+
+def _beside(inter: InterlayerCorrelations, k: int) -> str:
+    """Return the limit at the k-th lag, in one order or two, as a clause."""
+    second = None if inter.next_order_by_lag is None else float(inter.next_order_by_lag[k])
+    return beside(inter.by_lag[k], None, float(inter.theory_by_lag[k]), second_order=second)
 
 
 def _in_brackets(text: str) -> str:
@@ -121,7 +128,7 @@ def _lags(inter: InterlayerCorrelations) -> Iterator[str]:
         k = int(below[0])
         yield (
             f"It falls below half of that at distance {inter.lags[k]}: {pm(inter.by_lag[k])} (theory: "
-            f"{beside(inter.by_lag[k], None, float(inter.theory_by_lag[k]))})."
+            f"{_beside(inter, k)})."
         )
     else:
         yield f"It stays above half of that up to distance {inter.lags[-1]}: {pm(inter.by_lag[-1])}."

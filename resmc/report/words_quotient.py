@@ -128,7 +128,7 @@ def moments(found: Analyses, name: str) -> Iterator[str]:
             continue
         words = the(one.described(end, found.letter, found.sim.model.depth))
         ruled = one.rare and not has_error(e) and found.sim.networks >= MIN_NETWORKS
-        beside = theory(e, known.exact, known.limit, one.limit_kind)
+        beside = theory(e, known.exact, known.limit, one.limit_kind, known.second_order)
         yield f"{words} is {pm(e)}{beside}{'; rare networks rule that mean' * ruled}."
         if disagrees(e, known.exact):
             yield LOOK

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..engine.lowering import MEAN_SQUARE, Lowered
 from ..plot.select import chosen, letter_of_sweep
 from ..results.estimates import MIN_NETWORKS, WORTH_SAYING
-from ..results.observable import IN_DEPTH, SENTENCES, Observable, letter
+from ..results.observable import IN_DEPTH, SECOND_ORDER, SENTENCES, Observable, letter
 from ..results.observables import OBSERVABLES
 from .found import LOOK, Answer, rounding
 from .numbers import RESOLVED, count, counted, disagrees, percent, plain, pm, the, typeset
@@ -226,9 +226,26 @@ def _sentences(result: SweepResult, name: str) -> Iterator[str]:
         by = _share(most) if points == 1 else f"{_share(most)} (at {place(result, worst)})" if seen.size == 1 else by
         of = "depth" if one.limit_kind == IN_DEPTH else "width"
         yield f"From the {sentence} it is seen to differ {where}, by {by}; that is finite {of}."
+        yield from _next_order(result, name, seen)
     elif points:
         yield f"From the {sentence} it is not seen to differ {_anywhere(points)}."
     yield from _without_error(result, one)
+
+
+def _next_order(result: SweepResult, name: str, seen: NDArray[np.int64]) -> Iterator[str]:
+    """Say how far the quantity is from the limit with the next order, at the points at which it is off the limit."""
+    flat, second = result.estimates[name].reshape((-1,)), result.second_order[name].ravel()
+    left = np.abs(flat.relative_difference(second)[seen])
+    if np.isfinite(left).any():
+        resolved = np.abs(flat.value - second)[seen] > RESOLVED * flat.stderr[seen]
+        at = "there" if seen.size == 1 else f"at {count(int(resolved.sum()))} of these"
+        by = _share(float(np.nanmedian(left))).lstrip("+")
+        where = f"it is seen to differ {at}" if resolved.any() else f"it is not seen to differ {_there(seen.size)}"
+        yield f"From the {SECOND_ORDER} {where}; the difference is {by}{' in the median' * (seen.size > 1)}."
+
+
+def _there(points: int) -> str:
+    return "there" if points == 1 else "at any of these"
 
 
 def _without_error(result: SweepResult, one: Observable) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,12 +19,40 @@ if TYPE_CHECKING:
 LEADING = "leading order"
 IN_DEPTH = "limit in depth"
 SENTENCES = {LEADING: "limit at leading order in 1/n", IN_DEPTH: "limit in depth"}
+NEXT = "next order"  # the limit with it, as headings say; SECOND_ORDER says it in a sentence
+SECOND_ORDER = "limit with the next order in 1/n"
 Theory = Callable[["Facts", Integers], Floats]
 
 
 def unknown(facts: Facts, layers: Integers) -> Floats:
     """Return NaN at every layer: nothing is known."""
     return np.full(layers.shape, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Theory beside estimates, arrays of their shape: exact values, limits, limits with the next order in 1/n.
+
+    NaN where they are not known.
+    """
+
+    exact: Floats
+    limit: Floats
+    second_order: Floats
+
+    def __getitem__(self, index: Any) -> Predictions:
+        return Predictions(self.exact[index], self.limit[index], self.second_order[index])
+
+    def ravel(self) -> Predictions:
+        """Return them in one dimension."""
+        return Predictions(self.exact.ravel(), self.limit.ravel(), self.second_order.ravel())
+
+    @property
+    def beside(self) -> Predictions:
+        """Theory as it is shown: no limit stands beside an exact value, nor its next order."""
+        known = np.isfinite(self.exact)
+        limit, second = (np.where(known, np.nan, one) for one in (self.limit, self.second_order))
+        return Predictions(self.exact, limit, second)
 
 
 @dataclass(frozen=True)
@@ -74,7 +102,7 @@ class Observable:
         ``analysis``, "analysis.field" of a whole simulation.
     exact, limit, second_order : callable
         From facts and layers to exact values, to limits, and to these with the next order in 1/n; NaN where they are
-        not known.
+        not known. Of what there is by "lag", from the recorded layers to a value for each of their distances, from 0.
     limit_kind : str
         The kind of limit: at leading order in 1/n, or in depth.
     exists : callable
@@ -158,17 +186,24 @@ class Observable:
         """The words, as attributes of data sets have them."""
         return self.described("l")
 
+    def predictions(self, facts: Facts, layers: Integers) -> Predictions:
+        """Return the theory at ``layers``; of what there is by "lag", at the distances of two of them."""
+        return Predictions(*(theory(facts, layers) for theory in (self.exact, self.limit, self.second_order)))
+
     def exact_value(self, facts: Facts) -> float:
         """Return the exact value at the end; NaN where it is not known."""
-        return float(self.exact(facts, np.array([self.end(facts.model.depth)]))[0])
+        return self._at_end(self.exact, facts)
 
     def limit_value(self, facts: Facts) -> float:
         """Return the limit at the end; NaN where there is none."""
-        return float(self.limit(facts, np.array([self.end(facts.model.depth)]))[0])
+        return self._at_end(self.limit, facts)
 
     def second_order_value(self, facts: Facts) -> float:
         """Return the limit with the next order in 1/n at the end; NaN where it is not known."""
-        return float(self.second_order(facts, np.array([self.end(facts.model.depth)]))[0])
+        return self._at_end(self.second_order, facts)
+
+    def _at_end(self, theory: Theory, facts: Facts) -> float:
+        return float(theory(facts, np.array([self.end(facts.model.depth)]))[0])
 
 
 def letter(lowered: Lowered) -> str:

@@ -32,7 +32,7 @@ from .summary import targets
 READERS: dict[str | None, Callable[[Store, Stored], Any]] = {  # by the format of a file that holds no simulation
     heat_row.FILES.format: heat_map_campaign.read,
     map_row.FILES.format: trained_map_campaign.read,
-    moment_point.FORMAT: moment_campaign.read,
+    moment_point.FILES.format: moment_campaign.read,
 }
 UNITS = {
     "sweep": "point",

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from .._system.cpus import usable_cpus
 from .._system.words import brief
 from ..engine import devices
-from ..experiments.moment_point import MomentPoint, MomentRange
+from ..engine.populations import Weighted
+from ..experiments.moment_point import FILES, MomentPoint, arrays_of
 from .compute import Made, ShardTask
 from .moment_plan import MomentPlan
 from .moment_result import MomentSweep
-from .rows import RowCampaign
-from .shards import Range, Shard
-from .store import Listing, Store, Stored, class_name
+from .rows import RowCampaign, read_range
+from .shards import Shard
+from .store import Listing, Store, Stored
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class MomentTask(ShardTask):
     def make(self, report: Callable[[float], None]) -> Made:
         point, start, stop = self.shard.point, self.shard.start, self.shard.stop
         found = point.weighted(start, stop, self.threads or usable_cpus(), report)
-        return Made(found.numerics, MomentRange(point, start, stop, found).to_bytes(), None)
+        return Made(found.numerics, FILES.to_bytes(point, start, stop, found.numerics, arrays_of(found)), None)
 
 
 class MomentCampaign(RowCampaign[MomentPoint]):
@@ -52,12 +53,6 @@ class MomentCampaign(RowCampaign[MomentPoint]):
                               found.damaged, found.shards)  # fmt: skip
 
 
-def read(store: Store, stored: Stored) -> MomentRange:
-    """Read a shard and verify it; errors as for `Store.verified`."""
-    return store.verified(stored, _parsed)
-
-
-def _parsed(data: bytes, name: str) -> tuple[Stored, MomentRange]:
-    found = MomentRange.from_bytes(data, name)
-    stored = Stored(found.point.key, Range(found.start, found.stop), class_name(found.found.numerics))
-    return stored, found
+def read(store: Store, stored: Stored) -> tuple[int, Weighted]:
+    """Read a shard and verify it, with the number of its first network; errors as for `Store.verified`."""
+    return stored.range.start, Weighted(**read_range(store, stored, FILES), numerics=stored.numerics)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .._system.words import counted
 from ..analyses.export import TITLE, Variable, needed, source
 from ..engine.native import NUMERICS_VERSION
-from ..experiments.moment_point import MomentRange
+from ..engine.populations import Weighted
 from ..experiments.moment_run import MomentRun, joined
 from ..results.estimates import Estimate, Floats
 from ..results.propagation import Networks
@@ -64,9 +64,9 @@ class MomentSweep(Shown):
     kind: ClassVar[str] = "moment sweep"  # the name that files and commands use
 
     @classmethod
-    def of(cls, plan: MomentPlan, found: Sequence[Sequence[MomentRange]], store: Path | None,
+    def of(cls, plan: MomentPlan, found: Sequence[Sequence[tuple[int, Weighted]]], store: Path | None,
            classes: Sequence[str], damaged: tuple[str, ...], shards: int) -> MomentSweep:  # fmt: skip
-        """Make the result of the ranges of every point, in the order of the networks."""
+        """Make the result of the ranges of every point, each with the number of its first network, in their order."""
         runs = tuple(_run(plan, index, ranges) if ranges else None for index, ranges in enumerate(found))
         return cls(
             plan=plan,
@@ -273,7 +273,7 @@ class MomentSweep(Shown):
         }
 
 
-def _run(plan: MomentPlan, index: int, ranges: Sequence[MomentRange]) -> MomentRun:
+def _run(plan: MomentPlan, index: int, ranges: Sequence[tuple[int, Weighted]]) -> MomentRun:
     row = plan.rows[index]
-    parts = [(one.start // row.size, one.found) for one in ranges]
+    parts = [(start // row.size, found) for start, found in ranges]
     return MomentRun.of(plan.lowered(index).model, row.q, row.layers, row.size, row.seed, parts)

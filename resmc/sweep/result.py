@@ -22,7 +22,7 @@ from ..results.datasets import to_netcdf, to_zarr
 from ..results.entries import End, Entries, FinalSums
 from ..results.estimates import Estimate, Floats
 from ..results.merge import merged
-from ..results.observable import Observable
+from ..results.observable import Observable, Predictions
 from ..results.observables import SWEPT
 from ..results.propagation import Networks
 from ..simulation import Simulation
@@ -143,6 +143,20 @@ class SweepResult(Shown):
         The ``limit_kind`` of `quantities` says of which kind: at leading order in 1/n, or as the depth grows.
         """
         return self._theory(lambda quantity: quantity.limit_value)
+
+    @cached_property
+    def second_order(self) -> dict[str, Floats]:
+        """Limits with the next order in 1/n (`resmc.theory.next_order`), by name, of shape plan.shape; else NaN.
+
+        They are computed once, when they are asked for: some tens of milliseconds for each pair of weights.
+        """
+        return self._theory(lambda quantity: quantity.second_order_value)
+
+    @cached_property
+    def predictions(self) -> dict[str, Predictions]:
+        """Exact values, limits, and these with the next order in 1/n, by name."""
+        return {name: Predictions(self.exact[name], self.limits[name], self.second_order[name])
+                for name in self.quantities}  # fmt: skip
 
     @cached_property
     def exact(self) -> dict[str, Floats]:

@@ -13,8 +13,8 @@ import numpy as np
 from .._system.plain import Plain
 from .._system.words import counted
 from ..models.fields import shown
-from ..results.estimates import Estimate, Floats
-from ..results.observable import IN_DEPTH, LEADING, Observable
+from ..results.estimates import Estimate
+from ..results.observable import IN_DEPTH, LEADING, NEXT, SECOND_ORDER
 from ..tables import Column, Table
 from ..tables.cells import NOTHING, cell, plain
 from .axes import AXES
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 MOST_LINES = 200
 EXPLAINED = {LEADING: "limit: leading order in 1/n", IN_DEPTH: "in depth: the limit as the depth grows"}
 EXACT = "exact: at this width and depth"
-
-NEXT = "order 2: the limit with the next order in 1/n"
+EXPLAINED_NEXT = f"{NEXT}: the {SECOND_ORDER}"
 LIMITS = {LEADING: "limit", IN_DEPTH: "in depth"}
 
 
@@ -63,16 +62,16 @@ def table(result: SweepResult, most: int) -> Table:
     cells: list[list[Any]] = [[plan.describe(i) for i in range(points)], result.networks.ravel()[:points].tolist()]
     shown = {name: one for name, one in result.quantities.items() if one.headline}
     for name, one in shown.items():
-        estimate = result.estimates[name].reshape((-1,))
-        theory = zip(result.exact[name].ravel().tolist(), result.limits[name].ravel().tolist(), strict=True)
+        estimate, known = result.estimates[name].reshape((-1,)), result.predictions[name].ravel()
+        theory = zip(known.exact.tolist(), known.limit.tolist(), strict=True)
         cells.append(
             [_Compared(estimate[i], *beside, one.limit_kind) for i, beside in enumerate(islice(theory, points))]
         )
         columns.append(Column(name, name))
-        second = _second_order(result, one, points)
+        second = known.beside.second_order[:points]
         if np.isfinite(second).any():
             cells.append([float(value) if np.isfinite(value) else None for value in second])
-            columns.append(Column("order 2", f"{name}_second_order"))
+            columns.append(Column(NEXT, f"{name}_second_order"))
     beside = {name: result.limits[name][np.isnan(result.exact[name])] for name in shown}
     kinds = {one.limit_kind for name, one in shown.items() if np.isfinite(beside[name]).any()}
     exact = any(np.isfinite(result.exact[name]).any() for name in shown)
@@ -80,7 +79,7 @@ def table(result: SweepResult, most: int) -> Table:
     why = ["no error bar: too few networks, or rare ones rule the mean"] if short else []
     lacking = [name for name in shown if any(name not in names for names in plan.observables)]
     why += [f"no value: not followed at that point{how}" for how in sorted({*map(plan.how_to_follow, lacking)} - {""})]
-    why += [NEXT] if any(column.name == "order 2" for column in columns) else []
+    why += [EXPLAINED_NEXT] if any(column.name == NEXT for column in columns) else []
     notes = [*(EXPLAINED[kind] for kind in EXPLAINED if kind in kinds), *([EXACT] if exact else [])]
     title, *lines = _heading(result)
     return Table(
@@ -94,15 +93,6 @@ def table(result: SweepResult, most: int) -> Table:
         unit="points",
         whole="to_xarray() has all of them",
         complete=partial(table, result, len(plan.models)) if points < len(plan.models) else None,
-    )
-
-
-def _second_order(result: SweepResult, one: Observable, points: int) -> Floats:
-    """Return the limit with the next order in 1/n at the first points; NaN beside exact values too."""
-    exact = result.exact[one.name].ravel()[:points]
-    facts = [lowered.facts for lowered in result.plan.lowered[:points]]
-    return np.array(
-        [np.nan if np.isfinite(x) else one.second_order_value(f) for x, f in zip(exact, facts, strict=True)]
     )
 
 

@@ -93,7 +93,7 @@ def _collected(result: SweepResult, laws: bool) -> dict[str, Variable]:
     plan, dims = result.plan, result.plan.dims
     found: dict[str, Variable] = {}
     for name, one in result.quantities.items():
-        found |= variables(one, dims, result.estimates[name], result.exact[name], result.limits[name])
+        found |= variables(one, dims, result.estimates[name], result.predictions[name])
     if plan.target_stderr:
         found["over_target"] = Variable(dims, result.over_target, "standard error over its target")
     found |= {

@@ -37,7 +37,7 @@ from .laws import LAWS, ExactLaw, exact_law
 from .limits import HypoactivationLimit, LogNormLimit
 
 Layers = NDArray[np.int64]
-MOST_LAYERS = 1 << 12  # beyond which nobody is made to wait for the next order who has not asked for it
+MOST_LAYERS, MOST_PAIRS = 1 << 12, 1 << 19  # beyond which nobody waits for the next order who has not asked for it
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,10 +245,26 @@ class Facts:
         m = self.log_gaussian
         return limits.variance_growth(m, layers, order) if m and self._has(order) else np.full(layers.shape, np.nan)
 
-    def correlation_limit(self, lags: Layers, order: int = 1) -> Floats:
-        """Return the limit of Corr(A_l, A_{l+k}) at each lag k; NaN where there is none."""
+    def correlation_limit(self, lags: Layers) -> Floats:
+        """Return the limit of Corr(A_l, A_{l+k}) at each lag k, at leading order; NaN where there is none."""
         m = self.log_gaussian
-        return limits.interlayer_correlation(m, lags, order) if m and self._has(order) else np.full(lags.shape, np.nan)
+        return limits.interlayer_correlation(m, lags) if m else np.full(lags.shape, np.nan)
+
+    def correlation_matrix(self, layers: Layers, order: int = 1) -> Floats:
+        """Return the limit of Corr(A_l, A_m) for all pairs of R ``layers``, (R, R); NaN where there is none."""
+        m, lags = self.log_gaussian, np.abs(np.subtract.outer(layers, layers))
+        if m is None or not self._has(order) or (order == 2 and limits.next_order_pairs(m, layers) > MOST_PAIRS):
+            return np.full(lags.shape, np.nan)
+        first = np.minimum.outer(layers, layers)
+        return limits.interlayer_correlation(m, lags, order, first if order == 2 else None)
+
+    def correlation_by_lag(self, layers: Layers, order: int = 1) -> Floats:
+        """Return the mean of `correlation_matrix` over the pairs at each distance of two ``layers``, from 0 on."""
+        lags, which = np.unique(np.abs(np.subtract.outer(layers, layers)), return_inverse=True)
+        if order == 1:
+            return self.correlation_limit(lags)
+        total = np.bincount(which.ravel(), self.correlation_matrix(layers, order).ravel(), len(lags))
+        return np.asarray(total / np.bincount(which.ravel(), minlength=len(lags)))
 
     def _has(self, order: int) -> bool:
         """Return True for the limit, and for the next order where that takes no more than about a second."""

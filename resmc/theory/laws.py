@@ -15,10 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._system import checks
-from .._system.words import brief
-from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import ResNet
-from ..models.spelling import general
+from ..models.residual_network import Model
+from ..models.spelling import checked_network, general
 from .chains import chain, no_chain
 from .factors import LARGEST_POWER, Law, Step, SumOfSquares, cumulants_of_law
 from .inversion import Distribution, distribution
@@ -91,7 +89,10 @@ class ExactLaw:
 
     @property
     def lowest_power(self) -> float:
-        """The infimum of the q for which `moment` is finite: -n/2 with a skip, -1/2 for ReLU without one."""
+        """The infimum of the q for which `moment` is finite: -1/2 for ReLU without a skip, else -n/2.
+
+        Without a skip a single neuron may be active, and E (chi^2_1)^q is finite for q > -1/2 alone.
+        """
         return max((law.lowest_power for law, _ in self.parts), default=-math.inf)
 
     def moment(self, q: ArrayLike) -> Floats:
@@ -219,6 +220,4 @@ def no_exact_law(model: Model, quantity: str = "growth") -> str | None:
         If ``model`` is no network, or for another ``quantity``.
     """
     checks.choice("quantity", quantity, LAWS)
-    if not isinstance(model, ResNet | ResidualNetwork):
-        raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
-    return no_chain(general(model))
+    return no_chain(checked_network(model))

@@ -165,23 +165,62 @@ def hypoactivation(model: ResNet, layers: ArrayLike | None = None, order: int = 
     return HypoactivationLimit(index, asymmetry, active_fraction)
 
 
-def interlayer_correlation(model: ResNet, lags: ArrayLike, order: int = 1) -> Floats:
+def interlayer_correlation(model: ResNet, lags: ArrayLike, order: int = 1, layers: ArrayLike | None = None) -> Floats:
     """Return Corr(A_l, A_{l+k}) for each lag k: J(alpha^k)/3 (vanilla), 0 for k > 0 when balanced, and 1 at k = 0.
 
-    ``lags`` are integers from 0 to depth (else ValueError); the result has their shape. Var A_l = 3/n in this limit.
-    With ``order`` = 2 the correlation depends on l as well, and is that of the two layers in the middle of the network,
-    l = (depth - k) div 2.
+    Var A_l = 3/n in this limit. With ``order`` = 2 the correlation depends on l as well; there is no lag at which that
+    order is not known.
+
+    Parameters
+    ----------
+    lags : array of int
+        Distances k from 0 to depth, any shape.
+    order : {1, 2}
+        As for `log_norm`. Time and memory of the next order grow with the pairs of layers that differ, those of which
+        the first is beyond some 10/(-log alpha) being alike.
+    layers : array of int, optional
+        The first of both layers, l, from 0 to depth - k; its shape and that of ``lags`` are broadcast. By default the
+        two layers lie in the middle of the network, l = (depth - k) div 2.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``lags`` and ``layers`` together.
+
+    Raises
+    ------
+    ValueError
+        If ``lags``, ``order`` or ``layers`` is anything else.
     """
     index, goes_on = layer_indices(model, lags, "lags"), _goes_on(model, order)
+    index, first = _pairs(model, index, layers)
     if model.signed:
         return np.where(index == 0, 1.0, 0.0)
     rho = np.concatenate([[1.0], _correlations(*_rate(model), int(index.max(initial=0)))])
     found = J(rho[index]) / 3.0
     if goes_on and model.normalised[0] != 0.0:
         seen = (index > 0) & (np.abs(rho[index]) > _SMALLEST_CORRECTED)
-        pairs = tuple(((model.depth - k) // 2, k) for k in index[seen].tolist())
-        found[seen] *= np.exp(next_order.correlation(*model.normalised, _decay(model), pairs) / model.width)
+        more = next_order.correlation(*model.normalised, _decay(model), first[seen], index[seen])
+        found[seen] *= np.exp(more / model.width)
     return found
+
+
+def _pairs(model: ResNet, lags: Integers, layers: ArrayLike | None) -> tuple[Integers, Integers]:
+    """Return lags and first layers, of one shape."""
+    if layers is None:
+        return lags, (model.depth - lags) // 2
+    first = layer_indices(model, layers)
+    try:
+        lags, first = (np.array(one) for one in np.broadcast_arrays(lags, first))
+    except ValueError:
+        shapes = f"{first.shape} and {lags.shape}"
+        raise ValueError(f"layers={brief(layers)} is not allowed: with lags it has shapes {shapes}") from None
+    if (first + lags > model.depth).any():
+        raise ValueError(
+            f"layers={brief(layers)} is not allowed: layers + lags must be at most depth={model.depth}, and one is "
+            f"{(first + lags).max()}"
+        )
+    return lags, first
 
 
 def variance_growth(model: ResNet, layers: ArrayLike | None = None, order: int = 1) -> Floats:
@@ -240,6 +279,16 @@ def _goes_on(model: ResNet, order: int) -> bool:
 def next_order_layers(model: ResNet) -> int:
     """Return for how many layers the next order's recursion goes: its time and memory grow with that number."""
     return 0 if model.normalised[1] == 0.0 else min(model.depth, next_order.relaxed(_decay(model)))
+
+
+def next_order_pairs(model: ResNet, layers: Integers) -> int:
+    """Return how many steps of pairs the next order takes for the correlations of all ``layers``, at most."""
+    decay, distinct = _decay(model), np.unique(layers)
+    if model.signed or model.normalised[1] == 0.0 or not math.isfinite(decay) or not distinct.size:
+        return 0
+    first = np.unique(np.minimum(distinct, next_order.relaxed(decay)))
+    longest = min(-math.log(_SMALLEST_CORRECTED) / decay, float(np.ptp(distinct)))
+    return int(len(first) * longest)
 
 
 def _next_order(model: ResNet, index: Integers) -> next_order.Coefficients:

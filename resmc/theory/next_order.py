@@ -46,6 +46,8 @@ from scipy.special import gammaln
 
 from .kernels import Floats
 
+Integers = NDArray[np.int64]
+
 HIGHEST = 31  # the last odd degree
 _GONE = 10.0  # correlations below exp(-10) are taken for 0; more layers would add to the drift of what is cut off
 
@@ -71,12 +73,15 @@ class _Step:
 
     The mean of p_k given the layer before is (linear + B quadratic + B^2 cubic + B^3 quartic) p, and n times the
     covariance of p_j and p_k is noise + noise1 p + B noise2 p; n^2 times the third cumulant is ``third``. ``triple`` is
-    E[h_j h_k h_m] with h = He/sqrt(k!).
+    E[h_j h_k h_m] with h = He/sqrt(k!). linear is diag(decay), but for the row of p_2, the first: there stands
+    ``rise`` b besides.
     """
 
     b: Floats
     norm: Floats
     fired: Floats
+    decay: Floats
+    rise: float
     linear: Floats
     quadratic: Floats
     cubic: Floats
@@ -89,13 +94,33 @@ class _Step:
 
 
 @dataclass(frozen=True, eq=False)
-class _Tag:
-    """Moments of modes at a later layer times A_l, without E[A_l]'s own: at 1/n, and at 1/n^2 with one mode and two."""
+class _Tags:
+    """Moments of modes at one layer times A_l of T earlier ones, without E[A_l]'s own part of them.
 
-    asymmetry: float
+    ``first`` (T, modes) is at 1/n; ``second`` (T, modes) and ``pairs`` (T, modes, modes), with one mode and with two,
+    at 1/n^2. ``asymmetry`` (T,) is E[A_l] at 1/n.
+    """
+
+    asymmetry: Floats
     first: Floats
     second: Floats
     pairs: Floats
+
+    def beside(self, other: _Tags) -> _Tags:
+        """Return these and others after them."""
+        return _Tags(*map(np.concatenate, zip(self._parts, other._parts, strict=True)))
+
+    def chosen(self, kept: NDArray[np.bool_]) -> _Tags:
+        """Return those that are ``kept``."""
+        return self if kept.all() else _Tags(*(part[kept] for part in self._parts))
+
+    def pairs_with(self, form: Floats) -> Floats:
+        """Return the moments with a mode and a linear form, (T, modes); one product is faster than T of them."""
+        return np.asarray((self.pairs.reshape(-1, len(form)) @ form).reshape(self.first.shape))
+
+    @property
+    def _parts(self) -> tuple[Floats, Floats, Floats, Floats]:
+        return self.asymmetry, self.first, self.second, self.pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,29 +161,35 @@ def _recursion(alpha: float, lam: float, signed: bool, count: int, highest: int 
     return rows
 
 
-@lru_cache(maxsize=64)
-def correlation(alpha: float, lam: float, decay: float, pairs: tuple[tuple[int, int], ...]) -> Floats:
-    """Return the coefficient of 1/n in the logarithm of Corr(A_l, A_{l+k}) for each of ``pairs`` (l, k), not balanced.
+def correlation(alpha: float, lam: float, decay: float, layers: Integers, lags: Integers) -> Floats:
+    """Return the coefficient of 1/n in the logarithm of Corr(A_l, A_{l+k}), l in ``layers``, k in ``lags``, (P,).
 
-    It is that of the covariance less half of those of both variances.
+    It is that of the covariance less half of those of both variances; not of balanced networks.
     """
-    step, last = _step(alpha, lam, False), relaxed(decay)
-    starts = [(min(layer, last), lag) for layer, lag in pairs]
-    end = max((layer + lag for layer, lag in starts), default=0)
-    longest = {layer: max(lag for at, lag in starts if at == layer) for layer, _ in starts}
-    needed = {at + k for at, k in starts} | set(longest)
-    live: dict[int, _Tag] = {}
-    covariance: dict[tuple[int, int], float] = {}
+    longest = int(lags.max(initial=0)) + 1
+    distinct, which = np.unique(np.minimum(layers, relaxed(decay)) * longest + lags, return_inverse=True)
+    return _correlation(alpha, lam, decay, np.stack(np.divmod(distinct, longest)).tobytes())[which]
+
+
+@lru_cache(maxsize=16)
+def _correlation(alpha: float, lam: float, decay: float, pairs: bytes) -> Floats:
+    step = _step(alpha, lam, False)
+    starts, lags = np.frombuffer(pairs, np.int64).reshape(2, -1)
+    tagged, place = np.unique(starts, return_inverse=True)
+    until = np.zeros(tagged.shape, np.int64)
+    np.maximum.at(until, place, starts + lags)
+    end = int(until.max(initial=0))
+    own, covariance = np.full(end + 1, np.nan), np.full((len(tagged), end + 1), np.nan)
+    live, tags = np.zeros(0, np.int64), _no_tags(len(step.b))
     for layer, now in enumerate(islice(_layers(step), end + 1)):
-        if layer in longest:
-            live[layer] = _tag(step, now)
-        if layer in needed:
-            covariance[layer, layer] = _tagged_covariance(step, now, _tag(step, now))
-        for start, tag in live.items():
-            covariance[start, layer] = _tagged_covariance(step, now, tag)
-        live = {s: _tag_after(step, now, tag) for s, tag in live.items() if layer < s + longest[s]}
-    own = [covariance[at, at + k] - 0.5 * (covariance[at, at] + covariance[at + k, at + k]) for at, k in starts]
-    return np.array(own)
+        tag = _tag(step, now)
+        own[layer] = _tagged_covariance(step, now, tag)[0]
+        if layer in tagged:
+            live, tags = np.append(live, np.searchsorted(tagged, layer)), tags.beside(tag)
+        covariance[live, layer] = _tagged_covariance(step, now, tags)
+        kept = until[live] > layer
+        live, tags = live[kept], _tags_after(step, now, tags.chosen(kept))
+    return np.asarray(covariance[place, starts + lags] - 0.5 * (own[starts] + own[starts + lags]))
 
 
 def _wick(pairs: Floats, *forms: Floats) -> float:
@@ -181,41 +212,56 @@ def _cumulants(step: _Step, m: _Moments) -> tuple[float, float, float, float, fl
     )
 
 
-def _tag(step: _Step, m: _Moments) -> _Tag:
+def _no_tags(size: int) -> _Tags:
+    none = np.zeros((0, size))
+    return _Tags(np.zeros(0), none, none, np.zeros((0, size, size)))
+
+
+def _tag(step: _Step, m: _Moments) -> _Tags:
     """Return the moments of modes times A at the layer of ``m``: A = O - O P + O P^2, O = B - P, P = |z|^2/n - 1."""
     p, o = step.norm, step.b - step.norm
     op, pp, c_o, c_p = float(o @ m.pairs @ p), float(p @ m.pairs @ p), m.pairs @ o, m.pairs @ p
     second = m.pairs2 @ o - m.triples @ p @ o + c_o * pp + 2.0 * op * c_p
     pairs = m.triples @ o - op * m.pairs - np.outer(c_o, c_p) - np.outer(c_p, c_o)
-    return _Tag(float(o @ m.mean) - op, c_o, second, pairs)
+    return _Tags(np.array([float(o @ m.mean) - op]), c_o[None], second[None], pairs[None])
 
 
-def _tagged_covariance(step: _Step, m: _Moments, tag: _Tag) -> float:
-    """Return the coefficient of 1/n in Cov(A_l, A_m) over its leading order."""
+def _tagged_covariance(step: _Step, m: _Moments, tags: _Tags) -> Floats:
+    """Return the coefficients of 1/n in Cov(A_l, A_m) over its leading order, (T,)."""
     p, o = step.norm, step.b - step.norm
     op, pp = float(o @ m.pairs @ p), float(p @ m.pairs @ p)
-    leading = float(o @ tag.first)
-    second = float(o @ tag.second - o @ tag.pairs @ p + leading * pp) + 2.0 * op * float(p @ tag.first)
+    leading = tags.first @ o
+    second = tags.second @ o - tags.pairs_with(p) @ o + leading * pp + 2.0 * op * (tags.first @ p)
     asymmetry = float(o @ m.mean) - op
-    return (second - tag.asymmetry * asymmetry) / leading
+    return np.asarray((second - tags.asymmetry * asymmetry) / leading)
 
 
-def _tag_after(step: _Step, m: _Moments, tag: _Tag) -> _Tag:
-    """Return the tagged moments one layer later; ``m`` is at the layer of ``tag``."""
-    of_b, c_b = float(step.b @ tag.first), m.pairs @ step.b
-    first = step.linear @ tag.first
+def _tags_after(step: _Step, m: _Moments, tags: _Tags) -> _Tags:
+    """Return the tagged moments one layer later; ``m`` is at the layer of ``tags``."""
+    c_b, of_b, pairs_b = m.pairs @ step.b, tags.first @ step.b, tags.pairs_with(step.b)
     second = (
-        step.linear @ tag.second
-        + step.quadratic @ (tag.pairs @ step.b)
-        + step.cubic @ (float(step.b @ c_b) * tag.first + 2.0 * of_b * c_b)
+        tags.second @ step.linear.T
+        + pairs_b @ step.quadratic.T
+        + (float(step.b @ c_b) * tags.first + 2.0 * of_b[:, None] * c_b) @ step.cubic.T
     )
-    mixed = (
-        np.outer(first, step.quadratic @ c_b)
-        + of_b * (step.linear @ m.pairs @ step.quadratic.T)
-        + np.outer(step.linear @ c_b, step.quadratic @ tag.first)
-    )
-    pairs = step.linear @ tag.pairs @ step.linear.T + mixed + mixed.T
-    return _Tag(tag.asymmetry, first, second, pairs + step.noise * tag.asymmetry + step.noise1 @ tag.first)
+    # All but the pairs' own part is linear in ``first`` and E[A_l], and that part is linear.T pairs linear.
+    given = np.column_stack([tags.first, tags.asymmetry])
+    pairs = tags.pairs * (step.decay[:, None] * step.decay)
+    pairs += (given @ _pairs_of_first(step, m)).reshape(pairs.shape)
+    risen = step.rise * (pairs_b * step.decay)
+    risen[:, 0] += 0.5 * step.rise**2 * (pairs_b @ step.b)
+    pairs[:, 0] += risen
+    pairs[:, :, 0] += risen
+    return _Tags(tags.asymmetry, tags.first @ step.linear.T, second, pairs)
+
+
+def _pairs_of_first(step: _Step, m: _Moments) -> Floats:
+    """Return what each mode's ``first`` and E[A_l] add to the tagged pairs one layer later, (modes + 1, modes^2)."""
+    lin, quad, c_b = step.linear, step.quadratic, m.pairs @ step.b
+    half = lin.T[:, :, None] * (quad @ c_b) + step.b[:, None, None] * (lin @ m.pairs @ quad.T)
+    half += (lin @ c_b)[:, None] * quad.T[:, None, :]
+    whole = half + half.swapaxes(1, 2) + np.moveaxis(step.noise1, 2, 0)
+    return np.concatenate([whole, step.noise[None]]).reshape(len(whole) + 1, -1)
 
 
 def _layers(step: _Step) -> Iterator[_Moments]:
@@ -302,7 +348,8 @@ def _step(alpha: float, lam: float, signed: bool, highest: int = HIGHEST) -> _St
     one, two, three = (decay.reshape(shape) for shape in ((-1, 1, 1), (1, -1, 1), (1, 1, -1)))
     third = triple * (1.0 - one**2 - two**2 - three**2 + 2.0 * one * two * three)
     noise = np.diag(1.0 - decay**2)
-    return _Step(b, norm, fired, linear, quadratic, cubic, quartic, noise, noise1, noise2, third, triple)
+    rise = _share(alpha, lam, 2, 1)
+    return _Step(b, norm, fired, decay, rise, linear, quadratic, cubic, quartic, noise, noise1, noise2, third, triple)
 
 
 def _share(alpha: float, lam: float, degree: int, m: int) -> float:

@@ -82,6 +82,14 @@ struct Residual {
     const float* input;       // [4 + n_in + 8]: x / sqrt(n_in) between zeros
 };
 
+// Several inputs of one network, and directions in which its first one is moved (joint.hpp).
+struct Joint {
+    uint32_t inputs, tangents;
+    uint32_t reorthogonalise;  // layers after which tangents are made orthonormal again
+    bool independent;          // gradients go back through other matrices than the inputs have met
+    const double* start;       // [inputs][inputs], lower triangle: how h_0 and its differences are made of normals
+};
+
 // Weights that are handed in: [network][layer][..], with strides in floats; that of layers may be 0.
 struct GivenArray {
     const float* first;

@@ -1,0 +1,157 @@
+// A pack of networks with several inputs each, on the CPU.
+#pragma once
+
+#include "../include/resmc/joint_projected.hpp"
+#include "double_pack.hpp"
+#include "residual_team.hpp"
+
+RESMC_NAMESPACE_BEGIN
+
+struct CpuJointTeam : CpuTeam {
+    using Double = RESMC_TARGET::Double;
+    static RESMC_FN Double total(const Double& x) { return x; }
+};
+
+// Vectors by columns, one after another: change, the gradient's change, gradients, normals; then the layers, each with
+// what is known of it behind its columns.
+struct CpuJointVectors {
+    Real* memory;
+    size_t stride;  // of a column: its neurons and one quad more
+    uint32_t inputs, columns;
+    bool gradients;
+
+    RESMC_FN size_t ahead() const { return gradients ? 2 + 2 * size_t{inputs} : 1; }
+    RESMC_FN size_t pairs() const { return pairs_of(columns); }
+    // Of a layer: its columns, their exponents, and two Gram matrices of doubles.
+    RESMC_FN size_t layer_reals() const { return columns * (stride + 1) + 2 * 2 * pairs(); }
+    RESMC_FN size_t reals(uint32_t layers) const { return ahead() * stride + layers * layer_reals(); }
+
+    RESMC_FN Real* layer(uint32_t vector) const {
+        return memory + ahead() * stride + (vector - VECTOR_FIRST) * layer_reals();
+    }
+    RESMC_FN Real* column(uint32_t vector, uint32_t c) const {
+        if (vector >= VECTOR_FIRST) return layer(vector) + c * stride;
+        if (vector == VECTOR_CHANGE) return memory;
+        if (vector == VECTOR_GRADIENT_CHANGE) return memory + stride;
+        return memory + (2 + c + (vector == VECTOR_FRESH ? inputs : 0)) * stride;
+    }
+    RESMC_FN void load(uint32_t vector, uint32_t c, uint32_t round, Real (&x)[4]) const {
+        const Real* const from = column(vector, c) + 4 * round;
+        for (uint32_t k = 0; k < 4; ++k) x[k] = from[k];
+    }
+    RESMC_FN void store(uint32_t vector, uint32_t c, uint32_t round, const Real (&x)[4]) const {
+        Real* const to = column(vector, c) + 4 * round;
+        for (uint32_t k = 0; k < 4; ++k) to[k] = x[k];
+    }
+    RESMC_FN Word* exponents(uint32_t vector) const {
+        return reinterpret_cast<Word*>(layer(vector) + columns * stride);
+    }
+    RESMC_FN Double* gram(uint32_t vector) const {
+        return reinterpret_cast<Double*>(layer(vector) + columns * (stride + 1));
+    }
+    RESMC_FN Double* active_gram(uint32_t vector) const { return gram(vector) + pairs(); }
+};
+
+// Where a pack stands in records: some of its slots, in rows of any length.
+struct JointRow {
+    size_t length, first;  // of the first of these slots
+    int begin, end;
+
+    template <class T, class Pack>
+    RESMC_FN void put(T* record, size_t row, const Pack& x) const {
+        T values[LANES];
+        static_assert(sizeof values == sizeof x.v);
+        store(values, x);
+        T* const to = record + row * length + first;
+        for (int i = begin; i < end; ++i) to[i - begin] = values[i];
+    }
+};
+
+template <class Run>
+struct CpuJointRecorder {
+    CpuResidualRecorder<JointRow> first;
+    const JointRecords& records;
+    Run& run;
+
+    RESMC_FN const JointRow& row() const { return first.forward.row; }
+    RESMC_FN void put_pairs(double* record, uint32_t slot, const Double* x) const {
+        const uint32_t pairs = pairs_of(run.inputs());
+        for (uint32_t i = 0; i < pairs; ++i) row().put(record, size_t{slot} * pairs + i, x[i]);
+    }
+    RESMC_FN void put_units(int32_t* record, uint32_t slot, const Word& exponent, const Word* exponents) const {
+        for (uint32_t a = 0; a < run.inputs(); ++a)
+            row().put(record, size_t{slot} * run.inputs() + a, a == 0 ? exponent : exponents[a]);
+    }
+
+    RESMC_FN void layer(uint32_t l, const Sums<Real, Word>& sums, const Word& exponent,
+                        const Size<Real, Word>& change) {
+        const uint32_t slot = first.forward.slot;
+        if (l != first.forward.recording.layers[slot]) return;
+        put_pairs(records.gram, slot, run.vectors.gram(run.here));
+        put_units(records.unit, slot, exponent, run.vectors.exponents(run.here));
+        if (run.tangents() > 0) {
+            Double stretch[Run::limit];
+            run.find_stretch(run.here, stretch);
+            for (uint32_t j = 0; j < run.tangents(); ++j)
+                row().put(records.log_stretch, size_t{slot} * run.tangents() + j, stretch[j]);
+        }
+        first.layer(l, sums, exponent, change);
+    }
+    RESMC_FN void gradient(uint32_t l, const Gradient<Real, Word>& gradient, const Sums<Real, Word>& sums) {
+        const uint32_t slot = first.back;
+        if (l != first.forward.recording.layers[slot]) return;
+        put_pairs(records.gradient_gram, slot, run.gradients.gram);
+        put_pairs(records.kernel, slot, run.gradients.kernel);
+        put_units(records.gradient_unit, slot, gradient.p.exponent, run.gradients.exponents);
+        first.gradient(l, gradient, sums);
+    }
+};
+
+static CpuJointVectors joint_vectors(const Residual& net, const Joint& joint, void* memory) {
+    const size_t stride = 4 * (CpuTeam::rounds(net.network.width) + size_t{1});
+    return {static_cast<Real*>(memory), stride, joint.inputs, joint.inputs + joint.tangents, net.gradients};
+}
+
+size_t joint_workspace_bytes(const Residual& net, const Joint& joint) {
+    return sizeof(Real) * joint_vectors(net, joint, nullptr).reals(residual_vectors(net) - VECTOR_FIRST);
+}
+
+template <class Branch, uint32_t fixed>
+static bool simulate_joint_networks(const Residual& net, const Joint& joint, uint64_t seed, uint64_t network,
+                                    const JointRow& row, const Recording& recording, const JointRecords& records,
+                                    void* workspace, const Control& control) {
+    const PhiloxKeys keys = philox_keys(seed);
+    CpuJointTeam team{{control}};
+    CpuJointVectors vectors = joint_vectors(net, joint, workspace);
+    using Run = JointRun<CpuJointTeam, CpuJointVectors, CpuVector, DrawnWeights, fixed>;
+    Run run{{net,
+             keys,
+             team,
+             vectors,
+             {},
+             widen(counting_from(static_cast<uint32_t>(network))),
+             counter_word3(network, 0),
+             {}},
+            joint,
+            VECTOR_FIRST,
+            {},
+            {}};
+    CpuJointRecorder<Run> recorder{{{recording, records.first, row, 0}, recording.n_layers - 1}, records, run};
+    return simulate_joint<Branch>(run, recorder);
+}
+
+bool simulate_joint_pack(const Residual& net, const Joint& joint, Method, uint64_t seed, uint64_t network, int begin,
+                         int end, const Recording& recording, const JointRecords& records, size_t at, void* workspace,
+                         const Control& control) {
+    const JointRow row{records.row, at, begin, end};
+    return with_block(net.block, [&](auto block) {
+        using Branch = JointProjected<block.value>;
+        if (joint.inputs == 2 && joint.tangents == 0)  // what is simulated most
+            return simulate_joint_networks<Branch, 2>(net, joint, seed, network, row, recording, records, workspace,
+                                                      control);
+        return simulate_joint_networks<Branch, 0>(net, joint, seed, network, row, recording, records, workspace,
+                                                  control);
+    });
+}
+
+RESMC_NAMESPACE_END

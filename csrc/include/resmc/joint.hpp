@@ -1,0 +1,401 @@
+// Several inputs through one network at once, and tangents along the first of them.
+//
+// A network's state is a matrix of columns: column 0 is h of input 0, column a its difference to h of input a, carried
+// along by itself, and then come tangents, which are differences that are infinitely small:
+//
+//     c_0 = h^0    c_a = h^a - h^0    t_j = dh^0/de_j        each in units of its own, powers of two
+//     sigma:  sigma(c_0), sigma(c_0 + c_a) - sigma(c_0), sigma'(c_0) t_j
+//     W:      W Phi = G C^T/sqrt(n),  C C^T = Phi^T Phi,  G with a column of independent normals for each of Phi's
+//
+// (exact in law: Y. M. Lu, "Householder Dice", arXiv 2101.07464). So inputs that come close to each other lose no
+// digits, and input 0 is simulated as it is alone: the operations on column 0 are those of residual.hpp in their order,
+// and its bits are the same. Column a draws with input index a, tangent j with 256 + j; the signs are column 0's.
+//
+// A layer's vector has these columns, and behind them what is known of it: units, and Gram matrices in double of h's
+// columns and for phi-in of sigma(h)'s. Vectors here have load(vector, column, round, x[4]), store(..), and
+// gram(vector), active_gram(vector), exponents(vector), of which number 0 is not used. A Team has besides Double and
+// total(x), the sum of a Double over its members.
+#pragma once
+
+#include "activation_difference.hpp"
+#include "gram.hpp"
+#include "residual.hpp"
+
+RESMC_NAMESPACE_BEGIN
+
+constexpr uint32_t TANGENT_INPUT = 256;
+
+// How far the units go so that a square lies in [1, 4); a square of 0 keeps its units.
+template <class Double>
+RESMC_FN auto half_exponent(const Double& square) {
+    const auto e = exponent_of(square);
+    using Word = decltype(exponent_of(square));
+    return select_zero(e + 1023u, Word(0u), sar(e, 1));
+}
+
+// Gradients of one output with respect to h of all inputs, as a whole.
+template <class Double, class Word, uint32_t limit>
+struct JointGradients {
+    Double gram[pairs_of(limit)];    // p^a . p^b, in units of both
+    Double kernel[pairs_of(limit)];  // tangent kernel of the layers behind
+    Word exponents[limit];
+};
+
+// JointRun::activate_columns, of which there is one.
+template <class Run>
+RESMC_OUTLINE_FN void activate_columns_of(const Run& run, const typename Run::Scales& scales,
+                                          const typename Run::Quads& x, const typename Run::Word (&w)[4],
+                                          uint32_t round, bool whole, typename Run::Quads& f,
+                                          typename Run::Quads& slope) {
+    run.activation(scales.first, x[0], w, round, whole, f[0], slope[0]);
+    for (uint32_t a = 1; a < run.inputs(); ++a)
+        activate_difference(run.net.activation, scales.others[a], x[0], f[0], slope[0], x[a], w[1], w[3], f[a],
+                            slope[a]);
+    for (uint32_t c = run.inputs(); c < run.columns(); ++c)
+        for (uint32_t k = 0; k < 4; ++k) f[c][k] = slope[0][k] * x[c][k];
+}
+
+// The columns of some networks: `fixed` inputs without tangents, or 0 for what `joint` says.
+template <class Team_, class Vectors_, class Shared_, class Weights_, uint32_t fixed>
+struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
+    using Base = ResidualRun<Team_, Vectors_, Shared_, Weights_>;
+    using Double = typename Team_::Double;
+    using typename Base::Forward, typename Base::Layer, typename Base::Real, typename Base::Wide, typename Base::Word;
+    static constexpr uint32_t limit = fixed > 0 ? fixed : MAX_COLUMNS;
+    using Factor = CholeskyFactor<Double, limit>;
+    using Quads = Real[limit][4];  // one quad of all columns
+
+    const Joint& joint;
+    uint32_t here;  // the vector of the last layer that was made
+    JointGradients<Double, Word, limit> gradients;
+    Double stretched[limit];  // ln R_jj of the tangents' factors so far
+
+    RESMC_FN uint32_t inputs() const { return fixed > 0 ? fixed : joint.inputs; }
+    RESMC_FN uint32_t tangents() const { return fixed > 0 ? 0 : joint.tangents; }
+    RESMC_FN uint32_t columns() const { return inputs() + tangents(); }
+
+    // ---- what is drawn
+
+    // A draw of which every column has its own.
+    struct ColumnDraw {
+        PhiloxPrefix<Wide> prefix;
+        uint32_t first;  // of column 0
+    };
+    RESMC_FN ColumnDraw column_draw(uint32_t stream, uint32_t l) const {
+        const auto prefix = this->draw(stream, l);
+        return {prefix, prefix.word3_k1};
+    }
+    RESMC_FN const PhiloxPrefix<Wide>& of_column(ColumnDraw& draw, uint32_t c) const {
+        const uint32_t input = c < inputs() ? c : TANGENT_INPUT + (c - inputs());
+        draw.prefix.word3_k1 = draw.first ^ input << 16;  // where input 0 has no bits in word 3
+        return draw.prefix;
+    }
+    // Normals of columns 0 .. n - 1, and the words of column 0's.
+    RESMC_FN void column_normals(ColumnDraw& draw, uint32_t n, uint32_t round, bool whole, Quads& g,
+                                 Word (&w)[4]) const {
+        this->normals(of_column(draw, 0), round, whole, g[0], w);
+        for (uint32_t c = 1; c < n; ++c) this->normals(of_column(draw, c), round, whole, g[c]);
+    }
+    RESMC_FN void load(uint32_t vector, uint32_t n, uint32_t round, Quads& x) const {
+        for (uint32_t c = 0; c < n; ++c) this->vectors.load(vector, c, round, x[c]);
+    }
+
+    // ---- activations of columns
+
+    struct Scales {
+        ActivationScale<Real> first;
+        DifferenceScale<Real> others[limit];
+    };
+    // Of columns whose units are 2^exponent and, but for column 0, 2^exponents.
+    RESMC_FN void find_scales(Word exponent, const Word* exponents, Scales& scales) const {
+        scales.first = activation_scale(this->net, exponent);
+        for (uint32_t a = 1; a < inputs(); ++a) scales.others[a] = difference_scale(this->net, exponent, exponents[a]);
+    }
+    // sigma of columns x, and its slopes at all inputs. w: of the draw that carries the signs.
+    RESMC_FN void activate_columns(const Scales& scales, const Quads& x, const Word (&w)[4], uint32_t round, bool whole,
+                                   Quads& f, Quads& slope) const {
+        activate_columns_of(*this, scales, x, w, round, whole, f, slope);
+    }
+
+    // ---- Gram matrices
+
+    struct Grams {
+        Double h[pairs_of(limit)], active[pairs_of(limit)];
+    };
+    RESMC_FN void clear(Double* sums, uint32_t n) const {
+        for (uint32_t i = 0; i < n; ++i) sums[i] = Double(0.0);
+    }
+    // The Gram matrices of one quad of a layer; for phi-in also |sigma(h^0)|^2 and its active neurons.
+    template <Block block>
+    RESMC_FN void measure(const Scales& scales, const Quads& h, const Word (&w)[4], uint32_t round, bool whole,
+                          Forward& sum, Grams& grams) const {
+        add_gram<limit>(h, columns(), grams.h);
+        if (block != BLOCK_PHI_IN) return;
+        Quads f, slope;
+        activate_columns(scales, h, w, round, whole, f, slope);
+        for (uint32_t k = 0; k < 4; ++k) {
+            sum.active_square = fma(f[0][k], f[0][k], sum.active_square);
+            count_positive(sum.active, f[0][k]);
+        }
+        add_gram<limit>(f, columns(), grams.active);
+    }
+    template <Block block>
+    RESMC_FN void keep_grams(uint32_t vector, const Grams& grams) {
+        for (uint32_t i = 0; i < pairs_of(columns()); ++i) {
+            this->vectors.gram(vector)[i] = this->team.total(grams.h[i]);
+            if (block == BLOCK_PHI_IN) this->vectors.active_gram(vector)[i] = this->team.total(grams.active[i]);
+        }
+    }
+    // The factor of what a matrix meets: a Gram matrix and the bias' square, which column 0 alone has.
+    template <class Square>
+    RESMC_FN void factorise_met(const Double* gram, const Square& bias_square, Factor& factor) const {
+        Double met[pairs_of(limit)];
+        for (uint32_t i = 0; i < pairs_of(columns()); ++i) met[i] = gram[i];
+        if (this->net.bias_square > 0.0f) met[0] = met[0] + to_double(bias_square);
+        factorise<limit>(met, columns(), factor);
+    }
+    // What is said of other columns in terms of column 0 when that has been given this size, in float, by the rules of
+    // one input: multiples of it stay multiples of it.
+    RESMC_FN void follow_first(const Real& size, Factor& factor) const {
+        const Double ratio = to_double(size) * factor.inverse[0];
+        for (uint32_t a = 1; a < columns(); ++a) factor.c[pair_index(a, 0)] = factor.c[pair_index(a, 0)] * ratio;
+    }
+    // Rows 1, .. of a factor, each times its part of `scale`, as they multiply normals.
+    RESMC_FN void combine(const Real (&mix)[pairs_of(limit)], uint32_t a, const Quads& g, Real (&x)[4]) const {
+        for (uint32_t j = 0; j <= a; ++j)
+            for (uint32_t k = 0; k < 4; ++k) x[k] = fma(mix[pair_index(a, j)], g[j][k], x[k]);
+    }
+
+    // ---- a layer kept in memory: hides what residual.hpp does with one column
+
+    RESMC_FN void keep(uint32_t vector, const Layer& layer) {
+        Real x[4];
+        to_quad(layer, x);
+        this->vectors.store(vector, 0, this->rounds(), x);
+    }
+    RESMC_FN Layer kept(uint32_t vector) const {
+        Real x[4];
+        Layer layer;
+        this->vectors.load(vector, 0, this->rounds(), x);
+        from_quad(x, layer);
+        return layer;
+    }
+    RESMC_FN void copy(uint32_t from, uint32_t to) {
+        for (uint32_t c = 0; c < columns(); ++c)
+            for (uint32_t round = 0; round <= this->rounds(); ++round) {
+                Real x[4];
+                this->vectors.load(from, c, round, x);
+                this->vectors.store(to, c, round, x);
+            }
+        for (uint32_t c = 0; c < columns(); ++c) this->vectors.exponents(to)[c] = this->vectors.exponents(from)[c];
+        for (uint32_t i = 0; i < pairs_of(columns()); ++i) {
+            this->vectors.gram(to)[i] = this->vectors.gram(from)[i];
+            this->vectors.active_gram(to)[i] = this->vectors.active_gram(from)[i];
+        }
+    }
+
+    // ---- how every layer begins and ends
+
+    // h_0: the rows of `start` times normals, column 0 as it is alone; tangents are normals made orthonormal.
+    template <Block block>
+    RESMC_FN Layer first_layer(uint32_t to) {
+        auto drawn = column_draw(STREAM_FIRST_LAYER, 0);
+        Word* const exponents = this->vectors.exponents(to);
+        Real mix[pairs_of(limit)];
+        for (uint32_t a = 1; a < columns(); ++a) {
+            Double square(0.0);
+            for (uint32_t j = 0; j <= a && a < inputs(); ++j) {
+                const Double entry(joint.start[a * inputs() + j]);
+                square = fma(entry, entry, square);
+            }
+            exponents[a] = half_exponent(square * Double(static_cast<double>(this->width())));
+            const Double scale = power_of_two_double(Word(0u) - exponents[a]);
+            for (uint32_t j = 0; j <= a && a < inputs(); ++j)
+                mix[pair_index(a, j)] = to_single(Double(joint.start[a * inputs() + j]) * scale);
+        }
+        Scales scales;
+        find_scales(Word(0u), exponents, scales);
+        Grams grams;
+        clear(grams.h, pairs_of(columns()));
+        clear(grams.active, pairs_of(columns()));
+        const auto body = [&](uint32_t round, bool whole, Forward& sum) RESMC_LAMBDA {
+            Quads g, h;
+            Word w[4];
+            column_normals(drawn, columns(), round, whole, g, w);
+            for (uint32_t k = 0; k < 4; ++k) {
+                h[0][k] = Real(this->net.size) * g[0][k];
+                sum.square = fma(h[0][k], h[0][k], sum.square);
+            }
+            for (uint32_t c = 1; c < columns(); ++c) {
+                for (uint32_t k = 0; k < 4; ++k) h[c][k] = c < inputs() ? Real(0.0f) : g[c][k];
+                if (c < inputs()) combine(mix, c, g, h[c]);
+            }
+            for (uint32_t c = 0; c < columns(); ++c) this->vectors.store(to, c, round, h[c]);
+            measure<block>(scales, h, w, round, whole, sum, grams);
+        };
+        const Forward sums = this->template each_round<Forward>(body);
+        keep_grams<block>(to, grams);
+        clear(stretched, tangents());
+        const Layer layer{{sums.square, sums.active_square, sums.active}, Word(0u)};
+        if constexpr (fixed == 0)
+            if (tangents() > 0) orthonormalise<block>(0, to, layer, false);
+        here = to;
+        return layer;
+    }
+
+    // The layer l in vector `at` with tangents Q for T = Q R; ln R_jj is added up if it `counts`.
+    template <Block block>
+    RESMC_FN void orthonormalise(uint32_t l, uint32_t at, const Layer& layer, bool counts) {
+        const uint32_t m = inputs(), n = tangents();
+        Word* const exponents = this->vectors.exponents(at);
+        Factor factor;
+        factorise_part<limit>(this->vectors.gram(at), m, n, factor);
+        Real mix[pairs_of(limit)], inverse[limit];
+        for (uint32_t j = 0; j < n; ++j) {
+            for (uint32_t i = 0; i < j; ++i) mix[pair_index(j, i)] = to_single(Double(0.0) - factor(j, i));
+            inverse[j] = to_single(factor.inverse[j]);
+            if (counts) stretched[j] = stretched[j] + log_stretch(factor, j, exponents[m + j]);
+            exponents[m + j] = Word(0u);
+        }
+        Scales scales;
+        find_scales(layer.exponent, exponents, scales);
+        Grams grams;
+        clear(grams.h, pairs_of(columns()));
+        clear(grams.active, pairs_of(columns()));
+        const auto signs = this->signs(l);
+        this->template each_round<Forward>([&](uint32_t round, bool whole, Forward& sum) RESMC_LAMBDA {
+            Quads h;
+            Word w[4] = {};
+            load(at, columns(), round, h);
+            for (uint32_t j = 0; j < n; ++j) {
+                for (uint32_t i = 0; i < j; ++i)
+                    for (uint32_t k = 0; k < 4; ++k) h[m + j][k] = fma(mix[pair_index(j, i)], h[m + i][k], h[m + j][k]);
+                for (uint32_t k = 0; k < 4; ++k) h[m + j][k] = inverse[j] * h[m + j][k];
+                this->vectors.store(at, m + j, round, h[m + j]);
+            }
+            if (block == BLOCK_PHI_IN && this->has_signs()) this->words(signs, round, w);
+            measure<block>(scales, h, w, round, whole, sum, grams);
+        });
+        keep_grams<block>(at, grams);
+    }
+    // ln R_jj of a tangent in units of 2^exponent.
+    RESMC_FN Double log_stretch(const Factor& factor, uint32_t j, const Word& exponent) const {
+        return log(factor(j, j)) + to_double(exponent) * Double(0.6931471805599453);
+    }
+    // ln R_jj since layer 0 of the tangents in vector `at`, for j < tangents().
+    RESMC_FN void find_stretch(uint32_t at, Double (&stretch)[limit]) const {
+        Factor factor;
+        factorise_part<limit>(this->vectors.gram(at), inputs(), tangents(), factor);
+        for (uint32_t j = 0; j < tangents(); ++j)
+            stretch[j] = stretched[j] + log_stretch(factor, j, this->vectors.exponents(at)[inputs() + j]);
+    }
+
+    // How columns but the first step on: c_a' = carry_a c_a + the branch's column a, in new units.
+    struct ColumnSteps {
+        Real carry[limit], mix[pairs_of(limit)];
+    };
+    // `met`: the factor of what the branch's last matrix meets, if its columns are to be made of normals; null: they
+    // are there. Units are chosen as forward_step does for column 0.
+    template <Block block>
+    RESMC_FN void find_steps(const Real& step, const Factor* met, uint32_t at, uint32_t to, ColumnSteps& steps) const {
+        const Network& net = this->net.network;
+        for (uint32_t a = 1; a < columns(); ++a) {
+            const Word shift = half_exponent(this->vectors.gram(at)[pair_index(a, a)]);
+            const Word branch =  // 0 where the branch has nothing, and carry alone counts
+                block == BLOCK_PHI_IN ? exponent_of(this->vectors.active_gram(at)[pair_index(a, a)]) + 1023u : Word(1u);
+            const Double scale = power_of_two_double(Word(0u) - shift), size = to_double(step) * scale;
+            steps.carry[a] = select_zero(branch, Real(net.carry_mantissa), Real(net.carry)) * to_single(scale);
+            this->vectors.exponents(to)[a] =
+                this->vectors.exponents(at)[a] + shift +
+                select_zero(branch, Word(static_cast<uint32_t>(net.carry_exponent)), Word(0u));
+            if (met == nullptr) steps.mix[pair_index(a, a)] = to_single(size);
+            for (uint32_t j = 0; j <= a && met != nullptr; ++j)
+                steps.mix[pair_index(a, j)] = to_single(size * (*met)(a, j));
+        }
+    }
+
+    // All columns of h_{l+1} in vector `to` from those of h_l in vector `at`, as residual.hpp does it for one: branch(
+    // round, whole, y, w) gives a quad of the branch's columns, or with `met` of the normals that these are made of.
+    template <Block block, bool written_out, class Branch, class Signs>
+    RESMC_FN Layer finish_forward(uint32_t l, const Layer& from, Real size, const Factor* met, uint32_t at, uint32_t to,
+                                  bool follow, Size<Real, Word>& change, Branch branch, Signs signs) {
+        const Residual& net = this->net;
+        Word exponent;
+        const Real own_step = net.inside ? Real(1.0f) : this->step(l);
+        const Step<Real> s = forward_step(net, own_step, from, size, exponent, change);
+        ColumnSteps steps;
+        find_steps<block>(own_step, met, at, to, steps);
+        Scales scales;
+        find_scales(exponent, this->vectors.exponents(to), scales);
+        const bool dust = written_out && this->has_dust(), mixed = met != nullptr;
+        Grams grams;
+        clear(grams.h, pairs_of(columns()));
+        clear(grams.active, pairs_of(columns()));
+        const Forward sums =
+            this->template each_round<Forward>([&](uint32_t round, bool whole, Forward& sum) RESMC_LAMBDA {
+                Quads y, h, next;
+                Word w[4] = {};
+                branch(round, whole, y, w);
+                load(at, columns(), round, h);
+                for (uint32_t k = 0; k < 4; ++k) {
+                    next[0][k] = fma(s.step, y[0][k], s.carry * h[0][k]);
+                    if (dust)
+                        next[0][k] =
+                            without_dust(next[0][k], magnitude(s.step * y[0][k]) + magnitude(s.carry * h[0][k]));
+                    sum.square = fma(next[0][k], next[0][k], sum.square);
+                }
+                if (follow) {
+                    Real d[4];
+                    this->vectors.load(VECTOR_CHANGE, 0, round, d);
+                    for (uint32_t k = 0; k < 4; ++k) {
+                        d[k] = this->template changed<written_out>(s, d[k], h[0][k], y[0][k]);
+                        sum.change_square = fma(d[k], d[k], sum.change_square);
+                    }
+                    this->vectors.store(VECTOR_CHANGE, 0, round, d);
+                }
+                for (uint32_t a = 1; a < columns(); ++a) {
+                    const Real mix = steps.mix[pair_index(a, a)];
+                    for (uint32_t k = 0; k < 4; ++k) next[a][k] = steps.carry[a] * h[a][k];
+                    if (mixed) combine(steps.mix, a, y, next[a]);
+                    for (uint32_t k = 0; k < 4 && !mixed; ++k) {
+                        const Real size_of_terms = magnitude(mix * y[a][k]) + magnitude(next[a][k]);
+                        next[a][k] = fma(mix, y[a][k], next[a][k]);
+                        if (dust) next[a][k] = without_dust(next[a][k], size_of_terms);
+                    }
+                }
+                for (uint32_t c = 0; c < columns(); ++c) this->vectors.store(to, c, round, next[c]);
+                signs(round, w);
+                measure<block>(scales, next, w, round, whole, sum, grams);
+            });
+        keep_grams<block>(to, grams);
+        if (follow) change.square = sums.change_square;
+        const Layer layer{{seen_square(net, sums.square), sums.active_square, sums.active}, exponent};
+        if constexpr (fixed == 0)
+            if (tangents() > 0 && (l + 1) % joint.reorthogonalise == 0) orthonormalise<block>(l + 1, to, layer, true);
+        here = to;
+        return layer;
+    }
+};
+
+// Networks forwards and, if wanted, backwards, as simulate_residual takes one input there. A Recorder is told the same
+// and looks at the run for all else. Returns false if the team was told to stop.
+template <class Branch, class Run, class Recorder>
+RESMC_FN bool simulate_joint(Run& run, Recorder& recorder) {
+    using Real = typename Run::Real;
+    const uint32_t depth = run.net.network.depth;
+    ForwardState<Run> state{Branch::first(run, VECTOR_FIRST), VECTOR_FIRST, {}};
+    state.change = {Real(0.0f), state.layer.exponent};
+    const Real zeros[4] = {Real(0.0f), Real(0.0f), Real(0.0f), Real(0.0f)};
+    for (uint32_t round = 0; round < run.rounds(); ++round) {
+        run.vectors.store(VECTOR_CHANGE, 0, round, zeros);
+        if (run.net.gradients) run.vectors.store(VECTOR_GRADIENT_CHANGE, 0, round, zeros);
+    }
+    if (run.net.gradients) run.keep(VECTOR_FIRST, state.layer);
+    recorder.layer(0, state.layer.sums, state.layer.exponent, state.change);
+    if (!forward_part<Branch>(run, state, 0, depth, recorder)) return false;
+    if (!run.net.gradients) return true;
+    auto gradient = begin_backward<Branch>(run, state, recorder);
+    return backward_part<Branch>(run, gradient, 0, depth, recorder);
+}
+
+RESMC_NAMESPACE_END
