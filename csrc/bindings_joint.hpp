@@ -17,7 +17,6 @@ inline JointJob joint_job_of(const AnyNetwork& network, const py::dict& entries)
     JointJob job{};
     job.network = network.residual;
     job.method = j.choice<Method>("method", METHODS);
-    if (job.method != METHOD_PROJECTED) j.refuse("method", "must be 0, projected");
     job.seed = j.integer<uint64_t>("seed");
     job.first = j.integer<uint64_t>("first", 0, END_OF_NETWORKS - 1);
     job.networks = j.integer<uint64_t>("networks", 1, END_OF_NETWORKS - job.first);

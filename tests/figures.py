@@ -23,6 +23,7 @@ from matplotlib.colors import to_rgb
 import resmc
 from resmc import Simulation, Sweep
 from resmc.analyses import Regime, roughness_change
+from resmc.engine import native
 from resmc.engine.weights import WeightSource
 from resmc.experiments.train.data import checked_data
 from resmc.experiments.train.settings import Settings
@@ -205,6 +206,20 @@ def trained_log_ratios(networks: int = 32, name: str = "gradient") -> resmc.trai
 
 
 @cache
+def two_inputs(angle: float = 1e-3, networks: int = 400) -> Simulation:
+    """Two inputs of fully connected networks, and their tangent kernel."""
+    model = resmc.ResNet(20, 10, 0.0, 1.0)
+    return resmc.simulate(model, networks=networks, angle=angle, tangent_kernel=True)
+
+
+@cache
+def kernels(networks: int = 400) -> list[Simulation]:
+    """Tangent kernels of three depths, of a network whose second moment is known and of one where it is not."""
+    models = [resmc.ResNet(16, depth, 0.0, 1.0) for depth in (2, 8, 4)] + [resmc.ResNet(16, 8, 0.6, 0.8)]
+    return [resmc.simulate(model, networks=networks, tangent_kernel=True) for model in models]
+
+
+@cache
 def _everything() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="resmc-figures-")  # removed with the process
 
@@ -240,6 +255,11 @@ FIGURES: dict[str, Callable[..., Axes]] = {
     "quantity": lambda **k: P.plot_quantity(ordinary(), "log_norm.variance", **k),
     "quantity_of_sweep": lambda **k: P.plot_quantity(grid(), "growth", sel={"variant": "vanilla"}, **k),
 }
+
+
+if hasattr(native._native, "joint"):  # an extension of before several inputs has no such networks
+    FIGURES["angles"] = lambda **k: P.plot_angles(two_inputs(), quantity="log_sine_squared", **k)
+    FIGURES["tangent_kernel"] = lambda **k: P.plot_tangent_kernel(kernels(), **k)
 
 
 @cache

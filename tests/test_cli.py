@@ -329,7 +329,7 @@ def test_json_of_sweeps_lists_every_point_with_its_documented_keys(capsys, store
         assert (point["seed"], point["networks"]) == (whole.plan.seeds[i], 100)
         assert list(point["quantities"]) == list(whole.estimates)
         for name, found in point["quantities"].items():
-            assert set(found) == {"value", "stderr", "n", "exact", "limit"}
+            assert set(found) == {"value", "stderr", "n", "exact", "limit", "second_order"}
             assert found["value"] == whole.estimates[name].value.ravel()[i]
     assert contents(tmp_path / "store") == contents(store)
 

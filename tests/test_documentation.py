@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FEW = {"simulate": 4096, "dense": 1024, "gpu": 64, "sweep": 512, "max_networks": 2048, "regime": 200, "limit": 1000}
 # `make docs` runs the cells of these pages, and `-m long` their tests.
-SLOW = ("depth.md", "inputs.md", "ode.md", "linear.md", "weights.md", "training.md")
+SLOW = ("depth.md", "neural-tangents.md", "ode.md", "linear.md", "weights.md", "training.md")
 RUN, TEXT = (
     ("python", "{code-cell} ipython3"),
     ("text", "cpp", "bibtex", "yaml", "{toctree}", "{eval-rst}", "{raw} html"),

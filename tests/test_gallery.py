@@ -1,7 +1,7 @@
 """The gallery: every script runs and says what it found, and its recorded numbers are those it finds.
 
 What the scripts claim, and that it fails for networks that do not obey it, is tested by topic: `test_gallery_resnets`,
-`test_gallery_depth` and `test_gallery_training`.
+`test_gallery_depth`, `test_gallery_training` and `test_gallery_joint`.
 """
 
 from __future__ import annotations

@@ -125,18 +125,18 @@ NETWORKS = [
 @pytest.mark.parametrize("kind", NETWORKS, ids=lambda kind: f"{kind['block']}-{kind['activation']}")
 def test_wide_networks_have_these_covariances_and_tangent_kernels(kind):
     model = resmc.ResidualNetwork(300, 3, **{"scaling": resmc.DepthScaling(0.0, 1.2), **kind})
-    found = [dense(model, GRAM, np.random.default_rng(i)) for i in range(24)]
+    found = [dense(model, GRAM, np.random.default_rng(i)) for i in range(16)]
     expected = infinite_width.covariance(model, GRAM)[-1], infinite_width.tangent_kernel(model, GRAM).total
     for samples, limit in zip(zip(*found, strict=True), expected, strict=True):
         mean, error = np.mean(samples, axis=0), np.std(samples, axis=0, ddof=1) / math.sqrt(len(samples))
-        assert (error < 0.05 * limit.diagonal().max()).all()
+        assert (error < 0.06 * limit.diagonal().max()).all()
         assert (np.abs(mean - limit) < 4.5 * error + 4.0 / model.width * limit.diagonal().max()).all()
 
 
 def test_wide_networks_do_not_have_those_of_another_scale():
     model = resmc.ResidualNetwork(300, 3, block="v-phi-w", scaling=resmc.DepthScaling(0.0, 1.2))
     other = resmc.ResidualNetwork(300, 3, block="v-phi-w", scaling=resmc.DepthScaling(0.0, 1.3))
-    kernels = np.array([dense(model, GRAM, np.random.default_rng(i))[1] for i in range(24)])
+    kernels = np.array([dense(model, GRAM, np.random.default_rng(i))[1] for i in range(16)])
     error = kernels.std(axis=0, ddof=1) / math.sqrt(len(kernels))
     away = np.abs(kernels.mean(axis=0) - infinite_width.tangent_kernel(other, GRAM).total)
     assert (away > 4.5 * error + 4.0 / 300 * kernels.mean(axis=0).diagonal().max()).any()
@@ -219,6 +219,7 @@ def test_a_layer_that_leaves_nothing_has_no_angle():
     [
         ("network", GRAM, "ResidualNetwork"),
         (resmc.ResidualNetwork(10, 3, weights=resmc.Weights("gaussian", "tied")), GRAM, "independent"),
+        (resmc.ResidualNetwork(10, 3, keep=0.5), GRAM, "keep=0.5"),
         (resmc.ResNet(10, 3, 0.5, 0.5), [[1.0, 2.0], [2.0, 1.0]], "eigenvalue"),
     ],
 )

@@ -98,7 +98,7 @@ def test_small_angles_and_exponents_say_the_same():
 @pytest.mark.parametrize(("c_plus", "c_minus", "rho"), [(0.0, -1.5, 0.7), (2.0, -1.0, 0.2), (0.0, 0.0, -0.6)])
 def test_correlations_of_shaped_networks_move_as_the_equation_has_it(c_plus, c_minus, rho):
     """One layer of width 100: its correlation has, per 1/n, this drift and variance, to the next order in n^(-1/2)."""
-    n, networks, rng = 100, 40_000, np.random.default_rng(3)
+    n, networks, rng = 100, 20_000, np.random.default_rng(3)
     # States that are Gaussian; given what is activated, the next ones are Gaussian with its Gram matrix.
     x = rng.standard_normal((networks, 2, n), dtype=np.float32)
     x[:, 1] = rho * x[:, 0] + math.sqrt(1.0 - rho * rho) * x[:, 1]

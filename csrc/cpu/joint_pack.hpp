@@ -1,6 +1,7 @@
 // A pack of networks with several inputs each, on the CPU.
 #pragma once
 
+#include "../include/resmc/joint_dense.hpp"
 #include "../include/resmc/joint_projected.hpp"
 #include "double_pack.hpp"
 #include "residual_team.hpp"
@@ -12,19 +13,23 @@ struct CpuJointTeam : CpuTeam {
     static RESMC_FN Double total(const Double& x) { return x; }
 };
 
-// Vectors by columns, one after another: change, the gradient's change, gradients, normals; then the layers, each with
-// what is known of it behind its columns.
+// Vectors by columns, one after another: change, the gradient's change, gradients, and VECTOR_FRESH, whose columns are
+// normals of the inputs' gradients or what explicit weights make of all columns; then the layers, each with what is
+// known of it behind its columns; then the vectors that a team sees as a whole, for explicit weights.
 struct CpuJointVectors {
     Real* memory;
     size_t stride;  // of a column: its neurons and one quad more
     uint32_t inputs, columns;
     bool gradients;
 
-    RESMC_FN size_t ahead() const { return gradients ? 2 + 2 * size_t{inputs} : 1; }
+    RESMC_FN size_t ahead() const { return (gradients ? 2 + size_t{inputs} : 1) + columns; }
     RESMC_FN size_t pairs() const { return pairs_of(columns); }
     // Of a layer: its columns, their exponents, and two Gram matrices of doubles.
     RESMC_FN size_t layer_reals() const { return columns * (stride + 1) + 2 * 2 * pairs(); }
-    RESMC_FN size_t reals(uint32_t layers) const { return ahead() * stride + layers * layer_reals(); }
+    // What stands before vector `which` of those that a team sees as a whole, which have two quads more.
+    RESMC_FN size_t before_shared(uint32_t layers, uint32_t which) const {
+        return ahead() * stride + layers * layer_reals() + which * (stride + 8);
+    }
 
     RESMC_FN Real* layer(uint32_t vector) const {
         return memory + ahead() * stride + (vector - VECTOR_FIRST) * layer_reals();
@@ -33,7 +38,7 @@ struct CpuJointVectors {
         if (vector >= VECTOR_FIRST) return layer(vector) + c * stride;
         if (vector == VECTOR_CHANGE) return memory;
         if (vector == VECTOR_GRADIENT_CHANGE) return memory + stride;
-        return memory + (2 + c + (vector == VECTOR_FRESH ? inputs : 0)) * stride;
+        return memory + (vector == VECTOR_FRESH ? ahead() - columns + c : 2 + c) * stride;
     }
     RESMC_FN void load(uint32_t vector, uint32_t c, uint32_t round, Real (&x)[4]) const {
         const Real* const from = column(vector, c) + 4 * round;
@@ -112,8 +117,11 @@ static CpuJointVectors joint_vectors(const Residual& net, const Joint& joint, vo
     return {static_cast<Real*>(memory), stride, joint.inputs, joint.inputs + joint.tangents, net.gradients};
 }
 
+// Layers that have vectors.
+static uint32_t joint_layers(const Residual& net) { return residual_vectors(net) - VECTOR_FIRST; }
+
 size_t joint_workspace_bytes(const Residual& net, const Joint& joint) {
-    return sizeof(Real) * joint_vectors(net, joint, nullptr).reals(residual_vectors(net) - VECTOR_FIRST);
+    return sizeof(Real) * joint_vectors(net, joint, nullptr).before_shared(joint_layers(net), 3);
 }
 
 template <class Branch, uint32_t fixed>
@@ -123,12 +131,15 @@ static bool simulate_joint_networks(const Residual& net, const Joint& joint, uin
     const PhiloxKeys keys = philox_keys(seed);
     CpuJointTeam team{{control}};
     CpuJointVectors vectors = joint_vectors(net, joint, workspace);
+    const auto shared = [&](uint32_t which) {
+        return CpuVector{vectors.memory + vectors.before_shared(joint_layers(net), which)};
+    };
     using Run = JointRun<CpuJointTeam, CpuJointVectors, CpuVector, DrawnWeights, fixed>;
     Run run{{net,
              keys,
              team,
              vectors,
-             {},
+             {shared(0), shared(1), shared(2)},
              widen(counting_from(static_cast<uint32_t>(network))),
              counter_word3(network, 0),
              {}},
@@ -145,15 +156,17 @@ struct FixedInputs {
     static constexpr uint32_t value = n;
 };
 
-bool simulate_joint_pack(const Residual& net, const Joint& joint, Method, uint64_t seed, uint64_t network, int begin,
-                         int end, const Recording& recording, const JointRecords& records, size_t at, void* workspace,
-                         const Control& control) {
+bool simulate_joint_pack(const Residual& net, const Joint& joint, Method method, uint64_t seed, uint64_t network,
+                         int begin, int end, const Recording& recording, const JointRecords& records, size_t at,
+                         void* workspace, const Control& control) {
     const JointRow row{records.row, at, begin, end};
     return with_block(net.block, [&](auto block) {
-        using Branch = JointProjected<block.value>;
+        if (method == METHOD_DENSE)
+            return simulate_joint_networks<JointDense<block.value>, 0>(net, joint, seed, network, row, recording,
+                                                                       records, workspace, control);
         const auto simulate = [&](auto fixed) {
-            return simulate_joint_networks<Branch, fixed.value>(net, joint, seed, network, row, recording, records,
-                                                                workspace, control);
+            return simulate_joint_networks<JointProjected<block.value>, fixed.value>(
+                net, joint, seed, network, row, recording, records, workspace, control);
         };
         if (joint.tangents == 0 && joint.inputs == 1) return simulate(FixedInputs<1>{});
         if (joint.tangents == 0 && joint.inputs == 2) return simulate(FixedInputs<2>{});

@@ -115,8 +115,8 @@ def analyse(sim: Record) -> TangentKernel:
     covariance, second = found.kernel_moments()
     limit = kernel_limit(sim.model, recording.inputs)
     exact_second = nothing_known(limit.total.shape)
-    if not recording.independent and no_kernel_moments(sim.model) is None:
-        np.fill_diagonal(exact_second, kernel_moments(sim.model).second_moment_ratio)
+    if no_kernel_moments(sim.model, recording.independent) is None:
+        np.fill_diagonal(exact_second, kernel_moments(sim.model, recording.independent).second_moment_ratio)
     return TangentKernel(
         **parts,
         layers=sim.layers,

@@ -34,7 +34,7 @@ class States:
     def __init__(self, gram: Floats, unit: NDArray[np.int32]) -> None:
         count = len(unit)
         self.gram, self.count = gram, count
-        if unit.min() > -NEAR and unit.max() < NEAR:  # as almost always: then the unit of all is 1
+        if unit.min() > -NEAR and unit.max() < NEAR:  # near enough for all to have the unit 1
             self.exponent = self.apart = np.zeros(1, np.int64)
             self.large = self.small = [power(row.astype(np.int64)) for row in unit]
         else:

@@ -24,12 +24,14 @@ In reading order: `laws` (the final log-norm and the output), `layers` (activati
 `ode` (how far networks are from ordinary equations), `adjoint` (errors of gradients that keep no states), `success`
 (training with them), `linear_descent` (linear networks as they are trained), `training` (losses by epoch),
 `regularity` (roughness of trained weights over the layers), `trained_log_ratio` (how far signals and gradients go in
-trained networks), `scaling` (how weights scale with the depth), `sweeps`, `quantity` (any quantity by its name);
-`style`, `places`, `occupied`, `maps`, `series`, `fields` and `select` hold what they share. matplotlib (the extra
-``resmc[plot]``) is imported when a function is called.
+trained networks), `scaling` (how weights scale with the depth), `angles` (of two inputs, by layer), `tangent_kernel`
+(its mean and scatter), `sweeps`, `quantity` (any quantity by its name); `style`, `places`, `occupied`, `maps`,
+`series`, `fields` and `select` hold what they share. matplotlib (the extra ``resmc[plot]``) is imported when a function
+is called.
 """
 
 from .adjoint import plot_adjoint_errors
+from .angles import plot_angles
 from .depth import plot_depth_ratio, plot_heat_map
 from .extrapolation import plot_extrapolation
 from .growth import plot_growth
@@ -45,6 +47,7 @@ from .regularity import plot_regularity, plot_weight_path
 from .scaling import plot_scaling_exponents
 from .success import plot_success
 from .sweeps import plot_sweep
+from .tangent_kernel import plot_tangent_kernel
 from .trained_log_ratio import plot_trained_log_ratio
 from .trained_maps import plot_trained_map
 from .training import plot_training
@@ -52,6 +55,7 @@ from .training import plot_training
 __all__ = [
     "COLUMN",
     "plot_adjoint_errors",
+    "plot_angles",
     "plot_depth_ratio",
     "plot_extrapolation",
     "plot_growth",
@@ -70,6 +74,7 @@ __all__ = [
     "plot_scaling_exponents",
     "plot_success",
     "plot_sweep",
+    "plot_tangent_kernel",
     "plot_trained_log_ratio",
     "plot_trained_map",
     "plot_training",

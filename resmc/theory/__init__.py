@@ -18,7 +18,8 @@ The files, in reading order:
   distribution function of their sum's characteristic function;
 - `input_pairs`: norms and products of two inputs of linear networks;
 - `infinite_width`: covariances of several inputs and the tangent kernel as the width grows, of any network;
-  `pair_averages`: the Gaussian averages in them; `tangent_moments`: the tangent kernel's second moment at every width;
+  `pair_averages`: the Gaussian averages in them; `tangent_moments` and `residual_moments`: the tangent kernel's second
+  moment at every width;
 - `lyapunov`: exponents of tangents, and the law of small angles, exact at every width; `pair_laws`: the equation of the
   correlation of two inputs;
 - `processes`: covariances of weights that depend on each other in depth, and the sums of normals that have them;

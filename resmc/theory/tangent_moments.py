@@ -1,6 +1,7 @@
-"""Mean and second moment of the tangent kernel's diagonal, fully connected networks, exact at every width and depth.
+"""Mean and second moment of the tangent kernel's diagonal, exact at every width and depth.
 
-The network is h_{l+1} = s V_l sigma(h_l)/sqrt(n), h_0 = |x|/sqrt(n_in) N(0, I), y = r . h_L/sqrt(n), and its tangent
+`resmc.theory.residual_moments` has networks with two matrices in a branch, and a skip or none. The fully connected
+network is h_{l+1} = s V_l sigma(h_l)/sqrt(n), h_0 = |x|/sqrt(n_in) N(0, I), y = r . h_L/sqrt(n), and its tangent
 kernel for one input
 
 .. code-block:: text
@@ -40,6 +41,12 @@ where the last sum is of products with the readout's term. For ReLU, as n and L 
 
 so that the constant beside e^{5t}, up to which Hanin and Nica (2020, arXiv 1909.05989) have this moment, falls from 1
 to 1/3 as t grows. The derivation is ours.
+
+If gradients went back through matrices of their own ("gradient independence"), with the masks of the forward pass, X
+and the matrix in its place on the way back would share their diagonal matrices alone: the mean of the product of their
+squared norms is proportional to e^j, e = 1 + (eta - 1)/n, which takes the place of (r^j + 2 q^j)/3, and of (c r^j +
+2 q q^j)/3 in the readout's terms. The limit for ReLU is then e^{5t} (1/(2t) - (1 - e^{-4t})/(8t^2)): the constant falls
+to 0.
 """
 
 from __future__ import annotations
@@ -54,6 +61,7 @@ from .._system import checks
 from .._system.words import brief
 from ..models.residual_network import Model
 from ..models.spelling import checked_network, general
+from . import residual_moments
 from .mean_squares import homogeneous_gain
 
 
@@ -83,40 +91,57 @@ class KernelMoments:
         return _exp(self.log_second_moment_ratio)
 
 
-def kernel_moments(model: Model) -> KernelMoments:
+def kernel_moments(model: Model, independent_backward: bool = False) -> KernelMoments:
     """Return mean and second moment of the tangent kernel of one input, exact at every width and depth.
 
     Parameters
     ----------
     model : ResNet or ResidualNetwork
-        Fully connected: phi-in with carry 0 and no bias, independent Gaussian weights, and relu, balanced, leaky_relu
-        or linear; any scaling.
+        phi-in with carry 0, which is fully connected, or v-phi-w with any carry; no bias, independent Gaussian weights,
+        and relu, balanced, leaky_relu or linear; any scaling.
+    independent_backward : bool
+        True for gradients that go back through matrices of their own, as `resmc.simulate` has them on demand.
 
     Raises
     ------
     ValueError
-        For other models, in the words of `no_kernel_moments`.
+        For other models, in the words of `no_kernel_moments`, or if ``independent_backward`` is no bool.
     """
-    why = no_kernel_moments(model)
+    checks.boolean("independent_backward", independent_backward)
+    why = no_kernel_moments(model, independent_backward)
     if why is not None:
         raise ValueError(why)
     network = general(model)
-    n, depth = float(network.width), network.depth
     gain, (up, down) = homogeneous_gain(network.sigma), network.sigma.slope(np.array([1.0, -1.0])).tolist()
     eta = 0.5 * (up**4 + down**4) / gain**2
+    branch = network.scales**2 * gain
+    growth = network.carry**2 + branch
+    if network.block == "v-phi-w":
+        carried = network.carry**2 / growth
+        mean, log_second = residual_moments.second_moment(float(network.width), carried, branch / growth, eta)
+    else:
+        mean, log_second = _fully_connected(float(network.width), network.depth, eta, independent_backward)
+    log_mean = math.log(mean)
+    sizes = float(np.sum(np.log(growth))) + 2.0 * math.log(network.size)
+    return KernelMoments(log_mean + sizes, log_second - 2.0 * log_mean)
+
+
+def _fully_connected(n: float, depth: int, eta: float, independent_backward: bool) -> tuple[float, float]:
+    """Return E K and log E K^2 in units where all terms of K have the mean 1."""
     r, q, c = 1.0 + (3.0 * eta - 1.0) / n, 1.0 - 1.0 / n, 1.0 + 2.0 / n
     j = np.arange(depth + 1.0)
-    decay = (q / r) ** j
-    between = float(np.sum((depth + 1.0 - j[1:]) * (c / 3.0) * (1.0 + 2.0 * decay[1:])))
-    readout = float(np.sum(c + 2.0 * q * decay)) / 3.0
-    terms = depth + 2.0
-    growth = float(np.sum(np.log(network.scales**2 * gain)))
-    mean = math.log(terms) + growth + 2.0 * math.log(network.size)
-    second = terms * c + 2.0 * between + 2.0 * readout
-    return KernelMoments(mean, depth * math.log1p(r - 1.0) + math.log(second) - 2.0 * math.log(terms))
+    if independent_backward:
+        among = (1.0 + (eta - 1.0) / n) / r
+        beside = tied = among**j
+    else:
+        decay = (q / r) ** j
+        tied, beside = (1.0 + 2.0 * decay) / 3.0, (c + 2.0 * q * decay) / 3.0
+    between = c * float(np.sum((depth + 1.0 - j[1:]) * tied[1:]))
+    second = (depth + 2.0) * c + 2.0 * between + 2.0 * float(np.sum(beside))
+    return depth + 2.0, depth * math.log1p(r - 1.0) + math.log(second)
 
 
-def no_kernel_moments(model: Model) -> str | None:
+def no_kernel_moments(model: Model, independent_backward: bool = False) -> str | None:
     """Return why `kernel_moments` does not know those of a network, in a sentence; None if it does.
 
     Raises
@@ -125,10 +150,16 @@ def no_kernel_moments(model: Model) -> str | None:
         If ``model`` is no network.
     """
     network = checked_network(model)
-    if network.block != "phi-in" or network.carry != 0.0:
+    fully_connected = network.block == "phi-in" and network.carry == 0.0
+    if not fully_connected and network.block != "v-phi-w":
         return (
             f"block={network.block!r} with carry={network.carry!r} has no exact second moment of the tangent kernel: "
-            "it is known for fully connected networks, block 'phi-in' with carry 0"
+            "it is known for 'v-phi-w', and for 'phi-in' with carry 0"
+        )
+    if independent_backward and not fully_connected:
+        return (
+            f"block={network.block!r} with independent_backward=True has no exact second moment of the tangent kernel: "
+            "it is known for 'phi-in' with carry 0"
         )
     if network.keep != 1.0:
         return f"keep={network.keep!r} has no exact second moment of the tangent kernel that is derived: it must be 1"
@@ -142,23 +173,27 @@ def no_kernel_moments(model: Model) -> str | None:
             f"activation={network.activation!r} with bias={network.bias!r} has no exact second moment of the tangent "
             "kernel: it is known for homogeneous activations without bias"
         )
-    if not network.scales.all():
+    if network.carry == 0.0 and not network.scales.all():
         return "scaling 0 in a layer without a skip has no kernel: every network is 0 from there on"
     return None
 
 
-def kernel_moment_limit(aspect: float) -> float:
+def kernel_moment_limit(aspect: float, independent_backward: bool = False) -> float:
     """Return the limit of E K^2/(E K)^2 for fully connected ReLU as width and depth grow with d/n = ``aspect`` fixed.
 
-    e^{5t} (1/3 + 2/(9t) - 1/(27 t^2)) + e^{-t}/(27 t^2), t = ``aspect``: the limit of `kernel_moments`.
+    e^{5t} (1/3 + 2/(9t) - 1/(27 t^2)) + e^{-t}/(27 t^2), t = ``aspect``: the limit of `kernel_moments`; with
+    ``independent_backward`` e^{5t} (1/(2t) - (1 - e^{-4t})/(8t^2)).
 
     Raises
     ------
     ValueError
-        If ``aspect`` is not a finite number above 0.
+        If ``aspect`` is not a finite number above 0, or ``independent_backward`` is no bool.
     """
     t = checks.real("aspect", aspect, positive=True)
-    # 2 (e^-x - 1 + x)/x^2 with x = 6t is Kummer's function M(1, 3, -x), which does not cancel near 0.
+    checks.boolean("independent_backward", independent_backward)
+    # 2 (e^-x - 1 + x)/x^2 is Kummer's function M(1, 3, -x), which does not cancel near 0.
+    if independent_backward:
+        return _exp(5.0 * t) * float(special.hyp1f1(1.0, 3.0, -4.0 * t))
     return _exp(5.0 * t) * (1.0 + 2.0 * float(special.hyp1f1(1.0, 3.0, -6.0 * t))) / 3.0
 
 

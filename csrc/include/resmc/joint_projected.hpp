@@ -42,6 +42,9 @@ RESMC_FN void each_quad_of(Run& run, Body body) {
 }
 
 // sqrt(n) W^T P = Phi along + G' across^T: sums over neurons, then coefficients. G' is kept in VECTOR_FRESH.
+//
+// Where columns are nearly combinations of each other, entries of `along` are large and cancel in Phi along: that is
+// summed in double, in which Phi is exact.
 template <class Run>
 struct JointTransposition {
     using Real = typename Run::Real;
@@ -51,7 +54,8 @@ struct JointTransposition {
 
     typename Run::Factor met, coming;                     // C and D
     Double drawn[limit][limit], met_fresh[limit][limit];  // G^T P, Phi^T G'
-    Real along[limit][limit], across[pairs_of(limit)];
+    Double along[limit][limit];
+    Real across[pairs_of(limit)];
 
     RESMC_FN void clear(const Run& run) {
         for (uint32_t i = 0; i < run.columns(); ++i) {
@@ -93,7 +97,7 @@ struct JointTransposition {
                 for (uint32_t j = 0; j <= a; ++j) drawn[i][a] = drawn[i][a] - met_fresh[i][j] * coming(a, j);
         met.solve_transposed(drawn, m);
         for (uint32_t i = 0; i < n; ++i)
-            for (uint32_t a = 0; a < m; ++a) along[i][a] = to_single(drawn[i][a]);
+            for (uint32_t a = 0; a < m; ++a) along[i][a] = drawn[i][a];
     }
     // One quad of sqrt(n) W^T P.
     RESMC_FN void operator()(const Run& run, uint32_t round, const Quads& phi, Quads& v) const {
@@ -103,8 +107,16 @@ struct JointTransposition {
             for (uint32_t k = 0; k < 4; ++k) v[a][k] = across[pair_index(a, 0)] * f[0][k];
             for (uint32_t j = 1; j <= a; ++j)
                 for (uint32_t k = 0; k < 4; ++k) v[a][k] = fma(across[pair_index(a, j)], f[j][k], v[a][k]);
-            for (uint32_t i = 0; i < run.columns() && !run.joint.independent; ++i)
-                for (uint32_t k = 0; k < 4; ++k) v[a][k] = fma(along[i][a], phi[i][k], v[a][k]);
+        }
+        if (run.joint.independent) return;
+        for (uint32_t k = 0; k < 4; ++k) {
+            Double wide[limit];
+            for (uint32_t i = 0; i < run.columns(); ++i) wide[i] = to_double(phi[i][k]);
+            for (uint32_t a = 0; a < run.inputs(); ++a) {
+                Double sum = along[0][a] * wide[0];
+                for (uint32_t i = 1; i < run.columns(); ++i) sum = fma(along[i][a], wide[i], sum);
+                v[a][k] = v[a][k] + to_single(sum);
+            }
         }
     }
 };

@@ -1,0 +1,241 @@
+"""``python -m bench.tangent_kernel``: several inputs and the tangent kernel: a public table, and what they cost.
+
+The table is an independent reproduction of arXiv 2508.11522: fully connected, 3 hidden ReLU layers of width n, no bias,
+weights N(0, 2), z = W a/sqrt(fan-in), f = w.a_3/sqrt(n), the kernel of two inputs in R^2 summed over all four matrices
+with gradients with respect to these weights; 5e6 networks. In resmc the last hidden layer's outgoing weights are those
+of a third residual layer without a skip, of which f is a neuron (in law: the readout's average of them, of weights
+r/sqrt(n) with E |r|^2/n = 1): ``ResNet(n, 3, alpha=0, lam=1)`` with inputs sqrt(2) x, whose parameters have variance 1:
+its kernel, without the readout's, is twice the table's.
+
+Costs are of one thread, by turns: m inputs over one, the tangent kernel over gradients, torch's batched loop by the
+same trick, and dense weights in batches with autograd; of each peer the answer is checked before it is timed. Exits
+with 1 if a number is not reached. ``--quick`` takes few networks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import resmc
+from resmc import Estimate, ResNet
+from resmc.results.estimates import format_estimate
+
+from .depth_limits import Line, between, near
+from .harness import Spread, by_turns, ratios
+from .machine import publish
+from .peers.problem import Problem
+from .run_record import run_record
+
+INPUTS = ((-0.9895229, -0.5992492), (-0.1787748, 2.2536829))
+INFINITE = 2.6765
+DIAGONAL = (2.6776, 0.0014)  # at width 20, with its standard error
+SHIFTS = {20: -6.42, 80: -1.34}  # of the off-diagonal entry, in % of the infinite width's
+SHIFT_ERROR = 0.1  # a bound for what the table rounds and its own standard error, in %
+GROUPS = 32  # runs whose scatter gives the table's errors
+HALF = math.sqrt(0.5)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured: networks of the table by width, seconds it may take; size of the costs, rounds."""
+
+    networks: dict[int, int]
+    seconds: float
+    width: int
+    depth: int
+    count: int  # networks of a cost
+    dense: int  # networks of the dense peer
+    rounds: int
+
+
+FULL = Scale({20: 1 << 23, 80: 1 << 21}, 30.0, 192, 64, 1 << 13, 16, 9)
+QUICK = Scale({20: 1 << 17, 80: 1 << 16}, 30.0, 32, 8, 1 << 10, 8, 5)
+
+
+def hidden_layers(width: int, networks: int) -> tuple[Estimate, np.ndarray]:
+    """Return the table's kernel, (2, 2), and that of infinite width.
+
+    Two of the parts of resmc's kernel are added, which depend on each other: errors are those of 32 runs.
+    """
+    model, x = ResNet(width, 3, alpha=0.0, lam=1.0), math.sqrt(2.0) * np.array(INPUTS)
+    found, each = [], networks // GROUPS
+    for group in range(GROUPS):
+        sim = resmc.simulate(
+            model, inputs=x, tangent_kernel=True, networks=each, first_network=group * each, seed=width,
+            layers=[0, 3], correlations=False, progress=False,
+        )  # fmt: skip
+        kernel = sim.tangent_kernel()
+        found.append((kernel.residual.value + kernel.first_layer.value) / 2.0)
+    error = np.std(found, axis=0, ddof=1) / math.sqrt(GROUPS)
+    limit = (kernel.infinite_width.residual + kernel.infinite_width.first_layer) / 2.0
+    return Estimate(np.mean(found, axis=0), error, np.asarray(GROUPS)), limit
+
+
+def table(scale: Scale) -> list[Line]:
+    """Both entries at both widths, and how long they take with all threads."""
+    began, lines = time.perf_counter(), []
+    for width, networks in scale.networks.items():
+        mean, limit = hidden_layers(width, networks)
+        own = float(mean[0, 0].stderr)
+        if width == 20:
+            lines.append(near("infinite width, diagonal", _bare(limit[0, 0]), INFINITE, 1e-4))
+            bound = 3.0 * math.hypot(DIAGONAL[1], own)
+            lines.append(near("diagonal at width 20", mean[0, 0], DIAGONAL[0], bound))
+            lines.append(between("its standard error over the table's", _bare(own / DIAGONAL[1]), 0.0, 1.0))
+        z = (float(mean[0, 0].value) - limit[0, 0]) / own
+        lines.append(near(f"diagonal at width {width} against the infinite width's, z", _bare(z), 0.0, 4.0))
+        shift = 100.0 * (mean[0, 1] / limit[0, 1] - 1.0)
+        asked = SHIFT_ERROR + 3.0 * float(shift.stderr)
+        lines.append(near(f"off-diagonal shift at width {width}, %", shift, SHIFTS[width], asked))
+    lines.append(between("seconds", _bare(time.perf_counter() - began), 0.0, scale.seconds))
+    return lines
+
+
+def cosines(m: int) -> list[list[float]]:
+    """Gram matrix of m inputs of size 1: cosines 1/2 to the next, less to those beyond."""
+    return [[0.5 ** abs(a - b) for b in range(m)] for a in range(m)]
+
+
+def ours(scale: Scale, networks: int, **asked: Any) -> resmc.Simulation:
+    """Simulate networks of the costs, first and last layer, on one thread."""
+    model = ResNet(scale.width, scale.depth, HALF, HALF)
+    return resmc.simulate(
+        model, networks=networks, threads=1, layers=[0, scale.depth], correlations=False, progress=False, **asked
+    )
+
+
+def costs(scale: Scale) -> list[Line]:
+    """Time of m = 2 and 8 inputs over that of one, and of the tangent kernel of one over gradients."""
+    runs: dict[str, Callable[[], Any]] = {
+        "one": lambda: ours(scale, scale.count, displacement=True),
+        "m = 2": lambda: ours(scale, scale.count, gram=cosines(2)),
+        "m = 8": lambda: ours(scale, scale.count // 4, gram=cosines(8)),
+        "gradients": lambda: ours(scale, scale.count, gradients=True),
+        "kernel": lambda: ours(scale, scale.count, tangent_kernel=True),
+    }
+    taken = dict(zip(runs, by_turns(list(runs.values()), scale.rounds), strict=True))
+    slower = [4.0 * seconds for seconds in taken["m = 8"]]
+    return [
+        _quotient("m = 2 over m = 1", ratios(taken["m = 2"], taken["one"]), 0.0, 2.6),
+        _quotient("m = 8 over m = 1", ratios(slower, taken["one"]), 0.0, 32.0),
+        _quotient("kernel of one input over gradients", ratios(taken["kernel"], taken["gradients"]), 0.0, 1.1),
+    ]
+
+
+def peers(scale: Scale) -> list[Line]:
+    """Time of torch over ours, on one thread each."""
+    import torch
+
+    from .peers import torch_joint
+
+    torch.set_num_threads(1)
+    problem = Problem(scale.width, scale.depth)
+    lines = []
+    for m, networks in ((2, scale.count // 4), (8, scale.count // 16)):
+        factor = torch_joint.start(cosines(m))
+        theirs = torch_joint.projected(problem, networks, 7, factor=factor)
+        sim = ours(scale, networks, gram=cosines(m))
+        lines.append(_same(f"cosine at m = {m}, torch against resmc, z", theirs, sim.angles().cosine[-1, 0, 1]))
+        seconds = by_turns(
+            [
+                lambda factor=factor, networks=networks: torch_joint.projected(problem, networks, 7, factor=factor),
+                lambda m=m, networks=networks: ours(scale, networks, gram=cosines(m)),
+            ],
+            scale.rounds,
+        )
+        lines.append(_quotient(f"torch's loop by the same trick over resmc, m = {m}", ratios(*seconds), 4.0, math.inf))
+    factor, many = torch_joint.start(cosines(2)), scale.count // 4
+    theirs = torch_joint.explicit_kernels(problem, 4 * scale.dense, 7, factor=factor)
+    kernel = ours(scale, many, gram=cosines(2), tangent_kernel=True).tangent_kernel()
+    lines.append(_same("kernel, torch's autograd against resmc, z", theirs[:, 1], _residual(kernel)))
+    seconds = by_turns(
+        [
+            lambda: torch_joint.explicit_kernels(problem, scale.dense, 7, factor=factor),
+            lambda: ours(scale, many, gram=cosines(2), tangent_kernel=True),
+        ],
+        scale.rounds,
+    )
+    per_network = [a / scale.dense * many for a in seconds[0]]
+    what = f"weights in batches and autograd over resmc, width {scale.width}"
+    lines.append(_quotient(what, ratios(per_network, seconds[1]), 50.0 if scale.width >= 192 else 0.0, math.inf))
+    return lines
+
+
+def _residual(kernel: Any) -> Estimate:
+    """Return the entry (0, 1) of the layers' part, of parameters of variance 1."""
+    return kernel.residual[0, 1]
+
+
+def _same(what: str, theirs: np.ndarray, found: Estimate) -> Line:
+    """Compare a peer's mean with ours."""
+    error = math.hypot(float(found.stderr), float(np.std(theirs, ddof=1)) / math.sqrt(len(theirs)))
+    return near(what, _bare((float(np.mean(theirs)) - float(found.value)) / error), 0.0, 4.0)
+
+
+def _quotient(what: str, found: Spread, low: float, high: float) -> Line:
+    return between(f"{what} ({found.min:.3g} to {found.max:.3g})", _bare(found.median), low, high)
+
+
+def _bare(value: float) -> Estimate:
+    """Return a number that has no error."""
+    return Estimate(np.asarray(value), np.asarray(np.nan), np.asarray(1))
+
+
+PARTS = {"table": table, "costs": costs, "peers": peers}
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """Return the report as a table."""
+    lines = [
+        "# Several inputs and the tangent kernel\n",
+        f"`{report['command']}` at {report['commit']}, {report['date']}: {report['cpu']}, {report['cpus']} CPUs, load "
+        f"average {report['load']:.1f}, resmc {report['version']}, {report['seconds']:.0f} s. Costs: width "
+        f"{report['width']}, depth {report['depth']}, medians over {report['rounds']} rounds.\n",
+        "| number | asked | reached | |",
+        "|---|--:|--:|---|",
+    ]
+    for row in (Line(**one) for one in report["lines"]):
+        number = format_estimate(row.value, row.stderr) if np.isfinite(row.stderr) else f"{row.value:.5g}"
+        word = "" if row.reached else "NOT reached"
+        lines.append(f"| {row.what} | {row.asked} | {number.replace('+-', '±')} | {word} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print the table, and write it."""
+    parser = argparse.ArgumentParser(prog="python -m bench.tangent_kernel", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few networks, in seconds")
+    parser.add_argument("--parts", default=",".join(PARTS), help="some of table, costs, peers")
+    parser.add_argument("--output", type=Path, help="folder for the JSON and the table; without it they are printed")
+    args = parser.parse_args(arguments)
+    unknown = [part for part in args.parts.split(",") if part not in PARTS]
+    if unknown:
+        parser.error(f"--parts={args.parts} is not allowed: they are {', '.join(PARTS)}")
+    scale = QUICK if args.quick else FULL
+    machine, began = run_record(), time.monotonic()
+    lines = [line for part in args.parts.split(",") for line in PARTS[part](scale)]
+    report: dict[str, Any] = {
+        "command": shlex.join(["python", "-m", "bench.tangent_kernel", *(["--quick"] if args.quick else [])]),
+        **machine,
+        "width": scale.width,
+        "depth": scale.depth,
+        "rounds": scale.rounds,
+        "lines": [asdict(line) for line in lines],
+        "seconds": time.monotonic() - began,
+    }
+    publish(args.output, "tangent-kernel" + "-quick" * args.quick, report, markdown(report))
+    return int(not all(line.reached for line in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
