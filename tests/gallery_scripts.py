@@ -35,21 +35,10 @@ CHEAPER: dict[str, dict[str, Callable[[Any], Any]]] = {
     "m_three_regimes": dict.fromkeys(("ODE_DEPTHS", "ROUGH_DEPTHS"), lambda depths: tuple(d // 4 for d in depths)),
 }
 CLEAR, AGREE = 5.0, 4.5
-# These take longest, and smaller networks have the same claims in tests of their own: the quick tests leave them out.
-LONG = (
-    "d_growth",
-    "j_smooth_depth",
-    "l_heat_map",
-    "m_three_regimes",
-    "n_ode_distance",
-    "o_linear_descent",
-    "p_adjoint",
-    "q_trained_map",
-    "r_scaling_exponents",
-    "s_smoothness",
-    "t_trained_gradients",
-)
-EACH = [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in NETWORKS]
+# Smaller networks have the claims of all scripts in tests of their own (exact values, limits, regimes, moments ..), and
+# `make docs` runs every script: the quick tests keep those that show what all have in common.
+QUICK = ("a_log_gaussian", "b_hypoactivation", "c_interlayer", "g_depth_regimes")
+EACH = [pytest.param(name, marks=[pytest.mark.long] * (name not in QUICK)) for name in NETWORKS]
 
 
 @dataclass

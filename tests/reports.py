@@ -103,6 +103,14 @@ def bare() -> Iterator[None]:
         yield
 
 
+def only(patch: pytest.MonkeyPatch, *drawn: str) -> None:
+    """Figures take most of the time of a sweep's page: draw those of some quantities."""
+    from resmc.report import sweep_figures
+
+    asked = sweep_figures.asked
+    patch.setattr(sweep_figures, "asked", lambda result: [one for one in asked(result) if one in drawn])
+
+
 def _render(result: Any) -> str:
     from resmc.report import render
 

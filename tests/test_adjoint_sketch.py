@@ -105,7 +105,7 @@ class Rough(nn.Module):
         return 40.0 * torch.tanh(x @ self.W) @ self.V
 
 
-@pytest.mark.parametrize("inputs", [1, 16])
+@pytest.mark.parametrize("inputs", [pytest.param(1, marks=pytest.mark.long), 16])
 def test_a_miss_in_the_middle_that_the_input_does_not_show_is_found_by_four_numbers_of_wide_states(inputs, monkeypatch):
     """One input of 16 misses; of 96 entries of a state 4 numbers are kept."""
     torch.manual_seed(1)

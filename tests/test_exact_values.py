@@ -183,6 +183,12 @@ def test_the_first_layer_has_the_law_of_log_chi_square(width: int, input_norm: f
 
 # ---------------------------------------------------------------------------------------------- whole laws, all layers
 
+
+def every_other(cases: list[tuple[Any, ...]], first: int) -> list[Any]:
+    """Every other one of cases that go from narrow to wide, such that all variants are among them; others are long."""
+    return [case if i % 2 == first else pytest.param(*case, marks=pytest.mark.long) for i, case in enumerate(cases)]
+
+
 CONNECTED = [
     # width, depth, lam, variant
     (1, 2, 1.0, "vanilla"),
@@ -206,7 +212,7 @@ def networks_for(width: int, depth: int) -> int:
     return min(NETWORKS, max(16_384, 2**30 // (width * depth) // 4096 * 4096))
 
 
-@pytest.mark.parametrize(("width", "depth", "lam", "variant"), CONNECTED)
+@pytest.mark.parametrize(("width", "depth", "lam", "variant"), every_other(CONNECTED, 1))
 def test_fully_connected_networks_have_their_exact_law(width: int, depth: int, lam: float, variant: str):
     sim = resmc.simulate(
         width=width,
@@ -247,7 +253,7 @@ BALANCED = [
 ]
 
 
-@pytest.mark.parametrize(("width", "depth", "alpha", "lam", "variant"), BALANCED)
+@pytest.mark.parametrize(("width", "depth", "alpha", "lam", "variant"), every_other(BALANCED, 0))
 def test_balanced_networks_have_their_exact_moments_and_no_correlation(
     width: int, depth: int, alpha: float, lam: float, variant: str
 ):

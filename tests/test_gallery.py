@@ -44,8 +44,8 @@ def test_the_whole_gallery_runs_from_anywhere(tmp_path):
     ("script", "arguments", "words"),
     [
         ("a_log_gaussian.py", ["--seed=-1"], "seed=-1"),
-        ("f_corrections.py", ["--networks=0.0001"], "no standard error"),
-        ("__main__.py", ["--record", "--networks=0.5"], "leave --networks away"),
+        pytest.param("f_corrections.py", ["--networks=0.0001"], "no standard error", marks=pytest.mark.long),
+        pytest.param("__main__.py", ["--record", "--networks=0.5"], "leave --networks away", marks=pytest.mark.long),
         ("__main__.py", ["z_nothing"], "NAME='z_nothing' is not allowed"),
     ],
 )

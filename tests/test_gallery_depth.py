@@ -58,7 +58,11 @@ def smooth_weights_make_an_equation(found: list[Any]) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("name", "way", "words"), [("g_depth_regimes", "forward", "|h_L"), ("h_depth_gradients", "backward", "|p_0")]
+    ("name", "way", "words"),
+    [
+        ("g_depth_regimes", "forward", "|h_L"),
+        pytest.param("h_depth_gradients", "backward", "|p_0", marks=pytest.mark.long),
+    ],
 )
 def test_ratios_go_like_powers_of_the_depth_and_not_like_those_of_another_exponent(ran, name, way, words):
     one = ran[name]
@@ -74,6 +78,7 @@ def test_ratios_go_like_powers_of_the_depth_and_not_like_those_of_another_expone
     assert not agrees(replace(found, reference=-0.5), 0.01)
 
 
+@pytest.mark.long
 def test_deep_networks_have_the_log_gaussian_law_at_the_exponent_1_2_alone(ran):
     i = ran["i_depth_law"]
     assert law_at_half(i.found)
@@ -85,6 +90,7 @@ def test_deep_networks_have_the_log_gaussian_law_at_the_exponent_1_2_alone(ran):
     assert not law_at_half([replace(a, reference=b.reference) for a, b in zip(narrow, i.found, strict=True)])
 
 
+@pytest.mark.long
 def test_deep_networks_have_their_exact_law_and_the_limit_comes_near_it(ran):
     """Four numbers at 4.5 standard errors."""
     u = ran["u_exact_law"]
@@ -106,6 +112,7 @@ def test_smooth_weights_have_the_exponent_1_where_independent_ones_have_1_2(ran)
     assert not agrees(replace(independent[0], reference=0.0), 0.02)  # beta = 1 is the identity there
 
 
+@pytest.mark.long
 def test_fractional_weights_add_up_to_the_exponent_asked_for_and_to_no_other(ran):
     k = ran["k_fractional_paths"]
     assert nothing_of_it(k.found)

@@ -102,6 +102,7 @@ def test_the_variance_grows_in_vanilla_networks_alone(ran):
     assert ran["d_growth"].printed.count("no clear growth") == 3
 
 
+@pytest.mark.long
 def test_balanced_networks_have_the_exact_values_and_vanilla_ones_do_not(ran):
     found = ran["e_balanced"].found
     vanilla, balanced = found[:3], found[3:]
@@ -109,6 +110,7 @@ def test_balanced_networks_have_the_exact_values_and_vanilla_ones_do_not(ran):
     assert not any(agrees(one) for one in vanilla)
 
 
+@pytest.mark.long
 def test_extrapolated_values_have_the_limits_and_those_of_one_width_do_not(ran):
     f = ran["f_corrections"]
     values, corrections = f.found[::2], f.found[1::2]
@@ -119,6 +121,7 @@ def test_extrapolated_values_have_the_limits_and_those_of_one_width_do_not(ran):
     assert not agrees(replace(values[-1], value=float(alone.value), stderr=float(alone.stderr)))
 
 
+@pytest.mark.long
 def test_variance_grows_where_no_plain_mean_sees_it(ran):
     found = ran["v_moment_growth"].found
     assert variance_grows_on(found)
@@ -129,6 +132,7 @@ def test_variance_grows_where_no_plain_mean_sees_it(ran):
     assert "and an error only up to" in ran["v_moment_growth"].printed
 
 
+@pytest.mark.long
 def test_moments_grow_at_their_exact_rates(ran):
     found = ran["w_rate_function"].found
     assert moments_have_their_rates(found)

@@ -167,7 +167,7 @@ def test_all_shapes_of_a_width_are_tried(gpu: Any):
     assert {name.split(", ")[2] for name in row["per_s"]} == {"registers", "shared"}
 
 
-def test_every_kind_of_kernel_is_shown_to_the_sanitizer(gpu: Any, capsys: pytest.CaptureFixture[str]):
+def test_every_kind_of_kernel_is_shown_to_the_sanitizer():
     cases = sanitize.cases()
     seen = {(case.method, case.memory, case.threads > 32) for case in cases}
     assert seen == {
@@ -177,12 +177,17 @@ def test_every_kind_of_kernel_is_shown_to_the_sanitizer(gpu: Any, capsys: pytest
     }  # fmt: skip
     rounds = {-((c.width + 3) // 4 // -c.threads) for c in cases if c.memory == sanitize.REGISTERS}
     assert rounds == set(range(1, 9))
-    assert sanitize.main() == 0
     residual = sanitize.residual_cases()
     assert {(c.method, c.block, c.threads > 32) for c in residual} == {
         (method, block, several) for method in ("projected", "dense") for block in BLOCKS for several in (False, True)
     }
-    assert f"sanitize: {len(cases) + len(residual)} simulations" in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_all_cases_for_the_sanitizer_run(gpu: Any, capsys: pytest.CaptureFixture[str]):
+    assert sanitize.main() == 0
+    cases = len(sanitize.cases()) + len(sanitize.residual_cases())
+    assert f"sanitize: {cases} simulations" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("main", [gpu_parity.main, gpu_speed.main, gpu_peers.main])

@@ -149,8 +149,9 @@ def assert_autograd(model: ResidualNetwork, seed: int, network: int, x: np.ndarr
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("block", BLOCKS)
 def test_dense_twin_is_autograd_through_explicit_weights(block, activation):
-    depth, first = 3, 2**47 + 3
-    for scaling, bias, weights in itertools.product(scalings(block, depth), (0.0, 0.4), WEIGHTS):
+    """Every other one of the settings, by turns, so that any two of all choices meet."""
+    depth, first, turn = 3, 2**47 + 3, (list(BLOCKS).index(block) + list(ACTIVATIONS).index(activation)) % 2
+    for scaling, bias, weights in list(itertools.product(scalings(block, depth), (0.0, 0.4), WEIGHTS))[turn::2]:
         model = ResidualNetwork(4, depth, block, activation, 0.9, scaling, weights, bias, n_out=2)
         assert_autograd(model, 83, first)
 

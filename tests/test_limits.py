@@ -109,7 +109,8 @@ def test_any_network_is_extrapolated_and_where_no_limit_is_known_none_is_claimed
         resmc.extrapolate([*sims, other], "growth")
 
 
-@pytest.mark.parametrize(("alpha", "lam"), [(-0.6, 1.2), pytest.param(HALF, HALF, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize(("alpha", "lam"), [(-0.6, 1.2), (HALF, HALF)])
 def test_hypoactivation_reaches_its_limit_and_changes_sign_with_alpha(alpha: float, lam: float):
     """n E[A_d] has the error sqrt(3 n/N): narrower networks, and more of them, say more than the widths above.
 

@@ -52,7 +52,7 @@ def slopes_are_right(found: resmc.OdeLimit) -> bool:
     ("name", "version"),
     [
         ("v-phi-w, tanh", "values"),
-        ("phi-out, tanh", "increments"),
+        pytest.param("phi-out, tanh", "increments", marks=pytest.mark.long),
         ("phi-out, inside, gelu", "values"),
         ("phi-in, relu", "tied"),
     ],

@@ -140,7 +140,11 @@ def label(model: ResNet) -> str:
     return f"{model.variant}-{model.width}x{model.depth}-alpha{model.alpha:.3g}-lam{model.lam:.3g}"
 
 
-@pytest.mark.parametrize("model", MODELS, ids=label)
+@pytest.mark.parametrize(
+    "model",
+    [model if i % 2 == 0 else pytest.param(model, marks=pytest.mark.long) for i, model in enumerate(MODELS)],
+    ids=label,
+)
 def test_projected_networks_have_the_law_of_networks_with_explicit_weights(model: ResNet):
     projected, dense = pair(model, seed=7000 + MODELS.index(model))
     assert_all_within(law_comparisons(projected, dense), at_least=20 if model.width == 1 else 40)

@@ -238,7 +238,13 @@ CASES = [
 COUNTS = {2: 100_000, 3: 100_000, 6: 60_000, 16: 30_000}  # networks by width: enough to see lam 2% off
 
 
-@pytest.mark.parametrize(("variant", "width", "depth", "alpha", "lam"), CASES)
+QUICK = [("vanilla", 16), ("vanilla", 6), ("balanced", 3), ("balanced-half", 6), ("balanced-half", 2)]  # all of both
+
+
+@pytest.mark.parametrize(
+    ("variant", "width", "depth", "alpha", "lam"),
+    [case if case[:2] in QUICK else pytest.param(*case, marks=pytest.mark.long) for case in CASES],
+)
 def test_projected_and_dense_agree_in_law(variant, width, depth, alpha, lam):
     model = ResNet(width, depth, alpha, lam, variant, n_out=2, input_norm=1.5)
     layers = [0, 1, depth // 2, depth]

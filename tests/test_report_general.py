@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reports import HALF, Page, bare
+from reports import HALF, Page, bare, only
 
 import resmc
 from resmc import DepthScaling, ResidualNetwork, ResNet, Sweep
@@ -71,7 +71,7 @@ def test_every_network_has_a_page_in_words(name: str):
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.parametrize("name", ["rademacher", "two matrices"])
+@pytest.mark.parametrize("name", [pytest.param("rademacher", marks=pytest.mark.long), "two matrices"])
 def test_figures_of_any_network_are_drawn_and_described(name: str):
     content = simulation_page.content(general(name))
     assert [figure.key for figure in content.figures.values() if figure.refusal] == []
@@ -199,7 +199,8 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> resmc.SweepResult:
     return plan.run(tmp_path_factory.mktemp("general") / "store", workers=1, progress=False)
 
 
-def test_a_sweep_over_words_and_numbers_has_its_page(swept: resmc.SweepResult):
+def test_a_sweep_over_words_and_numbers_has_its_page(swept: resmc.SweepResult, monkeypatch: pytest.MonkeyPatch):
+    only(monkeypatch, *(f"{name}.median" for name in (*FORWARD, *BACKWARD)))
     page = Page(render(swept))
     assert "There is no figure" not in page.text
     assert not re.search(r"(?<![A-Za-z])(nan|None|inf)(?![A-Za-z])", page.text)
@@ -224,9 +225,10 @@ def test_a_point_without_a_quantity_has_a_dash(tmp_path: Path):
         assert "where they do not, a dash stands in the table" in Page(render(result)).text
 
 
-def test_curves_are_not_limited_to_those_that_have_a_colour_each(tmp_path: Path):
+def test_curves_are_not_limited_to_those_that_have_a_colour_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    only(monkeypatch, "growth", "log_norm.variance")
     plan = Sweep(activation=["relu", "tanh", "gelu", "silu", "sigmoid", "leaky_relu", "linear"], beta=[0.5, 1.0],
                  block="v-phi-w", width=6, depth=3, networks=100)  # fmt: skip
     page = Page(render(plan.run(tmp_path / "store", workers=1, progress=False)))
     assert "There is no figure" not in page.text
-    assert len(page.all("svg")) > 4
+    assert len(page.all("svg")) == 2

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reports import HALF, Page, bare
+from reports import HALF, Page, bare, only
 from sweeps import Enough, contents, files, small, stopped_after
 
 import resmc
@@ -67,7 +67,8 @@ def test_every_point_is_in_the_table_with_its_numbers(page: Page, store: Path):
     assert "cpu-" in page.text
 
 
-def test_a_page_leaves_out_figures_whose_points_are_not_computed_yet(tmp_path: Path):
+def test_a_page_leaves_out_figures_whose_points_are_not_computed_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    only(monkeypatch, "log_norm.variance", "growth")
     small(networks=640, shard_updates=None).run(tmp_path / "store", progress=False)
     later = small(networks=640, shard_updates=None, variant=["vanilla", "balanced"]).result(tmp_path / "store")
     assert later.points_complete == 4
@@ -151,8 +152,7 @@ PLANS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", PLANS)
 def test_every_kind_of_plan_has_its_page(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Figures take most of a page's time, and those of three quantities are of all kinds."""
-    asked, drawn = sweep_figures.asked, ("log_norm.variance", "growth", "active_fraction")
-    monkeypatch.setattr(sweep_figures, "asked", lambda result: [one for one in asked(result) if one in drawn])
+    only(monkeypatch, "log_norm.variance", "growth", "active_fraction")
     plan = small(**{"shard_updates": None, "networks": 500} | PLANS[name])
     page = Page(render(plan.run(tmp_path / "store", workers=2, progress=False)))
     ids = [attributes["id"] for _, attributes in page.elements if attributes.get("id")]
@@ -201,7 +201,13 @@ def _assert_again(page: Page, folder: Path) -> None:
         (folder / "again").rename(folder / f"again-{command[0] == 'sh'}")
 
 
-@pytest.mark.parametrize("changes", [{}, {"target_stderr": {"log_norm.variance": 0.05}, "max_networks": 3000}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, marks=pytest.mark.long),
+        {"target_stderr": {"log_norm.variance": 0.05}, "max_networks": 3000},
+    ],
+)
 def test_the_commands_give_the_same_shards(changes: dict[str, Any], tmp_path: Path):
     given = {"networks": None if changes else 1000, "shard_updates": 1 << 16, "seed": 2**63, "layers": 5,
              "correlations": True, "independent": False}  # fmt: skip
@@ -224,8 +230,7 @@ def test_dimensions_are_drawn_along_numbers():
 
 @pytest.mark.parametrize("widths", [6, 7])
 def test_growth_is_a_map_where_there_would_be_too_many_curves(widths: int, monkeypatch: pytest.MonkeyPatch):
-    from resmc.report import sweep_figures
-
+    only(monkeypatch, "growth")
     maps: list[str] = []
     original = sweep_figures.plot_sweep
 

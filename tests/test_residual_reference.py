@@ -66,8 +66,9 @@ def autograd(model: ResidualNetwork, seed: int, network: int) -> dict[str, np.nd
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("block", BLOCKS)
 def test_dense_reference_is_autograd_through_explicit_weights(block, activation):
-    depth = 6
-    for scaling, bias, weights in itertools.product(scalings(block, depth), (0.0, 0.4), WEIGHTS):
+    """Every other one of the settings, by turns, so that any two of all choices meet."""
+    depth, turn = 6, (list(BLOCKS).index(block) + list(ACTIVATIONS).index(activation)) % 2
+    for scaling, bias, weights in list(itertools.product(scalings(block, depth), (0.0, 0.4), WEIGHTS))[turn::2]:
         model = ResidualNetwork(4, depth, block, activation, 0.9, scaling, weights, bias, n_out=2, input_norm=1.7)
         first = 2**47 + 3
         paths = simulate_residual(model, 2, seed=71, first_network=first, method="dense")

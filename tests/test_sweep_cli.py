@@ -54,6 +54,7 @@ def test_a_plan_is_run_into_a_store_and_printed(capsys, plan, tmp_path, whole):
     assert again == out
 
 
+@pytest.mark.long
 def test_processes_of_the_command_write_the_same_bytes(plan, tmp_path, whole):
     arguments = ("sweep", plan, "--store", tmp_path / "store", "--processes", "--workers", 2, "--quiet")
     status, out, err = finish(start(*arguments))

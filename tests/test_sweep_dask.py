@@ -141,12 +141,13 @@ def test_a_shard_that_the_scheduler_gives_up_is_submitted_again(
     assert contents(gate / "store") == contents(gate / "alone")
 
 
+@pytest.mark.long  # the sentence is that of processes, which tests of kills ask for
 def test_a_shard_that_kills_every_worker_ends_the_run_in_a_sentence(cluster, client, gate, monkeypatch):
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
     monkeypatch.setattr(coordinator, "MOST_FAILURES", 1)
     for number in range(100):
         (gate / "deaths" / str(number)).touch()
-    plan = small(width=8, ratio=1)
+    plan = small(width=8, ratio=1, shard_updates=1 << 40)  # one shard: a worker that dies takes seconds to come back
     with pytest.raises(RuntimeError, match=r"^a worker has died while computing width 8, depth 8: .* Finished shards"):
         plan.run(gate / "store", engine=client, progress=False)
     for death in (gate / "deaths").iterdir():
@@ -157,6 +158,7 @@ def test_a_shard_that_kills_every_worker_ends_the_run_in_a_sentence(cluster, cli
     assert plan.run(gate / "store", engine=client, progress=False).complete
 
 
+@pytest.mark.long  # each worker imports torch
 def test_a_device_that_is_not_there_is_a_sentence_and_the_client_stays_usable(client, tmp_path):
     with pytest.raises(DeviceError, match=r"^device='cuda:99' is not available: "):
         small().run(tmp_path / "store", engine=client, progress=False, device="cuda:99")
@@ -222,7 +224,7 @@ def test_the_command_works_on_a_cluster(cluster, tmp_path, small_shards):
     assert contents(tmp_path / "store") == small_shards
 
 
-@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:x"])
+@pytest.mark.parametrize("address", ["nonsense", pytest.param("127.0.0.1:x", marks=pytest.mark.long)])
 def test_an_address_without_a_scheduler_is_a_sentence(address, tmp_path):
     (tmp_path / "plan.toml").write_text(as_toml(), encoding="utf-8")
     arguments = ("sweep", tmp_path / "plan.toml", "--store", tmp_path / "store", "--dask", address, "--quiet")

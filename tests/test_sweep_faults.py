@@ -271,7 +271,7 @@ def mounted(folder: Path, *options: str) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("engine", [None, "processes"])
+@pytest.mark.parametrize("engine", [None, pytest.param("processes", marks=pytest.mark.long)])
 def test_a_disk_that_is_full_ends_the_run_with_a_sentence_and_room_lets_it_go_on(tmp_path, expected, engine):
     disk, wanted = tmp_path / "disk", sum(len(data) for data in contents(expected).values())
     with mounted(disk, "-t", "tmpfs", "-o", f"size={wanted * 6 // 10}", "tmpfs"):

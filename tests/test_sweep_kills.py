@@ -186,7 +186,7 @@ def test_a_sweep_whose_workers_are_killed_goes_on_by_itself(tmp_path, expected, 
 
     def compute_and_die(self: Worker, task: Any) -> Any:
         tasks.append(task)
-        if len(tasks) in (1, 5, 60, 61, 130):  # 1: while it starts; 60 and 61: two at once, or the same one twice
+        if len(tasks) in (1, 60, 61):  # 1: while it starts; 60 and 61: two at once, or the same one twice
             threading.Timer(moments.uniform(0.0, 0.01), kill, [self.process.pid]).start()
         return compute(self, task)
 
@@ -195,7 +195,7 @@ def test_a_sweep_whose_workers_are_killed_goes_on_by_itself(tmp_path, expected, 
     # A run that takes more than seconds says how far it is.
     said = [line for line in capsys.readouterr().err.splitlines() if not re.search(r"^resmc: [\d.]+%, ", line)]
     assert set(said) == {"resmc: a worker has died; its shard is computed again"}
-    assert 1 <= len(said) <= 5
+    assert 1 <= len(said) <= 3
     assert len(tasks) <= SHARDS + len(said)  # one is computed again for each, unless it was finished already
     # What a killed worker was writing is left; the next run finds nothing to do, and tidies up.
     before = identities(store)
@@ -214,6 +214,7 @@ def test_workers_that_die_again_and_again_end_the_run_with_a_sentence(tmp_path, 
         started.append(self.process.pid)
         kill(self.process.pid)
 
+    monkeypatch.setattr(coordinator, "MOST_FAILURES", 2)
     with monkeypatch.context() as patch:
         patch.setattr(Worker, "__init__", start_and_die)
         with pytest.raises(RuntimeError, match=r"a worker has died .*\. Finished shards are safe") as caught:
@@ -222,7 +223,7 @@ def test_workers_that_die_again_and_again_end_the_run_with_a_sentence(tmp_path, 
     assert coordinator.MOST_FAILURES < len(started) <= 2 * (coordinator.MOST_FAILURES + 1)
     assert not list((store / "claims").iterdir())
     assert identities(store) == before
-    assert sweep().run(store, engine="processes", workers=2, progress=False).complete
+    assert sweep().run(store, progress=False).complete
     assert before.items() <= identities(store).items()
     assert_same(store, expected)
 
@@ -269,7 +270,7 @@ def test_a_targeted_sweep_killed_between_its_pilots_and_its_shards_is_the_same(t
     plan = targeted(shard_updates=1)
     assert plan.run(tmp_path / "expected", progress=False).complete
     store, before = tmp_path / "store", dict[str, tuple[int, int]]()
-    for enough in (1, 2, 3, 5):
+    for enough in (1, 2, 3):
         with running(run_of(plan, store, workers=1)) as process:
             assert process.line() == "ready"
             until_shards(store, enough, process)

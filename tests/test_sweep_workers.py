@@ -162,7 +162,7 @@ def test_status_counts_the_shards_that_living_workers_are_at(jobs, small_shards,
 def test_a_late_worker_finds_nothing_to_do(jobs):
     jobs.plan.run(jobs.store.path, progress=False)
     before = contents(jobs.store.path)
-    assert finish(jobs.start())[0] == 0
+    assert main(["worker", str(jobs.store.path), "--quiet"]) == 0
     assert contents(jobs.store.path) == before
     assert load_sweep(jobs.store.path).complete
 

@@ -249,7 +249,7 @@ def test_finite_layers_approach_the_ratio_limit_like_one_over_width(alpha: float
     assert gaps[0] / gaps[1] == pytest.approx(2.0, rel=1e-3)
 
 
-@pytest.mark.parametrize("alpha", [1 - 1e-5, -(1 - 1e-5), 1 - 1e-3, -0.5])
+@pytest.mark.parametrize("alpha", [1 - 1e-5, pytest.param(-(1 - 1e-5), marks=pytest.mark.long), 1 - 1e-3, -0.5])
 def test_infinite_sums_equal_the_sum_of_their_terms(alpha: float) -> None:
     model = network(alpha=alpha)
     lam, log_alpha = model.normalised[1], math.log(abs(alpha))

@@ -6,9 +6,8 @@ import ast
 import io
 import re
 import tokenize
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 import resmc
 
@@ -59,15 +58,21 @@ def riddles(texts: list[tuple[int, str]]) -> list[str]:
     return [f"{line}: {text.splitlines()[0]}" for line, text in texts if opening(text) in RIDDLES]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_docstring_begins_with_a_verb_or_the_name_of_the_thing(path):
-    assert riddles(docstrings(path.read_text(encoding="utf-8"))) == []
+def in_all_files(texts: Callable[[str], list[tuple[int, str]]]) -> list[str]:
+    """The riddles of all files, with file and line."""
+    found = ((path, riddles(texts(path.read_text(encoding="utf-8")))) for path in FILES)
+    return [f"{path.relative_to(PACKAGE)}:{riddle}" for path, several in found for riddle in several]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_comment_stands_alone(path):
-    found = comments(path.read_text(encoding="utf-8"))
-    assert riddles([(line, text[0].upper() + text[1:]) for line, text in found if text]) == []
+def test_a_docstring_begins_with_a_verb_or_the_name_of_the_thing():
+    assert in_all_files(docstrings) == []
+
+
+def test_a_comment_stands_alone():
+    assert (
+        in_all_files(lambda source: [(line, text[0].upper() + text[1:]) for line, text in comments(source) if text])
+        == []
+    )
 
 
 def test_the_reader_sees_a_riddle():
