@@ -15,7 +15,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -59,12 +59,15 @@ class Case:
 
     @property
     def verdict(self) -> str:
-        """What is to be said of the case; a share is missed for certain where its error does not explain it."""
+        """What is to be said of the case; it is missed for certain where two standard errors do not explain it."""
         if not self.judged:
             return "not judged"
         if self.removed >= SHARE:
             return ""
-        return "missed, within 2 s.e." if self.removed + 2.0 * self.error >= SHARE else "MISSED"
+        towards = math.copysign(
+            min(2.0 * self.stderr, abs(self.second_order - self.value)), self.second_order - self.value
+        )
+        return "missed, within 2 s.e." if replace(self, value=self.value + towards).removed >= SHARE else "MISSED"
 
 
 def networks(width: int, ratio: float, alpha: float) -> int:

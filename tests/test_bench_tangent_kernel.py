@@ -58,7 +58,7 @@ def test_a_quick_run_is_written_and_all_answers_are_right(tmp_path, capsys, monk
     bench.main(["--quick", "--output", str(tmp_path)])
     (found,) = tmp_path.glob("tangent-kernel-quick-*.json")
     lines = json.loads(found.read_text())["lines"]
-    assert len({line["what"] for line in lines}) == len(lines) == 17
+    assert len({line["what"] for line in lines}) == len(lines) == 18
     assert all(line["reached"] for line in lines if line["what"].endswith(", z"))
     assert capsys.readouterr().out.count("\n| ") == 1 + len(lines)
 

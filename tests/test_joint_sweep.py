@@ -8,23 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from joint_twin import joint as twin
 
 import resmc
 from resmc import Sweep
-from resmc.engine import native
 
 pytestmark = pytest.mark.cpu
 GRID: dict[str, Any] = {"width": [4, 6], "depth": 3, "alpha": 0.0, "lam": 1.0, "networks": 64, "layers": 4, "seed": 1}
 ASKED: dict[str, Any] = {"gram": [[4.0, 1.0], [1.0, 4.0]], "tangent_kernel": True, "tangents": 2}
-
-
-@pytest.fixture(autouse=True)
-def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The twin, where the kernels have not been built."""
-    if not hasattr(native._native, "joint"):
-        monkeypatch.setattr(native._native, "joint", twin, raising=False)
-        monkeypatch.setattr(native._native, "joint_thread_bytes", lambda *_: 1 << 20, raising=False)
 
 
 def test_a_point_of_a_sweep_is_the_simulation_of_its_network(tmp_path: Path):

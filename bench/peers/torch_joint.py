@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -78,6 +79,41 @@ def explicit_kernels(problem: Problem, networks: int, seed: int, *, factor: torc
                 for x, y in zip(grads[0], grads[b], strict=True):
                     kernel[:, b] += (x * y).sum((1, 2))
             found.append(kernel.numpy())
+        return found
+
+    return in_batches(simulate, networks, batch)
+
+
+def hidden_layers(
+    inputs: Sequence[Sequence[float]], width: int, networks: int, seed: int, *, batch: int = 8192
+) -> Floats:
+    """Return K_01, (networks,), of 3 fully connected hidden ReLU layers with weights N(0, 2), all written out.
+
+    Gradients are taken by hand, with respect to the weights of all four matrices.
+    """
+    x, n, root = torch.tensor(inputs).T, width, math.sqrt(width)
+
+    def simulate(worker: int, batches: int) -> list[Floats]:
+        generator = torch.Generator().manual_seed(seed)
+
+        def weights(*shape: int) -> torch.Tensor:
+            return torch.randn(batch, *shape, generator=generator).mul_(math.sqrt(2.0))
+
+        found = []
+        with torch.inference_mode():
+            for _ in range(batches):
+                matrices = [weights(n, len(x)) / math.sqrt(len(x)), *(weights(n, n) / root for _ in range(2))]
+                met, pre = [x.expand(batch, -1, -1)], []
+                for matrix in matrices:
+                    pre.append(matrix @ met[-1])
+                    met.append(torch.relu(pre[-1]))
+                back, sizes = weights(n, 1) / root, (len(x), n, n)
+                kernel = (met[-1][:, :, 0] * met[-1][:, :, 1]).sum(1, dtype=torch.float64) / n
+                for matrix, u, a, fan_in in zip(matrices[::-1], pre[::-1], met[-2::-1], sizes[::-1], strict=True):
+                    q = (u > 0) * back
+                    kernel += (q[:, :, 0] * q[:, :, 1]).sum(1) * (a[:, :, 0] * a[:, :, 1]).sum(1) / fan_in
+                    back = matrix.mT @ q
+                found.append(kernel.numpy())
         return found
 
     return in_batches(simulate, networks, batch)

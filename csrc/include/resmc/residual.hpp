@@ -137,17 +137,26 @@ struct ResidualRun {
         activate(net.activation, scale.c, scale.inverse, x, w[1], w[3], value, slope);
         mask(round, whole, value);
     }
-    // The same of phi-in's h_l, with what dropout leaves of it. Without dropout nothing is drawn.
-    RESMC_FN void activation_of_layer(uint32_t l, const ActivationScale<Real>& scale, const Real (&h)[4],
-                                      const Word (&w)[4], uint32_t round, bool whole, Real (&value)[4],
-                                      Real (&slope)[4]) const {
-        activation(scale, h, w, round, whole, value, slope);
-        if (net.kept_below == 0) return;
+    // For dropout in phi-in: bit k says if neuron k of a quad of layer l is kept. Without dropout nothing is drawn.
+    // Masks are drawn before all that is needed with them, as registers are scarce on a GPU.
+    RESMC_FN Word dropout_mask(uint32_t l, uint32_t round) const {
+        Word bits(0u);
+        if (net.kept_below == 0) return bits;
         Word drawn[4];
         words(draw(STREAM_DROPOUT, l), round, drawn);
+        for (uint32_t k = 0; k < 4; ++k)
+            bits = bits | ((below(drawn[k], Word(net.kept_below)) >> 31) << static_cast<int>(k));
+        return bits;
+    }
+    // sigma(h_l) and its slope with what dropout leaves of them.
+    RESMC_FN void masked_activation(const Word& mask_bits, const ActivationScale<Real>& scale, const Real (&h)[4],
+                                    const Word (&w)[4], uint32_t round, bool whole, Real (&value)[4],
+                                    Real (&slope)[4]) const {
+        activation(scale, h, w, round, whole, value, slope);
+        if (net.kept_below == 0) return;
         for (uint32_t k = 0; k < 4; ++k) {
-            const Real factor =
-                select_negative(below(drawn[k], Word(net.kept_below)), Real(net.kept_factor), Real(0.0f));
+            const Word is_kept = mask_bits << static_cast<int>(31 - k);
+            const Real factor = select_negative(is_kept, Real(net.kept_factor), Real(0.0f));
             value[k] = factor * value[k];
             slope[k] = factor * slope[k];
         }
@@ -159,7 +168,7 @@ struct ResidualRun {
                                 uint32_t round, bool whole, Forward& sum) const {
         if (block != BLOCK_PHI_IN) return;
         Real value[4], slope[4];
-        activation_of_layer(l, scale, h, w, round, whole, value, slope);
+        masked_activation(dropout_mask(l, round), scale, h, w, round, whole, value, slope);
         for (uint32_t k = 0; k < 4; ++k) {
             sum.active_square = fma(value[k], value[k], sum.active_square);
             count_positive(sum.active, value[k]);

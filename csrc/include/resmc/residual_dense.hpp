@@ -297,7 +297,8 @@ struct Dense {
             Word w[4] = {};
             run.vectors.load(vector, round, h);
             if (run.has_signs()) run.words(signs, round, w);
-            run.activation_of_layer(l, scale, h, w, round, round < run.team.whole_rounds(run.width()), value, slope);
+            run.masked_activation(run.dropout_mask(l, round), scale, h, w, round,
+                                  round < run.team.whole_rounds(run.width()), value, slope);
             run.shared[which].store(run.team.quad(round), value);
         }
     }
@@ -375,7 +376,7 @@ struct Dense {
                 Real value[4], slope[4];
                 Word w[4] = {};
                 if (run.has_signs()) run.words(signs, round, w);
-                run.activation_of_layer(l, scale, h, w, round, whole, value, slope);
+                run.masked_activation(run.dropout_mask(l, round), scale, h, w, round, whole, value, slope);
                 for (uint32_t k = 0; k < 4; ++k) out[k] = s * slope[k] * out[k];
             } else {
                 for (uint32_t k = 0; k < 4; ++k) out[k] = readout * out[k];

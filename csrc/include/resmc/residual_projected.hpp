@@ -158,12 +158,13 @@ struct Projected {
             const Sum sums = run.template each_round<Sum>([&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
                 Real g[4], p[4], h[4], f[4], value[4], slope[4];
                 Word w[4] = {};
+                const Word kept = run.dropout_mask(l, round);
                 if (run.has_signs()) run.words(signs, round, w);
                 run.normals(residual, round, whole, g);
                 run.normals(fresh, round, whole, f);
                 run.vectors.load(VECTOR_GRADIENT, round, p);
                 run.vectors.load(at, round, h);
-                run.activation_of_layer(l, scale, h, w, round, whole, value, slope);
+                run.masked_activation(kept, scale, h, w, round, whole, value, slope);
                 run.vectors.store(VECTOR_FRESH, round, f);
                 for (uint32_t k = 0; k < 4; ++k) {
                     sum.drawn = fma(g[k], p[k], sum.drawn);
@@ -177,9 +178,10 @@ struct Projected {
             const auto branch = [&](uint32_t round, bool whole, const Real(&h)[4], Real(&v)[4]) RESMC_LAMBDA {
                 Real f[4], value[4], slope[4];
                 Word w[4] = {};
+                const Word kept = run.dropout_mask(l, round);
                 if (run.has_signs()) run.words(signs, round, w);
                 run.vectors.load(VECTOR_FRESH, round, f);
-                run.activation_of_layer(l, scale, h, w, round, whole, value, slope);
+                run.masked_activation(kept, scale, h, w, round, whole, value, slope);
                 for (uint32_t k = 0; k < 4; ++k) v[k] = s * slope[k] * fma(t.along, value[k], t.across * f[k]);
             };
             run.template finish_backward<false>(here, at, gradient, branch);
