@@ -151,20 +151,26 @@ static bool simulate_joint_networks(const Residual& net, const Joint& joint, uin
     return simulate_joint<Branch>(run, recorder);
 }
 
+template <uint32_t n>
+struct FixedInputs {
+    static constexpr uint32_t value = n;
+};
+
 bool simulate_joint_pack(const Residual& net, const Joint& joint, Method method, uint64_t seed, uint64_t network,
                          int begin, int end, const Recording& recording, const JointRecords& records, size_t at,
                          void* workspace, const Control& control) {
     const JointRow row{records.row, at, begin, end};
     return with_block(net.block, [&](auto block) {
-        using Branch = JointProjected<block.value>;
         if (method == METHOD_DENSE)
             return simulate_joint_networks<JointDense<block.value>, 0>(net, joint, seed, network, row, recording,
                                                                        records, workspace, control);
-        if (joint.inputs == 2 && joint.tangents == 0)  // what is simulated most
-            return simulate_joint_networks<Branch, 2>(net, joint, seed, network, row, recording, records, workspace,
-                                                      control);
-        return simulate_joint_networks<Branch, 0>(net, joint, seed, network, row, recording, records, workspace,
-                                                  control);
+        const auto simulate = [&](auto fixed) {
+            return simulate_joint_networks<JointProjected<block.value>, fixed.value>(
+                net, joint, seed, network, row, recording, records, workspace, control);
+        };
+        if (joint.tangents == 0 && joint.inputs == 1) return simulate(FixedInputs<1>{});
+        if (joint.tangents == 0 && joint.inputs == 2) return simulate(FixedInputs<2>{});
+        return simulate(FixedInputs<0>{});
     });
 }
 
