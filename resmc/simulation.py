@@ -314,7 +314,7 @@ def simulate(
         The inputs themselves instead, of networks with Gaussian weights.
     angle : float, optional
         Two inputs of the network's input norm at this angle in radians instead, 0 or from 1e-12 to pi; small ones keep
-        all their digits.
+        their digits.
     tangent_kernel : bool
         Also go back from one output to all weights: `Simulation.tangent_kernel`, and what ``gradients`` gives of
         input 0.

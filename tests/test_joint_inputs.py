@@ -10,6 +10,7 @@ import pytest
 
 import resmc
 from resmc import FractionalNoise, ResidualNetwork, ResNet, Weights
+from resmc.engine import memory
 from resmc.engine.joint_request import Asked, joint_of
 from resmc.models import joint_inputs
 from resmc.models.joint_inputs import JointInputs, factor, of_angle, of_gram, of_inputs, of_size
@@ -103,6 +104,10 @@ def test_inputs_are_read_back_from_their_description():
     ("gram", "match"),
     [
         ("a", "square array of real numbers"),
+        ([[None, 1.0], [1.0, 2.0]], "gram with None in it"),
+        ([[True, 0.5], [0.5, 1.0]], "gram with True in it"),
+        (np.eye(2) > 0.0, "gram of booleans"),
+        (np.ma.masked_array(np.eye(2)), "masked array"),
         ([[1.0, 0.5]], "must be square"),
         (np.eye(17), "1 to 16"),
         (np.zeros((0, 0)), "1 to 16"),
@@ -135,7 +140,12 @@ def test_inputs_that_are_none_are_refused(inputs: Any, match: str):
         resmc.simulate(MODEL, networks=4, inputs=inputs, progress=False)
 
 
-@pytest.mark.parametrize("angle", [-0.1, 4.0, 1e-13, np.nan, "right"])
+def test_the_largest_angle_may_be_rounded_to_float32():
+    assert float(np.float32(math.pi)) > math.pi
+    assert of_angle(np.float32(math.pi), 1.0) == of_angle(math.pi, 1.0)
+
+
+@pytest.mark.parametrize("angle", [math.pi + 1e-6, -0.1, 4.0, 1e-13, np.nan, "right"])
 def test_an_angle_that_is_none_is_refused(angle: Any):
     with pytest.raises(ValueError, match="angle="):
         resmc.simulate(MODEL, networks=4, angle=angle, progress=False)
@@ -165,6 +175,24 @@ def test_an_angle_that_is_none_is_refused(angle: Any):
 def test_what_does_not_go_together_is_refused(model: Any, asked: dict[str, Any], match: str):
     with pytest.raises(ValueError, match=match):
         resmc.simulate(model, networks=4, progress=False, **asked)
+
+
+def test_a_sweep_takes_the_matrix_of_inputs_alone():
+    with pytest.raises(ValueError, match=r"give gram=x @ x.T / n_in of its rows x, or angle="):
+        resmc.Sweep(width=[8], depth=3, alpha=0.6, lam=0.8, networks=32, inputs=np.eye(2))  # type: ignore[arg-type]
+
+
+def test_memory_that_is_not_there_is_said_to_be_that_of_inputs_tangents_and_layers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 1e5)
+    for asked, cure in (
+        ({"gram": GRAM, "tangents": 2}, "take fewer inputs or tangents or recorded layers, use fewer threads"),
+        (
+            {"tangent_kernel": True, "keep_trajectories": 3},
+            "trajectories, take fewer recorded layers, use fewer threads",
+        ),
+    ):
+        with pytest.raises(ValueError, match=cure):
+            resmc.simulate(MODEL, networks=4, progress=False, **asked)
 
 
 def test_a_size_that_is_said_twice_is_refused():

@@ -266,7 +266,7 @@ def test_lyapunov_exponents_of_fully_connected_networks_are_exact():
     np.testing.assert_allclose(found.exact, [-0.0326, -0.0605, -0.0901, -0.1216], atol=1e-4)
     assert np.abs(found.exponents.z_score(found.exact)).max() < Z
     assert (np.abs(found.exponents.z_score(found.exact[::-1])) > Z).any()
-    np.testing.assert_allclose(found.by_layer.value[0], 0.0, atol=1e-6)
+    np.testing.assert_array_equal(found.by_layer.value[0], 0.0)
 
 
 def test_exponents_are_those_of_the_network_as_it_was_spelled():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import resmc
-from resmc import ResidualNetwork, Simulation
+from resmc import ResidualNetwork, ResNet, Simulation
 from resmc.engine import joint_sums
 from resmc.engine.joint_states import States
 from resmc.engine.joint_sums import JointSums, add_networks, layer_arrays, pairs_of, shapes
@@ -239,11 +239,24 @@ def test_a_file_whose_sums_contradict_each_other_is_refused(name: str, tmp_path:
             resmc.load(tmp_path / "a.resmc")
 
 
-def test_simulations_of_other_inputs_do_not_merge():
-    sim, model = simulation(), ResidualNetwork(WIDTH, LAYERS - 1)
-    other = resmc.simulate(model, networks=N, first_network=N, gradients=True, progress=False)
-    with pytest.raises(ValueError, match="different inputs, tangents or backward pass do not merge"):
-        resmc.merge(sim, other)
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"angle": 1e-9, "tangents": 2}, "different tangents do not merge: 2 and 0$"),
+        ({"angle": 1e-9, "tangent_kernel": True}, "different tangent_kernel do not merge: True and False$"),
+        ({"gram": np.eye(3)}, "different numbers of inputs do not merge: 3 and 2$"),
+        ({"gram": np.eye(2)}, r"different gram\[0, 1\] do not merge: 0.0 and 1.0$"),
+        ({"angle": 1e-10}, r"different factors \[1, 1\] of the differences of inputs do not merge: 1e-10 and 1e-09$"),
+        ({}, "different numbers of inputs do not merge: 1 and 2$"),
+    ],
+)
+def test_simulations_of_other_inputs_do_not_merge_and_say_which_argument_differs(asked: dict[str, Any], said: str):
+    first, other = (
+        resmc.simulate(ResNet(8, 2, 0.6, 0.8), networks=32, first_network=at, progress=False, **given)
+        for at, given in ((0, asked), (32, {"angle": 1e-9}))
+    )
+    with pytest.raises(ValueError, match=said):
+        resmc.merge(first, other)
 
 
 # ------------------------------------------------------------------------------------------------------ estimates

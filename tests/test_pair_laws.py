@@ -144,7 +144,7 @@ def test_networks_without_exact_exponents_are_refused_in_words(model, words):
 def test_numbers_out_of_range_are_refused():
     with pytest.raises(ValueError, match="k=11"):
         theory.lyapunov_exponents(resmc.ResNet(10, 5, 0.0, 1.0), 11)
-    with pytest.raises(ValueError, match="width=1"):
+    with pytest.raises(ValueError, match="width=1 has no angles: it must be at least 2"):
         theory.small_angle(resmc.ResNet(1, 5, 0.0, 1.0))
     with pytest.raises(ValueError, match="rho"):
         theory.correlation_drift([0.0, 1.5])

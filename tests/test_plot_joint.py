@@ -34,6 +34,15 @@ def test_angles_are_drawn_with_their_scatter_and_both_theories(quantity):
         np.testing.assert_array_equal(exact, [found.small_angle[:, 1, 0]] * (quantity == "log_sine_squared"))
 
 
+def test_a_list_of_one_simulation_is_drawn_as_it_is():
+    one, listed = (
+        lines(P.plot_angles(given), color=st.DATA)[0].get_ydata() for given in (two_inputs(), [two_inputs()])
+    )
+    np.testing.assert_array_equal(one, listed)
+    with pytest.raises(ValueError, match="result holds 2 simulations"):
+        P.plot_angles([two_inputs()] * 2)
+
+
 def test_the_law_of_small_angles_is_not_drawn_for_wide_ones():
     ax = P.plot_angles(two_inputs(1.0), quantity="log_sine_squared")
     assert lines(ax, color=st.EXACT) == []

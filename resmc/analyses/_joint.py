@@ -41,8 +41,8 @@ def sums_of(sim: Record, call: str = "", fewest: int = 1) -> JointSums:
     """
     if sim.joint is None or sim.joint.recording.count < fewest:
         raise ValueError(
-            f"{call} needs several inputs: simulate(.., gram=) takes their Gram matrix, inputs= the inputs themselves, "
-            "angle= that of two"
+            f"{call} needs several inputs, and there is one: simulate(.., gram=) takes their Gram matrix, inputs= the "
+            "inputs themselves, angle= that of two"
         )
     return sim.joint
 
@@ -53,11 +53,16 @@ def theory_cells(found: Estimate, exact: float, limit: float) -> list[Any]:
     difference = float(found.relative_difference(limit)) if np.isfinite(limit) else np.nan
     numbers = [exact, z, limit, difference]
     if np.isfinite(exact):
-        return [cell(exact), "exact", f"z = {z:+z.2f}" if np.isfinite(z) else "", *numbers]
+        return [theory_cell(found, exact), "exact", f"z = {z:+z.2f}" if np.isfinite(z) else "", *numbers]
     if np.isfinite(limit):
         said = f"{difference:+z.2%}" if np.isfinite(difference) and abs(difference) <= WORTH_SAYING else ""
-        return [cell(limit), "infinite width", said, *numbers]
+        return [theory_cell(found, limit), "infinite width", said, *numbers]
     return ["", "", "", *numbers]
+
+
+def theory_cell(found: Estimate, value: float) -> str:
+    """Write a value beside an estimate, of which it has the size; empty if it is NaN."""
+    return cell(value, size=float(np.nan_to_num(np.fmax(np.abs(found.value), found.stderr), posinf=0.0)))
 
 
 def pairs_below(count: int, own: bool) -> list[tuple[int, int]]:

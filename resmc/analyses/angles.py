@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from .._system.words import counted
 from ..results.estimates import Estimate, Floats
 from ..results.record import Record
 from ..tables import Column, Table
@@ -24,6 +25,8 @@ from ._joint import MOST_PAIRS, THEORY, chosen_layers, estimates_of, nothing_kno
 from ._result import Result
 
 SMALL = 2.0 * math.log(0.1)  # ln sin^2 of the inputs' angle up to which the law of small angles stands beside it
+
+MOST_UNRESOLVED = 0.01  # share of unresolved networks up to which the mean of the others still says something
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,11 +39,15 @@ class Angles(Result):
     cosine, cosine_variance : Estimate, shape (R, m, m)
         Mean and variance of cos(angle) over the networks where neither state is 0.
     log_sine_squared, log_sine_squared_variance : Estimate, shape (R, m, m)
-        Mean and variance of ln sin^2(angle), of the ``separated`` networks alone. Small angles have all their digits,
-        relative to the difference of the inputs.
-    alive, separated : ndarray of int, shape (R, m, m)
-        Networks where neither state is 0; and of these those whose states are not on one line, as far as float32 tells:
-        identical inputs stay so, opposite ones in a linear network too.
+        Mean and variance of ln sin^2(angle), of the ``separated`` networks alone. A small angle keeps its digits
+        towards input 0 while it is above 1e-6 of how far the two norms have drifted apart, relative to them; between
+        two others, above 1e-5 of how far both are from input 0, relative to its norm. Networks whose angle is smaller
+        are ``unresolved``. They are not in the mean, which is above the true one then, and has no error; nor has it one
+        at later layers, as rounding stays in an angle that grows again.
+    alive, separated, unresolved : ndarray of int, shape (R, m, m)
+        Networks where neither state is 0; of these those whose angle has its digits; and those whose angle has lost
+        them. The others' states are on one line: identical inputs stay so, opposite ones in a linear network too. Where
+        a single neuron is active in a layer without a skip, states are on one line, and count as unresolved.
     infinite_width : InfiniteWidth
         ``cosine`` and ``log_sine_squared`` at infinite width (`resmc.theory.infinite_width`).
     small_angle : ndarray, shape (R, m, m)
@@ -55,6 +62,7 @@ class Angles(Result):
     log_sine_squared_variance: Estimate
     alive: NDArray[np.int64]
     separated: NDArray[np.int64]
+    unresolved: NDArray[np.int64]
     infinite_width: InfiniteWidth
     small_angle: Floats
 
@@ -72,7 +80,7 @@ class Angles(Result):
                 sine_limit = float(self.infinite_width.log_sine_squared[i, a, b])
                 small = float(self.small_angle[i, a, b])
                 theory = theory_cells(cosine, np.nan, limit)
-                last = [sine, sine_limit, small, int(self.separated[i, a, b])]
+                last = [sine, sine_limit, small, int(self.separated[i, a, b]), int(self.unresolved[i, a, b])]
                 rows.append([int(self.layers[i]), f"{b}, {a}", cosine, *theory, *last])
         columns = [
             Column("layer", "layer"),
@@ -83,11 +91,25 @@ class Angles(Result):
             Column("infinite width", "log_sine_squared_infinite_width"),
             Column("small angle", "log_sine_squared_small_angle"),
             Column("separated", "separated"),
+            Column("unresolved", "unresolved"),
         ]
         left = len(self.layers) * len(pairs) - len(rows)
-        return Table(
-            "angles", "Angles", columns, rows, left_out=left, complete=partial(self._rows, 1 << 20) if left else None
-        )
+        complete = partial(self._rows, 1 << 20) if left else None
+        return Table("angles", "Angles", columns, rows, notes=self._notes(), left_out=left, complete=complete)
+
+    def _notes(self) -> list[str]:
+        """Say of the pair with the most unresolved networks what that means for its mean."""
+        if not self.unresolved.any():
+            return []
+        i, a, b = (int(x) for x in np.unravel_index(np.argmax(self.unresolved), self.unresolved.shape))
+        count, alive = int(self.unresolved[i, a, b]), int(self.alive[i, a, b])
+        first = int(self.layers[np.argmax(self.unresolved[:, a, b] > 0)])
+        few = "" if count <= MOST_UNRESOLVED * alive else ", and is itself unresolved"
+        return [
+            f"The angle of inputs {min(a, b)}, {max(a, b)} has lost its digits in {counted(count, 'network')} of "
+            f"{alive} at layer {self.layers[i]}: log sin^2 is the mean of the others, whose angles are larger. From "
+            f"layer {first} on it has no error bar{few}."
+        ]
 
 
 def analyse(sim: Record) -> Angles:
@@ -114,6 +136,7 @@ def analyse(sim: Record) -> Angles:
         log_sine_squared_variance=found.variance("log_sine"),
         alive=found.alive,
         separated=found.separated,
+        unresolved=found.unresolved,
         infinite_width=limit,
         small_angle=small,
     )

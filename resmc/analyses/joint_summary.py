@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from .._system.words import counted
 from ..results.record import Record
-from ..tables.cells import cell
 from . import angles, joint_norms, lyapunov, tangent_kernel
+from ._joint import theory_cell
 from ._result import Result
 
 
@@ -43,15 +43,17 @@ def notes(sim: Record) -> list[str]:
     asked, depth, out = sim.joint.recording, sim.model.depth, []
     if asked.count > 1:
         found = angles.analyse(sim)
-        cosine, limit = found.cosine[-1, 1, 0], cell(float(found.infinite_width.cosine[-1, 1, 0]))
+        cosine = found.cosine[-1, 1, 0]
+        limit = theory_cell(cosine, float(found.infinite_width.cosine[-1, 1, 0]))
         out.append(f"Cosine of inputs 0 and 1 at layer {depth}: {cosine}, at infinite width {limit} (angles()).")
     if asked.kernel:
         kernel = tangent_kernel.analyse(sim)
-        limit = cell(float(kernel.infinite_width.total[0, 0]))
-        out.append(f"Tangent kernel of input 0: {kernel.total[0, 0]}, at infinite width {limit} (tangent_kernel()).")
+        total = kernel.total[0, 0]
+        limit = theory_cell(total, float(kernel.infinite_width.total[0, 0]))
+        out.append(f"Tangent kernel of input 0: {total}, at infinite width {limit} (tangent_kernel()).")
     if asked.tangents:
         exponents = lyapunov.analyse(sim)
-        exact = cell(float(exponents.exact[0]))
+        exact = theory_cell(exponents.exponents[0], float(exponents.exact[0]))
         theory = f", exactly {exact}" if exact else ""
         out.append(f"Largest Lyapunov exponent: {exponents.exponents[0]} per layer{theory} (lyapunov()).")
     return out

@@ -13,7 +13,10 @@ Integers = NDArray[np.int64]
 DUST = 2.0**-40  # share of squared norms that float32 leaves of an input that is 0 while input 0 is not
 NEAR = 120  # powers of two up to which units of columns need no care
 LOWEST = -(1 << 30)  # exponent of a vector that is 0
-ALIGNED = 1e-12  # squared sine between h^a and a difference below which rounding may have made all of the angle
+# Shares of a squared difference, across a state, below which rounding may have made all of the angle. A difference of
+# two columns besides column 0 has the rounding of both; and what is left across them, the kernels drop below 1e-12.
+ALIGNED = 1e-12
+CLOSE = 1e-10
 
 
 def power(exponent: Integers) -> Floats:
@@ -77,20 +80,24 @@ class States:
         """Return |h^a - h^b|^2 |h^b|^2 sin^2 of the angle between these two vectors, and where float32 tells it from 0.
 
         It is in the units of a difference times that of a state, squared: all digits of the difference count, which is
-        far smaller than both states where inputs collapse onto each other.
+        far smaller than both states where inputs collapse onto each other. Of two inputs besides input 0 it is what
+        the differences of both to input 0 leave.
         """
         gram, small, place = self.gram, self.small, a * (a + 1) // 2
         square = gram[place + a] * small[a] ** 2
         along = gram[place] * small[a] * self.large[0]
+        least = ALIGNED * square
         if b > 0:
             other = b * (b + 1) // 2
-            square += gram[other + b] * small[b] ** 2 - 2.0 * gram[place + b] * small[a] * small[b]
+            theirs = gram[other + b] * small[b] ** 2
+            least = CLOSE * (square + theirs)
+            square += theirs - 2.0 * gram[place + b] * small[a] * small[b]
             along -= gram[other] * small[b] * self.large[0]
             along += self.large[b] * (gram[place + b] * small[a] - gram[other + b] * small[b])
         whole = self.norms[b] * square
         along *= along
         found = whole - along
-        return found, (found > ALIGNED * whole) & (self.norms[a] > 0.0)
+        return found, (found > least * self.norms[b]) & (self.norms[a] > 0.0)
 
     def log_sine_squared(self, a: int, b: int, logs: list[Floats]) -> tuple[Floats, NDArray[np.bool_]]:
         """Return ln sin^2 of the angle of inputs a > b, 0 where they are on one line, and where they are not.

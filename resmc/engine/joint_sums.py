@@ -32,8 +32,7 @@ class JointSums:
     recording : JointRecording
     networks : ndarray of int, (32,)
     alive, separated : ndarray of int, (32, R, P)
-        Networks where neither h^a nor h^b is 0; and of these those where they are not on one line, as far as float32
-        tells.
+        Networks where neither h^a nor h^b is 0; and of these those where float32 tells their angle from 0 and pi.
     cosine, log_sine : ndarray, (32, R, P, 2)
         Sums of cos(angle) and of ln sin^2(angle), over the living and the separated ones, and of their squares.
     log_norm : ndarray, (32, R, P, 3)

@@ -61,7 +61,16 @@ def check_memory(request: Request, in_a_sweep: bool = False) -> None:
     while (fewer := depth // spacing + 2) > 3 and needed_memory(request, fewer) > 0.5 * available:
         spacing *= 2
     if fewer >= n_layers or needed_memory(request, fewer) > 0.5 * available:
-        fewer_kept = "" if in_a_sweep else "keep fewer samples or trajectories, "
-        raise ValueError(f"{message}: {fewer_kept}use fewer threads, or a smaller width")
+        raise ValueError(f"{message}: {_fewer(request)}use fewer threads, or a smaller width")
     fits = f"layers={fewer}" if in_a_sweep else f"layers=range(0, {depth + 1}, {spacing})"
     raise ValueError(f"{message}: {fits} would fit")
+
+
+def _fewer(request: Request) -> str:
+    """Say of what there may be less than was asked for."""
+    recording = request.recording
+    kept = "keep fewer samples or trajectories, " if recording.samples or recording.trajectories else ""
+    if recording.joint is None:
+        return kept
+    asked = ["inputs"] * (recording.joint.count > 1) + ["tangents"] * (recording.joint.tangents > 0)
+    return f"{kept}take fewer {' or '.join([*asked, 'recorded layers'])}, "

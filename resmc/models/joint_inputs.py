@@ -27,6 +27,7 @@ LEAST_EIGENVALUE = -1e-9  # smallest eigenvalue of a Gram matrix over its larges
 LEAST_PIVOT = 1e-12  # square of what is left of a unit vector, below which it depends on those before it
 SMALLEST_ANGLE = 1e-12
 SAME = 2.0**-48  # a difference of unit vectors below it is rounding
+ROUNDING = 1e-12  # share of differences to input 0 below which two of them are equal, but for rounding
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,17 @@ class JointInputs:
             row = difference / norm - first * (grown / ((size + norm) * size * norm))
             out[a] = row if math.hypot(*row) > SAME else 0.0
         return out
+
+    @cached_property
+    def directions(self) -> NDArray[np.int64]:
+        """Matrix (m, m): 1 where two inputs have one direction, -1 where they have opposite ones, else 0."""
+        rows = self.unit_start.copy()
+        rows[0] = 0.0  # u^a - u^0
+        size = np.linalg.norm(rows, axis=1)
+        apart = np.linalg.norm(rows[:, None] - rows, axis=2)
+        together = np.linalg.norm(rows[:, None] + rows + 2.0 * self.unit_start[0], axis=2)
+        same = apart <= ROUNDING * np.maximum(size[:, None], size)
+        return np.where(same, 1, np.where(together <= ROUNDING, -1, 0))
 
     def to_dict(self) -> Plain:
         """Return both matrices as lists."""
@@ -128,7 +140,7 @@ def of_inputs(given: Any) -> JointInputs:
     ValueError
         If it is no array of 1 to 16 rows of finite numbers, or norms are out of range.
     """
-    x = checks.numbers("inputs", given, "it must be an array of real numbers, a row for each input")
+    x = _numbers("inputs", given, "it must be an array of real numbers, a row for each input")
     if x.ndim != 2 or not 1 <= x.shape[1] <= MAX_INPUTS:
         raise ValueError(
             f"inputs of shape {x.shape} are not allowed: it must be (m, n_in), a row of 1 to 2^17 numbers for each"
@@ -159,6 +171,8 @@ def of_angle(given: Any, size: float) -> JointInputs:
         If the angle is not 0, or from 1e-12 to pi.
     """
     angle = checks.real("angle", given)
+    if math.pi < angle <= float(np.float32(math.pi)):
+        angle = math.pi  # as float32 has it
     if angle != 0.0 and not SMALLEST_ANGLE <= angle <= math.pi:
         raise ValueError(f"angle={angle!r} is out of range: it must be 0, or from 1e-12 to pi, in radians")
     cosine, sine = math.cos(angle), 0.0 if angle == math.pi else math.sin(angle)
@@ -202,7 +216,7 @@ def factor(gram: Floats) -> Floats:
 
 
 def _checked_gram(given: Any) -> Floats:
-    gram = checks.numbers("gram", given, "it must be a square array of real numbers, x^a . x^b/n_in")
+    gram = _numbers("gram", given, "it must be a square array of real numbers, x^a . x^b/n_in")
     if gram.ndim != 2 or gram.shape[0] != gram.shape[1]:
         raise ValueError(f"gram of shape {gram.shape} is not allowed: it must be square, a row for each input")
     _check_count("gram", len(gram))
@@ -228,6 +242,23 @@ def _checked_gram(given: Any) -> Floats:
             "have such a Gram matrix, whose eigenvalues must be at least -1e-9 times the largest"
         )
     return gram
+
+
+def _numbers(name: str, given: Any, allowed: str) -> Floats:
+    """Return an array of real numbers; masked ones and booleans are none, nor is None."""
+    if np.ma.isMaskedArray(given):
+        raise ValueError(f"{name} is not allowed to be a masked array: {allowed}")
+    if isinstance(given, list | tuple):
+        one = next((x for row in given for x in (row if isinstance(row, list | tuple) else [row]) if _no_number(x)), 0)
+        if _no_number(one):
+            raise ValueError(f"{name} with {one!r} in it is not allowed: {allowed}")
+    elif str(getattr(given, "dtype", "")).endswith("bool"):
+        raise ValueError(f"{name} of booleans is not allowed: {allowed}")
+    return checks.numbers(name, given, allowed)
+
+
+def _no_number(x: Any) -> bool:
+    return x is None or isinstance(x, bool | np.bool_)
 
 
 def _check_count(name: str, count: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ MOST_MARKED = 40  # layers that have markers; of more, the curve alone is drawn
 
 
 def plot_angles(
-    result: Record | Angles,
+    result: Record | Angles | Sequence[Record | Angles],
     *,
     quantity: str = "cosine",
     inputs: tuple[int, int] = (0, 1),
@@ -37,9 +38,9 @@ def plot_angles(
     Parameters
     ----------
     result : Simulation or Angles
-        A simulation of several inputs, or its ``angles()``.
+        A simulation of several inputs, or its ``angles()``; or a list of one.
     quantity : {"cosine", "log_sine_squared"}
-        The latter has small angles with all their digits.
+        The latter has the digits of small angles; where networks have lost them, it has no error (`Angles`).
     inputs : pair of int
         Which two inputs.
     ax : matplotlib Axes, optional
@@ -57,6 +58,10 @@ def plot_angles(
     Source: `resmc.theory.infinite_width`, `resmc.theory.lyapunov`.
     """
     st.require("plot_angles")
+    if isinstance(result, list | tuple):
+        if len(result) != 1:
+            raise ValueError(f"result holds {len(result)} simulations: it must be one; draw each into an ax of its own")
+        result = result[0]
     st.check_kind("result", result, (Record, Angles), "a Simulation or its angles()")
     quantity = checks.choice("quantity", quantity, tuple(QUANTITIES))
     found = angles.analyse(result) if isinstance(result, Record) else result

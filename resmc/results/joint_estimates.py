@@ -70,21 +70,53 @@ class JointEstimates:
         """Networks where two states are not on one line, (R, m, m)."""
         return self.matrix(self.sums.separated.sum(axis=0))
 
+    @cached_property
+    def unresolved(self) -> Integers:
+        """Networks where rounding may have made all of the angle of two states, which need not be on one line.
+
+        They are those that are not separated, where the inputs do not say that all states are on one line.
+        """
+        left = self.matrix((self.sums.alive - self.sums.separated).sum(axis=0))
+        return np.where(self._on_one_line(), 0, left)
+
+    def _on_one_line(self) -> NDArray[np.bool_]:
+        """Say where the states of two inputs are on one line in all networks, (R, m, m)."""
+        inputs, network = self.sums.recording.inputs, self.lowered.general
+        directions = inputs.directions
+        if self.lowered.homogeneous:
+            stay = (directions == 1) | ((directions == -1) & (network.activation == "linear"))
+        else:
+            odd = network.sigma.odd and network.bias == 0.0
+            stay = (directions == 1) | ((directions == -1) & odd)
+            stay &= np.isclose(inputs.sizes[:, None], inputs.sizes, rtol=1e-12, atol=0.0)
+        first = (self.layers == 0)[:, None, None] & (directions != 0)
+        return np.asarray(first | stay | (network.width == 1))
+
     def cosine(self) -> Estimate:
         """Return the mean of cos(angle) over networks where both states are not 0, (R, m, m)."""
         found = self._mean(self.sums.cosine[..., 0], self.sums.alive)
         return self.estimate(found, self.alive)
 
     def log_sine_squared(self) -> Estimate:
-        """Return the mean of ln sin^2(angle) over the separated networks, (R, m, m)."""
-        return self.estimate(self._mean(self.sums.log_sine[..., 0], self.sums.separated), self.separated)
+        """Return the mean of ln sin^2(angle) over the separated networks, (R, m, m).
+
+        Networks that are unresolved have smaller angles than these. From the first recorded layer on where there is
+        one, there are no errors: what rounding has made of its angle stays in it, even if it grows again.
+        """
+        found = self.estimate(self._mean(self.sums.log_sine[..., 0], self.sums.separated), self.separated)
+        return _known(found, self._resolved)
+
+    @cached_property
+    def _resolved(self) -> NDArray[np.bool_]:
+        """Where no network has been unresolved up to a layer, (R, m, m)."""
+        return np.asarray(np.cumsum(self.unresolved, axis=0) == 0)
 
     def variance(self, name: str) -> Estimate:
         """Return the variance (unbiased) of "cosine" or "log_sine", (R, m, m)."""
         counts = self.sums.alive if name == "cosine" else self.sums.separated
         n, total, square = (leave_one_out(array) for array in (counts, *np.moveaxis(getattr(self.sums, name), -1, 0)))
         found = self.estimate(_covariance(n, total, total, square), self.matrix(counts.sum(axis=0)))
-        return self._with_enough(found)
+        return self._with_enough(found if name == "cosine" else _known(found, self._resolved))
 
     def log_norms(self) -> tuple[Estimate, Estimate]:
         """Return means of L^a (R, m), and covariances of L^a and L^b over networks where both are finite, (R, m, m)."""
@@ -196,7 +228,10 @@ class JointEstimates:
         counts = self.sums.stretched
         found = jackknife(self._mean(self.sums.stretch[..., 0], counts), self.sums.networks, counts.sum(axis=0))
         growth = 0.5 * self.lowered.quotient_offsets(self.layers)["growth"]
-        return replace(found, value=found.value + growth[:, None]), counts.sum(axis=0)
+        first = (self.layers == 0)[:, None]  # where tangents are orthonormal, but for rounding
+        value = np.where(first, 0.0, found.value + growth[:, None])
+        stderr = np.where(first & np.isfinite(found.stderr), 0.0, found.stderr)
+        return replace(found, value=value, stderr=stderr), counts.sum(axis=0)
 
     def stretch_variance(self) -> Estimate:
         """Return the variances (R, k) of the same (unbiased)."""

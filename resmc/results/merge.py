@@ -12,7 +12,6 @@ import numpy as np
 
 from .._system.words import brief
 from ..engine.joint_sums import JointSums
-from ..engine.recording import JointRecording
 from ..engine.request import NetworkRange
 from ..engine.sums import NormSums, Sums
 from .kept import Samples, Trajectories
@@ -68,17 +67,38 @@ def _check_alike(first: Record, other: Record) -> None:
     }
     if first.lowered.log_gaussian is not None:  # one network in two spellings
         pairs["model"] = (first.lowered.log_gaussian, other.lowered.log_gaussian)
+    pairs |= _asked(first.joint, other.joint)
     pairs["observables"] = (first.followed, other.followed)
     pairs["layers"] = (first.layers.tolist(), other.layers.tolist())
-    pairs["inputs, tangents or backward pass"] = (_asked(first), _asked(other))
     pairs["numerics version"] = (first.numerics[0], other.numerics[0])
     for name, (a, b) in pairs.items():
         if a != b:
             raise ValueError(f"simulations with different {name} do not merge: {brief(a)} and {brief(b)}")
 
 
-def _asked(record: Record) -> JointRecording | None:
-    return None if record.joint is None else record.joint.recording
+def _asked(first: JointSums | None, other: JointSums | None) -> dict[str, tuple[Any, Any]]:
+    """Return what both asked for besides one input, argument by argument, of a matrix the entry that differs most."""
+    a, b = (None if sums is None else sums.recording for sums in (first, other))
+    pairs: dict[str, tuple[Any, Any]] = {
+        "tangents": (a.tangents if a else 0, b.tangents if b else 0),
+        "tangent_kernel": (a.kernel if a else False, b.kernel if b else False),
+        "independent_backward": (a.independent if a else False, b.independent if b else False),
+        "numbers of inputs": (a.count if a else 1, b.count if b else 1),
+    }
+    if a is None or b is None:
+        return pairs | {"gram": (a.inputs.gram if a else None, b.inputs.gram if b else None)}
+    if a.count == b.count:
+        pairs |= _entries("gram[{}, {}]", a.inputs.gram, b.inputs.gram)
+        # Gram matrices have no digits for the small differences of inputs that were given as such.
+        pairs |= _entries("factors [{}, {}] of the differences of inputs", a.inputs.start, b.inputs.start)
+    return pairs
+
+
+def _entries(name: str, first: Any, other: Any) -> dict[str, tuple[Any, Any]]:
+    """Return the entry in which two matrices of one shape differ most, under a name with its place."""
+    a, b = np.array(first), np.array(other)
+    i, j = np.unravel_index(np.argmax(np.abs(a - b)), a.shape)
+    return {name.format(i, j): (float(a[i, j]), float(b[i, j]))}
 
 
 def _in_order(parts: list[Any]) -> dict[str, Any]:

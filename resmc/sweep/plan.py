@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, InitVar, dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -101,7 +101,7 @@ class Plan:
         As for `resmc.simulate`. Networks that are no `ResNet` follow their displacement in any case.
     gram, angle, tangent_kernel, independent_backward, tangents
         As for `resmc.simulate`, the same for all networks, on the CPU alone: `SweepResult.simulation` has the angles,
-        the kernel and the exponents of a point.
+        the kernel and the exponents of a point. ``inputs`` is not allowed: give their Gram matrix.
     shard_updates : int, optional
         Neuron updates (weights, if dense) in a shard, the unit that is computed, written and lost at a time. By
         default, about a second of a CPU core or of a GPU, or 1/2^15 of the whole plan if that is more.
@@ -162,6 +162,7 @@ class Plan:
     independent_backward: bool = False
     tangents: int = 0
     shard_updates: int | None = None
+    inputs: InitVar[None] = None
     dims: tuple[str, ...] = field(init=False)
     shape: tuple[int, ...] = field(init=False)
     listed: bool = field(init=False)
@@ -208,9 +209,13 @@ class Plan:
             independent_backward: bool = False,
             tangents: int = 0,
             shard_updates: float | None = None,
+            inputs: None = None,
         ) -> None: ...
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, inputs: Any) -> None:
+        if inputs is not None:  # which `simulate` takes
+            raise ValueError("inputs is not allowed in a sweep: give gram=x @ x.T / n_in of its rows x, or angle=")
+
         def put(name: str, value: Any) -> None:
             object.__setattr__(self, name, value)
 

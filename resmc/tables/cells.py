@@ -12,20 +12,25 @@ from typing import Any
 import numpy as np
 
 ROUNDING = 1e-14  # relative standard errors below this bound come from adding up equal numbers, and are shown as 0
-NOTHING = 1e-12  # values below this bound come from rounding, as log(alpha^2 + lam^2) may, and are shown as 0
+NOTHING = (
+    1e-12  # values below this share of their size come from rounding, as in log(alpha^2 + lam^2), and are shown as 0
+)
 
 MOST_DECIMALS = 9  # digits after a point; where it would take more, numbers have an exponent
 MOST_WITHOUT_EXPONENT = 1e15
 
 
-def cell(value: Any, digits: int = 6) -> str:
-    """Write a value in few characters: floats with ``digits`` significant digits; None, infinity and NaN are empty."""
+def cell(value: Any, digits: int = 6, size: float = 1.0) -> str:
+    """Write a value in few characters: floats with ``digits`` significant digits; None, infinity and NaN are empty.
+
+    Floats that are rounding beside numbers of this ``size`` are 0.
+    """
     if value is None:
         return ""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, float | np.floating):
-        if abs(float(value)) < NOTHING:  # without a sign, which -0.0 has as well
+        if value == 0.0 or abs(float(value)) < NOTHING * size:  # without a sign, which -0.0 has as well
             return "0"
         return f"{value:.{digits}g}" if np.isfinite(value) else ""
     if isinstance(value, np.ndarray):

@@ -134,7 +134,8 @@ def small_angle(model: Model, layers: ArrayLike | None = None) -> SmallAngle:
         For other models or layers.
     """
     network = _checked(model)
-    checks.integer("width", network.width, 2, network.width)
+    if network.width < 2:
+        raise ValueError("width=1 has no angles: it must be at least 2")
     index = layer_indices(network, layers)
     width = float(network.width)
     last = special.digamma(0.5 * width - 0.5) - special.digamma(0.5 * width)
