@@ -172,7 +172,7 @@ def of_angle(given: Any, size: float) -> JointInputs:
     """
     angle = checks.real("angle", given)
     if math.pi < angle <= float(np.float32(math.pi)):
-        angle = math.pi  # as float32 has it
+        angle = math.pi  # float32 rounds pi up
     if angle != 0.0 and not SMALLEST_ANGLE <= angle <= math.pi:
         raise ValueError(f"angle={angle!r} is out of range: it must be 0, or from 1e-12 to pi, in radians")
     cosine, sine = math.cos(angle), 0.0 if angle == math.pi else math.sin(angle)

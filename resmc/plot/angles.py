@@ -58,13 +58,14 @@ def plot_angles(
     Source: `resmc.theory.infinite_width`, `resmc.theory.lyapunov`.
     """
     st.require("plot_angles")
+    one: Any = result
     if isinstance(result, list | tuple):
         if len(result) != 1:
             raise ValueError(f"result holds {len(result)} simulations: it must be one; draw each into an ax of its own")
-        result = result[0]
-    st.check_kind("result", result, (Record, Angles), "a Simulation or its angles()")
+        one = result[0]
+    st.check_kind("result", one, (Record, Angles), "a Simulation or its angles()")
     quantity = checks.choice("quantity", quantity, tuple(QUANTITIES))
-    found = angles.analyse(result) if isinstance(result, Record) else result
+    found: Angles = angles.analyse(one) if isinstance(one, Record) else one
     b, a = input_pair(inputs, found.cosine.shape[1], ALLOWED)
     if a == b:
         raise ValueError(f"inputs={brief(inputs)} is not allowed: it must be {ALLOWED}")

@@ -213,7 +213,7 @@ class Plan:
         ) -> None: ...
 
     def __post_init__(self, inputs: Any) -> None:
-        if inputs is not None:  # which `simulate` takes
+        if inputs is not None:
             raise ValueError("inputs is not allowed in a sweep: give gram=x @ x.T / n_in of its rows x, or angle=")
 
         def put(name: str, value: Any) -> None:
