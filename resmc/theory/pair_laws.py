@@ -1,17 +1,17 @@
 """Two inputs of fully connected networks with shaped activations: how their correlation moves, layer by layer.
 
-With slopes 1 + c_+/sqrt(n) and 1 + c_-/sqrt(n) on the two sides of 0, and weights whose variance keeps the mean square,
-the correlation rho of the states of two inputs tends to the neural covariance equation, in the time t = l/n,
+With slopes 1 + c_plus/sqrt(n) and 1 + c_minus/sqrt(n) on the two sides of 0, and weights whose variance keeps the mean
+square, the correlation rho of the states of two inputs tends to the neural covariance equation, in the time t = l/n,
 
 .. code-block:: text
 
     d rho = (nu(rho) + mu(rho)) dt + (1 - rho^2) dB
-    nu(rho) = (c_+ - c_-)^2/(2 pi) (sqrt(1 - rho^2) - rho arccos rho)           mu(rho) = -rho (1 - rho^2)/2
+    nu(rho) = (c_plus - c_minus)^2/(2 pi) (sqrt(1 - rho^2) - rho arccos rho)    mu(rho) = -rho (1 - rho^2)/2
 
 as width and depth grow with d/n fixed. nu is what the activation does at infinite width, mu and the variance are what a
-finite width does to any angle: with c_+ = c_-, a linear network, they are all there is.
+finite width does to any angle: with c_plus = c_minus, a linear network, they are all there is.
 
-Source: Li, Nica, Roy (2022, arXiv 2206.02768); nu is (c_+ - c_-)^2/4 times `resmc.theory.kernels.kink`.
+Source: Li, Nica, Roy (2022, arXiv 2206.02768); nu is (c_plus - c_minus)^2/4 times `resmc.theory.kernels.kink`.
 """
 
 from __future__ import annotations
