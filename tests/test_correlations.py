@@ -153,7 +153,7 @@ def test_the_data_set_is_that_with_correlations_less_their_variables(without: Si
     pytest.importorskip("xarray")
     full, bare = run().to_xarray(), without.to_xarray()
     left_out = {name for name in full.variables if name.startswith("asymmetry_correlation")} | {"layer2", "lag"}
-    assert len(left_out) == 9
+    assert len(left_out) == 10
     assert set(bare.variables) == set(full.variables) - left_out
     assert bare.identical(full.drop_vars(left_out))
 

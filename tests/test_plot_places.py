@@ -97,7 +97,7 @@ def test_nothing_is_hidden_clipped_or_too_small_in_any_state(name, situation):
 def test_a_legend_over_the_data_is_seen_by_the_check():
     ax = FIGURES["growth"]()
     ax.figure.canvas.draw()
-    ax.get_legend().set_loc("lower left")
+    ax.get_legend().set_loc("upper left")
     assert painted_beneath(ax) > 0
 
 

@@ -38,7 +38,7 @@ def test_a_short_network_reads_as_python_and_equals_its_copies(model: ResNet | R
 
 def test_nothing_that_holds_a_long_network_is_long():
     assert repr(LONG).count("0.1") < 4
-    assert "of 100000)" in repr(LONG)
+    assert "of 100000," in repr(LONG)
     sim = resmc.simulate(LONG, networks=40, displacement=True, keep_samples=40, progress=False)
     plan = Sweep([LONG], networks=40)
     for one in (LONG, sim, plan, plan.point(0, 40), sim.lowered, sim.facts, sim.ranges, LONG.inputs):
