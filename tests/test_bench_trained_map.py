@@ -26,9 +26,9 @@ def test_a_small_map_on_digits_is_timed_and_learns_but_where_networks_explode(tm
     assert report["members"] == 36
     matrices, steps, examples = 2, 3 * (1257 // 64), 64
     assert report["operations"] == 6.0 * 36 * steps * examples * matrices * 20 * 12**2
-    rate = sum(report["matrix_rate"]) / 2  # measured beside whatever else runs here, so that the share has no bound
+    assert 0.0 < report["share"] < 1.0
+    rate = sum(report["matrix_rate"]) / 2
     assert report["share"] == pytest.approx(report["operations"] / report["seconds"] / rate)
-    assert rate > 0.0
     assert report["best"]["accuracy"] > 0.85
     accuracy, growth = report["accuracy"], report["log10_growth"]
     assert accuracy[2][0] < accuracy[2][2] - 0.15
