@@ -17,6 +17,7 @@ constexpr uint64_t END_OF_NETWORKS = uint64_t{1} << 48;
 
 inline const Backend& find_backend(const std::string& name) {
     const auto found = backends();
+    if (found.empty()) throw std::runtime_error("resmc was built for other processors: build it anew on this machine");
     if (name == "auto") return *found.front();
     for (const Backend* backend : found)
         if (name == backend->name) return *backend;

@@ -157,10 +157,9 @@ struct Backend {
                     size_t out_stride, size_t columns);
 };
 
+// Those that the build has.
 const Backend& backend_baseline();
-#ifdef RESMC_X86
 const Backend& backend_avx2();
 const Backend& backend_avx512();
-#endif
 
 }  // namespace resmc

@@ -13,13 +13,17 @@ namespace resmc {
 
 std::vector<const Backend*> backends() {
     std::vector<const Backend*> found;
-#ifdef RESMC_X86
+#ifdef RESMC_HAS_avx512
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl"))
         found.push_back(&backend_avx512());
+#endif
+#ifdef RESMC_HAS_avx2
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&backend_avx2());
 #endif
+#ifdef RESMC_HAS_baseline
     found.push_back(&backend_baseline());
+#endif
     return found;
 }
 
