@@ -281,14 +281,17 @@ py::array_t<float> drawn(const std::string& instruction_set, uint64_t seed, uint
     return out;
 }
 
-py::tuple activate(const std::string& instruction_set, int kind, float c,
+py::tuple activate(const std::string& instruction_set, const py::dict& activation, float c,
                    const py::array_t<float, py::array::c_style | py::array::forcecast>& x,
                    const py::array_t<uint32_t, py::array::c_style | py::array::forcecast>& words) {
     if (words.ndim() != 2 || words.shape(1) != 4) throw std::invalid_argument("words must have shape (n, 4)");
     if (x.ndim() != 1 || x.size() != words.size()) throw std::invalid_argument("x must have shape (4 n,)");
+    Reader reader(activation, "activation");
+    const Sigma sigma = sigma_of(reader);
+    reader.finish();
     py::array_t<float> value(x.size()), slope(x.size());
     find_backend(instruction_set)
-        .activate(kind, c, x.data(), words.data(), static_cast<size_t>(words.shape(0)), value.mutable_data(),
+        .activate(sigma, c, x.data(), words.data(), static_cast<size_t>(words.shape(0)), value.mutable_data(),
                   slope.mutable_data());
     return py::make_tuple(value, slope);
 }
@@ -407,7 +410,7 @@ PYBIND11_MODULE(_native, m) {
           py::arg("network"), py::arg("input"), py::arg("quad"));
     m.def("normals", &normals, py::arg("instruction_set"), py::arg("words"));
     m.def("draw", &draw, py::arg("instruction_set"), py::arg("network"), py::arg("seed"), py::arg("networks"));
-    m.def("activate", &activate, py::arg("instruction_set"), py::arg("kind"), py::arg("c"), py::arg("x"),
+    m.def("activate", &activate, py::arg("instruction_set"), py::arg("activation"), py::arg("c"), py::arg("x"),
           py::arg("words"));
     m.def("drawn", &drawn, py::arg("instruction_set"), py::arg("seed"), py::arg("stream"), py::arg("layer"),
           py::arg("first_network"), py::arg("networks"), py::arg("quads"));

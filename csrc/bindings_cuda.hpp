@@ -29,12 +29,29 @@ inline Network network_of(Reader& d) {
     return net;
 }
 
-// Steps and input stay in the caller's memory.
+// The cells of a table must be there, whatever x is: table_cell() comes to no other number.
+inline Sigma sigma_of(Reader& d) {
+    Sigma sigma{};
+    sigma.kind = d.choice<ActivationKind>("activation", ACTIVATIONS);
+    sigma.above = d.real<float>("above");
+    sigma.below = d.real<float>("below");
+    Table& table = sigma.table;
+    table.fine = d.integer<uint32_t>("fine", 0, 23);
+    table.octaves = d.integer<uint32_t>("octaves", 0, MOST_OCTAVES);
+    table.kinks_above = d.integer<uint32_t>("kinks_above", 0, MOST_KINKS);
+    table.kinks_below = d.integer<uint32_t>("kinks_below", 0, MOST_KINKS);
+    const size_t side = (size_t{table.octaves} << table.fine) + 1;
+    const size_t cells = 2 * side + table.kinks_above + table.kinks_below;
+    table.at = d.array<const float>("table", {sigma.kind == ACTIVATION_TABLE ? TABLE_HEAD + 4 * cells : 0});
+    return sigma;
+}
+
+// Steps, input and table stay in the caller's memory.
 inline Residual residual_of(Reader& d) {
     Residual r{};
     r.network = network_of(d);
     r.block = d.choice<Block>("block", BLOCKS);
-    r.activation = d.choice<ActivationKind>("activation", ACTIVATIONS);
+    r.activation = sigma_of(d);
     r.weight_law = d.choice<WeightLaw>("weight_law", WEIGHT_LAWS);
     r.grounded = d.boolean("grounded");
     r.homogeneous = d.boolean("homogeneous");
@@ -333,6 +350,8 @@ class BoundKernels {
         a.residual = net;
         a.residual.steps = p.pointer<const float>("steps");
         a.residual.input = net.n_in > 0 ? p.pointer<const float>("input") : nullptr;
+        a.residual.activation.table.at =
+            net.activation.kind == ACTIVATION_TABLE ? p.pointer<const float>("table") : nullptr;
         a.quotients[QUOTIENT_DISPLACEMENT] = quotient_records(p, "displacement");
         if (!net.gradients) return;
         a.quotients[QUOTIENT_GRADIENT] = quotient_records(p, "gradient");

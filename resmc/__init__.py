@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 from ._system.build import build_info
 from ._system.stopping import Stopped, stop
 from .engine.cuda.device import DeviceError
+from .models.activation_families import elu, leaky_relu, shaped_relu
 from .models.processes import FractionalNoise, Mixture, SmoothProcess
 from .models.residual_network import ResidualNetwork
 from .models.resnet import ResNet
 from .models.scaling import DepthScaling
+from .models.user_activation import Activation
 from .models.weights import Weights
 from .results.estimates import Estimate, KSDistance
 from .simulation import Simulation, load, merge, simulate
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Activation",
     "DepthLimit",
     "DepthScaling",
     "DeviceError",
@@ -87,10 +90,12 @@ __all__ = [
     "Weights",
     "analyses",
     "build_info",
+    "elu",
     "extrapolate",
     "frontier",
     "gram_chain",
     "heat_map",
+    "leaky_relu",
     "limit",
     "load",
     "load_heat_map",
@@ -108,6 +113,7 @@ __all__ = [
     "report",
     "roughness_exponent",
     "scaling_exponents",
+    "shaped_relu",
     "simulate",
     "stop",
     "theory",

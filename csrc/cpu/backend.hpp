@@ -147,7 +147,8 @@ struct Backend {
     double (*draw)(const Network&, uint64_t seed, uint64_t n_networks);
     void (*drawn)(uint64_t seed, uint32_t stream, uint32_t layer, uint64_t first, uint64_t n_networks, uint32_t quads,
                   float* out);
-    void (*activate)(int kind, float c, const float* x, const uint32_t* words, size_t n, float* value, float* slope);
+    void (*activate)(const Sigma&, float c, const float* x, const uint32_t* words, size_t n, float* value,
+                     float* slope);
     // Weights as arrays (entries.hpp).
     void (*entries)(WeightLaw, uint64_t seed, uint32_t stream, uint64_t network, uint32_t layer, uint32_t n_layers,
                     uint32_t first_quad, uint32_t n_quads, float* out);

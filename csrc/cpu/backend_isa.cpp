@@ -89,7 +89,7 @@ static void drawn(uint64_t seed, uint32_t stream, uint32_t layer, uint64_t first
     }
 }
 
-static void activate(int kind, float c, const float* from, const uint32_t* words, size_t n, float* to_value,
+static void activate(const Sigma& sigma, float c, const float* from, const uint32_t* words, size_t n, float* to_value,
                      float* to_slope) {
     for (size_t begin = 0; begin < n; begin += LANES) {
         Word w[4] = {Word(0u), Word(0u), Word(0u), Word(0u)};
@@ -99,7 +99,7 @@ static void activate(int kind, float c, const float* from, const uint32_t* words
                 w[k].v[i / REGISTER_LANES][i % REGISTER_LANES] = words[4 * (begin + i) + k];
                 x[k].v[i / REGISTER_LANES][i % REGISTER_LANES] = from[4 * (begin + i) + k];
             }
-        activate(kind, Real(c), Real(1.0f / c), x, w[1], w[3], value, slope);
+        activate(sigma, Real(c), Real(1.0f / c), x, w[1], w[3], value, slope);
         for (int i = 0; i < LANES && begin + i < n; ++i)
             for (int k = 0; k < 4; ++k) {
                 to_value[4 * (begin + i) + k] = value[k].v[i / REGISTER_LANES][i % REGISTER_LANES];

@@ -124,6 +124,47 @@ RESMC_FN WordRegister register_interleave(LongRegister even, LongRegister odd) {
 #endif
 }
 
+// The four floats of each slot's cell, cell after cell in memory: loaded as they lie, then transposed.
+RESMC_FN void register_load_cells(const float* cells, WordRegister number, FloatRegister (&a)[4]) {
+#if defined(__AVX512F__)
+    alignas(64) uint32_t at[16];
+    _mm512_store_si512(at, (__m512i)number);
+    __m512 row[4];
+    for (int i = 0; i < 4; ++i) {  // lane j of row i has the cell of slot 4 j + i
+        row[i] = _mm512_castps128_ps512(_mm_loadu_ps(cells + 4 * static_cast<size_t>(at[i])));
+        for (int j = 1; j < 4; ++j)
+            row[i] = _mm512_mask_broadcast_f32x4(row[i], static_cast<__mmask16>(0xF << (4 * j)),
+                                                 _mm_loadu_ps(cells + 4 * static_cast<size_t>(at[4 * j + i])));
+    }
+    const __m512d low01 = (__m512d)_mm512_unpacklo_ps(row[0], row[1]),
+                  low23 = (__m512d)_mm512_unpacklo_ps(row[2], row[3]);
+    const __m512d high01 = (__m512d)_mm512_unpackhi_ps(row[0], row[1]),
+                  high23 = (__m512d)_mm512_unpackhi_ps(row[2], row[3]);
+    a[0] = (FloatRegister)_mm512_unpacklo_pd(low01, low23);
+    a[1] = (FloatRegister)_mm512_unpackhi_pd(low01, low23);
+    a[2] = (FloatRegister)_mm512_unpacklo_pd(high01, high23);
+    a[3] = (FloatRegister)_mm512_unpackhi_pd(high01, high23);
+#elif defined(__AVX2__)
+    alignas(32) uint32_t at[8];
+    _mm256_store_si256((__m256i*)at, (__m256i)number);
+    __m256 row[4];
+    for (int i = 0; i < 4; ++i)
+        row[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(cells + 4 * static_cast<size_t>(at[i]))),
+                                      _mm_loadu_ps(cells + 4 * static_cast<size_t>(at[4 + i])), 1);
+    const __m256d low01 = (__m256d)_mm256_unpacklo_ps(row[0], row[1]),
+                  low23 = (__m256d)_mm256_unpacklo_ps(row[2], row[3]);
+    const __m256d high01 = (__m256d)_mm256_unpackhi_ps(row[0], row[1]),
+                  high23 = (__m256d)_mm256_unpackhi_ps(row[2], row[3]);
+    a[0] = (FloatRegister)_mm256_unpacklo_pd(low01, low23);
+    a[1] = (FloatRegister)_mm256_unpackhi_pd(low01, low23);
+    a[2] = (FloatRegister)_mm256_unpacklo_pd(high01, high23);
+    a[3] = (FloatRegister)_mm256_unpackhi_pd(high01, high23);
+#else
+    for (int i = 0; i < REGISTER_LANES; ++i)
+        for (int k = 0; k < 4; ++k) a[k][i] = cells[4 * static_cast<size_t>(number[i]) + k];
+#endif
+}
+
 // ---- a pack of registers ------------------------------------------------------------------------------------------
 
 #define RESMC_EACH _Pragma("GCC unroll 4") for (int r = 0; r < REGISTERS; ++r)
@@ -242,6 +283,13 @@ RESMC_FN Word select_zero(const Word& w, const Word& a, const Word& b) {
 }
 RESMC_FN Real select_zero(const Word& w, const Real& a, const Real& b) {
     return as_real(select_zero(w, as_word(a), as_word(b)));
+}
+RESMC_FN void load_cells(const float* cells, const Word& number, Real (&a)[4]) {
+    RESMC_EACH {
+        FloatRegister of_register[4];
+        register_load_cells(cells, number.v[r], of_register);
+        for (int k = 0; k < 4; ++k) a[k].v[r] = of_register[k];
+    }
 }
 RESMC_FN void count_positive(Word& n, const Real& x) { RESMC_EACH n.v[r] = register_count_positive(n.v[r], x.v[r]); }
 

@@ -69,7 +69,7 @@ struct QuotientRecords {
 // Any residual network. `run` says how, and where its own records go; its network is the residual one's.
 struct ResidualArguments {
     SimulateArguments run;
-    Residual residual;  // steps and input are device pointers
+    Residual residual;  // steps, input and table are device pointers
     QuotientRecords quotients[QUOTIENTS];
     float* overlap;  // p_l . h_l / (|p_l| |h_l|), [layer slot][column]
 };

@@ -94,6 +94,14 @@ RESMC_FN Real select_negative(Word w, Real a, Real b) { return static_cast<int32
 RESMC_FN Word select_zero(Word w, Word a, Word b) { return w.v == 0 ? a : b; }
 RESMC_FN Real select_zero(Word w, Real a, Real b) { return w.v == 0 ? a : b; }
 RESMC_FN Real gather(const float* from, Word at) { return Real(from[at.v]); }
+RESMC_FN void load_cells(const float* cells, Word number, Real (&a)[4]) {
+#ifdef __CUDA_ARCH__
+    const float4 cell = __ldg(reinterpret_cast<const float4*>(cells) + number.v);
+    a[0] = Real(cell.x), a[1] = Real(cell.y), a[2] = Real(cell.z), a[3] = Real(cell.w);
+#else
+    for (size_t k = 0; k < 4; ++k) a[k] = Real(cells[4 * static_cast<size_t>(number.v) + k]);
+#endif
+}
 RESMC_FN void count_positive(Word& n, Real x) { n.v += x.v > 0.0f ? 1u : 0u; }
 
 #ifdef __CUDACC__

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._system.words import counted, shortened
 from ..engine.lowering import QUOTIENTS
-from ..models.activations import ACTIVATIONS, FLAT
+from ..models.activation_record import FLAT
 from ..results.estimates import COARSEST, MIN_NETWORKS, ROUNDING, WORTH_SAYING, Estimate, KSDistance
 from ..results.observable import NEXT, Observable, Predictions
 from ..results.observable import letter as letter_of
@@ -142,7 +142,7 @@ def _flat_slopes(sim: Record) -> list[str]:
         return []
     name = sim.lowered.general.activation
     # Some of many neurons have a slope that counts, unless sigma is flat on either side.
-    beyond = ACTIVATIONS[name].flat_beyond(both=sim.model.width >= FEWEST_ACTIVE)
+    beyond = sim.lowered.general.sigma.flat_beyond(both=sim.model.width >= FEWEST_ACTIVE)
     largest = np.nanmax(np.append(sim.log_norm_mean.value + 2.0 * np.sqrt(sim.log_norm_variance.value), -np.inf))
     if largest < 2.0 * np.log(beyond):
         return []

@@ -8,6 +8,7 @@ from typing import Any
 
 from .._system.plain import Plain
 from .._system.words import brief
+from ..models.activation_families import FAMILIES
 from ..models.activations import ACTIVATIONS
 from ..models.blocks import BLOCKS
 from ..models.fields import GENERAL, LOG_GAUSSIAN, SHARED, check_together, network_of
@@ -47,7 +48,8 @@ def add_model_options(parser: argparse.ArgumentParser, *, depth: bool = True) ->
     beside = "any residual network (any of these options; none of those above)" if depth else "residual network"
     group = parser.add_argument_group(beside, GENERAL_FORMULA)
     group.add_argument("--block", help=f"{', '.join(BLOCKS)} (default: phi-in)")
-    group.add_argument("--activation", help=f"sigma: {', '.join(ACTIVATIONS)} (default: relu)")
+    families = ", ".join(f"{name}({','.join(one.parameters)})" for name, one in FAMILIES.items())
+    group.add_argument("--activation", help=f"sigma: {', '.join(ACTIVATIONS)}, {families} (default: relu)")
     group.add_argument("--beta", type=float, help="exponent of the scaling s = c L^(-beta) (default: 0.5)")
     group.add_argument("--c", type=float, help="factor of the scaling (default: 1)")
     group.add_argument("--inside", action="store_true", default=None, help="s stands inside sigma (phi-out alone)")

@@ -58,7 +58,7 @@ def joint_of(model: Model, asked: Asked, gradients: Any) -> tuple[Model, JointRe
         model = with_size(model, inputs)
     if not lower(model).homogeneous:
         assert isinstance(model, ResidualNetwork)
-        joint_inputs.check_in_own_units(inputs, model.activation, model.bias)
+        joint_inputs.check_in_own_units(inputs, str(model.activation), model.bias)
     return model, JointRecording(inputs, tangents, backward, independent)
 
 

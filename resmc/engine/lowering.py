@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system.words import brief
+from ..models.activation_record import ActivationRecord
+from ..models.activations import ACTIVATIONS
 from ..models.dropout import WORDS, kept_below, kept_factor
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import VARIANTS, ResNet
@@ -58,6 +60,12 @@ class KernelResidual(KernelNetwork):
 
     block: int
     activation: int
+    above: float  # the activation's parameters, and its table
+    below: float
+    fine: int
+    octaves: int
+    kinks_above: int
+    kinks_below: int
     weight_law: int
     homogeneous: bool
     grounded: bool
@@ -73,6 +81,13 @@ class KernelResidual(KernelNetwork):
     keep: float
     steps: NDArray[np.float32] = field(repr=False)
     input: NDArray[np.float32] = field(repr=False)
+    table: NDArray[np.float32] = field(repr=False)
+
+    @property
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Arrays that the kernels read, of those that there are."""
+        named = {"steps": self.steps, "input": self.input, "table": self.table}
+        return {name: array for name, array in named.items() if name == "steps" or len(array)}
 
     @property
     def quotients(self) -> tuple[str, ...]:
@@ -321,7 +336,7 @@ def _residual(model: ResidualNetwork, gradients: bool) -> KernelResidual:
         step=0.0,
         readout=_rounded(1.0 / math.sqrt(n)),
         block=model.residual_block.number,
-        activation=model.sigma.number,
+        **activation_fields(model.sigma),
         weight_law=model.weight_law.number,
         homogeneous=model.homogeneous,
         grounded=model.bias > 0.0 or model.sigma.at_zero != 0.0,
@@ -340,6 +355,21 @@ def _residual(model: ResidualNetwork, gradients: bool) -> KernelResidual:
     )
 
 
+def activation_fields(sigma: ActivationRecord) -> dict[str, Any]:
+    """Return an activation as the kernels take it."""
+    table = sigma.table
+    return {
+        "activation": sigma.number,
+        "above": _rounded(sigma.above),
+        "below": _rounded(sigma.below),
+        "fine": 0 if table is None else table.fine,
+        "octaves": 0 if table is None else table.octaves,
+        "kinks_above": 0 if table is None else len(table.above),
+        "kinks_below": 0 if table is None else len(table.below),
+        "table": np.zeros(0, np.float32) if table is None else table.array,
+    }
+
+
 def _rounded(x: float) -> float:
     """The nearest float32."""
     return float(np.float32(x))
@@ -354,7 +384,12 @@ def _rounding_by_layer(model: ResidualNetwork) -> Floats:
     scales = (model.scales * outer).astype(np.float32).astype(np.float64) / outer
     if model.keep != 1.0:  # masks change a mean square by the rounding of keep and of its root
         scales *= _rounded(kept_factor(model.keep)) * math.sqrt(kept_below(model.keep) / WORDS)
-    exact, rounded = (c**2 + gain * s**2 for c, s in ((model.carry, model.scales), (carry, scales)))
+    sigma, rounded_gain = model.sigma, gain
+    if sigma.above and model.activation not in ACTIVATIONS:  # slopes of a user's or of the width
+        gain = (sigma.above**2 + sigma.below**2) / 2.0
+        rounded_gain = (_rounded(sigma.above) ** 2 + _rounded(sigma.below) ** 2) / 2.0
+    exact = model.carry**2 + gain * model.scales**2
+    rounded = carry**2 + rounded_gain * scales**2
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(rounded > 0.0, np.log(exact / rounded), 0.0)
 

@@ -33,7 +33,6 @@ from numpy.typing import ArrayLike
 from .._system import checks
 from .._system.stopping import look, stoppable
 from .._system.words import brief, brief_repr
-from ..models.activations import LEAK
 from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.joint_inputs import JointInputs, of_gram
 from ..models.residual_network import Model, ResidualNetwork
@@ -176,7 +175,10 @@ def _squares(network: ResidualNetwork, count: int, rng: np.random.Generator) -> 
         return rng.chisquare(n, count)
     active = rng.binomial(n, 0.5, count)
     out = 2.0 * rng.standard_gamma(0.5 * active)
-    return out if network.sigma.rectifier else out + LEAK**2 * 2.0 * rng.standard_gamma(0.5 * (n - active))
+    if network.sigma.rectifier:
+        return out
+    up, down = network.sigma.value(np.array([1.0, -1.0])).tolist()
+    return np.asarray(up**2 * out + down**2 * 2.0 * rng.standard_gamma(0.5 * (n - active)))
 
 
 def _wishart(rng: np.random.Generator, count: int, degrees: int, m: int) -> Floats:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from .._system.words import brief_repr
-from .activations import Activation
+from .activation_record import ActivationRecord
 from .blocks import Block
 from .inputs import Inputs
 from .processes import Process
@@ -36,7 +36,7 @@ class Network(ABC):
 
     @property
     @abstractmethod
-    def sigma(self) -> Activation:
+    def sigma(self) -> ActivationRecord:
         """The activation, its slope and what is known of it."""
 
     @property

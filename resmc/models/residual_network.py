@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from .._system import checks
 from .._system.plain import Plain
 from .._system.words import brief
-from .activations import ACTIVATIONS, Activation, checked_activation
+from .activation_families import checked_activation, record_of
+from .activation_record import ActivationRecord
 from .blocks import BLOCKS, Block
 from .dropout import checked_keep
 from .inputs import MAX_INPUTS, Inputs, checked_input, meeting
@@ -26,6 +27,7 @@ from .network import Network
 from .processes import Covariance, Mixture, Process
 from .resnet import MAX_DEPTH, MAX_WIDTH, VARIANT_ACTIVATIONS, ResNet, lam_of_scale
 from .scaling import DepthScaling, Scaling, by_layer, checked_scaling, scaling_of
+from .user_activation import Activation
 from .weights import WEIGHTS, WeightLaw, Weights, checked_weights
 
 SCALE_RANGE = 2.0**40  # a scale beyond it could take a layer out of the range of the kernels' arithmetic
@@ -63,8 +65,10 @@ class ResidualNetwork(Network):
     depth : int
         Residual layers, L: 1 to 2^20 - 1.
     block : {"phi-in", "phi-out", "v-phi-w"}
-    activation : str
-        A name of `resmc.models.activations.ACTIVATIONS`, such as relu, balanced or tanh.
+    activation : str or Activation
+        A name of `resmc.models.activations.ACTIVATIONS`, such as relu, balanced or tanh; one with parameters,
+        "leaky_relu(0.2)", "elu(0.5)" or "shaped_relu(0, -1)", whose slopes are 1 + 0/sqrt(width) and 1 - 1/sqrt(width);
+        or an `Activation` made of any function.
     carry : float
         Weight of the skip; 1 in the papers on depth, alpha in the log-Gaussian one.
     scaling : DepthScaling, or array of ``depth`` floats
@@ -98,7 +102,7 @@ class ResidualNetwork(Network):
     width: int
     depth: int
     block: str = "phi-in"
-    activation: str = "relu"
+    activation: str | Activation = "relu"
     carry: float = 1.0
     scaling: Scaling = CRITICAL
     weights: str | Weights = "gaussian"
@@ -116,7 +120,7 @@ class ResidualNetwork(Network):
         put("width", checks.integer("width", self.width, 1, MAX_WIDTH, "2^24"))
         put("depth", checks.integer("depth", self.depth, 1, MAX_DEPTH, "2^20 - 1"))
         checks.choice("block", self.block, tuple(BLOCKS))
-        checked_activation(self.activation)
+        put("activation", checked_activation(self.activation, self.width))
         if self.sigma.half and self.width % 2:
             raise ValueError(f"width={self.width} is not allowed with activation={self.activation!r}: it must be even")
         put("carry", checks.real("carry", self.carry))
@@ -200,9 +204,9 @@ class ResidualNetwork(Network):
             )
 
     @property
-    def sigma(self) -> Activation:
+    def sigma(self) -> ActivationRecord:
         """The activation, its slope and what is known of it."""
-        return ACTIVATIONS[self.activation]
+        return record_of(self.activation, self.width)
 
     @property
     def residual_block(self) -> Block:
@@ -304,6 +308,8 @@ class ResidualNetwork(Network):
         else:
             out["scaling"] = list(self.scaling)
         out["weights"] = self.weights if isinstance(self.weights, str) else self.weights.to_dict()
+        if isinstance(self.activation, Activation):
+            out["activation"] = self.activation.to_dict()
         out["input"] = None if self.input is None else list(self.input)
         return out
 
@@ -324,7 +330,7 @@ class ResidualNetwork(Network):
         )
         if not said or self.bias > 0.0 or self.keep != 1.0 or len(set(self.scales.tolist())) > 1:
             return None
-        lam, variant = lam_of_scale(float(self.scales[0])), RESNET_ACTIVATIONS[self.activation]
+        lam, variant = lam_of_scale(float(self.scales[0])), RESNET_ACTIVATIONS[str(self.activation)]
         return ResNet(self.width, self.depth, self.carry, lam, variant, self.n_out, self.size)
 
 

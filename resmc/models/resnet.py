@@ -8,7 +8,8 @@ from typing import Any
 
 from .._system import checks
 from .._system.plain import Plain
-from .activations import ACTIVATIONS, Activation
+from .activation_record import ActivationRecord
+from .activations import ACTIVATIONS
 from .blocks import BLOCKS, Block
 from .inputs import Inputs
 from .network import Network
@@ -91,7 +92,7 @@ class ResNet(Network):
         put("input_norm", checks.real("input_norm", self.input_norm, positive=True))
 
     @property
-    def sigma(self) -> Activation:
+    def sigma(self) -> ActivationRecord:
         """The variant's activation: ReLU, with signs or without."""
         return ACTIVATIONS[VARIANT_ACTIVATIONS[self.variant]]
 

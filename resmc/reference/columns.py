@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.activations import Activation
+from ..models.activation_record import ActivationRecord
 from .vectors import Floats, without_dust
 
 # In a Gram matrix with unit diagonal, a column whose pivot is below PIVOT is a combination of those before it. Where it
@@ -133,7 +133,7 @@ class Activated:
     has touched them: x_0 + (x_a - x_0) without dust.
     """
 
-    sigma: Activation
+    sigma: ActivationRecord
     signs: Floats  # (N, n), or ones (1, 1)
 
     def __call__(self, x: Columns, inputs: int) -> Columns:

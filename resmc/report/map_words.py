@@ -16,7 +16,7 @@ from .settings import of_model, whole
 def network(found: MapOfRows) -> str:
     """Return the network in words."""
     m = found.model
-    return f"{whole(m.block)} with {whole(m.activation)}, width {m.width}, depth {m.depth}"
+    return f"{whole(m.block)} with {whole(str(m.activation))}, width {m.width}, depth {m.depth}"
 
 
 def of_grid(found: MapOfRows) -> str:

@@ -70,7 +70,7 @@ def title(found: Analyses) -> str:
         variant = found.sim.resnet.variant
         return f"{variant[0].upper()}{variant[1:]} ResNet, {size}"
     general = found.sim.lowered.general
-    return f"Residual network {whole(general.block)} with {whole(general.activation)}, {size}"
+    return f"Residual network {whole(general.block)} with {whole(str(general.activation))}, {size}"
 
 
 def lead(found: Analyses) -> str:

@@ -17,6 +17,7 @@ from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import MAX_DEPTH, MAX_WIDTH, ResNet
 from ..models.scaling import DepthScaling, scaling_of
 from ..models.spelling import of_dict
+from ..models.user_activation import Activation
 from ..models.weights import Weights, checked_weights
 
 # Dimensions have this order, the last running fastest. Those of a `ResNet` have kept the order of version 0.1.
@@ -139,6 +140,8 @@ def _dimensions(value: Any) -> int:
 
 def _one(name: str, value: Any) -> Any:
     plain = value.item() if isinstance(value, np.generic) else value
+    if name == "activation" and isinstance(plain, Activation | Mapping):
+        return plain if isinstance(plain, Activation) else Activation.from_dict(plain)
     if name in WORDS:
         if not isinstance(plain, str):
             raise ValueError(f"{name}={brief(value)} is not allowed: it must be a word")
@@ -163,6 +166,8 @@ def value_of(name: str, value: Any) -> Any:
     """Return a value of an axis in the form in which a plan holds it, unchecked: vectors and scalings may be lists."""
     if name == "weights" and isinstance(value, Mapping):
         return checked_weights(value)
+    if name == "activation" and isinstance(value, Mapping):
+        return Activation.from_dict(value)
     if name in VECTORS and isinstance(value, Mapping):
         return scaling_of(value)
     if name in VECTORS and isinstance(value, list | np.ndarray):
@@ -193,7 +198,7 @@ def network(chosen: Mapping[str, Any]) -> Model:
 
 def plain(value: Any) -> Any:
     """Return a value of an axis, or its values, as JSON and TOML can hold them."""
-    if isinstance(value, DepthScaling | Weights):
+    if isinstance(value, DepthScaling | Weights | Activation):
         return value.to_dict()
     if isinstance(value, tuple):
         return [plain(x) for x in value]

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from ..models.activations import ACTIVATIONS
+from ..models.activation_families import record_of
+from ..models.activation_record import ActivationRecord
+from ..models.user_activation import Activation
 from .kernels import Floats
 
 _END, _SPACING = 100.0, 0.05  # end and spacing of log q in the table: neighbours differ by a few percent
@@ -46,7 +49,7 @@ def homogeneous_averages(kappa: float) -> Callable[[Floats], Averages]:
 
 
 @cache
-def tabulated_averages(activation: str) -> Callable[[Floats], Averages]:
+def tabulated_averages(activation: str | Activation | ActivationRecord) -> Callable[[Floats], Averages]:
     """Return the averages of any activation, to a relative error below 1e-8 (for the elasticity an absolute one).
 
     q runs from e^-100 to e^100; an average beyond has its value at the nearer end.
@@ -66,19 +69,22 @@ def tabulated_averages(activation: str) -> Callable[[Floats], Averages]:
     return averages
 
 
-def gaussian_averages(activation: str, q: Floats) -> Averages:
+def gaussian_averages(activation: str | Activation | ActivationRecord, q: Floats) -> Averages:
     """Return the averages by Gauss-Legendre quadrature, to about 1e-12; q > 0 of any shape.
 
-    The half-lines are cut at the kink or bend at 0, and where saturation is complete, so that each piece is smooth on
-    the scale of its length.
+    The half-lines are cut at kinks and at the bend at 0, and where saturation is complete, so that each piece is smooth
+    on the scale of its length.
     """
-    sigma = ACTIVATIONS[activation]
+    sigma = record_of(activation)
     size = np.sqrt(np.asarray(q, np.float64))[..., None]
     nodes, weights = np.polynomial.legendre.leggauss(200)
-    cut = np.minimum(_REACH, _SATURATED / size)
-    x = np.concatenate([0.5 * cut * (nodes + 1.0), cut + 0.5 * (_REACH - cut) * (nodes + 1.0)], axis=-1)
+    places = sorted({_SATURATED, *(abs(kink) for kink in sigma.cut_at)} - {0.0})
+    cuts = [np.minimum(_REACH, place / size) for place in places]
+    ends = [np.zeros_like(size), *cuts, np.full_like(size, _REACH)]
+    halves = [0.5 * (high - low) for low, high in pairwise(ends)]
+    x = np.concatenate([low + half * (nodes + 1.0) for low, half in zip(ends[:-1], halves, strict=True)], axis=-1)
     density = np.exp(-0.5 * x * x) / np.sqrt(2.0 * np.pi)
-    density *= np.concatenate([0.5 * cut * weights, 0.5 * (_REACH - cut) * weights], axis=-1)
+    density *= np.concatenate([half * weights for half in halves], axis=-1)
     m, e1, e2, cross = (np.zeros(size.shape[:-1]) for _ in range(4))
     for side in (x, -x):
         value, slope = sigma.value(size * side), sigma.slope(size * side)

@@ -34,12 +34,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system.words import brief
+from ..models.activation_record import ActivationRecord
 from ..models.residual_network import ResidualNetwork
 from .factors import LARGEST_POWER, Law, Step, SumOfSquares, cumulants_of_law
 from .kernels import Floats
 from .lattice import HIGHEST_CUMULANT
-
-INNER = {"relu": "relu", "balanced": "relu", "balanced-half": "relu", "leaky_relu": "leaky_relu", "linear": "linear"}
 
 
 class Kind(NamedTuple):
@@ -128,17 +127,29 @@ def no_chain(model: ResidualNetwork) -> str | None:
     return None
 
 
+def squares_of(sigma: ActivationRecord, n: int) -> tuple[SumOfSquares, float]:
+    """Return the law of |sigma(g)|^2/top^2 of a homogeneous sigma, top being its steepest slope, and top.
+
+    A neuron is as likely to be above 0 as below, so that the steeper side may stand for that above.
+    """
+    if sigma.rectifier:
+        return SumOfSquares("relu", n), 1.0
+    up, down = (abs(float(x)) for x in sigma.value(np.array([1.0, -1.0])))
+    top, leak = max(up, down), min(up, down) / max(up, down)
+    return (SumOfSquares("linear", n) if leak == 1.0 else SumOfSquares("leaky_relu", n, leak)), top
+
+
 def chain(model: ResidualNetwork) -> Chain:
     """Return the factors of a network for which `no_chain` finds nothing."""
     n, scales = model.width, np.abs(model.scales)
-    source, two_matrices = SumOfSquares(INNER[model.activation], n), model.block == "v-phi-w"
+    (source, top), two_matrices = squares_of(model.sigma, n), model.block == "v-phi-w"
     distinct, which = np.unique(scales, return_inverse=True)
     if model.carry == 0.0:
         laws = (source, SumOfSquares("linear", n)) if two_matrices else (source,)
-        kinds = [Kind(2.0 * math.log(s) - len(laws) * math.log(n), laws) for s in distinct.tolist()]
+        kinds = [Kind(2.0 * math.log(s * top) - len(laws) * math.log(n), laws) for s in distinct.tolist()]
     else:
         shift = 2.0 * math.log(abs(model.carry))
         unit = abs(model.carry) * (n if two_matrices else math.sqrt(n))
         inner = source if two_matrices else None
-        kinds = [Kind(shift, (Step(inner, n, s / unit),) if s else ()) for s in distinct.tolist()]
+        kinds = [Kind(shift, (Step(inner, n, s * top / unit),) if s else ()) for s in distinct.tolist()]
     return Chain(tuple(kinds), which.astype(np.int64))

@@ -168,7 +168,7 @@ def depth_limit(model: ResidualNetwork) -> DepthSDE:
     if kappa is not None:
         averages = homogeneous_averages(kappa)
     elif model.block != "phi-in":
-        averages = tabulated_averages(model.activation)
+        averages = tabulated_averages(model.sigma)
     n, law = model.width, None
     if kappa is not None and curvature == 0.0:
         law = Gaussian(kappa * c**2 * (1.0 - 2.0 / n), 4.0 * kappa * c**2 / n)

@@ -34,10 +34,14 @@ LARGEST_POWER = 64.0  # |q| of moments: beyond it they belong to networks that n
 
 @dataclass(frozen=True)
 class SumOfSquares:
-    """The law of log T, T = |sigma(g)|^2 of ``units`` standard normals, given T > 0; sigma is ``inner``."""
+    """The law of log T, T = |sigma(g)|^2 of ``units`` standard normals, given T > 0; sigma is ``inner``.
+
+    Of "leaky_relu" ``leak`` is the slope below 0, above 0 and below 1.
+    """
 
     inner: str
     units: int
+    leak: float = LEAK
 
     @property
     def lowest_power(self) -> float:
@@ -183,12 +187,12 @@ class Step:
 def _reach(source: SumOfSquares) -> tuple[float, float]:
     """Return the ends of all log T that could matter."""
     lowest = 110.0 / (1.0 if source.inner == "relu" else source.units)
-    leak = 2.0 * math.log(1.0 / LEAK) if source.inner == "leaky_relu" else 0.0
+    leak = 2.0 * math.log(1.0 / source.leak) if source.inner == "leaky_relu" else 0.0
     return math.log(source.units) - lowest - leak - 8.0, math.log(source.units + 2.0 * LARGEST_POWER) + 8.0
 
 
 def _log_lattice(source: SumOfSquares, tau: Floats) -> Floats:
-    return log_inner_density(source.inner, source.units, tau)
+    return log_inner_density(source.inner, source.units, tau, source.leak)
 
 
 @lru_cache(maxsize=16)

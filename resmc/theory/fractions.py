@@ -106,5 +106,7 @@ def _dead(model: ResidualNetwork) -> Floats:
         stopped = np.logical_or.accumulate(stopped)
     else:
         out[1:] = all_negative
+    if sigma.vanishes:  # with a probability that depends on how large the layer is
+        out[1:] = np.nan
     out[1:][stopped] = 1.0
     return out

@@ -223,7 +223,7 @@ class _State:
         before = 0.0 if network.residual_block.acts_on_layers else network.bias**2
         factor = float(network.scales[self.layer]) ** 2 if network.inside else 1.0
         q = factor * (self.square + before)
-        alone = pair_averages.alone(network.activation, network.sigma, q)
+        alone = pair_averages.alone(network.sigma, q)
         return alone, pair_averages.pair(network.sigma, q[a], q[b], factor * self.distance)
 
     def step(self) -> _State:

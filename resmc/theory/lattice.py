@@ -113,26 +113,26 @@ def log_chi_square_density(k: Floats | float, tau: Floats) -> Floats:
         return np.asarray(half * (d - np.expm1(d)) + peak)
 
 
-def log_inner_density(inner: str, units: int, tau: Floats) -> Floats:
+def log_inner_density(inner: str, units: int, tau: Floats, leak: float = LEAK) -> Floats:
     """Return the logarithm of the density of log T at tau (M,): T = |sigma(g)|^2 of ``units`` standard normals, T > 0.
 
     ``inner`` is "linear" (chi^2_N), "relu" (chi^2_K, K ~ Binomial(N, 1/2), the density's integral being P(K >= 1)), or
-    "leaky_relu" (chi^2_K + LEAK^2 chi^2_{N-K}).
+    "leaky_relu" (chi^2_K + leak^2 chi^2_{N-K}).
     """
     if inner == "linear":
         return log_chi_square_density(float(units), tau)
     k, log_weights = active_counts(units)
     if inner == "relu":
         return np.asarray(special.logsumexp(log_chi_square_density(k, tau[:, None]) + log_weights, axis=1))
-    return _log_leaky_density(units, k, log_weights, tau)
+    return _log_leaky_density(units, k, log_weights, tau, 2.0 * math.log(leak))
 
 
-def _log_leaky_density(units: int, k: Floats, log_weights: Floats, tau: Floats) -> Floats:
-    """Return the density of log(U + V), U = chi^2_K, V = LEAK^2 chi^2_{N-K}, as a sum over y = log(V/U).
+def _log_leaky_density(units: int, k: Floats, log_weights: Floats, tau: Floats, leak: float) -> Floats:
+    """Return the density of log(U + V), U = chi^2_K, V = e^leak chi^2_{N-K}, as a sum over y = log(V/U).
 
     The joint density of log(U + V) and y is that of log U and log V, in which K stands beside y alone.
     """
-    n, leak = float(units), 2.0 * math.log(LEAK)
+    n = float(units)
     one_sided = [log_chi_square_density(n, tau - shift) - n * math.log(2.0) for shift in (0.0, leak)]
     both = k < n
     k, log_weights = k[both], log_weights[both]

@@ -44,7 +44,7 @@ import math
 
 import numpy as np
 
-from ..models.activations import Activation
+from ..models.activation_record import ActivationRecord
 from ..models.residual_network import ResidualNetwork
 from .averages import gaussian_averages
 from .fractions import dead_fraction, untouched_layers
@@ -58,7 +58,7 @@ def tidy(steps: Floats) -> Floats:
     return np.where(np.abs(steps) < ROUNDING, 0.0, steps)
 
 
-def homogeneous_gain(sigma: Activation) -> float:
+def homogeneous_gain(sigma: ActivationRecord) -> float:
     """Return kappa = E sigma(g)^2 of a homogeneous activation, without the rounding of a quadrature."""
     up, down = sigma.value(np.array([1.0, -1.0]))
     return float(up**2 + down**2) / 2.0
@@ -111,7 +111,7 @@ def log_mean_square(model: ResidualNetwork) -> Floats:
     out = _forward(model, weight) + 2.0 * math.log(model.size)
     first = model.block == "phi-in" and not model.inputs.explicit and model.standardised
     if math.isnan(out[1]) and first:
-        average = float(gaussian_averages(model.activation, np.array(model.size**2)).m)
+        average = float(gaussian_averages(model.sigma, np.array(model.size**2)).m)
         out[1] = math.log((model.carry * model.size) ** 2 + float(model.scales[0]) ** 2 * (average + model.bias**2))
     return out
 

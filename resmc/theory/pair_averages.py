@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..models.activations import Activation
+from ..models.activation_record import ActivationRecord
 from .averages import gaussian_averages
 from .kernels import Floats, kink
 
@@ -64,18 +64,18 @@ def angle(q_u: Floats, q_v: Floats, distance: Floats) -> Floats:
     return np.asarray(2.0 * np.arcsin(np.minimum(half, 1.0)))
 
 
-def alone(name: str, sigma: Activation, q: Floats) -> Alone:
-    """Return averages of one normal of each variance ``q``; ``name`` is that of ``sigma``."""
+def alone(sigma: ActivationRecord, q: Floats) -> Alone:
+    """Return averages of one normal of each variance ``q``."""
     if sigma.homogeneous:
         kappa, beta = _pieces(sigma)
         return Alone(beta * np.sqrt(2.0 * q / np.pi), kappa * q, np.full_like(q, kappa))
     distinct, which = np.unique(q, return_inverse=True)
-    found = gaussian_averages(name, distinct)
+    found = gaussian_averages(sigma, distinct)
     means = np.array([sigma.mean(math.sqrt(each)) for each in distinct.tolist()])
     return Alone(means[which], found.m[which], found.e1[which])
 
 
-def pair(sigma: Activation, q_u: Floats, q_v: Floats, distance: Floats) -> Pair:
+def pair(sigma: ActivationRecord, q_u: Floats, q_v: Floats, distance: Floats) -> Pair:
     """Return averages of pairs of normals, arrays of one shape (P,)."""
     if sigma.homogeneous:
         kappa, beta = _pieces(sigma)
@@ -86,13 +86,13 @@ def pair(sigma: Activation, q_u: Floats, q_v: Floats, distance: Floats) -> Pair:
     return Pair(np.array([p for p, _ in found]), np.array([s for _, s in found]))
 
 
-def _pieces(sigma: Activation) -> tuple[float, float]:
+def _pieces(sigma: ActivationRecord) -> tuple[float, float]:
     """Return alpha^2 + beta^2 and beta of sigma(x) = alpha x + beta |x|."""
     up, down = sigma.value(np.array([1.0, -1.0])).tolist()
     return (up**2 + down**2) / 2.0, (up + down) / 2.0
 
 
-def _by_quadrature(sigma: Activation, q_u: float, q_v: float, distance: float) -> tuple[float, float]:
+def _by_quadrature(sigma: ActivationRecord, q_u: float, q_v: float, distance: float) -> tuple[float, float]:
     """Return both averages of one pair."""
     a, b = math.sqrt(q_u), math.sqrt(q_v)
     if not max(q_u, q_v) < LARGEST:

@@ -23,7 +23,7 @@ struct ResidualCase {
         net.network.carry = net.network.carry_mantissa = 0.9f;
         net.network.readout = static_cast<float>(1.0 / std::sqrt(static_cast<double>(width)));
         net.block = block;
-        net.activation = activation;
+        net.activation.kind = activation;
         net.weight_law = method == METHOD_DENSE && width % 2 == 1 ? WEIGHTS_UNIFORM : WEIGHTS_GAUSSIAN;
         net.inside = block == BLOCK_PHI_OUT && width % 2 == 1;
         net.gradients = true;

@@ -8,6 +8,7 @@
 // `activate` has all of resmc/models/activations.py, with their slopes, chosen while the kernel runs.
 #pragma once
 
+#include "activation_table.hpp"
 #include "description.hpp"
 #include "elementary.hpp"
 
@@ -117,6 +118,81 @@ RESMC_FN void activate_softplus(Real c, Real inverse_c, Real x, Real& value, Rea
     slope = Real(2.0f) * select_negative(as_word(u), t * q, q);
 }
 
+// Of slopes `above` and `below` on either side of 0.
+template <class Real>
+RESMC_FN void activate_kinked(Real above, Real below, Real x, Real& value, Real& slope) {
+    slope = select_positive(x, above, below);
+    value = slope * x;
+}
+
+// above u for u > 0, else below (e^u - 1); slope above, or below e^u
+template <class Real>
+RESMC_FN void activate_elu(Real above, Real below, Real c, Real inverse_c, Real x, Real& value, Real& slope) {
+    const Real size = size_of(c * x), u = Real(0.0f) - size;
+    const Real t = exp_negative(u);
+    const Real rest = select_less(size, 0.34f, fma(x * u, exp_near_zero(u), x), (t - Real(1.0f)) * inverse_c);
+    value = select_positive(x, above * x, below * rest);
+    slope = select_positive(x, above, below * t);
+}
+
+// u w, w = tanh ln(1 + e^u) = N/D: with t = e^-|u|, N = 1 + 2t and D = N + 2 t^2 above 0, else N = t (2 + t) and
+// D = N + 2; slope w + u w', w' = 4 t (1 + t)/D^2, times t above 0
+template <class Real>
+RESMC_FN void activate_mish(Real c, Real x, Real& value, Real& slope) {
+    const Real one(1.0f), two(2.0f), u = c * x;
+    const Real t = exp_negative(Real(0.0f) - size_of(u));
+    const Real n = select_negative(as_word(u), t * (two + t), one + two * t);
+    const Real q = one / (n + two * select_negative(as_word(u), one, t * t));
+    const Real w = n * q, tq = t * q;
+    value = x * w;
+    slope = fma(u, Real(4.0f) * tq * (one + t) * q * select_negative(as_word(u), one, t), w);
+}
+
+// Of slope 2/sqrt(pi) e^(-u^2). 1 - erf(u) = 2 (1 - Phi(a)), a = sqrt(2) u.
+template <class Real>
+RESMC_FN void activate_erf(Real c, Real inverse_c, Real x, Real& value, Real& slope) {
+    const Real size = size_of(c * x), near = select_less(size, 1.0f, size, Real(1.0f));
+    const Real root_two = Real(1.4142135623730951f);
+    const Real a = select_less(size, 9.4f, size * root_two, Real(13.3f));
+    const Real e = exp_half_square(a);
+    const Real far = (Real(1.0f) - Real(2.0f) * e * scaled_normal_tail(a)) * inverse_c;
+    value = select_less(size, 1.0f, x * erf_near_zero(near * near), with_sign(far, x));
+    slope = Real(1.1283791670955126f) * e;
+}
+
+// Between -1 and 1 u itself, beyond them these.
+template <class Real>
+RESMC_FN void activate_hard_tanh(Real c, Real inverse_c, Real x, Real& value, Real& slope) {
+    const Real zero(0.0f), one(1.0f), u = c * x;
+    value = with_sign(select_less(magnitude(u), 1.0f, magnitude(x), inverse_c), x);
+    slope = select_positive(u + one, select_positive(u - one, zero, one), zero);
+}
+
+// u/(1 + e^-z), z = 2 sqrt(2/pi) (u + 0.044715 u^3); slope 1/(1 + e^-z) + u z' e^-z/(1 + e^-z)^2. Beyond 14 e^-|z| is
+// 0.
+template <class Real>
+RESMC_FN void activate_gelu_tanh(Real c, Real x, Real& value, Real& slope) {
+    const Real one(1.0f), u = c * x, size = size_of(u);
+    const Real a = select_less(size, 14.0f, size, Real(14.0f)), square = a * a;
+    const Real z = a * fma(square, Real(0.07135481627159862f), Real(1.5957691216057308f));
+    const Real t = exp_negative(Real(0.0f) - z);
+    const Real q = one / (one + t), tq = t * q;
+    const Real below = select_negative(as_word(u), tq, q);
+    value = x * below;
+    const Real rate = fma(square, Real(0.21406444881479585f), Real(1.5957691216057308f));
+    slope = fma(with_sign(a, u) * rate, tq * q, below);
+}
+
+// max(u, 0) + ln(1 + t), t = e^-|u|; slope sigmoid
+template <class Real>
+RESMC_FN void activate_whole_softplus(Real c, Real inverse_c, Real x, Real& value, Real& slope) {
+    const Real u = c * x;
+    const Real t = exp_negative(Real(0.0f) - size_of(u));
+    const Real q = Real(1.0f) / (Real(1.0f) + t);
+    value = fma(log1p_unit(t), inverse_c, max(x, Real(0.0f)));
+    slope = select_negative(as_word(u), t * q, q);
+}
+
 // ---- a quad ---------------------------------------------------------------------------------------------------------
 
 // A rectifier fires where its value is positive, and then its slope is the sign of x.
@@ -132,16 +208,17 @@ RESMC_FN void rectify(const Real (&x)[4], Word w1, Word w3, Real (&value)[4], Re
 
 // The four neurons of a quad whose draw gave w1 and w3: value[k] = sigma(c x[k]) / c, slope[k] = sigma'(c x[k]).
 //
-// `kind` is an ActivationKind, the same for all networks. c is the scale in which a network that cannot be rescaled
+// `sigma` is the same for all networks. c is the scale in which a network that cannot be rescaled
 // keeps its x, a power of two from 2^-60 to 2^60; inverse_c is 1/c; |x| is below 2^21. Homogeneous activations need
 // neither. value and slope are other arrays than x. Errors against resmc/models/activations.py, which
 // tests/test_activations.py holds: values by 4e-7 of themselves (gelu below -2 by 6e-7), where they are above 2e-38/c
-// (silu: 2e-38 |x|); slopes by 5e-7.
+// (silu, mish: 2e-38 |x|), of gelu_tanh below 0 by 4e-7 (1 + u^2), of a table as activation_table.py says; slopes by
+// 5e-7 of the steepest one where that is above 1.
 template <class Real, class Word>
-RESMC_OUTLINE_FN void activate(int kind, Real c, Real inverse_c, const Real (&x)[4], Word w1, Word w3, Real (&value)[4],
-                               Real (&slope)[4]) {
-    const Real one(1.0f), leak(0.01f);
-    switch (kind) {
+RESMC_OUTLINE_FN void activate(const Sigma& sigma, Real c, Real inverse_c, const Real (&x)[4], Word w1, Word w3,
+                               Real (&value)[4], Real (&slope)[4]) {
+    const Real one(1.0f);
+    switch (sigma.kind) {
         case ACTIVATION_RELU:
             rectify<Relu>(x, w1, w3, value, slope);
             break;
@@ -152,11 +229,9 @@ RESMC_OUTLINE_FN void activate(int kind, Real c, Real inverse_c, const Real (&x)
             rectify<BalancedHalf>(x, w1, w3, value, slope);
             break;
         case ACTIVATION_LEAKY_RELU:
+        case ACTIVATION_SHAPED_RELU:
             RESMC_UNROLL_DEVICE(4)
-            for (int k = 0; k < 4; ++k) {
-                slope[k] = select_positive(x[k], one, leak);
-                value[k] = slope[k] * x[k];
-            }
+            for (int k = 0; k < 4; ++k) activate_kinked(Real(sigma.above), Real(sigma.below), x[k], value[k], slope[k]);
             break;
         case ACTIVATION_TANH:
             RESMC_UNROLL_DEVICE(4)
@@ -177,6 +252,36 @@ RESMC_OUTLINE_FN void activate(int kind, Real c, Real inverse_c, const Real (&x)
         case ACTIVATION_SILU:
             RESMC_UNROLL_DEVICE(4)
             for (int k = 0; k < 4; ++k) activate_silu(c, x[k], value[k], slope[k]);
+            break;
+        case ACTIVATION_ELU:
+        case ACTIVATION_SELU:
+            RESMC_UNROLL_DEVICE(4)
+            for (int k = 0; k < 4; ++k)
+                activate_elu(Real(sigma.above), Real(sigma.below), c, inverse_c, x[k], value[k], slope[k]);
+            break;
+        case ACTIVATION_MISH:
+            RESMC_UNROLL_DEVICE(4)
+            for (int k = 0; k < 4; ++k) activate_mish(c, x[k], value[k], slope[k]);
+            break;
+        case ACTIVATION_ERF:
+            RESMC_UNROLL_DEVICE(4)
+            for (int k = 0; k < 4; ++k) activate_erf(c, inverse_c, x[k], value[k], slope[k]);
+            break;
+        case ACTIVATION_HARD_TANH:
+            RESMC_UNROLL_DEVICE(4)
+            for (int k = 0; k < 4; ++k) activate_hard_tanh(c, inverse_c, x[k], value[k], slope[k]);
+            break;
+        case ACTIVATION_GELU_TANH:
+            RESMC_UNROLL_DEVICE(4)
+            for (int k = 0; k < 4; ++k) activate_gelu_tanh(c, x[k], value[k], slope[k]);
+            break;
+        case ACTIVATION_SOFTPLUS:
+            RESMC_UNROLL_DEVICE(4)
+            for (int k = 0; k < 4; ++k) activate_whole_softplus(c, inverse_c, x[k], value[k], slope[k]);
+            break;
+        case ACTIVATION_TABLE:
+            RESMC_UNROLL_DEVICE(4)
+            for (int k = 0; k < 4; ++k) activate_table(sigma.table, c, inverse_c, x[k], value[k], slope[k]);
             break;
         default:  // ACTIVATION_LINEAR
             RESMC_UNROLL_DEVICE(4)

@@ -34,20 +34,21 @@ RESMC_FN auto difference_scale(const Residual& net, Word x_exponent, Word d_expo
 
 // ---- one neuron -----------------------------------------------------------------------------------------------------
 
-// Of slope 1 above 0 and `leak` below. x is seen in d's units as `near`; there it may be infinite, and nothing is made
-// of it then.
+// Of slopes `above` and `below` on either side of 0. x is seen in d's units as `near`; there it may be infinite, and
+// nothing is made of it then.
 template <class Real>
-RESMC_FN void kinked_difference(Real leak, Real x, Real near, Real d, Real& difference, Real& slope) {
-    const Real one(1.0f), there = fma(x, near, d);
-    const Real before = select_positive(x, one, leak);
-    slope = select_positive(there, one, leak);
+RESMC_FN void kinked_difference(Real above, Real below, Real x, Real near, Real d, Real& difference, Real& slope) {
+    const Real there = fma(x, near, d);
+    const Real before = select_positive(x, above, below);
+    slope = select_positive(there, above, below);
     difference = select_zero(as_word(before) ^ as_word(slope), slope * d, slope * there - before * (x * near));
 }
 
 // A rectifier whose neuron has the sign bit `flip`.
 template <class Real, class Word>
 RESMC_FN void rectified_difference(Word flip, Real x, Real near, Real d, Real& difference, Real& slope) {
-    kinked_difference(Real(0.0f), as_real(as_word(x) ^ flip), near, as_real(as_word(d) ^ flip), difference, slope);
+    kinked_difference(Real(1.0f), Real(0.0f), as_real(as_word(x) ^ flip), near, as_real(as_word(d) ^ flip), difference,
+                      slope);
     slope = as_real(as_word(slope) ^ flip);
 }
 
@@ -64,23 +65,79 @@ RESMC_FN void rectified_differences(const Real (&x)[4], Real near, const Real (&
 // Simpson's rule: its error is 16 |d|^4/2880 of the difference at most, that of a subtraction 4e-7/|d| of it.
 constexpr float NEAR_POINTS = 0.125f;
 
+//
+// With `kink` sigma(0) is 0 and sigma bends there: values on either side of it are subtracted however close they are,
+// as a value of the size of d is.
 template <class Real, class Word>
-RESMC_FN void smooth_differences(int kind, const DifferenceScale<Real>& s, const Real (&x)[4], const Real (&value)[4],
-                                 const Real (&slope)[4], const Real (&d)[4], Word w1, Word w3, Real (&difference)[4],
-                                 Real (&slope_there)[4]) {
+RESMC_FN void smooth_differences(const Sigma& sigma, bool kink, const DifferenceScale<Real>& s, const Real (&x)[4],
+                                 const Real (&value)[4], const Real (&slope)[4], const Real (&d)[4], Word w1, Word w3,
+                                 Real (&difference)[4], Real (&slope_there)[4]) {
     Real half[4], there[4], value_there[4], slope_half[4];
     for (int k = 0; k < 4; ++k) {
         const Real at = x[k] * s.x_in;
         half[k] = fma(d[k], Real(0.5f) * s.d_in, at);
         there[k] = fma(d[k], s.d_in, at);
     }
-    activate(kind, s.scale.c, s.scale.inverse, half, w1, w3, value_there, slope_half);
-    activate(kind, s.scale.c, s.scale.inverse, there, w1, w3, value_there, slope_there);
+    activate(sigma, s.scale.c, s.scale.inverse, half, w1, w3, value_there, slope_half);
+    activate(sigma, s.scale.c, s.scale.inverse, there, w1, w3, value_there, slope_there);
     for (int k = 0; k < 4; ++k) {
         const Real mean = (slope[k] + Real(4.0f) * slope_half[k] + slope_there[k]) * Real(1.0f / 6.0f);
         const Real apart = magnitude(d[k] * s.d_in * s.scale.c);
-        difference[k] = select_less(apart, NEAR_POINTS, d[k] * mean, (value_there[k] - value[k] * s.x_in) * s.back);
+        const Real far = (value_there[k] - value[k] * s.x_in) * s.back;
+        difference[k] = select_less(apart, NEAR_POINTS, d[k] * mean, far);
+        if (kink) difference[k] = select_negative(as_word(x[k]) ^ as_word(there[k]), far, difference[k]);
     }
+}
+
+// Of x cut to +-1. With the cut x and what was cut off, x + d is (what was cut off) + d away from the cut x, and its
+// own cut cannot leave +-1: nothing cancels, as what was cut off is 0 unless the cut x is an end.
+template <class Real>
+RESMC_FN void hard_tanh_difference(const DifferenceScale<Real>& s, Real x, Real d, Real& difference, Real& slope) {
+    const Real zero(0.0f), one(1.0f), end = s.scale.inverse, from = x * s.x_in, size = magnitude(from);
+    const Real cut = with_sign(select_negative(as_word(size - end), size, end), from);
+    const Real moved = fma(from - cut, s.back, d);
+    const Real up = (end - cut) * s.back, down = (end + cut) * s.back;  // room on either side
+    difference = max(zero - max(zero - moved, zero - up), zero - down);
+    slope = select_positive(moved + down, select_positive(moved - up, zero, one), zero);
+}
+
+// The slope of a table between two places of a cell, cell.d and `to`: of a cubic it is a polynomial of both.
+template <class Real, class Word>
+RESMC_FN Real slope_between(const TableCell<Real, Word>& cell, Real to) {
+    const Real sum = cell.d + to;
+    return fma(fma(sum, sum, Real(0.0f) - cell.d * to), cell.a[3], fma(sum, cell.a[2], cell.a[1]));
+}
+
+// Within a cell the difference is d times the slope between x and x + d. Where they are in two cells that are less than
+// a cell's width apart, the way is cut at the place where these meet: at 0, at a kink, or at the node that is farther
+// out. Else values are subtracted, by their parts.
+template <class Real>
+RESMC_FN void table_difference(const Table& table, const DifferenceScale<Real>& s, Real x, Real d, Real& difference,
+                               Real& slope) {
+    using Word = decltype(as_word(x));
+    const Real c = s.scale.c, inverse = s.scale.inverse, plus(1.0f), minus(-1.0f);
+    const Real from = x * s.x_in, way = d * s.d_in, there = from + way;
+    const auto one = table_cell(table, c, inverse, from), other = table_cell(table, c, inverse, there);
+    const Real outward = select_positive(from, plus, minus), outward_there = select_positive(there, plus, minus);
+    const Real bend = fma(Real(3.0f) * other.d, other.a[3], Real(2.0f) * other.a[2]);
+    slope = outward_there * fma(other.d, bend, other.a[1]);
+
+    Real place = max(one.node, other.node);
+    for (uint32_t k = 0; k < max_kinks(table); ++k) {
+        const Real kink = select_positive(from, Real(table.at[k]), Real(table.at[MOST_KINKS + k]));
+        const Word between = as_word(magnitude(c * from) - kink) ^ as_word(magnitude(c * there) - kink);
+        place = select_negative(between, kink, place);
+    }
+    place = select_negative(as_word(outward) ^ as_word(outward_there), Real(0.0f), place);
+    const Real p = place - one.node, q = place - other.node;
+    const Real leaves = p * inverse - one.in_units_of_x;  // outwards
+    const Real enters = outward_there * (way - outward * leaves);
+    const Real cut = leaves * slope_between(one, p) + enters * slope_between(other, q);
+    const Real parts = fma(other.in_units_of_x, secant_of_cell(other), (other.a[0] - one.a[0]) * inverse) -
+                       one.in_units_of_x * secant_of_cell(one);
+    const Real width = Real(1.0f / static_cast<float>(1u << table.fine));
+    const Real apart = select_negative(as_word(magnitude(c * way) - width), cut, parts);
+    difference = select_zero(one.number ^ other.number, d * outward * slope_between(one, other.d), apart * s.back);
 }
 
 // ---- a quad ---------------------------------------------------------------------------------------------------------
@@ -88,10 +145,10 @@ RESMC_FN void smooth_differences(int kind, const DifferenceScale<Real>& s, const
 // Of the four neurons of a quad with entries x, where the activation has `value` and `slope`; other arguments as
 // `activate` has them.
 template <class Real, class Word>
-RESMC_OUTLINE_FN void activate_difference(int kind, const DifferenceScale<Real>& s, const Real (&x)[4],
+RESMC_OUTLINE_FN void activate_difference(const Sigma& sigma, const DifferenceScale<Real>& s, const Real (&x)[4],
                                           const Real (&value)[4], const Real (&slope)[4], const Real (&d)[4], Word w1,
                                           Word w3, Real (&difference)[4], Real (&slope_there)[4]) {
-    switch (kind) {
+    switch (sigma.kind) {
         case ACTIVATION_RELU:
             rectified_differences<Relu>(x, s.near, d, w1, w3, difference, slope_there);
             break;
@@ -102,14 +159,23 @@ RESMC_OUTLINE_FN void activate_difference(int kind, const DifferenceScale<Real>&
             rectified_differences<BalancedHalf>(x, s.near, d, w1, w3, difference, slope_there);
             break;
         case ACTIVATION_LEAKY_RELU:
+        case ACTIVATION_SHAPED_RELU:
             for (int k = 0; k < 4; ++k)
-                kinked_difference(Real(0.01f), x[k], s.near, d[k], difference[k], slope_there[k]);
+                kinked_difference(Real(sigma.above), Real(sigma.below), x[k], s.near, d[k], difference[k],
+                                  slope_there[k]);
+            break;
+        case ACTIVATION_HARD_TANH:
+            for (int k = 0; k < 4; ++k) hard_tanh_difference(s, x[k], d[k], difference[k], slope_there[k]);
+            break;
+        case ACTIVATION_TABLE:
+            for (int k = 0; k < 4; ++k) table_difference(sigma.table, s, x[k], d[k], difference[k], slope_there[k]);
             break;
         case ACTIVATION_LINEAR:
             for (int k = 0; k < 4; ++k) difference[k] = d[k], slope_there[k] = Real(1.0f);
             break;
         default:
-            smooth_differences(kind, s, x, value, slope, d, w1, w3, difference, slope_there);
+            smooth_differences(sigma, sigma.kind == ACTIVATION_ELU || sigma.kind == ACTIVATION_SELU, s, x, value, slope,
+                               d, w1, w3, difference, slope_there);
     }
 }
 

@@ -22,7 +22,36 @@ enum ActivationKind : int {
     ACTIVATION_CENTRED_SOFTPLUS = 7,
     ACTIVATION_LINEAR = 8,
     ACTIVATION_SILU = 9,
-    ACTIVATIONS = 10,
+    ACTIVATION_ELU = 10,
+    ACTIVATION_SELU = 11,
+    ACTIVATION_MISH = 12,
+    ACTIVATION_ERF = 13,
+    ACTIVATION_HARD_TANH = 14,
+    ACTIVATION_GELU_TANH = 15,
+    ACTIVATION_SOFTPLUS = 16,
+    ACTIVATION_SHAPED_RELU = 17,
+    ACTIVATION_TABLE = 18,  // one from Python
+    ACTIVATIONS = 19,
+};
+
+constexpr uint32_t MOST_KINKS = 8;               // of a table, on either side of 0
+constexpr uint32_t TABLE_HEAD = 2 * MOST_KINKS;  // floats before the cells
+constexpr uint32_t MOST_OCTAVES = 24;            // beyond 2^24 - 1 every table is a straight line
+constexpr uint32_t MOST_TABLE_CELLS = 1u << 14;
+
+// An activation as a table; activation_table.hpp reads it. Both sides of 0 have `octaves` times 2^fine cells, one for
+// the straight line beyond, and one for each of their kinks.
+struct Table {
+    const float* at;  // kinks above 0 and below, MOST_KINKS each; then cells of four floats
+    uint32_t fine, octaves;
+    uint32_t kinks_above, kinks_below;
+};
+
+// An activation as the kernels know it.
+struct Sigma {
+    int kind;            // an ActivationKind
+    float above, below;  // slopes on either side of 0 (leaky_relu, shaped_relu); of elu and selu those next to 0
+    Table table;
 };
 enum Method : int { METHOD_PROJECTED = 0, METHOD_DENSE = 1, METHODS = 2 };
 
@@ -65,7 +94,7 @@ enum WeightLaw : int { WEIGHTS_GAUSSIAN = 0, WEIGHTS_UNIFORM = 1, WEIGHTS_RADEMA
 struct Residual {
     Network network;  // its step is not used
     Block block;
-    int activation;           // a number of activation.hpp
+    Sigma activation;
     WeightLaw weight_law;     // of the dense method
     bool grounded;            // a bias or sigma(0) gives every layer a size of its own, however small h is
     bool homogeneous;         // and without bias: rescaling h rescales the network

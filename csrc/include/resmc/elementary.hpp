@@ -31,22 +31,27 @@ RESMC_FN Real select_positive(Real x, Real a, Real b) {  // a where x > 0, else 
     return select_negative(as_word(Real(0.0f) - x), a, b);
 }
 
+// P(r) with e^r = 1 + r + r^2 P(r) for |r| <= ln 2 / 2, of degree 4.
+template <class Real>
+RESMC_FN Real exp_near_zero(Real r) {
+    Real p = fma(r, Real(0.001382073387503624f), Real(0.008368677459657192f));
+    p = fma(r, p, Real(0.04166826605796814f));
+    p = fma(r, p, Real(0.1666652113199234f));
+    return fma(r, p, Real(0.4999999403953552f));
+}
+
 // e^(x + y) for x + y <= 0, -inf included; 0 below -87. y is what x was rounded by: at most 1/1000 of it, or 0.
 //
 // x + y = k ln 2 + r, |r| <= ln 2 / 2: k is rounded by an addition that leaves it in the lowest bits, and goes to the
 // exponent from there. ln 2 is cut into 355/512, whose product with k is exact, and the rest.
-// e^r = 1 + r + r^2 P(r), P of degree 4: 4e-9, 8.4e-8, 8.1e-8.
+// e^r = 1 + r + r^2 P(r): 4e-9, 8.4e-8, 8.1e-8.
 template <class Real>
 RESMC_FN Real exp_negative(Real x, Real y = Real(0.0f)) {
     const Real clamped = max(x, Real(-87.5f));
     const Real shifted = fma(clamped + y, Real(1.4426950408889634f), Real(0x1.8p23f));
     const Real k = shifted - Real(0x1.8p23f);
     const Real r = fma(k, Real(2.12194440e-4f), fma(k, Real(-0.693359375f), clamped)) + y;
-    Real p = fma(r, Real(0.001382073387503624f), Real(0.008368677459657192f));
-    p = fma(r, p, Real(0.04166826605796814f));
-    p = fma(r, p, Real(0.1666652113199234f));
-    p = fma(r, p, Real(0.4999999403953552f));
-    const Real small = fma(r * r, p, r) + Real(1.0f);
+    const Real small = fma(r * r, exp_near_zero(r), r) + Real(1.0f);
     return select_less(x + y, -87.0f, Real(0.0f), as_real(as_word(small) + (as_word(shifted) << 23)));
 }
 
@@ -77,6 +82,17 @@ RESMC_FN Real log_cosh_near_zero(Real square) {
     Real p = fma(square, Real(-4.412281123222783e-05f), Real(0.0006881842273287475f));
     p = fma(square, p, Real(-0.010414925403892994f));
     return fma(square, p, Real(0.24999986588954926f));
+}
+
+// erf(u)/u = P(u^2) for |u| <= 1, of degree 6: 1.2e-9, 1.9e-7, 1.9e-7.
+template <class Real>
+RESMC_FN Real erf_near_zero(Real square) {
+    Real p = fma(square, Real(7.853861461626366e-05f), Real(-0.0008010193705558777f));
+    p = fma(square, p, Real(0.005188327748328447f));
+    p = fma(square, p, Real(-0.026853812858462334f));
+    p = fma(square, p, Real(0.1128358542919159f));
+    p = fma(square, p, Real(-0.3761262595653534f));
+    return fma(square, p, Real(1.1283791065216064f));
 }
 
 // e^(-a^2/2) for 0 <= a < 2^60, as exactly as a is: its leading 12 bits have an exact square: 9.6e-8.

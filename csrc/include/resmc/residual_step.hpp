@@ -8,8 +8,8 @@
 RESMC_NAMESPACE_BEGIN
 
 // Whether neurons have random signs.
-RESMC_FN constexpr bool is_signed(int activation) {
-    return activation == ACTIVATION_BALANCED || activation == ACTIVATION_BALANCED_HALF;
+RESMC_FN constexpr bool is_signed(const Sigma& activation) {
+    return activation.kind == ACTIVATION_BALANCED || activation.kind == ACTIVATION_BALANCED_HALF;
 }
 
 // Sums over neurons of the end of a layer of the forward pass.

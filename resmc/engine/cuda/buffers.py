@@ -87,8 +87,7 @@ class Buffers:
                 f"{MEAN_SQUARE}_groups": groups(f"{MEAN_SQUARE}.norms", NORM_SUMS),
             }
         if isinstance(network, KernelResidual):
-            given = {"steps": network.steps, "input": network.input} if network.n_in else {"steps": network.steps}
-            self.tensors |= {name: torch.from_numpy(array).to(device) for name, array in given.items()}
+            self.tensors |= {name: torch.from_numpy(array).to(device) for name, array in network.arrays.items()}
         if "gradient" in self.quotients:
             self.tensors["overlap"] = empty(n, columns, dtype=torch.float32)
         if plan.workspace_blocks:
@@ -115,7 +114,7 @@ class Buffers:
         raw = Raw.bytes(*kept, network.n_out, n, names, job.count)
         by_layer = ACTIVITY_SUMS.itemsize + NORM_SUMS.itemsize * (1 + len(names) + job.mean_square)
         fixed = GROUPS * (8 * n * n * products + n * by_layer + 8 * (job.n_bins + 2))
-        fixed += 4 * (len(network.steps) + len(network.input)) if isinstance(network, KernelResidual) else 0
+        fixed += sum(a.nbytes for a in network.arrays.values()) if isinstance(network, KernelResidual) else 0
         workspace = 4 * plan.workspace_blocks * shape.block_floats
         return int(raw + fixed + workspace + plan.columns * bytes_per_column(network, job, n))
 
@@ -123,7 +122,7 @@ class Buffers:
         """Addresses for the kernels that simulate; outputs from the network that many after the first of the range."""
         names = ["layers", *RECORDS]
         names += [f"{name}_{part}" for name in self.quotients for part in ("square", "exponent")]
-        names += [name for name in ("steps", "input", "overlap", "workspace") if name in self.tensors]
+        names += [name for name in ("steps", "input", "table", "overlap", "workspace") if name in self.tensors]
         return self._addresses(*names) | self.raw.output_pointer(offset)
 
     def reduce_pointers(self) -> Pointers:

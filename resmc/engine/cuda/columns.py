@@ -94,15 +94,13 @@ class OnDevice:
         self.records = {name: empty(a) for name, a in places.records.items() if name != "output"}
         tensors = self.records | {
             "layers": self._there(places.layers.astype(np.int32)),
-            "steps": self._there(network.steps),
+            **{name: self._there(array) for name, array in network.arrays.items()},
             "factors": self._there(places.factors),
             "workspace": torch.empty(
                 -(-self.count // shape.block_networks) * shape.block_floats, dtype=torch.float32, device=here
             ),
         }
         tensors["active_square"] = tensors.pop("asymmetry")
-        if network.n_in:
-            tensors["input"] = self._there(network.input)
         if places.h0 is not None:
             tensors["start"] = self._there(places.h0)
         if "output" in places.records:
