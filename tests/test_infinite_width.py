@@ -59,7 +59,7 @@ def test_the_distance_changes_by_the_slopes_as_price_has_it(name, a, b, rho):
 @pytest.mark.parametrize("name", [*SMOOTH, "relu", "leaky_relu"])
 @pytest.mark.parametrize("size", [0.1, 1.0, 100.0])
 def test_averages_of_equal_and_of_independent_normals_are_those_of_one(name, size):
-    alone = pair_averages.alone(name, ACTIVATIONS[name], np.array([size**2]))
+    alone = pair_averages.alone(ACTIVATIONS[name], np.array([size**2]))
     mean, square, slopes = (float(part[0]) for part in alone)
     distance, found = pair_of(name, size, size, 0.0)
     assert distance == 0.0

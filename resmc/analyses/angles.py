@@ -21,6 +21,7 @@ from ..tables import Column, Table
 from ..tables.table import MOST_LAYERS
 from ..theory.infinite_width import InfiniteWidth, infinite_width
 from ..theory.lyapunov import no_lyapunov_exponents, small_angle
+from ..theory.pair_laws import CorrelationMoments, correlation_limit, no_correlation_moments
 from ._joint import MOST_PAIRS, THEORY, chosen_layers, estimates_of, nothing_known, pairs_below, sums_of, theory_cells
 from ._result import Result
 
@@ -53,6 +54,10 @@ class Angles(Result):
     small_angle : ndarray, shape (R, m, m)
         Mean of ln sin^2(angle) at this width in the limit of a small angle, where it is known exactly
         (`resmc.theory.small_angle`: networks without a skip) and the inputs' angle is below 0.1, else NaN.
+    covariance_equation : CorrelationMoments or None
+        Mean and variance of the cosine by the neural covariance equation (`resmc.theory.correlation_moments`), the
+        limit of wide and deep networks with shaped slopes, to leading order in 1/n: of "shaped_relu" with block phi-in
+        and without a skip; None elsewhere.
     """
 
     layers: NDArray[np.int64]
@@ -65,6 +70,7 @@ class Angles(Result):
     unresolved: NDArray[np.int64]
     infinite_width: InfiniteWidth
     small_angle: Floats
+    covariance_equation: CorrelationMoments | None
 
     def _table(self) -> Table:
         return self._rows(MOST_LAYERS, MOST_PAIRS)
@@ -76,7 +82,8 @@ class Angles(Result):
         for i in chosen:
             for b, a in pairs[:most_pairs]:
                 cosine, sine = self.cosine[i, a, b], self.log_sine_squared[i, a, b]
-                limit = float(self.infinite_width.cosine[i, a, b])
+                shaped = self.covariance_equation
+                limit = float((self.infinite_width.cosine if shaped is None else shaped.mean)[i, a, b])
                 sine_limit = float(self.infinite_width.log_sine_squared[i, a, b])
                 small = float(self.small_angle[i, a, b])
                 theory = theory_cells(cosine, np.nan, limit)
@@ -128,6 +135,10 @@ def analyse(sim: Record) -> Angles:
         theirs = infinite_width(sim.model, inputs, np.zeros(1, np.int64)).log_sine_squared
         small = theirs + small_angle(sim.model, sim.layers).mean[:, None, None]
         small[np.broadcast_to(~(theirs < SMALL), small.shape) | ~np.isfinite(small)] = np.nan
+    shaped = None
+    if no_correlation_moments(sim.lowered.general) is None:
+        start = infinite_width(sim.model, inputs, np.zeros(1, np.int64)).cosine[0]
+        shaped = correlation_limit(sim.lowered.general, np.clip(start, -1.0, 1.0), sim.layers)
     return Angles(
         layers=sim.layers,
         cosine=found.cosine(),
@@ -139,4 +150,5 @@ def analyse(sim: Record) -> Angles:
         unresolved=found.unresolved,
         infinite_width=limit,
         small_angle=small,
+        covariance_equation=shaped,
     )

@@ -14,6 +14,7 @@ from ..models.blocks import BLOCKS
 from ..models.fields import GENERAL, LOG_GAUSSIAN, SHARED, check_together, network_of
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import VARIANTS
+from ..models.user_activation import Activation
 from ..models.weights import WEIGHTS, Weights, weights_of
 from .common import entries, number
 
@@ -104,7 +105,18 @@ def _given(args: argparse.Namespace) -> Plain:
             given[name] = entries(name, given[name], float, example)
     if given.get("weights", "").startswith("{"):
         given["weights"] = _weights(given["weights"])
+    if given.get("activation", "").startswith("{"):
+        given["activation"] = _activation(given["activation"])
     return given
+
+
+def _activation(text: str) -> Activation:
+    """Read an activation of one's own from JSON, in the form that `Activation.to_dict` gives it."""
+    try:
+        described = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError(f"activation={brief(text)} is not allowed: it must be what Activation.to_dict gives") from None
+    return Activation.from_dict(described)
 
 
 def _weights(text: str) -> Weights:

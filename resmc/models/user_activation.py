@@ -97,6 +97,8 @@ class Activation:
         self.name = _name(value, name)
         sigma, places = _checked("value", value), _kinks(kinks)
         derivative = None if slope is None else _checked("slope", slope)
+        if derivative is not None:
+            derivative(np.array([-FARTHEST, FARTHEST]))
         if checks.boolean("homogeneous", homogeneous):
             self.record = _of_slopes(*_slopes(sigma, derivative))
             return

@@ -7,6 +7,7 @@ the m inputs, then the k tangents.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -178,11 +179,22 @@ class Activated:
         """Return the difference of a smooth sigma, divided by exp(log)."""
         unit = np.exp(np.maximum(log, -_EXPONENT))
         far = (self.sigma.value(start + moved) - self.sigma.value(start)) / unit
-        near = sum(
-            0.5 * weight * self.sigma.slope(start + 0.5 * (1.0 + node) * moved)
-            for node, weight in zip(_NODES, _WEIGHTS, strict=True)
-        )
+        near = self._mean_slope(start, moved)
         return np.where(np.abs(moved) < NEAR, near * moved / unit, far)
+
+    def _mean_slope(self, start: Floats, moved: Floats) -> Floats:
+        """Return the mean of the slope on the way from start to start + moved, which is cut at kinks."""
+        ends = [np.zeros_like(start), np.ones_like(start)]
+        if self.sigma.kinks:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                cuts = [np.clip(np.nan_to_num((kink - start) / moved), 0.0, 1.0) for kink in self.sigma.kinks]
+            ends = list(np.sort(np.stack([*ends, *cuts]), axis=0))
+        mean = np.zeros_like(start)
+        for low, high in itertools.pairwise(ends):
+            for node, weight in zip(_NODES, _WEIGHTS, strict=True):
+                at = low + 0.5 * (1.0 + node) * (high - low)
+                mean += (high - low) * (0.5 * weight) * self.sigma.slope(start + at * moved)
+        return mean
 
 
 def _sum(start: Floats, moved: Floats) -> Floats:

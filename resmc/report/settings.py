@@ -8,6 +8,7 @@ from ..models.fields import shown
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.scaling import DepthScaling
 from ..models.spelling import general
+from ..models.user_activation import Activation
 from ..models.weights import Weights
 from ..sweep.axes import LONG_NAMES
 from .numbers import count, plain
@@ -35,7 +36,13 @@ def of_model(model: Model, depth: bool = True, without: Collection[str] = ()) ->
 def _written(value: object) -> str:
     if isinstance(value, tuple):
         return f"{shown(value)}, {count(len(value))} numbers"
-    return count(value) if isinstance(value, int) else str(value) if isinstance(value, str | Weights) else repr(value)
+    return (
+        count(value)
+        if isinstance(value, int)
+        else str(value)
+        if isinstance(value, str | Weights | Activation)
+        else repr(value)
+    )
 
 
 def scaling_of(model: ResidualNetwork, depth: str = "d") -> str:

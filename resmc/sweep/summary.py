@@ -114,6 +114,9 @@ def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
             continue
         if name == "models":
             value = [str(model) for model in plan.models]
+        if name == "activation":  # one of a user's own by its name and hash
+            given = getattr(plan, name)
+            value = [str(one) for one in given] if isinstance(given, tuple) else str(given)
         if isinstance(value, list):
             shown = value if len(value) <= 8 else [*value[:4], "..", *value[-2:]]
             yield name, ", ".join(map(cell, shown)) + (f" ({len(value)})" if len(shown) < len(value) else "")

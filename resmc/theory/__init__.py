@@ -68,7 +68,7 @@ from .limits import (
 )
 from .lyapunov import SmallAngle, lyapunov_exponents, no_lyapunov_exponents, small_angle
 from .ordinary import DepthODE, depth_ode
-from .pair_laws import correlation_drift, correlation_variance
+from .pair_laws import correlation_drift, correlation_moments, correlation_variance
 from .tangent_moments import KernelMoments, kernel_moment_limit, kernel_moments, no_kernel_moments
 from .trend_noise import TrendNoiseSDE, trend_noise_limit
 
@@ -101,6 +101,7 @@ __all__ = [
     "balanced_moments",
     "chi_square_log_norm_cdf",
     "correlation_drift",
+    "correlation_moments",
     "correlation_variance",
     "depth_kind",
     "depth_limit",

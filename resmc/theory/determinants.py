@@ -8,8 +8,8 @@ Without a skip the Jacobian dh_L/dh_0 is a product of the layers' matrices and s
     E ln |det G/sqrt(n)| = (1/2) sum_{j=1}^n [psi(j/2) + ln(2/n)]           G standard normals, n x n
 
 by Bartlett (1933): the triangular factor of G has independent diagonal entries with the squares chi^2_n, .., chi^2_1.
-Slopes are 1 in linear networks. In leaky ones each is that below 0 for a fair coin, as turning the signs of a matrix's
-rows, or of the first layer's, changes no law.
+Slopes are 1 in linear networks. In leaky ones each is that above or below 0 by a fair coin, as turning the signs of a
+matrix's rows, or of the first layer's, changes no law.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import numpy as np
 from scipy import special
 
 from .._system.words import brief
-from ..models.activations import LEAK
 from ..models.residual_network import Model
 from ..models.spelling import checked_network
 
@@ -31,7 +30,8 @@ def log_determinant(model: Model) -> float:
     Parameters
     ----------
     model : ResNet or ResidualNetwork
-        Without a skip (carry 0), of any block, with independent Gaussian weights, linear or leaky_relu.
+        Without a skip (carry 0), of any block, with independent Gaussian weights, linear, leaky_relu or
+        any other activation with two slopes that are not 0.
 
     Raises
     ------
@@ -44,7 +44,8 @@ def log_determinant(model: Model) -> float:
     network = checked_network(model)
     n = network.width
     of_matrix = 0.5 * float(np.sum(special.digamma(0.5 * np.arange(1, n + 1)) + math.log(2.0 / n)))
-    of_slopes = 0.5 * n * math.log(LEAK) if network.activation == "leaky_relu" else 0.0
+    up, down = np.abs(network.sigma.value(np.array([1.0, -1.0]))).tolist()
+    of_slopes = 0.5 * n * (math.log(up) + math.log(down))
     of_layer = network.residual_block.matrices * of_matrix + of_slopes
     return n * float(np.sum(np.log(np.abs(network.scales)))) + network.depth * of_layer
 
@@ -67,9 +68,10 @@ def no_log_determinant(model: Model) -> str | None:
         )
     if network.keep != 1.0:
         return f"keep={network.keep!r} has no exact determinant: a neuron that is left out makes it 0; it must be 1"
-    if network.activation not in ("linear", "leaky_relu"):
+    if not network.sigma.homogeneous or network.sigma.rectifier:
         return (
-            f"activation={network.activation!r} has no exact determinant: it is known for 'linear' and for 'leaky_relu'"
+            f"activation={network.activation!r} has no exact determinant: it is known for 'linear', and for "
+            "'leaky_relu' and all others with two slopes that are not 0"
         )
     if not network.scales.all():
         return "scaling 0 in a layer without a skip leaves no determinant: it is 0"

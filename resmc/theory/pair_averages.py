@@ -101,17 +101,61 @@ def _by_quadrature(sigma: ActivationRecord, q_u: float, q_v: float, distance: fl
         return 0.0, float(sigma.slope(np.zeros(1))[0]) ** 2
     versine = max(distance - (a - b) ** 2, 0.0) / (2.0 * a * b)  # 1 - rho
     r = math.sqrt(max(versine * (2.0 - versine), 0.0))
-    x, weight = _points(max(a, b), np.zeros(1))
-    x, weight = x.T, weight.T  # a column: rows are values of x
-    y, inner = _points(b * r, (versine - 1.0) / r * x[:, 0] if b * r > 1.0 else np.zeros(1))
-    weight = weight * inner
+    if sigma.kinks:
+        x, y, weight = _pieces_of_plane(sigma.kinks, a, b, versine, r)
+    else:
+        x, weight = _points(max(a, b), np.zeros(1))
+        x, weight = x.T, weight.T  # a column: rows are values of x
+        y, inner = _points(b * r, (versine - 1.0) / r * x[:, 0] if b * r > 1.0 else np.zeros(1))
+        weight = weight * inner
     u, apart = a * x, (b - a - b * versine) * x + b * r * y
     slopes = float(np.sum(weight * sigma.slope(u) * sigma.slope(u + apart)))
     if abs(b - a - b * versine) + b * r < CLOSE:
         moved = apart * sum(share * sigma.slope(u + at * apart) for at, share in _BETWEEN)
+        for kink in sigma.kinks:
+            moved = np.where((u > kink) != (u + apart > kink), sigma.value(u + apart) - sigma.value(u), moved)
     else:
         moved = sigma.value(u + apart) - sigma.value(u)
     return float(np.sum(weight * moved**2)), slopes
+
+
+def _pieces_of_plane(
+    kinks: tuple[float, ...], a: float, b: float, versine: float, r: float
+) -> tuple[Floats, Floats, Floats]:
+    """Return x, y and weights of E f, (M, 1), (M, P) and (M, P): Gauss-Legendre between the lines where f has kinks.
+
+    These are u = kappa and v = kappa. As a function of x, what is left of the latter is a bend as wide as r, and sigma
+    itself bends near 0: pieces become the shorter the nearer they are to such places.
+    """
+    widths = (0.0, *(sign * 2.0**k for k in range(-2, 11) for sign in (1, -1)))
+    near = [place + width * w for place, width in _bends(kinks, a, b, r) for w in widths]
+    x, weight = _gauss(np.unique(np.clip([-REACH, *near, REACH], -REACH, REACH))[None])
+    x, weight = x.T, weight.T
+    if r == 0.0:
+        return x, np.zeros((1, 1)), weight
+    rho = 1.0 - versine
+    centre = -rho * x / r
+    width = min(1.0 / (b * r), 1.0)
+    ends = [centre + kink / (b * r) for kink in kinks]
+    ends += [centre + width * w for w in widths]
+    ends += [np.full_like(x, place) for place in (-REACH, -3.0, 0.0, 3.0, REACH)]
+    y, inner = _gauss(np.sort(np.clip(np.concatenate(ends, axis=1), -REACH, REACH), axis=1))
+    return x, y, weight * inner
+
+
+def _bends(kinks: tuple[float, ...], a: float, b: float, r: float) -> list[tuple[float, float]]:
+    """Return places of x where E f given x bends, and on what scale."""
+    slight = max(r, 1e-9)
+    at_kinks = [(kink / size, slight) for kink in kinks for size in (a, b)]
+    return [*at_kinks, (0.0, min(1.0 / max(a, b), 1.0))]
+
+
+def _gauss(ends: Floats) -> tuple[Floats, Floats]:
+    """Return points and weights of E f, rows of one length, between neighbours of the sorted rows of ``ends``."""
+    nodes, weights = np.polynomial.legendre.leggauss(10)
+    low, half = ends[:, :-1, None], 0.5 * np.diff(ends, axis=1)[:, :, None]
+    x = (low + half * (nodes + 1.0)).reshape(len(ends), -1)
+    return x, (half * weights).reshape(len(ends), -1) * np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
 
 
 def _points(size: float, centres: Floats) -> tuple[Floats, Floats]:
