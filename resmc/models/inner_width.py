@@ -6,7 +6,8 @@ from typing import Any
 
 from .._system import checks
 from .blocks import BLOCKS
-from .resnet import MAX_WIDTH
+
+MAX_INNER_WIDTH = 1 << 24
 
 
 def checked_inner_width(given: Any, width: int, block: str) -> int | None:
@@ -19,7 +20,7 @@ def checked_inner_width(given: Any, width: int, block: str) -> int | None:
     """
     if given is None:
         return None
-    inner_width = checks.integer("inner_width", given, 1, MAX_WIDTH, "2^24")
+    inner_width = checks.integer("inner_width", given, 1, MAX_INNER_WIDTH, "2^24")
     if BLOCKS[block].matrices < 2:
         allowed = ", ".join(repr(name) for name, one in BLOCKS.items() if one.matrices == 2)
         raise ValueError(
