@@ -271,7 +271,7 @@ def test_what_needs_square_matrices_refuses_it():
     for call, said in {
         lambda: replace(model, weights=Weights(depth="tied")): "with weights that depend on each other in depth",
         lambda: resmc.train.fit(model, x, y): "in training: networks side by side have square matrices",
-        lambda: Ensemble([model], [0], features=2, outputs=2): "in training: networks side by side have square matric",
+        lambda: Ensemble([model], [0], features=2, outputs=2): "in training: networks side by side have square",
         lambda: resmc.heat_map(model, hurst=[0.5], beta=[0.5]): "in a heat map: ",
         lambda: resmc.quadratic_variation(model): "with weights that depend on each other in depth",
         lambda: resmc.simulate(model, networks=1, angle=0.1): "with angle: branches of several inputs",
