@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import base64
 import math
+import zlib
 from typing import Any
 
 import numpy as np
 
+from resmc.models.activation_table import MOST_KINKS
 from resmc.models.activations import ACTIVATIONS
 from resmc.models.blocks import BLOCKS
 from resmc.models.residual_network import ResidualNetwork
 from resmc.models.scaling import DepthScaling
+from resmc.models.user_activation import Activation
 from resmc.models.weights import WEIGHTS
 from resmc.reference import METHODS, simulate_joint
 
 Arrays = dict[str, np.ndarray]
+
+
+def activation_of(network: dict[str, Any]) -> str | Activation:
+    """Return the activation that kernels are told of."""
+    if network["activation"] < len(ACTIVATIONS):
+        return list(ACTIVATIONS)[network["activation"]]
+    above, below = network["kinks_above"], network["kinks_below"]
+    head, cells = network["table"][: 2 * MOST_KINKS], network["table"][2 * MOST_KINKS :]
+    kinks = [*-head[MOST_KINKS : MOST_KINKS + below][::-1], *head[:above]]
+    return Activation.from_dict({
+        "name": "own", "table": base64.b64encode(zlib.compress(cells.tobytes())).decode(), "fine": network["fine"],
+        "octaves": network["octaves"], "kinks": kinks, "slope_at_zero": None, "curvature_at_zero": None,
+    })  # fmt: skip
 
 
 def model_of(network: dict[str, Any]) -> ResidualNetwork:
@@ -24,7 +41,7 @@ def model_of(network: dict[str, Any]) -> ResidualNetwork:
     scales = np.asarray(network["steps"], np.float64) * (1.0 if block == "phi-out" else math.sqrt(n))
     scaling = DepthScaling(0.0, float(scales[0]), inside=True) if network["inside"] else tuple(scales.tolist())
     return ResidualNetwork(
-        n, depth, block, list(ACTIVATIONS)[network["activation"]], network["carry"], scaling,
+        n, depth, block, activation_of(network), network["carry"], scaling,
         list(WEIGHTS)[network["weight_law"]], network["bias"] / math.sqrt(n),
     )  # fmt: skip
 

@@ -302,7 +302,9 @@ def errors(a: ActivationRecord, c: float, x: NDArray[np.float32], value: Array, 
     exact = a.value(u)
     tail = (u < -2) if a is ACTIVATIONS["gelu"] else np.zeros(len(u), bool)
     # Besides there are a value's own last place where it is subnormal, and what e^x leaves out, times x in x e^x.
-    left_out = SMALLEST * (np.maximum(np.abs(u), 1.0) if a in (ACTIVATIONS["silu"], ACTIVATIONS["mish"]) else 1.0)
+    left_out = SMALLEST * (
+        np.maximum(np.abs(u), 1.0) if a in [ACTIVATIONS[name] for name in ("silu", "mish", "gelu_tanh")] else 1.0
+    )
     relative = np.where(tail, TAIL_BOUND, VALUE_BOUND)
     if a is ACTIVATIONS["gelu_tanh"]:
         relative = np.where(u < 0, VALUE_BOUND * (1.0 + u * u), VALUE_BOUND)

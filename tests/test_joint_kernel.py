@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from conftest import AVAILABLE
 from joint_kernels import START, Case, cosines, differences, products
+from own_activations import OWN
 
 from resmc import DepthScaling, ResidualNetwork, ResNet
 from resmc.engine import native
@@ -87,6 +88,22 @@ def test_columns_gradients_and_kernels_are_those_of_the_twin(block, activation):
         model = small(block, activation, carry=0.9, scaling=scaling, bias=bias)
         assert_twin(Case(model, START, backward=True, tangents=2, segment=4))
         assert_twin(Case(model, START[:2, :2], backward=True))
+
+
+@pytest.mark.parametrize("own", OWN)
+@pytest.mark.parametrize("block", BLOCKS)
+def test_activations_of_one_s_own_are_those_of_the_twin(block, own):
+    model = small(block, OWN[own](), carry=0.9, scaling=BY_LAYER, bias=0.3)
+    assert_twin(Case(model, START, backward=True, tangents=2))
+
+
+@pytest.mark.parametrize("angle", [1e-6, 1e-20])
+@pytest.mark.parametrize("activation", ["elu", "selu", "hard_tanh", "mish", "softplus", *OWN])
+def test_differences_keep_their_digits_through_kinks_and_tables(activation, angle):
+    start = np.array([[1.0, 0.0], [0.0, angle]])
+    for block in BLOCKS:
+        given = OWN[activation]() if activation in OWN else activation
+        assert_twin(Case(ResidualNetwork(30, 12, block, given, bias=0.2), start, backward=True))
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -25,11 +25,7 @@ NAN, INF = math.nan, math.inf
         ({"block": None}, "block=None is not allowed"),
         ({"activation": "swish"}, "activation='swish' is not allowed: it must be one of 'relu'"),
         ({"activation": "ReLU"}, "activation='ReLU' is not allowed"),
-        (
-            {"activation": "softplus"},
-            "activation='softplus' is not allowed: until log(1 + e^x) itself comes, the function that version 0.1 "
-            "called so, 2 (log(1 + e^x) - log 2), is called 'centred_softplus'",
-        ),
+        ({"activation": "tanh(2)"}, "activation='tanh(2)' is not allowed: it must be one of 'relu'"),
         (
             {"weights": "cauchy"},
             "weights='cauchy' is not allowed: it must be one of 'gaussian', 'uniform', 'rademacher'",

@@ -243,6 +243,6 @@ def model_of_table(number: int, model: Any) -> Model:
             raise ValueError(f"{missing[0]} is missing")
         if any(name in model for name in DEPTH_SCALING):
             return network_of(model)
-        return of_dict({"block": "phi-in", **model} if general else model, version_01=True)
+        return of_dict({"block": "phi-in", **model} if general else model)
     except ValueError as error:
         raise ValueError(f"models[{number}]: {error}") from None
