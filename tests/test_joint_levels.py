@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from joint_kernels import Case, Records
+from joint_kernels import Case, Records, differences
 
 import resmc
 import resmc.reference.joint as twin
 from resmc import DepthScaling, ResidualNetwork, ResNet, theory
 from resmc.engine.joint_states import States
 from resmc.experiments.gram_chain import gram_chain
+from resmc.models.blocks import BLOCKS
 from resmc.models.joint_inputs import of_angle
 from resmc.reference.columns import Columns, levelled
 from resmc.results import storage
@@ -71,6 +72,17 @@ def test_without_levels_the_same_angles_are_lost(monkeypatch: pytest.MonkeyPatch
     assert 2 < lost.sum() < 14
     assert ours[-1, lost].mean() < ours[-1, ~lost].mean() - 5.0
     np.testing.assert_allclose(ours[:2], twins[:2], atol=1e-4)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_scales_come_back_in_the_tangent_kernel_through_segments(block: str):
+    model = ResidualNetwork(32, 50, block, "relu", 0.6, DepthScaling(0.0, 0.9))
+    case = Case(model, start_of(2.0), 20, backward=True, segment=7)
+    ours = case.records()
+    assert np.abs(ours["log_scale"][-1]).max() > 0.2
+    for name, found in differences(ours, case.twins()).items():
+        away = found.reshape(-1, case.networks).max(axis=0, initial=0.0)
+        assert np.median(away) < 1e-4, (name, away)
 
 
 # ------------------------------------------------------------------------------------------------ exact laws
