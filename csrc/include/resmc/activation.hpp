@@ -193,6 +193,34 @@ RESMC_FN void activate_whole_softplus(Real c, Real inverse_c, Real x, Real& valu
     slope = select_negative(as_word(u), t * q, q);
 }
 
+// Those of which a GPU makes one neuron after another: side by side they would need more registers than there are.
+template <class Real>
+RESMC_FN void activate_one(const Sigma& sigma, Real c, Real inverse_c, Real x, Real& value, Real& slope) {
+    switch (sigma.kind) {
+        case ACTIVATION_ELU:
+        case ACTIVATION_SELU:
+            activate_elu(Real(sigma.above), Real(sigma.below), c, inverse_c, x, value, slope);
+            break;
+        case ACTIVATION_MISH:
+            activate_mish(c, x, value, slope);
+            break;
+        case ACTIVATION_ERF:
+            activate_erf(c, inverse_c, x, value, slope);
+            break;
+        case ACTIVATION_HARD_TANH:
+            activate_hard_tanh(c, inverse_c, x, value, slope);
+            break;
+        case ACTIVATION_GELU_TANH:
+            activate_gelu_tanh(c, x, value, slope);
+            break;
+        case ACTIVATION_SOFTPLUS:
+            activate_whole_softplus(c, inverse_c, x, value, slope);
+            break;
+        default:  // ACTIVATION_TABLE
+            activate_table(sigma.table, c, inverse_c, x, value, slope);
+    }
+}
+
 // ---- a quad ---------------------------------------------------------------------------------------------------------
 
 // A rectifier fires where its value is positive, and then its slope is the sign of x.
@@ -253,39 +281,13 @@ RESMC_OUTLINE_FN void activate(const Sigma& sigma, Real c, Real inverse_c, const
             RESMC_UNROLL_DEVICE(4)
             for (int k = 0; k < 4; ++k) activate_silu(c, x[k], value[k], slope[k]);
             break;
-        case ACTIVATION_ELU:
-        case ACTIVATION_SELU:
-            RESMC_UNROLL_DEVICE(4)
-            for (int k = 0; k < 4; ++k)
-                activate_elu(Real(sigma.above), Real(sigma.below), c, inverse_c, x[k], value[k], slope[k]);
-            break;
-        case ACTIVATION_MISH:
-            RESMC_UNROLL_DEVICE(4)
-            for (int k = 0; k < 4; ++k) activate_mish(c, x[k], value[k], slope[k]);
-            break;
-        case ACTIVATION_ERF:
-            RESMC_UNROLL_DEVICE(4)
-            for (int k = 0; k < 4; ++k) activate_erf(c, inverse_c, x[k], value[k], slope[k]);
-            break;
-        case ACTIVATION_HARD_TANH:
-            RESMC_UNROLL_DEVICE(4)
-            for (int k = 0; k < 4; ++k) activate_hard_tanh(c, inverse_c, x[k], value[k], slope[k]);
-            break;
-        case ACTIVATION_GELU_TANH:
-            RESMC_UNROLL_DEVICE(4)
-            for (int k = 0; k < 4; ++k) activate_gelu_tanh(c, x[k], value[k], slope[k]);
-            break;
-        case ACTIVATION_SOFTPLUS:
-            RESMC_UNROLL_DEVICE(4)
-            for (int k = 0; k < 4; ++k) activate_whole_softplus(c, inverse_c, x[k], value[k], slope[k]);
-            break;
-        case ACTIVATION_TABLE:
-            RESMC_UNROLL_DEVICE(4)
-            for (int k = 0; k < 4; ++k) activate_table(sigma.table, c, inverse_c, x[k], value[k], slope[k]);
-            break;
-        default:  // ACTIVATION_LINEAR
+        case ACTIVATION_LINEAR:
             RESMC_UNROLL_DEVICE(4)
             for (int k = 0; k < 4; ++k) value[k] = x[k], slope[k] = one;
+            break;
+        default:
+            RESMC_UNROLL_DEVICE(4)
+            for (int k = 0; k < 4; ++k) activate_one(sigma, c, inverse_c, x[k], value[k], slope[k]);
     }
 }
 
