@@ -148,3 +148,46 @@ def test_numbers_out_of_range_are_refused():
         theory.small_angle(resmc.ResNet(1, 5, 0.0, 1.0))
     with pytest.raises(ValueError, match="rho"):
         theory.correlation_drift([0.0, 1.5])
+
+
+@pytest.mark.parametrize(("c_plus", "c_minus"), [(0.0, 0.0), (0.0, -1.0), (2.0, -1.0)])
+def test_moments_begin_with_drift_and_variance_and_follow_the_equation(c_plus, c_minus):
+    """For a short time by the coefficients; for a longer one by Euler's steps of 8000 paths, 4.5 standard errors."""
+    rho = np.array([-0.99, -0.5, 0.0, 0.3, 0.9, 1.0])
+    short = theory.correlation_moments(rho, [1e-4], c_plus, c_minus)
+    drift, variance = theory.correlation_drift(rho, c_plus, c_minus), theory.correlation_variance(rho)
+    np.testing.assert_allclose((short.mean[0] - rho) / 1e-4, drift, atol=2e-3)
+    np.testing.assert_allclose(short.variance[0] / 1e-4, variance, atol=2e-3)
+    paths, steps = np.repeat(rho[:, None], 8000, axis=1), 200
+    rng = np.random.default_rng(7)
+    for _ in range(steps):
+        noise = np.sqrt(theory.correlation_variance(paths) / steps) * rng.standard_normal(paths.shape)
+        paths = np.clip(paths + theory.correlation_drift(paths, c_plus, c_minus) / steps + noise, -1.0, 1.0)
+    known = theory.correlation_moments(rho, [0.5, 1.0, 0.0], c_plus, c_minus)
+    np.testing.assert_allclose(known.mean[2], rho, atol=1e-12)
+    error = 4.5 * np.sqrt(known.variance[1] / 8000) + 2.0 / steps
+    assert (np.abs(known.mean[1] - paths.mean(axis=1)) < error).all()
+    wrong = theory.correlation_moments(rho, [1.0], c_plus + 4.0, c_minus)  # negative control
+    assert (np.abs(wrong.mean[0] - paths.mean(axis=1)) > error).any()
+
+
+@pytest.mark.cpu
+def test_angles_of_shaped_networks_have_the_equation_as_their_limit():
+    """At width 100 and d/n = 1 within 1/n and four standard errors; infinite width is far away."""
+    model = resmc.ResidualNetwork(100, 100, "phi-in", "shaped_relu(0, -2)", carry=0.0)
+    sim = resmc.simulate(model, networks=4096, seed=6, angle=0.6, progress=False)
+    angles = sim.angles()
+    found, limit = angles.cosine[-1, 1, 0], angles.covariance_equation
+    assert abs(found.value - limit.mean[-1, 1, 0]) < 4.0 * found.stderr + 0.01
+    assert abs(found.value - angles.infinite_width.cosine[-1, 1, 0]) > 4.0 * found.stderr + 0.01  # negative control
+    spread = angles.cosine_variance[-1, 1, 0]
+    assert abs(spread.value - limit.variance[-1, 1, 0]) < 4.0 * spread.stderr + 0.01
+    plain = resmc.simulate(resmc.ResidualNetwork(20, 5, carry=0.0), networks=64, angle=0.6, progress=False)
+    assert plain.angles().covariance_equation is None
+
+
+def test_moments_of_what_is_no_correlation_are_refused():
+    with pytest.raises(ValueError, match="rho is not allowed"):
+        theory.correlation_moments([1.5], [1.0])
+    with pytest.raises(ValueError, match="times are not allowed"):
+        theory.correlation_moments([0.5], [-1.0])

@@ -18,6 +18,7 @@ from own_activations import OWN, shifted
 
 import resmc
 from resmc import _native
+from resmc.cli.main import main
 from resmc.engine.lowering import activation_fields
 from resmc.models.activation_families import record_of
 from resmc.models.activations import ACTIVATIONS
@@ -236,6 +237,33 @@ def test_functions_of_torch_will_do() -> None:
     assert Activation(torch.nn.functional.silu).record.mean_square() == pytest.approx(
         ACTIVATIONS["silu"].mean_square(), rel=1e-6
     )
+
+
+# ---- sweeps and commands --------------------------------------------------------------------------------------------
+
+
+def test_sweeps_have_them_as_a_dimension(tmp_path: Path) -> None:
+    own = OWN["softsign"]()
+    given = ["leaky_relu(0.2)", own, "shaped_relu(0, -1)"]
+    sweep = resmc.Sweep(block="v-phi-w", activation=given, width=6, depth=3, networks=64, seed=5)
+    result = sweep.run(tmp_path / "store", progress=False)
+    assert result.complete
+    again = resmc.load_sweep(tmp_path / "store")
+    assert [model.activation for model in again.plan.models] == given
+    assert again.plan == result.plan
+    assert again.load(1).model.activation == own
+    words = ["leaky_relu(0.2)", str(own), "shaped_relu(0, -1)"]
+    assert result.to_xarray()["activation"].values.tolist() == words
+    assert all(word in result.summary() for word in words)
+    result.report(tmp_path / "page.html")
+    assert str(own) in (tmp_path / "page.html").read_text()
+
+
+def test_the_command_line_takes_parameters_and_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    own = OWN["arctan"]()
+    for given, said in (("shaped_relu(0,-1)", "shaped_relu(0, -1)"), (json.dumps(own.to_dict()), str(own))):
+        assert main(["simulate", "--width=6", "--depth=3", "--networks=64", "--activation", given, "--quiet"]) == 0
+        assert said in capsys.readouterr().out
 
 
 # ---- theory ---------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from ..models.network import CHOICES
 from ..models.residual_network import Model
 from ..models.scaling import DepthScaling
 from ..models.spelling import canonical
+from ..models.user_activation import Activation
 from ..models.weights import Weights
 from ..results.entries import End, Entries
 from ..results.observable import letter
@@ -36,6 +37,7 @@ from .point import Point, point_seed
 
 Numbers = float | Sequence[float] | NDArray[Any]
 Words = str | Sequence[str]
+Activations = str | Activation | Sequence[str | Activation]
 Vector = Sequence[float] | NDArray[Any]
 Scaled = DepthScaling | Vector
 Weighted = str | Weights
@@ -128,7 +130,7 @@ class Plan:
     models: tuple[Model, ...] = None  # type: ignore[assignment]
     _: KW_ONLY
     block: Words | None = None
-    activation: Words | None = None
+    activation: Activations | None = None
     weights: Weighted | Sequence[Weighted] | None = None
     width: Numbers | None = None
     depth: Numbers | None = None
@@ -176,7 +178,7 @@ class Plan:
             models: Sequence[Model] | None = None,
             *,
             block: Words | None = None,
-            activation: Words | None = None,
+            activation: Activations | None = None,
             weights: Weighted | Sequence[Weighted] | None = None,
             width: Numbers | None = None,
             depth: Numbers | None = None,
