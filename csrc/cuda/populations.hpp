@@ -59,7 +59,7 @@ RESMC_KERNEL_FN void advance_residual_population_warp(Warp& warp, const Populati
     MemoryVectors vectors{warp, memory, place.thread << 2, 4 * static_cast<uint64_t>(a.run.shape.block_threads), 0};
     ResidualRun<ResidualTeam, MemoryVectors, MemoryVector, DrawnWeights> run{
         a.residual, a.run.keys, team, vectors, {}, widen(place.word2), place.word3, {}};
-    const auto layer = a.begins ? Branch::first(run, VECTOR_FIRST) : run.kept(VECTOR_FIRST);
+    const auto layer = a.begins ? layer_first<Branch>(run, VECTOR_FIRST) : run.kept(VECTOR_FIRST);
     ForwardState<decltype(run)> state{layer, VECTOR_FIRST, {Real(0.0f), layer.exponent}};
     if (!advance<Branch>(run, state, a.from, a.to, false, [](uint32_t) RESMC_LAMBDA {})) return;
     run.keep(VECTOR_FIRST, state.layer);

@@ -34,8 +34,8 @@ inline PopulationOutcome run_populations(const PopulationCase& c, uint32_t threa
     a.run.keys = emulated::philox_keys(SEED);
     a.run.first = (1ull << 32) - stride;
     a.run.columns = a.run.end = columns;
-    a.run.shape = kernels.population_shape(a.run.network, c.residual ? &a.residual : nullptr, {},
-                                           static_cast<int>(threads));
+    a.run.shape =
+        kernels.population_shape(a.run.network, c.residual ? &a.residual : nullptr, {}, static_cast<int>(threads));
     size_t floats = a.run.shape.block_floats * emulated::blocks_of(a.run);
 #ifdef RESMC_PLANT_OVERRUN
     floats -= 4;
@@ -61,10 +61,27 @@ inline PopulationOutcome run_populations(const PopulationCase& c, uint32_t threa
             kernels.residual_populations(a, 0, 0);
         else
             kernels.populations(a, VARIANT_BALANCED, 0, 0);
-        kernels.resample({a.run.keys, a.run.first, c.populations, c.size, stride, slot, n_layers, a.to,
-                          slot > 0 && slot + 1 < n_layers, 1.0, square.data(), exponent.data(), out.reached.data(),
-                          origin.data(), weight.data(), offspring.data(), out.parent.data(), out.top.data(),
-                          out.mean.data(), out.effective.data(), out.growth.data()},
+        kernels.resample({a.run.keys,
+                          a.run.first,
+                          c.populations,
+                          c.size,
+                          stride,
+                          slot,
+                          n_layers,
+                          a.to,
+                          slot > 0 && slot + 1 < n_layers,
+                          1.0,
+                          square.data(),
+                          exponent.data(),
+                          out.reached.data(),
+                          origin.data(),
+                          weight.data(),
+                          offspring.data(),
+                          out.parent.data(),
+                          out.top.data(),
+                          out.mean.data(),
+                          out.effective.data(),
+                          out.growth.data()},
                          0, 0);
         kernels.move({a.run.shape, columns, out.parent.data(), workspace.data()}, 0, 0);
         expect(progress[0] == a.to - a.from, "progress", slot);

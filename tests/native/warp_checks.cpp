@@ -3,9 +3,9 @@
 //
 //   warp_checks LIST PART...
 //
-// LIST is `quick` or `full`; a PART is words, statistics, stop, residual, populations, or one of the places where states are
-// kept: registers, shared, device. None: all of them. Prints how much was compared, or the first case that differs and exits
-// with 1.
+// LIST is `quick` or `full`; a PART is words, statistics, stop, residual, populations, or one of the places where
+// states are kept: registers, shared, device. None: all of them. Prints how much was compared, or the first case that
+// differs and exits with 1.
 //
 // -DRESMC_PLANT_RACE leaves out one barrier of every block of threads, -DRESMC_PLANT_OVERRUN makes the memory for their
 // states one quad too small: what the sanitizers must find.
