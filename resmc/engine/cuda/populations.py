@@ -30,7 +30,7 @@ PER_NETWORK = {
 }  # fmt: skip
 RESULTS = ("top", "mean", "effective", "growth")
 AHEAD = 2  # launches that may be on their way
-SHARE = 2 * MEMORY_SHARE  # of the free memory: there are no records besides
+SHARE = 2 * MEMORY_SHARE  # share of the free memory for populations, which have no records
 
 
 def run_populations(
