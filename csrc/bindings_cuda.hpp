@@ -232,9 +232,7 @@ class BoundKernels {
         run.stop = p.pointer<const uint32_t>("stop");
         run.progress = p.pointer<uint32_t>("progress");
         if (described.is_residual) {
-            a.residual = described.residual;
-            a.residual.steps = p.pointer<const float>("steps");
-            a.residual.input = a.residual.n_in > 0 ? p.pointer<const float>("input") : nullptr;
+            a.residual = on_device(p, described.residual);
         }
         r.reached = p.pointer<double>("reached");
         r.origin = p.pointer<double>("origin");
@@ -406,12 +404,16 @@ class BoundKernels {
         a.progress = p.pointer<uint32_t>("progress");
     }
 
+    // The same network with its arrays in a device's memory.
+    static Residual on_device(Reader& p, Residual net) {
+        net.steps = p.pointer<const float>("steps");
+        net.input = net.n_in > 0 ? p.pointer<const float>("input") : nullptr;
+        if (net.activation.kind == ACTIVATION_TABLE) net.activation.table.at = p.pointer<const float>("table");
+        return net;
+    }
+
     static void read_residual(Reader& p, const Residual& net, ResidualArguments& a) {
-        a.residual = net;
-        a.residual.steps = p.pointer<const float>("steps");
-        a.residual.input = net.n_in > 0 ? p.pointer<const float>("input") : nullptr;
-        a.residual.activation.table.at =
-            net.activation.kind == ACTIVATION_TABLE ? p.pointer<const float>("table") : nullptr;
+        a.residual = on_device(p, net);
         a.quotients[QUOTIENT_DISPLACEMENT] = quotient_records(p, "displacement");
         if (!net.gradients) return;
         a.quotients[QUOTIENT_GRADIENT] = quotient_records(p, "gradient");

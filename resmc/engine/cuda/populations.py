@@ -86,9 +86,7 @@ class Buffers:
         tensors["workspace"] = torch.empty(blocks * shape.block_floats, dtype=torch.float32, device=device)
         tensors |= {name: torch.empty((m, n_layers), dtype=torch.float64, device=device) for name in RESULTS}
         if isinstance(network, KernelResidual):
-            tensors["steps"] = there(network.steps)
-            if network.n_in:
-                tensors["input"] = there(network.input)
+            tensors |= {name: there(array) for name, array in network.arrays.items()}
         return cls(shape, m, tensors)
 
 
