@@ -18,7 +18,7 @@ from .activation_record import ActivationRecord
 from .activations import ACTIVATIONS, LEAK, elu_of_slopes, kinked
 from .user_activation import Activation
 
-MOST_SLOPE = 2.0**10  # of a parameter
+MOST_SLOPE = 2.0**10  # largest size of a parameter
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from .activation_record import Floats
 
 LOG2 = math.log(2.0)
 ERF_SLOPE = 2.0 / math.sqrt(math.pi)
-GELU_RATE, GELU_CUBE = math.sqrt(8.0 / math.pi), 0.044715  # of the tanh form: x/(1 + e^-z), z = rate (x + cube x^3)
+GELU_RATE, GELU_CUBE = math.sqrt(8.0 / math.pi), 0.044715  # the tanh form is x/(1 + e^-z), z = rate (x + cube x^3)
 
 
 def step(x: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""What resmc knows of one activation: a record that kernels, twin, modules, limits and refusals read."""
+"""The record of all that resmc knows of one activation, which kernels, twin, modules, limits and refusals read."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from .activation_table import KernelTable
-
-Floats = NDArray[np.float64]
+from .activation_table import Floats, KernelTable
 
 FLAT = 1e-19  # slopes below this bound count as 0 in the kernels
 REACH = 12.0  # beyond it the normal density is below 1e-31

@@ -23,15 +23,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .activation_record import Floats
+Floats = NDArray[np.float64]
 
 MOST_KINKS = 8  # on either side of 0
 MOST_OCTAVES = 24
 MOST_CELLS = 1 << 14
 COARSEST, FINEST = 3, 10
-ERROR = 5e-7  # of a table
-SAMPLES = 9  # of a cell: a polynomial of degree 8 has all digits of what a cubic may stand for
-DISAGREEMENT = 1e-5  # of slopes that are handed in and those of the values, in units of the steepest
+ERROR = 5e-7  # largest error of a table
+SAMPLES = 9  # values from each cell: a polynomial of degree 8 has all digits of what a cubic may stand for
+DISAGREEMENT = 1e-5  # largest distance of slopes that are handed in from those of the values, in units of the steepest
 FARTHEST = 2.0**MOST_OCTAVES - 1.0
 
 _AT = np.cos(np.pi * (np.arange(SAMPLES) + 0.5) / SAMPLES)[::-1]  # Chebyshev's points of -1 to 1, ends not among them
@@ -184,7 +184,7 @@ class _Side(NamedTuple):
     disagreement: Floats
 
 
-@np.errstate(over="ignore", invalid="ignore")  # of what is refused afterwards
+@np.errstate(over="ignore", invalid="ignore")  # values that overflow are refused afterwards
 def _side(
     value: Callable[[Floats], Floats],
     slope: Callable[[Floats], Floats] | None,
@@ -197,13 +197,13 @@ def _side(
     high[-1] = 2.0 * low[-1] + 1.0
     centre, half = 0.5 * (low + high)[:, None], np.maximum(0.5 * (high - low)[:, None], 1e-30)
     inner = value(sign * (centre + half * _AT))
-    powers = inner @ _TO_POWERS.T  # of (|u| - centre)/half
+    powers = inner @ _TO_POWERS.T  # coefficients in (|u| - centre)/half
 
     def slopes_at(t: Floats) -> Floats:
         return np.polynomial.polynomial.polyval(t, np.polynomial.polynomial.polyder(powers.T), tensor=True) / half
 
     own = slopes_at(_THREE)
-    quadratic = own @ _THREE_TO_POWERS.T / half ** np.arange(3)  # of |u| - centre
+    quadratic = own @ _THREE_TO_POWERS.T / half ** np.arange(3)  # coefficients in |u| - centre
     shift = origins[:, None] - centre
     a = np.zeros((len(low), 4))
     a[:, 1:2] = quadratic[:, :1] + shift * (quadratic[:, 1:2] + shift * quadratic[:, 2:])

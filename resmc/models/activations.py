@@ -47,7 +47,7 @@ def kinked(number: int, above: float, below: float) -> ActivationRecord:
     """Describe above x for x > 0, below x for x < 0."""
     straight = above == below
     ones: dict[str, Any]
-    if above == 1.0:  # as torch has it, in one operation
+    if above == 1.0:  # torch has one operation for it
         ones = {
             "torch": lambda torch, x: torch.nn.functional.leaky_relu(x, below),
             "pulled": lambda torch, g, x, y: torch.ops.aten.leaky_relu_backward(g, x, below, False),

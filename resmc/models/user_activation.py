@@ -35,7 +35,7 @@ from .activations import kinked
 STEEPEST = 2.0**10
 FLAT_WITHIN = 8.0  # |x| beyond which float32 may make 0 of what is not
 TABLE, SLOPES = 18, 17  # the kernels' numbers of a table, and of two slopes
-OF_SLOPES = {"name", "above", "below"}  # what describes a homogeneous one, and any other
+OF_SLOPES = {"name", "above", "below"}  # fields of a description: a homogeneous activation's, any other's
 OF_TABLE = {"name", "table", "fine", "octaves", "kinks", "slope_at_zero", "curvature_at_zero"}
 
 

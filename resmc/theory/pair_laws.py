@@ -30,7 +30,7 @@ from .kernels import Floats, kink
 
 NODES = 64
 _ANGLES = np.pi * np.arange(NODES + 1) / NODES
-POINTS = 0.5 * (1.0 - np.cos(_ANGLES))  # of y = sin(theta/2), 0 to 1
+POINTS = 0.5 * (1.0 - np.cos(_ANGLES))  # values of y = sin(theta/2), 0 to 1
 _ENDS = np.where(np.arange(NODES + 1) % NODES == 0, 0.5, 1.0) * (-1.0) ** np.arange(NODES + 1)  # barycentric weights
 
 
