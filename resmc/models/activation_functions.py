@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .activation_record import Floats
+from .activation_table import Floats
 
 LOG2 = math.log(2.0)
 ERF_SLOPE = 2.0 / math.sqrt(math.pi)

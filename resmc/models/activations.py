@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from . import activation_functions as f
-from .activation_record import ActivationRecord, Floats
+from .activation_record import ActivationRecord
+from .activation_table import Floats
 
 LEAK = 0.01  # slope of leaky_relu below 0
 SELU = 1.0507009873554805, 1.0507009873554805 * 1.6732632423543772  # slopes above and below 0

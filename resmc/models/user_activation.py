@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from .._system import checks
 from .._system.plain import Plain
 from .._system.words import brief
-from .activation_record import ActivationRecord, Floats
+from .activation_record import ActivationRecord
 from .activation_table import (
     COARSEST,
     FARTHEST,
@@ -27,6 +27,7 @@ from .activation_table import (
     MOST_KINKS,
     MOST_OCTAVES,
     SAMPLES,
+    Floats,
     KernelTable,
     tabulated,
 )
