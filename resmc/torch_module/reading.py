@@ -123,7 +123,7 @@ def _residual_parts(steps: tuple[Step, ...]) -> tuple[nn.Linear | None, list[Lay
         raise ValueError("what stands behind the last sum is not understood: it must be one Linear, or nothing")
     layers: list[Layer] = []
     for step in among:
-        if isinstance(step, Factor):  # of (h + f(h)) times a number
+        if isinstance(step, Factor):  # a sum as a whole is multiplied
             if not layers:
                 raise ValueError("a number before the first sum is not understood: scale the input instead")
             one = layers[-1]
