@@ -68,12 +68,10 @@ def with_size(model: Model, inputs: JointInputs) -> Model:
     return model if model.inputs.size == size else replace(model, input_norm=size)
 
 
-def check_recording(what: str, device: Device, keep_samples: int, keep_on_device: Any) -> None:
+def check_recording(what: str, device: Device, keep_on_device: Any) -> None:
     """Refuse what several inputs, or tangents, do not have yet."""
     if device.kind != "cpu":
         raise ValueError(f"device='cuda' is not allowed with {what}: use device='cpu'")
-    if keep_samples:
-        raise ValueError(f"keep_samples={keep_samples} is not allowed with {what}: outputs are not drawn there")
     if keep_on_device:
         raise ValueError(f"keep_on_device=True is not allowed with {what}: use device='cpu'")
 
