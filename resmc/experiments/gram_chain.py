@@ -35,7 +35,7 @@ from .._system.stopping import look, stoppable
 from .._system.words import brief, brief_repr
 from ..models import inner_width
 from ..models.activations import LEAK
-from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
+from ..models.dropout import GRAM_CHAIN, refuse_dropout
 from ..models.joint_inputs import JointInputs, of_gram
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.spelling import checked_network
@@ -230,7 +230,7 @@ def _seen(x: Columns, width: int) -> tuple[Floats, Floats, Floats]:
 def _checked(model: Model) -> ResidualNetwork:
     """Return the network in the general spelling if its Gram matrices are a Markov chain."""
     network = checked_network(model)
-    refuse_dropout(network.keep, *SEVERAL_INPUTS)
+    refuse_dropout(network.keep, *GRAM_CHAIN)
     inner_width.refuse_inner_width(network.inner_width, *inner_width.SEVERAL_INPUTS)
     if not (network.independent and network.weight_law.gaussian):
         raise ValueError(
