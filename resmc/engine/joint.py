@@ -43,6 +43,7 @@ class Joint:
     kept: int
     threads: int
     instructions: str
+    lined: bool
 
     @staticmethod
     def of(request: Request) -> Joint:
@@ -55,7 +56,10 @@ class Joint:
         start = start_of(request.lowered, network, recording)
         kept = request.recording.joint_samples
         ends = JointEnds.empty(recording, kept)
-        return Joint(recording, start, sums, ends, request.networks.start, kept, request.threads, instruction_set())
+        return Joint(
+            recording, start, sums, ends, request.networks.start, kept, request.threads, instruction_set(),
+            lined(request.lowered),
+        )  # fmt: skip
 
     @property
     def numerics(self) -> str:
@@ -114,7 +118,9 @@ class Joint:
         kept = min(self.kept - (job.first - self.first), job.count)
         if kept > 0:
             self.ends.put(job.first - self.first, found, self.start, network.width, self.recording, kept)
-        joint_sums.add_networks(self.sums, found, self.start, network.width, job.first, job.batch, self.threads)
+        joint_sums.add_networks(
+            self.sums, found, self.start, network.width, job.first, job.batch, self.threads, self.lined
+        )
 
 
 def job_of(recording: JointRecording, network: KernelResidual, job: Job) -> native.JointJob:
@@ -132,6 +138,16 @@ def job_of(recording: JointRecording, network: KernelResidual, job: Job) -> nati
         row=job.count,
         row_first=0,
     )
+
+
+def lined(lowered: Lowered) -> bool:
+    """Say whether two states that have come to lie along one line to within rounding have done so exactly.
+
+    They have in a network without a skip whose inputs are brought to one norm, which homogeneous ones are but for
+    weights whose sums cancel: there, a matrix has met multiples of one vector, where one neuron was active.
+    """
+    network = lowered.general
+    return lowered.homogeneous and network.carry == 0.0 and not network.weight_law.cancels
 
 
 def start_of(lowered: Lowered, network: KernelResidual, recording: JointRecording) -> Floats:

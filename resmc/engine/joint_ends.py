@@ -54,7 +54,7 @@ class JointEnds:
         here, some = slice(at, at + count), {name: array[..., :count] for name, array in found.items()}
         a, b = pairs_of(recording.count)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            last = States(some["gram"][-1], some["unit"][-1])
+            last = States(some["gram"][-1], some["unit"][-1], some["log_scale"][-1])
             logs, norms = log_norms_of(last, width)
             self.log_norm[here] = np.where(last.dead, -np.inf, norms).T
             for p, (i, j) in enumerate(zip(a.tolist(), b.tolist(), strict=True)):
