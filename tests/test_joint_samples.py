@@ -55,7 +55,8 @@ def test_samples_are_the_twins_networks(name, method):
     columns = np.zeros((20, 3, 3))
     columns[:, a, b] = columns[:, b, a] = (twin.gram[-1] * 2.0 ** (unit[a] + unit[b])).T
     states = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1]])
-    covariance = states @ columns @ states.T / n
+    scale = np.exp(np.concatenate([np.zeros((1, 20)), twin.log_scale[-1]]).T)
+    covariance = states @ columns @ states.T / n * scale[:, :, None] * scale[:, None]
     np.testing.assert_allclose(found.output_covariance, covariance, rtol=1e-3, atol=1e-4 * np.abs(covariance).max())
     np.testing.assert_allclose(found.log_norm, np.log(np.diagonal(covariance, axis1=1, axis2=2)), atol=1e-4)
     np.testing.assert_allclose(found.log_stretch, twin.log_stretch[-1].T, atol=1e-3)
