@@ -26,7 +26,6 @@ def model_of(network: dict[str, Any]) -> ResidualNetwork:
     return ResidualNetwork(
         n, depth, block, list(ACTIVATIONS)[network["activation"]], network["carry"], scaling,
         list(WEIGHTS)[network["weight_law"]], network["bias"] / math.sqrt(n),
-        keep=network["kept_below"] / 2.0**32 if network["kept_below"] else 1.0,
     )  # fmt: skip
 
 

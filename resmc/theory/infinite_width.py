@@ -43,6 +43,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._system.words import brief
+from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.joint_inputs import JointInputs, of_gram
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.spelling import checked_network
@@ -295,9 +296,15 @@ def _joint(inputs: JointInputs | ArrayLike) -> JointInputs:
 def _checked(model: Model) -> ResidualNetwork:
     """Return the network in the general spelling if its layers are independent of each other."""
     network = checked_network(model)
+    refuse_dropout(network.keep, *SEVERAL_INPUTS)
     if not network.independent:
         raise ValueError(
             f"weights={brief(network.weights)} are not allowed at infinite width: layers must be independent of each "
             "other"
+        )
+    if network.bias > 0.0 and network.bias_law != "gaussian":
+        raise ValueError(
+            f"bias_law={network.bias_law!r} is not allowed at infinite width: what activations meet is Gaussian only "
+            "with Gaussian biases; it must be 'gaussian'"
         )
     return network
