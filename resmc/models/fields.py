@@ -16,7 +16,9 @@ from .scaling import DepthScaling
 SHARED = ("width", "depth", "n_out", "input_norm")
 LOG_GAUSSIAN = ("alpha", "lam", "variant")  # fields of a `ResNet` alone
 DEPTH_SCALING = ("beta", "c", "inside")
-GENERAL = ("block", "activation", "weights", *DEPTH_SCALING, "scaling", "carry", "bias", "keep", "input")
+NORMALISATION = ("norm", "norm_at", "eps")
+_OF_LAYERS = ("scaling", "carry", "bias", "keep", *NORMALISATION)
+GENERAL = ("block", "activation", "weights", *DEPTH_SCALING, *_OF_LAYERS, "input")
 
 
 def check_together(given: Iterable[str], written: Callable[[str], str] = str) -> bool:

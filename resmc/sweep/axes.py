@@ -12,7 +12,7 @@ import numpy as np
 from .._system import checks
 from .._system.plain import Plain
 from .._system.words import brief
-from ..models.fields import DEPTH_SCALING, GENERAL, LOG_GAUSSIAN, check_together, network_of
+from ..models.fields import DEPTH_SCALING, GENERAL, LOG_GAUSSIAN, NORMALISATION, check_together, network_of
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import MAX_DEPTH, MAX_WIDTH, ResNet
 from ..models.scaling import DepthScaling, scaling_of
@@ -34,6 +34,7 @@ AXES = (
     "carry",
     "bias",
     "keep",
+    *NORMALISATION,
     *LOG_GAUSSIAN,
     "n_out",
     "input_norm",
@@ -41,7 +42,7 @@ AXES = (
 )
 MAX_POINTS = 10**5
 INTEGERS = {"width": (MAX_WIDTH, "2^24"), "depth": (MAX_DEPTH, "2^20 - 1"), "n_out": (1 << 17, "2^17")}
-WORDS = ("block", "activation", "variant")
+WORDS = ("block", "activation", "norm", "norm_at", "variant")
 POSITIVE = ("ratio", "input_norm")
 VECTORS = ("scaling", "input")  # fields whose one value is a sequence of numbers
 LONG_NAMES = {
@@ -58,6 +59,9 @@ LONG_NAMES = {
     "carry": "weight of the skip",
     "bias": "standard deviation of the bias",
     "keep": "probability with which dropout keeps a neuron",
+    "norm": "norm N of a layer",
+    "norm_at": "where the norm acts",
+    "eps": "eps of the norm",
     "alpha": "skip coefficient",
     "lam": "residual coefficient",
     "variant": "variant of the network",

@@ -24,6 +24,8 @@ enum ActivationKind : int {
     ACTIVATION_SILU = 9,
     ACTIVATIONS = 10,
 };
+// The numbers of resmc/models/normalisation.py.
+enum Norm : int { NORM_NONE = 0, NORM_LAYER = 1, NORM_RMS = 2, NORMS = 3 };
 enum Method : int { METHOD_PROJECTED = 0, METHOD_DENSE = 1, METHODS = 2 };
 
 struct Network {
@@ -76,9 +78,14 @@ struct Residual {
     float bias, bias_square;  // t sqrt(n), t^2 n, t the standard deviation of a bias
     uint32_t kept_below;      // dropout keeps neurons whose word is below: keep 2^32; 0 without dropout
     float kept_factor;        // and multiplies them by 1/sqrt(keep)
+    Norm norm;                // N (normalisation.hpp), which acts where these say:
+    bool norm_before;         // the branch meets N h
+    bool norm_branch;         // N of what it gives, before the scaling
+    bool norm_after;          // h_{l+1} = N(..)
+    float norm_eps;           // beside a variance or a mean square
     uint32_t segment;         // layers that are kept at a time for the backward pass
     uint32_t n_in;            // entries of the input, where its weights are drawn; else 0
-    const float* steps;       // [depth]: s_l, or s_l / sqrt(n) where a matrix ends the branch
+    const float* steps;       // [depth]: s_l, or s_l / sqrt(n) where a matrix ends the branch and no N follows
     const float* input;       // [4 + n_in + 8]: x / sqrt(n_in) between zeros
 };
 
