@@ -17,7 +17,7 @@ from test_residual_kernels import TOLERANCE, differences
 from test_residual_reference import RECORDS, autograd
 
 import resmc
-from resmc import DepthScaling, ResidualNetwork, Weights
+from resmc import DepthScaling, ResidualNetwork, Sweep, Weights, theory
 from resmc._system.build import VARIABLE
 from resmc.engine import lowering
 from resmc.models.normalisation import NORMS, PLACES
@@ -223,15 +223,28 @@ def test_bad_norms_are_refused(given, said):
 
 
 def test_where_there_is_no_norm_a_sentence_says_so():
-    model = ResidualNetwork(6, 4, "phi-in", "relu", norm="layer")
-    said = "norm='layer' is not allowed "
-    for where, call in {
-        "with several inputs": lambda: simulated(model, 40, angle=0.3),
-        "in populations": lambda: resmc.moment_growth(model, 1.0, populations=32, size=8, progress=False),
-        "in a heat map": lambda: resmc.heat_map(model, samples=1, progress=False),
-        "where one network": lambda: resmc.depth_limit(model, depths=[4, 8], networks=4, progress=False),
+    from resmc.torch_module.ensemble import Ensemble
+
+    model, x, y = ResidualNetwork(8, 10, "phi-in", "linear", norm="layer"), np.zeros((4, 2)), np.zeros((4, 2))
+    free = replace(model, carry=0.0)
+    for call, said in {
+        lambda: resmc.train.fit(model, x, y): "in training: passes by hand have none",
+        lambda: Ensemble([model], [0], features=2, outputs=2): "in training: passes by hand have none",
+        lambda: model.to_torch(scheme="euler"): "scheme='euler' is not allowed with norm='layer'",
+        lambda: resmc.heat_map(model, hurst=[0.5], beta=[0.5]): "in a heat map: ",
+        lambda: resmc.quadratic_variation(model): "where one network has every depth: no limit in depth",
+        lambda: resmc.limit(model): "norm='layer' has no limit in depth",
+        lambda: theory.two_inputs(model, 0.5): "with several inputs: ",
+        lambda: resmc.reference.simulate_joint(model, [[1.0]], 1): "with several inputs: ",
+        lambda: resmc.simulate(model, networks=1, angle=0.1): "with angle: ",
+        lambda: resmc.simulate(model, networks=1, tangents=1): "with tangents=1: ",
+        lambda: resmc.gram_chain(model, [[1.0]], 2): "with several inputs: ",
+        lambda: resmc.moment_growth(model, 1.0, populations=32, size=8): "in populations that are resampled: ",
+        lambda: theory.lyapunov_exponents(free, 2): "norm='layer' has no exact exponents",
+        lambda: theory.kernel_moments(free): "norm='layer' has no exact second moment",
+        lambda: theory.dropout_moments(model): "norm='layer' is not allowed in dropout_moments",
     }.items():
-        with pytest.raises(ValueError, match=f"^{re.escape(said + where)}"):
+        with pytest.raises(ValueError, match=re.escape(said)):
             call()
 
 
@@ -243,15 +256,20 @@ def test_descriptions_without_a_norm_are_what_they_were_and_others_come_back():
     assert "rms norm (post, eps 0.001)" in model.title
     assert model.as_resnet is None
     assert not model.homogeneous
-    assert Point(model, 1).key != Point(plain, 1).key
+    point = Point(plain, 3, "projected", 8, False, 64)
+    assert replace(point, model=model).key != point.key
 
 
+@pytest.mark.cpu
 def test_a_sweep_has_norms_as_dimensions(tmp_path):
-    plan = resmc.SweepPlan(width=6, depth=4, norm=["layer", "rms"], norm_at=["pre", "post"], networks=64)
+    plan = Sweep(width=6, depth=4, norm=["layer", "rms"], norm_at=["pre", "post"], networks=64)
     assert plan.dims == ("norm", "norm_at")
     assert [model.norm_at for model in plan.models] == ["pre", "post"] * 2
+    assert Sweep.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+    assert "norm" in str(plan.run(tmp_path / "store", progress=False))
 
 
+@pytest.mark.cpu
 def test_the_command_has_a_norm(capsys):
     options = ("simulate", "--width", "6", "--depth", "4", "--norm", "layer", "--norm-at", "post", "--networks", "64")
     model = json.loads(run(capsys, *options, "--json"))["model"]

@@ -127,11 +127,10 @@ RESMC_FN auto branch_normaliser(Run& run, const typename Run::Word& exponent, co
     return normaliser_of(run, VECTOR_FRESH, sums.square, run.net.norm_before ? Word(0u) : exponent);
 }
 
-// Vector `to` <- scale J p with the J of a branch that is in VECTOR_FRESH. Returns its square.
+// Vector `to` <- J p with the J of a branch that is in VECTOR_FRESH. Returns its square.
 template <class Run>
 RESMC_OUTLINE_FN typename Run::Real pull_branch(Run& run, const Normaliser<typename Run::Real>& norm,
-                                                const typename Run::Word& exponent, const typename Run::Real& scale,
-                                                uint32_t to) {
+                                                const typename Run::Word& exponent, uint32_t to) {
     using Real = typename Run::Real;
     using Word = typename Run::Word;
     using Sums = NormaliserSums<Real>;
@@ -148,7 +147,7 @@ RESMC_OUTLINE_FN typename Run::Real pull_branch(Run& run, const Normaliser<typen
         }
     });
     const Real units = run.net.norm_before ? Real(1.0f) : power_of_two_real(Word(0u) - exponent);
-    const auto pulled = pulled_norm(run.net, scale * norm.factor * units, sums);
+    const auto pulled = pulled_norm(run.net, norm.factor * units, sums);
     const auto body = [&](uint32_t round, bool whole, Square& sum) RESMC_LAMBDA {
         Real y[4], p[4];
         run.vectors.load(VECTOR_FRESH, round, y);

@@ -380,8 +380,8 @@ struct Dense {
                                                     values(run, l, scale, outer, signs, round, whole, y);
                                                 });
             above = pulled_vector(net);
-            pull_branch(run, norm, here.exponent, net.inside ? Real(1.0f) : s, above);
-            if (!net.inside) s = block == BLOCK_PHI_OUT ? Real(1.0f) : Real(net.network.readout);
+            pull_branch(run, norm, here.exponent, above);
+            if (block != BLOCK_PHI_OUT) s = s * Real(net.network.readout);
         }
         run.team.sync();
         if (block != BLOCK_PHI_IN) share(run, 0, at, &met);

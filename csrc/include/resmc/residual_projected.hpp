@@ -184,8 +184,8 @@ struct Projected {
                                                 [&](uint32_t round, bool whole, Real(&y)[4], Word(&w)[4])
                                                     RESMC_LAMBDA { with.values(run, round, whole, y, w); });
             above = pulled_vector(net);
-            p_square = pull_branch(run, norm, here.exponent, net.inside ? Real(1.0f) : s, above);
-            if (!net.inside) s = block == BLOCK_PHI_OUT ? Real(1.0f) : Real(net.network.readout);
+            p_square = pull_branch(run, norm, here.exponent, above);
+            if (block != BLOCK_PHI_OUT) s = s * Real(net.network.readout);
         }
 
         if constexpr (block == BLOCK_PHI_IN) {
