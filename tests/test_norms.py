@@ -64,7 +64,9 @@ SPECIAL = {
     "dropout": ResidualNetwork(9, 6, "phi-in", "gelu", norm="layer", keep=0.6),
     "dropout behind a norm": ResidualNetwork(9, 6, "phi-in", "tanh", norm="rms", norm_at="sandwich", keep=0.6),
     "growing": ResidualNetwork(9, 40, "phi-in", "relu", 8.0, norm="layer", norm_at="sandwich"),
-    "shrinking": ResidualNetwork(9, 40, "phi-out", "tanh", 0.25, norm="rms"),
+    "shrinking": ResidualNetwork(9, 12, "phi-out", "tanh", 0.25, norm="rms"),
+    "inner width": ResidualNetwork(7, 6, "v-phi-w", "relu", norm="layer", norm_at="sandwich", inner_width=12),
+    "narrow inner": ResidualNetwork(9, 6, "v-phi-w", "tanh", norm="rms", norm_at="post", inner_width=3, bias=0.3),
     "wide": ResidualNetwork(131, 6, "v-phi-w", "relu", 0.9, norm="layer", norm_at="branch"),
     "small post": ResidualNetwork(
         30, 20, "phi-in", "relu", scaling=DepthScaling(0.0, 1e-3), norm="rms", norm_at="post"
@@ -77,7 +79,7 @@ OTHER_WEIGHTS = {
     ),
     "tied": ResidualNetwork(5, 6, "phi-in", "tanh", weights=Weights(depth="tied"), bias=0.2, norm="rms"),
     "smooth": ResidualNetwork(
-        5, 6, "v-phi-w", "relu", weights=Weights(depth=resmc.SmoothProcess(0.3)), norm="layer", norm_at="sandwich"
+        5, 6, "v-phi-w", "tanh", weights=Weights(depth=resmc.SmoothProcess(0.3)), norm="layer", norm_at="sandwich"
     ),
 }
 

@@ -33,7 +33,7 @@ from numpy.typing import ArrayLike
 from .._system import checks
 from .._system.stopping import look, stoppable
 from .._system.words import brief, brief_repr
-from ..models import normalisation
+from ..models import inner_width, normalisation
 from ..models.activations import LEAK
 from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.joint_inputs import JointInputs, of_gram
@@ -232,6 +232,7 @@ def _checked(model: Model) -> ResidualNetwork:
     network = checked_network(model)
     refuse_dropout(network.keep, *SEVERAL_INPUTS)
     normalisation.refuse_norm(network, *normalisation.SEVERAL_INPUTS)
+    inner_width.refuse_inner_width(network.inner_width, *inner_width.SEVERAL_INPUTS)
     if not (network.independent and network.weight_law.gaussian):
         raise ValueError(
             f"weights={brief(network.weights)} are not allowed in gram_chain: they must be 'gaussian', and layers "

@@ -19,7 +19,7 @@ from .._system.words import brief
 from ..models.network import METHODS
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE
-from .maps import MAPS
+from .maps import MAPS, ProjectedMap
 from .network import HELD, checked_networks, recorded_layers
 from .sources import Counters, Ids
 from .vectors import Floats, Vectors, cosine, log_quotient, norm, squares, without_dust
@@ -137,8 +137,15 @@ def simulate_residual(
     recorded = recorded_layers(model.depth, layers)
     gradients = checks.boolean("gradients", gradients)
 
-    n, states = model.width, model.depth + 1 if gradients else 1  # the backward pass needs the h_l of all layers
-    matrices = 0 if method == "projected" else n * n if isinstance(model.dependence, str) else n * n * model.depth
+    states = model.depth + 1 if gradients else 1  # the backward pass needs the h_l of all layers
+    n, inner = max(model.width, model.inner), model.inner
+    matrices = (
+        0
+        if method == "projected"
+        else model.width * inner
+        if isinstance(model.dependence, str)
+        else model.width * inner * model.depth
+    )
     step = max(1, HELD // max(n * states, matrices))
     parts = [
         _simulate_part(Counters(model, seed, ids[i : i + step]), method, recorded, gradients)
@@ -164,7 +171,8 @@ def checked_method(model: ResidualNetwork, method: str) -> str:
     """Return the name of a method that ``model`` has."""
     method = checks.choice("method", method, METHODS)
     if method == "dense":
-        checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with method='dense'")
+        for name, width in (("width", model.width), ("inner_width", model.inner)):
+            checks.integer(name, width, 1, MAX_WIDTH_DENSE, "2^17 with method='dense'")
     elif not model.independent:
         raise ValueError(
             f"method='projected' is not allowed with weights={brief(model.weights)}: it must be 'dense', since what a "
@@ -192,7 +200,7 @@ def first_state(networks: Counters[ResidualNetwork]) -> State:
     direction = networks.first_layer() / math.sqrt(len(x)) @ (np.array(x) / size)
     if networks.model.inputs.explicit and networks.model.weight_law.cancels:
         direction = without_dust(direction, np.ones((1, 1)))  # |x|/(sqrt(n_in) size) is 1
-    h = _settled(Vectors(direction, np.full((len(direction), 1), math.log(size))), networks.model)
+    h = settled(Vectors(direction, np.full((len(direction), 1), math.log(size))), networks.model)
     return State(h, h.zero())
 
 
@@ -201,9 +209,9 @@ def advance(state: State, from_layer: int, to_layer: int, networks: Counters[Res
     model, h, moved = networks.model, state.h, state.moved
     for layer in range(from_layer, to_layer):
         look()
-        branch = _Layer(networks, method, layer).branch(h.v)
+        branch = Layer(networks, method, layer).branch(h.v)
         moved, h = stepped(moved, h, branch, model)
-        h = _settled(h, model)
+        h = settled(h, model)
         if model.norm_place.after and model.normalisation:
             normed = model.normalisation.value(h.v, model.eps)
             moved, h = moved.plus(Vectors(normed - h.v, h.log)), Vectors(normed, h.log)
@@ -219,7 +227,7 @@ def stepped(moved: Vectors, x: Vectors, branch: Floats, model: ResidualNetwork) 
     return moved, Vectors(without_dust(carried + branch, np.abs(carried) + np.abs(branch)), x.log)
 
 
-def _settled(h: Vectors, model: ResidualNetwork) -> Vectors:
+def settled(h: Vectors, model: ResidualNetwork) -> Vectors:
     """Return h rescaled in a homogeneous network, and with log = 0 in any other."""
     return h.rescaled() if model.homogeneous else h.written_out()
 
@@ -256,7 +264,7 @@ def _backward(
     for layer in range(depth, -1, -1):
         look()
         if layer < depth:
-            made, model = _Layer(networks, method, layer), networks.model
+            made, model = Layer(networks, method, layer), networks.model
             if model.norm_place.after and model.normalisation:
                 total = model.carry * hs[layer].v + made.branch(hs[layer].v)
                 pulled = model.normalisation.pulled(total, p.v, model.eps)
@@ -273,8 +281,8 @@ def _backward(
     return records.joined()
 
 
-class _Layer:
-    """F_l(h) = h_{l+1} - carry h_l = s V sigma(W h + b), and (dF_l/dh)^T p.
+class Layer:
+    """F_l(h) = h_{l+1} - carry h_l = s V sigma(W h + b), (dF_l/dh)^T p, and with weights written out (dF_l/dh) t.
 
     A balanced activation is sigma(signs x), one with dropout kept sigma(x). With a norm the branch meets N h, or N acts
     on what it gives; the norm of a sum is no part of it.
@@ -327,6 +335,14 @@ class _Layer:
         q = self.s * self._slope(u) * q
         q = q if self.W is None else self.W.transposed(x, q)
         return self.norm.pulled(h, q, self.eps) if self.norm and self.place.before else q
+
+    def branch_derivative(self, h: Floats, t: Floats) -> Floats:
+        """Return (dF_l/dh) t of vectors side by side, (N, n, k), of the dense method."""
+        assert not isinstance(self.W, ProjectedMap)
+        assert not isinstance(self.V, ProjectedMap)
+        slope = self.s * self._slope(self._met(h))
+        t = slope[:, :, None] * (t if self.W is None else self.W.G @ t)
+        return t if self.V is None else self.V.G @ t
 
 
 def _output(networks: Counters[ResidualNetwork], method: str, h: Vectors) -> Floats:

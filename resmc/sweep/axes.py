@@ -34,6 +34,7 @@ AXES = (
     "carry",
     "bias",
     "keep",
+    "inner_width",
     *NORMALISATION,
     *LOG_GAUSSIAN,
     "n_out",
@@ -41,7 +42,12 @@ AXES = (
     "input",
 )
 MAX_POINTS = 10**5
-INTEGERS = {"width": (MAX_WIDTH, "2^24"), "depth": (MAX_DEPTH, "2^20 - 1"), "n_out": (1 << 17, "2^17")}
+INTEGERS = {
+    "width": (MAX_WIDTH, "2^24"),
+    "depth": (MAX_DEPTH, "2^20 - 1"),
+    "n_out": (1 << 17, "2^17"),
+    "inner_width": (MAX_WIDTH, "2^24"),
+}
 WORDS = ("block", "activation", "norm", "norm_at", "variant")
 POSITIVE = ("ratio", "input_norm")
 VECTORS = ("scaling", "input")  # fields whose one value is a sequence of numbers
@@ -59,6 +65,7 @@ LONG_NAMES = {
     "carry": "weight of the skip",
     "bias": "standard deviation of the bias",
     "keep": "probability with which dropout keeps a neuron",
+    "inner_width": "neurons within a branch",
     "norm": "norm N of a layer",
     "norm_at": "where the norm acts",
     "eps": "eps of the norm",

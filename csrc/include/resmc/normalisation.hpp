@@ -106,6 +106,13 @@ RESMC_FN void meet(const Run& run, const Normaliser<typename Run::Real>& met, ui
     run.mask(round, whole, h);
 }
 
+// What a branch's sums over a row of its last matrix are multiplied by: with an N behind it, steps leave it out.
+template <Block block, class Real>
+RESMC_FN Real row_factor(const Residual& net) {
+    if (block == BLOCK_PHI_OUT) return Real(1.0f);
+    return block == BLOCK_V_PHI_W ? Real(1.0f) / sqrt(Real(static_cast<float>(net.inner))) : Real(net.network.readout);
+}
+
 // VECTOR_FRESH <- `unit` times what the branch gives, branch(round, whole, y, w), in the units of a layer, or in none
 // behind an N; and its N.
 template <class Run, class Branch>

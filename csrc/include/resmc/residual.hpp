@@ -94,10 +94,12 @@ struct ResidualRun {
     Weights weights;
 
     RESMC_FN uint32_t width() const { return net.network.width; }
-    RESMC_FN uint32_t rounds() const { return team.state_rounds(width()); }
+    RESMC_FN uint32_t inner() const { return net.inner; }
+    RESMC_FN uint32_t rounds(uint32_t neurons) const { return team.state_rounds(neurons); }
+    RESMC_FN uint32_t rounds() const { return rounds(width()); }
     RESMC_FN bool has_signs() const { return is_signed(net.activation); }
     RESMC_FN bool has_dust() const { return net.weight_law == WEIGHTS_RADEMACHER; }
-    // s_l, or s_l / sqrt(n) where a matrix ends the branch.
+    // s_l, or over the root of a row's entries where a matrix ends the branch.
     RESMC_FN Real step(uint32_t l) const { return weights.step(Real(net.steps[l])); }
 
     RESMC_FN PhiloxPrefix<Wide> draw(uint32_t stream, uint32_t layer) const {
@@ -109,20 +111,25 @@ struct ResidualRun {
         if (net.block == BLOCK_PHI_OUT) return draw(STREAM_RESIDUAL, l);
         return l == 0 ? draw(STREAM_FIRST_LAYER, 0) : draw(STREAM_RESIDUAL, l - 1);
     }
-    // x[k], or 0 where there is no such neuron.
-    RESMC_FN void mask(uint32_t round, bool whole, Real (&x)[4]) const {
+    // x[k], or 0 where there is no such neuron, of as many as a layer has, or of `neurons`.
+    RESMC_FN void mask(uint32_t round, bool whole, Real (&x)[4], uint32_t neurons) const {
         if (whole) return;
         const Index first = team.quad(round) << 2;
         for (uint32_t k = 0; k < 4; ++k)
-            x[k] = team.outside(first + k, width()) ? Real(0.0f) : team.inside(first + k, width(), x[k]);
+            x[k] = team.outside(first + k, neurons) ? Real(0.0f) : team.inside(first + k, neurons, x[k]);
     }
+    RESMC_FN void mask(uint32_t round, bool whole, Real (&x)[4]) const { mask(round, whole, x, width()); }
     RESMC_FN void words(const PhiloxPrefix<Wide>& prefix, uint32_t round, Word (&w)[4]) const {
         quad_words(keys, prefix, team.quad(round), w);
     }
+    RESMC_FN void normals(const PhiloxPrefix<Wide>& prefix, uint32_t round, bool whole, Real (&g)[4], Word (&w)[4],
+                          uint32_t neurons) const {
+        quad_normals(keys, prefix, team.quad(round), g, w);
+        mask(round, whole, g, neurons);
+    }
     RESMC_FN void normals(const PhiloxPrefix<Wide>& prefix, uint32_t round, bool whole, Real (&g)[4],
                           Word (&w)[4]) const {
-        quad_normals(keys, prefix, team.quad(round), g, w);
-        mask(round, whole, g);
+        normals(prefix, round, whole, g, w, width());
     }
     RESMC_FN void normals(const PhiloxPrefix<Wide>& prefix, uint32_t round, bool whole, Real (&g)[4]) const {
         Word w[4];
@@ -137,9 +144,13 @@ struct ResidualRun {
     }
     // sigma and its slope, 0 where there is no neuron. w: of the draw that carries the signs.
     RESMC_FN void activation(const ActivationScale<Real>& scale, const Real (&x)[4], const Word (&w)[4], uint32_t round,
-                             bool whole, Real (&value)[4], Real (&slope)[4]) const {
+                             bool whole, Real (&value)[4], Real (&slope)[4], uint32_t neurons) const {
         activate(net.activation, scale.c, scale.inverse, x, w[1], w[3], value, slope);
-        mask(round, whole, value);
+        mask(round, whole, value, neurons);
+    }
+    RESMC_FN void activation(const ActivationScale<Real>& scale, const Real (&x)[4], const Word (&w)[4], uint32_t round,
+                             bool whole, Real (&value)[4], Real (&slope)[4]) const {
+        activation(scale, x, w, round, whole, value, slope, width());
     }
     // For dropout in phi-in: bit k says if neuron k of a quad of layer l is kept. Without dropout nothing is drawn.
     // Masks are drawn before all that is needed with them, as registers are scarce on a GPU.
@@ -202,11 +213,16 @@ struct ResidualRun {
         layer.sums.active = sums.active;
     }
 
-    // body(round, whole, sum) for every round, and the sums of all: floats are summed in runs of SUM_RUN quads, and
-    // what is left over behind the whole quads joins the total by itself, as in projected.hpp.
+    // body(round, whole, sum) for every round of a layer's neurons, or of `neurons`, and the sums of all: floats are
+    // summed in runs of SUM_RUN quads, and what is left over behind the whole quads joins the total by itself, as in
+    // projected.hpp.
     template <class Sum, class Body>
     RESMC_FN Sum each_round(Body body) {
-        const uint32_t all = rounds(), whole = team.whole_rounds(width());
+        return each_round<Sum>(width(), body);
+    }
+    template <class Sum, class Body>
+    RESMC_FN Sum each_round(uint32_t neurons, Body body) {
+        const uint32_t all = rounds(neurons), whole = team.whole_rounds(neurons);
         Sum total{}, run{};
         RESMC_UNROLL_DEVICE(1)
         for (uint32_t round = 0; round < all; ++round) {
@@ -292,8 +308,7 @@ struct ResidualRun {
         Normaliser<Real> norm{};
         Real scaling = net.inside ? Real(1.0f) : step(l);
         if (net.norm_branch) {
-            const Real unit = block == BLOCK_PHI_OUT ? size : size * Real(net.network.readout);
-            norm = branch_normaliser(*this, from.exponent, unit, branch);
+            norm = branch_normaliser(*this, from.exponent, size * row_factor<block, Real>(net), branch);
             size = Real(1.0f);
         }
         if (net.norm_before || net.norm_branch)  // what the branch gives has no units
@@ -424,6 +439,32 @@ struct ForwardState {
     Size<typename Run::Real, typename Run::Word> change;
 };
 
+// The steps of the passes, on a CPU one function each, however many places there are that take them: inlined into each
+// other they are what compilers are slow at, and a call costs nothing beside a layer.
+template <class Branch, class Run>
+RESMC_OUTLINE_FN typename Run::Layer layer_first(Run& run, uint32_t to) {
+    return Branch::first(run, to);
+}
+template <class Run>
+RESMC_OUTLINE_FN void layer_copy(Run& run, uint32_t from, uint32_t to) {
+    run.copy(from, to);
+}
+template <class Branch, class Run>
+RESMC_OUTLINE_FN auto layer_last(Run& run, uint32_t at) {
+    return Branch::first_gradient(run, at);
+}
+template <class Branch, class Run>
+RESMC_OUTLINE_FN typename Run::Layer layer_forward(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
+                                                   uint32_t to, bool follow,
+                                                   Size<typename Run::Real, typename Run::Word>& change) {
+    return Branch::forward(run, l, from, at, to, follow, change);
+}
+template <class Branch, class Run>
+RESMC_OUTLINE_FN void layer_backward(Run& run, uint32_t l, const typename Run::Layer& here, uint32_t at,
+                                     Gradient<typename Run::Real, typename Run::Word>& gradient) {
+    Branch::backward(run, l, here, at, gradient);
+}
+
 // Takes `state` from layer `from` to layer `to`, and calls told(l) at every layer that it comes to. With gradients
 // every layer has a vector of its own, behind that of the one before. Returns false if the team was told to stop.
 template <class Branch, class Run, class Told>
@@ -431,7 +472,7 @@ RESMC_FN bool advance(Run& run, ForwardState<Run>& state, uint32_t from, uint32_
     for (uint32_t l = from; l < to; ++l) {
         if (!run.team.proceed()) return false;
         const uint32_t next = run.net.gradients ? state.vector + 1 : state.vector;
-        state.layer = Branch::forward(run, l, state.layer, state.vector, next, follow, state.change);
+        state.layer = layer_forward<Branch>(run, l, state.layer, state.vector, next, follow, state.change);
         if (run.net.gradients) run.keep(next, state.layer);
         state.vector = next;
         told(l + 1);
@@ -447,7 +488,7 @@ RESMC_FN bool advance(Run& run, ForwardState<Run>& state, uint32_t from, uint32_
 template <class Branch, class Run, class Recorder>
 RESMC_FN ForwardState<Run> begin_forward(Run& run, Recorder& recorder) {
     using Real = typename Run::Real;
-    ForwardState<Run> state{Branch::first(run, VECTOR_FIRST), VECTOR_FIRST, {}};
+    ForwardState<Run> state{layer_first<Branch>(run, VECTOR_FIRST), VECTOR_FIRST, {}};
     state.change = {Real(0.0f), state.layer.exponent};
     const Real zeros[4] = {Real(0.0f), Real(0.0f), Real(0.0f), Real(0.0f)};
     for (uint32_t round = 0; round < run.rounds(); ++round) {
@@ -467,8 +508,8 @@ RESMC_FN bool forward_part(Run& run, ForwardState<Run>& state, uint32_t from, ui
     const auto reached = [&](uint32_t l) RESMC_LAMBDA {
         recorder.layer(l, state.layer.sums, state.layer.exponent, state.change);
         if (!net.gradients || l == net.network.depth || l % net.segment != 0) return;
-        run.copy(VECTOR_FIRST, saved + l / net.segment - 1);  // a segment leaves its first layer
-        run.copy(state.vector, VECTOR_FIRST);                 // and its last one is the next one's first
+        layer_copy(run, VECTOR_FIRST, saved + l / net.segment - 1);  // a segment leaves its first layer
+        layer_copy(run, state.vector, VECTOR_FIRST);                 // and its last one is the next one's first
         state.vector = VECTOR_FIRST;
     };
     return advance<Branch>(run, state, from, to, true, reached);
@@ -477,7 +518,7 @@ RESMC_FN bool forward_part(Run& run, ForwardState<Run>& state, uint32_t from, ui
 // The gradient at the last layer, where `state` is.
 template <class Branch, class Run, class Recorder>
 RESMC_FN auto begin_backward(Run& run, const ForwardState<Run>& state, Recorder& recorder) {
-    auto gradient = Branch::first_gradient(run, state.vector);
+    auto gradient = layer_last<Branch>(run, state.vector);
     recorder.gradient(run.net.network.depth, gradient, state.layer.sums);
     run.pull_through_norm(state.layer, state.vector, gradient);
     return gradient;
@@ -496,7 +537,7 @@ RESMC_FN bool backward_part(Run& run, Gradient<typename Run::Real, typename Run:
         const uint32_t end = depth - begin < net.segment ? depth : begin + net.segment;
         const uint32_t first = begin < from ? from : begin, last = end < to ? end : to;
         if (last == end && part + 1 < parts) {
-            run.copy(saved + part, VECTOR_FIRST);
+            layer_copy(run, saved + part, VECTOR_FIRST);
             ForwardState<Run> again{run.kept(VECTOR_FIRST), VECTOR_FIRST, {}};
             if (!advance<Branch>(run, again, begin, end - 1, false, [](uint32_t) RESMC_LAMBDA {})) return false;
         }
@@ -504,7 +545,7 @@ RESMC_FN bool backward_part(Run& run, Gradient<typename Run::Real, typename Run:
             if (!run.team.proceed()) return false;
             const uint32_t vector = VECTOR_FIRST + (l - begin);
             const Layer here = run.kept(vector);
-            Branch::backward(run, l, here, vector, gradient);
+            layer_backward<Branch>(run, l, here, vector, gradient);
             recorder.gradient(l, gradient, here.sums);
             if (l > 0) run.pull_through_norm(here, vector, gradient);
         }
