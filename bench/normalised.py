@@ -45,8 +45,8 @@ def rows(networks: int, seed: int, threads: int | None, progress: bool) -> list[
                 {
                     "width": width,
                     "depth": depth,
-                    "mean_square": float(mean.value[-1]),
-                    "mean_square_error": float(mean.stderr[-1]),
+                    "mean_square": math.exp(mean.value[-1]),
+                    "mean_square_error": math.exp(mean.value[-1]) * float(mean.stderr[-1]),
                     "leading_order": 1.0 + depth,
                     "variance": float(variance.value[-1]),
                     "variance_error": float(variance.stderr[-1]),

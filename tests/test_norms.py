@@ -277,5 +277,5 @@ def test_the_command_has_a_norm(capsys):
     model = json.loads(run(capsys, *options, "--json"))["model"]
     assert (model["norm"], model["norm_at"], model["eps"]) == ("layer", "post", 1e-5)
     assert "norm='batch' is not allowed" in refusal(
-        capsys, "simulate", "--width", "6", "--depth", "4", "--norm", "batch"
+        capsys, "simulate", "--width=6", "--depth=4", "--networks=9", "--norm=batch"
     )

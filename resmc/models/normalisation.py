@@ -14,16 +14,13 @@ section 2.5 (sandwich).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
 from .._system.words import brief
-
-if TYPE_CHECKING:
-    from .residual_network import ResidualNetwork
 
 Floats = NDArray[np.float64]
 EPS = 1e-5  # torch's default of LayerNorm
@@ -112,7 +109,7 @@ def checked_norm(given: Any) -> str | None:
     return None
 
 
-def check_norm(model: ResidualNetwork) -> None:
+def check_norm(model: Any) -> None:
     """Refuse a place and an eps that a network's norm cannot have, and a network that cannot have the norm."""
     checks.choice("norm_at", model.norm_at, tuple(PLACES))
     if model.norm is None:
@@ -139,7 +136,7 @@ def check_norm(model: ResidualNetwork) -> None:
             )
 
 
-def norm_in_words(model: ResidualNetwork) -> str:
+def norm_in_words(model: Any) -> str:
     """Return a network's norm in a few words, such as "layer norm (pre)"."""
     eps = "" if model.eps == EPS else f", eps {model.eps:.6g}"
     return f"{model.norm} norm ({model.norm_at}{eps})"
@@ -160,6 +157,6 @@ def refuse_norm(model: Any, where: str, why: str) -> None:
         raise ValueError(f"norm={norm!r} is not allowed {where}: {why}; it must be None")
 
 
-def no_norm(model: ResidualNetwork, what: str) -> str | None:
+def no_norm(model: Any, what: str) -> str | None:
     """Return why theory has nothing of a network with a norm, in a sentence, or None where it has no norm."""
     return None if model.norm is None else f"norm={brief(model.norm)} has no {what} here: it must be None"
