@@ -2,8 +2,8 @@
 
 Relu, phi-in, h + s V relu(N h) with s^2 = 2 and layer norm (pre), n = 32 and 128, L = 10 to 1000: the mean square
 E|h_L|^2/n, which is 1 + s^2 L/2 to leading order in 1/n, and Var log|h_L|^2, both to 1%. A line through n Var over d/n
-says how much it could grow: its slope's upper bound (95%) stands beside that of the same networks without a norm, whose
-log-norm has a variance that grows by 5/4 to 5/2 of d/n where alpha = lam. A minute on one core.
+says how much it could grow: its slope's upper bound (95%) stands beside what the variance has for each d/n in the same
+networks without a norm. A few minutes on one core.
 """
 
 from __future__ import annotations
