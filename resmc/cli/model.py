@@ -14,7 +14,7 @@ from ..models.fields import GENERAL, LOG_GAUSSIAN, SHARED, check_together, netwo
 from ..models.normalisation import NORMS, PLACES
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import VARIANTS
-from ..models.weights import WEIGHTS, Weights, weights_of
+from ..models.weights import BIAS_LAWS, WEIGHTS, Weights, weights_of
 from .common import entries, number
 
 WEIGHTS_EXAMPLE = '{"law": "gaussian", "depth": {"process": "fractional_noise", "hurst": 0.3}}'
@@ -65,6 +65,7 @@ def add_model_options(parser: argparse.ArgumentParser, *, depth: bool = True) ->
     )
     group.add_argument("--bias", type=float, help="standard deviation of the biases b (default: 0, no biases)")
     group.add_argument("--keep", type=float, help="dropout: probability that a neuron stays (default: 1, no dropout)")
+    group.add_argument("--bias-law", help=f"law of the biases: {', '.join(BIAS_LAWS)} (default: gaussian)")
     group.add_argument("--norm", help=f"N: {', '.join(NORMS)} (default: none)")
     group.add_argument("--norm-at", help=f"where N acts: {', '.join(PLACES)} (default: pre)")
     group.add_argument("--eps", type=float, help="what N adds to a variance or mean square (default: 1e-5)")

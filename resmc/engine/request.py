@@ -259,6 +259,11 @@ def chosen_method(lowered: Lowered, given: Any) -> str:
                 f"weights={brief(lowered.general.weights)} are not allowed with method='projected', which draws what "
                 "each layer sees of its matrices anew, as if layers were independent: use method='dense'"
             )
+        if lowered.law == "gaussian":
+            raise ValueError(
+                f"bias_law={lowered.general.bias_law!r} is not allowed with method='projected', which draws W h + b as "
+                "one Gaussian vector: use method='dense'"
+            )
         raise ValueError(
             f"weights={lowered.law!r} are not allowed with method='projected', which rests on W x having the law "
             "of |x| g, as Gaussian weights alone do: use method='dense'"

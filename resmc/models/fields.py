@@ -17,7 +17,7 @@ SHARED = ("width", "depth", "n_out", "input_norm")
 LOG_GAUSSIAN = ("alpha", "lam", "variant")  # fields of a `ResNet` alone
 DEPTH_SCALING = ("beta", "c", "inside")
 NORMALISATION = ("norm", "norm_at", "eps")
-_OF_LAYERS = ("scaling", "carry", "bias", "keep", "inner_width", *NORMALISATION)
+_OF_LAYERS = ("scaling", "carry", "bias", "keep", "inner_width", "bias_law", *NORMALISATION)
 GENERAL = ("block", "activation", "weights", *DEPTH_SCALING, *_OF_LAYERS, "input")
 
 

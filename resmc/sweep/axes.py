@@ -35,6 +35,7 @@ AXES = (
     "bias",
     "keep",
     "inner_width",
+    "bias_law",
     *NORMALISATION,
     *LOG_GAUSSIAN,
     "n_out",
@@ -48,7 +49,7 @@ INTEGERS = {
     "n_out": (1 << 17, "2^17"),
     "inner_width": (MAX_WIDTH, "2^24"),
 }
-WORDS = ("block", "activation", "norm", "norm_at", "variant")
+WORDS = ("block", "activation", "norm", "norm_at", "variant", "bias_law")
 POSITIVE = ("ratio", "input_norm")
 VECTORS = ("scaling", "input")  # fields whose one value is a sequence of numbers
 LONG_NAMES = {
@@ -66,6 +67,7 @@ LONG_NAMES = {
     "bias": "standard deviation of the bias",
     "keep": "probability with which dropout keeps a neuron",
     "inner_width": "neurons within a branch",
+    "bias_law": "law of the bias",
     "norm": "norm N of a layer",
     "norm_at": "where the norm acts",
     "eps": "eps of the norm",
