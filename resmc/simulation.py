@@ -298,7 +298,9 @@ def simulate(
         None: a bar on a terminal if it takes longer than a second; True: always; False: never; a callable is called
         as progress(done, networks), and what it raises stops the simulation and comes out here.
     keep_samples : int
-        Of how many of the first networks to keep the final log-norm and the output.
+        Of how many of the first networks to keep the final log-norm and the output: ``Simulation.samples``. With
+        several inputs, a tangent kernel or tangents, of all inputs the final log-norms and angles, the kernel, and how
+        much tangents have grown: ``Simulation.joint_samples``.
     keep_trajectories : int
         Of how many of the first networks to keep the paths of log-norm and A over the recorded layers.
     keep_on_device : bool
