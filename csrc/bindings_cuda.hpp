@@ -68,6 +68,11 @@ inline Residual residual_of(Reader& d) {
     r.bias_law = d.choice<WeightLaw>("bias_law", WEIGHT_LAWS);
     r.kept_below = d.integer<uint32_t>("kept_below");
     r.kept_factor = d.real<float>("kept_factor");
+    r.norm = d.choice<Norm>("norm", NORMS);
+    r.norm_before = d.boolean("norm_before");
+    r.norm_branch = d.boolean("norm_branch");
+    r.norm_after = d.boolean("norm_after");
+    r.norm_eps = d.real<float>("norm_eps");
     r.segment = d.integer<uint32_t>("segment", 1, std::max(1u, r.network.depth));
     r.n_in = d.integer<uint32_t>("n_in");
     r.steps = d.array<const float>("steps", {r.network.depth});

@@ -14,7 +14,7 @@ class KernelError(RuntimeError): ...
 # Dictionaries are read by name and type: what is missing, unknown, of another type or out of range is a ValueError that
 # names it (csrc/reader.hpp). Of the fast kernels a network has width, depth, n_out, carry, carry_mantissa,
 # carry_exponent, step and readout; any residual network besides block, weight_law, grounded, homogeneous, inside,
-# gradients, keep, size, bias, bias_square, bias_law, kept_below, kept_factor, segment, n_in, inner, steps, input and
+# gradients, keep, size, bias, bias_square, bias_law, kept_below, kept_factor, norm, norm_before, norm_branch, norm_after, norm_eps, segment, n_in, inner, steps, input and
 # an activation's own: activation (its number), above, below, fine, octaves, kinks_above, kinks_below and table.
 # Settings are variant, method, seed, first, count, batch, keep_samples, keep_trajectories, deaths_possible, activity,
 # correlations, mean_square, bin_low, bin_width and n_bins. Arrays are those of `resmc.engine.sums.Sums.arrays` and

@@ -82,6 +82,8 @@ WRONG: list[tuple[str, str, list[Any], str]] = [
     ("network", "inner", [0, 2**24 + 1, 1.0, None], "must be an integer from 1 to 16777216"),
     ("network", "activation", [10, -1, None], "must be an integer from 0 to 9"),
     ("network", "weight_law", [3], "must be an integer from 0 to 2"),
+    ("network", "norm", [3, -1, None], "must be an integer from 0 to 2"),
+    ("network", "norm_after", [1, None], "must be True or False"),
     ("network", "kept_below", [-1, 2**32, 0.5], "must be an integer from 0 to 4294967295"),
     ("network", "gradients", [1, None], "must be True or False"),
     ("network", "depth", [-1, 2**20], "must be an integer from 0 to 1048575"),

@@ -12,6 +12,7 @@ from ..models.activation_families import FAMILIES
 from ..models.activations import ACTIVATIONS
 from ..models.blocks import BLOCKS
 from ..models.fields import GENERAL, LOG_GAUSSIAN, SHARED, check_together, network_of
+from ..models.normalisation import NORMS, PLACES
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import VARIANTS
 from ..models.user_activation import Activation
@@ -28,6 +29,8 @@ phi-out      h_{k+1} = carry h_k + s sigma(W h_k + b)
   --inside   h_{k+1} = carry h_k + sigma(s (W h_k + b))
 v-phi-w      h_{k+1} = carry h_k + s V sigma(W h_k + b)
   --keep     phi-in with mask sigma(h_k)/sqrt(keep) for sigma(h_k), each neuron's mask 1 with that probability, else 0
+  --norm     N h_k for h_k in the branch (--norm-at pre), s N(..) for the branch (branch), both (sandwich), or h_{k+1} =
+             N(the sum) (post); layer: (x - mean x)/sqrt(var x + eps), rms: x/sqrt(|x|^2/width + eps)
   --inner-width   v-phi-w with N neurons between W and V, whose entries then have variance 1/N
 
 V and W are drawn anew in every layer, with independent entries of variance 1/width, unless --weights says otherwise;
@@ -66,6 +69,9 @@ def add_model_options(parser: argparse.ArgumentParser, *, depth: bool = True) ->
     group.add_argument("--bias", type=float, help="standard deviation of the biases b (default: 0, no biases)")
     group.add_argument("--keep", type=float, help="dropout: probability that a neuron stays (default: 1, no dropout)")
     group.add_argument("--bias-law", help=f"law of the biases: {', '.join(BIAS_LAWS)} (default: gaussian)")
+    group.add_argument("--norm", help=f"N: {', '.join(NORMS)} (default: none)")
+    group.add_argument("--norm-at", help=f"where N acts: {', '.join(PLACES)} (default: pre)")
+    group.add_argument("--eps", type=float, help="what N adds to a variance or mean square (default: 1e-5)")
     group.add_argument(
         "--inner-width", type=number, help="neurons within a branch of v-phi-w, N (default: as many as a layer has)"
     )

@@ -80,6 +80,11 @@ class KernelResidual(KernelNetwork):
     bias_law: int
     kept_below: int  # dropout keeps neurons whose word is below it; 0 without dropout
     kept_factor: float
+    norm: int  # 0 without one
+    norm_before: bool
+    norm_branch: bool
+    norm_after: bool
+    norm_eps: float
     size: float
     keep: float
     steps: NDArray[np.float32] = field(repr=False)
@@ -323,7 +328,8 @@ def _residual(model: ResidualNetwork, gradients: bool) -> KernelResidual:
     if gradients:
         vector = (n + 3) // 4 * 4 * LARGEST_PACK_BYTES
         segment = min(depth, max(math.isqrt(depth) + 1, SEGMENT_BYTES // vector))
-    outer = 1.0 if model.block == "phi-out" else 1.0 / math.sqrt(model.inner)
+    place, norm = model.norm_place, model.normalisation
+    outer = 1.0 if model.block == "phi-out" or place.branch else 1.0 / math.sqrt(model.inner)
     n_in, x = 0, np.zeros(0)
     if model.inputs.explicit:
         size = model.size if model.homogeneous else 1.0
@@ -343,7 +349,7 @@ def _residual(model: ResidualNetwork, gradients: bool) -> KernelResidual:
         **activation_fields(model.sigma),
         weight_law=model.weight_law.number,
         homogeneous=model.homogeneous,
-        grounded=model.bias > 0.0 or model.sigma.at_zero != 0.0,
+        grounded=model.bias > 0.0 or model.sigma.at_zero != 0.0 or norm is not None,
         inside=model.inside,
         gradients=gradients,
         segment=segment,
@@ -353,6 +359,11 @@ def _residual(model: ResidualNetwork, gradients: bool) -> KernelResidual:
         bias_law=WEIGHTS[model.bias_law].number,
         kept_below=0 if model.keep == 1.0 else kept_below(model.keep),
         kept_factor=_rounded(kept_factor(model.keep)),
+        norm=0 if norm is None else norm.number,
+        norm_before=place.before,
+        norm_branch=place.branch,
+        norm_after=place.after,
+        norm_eps=_rounded(model.eps),
         size=1.0 if model.homogeneous else _rounded(model.size),
         keep=1.0,
         steps=(model.scales * outer).astype(np.float32),

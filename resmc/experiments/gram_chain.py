@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike
 from .._system import checks
 from .._system.stopping import look, stoppable
 from .._system.words import brief, brief_repr
-from ..models import inner_width
+from ..models import inner_width, normalisation
 from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.joint_inputs import JointInputs, of_gram
 from ..models.residual_network import Model, ResidualNetwork
@@ -239,6 +239,7 @@ def _checked(model: Model) -> ResidualNetwork:
     """Return the network in the general spelling if its Gram matrices are a Markov chain."""
     network = checked_network(model)
     refuse_dropout(network.keep, *SEVERAL_INPUTS)
+    normalisation.refuse_norm(network, *normalisation.SEVERAL_INPUTS)
     inner_width.refuse_inner_width(network.inner_width, *inner_width.SEVERAL_INPUTS)
     if network.weight_law.gaussian and not network.gaussian:
         raise ValueError(f"bias_law={network.bias_law!r} is not allowed in gram_chain: it must be 'gaussian'")

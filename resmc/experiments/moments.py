@@ -20,6 +20,7 @@ from ..engine.lowering import Lowered, lower
 from ..engine.populations import Weighted
 from ..engine.recording import recorded_layers
 from ..engine.request import chosen_method
+from ..models import normalisation
 from ..models.residual_network import Model
 from ..models.spelling import checked
 from ..theory import fractions
@@ -147,6 +148,7 @@ def checked_size(size: Any, count: Any, runs: int = 1) -> tuple[int, int]:
 def checked_model(model: Any) -> Lowered:
     """Return a network that populations can be of."""
     lowered = lower(checked(model))
+    normalisation.refuse_norm(model, *normalisation.POPULATIONS)
     chosen_method(lowered, "projected")
     return lowered
 

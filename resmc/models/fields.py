@@ -16,19 +16,9 @@ from .scaling import DepthScaling
 SHARED = ("width", "depth", "n_out", "input_norm")
 LOG_GAUSSIAN = ("alpha", "lam", "variant")  # fields of a `ResNet` alone
 DEPTH_SCALING = ("beta", "c", "inside")
-GENERAL = (
-    "block",
-    "activation",
-    "weights",
-    *DEPTH_SCALING,
-    "scaling",
-    "carry",
-    "bias",
-    "keep",
-    "inner_width",
-    "bias_law",
-    "input",
-)
+NORMALISATION = ("norm", "norm_at", "eps")
+_OF_LAYERS = ("scaling", "carry", "bias", "keep", "inner_width", "bias_law", *NORMALISATION)
+GENERAL = ("block", "activation", "weights", *DEPTH_SCALING, *_OF_LAYERS, "input")
 
 
 def check_together(given: Iterable[str], written: Callable[[str], str] = str) -> bool:

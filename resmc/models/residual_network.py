@@ -25,6 +25,7 @@ from .dropout import checked_keep
 from .inner_width import DEPENDENT, checked_inner_width, refuse_inner_width
 from .inputs import MAX_INPUTS, Inputs, checked_input, meeting
 from .network import Network
+from .normalisation import EPS, NORMS, NOWHERE, PLACES, Norm, Place, check_norm, checked_norm, norm_in_words
 from .processes import Covariance, Mixture, Process
 from .resnet import MAX_DEPTH, MAX_WIDTH, VARIANT_ACTIVATIONS, ResNet, lam_of_scale
 from .scaling import DepthScaling, Scaling, by_layer, checked_scaling, scaling_of
@@ -49,6 +50,10 @@ class ResidualNetwork(Network):
         v-phi-w      h_{k+1} = carry h_k + s_k V_k sigma(W_k h_k + b_k)        k = 0 .. depth-1
 
         dropout      phi-in with m_k sigma(h_k)/sqrt(keep) for sigma(h_k), entry by entry
+        norm         pre        h_{k+1} = carry h_k + s_k f_k(N h_k),       f_k the branch without its scale
+                     branch     h_{k+1} = carry h_k + s_k N(f_k(h_k))
+                     sandwich   h_{k+1} = carry h_k + s_k N(f_k(N h_k))
+                     post       h_{k+1} = N(carry h_k + s_k f_k(h_k))
         h_out = W_out h_depth                                                  in R^n_out
 
     V_k, W_k, W_out have independent entries of mean 0 and variance 1/width, b_k Gaussian ones with standard deviation
@@ -57,6 +62,8 @@ class ResidualNetwork(Network):
     m_k are 1 with probability ``keep`` and else 0, independent of each other and of all else, a mask for each network
     and layer, which the forward and the backward pass share. E|m_k sigma(h_k)|^2/keep is |sigma(h_k)|^2.
     Where a mask is all 0, that layer's branch is its bias alone; no network ends there, unless it has no skip.
+    N is layer norm, (x - mean x)/sqrt(var x + eps), or rms norm, x/sqrt(|x|^2/width + eps), with the gain 1 and the
+    bias 0 that layers have at initialisation; N 0 = 0 also with eps = 0. A scaling inside the activation stays there.
     The gradient p_k is that of one output: p_depth is a row of W_out, p_k = (dh_{k+1}/dh_k)^T p_{k+1}.
 
     Parameters
@@ -98,6 +105,12 @@ class ResidualNetwork(Network):
         Neurons within a branch, N, from 1 to 2^24, and to 2^17 with ``method="dense"``; for block="v-phi-w" alone, with
         layers that are independent of each other. By default as many as a layer has, which is what ``width`` itself
         means here too.
+    norm : {None, "layer", "rms"}
+        N; a network that has one does not scale with its input. Of one input at a time, so that there is no "batch".
+    norm_at : {"pre", "branch", "sandwich", "post"}
+        Where N acts, with a norm alone.
+    eps : float
+        What N adds to a variance or a mean square: 0, or 2^-60 to 1; with weights of +-1 not 0.
 
     bias_law : {"gaussian", "uniform"}
         The law of b_k: Gaussian, or uniform on +-sqrt(3) bias, as torch draws the biases of a Linear. A uniform bias
@@ -124,6 +137,9 @@ class ResidualNetwork(Network):
     keep: float = 1.0
     inner_width: int | None = None
     bias_law: str = "gaussian"
+    norm: str | None = None
+    norm_at: str = "pre"
+    eps: float = EPS
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -163,6 +179,9 @@ class ResidualNetwork(Network):
                 raise ValueError(f"n_in={self.n_in} is not allowed: {given}")
         put("n_in", n_in)
         put("keep", checked_keep(self.keep, self.block))
+        put("norm", checked_norm(self.norm))
+        put("eps", checks.real("eps", self.eps))
+        check_norm(self)
         self._check_range()
 
     def _check_dependence(self) -> None:
@@ -283,7 +302,17 @@ class ResidualNetwork(Network):
     @property
     def homogeneous(self) -> bool:
         """True if c h_0 gives c h_k for every c > 0."""
-        return self.sigma.homogeneous and self.bias == 0.0
+        return self.sigma.homogeneous and self.bias == 0.0 and self.norm is None
+
+    @property
+    def normalisation(self) -> Norm | None:
+        """N, and what is known of it; None without a norm."""
+        return None if self.norm is None else NORMS[self.norm]
+
+    @property
+    def norm_place(self) -> Place:
+        """Where N acts: nowhere without a norm."""
+        return NOWHERE if self.norm is None else PLACES[self.norm_at]
 
     @property
     def inside(self) -> bool:
@@ -299,9 +328,10 @@ class ResidualNetwork(Network):
     def has_asymmetry(self) -> bool:
         """True if A and the active fraction are defined: rectifiers that act on the layers themselves, all of them.
 
-        With dropout a branch does not see sigma(h), so that A would not say how the next layer grows.
+        With dropout a branch does not see sigma(h), and with a norm sigma has another size, so that A would not say how
+        the next layer grows.
         """
-        return super().has_asymmetry and self.keep == 1.0
+        return super().has_asymmetry and self.keep == 1.0 and self.norm is None
 
     @property
     def title(self) -> str:
@@ -321,11 +351,12 @@ class ResidualNetwork(Network):
 
     @property
     def layers_in_words(self) -> str:
-        """Scaling, weights, carry, bias and dropout in words."""
+        """Scaling, weights, carry, bias, dropout and norm in words."""
         scaling = self.scaling.words if isinstance(self.scaling, DepthScaling) else "by layer"
         rest = f"  carry {self.carry:.6g}" * (self.carry != 1.0) + f"  bias {self.bias:.6g}" * (self.bias > 0.0)
         rest += f" ({self.bias_law})" * (self.bias > 0.0 and self.bias_law != "gaussian")
         rest += f"  keep {self.keep:.6g}" * (self.keep != 1.0)
+        rest += f"  {norm_in_words(self)}" * (self.norm is not None)
         return f"scaling {scaling}  {self.weights} weights{rest}"
 
     @property
@@ -336,8 +367,8 @@ class ResidualNetwork(Network):
     def to_dict(self) -> Plain:
         """Return the fields, in order, as plain values: the canonical description, which is that of files and keys.
 
-        ``keep`` is left out where it is 1, ``inner_width`` where there is none, and ``bias_law`` where it is Gaussian,
-        as networks were described before there were these.
+        ``keep`` is left out where it is 1, ``inner_width`` where there is none, ``bias_law`` where it is Gaussian, and
+        what says of a norm where there is none, as networks were described before there were these.
         """
         out = {f.name: getattr(self, f.name) for f in fields(self)}
         if self.keep == 1.0:
@@ -346,6 +377,8 @@ class ResidualNetwork(Network):
             del out["inner_width"]
         if self.bias_law == "gaussian":
             del out["bias_law"]
+        if self.norm is None:
+            del out["norm"], out["norm_at"], out["eps"]
         if isinstance(self.scaling, DepthScaling):
             out["scaling"] = self.scaling.to_dict()
         else:
@@ -371,7 +404,7 @@ class ResidualNetwork(Network):
         said = (
             self.activation in RESNET_ACTIVATIONS and self.residual_block.acts_on_layers and self.weights == "gaussian"
         )
-        if not said or self.bias > 0.0 or self.keep != 1.0 or len(set(self.scales.tolist())) > 1:
+        if not said or not self.homogeneous or self.keep != 1.0 or len(set(self.scales.tolist())) > 1:
             return None
         lam, variant = lam_of_scale(float(self.scales[0])), RESNET_ACTIVATIONS[str(self.activation)]
         return ResNet(self.width, self.depth, self.carry, lam, variant, self.n_out, self.size)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
 from .._system.stopping import look, stoppable
+from ..models import normalisation
 from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.residual_network import ResidualNetwork
 from .columns import Columns, factored, levelled, orthonormal, pairs
@@ -172,6 +173,7 @@ def simulate_joint(
     """
     ids, seed = checked_networks(networks, seed, first_network)
     refuse_dropout(model.keep, *SEVERAL_INPUTS)
+    normalisation.refuse_norm(model, *normalisation.SEVERAL_INPUTS)
     tangents = checks.integer("tangents", tangents, 0, min(MAX_COLUMNS - 1, model.width), "the width")
     plan = _Plan(
         start=_checked_start(start, explicit, tangents),

@@ -92,6 +92,7 @@ def simulate_residual(
          (inside)   sigma(s u)                W^T (s D p),              D = diag sigma'(s u)
         v-phi-w     s V sigma(u)              W^T (s D V^T p),          D = diag sigma'(u)
         dropout     phi-in with m sigma(h)/sqrt(keep), D = diag m sigma'(h)/sqrt(keep), m the same mask of 0 and 1
+        norm        F(N h), s N(F/s), or h_{l+1} = N(carry h_l + F_l(h_l)), with the Jacobian of N in their place
 
     ``dense`` writes V, W, b and W_out out. ``projected`` draws only their products with h and p, given the products
     already known: the joint law of all h_l and p_l is the same, at every width (`resmc.reference.maps`). Two things
@@ -216,6 +217,9 @@ def advance(state: State, from_layer: int, to_layer: int, networks: Counters[Res
         branch = Layer(networks, method, layer).branch(h.v)
         moved, h = stepped(moved, h, branch, model)
         h = settled(h, model)
+        if model.norm_place.after and model.normalisation:
+            normed = model.normalisation.value(h.v, model.eps)
+            moved, h = moved.plus(Vectors(normed - h.v, h.log)), Vectors(normed, h.log)
     return State(h, moved)
 
 
@@ -265,8 +269,13 @@ def _backward(
     for layer in range(depth, -1, -1):
         look()
         if layer < depth:
-            back = Layer(networks, method, layer).branch_transposed(hs[layer].v, p.v)
-            moved, p = stepped(moved, p, back, networks.model)
+            made, model = Layer(networks, method, layer), networks.model
+            if model.norm_place.after and model.normalisation:
+                total = model.carry * hs[layer].v + made.branch(hs[layer].v)
+                pulled = model.normalisation.pulled(total, p.v, model.eps)
+                moved, p = moved.plus(Vectors(pulled - p.v, p.log)), Vectors(pulled, p.log)
+            back = made.branch_transposed(hs[layer].v, p.v)
+            moved, p = stepped(moved, p, back, model)
             p = p.rescaled()
         records.add(
             layer,
@@ -280,13 +289,15 @@ def _backward(
 class Layer:
     """F_l(h) = h_{l+1} - carry h_l = s V sigma(W h + b), (dF_l/dh)^T p, and with weights written out (dF_l/dh) t.
 
-    A balanced activation is sigma(signs x), one with dropout kept sigma(x).
+    A balanced activation is sigma(signs x), one with dropout kept sigma(x). With a norm the branch meets N h, or N acts
+    on what it gives; the norm of a sum is no part of it.
     """
 
     def __init__(self, networks: Counters[ResidualNetwork], method: str, layer: int) -> None:
         model, Map, block = networks.model, MAPS[method], networks.model.residual_block
         self.inside, self.s = model.inside, float(model.scales[layer])
         self.signs, self.activation, self.kept = networks.signs(layer), model.sigma, networks.kept(layer)
+        self.norm, self.place, self.eps = model.normalisation, model.norm_place, model.eps
         self.V = self.W = None
         cancels = model.weight_law.cancels
         if block.W is not None:
@@ -305,16 +316,30 @@ class Layer:
     def _slope(self, x: Floats) -> Floats:
         return self.kept * self.signs * self.activation.slope(self.signs * x)
 
+    def _normed(self, h: Floats) -> Floats:
+        """Return what the branch meets."""
+        return self.norm.value(h, self.eps) if self.norm and self.place.before else h
+
+    def _given(self, x: Floats) -> Floats:
+        """Return what it gives, before a norm and the scaling outside."""
+        y = self._sigma(self._met(x))
+        return y if self.V is None else self.V(y)
+
     def branch(self, h: Floats) -> Floats:
-        y = self._sigma(self._met(h))
-        y = y if self.V is None else self.V(y)
+        y = self._given(self._normed(h))
+        if self.norm and self.place.branch:
+            y = self.norm.value(y, self.eps)
         return y if self.inside else self.s * y
 
     def branch_transposed(self, h: Floats, p: Floats) -> Floats:
-        u = self._met(h)
+        x = self._normed(h)
+        u = self._met(x)
+        if self.norm and self.place.branch:
+            p = self.norm.pulled(self._given(x), p, self.eps)
         q = p if self.V is None else self.V.transposed(self._sigma(u), p)
         q = self.s * self._slope(u) * q
-        return q if self.W is None else self.W.transposed(h, q)
+        q = q if self.W is None else self.W.transposed(x, q)
+        return self.norm.pulled(h, q, self.eps) if self.norm and self.place.before else q
 
     def branch_derivative(self, h: Floats, t: Floats) -> Floats:
         """Return (dF_l/dh) t of vectors side by side, (N, n, k), of the dense method."""

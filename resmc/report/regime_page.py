@@ -10,6 +10,7 @@ from typing import Any
 from ..analyses.regime import Regime
 from ..analyses.verdict import LEVEL, SHOWN, Verdict
 from ..engine.lowering import lower
+from ..models.normalisation import norm_in_words
 from ..models.scaling import DepthScaling
 from ..plot.depth import plot_depth_ratio
 from ..results.estimates import Estimate
@@ -43,12 +44,13 @@ def content(found: Regime) -> Content:
     answers = [_answer(found, verdict) for verdict in (found.forward, found.backward)]
     bias = f", bias\xa0=\xa0{plain(m.bias)}" if m.bias else ""
     keep = f", dropout with keep\xa0=\xa0{plain(m.keep)}" if m.keep != 1.0 else ""
+    norm = f", {norm_in_words(m)}" if m.norm is not None else ""
     return Content(
         title=f"As the depth grows: {whole(m.block)} with {whole(str(m.activation))}, {m.width_in_words}",
         kind="regime",
         lead=f"{counted(len(sims), 'depth')} from {count(int(found.depths[0]))} to {count(int(found.depths[-1]))}, "
         f"{counted(sims[0].networks, 'independent random network')} each; branches {scaling_of(m, 'L')}, "
-        f"{m.weights} weights{bias}{keep}.",
+        f"{m.weights} weights{bias}{keep}{norm}.",
         progress="",
         caveats=[],
         answers=answers,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..models.normalisation import norm_in_words
 from ..plot import curves, interlayer, laws, layers, ratio_laws, values
 from ..results.record import Record
 from . import alternatives, reproduce, tables, words
@@ -84,7 +85,8 @@ def lead(found: Analyses) -> str:
     carry = "" if general.carry == 1.0 else f", carry\xa0=\xa0{plain(general.carry)}"
     bias = f", bias\xa0=\xa0{plain(general.bias)}" if general.bias else ""
     keep = f", dropout with keep\xa0=\xa0{plain(general.keep)}" if general.keep != 1.0 else ""
-    return f"{text}branches {scaling_of(general)}{carry}, {general.weights} weights{bias}{keep}."
+    norm = f", {norm_in_words(general)}" if general.norm is not None else ""
+    return f"{text}branches {scaling_of(general)}{carry}, {general.weights} weights{bias}{keep}{norm}."
 
 
 def _drawing(found: Analyses, key: str) -> Callable[[Any], Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from .._system import checks
 from .._system.plain import Plain
 from .._system.words import brief
-from ..models.fields import DEPTH_SCALING, GENERAL, LOG_GAUSSIAN, check_together, network_of
+from ..models.fields import DEPTH_SCALING, GENERAL, LOG_GAUSSIAN, NORMALISATION, check_together, network_of
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import MAX_DEPTH, MAX_WIDTH, ResNet
 from ..models.scaling import DepthScaling, scaling_of
@@ -37,6 +37,7 @@ AXES = (
     "keep",
     "inner_width",
     "bias_law",
+    *NORMALISATION,
     *LOG_GAUSSIAN,
     "n_out",
     "input_norm",
@@ -49,7 +50,7 @@ INTEGERS = {
     "n_out": (1 << 17, "2^17"),
     "inner_width": (MAX_WIDTH, "2^24"),
 }
-WORDS = ("block", "activation", "variant", "bias_law")
+WORDS = ("block", "activation", "norm", "norm_at", "variant", "bias_law")
 POSITIVE = ("ratio", "input_norm")
 VECTORS = ("scaling", "input")  # fields whose one value is a sequence of numbers
 LONG_NAMES = {
@@ -68,6 +69,9 @@ LONG_NAMES = {
     "keep": "probability with which dropout keeps a neuron",
     "inner_width": "neurons within a branch",
     "bias_law": "law of the bias",
+    "norm": "norm N of a layer",
+    "norm_at": "where the norm acts",
+    "eps": "eps of the norm",
     "alpha": "skip coefficient",
     "lam": "residual coefficient",
     "variant": "variant of the network",

@@ -68,7 +68,7 @@ class Plan:
         rounded to the nearest integer, at least 1.
     alpha, lam, variant : value or sequence
         Fields of `ResNet`; not beside those of a `ResidualNetwork`.
-    block, activation, weights, carry, bias, keep, inner_width, bias_law : value or sequence
+    block, activation, weights, carry, bias, keep, inner_width, bias_law, norm, norm_at, eps : value or sequence
         Fields of `ResidualNetwork`, with its defaults. ``weights`` are names of laws, or `Weights`.
     beta, c, inside : value or sequence
         The scaling c L^-beta of a `ResidualNetwork`, with the defaults 0.5, 1 and False of its `DepthScaling`.
@@ -112,8 +112,8 @@ class Plan:
     ----------
     dims : tuple of str
         The dimensions: the fields given as sequences, in the order block, activation, weights, width, depth, ratio,
-        beta, c, inside, scaling, carry, bias, keep, inner_width, bias_law, alpha, lam, variant, n_out, input_norm,
-        input; ("point",) for a list.
+        beta, c, inside, scaling, carry, bias, keep, inner_width, bias_law, norm, norm_at, eps, alpha, lam, variant,
+        n_out, input_norm, input; ("point",) for a list.
     shape : tuple of int
         The lengths of the dimensions.
     models : tuple of ResNet and ResidualNetwork
@@ -144,6 +144,9 @@ class Plan:
     keep: Numbers | None = None
     inner_width: Numbers | None = None
     bias_law: Words | None = None
+    norm: Words | None = None
+    norm_at: Words | None = None
+    eps: Numbers | None = None
     alpha: Numbers | None = None
     lam: Numbers | None = None
     variant: Words | None = None
@@ -193,6 +196,9 @@ class Plan:
             keep: Numbers | None = None,
             inner_width: Numbers | None = None,
             bias_law: Words | None = None,
+            norm: Words | None = None,
+            norm_at: Words | None = None,
+            eps: Numbers | None = None,
             alpha: Numbers | None = None,
             lam: Numbers | None = None,
             variant: Words | None = None,

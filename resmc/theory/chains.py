@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 
 from .._system.words import brief
 from ..models.activation_record import ActivationRecord
+from ..models.normalisation import no_norm
 from ..models.residual_network import ResidualNetwork
 from .factors import LARGEST_POWER, Law, Step, SumOfSquares, cumulants_of_law
 from .kernels import Floats
@@ -114,6 +115,8 @@ def no_chain(model: ResidualNetwork) -> str | None:
         return f"bias={model.bias!r} has no exact law: what it adds does not grow with the norm; it must be 0"
     if not model.sigma.homogeneous:
         return f"{given} has no exact law: it is not homogeneous, so that factors depend on the norm"
+    if model.norm is not None:
+        return no_norm(model, "exact law that is derived")
     if model.keep != 1.0:
         return (
             f"keep={model.keep!r} has no exact law: what a mask leaves of a norm depends on how that is spread over "

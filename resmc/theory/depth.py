@@ -48,6 +48,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._system.words import brief
+from ..models.normalisation import no_norm
 from ..models.residual_network import SCALE_RANGE, ResidualNetwork
 from ..models.scaling import DepthScaling
 from .averages import Averages, homogeneous_averages, tabulated_averages
@@ -251,6 +252,8 @@ def no_depth_limit(model: ResidualNetwork) -> str | None:
         return f"weights={brief(model.weights)} have no stochastic limit in depth: layers must be independent"
     if model.carry != 1.0:
         return f"carry={model.carry!r} has no limit in depth: it must be 1, or the input grows or dies with carry^L"
+    if model.norm is not None:
+        return no_norm(model, "limit in depth that is derived")
     if model.keep != 1.0:
         return f"keep={model.keep!r} has no limit in depth that is derived here: it must be 1"
     if not isinstance(model.scaling, DepthScaling):

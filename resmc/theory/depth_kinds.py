@@ -31,6 +31,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from .._system.words import brief
+from ..models.normalisation import no_norm
 from ..models.processes import Covariance, FractionalNoise, Mixture, Process, SmoothProcess
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
@@ -168,6 +169,8 @@ def _no_limit_of_any_kind(model: ResidualNetwork) -> str | None:
         return "weights with a covariance matrix have no limit in depth: the matrix belongs to one depth"
     if model.carry != 1.0:
         return f"carry={model.carry!r} has no limit in depth: it must be 1, or the input grows or dies with carry^L"
+    if model.norm is not None:
+        return no_norm(model, "limit in depth that is derived")
     if model.keep != 1.0:
         return f"keep={model.keep!r} has no limit in depth that is derived here: it must be 1"
     if not isinstance(model.scaling, DepthScaling):

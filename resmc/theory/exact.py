@@ -194,6 +194,8 @@ def no_dropout_moments(model: ResidualNetwork) -> str | None:
         )
     if model.bias > 0.0:
         return f"bias={model.bias!r} is not allowed in dropout_moments: it must be 0"
+    if model.norm is not None:
+        return f"norm={model.norm!r} is not allowed in dropout_moments: it must be None"
     return None
 
 

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import ResNet
 from ..models.spelling import general, log_gaussian
-from . import fractions, limits, mean_squares
+from . import fractions, limits, mean_squares, normalised
 from .chains import Chain, LogMoments, chain, log_moments, no_chain
 from .depth import DepthSDE, Gaussian, depth_limit, no_depth_limit
 from .exact import (
@@ -212,12 +212,14 @@ class Facts:
         return np.where(gaussian[layers], 3.0 / (g.width + 2.0), np.nan)
 
     def log_norm(self, layers: Layers) -> FullyConnected | SkipOnly | LogMoments | None:
-        """Return moments of the log-norm at ``layers`` where layers multiply it independently; None elsewhere."""
+        """Return moments of the log-norm at ``layers`` where layers multiply it independently or are Gaussian."""
         m = self.log_gaussian
         if m is not None and m.alpha == 0.0:
             return fully_connected(m, layers)
         if m is not None and m.lam == 0.0:
             return skip_only(m, layers)
+        if self.general.norm is not None:
+            return normalised.log_norm(self.general, layers)
         if self.chain is None:
             return None
         n, size = self.general.width, self.general.size

@@ -43,6 +43,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._system.words import brief
+from ..models import normalisation
 from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.joint_inputs import JointInputs, of_gram
 from ..models.residual_network import Model, ResidualNetwork
@@ -297,6 +298,7 @@ def _checked(model: Model) -> ResidualNetwork:
     """Return the network in the general spelling if its layers are independent of each other."""
     network = checked_network(model)
     refuse_dropout(network.keep, *SEVERAL_INPUTS)
+    normalisation.refuse_norm(network, *normalisation.SEVERAL_INPUTS)
     if not network.independent:
         raise ValueError(
             f"weights={brief(network.weights)} are not allowed at infinite width: layers must be independent of each "

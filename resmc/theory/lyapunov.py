@@ -39,6 +39,7 @@ from scipy import special
 
 from .._system import checks
 from .._system.words import brief
+from ..models.normalisation import no_norm
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.spelling import checked_network, general
 from .kernels import Floats
@@ -103,6 +104,8 @@ def no_lyapunov_exponents(model: Model) -> str | None:
         )
     if network.bias > 0.0:
         return f"bias={network.bias!r} has no exact exponents: it must be 0"
+    if network.norm is not None:
+        return no_norm(network, "exact exponents that are derived")
     if network.keep != 1.0:
         return f"keep={network.keep!r} has no exact exponents that are derived here: it must be 1"
     if network.inner_width is not None:

@@ -49,6 +49,7 @@ from ..models.residual_network import ResidualNetwork
 from .averages import gaussian_averages
 from .fractions import dead_fraction, untouched_layers
 from .kernels import Floats
+from .normalised import log_mean_square as normalised_mean_square
 
 ROUNDING = 1e-12  # a growth per layer below it is that of a network meant to have none: 0.8^2 + 0.6^2 is not quite 1
 
@@ -89,6 +90,8 @@ def log_growth(model: ResidualNetwork) -> Floats:
 
     With a bias, m_l is a m_0 + b, and E[1/m_0] = n/((n - 2) size^2) of a Gaussian h_0, infinite for n <= 2.
     """
+    if model.norm is not None:
+        return _start_alone(model, 0, 0.0)
     return np.full(model.depth + 1, math.nan) if may_start_at_0(model) else _forward(model, _inverse_start(model))
 
 
@@ -96,6 +99,8 @@ def log_displacement(model: ResidualNetwork) -> Floats:
     """Return log E[|h_l - h_0|^2/|h_0|^2] for layers 0 to depth, -infinity at 0; NaN where it is not known."""
     if may_start_at_0(model):
         return np.full(model.depth + 1, math.nan)
+    if model.norm is not None:
+        return _start_alone(model, 0, -math.inf)
     weight = _inverse_start(model)
     noise = _noise(model, _branch_gains(model), _forward(model, weight), _additions(model, weight))
     return _plus(_carried_away(model), noise)
@@ -105,8 +110,10 @@ def log_mean_square(model: ResidualNetwork) -> Floats:
     """Return log E|h_l|^2/n for layers 0 to depth; NaN where it is not known.
 
     E|h_0|^2/n is size^2 for every weight law. Of phi-in with a Gaussian h_0, layer 1 is known for every activation:
-    carry^2 size^2 + s^2 (E sigma(size g)^2 + bias^2).
+    carry^2 size^2 + s^2 (E sigma(size g)^2 + bias^2). With a norm it is `resmc.theory.normalised` that knows.
     """
+    if model.norm is not None:
+        return normalised_mean_square(model)
     weight = model.size**-2.0 if model.bias > 0.0 else 1.0  # a network without bias has an input of any size
     out = _forward(model, weight) + 2.0 * math.log(model.size)
     first = model.block == "phi-in" and not model.inputs.explicit and model.standardised
@@ -118,6 +125,8 @@ def log_mean_square(model: ResidualNetwork) -> Floats:
 
 def log_gradient(model: ResidualNetwork) -> Floats:
     """Return log E[|p_l|^2/|p_L|^2] for layers 0 to depth = L; NaN where it is not known."""
+    if model.norm is not None:
+        return _start_alone(model, -1, 0.0)
     return _backward(model) + _log_alive(model)
 
 
@@ -127,6 +136,8 @@ def log_gradient_displacement(model: ResidualNetwork) -> Floats:
     Of phi-out without a skip only layer 0 is known: E J is not 0, and E p_0.p_L vanishes since h_0 -> -h_0 with W_0 ->
     -W_0 turns J_0 into -J_0 and leaves all other layers as they are.
     """
+    if model.norm is not None:
+        return _start_alone(model, -1, -math.inf)
     gains, none = _slope_gains(model)[::-1], np.full(model.depth, -math.inf)
     noise = _noise(model, gains, _backward(model)[::-1], none)[::-1] + _log_alive(model)
     if model.carry == 0.0 and model.block == "phi-out" and not model.sigma.odd:
@@ -135,6 +146,13 @@ def log_gradient_displacement(model: ResidualNetwork) -> Floats:
 
 
 # ---------------------------------------------------------------------------------------------------------- recursions
+
+
+def _start_alone(model: ResidualNetwork, start: int, value: float) -> Floats:
+    """Return what is known of quotients of a network with a norm: nothing but their start."""
+    out = np.full(model.depth + 1, math.nan)
+    out[start] = value
+    return out
 
 
 def _plus(a: Floats | float, b: Floats | float) -> Floats:

@@ -27,6 +27,7 @@ class BlockBranches:
         phi-out    f_k(h) = s_k sigma(W_k h + b_k),  or with the scaling inside  sigma(s_k (W_k h + b_k))
         v-phi-w    f_k(h) = s_k V_k sigma(W_k h + b_k)
         dropout    phi-in with kept_k sigma(h) for sigma(h)
+        norm       f_k(N h), or s_k N(f_k/s_k), where the model has N there
 
     Scalings and sums are left to the products that they belong to, which saves passes over the states.
 
@@ -66,12 +67,22 @@ class BlockBranches:
 
     def added(self, k: int, x: Tensor, to: Tensor, factor: float = 1.0) -> Tensor:
         """Return to + factor f_k(x), of the shape of x."""
+        norm, place = self.model.normalisation, self.model.norm_place
+        if norm is not None and place.before:
+            x = norm.torch(torch, x, self.model.eps)
         y = self.model.sigma.torch(torch, self.met(k, x))
-        return self.outer(k, y if self.kept is None else self.kept[k].unsqueeze(-2) * y, to, factor)
+        y = y if self.kept is None else self.kept[k].unsqueeze(-2) * y
+        if norm is None or not place.branch:
+            return self.outer(k, y, to, factor)
+        y = norm.torch(torch, self.unscaled(k, y, torch.zeros_like(to), 1.0), self.model.eps)
+        return torch.add(to, y, alpha=factor * self.scales(k)[1])
 
     def outer(self, k: int, y: Tensor, to: Tensor, factor: float = 1.0) -> Tensor:
         """Return to + factor f_k from the activation's value y."""
-        factor *= self.scales(k)[1]
+        return self.unscaled(k, y, to, factor * self.scales(k)[1])
+
+    def unscaled(self, k: int, y: Tensor, to: Tensor, factor: float) -> Tensor:
+        """Return to + factor f_k/s_k from the activation's value y, s_k standing outside."""
         if self.V is None:
             return torch.add(to, y, alpha=factor)
         if self.W is None and self.b is not None:

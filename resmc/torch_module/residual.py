@@ -36,6 +36,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
         phi-out    f_k(h) = s_k sigma(W_k h + b_k),  or with the scaling inside  sigma(s_k (W_k h + b_k))
         v-phi-w    f_k(h) = s_k V_k sigma(W_k h + b_k)
         dropout    phi-in with kept_k sigma(h) for sigma(h)
+        norm       f_k(N h_k), or s_k N(f_k/s_k), or h_{k+1} = N(carry h_k + f_k(h_k)), as `ResidualNetwork` says
 
     With a ``scheme`` the layers are N steps of a method for the ordinary equation whose steps have the size in s_k, and
     there are N + 1 sets of weights, the last of which Heun's method needs and Euler's leaves alone:
@@ -56,9 +57,9 @@ class ExplicitResidualNetwork(torch.nn.Module):
     networks : int, optional
         P; without it there is one network, and no axis for networks.
     scheme : {"euler", "heun"}, optional
-        Needs ``carry=1`` and ``keep=1``, at least two layers with ``backward="adjoint"``, and weights and scaling that
-        go on to layer N: those of a covariance matrix do not, and with "heun" neither does a scaling that is given by
-        layer.
+        Needs ``carry=1``, ``keep=1`` and no norm, at least two layers with ``backward="adjoint"``, and weights and
+        scaling that go on to layer N: those of a covariance matrix do not, and with "heun" neither does a scaling that
+        is given by layer.
     backward : {"autograd", "adjoint"}
         "adjoint" recovers h_k from h_{k+1} as it goes backwards, see `resmc.ode.ResidualODE` also for what is compared;
         it needs a scheme, gives first derivatives only, and is not for autocast.
@@ -209,9 +210,11 @@ class ExplicitResidualNetwork(torch.nn.Module):
             return [last]
         given = (self.V, self.W, self.b, self.signs, self.s, self.kept)
         f, carry = self._branches(*(None if one is None else one.unbind(0) for one in given)), self.model.carry
-        h, hs = start, [start]
+        h, hs, norm = start, [start], self.model.normalisation
         for k in range(self.model.depth):
             h = f.added(k, h, carry * h) if self.steps is None else self.steps.method.step(f, k, h)
+            if norm is not None and self.model.norm_place.after:
+                h = norm.torch(torch, h, self.model.eps)
             if all_layers:
                 hs.append(h)
         if self.steps is not None:
@@ -264,6 +267,11 @@ def _check_scheme(model: ResidualNetwork, scheme: str) -> None:
         raise ValueError(
             f"scheme={scheme!r} is not allowed with keep={model.keep!r}: layers with masks of their own are no steps "
             "of an ordinary equation; leave the scheme out, or use keep=1"
+        )
+    if model.norm is not None:
+        raise ValueError(
+            f"scheme={scheme!r} is not allowed with norm={model.norm!r}: its branches are not transposed by hand; "
+            "leave the scheme out, or use norm=None"
         )
     if isinstance(model.dependence, Covariance):
         raise ValueError(

@@ -35,10 +35,16 @@ struct ResidualCase {
         net.bias_law = method == METHOD_DENSE && width % 2 == 0 ? WEIGHTS_UNIFORM : WEIGHTS_GAUSSIAN;
         net.kept_below = block == BLOCK_PHI_IN && segment % 2 == 0 ? 0xB0000000u : 0;  // dropout in some cases
         net.kept_factor = 1.2f;
+        net.norm = static_cast<Norm>((width + depth) % NORMS);  // a norm in some cases, in all places by turns
+        net.norm_before = net.norm != NORM_NONE && segment % 3 != 0;
+        net.norm_branch = net.norm != NORM_NONE && segment % 3 != 1;
+        net.norm_after = net.norm != NORM_NONE && segment % 2 == 1;
+        net.norm_eps = 1e-3f;
+        net.grounded = net.norm != NORM_NONE;
         net.segment = segment;
         net.n_in = net.weight_law == WEIGHTS_UNIFORM ? 5 : 0;
-        const float outer =
-            block == BLOCK_PHI_OUT ? 1.0f : static_cast<float>(1.0 / std::sqrt(static_cast<double>(net.inner)));
+        const bool whole = block == BLOCK_PHI_OUT || net.norm_branch;
+        const float outer = whole ? 1.0f : static_cast<float>(1.0 / std::sqrt(static_cast<double>(net.inner)));
         for (uint32_t l = 0; l < depth; ++l) steps.push_back((0.6f - 0.1f * static_cast<float>(l % 4)) * outer);
         for (uint32_t j = 0; j < 5; ++j) input[4 + j] = 0.3f - 0.2f * static_cast<float>(j);
         for (uint32_t l = 0; l <= depth; ++l)

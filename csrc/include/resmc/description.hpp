@@ -53,6 +53,8 @@ struct Sigma {
     float above, below;  // slopes on either side of 0 (leaky_relu, shaped_relu); of elu and selu those next to 0
     Table table;
 };
+// The numbers of resmc/models/normalisation.py.
+enum Norm : int { NORM_NONE = 0, NORM_LAYER = 1, NORM_RMS = 2, NORMS = 3 };
 enum Method : int { METHOD_PROJECTED = 0, METHOD_DENSE = 1, METHODS = 2 };
 
 struct Network {
@@ -107,9 +109,15 @@ struct Residual {
     WeightLaw bias_law;       // of the dense method
     uint32_t kept_below;      // dropout keeps neurons whose word is below: keep 2^32; 0 without dropout
     float kept_factor;        // and multiplies them by 1/sqrt(keep)
+    Norm norm;                // N (normalisation.hpp), which acts where these say:
+    bool norm_before;         // the branch meets N h
+    bool norm_branch;         // N of what it gives, before the scaling
+    bool norm_after;          // h_{l+1} = N(..)
+    float norm_eps;           // beside a variance or a mean square
     uint32_t segment;         // layers that are kept at a time for the backward pass
     uint32_t n_in;            // entries of the input, where its weights are drawn; else 0
-    const float* steps;       // [depth]: s_l, or over the root of a row's entries where a matrix ends the branch
+    const float* steps;       // [depth]: s_l, or over the root of a row's entries where a matrix ends the branch and
+                              // no N follows
     const float* input;       // [4 + n_in + 8]: x / sqrt(n_in) between zeros
 };
 

@@ -297,6 +297,10 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
         return log(this->vectors.scales(at)[a]) + to_double(this->vectors.scale_units(at)[a]) * Double(LOG2);
     }
 
+    // Several inputs have no norm.
+    template <class Gradient>
+    RESMC_FN void pull_through_norm(const Layer&, uint32_t, Gradient&) const {}
+
     // All columns of h_{l+1} in vector `to` from those of h_l in vector `at`, as residual.hpp does it for one: branch(
     // round, whole, y, w) gives a quad of the branch's columns, or with `met` of the normals that these are made of.
     template <Block block, bool written_out, class Branch, class Signs>

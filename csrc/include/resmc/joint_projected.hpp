@@ -136,7 +136,8 @@ struct JointProjected {
                                              JointPreActivation<Run>& u) {
         using Double = typename Run::Double;
         run.find_scales(from.exponent, run.vectors.exponents(at), u.scales);
-        u.factor = Single::pre_activation_size(run, l, from, u.scales.first);
+        const Normaliser<typename Run::Real> h{typename Run::Real(0.0f), typename Run::Real(1.0f), from.sums.square};
+        u.factor = Single::pre_activation_size(run, l, h, u.scales.first);
         const auto bias_square = Single::bias_square(run.net, u.scales.first);
         run.factorise_met(run.vectors.gram(at), bias_square, u.met);
         auto aligned = u.met;

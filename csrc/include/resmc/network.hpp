@@ -34,6 +34,7 @@ template <class Real, class Word, class Count>
 struct LayerState {
     Sums<Real, Count> sums;
     Word exponent;
+    Real factor = Real(1.0f);  // of the N that has made h_l, where one has
 };
 
 // The same as a quad, which vectors keep behind their neurons', and back.

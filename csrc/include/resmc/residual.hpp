@@ -6,6 +6,9 @@
 //     v-phi-w     h_{l+1} = carry h_l + s_l V_l sigma(u_l)       u_l = W_l h_l + b_l
 //     p_l = (dh_{l+1}/dh_l)^T p_{l+1},   p_L a row of the readout
 //
+// With a norm (normalisation.hpp) N h_l stands for h_l in the branch, s_l N(..) for s_l times what the branch gives, or
+// h_{l+1} is N of the sum: norm_before, norm_branch, norm_after.
+//
 // Here are the parts that do not depend on how weights are drawn: what is recorded, how every layer begins and ends,
 // and the two passes; units and steps are in residual_step.hpp. A Branch (residual_projected.hpp, residual_dense.hpp)
 // makes one layer of either.
@@ -21,6 +24,7 @@
 #include "activation.hpp"
 #include "network.hpp"
 #include "normal.hpp"
+#include "normalisation.hpp"
 #include "philox.hpp"
 #include "projected.hpp"
 #include "residual_step.hpp"
@@ -177,13 +181,36 @@ struct ResidualRun {
     template <Block block>
     RESMC_FN void add_activated(uint32_t l, const ActivationScale<Real>& scale, const Real (&h)[4], const Word (&w)[4],
                                 uint32_t round, bool whole, Forward& sum) const {
-        if (block != BLOCK_PHI_IN) return;
+        if (block != BLOCK_PHI_IN || net.norm_before || net.norm_after) return;
+        add_values(l, scale, h, w, round, whole, sum);
+    }
+    RESMC_FN void add_values(uint32_t l, const ActivationScale<Real>& scale, const Real (&h)[4], const Word (&w)[4],
+                             uint32_t round, bool whole, Forward& sum) const {
         Real value[4], slope[4];
         masked_activation(dropout_mask(l, round), scale, h, w, round, whole, value, slope);
         for (uint32_t k = 0; k < 4; ++k) {
             sum.active_square = fma(value[k], value[k], sum.active_square);
             count_positive(sum.active, value[k]);
         }
+    }
+
+    // The same in a pass of its own, where an N has to know all of the layer first.
+    template <Block block>
+    RESMC_FN void add_normalised(uint32_t l, uint32_t vector, Layer& layer) {
+        if (block != BLOCK_PHI_IN || !(net.norm_before || net.norm_after)) return;
+        const auto met = met_by_branch(*this, vector, layer);
+        const auto scale = activation_scale(net, layer.exponent);
+        const auto drawn = signs(l);
+        const Forward sums = each_round<Forward>([&](uint32_t round, bool whole, Forward& sum) RESMC_LAMBDA {
+            Real h[4];
+            Word w[4] = {};
+            vectors.load(vector, round, h);
+            meet(*this, met, round, whole, h);
+            if (has_signs()) words(drawn, round, w);
+            add_values(l, scale, h, w, round, whole, sum);
+        });
+        layer.sums.active_square = sums.active_square;
+        layer.sums.active = sums.active;
     }
 
     // body(round, whole, sum) for every round of a layer's neurons, or of `neurons`, and the sums of all: floats are
@@ -220,6 +247,7 @@ struct ResidualRun {
     RESMC_FN void keep(uint32_t vector, const Layer& layer) {
         Real x[4];
         to_quad(layer, x);
+        if (net.norm_after) x[2] = layer.factor;  // the active neurons have been recorded
         vectors.store(vector, rounds(), x);
     }
     RESMC_FN Layer kept(uint32_t vector) const {
@@ -227,6 +255,7 @@ struct ResidualRun {
         Layer layer;
         vectors.load(vector, rounds(), x);
         from_quad(x, layer);
+        if (net.norm_after) layer.factor = x[2];
         return layer;
     }
     RESMC_FN void copy(uint32_t from, uint32_t to) {
@@ -256,7 +285,9 @@ struct ResidualRun {
             vectors.store(to, round, h);
             add_activated<block>(0, scale, h, w, round, whole, sum);
         });
-        return {{sums.square, sums.active_square, sums.active}, Word(0u)};
+        Layer layer{{sums.square, sums.active_square, sums.active}, Word(0u)};
+        add_normalised<block>(0, to, layer);
+        return layer;
     }
 
     // An entry of h_{l+1} - h_0 or p_l - p_L, from that of the layer before, the entry x there and the branch's y.
@@ -274,12 +305,27 @@ struct ResidualRun {
     RESMC_FN Layer finish_forward(uint32_t l, const Layer& from, Real size, uint32_t at, uint32_t to, bool follow,
                                   Size<Real, Word>& change, Branch branch, Signs signs) {
         Word exponent;
-        const Step<Real> s = forward_step(net, net.inside ? Real(1.0f) : step(l), from, size, exponent, change);
+        Normaliser<Real> norm{};
+        Real scaling = net.inside ? Real(1.0f) : step(l);
+        if (net.norm_branch) {
+            norm = branch_normaliser(*this, from.exponent, size * row_factor<block, Real>(net), branch);
+            size = Real(1.0f);
+        }
+        if (net.norm_before || net.norm_branch)  // what the branch gives has no units
+            scaling = scaling * power_of_two_real(Word(0u) - from.exponent);
+        const Step<Real> s = forward_step(net, scaling, from, size, exponent, change);
         const auto scale = activation_scale(net, exponent);
         const Forward sums = each_round<Forward>([&](uint32_t round, bool whole, Forward& sum) RESMC_LAMBDA {
             Real y[4], h[4], next[4];
             Word w[4] = {};
-            branch(round, whole, y, w);
+            if (net.norm_branch) {
+                vectors.load(VECTOR_FRESH, round, y);
+                norm.apply(y);
+                mask(round, whole, y);
+                if (!written_out && block == BLOCK_PHI_IN && has_signs()) words(draw(STREAM_RESIDUAL, l), round, w);
+            } else {
+                branch(round, whole, y, w);
+            }
             vectors.load(at, round, h);
             for (uint32_t k = 0; k < 4; ++k) {
                 next[k] = fma(s.step, y[k], s.carry * h[k]);
@@ -301,7 +347,15 @@ struct ResidualRun {
             add_activated<block>(l + 1, scale, next, w, round, whole, sum);
         });
         if (follow) change.square = sums.change_square;
-        return {{seen_square(net, sums.square), sums.active_square, sums.active}, exponent};
+        Layer layer{{seen_square(net, sums.square), sums.active_square, sums.active}, exponent};
+        if (net.norm_after) normalise_layer(*this, to, follow, layer, change);
+        add_normalised<block>(l + 1, to, layer);
+        return layer;
+    }
+
+    // Once p_l has been recorded: p through the N that has made h_l, which is in `vector`.
+    RESMC_FN void pull_through_norm(const Layer& layer, uint32_t vector, Gradient<Real, Word>& gradient) {
+        if (net.norm_after) pull_layer(*this, layer, vector, gradient);
     }
 
     // p_L = row / sqrt(n), whose quads row(round, whole, p) gives; h_L is in vector `at`.
@@ -322,14 +376,39 @@ struct ResidualRun {
     }
 
     // From p_{l+1} to p_l; h_l, of which `here` is known, is in vector `at`, and branch(round, whole, h, v) gives a
-    // quad of what comes back through the branch.
+    // quad of what comes back through the branch to what it has `met`, h or N h.
     template <bool written_out, class Branch>
-    RESMC_FN void finish_backward(const Layer& here, uint32_t at, Gradient<Real, Word>& gradient, Branch branch) {
+    RESMC_FN void finish_backward(const Layer& here, const Normaliser<Real>& met, uint32_t at,
+                                  Gradient<Real, Word>& gradient, Branch branch) {
         const Step<Real> s = backward_step(net, here, gradient);
+        PulledNorm<Real> pulled{};
+        if (net.norm_before) {
+            using Sums = NormaliserSums<Real>;
+            const Sums sums = each_round<Sums>([&](uint32_t round, bool whole, Sums& sum) RESMC_LAMBDA {
+                Real h[4], v[4];
+                vectors.load(at, round, h);
+                meet(*this, met, round, whole, h);
+                branch(round, whole, h, v);
+                mask(round, whole, v);
+                for (uint32_t k = 0; k < 4; ++k) {
+                    sum.sum = sum.sum + v[k];
+                    sum.square = fma(h[k], v[k], sum.square);
+                }
+                vectors.store(VECTOR_FRESH, round, v);
+            });
+            pulled = pulled_norm(net, met.factor * power_of_two_real(Word(0u) - here.exponent), sums);
+        }
         const Backward sums = each_round<Backward>([&](uint32_t round, bool whole, Backward& sum) RESMC_LAMBDA {
             Real h[4], v[4], p[4], d[4];
             vectors.load(at, round, h);
-            branch(round, whole, h, v);
+            if (net.norm_before) {
+                Real y[4] = {h[0], h[1], h[2], h[3]};
+                met.apply(y);
+                vectors.load(VECTOR_FRESH, round, v);
+                for (uint32_t k = 0; k < 4; ++k) v[k] = pulled(v[k], y[k]);
+            } else {
+                branch(round, whole, h, v);
+            }
             mask(round, whole, v);
             vectors.load(VECTOR_GRADIENT, round, p);
             vectors.load(VECTOR_GRADIENT_CHANGE, round, d);
@@ -439,8 +518,9 @@ RESMC_FN bool forward_part(Run& run, ForwardState<Run>& state, uint32_t from, ui
 // The gradient at the last layer, where `state` is.
 template <class Branch, class Run, class Recorder>
 RESMC_FN auto begin_backward(Run& run, const ForwardState<Run>& state, Recorder& recorder) {
-    const auto gradient = layer_last<Branch>(run, state.vector);
+    auto gradient = layer_last<Branch>(run, state.vector);
     recorder.gradient(run.net.network.depth, gradient, state.layer.sums);
+    run.pull_through_norm(state.layer, state.vector, gradient);
     return gradient;
 }
 
@@ -467,6 +547,7 @@ RESMC_FN bool backward_part(Run& run, Gradient<typename Run::Real, typename Run:
             const Layer here = run.kept(vector);
             layer_backward<Branch>(run, l, here, vector, gradient);
             recorder.gradient(l, gradient, here.sums);
+            if (l > 0) run.pull_through_norm(here, vector, gradient);
         }
     }
     return true;

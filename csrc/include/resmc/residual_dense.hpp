@@ -175,14 +175,17 @@ struct Dense {
             run.shared[k].clear_edges(run.team, ((k < 2 ? run.width() : run.inner()) + 3) / 4);
     }
 
-    // A vector of the network, seen by all of its team.
+    // A vector of the network, seen by all of its team: h_l as its branch has `met` it, or any other as it is.
     template <class Run>
-    static RESMC_FN void share(Run& run, uint32_t which, uint32_t vector) {
+    static RESMC_FN void share(Run& run, uint32_t which, uint32_t vector,
+                               const Normaliser<typename Run::Real>* met = nullptr) {
         using Real = typename Run::Real;
         for (uint32_t round = 0; round < run.rounds(); ++round) {
             Real x[4];
             run.vectors.load(vector, round, x);
-            run.mask(round, round < run.team.whole_rounds(run.width()), x);
+            const bool whole = round < run.team.whole_rounds(run.width());
+            if (met != nullptr) meet(run, *met, round, whole, x);
+            run.mask(round, whole, x);
             run.shared[which].store(run.team.quad(round), x);
         }
     }
@@ -265,20 +268,17 @@ struct Dense {
         run.activation(scale, u, w, round, whole, value, slope, run.inner());
     }
 
+    // Leaves in shared vectors what a layer's branch is made from.
     template <class Run>
-    static RESMC_FN typename Run::Layer forward(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
-                                                uint32_t to, bool follow,
-                                                Size<typename Run::Real, typename Run::Word>& change) {
+    static RESMC_FN void prepare(Run& run, uint32_t l, uint32_t at, const Normaliser<typename Run::Real>& met,
+                                 const ActivationScale<typename Run::Real>& scale,
+                                 const PhiloxPrefix<typename Run::Wide>& signs) {
         using Real = typename Run::Real;
-        using Word = typename Run::Word;
-        const auto scale = activation_scale(run.net, from.exponent);
-        const auto outer = run.weights.matrix(run, MATRIX_OUTER, l);
-        const auto signs = run.signs(l), next_signs = run.draw(STREAM_RESIDUAL, l);
         run.team.sync();  // nobody reads what was shared before
         if (block == BLOCK_PHI_IN) {
-            share_activated(run, l, 1, at, scale, signs);
+            share_activated(run, l, 1, at, met, scale, signs);
         } else {
-            share(run, 0, at);
+            share(run, 0, at, &met);
         }
         run.team.sync();
         if (block == BLOCK_V_PHI_W) {
@@ -291,15 +291,34 @@ struct Dense {
             }
             run.team.sync();
         }
-        const auto branch = [&](uint32_t round, bool whole, Real(&y)[4], Word(&)[4]) RESMC_LAMBDA {
-            if (block == BLOCK_PHI_OUT) {
-                Real slope[4];
-                pre_activated(run, l, scale, outer, signs, round, whole, y, slope);
-            } else {
-                rows(run, outer, block == BLOCK_V_PHI_W ? 2 : 1, round, whole, y);
-                if (block == BLOCK_PHI_IN) add_bias(run, l, scale, round, whole, y);
-            }
-        };
+    }
+    // A quad of it.
+    template <class Run, class Matrix>
+    static RESMC_FN void values(Run& run, uint32_t l, const ActivationScale<typename Run::Real>& scale,
+                                const Matrix& outer, const PhiloxPrefix<typename Run::Wide>& signs, uint32_t round,
+                                bool whole, typename Run::Real (&y)[4]) {
+        using Real = typename Run::Real;
+        if (block == BLOCK_PHI_OUT) {
+            Real slope[4];
+            pre_activated(run, l, scale, outer, signs, round, whole, y, slope);
+        } else {
+            rows(run, outer, block == BLOCK_V_PHI_W ? 2 : 1, round, whole, y);
+            if (block == BLOCK_PHI_IN) add_bias(run, l, scale, round, whole, y);
+        }
+    }
+
+    template <class Run>
+    static RESMC_FN typename Run::Layer forward(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
+                                                uint32_t to, bool follow,
+                                                Size<typename Run::Real, typename Run::Word>& change) {
+        using Real = typename Run::Real;
+        using Word = typename Run::Word;
+        const auto scale = activation_scale(run.net, from.exponent);
+        const auto outer = run.weights.matrix(run, MATRIX_OUTER, l);
+        const auto signs = run.signs(l), next_signs = run.draw(STREAM_RESIDUAL, l);
+        prepare(run, l, at, met_by_branch(run, at, from), scale, signs);
+        const auto branch = [&](uint32_t round, bool whole, Real(&y)[4], Word(&)[4])
+                                RESMC_LAMBDA { values(run, l, scale, outer, signs, round, whole, y); };
         const auto words = [&](uint32_t round, Word(&w)[4]) RESMC_LAMBDA {
             if (block == BLOCK_PHI_IN && run.has_signs()) run.words(next_signs, round, w);
         };
@@ -308,6 +327,7 @@ struct Dense {
 
     template <class Run>
     static RESMC_FN void share_activated(Run& run, uint32_t l, uint32_t which, uint32_t vector,
+                                         const Normaliser<typename Run::Real>& met,
                                          const ActivationScale<typename Run::Real>& scale,
                                          const PhiloxPrefix<typename Run::Wide>& signs) {
         using Real = typename Run::Real;
@@ -315,10 +335,11 @@ struct Dense {
         for (uint32_t round = 0; round < run.rounds(); ++round) {
             Real h[4], value[4], slope[4];
             Word w[4] = {};
+            const bool whole = round < run.team.whole_rounds(run.width());
             run.vectors.load(vector, round, h);
+            meet(run, met, round, whole, h);
             if (run.has_signs()) run.words(signs, round, w);
-            run.masked_activation(run.dropout_mask(l, round), scale, h, w, round,
-                                  round < run.team.whole_rounds(run.width()), value, slope);
+            run.masked_activation(run.dropout_mask(l, round), scale, h, w, round, whole, value, slope);
             run.shared[which].store(run.team.quad(round), value);
         }
     }
@@ -368,10 +389,23 @@ struct Dense {
         const auto scale = activation_scale(net, here.exponent);
         const auto outer = run.weights.matrix(run, MATRIX_OUTER, l);
         const auto signs = run.signs(l);
-        const Real s = run.step(l);
+        const auto met = met_by_branch(run, at, here);
+        Real s = run.step(l);
+        uint32_t above = VECTOR_GRADIENT;
+        if (net.norm_branch) {
+            prepare(run, l, at, met, scale, signs);
+            const Real row = row_factor<block, Real>(net);
+            const auto norm = branch_normaliser(run, here.exponent, row,
+                                                [&](uint32_t round, bool whole, Real(&y)[4], Word(&)[4]) RESMC_LAMBDA {
+                                                    values(run, l, scale, outer, signs, round, whole, y);
+                                                });
+            above = pulled_vector(net);
+            pull_branch(run, norm, here.exponent, above);
+            s = s * row;
+        }
         run.team.sync();
-        if (block != BLOCK_PHI_IN) share(run, 0, at);
-        if (block != BLOCK_PHI_OUT) share(run, 1, VECTOR_GRADIENT);
+        if (block != BLOCK_PHI_IN) share(run, 0, at, &met);
+        if (block != BLOCK_PHI_OUT) share(run, 1, above);
         run.team.sync();
         const auto inner = block == BLOCK_V_PHI_W ? run.weights.matrix(run, MATRIX_INNER, l) : outer;
         if (block != BLOCK_PHI_IN) {
@@ -380,7 +414,7 @@ struct Dense {
                 Real v[4], value[4], slope[4];
                 pre_activated(run, l, scale, inner, signs, round, whole, value, slope);
                 if (block == BLOCK_PHI_OUT)
-                    run.vectors.load(VECTOR_GRADIENT, round, v);
+                    run.vectors.load(above, round, v);
                 else
                     columns(run, outer, 1, round, v);
                 for (uint32_t k = 0; k < 4; ++k) v[k] = s * slope[k] * v[k];
@@ -402,7 +436,7 @@ struct Dense {
                 for (uint32_t k = 0; k < 4; ++k) out[k] = readout * out[k];
             }
         };
-        run.template finish_backward<true>(here, at, gradient, branch);
+        run.template finish_backward<true>(here, met, at, gradient, branch);
     }
 };
 

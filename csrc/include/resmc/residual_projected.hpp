@@ -9,6 +9,8 @@
 // are exact, jointly: what g says of W is kept, and all else of it is independent. The second is the vector-Jacobian
 // product, v being a function of g and of other matrices. Where X = 0, g says nothing and the term of x is left out.
 // A matrix need not be square: n is the number of entries of x, and g has as many as W has rows.
+//
+// A norm asks for nothing more: N h is a function of h, and N of a branch one of what has been drawn.
 #pragma once
 
 #include "residual.hpp"
@@ -73,11 +75,58 @@ struct Projected {
 
     // u_l = factor g.
     template <class Run>
-    static RESMC_FN typename Run::Real pre_activation_size(const Run& run, uint32_t l, const typename Run::Layer& from,
+    static RESMC_FN typename Run::Real pre_activation_size(const Run& run, uint32_t l,
+                                                           const Normaliser<typename Run::Real>& met,
                                                            const ActivationScale<typename Run::Real>& scale) {
         using Real = typename Run::Real;
-        const Real size = sqrt(from.sums.square + bias_square(run.net, scale)) * Real(run.net.network.readout);
+        const Real size = sqrt(met.square + bias_square(run.net, scale)) * Real(run.net.network.readout);
         return run.net.inside ? size * run.step(l) : size;
+    }
+
+    // What a layer's branch is made with: it gives size y, y a quad of `values`.
+    template <class Run>
+    struct Made {
+        PhiloxPrefix<typename Run::Wide> draw;
+        ActivationScale<typename Run::Real> scale;
+        typename Run::Real size, factor;
+
+        RESMC_FN void values(const Run& run, uint32_t round, bool whole, typename Run::Real (&y)[4],
+                             typename Run::Word (&w)[4]) const {
+            using Real = typename Run::Real;
+            run.normals(draw, round, whole, y, w);
+            if (block == BLOCK_PHI_OUT) {
+                Real u[4], slope[4];
+                for (uint32_t k = 0; k < 4; ++k) u[k] = factor * y[k];
+                run.activation(scale, u, w, round, whole, y, slope);
+            }
+        }
+    };
+    template <class Run>
+    static RESMC_FN Made<Run> made(Run& run, uint32_t l, const typename Run::Layer& from,
+                                   const Normaliser<typename Run::Real>& met) {
+        using Real = typename Run::Real;
+        using Word = typename Run::Word;
+        using Square = SquareSum<Real>;
+        const Residual& net = run.net;
+        const auto scale = activation_scale(net, from.exponent);
+        Made<Run> branch{run.draw(STREAM_RESIDUAL, l), scale, Real(1.0f), Real(0.0f)};
+        if (block == BLOCK_PHI_IN)
+            branch.size = net.bias_square > 0.0f ? sqrt(from.sums.active_square + bias_square(net, scale))
+                                                 : sqrt(from.sums.active_square);
+        else
+            branch.factor = pre_activation_size(run, l, met, scale);
+        if (block == BLOCK_V_PHI_W) {  // |sigma(u)|
+            const auto inner = run.draw(STREAM_INNER, l);
+            const auto body = [&](uint32_t round, bool whole, Square& sum) RESMC_LAMBDA {
+                Real g[4], u[4], value[4], slope[4];
+                Word w[4];
+                pre_activation(run, inner, branch.factor, round, whole, g, u, w, run.inner());
+                run.activation(scale, u, w, round, whole, value, slope, run.inner());
+                for (uint32_t k = 0; k < 4; ++k) sum.square = fma(value[k], value[k], sum.square);
+            };
+            branch.size = sqrt(run.template each_round<Square>(run.inner(), body).square);
+        }
+        return branch;
     }
 
     template <class Run>
@@ -86,37 +135,12 @@ struct Projected {
                                                 Size<typename Run::Real, typename Run::Word>& change) {
         using Real = typename Run::Real;
         using Word = typename Run::Word;
-        using Square = SquareSum<Real>;
-        const Residual& net = run.net;
-        const auto scale = activation_scale(net, from.exponent);
-        const auto draw = run.draw(STREAM_RESIDUAL, l);
-        Real size(1.0f), factor(0.0f);
-        if (block == BLOCK_PHI_IN)
-            size = net.bias_square > 0.0f ? sqrt(from.sums.active_square + bias_square(net, scale))
-                                          : sqrt(from.sums.active_square);
-        else
-            factor = pre_activation_size(run, l, from, scale);
-        if (block == BLOCK_V_PHI_W) {  // |sigma(u)|
-            const auto inner = run.draw(STREAM_INNER, l);
-            const auto body = [&](uint32_t round, bool whole, Square& sum) RESMC_LAMBDA {
-                Real g[4], u[4], value[4], slope[4];
-                Word w[4];
-                pre_activation(run, inner, factor, round, whole, g, u, w, run.inner());
-                run.activation(scale, u, w, round, whole, value, slope, run.inner());
-                for (uint32_t k = 0; k < 4; ++k) sum.square = fma(value[k], value[k], sum.square);
-            };
-            size = sqrt(run.template each_round<Square>(run.inner(), body).square);
-        }
-        const auto branch = [&](uint32_t round, bool whole, Real(&y)[4], Word(&w)[4]) RESMC_LAMBDA {
-            run.normals(draw, round, whole, y, w);
-            if (block == BLOCK_PHI_OUT) {
-                Real u[4], slope[4];
-                for (uint32_t k = 0; k < 4; ++k) u[k] = factor * y[k];
-                run.activation(scale, u, w, round, whole, y, slope);
-            }
-        };
+        const auto met = block == BLOCK_PHI_IN ? Normaliser<Real>{} : met_by_branch(run, at, from);  // in active_square
+        const auto with = made(run, l, from, met);
+        const auto branch = [&](uint32_t round, bool whole, Real(&y)[4], Word(&w)[4])
+                                RESMC_LAMBDA { with.values(run, round, whole, y, w); };
         const auto drawn = [](uint32_t, Word(&)[4]) RESMC_LAMBDA {};
-        return run.template finish_forward<block, false>(l, from, size, at, to, follow, change, branch, drawn);
+        return run.template finish_forward<block, false>(l, from, with.size, at, to, follow, change, branch, drawn);
     }
 
     template <class Run, class Recorder>
@@ -152,7 +176,19 @@ struct Projected {
         const auto bias2 = bias_square(net, scale);
         const Real bias = Real(net.bias) * scale.inverse;
         const auto residual = run.draw(STREAM_RESIDUAL, l), fresh = run.draw(STREAM_BACKWARD, l);
-        const Real p_square = gradient.p.square, s = run.step(l);
+        const auto met = met_by_branch(run, at, here);
+        Real p_square = gradient.p.square, s = run.step(l);
+        uint32_t above = VECTOR_GRADIENT;
+        if (net.norm_branch) {
+            const auto with = made(run, l, here, met);
+            const Real row = row_factor<block, Real>(net);
+            const auto norm = branch_normaliser(run, here.exponent, with.size * row,
+                                                [&](uint32_t round, bool whole, Real(&y)[4], Word(&w)[4])
+                                                    RESMC_LAMBDA { with.values(run, round, whole, y, w); });
+            above = pulled_vector(net);
+            p_square = pull_branch(run, norm, here.exponent, above);
+            s = s * row;
+        }
 
         if constexpr (block == BLOCK_PHI_IN) {
             // J^T p = s D V^T p with x = sigma(h), v = p; dropout is part of sigma, and so of D.
@@ -164,8 +200,9 @@ struct Projected {
                 if (run.has_signs()) run.words(signs, round, w);
                 run.normals(residual, round, whole, g);
                 run.normals(fresh, round, whole, f);
-                run.vectors.load(VECTOR_GRADIENT, round, p);
+                run.vectors.load(above, round, p);
                 run.vectors.load(at, round, h);
+                meet(run, met, round, whole, h);
                 run.masked_activation(kept, scale, h, w, round, whole, value, slope);
                 run.vectors.store(VECTOR_FRESH, round, f);
                 for (uint32_t k = 0; k < 4; ++k) {
@@ -186,10 +223,10 @@ struct Projected {
                 run.masked_activation(kept, scale, h, w, round, whole, value, slope);
                 for (uint32_t k = 0; k < 4; ++k) v[k] = s * slope[k] * fma(t.along, value[k], t.across * f[k]);
             };
-            run.template finish_backward<false>(here, at, gradient, branch);
+            run.template finish_backward<false>(here, met, at, gradient, branch);
         } else {
             // v = s D p (phi-out) or s D V^T p (v-phi-w), then J^T p = W^T v with x = h.
-            const Real factor = pre_activation_size(run, l, here, scale);
+            const Real factor = pre_activation_size(run, l, met, scale);
             const auto inner = block == BLOCK_V_PHI_W ? run.draw(STREAM_INNER, l) : residual;
             const auto inner_fresh = block == BLOCK_V_PHI_W ? run.draw(STREAM_BACKWARD_INNER, l) : fresh;
             Transposed<Real> outer{Real(0.0f), Real(0.0f)};
@@ -210,7 +247,7 @@ struct Projected {
                 const auto of_layer = [&](uint32_t round, bool whole, SquareSum<Real>& sum) RESMC_LAMBDA {
                     Real g[4], p[4];
                     run.normals(residual, round, whole, g);
-                    run.vectors.load(VECTOR_GRADIENT, round, p);
+                    run.vectors.load(above, round, p);
                     for (uint32_t k = 0; k < 4; ++k) sum.square = fma(g[k], p[k], sum.square);
                 };
                 const Sum sums = run.template each_round<Sum>(run.inner(), of_inner);
@@ -226,7 +263,7 @@ struct Projected {
                     run.vectors.load(kept, round, v);
                     for (uint32_t k = 0; k < 4; ++k) v[k] = fma(outer.along, value[k], outer.across * v[k]);
                 } else {
-                    run.vectors.load(VECTOR_GRADIENT, round, v);
+                    run.vectors.load(above, round, v);
                 }
                 for (uint32_t k = 0; k < 4; ++k) {
                     v[k] = s * slope[k] * v[k];
@@ -238,6 +275,7 @@ struct Projected {
                 Real f[4], h[4];
                 run.normals(inner_fresh, round, whole, f);
                 run.vectors.load(at, round, h);
+                meet(run, met, round, whole, h);
                 run.vectors.store(VECTOR_FRESH, round, f);
                 for (uint32_t k = 0; k < 4; ++k) sum.fresh = fma(h[k], f[k], sum.fresh);
             };
@@ -253,10 +291,10 @@ struct Projected {
             }
             const auto t = net.bias > 0.0f ? transposed(sums.drawn, sums.v_square,
                                                         fma(bias, run.normal(inner_fresh, run.width()), sums.fresh),
-                                                        here.sums.square + bias2)
-                                           : transposed(sums.drawn, sums.v_square, sums.fresh, here.sums.square);
+                                                        met.square + bias2)
+                                           : transposed(sums.drawn, sums.v_square, sums.fresh, met.square);
             const Real readout(net.network.readout);
-            run.template finish_backward<false>(here, at, gradient,
+            run.template finish_backward<false>(here, met, at, gradient,
                                                 [&](uint32_t round, bool, const Real(&h)[4], Real(&v)[4]) RESMC_LAMBDA {
                                                     Real f[4];
                                                     run.vectors.load(VECTOR_FRESH, round, f);

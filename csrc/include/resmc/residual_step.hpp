@@ -69,7 +69,7 @@ RESMC_FN auto power_of_two_real(Word e) {
 }
 
 // The scale in which activations see what is kept in units of 2^exponent, and one over it. Beyond 2^60 every activation
-// is as good as its asymptote.
+// is as good as its asymptote. N h has no units.
 template <class Real>
 struct ActivationScale {
     Real c, inverse;
@@ -78,7 +78,7 @@ struct ActivationScale {
 template <class Word>
 RESMC_FN auto activation_scale(const Residual& net, Word exponent) {
     using Real = decltype(as_real(exponent));
-    if (net.homogeneous) return ActivationScale<Real>{Real(1.0f), Real(1.0f)};
+    if (net.homogeneous || net.norm_before) return ActivationScale<Real>{Real(1.0f), Real(1.0f)};
     const Word high = as_word(select_negative(Word(60u) - exponent, as_real(Word(60u)), as_real(exponent)));
     const Word low = as_word(select_negative(high + 60u, as_real(Word(0u) - Word(60u)), as_real(high)));
     return ActivationScale<Real>{as_real((low + 127u) << 23), as_real((Word(127u) - low) << 23)};

@@ -12,17 +12,21 @@ enum ResidualVector : uint32_t {
     VECTOR_CHANGE = 0,    // h_l - h_0
     VECTOR_GRADIENT = 1,  // p_l
     VECTOR_GRADIENT_CHANGE = 2,
-    VECTOR_FRESH = 3,  // normals of the backward pass
+    VECTOR_FRESH = 3,  // normals of the backward pass; what a branch gives, or gives back, before N acts on it
     VECTOR_FIRST = 4,  // h_l of a segment, then the first ones of the segments before
 };
 
 RESMC_FN constexpr uint32_t segments(const Residual& net) {
     return (net.network.depth + net.segment - 1) / net.segment;
 }
+// What p has become behind the N of a branch: after all h, and there only if it is needed.
+RESMC_FN constexpr uint32_t pulled_vector(const Residual& net) {
+    return VECTOR_FIRST + net.segment + 1 + (segments(net) > 1 ? segments(net) - 1 : 0);
+}
 // Only with gradients more than one h is kept.
 RESMC_FN constexpr uint32_t residual_vectors(const Residual& net) {
     if (!net.gradients) return VECTOR_FIRST + 1;
-    return VECTOR_FIRST + net.segment + 1 + (segments(net) > 1 ? segments(net) - 1 : 0);
+    return pulled_vector(net) + (net.norm_branch ? 1 : 0);
 }
 // Where the backward pass keeps normals of the neurons within a branch: behind all vectors, where these are more than a
 // layer's. That takes what `inner_rounds` rounds of them take.
