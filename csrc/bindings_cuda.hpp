@@ -48,6 +48,7 @@ inline Residual residual_of(Reader& d) {
     r.size = d.real<float>("size");
     r.bias = d.real<float>("bias");
     r.bias_square = d.real<float>("bias_square");
+    r.bias_law = d.choice<WeightLaw>("bias_law", WEIGHT_LAWS);
     r.kept_below = d.integer<uint32_t>("kept_below");
     r.kept_factor = d.real<float>("kept_factor");
     r.segment = d.integer<uint32_t>("segment", 1, std::max(1u, r.network.depth));

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         load_sweep,
         moment_sweep,
     )
+    from .torch_module.reading import from_torch
 
 __all__ = [
     "DepthLimit",
@@ -91,6 +92,7 @@ __all__ = [
     "analyses",
     "build_info",
     "extrapolate",
+    "from_torch",
     "frontier",
     "gram_chain",
     "heat_map",
@@ -164,6 +166,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(".analyses", __name__), name)
     if name in EXPERIMENTS:
         return getattr(importlib.import_module(f".experiments.{EXPERIMENTS[name]}", __name__), name)
+    if name == "from_torch":
+        return importlib.import_module(".torch_module.reading", __name__).from_torch
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

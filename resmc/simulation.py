@@ -260,7 +260,7 @@ def simulate(
     model : ResNet or ResidualNetwork, optional
         The network; or give its fields as keywords: width, depth, n_out, input_norm, and alpha, lam, variant of a
         `ResNet`, or block, activation, beta, c, inside, scaling, carry, weights, bias, keep, inner_width,
-        input of a `ResidualNetwork`.
+        bias_law, input of a `ResidualNetwork`.
     networks : int
         How many, at least 1; below 32 there are no standard errors. 1e6 is accepted for 1_000_000.
     seed : int
@@ -298,7 +298,9 @@ def simulate(
         None: a bar on a terminal if it takes longer than a second; True: always; False: never; a callable is called
         as progress(done, networks), and what it raises stops the simulation and comes out here.
     keep_samples : int
-        Of how many of the first networks to keep the final log-norm and the output.
+        Of how many of the first networks to keep the final log-norm and the output: ``Simulation.samples``. With
+        several inputs, a tangent kernel or tangents, of all inputs the final log-norms and angles, the kernel, and how
+        much tangents have grown: ``Simulation.joint_samples``.
     keep_trajectories : int
         Of how many of the first networks to keep the paths of log-norm and A over the recorded layers.
     keep_on_device : bool

@@ -163,7 +163,6 @@ def test_an_angle_that_is_none_is_refused(angle: Any):
         (MODEL, {"independent_backward": True}, "there is no backward pass"),
         (MODEL, {"gram": GRAM, "device": "cuda"}, "device='cuda' is not allowed with several inputs"),
         (MODEL, {"tangents": 2, "device": "cuda"}, "not allowed with tangents"),
-        (MODEL, {"tangent_kernel": True, "keep_samples": 3}, "keep_samples=3 is not allowed with tangent_kernel=True"),
         (ResNet(8, 3, 0.6, 0.8, input_norm=2.0), {"gram": GRAM}, "input_norm=2.0 is not allowed beside gram"),
         (ResidualNetwork(8, 3, input=[1.0, 2.0]), {"gram": GRAM}, "beside a network with an input"),
         (ResidualNetwork(8, 3, input=[1.0, 2.0], weights="uniform"), {"angle": 0.5}, "not Gaussian"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 
 import resmc
 from resmc import Sweep
+from resmc.cli.records import sweep_record
+from resmc.report.numbers import pm_values
+from resmc.tables.cells import plain
 
 pytestmark = pytest.mark.cpu
 GRID: dict[str, Any] = {"width": [4, 6], "depth": 3, "alpha": 0.0, "lam": 1.0, "networks": 64, "layers": 4, "seed": 1}
@@ -43,6 +47,35 @@ def test_a_point_of_a_sweep_is_the_simulation_of_its_network(tmp_path: Path):
     np.testing.assert_allclose(
         data.tangent_kernel.sel(width=6), result.simulation(width=6).tangent_kernel().total.value
     )
+    _check_tables(result)
+
+
+def _check_tables(result: resmc.SweepResult) -> None:
+    """Summary, data frame, JSON and page have the numbers of every point."""
+    frame, rows = result.to_dataframe(), result.summary().to_dataframe()
+    html, record = resmc.report.render(result), sweep_record(result)
+    for i, width in enumerate((4, 6)):
+        sim = result.simulation(width=width)
+        cosine, kernel, found = sim.angles().cosine[-1, 1, 0], sim.tangent_kernel(), sim.lyapunov()
+        limit = sim.angles().infinite_width.cosine[-1, 1, 0]
+        for table in (frame, rows):
+            assert table["cosine_0_1"][i] == float(cosine)
+            assert table["cosine_0_1_stderr" if table is rows else "cosine_stderr_0_1"][i] == cosine.stderr
+            assert table["tangent_kernel_0_1"][i] == kernel.total.value[0, 1]
+            assert table["tangent_kernel_0_0"][i] == kernel.total.value[0, 0]
+            assert table["lyapunov_exponent_1"][i] == found.exponents.value[0]
+        assert frame["tangent_kernel_1_1"][i] == kernel.total.value[1, 1]
+        assert frame["lyapunov_exponent_2"][i] == found.exponents.value[1]
+        assert rows["tangent_kernel_second_moment_ratio_0_0_exact"][i] == kernel.exact_second_moment_ratio[0, 0]
+        assert f"{cosine} (infinite width {limit:.4g})" in result.summary()
+        assert pm_values(float(cosine), float(cosine.stderr)) in re.sub("<[^>]+>", "", html)
+        point = json.loads(json.dumps(plain(record["points"][i])))
+        assert point["gram"] == [[4.0, 1.0], [1.0, 4.0]]
+        assert point["lyapunov"][1]["exponent"]["value"] == found.exponents.value[1]
+        assert len(point["angles"]) > 0
+    assert "tangent_kernel_1_0" not in frame
+    assert "Cosine 0, 1" in html
+    assert "infinite width: the limit as the width grows" in result.summary()
 
 
 def test_one_input_of_a_sweep_has_no_dimension(tmp_path: Path):
@@ -50,7 +83,29 @@ def test_one_input_of_a_sweep_has_no_dimension(tmp_path: Path):
     data = result.to_xarray()
     assert data.tangent_kernel.dims == ("width",)
     assert "input" not in data.coords
-    assert len(result.to_dataframe()) == 2
+    frame = result.to_dataframe()
+    assert len(frame) == 2
+    assert frame["tangent_kernel"].tolist() == data.tangent_kernel.values.tolist()
+    assert "tangent kernel  " in str(result.summary()).replace("\n", "  ")
+    assert result.summary().to_dataframe()["tangent_kernel"].tolist() == data.tangent_kernel.values.tolist()
+
+
+def test_a_point_without_networks_has_no_value(tmp_path: Path):
+    plan = Sweep(**GRID, **ASKED)
+    whole = plan.run(tmp_path / "store", engine="threads", progress=False)
+    for gone in whole._shards[1]:
+        next((tmp_path / "store" / "shards").rglob(gone.file)).unlink()
+    part = resmc.load_sweep(tmp_path / "store")
+    assert part.networks.tolist() == [64, 0]
+    assert np.isnan(part.summary().to_dataframe()["cosine_0_1"]).tolist() == [False, True]
+    assert "angles" not in sweep_record(part)["points"][1]
+    assert resmc.report.render(part).count("Cosine 0, 1") > 0
+
+
+def test_a_sweep_of_one_input_has_no_such_columns(tmp_path: Path):
+    result = Sweep(**GRID).run(tmp_path / "store", engine="threads", progress=False)
+    assert not [name for name in result.summary().to_dataframe() if "kernel" in name or "cosine" in name]
+    assert "lyapunov" not in sweep_record(result)["points"][0]
 
 
 def test_a_plan_is_read_back_and_one_without_them_says_nothing_of_them():

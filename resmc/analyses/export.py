@@ -80,7 +80,7 @@ def to_xarray(sim: Record, *, laws: bool = False) -> xarray.Dataset:
 
     The schema is that of `resmc.analyses.export`, which sweeps share. The dimensions are ``layer`` (recorded layers)
     and ``bin``, and where correlations were kept ``lag`` and ``layer2`` (the recorded layers once more, for matrices).
-    Several inputs are ``input`` and ``input_``, tangents ``tangent``.
+    Several inputs are ``input`` and ``input_``, tangents ``tangent``, and networks that were kept of these ``network``.
     Medians of final values have no dimension. ``laws`` adds the Kolmogorov-Smirnov distances of
     `Simulation.log_gaussian_fit`.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..results.estimates import Estimate
+from ..results.joint_kept import JointSamples
 from ..results.record import Record
 from . import angles, joint_norms, lyapunov, tangent_kernel
 
@@ -24,6 +25,8 @@ def coordinates(sim: Record) -> Iterator[Named]:
     numbers = np.arange(sim.joint.recording.count)
     yield "input", ("input",), numbers, "number of an input"
     yield "input_", ("input_",), numbers, "number of the other input"
+    if sim.joint_samples is not None:
+        yield "network", ("network",), sim.joint_samples.networks, "number of a network that was kept"
     if sim.joint.recording.tangents:
         yield "tangent", ("tangent",), np.arange(sim.joint.recording.tangents) + 1, "number of a tangent vector"
 
@@ -46,11 +49,28 @@ def variables(sim: Record) -> Iterator[Named]:
         yield from _estimate("tangent_kernel_variance", PAIR, kernel.variance, "variance of the tangent kernel")
         words = "second moment of the tangent kernel over its squared mean"
         yield from _estimate("tangent_kernel_second_moment_ratio", PAIR, kernel.second_moment_ratio, words)
+    if sim.joint_samples is not None:
+        yield from _samples(sim.joint_samples)
     if asked.tangents:
         found = lyapunov.analyse(sim)
         yield from _estimate("lyapunov_exponent", ("tangent",), found.exponents, "Lyapunov exponent per layer")
         words = "exact value, where it is known, of the Lyapunov exponent per layer"
         yield "lyapunov_exponent_exact", ("tangent",), found.exact, words
+
+
+def _samples(kept: JointSamples) -> Iterator[Named]:
+    both = ("network", *PAIR)
+    yield "sample_log_norm", both[:2], kept.log_norm, "an input's log-norm"
+    if kept.log_norm.shape[1] > 1:
+        yield "sample_cosine", both, kept.cosine, "cosine of the angle of two states"
+        words = "logarithm of the squared sine of the angle of two states"
+        yield "sample_log_sine_squared", both, kept.log_sine_squared, words
+        yield "sample_output_covariance", both, kept.output_covariance, "inner product of two states over the width"
+    if kept.tangent_kernel.size:
+        yield "sample_tangent_kernel", both, kept.tangent_kernel, "tangent kernel"
+    if kept.log_stretch.size:
+        words = "logarithm of how much a tangent has grown across those before it"
+        yield "sample_log_stretch", ("network", "tangent"), kept.log_stretch, words
 
 
 def _pairs(sim: Record) -> Iterator[Named]:

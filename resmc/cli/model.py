@@ -13,7 +13,7 @@ from ..models.blocks import BLOCKS
 from ..models.fields import GENERAL, LOG_GAUSSIAN, SHARED, check_together, network_of
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import VARIANTS
-from ..models.weights import WEIGHTS, Weights, weights_of
+from ..models.weights import BIAS_LAWS, WEIGHTS, Weights, weights_of
 from .common import entries, number
 
 WEIGHTS_EXAMPLE = '{"law": "gaussian", "depth": {"process": "fractional_noise", "hurst": 0.3}}'
@@ -62,6 +62,7 @@ def add_model_options(parser: argparse.ArgumentParser, *, depth: bool = True) ->
     )
     group.add_argument("--bias", type=float, help="standard deviation of the biases b (default: 0, no biases)")
     group.add_argument("--keep", type=float, help="dropout: probability that a neuron stays (default: 1, no dropout)")
+    group.add_argument("--bias-law", help=f"law of the biases: {', '.join(BIAS_LAWS)} (default: gaussian)")
     group.add_argument(
         "--inner-width", type=number, help="neurons within a branch of v-phi-w, N (default: as many as a layer has)"
     )

@@ -91,6 +91,9 @@ def _points(result: SweepResult) -> list[Plain]:
         theory = {part: getattr(known, part).tolist() for part in ("exact", "limit", "second_order")}
         for i, point in enumerate(points):
             point["quantities"][name] = estimate[i]._plain_() | {part: value[i] for part, value in theory.items()}
+    if plan.joints[0] is not None:
+        for i, point in enumerate(points):
+            point |= _joint(result.load(i)) if point["networks"] else {}
     return points
 
 

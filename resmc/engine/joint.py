@@ -16,6 +16,7 @@ from . import joint_sums, native
 from .arrays import Array, Arrays
 from .columns import TOGETHER, share
 from .finals import Tally
+from .joint_ends import JointEnds
 from .joint_sums import Floats, JointSums
 from .lowering import KernelNetwork, KernelResidual, Lowered
 from .recording import JointRecording
@@ -37,6 +38,9 @@ class Joint:
     recording: JointRecording
     start: Floats
     sums: JointSums
+    ends: JointEnds
+    first: int
+    kept: int
     threads: int
     instructions: str
     lined: bool
@@ -50,7 +54,12 @@ class Joint:
         assert isinstance(network, KernelResidual)
         sums = JointSums.zeros(recording, len(request.recording.layers))
         start = start_of(request.lowered, network, recording)
-        return Joint(recording, start, sums, request.threads, instruction_set(), lined(request.lowered))
+        kept = request.recording.joint_samples
+        ends = JointEnds.empty(recording, kept)
+        return Joint(
+            recording, start, sums, ends, request.networks.start, kept, request.threads, instruction_set(),
+            lined(request.lowered),
+        )  # fmt: skip
 
     @property
     def numerics(self) -> str:
@@ -106,6 +115,9 @@ class Joint:
         )  # fmt: skip
         for name, array in own.items():
             records[name][:, at : at + job.count] = array
+        kept = min(self.kept - (job.first - self.first), job.count)
+        if kept > 0:
+            self.ends.put(job.first - self.first, found, self.start, network.width, self.recording, kept)
         joint_sums.add_networks(
             self.sums, found, self.start, network.width, job.first, job.batch, self.threads, self.lined
         )
@@ -166,7 +178,8 @@ def needed_bytes(request: Request, recording: JointRecording, n_layers: int) -> 
     found = count * joint_sums.layer_bytes(recording, n_layers)
     by_layer = 16 * count * recording.pairs * 8  # arrays of one layer that a thread works with
     sums = sum(8 * int(np.prod(shape)) for shape in joint_sums.shapes(recording, n_layers).values())
-    return records + found + sums + request.threads * (each + by_layer)
+    kept = request.recording.joint_samples * JointEnds.bytes(recording)
+    return records + found + sums + kept + request.threads * (each + by_layer)
 
 
 def _cuts(first: int, stop: int, size: int) -> Iterator[tuple[int, int]]:

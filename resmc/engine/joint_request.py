@@ -68,12 +68,10 @@ def with_size(model: Model, inputs: JointInputs) -> Model:
     return model if model.inputs.size == size else replace(model, input_norm=size)
 
 
-def check_recording(what: str, device: Device, keep_samples: int, keep_on_device: Any) -> None:
+def check_recording(what: str, device: Device, keep_on_device: Any) -> None:
     """Refuse what several inputs, or tangents, do not have yet."""
     if device.kind != "cpu":
         raise ValueError(f"device='cuda' is not allowed with {what}: use device='cpu'")
-    if keep_samples:
-        raise ValueError(f"keep_samples={keep_samples} is not allowed with {what}: outputs are not drawn there")
     if keep_on_device:
         raise ValueError(f"keep_on_device=True is not allowed with {what}: use device='cpu'")
 
@@ -123,7 +121,8 @@ def _check_model(model: Model, what: str) -> None:
     if model.dependence != "iid":
         assert isinstance(model, ResidualNetwork)
         raise ValueError(
-            f"weights={brief(model.weights)} are not allowed with {what}: layers must be independent of each other"
+            f"weights={brief(model.weights)} are not allowed with {what}, whose kernels draw every layer's matrices "
+            "anew: layers must be independent of each other; resmc.reference.simulate_joint follows a few of the others"
         )
     if isinstance(model, ResidualNetwork):
         refuse_dropout(model.keep, f"with {what}", SEVERAL_INPUTS[1])

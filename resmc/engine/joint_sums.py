@@ -249,13 +249,8 @@ def _pieces(sums: JointSums, found: States, width: int, fold: _Fold) -> Floats:
     pieces = np.zeros((len(fold.starts), sums.recording.pairs, NUMBERS))
     sizes = np.diff(np.append(fold.starts, count)).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        shift = (2.0 * math.log(2.0)) * found.exponent - math.log(width)
         scale = power(2 * found.exponent) / width
-        safe = found.norms
-        if not found.living:
-            safe = [np.where(dead, 1.0, norm) for norm, dead in zip(found.norms, found.dead, strict=True)]
-        logs = [np.log(norm) for norm in safe]
-        norms = [x + (shift + 2.0 * scale) for x, scale in zip(logs, found.log_scale, strict=True)]  # L^a
+        logs, norms = log_norms_of(found, width)
         values = np.empty((NUMBERS, count))
         pairs = [(a, b) for a in range(found.count) for b in range(a)]
         for a, b in [(a, a) for a in range(found.count)] + pairs:
@@ -271,6 +266,32 @@ def _pieces(sums: JointSums, found: States, width: int, fold: _Fold) -> Floats:
                 else:
                     pieces[:, p, NORM : NORM + 2] = pieces[:, own, NORM]
     return pieces
+
+
+def log_norms_of(found: States, width: int) -> tuple[list[Floats], list[Floats]]:
+    """Return ln |h^a|^2 of every input in the units of states, and L^a; those of a state 0 are others'."""
+    shift = (2.0 * math.log(2.0)) * found.exponent - math.log(width)
+    safe = found.norms
+    if not found.living:
+        safe = [np.where(dead, 1.0, norm) for norm, dead in zip(found.norms, found.dead, strict=True)]
+    logs = [np.log(norm) for norm in safe]
+    return logs, [x + (shift + 2.0 * scale) for x, scale in zip(logs, found.log_scale, strict=True)]
+
+
+def kernel_of(
+    arrays: dict[str, NDArray[Any]], start: Floats, width: int, recording: JointRecording
+) -> tuple[Floats, Floats, Floats]:
+    """Return the tangent kernel of every network, (P, N) each: of residual layers, of the readout, of the first one."""
+    a, b = pairs_of(recording.count)
+    rows = start.copy()
+    rows[1:] += start[0]
+    unit = arrays["gradient_unit"][0].astype(np.int64)
+    last = States(arrays["gram"][-1], arrays["unit"][-1], arrays["log_scale"][-1])
+    scale = power(2 * last.exponent) / width
+    places = zip(a.tolist(), b.tolist(), strict=True)
+    readout = np.stack([last.product(i, j) * scale * last.scale(i, j) for i, j in places])
+    first = arrays["gradient_gram"][0] * power(unit[a] + unit[b]) * (rows @ rows.T)[a, b][:, None]
+    return arrays["kernel"][0], readout, first
 
 
 def _fill(
@@ -310,17 +331,9 @@ def _fill(
 
 
 def _add_kernel(sums: JointSums, arrays: dict[str, NDArray[Any]], start: Floats, width: int, fold: _Fold) -> None:
-    a, b = sums.pairs
-    rows = start.copy()
-    rows[1:] += start[0]
-    unit = arrays["gradient_unit"][0].astype(np.int64)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        last = States(arrays["gram"][-1], arrays["unit"][-1], arrays["log_scale"][-1])
-        scale = power(2 * last.exponent) / width
-        pairs = zip(a.tolist(), b.tolist(), strict=True)
-        readout = np.stack([last.product(i, j) * scale * last.scale(i, j) for i, j in pairs])
-        first = arrays["gradient_gram"][0] * power(unit[a] + unit[b]) * (rows @ rows.T)[a, b][:, None]
-        whole = arrays["kernel"][0] + readout + first
+        residual, readout, first = kernel_of(arrays, start, width, sums.recording)
+        whole = residual + readout + first
         own = whole[sums.own]
         there = np.isfinite(own) & (own > 0.0)
         logs = np.log(np.where(there, own, 1.0))

@@ -19,6 +19,7 @@ from ..models.dropout import WORDS, kept_below, kept_factor
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import VARIANTS, ResNet
 from ..models.spelling import general, log_gaussian
+from ..models.weights import WEIGHTS
 
 if TYPE_CHECKING:
     from ..theory.facts import Facts
@@ -68,6 +69,7 @@ class KernelResidual(KernelNetwork):
     n_in: int
     bias: float
     bias_square: float
+    bias_law: int
     kept_below: int  # dropout keeps neurons whose word is below it; 0 without dropout
     kept_factor: float
     size: float
@@ -161,7 +163,7 @@ class Lowered:
     @property
     def exact_method(self) -> str:
         """The method that ``method="auto"`` stands for: projected where that has the networks' law, else dense."""
-        return "projected" if self.law == "gaussian" and self.independent else "dense"
+        return "projected" if self.general.gaussian and self.independent else "dense"
 
     @property
     def variant(self) -> int:
@@ -333,6 +335,7 @@ def _residual(model: ResidualNetwork, gradients: bool) -> KernelResidual:
         n_in=n_in,
         bias=_rounded(model.bias * math.sqrt(n)),
         bias_square=_rounded(model.bias**2 * n),
+        bias_law=WEIGHTS[model.bias_law].number,
         kept_below=0 if model.keep == 1.0 else kept_below(model.keep),
         kept_factor=_rounded(kept_factor(model.keep)),
         size=1.0 if model.homogeneous else _rounded(model.size),

@@ -54,7 +54,7 @@ def check_memory(request: Request, in_a_sweep: bool = False) -> None:
         return
     what = f"width={width} and layers={n_layers}"
     if not in_a_sweep:
-        kept = f"keep_samples={request.recording.samples} and keep_trajectories={request.recording.trajectories}"
+        kept = f"keep_samples={request.recording.kept} and keep_trajectories={request.recording.trajectories}"
         what = f"width={width}, layers={n_layers} of them, {kept}"
     message = f"{what} need {size / 1e9:.3g} GB of memory and {available / 1e9:.3g} GB are available"
     spacing = -(-depth // (n_layers - 1))
@@ -69,7 +69,7 @@ def check_memory(request: Request, in_a_sweep: bool = False) -> None:
 def _fewer(request: Request) -> str:
     """Say of what there may be less than was asked for."""
     recording = request.recording
-    kept = "keep fewer samples or trajectories, " if recording.samples or recording.trajectories else ""
+    kept = "keep fewer samples or trajectories, " if recording.kept or recording.trajectories else ""
     if recording.joint is None:
         return kept
     asked = ["inputs"] * (recording.joint.count > 1) + ["tangents"] * (recording.joint.tangents > 0)

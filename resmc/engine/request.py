@@ -52,6 +52,8 @@ class Recording:
         True to leave samples and trajectories on the GPU.
     joint : JointRecording or None
         Several inputs, a tangent kernel or tangents; None where each network has one input, forward or back.
+    joint_samples : int
+        How many of the first networks keep final values of all inputs, where there are no ``samples``.
     """
 
     layers: NDArray[np.int64]
@@ -62,6 +64,12 @@ class Recording:
     trajectories: int = 0
     on_device: bool = False
     joint: JointRecording | None = None
+    joint_samples: int = 0
+
+    @property
+    def kept(self) -> int:
+        """How many of the first networks keep final values, of one input or of several."""
+        return self.samples or self.joint_samples
 
 
 @dataclass(frozen=True)
@@ -188,7 +196,7 @@ def check(
     gradients, displacement = _followed(lowered, gradients, displacement)
     where = devices.parse(device)
     if joint is not None:
-        check_recording(named(joint), where, keep_samples, keep_on_device)
+        check_recording(named(joint), where, keep_on_device)
         gradients, displacement = joint.kernel, True
     _check_on_device(keep_on_device, where, lowered, gradients or displacement)
     correlations = checks.boolean("correlations", correlations) and lowered.log_gaussian is not None
@@ -203,7 +211,17 @@ def check(
         networks=NetworkRange(first, first + networks, batch_size(networks)),
         seed=seed,
         method=method,
-        recording=Recording(recorded, correlations, gradients, displacement, samples, paths, keep_on_device, joint),
+        recording=Recording(
+            recorded,
+            correlations,
+            gradients,
+            displacement,
+            0 if joint else samples,
+            paths,
+            keep_on_device,
+            joint,
+            samples if joint else 0,
+        ),
         device=where,
         threads=threads,
     )
@@ -258,6 +276,11 @@ def chosen_method(lowered: Lowered, given: Any) -> str:
             raise ValueError(
                 f"weights={brief(lowered.general.weights)} are not allowed with method='projected', which draws what "
                 "each layer sees of its matrices anew, as if layers were independent: use method='dense'"
+            )
+        if lowered.law == "gaussian":
+            raise ValueError(
+                f"bias_law={lowered.general.bias_law!r} is not allowed with method='projected', which draws W h + b as "
+                "one Gaussian vector: use method='dense'"
             )
         raise ValueError(
             f"weights={lowered.law!r} are not allowed with method='projected', which rests on W x having the law "

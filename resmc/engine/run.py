@@ -18,6 +18,7 @@ from . import columns, cuda, native
 from .arrays import Arrays
 from .finals import FinalCounts, Tally
 from .joint import Joint
+from .joint_ends import JointEnds
 from .joint_sums import JointSums
 from .lowering import MEAN_SQUARE, KernelNetwork, KernelResidual, Lowered
 from .machines import machine_of
@@ -49,6 +50,8 @@ class Outcome:
         What was left on the GPU.
     joint : JointSums or None
         Sums over networks with several inputs, or tangents.
+    joint_ends : JointEnds or None
+        Final values of the first of these networks.
     """
 
     __repr__ = brief_repr
@@ -61,6 +64,7 @@ class Outcome:
     numerics: str
     raw: Any = None
     joint: JointSums | None = None
+    joint_ends: JointEnds | None = None
 
 
 @dataclass(eq=False)
@@ -225,7 +229,8 @@ def run(request: Request, report: Report | None = None) -> Outcome:
     joint = where.sums if isinstance(where, Joint) else None
     if joint is not None:
         joint.networks[:] = arrays.sums.networks
-    return Outcome(arrays.sums, quotients, finals, arrays, final_samples, where.numerics, raw, joint)
+    ends = where.ends if isinstance(where, Joint) else None
+    return Outcome(arrays.sums, quotients, finals, arrays, final_samples, where.numerics, raw, joint, ends)
 
 
 def _parts(job: Job) -> Iterator[tuple[int, Job]]:

@@ -238,6 +238,8 @@ def _checked(model: Model) -> ResidualNetwork:
     network = checked_network(model)
     refuse_dropout(network.keep, *SEVERAL_INPUTS)
     inner_width.refuse_inner_width(network.inner_width, *inner_width.SEVERAL_INPUTS)
+    if network.weight_law.gaussian and not network.gaussian:
+        raise ValueError(f"bias_law={network.bias_law!r} is not allowed in gram_chain: it must be 'gaussian'")
     if not (network.independent and network.weight_law.gaussian):
         raise ValueError(
             f"weights={brief(network.weights)} are not allowed in gram_chain: they must be 'gaussian', and layers "

@@ -77,6 +77,7 @@ def jacobian_singular_values(
     """
     network = checked_network(model)
     checks.integer("width", network.width, 1, MAX_WIDTH, f"{MAX_WIDTH}, as a layer costs width^3")
+    checks.integer("inner_width", network.inner, 1, MAX_WIDTH, f"{MAX_WIDTH}, as a layer costs width^3")
     count = checks.integer("networks", networks, 1, MAX_NETWORKS, "10^6")
     seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
     first = checks.integer("first_network", first_network, 0, 2**48 - count, "2^48 - networks")
@@ -161,7 +162,7 @@ def _together(network: ResidualNetwork, count: int) -> int:
     ValueError
         If one of them, or the result, does not fit into memory.
     """
-    n, n_in = network.width, 0 if network.input is None else len(network.input)
+    n, n_in = max(network.width, network.inner), 0 if network.input is None else len(network.input)
     if n_in > 1 << 16:
         raise ValueError(f"input of {n_in} numbers is out of range: it must have at most 2^16")
     kept = 0
@@ -171,7 +172,7 @@ def _together(network: ResidualNetwork, count: int) -> int:
     size = 8 * (each + 8 * count * n)
     if size > available:
         raise ValueError(
-            f"width={n}, depth={network.depth} and networks={brief(count)} need {size / 1e9:.3g} GB of memory and "
-            f"{available / 1e9:.3g} GB are available: use a smaller width or depth, or fewer networks"
+            f"width={network.width}, depth={network.depth} and networks={brief(count)} need {size / 1e9:.3g} GB of "
+            f"memory and {available / 1e9:.3g} GB are available: use a smaller width or depth, or fewer networks"
         )
     return min(count, max(1, ENTRIES * MATRICES_EACH // each))

@@ -38,6 +38,10 @@ def check_model(model: Any) -> None:
         raise ValueError(f"activation={model.activation!r} is not allowed: its signs are drawn in every layer")
     refuse_dropout(model.keep, *DEPTH)
     inner_width.refuse_inner_width(model.inner_width, *inner_width.DEPENDENT)
+    if model.bias > 0.0 and model.bias_law != "gaussian":
+        raise ValueError(
+            f"bias_law={model.bias_law!r} is not allowed: biases are Gaussian in depth; it must be 'gaussian'"
+        )
 
 
 class Ends(NamedTuple):

@@ -27,7 +27,7 @@ from .network import Network
 from .processes import Covariance, Mixture, Process
 from .resnet import MAX_DEPTH, MAX_WIDTH, VARIANT_ACTIVATIONS, ResNet, lam_of_scale
 from .scaling import DepthScaling, Scaling, by_layer, checked_scaling, scaling_of
-from .weights import WEIGHTS, WeightLaw, Weights, checked_weights
+from .weights import BIAS_LAWS, WEIGHTS, WeightLaw, Weights, checked_weights
 
 SCALE_RANGE = 2.0**40  # a scale beyond it could take a layer out of the range of the kernels' arithmetic
 NORM_RANGE = 2.0**50  # an input beyond it could leave that range in networks that cannot be rescaled
@@ -95,6 +95,10 @@ class ResidualNetwork(Network):
         layers that are independent of each other. By default as many as a layer has, which is what ``width`` itself
         means here too.
 
+    bias_law : {"gaussian", "uniform"}
+        The law of b_k: Gaussian, or uniform on +-sqrt(3) bias, as torch draws the biases of a Linear. A uniform bias
+        takes the dense method, and layers that are independent of each other.
+
     Raises
     ------
     ValueError
@@ -115,6 +119,7 @@ class ResidualNetwork(Network):
     input: tuple[float, ...] | None = None
     keep: float = 1.0
     inner_width: int | None = None
+    bias_law: str = "gaussian"
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -136,6 +141,12 @@ class ResidualNetwork(Network):
         put("bias", checks.real("bias", self.bias))
         if self.bias < 0.0:
             raise ValueError(f"bias={self.bias!r} is not allowed: it is a standard deviation, at least 0")
+        checks.choice("bias_law", self.bias_law, BIAS_LAWS)
+        if self.bias_law != "gaussian" and not self.independent:
+            raise ValueError(
+                f"bias_law={self.bias_law!r} is not allowed with weights that depend on each other in depth: the bias "
+                "is then a Gaussian process too; it must be 'gaussian'"
+            )
         put("n_out", checks.integer("n_out", self.n_out, 1, 1 << 17, "2^17"))
         put("input_norm", checks.real("input_norm", self.input_norm, positive=True))
         if self.input is not None:
@@ -231,6 +242,11 @@ class ResidualNetwork(Network):
         return WEIGHTS[self.law]
 
     @property
+    def gaussian(self) -> bool:
+        """True if matrices are Gaussian, and a bias too if there is one, as the projected method needs it."""
+        return self.weight_law.gaussian and (self.bias == 0.0 or self.bias_law == "gaussian")
+
+    @property
     def law(self) -> str:
         """Name of the weight law."""
         return self.weights if isinstance(self.weights, str) else self.weights.law
@@ -304,6 +320,7 @@ class ResidualNetwork(Network):
         """Scaling, weights, carry, bias and dropout in words."""
         scaling = self.scaling.words if isinstance(self.scaling, DepthScaling) else "by layer"
         rest = f"  carry {self.carry:.6g}" * (self.carry != 1.0) + f"  bias {self.bias:.6g}" * (self.bias > 0.0)
+        rest += f" ({self.bias_law})" * (self.bias > 0.0 and self.bias_law != "gaussian")
         rest += f"  keep {self.keep:.6g}" * (self.keep != 1.0)
         return f"scaling {scaling}  {self.weights} weights{rest}"
 
@@ -315,14 +332,16 @@ class ResidualNetwork(Network):
     def to_dict(self) -> Plain:
         """Return the fields, in order, as plain values: the canonical description, which is that of files and keys.
 
-        ``keep`` is left out where it is 1, and ``inner_width`` where there is none, as networks were described before
-        there were these.
+        ``keep`` is left out where it is 1, ``inner_width`` where there is none, and ``bias_law`` where it is Gaussian,
+        as networks were described before there were these.
         """
         out = {f.name: getattr(self, f.name) for f in fields(self)}
         if self.keep == 1.0:
             del out["keep"]
         if self.inner_width is None:
             del out["inner_width"]
+        if self.bias_law == "gaussian":
+            del out["bias_law"]
         if isinstance(self.scaling, DepthScaling):
             out["scaling"] = self.scaling.to_dict()
         else:

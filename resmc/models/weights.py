@@ -70,6 +70,9 @@ WEIGHTS: dict[str, WeightLaw] = {
 }
 
 
+BIAS_LAWS = ("gaussian", "uniform")  # signs alone would cancel exactly
+
+
 @dataclass(frozen=True)
 class Weights:
     """Weights whose layers depend on each other: a law of entries, and the law of one entry over the layers.

@@ -34,6 +34,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "bias": ("bias", ""),
     "keep": ("keep", ""),
     "inner_width": ("inner width", ""),
+    "bias_law": ("bias law", ""),
     "alpha": ("", r"$\alpha$"),
     "lam": ("", r"$\lambda$"),
     "variant": ("variant", ""),

@@ -177,6 +177,11 @@ def checked_method(model: ResidualNetwork, method: str) -> str:
             f"method='projected' is not allowed with weights={brief(model.weights)}: it must be 'dense', since what a "
             "layer sees of its matrices would be drawn anew, as if layers were independent"
         )
+    elif model.weight_law.gaussian and not model.gaussian:
+        raise ValueError(
+            f"method='projected' is not allowed with bias_law={model.bias_law!r}: it must be 'dense', since W h + b is "
+            "drawn as one Gaussian vector"
+        )
     elif not model.weight_law.gaussian:
         raise ValueError(
             f"method='projected' is not allowed with weights={model.weights!r}: it must be 'dense', since only with "

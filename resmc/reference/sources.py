@@ -21,6 +21,7 @@ from ..models.network import Network
 from ..models.processes import Mixture, SmoothProcess
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE
+from ..models.weights import WEIGHTS, WeightLaw
 from .normals import normals, signs
 from .paths import Terms, path, smooth_path
 from .philox import words
@@ -132,9 +133,10 @@ class Counters(Generic[Model_co]):
 
     def bias(self, layer: int) -> Floats:
         """Return a layer's bias, (N, n)."""
-        dependence = self.model.dependence
+        model, dependence = self.model, self.model.dependence
         if isinstance(dependence, str):
-            return self.normals(ENTRIES_OF["bias"].layers, 0 if dependence == "tied" else layer, self.model.inner)
+            law = WEIGHTS[model.bias_law if isinstance(model, ResidualNetwork) else "gaussian"]
+            return self._of_law(law, ENTRIES_OF["bias"].layers, 0 if dependence == "tied" else layer, model.inner)
         return self._path("bias", layer)
 
     def smooth(self, place: str, t: Floats, derivative: bool = False) -> Floats:
@@ -212,13 +214,15 @@ class Counters(Generic[Model_co]):
             uniform      sqrt(3) (2 w + 1) 2^-32       w the signed word (two's complement), output k of quad q
             rademacher   1 if w >= 0, else -1          for the flat index 4 q + k
         """
-        count, of_word = rows * columns, self.model.weight_law.of_word
-        if of_word is None:
-            flat = self.normals(stream, layer, count, input_index)
-        else:
-            quads = words(self.seed, self.networks, stream, layer, np.arange(-(-count // 4)), input_index)
-            flat = of_word(quads.astype(np.int32).reshape(len(self.networks), -1)[:, :count])
+        flat = self._of_law(self.model.weight_law, stream, layer, rows * columns, input_index)
         return flat.reshape(-1, rows, columns)
+
+    def _of_law(self, law: WeightLaw, stream: str, layer: int, count: int, input_index: int = 0) -> Floats:
+        """Return entries of a law, (N, count)."""
+        if law.of_word is None:
+            return self.normals(stream, layer, count, input_index)
+        quads = words(self.seed, self.networks, stream, layer, np.arange(-(-count // 4)), input_index)
+        return law.of_word(quads.astype(np.int32).reshape(len(self.networks), -1)[:, :count])
 
 
 def counters_of(model: Network, seed: int, networks: Sequence[int]) -> Counters[Network]:

@@ -78,7 +78,7 @@ def _runs(sim: Record) -> list[NetworkRange]:
     In a file that was merged from [0, 1000) and [1000, 2000) with ten samples each, these are of networks 0 to 9 and
     1000 to 1009, which no single run keeps.
     """
-    kept = [each.networks.astype(np.int64) for each in (sim.samples, sim.trajectories)]
+    kept = [each.astype(np.int64) for each in (sim.sampled, sim.trajectories.networks)]
     starts = {int(k) for each in kept for k in each[np.diff(each, prepend=-2) > 1]}
     out = []
     for r in sim.ranges:
@@ -107,7 +107,7 @@ def _run_arguments(sim: Record, found: NetworkRange) -> Plain:
         out["layers"] = _layers(sim.layers)
     if sim.lowered.log_gaussian is not None and not sim.correlations:  # other networks have none
         out["correlations"] = False
-    for name, kept in (("keep_samples", sim.samples.networks), ("keep_trajectories", sim.trajectories.networks)):
+    for name, kept in (("keep_samples", sim.sampled), ("keep_trajectories", sim.trajectories.networks)):
         number = int(np.count_nonzero((kept >= found.start) & (kept < found.stop)))
         if number:
             out[name] = number

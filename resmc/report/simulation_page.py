@@ -111,6 +111,6 @@ def settings(sim: Record) -> list[tuple[str, str]]:
         *([("Quotients followed", followed)] if followed else []),
         *([("Besides one input", sim.joint.recording.words)] if sim.joint is not None else []),
         ("Correlations recorded", "yes" if sim.correlations else "no"),
-        ("Raw samples, paths", f"{count(len(sim.samples.networks))}, {count(len(sim.trajectories.networks))}"),
+        ("Raw samples, paths", f"{count(len(sim.sampled))}, {count(len(sim.trajectories.networks))}"),
         ("Numerics version", sim.numerics[0]), ("Numerics class", ", ".join(sim.numerics[1:])),
     ]  # fmt: skip

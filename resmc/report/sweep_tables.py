@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..models.fields import field_of, shown, told_apart
-from ..results.observable import NEXT, SECOND_ORDER
+from ..results.observable import NEXT, SECOND_ORDER, Predictions
 from ..results.observables import DEATHS
 from ..sweep.axes import AXES
+from ..sweep.joint_table import joint_headlines
 from ..tables import Column, Table
 from .numbers import NONE, counted, plain
-from .tables import or_none, shows_next_order, theory_columns
+from .tables import capital, or_none, shows_next_order, theory_columns
 from .words_sweep import title
 
 if TYPE_CHECKING:
@@ -49,7 +50,18 @@ def points(result: SweepResult) -> Table:
         more, numbers = theory_columns(title(result, name), result.predictions[name].ravel()[:MOST_ROWS])
         columns += more
         parts += numbers
+    joint = joint_headlines(plan, result.networks, result.load, range(len(models)))
+    for several in joint.values():
+        name = capital(several[0].name)
+        columns.append(Column(name))
+        parts.append([or_none(float(one.estimate.value), float(one.estimate.stderr)) for one in several])
+        exact, limit = (np.array([float(getattr(one, kind)) for one in several]) for kind in ("exact", "limit"))
+        more, numbers = theory_columns(name, Predictions(exact, limit, np.full(len(several), np.nan)))
+        columns += more
+        parts += numbers
     note = "± one standard error. Theory: the limit, or the exact value where it says so."
+    if joint:
+        note += " The limits of angles, covariances and kernels are those of infinite width."
     if shows_next_order(columns):
         note += f" {NEXT.capitalize()}: the {SECOND_ORDER}."
     if len(plan.models) > MOST_ROWS:

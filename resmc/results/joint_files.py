@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from ..engine.joint_sums import COUNTS, JointSums, shapes
 from .archive import Archive
-from .manifest import Manifest
+from .joint_kept import JointSamples
+from .joint_kept import shapes as sample_shapes
+from .manifest import Manifest, networks_within
 
 
 def arrays(sums: JointSums) -> dict[str, NDArray[Any]]:
@@ -50,6 +52,38 @@ def read(found: Archive, checked: Manifest, n_layers: int) -> JointSums | None:
     sums = JointSums(checked.joint, **out)
     _check(sums)
     return sums
+
+
+def sample_arrays(samples: JointSamples) -> dict[str, NDArray[Any]]:
+    """Return what is kept of single networks, by the names that a file has for it; no empty arrays."""
+    return {f"joint.samples.{name}": array for name, array in vars(samples).items() if array.size}
+
+
+def read_samples(found: Archive, checked: Manifest, sums: JointSums | None) -> JointSamples | None:
+    """Return what a file has of single networks, or None.
+
+    Raises
+    ------
+    ValueError
+        For arrays of the wrong shape or type, and values that no networks could have.
+    """
+    if sums is None or not checked.joint_samples:
+        return None
+    out: dict[str, NDArray[Any]] = {}
+    for name, shape in sample_shapes(sums, checked.joint_samples).items():
+        dtype = np.dtype(np.uint64 if name == "networks" else np.float64)
+        out[name] = found.array(f"joint.samples.{name}", dtype) if 0 not in shape else np.empty(shape, dtype)
+        if out[name].shape != shape:
+            raise ValueError(f"joint.samples.{name} has the wrong shape")
+    samples = JointSamples(**{name: array.copy() for name, array in out.items()})
+    if not networks_within(samples.networks, checked.ranges):
+        raise ValueError("joint.samples.networks are not increasing, or not in the ranges")
+    for name in ("log_norm", "log_stretch"):
+        if not (getattr(samples, name) < np.inf).all():  # NaN is not, -infinity is
+            raise ValueError(f"joint.samples.{name} is no logarithm of a size")
+    if (np.abs(samples.cosine) > 1.0).any() or (samples.log_sine_squared > 0.0).any():
+        raise ValueError("joint.samples has angles that are none")
+    return samples
 
 
 def _check(sums: JointSums) -> None:

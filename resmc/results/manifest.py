@@ -48,6 +48,8 @@ class Manifest:
         How many networks were kept.
     joint : JointRecording or None
         Several inputs, a tangent kernel or tangents.
+    joint_samples : int
+        How many of such networks were kept.
     """
 
     old: bool
@@ -65,6 +67,7 @@ class Manifest:
     samples: int
     trajectories: int
     joint: JointRecording | None = None
+    joint_samples: int = 0
 
     @property
     def quotients(self) -> str:
@@ -137,6 +140,7 @@ def checked(found: Any) -> Manifest:
         samples=_integer("samples", found["samples"], 0, networks),
         trajectories=_integer("trajectories", found["trajectories"], 0, networks),
         joint=_joint(found.get("joint"), lowered, followed),
+        joint_samples=_integer("joint_samples", found.get("joint_samples", 0), 0, networks),
     )
 
 

@@ -14,6 +14,7 @@ from .._system.words import brief
 from ..engine.joint_sums import JointSums
 from ..engine.request import NetworkRange
 from ..engine.sums import NormSums, Sums
+from .joint_kept import JointSamples
 from .kept import Samples, Trajectories
 from .laws import Law
 from .record import Record
@@ -50,6 +51,7 @@ def merged(parts: Sequence[Kind]) -> Kind:
         ratios={name: reduce(NormSums.merged, [s.ratios[name] for s in parts]) for name in followed},
         laws={name: Law.joined([s.laws[name] for s in parts]) for name in first.laws},
         joint=_joint([s.joint for s in parts]),
+        joint_samples=JointSamples.joined([s.joint_samples for s in parts]),
     )
 
 

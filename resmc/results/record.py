@@ -26,6 +26,7 @@ from . import estimates, layer_estimates
 from .arithmetic import share_networks
 from .entries import Entries, FinalSums
 from .estimates import Estimate
+from .joint_kept import JointSamples
 from .kept import Samples, Trajectories, final_offsets, samples_of, trajectories_of
 from .laws import Law
 from .pairs import Pairs, pair_statistics
@@ -94,6 +95,8 @@ class Record:
         Laws of the final values of quotients: at the last layer, of gradients at layer 0.
     joint : JointSums or None
         Sums over networks with several inputs, a tangent kernel or tangents; all else is that of input 0.
+    joint_samples : JointSamples or None
+        What was kept raw of such networks, in place of ``samples``.
     """
 
     model: Model
@@ -110,9 +113,11 @@ class Record:
     ratios: Mapping[str, NormSums] = field(default_factory=dict, repr=False)
     laws: Mapping[str, Law] = field(default_factory=dict, repr=False)
     joint: JointSums | None = field(default=None, repr=False)
+    joint_samples: JointSamples | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        for part in (self.layers, self.statistics, self.samples, self.trajectories, self.ratios, self.joint):
+        kept = (self.samples, self.trajectories, self.joint_samples)
+        for part in (self.layers, self.statistics, *kept, self.ratios, self.joint):
             _freeze(part)
         for law in self.laws.values():
             law.of_networks(self.drawn)
@@ -136,7 +141,13 @@ class Record:
             ratios=outcome.quotients,
             laws={name: Law.shifted(counts, ends[name]) for name, counts in outcome.finals.items()},
             joint=outcome.joint,
+            joint_samples=_joint_samples(request, outcome, layers),
         )
+
+    @property
+    def sampled(self) -> NDArray[np.uint64]:
+        """Numbers of the networks whose final values were kept, of one input or of several."""
+        return self.samples.networks if self.joint_samples is None else self.joint_samples.networks
 
     # -- what the model is -------------------------------------------------------------------------------------------
 
@@ -386,6 +397,12 @@ class Record:
         ranges = ", ".join(shortened([f"[{r.start}, {r.stop})" for r in self.ranges]))
         networks = ranges if self.joint is None else f"{ranges}, {self.joint.recording.words}"
         return f"{type(self).__name__}({self.model}, method={self.method!r}, seed={self.seed}, networks={networks})"
+
+
+def _joint_samples(request: Request, outcome: Outcome, layers: Integers) -> JointSamples | None:
+    if outcome.joint is None or outcome.joint_ends is None or not request.recording.joint_samples:
+        return None
+    return JointSamples.of(outcome.joint_ends, outcome.joint, request.lowered, layers, request.networks.start)
 
 
 def _freeze(kept: Any) -> None:

@@ -110,6 +110,9 @@ def to_bytes(simulation: Record) -> bytes:
         arrays |= {f"laws.{name}.bins": law.bins, f"laws.{name}.counts": law.counts}
     if simulation.joint is not None:
         arrays |= joint_files.arrays(simulation.joint)
+    if simulation.joint_samples is not None:
+        said["joint_samples"] = len(simulation.joint_samples.networks)
+        arrays |= joint_files.sample_arrays(simulation.joint_samples)
     return archive.to_bytes(said, arrays)
 
 
@@ -353,6 +356,7 @@ def _record(found: Archive, checked: Manifest, kind: type[Kind]) -> Kind:
     )
     sound.check_kept("samples", samples, checked)
     sound.check_kept("trajectories", trajectories, checked)
+    joint = joint_files.read(found, checked, size)
     return kind(
         model=lowered.model,
         method=checked.method,
@@ -367,7 +371,8 @@ def _record(found: Archive, checked: Manifest, kind: type[Kind]) -> Kind:
         histogram_version=checked.histogram_version,
         ratios={name: _quotient_sums(found, checked, name, size, slice(None)) for name in checked.followed},
         laws=_laws(found, checked),
-        joint=joint_files.read(found, checked, size),
+        joint=joint,
+        joint_samples=joint_files.read_samples(found, checked, joint),
     )
 
 

@@ -35,6 +35,7 @@ AXES = (
     "bias",
     "keep",
     "inner_width",
+    "bias_law",
     *LOG_GAUSSIAN,
     "n_out",
     "input_norm",
@@ -47,7 +48,7 @@ INTEGERS = {
     "n_out": (1 << 17, "2^17"),
     "inner_width": (MAX_WIDTH, "2^24"),
 }
-WORDS = ("block", "activation", "variant")
+WORDS = ("block", "activation", "variant", "bias_law")
 POSITIVE = ("ratio", "input_norm")
 VECTORS = ("scaling", "input")  # fields whose one value is a sequence of numbers
 LONG_NAMES = {
@@ -65,6 +66,7 @@ LONG_NAMES = {
     "bias": "standard deviation of the bias",
     "keep": "probability with which dropout keeps a neuron",
     "inner_width": "neurons within a branch",
+    "bias_law": "law of the bias",
     "alpha": "skip coefficient",
     "lam": "residual coefficient",
     "variant": "variant of the network",

@@ -1,15 +1,19 @@
-"""Several inputs, the tangent kernel and tangents of all points of a sweep, for its data set."""
+"""Several inputs, the tangent kernel and tangents of all points of a sweep, for its data set and its tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analyses import joint_export
+from ..analyses import joint_export, joint_summary
 from ..analyses.export import Variable
 from ..analyses.joint_export import Named
+from ..analyses.joint_summary import Headline
+from ..results.estimates import Estimate
 from ..simulation import Simulation
 from .plan import Plan
 
@@ -51,3 +55,41 @@ def _at_the_end(sim: Simulation) -> Iterator[Named]:
         if dims == joint_export.PAIR and sim.gram.size == 1:
             dims, values = (), values[0, 0]
         yield name, dims, values, words
+
+
+def joint_columns(found: Mapping[str, Variable], plan: Plan) -> dict[str, Variable]:
+    """Return variables without dimensions of their own: one for each input, pair a <= b or tangent, named by these."""
+    out = {}
+    for name, one in found.items():
+        dims = [dim for dim in one.dims if dim not in plan.dims]
+        own = np.shape(one.values)[len(plan.shape) :]
+        for place in product(*map(range, own)):
+            if dims == list(joint_export.PAIR) and place[0] > place[1]:
+                continue
+            first = 1 if dims == ["tangent"] else 0
+            key = "_".join([name, *(str(first + i) for i in place)])
+            where = ", ".join(f"{dims[0]} {first + i}" for i in place)
+            values: NDArray[Any] = np.asarray(one.values)
+            at: tuple[Any, ...] = (..., *place)
+            words = f"{one.long_name}, {where}" if place else one.long_name
+            out[key] = Variable(plan.dims, values[at], words)
+    return out
+
+
+def joint_headlines(
+    plan: Plan, networks: NDArray[np.int64], load: Callable[[int], Simulation], points: Sequence[int]
+) -> dict[str, list[Headline]]:
+    """Return the numbers that stand for each analysis, of points of a sweep by their places; none of one input alone.
+
+    Points are read one after the other by ``load``; one without ``networks`` has no value.
+    """
+    if plan.joints[0] is None:
+        return {}
+    there = [i for i in points if networks.flat[i]]
+    found = {i: {one.key: one for one in joint_summary.headlines(load(i))} for i in there}
+    names = {key: one.name for each in found.values() for key, one in each.items()}
+    nothing = Estimate(np.array(np.nan), np.array(np.nan), np.array(0))
+    return {
+        key: [found.get(i, {}).get(key, Headline(key, name, nothing, np.nan, np.nan)) for i in points]
+        for key, name in names.items()
+    }

@@ -64,7 +64,7 @@ class Plan:
         rounded to the nearest integer, at least 1.
     alpha, lam, variant : value or sequence
         Fields of `ResNet`; not beside those of a `ResidualNetwork`.
-    block, activation, weights, carry, bias, keep, inner_width : value or sequence
+    block, activation, weights, carry, bias, keep, inner_width, bias_law : value or sequence
         Fields of `ResidualNetwork`, with its defaults. ``weights`` are names of laws, or `Weights`.
     beta, c, inside : value or sequence
         The scaling c L^-beta of a `ResidualNetwork`, with the defaults 0.5, 1 and False of its `DepthScaling`.
@@ -108,8 +108,8 @@ class Plan:
     ----------
     dims : tuple of str
         The dimensions: the fields given as sequences, in the order block, activation, weights, width, depth, ratio,
-        beta, c, inside, scaling, carry, bias, keep, inner_width, alpha, lam, variant, n_out, input_norm, input;
-        ("point",) for a list.
+        beta, c, inside, scaling, carry, bias, keep, inner_width, bias_law, alpha, lam, variant, n_out, input_norm,
+        input; ("point",) for a list.
     shape : tuple of int
         The lengths of the dimensions.
     models : tuple of ResNet and ResidualNetwork
@@ -139,6 +139,7 @@ class Plan:
     bias: Numbers | None = None
     keep: Numbers | None = None
     inner_width: Numbers | None = None
+    bias_law: Words | None = None
     alpha: Numbers | None = None
     lam: Numbers | None = None
     variant: Words | None = None
@@ -187,6 +188,7 @@ class Plan:
             bias: Numbers | None = None,
             keep: Numbers | None = None,
             inner_width: Numbers | None = None,
+            bias_law: Words | None = None,
             alpha: Numbers | None = None,
             lam: Numbers | None = None,
             variant: Words | None = None,

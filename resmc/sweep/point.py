@@ -73,7 +73,7 @@ class Point:
     def request(self, start: int, stop: int, device: Device, threads: int) -> Request:
         """Request the networks start .. stop - 1, to be simulated on ``device``."""
         if self.joint is not None:
-            check_recording(named(self.joint), device, 0, False)
+            check_recording(named(self.joint), device, False)
         displacement = self.gradients or self.displacement
         return Request(
             lowered=lower(self.model),

@@ -18,6 +18,7 @@ from ..results.observable import IN_DEPTH, LEADING, NEXT, SECOND_ORDER
 from ..tables import Column, Table
 from ..tables.cells import NOTHING, cell, plain
 from .axes import AXES
+from .joint_table import joint_headlines
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ MOST_LINES = 200
 EXPLAINED = {LEADING: "limit: leading order in 1/n", IN_DEPTH: "in depth: the limit as the depth grows"}
 EXACT = "exact: at this width and depth"
 EXPLAINED_NEXT = f"{NEXT}: the {SECOND_ORDER}"
-LIMITS = {LEADING: "limit", IN_DEPTH: "in depth"}
+INFINITE = "infinite width"
+LIMITS = {LEADING: "limit", IN_DEPTH: "in depth", INFINITE: INFINITE}
+EXPLAINED_INFINITE = "infinite width: the limit as the width grows"
 
 
 @dataclass(frozen=True)
@@ -72,15 +75,24 @@ def table(result: SweepResult, most: int) -> Table:
         if np.isfinite(second).any():
             cells.append([float(value) if np.isfinite(value) else None for value in second])
             columns.append(Column(NEXT, f"{name}_second_order"))
+    joint = joint_headlines(plan, result.networks, result.load, range(points))
+    for key, several in joint.items():
+        cells.append([_Compared(one.estimate, float(one.exact), float(one.limit), INFINITE) for one in several])
+        columns.append(Column(several[0].name, key))
     beside = {name: result.limits[name][np.isnan(result.exact[name])] for name in shown}
     kinds = {one.limit_kind for name, one in shown.items() if np.isfinite(beside[name]).any()}
-    exact = any(np.isfinite(result.exact[name]).any() for name in shown)
+    numbers = [one for several in joint.values() for one in several]
+    exact = any(np.isfinite(result.exact[name]).any() for name in shown) or any(
+        np.isfinite(one.exact) for one in numbers
+    )
     short = [name for name, one in shown.items() if one.least is not None and _without_error(result.estimates[name])]
+    short += [one.key for one in numbers if _without_error(one.estimate)]
     why = ["no error bar: too few networks, or rare ones rule the mean"] if short else []
     lacking = [name for name in shown if any(name not in names for names in plan.observables)]
     why += [f"no value: not followed at that point{how}" for how in sorted({*map(plan.how_to_follow, lacking)} - {""})]
     why += [EXPLAINED_NEXT] if any(column.name == NEXT for column in columns) else []
     notes = [*(EXPLAINED[kind] for kind in EXPLAINED if kind in kinds), *([EXACT] if exact else [])]
+    notes += [EXPLAINED_INFINITE] if any(np.isfinite(one.limit) and np.isnan(one.exact) for one in numbers) else []
     title, *lines = _heading(result)
     return Table(
         "points",

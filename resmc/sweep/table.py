@@ -15,7 +15,7 @@ from ..models.fields import field_of, told_apart
 from ..results.observables import OBSERVABLES
 from ..tables.frames import frame
 from .axes import AXES, LONG_NAMES
-from .joint_table import joint_variables
+from .joint_table import joint_columns, joint_variables
 
 if TYPE_CHECKING:
     import pandas
@@ -60,12 +60,16 @@ def to_xarray(result: SweepResult, *, laws: bool = False) -> xarray.Dataset:
 def to_dataframe(result: SweepResult, *, laws: bool = False) -> pandas.DataFrame:
     """Return a row for each point: the fields of its model, and all variables of `to_xarray`.
 
+    What has inputs or tangents as dimensions has a column for each: ``cosine_0_1`` of inputs 0 and 1.
+
     Raises
     ------
     ImportError
         If pandas is not installed.
     """
-    return rows(result.plan.dims, result.plan.shape, coordinates(result.plan), _collected(result, laws))
+    plan, joint = result.plan, joint_variables(result.plan, result.networks, result.load)[0]
+    found = _collected(result, laws) | joint_columns(joint, plan)
+    return rows(plan.dims, plan.shape, coordinates(plan), found)
 
 
 def rows(

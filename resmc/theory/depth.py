@@ -183,7 +183,7 @@ def law_free(model: ResidualNetwork) -> bool:
     a homogeneous activation, by the symmetry of W the slope of a neuron is independent of the sign of w.h, and sigma^2
     counts as kappa (w.h)^2. All other networks see more of the law of w.h than its variance: E sigma(w.h)^2.
     """
-    return model.law == "gaussian" or model.block == "phi-in" or model.inside or jacobian_gain(model) is not None
+    return model.gaussian or model.block == "phi-in" or model.inside or jacobian_gain(model) is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,6 +277,11 @@ def no_depth_limit(model: ResidualNetwork) -> str | None:
     if beta > 0.5:
         return f"beta={beta!r} has the input itself as its limit, as branches vanish: beta must be 0.5"
     if not law_free(model):
+        if model.weight_law.gaussian:
+            return (
+                f"bias_law={model.bias_law!r} has no limit in depth with block={model.block!r} and {given} that is "
+                "known: W h + b is not Gaussian then; it must be 'gaussian'"
+            )
         return (
             f"weights={model.weights!r} is not allowed with block={model.block!r} and activation={model.activation!r}: "
             f"at a finite width the limit depends on the law of W h beyond its variance, and is known for 'gaussian'"

@@ -65,6 +65,8 @@ def no_log_determinant(model: Model) -> str | None:
             f"weights={brief(network.weights)} have no exact determinant: they must be 'gaussian', and layers "
             "independent of each other"
         )
+    if network.inner_width is not None:
+        return f"inner_width={network.inner_width} has no exact determinant that is derived here: it must be the width"
     if network.keep != 1.0:
         return f"keep={network.keep!r} has no exact determinant: a neuron that is left out makes it 0; it must be 1"
     if network.activation not in ("linear", "leaky_relu"):

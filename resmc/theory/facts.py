@@ -207,7 +207,7 @@ class Facts:
         """
         g = self.general
         gaussian = fractions.fresh_layers(g) & fractions.symmetric_layers(g) & (not g.inputs.explicit)
-        if not g.weight_law.gaussian:
+        if not g.gaussian:
             gaussian &= np.arange(g.depth + 1) <= fractions.untouched_layers(g)
         return np.where(gaussian[layers], 3.0 / (g.width + 2.0), np.nan)
 

@@ -302,4 +302,9 @@ def _checked(model: Model) -> ResidualNetwork:
             f"weights={brief(network.weights)} are not allowed at infinite width: layers must be independent of each "
             "other"
         )
+    if network.bias > 0.0 and network.bias_law != "gaussian":
+        raise ValueError(
+            f"bias_law={network.bias_law!r} is not allowed at infinite width: what activations meet is Gaussian only "
+            "with Gaussian biases; it must be 'gaussian'"
+        )
     return network

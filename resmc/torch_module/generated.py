@@ -11,6 +11,7 @@ from ..models.dropout import kept_factor
 from ..models.network import Network
 from ..models.processes import Process
 from ..models.residual_network import ResidualNetwork
+from ..models.weights import WEIGHTS
 from ..reference.paths import Terms, path
 from ..reference.vectors import Floats
 
@@ -62,7 +63,9 @@ class Generated:
         return self._entries(place, layer, rows * columns, self._of_law).reshape(self.networks, rows, columns)
 
     def bias(self, layer: int) -> Floats:
-        return self._entries("bias", layer, self.model.inner, self.numbers.standard_normal)
+        model = self.model
+        law = WEIGHTS[model.bias_law if isinstance(model, ResidualNetwork) else "gaussian"]
+        return self._entries("bias", layer, model.inner, lambda shape: law.generated(self.numbers, shape))  # type: ignore[arg-type]
 
     def signs(self, layer: int) -> Floats:
         n, sigma = self.model.inner, self.model.sigma

@@ -32,6 +32,7 @@ struct ResidualCase {
         net.keep = net.size = 1.0f;
         net.bias_square = 0.1f * static_cast<float>(width);
         net.bias = std::sqrt(net.bias_square);
+        net.bias_law = method == METHOD_DENSE && width % 2 == 0 ? WEIGHTS_UNIFORM : WEIGHTS_GAUSSIAN;
         net.kept_below = block == BLOCK_PHI_IN && segment % 2 == 0 ? 0xB0000000u : 0;  // dropout in some cases
         net.kept_factor = 1.2f;
         net.segment = segment;

@@ -75,6 +75,7 @@ struct Residual {
     float keep;               // what the normalisation makes of h_0 in each layer: 1 without one
     float size;               // of an entry of h_0
     float bias, bias_square;  // t sqrt(n), t^2 n, t the standard deviation of a bias
+    WeightLaw bias_law;       // of the dense method
     uint32_t kept_below;      // dropout keeps neurons whose word is below: keep 2^32; 0 without dropout
     float kept_factor;        // and multiplies them by 1/sqrt(keep)
     uint32_t segment;         // layers that are kept at a time for the backward pass

@@ -152,7 +152,9 @@ struct DrawnWeights {
     template <class Run>
     static RESMC_FN void bias(Run& run, uint32_t l, uint32_t round, bool whole, typename Run::Real (&b)[4]) {
         typename Run::Word w[4];
-        run.normals(run.draw(STREAM_BIAS, l), round, whole, b, w, run.inner());
+        run.words(run.draw(STREAM_BIAS, l), round, w);
+        WeightsOfLaw{run.net.bias_law}(w, b);
+        run.mask(round, whole, b, run.inner());
     }
     // A slot's step, from that of all.
     template <class Real>
