@@ -43,8 +43,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
 STARTING = 15.0  # seconds that a program may need to import torch and to end
 OF_GPUS = (
-    "test_cuda", "test_cuda_residual", "test_native", "test_device_faults", "test_gpu_programs", "test_sweep_gpu",
-    "test_same_bits", "test_given_weights_gpu",
+    "test_cuda", "test_cuda_residual", "test_native", "test_native_draws", "test_device_faults", "test_gpu_programs",
+    "test_sweep_gpu", "test_same_bits", "test_given_weights_gpu",
 )  # fmt: skip
 EMULATION = "import sys; sys.path.insert(0, 'tests'); import emulated; emulated.module()"
 REPORT_BUILD = (

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from exact_comparisons import BOUND, assert_all_within, z_against_exact
 from scipy import special, stats
-from test_exact_values import BOUND, assert_all_within, z_against_exact
 from test_projected_and_dense_agree import z_of_two_counts
 
 import resmc

@@ -18,9 +18,9 @@ from functools import cache
 
 import numpy as np
 import pytest
+from exact_comparisons import BOUND, z_of_mean
 from numpy.typing import NDArray
 from scipy import stats
-from test_exact_values import BOUND, z_of_mean
 
 import resmc
 from resmc import Estimate, KSDistance, ResNet, Simulation, theory

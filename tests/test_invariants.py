@@ -12,11 +12,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from exact_comparisons import assert_all_within, z_of_probability
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
-from test_exact_values import assert_all_within, z_of_probability
 from test_projected_and_dense_agree import law_comparisons
 
 import resmc

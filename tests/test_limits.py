@@ -17,9 +17,9 @@ from functools import cache
 
 import numpy as np
 import pytest
+from exact_comparisons import BOUND, assert_all_within, z_of_student
 from numpy.typing import NDArray
 from scipy.special import stdtrit
-from test_exact_values import BOUND, assert_all_within, z_of_student
 
 import resmc
 from resmc import Estimate, ResidualNetwork, ResNet, Simulation, theory

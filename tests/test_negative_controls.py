@@ -20,18 +20,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from exact_comparisons import BOUND, exact_comparisons
 from numpy.typing import NDArray
 from scipy import stats
-from test_exact_values import (
-    BALANCED,
-    BOUND,
-    CONNECTED,
-    STEP_NETWORKS,
-    STEPS,
-    exact_comparisons,
-    networks_for,
-    one_step_comparisons,
-)
+from test_exact_values import BALANCED, CONNECTED, STEP_NETWORKS, STEPS, networks_for, one_step_comparisons
 from test_projected_and_dense_agree import MODELS, dense_networks, law_comparisons, pair
 
 import resmc

@@ -215,7 +215,7 @@ def test_what_is_not_a_number_is_refused(right: Layers) -> None:
 # ----------------------------------------------------------------------------------------------- errors over all inputs
 
 
-@pytest.mark.parametrize(  # tests/test_native.py holds the normals of all sets against exact ones
+@pytest.mark.parametrize(  # tests/test_native_draws.py holds the normals of all sets against exact ones
     "name", [INSTRUCTION_SETS[0], *(pytest.param(one, marks=pytest.mark.long) for one in INSTRUCTION_SETS[1:])]
 )
 def test_a_part_of_all_inputs_is_as_exact_as_stated(name: str) -> None:

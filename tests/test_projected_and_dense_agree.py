@@ -14,8 +14,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from exact_comparisons import BOUND, assert_all_within, few_layers, log_fourth_moment, z_of_probability, z_of_student
 from scipy import stats
-from test_exact_values import BOUND, assert_all_within, few_layers, log_fourth_moment, z_of_probability, z_of_student
 
 import resmc
 from resmc import Estimate, ResNet, Simulation

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from exact_comparisons import assert_all_within, z_against_exact
 from scipy import stats
-from test_exact_values import assert_all_within, z_against_exact
 
 import resmc
 from resmc import ResidualNetwork, ResNet, theory

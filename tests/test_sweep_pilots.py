@@ -16,7 +16,7 @@ from resmc.results.laws import Law
 from resmc.sweep import cost
 from resmc.sweep.manage import status
 from resmc.sweep.pilot import wanted_networks
-from resmc.sweep.plan import FIRST_OF_PILOT
+from resmc.sweep.plan_checks import FIRST_OF_PILOT
 
 HALF = math.sqrt(0.5)
 pytestmark = pytest.mark.cpu

@@ -343,17 +343,17 @@ def test_shards_without_number_are_refused(tmp_path):
 
 def test_an_estimate_takes_seconds_whatever_the_plan():
     plan = Sweep(width=[1000, 2000], depth=3000, alpha=0.6, lam=0.8, networks=10, method="dense")
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert plan.estimate("cpu").seconds > 10.0
-    assert time.perf_counter() - begin < 10.0  # by itself a network of either takes as long
+    assert time.process_time() - begin < 10.0  # by itself a network of either takes as long
 
 
 def test_the_line_of_an_error_in_a_long_list_is_found_at_once(tmp_path):
     table = "[[models]]\nwidth = 8\ndepth = 4\nalpha = 0.6\nlam = 0.8\n"
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(ValueError, match=f"line {3 + 6 * 1999}: models\\[1999\\]: width=0 is out of range"):
         read(tmp_path, "networks = 10\n" + "\n".join([table] * 1999 + [table.replace("8", "0", 1)]))
-    assert time.perf_counter() - begin < 5.0
+    assert time.process_time() - begin < 5.0
 
 
 def test_points_whose_depths_round_to_the_same_are_independent():

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..engine.joint_sums import JointSums
 from ..results.estimates import WORTH_SAYING, Estimate, Floats
 from ..results.joint_estimates import JointEstimates
 from ..results.record import Record
-from ..tables import Column
+from ..tables import Column, Table
 from ..tables.cells import cell
-from ..tables.table import few
+from ..tables.table import MOST_LAYERS, few
 
 MOST_PAIRS = 6  # pairs of inputs in a table, at each layer
 THEORY = [
@@ -63,6 +65,34 @@ def theory_cells(found: Estimate, exact: float, limit: float) -> list[Any]:
 def theory_cell(found: Estimate, value: float) -> str:
     """Write a value beside an estimate, of which it has the size; empty if it is NaN."""
     return cell(value, size=float(np.nan_to_num(np.fmax(np.abs(found.value), found.stderr), posinf=0.0)))
+
+
+def table_of_pairs(
+    name: str,
+    title: str,
+    layers: NDArray[np.int64],
+    pairs: Sequence[tuple[int, int]],
+    columns: Sequence[Column],
+    cells: Callable[[int, int, int], list[Any]],
+) -> Table:
+    """Return a row for each recorded layer and pair of inputs, the first of them in what is printed.
+
+    ``columns`` stand behind those of the layer and the inputs; cells(i, a, b) fills them for the pair (b, a) at
+    recorded layer ``i``.
+    """
+
+    def table(most: int, most_pairs: int) -> Table:
+        rows = [
+            [int(layers[i]), f"{b}, {a}", *cells(i, a, b)]
+            for i in chosen_layers(len(layers), most)
+            for b, a in pairs[:most_pairs]
+        ]
+        left = len(layers) * len(pairs) - len(rows)
+        first = [Column("layer", "layer"), Column("inputs", "inputs", numeric=False)]
+        complete = (lambda: table(len(layers), len(pairs))) if left else None
+        return Table(name, title, [*first, *columns], rows, left_out=left, complete=complete)
+
+    return table(MOST_LAYERS, MOST_PAIRS)
 
 
 def pairs_below(count: int, own: bool) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ network to network at any other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,8 @@ from ..results.estimates import Estimate, Floats
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
 from ..tables import Column, Table
-from ..tables.table import MOST_LAYERS
 from ..theory.infinite_width import infinite_width
-from ._joint import MOST_PAIRS, THEORY, chosen_layers, estimates_of, nothing_known, pairs_below, sums_of, theory_cells
+from ._joint import THEORY, estimates_of, nothing_known, pairs_below, sums_of, table_of_pairs, theory_cells
 from ._result import Result
 
 
@@ -53,24 +52,12 @@ class JointLogNorms(Result):
             return np.asarray(value / (size[:, :, None] * size[:, None, :]))
 
     def _table(self) -> Table:
-        return self._rows(MOST_LAYERS, MOST_PAIRS)
+        def cells(i: int, a: int, b: int) -> list[Any]:
+            return [self.mean[i, a] if a == b else None, self.covariance[i, a, b]]
 
-    def _rows(self, most: int, most_pairs: int = 1 << 20) -> Table:
         pairs = pairs_below(self.mean.shape[1], own=True)
-        rows = []
-        for i in chosen_layers(len(self.layers), most):
-            for b, a in pairs[:most_pairs]:
-                mean = self.mean[i, a] if a == b else None
-                rows.append([int(self.layers[i]), f"{b}, {a}", mean, self.covariance[i, a, b]])
-        left = len(self.layers) * len(pairs) - len(rows)
-        columns = [
-            Column("layer", "layer"),
-            Column("inputs", "inputs", numeric=False),
-            Column("mean", "mean"),
-            Column("covariance", "covariance"),
-        ]
-        complete = partial(self._rows, 1 << 20) if left else None
-        return Table("joint_log_norms", "Log-norms of inputs", columns, rows, left_out=left, complete=complete)
+        columns = [Column("mean", "mean"), Column("covariance", "covariance")]
+        return table_of_pairs("joint_log_norms", "Log-norms of inputs", self.layers, pairs, columns, cells)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -100,25 +87,12 @@ class OutputCovariance(Result):
     reliable: NDArray[np.bool_]
 
     def _table(self) -> Table:
-        return self._rows(MOST_LAYERS, MOST_PAIRS)
+        def cells(i: int, a: int, b: int) -> list[Any]:
+            found = self.by_layer[i, a, b]
+            return [found, *theory_cells(found, float(self.exact[i, a, b]), float(self.infinite_width[i, a, b]))]
 
-    def _rows(self, most: int, most_pairs: int = 1 << 20) -> Table:
-        pairs = pairs_below(self.exact.shape[1], own=True)
-        rows = []
-        for i in chosen_layers(len(self.layers), most):
-            for b, a in pairs[:most_pairs]:
-                found = self.by_layer[i, a, b]
-                theory = theory_cells(found, float(self.exact[i, a, b]), float(self.infinite_width[i, a, b]))
-                rows.append([int(self.layers[i]), f"{b}, {a}", found, *theory])
-        left = len(self.layers) * len(pairs) - len(rows)
-        columns = [
-            Column("layer", "layer"),
-            Column("inputs", "inputs", numeric=False),
-            Column("covariance", "covariance"),
-            *THEORY,
-        ]
-        complete = partial(self._rows, 1 << 20) if left else None
-        return Table("output_covariance", "Covariance of outputs", columns, rows, left_out=left, complete=complete)
+        pairs, columns = pairs_below(self.exact.shape[1], own=True), [Column("covariance", "covariance"), *THEORY]
+        return table_of_pairs("output_covariance", "Covariance of outputs", self.layers, pairs, columns, cells)
 
 
 def log_norms(sim: Record) -> JointLogNorms:

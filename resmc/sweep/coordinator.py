@@ -23,7 +23,7 @@ from .compute import Done, ShardTask
 from .engines import Engine, open_engine
 from .errors import Damaged, Superseded
 from .kinds import plan_of
-from .plan import FIRST_OF_PILOT
+from .plan_checks import FIRST_OF_PILOT
 from .progress import Progress, State
 from .shards import Range, Shard, cover, in_turn, is_within
 from .store import Listing, Store, Stored, class_name

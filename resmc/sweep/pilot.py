@@ -13,7 +13,8 @@ from scipy.special import fdtri
 from ..engine.recording import GROUPS, LARGEST_BATCH
 from ..results.entries import End
 from ..results.observables import SWEPT
-from .plan import FIRST_OF_PILOT, Plan, ends
+from .plan import Plan, ends
+from .plan_checks import FIRST_OF_PILOT
 from .point import Point
 from .shards import Shard
 

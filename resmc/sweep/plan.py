@@ -5,9 +5,8 @@ Users meet a plan as a `resmc.Sweep`, which adds the methods that run it.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, InitVar, dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from .._system.plain import Plain
-from .._system.words import brief
 from ..engine.joint_request import Asked, joint_of
 from ..engine.lowering import BACKWARD, QUOTIENTS, Lowered, lower
 from ..engine.recording import JointRecording, batch_size
@@ -32,7 +30,8 @@ from ..models.weights import Weights
 from ..results.entries import End, Entries
 from ..results.observable import letter
 from ..results.observables import SWEPT, existing
-from .axes import AXES, MAX_POINTS, axis, check_grid, is_value, listed_model, model_of_table, network, plain_fields
+from .axes import AXES, model_of_table, plain_fields
+from .plan_checks import gridded, how_many, listed
 from .point import Point, point_seed
 
 Numbers = float | Sequence[float] | NDArray[Any]
@@ -47,7 +46,6 @@ SCHEMA_VERSION = 1
 ASKED = ("gram", "angle", "tangent_kernel", "independent_backward", "tangents")
 # Off, these are left out of a plan's file, as in those of version 0.1.
 NEW_SWITCHES = ("gradients", "displacement", *ASKED)
-FIRST_OF_PILOT = 1 << 47  # first network of every pilot: estimates use networks below, so that nothing is biased
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,10 +230,9 @@ class Plan:
             object.__setattr__(self, name, value)
 
         put("listed", self.models is not None)
-        if self.listed:
-            self._check_list(put)
-        else:
-            self._check_grid(put)
+        given = {name: getattr(self, name) for name in AXES}
+        for name, value in (listed(self.models, given) if self.listed else gridded(given)).items():
+            put(name, value)
         put("seed", checks.integer("seed", self.seed, 0, (1 << 64) - 1, "2^64 - 1"))
         put("independent", checks.boolean("independent", self.independent))
         put("method", checks.choice("method", self.method, CHOICES))
@@ -257,40 +254,6 @@ class Plan:
 
     # -- checks -------------------------------------------------------------------------------------------------------
 
-    def _check_list(self, put: Any) -> None:
-        for name in AXES:
-            if getattr(self, name) is not None:
-                raise ValueError(f"{name} is not allowed beside models: give a list of models, or a grid")
-        try:
-            models = tuple(self.models)
-        except TypeError:
-            raise ValueError(
-                f"models={brief(self.models)} is not allowed: it must be a sequence of ResNet and ResidualNetwork"
-            ) from None
-        if not 1 <= len(models) <= MAX_POINTS:
-            raise ValueError(f"models holds {len(models)} networks: it must hold 1 to {MAX_POINTS}")
-        put("models", tuple(listed_model(model) for model in models))
-        put("dims", ("point",))
-        put("shape", (len(models),))
-
-    def _check_grid(self, put: Any) -> None:
-        check_grid({name: getattr(self, name) for name in AXES})
-        put("dims", tuple(name for name in AXES if not is_value(name, getattr(self, name))))
-        for name in AXES:
-            given = getattr(self, name)
-            if given is not None:
-                put(name, axis(name, given))
-        put("shape", tuple(len(getattr(self, name)) for name in self.dims))
-        if math.prod(self.shape) > MAX_POINTS:
-            raise ValueError(f"the grid has {math.prod(self.shape)} points: at most {MAX_POINTS} are allowed")
-        put("models", tuple(self._grid()))
-
-    def _grid(self) -> Iterator[Model]:
-        given = [name for name in AXES if getattr(self, name) is not None]
-        values = [getattr(self, name) if name in self.dims else (getattr(self, name),) for name in given]
-        for index in np.ndindex(*(len(v) for v in values)):
-            yield network({name: v[i] for name, v, i in zip(given, values, index, strict=True)})
-
     def _check_asked(self, put: Any) -> None:
         """Check what is asked for besides one input, of which every network has the first."""
         asked = Asked(**{name: getattr(self, name) for name in ASKED})
@@ -311,33 +274,14 @@ class Plan:
             put("angle", checks.real("angle", self.angle))
 
     def _check_networks(self, put: Any) -> None:
-        if self.networks is None and self.target_stderr is None:
-            raise ValueError("networks is missing: give it, or target_stderr and max_networks")
-        if self.networks is not None:
-            if self.target_stderr is not None:
-                raise ValueError("target_stderr is not allowed beside networks: give one or the other")
-            if self.max_networks is not None:
-                raise ValueError("max_networks is not allowed beside networks: it belongs to target_stderr")
-            put("networks", checks.integer("networks", self.networks, 1, FIRST_OF_PILOT, "2^47"))
-            return
-        if self.max_networks is None:
-            raise ValueError("max_networks is missing: target_stderr needs a bound on the networks of a point")
-        put("max_networks", checks.integer("max_networks", self.max_networks, 32, FIRST_OF_PILOT, "2^47"))
-        if not isinstance(self.target_stderr, Mapping) or not self.target_stderr:
-            example = "{'log_norm.variance': 1e-3}"
-            raise ValueError(f"target_stderr={brief(self.target_stderr)} is not allowed: it must be like {example}")
-        targets = {}
-        for name, target in self.target_stderr.items():
-            if name not in SWEPT:
-                raise ValueError(f"target_stderr[{name!r}] is not allowed: it must be one of {', '.join(SWEPT)}")
-            lacking = [i for i, names in enumerate(self.observables) if name not in names]
-            if lacking:
-                raise ValueError(
-                    f"target_stderr[{name!r}] is not allowed: {self.describe(lacking[0])} has no such quantity"
-                    + self.how_to_follow(name)
-                )
-            targets[name] = checks.real(f"target_stderr[{name!r}]", target, positive=True)
-        put("target_stderr", targets)
+        def lacking(name: str) -> str | None:
+            for i, names in enumerate(self.observables):
+                if name not in names:
+                    return f"{self.describe(i)} has no such quantity" + self.how_to_follow(name)
+            return None
+
+        for name, value in how_many(self.networks, self.target_stderr, self.max_networks, lacking).items():
+            put(name, value)
 
     # -- points -------------------------------------------------------------------------------------------------------
 

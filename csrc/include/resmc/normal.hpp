@@ -10,7 +10,7 @@
 //   target has it;  sqrt(x);  sqrt_normal(x) the same for 2^-40 < x < 2^10;  to_real(w) of the signed word;
 //   as_real(w), as_word(x) the same bits;  select_negative(w, a, b) = a where w is negative as a signed word, else b;
 //   select_zero(w, a, b) likewise
-// Everything is correct to float32's last places: tests/test_native.py states the worst errors.
+// Everything is correct to float32's last places: tests/test_native_draws.py states the worst errors.
 #pragma once
 
 #include "target.hpp"
