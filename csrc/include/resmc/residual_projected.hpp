@@ -151,6 +151,7 @@ struct Projected {
         const Real bias = Real(net.bias) * scale.inverse;
         const auto residual = run.draw(STREAM_RESIDUAL, l), fresh = run.draw(STREAM_BACKWARD, l);
         const Real p_square = gradient.p.square, s = run.step(l);
+        const Word exponent = gradient.p.exponent + here.exponent;
 
         if constexpr (block == BLOCK_PHI_IN) {
             // J^T p = s D V^T p with x = sigma(h), v = p; dropout is part of sigma, and so of D.
@@ -171,10 +172,11 @@ struct Projected {
                     sum.fresh = fma(value[k], f[k], sum.fresh);
                 }
             });
-            const auto t = net.bias > 0.0f
-                               ? transposed(sums.drawn, p_square, fma(bias, run.normal(fresh, run.width()), sums.fresh),
-                                            here.sums.active_square + bias2)
-                               : transposed(sums.drawn, p_square, sums.fresh, here.sums.active_square);
+            auto t = net.bias > 0.0f
+                         ? transposed(sums.drawn, p_square, fma(bias, run.normal(fresh, run.width()), sums.fresh),
+                                      here.sums.active_square + bias2)
+                         : transposed(sums.drawn, p_square, sums.fresh, here.sums.active_square);
+            run.goes_back(l, true, p_square, here.sums.active_square, exponent, t);
             const auto branch = [&](uint32_t round, bool whole, const Real(&h)[4], Real(&v)[4]) RESMC_LAMBDA {
                 Real f[4], value[4], slope[4];
                 Word w[4] = {};
@@ -209,6 +211,7 @@ struct Projected {
                 };
                 const Sum sums = run.template each_round<Sum>(body);
                 outer = transposed(sums.drawn, p_square, sums.fresh, sums.x_square);
+                run.goes_back(l, true, p_square, sums.x_square, exponent, outer);
             }
             const Sum sums = run.template each_round<Sum>([&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
                 Real g[4], u[4], v[4], f[4], h[4], value[4], slope[4];
@@ -231,10 +234,11 @@ struct Projected {
                     sum.v_square = fma(v[k], v[k], sum.v_square);
                 }
             });
-            const auto t = net.bias > 0.0f ? transposed(sums.drawn, sums.v_square,
-                                                        fma(bias, run.normal(inner_fresh, run.width()), sums.fresh),
-                                                        here.sums.square + bias2)
-                                           : transposed(sums.drawn, sums.v_square, sums.fresh, here.sums.square);
+            auto t = net.bias > 0.0f ? transposed(sums.drawn, sums.v_square,
+                                                  fma(bias, run.normal(inner_fresh, run.width()), sums.fresh),
+                                                  here.sums.square + bias2)
+                                     : transposed(sums.drawn, sums.v_square, sums.fresh, here.sums.square);
+            run.goes_back(l, false, sums.v_square, here.sums.square, exponent, t);
             const Real readout(net.network.readout);
             run.template finish_backward<false>(here, at, gradient,
                                                 [&](uint32_t round, bool, const Real(&h)[4], Real(&v)[4]) RESMC_LAMBDA {
