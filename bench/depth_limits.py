@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,32 +23,10 @@ from typing import Any
 import resmc
 from resmc import DepthScaling, Estimate, FractionalNoise, Mixture, ResidualNetwork, SmoothProcess, Weights
 
+from .asked import Line, between, near
 from .machine import commit, cpu_model
 
 RESULTS = Path(__file__).parent / "results"
-
-
-@dataclass(frozen=True)
-class Line:
-    """One number: what it is, what is asked of it, its value and standard error, and whether it is reached."""
-
-    what: str
-    asked: str
-    value: float
-    stderr: float
-    reached: bool
-
-
-def near(what: str, found: Estimate, target: float, bound: float) -> Line:
-    """A number that shall be within a bound of a target."""
-    value, error = float(found.value), float(found.stderr)
-    return Line(what, f"{target:g} +- {bound:g}", value, error, abs(value - target) <= bound)
-
-
-def between(what: str, found: Estimate, low: float, high: float) -> Line:
-    """A number that shall lie between two others."""
-    value, error = float(found.value), float(found.stderr)
-    return Line(what, f"{low:g} to {high:g}", value, error, low <= value <= high)
 
 
 ODES: dict[str, dict[str, Any]] = {

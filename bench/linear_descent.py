@@ -7,14 +7,11 @@ Then the seconds and the memory of a step. Exits with 1 if a number is not reach
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 import time
 import tracemalloc
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,12 +20,9 @@ from scipy.linalg import expm
 from resmc import Estimate
 from resmc.experiments.convergence import slope
 from resmc.ode import LinearDescent, linear_descent
-from resmc.results.estimates import format_estimate
 
-from .depth_limits import Line, between, near
+from .asked import Line, between, near, options, origin, rows, run
 from .harness import Floats
-from .machine import publish
-from .run_record import run_record
 
 WIDTH, TARGETS, SEED = 4, 32, 0
 
@@ -115,17 +109,9 @@ def markdown(report: dict[str, Any]) -> str:
     """The report as tables."""
     lines = [
         "# Linear residual networks under gradient descent\n",
-        f"`{report['command']}` at {report['commit']}, {report['date']}: {report['cpu']}, {report['cpus']} CPUs, load "
-        f"average {report['load']:.1f}, resmc {report['version']}. {TARGETS} targets of width {WIDTH}, seed {SEED}, "
-        f"time {report['time']:g} in steps of 0.1, {report['seconds']:.0f} s.\n",
-        "| number | asked | reached | |",
-        "|---|--:|--:|---|",
-    ]
-    for row in (Line(**one) for one in report["lines"]):
-        number = format_estimate(row.value, row.stderr) if np.isfinite(row.stderr) else f"{row.value:.3g}"
-        word = "" if row.reached else "NOT reached"
-        lines.append(f"| {row.what} | {row.asked} | {number.replace('+-', '±')} | {word} |")
-    lines += [
+        f"{origin(report)}. {TARGETS} targets of width {WIDTH}, seed {SEED}, time {report['time']:g} in steps of 0.1, "
+        f"{report['seconds']:.0f} s.\n",
+        *rows(report["lines"]),
         "\nA step of one target's networks of depths N/2, N and 2N: processor time; most memory in 2 and 8 steps.\n",
         "| N | milliseconds | MiB, 2 steps | MiB, 8 steps |",
         "|--:|--:|--:|--:|",
@@ -138,25 +124,15 @@ def markdown(report: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the tables, and write them."""
-    parser = argparse.ArgumentParser(prog="python -m bench.linear_descent", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small depths, in seconds")
-    parser.add_argument("--output", type=Path, help="folder for the JSON and the table; without it they are printed")
-    args = parser.parse_args(arguments)
+    args = options("linear_descent", __doc__, "small depths, in seconds").parse_args(arguments)
     scale = QUICK if args.quick else FULL
-    machine, began = run_record(), time.monotonic()
-    found = linear_descent(targets(), scale.depths, time=scale.time, progress=False)
-    lines = [*rates(found), *uniformity(scale), *control(scale)]
-    report: dict[str, Any] = {
-        "command": shlex.join(["python", "-m", "bench.linear_descent", *(["--quick"] if args.quick else [])]),
-        **machine,
-        "time": scale.time,
-        "lines": [asdict(line) for line in lines],
-        "costs": costs(scale.depths, scale.steps),
-        "seconds": time.monotonic() - began,
-    }
-    table = markdown(report)
-    publish(args.output, "linear-descent" + "-quick" * args.quick, report, table)
-    return int(not all(line.reached for line in lines))
+
+    def measure() -> dict[str, Any]:
+        found = linear_descent(targets(), scale.depths, time=scale.time, progress=False)
+        lines = [asdict(line) for line in [*rates(found), *uniformity(scale), *control(scale)]]
+        return {"time": scale.time, "lines": lines, "costs": costs(scale.depths, scale.steps)}
+
+    return run("linear_descent", args, measure, markdown)
 
 
 if __name__ == "__main__":

@@ -7,24 +7,17 @@ Exits with 1 if a number is not reached. ``--quick`` takes few networks.
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
-import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import resmc
 from resmc import Estimate, ResNet, moment_growth
-from resmc.results.estimates import format_estimate
 
-from .depth_limits import Line, between, near
+from .asked import Line, bare, between, near, options, origin, rows, run
 from .harness import by_turns, ratios
-from .machine import publish
-from .run_record import run_record
 
 HALF = 0.5**0.5
 WIDTH, RATIO = 24, 10
@@ -54,8 +47,8 @@ def accuracy(scale: Scale) -> list[Line]:
     lines = []
     for ratio in (1, 2, 5, 10):
         at = int(np.searchsorted(run.layers, ratio * WIDTH))
-        lines.append(near(f"z-score, d/n = {ratio}", _bare(run.z_score[at]), 0.0, 4.0))
-        lines.append(between(f"scatter of a population, d/n = {ratio}", _bare(run.scatter[at]), 0.0, 0.1 * ratio**0.5
+        lines.append(near(f"z-score, d/n = {ratio}", bare(run.z_score[at]), 0.0, 4.0))
+        lines.append(between(f"scatter of a population, d/n = {ratio}", bare(run.scatter[at]), 0.0, 0.1 * ratio**0.5
                              * (1024 / scale.size) ** 0.5))  # fmt: skip
     return lines
 
@@ -87,52 +80,31 @@ def cost(scale: Scale) -> list[Line]:
             scale.rounds,
         )
         found = ratios(*seconds)
-        lines.append(between(f"time over a plain simulation's, width {width}", _bare(found.median), 0.0, 1.15))
+        lines.append(between(f"time over a plain simulation's, width {width}", bare(found.median), 0.0, 1.15))
     return lines
-
-
-def _bare(value: float) -> Estimate:
-    """Return a number that has no error."""
-    return Estimate(np.asarray(value), np.asarray(np.nan), np.asarray(1))
 
 
 def markdown(report: dict[str, Any]) -> str:
     """Return the report as a table."""
     lines = [
         "# Moments by resampled populations\n",
-        f"`{report['command']}` at {report['commit']}, {report['date']}: {report['cpu']}, {report['cpus']} CPUs, load "
-        f"average {report['load']:.1f}, resmc {report['version']}, {report['seconds']:.0f} s. Width {WIDTH}, "
-        f"{report['populations']} populations of {report['size']} networks.\n",
-        "| number | asked | reached | |",
-        "|---|--:|--:|---|",
+        f"{origin(report)}, {report['seconds']:.0f} s. Width {WIDTH}, {report['populations']} populations of "
+        f"{report['size']} networks.\n",
+        *rows(report["lines"]),
     ]
-    for row in (Line(**one) for one in report["lines"]):
-        number = format_estimate(row.value, row.stderr) if np.isfinite(row.stderr) else f"{row.value:.3g}"
-        word = "" if row.reached else "NOT reached"
-        lines.append(f"| {row.what} | {row.asked} | {number.replace('+-', '±')} | {word} |")
     return "\n".join(lines) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the table, and write it."""
-    parser = argparse.ArgumentParser(prog="python -m bench.moment_growth", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few networks, in seconds")
-    parser.add_argument("--output", type=Path, help="folder for the JSON and the table; without it they are printed")
-    args = parser.parse_args(arguments)
+    args = options("moment_growth", __doc__, "few networks, in seconds").parse_args(arguments)
     scale = QUICK if args.quick else FULL
-    machine, began = run_record(), time.monotonic()
-    lines = [*accuracy(scale), *coverage(scale), *cost(scale)]
-    report: dict[str, Any] = {
-        "command": shlex.join(["python", "-m", "bench.moment_growth", *(["--quick"] if args.quick else [])]),
-        **machine,
-        "populations": scale.populations,
-        "size": scale.size,
-        "lines": [asdict(line) for line in lines],
-        "seconds": time.monotonic() - began,
-    }
-    table = markdown(report)
-    publish(args.output, "moment-growth" + "-quick" * args.quick, report, table)
-    return int(not all(line.reached for line in lines))
+
+    def measure() -> dict[str, Any]:
+        lines = [asdict(line) for line in [*accuracy(scale), *coverage(scale), *cost(scale)]]
+        return {"populations": scale.populations, "size": scale.size, "lines": lines}
+
+    return run("moment_growth", args, measure, markdown)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,12 @@ a number is not reached.
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,9 +21,7 @@ import numpy as np
 from resmc import DepthScaling, Estimate, FractionalNoise, ResidualNetwork, SmoothProcess, Weights
 from resmc.ode import Distance, WeightFunction, distance
 
-from .depth_limits import Line, between, near
-from .machine import publish
-from .run_record import run_record
+from .asked import Line, between, near, options, origin, rows, run
 
 SEED = 0
 
@@ -197,54 +192,44 @@ def jobs() -> dict[str, Callable[[Scale], list[Line]]]:
     return found
 
 
+def shown(value: float, stderr: float) -> str:
+    """A number with its error, if it has one: most are orders, which two digits of errors suffice for."""
+    return f"{value:.4g} ± {stderr:.2g}" if np.isfinite(stderr) else f"{value:.4g}"
+
+
 def markdown(report: dict[str, Any]) -> str:
     """The report as a table."""
-    rows = [Line(**one) for one in report["lines"]]
-    missed = sum(not row.reached for row in rows)
+    missed = sum(not row["reached"] for row in report["lines"])
     lines = [
         "# Distance to ordinary equations\n",
-        f"`{report['command']}` at {report['commit']}, {report['date']}: {report['cpu']}, {report['cpus']} CPUs, load "
-        f"average {report['load']:.1f}, resmc {report['version']}. Width {report['width']}, depths "
-        f"{report['depths'][0]} to {report['depths'][-1]}, {report['smooth']} networks with smooth weights and "
-        f"{report['others']} with others, seed {SEED}, {report['seconds']:.0f} s. {len(rows)} numbers, {missed} of "
-        "them not reached.\n",
-        "| number | asked | reached | |",
-        "|---|--:|--:|---|",
+        f"{origin(report)}. Width {report['width']}, depths {report['depths'][0]} to {report['depths'][-1]}, "
+        f"{report['smooth']} networks with smooth weights and {report['others']} with others, seed {SEED}, "
+        f"{report['seconds']:.0f} s. {len(report['lines'])} numbers, {missed} of them not reached.\n",
+        *rows(report["lines"], shown),
     ]
-    for row in rows:
-        error = f" ± {row.stderr:.2g}" if np.isfinite(row.stderr) else ""
-        lines.append(f"| {row.what} | {row.asked} | {row.value:.4g}{error} | {'' if row.reached else 'NOT reached'} |")
     return "\n".join(lines) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print a table, and write it."""
-    parser = argparse.ArgumentParser(prog="python -m bench.ode_distance", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small networks, in seconds")
+    parser = options("ode_distance", __doc__, "small networks, in seconds")
     parser.add_argument("--only", default="", help="parts of names of jobs, separated by semicolons")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--output", type=Path, help="folder for the JSON and the table; without it they are printed")
     args = parser.parse_args(arguments)
     scale = QUICK if args.quick else FULL
     wanted = [part.strip() for part in args.only.split(";") if part.strip()]
     chosen = {name: job for name, job in jobs().items() if not wanted or any(part in name for part in wanted)}
-    options = [*(["--quick"] if args.quick else []), *(["--only", args.only] if wanted else [])]
-    machine, began = run_record(), time.monotonic()
-    lines: list[Line] = []
-    with ProcessPoolExecutor(args.processes) as pool:
-        for name, future in [(name, pool.submit(job, scale)) for name, job in chosen.items()]:
-            lines += future.result()
-            print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    report: dict[str, Any] = {
-        "command": shlex.join(["python", "-m", "bench.ode_distance", *options]),
-        **machine,
-        **asdict(scale),
-        "lines": [asdict(line) for line in lines],
-        "seconds": time.monotonic() - began,
-    }
-    table = markdown(report)
-    publish(args.output, "ode-distance" + "-quick" * args.quick, report, table)
-    return int(not all(line.reached for line in lines))
+
+    def measure() -> dict[str, Any]:
+        lines: list[Line] = []
+        began = time.monotonic()
+        with ProcessPoolExecutor(args.processes) as pool:
+            for name, future in [(name, pool.submit(job, scale)) for name, job in chosen.items()]:
+                lines += future.result()
+                print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        return {**asdict(scale), "lines": [asdict(line) for line in lines]}
+
+    return run("ode_distance", args, measure, markdown, words=["--only", args.only] if wanted else [])
 
 
 if __name__ == "__main__":

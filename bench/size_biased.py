@@ -10,12 +10,9 @@ time of both in NumPy: a proposal pays if it is worth twice the networks. ``--qu
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,8 +23,7 @@ from resmc.engine.lowering import lower
 from resmc.experiments.moments import schedule
 from resmc.results.estimates import format_estimate
 
-from .machine import publish
-from .run_record import run_record
+from .asked import options, origin, run
 
 HALF = 0.5**0.5
 SIZE = 256
@@ -155,8 +151,7 @@ def markdown(report: dict[str, Any]) -> str:
     """Return the report as a table."""
     lines = [
         "# A size-biased proposal for moments\n",
-        f"`{report['command']}` at {report['commit']}, {report['date']}: {report['cpu']}, {report['cpus']} CPUs, load "
-        f"average {report['load']:.1f}, resmc {report['version']}, {report['seconds']:.0f} s. "
+        f"{origin(report)}, {report['seconds']:.0f} s. "
         f"{report['populations']} populations of {SIZE} networks, q = 1, alpha = lam = 1/sqrt(2). A quotient of "
         "variances is how many times the networks the proposal is worth if it costs nothing; the gain divides it by "
         f"that of the times in NumPy. {report['verdict']}\n",
@@ -175,30 +170,24 @@ def markdown(report: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the table, and write it."""
-    parser = argparse.ArgumentParser(prog="python -m bench.size_biased", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few populations of narrow networks, in seconds")
-    parser.add_argument("--output", type=Path, help="folder for the JSON and the table; without it they are printed")
-    args = parser.parse_args(arguments)
+    args = options("size_biased", __doc__, "few populations of narrow networks, in seconds").parse_args(arguments)
     populations, widths = (16, (8,)) if args.quick else (128, (24, 40))
-    machine, began = run_record(), time.monotonic()
-    lines = [
-        line for variant in ("vanilla", "balanced") for width in widths
-        for line in compared(variant, width, populations, 0)
-    ]  # fmt: skip
-    typical = float(np.median([line.quotient for line in lines if line.variant == "vanilla"]))
-    word = "pays" if typical >= ENOUGH else "does not pay"
-    report: dict[str, Any] = {
-        "command": shlex.join(["python", "-m", "bench.size_biased", *(["--quick"] if args.quick else [])]),
-        **machine,
-        "populations": populations,
-        "lines": [asdict(line) for line in lines],
-        "verdict": f"It {word}: for vanilla networks the median quotient is {typical:.2f}, and {ENOUGH:g} was asked "
-        "even if it cost nothing; second moments of balanced networks are exact anyway.",
-        "seconds": time.monotonic() - began,
-    }
-    table = markdown(report)
-    publish(args.output, "size-biased" + "-quick" * args.quick, report, table)
-    return 0
+
+    def measure() -> dict[str, Any]:
+        lines = [
+            line for variant in ("vanilla", "balanced") for width in widths
+            for line in compared(variant, width, populations, 0)
+        ]  # fmt: skip
+        typical = float(np.median([line.quotient for line in lines if line.variant == "vanilla"]))
+        word = "pays" if typical >= ENOUGH else "does not pay"
+        return {
+            "populations": populations,
+            "lines": [asdict(line) for line in lines],
+            "verdict": f"It {word}: for vanilla networks the median quotient is {typical:.2f}, and {ENOUGH:g} was "
+            "asked even if it cost nothing; second moments of balanced networks are exact anyway.",
+        }
+
+    return run("size_biased", args, measure, markdown, lines=lambda report: [])
 
 
 if __name__ == "__main__":

@@ -15,27 +15,22 @@ with 1 if a number is not reached. ``--quick`` takes few networks.
 
 from __future__ import annotations
 
-import argparse
 import math
-import shlex
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import resmc
 from resmc import Estimate, ResNet
-from resmc.results.estimates import format_estimate
 
-from .depth_limits import Line, between, near
+from .asked import Line, bare, between, near, number, options, origin, rows, run
 from .harness import Spread, by_turns, ratios
-from .machine import publish
 from .peers.problem import Problem
-from .run_record import run_record
 
 INPUTS = ((-0.9895229, -0.5992492), (-0.1787748, 2.2536829))
 INFINITE = 2.6765
@@ -89,16 +84,16 @@ def table(scale: Scale) -> list[Line]:
         mean, limit = hidden_layers(width, networks)
         own = float(mean[0, 0].stderr)
         if width == 20:
-            lines.append(near("infinite width, diagonal", _bare(limit[0, 0]), INFINITE, 1e-4))
+            lines.append(near("infinite width, diagonal", bare(limit[0, 0]), INFINITE, 1e-4))
             bound = 3.0 * math.hypot(DIAGONAL[1], own)
             lines.append(near("diagonal at width 20", mean[0, 0], DIAGONAL[0], bound))
-            lines.append(between("its standard error over the table's", _bare(own / DIAGONAL[1]), 0.0, 1.0))
+            lines.append(between("its standard error over the table's", bare(own / DIAGONAL[1]), 0.0, 1.0))
         z = (float(mean[0, 0].value) - limit[0, 0]) / own
-        lines.append(near(f"diagonal at width {width} against the infinite width's, z", _bare(z), 0.0, 4.0))
+        lines.append(near(f"diagonal at width {width} against the infinite width's, z", bare(z), 0.0, 4.0))
         shift = 100.0 * (mean[0, 1] / limit[0, 1] - 1.0)
         asked = SHIFT_ERROR + 3.0 * float(shift.stderr)
         lines.append(near(f"off-diagonal shift at width {width}, %", shift, SHIFTS[width], asked))
-    lines.append(between("seconds", _bare(time.perf_counter() - began), 0.0, scale.seconds))
+    lines.append(between("seconds", bare(time.perf_counter() - began), 0.0, scale.seconds))
     return lines
 
 
@@ -182,16 +177,11 @@ def _residual(kernel: Any) -> Estimate:
 def _same(what: str, theirs: np.ndarray, found: Estimate) -> Line:
     """Compare a peer's mean with ours."""
     error = math.hypot(float(found.stderr), float(np.std(theirs, ddof=1)) / math.sqrt(len(theirs)))
-    return near(what, _bare((float(np.mean(theirs)) - float(found.value)) / error), 0.0, 4.0)
+    return near(what, bare((float(np.mean(theirs)) - float(found.value)) / error), 0.0, 4.0)
 
 
 def _quotient(what: str, found: Spread, low: float, high: float) -> Line:
-    return between(f"{what} ({found.min:.3g} to {found.max:.3g})", _bare(found.median), low, high)
-
-
-def _bare(value: float) -> Estimate:
-    """Return a number that has no error."""
-    return Estimate(np.asarray(value), np.asarray(np.nan), np.asarray(1))
+    return between(f"{what} ({found.min:.3g} to {found.max:.3g})", bare(found.median), low, high)
 
 
 PARTS = {"table": table, "costs": costs, "peers": peers}
@@ -201,43 +191,28 @@ def markdown(report: dict[str, Any]) -> str:
     """Return the report as a table."""
     lines = [
         "# Several inputs and the tangent kernel\n",
-        f"`{report['command']}` at {report['commit']}, {report['date']}: {report['cpu']}, {report['cpus']} CPUs, load "
-        f"average {report['load']:.1f}, resmc {report['version']}, {report['seconds']:.0f} s. Costs: width "
-        f"{report['width']}, depth {report['depth']}, medians over {report['rounds']} rounds.\n",
-        "| number | asked | reached | |",
-        "|---|--:|--:|---|",
+        f"{origin(report)}, {report['seconds']:.0f} s. Costs: width {report['width']}, depth {report['depth']}, "
+        f"medians over {report['rounds']} rounds.\n",
+        *rows(report["lines"], partial(number, digits=5)),
     ]
-    for row in (Line(**one) for one in report["lines"]):
-        number = format_estimate(row.value, row.stderr) if np.isfinite(row.stderr) else f"{row.value:.5g}"
-        word = "" if row.reached else "NOT reached"
-        lines.append(f"| {row.what} | {row.asked} | {number.replace('+-', '±')} | {word} |")
     return "\n".join(lines) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the table, and write it."""
-    parser = argparse.ArgumentParser(prog="python -m bench.tangent_kernel", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few networks, in seconds")
+    parser = options("tangent_kernel", __doc__, "few networks, in seconds")
     parser.add_argument("--parts", default=",".join(PARTS), help="some of table, costs, peers")
-    parser.add_argument("--output", type=Path, help="folder for the JSON and the table; without it they are printed")
     args = parser.parse_args(arguments)
     unknown = [part for part in args.parts.split(",") if part not in PARTS]
     if unknown:
         parser.error(f"--parts={args.parts} is not allowed: they are {', '.join(PARTS)}")
     scale = QUICK if args.quick else FULL
-    machine, began = run_record(), time.monotonic()
-    lines = [line for part in args.parts.split(",") for line in PARTS[part](scale)]
-    report: dict[str, Any] = {
-        "command": shlex.join(["python", "-m", "bench.tangent_kernel", *(["--quick"] if args.quick else [])]),
-        **machine,
-        "width": scale.width,
-        "depth": scale.depth,
-        "rounds": scale.rounds,
-        "lines": [asdict(line) for line in lines],
-        "seconds": time.monotonic() - began,
-    }
-    publish(args.output, "tangent-kernel" + "-quick" * args.quick, report, markdown(report))
-    return int(not all(line.reached for line in lines))
+
+    def measure() -> dict[str, Any]:
+        lines = [asdict(line) for part in args.parts.split(",") for line in PARTS[part](scale)]
+        return {"width": scale.width, "depth": scale.depth, "rounds": scale.rounds, "lines": lines}
+
+    return run("tangent_kernel", args, measure, markdown)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,9 @@ training by descent and by Adam. Exits with 1 if a number is not reached. ``--qu
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import resmc
@@ -21,10 +18,7 @@ from resmc import FractionalNoise, ResidualNetwork, SmoothProcess
 from resmc.models.processes import Process
 from resmc.train import Regularity, TrainedLogRatios, TrainedRoughness
 
-from .depth_limits import Line, between, near
-from .machine import publish
-from .run_record import run_record
-from .trained_scaling import number
+from .asked import Line, between, near, number, options, origin, rows, run
 
 SEED = 0
 LAWS: dict[str, tuple[str | Process, float]] = {  # how layers depend on each other, and the exponent of states
@@ -109,9 +103,9 @@ def gradients(scale: Scale) -> dict[str, TrainedLogRatios]:
     """Laws of gradients of the loss at every depth, by optimizer."""
     models = [ResidualNetwork(16, depth, "v-phi-w") for depth in scale.depths]
     found = {}
-    for name, options in OPTIMIZERS.items():
+    for name, chosen in OPTIMIZERS.items():
         fit = resmc.train.fit(
-            models, *resmc.train.digits(), networks=scale.networks, seed=SEED, epochs=3, progress=False, **options
+            models, *resmc.train.digits(), networks=scale.networks, seed=SEED, epochs=3, progress=False, **chosen
         )
         found[name] = resmc.train.log_ratio(fit, start="loss")
         print(f"gradients, {name}: done", flush=True)
@@ -131,20 +125,20 @@ def slopes(found: dict[str, TrainedLogRatios]) -> list[Line]:
     ]
 
 
+def every_line(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what is asked of all cases and of slopes."""
+    return [*(line for case in report["cases"] for line in case["lines"]), *report["slopes"]]
+
+
 def markdown(report: dict[str, Any]) -> str:
     """The report as tables."""
     parts = [
         "# Roughness and gradients of trained networks\n",
-        f"`{report['command']}` at {report['commit']}, {report['date']}: {report['cpu']}, {report['cpus']} CPUs, load "
-        f"average {report['load']:.1f}, resmc {report['version']}, {report['seconds']:.0f} s. Roughness: phi-in, width "
+        f"{origin(report)}, {report['seconds']:.0f} s. Roughness: phi-in, width "
         f"{report['width']}, L = {report['depth']}, digits, Adam, {report['epochs']} epochs; gradients: v-phi-w, width "
         f"16, 3 epochs; {report['networks']} networks each, seed {SEED}.\n",
-        "| number | asked | reached | |",
-        "|---|--:|--:|---|",
+        *rows(every_line(report)),
     ]
-    for line in (Line(**one) for one in [*(x for case in report["cases"] for x in case["lines"]), *report["slopes"]]):
-        word = "" if line.reached else "NOT reached"
-        parts.append(f"| {line.what} | {line.asked} | {number(line.value, line.stderr)} | {word} |")
     names = list(report["cases"][0]["exponents"])
     parts += [
         "\nExponents of partial sums over the layers, and of the weights themselves:\n",
@@ -168,28 +162,21 @@ def markdown(report: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Train, print the tables, and write them."""
-    parser = argparse.ArgumentParser(prog="python -m bench.trained_roughness", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small networks, in seconds")
-    parser.add_argument("--output", type=Path, help="folder for the JSON and the table; without it they are printed")
-    args = parser.parse_args(arguments)
+    args = options("trained_roughness", __doc__, "small networks, in seconds").parse_args(arguments)
     scale = QUICK if args.quick else FULL
-    machine, began = run_record(), time.monotonic()
-    cases, by_optimizer = roughness(scale), gradients(scale)
-    finals = {"before training": [row.mean_before[0] for row in by_optimizer["SGD"].rows]}
-    finals |= {name: [row.mean_after[0] for row in one.rows] for name, one in by_optimizer.items()}
-    report: dict[str, Any] = {
-        "command": shlex.join(["python", "-m", "bench.trained_roughness", *(["--quick"] if args.quick else [])]),
-        **machine,
-        **asdict(scale),
-        "cases": cases,
-        "slopes": [asdict(line) for line in slopes(by_optimizer)],
-        "gradients": {name: [[float(x.value), float(x.stderr)] for x in one] for name, one in finals.items()},
-        "seconds": time.monotonic() - began,
-    }
-    table = markdown(report)
-    publish(args.output, "trained-roughness" + "-quick" * args.quick, report, table)
-    every = [*(line for case in cases for line in case["lines"]), *report["slopes"]]
-    return int(not all(line["reached"] for line in every))
+
+    def measure() -> dict[str, Any]:
+        cases, by_optimizer = roughness(scale), gradients(scale)
+        finals = {"before training": [row.mean_before[0] for row in by_optimizer["SGD"].rows]}
+        finals |= {name: [row.mean_after[0] for row in one.rows] for name, one in by_optimizer.items()}
+        return {
+            **asdict(scale),
+            "cases": cases,
+            "slopes": [asdict(line) for line in slopes(by_optimizer)],
+            "gradients": {name: [[float(x.value), float(x.stderr)] for x in one] for name, one in finals.items()},
+        }
+
+    return run("trained_roughness", args, measure, markdown, lines=every_line)
 
 
 if __name__ == "__main__":

@@ -8,27 +8,19 @@ if a number that is asked for is not reached. ``--quick`` takes small depths; ``
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 import resmc
 from resmc import DepthScaling, ResidualNetwork
 from resmc.analyses.scaling import SHOWN
 from resmc.analyses.scaling_statistics import KINDS
 from resmc.experiments.train.scaling import TIMES
-from resmc.results.estimates import format_estimate
 from resmc.train import TrainedScaling
 
-from .depth_limits import Line, near
-from .machine import publish
-from .run_record import run_record
+from .asked import Line, near, number, options, origin, rows, run
 
 WIDTH, EXAMPLES, SEED = 10, 1280, 0
 EVERY = {**TIMES, "unscaled": "after, A_k alone", "factors": "after, s_k"}
@@ -121,7 +113,7 @@ def exponents(found: TrainedScaling) -> dict[str, dict[str, Any]]:
     return out
 
 
-def run(name: str, scale: Scale) -> dict[str, Any]:
+def measured(name: str, scale: Scale) -> dict[str, Any]:
     """Train one case; its lines, exponents, test losses by depth, and seconds."""
     began, case = time.monotonic(), CASES[name]
     found = trained(case, scale)
@@ -136,29 +128,21 @@ def run(name: str, scale: Scale) -> dict[str, Any]:
     }
 
 
-def number(value: float, stderr: float) -> str:
-    """A number with its error, if it has one."""
-    if np.isnan(value):
-        return "not seen"
-    return format_estimate(value, stderr).replace("+-", "±") if np.isfinite(stderr) else f"{value:.3g}"
+def every_line(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what is asked of all cases."""
+    return [line for case in report["cases"] for line in case["lines"]]
 
 
 def markdown(report: dict[str, Any]) -> str:
     """The report as tables."""
     parts = [
         "# Scaling of trained weights\n",
-        f"`{report['command']}` at {report['commit']}, {report['date']}: {report['cpu']}, {report['cpus']} CPUs, load "
-        f"average {report['load']:.1f}, resmc {report['version']}. phi-out, width {WIDTH}, steps L^(-beta), L = "
+        f"{origin(report)}. phi-out, width {WIDTH}, steps L^(-beta), L = "
         f"{', '.join(map(str, report['depths']))}, {report['networks']} networks; the equation's task, "
         f"{EXAMPLES} examples, Adam, {report['epochs']} epochs, learning rate 0.03 L^(beta - 1), or with trained "
         f"factors 0.002 at all depths, from weights near 0; seed {SEED}, {report['seconds']:.0f} s.\n",
-        "| number | asked | reached | |",
-        "|---|--:|--:|---|",
+        *rows(every_line(report)),
     ]
-    for case in report["cases"]:
-        for row in (Line(**one) for one in case["lines"]):
-            word = "" if row.reached else "NOT reached"
-            parts.append(f"| {row.what} | {row.asked} | {number(row.value, row.stderr)} | {word} |")
     for case in report["cases"]:
         by_depth = "; ".join(number(*one) for one in case["loss"])
         parts += [
@@ -188,28 +172,19 @@ def markdown(report: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Train, print the tables, and write them."""
-    parser = argparse.ArgumentParser(prog="python -m bench.trained_scaling", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small depths, in seconds")
+    parser = options("trained_scaling", __doc__, "small depths, in seconds")
     parser.add_argument("--only", default="", help="part of a case's name")
-    parser.add_argument("--output", type=Path, help="folder for the JSON and the table; without it they are printed")
     args = parser.parse_args(arguments)
     scale = QUICK if args.quick else FULL
     names = [name for name in CASES if args.only in name]
     if not names:
         parser.error(f"no case is called {args.only!r}: there are {'; '.join(CASES)}")
-    machine, began = run_record(), time.monotonic()
-    cases = [run(name, scale) for name in names]
-    words = [*(["--quick"] if args.quick else []), *(["--only", args.only] if args.only else [])]
-    report: dict[str, Any] = {
-        "command": shlex.join(["python", "-m", "bench.trained_scaling", *words]),
-        **machine,
-        **asdict(scale),
-        "cases": cases,
-        "seconds": time.monotonic() - began,
-    }
-    table = markdown(report)
-    publish(args.output, "trained-scaling" + "-quick" * args.quick, report, table)
-    return int(not all(line["reached"] for case in cases for line in case["lines"]))
+
+    def measure() -> dict[str, Any]:
+        return {**asdict(scale), "cases": [measured(name, scale) for name in names]}
+
+    words = ["--only", args.only] if args.only else []
+    return run("trained_scaling", args, measure, markdown, words=words, lines=every_line)
 
 
 if __name__ == "__main__":

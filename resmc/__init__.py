@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .experiments.frontier import FrontierSlopes, frontier
     from .experiments.gram_chain import GramChain, gram_chain
     from .experiments.heat_map import HeatMap
+    from .experiments.jacobian import jacobian_singular_values
     from .experiments.limit import limit
     from .experiments.moment_run import MomentRun
     from .experiments.moments import moment_growth
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from .experiments.quadratic_variation import QuadraticVariation, quadratic_variation
     from .experiments.rates import RateFunction, rate_function
     from .experiments.regime import regime
+    from .experiments.singular_values import SingularValues
     from .experiments.trend_limit import TrendNoiseLimit
     from .sweep import (
         MomentSweep,
@@ -79,6 +81,7 @@ __all__ = [
     "RoughnessExponent",
     "ScalingExponents",
     "Simulation",
+    "SingularValues",
     "SmoothProcess",
     "Stopped",
     "Sweep",
@@ -91,6 +94,7 @@ __all__ = [
     "frontier",
     "gram_chain",
     "heat_map",
+    "jacobian_singular_values",
     "limit",
     "load",
     "load_heat_map",
@@ -135,9 +139,11 @@ EXPERIMENTS = {  # files of the experiments' public names
     "OdeLimit": "ode_limit",
     "QuadraticVariation": "quadratic_variation",
     "RateFunction": "rates",
+    "SingularValues": "singular_values",
     "TrendNoiseLimit": "trend_limit",
     "frontier": "frontier",
     "gram_chain": "gram_chain",
+    "jacobian_singular_values": "jacobian",
     "limit": "limit",
     "moment_growth": "moments",
     "quadratic_variation": "quadratic_variation",

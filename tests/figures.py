@@ -220,6 +220,12 @@ def kernels(networks: int = 400) -> list[Simulation]:
 
 
 @cache
+def singular_values(networks: int = 100) -> resmc.SingularValues:
+    """Of fully connected networks, some of whose values are 0 in all, or in some networks."""
+    return resmc.jacobian_singular_values(resmc.ResNet(12, 5, 0.0, 1.0), networks=networks)
+
+
+@cache
 def _everything() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="resmc-figures-")  # removed with the process
 
@@ -248,6 +254,7 @@ FIGURES: dict[str, Callable[..., Axes]] = {
     "regularity": lambda **k: P.plot_regularity(regularity(), **k),
     "weight_path": lambda **k: P.plot_weight_path(regularity().rows[-1], **k),
     "trained_log_ratio": lambda **k: P.plot_trained_log_ratio(trained_log_ratios(), **k),
+    "singular_values": lambda **k: P.plot_singular_values(singular_values(), **k),
     "scaling_exponents": lambda **k: P.plot_scaling_exponents(scaling_exponents(), **k),
     "extrapolation": lambda **k: P.plot_extrapolation(extrapolation(), **k),
     "sweep": lambda **k: P.plot_sweep(grid(), sel={"variant": "vanilla"}, **k),

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # bench is not installed; last: resmc stays what it is
 
 from bench import depth_limits  # noqa: E402
-from bench.depth_limits import Line, between, near  # noqa: E402
+from bench.asked import Line, between, near  # noqa: E402
 
 pytestmark = pytest.mark.cpu
 

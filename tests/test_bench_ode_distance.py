@@ -12,7 +12,7 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # bench is not installed; last: resmc stays what it is
 
 from bench import ode_distance as bench
-from bench.depth_limits import near
+from bench.asked import near
 
 pytestmark = pytest.mark.cpu
 

@@ -125,7 +125,7 @@ def test_the_comparison_sees_another_probability_and_a_gradient_without_its_mask
     model, ours = CASES["relu"], simulated(CASES["relu"], 20, seed=3, gradients=True, keep_trajectories=20).trajectories
     other = simulate_residual(replace(model, keep=0.62), 20, seed=3)
     assert np.abs(ours.log_norm - other.log_norm).max() > 10 * TOLERANCE
-    layer = resmc.reference.residual._Layer
+    layer = resmc.reference.residual.Layer
     monkeypatch.setattr(layer, "_slope", lambda self, x: self.signs * self.activation.slope(self.signs * x))
     unmasked = simulate_residual(model, 20, seed=3)
     np.testing.assert_allclose(ours.log_norm, unmasked.log_norm, atol=TOLERANCE)

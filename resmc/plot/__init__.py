@@ -25,9 +25,9 @@ In reading order: `laws` (the final log-norm and the output), `layers` (activati
 (training with them), `linear_descent` (linear networks as they are trained), `training` (losses by epoch),
 `regularity` (roughness of trained weights over the layers), `trained_log_ratio` (how far signals and gradients go in
 trained networks), `scaling` (how weights scale with the depth), `angles` (of two inputs, by layer), `tangent_kernel`
-(its mean and scatter), `sweeps`, `quantity` (any quantity by its name); `style`, `places`, `occupied`, `maps`,
-`series`, `fields` and `select` hold what they share. matplotlib (the extra ``resmc[plot]``) is imported when a function
-is called.
+(its mean and scatter), `jacobian` (its singular values), `sweeps`, `quantity` (any quantity by its name); `style`,
+`places`, `occupied`, `maps`, `series`, `fields` and `select` hold what they share. matplotlib (the extra
+``resmc[plot]``) is imported when a function is called.
 """
 
 from .adjoint import plot_adjoint_errors
@@ -36,6 +36,7 @@ from .depth import plot_depth_ratio, plot_heat_map
 from .extrapolation import plot_extrapolation
 from .growth import plot_growth
 from .interlayer import plot_interlayer, plot_interlayer_by_lag
+from .jacobian import plot_singular_values
 from .laws import plot_log_norm, plot_output, plot_qq
 from .layers import plot_hypoactivation, plot_trajectories
 from .linear_descent import plot_linear_descent
@@ -72,6 +73,7 @@ __all__ = [
     "plot_ratio_law",
     "plot_regularity",
     "plot_scaling_exponents",
+    "plot_singular_values",
     "plot_success",
     "plot_sweep",
     "plot_tangent_kernel",

@@ -19,7 +19,7 @@ from .._system.words import brief
 from ..models.network import METHODS
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE
-from .maps import MAPS
+from .maps import MAPS, ProjectedMap
 from .network import HELD, checked_networks, recorded_layers
 from .sources import Counters, Ids
 from .vectors import Floats, Vectors, cosine, log_quotient, norm, squares, without_dust
@@ -191,7 +191,7 @@ def first_state(networks: Counters[ResidualNetwork]) -> State:
     direction = networks.first_layer() / math.sqrt(len(x)) @ (np.array(x) / size)
     if networks.model.inputs.explicit and networks.model.weight_law.cancels:
         direction = without_dust(direction, np.ones((1, 1)))  # |x|/(sqrt(n_in) size) is 1
-    h = _settled(Vectors(direction, np.full((len(direction), 1), math.log(size))), networks.model)
+    h = settled(Vectors(direction, np.full((len(direction), 1), math.log(size))), networks.model)
     return State(h, h.zero())
 
 
@@ -200,9 +200,9 @@ def advance(state: State, from_layer: int, to_layer: int, networks: Counters[Res
     model, h, moved = networks.model, state.h, state.moved
     for layer in range(from_layer, to_layer):
         look()
-        branch = _Layer(networks, method, layer).branch(h.v)
+        branch = Layer(networks, method, layer).branch(h.v)
         moved, h = stepped(moved, h, branch, model)
-        h = _settled(h, model)
+        h = settled(h, model)
     return State(h, moved)
 
 
@@ -215,7 +215,7 @@ def stepped(moved: Vectors, x: Vectors, branch: Floats, model: ResidualNetwork) 
     return moved, Vectors(without_dust(carried + branch, np.abs(carried) + np.abs(branch)), x.log)
 
 
-def _settled(h: Vectors, model: ResidualNetwork) -> Vectors:
+def settled(h: Vectors, model: ResidualNetwork) -> Vectors:
     """Return h rescaled in a homogeneous network, and with log = 0 in any other."""
     return h.rescaled() if model.homogeneous else h.written_out()
 
@@ -252,7 +252,7 @@ def _backward(
     for layer in range(depth, -1, -1):
         look()
         if layer < depth:
-            back = _Layer(networks, method, layer).branch_transposed(hs[layer].v, p.v)
+            back = Layer(networks, method, layer).branch_transposed(hs[layer].v, p.v)
             moved, p = stepped(moved, p, back, networks.model)
             p = p.rescaled()
         records.add(
@@ -264,8 +264,8 @@ def _backward(
     return records.joined()
 
 
-class _Layer:
-    """F_l(h) = h_{l+1} - carry h_l = s V sigma(W h + b), and (dF_l/dh)^T p.
+class Layer:
+    """F_l(h) = h_{l+1} - carry h_l = s V sigma(W h + b), (dF_l/dh)^T p, and with weights written out (dF_l/dh) t.
 
     A balanced activation is sigma(signs x), one with dropout kept sigma(x).
     """
@@ -302,6 +302,14 @@ class _Layer:
         q = p if self.V is None else self.V.transposed(self._sigma(u), p)
         q = self.s * self._slope(u) * q
         return q if self.W is None else self.W.transposed(h, q)
+
+    def branch_derivative(self, h: Floats, t: Floats) -> Floats:
+        """Return (dF_l/dh) t of vectors side by side, (N, n, k), of the dense method."""
+        assert not isinstance(self.W, ProjectedMap)
+        assert not isinstance(self.V, ProjectedMap)
+        slope = self.s * self._slope(self._met(h))
+        t = slope[:, :, None] * (t if self.W is None else self.W.G @ t)
+        return t if self.V is None else self.V.G @ t
 
 
 def _output(networks: Counters[ResidualNetwork], method: str, h: Vectors) -> Floats:

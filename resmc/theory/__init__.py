@@ -20,7 +20,8 @@ The files, in reading order:
 - `infinite_width`: covariances of several inputs and the tangent kernel as the width grows, of any network;
   `pair_averages`: the Gaussian averages in them; `tangent_moments` and `residual_moments`: the tangent kernel's second
   moment at every width;
-- `lyapunov`: exponents of tangents, and the law of small angles, exact at every width; `pair_laws`: the equation of the
+- `lyapunov`: exponents of tangents, and the law of small angles, exact at every width; `determinants`, of Jacobians;
+  `pair_laws`: the equation of the
   correlation of two inputs;
 - `processes`: covariances of weights that depend on each other in depth, and the sums of normals that have them;
 - `roughness`: mean square increments of such weights as paths over the layers;
@@ -35,6 +36,7 @@ s = alpha^2 + lam^2. Logarithms are natural and every quantity is dimensionless.
 from .chains import LogMoments
 from .depth import DepthSDE, Gaussian, SecondMoments, depth_limit, second_moments
 from .depth_kinds import DepthKind, depth_kind, noise_exponent
+from .determinants import log_determinant, no_log_determinant
 from .distributions import chi_square_log_norm_cdf, output_cdf, output_norm_cdf
 from .exact import (
     BalancedMoments,
@@ -114,12 +116,14 @@ __all__ = [
     "kernel_moment_limit",
     "kernel_moments",
     "kink",
+    "log_determinant",
     "log_norm",
     "log_norm_growth",
     "lyapunov_exponents",
     "mean_log_chi_square",
     "no_exact_law",
     "no_kernel_moments",
+    "no_log_determinant",
     "no_lyapunov_exponents",
     "noise_exponent",
     "one_step",

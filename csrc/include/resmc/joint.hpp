@@ -383,7 +383,7 @@ template <class Branch, class Run, class Recorder>
 RESMC_FN bool simulate_joint(Run& run, Recorder& recorder) {
     using Real = typename Run::Real;
     const uint32_t depth = run.net.network.depth;
-    ForwardState<Run> state{Branch::first(run, VECTOR_FIRST), VECTOR_FIRST, {}};
+    ForwardState<Run> state{layer_first<Branch>(run, VECTOR_FIRST), VECTOR_FIRST, {}};
     state.change = {Real(0.0f), state.layer.exponent};
     const Real zeros[4] = {Real(0.0f), Real(0.0f), Real(0.0f), Real(0.0f)};
     for (uint32_t round = 0; round < run.rounds(); ++round) {

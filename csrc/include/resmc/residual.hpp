@@ -350,6 +350,32 @@ struct ForwardState {
     Size<typename Run::Real, typename Run::Word> change;
 };
 
+// The steps of the passes, on a CPU one function each, however many places there are that take them: inlined into each
+// other they are what compilers are slow at, and a call costs nothing beside a layer.
+template <class Branch, class Run>
+RESMC_OUTLINE_FN typename Run::Layer layer_first(Run& run, uint32_t to) {
+    return Branch::first(run, to);
+}
+template <class Run>
+RESMC_OUTLINE_FN void layer_copy(Run& run, uint32_t from, uint32_t to) {
+    run.copy(from, to);
+}
+template <class Branch, class Run>
+RESMC_OUTLINE_FN auto layer_last(Run& run, uint32_t at) {
+    return Branch::first_gradient(run, at);
+}
+template <class Branch, class Run>
+RESMC_OUTLINE_FN typename Run::Layer layer_forward(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
+                                                   uint32_t to, bool follow,
+                                                   Size<typename Run::Real, typename Run::Word>& change) {
+    return Branch::forward(run, l, from, at, to, follow, change);
+}
+template <class Branch, class Run>
+RESMC_OUTLINE_FN void layer_backward(Run& run, uint32_t l, const typename Run::Layer& here, uint32_t at,
+                                     Gradient<typename Run::Real, typename Run::Word>& gradient) {
+    Branch::backward(run, l, here, at, gradient);
+}
+
 // Takes `state` from layer `from` to layer `to`, and calls told(l) at every layer that it comes to. With gradients
 // every layer has a vector of its own, behind that of the one before. Returns false if the team was told to stop.
 template <class Branch, class Run, class Told>
@@ -357,7 +383,7 @@ RESMC_FN bool advance(Run& run, ForwardState<Run>& state, uint32_t from, uint32_
     for (uint32_t l = from; l < to; ++l) {
         if (!run.team.proceed()) return false;
         const uint32_t next = run.net.gradients ? state.vector + 1 : state.vector;
-        state.layer = Branch::forward(run, l, state.layer, state.vector, next, follow, state.change);
+        state.layer = layer_forward<Branch>(run, l, state.layer, state.vector, next, follow, state.change);
         if (run.net.gradients) run.keep(next, state.layer);
         state.vector = next;
         told(l + 1);
@@ -373,7 +399,7 @@ RESMC_FN bool advance(Run& run, ForwardState<Run>& state, uint32_t from, uint32_
 template <class Branch, class Run, class Recorder>
 RESMC_FN ForwardState<Run> begin_forward(Run& run, Recorder& recorder) {
     using Real = typename Run::Real;
-    ForwardState<Run> state{Branch::first(run, VECTOR_FIRST), VECTOR_FIRST, {}};
+    ForwardState<Run> state{layer_first<Branch>(run, VECTOR_FIRST), VECTOR_FIRST, {}};
     state.change = {Real(0.0f), state.layer.exponent};
     const Real zeros[4] = {Real(0.0f), Real(0.0f), Real(0.0f), Real(0.0f)};
     for (uint32_t round = 0; round < run.rounds(); ++round) {
@@ -393,8 +419,8 @@ RESMC_FN bool forward_part(Run& run, ForwardState<Run>& state, uint32_t from, ui
     const auto reached = [&](uint32_t l) RESMC_LAMBDA {
         recorder.layer(l, state.layer.sums, state.layer.exponent, state.change);
         if (!net.gradients || l == net.network.depth || l % net.segment != 0) return;
-        run.copy(VECTOR_FIRST, saved + l / net.segment - 1);  // a segment leaves its first layer
-        run.copy(state.vector, VECTOR_FIRST);                 // and its last one is the next one's first
+        layer_copy(run, VECTOR_FIRST, saved + l / net.segment - 1);  // a segment leaves its first layer
+        layer_copy(run, state.vector, VECTOR_FIRST);                 // and its last one is the next one's first
         state.vector = VECTOR_FIRST;
     };
     return advance<Branch>(run, state, from, to, true, reached);
@@ -403,7 +429,7 @@ RESMC_FN bool forward_part(Run& run, ForwardState<Run>& state, uint32_t from, ui
 // The gradient at the last layer, where `state` is.
 template <class Branch, class Run, class Recorder>
 RESMC_FN auto begin_backward(Run& run, const ForwardState<Run>& state, Recorder& recorder) {
-    const auto gradient = Branch::first_gradient(run, state.vector);
+    const auto gradient = layer_last<Branch>(run, state.vector);
     recorder.gradient(run.net.network.depth, gradient, state.layer.sums);
     return gradient;
 }
@@ -421,7 +447,7 @@ RESMC_FN bool backward_part(Run& run, Gradient<typename Run::Real, typename Run:
         const uint32_t end = depth - begin < net.segment ? depth : begin + net.segment;
         const uint32_t first = begin < from ? from : begin, last = end < to ? end : to;
         if (last == end && part + 1 < parts) {
-            run.copy(saved + part, VECTOR_FIRST);
+            layer_copy(run, saved + part, VECTOR_FIRST);
             ForwardState<Run> again{run.kept(VECTOR_FIRST), VECTOR_FIRST, {}};
             if (!advance<Branch>(run, again, begin, end - 1, false, [](uint32_t) RESMC_LAMBDA {})) return false;
         }
@@ -429,7 +455,7 @@ RESMC_FN bool backward_part(Run& run, Gradient<typename Run::Real, typename Run:
             if (!run.team.proceed()) return false;
             const uint32_t vector = VECTOR_FIRST + (l - begin);
             const Layer here = run.kept(vector);
-            Branch::backward(run, l, here, vector, gradient);
+            layer_backward<Branch>(run, l, here, vector, gradient);
             recorder.gradient(l, gradient, here.sums);
         }
     }
