@@ -65,7 +65,8 @@ def test_one_input_has_the_bits_of_its_gradient(block):
     for activation, bias in itertools.product(("balanced", "tanh"), (0.0, 0.4)):
         case = Case(small(block, activation, scaling=BY_LAYER, bias=bias), START[:1, :1], 70, backward=True)
         joint, alone = case.sums_of_input_0(), case.sums_of_one_input()
-        assert joint.keys() == alone.keys() and "path_overlap" in joint
+        assert joint.keys() == alone.keys()
+        assert "path_overlap" in joint
         for name, value in alone.items():
             assert value.tobytes() == joint[name].tobytes(), name
 
@@ -111,6 +112,8 @@ def test_sixteen_columns_are_those_of_the_twin():
     start[0, 0] = 1.0
     assert_twin(Case(ResidualNetwork(40, 6, "phi-in", "relu"), start, 5, tangents=4))
     assert_twin(Case(ResidualNetwork(40, 6, "v-phi-w", "tanh"), start, 5, backward=True))
+    for inputs, activation in ((6, "relu"), (7, "gelu")):  # sums are made by four columns, and what is left over
+        assert_twin(Case(ResidualNetwork(40, 6, "phi-in", activation), start[:inputs, :inputs], 5, backward=True))
 
 
 def test_inputs_of_very_different_sizes_are_those_of_the_twin():

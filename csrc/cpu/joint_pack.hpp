@@ -80,6 +80,7 @@ struct CpuJointRecorder {
                 row().put(records.log_stretch, size_t{slot} * run.tangents() + j, stretch[j]);
         }
         first.layer(l, sums, exponent, change);
+        run.recorded = first.forward.recording.layers[first.forward.slot];
     }
     RESMC_FN void gradient(uint32_t l, const Gradient<Real, Word>& gradient, const Sums<Real, Word>& sums) {
         const uint32_t slot = first.back;
@@ -125,6 +126,7 @@ static bool simulate_joint_networks(const Residual& net, const Joint& joint, uin
              {}},
             joint,
             VECTOR_FIRST,
+            recording.layers[0],
             {},
             {}};
     CpuJointRecorder<Run> recorder{{{recording, records.first, row, 0}, recording.n_layers - 1}, records, run};
