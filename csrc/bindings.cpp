@@ -150,7 +150,8 @@ void columns(const py::dict& network, const py::dict& settings, const py::array_
     const Residual& net = described.residual;
     const uint32_t depth = net.network.depth;
     check_layers(layers, depth);
-    if (net.network.width > 65535) throw std::invalid_argument("a width of 65535 at most can be handed in");
+    if (net.network.width > 65535 || net.inner > 65535)
+        throw std::invalid_argument("a width of 65535 at most can be handed in");
 
     Reader s(settings, "settings");
     ColumnChunk chunk{};
@@ -177,10 +178,10 @@ void columns(const py::dict& network, const py::dict& settings, const py::array_
         s.refuse("from_layer", "and to_layer must not divide a segment");
 
     Reader r(arrays, "arrays");
-    const size_t n = net.network.width;
-    chunk.outer = given_array(r, "outer", chunk.networks, n_layers, {n, n});
-    if (net.block == BLOCK_V_PHI_W) chunk.inner = given_array(r, "inner", chunk.networks, n_layers, {n, n});
-    if (net.bias > 0.0f) chunk.bias = given_array(r, "bias", chunk.networks, n_layers, {n});
+    const size_t n = net.network.width, inner = net.inner;
+    chunk.outer = given_array(r, "outer", chunk.networks, n_layers, {n, inner});
+    if (net.block == BLOCK_V_PHI_W) chunk.inner = given_array(r, "inner", chunk.networks, n_layers, {inner, n});
+    if (net.bias > 0.0f) chunk.bias = given_array(r, "bias", chunk.networks, n_layers, {inner});
     for (GivenArray* array : {&chunk.outer, &chunk.inner, &chunk.bias})
         if (!tied && n_layers == 1) array->layer_stride = array->network_stride;
     chunk.factors = r.array<const float>("factors", {chunk.columns});

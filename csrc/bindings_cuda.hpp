@@ -34,6 +34,8 @@ inline Residual residual_of(Reader& d) {
     Residual r{};
     r.network = network_of(d);
     r.block = d.choice<Block>("block", BLOCKS);
+    r.inner = d.integer<uint32_t>("inner", 1, 1u << 24);
+    if (r.block != BLOCK_V_PHI_W && r.inner != r.network.width) d.refuse("inner", "must be the width in this block");
     r.activation = d.choice<ActivationKind>("activation", ACTIVATIONS);
     r.weight_law = d.choice<WeightLaw>("weight_law", WEIGHT_LAWS);
     r.grounded = d.boolean("grounded");
@@ -156,10 +158,10 @@ class BoundKernels {
         s.finish();
         if (c.backward && !net.gradients) s.refuse("backward", "needs gradients");
         if (!tied && n_layers < c.to - c.first_layer) s.refuse("given_layers", "are too few");
-        const uint64_t n = net.network.width, networks = (uint64_t{a.end} - a.begin) / c.columns;
+        const uint64_t n = net.network.width, inner = net.inner, networks = (uint64_t{a.end} - a.begin) / c.columns;
         if (networks * c.columns != a.end - a.begin) s.refuse("columns", "must be those of whole networks");
         constexpr uint64_t END = uint64_t{1} << 32;
-        if (networks * n_layers * n * n >= END || networks * n * c.columns >= END) s.refuse("end", "is too large");
+        if (networks * n_layers * n * inner >= END || networks * n * c.columns >= END) s.refuse("end", "is too large");
         if ((a.first & (END - 1)) + networks > END) s.refuse("first", "and the last network differ in high words");
         a.shape = shape_of(described, METHOD_DENSE, properties, shape);
         if (a.shape.threads > MAX_COLUMN_THREADS) throw std::invalid_argument("no such shape for columns");
@@ -168,9 +170,9 @@ class BoundKernels {
         const auto given = [&](const char* name, uint64_t size) -> GivenArray {
             return {p.pointer<const float>(name), n_layers * size, tied ? 0 : size};
         };
-        c.outer = given("outer", n * n);
-        if (net.block == BLOCK_V_PHI_W) c.inner = given("inner", n * n);
-        if (net.bias > 0.0f) c.bias = given("bias", n);
+        c.outer = given("outer", n * inner);
+        if (net.block == BLOCK_V_PHI_W) c.inner = given("inner", n * inner);
+        if (net.bias > 0.0f) c.bias = given("bias", inner);
         c.factors = p.pointer<const float>("factors");
         c.start = p.optional_pointer<const float>("start");
         p.finish();

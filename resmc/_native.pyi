@@ -14,8 +14,8 @@ class KernelError(RuntimeError): ...
 # Dictionaries are read by name and type: what is missing, unknown, of another type or out of range is a ValueError that
 # names it (csrc/reader.hpp). Of the fast kernels a network has width, depth, n_out, carry, carry_mantissa,
 # carry_exponent, step and readout; any residual network besides block, activation, weight_law, grounded, homogeneous,
-# inside, gradients, keep, size, bias, bias_square, kept_below, kept_factor, segment, n_in, steps and input. Settings
-# are variant, method, seed, first, count, batch, keep_samples, keep_trajectories, deaths_possible, activity,
+# inside, gradients, keep, size, bias, bias_square, kept_below, kept_factor, segment, n_in, inner, steps and input.
+# Settings are variant, method, seed, first, count, batch, keep_samples, keep_trajectories, deaths_possible, activity,
 # correlations, mean_square, bin_low, bin_width and n_bins. Arrays are those of `resmc.engine.sums.Sums.arrays` and
 # mean_square.norms (activity and mean_square where the settings say so), sample_log_norm, sample_output,
 # sample_exponent, path_log_norm and path_asymmetry; of a residual network besides final_growth, for each quotient q

@@ -259,8 +259,8 @@ def simulate(
     ----------
     model : ResNet or ResidualNetwork, optional
         The network; or give its fields as keywords: width, depth, n_out, input_norm, and alpha, lam, variant of a
-        `ResNet`, or block, activation, beta, c, inside, scaling, carry, weights, bias, keep, input of a
-        `ResidualNetwork`.
+        `ResNet`, or block, activation, beta, c, inside, scaling, carry, weights, bias, keep, inner_width,
+        input of a `ResidualNetwork`.
     networks : int
         How many, at least 1; below 32 there are no standard errors. 1e6 is accepted for 1_000_000.
     seed : int

@@ -79,6 +79,7 @@ WRONG: list[tuple[str, str, list[Any], str]] = [
     ("network", "carry_exponent", [2**31, -(2**31) - 1], "must be an integer from -2147483648 to 2147483647"),
     ("network", "carry", [1e39, float("nan"), float("inf"), "1", True, None], "must be a finite number that a float32"),
     ("network", "block", [3, -1, "phi-in"], "must be an integer from 0 to 2"),
+    ("network", "inner", [0, 2**24 + 1, 1.0, None], "must be an integer from 1 to 16777216"),
     ("network", "activation", [10, -1, None], "must be an integer from 0 to 9"),
     ("network", "weight_law", [3], "must be an integer from 0 to 2"),
     ("network", "kept_below", [-1, 2**32, 0.5], "must be an integer from 0 to 4294967295"),
@@ -114,6 +115,13 @@ def test_a_wrong_type_or_a_number_out_of_range_is_refused_with_its_name(where, n
         entries[where][name] = value
         with pytest.raises(ValueError, match=f"^{where}: '{name}' {said}"):
             simulate(entries)
+
+
+def test_blocks_of_one_matrix_have_no_other_width_within():
+    entries = told(ResidualNetwork(6, 4, "phi-out", "tanh"))
+    entries["network"]["inner"] = 7
+    with pytest.raises(ValueError, match=r"^network: 'inner' must be the width in this block$"):
+        simulate(entries)
 
 
 def test_correlations_need_an_asymmetry():

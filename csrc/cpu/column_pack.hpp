@@ -54,7 +54,7 @@ static size_t vector_reals(const Residual& net) { return 4 * (CpuTeam::rounds(ne
 size_t column_state_bytes(const Residual& net) { return sizeof(Real) * residual_vectors(net) * vector_reals(net); }
 
 size_t column_scratch_bytes(const Residual& net) {
-    return sizeof(Real) * (4 * 3 * vector_quads(net.network.width) + net.network.width);
+    return sizeof(Real) * (4 * (2 * vector_quads(net.network.width) + vector_quads(net.inner)) + net.network.width);
 }
 
 bool simulate_columns(const Residual& net, const ColumnChunk& chunk, bool backward, uint32_t network, uint32_t pack,
@@ -64,7 +64,7 @@ bool simulate_columns(const Residual& net, const ColumnChunk& chunk, bool backwa
     const size_t index = static_cast<size_t>(network) * packs + pack, quads = 4 * vector_quads(width);
     Real* const memory = reinterpret_cast<Real*>(chunk.state + index * column_state_bytes(net));
     Real* const shared = static_cast<Real*>(scratch);
-    Real* const start = shared + 3 * quads;
+    Real* const start = shared + 2 * quads + 4 * vector_quads(net.inner);
     if (!backward && from == 0 && chunk.start != nullptr)
         for (size_t i = 0; i < width; ++i)
             start[i] = load_columns(chunk.start + (network * size_t{width} + i) * chunk.columns, chunk.columns, first);
@@ -98,7 +98,7 @@ bool simulate_columns(const Residual& net, const ColumnChunk& chunk, bool backwa
     return with_block(net.block, [&](auto block) {
         using Branch = Dense<block.value>;
         if (backward) return backward_from_rest<Branch>(run, from, to, recorder);
-        for (auto& vector : run.shared) vector.clear_edges(team, (width + 3) / 4);
+        Branch::clear_edges(run);
         return forward_from_rest<Branch>(run, from, to, recorder);
     });
 }

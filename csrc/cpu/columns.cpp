@@ -42,7 +42,7 @@ ColumnRun::ColumnRun(const Backend& backend, const Residual& net, const ColumnCh
     const uint64_t each = uint64_t{chunk.networks} * packs_ / (4 * n_threads);
     together_ = static_cast<uint32_t>(std::clamp<uint64_t>(each, 1, packs_));
     tasks_of_network_ = (packs_ + together_ - 1) / together_;
-    const size_t matrix = sizeof(float) * net.network.width * size_t{net.network.width};
+    const size_t matrix = sizeof(float) * net.network.width * size_t{net.inner};
     const size_t layer = matrix * (net.block == BLOCK_V_PHI_W ? 2 : 1);
     stride_ = together_ == 1 ? std::max(1u, part.to - part.from)
                              : static_cast<uint32_t>(std::max<size_t>(CACHED_WEIGHTS / layer, 1));

@@ -8,8 +8,9 @@ RESMC_NAMESPACE_BEGIN
 
 size_t residual_workspace_bytes(const Residual& net, Method method) {
     const size_t quads = CpuTeam::rounds(net.network.width);
-    const size_t shared = method == METHOD_DENSE ? 3 * vector_quads(net.network.width) : 0;
-    return sizeof(Real) * 4 * (residual_vectors(net) * (quads + 1) + shared);
+    const size_t layer = vector_quads(net.network.width), inner = vector_quads(net.inner);
+    const size_t behind = method == METHOD_DENSE ? 2 * layer + inner : inner_rounds(net, CpuTeam::rounds(net.inner));
+    return sizeof(Real) * 4 * (residual_vectors(net) * (quads + 1) + behind);
 }
 
 template <template <Block> class Branch>

@@ -17,6 +17,11 @@ struct ResidualTeam : GpuTeam<0, true> {
         return ended;
     }
     RESMC_KERNEL_FN bool proceed() { return !ended && GpuTeam::proceed(); }
+    // Of neurons within a branch there may be others than a layer has, of which the shape says the rounds.
+    RESMC_KERNEL_FN uint32_t state_rounds(uint32_t n) const {
+        return n == arguments.network.width ? arguments.shape.rounds : rounds(n);
+    }
+    RESMC_KERNEL_FN uint32_t whole_rounds(uint32_t n) const { return state_rounds(n) - 1; }
 };
 
 // [vector][round][thread of the block][4], with one round more than the neurons take.
@@ -72,7 +77,9 @@ struct GpuResidualRecorder {
 
 // Floats of the vectors of one block that each thread has to itself; those that a team shares come behind.
 RESMC_FN constexpr uint64_t own_floats(const Residual& net, const Shape& shape) {
-    return residual_vectors(net) * (shape.rounds + uint64_t{1}) * 4 * shape.block_threads;
+    const uint32_t quads = (net.inner + 3) / 4;
+    const uint64_t behind = inner_rounds(net, (quads + shape.threads - 1) / shape.threads);
+    return (residual_vectors(net) * (shape.rounds + uint64_t{1}) + behind) * 4 * shape.block_threads;
 }
 
 // What a thread of a launch works on: as in simulate_warp, which has it written out, as its registers would be others.
@@ -124,10 +131,10 @@ RESMC_KERNEL_FN MemoryVectors own_vectors(Warp& warp, const Shape& shape, const 
 }
 RESMC_KERNEL_FN MemoryVector shared_vector(Warp& warp, const Residual& net, const Shape& shape, const Place& place,
                                            float* memory, uint32_t which) {
-    const uint32_t floats = static_cast<uint32_t>(vector_floats(net.network.width));
-    const uint64_t all = static_cast<uint64_t>(shape.block_networks) * floats;
-    return {&warp, memory + own_floats(net, shape) + which * all, times(place.in_block, floats),
-            (net.network.width + 3) / 4};
+    const uint32_t neurons = which < 2 ? net.network.width : net.inner;  // the third is the last one
+    const uint64_t all = static_cast<uint64_t>(shape.block_networks) * vector_floats(net.network.width);
+    return {&warp, memory + own_floats(net, shape) + which * all,
+            times(place.in_block, static_cast<uint32_t>(vector_floats(neurons))), (neurons + 3) / 4};
 }
 
 template <Block block, Method method>

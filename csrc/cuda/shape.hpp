@@ -86,7 +86,8 @@ constexpr uint64_t PER_RESIDUAL_QUAD = 1500, PER_RESIDUAL_LAYER = 1000;
 inline Shape residual_shape_of(const Residual& net, Method method, uint32_t threads) {
     Shape s = shape_of(net.network, METHOD_PROJECTED, threads, MEMORY_DEVICE);
     s.block_floats = own_floats(net, s);
-    if (method == METHOD_DENSE) s.block_floats += 3 * s.block_networks * vector_floats(net.network.width);
+    if (method == METHOD_DENSE)
+        s.block_floats += s.block_networks * (2 * vector_floats(net.network.width) + vector_floats(net.inner));
     return s;
 }
 

@@ -26,6 +26,7 @@ phi-out      h_{k+1} = carry h_k + s sigma(W h_k + b)
   --inside   h_{k+1} = carry h_k + sigma(s (W h_k + b))
 v-phi-w      h_{k+1} = carry h_k + s V sigma(W h_k + b)
   --keep     phi-in with mask sigma(h_k)/sqrt(keep) for sigma(h_k), each neuron's mask 1 with that probability, else 0
+  --inner-width   v-phi-w with N neurons between W and V, whose entries then have variance 1/N
 
 V and W are drawn anew in every layer, with independent entries of variance 1/width, unless --weights says otherwise;
 s = c L^(-beta), where L is the depth. Options that are not given have their defaults.
@@ -61,6 +62,9 @@ def add_model_options(parser: argparse.ArgumentParser, *, depth: bool = True) ->
     )
     group.add_argument("--bias", type=float, help="standard deviation of the biases b (default: 0, no biases)")
     group.add_argument("--keep", type=float, help="dropout: probability that a neuron stays (default: 1, no dropout)")
+    group.add_argument(
+        "--inner-width", type=number, help="neurons within a branch of v-phi-w, N (default: as many as a layer has)"
+    )
     group.add_argument("--input", metavar="LIST", help="the input x, as 0.5,-1,2 (default: one of size --input-norm)")
 
 

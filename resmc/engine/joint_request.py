@@ -7,7 +7,7 @@ from typing import Any
 
 from .._system import checks
 from .._system.words import brief
-from ..models import joint_inputs
+from ..models import inner_width, joint_inputs
 from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.joint_inputs import MAX_JOINT, JointInputs
 from ..models.residual_network import Model, ResidualNetwork
@@ -127,3 +127,4 @@ def _check_model(model: Model, what: str) -> None:
         )
     if isinstance(model, ResidualNetwork):
         refuse_dropout(model.keep, f"with {what}", SEVERAL_INPUTS[1])
+        inner_width.refuse_inner_width(model.inner_width, f"with {what}", inner_width.SEVERAL_INPUTS[1])

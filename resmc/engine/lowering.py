@@ -57,6 +57,7 @@ class KernelResidual(KernelNetwork):
     """A network as the general kernels take it: any block, by layers, backwards with ``gradients``."""
 
     block: int
+    inner: int  # neurons that the activation acts on: of a branch of two matrices, else of a layer
     activation: int
     weight_law: int
     homogeneous: bool
@@ -305,7 +306,7 @@ def _residual(model: ResidualNetwork, gradients: bool) -> KernelResidual:
     if gradients:
         vector = (n + 3) // 4 * 4 * LARGEST_PACK_BYTES
         segment = min(depth, max(math.isqrt(depth) + 1, SEGMENT_BYTES // vector))
-    outer = 1.0 if model.block == "phi-out" else 1.0 / math.sqrt(n)
+    outer = 1.0 if model.block == "phi-out" else 1.0 / math.sqrt(model.inner)
     n_in, x = 0, np.zeros(0)
     if model.inputs.explicit:
         size = model.size if model.homogeneous else 1.0
@@ -321,6 +322,7 @@ def _residual(model: ResidualNetwork, gradients: bool) -> KernelResidual:
         step=0.0,
         readout=_rounded(1.0 / math.sqrt(n)),
         block=model.residual_block.number,
+        inner=model.inner,
         activation=model.sigma.number,
         weight_law=model.weight_law.number,
         homogeneous=model.homogeneous,
@@ -349,7 +351,7 @@ def _rounding_by_layer(model: ResidualNetwork) -> Floats:
     """log E|h'|^2/|h|^2 of every layer less that of the rounded one, a branch having the norm s sqrt(E sigma(g)^2)."""
     if not model.homogeneous or not model.independent:
         return np.zeros(model.depth)
-    gain, outer = model.sigma.mean_square(), 1.0 if model.block == "phi-out" else 1.0 / math.sqrt(model.width)
+    gain, outer = model.sigma.mean_square(), 1.0 if model.block == "phi-out" else 1.0 / math.sqrt(model.inner)
     carry = _rounded(model.carry)
     scales = (model.scales * outer).astype(np.float32).astype(np.float64) / outer
     if model.keep != 1.0:  # masks change a mean square by the rounding of keep and of its root

@@ -78,7 +78,7 @@ def spacing(lowered: Lowered, q: float, tilt: float, fewest: int) -> int:
     gain = float(np.max(model.scales**2)) * model.sigma.mean_square()
     whole = model.carry**2 + gain
     share = gain / whole if whole > 0.0 else 0.0
-    variance = q**2 * share * (4.0 + share) / model.width
+    variance = q**2 * share * (4.0 + share) / min(model.width, model.inner)
     most = max(1, -(-model.depth // fewest))
     return most if variance * most <= tilt else max(1, math.floor(tilt / variance))
 

@@ -271,6 +271,12 @@ def chosen_method(lowered: Lowered, given: Any) -> str:
                 f"(method='dense'): it must be at most {MAX_WIDTH_DENSE}"
             )
         raise ValueError(f"width={width} is too large for method='dense': it must be at most {MAX_WIDTH_DENSE}")
+    inner = lowered.model.inner
+    if method == "dense" and inner > MAX_WIDTH_DENSE:
+        raise ValueError(
+            f"inner_width={inner} is too large for weights that are written out (method='dense'): it must be at most "
+            f"{MAX_WIDTH_DENSE}"
+        )
     return method
 
 

@@ -13,6 +13,7 @@ from .._system import checks
 from .._system.progress import reporting
 from .._system.stopping import stoppable
 from .._system.words import brief, brief_repr, counted
+from ..models import inner_width
 from ..models.dropout import DEPTH, refuse_dropout
 from ..models.processes import FractionalNoise, hurst_exponents
 from ..models.residual_network import ResidualNetwork
@@ -201,6 +202,7 @@ def _with_noise(model: Any, hurst: float, depth: int) -> ResidualNetwork:
     if model.sigma.signed:
         raise ValueError(f"activation={model.activation!r} is not allowed: its signs are drawn in every layer")
     refuse_dropout(model.keep, *DEPTH)
+    inner_width.refuse_inner_width(model.inner_width, *inner_width.DEPENDENT)
     if model.inside and model.sigma.at_zero != 0.0:
         raise ValueError(
             f"activation={model.activation!r} is not allowed with the scaling inside: sigma(0) = "

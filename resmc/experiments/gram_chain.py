@@ -33,6 +33,7 @@ from numpy.typing import ArrayLike
 from .._system import checks
 from .._system.stopping import look, stoppable
 from .._system.words import brief, brief_repr
+from ..models import inner_width
 from ..models.activations import LEAK
 from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.joint_inputs import JointInputs, of_gram
@@ -230,6 +231,7 @@ def _checked(model: Model) -> ResidualNetwork:
     """Return the network in the general spelling if its Gram matrices are a Markov chain."""
     network = checked_network(model)
     refuse_dropout(network.keep, *SEVERAL_INPUTS)
+    inner_width.refuse_inner_width(network.inner_width, *inner_width.SEVERAL_INPUTS)
     if not (network.independent and network.weight_law.gaussian):
         raise ValueError(
             f"weights={brief(network.weights)} are not allowed in gram_chain: they must be 'gaussian', and layers "

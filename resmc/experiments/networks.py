@@ -12,6 +12,7 @@ import numpy as np
 
 from .._system.stopping import look
 from .._system.words import brief
+from ..models import inner_width
 from ..models.dropout import DEPTH, refuse_dropout
 from ..models.processes import Covariance, FractionalNoise, Mixture, SmoothProcess
 from ..models.residual_network import ResidualNetwork
@@ -36,6 +37,7 @@ def check_model(model: Any) -> None:
     if model.sigma.signed:
         raise ValueError(f"activation={model.activation!r} is not allowed: its signs are drawn in every layer")
     refuse_dropout(model.keep, *DEPTH)
+    inner_width.refuse_inner_width(model.inner_width, *inner_width.DEPENDENT)
 
 
 class Ends(NamedTuple):

@@ -16,7 +16,7 @@ from .scaling import DepthScaling
 SHARED = ("width", "depth", "n_out", "input_norm")
 LOG_GAUSSIAN = ("alpha", "lam", "variant")  # fields of a `ResNet` alone
 DEPTH_SCALING = ("beta", "c", "inside")
-GENERAL = ("block", "activation", "weights", *DEPTH_SCALING, "scaling", "carry", "bias", "keep", "input")
+GENERAL = ("block", "activation", "weights", *DEPTH_SCALING, "scaling", "carry", "bias", "keep", "inner_width", "input")
 
 
 def check_together(given: Iterable[str], written: Callable[[str], str] = str) -> bool:

@@ -35,6 +35,15 @@ class Network(ABC):
     __repr__ = brief_repr
 
     @property
+    def inner(self) -> int:
+        """Neurons that the activation acts on."""
+        return self.width
+
+    def matrix_shape(self, place: str) -> tuple[int, int]:
+        """Return rows and columns of a layer's "outer" or "inner" matrix: the inner leads to the activation."""
+        return (self.inner, self.width) if place == "inner" else (self.width, self.inner)
+
+    @property
     @abstractmethod
     def sigma(self) -> Activation:
         """The activation, its slope and what is known of it."""

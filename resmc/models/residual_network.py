@@ -21,6 +21,7 @@ from .._system.words import brief
 from .activations import ACTIVATIONS, Activation, checked_activation
 from .blocks import BLOCKS, Block
 from .dropout import checked_keep
+from .inner_width import DEPENDENT, checked_inner_width, refuse_inner_width
 from .inputs import MAX_INPUTS, Inputs, checked_input, meeting
 from .network import Network
 from .processes import Covariance, Mixture, Process
@@ -49,9 +50,10 @@ class ResidualNetwork(Network):
         h_out = W_out h_depth                                                  in R^n_out
 
     V_k, W_k, W_out have independent entries of mean 0 and variance 1/width, b_k Gaussian ones with standard deviation
-    ``bias``. Layers are independent of each other, unless ``weights`` is a `Weights` that says otherwise. With dropout
-    the entries of m_k are 1 with probability ``keep`` and else 0, independent of each other and of all else, a mask for
-    each network and layer, which the forward and the backward pass share. E|m_k sigma(h_k)|^2/keep is |sigma(h_k)|^2.
+    ``bias``; with an ``inner_width`` N, W_k is N x width, V_k width x N of variance 1/N, and b_k has N entries. Layers
+    are independent of each other, unless ``weights`` is a `Weights` that says otherwise. With dropout the entries of
+    m_k are 1 with probability ``keep`` and else 0, independent of each other and of all else, a mask for each network
+    and layer, which the forward and the backward pass share. E|m_k sigma(h_k)|^2/keep is |sigma(h_k)|^2.
     Where a mask is all 0, that layer's branch is its bias alone; no network ends there, unless it has no skip.
     The gradient p_k is that of one output: p_depth is a row of W_out, p_k = (dh_{k+1}/dh_k)^T p_{k+1}.
 
@@ -88,6 +90,10 @@ class ResidualNetwork(Network):
         Probability with which dropout keeps a neuron, above 0 and at most 1, which is no dropout; for block="phi-in"
         alone, with any activation. Masks are drawn from 32 bits, so the probability is the multiple of 2^-32 next to
         it, and 1/sqrt(keep) has keep itself.
+    inner_width : int, optional
+        Neurons within a branch, N, from 1 to 2^24, and to 2^17 with ``method="dense"``; for block="v-phi-w" alone, with
+        layers that are independent of each other. By default as many as a layer has, which is what ``width`` itself
+        means here too.
 
     Raises
     ------
@@ -108,6 +114,7 @@ class ResidualNetwork(Network):
     input_norm: float = 1.0
     input: tuple[float, ...] | None = None
     keep: float = 1.0
+    inner_width: int | None = None
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -117,8 +124,10 @@ class ResidualNetwork(Network):
         put("depth", checks.integer("depth", self.depth, 1, MAX_DEPTH, "2^20 - 1"))
         checks.choice("block", self.block, tuple(BLOCKS))
         checked_activation(self.activation)
-        if self.sigma.half and self.width % 2:
-            raise ValueError(f"width={self.width} is not allowed with activation={self.activation!r}: it must be even")
+        put("inner_width", checked_inner_width(self.inner_width, self.width, self.block))
+        if self.sigma.half and self.inner % 2:
+            name = "width" if self.inner_width is None else "inner_width"
+            raise ValueError(f"{name}={self.inner} is not allowed with activation={self.activation!r}: it must be even")
         put("carry", checks.real("carry", self.carry))
         put("scaling", checked_scaling(self.scaling, self.depth))
         self._check_scaling()
@@ -144,6 +153,8 @@ class ResidualNetwork(Network):
     def _check_dependence(self) -> None:
         """Refuse a process that these layers cannot have."""
         process = self.dependence
+        if process != "iid":
+            refuse_inner_width(self.inner_width, *DEPENDENT)
         if isinstance(process, Covariance) and len(process.matrix) != self.depth:
             raise ValueError(
                 f"weights have a covariance of {len(process.matrix)} layers: it must have one row for each of depth="
@@ -198,6 +209,11 @@ class ResidualNetwork(Network):
                 f"an input of size {self.size!r} is out of range with activation={self.activation!r} and "
                 f"bias={self.bias!r}, whose networks cannot be rescaled: it must be from 2^-50 to 2^50"
             )
+
+    @property
+    def inner(self) -> int:
+        """Neurons that the activation acts on: N within a branch of two matrices, else as many as a layer has."""
+        return self.width if self.inner_width is None else self.inner_width
 
     @property
     def sigma(self) -> Activation:
@@ -271,12 +287,17 @@ class ResidualNetwork(Network):
     def title(self) -> str:
         """The network in a line."""
         kind = f"{self.block} {self.activation} residual network"
-        return f"{kind}  width {self.width}  depth {self.depth}  {self.layers_in_words}"
+        return f"{kind}  {self.width_in_words}  depth {self.depth}  {self.layers_in_words}"
 
     @property
     def title_of_any_depth(self) -> str:
         """The network in a line where its depth has no meaning."""
-        return f"{self.block} {self.activation}  width {self.width}  {self.layers_in_words}"
+        return f"{self.block} {self.activation}  {self.width_in_words}  {self.layers_in_words}"
+
+    @property
+    def width_in_words(self) -> str:
+        """The width, and the inner one where it is another."""
+        return f"width {self.width}" + ("" if self.inner_width is None else f" (inner {self.inner_width})")
 
     @property
     def layers_in_words(self) -> str:
@@ -294,11 +315,14 @@ class ResidualNetwork(Network):
     def to_dict(self) -> Plain:
         """Return the fields, in order, as plain values: the canonical description, which is that of files and keys.
 
-        ``keep`` is left out where it is 1, as networks were described before there was dropout.
+        ``keep`` is left out where it is 1, and ``inner_width`` where there is none, as networks were described before
+        there were these.
         """
         out = {f.name: getattr(self, f.name) for f in fields(self)}
         if self.keep == 1.0:
             del out["keep"]
+        if self.inner_width is None:
+            del out["inner_width"]
         if isinstance(self.scaling, DepthScaling):
             out["scaling"] = self.scaling.to_dict()
         else:

@@ -33,6 +33,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "weights": ("weights", ""),
     "bias": ("bias", ""),
     "keep": ("keep", ""),
+    "inner_width": ("inner width", ""),
     "alpha": ("", r"$\alpha$"),
     "lam": ("", r"$\lambda$"),
     "variant": ("variant", ""),

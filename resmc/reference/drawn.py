@@ -33,11 +33,11 @@ class DrawnWeights:
     Attributes
     ----------
     V, W : float64 array (L, n, n), or None
-        Of variance 1/n, a covariance matrix's own variance over n, or with a `Mixture`'s factors in them; None where
-        the block lacks the matrix.
-    b : float64 array (L, n), or None
+        With an inner width N (L, n, N) and (L, N, n). Of variance 1/n, V of variance 1/N, a covariance matrix's own
+        variance over n, or with a `Mixture`'s factors in them; None where the block lacks the matrix.
+    b : float64 array (L, n), or with an inner width (L, N), or None
         Of standard deviation ``bias``, or this times what V and W have; None without bias.
-    signs : float64 array (L, n) of +1 and -1, or None
+    signs : float64 array (L, n), or with an inner width (L, N), of +1 and -1, or None
         None where the activation has no signs.
     kept : float64 array (L, n) of 0 and 1/sqrt(keep), or None
         None without dropout.
@@ -85,7 +85,8 @@ def draw_weights(model: Network, seed: int = 0, network: int = 0) -> DrawnWeight
     def matrices(place: str | None) -> Floats | None:
         if place is None:
             return None
-        return np.asarray(np.stack([source.matrix(place, layer)[0] for layer in range(depth)]) / np.sqrt(n))
+        root = np.sqrt(model.matrix_shape(place)[1])
+        return np.asarray(np.stack([source.matrix(place, layer)[0] for layer in range(depth)]) / root)
 
     return DrawnWeights(
         V=matrices(block.V),
@@ -101,11 +102,11 @@ def draw_weights(model: Network, seed: int = 0, network: int = 0) -> DrawnWeight
 
 def _check_size(model: Network) -> None:
     """Refuse weights that do not fit into memory: arrays, and the normals and sums of the widest process."""
-    n, depth, matrices = model.width, model.depth, model.residual_block.matrices
-    size = 8 * n * n * depth * (2 * matrices if isinstance(model.dependence, str) else 3 * matrices + 8)
+    n, depth, matrices, inner = model.width, model.depth, model.residual_block.matrices, model.inner
+    size = 8 * n * inner * depth * (2 * matrices if isinstance(model.dependence, str) else 3 * matrices + 8)
     available = available_memory()
     if size > available:
         raise ValueError(
-            f"width={n} and depth={depth}, {matrices * depth} matrices of {n} x {n}, need {size / 1e9:.3g} GB of "
+            f"width={n} and depth={depth}, {matrices * depth} matrices of {n} x {inner}, need {size / 1e9:.3g} GB of "
             f"memory and {available / 1e9:.3g} GB are available: use a smaller width or depth"
         )

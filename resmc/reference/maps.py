@@ -1,17 +1,17 @@
 """Random maps x -> G x + b of many networks, and their transposes v -> G^T v: written out, or exactly in law.
 
-G is n x n, its entries independent with mean 0 and variance 1/n; b has n independent normals of standard deviation t.
+G is m x n, its entries independent with mean 0 and variance 1/n; b has m independent normals of standard deviation t.
 In the extended input x~ = (x/sqrt(n), t) the map is linear,
 
 ::
 
     y = G x + b = G~ x~            G~ = (sqrt(n) G, b/t),        |x~|^2 = |x|^2/n + t^2
 
-and where G is Gaussian, all n (n + 1) entries of G~ are independent standard normals. Then, given x,
+and where G is Gaussian, all m (n + 1) entries of G~ are independent standard normals. Then, given x,
 
 ::
 
-    y           has the law of   |x~| g                                       g  ~ N(0, I_n)
+    y           has the law of   |x~| g                                       g  ~ N(0, I_m)
     G~^T v | y  has the law of   (g.v) e + |v| (I - e e^T) g'                 g' ~ N(0, I_{n+1}),      e = x~/|x~|
 
 for every v made of x, y and anything independent of G: along x~ the transpose is known, since x~.(G~^T v) = y.v, and
@@ -37,10 +37,10 @@ class DenseMap:
         entries = source.matrix(place, layer)
         n = entries.shape[2]
         self.G, self.cancels = entries / math.sqrt(n), cancels
-        self.b = bias * source.bias(layer) if bias else np.zeros((1, n))
+        self.b = bias * source.bias(layer) if bias else np.zeros((1, entries.shape[1]))
 
     def __call__(self, x: Floats) -> Floats:
-        """Return G x + b, (N, n)."""
+        """Return G x + b, (N, m)."""
         return self._clean((self.G @ x[:, :, None])[:, :, 0], x) + self.b
 
     def transposed(self, x: Floats, v: Floats) -> Floats:
@@ -57,17 +57,17 @@ class ProjectedMap:
     """One layer's map of one x, exactly in law, for Gaussian weights: G is drawn only as far as it acts on x and v."""
 
     def __init__(self, source: Counters[Network], place: str, layer: int, bias: float, cancels: bool = False) -> None:
-        n = source.model.width
+        rows, n = source.model.matrix_shape(place)
         self.source, self.layer, self.streams = source, layer, STREAMS_OF[place]
         self.bias, self.root = bias, math.sqrt(n)
-        self.g = source.normals(self.streams.forward, layer, n)
+        self.g = source.normals(self.streams.forward, layer, rows)
 
     def extended(self, x: Floats) -> Floats:
         """Return x~ = (x/sqrt(n), t), (N, n + 1)."""
         return np.column_stack([x / self.root, np.full(len(x), self.bias)])
 
     def __call__(self, x: Floats) -> Floats:
-        """Return G x + b, (N, n)."""
+        """Return G x + b, (N, m)."""
         return norm(self.extended(x)) * self.g
 
     def transposed(self, x: Floats, v: Floats) -> Floats:

@@ -136,8 +136,15 @@ def simulate_residual(
     recorded = recorded_layers(model.depth, layers)
     gradients = checks.boolean("gradients", gradients)
 
-    n, states = model.width, model.depth + 1 if gradients else 1  # the backward pass needs the h_l of all layers
-    matrices = 0 if method == "projected" else n * n if isinstance(model.dependence, str) else n * n * model.depth
+    states = model.depth + 1 if gradients else 1  # the backward pass needs the h_l of all layers
+    n, inner = max(model.width, model.inner), model.inner
+    matrices = (
+        0
+        if method == "projected"
+        else model.width * inner
+        if isinstance(model.dependence, str)
+        else model.width * inner * model.depth
+    )
     step = max(1, HELD // max(n * states, matrices))
     parts = [
         _simulate_part(Counters(model, seed, ids[i : i + step]), method, recorded, gradients)
@@ -163,7 +170,8 @@ def checked_method(model: ResidualNetwork, method: str) -> str:
     """Return the name of a method that ``model`` has."""
     method = checks.choice("method", method, METHODS)
     if method == "dense":
-        checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with method='dense'")
+        for name, width in (("width", model.width), ("inner_width", model.inner)):
+            checks.integer(name, width, 1, MAX_WIDTH_DENSE, "2^17 with method='dense'")
     elif not model.independent:
         raise ValueError(
             f"method='projected' is not allowed with weights={brief(model.weights)}: it must be 'dense', since what a "

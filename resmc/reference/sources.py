@@ -39,10 +39,10 @@ class Source(Protocol):
     """
 
     def matrix(self, place: str, layer: int) -> Floats:
-        """Return a layer's "outer" or "inner" matrix (`resmc.models.blocks`), (N, n, n)."""
+        """Return a layer's "outer" or "inner" matrix (`resmc.models.blocks`), (N, n, n) without an inner width."""
 
     def bias(self, layer: int) -> Floats:
-        """Return a layer's bias, (N, n)."""
+        """Return a layer's bias, (N, n), n the neurons that it is added to."""
 
     def signs(self, layer: int) -> Floats:
         """Return the signs s of a layer's activation sigma(s x), (N, n), or ones (1, 1) where it has none."""
@@ -119,11 +119,11 @@ class Counters(Generic[Model_co]):
         return self.normals_of(*which, input_index) if input_index else self.normals_of(*which)
 
     def matrix(self, place: str, layer: int) -> Floats:
-        """Return a layer's "outer" or "inner" matrix, (N, n, n)."""
-        n, dependence = self.model.width, self.model.dependence
+        """Return a layer's "outer" or "inner" matrix, (N, rows, columns): (N, n, n), unless there is an inner width."""
+        dependence, shape = self.model.dependence, self.model.matrix_shape(place)
         if isinstance(dependence, str):
-            return self.entries(ENTRIES_OF[place].layers, 0 if dependence == "tied" else layer, n, n)
-        return self._path(place, layer).reshape(-1, n, n)
+            return self.entries(ENTRIES_OF[place].layers, 0 if dependence == "tied" else layer, *shape)
+        return self._path(place, layer).reshape(-1, *shape)
 
     def other_matrix(self, place: str, layer: int) -> Floats:
         """Return an independent copy of a matrix of a network whose layers are independent, (N, n, n)."""
@@ -134,7 +134,7 @@ class Counters(Generic[Model_co]):
         """Return a layer's bias, (N, n)."""
         dependence = self.model.dependence
         if isinstance(dependence, str):
-            return self.normals(ENTRIES_OF["bias"].layers, 0 if dependence == "tied" else layer, self.model.width)
+            return self.normals(ENTRIES_OF["bias"].layers, 0 if dependence == "tied" else layer, self.model.inner)
         return self._path("bias", layer)
 
     def smooth(self, place: str, t: Floats, derivative: bool = False) -> Floats:
@@ -178,7 +178,7 @@ class Counters(Generic[Model_co]):
         if not sigma.signed:
             return np.ones((1, 1))
         drawn = draw_of_layer(layer) if W is None else (STREAMS_OF[W].forward, layer)
-        return self.signs_of(self.seed, self.networks, *drawn, self.model.width, sigma.half)
+        return self.signs_of(self.seed, self.networks, *drawn, self.model.inner, sigma.half)
 
     def kept(self, layer: int) -> Floats:
         """Return what multiplies a layer's sigma(h), (N, n), or ones (1, 1) without dropout.
@@ -231,7 +231,8 @@ def counters_of(model: Network, seed: int, networks: Sequence[int]) -> Counters[
     """
     if not isinstance(model, Network):
         raise ValueError(f"model={brief(model)} is not allowed: it must be a resmc.ResNet or a resmc.ResidualNetwork")
-    checks.integer("width", model.width, 1, MAX_WIDTH_DENSE, "2^17 with explicit weights")
+    for name, width in (("width", model.width), ("inner_width", model.inner)):
+        checks.integer(name, width, 1, MAX_WIDTH_DENSE, "2^17 with explicit weights")
     seed = checks.integer("seed", seed, 0, 2**64 - 1, "2^64 - 1")
     if not len(networks):
         raise ValueError(f"network={brief(networks)} is not allowed: it has no numbers")

@@ -44,7 +44,7 @@ def content(found: Regime) -> Content:
     bias = f", bias\xa0=\xa0{plain(m.bias)}" if m.bias else ""
     keep = f", dropout with keep\xa0=\xa0{plain(m.keep)}" if m.keep != 1.0 else ""
     return Content(
-        title=f"As the depth grows: {whole(m.block)} with {whole(m.activation)}, width {m.width}",
+        title=f"As the depth grows: {whole(m.block)} with {whole(m.activation)}, {m.width_in_words}",
         kind="regime",
         lead=f"{counted(len(sims), 'depth')} from {count(int(found.depths[0]))} to {count(int(found.depths[-1]))}, "
         f"{counted(sims[0].networks, 'independent random network')} each; branches {scaling_of(m, 'L')}, "

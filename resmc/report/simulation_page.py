@@ -70,6 +70,7 @@ def title(found: Analyses) -> str:
         variant = found.sim.resnet.variant
         return f"{variant[0].upper()}{variant[1:]} ResNet, {size}"
     general = found.sim.lowered.general
+    size = f"{general.width_in_words}, depth {m.depth}"
     return f"Residual network {whole(general.block)} with {whole(general.activation)}, {size}"
 
 

@@ -34,13 +34,19 @@ AXES = (
     "carry",
     "bias",
     "keep",
+    "inner_width",
     *LOG_GAUSSIAN,
     "n_out",
     "input_norm",
     "input",
 )
 MAX_POINTS = 10**5
-INTEGERS = {"width": (MAX_WIDTH, "2^24"), "depth": (MAX_DEPTH, "2^20 - 1"), "n_out": (1 << 17, "2^17")}
+INTEGERS = {
+    "width": (MAX_WIDTH, "2^24"),
+    "depth": (MAX_DEPTH, "2^20 - 1"),
+    "n_out": (1 << 17, "2^17"),
+    "inner_width": (MAX_WIDTH, "2^24"),
+}
 WORDS = ("block", "activation", "variant")
 POSITIVE = ("ratio", "input_norm")
 VECTORS = ("scaling", "input")  # fields whose one value is a sequence of numbers
@@ -58,6 +64,7 @@ LONG_NAMES = {
     "carry": "weight of the skip",
     "bias": "standard deviation of the bias",
     "keep": "probability with which dropout keeps a neuron",
+    "inner_width": "neurons within a branch",
     "alpha": "skip coefficient",
     "lam": "residual coefficient",
     "variant": "variant of the network",

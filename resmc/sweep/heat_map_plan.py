@@ -14,6 +14,7 @@ from ..engine import column_plan
 from ..engine.columns import Threads
 from ..engine.lowering import lower
 from ..experiments.heat_row import MOST_COLUMNS, MOST_INPUTS, HeatRow, row_of
+from ..models import inner_width
 from ..models.dropout import HEAT_MAP, refuse_dropout
 from ..models.processes import MOST_VALUES, FractionalNoise, hurst_exponents
 from ..models.residual_network import ResidualNetwork
@@ -173,6 +174,7 @@ def checked_model(model: Any) -> ResidualNetwork:
             "vanish at every exponent"
         )
     refuse_dropout(model.keep, *HEAT_MAP)
+    inner_width.refuse_inner_width(model.inner_width, *inner_width.HEAT_MAP)
     weights = model.weights
     if weights != "gaussian" and not (isinstance(weights, Weights) and isinstance(weights.dependence, FractionalNoise)):
         raise ValueError(

@@ -66,7 +66,7 @@ class Plan:
         rounded to the nearest integer, at least 1.
     alpha, lam, variant : value or sequence
         Fields of `ResNet`; not beside those of a `ResidualNetwork`.
-    block, activation, weights, carry, bias, keep : value or sequence
+    block, activation, weights, carry, bias, keep, inner_width : value or sequence
         Fields of `ResidualNetwork`, with its defaults. ``weights`` are names of laws, or `Weights`.
     beta, c, inside : value or sequence
         The scaling c L^-beta of a `ResidualNetwork`, with the defaults 0.5, 1 and False of its `DepthScaling`.
@@ -110,8 +110,8 @@ class Plan:
     ----------
     dims : tuple of str
         The dimensions: the fields given as sequences, in the order block, activation, weights, width, depth, ratio,
-        beta, c, inside, scaling, carry, bias, keep, alpha, lam, variant, n_out, input_norm, input; ("point",) for a
-        list.
+        beta, c, inside, scaling, carry, bias, keep, inner_width, alpha, lam, variant, n_out, input_norm, input;
+        ("point",) for a list.
     shape : tuple of int
         The lengths of the dimensions.
     models : tuple of ResNet and ResidualNetwork
@@ -140,6 +140,7 @@ class Plan:
     carry: Numbers | None = None
     bias: Numbers | None = None
     keep: Numbers | None = None
+    inner_width: Numbers | None = None
     alpha: Numbers | None = None
     lam: Numbers | None = None
     variant: Words | None = None
@@ -187,6 +188,7 @@ class Plan:
             carry: Numbers | None = None,
             bias: Numbers | None = None,
             keep: Numbers | None = None,
+            inner_width: Numbers | None = None,
             alpha: Numbers | None = None,
             lam: Numbers | None = None,
             variant: Words | None = None,

@@ -89,9 +89,11 @@ class Point:
     def updates(self) -> int:
         """Work for one network: neuron updates, or with dense weights the number of weights that are drawn.
 
-        A block of two matrices counts twice, a gradient as `BACKWARD_WORK` passes more, and m inputs as m^2.
+        A block of two matrices counts twice, with the mean of its widths for the width; a gradient as `BACKWARD_WORK`
+        passes more, and m inputs as m^2.
         """
-        layer = self.model.width if self.method == "projected" else self.model.width**2
+        n, inner = self.model.width, self.model.inner
+        layer = (n + inner) // 2 if self.method == "projected" else n * inner
         passes = self.model.residual_block.matrices * (1 + BACKWARD_WORK * self.gradients)
         columns = 1 if self.joint is None else self.joint.count + self.joint.tangents
         return self.model.depth * layer * passes * columns**2 + self.model.width

@@ -6,9 +6,12 @@ variance 1/n, there is no bias, and sigma is homogeneous. With T = |sigma(g)|^2,
 
 .. code-block:: text
 
-    v-phi-w                 |h'|^2/|h|^2 = |carry e + c g|^2,     c = s sqrt(T)/n,         e a unit vector, g in R^n
+    v-phi-w                 |h'|^2/|h|^2 = |carry e + c g|^2,     c = s sqrt(T/(n N)),     e a unit vector, g in R^n
     phi-in, phi-out linear                 |carry e + c g|^2,     c = s/sqrt(n)
-    any block, carry = 0                   s^2 T/n                (v-phi-w: s^2 T chi^2_n/n^2)
+    any block, carry = 0                   s^2 T/n                (v-phi-w: s^2 T chi^2_n/(n N))
+
+where v-phi-w has N neurons between its matrices, and T is of g of N standard normals there; N = n without an inner
+width.
 
 In the last line phi-in has the factors of h_0 and h_L shifted by one: |h_L|^2/|h_0|^2 = (s^2/n)^L (T_0/Q_0) T_1 ..
 T_{L-1} Q_L, where Q_l = chi^2_n is the square of the Gaussian vector of which T_l is made, and T_0/Q_0, being
@@ -131,14 +134,16 @@ def no_chain(model: ResidualNetwork) -> str | None:
 def chain(model: ResidualNetwork) -> Chain:
     """Return the factors of a network for which `no_chain` finds nothing."""
     n, scales = model.width, np.abs(model.scales)
-    source, two_matrices = SumOfSquares(INNER[model.activation], n), model.block == "v-phi-w"
+    inner = model.inner
+    source, two_matrices = SumOfSquares(INNER[model.activation], inner), model.block == "v-phi-w"
     distinct, which = np.unique(scales, return_inverse=True)
     if model.carry == 0.0:
         laws = (source, SumOfSquares("linear", n)) if two_matrices else (source,)
-        kinds = [Kind(2.0 * math.log(s) - len(laws) * math.log(n), laws) for s in distinct.tolist()]
+        sizes = sum(math.log(law.units) for law in laws)
+        kinds = [Kind(2.0 * math.log(s) - sizes, laws) for s in distinct.tolist()]
     else:
         shift = 2.0 * math.log(abs(model.carry))
-        unit = abs(model.carry) * (n if two_matrices else math.sqrt(n))
-        inner = source if two_matrices else None
-        kinds = [Kind(shift, (Step(inner, n, s / unit),) if s else ()) for s in distinct.tolist()]
+        unit = abs(model.carry) * (math.sqrt(n * inner) if two_matrices else math.sqrt(n))
+        active = source if two_matrices else None
+        kinds = [Kind(shift, (Step(active, n, s / unit),) if s else ()) for s in distinct.tolist()]
     return Chain(tuple(kinds), which.astype(np.int64))

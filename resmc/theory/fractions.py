@@ -99,7 +99,7 @@ def _dead(model: ResidualNetwork) -> Floats:
         return out
     sigma, always_met = model.sigma, model.residual_block.acts_on_layers and model.bias > 0.0
     passing = model.keep * (0.5 if sigma.rectifier else 1.0)  # probability that a neuron passes
-    all_negative = 0.0 if always_met else (1.0 - passing) ** model.width
+    all_negative = 0.0 if always_met else (1.0 - passing) ** model.inner
     stopped = model.scales == 0.0
     if model.bias == 0.0 and sigma.at_zero == 0.0:  # nothing revives the dead
         out = 0.0 - np.expm1(np.arange(model.depth + 1) * np.log1p(-all_negative))

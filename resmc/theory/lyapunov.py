@@ -105,6 +105,8 @@ def no_lyapunov_exponents(model: Model) -> str | None:
         return f"bias={network.bias!r} has no exact exponents: it must be 0"
     if network.keep != 1.0:
         return f"keep={network.keep!r} has no exact exponents that are derived here: it must be 1"
+    if network.inner_width is not None:
+        return f"inner_width={network.inner_width} has no exact exponents that are derived here: it must be the width"
     if not (network.sigma.rectifier or network.activation == "linear"):
         return (
             f"activation={network.activation!r} has no exact exponents: they are known for 'relu', for 'balanced' and "

@@ -163,6 +163,11 @@ def no_kernel_moments(model: Model, independent_backward: bool = False) -> str |
         )
     if network.keep != 1.0:
         return f"keep={network.keep!r} has no exact second moment of the tangent kernel that is derived: it must be 1"
+    if network.inner_width is not None:
+        return (
+            f"inner_width={network.inner_width} has no exact second moment of the tangent kernel that is derived: it "
+            "must be the width"
+        )
     if not (network.independent and network.weight_law.gaussian):
         return (
             f"weights={brief(network.weights)} have no exact second moment of the tangent kernel: they must be "

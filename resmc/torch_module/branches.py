@@ -32,7 +32,7 @@ class BlockBranches:
 
     Attributes
     ----------
-    V, W : tensors (.., n, n) by layer, or None
+    V, W : tensors (.., n, n) by layer, or None; with an inner width (.., n, M) and (.., M, n)
     b, signs, kept : tensors (.., n) by layer, or None
         By layer: a tuple of tensors, as ``unbind`` makes it, or one tensor with the layers as its first axis. Taking
         single layers of a large parameter makes a backward pass quadratic in their number, so autograd needs a tuple.

@@ -194,16 +194,16 @@ def _fill_resnet(module: ExplicitResNet, source: Source) -> None:
 
 
 def _fill_residual(module: ExplicitResidualNetwork, source: Source) -> None:
-    model, root = module.model, np.sqrt(module.model.width)
+    model = module.model
     _put(module.A, source.first_layer() / np.sqrt(len(model.inputs.x)))
     for matrices, place in ((module.V, model.residual_block.V), (module.W, model.residual_block.W)):
         if matrices is not None and place is not None:
             for layer, matrix in enumerate(matrices):
-                _put(matrix, source.matrix(place, layer) / root)
+                _put(matrix, source.matrix(place, layer) / np.sqrt(model.matrix_shape(place)[1]))
     if module.b is not None:
         for layer, b in enumerate(module.b):
             _put(b, model.bias * source.bias(layer))
-    _put(module.W_out, source.readout(model.n_out) / root)
+    _put(module.W_out, source.readout(model.n_out) / np.sqrt(model.width))
     if module.signs is not None:
         for layer, signs in enumerate(module.signs):
             _put(signs, source.signs(layer))

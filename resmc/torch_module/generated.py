@@ -58,14 +58,14 @@ class Generated:
         self._paths: dict[str, Floats] = {}
 
     def matrix(self, place: str, layer: int) -> Floats:
-        n = self.model.width
-        return self._entries(place, layer, n * n, self._of_law).reshape(self.networks, n, n)
+        rows, columns = self.model.matrix_shape(place)
+        return self._entries(place, layer, rows * columns, self._of_law).reshape(self.networks, rows, columns)
 
     def bias(self, layer: int) -> Floats:
-        return self._entries("bias", layer, self.model.width, self.numbers.standard_normal)
+        return self._entries("bias", layer, self.model.inner, self.numbers.standard_normal)
 
     def signs(self, layer: int) -> Floats:
-        n, sigma = self.model.width, self.model.sigma
+        n, sigma = self.model.inner, self.model.sigma
         if not sigma.signed:
             return np.ones((1, 1))
         fair = 2.0 * self.numbers.integers(0, 2, (self.networks, n // 2 if sigma.half else n)) - 1.0

@@ -8,6 +8,7 @@ from typing import Any
 
 from .._system import checks
 from .._system.words import brief
+from ..models import inner_width
 from ..models.dropout import TRAINING, refuse_dropout
 from ..models.residual_network import ResidualNetwork
 
@@ -28,6 +29,7 @@ def check_members(models: Sequence[ResidualNetwork], networks: Sequence[int]) ->
         if not isinstance(model, ResidualNetwork):
             raise ValueError(f"models with {brief(model)} are not allowed: all must be resmc.ResidualNetwork")
         refuse_dropout(model.keep, *TRAINING)
+        inner_width.refuse_inner_width(model.inner_width, *inner_width.TRAINING)
     for number in networks:
         checks.integer("network", number, 0, 2**48 - 1, "2^48 - 1")
     shapes = [_shape_in_words(model) for model in models]

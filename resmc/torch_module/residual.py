@@ -80,7 +80,8 @@ class ExplicitResidualNetwork(torch.nn.Module):
         With Gaussian weights, or without an ``input``, h_0 depends on the input's norm alone; x is then one number,
         |x|/sqrt(n_in), and A has the shape (.., n, 1).
     V, W : parameters (sets, .., n, n), of variance 1/n, or None
-        None where the block has none.
+        None where the block has none. With an inner width M they have the shapes (sets, .., n, M), of variance 1/M, and
+        (sets, .., M, n); b and signs then have M entries for each layer.
     b : parameter (sets, .., n), or None without bias
     s : parameter (N, ..), or None where s_k is the model's
         Networks trained with their scale factors have it; without a scheme only.
@@ -114,7 +115,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
         tolerance: float = TOLERANCE,
     ) -> None:
         super().__init__()
-        n, block, x = model.width, model.residual_block, model.inputs.x
+        n, inner, block, x = model.width, model.inner, model.residual_block, model.inputs.x
         self.model, self._examined = model, False
         self.steps: Steps | None = None
         if scheme is not None:
@@ -129,19 +130,19 @@ class ExplicitResidualNetwork(torch.nn.Module):
         self.networks = () if networks is None else (checks.integer("networks", networks, 1, 2**32, "2^32"),)
         self.sets = sets = model.depth + (scheme is not None)
 
-        _check_size(n, sets * math.prod(self.networks) * sum(one is not None for one in (block.V, block.W)))
+        _check_size((n, inner), sets * math.prod(self.networks) * sum(one is not None for one in (block.V, block.W)))
 
         def zeros(*shape: int) -> Parameter:
             return Parameter(torch.zeros(shape, dtype=torch.float64))
 
-        self.V = zeros(sets, *self.networks, n, n) if block.V is not None else None
-        self.W = zeros(sets, *self.networks, n, n) if block.W is not None else None
-        self.b = zeros(sets, *self.networks, n) if model.bias > 0.0 else None
+        self.V = zeros(sets, *self.networks, n, inner) if block.V is not None else None
+        self.W = zeros(sets, *self.networks, inner, n) if block.W is not None else None
+        self.b = zeros(sets, *self.networks, inner) if model.bias > 0.0 else None
         self.register_parameter("s", None)
         self.W_out = zeros(*self.networks, model.n_out, n)
         self.A = zeros(*self.networks, n, len(x))
         self.register_buffer("x", torch.tensor([x], dtype=torch.float64), persistent=False)
-        ones = torch.ones(sets, *self.networks, n, dtype=torch.float64)
+        ones = torch.ones(sets, *self.networks, inner, dtype=torch.float64)
         self.register_buffer("signs", ones if model.sigma.signed else None)
         self.register_buffer("kept", ones * kept_factor(model.keep) if model.keep < 1.0 else None)
 
@@ -276,11 +277,12 @@ def _check_scheme(model: ResidualNetwork, scheme: str) -> None:
         )
 
 
-def _check_size(n: int, matrices: int) -> None:
+def _check_size(shape: tuple[int, int], matrices: int) -> None:
     """Refuse weights that do not fit into memory."""
-    size, available = 8 * n * n * matrices, available_memory()
+    n, inner = shape
+    size, available = 8 * n * inner * matrices, available_memory()
     if size > available:
         raise ValueError(
-            f"{matrices} matrices of {n} x {n} need {size / 1e9:.3g} GB of memory, and {available / 1e9:.3g} GB are "
-            "available: use a smaller width or depth, or fewer networks"
+            f"{matrices} matrices of {n} x {inner} need {size / 1e9:.3g} GB of memory, and {available / 1e9:.3g} GB "
+            "are available: use a smaller width or depth, or fewer networks"
         )

@@ -15,7 +15,8 @@ struct ResidualCase {
     std::vector<float> steps, input;
     std::vector<uint32_t> layers;
 
-    ResidualCase(Block block, Method m, int activation, uint32_t width, uint32_t depth, uint32_t segment)
+    ResidualCase(Block block, Method m, int activation, uint32_t width, uint32_t depth, uint32_t segment,
+                 uint32_t inner = 0)
         : net{}, method(m), input(4 + 5 + 8, 0.0f) {
         net.network.width = width;
         net.network.depth = depth;
@@ -23,6 +24,7 @@ struct ResidualCase {
         net.network.carry = net.network.carry_mantissa = 0.9f;
         net.network.readout = static_cast<float>(1.0 / std::sqrt(static_cast<double>(width)));
         net.block = block;
+        net.inner = inner > 0 ? inner : width;
         net.activation = activation;
         net.weight_law = method == METHOD_DENSE && width % 2 == 1 ? WEIGHTS_UNIFORM : WEIGHTS_GAUSSIAN;
         net.inside = block == BLOCK_PHI_OUT && width % 2 == 1;
@@ -34,7 +36,8 @@ struct ResidualCase {
         net.kept_factor = 1.2f;
         net.segment = segment;
         net.n_in = net.weight_law == WEIGHTS_UNIFORM ? 5 : 0;
-        const float outer = block == BLOCK_PHI_OUT ? 1.0f : net.network.readout;
+        const float outer =
+            block == BLOCK_PHI_OUT ? 1.0f : static_cast<float>(1.0 / std::sqrt(static_cast<double>(net.inner)));
         for (uint32_t l = 0; l < depth; ++l) steps.push_back((0.6f - 0.1f * static_cast<float>(l % 4)) * outer);
         for (uint32_t j = 0; j < 5; ++j) input[4 + j] = 0.3f - 0.2f * static_cast<float>(j);
         for (uint32_t l = 0; l <= depth; ++l)
@@ -136,23 +139,35 @@ inline void compare(const ResidualCase& c, const ResidualRecords& got, const Res
     networks_compared += end - begin;
 }
 
+// Widths, and with two matrices more or fewer neurons between them.
+inline std::vector<std::pair<uint32_t, uint32_t>> shapes_of(Block block, const std::vector<uint32_t>& widths) {
+    std::vector<std::pair<uint32_t, uint32_t>> shapes;
+    for (const uint32_t width : widths) {
+        shapes.emplace_back(width, width);
+        if (block != BLOCK_V_PHI_W) continue;
+        shapes.emplace_back(width, 2 * width + 3);
+        shapes.emplace_back(width, (width + 1) / 2);
+    }
+    return shapes;
+}
+
 inline void check_residual(bool quick) {
     const std::vector<uint32_t> widths = quick ? std::vector<uint32_t>{7} : std::vector<uint32_t>{4, 7, 33};
     const std::vector<uint32_t> teams = quick ? std::vector<uint32_t>{2, 64} : std::vector<uint32_t>{2, 8, 32, 64, 128};
     uint32_t number = 0;
     for (const Method method : {METHOD_PROJECTED, METHOD_DENSE})
         for (int kind = 0; kind < BLOCKS; ++kind)
-            for (const uint32_t width : widths) {
+            for (const auto& [width, inner] : shapes_of(static_cast<Block>(kind), widths)) {
                 const int activation = number % 2 == 0 ? ACTIVATION_TANH : ACTIVATION_BALANCED;
                 const Block block = static_cast<Block>(kind);
-                const ResidualCase c(block, method, activation, width, 7, 1 + number % 4);
-                current = text("residual: block %d, method %d, width %u, one thread", block, method, width);
+                const ResidualCase c(block, method, activation, width, 7, 1 + number % 4, inner);
+                current = text("residual: block %d, method %d, width %u (%u), one thread", block, method, width, inner);
                 const ResidualRecords expected = simulate_residual(c, 1, 1, 0, RESIDUAL_COLUMNS);
                 compare(c, expected, expected, 0, RESIDUAL_COLUMNS);
                 for (const uint32_t threads : teams) {
                     const uint32_t begin = 3 + number % 5, end = threads > WARP ? begin + 2 : 61 - number % 7;
-                    current = text("residual: block %d, method %d, width %u, %u threads, columns %u to %u", block,
-                                   method, width, threads, begin, end);
+                    current = text("residual: block %d, method %d, width %u (%u), %u threads, columns %u to %u", block,
+                                   method, width, inner, threads, begin, end);
                     compare(c, simulate_residual(c, threads, 1 + number++ % 2, begin, end), expected, begin, end);
                 }
                 // Stopped before it began a network has its first layer; in between, it ends all the same.

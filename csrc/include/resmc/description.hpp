@@ -65,6 +65,7 @@ enum WeightLaw : int { WEIGHTS_GAUSSIAN = 0, WEIGHTS_UNIFORM = 1, WEIGHTS_RADEMA
 struct Residual {
     Network network;  // its step is not used
     Block block;
+    uint32_t inner;           // neurons within a v-phi-w branch, N; else as many as a layer has
     int activation;           // a number of activation.hpp
     WeightLaw weight_law;     // of the dense method
     bool grounded;            // a bias or sigma(0) gives every layer a size of its own, however small h is
@@ -78,7 +79,7 @@ struct Residual {
     float kept_factor;        // and multiplies them by 1/sqrt(keep)
     uint32_t segment;         // layers that are kept at a time for the backward pass
     uint32_t n_in;            // entries of the input, where its weights are drawn; else 0
-    const float* steps;       // [depth]: s_l, or s_l / sqrt(n) where a matrix ends the branch
+    const float* steps;       // [depth]: s_l, or over the root of a row's entries where a matrix ends the branch
     const float* input;       // [4 + n_in + 8]: x / sqrt(n_in) between zeros
 };
 

@@ -90,10 +90,12 @@ struct ResidualRun {
     Weights weights;
 
     RESMC_FN uint32_t width() const { return net.network.width; }
-    RESMC_FN uint32_t rounds() const { return team.state_rounds(width()); }
+    RESMC_FN uint32_t inner() const { return net.inner; }
+    RESMC_FN uint32_t rounds(uint32_t neurons) const { return team.state_rounds(neurons); }
+    RESMC_FN uint32_t rounds() const { return rounds(width()); }
     RESMC_FN bool has_signs() const { return is_signed(net.activation); }
     RESMC_FN bool has_dust() const { return net.weight_law == WEIGHTS_RADEMACHER; }
-    // s_l, or s_l / sqrt(n) where a matrix ends the branch.
+    // s_l, or over the root of a row's entries where a matrix ends the branch.
     RESMC_FN Real step(uint32_t l) const { return weights.step(Real(net.steps[l])); }
 
     RESMC_FN PhiloxPrefix<Wide> draw(uint32_t stream, uint32_t layer) const {
@@ -105,20 +107,25 @@ struct ResidualRun {
         if (net.block == BLOCK_PHI_OUT) return draw(STREAM_RESIDUAL, l);
         return l == 0 ? draw(STREAM_FIRST_LAYER, 0) : draw(STREAM_RESIDUAL, l - 1);
     }
-    // x[k], or 0 where there is no such neuron.
-    RESMC_FN void mask(uint32_t round, bool whole, Real (&x)[4]) const {
+    // x[k], or 0 where there is no such neuron, of as many as a layer has, or of `neurons`.
+    RESMC_FN void mask(uint32_t round, bool whole, Real (&x)[4], uint32_t neurons) const {
         if (whole) return;
         const Index first = team.quad(round) << 2;
         for (uint32_t k = 0; k < 4; ++k)
-            x[k] = team.outside(first + k, width()) ? Real(0.0f) : team.inside(first + k, width(), x[k]);
+            x[k] = team.outside(first + k, neurons) ? Real(0.0f) : team.inside(first + k, neurons, x[k]);
     }
+    RESMC_FN void mask(uint32_t round, bool whole, Real (&x)[4]) const { mask(round, whole, x, width()); }
     RESMC_FN void words(const PhiloxPrefix<Wide>& prefix, uint32_t round, Word (&w)[4]) const {
         quad_words(keys, prefix, team.quad(round), w);
     }
+    RESMC_FN void normals(const PhiloxPrefix<Wide>& prefix, uint32_t round, bool whole, Real (&g)[4], Word (&w)[4],
+                          uint32_t neurons) const {
+        quad_normals(keys, prefix, team.quad(round), g, w);
+        mask(round, whole, g, neurons);
+    }
     RESMC_FN void normals(const PhiloxPrefix<Wide>& prefix, uint32_t round, bool whole, Real (&g)[4],
                           Word (&w)[4]) const {
-        quad_normals(keys, prefix, team.quad(round), g, w);
-        mask(round, whole, g);
+        normals(prefix, round, whole, g, w, width());
     }
     RESMC_FN void normals(const PhiloxPrefix<Wide>& prefix, uint32_t round, bool whole, Real (&g)[4]) const {
         Word w[4];
@@ -133,9 +140,13 @@ struct ResidualRun {
     }
     // sigma and its slope, 0 where there is no neuron. w: of the draw that carries the signs.
     RESMC_FN void activation(const ActivationScale<Real>& scale, const Real (&x)[4], const Word (&w)[4], uint32_t round,
-                             bool whole, Real (&value)[4], Real (&slope)[4]) const {
+                             bool whole, Real (&value)[4], Real (&slope)[4], uint32_t neurons) const {
         activate(net.activation, scale.c, scale.inverse, x, w[1], w[3], value, slope);
-        mask(round, whole, value);
+        mask(round, whole, value, neurons);
+    }
+    RESMC_FN void activation(const ActivationScale<Real>& scale, const Real (&x)[4], const Word (&w)[4], uint32_t round,
+                             bool whole, Real (&value)[4], Real (&slope)[4]) const {
+        activation(scale, x, w, round, whole, value, slope, width());
     }
     // For dropout in phi-in: bit k says if neuron k of a quad of layer l is kept. Without dropout nothing is drawn.
     // Masks are drawn before all that is needed with them, as registers are scarce on a GPU.
@@ -175,11 +186,16 @@ struct ResidualRun {
         }
     }
 
-    // body(round, whole, sum) for every round, and the sums of all: floats are summed in runs of SUM_RUN quads, and
-    // what is left over behind the whole quads joins the total by itself, as in projected.hpp.
+    // body(round, whole, sum) for every round of a layer's neurons, or of `neurons`, and the sums of all: floats are
+    // summed in runs of SUM_RUN quads, and what is left over behind the whole quads joins the total by itself, as in
+    // projected.hpp.
     template <class Sum, class Body>
     RESMC_FN Sum each_round(Body body) {
-        const uint32_t all = rounds(), whole = team.whole_rounds(width());
+        return each_round<Sum>(width(), body);
+    }
+    template <class Sum, class Body>
+    RESMC_FN Sum each_round(uint32_t neurons, Body body) {
+        const uint32_t all = rounds(neurons), whole = team.whole_rounds(neurons);
         Sum total{}, run{};
         RESMC_UNROLL_DEVICE(1)
         for (uint32_t round = 0; round < all; ++round) {

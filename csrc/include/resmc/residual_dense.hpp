@@ -4,7 +4,7 @@
 // matrices are handed in.
 //
 // Streams: DENSE_WEIGHTS holds V of phi-in and v-phi-w, and W of phi-out; DENSE_INNER W of v-phi-w. All entries have
-// variance 1 there; 1/sqrt(n) stands in the coefficients.
+// variance 1 there; one over the root of a row's entries stands in the coefficients.
 #pragma once
 
 #include "dense.hpp"
@@ -12,18 +12,18 @@
 
 RESMC_NAMESPACE_BEGIN
 
-// sum_i W[i, j] v_i for the four columns j of a quad. Rows begin anywhere in a quad, all of a row's quads alike: a row
-// takes one draw, or two.
+// sum_i W[i, j] v_i over all `rows` i for the four columns j of a quad, of `width` columns. Rows begin anywhere in a
+// quad, all of a row's quads alike: a row takes one draw, or two.
 template <class Team, class Vector>
 RESMC_OUTLINE_FN void column_products(const PhiloxKeys& keys, const PhiloxPrefix<typename Team::Wide>& prefix,
-                                      uint32_t width, Team& team, typename Team::Index quad, const Vector& v,
-                                      WeightsOfLaw weights, typename Team::Real (&out)[4]) {
+                                      uint32_t rows, uint32_t width, Team& team, typename Team::Index quad,
+                                      const Vector& v, WeightsOfLaw weights, typename Team::Real (&out)[4]) {
     using Real = typename Team::Real;
     using Word = typename Team::Word;
     using Index = typename Team::Index;
     Real run[4] = {Real(0.0f), Real(0.0f), Real(0.0f), Real(0.0f)};
     for (uint32_t k = 0; k < 4; ++k) out[k] = Real(0.0f);
-    for (uint32_t i = 0; i < width; ++i) {
+    for (uint32_t i = 0; i < rows; ++i) {
         if (i % (4 * SUM_RUN) == 0) {
             if (team.stopped()) return;
             for (uint32_t k = 0; k < 4; ++k) {
@@ -104,10 +104,20 @@ RESMC_FN void put(Real (&x)[4], uint32_t k, const Real& value) {
 // The matrices of a layer, by where they stand: V of phi-in and v-phi-w and W of phi-out; W of v-phi-w.
 enum MatrixPlace : int { MATRIX_OUTER = 0, MATRIX_INNER = 1 };
 
+struct MatrixShape {
+    uint32_t rows, columns;
+};
+// W of v-phi-w leads to the neurons within the branch, and V back from there; all others are square.
+RESMC_FN constexpr MatrixShape shape_of(const Residual& net, MatrixPlace place) {
+    return place == MATRIX_INNER ? MatrixShape{net.inner, net.network.width}
+                                 : MatrixShape{net.network.width, net.inner};
+}
+
 // A matrix that is drawn.
 template <class Wide>
 struct DrawnMatrix {
     PhiloxPrefix<Wide> draw;
+    MatrixShape shape;
 
     // Four rows of W x, x the shared vector `which`.
     template <class Run>
@@ -117,8 +127,8 @@ struct DrawnMatrix {
         RESMC_UNROLL_DEVICE(1)
         for (uint32_t k = 0; k < 4; ++k) {
             Real row(0.0f);
-            if (!run.team.stopped() && !run.team.outside(first + k, run.width()))
-                row = row_of_law(run.keys, draw, run.width(), run.team, first + k, run.shared[which],
+            if (!run.team.stopped() && !run.team.outside(first + k, shape.rows))
+                row = row_of_law(run.keys, draw, shape.columns, run.team, first + k, run.shared[which],
                                  WeightsOfLaw{run.net.weight_law});
             put(y, k, row);
         }
@@ -126,7 +136,7 @@ struct DrawnMatrix {
     // Four columns of W, times v, the shared vector `which`.
     template <class Run>
     RESMC_FN void columns(Run& run, uint32_t which, uint32_t round, typename Run::Real (&y)[4]) const {
-        column_products(run.keys, draw, run.width(), run.team, run.team.quad(round), run.shared[which],
+        column_products(run.keys, draw, shape.rows, shape.columns, run.team, run.team.quad(round), run.shared[which],
                         WeightsOfLaw{run.net.weight_law}, y);
     }
 };
@@ -136,12 +146,13 @@ struct DrawnWeights {
     template <class Run>
     static RESMC_FN auto matrix(const Run& run, MatrixPlace place, uint32_t l) {
         return DrawnMatrix<typename Run::Wide>{
-            run.draw(place == MATRIX_INNER ? STREAM_DENSE_INNER : STREAM_DENSE_WEIGHTS, l)};
+            run.draw(place == MATRIX_INNER ? STREAM_DENSE_INNER : STREAM_DENSE_WEIGHTS, l), shape_of(run.net, place)};
     }
     // Four entries of b_l, of variance 1.
     template <class Run>
     static RESMC_FN void bias(Run& run, uint32_t l, uint32_t round, bool whole, typename Run::Real (&b)[4]) {
-        run.normals(run.draw(STREAM_BIAS, l), round, whole, b);
+        typename Run::Word w[4];
+        run.normals(run.draw(STREAM_BIAS, l), round, whole, b, w, run.inner());
     }
     // A slot's step, from that of all.
     template <class Real>
@@ -155,6 +166,13 @@ struct DrawnWeights {
 
 template <Block block>
 struct Dense {
+    // Shared vectors 0 and 1 hold what a layer has, 2 what the neurons within a branch have.
+    template <class Run>
+    static RESMC_FN void clear_edges(Run& run) {
+        for (uint32_t k = 0; k < 3; ++k)
+            run.shared[k].clear_edges(run.team, ((k < 2 ? run.width() : run.inner()) + 3) / 4);
+    }
+
     // A vector of the network, seen by all of its team.
     template <class Run>
     static RESMC_FN void share(Run& run, uint32_t which, uint32_t vector) {
@@ -181,8 +199,8 @@ struct Dense {
     static RESMC_FN void rows(Run& run, const Matrix& matrix, uint32_t which, uint32_t round, bool whole,
                               typename Run::Real (&y)[4]) {
         matrix.rows(run, which, round, y);
-        remove_dust(run, run.width(), run.shared[which], y);
-        run.mask(round, whole, y);
+        remove_dust(run, matrix.shape.columns, run.shared[which], y);
+        run.mask(round, whole, y, matrix.shape.rows);
     }
 
     // Four columns of W, times v, the shared vector `which`, without dust.
@@ -190,7 +208,7 @@ struct Dense {
     static RESMC_FN void columns(Run& run, const Matrix& matrix, uint32_t which, uint32_t round,
                                  typename Run::Real (&y)[4]) {
         matrix.columns(run, which, round, y);
-        remove_dust(run, run.width(), run.shared[which], y);
+        remove_dust(run, matrix.shape.rows, run.shared[which], y);
     }
 
     // Adds sqrt(n) b_l, in the layer's units.
@@ -209,7 +227,7 @@ struct Dense {
     static RESMC_FN typename Run::Layer first(Run& run, uint32_t to) {
         using Real = typename Run::Real;
         const Residual& net = run.net;
-        for (auto& vector : run.shared) vector.clear_edges(run.team, (run.width() + 3) / 4);
+        clear_edges(run);
         const auto weights = run.draw(STREAM_DENSE_INPUT, 0);
         return run.template first_layer<block>(to, [&](uint32_t round, bool whole, Real(&h)[4]) RESMC_LAMBDA {
             const auto row = run.team.quad(round) << 2;
@@ -226,7 +244,7 @@ struct Dense {
         });
     }
 
-    // sigma(u_l) and its slope for one quad, u_l from the shared vector 0 that holds h_l.
+    // sigma(u_l) and its slope for one quad of the neurons it acts on, u_l from the shared vector 0 that holds h_l.
     template <class Run, class Matrix>
     static RESMC_FN void pre_activated(Run& run, uint32_t l, const ActivationScale<typename Run::Real>& scale,
                                        const Matrix& matrix, const PhiloxPrefix<typename Run::Wide>& signs,
@@ -242,7 +260,7 @@ struct Dense {
         const Real factor = net.inside ? Real(net.network.readout) * run.step(l) : Real(net.network.readout);
         for (uint32_t k = 0; k < 4; ++k) u[k] = u[k] * factor;
         if (run.has_signs()) run.words(signs, round, w);
-        run.activation(scale, u, w, round, whole, value, slope);
+        run.activation(scale, u, w, round, whole, value, slope, run.inner());
     }
 
     template <class Run>
@@ -263,11 +281,11 @@ struct Dense {
         run.team.sync();
         if (block == BLOCK_V_PHI_W) {
             const auto inner = run.weights.matrix(run, MATRIX_INNER, l);
-            for (uint32_t round = 0; round < run.rounds(); ++round) {
+            for (uint32_t round = 0; round < run.rounds(run.inner()); ++round) {
                 Real value[4], slope[4];
-                const bool whole = round < run.team.whole_rounds(run.width());
+                const bool whole = round < run.team.whole_rounds(run.inner());
                 pre_activated(run, l, scale, inner, signs, round, whole, value, slope);
-                run.shared[1].store(run.team.quad(round), value);
+                run.shared[2].store(run.team.quad(round), value);
             }
             run.team.sync();
         }
@@ -276,7 +294,7 @@ struct Dense {
                 Real slope[4];
                 pre_activated(run, l, scale, outer, signs, round, whole, y, slope);
             } else {
-                rows(run, outer, 1, round, whole, y);
+                rows(run, outer, block == BLOCK_V_PHI_W ? 2 : 1, round, whole, y);
                 if (block == BLOCK_PHI_IN) add_bias(run, l, scale, round, whole, y);
             }
         };
@@ -355,8 +373,8 @@ struct Dense {
         run.team.sync();
         const auto inner = block == BLOCK_V_PHI_W ? run.weights.matrix(run, MATRIX_INNER, l) : outer;
         if (block != BLOCK_PHI_IN) {
-            for (uint32_t round = 0; round < run.rounds(); ++round) {
-                const bool whole = round < run.team.whole_rounds(run.width());
+            for (uint32_t round = 0; round < run.rounds(run.inner()); ++round) {
+                const bool whole = round < run.team.whole_rounds(run.inner());
                 Real v[4], value[4], slope[4];
                 pre_activated(run, l, scale, inner, signs, round, whole, value, slope);
                 if (block == BLOCK_PHI_OUT)
@@ -364,7 +382,7 @@ struct Dense {
                 else
                     columns(run, outer, 1, round, v);
                 for (uint32_t k = 0; k < 4; ++k) v[k] = s * slope[k] * v[k];
-                run.mask(round, whole, v);
+                run.mask(round, whole, v, run.inner());
                 run.shared[2].store(run.team.quad(round), v);
             }
             run.team.sync();

@@ -2,7 +2,7 @@
 // with a factor of its own on every layer's step. For weights whose layers depend on each other, and wherever many
 // inputs or scales meet the same matrices. `Dense` makes the layers of all blocks from them.
 //
-// Entries have variance 1, row after row, as float32; 1/sqrt(n) stands in the coefficients.
+// Entries have variance 1, row after row, as float32; one over the root of a row's entries stands in the coefficients.
 #pragma once
 
 #include "residual_dense.hpp"
@@ -65,33 +65,33 @@ RESMC_OUTLINE_FN void given_products(Cursor c0, Cursor c1, Cursor c2, Cursor c3,
     for (uint32_t k = 0; k < 4; ++k) out[k] = total[k];
 }
 
-// A matrix that is handed in, (n, n), all of it less than 2^32 from `entries`. Rows and columns beyond the last are the
-// last one's.
+// A matrix that is handed in, all of it less than 2^32 from `entries`. Rows and columns beyond the last are the last
+// one's.
 template <class Index>
 struct GivenMatrix {
     const float* entries;
     Index offset;
+    MatrixShape shape;
 
     template <class Run>
-    RESMC_FN void products(Run& run, uint32_t which, uint32_t round, uint32_t apart, uint32_t stride,
-                           typename Run::Real (&y)[4]) const {
+    RESMC_FN void products(Run& run, uint32_t which, uint32_t round, uint32_t n, uint32_t apart, uint32_t terms,
+                           uint32_t stride, typename Run::Real (&y)[4]) const {
         using Cursor = GivenCursor<typename Run::Real, Index>;
-        const uint32_t n = run.width();
         const Index first = run.team.quad(round) << 2;
         const auto cursor = [&](uint32_t k) RESMC_LAMBDA {
             return Cursor{entries, offset + times(index_below(first + k, n), apart)};
         };
-        given_products(cursor(0), cursor(1), cursor(2), cursor(3), stride, n, run.team, run.shared[which], y);
+        given_products(cursor(0), cursor(1), cursor(2), cursor(3), stride, terms, run.team, run.shared[which], y);
     }
     // Four rows of W x, x the shared vector `which`.
     template <class Run>
     RESMC_FN void rows(Run& run, uint32_t which, uint32_t round, typename Run::Real (&y)[4]) const {
-        products(run, which, round, run.width(), 1, y);
+        products(run, which, round, shape.rows, shape.columns, shape.columns, 1, y);
     }
     // Four columns of W, times v, the shared vector `which`.
     template <class Run>
     RESMC_FN void columns(Run& run, uint32_t which, uint32_t round, typename Run::Real (&y)[4]) const {
-        products(run, which, round, 1, run.width(), y);
+        products(run, which, round, shape.columns, 1, shape.rows, shape.columns, y);
     }
 };
 
@@ -103,17 +103,17 @@ struct GivenWeights {
     Slots slots;
 
     template <class Run>
-    RESMC_FN GivenMatrix<Index> matrix(const Run&, MatrixPlace place, uint32_t l) const {
+    RESMC_FN GivenMatrix<Index> matrix(const Run& run, MatrixPlace place, uint32_t l) const {
         const GivenLayers<Index>& layers = place == MATRIX_INNER ? inner : outer;
-        return {layers.at(l), layers.offset};
+        return {layers.at(l), layers.offset, shape_of(run.net, place)};
     }
     template <class Run>
     RESMC_FN void bias(Run& run, uint32_t l, uint32_t round, bool whole, typename Run::Real (&b)[4]) const {
         using Cursor = GivenCursor<typename Run::Real, Index>;
         const Index first = run.team.quad(round) << 2;
         for (uint32_t k = 0; k < 4; ++k)
-            b[k] = Cursor{biases.at(l), biases.offset + index_below(first + k, run.width())}.next(0);
-        run.mask(round, whole, b);
+            b[k] = Cursor{biases.at(l), biases.offset + index_below(first + k, run.inner())}.next(0);
+        run.mask(round, whole, b, run.inner());
     }
     template <class Real>
     RESMC_FN Real step(const Real& s) const {

@@ -8,6 +8,7 @@
 //
 // are exact, jointly: what g says of W is kept, and all else of it is independent. The second is the vector-Jacobian
 // product, v being a function of g and of other matrices. Where X = 0, g says nothing and the term of x is left out.
+// A matrix need not be square: n is the number of entries of x, and g has as many as W has rows.
 #pragma once
 
 #include "residual.hpp"
@@ -61,11 +62,12 @@ struct Projected {
         return run.template first_layer<block>(to, [](uint32_t, bool, typename Run::Real(&)[4]) RESMC_LAMBDA {});
     }
 
-    // u = factor g of one quad, from the draw that also carries the signs.
+    // u = factor g of one quad of `neurons`, from the draw that also carries the signs.
     template <class Run, class Real, class Word>
     static RESMC_FN void pre_activation(const Run& run, const PhiloxPrefix<typename Run::Wide>& draw, Real factor,
-                                        uint32_t round, bool whole, Real (&g)[4], Real (&u)[4], Word (&w)[4]) {
-        run.normals(draw, round, whole, g, w);
+                                        uint32_t round, bool whole, Real (&g)[4], Real (&u)[4], Word (&w)[4],
+                                        uint32_t neurons) {
+        run.normals(draw, round, whole, g, w, neurons);
         for (uint32_t k = 0; k < 4; ++k) u[k] = factor * g[k];
     }
 
@@ -99,11 +101,11 @@ struct Projected {
             const auto body = [&](uint32_t round, bool whole, Square& sum) RESMC_LAMBDA {
                 Real g[4], u[4], value[4], slope[4];
                 Word w[4];
-                pre_activation(run, inner, factor, round, whole, g, u, w);
-                run.activation(scale, u, w, round, whole, value, slope);
+                pre_activation(run, inner, factor, round, whole, g, u, w, run.inner());
+                run.activation(scale, u, w, round, whole, value, slope, run.inner());
                 for (uint32_t k = 0; k < 4; ++k) sum.square = fma(value[k], value[k], sum.square);
             };
-            size = sqrt(run.template each_round<Square>(body).square);
+            size = sqrt(run.template each_round<Square>(run.inner(), body).square);
         }
         const auto branch = [&](uint32_t round, bool whole, Real(&y)[4], Word(&w)[4]) RESMC_LAMBDA {
             run.normals(draw, round, whole, y, w);
@@ -193,47 +195,65 @@ struct Projected {
             const auto inner = block == BLOCK_V_PHI_W ? run.draw(STREAM_INNER, l) : residual;
             const auto inner_fresh = block == BLOCK_V_PHI_W ? run.draw(STREAM_BACKWARD_INNER, l) : fresh;
             Transposed<Real> outer{Real(0.0f), Real(0.0f)};
-            if constexpr (block == BLOCK_V_PHI_W) {  // V^T p with x = sigma(u), v = p
-                const auto body = [&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
-                    Real g[4], u[4], p[4], f[4], value[4], slope[4];
+            const uint32_t kept = inner_vector(net);  // normals of the neurons that the activation acts on
+            if constexpr (block == BLOCK_V_PHI_W) {   // V^T p with x = sigma(u), v = p
+                const auto of_inner = [&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
+                    Real g[4], u[4], f[4], value[4], slope[4];
                     Word w[4];
-                    pre_activation(run, inner, factor, round, whole, g, u, w);
-                    run.activation(scale, u, w, round, whole, value, slope);
-                    run.normals(residual, round, whole, g);
-                    run.normals(fresh, round, whole, f);
-                    run.vectors.load(VECTOR_GRADIENT, round, p);
-                    run.vectors.store(VECTOR_FRESH, round, f);
+                    pre_activation(run, inner, factor, round, whole, g, u, w, run.inner());
+                    run.activation(scale, u, w, round, whole, value, slope, run.inner());
+                    run.normals(fresh, round, whole, f, w, run.inner());
+                    run.vectors.store(kept, round, f);
                     for (uint32_t k = 0; k < 4; ++k) {
-                        sum.drawn = fma(g[k], p[k], sum.drawn);
                         sum.fresh = fma(value[k], f[k], sum.fresh);
                         sum.x_square = fma(value[k], value[k], sum.x_square);
                     }
                 };
-                const Sum sums = run.template each_round<Sum>(body);
-                outer = transposed(sums.drawn, p_square, sums.fresh, sums.x_square);
+                const auto of_layer = [&](uint32_t round, bool whole, SquareSum<Real>& sum) RESMC_LAMBDA {
+                    Real g[4], p[4];
+                    run.normals(residual, round, whole, g);
+                    run.vectors.load(VECTOR_GRADIENT, round, p);
+                    for (uint32_t k = 0; k < 4; ++k) sum.square = fma(g[k], p[k], sum.square);
+                };
+                const Sum sums = run.template each_round<Sum>(run.inner(), of_inner);
+                const Real drawn = run.template each_round<SquareSum<Real>>(of_layer).square;
+                outer = transposed(drawn, p_square, sums.fresh, sums.x_square);
                 run.goes_back(l, true, p_square, sums.x_square, exponent, outer);
             }
-            const Sum sums = run.template each_round<Sum>([&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
-                Real g[4], u[4], v[4], f[4], h[4], value[4], slope[4];
+            const auto through_activation = [&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
+                Real g[4], u[4], v[4], value[4], slope[4];
                 Word w[4];
-                pre_activation(run, inner, factor, round, whole, g, u, w);
-                run.activation(scale, u, w, round, whole, value, slope);
+                pre_activation(run, inner, factor, round, whole, g, u, w, run.inner());
+                run.activation(scale, u, w, round, whole, value, slope, run.inner());
                 if constexpr (block == BLOCK_V_PHI_W) {
-                    run.vectors.load(VECTOR_FRESH, round, v);
+                    run.vectors.load(kept, round, v);
                     for (uint32_t k = 0; k < 4; ++k) v[k] = fma(outer.along, value[k], outer.across * v[k]);
                 } else {
                     run.vectors.load(VECTOR_GRADIENT, round, v);
                 }
-                run.normals(inner_fresh, round, whole, f);
-                run.vectors.load(at, round, h);
-                run.vectors.store(VECTOR_FRESH, round, f);
                 for (uint32_t k = 0; k < 4; ++k) {
                     v[k] = s * slope[k] * v[k];
                     sum.drawn = fma(g[k], v[k], sum.drawn);
-                    sum.fresh = fma(h[k], f[k], sum.fresh);
                     sum.v_square = fma(v[k], v[k], sum.v_square);
                 }
-            });
+            };
+            const auto to_layer = [&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
+                Real f[4], h[4];
+                run.normals(inner_fresh, round, whole, f);
+                run.vectors.load(at, round, h);
+                run.vectors.store(VECTOR_FRESH, round, f);
+                for (uint32_t k = 0; k < 4; ++k) sum.fresh = fma(h[k], f[k], sum.fresh);
+            };
+            Sum sums{};
+            if constexpr (block == BLOCK_V_PHI_W) {
+                sums = run.template each_round<Sum>(run.inner(), through_activation);
+                sums.fresh = run.template each_round<Sum>(to_layer).fresh;
+            } else {
+                sums = run.template each_round<Sum>([&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
+                    through_activation(round, whole, sum);
+                    to_layer(round, whole, sum);
+                });
+            }
             auto t = net.bias > 0.0f ? transposed(sums.drawn, sums.v_square,
                                                   fma(bias, run.normal(inner_fresh, run.width()), sums.fresh),
                                                   here.sums.square + bias2)

@@ -24,6 +24,15 @@ RESMC_FN constexpr uint32_t residual_vectors(const Residual& net) {
     if (!net.gradients) return VECTOR_FIRST + 1;
     return VECTOR_FIRST + net.segment + 1 + (segments(net) > 1 ? segments(net) - 1 : 0);
 }
+// Where the backward pass keeps normals of the neurons within a branch: behind all vectors, where these are more than a
+// layer's. That takes what `inner_rounds` rounds of them take.
+RESMC_FN constexpr bool inner_is_wider(const Residual& net) { return net.inner > net.network.width; }
+RESMC_FN constexpr uint32_t inner_vector(const Residual& net) {
+    return inner_is_wider(net) ? residual_vectors(net) : static_cast<uint32_t>(VECTOR_FRESH);
+}
+RESMC_FN constexpr uint64_t inner_rounds(const Residual& net, uint64_t rounds) {
+    return net.gradients && inner_is_wider(net) ? rounds : 0;
+}
 // Layers that a simulation goes through, counted for a progress bar: forwards, backwards, and once more but for the
 // last part.
 RESMC_FN constexpr uint64_t residual_steps(const Residual& net) {

@@ -113,7 +113,7 @@ def make_plan(
 
     dense = network.width if job.method == 1 else 1
     draws = 3 if isinstance(network, KernelResidual) else 1  # draws for each neuron in a layer, about
-    normals = network.width * (steps(network) + 1) * dense * draws
+    normals = max(network.width, inner_of(network)) * (steps(network) + 1) * dense * draws
     wave = multiprocessors * max(1, 768 // shape.block_threads) * shape.block_networks
     blocks = 0
     if shape.memory == MEMORY_DEVICE:
@@ -122,7 +122,8 @@ def make_plan(
         blocks = min(blocks, max(fitting, 1))
         wave = min(wave, blocks * shape.block_networks)
     part = max(LAUNCH_WORK // normals // wave, 1) * wave
-    per_layer = 4 * shape.rounds * dense * draws
+    rounds = max(shape.rounds, -(-inner_of(network) // (4 * shape.threads)))
+    per_layer = 4 * rounds * dense * draws
     return Plan(
         first=job.first,
         count=job.count,
@@ -149,6 +150,11 @@ def normals_per_call(network: KernelNetwork, shape: Shape, method: int) -> float
         return float(network.width)
     rows, columns = 4.0, -(-network.width // (4 * SUM_RUN))  # calls for a quad, forwards and backwards
     return (rows * network.width + 6.0 * network.width) / (rows + columns)
+
+
+def inner_of(network: KernelNetwork) -> int:
+    """Return how many neurons the activation acts on."""
+    return network.inner if isinstance(network, KernelResidual) else network.width
 
 
 def power_of_two(number: int) -> int:

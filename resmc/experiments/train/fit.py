@@ -14,6 +14,7 @@ from ..._system import checks
 from ..._system.progress import NotedReport, reporting
 from ..._system.stopping import interrupted_at_looks, stoppable
 from ..._system.words import brief, counted
+from ...models import inner_width
 from ...models.dropout import TRAINING, refuse_dropout
 from ...models.residual_network import ResidualNetwork
 from .checkpoint import Checkpoint
@@ -187,6 +188,7 @@ def checked_models(given: Any) -> tuple[ResidualNetwork, ...]:
             raise ValueError(f"models[{i}]={brief(one)} is not allowed: {allowed}")
     for one in given:
         refuse_dropout(one.keep, *TRAINING)
+        inner_width.refuse_inner_width(one.inner_width, *inner_width.TRAINING)
     return tuple(given)
 
 
