@@ -59,6 +59,7 @@ inline void joint(const py::dict& network, const py::dict& settings,
     const std::vector<size_t> pairs = {n, m * (m + 1) / 2, row}, inputs = {n, m, row};
     job.records.gram = r.array<double>("gram", pairs);
     job.records.unit = r.array<int32_t>("unit", inputs);
+    job.records.log_scale = r.array<double>("log_scale", {n, m - 1, row});
     job.records.log_stretch = r.array<double>("log_stretch", {n, job.joint.tangents, row});
     if (job.network.gradients) {
         job.records.gradient_gram = r.array<double>("gradient_gram", pairs);

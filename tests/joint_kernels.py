@@ -69,6 +69,7 @@ class Case:
         pairs, units = (n_layers, m * (m + 1) // 2, row), (n_layers, m, row)
         records = native.empty_records(self.kernel, n_layers, row, outputs=False)
         records |= {"gram": np.empty(pairs), "unit": np.empty(units, np.int32)}
+        records["log_scale"] = np.empty((n_layers, m - 1, row))
         records["log_stretch"] = np.empty((n_layers, self.tangents, row))
         if self.backward:
             records |= {name: np.empty(pairs) for name in ("gradient_gram", "kernel")}
@@ -126,6 +127,18 @@ def products(gram: NDArray[np.float64], unit: NDArray[np.int32]) -> NDArray[np.f
     return np.ldexp(gram, unit[:, a] + unit[:, b])
 
 
+def written_out(gram: NDArray[np.float64], log_scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Products of h^0 and the differences h^a - h^0, (R, P, N), from those of columns that are kept without scales."""
+    m = log_scale.shape[1] + 1
+    a, b = np.tril_indices(m)
+    full = np.empty((*gram.shape[::2], m, m))
+    full[..., a, b] = full[..., b, a] = gram.transpose(0, 2, 1)
+    turn = np.zeros_like(full) + np.eye(m)
+    scale = np.exp(log_scale).transpose(0, 2, 1)
+    turn[..., range(1, m), range(1, m)], turn[..., 1:, 0] = scale, scale - 1.0
+    return np.asarray((turn @ full @ np.swapaxes(turn, -1, -2))[..., a, b].transpose(0, 2, 1))
+
+
 def cosines(gram: NDArray[np.float64], unit: NDArray[np.int32]) -> NDArray[np.float64]:
     """Cosines of all pairs of columns, and on the diagonal logarithms of squares, (R, P, N); 0 and -1000 of 0."""
     m = unit.shape[1]
@@ -141,6 +154,7 @@ def cosines(gram: NDArray[np.float64], unit: NDArray[np.int32]) -> NDArray[np.fl
 def differences(ours: Records, twins: Records) -> dict[str, NDArray[np.float64]]:
     """Differences of what records say, by quantity: of logarithms, of cosines, of the kernel relative to its size."""
     found = {"h": np.abs(cosines(ours["gram"], ours["unit"]) - cosines(twins["gram"], twins["unit"]))}
+    found["scale"] = np.abs(ours["log_scale"] - twins["log_scale"])
     with np.errstate(invalid="ignore"):
         stretch = ours["log_stretch"] - twins["log_stretch"]
     found["stretch"] = np.abs(np.where(ours["log_stretch"] == twins["log_stretch"], 0.0, stretch))

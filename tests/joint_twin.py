@@ -56,7 +56,7 @@ def joint(
         put(f"{name}square", np.exp(log - math.log(4.0) * exponent))
         put(f"{name}exponent", exponent)
 
-    for name in ("gram", "unit", "log_stretch"):
+    for name in ("gram", "unit", "log_scale", "log_stretch"):
         put(name, getattr(paths, name))
     log_square = _log_square(paths.gram, paths.unit)
     put_square("", log_square)

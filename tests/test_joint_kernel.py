@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import AVAILABLE
-from joint_kernels import START, Case, cosines, differences, products
+from joint_kernels import START, Case, cosines, differences, products, written_out
 
 from resmc import DepthScaling, ResidualNetwork, ResNet
 from resmc.engine import native
@@ -167,7 +167,7 @@ def test_mean_products_of_linear_networks_are_exact():
     """E c^a_l . c^b_l/n = (carry^2 + s^2)^l (start start^T)_ab; 6 z-scores, a false alarm in 10^5."""
     model, n = ResidualNetwork(10, 6, "phi-in", "linear", 0.9, DepthScaling(0.0, 0.4)), 20000
     records = Case(model, START, n).records()
-    product = products(records["gram"], records["unit"])[-1] / 10.0
+    product = written_out(products(records["gram"], records["unit"]), records["log_scale"])[-1] / 10.0
     gram = (START @ START.T)[np.tril_indices(3)]
 
     def z_scores(expected: np.ndarray) -> np.ndarray:
@@ -203,7 +203,8 @@ def test_two_inputs_have_the_bits_that_they_have_beside_a_third():
     for block in BLOCKS:
         three = Case(small(block, "balanced"), START).records()
         two = Case(small(block, "balanced"), START[:2, :2]).records()
-        assert_same(two, {**three, "gram": three["gram"][:, :3], "unit": three["unit"][:, :2]})
+        ours = {"gram": three["gram"][:, :3], "unit": three["unit"][:, :2], "log_scale": three["log_scale"][:, :1]}
+        assert_same(two, three | ours)
 
 
 def test_what_a_report_raises_stops_the_run():
@@ -246,6 +247,7 @@ def test_the_extension_refuses_jobs_that_make_no_sense(entry, value, message):
         ("start", np.array([[1.0, 0.0], [0.0, np.nan]]), "finite"),
         ("start", np.eye(3), "'start' must have the shape"),
         ("gram", np.empty((5, 2, 20)), "'gram' must have the shape"),
+        ("log_scale", np.empty((5, 2, 20)), "'log_scale' must have the shape"),
         ("unit", np.empty((5, 2, 20), np.int64), "'unit' must be a C-contiguous array of int32"),
         ("other", np.empty(3), "'other' is unknown"),
     ],

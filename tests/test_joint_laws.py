@@ -66,6 +66,8 @@ def features(paths: JointPaths) -> np.ndarray:
     m, (a, b) = paths.unit.shape[1], pairs(paths.unit.shape[1])
     n = paths.model.width
     last = raw(paths.gram[-1] * 2.0 ** (paths.unit[-1, a] + paths.unit[-1, b]), m) / n
+    scale = np.exp(np.concatenate([np.zeros((1, len(last))), paths.log_scale[-1]])).T
+    last *= scale[:, :, None] * scale[:, None]
     p = paths.gradient_gram[0] * 2.0 ** (paths.gradient_unit[0, a] + paths.gradient_unit[0, b])
     gradients, kernels = np.empty((2, len(last), m, m))
     gradients[:, a, b] = gradients[:, b, a] = p.T
@@ -106,7 +108,13 @@ def of_kernels(
         backward=True, independent=independent_backward, reorthogonalise=1, row=networks, row_first=0,
     )  # fmt: skip
     pairs_of, m = len(start) * (len(start) + 1) // 2, len(start)
-    doubles = {"gram": pairs_of, "log_stretch": tangents, "gradient_gram": pairs_of, "kernel": pairs_of}
+    doubles = {
+        "gram": pairs_of,
+        "log_scale": m - 1,
+        "log_stretch": tangents,
+        "gradient_gram": pairs_of,
+        "kernel": pairs_of,
+    }
     found = {name: np.empty((2, rows, networks)) for name, rows in doubles.items()}
     found |= {name: np.empty((2, m, networks), np.int32) for name in ("unit", "gradient_unit")}
     first = native.empty_records(kernel, 2, networks, outputs=False)

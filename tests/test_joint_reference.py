@@ -11,6 +11,7 @@ import re
 
 import numpy as np
 import pytest
+from joint_kernels import written_out
 
 from resmc.models.activations import ACTIVATIONS
 from resmc.models.blocks import BLOCKS
@@ -133,7 +134,7 @@ def assert_autograd(model: ResidualNetwork, seed: int, network: int, x: np.ndarr
         reorthogonalise=2,
     )
     paths = {
-        "gram": products(found.gram, found.unit)[:, :, 0],
+        "gram": written_out(products(found.gram, found.unit), found.log_scale)[:, :, 0],
         "gradient_gram": products(found.gradient_gram, found.gradient_unit)[:, :, 0],
         "kernel": found.kernel[:, :, 0],
         "log_determinant": found.log_stretch[-1, :, 0].sum(),
@@ -201,7 +202,7 @@ def test_inputs_that_are_multiples_of_each_other_stay_so(method):
     odd = ResidualNetwork(6, 8, "phi-out", "tanh")
     for model, factor in ((homogeneous, 3.0), (odd, -1.0), (homogeneous, 1.0)):
         paths = simulate_joint(model, [[1.0, 0.0], [factor - 1.0, 0.0]], 5, 88, method=method, backward=True)
-        gram, kernel = products(paths.gram, paths.unit), paths.kernel
+        gram, kernel = written_out(products(paths.gram, paths.unit), paths.log_scale), paths.kernel
         np.testing.assert_allclose(gram[:, 1], (factor - 1.0) * gram[:, 0], rtol=1e-9)
         np.testing.assert_allclose(kernel[:, 1], factor * kernel[:, 0], rtol=1e-9)
         np.testing.assert_allclose(kernel[:, 2], factor**2 * kernel[:, 0], rtol=1e-9)

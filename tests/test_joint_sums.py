@@ -44,14 +44,20 @@ def columns_of(h: Array) -> Array:
 
 
 def drawn(seed: int = 0) -> tuple[dict[str, Array], Array, Array, Array]:
-    """Arrays of networks with random states, and these: (R, m, n, N), gradients alike, and kernels (R, P, N)."""
+    """Arrays of networks with random states, and these: (R, m, n, N), gradients alike, and kernels (R, P, N).
+
+    States are kept without factors, as if they had been brought to one norm.
+    """
     rng = np.random.default_rng(seed)
+    log_scale = np.random.default_rng(seed + 1).standard_normal((LAYERS, M - 1, N))
     h, p = (rng.standard_normal((LAYERS, M, WIDTH, N)) for _ in range(2))
     kernel = np.cumsum(rng.exponential(size=(LAYERS, 6, N)), axis=0)[::-1].copy()
     kernel -= kernel[-1]
     arrays = layer_arrays(RECORDING, LAYERS, N)
+    arrays["log_scale"][:] = log_scale
     for r in range(LAYERS):
-        for name, array in in_units(columns_of(h[r])).items():
+        kept = np.concatenate([h[r, :1], h[r, 1:] * np.exp(-log_scale[r, :, None])])
+        for name, array in in_units(columns_of(kept)).items():
             arrays[name][r] = array
         for name, array in in_units(p[r]).items():
             arrays[f"gradient_{name}"][r] = array
@@ -62,15 +68,17 @@ def drawn(seed: int = 0) -> tuple[dict[str, Array], Array, Array, Array]:
 
 def log_sines(gram: Array, unit: Array) -> dict[int, Array]:
     """ln sin^2 of the angle of every pair of two inputs, by its place."""
-    found = States(gram, unit)
+    found = States(gram, unit, np.zeros((M - 1, gram.shape[-1])))
     logs = [np.log(norm) for norm in found.norms]
     return {a * (a + 1) // 2 + b: found.log_sine_squared(a, b, logs)[0] for a in range(M) for b in range(a)}
 
 
-def summed(arrays: dict[str, Array], first: int = 0, batch: int = 4, threads: int = 1) -> JointSums:
+def summed(
+    arrays: dict[str, Array], first: int = 0, batch: int = 4, threads: int = 1, lined: bool = False
+) -> JointSums:
     count = arrays["gram"].shape[-1]
     sums = JointSums.zeros(RECORDING, LAYERS)
-    add_networks(sums, arrays, START, WIDTH, first, batch, threads)
+    add_networks(sums, arrays, START, WIDTH, first, batch, threads, lined)
     sums.networks[:] = group_sizes(NetworkRange(first, first + count, batch))
     return sums
 
@@ -140,12 +148,13 @@ def test_units_far_beyond_those_of_floats_change_no_angle():
         np.testing.assert_allclose([found[p] for p in expected], list(expected.values()), rtol=1e-9, atol=1e-12)
 
 
-def one_network(h: Array) -> JointSums:
+def one_network(h: Array, lined: bool = False) -> JointSums:
     """Sums of one network with these states (3, n)."""
     arrays = {name: array[..., :1] for name, array in drawn()[0].items()}
     for name, array in in_units(columns_of(h[:, :, None])).items():
         arrays[name] = np.repeat(array[None], LAYERS, axis=0)
-    return summed(arrays)
+    arrays["log_scale"][:] = 0.0
+    return summed(arrays, lined=lined)
 
 
 def test_identical_opposite_and_collinear_inputs_are_on_one_line():
@@ -156,6 +165,22 @@ def test_identical_opposite_and_collinear_inputs_are_on_one_line():
     np.testing.assert_array_equal(total["separated"], 0)
     np.testing.assert_array_equal(total["log_sine"], 0.0)
     np.testing.assert_allclose(one_network(np.stack([h, 3.0 * h, -0.5 * h])).cosine.sum(axis=0)[0, 4], [-1.0, 1.0])
+    np.testing.assert_array_equal(total["together"], 0)
+
+
+@pytest.mark.parametrize("lined", [False, True])
+def test_states_on_one_line_are_together_where_networks_have_no_skip(lined: bool):
+    h = np.random.default_rng(2).standard_normal(WIDTH)
+    for other, third, expected in (
+        (3.0 * h, 0.5 * h, [0, 1, 0, 1, 1, 0]),
+        (3.0 * h, -0.5 * h, [0, 1, 0, 0, 0, 0]),
+        (3.0 * h, h + np.eye(WIDTH)[0], [0, 1, 0, 0, 0, 0]),
+    ):
+        sums = one_network(np.stack([h, other, third]), lined)
+        np.testing.assert_array_equal(sums.together.sum(axis=0)[0], np.array(expected) * lined)
+    # Columns that rounding has made equal say nothing of two inputs that are away from input 0.
+    away = np.random.default_rng(3).standard_normal(WIDTH)
+    np.testing.assert_array_equal(one_network(np.stack([h, away, away]), lined).together, 0)
 
 
 def test_an_input_that_is_dead_is_in_no_sum_but_counts_as_0_in_means():
@@ -318,4 +343,4 @@ def test_rare_networks_leave_a_mean_without_an_error():
 
 def test_as_many_networks_are_simulated_at_a_time_as_memory_holds():
     wide = JointRecording(of_gram(np.eye(16)), kernel=True)
-    assert joint_sums.layer_bytes(wide, 100) == 100 * (8 * 136 * 3 + 2 * 4 * 16)
+    assert joint_sums.layer_bytes(wide, 100) == 100 * (8 * (136 * 3 + 15) + 2 * 4 * 16)

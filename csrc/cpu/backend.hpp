@@ -79,6 +79,7 @@ struct JointRecords {
     Records first;                  // of input 0, without log-norms and scratch
     double *gram, *gradient_gram;   // of h's columns, and of the gradients: x_a . x_b 2^-(unit_a + unit_b)
     int32_t *unit, *gradient_unit;  // by input
+    double* log_scale;              // by input but the first: ln of what its state is kept without
     double* log_stretch;            // ln R_jj of the tangents so far, by tangent
     double* kernel;                 // tangent kernel of the layers from this one on
     size_t row;                     // networks in a row

@@ -18,8 +18,8 @@ struct CpuJointVectors {
 
     RESMC_FN size_t ahead() const { return (gradients ? 2 + size_t{inputs} : 1) + columns; }
     RESMC_FN size_t pairs() const { return pairs_of(columns); }
-    // Of a layer: its columns, their exponents, and two Gram matrices of doubles.
-    RESMC_FN size_t layer_reals() const { return columns * (stride + 1) + 2 * 2 * pairs(); }
+    // Of a layer: its columns, their exponents, units of scales, scales and two Gram matrices, both of doubles.
+    RESMC_FN size_t layer_reals() const { return columns * (stride + 2) + 2 * (columns + 2 * pairs()); }
     // What stands before vector `which` of those that a team sees as a whole, which have two quads more.
     RESMC_FN size_t before_shared(uint32_t layers, uint32_t which) const {
         return ahead() * stride + layers * layer_reals() + which * (stride + 8);
@@ -45,9 +45,11 @@ struct CpuJointVectors {
     RESMC_FN Word* exponents(uint32_t vector) const {
         return reinterpret_cast<Word*>(layer(vector) + columns * stride);
     }
-    RESMC_FN Double* gram(uint32_t vector) const {
-        return reinterpret_cast<Double*>(layer(vector) + columns * (stride + 1));
+    RESMC_FN Word* scale_units(uint32_t vector) const { return exponents(vector) + columns; }
+    RESMC_FN Double* scales(uint32_t vector) const {
+        return reinterpret_cast<Double*>(layer(vector) + columns * (stride + 2));
     }
+    RESMC_FN Double* gram(uint32_t vector) const { return scales(vector) + columns; }
     RESMC_FN Double* active_gram(uint32_t vector) const { return gram(vector) + pairs(); }
 };
 
@@ -73,6 +75,8 @@ struct CpuJointRecorder {
         if (l != first.forward.recording.layers[slot]) return;
         put_pairs(records.gram, slot, run.vectors.gram(run.here));
         put_units(records.unit, slot, exponent, run.vectors.exponents(run.here));
+        for (uint32_t a = 1; a < run.inputs(); ++a)
+            row().put(records.log_scale, size_t{slot} * (run.inputs() - 1) + (a - 1), run.log_scale(run.here, a));
         if (run.tangents() > 0) {
             Double stretch[Run::limit];
             run.find_stretch(run.here, stretch);

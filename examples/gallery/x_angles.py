@@ -19,7 +19,7 @@ from common import Finding
 import resmc
 
 CLAIM = "Two inputs collapse onto each other, at finite width exponentially (fully connected ReLU, n = 50)"
-WIDTH, DEPTH, NETWORKS = 50, 100, 20_000
+WIDTH, DEPTH, NETWORKS = 50, 200, 20_000
 ANGLES = (1.5, 1e-6)
 
 

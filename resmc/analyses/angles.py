@@ -39,15 +39,18 @@ class Angles(Result):
     cosine, cosine_variance : Estimate, shape (R, m, m)
         Mean and variance of cos(angle) over the networks where neither state is 0.
     log_sine_squared, log_sine_squared_variance : Estimate, shape (R, m, m)
-        Mean and variance of ln sin^2(angle), of the ``separated`` networks alone. A small angle keeps its digits
-        towards input 0 while it is above 1e-6 of how far the two norms have drifted apart, relative to them; between
-        two others, above 1e-5 of how far both are from input 0, relative to its norm. Networks whose angle is smaller
-        are ``unresolved``. They are not in the mean, which is above the true one then, and has no error; nor has it one
-        at later layers, as rounding stays in an angle that grows again.
-    alive, separated, unresolved : ndarray of int, shape (R, m, m)
-        Networks where neither state is 0; of these those whose angle has its digits; and those whose angle has lost
-        them. The others' states are on one line: identical inputs stay so, opposite ones in a linear network too. Where
-        a single neuron is active in a layer without a skip, states are on one line, and count as unresolved.
+        Mean and variance of ln sin^2(angle), of the ``separated`` networks alone. In a homogeneous network, whatever
+        the depth, an angle to input 0 keeps its digits, however small it is. In others, and where all weights are +-1,
+        it does while it is above 1e-6 of how far the two norms have drifted apart, relative to them; the angle of two
+        other inputs in any network, while it is above 1e-5 of how far both are from input 0, relative to its norm.
+        Networks whose angle is smaller are ``unresolved``. They are not in the mean, which is above the true one then,
+        and has no error; nor has it one at later layers, as rounding stays in an angle that grows again.
+    alive, separated, together, unresolved : ndarray of int, shape (R, m, m)
+        Networks where neither state is 0; of these those whose angle has its digits; those whose angle is 0; and those
+        whose angle has lost its digits. The angle of identical inputs is 0; that of others is from a layer on where a
+        single neuron is active for both, if there is no skip: the mean of ln sin^2 is given that it is not, as
+        ``small_angle`` is. What is left are networks where states are on one line as the inputs are, as opposite ones
+        in a linear network.
     infinite_width : InfiniteWidth
         ``cosine`` and ``log_sine_squared`` at infinite width (`resmc.theory.infinite_width`).
     small_angle : ndarray, shape (R, m, m)
@@ -62,6 +65,7 @@ class Angles(Result):
     log_sine_squared_variance: Estimate
     alive: NDArray[np.int64]
     separated: NDArray[np.int64]
+    together: NDArray[np.int64]
     unresolved: NDArray[np.int64]
     infinite_width: InfiniteWidth
     small_angle: Floats
@@ -80,7 +84,8 @@ class Angles(Result):
                 sine_limit = float(self.infinite_width.log_sine_squared[i, a, b])
                 small = float(self.small_angle[i, a, b])
                 theory = theory_cells(cosine, np.nan, limit)
-                last = [sine, sine_limit, small, int(self.separated[i, a, b]), int(self.unresolved[i, a, b])]
+                counts = (int(one[i, a, b]) for one in (self.separated, self.together, self.unresolved))
+                last = [sine, sine_limit, small, *counts]
                 rows.append([int(self.layers[i]), f"{b}, {a}", cosine, *theory, *last])
         columns = [
             Column("layer", "layer"),
@@ -91,6 +96,7 @@ class Angles(Result):
             Column("infinite width", "log_sine_squared_infinite_width"),
             Column("small angle", "log_sine_squared_small_angle"),
             Column("separated", "separated"),
+            Column(None, "together"),
             Column("unresolved", "unresolved"),
         ]
         left = len(self.layers) * len(pairs) - len(rows)
@@ -98,7 +104,21 @@ class Angles(Result):
         return Table("angles", "Angles", columns, rows, notes=self._notes(), left_out=left, complete=complete)
 
     def _notes(self) -> list[str]:
-        """Say of the pair with the most unresolved networks what that means for its mean."""
+        """Say of the pair with the most networks that its mean is without what that means for it."""
+        return [*self._notes_of_unresolved(), *self._notes_of_together()]
+
+    def _notes_of_together(self) -> list[str]:
+        """Where inputs are not identical, and all are not together."""
+        count = np.where(self.together < self.alive, self.together, 0)
+        if not count.any():
+            return []
+        i, a, b = (int(x) for x in np.unravel_index(np.argmax(count), count.shape))
+        return [
+            f"The angle of inputs {min(a, b)}, {max(a, b)} is 0 in {counted(int(count[i, a, b]), 'network')} of "
+            f"{int(self.alive[i, a, b])} at layer {self.layers[i]}: log sin^2 is the mean given that it is not."
+        ]
+
+    def _notes_of_unresolved(self) -> list[str]:
         if not self.unresolved.any():
             return []
         i, a, b = (int(x) for x in np.unravel_index(np.argmax(self.unresolved), self.unresolved.shape))
@@ -136,6 +156,7 @@ def analyse(sim: Record) -> Angles:
         log_sine_squared_variance=found.variance("log_sine"),
         alive=found.alive,
         separated=found.separated,
+        together=found.together,
         unresolved=found.unresolved,
         infinite_width=limit,
         small_angle=small,

@@ -60,6 +60,7 @@ def _pairs(sim: Record) -> Iterator[Named]:
     words = "mean logarithm of the squared sine of the angle of two states"
     yield from _with_theory("log_sine_squared", BY_LAYER, found.log_sine_squared, words, limit.log_sine_squared)
     yield "separated", BY_LAYER, found.separated, "networks whose two states are not on one line"
+    yield "together", BY_LAYER, found.together, "networks whose two states have one direction"
     yield "unresolved", BY_LAYER, found.unresolved, "networks whose two states have an angle that has lost its digits"
     yield from _estimate("joint_log_norm_mean", BY_LAYER[:2], norms.mean, "mean of an input's log-norm")
     yield from _estimate("joint_log_norm_covariance", BY_LAYER, norms.covariance, "covariance of two inputs' log-norms")

@@ -39,6 +39,7 @@ class Joint:
     sums: JointSums
     threads: int
     instructions: str
+    lined: bool
 
     @staticmethod
     def of(request: Request) -> Joint:
@@ -49,7 +50,7 @@ class Joint:
         assert isinstance(network, KernelResidual)
         sums = JointSums.zeros(recording, len(request.recording.layers))
         start = start_of(request.lowered, network, recording)
-        return Joint(recording, start, sums, request.threads, instruction_set())
+        return Joint(recording, start, sums, request.threads, instruction_set(), lined(request.lowered))
 
     @property
     def numerics(self) -> str:
@@ -105,7 +106,9 @@ class Joint:
         )  # fmt: skip
         for name, array in own.items():
             records[name][:, at : at + job.count] = array
-        joint_sums.add_networks(self.sums, found, self.start, network.width, job.first, job.batch, self.threads)
+        joint_sums.add_networks(
+            self.sums, found, self.start, network.width, job.first, job.batch, self.threads, self.lined
+        )
 
 
 def job_of(recording: JointRecording, network: KernelResidual, job: Job) -> native.JointJob:
@@ -123,6 +126,16 @@ def job_of(recording: JointRecording, network: KernelResidual, job: Job) -> nati
         row=job.count,
         row_first=0,
     )
+
+
+def lined(lowered: Lowered) -> bool:
+    """Say whether two states that have come to lie along one line to within rounding have done so exactly.
+
+    They have in a network without a skip whose inputs are brought to one norm, which homogeneous ones are but for
+    weights whose sums cancel: there, a matrix has met multiples of one vector, where one neuron was active.
+    """
+    network = lowered.general
+    return lowered.homogeneous and network.carry == 0.0 and not network.weight_law.cancels
 
 
 def start_of(lowered: Lowered, network: KernelResidual, recording: JointRecording) -> Floats:

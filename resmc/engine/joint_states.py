@@ -31,11 +31,15 @@ class States:
     """Inner products of the states of all inputs in N networks, in units of 4^exponent (N,), from those of columns.
 
     Columns are h^0 and the differences d_a = h^a - h^0, in units of their own; ``norms`` has |h^a|^2 of every input, 0
-    where it is dead.
+    where it is dead. ``log_scale`` (m - 1, N) are logarithms of what the states of all inputs but the first are kept
+    without: `scale` multiplies it to products. Where networks are ``lined`` (`resmc.engine.joint.lined`), states that
+    seem to be on one line are.
     """
 
-    def __init__(self, gram: Floats, unit: NDArray[np.int32]) -> None:
+    def __init__(self, gram: Floats, unit: NDArray[np.int32], log_scale: Floats, lined: bool = False) -> None:
         count = len(unit)
+        self.lined, self.log_scale = lined, [np.zeros(1), *log_scale]
+        self.scaled = bool(log_scale.any())
         self.gram, self.count = gram, count
         if unit.min() > -NEAR and unit.max() < NEAR:  # near enough for all to have the unit 1
             self.exponent = self.apart = np.zeros(1, np.int64)
@@ -76,6 +80,10 @@ class States:
             found[self.dead[a] | self.dead[b]] = 0.0
         return found
 
+    def scale(self, a: int, b: int) -> Floats:
+        """Return the factor of the product of two states."""
+        return np.asarray(np.exp(self.log_scale[a] + self.log_scale[b]))
+
     def across(self, a: int, b: int) -> tuple[Floats, NDArray[np.bool_]]:
         """Return |h^a - h^b|^2 |h^b|^2 sin^2 of the angle between these two vectors, and where float32 tells it from 0.
 
@@ -115,6 +123,18 @@ class States:
             found += (2.0 * math.log(2.0)) * (self.apart - self.exponent)
         np.minimum(found, 0.0, out=found)
         return (found if known.all() else np.where(known, found, 0.0)), known
+
+    def together(self, a: int, b: int) -> NDArray[np.bool_]:
+        """Say where the states of inputs a > b have one direction, as their layer has met multiples of one vector.
+
+        Where networks are `lined`, those are states whose difference to input 0 is along it, as far as float32 tells.
+        """
+        one = self._along_first(a) if self.lined else np.zeros(1, bool)
+        return np.asarray(one & self._along_first(b) if self.lined and b else one)
+
+    def _along_first(self, a: int) -> NDArray[np.bool_]:
+        _, known = self.across(a, 0)
+        return np.asarray(~known & ~self.dead[a] & ~self.dead[0] & (self.first + self.along[a] > 0.0))
 
 
 def _largest(columns: list[tuple[Floats, NDArray[np.int32]]]) -> Integers:

@@ -31,8 +31,9 @@ class JointSums:
     ----------
     recording : JointRecording
     networks : ndarray of int, (32,)
-    alive, separated : ndarray of int, (32, R, P)
-        Networks where neither h^a nor h^b is 0; and of these those where float32 tells their angle from 0 and pi.
+    alive, separated, together : ndarray of int, (32, R, P)
+        Networks where neither h^a nor h^b is 0; of these those where float32 tells their angle from 0 and pi; and those
+        where the network has made the angle 0, which files of version 1 have not counted.
     cosine, log_sine : ndarray, (32, R, P, 2)
         Sums of cos(angle) and of ln sin^2(angle), over the living and the separated ones, and of their squares.
     log_norm : ndarray, (32, R, P, 3)
@@ -61,6 +62,7 @@ class JointSums:
     networks: Integers
     alive: Integers
     separated: Integers
+    together: Integers
     cosine: Floats
     log_sine: Floats
     log_norm: Floats
@@ -103,7 +105,7 @@ class JointSums:
         return np.flatnonzero(a == b)
 
 
-COUNTS = ("networks", "alive", "separated", "stretched")
+COUNTS = ("networks", "alive", "separated", "together", "stretched")
 
 
 def shapes(recording: JointRecording, n_layers: int) -> dict[str, tuple[int, ...]]:
@@ -116,6 +118,7 @@ def shapes(recording: JointRecording, n_layers: int) -> dict[str, tuple[int, ...
         "networks": (GROUPS,),
         "alive": (*by_layer, pairs),
         "separated": (*by_layer, pairs),
+        "together": (*by_layer, pairs),
         "cosine": (*by_layer, pairs, 2),
         "log_sine": (*by_layer, pairs, 2),
         "log_norm": (*by_layer, pairs, 3),
@@ -143,6 +146,7 @@ def layer_arrays(recording: JointRecording, n_layers: int, row: int) -> dict[str
     out: dict[str, NDArray[Any]] = {
         "gram": np.empty((n_layers, p, row)),
         "unit": np.empty((n_layers, m, row), np.int32),
+        "log_scale": np.empty((n_layers, m - 1, row)),
         "log_stretch": np.empty((n_layers, recording.tangents, row)),
     }
     if recording.kernel:
@@ -165,10 +169,12 @@ def add_networks(
     first: int,
     batch: int,
     threads: int,
+    lined: bool,
 ) -> None:
     """Add networks first, first + 1, .. in the order of their numbers, by pieces that end where batches do.
 
-    ``start`` are the rows of the first layer, as in `resmc.models.joint_inputs.JointInputs`. No bit depends on the
+    ``start`` are the rows of the first layer, as in `resmc.models.joint_inputs.JointInputs`; ``lined`` is that of
+    `resmc.engine.joint_states.States`. No bit depends on the
     threads, which take a layer each.
     """
     count = arrays["gram"].shape[-1]
@@ -177,7 +183,7 @@ def add_networks(
     layers = range(arrays["gram"].shape[0])
 
     def add(r: int) -> None:
-        _add_layer(sums, arrays, r, width, fold)
+        _add_layer(sums, arrays, r, width, fold, lined)
 
     if threads > 1 and len(layers) > 1:
         with ThreadPoolExecutor(min(threads, len(layers))) as pool:
@@ -207,16 +213,18 @@ class _Fold:
 
 
 # Numbers of a pair in one network, as they are summed: where all are alive, some of them follow from others.
-SEPARATED, COSINE, SINE, PRODUCT, COVARIANCE, SQUARE, NORM, ALIVE, NUMBERS = 0, 1, 3, 5, 6, 7, 8, 10, 11
+SEPARATED, TOGETHER, COSINE, SINE, PRODUCT, COVARIANCE, SQUARE, NORM, ALIVE, NUMBERS = 0, 1, 2, 4, 6, 7, 8, 9, 11, 12
 OF_TWO, OF_ONE, OF_ALL = slice(0, SQUARE), slice(PRODUCT, NORM + 1), slice(0, NUMBERS)
 
 
-def _add_layer(sums: JointSums, arrays: dict[str, NDArray[Any]], r: int, width: int, fold: _Fold) -> None:
+def _add_layer(sums: JointSums, arrays: dict[str, NDArray[Any]], r: int, width: int, fold: _Fold, lined: bool) -> None:
     if sums.recording.count > 1:
-        pieces = _pieces(sums, States(arrays["gram"][r], arrays["unit"][r]), width, fold)
+        states = States(arrays["gram"][r], arrays["unit"][r], arrays["log_scale"][r], lined)
+        pieces = _pieces(sums, states, width, fold)
         for out, part in (
             (sums.alive, pieces[..., ALIVE].astype(np.int64)),
             (sums.separated, pieces[..., SEPARATED].astype(np.int64)),
+            (sums.together, pieces[..., TOGETHER].astype(np.int64)),
             (sums.cosine, pieces[..., COSINE:SINE]),
             (sums.log_sine, pieces[..., SINE:PRODUCT]),
             (sums.log_norm, pieces[..., [NORM, NORM + 1, PRODUCT]]),
@@ -247,7 +255,7 @@ def _pieces(sums: JointSums, found: States, width: int, fold: _Fold) -> Floats:
         if not found.living:
             safe = [np.where(dead, 1.0, norm) for norm, dead in zip(found.norms, found.dead, strict=True)]
         logs = [np.log(norm) for norm in safe]
-        norms = [x + shift for x in logs]  # L^a
+        norms = [x + (shift + 2.0 * scale) for x, scale in zip(logs, found.log_scale, strict=True)]  # L^a
         values = np.empty((NUMBERS, count))
         pairs = [(a, b) for a in range(found.count) for b in range(a)]
         for a, b in [(a, a) for a in range(found.count)] + pairs:
@@ -271,19 +279,22 @@ def _fill(
     """Put the numbers of a pair of inputs into ``values`` (NUMBERS, N), and return which do not follow from others."""
     product = found.product(a, b)
     np.multiply(product, scale, out=values[COVARIANCE])
+    if found.scaled:
+        values[COVARIANCE] *= found.scale(a, b)
     np.multiply(norms[a], norms[b], out=values[PRODUCT])
     if a == b:
         np.multiply(values[COVARIANCE], values[COVARIANCE], out=values[SQUARE])
         values[NORM] = norms[a]
         if found.living:
             return OF_ONE
-        values[SEPARATED], values[SINE : SINE + 2], values[COSINE] = 0.0, 0.0, 1.0
+        values[: TOGETHER + 1], values[SINE : SINE + 2], values[COSINE] = 0.0, 0.0, 1.0
     else:
         size = found.norms[a] * found.norms[b]
         np.sqrt(size, out=size)
         np.divide(product, size, out=values[COSINE])
         np.clip(values[COSINE], -1.0, 1.0, out=values[COSINE])
-        values[SINE], values[SEPARATED] = found.log_sine_squared(a, b, logs)
+        values[SINE], known = found.log_sine_squared(a, b, logs)
+        values[SEPARATED], values[TOGETHER] = known, 0.0 if known.all() else found.together(a, b)
         np.multiply(values[SINE], values[SINE], out=values[SINE + 1])
         if found.living:
             np.multiply(values[COSINE], values[COSINE], out=values[COSINE + 1])
@@ -304,9 +315,10 @@ def _add_kernel(sums: JointSums, arrays: dict[str, NDArray[Any]], start: Floats,
     rows[1:] += start[0]
     unit = arrays["gradient_unit"][0].astype(np.int64)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        last = States(arrays["gram"][-1], arrays["unit"][-1])
+        last = States(arrays["gram"][-1], arrays["unit"][-1], arrays["log_scale"][-1])
         scale = power(2 * last.exponent) / width
-        readout = np.stack([last.product(i, j) * scale for i, j in zip(a.tolist(), b.tolist(), strict=True)])
+        pairs = zip(a.tolist(), b.tolist(), strict=True)
+        readout = np.stack([last.product(i, j) * scale * last.scale(i, j) for i, j in pairs])
         first = arrays["gradient_gram"][0] * power(unit[a] + unit[b]) * (rows @ rows.T)[a, b][:, None]
         whole = arrays["kernel"][0] + readout + first
         own = whole[sums.own]

@@ -20,6 +20,7 @@ GROUPS = 32
 LARGEST_BATCH = 4096
 FINEST_SPACING = 512  # by default at most this many layers after the first are recorded
 
+JOINT_VERSION = 2  # raised when sums over several inputs change; 1 did not bring inputs to one norm
 HISTOGRAM_VERSION = 1  # raised when `histogram_bins` changes: histograms of different versions do not merge
 BINS = 8192
 
@@ -38,12 +39,15 @@ class JointRecording:
         True to go backward too, and to sum the tangent kernel.
     independent : bool
         True if the backward pass has matrices of its own, independent of the forward pass's.
+    version : int
+        The version of what several inputs leave, of which other ones do not merge.
     """
 
     inputs: JointInputs
     tangents: int = 0
     kernel: bool = False
     independent: bool = False
+    version: int = JOINT_VERSION
 
     @property
     def count(self) -> int:
@@ -56,12 +60,13 @@ class JointRecording:
         return self.count * (self.count + 1) // 2
 
     def to_dict(self) -> Plain:
-        """Return it as plain values, as a file's manifest has it."""
+        """Return it as plain values, as a file's manifest has it: with a version where there are several inputs."""
         return {
             "inputs": self.inputs.to_dict(),
             "tangents": self.tangents,
             "tangent_kernel": self.kernel,
             "independent_backward": self.independent,
+            **({"version": self.version} if self.count > 1 and self.version > 1 else {}),
         }
 
     @property

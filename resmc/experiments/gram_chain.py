@@ -12,7 +12,8 @@ through their Gram matrix alone: with coordinates X of the states in an orthonor
 where Z are m x min(n, m) normals, what V has along the states, and B B^T is the Wishart matrix of what it has in the
 n - min(n, m) other directions, drawn as Bartlett's triangle. Rotated into a triangle again, X' is as small as X. For
 one input and ReLU, |F|^2 is |u|^2/n chi^2_K with K ~ Binomial(n, 1/2) (leaky: chi^2_K + leak^2 chi^2_{n-K}), and for
-linear networks C is X times a triangle of Bartlett's: the cost of a layer does not depend on n.
+linear networks C is X times a triangle of Bartlett's: the cost of a layer does not depend on n. In homogeneous networks
+inputs are brought to one norm at every layer, as norms that drift apart would leave a small angle no digits.
 
 It does for two inputs and ReLU: F F^T is then a sum over the neurons in each quadrant, numbers that are multinomial,
 and in a quadrant u is a normal vector in a wedge. Sums of squares and products of normals in a wedge of an angle other
@@ -39,7 +40,7 @@ from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.joint_inputs import JointInputs, of_gram
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.spelling import checked_network
-from ..reference.columns import Activated, Columns, factored
+from ..reference.columns import Activated, Columns, factored, levelled
 from ..theory.kernels import Floats
 from ..theory.limits import Integers, layer_indices
 
@@ -121,15 +122,19 @@ def _chunk(
 ) -> tuple[Floats, Floats, Floats]:
     """Return log-norms, cosines and log sin^2 of some networks at the layers ``index``."""
     n, m = network.width, inputs.count
-    start = np.array(inputs.start)
+    start, sizes = (inputs.unit_start, inputs.sizes) if network.homogeneous else (np.array(inputs.start), np.ones(m))
     x = _triangle(Columns(start @ _wishart(rng, count, n, m), np.zeros((count, m, 1))))
+    log_scale = np.broadcast_to(np.log(sizes), (count, m))  # ln of the factors that states are kept without
     found = {}
     wanted = set(index.tolist())
     for layer in range(int(index.max(initial=0)) + 1):
         if layer in wanted:
-            found[layer] = _seen(x, n)
+            found[layer] = _seen(x, log_scale, n)
         if layer < network.depth:
             look()
+            if network.homogeneous:
+                x, lost = levelled(x, m, network.carry != 0.0)
+                log_scale = log_scale + lost
             x = _stepped(network, x, float(network.scales[layer]), rng)
     rows = [found[layer] for layer in index.tolist()]
     return tuple(np.array(part) for part in zip(*rows, strict=True))  # type: ignore[return-value]
@@ -202,10 +207,11 @@ def _triangle(x: Columns) -> Columns:
     return Columns(upper.transpose(0, 2, 1), x.log)
 
 
-def _seen(x: Columns, width: int) -> tuple[Floats, Floats, Floats]:
+def _seen(x: Columns, log_scale: Floats, width: int) -> tuple[Floats, Floats, Floats]:
     """Return log(|h^a|^2/n), (m, N), and cosine and log sin^2 of the pairs a > b, (P, N)."""
     x = x.rescaled()
-    m, log = x.count, np.where(np.isneginf(x.log), 0.0, x.log)
+    m, own = x.count, np.where(np.isneginf(x.log[:, :1]), 0.0, x.log[:, :1])
+    log = np.where(np.isneginf(x.log), own, x.log)
     states = [x.v[:, 0]]  # in the units of input 0, which no other input is far from in a network that is not 0
     states += [x.v[:, 0] + np.exp(log[:, a] - log[:, 0]) * x.v[:, a] for a in range(1, m)]
     squares = [np.sum(state**2, axis=1) for state in states]
@@ -222,7 +228,7 @@ def _seen(x: Columns, width: int) -> tuple[Floats, Floats, Floats]:
                 sine = np.log(np.sum(across**2, axis=1) / squares[a]) + 2.0 * (top - log[:, 0])[:, 0]
                 sines.append(np.where(squares[b] > 0.0, sine, np.nan))
                 cosines.append(np.sum(states[a] * states[b], axis=1) / np.sqrt(squares[a] * squares[b]))
-        norms = np.log(np.array(squares) / width) + 2.0 * log[:, 0].T
+        norms = np.log(np.array(squares) / width) + 2.0 * (log[:, 0].T + log_scale.T)
     shape = (m * (m - 1) // 2, len(x.v))
     return norms, np.array(cosines).reshape(shape), np.array(sines).reshape(shape)
 

@@ -19,7 +19,9 @@ from .vectors import Floats, without_dust
 # is below ROUNDING over a pivot before it, times the square of what the column has along that one, it is one too.
 PIVOT, ROUNDING = 1e-12, 1e-14
 NEAR = 0.5  # smooth functions of points closer than this are subtracted by an integral of their slope
+LEAST_NORM = 2.0**-40  # share of the squares of two vectors that rounding leaves of that of their sum, where it is 0
 _EXPONENT = 700.0  # exp of it is a float64
+_HALF_EXPONENT = 350.0
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
 
 
@@ -80,6 +82,39 @@ def raw(x: Columns) -> Columns:
     written = np.exp(x.log - top) * x.v
     written[:, 1:] += written[:, :1]
     return Columns(written, np.broadcast_to(top, x.log.shape))
+
+
+# ------------------------------------------------------------------------------------------------- norms
+
+
+def levelled(x: Columns, inputs: int, skip: bool) -> tuple[Columns, Floats]:
+    """Return the columns of a homogeneous network with all inputs at the norm of input 0, and ln of what they lost.
+
+    Input a becomes x^a/rho with rho = |x^a|/|x^0|, its column c_a = x^a - x^0 becomes (c_a - (rho - 1) x^0)/rho, and ln
+    rho is returned, (N, m). rho - 1 = (2 c_a.x^0 + |c_a|^2)/(|x^0|^2 (rho + 1)) has the digits that c_a has. Left alone
+    are vectors that are 0, and a column along x^0 to within PIVOT; but without a skip that is 0, as states then are on
+    one line for good, unless they are opposite.
+    """
+    x = x.rescaled()
+    v, log = x.v.copy(), np.zeros((len(x.v), inputs))
+    first = x.v[:, 0]
+    start = np.sum(first**2, axis=1)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        for a in range(1, inputs):
+            along, square = np.sum(x.v[:, a] * first, axis=1), np.sum(x.v[:, a] ** 2, axis=1)
+            unit = np.exp(np.minimum(x.log[:, a, 0] - x.log[:, 0, 0], _HALF_EXPONENT))
+            grown = 2.0 * along + unit * square
+            norm, whole = start + unit * grown, start + unit * (unit * square)
+            rho = np.sqrt(norm / start)
+            lined = along * along > (1.0 - PIVOT) * start * square
+            joined = lined & (start + unit * along > 0.0) & (not skip)
+            moved = (start > 0.0) & (square > 0.0) & (norm > LEAST_NORM * whole) & (unit < np.exp(_HALF_EXPONENT))
+            moved &= joined | ~lined
+            own = np.where(moved, np.where(joined, 0.0, 1.0 / rho), 1.0)[:, None]
+            off = np.where(moved & ~joined, grown / (start * rho * (1.0 + rho)), 0.0)[:, None]
+            v[:, a] = own * x.v[:, a] - off * first
+            log[:, a] = np.where(moved, np.log(rho), 0.0)
+    return Columns(v, x.log), log
 
 
 # ------------------------------------------------------------------------------------------------- Gram matrices

@@ -18,7 +18,7 @@ from .._system import checks
 from .._system.stopping import look, stoppable
 from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.residual_network import ResidualNetwork
-from .columns import Columns, factored, orthonormal, pairs
+from .columns import Columns, factored, levelled, orthonormal, pairs
 from .joint_maps import JointLayer, drawn
 from .network import HELD, checked_networks, recorded_layers
 from .residual import activity, checked_method, stepped
@@ -33,8 +33,10 @@ MAX_COLUMNS = 16  # inputs and tangents together
 class JointPaths:
     """Raw paths, as `simulate_joint` returns them: recorded layers (R) first, networks (N) last.
 
-    c_0 = h^0 and c_a = h^a - h^0 are what is kept of the m inputs; pairs (a, b), a >= b, have number a (a + 1)/2 + b,
-    and P = m (m + 1)/2. Logarithms are natural; that of 0 is -inf, and 0/0 is nan.
+    c_0 = h^0 and c_a = h^a/scale_a - h^0 are what is kept of the m inputs. scale_a is 1 but in homogeneous networks,
+    whose states are brought to one norm: |c_0 + c_a| is that of h^0, but for what the last layer has made of it. Pairs
+    (a, b), a >= b, have number a (a + 1)/2 + b, and P = m (m + 1)/2. Logarithms are natural; that of 0 is -inf, and 0/0
+    is nan.
 
     Attributes
     ----------
@@ -45,6 +47,8 @@ class JointPaths:
     gram : float64 array (R, P, N)
     unit : int32 array (R, m, N)
         c_a . c_b = gram 2^(unit_a + unit_b).
+    log_scale : float64 array (R, m - 1, N)
+        ln scale_a of all inputs but the first.
     log_stretch : float64 array (R, k, N)
         ln R_jj of the triangular factor that the tangents have left so far, 0 at layer 0: by how much tangent j has
         become longer, across those before it.
@@ -66,6 +70,7 @@ class JointPaths:
     layers: NDArray[np.int64]
     gram: Floats
     unit: NDArray[np.int32]
+    log_scale: Floats
     log_stretch: Floats
     log_displacement: Floats
     asymmetry: Floats | None = None
@@ -128,7 +133,8 @@ def simulate_joint(
 
     The kernel is that of output 0, f(x^a) = r.h^a_L/sqrt(n), in the NTK parametrisation: its parameters are the entries
     of V sqrt(n) and W sqrt(n), of variance 1. The readout adds h^a_L.h^b_L/n to it, and the first layer
-    (p^a_0.p^b_0)(x^a.x^b)/n_in.
+    (p^a_0.p^b_0)(x^a.x^b)/n_in. Homogeneous networks are followed at h^a/scale_a (`JointPaths`), where gradients
+    and masks are the same, and the kernel has the factors scale_a scale_b besides.
 
     Columns, blocks and streams are those of `resmc.reference.simulate_residual`, whose input is input 0: it has the
     same path, at equal ``start``. Column a draws with input index a, and tangent j with 256 + j.
@@ -207,6 +213,7 @@ class _State:
     """Some networks at one layer."""
 
     h: Columns  # the inputs' columns, then tangents
+    log_scale: Floats  # (N, m): of what the inputs are kept without
     moved: Vectors  # h^0 - h^0_0, summed up layer by layer
     log_stretch: Floats  # (N, k)
 
@@ -223,7 +230,7 @@ def _first_state(networks: Counters[ResidualNetwork], plan: _Plan) -> _State:
         normals = drawn(networks, "first_layer", 0, n, 0, plan.tangents)
         h = h.beside(Columns(orthonormal(normals), np.zeros((len(x), plan.tangents, 1))))
     h = _settled(h, model)
-    return _State(h, _first(h).zero(), np.zeros((len(x), plan.tangents)))
+    return _State(h, np.zeros((len(x), plan.inputs)), _first(h).zero(), np.zeros((len(x), plan.tangents)))
 
 
 def _settled(h: Columns, model: ResidualNetwork) -> Columns:
@@ -238,15 +245,23 @@ def _first(h: Columns) -> Vectors:
 
 def _advance(state: _State, layer: int, networks: Counters[ResidualNetwork], plan: _Plan) -> _State:
     """Follow networks from a layer to the next one."""
-    model, h = networks.model, state.h
+    model, h, log_scale = networks.model, state.h, state.log_scale
+    if _levels(model):
+        h, lost = levelled(h, plan.inputs, model.carry != 0.0)
+        log_scale = log_scale + lost
     branch = plan.layer(networks, layer).branch(h)
     moved, _ = stepped(state.moved, _first(h), branch.v[:, 0], model)
     h = _settled(h.stepped(model.carry, branch, model.weight_law.cancels), model)
     if plan.tangents == 0 or (layer + 1) % plan.reorthogonalise:
-        return _State(h, moved, state.log_stretch)
+        return _State(h, log_scale, moved, state.log_stretch)
     t = h.part(plan.inputs, h.count)
     h = h.part(0, plan.inputs).beside(Columns(orthonormal(t.v), np.zeros_like(t.log)))
-    return _State(h, moved, state.log_stretch + _log_stretch(t))
+    return _State(h, log_scale, moved, state.log_stretch + _log_stretch(t))
+
+
+def _levels(model: ResidualNetwork) -> bool:
+    """Say whether the inputs of a network are brought to one norm: not where sums of weights cancel exactly."""
+    return model.homogeneous and not model.weight_law.cancels
 
 
 def _log_stretch(t: Columns) -> Floats:
@@ -259,24 +274,24 @@ def _log_stretch(t: Columns) -> Floats:
 def _simulate_part(networks: Counters[ResidualNetwork], plan: _Plan) -> dict[str, Array]:
     model, m = networks.model, plan.inputs
     state = _first_state(networks, plan)
-    start, hs, records = _first(state.h), [], _Records(plan.recorded)
+    start, states, records = _first(state.h), [], _Records(plan.recorded)
     for layer in range(model.depth + 1):
         look()
         if layer:
             state = _advance(state, layer - 1, networks, plan)
         h = state.h
-        hs += [h] if plan.backward else []
+        states += [state] if plan.backward else []
         if layer not in plan.recorded:
             continue
         records.add(layer, log_displacement=log_quotient(state.moved, start)[:, 0])
         records.add(layer, log_stretch=(state.log_stretch + _log_stretch(h.part(m, h.count))).T)
         gram, unit = _in_units(h.part(0, m))
-        records.add(layer, gram=gram, unit=unit)
+        records.add(layer, gram=gram, unit=unit, log_scale=state.log_scale[:, 1:].T)
         if model.has_asymmetry:
             phi = model.sigma.value(networks.signs(layer) * h.v[:, 0])
             records.add(layer, **{name: x[:, 0] for name, x in activity(h.v[:, 0], phi).items()})
     if plan.backward:
-        _follow_back(networks, plan, hs, records)
+        _follow_back(networks, plan, states, records)
     return records.joined()
 
 
@@ -293,8 +308,8 @@ def _in_units(x: Columns) -> tuple[Floats, NDArray[np.int32]]:
 # ------------------------------------------------------------------------------------------------- backward
 
 
-def _follow_back(networks: Counters[ResidualNetwork], plan: _Plan, hs: list[Columns], records: _Records) -> None:
-    """Follow the gradients of output 0 from the last layer to the first, given the columns of all layers."""
+def _follow_back(networks: Counters[ResidualNetwork], plan: _Plan, states: list[_State], records: _Records) -> None:
+    """Follow the gradients of output 0 from the last layer to the first, given the states at all layers."""
     model, depth, n, m = networks.model, networks.model.depth, networks.model.width, plan.inputs
     dense = plan.method == "dense"
     row = networks.readout(1)[:, 0, :] if dense else networks.normals("gradient", depth, n)
@@ -304,13 +319,16 @@ def _follow_back(networks: Counters[ResidualNetwork], plan: _Plan, hs: list[Colu
     for layer in range(depth, -1, -1):
         look()
         if layer < depth:
-            back, here = plan.layer(networks, layer).branch_transposed(hs[layer], p)
+            state = states[layer]
+            back, here = plan.layer(networks, layer).branch_transposed(state.h, p)
+            a, b = pairs(m)
+            here = here * np.exp(state.log_scale[:, a] + state.log_scale[:, b])
             moved, _ = stepped(moved, _first(p), back.v[:, 0], model)
             p, kernel = p.stepped(model.carry, back, model.weight_law.cancels).rescaled(), kernel + here
         gram, unit = _in_units(p)
         records.add(layer, gradient_gram=gram, gradient_unit=unit, kernel=kernel.T)
         records.add(layer, log_gradient_displacement=log_quotient(moved, last)[:, 0])
-        records.add(layer, overlap=cosine(_first(p), _first(hs[layer]))[:, 0])
+        records.add(layer, overlap=cosine(_first(p), _first(states[layer].h))[:, 0])
 
 
 class _Records:

@@ -71,12 +71,19 @@ class JointEstimates:
         return self.matrix(self.sums.separated.sum(axis=0))
 
     @cached_property
+    def together(self) -> Integers:
+        """Networks where two states have one direction, (R, m, m), as the inputs have or by the network."""
+        same = self._on_one_line() & (self.sums.recording.inputs.directions == 1)
+        return np.where(same, self.alive - self.separated, self.matrix(self.sums.together.sum(axis=0)))
+
+    @cached_property
     def unresolved(self) -> Integers:
         """Networks where rounding may have made all of the angle of two states, which need not be on one line.
 
-        They are those that are not separated, where the inputs do not say that all states are on one line.
+        They are those that are not separated, nor known to have one direction, where the inputs do not say that all
+        states are on one line.
         """
-        left = self.matrix((self.sums.alive - self.sums.separated).sum(axis=0))
+        left = self.matrix((self.sums.alive - self.sums.separated - self.sums.together).sum(axis=0))
         return np.where(self._on_one_line(), 0, left)
 
     def _on_one_line(self) -> NDArray[np.bool_]:

@@ -16,7 +16,9 @@ def arrays(sums: JointSums) -> dict[str, NDArray[Any]]:
     """Return the arrays of the groups that hold networks, by the names that a file has for them; no empty ones."""
     filled = sums.networks > 0
     return {
-        f"joint.{name}": array[filled] for name, array in sums.arrays().items() if array.size and name != "networks"
+        f"joint.{name}": array[filled]
+        for name, array in sums.arrays().items()
+        if array.size and name != "networks" and (name != "together" or sums.recording.version > 1)
     }
 
 
@@ -34,7 +36,7 @@ def read(found: Archive, checked: Manifest, n_layers: int) -> JointSums | None:
     filled = networks > 0
     out: dict[str, NDArray[Any]] = {"networks": networks.copy()}
     for name, shape in shapes(checked.joint, n_layers).items():
-        if name == "networks":
+        if name == "networks" or (name == "together" and checked.joint.version == 1):
             continue
         dtype = np.dtype(np.int64 if name in COUNTS else np.float64)
         whole = np.zeros(shape, dtype)
@@ -44,6 +46,7 @@ def read(found: Archive, checked: Manifest, n_layers: int) -> JointSums | None:
                 raise ValueError(f"joint.{name} has the wrong shape")
             whole[filled] = rows
         out[name] = whole
+    out.setdefault("together", np.zeros_like(out["alive"]))  # version 1 has not counted them
     sums = JointSums(checked.joint, **out)
     _check(sums)
     return sums
@@ -52,7 +55,12 @@ def read(found: Archive, checked: Manifest, n_layers: int) -> JointSums | None:
 def _check(sums: JointSums) -> None:
     """Refuse sums that contradict each other."""
     networks = sums.networks[:, None, None]
-    for name, most in (("alive", networks), ("separated", sums.alive), ("stretched", networks)):
+    for name, most in (
+        ("alive", networks),
+        ("separated", sums.alive),
+        ("together", sums.alive - sums.separated),
+        ("stretched", networks),
+    ):
         counts = getattr(sums, name)
         if (counts < 0).any() or (counts > most).any():
             raise ValueError(f"joint.{name} counts fewer networks than none, or more than there are")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .._system import checks
 from .._system.words import brief
 from ..engine.lowering import BACKWARD, MEAN_SQUARE, QUOTIENTS, Lowered, lower
-from ..engine.recording import HISTOGRAM_VERSION, LARGEST_BATCH, Bins, JointRecording, histogram_bins
+from ..engine.recording import HISTOGRAM_VERSION, JOINT_VERSION, LARGEST_BATCH, Bins, JointRecording, histogram_bins
 from ..engine.request import MAX_NETWORK, NetworkRange, group_sizes
 from ..models.joint_inputs import MAX_JOINT, JointInputs
 from ..models.network import METHODS
@@ -145,7 +145,8 @@ def _joint(found: Any, lowered: Lowered, followed: tuple[str, ...]) -> JointReco
     if found is None:
         return None
     names = ("inputs", "tangents", "tangent_kernel", "independent_backward")
-    if not isinstance(found, dict) or sorted(found) != sorted(names) or not isinstance(found["inputs"], dict):
+    said = {name for name in found if name != "version"} if isinstance(found, dict) else set()
+    if said != set(names) or not isinstance(found["inputs"], dict):
         raise ValueError(f"joint={brief(found)} is not allowed: it must have {', '.join(names)}")
     if sorted(found["inputs"]) != ["gram", "start"]:
         raise ValueError("joint.inputs are not allowed: they must have gram and start")
@@ -154,7 +155,12 @@ def _joint(found: Any, lowered: Lowered, followed: tuple[str, ...]) -> JointReco
     kernel, independent = (checks.boolean(f"joint.{name}", found[name]) for name in names[2:])
     if not lowered.independent or kernel != ("gradient" in followed) or (independent and not kernel):
         raise ValueError("joint is not allowed beside what else was recorded")
-    return JointRecording(inputs, tangents, kernel, independent)
+    version = (
+        JOINT_VERSION if inputs.count == 1 else _integer("joint.version", found.get("version", 1), 1, JOINT_VERSION)
+    )
+    if (version > 1 and inputs.count > 1) != ("version" in found):
+        raise ValueError("joint.version is not allowed here: several inputs have it, from version 2 on")
+    return JointRecording(inputs, tangents, kernel, independent, version)
 
 
 def _integer(name: str, value: Any, low: int, high: int, why: str = "") -> int:

@@ -84,6 +84,7 @@ def _asked(first: JointSums | None, other: JointSums | None) -> dict[str, tuple[
         "tangent_kernel": (a.kernel if a else False, b.kernel if b else False),
         "independent_backward": (a.independent if a else False, b.independent if b else False),
         "numbers of inputs": (a.count if a else 1, b.count if b else 1),
+        "versions of several inputs": (a.version if a else None, b.version if b else None),
     }
     if a is None or b is None:
         return pairs | {"gram": (a.inputs.gram if a else None, b.inputs.gram if b else None)}

@@ -9,29 +9,23 @@
 //
 // (exact in law: Y. M. Lu, "Householder Dice", arXiv 2101.07464). So inputs that come close to each other lose no
 // digits, and input 0 is simulated as it is alone: the operations on column 0 are those of residual.hpp in their order,
-// and its bits are the same. Column a draws with input index a, tangent j with 256 + j; the signs are column 0's.
+// and its bits are the same. Column a draws with input index a, tangent j with 256 + j; the signs are column 0's. In
+// homogeneous networks other inputs are kept without a factor, so that norms stay together too (levels.hpp).
 //
-// A layer's vector has these columns, and behind them what is known of it: units, and Gram matrices in double of h's
-// columns and for phi-in of sigma(h)'s. Vectors here have load(vector, column, round, x[4]), store(..), and
-// gram(vector), active_gram(vector), exponents(vector), of which number 0 is not used. A Team has besides Double and
-// total(x), the sum of a Double over its members.
+// A layer's vector has these columns, and behind them what is known of it: units, scales, and Gram matrices in double
+// of h's columns and for phi-in of sigma(h)'s. Vectors here have load(vector, column, round, x[4]), store(..), and
+// gram(vector), active_gram(vector), exponents(vector), scales(vector) and scale_units(vector), all but the first two
+// without use of number 0. A Team has besides Double and total(x), the sum of a Double over its members.
 #pragma once
 
 #include "activation_difference.hpp"
-#include "gram.hpp"
+#include "joint_steps.hpp"
 #include "residual.hpp"
 
 RESMC_NAMESPACE_BEGIN
 
 constexpr uint32_t TANGENT_INPUT = 256;
-
-// How far the units go so that a square lies in [1, 4); a square of 0 keeps its units.
-template <class Double>
-RESMC_FN auto half_exponent(const Double& square) {
-    const auto e = exponent_of(square);
-    using Word = decltype(exponent_of(square));
-    return select_zero(e + 1023u, Word(0u), sar(e, 1));
-}
+constexpr double LOG2 = 0.6931471805599453;
 
 // Gradients of one output with respect to h of all inputs, as a whole.
 template <class Double, class Word, uint32_t limit>
@@ -199,7 +193,11 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
                 this->vectors.load(from, c, round, x);
                 this->vectors.store(to, c, round, x);
             }
-        for (uint32_t c = 0; c < columns(); ++c) this->vectors.exponents(to)[c] = this->vectors.exponents(from)[c];
+        for (uint32_t c = 0; c < columns(); ++c) {
+            this->vectors.exponents(to)[c] = this->vectors.exponents(from)[c];
+            this->vectors.scales(to)[c] = this->vectors.scales(from)[c];
+            this->vectors.scale_units(to)[c] = this->vectors.scale_units(from)[c];
+        }
         for (uint32_t i = 0; i < pairs_of(columns()); ++i) {
             this->vectors.gram(to)[i] = this->vectors.gram(from)[i];
             this->vectors.active_gram(to)[i] = this->vectors.active_gram(from)[i];
@@ -221,6 +219,8 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
                 square = fma(entry, entry, square);
             }
             exponents[a] = half_exponent(square * Double(static_cast<double>(this->width())));
+            this->vectors.scales(to)[a] = Double(1.0);
+            this->vectors.scale_units(to)[a] = Word(0u);
             const Double scale = power_of_two_double(Word(0u) - exponents[a]);
             for (uint32_t j = 0; j <= a && a < inputs(); ++j)
                 mix[pair_index(a, j)] = to_single(Double(joint.start[a * inputs() + j]) * scale);
@@ -292,7 +292,7 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
     }
     // ln R_jj of a tangent in units of 2^exponent.
     RESMC_FN Double log_stretch(const Factor& factor, uint32_t j, const Word& exponent) const {
-        return log(factor(j, j)) + to_double(exponent) * Double(0.6931471805599453);
+        return log(factor(j, j)) + to_double(exponent) * Double(LOG2);
     }
     // ln R_jj since layer 0 of the tangents in vector `at`, for j < tangents().
     RESMC_FN void find_stretch(uint32_t at, Double (&stretch)[limit]) const {
@@ -302,28 +302,11 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
             stretch[j] = stretched[j] + log_stretch(factor, j, this->vectors.exponents(at)[inputs() + j]);
     }
 
-    // How columns but the first step on: c_a' = carry_a c_a + the branch's column a, in new units.
-    struct ColumnSteps {
-        Real carry[limit], mix[pairs_of(limit)];
-    };
-    // `met`: the factor of what the branch's last matrix meets, if its columns are to be made of normals; null: they
-    // are there. Units are chosen as forward_step does for column 0.
-    template <Block block>
-    RESMC_FN void find_steps(const Real& step, const Factor* met, uint32_t at, uint32_t to, ColumnSteps& steps) const {
-        const Network& net = this->net.network;
-        for (uint32_t a = 1; a < columns(); ++a) {
-            const Word shift = half_exponent(this->vectors.gram(at)[pair_index(a, a)]);
-            const Word branch =  // 0 where the branch has nothing, and carry alone counts
-                block == BLOCK_PHI_IN ? exponent_of(this->vectors.active_gram(at)[pair_index(a, a)]) + 1023u : Word(1u);
-            const Double scale = power_of_two_double(Word(0u) - shift), size = to_double(step) * scale;
-            steps.carry[a] = select_zero(branch, Real(net.carry_mantissa), Real(net.carry)) * to_single(scale);
-            this->vectors.exponents(to)[a] =
-                this->vectors.exponents(at)[a] + shift +
-                select_zero(branch, Word(static_cast<uint32_t>(net.carry_exponent)), Word(0u));
-            if (met == nullptr) steps.mix[pair_index(a, a)] = to_single(size);
-            for (uint32_t j = 0; j <= a && met != nullptr; ++j)
-                steps.mix[pair_index(a, j)] = to_single(size * (*met)(a, j));
-        }
+    // Whether inputs are brought to the norm of input 0.
+    RESMC_FN bool levels() const { return this->net.homogeneous && !this->has_dust() && inputs() > 1; }
+    // ln of the scale of input a > 0 in vector `at`.
+    RESMC_FN Double log_scale(uint32_t at, uint32_t a) const {
+        return log(this->vectors.scales(at)[a]) + to_double(this->vectors.scale_units(at)[a]) * Double(LOG2);
     }
 
     // All columns of h_{l+1} in vector `to` from those of h_l in vector `at`, as residual.hpp does it for one: branch(
@@ -335,11 +318,12 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
         Word exponent;
         const Real own_step = net.inside ? Real(1.0f) : this->step(l);
         const Step<Real> s = forward_step(net, own_step, from, size, exponent, change);
-        ColumnSteps steps;
-        find_steps<block>(own_step, met, at, to, steps);
+        ColumnSteps<Real, limit> steps;
+        find_steps<block>(*this, own_step, size, met, from.exponent, at, to, steps);
         Scales scales;
         find_scales(exponent, this->vectors.exponents(to), scales);
-        const bool dust = written_out && this->has_dust(), mixed = met != nullptr, all_of_h = wants_gram<block>(l + 1);
+        const bool dust = written_out && this->has_dust(), mixed = met != nullptr, levelled = levels();
+        const bool all_of_h = wants_gram<block>(l + 1);
         Grams grams;
         clear(grams.h, pairs_of(columns()));
         clear(grams.active, pairs_of(columns()));
@@ -370,6 +354,10 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
                     Real own[4];
                     this->vectors.load(at, a, round, own);
                     for (uint32_t k = 0; k < 4; ++k) next[a][k] = steps.carry[a] * own[k];
+                    for (uint32_t k = 0; k < 4 && levelled; ++k) {
+                        next[a][k] = next[a][k] - steps.first_carry[a] * h[k];
+                        if (!mixed) next[a][k] = next[a][k] - steps.first_mix[a] * y[0][k];
+                    }
                     if (mixed) combine(steps.mix, a, y, next[a]);
                     for (uint32_t k = 0; k < 4 && !mixed; ++k) {
                         const Real size_of_terms = magnitude(mix * y[a][k]) + magnitude(next[a][k]);

@@ -160,13 +160,12 @@ struct JointDense {
         const uint32_t m = run.inputs();
         const Real s = run.step(l), readout(run.net.network.readout);
         const Double outer_kernel = to_double(s) * to_double(s);
-        const auto* const exponents = run.vectors.exponents(at);
         const auto outer = backward_matrix(run, MATRIX_OUTER, l);
         const auto sigma = activated(run, l, here, at);
         const auto leave = [](uint32_t, uint32_t, Real(&)[4]) RESMC_LAMBDA {};
         if constexpr (block == BLOCK_PHI_IN) {
             multiply_transposed(run, outer, VECTOR_GRADIENT, leave);
-            add_kernel(run, outer_kernel, run.gradients.gram, run.vectors.active_gram(at), here.exponent, exponents);
+            add_kernel(run, outer_kernel, run.gradients.gram, run.vectors.active_gram(at), here.exponent, at);
             const auto branch = [&](uint32_t round, bool, Quads& v) RESMC_LAMBDA {
                 Quads f, slope;
                 sigma(run, round, f, slope);
@@ -195,7 +194,7 @@ struct JointDense {
             };
             if constexpr (block == BLOCK_V_PHI_W) {
                 for (uint32_t i = 0; i < pairs_of(run.columns()); ++i) gram[i] = run.team.total(gram[i]);
-                add_kernel(run, outer_kernel, run.gradients.gram, gram, here.exponent, exponents);
+                add_kernel(run, outer_kernel, run.gradients.gram, gram, here.exponent, at);
                 multiply_transposed(run, outer, VECTOR_GRADIENT, pull);
             } else {
                 for (uint32_t a = 0; a < m; ++a)
@@ -213,7 +212,7 @@ struct JointDense {
                 add_gram<Run::limit>(v, m, gram);
             }
             for (uint32_t i = 0; i < pairs_of(m); ++i) gram[i] = run.team.total(gram[i]);
-            add_kernel(run, Double(1.0 / run.width()), gram, run.vectors.gram(at), here.exponent, exponents);
+            add_kernel(run, Double(1.0 / run.width()), gram, run.vectors.gram(at), here.exponent, at);
             multiply_transposed(run, backward_matrix(run, place, l), VECTOR_FRESH, leave);
             const auto branch = [&](uint32_t round, bool, Quads& v) RESMC_LAMBDA {
                 run.load(VECTOR_FRESH, m, round, v);

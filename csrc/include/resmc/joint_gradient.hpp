@@ -105,17 +105,23 @@ RESMC_FN void finish_joint_backward(Run& run, const typename Run::Layer& here, u
 }
 
 // Adds factor (q^a . q^b)(x^a . x^b) to the kernel: q's Gram matrix, in the units of the gradients, and that of the
-// columns that a matrix has met, in units of 2^exponent and 2^exponents.
+// columns that a matrix has met, whose units and scales are those of h_l in vector `at`, and 2^exponent of column 0.
 template <class Run, class Double, class Word>
 RESMC_FN void add_kernel(Run& run, const Double& factor, const Double* q, const Double* met, const Word& exponent,
-                         const Word* exponents) {
+                         uint32_t at) {
     const uint32_t m = run.inputs();
-    const Word* const units = run.gradients.exponents;
-    Word largest = exponent;
+    const Word* const exponents = run.vectors.exponents(at);
+    const Word* const scale_units = run.vectors.scale_units(at);
+    Word largest = exponent, units[Run::limit];
     for (uint32_t a = 1; a < m; ++a)
         largest = as_word(select_negative(largest - exponents[a], as_real(exponents[a]), as_real(largest)));
-    Double unit[Run::limit];
-    for (uint32_t a = 0; a < m; ++a) unit[a] = power_of_two_double((a == 0 ? exponent : exponents[a]) - largest);
+    Double unit[Run::limit], scale[Run::limit];
+    for (uint32_t a = 0; a < m; ++a) {
+        unit[a] = power_of_two_double((a == 0 ? exponent : exponents[a]) - largest);
+        scale[a] = a == 0 ? Double(1.0) : run.vectors.scales(at)[a];
+        units[a] = run.gradients.exponents[a] + largest;
+        if (a > 0) units[a] = units[a] + scale_units[a];
+    }
     const auto product = [&](uint32_t a, uint32_t b) RESMC_LAMBDA { return met[pair_index(a, b)] * unit[a] * unit[b]; };
     for (uint32_t a = 0; a < m; ++a)
         for (uint32_t b = 0; b <= a; ++b) {
@@ -123,7 +129,7 @@ RESMC_FN void add_kernel(Run& run, const Double& factor, const Double* q, const 
             if (a > 0) x = x + product(a, 0);
             if (b > 0) x = x + product(b, 0) + product(a, b);
             Double& sum = run.gradients.kernel[pair_index(a, b)];
-            sum = sum + scaled(factor * q[pair_index(a, b)] * x, units[a] + units[b] + largest + largest);
+            sum = sum + scaled(factor * q[pair_index(a, b)] * x * (scale[a] * scale[b]), units[a] + units[b]);
         }
 }
 

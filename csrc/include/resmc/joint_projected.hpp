@@ -261,8 +261,7 @@ struct JointProjected {
                 back.add(run, round, g, p, f);
             });
             back.solve(run, fresh, Real(net.bias) * scales.first.inverse);
-            add_kernel(run, outer_kernel, run.gradients.gram, run.vectors.active_gram(at), here.exponent,
-                       run.vectors.exponents(at));
+            add_kernel(run, outer_kernel, run.gradients.gram, run.vectors.active_gram(at), here.exponent, at);
             const auto branch = [&](uint32_t round, bool whole, Quads& v) RESMC_LAMBDA {
                 Quads f, slope;
                 active(round, whole, f, slope);
@@ -297,7 +296,7 @@ struct JointProjected {
                 for (uint32_t i = 0; i < pairs_of(all); ++i) gram[i] = run.team.total(gram[i]);
                 factorise<Run::limit>(gram, all, outer.met);
                 outer.solve(run, fresh, Real(0.0f));
-                add_kernel(run, outer_kernel, run.gradients.gram, gram, here.exponent, run.vectors.exponents(at));
+                add_kernel(run, outer_kernel, run.gradients.gram, gram, here.exponent, at);
             }
             Double gram[pairs_of(Run::limit)];
             run.clear(gram, pairs_of(m));
@@ -326,8 +325,7 @@ struct JointProjected {
             for (uint32_t i = 0; i < pairs_of(m); ++i) gram[i] = run.team.total(gram[i]);
             factorise<Run::limit>(gram, m, back.coming);
             back.solve(run, fresh, Real(net.bias) * pre.scales.first.inverse);
-            add_kernel(run, Double(1.0 / run.width()), gram, run.vectors.gram(at), here.exponent,
-                       run.vectors.exponents(at));
+            add_kernel(run, Double(1.0 / run.width()), gram, run.vectors.gram(at), here.exponent, at);
             const Real readout(net.network.readout);
             const auto branch = [&](uint32_t round, bool, Quads& v) RESMC_LAMBDA {
                 Quads h;

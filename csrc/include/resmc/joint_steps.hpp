@@ -1,0 +1,77 @@
+// How columns but the first go from one layer to the next: coefficients, units, and scales (levels.hpp).
+#pragma once
+
+#include "levels.hpp"
+#include "network.hpp"
+
+RESMC_NAMESPACE_BEGIN
+
+// How far the units go so that a square lies in [1, 4); a square of 0 keeps its units.
+template <class Double>
+RESMC_FN auto half_exponent(const Double& square) {
+    const auto e = exponent_of(square);
+    using Word = decltype(exponent_of(square));
+    return select_zero(e + 1023u, Word(0u), sar(e, 1));
+}
+
+// c_a' = carry_a c_a - first_carry_a c_0 + the branch's column a, in new units: what `mix` makes of normals, or of
+// columns y that are there mix_aa y_a - first_mix_a y_0.
+template <class Real, uint32_t limit>
+struct ColumnSteps {
+    Real carry[limit], first_carry[limit], first_mix[limit], mix[pairs_of(limit)];
+};
+
+// Puts a factor into the scale of input a.
+template <class Run, class Double>
+RESMC_FN void take_scale(const Run& run, const Double& rho, uint32_t a, uint32_t at, uint32_t to) {
+    const Double scale = run.vectors.scales(at)[a] * rho;
+    using Word = typename Run::Word;
+    const Word unit = exponent_of(scale);
+    run.vectors.scales(to)[a] = scale * power_of_two_double(Word(0u) - unit);
+    run.vectors.scale_units(to)[a] = run.vectors.scale_units(at)[a] + unit;
+}
+
+// `met`: the factor of what the branch's last matrix meets, if its columns are to be made of normals; null: they are
+// there. `exponent` is the unit of column 0 in vector `at`, whose next units are chosen as forward_step does for it,
+// and `size` multiplies its step as there.
+template <Block block, class Run, class Real, class Word, uint32_t limit>
+RESMC_FN void find_steps(const Run& run, const Real& step, const Real& size, const typename Run::Factor* met,
+                         const Word& exponent, uint32_t at, uint32_t to, ColumnSteps<Real, limit>& steps) {
+    using Double = typename Run::Double;
+    const Network& net = run.net.network;
+    const Double* const gram = run.vectors.gram(at);
+    for (uint32_t a = 1; a < run.columns(); ++a) {
+        auto level = no_level<Double>();
+        const Word own = run.vectors.exponents(at)[a];
+        if (a < run.inputs()) {
+            if (run.levels())
+                level = find_level(gram[0], gram[pair_index(a, 0)], gram[pair_index(a, a)], own - exponent,
+                                   net.carry_mantissa != 0.0f);
+            take_scale(run, level.rho, a, at, to);
+        }
+        const Word shift = half_exponent(gram[pair_index(a, a)]);
+        Word branch(1u);  // 0 where the branch has nothing, and carry alone counts
+        if constexpr (block == BLOCK_PHI_IN) {
+            const Double* const active = run.vectors.active_gram(at);
+            branch = exponent_of(active[pair_index(a, a)] + level.first * level.first * active[0]) + 1023u;
+        }
+        const Double scale = power_of_two_double(Word(0u) - shift), times = to_double(step) * scale;
+        const Real carry = select_zero(branch, Real(net.carry_mantissa), Real(net.carry));
+        steps.carry[a] = carry * to_single(level.own * scale);
+        steps.first_carry[a] = carry * to_single(level.first * scale);
+        run.vectors.exponents(to)[a] =
+            own + shift + select_zero(branch, Word(static_cast<uint32_t>(net.carry_exponent)), Word(0u));
+        if (met == nullptr) {
+            steps.mix[pair_index(a, a)] = to_single(times * level.own);
+            steps.first_mix[a] = to_single(times * level.first);
+            continue;
+        }
+        for (uint32_t j = 0; j <= a; ++j) {
+            Double entry = level.own * (*met)(a, j);
+            if (j == 0) entry = entry - level.first * to_double(size);
+            steps.mix[pair_index(a, j)] = to_single(times * entry);
+        }
+    }
+}
+
+RESMC_NAMESPACE_END
