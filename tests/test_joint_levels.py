@@ -110,6 +110,16 @@ def test_deep_networks_have_the_exact_law_of_small_angles(width: int, depth: int
     assert (found.together[-1, 0, 1] > alive // 2) == (width == 8)
 
 
+def test_pairs_without_input_0_have_the_law_that_pairs_with_it_have():
+    x = np.array([[1.0, 0.0, 0.0], [1.0, 1e-6, 0.0], [1.0, 0.0, 1e-6]])
+    sim = resmc.simulate(ResNet(32, 300, 0.0, 1.0), networks=1024, seed=12, inputs=x, layers=[0, 300], progress=False)
+    found = sim.angles()
+    np.testing.assert_array_equal(found.unresolved, 0)
+    for a, b in ((1, 0), (2, 0), (2, 1)):
+        mean = found.log_sine_squared[-1, a, b]
+        assert_law(float(mean.value), float(mean.stderr), float(found.small_angle[-1, a, b]))
+
+
 def test_states_are_on_one_line_as_often_as_a_single_neuron_is_active():
     """Of networks that are alive, given that neuron counts K >= 1 are binomial and independent."""
     width, depth, networks = 6, 10, 20_000
