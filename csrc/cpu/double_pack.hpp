@@ -63,9 +63,22 @@ RESMC_FN void register_widen(FloatRegister x, DoubleRegister& low, DoubleRegiste
 #define RESMC_EACH _Pragma("GCC unroll 8") for (int r = 0; r < DOUBLE_REGISTERS; ++r)
 
 struct Double {
+    using Part = DoubleRegister;
+    static constexpr uint32_t parts = DOUBLE_REGISTERS;
+#ifdef __AVX512F__
+    static constexpr uint32_t tile = 4;
+#else
+    static constexpr uint32_t tile = 2;  // of 16 registers
+#endif
     DoubleRegister v[DOUBLE_REGISTERS];
     Double() = default;
     RESMC_FN explicit Double(double x) { RESMC_EACH v[r] = DoubleRegister{} + x; }
+    static RESMC_FN Part fused(Part a, Part b, Part c) { return register_fma(a, b, c); }
+    static RESMC_FN Part widened(const Real& x, uint32_t part) {
+        HalfFloatRegister half;
+        __builtin_memcpy(&half, reinterpret_cast<const char*>(x.v) + part * sizeof half, sizeof half);
+        return __builtin_convertvector(half, DoubleRegister);
+    }
 };
 
 #define RESMC_DOUBLE_OPERATOR(op)                                   \

@@ -3,15 +3,9 @@
 
 #include "../include/resmc/joint_dense.hpp"
 #include "../include/resmc/joint_projected.hpp"
-#include "double_pack.hpp"
-#include "residual_team.hpp"
+#include "single_kernel_pack.hpp"
 
 RESMC_NAMESPACE_BEGIN
-
-struct CpuJointTeam : CpuTeam {
-    using Double = RESMC_TARGET::Double;
-    static RESMC_FN Double total(const Double& x) { return x; }
-};
 
 // Vectors by columns, one after another: change, the gradient's change, gradients, and VECTOR_FRESH, whose columns are
 // normals of the inputs' gradients or what explicit weights make of all columns; then the layers, each with what is
@@ -59,21 +53,6 @@ struct CpuJointVectors {
     RESMC_FN Double* active_gram(uint32_t vector) const { return gram(vector) + pairs(); }
 };
 
-// Where a pack stands in records: some of its slots, in rows of any length.
-struct JointRow {
-    size_t length, first;  // of the first of these slots
-    int begin, end;
-
-    template <class T, class Pack>
-    RESMC_FN void put(T* record, size_t row, const Pack& x) const {
-        T values[LANES];
-        static_assert(sizeof values == sizeof x.v);
-        store(values, x);
-        T* const to = record + row * length + first;
-        for (int i = begin; i < end; ++i) to[i - begin] = values[i];
-    }
-};
-
 template <class Run>
 struct CpuJointRecorder {
     CpuResidualRecorder<JointRow> first;
@@ -105,6 +84,7 @@ struct CpuJointRecorder {
                 row().put(records.log_stretch, size_t{slot} * run.tangents() + j, stretch[j]);
         }
         first.layer(l, sums, exponent, change);
+        run.recorded = first.forward.recording.layers[first.forward.slot];
     }
     RESMC_FN void gradient(uint32_t l, const Gradient<Real, Word>& gradient, const Sums<Real, Word>& sums) {
         const uint32_t slot = first.back;
@@ -125,7 +105,8 @@ static CpuJointVectors joint_vectors(const Residual& net, const Joint& joint, vo
 static uint32_t joint_layers(const Residual& net) { return residual_vectors(net) - VECTOR_FIRST; }
 
 size_t joint_workspace_bytes(const Residual& net, const Joint& joint) {
-    return sizeof(Real) * joint_vectors(net, joint, nullptr).before_shared(joint_layers(net), 3);
+    const size_t bytes = sizeof(Real) * joint_vectors(net, joint, nullptr).before_shared(joint_layers(net), 3);
+    return bytes < single_kernel_bytes(net) ? single_kernel_bytes(net) : bytes;
 }
 
 template <class Branch, uint32_t fixed>
@@ -149,32 +130,28 @@ static bool simulate_joint_networks(const Residual& net, const Joint& joint, uin
              {}},
             joint,
             VECTOR_FIRST,
+            recording.layers[0],
             {},
             {}};
     CpuJointRecorder<Run> recorder{{{recording, records.first, row, 0}, recording.n_layers - 1}, records, run};
     return simulate_joint<Branch>(run, recorder);
 }
 
-template <uint32_t n>
-struct FixedInputs {
-    static constexpr uint32_t value = n;
-};
-
 bool simulate_joint_pack(const Residual& net, const Joint& joint, Method method, uint64_t seed, uint64_t network,
                          int begin, int end, const Recording& recording, const JointRecords& records, size_t at,
                          void* workspace, const Control& control) {
     const JointRow row{records.row, at, begin, end};
+    if (method == METHOD_PROJECTED && joint.tangents == 0 && joint.inputs == 1)
+        return simulate_single_kernel(net, joint, seed, network, row, recording, records, workspace, control);
     return with_block(net.block, [&](auto block) {
         if (method == METHOD_DENSE)
             return simulate_joint_networks<JointDense<block.value>, 0>(net, joint, seed, network, row, recording,
                                                                        records, workspace, control);
-        const auto simulate = [&](auto fixed) {
-            return simulate_joint_networks<JointProjected<block.value>, fixed.value>(
-                net, joint, seed, network, row, recording, records, workspace, control);
-        };
-        if (joint.tangents == 0 && joint.inputs == 1) return simulate(FixedInputs<1>{});
-        if (joint.tangents == 0 && joint.inputs == 2) return simulate(FixedInputs<2>{});
-        return simulate(FixedInputs<0>{});
+        if (joint.tangents == 0 && joint.inputs == 2)
+            return simulate_joint_networks<JointProjected<block.value>, 2>(net, joint, seed, network, row, recording,
+                                                                           records, workspace, control);
+        return simulate_joint_networks<JointProjected<block.value>, 0>(net, joint, seed, network, row, recording,
+                                                                       records, workspace, control);
     });
 }
 

@@ -5,6 +5,8 @@
 //   + - * / on Double;  fma, sqrt;  select_below(x, bound, a, b) = a where x < bound, else b
 //   to_double(x), to_double(w) of a Real and of a signed word;  to_single(x) back;  log(x)
 //   power_of_two_double(w) = 2^w, 0 below 2^-1022;  exponent_of(x) = floor(log2 x) as a signed word, -1023 of 0
+//   Double::parts registers v[part] make a Double, of which Double::widened(x, part) is that of a Real, and
+//   Double::fused(a, b, c) is fma;  Double::tile^2 of them are summed in at a time
 #pragma once
 
 #include "target.hpp"
@@ -21,17 +23,66 @@ RESMC_FN constexpr uint32_t pair_index(uint32_t a, uint32_t b) { return pairs_of
 // before it for what it has along that one.
 constexpr double SMALLEST_PIVOT = 1e-12, PIVOT_ROUNDING = 1e-14;
 
-// x^T y of columns of one quad, added to `sums`: pairs a >= b of the columns of x with themselves.
+// Sums are added to one register of each at a time, in tiles of rows and columns: what a tile loads serves several
+// sums, and these stay in registers. Terms of a sum are added in the order of the neurons, whatever stands beside it.
+
+// x_i . y_j of one quad of columns, added to at(i, j); of a triangle for j <= i alone.
+template <uint32_t rows, uint32_t columns, bool triangle, class Double, class Part, class At>
+RESMC_FN void add_tile(const Part (*x)[4], const Part (*y)[4], At at) {
+    Part sums[rows][columns];
+    RESMC_UNROLL(4)
+    for (uint32_t i = 0; i < rows; ++i) RESMC_UNROLL(4)
+    for (uint32_t j = 0; j < (triangle ? i + 1 : columns); ++j) sums[i][j] = at(i, j);
+    RESMC_UNROLL(4)
+    for (uint32_t k = 0; k < 4; ++k) RESMC_UNROLL(4)
+    for (uint32_t i = 0; i < rows; ++i) RESMC_UNROLL(4)
+    for (uint32_t j = 0; j < (triangle ? i + 1 : columns); ++j)
+        sums[i][j] = Double::fused(x[i][k], y[j][k], sums[i][j]);
+    RESMC_UNROLL(4)
+    for (uint32_t i = 0; i < rows; ++i) RESMC_UNROLL(4)
+    for (uint32_t j = 0; j < (triangle ? i + 1 : columns); ++j) at(i, j) = sums[i][j];
+}
+
+// use(RowCount<1 .. tile>{}, first) for rows 0 .. n - 1, a tile of them at a time.
+template <uint32_t n>
+struct RowCount {
+    static constexpr uint32_t value = n;
+};
+template <uint32_t tile, class Use>
+RESMC_FN void each_tile(uint32_t n, Use use) {
+    uint32_t first = 0;
+    for (; first + tile <= n; first += tile) use(RowCount<tile>{}, first);
+    if constexpr (tile > 3)
+        if (n - first == 3) use(RowCount<3>{}, first);
+    if constexpr (tile > 2)
+        if (n - first == 2) use(RowCount<2>{}, first);
+    if (n - first == 1) use(RowCount<1>{}, first);
+}
+
+template <class Double, uint32_t limit, class Real, class Part>
+RESMC_FN void widen_columns(const Real (&x)[limit][4], uint32_t n, uint32_t part, Part (&wide)[limit][4]) {
+    for (uint32_t a = 0; a < n; ++a)
+        for (uint32_t k = 0; k < 4; ++k) wide[a][k] = Double::widened(x[a][k], part);
+}
+
+// x^T x of columns of one quad, added to `sums`: pairs a >= b.
 template <uint32_t limit, class Real, class Double>
 RESMC_OUTLINE_FN void add_many_to_gram(const Real (&x)[limit][4], uint32_t n, Double (&sums)[pairs_of(limit)]) {
-    Double wide[limit][4];
-    for (uint32_t a = 0; a < n; ++a) {
-        for (uint32_t k = 0; k < 4; ++k) wide[a][k] = to_double(x[a][k]);
-        for (uint32_t b = 0; b <= a; ++b) {
-            Double sum = sums[pair_index(a, b)];
-            for (uint32_t k = 0; k < 4; ++k) sum = fma(wide[a][k], wide[b][k], sum);
-            sums[pair_index(a, b)] = sum;
-        }
+    constexpr uint32_t tile = Double::tile;
+    using Part = typename Double::Part;
+    for (uint32_t part = 0; part < Double::parts; ++part) {
+        Part wide[limit][4];
+        widen_columns<Double>(x, n, part, wide);
+        each_tile<tile>(n, [&](auto rows, uint32_t a) RESMC_LAMBDA {
+            for (uint32_t b = 0; b < a; b += tile)
+                add_tile<rows.value, tile, false, Double>(wide + a, wide + b,
+                                                          [&](uint32_t i, uint32_t j) RESMC_LAMBDA -> Part& {
+                                                              return sums[pair_index(a + i, b + j)].v[part];
+                                                          });
+            add_tile<rows.value, rows.value, true, Double>(
+                wide + a, wide + a,
+                [&](uint32_t i, uint32_t j) RESMC_LAMBDA -> Part& { return sums[pair_index(a + i, a + j)].v[part]; });
+        });
     }
 }
 template <uint32_t limit, class Real, class Double>
@@ -50,21 +101,47 @@ RESMC_FN void add_gram(const Real (&x)[limit][4], uint32_t n, Double (&sums)[pai
     }
 }
 
+// Its column 0 and its diagonal alone.
+template <uint32_t limit, class Real, class Double>
+RESMC_OUTLINE_FN void add_gram_edges(const Real (&x)[limit][4], uint32_t n, Double (&sums)[pairs_of(limit)]) {
+    Double first[4];
+    for (uint32_t k = 0; k < 4; ++k) {
+        first[k] = to_double(x[0][k]);
+        sums[0] = fma(first[k], first[k], sums[0]);
+    }
+    for (uint32_t a = 1; a < n; ++a) {
+        Double along = sums[pair_index(a, 0)], square = sums[pair_index(a, a)];
+        for (uint32_t k = 0; k < 4; ++k) {
+            const Double wide = to_double(x[a][k]);
+            along = fma(wide, first[k], along);
+            square = fma(wide, wide, square);
+        }
+        sums[pair_index(a, 0)] = along;
+        sums[pair_index(a, a)] = square;
+    }
+}
+
 // The same for all pairs (i, a) of columns of x and of y, in rows of `limit`.
 template <uint32_t limit, class Real, class Double>
 RESMC_OUTLINE_FN void add_products(const Real (&x)[limit][4], uint32_t n, const Real (&y)[limit][4], uint32_t m,
                                    Double (&sums)[limit][limit]) {
-    Double wide[limit][4];
-    for (uint32_t a = 0; a < m; ++a)
-        for (uint32_t k = 0; k < 4; ++k) wide[a][k] = to_double(y[a][k]);
-    for (uint32_t i = 0; i < n; ++i) {
-        Double own[4];
-        for (uint32_t k = 0; k < 4; ++k) own[k] = to_double(x[i][k]);
-        for (uint32_t a = 0; a < m; ++a) {
-            Double sum = sums[i][a];
-            for (uint32_t k = 0; k < 4; ++k) sum = fma(own[k], wide[a][k], sum);
-            sums[i][a] = sum;
-        }
+    constexpr uint32_t tile = limit < Double::tile ? limit : Double::tile;
+    using Part = typename Double::Part;
+    for (uint32_t part = 0; part < Double::parts; ++part) {
+        Part own[limit][4], other[limit][4];
+        widen_columns<Double>(x, n, part, own);
+        widen_columns<Double>(y, m, part, other);
+        each_tile<tile>(n, [&](auto rows, uint32_t i) RESMC_LAMBDA {
+            const auto add = [&](auto columns, uint32_t a) RESMC_LAMBDA {
+                add_tile<rows.value, columns.value, false, Double>(
+                    own + i, other + a, [&](uint32_t row, uint32_t column) RESMC_LAMBDA -> Part& {
+                        return sums[i + row][a + column].v[part];
+                    });
+            };
+            uint32_t a = 0;
+            for (; a + tile <= m; a += tile) add(RowCount<tile>{}, a);
+            for (; a < m; ++a) add(RowCount<1>{}, a);
+        });
     }
 }
 

@@ -60,7 +60,8 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
     using Quads = Real[limit][4];  // one quad of all columns
 
     const Joint& joint;
-    uint32_t here;  // the vector of the last layer that was made
+    uint32_t here;      // the vector of the last layer that was made
+    uint32_t recorded;  // the next layer that is recorded
     JointGradients<Double, Word, limit> gradients;
     Double stretched[limit];  // ln R_jj of the tangents' factors so far
 
@@ -119,11 +120,20 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
     RESMC_FN void clear(Double* sums, uint32_t n) const {
         for (uint32_t i = 0; i < n; ++i) sums[i] = Double(0.0);
     }
+    // Whether all of h_l's Gram matrix is wanted. No matrix of phi-in meets h, and what the next layer's units need is
+    // in column 0 and the diagonal: of other layers than those recorded, the rest is left 0.
+    template <Block block>
+    RESMC_FN bool wants_gram(uint32_t l) const {
+        return block != BLOCK_PHI_IN || limit <= 2 || tangents() > 0 || l == recorded;
+    }
     // The Gram matrices of one quad of a layer; for phi-in also |sigma(h^0)|^2 and its active neurons.
     template <Block block>
     RESMC_FN void measure(const Scales& scales, const Quads& h, const Word (&w)[4], uint32_t round, bool whole,
-                          Forward& sum, Grams& grams) const {
-        add_gram<limit>(h, columns(), grams.h);
+                          bool all_of_h, Forward& sum, Grams& grams) const {
+        if (all_of_h)
+            add_gram<limit>(h, columns(), grams.h);
+        else if constexpr (block == BLOCK_PHI_IN && limit > 2)
+            add_gram_edges<limit>(h, columns(), grams.h);
         if (block != BLOCK_PHI_IN) return;
         Quads f, slope;
         activate_columns(scales, h, w, round, whole, f, slope);
@@ -156,8 +166,10 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
     }
     // Rows 1, .. of a factor, each times its part of `scale`, as they multiply normals.
     RESMC_FN void combine(const Real (&mix)[pairs_of(limit)], uint32_t a, const Quads& g, Real (&x)[4]) const {
+        Real sum[4] = {x[0], x[1], x[2], x[3]};
         for (uint32_t j = 0; j <= a; ++j)
-            for (uint32_t k = 0; k < 4; ++k) x[k] = fma(mix[pair_index(a, j)], g[j][k], x[k]);
+            for (uint32_t k = 0; k < 4; ++k) sum[k] = fma(mix[pair_index(a, j)], g[j][k], sum[k]);
+        for (uint32_t k = 0; k < 4; ++k) x[k] = sum[k];
     }
 
     // ---- a layer kept in memory: hides what residual.hpp does with one column
@@ -231,7 +243,7 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
                 if (c < inputs()) combine(mix, c, g, h[c]);
             }
             for (uint32_t c = 0; c < columns(); ++c) this->vectors.store(to, c, round, h[c]);
-            measure<block>(scales, h, w, round, whole, sum, grams);
+            measure<block>(scales, h, w, round, whole, true, sum, grams);
         };
         const Forward sums = this->template each_round<Forward>(body);
         keep_grams<block>(to, grams);
@@ -274,7 +286,7 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
                 this->vectors.store(at, m + j, round, h[m + j]);
             }
             if (block == BLOCK_PHI_IN && this->has_signs()) this->words(signs, round, w);
-            measure<block>(scales, h, w, round, whole, sum, grams);
+            measure<block>(scales, h, w, round, whole, true, sum, grams);
         });
         keep_grams<block>(at, grams);
     }
@@ -315,36 +327,39 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
         Scales scales;
         find_scales(exponent, this->vectors.exponents(to), scales);
         const bool dust = written_out && this->has_dust(), mixed = met != nullptr, levelled = levels();
+        const bool all_of_h = wants_gram<block>(l + 1);
         Grams grams;
         clear(grams.h, pairs_of(columns()));
         clear(grams.active, pairs_of(columns()));
         const Forward sums =
             this->template each_round<Forward>([&](uint32_t round, bool whole, Forward& sum) RESMC_LAMBDA {
-                Quads y, h, next;
+                Quads y, next;
+                Real h[4];
                 Word w[4] = {};
                 branch(round, whole, y, w);
-                load(at, columns(), round, h);
+                this->vectors.load(at, 0, round, h);
                 for (uint32_t k = 0; k < 4; ++k) {
-                    next[0][k] = fma(s.step, y[0][k], s.carry * h[0][k]);
+                    next[0][k] = fma(s.step, y[0][k], s.carry * h[k]);
                     if (dust)
-                        next[0][k] =
-                            without_dust(next[0][k], magnitude(s.step * y[0][k]) + magnitude(s.carry * h[0][k]));
+                        next[0][k] = without_dust(next[0][k], magnitude(s.step * y[0][k]) + magnitude(s.carry * h[k]));
                     sum.square = fma(next[0][k], next[0][k], sum.square);
                 }
                 if (follow) {
                     Real d[4];
                     this->vectors.load(VECTOR_CHANGE, 0, round, d);
                     for (uint32_t k = 0; k < 4; ++k) {
-                        d[k] = this->template changed<written_out>(s, d[k], h[0][k], y[0][k]);
+                        d[k] = this->template changed<written_out>(s, d[k], h[k], y[0][k]);
                         sum.change_square = fma(d[k], d[k], sum.change_square);
                     }
                     this->vectors.store(VECTOR_CHANGE, 0, round, d);
                 }
                 for (uint32_t a = 1; a < columns(); ++a) {
                     const Real mix = steps.mix[pair_index(a, a)];
-                    for (uint32_t k = 0; k < 4; ++k) next[a][k] = steps.carry[a] * h[a][k];
+                    Real own[4];
+                    this->vectors.load(at, a, round, own);
+                    for (uint32_t k = 0; k < 4; ++k) next[a][k] = steps.carry[a] * own[k];
                     for (uint32_t k = 0; k < 4 && levelled; ++k) {
-                        next[a][k] = next[a][k] - steps.first_carry[a] * h[0][k];
+                        next[a][k] = next[a][k] - steps.first_carry[a] * h[k];
                         if (!mixed) next[a][k] = next[a][k] - steps.first_mix[a] * y[0][k];
                     }
                     if (mixed) combine(steps.mix, a, y, next[a]);
@@ -356,7 +371,7 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
                 }
                 for (uint32_t c = 0; c < columns(); ++c) this->vectors.store(to, c, round, next[c]);
                 signs(round, w);
-                measure<block>(scales, next, w, round, whole, sum, grams);
+                measure<block>(scales, next, w, round, whole, all_of_h, sum, grams);
             });
         keep_grams<block>(to, grams);
         if (follow) change.square = sums.change_square;

@@ -241,6 +241,12 @@ struct ResidualRun {
         return team.reduce(total);
     }
 
+    // Told of each matrix as the projected method takes gradients back through it: |v|^2 and |x|^2 of what has come to
+    // it from behind and of what it has met, in units of 2^(2 exponent), and W^T v's coefficients. A matrix that is the
+    // branch's last has the step s_l. Runs that want more than gradients have one of their own.
+    template <class Coefficients>
+    RESMC_FN void goes_back(uint32_t, bool, const Real&, const Real&, const Word&, Coefficients&) const {}
+
     // ---- a layer kept in memory, with what is known of it
     // ------------------------------------------------------------
 

@@ -189,6 +189,7 @@ struct Projected {
             p_square = pull_branch(run, norm, here.exponent, above);
             s = s * row;
         }
+        const Word exponent = gradient.p.exponent + here.exponent;
 
         if constexpr (block == BLOCK_PHI_IN) {
             // J^T p = s D V^T p with x = sigma(h), v = p; dropout is part of sigma, and so of D.
@@ -210,10 +211,11 @@ struct Projected {
                     sum.fresh = fma(value[k], f[k], sum.fresh);
                 }
             });
-            const auto t = net.bias > 0.0f
-                               ? transposed(sums.drawn, p_square, fma(bias, run.normal(fresh, run.width()), sums.fresh),
-                                            here.sums.active_square + bias2)
-                               : transposed(sums.drawn, p_square, sums.fresh, here.sums.active_square);
+            auto t = net.bias > 0.0f
+                         ? transposed(sums.drawn, p_square, fma(bias, run.normal(fresh, run.width()), sums.fresh),
+                                      here.sums.active_square + bias2)
+                         : transposed(sums.drawn, p_square, sums.fresh, here.sums.active_square);
+            run.goes_back(l, true, p_square, here.sums.active_square, exponent, t);
             const auto branch = [&](uint32_t round, bool whole, const Real(&h)[4], Real(&v)[4]) RESMC_LAMBDA {
                 Real f[4], value[4], slope[4];
                 Word w[4] = {};
@@ -253,6 +255,7 @@ struct Projected {
                 const Sum sums = run.template each_round<Sum>(run.inner(), of_inner);
                 const Real drawn = run.template each_round<SquareSum<Real>>(of_layer).square;
                 outer = transposed(drawn, p_square, sums.fresh, sums.x_square);
+                run.goes_back(l, true, p_square, sums.x_square, exponent, outer);
             }
             const auto through_activation = [&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
                 Real g[4], u[4], v[4], value[4], slope[4];
@@ -289,10 +292,11 @@ struct Projected {
                     to_layer(round, whole, sum);
                 });
             }
-            const auto t = net.bias > 0.0f ? transposed(sums.drawn, sums.v_square,
-                                                        fma(bias, run.normal(inner_fresh, run.width()), sums.fresh),
-                                                        met.square + bias2)
-                                           : transposed(sums.drawn, sums.v_square, sums.fresh, met.square);
+            auto t = net.bias > 0.0f ? transposed(sums.drawn, sums.v_square,
+                                                  fma(bias, run.normal(inner_fresh, run.width()), sums.fresh),
+                                                  met.square + bias2)
+                                     : transposed(sums.drawn, sums.v_square, sums.fresh, met.square);
+            run.goes_back(l, false, sums.v_square, here.sums.square, exponent, t);
             const Real readout(net.network.readout);
             run.template finish_backward<false>(here, met, at, gradient,
                                                 [&](uint32_t round, bool, const Real(&h)[4], Real(&v)[4]) RESMC_LAMBDA {
