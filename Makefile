@@ -55,7 +55,7 @@ types: $(VENV)/.package $(VENV)/.lint $(VENV)/.test
 
 # Needs nvcc, but no GPU:   make device-code DEVICE_CODE_ARGS=--update   after a change that is meant.
 device-code: $(VENV)/.device
-	$(BIN)/python .ci/device_code.py csrc/cuda/kernels.cu csrc/cuda/residual.cu csrc/cuda/columns.cu --architectures 80 90 $(DEVICE_CODE_ARGS)
+	$(BIN)/python .ci/device_code.py csrc/cuda/kernels.cu csrc/cuda/residual.cu csrc/cuda/columns.cu csrc/cuda/populations.cu --architectures 80 90 $(DEVICE_CODE_ARGS)
 
 # The kernels' PTX on a CPU; needs nvcc, but no GPU.
 ptx: $(VENV)/.package $(VENV)/.test $(VENV)/.device

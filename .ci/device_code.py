@@ -41,6 +41,8 @@ REGISTER_LIMITS = {
     "simulate_in_shared": 128,
     "simulate_in_device": 128,
     "simulate_residual_kernel": 128,
+    "simulate_population_kernel": 128,
+    "simulate_residual_population_kernel": 128,
 }
 HARDWARE_REGISTERS = 255
 # Instructions by what executes them.

@@ -8,8 +8,10 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "cuda/kernels.hpp"
+#include "include/resmc/resampling.hpp"
 #include "interpreter.hpp"
 #include "reader.hpp"
 
@@ -102,15 +104,12 @@ class BoundKernels {
 
     // threads and memory as shape() gave them, or -1 for the best.
     py::dict shape(const py::dict& network, int method, const py::dict& properties, int threads, int memory) const {
-        const Shape s = shape_of(AnyNetwork(network), method_of(method), properties, threads, memory);
-        py::dict out;
-        out["threads"] = s.threads;
-        out["rounds"] = s.rounds;
-        out["memory"] = static_cast<int>(s.memory);
-        out["block_threads"] = s.block_threads;
-        out["block_networks"] = s.block_networks;
-        out["block_floats"] = s.block_floats;
-        return out;
+        return dict_of(shape_of(AnyNetwork(network), method_of(method), properties, threads, memory));
+    }
+
+    // Of networks that rest in device memory between two launches.
+    py::dict population_shape(const py::dict& network, const py::dict& properties, int threads) const {
+        return dict_of(population_shape_of(AnyNetwork(network), properties, threads));
     }
 
     // Columns begin .. end - 1 of a chunk.
@@ -178,6 +177,65 @@ class BoundKernels {
         p.finish();
         const Released released;
         kernels_.columns(c, device, stream);
+    }
+
+    // Whole populations through some layers; then they are weighed and, where that is asked for, resampled.
+    void populations(const py::dict& network, const py::dict& settings, const py::dict& properties,
+                     const py::dict& shape, const py::dict& pointers, int device, uint64_t stream) const {
+        const AnyNetwork described(network);
+        if (described.is_residual && described.residual.gradients)
+            throw std::invalid_argument("populations go forwards");
+        PopulationArguments a{};
+        SimulateArguments& run = a.run;
+        run.network = described.network();
+        ResampleArguments r{};
+        Reader s(settings, "settings"), p(pointers, "pointers");
+        r.keys = run.keys = philox_keys(s.integer<uint64_t>("seed"));
+        const auto variant = s.choice<Variant>("variant", VARIANTS);
+        r.first = run.first = s.integer<uint64_t>("first");
+        if (run.first % WARP != 0) s.refuse("first", "must be a multiple of 32");
+        r.size = s.integer<uint32_t>("size", 1, 1u << 24);
+        r.stride = static_cast<uint32_t>(population_stride(r.size));
+        r.populations = s.integer<uint32_t>("populations", 1, (UINT32_MAX >> 1) / r.stride);
+        run.columns = run.end = r.populations * r.stride;
+        r.power = s.real<double>("power");
+        r.n_layers = s.integer<uint32_t>("n_layers", 1);
+        r.slot = s.integer<uint32_t>("slot", 0, r.n_layers - 1);
+        r.resamples = s.boolean("resamples");
+        a.begins = r.slot == 0;
+        a.from = s.integer<uint32_t>("from_layer", 0, a.begins ? 0 : run.network.depth);
+        r.layer = a.to = s.integer<uint32_t>("to_layer", a.from, a.begins ? 0 : run.network.depth);
+        run.look_every = s.integer<uint32_t>("look_every", 1);
+        run.look_every_row = s.integer<uint32_t>("look_every_row", 1);
+        s.finish();
+        run.shape = population_shape_of(described, properties, read_shape(shape).first);
+        r.square = run.records.square = p.pointer<float>("square");
+        r.exponent = run.records.exponent = p.pointer<uint32_t>("exponent");
+        run.workspace = p.pointer<float>("workspace");
+        run.stop = p.pointer<const uint32_t>("stop");
+        run.progress = p.pointer<uint32_t>("progress");
+        if (described.is_residual) {
+            a.residual = described.residual;
+            a.residual.steps = p.pointer<const float>("steps");
+            a.residual.input = a.residual.n_in > 0 ? p.pointer<const float>("input") : nullptr;
+        }
+        r.reached = p.pointer<double>("reached");
+        r.origin = p.pointer<double>("origin");
+        r.weight = p.pointer<double>("weight");
+        r.offspring = p.pointer<uint32_t>("offspring");
+        r.parent = p.pointer<uint32_t>("parent");
+        r.top = p.pointer<double>("top");
+        r.mean = p.pointer<double>("mean");
+        r.effective = p.pointer<double>("effective");
+        r.growth = p.pointer<double>("growth");
+        p.finish();
+        const Released released;
+        if (described.is_residual)
+            kernels_.residual_populations(a, device, stream);
+        else
+            kernels_.populations(a, variant, device, stream);
+        kernels_.resample(r, device, stream);
+        if (r.resamples) kernels_.move({run.shape, run.columns, r.parent, run.workspace}, device, stream);
     }
 
     // Batches of a chunk into the groups: of h, of h from another start, or of a quotient as if it were h.
@@ -350,23 +408,49 @@ class BoundKernels {
         a.n_layers = s.integer<uint32_t>("n_layers", 1);
     }
 
-    Shape shape_of(const AnyNetwork& network, Method method, const py::dict& properties, int threads,
-                   int memory) const {
+    static py::dict dict_of(const Shape& s) {
+        py::dict out;
+        out["threads"] = s.threads;
+        out["rounds"] = s.rounds;
+        out["memory"] = static_cast<int>(s.memory);
+        out["block_threads"] = s.block_threads;
+        out["block_networks"] = s.block_networks;
+        out["block_floats"] = s.block_floats;
+        return out;
+    }
+
+    static DeviceLimits limits_of(const py::dict& properties) {
         Reader p(properties, "properties");
         for (const char* name : {"name", "capability", "multiprocessors", "memory"}) p.skip(name);
         const DeviceLimits limits{p.integer<uint64_t>("shared_block"), p.integer<uint64_t>("shared_multiprocessor")};
         p.finish();
+        return limits;
+    }
+
+    Shape shape_of(const AnyNetwork& network, Method method, const py::dict& properties, int threads,
+                   int memory) const {
+        const DeviceLimits limits = limits_of(properties);
         if (!network.is_residual) return kernels_.shape(network.network(), method, limits, threads, memory);
         if (memory != -1 && memory != MEMORY_DEVICE) throw std::invalid_argument("no such shape for this network");
         return kernels_.residual_shape(network.residual, method, threads);
     }
 
-    // The shape that shape() described.
-    Shape shape_of(const AnyNetwork& network, Method method, const py::dict& properties, const py::dict& shape) const {
+    Shape population_shape_of(const AnyNetwork& network, const py::dict& properties, int threads) const {
+        const Residual* const residual = network.is_residual ? &network.residual : nullptr;
+        return kernels_.population_shape(network.network(), residual, limits_of(properties), threads);
+    }
+
+    // The shape that shape() described: threads of a team, and where states are.
+    static std::pair<int, Memory> read_shape(const py::dict& shape) {
         Reader r(shape, "shape");
         for (const char* name : {"rounds", "block_threads", "block_networks", "block_floats"}) r.skip(name);
-        const int threads = r.integer<int>("threads", 1), memory = r.choice<Memory>("memory", 3);
+        const int threads = r.integer<int>("threads", 1);
+        const Memory memory = r.choice<Memory>("memory", 3);
         r.finish();
+        return {threads, memory};
+    }
+    Shape shape_of(const AnyNetwork& network, Method method, const py::dict& properties, const py::dict& shape) const {
+        const auto [threads, memory] = read_shape(shape);
         return shape_of(network, method, properties, threads, memory);
     }
 
@@ -381,9 +465,13 @@ inline void bind_kernels(py::module_& m, const Kernels& kernels) {
         .def("properties", &BoundKernels::properties, py::arg("device"))
         .def("shape", &BoundKernels::shape, py::arg("network"), py::arg("method"), py::arg("properties"),
              py::arg("threads") = -1, py::arg("memory") = -1)
+        .def("population_shape", &BoundKernels::population_shape, py::arg("network"), py::arg("properties"),
+             py::arg("threads") = -1)
         .def("simulate", &BoundKernels::simulate, py::arg("network"), py::arg("settings"), py::arg("properties"),
              py::arg("shape"), py::arg("pointers"), py::arg("device"), py::arg("stream"))
         .def("columns", &BoundKernels::columns, py::arg("network"), py::arg("settings"), py::arg("properties"),
+             py::arg("shape"), py::arg("pointers"), py::arg("device"), py::arg("stream"))
+        .def("populations", &BoundKernels::populations, py::arg("network"), py::arg("settings"), py::arg("properties"),
              py::arg("shape"), py::arg("pointers"), py::arg("device"), py::arg("stream"))
         .def("reduce", &BoundKernels::reduce, py::arg("width"), py::arg("settings"), py::arg("pointers"),
              py::arg("device"), py::arg("stream"))

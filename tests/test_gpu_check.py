@@ -432,17 +432,27 @@ def test_table_of_made_up_measurements():
     }
     residual = {"name": "there and back", "quantities": {"log_norm": {"max": 0.5, "above": 0.25}}, "asked": "90%",
                 "holds": True}  # fmt: skip
+    populations = {"name": "populations of 64", "log_product_difference": {"median": 1e-7, "max": 2e-3},
+                   "above_1e-4": 0.005, "populations": 200, "layers": 12, "asked": "99%", "holds": True}  # fmt: skip
     size = {"name": "vanilla 192x200", "shape": "8 threads", "per_s": spread, "generator_per_s": spread,
             "of_generator": 0.8, "reduce_over_simulate": 0.01}  # fmt: skip
     shapes = {"name": "shapes, 40x200", "chosen": "a", "best": "b", "per_s": {"a": 3.0, "b": 4.0},
               "chosen_over_best": 0.75}  # fmt: skip
     whole = {"name": "simulate() end to end", "seconds": spread, "per_s": 3e11}
+    grown = {"name": "moment_growth() end to end", "seconds": spread, "per_s": 2e11, "of_plain": spread}
     normals = {"name": "normals", "randn_per_s": spread, "randn_in_cache_per_s": spread, "ours_per_s": spread}
     slow = {"name": "module_loop", "per_s": {"median": 1e8, "min": 1e8, "max": 1e8}, "options": {}}
     steps = {
         "parity": {
             "status": "ok",
-            "rows": [words, roots, residual, networks, {"name": "last", "skipped": "2 s left, 3 s wanted"}],
+            "rows": [
+                words,
+                roots,
+                residual,
+                populations,
+                networks,
+                {"name": "last", "skipped": "2 s left, 3 s wanted"},
+            ],
         },
         "tests": {
             "status": "failed",
@@ -454,7 +464,7 @@ def test_table_of_made_up_measurements():
             "failed": ["a::b: c"],
         },
         "sanitizer": {"status": "ok", "tools": {"memcheck": {"status": "ok", "summary": "ERROR SUMMARY: 0 errors"}}},
-        "speed": {"status": "ok", "rows": [size, shapes, whole, {"name": "x", "error": "WrongAnswer: far off"}]},
+        "speed": {"status": "ok", "rows": [size, shapes, whole, grown, {"name": "x", "error": "WrongAnswer: far off"}]},
         "peers": {"status": "ok", "rows": [{"name": "ours", "per_s": spread, "options": {"batch": 4}}, normals, slow]},
     }
     text = gpu_report.markdown(report_of(steps))
@@ -465,6 +475,8 @@ def test_table_of_made_up_measurements():
         "| no failure | 6 passed, 1 failed, 2 skipped |",
         "| square roots | correctly rounded | 1 of 9 square roots differ | NO |",
         "| there and back | 90% | log_norm max 0.5, above 25.00% | yes |",
+        "| populations of 64 | 99% | max 0.002, median 1e-07, above 0.50% of 200 populations, resampled at 10 layers "
+        "| yes |",
         "- a::b: c",
         "| memcheck | 0 errors | ERROR SUMMARY: 0 errors | ok |",
         "| shapes, 40x200 | a | b | 4 | 75.0% |",

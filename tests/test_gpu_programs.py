@@ -18,6 +18,7 @@ sys.path.append(str(ROOT))  # bench is not installed; last: resmc stays what it 
 
 from bench import harness  # noqa: E402, I001
 from bench.gpu import parity as gpu_parity  # noqa: E402
+from bench.gpu import parity_populations as gpu_populations  # noqa: E402
 from bench.gpu import parity_residual as gpu_residual  # noqa: E402
 from bench.gpu import peers as gpu_peers  # noqa: E402
 from bench.gpu import speed as gpu_speed  # noqa: E402
@@ -106,6 +107,33 @@ def test_parity_of_residual_networks(gpu: Any, monkeypatch: pytest.MonkeyPatch):
     assert not gpu_residual.compare(case)["holds"]
 
 
+def test_parity_of_populations(gpu: Any, monkeypatch: pytest.MonkeyPatch):
+    models = [case.model for case in gpu_populations.POPULATION_CASES]
+    assert {m.block for m in models if isinstance(m, ResidualNetwork)} == set(BLOCKS)
+    assert {m.variant for m in models if not isinstance(m, ResidualNetwork)} == set(sanitize.VARIANTS)
+    case = gpu_populations.PopulationCase(ResidualNetwork(40, 8, "v-phi-w"), 8)
+    row = gpu_populations.compare(case)
+    assert row["holds"]
+    assert row["log_product_difference"]["max"] < 1e-5
+    assert row["layers"] > 2
+    dying = gpu_populations.compare(gpu_populations.PopulationCase(gpu_speed.of(3, 20).model.__class__(3, 20, 0, 1), 8))
+    assert dying["holds"]
+    right = gpu_populations.resmc.moment_growth
+
+    def wrong(*arguments: Any, device: Any, **settings: Any) -> Any:
+        return right(*arguments, device=device, **{**settings, "seed": settings["seed"] + (device == "cuda")})
+
+    monkeypatch.setattr(gpu_populations.resmc, "moment_growth", wrong)
+    assert not gpu_populations.compare(case)["holds"]
+
+
+def test_populations_are_timed_beside_a_plain_simulation(gpu: Any):
+    row = gpu_speed.populations_end_to_end(gpu_speed.of(16, 8), 3, size=50, rounds=2)
+    assert row["networks"] == 150
+    assert row["per_s"] == pytest.approx(150 * 16 * 8 / row["seconds"].median)
+    assert 0.0 < row["of_plain"].min <= row["of_plain"].max
+
+
 def test_one_parity_case_has_its_states_in_device_memory(gpu: Any):
     """By the shared memory of compute capability 9.0, which the emulation has as well."""
     kept = {gpu_parity.memory_of(gpu, case) for case in gpu_parity.CASES}
@@ -181,12 +209,17 @@ def test_every_kind_of_kernel_is_shown_to_the_sanitizer():
     assert {(c.method, c.block, c.threads > 32) for c in residual} == {
         (method, block, several) for method in ("projected", "dense") for block in BLOCKS for several in (False, True)
     }
+    populations = sanitize.population_cases()
+    assert {m.variant for m, _ in populations[:3]} == set(sanitize.VARIANTS)
+    assert {m.block for m, _ in populations[3:]} == set(BLOCKS)
+    for of_kind in (populations[:3], populations[3:]):
+        assert {threads for _, threads in of_kind} == {1, 32, 128}
 
 
 @pytest.mark.long
 def test_all_cases_for_the_sanitizer_run(gpu: Any, capsys: pytest.CaptureFixture[str]):
     assert sanitize.main() == 0
-    cases = len(sanitize.cases()) + len(sanitize.residual_cases())
+    cases = len(sanitize.cases()) + len(sanitize.residual_cases()) + len(sanitize.population_cases())
     assert f"sanitize: {cases} simulations" in capsys.readouterr().out
 
 

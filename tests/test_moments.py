@@ -230,7 +230,7 @@ def test_networks_that_cannot_die_have_moments_below_0_without_a_skip_too():
         ({"threads": 0}, "threads=0"),
         ({"layers": [99]}, "layers=99"),
         ({"layers": "all"}, "layers='all'"),
-        ({"device": "cuda"}, "device='cuda' is not allowed: populations are resampled on the CPU"),
+        ({"device": "gpu"}, "device='gpu' is not allowed: it must be 'auto', 'cpu', 'cuda'"),
         ({"progress": 3}, "progress=3"),
         ({"model": "resnet"}, "model='resnet' is not allowed"),
         ({"model": ResidualNetwork(8, 8, weights="uniform")}, "'uniform'.*method='projected'"),

@@ -35,7 +35,8 @@ import resmc
 import resmc.engine.cuda
 from resmc import DeviceError, FractionalNoise, ResNet, Weights, _native
 from resmc.engine import column_plan
-from resmc.engine.cuda import columns, plan, runner
+from resmc.engine.cuda import columns, plan, populations, runner
+from resmc.engine.cuda.kernels import Kernels
 from resmc.models.residual_network import ResidualNetwork
 from resmc.models.scaling import DepthScaling
 
@@ -47,6 +48,7 @@ PRODUCTS = ("products", "partial_sums", "partial_squares")  # of torch, which ar
 VARIANTS = {"Relu": "vanilla", "Balanced": "balanced", "BalancedHalf": "balanced-half"}
 BLOCKS = {"BLOCK_PHI_IN": "phi-in", "BLOCK_PHI_OUT": "phi-out", "BLOCK_V_PHI_W": "v-phi-w"}
 KERNELS = sorted(json.loads((ROOT / "tests" / "data" / "device_code.json").read_text())["sm_90"]["kernels"])
+OF_POPULATIONS = [name for name in KERNELS if "population" in name or name in ("resample_kernel", "move_kernel")]
 NETWORKS = {"first_network": 2**32 - 9, "seed": 11, "progress": False}
 
 
@@ -175,7 +177,50 @@ def cases(kernel: str) -> list[tuple[Any, int, str, int, int, dict[str, Any]]]:
 GENERATORS = ("words_kernel", "normals_kernel", "draw_kernel", "roots_kernel")
 
 
-@pytest.mark.parametrize("kernel", [kernel for kernel in KERNELS if kernel not in GENERATORS])
+@pytest.mark.parametrize("kernel", [kernel for kernel in OF_POPULATIONS if "<" in kernel])
+def test_every_kernel_of_populations_makes_the_emulations_bits(
+    gpu: Translated, emulated: Emulated, monkeypatch: pytest.MonkeyPatch, kernel: str
+) -> None:
+    """And the CPU's populations: by teams of a part of a warp in the order of the threads, of a block in a random one.
+
+    Their weights, and who takes whose place, are other kernels', which run beside each of these.
+    """
+    _, _, argument = kernel.rstrip(">").partition("<")
+    monkeypatch.setattr(populations, "LOOK_WORK", 64)  # looks whether to stop within these short runs, too
+    monkeypatch.setattr(populations, "TOGETHER", 64)  # three chunks
+    shape = Kernels.population_shape
+    for order, (threads, width) in enumerate(((8, 70), (64, 262))):
+        gpu.machine.configure(order=order)
+        model = ResNet(width, 5, 0.6, 0.8, VARIANTS[argument]) if argument in VARIANTS else ResidualNetwork(
+            width, 5, BLOCKS[argument], "tanh", scaling=DepthScaling(0.5, 1.3), bias=0.3
+        )  # fmt: skip
+        monkeypatch.setattr(Kernels, "population_shape", lambda kernels, a, b, t=threads: shape(kernels, a, b, t))
+        found = []
+        for accelerator in (gpu, emulated, None):
+            if accelerator is not None:
+                monkeypatch.setattr(resmc.engine.cuda, "open_cuda", lambda _, a=accelerator: a)
+            found.append(resmc.moment_growth(
+                model, 2.0, populations=5, size=11, seed=4, layers=[1, 3], progress=False,
+                device="cpu" if accelerator is None else "cuda",
+            ))  # fmt: skip
+        for name in ("log_product", "growth", "effective"):
+            ours, theirs, cpus = (getattr(run, name) for run in found)
+            assert ours.tobytes() == theirs.tobytes(), (name, threads)
+            np.testing.assert_allclose(ours, cpus, rtol=0.0, atol=TOLERANCE)
+    assert all(gpu.machine.ran(mangled()[name]) for name in (kernel, "resample_kernel", "move_kernel"))
+
+
+def test_a_missing_barrier_of_resampling_is_caught(gpu: Translated, plant: Callable[..., None]) -> None:
+    """Every one in its turn, between the threads that weigh a population."""
+    for place in places("resample_kernel", "bar.sync"):
+        plant("resample_kernel", [place])
+        with pytest.raises(
+            DeviceError, match=rf"kernel 'resample'.*resample_kernel.*, populations.ptx line \d+ .*{CAUGHT}"
+        ):
+            resmc.moment_growth(ResNet(8, 4, 0.6, 0.8), populations=1, size=200, device="cuda", progress=False)
+
+
+@pytest.mark.parametrize("kernel", [kernel for kernel in KERNELS if kernel not in (*GENERATORS, *OF_POPULATIONS)])
 def test_every_kernel_makes_the_emulations_bits(gpu: Translated, emulated: Emulated, kernel: str) -> None:
     """And the CPU's networks; its first team in the order of the threads' numbers, its second in a random one."""
     for order, (model, networks, method, threads, memory, settings) in enumerate(cases(kernel)):

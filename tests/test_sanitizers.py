@@ -108,7 +108,7 @@ def test_missing_barrier_is_found(tmp_path: Path) -> None:
     """One barrier of every block: in the sums of records, and in a team that is a block, wherever its states are."""
     sanitizer = Sanitizer("thread", tmp_path)
     program = sanitizer.build("-DRESMC_PLANT_RACE")
-    for part in ("statistics", "registers", "shared", "device", "residual"):
+    for part in ("statistics", "registers", "shared", "device", "residual", "populations"):
         done = sanitizer.run(program, "quick", part)
         assert done.returncode == FOUND, f"{part}: {done.stdout}"
         assert "ThreadSanitizer: data race" in done.stderr
@@ -120,7 +120,7 @@ def test_overrun_is_found(tmp_path: Path) -> None:
     """One quad too little for the states of a block."""
     sanitizer = Sanitizer("address", tmp_path)
     program = sanitizer.build("-DRESMC_PLANT_OVERRUN")
-    for part in ("shared", "device", "residual"):
+    for part in ("shared", "device", "residual", "populations"):
         done = sanitizer.run(program, "quick", part)
         assert done.returncode == FOUND, f"{part}: {done.stdout}"
         assert "AddressSanitizer: heap-buffer-overflow" in done.stderr

@@ -4,7 +4,8 @@
 
 Both devices simulate the same networks with all their recorded layers kept. A row says how far log-norms differ
 (median, quantiles and maximum over networks of the largest difference on a path), which part of them is equal in every
-bit, and whether ARCHITECTURE.md, contract 3, holds. Exits with 1 if it does not, or if something failed.
+bit, and whether ARCHITECTURE.md, contract 3, holds; of populations that are resampled, how far their products of
+weights' means do. Exits with 1 if it does not, or if something failed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from resmc import ResNet, Simulation, _native
 from resmc.engine import cuda
 
 from .common import HALF, MEMORIES, Rows, Work, arguments
+from .parity_populations import POPULATION_CASES, PopulationCase
+from .parity_populations import compare as compare_populations
 from .parity_residual import RESIDUAL_CASES, ResidualCase
 from .parity_residual import compare as compare_residual
 
@@ -225,15 +228,22 @@ def main(given: list[str] | None = None) -> int:
     def add_residual(case: ResidualCase) -> None:
         rows.add(case.name, lambda: compare_residual(case), needs=3.0)
 
-    # The first of either kind before the rest of both, should time be short.
+    def add_populations(case: PopulationCase) -> None:
+        rows.add(case.name, lambda: compare_populations(case), needs=3.0)
+
+    # The first of every kind before the rest of all, should time be short.
     for case in CASES[:6]:
         add(case)
     for residual in RESIDUAL_CASES[:6]:
         add_residual(residual)
+    for populations in POPULATION_CASES[:2]:
+        add_populations(populations)
     for case in CASES[6:]:
         add(case)
     for residual in RESIDUAL_CASES[6:]:
         add_residual(residual)
+    for populations in POPULATION_CASES[2:]:
+        add_populations(populations)
     return int(rows.failed or not all(row.get("holds", True) for row in rows.rows))
 
 

@@ -55,6 +55,12 @@ def parity(step: Row) -> list[str]:
             reached = "; ".join(
                 f"{name} max {q['max']:.2g}, above {q['above']:.2%}" for name, q in row["quantities"].items()
             )
+        elif "log_product_difference" in row:
+            d = row["log_product_difference"]
+            reached = (
+                f"max {d['max']:.2g}, median {d['median']:.2g}, above {row['above_1e-4']:.2%} of {row['populations']} "
+                f"populations, resampled at {row['layers'] - 2} layers"
+            )
         elif "log_norm_difference" in row:
             d = row["log_norm_difference"]
             reached = (
@@ -111,7 +117,8 @@ def speed(step: Row) -> list[str]:
             share = "not measured" if row["chosen_over_best"] is None else f"{row['chosen_over_best']:.1%}"
             shapes.append((row["name"], row["chosen"], row["best"], f"{row['per_s'][row['best']]:.4g}", share))
         else:
-            others.append((row["name"], f"{_spread(row['seconds'])} s, {row['per_s']:.4g} per s"))
+            beside = f", {_spread(row['of_plain'])} times a plain simulation's" if "of_plain" in row else ""
+            others.append((row["name"], f"{_spread(row['seconds'])} s, {row['per_s']:.4g} per s{beside}"))
     lines: list[str] = []
     if sizes:
         sums = "sums, beside the kernel's time"

@@ -6,8 +6,8 @@
 seen). Every number of rounds in registers, states in shared and in device memory, teams of part of a warp, of a warp
 and of a whole block, both methods, all variants; ranges that begin and end within a block, samples, paths, deaths.
 Residual networks there and back, every block and method in teams of every kind, with segments that are computed once
-more and counts of their final values. The answers are compared with the CPU's, so that a run says whether it computed
-what it should.
+more and counts of their final values. Populations that are resampled, of both families of kernels. The answers are
+compared with the CPU's, so that a run says whether it computed what it should.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import numpy as np
 import resmc
 from resmc import DepthScaling, ResidualNetwork, ResNet
 from resmc.engine import cuda
-from resmc.engine.cuda import runner
+from resmc.engine.cuda import populations, runner
+from resmc.engine.cuda.kernels import Kernels
 from resmc.models.blocks import BLOCKS
 
 from .common import HALF, Work
@@ -103,9 +104,33 @@ def residual_difference(case: ResidualCase, depth: int = 6) -> float:
     return max(float(np.max(np.abs(here[name][at] - there[name][at]))) for name, at in known.items())
 
 
+def population_cases() -> list[tuple[ResNet | ResidualNetwork, int]]:
+    """Teams of part of a warp, of a warp and of a block for every variant and block."""
+    teams = [(1, 38), (32, 190), (128, 1022)]
+    resnets = [ResNet(width, 6, HALF, HALF, VARIANTS[j]) for j, (_, width) in enumerate(teams)]
+    others = [
+        ResidualNetwork(width, 6, block, "tanh", bias=0.3) for block, (_, width) in zip(BLOCKS, teams, strict=True)
+    ]
+    return [(model, threads) for models in (resnets, others) for model, (threads, _) in zip(models, teams, strict=True)]
+
+
+def population_difference(model: ResNet | ResidualNetwork, threads: int) -> float:
+    """The largest difference of log Z from the CPU's, of populations in several chunks."""
+    grow = partial(resmc.moment_growth, model, 2.0, populations=5, size=21, layers=range(7), progress=False)
+    shape = Kernels.population_shape
+    shaped = mock.patch.object(Kernels, "population_shape", lambda kernels, *a: shape(kernels, *a, threads))
+    with mock.patch.object(populations, "TOGETHER", 64), shaped:
+        here = grow(device="cuda").log_product
+    return float(np.max(np.abs(here - grow(device="cpu").log_product)))
+
+
 def main() -> int:
     accelerator = cuda.open_cuda(None)
     worst = 0.0
+    for model, threads in population_cases():
+        found = population_difference(model, threads)
+        print(f"populations of {model.title}, {threads} threads: {found:.2g}", flush=True)
+        worst = max(worst, found) if found == found else float("inf")
     for residual in residual_cases():
         found = residual_difference(residual)
         print(f"{residual.method} {residual.block} {residual.activation} width {residual.width}, "
@@ -117,7 +142,8 @@ def main() -> int:
         print(f"{case.method} {variant} width {case.width}, {case.threads} threads, memory {case.memory}, "
               f"alpha {alpha:.2g}: {found:.2g}", flush=True)  # fmt: skip
         worst = max(worst, found) if found == found else float("inf")
-    print(f"sanitize: {len(cases()) + len(residual_cases())} simulations, largest difference of a log-norm {worst:.2g}")
+    count = len(cases()) + len(residual_cases()) + len(population_cases())
+    print(f"sanitize: {count} simulations, largest difference of a log-norm {worst:.2g}")
     return int(not worst <= 1e-3)
 
 

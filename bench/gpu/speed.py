@@ -250,6 +250,34 @@ def end_to_end(case: Case, networks: int, device: Any = "cuda", rounds: int = 5)
     return {"networks": networks, "seconds": seconds, "per_s": networks * case.work / seconds.median}
 
 
+def populations_end_to_end(
+    case: Case, populations: int, size: int = 1024, device: Any = "cuda", rounds: int = 5
+) -> dict[str, Any]:
+    """Seconds of `resmc.moment_growth` at q = 1, all included, over those of `resmc.simulate` of as many networks.
+
+    By turns, so that both meet the same machine.
+    """
+    settings: dict[str, Any] = {"device": device, "progress": False}
+    grow = partial(resmc.moment_growth, case.model, size=size, **settings)
+    simulate = partial(resmc.simulate, case.model, networks=populations * size, layers=[0], **settings)
+    grow(populations=1)
+    simulate()
+    taken: list[float] = []
+    plain: list[float] = []
+    for i in range(rounds):
+        for run, into in ((partial(grow, populations=populations), taken), (simulate, plain)):
+            begin = time.perf_counter()
+            run(seed=i)
+            into.append(time.perf_counter() - begin)
+    seconds = Spread.of(taken)
+    return {
+        "networks": populations * size,
+        "seconds": seconds,
+        "per_s": populations * size * case.work / seconds.median,
+        "of_plain": Spread.of([a / b for a, b in zip(taken, plain, strict=True)]),
+    }
+
+
 def sweep(accelerator: cuda.Accelerator, case: Case, work: float = WORK / 3, rounds: int = 5) -> dict[str, Any]:
     """All shapes that make sense for a width, and whether the chosen one is the best of them."""
     quads = -(-case.model.width // 4)
@@ -289,6 +317,13 @@ def main(given: list[str] | None = None) -> int:
     ):
         name = f"simulate() end to end, {case.name}, {networks} networks"
         rows.add(name, lambda case=case, networks=networks: end_to_end(case, networks), needs=5.0)  # type: ignore[misc]
+    for case, populations in ((of(40, 200), 4096), (RESIDUAL[1], 1024)):
+        name = f"moment_growth() end to end, {case.name}, {populations} populations of 1024"
+        rows.add(
+            name,
+            lambda case=case, populations=populations: populations_end_to_end(case, populations),  # type: ignore[misc]
+            needs=5.0,
+        )
     for size in SWEEP:
         name = "shapes, {}x{}".format(*size)
         rows.add(name, lambda size=size: sweep(accelerator, of(*size)), needs=8.0)  # type: ignore[misc]

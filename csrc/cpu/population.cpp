@@ -2,9 +2,6 @@
 
 #include <algorithm>
 
-#include "../include/resmc/log_norm.hpp"
-#include "../include/resmc/resampling.hpp"
-
 namespace resmc {
 
 namespace {
@@ -49,43 +46,27 @@ struct PopulationRun::Worker {
             const size_t count = std::min<size_t>(lanes, size - first);
             int32_t exponent[MOST_LANES];
             __builtin_memcpy(exponent, square + 3 * lanes, lanes * sizeof(int32_t));
-            for (size_t i = 0; i < count; ++i) {
-                const double log = host::log_norm(square[i], exponent[i], 0.0);
-                reached[first + i] = square[i] > 0.0f ? log : -__builtin_inf();
-            }
+            for (size_t i = 0; i < count; ++i) reached[first + i] = host::log_square(square[i], exponent[i]);
         }
     }
 
     // Weighs all networks by their growth since they were measured last; results are those of one layer.
     void weigh(double power, double& top, double& mean, double& effective, double& growth) {
-        top = -__builtin_inf();
+        top = -__builtin_huge_val();
         for (size_t i = 0; i < size; ++i) {
-            const bool alive = reached[i] > -__builtin_inf();
-            weight[i] = alive ? power * (reached[i] - start[i]) : -__builtin_inf();
+            weight[i] = host::log_weight(power, reached[i], start[i]);
             if (weight[i] > top) top = weight[i];
         }
         for (size_t i = 0; i < size; ++i) weight[i] = host::exp_of_negative(weight[i] - top);
-        double sum = 0.0, squares = 0.0, grown = 0.0;
-        for (size_t i = 0; i < size; ++i) {
-            sum += weight[i];
-            squares += weight[i] * weight[i];
-            if (weight[i] > 0.0) grown += weight[i] * (reached[i] - origin[i]);
-        }
-        const double n = static_cast<double>(size);
-        mean = sum / n;
-        effective = sum > 0.0 ? sum * sum / (n * squares) : 0.0;
-        growth = grown / sum;
+        const auto found = host::weighed(weight.get(), reached.get(), origin.get(), size);
+        mean = found.mean;
+        effective = found.effective;
+        growth = found.growth;
     }
 
-    // Networks without offspring become copies of those that have more than one; all others stay where they are.
     void resample(double uniform) {
         host::systematic_offspring(weight.get(), size, uniform, offspring.get());
-        uint32_t free = 0;
-        for (uint32_t parent = 0; parent < size; ++parent)
-            for (; offspring[parent] > 1; --offspring[parent]) {
-                while (offspring[free] != 0) ++free;
-                copy(parent, free++);
-            }
+        host::fill_free_places(offspring.get(), size, [this](uint32_t from, uint32_t to) { copy(from, to); });
     }
 
     void copy(uint32_t from, uint32_t to) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "../include/resmc/resampling.hpp"
 #include "aligned.hpp"
 #include "backend.hpp"
 #include "tasks.hpp"
@@ -31,9 +32,6 @@ struct PopulationResults {
     double* effective;  // (sum w)^2/(n sum w^2)
     double* growth;     // mean of log |z_l|^2/|z_0|^2 by these weights
 };
-
-// Populations have numbers of networks to themselves, so many that no pack holds two of them.
-constexpr uint64_t population_stride(uint32_t size) { return (uint64_t{size} + 31) / 32 * 32; }
 
 // Bytes that a run takes for each of its threads.
 size_t population_bytes(const Backend&, uint32_t width, uint32_t size);

@@ -87,6 +87,47 @@ struct ColumnArguments {
     const float* start;              // h_0, [networks][n][columns]; null: as the network's counters draw it
 };
 
+// Networks of populations, from layer `from` to layer `to`; a launch that begins makes layer 0 first. The columns of
+// the chunk are all of its populations', one after another; `first` of the run is the number of the first network, and
+// its workspace keeps all blocks' networks from one launch to the next. Of the records square and exponent are written,
+// of layer `to`, [column].
+struct PopulationArguments {
+    SimulateArguments run;
+    Residual residual;  // not of the log-Gaussian networks that have kernels of their own
+    bool begins;
+    uint32_t from, to;
+};
+
+// From the norms of a chunk's networks to weights, and to which network takes the place of which. What a network has is
+// [column], results are [population][slot].
+struct ResampleArguments {
+    PhiloxKeys keys;
+    uint64_t first;                      // network
+    uint32_t populations, size, stride;  // of a population: networks, and columns to the next one
+    uint32_t slot, n_layers;             // 0 where they begin
+    uint32_t layer;
+    bool resamples;
+    double power;
+    const float* square;
+    const uint32_t* exponent;
+    double* reached;  // log |z|^2 at this layer, before that at the layer that weights are from
+    double* origin;   // log |z_0|^2
+    double* weight;
+    uint32_t* offspring;
+    uint32_t* parent;  // the column whose network a column goes on with
+    double *top, *mean, *effective, *growth;
+};
+constexpr uint32_t RESAMPLE_THREADS = 128;
+
+// Every column's state becomes that of its parent.
+struct MoveArguments {
+    Shape shape;
+    uint32_t columns;
+    const uint32_t* parent;
+    float* workspace;
+};
+constexpr uint32_t MOVE_THREADS = 128;  // a warp has a column
+
 // From the records of a chunk to statistics, added to those that the groups hold already.
 struct ReduceArguments {
     uint32_t width;

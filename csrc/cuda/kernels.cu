@@ -1,5 +1,6 @@
 // The kernels themselves: the bodies of simulate.hpp, reduce.hpp, raw.hpp and draws.hpp over the threads of a GPU, and
-// their launches; those of residual.hpp are in residual.cu, those of columns.hpp in columns.cu.
+// their launches; those of residual.hpp are in residual.cu, of columns.hpp in columns.cu, of populations.hpp in
+// populations.cu.
 #include "device.hpp"
 //
 #include "draws.hpp"
@@ -221,9 +222,14 @@ const Kernels& cuda_kernels() {
         cuda::properties,
         cuda::choose_shape,
         cuda::choose_residual_shape,
+        cuda::choose_population_shape,
         cuda::launch_simulate,
         cuda::launch_residual,
         cuda::launch_columns,
+        cuda::launch_populations,
+        cuda::launch_residual_populations,
+        cuda::launch_resample,
+        cuda::launch_move,
         cuda::launch_reduce,
         cuda::launch_fold,
         cuda::launch_raw,

@@ -1,5 +1,5 @@
 // What a GPU offers to the bindings: launches over plain numbers and device pointers. Nothing here waits for the GPU.
-// kernels.cu, residual.cu and columns.cu implement it; tests/native/emulated_kernels.hpp does on a CPU.
+// kernels.cu, residual.cu, columns.cu and populations.cu implement it; tests/native/emulated_kernels.hpp does on a CPU.
 #pragma once
 
 #include <stdexcept>
@@ -36,11 +36,17 @@ struct Kernels {
     DeviceProperties (*properties)(int device);
     Shape (*shape)(const Network&, Method, const DeviceLimits&, int threads, int memory);  // -1: chosen
     Shape (*residual_shape)(const Residual&, Method, int threads);                         // -1: chosen
+    // Of networks that rest in device memory; null: the log-Gaussian ones that have kernels of their own.
+    Shape (*population_shape)(const Network&, const Residual*, const DeviceLimits&, int threads);
 
     // Each on a stream of a device, which becomes the thread's current one.
     void (*simulate)(const SimulateArguments&, Variant, Method, uint32_t blocks, int device, uint64_t stream);
     void (*simulate_residual)(const ResidualArguments&, Method, uint32_t blocks, int device, uint64_t stream);
     void (*columns)(const ColumnArguments&, int device, uint64_t stream);
+    void (*populations)(const PopulationArguments&, Variant, int device, uint64_t stream);
+    void (*residual_populations)(const PopulationArguments&, int device, uint64_t stream);
+    void (*resample)(const ResampleArguments&, int device, uint64_t stream);
+    void (*move)(const MoveArguments&, int device, uint64_t stream);
     void (*reduce)(const ReduceArguments&, int device, uint64_t stream);
     void (*fold)(const ReduceArguments&, int device, uint64_t stream);
     void (*raw)(const RawArguments&, int device, uint64_t stream);

@@ -27,5 +27,10 @@ static cudaStream_t stream_of(uint64_t stream) { return reinterpret_cast<cudaStr
 void launch_residual(const ResidualArguments& a, Method method, uint32_t blocks, int device, uint64_t stream);
 // columns.cu
 void launch_columns(const ColumnArguments& a, int device, uint64_t stream);
+// populations.cu
+void launch_populations(const PopulationArguments& a, Variant variant, int device, uint64_t stream);
+void launch_residual_populations(const PopulationArguments& a, int device, uint64_t stream);
+void launch_resample(const ResampleArguments& a, int device, uint64_t stream);
+void launch_move(const MoveArguments& a, int device, uint64_t stream);
 
 RESMC_NAMESPACE_END

@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 
+#include "populations.hpp"
 #include "residual.hpp"
 
 RESMC_NAMESPACE_BEGIN
@@ -106,6 +107,19 @@ inline Shape choose_residual_shape(const Residual& net, Method method, int threa
         if (cost < least) least = cost;
     }
     return best;
+}
+
+// The teams that simulate the same networks, for networks that rest in device memory.
+inline Shape choose_population_shape(const Network& net, const Residual* residual, const DeviceLimits& limits,
+                                     int threads) {
+    if (threads < 0) {
+        const Shape best = residual != nullptr ? choose_residual_shape(*residual, METHOD_PROJECTED, -1)
+                                               : best_shape(net, METHOD_PROJECTED, limits);
+        threads = static_cast<int>(best.threads);
+    }
+    Shape s = shape_of(net, METHOD_PROJECTED, static_cast<uint32_t>(threads), MEMORY_DEVICE);
+    s.block_floats = resting_floats(s);
+    return s;
 }
 
 RESMC_NAMESPACE_END

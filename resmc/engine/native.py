@@ -212,6 +212,13 @@ def joint_thread_bytes(network: KernelResidual, job: JointJob, instructions: str
 
 # -- populations that are resampled -----------------------------------------------------------------------------------
 
+PACK = 32  # populations begin at multiples of it, so that no pack or warp of networks holds two of them
+
+
+def population_stride(size: int) -> int:
+    """Numbers of networks from one population to the next."""
+    return -(-size // PACK) * PACK
+
 
 @dataclass(frozen=True)
 class PopulationJob:

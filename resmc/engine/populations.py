@@ -22,13 +22,13 @@ from .._system.memory import available_memory
 from .._system.progress import Report
 from .._system.stopping import look, stoppable
 from .._system.words import brief_repr
-from . import native
+from . import cuda, native
+from .devices import Device
 from .lowering import Lowered
 from .request import MAX_NETWORK
 
 Floats = NDArray[np.float64]
 
-PACK = 32  # populations begin at multiples of it, so that no pack of networks holds two of them
 MOST = 0.9  # the largest share of the memory that is taken of what is available
 
 
@@ -58,7 +58,7 @@ class Weighted:
 
 def networks_of(first: int, count: int, size: int) -> tuple[int, int]:
     """Return the range of networks, start and stop, whose random numbers populations take."""
-    stride = -(-size // PACK) * PACK
+    stride = native.population_stride(size)
     return first * stride, (first + count) * stride
 
 
@@ -88,39 +88,52 @@ def run(
     lowered: Lowered,
     layers: NDArray[np.int64],
     job: native.PopulationJob,
+    device: Device,
     threads: int,
     report: Report | None = None,
 ) -> Weighted:
-    """Take populations through all layers on the CPU's threads; no bit depends on how many.
+    """Take populations through all layers, on the CPU's threads or a GPU; no bit depends on how many at a time.
 
     Raises
     ------
     ValueError
         If memory does not suffice.
+    DeviceError
+        If there is no GPU to use that was asked for, if its memory does not suffice, or if it fails.
     Stopped, SystemExit
         As `look` does.
     """
-    network, instructions = lowered.kernel(False, False), instruction_set()
-    threads = min(threads, job.count)
-    _check_memory(network.width, job, len(layers), threads, instructions)
+    network, job = lowered.kernel(False, False), replace(job, variant=lowered.variant)
     names = ("top", "mean", "effective", "growth")
-    arrays = {name: np.empty((job.count, len(layers))) for name in names}
+
+    def empty() -> dict[str, Floats]:
+        return {name: np.empty((job.count, len(layers))) for name in names}
 
     def watch(fraction: float) -> None:
         look()
         if report is not None:
             report(fraction)
 
-    native.populations(network, replace(job, variant=lowered.variant), layers, arrays, threads, instructions, watch)
+    if device.kind == "cpu":
+        instructions, threads = instruction_set(), min(threads, job.count)
+        each = native.population_thread_bytes(network.width, job.size, instructions)
+        _check_memory(network.width, job, len(layers), threads * each)
+        arrays, numerics = empty(), f"cpu/{instructions}"
+        native.populations(network, job, layers, arrays, threads, instructions, watch)
+    else:
+        accelerator = cuda.open_cuda(device.ordinal)
+        _check_memory(network.width, job, len(layers), 0)
+        arrays, numerics = empty(), accelerator.numerics
+        cuda.run_populations(accelerator, network, job, layers, arrays, watch)
     offsets = lowered.growth_offsets(layers)
     with np.errstate(divide="ignore"):
         products = np.cumsum(arrays["top"] + np.log(arrays["mean"]), axis=1) + job.power * offsets
-    return Weighted(products, arrays["growth"] + offsets, arrays["effective"], f"cpu/{instructions}")
+    return Weighted(products, arrays["growth"] + offsets, arrays["effective"], numerics)
 
 
-def _check_memory(width: int, job: native.PopulationJob, n_layers: int, threads: int, instructions: str) -> None:
-    each = native.population_thread_bytes(width, job.size, instructions)
-    needed, available = threads * each + 6 * 8 * job.count * n_layers, available_memory()
+def _check_memory(width: int, job: native.PopulationJob, n_layers: int, states: int) -> None:
+    """Refuse numbers by layer, and ``states`` that threads have, that this machine has no memory for."""
+    needed, available = states + 6 * 8 * job.count * n_layers, available_memory()
     if needed > MOST * available:
         raise ValueError(
             f"populations={job.count} of size={job.size} and width={width} at {n_layers} layers need "

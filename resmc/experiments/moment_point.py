@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from .._system.plain import Plain, key_of
+from ..engine.devices import Device
 from ..engine.lowering import lower
 from ..engine.native import NUMERICS_VERSION
 from ..engine.populations import Weighted
@@ -80,9 +81,12 @@ class MomentPoint:
         """Work for one network, in neuron updates as the points of a sweep count theirs."""
         return self.model.width * (self.model.depth * self.model.residual_block.matrices + 1)
 
-    def weighted(self, start: int, stop: int, threads: int, report: Callable[[float], None] | None = None) -> Weighted:
+    def weighted(
+        self, start: int, stop: int, device: Device, threads: int, report: Callable[[float], None] | None = None
+    ) -> Weighted:
         """Take the populations of the networks start .. stop - 1 through all layers."""
-        populations = Populations(start // self.size, (stop - start) // self.size, self.size, self.seed, threads)
+        first, count = start // self.size, (stop - start) // self.size
+        populations = Populations(first, count, self.size, self.seed, threads, device)
         return populations.weighted(lower(self.model), self.q, self.layers, report)
 
     def to_dict(self) -> Plain:

@@ -13,9 +13,9 @@ from .._system import checks
 from .._system.cpus import usable_cpus
 from .._system.progress import Report, reporting
 from .._system.stopping import stoppable
-from .._system.words import brief
-from ..engine import native
+from ..engine import devices, gpus, native
 from ..engine import populations as engine
+from ..engine.devices import Device, Named
 from ..engine.lowering import Lowered, lower
 from ..engine.populations import Weighted
 from ..engine.recording import recorded_layers
@@ -28,7 +28,6 @@ from .moment_run import MomentRun
 TILT = 0.5  # variance of the logarithm of a weight from one resampling to the next, about
 FEWEST = 8  # times that a population is resampled, where its depth allows
 LARGEST_SIZE = 1 << 24
-DEVICES = ("auto", "cpu")
 
 
 @stoppable()
@@ -40,7 +39,7 @@ def moment_growth(
     size: float = 1024,
     seed: int = 0,
     layers: Sequence[int] | NDArray[np.int64] | None = None,
-    device: str = "auto",
+    device: Named = "auto",
     threads: int | None = None,
     progress: bool | Callable[[int, int], object] | None = None,
 ) -> MomentRun:
@@ -82,10 +81,11 @@ def moment_growth(
     layers : sequence of int, optional
         Where populations are weighted and resampled, 0 and depth besides. By default every s layers, s such that a
         weight's logarithm has a variance of about 1/2, but at least 8 times.
-    device : {"auto", "cpu"}
-        Populations are resampled on the CPU.
+    device : {"auto", "cpu", "cuda", "cuda:N"} or torch.device
+        As for `simulate`. On a GPU all of it is done there; populations are weighted and resampled as on a CPU, and no
+        bit depends on how many are there at a time.
     threads : int, optional
-        By default all CPUs; no bit depends on it.
+        Of the CPU, by default all; no bit depends on it.
     progress
         As for `simulate`.
 
@@ -93,6 +93,8 @@ def moment_growth(
     ------
     ValueError
         For an argument out of range, or a model whose weights have to be written out.
+    DeviceError
+        As for `simulate`.
     """
     lowered = checked_model(model)
     q = checked_power(lowered, checks.real("q", q))
@@ -104,13 +106,14 @@ def moment_growth(
 
 @dataclass(frozen=True)
 class Populations:
-    """How many populations of how many networks, of which seed and from which number on, by how many threads."""
+    """How many populations of how many networks, of which seed and from which number on, and where."""
 
     first: int
     count: int
     size: int
     seed: int
     threads: int
+    device: Device
 
     def run(self, lowered: Lowered, q: float, layers: NDArray[np.int64], report: Report | None) -> MomentRun:
         """Take them through the layers of a network."""
@@ -120,7 +123,7 @@ class Populations:
     def weighted(self, lowered: Lowered, q: float, layers: NDArray[np.int64], report: Report | None) -> Weighted:
         """Take them through the layers of a network, and return their numbers alone."""
         job = native.PopulationJob(lowered.variant, self.seed, self.first, self.count, self.size, q)
-        return engine.run(lowered, layers, job, self.threads, report)
+        return engine.run(lowered, layers, job, self.device, self.threads, report)
 
 
 def checked_populations(count: Any, size: Any, seed: Any, threads: Any, device: Any, runs: int = 1) -> Populations:
@@ -130,11 +133,9 @@ def checked_populations(count: Any, size: Any, seed: Any, threads: Any, device: 
     if threads is None:
         threads = usable_cpus()
     threads = checks.integer("threads", threads, 1, 1 << 12, "4096")
-    if device not in DEVICES:
-        raise ValueError(
-            f"device={brief(device)} is not allowed: populations are resampled on the CPU; it must be 'auto' or 'cpu'"
-        )
-    return Populations(0, count, size, seed, threads)
+    where = devices.parse(device)
+    gpus.require(where, device)
+    return Populations(0, count, size, seed, threads, where)
 
 
 def checked_size(size: Any, count: Any, runs: int = 1) -> tuple[int, int]:

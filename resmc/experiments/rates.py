@@ -14,6 +14,7 @@ from .._system.progress import reporting
 from .._system.stopping import stoppable
 from .._system.words import brief_repr, counted
 from ..engine.columns import share
+from ..engine.devices import Named
 from ..engine.lowering import Lowered, lower
 from ..models.residual_network import Model
 from ..results.estimates import Estimate, Floats
@@ -93,7 +94,7 @@ def rate_function(
     populations: float = 64,
     size: float = 1024,
     seed: int = 0,
-    device: str = "auto",
+    device: Named = "auto",
     threads: int | None = None,
     progress: bool | Callable[[int, int], object] | None = None,
 ) -> RateFunction:
@@ -125,6 +126,8 @@ def rate_function(
     ------
     ValueError
         For an argument out of range, or a model whose norm has no such limit.
+    DeviceError
+        As for `simulate`.
     """
     lowered = checked_model(model)
     powers = [checked_power(lowered, one) for one in checks.increasing("q", q, MOST_POWERS)]

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .._system.cpus import usable_cpus
-from .._system.words import brief
 from ..engine import devices
 from ..engine.populations import Weighted
 from ..experiments.moment_point import FILES, MomentPoint, arrays_of
 from .compute import Made, ShardTask
+from .gpus import gpu_of_kernels
 from .moment_plan import MomentPlan
 from .moment_result import MomentSweep
 from .rows import RowCampaign, read_range
@@ -26,7 +26,7 @@ class MomentTask(ShardTask):
 
     def make(self, report: Callable[[float], None]) -> Made:
         point, start, stop = self.shard.point, self.shard.start, self.shard.stop
-        found = point.weighted(start, stop, self.threads or usable_cpus(), report)
+        found = point.weighted(start, stop, devices.parse(self.device), self.threads or usable_cpus(), report)
         return Made(found.numerics, FILES.to_bytes(point, start, stop, found.numerics, arrays_of(found)), None)
 
 
@@ -38,13 +38,10 @@ class MomentCampaign(RowCampaign[MomentPoint]):
         self.plan = plan
 
     def task(self, store: str | None, shard: Shard[MomentPoint], device: str, threads: int, pin: bool) -> MomentTask:
-        if devices.parse(device).kind != "cpu":
-            self.gpu(device)
         return MomentTask(store, shard, device, threads, pin)
 
     def gpu(self, device: str) -> str:
-        """Refuse every GPU."""
-        raise ValueError(f"device={brief(device)} is not allowed: populations are resampled on the CPU")
+        return gpu_of_kernels(device)
 
     def collect(self, store: Store, listing: Listing | None = None, set_aside: bool = True) -> MomentSweep:
         """Read the result that a store holds of the plan, finished or not; as `RowCampaign.found` does."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from ..engine.devices import Named
 from ..models.residual_network import Model
 from . import coordinator
 from .engines import Cluster
@@ -30,6 +31,7 @@ def moment_sweep(
     engine: Literal["threads", "processes"] | Executor | Cluster | None = None,
     workers: int | None = None,
     threads: int | None = None,
+    device: Named = "auto",
     progress: bool | Callable[[int, int], object] | None = None,
     replace: bool = False,
     **fields: Any,
@@ -59,7 +61,7 @@ def moment_sweep(
         same call goes on, several processes may make it at once, on one machine or on many, and `load_moment_sweep`
         reads it. More populations, networks or powers find what is there; another ``size`` makes all anew. By default
         everything stays in memory.
-    engine, workers, threads, progress, replace
+    engine, workers, threads, device, progress, replace
         As for `Sweep.run`. Progress counts networks.
     **fields
         The fields of the grid, as for `Sweep`: values, or sequences, each of which is a dimension.
@@ -74,6 +76,8 @@ def moment_sweep(
         For an argument that is not allowed, and for a store with another plan; the message says what differs.
     OSError
         If the store cannot be written to; finished shards are safe.
+    DeviceError
+        As for `resmc.simulate`.
     Stopped
         If `resmc.stop` was called in another thread; finished shards are safe.
 
@@ -82,7 +86,7 @@ def moment_sweep(
     plan = MomentPlan.of(models, fields, q, populations, size, seed)
     found: MomentSweep = coordinator.run(
         plan, MemoryStore() if store is None else store, engine=engine, workers=workers, threads=threads,
-        device="cpu", progress=progress, replace=replace,
+        device=device, progress=progress, replace=replace,
     )  # fmt: skip
     return found
 

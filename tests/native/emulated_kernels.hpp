@@ -6,6 +6,7 @@
 #include "../../csrc/cuda/columns.hpp"
 #include "../../csrc/cuda/draws.hpp"
 #include "../../csrc/cuda/kernels.hpp"
+#include "../../csrc/cuda/populations.hpp"
 #include "../../csrc/cuda/raw.hpp"
 #include "../../csrc/cuda/reduce.hpp"
 #include "../../csrc/cuda/shape.hpp"
@@ -91,6 +92,38 @@ inline void columns(const ColumnArguments& a, int, uint64_t) {
     });
 }
 
+template <class Body>
+void advance_all(const PopulationArguments& a, Body body) {
+    launch(blocks_of(a.run), a.run.shape.block_threads, shared_bytes(a.run.shape) / 4,
+           [&](Warp& warp) { body(warp, a.run.workspace + a.run.shape.block_floats * warp.block_number); });
+}
+
+inline void populations(const PopulationArguments& a, Variant variant, int, uint64_t) {
+    const auto of = [&]<class Activation>(Activation) {
+        advance_all(a, [&](Warp& warp, float* memory) { advance_population_warp<Activation>(warp, a, memory); });
+    };
+    if (variant == VARIANT_VANILLA) return of(Relu{});
+    if (variant == VARIANT_BALANCED) return of(Balanced{});
+    of(BalancedHalf{});
+}
+
+inline void residual_populations(const PopulationArguments& a, int, uint64_t) {
+    with_block(a.residual.block, [&](auto block) {
+        advance_all(a,
+                    [&](Warp& warp, float* memory) { advance_residual_population_warp<block.value>(warp, a, memory); });
+    });
+}
+
+inline void resample(const ResampleArguments& a, int, uint64_t) {
+    SharedTops tops;
+    launch(a.populations, RESAMPLE_THREADS, 0, [&](Warp& warp) { resample_population(warp, a, tops); });
+}
+
+inline void move(const MoveArguments& a, int, uint64_t) {
+    constexpr uint32_t each = MOVE_THREADS / WARP;
+    launch((a.columns + each - 1) / each, MOVE_THREADS, 0, [&](Warp& warp) { move_network(warp, a); });
+}
+
 inline void reduce(const ReduceArguments& a, int, uint64_t) {
     SharedSums sums;
     launch(a.columns / a.batch * a.n_layers, REDUCE_THREADS, 0, [&](Warp& warp) { reduce_batch(warp, a, sums); });
@@ -148,9 +181,14 @@ inline const Kernels& emulated_kernels() {
         [](int) { return DeviceProperties{"emulated warps", 9, 0, 2, 1ull << 32, {232448, 233472}}; },
         here::choose_shape,
         here::choose_residual_shape,
+        here::choose_population_shape,
         here::simulate,
         here::simulate_residual,
         here::columns,
+        here::populations,
+        here::residual_populations,
+        here::resample,
+        here::move,
         here::reduce,
         here::fold_into_groups,
         here::raw,

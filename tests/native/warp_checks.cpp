@@ -3,13 +3,14 @@
 //
 //   warp_checks LIST PART...
 //
-// LIST is `quick` or `full`; a PART is words, statistics, stop, residual, or one of the places where states are kept:
-// registers, shared, device. None: all of them. Prints how much was compared, or the first case that differs and exits
-// with 1.
+// LIST is `quick` or `full`; a PART is words, statistics, stop, residual, populations, or one of the places where
+// states are kept: registers, shared, device. None: all of them. Prints how much was compared, or the first case that
+// differs and exits with 1.
 //
 // -DRESMC_PLANT_RACE leaves out one barrier of every block of threads, -DRESMC_PLANT_OVERRUN makes the memory for their
 // states one quad too small: what the sanitizers must find.
 #define RESMC_TARGET emulated
+#include "check_populations.hpp"
 #include "check_residual.hpp"
 #include "check_statistics.hpp"
 #include "check_words.hpp"
@@ -286,6 +287,7 @@ int main(int argc, char** argv) {
     if (wants("statistics")) check_statistics();
     if (wants("stop")) check_stop_in_between();
     if (wants("residual")) check_residual(arguments[0] == "quick");
+    if (wants("populations")) check_populations(arguments[0] == "quick");
     check_shapes(arguments[0] == "quick", {wants("registers"), wants("shared"), wants("device")});
     std::printf("%llu networks compared in %llu launches\n", static_cast<unsigned long long>(networks_compared),
                 static_cast<unsigned long long>(launches_compared));

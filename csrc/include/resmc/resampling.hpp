@@ -6,10 +6,30 @@
 // integer below or above n w_i/W, and n w_i/W on average.
 #pragma once
 
+#include "log_norm.hpp"
 #include "philox.hpp"
 #include "streams.hpp"
 
+namespace resmc {
+
+// Populations have numbers of networks to themselves, so many that no pack and no warp holds two of them.
+constexpr uint64_t population_stride(uint32_t size) { return (uint64_t{size} + 31) / 32 * 32; }
+
+}  // namespace resmc
+
 RESMC_NAMESPACE_BEGIN
+
+// log |z|^2 from what is recorded of a network; -infinity of a dead one.
+RESMC_FN double log_square(float square, int32_t exponent) {
+    const double log = log_norm(square, exponent, 0.0);
+    return square > 0.0f ? log : -__builtin_huge_val();
+}
+
+// The logarithm of a network's weight |z|^(2 power)/|z_k|^(2 power), from log |z|^2 and what it was.
+RESMC_FN double log_weight(double power, double reached, double start) {
+    const bool alive = reached > -__builtin_huge_val();
+    return alive ? power * (reached - start) : -__builtin_huge_val();
+}
 
 // e^x for x <= 0, to 2^-51 of itself; 0 below the smallest normal number, and where x is no number. A library's would
 // be another on another machine. There is no branch, so that a compiler may take several at a time.
@@ -30,6 +50,25 @@ RESMC_FN double exp_of_negative(double x) {
     __builtin_memcpy(&scale, &bits, 8);
     const double power = e * scale;
     return normal ? power : 0.0;
+}
+
+// What is said of a population's weights, which are over the largest one.
+struct Weighed {
+    double mean;       // 0 once all networks are dead; the others are then 0 or no number
+    double effective;  // (sum w)^2/(n sum w^2)
+    double growth;     // mean of log |z|^2/|z_0|^2 by the weights
+};
+
+RESMC_FN Weighed weighed(const double* weights, const double* reached, const double* origin, uint32_t n) {
+    double sum = 0.0, squares = 0.0, grown = 0.0;
+    RESMC_UNROLL_DEVICE(4)
+    for (uint32_t i = 0; i < n; ++i) {
+        sum += weights[i];
+        squares += weights[i] * weights[i];
+        if (weights[i] > 0.0) grown += weights[i] * (reached[i] - origin[i]);
+    }
+    const double size = static_cast<double>(n);
+    return {sum / size, sum > 0.0 ? sum * sum / (size * squares) : 0.0, grown / sum};
 }
 
 // The uniform number, 52 bits in (0, 1), by which a population is resampled after a layer.
@@ -56,6 +95,18 @@ RESMC_FN void systematic_offspring(const double* weights, uint32_t n, double uni
         if (weights[i] > 0.0) last = i;
     }
     offspring[last] += n - next;  // where rounding has put the end of the weights before the last point
+}
+
+// copy(from, to) for every network without offspring, which becomes a copy of one that has more than one; all others
+// stay where they are. In the end each has one of its offspring, or is one.
+template <class Copy>
+RESMC_FN void fill_free_places(uint32_t* offspring, uint32_t n, Copy copy) {
+    uint32_t free = 0;
+    for (uint32_t parent = 0; parent < n; ++parent)
+        for (; offspring[parent] > 1; --offspring[parent]) {
+            while (offspring[free] != 0) ++free;
+            copy(parent, free++);
+        }
 }
 
 RESMC_NAMESPACE_END

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from ..native import ColumnJob
 from .device import Accelerator, faults_in_words
 from .kernels import ColumnLaunch, Shape
 from .plan import LOOK_WORK, MEMORY_DEVICE, power_of_two
+from .waiting import ended_by_exceptions, wait_for
 
 if TYPE_CHECKING:
     from ..weights import LayerWeights
@@ -148,27 +148,10 @@ class OnDevice:
                 accelerator.stream(),
             )  # fmt: skip
             event = accelerator.record()
-        try:
-            self._wait(event, job.to_layer - job.from_layer, report)
-        except BaseException:
-            self.seen[0] = 1
-            with faults_in_words(accelerator):
-                accelerator.synchronize()
-            raise
-
-    def _wait(self, event: Any, layers: int, report: Report) -> None:
-        pause, reported = 2e-5, time.monotonic()
-        while not self._passed(event):
-            time.sleep(pause)
-            pause = min(1.5 * pause, 0.002)
-            if time.monotonic() - reported > 0.05:
-                reported = time.monotonic()
-                report(min(1.0, float(self.seen[1]) / layers))
-        report(1.0)
-
-    def _passed(self, event: Any) -> bool:
-        with faults_in_words(self.accelerator):
-            return bool(event.query())
+        layers = job.to_layer - job.from_layer
+        with ended_by_exceptions(accelerator, self.seen):
+            wait_for(accelerator, event, lambda: min(1.0, float(self.seen[1]) / layers), report)
+            report(1.0)
 
     def end(self) -> None:
         """Copy the records to where they are wanted."""

@@ -84,6 +84,25 @@ class ColumnLaunch(Columns):
 
 
 @dataclass(frozen=True)
+class PopulationLaunch:
+    """Whole populations from one layer of their schedule, number ``slot``, to the next: `PopulationJob` says more."""
+
+    seed: int
+    variant: int
+    first: int  # network
+    populations: int
+    size: int
+    power: float
+    slot: int
+    n_layers: int
+    from_layer: int
+    to_layer: int
+    resamples: bool
+    look_every: int
+    look_every_row: int
+
+
+@dataclass(frozen=True)
 class Reduction(Columns):
     """Sums over the networks of a chunk."""
 
@@ -143,6 +162,10 @@ class Kernels:
         """
         return Shape(**self.bound.shape(plain(network), method, plain(properties), *wanted))
 
+    def population_shape(self, network: KernelNetwork, properties: Properties, threads: int = BEST[0]) -> Shape:
+        """The shape for networks that rest in device memory from one launch to the next, or with such a team."""
+        return Shape(**self.bound.population_shape(plain(network), plain(properties), threads))
+
     def simulate(
         self,
         network: KernelNetwork,
@@ -168,6 +191,21 @@ class Kernels:
     ) -> None:
         """Enqueues columns of a chunk, with weights that are handed in."""
         self.bound.columns(plain(network), plain(launch), plain(properties), plain(shape), pointers, ordinal, stream)
+
+    def populations(
+        self,
+        network: KernelNetwork,
+        launch: PopulationLaunch,
+        properties: Properties,
+        shape: Shape,
+        pointers: Pointers,
+        ordinal: int,
+        stream: int,
+    ) -> None:
+        """Enqueues populations through some layers, their weights there and, where wanted, their resampling."""
+        self.bound.populations(
+            plain(network), plain(launch), plain(properties), plain(shape), pointers, ordinal, stream
+        )
 
     def reduce(self, width: int, reduction: Reduction, pointers: Pointers, ordinal: int, stream: int) -> None:
         """Enqueues the sums over a chunk, batch by batch, and then into the groups."""

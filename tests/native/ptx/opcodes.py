@@ -212,6 +212,7 @@ ROWS: list[tuple[str, Row]] = [
     (f"min.[{INTEGERS}|{FLOATS}]", Row(assign, "d a b", "minimum<{T}>({a}, {b})")),
     (f"max.[{INTEGERS}|{FLOATS}]", Row(assign, "d a b", "maximum<{T}>({a}, {b})")),
     (f"neg.[s16|s32|s64|{FLOATS}]", Row(assign, "d a", "-{a}")),
+    ("bfi.[b32|b64]", Row(assign, "d a b c:u32 n:u32", "insert_bits<{T}>({a}, {b}, {c}, {n})")),
     # 9.7.3: correctly rounded, subnormal numbers and all; the one approximation is an argument of the machine
     (f"add[|.rn].[{FLOATS}]", Row(assign, "d a b", "{a} + {b}")),
     (f"sub[|.rn].[{FLOATS}]", Row(assign, "d a b", "{a} - {b}")),

@@ -88,6 +88,13 @@ inline T shift_right(T x, uint32_t n) {
     return static_cast<T>(x >> n);
 }
 
+// 9.7.1: the lowest `n` bits of x in the place of those of y from bit `at` on, as far as y reaches; both are bytes.
+template <class T>
+inline T insert_bits(T x, T y, uint32_t at, uint32_t n) {
+    const T ones = static_cast<T>(shift_left(T(1), n & 0xFFu) - T(1)), place = shift_left(ones, at & 0xFFu);
+    return static_cast<T>((shift_left(x, at & 0xFFu) & place) | (y & ~place));
+}
+
 // 9.7.1, 9.7.3: of a number and NaN the number; +0 is above -0.
 template <class T>
 inline T minimum(T x, T y) {
