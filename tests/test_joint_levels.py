@@ -21,7 +21,7 @@ from resmc.experiments.gram_chain import gram_chain
 from resmc.models.blocks import BLOCKS
 from resmc.models.joint_inputs import of_angle
 from resmc.reference.columns import Columns, levelled
-from resmc.results import storage
+from resmc.results import manifest, storage
 
 pytestmark = pytest.mark.cpu
 Z = 4.5
@@ -229,6 +229,19 @@ def test_files_of_the_first_version_are_read_and_do_not_merge_with_others():
         resmc.merge(old(sims[0]), sims[1])
     np.testing.assert_array_equal(old(sims[0]).angles().unresolved[:, 1, 0], lost[:, 1])
     assert resmc.merge(*sims).angles().together[-1, 1, 0] > 0
+
+
+def test_files_of_a_version_that_there_is_not_are_refused():
+    sim = resmc.simulate(ResNet(4, 3, 0.0, 1.0), networks=64, angle=1.0, progress=False)
+    assert sim.joint is not None
+    later = replace(sim, joint=replace(sim.joint, recording=replace(sim.joint.recording, version=3)))
+    with pytest.raises(ValueError, match=r"joint.version=3 .* must be an integer from 2 to 2"):
+        storage.from_bytes(storage.to_bytes(later), resmc.Simulation)
+    with pytest.raises(ValueError, match=r"joint.version is not allowed with one input"):
+        manifest._joint_version({"version": 2}, 1)
+    for version in ("2", 2.0, True, None):
+        with pytest.raises(ValueError, match=r"joint.version=.* must be an integer"):
+            manifest._joint_version({"version": version}, 2)
 
 
 def test_sweeps_simulate_several_inputs_anew_and_nothing_else():

@@ -159,12 +159,16 @@ def _joint(found: Any, lowered: Lowered, followed: tuple[str, ...]) -> JointReco
     kernel, independent = (checks.boolean(f"joint.{name}", found[name]) for name in names[2:])
     if not lowered.independent or kernel != ("gradient" in followed) or (independent and not kernel):
         raise ValueError("joint is not allowed beside what else was recorded")
-    version = (
-        JOINT_VERSION if inputs.count == 1 else _integer("joint.version", found.get("version", 1), 1, JOINT_VERSION)
-    )
-    if (version > 1 and inputs.count > 1) != ("version" in found):
-        raise ValueError("joint.version is not allowed here: several inputs have it, from version 2 on")
-    return JointRecording(inputs, tangents, kernel, independent, version)
+    return JointRecording(inputs, tangents, kernel, independent, _joint_version(found, inputs.count))
+
+
+def _joint_version(found: dict[str, Any], count: int) -> int:
+    """Return the version of what several inputs leave: files of the first one do not say it, nor those of one input."""
+    if "version" not in found:
+        return JOINT_VERSION if count == 1 else 1
+    if count == 1:
+        raise ValueError("joint.version is not allowed with one input: it is that of several")
+    return _integer("joint.version", found["version"], 2, JOINT_VERSION)
 
 
 def _integer(name: str, value: Any, low: int, high: int, why: str = "") -> int:
