@@ -286,7 +286,7 @@ RESMC_FN Real select_zero(const Word& w, const Real& a, const Real& b) {
 }
 RESMC_FN void load_cells(const float* cells, const Word& number, Real (&a)[4]) {
     RESMC_EACH {
-        FloatRegister of_register[4];
+        FloatRegister of_register[4] = {};
         register_load_cells(cells, number.v[r], of_register);
         for (int k = 0; k < 4; ++k) a[k].v[r] = of_register[k];
     }

@@ -292,10 +292,10 @@ struct Projected {
                     to_layer(round, whole, sum);
                 });
             }
-            auto t = net.bias > 0.0f ? transposed(sums.drawn, sums.v_square,
-                                                  fma(bias, run.normal(inner_fresh, run.width()), sums.fresh),
-                                                  met.square + bias2)
-                                     : transposed(sums.drawn, sums.v_square, sums.fresh, met.square);
+            auto t = net.bias > 0.0f
+                         ? transposed(sums.drawn, sums.v_square,
+                                      fma(bias, run.normal(inner_fresh, run.width()), sums.fresh), met.square + bias2)
+                         : transposed(sums.drawn, sums.v_square, sums.fresh, met.square);
             run.goes_back(l, false, sums.v_square, here.sums.square, exponent, t);
             const Real readout(net.network.readout);
             run.template finish_backward<false>(here, met, at, gradient,
