@@ -160,8 +160,11 @@ RESMC_FN void register_load_cells(const float* cells, WordRegister number, Float
     a[2] = (FloatRegister)_mm256_unpacklo_pd(high01, high23);
     a[3] = (FloatRegister)_mm256_unpackhi_pd(high01, high23);
 #else
-    for (int i = 0; i < REGISTER_LANES; ++i)
-        for (int k = 0; k < 4; ++k) a[k][i] = cells[4 * static_cast<size_t>(number[i]) + k];
+    for (int k = 0; k < 4; ++k) {
+        float column[REGISTER_LANES];
+        for (int i = 0; i < REGISTER_LANES; ++i) column[i] = cells[4 * static_cast<size_t>(number[i]) + k];
+        __builtin_memcpy(&a[k], column, sizeof column);
+    }
 #endif
 }
 
@@ -286,7 +289,7 @@ RESMC_FN Real select_zero(const Word& w, const Real& a, const Real& b) {
 }
 RESMC_FN void load_cells(const float* cells, const Word& number, Real (&a)[4]) {
     RESMC_EACH {
-        FloatRegister of_register[4] = {};
+        FloatRegister of_register[4];
         register_load_cells(cells, number.v[r], of_register);
         for (int k = 0; k < 4; ++k) a[k].v[r] = of_register[k];
     }
