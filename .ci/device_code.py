@@ -40,7 +40,7 @@ REGISTER_LIMITS = {
     "simulate_in_registers": 80,
     "simulate_in_shared": 128,
     "simulate_in_device": 128,
-    "simulate_residual_kernel": 128,
+    "simulate_residual_kernel": 168,
     "simulate_population_kernel": 128,
     "simulate_residual_population_kernel": 128,
 }

@@ -186,7 +186,7 @@ class BoundKernels {
         if (networks * n_layers * n * inner >= END || networks * n * c.columns >= END) s.refuse("end", "is too large");
         if ((a.first & (END - 1)) + networks > END) s.refuse("first", "and the last network differ in high words");
         a.shape = shape_of(described, METHOD_DENSE, properties, shape);
-        if (a.shape.threads > MAX_COLUMN_THREADS) throw std::invalid_argument("no such shape for columns");
+        if (a.shape.threads > MAX_RESIDUAL_THREADS) throw std::invalid_argument("no such shape for columns");
         read_memory(p, a);
         read_residual(p, net, c.residual);
         const auto given = [&](const char* name, uint64_t size) -> GivenArray {

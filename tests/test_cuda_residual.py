@@ -325,7 +325,7 @@ def test_the_segment_is_the_longest_that_fits(gpu: Any) -> None:
 
     def need(segment: int) -> int:
         shape = shape_of(replace(network, segment=segment))
-        return int(4 * plan.resident_blocks(shape, 132) * shape.block_floats)
+        return int(4 * plan.resident_blocks(shape, 132, plan.RESIDUAL_THREADS) * shape.block_floats)
 
     enough = 10**12, 3 * 10**10, 10**10
     found = [plan.best_segment(network, 10**9, shape_of, 132, free) for free in (*enough, 1)]
@@ -375,9 +375,10 @@ def test_as_many_threads_are_planned_as_registers_allow() -> None:
     found = 0
     for code in (entry for name, entry in recorded.items() if name.startswith("sm_")):
         for name, kernel in code["kernels"].items():
-            if "simulate_in_device" in name or "simulate_residual" in name:
+            if "simulate_in_device" in name or "simulate_residual_kernel" in name:
                 warps = 65536 // (-(-kernel["registers"] // 8) * 8 * 32)
-                assert warps // 16 * 512 == plan.RESIDENT_THREADS, name
+                block, planned = (4, plan.RESIDUAL_THREADS) if "residual" in name else (16, plan.RESIDENT_THREADS)
+                assert warps // block * block * 32 == planned, name
                 found += 1
     assert found >= 12
 

@@ -13,7 +13,7 @@ namespace resmc {
 constexpr uint32_t WARP = 32;
 constexpr uint32_t MAX_WARPS = 16;                        // of a block
 constexpr uint32_t BLOCK_THREADS = 128;                   // of a block whose teams are parts of a warp
-constexpr uint32_t MAX_COLUMN_THREADS = 256;              // of a team that has a column
+constexpr uint32_t MAX_RESIDUAL_THREADS = 256;            // of a team that has any residual network, or a column
 constexpr uint32_t MAX_ROUNDS = 8;                        // with more, z is not kept in registers
 constexpr uint32_t SHARED_WORDS = 4 * 2 * MAX_WARPS + 4;  // of shared memory, for the sums of a block; then come states
 

@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(3 * BLOCK_THREADS, 1)
 void launch_columns(const ColumnArguments& a, int device, uint64_t stream) {
     use(device, "columns");
     const SimulateArguments& run = a.residual.run;
-    static_assert(MAX_COLUMN_THREADS <= 3 * BLOCK_THREADS);
+    static_assert(MAX_RESIDUAL_THREADS <= 3 * BLOCK_THREADS);
     const auto kernel = with_block(a.residual.residual.block, [](auto one) -> void (*)(ColumnArguments) {
         return simulate_columns_kernel<decltype(one)::value>;
     });

@@ -95,11 +95,12 @@ inline Shape residual_shape_of(const Residual& net, Method method, uint32_t thre
 // The most threads that cost 15% more instructions than the fewest: what the threads of a multiprocessor keep is then
 // less, and more of it in its caches. Like best_shape it must not depend on how many networks are wanted.
 inline Shape choose_residual_shape(const Residual& net, Method method, int threads) {
+    if (threads > static_cast<int>(MAX_RESIDUAL_THREADS)) throw std::invalid_argument("no such shape for this network");
     if (threads >= 0) return residual_shape_of(net, method, static_cast<uint32_t>(threads));
     const uint64_t quads = method == METHOD_DENSE ? net.network.width + 4ull : 1;
     Shape best{};
     uint64_t least = ~0ull;
-    for (uint32_t n = 1; n <= WARP * MAX_WARPS; n *= 2) {
+    for (uint32_t n = 1; n <= MAX_RESIDUAL_THREADS; n *= 2) {
         const Shape s = residual_shape_of(net, method, n);
         const uint64_t cost =
             n * (s.rounds * PER_RESIDUAL_QUAD * quads + PER_RESIDUAL_LAYER + PER_STEP * s.log2_threads);

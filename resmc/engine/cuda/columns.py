@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..weights import LayerWeights
 
 DENSE = 1
-MOST_THREADS = 256  # the most threads of a team: MAX_COLUMN_THREADS of csrc/cuda/arguments.hpp
+MOST_THREADS = 256  # the most threads of a team: MAX_RESIDUAL_THREADS of csrc/cuda/arguments.hpp
 TERMS = 128  # terms of a product between two looks at whether to stop
 
 

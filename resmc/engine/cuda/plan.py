@@ -14,6 +14,7 @@ from .kernels import Shape
 RECORD_BYTES = 2 << 30  # records of a chunk, if there is so much memory
 MEMORY_SHARE = 0.4  # share of the free memory for a chunk's records, and again for states
 RESIDENT_THREADS = 512  # threads of a multiprocessor that have states in device memory: 512 of 128 registers fit
+RESIDUAL_THREADS = 384  # the same of kernels of any residual network: 384 of 168 registers fit
 LAUNCH_WORK = 1 << 36  # normals drawn by one launch: tenths of a second on a large GPU
 LOOK_WORK = 1 << 14  # normals drawn by one thread between two looks at whether to stop
 SUM_RUN = 32  # quads of a thread in a run of csrc/include/resmc/projected.hpp: it may look between two of them
@@ -82,15 +83,15 @@ def best_segment(
     for parts in range(1, math.isqrt(depth) + 1) if network.gradients else ():
         segment = -(-depth // parts)
         shape = shape_of(replace(network, segment=segment))
-        blocks = min(resident_blocks(shape, multiprocessors), -(-networks // shape.block_networks) + 1)
+        blocks = min(resident_blocks(shape, multiprocessors, RESIDUAL_THREADS), -(-networks // shape.block_networks) + 1)
         if 4 * blocks * shape.block_floats <= MEMORY_SHARE * free_bytes:
             break
     return segment
 
 
-def resident_blocks(shape: Shape, multiprocessors: int) -> int:
-    """Blocks of threads with states in device memory that are worth launching."""
-    return int(multiprocessors * max(1, RESIDENT_THREADS // shape.block_threads))
+def resident_blocks(shape: Shape, multiprocessors: int, threads: int) -> int:
+    """Blocks with states in device memory that are worth launching where a multiprocessor has so many threads."""
+    return int(multiprocessors * max(1, threads // shape.block_threads))
 
 
 def make_plan(
@@ -118,7 +119,8 @@ def make_plan(
     blocks = 0
     if shape.memory == MEMORY_DEVICE:
         fitting = int(MEMORY_SHARE * free_bytes) // (4 * shape.block_floats)
-        blocks = min(resident_blocks(shape, multiprocessors), -(-columns // shape.block_networks) + 1)
+        resident = RESIDUAL_THREADS if isinstance(network, KernelResidual) else RESIDENT_THREADS
+        blocks = min(resident_blocks(shape, multiprocessors, resident), -(-columns // shape.block_networks) + 1)
         blocks = min(blocks, max(fitting, 1))
         wave = min(wave, blocks * shape.block_networks)
     part = max(LAUNCH_WORK // normals // wave, 1) * wave
