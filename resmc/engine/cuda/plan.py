@@ -83,7 +83,9 @@ def best_segment(
     for parts in range(1, math.isqrt(depth) + 1) if network.gradients else ():
         segment = -(-depth // parts)
         shape = shape_of(replace(network, segment=segment))
-        blocks = min(resident_blocks(shape, multiprocessors, RESIDUAL_THREADS), -(-networks // shape.block_networks) + 1)
+        blocks = min(
+            resident_blocks(shape, multiprocessors, RESIDUAL_THREADS), -(-networks // shape.block_networks) + 1
+        )
         if 4 * blocks * shape.block_floats <= MEMORY_SHARE * free_bytes:
             break
     return segment
