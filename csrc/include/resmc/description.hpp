@@ -96,7 +96,7 @@ enum WeightLaw : int { WEIGHTS_GAUSSIAN = 0, WEIGHTS_UNIFORM = 1, WEIGHTS_RADEMA
 struct Residual {
     Network network;  // its step is not used
     Block block;
-    uint32_t inner;           // neurons within a v-phi-w branch, N; else as many as a layer has
+    uint32_t inner;  // neurons within a v-phi-w branch, N; else as many as a layer has
     Sigma activation;
     WeightLaw weight_law;     // of the dense method
     bool grounded;            // a bias or sigma(0) gives every layer a size of its own, however small h is
