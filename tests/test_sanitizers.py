@@ -43,7 +43,7 @@ def warp_checks(*more: str) -> Path:
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **OPTIONS}
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment, timeout=300)
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment, timeout=900)
 
 
 class Sanitizer:

@@ -78,7 +78,7 @@ class CorrelationMoments(NamedTuple):
 def correlation_moments(
     rho: ArrayLike, times: ArrayLike, c_plus: float = 0.0, c_minus: float = 0.0, *, before: float = 0.0
 ) -> CorrelationMoments:
-    """Return mean and variance of the equation's solution at ``times`` t = l/n from each start, (T, *rho.shape).
+    """Return mean and variance of the equation's solution at ``times`` t = l/n from each start, one row to each time.
 
     E f(rho_t) as a function of the start solves a linear equation in t, Kolmogorov's: here by collocation in y =
     sin(theta/2) at 65 points of Chebyshev's, to about 1e-6.
