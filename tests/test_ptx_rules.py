@@ -332,6 +332,8 @@ TABLE: list[tuple[str, int, int, int]] = [
     ("mul.rn.f32 %f5, %f6, %f7", 0x00800000, 0x3F000000, 0x00400000),
     ("div.rn.f32 %f5, %f6, %f7", ONE, 0x40400000, 0x3EAAAAAB),
     ("fma.rn.f32 %f5, %f6, %f6, %f7", 0x3F800001, 0xBF800002, 0x28800000),
+    ("rcp.rn.f32 %f5, %f6", 0x40400000, 0, 0x3EAAAAAB),
+    ("rcp.rn.f32 %f5, %f6", 0x80000000, 0, 0xFF800000),
     ("sqrt.rn.f32 %f5, %f6", TWO, 0, 0x3FB504F3),
     ("neg.f32 %f5, %f6", 0, 0, MINUS_ZERO),
     ("abs.f32 %f5, %f6", MINUS_ZERO, 0, 0),

@@ -220,6 +220,7 @@ ROWS: list[tuple[str, Row]] = [
     ("fma.rn.f32", Row(assign, "d a b c", "__builtin_fmaf({a}, {b}, {c})")),
     ("fma.rn.f64", Row(assign, "d a b c", "__builtin_fma({a}, {b}, {c})")),
     (f"div.rn.[{FLOATS}]", Row(assign, "d a b", "{a} / {b}")),
+    (f"rcp.rn.[{FLOATS}]", Row(assign, "d a", "{T}(1) / {a}")),
     (f"sqrt.rn.[{FLOATS}]", Row(assign, "d a", "std::sqrt({a})")),
     ("rsqrt.approx.ftz.f32", Row(assign, "d a", "t.rsqrt_approx({a})")),
     (f"abs.[{FLOATS}]", Row(assign, "d a", "std::fabs({a})")),
