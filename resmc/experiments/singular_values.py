@@ -182,7 +182,7 @@ class SingularValues(Shown):
             import xarray
         except ImportError:
             raise ImportError("to_xarray needs xarray: install resmc[xarray]") from None
-        data: dict[str, Any] = {}
+        data: dict[str, tuple[str | tuple[str, ...], NDArray[Any]]] = {}
         for name in ("mean", "variance", "log_stretch", "log_determinant", "mean_square"):
             found: Estimate = getattr(self, name)
             dims = ("value",) if found.shape else ()

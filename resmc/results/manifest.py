@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._system import checks
+from .._system.plain import Plain
 from .._system.words import brief
 from ..engine.lowering import BACKWARD, MEAN_SQUARE, QUOTIENTS, Lowered, lower
 from ..engine.recording import HISTOGRAM_VERSION, JOINT_VERSION, LARGEST_BATCH, Bins, JointRecording, histogram_bins
@@ -162,7 +163,7 @@ def _joint(found: Any, lowered: Lowered, followed: tuple[str, ...]) -> JointReco
     return JointRecording(inputs, tangents, kernel, independent, _joint_version(found, inputs.count))
 
 
-def _joint_version(found: dict[str, Any], count: int) -> int:
+def _joint_version(found: Plain, count: int) -> int:
     """Return the version of what several inputs leave: files of the first one do not say it, nor those of one input."""
     if "version" not in found:
         return JOINT_VERSION if count == 1 else 1
