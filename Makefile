@@ -53,9 +53,11 @@ style: $(VENV)/.lint
 types: $(VENV)/.package $(VENV)/.lint $(VENV)/.test
 	$(BIN)/mypy
 
-# Needs nvcc, but no GPU:   make device-code DEVICE_CODE_ARGS=--update   after a change that is meant.
+# Needs nvcc, but no GPU:   make device-code DEVICE_CODE_ARGS=--update   after a change that is meant. Objects of a build
+# need no second compilation:   make device-code DEVICE_CODE="$$(find build/cmake -name '*.cu.o')"
+DEVICE_CODE = csrc/cuda/kernels.cu csrc/cuda/residual.cu csrc/cuda/columns.cu csrc/cuda/populations.cu
 device-code: $(VENV)/.device
-	$(BIN)/python .ci/device_code.py csrc/cuda/kernels.cu csrc/cuda/residual.cu csrc/cuda/columns.cu csrc/cuda/populations.cu --architectures 80 90 $(DEVICE_CODE_ARGS)
+	$(BIN)/python .ci/device_code.py $(DEVICE_CODE) --architectures 80 90 $(DEVICE_CODE_ARGS)
 
 # The kernels' PTX on a CPU; needs nvcc, but no GPU.
 ptx: $(VENV)/.package $(VENV)/.test $(VENV)/.device

@@ -1,13 +1,14 @@
 """A budget for the machine code of the CUDA kernels, checked without a GPU.
 
-    python .ci/device_code.py csrc/cuda/*.cu --architectures 80 90 [--update] [--estimate] [--data FILE]
+    python .ci/device_code.py FILE... --architectures 80 90 [--update] [--estimate] [--data FILE]
 
-Compiles the files and compares with tests/data/device_code.json what they need: registers, spilled bytes, stack, and
-instructions per quad, that is for every four normals. Exits with 1 if a kernel spills or has a stack; if one needs more
-registers or over 2% more instructions per quad than it did; or if there are others than in the data file. Another
-version of nvcc makes other code: there registers must keep to the launch bounds, and counts are only reported. The cost
-per quad of a family is a slope over its members, so that a class of instructions may come out below 0. --update writes
-the data file; --estimate prints how fast that could run at best.
+Reads objects that nvcc has made for these architectures, or compiles csrc/cuda/*.cu, and compares with
+tests/data/device_code.json what kernels need: registers, stack, and instructions per quad, that is for every four
+normals. Exits with 1 if a kernel has a stack, as every one has that spills; if one needs more registers or over 2% more
+instructions per quad than it did; or if there are others than in the data file. Another version of nvcc makes other
+code: there registers must keep to the launch bounds, and counts are only reported. The cost per quad of a family is a
+slope over its members, so that a class of instructions may come out below 0. --update writes the data file; --estimate
+prints how fast that could run at best.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -59,7 +61,6 @@ CLASS_OF = {opcode: name for name, opcodes in CLASSES.items() for opcode in opco
 # An H200 at its boost clock: each scheduler starts one instruction of a warp per cycle, every other one of class alu.
 ESTIMATED, MULTIPROCESSORS, SCHEDULERS, LANES, CLOCK, ALU_CYCLES = "sm_90", 132, 4, 32, 1.98e9, 2
 
-QUANTITIES = ("registers", "shared", "stack", "spill_stores", "spill_loads")
 Functions = dict[str, dict[str, int]]  # name -> quantity -> number
 
 
@@ -86,19 +87,15 @@ class Change(NamedTuple):
 
 
 def parse_usage(text: str) -> Functions:
-    """By mangled name what --resource-usage says, in bytes but for registers; functions not inlined are there too."""
+    """By mangled name what `cuobjdump -res-usage` says, in bytes but for registers."""
     functions: Functions = {}
-    kernel = name = ""
+    name = ""
     for line in text.splitlines():
-        if found := re.search(r"Compiling entry function '(\S+)'", line):
-            kernel = found[1]
-        elif found := re.search(r"Function properties for (\S+)", line):
+        if found := re.match(r"\s*Function (\S+):\s*$", line):
             name = found[1]
-        elif found := re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", line):
-            numbers = (0, 0, *map(int, found.groups()))
-            functions[name] = dict(zip(QUANTITIES, numbers, strict=True))
-        elif found := re.search(r"Used (\d+) registers(?:.* (\d+) bytes smem)?", line):
-            functions[kernel] |= {"registers": int(found[1]), "shared": int(found[2] or 0)}
+        elif found := re.match(r"\s*REG:(\d+) STACK:(\d+) SHARED:(\d+)", line):
+            registers, stack, shared = map(int, found.groups())
+            functions[name] = {"registers": registers, "shared": shared, "stack": stack}
     return functions
 
 
@@ -227,8 +224,8 @@ def per_quad(mixes: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, floa
 
 def spills(functions: Functions) -> list[Change]:
     """Functions that keep in memory what belongs into registers: no compiler excuses that, and no --update."""
-    needs = [(name, key, function[key]) for name, function in functions.items() for key in ("spill_stores", "stack")]
-    return [Change(name, key, 0, number, "must be 0", True) for name, key, number in needs if number]
+    needs = [(name, function["stack"]) for name, function in functions.items()]
+    return [Change(name, "stack", 0, number, "must be 0", True) for name, number in needs if number]
 
 
 def compare(stored: Mapping[str, Any], measured: Mapping[str, Any], same_compiler: bool) -> list[Change]:
@@ -300,16 +297,26 @@ def run(*command: str, stdin: str = "") -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
-def measure(sources: Iterable[Path], architecture: str, flags: list[str]) -> dict[str, Any]:
-    """The kernels of some files, and what a quad costs in them."""
+def compiled(source: Path, architectures: list[str], folder: str) -> Path:
+    """The object of a file: itself if it is one, else what nvcc makes of it, as the build does."""
+    if source.suffix == ".o":
+        return source
+    flags = [*FLAGS.split(), *DEFINES.split(), f'-DRESMC_CUDA_ARCHITECTURES="{" ".join(architectures)}"']
+    codes = [f"-gencode=arch=compute_{number},code=sm_{number}" for number in architectures]
+    made = Path(folder, f"{source.stem}.o")
+    run(tool("nvcc"), *flags, *codes, "-c", "-o", str(made), str(source))
+    return made
+
+
+def measure(objects: Iterable[Path], architecture: str) -> dict[str, Any]:
+    """The kernels of some objects, and what a quad costs in them."""
     functions: Functions = {}
     mixes: dict[str, Counter[str]] = {}
-    for source in sources:
-        with tempfile.TemporaryDirectory() as folder:
-            cubin = str(Path(folder, "cubin"))
-            options = [*flags, f"-arch={architecture}", "-cubin", "--resource-usage", "-o", cubin]
-            used = parse_usage("".join(run(tool("nvcc"), *options, str(source))))
-            listing = parse_sass(run(tool("cuobjdump"), "-sass", cubin)[0])
+    for file in objects:
+        used, listing = (
+            parse(run(tool("cuobjdump"), option, "-arch", architecture, str(file))[0])
+            for option, parse in (("-res-usage", parse_usage), ("-sass", parse_sass))
+        )
         names = run(tool("c++filt"), stdin="\n".join(used))[0].splitlines()
         for name, (mangled, numbers) in zip(map(short_name, names), used.items(), strict=True):
             code = listing.get(mangled, [])
@@ -321,7 +328,7 @@ def measure(sources: Iterable[Path], architecture: str, flags: list[str]) -> dic
 def main(arguments: list[str]) -> int:
     """Everything; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sources", nargs="+", type=Path, metavar="CSRC_FILE")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--architectures", nargs="+", required=True, metavar="NUMBER")
     parser.add_argument("--update", action="store_true")
     parser.add_argument("--estimate", action="store_true")
@@ -330,10 +337,10 @@ def main(arguments: list[str]) -> int:
 
     release = re.search(r"V(\d+\.\d+\.\d+)", run(tool("nvcc"), "--version")[0])
     version = release[1] if release else "unknown"
-    flags = [*FLAGS.split(), *DEFINES.split(), f'-DRESMC_CUDA_ARCHITECTURES="{" ".join(options.architectures)}"']
     names = [f"sm_{number}" for number in options.architectures]
-    with ThreadPoolExecutor() as pool:
-        measured = dict(zip(names, pool.map(lambda name: measure(options.sources, name, flags), names), strict=True))
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(lambda file: compiled(file, options.architectures, folder), options.files))
+        measured = dict(zip(names, pool.map(lambda name: measure(objects, name), names), strict=True))
     if options.update:
         options.data.write_text(dump({"nvcc": version, **measured}))
     stored: dict[str, Any] = json.loads(options.data.read_text()) if options.data.exists() else {"nvcc": version}
