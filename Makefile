@@ -54,7 +54,7 @@ types: $(VENV)/.package $(VENV)/.lint $(VENV)/.test
 	$(BIN)/mypy
 
 # Needs nvcc, but no GPU:   make device-code DEVICE_CODE_ARGS=--update   after a change that is meant. Objects of a build
-# need no second compilation:   make device-code DEVICE_CODE="$$(find build/cmake -name '*.cu.o')"
+# need no second compilation:   make device-code DEVICE_CODE="$$(find build -path '*kernels_cuda.dir*.o')"
 DEVICE_CODE = csrc/cuda/kernels.cu csrc/cuda/residual.cu csrc/cuda/columns.cu csrc/cuda/populations.cu
 device-code: $(VENV)/.device
 	$(BIN)/python .ci/device_code.py $(DEVICE_CODE) --architectures 80 90 $(DEVICE_CODE_ARGS)
