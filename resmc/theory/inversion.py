@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
+from scipy.optimize import elementwise
 
 from .kernels import Floats
 from .lattice import Points
@@ -41,7 +42,9 @@ TERMS = 8  # functions of either kind that are fitted to a slow tail
 REACH = 6.0  # r t of these at the last frequency
 FIRST_FREQUENCIES, MOST_FREQUENCIES = 16, 1 << 16
 CHUNK = 1 << 14  # points at a time
-BISECTIONS = 60
+GRID = 1 << 10  # points between which quantiles are sought first
+PLACED = 1e-15  # error of a quantile for the interval's length, where the distribution function jumps
+ROUNDING = 1e-15  # of a distribution function
 
 Part = tuple[Points, int]  # a law, and how many independent variables have it
 
@@ -172,13 +175,20 @@ class Distribution:
         return np.where(inside, np.maximum(values + mass / self.period, 0.0), 0.0)
 
     def quantile(self, p: Floats) -> Floats:
-        """Return the smallest x with P(S <= x) >= p at every p (K,), by bisection."""
-        low, high = np.full(p.shape, self.low), np.full(p.shape, self.high)
-        for _ in range(BISECTIONS):
-            middle = 0.5 * (low + high)
-            above = self.cdf(middle) >= p
-            low, high = np.where(above, low, middle), np.where(above, middle, high)
-        return high
+        """Return the smallest x with P(S <= x) >= p at every p (K,), by Chandrupatla's method between points of a grid.
+
+        Where the distribution function jumps over p, this is the upper end of the last interval around the jump.
+        """
+        grid = np.linspace(self.low, self.high, 2 + min(len(p), GRID))
+        below = np.maximum.accumulate(self.cdf(grid))
+        above = np.clip(np.searchsorted(below, p), 1, len(grid) - 1)
+        root = elementwise.find_root(
+            lambda x, p: np.where(x >= self.high, 1.0, np.where(x <= self.low, 0.0, self.cdf(x))) - p,
+            (grid[above - 1], grid[above]),
+            args=(p,),
+            tolerances={"xatol": PLACED * self.period, "xrtol": 0.0, "fatol": ROUNDING},
+        )
+        return np.asarray(np.where(np.abs(root.f_x) <= ROUNDING, root.x, root.bracket[1]))
 
     def _series(self, x: Floats, coefficients: Complex) -> Floats:
         """Return (2/P) Re sum_m coefficients_m e^(-i t_m x) at every x."""
