@@ -44,7 +44,7 @@ FIRST_FREQUENCIES, MOST_FREQUENCIES = 16, 1 << 16
 CHUNK = 1 << 14  # points at a time
 GRID = 1 << 10  # points between which quantiles are sought first
 PLACED = 1e-15  # error of a quantile for the interval's length, where the distribution function jumps
-ROUNDING = 1e-15  # of a distribution function
+ROUNDING = 1e-15  # error that sums leave in a distribution function
 
 Part = tuple[Points, int]  # a law, and how many independent variables have it
 
