@@ -97,8 +97,9 @@ def misfit(entries: Floats, law: InitialLaw) -> str | None:
 
 
 def laws_of(entries: Floats, deviations: Sequence[float]) -> list[InitialLaw]:
-    """Return the laws with one of these standard deviations that entries may be a draw of."""
+    """Return the laws with one of these standard deviations that entries may be a draw of; the first of equal ones."""
     if not np.any(entries):
         return [InitialLaw("zeros", 0.0)]
-    laws = [InitialLaw(kind, s) for s in deviations for kind in ("gaussian", "uniform") if s > 0.0]
+    first = [s for i, s in enumerate(deviations) if not any(math.isclose(s, t, rel_tol=1e-9) for t in deviations[:i])]
+    laws = [InitialLaw(kind, s) for s in first for kind in ("gaussian", "uniform") if s > 0.0]
     return [law for law in laws if misfit(entries, law) is None]
