@@ -43,7 +43,7 @@ class Layer:
 
     @property
     def places(self) -> tuple[bool, bool, bool]:
-        """Whether there is a norm before the branch, on what it gives, and on the sum."""
+        """True for each of the places that has a norm: before the branch, on what it gives, on the sum."""
         return self.pre is not None, self.on is not None, self.post is not None
 
     def times(self, value: float) -> Layer:

@@ -72,7 +72,7 @@ MODULES: dict[type[nn.Module], str] = {
     nn.SELU: "selu",
     nn.Mish: "mish",
 }
-# Their parameters are numbers or words of a module, and None is said of those that resmc has no activation for.
+# Activations with parameters, by what these make of them; None where resmc has none like it.
 PARAMETRIC: dict[type[nn.Module], Callable[[Any], str | None]] = {
     nn.GELU: lambda one: "gelu" if one.approximate == "none" else "gelu_tanh",
     nn.LeakyReLU: lambda one: spelled("leaky_relu", one.negative_slope),
