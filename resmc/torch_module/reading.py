@@ -239,7 +239,7 @@ def _gains(laws: Sequence[InitialLaw], linears: Sequence[nn.Linear]) -> list[flo
 
 @dataclass(frozen=True)
 class Placed:
-    """What the numbers of a module's layers are in a ResidualNetwork.
+    """Numbers of a module's layers as a ResidualNetwork has them.
 
     ``inside`` says where the scaling stands, ``unit`` what its states are beside the module's, ``scales`` are s_k;
     ``within`` multiplies a branch before its norm, if that has one.
