@@ -10,18 +10,16 @@ import json
 import math
 import re
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from commands import refusal, run
 from test_residual_kernels import TOLERANCE, differences
-from test_residual_reference import RECORDS, autograd
+from twins import assert_gpu_has_the_twins_networks, assert_segments_change_nothing, assert_twin_is_autograd, simulated
 
 import resmc
-from resmc import DepthScaling, ResidualNetwork, ResNet, Sweep, Weights, theory
+from resmc import DepthScaling, ResidualNetwork, Sweep, Weights, theory
 from resmc._system.build import VARIABLE
-from resmc.engine import lowering
 from resmc.models.dropout import kept_below, kept_factor
 from resmc.reference import simulate_residual, words
 from resmc.reference.sources import Counters
@@ -31,10 +29,6 @@ BOUND, CONTROL = 4.5, 8.0
 SCALE = DepthScaling(0.0, 0.6)
 BY_LAYER = (0.5, -0.3, 0.0, 0.9, 0.4, 0.7)
 LINEAR = ResidualNetwork(8, 10, "phi-in", "linear", 0.8, SCALE, keep=0.7)
-
-
-def simulated(model: ResidualNetwork | ResNet, networks: int, **settings: Any) -> resmc.Simulation:
-    return resmc.simulate(model, networks=networks, **{"progress": False, "threads": 1, **settings})
 
 
 # -- masks ------------------------------------------------------------------------------------------------------------
@@ -134,24 +128,14 @@ def test_the_comparison_sees_another_probability_and_a_gradient_without_its_mask
 
 @pytest.mark.cpu
 def test_a_segment_that_is_computed_once_more_has_the_same_masks(monkeypatch):
-    model = replace(LINEAR, activation="relu", depth=40)
-    settings = {"networks": 30, "seed": 4, "gradients": True, "keep_trajectories": 30}
-    whole = simulated(model, **settings).trajectories.ratios
-    monkeypatch.setattr(lowering, "SEGMENT_BYTES", 1)
-    assert lowering.lower(model).in_own_units(True).segment == 7
-    for name, path in simulated(model, **settings).trajectories.ratios.items():
-        np.testing.assert_array_equal(path, whole[name])
+    assert_segments_change_nothing(replace(LINEAR, activation="relu", depth=40), 30, monkeypatch)
 
 
 @pytest.mark.parametrize("method", ["projected", "dense"])
 @pytest.mark.parametrize("name", ["tanh bias", "balanced", "linear, no skip"])
 def test_a_gpu_has_the_networks_of_the_reference(gpu, name, method):
     model = replace(CASES[name], width=min(CASES[name].width, 30), n_out=1)
-    ours = simulated(model, 40, seed=5, method=method, gradients=True, device="cuda", keep_trajectories=40).trajectories
-    twin = simulate_residual(model, 40, seed=5, method=method)
-    np.testing.assert_allclose(ours.log_norm, twin.log_norm, atol=TOLERANCE)
-    np.testing.assert_allclose(ours.ratios["gradient"], twin.log_gradient, atol=TOLERANCE)
-    np.testing.assert_allclose(ours.ratios["displacement"], twin.log_displacement, atol=TOLERANCE)
+    assert_gpu_has_the_twins_networks(model, method)
 
 
 @pytest.mark.parametrize("name", [*CASES, *OTHER_WEIGHTS])
@@ -159,13 +143,7 @@ def test_the_dense_gradient_is_autograds(name):
     model = (CASES | OTHER_WEIGHTS)[name]
     if model.width > 100 or model.carry == 0.0:
         model = replace(model, width=6, carry=0.5)
-    paths = simulate_residual(model, 2, seed=71, method="dense")
-    for row in range(2):
-        found = autograd(model, 71, row)
-        for record in RECORDS:
-            ours = getattr(paths, record)[row]
-            same = ~np.isneginf(ours)  # a difference of states has rounding where the sum of steps is 0
-            np.testing.assert_allclose(ours[same], found[record][same], rtol=1e-9, atol=1e-9, err_msg=record)
+    assert_twin_is_autograd(model)
 
 
 def test_modules_and_arrays_have_the_masks_of_their_network():

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from test_residual_laws import z_scores
+from twins import simulated
 
 import resmc
 from resmc import DepthScaling, ResidualNetwork, ResNet, Weights, theory
@@ -24,10 +24,6 @@ BOUND, CONTROL = 4.5, 8.0
 SCALE = DepthScaling(0.0, 0.6)
 BY_LAYER = (0.5, -0.3, 0.0, 0.9, 0.4, 0.7)
 LINEAR = ResidualNetwork(8, 10, "phi-in", "linear", 0.8, SCALE, keep=0.7)
-
-
-def simulated(model: ResidualNetwork | ResNet, networks: int, **settings: Any) -> resmc.Simulation:
-    return resmc.simulate(model, networks=networks, **{"progress": False, "threads": 1, **settings})
 
 
 # -- laws -------------------------------------------------------------------------------------------------------------

@@ -144,6 +144,21 @@ def test_a_homogeneous_activation_has_all_factors_in_one_and_others_take_units_o
     assert (within.block, within.scaling.c) == ("phi-in", pytest.approx(0.5 * 3**-0.5))
 
 
+@pytest.mark.parametrize(
+    ("act", "name"),
+    [
+        (nn.LeakyReLU(0.2), "leaky_relu(0.2)"),
+        (nn.LeakyReLU(), "leaky_relu"),
+        (nn.ELU(0.5), "elu(0.5)"),
+        (nn.ELU(), "elu"),
+        (nn.Hardtanh(), "hard_tanh"),
+        (nn.GELU(approximate="tanh"), "gelu_tanh"),
+    ],
+)
+def test_parameters_of_activations_are_read(act, name):
+    assert resmc.from_torch(initialised(tower(lambda: act, 2), nn.init.xavier_normal_)).activation == name
+
+
 def test_gates_carries_and_scales_by_layer():
     assert not resmc.from_torch(Residual(gated=True)).scales.any()
     zero = Residual()
@@ -299,7 +314,8 @@ def test_the_tests_of_a_draw_hold_for_draws_and_see_what_is_none():
         (lambda: 3, "module=3 is not allowed: it must be a torch.nn.Module"),
         (lambda: nn.Conv2d(3, 3, 1), "conv2d is not understood"),
         (lambda: nn.Sequential(nn.Linear(N, N), nn.BatchNorm1d(N), nn.ReLU()), "1 (BatchNorm1d) is not understood"),
-        (lambda: nn.Sequential(nn.Linear(N, N), nn.LeakyReLU(0.2)), "1 (LeakyReLU) is not understood"),
+        (lambda: nn.Sequential(nn.Linear(N, N), nn.PReLU()), "1 (PReLU) is not understood"),
+        (lambda: nn.Sequential(nn.Linear(N, N), nn.Hardtanh(0.0, 6.0)), "1 (Hardtanh) is not understood"),
         (lambda: nn.Sequential(nn.Linear(N, N), nn.ReLU(), nn.Dropout(0.5)), "2 (Dropout) draws masks in training"),
         (lambda: nn.Linear(N, N), "no layer"),
         (lambda: nn.Sequential(nn.Linear(N, N), nn.Linear(N, N)), "the module has no activation and no sum"),

@@ -103,6 +103,21 @@ def test_deep_networks_have_their_exact_law_and_the_limit_comes_near_it(ran):
 
 
 @pytest.mark.long
+def test_with_a_norm_sizes_and_gradients_grow_like_the_depth_and_those_of_post_do_not_grow(ran):
+    """Four numbers, gradients within 0.1 of a logarithm for the next order in 1/n."""
+    z = ran["z_norms"]
+    sizes = [one for one in z.found if one.reference and "log E|h_L|" in one.name]
+    gradients = [one for one in z.found if one.reference and "p_0" in one.name]
+    assert [len(sizes), len(gradients)] == [2, 2]
+    assert all(agrees(one) for one in sizes)
+    assert all(agrees(one, 0.1) for one in gradients)
+    assert not any(agrees(replace(one, reference=one.reference + 0.3), 0.1) for one in gradients)
+    assert [one.value < -CLEAR * one.stderr for one in z.found if one.name.startswith("post")] == [True]
+    without = replace(z.script.network("pre", 128), norm=None, norm_at="pre", eps=1e-5)
+    assert resmc.theory.exact_law(without).moment(1.0) == pytest.approx(128 * np.log(2.0))
+
+
+@pytest.mark.long
 def test_smooth_weights_have_the_exponent_1_where_independent_ones_have_1_2(ran):
     j = ran["j_smooth_depth"]
     assert smooth_powers_of_depth(j.found)

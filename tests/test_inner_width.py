@@ -18,12 +18,10 @@ import pytest
 from commands import refusal
 from test_residual_kernels import TOLERANCE, differences
 from test_residual_laws import z_scores
-from test_residual_reference import RECORDS, autograd
+from twins import assert_gpu_has_the_twins_networks, assert_segments_change_nothing, assert_twin_is_autograd, simulated
 
 import resmc
 from resmc import DepthScaling, ResidualNetwork, Sweep, Weights, theory
-from resmc.engine import lowering
-from resmc.engine.lowering import lower
 from resmc.models.activations import ACTIVATIONS
 from resmc.models.network import METHODS
 from resmc.reference import simulate_residual
@@ -38,10 +36,6 @@ BY_LAYER = (0.5, -0.3, 0.0, 0.9, 0.4, 0.7)
 
 def net(n: int, inner: int | None, activation: str = "relu", depth: int = 6, **more: Any) -> ResidualNetwork:
     return ResidualNetwork(n, depth, "v-phi-w", activation, **{"scaling": SCALE, "inner_width": inner, **more})
-
-
-def simulated(model: ResidualNetwork, networks: int, **settings: Any) -> resmc.Simulation:
-    return resmc.simulate(model, networks=networks, **{"progress": False, "threads": 1, **settings})
 
 
 CASES = {
@@ -97,38 +91,19 @@ def test_the_comparison_sees_another_inner_width_and_its_normaliser(monkeypatch)
 @pytest.mark.cpu
 def test_a_segment_that_is_computed_once_more_keeps_its_normals_apart(monkeypatch):
     """More neurons within a branch than a layer has, whose normals stand behind all vectors."""
-    settings = {"networks": 40, "seed": 4, "gradients": True, "keep_trajectories": 40}
     for inner in (3, 50):
-        model = net(6, inner, "relu", depth=40)
-        whole = simulated(model, **settings).trajectories.ratios
-        with monkeypatch.context() as patch:
-            patch.setattr(lowering, "SEGMENT_BYTES", 1)
-            assert lower(model).in_own_units(True).segment == 7
-            for name, path in simulated(model, **settings).trajectories.ratios.items():
-                np.testing.assert_array_equal(path, whole[name])
+        assert_segments_change_nothing(net(6, inner, "relu", depth=40), 40, monkeypatch)
 
 
 @pytest.mark.parametrize("method", ["projected", "dense"])
 @pytest.mark.parametrize("name", ["wide", "narrow", "balanced", "many"])
 def test_a_gpu_has_the_networks_of_the_reference(gpu, name, method):
-    model = replace(CASES[name], n_out=1)
-    ours = simulated(model, 40, seed=5, method=method, gradients=True, device="cuda", keep_trajectories=40).trajectories
-    twin = simulate_residual(model, 40, seed=5, method=method)
-    np.testing.assert_allclose(ours.log_norm, twin.log_norm, atol=TOLERANCE)
-    np.testing.assert_allclose(ours.ratios["gradient"], twin.log_gradient, atol=TOLERANCE)
-    np.testing.assert_allclose(ours.ratios["displacement"], twin.log_displacement, atol=TOLERANCE)
+    assert_gpu_has_the_twins_networks(replace(CASES[name], n_out=1), method)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_dense_gradient_is_autograds(name):
-    model = replace(CASES[name], carry=CASES[name].carry or 0.5)
-    paths = simulate_residual(model, 2, seed=71, method="dense")
-    for row in range(2):
-        found = autograd(model, 71, row)
-        for record in RECORDS:
-            ours = getattr(paths, record)[row]
-            same = ~np.isneginf(ours)  # a difference of states has rounding where the sum of steps is 0
-            np.testing.assert_allclose(ours[same], found[record][same], rtol=1e-9, atol=1e-9, err_msg=record)
+    assert_twin_is_autograd(replace(CASES[name], carry=CASES[name].carry or 0.5))
 
 
 def test_modules_and_arrays_have_rectangular_matrices():

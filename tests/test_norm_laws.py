@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from test_residual_laws import z_scores
+from twins import simulated
 
-import resmc
 from resmc import DepthScaling, ResidualNetwork, theory
 from resmc.theory import normalised
 from resmc.theory.facts import facts
@@ -24,10 +23,6 @@ BOUND, CONTROL = 4.5, 8.0
 INSIDE = DepthScaling(0.0, 0.8, inside=True)
 BY_LAYER = (0.5, -0.3, 0.0, 0.9, 0.4, 0.7)
 LINEAR = ResidualNetwork(6, 6, "phi-in", "linear", 0.9, BY_LAYER, bias=0.5, norm="rms", eps=0.0, input_norm=1.7)
-
-
-def simulated(model: ResidualNetwork, networks: int, **settings: Any) -> resmc.Simulation:
-    return resmc.simulate(model, networks=networks, **{"progress": False, "threads": 1, **settings})
 
 
 @pytest.mark.cpu

@@ -8,28 +8,22 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from commands import refusal, run
 from test_residual_kernels import TOLERANCE, differences
-from test_residual_reference import RECORDS, autograd
+from twins import assert_gpu_has_the_twins_networks, assert_segments_change_nothing, assert_twin_is_autograd, simulated
 
 import resmc
 from resmc import DepthScaling, ResidualNetwork, Sweep, Weights, theory
 from resmc._system.build import VARIABLE
-from resmc.engine import lowering
 from resmc.models.normalisation import NORMS, PLACES
 from resmc.reference import simulate_residual
 from resmc.sweep.point import Point
 
 INSIDE = DepthScaling(0.5, -1.3, inside=True)
 BY_LAYER = (0.5, -0.3, 0.0, 0.9, 0.4, 0.7)
-
-
-def simulated(model: ResidualNetwork, networks: int, **settings: Any) -> resmc.Simulation:
-    return resmc.simulate(model, networks=networks, **{"progress": False, "threads": 1, **settings})
 
 
 # -- N itself ---------------------------------------------------------------------------------------------------------
@@ -112,16 +106,7 @@ def test_the_dense_gradient_is_autograds_elsewhere(name):
 
 
 def check_autograd(model: ResidualNetwork) -> None:
-    model = replace(model, width=min(model.width, 9))
-    paths = simulate_residual(model, 2, seed=71, method="dense")
-    for row in range(2):
-        found = autograd(model, 71, row)
-        for record in RECORDS:
-            ours = getattr(paths, record)[row]
-            same = ours > -30.0 if record == "log_displacement" else ~np.isneginf(ours)
-            np.testing.assert_allclose(
-                ours[same], found[record][same], rtol=1e-8, atol=1e-8, err_msg=f"{record} {model}"
-            )
+    assert_twin_is_autograd(replace(model, width=min(model.width, 9)), 1e-8, smallest=-30.0)
 
 
 @pytest.mark.cpu
@@ -178,12 +163,7 @@ def test_the_comparison_sees_another_eps_and_a_gradient_without_the_norms_jacobi
 @pytest.mark.parametrize("place", PLACES)
 def test_a_segment_that_is_computed_once_more_is_the_same(place, monkeypatch):
     model = ResidualNetwork(8, 40, "phi-in", "relu", norm="layer", norm_at=place)
-    settings = {"networks": 30, "seed": 4, "gradients": True, "keep_trajectories": 30}
-    whole = simulated(model, **settings).trajectories.ratios
-    monkeypatch.setattr(lowering, "SEGMENT_BYTES", 1)
-    assert lowering.lower(model).in_own_units(True).segment == 7
-    for name, path in simulated(model, **settings).trajectories.ratios.items():
-        np.testing.assert_array_equal(path, whole[name])
+    assert_segments_change_nothing(model, 30, monkeypatch)
 
 
 @pytest.mark.parametrize("method", ["projected", "dense"])
@@ -191,12 +171,7 @@ def test_a_segment_that_is_computed_once_more_is_the_same(place, monkeypatch):
 def test_a_gpu_has_the_networks_of_the_reference(gpu, norm, place, method):
     for name in ("signs", "phi-out", "v-phi-w"):
         model = replace(blocks(norm, place)[name], width=30, n_out=1)
-        settings = {"method": method, "gradients": True, "device": "cuda", "keep_trajectories": 40}
-        ours = simulated(model, 40, seed=5, **settings).trajectories
-        twin = simulate_residual(model, 40, seed=5, method=method)
-        np.testing.assert_allclose(ours.log_norm, twin.log_norm, atol=TOLERANCE)
-        np.testing.assert_allclose(ours.ratios["gradient"], twin.log_gradient, atol=TOLERANCE)
-        np.testing.assert_allclose(ours.ratios["displacement"], twin.log_displacement, atol=TOLERANCE)
+        assert_gpu_has_the_twins_networks(model, method)
 
 
 # -- fields, files, keys, commands ------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ each is such that nothing cancels in its derivative either.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -131,25 +132,34 @@ def torch_sigmoid(torch: Any, x: Any) -> Any:
 def torch_tanh(torch: Any, x: Any) -> Any:
     """Return tanh x, with the slope 1/cosh^2 x: torch's own, 1 - y^2, cancels far from 0."""
     if torch.is_grad_enabled() and x.requires_grad:
-        return _tanh_function(torch).apply(x)
+        return _with_slope(torch, "tanh").apply(x)
     return torch.tanh(x)
 
 
 def torch_expm1(torch: Any, x: Any) -> Any:
     """Return e^x - 1, with the slope e^x: torch's own, y + 1, cancels far below 0."""
     if torch.is_grad_enabled() and x.requires_grad:
-        return _expm1_function(torch).apply(x)
+        return _with_slope(torch, "expm1").apply(x)
     return torch.expm1(x)
 
 
-@lru_cache(maxsize=1)
-def _tanh_function(torch: Any) -> Any:
-    class Tanh(torch.autograd.Function):  # type: ignore[misc]
+# g sigma'(x) of tensors, as functions of (torch, g, x), by torch's name of sigma.
+PULLED: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "tanh": lambda torch, g, x: g / torch.cosh(x) ** 2,
+    "expm1": lambda torch, g, x: g * torch.exp(x),
+}
+
+
+@lru_cache(maxsize=len(PULLED))
+def _with_slope(torch: Any, name: str) -> Any:
+    """Return a function of torch with the slope of `PULLED` in place of its own."""
+
+    class WithSlope(torch.autograd.Function):  # type: ignore[misc]
         generate_vmap_rule = True
 
         @staticmethod
         def forward(x: Any) -> Any:
-            return torch.tanh(x)
+            return getattr(torch, name)(x)
 
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple[Any], output: Any) -> None:
@@ -158,27 +168,6 @@ def _tanh_function(torch: Any) -> Any:
         @staticmethod
         def backward(ctx: Any, g: Any) -> Any:
             (x,) = ctx.saved_tensors
-            return g / torch.cosh(x) ** 2
+            return PULLED[name](torch, g, x)
 
-    return Tanh
-
-
-@lru_cache(maxsize=1)
-def _expm1_function(torch: Any) -> Any:
-    class Expm1(torch.autograd.Function):  # type: ignore[misc]
-        generate_vmap_rule = True
-
-        @staticmethod
-        def forward(x: Any) -> Any:
-            return torch.expm1(x)
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: tuple[Any], output: Any) -> None:
-            ctx.save_for_backward(*inputs)
-
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            (x,) = ctx.saved_tensors
-            return g * torch.exp(x)
-
-    return Expm1
+    return WithSlope

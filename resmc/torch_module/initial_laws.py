@@ -37,7 +37,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import linalg, special
 
 Floats = NDArray[np.float64]
 
@@ -90,15 +90,23 @@ def misfit(entries: Floats, law: InitialLaw) -> str | None:
     if abs(away) > Z:
         return f"the entries' mean square is {away:+.1f} standard errors from {s:.4g}^2"
     if w.ndim == 2 and min(w.shape) > 1:
-        largest, expected = float(np.linalg.norm(w, 2)), math.sqrt(w.shape[0]) + math.sqrt(w.shape[1])
+        largest, expected = _largest_singular_value(w), math.sqrt(w.shape[0]) + math.sqrt(w.shape[1])
         if not expected - 2.0 - Z <= largest <= expected + Z:
             return f"the largest singular value, {largest * s:.4g}, is not that of independent entries"
     return None
 
 
+def _largest_singular_value(w: Floats) -> float:
+    """Return the largest singular value, from the smaller Gram matrix: many times faster than all of them."""
+    gram = w @ w.T if w.shape[0] < w.shape[1] else w.T @ w
+    last = len(gram) - 1
+    return math.sqrt(linalg.eigvalsh(gram, subset_by_index=[last, last])[0])
+
+
 def laws_of(entries: Floats, deviations: Sequence[float]) -> list[InitialLaw]:
-    """Return the laws with one of these standard deviations that entries may be a draw of."""
+    """Return the laws with one of these standard deviations that entries may be a draw of; the first of equal ones."""
     if not np.any(entries):
         return [InitialLaw("zeros", 0.0)]
-    laws = [InitialLaw(kind, s) for s in deviations for kind in ("gaussian", "uniform") if s > 0.0]
+    first = [s for i, s in enumerate(deviations) if not any(math.isclose(s, t, rel_tol=1e-9) for t in deviations[:i])]
+    laws = [InitialLaw(kind, s) for s in first for kind in ("gaussian", "uniform") if s > 0.0]
     return [law for law in laws if misfit(entries, law) is None]

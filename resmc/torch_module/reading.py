@@ -1,10 +1,11 @@
-"""Modules of torch as `ResidualNetwork`: their layers as torch's tracer sees them, and the laws of their weights."""
+"""Modules of torch as `ResidualNetwork`: the laws of the weights of their layers, and what these make of a network."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,23 +14,14 @@ from torch import nn
 
 from .._system import checks
 from .._system.words import brief
-from ..models.activations import ACTIVATIONS
+from ..models.activation_families import record_of
+from ..models.normalisation import EPS, PLACES
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
+from ..models.user_activation import Activation
 from .initial_laws import InitialLaw, deviations_of, known_deviations, laws_of, misfit
-from .traced import Activated, Block, Factor, Step, steps_of
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer, carry h + after V sigma(before W h), V and W with their biases or not there."""
-
-    carry: float
-    before: float
-    after: float
-    sigma: str
-    W: nn.Linear | None
-    V: nn.Linear | None
+from .module_layers import Layer, layers_of
+from .traced import steps_of
 
 
 def from_torch(
@@ -51,7 +43,8 @@ def from_torch(
                     activation, Linear            phi-in
                     Linear, activation            phi-out
                     Linear, activation, Linear    v-phi-w, with an inner width
-                    with numbers that multiply the state, the skip or the branch
+                    with numbers that multiply the state, the skip or the branch, and with LayerNorm or RMSNorm
+                    on what the branch meets, on what it gives, on both, or on the sum
         readout     a Linear of another width at the end, with an activation before it in a network without sums
 
     A Linear that is followed by layers of activation and Linear is an embedding: the network's h_0 is what it makes.
@@ -60,12 +53,14 @@ def from_torch(
 
     Laws are read off the weights (`resmc.torch_module.initial_laws` has the tests and their levels): those of torch's
     defaults and of ``torch.nn.init``, uniform, normal, Kaiming and Xavier, fan_in or fan_out, with the gains 1,
-    sqrt(2), 5/3 and 3/4; 0.02; and zeros, with which a branch is 0. Layers may differ in their size.
+    sqrt(2), 5/3 and 3/4; 0.02; and zeros, with which a branch is 0. Layers may differ in their size. Norms have the
+    gain 1 and the bias 0. Where a norm stands before a branch whose activation is not homogeneous, and weights W before
+    it have another variance than 1/n, that is part of the activation: `resmc.Activation` of sigma(gain x), a table.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Of Linear, activations that resmc has, and sums; fresh, not trained.
+        Of Linear, activations that resmc has, LayerNorm or RMSNorm, and sums; fresh, not trained.
     input : array (n_in,), optional
         The input x. It is needed where a module begins with a Linear whose weights or bias are not Gaussian. Without
         it |x|^2 = n_in; and without an embedding h_0 is N(0, I).
@@ -77,102 +72,16 @@ def from_torch(
     ImportError
         Without torch.
     ValueError
-        For what has no like in resmc: layers that differ, an activation or a norm that is not there, a bias where there
-        is none; for weights of no known initialisation, or trained; in a sentence that says which, and what is allowed.
+        For what has no like in resmc: layers that differ, an activation or a norm that is not there, a norm in another
+        place, such as behind the last layer, a bias where there is none; for weights of no known initialisation, or
+        trained; in a sentence that says which, and what is allowed.
     """
     if not isinstance(module, nn.Module):
         raise ValueError(f"module={brief(module)} is not allowed: it must be a torch.nn.Module")
     given = [deviations] if isinstance(deviations, int | float) else list(deviations)
     more = [checks.real("deviations", one, positive=True) for one in given]
-    embedding, layers = _parts(steps_of(module), input is not None)
+    embedding, layers = layers_of(steps_of(module), input is not None)
     return _network(embedding, layers, Laws(more), input)
-
-
-def _parts(steps: tuple[Step, ...], has_input: bool) -> tuple[nn.Linear | None, list[Layer]]:
-    """Return the embedding, if there is one, and the layers."""
-    if any(isinstance(step, Block) for step in steps):
-        return _residual_parts(steps)
-    if not any(isinstance(step, Activated) for step in steps):
-        raise ValueError("the module has no activation and no sum: a network needs layers of either")
-    linear = [step for step in steps if isinstance(step, nn.Linear)]
-    first = next(step for step in steps if not isinstance(step, Factor))
-    width = linear[-1].in_features if linear else 0
-    square = [one.in_features == one.out_features for one in linear]
-    if isinstance(first, nn.Linear) and isinstance(steps[-1], Activated) and all(square) and not has_input:
-        return None, [_layer(0.0, part) for part in _split(steps, Activated)]
-    embedding = first if isinstance(first, nn.Linear) else None
-    parts = _split(steps[1:] if embedding is not None and steps[0] is first else steps, nn.Linear)
-    if parts and (last := _linear(parts[-1])) is not None and last.out_features != width:
-        parts = parts[:-1]
-    if parts and _linear(parts[-1]) is None:
-        parts = parts[:-1]  # an activation behind the last hidden layer
-    if not parts:
-        raise ValueError("the module has one hidden layer alone: a network needs a Linear between two hidden ones")
-    return embedding, [_layer(0.0, part) for part in parts]
-
-
-def _residual_parts(steps: tuple[Step, ...]) -> tuple[nn.Linear | None, list[Layer]]:
-    places = [i for i, step in enumerate(steps) if isinstance(step, Block)]
-    begin, end = places[0], places[-1] + 1
-    while end < len(steps) and isinstance(steps[end], Factor):
-        end += 1
-    before, among, after = steps[:begin], steps[begin:end], steps[end:]
-    if len(before) > 1 or not all(isinstance(step, nn.Linear) for step in before):
-        raise ValueError("what stands before the first sum is not understood: it must be one Linear, or nothing")
-    if len(after) > 1 or not all(isinstance(step, nn.Linear) for step in after):
-        raise ValueError("what stands behind the last sum is not understood: it must be one Linear, or nothing")
-    layers: list[Layer] = []
-    for step in among:
-        if isinstance(step, Factor):  # a sum as a whole is multiplied
-            if not layers:
-                raise ValueError("a number before the first sum is not understood: scale the input instead")
-            one = layers[-1]
-            layers[-1] = replace(one, carry=one.carry * step.value, after=one.after * step.value)
-        elif isinstance(step, Block):
-            layers.append(_layer(step.carry, step.branch))
-        else:
-            raise ValueError("a Linear or an activation between two sums is not understood: all layers must be sums")
-    embedding = before[0] if before else None
-    assert embedding is None or isinstance(embedding, nn.Linear)
-    return embedding, layers
-
-
-def _split(steps: Sequence[Step], kind: type[nn.Linear | Activated]) -> list[tuple[Step, ...]]:
-    """Return pieces that each end with a step of a kind, and with the numbers behind it."""
-    pieces: list[list[Step]] = [[]]
-    for step in steps:
-        if any(isinstance(one, kind) for one in pieces[-1]) and not isinstance(step, Factor):
-            pieces.append([])
-        pieces[-1].append(step)
-    return [tuple(piece) for piece in pieces if piece]
-
-
-def _linear(steps: Sequence[Step]) -> nn.Linear | None:
-    return next((step for step in steps if isinstance(step, nn.Linear)), None)
-
-
-def _layer(carry: float, steps: Sequence[Step]) -> Layer:
-    """Return a branch as a layer of a block."""
-    found = [step for step in steps if not isinstance(step, Factor)]
-    kinds = [
-        "Linear" if isinstance(one, nn.Linear) else "sum" if isinstance(one, Block) else "activation" for one in found
-    ]
-    if kinds not in (["activation", "Linear"], ["Linear", "activation"], ["Linear", "activation", "Linear"]):
-        raise ValueError(
-            f"a layer of {', '.join(kinds) or 'numbers alone'} is not understood: it must be an activation and a "
-            "Linear, a Linear and an activation, or an activation between two of them"
-        )
-    at = kinds.index("activation")
-    factors, met = [1.0, 1.0], 0
-    for step in steps:
-        met = met or int(isinstance(step, Activated))
-        if isinstance(step, Factor):
-            factors[met] *= step.value
-    sigma, W, V = found[at], found[0] if at else None, found[-1] if at + 1 < len(found) else None
-    assert isinstance(sigma, Activated)
-    assert W is None or isinstance(W, nn.Linear)
-    assert V is None or isinstance(V, nn.Linear)
-    return Layer(carry, factors[0], factors[1], sigma.name, W, V)
 
 
 class Laws:
@@ -189,7 +98,7 @@ class Laws:
         found: list[list[InitialLaw]] = []
         for number, linear in enumerate(linears):
             entries = linear.weight.detach().double().cpu().numpy()
-            laws = laws_of(entries, (*known_deviations(linear.in_features, linear.out_features), *self.more))
+            laws = laws_of(entries, (*self.more, *known_deviations(linear.in_features, linear.out_features)))
             uniform = [law for law in laws if law.kind == "uniform"]
             alike = [s for g in gains for s in deviations_of(g, linear.in_features, linear.out_features)]
             meant = [law for law in laws if law.deviation in self.more] or [
@@ -266,7 +175,9 @@ def _network(embedding: nn.Linear | None, layers: list[Layer], laws: Laws, given
             )
     met = [x.before * g for x, g in zip(layers, _gains(of_W, W) if W else [1.0] * len(layers), strict=True)]
     made = [x.after * g for x, g in zip(layers, _gains(of_V, V) if V else [1.0] * len(layers), strict=True)]
-    inside, unit, scales = _placed(block, sigma, met, made)
+    norm, place = _norm(layers, width)
+    placed = _placed(block, sigma, width, met, made, layers, fixed=norm is not None and place != "branch")
+    unit, scales = placed.unit, placed.scales
     biases = [laws.of_bias(f"the bias of layer {number}", one) for number, one in enumerate(W or V)]
     divisors = _gains(of_W, W) if W else [a * g for a, g in zip(met, _gains(of_V, V), strict=True)]
     # Where weights and bias of a layer are 0 the bias may be any: its branch is 0 all the same.
@@ -280,16 +191,45 @@ def _network(embedding: nn.Linear | None, layers: list[Layer], laws: Laws, given
         width,
         len(layers),
         block,
-        sigma,
+        placed.sigma,
         carry,
-        DepthScaling(0.0, scales[0], inside) if len(set(scales)) == 1 and scales[0] else tuple(scales),
+        DepthScaling(0.0, scales[0], placed.inside) if len(set(scales)) == 1 and scales[0] else tuple(scales),
         weights=kind,
         bias=bias,
         bias_law="uniform" if bias and biases[0].kind == "uniform" else "gaussian",
         input=None if x is None else tuple((unit * x).tolist()),
         input_norm=1.0 if x is not None else unit * size,
         inner_width=inner,
+        norm=norm,
+        norm_at=place,
+        eps=EPS if norm is None else _eps(layers, placed.within),
     )
+
+
+def _norm(layers: Sequence[Layer], width: int) -> tuple[str | None, str]:
+    """Return the norm of all layers, or None, and where it acts, as fields of a ResidualNetwork."""
+    names = {(one.before, one.branch, one.after): name for name, one in PLACES.items()} | {(False,) * 3: "none"}
+    place: str = _one("places of norms", [names.get(layer.places, "another") for layer in layers])
+    if place == "none":
+        return None, "pre"
+    norms = [norm for layer in layers for norm in layer.norms]
+    for norm in norms:
+        if norm.width != width:
+            raise ValueError(f"a norm of {norm.width} entries is not understood: layers have {width}")
+    return _one("kind of norm", [norm.name for norm in norms]), place
+
+
+def _eps(layers: Sequence[Layer], within: Sequence[float]) -> float:
+    """Return the one eps of all norms, where a branch is multiplied by g = ``within``: N(g x) is N(x) with eps/g^2."""
+    found = [norm.eps for layer in layers for norm in (layer.pre, layer.post) if norm is not None]
+    found += [x.on.eps / g**2 for x, g in zip(layers, within, strict=True) if x.on and g != 0.0]
+    for eps in found:
+        if not math.isclose(eps, found[0], rel_tol=1e-9):
+            raise ValueError(
+                f"norms differ in their eps, {found[0]:.6g} and {eps:.6g}: a ResidualNetwork has one; that of a norm "
+                "on a branch is divided here by the square of what multiplies the branch"
+            )
+    return found[0] if found else EPS
 
 
 def _gains(laws: Sequence[InitialLaw], linears: Sequence[nn.Linear]) -> list[float]:
@@ -297,23 +237,52 @@ def _gains(laws: Sequence[InitialLaw], linears: Sequence[nn.Linear]) -> list[flo
     return [float(f"{law.deviation * math.sqrt(one.in_features):.14g}") for law, one in zip(laws, linears, strict=True)]
 
 
-def _placed(block: str, sigma: str, met: list[float], made: list[float]) -> tuple[bool, float, list[float]]:
-    """Return where the scaling of a ResidualNetwork stands, what its states are beside the module's, and s_k.
+@dataclass(frozen=True)
+class Placed:
+    """Numbers of a module's layers as a ResidualNetwork has them.
 
-    ``met`` multiplies what an activation meets, of variance 1 but for that, and ``made`` what it makes. A homogeneous
-    activation has both in one. Others have one scaling inside, or a module's states times what is met.
+    ``inside`` says where the scaling stands, ``unit`` what its states are beside the module's, ``scales`` are s_k;
+    ``within`` multiplies a branch before its norm, if that has one.
+    """
+
+    sigma: str | Activation
+    inside: bool
+    unit: float
+    scales: list[float]
+    within: list[float]
+
+
+def _placed(
+    block: str, sigma: str, width: int, met: list[float], made: list[float], layers: Sequence[Layer], *, fixed: bool
+) -> Placed:
+    """Return what becomes of ``met``, which multiplies what an activation meets, of variance 1 but for that, and of
+    ``made``, which multiplies what it makes.
+
+    A homogeneous activation has both in one. Others have one scaling inside, or a module's states times what is met, or
+    with norms that make states ``fixed`` in size an activation that is steeper.
     """
     if min(met) <= 0.0:
         raise ValueError(f"what enters an activation is multiplied by {min(met):.4g}: it must be above 0")
-    whole = [a * b for a, b in zip(met, made, strict=True)]
-    if ACTIVATIONS[sigma].homogeneous or all(a == 1.0 for a in met):
-        return False, 1.0, [float(f"{one:.12g}") for one in whole]
-    if block == "phi-in":
+    record = record_of(sigma, width)
+    if record.homogeneous or all(a == 1.0 for a in met):
+        within = [a * b for a, b in zip(met, made, strict=True)]
+        return Placed(sigma, False, 1.0, _scales(layers, within, 1.0), within)
+    if block == "phi-in" and not fixed:
         raise ValueError(f"a number before {sigma} in a branch without a Linear before it is not understood")
     one = _one("size of what enters the activation", met)
-    if block == "phi-out" and all(b == 1.0 for b in made):
-        return True, 1.0, met
-    return False, one, [float(f"{s:.12g}") for s in whole]
+    if block == "phi-out" and all(b == 1.0 for b in (*made, *(x.behind for x in layers))):
+        return Placed(sigma, True, 1.0, met, made)
+    if not fixed:
+        return Placed(sigma, False, one, _scales(layers, made, one), made)
+    name = re.sub(r"\W+", "_", f"{sigma}_gain_{one:.4g}")
+    steeper = Activation(lambda x: record.value(one * x), name=name, kinks=[kink / one for kink in record.kinks])
+    return Placed(steeper, False, 1.0, _scales(layers, made, 1.0), made)
+
+
+def _scales(layers: Sequence[Layer], within: Sequence[float], unit: float) -> list[float]:
+    """Return s_k of branches that are multiplied by ``within``, behind which a norm leaves the sign alone."""
+    seen = [float(np.sign(g)) if x.on else g for x, g in zip(layers, within, strict=True)]
+    return [float(f"{unit * g * x.behind:.12g}") for x, g in zip(layers, seen, strict=True)]
 
 
 def _start(

@@ -1,6 +1,6 @@
 """A module of torch as a list of steps: what torch's tracer sees of it, put in the order in which it acts on a state.
 
-A step is a Linear, an activation, a factor, or a block that adds a branch to the state: carry h + branch(h).
+A step is a Linear, an activation, a norm, a factor, or a block that adds a branch to the state: carry h + branch(h).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from ..models.activations import ACTIVATIONS, LEAK
+from ..models.activation_families import spelled
+from ..models.activations import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,15 @@ class Activated:
     """An activation, by its name in resmc."""
 
     name: str
+
+
+@dataclass(frozen=True)
+class Normed:
+    """A norm with gain 1 and bias 0, by its name in resmc, of a state of ``width`` entries."""
+
+    name: str
+    eps: float
+    width: int
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ class Block:
     branch: tuple[Step, ...]
 
 
-Step = nn.Linear | Activated | Factor | Block
+Step = nn.Linear | Activated | Normed | Factor | Block
 Path = tuple[
     tuple[str, Step], ...
 ]  # steps with the names of the nodes that made them: two ways to one state share these
@@ -59,10 +69,20 @@ MODULES: dict[type[nn.Module], str] = {
     nn.Sigmoid: "sigmoid",
     nn.SiLU: "silu",
     nn.Identity: "linear",
-    nn.ELU: "elu",
     nn.SELU: "selu",
     nn.Mish: "mish",
-    nn.Hardtanh: "hard_tanh",
+}
+# Activations with parameters, by what these make of them; None where resmc has none like it.
+PARAMETRIC: dict[type[nn.Module], Callable[[Any], str | None]] = {
+    nn.GELU: lambda one: "gelu" if one.approximate == "none" else "gelu_tanh",
+    nn.LeakyReLU: lambda one: spelled("leaky_relu", one.negative_slope),
+    nn.ELU: lambda one: spelled("elu", one.alpha),
+    nn.Hardtanh: lambda one: "hard_tanh" if (one.min_val, one.max_val) == (-1.0, 1.0) else None,
+}
+# Why a norm of torch has no like in resmc.
+OTHER_NORMS: dict[type[nn.Module], str] = {
+    nn.BatchNorm1d: "a batch norm has means over several inputs, which a ResidualNetwork with a norm does not follow",
+    nn.GroupNorm: "a group norm has a mean for each part of a layer, and a ResidualNetwork one for the whole layer",
 }
 ADDITIONS = (operator.add, operator.iadd, torch.add)
 PRODUCTS = (operator.mul, operator.imul, torch.mul)
@@ -183,13 +203,36 @@ def _step_of(module: nn.Module, name: str) -> Step | None:
         raise ValueError(f"{where} draws masks in training: call eval(), or give the network keep= yourself")
     if isinstance(module, nn.Flatten):
         return None
-    named: Callable[[], str | None] = {
-        nn.GELU: lambda: "gelu" if getattr(module, "approximate", "") == "none" else "gelu_tanh",
-        nn.LeakyReLU: lambda: "leaky_relu" if getattr(module, "negative_slope", None) == LEAK else None,
-    }.get(type(module), lambda: MODULES.get(type(module)))
-    activation = named()
-    if activation not in ACTIVATIONS:
+    if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        return _norm_of(module, where)
+    if type(module) in OTHER_NORMS:
+        raise ValueError(f"{where} is not understood: {OTHER_NORMS[type(module)]}; it has LayerNorm and RMSNorm")
+    kind = type(module)
+    activation = PARAMETRIC[kind](module) if kind in PARAMETRIC else MODULES.get(kind)
+    if activation is None:
         raise ValueError(
-            f"{where} is not understood: resmc has Linear, residual sums, and the activations {', '.join(ACTIVATIONS)}"
+            f"{where} is not understood: resmc has Linear, LayerNorm, RMSNorm, residual sums, and the activations "
+            f"{', '.join(ACTIVATIONS)}"
         )
     return Activated(activation)
+
+
+def _norm_of(module: nn.LayerNorm | nn.RMSNorm, where: str) -> Normed:
+    """Return a norm at gain 1 and bias 0, as it is at first; refuse others."""
+    weight, bias = module.weight, getattr(module, "bias", None)
+    if len(module.normalized_shape) != 1:
+        raise ValueError(
+            f"{where} is not understood: it normalises over {len(module.normalized_shape)} axes, and a ResidualNetwork "
+            "over the entries of a layer, which must be the last axis alone"
+        )
+    for name, given, fresh in (("weight", weight, 1.0), ("bias", bias, 0.0)):
+        if given is not None and not bool((given.detach() == fresh).all()):
+            raise ValueError(
+                f"{where} has a {name} that is not {fresh:g} in all entries, so it was trained or changed: norms must "
+                "have the weight 1 and the bias 0 that they have at first"
+            )
+    eps = module.eps
+    if eps is None:  # torch takes the dtype's resolution
+        eps = torch.finfo(torch.get_default_dtype() if weight is None else weight.dtype).eps
+    name = "layer" if isinstance(module, nn.LayerNorm) else "rms"
+    return Normed(name, float(eps), int(module.normalized_shape[0]))
