@@ -195,6 +195,7 @@ def check(
     method = chosen_method(lowered, method)
     gradients, displacement = _followed(lowered, gradients, displacement)
     where = devices.parse(device)
+    _check_device(where, lowered)
     if joint is not None:
         check_recording(named(joint), where, keep_on_device)
         gradients, displacement = joint.kernel, True
@@ -301,6 +302,15 @@ def chosen_method(lowered: Lowered, given: Any) -> str:
             f"{MAX_WIDTH_DENSE}"
         )
     return method
+
+
+def _check_device(device: Device, lowered: Lowered) -> None:
+    """Refuse weights that a GPU's kernels do not draw."""
+    if device.kind != "cpu" and lowered.general.weight_law.table is not None:
+        raise ValueError(
+            f"weights={brief(lowered.law)} are not allowed with device='cuda', whose kernels draw 'gaussian', "
+            "'uniform' and 'rademacher' weights alone: use device='cpu'"
+        )
 
 
 def _check_on_device(keep: Any, device: Device, lowered: Lowered, more_than_h: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._system.words import brief, brief_repr
-from .weights import WeightLaw
+from .weight_law import WeightLaw
 
 MAX_INPUTS = 1 << 17
 

@@ -30,7 +30,10 @@ from .processes import Covariance, Mixture, Process
 from .resnet import MAX_DEPTH, MAX_WIDTH, VARIANT_ACTIVATIONS, ResNet, lam_of_scale
 from .scaling import DepthScaling, Scaling, by_layer, checked_scaling, scaling_of
 from .user_activation import Activation
-from .weights import BIAS_LAWS, WEIGHTS, WeightLaw, Weights, checked_weights
+from .user_law import QuantileLaw
+from .weight_families import law_of
+from .weight_law import BIAS_LAWS, WeightLaw
+from .weights import Weights, checked_weights
 
 SCALE_RANGE = 2.0**40  # a scale beyond it could take a layer out of the range of the kernels' arithmetic
 NORM_RANGE = 2.0**50  # an input beyond it could leave that range in networks that cannot be rescaled
@@ -82,8 +85,10 @@ class ResidualNetwork(Network):
         Weight of the skip; 1 in the papers on depth, alpha in the log-Gaussian one.
     scaling : DepthScaling, or array of ``depth`` floats
         s_k, the same in all layers or one by one.
-    weights : {"gaussian", "uniform", "rademacher"} or Weights
-        The weight law, of variance 1/width: Gaussian, uniform on +-sqrt(3/width), or +-1/sqrt(width); or `Weights`,
+    weights : str, QuantileLaw or Weights
+        The weight law, of mean 0 and variance 1/width: "gaussian", "uniform" on +-sqrt(3/width), or "rademacher",
+        +-1/sqrt(width); "truncated_normal(low, high)", a normal between two bounds that are in its own standard
+        deviations, -2 and 2 by default; "student_t(df)" with df above 2; or a `QuantileLaw` of any other. Or `Weights`,
         which say too how layers depend on each other. Only independent Gaussian layers can be simulated by the
         projected method.
     bias : float
@@ -128,7 +133,7 @@ class ResidualNetwork(Network):
     activation: str | Activation = "relu"
     carry: float = 1.0
     scaling: Scaling = CRITICAL
-    weights: str | Weights = "gaussian"
+    weights: str | QuantileLaw | Weights = "gaussian"
     bias: float = 0.0
     n_in: int | None = None
     n_out: int = 1
@@ -262,7 +267,7 @@ class ResidualNetwork(Network):
     @property
     def weight_law(self) -> WeightLaw:
         """The weight law: the law of the matrices' entries."""
-        return WEIGHTS[self.law]
+        return law_of(self.law)
 
     @property
     def gaussian(self) -> bool:
@@ -270,14 +275,14 @@ class ResidualNetwork(Network):
         return self.weight_law.gaussian and (self.bias == 0.0 or self.bias_law == "gaussian")
 
     @property
-    def law(self) -> str:
-        """Name of the weight law."""
-        return self.weights if isinstance(self.weights, str) else self.weights.law
+    def law(self) -> str | QuantileLaw:
+        """The weight law as it is spelled."""
+        return self.weights.law if isinstance(self.weights, Weights) else self.weights
 
     @property
     def dependence(self) -> str | Process:
         """How layers depend on each other: "iid", "tied", or the process that an entry is over the layers."""
-        return "iid" if isinstance(self.weights, str) else self.weights.dependence
+        return self.weights.dependence if isinstance(self.weights, Weights) else "iid"
 
     @property
     def independent(self) -> bool:

@@ -11,7 +11,7 @@ from ..models.dropout import kept_factor
 from ..models.network import Network
 from ..models.processes import Process
 from ..models.residual_network import ResidualNetwork
-from ..models.weights import WEIGHTS
+from ..models.weight_law import WEIGHTS
 from ..reference.paths import Terms, path
 from ..reference.vectors import Floats
 
