@@ -54,7 +54,7 @@ inline void joint(const py::dict& network, const py::dict& settings,
             if (!std::isfinite(job.joint.start[a * m + b]) || (b > a && job.joint.start[a * m + b] != 0.0))
                 r.refuse("start", "must be a lower triangle of finite numbers");
     const size_t n_in = job.network.n_in;
-    job.joint.rows = r.array<const float>("rows", {n_in > 0 ? m : 0, n_in > 0 ? n_in + 12 : 0});
+    if (n_in > 0) job.joint.rows = r.array<const float>("rows", {m, n_in + 12});
     const double size = static_cast<double>(job.network.size);
     if (!(std::fabs(job.joint.start[0] - size) <= 1e-6 * size)) r.refuse("start", "must begin with the network's size");
     job.records.first = records_of(r, job.network, n, row);

@@ -24,7 +24,7 @@ from .joint_maps import JointLayer, drawn
 from .network import HELD, checked_networks, recorded_layers
 from .residual import activity, checked_method, stepped
 from .sources import Counters, Ids
-from .vectors import Floats, Vectors, cosine, log_quotient
+from .vectors import Floats, Vectors, cosine, log_quotient, without_dust
 
 Array = NDArray[Any]
 MAX_COLUMNS = 16  # inputs and tangents together
@@ -225,6 +225,8 @@ def _first_state(networks: Counters[ResidualNetwork], plan: _Plan) -> _State:
     if plan.explicit:
         A = networks.entries("dense_input", 0, n, plan.start.shape[1])
         x = plan.start @ A.transpose(0, 2, 1)
+        if model.weight_law.cancels:
+            x = without_dust(x, np.linalg.norm(plan.start, axis=1)[:, None])
     else:
         x = plan.start @ drawn(networks, "first_layer", 0, n, plan.inputs)
     h = Columns(x, np.zeros((*x.shape[:2], 1)))
