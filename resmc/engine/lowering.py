@@ -70,7 +70,7 @@ class KernelResidual(KernelNetwork):
     kinks_above: int
     kinks_below: int
     weight_law: int
-    weight_fine: int  # of its table, where it is one
+    weight_fine: int  # cells of its table, where it is one: 0 elsewhere
     homogeneous: bool
     grounded: bool
     inside: bool

@@ -188,7 +188,7 @@ def _symmetric(quantile: Callable[[Floats], Floats]) -> Callable[[Floats], Float
             "quantile is of a law that is not symmetric: give upper too, the x with P(X > x) = p, as 1 - p has no "
             "digits next to 1"
         )
-    return lambda g: np.copysign(np.abs(median - quantile(ndtr(-np.abs(g)))), g)
+    return lambda g: np.where(g < 0.0, -1.0, 1.0) * (median - quantile(ndtr(-np.abs(g))))
 
 
 def _joined(quantile: Callable[[Floats], Floats], upper: Callable[[Floats], Floats]) -> Callable[[Floats], Floats]:

@@ -51,7 +51,7 @@ def _truncated(low: float, high: float) -> Callable[[Floats], Floats]:
     """Return the normal law between two bounds, in its own standard deviations, from the nearer tail's probability."""
     from scipy.special import ndtr, ndtri
 
-    below, above = float(ndtr(low)), float(ndtr(-high))  # what is cut off
+    below, above = float(ndtr(low)), float(ndtr(-high))  # probabilities
     within = float(ndtr(high) - ndtr(low))
 
     def of_normal(g: Floats) -> Floats:
