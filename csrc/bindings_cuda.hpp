@@ -62,6 +62,7 @@ inline Residual residual_of(Reader& d) {
     const size_t weight_cells = 2 * ((size_t{WEIGHT_OCTAVES} << r.weight_table.fine) + 1);
     r.weight_table.at =
         d.array<const float>("weight_table", {r.weight_law == WEIGHTS_TABLE ? TABLE_HEAD + 4 * weight_cells : 0});
+    if (r.weight_law == WEIGHTS_ORTHOGONAL && r.inner != r.network.width) d.refuse("inner", "must be the width");
     r.grounded = d.boolean("grounded");
     r.homogeneous = d.boolean("homogeneous");
     r.inside = d.boolean("inside");

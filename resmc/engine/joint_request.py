@@ -11,6 +11,7 @@ from ..models import inner_width, joint_inputs, normalisation
 from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.joint_inputs import MAX_JOINT, JointInputs
 from ..models.residual_network import Model, ResidualNetwork
+from ..models.weight_families import refuse_orthogonal
 from .devices import Device
 from .lowering import lower
 from .recording import JointRecording
@@ -91,6 +92,7 @@ def _inputs(model: Model, asked: Asked, what: str) -> JointInputs:
         if model.inputs.explicit and asked.angle is None:
             return joint_inputs.of_inputs([model.inputs.x], drawn=True)
         if model.inputs.explicit:
+            assert isinstance(model, ResidualNetwork)
             raise ValueError(
                 f"angle={asked.angle!r} is not allowed with an input and weights={brief(model.law)}, whose first layer "
                 "does not see the angle of inputs alone: give inputs"
@@ -125,6 +127,7 @@ def _check_model(model: Model, what: str) -> None:
             f"weights={brief(model.weights)} are not allowed with {what}, whose kernels draw every layer's matrices "
             "anew: layers must be independent of each other; resmc.reference.simulate_joint follows a few of the others"
         )
+    refuse_orthogonal(model, f"with {what}")
     if isinstance(model, ResidualNetwork):
         refuse_dropout(model.keep, f"with {what}", SEVERAL_INPUTS[1])
         normalisation.refuse_norm(model, f"with {what}", normalisation.SEVERAL_INPUTS[1])

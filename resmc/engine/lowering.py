@@ -186,7 +186,7 @@ class Lowered:
     @property
     def exact_method(self) -> str:
         """The method that ``method="auto"`` stands for: projected where that has the networks' law, else dense."""
-        return "projected" if self.general.gaussian and self.independent else "dense"
+        return "projected" if self.general.projected else "dense"
 
     @property
     def variant(self) -> int:

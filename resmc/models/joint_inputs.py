@@ -74,7 +74,7 @@ class JointInputs:
         x[1:] -= x[0]
         rows = self._unit(x / math.sqrt(x.shape[1])) if unit else x
         sizes = np.array([math.hypot(*row) for row in rows])
-        return np.divide(rows, sizes[:, None], out=np.zeros_like(rows), where=sizes[:, None] > 0.0)
+        return np.asarray(np.divide(rows, sizes[:, None], out=np.zeros_like(rows), where=sizes[:, None] > 0.0))
 
     def _unit(self, rows: Floats) -> Floats:
         """Return u^0, u^1 - u^0, .. from x^0, x^1 - x^0, .. over sqrt(n_in), in any orthonormal basis."""

@@ -88,9 +88,10 @@ class ResidualNetwork(Network):
     weights : str, QuantileLaw or Weights
         The weight law, of mean 0 and variance 1/width: "gaussian", "uniform" on +-sqrt(3/width), or "rademacher",
         +-1/sqrt(width); "truncated_normal(low, high)", a normal between two bounds that are in its own standard
-        deviations, -2 and 2 by default; "student_t(df)" with df above 2; or a `QuantileLaw` of any other. Or `Weights`,
-        which say too how layers depend on each other. Only independent Gaussian layers can be simulated by the
-        projected method.
+        deviations, -2 and 2 by default; "student_t(df)" with df above 2; or a `QuantileLaw` of any other. "orthogonal":
+        V_k and W_k are uniform among all orthogonal matrices, and A and W_out Gaussian; without a bias. Or `Weights`,
+        which say too how layers depend on each other. Only independent layers that are Gaussian or orthogonal can be
+        simulated by the projected method.
     bias : float
         Standard deviation of b_k, at least 0.
     n_in : int, optional
@@ -172,6 +173,7 @@ class ResidualNetwork(Network):
                 f"bias_law={self.bias_law!r} is not allowed with weights that depend on each other in depth: the bias "
                 "is then a Gaussian process too; it must be 'gaussian'"
             )
+        self._check_orthogonal()
         put("n_out", checks.integer("n_out", self.n_out, 1, 1 << 17, "2^17"))
         put("input_norm", checks.real("input_norm", self.input_norm, positive=True))
         if self.input is not None:
@@ -227,6 +229,19 @@ class ResidualNetwork(Network):
                     "from 2^-40 to 2^40, unless its c is 0"
                 )
 
+    def _check_orthogonal(self) -> None:
+        """Refuse what orthogonal matrices do not go with."""
+        if not self.weight_law.orthogonal:
+            return
+        refuse_inner_width(self.inner_width, "with weights='orthogonal'", "such matrices are square")
+        if self.bias > 0.0:
+            raise ValueError(
+                f"bias={self.bias!r} is not allowed with weights='orthogonal': how W^T goes on from W x + b is "
+                "not derived; it must be 0"
+            )
+        if self.width < 2:
+            raise ValueError(f"width={self.width} is not allowed with weights='orthogonal': it must be at least 2")
+
     def _check_scaling(self) -> None:
         """Refuse a scaling inside where the block has none, and one with which every layer is 0."""
         if self.inside and not self.residual_block.scales_inside:
@@ -271,8 +286,13 @@ class ResidualNetwork(Network):
 
     @property
     def gaussian(self) -> bool:
-        """True if matrices are Gaussian, and a bias too if there is one, as the projected method needs it."""
+        """True if matrices are Gaussian, and a bias too if there is one."""
         return self.weight_law.gaussian and (self.bias == 0.0 or self.bias_law == "gaussian")
+
+    @property
+    def projected(self) -> bool:
+        """True if the projected method has the network's law: its layers see of their matrices what can be drawn."""
+        return self.independent and (self.gaussian or self.weight_law.orthogonal)
 
     @property
     def law(self) -> str | QuantileLaw:

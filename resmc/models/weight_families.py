@@ -16,8 +16,9 @@ import numpy as np
 
 from .._system.words import brief
 from .activation_table import Floats
+from .network import Network
 from .user_law import QuantileLaw, law_of_table
-from .weight_law import WEIGHTS, WeightLaw
+from .weight_law import ORTHOGONAL, WEIGHTS, WeightLaw
 from .weight_table import table_of
 
 MOST_FREEDOM = 2.0**20  # degrees of freedom beyond which a t law is Gaussian in float32
@@ -99,7 +100,8 @@ LAW_FAMILIES: dict[str, LawFamily] = {
     # density proportional to (1 + t^2/df)^(-(df + 1)/2)
     "student_t": LawFamily(("df",), _student, _no_student),
 }
-SPELLINGS = (*WEIGHTS, *(f"{name}({', '.join(one.parameters)})" for name, one in LAW_FAMILIES.items()))
+NAMED = WEIGHTS | {"orthogonal": ORTHOGONAL}
+SPELLINGS = (*NAMED, *(f"{name}({', '.join(one.parameters)})" for name, one in LAW_FAMILIES.items()))
 
 
 def checked_law(name: str, given: Any) -> str | QuantileLaw:
@@ -114,7 +116,7 @@ def checked_law(name: str, given: Any) -> str | QuantileLaw:
         return given
     if isinstance(given, Mapping):
         return QuantileLaw.from_dict(given)
-    if isinstance(given, str) and given in WEIGHTS:
+    if isinstance(given, str) and given in NAMED:
         return given
     match = SPELLED.fullmatch(given.strip()) if isinstance(given, str) else None
     family = LAW_FAMILIES.get(match.group(1)) if match else None
@@ -147,7 +149,16 @@ def law_of(law: str | QuantileLaw) -> WeightLaw:
     """Return the record of a law that has been checked."""
     if isinstance(law, QuantileLaw):
         return law.record
-    return WEIGHTS.get(law) or _member(law)
+    return NAMED.get(law) or _member(law)
+
+
+def refuse_orthogonal(model: Network, where: str) -> None:
+    """Refuse a network of orthogonal matrices by a ValueError that says ``where`` they are not allowed."""
+    if model.weight_law.orthogonal:
+        raise ValueError(
+            f"weights='orthogonal' are not allowed {where}: what is drawn of such matrices is what one input and one "
+            "gradient see of them"
+        )
 
 
 @lru_cache(maxsize=256)

@@ -39,7 +39,10 @@ class WeightLaw:
         True if sums of entries, and of entries times numbers that such sums have made, are exactly 0 with a positive
         probability. Rounding leaves a trace of them, which kernels and twin take for 0.
     symmetric : bool
-        True if an entry is as likely as its opposite.
+        True if an entry is as likely as its opposite; of orthogonal matrices, a row.
+    matrices : callable or None
+        Function from square matrices of Gaussian entries, (.., n, n), to those of the law, where entries of a matrix
+        depend on each other. Entries of the first layer and of the readout are Gaussian then.
     """
 
     number: int
@@ -48,11 +51,22 @@ class WeightLaw:
     table: KernelTable | None = None
     cancels: bool = False
     symmetric: bool = True
+    matrices: Callable[[Floats], Floats] | None = None
 
     @property
     def gaussian(self) -> bool:
+        """True if all entries are Gaussian and independent."""
+        return self.of_word is None and self.table is None and self.matrices is None
+
+    @property
+    def orthogonal(self) -> bool:
+        """True if matrices are sqrt(n) times orthogonal ones, uniform among these."""
+        return self.matrices is not None
+
+    @property
+    def projected(self) -> bool:
         """True if the law of W h depends on |h| alone, as the projected method needs it."""
-        return self.of_word is None and self.table is None
+        return self.gaussian or self.orthogonal
 
     def of_normals(self, g: Floats) -> Floats:
         """Return the entries that are made of these normals, of a law that is not one of words."""
@@ -75,6 +89,20 @@ WEIGHTS: dict[str, WeightLaw] = {
     "rademacher": WeightLaw(2, _fair_signs, lambda w: np.where(w >= 0, 1.0, -1.0), cancels=True),
 }
 TABLE = 3  # the kernels' number of all laws that are a table
+
+
+def _orthogonal(entries: Floats) -> Floats:
+    """Return sqrt(n) Q of G = Q R, the diagonal of R positive, (.., n, n): uniform, as that of a rotated G is rotated.
+
+    Source: Mezzadri (2007, arXiv math-ph/0609050).
+    """
+    q, r = np.linalg.qr(entries)
+    signs = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0.0, -1.0, 1.0)
+    return np.asarray(math.sqrt(entries.shape[-1]) * q * signs[..., None, :])
+
+
+# Of matrices as a whole. The projected kernels draw what is seen of them, the dense ones do not write them out.
+ORTHOGONAL = WeightLaw(4, lambda generator, shape: generator.standard_normal(shape), matrices=_orthogonal)
 
 
 BIAS_LAWS = ("gaussian", "uniform")  # signs alone would cancel exactly

@@ -17,6 +17,7 @@ from .._system.words import brief
 from .processes import Covariance, Process, process_of
 from .user_law import QuantileLaw
 from .weight_families import checked_law, law_of
+from .weight_law import WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Weights:
         if isinstance(self.depth, str):
             if self.depth not in ("iid", "tied"):
                 raise ValueError(f"depth={brief(self.depth)} is not allowed: {ALLOWED}")
-            if self.depth == "tied" and law_of(self.law).table is not None:
+            if self.depth == "tied" and self.law not in WEIGHTS:
                 raise ValueError(
                     f"law={brief(self.law)} is not allowed with depth='tied': such weights are drawn where they are "
                     "used, layer by layer; use 'gaussian', 'uniform' or 'rademacher'"

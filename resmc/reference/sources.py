@@ -123,7 +123,8 @@ class Counters(Generic[Model_co]):
         """Return a layer's "outer" or "inner" matrix, (N, rows, columns): (N, n, n), unless there is an inner width."""
         dependence, shape = self.model.dependence, self.model.matrix_shape(place)
         if isinstance(dependence, str):
-            return self.entries(ENTRIES_OF[place].layers, 0 if dependence == "tied" else layer, *shape)
+            found = self.entries(ENTRIES_OF[place].layers, 0 if dependence == "tied" else layer, *shape)
+            return found if self.model.weight_law.matrices is None else self.model.weight_law.matrices(found)
         return self._path(place, layer).reshape(-1, *shape)
 
     def other_matrix(self, place: str, layer: int) -> Floats:

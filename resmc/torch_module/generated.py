@@ -60,7 +60,8 @@ class Generated:
 
     def matrix(self, place: str, layer: int) -> Floats:
         rows, columns = self.model.matrix_shape(place)
-        return self._entries(place, layer, rows * columns, self._of_law).reshape(self.networks, rows, columns)
+        found = self._entries(place, layer, rows * columns, self._of_law).reshape(self.networks, rows, columns)
+        return found if self.model.weight_law.matrices is None else self.model.weight_law.matrices(found)
 
     def bias(self, layer: int) -> Floats:
         model = self.model

@@ -90,13 +90,14 @@ auto with_block(Block block, Use use) {
     }
 }
 
-// Of explicit weights, all of variance 1. The last one's entries are a function of a normal, which is a table.
+// Of weights, all of variance 1. Those of a table are that function of a normal.
 enum WeightLaw : int {
     WEIGHTS_GAUSSIAN = 0,
     WEIGHTS_UNIFORM = 1,
     WEIGHTS_RADEMACHER = 2,
     WEIGHTS_TABLE = 3,
-    WEIGHT_LAWS = 4
+    WEIGHTS_ORTHOGONAL = 4,  // of matrices, whose entries depend on each other: projected, on CPUs alone
+    WEIGHT_LAWS = 5
 };
 
 // Any residual network, by layers and backwards; residual.hpp says what each block does with these.
@@ -105,7 +106,7 @@ struct Residual {
     Block block;
     uint32_t inner;  // neurons within a v-phi-w branch, N; else as many as a layer has
     Sigma activation;
-    WeightLaw weight_law;     // of the dense method
+    WeightLaw weight_law;
     Table weight_table;       // of WEIGHTS_TABLE, without kinks; on CPUs alone
     bool grounded;            // a bias or sigma(0) gives every layer a size of its own, however small h is
     bool homogeneous;         // and without bias: rescaling h rescales the network
