@@ -11,7 +11,7 @@ from ..models import inner_width, joint_inputs, normalisation
 from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.joint_inputs import MAX_JOINT, JointInputs
 from ..models.residual_network import Model, ResidualNetwork
-from ..models.weight_families import refuse_orthogonal
+from ..models.weight_law import refuse_orthogonal
 from .devices import Device
 from .lowering import lower
 from .recording import JointRecording
@@ -127,7 +127,7 @@ def _check_model(model: Model, what: str) -> None:
             f"weights={brief(model.weights)} are not allowed with {what}, whose kernels draw every layer's matrices "
             "anew: layers must be independent of each other; resmc.reference.simulate_joint follows a few of the others"
         )
-    refuse_orthogonal(model, f"with {what}")
+    refuse_orthogonal(model.weight_law, f"with {what}")
     if isinstance(model, ResidualNetwork):
         refuse_dropout(model.keep, f"with {what}", SEVERAL_INPUTS[1])
         normalisation.refuse_norm(model, f"with {what}", normalisation.SEVERAL_INPUTS[1])

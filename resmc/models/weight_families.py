@@ -16,7 +16,6 @@ import numpy as np
 
 from .._system.words import brief
 from .activation_table import Floats
-from .network import Network
 from .user_law import QuantileLaw, law_of_table
 from .weight_law import ORTHOGONAL, WEIGHTS, WeightLaw
 from .weight_table import table_of
@@ -150,15 +149,6 @@ def law_of(law: str | QuantileLaw) -> WeightLaw:
     if isinstance(law, QuantileLaw):
         return law.record
     return NAMED.get(law) or _member(law)
-
-
-def refuse_orthogonal(model: Network, where: str) -> None:
-    """Refuse a network of orthogonal matrices by a ValueError that says ``where`` they are not allowed."""
-    if model.weight_law.orthogonal:
-        raise ValueError(
-            f"weights='orthogonal' are not allowed {where}: what is drawn of such matrices is what one input and one "
-            "gradient see of them"
-        )
 
 
 @lru_cache(maxsize=256)

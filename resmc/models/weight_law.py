@@ -101,8 +101,17 @@ def _orthogonal(entries: Floats) -> Floats:
     return np.asarray(math.sqrt(entries.shape[-1]) * q * signs[..., None, :])
 
 
-# Of matrices as a whole. The projected kernels draw what is seen of them, the dense ones do not write them out.
+# A law of whole matrices: kernels draw what is seen of them, and do not write them out.
 ORTHOGONAL = WeightLaw(4, lambda generator, shape: generator.standard_normal(shape), matrices=_orthogonal)
 
 
 BIAS_LAWS = ("gaussian", "uniform")  # signs alone would cancel exactly
+
+
+def refuse_orthogonal(law: WeightLaw, where: str) -> None:
+    """Refuse orthogonal matrices by a ValueError that says ``where`` they are not allowed."""
+    if law.orthogonal:
+        raise ValueError(
+            f"weights='orthogonal' are not allowed {where}: what is drawn of such matrices is what one input and one "
+            "gradient see of them"
+        )

@@ -19,7 +19,7 @@ from .._system.stopping import look, stoppable
 from ..models import normalisation
 from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.residual_network import ResidualNetwork
-from ..models.weight_families import refuse_orthogonal
+from ..models.weight_law import refuse_orthogonal
 from .columns import Columns, factored, levelled, orthonormal, pairs
 from .joint_maps import JointLayer, drawn
 from .network import HELD, checked_networks, recorded_layers
@@ -174,7 +174,7 @@ def simulate_joint(
     """
     ids, seed = checked_networks(networks, seed, first_network)
     refuse_dropout(model.keep, *SEVERAL_INPUTS)
-    refuse_orthogonal(model, "with several inputs")
+    refuse_orthogonal(model.weight_law, "with several inputs")
     normalisation.refuse_norm(model, *normalisation.SEVERAL_INPUTS)
     tangents = checks.integer("tangents", tangents, 0, min(MAX_COLUMNS - 1, model.width), "the width")
     plan = _Plan(

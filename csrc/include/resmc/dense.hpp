@@ -42,8 +42,7 @@ struct MatrixWeights {
     Table table;
     template <class Word, class Real>
     RESMC_FN void operator()(const Word (&w)[4], Real (&g)[4]) const {
-#ifndef __CUDACC__
-        if (law == WEIGHTS_TABLE) {
+        if (ON_CPU && law == WEIGHTS_TABLE) {
             GaussianWeights{}(w, g);
             for (uint32_t k = 0; k < 4; ++k) {
                 Real slope;
@@ -51,7 +50,6 @@ struct MatrixWeights {
             }
             return;
         }
-#endif
         WeightsOfLaw{law}(w, g);
     }
 };

@@ -69,13 +69,7 @@ RESMC_FN Transposed<Real> transposed_orthogonal(Real n, Real gv, Real v_square, 
 template <Block block>
 struct Projected {
     // True for orthogonal weights, which GPUs do not have.
-    static RESMC_FN bool orthogonal(const Residual& net) {
-#ifdef __CUDACC__
-        return false;
-#else
-        return net.weight_law == WEIGHTS_ORTHOGONAL;
-#endif
-    }
+    static RESMC_FN bool orthogonal(const Residual& net) { return ON_CPU && net.weight_law == WEIGHTS_ORTHOGONAL; }
     // |g|^2 of a layer's normals.
     template <class Run>
     static RESMC_FN typename Run::Real normals_square(Run& run, const PhiloxPrefix<typename Run::Wide>& draw) {
