@@ -85,7 +85,7 @@ WRONG: list[tuple[str, str, list[Any], str]] = [
     ("network", "octaves", [25, -1], "must be an integer from 0 to 24"),
     ("network", "kinks_above", [9, 0.5], "must be an integer from 0 to 8"),
     ("network", "table", [np.zeros(1, np.float32), None], "must"),
-    ("network", "weight_law", [4], "must be an integer from 0 to 3"),
+    ("network", "weight_law", [5], "must be an integer from 0 to 4"),
     ("network", "weight_table", [np.zeros(1, np.float32), None], "must"),
     ("network", "norm", [3, -1, None], "must be an integer from 0 to 2"),
     ("network", "norm_after", [1, None], "must be True or False"),
