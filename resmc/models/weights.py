@@ -111,7 +111,7 @@ def checked_weights(given: Any) -> str | QuantileLaw | Weights:
     ValueError
         For anything that is no weights.
     """
-    if isinstance(given, Mapping) and not set(given) - {"law", "depth"}:
+    if isinstance(given, Mapping) and ("law" in given or "depth" in given or not given):
         given = weights_of(given)
     if isinstance(given, Weights):
         return given.law if given.depth == "iid" else given
