@@ -300,7 +300,7 @@ py::tuple activate(const std::string& instruction_set, const py::dict& activatio
 py::array_t<float> entries(const std::string& instruction_set, int law, uint64_t seed, uint32_t stream,
                            uint64_t network, uint32_t first_layer, uint32_t n_layers, uint32_t first_quad,
                            uint32_t n_quads) {
-    if (law < 0 || law >= WEIGHT_LAWS) throw std::invalid_argument("law must be the number of a weight law");
+    if (law < 0 || law >= WEIGHTS_TABLE) throw std::invalid_argument("law must be the number of a weight law");
     if (stream >= 1u << (32 - LAYER_BITS)) throw std::invalid_argument("stream must be below 4096");
     if (network >= END_OF_NETWORKS) throw std::invalid_argument("network must be below 2^48");
     if (uint64_t{first_layer} + n_layers > 1u << LAYER_BITS) throw std::invalid_argument("layers must end at 2^20");

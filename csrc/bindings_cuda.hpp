@@ -48,7 +48,7 @@ inline Sigma sigma_of(Reader& d) {
     return sigma;
 }
 
-// Steps, input and table stay in the caller's memory.
+// Steps, input and tables stay in the caller's memory.
 inline Residual residual_of(Reader& d) {
     Residual r{};
     r.network = network_of(d);
@@ -57,6 +57,12 @@ inline Residual residual_of(Reader& d) {
     if (r.block != BLOCK_V_PHI_W && r.inner != r.network.width) d.refuse("inner", "must be the width in this block");
     r.activation = sigma_of(d);
     r.weight_law = d.choice<WeightLaw>("weight_law", WEIGHT_LAWS);
+    r.weight_table.fine = d.integer<uint32_t>("weight_fine", 0, 23);
+    r.weight_table.octaves = WEIGHT_OCTAVES;
+    const size_t weight_cells = 2 * ((size_t{WEIGHT_OCTAVES} << r.weight_table.fine) + 1);
+    r.weight_table.at =
+        d.array<const float>("weight_table", {r.weight_law == WEIGHTS_TABLE ? TABLE_HEAD + 4 * weight_cells : 0});
+    if (r.weight_law == WEIGHTS_ORTHOGONAL && r.inner != r.network.width) d.refuse("inner", "must be the width");
     r.grounded = d.boolean("grounded");
     r.homogeneous = d.boolean("homogeneous");
     r.inside = d.boolean("inside");
@@ -65,7 +71,7 @@ inline Residual residual_of(Reader& d) {
     r.size = d.real<float>("size");
     r.bias = d.real<float>("bias");
     r.bias_square = d.real<float>("bias_square");
-    r.bias_law = d.choice<WeightLaw>("bias_law", WEIGHT_LAWS);
+    r.bias_law = d.choice<WeightLaw>("bias_law", WEIGHTS_TABLE);
     r.kept_below = d.integer<uint32_t>("kept_below");
     r.kept_factor = d.real<float>("kept_factor");
     r.norm = d.choice<Norm>("norm", NORMS);

@@ -11,7 +11,6 @@ namespace resmc {
 // A run but for its arrays: `start` and the records.
 inline JointJob joint_job_of(const AnyNetwork& network, const py::dict& entries) {
     if (!network.is_residual) throw std::invalid_argument("several inputs are those of a residual network");
-    if (network.residual.n_in > 0) throw std::invalid_argument("several inputs are drawn by their Gram matrix alone");
     if (network.residual.kept_below > 0) throw std::invalid_argument("several inputs have no masks of dropout");
     if (network.residual.inner != network.residual.network.width)
         throw std::invalid_argument("several inputs go through branches as wide as layers");
@@ -30,6 +29,7 @@ inline JointJob joint_job_of(const AnyNetwork& network, const py::dict& entries)
     job.records.row = j.integer<uint64_t>("row");
     job.row_first = j.integer<uint64_t>("row_first", 0, job.records.row);
     j.finish();
+    if (job.network.n_in > 0 && job.method != METHOD_DENSE) j.refuse("method", "must be dense with an input");
     if (job.networks > job.records.row - job.row_first) j.refuse("row", "is too short");
     return job;
 }
@@ -53,6 +53,8 @@ inline void joint(const py::dict& network, const py::dict& settings,
         for (size_t b = 0; b < m; ++b)
             if (!std::isfinite(job.joint.start[a * m + b]) || (b > a && job.joint.start[a * m + b] != 0.0))
                 r.refuse("start", "must be a lower triangle of finite numbers");
+    const size_t n_in = job.network.n_in;
+    if (n_in > 0) job.joint.rows = r.array<const float>("rows", {m, n_in + 12});
     const double size = static_cast<double>(job.network.size);
     if (!(std::fabs(job.joint.start[0] - size) <= 1e-6 * size)) r.refuse("start", "must begin with the network's size");
     job.records.first = records_of(r, job.network, n, row);

@@ -24,6 +24,7 @@ from .models.residual_network import ResidualNetwork
 from .models.resnet import ResNet
 from .models.scaling import DepthScaling
 from .models.user_activation import Activation
+from .models.user_law import QuantileLaw
 from .models.weights import Weights
 from .results.estimates import Estimate, KSDistance
 from .simulation import Simulation, load, merge, simulate
@@ -79,6 +80,7 @@ __all__ = [
     "MomentSweep",
     "OdeLimit",
     "QuadraticVariation",
+    "QuantileLaw",
     "RateFunction",
     "ResNet",
     "ResidualNetwork",

@@ -272,7 +272,8 @@ def simulate(
         Disjoint ranges are independent and can be merged.
     method : {"auto", "projected", "dense"}
         ``projected``: exactly the law of the network at cost width per layer, for independent layers with Gaussian
-        weights. ``dense``: every weight is drawn, cost width^2, the ground truth, and the way for all other weights.
+        or orthogonal weights. ``dense``: every weight is drawn, cost width^2, the ground truth, and the way for all
+        other weights.
         ``auto``: projected where it is exact, else dense.
     gradients : bool
         Also follow the gradient of one output back to layer 0: |p_l|/|p_L| and |p_l - p_L|/|p_L|
@@ -313,7 +314,8 @@ def simulate(
         On the CPU; layers must be independent. See `Simulation.angles`, `Simulation.output_covariance` and
         `Simulation.joint_log_norms`.
     inputs : array of float, shape (m, n_in), optional
-        The inputs themselves instead, of networks with Gaussian weights.
+        The inputs themselves instead. Weights that are not Gaussian see more of them than a Gram matrix says; with
+        ``gram`` or ``angle``, the first layer is Gaussian whatever the others are.
     angle : float, optional
         Two inputs of the network's input norm at this angle in radians instead, 0 or from 1e-12 to pi; small ones keep
         their digits.

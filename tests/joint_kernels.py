@@ -16,6 +16,7 @@ from resmc.engine.lowering import KernelResidual, lower
 from resmc.engine.native import JointJob
 from resmc.engine.request import Job
 from resmc.models.residual_network import Model
+from resmc.reference import METHODS
 
 Records = dict[str, NDArray[Any]]
 START = np.array([[1.0, 0.0, 0.0], [-0.4, 0.9, 0.0], [0.2, -0.3, 0.01]])
@@ -35,6 +36,7 @@ class Case:
     backward: bool = False
     independent: bool = False
     segment: int = 0  # layers that are kept at a time; 0: as the engine chooses
+    rows: NDArray[np.float32] | None = None  # directions of inputs' differences, where the first layer is drawn
 
     @property
     def layers(self) -> NDArray[np.int64]:
@@ -53,6 +55,11 @@ class Case:
     def scaled_start(self) -> NDArray[np.float64]:
         """The start with the kernels' size of input 0."""
         return np.asarray(self.start) * (self.kernel.size / self.start[0][0])
+
+    @property
+    def read(self) -> Records:
+        """Arrays that the kernels read."""
+        return {"start": self.scaled_start} | ({} if self.rows is None else {"rows": self.rows})
 
     @property
     def job(self) -> JointJob:
@@ -81,7 +88,7 @@ class Case:
         kernel, job = self.kernel, self.job
         records = self.empty()
         native.joint(
-            kernel, job, self.layers, {**records, "start": self.scaled_start}, threads,
+            kernel, job, self.layers, records | self.read, threads,
             instructions or instruction_set(), report,
         )  # fmt: skip
         return records
@@ -90,7 +97,7 @@ class Case:
         """Records of the twin."""
         kernel, job = self.kernel, self.job
         records = self.empty()
-        joint_twin.joint(native.plain(kernel), native.plain(job), self.layers, {**records, "start": self.scaled_start})
+        joint_twin.joint(native.plain(kernel), native.plain(job), self.layers, records | self.read)
         return records
 
     def summed_job(self) -> Job:
@@ -119,6 +126,18 @@ class Case:
         job, arrays = self.empty_sums()
         native.simulate(self.kernel, job, self.layers, arrays, 1, instruction_set(), None)
         return arrays.named()
+
+
+@dataclass(frozen=True, eq=False)
+class DenseCase(Case):
+    """A case with explicit weights."""
+
+    @property
+    def job(self) -> JointJob:
+        return replace(super().job, method=METHODS.index("dense"))
+
+    def summed_job(self) -> Job:
+        return replace(super().summed_job(), method=METHODS.index("dense"))
 
 
 def products(gram: NDArray[np.float64], unit: NDArray[np.int32]) -> NDArray[np.float64]:

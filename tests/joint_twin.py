@@ -15,7 +15,8 @@ from resmc.models.blocks import BLOCKS
 from resmc.models.residual_network import ResidualNetwork
 from resmc.models.scaling import DepthScaling
 from resmc.models.user_activation import Activation
-from resmc.models.weights import WEIGHTS
+from resmc.models.user_law import QuantileLaw
+from resmc.models.weight_law import WEIGHTS
 from resmc.reference import METHODS, simulate_joint
 
 Arrays = dict[str, np.ndarray]
@@ -42,8 +43,17 @@ def model_of(network: dict[str, Any]) -> ResidualNetwork:
     scaling = DepthScaling(0.0, float(scales[0]), inside=True) if network["inside"] else tuple(scales.tolist())
     return ResidualNetwork(
         n, depth, block, activation_of(network), network["carry"], scaling,
-        list(WEIGHTS)[network["weight_law"]], network["bias"] / math.sqrt(n),
+        law_of(network), network["bias"] / math.sqrt(n),
     )  # fmt: skip
+
+
+def law_of(network: dict[str, Any]) -> str | QuantileLaw:
+    """Return the weight law that kernels are told of."""
+    if network["weight_law"] < len(WEIGHTS):
+        return list(WEIGHTS)[network["weight_law"]]
+    cells = network["weight_table"][2 * MOST_KINKS :]
+    packed = base64.b64encode(zlib.compress(cells.tobytes())).decode()
+    return QuantileLaw.from_dict({"name": "own", "table": packed, "fine": network["weight_fine"]})
 
 
 def joint(
@@ -57,9 +67,12 @@ def joint(
 ) -> None:
     """Fill the arrays of a joint run, networks last, from place ``row_first`` on."""
     model, count, backward = model_of(network), job["networks"], bool(job["backward"])
+    start, explicit = arrays["start"], "rows" in arrays
+    if explicit:
+        start = arrays["rows"][:, 4:-8] * (np.linalg.norm(start, axis=1)[:, None] * math.sqrt(network["n_in"]))
     paths = simulate_joint(
-        model, arrays["start"], count, job["seed"], job["first"], METHODS[job["method"]], layers.tolist(),
-        backward=backward, independent_backward=bool(job["independent"]), tangents=job["tangents"],
+        model, start, count, job["seed"], job["first"], METHODS[job["method"]], layers.tolist(),
+        backward=backward, explicit=explicit, independent_backward=bool(job["independent"]), tangents=job["tangents"],
         reorthogonalise=job["reorthogonalise"],
     )  # fmt: skip
     first = job["row_first"]

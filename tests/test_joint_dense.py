@@ -5,40 +5,24 @@ The weights are those of one input's dense method, and the twin's are held again
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import AVAILABLE
-from joint_kernels import START, Case, differences
+from joint_kernels import START, DenseCase, differences
 
 from resmc import DepthScaling, ResidualNetwork
-from resmc.engine.native import JointJob
-from resmc.engine.request import Job
 from resmc.models.activations import ACTIVATIONS
 from resmc.models.blocks import BLOCKS
-from resmc.models.weights import WEIGHTS
-from resmc.reference import METHODS
+from resmc.models.weight_law import WEIGHTS
 
 pytestmark = pytest.mark.cpu
 
-DENSE = METHODS.index("dense")
 TOLERANCE = 1e-4
 INSIDE = DepthScaling(0.5, -1.3, inside=True)
 BY_LAYER = tuple(0.5 - 0.3 * (layer % 4) for layer in range(6))
-
-
-@dataclass(frozen=True, eq=False)
-class DenseCase(Case):
-    """A case with explicit weights."""
-
-    @property
-    def job(self) -> JointJob:
-        return replace(super().job, method=DENSE)
-
-    def summed_job(self) -> Job:
-        return replace(super().summed_job(), method=DENSE)
 
 
 def small(block: str, activation: str, **given: Any) -> ResidualNetwork:

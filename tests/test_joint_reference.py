@@ -18,7 +18,8 @@ from resmc.models.blocks import BLOCKS
 from resmc.models.processes import FractionalNoise
 from resmc.models.residual_network import ResidualNetwork
 from resmc.models.scaling import DepthScaling
-from resmc.models.weights import WEIGHTS, Weights
+from resmc.models.weight_law import WEIGHTS
+from resmc.models.weights import Weights
 from resmc.reference import METHODS, simulate_joint, simulate_residual
 from resmc.reference.columns import pairs
 

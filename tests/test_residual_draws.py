@@ -15,7 +15,7 @@ from test_residual_oracles import BOUND
 
 from resmc.models.blocks import BLOCKS
 from resmc.models.residual_network import ResidualNetwork
-from resmc.models.weights import WEIGHTS
+from resmc.models.weight_law import WEIGHTS
 from resmc.reference import METHODS, normals, signs, simulate_residual, words
 from resmc.reference.sources import Counters
 

@@ -24,7 +24,7 @@ from resmc.models.activations import ACTIVATIONS
 from resmc.models.blocks import BLOCKS
 from resmc.models.residual_network import RESNET_ACTIVATIONS
 from resmc.models.spelling import general
-from resmc.models.weights import WEIGHTS
+from resmc.models.weight_law import WEIGHTS
 from resmc.reference import simulate_residual
 
 pytestmark = pytest.mark.cpu

@@ -18,7 +18,7 @@ from resmc import DepthScaling, ResidualNetwork
 from resmc.models import spelling
 from resmc.models.activations import ACTIVATIONS
 from resmc.models.blocks import BLOCKS
-from resmc.models.weights import WEIGHTS
+from resmc.models.weight_law import WEIGHTS
 from resmc.theory import second_moments
 
 BOUND, CONTROL = 4.0, 8.0

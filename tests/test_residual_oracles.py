@@ -20,7 +20,7 @@ from resmc.models.blocks import BLOCKS
 from resmc.models.residual_network import ResidualNetwork
 from resmc.models.resnet import ResNet
 from resmc.models.scaling import DepthScaling
-from resmc.models.weights import WEIGHTS
+from resmc.models.weight_law import WEIGHTS
 from resmc.reference import METHODS, ResidualPaths, simulate, simulate_residual
 from resmc.reference.maps import ProjectedMap
 from resmc.reference.vectors import norm

@@ -18,7 +18,7 @@ from resmc.models.blocks import BLOCKS
 from resmc.models.residual_network import RESNET_ACTIVATIONS, ResidualNetwork
 from resmc.models.resnet import ResNet
 from resmc.models.scaling import DepthScaling
-from resmc.models.weights import WEIGHTS
+from resmc.models.weight_law import WEIGHTS
 from resmc.reference import METHODS, simulate_residual
 from resmc.reference.sources import Counters
 

@@ -17,7 +17,7 @@ import resmc
 from resmc import DepthScaling, FractionalNoise, Mixture, ResidualNetwork, SmoothProcess, Weights, _native
 from resmc.engine import native
 from resmc.engine.weights import LayerWeights, Threads, WeightSource, noise_columns, passes_of
-from resmc.models.weights import WEIGHTS
+from resmc.models.weight_law import WEIGHTS
 from resmc.reference.sources import Counters
 from resmc.theory.processes import covariance, covariance_by_lag
 

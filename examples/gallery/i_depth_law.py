@@ -22,7 +22,7 @@ from g_depth_regimes import network
 
 import resmc
 from resmc.models.residual_network import ResidualNetwork
-from resmc.models.weights import WEIGHTS
+from resmc.models.weight_law import WEIGHTS
 from resmc.theory.depth import depth_limit
 
 CLAIM = "At β = 1/2 the laws of |h_L|/|h_0| and |p_0|/|p_L| are log-Gaussian (n = 100, L = 1000)"

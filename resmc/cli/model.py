@@ -16,7 +16,10 @@ from ..models.normalisation import NORMS, PLACES
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import VARIANTS
 from ..models.user_activation import Activation
-from ..models.weights import BIAS_LAWS, WEIGHTS, Weights, weights_of
+from ..models.user_law import QuantileLaw
+from ..models.weight_families import SPELLINGS
+from ..models.weight_law import BIAS_LAWS
+from ..models.weights import Weights, checked_weights
 from .common import entries, number
 
 WEIGHTS_EXAMPLE = '{"law": "gaussian", "depth": {"process": "fractional_noise", "hurst": 0.3}}'
@@ -63,7 +66,7 @@ def add_model_options(parser: argparse.ArgumentParser, *, depth: bool = True) ->
     group.add_argument("--carry", type=float, help="weight of the skip (default: 1)")
     group.add_argument(
         "--weights",
-        help=f"law of the weights: {', '.join(WEIGHTS)} (default: gaussian), or with a dependence in depth as JSON, "
+        help=f"law of the weights: {', '.join(SPELLINGS)} (default: gaussian), or with a dependence in depth as JSON, "
         f"{WEIGHTS_EXAMPLE}",
     )
     group.add_argument("--bias", type=float, help="standard deviation of the biases b (default: 0, no biases)")
@@ -130,13 +133,13 @@ def _activation(text: str) -> Activation:
     return Activation.from_dict(described)
 
 
-def _weights(text: str) -> Weights:
-    """Read weights from JSON, in the form that `Weights.to_dict` gives them."""
+def _weights(text: str) -> str | QuantileLaw | Weights:
+    """Read weights from JSON, in the form that `Weights.to_dict` or `QuantileLaw.to_dict` gives them."""
     try:
         described = json.loads(text)
     except (ValueError, RecursionError):
         raise ValueError(f"weights={brief(text)} is not allowed: it must look like {WEIGHTS_EXAMPLE}") from None
-    return weights_of(described)
+    return checked_weights(described)
 
 
 def _option(name: str) -> str:

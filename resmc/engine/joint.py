@@ -37,6 +37,7 @@ class Joint:
 
     recording: JointRecording
     start: Floats
+    rows: dict[str, NDArray[np.float32]]
     sums: JointSums
     ends: JointEnds
     first: int
@@ -57,8 +58,8 @@ class Joint:
         kept = request.recording.joint_samples
         ends = JointEnds.empty(recording, kept)
         return Joint(
-            recording, start, sums, ends, request.networks.start, kept, request.threads, instruction_set(),
-            lined(request.lowered),
+            recording, start, rows_of(request.lowered, recording), sums, ends, request.networks.start, kept,
+            request.threads, instruction_set(), lined(request.lowered),
         )  # fmt: skip
 
     @property
@@ -110,8 +111,8 @@ class Joint:
         own = native.empty_records(network, len(layers), job.count, outputs=False)
         found = joint_sums.layer_arrays(self.recording, len(layers), job.count)
         native.joint(
-            network, job_of(self.recording, network, job), layers, {"start": self.start} | own | found, self.threads,
-            self.instructions, report,
+            network, job_of(self.recording, network, job), layers, {"start": self.start} | self.rows | own | found,
+            self.threads, self.instructions, report,
         )  # fmt: skip
         for name, array in own.items():
             records[name][:, at : at + job.count] = array
@@ -160,6 +161,14 @@ def start_of(lowered: Lowered, network: KernelResidual, recording: JointRecordin
     start = np.array(recording.inputs.start)
     start[0, 0] = network.size
     return start
+
+
+def rows_of(lowered: Lowered, recording: JointRecording) -> dict[str, NDArray[np.float32]]:
+    """Return the ``rows`` that a first layer meets which is drawn entry by entry; nothing where it is not."""
+    if not recording.inputs.x:
+        return {}
+    rows = recording.inputs.directions_of_differences(lowered.homogeneous)
+    return {"rows": np.pad(rows, ((0, 0), (4, 8))).astype(np.float32)}
 
 
 def together(recording: JointRecording, n_layers: int) -> int:

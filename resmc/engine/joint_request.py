@@ -11,6 +11,7 @@ from ..models import inner_width, joint_inputs, normalisation
 from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.joint_inputs import MAX_JOINT, JointInputs
 from ..models.residual_network import Model, ResidualNetwork
+from ..models.weight_law import refuse_orthogonal
 from .devices import Device
 from .lowering import lower
 from .recording import JointRecording
@@ -54,7 +55,10 @@ def joint_of(model: Model, asked: Asked, gradients: Any) -> tuple[Model, JointRe
     inputs = _inputs(model, asked, what)
     _check_count(model, inputs, tangents)
     _check_model(model, what)
-    if given and given[0] != "angle":
+    if inputs.x:
+        assert isinstance(model, ResidualNetwork)
+        model = replace(model, input=inputs.x[0], n_in=None, input_norm=1.0)
+    elif given and given[0] != "angle":
         model = with_size(model, inputs)
     if not lower(model).homogeneous:
         assert isinstance(model, ResidualNetwork)
@@ -84,25 +88,24 @@ def named(joint: JointRecording) -> str:
 
 
 def _inputs(model: Model, asked: Asked, what: str) -> JointInputs:
-    if model.inputs.explicit:
-        raise ValueError(
-            f"input={brief(model.inputs.x)} is not allowed with {what} and weights that are not Gaussian: the first "
-            "layer's entries are not drawn there; give input_norm or gram"
-        )
     if asked.gram is None and asked.inputs is None:
+        if model.inputs.explicit and asked.angle is None:
+            return joint_inputs.of_inputs([model.inputs.x], drawn=True)
+        if model.inputs.explicit:
+            assert isinstance(model, ResidualNetwork)
+            raise ValueError(
+                f"angle={asked.angle!r} is not allowed with an input and weights={brief(model.law)}, whose first layer "
+                "does not see the angle of inputs alone: give inputs"
+            )
         size = model.inputs.size
         return joint_inputs.of_size(size) if asked.angle is None else joint_inputs.of_angle(asked.angle, size)
-    if isinstance(model, ResidualNetwork) and model.input is not None:
-        raise ValueError(f"{what} is not allowed beside a network with an input: {what} says it already")
     if asked.gram is not None:
         found = joint_inputs.of_gram(asked.gram)
+        found = replace(found, x=())
     else:
-        if not model.weight_law.gaussian:
-            raise ValueError(
-                "inputs are not allowed with weights that are not Gaussian, as the first layer would need its entries: "
-                "give gram, whose first layer is Gaussian"
-            )
-        found = joint_inputs.of_inputs(asked.inputs)
+        found = joint_inputs.of_inputs(asked.inputs, drawn=not model.weight_law.gaussian)
+    if isinstance(model, ResidualNetwork) and model.input not in (None, *found.x[:1]):
+        raise ValueError(f"{what} is not allowed beside a network with an input: {what} says it already")
     if model.input_norm not in (1.0, float(found.sizes[0])):
         raise ValueError(f"input_norm={model.input_norm!r} is not allowed beside {what}: {what} says it already")
     return found
@@ -124,6 +127,7 @@ def _check_model(model: Model, what: str) -> None:
             f"weights={brief(model.weights)} are not allowed with {what}, whose kernels draw every layer's matrices "
             "anew: layers must be independent of each other; resmc.reference.simulate_joint follows a few of the others"
         )
+    refuse_orthogonal(model.weight_law, f"with {what}")
     if isinstance(model, ResidualNetwork):
         refuse_dropout(model.keep, f"with {what}", SEVERAL_INPUTS[1])
         normalisation.refuse_norm(model, f"with {what}", normalisation.SEVERAL_INPUTS[1])

@@ -21,7 +21,8 @@ from ..models.dropout import WORDS, kept_below, kept_factor
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.resnet import VARIANTS, ResNet
 from ..models.spelling import general, log_gaussian
-from ..models.weights import WEIGHTS
+from ..models.user_law import QuantileLaw
+from ..models.weight_law import WEIGHTS
 
 if TYPE_CHECKING:
     from ..theory.facts import Facts
@@ -69,6 +70,7 @@ class KernelResidual(KernelNetwork):
     kinks_above: int
     kinks_below: int
     weight_law: int
+    weight_fine: int  # cells of its table, where it is one: 0 elsewhere
     homogeneous: bool
     grounded: bool
     inside: bool
@@ -90,6 +92,7 @@ class KernelResidual(KernelNetwork):
     steps: NDArray[np.float32] = field(repr=False)
     input: NDArray[np.float32] = field(repr=False)
     table: NDArray[np.float32] = field(repr=False)
+    weight_table: NDArray[np.float32] = field(repr=False)
 
     @property
     def arrays(self) -> dict[str, NDArray[np.float32]]:
@@ -183,7 +186,7 @@ class Lowered:
     @property
     def exact_method(self) -> str:
         """The method that ``method="auto"`` stands for: projected where that has the networks' law, else dense."""
-        return "projected" if self.general.gaussian and self.independent else "dense"
+        return "projected" if self.general.projected else "dense"
 
     @property
     def variant(self) -> int:
@@ -191,8 +194,8 @@ class Lowered:
         return 0 if self.log_gaussian is None else VARIANTS.index(self.log_gaussian.variant)
 
     @property
-    def law(self) -> str:
-        """Name of the weight law."""
+    def law(self) -> str | QuantileLaw:
+        """The weight law as it is spelled."""
         return "gaussian" if self.log_gaussian is not None else self.general.law
 
     @cached_property
@@ -329,6 +332,7 @@ def _residual(model: ResidualNetwork, gradients: bool) -> KernelResidual:
         vector = (n + 3) // 4 * 4 * LARGEST_PACK_BYTES
         segment = min(depth, max(math.isqrt(depth) + 1, SEGMENT_BYTES // vector))
     place, norm = model.norm_place, model.normalisation
+    weight_table = model.weight_law.table
     outer = 1.0 if model.block == "phi-out" or place.branch else 1.0 / math.sqrt(model.inner)
     n_in, x = 0, np.zeros(0)
     if model.inputs.explicit:
@@ -348,6 +352,8 @@ def _residual(model: ResidualNetwork, gradients: bool) -> KernelResidual:
         inner=model.inner,
         **activation_fields(model.sigma),
         weight_law=model.weight_law.number,
+        weight_fine=0 if weight_table is None else weight_table.fine,
+        weight_table=np.zeros(0, np.float32) if weight_table is None else weight_table.array,
         homogeneous=model.homogeneous,
         grounded=model.bias > 0.0 or model.sigma.at_zero != 0.0 or norm is not None,
         inside=model.inside,

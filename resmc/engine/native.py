@@ -195,7 +195,9 @@ def joint(
     """Simulates networks with several inputs, and fills ``arrays``, whose last axis is the networks.
 
     Read is ``start`` (m, m), a lower triangle of float64: the columns of h_0, which are h^0, h^1 - h^0, .., are that
-    times normals. Filled are `empty_records` of input 0, and by recorded layer R and pair a >= b of inputs, P of them:
+    times normals. Where A is drawn entry by entry, ``rows`` (m, 4 + n_in + 8) are read too, float32: the directions of
+    x^0, x^1 - x^0, .. between zeros, and ``start`` has but the norms of these in its rows. Filled are `empty_records`
+    of input 0, and by recorded layer R and pair a >= b of inputs, P of them:
 
     - ``gram`` (R, P, N), ``unit`` (R, m, N): inner products of columns a and b, in units of 2^(unit_a + unit_b);
     - ``log_stretch`` (R, k, N): logarithm of how much tangent j has grown across those before it;

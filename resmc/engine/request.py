@@ -17,6 +17,7 @@ from ..models.network import CHOICES, METHODS
 from ..models.residual_network import Model
 from ..models.resnet import MAX_WIDTH_DENSE
 from ..models.spelling import checked
+from ..models.weight_law import WEIGHTS
 from . import devices
 from .devices import Device
 from .joint_request import Asked, check_recording, joint_of, named
@@ -195,6 +196,7 @@ def check(
     method = chosen_method(lowered, method)
     gradients, displacement = _followed(lowered, gradients, displacement)
     where = devices.parse(device)
+    _check_device(where, lowered)
     if joint is not None:
         check_recording(named(joint), where, keep_on_device)
         gradients, displacement = joint.kernel, True
@@ -284,7 +286,12 @@ def chosen_method(lowered: Lowered, given: Any) -> str:
             )
         raise ValueError(
             f"weights={lowered.law!r} are not allowed with method='projected', which rests on W x having the law "
-            "of |x| g, as Gaussian weights alone do: use method='dense'"
+            "of |x| g or of a rotated x, as Gaussian and orthogonal weights alone do: use method='dense'"
+        )
+    if method == "dense" and lowered.general.weight_law.orthogonal:
+        raise ValueError(
+            "method='dense' is not allowed with weights='orthogonal', whose matrices the kernels do not write out: use "
+            "'projected', or resmc.reference.simulate_residual or to_torch, which do"
         )
     width = lowered.model.width
     if method == "dense" and width > MAX_WIDTH_DENSE:
@@ -301,6 +308,15 @@ def chosen_method(lowered: Lowered, given: Any) -> str:
             f"{MAX_WIDTH_DENSE}"
         )
     return method
+
+
+def _check_device(device: Device, lowered: Lowered) -> None:
+    """Refuse weights that a GPU's kernels do not draw."""
+    if device.kind != "cpu" and lowered.law not in WEIGHTS:
+        raise ValueError(
+            f"weights={brief(lowered.law)} are not allowed with device='cuda', whose kernels draw 'gaussian', "
+            "'uniform' and 'rademacher' weights alone: use device='cpu'"
+        )
 
 
 def _check_on_device(keep: Any, device: Device, lowered: Lowered, more_than_h: bool) -> None:

@@ -24,7 +24,7 @@ from .._system.stopping import look
 from .._system.words import brief_repr
 from ..models.processes import Covariance, FractionalNoise, Process, SmoothProcess
 from ..models.residual_network import ResidualNetwork
-from ..models.weights import WEIGHTS
+from ..models.weight_law import WEIGHTS
 from ..reference.sources import ENTRIES_OF, Entries
 from ..theory.processes import fractional_noise_embedding, smooth_basis, smooth_series
 from . import native

@@ -23,6 +23,7 @@ from ..engine.request import chosen_method
 from ..models import normalisation
 from ..models.residual_network import Model
 from ..models.spelling import checked
+from ..models.weight_law import refuse_orthogonal
 from ..theory import fractions
 from .moment_run import MomentRun
 
@@ -149,6 +150,7 @@ def checked_model(model: Any) -> Lowered:
     """Return a network that populations can be of."""
     lowered = lower(checked(model))
     normalisation.refuse_norm(model, *normalisation.POPULATIONS)
+    refuse_orthogonal(model.weight_law, "in populations that are resampled")
     chosen_method(lowered, "projected")
     return lowered
 

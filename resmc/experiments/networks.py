@@ -17,6 +17,7 @@ from ..models.dropout import DEPTH, refuse_dropout
 from ..models.processes import Covariance, FractionalNoise, Mixture, SmoothProcess
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
+from ..models.weight_law import refuse_orthogonal
 from ..reference.sources import ENTRIES_OF, Counters
 from ..results.estimates import Floats
 from ..theory.processes import smooth_series
@@ -36,6 +37,7 @@ def check_model(model: Any) -> None:
         raise ValueError(f"carry={model.carry!r} is not allowed: it must be 1, or all grows or falls like carry^L")
     if model.sigma.signed:
         raise ValueError(f"activation={model.activation!r} is not allowed: its signs are drawn in every layer")
+    refuse_orthogonal(model.weight_law, "where one network has every depth")
     refuse_dropout(model.keep, *DEPTH)
     normalisation.refuse_norm(model, *normalisation.DEPTH)
     inner_width.refuse_inner_width(model.inner_width, *inner_width.DEPENDENT)

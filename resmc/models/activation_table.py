@@ -15,6 +15,9 @@ values are off by less than 5e-7 of the largest |sigma(v)| or |v sigma'(v)| of a
 
 from __future__ import annotations
 
+import base64
+import binascii
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,6 +78,11 @@ class KernelTable:
         kinks = np.full((2, MOST_KINKS), np.inf, np.float32)
         kinks[0, : len(self.above)], kinks[1, : len(self.below)] = self.above, self.below
         return np.concatenate([kinks.ravel(), self.cells.ravel()])
+
+    @property
+    def packed(self) -> str:
+        """The cells in base64, as files have them."""
+        return base64.b64encode(zlib.compress(self.cells.astype("<f4").tobytes(), 9)).decode("ascii")
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -155,9 +163,26 @@ def tabulated(
     x = np.concatenate([np.linspace(-8.0, 8.0, 801), [-FARTHEST, FARTHEST]])
     if np.ptp(value(x)) <= 1e-9 * np.abs(value(x)).max():
         raise ValueError("value is not allowed: it is constant, and no input would be felt")
+    table, worst = coarsest(value, slope, above, below, octaves)
+    if table is None:
+        raise ValueError(
+            f"value is not allowed: it is not smooth enough near x={worst:.6g} to be tabulated to 1e-6; give all "
+            "places where it bends as kinks"
+        )
+    return table
+
+
+def coarsest(
+    value: Callable[[Floats], Floats],
+    slope: Callable[[Floats], Floats] | None,
+    above: tuple[float, ...],
+    below: tuple[float, ...],
+    octaves: int,
+) -> tuple[KernelTable | None, float]:
+    """Return the coarsest good enough table of so many octaves, or None, and where the finest one tried is worst."""
     worst = (np.inf, 0.0)
     for fine in range(COARSEST, FINEST + 1):
-        if 2 * ((octaves << fine) + 1) + len(kinks) > MOST_CELLS:
+        if 2 * ((octaves << fine) + 1) + len(above) + len(below) > MOST_CELLS:
             break
         found = [_side(value, slope, sign, fine, octaves, own) for sign, own in ((1.0, above), (-1.0, below))]
         steepest = max(float(np.abs(side.slopes).max()) for side in found)
@@ -165,11 +190,30 @@ def tabulated(
         if worst[0] < 1.0:
             if slope is not None:
                 _check_slopes(found, steepest)
-            return KernelTable(fine, octaves, above, below, np.concatenate([side.cells for side in found]))
-    raise ValueError(
-        f"value is not allowed: it is not smooth enough near x={worst[1]:.6g} to be tabulated to 1e-6; give all places "
-        "where it bends as kinks"
-    )
+            table = KernelTable(fine, octaves, above, below, np.concatenate([side.cells for side in found]))
+            return table, worst[1]
+    return None, worst[1]
+
+
+def unpacked(what: str, given: Any, count: int) -> NDArray[np.float32]:
+    """Return the cells of a table from what `KernelTable.packed` gives, (count, 4).
+
+    Raises
+    ------
+    ValueError
+        For anything else; ``what`` has the table.
+    """
+    try:
+        opened = zlib.decompressobj()
+        raw = opened.decompress(base64.b64decode(given, validate=True), 16 * MOST_CELLS + 1)
+    except (TypeError, ValueError, binascii.Error, zlib.error):
+        raise ValueError(f"{what}'s table is not allowed: it cannot be unpacked") from None
+    if len(raw) != 16 * count:
+        raise ValueError(f"{what}'s table is not allowed: it must have {count} cells")
+    cells = np.frombuffer(raw, "<f4").reshape(count, 4).astype(np.float32)
+    if not np.isfinite(cells).all():
+        raise ValueError(f"{what}'s table is not allowed: it is not finite")
+    return cells
 
 
 class _Side(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._system.words import brief, brief_repr
-from .weights import WeightLaw
+from .weight_law import WeightLaw
 
 MAX_INPUTS = 1 << 17
 
@@ -44,7 +44,7 @@ def meeting(entries: Sequence[float] | None, norm: float, law: WeightLaw) -> Inp
     """Return the input of these ``entries``, or of size ``norm`` without them, as weights of ``law`` need it."""
     if entries is None:
         return Inputs((norm,), explicit=False)
-    if law.gaussian:
+    if law.projected:
         return Inputs((_size(entries),), explicit=False)
     return Inputs(tuple(entries), explicit=True)
 

@@ -32,7 +32,9 @@ ROUNDING = 1e-12  # share of differences to input 0 below which two of them are 
 
 @dataclass(frozen=True)
 class JointInputs:
-    """Inputs x^0, .., x^{m-1} that share every network, as a first layer of Gaussian weights sees them.
+    """Inputs x^0, .., x^{m-1} that share every network, as the first layer sees them.
+
+    Gaussian weights see the Gram matrix alone. Other laws see the inputs themselves, which ``x`` holds then.
 
     Attributes
     ----------
@@ -41,10 +43,13 @@ class JointInputs:
     start : tuple of tuples of float, (m, m)
         Lower triangle whose rows are x^0, x^1 - x^0, .., x^{m-1} - x^0 over sqrt(n_in), in some orthonormal basis. A
         difference keeps its digits however small it is.
+    x : tuple of tuples of float, (m, n_in)
+        The inputs, where the first layer is drawn entry by entry; else empty.
     """
 
     gram: Rows
     start: Rows
+    x: Rows = ()
 
     __repr__ = brief_repr
 
@@ -61,12 +66,23 @@ class JointInputs:
     @cached_property
     def unit_start(self) -> Floats:
         """Rows u^0, u^1 - u^0, .. as those of ``start``, (m, m), where u^a = x^a/|x^a|."""
-        start = np.array(self.start)
-        first, size = start[0], start[0, 0]
-        out = np.zeros_like(start)
-        out[0, 0] = 1.0
+        return self._unit(np.array(self.start))
+
+    def directions_of_differences(self, unit: bool) -> Floats:
+        """Return rows of norm 1 or 0 along x^0, x^1 - x^0, .., or with ``unit`` along u^0, u^1 - u^0, ..: (m, n_in)."""
+        x = np.array(self.x)
+        x[1:] -= x[0]
+        rows = self._unit(x / math.sqrt(x.shape[1])) if unit else x
+        sizes = np.array([math.hypot(*row) for row in rows])
+        return np.asarray(np.divide(rows, sizes[:, None], out=np.zeros_like(rows), where=sizes[:, None] > 0.0))
+
+    def _unit(self, rows: Floats) -> Floats:
+        """Return u^0, u^1 - u^0, .. from x^0, x^1 - x^0, .. over sqrt(n_in), in any orthonormal basis."""
+        first, size = rows[0], float(self.sizes[0]) if self.x else float(rows[0, 0])
+        out = np.zeros_like(rows)
+        out[0] = first / size
         for a in range(1, self.count):
-            difference = start[a]
+            difference = rows[a]
             norm = math.hypot(*(first + difference))
             # 1/|x^a| - 1/|x^0| from |x^a|^2 - |x^0|^2, which is known to more digits than either.
             grown = 2.0 * float(first @ difference) + float(difference @ difference)
@@ -86,8 +102,9 @@ class JointInputs:
         return np.where(same, 1, np.where(together <= ROUNDING, -1, 0))
 
     def to_dict(self) -> Plain:
-        """Return both matrices as lists."""
-        return {"gram": [list(row) for row in self.gram], "start": [list(row) for row in self.start]}
+        """Return the matrices as lists."""
+        found = {"gram": self.gram, "start": self.start} | ({"x": self.x} if self.x else {})
+        return {name: [list(row) for row in rows] for name, rows in found.items()}
 
     @staticmethod
     def from_dict(described: Mapping[str, Any]) -> JointInputs:
@@ -105,7 +122,12 @@ class JointInputs:
         rows = start + np.where(np.arange(len(start)) > 0, 1.0, 0.0)[:, None] * start[0]
         if not np.allclose(rows @ rows.T, gram, rtol=0.0, atol=1e-7 * float(np.diagonal(gram).max())):
             raise ValueError("start is not allowed: it must be a factor of gram")
-        return JointInputs(_rows(gram), _rows(start))
+        if "x" not in described:
+            return JointInputs(_rows(gram), _rows(start))
+        found = of_inputs(described["x"], drawn=True)
+        if (found.gram, found.start) != (_rows(gram), _rows(start)):
+            raise ValueError("x is not allowed: its inputs must have the Gram matrix gram and the factor start")
+        return found
 
 
 def of_size(size: float) -> JointInputs:
@@ -132,8 +154,8 @@ def of_gram(given: Any) -> JointInputs:
     return JointInputs(_rows(gram), _rows(factor(differences)))
 
 
-def of_inputs(given: Any) -> JointInputs:
-    """Return these inputs, the rows of an (m, n_in) array.
+def of_inputs(given: Any, drawn: bool = False) -> JointInputs:
+    """Return these inputs, the rows of an (m, n_in) array; they are kept where the first layer is ``drawn``.
 
     Raises
     ------
@@ -159,7 +181,7 @@ def of_inputs(given: Any) -> JointInputs:
     triangle: Floats = np.asarray(np.linalg.qr(rows.T, mode="r")).T
     start = np.zeros((len(x), len(x)))
     start[:, : triangle.shape[1]] = triangle * np.where(np.diagonal(triangle) < 0.0, -1.0, 1.0)
-    return JointInputs(_rows(scaled @ scaled.T), _rows(np.tril(start)))
+    return JointInputs(_rows(scaled @ scaled.T), _rows(np.tril(start)), _rows(x) if drawn else ())
 
 
 def of_angle(given: Any, size: float) -> JointInputs:

@@ -10,7 +10,7 @@ from .activation_record import ActivationRecord
 from .blocks import Block
 from .inputs import Inputs
 from .processes import Process
-from .weights import WeightLaw
+from .weight_law import WeightLaw
 
 if TYPE_CHECKING:
     import torch

@@ -30,7 +30,10 @@ from .processes import Covariance, Mixture, Process
 from .resnet import MAX_DEPTH, MAX_WIDTH, VARIANT_ACTIVATIONS, ResNet, lam_of_scale
 from .scaling import DepthScaling, Scaling, by_layer, checked_scaling, scaling_of
 from .user_activation import Activation
-from .weights import BIAS_LAWS, WEIGHTS, WeightLaw, Weights, checked_weights
+from .user_law import QuantileLaw
+from .weight_families import law_of
+from .weight_law import BIAS_LAWS, WeightLaw
+from .weights import Weights, checked_weights
 
 SCALE_RANGE = 2.0**40  # a scale beyond it could take a layer out of the range of the kernels' arithmetic
 NORM_RANGE = 2.0**50  # an input beyond it could leave that range in networks that cannot be rescaled
@@ -82,10 +85,13 @@ class ResidualNetwork(Network):
         Weight of the skip; 1 in the papers on depth, alpha in the log-Gaussian one.
     scaling : DepthScaling, or array of ``depth`` floats
         s_k, the same in all layers or one by one.
-    weights : {"gaussian", "uniform", "rademacher"} or Weights
-        The weight law, of variance 1/width: Gaussian, uniform on +-sqrt(3/width), or +-1/sqrt(width); or `Weights`,
-        which say too how layers depend on each other. Only independent Gaussian layers can be simulated by the
-        projected method.
+    weights : str, QuantileLaw or Weights
+        The weight law, of mean 0 and variance 1/width: "gaussian", "uniform" on +-sqrt(3/width), or "rademacher",
+        +-1/sqrt(width); "truncated_normal(low, high)", a normal between two bounds that are in its own standard
+        deviations, -2 and 2 by default; "student_t(df)" with df above 2; or a `QuantileLaw` of any other. "orthogonal":
+        V_k and W_k are uniform among all orthogonal matrices, and A and W_out Gaussian; without a bias. Or `Weights`,
+        which say too how layers depend on each other. Only independent layers that are Gaussian or orthogonal can be
+        simulated by the projected method.
     bias : float
         Standard deviation of b_k, at least 0.
     n_in : int, optional
@@ -128,7 +134,7 @@ class ResidualNetwork(Network):
     activation: str | Activation = "relu"
     carry: float = 1.0
     scaling: Scaling = CRITICAL
-    weights: str | Weights = "gaussian"
+    weights: str | QuantileLaw | Weights = "gaussian"
     bias: float = 0.0
     n_in: int | None = None
     n_out: int = 1
@@ -167,6 +173,7 @@ class ResidualNetwork(Network):
                 f"bias_law={self.bias_law!r} is not allowed with weights that depend on each other in depth: the bias "
                 "is then a Gaussian process too; it must be 'gaussian'"
             )
+        self._check_orthogonal()
         put("n_out", checks.integer("n_out", self.n_out, 1, 1 << 17, "2^17"))
         put("input_norm", checks.real("input_norm", self.input_norm, positive=True))
         if self.input is not None:
@@ -222,6 +229,19 @@ class ResidualNetwork(Network):
                     "from 2^-40 to 2^40, unless its c is 0"
                 )
 
+    def _check_orthogonal(self) -> None:
+        """Refuse what orthogonal matrices do not go with."""
+        if not self.weight_law.orthogonal:
+            return
+        refuse_inner_width(self.inner_width, "with weights='orthogonal'", "such matrices are square")
+        if self.bias > 0.0:
+            raise ValueError(
+                f"bias={self.bias!r} is not allowed with weights='orthogonal': how W^T goes on from W x + b is "
+                "not derived; it must be 0"
+            )
+        if self.width < 2:
+            raise ValueError(f"width={self.width} is not allowed with weights='orthogonal': it must be at least 2")
+
     def _check_scaling(self) -> None:
         """Refuse a scaling inside where the block has none, and one with which every layer is 0."""
         if self.inside and not self.residual_block.scales_inside:
@@ -262,22 +282,27 @@ class ResidualNetwork(Network):
     @property
     def weight_law(self) -> WeightLaw:
         """The weight law: the law of the matrices' entries."""
-        return WEIGHTS[self.law]
+        return law_of(self.law)
 
     @property
     def gaussian(self) -> bool:
-        """True if matrices are Gaussian, and a bias too if there is one, as the projected method needs it."""
+        """True if matrices are Gaussian, and a bias too if there is one."""
         return self.weight_law.gaussian and (self.bias == 0.0 or self.bias_law == "gaussian")
 
     @property
-    def law(self) -> str:
-        """Name of the weight law."""
-        return self.weights if isinstance(self.weights, str) else self.weights.law
+    def projected(self) -> bool:
+        """True if the projected method has the network's law: its layers see of their matrices what can be drawn."""
+        return self.independent and (self.gaussian or self.weight_law.orthogonal)
+
+    @property
+    def law(self) -> str | QuantileLaw:
+        """The weight law as it is spelled."""
+        return self.weights.law if isinstance(self.weights, Weights) else self.weights
 
     @property
     def dependence(self) -> str | Process:
         """How layers depend on each other: "iid", "tied", or the process that an entry is over the layers."""
-        return "iid" if isinstance(self.weights, str) else self.weights.dependence
+        return self.weights.dependence if isinstance(self.weights, Weights) else "iid"
 
     @property
     def independent(self) -> bool:

@@ -13,7 +13,7 @@ from .activations import ACTIVATIONS
 from .blocks import BLOCKS, Block
 from .inputs import Inputs
 from .network import Network
-from .weights import WEIGHTS, WeightLaw
+from .weight_law import WEIGHTS, WeightLaw
 
 VARIANT_ACTIVATIONS = {"vanilla": "relu", "balanced": "balanced", "balanced-half": "balanced-half"}
 VARIANTS = tuple(VARIANT_ACTIVATIONS)

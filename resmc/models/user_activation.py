@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import math
 import sys
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -30,6 +27,7 @@ from .activation_table import (
     Floats,
     KernelTable,
     tabulated,
+    unpacked,
 )
 from .activations import kinked
 
@@ -95,7 +93,7 @@ class Activation:
             raise ValueError(f"value={brief(value)} is not allowed: it must be a function of an array")
         if slope is not None and not callable(slope):
             raise ValueError(f"slope={brief(slope)} is not allowed: it must be a function of an array, or None")
-        self.name = _name(value, name)
+        self.name = named(value, name)
         sigma, places = _checked("value", value), _kinks(kinks)
         derivative = None if slope is None else _checked("slope", slope)
         if derivative is not None:
@@ -123,10 +121,9 @@ class Activation:
         if r.table is None:
             return {"name": self.name, "above": r.above, "below": r.below}
         t = r.table
-        packed = base64.b64encode(zlib.compress(t.cells.astype("<f4").tobytes(), 9)).decode("ascii")
         return {
             "name": self.name,
-            "table": packed,
+            "table": t.packed,
             "fine": t.fine,
             "octaves": t.octaves,
             "kinks": [*(-k for k in reversed(t.below)), *t.above],
@@ -148,7 +145,7 @@ class Activation:
             raise ValueError(
                 f"activation={brief(dict(described))} is not allowed: it must have what resmc.Activation.to_dict gives"
             )
-        made.name = _name(None, described["name"])
+        made.name = named(None, described["name"])
         if set(described) == OF_SLOPES:
             made.record = _of_slopes(checks.real("above", described["above"]), checks.real("below", described["below"]))
             return made
@@ -159,7 +156,7 @@ class Activation:
         count = 2 * ((octaves << fine) + 1) + len(places)
         if count > MOST_CELLS or 0.0 in places or max([*above, *below], default=0.0) >= 2.0**octaves - 1.0:
             raise ValueError("an activation's table is not allowed: its kinks and cells are not those of a table")
-        cells = _unpacked(described["table"], count)
+        cells = unpacked("an activation", described["table"], count)
         at_zero = [
             math.nan if described[key] is None else checks.real(key, described[key])
             for key in ("slope_at_zero", "curvature_at_zero")
@@ -185,7 +182,8 @@ class Activation:
         return f"<Activation {self}>"
 
 
-def _name(value: Any, given: Any) -> str:
+def named(value: Any, given: Any) -> str:
+    """Return the name of something of a user's own that is made of a function."""
     found = given
     if given is None:
         found = getattr(value, "__name__", type(value).__name__)
@@ -304,18 +302,3 @@ def _of_table(table: KernelTable, slope_at_zero: float, curvature: float) -> Act
         kinks=kinks,
         vanishes=bool(flat.any()),
     )
-
-
-def _unpacked(given: Any, count: int) -> Any:
-    """Return the cells of a table from base64, (count, 4)."""
-    try:
-        opened = zlib.decompressobj()
-        raw = opened.decompress(base64.b64decode(given, validate=True), 16 * MOST_CELLS + 1)
-    except (TypeError, ValueError, binascii.Error, zlib.error):
-        raise ValueError("an activation's table is not allowed: it cannot be unpacked") from None
-    if len(raw) != 16 * count:
-        raise ValueError(f"an activation's table is not allowed: it must have {count} cells")
-    cells = np.frombuffer(raw, "<f4").reshape(count, 4).astype(np.float32)
-    if not np.isfinite(cells).all():
-        raise ValueError("an activation's table is not allowed: it is not finite")
-    return cells

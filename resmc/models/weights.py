@@ -1,76 +1,23 @@
-"""Weights: the laws of their entries, in one table, and `Weights`, a law with a dependence of the layers on each other.
+"""`Weights`: a law of the entries with a dependence of the layers on each other, and how both are given.
 
-A row of the table says how an entry of variance 1 is made from a counter's word or by a generator. The kernels make the
-same entries in ``csrc/include/resmc/residual_dense.hpp``. Entries of one matrix are independent; so are those of
-different layers, unless `Weights` says otherwise.
+Entries of one matrix are independent; so are those of different layers, unless `Weights` says otherwise.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._system import checks
 from .._system.plain import Plain
 from .._system.words import brief
 from .processes import Covariance, Process, process_of
-
-Floats = NDArray[np.float64]
-SQRT3 = math.sqrt(3.0)
-
-
-@dataclass(frozen=True)
-class WeightLaw:
-    """One law of independent entries with mean 0 and variance 1.
-
-    Attributes
-    ----------
-    number : int
-        The number by which the kernels know the law.
-    generated : callable
-        Function of (generator, shape) that returns entries from a generator of NumPy's.
-    of_word : callable or None
-        Function from signed random words of 32 bits (two's complement) to entries; None for the Gaussian law, whose
-        entries are `resmc.reference.normals`, four from four words.
-    cancels : bool
-        True if sums of entries, and of entries times numbers that such sums have made, are exactly 0 with a positive
-        probability. Rounding leaves a trace of them, which kernels and twin take for 0.
-    """
-
-    number: int
-    generated: Callable[[np.random.Generator, tuple[int, ...]], Floats]
-    of_word: Callable[[NDArray[np.int32]], Floats] | None = None
-    cancels: bool = False
-
-    @property
-    def gaussian(self) -> bool:
-        """True if the law of W h depends on |h| alone, as the projected method needs it."""
-        return self.of_word is None
-
-
-def _fair_signs(generator: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    return 2.0 * generator.integers(0, 2, shape).astype(np.float64) - 1.0
-
-
-WEIGHTS: dict[str, WeightLaw] = {
-    "gaussian": WeightLaw(0, lambda generator, shape: generator.standard_normal(shape)),
-    # from -sqrt(3) to sqrt(3)
-    "uniform": WeightLaw(
-        1,
-        lambda generator, shape: generator.uniform(-SQRT3, SQRT3, shape),
-        lambda w: np.asarray(SQRT3 * (2.0 * w + 1.0) * 2.0**-32),
-    ),
-    # -1 or 1
-    "rademacher": WeightLaw(2, _fair_signs, lambda w: np.where(w >= 0, 1.0, -1.0), cancels=True),
-}
-
-
-BIAS_LAWS = ("gaussian", "uniform")  # signs alone would cancel exactly
+from .user_law import QuantileLaw
+from .weight_families import checked_law, law_of
+from .weight_law import WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -84,7 +31,7 @@ class Weights:
     Parameters
     ----------
     law : {"gaussian", "uniform", "rademacher"}
-        The law of an entry.
+        The law of an entry; with ``depth="iid"`` any law that ``weights`` takes by itself.
     depth : "iid", "tied", FractionalNoise, SmoothProcess, Mixture, or a covariance matrix
         ``iid``: layers are independent, as with ``weights=law``. ``tied``: all layers have the same matrices and the
         same bias. Or a Gaussian process in depth, for which the law must be ``gaussian``; a symmetric matrix of
@@ -98,24 +45,29 @@ class Weights:
     Source: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), section 4.
     """
 
-    law: str = "gaussian"
+    law: str | QuantileLaw = "gaussian"
     depth: str | Process | ArrayLike = "iid"
 
     def __post_init__(self) -> None:
         if isinstance(self.law, Process):
             raise ValueError(f"law={brief(self.law)} is not allowed: give Weights(depth={brief(self.law)})")
-        checks.choice("law", self.law, tuple(WEIGHTS))
+        object.__setattr__(self, "law", checked_law("law", self.law))
         if isinstance(self.depth, Mapping):
             object.__setattr__(self, "depth", process_of(self.depth))
         if isinstance(self.depth, str):
             if self.depth not in ("iid", "tied"):
                 raise ValueError(f"depth={brief(self.depth)} is not allowed: {ALLOWED}")
+            if self.depth == "tied" and self.law not in WEIGHTS:
+                raise ValueError(
+                    f"law={brief(self.law)} is not allowed with depth='tied': such weights are drawn where they are "
+                    "used, layer by layer; use 'gaussian', 'uniform' or 'rademacher'"
+                )
             return
         if not isinstance(self.depth, Process):
             if np.ndim(_array(self.depth)) != 2:
                 raise ValueError(f"depth={brief(self.depth)} is not allowed: {ALLOWED}")
             object.__setattr__(self, "depth", Covariance(self.depth))  # type: ignore[arg-type]
-        if self.law != "gaussian":
+        if not law_of(self.law).gaussian:
             raise ValueError(
                 f"law={self.law!r} is not allowed with depth={brief(self.depth)}: a process in depth is Gaussian; "
                 "other laws go with 'iid' and 'tied'"
@@ -132,13 +84,14 @@ class Weights:
         """The weights in a few words."""
         one = self.dependence
         if isinstance(one, str):
-            return self.law if one == "iid" else f"{one} {self.law}"
+            return str(self.law) if one == "iid" else f"{one} {self.law}"
         return one.words
 
     def to_dict(self) -> Plain:
         """Return the weights as plain values."""
         one = self.dependence
-        return {"law": self.law, "depth": one if isinstance(one, str) else one.to_dict()}
+        law = self.law.to_dict() if isinstance(self.law, QuantileLaw) else self.law
+        return {"law": law, "depth": one if isinstance(one, str) else one.to_dict()}
 
     def __str__(self) -> str:
         return self.words
@@ -150,27 +103,27 @@ ALLOWED = (
 )
 
 
-def checked_weights(given: Any) -> str | Weights:
-    """Return ``given`` as the name of a law where layers are independent, and as `Weights` elsewhere.
+def checked_weights(given: Any) -> str | QuantileLaw | Weights:
+    """Return ``given`` as a law where layers are independent, and as `Weights` elsewhere.
 
     Raises
     ------
     ValueError
         For anything that is no weights.
     """
-    if isinstance(given, Mapping):
+    if isinstance(given, Mapping) and ("law" in given or "depth" in given or not given):
         given = weights_of(given)
     if isinstance(given, Weights):
         return given.law if given.depth == "iid" else given
     if isinstance(given, Process):
         raise ValueError(f"weights={brief(given)} is not allowed: give Weights(depth={brief(given)})")
-    if not isinstance(given, str) and np.ndim(_array(given)) == 2:
+    if not isinstance(given, str | QuantileLaw | Mapping) and np.ndim(_array(given)) == 2:
         raise ValueError(f"weights={brief(given)} is not allowed: a covariance of layers is Weights(depth=matrix)")
-    if not isinstance(given, str) or given not in WEIGHTS:
-        listed = ", ".join(repr(name) for name in WEIGHTS)
-        tied = "; tied layers are Weights(depth='tied'), in JSON and TOML {depth: 'tied'}" if given == "tied" else ""
-        raise ValueError(f"weights={brief(given)} is not allowed: it must be one of {listed}, or a resmc.Weights{tied}")
-    return given
+    if isinstance(given, str) and given == "tied":
+        raise ValueError(
+            "weights='tied' is not allowed: tied layers are Weights(depth='tied'), in JSON and TOML {depth: 'tied'}"
+        )
+    return checked_law("weights", given)
 
 
 def weights_of(described: Mapping[str, Any]) -> Weights:

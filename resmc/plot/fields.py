@@ -12,6 +12,7 @@ from ..models.fields import DEPTH_SCALING, LOG_GAUSSIAN, told_apart
 from ..models.scaling import DepthScaling
 from ..models.spelling import general, listed
 from ..models.user_activation import Activation
+from ..models.user_law import QuantileLaw
 from ..models.weights import Weights
 from ..results.observable import Observable, letter
 from ..results.record import Record
@@ -59,7 +60,7 @@ def in_words(value: Any) -> str:
     """Return a field's value as ticks show it."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
-    if isinstance(value, str | Weights | Activation):
+    if isinstance(value, str | Weights | Activation | QuantileLaw):
         return str(value)
     if isinstance(value, DepthScaling):
         power = f" depth$^{{{-value.beta:.4g}}}$" if value.beta else ""
@@ -76,7 +77,7 @@ def coordinates(name: str, values: Sequence[Any]) -> list[str]:
 
 def _said(name: str, value: Any, text: str) -> str:
     words, symbol = FIELDS.get(name, (name, ""))
-    return text if isinstance(value, str | Weights | Activation) else f"{symbol or words} = {text}"
+    return text if isinstance(value, str | Weights | Activation | QuantileLaw) else f"{symbol or words} = {text}"
 
 
 def field(model: Model, name: str) -> Any:

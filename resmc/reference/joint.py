@@ -19,12 +19,13 @@ from .._system.stopping import look, stoppable
 from ..models import normalisation
 from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.residual_network import ResidualNetwork
+from ..models.weight_law import refuse_orthogonal
 from .columns import Columns, factored, levelled, orthonormal, pairs
 from .joint_maps import JointLayer, drawn
 from .network import HELD, checked_networks, recorded_layers
 from .residual import activity, checked_method, stepped
 from .sources import Counters, Ids
-from .vectors import Floats, Vectors, cosine, log_quotient
+from .vectors import Floats, Vectors, cosine, log_quotient, without_dust
 
 Array = NDArray[Any]
 MAX_COLUMNS = 16  # inputs and tangents together
@@ -173,6 +174,7 @@ def simulate_joint(
     """
     ids, seed = checked_networks(networks, seed, first_network)
     refuse_dropout(model.keep, *SEVERAL_INPUTS)
+    refuse_orthogonal(model.weight_law, "with several inputs")
     normalisation.refuse_norm(model, *normalisation.SEVERAL_INPUTS)
     tangents = checks.integer("tangents", tangents, 0, min(MAX_COLUMNS - 1, model.width), "the width")
     plan = _Plan(
@@ -225,6 +227,8 @@ def _first_state(networks: Counters[ResidualNetwork], plan: _Plan) -> _State:
     if plan.explicit:
         A = networks.entries("dense_input", 0, n, plan.start.shape[1])
         x = plan.start @ A.transpose(0, 2, 1)
+        if model.weight_law.cancels:
+            x = without_dust(x, np.linalg.norm(plan.start, axis=1)[:, None])
     else:
         x = plan.start @ drawn(networks, "first_layer", 0, n, plan.inputs)
     h = Columns(x, np.zeros((*x.shape[:2], 1)))

@@ -17,6 +17,15 @@ and where G is Gaussian, all m (n + 1) entries of G~ are independent standard no
 for every v made of x, y and anything independent of G: along x~ the transpose is known, since x~.(G~^T v) = y.v, and
 across it everything is new. The first n entries, divided by sqrt(n), are G^T v. Where x~ = 0 nothing is known, and
 e = 0. So a map and its transpose cost about n numbers each instead of n^2, and no approximation is made.
+
+Let G be orthogonal instead, uniform among all such matrices, and b = 0. With unit vectors e = x/|x| and f = g/|g|,
+
+::
+
+    y           has the law of   |x| f
+    G^T v | y   has the law of   (f.v) e + |v - (f.v) f| r/|r|                  r = (I - e e^T) g'
+
+as G maps what is across e to what is across f by an orthogonal map that is uniform, too.
 """
 
 from __future__ import annotations
@@ -26,6 +35,7 @@ import math
 import numpy as np
 
 from ..models.network import Network
+from ..models.weight_law import WeightLaw
 from .sources import STREAMS_OF, Counters, Source
 from .vectors import Floats, dot, norm, unit, without_dust
 
@@ -75,6 +85,26 @@ class ProjectedMap:
         e = unit(self.extended(x))
         fresh = norm(v) * self.source.normals(self.streams.backward, self.layer, e.shape[1])
         return (dot(self.g, v) * e + fresh - dot(e, fresh) * e)[:, :-1] / self.root
+
+
+class RotatedMap(ProjectedMap):
+    """One layer's map of one x, exactly in law, for orthogonal weights: y = |x| g/|g|."""
+
+    def __call__(self, x: Floats) -> Floats:
+        """Return G x, (N, n)."""
+        return norm(x) * unit(self.g)
+
+    def transposed(self, x: Floats, v: Floats) -> Floats:
+        """Return G^T v, (N, n), given that the map has sent x to what ``__call__`` returns."""
+        e, f = unit(x), unit(self.g) * (norm(x) > 0.0)
+        fresh = self.source.normals(self.streams.backward, self.layer, x.shape[1])
+        across = v - dot(f, v) * f
+        return dot(f, v) * e + norm(across) * unit(fresh - dot(e, fresh) * e)
+
+
+def map_of(method: str, law: WeightLaw) -> type[DenseMap] | type[ProjectedMap]:
+    """Return the maps of a method, for weights of a law that it has."""
+    return RotatedMap if method == "projected" and law.orthogonal else MAPS[method]
 
 
 MAPS: dict[str, type[DenseMap] | type[ProjectedMap]] = {"projected": ProjectedMap, "dense": DenseMap}

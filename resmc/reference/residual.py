@@ -19,7 +19,7 @@ from .._system.words import brief
 from ..models.network import METHODS
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE
-from .maps import MAPS, ProjectedMap
+from .maps import ProjectedMap, map_of
 from .network import HELD, checked_networks, recorded_layers
 from .sources import Counters, Ids
 from .vectors import Floats, Vectors, cosine, log_quotient, norm, squares, without_dust
@@ -183,10 +183,10 @@ def checked_method(model: ResidualNetwork, method: str) -> str:
             f"method='projected' is not allowed with bias_law={model.bias_law!r}: it must be 'dense', since W h + b is "
             "drawn as one Gaussian vector"
         )
-    elif not model.weight_law.gaussian:
+    elif not model.weight_law.projected:
         raise ValueError(
             f"method='projected' is not allowed with weights={model.weights!r}: it must be 'dense', since only with "
-            "Gaussian weights does the law of W h depend on |h| alone"
+            "Gaussian or orthogonal weights does the law of W h depend on |h| alone"
         )
     return method
 
@@ -294,7 +294,8 @@ class Layer:
     """
 
     def __init__(self, networks: Counters[ResidualNetwork], method: str, layer: int) -> None:
-        model, Map, block = networks.model, MAPS[method], networks.model.residual_block
+        model, block = networks.model, networks.model.residual_block
+        Map = map_of(method, model.weight_law)
         self.inside, self.s = model.inside, float(model.scales[layer])
         self.signs, self.activation, self.kept = networks.signs(layer), model.sigma, networks.kept(layer)
         self.norm, self.place, self.eps = model.normalisation, model.norm_place, model.eps

@@ -21,7 +21,7 @@ from ..models.network import Network
 from ..models.processes import Mixture, SmoothProcess
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE
-from ..models.weights import WEIGHTS, WeightLaw
+from ..models.weight_law import WEIGHTS, WeightLaw
 from .normals import normals, signs
 from .paths import Terms, path, smooth_path
 from .philox import words
@@ -123,7 +123,8 @@ class Counters(Generic[Model_co]):
         """Return a layer's "outer" or "inner" matrix, (N, rows, columns): (N, n, n), unless there is an inner width."""
         dependence, shape = self.model.dependence, self.model.matrix_shape(place)
         if isinstance(dependence, str):
-            return self.entries(ENTRIES_OF[place].layers, 0 if dependence == "tied" else layer, *shape)
+            found = self.entries(ENTRIES_OF[place].layers, 0 if dependence == "tied" else layer, *shape)
+            return found if self.model.weight_law.matrices is None else self.model.weight_law.matrices(found)
         return self._path(place, layer).reshape(-1, *shape)
 
     def other_matrix(self, place: str, layer: int) -> Floats:
@@ -213,6 +214,7 @@ class Counters(Generic[Model_co]):
             gaussian     normals
             uniform      sqrt(3) (2 w + 1) 2^-32       w the signed word (two's complement), output k of quad q
             rademacher   1 if w >= 0, else -1          for the flat index 4 q + k
+            others       T(g), g the normals           T the law's table
         """
         flat = self._of_law(self.model.weight_law, stream, layer, rows * columns, input_index)
         return flat.reshape(-1, rows, columns)
@@ -220,7 +222,7 @@ class Counters(Generic[Model_co]):
     def _of_law(self, law: WeightLaw, stream: str, layer: int, count: int, input_index: int = 0) -> Floats:
         """Return entries of a law, (N, count)."""
         if law.of_word is None:
-            return self.normals(stream, layer, count, input_index)
+            return law.of_normals(self.normals(stream, layer, count, input_index))
         quads = words(self.seed, self.networks, stream, layer, np.arange(-(-count // 4)), input_index)
         return law.of_word(quads.astype(np.int32).reshape(len(self.networks), -1)[:, :count])
 

@@ -8,6 +8,8 @@ from .._system.plain import Plain
 from ..engine.recording import JointRecording
 from ..models.joint_inputs import JointInputs, of_angle, of_gram
 
+FEW = 64  # numbers of inputs that are written out
+
 
 class Expression(str):
     """Python that stands for itself among arguments."""
@@ -28,6 +30,9 @@ def arguments(asked: JointRecording, stored: str) -> Plain:
 
 
 def _inputs(inputs: JointInputs, stored: str) -> Plain:
+    if inputs.x:
+        few = len(inputs.x) * len(inputs.x[0]) <= FEW
+        return {"inputs": [list(row) for row in inputs.x] if few else Expression(f"{_stored(stored)}.x")}
     if of_gram(inputs.gram) == inputs:
         return {"gram": [list(row) for row in inputs.gram]}
     if inputs.count == 2:
@@ -36,4 +41,8 @@ def _inputs(inputs: JointInputs, stored: str) -> Plain:
         for angle in (near, math.nextafter(near, 0.0), math.nextafter(near, math.pi)):
             if 0.0 <= angle <= math.pi and of_angle(angle, size) == inputs:
                 return {"angle": angle}
-    return {"gram": Expression(f"resmc.load({stored!r}).joint.recording.inputs")}
+    return {"gram": Expression(_stored(stored))}
+
+
+def _stored(stored: str) -> str:
+    return f"resmc.load({stored!r}).joint.recording.inputs"

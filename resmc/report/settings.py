@@ -9,6 +9,7 @@ from ..models.residual_network import Model, ResidualNetwork
 from ..models.scaling import DepthScaling
 from ..models.spelling import general
 from ..models.user_activation import Activation
+from ..models.user_law import QuantileLaw
 from ..models.weights import Weights
 from ..sweep.axes import LONG_NAMES
 from .numbers import count, plain
@@ -40,7 +41,7 @@ def _written(value: object) -> str:
         count(value)
         if isinstance(value, int)
         else str(value)
-        if isinstance(value, str | Weights | Activation)
+        if isinstance(value, str | Weights | Activation | QuantileLaw)
         else repr(value)
     )
 

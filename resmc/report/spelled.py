@@ -11,7 +11,9 @@ from .._system.plain import Plain
 from ..models.processes import Covariance
 from ..models.residual_network import Model
 from ..models.scaling import DepthScaling
+from ..models.spelling import general
 from ..models.user_activation import Activation
+from ..models.user_law import QuantileLaw
 from ..models.weights import Weights
 
 SAID = ("width", "depth", "alpha", "lam", "variant", "block", "activation", "scaling")
@@ -39,8 +41,8 @@ def _in_python(value: Any) -> str:
         one = value.dependence
         depth = repr(one.matrix.tolist() if isinstance(one, Covariance) else one)
         return _RECORD.sub("resmc.", f"Weights(law={value.law!r}, depth={depth})")
-    if isinstance(value, Activation):
-        return f"resmc.Activation.from_dict({value.to_dict()!r})"
+    if isinstance(value, Activation | QuantileLaw):
+        return f"resmc.{type(value).__name__}.from_dict({value.to_dict()!r})"
     return f"resmc.{value!r}" if isinstance(value, DepthScaling) else repr(value)
 
 
@@ -50,7 +52,7 @@ def model_options(model: Model) -> Plain:
     for name, value in model_arguments(model).items():
         if isinstance(value, DepthScaling):
             out |= {"beta": value.beta, "c": value.c} | ({"inside": True} if value.inside else {})
-        elif isinstance(value, Weights | Activation):
+        elif isinstance(value, Weights | Activation | QuantileLaw):
             out[name] = json.dumps(value.to_dict())
         else:
             out[name] = list(value) if isinstance(value, tuple) else value
@@ -58,7 +60,9 @@ def model_options(model: Model) -> Plain:
 
 
 def numbers_of(model: Model) -> int:
-    """Count the numbers in a model's lists, its covariance matrix and its activation's table."""
+    """Count the numbers in a model's lists, its covariance matrix, and the tables of its activation and weights."""
     matrix = model.dependence.matrix.size if isinstance(model.dependence, Covariance) else 0
     matrix += 0 if model.sigma.table is None else model.sigma.table.cells.size
+    law = general(model).law
+    matrix += law.table.cells.size if isinstance(law, QuantileLaw) else 0
     return matrix + sum(len(value) for value in model_arguments(model).values() if isinstance(value, tuple))

@@ -153,9 +153,12 @@ def _joint(found: Any, lowered: Lowered, followed: tuple[str, ...]) -> JointReco
     said = {name for name in found if name != "version"} if isinstance(found, dict) else set()
     if said != set(names) or not isinstance(found["inputs"], dict):
         raise ValueError(f"joint={brief(found)} is not allowed: it must have {', '.join(names)}")
-    if sorted(found["inputs"]) != ["gram", "start"]:
-        raise ValueError("joint.inputs are not allowed: they must have gram and start")
+    drawn = ["x"] if lowered.model.inputs.explicit else []
+    if sorted(found["inputs"]) != ["gram", "start", *drawn]:
+        raise ValueError(f"joint.inputs are not allowed: they must have {', '.join(('gram', 'start', *drawn))}")
     inputs = JointInputs.from_dict(found["inputs"])
+    if drawn and inputs.x[0] != lowered.model.inputs.x:
+        raise ValueError("joint.inputs are not allowed: the first of x must be the network's input")
     tangents = _integer("joint.tangents", found["tangents"], 0, MAX_JOINT - inputs.count)
     kernel, independent = (checks.boolean(f"joint.{name}", found[name]) for name in names[2:])
     if not lowered.independent or kernel != ("gradient" in followed) or (independent and not kernel):

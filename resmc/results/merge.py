@@ -94,6 +94,7 @@ def _asked(first: JointSums | None, other: JointSums | None) -> dict[str, tuple[
         pairs |= _entries("gram[{}, {}]", a.inputs.gram, b.inputs.gram)
         # Gram matrices have no digits for the small differences of inputs that were given as such.
         pairs |= _entries("factors [{}, {}] of the differences of inputs", a.inputs.start, b.inputs.start)
+        pairs["inputs"] = (a.inputs.x, b.inputs.x)
     return pairs
 
 

@@ -18,6 +18,7 @@ from ..models.resnet import MAX_DEPTH, MAX_WIDTH, ResNet
 from ..models.scaling import DepthScaling, scaling_of
 from ..models.spelling import of_dict
 from ..models.user_activation import Activation
+from ..models.user_law import QuantileLaw
 from ..models.weights import Weights, checked_weights
 
 # Dimensions have this order, the last running fastest. Those of a `ResNet` have kept the order of version 0.1.
@@ -211,7 +212,7 @@ def network(chosen: Mapping[str, Any]) -> Model:
 
 def plain(value: Any) -> Any:
     """Return a value of an axis, or its values, as JSON and TOML can hold them."""
-    if isinstance(value, DepthScaling | Weights | Activation):
+    if isinstance(value, DepthScaling | Weights | Activation | QuantileLaw):
         return value.to_dict()
     if isinstance(value, tuple):
         return [plain(x) for x in value]

@@ -26,6 +26,7 @@ from ..models.residual_network import Model
 from ..models.scaling import DepthScaling
 from ..models.spelling import canonical
 from ..models.user_activation import Activation
+from ..models.user_law import QuantileLaw
 from ..models.weights import Weights
 from ..results.entries import End, Entries
 from ..results.observable import letter
@@ -39,7 +40,7 @@ Words = str | Sequence[str]
 Activations = str | Activation | Sequence[str | Activation]
 Vector = Sequence[float] | NDArray[Any]
 Scaled = DepthScaling | Vector
-Weighted = str | Weights
+Weighted = str | QuantileLaw | Weights
 
 FORMAT = "resmc-sweep"
 SCHEMA_VERSION = 1

@@ -10,7 +10,9 @@ variance 1/n, there is no bias, and sigma is homogeneous. With T = |sigma(g)|^2,
     phi-in, phi-out linear                 |carry e + c g|^2,     c = s/sqrt(n)
     any block, carry = 0                   s^2 T/n                (v-phi-w: s^2 T chi^2_n/(n N))
 
-where v-phi-w has N neurons between its matrices, and T is of g of N standard normals there; N = n without an inner
+With orthogonal weights, linear networks without a skip have the factor s^2: no norm changes otherwise.
+
+Above, v-phi-w has N neurons between its matrices, and T is of g of N standard normals there; N = n without an inner
 width.
 
 In the last line phi-in has the factors of h_0 and h_L shifted by one: |h_L|^2/|h_0|^2 = (s^2/n)^L (T_0/Q_0) T_1 ..
@@ -109,7 +111,8 @@ def no_chain(model: ResidualNetwork) -> str | None:
     given = f"activation={model.activation!r}"
     if not model.independent:
         return f"weights={brief(model.weights)} have no exact law: layers must be independent of each other"
-    if not model.weight_law.gaussian:
+    kept = model.weight_law.orthogonal and model.activation == "linear" and model.carry == 0.0
+    if not model.weight_law.gaussian and not kept:
         return f"weights={model.law!r} have no exact law: at a finite width it is known for 'gaussian' alone"
     if model.bias > 0.0:
         return f"bias={model.bias!r} has no exact law: what it adds does not grow with the norm; it must be 0"
@@ -151,7 +154,9 @@ def chain(model: ResidualNetwork) -> Chain:
     inner = model.inner
     (source, top), two_matrices = squares_of(model.sigma, inner), model.block == "v-phi-w"
     distinct, which = np.unique(scales, return_inverse=True)
-    if model.carry == 0.0:
+    if model.weight_law.orthogonal:  # norms are kept, but for the scaling
+        kinds = [Kind(2.0 * math.log(s), ()) for s in distinct.tolist()]
+    elif model.carry == 0.0:
         laws = (source, SumOfSquares("linear", n)) if two_matrices else (source,)
         sizes = sum(math.log(law.units) for law in laws)
         kinds = [Kind(2.0 * math.log(s * top) - sizes, laws) for s in distinct.tolist()]

@@ -241,7 +241,8 @@ def no_second_moments(model: ResidualNetwork) -> str | None:
     if jacobian_gain(model) is None:
         return (
             f"block={model.block!r} with activation={model.activation!r} is not allowed in second_moments: only "
-            f"v-phi-w with a homogeneous activation, phi-in with a balanced one, or any block with 'linear'"
+            "v-phi-w with a homogeneous activation and a symmetric weight law, phi-in with a balanced one, or any "
+            "block with 'linear'"
         )
     return None
 

@@ -2,9 +2,10 @@
 
 A network is dead at layer l if h_l = 0, and inactive there if h_l is not 0 but no entry of it passes the rectifier.
 All follow from one fact. Rows of independent symmetric weights give what they meet (a vector that is not 0, or with a
-bias any vector) independent symmetric entries, and none is 0 where the law of an entry has no atoms: Gaussian and
-uniform weights. So all n entries are negative with probability 2^-n. Weights of +-1 cancel exactly now and then, which
-depends on arithmetic among carry, scaling and width: with them nothing is known.
+bias any vector) independent symmetric entries, and none is 0 where the law of an entry has no atoms: all weights but
+those of +-1. So all n entries are negative with probability 2^-n. Weights of +-1 cancel exactly now and then, which
+depends on arithmetic among carry, scaling and width: with them nothing is known. Nor is it of layers that weights of a
+law that is not symmetric have made, but for random signs: h_0 alone, Gaussian without an input, has fair signs then.
 
 "Exactly" is in real numbers: a network that shrinks at every layer and cannot be rescaled (an activation that is not
 homogeneous, without a skip) is taken for dead by the kernels once it is below their smallest numbers.
@@ -39,10 +40,12 @@ def fresh_layers(model: ResidualNetwork) -> Booleans:
 
     h_0 = A x has, by its rows, and so has carry^l h_0. Without a skip the branches of phi-in have, again by rows; those
     of the other blocks have not, as they end with the activation or have a matrix of their own before it. Nor have
-    those of layers that depend on each other: h_l and the matrix that it meets are not independent then.
+    those of layers that depend on each other: h_l and the matrix that it meets are not independent then. All this needs
+    a weight law that is symmetric, but for a Gaussian h_0.
     """
-    first = np.arange(model.depth + 1) <= untouched_layers(model)
-    redrawn = model.carry == 0.0 and model.residual_block.acts_on_layers and model.independent
+    symmetric = model.weight_law.symmetric
+    first = (np.arange(model.depth + 1) <= untouched_layers(model)) & (symmetric or not model.inputs.explicit)
+    redrawn = model.carry == 0.0 and model.residual_block.acts_on_layers and model.independent and symmetric
     return first | redrawn
 
 
@@ -63,10 +66,10 @@ def dead_fraction(model: ResidualNetwork) -> Floats:
 
     With dropout, which is phi-in's, a neuron is kept with probability p besides: (1 - p/2)^n stands for 2^-n, and where
     others than rectifiers have 0 they have (1 - p)^n, but for the last line's phi-in with bias. Without a skip all of
-    this needs layers that are independent of each other, and no norm.
+    this needs layers that are independent of each other, a symmetric weight law, and no norm.
     """
     known = without_atoms(model)
-    if model.carry == 0.0 and not (model.independent and model.norm is None):
+    if model.carry == 0.0 and not (model.independent and model.norm is None and model.weight_law.symmetric):
         known &= np.arange(model.depth + 1) <= untouched_layers(model)
     return np.where(known, _dead(model), np.nan)
 

@@ -9,7 +9,8 @@ Given h, let a branch F be centred, E h.F = 0, and of mean square E|F|^2/n = s^2
     E|h_l - h_0|^2/n = (carry^l - 1)^2 m_0 + e_l
 
 For a homogeneous activation, kappa = E sigma(g)^2 = (sigma(1)^2 + sigma(-1)^2)/2, since u symmetric about 0 has
-E sigma(u)^2 = kappa E u^2 whatever its law otherwise. So any symmetric weight law of variance 1/n will do:
+E sigma(u)^2 = kappa E u^2 whatever its law otherwise. So any symmetric weight law of variance 1/n will do, and with
+linear activations or random signs any of mean 0:
 
 .. code-block:: text
 
@@ -68,14 +69,15 @@ def homogeneous_gain(sigma: ActivationRecord) -> float:
 def jacobian_gain(model: ResidualNetwork) -> float | None:
     """Return kappa if every layer has E[J^T J | h] = (carry^2 + s^2 kappa) I, J its Jacobian, whatever h; else None.
 
-    kappa is E sigma(g)^2, for homogeneous activations: with v-phi-w, with phi-in if balanced, with any block if linear;
-    for layers that are independent of each other.
+    kappa is E sigma(g)^2, for homogeneous activations: with v-phi-w if the weight law is symmetric, with phi-in if
+    balanced, with any block if linear; for layers that are independent of each other.
     """
     if not model.independent:
         return None
     sigma = model.sigma
     balanced = sigma.signed and model.block == "phi-in"
-    if model.activation == "linear" or (sigma.homogeneous and (model.block == "v-phi-w" or balanced)):
+    symmetric = model.block == "v-phi-w" and model.weight_law.symmetric
+    if model.activation == "linear" or (sigma.homogeneous and (symmetric or balanced)):
         return homogeneous_gain(sigma)
     return None
 
@@ -165,8 +167,10 @@ def _branch_gains(model: ResidualNetwork) -> Floats:
     """Return log s^2 kappa for every layer, (depth,): NaN where there is no kappa, -infinity where s is 0."""
     gains = np.full(model.depth, math.nan)
     if model.sigma.homogeneous:
-        everywhere = jacobian_gain(model) is not None or (model.carry == 0.0 and model.independent)
+        symmetric = model.weight_law.symmetric
+        everywhere = jacobian_gain(model) is not None or (model.carry == 0.0 and model.independent and symmetric)
         first = (np.arange(model.depth) <= untouched_layers(model)) & model.standardised
+        first &= symmetric or not model.inputs.explicit
         gains[everywhere | first] = math.log(homogeneous_gain(model.sigma))
     with np.errstate(divide="ignore"):
         scales = 2.0 * np.log(np.abs(model.scales))

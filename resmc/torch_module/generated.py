@@ -11,7 +11,7 @@ from ..models.dropout import kept_factor
 from ..models.network import Network
 from ..models.processes import Process
 from ..models.residual_network import ResidualNetwork
-from ..models.weights import WEIGHTS
+from ..models.weight_law import WEIGHTS
 from ..reference.paths import Terms, path
 from ..reference.vectors import Floats
 
@@ -60,7 +60,8 @@ class Generated:
 
     def matrix(self, place: str, layer: int) -> Floats:
         rows, columns = self.model.matrix_shape(place)
-        return self._entries(place, layer, rows * columns, self._of_law).reshape(self.networks, rows, columns)
+        found = self._entries(place, layer, rows * columns, self._of_law).reshape(self.networks, rows, columns)
+        return found if self.model.weight_law.matrices is None else self.model.weight_law.matrices(found)
 
     def bias(self, layer: int) -> Floats:
         model = self.model

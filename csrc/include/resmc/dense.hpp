@@ -9,6 +9,7 @@
 //   vector.clear_edges(team, quads)  the quads of zeros before and after `quads` of them
 #pragma once
 
+#include "activation_table.hpp"
 #include "projected.hpp"
 
 RESMC_NAMESPACE_BEGIN
@@ -33,6 +34,23 @@ struct WeightsOfLaw {
             g[k] = law == WEIGHTS_UNIFORM
                        ? fma(to_real(w[k]), Real(1.7320508075688772f * 0x1p-31f), Real(1.7320508075688772f * 0x1p-32f))
                        : as_real((w[k] & 0x80000000u) | 0x3F800000u);  // +-1 by the sign
+    }
+};
+// Of a network's matrices: of such a law, or of a table, which GPUs do not have.
+struct MatrixWeights {
+    WeightLaw law;
+    Table table;
+    template <class Word, class Real>
+    RESMC_FN void operator()(const Word (&w)[4], Real (&g)[4]) const {
+        if (ON_CPU && law == WEIGHTS_TABLE) {
+            GaussianWeights{}(w, g);
+            for (uint32_t k = 0; k < 4; ++k) {
+                Real slope;
+                activate_table(table, Real(1.0f), Real(1.0f), g[k], g[k], slope);
+            }
+            return;
+        }
+        WeightsOfLaw{law}(w, g);
     }
 };
 

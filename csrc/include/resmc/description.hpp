@@ -38,6 +38,7 @@ constexpr uint32_t MOST_KINKS = 8;               // of a table, on either side o
 constexpr uint32_t TABLE_HEAD = 2 * MOST_KINKS;  // floats before the cells
 constexpr uint32_t MOST_OCTAVES = 24;            // beyond 2^24 - 1 every table is a straight line
 constexpr uint32_t MOST_TABLE_CELLS = 1u << 14;
+constexpr uint32_t WEIGHT_OCTAVES = 3;  // of a weight law's table: up to 7, beyond the largest normal
 
 // An activation as a table; activation_table.hpp reads it. Both sides of 0 have `octaves` times 2^fine cells, one for
 // the straight line beyond, and one for each of their kinks.
@@ -89,8 +90,15 @@ auto with_block(Block block, Use use) {
     }
 }
 
-// Of explicit weights, all of variance 1.
-enum WeightLaw : int { WEIGHTS_GAUSSIAN = 0, WEIGHTS_UNIFORM = 1, WEIGHTS_RADEMACHER = 2, WEIGHT_LAWS = 3 };
+// Of weights, all of variance 1. Those of a table are that function of a normal.
+enum WeightLaw : int {
+    WEIGHTS_GAUSSIAN = 0,
+    WEIGHTS_UNIFORM = 1,
+    WEIGHTS_RADEMACHER = 2,
+    WEIGHTS_TABLE = 3,
+    WEIGHTS_ORTHOGONAL = 4,  // of matrices, whose entries depend on each other: projected, on CPUs alone
+    WEIGHT_LAWS = 5
+};
 
 // Any residual network, by layers and backwards; residual.hpp says what each block does with these.
 struct Residual {
@@ -98,7 +106,8 @@ struct Residual {
     Block block;
     uint32_t inner;  // neurons within a v-phi-w branch, N; else as many as a layer has
     Sigma activation;
-    WeightLaw weight_law;     // of the dense method
+    WeightLaw weight_law;
+    Table weight_table;       // of WEIGHTS_TABLE, without kinks; on CPUs alone
     bool grounded;            // a bias or sigma(0) gives every layer a size of its own, however small h is
     bool homogeneous;         // and without bias: rescaling h rescales the network
     bool inside;              // the scaling multiplies what enters the activation
@@ -127,6 +136,8 @@ struct Joint {
     uint32_t reorthogonalise;  // layers after which tangents are made orthonormal again
     bool independent;          // gradients go back through other matrices than the inputs have met
     const double* start;       // [inputs][inputs], lower triangle: how h_0 and its differences are made of normals
+    const float* rows;  // [inputs][4 + n_in + 8], where the first layer is drawn: differences to input 0, of norm 1
+                        // or 0, between zeros; the row of input 0 is not used, which is the network's `input`
 };
 
 // Weights that are handed in: [network][layer][..], with strides in floats; that of layers may be 0.

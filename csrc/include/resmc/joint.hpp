@@ -209,6 +209,12 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
     // h_0: the rows of `start` times normals, column 0 as it is alone; tangents are normals made orthonormal.
     template <Block block>
     RESMC_FN Layer first_layer(uint32_t to) {
+        return made_first_layer<block, false>(to, 0);
+    }
+    // Or, `drawn_out`, of entries that are drawn: multiply(a, round, y) gives a quad of A x^0/sqrt(n_in), and for a > 0
+    // of A times the direction of x^a - x^0.
+    template <Block block, bool drawn_out, class Multiply>
+    RESMC_FN Layer made_first_layer(uint32_t to, Multiply multiply) {
         auto drawn = column_draw(STREAM_FIRST_LAYER, 0);
         Word* const exponents = this->vectors.exponents(to);
         Real mix[pairs_of(limit)];
@@ -224,6 +230,7 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
             const Double scale = power_of_two_double(Word(0u) - exponents[a]);
             for (uint32_t j = 0; j <= a && a < inputs(); ++j)
                 mix[pair_index(a, j)] = to_single(Double(joint.start[a * inputs() + j]) * scale);
+            if (drawn_out && a < inputs()) mix[pair_index(a, 0)] = to_single(sqrt(square) * scale);
         }
         Scales scales;
         find_scales(Word(0u), exponents, scales);
@@ -234,13 +241,18 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
             Quads g, h;
             Word w[4];
             column_normals(drawn, columns(), round, whole, g, w);
-            for (uint32_t k = 0; k < 4; ++k) {
-                h[0][k] = Real(this->net.size) * g[0][k];
-                sum.square = fma(h[0][k], h[0][k], sum.square);
-            }
+            for (uint32_t k = 0; k < 4; ++k) h[0][k] = Real(this->net.size) * g[0][k];
+            if constexpr (drawn_out) multiply(0, round, h[0]);
+            for (uint32_t k = 0; k < 4; ++k) sum.square = fma(h[0][k], h[0][k], sum.square);
             for (uint32_t c = 1; c < columns(); ++c) {
                 for (uint32_t k = 0; k < 4; ++k) h[c][k] = c < inputs() ? Real(0.0f) : g[c][k];
-                if (c < inputs()) combine(mix, c, g, h[c]);
+                if (c >= inputs()) continue;
+                if constexpr (drawn_out) {
+                    multiply(c, round, h[c]);
+                    for (uint32_t k = 0; k < 4; ++k) h[c][k] = mix[pair_index(c, 0)] * h[c][k];
+                } else {
+                    combine(mix, c, g, h[c]);
+                }
             }
             for (uint32_t c = 0; c < columns(); ++c) this->vectors.store(to, c, round, h[c]);
             measure<block>(scales, h, w, round, whole, true, sum, grams);

@@ -66,8 +66,18 @@ struct JointDense {
 
     template <class Run>
     static RESMC_FN typename Run::Layer first(Run& run, uint32_t to) {
+        using Real = typename Run::Real;
         for (auto& vector : run.shared) vector.clear_edges(run.team, (run.width() + 3) / 4);
-        return run.template first_layer<block>(to);
+        const uint32_t n_in = run.net.n_in;
+        if (n_in == 0) return run.template first_layer<block>(to);
+        const DrawnMatrix<typename Run::Wide> first{run.draw(STREAM_DENSE_INPUT, 0), {run.width(), n_in}};
+        return run.template made_first_layer<block, true>(
+            to, [&](uint32_t a, uint32_t round, Real(&y)[4]) RESMC_LAMBDA {
+                const InputVector<Real> x{a == 0 ? run.net.input : run.joint.rows + size_t{a} * (n_in + 12)};
+                first.rows_of(run, x, round, y);
+                Single::remove_dust(run, n_in, x, y);
+                run.mask(round, whole(run, round), y);
+            });
     }
 
     // sigma of a layer's columns and its slopes, one quad: phi-in's h, from a vector; or u, from W h in VECTOR_FRESH.
@@ -145,7 +155,7 @@ struct JointDense {
         return first_joint_gradient(run, at, [&](uint32_t round, bool whole, typename Run::Real(&p)[4]) RESMC_LAMBDA {
             typename Run::Word w[4];
             run.words(draw, round, w);
-            WeightsOfLaw{run.net.weight_law}(w, p);
+            weights_of(run.net)(w, p);
             run.mask(round, whole, p);
         });
     }

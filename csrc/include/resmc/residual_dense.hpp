@@ -17,7 +17,7 @@ RESMC_NAMESPACE_BEGIN
 template <class Team, class Vector>
 RESMC_OUTLINE_FN void column_products(const PhiloxKeys& keys, const PhiloxPrefix<typename Team::Wide>& prefix,
                                       uint32_t rows, uint32_t width, Team& team, typename Team::Index quad,
-                                      const Vector& v, WeightsOfLaw weights, typename Team::Real (&out)[4]) {
+                                      const Vector& v, MatrixWeights weights, typename Team::Real (&out)[4]) {
     using Real = typename Team::Real;
     using Word = typename Team::Word;
     using Index = typename Team::Index;
@@ -57,11 +57,14 @@ RESMC_OUTLINE_FN void column_products(const PhiloxKeys& keys, const PhiloxPrefix
     for (uint32_t k = 0; k < 4; ++k) out[k] = out[k] + run[k];
 }
 
+// The law of a network's matrices.
+RESMC_FN MatrixWeights weights_of(const Residual& net) { return {net.weight_law, net.weight_table}; }
+
 // row_product of weights of any law.
 template <class Team, class Vector>
 RESMC_OUTLINE_FN auto row_of_law(const PhiloxKeys& keys, const PhiloxPrefix<typename Team::Wide>& prefix,
                                  uint32_t width, const Team& team, typename Team::Index row, const Vector& x,
-                                 WeightsOfLaw weights) {
+                                 MatrixWeights weights) {
     return row_product(keys, prefix, width, team, row, x, weights);
 }
 
@@ -122,14 +125,17 @@ struct DrawnMatrix {
     // Four rows of W x, x the shared vector `which`.
     template <class Run>
     RESMC_FN void rows(Run& run, uint32_t which, uint32_t round, typename Run::Real (&y)[4]) const {
+        rows_of(run, run.shared[which], round, y);
+    }
+    template <class Run, class Vector>
+    RESMC_FN void rows_of(Run& run, const Vector& x, uint32_t round, typename Run::Real (&y)[4]) const {
         using Real = typename Run::Real;
         const auto first = run.team.quad(round) << 2;
         RESMC_UNROLL_DEVICE(1)
         for (uint32_t k = 0; k < 4; ++k) {
             Real row(0.0f);
             if (!run.team.stopped() && !run.team.outside(first + k, shape.rows))
-                row = row_of_law(run.keys, draw, shape.columns, run.team, first + k, run.shared[which],
-                                 WeightsOfLaw{run.net.weight_law});
+                row = row_of_law(run.keys, draw, shape.columns, run.team, first + k, x, weights_of(run.net));
             put(y, k, row);
         }
     }
@@ -137,7 +143,7 @@ struct DrawnMatrix {
     template <class Run>
     RESMC_FN void columns(Run& run, uint32_t which, uint32_t round, typename Run::Real (&y)[4]) const {
         column_products(run.keys, draw, shape.rows, shape.columns, run.team, run.team.quad(round), run.shared[which],
-                        WeightsOfLaw{run.net.weight_law}, y);
+                        weights_of(run.net), y);
     }
 };
 
@@ -241,7 +247,7 @@ struct Dense {
                 if (run.team.outside(row + k, run.width())) break;
                 put(h, k,
                     row_of_law(run.keys, weights, net.n_in, run.team, row + k, InputVector<Real>{net.input},
-                               WeightsOfLaw{net.weight_law}));
+                               weights_of(net)));
             }
             if (net.n_in > 0) remove_dust(run, net.n_in, InputVector<Real>{net.input}, h);
             run.weights.start(run, round, h);
@@ -358,8 +364,8 @@ struct Dense {
             for (uint32_t k = 0; k < 4; ++k) {
                 if (run.team.stopped()) return false;
                 if (run.team.outside(first + k, net.network.n_out)) break;
-                auto y = row_of_law(run.keys, weights, run.width(), run.team, first + k, run.shared[0],
-                                    WeightsOfLaw{net.weight_law});
+                auto y =
+                    row_of_law(run.keys, weights, run.width(), run.team, first + k, run.shared[0], weights_of(net));
                 if (run.has_dust()) y = without_dust(y, length_of<Index, Real>(run.width(), run.shared[0]));
                 recorder.output(first + k, y * Real(net.network.readout));
             }
@@ -374,7 +380,7 @@ struct Dense {
         return run.first_gradient(at, [&](uint32_t round, bool whole, typename Run::Real(&p)[4]) RESMC_LAMBDA {
             typename Run::Word w[4];
             run.words(draw, round, w);
-            WeightsOfLaw{run.net.weight_law}(w, p);
+            weights_of(run.net)(w, p);
             run.mask(round, whole, p);
         });
     }

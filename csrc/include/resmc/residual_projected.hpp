@@ -10,6 +10,11 @@
 // product, v being a function of g and of other matrices. Where X = 0, g says nothing and the term of x is left out.
 // A matrix need not be square: n is the number of entries of x, and g has as many as W has rows.
 //
+// An orthogonal W, uniform among all such n x n matrices, makes of x a vector that is uniform on the sphere of radius
+// |x|, and W^T sends what is across that one to a uniform direction across x, without changing its length. So the same
+// lines hold with g' = sqrt(n) g/|g| for g, and with sqrt(n) |v'|/|g''| for |v|, where v' is what v has across g', and
+// g'' what the fresh normals have across x. Without a bias, which would leave W x unknown.
+//
 // A norm asks for nothing more: N h is a function of h, and N of a branch one of what has been drawn.
 #pragma once
 
@@ -50,8 +55,50 @@ RESMC_FN Transposed<Real> transposed(Real gv, Real v_square, Real h, Real x_squa
     return {select_zero(as_word(x_square), Real(0.0f), along), size};
 }
 
+// Where weights are orthogonal: with |g'|^2 = n, and the square of all n fresh normals.
+template <class Real>
+RESMC_FN Transposed<Real> transposed_orthogonal(Real n, Real gv, Real v_square, Real h, Real x_square,
+                                                Real fresh_square) {
+    const auto zero = as_word(x_square);
+    const Real x = select_zero(zero, Real(1.0f), x_square), known = select_zero(zero, Real(0.0f), gv);
+    const Real across = max(v_square - known * known / n, Real(0.0f)), fresh = fresh_square - h * h / x;
+    const Real size = sqrt(n * across / max(fresh, Real(0x1p-100f)));
+    return {known / sqrt(x) - size * (h / x), size};
+}
+
 template <Block block>
 struct Projected {
+    // True for orthogonal weights, which GPUs do not have.
+    static RESMC_FN bool orthogonal(const Residual& net) { return ON_CPU && net.weight_law == WEIGHTS_ORTHOGONAL; }
+    // |g|^2 of a layer's normals.
+    template <class Run>
+    static RESMC_FN typename Run::Real normals_square(Run& run, const PhiloxPrefix<typename Run::Wide>& draw) {
+        using Square = SquareSum<typename Run::Real>;
+        const auto body = [&](uint32_t round, bool whole, Square& sum) RESMC_LAMBDA {
+            typename Run::Real g[4];
+            run.normals(draw, round, whole, g);
+            for (uint32_t k = 0; k < 4; ++k) sum.square = fma(g[k], g[k], sum.square);
+        };
+        return run.template each_round<Square>(body).square;
+    }
+    // What makes g of them uniform on the sphere of radius sqrt(n), where weights are orthogonal; else 1.
+    template <class Run>
+    static RESMC_FN typename Run::Real to_sphere(Run& run, const PhiloxPrefix<typename Run::Wide>& draw) {
+        using Real = typename Run::Real;
+        if (!orthogonal(run.net)) return Real(1.0f);
+        return sqrt(Real(static_cast<float>(run.width())) / normals_square(run, draw));
+    }
+    // W^T v, of g.v of the normals `drawn` and H of those that are `fresh`.
+    template <class Run>
+    static RESMC_FN auto back(Run& run, const PhiloxPrefix<typename Run::Wide>& drawn,
+                              const PhiloxPrefix<typename Run::Wide>& fresh, typename Run::Real gv,
+                              typename Run::Real v_square, typename Run::Real h, typename Run::Real x_square) {
+        using Real = typename Run::Real;
+        if (!orthogonal(run.net)) return transposed(gv, v_square, h, x_square);
+        return transposed_orthogonal(Real(static_cast<float>(run.width())), gv * to_sphere(run, drawn), v_square, h,
+                                     x_square, normals_square(run, fresh));
+    }
+
     // t^2 n in the units of a layer.
     template <class Real>
     static RESMC_FN Real bias_square(const Residual& net, const ActivationScale<Real>& scale) {
@@ -73,7 +120,7 @@ struct Projected {
         for (uint32_t k = 0; k < 4; ++k) u[k] = factor * g[k];
     }
 
-    // u_l = factor g.
+    // u_l = factor g, of independent entries.
     template <class Run>
     static RESMC_FN typename Run::Real pre_activation_size(const Run& run, uint32_t l,
                                                            const Normaliser<typename Run::Real>& met,
@@ -81,6 +128,15 @@ struct Projected {
         using Real = typename Run::Real;
         const Real size = sqrt(met.square + bias_square(run.net, scale)) * Real(run.net.network.readout);
         return run.net.inside ? size * run.step(l) : size;
+    }
+    // And of any weights.
+    template <class Run>
+    static RESMC_FN typename Run::Real pre_activation_factor(Run& run, uint32_t l,
+                                                             const Normaliser<typename Run::Real>& met,
+                                                             const ActivationScale<typename Run::Real>& scale) {
+        const auto size = pre_activation_size(run, l, met, scale);
+        if (!orthogonal(run.net)) return size;
+        return size * to_sphere(run, run.draw(block == BLOCK_V_PHI_W ? STREAM_INNER : STREAM_RESIDUAL, l));
     }
 
     // What a layer's branch is made with: it gives size y, y a quad of `values`.
@@ -114,7 +170,7 @@ struct Projected {
             branch.size = net.bias_square > 0.0f ? sqrt(from.sums.active_square + bias_square(net, scale))
                                                  : sqrt(from.sums.active_square);
         else
-            branch.factor = pre_activation_size(run, l, met, scale);
+            branch.factor = pre_activation_factor(run, l, met, scale);
         if (block == BLOCK_V_PHI_W) {  // |sigma(u)|
             const auto inner = run.draw(STREAM_INNER, l);
             const auto body = [&](uint32_t round, bool whole, Square& sum) RESMC_LAMBDA {
@@ -126,6 +182,7 @@ struct Projected {
             };
             branch.size = sqrt(run.template each_round<Square>(run.inner(), body).square);
         }
+        if (block != BLOCK_PHI_OUT && orthogonal(net)) branch.size = branch.size * to_sphere(run, branch.draw);
         return branch;
     }
 
@@ -214,7 +271,7 @@ struct Projected {
             auto t = net.bias > 0.0f
                          ? transposed(sums.drawn, p_square, fma(bias, run.normal(fresh, run.width()), sums.fresh),
                                       here.sums.active_square + bias2)
-                         : transposed(sums.drawn, p_square, sums.fresh, here.sums.active_square);
+                         : back(run, residual, fresh, sums.drawn, p_square, sums.fresh, here.sums.active_square);
             run.goes_back(l, true, p_square, here.sums.active_square, exponent, t);
             const auto branch = [&](uint32_t round, bool whole, const Real(&h)[4], Real(&v)[4]) RESMC_LAMBDA {
                 Real f[4], value[4], slope[4];
@@ -228,7 +285,7 @@ struct Projected {
             run.template finish_backward<false>(here, met, at, gradient, branch);
         } else {
             // v = s D p (phi-out) or s D V^T p (v-phi-w), then J^T p = W^T v with x = h.
-            const Real factor = pre_activation_size(run, l, met, scale);
+            const Real factor = pre_activation_factor(run, l, met, scale);
             const auto inner = block == BLOCK_V_PHI_W ? run.draw(STREAM_INNER, l) : residual;
             const auto inner_fresh = block == BLOCK_V_PHI_W ? run.draw(STREAM_BACKWARD_INNER, l) : fresh;
             Transposed<Real> outer{Real(0.0f), Real(0.0f)};
@@ -254,7 +311,7 @@ struct Projected {
                 };
                 const Sum sums = run.template each_round<Sum>(run.inner(), of_inner);
                 const Real drawn = run.template each_round<SquareSum<Real>>(of_layer).square;
-                outer = transposed(drawn, p_square, sums.fresh, sums.x_square);
+                outer = back(run, residual, fresh, drawn, p_square, sums.fresh, sums.x_square);
                 run.goes_back(l, true, p_square, sums.x_square, exponent, outer);
             }
             const auto through_activation = [&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
@@ -295,7 +352,7 @@ struct Projected {
             auto t = net.bias > 0.0f
                          ? transposed(sums.drawn, sums.v_square,
                                       fma(bias, run.normal(inner_fresh, run.width()), sums.fresh), met.square + bias2)
-                         : transposed(sums.drawn, sums.v_square, sums.fresh, met.square);
+                         : back(run, inner, inner_fresh, sums.drawn, sums.v_square, sums.fresh, met.square);
             run.goes_back(l, false, sums.v_square, here.sums.square, exponent, t);
             const Real readout(net.network.readout);
             run.template finish_backward<false>(here, met, at, gradient,

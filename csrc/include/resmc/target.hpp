@@ -48,3 +48,12 @@
 #define RESMC_UNROLL(n) RESMC_PRAGMA(GCC unroll n)
 #define RESMC_UNROLL_DEVICE(n)
 #endif
+
+namespace resmc {
+// What is simulated on CPUs alone is left out of a GPU's kernels.
+#ifdef __CUDACC__
+constexpr bool ON_CPU = false;
+#else
+constexpr bool ON_CPU = true;
+#endif
+}  // namespace resmc

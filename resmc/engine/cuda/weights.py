@@ -10,7 +10,7 @@ import math
 from types import ModuleType
 from typing import Any
 
-from ...models.weights import SQRT3, WEIGHTS
+from ...models.weight_law import SQRT3, WEIGHTS
 from ...reference.philox import MULTIPLIERS, ROUNDS, STREAMS, WEYL
 from ..weights import GAUSSIAN, Amplitudes
 
