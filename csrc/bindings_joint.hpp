@@ -12,7 +12,6 @@ namespace resmc {
 inline JointJob joint_job_of(const AnyNetwork& network, const py::dict& entries) {
     if (!network.is_residual) throw std::invalid_argument("several inputs are those of a residual network");
     if (network.residual.n_in > 0) throw std::invalid_argument("several inputs are drawn by their Gram matrix alone");
-    if (network.residual.kept_below > 0) throw std::invalid_argument("several inputs have no masks of dropout");
     if (network.residual.inner != network.residual.network.width)
         throw std::invalid_argument("several inputs go through branches as wide as layers");
     Reader j(entries, "job");

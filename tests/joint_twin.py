@@ -43,6 +43,7 @@ def model_of(network: dict[str, Any]) -> ResidualNetwork:
     return ResidualNetwork(
         n, depth, block, activation_of(network), network["carry"], scaling,
         list(WEIGHTS)[network["weight_law"]], network["bias"] / math.sqrt(n),
+        keep=network["kept_below"] / 2.0**32 if network["kept_below"] else 1.0,
     )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from .._system import checks
 from .._system.words import brief
 from ..models import inner_width, joint_inputs, normalisation
-from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.joint_inputs import MAX_JOINT, JointInputs
 from ..models.residual_network import Model, ResidualNetwork
 from .devices import Device
@@ -125,6 +124,5 @@ def _check_model(model: Model, what: str) -> None:
             "anew: layers must be independent of each other; resmc.reference.simulate_joint follows a few of the others"
         )
     if isinstance(model, ResidualNetwork):
-        refuse_dropout(model.keep, f"with {what}", SEVERAL_INPUTS[1])
         normalisation.refuse_norm(model, f"with {what}", normalisation.SEVERAL_INPUTS[1])
         inner_width.refuse_inner_width(model.inner_width, f"with {what}", inner_width.SEVERAL_INPUTS[1])

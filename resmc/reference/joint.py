@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 from .._system import checks
 from .._system.stopping import look, stoppable
 from ..models import normalisation
-from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.residual_network import ResidualNetwork
 from .columns import Columns, factored, levelled, orthonormal, pairs
 from .joint_maps import JointLayer, drawn
@@ -172,7 +171,6 @@ def simulate_joint(
         For an argument out of range; the message names it, its value and what is allowed.
     """
     ids, seed = checked_networks(networks, seed, first_network)
-    refuse_dropout(model.keep, *SEVERAL_INPUTS)
     normalisation.refuse_norm(model, *normalisation.SEVERAL_INPUTS)
     tangents = checks.integer("tangents", tangents, 0, min(MAX_COLUMNS - 1, model.width), "the width")
     plan = _Plan(

@@ -115,7 +115,7 @@ class JointLayer:
     ) -> None:
         model, Map, block = networks.model, JOINT_MAPS[method], networks.model.residual_block
         self.m, self.n, self.inside, self.s = inputs, model.width, model.inside, float(model.scales[layer])
-        self.sigma = Activated(model.sigma, networks.signs(layer))
+        self.sigma = Activated(model.sigma, networks.signs(layer), networks.kept(layer))
         self.V = self.W = None
         if block.W is not None:
             self.W = Map(networks, block.W, layer, model.bias, independent)

@@ -44,7 +44,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._system.words import brief
 from ..models import normalisation
-from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.joint_inputs import JointInputs, of_gram
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.spelling import checked_network
@@ -297,7 +296,6 @@ def _joint(inputs: JointInputs | ArrayLike) -> JointInputs:
 def _checked(model: Model) -> ResidualNetwork:
     """Return the network in the general spelling if its layers are independent of each other."""
     network = checked_network(model)
-    refuse_dropout(network.keep, *SEVERAL_INPUTS)
     normalisation.refuse_norm(network, *normalisation.SEVERAL_INPUTS)
     if not network.independent:
         raise ValueError(

@@ -111,6 +111,17 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
                                    Quads& f, Quads& slope) const {
         activate_columns_of(*this, scales, x, w, round, whole, f, slope);
     }
+    // sigma of layer l's columns and its slopes with what dropout leaves of them: the mask is the network's, for all.
+    RESMC_FN void drop_out(uint32_t l, uint32_t round, Quads& f, Quads& slope) const {
+        if (this->net.kept_below == 0) return;
+        const Word mask_bits = this->dropout_mask(l, round);
+        for (uint32_t k = 0; k < 4; ++k) {
+            const Word is_kept = mask_bits << static_cast<int>(31 - k);
+            const Real factor = select_negative(is_kept, Real(this->net.kept_factor), Real(0.0f));
+            for (uint32_t c = 0; c < columns(); ++c) f[c][k] = factor * f[c][k];
+            for (uint32_t a = 0; a < inputs(); ++a) slope[a][k] = factor * slope[a][k];
+        }
+    }
 
     // ---- Gram matrices
 
@@ -126,10 +137,10 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
     RESMC_FN bool wants_gram(uint32_t l) const {
         return block != BLOCK_PHI_IN || limit <= 2 || tangents() > 0 || l == recorded;
     }
-    // The Gram matrices of one quad of a layer; for phi-in also |sigma(h^0)|^2 and its active neurons.
+    // The Gram matrices of one quad of layer l; for phi-in also |sigma(h^0)|^2 and its active neurons.
     template <Block block>
-    RESMC_FN void measure(const Scales& scales, const Quads& h, const Word (&w)[4], uint32_t round, bool whole,
-                          bool all_of_h, Forward& sum, Grams& grams) const {
+    RESMC_FN void measure(uint32_t l, const Scales& scales, const Quads& h, const Word (&w)[4], uint32_t round,
+                          bool whole, bool all_of_h, Forward& sum, Grams& grams) const {
         if (all_of_h)
             add_gram<limit>(h, columns(), grams.h);
         else if constexpr (block == BLOCK_PHI_IN && limit > 2)
@@ -137,6 +148,7 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
         if (block != BLOCK_PHI_IN) return;
         Quads f, slope;
         activate_columns(scales, h, w, round, whole, f, slope);
+        drop_out(l, round, f, slope);
         for (uint32_t k = 0; k < 4; ++k) {
             sum.active_square = fma(f[0][k], f[0][k], sum.active_square);
             count_positive(sum.active, f[0][k]);
@@ -243,7 +255,7 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
                 if (c < inputs()) combine(mix, c, g, h[c]);
             }
             for (uint32_t c = 0; c < columns(); ++c) this->vectors.store(to, c, round, h[c]);
-            measure<block>(scales, h, w, round, whole, true, sum, grams);
+            measure<block>(0, scales, h, w, round, whole, true, sum, grams);
         };
         const Forward sums = this->template each_round<Forward>(body);
         keep_grams<block>(to, grams);
@@ -286,7 +298,7 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
                 this->vectors.store(at, m + j, round, h[m + j]);
             }
             if (block == BLOCK_PHI_IN && this->has_signs()) this->words(signs, round, w);
-            measure<block>(scales, h, w, round, whole, true, sum, grams);
+            measure<block>(l, scales, h, w, round, whole, true, sum, grams);
         });
         keep_grams<block>(at, grams);
     }
@@ -371,7 +383,7 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
                 }
                 for (uint32_t c = 0; c < columns(); ++c) this->vectors.store(to, c, round, next[c]);
                 signs(round, w);
-                measure<block>(scales, next, w, round, whole, all_of_h, sum, grams);
+                measure<block>(l + 1, scales, next, w, round, whole, all_of_h, sum, grams);
             });
         keep_grams<block>(to, grams);
         if (follow) change.square = sums.change_square;

@@ -91,6 +91,7 @@ struct JointDense {
             }
             if (run.has_signs()) run.words(signs, round, w);
             run.activate_columns(scales, x, w, round, whole(run, round), f, slope);
+            if (block == BLOCK_PHI_IN) run.drop_out(l, round, f, slope);
         }
     };
     template <class Run>

@@ -249,6 +249,7 @@ struct JointProjected {
                 if (run.has_signs()) run.words(signs, round, w);
                 run.load(at, all, round, h);
                 run.activate_columns(scales, h, w, round, whole, f, slope);
+                run.drop_out(l, round, f, slope);
             };
             back.clear(run);
             each_quad_of(run, [&](uint32_t round, bool whole) RESMC_LAMBDA {
