@@ -42,6 +42,8 @@ struct CpuJointVectors {
         Real* const to = column(vector, c) + 4 * round;
         for (uint32_t k = 0; k < 4; ++k) to[k] = x[k];
     }
+    RESMC_FN void load(uint32_t vector, uint32_t round, Real (&x)[4]) const { load(vector, 0, round, x); }
+    RESMC_FN void store(uint32_t vector, uint32_t round, const Real (&x)[4]) const { store(vector, 0, round, x); }
     RESMC_FN Word* exponents(uint32_t vector) const {
         return reinterpret_cast<Word*>(layer(vector) + columns * stride);
     }
@@ -147,7 +149,7 @@ bool simulate_joint_pack(const Residual& net, const Joint& joint, Method method,
         if (method == METHOD_DENSE)
             return simulate_joint_networks<JointDense<block.value>, 0>(net, joint, seed, network, row, recording,
                                                                        records, workspace, control);
-        if (joint.tangents == 0 && joint.inputs == 2)
+        if (joint.tangents == 0 && joint.inputs == 2 && net.norm == NORM_NONE)
             return simulate_joint_networks<JointProjected<block.value>, 2>(net, joint, seed, network, row, recording,
                                                                            records, workspace, control);
         return simulate_joint_networks<JointProjected<block.value>, 0>(net, joint, seed, network, row, recording,

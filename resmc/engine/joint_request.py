@@ -48,11 +48,13 @@ def joint_of(model: Model, asked: Asked, gradients: Any) -> tuple[Model, JointRe
     if len(given) > 1:
         raise ValueError(f"{given[1]} is not allowed beside {given[0]}: give one of gram, inputs and angle")
     if not (given or kernel or independent or tangents):
+        normalisation.refuse_batch(model)
         return model, None
     what = given[0] if given else f"{'tangents' if tangents else 'tangent_kernel'}={tangents or True}"
     inputs = _inputs(model, asked, what)
     _check_count(model, inputs, tangents)
     _check_model(model, what)
+    normalisation.check_joint(model, inputs.count, tangents, backward)
     if given and given[0] != "angle":
         model = with_size(model, inputs)
     if not lower(model).homogeneous:
@@ -124,5 +126,4 @@ def _check_model(model: Model, what: str) -> None:
             "anew: layers must be independent of each other; resmc.reference.simulate_joint follows a few of the others"
         )
     if isinstance(model, ResidualNetwork):
-        normalisation.refuse_norm(model, f"with {what}", normalisation.SEVERAL_INPUTS[1])
         inner_width.refuse_inner_width(model.inner_width, f"with {what}", inner_width.SEVERAL_INPUTS[1])

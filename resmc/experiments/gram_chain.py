@@ -239,7 +239,7 @@ def _checked(model: Model) -> ResidualNetwork:
     """Return the network in the general spelling if its Gram matrices are a Markov chain."""
     network = checked_network(model)
     refuse_dropout(network.keep, *GRAM_CHAIN)
-    normalisation.refuse_norm(network, *normalisation.SEVERAL_INPUTS)
+    normalisation.refuse_norm(network, *normalisation.GRAM_CHAIN)
     inner_width.refuse_inner_width(network.inner_width, *inner_width.SEVERAL_INPUTS)
     if network.weight_law.gaussian and not network.gaussian:
         raise ValueError(f"bias_law={network.bias_law!r} is not allowed in gram_chain: it must be 'gaussian'")

@@ -171,9 +171,7 @@ class Activated:
 
     sigma: ActivationRecord
     signs: Floats  # (N, n), or ones (1, 1)
-    kept: Floats = field(
-        default_factory=lambda: np.ones((1, 1))
-    )  # factors of dropout, 0 or 1/sqrt(keep), or ones (1, 1)
+    kept: Floats = field(default_factory=lambda: np.ones((1, 1)))  # dropout: 0 or 1/sqrt(keep), or ones (1, 1)
 
     def __call__(self, x: Columns, inputs: int) -> Columns:
         """Return sigma(x_0), the differences sigma(x_a) - sigma(x_0), and sigma'(x_0) t of tangents t.

@@ -22,6 +22,7 @@ import numpy as np
 
 from ..models.residual_network import ResidualNetwork
 from .columns import Activated, Columns, factored, orthonormal, raw
+from .joint_norms import normalised
 from .sources import STREAMS_OF, Counters
 from .vectors import Floats, without_dust
 
@@ -115,6 +116,7 @@ class JointLayer:
     ) -> None:
         model, Map, block = networks.model, JOINT_MAPS[method], networks.model.residual_block
         self.m, self.n, self.inside, self.s = inputs, model.width, model.inside, float(model.scales[layer])
+        self.norm, self.place, self.eps = model.normalisation, model.norm_place, model.eps
         self.sigma = Activated(model.sigma, networks.signs(layer), networks.kept(layer))
         self.V = self.W = None
         if block.W is not None:
@@ -130,8 +132,12 @@ class JointLayer:
 
     def branch(self, h: Columns) -> Columns:
         """Return F of input 0, its differences, and the derivative along tangents."""
+        if self.norm and self.place.before:
+            h = normalised(h, self.m, self.norm, self.eps)
         y = self.sigma(self._met(h), self.m)
         y = y if self.V is None else self.V(y, self.m)
+        if self.norm and self.place.branch:
+            y = normalised(y, self.m, self.norm, self.eps)
         return y if self.inside else y.times(self.s)
 
     def branch_transposed(self, h: Columns, p: Columns) -> tuple[Columns, Floats]:

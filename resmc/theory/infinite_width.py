@@ -12,6 +12,10 @@ E sigma'(u^a) sigma'(u^b),
     phi-out                       N(0, Sigma + bias^2)             f = s             carry^2 Sigma + f^2 R + drift
     phi-out, scaling inside       N(0, s^2 (Sigma + bias^2))       f = 1             carry^2 Sigma + f^2 R + drift
 
+A norm acts by numbers here: with M the mean of a coordinate and v = Sigma^aa (layer norm: Sigma^aa - M^a M^a), N
+divides by sqrt(v + eps) what stands for h in the branch, what the branch gives, or its sum with the skip, and layer
+norm takes M away first. Behind a batch norm coordinates are not Gaussian, and nothing is known.
+
 Biases are shared by the inputs. In phi-out, h has a mean, M' = carry M + f E sigma(u), and drift = carry f (M^a E
 sigma(u^b) + M^b E sigma(u^a)). Random signs, shared by the inputs too, change nothing, as u is symmetric.
 
@@ -43,8 +47,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._system.words import brief
-from ..models import normalisation
 from ..models.joint_inputs import JointInputs, of_gram
+from ..models.normalisation import KERNEL, refuse_norm
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.spelling import checked_network
 from . import pair_averages
@@ -65,6 +69,8 @@ class InfiniteWidth:
         E|h^a_l - h^b_l|^2/n, with all its digits where the inputs have come close to each other.
     angle : ndarray
         The angle of h^a_l and h^b_l in radians, with the digits of ``distance``; NaN where one of them is 0.
+
+    All are NaN behind layer 0 of a network with a batch norm.
     """
 
     layers: Integers
@@ -132,11 +138,14 @@ def infinite_width(model: Model, inputs: JointInputs | ArrayLike, layers: ArrayL
     index = layer_indices(network, layers)
     wanted = set(index.ravel().tolist())
     found = {}
+    m = joint.count
+    nothing = (np.full((m, m), np.nan),) * 3
     for layer, state in enumerate(_states(network, joint)):
         if layer in wanted:
             found[layer] = (state.covariance(), state.distances(), state.angles())
-    rows = [np.array([found[layer][i] for layer in index.ravel().tolist()]) for i in range(3)]
-    m = joint.count
+        if network.norm == "batch":
+            break
+    rows = [np.array([found.get(layer, nothing)[i] for layer in index.ravel().tolist()]) for i in range(3)]
     return InfiniteWidth(index, *(row.reshape(*index.shape, m, m) for row in rows))
 
 
@@ -154,9 +163,10 @@ def covariance(model: Model, gram: JointInputs | ArrayLike) -> Floats:
 def tangent_kernel(model: Model, gram: JointInputs | ArrayLike) -> InfiniteWidthKernel:
     """Return the tangent kernel in the limit of infinite width, and its parts.
 
-    Parameters and errors are those of `infinite_width`.
+    Parameters and errors are those of `infinite_width`; it is not derived for networks with a norm.
     """
     network, joint = _checked(model), _joint(gram)
+    refuse_norm(network, *KERNEL)
     products = np.ones((joint.count, joint.count))
     by_layer = np.empty((network.depth, joint.count, joint.count))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -222,24 +232,34 @@ class _State:
         network, (a, b) = self.network, _pairs(len(self.square))
         before = 0.0 if network.residual_block.acts_on_layers else network.bias**2
         factor = float(network.scales[self.layer]) ** 2 if network.inside else 1.0
-        q = factor * (self.square + before)
+        square, distance = self.square, self.distance
+        if network.norm_place.before:
+            square, _, distance = _normalised(network, square, self.mean, distance)
+        q = factor * (square + before)
         alone = pair_averages.alone(network.sigma, q)
-        return alone, pair_averages.pair(network.sigma, q[a], q[b], factor * self.distance)
+        return alone, pair_averages.pair(network.sigma, q[a], q[b], factor * distance)
 
     def step(self) -> _State:
         """Return the next layer."""
         network, (a, b), carry = self.network, _pairs(len(self.square)), self.network.carry
         alone, pair = self._averages
         f = 1.0 if network.inside else float(network.scales[self.layer])
-        square = carry**2 * self.square + f**2 * alone.square
-        distance = carry**2 * self.distance + f**2 * pair.distance
+        given, apart = alone.square, pair.distance
+        middle = alone.mean if network.residual_block.V is None else np.zeros_like(self.mean)
+        if network.norm_place.branch:
+            own = network.bias**2 if network.residual_block.acts_on_layers else 0.0
+            given, middle, apart = _normalised(network, given + own, middle, apart)
+        square = carry**2 * self.square + f**2 * given
+        distance = carry**2 * self.distance + f**2 * apart
         mean = self.mean
-        if network.residual_block.acts_on_layers:
+        if network.residual_block.acts_on_layers and not network.norm_place.branch:
             square = square + f**2 * network.bias**2
         elif network.residual_block.V is None:
-            mean, drift = carry * self.mean + f * alone.mean, 2.0 * carry * f
-            square = square + drift * self.mean * alone.mean
-            distance = distance + drift * (self.mean[a] - self.mean[b]) * (alone.mean[a] - alone.mean[b])
+            mean, drift = carry * self.mean + f * middle, 2.0 * carry * f
+            square = square + drift * self.mean * middle
+            distance = distance + drift * (self.mean[a] - self.mean[b]) * (middle[a] - middle[b])
+        if network.norm_place.after:
+            square, mean, distance = _normalised(network, square, mean, distance)
         if not network.homogeneous:
             return _State(network, self.layer + 1, self.log_size, square, mean, distance)
         size = float(square[0])  # all inputs have the same
@@ -276,6 +296,21 @@ def _states(network: ResidualNetwork, inputs: JointInputs) -> Iterator[_State]:
         yield state
 
 
+def _normalised(
+    network: ResidualNetwork, square: Floats, mean: Floats, distance: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return what N makes of coordinates' mean squares and means, (m,), and of the pairs' mean squared distances."""
+    norm, (a, b) = network.normalisation, _pairs(len(square))
+    assert norm is not None
+    if norm.centred:
+        square, distance = square - mean**2, distance - (mean[a] - mean[b]) ** 2
+        mean = np.zeros_like(mean)
+    size = square + network.eps
+    factor = np.where(size > 0.0, 1.0 / np.sqrt(np.where(size > 0.0, size, 1.0)), 0.0)
+    grown = (factor[a] - factor[b]) * (factor[a] * square[a] - factor[b] * square[b])
+    return factor**2 * square, factor * mean, factor[a] * factor[b] * distance + grown
+
+
 def _pairs(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return a and b of the pairs a > b."""
     return np.tril_indices(count, -1)
@@ -296,7 +331,6 @@ def _joint(inputs: JointInputs | ArrayLike) -> JointInputs:
 def _checked(model: Model) -> ResidualNetwork:
     """Return the network in the general spelling if its layers are independent of each other."""
     network = checked_network(model)
-    normalisation.refuse_norm(network, *normalisation.SEVERAL_INPUTS)
     if not network.independent:
         raise ValueError(
             f"weights={brief(network.weights)} are not allowed at infinite width: layers must be independent of each "

@@ -43,6 +43,18 @@ struct JointDense {
             }
         }
     }
+    // The vector whose columns a branch meets: of h, or VECTOR_FRESH <- N h.
+    template <class Run>
+    static RESMC_FN uint32_t met_vector(Run& run, const ColumnNorm<Run>& met, uint32_t at) {
+        if (!run.norm_before()) return at;
+        for (uint32_t round = 0; round < run.rounds(); ++round) {
+            typename Run::Quads x;
+            run.load(at, run.columns(), round, x);
+            met.apply(run, round, whole(run, round), x);
+            for (uint32_t c = 0; c < run.columns(); ++c) run.vectors.store(VECTOR_FRESH, c, round, x[c]);
+        }
+        return VECTOR_FRESH;
+    }
     // VECTOR_FRESH <- what take(a, round, y) makes of W^T x for the inputs' columns x of a vector.
     template <class Run, class Matrix, class Take>
     static RESMC_FN void multiply_transposed(Run& run, const Matrix& matrix, uint32_t vector, Take take) {
@@ -74,6 +86,7 @@ struct JointDense {
     template <class Run>
     struct Activated {
         typename Run::Scales scales;
+        ColumnNorm<Run> met;
         PhiloxPrefix<typename Run::Wide> signs;
         uint32_t l, vector;
 
@@ -81,6 +94,7 @@ struct JointDense {
             typename Run::Quads x;
             typename Run::Word w[4] = {};
             run.load(vector, run.columns(), round, x);
+            if (block == BLOCK_PHI_IN && run.norm_before()) met.apply(run, round, whole(run, round), x);
             if (block != BLOCK_PHI_IN) {
                 using Real = typename Run::Real;
                 const Residual& net = run.net;
@@ -97,7 +111,10 @@ struct JointDense {
     template <class Run>
     static RESMC_FN auto activated(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at) {
         Activated<Run> sigma;
-        run.find_scales(from.exponent, run.vectors.exponents(at), sigma.scales);
+        typename Run::Word exponents[Run::limit];
+        const auto exponent = run.met_exponents(at, from.exponent, exponents);
+        run.find_scales(exponent, exponents, sigma.scales);
+        find_met(run, at, from, sigma.met);
         sigma.signs = run.signs(l);
         sigma.l = l;
         sigma.vector = block == BLOCK_PHI_IN ? at : static_cast<uint32_t>(VECTOR_FRESH);
@@ -113,7 +130,8 @@ struct JointDense {
         const auto outer = run.weights.matrix(run, MATRIX_OUTER, l);
         const auto sigma = activated(run, l, from, at);
         if (block != BLOCK_PHI_IN)
-            multiply(run, block == BLOCK_V_PHI_W ? run.weights.matrix(run, MATRIX_INNER, l) : outer, at);
+            multiply(run, block == BLOCK_V_PHI_W ? run.weights.matrix(run, MATRIX_INNER, l) : outer,
+                     met_vector(run, sigma.met, at));
         if (block != BLOCK_PHI_OUT) {
             for (uint32_t round = 0; round < run.rounds(); ++round) {
                 Quads f, slope;

@@ -132,16 +132,18 @@ struct JointProjected {
 
     // What makes u_l from h_l in vector `at`.
     template <class Run>
-    static RESMC_FN void find_pre_activation(const Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
+    static RESMC_FN void find_pre_activation(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
                                              JointPreActivation<Run>& u) {
         using Double = typename Run::Double;
-        run.find_scales(from.exponent, run.vectors.exponents(at), u.scales);
-        const Normaliser<typename Run::Real> h{typename Run::Real(0.0f), typename Run::Real(1.0f), from.sums.square};
+        typename Run::Word exponents[Run::limit];
+        const auto exponent = run.met_exponents(at, from.exponent, exponents);
+        run.find_scales(exponent, exponents, u.scales);
+        const auto h = first_met<block>(run, at, from);
         u.factor = Single::pre_activation_size(run, l, h, u.scales.first);
         const auto bias_square = Single::bias_square(run.net, u.scales.first);
-        run.factorise_met(run.vectors.gram(at), bias_square, u.met);
+        run.factorise_met(run.norm_before() ? run.vectors.active_gram(at) : run.vectors.gram(at), bias_square, u.met);
         auto aligned = u.met;
-        run.follow_first(sqrt(from.sums.square + bias_square), aligned);
+        run.follow_first(sqrt(h.square + bias_square), aligned);
         Double scale(static_cast<double>(run.net.network.readout));
         if (run.net.inside) scale = scale * to_double(run.step(l));
         for (uint32_t a = 1; a < run.columns(); ++a)
