@@ -25,7 +25,7 @@ inline JointJob joint_job_of(const AnyNetwork& network, const py::dict& entries)
     job.joint.tangents = j.integer<uint32_t>("tangents", 0, host::MAX_COLUMNS - job.joint.inputs);
     job.network.gradients = j.boolean("backward");
     job.joint.independent = j.boolean("independent");
-    if (job.network.norm != NORM_NONE && job.network.gradients) j.refuse("backward", "goes through no norm");
+    if (job.network.norm == NORM_BATCH && job.network.gradients) j.refuse("backward", "goes through no batch norm");
     if (job.network.norm == NORM_BATCH && (job.joint.inputs == 1 || job.joint.tangents > 0))
         j.refuse("inputs", "must be several, without tangents");
     job.joint.reorthogonalise = j.integer<uint32_t>("reorthogonalise", 1);

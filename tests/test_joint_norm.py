@@ -1,7 +1,7 @@
 """Several inputs through networks with a norm: kernels, twin, explicit weights input by input, and infinite width.
 
-Comparisons of laws are of differences of means in standard errors: about 600 with |z| < 5, 6e-7 each, so that a correct
-program fails with a probability of 4e-4 when seeds are chosen. Seeds are fixed; negative controls have to exceed 10.
+Comparisons of laws are differences of means in standard errors: about 1500 with |z| < 5, 6e-7 each, so that a correct
+program fails with a probability of 1e-3 when seeds are chosen. Seeds are fixed; negative controls have to exceed 10.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from joint_kernels import START, Case, differences, products
 from test_joint_dense import DenseCase
+from test_joint_reference import assert_autograd
 
 import resmc
 from resmc import DepthScaling, ResidualNetwork
@@ -118,6 +119,34 @@ def test_inputs_that_are_close_keep_the_digits_of_their_difference(norm):
         assert differences(case.records(), case.twins())["h"].max() < TOLERANCE, place
 
 
+# ------------------------------------------------------------------------------------------------- gradients
+
+ALONE = [pair for pair in PLACED if pair[0] != "batch"]
+
+
+@pytest.mark.parametrize(("norm", "place"), ALONE)
+def test_the_twins_gradients_and_kernels_are_those_of_autograd(norm, place):
+    for block in BLOCKS:
+        scaling = INSIDE if block == "phi-out" else BY_LAYER[1:4]
+        model = ResidualNetwork(
+            4, 3, block, BLOCKS[block][0], 0.9, scaling, bias=0.4, norm=norm, norm_at=place, eps=0.1
+        )
+        assert_autograd(model, 83, 5)
+
+
+@pytest.mark.cpu
+@pytest.mark.parametrize(("norm", "place"), ALONE)
+def test_gradients_and_kernels_of_either_method_are_those_of_the_twin(norm, place):
+    for kind, block, count in itertools.product((Case, DenseCase), BLOCKS, (1, 3)):
+        model = network(block, norm, place, eps=0.1)
+        case = kind(model, START[:count, :count], 12, backward=True, tangents=3 - count, segment=4)
+        for one in (case, replace(case, independent=True)):
+            for name, found in differences(one.records(), one.twins()).items():
+                assert found.max(initial=0.0) < TOLERANCE, (name, kind, block, found.max())
+    other = differences(case.records(), replace(case, model=replace(model, eps=0.3)).twins())
+    assert min(other["gradient"].max(), other["kernel"].max()) > 10.0 * TOLERANCE  # a negative control
+
+
 # ------------------------------------------------------------------------------------------------- laws
 
 
@@ -130,6 +159,17 @@ def features(case: Case) -> np.ndarray:
     own = gram[a == b]
     cosines = gram / np.sqrt(own[a] * own[b])
     one = np.concatenate([np.log(np.maximum(own, 1e-3)), cosines[a != b], records["log_stretch"][-1].clip(-8.0)])
+    if case.backward:
+        back = products(records["gradient_gram"], records["gradient_unit"])[0]
+        size = np.sqrt(back[a == b][a] * back[a == b][b])
+        kernel = records["kernel"][0]
+        more = [
+            np.log(back[a == b]),
+            (back / size)[a != b],
+            np.log(np.maximum(kernel[a == b], 1e-3)),
+            np.arctan(kernel[a != b]),
+        ]
+        one = np.concatenate([one, *more])
     i, j = np.tril_indices(len(one))
     return np.concatenate([one, one[i] * one[j]])
 
@@ -143,13 +183,13 @@ def worst(a: np.ndarray, b: np.ndarray) -> float:
 @pytest.mark.cpu
 @pytest.mark.parametrize(("norm", "place"), PLACED)
 def test_projected_inputs_have_the_joint_law_of_explicit_weights(norm, place):
-    tangents = 0 if norm == "batch" else 1
+    options = {"tangents": 0} if norm == "batch" else {"tangents": 1, "backward": True}
     for block in BLOCKS:
         model = network(block, norm, place, width=5, eps=0.1)
-        projected = features(Case(model, START, 20_000, seed=11, tangents=tangents))
-        dense = features(DenseCase(model, START, 20_000, seed=12, tangents=tangents))
+        projected = features(Case(model, START, 20_000, seed=11, **options))
+        dense = features(DenseCase(model, START, 20_000, seed=12, **options))
         assert worst(projected, dense) < BOUND, block
-    other = DenseCase(replace(model, eps=0.3), START, 20_000, seed=12, tangents=tangents)
+    other = DenseCase(replace(model, eps=0.3), START, 20_000, seed=12, **options)
     assert worst(projected, features(other)) > CONTROL
 
 
@@ -157,14 +197,14 @@ GRAM = [[1.0, 0.5, -0.2], [0.5, 1.4, 0.3], [-0.2, 0.3, 0.8]]
 
 
 @pytest.mark.cpu
-@pytest.mark.parametrize(("norm", "place"), [pair for pair in PLACED if pair[0] != "batch"])
+@pytest.mark.parametrize(("norm", "place"), ALONE)
 def test_wide_networks_have_the_covariances_of_infinite_width(norm, place):
     """Finite width adds about 1/n: 5 standard errors and 2/n are allowed, and another eps is farther away."""
     for block in BLOCKS:
-        model = network(block, norm, place, width=256, eps=0.1)
-        sim = resmc.simulate(model, networks=1024, seed=13, gram=GRAM, layers=[6], progress=False, threads=1)
+        model = network(block, norm, place, width=128, eps=0.1)
+        sim = resmc.simulate(model, networks=512, seed=13, gram=GRAM, layers=[6], progress=False, threads=1)
         found = sim.output_covariance().by_layer
-        bound = BOUND * found.stderr[-1] + 2.0 / 256
+        bound = BOUND * found.stderr[-1] + 2.0 / 128
         limit = infinite_width.covariance(model, GRAM)[-1]
         assert (np.abs(found.value[-1] - limit) < bound).all(), block
         away = infinite_width.covariance(replace(model, eps=0.4), GRAM)[-1]
@@ -209,10 +249,8 @@ def test_a_batch_norm_leaves_no_mean_and_no_more_than_unit_variance():
         ("batch", {}, "with one input: it has means over several inputs"),
         ("batch", {"gram": [[1.0]]}, "with one input: it has means over several inputs"),
         ("batch", {"angle": 0.3, "tangents": 1}, "what moves one input moves the states of all"),
-        ("batch", {"angle": 0.3, "tangent_kernel": True}, "one of all outputs"),
-        ("rms", {"angle": 0.3, "tangent_kernel": True}, "goes through no norm yet"),
-        ("layer", {"tangents": 1, "gradients": True}, "goes through no norm yet"),
-        ("layer", {"tangent_kernel": True}, "goes through no norm yet"),
+        ("batch", {"angle": 0.3, "tangent_kernel": True}, "every output depends on all inputs"),
+        ("batch", {"angle": 0.3, "gradients": True}, "every output depends on all inputs"),
     ],
 )
 def test_what_does_not_follow_is_refused_in_a_sentence(norm, options, words):

@@ -181,13 +181,11 @@ def check_joint(model: Any, inputs: int, tangents: int, backward: bool) -> None:
             f"tangents={tangents} are not allowed with norm='batch': what moves one input moves the states of all, so "
             "that tangents are not those of input 0 alone; use 'layer' or 'rms'"
         )
-    if backward:
-        why = "a gradient with respect to one input's state is one of all outputs" if norm == "batch" else (
-            "the joint backward pass of several inputs goes through no norm yet"
-        )  # fmt: skip
+    if norm == "batch" and backward:
         raise ValueError(
-            f"norm={norm!r} is not allowed with tangent_kernel=True, or with gradients=True and several inputs or "
-            f"tangents: {why}"
+            "norm='batch' is not allowed with tangent_kernel=True or gradients=True: there every output depends on all "
+            "inputs, and a gradient with respect to one input's state is not that of its own output alone; use 'layer' "
+            "or 'rms'"
         )
 
 

@@ -20,7 +20,7 @@ from ..models.normalisation import check_joint
 from ..models.residual_network import ResidualNetwork
 from .columns import Columns, factored, levelled, orthonormal, pairs
 from .joint_maps import JointLayer, drawn
-from .joint_norms import normalised
+from .joint_norms import normalised, pulled
 from .network import HELD, checked_networks, recorded_layers
 from .residual import activity, checked_method, stepped
 from .sources import Counters, Ids
@@ -323,8 +323,12 @@ def _follow_back(networks: Counters[ResidualNetwork], plan: _Plan, states: list[
     for layer in range(depth, -1, -1):
         look()
         if layer < depth:
-            state = states[layer]
-            back, here = plan.layer(networks, layer).branch_transposed(state.h, p)
+            state, made = states[layer], plan.layer(networks, layer)
+            if model.normalisation and model.norm_place.after:
+                total = state.h.stepped(model.carry, made.branch(state.h), model.weight_law.cancels)
+                before, p = p, pulled(total, p, model.normalisation, model.eps)
+                moved = moved.plus(Vectors(p.v[:, 0] - before.v[:, 0], p.log[:, 0]))
+            back, here = made.branch_transposed(state.h, p)
             a, b = pairs(m)
             here = here * np.exp(state.log_scale[:, a] + state.log_scale[:, b])
             moved, _ = stepped(moved, _first(p), back.v[:, 0], model)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..models.normalisation import Norm
-from .columns import LEAST_NORM, Columns
+from .columns import LEAST_NORM, Columns, raw
 from .vectors import Floats
 
 
@@ -36,6 +36,12 @@ def normalised(x: Columns, inputs: int, norm: Norm, eps: float) -> Columns:
             slow = np.where(f > 0.0, -grown * (f0 * f) ** 2 / (f0 + f), -f0 / unit)
         found.append(f * moved + slow * first)
     return Columns(np.stack([f0 * first, *found], axis=1), np.concatenate([0.0 * x.log[:, :1], x.log[:, 1:]], axis=1))
+
+
+def pulled(x: Columns, p: Columns, norm: Norm, eps: float) -> Columns:
+    """Return J p of every input, J being the symmetric Jacobian of N at its vector, without tangents."""
+    inputs = raw(x.part(0, p.count))
+    return Columns(norm.pulled(np.exp(inputs.log) * inputs.v, p.v, eps), p.log)
 
 
 def _over_inputs(x: Columns, eps: float) -> Columns:

@@ -15,8 +15,8 @@
 // A layer's vector has these columns, and behind them what is known of it: units, scales, and Gram matrices in double
 // of h's columns and for phi-in of sigma(h)'s. Vectors here have load(vector, column, round, x[4]), store(..), and
 // gram(vector), active_gram(vector), exponents(vector), scales(vector) and scale_units(vector), all but the first two
-// without use of number 0; load(vector, round, x) and store(..) are those of column 0. A Team has besides Double and
-// total(x), the sum of a Double over its members.
+// without use of number 0, and factors(vector), those of the norm that has made it; load(vector, round, x) and
+// store(..) are those of column 0. A Team has besides Double and total(x), the sum of a Double over its members.
 #pragma once
 
 #include "activation_difference.hpp"
@@ -71,6 +71,7 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
     RESMC_FN uint32_t tangents() const { return fixed > 0 ? 0 : joint.tangents; }
     RESMC_FN uint32_t columns() const { return inputs() + tangents(); }
     // Kernels for a fixed number of inputs have no norm.
+    static constexpr bool may_norm = fixed == 0;
     RESMC_FN bool norm_before() const { return fixed == 0 && this->net.norm_before; }
     RESMC_FN bool norm_branch() const { return fixed == 0 && this->net.norm_branch; }
     RESMC_FN bool norm_after() const { return fixed == 0 && this->net.norm_after; }
@@ -118,6 +119,10 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
         const Word gone = norm_before() ? exponent : Word(0u);
         for (uint32_t a = 1; a < columns(); ++a) exponents[a] = this->vectors.exponents(at)[a] - gone;
         return exponent - gone;
+    }
+    // Gram matrix of what the first matrix of phi-out and v-phi-w meets.
+    RESMC_FN const Double* met_gram(uint32_t at) const {
+        return norm_before() ? this->vectors.active_gram(at) : this->vectors.gram(at);
     }
     // sigma of columns x, and its slopes at all inputs. w: of the draw that carries the signs.
     RESMC_FN void activate_columns(const Scales& scales, const Quads& x, const Word (&w)[4], uint32_t round, bool whole,
@@ -227,6 +232,7 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
             this->vectors.exponents(to)[c] = this->vectors.exponents(from)[c];
             this->vectors.scales(to)[c] = this->vectors.scales(from)[c];
             this->vectors.scale_units(to)[c] = this->vectors.scale_units(from)[c];
+            this->vectors.factors(to)[c] = this->vectors.factors(from)[c];
         }
         for (uint32_t i = 0; i < pairs_of(columns()); ++i) {
             this->vectors.gram(to)[i] = this->vectors.gram(from)[i];
@@ -341,9 +347,11 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
         return log(this->vectors.scales(at)[a]) + to_double(this->vectors.scale_units(at)[a]) * Double(LOG2);
     }
 
-    // Gradients of several inputs go through no norm.
-    template <class Gradient>
-    RESMC_FN void pull_through_norm(const Layer&, uint32_t, Gradient&) const {}
+    // Once p_l has been recorded: p of all inputs through the N that has made h_l, which is in `vector`.
+    RESMC_FN void pull_through_norm(const Layer&, uint32_t vector, Gradient<Real, Word>& gradient) {
+        if constexpr (fixed == 0)
+            if (norm_after()) pull_layer_columns(*this, vector, gradient);
+    }
 
     // All columns of h_{l+1} in vector `to` from those of h_l in vector `at`, as residual.hpp does it for one: branch(
     // round, whole, y, w) gives a quad of the branch's columns, or with `met` of the normals that these are made of.

@@ -121,14 +121,12 @@ struct JointDense {
         return sigma;
     }
 
-    template <class Run>
-    static RESMC_FN typename Run::Layer forward(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
-                                                uint32_t to, bool follow,
-                                                Size<typename Run::Real, typename Run::Word>& change) {
+    // use(branch) of layer l's branch, as finish_forward takes it.
+    template <class Run, class Use>
+    static RESMC_FN auto with_branch(Run& run, uint32_t l, const Activated<Run>& sigma, uint32_t at, Use use) {
         using Word = typename Run::Word;
         using Quads = typename Run::Quads;
         const auto outer = run.weights.matrix(run, MATRIX_OUTER, l);
-        const auto sigma = activated(run, l, from, at);
         if (block != BLOCK_PHI_IN)
             multiply(run, block == BLOCK_V_PHI_W ? run.weights.matrix(run, MATRIX_INNER, l) : outer,
                      met_vector(run, sigma.met, at));
@@ -149,12 +147,23 @@ struct JointDense {
                 if (block == BLOCK_PHI_IN) Single::add_bias(run, l, sigma.scales.first, round, whole, y[0]);
             }
         };
+        return use(branch);
+    }
+
+    template <class Run>
+    static RESMC_FN typename Run::Layer forward(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
+                                                uint32_t to, bool follow,
+                                                Size<typename Run::Real, typename Run::Word>& change) {
+        using Word = typename Run::Word;
+        const auto sigma = activated(run, l, from, at);
         const auto next_signs = run.draw(STREAM_RESIDUAL, l);
         const auto words = [&](uint32_t round, Word(&w)[4]) RESMC_LAMBDA {
             if (block == BLOCK_PHI_IN && run.has_signs()) run.words(next_signs, round, w);
         };
-        return run.template finish_forward<block, true>(l, from, typename Run::Real(1.0f), nullptr, at, to, follow,
-                                                        change, branch, words);
+        return with_branch(run, l, sigma, at, [&](const auto& branch) RESMC_LAMBDA {
+            return run.template finish_forward<block, true>(l, from, typename Run::Real(1.0f), nullptr, at, to, follow,
+                                                            change, branch, words);
+        });
     }
 
     // p_L: row 0 of W_out / sqrt(n).
@@ -177,14 +186,28 @@ struct JointDense {
         using Double = typename Run::Double;
         using Quads = typename Run::Quads;
         const uint32_t m = run.inputs();
-        const Real s = run.step(l), readout(run.net.network.readout);
-        const Double outer_kernel = to_double(s) * to_double(s);
+        Real s = run.step(l);
+        const Real readout(run.net.network.readout);
         const auto outer = backward_matrix(run, MATRIX_OUTER, l);
         const auto sigma = activated(run, l, here, at);
+        uint32_t above = VECTOR_GRADIENT;
+        Double pulled[pairs_of(Run::limit)];
+        const Double* coming = run.gradients.gram;
+        if (run.norm_branch()) {
+            ColumnNorm<Run> norm;
+            with_branch(run, l, sigma, at, [&](const auto& branch) RESMC_LAMBDA {
+                find_branch_norm<block>(run, here, Real(1.0f), nullptr, at, branch, norm);
+            });
+            above = pulled_vector(run.net);
+            pull_branch_columns(run, norm, run.norm_before() ? typename Run::Word(0u) : here.exponent, above, pulled);
+            coming = pulled;
+            s = s * row_factor<block, Real>(run.net);
+        }
+        const Double outer_kernel = to_double(s) * to_double(s);
         const auto leave = [](uint32_t, uint32_t, Real(&)[4]) RESMC_LAMBDA {};
         if constexpr (block == BLOCK_PHI_IN) {
-            multiply_transposed(run, outer, VECTOR_GRADIENT, leave);
-            add_kernel(run, outer_kernel, run.gradients.gram, run.vectors.active_gram(at), here.exponent, at);
+            multiply_transposed(run, outer, above, leave);
+            add_kernel(run, outer_kernel, coming, run.vectors.active_gram(at), here.exponent, at);
             const auto branch = [&](uint32_t round, bool, Quads& v) RESMC_LAMBDA {
                 Quads f, slope;
                 sigma(run, round, f, slope);
@@ -192,10 +215,10 @@ struct JointDense {
                 for (uint32_t a = 0; a < m; ++a)
                     for (uint32_t k = 0; k < 4; ++k) v[a][k] = s * slope[a][k] * v[a][k];
             };
-            finish_joint_backward<true>(run, here, at, gradient, branch);
+            finish_joint_backward<true>(run, here, at, sigma.met, gradient, branch);
         } else {
             const auto place = block == BLOCK_V_PHI_W ? MATRIX_INNER : MATRIX_OUTER;
-            multiply(run, run.weights.matrix(run, place, l), at);
+            multiply(run, run.weights.matrix(run, place, l), met_vector(run, sigma.met, at));
             Double gram[pairs_of(Run::limit)];
             run.clear(gram, pairs_of(run.columns()));
             // The slopes take the place of u, and v = s D p or s D V^T p theirs.
@@ -213,13 +236,13 @@ struct JointDense {
             };
             if constexpr (block == BLOCK_V_PHI_W) {
                 for (uint32_t i = 0; i < pairs_of(run.columns()); ++i) gram[i] = run.team.total(gram[i]);
-                add_kernel(run, outer_kernel, run.gradients.gram, gram, here.exponent, at);
-                multiply_transposed(run, outer, VECTOR_GRADIENT, pull);
+                add_kernel(run, outer_kernel, coming, gram, here.exponent, at);
+                multiply_transposed(run, outer, above, pull);
             } else {
                 for (uint32_t a = 0; a < m; ++a)
                     for (uint32_t round = 0; round < run.rounds(); ++round) {
                         Real v[4];
-                        run.vectors.load(VECTOR_GRADIENT, a, round, v);
+                        run.vectors.load(above, a, round, v);
                         pull(a, round, v);
                         run.vectors.store(VECTOR_FRESH, a, round, v);
                     }
@@ -231,14 +254,14 @@ struct JointDense {
                 add_gram<Run::limit>(v, m, gram);
             }
             for (uint32_t i = 0; i < pairs_of(m); ++i) gram[i] = run.team.total(gram[i]);
-            add_kernel(run, Double(1.0 / run.width()), gram, run.vectors.gram(at), here.exponent, at);
+            add_kernel(run, Double(1.0 / run.width()), gram, run.met_gram(at), here.exponent, at);
             multiply_transposed(run, backward_matrix(run, place, l), VECTOR_FRESH, leave);
             const auto branch = [&](uint32_t round, bool, Quads& v) RESMC_LAMBDA {
                 run.load(VECTOR_FRESH, m, round, v);
                 for (uint32_t a = 0; a < m; ++a)
                     for (uint32_t k = 0; k < 4; ++k) v[a][k] = readout * v[a][k];
             };
-            finish_joint_backward<true>(run, here, at, gradient, branch);
+            finish_joint_backward<true>(run, here, at, sigma.met, gradient, branch);
         }
     }
 };

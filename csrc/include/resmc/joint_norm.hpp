@@ -260,7 +260,10 @@ RESMC_OUTLINE_FN void normalise_columns(Run& run, uint32_t vector, bool follow, 
     for (uint32_t i = 0; i < pairs_of(run.columns()); ++i) run.vectors.gram(vector)[i] = run.team.total(gram[i]);
     for (uint32_t a = 1; a < run.columns(); ++a) run.vectors.exponents(vector)[a] = norm.exponents[a];
     if (!batch) {
+        const Double unit = power_of_two_double(Word(0u) - layer.exponent);
         normalise_layer(run, vector, follow, layer, change);
+        run.vectors.factors(vector)[0] = to_double(layer.factor);
+        for (uint32_t a = 1; a < run.inputs(); ++a) run.vectors.factors(vector)[a] = to_double(norm.own[a]) * unit;
         return;
     }
     layer.sums.square = sums.square;
