@@ -242,7 +242,7 @@ def test_where_there_is_no_norm_a_sentence_says_so():
         lambda: resmc.quadratic_variation(model): "where one network has every depth: no limit in depth",
         lambda: resmc.limit(model): "norm='layer' has no limit in depth",
         lambda: theory.two_inputs(model, 0.5): "in two_inputs: ",
-        lambda: theory.infinite_width.tangent_kernel(model, [[1.0]]): "in tangent_kernel: gradients behind it",
+        lambda: theory.infinite_width.tangent_kernel(replace(model, norm="batch"), [[1.0]]): "in tangent_kernel: there",
         lambda: resmc.gram_chain(model, [[1.0]], 2): "in gram_chain: a norm is no function",
         lambda: resmc.moment_growth(model, 1.0, populations=32, size=8): "in populations that are resampled: ",
         lambda: theory.lyapunov_exponents(free, 2): "norm='layer' has no exact exponents",

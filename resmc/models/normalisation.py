@@ -147,7 +147,6 @@ def norm_in_words(model: Any) -> str:
 TRAINING = ("in training", "passes by hand have none")
 DEPTH = ("where one network has every depth", "no limit in depth is derived for it")
 GRAM_CHAIN = ("in gram_chain", "a norm is no function of a Gram matrix")
-KERNEL = ("in tangent_kernel", "gradients behind it are not derived at infinite width")
 PAIR = ("in two_inputs", "its average over two inputs is of networks without one")
 HEAT_MAP = ("in a heat map", "its exponents are those of networks that keep their units")
 POPULATIONS = ("in populations that are resampled", "no norm of theirs grows exponentially with the depth")

@@ -14,14 +14,15 @@ E sigma'(u^a) sigma'(u^b),
 
 A norm acts by numbers here: with M the mean of a coordinate and v = Sigma^aa (layer norm: Sigma^aa - M^a M^a), N
 divides by sqrt(v + eps) what stands for h in the branch, what the branch gives, or its sum with the skip, and layer
-norm takes M away first. Behind a batch norm coordinates are not Gaussian, and nothing is known.
+norm takes M away first. Gradients are multiplied by 1/sqrt(v + eps) too: what else its Jacobian does, along N h and the
+mean, is of the order 1/n. Behind a batch norm coordinates are not Gaussian, and nothing is known.
 
 Biases are shared by the inputs. In phi-out, h has a mean, M' = carry M + f E sigma(u), and drift = carry f (M^a E
 sigma(u^b) + M^b E sigma(u^a)). Random signs, shared by the inputs too, change nothing, as u is symmetric.
 
 The tangent kernel of y = r . h_L/sqrt(n) sums the products of gradients with respect to all matrices, whose entries
 have variance 1 and are divided by the root of the number of columns. With Pi_L = 1 and Pi_l = (carry^2 + s^2 S_l)
-Pi_{l+1}, the products of the gradients with respect to h_l, and s wherever it stands,
+Pi_{l+1}, the products of the gradients with respect to h_l, and s wherever it stands (and, with a norm, its factors),
 
 .. code-block:: text
 
@@ -48,7 +49,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._system.words import brief
 from ..models.joint_inputs import JointInputs, of_gram
-from ..models.normalisation import KERNEL, refuse_norm
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.spelling import checked_network
 from . import pair_averages
@@ -163,10 +163,14 @@ def covariance(model: Model, gram: JointInputs | ArrayLike) -> Floats:
 def tangent_kernel(model: Model, gram: JointInputs | ArrayLike) -> InfiniteWidthKernel:
     """Return the tangent kernel in the limit of infinite width, and its parts.
 
-    Parameters and errors are those of `infinite_width`; it is not derived for networks with a norm.
+    Parameters and errors are those of `infinite_width`; batch norm has none.
     """
     network, joint = _checked(model), _joint(gram)
-    refuse_norm(network, *KERNEL)
+    if network.norm == "batch":
+        raise ValueError(
+            "norm='batch' is not allowed in tangent_kernel: there every output depends on all inputs; use 'layer' or "
+            "'rms'"
+        )
     products = np.ones((joint.count, joint.count))
     by_layer = np.empty((network.depth, joint.count, joint.count))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -174,18 +178,23 @@ def tangent_kernel(model: Model, gram: JointInputs | ArrayLike) -> InfiniteWidth
         for layer in range(network.depth - 1, -1, -1):
             s2, part = float(network.scales[layer]) ** 2, parts[layer]
             outer = part.activated if network.residual_block.V else 0.0
-            inner = part.slopes * part.covariance if network.residual_block.W else 0.0
-            by_layer[layer] = s2 * products * (outer + inner)
-            products = (network.carry**2 + s2 * part.slopes) * products
+            inner = part.slopes * part.met if network.residual_block.W else 0.0
+            products = part.after * products
+            by_layer[layer] = s2 * part.branch * products * (outer + inner)
+            products = (network.carry**2 + s2 * part.branch * part.slopes * part.before) * products
     return InfiniteWidthKernel(by_layer, parts[-1].covariance, products * np.array(joint.gram))
 
 
 class _Parts(NamedTuple):
-    """Sigma_l, R_l and S_l, each (m, m)."""
+    """Sigma_l, R_l, S_l and what W meets, each (m, m); and products of two inputs' factors of norms, by place."""
 
     covariance: Floats
     activated: Floats
     slopes: Floats
+    met: Floats
+    before: Floats
+    branch: Floats
+    after: Floats
 
 
 @dataclass(eq=False)
@@ -220,11 +229,29 @@ class _State:
 
     def parts(self) -> _Parts:
         """Return what the tangent kernel needs of this layer; of the last layer the covariance alone."""
+        own, place, none = self.covariance(), self.network.norm_place, np.ones(())
         if self.layer == self.network.depth:
-            return _Parts(self.covariance(), np.zeros(()), np.zeros(()))
+            return _Parts(own, none, none, own, none, none, none)
         alone, pair = self._averages
         activated = self._sized(self._products(alone.square, pair.distance))
-        return _Parts(self.covariance(), activated, _symmetric(alone.slopes, pair.slopes))
+        met = self._sized(self._products(self._met[0], self._met[1])) if place.before else own
+        before, branch, after = (
+            np.multiply.outer(one, one) if acts else none
+            for acts, one in (
+                (place.before, _factor(self.network, self.square, self.mean)),
+                (place.branch, _factor(self.network, *self._given[:2])),
+                (place.after, _factor(self.network, *self._sum[:2])),
+            )
+        )
+        return _Parts(own, activated, _symmetric(alone.slopes, pair.slopes), met, before, branch, after)
+
+    @cached_property
+    def _met(self) -> tuple[Floats, Floats]:
+        """Mean squares and distances of what a branch meets."""
+        if not self.network.norm_place.before:
+            return self.square, self.distance
+        square, _, distance = _normalised(self.network, self.square, self.mean, self.distance)
+        return square, distance
 
     @cached_property
     def _averages(self) -> tuple[pair_averages.Alone, pair_averages.Pair]:
@@ -232,32 +259,39 @@ class _State:
         network, (a, b) = self.network, _pairs(len(self.square))
         before = 0.0 if network.residual_block.acts_on_layers else network.bias**2
         factor = float(network.scales[self.layer]) ** 2 if network.inside else 1.0
-        square, distance = self.square, self.distance
-        if network.norm_place.before:
-            square, _, distance = _normalised(network, square, self.mean, distance)
+        square, distance = self._met
         q = factor * (square + before)
         alone = pair_averages.alone(network.sigma, q)
         return alone, pair_averages.pair(network.sigma, q[a], q[b], factor * distance)
 
-    def step(self) -> _State:
-        """Return the next layer."""
-        network, (a, b), carry = self.network, _pairs(len(self.square)), self.network.carry
+    @cached_property
+    def _given(self) -> tuple[Floats, Floats, Floats]:
+        """Mean squares, means and distances of what a branch gives, without the scaling outside and a norm."""
         alone, pair = self._averages
+        middle = alone.mean if self.network.residual_block.V is None else np.zeros_like(self.mean)
+        own = self.network.bias**2 if self.network.residual_block.acts_on_layers else 0.0
+        return alone.square + own, middle, pair.distance
+
+    @cached_property
+    def _sum(self) -> tuple[Floats, Floats, Floats]:
+        """The same of the sum with the skip."""
+        network, (a, b), carry = self.network, _pairs(len(self.square)), self.network.carry
         f = 1.0 if network.inside else float(network.scales[self.layer])
-        given, apart = alone.square, pair.distance
-        middle = alone.mean if network.residual_block.V is None else np.zeros_like(self.mean)
+        given, middle, apart = self._given
         if network.norm_place.branch:
-            own = network.bias**2 if network.residual_block.acts_on_layers else 0.0
-            given, middle, apart = _normalised(network, given + own, middle, apart)
+            given, middle, apart = _normalised(network, given, middle, apart)
         square = carry**2 * self.square + f**2 * given
         distance = carry**2 * self.distance + f**2 * apart
         mean = self.mean
-        if network.residual_block.acts_on_layers and not network.norm_place.branch:
-            square = square + f**2 * network.bias**2
-        elif network.residual_block.V is None:
+        if network.residual_block.V is None:
             mean, drift = carry * self.mean + f * middle, 2.0 * carry * f
             square = square + drift * self.mean * middle
             distance = distance + drift * (self.mean[a] - self.mean[b]) * (middle[a] - middle[b])
+        return square, mean, distance
+
+    def step(self) -> _State:
+        """Return the next layer."""
+        network, (square, mean, distance) = self.network, self._sum
         if network.norm_place.after:
             square, mean, distance = _normalised(network, square, mean, distance)
         if not network.homogeneous:
@@ -302,13 +336,19 @@ def _normalised(
     """Return what N makes of coordinates' mean squares and means, (m,), and of the pairs' mean squared distances."""
     norm, (a, b) = network.normalisation, _pairs(len(square))
     assert norm is not None
+    factor = _factor(network, square, mean)
     if norm.centred:
         square, distance = square - mean**2, distance - (mean[a] - mean[b]) ** 2
         mean = np.zeros_like(mean)
-    size = square + network.eps
-    factor = np.where(size > 0.0, 1.0 / np.sqrt(np.where(size > 0.0, size, 1.0)), 0.0)
     grown = (factor[a] - factor[b]) * (factor[a] * square[a] - factor[b] * square[b])
     return factor**2 * square, factor * mean, factor[a] * factor[b] * distance + grown
+
+
+def _factor(network: ResidualNetwork, square: Floats, mean: Floats) -> Floats:
+    """Return 1/sqrt(v + eps), 0 for 1/0, or 1 without a norm: what gradients are multiplied by, too."""
+    norm = network.normalisation
+    size = square - mean**2 * (norm.centred if norm else 0.0) + network.eps
+    return np.where(size > 0.0, 1.0 / np.sqrt(np.where(size > 0.0, size, 1.0)), 0.0)
 
 
 def _pairs(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
