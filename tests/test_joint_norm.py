@@ -199,7 +199,7 @@ GRAM = [[1.0, 0.5, -0.2], [0.5, 1.4, 0.3], [-0.2, 0.3, 0.8]]
 @pytest.mark.cpu
 @pytest.mark.parametrize(("norm", "place"), ALONE)
 def test_wide_networks_have_covariances_and_kernels_of_infinite_width(norm, place):
-    """By turns for blocks. Finite width adds a few 1/n: 5 standard errors and 5/n are allowed; other eps are farther."""
+    """By turns for blocks. Finite width adds a few 1/n: 5 standard errors and 5/n are allowed; another eps is not."""
     block = list(BLOCKS)[ALONE.index((norm, place)) % 3]
     model = network(block, norm, place, width=128, eps=0.1)
     sim = resmc.simulate(
