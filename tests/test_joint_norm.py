@@ -22,7 +22,8 @@ from resmc.models.normalisation import NORMS, PLACES
 from resmc.reference import simulate_joint
 from resmc.reference.residual import Layer
 from resmc.reference.sources import Counters
-from resmc.theory import infinite_width
+from resmc.theory import fractions, infinite_width
+from resmc.theory.facts import facts
 
 TOLERANCE, BOUND, CONTROL = 1e-4, 5.0, 10.0
 INSIDE = DepthScaling(0.5, -1.3, inside=True)
@@ -244,6 +245,17 @@ def test_a_batch_norm_leaves_no_mean_and_no_more_than_unit_variance():
         )
         assert abs(gram.sum()) < 1e-5
         assert abs(np.trace(gram) - 3.0) < 1e-5
+
+
+@pytest.mark.cpu
+def test_a_batch_norm_leaves_nothing_of_inputs_that_are_equal_and_no_theory_says_otherwise():
+    model = ResidualNetwork(6, 3, norm="batch", norm_at="post")
+    sim = resmc.simulate(model, networks=64, gram=[[1.0, 1.0], [1.0, 1.0]], layers=[0, 3], progress=False)
+    assert sim.output_covariance().by_layer.value[-1].tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    known = facts(model)
+    assert np.isnan(known.mean_square(np.array([1, 3]))).all()
+    assert np.isnan(fractions.dead_fraction(model)[1:]).all()
+    assert np.isnan(infinite_width.covariance(model, [[1.0, 0.5], [0.5, 1.0]])[1:]).all()
 
 
 # ------------------------------------------------------------------------------------------------- refusals

@@ -52,6 +52,7 @@ from ..models.joint_inputs import JointInputs, of_gram
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.spelling import checked_network
 from . import pair_averages
+from .infinite_norm import factor, normalised
 from .kernels import Floats
 from .limits import Integers, layer_indices
 
@@ -238,9 +239,9 @@ class _State:
         before, branch, after = (
             np.multiply.outer(one, one) if acts else none
             for acts, one in (
-                (place.before, _factor(self.network, self.square, self.mean)),
-                (place.branch, _factor(self.network, *self._given[:2])),
-                (place.after, _factor(self.network, *self._sum[:2])),
+                (place.before, factor(self.network, self.square, self.mean)),
+                (place.branch, factor(self.network, *self._given[:2])),
+                (place.after, factor(self.network, *self._sum[:2])),
             )
         )
         return _Parts(own, activated, _symmetric(alone.slopes, pair.slopes), met, before, branch, after)
@@ -250,7 +251,7 @@ class _State:
         """Mean squares and distances of what a branch meets."""
         if not self.network.norm_place.before:
             return self.square, self.distance
-        square, _, distance = _normalised(self.network, self.square, self.mean, self.distance)
+        square, _, distance = normalised(self.network, self.square, self.mean, self.distance)
         return square, distance
 
     @cached_property
@@ -258,11 +259,11 @@ class _State:
         """Averages of the activation of what enters it."""
         network, (a, b) = self.network, _pairs(len(self.square))
         before = 0.0 if network.residual_block.acts_on_layers else network.bias**2
-        factor = float(network.scales[self.layer]) ** 2 if network.inside else 1.0
+        inside = float(network.scales[self.layer]) ** 2 if network.inside else 1.0
         square, distance = self._met
-        q = factor * (square + before)
+        q = inside * (square + before)
         alone = pair_averages.alone(network.sigma, q)
-        return alone, pair_averages.pair(network.sigma, q[a], q[b], factor * distance)
+        return alone, pair_averages.pair(network.sigma, q[a], q[b], inside * distance)
 
     @cached_property
     def _given(self) -> tuple[Floats, Floats, Floats]:
@@ -279,7 +280,7 @@ class _State:
         f = 1.0 if network.inside else float(network.scales[self.layer])
         given, middle, apart = self._given
         if network.norm_place.branch:
-            given, middle, apart = _normalised(network, given, middle, apart)
+            given, middle, apart = normalised(network, given, middle, apart)
         square = carry**2 * self.square + f**2 * given
         distance = carry**2 * self.distance + f**2 * apart
         mean = self.mean
@@ -293,7 +294,7 @@ class _State:
         """Return the next layer."""
         network, (square, mean, distance) = self.network, self._sum
         if network.norm_place.after:
-            square, mean, distance = _normalised(network, square, mean, distance)
+            square, mean, distance = normalised(network, square, mean, distance)
         if not network.homogeneous:
             return _State(network, self.layer + 1, self.log_size, square, mean, distance)
         size = float(square[0])  # all inputs have the same
@@ -328,27 +329,6 @@ def _states(network: ResidualNetwork, inputs: JointInputs) -> Iterator[_State]:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             state = state.step()
         yield state
-
-
-def _normalised(
-    network: ResidualNetwork, square: Floats, mean: Floats, distance: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """Return what N makes of coordinates' mean squares and means, (m,), and of the pairs' mean squared distances."""
-    norm, (a, b) = network.normalisation, _pairs(len(square))
-    assert norm is not None
-    factor = _factor(network, square, mean)
-    if norm.centred:
-        square, distance = square - mean**2, distance - (mean[a] - mean[b]) ** 2
-        mean = np.zeros_like(mean)
-    grown = (factor[a] - factor[b]) * (factor[a] * square[a] - factor[b] * square[b])
-    return factor**2 * square, factor * mean, factor[a] * factor[b] * distance + grown
-
-
-def _factor(network: ResidualNetwork, square: Floats, mean: Floats) -> Floats:
-    """Return 1/sqrt(v + eps), 0 for 1/0, or 1 without a norm: what gradients are multiplied by, too."""
-    norm = network.normalisation
-    size = square - mean**2 * (norm.centred if norm else 0.0) + network.eps
-    return np.where(size > 0.0, 1.0 / np.sqrt(np.where(size > 0.0, size, 1.0)), 0.0)
 
 
 def _pairs(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
