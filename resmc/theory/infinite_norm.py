@@ -1,4 +1,4 @@
-"""What a norm of each input by itself makes of the moments of coordinates, as the width grows."""
+"""Moments of coordinates behind a norm of each input by itself, as the width grows."""
 
 from __future__ import annotations
 

@@ -275,7 +275,7 @@ class _State:
 
     @cached_property
     def _sum(self) -> tuple[Floats, Floats, Floats]:
-        """The same of the sum with the skip."""
+        """Mean squares, means and distances of the sum with the skip."""
         network, (a, b), carry = self.network, _pairs(len(self.square)), self.network.carry
         f = 1.0 if network.inside else float(network.scales[self.layer])
         given, middle, apart = self._given
