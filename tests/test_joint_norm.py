@@ -248,6 +248,20 @@ def test_a_batch_norm_leaves_no_mean_and_no_more_than_unit_variance():
 
 
 @pytest.mark.cpu
+def test_deep_batch_norm_makes_all_pairs_of_inputs_alike():
+    """Without a skip (Yang et al., arXiv 1902.08129). What N leaves sums to 0, and so cosines are -1/(m - 1)."""
+    gram = [[1.0, 0.9, 0.3, 0.2], [0.9, 1.0, 0.4, 0.3], [0.3, 0.4, 1.0, 0.0], [0.2, 0.3, 0.0, 1.0]]
+    for block in BLOCKS:
+        model = ResidualNetwork(128, 30, block, "relu", 0.0, norm="batch", norm_at="post")
+        sim = resmc.simulate(model, networks=512, seed=3, gram=gram, layers=[1, 30], progress=False)
+        cosine = sim.angles().cosine
+        away = np.abs(cosine.value + 1.0 / 3.0)[:, *np.tril_indices(4, -1)]
+        bound = 5.0 * cosine.stderr[:, *np.tril_indices(4, -1)]
+        assert (away[-1] < bound[-1]).all(), block
+        assert away[1].max() > 3.0 * bound[1].max()  # a negative control: layer 1
+
+
+@pytest.mark.cpu
 def test_a_batch_norm_leaves_nothing_of_inputs_that_are_equal_and_no_theory_says_otherwise():
     model = ResidualNetwork(6, 3, norm="batch", norm_at="post")
     sim = resmc.simulate(model, networks=64, gram=[[1.0, 1.0], [1.0, 1.0]], layers=[0, 3], progress=False)
