@@ -11,7 +11,6 @@ namespace resmc {
 // A run but for its arrays: `start` and the records.
 inline JointJob joint_job_of(const AnyNetwork& network, const py::dict& entries) {
     if (!network.is_residual) throw std::invalid_argument("several inputs are those of a residual network");
-    if (network.residual.kept_below > 0) throw std::invalid_argument("several inputs have no masks of dropout");
     if (network.residual.inner != network.residual.network.width)
         throw std::invalid_argument("several inputs go through branches as wide as layers");
     Reader j(entries, "job");
@@ -25,6 +24,9 @@ inline JointJob joint_job_of(const AnyNetwork& network, const py::dict& entries)
     job.joint.tangents = j.integer<uint32_t>("tangents", 0, host::MAX_COLUMNS - job.joint.inputs);
     job.network.gradients = j.boolean("backward");
     job.joint.independent = j.boolean("independent");
+    if (job.network.norm == NORM_BATCH && job.network.gradients) j.refuse("backward", "goes through no batch norm");
+    if (job.network.norm == NORM_BATCH && (job.joint.inputs == 1 || job.joint.tangents > 0))
+        j.refuse("inputs", "must be several, without tangents");
     job.joint.reorthogonalise = j.integer<uint32_t>("reorthogonalise", 1);
     job.records.row = j.integer<uint64_t>("row");
     job.row_first = j.integer<uint64_t>("row_first", 0, job.records.row);

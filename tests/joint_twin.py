@@ -12,6 +12,7 @@ import numpy as np
 from resmc.models.activation_table import MOST_KINKS
 from resmc.models.activations import ACTIVATIONS
 from resmc.models.blocks import BLOCKS
+from resmc.models.normalisation import NORMS, PLACES
 from resmc.models.residual_network import ResidualNetwork
 from resmc.models.scaling import DepthScaling
 from resmc.models.user_activation import Activation
@@ -35,15 +36,25 @@ def activation_of(network: dict[str, Any]) -> str | Activation:
     })  # fmt: skip
 
 
+def norm_of(network: dict[str, Any]) -> dict[str, Any]:
+    """Return what the kernels are told of a norm, as fields of a network."""
+    places = {(place.before, place.branch, place.after): name for name, place in PLACES.items()}
+    place = tuple(bool(network[f"norm_{where}"]) for where in ("before", "branch", "after"))
+    names = [name for name, norm in NORMS.items() if norm.number == network["norm"]]
+    return {"norm": names[0], "norm_at": places[place], "eps": float(network["norm_eps"])} if names else {}
+
+
 def model_of(network: dict[str, Any]) -> ResidualNetwork:
     """Return the network that kernels are told of, with its coefficients in the kernels' units."""
     n, depth = network["width"], network["depth"]
     block = list(BLOCKS)[network["block"]]
-    scales = np.asarray(network["steps"], np.float64) * (1.0 if block == "phi-out" else math.sqrt(n))
+    bare = block == "phi-out" or network["norm_branch"]  # steps are not divided by the root of a row's entries
+    scales = np.asarray(network["steps"], np.float64) * (1.0 if bare else math.sqrt(n))
     scaling = DepthScaling(0.0, float(scales[0]), inside=True) if network["inside"] else tuple(scales.tolist())
     return ResidualNetwork(
         n, depth, block, activation_of(network), network["carry"], scaling,
-        law_of(network), network["bias"] / math.sqrt(n),
+        law_of(network), network["bias"] / math.sqrt(n), **norm_of(network),
+        keep=network["kept_below"] / 2.0**32 if network["kept_below"] else 1.0,
     )  # fmt: skip
 
 

@@ -208,10 +208,7 @@ def test_training_schemes_and_maps_refuse_dropout():
         lambda: resmc.quadratic_variation(model): "where one network has every depth: masks are drawn anew",
         lambda: resmc.limit(model): "keep=0.5 has no limit in depth",
         lambda: theory.two_inputs(replace(LINEAR, keep=0.5), 0.5): "in two_inputs: ",
-        lambda: resmc.reference.simulate_joint(model, [[1.0]], 1): "with several inputs: masks are drawn for one",
-        lambda: resmc.simulate(model, networks=1, angle=0.1): "with angle: masks are drawn for one",
-        lambda: resmc.simulate(model, networks=1, tangents=1): "with tangents=1: masks are drawn for one",
-        lambda: resmc.gram_chain(LINEAR, [[1.0]], 2): "with several inputs: masks are drawn for one",
+        lambda: resmc.gram_chain(LINEAR, [[1.0]], 2): "in gram_chain: states that meet a mask share more",
         lambda: theory.lyapunov_exponents(replace(LINEAR, carry=0.0), 2): "keep=0.7 has no exact exponents",
         lambda: theory.kernel_moments(replace(LINEAR, carry=0.0)): "keep=0.7 has no exact second moment",
     }.items():

@@ -87,7 +87,7 @@ WRONG: list[tuple[str, str, list[Any], str]] = [
     ("network", "table", [np.zeros(1, np.float32), None], "must"),
     ("network", "weight_law", [5], "must be an integer from 0 to 4"),
     ("network", "weight_table", [np.zeros(1, np.float32), None], "must"),
-    ("network", "norm", [3, -1, None], "must be an integer from 0 to 2"),
+    ("network", "norm", [4, -1, None], "must be an integer from 0 to 3"),
     ("network", "norm_after", [1, None], "must be True or False"),
     ("network", "kept_below", [-1, 2**32, 0.5], "must be an integer from 0 to 4294967295"),
     ("network", "gradients", [1, None], "must be True or False"),

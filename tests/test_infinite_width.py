@@ -214,12 +214,17 @@ def test_a_layer_that_leaves_nothing_has_no_angle():
     assert not found.covariance[2:].any()
 
 
+def test_dropout_changes_nothing_at_infinite_width():
+    model = resmc.ResidualNetwork(10, 3, carry=0.7)
+    dropped = resmc.ResidualNetwork(10, 3, carry=0.7, keep=0.5)
+    np.testing.assert_array_equal(infinite_width.covariance(dropped, GRAM), infinite_width.covariance(model, GRAM))
+
+
 @pytest.mark.parametrize(
     ("model", "gram", "words"),
     [
         ("network", GRAM, "ResidualNetwork"),
         (resmc.ResidualNetwork(10, 3, weights=resmc.Weights("gaussian", "tied")), GRAM, "independent"),
-        (resmc.ResidualNetwork(10, 3, keep=0.5), GRAM, "keep=0.5"),
         (resmc.ResNet(10, 3, 0.5, 0.5), [[1.0, 2.0], [2.0, 1.0]], "eigenvalue"),
     ],
 )

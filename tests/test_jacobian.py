@@ -31,6 +31,9 @@ CASES: dict[str, dict[str, Any]] = {
     "uniform": {"block": "phi-out", "activation": "silu", "weights": "uniform", "input": (0.5, 2.0, 1.0), "n_out": 2},
     "dropout": {"activation": "leaky_relu", "keep": 0.7},
     "balanced-half": {"activation": "balanced-half", "carry": 0.5},
+    "layer norm": {"block": "v-phi-w", "activation": "gelu", "norm": "layer", "norm_at": "sandwich", "eps": 0.1},
+    "rms norm": {"activation": "tanh", "bias": 0.2, "norm": "rms", "eps": 0.01},
+    "rms norm after": {"block": "phi-out", "activation": "leaky_relu", "norm": "rms", "norm_at": "post", "eps": 1.0},
     "noise": {"block": "v-phi-w", "weights": resmc.Weights(depth=resmc.FractionalNoise(0.3))},
     "inner width": {"block": "v-phi-w", "inner_width": 9, "activation": "tanh"},
     "tied": {"activation": "sigmoid", "weights": resmc.Weights(depth="tied")},
@@ -73,7 +76,17 @@ def test_values_are_those_of_autograd(name):
         np.testing.assert_allclose(whole.log_values[i], expected, rtol=0.0, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in ("dropout", "inner width")])
+def test_norms_that_take_a_direction_away_are_refused():
+    for given in (
+        {"norm": "layer", "norm_at": "post"},
+        {"norm": "rms", "norm_at": "post", "eps": 0.0},
+        {"norm": "layer", "carry": 0.0},
+    ):
+        with pytest.raises(ValueError, match="every layer takes a direction away"):
+            resmc.jacobian_singular_values(ResidualNetwork(5, 3, **given), networks=2)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "inner width"])
 def test_stretching_is_that_of_the_twins_tangents(name):
     model = small(name)
     explicit = model.inputs.explicit

@@ -47,6 +47,17 @@ def test_columns_gradients_and_kernels_of_explicit_weights_are_those_of_the_twin
             assert_twin(DenseCase(model, START, 8, backward=True, tangents=1 + i, segment=4))
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_masks_of_explicit_networks_are_those_of_the_twin(activation):
+    for bias, keep in ((0.0, 0.6), (0.4, 0.3)):
+        model = small("phi-in", activation, scaling=BY_LAYER, bias=bias, keep=keep)
+        case = DenseCase(model, START, 8, backward=True, tangents=2, segment=4)
+        assert_twin(case)
+        joint, alone = case.sums_of_input_0(), case.sums_of_one_input()
+        for name, value in alone.items():
+            assert value.tobytes() == joint[name].tobytes(), name
+
+
 @pytest.mark.parametrize("block", BLOCKS)
 def test_explicit_weights_of_every_law_are_those_of_the_twin(block):
     for law in WEIGHTS:

@@ -38,6 +38,28 @@ def scalings(block: str) -> list[Any]:
     return [BY_LAYER, INSIDE] if block == "phi-out" else [BY_LAYER]
 
 
+# ------------------------------------------------------------------------------------------------- dropout
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_masks_are_the_networks_for_all_inputs_tangents_and_both_passes(activation):
+    for bias, keep, count in ((0.0, 0.6, 3), (0.4, 0.3, 2)):
+        model = small("phi-in", activation, carry=0.9, scaling=BY_LAYER, bias=bias, keep=keep)
+        for independent in (False, True):
+            case = Case(
+                model, START[:count, :count], 12, backward=True, independent=independent, tangents=3 - count, segment=4
+            )
+            for name, found in differences(case.records(), case.twins()).items():
+                assert found.max(initial=0.0) < TOLERANCE, (name, found.max())
+        other = differences(case.records(), replace(case, model=replace(model, keep=keep + 0.2)).twins())
+        changed = [one.max() for name, one in other.items() if one.size and (name != "scale" or model.homogeneous)]
+        assert min(changed) > 10.0 * TOLERANCE  # a negative control
+        forward = Case(model, START, 70, tangents=2)
+        joint, alone = forward.sums_of_input_0(), forward.sums_of_one_input()
+        for name, value in alone.items():
+            assert value.tobytes() == joint[name].tobytes(), name
+
+
 # ------------------------------------------------------------------------------------------------- input 0
 
 

@@ -9,6 +9,7 @@ program with probability 0.4% when seeds are chosen. Seeds are fixed, and no tes
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -179,6 +180,17 @@ def test_kernels_have_the_joint_law_of_inputs_to_explicit_weights(case):
     dense = run(model, case[4], seed + 500, "dense", **options)
     z, bound = worst(projected, dense)
     assert z < bound, (z, bound)
+
+
+@pytest.mark.cpu
+@pytest.mark.parametrize(("activation", "m"), [("relu", 2), ("tanh", 3)])
+def test_kernels_have_the_joint_law_of_explicit_weights_with_dropout(activation, m):
+    model, options = replace(model_of(("phi-in", activation, 0.3, OUTSIDE, m)), keep=0.7), {"kernels": True}
+    projected = run(model, m, 8_641 + m, "projected", tangents=1, **options)
+    z, bound = worst(projected, run(model, m, 8_651 + m, "dense", tangents=1, **options))
+    assert z < bound, (z, bound)
+    z, bound = worst(projected, run(replace(model, keep=0.8), m, 8_661 + m, "dense", tangents=1, **options))
+    assert z > bound, (z, bound)  # the negative control
 
 
 @pytest.mark.cpu

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +109,33 @@ def autograd(model: ResidualNetwork, seed: int, network: int, x: np.ndarray | No
         "kernel": np.concatenate([np.cumsum(kernel[::-1], axis=0)[::-1], np.zeros((1, len(a)))]),
         "log_determinant": np.linalg.slogdet(jacobian)[1],
     }
+
+
+DROPPED = [
+    ResidualNetwork(6, 4, "phi-in", "relu", 0.9, (0.5, -0.7, 0.2, -0.3), keep=0.6),
+    ResidualNetwork(6, 4, "phi-in", "tanh", 0.9, bias=0.4, keep=0.7),
+    ResidualNetwork(6, 4, "phi-in", "balanced-half", 1.0, keep=0.8),
+]
+
+
+@pytest.mark.parametrize("model", DROPPED, ids=lambda m: m.activation)
+def test_all_inputs_and_both_passes_share_the_masks_of_explicit_networks(model):
+    assert_autograd(model, 83, 2)
+    other = simulate_joint(replace(model, keep=0.5), START, 1, 83, 2, "dense", backward=True)
+    assert other.kernel is not None
+    away = np.abs(other.kernel[0, :, 0] / autograd(model, 83, 2, None)["kernel"][0] - 1.0)
+    assert away.max() > 0.05  # a negative control: other masks
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("model", DROPPED, ids=lambda m: m.activation)
+def test_input_0_with_dropout_has_the_path_that_it_has_alone(model, method):
+    alone = simulate_residual(model, 3, seed=81, method=method)
+    joint = simulate_joint(replace(model, input_norm=1.0), [[1.0]], 3, seed=81, method=method, backward=True)
+    log_norm = np.log(products(joint.gram, joint.unit)[:, 0] / model.width).T
+    np.testing.assert_allclose(log_norm, alone.log_norm, rtol=0, atol=1e-13)
+    square = np.log(products(joint.gradient_gram, joint.gradient_unit)[:, 0]).T
+    np.testing.assert_allclose(square - square[:, -1:], alone.log_gradient, rtol=0, atol=1e-13)
 
 
 def starts(model: ResidualNetwork, seed: int, network: int) -> np.ndarray:

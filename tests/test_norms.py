@@ -18,10 +18,12 @@ from twins import assert_gpu_has_the_twins_networks, assert_segments_change_noth
 import resmc
 from resmc import DepthScaling, ResidualNetwork, Sweep, Weights, theory
 from resmc._system.build import VARIABLE
-from resmc.models.normalisation import NORMS, PLACES
+from resmc.models.normalisation import NORMS as ALL_NORMS
+from resmc.models.normalisation import PLACES
 from resmc.reference import simulate_residual
 from resmc.sweep.point import Point
 
+NORMS = {name: norm for name, norm in ALL_NORMS.items() if not norm.over_inputs}  # those of one input
 INSIDE = DepthScaling(0.5, -1.3, inside=True)
 BY_LAYER = (0.5, -0.3, 0.0, 0.9, 0.4, 0.7)
 
@@ -180,7 +182,10 @@ def test_a_gpu_has_the_networks_of_the_reference(gpu, norm, place, method):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"norm": "batch"}, "norm='batch' is not allowed: it has means over several inputs of one network"),
+        (
+            {"norm": "batch"},
+            "norm='batch' is not allowed with one input: it has means over several inputs of one",
+        ),
         ({"norm": "group"}, "norm='group' is not allowed: it must be one of"),
         ({"norm": "rms", "norm_at": "middle"}, "norm_at='middle' is not allowed: it must be one of"),
         ({"norm_at": "post"}, "norm_at='post' and eps=1e-05 are not allowed with norm=None"),
@@ -211,11 +216,9 @@ def test_where_there_is_no_norm_a_sentence_says_so():
         lambda: resmc.heat_map(model, hurst=[0.5], beta=[0.5]): "in a heat map: ",
         lambda: resmc.quadratic_variation(model): "where one network has every depth: no limit in depth",
         lambda: resmc.limit(model): "norm='layer' has no limit in depth",
-        lambda: theory.two_inputs(model, 0.5): "with several inputs: ",
-        lambda: resmc.reference.simulate_joint(model, [[1.0]], 1): "with several inputs: ",
-        lambda: resmc.simulate(model, networks=1, angle=0.1): "with angle: ",
-        lambda: resmc.simulate(model, networks=1, tangents=1): "with tangents=1: ",
-        lambda: resmc.gram_chain(model, [[1.0]], 2): "with several inputs: ",
+        lambda: theory.two_inputs(model, 0.5): "in two_inputs: ",
+        lambda: theory.infinite_width.tangent_kernel(replace(model, norm="batch"), [[1.0]]): "in tangent_kernel: there",
+        lambda: resmc.gram_chain(model, [[1.0]], 2): "in gram_chain: a norm is no function",
         lambda: resmc.moment_growth(model, 1.0, populations=32, size=8): "in populations that are resampled: ",
         lambda: theory.lyapunov_exponents(free, 2): "norm='layer' has no exact exponents",
         lambda: theory.kernel_moments(free): "norm='layer' has no exact second moment",

@@ -18,8 +18,9 @@ struct CpuJointVectors {
 
     RESMC_FN size_t ahead() const { return (gradients ? 2 + size_t{inputs} : 1) + columns; }
     RESMC_FN size_t pairs() const { return pairs_of(columns); }
-    // Of a layer: its columns, their exponents, units of scales, scales and two Gram matrices, both of doubles.
-    RESMC_FN size_t layer_reals() const { return columns * (stride + 2) + 2 * (columns + 2 * pairs()); }
+    // Of a layer: its columns, their exponents, units of scales, scales, two Gram matrices and factors of a norm, these
+    // of doubles.
+    RESMC_FN size_t layer_reals() const { return columns * (stride + 2) + 2 * (2 * columns + 2 * pairs()); }
     // What stands before vector `which` of those that a team sees as a whole, which have two quads more.
     RESMC_FN size_t before_shared(uint32_t layers, uint32_t which) const {
         return ahead() * stride + layers * layer_reals() + which * (stride + 8);
@@ -42,6 +43,8 @@ struct CpuJointVectors {
         Real* const to = column(vector, c) + 4 * round;
         for (uint32_t k = 0; k < 4; ++k) to[k] = x[k];
     }
+    RESMC_FN void load(uint32_t vector, uint32_t round, Real (&x)[4]) const { load(vector, 0, round, x); }
+    RESMC_FN void store(uint32_t vector, uint32_t round, const Real (&x)[4]) const { store(vector, 0, round, x); }
     RESMC_FN Word* exponents(uint32_t vector) const {
         return reinterpret_cast<Word*>(layer(vector) + columns * stride);
     }
@@ -51,6 +54,7 @@ struct CpuJointVectors {
     }
     RESMC_FN Double* gram(uint32_t vector) const { return scales(vector) + columns; }
     RESMC_FN Double* active_gram(uint32_t vector) const { return gram(vector) + pairs(); }
+    RESMC_FN Double* factors(uint32_t vector) const { return active_gram(vector) + pairs(); }
 };
 
 template <class Run>
@@ -141,13 +145,13 @@ bool simulate_joint_pack(const Residual& net, const Joint& joint, Method method,
                          int begin, int end, const Recording& recording, const JointRecords& records, size_t at,
                          void* workspace, const Control& control) {
     const JointRow row{records.row, at, begin, end};
-    if (method == METHOD_PROJECTED && joint.tangents == 0 && joint.inputs == 1)
+    if (method == METHOD_PROJECTED && joint.tangents == 0 && joint.inputs == 1 && net.norm == NORM_NONE)
         return simulate_single_kernel(net, joint, seed, network, row, recording, records, workspace, control);
     return with_block(net.block, [&](auto block) {
         if (method == METHOD_DENSE)
             return simulate_joint_networks<JointDense<block.value>, 0>(net, joint, seed, network, row, recording,
                                                                        records, workspace, control);
-        if (joint.tangents == 0 && joint.inputs == 2)
+        if (joint.tangents == 0 && joint.inputs == 2 && net.norm == NORM_NONE)
             return simulate_joint_networks<JointProjected<block.value>, 2>(net, joint, seed, network, row, recording,
                                                                            records, workspace, control);
         return simulate_joint_networks<JointProjected<block.value>, 0>(net, joint, seed, network, row, recording,

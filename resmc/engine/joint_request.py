@@ -8,7 +8,6 @@ from typing import Any
 from .._system import checks
 from .._system.words import brief
 from ..models import inner_width, joint_inputs, normalisation
-from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.joint_inputs import MAX_JOINT, JointInputs
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.weight_law import refuse_orthogonal
@@ -50,11 +49,13 @@ def joint_of(model: Model, asked: Asked, gradients: Any) -> tuple[Model, JointRe
     if len(given) > 1:
         raise ValueError(f"{given[1]} is not allowed beside {given[0]}: give one of gram, inputs and angle")
     if not (given or kernel or independent or tangents):
+        normalisation.refuse_batch(model)
         return model, None
     what = given[0] if given else f"{'tangents' if tangents else 'tangent_kernel'}={tangents or True}"
     inputs = _inputs(model, asked, what)
     _check_count(model, inputs, tangents)
     _check_model(model, what)
+    normalisation.check_joint(model, inputs.count, tangents, backward)
     if inputs.x:
         assert isinstance(model, ResidualNetwork)
         model = replace(model, input=inputs.x[0], n_in=None, input_norm=1.0)
@@ -129,6 +130,4 @@ def _check_model(model: Model, what: str) -> None:
         )
     refuse_orthogonal(model.weight_law, f"with {what}")
     if isinstance(model, ResidualNetwork):
-        refuse_dropout(model.keep, f"with {what}", SEVERAL_INPUTS[1])
-        normalisation.refuse_norm(model, f"with {what}", normalisation.SEVERAL_INPUTS[1])
         inner_width.refuse_inner_width(model.inner_width, f"with {what}", inner_width.SEVERAL_INPUTS[1])

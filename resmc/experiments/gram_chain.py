@@ -35,7 +35,7 @@ from .._system import checks
 from .._system.stopping import look, stoppable
 from .._system.words import brief, brief_repr
 from ..models import inner_width, normalisation
-from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
+from ..models.dropout import GRAM_CHAIN, refuse_dropout
 from ..models.joint_inputs import JointInputs, of_gram
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.spelling import checked_network
@@ -238,8 +238,8 @@ def _seen(x: Columns, log_scale: Floats, width: int) -> tuple[Floats, Floats, Fl
 def _checked(model: Model) -> ResidualNetwork:
     """Return the network in the general spelling if its Gram matrices are a Markov chain."""
     network = checked_network(model)
-    refuse_dropout(network.keep, *SEVERAL_INPUTS)
-    normalisation.refuse_norm(network, *normalisation.SEVERAL_INPUTS)
+    refuse_dropout(network.keep, *GRAM_CHAIN)
+    normalisation.refuse_norm(network, *normalisation.GRAM_CHAIN)
     inner_width.refuse_inner_width(network.inner_width, *inner_width.SEVERAL_INPUTS)
     if network.weight_law.gaussian and not network.gaussian:
         raise ValueError(f"bias_law={network.bias_law!r} is not allowed in gram_chain: it must be 'gaussian'")

@@ -12,6 +12,7 @@ from .._system.memory import available_memory
 from .._system.progress import reporting
 from .._system.stopping import look, stoppable
 from .._system.words import brief
+from ..models.normalisation import refuse_batch
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.spelling import checked_network
 from ..reference.joint_maps import drawn
@@ -76,6 +77,7 @@ def jacobian_singular_values(
     Source: Pennington, Schoenholz, Ganguli 2017 (arXiv 1711.04735) for the question, at infinite width.
     """
     network = checked_network(model)
+    _check_norm(network)
     checks.integer("width", network.width, 1, MAX_WIDTH, f"{MAX_WIDTH}, as a layer costs width^3")
     checks.integer("inner_width", network.inner, 1, MAX_WIDTH, f"{MAX_WIDTH}, as a layer costs width^3")
     count = checks.integer("networks", networks, 1, MAX_NETWORKS, "10^6")
@@ -103,6 +105,19 @@ def jacobian_singular_values(
     return share_networks(found, found.drawn)
 
 
+def _check_norm(network: ResidualNetwork) -> None:
+    """Refuse a norm that makes values 0 which rounding would make small numbers of."""
+    refuse_batch(network)
+    norm, through = network.normalisation, network.norm_place.after or network.carry == 0.0
+    if norm is not None and through and (norm.centred or network.eps == 0.0):
+        raise ValueError(
+            f"norm={network.norm!r} with norm_at={network.norm_at!r}, carry={network.carry!r} and eps={network.eps!r} "
+            "is not allowed in jacobian_singular_values: every layer takes a direction away, and rounding would leave "
+            "something of values that are 0; use a norm within a branch beside a skip, or norm='rms' with an eps above "
+            "0"
+        )
+
+
 def _product(networks: Counters[ResidualNetwork], of: str, note: Callable[[float], None]) -> Product:
     """Return the Jacobians of networks, and call ``note`` with the number of layers that are done."""
     model, root = networks.model, math.sqrt(networks.model.width)
@@ -113,12 +128,17 @@ def _product(networks: Counters[ResidualNetwork], of: str, note: Callable[[float
         note(number)
         layer, at = Layer(networks, "dense", number), h.v
 
-        def by(t: Floats, layer: Layer = layer, at: Floats = at) -> Floats:
-            return model.carry * t + layer.branch_derivative(at, t)
-
         with np.errstate(over="ignore", invalid="ignore"):
             _, h = stepped(h.zero(), h, layer.branch(at), model)
             h = settled(h, model)
+        total = h.v
+
+        def by(t: Floats, layer: Layer = layer, at: Floats = at, total: Floats = total) -> Floats:
+            t = model.carry * t + layer.branch_derivative(at, t)
+            return layer.normed_derivative(total, t) if model.norm_place.after else t
+
+        if model.normalisation and model.norm_place.after:
+            h = Vectors(model.normalisation.value(total, model.eps), h.log)
         _check_finite(h, number + 1)
         product = product.multiplied(by)
     if of == "network":

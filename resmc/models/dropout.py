@@ -55,7 +55,7 @@ def checked_keep(given: Any, block: str) -> float:
 # Where there is no network with dropout, and why, as `refuse_dropout` says them.
 TRAINING = ("in training", "masks stay as they are drawn, and training needs others at every step")
 DEPTH = ("where one network has every depth", "masks are drawn anew in every layer")
-SEVERAL_INPUTS = ("with several inputs", "masks are drawn for one input alone")
+GRAM_CHAIN = ("in gram_chain", "states that meet a mask share more than their Gram matrix")
 HEAT_MAP = ("in a heat map", "its exponents are those of weights alone")
 
 

@@ -1,12 +1,14 @@
-"""Norms: layer norm and rms norm, where they act in a layer, and what is known of them, in one table.
+"""Norms: layer, rms and batch norm, where they act in a layer, and what is known of them, in one table.
 
 ::
 
     layer      N x = (x - mean x)/sqrt(var x + eps)       var x = |x - mean x|^2/n
     rms        N x = x/sqrt(|x|^2/n + eps)
-    both       N 0 = 0, also where eps is 0
+    batch      N x^a = (x^a - mean_b x^b)/sqrt(var_b x^b + eps)    of each neuron, over m inputs of one network
+    all        N 0 = 0, also where eps is 0
 
-Sources: Ba, Kiros, Hinton (arXiv 1607.06450), equations 3 and 4; Zhang, Sennrich (arXiv 1910.07467), equation 4; the
+Sources: Ba, Kiros, Hinton (arXiv 1607.06450), equations 3 and 4; Zhang, Sennrich (arXiv 1910.07467), equation 4;
+Ioffe, Szegedy (arXiv 1502.03167), algorithm 1; the
 places are those of Xiong et al. (arXiv 2002.04745), figure 1 (pre and post), and Ding et al. (arXiv 2105.13290),
 section 2.5 (sandwich).
 """
@@ -29,7 +31,7 @@ RANGE = 2.0**20  # with a norm, sizes beyond it or below its inverse could leave
 
 @dataclass(frozen=True)
 class Norm:
-    """A norm, y = N x for the last axis of x.
+    """A norm, y = N x for the last axis of x; methods are those of norms of one input.
 
     Attributes
     ----------
@@ -37,25 +39,28 @@ class Norm:
         The number by which the kernels know it.
     centred : bool
         True if the mean is taken away first.
+    over_inputs : bool
+        True if it acts on every neuron over the inputs.
     """
 
     number: int
     centred: bool
+    over_inputs: bool = False
 
     def factor(self, x: Floats, eps: float) -> Floats:
         """Return 1/sqrt(var x + eps), or of the mean square, with a last axis of 1; 0 where that is 1/0."""
-        size = np.mean(np.square(self._around(x)), axis=-1, keepdims=True) + eps
+        size = np.mean(np.square(self.around(x)), axis=-1, keepdims=True) + eps
         return np.where(size > 0.0, 1.0 / np.sqrt(np.where(size > 0.0, size, 1.0)), 0.0)
 
     def value(self, x: Floats, eps: float) -> Floats:
         """Return N x."""
-        return self.factor(x, eps) * self._around(x)
+        return self.factor(x, eps) * self.around(x)
 
     def pulled(self, x: Floats, v: Floats, eps: float) -> Floats:
         """Return J v = factor (v - mean v - y (y.v)/n) with the Jacobian J of N at x, which is symmetric; y = N x."""
         y = self.value(x, eps)
         along = np.mean(y * v, axis=-1, keepdims=True)
-        return np.asarray(self.factor(x, eps) * (self._around(v) - y * along))
+        return np.asarray(self.factor(x, eps) * (self.around(v) - y * along))
 
     def torch(self, torch: Any, x: Any, eps: float) -> Any:
         """Return N x of a tensor."""
@@ -64,7 +69,8 @@ class Norm:
         size = x.square().mean(-1, keepdim=True) + eps
         return torch.where(size > 0.0, torch.where(size > 0.0, size, 1.0).rsqrt(), 0.0) * x
 
-    def _around(self, x: Floats) -> Floats:
+    def around(self, x: Floats) -> Floats:
+        """Return x less its mean where that is taken away."""
         return x - np.mean(x, axis=-1, keepdims=True) if self.centred else x
 
 
@@ -81,7 +87,7 @@ class Place:
     after: bool = False
 
 
-NORMS: dict[str, Norm] = {"layer": Norm(1, True), "rms": Norm(2, False)}
+NORMS: dict[str, Norm] = {"layer": Norm(1, True), "rms": Norm(2, False), "batch": Norm(3, False, True)}
 PLACES: dict[str, Place] = {
     "pre": Place("carry h + s f(N h)", before=True),
     "branch": Place("carry h + s N(f(h))", branch=True),
@@ -97,13 +103,8 @@ def checked_norm(given: Any) -> str | None:
     Raises
     ------
     ValueError
-        If it is neither; for "batch" the sentence says why there is none.
+        If it is another.
     """
-    if isinstance(given, str) and given == "batch":
-        raise ValueError(
-            "norm='batch' is not allowed: it has means over several inputs of one network, which resmc does not follow "
-            "with a norm; use 'layer' or 'rms'"
-        )
     if given is not None:
         return checks.choice("norm", given, tuple(NORMS))
     return None
@@ -116,7 +117,7 @@ def check_norm(model: Any) -> None:
         if (model.norm_at, model.eps) != ("pre", EPS):
             raise ValueError(
                 f"norm_at={model.norm_at!r} and eps={model.eps!r} are not allowed with norm=None: they say how a norm "
-                "acts; give norm='layer' or 'rms', or leave them out"
+                "acts; give norm='layer', 'rms' or 'batch', or leave them out"
             )
         return
     if model.eps != 0.0 and not 2.0**-60 <= model.eps <= 1.0:
@@ -145,7 +146,8 @@ def norm_in_words(model: Any) -> str:
 # Where there is no network with a norm, and why, as `refuse_norm` says them.
 TRAINING = ("in training", "passes by hand have none")
 DEPTH = ("where one network has every depth", "no limit in depth is derived for it")
-SEVERAL_INPUTS = ("with several inputs", "their joint law behind a norm is not built")
+GRAM_CHAIN = ("in gram_chain", "a norm is no function of a Gram matrix")
+PAIR = ("in two_inputs", "its average over two inputs is of networks without one")
 HEAT_MAP = ("in a heat map", "its exponents are those of networks that keep their units")
 POPULATIONS = ("in populations that are resampled", "no norm of theirs grows exponentially with the depth")
 
@@ -155,6 +157,35 @@ def refuse_norm(model: Any, where: str, why: str) -> None:
     norm = getattr(model, "norm", None)
     if norm is not None:
         raise ValueError(f"norm={norm!r} is not allowed {where}: {why}; it must be None")
+
+
+def refuse_batch(model: Any, where: str = "with one input") -> None:
+    """Refuse a batch norm where there are no several inputs."""
+    if getattr(model, "norm", None) == "batch":
+        raise ValueError(
+            f"norm='batch' is not allowed {where}: it has means over several inputs of one network; simulate it with "
+            "gram, inputs or angle, or use 'layer' or 'rms'"
+        )
+
+
+def check_joint(model: Any, inputs: int, tangents: int, backward: bool) -> None:
+    """Refuse what several inputs or tangents do not have with a norm."""
+    norm = getattr(model, "norm", None)
+    if norm is None:
+        return
+    if norm == "batch" and inputs == 1:
+        refuse_batch(model)
+    if norm == "batch" and tangents:
+        raise ValueError(
+            f"tangents={tangents} are not allowed with norm='batch': what moves one input moves the states of all, so "
+            "that tangents are not those of input 0 alone; use 'layer' or 'rms'"
+        )
+    if norm == "batch" and backward:
+        raise ValueError(
+            "norm='batch' is not allowed with tangent_kernel=True or gradients=True: there every output depends on all "
+            "inputs, and a gradient with respect to one input's state is not that of its own output alone; use 'layer' "
+            "or 'rms'"
+        )
 
 
 def no_norm(model: Any, what: str) -> str | None:

@@ -111,8 +111,9 @@ class ResidualNetwork(Network):
         Neurons within a branch, N, from 1 to 2^24, and to 2^17 with ``method="dense"``; for block="v-phi-w" alone, with
         layers that are independent of each other. By default as many as a layer has, which is what ``width`` itself
         means here too.
-    norm : {None, "layer", "rms"}
-        N; a network that has one does not scale with its input. Of one input at a time, so that there is no "batch".
+    norm : {None, "layer", "rms", "batch"}
+        N; a network that has one does not scale with its input. "batch" acts on every neuron over the inputs of a
+        network, which must be several (``gram``, ``inputs`` or ``angle`` of `resmc.simulate`).
     norm_at : {"pre", "branch", "sandwich", "post"}
         Where N acts, with a norm alone.
     eps : float

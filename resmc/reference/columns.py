@@ -8,7 +8,7 @@ the m inputs, then the k tangents.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,7 +163,7 @@ def orthonormal(v: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Activated:
-    """An activation of some networks, with their signs: sigma(signs x).
+    """An activation of some networks, with their signs and masks: kept sigma(signs x).
 
     An input that is 0 in a neuron is a difference of two equal numbers there, or of nearly equal ones where rounding
     has touched them: x_0 + (x_a - x_0) without dust.
@@ -171,6 +171,7 @@ class Activated:
 
     sigma: ActivationRecord
     signs: Floats  # (N, n), or ones (1, 1)
+    kept: Floats = field(default_factory=lambda: np.ones((1, 1)))  # dropout: 0 or 1/sqrt(keep), or ones (1, 1)
 
     def __call__(self, x: Columns, inputs: int) -> Columns:
         """Return sigma(x_0), the differences sigma(x_a) - sigma(x_0), and sigma'(x_0) t of tangents t.
@@ -185,12 +186,12 @@ class Activated:
             found.append(difference(start, moved, x.log[:, a]))
         slope = self.signs * self.sigma.slope(first)
         found += [slope * x.v[:, a] for a in range(inputs, x.count)]
-        return Columns(np.stack(found, axis=1), x.log)
+        return Columns(self.kept[:, None] * np.stack(found, axis=1), x.log)
 
     def slopes(self, x: Columns) -> Floats:
         """Return the slopes at the vectors of all inputs, (N, c, n); no tangents are among ``x``."""
         totals = [self.signs * x.v[:, 0]] + [_sum(*self._around(x, a)) for a in range(1, x.count)]
-        return np.stack([self.signs * self.sigma.slope(total) for total in totals], axis=1)
+        return self.kept[:, None] * np.stack([self.signs * self.sigma.slope(total) for total in totals], axis=1)
 
     def _around(self, x: Columns, a: int) -> tuple[Floats, Floats]:
         """Return s x_0 and s (x_a - x_0): in the units of the difference where sigma is homogeneous, else written out.

@@ -16,12 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
 from .._system.stopping import look, stoppable
-from ..models import normalisation
-from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
+from ..models.normalisation import check_joint
 from ..models.residual_network import ResidualNetwork
 from ..models.weight_law import refuse_orthogonal
 from .columns import Columns, factored, levelled, orthonormal, pairs
 from .joint_maps import JointLayer, drawn
+from .joint_norms import normalised, pulled
 from .network import HELD, checked_networks, recorded_layers
 from .residual import activity, checked_method, stepped
 from .sources import Counters, Ids
@@ -173,9 +173,7 @@ def simulate_joint(
         For an argument out of range; the message names it, its value and what is allowed.
     """
     ids, seed = checked_networks(networks, seed, first_network)
-    refuse_dropout(model.keep, *SEVERAL_INPUTS)
     refuse_orthogonal(model.weight_law, "with several inputs")
-    normalisation.refuse_norm(model, *normalisation.SEVERAL_INPUTS)
     tangents = checks.integer("tangents", tangents, 0, min(MAX_COLUMNS - 1, model.width), "the width")
     plan = _Plan(
         start=_checked_start(start, explicit, tangents),
@@ -187,6 +185,7 @@ def simulate_joint(
         backward=checks.boolean("backward", backward),
         independent=checks.boolean("independent_backward", independent_backward),
     )
+    check_joint(model, plan.inputs, tangents, plan.backward)
     if plan.independent and not model.independent:
         raise ValueError("independent_backward=True is not allowed where layers depend on each other")
     n, states = model.width, model.depth + 1 if backward else 1
@@ -258,6 +257,9 @@ def _advance(state: _State, layer: int, networks: Counters[ResidualNetwork], pla
     branch = plan.layer(networks, layer).branch(h)
     moved, _ = stepped(state.moved, _first(h), branch.v[:, 0], model)
     h = _settled(h.stepped(model.carry, branch, model.weight_law.cancels), model)
+    if model.normalisation and model.norm_place.after:
+        before, h = h, _settled(normalised(h, plan.inputs, model.normalisation, model.eps), model)
+        moved = moved.plus(Vectors(h.v[:, 0] - before.v[:, 0], h.log[:, 0]))
     if plan.tangents == 0 or (layer + 1) % plan.reorthogonalise:
         return _State(h, log_scale, moved, state.log_stretch)
     t = h.part(plan.inputs, h.count)
@@ -325,8 +327,12 @@ def _follow_back(networks: Counters[ResidualNetwork], plan: _Plan, states: list[
     for layer in range(depth, -1, -1):
         look()
         if layer < depth:
-            state = states[layer]
-            back, here = plan.layer(networks, layer).branch_transposed(state.h, p)
+            state, made = states[layer], plan.layer(networks, layer)
+            if model.normalisation and model.norm_place.after:
+                total = state.h.stepped(model.carry, made.branch(state.h), model.weight_law.cancels)
+                before, p = p, pulled(total, p, model.normalisation, model.eps)
+                moved = moved.plus(Vectors(p.v[:, 0] - before.v[:, 0], p.log[:, 0]))
+            back, here = made.branch_transposed(state.h, p)
             a, b = pairs(m)
             here = here * np.exp(state.log_scale[:, a] + state.log_scale[:, b])
             moved, _ = stepped(moved, _first(p), back.v[:, 0], model)

@@ -22,6 +22,7 @@ import numpy as np
 
 from ..models.residual_network import ResidualNetwork
 from .columns import Activated, Columns, factored, orthonormal, raw
+from .joint_norms import normalised, pulled
 from .sources import STREAMS_OF, Counters
 from .vectors import Floats, without_dust
 
@@ -115,7 +116,8 @@ class JointLayer:
     ) -> None:
         model, Map, block = networks.model, JOINT_MAPS[method], networks.model.residual_block
         self.m, self.n, self.inside, self.s = inputs, model.width, model.inside, float(model.scales[layer])
-        self.sigma = Activated(model.sigma, networks.signs(layer))
+        self.norm, self.place, self.eps = model.normalisation, model.norm_place, model.eps
+        self.sigma = Activated(model.sigma, networks.signs(layer), networks.kept(layer))
         self.V = self.W = None
         if block.W is not None:
             self.W = Map(networks, block.W, layer, model.bias, independent)
@@ -128,15 +130,27 @@ class JointLayer:
         u = h if self.W is None else self.W(h, self.m)
         return u.times(self.s) if self.inside else u
 
+    def _normed(self, h: Columns) -> Columns:
+        """Return what the branch meets."""
+        return normalised(h, self.m, self.norm, self.eps) if self.norm and self.place.before else h
+
+    def _given(self, x: Columns) -> Columns:
+        """Return what the branch gives, before a norm and the scaling outside."""
+        y = self.sigma(self._met(x), self.m)
+        return y if self.V is None else self.V(y, self.m)
+
     def branch(self, h: Columns) -> Columns:
         """Return F of input 0, its differences, and the derivative along tangents."""
-        y = self.sigma(self._met(h), self.m)
-        y = y if self.V is None else self.V(y, self.m)
+        y = self._given(self._normed(h))
+        if self.norm and self.place.branch:
+            y = normalised(y, self.m, self.norm, self.eps)
         return y if self.inside else y.times(self.s)
 
     def branch_transposed(self, h: Columns, p: Columns) -> tuple[Columns, Floats]:
         """Return (dF/dh)^T p of every input, and the kernel's pairs, (N, P)."""
-        u, kernel = self._met(h), np.zeros(1)
+        x = self._normed(h)
+        u, kernel = self._met(x), np.zeros(1)
+        p = pulled(self._given(x), p, self.norm, self.eps) if self.norm and self.place.branch else p
         q = p
         if self.V is not None:
             f = self.sigma(u, self.m)
@@ -144,9 +158,9 @@ class JointLayer:
             q = self.V.transposed(f, self.m, p)
         q = q.times(self.s * self.sigma.slopes(u.part(0, self.m)))
         if self.W is not None:
-            kernel = kernel + self._kernel(q, h)
-            q = self.W.transposed(h, self.m, q)
-        return q, kernel
+            kernel = kernel + self._kernel(q, x)
+            q = self.W.transposed(x, self.m, q)
+        return pulled(h, q, self.norm, self.eps) if self.norm and self.place.before else q, kernel
 
     def _kernel(self, q: Columns, met: Columns) -> Floats:
         """Return (q^a.q^b)(x^a.x^b)/n for the vectors x that a matrix has met, (N, P)."""

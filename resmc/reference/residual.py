@@ -17,6 +17,7 @@ from .._system import checks
 from .._system.stopping import look, stoppable
 from .._system.words import brief
 from ..models.network import METHODS
+from ..models.normalisation import refuse_batch
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import MAX_WIDTH_DENSE
 from .maps import ProjectedMap, map_of
@@ -132,6 +133,7 @@ def simulate_residual(
     ValueError
         For an argument out of range; the message names it, its value and what is allowed.
     """
+    refuse_batch(model)
     ids, seed = checked_networks(networks, seed, first_network)
     method = checked_method(model, method)
     recorded = recorded_layers(model.depth, layers)
@@ -346,9 +348,17 @@ class Layer:
         """Return (dF_l/dh) t of vectors side by side, (N, n, k), of the dense method."""
         assert not isinstance(self.W, ProjectedMap)
         assert not isinstance(self.V, ProjectedMap)
-        slope = self.s * self._slope(self._met(h))
+        x = self._normed(h)
+        t = self.normed_derivative(h, t) if self.place.before else t
+        slope = self.s * self._slope(self._met(x))
         t = slope[:, :, None] * (t if self.W is None else self.W.G @ t)
-        return t if self.V is None else self.V.G @ t
+        t = t if self.V is None else self.V.G @ t
+        return self.normed_derivative(self._given(x), t) if self.place.branch else t
+
+    def normed_derivative(self, x: Floats, t: Floats) -> Floats:
+        """Return J t with the Jacobian J of the norm at x, which is symmetric, of vectors side by side, (N, n, k)."""
+        assert self.norm is not None
+        return self.norm.pulled(x[:, None], t.transpose(0, 2, 1), self.eps).transpose(0, 2, 1)
 
 
 def _output(networks: Counters[ResidualNetwork], method: str, h: Vectors) -> Floats:

@@ -12,12 +12,17 @@ E sigma'(u^a) sigma'(u^b),
     phi-out                       N(0, Sigma + bias^2)             f = s             carry^2 Sigma + f^2 R + drift
     phi-out, scaling inside       N(0, s^2 (Sigma + bias^2))       f = 1             carry^2 Sigma + f^2 R + drift
 
+A norm acts by numbers here: with M the mean of a coordinate and v = Sigma^aa (layer norm: Sigma^aa - M^a M^a), N
+divides by sqrt(v + eps) what stands for h in the branch, what the branch gives, or its sum with the skip, and layer
+norm takes M away first. Gradients are multiplied by 1/sqrt(v + eps) too: what else its Jacobian does, along N h and the
+mean, is of the order 1/n. Behind a batch norm coordinates are not Gaussian, and nothing is known.
+
 Biases are shared by the inputs. In phi-out, h has a mean, M' = carry M + f E sigma(u), and drift = carry f (M^a E
 sigma(u^b) + M^b E sigma(u^a)). Random signs, shared by the inputs too, change nothing, as u is symmetric.
 
 The tangent kernel of y = r . h_L/sqrt(n) sums the products of gradients with respect to all matrices, whose entries
 have variance 1 and are divided by the root of the number of columns. With Pi_L = 1 and Pi_l = (carry^2 + s^2 S_l)
-Pi_{l+1}, the products of the gradients with respect to h_l, and s wherever it stands,
+Pi_{l+1}, the products of the gradients with respect to h_l, and s wherever it stands (and, with a norm, its factors),
 
 .. code-block:: text
 
@@ -43,12 +48,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._system.words import brief
-from ..models import normalisation
-from ..models.dropout import SEVERAL_INPUTS, refuse_dropout
 from ..models.joint_inputs import JointInputs, of_gram
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.spelling import checked_network
 from . import pair_averages
+from .infinite_norm import factor, normalised
 from .kernels import Floats
 from .limits import Integers, layer_indices
 
@@ -66,6 +70,8 @@ class InfiniteWidth:
         E|h^a_l - h^b_l|^2/n, with all its digits where the inputs have come close to each other.
     angle : ndarray
         The angle of h^a_l and h^b_l in radians, with the digits of ``distance``; NaN where one of them is 0.
+
+    All are NaN behind layer 0 of a network with a batch norm.
     """
 
     layers: Integers
@@ -133,11 +139,14 @@ def infinite_width(model: Model, inputs: JointInputs | ArrayLike, layers: ArrayL
     index = layer_indices(network, layers)
     wanted = set(index.ravel().tolist())
     found = {}
+    m = joint.count
+    nothing = (np.full((m, m), np.nan),) * 3
     for layer, state in enumerate(_states(network, joint)):
         if layer in wanted:
             found[layer] = (state.covariance(), state.distances(), state.angles())
-    rows = [np.array([found[layer][i] for layer in index.ravel().tolist()]) for i in range(3)]
-    m = joint.count
+        if network.norm == "batch":
+            break
+    rows = [np.array([found.get(layer, nothing)[i] for layer in index.ravel().tolist()]) for i in range(3)]
     return InfiniteWidth(index, *(row.reshape(*index.shape, m, m) for row in rows))
 
 
@@ -155,9 +164,14 @@ def covariance(model: Model, gram: JointInputs | ArrayLike) -> Floats:
 def tangent_kernel(model: Model, gram: JointInputs | ArrayLike) -> InfiniteWidthKernel:
     """Return the tangent kernel in the limit of infinite width, and its parts.
 
-    Parameters and errors are those of `infinite_width`.
+    Parameters and errors are those of `infinite_width`; batch norm has none.
     """
     network, joint = _checked(model), _joint(gram)
+    if network.norm == "batch":
+        raise ValueError(
+            "norm='batch' is not allowed in tangent_kernel: there every output depends on all inputs; use 'layer' or "
+            "'rms'"
+        )
     products = np.ones((joint.count, joint.count))
     by_layer = np.empty((network.depth, joint.count, joint.count))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -165,18 +179,23 @@ def tangent_kernel(model: Model, gram: JointInputs | ArrayLike) -> InfiniteWidth
         for layer in range(network.depth - 1, -1, -1):
             s2, part = float(network.scales[layer]) ** 2, parts[layer]
             outer = part.activated if network.residual_block.V else 0.0
-            inner = part.slopes * part.covariance if network.residual_block.W else 0.0
-            by_layer[layer] = s2 * products * (outer + inner)
-            products = (network.carry**2 + s2 * part.slopes) * products
+            inner = part.slopes * part.met if network.residual_block.W else 0.0
+            products = part.after * products
+            by_layer[layer] = s2 * part.branch * products * (outer + inner)
+            products = (network.carry**2 + s2 * part.branch * part.slopes * part.before) * products
     return InfiniteWidthKernel(by_layer, parts[-1].covariance, products * np.array(joint.gram))
 
 
 class _Parts(NamedTuple):
-    """Sigma_l, R_l and S_l, each (m, m)."""
+    """Sigma_l, R_l, S_l and what W meets, each (m, m); and products of two inputs' factors of norms, by place."""
 
     covariance: Floats
     activated: Floats
     slopes: Floats
+    met: Floats
+    before: Floats
+    branch: Floats
+    after: Floats
 
 
 @dataclass(eq=False)
@@ -211,36 +230,71 @@ class _State:
 
     def parts(self) -> _Parts:
         """Return what the tangent kernel needs of this layer; of the last layer the covariance alone."""
+        own, place, none = self.covariance(), self.network.norm_place, np.ones(())
         if self.layer == self.network.depth:
-            return _Parts(self.covariance(), np.zeros(()), np.zeros(()))
+            return _Parts(own, none, none, own, none, none, none)
         alone, pair = self._averages
         activated = self._sized(self._products(alone.square, pair.distance))
-        return _Parts(self.covariance(), activated, _symmetric(alone.slopes, pair.slopes))
+        met = self._sized(self._products(self._met[0], self._met[1])) if place.before else own
+        before, branch, after = (
+            np.multiply.outer(one, one) if acts else none
+            for acts, one in (
+                (place.before, factor(self.network, self.square, self.mean)),
+                (place.branch, factor(self.network, *self._given[:2])),
+                (place.after, factor(self.network, *self._sum[:2])),
+            )
+        )
+        return _Parts(own, activated, _symmetric(alone.slopes, pair.slopes), met, before, branch, after)
+
+    @cached_property
+    def _met(self) -> tuple[Floats, Floats]:
+        """Mean squares and distances of what a branch meets."""
+        if not self.network.norm_place.before:
+            return self.square, self.distance
+        square, _, distance = normalised(self.network, self.square, self.mean, self.distance)
+        return square, distance
 
     @cached_property
     def _averages(self) -> tuple[pair_averages.Alone, pair_averages.Pair]:
         """Averages of the activation of what enters it."""
         network, (a, b) = self.network, _pairs(len(self.square))
         before = 0.0 if network.residual_block.acts_on_layers else network.bias**2
-        factor = float(network.scales[self.layer]) ** 2 if network.inside else 1.0
-        q = factor * (self.square + before)
+        inside = float(network.scales[self.layer]) ** 2 if network.inside else 1.0
+        square, distance = self._met
+        q = inside * (square + before)
         alone = pair_averages.alone(network.sigma, q)
-        return alone, pair_averages.pair(network.sigma, q[a], q[b], factor * self.distance)
+        return alone, pair_averages.pair(network.sigma, q[a], q[b], inside * distance)
+
+    @cached_property
+    def _given(self) -> tuple[Floats, Floats, Floats]:
+        """Mean squares, means and distances of what a branch gives, without the scaling outside and a norm."""
+        alone, pair = self._averages
+        middle = alone.mean if self.network.residual_block.V is None else np.zeros_like(self.mean)
+        own = self.network.bias**2 if self.network.residual_block.acts_on_layers else 0.0
+        return alone.square + own, middle, pair.distance
+
+    @cached_property
+    def _sum(self) -> tuple[Floats, Floats, Floats]:
+        """Mean squares, means and distances of the sum with the skip."""
+        network, (a, b), carry = self.network, _pairs(len(self.square)), self.network.carry
+        f = 1.0 if network.inside else float(network.scales[self.layer])
+        given, middle, apart = self._given
+        if network.norm_place.branch:
+            given, middle, apart = normalised(network, given, middle, apart)
+        square = carry**2 * self.square + f**2 * given
+        distance = carry**2 * self.distance + f**2 * apart
+        mean = self.mean
+        if network.residual_block.V is None:
+            mean, drift = carry * self.mean + f * middle, 2.0 * carry * f
+            square = square + drift * self.mean * middle
+            distance = distance + drift * (self.mean[a] - self.mean[b]) * (middle[a] - middle[b])
+        return square, mean, distance
 
     def step(self) -> _State:
         """Return the next layer."""
-        network, (a, b), carry = self.network, _pairs(len(self.square)), self.network.carry
-        alone, pair = self._averages
-        f = 1.0 if network.inside else float(network.scales[self.layer])
-        square = carry**2 * self.square + f**2 * alone.square
-        distance = carry**2 * self.distance + f**2 * pair.distance
-        mean = self.mean
-        if network.residual_block.acts_on_layers:
-            square = square + f**2 * network.bias**2
-        elif network.residual_block.V is None:
-            mean, drift = carry * self.mean + f * alone.mean, 2.0 * carry * f
-            square = square + drift * self.mean * alone.mean
-            distance = distance + drift * (self.mean[a] - self.mean[b]) * (alone.mean[a] - alone.mean[b])
+        network, (square, mean, distance) = self.network, self._sum
+        if network.norm_place.after:
+            square, mean, distance = normalised(network, square, mean, distance)
         if not network.homogeneous:
             return _State(network, self.layer + 1, self.log_size, square, mean, distance)
         size = float(square[0])  # all inputs have the same
@@ -297,8 +351,6 @@ def _joint(inputs: JointInputs | ArrayLike) -> JointInputs:
 def _checked(model: Model) -> ResidualNetwork:
     """Return the network in the general spelling if its layers are independent of each other."""
     network = checked_network(model)
-    refuse_dropout(network.keep, *SEVERAL_INPUTS)
-    normalisation.refuse_norm(network, *normalisation.SEVERAL_INPUTS)
     if not network.independent:
         raise ValueError(
             f"weights={brief(network.weights)} are not allowed at infinite width: layers must be independent of each "

@@ -114,7 +114,7 @@ def _checked(model: Model) -> ResidualNetwork:
     if network.bias > 0.0:
         raise ValueError(f"bias={network.bias!r} is not allowed in two_inputs: it must be 0")
     refuse_dropout(network.keep, "in two_inputs", "products would need what masks leave of both inputs")
-    normalisation.refuse_norm(network, *normalisation.SEVERAL_INPUTS)
+    normalisation.refuse_norm(network, *normalisation.PAIR)
     refuse_inner_width(network.inner_width, "in two_inputs", "products of two inputs are derived for square matrices")
     if network.carry == 0.0 and not network.scales.all():
         raise ValueError("scaling 0 in a layer without a skip is not allowed in two_inputs: all is 0 from there on")

@@ -72,7 +72,8 @@ def log_norm(model: ResidualNetwork, layers: NDArray[np.int64]) -> LogMoments | 
 def _derived(model: ResidualNetwork) -> bool:
     """Return True if h_l is not 0, and its layers have what every line above needs."""
     gaussian = model.weight_law.gaussian and (model.bias == 0.0 or model.bias_law == "gaussian")
-    return model.carry != 0.0 and model.eps == 0.0 and model.independent and gaussian
+    alone = model.norm != "batch"
+    return alone and model.carry != 0.0 and model.eps == 0.0 and model.independent and gaussian
 
 
 def _branch_moments(model: ResidualNetwork) -> tuple[Floats, Floats] | None:

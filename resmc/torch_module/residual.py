@@ -12,6 +12,7 @@ from .._system import checks
 from .._system.memory import available_memory
 from .._system.words import brief
 from ..models.dropout import kept_factor
+from ..models.normalisation import refuse_batch
 from ..models.processes import Covariance
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
@@ -116,6 +117,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
         tolerance: float = TOLERANCE,
     ) -> None:
         super().__init__()
+        refuse_batch(model, "in modules")
         n, inner, block, x = model.width, model.inner, model.residual_block, model.inputs.x
         self.model, self._examined = model, False
         self.steps: Steps | None = None

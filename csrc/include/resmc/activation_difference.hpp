@@ -28,7 +28,7 @@ RESMC_FN auto difference_scale(const Residual& net, Word x_exponent, Word d_expo
     s.x_in = power_of_two_real(x_exponent - larger);
     s.d_in = power_of_two_real(d_exponent - larger);
     s.back = power_of_two_real(larger - d_exponent);
-    s.scale = activation_scale(net, larger);
+    s.scale = net.homogeneous ? ActivationScale<Real>{Real(1.0f), Real(1.0f)} : scale_of_unit(larger);
     return s;
 }
 

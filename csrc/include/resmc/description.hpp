@@ -55,7 +55,7 @@ struct Sigma {
     Table table;
 };
 // The numbers of resmc/models/normalisation.py.
-enum Norm : int { NORM_NONE = 0, NORM_LAYER = 1, NORM_RMS = 2, NORMS = 3 };
+enum Norm : int { NORM_NONE = 0, NORM_LAYER = 1, NORM_RMS = 2, NORM_BATCH = 3, NORMS = 4 };
 enum Method : int { METHOD_PROJECTED = 0, METHOD_DENSE = 1, METHODS = 2 };
 
 struct Network {

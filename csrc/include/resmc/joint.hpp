@@ -15,10 +15,12 @@
 // A layer's vector has these columns, and behind them what is known of it: units, scales, and Gram matrices in double
 // of h's columns and for phi-in of sigma(h)'s. Vectors here have load(vector, column, round, x[4]), store(..), and
 // gram(vector), active_gram(vector), exponents(vector), scales(vector) and scale_units(vector), all but the first two
-// without use of number 0. A Team has besides Double and total(x), the sum of a Double over its members.
+// without use of number 0, and factors(vector), those of the norm that has made it; load(vector, round, x) and
+// store(..) are those of column 0. A Team has besides Double and total(x), the sum of a Double over its members.
 #pragma once
 
 #include "activation_difference.hpp"
+#include "joint_norm.hpp"
 #include "joint_steps.hpp"
 #include "residual.hpp"
 
@@ -68,6 +70,11 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
     RESMC_FN uint32_t inputs() const { return fixed > 0 ? fixed : joint.inputs; }
     RESMC_FN uint32_t tangents() const { return fixed > 0 ? 0 : joint.tangents; }
     RESMC_FN uint32_t columns() const { return inputs() + tangents(); }
+    // Kernels for a fixed number of inputs have no norm.
+    static constexpr bool may_norm = fixed == 0;
+    RESMC_FN bool norm_before() const { return fixed == 0 && this->net.norm_before; }
+    RESMC_FN bool norm_branch() const { return fixed == 0 && this->net.norm_branch; }
+    RESMC_FN bool norm_after() const { return fixed == 0 && this->net.norm_after; }
 
     // ---- what is drawn
 
@@ -106,10 +113,32 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
         scales.first = activation_scale(this->net, exponent);
         for (uint32_t a = 1; a < inputs(); ++a) scales.others[a] = difference_scale(this->net, exponent, exponents[a]);
     }
+    // Units of the columns that a branch meets of the layer in vector `at`, and of column 0, which is in 2^exponent: of
+    // h, or of N h, which has none in column 0.
+    RESMC_FN Word met_exponents(uint32_t at, const Word& exponent, Word (&exponents)[limit]) const {
+        const Word gone = norm_before() ? exponent : Word(0u);
+        for (uint32_t a = 1; a < columns(); ++a) exponents[a] = this->vectors.exponents(at)[a] - gone;
+        return exponent - gone;
+    }
+    // Gram matrix of what the first matrix of phi-out and v-phi-w meets.
+    RESMC_FN const Double* met_gram(uint32_t at) const {
+        return norm_before() ? this->vectors.active_gram(at) : this->vectors.gram(at);
+    }
     // sigma of columns x, and its slopes at all inputs. w: of the draw that carries the signs.
     RESMC_FN void activate_columns(const Scales& scales, const Quads& x, const Word (&w)[4], uint32_t round, bool whole,
                                    Quads& f, Quads& slope) const {
         activate_columns_of(*this, scales, x, w, round, whole, f, slope);
+    }
+    // sigma of layer l's columns and its slopes with what dropout leaves of them: the mask is the network's, for all.
+    RESMC_FN void drop_out(uint32_t l, uint32_t round, Quads& f, Quads& slope) const {
+        if (this->net.kept_below == 0) return;
+        const Word mask_bits = this->dropout_mask(l, round);
+        for (uint32_t k = 0; k < 4; ++k) {
+            const Word is_kept = mask_bits << static_cast<int>(31 - k);
+            const Real factor = select_negative(is_kept, Real(this->net.kept_factor), Real(0.0f));
+            for (uint32_t c = 0; c < columns(); ++c) f[c][k] = factor * f[c][k];
+            for (uint32_t a = 0; a < inputs(); ++a) slope[a][k] = factor * slope[a][k];
+        }
     }
 
     // ---- Gram matrices
@@ -124,24 +153,30 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
     // in column 0 and the diagonal: of other layers than those recorded, the rest is left 0.
     template <Block block>
     RESMC_FN bool wants_gram(uint32_t l) const {
-        return block != BLOCK_PHI_IN || limit <= 2 || tangents() > 0 || l == recorded;
+        return block != BLOCK_PHI_IN || limit <= 2 || tangents() > 0 || l == recorded || norm_before() || norm_after();
     }
-    // The Gram matrices of one quad of a layer; for phi-in also |sigma(h^0)|^2 and its active neurons.
+    // The Gram matrices of one quad of layer l; for phi-in also |sigma(h^0)|^2 and its active neurons. Where N acts on
+    // layers, measure_met has to know all of one before it can tell of sigma.
     template <Block block>
-    RESMC_FN void measure(const Scales& scales, const Quads& h, const Word (&w)[4], uint32_t round, bool whole,
-                          bool all_of_h, Forward& sum, Grams& grams) const {
+    RESMC_FN void measure(uint32_t l, const Scales& scales, const Quads& h, const Word (&w)[4], uint32_t round,
+                          bool whole, bool all_of_h, Forward& sum, Grams& grams) const {
         if (all_of_h)
             add_gram<limit>(h, columns(), grams.h);
         else if constexpr (block == BLOCK_PHI_IN && limit > 2)
             add_gram_edges<limit>(h, columns(), grams.h);
-        if (block != BLOCK_PHI_IN) return;
+        if (block != BLOCK_PHI_IN || norm_before() || norm_after()) return;
+        add_active(l, scales, h, w, round, whole, sum, grams.active);
+    }
+    RESMC_FN void add_active(uint32_t l, const Scales& scales, const Quads& h, const Word (&w)[4], uint32_t round,
+                             bool whole, Forward& sum, Double (&gram)[pairs_of(limit)]) const {
         Quads f, slope;
         activate_columns(scales, h, w, round, whole, f, slope);
+        drop_out(l, round, f, slope);
         for (uint32_t k = 0; k < 4; ++k) {
             sum.active_square = fma(f[0][k], f[0][k], sum.active_square);
             count_positive(sum.active, f[0][k]);
         }
-        add_gram<limit>(f, columns(), grams.active);
+        add_gram<limit>(f, columns(), gram);
     }
     template <Block block>
     RESMC_FN void keep_grams(uint32_t vector, const Grams& grams) {
@@ -197,6 +232,7 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
             this->vectors.exponents(to)[c] = this->vectors.exponents(from)[c];
             this->vectors.scales(to)[c] = this->vectors.scales(from)[c];
             this->vectors.scale_units(to)[c] = this->vectors.scale_units(from)[c];
+            this->vectors.factors(to)[c] = this->vectors.factors(from)[c];
         }
         for (uint32_t i = 0; i < pairs_of(columns()); ++i) {
             this->vectors.gram(to)[i] = this->vectors.gram(from)[i];
@@ -255,14 +291,16 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
                 }
             }
             for (uint32_t c = 0; c < columns(); ++c) this->vectors.store(to, c, round, h[c]);
-            measure<block>(scales, h, w, round, whole, true, sum, grams);
+            measure<block>(0, scales, h, w, round, whole, true, sum, grams);
         };
         const Forward sums = this->template each_round<Forward>(body);
         keep_grams<block>(to, grams);
         clear(stretched, tangents());
-        const Layer layer{{sums.square, sums.active_square, sums.active}, Word(0u)};
-        if constexpr (fixed == 0)
+        Layer layer{{sums.square, sums.active_square, sums.active}, Word(0u)};
+        if constexpr (fixed == 0) {
             if (tangents() > 0) orthonormalise<block>(0, to, layer, false);
+            if (norm_before() || norm_after()) measure_met<block>(*this, 0, to, layer);
+        }
         here = to;
         return layer;
     }
@@ -298,7 +336,7 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
                 this->vectors.store(at, m + j, round, h[m + j]);
             }
             if (block == BLOCK_PHI_IN && this->has_signs()) this->words(signs, round, w);
-            measure<block>(scales, h, w, round, whole, true, sum, grams);
+            measure<block>(l, scales, h, w, round, whole, true, sum, grams);
         });
         keep_grams<block>(at, grams);
     }
@@ -321,9 +359,11 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
         return log(this->vectors.scales(at)[a]) + to_double(this->vectors.scale_units(at)[a]) * Double(LOG2);
     }
 
-    // Several inputs have no norm.
-    template <class Gradient>
-    RESMC_FN void pull_through_norm(const Layer&, uint32_t, Gradient&) const {}
+    // Once p_l has been recorded: p of all inputs through the N that has made h_l, which is in `vector`.
+    RESMC_FN void pull_through_norm(const Layer&, uint32_t vector, Gradient<Real, Word>& gradient) {
+        if constexpr (fixed == 0)
+            if (norm_after()) pull_layer_columns(*this, vector, gradient);
+    }
 
     // All columns of h_{l+1} in vector `to` from those of h_l in vector `at`, as residual.hpp does it for one: branch(
     // round, whole, y, w) gives a quad of the branch's columns, or with `met` of the normals that these are made of.
@@ -332,7 +372,17 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
                                   bool follow, Size<Real, Word>& change, Branch branch, Signs signs) {
         const Residual& net = this->net;
         Word exponent;
-        const Real own_step = net.inside ? Real(1.0f) : this->step(l);
+        Real own_step = net.inside ? Real(1.0f) : this->step(l);
+        ColumnNorm<JointRun> norm;
+        if constexpr (fixed == 0) {
+            if (norm_branch()) {
+                find_branch_norm<block>(*this, from, size, met, at, branch, norm);
+                size = Real(1.0f);
+                met = nullptr;
+            }
+            if (norm_before() || norm_branch())  // what the branch gives has no units
+                own_step = own_step * power_of_two_real(Word(0u) - from.exponent);
+        }
         const Step<Real> s = forward_step(net, own_step, from, size, exponent, change);
         ColumnSteps<Real, limit> steps;
         find_steps<block>(*this, own_step, size, met, from.exponent, at, to, steps);
@@ -348,7 +398,14 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
                 Quads y, next;
                 Real h[4];
                 Word w[4] = {};
-                branch(round, whole, y, w);
+                if (norm_branch()) {
+                    load(VECTOR_FRESH, columns(), round, y);
+                    norm.apply(*this, round, whole, y);
+                    if (!written_out && block == BLOCK_PHI_IN && this->has_signs())
+                        this->words(this->draw(STREAM_RESIDUAL, l), round, w);
+                } else {
+                    branch(round, whole, y, w);
+                }
                 this->vectors.load(at, 0, round, h);
                 for (uint32_t k = 0; k < 4; ++k) {
                     next[0][k] = fma(s.step, y[0][k], s.carry * h[k]);
@@ -383,13 +440,16 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
                 }
                 for (uint32_t c = 0; c < columns(); ++c) this->vectors.store(to, c, round, next[c]);
                 signs(round, w);
-                measure<block>(scales, next, w, round, whole, all_of_h, sum, grams);
+                measure<block>(l + 1, scales, next, w, round, whole, all_of_h, sum, grams);
             });
         keep_grams<block>(to, grams);
         if (follow) change.square = sums.change_square;
-        const Layer layer{{seen_square(net, sums.square), sums.active_square, sums.active}, exponent};
-        if constexpr (fixed == 0)
+        Layer layer{{seen_square(net, sums.square), sums.active_square, sums.active}, exponent};
+        if constexpr (fixed == 0) {
+            if (norm_after()) normalise_columns(*this, to, follow, layer, change);
             if (tangents() > 0 && (l + 1) % joint.reorthogonalise == 0) orthonormalise<block>(l + 1, to, layer, true);
+            if (norm_before() || norm_after()) measure_met<block>(*this, l + 1, to, layer);
+        }
         here = to;
         return layer;
     }

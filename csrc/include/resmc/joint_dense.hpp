@@ -43,6 +43,18 @@ struct JointDense {
             }
         }
     }
+    // The vector whose columns a branch meets: of h, or VECTOR_FRESH <- N h.
+    template <class Run>
+    static RESMC_FN uint32_t met_vector(Run& run, const ColumnNorm<Run>& met, uint32_t at) {
+        if (!run.norm_before()) return at;
+        for (uint32_t round = 0; round < run.rounds(); ++round) {
+            typename Run::Quads x;
+            run.load(at, run.columns(), round, x);
+            met.apply(run, round, whole(run, round), x);
+            for (uint32_t c = 0; c < run.columns(); ++c) run.vectors.store(VECTOR_FRESH, c, round, x[c]);
+        }
+        return VECTOR_FRESH;
+    }
     // VECTOR_FRESH <- what take(a, round, y) makes of W^T x for the inputs' columns x of a vector.
     template <class Run, class Matrix, class Take>
     static RESMC_FN void multiply_transposed(Run& run, const Matrix& matrix, uint32_t vector, Take take) {
@@ -84,6 +96,7 @@ struct JointDense {
     template <class Run>
     struct Activated {
         typename Run::Scales scales;
+        ColumnNorm<Run> met;
         PhiloxPrefix<typename Run::Wide> signs;
         uint32_t l, vector;
 
@@ -91,6 +104,7 @@ struct JointDense {
             typename Run::Quads x;
             typename Run::Word w[4] = {};
             run.load(vector, run.columns(), round, x);
+            if (block == BLOCK_PHI_IN && run.norm_before()) met.apply(run, round, whole(run, round), x);
             if (block != BLOCK_PHI_IN) {
                 using Real = typename Run::Real;
                 const Residual& net = run.net;
@@ -101,28 +115,31 @@ struct JointDense {
             }
             if (run.has_signs()) run.words(signs, round, w);
             run.activate_columns(scales, x, w, round, whole(run, round), f, slope);
+            if (block == BLOCK_PHI_IN) run.drop_out(l, round, f, slope);
         }
     };
     template <class Run>
     static RESMC_FN auto activated(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at) {
         Activated<Run> sigma;
-        run.find_scales(from.exponent, run.vectors.exponents(at), sigma.scales);
+        typename Run::Word exponents[Run::limit];
+        const auto exponent = run.met_exponents(at, from.exponent, exponents);
+        run.find_scales(exponent, exponents, sigma.scales);
+        find_met(run, at, from, sigma.met);
         sigma.signs = run.signs(l);
         sigma.l = l;
         sigma.vector = block == BLOCK_PHI_IN ? at : static_cast<uint32_t>(VECTOR_FRESH);
         return sigma;
     }
 
-    template <class Run>
-    static RESMC_FN typename Run::Layer forward(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
-                                                uint32_t to, bool follow,
-                                                Size<typename Run::Real, typename Run::Word>& change) {
+    // use(branch) of layer l's branch, as finish_forward takes it.
+    template <class Run, class Use>
+    static RESMC_FN auto with_branch(Run& run, uint32_t l, const Activated<Run>& sigma, uint32_t at, Use use) {
         using Word = typename Run::Word;
         using Quads = typename Run::Quads;
         const auto outer = run.weights.matrix(run, MATRIX_OUTER, l);
-        const auto sigma = activated(run, l, from, at);
         if (block != BLOCK_PHI_IN)
-            multiply(run, block == BLOCK_V_PHI_W ? run.weights.matrix(run, MATRIX_INNER, l) : outer, at);
+            multiply(run, block == BLOCK_V_PHI_W ? run.weights.matrix(run, MATRIX_INNER, l) : outer,
+                     met_vector(run, sigma.met, at));
         if (block != BLOCK_PHI_OUT) {
             for (uint32_t round = 0; round < run.rounds(); ++round) {
                 Quads f, slope;
@@ -140,12 +157,23 @@ struct JointDense {
                 if (block == BLOCK_PHI_IN) Single::add_bias(run, l, sigma.scales.first, round, whole, y[0]);
             }
         };
+        return use(branch);
+    }
+
+    template <class Run>
+    static RESMC_FN typename Run::Layer forward(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
+                                                uint32_t to, bool follow,
+                                                Size<typename Run::Real, typename Run::Word>& change) {
+        using Word = typename Run::Word;
+        const auto sigma = activated(run, l, from, at);
         const auto next_signs = run.draw(STREAM_RESIDUAL, l);
         const auto words = [&](uint32_t round, Word(&w)[4]) RESMC_LAMBDA {
             if (block == BLOCK_PHI_IN && run.has_signs()) run.words(next_signs, round, w);
         };
-        return run.template finish_forward<block, true>(l, from, typename Run::Real(1.0f), nullptr, at, to, follow,
-                                                        change, branch, words);
+        return with_branch(run, l, sigma, at, [&](const auto& branch) RESMC_LAMBDA {
+            return run.template finish_forward<block, true>(l, from, typename Run::Real(1.0f), nullptr, at, to, follow,
+                                                            change, branch, words);
+        });
     }
 
     // p_L: row 0 of W_out / sqrt(n).
@@ -168,14 +196,28 @@ struct JointDense {
         using Double = typename Run::Double;
         using Quads = typename Run::Quads;
         const uint32_t m = run.inputs();
-        const Real s = run.step(l), readout(run.net.network.readout);
-        const Double outer_kernel = to_double(s) * to_double(s);
+        Real s = run.step(l);
+        const Real readout(run.net.network.readout);
         const auto outer = backward_matrix(run, MATRIX_OUTER, l);
         const auto sigma = activated(run, l, here, at);
+        uint32_t above = VECTOR_GRADIENT;
+        Double pulled[pairs_of(Run::limit)];
+        const Double* coming = run.gradients.gram;
+        if (run.norm_branch()) {
+            ColumnNorm<Run> norm;
+            with_branch(run, l, sigma, at, [&](const auto& branch) RESMC_LAMBDA {
+                find_branch_norm<block>(run, here, Real(1.0f), nullptr, at, branch, norm);
+            });
+            above = pulled_vector(run.net);
+            pull_branch_columns(run, norm, run.norm_before() ? typename Run::Word(0u) : here.exponent, above, pulled);
+            coming = pulled;
+            s = s * row_factor<block, Real>(run.net);
+        }
+        const Double outer_kernel = to_double(s) * to_double(s);
         const auto leave = [](uint32_t, uint32_t, Real(&)[4]) RESMC_LAMBDA {};
         if constexpr (block == BLOCK_PHI_IN) {
-            multiply_transposed(run, outer, VECTOR_GRADIENT, leave);
-            add_kernel(run, outer_kernel, run.gradients.gram, run.vectors.active_gram(at), here.exponent, at);
+            multiply_transposed(run, outer, above, leave);
+            add_kernel(run, outer_kernel, coming, run.vectors.active_gram(at), here.exponent, at);
             const auto branch = [&](uint32_t round, bool, Quads& v) RESMC_LAMBDA {
                 Quads f, slope;
                 sigma(run, round, f, slope);
@@ -183,10 +225,10 @@ struct JointDense {
                 for (uint32_t a = 0; a < m; ++a)
                     for (uint32_t k = 0; k < 4; ++k) v[a][k] = s * slope[a][k] * v[a][k];
             };
-            finish_joint_backward<true>(run, here, at, gradient, branch);
+            finish_joint_backward<true>(run, here, at, sigma.met, gradient, branch);
         } else {
             const auto place = block == BLOCK_V_PHI_W ? MATRIX_INNER : MATRIX_OUTER;
-            multiply(run, run.weights.matrix(run, place, l), at);
+            multiply(run, run.weights.matrix(run, place, l), met_vector(run, sigma.met, at));
             Double gram[pairs_of(Run::limit)];
             run.clear(gram, pairs_of(run.columns()));
             // The slopes take the place of u, and v = s D p or s D V^T p theirs.
@@ -204,13 +246,13 @@ struct JointDense {
             };
             if constexpr (block == BLOCK_V_PHI_W) {
                 for (uint32_t i = 0; i < pairs_of(run.columns()); ++i) gram[i] = run.team.total(gram[i]);
-                add_kernel(run, outer_kernel, run.gradients.gram, gram, here.exponent, at);
-                multiply_transposed(run, outer, VECTOR_GRADIENT, pull);
+                add_kernel(run, outer_kernel, coming, gram, here.exponent, at);
+                multiply_transposed(run, outer, above, pull);
             } else {
                 for (uint32_t a = 0; a < m; ++a)
                     for (uint32_t round = 0; round < run.rounds(); ++round) {
                         Real v[4];
-                        run.vectors.load(VECTOR_GRADIENT, a, round, v);
+                        run.vectors.load(above, a, round, v);
                         pull(a, round, v);
                         run.vectors.store(VECTOR_FRESH, a, round, v);
                     }
@@ -222,14 +264,14 @@ struct JointDense {
                 add_gram<Run::limit>(v, m, gram);
             }
             for (uint32_t i = 0; i < pairs_of(m); ++i) gram[i] = run.team.total(gram[i]);
-            add_kernel(run, Double(1.0 / run.width()), gram, run.vectors.gram(at), here.exponent, at);
+            add_kernel(run, Double(1.0 / run.width()), gram, run.met_gram(at), here.exponent, at);
             multiply_transposed(run, backward_matrix(run, place, l), VECTOR_FRESH, leave);
             const auto branch = [&](uint32_t round, bool, Quads& v) RESMC_LAMBDA {
                 run.load(VECTOR_FRESH, m, round, v);
                 for (uint32_t a = 0; a < m; ++a)
                     for (uint32_t k = 0; k < 4; ++k) v[a][k] = readout * v[a][k];
             };
-            finish_joint_backward<true>(run, here, at, gradient, branch);
+            finish_joint_backward<true>(run, here, at, sigma.met, gradient, branch);
         }
     }
 };

@@ -9,7 +9,7 @@
 // Operations on input 0 are those of residual.hpp in their order.
 #pragma once
 
-#include "joint.hpp"
+#include "joint_norm_gradient.hpp"
 
 RESMC_NAMESPACE_BEGIN
 
@@ -50,9 +50,9 @@ RESMC_FN auto first_joint_gradient(Run& run, uint32_t at, Row row) {
 }
 
 // From p_{l+1} to p_l; h_l, of which `here` is known, is in vector `at`, and branch(round, whole, v) gives a quad of
-// what comes back through the branch to each input.
+// what comes back through the branch to what it has met of each input, h or by the norm `met` N h.
 template <bool written_out, class Run, class Branch>
-RESMC_FN void finish_joint_backward(Run& run, const typename Run::Layer& here, uint32_t at,
+RESMC_FN void finish_joint_backward(Run& run, const typename Run::Layer& here, uint32_t at, const ColumnNorm<Run>& met,
                                     Gradient<typename Run::Real, typename Run::Word>& gradient, Branch branch) {
     using Real = typename Run::Real;
     using Word = typename Run::Word;
@@ -60,6 +60,8 @@ RESMC_FN void finish_joint_backward(Run& run, const typename Run::Layer& here, u
     auto& known = run.gradients;
     const uint32_t m = run.inputs();
     const bool dust = written_out && run.has_dust();
+    PulledColumns<Run> pulled;
+    if (run.norm_before()) find_pulled(run, here, at, met, branch, pulled);
     const Step<Real> s = backward_step(run.net, here, gradient);
     Real carry[Run::limit], step[Run::limit];
     carry[0] = s.carry;
@@ -76,7 +78,15 @@ RESMC_FN void finish_joint_backward(Run& run, const typename Run::Layer& here, u
         run.template each_round<Backward>([&](uint32_t round, bool whole, Backward& sum) RESMC_LAMBDA {
             typename Run::Quads v, p;
             Real h[4], d[4];
-            branch(round, whole, v);
+            if (run.norm_before()) {
+                typename Run::Quads y;
+                run.load(VECTOR_FRESH, m, round, v);
+                run.load(at, run.columns(), round, y);
+                met.apply(run, round, whole, y);
+                pulled.apply(run, y, v);
+            } else {
+                branch(round, whole, v);
+            }
             run.vectors.load(at, 0, round, h);
             run.load(VECTOR_GRADIENT, m, round, p);
             run.vectors.load(VECTOR_GRADIENT_CHANGE, 0, round, d);
@@ -105,19 +115,21 @@ RESMC_FN void finish_joint_backward(Run& run, const typename Run::Layer& here, u
 }
 
 // Adds factor (q^a . q^b)(x^a . x^b) to the kernel: q's Gram matrix, in the units of the gradients, and that of the
-// columns that a matrix has met, whose units and scales are those of h_l in vector `at`, and 2^exponent of column 0.
+// columns that a matrix has met, whose units and scales are those of h_l in vector `at`, and 2^exponent of column 0, or
+// behind a norm those of N h_l.
 template <class Run, class Double, class Word>
 RESMC_FN void add_kernel(Run& run, const Double& factor, const Double* q, const Double* met, const Word& exponent,
                          uint32_t at) {
     const uint32_t m = run.inputs();
-    const Word* const exponents = run.vectors.exponents(at);
     const Word* const scale_units = run.vectors.scale_units(at);
-    Word largest = exponent, units[Run::limit];
+    Word exponents[Run::limit], units[Run::limit];
+    const Word first = run.met_exponents(at, exponent, exponents);
+    Word largest = first;
     for (uint32_t a = 1; a < m; ++a)
         largest = as_word(select_negative(largest - exponents[a], as_real(exponents[a]), as_real(largest)));
     Double unit[Run::limit], scale[Run::limit];
     for (uint32_t a = 0; a < m; ++a) {
-        unit[a] = power_of_two_double((a == 0 ? exponent : exponents[a]) - largest);
+        unit[a] = power_of_two_double((a == 0 ? first : exponents[a]) - largest);
         scale[a] = a == 0 ? Double(1.0) : run.vectors.scales(at)[a];
         units[a] = run.gradients.exponents[a] + largest;
         if (a > 0) units[a] = units[a] + scale_units[a];

@@ -132,31 +132,31 @@ struct JointProjected {
 
     // What makes u_l from h_l in vector `at`.
     template <class Run>
-    static RESMC_FN void find_pre_activation(const Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
+    static RESMC_FN void find_pre_activation(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
                                              JointPreActivation<Run>& u) {
         using Double = typename Run::Double;
-        run.find_scales(from.exponent, run.vectors.exponents(at), u.scales);
-        const Normaliser<typename Run::Real> h{typename Run::Real(0.0f), typename Run::Real(1.0f), from.sums.square};
+        typename Run::Word exponents[Run::limit];
+        const auto exponent = run.met_exponents(at, from.exponent, exponents);
+        run.find_scales(exponent, exponents, u.scales);
+        const auto h = first_met<block>(run, at, from);
         u.factor = Single::pre_activation_size(run, l, h, u.scales.first);
         const auto bias_square = Single::bias_square(run.net, u.scales.first);
-        run.factorise_met(run.vectors.gram(at), bias_square, u.met);
+        run.factorise_met(run.met_gram(at), bias_square, u.met);
         auto aligned = u.met;
-        run.follow_first(sqrt(from.sums.square + bias_square), aligned);
+        run.follow_first(sqrt(h.square + bias_square), aligned);
         Double scale(static_cast<double>(run.net.network.readout));
         if (run.net.inside) scale = scale * to_double(run.step(l));
         for (uint32_t a = 1; a < run.columns(); ++a)
             for (uint32_t j = 0; j <= a; ++j) u.mix[pair_index(a, j)] = to_single(scale * aligned(a, j));
     }
 
-    template <class Run>
-    static RESMC_FN typename Run::Layer forward(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
-                                                uint32_t to, bool follow,
-                                                Size<typename Run::Real, typename Run::Word>& change) {
+    // use(size, met, branch) of layer l's branch, as finish_forward takes these.
+    template <class Run, class Use>
+    static RESMC_FN auto with_branch(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at, Use use) {
         using Real = typename Run::Real;
         using Word = typename Run::Word;
         using Quads = typename Run::Quads;
         const Residual& net = run.net;
-        const auto drawn = [](uint32_t, Word(&)[4]) RESMC_LAMBDA {};
         auto draw = run.column_draw(STREAM_RESIDUAL, l);
         if constexpr (block == BLOCK_PHI_OUT) {
             JointPreActivation<Run> pre;
@@ -166,8 +166,7 @@ struct JointProjected {
                 pre(run, draw, round, whole, g, u, w);
                 run.activate_columns(pre.scales, u, w, round, whole, y, slope);
             };
-            return run.template finish_forward<block, false>(l, from, Real(1.0f), nullptr, at, to, follow, change,
-                                                             branch, drawn);
+            return use(Real(1.0f), static_cast<const typename Run::Factor*>(nullptr), branch);
         } else {
             Real size;
             typename Run::Factor met;
@@ -184,9 +183,21 @@ struct JointProjected {
             run.follow_first(size, met);
             const auto branch = [&](uint32_t round, bool whole, Quads& y, Word(&w)[4])
                                     RESMC_LAMBDA { run.column_normals(draw, run.columns(), round, whole, y, w); };
-            return run.template finish_forward<block, false>(l, from, size, &met, at, to, follow, change, branch,
-                                                             drawn);
+            return use(size, static_cast<const typename Run::Factor*>(&met), branch);
         }
+    }
+
+    template <class Run>
+    static RESMC_FN typename Run::Layer forward(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
+                                                uint32_t to, bool follow,
+                                                Size<typename Run::Real, typename Run::Word>& change) {
+        const auto drawn = [](uint32_t, typename Run::Word(&)[4]) RESMC_LAMBDA {};
+        return with_branch(run, l, from, at,
+                           [&](const typename Run::Real& size, const typename Run::Factor* met, const auto& branch)
+                               RESMC_LAMBDA {
+                                   return run.template finish_forward<block, false>(l, from, size, met, at, to, follow,
+                                                                                    change, branch, drawn);
+                               });
     }
 
     // Of v-phi-w: |sigma(u^0)|^2, and the factor of sigma(u)'s columns.
@@ -230,16 +241,34 @@ struct JointProjected {
         using Quads = typename Run::Quads;
         const Residual& net = run.net;
         const uint32_t m = run.inputs(), all = run.columns();
-        const Real s = run.step(l);
+        Real s = run.step(l);
+        ColumnNorm<Run> norm;
+        uint32_t above = VECTOR_GRADIENT;
+        Double pulled[pairs_of(Run::limit)];
+        const Double* coming = run.gradients.gram;
+        if constexpr (Run::may_norm) {
+            if (run.norm_branch()) {
+                with_branch(run, l, here, at,
+                            [&](const Real& size, const typename Run::Factor* met, const auto& branch)
+                                RESMC_LAMBDA { find_branch_norm<block>(run, here, size, met, at, branch, norm); });
+                above = pulled_vector(net);
+                pull_branch_columns(run, norm, run.norm_before() ? Word(0u) : here.exponent, above, pulled);
+                coming = pulled;
+                s = s * row_factor<block, Real>(net);
+            }
+            find_met(run, at, here, norm);
+        }
         const Double step = to_double(s), outer_kernel = step * step;
         auto residual = run.column_draw(STREAM_RESIDUAL, l);
         JointTransposition<Run> back;           // of the matrix that comes last on the way back
         if constexpr (block == BLOCK_PHI_IN) {  // J^T p = s D V^T p, V having met sigma(h)
             typename Run::Scales scales;
-            run.find_scales(here.exponent, run.vectors.exponents(at), scales);
+            Word exponents[Run::limit];
+            const Word exponent = run.met_exponents(at, here.exponent, exponents);
+            run.find_scales(exponent, exponents, scales);
             const auto bias_square = Single::bias_square(net, scales.first);
             run.factorise_met(run.vectors.active_gram(at), bias_square, back.met);
-            factorise<Run::limit>(run.gradients.gram, m, back.coming);
+            factorise<Run::limit>(coming, m, back.coming);
             auto fresh = run.column_draw(STREAM_BACKWARD, l);
             const auto signs = run.signs(l);
             // sigma(h), and where it has been.
@@ -248,7 +277,9 @@ struct JointProjected {
                 Word w[4] = {};
                 if (run.has_signs()) run.words(signs, round, w);
                 run.load(at, all, round, h);
+                if (run.norm_before()) norm.apply(run, round, whole, h);
                 run.activate_columns(scales, h, w, round, whole, f, slope);
+                run.drop_out(l, round, f, slope);
             };
             back.clear(run);
             each_quad_of(run, [&](uint32_t round, bool whole) RESMC_LAMBDA {
@@ -257,12 +288,12 @@ struct JointProjected {
                 back.draw_fresh(run, fresh, round, whole);
                 if (run.joint.independent) return;
                 run.column_normals(residual, all, round, whole, g, w);
-                run.load(VECTOR_GRADIENT, m, round, p);
+                run.load(above, m, round, p);
                 active(round, whole, f, slope);
                 back.add(run, round, g, p, f);
             });
             back.solve(run, fresh, Real(net.bias) * scales.first.inverse);
-            add_kernel(run, outer_kernel, run.gradients.gram, run.vectors.active_gram(at), here.exponent, at);
+            add_kernel(run, outer_kernel, coming, run.vectors.active_gram(at), here.exponent, at);
             const auto branch = [&](uint32_t round, bool whole, Quads& v) RESMC_LAMBDA {
                 Quads f, slope;
                 active(round, whole, f, slope);
@@ -270,7 +301,7 @@ struct JointProjected {
                 for (uint32_t a = 0; a < m; ++a)
                     for (uint32_t k = 0; k < 4; ++k) v[a][k] = s * slope[a][k] * v[a][k];
             };
-            finish_joint_backward<false>(run, here, at, gradient, branch);
+            finish_joint_backward<false>(run, here, at, norm, gradient, branch);
         } else {  // v = s D p (phi-out) or s D V^T p (v-phi-w), then J^T p = W^T v, W having met h
             JointPreActivation<Run> pre;
             find_pre_activation(run, l, here, at, pre);
@@ -279,7 +310,7 @@ struct JointProjected {
             if constexpr (block == BLOCK_V_PHI_W) {  // V^T p, V having met sigma(u)
                 Double gram[pairs_of(Run::limit)];
                 run.clear(gram, pairs_of(all));
-                factorise<Run::limit>(run.gradients.gram, m, outer.coming);
+                factorise<Run::limit>(coming, m, outer.coming);
                 auto fresh = run.column_draw(STREAM_BACKWARD, l);
                 outer.clear(run);
                 each_quad_of(run, [&](uint32_t round, bool whole) RESMC_LAMBDA {
@@ -291,13 +322,13 @@ struct JointProjected {
                     add_gram<Run::limit>(f, all, gram);
                     if (run.joint.independent) return;
                     run.column_normals(residual, all, round, whole, g, w);
-                    run.load(VECTOR_GRADIENT, m, round, p);
+                    run.load(above, m, round, p);
                     outer.add(run, round, g, p, f);
                 });
                 for (uint32_t i = 0; i < pairs_of(all); ++i) gram[i] = run.team.total(gram[i]);
                 factorise<Run::limit>(gram, all, outer.met);
                 outer.solve(run, fresh, Real(0.0f));
-                add_kernel(run, outer_kernel, run.gradients.gram, gram, here.exponent, at);
+                add_kernel(run, outer_kernel, coming, gram, here.exponent, at);
             }
             Double gram[pairs_of(Run::limit)];
             run.clear(gram, pairs_of(m));
@@ -312,7 +343,7 @@ struct JointProjected {
                 if constexpr (block == BLOCK_V_PHI_W)
                     outer(run, round, f, v);
                 else
-                    run.load(VECTOR_GRADIENT, m, round, v);
+                    run.load(above, m, round, v);
                 for (uint32_t a = 0; a < m; ++a) {
                     for (uint32_t k = 0; k < 4; ++k) v[a][k] = s * slope[a][k] * v[a][k];
                     run.mask(round, whole, v[a]);
@@ -321,21 +352,23 @@ struct JointProjected {
                 add_gram<Run::limit>(v, m, gram);
                 if (run.joint.independent) return;
                 run.load(at, all, round, h);
+                if (run.norm_before()) norm.apply(run, round, whole, h);
                 back.add(run, round, g, v, h);
             });
             for (uint32_t i = 0; i < pairs_of(m); ++i) gram[i] = run.team.total(gram[i]);
             factorise<Run::limit>(gram, m, back.coming);
             back.solve(run, fresh, Real(net.bias) * pre.scales.first.inverse);
-            add_kernel(run, Double(1.0 / run.width()), gram, run.vectors.gram(at), here.exponent, at);
+            add_kernel(run, Double(1.0 / run.width()), gram, run.met_gram(at), here.exponent, at);
             const Real readout(net.network.readout);
-            const auto branch = [&](uint32_t round, bool, Quads& v) RESMC_LAMBDA {
+            const auto branch = [&](uint32_t round, bool whole, Quads& v) RESMC_LAMBDA {
                 Quads h;
                 run.load(at, all, round, h);
+                if (run.norm_before()) norm.apply(run, round, whole, h);
                 back(run, round, h, v);
                 for (uint32_t a = 0; a < m; ++a)
                     for (uint32_t k = 0; k < 4; ++k) v[a][k] = readout * v[a][k];
             };
-            finish_joint_backward<false>(run, here, at, gradient, branch);
+            finish_joint_backward<false>(run, here, at, norm, gradient, branch);
         }
     }
 };

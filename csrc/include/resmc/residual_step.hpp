@@ -76,12 +76,18 @@ struct ActivationScale {
 };
 
 template <class Word>
-RESMC_FN auto activation_scale(const Residual& net, Word exponent) {
+RESMC_FN auto scale_of_unit(Word exponent) {
     using Real = decltype(as_real(exponent));
-    if (net.homogeneous || net.norm_before) return ActivationScale<Real>{Real(1.0f), Real(1.0f)};
     const Word high = as_word(select_negative(Word(60u) - exponent, as_real(Word(60u)), as_real(exponent)));
     const Word low = as_word(select_negative(high + 60u, as_real(Word(0u) - Word(60u)), as_real(high)));
     return ActivationScale<Real>{as_real((low + 127u) << 23), as_real((Word(127u) - low) << 23)};
+}
+
+template <class Word>
+RESMC_FN auto activation_scale(const Residual& net, Word exponent) {
+    using Real = decltype(as_real(exponent));
+    if (net.homogeneous || net.norm_before) return ActivationScale<Real>{Real(1.0f), Real(1.0f)};
+    return scale_of_unit(exponent);
 }
 
 // New units for h, where these leave the network what it is: homogeneous ones change theirs in every layer, others when
