@@ -77,7 +77,11 @@ struct Double {
     static RESMC_FN Part widened(const Real& x, uint32_t part) {
         HalfFloatRegister half;
         __builtin_memcpy(&half, reinterpret_cast<const char*>(x.v) + part * sizeof half, sizeof half);
-        return __builtin_convertvector(half, DoubleRegister);
+#ifdef __AVX512F__
+        return (Part)_mm512_cvtps_pd((__m256)half);  // which GCC 12 makes of two halves
+#else
+        return __builtin_convertvector(half, Part);
+#endif
     }
 };
 

@@ -65,59 +65,96 @@ RESMC_FN void widen_columns(const Real (&x)[limit][4], uint32_t n, uint32_t part
         for (uint32_t k = 0; k < 4; ++k) wide[a][k] = Double::widened(x[a][k], part);
 }
 
-// x^T x of columns of one quad, added to `sums`: pairs a >= b.
+// x_i . x_j of some quads of columns, added to at(i, j) for rows and columns that begin at `a` and `b`; of a triangle
+// for j <= i alone. Sums stay in registers for all these quads.
+template <uint32_t rows, uint32_t columns, bool triangle, class Double, uint32_t limit, class Real, class At>
+RESMC_FN void add_quads(const Real (*x)[limit][4], uint32_t quads, uint32_t a, uint32_t b, uint32_t part, At at) {
+    using Part = typename Double::Part;
+    Part sums[rows][columns];
+    RESMC_UNROLL(4)
+    for (uint32_t i = 0; i < rows; ++i) RESMC_UNROLL(4)
+    for (uint32_t j = 0; j < (triangle ? i + 1 : columns); ++j) sums[i][j] = at(i, j);
+    for (uint32_t quad = 0; quad < quads; ++quad) RESMC_UNROLL(4)
+    for (uint32_t k = 0; k < 4; ++k) {
+        Part own[rows], other[columns];
+        RESMC_UNROLL(4)
+        for (uint32_t i = 0; i < rows; ++i) own[i] = Double::widened(x[quad][a + i][k], part);
+        RESMC_UNROLL(4)
+        for (uint32_t j = 0; j < columns; ++j) other[j] = triangle ? own[j] : Double::widened(x[quad][b + j][k], part);
+        RESMC_UNROLL(4)
+        for (uint32_t i = 0; i < rows; ++i) RESMC_UNROLL(4)
+        for (uint32_t j = 0; j < (triangle ? i + 1 : columns); ++j)
+            sums[i][j] = Double::fused(own[i], other[j], sums[i][j]);
+    }
+    RESMC_UNROLL(4)
+    for (uint32_t i = 0; i < rows; ++i) RESMC_UNROLL(4)
+    for (uint32_t j = 0; j < (triangle ? i + 1 : columns); ++j) at(i, j) = sums[i][j];
+}
+
+// x^T x of columns of some quads, added to `sums`: pairs a >= b.
 template <uint32_t limit, class Real, class Double>
-RESMC_OUTLINE_FN void add_many_to_gram(const Real (&x)[limit][4], uint32_t n, Double (&sums)[pairs_of(limit)]) {
+RESMC_OUTLINE_FN void add_many_to_gram(const Real (*x)[limit][4], uint32_t quads, uint32_t n,
+                                       Double (&sums)[pairs_of(limit)]) {
     constexpr uint32_t tile = Double::tile;
     using Part = typename Double::Part;
-    for (uint32_t part = 0; part < Double::parts; ++part) {
-        Part wide[limit][4];
-        widen_columns<Double>(x, n, part, wide);
+    for (uint32_t part = 0; part < Double::parts; ++part)
         each_tile<tile>(n, [&](auto rows, uint32_t a) RESMC_LAMBDA {
             for (uint32_t b = 0; b < a; b += tile)
-                add_tile<rows.value, tile, false, Double>(wide + a, wide + b,
-                                                          [&](uint32_t i, uint32_t j) RESMC_LAMBDA -> Part& {
-                                                              return sums[pair_index(a + i, b + j)].v[part];
-                                                          });
-            add_tile<rows.value, rows.value, true, Double>(
-                wide + a, wide + a,
+                add_quads<rows.value, tile, false, Double, limit>(x, quads, a, b, part,
+                                                                  [&](uint32_t i, uint32_t j) RESMC_LAMBDA -> Part& {
+                                                                      return sums[pair_index(a + i, b + j)].v[part];
+                                                                  });
+            add_quads<rows.value, rows.value, true, Double, limit>(
+                x, quads, a, a, part,
                 [&](uint32_t i, uint32_t j) RESMC_LAMBDA -> Part& { return sums[pair_index(a + i, a + j)].v[part]; });
         });
-    }
 }
 template <uint32_t limit, class Real, class Double>
-RESMC_FN void add_gram(const Real (&x)[limit][4], uint32_t n, Double (&sums)[pairs_of(limit)]) {
+RESMC_FN void add_grams(const Real (*x)[limit][4], uint32_t quads, uint32_t n, Double (&sums)[pairs_of(limit)]) {
     if constexpr (limit <= 2) {
-        for (uint32_t k = 0; k < 4; ++k) {
+        for (uint32_t k = 0; k < 4 * quads; ++k) {
             Double wide[limit];
             for (uint32_t a = 0; a < limit; ++a) {
-                wide[a] = to_double(x[a][k]);
+                wide[a] = to_double(x[k / 4][a][k % 4]);
                 for (uint32_t b = 0; b <= a; ++b)
                     sums[pair_index(a, b)] = fma(wide[a], wide[b], sums[pair_index(a, b)]);
             }
         }
     } else {
-        add_many_to_gram(x, n, sums);
+        add_many_to_gram<limit>(x, quads, n, sums);
     }
+}
+template <uint32_t limit, class Real, class Double>
+RESMC_FN void add_gram(const Real (&x)[limit][4], uint32_t n, Double (&sums)[pairs_of(limit)]) {
+    add_grams<limit>(&x, 1, n, sums);
 }
 
 // Its column 0 and its diagonal alone.
 template <uint32_t limit, class Real, class Double>
 RESMC_OUTLINE_FN void add_gram_edges(const Real (&x)[limit][4], uint32_t n, Double (&sums)[pairs_of(limit)]) {
-    Double first[4];
-    for (uint32_t k = 0; k < 4; ++k) {
-        first[k] = to_double(x[0][k]);
-        sums[0] = fma(first[k], first[k], sums[0]);
-    }
-    for (uint32_t a = 1; a < n; ++a) {
-        Double along = sums[pair_index(a, 0)], square = sums[pair_index(a, a)];
+    using Part = typename Double::Part;
+    for (uint32_t part = 0; part < Double::parts; ++part) {
+        Part first[4], square = sums[0].v[part];
+        RESMC_UNROLL(4)
         for (uint32_t k = 0; k < 4; ++k) {
-            const Double wide = to_double(x[a][k]);
-            along = fma(wide, first[k], along);
-            square = fma(wide, wide, square);
+            first[k] = Double::widened(x[0][k], part);
+            square = Double::fused(first[k], first[k], square);
         }
-        sums[pair_index(a, 0)] = along;
-        sums[pair_index(a, a)] = square;
+        sums[0].v[part] = square;
+        for (uint32_t a = 1; a < n; ++a) {
+            Part& along_first = sums[pair_index(a, 0)].v[part];
+            Part& own_square = sums[pair_index(a, a)].v[part];
+            Part along = along_first;
+            square = own_square;
+            RESMC_UNROLL(4)
+            for (uint32_t k = 0; k < 4; ++k) {
+                const Part wide = Double::widened(x[a][k], part);
+                along = Double::fused(wide, first[k], along);
+                square = Double::fused(wide, wide, square);
+            }
+            along_first = along;
+            own_square = square;
+        }
     }
 }
 

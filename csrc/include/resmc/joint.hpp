@@ -37,6 +37,25 @@ struct JointGradients {
     Word exponents[limit];
 };
 
+// JointRun::column_normals but for the mask, of which there is one. All words are drawn before normals are made of
+// them, in the same places: what a processor sees ahead is then the next column, as in each_quad.
+template <class Run, class Draw>
+RESMC_OUTLINE_FN void column_normals_of(const Run& run, Draw& draw, uint32_t n, uint32_t round, typename Run::Quads& g,
+                                        typename Run::Word (&w)[4]) {
+    const auto shared = philox_quad(draw.prefix, widen(run.team.quad(round)));
+    for (uint32_t c = 0; c < n; ++c) {
+        typename Run::Word words[4];
+        state_words(philox(run.keys, run.of_column(draw, c), shared), words);
+        for (uint32_t k = 0; k < 4; ++k) g[c][k] = as_real(words[k]);
+    }
+    for (uint32_t k = 0; k < 4; ++k) w[k] = as_word(g[0][k]);
+    for (uint32_t c = 0; c < n; ++c) {
+        const typename Run::Word words[4] = {as_word(g[c][0]), as_word(g[c][1]), as_word(g[c][2]), as_word(g[c][3])};
+        box_muller(words[0], words[1], g[c][0], g[c][1]);
+        box_muller(words[2], words[3], g[c][2], g[c][3]);
+    }
+}
+
 // JointRun::activate_columns, of which there is one.
 template <class Run>
 RESMC_OUTLINE_FN void activate_columns_of(const Run& run, const typename Run::Scales& scales,
@@ -95,8 +114,8 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
     // Normals of columns 0 .. n - 1, and the words of column 0's.
     RESMC_FN void column_normals(ColumnDraw& draw, uint32_t n, uint32_t round, bool whole, Quads& g,
                                  Word (&w)[4]) const {
-        this->normals(of_column(draw, 0), round, whole, g[0], w);
-        for (uint32_t c = 1; c < n; ++c) this->normals(of_column(draw, c), round, whole, g[c]);
+        column_normals_of(*this, draw, n, round, g, w);
+        for (uint32_t c = 0; c < n; ++c) this->mask(round, whole, g[c]);
     }
     RESMC_FN void load(uint32_t vector, uint32_t n, uint32_t round, Quads& x) const {
         for (uint32_t c = 0; c < n; ++c) this->vectors.load(vector, c, round, x[c]);
@@ -143,8 +162,12 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
 
     // ---- Gram matrices
 
+    // Quads of sigma(h)'s columns are gathered and summed a few at a time: their sums fill much of the nearest cache.
+    static constexpr uint32_t gathered = fixed > 0 ? 1 : 4;
     struct Grams {
         Double h[pairs_of(limit)], active[pairs_of(limit)];
+        Quads f[gathered];
+        uint32_t waiting = 0;  // of f
     };
     RESMC_FN void clear(Double* sums, uint32_t n) const {
         for (uint32_t i = 0; i < n; ++i) sums[i] = Double(0.0);
@@ -165,21 +188,27 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
         else if constexpr (block == BLOCK_PHI_IN && limit > 2)
             add_gram_edges<limit>(h, columns(), grams.h);
         if (block != BLOCK_PHI_IN || norm_before() || norm_after()) return;
-        add_active(l, scales, h, w, round, whole, sum, grams.active);
+        find_active(l, scales, h, w, round, whole, sum, grams.f[grams.waiting]);
+        if (++grams.waiting == gathered) add_waiting(grams);
     }
-    RESMC_FN void add_active(uint32_t l, const Scales& scales, const Quads& h, const Word (&w)[4], uint32_t round,
-                             bool whole, Forward& sum, Double (&gram)[pairs_of(limit)]) const {
-        Quads f, slope;
+    // f <- sigma of columns, with what is counted of column 0.
+    RESMC_FN void find_active(uint32_t l, const Scales& scales, const Quads& h, const Word (&w)[4], uint32_t round,
+                              bool whole, Forward& sum, Quads& f) const {
+        Quads slope;
         activate_columns(scales, h, w, round, whole, f, slope);
         drop_out(l, round, f, slope);
         for (uint32_t k = 0; k < 4; ++k) {
             sum.active_square = fma(f[0][k], f[0][k], sum.active_square);
             count_positive(sum.active, f[0][k]);
         }
-        add_gram<limit>(f, columns(), gram);
+    }
+    RESMC_FN void add_waiting(Grams& grams) const {
+        add_grams<limit>(grams.f, grams.waiting, columns(), grams.active);
+        grams.waiting = 0;
     }
     template <Block block>
-    RESMC_FN void keep_grams(uint32_t vector, const Grams& grams) {
+    RESMC_FN void keep_grams(uint32_t vector, Grams& grams) {
+        if (grams.waiting > 0) add_waiting(grams);
         for (uint32_t i = 0; i < pairs_of(columns()); ++i) {
             this->vectors.gram(vector)[i] = this->team.total(grams.h[i]);
             if (block == BLOCK_PHI_IN) this->vectors.active_gram(vector)[i] = this->team.total(grams.active[i]);
@@ -199,12 +228,15 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
         const Double ratio = to_double(size) * factor.inverse[0];
         for (uint32_t a = 1; a < columns(); ++a) factor.c[pair_index(a, 0)] = factor.c[pair_index(a, 0)] * ratio;
     }
-    // Rows 1, .. of a factor, each times its part of `scale`, as they multiply normals.
-    RESMC_FN void combine(const Real (&mix)[pairs_of(limit)], uint32_t a, const Quads& g, Real (&x)[4]) const {
-        Real sum[4] = {x[0], x[1], x[2], x[3]};
-        for (uint32_t j = 0; j <= a; ++j)
-            for (uint32_t k = 0; k < 4; ++k) sum[k] = fma(mix[pair_index(a, j)], g[j][k], sum[k]);
-        for (uint32_t k = 0; k < 4; ++k) x[k] = sum[k];
+    // Rows 1, .. n - 1 of a factor, each times its part of `scale`, as they multiply normals.
+    RESMC_FN void combine(const Real (&mix)[pairs_of(limit)], uint32_t n, const Quads& g, Quads& x) const {
+        const auto zero = [](uint32_t, Real(&row)[4]) RESMC_LAMBDA {
+            for (uint32_t k = 0; k < 4; ++k) row[k] = Real(0.0f);
+        };
+        const auto put = [&](uint32_t a, const Real(&row)[4]) RESMC_LAMBDA {
+            for (uint32_t k = 0; k < 4; ++k) x[a][k] = row[k];
+        };
+        each_combination<Double>(mix, n, g, zero, put);
     }
 
     // ---- a layer kept in memory: hides what residual.hpp does with one column
@@ -280,15 +312,16 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
             for (uint32_t k = 0; k < 4; ++k) h[0][k] = Real(this->net.size) * g[0][k];
             if constexpr (drawn_out) multiply(0, round, h[0]);
             for (uint32_t k = 0; k < 4; ++k) sum.square = fma(h[0][k], h[0][k], sum.square);
-            for (uint32_t c = 1; c < columns(); ++c) {
-                for (uint32_t k = 0; k < 4; ++k) h[c][k] = c < inputs() ? Real(0.0f) : g[c][k];
-                if (c >= inputs()) continue;
-                if constexpr (drawn_out) {
-                    multiply(c, round, h[c]);
-                    for (uint32_t k = 0; k < 4; ++k) h[c][k] = mix[pair_index(c, 0)] * h[c][k];
-                } else {
-                    combine(mix, c, g, h[c]);
+            for (uint32_t c = inputs(); c < columns(); ++c)
+                for (uint32_t k = 0; k < 4; ++k) h[c][k] = g[c][k];
+            if constexpr (drawn_out) {
+                for (uint32_t a = 1; a < inputs(); ++a) {
+                    for (uint32_t k = 0; k < 4; ++k) h[a][k] = Real(0.0f);
+                    multiply(a, round, h[a]);
+                    for (uint32_t k = 0; k < 4; ++k) h[a][k] = mix[pair_index(a, 0)] * h[a][k];
                 }
+            } else {
+                combine(mix, inputs(), g, h);
             }
             for (uint32_t c = 0; c < columns(); ++c) this->vectors.store(to, c, round, h[c]);
             measure<block>(0, scales, h, w, round, whole, true, sum, grams);
@@ -422,23 +455,31 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
                     }
                     this->vectors.store(VECTOR_CHANGE, 0, round, d);
                 }
-                for (uint32_t a = 1; a < columns(); ++a) {
+                const auto carried = [&](uint32_t a, Real(&x)[4]) RESMC_LAMBDA {
+                    this->vectors.load(at, a, round, x);
+                    for (uint32_t k = 0; k < 4; ++k) {
+                        x[k] = steps.carry[a] * x[k];
+                        if (levelled) x[k] = x[k] - steps.first_carry[a] * h[k];
+                    }
+                };
+                const auto made = [&](uint32_t a, const Real(&x)[4]) RESMC_LAMBDA {
+                    for (uint32_t k = 0; k < 4; ++k) next[a][k] = x[k];
+                    this->vectors.store(to, a, round, x);
+                };
+                this->vectors.store(to, 0, round, next[0]);
+                if (mixed) each_combination<Double>(steps.mix, columns(), y, carried, made);
+                for (uint32_t a = 1; a < columns() && !mixed; ++a) {
                     const Real mix = steps.mix[pair_index(a, a)];
-                    Real own[4];
-                    this->vectors.load(at, a, round, own);
-                    for (uint32_t k = 0; k < 4; ++k) next[a][k] = steps.carry[a] * own[k];
-                    for (uint32_t k = 0; k < 4 && levelled; ++k) {
-                        next[a][k] = next[a][k] - steps.first_carry[a] * h[k];
-                        if (!mixed) next[a][k] = next[a][k] - steps.first_mix[a] * y[0][k];
+                    Real x[4];
+                    carried(a, x);
+                    for (uint32_t k = 0; k < 4; ++k) {
+                        if (levelled) x[k] = x[k] - steps.first_mix[a] * y[0][k];
+                        const Real size_of_terms = magnitude(mix * y[a][k]) + magnitude(x[k]);
+                        x[k] = fma(mix, y[a][k], x[k]);
+                        if (dust) x[k] = without_dust(x[k], size_of_terms);
                     }
-                    if (mixed) combine(steps.mix, a, y, next[a]);
-                    for (uint32_t k = 0; k < 4 && !mixed; ++k) {
-                        const Real size_of_terms = magnitude(mix * y[a][k]) + magnitude(next[a][k]);
-                        next[a][k] = fma(mix, y[a][k], next[a][k]);
-                        if (dust) next[a][k] = without_dust(next[a][k], size_of_terms);
-                    }
+                    made(a, x);
                 }
-                for (uint32_t c = 0; c < columns(); ++c) this->vectors.store(to, c, round, next[c]);
                 signs(round, w);
                 measure<block>(l + 1, scales, next, w, round, whole, all_of_h, sum, grams);
             });

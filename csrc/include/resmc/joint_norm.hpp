@@ -134,7 +134,6 @@ RESMC_FN void find_column_norm(Run& run, uint32_t vector, const typename Run::Do
 }
 
 // ---- the three places
-// ----------------------------------------------------------------------------------------------
 
 // Column 0 of what a branch meets of h, as met_by_branch has it for one input.
 template <Block block, class Run>
@@ -181,7 +180,9 @@ RESMC_OUTLINE_FN void measure_met(Run& run, uint32_t l, uint32_t vector, typenam
         }
         Word w[4] = {};
         if (run.has_signs()) run.words(signs, round, w);
-        run.add_active(l, scales, h, w, round, whole, sum, gram);
+        typename Run::Quads f;
+        run.find_active(l, scales, h, w, round, whole, sum, f);
+        add_gram<Run::limit>(f, run.columns(), gram);
     });
     for (uint32_t i = 0; i < pairs_of(run.columns()); ++i) run.vectors.active_gram(vector)[i] = run.team.total(gram[i]);
     layer.sums.active_square = sums.active_square;
@@ -213,10 +214,9 @@ RESMC_FN void find_branch_norm(Run& run, const typename Run::Layer& from, const 
             made[0][k] = first * y[0][k];
             sum.square = fma(made[0][k], made[0][k], sum.square);
         }
-        for (uint32_t a = 1; a < run.columns(); ++a) {
-            for (uint32_t k = 0; k < 4; ++k) made[a][k] = met == nullptr ? row * y[a][k] : Real(0.0f);
-            if (met != nullptr) run.combine(mix, a, y, made[a]);
-        }
+        if (met != nullptr) run.combine(mix, run.columns(), y, made);
+        for (uint32_t a = 1; a < run.columns() && met == nullptr; ++a)
+            for (uint32_t k = 0; k < 4; ++k) made[a][k] = row * y[a][k];
         for (uint32_t a = 0; a < run.columns(); ++a) run.vectors.store(VECTOR_FRESH, a, round, made[a]);
         add_gram<Run::limit>(made, run.columns(), gram);
     });

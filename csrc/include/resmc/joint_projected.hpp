@@ -27,10 +27,7 @@ struct JointPreActivation {
                              typename Run::Quads& g, typename Run::Quads& u, typename Run::Word (&w)[4]) const {
         run.column_normals(draw, run.columns(), round, whole, g, w);
         for (uint32_t k = 0; k < 4; ++k) u[0][k] = factor * g[0][k];
-        for (uint32_t a = 1; a < run.columns(); ++a) {
-            for (uint32_t k = 0; k < 4; ++k) u[a][k] = Real(0.0f);
-            run.combine(mix, a, g, u[a]);
-        }
+        run.combine(mix, run.columns(), g, u);
     }
 };
 
@@ -64,11 +61,10 @@ struct JointTransposition {
         }
     }
     RESMC_FN void draw_fresh(Run& run, typename Run::ColumnDraw& fresh, uint32_t round, bool whole) const {
-        for (uint32_t a = 0; a < run.inputs(); ++a) {
-            Real f[4];
-            run.normals(run.of_column(fresh, a), round, whole, f);
-            run.vectors.store(VECTOR_FRESH, a, round, f);
-        }
+        Quads f;
+        typename Run::Word w[4];
+        run.column_normals(fresh, run.inputs(), round, whole, f, w);
+        for (uint32_t a = 0; a < run.inputs(); ++a) run.vectors.store(VECTOR_FRESH, a, round, f[a]);
     }
     // One quad of the normals that W has drawn, of what comes to it, and of what it has met.
     RESMC_FN void add(const Run& run, uint32_t round, const Quads& g, const Quads& p, const Quads& phi) {

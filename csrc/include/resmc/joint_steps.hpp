@@ -74,4 +74,30 @@ RESMC_FN void find_steps(const Run& run, const Real& step, const Real& size, con
     }
 }
 
+// x = start_a + sum over j <= a of mix_aj g_j for some rows a of a lower triangle: start(a, x), then use(a, x).
+template <uint32_t rows, class Real, uint32_t limit, uint32_t pairs, class Start, class Use>
+RESMC_FN void combine_rows(const Real (&mix)[pairs], uint32_t a, const Real (&g)[limit][4], Start start, Use use) {
+    Real sum[rows][4];
+    RESMC_UNROLL(4)
+    for (uint32_t i = 0; i < rows; ++i) start(a + i, sum[i]);
+    const auto add = [&](uint32_t i, uint32_t j) RESMC_LAMBDA {
+        RESMC_UNROLL(4)
+        for (uint32_t k = 0; k < 4; ++k) sum[i][k] = fma(mix[pair_index(a + i, j)], g[j][k], sum[i][k]);
+    };
+    for (uint32_t j = 0; j <= a; ++j) RESMC_UNROLL(4)
+    for (uint32_t i = 0; i < rows; ++i) add(i, j);
+    if constexpr (rows > 1) add(1, a + 1);
+    RESMC_UNROLL(4)
+    for (uint32_t i = 0; i < rows; ++i) use(a + i, sum[i]);
+}
+// The same for rows 1 .. n - 1. Where there are registers for two, a column of g that is loaded serves both.
+template <class Double, class Real, uint32_t limit, uint32_t pairs, class Start, class Use>
+RESMC_FN void each_combination(const Real (&mix)[pairs], uint32_t n, const Real (&g)[limit][4], Start start, Use use) {
+    constexpr uint32_t rows = limit > 2 && Double::tile > 2 ? 2 : 1;
+    uint32_t a = 1;
+    for (; a + rows <= n; a += rows) combine_rows<rows>(mix, a, g, start, use);
+    if constexpr (rows > 1)
+        if (a < n) combine_rows<1>(mix, a, g, start, use);
+}
+
 RESMC_NAMESPACE_END

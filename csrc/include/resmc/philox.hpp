@@ -80,26 +80,43 @@ RESMC_FN PhiloxPrefix<Wide> philox_prefix(const PhiloxKeys& keys, uint32_t word1
     return {lo ^ keys.k0[1], hi2 ^ keys.k1[1], lo2, word3 ^ keys.k1[0]};
 }
 
+// What draws of one quad share if their prefixes differ in word 3 alone: one of a round's two products.
 template <class Wide, class Quad>
-RESMC_FN PhiloxState<Wide> philox(const PhiloxKeys& keys, const PhiloxPrefix<Wide>& prefix, Quad quad) {
-    Quad hi, lo, hi2, lo2;
-    multiply(PHILOX_M0, quad, hi, lo);
-    multiply(PHILOX_M1, hi ^ prefix.word3_k1, hi2, lo2);
+struct PhiloxQuad {
+    Quad hi;        // of round 1's product with the quad
+    Wide hi1, lo1;  // round 3's product with x2
+};
+
+template <class Wide, class Quad>
+RESMC_FN PhiloxQuad<Wide, Quad> philox_quad(const PhiloxPrefix<Wide>& prefix, Quad quad) {
+    PhiloxQuad<Wide, Quad> shared;
+    Quad lo;
+    multiply(PHILOX_M0, quad, shared.hi, lo);
+    multiply(PHILOX_M1, prefix.x2 ^ lo, shared.hi1, shared.lo1);
+    return shared;
+}
+
+template <class Wide, class Quad>
+RESMC_FN PhiloxState<Wide> philox(const PhiloxKeys& keys, const PhiloxPrefix<Wide>& prefix,
+                                  const PhiloxQuad<Wide, Quad>& quad) {
+    Quad hi2, lo2;
+    multiply(PHILOX_M1, quad.hi ^ prefix.word3_k1, hi2, lo2);
     PhiloxState<Wide> s;
-    s.x0 = prefix.x0 ^ hi2;
-    s.x2 = prefix.x2 ^ lo;
-    s.x3 = prefix.x3;
     // Round 3 is written out: its x1 may be the same number in every slot and need not become a Wide first.
-    Wide hi0, lo0, hi1, lo1;
-    multiply(PHILOX_M0, s.x0, hi0, lo0);
-    multiply(PHILOX_M1, s.x2, hi1, lo1);
-    s.x0 = hi1 ^ (lo2 ^ keys.k0[2]);
-    s.x1 = lo1;
-    s.x2 = hi0 ^ s.x3 ^ keys.k1[2];
+    Wide hi0, lo0;
+    multiply(PHILOX_M0, prefix.x0 ^ hi2, hi0, lo0);
+    s.x0 = quad.hi1 ^ (lo2 ^ keys.k0[2]);
+    s.x1 = quad.lo1;
+    s.x2 = hi0 ^ prefix.x3 ^ keys.k1[2];
     s.x3 = lo0;
     RESMC_UNROLL(10)
     for (int r = 3; r < PHILOX_ROUNDS; ++r) philox_round(s, keys.k0[r], keys.k1[r]);
     return s;
+}
+
+template <class Wide, class Quad>
+RESMC_FN PhiloxState<Wide> philox(const PhiloxKeys& keys, const PhiloxPrefix<Wide>& prefix, Quad quad) {
+    return philox(keys, prefix, philox_quad(prefix, quad));
 }
 
 RESMC_FN uint32_t counter_word1(uint32_t stream, uint32_t layer) { return stream << LAYER_BITS | layer; }

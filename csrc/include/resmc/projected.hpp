@@ -32,13 +32,16 @@ RESMC_NAMESPACE_BEGIN
 // Floats are summed in runs of this many quads before they join the total, so that a wide layer loses no digits.
 constexpr uint32_t SUM_RUN = 32;
 
-template <class Word, class Wide, class Quad>
-RESMC_FN void quad_words(const PhiloxKeys& keys, const PhiloxPrefix<Wide>& prefix, Quad quad, Word (&w)[4]) {
-    const auto x = philox(keys, prefix, widen(quad));
+template <class Word, class Wide>
+RESMC_FN void state_words(const PhiloxState<Wide>& x, Word (&w)[4]) {
     w[0] = narrow(x.x0);
     w[1] = narrow(x.x1);
     w[2] = narrow(x.x2);
     w[3] = narrow(x.x3);
+}
+template <class Word, class Wide, class Quad>
+RESMC_FN void quad_words(const PhiloxKeys& keys, const PhiloxPrefix<Wide>& prefix, Quad quad, Word (&w)[4]) {
+    state_words(philox(keys, prefix, widen(quad)), w);
 }
 
 // use(round, w) with the four words of quad quad_of(round), for rounds begin .. end - 1.
