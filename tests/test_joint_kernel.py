@@ -298,9 +298,9 @@ def test_the_extension_refuses_arrays_that_do_not_fit(name, array, message):
         native.joint(case.kernel, case.job, case.layers, arrays, 1, "auto", None)
 
 
-def test_explicit_inputs_are_not_drawn():
+def test_explicit_inputs_are_not_projected():
     case = Case(ResidualNetwork(5, 3, weights="uniform", input=[1.0, 2.0]), START[:2, :2])
-    with pytest.raises(ValueError, match="drawn by their Gram matrix alone"):
+    with pytest.raises(ValueError, match="must be dense with an input"):
         case.records()
 
 

@@ -66,8 +66,8 @@ def dead_fraction(model: ResidualNetwork) -> Floats:
 
     With dropout, which is phi-in's, a neuron is kept with probability p besides: (1 - p/2)^n stands for 2^-n, and where
     others than rectifiers have 0 they have (1 - p)^n, but for the last line's phi-in with bias. Without a skip all of
-    this needs layers that are independent of each other, a symmetric weight law, and no norm. With a batch norm h_0 alone
-    is known: inputs that are equal can leave 0.
+    this needs layers that are independent of each other, a symmetric weight law, and no norm. With a batch norm h_0
+    alone is known: inputs that are equal can leave 0.
     """
     known = without_atoms(model)
     if model.carry == 0.0 and not (model.independent and model.norm is None and model.weight_law.symmetric):
