@@ -208,7 +208,8 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
     }
     template <Block block>
     RESMC_FN void keep_grams(uint32_t vector, Grams& grams) {
-        if (grams.waiting > 0) add_waiting(grams);
+        if constexpr (block == BLOCK_PHI_IN && gathered > 1)
+            if (grams.waiting > 0) add_waiting(grams);
         for (uint32_t i = 0; i < pairs_of(columns()); ++i) {
             this->vectors.gram(vector)[i] = this->team.total(grams.h[i]);
             if (block == BLOCK_PHI_IN) this->vectors.active_gram(vector)[i] = this->team.total(grams.active[i]);
