@@ -231,13 +231,10 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
     }
     // Rows 1, .. n - 1 of a factor, each times its part of `scale`, as they multiply normals.
     RESMC_FN void combine(const Real (&mix)[pairs_of(limit)], uint32_t n, const Quads& g, Quads& x) const {
-        const auto zero = [](uint32_t, Real(&row)[4]) RESMC_LAMBDA {
-            for (uint32_t k = 0; k < 4; ++k) row[k] = Real(0.0f);
-        };
-        const auto put = [&](uint32_t a, const Real(&row)[4]) RESMC_LAMBDA {
-            for (uint32_t k = 0; k < 4; ++k) x[a][k] = row[k];
-        };
-        each_combination<Double>(mix, n, g, zero, put);
+        if constexpr (limit > 2)
+            combine_outlined<Double>(mix, n, g, x);
+        else
+            combine_inline<Double>(mix, n, g, x);
     }
 
     // ---- a layer kept in memory: hides what residual.hpp does with one column

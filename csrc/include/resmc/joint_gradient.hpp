@@ -118,8 +118,8 @@ RESMC_FN void finish_joint_backward(Run& run, const typename Run::Layer& here, u
 // columns that a matrix has met, whose units and scales are those of h_l in vector `at`, and 2^exponent of column 0, or
 // behind a norm those of N h_l.
 template <class Run, class Double, class Word>
-RESMC_FN void add_kernel(Run& run, const Double& factor, const Double* q, const Double* met, const Word& exponent,
-                         uint32_t at) {
+RESMC_OUTLINE_FN void add_kernel(Run& run, const Double& factor, const Double* q, const Double* met,
+                                 const Word& exponent, uint32_t at) {
     const uint32_t m = run.inputs();
     const Word* const scale_units = run.vectors.scale_units(at);
     Word exponents[Run::limit], units[Run::limit];

@@ -20,6 +20,12 @@
 
 RESMC_NAMESPACE_BEGIN
 
+template <class Run>
+struct ColumnNorm;
+template <class Run>
+RESMC_OUTLINE_FN void normalise_quads(const Run& run, const ColumnNorm<Run>& norm, uint32_t round, bool whole,
+                                      typename Run::Quads& x);
+
 // N of the columns of a vector. Column 0 has no units afterwards, the others those of `exponents`.
 template <class Run>
 struct ColumnNorm {
@@ -33,6 +39,9 @@ struct ColumnNorm {
     Word exponents[limit];
 
     RESMC_FN void apply(const Run& run, uint32_t round, bool whole, Real (&x)[limit][4]) const {
+        normalise_quads(run, *this, round, whole, x);
+    }
+    RESMC_FN void apply_inline(const Run& run, uint32_t round, bool whole, Real (&x)[limit][4]) const {
         if (run.net.norm == NORM_BATCH) {
             over_inputs(run, x);
             return;
@@ -64,6 +73,12 @@ struct ColumnNorm {
         }
     }
 };
+
+template <class Run>
+RESMC_OUTLINE_FN void normalise_quads(const Run& run, const ColumnNorm<Run>& norm, uint32_t round, bool whole,
+                                      typename Run::Quads& x) {
+    norm.apply_inline(run, round, whole, x);
+}
 
 // Of layer and rms norm, from the columns' Gram matrix. 2^exponent is the unit of column 0.
 template <class Run>
@@ -115,9 +130,9 @@ RESMC_OUTLINE_FN void find_column_factors(Run& run, uint32_t vector, const typen
 
 // Of the columns of a vector, whose |x_0|^2 is `square`, and of its Gram matrix, in these units.
 template <class Run>
-RESMC_FN void find_column_norm(Run& run, uint32_t vector, const typename Run::Double* gram,
-                               const typename Run::Real& square, const typename Run::Word& exponent,
-                               const typename Run::Word* exponents, ColumnNorm<Run>& norm) {
+RESMC_OUTLINE_FN void find_column_norm(Run& run, uint32_t vector, const typename Run::Double* gram,
+                                       const typename Run::Real& square, const typename Run::Word& exponent,
+                                       const typename Run::Word* exponents, ColumnNorm<Run>& norm) {
     using Word = typename Run::Word;
     for (uint32_t a = 1; a < run.columns(); ++a) norm.exponents[a] = exponents[a] - exponent;
     if (run.net.norm != NORM_BATCH) {
@@ -192,8 +207,9 @@ RESMC_OUTLINE_FN void measure_met(Run& run, uint32_t l, uint32_t vector, typenam
 // VECTOR_FRESH <- the columns that a branch gives, and N of them: branch(round, whole, y, w) gives a quad of them, or
 // with `met` of the normals that they are made of, by this factor and for column 0 by `size`.
 template <Block block, class Run, class Branch>
-RESMC_FN void find_branch_norm(Run& run, const typename Run::Layer& from, const typename Run::Real& size,
-                               const typename Run::Factor* met, uint32_t at, Branch branch, ColumnNorm<Run>& norm) {
+RESMC_OUTLINE_FN void find_branch_norm(Run& run, const typename Run::Layer& from, const typename Run::Real& size,
+                                       const typename Run::Factor* met, uint32_t at, Branch branch,
+                                       ColumnNorm<Run>& norm) {
     using Real = typename Run::Real;
     using Word = typename Run::Word;
     using Double = typename Run::Double;

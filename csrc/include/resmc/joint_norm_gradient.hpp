@@ -95,8 +95,8 @@ RESMC_OUTLINE_FN void pull_branch_columns(Run& run, const ColumnNorm<Run>& norm,
 // VECTOR_FRESH <- what comes back to N h^a through the branch, branch(round, whole, v), and the J_a that it has to
 // pass.
 template <class Run, class Branch>
-RESMC_FN void find_pulled(Run& run, const typename Run::Layer& here, uint32_t at, const ColumnNorm<Run>& met,
-                          Branch branch, PulledColumns<Run>& pulled) {
+RESMC_OUTLINE_FN void find_pulled(Run& run, const typename Run::Layer& here, uint32_t at, const ColumnNorm<Run>& met,
+                                  Branch branch, PulledColumns<Run>& pulled) {
     using Square = SquareSum<typename Run::Real>;
     pulled.begin(run, met, here.exponent);
     run.template each_round<Square>([&](uint32_t round, bool whole, Square&) RESMC_LAMBDA {

@@ -38,6 +38,15 @@ RESMC_FN void each_quad_of(Run& run, Body body) {
     run.template each_round<Square>([&](uint32_t round, bool whole, Square&) RESMC_LAMBDA { body(round, whole); });
 }
 
+template <class Run>
+struct JointTransposition;
+template <class Run>
+RESMC_OUTLINE_FN void transposed_quad(const Run& run, const JointTransposition<Run>& back, uint32_t round,
+                                      const typename Run::Quads& phi, typename Run::Quads& v);
+template <class Run>
+RESMC_OUTLINE_FN void solve_transposition(const Run& run, JointTransposition<Run>& back,
+                                          typename Run::ColumnDraw& fresh, typename Run::Real bias);
+
 // sqrt(n) W^T P = Phi along + G' across^T: sums over neurons, then coefficients. G' is kept in VECTOR_FRESH.
 //
 // Where columns are nearly combinations of each other, entries of `along` are large and cancel in Phi along: that is
@@ -75,6 +84,9 @@ struct JointTransposition {
     }
     // From sums to coefficients, `met` and `coming` being known; `bias` is the last entry of Phi's column 0.
     RESMC_FN void solve(const Run& run, typename Run::ColumnDraw& fresh, Real bias) {
+        solve_transposition(run, *this, fresh, bias);
+    }
+    RESMC_FN void solve_inline(const Run& run, typename Run::ColumnDraw& fresh, Real bias) {
         const uint32_t m = run.inputs(), n = run.columns();
         for (uint32_t i = 0; i < pairs_of(m); ++i) across[i] = to_single(coming.c[i]);
         if (run.joint.independent) return;
@@ -97,6 +109,12 @@ struct JointTransposition {
     }
     // One quad of sqrt(n) W^T P.
     RESMC_FN void operator()(const Run& run, uint32_t round, const Quads& phi, Quads& v) const {
+        if constexpr (limit > 2)
+            transposed_quad(run, *this, round, phi, v);
+        else
+            multiply(run, round, phi, v);
+    }
+    RESMC_FN void multiply(const Run& run, uint32_t round, const Quads& phi, Quads& v) const {
         Quads f;
         run.load(VECTOR_FRESH, run.inputs(), round, f);
         for (uint32_t a = 0; a < run.inputs(); ++a) {
@@ -117,6 +135,37 @@ struct JointTransposition {
     }
 };
 
+template <class Run>
+RESMC_OUTLINE_FN void transposed_quad(const Run& run, const JointTransposition<Run>& back, uint32_t round,
+                                      const typename Run::Quads& phi, typename Run::Quads& v) {
+    back.multiply(run, round, phi, v);
+}
+template <class Run>
+RESMC_OUTLINE_FN void solve_transposition(const Run& run, JointTransposition<Run>& back,
+                                          typename Run::ColumnDraw& fresh, typename Run::Real bias) {
+    back.solve_inline(run, fresh, bias);
+}
+
+// What makes u_l from h_l in vector `at`.
+template <Block block, class Run>
+RESMC_OUTLINE_FN void find_pre_activation(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
+                                          JointPreActivation<Run>& u) {
+    using Double = typename Run::Double;
+    typename Run::Word exponents[Run::limit];
+    const auto exponent = run.met_exponents(at, from.exponent, exponents);
+    run.find_scales(exponent, exponents, u.scales);
+    const auto h = first_met<block>(run, at, from);
+    u.factor = Projected<block>::pre_activation_size(run, l, h, u.scales.first);
+    const auto bias_square = Projected<block>::bias_square(run.net, u.scales.first);
+    run.factorise_met(run.met_gram(at), bias_square, u.met);
+    auto aligned = u.met;
+    run.follow_first(sqrt(h.square + bias_square), aligned);
+    Double scale(static_cast<double>(run.net.network.readout));
+    if (run.net.inside) scale = scale * to_double(run.step(l));
+    for (uint32_t a = 1; a < run.columns(); ++a)
+        for (uint32_t j = 0; j <= a; ++j) u.mix[pair_index(a, j)] = to_single(scale * aligned(a, j));
+}
+
 template <Block block>
 struct JointProjected {
     using Single = Projected<block>;
@@ -124,26 +173,6 @@ struct JointProjected {
     template <class Run>
     static RESMC_FN typename Run::Layer first(Run& run, uint32_t to) {
         return run.template first_layer<block>(to);
-    }
-
-    // What makes u_l from h_l in vector `at`.
-    template <class Run>
-    static RESMC_FN void find_pre_activation(Run& run, uint32_t l, const typename Run::Layer& from, uint32_t at,
-                                             JointPreActivation<Run>& u) {
-        using Double = typename Run::Double;
-        typename Run::Word exponents[Run::limit];
-        const auto exponent = run.met_exponents(at, from.exponent, exponents);
-        run.find_scales(exponent, exponents, u.scales);
-        const auto h = first_met<block>(run, at, from);
-        u.factor = Single::pre_activation_size(run, l, h, u.scales.first);
-        const auto bias_square = Single::bias_square(run.net, u.scales.first);
-        run.factorise_met(run.met_gram(at), bias_square, u.met);
-        auto aligned = u.met;
-        run.follow_first(sqrt(h.square + bias_square), aligned);
-        Double scale(static_cast<double>(run.net.network.readout));
-        if (run.net.inside) scale = scale * to_double(run.step(l));
-        for (uint32_t a = 1; a < run.columns(); ++a)
-            for (uint32_t j = 0; j <= a; ++j) u.mix[pair_index(a, j)] = to_single(scale * aligned(a, j));
     }
 
     // use(size, met, branch) of layer l's branch, as finish_forward takes these.
@@ -156,7 +185,7 @@ struct JointProjected {
         auto draw = run.column_draw(STREAM_RESIDUAL, l);
         if constexpr (block == BLOCK_PHI_OUT) {
             JointPreActivation<Run> pre;
-            find_pre_activation(run, l, from, at, pre);
+            find_pre_activation<block>(run, l, from, at, pre);
             const auto branch = [&](uint32_t round, bool whole, Quads& y, Word(&w)[4]) RESMC_LAMBDA {
                 Quads g, u, slope;
                 pre(run, draw, round, whole, g, u, w);
@@ -173,7 +202,7 @@ struct JointProjected {
                 run.factorise_met(run.vectors.active_gram(at), bias_square, met);
             } else {
                 JointPreActivation<Run> pre;
-                find_pre_activation(run, l, from, at, pre);
+                find_pre_activation<block>(run, l, from, at, pre);
                 size = sqrt(activated(run, l, pre, met).square);
             }
             run.follow_first(size, met);
@@ -300,7 +329,7 @@ struct JointProjected {
             finish_joint_backward<false>(run, here, at, norm, gradient, branch);
         } else {  // v = s D p (phi-out) or s D V^T p (v-phi-w), then J^T p = W^T v, W having met h
             JointPreActivation<Run> pre;
-            find_pre_activation(run, l, here, at, pre);
+            find_pre_activation<block>(run, l, here, at, pre);
             auto inner = block == BLOCK_V_PHI_W ? run.column_draw(STREAM_INNER, l) : residual;
             JointTransposition<Run> outer;
             if constexpr (block == BLOCK_V_PHI_W) {  // V^T p, V having met sigma(u)

@@ -35,8 +35,8 @@ RESMC_FN void take_scale(const Run& run, const Double& rho, uint32_t a, uint32_t
 // there. `exponent` is the unit of column 0 in vector `at`, whose next units are chosen as forward_step does for it,
 // and `size` multiplies its step as there.
 template <Block block, class Run, class Real, class Word, uint32_t limit>
-RESMC_FN void find_steps(const Run& run, const Real& step, const Real& size, const typename Run::Factor* met,
-                         const Word& exponent, uint32_t at, uint32_t to, ColumnSteps<Real, limit>& steps) {
+RESMC_OUTLINE_FN void find_steps(const Run& run, const Real& step, const Real& size, const typename Run::Factor* met,
+                                 const Word& exponent, uint32_t at, uint32_t to, ColumnSteps<Real, limit>& steps) {
     using Double = typename Run::Double;
     const Network& net = run.net.network;
     const Double* const gram = run.vectors.gram(at);
@@ -98,6 +98,22 @@ RESMC_FN void each_combination(const Real (&mix)[pairs], uint32_t n, const Real 
     for (; a + rows <= n; a += rows) combine_rows<rows>(mix, a, g, start, use);
     if constexpr (rows > 1)
         if (a < n) combine_rows<1>(mix, a, g, start, use);
+}
+// x_1 .. x_{n - 1} of those rows of g.
+template <class Double, class Real, uint32_t limit, uint32_t pairs>
+RESMC_FN void combine_inline(const Real (&mix)[pairs], uint32_t n, const Real (&g)[limit][4], Real (&x)[limit][4]) {
+    const auto zero = [](uint32_t, Real(&row)[4]) RESMC_LAMBDA {
+        for (uint32_t k = 0; k < 4; ++k) row[k] = Real(0.0f);
+    };
+    const auto put = [&](uint32_t a, const Real(&row)[4]) RESMC_LAMBDA {
+        for (uint32_t k = 0; k < 4; ++k) x[a][k] = row[k];
+    };
+    each_combination<Double>(mix, n, g, zero, put);
+}
+template <class Double, class Real, uint32_t limit, uint32_t pairs>
+RESMC_OUTLINE_FN void combine_outlined(const Real (&mix)[pairs], uint32_t n, const Real (&g)[limit][4],
+                                       Real (&x)[limit][4]) {
+    combine_inline<Double>(mix, n, g, x);
 }
 
 RESMC_NAMESPACE_END
