@@ -259,7 +259,8 @@ RESMC_OUTLINE_FN void normalise_columns(Run& run, uint32_t vector, bool follow, 
     const Forward sums = run.template each_round<Forward>([&](uint32_t round, bool whole, Forward& sum) RESMC_LAMBDA {
         typename Run::Quads x;
         run.load(vector, run.columns(), round, x);
-        const Real v[4] = {x[0][0], x[0][1], x[0][2], x[0][3]};
+        Real v[4];
+        run.vectors.load(vector, 0, round, v);
         norm.apply(run, round, whole, x);
         add_gram<Run::limit>(x, run.columns(), gram);
         for (uint32_t a = batch ? 0 : 1; a < run.columns(); ++a) run.vectors.store(vector, a, round, x[a]);
