@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
 from .._system.plain import Plain
@@ -30,6 +27,7 @@ from .activation_table import (
     unpacked,
 )
 from .activations import kinked
+from .user_function import UserFunction, checked_function, named
 
 STEEPEST = 2.0**10
 FLAT_WITHIN = 8.0  # |x| beyond which float32 may make 0 of what is not
@@ -38,7 +36,7 @@ OF_SLOPES = {"name", "above", "below"}  # fields of a description: a homogeneous
 OF_TABLE = {"name", "table", "fine", "octaves", "kinks", "slope_at_zero", "curvature_at_zero"}
 
 
-class Activation:
+class Activation(UserFunction):
     """An activation of one's own, for ``activation`` of a `ResidualNetwork`.
 
     The function is made into a table, which is the activation from then on: kernels on CPUs and GPUs, the reference,
@@ -77,7 +75,6 @@ class Activation:
     True
     """
 
-    name: str
     record: ActivationRecord
 
     def __init__(
@@ -108,12 +105,10 @@ class Activation:
         if self.record.steepest > STEEPEST:
             raise ValueError(f"value is not allowed: its slope is up to {self.record.steepest:.4g}, more than 2^10")
 
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the table, or of the two slopes of a homogeneous one."""
+    def _held(self) -> NDArray[Any]:
+        """Return the table, or the two slopes of a homogeneous one."""
         r = self.record
-        held = np.array([r.above, r.below]) if r.table is None else r.table.array
-        return hashlib.sha256(held.tobytes()).hexdigest()
+        return np.array([r.above, r.below]) if r.table is None else r.table.array
 
     def to_dict(self) -> Plain:
         """Return the activation as plain values, its table among them."""
@@ -166,32 +161,6 @@ class Activation:
             raise ValueError("an activation's table is not allowed: its slopes are out of range")
         return made
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Activation.from_dict, (self.to_dict(),)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Activation) and (self.name, self.digest) == (other.name, other.digest)
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.digest))
-
-    def __str__(self) -> str:
-        return f"{self.name}:{self.digest[:8]}"
-
-    def __repr__(self) -> str:
-        return f"<Activation {self}>"
-
-
-def named(value: Any, given: Any) -> str:
-    """Return the name of something of a user's own that is made of a function."""
-    found = given
-    if given is None:
-        found = getattr(value, "__name__", type(value).__name__)
-        found = found if found.isidentifier() else "custom"
-    if not isinstance(found, str) or not found.isidentifier() or len(found) > 40:
-        raise ValueError(f"name={brief(given)} is not allowed: it must be of letters, digits and _, at most 40")
-    return found
-
 
 def _kinks(given: Any) -> tuple[float, ...]:
     """Return kinks as float32 has them, in order."""
@@ -205,29 +174,7 @@ def _kinks(given: Any) -> tuple[float, ...]:
 
 
 def _checked(name: str, function: Callable[[Any], ArrayLike]) -> Callable[[Floats], Floats]:
-    """Return a function of arrays that refuses what is no array of finite numbers of the same shape."""
-
-    def called(x: Floats) -> Floats:
-        with np.errstate(all="ignore"):
-            try:
-                found = function(x)
-            except TypeError:
-                torch = sys.modules.get("torch")
-                if torch is None:
-                    raise
-                found = function(torch.from_numpy(np.ascontiguousarray(x)))
-        y = np.asarray(checks.detached(found), np.float64)
-        if y.shape != x.shape:
-            raise ValueError(
-                f"{name} is not allowed: of an array of shape {x.shape} it makes one of shape {y.shape}; it must work "
-                "entry by entry"
-            )
-        bad = np.flatnonzero(~np.isfinite(y))
-        if len(bad):
-            raise ValueError(f"{name} is not finite at x={float(x.ravel()[bad[0]]):.6g}: it must be for |x| < 2^25")
-        return y
-
-    return called
+    return checked_function(name, function, "x", "for |x| < 2^25")
 
 
 def _slopes(value: Callable[[Floats], Floats], slope: Callable[[Floats], Floats] | None) -> tuple[float, float]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
 from .._system.plain import Plain
 from .._system.words import brief
 from .activation_table import COARSEST, FINEST, Floats, KernelTable, unpacked
-from .user_activation import named
+from .user_function import UserFunction, checked_function, named
 from .weight_law import TABLE, WeightLaw
 from .weight_table import END, OCTAVES, is_odd, moments, table_of
 
@@ -36,7 +34,7 @@ def law_of_table(table: KernelTable) -> WeightLaw:
     )
 
 
-class QuantileLaw:
+class QuantileLaw(UserFunction):
     """A weight law of one's own, given by its quantile function, for ``weights`` of a `ResidualNetwork`.
 
     An entry is F^-1(Phi(g)), where g is the normal that the Gaussian law would draw in its place, shifted and scaled to
@@ -73,7 +71,6 @@ class QuantileLaw:
     True
     """
 
-    name: str
     record: WeightLaw
 
     def __init__(
@@ -105,10 +102,8 @@ class QuantileLaw:
         assert self.record.table is not None
         return self.record.table
 
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the table."""
-        return hashlib.sha256(self.table.array.tobytes()).hexdigest()
+    def _held(self) -> NDArray[Any]:
+        return self.table.array
 
     def to_dict(self) -> Plain:
         """Return the law as plain values, its table among them."""
@@ -139,41 +134,9 @@ class QuantileLaw:
         made.record = law_of_table(table)
         return made
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return QuantileLaw.from_dict, (self.to_dict(),)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, QuantileLaw) and (self.name, self.digest) == (other.name, other.digest)
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.digest))
-
-    def __str__(self) -> str:
-        return f"{self.name}:{self.digest[:8]}"
-
-    def __repr__(self) -> str:
-        return f"<QuantileLaw {self}>"
-
 
 def _checked(name: str, function: Callable[[Any], ArrayLike]) -> Callable[[Floats], Floats]:
-    """Return a function of arrays of probabilities that refuses what is no array of finite numbers like it."""
-
-    def called(p: Floats) -> Floats:
-        with np.errstate(all="ignore"):
-            y = np.asarray(checks.detached(function(p)), np.float64)
-        if y.shape != p.shape:
-            raise ValueError(
-                f"{name} is not allowed: of an array of shape {p.shape} it makes one of shape {y.shape}; it must work "
-                "entry by entry"
-            )
-        bad = np.flatnonzero(~np.isfinite(y))
-        if len(bad):
-            raise ValueError(
-                f"{name} is not finite at p={float(p.ravel()[bad[0]]):.6g}: it must be from p=1e-12 to 1/2"
-            )
-        return y
-
-    return called
+    return checked_function(name, function, "p", "from p=1e-12 to 1/2")
 
 
 def _symmetric(quantile: Callable[[Floats], Floats]) -> Callable[[Floats], Floats]:
