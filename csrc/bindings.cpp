@@ -13,6 +13,7 @@
 #include "bindings_cpu.hpp"
 #include "bindings_cuda.hpp"
 #include "bindings_joint.hpp"
+#include "bindings_network.hpp"
 #include "cpu/columns.hpp"
 #include "cpu/population.hpp"
 #include "cpu/run.hpp"

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "bindings_cpu.hpp"
-#include "bindings_cuda.hpp"
+#include "bindings_network.hpp"
 #include "cpu/joint.hpp"
 #include "include/resmc/gram.hpp"
 
