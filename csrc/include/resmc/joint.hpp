@@ -16,7 +16,8 @@
 // of h's columns and for phi-in of sigma(h)'s. Vectors here have load(vector, column, round, x[4]), store(..), and
 // gram(vector), active_gram(vector), exponents(vector), scales(vector) and scale_units(vector), all but the first two
 // without use of number 0, and factors(vector), those of the norm that has made it; load(vector, round, x) and
-// store(..) are those of column 0. A Team has besides Double and total(x), the sum of a Double over its members.
+// store(..) are those of column 0. Where a layer `keeps_factors`, one more column has those of a batch norm. A Team has
+// besides Double and total(x), the sum of a Double over its members.
 #pragma once
 
 #include "activation_difference.hpp"
@@ -94,6 +95,9 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
     RESMC_FN bool norm_before() const { return fixed == 0 && this->net.norm_before; }
     RESMC_FN bool norm_branch() const { return fixed == 0 && this->net.norm_branch; }
     RESMC_FN bool norm_after() const { return fixed == 0 && this->net.norm_after; }
+    // Whether gradients are those of one input's output with respect to all inputs, in the units of the first of them.
+    RESMC_FN bool of_batch() const { return fixed == 0 && this->net.norm == NORM_BATCH; }
+    RESMC_FN bool keeps_factors() const { return of_batch() && this->net.norm_after && this->net.gradients; }
 
     // ---- what is drawn
 
@@ -252,7 +256,7 @@ struct JointRun : ResidualRun<Team_, Vectors_, Shared_, Weights_> {
         return layer;
     }
     RESMC_FN void copy(uint32_t from, uint32_t to) {
-        for (uint32_t c = 0; c < columns(); ++c)
+        for (uint32_t c = 0; c < columns() + keeps_factors(); ++c)
             for (uint32_t round = 0; round <= this->rounds(); ++round) {
                 Real x[4];
                 this->vectors.load(from, c, round, x);
