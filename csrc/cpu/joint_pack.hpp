@@ -125,17 +125,17 @@ static bool simulate_joint_networks(const Residual& net, const Joint& joint, uin
         return CpuVector{vectors.memory + vectors.before_shared(joint_layers(net), which)};
     };
     using Run = JointRun<CpuJointTeam, CpuJointVectors, CpuVector, DrawnWeights, fixed>;
-    Run run{{net,
-             keys,
-             team,
-             vectors,
-             {shared(0), shared(1), shared(2)},
-             widen(counting_from(static_cast<uint32_t>(network))),
-             counter_word3(network, 0),
-             {}},
-            joint,
+    Run run{{{net,
+              keys,
+              team,
+              vectors,
+              {shared(0), shared(1), shared(2)},
+              widen(counting_from(static_cast<uint32_t>(network))),
+              counter_word3(network, 0),
+              {}},
+             joint,
+             recording.layers[0]},
             VECTOR_FIRST,
-            recording.layers[0],
             {},
             {}};
     CpuJointRecorder<Run> recorder{{{recording, records.first, row, 0}, recording.n_layers - 1}, records, run};
