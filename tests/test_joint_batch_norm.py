@@ -22,6 +22,7 @@ from resmc.models.normalisation import PLACES
 from resmc.reference import simulate_joint
 from resmc.report.asked import arguments
 from resmc.results import manifest
+from resmc.theory import batch_gradient_rate
 
 INSIDE = DepthScaling(0.5, -1.3, inside=True)
 BY_LAYER = (0.5, 0.2, -0.1, -0.4, 0.5, 0.2)
@@ -226,31 +227,53 @@ def test_what_the_forward_pass_has_told_of_the_weights_is_needed_for_that_law():
 # ------------------------------------------------------------------------------------------------- what is known
 
 
-def relu_rate(m: int) -> float:
-    """The factor by which |p|^2 grows in a layer of h' = N(V relu(h)) at infinite width, once inputs are alike.
+def alone(activation: str, **given: Any) -> ResidualNetwork:
+    """Batch norm alone: h' = N(V sigma(h))."""
+    fields = {"block": "phi-in", "activation": activation, "carry": 0.0, "norm": "batch", "norm_at": "post", "eps": 0.0}
+    return ResidualNetwork(256, 8, **{**fields, **given})
 
-    Its m numbers y of a neuron are uniform on the sphere of radius sqrt(m) among those of sum 0, and those before N are
-    normals of variance c around their mean, so that E 1/var = m/(c (m - 3)). With d the mask y > 0, what comes to
-    J has the covariance diag(d) (1 - 1 1^T/m) diag(d), and J takes 1 and y out of it.
-    """
-    rho = -1.0 / (m - 1)
-    cross = (math.sqrt(1.0 - rho**2) + rho * (math.pi / 2 + math.asin(rho))) / (2.0 * math.pi)  # E relu relu
-    both = 0.25 + math.asin(rho) / (2.0 * math.pi)  # E d d
-    active = m / 2 - 1.0 + (m / 2 + m * (m - 1) * both) / m**2  # of 1 - 1 1^T/m, twice projected
-    along = 0.5 - (0.5 + (m - 1) * cross) / m
-    return m / ((0.5 - cross) * (m - 3)) * (active - along) / (m - 1)
+
+def test_the_rate_of_gradients_is_that_of_linear_networks_and_of_large_batches_of_relu():
+    for m in (4, 8, 100):
+        assert batch_gradient_rate(alone("linear"), m) == pytest.approx((m - 2) / (m - 3), rel=1e-12)
+    assert batch_gradient_rate(alone("relu"), 10**6) == pytest.approx(math.pi / (math.pi - 1.0), rel=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu(0.3)"])
+def test_the_rate_of_gradients_is_the_mean_over_spheres(activation):
+    """By 2e5 vectors y, uniform on their sphere, of what the closed form averages; and c by normals."""
+    m, model = 6, alone(activation)
+    z = np.random.default_rng(1).standard_normal((200_000, m))
+    z -= z.mean(axis=1, keepdims=True)
+    y = z * math.sqrt(m) / np.linalg.norm(z, axis=1, keepdims=True)
+    sigma, s = model.sigma.value(y), model.sigma.slope(y)
+    c = np.mean(sigma**2 - sigma * np.roll(sigma, 1, axis=1), axis=1)
+    trace = np.sum(s**2, axis=1) * (1.0 - 2.0 / m) + (np.sum(s, axis=1) / m) ** 2
+    trace -= (np.sum(sigma**2, axis=1) - np.sum(sigma, axis=1) ** 2 / m) / m
+    found = m / (c.mean() * (m - 3)) * trace.mean() / (m - 1)
+    scatter = np.std(trace / trace.mean() - c / c.mean()) / math.sqrt(len(z))
+    rate = batch_gradient_rate(model, m)
+    assert abs(found / rate - 1.0) < 5.0 * scatter
+    assert abs(found / batch_gradient_rate(model, m + 1) - 1.0) > 10.0 * scatter  # a negative control
+
+
+def test_networks_without_a_known_rate_are_refused_in_a_sentence():
+    for model, inputs, words in (
+        (alone("tanh"), 8, "activation='tanh' has no known gradient rate"),
+        (alone("relu", carry=1.0), 8, "carry=1.0 has no known gradient rate"),
+        (alone("relu", eps=1e-5), 8, "eps=1e-05 has no known gradient rate"),
+        (alone("relu"), 3, "inputs=3 is out of range"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            batch_gradient_rate(model, inputs)
 
 
 @pytest.mark.cpu
-@pytest.mark.parametrize(("activation", "rate"), [("linear", lambda m: (m - 2) / (m - 3)), ("relu", relu_rate)])
-def test_wide_networks_of_batch_norm_alone_have_gradients_that_explode_at_the_known_rate(activation, rate):
-    """Yang et al. (arXiv 1902.08129) find the explosion at infinite width; of large batches of relu, pi/(pi - 1).
-
-    Finite width adds a few 1/n to a rate: 5 standard errors and 3/n are allowed.
-    """
-    assert relu_rate(10**6) == pytest.approx(math.pi / (math.pi - 1.0), rel=1e-5)
+@pytest.mark.parametrize("activation", ["linear", "relu", "leaky_relu(0.3)", "balanced"])
+def test_wide_networks_of_batch_norm_alone_have_gradients_that_explode_at_the_known_rate(activation):
+    """Finite width adds a few 1/n to a rate: 5 standard errors and 3/n are allowed."""
     for m, networks in ((8, 512), (16, 160)):
-        model = ResidualNetwork(256, 8, "phi-in", activation, 0.0, norm="batch", norm_at="post", eps=0.0)
+        model = alone(activation)
         sim = resmc.simulate(
             model, networks=networks, seed=5, gram=np.eye(m), gradients=True, keep_trajectories=networks,
             threads=1, progress=False,
@@ -262,8 +285,9 @@ def test_wide_networks_of_batch_norm_alone_have_gradients_that_explode_at_the_kn
         scatter = square[:, 0] / first - square[:, 1] / last
         error = found * scatter.std() / math.sqrt(networks) / 5.0
         bound = 5.0 * error + 3.0 / 256
-        assert abs(found - rate(m)) < bound, (m, found, rate(m), error)
-        assert abs(found - rate(m // 2)) > bound  # a negative control: another number of inputs
+        rate = batch_gradient_rate(model, m)
+        assert abs(found - rate) < bound, (m, found, rate, error)
+        assert abs(found - batch_gradient_rate(model, m // 2)) > bound  # a negative control: another number of inputs
 
 
 @pytest.mark.cpu
