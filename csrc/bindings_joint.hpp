@@ -24,7 +24,6 @@ inline JointJob joint_job_of(const AnyNetwork& network, const py::dict& entries)
     job.joint.tangents = j.integer<uint32_t>("tangents", 0, host::MAX_COLUMNS - job.joint.inputs);
     job.network.gradients = j.boolean("backward");
     job.joint.independent = j.boolean("independent");
-    if (job.network.norm == NORM_BATCH && job.network.gradients) j.refuse("backward", "goes through no batch norm");
     if (job.network.norm == NORM_BATCH && (job.joint.inputs == 1 || job.joint.tangents > 0))
         j.refuse("inputs", "must be several, without tangents");
     job.joint.reorthogonalise = j.integer<uint32_t>("reorthogonalise", 1);
@@ -68,7 +67,7 @@ inline void joint(const py::dict& network, const py::dict& settings,
     if (job.network.gradients) {
         job.records.gradient_gram = r.array<double>("gradient_gram", pairs);
         job.records.gradient_unit = r.array<int32_t>("gradient_unit", inputs);
-        job.records.kernel = r.array<double>("kernel", pairs);
+        if (job.network.norm != NORM_BATCH) job.records.kernel = r.array<double>("kernel", pairs);
     }
     r.finish();
     Released released;

@@ -278,7 +278,8 @@ def simulate(
     gradients : bool
         Also follow the gradient of one output back to layer 0: |p_l|/|p_L| and |p_l - p_L|/|p_L|
         (`Simulation.log_ratio`). It takes 3 to 9 times as long as without: most in networks that a `ResNet` can spell,
-        whose forward pass alone has faster kernels.
+        whose forward pass alone has faster kernels. With ``norm="batch"`` one output depends on all inputs: p is then
+        its gradient with respect to the states of all of them, as one vector.
     displacement : bool, optional
         Whether to follow |h_l - h_0|/|h_0|. By default for a `ResidualNetwork`; always where gradients are.
     layers : sequence of int, optional
@@ -321,7 +322,7 @@ def simulate(
         their digits.
     tangent_kernel : bool
         Also go back from one output to all weights: `Simulation.tangent_kernel`, and what ``gradients`` gives of
-        input 0.
+        input 0. Not with ``norm="batch"``.
     independent_backward : bool
         Send gradients back through matrices that are independent of those of the forward pass, as the gradient
         independence assumption of the literature has it, to see what that changes.

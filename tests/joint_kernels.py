@@ -79,7 +79,8 @@ class Case:
         records["log_scale"] = np.empty((n_layers, m - 1, row))
         records["log_stretch"] = np.empty((n_layers, self.tangents, row))
         if self.backward:
-            records |= {name: np.empty(pairs) for name in ("gradient_gram", "kernel")}
+            names = ("gradient_gram",) if getattr(self.model, "norm", None) == "batch" else ("gradient_gram", "kernel")
+            records |= {name: np.empty(pairs) for name in names}
             records["gradient_unit"] = np.empty(units, np.int32)
         return records
 
@@ -177,9 +178,10 @@ def differences(ours: Records, twins: Records) -> dict[str, NDArray[np.float64]]
     with np.errstate(invalid="ignore"):
         stretch = ours["log_stretch"] - twins["log_stretch"]
     found["stretch"] = np.abs(np.where(ours["log_stretch"] == twins["log_stretch"], 0.0, stretch))
-    if "kernel" in ours:
+    if "gradient_gram" in ours:
         pairs = [cosines(one["gradient_gram"], one["gradient_unit"]) for one in (ours, twins)]
         found["gradient"] = np.abs(pairs[0] - pairs[1])
+    if "kernel" in ours:
         size = np.abs(twins["kernel"]).max(axis=(0, 1))
         found["kernel"] = np.abs(ours["kernel"] - twins["kernel"]) / np.where(size > 0.0, size, 1.0)
     return found

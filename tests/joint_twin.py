@@ -106,9 +106,9 @@ def joint(
         put("asymmetry", np.nan_to_num(paths.asymmetry))
         put("active", np.rint(np.nan_to_num(paths.active_fraction) * model.width))
     if backward:
-        for name in ("gradient_gram", "gradient_unit", "kernel"):
+        for name in ("gradient_gram", "gradient_unit", *(["kernel"] if paths.kernel is not None else [])):
             put(name, getattr(paths, name))
-        log_gradient = _log_square(paths.gradient_gram, paths.gradient_unit)
+        log_gradient = paths.log_gradient + _log_square(paths.gradient_gram, paths.gradient_unit)[-1:]
         put_square("gradient_", log_gradient)
         put_square("gradient_displacement_", paths.log_gradient_displacement + log_gradient[-1:])
         put("overlap", np.nan_to_num(paths.overlap))

@@ -282,7 +282,6 @@ def test_a_batch_norm_leaves_nothing_of_inputs_that_are_equal_and_no_theory_says
         ("batch", {"gram": [[1.0]]}, "with one input: it has means over several inputs"),
         ("batch", {"angle": 0.3, "tangents": 1}, "what moves one input moves the states of all"),
         ("batch", {"angle": 0.3, "tangent_kernel": True}, "every output depends on all inputs"),
-        ("batch", {"angle": 0.3, "gradients": True}, "every output depends on all inputs"),
     ],
 )
 def test_what_does_not_follow_is_refused_in_a_sentence(norm, options, words):

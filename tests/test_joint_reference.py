@@ -138,12 +138,12 @@ def test_input_0_with_dropout_has_the_path_that_it_has_alone(model, method):
     np.testing.assert_allclose(square - square[:, -1:], alone.log_gradient, rtol=0, atol=1e-13)
 
 
-def starts(model: ResidualNetwork, seed: int, network: int) -> np.ndarray:
+def starts(model: ResidualNetwork, seed: int, network: int, start: np.ndarray = START) -> np.ndarray:
     """h_0 of all inputs, from the words themselves."""
     from resmc.reference.normals import normals
 
-    columns = [normals(seed, np.array([network]), "first_layer", 0, model.width, a)[0] for a in range(len(START))]
-    c = START @ np.array(columns)
+    columns = [normals(seed, np.array([network]), "first_layer", 0, model.width, a)[0] for a in range(len(start))]
+    c = start @ np.array(columns)
     return np.concatenate([c[:1], c[:1] + c[1:]])
 
 

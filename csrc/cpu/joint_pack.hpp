@@ -14,13 +14,14 @@ struct CpuJointVectors {
     Real* memory;
     size_t stride;  // of a column: its neurons and one quad more
     uint32_t inputs, columns;
+    uint32_t kept;  // columns that a layer keeps: these, and maybe the factors of a batch norm
     bool gradients;
 
     RESMC_FN size_t ahead() const { return (gradients ? 2 + size_t{inputs} : 1) + columns; }
     RESMC_FN size_t pairs() const { return pairs_of(columns); }
     // Of a layer: its columns, their exponents, units of scales, scales, two Gram matrices and factors of a norm, these
     // of doubles.
-    RESMC_FN size_t layer_reals() const { return columns * (stride + 2) + 2 * (2 * columns + 2 * pairs()); }
+    RESMC_FN size_t layer_reals() const { return kept * stride + 2 * columns + 2 * (2 * columns + 2 * pairs()); }
     // What stands before vector `which` of those that a team sees as a whole, which have two quads more.
     RESMC_FN size_t before_shared(uint32_t layers, uint32_t which) const {
         return ahead() * stride + layers * layer_reals() + which * (stride + 8);
@@ -45,12 +46,10 @@ struct CpuJointVectors {
     }
     RESMC_FN void load(uint32_t vector, uint32_t round, Real (&x)[4]) const { load(vector, 0, round, x); }
     RESMC_FN void store(uint32_t vector, uint32_t round, const Real (&x)[4]) const { store(vector, 0, round, x); }
-    RESMC_FN Word* exponents(uint32_t vector) const {
-        return reinterpret_cast<Word*>(layer(vector) + columns * stride);
-    }
+    RESMC_FN Word* exponents(uint32_t vector) const { return reinterpret_cast<Word*>(layer(vector) + kept * stride); }
     RESMC_FN Word* scale_units(uint32_t vector) const { return exponents(vector) + columns; }
     RESMC_FN Double* scales(uint32_t vector) const {
-        return reinterpret_cast<Double*>(layer(vector) + columns * (stride + 2));
+        return reinterpret_cast<Double*>(layer(vector) + kept * stride + 2 * columns);
     }
     RESMC_FN Double* gram(uint32_t vector) const { return scales(vector) + columns; }
     RESMC_FN Double* active_gram(uint32_t vector) const { return gram(vector) + pairs(); }
@@ -94,7 +93,7 @@ struct CpuJointRecorder {
         const uint32_t slot = first.back;
         if (l != first.forward.recording.layers[slot]) return;
         put_pairs(records.gradient_gram, slot, run.gradients.gram);
-        put_pairs(records.kernel, slot, run.gradients.kernel);
+        if (!run.of_batch()) put_pairs(records.kernel, slot, run.gradients.kernel);
         put_units(records.gradient_unit, slot, gradient.p.exponent, run.gradients.exponents);
         first.gradient(l, gradient, sums);
     }
@@ -102,7 +101,9 @@ struct CpuJointRecorder {
 
 static CpuJointVectors joint_vectors(const Residual& net, const Joint& joint, void* memory) {
     const size_t stride = 4 * (CpuTeam::rounds(net.network.width) + size_t{1});
-    return {static_cast<Real*>(memory), stride, joint.inputs, joint.inputs + joint.tangents, net.gradients};
+    const uint32_t columns = joint.inputs + joint.tangents;
+    const bool keeps_factors = net.norm == NORM_BATCH && net.norm_after && net.gradients;
+    return {static_cast<Real*>(memory), stride, joint.inputs, columns, columns + keeps_factors, net.gradients};
 }
 
 // Layers that have vectors.
@@ -124,17 +125,17 @@ static bool simulate_joint_networks(const Residual& net, const Joint& joint, uin
         return CpuVector{vectors.memory + vectors.before_shared(joint_layers(net), which)};
     };
     using Run = JointRun<CpuJointTeam, CpuJointVectors, CpuVector, DrawnWeights, fixed>;
-    Run run{{net,
-             keys,
-             team,
-             vectors,
-             {shared(0), shared(1), shared(2)},
-             widen(counting_from(static_cast<uint32_t>(network))),
-             counter_word3(network, 0),
-             {}},
-            joint,
+    Run run{{{net,
+              keys,
+              team,
+              vectors,
+              {shared(0), shared(1), shared(2)},
+              widen(counting_from(static_cast<uint32_t>(network))),
+              counter_word3(network, 0),
+              {}},
+             joint,
+             recording.layers[0]},
             VECTOR_FIRST,
-            recording.layers[0],
             {},
             {}};
     CpuJointRecorder<Run> recorder{{{recording, records.first, row, 0}, recording.n_layers - 1}, records, run};

@@ -61,7 +61,10 @@ def heading(sim: Record) -> list[str]:
     said = [f"{counted(asked.count, 'input')} to each network"] if asked.count > 1 else []
     said += ["tangent kernel" + ", backward pass of its own" * asked.independent] if asked.kernel else []
     said += [counted(asked.tangents, "tangent")] if asked.tangents else []
-    return [", ".join(said) + "; below is input 0" * (asked.count > 1)] if said else []
+    below = "; below is input 0" * (asked.count > 1)
+    below += ", its output's gradients are those with respect to all inputs" * asked.gradients
+    said += ["backward pass of its own"] if asked.gradients and asked.independent else []
+    return [", ".join(said) + below] if said else []
 
 
 def headlines(sim: Record) -> list[Headline]:

@@ -133,7 +133,7 @@ def job_of(recording: JointRecording, network: KernelResidual, job: Job) -> nati
         networks=job.count,
         inputs=recording.count,
         tangents=recording.tangents,
-        backward=recording.kernel,
+        backward=recording.backward,
         independent=recording.independent,
         reorthogonalise=1 if network.width < NARROW else min(REORTHOGONALISE, network.depth),
         row=job.count,

@@ -55,7 +55,7 @@ def joint_of(model: Model, asked: Asked, gradients: Any) -> tuple[Model, JointRe
     inputs = _inputs(model, asked, what)
     _check_count(model, inputs, tangents)
     _check_model(model, what)
-    normalisation.check_joint(model, inputs.count, tangents, backward)
+    normalisation.check_joint(model, inputs.count, tangents, kernel)
     if inputs.x:
         assert isinstance(model, ResidualNetwork)
         model = replace(model, input=inputs.x[0], n_in=None, input_norm=1.0)
@@ -64,7 +64,8 @@ def joint_of(model: Model, asked: Asked, gradients: Any) -> tuple[Model, JointRe
     if not lower(model).homogeneous:
         assert isinstance(model, ResidualNetwork)
         joint_inputs.check_in_own_units(inputs, str(model.activation), model.bias)
-    return model, JointRecording(inputs, tangents, backward, independent)
+    batch = isinstance(model, ResidualNetwork) and model.norm == "batch"
+    return model, JointRecording(inputs, tangents, backward and not batch, independent, gradients=backward and batch)
 
 
 def with_size(model: Model, inputs: JointInputs) -> Model:

@@ -149,9 +149,10 @@ def layer_arrays(recording: JointRecording, n_layers: int, row: int) -> dict[str
         "log_scale": np.empty((n_layers, m - 1, row)),
         "log_stretch": np.empty((n_layers, recording.tangents, row)),
     }
-    if recording.kernel:
+    if recording.backward:
         out["gradient_gram"] = np.empty((n_layers, p, row))
         out["gradient_unit"] = np.empty((n_layers, m, row), np.int32)
+    if recording.kernel:
         out["kernel"] = np.empty((n_layers, p, row))
     return out
 

@@ -202,7 +202,7 @@ def joint(
     - ``gram`` (R, P, N), ``unit`` (R, m, N): inner products of columns a and b, in units of 2^(unit_a + unit_b);
     - ``log_stretch`` (R, k, N): logarithm of how much tangent j has grown across those before it;
     - and with ``backward``, of gradients p^a of one output, ``gradient_gram`` (R, P, N) and ``gradient_unit`` (R, m, N)
-      alike, and ``kernel`` (R, P, N), the tangent kernel's part of the layers from that one on.
+      alike, and but with a batch norm ``kernel`` (R, P, N), the tangent kernel's part of the layers from that one on.
     """
     _native.joint(plain(network), plain(job), layers.astype(np.uint32), arrays, threads, instructions, report)
 

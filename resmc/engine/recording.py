@@ -37,6 +37,9 @@ class JointRecording:
         How many tangent vectors, k, are carried along by input 0's derivative.
     kernel : bool
         True to go backward too, and to sum the tangent kernel.
+    gradients : bool
+        True to go backward without a kernel, as through a batch norm: gradients of the output of input 0 with respect
+        to the states of all inputs.
     independent : bool
         True if the backward pass has matrices of its own, independent of the forward pass's.
     version : int
@@ -48,6 +51,12 @@ class JointRecording:
     kernel: bool = False
     independent: bool = False
     version: int = JOINT_VERSION
+    gradients: bool = False
+
+    @property
+    def backward(self) -> bool:
+        """True if gradients are followed."""
+        return self.kernel or self.gradients
 
     @property
     def count(self) -> int:
@@ -60,7 +69,10 @@ class JointRecording:
         return self.count * (self.count + 1) // 2
 
     def to_dict(self) -> Plain:
-        """Return it as plain values, as a file's manifest has it: with a version where there are several inputs."""
+        """Return it as plain values, as a file's manifest has it: with a version where there are several inputs.
+
+        A manifest says gradients beside it, as it does of any network.
+        """
         return {
             "inputs": self.inputs.to_dict(),
             "tangents": self.tangents,
@@ -73,7 +85,7 @@ class JointRecording:
     def words(self) -> str:
         """Arguments of `resmc.simulate` that ask for it, but for the inputs themselves, of which their number."""
         said = {"inputs": self.count, "tangent_kernel": self.kernel, "independent_backward": self.independent}
-        said["tangents"] = self.tangents
+        said |= {"tangents": self.tangents, "gradients": self.gradients}
         return ", ".join(f"{name}={value}" for name, value in said.items() if value)
 
 

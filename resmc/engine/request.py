@@ -199,7 +199,7 @@ def check(
     _check_device(where, lowered)
     if joint is not None:
         check_recording(named(joint), where, keep_on_device)
-        gradients, displacement = joint.kernel, True
+        gradients, displacement = joint.backward, True
     _check_on_device(keep_on_device, where, lowered, gradients or displacement)
     correlations = checks.boolean("correlations", correlations) and lowered.log_gaussian is not None
     recorded = recorded_layers(lowered.model.depth, layers)

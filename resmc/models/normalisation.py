@@ -168,7 +168,7 @@ def refuse_batch(model: Any, where: str = "with one input") -> None:
         )
 
 
-def check_joint(model: Any, inputs: int, tangents: int, backward: bool) -> None:
+def check_joint(model: Any, inputs: int, tangents: int, kernel: bool) -> None:
     """Refuse what several inputs or tangents do not have with a norm."""
     norm = getattr(model, "norm", None)
     if norm is None:
@@ -180,11 +180,11 @@ def check_joint(model: Any, inputs: int, tangents: int, backward: bool) -> None:
             f"tangents={tangents} are not allowed with norm='batch': what moves one input moves the states of all, so "
             "that tangents are not those of input 0 alone; use 'layer' or 'rms'"
         )
-    if norm == "batch" and backward:
+    if norm == "batch" and kernel:
         raise ValueError(
-            "norm='batch' is not allowed with tangent_kernel=True or gradients=True: there every output depends on all "
-            "inputs, and a gradient with respect to one input's state is not that of its own output alone; use 'layer' "
-            "or 'rms'"
+            "tangent_kernel=True is not allowed with norm='batch': every output depends on all inputs there, so that "
+            "the kernel takes the gradients of every output with respect to all of them; gradients=True follows those "
+            "of one output, or use 'layer' or 'rms'"
         )
 
 

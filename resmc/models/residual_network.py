@@ -113,7 +113,8 @@ class ResidualNetwork(Network):
         means here too.
     norm : {None, "layer", "rms", "batch"}
         N; a network that has one does not scale with its input. "batch" acts on every neuron over the inputs of a
-        network, which must be several (``gram``, ``inputs`` or ``angle`` of `resmc.simulate`).
+        network, which must be several (``gram``, ``inputs`` or ``angle`` of `resmc.simulate`); gradients are then those
+        of one output with respect to the states of all inputs.
     norm_at : {"pre", "branch", "sandwich", "post"}
         Where N acts, with a norm alone.
     eps : float

@@ -56,6 +56,13 @@ class Columns:
         with np.errstate(divide="ignore"):
             return Columns(self.v / np.where(size > 0.0, size, 1.0), self.log + np.log(size))
 
+    def together(self) -> Columns:
+        """Return equal columns in the units of the largest of them."""
+        x = self.rescaled()
+        top = np.max(x.log, axis=1, keepdims=True)
+        top = np.where(np.isneginf(top), 0.0, top)
+        return Columns(np.exp(x.log - top) * x.v, np.broadcast_to(top, x.log.shape))
+
     def stepped(self, carry: float, branch: Columns, dust: bool) -> Columns:
         """Return carry times the columns, and a branch added, whose units may be others; without dust if asked."""
         top = np.maximum(self.log, branch.log)

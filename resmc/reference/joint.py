@@ -19,7 +19,7 @@ from .._system.stopping import look, stoppable
 from ..models.normalisation import check_joint
 from ..models.residual_network import ResidualNetwork
 from ..models.weight_law import refuse_orthogonal
-from .columns import Columns, factored, levelled, orthonormal, pairs
+from .columns import Columns, factored, levelled, orthonormal, pairs, raw
 from .joint_maps import JointLayer, drawn
 from .joint_norms import normalised, pulled
 from .network import HELD, checked_networks, recorded_layers
@@ -62,9 +62,13 @@ class JointPaths:
     gradient_unit : int32 array (R, m, N), or None
         p^a . p^b = gradient_gram 2^(gradient_unit_a + gradient_unit_b): of the gradients themselves.
     kernel : float64 array (R, P, N), or None
-        Tangent kernel of output 0, summed over the matrices of the layers from l on: 0 at the last layer.
+        Tangent kernel of output 0, summed over the matrices of the layers from l on: 0 at the last layer. None with a
+        batch norm.
+    log_gradient : float64 array (R, N), or None
+        ln(|p_l|^2/|p_L|^2): of p^0, and with a batch norm of all p^a as one vector.
     log_gradient_displacement, overlap : float64 array (R, N), or None
-        ln(|p^0_l - p^0_L|^2/|p^0_L|^2) and p^0_l.h^0_l/(|p^0_l| |h^0_l|).
+        ln(|p_l - p_L|^2/|p_L|^2) and p_l.h_l/(|p_l| |h_l|), of input 0, or with a batch norm of all inputs as one
+        vector each.
     """
 
     model: ResidualNetwork
@@ -80,6 +84,7 @@ class JointPaths:
     gradient_gram: Floats | None = None
     gradient_unit: NDArray[np.int32] | None = None
     kernel: Floats | None = None
+    log_gradient: Floats | None = None
     log_gradient_displacement: Floats | None = None
     overlap: Floats | None = None
 
@@ -96,6 +101,7 @@ class _Plan:
     reorthogonalise: int
     backward: bool
     independent: bool
+    kernel: bool  # with backward: not with a batch norm
 
     @property
     def inputs(self) -> int:
@@ -138,6 +144,10 @@ def simulate_joint(
     (p^a_0.p^b_0)(x^a.x^b)/n_in. Homogeneous networks are followed at h^a/scale_a (`JointPaths`), where gradients
     and masks are the same, and the kernel has the factors scale_a scale_b besides.
 
+    With a batch norm every output depends on all inputs. There p^a are the gradients of output 0 of input 0 alone, with
+    respect to the states h^a of all inputs: p^0_L = row 0 of W_out and p^a_L = 0 for a > 0, and N is transposed as a
+    map of each neuron's m numbers. No kernel is summed, which would take the gradients of all m outputs.
+
     Columns, blocks and streams are those of `resmc.reference.simulate_residual`, whose input is input 0: it has the
     same path, at equal ``start``. Column a draws with input index a, and tangent j with 256 + j.
 
@@ -154,7 +164,7 @@ def simulate_joint(
     explicit : bool
         Draw the first layer's matrix.
     backward : bool
-        Follow the gradients, and sum up the tangent kernel.
+        Follow the gradients, and but with a batch norm sum up the tangent kernel.
     independent_backward : bool
         Send the gradients back through matrices that are independent of the forward ones, as the literature's
         gradient-independence assumption has it. The activations' slopes stay those of the forward pass.
@@ -184,8 +194,9 @@ def simulate_joint(
         reorthogonalise=checks.integer("reorthogonalise", reorthogonalise, 1, model.depth, "the depth"),
         backward=checks.boolean("backward", backward),
         independent=checks.boolean("independent_backward", independent_backward),
+        kernel=backward and not (model.normalisation and model.normalisation.over_inputs),
     )
-    check_joint(model, plan.inputs, tangents, plan.backward)
+    check_joint(model, plan.inputs, tangents, kernel=False)
     if plan.independent and not model.independent:
         raise ValueError("independent_backward=True is not allowed where layers depend on each other")
     n, states = model.width, model.depth + 1 if backward else 1
@@ -321,7 +332,11 @@ def _follow_back(networks: Counters[ResidualNetwork], plan: _Plan, states: list[
     model, depth, n, m = networks.model, networks.model.depth, networks.model.width, plan.inputs
     dense = plan.method == "dense"
     row = networks.readout(1)[:, 0, :] if dense else networks.normals("gradient", depth, n)
-    p = Columns(np.repeat(row[:, None] / math.sqrt(n), m, axis=1), np.zeros((len(row), m, 1))).rescaled()
+    first = np.repeat(row[:, None] / math.sqrt(n), m, axis=1)
+    if not plan.kernel:
+        first[:, 1:] = 0.0  # the output of input 0 has no direct part of other inputs
+    p = Columns(first, np.zeros((len(row), m, 1))).rescaled()
+    p = p if plan.kernel else p.together()
     last = _first(p)
     moved, kernel = last.zero(), np.zeros((len(row), m * (m + 1) // 2))
     for layer in range(depth, -1, -1):
@@ -331,16 +346,37 @@ def _follow_back(networks: Counters[ResidualNetwork], plan: _Plan, states: list[
             if model.normalisation and model.norm_place.after:
                 total = state.h.stepped(model.carry, made.branch(state.h), model.weight_law.cancels)
                 before, p = p, pulled(total, p, model.normalisation, model.eps)
-                moved = moved.plus(Vectors(p.v[:, 0] - before.v[:, 0], p.log[:, 0]))
+                moved = moved.plus(Vectors(_in_units_of(p, before) - before.v[:, 0], before.log[:, 0]))
             back, here = made.branch_transposed(state.h, p)
             a, b = pairs(m)
             here = here * np.exp(state.log_scale[:, a] + state.log_scale[:, b])
-            moved, _ = stepped(moved, _first(p), back.v[:, 0], model)
+            moved, _ = stepped(moved, _first(p), _in_units_of(back, p), model)
             p, kernel = p.stepped(model.carry, back, model.weight_law.cancels).rescaled(), kernel + here
+            p = p if plan.kernel else p.together()
         gram, unit = _in_units(p)
-        records.add(layer, gradient_gram=gram, gradient_unit=unit, kernel=kernel.T)
-        records.add(layer, log_gradient_displacement=log_quotient(moved, last)[:, 0])
-        records.add(layer, overlap=cosine(_first(p), _first(states[layer].h))[:, 0])
+        records.add(layer, gradient_gram=gram, gradient_unit=unit)
+        if plan.kernel:
+            records.add(layer, kernel=kernel.T)
+        whole, away, h = _first(p), moved, _first(states[layer].h)
+        if not plan.kernel:
+            whole, h = _as_one(p), _as_one(raw(states[layer].h))  # there are no tangents
+            away = _as_one(Columns(moved.v[:, None], moved.log[:, None]).beside(p.part(1, m)))
+        records.add(layer, log_gradient=log_quotient(whole, last)[:, 0])
+        records.add(layer, log_gradient_displacement=log_quotient(away, last)[:, 0])
+        records.add(layer, overlap=cosine(whole, h)[:, 0])
+
+
+def _in_units_of(x: Columns, other: Columns) -> Floats:
+    """Return column 0 of x in the units of that of another."""
+    log, theirs = x.log[:, 0], other.log[:, 0]
+    with np.errstate(invalid="ignore"):
+        return np.where(log == theirs, 1.0, np.exp(log - theirs)) * x.v[:, 0]
+
+
+def _as_one(x: Columns) -> Vectors:
+    """Return all columns of every network as one vector."""
+    x = x.together()
+    return Vectors(x.v.reshape(len(x.v), -1), x.log[:, 0])
 
 
 class _Records:

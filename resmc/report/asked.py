@@ -21,7 +21,8 @@ class Expression(str):
 def arguments(asked: JointRecording, stored: str) -> Plain:
     """Return the arguments; ``stored`` is the file that holds the inputs where no few numbers say them exactly."""
     out: Plain = _inputs(asked.inputs, stored) if asked.count > 1 else {}
-    for name, value in (("tangent_kernel", asked.kernel), ("independent_backward", asked.independent)):
+    said = {"tangent_kernel": asked.kernel, "gradients": asked.gradients, "independent_backward": asked.independent}
+    for name, value in said.items():
         if value:
             out[name] = True
     if asked.tangents:

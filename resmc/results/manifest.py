@@ -161,9 +161,11 @@ def _joint(found: Any, lowered: Lowered, followed: tuple[str, ...]) -> JointReco
         raise ValueError("joint.inputs are not allowed: the first of x must be the network's input")
     tangents = _integer("joint.tangents", found["tangents"], 0, MAX_JOINT - inputs.count)
     kernel, independent = (checks.boolean(f"joint.{name}", found[name]) for name in names[2:])
-    if not lowered.independent or kernel != ("gradient" in followed) or (independent and not kernel):
+    batch, backward = lowered.general.norm == "batch", "gradient" in followed
+    if not lowered.independent or kernel != (backward and not batch) or (independent and not backward):
         raise ValueError("joint is not allowed beside what else was recorded")
-    return JointRecording(inputs, tangents, kernel, independent, _joint_version(found, inputs.count))
+    version = _joint_version(found, inputs.count)
+    return JointRecording(inputs, tangents, kernel, independent, version, gradients=backward and batch)
 
 
 def _joint_version(found: Plain, count: int) -> int:

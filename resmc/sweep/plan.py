@@ -266,7 +266,7 @@ class Plan:
         joint = self.joints[0]
         if joint is None:
             return
-        put("gradients", joint.kernel)
+        put("gradients", joint.backward)
         put("displacement", True)
         put("tangents", joint.tangents)
         if self.gram is not None:

@@ -23,6 +23,7 @@ The files, in reading order:
 - `lyapunov`: exponents of tangents, and the law of small angles, exact at every width; `determinants`, of Jacobians;
   `pair_laws`: the equation of the
   correlation of two inputs;
+- `batch_norm`: the rate at which gradients explode at infinite width;
 - `processes`: covariances of weights that depend on each other in depth, and the sums of normals that have them;
 - `roughness`: mean square increments of such weights as paths over the layers;
 - `facts`: which of these are exact, a limit, or 0 by symmetry, for which network;
@@ -33,6 +34,7 @@ log-norm, A_l = 2 |phi(z_l)|^2/|z_l|^2 - 1 the activation asymmetry, F_l the fra
 s = alpha^2 + lam^2. Logarithms are natural and every quantity is dimensionless.
 """
 
+from .batch_norm import batch_gradient_rate
 from .chains import LogMoments
 from .depth import DepthSDE, Gaussian, SecondMoments, depth_limit, second_moments
 from .depth_kinds import DepthKind, depth_kind, noise_exponent
@@ -99,6 +101,7 @@ __all__ = [
     "TrendNoiseSDE",
     "TwoInputs",
     "balanced_moments",
+    "batch_gradient_rate",
     "chi_square_log_norm_cdf",
     "correlation_drift",
     "correlation_moments",

@@ -130,7 +130,7 @@ struct Residual {
     const float* input;       // [4 + n_in + 8]: x / sqrt(n_in) between zeros
 };
 
-// Several inputs of one network, and directions in which its first one is moved (joint.hpp).
+// Several inputs of one network, and directions in which its first one is moved (joint_columns.hpp).
 struct Joint {
     uint32_t inputs, tangents;
     uint32_t reorthogonalise;  // layers after which tangents are made orthonormal again

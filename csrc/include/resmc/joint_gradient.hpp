@@ -20,7 +20,8 @@ RESMC_FN Double scaled(const Double& x, const Word& e) {
     return x * power_of_two_double(half) * power_of_two_double(e - half);
 }
 
-// p_L = row / sqrt(n), the same for all inputs, whose quads row(round, whole, p) gives; h_L is in vector `at`.
+// p_L = row / sqrt(n), whose quads row(round, whole, p) gives, the same for all inputs, or 0 of other inputs than the
+// one whose output it is; h_L is in vector `at`.
 template <class Run, class Row>
 RESMC_FN auto first_joint_gradient(Run& run, uint32_t at, Row row) {
     using Real = typename Run::Real;
@@ -39,14 +40,18 @@ RESMC_FN auto first_joint_gradient(Run& run, uint32_t at, Row row) {
                 sum.overlap = fma(p[0][k], h[k], sum.overlap);
             }
             add_gram<1>(p, 1, square);
-            for (uint32_t a = 0; a < run.inputs(); ++a) run.vectors.store(VECTOR_GRADIENT, a, round, p[0]);
+            const Real zeros[4] = {Real(0.0f), Real(0.0f), Real(0.0f), Real(0.0f)};
+            for (uint32_t a = 0; a < run.inputs(); ++a)
+                run.vectors.store(VECTOR_GRADIENT, a, round, a > 0 && run.of_batch() ? zeros : p[0]);
         });
     for (uint32_t i = 0; i < pairs_of(run.inputs()); ++i) {
-        run.gradients.gram[i] = run.team.total(square[0]);
+        run.gradients.gram[i] = i > 0 && run.of_batch() ? Double(0.0) : run.team.total(square[0]);
         run.gradients.kernel[i] = Double(0.0);
     }
     for (uint32_t a = 0; a < run.inputs(); ++a) run.gradients.exponents[a] = Word(0u);
-    return Gradient<Real, Word>{{sums.square, Word(0u)}, {Real(0.0f), Word(0u)}, sums.overlap};
+    Gradient<Real, Word> gradient{{sums.square, Word(0u)}, {Real(0.0f), Word(0u)}, sums.overlap};
+    if (run.of_batch()) gather_inputs(run, at, run.kept(at).exponent, gradient);
+    return gradient;
 }
 
 // From p_{l+1} to p_l; h_l, of which `here` is known, is in vector `at`, and branch(round, whole, v) gives a quad of
@@ -68,6 +73,11 @@ RESMC_FN void finish_joint_backward(Run& run, const typename Run::Layer& here, u
     step[0] = s.step;
     known.exponents[0] = gradient.p.exponent;
     for (uint32_t a = 1; a < m; ++a) {
+        if (run.of_batch()) {
+            carry[a] = s.carry;
+            step[a] = s.step;
+            continue;
+        }
         const Word shift = half_exponent(known.gram[pair_index(a, a)]);
         step[a] = to_single(power_of_two_double(Word(0u) - shift));
         carry[a] = Real(run.net.network.carry) * step[a];
@@ -81,9 +91,10 @@ RESMC_FN void finish_joint_backward(Run& run, const typename Run::Layer& here, u
             if (run.norm_before()) {
                 typename Run::Quads y;
                 run.load(VECTOR_FRESH, m, round, v);
+                Real factors[4];
                 run.load(at, run.columns(), round, y);
-                met.apply(run, round, whole, y);
-                pulled.apply(run, y, v);
+                met.apply(run, round, whole, y, factors);
+                pulled.apply(run, y, factors, v);
             } else {
                 branch(round, whole, v);
             }
@@ -112,6 +123,7 @@ RESMC_FN void finish_joint_backward(Run& run, const typename Run::Layer& here, u
     gradient.p.square = sums.square;
     gradient.change.square = sums.change_square;
     gradient.overlap = sums.overlap;
+    if (run.of_batch()) gather_inputs(run, at, here.exponent, gradient);
 }
 
 // Adds factor (q^a . q^b)(x^a . x^b) to the kernel: q's Gram matrix, in the units of the gradients, and that of the
@@ -120,6 +132,7 @@ RESMC_FN void finish_joint_backward(Run& run, const typename Run::Layer& here, u
 template <class Run, class Double, class Word>
 RESMC_OUTLINE_FN void add_kernel(Run& run, const Double& factor, const Double* q, const Double* met,
                                  const Word& exponent, uint32_t at) {
+    if (run.of_batch()) return;  // every output depends on all inputs
     const uint32_t m = run.inputs();
     const Word* const scale_units = run.vectors.scale_units(at);
     Word exponents[Run::limit], units[Run::limit];

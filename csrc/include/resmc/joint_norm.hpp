@@ -24,7 +24,7 @@ template <class Run>
 struct ColumnNorm;
 template <class Run>
 RESMC_OUTLINE_FN void normalise_quads(const Run& run, const ColumnNorm<Run>& norm, uint32_t round, bool whole,
-                                      typename Run::Quads& x);
+                                      typename Run::Quads& x, typename Run::Real (&factors)[4]);
 
 // N of the columns of a vector. Column 0 has no units afterwards, the others those of `exponents`.
 template <class Run>
@@ -36,14 +36,21 @@ struct ColumnNorm {
     Normaliser<Real> first;                      // layer and rms norm: of column 0,
     Real own[limit], along[limit], mean[limit];  // and own P x_a + along P x_0 of all others
     Real unit[limit], eps, back;                 // batch norm: units of columns beside the largest, and back to theirs
+    Word largest;
     Word exponents[limit];
 
     RESMC_FN void apply(const Run& run, uint32_t round, bool whole, Real (&x)[limit][4]) const {
-        normalise_quads(run, *this, round, whole, x);
+        Real factors[4];
+        normalise_quads(run, *this, round, whole, x, factors);
     }
-    RESMC_FN void apply_inline(const Run& run, uint32_t round, bool whole, Real (&x)[limit][4]) const {
+    // With the factors of the neurons by a batch norm, in units of 2^-largest.
+    RESMC_FN void apply(const Run& run, uint32_t round, bool whole, Real (&x)[limit][4], Real (&factors)[4]) const {
+        normalise_quads(run, *this, round, whole, x, factors);
+    }
+    RESMC_FN void apply_inline(const Run& run, uint32_t round, bool whole, Real (&x)[limit][4],
+                               Real (&factors)[4]) const {
         if (run.net.norm == NORM_BATCH) {
-            over_inputs(run, x);
+            over_inputs(run, x, factors);
             return;
         }
         for (uint32_t k = 0; k < 4; ++k) {
@@ -54,7 +61,7 @@ struct ColumnNorm {
         for (uint32_t a = 0; a < run.columns(); ++a) run.mask(round, whole, x[a]);
     }
     // Where all inputs are equal and eps is 0, they become 0.
-    RESMC_FN void over_inputs(const Run& run, Real (&x)[limit][4]) const {
+    RESMC_FN void over_inputs(const Run& run, Real (&x)[limit][4], Real (&factors)[4]) const {
         const uint32_t m = run.inputs();
         const Real share(1.0f / static_cast<float>(m));
         for (uint32_t k = 0; k < 4; ++k) {
@@ -68,6 +75,7 @@ struct ColumnNorm {
             }
             const Real size = fma(square, share, eps);
             const Real factor = select_zero(as_word(size), Real(0.0f), Real(1.0f) / sqrt(size));
+            factors[k] = factor;
             x[0][k] = Real(0.0f) - middle * factor;
             for (uint32_t a = 1; a < m; ++a) x[a][k] = back * (factor * x[a][k]);
         }
@@ -76,8 +84,8 @@ struct ColumnNorm {
 
 template <class Run>
 RESMC_OUTLINE_FN void normalise_quads(const Run& run, const ColumnNorm<Run>& norm, uint32_t round, bool whole,
-                                      typename Run::Quads& x) {
-    norm.apply_inline(run, round, whole, x);
+                                      typename Run::Quads& x, typename Run::Real (&factors)[4]) {
+    norm.apply_inline(run, round, whole, x, factors);
 }
 
 // Of layer and rms norm, from the columns' Gram matrix. 2^exponent is the unit of column 0.
@@ -144,6 +152,7 @@ RESMC_OUTLINE_FN void find_column_norm(Run& run, uint32_t vector, const typename
     for (uint32_t a = 2; a < run.inputs(); ++a)
         largest = as_word(select_negative(largest - exponents[a], as_real(exponents[a]), as_real(largest)));
     for (uint32_t a = 1; a < run.inputs(); ++a) norm.unit[a] = power_of_two_real(exponents[a] - largest);
+    norm.largest = largest;
     norm.eps = eps_in_units(run.net, largest);
     norm.back = power_of_two_real(exponent - largest);
 }
@@ -261,10 +270,12 @@ RESMC_OUTLINE_FN void normalise_columns(Run& run, uint32_t vector, bool follow, 
         run.load(vector, run.columns(), round, x);
         Real v[4];
         run.vectors.load(vector, 0, round, v);
-        norm.apply(run, round, whole, x);
+        Real factors[4];
+        norm.apply(run, round, whole, x, factors);
         add_gram<Run::limit>(x, run.columns(), gram);
         for (uint32_t a = batch ? 0 : 1; a < run.columns(); ++a) run.vectors.store(vector, a, round, x[a]);
         if (!batch) return;
+        if (run.keeps_factors()) run.vectors.store(vector, run.columns(), round, factors);
         Real d[4];
         run.vectors.load(VECTOR_CHANGE, round, d);
         for (uint32_t k = 0; k < 4; ++k) {
@@ -283,6 +294,8 @@ RESMC_OUTLINE_FN void normalise_columns(Run& run, uint32_t vector, bool follow, 
         for (uint32_t a = 1; a < run.inputs(); ++a) run.vectors.factors(vector)[a] = to_double(norm.own[a]) * unit;
         return;
     }
+    const Double unit = power_of_two_double(Word(0u) - norm.largest);
+    for (uint32_t a = 0; a < run.inputs(); ++a) run.vectors.factors(vector)[a] = unit;
     layer.sums.square = sums.square;
     layer.exponent = Word(0u);
     if (follow) change.square = sums.change_square;
