@@ -13,6 +13,7 @@ from .._system import checks
 from .._system.cpus import usable_cpus
 from .._system.words import brief, brief_repr
 from ..models.fields import GENERAL, LOG_GAUSSIAN, SHARED, check_together, network_of
+from ..models.layer_widths import refuse_widths
 from ..models.network import CHOICES, METHODS
 from ..models.residual_network import Model
 from ..models.resnet import MAX_WIDTH_DENSE
@@ -189,6 +190,7 @@ def check(
         For any argument out of range, naming the argument, its value and what is allowed.
     """
     network, joint = joint_of(_model(model, model_fields, asked), asked or Asked(), gradients)
+    refuse_widths(network, "in simulate", "kernels have one width; resmc.reference.simulate_residual has others")
     lowered = lower(network)
     networks = checks.integer("networks", networks, 1, MAX_NETWORK, "2^48")
     first = checks.integer("first_network", first_network, 0, MAX_NETWORK - networks, "2^48 - networks")
