@@ -100,6 +100,19 @@ RESMC_FN WordRegister register_count_positive(WordRegister n, FloatRegister x) {
 #endif
 }
 
+// x^2 is added to `square` where x > 0, and so is 1 to n.
+RESMC_FN void register_add_positive(FloatRegister x, FloatRegister& square, WordRegister& n) {
+#if defined(__AVX512F__)
+    const __mmask16 positive = _mm512_cmp_ps_mask((__m512)x, _mm512_setzero_ps(), _CMP_GT_OQ);
+    square = (FloatRegister)_mm512_mask3_fmadd_ps((__m512)x, (__m512)x, (__m512)square, positive);
+    n = (WordRegister)_mm512_mask_add_epi32((__m512i)n, positive, (__m512i)n, _mm512_set1_epi32(1));
+#else
+    const FloatRegister active = register_max(x, FloatRegister{});
+    square = register_fma(active, active, square);
+    n = register_count_positive(n, active);
+#endif
+}
+
 // The 64-bit products of m with the low word of each 64-bit slot.
 RESMC_FN LongRegister register_multiply(uint32_t m, LongRegister x) {
 #if defined(__AVX512F__)
@@ -295,6 +308,9 @@ RESMC_FN void load_cells(const float* cells, const Word& number, Real (&a)[4]) {
     }
 }
 RESMC_FN void count_positive(Word& n, const Real& x) { RESMC_EACH n.v[r] = register_count_positive(n.v[r], x.v[r]); }
+RESMC_FN void add_positive(const Real& x, Real& square, Word& n) {
+    RESMC_EACH register_add_positive(x.v[r], square.v[r], n.v[r]);
+}
 
 RESMC_FN void multiply(uint32_t m, const Wide& x, Wide& hi, Wide& lo) {
     RESMC_EACH {

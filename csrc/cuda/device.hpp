@@ -103,6 +103,12 @@ RESMC_FN void load_cells(const float* cells, Word number, Real (&a)[4]) {
 #endif
 }
 RESMC_FN void count_positive(Word& n, Real x) { n.v += x.v > 0.0f ? 1u : 0u; }
+RESMC_FN void add_positive(Real x, Real& square, Word& n) {
+    if (x.v > 0.0f) {
+        square = fma(x, x, square);
+        ++n.v;
+    }
+}
 
 #ifdef __CUDACC__
 // ---- what the kernels ask of a warp ---------------------------------------------------------------------------------

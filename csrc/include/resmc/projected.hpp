@@ -84,10 +84,14 @@ RESMC_FN void update_quad(const Network& net, const typename Team::Word (&w)[4],
         if (!whole && team.outside(i, net.width)) return;
         z[k] = first_layer ? g[k] : fma(coefficients.step, g[k], coefficients.carry * z[k]);
         if (!whole) z[k] = team.inside(i, net.width, z[k]);
-        const Real active = Activation::template phi<k>(z[k], w[k < 2 ? 1 : 3]);
         sums.square = fma(z[k], z[k], sums.square);
-        sums.active_square = fma(active, active, sums.active_square);
-        count_positive(sums.active, active);
+        if constexpr (Activation::has_signs) {  // a condition on s z would keep s z, and spill registers of a GPU
+            const Real active = Activation::template phi<k>(z[k], w[k < 2 ? 1 : 3]);
+            sums.active_square = fma(active, active, sums.active_square);
+            count_positive(sums.active, active);
+        } else {
+            add_positive(z[k], sums.active_square, sums.active);
+        }
     };
     neuron.template operator()<0>();
     neuron.template operator()<1>();
