@@ -208,9 +208,8 @@ def chain(model: ResidualNetwork, quantity: str = "growth") -> Chain:
 
     ``quantity`` is growth, |h_l|^2/|h_0|^2, log_norm, |h_l|^2/n_l, or gradient, |p_{L-l}|^2/|p_L|^2.
     """
-    widths = getattr(model, "widths", None)
-    if widths is not None:
-        return _by_width(model, widths, quantity)
+    if model.widths is not None:
+        return _by_width(model, model.widths, quantity)
     n, scales = model.width, np.abs(model.scales)
     inner = model.inner
     (top, leak), two_matrices = sides_of(model.sigma), model.block == "v-phi-w"

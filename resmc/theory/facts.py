@@ -218,7 +218,7 @@ class Facts:
         gaussian = fractions.fresh_layers(g) & fractions.symmetric_layers(g) & (not g.inputs.explicit)
         if not g.gaussian:
             gaussian &= np.arange(g.depth + 1) <= fractions.untouched_layers(g)
-        return np.where(gaussian[layers], 3.0 / (g.width + 2.0), np.nan)
+        return np.where(gaussian, 3.0 / (g.layer_widths + 2.0), np.nan)[layers]
 
     def log_norm(self, layers: Layers) -> FullyConnected | SkipOnly | LogMoments | None:
         """Return moments of the log-norm at ``layers`` where layers multiply it independently or are Gaussian."""
@@ -236,8 +236,8 @@ class Facts:
     @cached_property
     def first_layer(self) -> FirstLayer | None:
         """The law of the first layer's log-norm where h_0 is Gaussian; None with other weights on an explicit input."""
-        inputs = self.model.inputs
-        return None if inputs.explicit else first_layer(ResNet(self.model.width, 1, 1.0, 1.0, input_norm=inputs.size))
+        inputs, n = self.model.inputs, self.model.width_of(0)
+        return None if inputs.explicit else first_layer(ResNet(n, 1, 1.0, 1.0, input_norm=inputs.size))
 
     # -- limits at leading order in 1/n; of networks that are no `ResNet`, none is known
 

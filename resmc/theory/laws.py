@@ -34,7 +34,7 @@ class ExactLaw:
     ----------
     model : ResNet or ResidualNetwork
     quantity : str
-        growth: X = log |h_L|^2/|h_0|^2; log_norm: log |h_L|^2/n; gradient: log |p_0|^2/|p_L|^2.
+        growth: X = log |h_L|^2/|h_0|^2; log_norm: log |h_L|^2/n, n = n_L; gradient: log |p_0|^2/|p_L|^2.
     shift : float
         X less ``shift`` is a sum of independent variables.
     parts : tuple of pairs
@@ -89,7 +89,7 @@ class ExactLaw:
 
     @property
     def lowest_power(self) -> float:
-        """The infimum of the q for which `moment` is finite: -1/2 for ReLU without a skip, else -n/2.
+        """The infimum of the q for which `moment` is finite: -1/2 for ReLU without a skip, else -n/2 of the least n.
 
         Without a skip a single neuron may be active, and E (chi^2_1)^q is finite for q > -1/2 alone.
         """
@@ -206,14 +206,15 @@ def exact_law(model: Model, quantity: str = "growth") -> ExactLaw | None:
 
     It is known of networks whose layers multiply |h|^2 by independent factors: independent Gaussian weights, no bias,
     and v-phi-w with relu, balanced, leaky_relu or linear, any block with linear, or any block with one of these and
-    carry 0, then also with orthogonal weights; any scaling, also layer by layer. `no_exact_law` says why there is none.
+    carry 0, then also with orthogonal weights, or with widths by layer; any scaling, also layer by layer.
+    `no_exact_law` says why there is none.
     Of orthogonal networks with leaky_relu that are narrow and shallow cumulants and moments are known alone.
 
     Parameters
     ----------
     model : ResNet or ResidualNetwork
     quantity : {"growth", "log_norm", "gradient"}
-        log |h_L|^2/|h_0|^2, log |h_L|^2/n, or log |p_0|^2/|p_L|^2, whose law is that of the growth.
+        log |h_L|^2/|h_0|^2, log |h_L|^2/n, or log |p_0|^2/|p_L|^2, with the law of the growth unless widths differ.
 
     Raises
     ------
