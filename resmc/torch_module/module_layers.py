@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from .traced import Activated, Block, Factor, Normed, Step
+from .steps import Activated, Block, Factor, Normed, Step
 
 FINAL = (
     "a norm behind the last layer (a final norm, such as GPT-2's ln_f) is not understood: a ResidualNetwork ends with "
