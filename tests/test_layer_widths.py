@@ -348,6 +348,8 @@ def test_what_has_layers_of_one_width_refuses_them():
         lambda: simulated(model, 1, tangent_kernel=True): said + "with tangent_kernel=True",
         lambda: simulated(model, 1, displacement=True): said + "with displacement=True",
         lambda: simulated(model, 1, device="cuda"): said + "on a GPU",
+        lambda: Sweep(models=[model], networks=64, displacement=True): said + "with displacement=True",
+        lambda: Sweep(models=[model], networks=64, angle=0.1): said + "with angle",
         lambda: resmc.moment_growth(model, 2.0): said + "in populations that are resampled",
         lambda: resmc.gram_chain(net((6, 4, 5)), [[1.0]], 2): said + "with several inputs or tangents",
         lambda: theory.two_inputs(net((6, 4, 5), activation="linear"), 0.5): said + "with several inputs or tangents",
@@ -384,11 +386,13 @@ def test_simulations_sweeps_and_pages_keep_the_widths(tmp_path):
     assert Sweep.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
     result = plan.run(tmp_path / "store", progress=False)
     assert (result.networks.ravel() == 64).all()
+    assert Sweep(models=[model], networks=64, gradients=True).estimate().updates > 0
 
 
 @pytest.mark.cpu
 def test_a_page_says_all_widths_and_how_to_get_the_networks_again():
     from resmc.report.found import Analyses
+    from resmc.report.reproduce import of_simulation
     from resmc.report.settings import of_model
     from resmc.report.simulation_page import lead, title
     from resmc.report.spelled import model_call, model_options
@@ -398,7 +402,9 @@ def test_a_page_says_all_widths_and_how_to_get_the_networks_again():
     assert "Widths" not in " ".join(name for name, _ in of_model(model))
     assert eval(model_call(model), {"resmc": resmc}) == model
     assert model_options(model)["width"] == [784, 256, 10]
-    found = Analyses.of(simulated(model, 40))
+    sim = simulated(model, 40)
+    assert "displacement" not in of_simulation(sim).python
+    found = Analyses.of(sim)
     assert "widths 784, 256, 10" in title(found)
     assert "d/n\xa0=\xa00.1039" in lead(found)
 

@@ -32,7 +32,7 @@ from ..results.entries import End, Entries
 from ..results.observable import letter
 from ..results.observables import SWEPT, existing
 from .axes import AXES, model_of_table, plain_fields
-from .plan_checks import gridded, how_many, listed
+from .plan_checks import check_displacement, gridded, how_many, listed
 from .point import Point, point_seed
 
 Numbers = float | Sequence[float] | NDArray[Any]
@@ -243,6 +243,7 @@ class Plan:
             put("shard_updates", checks.integer("shard_updates", self.shard_updates, 1, 1 << 62, "2^62"))
         for name in ("gradients", "displacement"):
             put(name, checks.boolean(name, getattr(self, name)))
+        check_displacement(self.models, self.displacement)
         self._check_asked(put)
         self._check_networks(put)
         distinct = {id(one): one for one in self.lowered}.values()
