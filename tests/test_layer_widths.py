@@ -177,6 +177,11 @@ def test_modules_and_arrays_have_a_matrix_of_its_own_shape_for_every_layer():
         assert float(matrix.detach().square().mean()) * fan == pytest.approx(1.0, abs=5 * 0.012)
 
 
+def test_memory_is_asked_of_the_matrices_that_there_are():
+    drawn = net((100_000, *[2] * 400), "phi-out", "tanh").draw_weights()  # squares of the largest width: 32 TB
+    assert (drawn.W[0].shape, len(drawn.W)) == ((2, 100_000), 400)
+
+
 def test_the_twin_draws_biases_signs_and_masks_of_as_many_neurons_as_there_are():
     networks = np.arange(2, dtype=np.uint64)
     inward = Counters(net(UNEVEN, "phi-in", "balanced", bias=0.5, keep=0.5), 3, networks)

@@ -63,10 +63,12 @@ def _combinations(axes: Mapping[str, Any], dims: tuple[str, ...]) -> Iterator[Mo
         yield network({name: v[i] for name, v, i in zip(axes, values, index, strict=True)})
 
 
-def check_displacement(models: Iterable[Model], displacement: bool) -> None:
-    """Refuse displacements of networks that have none."""
+def checked_displacement(given: Any, models: Iterable[Model]) -> bool:
+    """Return whether displacements are followed; refuse those of networks that have none."""
+    displacement = checks.boolean("displacement", given)
     for model in models if displacement else ():
         refuse_widths(model, *DISPLACEMENT)
+    return displacement
 
 
 def how_many(
