@@ -45,7 +45,6 @@ inline Sigma sigma_of(Reader& d) {
 
 // Neurons of every layer, or an empty array where all have `width`: none may have more than vectors have room for.
 inline void read_widths(Reader& d, Residual& r) {
-    if (!d.has("widths")) return;  // TEMPORARY
     const size_t layers = d.length("widths") > 0 ? size_t{r.network.depth} + 1 : 0;
     const uint32_t* const widths = d.array<const uint32_t>("widths", {layers});
     if (layers == 0) return;

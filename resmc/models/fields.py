@@ -67,13 +67,16 @@ def network_of(given: Mapping[str, Any]) -> Model:
 def field_of(model: Model, name: str) -> Any:
     """Return the value of a field of a network; None where the network has no such field.
 
-    A `DepthScaling` has the fields beta, c and inside, and is no value of ``scaling``.
+    A `DepthScaling` has the fields beta, c and inside, and is no value of ``scaling``. The width of a network whose
+    layers have widths of their own is all of them.
     """
     scaling = getattr(model, "scaling", None)
     if name in DEPTH_SCALING:
         return getattr(scaling, name) if isinstance(scaling, DepthScaling) else None
     if name == "scaling" and isinstance(scaling, DepthScaling):
         return None
+    if name == "width" and model.widths is not None:
+        return model.widths
     return getattr(model, name, None)
 
 

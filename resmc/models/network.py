@@ -43,6 +43,11 @@ class Network(ABC):
         """Neurons that the activation acts on."""
         return self.width
 
+    @property
+    def width_in_words(self) -> str:
+        """The width in words."""
+        return f"width {self.width}"
+
     def width_of(self, layer: int) -> int:
         """Return the neurons of h_layer, layer = 0 .. depth."""
         return self.width if self.widths is None else self.widths[layer]

@@ -67,7 +67,9 @@ def first_layers(model: Model, most: int) -> Model:
         return replace(model, depth=depth)
     factor = float(model.scales[0])
     scaling = model.scaling[:depth] if isinstance(model.scaling, tuple) else DepthScaling(0.0, factor, model.inside)
-    return replace(model, depth=depth, scaling=scaling)
+    if model.widths is None:
+        return replace(model, depth=depth, scaling=scaling)
+    return replace(model, width=model.widths[: depth + 1], widths=None, depth=depth, scaling=scaling)  # type: ignore[arg-type]
 
 
 def canonical(model: Model) -> Plain:

@@ -372,7 +372,7 @@ class Plan:
             return f"point {index}: {model.title.replace('  ', ', ')}"
         place = np.unravel_index(index, self.shape) if self.shape else ()
         words = [f"{name} {self._words[name][i]}" for name, i in zip(self.dims, place, strict=True)]
-        return ", ".join(words) or f"width {model.width}, depth {model.depth}"
+        return ", ".join(words) or f"{model.width_in_words}, depth {model.depth}"
 
     @cached_property
     def _words(self) -> dict[str, list[str]]:
