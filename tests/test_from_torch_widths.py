@@ -96,8 +96,13 @@ def test_modules_that_are_drawn_anew_have_the_law(name):
     if name != "kaiming fan_out":  # at ten times these widths scales are the same
         np.testing.assert_allclose(read.scales, scales, rtol=1e-9)
     model = resmc.ResidualNetwork(widths, 2, "phi-in", "relu", 0.0, scales, input_norm=math.sqrt(square(6, 12)))
+    module = perceptron((6, *widths), draw)
+    rows = []
     with torch.no_grad():
-        rows = [perceptron((6, *widths), draw)(torch.ones(6)).double().numpy() for _ in range(NETWORKS)]
+        for _ in range(NETWORKS):
+            for one in list(module)[::2]:
+                one.reset_parameters() if draw is None else draw(one.weight)
+            rows.append(module(torch.ones(6)).double().numpy())
     norm = np.mean(np.array(rows) ** 2, axis=1)
     alive = norm[norm > 0.0]
     exact = theory.exact_law(model, "log_norm")
