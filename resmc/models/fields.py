@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from .._system.words import brief
 from .residual_network import CRITICAL, Model, ResidualNetwork
 from .resnet import ResNet
 from .scaling import DepthScaling
@@ -56,6 +57,11 @@ def network_of(given: Mapping[str, Any]) -> Model:
         As for `check_together`, and for values that the network does not allow.
     """
     if not check_together(given):
+        if isinstance(given.get("width"), list | tuple):
+            raise ValueError(
+                f"width={brief(given['width'])} is not allowed in a ResNet: layers of other widths have no skip; give "
+                "carry=0, which a ResidualNetwork has"
+            )
         return ResNet(**given)
     fields = dict(given)
     parts = {name: fields.pop(name) for name in DEPTH_SCALING if name in fields}

@@ -111,9 +111,9 @@ def shape_in_words(widths: Sequence[int]) -> str:
 # Where there is no network with widths by layer, and why, as `refuse_widths` says them.
 TRAINING = ("in training", "networks side by side have layers of one width")
 DEPTH = ("where one network has every depth", "its layers have one width")
-SEVERAL_INPUTS = ("with several inputs or tangents", "their layers have one width")
+SEVERAL_INPUTS = ("with several inputs or tangents", "these are followed through layers of one width")
 HEAT_MAP = ("in a heat map", "its weights depend on each other in depth, and their matrices are square")
-POPULATIONS = ("in populations that are resampled", "their layers have one width")
+POPULATIONS = ("in populations that are resampled", "these have layers of one width")
 SCHEME = ("with a scheme", "a step adds to the state, which must keep its length")
 PRODUCTS = ("with products of Jacobians", "these are made for square matrices")
 GPU = ("on a GPU", "its kernels have layers of one width; use device='cpu'")
@@ -131,4 +131,4 @@ def no_widths(model: Any, what: str) -> str | None:
     """Return why theory has nothing of a network with widths by layer, in a sentence, or None where they are alike."""
     if model.widths is None:
         return None
-    return f"width={brief(model.widths)} has no {what} that is derived here: all layers must have one width"
+    return f"width={brief(model.widths)} has no {what} here: all layers must have one width"

@@ -69,7 +69,8 @@ def first_layers(model: Model, most: int) -> Model:
     scaling = model.scaling[:depth] if isinstance(model.scaling, tuple) else DepthScaling(0.0, factor, model.inside)
     if model.widths is None:
         return replace(model, depth=depth, scaling=scaling)
-    return replace(model, width=model.widths[: depth + 1], widths=None, depth=depth, scaling=scaling)  # type: ignore[arg-type]
+    widths = model.widths[: depth + 1]
+    return replace(model, width=max(widths), widths=widths, depth=depth, scaling=scaling)
 
 
 def canonical(model: Model) -> Plain:

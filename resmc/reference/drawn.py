@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -107,7 +108,10 @@ def draw_weights(model: Network, seed: int = 0, network: int = 0) -> DrawnWeight
 def _check_size(model: Network) -> None:
     """Refuse weights that do not fit into memory: arrays, and the normals and sums of the widest process."""
     n, depth, matrices, inner = model.width, model.depth, model.residual_block.matrices, model.inner
-    size = 8 * n * inner * depth * (2 * matrices if isinstance(model.dependence, str) else 3 * matrices + 8)
+    entries = n * inner * depth
+    if model.widths is not None:
+        entries = sum(a * b for a, b in pairwise(model.widths))
+    size = 8 * entries * (2 * matrices if isinstance(model.dependence, str) else 3 * matrices + 8)
     available = available_memory()
     if size > available:
         raise ValueError(

@@ -32,7 +32,7 @@ from ..results.entries import End, Entries
 from ..results.observable import letter
 from ..results.observables import SWEPT, existing
 from .axes import AXES, model_of_table, plain_fields
-from .plan_checks import gridded, how_many, listed
+from .plan_checks import checked_displacement, gridded, how_many, listed
 from .point import Point, point_seed
 
 Numbers = float | Sequence[float] | NDArray[Any]
@@ -241,8 +241,8 @@ class Plan:
         put("correlations", checks.boolean("correlations", self.correlations))
         if self.shard_updates is not None:
             put("shard_updates", checks.integer("shard_updates", self.shard_updates, 1, 1 << 62, "2^62"))
-        for name in ("gradients", "displacement"):
-            put(name, checks.boolean(name, getattr(self, name)))
+        put("gradients", checks.boolean("gradients", self.gradients))
+        put("displacement", checked_displacement(self.displacement, self.models))
         self._check_asked(put)
         self._check_networks(put)
         distinct = {id(one): one for one in self.lowered}.values()
