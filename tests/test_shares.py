@@ -127,7 +127,7 @@ def test_a_narrow_leaky_law_has_moments_and_no_distribution_function():
     assert law.moment(1.0) == pytest.approx(2.0 * math.log(weights @ share), abs=1e-12)
     assert law.no_distribution is not None
     for asked in (lambda: law.cdf(-1.0), lambda: law.pdf(-1.0), lambda: law.quantile(0.5)):
-        with pytest.raises(ValueError, match="the distribution function of 'growth' is not known of so narrow"):
+        with pytest.raises(ValueError, match="the distribution function of 'growth' is not resolved for this"):
             asked()
     assert facts(model).exact_law("growth") is None
     assert np.isnan(facts(model).final_quantile("growth", [0.5])).all()

@@ -173,8 +173,15 @@ class Facts:
 
     def no_exact_law(self, quantity: str) -> str | None:
         """Return why `exact_law` has no law of one of `resmc.theory.laws.LAWS`, in a sentence; None if it has one."""
-        law = exact_law(self.model, quantity)
-        return no_exact_law(self.model, quantity) if law is None else law.no_distribution
+        if quantity not in self._without_law:
+            law = exact_law(self.model, quantity)
+            self._without_law[quantity] = no_exact_law(self.model, quantity) if law is None else law.no_distribution
+        return self._without_law[quantity]
+
+    @cached_property
+    def _without_law(self) -> dict[str, str | None]:
+        """Reasons that `no_exact_law` has found, by quantity."""
+        return {}
 
     def quotient_moment(self, quotient: str, moment: str, layers: Layers) -> Floats:
         """Return the mean or variance of a quotient's logarithm at ``layers``, given that it is not 0; NaN if unknown.

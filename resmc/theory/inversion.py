@@ -238,15 +238,11 @@ def distribution(parts: Sequence[Part], tail: Tail) -> Distribution | None:
     form: type[Singular] | type[OneSided] = OneSided if tail == "one-sided" else Singular
     atom = math.prod(points.atom**count for points, count in parts)
     phi = np.empty(0, np.complex128)
+    if tail == "unknown" and np.abs(_phi_of_all(parts, means, step, MOST_UNKNOWN, 2)).max() > NEGLIGIBLE:
+        return None
     while len(phi) < (MOST_UNKNOWN if tail == "unknown" else MOST_FREQUENCIES):
-        first, more = len(phi) + 1, max(len(phi), FIRST_FREQUENCIES)
-        log_size, angle = np.zeros(more), np.zeros(more)
-        for (points, count), mean in zip(parts, means, strict=True):
-            one = _phi(points, mean, step, first, more)
-            with np.errstate(divide="ignore"):
-                log_size += count * np.log(np.abs(one))
-            angle += count * np.angle(one)
-        phi = np.append(phi, np.exp(log_size + 1j * angle))
+        more = max(len(phi), FIRST_FREQUENCIES)
+        phi = np.append(phi, _phi_of_all(parts, means, step, len(phi) + 1, more))
         if np.abs(phi[-(more // 2) :]).max() < NEGLIGIBLE:
             return Distribution(low, high, phi)
         t = np.asarray(step * np.arange(1, len(phi) + 1), np.float64)
@@ -277,6 +273,17 @@ def _interval(parts: Sequence[Part], means: Sequence[float]) -> tuple[float, flo
         log_moment = sum(count * float(special.logsumexp(q * x, b=weight)) for x, weight, count in together)
         reach.append((log_moment - math.log(OUTSIDE)) / q)
     return max(reach[len(powers) :]), min(reach[: len(powers)])
+
+
+def _phi_of_all(parts: Sequence[Part], means: Sequence[float], step: float, first: int, count: int) -> Complex:
+    """Return the product of the parts' `_phi`."""
+    log_size, angle = np.zeros(count), np.zeros(count)
+    for (points, several), mean in zip(parts, means, strict=True):
+        one = _phi(points, mean, step, first, count)
+        with np.errstate(divide="ignore"):
+            log_size += several * np.log(np.abs(one))
+        angle += several * np.angle(one)
+    return np.asarray(np.exp(log_size + 1j * angle))
 
 
 def _phi(points: Points, mean: float, step: float, first: int, count: int) -> Complex:

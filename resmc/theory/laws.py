@@ -128,7 +128,7 @@ class ExactLaw:
         """Say why `cdf`, `pdf` and `quantile` are not known, in a sentence; None where they are."""
         if any(isinstance(law, Share) for law, _ in self.parts) and _distribution_of(self.parts) is None:
             return (
-                f"the distribution function of {self.quantity!r} is not known of so narrow and shallow a network: its "
+                f"the distribution function of {self.quantity!r} is not resolved for this network: its "
                 "law has atoms and singular densities, as no neuron may be above 0 in a layer, or all; moments and "
                 "cumulants are known"
             )

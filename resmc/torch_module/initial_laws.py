@@ -76,9 +76,14 @@ class InitialLaw:
     deviation: float
     cut: float | None = field(default=None, compare=False)
 
+    @property
+    def names(self) -> list[float]:
+        """Standard deviations that a user may call it by."""
+        return [self.deviation] if self.cut is None else [self.deviation, self.cut]
+
     def is_called(self, deviations: Sequence[float]) -> bool:
         """Return True if one of these standard deviations is this law's, or what was given with its bounds."""
-        return any(math.isclose(s, one, rel_tol=1e-9) for s in deviations for one in (self.deviation, self.cut) if one)
+        return any(math.isclose(s, one, rel_tol=1e-9) for s in deviations for one in self.names)
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,51 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import nn
 
 from ..models.weight_law import BIAS_LAWS
-from .initial_laws import Entries, InitialLaw, deviations_of, known_deviations, laws_of, misfit
+from .initial_laws import GAINS, Entries, Floats, InitialLaw, deviations_of, known_deviations, laws_of, misfit
+
+
+class Recipe(NamedTuple):
+    """An initialisation: a gain, and which of `deviations_of` it has."""
+
+    gain: float
+    mode: int
+
+
+RECIPES = [Recipe(gain, mode) for gain in GAINS for mode in range(3)]
+
+
+def _entries(linear: nn.Linear) -> Floats:
+    return np.asarray(linear.weight.detach().double().cpu().numpy(), np.float64)
+
+
+def _deviation(recipe: Recipe, linear: nn.Linear) -> float:
+    return deviations_of(recipe.gain, linear.in_features, linear.out_features)[recipe.mode]
+
+
+def recipes_of(laws: Sequence[InitialLaw], linears: Sequence[nn.Linear]) -> list[Recipe]:
+    """Return the initialisations that give all these laws, with any gain that matrices of one shape may have."""
+    drawn = [(law, one) for law, one in zip(laws, linears, strict=True) if law.deviation]
+    if not drawn:
+        return []
+    law, first = drawn[0]
+    units = deviations_of(1.0, first.in_features, first.out_features)
+    found = [Recipe(size / unit, mode) for size in law.names for mode, unit in enumerate(units)]
+    return [one for one in found if all(law.is_called([_deviation(one, linear)]) for law, linear in drawn)]
+
+
+def _made(recipe: Recipe, linears: Sequence[nn.Linear], found: Sequence[list[InitialLaw]]) -> list[InitialLaw] | None:
+    """Return the laws among those ``found`` that an initialisation gives, one for each matrix; None if it does not."""
+    each = [
+        next((law for law in laws if law.kind == "zeros" or law.is_called([_deviation(recipe, linear)])), None)
+        for linear, laws in zip(linears, found, strict=True)
+    ]
+    return [law for law in each if law is not None] if None not in each else None
 
 
 class Laws:
@@ -19,31 +57,44 @@ class Laws:
     def __init__(self, more: Sequence[float]) -> None:
         self.more = more
 
-    def of_matrices(self, where: str, linears: Sequence[nn.Linear], gains: Sequence[float] = ()) -> list[InitialLaw]:
-        """Return the law of each matrix: the same of all where there is one that fits all of one shape.
+    def of_matrices(
+        self,
+        where: str,
+        linears: Sequence[nn.Linear],
+        recipes: Sequence[Recipe] = (),
+        beside: nn.Linear | None = None,
+    ) -> list[InitialLaw]:
+        """Return the law of each matrix: the same of all, or one for each, where one initialisation made all of them.
 
-        Of several laws those with a standard deviation that was handed in go before others, then those of ``gains``.
+        Of several laws those with a standard deviation that was handed in go before others, then those of ``recipes``;
+        of several initialisations those that may have made the matrix ``beside`` these.
         """
         found: list[list[InitialLaw]] = []
         for number, linear in enumerate(linears):
-            entries = linear.weight.detach().double().cpu().numpy()
+            entries = _entries(linear)
             laws = laws_of(entries, (*self.more, *known_deviations(linear.in_features, linear.out_features)))
             uniform = [law for law in laws if law.kind == "uniform"]
-            alike = [s for g in gains for s in deviations_of(g, linear.in_features, linear.out_features)]
+            alike = [_deviation(recipe, linear) for recipe in recipes]
             meant = [law for law in laws if law.is_called(self.more)] or [law for law in laws if law.is_called(alike)]
             laws = meant or uniform or laws  # a Gaussian matrix hardly keeps to the ends of a uniform law
             if not laws:
                 raise ValueError(self._unknown(f"{where} of layer {number}", entries, linear))
             found.append(laws)
         shared = [law for law in found[0] if all(law in laws for laws in found)] if found else []
-        if len(shared) > 1 and len({(one.in_features, one.out_features) for one in linears}) == 1:
-            own = {id(one.weight): one.weight.detach().double().cpu().numpy().ravel() for one in linears}
+        if len(shared) > 1 or len({(one.in_features, one.out_features) for one in linears}) > 1:
+            own = {id(one.weight): _entries(one).ravel() for one in linears}
             pooled = np.concatenate(list(own.values()))
             shared = [law for law in shared if misfit(pooled, law) is None]
         shared, found = _likely(shared), [_likely(laws) for laws in found]
         if len(shared) == 1:
             return shared * len(found)
         if any(len(laws) > 1 for laws in found):
+            made = [(recipe, one) for recipe in RECIPES if (one := _made(recipe, linears, found))]
+            if beside is not None and any(one != made[0][1] for _, one in made):
+                first = laws_of(_entries(beside), known_deviations(beside.in_features, beside.out_features))
+                made = [(recipe, one) for recipe, one in made if _made(recipe, [beside], [first])]
+            if made and all(one == made[0][1] for _, one in made):
+                return made[0][1]
             said = ", ".join(f"{law.kind} {law.deviation:.4g}" for law in (shared or max(found, key=len)))
             raise ValueError(
                 f"{where} of so few entries may have been drawn from any of {said}: give deviations=, the standard "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from ..models.scaling import DepthScaling
 from ..models.user_activation import Activation
 from ..models.weights import Weights
 from .initial_laws import InitialLaw
-from .module_laws import Laws
+from .module_laws import Laws, Recipe, recipes_of
 from .module_layers import Layer, layers_of
 from .traced import steps_of
 
@@ -31,6 +32,7 @@ def from_torch(
     *,
     input: ArrayLike | None = None,
     deviations: float | Sequence[float] = (),
+    output: bool = False,
 ) -> ResidualNetwork:
     """Return the network whose law a module of torch has at initialisation.
 
@@ -48,6 +50,8 @@ def from_torch(
                     with numbers that multiply the state, the skip or the branch, and with LayerNorm or RMSNorm
                     on what the branch meets, on what it gives, on both, or on the sum
         readout     a Linear of another width at the end, with an activation before it in a network without sums
+
+    Without sums layers may have any widths; with sums one.
 
     A Linear that is followed by layers of activation and Linear is an embedding: the network's h_0 is what it makes.
     So h_l are the pre-activations of a multilayer perceptron, and its readout is left out: h_depth is the last hidden
@@ -75,6 +79,9 @@ def from_torch(
         Further standard deviations that weights may have, above 0, as of ``nn.init.normal_(w, std=..)``; of
         ``trunc_normal_(w, std=..)`` the normal's before it is cut.
 
+    output : bool
+        Read a readout behind an activation as the last layer, without sums: h_depth is then what the module returns.
+
     Raises
     ------
     ImportError
@@ -88,7 +95,7 @@ def from_torch(
         raise ValueError(f"module={brief(module)} is not allowed: it must be a torch.nn.Module")
     given = [deviations] if isinstance(deviations, int | float) else list(deviations)
     more = [checks.real("deviations", one, positive=True) for one in given]
-    embedding, layers = layers_of(steps_of(module), input is not None)
+    embedding, layers = layers_of(steps_of(module), input is not None, checks.boolean("output", output))
     return _network(embedding, layers, Laws(more), input)
 
 
@@ -103,12 +110,13 @@ def _one(what: str, values: Sequence[Any]) -> Any:
 def _network(embedding: nn.Linear | None, layers: list[Layer], laws: Laws, given: ArrayLike | None) -> ResidualNetwork:
     W, V = ([one for one in found if one is not None] for found in ([x.W for x in layers], [x.V for x in layers]))
     block = _one("form", ["v-phi-w" if x.W and x.V else "phi-in" if x.V else "phi-out" for x in layers])
-    width = _one("width", [*(one.out_features for one in V or W), *(one.in_features for one in W or V)])
+    widths = _widths(W, V, layers)
     inner = (
         _one("inner width", [*(one.out_features for one in W), *(one.in_features for one in V)]) if W and V else None
     )
     sigma, carry = _one("activation", [x.sigma for x in layers]), _one("carry", [x.carry for x in layers])
-    of_W, of_V, tied = laws.of_matrices("W", W), laws.of_matrices("V", V), _tied(embedding, layers)
+    of_W, of_V = laws.of_matrices("W", W, beside=embedding), laws.of_matrices("V", V, beside=embedding)
+    tied = _tied(embedding, layers)
     kinds = sorted({law.kind for law in of_W + of_V} - {"zeros"})
     kind = _one("law of weights", kinds) if kinds else "gaussian"
     if any(law.kind == "zeros" for law in of_W):
@@ -120,8 +128,8 @@ def _network(embedding: nn.Linear | None, layers: list[Layer], laws: Laws, given
             )
     met = [x.before * g for x, g in zip(layers, _gains(of_W, W) if W else [1.0] * len(layers), strict=True)]
     made = [x.after * g for x, g in zip(layers, _gains(of_V, V) if V else [1.0] * len(layers), strict=True)]
-    norm, place = _norm(layers, width)
-    placed = _placed(block, sigma, width, met, made, layers, fixed=norm is not None and place != "branch")
+    norm, place = _norm(layers, widths)
+    placed = _placed(block, sigma, max(widths), met, made, layers, fixed=norm is not None and place != "branch")
     unit, scales = placed.unit, placed.scales
     biases = [laws.of_bias(f"the bias of layer {number}", one) for number, one in enumerate(W or V)]
     divisors = _gains(of_W, W) if W else [a * g for a, g in zip(met, _gains(of_V, V), strict=True)]
@@ -130,10 +138,10 @@ def _network(embedding: nn.Linear | None, layers: list[Layer], laws: Laws, given
     bias = _one("bias", [float(f"{size:.12g}") for size in sizes]) if sizes else 0.0
     if any(law.deviation and not g for law, g in zip(biases, divisors, strict=True)):
         raise ValueError("a Linear with weights 0 has a bias, which is all that is left of its branch: it must be 0")
-    gains = [x.deviation * math.sqrt(one.in_features) for x, one in zip(of_W + of_V, W + V, strict=True)]
-    x, size = _start(embedding, laws, kind, gains if kinds else [], given)
+    recipes = [*recipes_of(of_W, W), *recipes_of(of_V, V)]
+    x, size = _start(embedding, laws, kind if kinds else None, recipes, given)
     return ResidualNetwork(
-        width,
+        max(widths),
         len(layers),
         block,
         placed.sigma,
@@ -148,6 +156,7 @@ def _network(embedding: nn.Linear | None, layers: list[Layer], laws: Laws, given
         norm=norm,
         norm_at=place,
         eps=EPS if norm is None else _eps(layers, placed.within),
+        widths=None if len(set(widths)) == 1 else widths,
     )
 
 
@@ -169,7 +178,22 @@ def _tied(embedding: nn.Linear | None, layers: Sequence[Layer]) -> bool:
     return True
 
 
-def _norm(layers: Sequence[Layer], width: int) -> tuple[str | None, str]:
+def _widths(W: Sequence[nn.Linear], V: Sequence[nn.Linear], layers: Sequence[Layer]) -> tuple[int, ...]:
+    """Return the widths of h_0 .. h_depth; refuse layers that differ where a skip or a branch needs one."""
+    if (W and V) or any(x.carry for x in layers):
+        one = _one("width", [*(one.out_features for one in V or W), *(one.in_features for one in W or V)])
+        return (one,) * (len(layers) + 1)
+    linear = V or W
+    for before, after in itertools.pairwise(linear):
+        if before.out_features != after.in_features:
+            raise ValueError(
+                f"a Linear from {after.in_features} behind one to {before.out_features} is not understood: a layer "
+                "begins with what the last one made"
+            )
+    return (linear[0].in_features, *(one.out_features for one in linear))
+
+
+def _norm(layers: Sequence[Layer], widths: Sequence[int]) -> tuple[str | None, str]:
     """Return the norm of all layers, or None, and where it acts, as fields of a ResidualNetwork."""
     names = {(one.before, one.branch, one.after): name for name, one in PLACES.items()} | {(False,) * 3: "none"}
     place: str = _one("places of norms", [names.get(layer.places, "another") for layer in layers])
@@ -177,8 +201,8 @@ def _norm(layers: Sequence[Layer], width: int) -> tuple[str | None, str]:
         return None, "pre"
     norms = [norm for layer in layers for norm in layer.norms]
     for norm in norms:
-        if norm.width not in (None, width):
-            raise ValueError(f"a norm of {norm.width} entries is not understood: layers have {width}")
+        if norm.width not in (None, *widths):
+            raise ValueError(f"a norm of {norm.width} entries is not understood: layers have {max(widths)}")
     return _one("kind of norm", [norm.name for norm in norms]), place
 
 
@@ -249,7 +273,7 @@ def _scales(layers: Sequence[Layer], within: Sequence[float], unit: float) -> li
 
 
 def _start(
-    embedding: nn.Linear | None, laws: Laws, kind: str, gains: Sequence[float], given: ArrayLike | None
+    embedding: nn.Linear | None, laws: Laws, kind: str | None, recipes: Sequence[Recipe], given: ArrayLike | None
 ) -> tuple[Any, float]:
     """Return the input that a network has in place of the module's, or None, and the size of h_0."""
     if embedding is None:
@@ -257,7 +281,7 @@ def _start(
             raise ValueError("input is not allowed for a module that begins with its layers: h_0 is N(0, I) there")
         return None, 1.0
     (law,), bias = (
-        laws.of_matrices("the embedding", [embedding], gains),
+        laws.of_matrices("the embedding", [embedding], recipes),
         laws.of_bias("the embedding's bias", embedding),
     )
     n_in = embedding.in_features
@@ -268,7 +292,7 @@ def _start(
             f"the embedding has {law.kind} weights beside orthogonal ones of layers: it must be gaussian, as by "
             "nn.init.normal_, as is the first matrix of such a ResidualNetwork"
         )
-    if gains and law.kind != kind and kind != "orthogonal":
+    if kind not in (None, law.kind, "orthogonal"):
         raise ValueError(f"the embedding has {law.kind} weights and layers {kind} ones: they must be alike")
     x = None if given is None else np.ravel(checks.numbers("input", given, "it must be an array of numbers, all real"))
     if x is not None and len(x) != n_in:
