@@ -59,8 +59,8 @@ def network_of(given: Mapping[str, Any]) -> Model:
     if not check_together(given):
         if isinstance(given.get("width"), list | tuple):
             raise ValueError(
-                f"width={brief(given['width'])} is not allowed in a ResNet: it must be one integer; layers of other widths "
-                "have no skip, which is carry=0 in a ResidualNetwork"
+                f"width={brief(given['width'])} is not allowed in a ResNet: it must be one integer; layers of other "
+                "widths have no skip, which is carry=0 in a ResidualNetwork"
             )
         return ResNet(**given)
     fields = dict(given)
