@@ -43,6 +43,19 @@ inline Sigma sigma_of(Reader& d) {
     return sigma;
 }
 
+// Neurons of every layer, or an empty array where all have `width`: none may have more than vectors have room for.
+inline void read_widths(Reader& d, Residual& r) {
+    const size_t layers = d.length("widths") > 0 ? size_t{r.network.depth} + 1 : 0;
+    const uint32_t* const widths = d.array<const uint32_t>("widths", {layers});
+    if (layers == 0) return;
+    for (size_t l = 0; l < layers; ++l)
+        if (widths[l] < 1 || widths[l] > r.network.width) d.refuse("widths", "must be from 1 to the width");
+    const bool fits = r.block != BLOCK_V_PHI_W && r.network.carry == 0.0f && r.norm == NORM_NONE &&
+                      r.weight_law != WEIGHTS_ORTHOGONAL;
+    if (!fits) d.refuse("widths", "must be empty in this network");
+    r.widths = widths;
+}
+
 // Steps, input and tables stay in the caller's memory.
 inline Residual residual_of(Reader& d) {
     Residual r{};
@@ -78,6 +91,7 @@ inline Residual residual_of(Reader& d) {
     r.n_in = d.integer<uint32_t>("n_in");
     r.steps = d.array<const float>("steps", {r.network.depth});
     r.input = d.array<const float>("input", {r.n_in > 0 ? size_t{r.n_in} + 12 : 0});
+    read_widths(d, r);
     return r;
 }
 

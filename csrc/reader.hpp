@@ -97,6 +97,11 @@ class Reader {
         }
     }
 
+    // How many entries an array has that is still to be read.
+    size_t length(const char* name) const {
+        return has(name) && py::hasattr(entries_[name], "__len__") ? py::len(entries_[name]) : 0;
+    }
+
     // An address in a device's memory.
     template <class T>
     T* pointer(const char* name) {

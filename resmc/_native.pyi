@@ -15,9 +15,10 @@ class KernelError(RuntimeError): ...
 # names it (csrc/reader.hpp). Of the fast kernels a network has width, depth, n_out, carry, carry_mantissa,
 # carry_exponent, step and readout; any residual network besides block, weight_law, grounded, homogeneous, inside,
 # gradients, keep, size, bias, bias_square, bias_law, kept_below, kept_factor, norm, norm_before, norm_branch,
-# norm_after, norm_eps, segment, n_in, inner, steps, input and an activation's own: activation (its number), above,
-# below, fine, octaves, kinks_above, kinks_below and table. Settings are variant, method, seed, first, count, batch,
-# keep_samples, keep_trajectories, deaths_possible, activity, correlations, mean_square, bin_low, bin_width and n_bins.
+# norm_after, norm_eps, segment, n_in, inner, steps, input, widths and an activation's own: activation (its number),
+# above, below, fine, octaves, kinks_above, kinks_below and table. Settings are variant, method, seed, first, count,
+# batch, keep_samples, keep_trajectories, deaths_possible, activity, correlations, mean_square, bin_low, bin_width and
+# n_bins.
 # Arrays are those of `resmc.engine.sums.Sums.arrays` and mean_square.norms (activity and mean_square where the settings
 # say so), sample_log_norm, sample_output, sample_exponent, path_log_norm and path_asymmetry; of a residual network
 # besides final_growth, for each quotient q that is followed q.norms, path_q and final_q, and path_overlap.

@@ -20,7 +20,8 @@ import pytest
 
 import resmc
 from resmc import ResNet
-from resmc.models.resnet import MAX_DEPTH, MAX_WIDTH, MAX_WIDTH_DENSE
+from resmc.models.layer_widths import MAX_WIDTH
+from resmc.models.resnet import MAX_DEPTH, MAX_WIDTH_DENSE
 
 AT_ONCE = 3.0  # seconds, on a busy machine; a run of GOOD would take hours
 GOOD: dict[str, Any] = {"width": 64, "depth": 100, "alpha": 0.5, "lam": 0.5, "networks": 10**9}

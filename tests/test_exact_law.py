@@ -253,7 +253,7 @@ def test_bessel_functions_change_as_scipys_do(nu):
 
 REFUSED = {
     "tied": ({"weights": resmc.Weights(depth="tied")}, "layers must be independent"),
-    "uniform": ({"weights": "uniform"}, "known for 'gaussian' alone"),
+    "uniform": ({"weights": "uniform"}, "known for 'gaussian' and 'orthogonal'"),
     "bias": ({"bias": 0.5}, "bias=0.5 has no exact law"),
     "tanh": ({"activation": "tanh"}, "not homogeneous"),
     "skip": ({"block": "phi-in"}, "no exact law beside a skip"),

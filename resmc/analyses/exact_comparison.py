@@ -18,7 +18,7 @@ from ..engine.finals import BIN_WIDTH
 from ..results.estimates import MIN_NETWORKS, NORMAL_95, ROUNDING, Estimate, Floats, KSDistance, ks_resolution
 from ..results.laws import Law
 from ..results.record import Record
-from ..theory import ExactLaw, no_exact_law
+from ..theory import ExactLaw
 from . import log_ratio
 from ._result import Result
 
@@ -69,7 +69,7 @@ def compare(sim: Record, name: str) -> ExactComparison:
     checks.choice("name", name, ("growth", "gradient"))
     exact = sim.facts.exact_law(name)
     if exact is None:
-        raise ValueError(f"{name!r} has nothing to be compared with: {no_exact_law(sim.model, name)}")
+        raise ValueError(f"{name!r} has nothing to be compared with: {sim.facts.no_exact_law(name)}")
     law = log_ratio.analyse(sim, name).law
     if law is None:
         raise ValueError(f"{name!r} has no law here: simulate with displacement=True or gradients=True")

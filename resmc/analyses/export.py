@@ -113,7 +113,7 @@ def _collected(sim: Record, laws: bool) -> tuple[dict[str, Variable], dict[str, 
     edges = sim.histogram.edges
     coordinates = {
         "layer": Variable(LAYER, sim.layers, "layer l"),
-        "ratio": Variable(LAYER, sim.layers / sim.model.width, "ratio l/n"),
+        "ratio": Variable(LAYER, sim.model.aspects[sim.layers], "ratio l/n"),
         "bin": Variable(("bin",), 0.5 * (edges[:-1] + edges[1:]), "middle of a bin of the log-norm"),
     }
     for name in sim.observables:

@@ -27,6 +27,7 @@ from scipy.special import gammaincc
 
 from .._system import checks
 from .._system.words import brief
+from ..models.layer_widths import refuse_widths
 from ..results.arithmetic import share_networks
 from ..results.estimates import Estimate, Floats
 from ..results.observables import OBSERVABLES
@@ -116,6 +117,7 @@ def extrapolate(
     for s in simulations:
         if not hasattr(s, "model"):
             raise ValueError(f"simulations holds {brief(s)}: extrapolate takes a sequence of Simulation objects")
+        refuse_widths(s.model, "in extrapolate", "it fits what one width changes")
     sims = sorted(simulations, key=lambda s: s.model.width)
     widths = np.array([s.model.width for s in sims], np.float64)
     _check_alike(sims)

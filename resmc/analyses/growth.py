@@ -89,7 +89,7 @@ def analyse(sim: Record) -> Growth:
     log_scale = np.nan if facts.log_gaussian is None else facts.log_gaussian.log_scale
     return Growth(
         layers=sim.layers,
-        ratio=sim.layers / sim.model.width,
+        ratio=sim.model.aspects[sim.layers],
         log_second_moment=moment.estimate,
         theory=facts.growth_limit(sim.layers),
         next_order=if_known(facts.growth_limit(sim.layers, 2)),

@@ -142,7 +142,7 @@ def _flat_slopes(sim: Record) -> list[str]:
         return []
     name = sim.lowered.general.activation
     # Some of many neurons have a slope that counts, unless sigma is flat on either side.
-    beyond = sim.lowered.general.sigma.flat_beyond(both=sim.model.width >= FEWEST_ACTIVE)
+    beyond = sim.lowered.general.sigma.flat_beyond(both=int(sim.model.layer_widths.min()) >= FEWEST_ACTIVE)
     largest = np.nanmax(np.append(sim.log_norm_mean.value + 2.0 * np.sqrt(sim.log_norm_variance.value), -np.inf))
     if largest < 2.0 * np.log(beyond):
         return []

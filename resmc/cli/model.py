@@ -43,7 +43,8 @@ s = c L^(-beta), where L is the depth. Options that are not given have their def
 
 def add_model_options(parser: argparse.ArgumentParser, *, depth: bool = True) -> None:
     """Add the options that spell a network; without ``depth`` those of networks whose depth is chosen elsewhere."""
-    parser.add_argument("--width", type=number, required=True, help="neurons per layer, n")
+    said = "neurons per layer, n" + ", or those of layers 0 to depth, as 784,256,10, with --carry 0" * depth
+    parser.add_argument("--width", type=widths if depth else number, required=True, metavar="WIDTH", help=said)
     if depth:
         parser.add_argument("--depth", type=number, required=True, help="residual layers, d or L")
     parser.add_argument("--n-out", type=number, help="output neurons (default: 1)")
@@ -79,6 +80,15 @@ def add_model_options(parser: argparse.ArgumentParser, *, depth: bool = True) ->
         "--inner-width", type=number, help="neurons within a branch of v-phi-w, N (default: as many as a layer has)"
     )
     group.add_argument("--input", metavar="LIST", help="the input x, as 0.5,-1,2 (default: one of size --input-norm)")
+
+
+def widths(text: str) -> int | list[int]:
+    """Read a width, or those of all layers with commas between them."""
+    found = [number(part) for part in text.split(",")]
+    return found if len(found) > 1 else found[0]
+
+
+widths.__name__ = "integer or list of integers"  # argparse's messages name the type of an argument by its function
 
 
 def model_of(args: argparse.Namespace) -> Model:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._system import checks
 from .._system.words import brief
-from ..models import inner_width, joint_inputs, normalisation
+from ..models import inner_width, joint_inputs, layer_widths, normalisation
 from ..models.joint_inputs import MAX_JOINT, JointInputs
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.weight_law import refuse_orthogonal
@@ -130,5 +130,6 @@ def _check_model(model: Model, what: str) -> None:
             "anew: layers must be independent of each other; resmc.reference.simulate_joint follows a few of the others"
         )
     refuse_orthogonal(model.weight_law, f"with {what}")
+    layer_widths.refuse_widths(model, f"with {what}", layer_widths.SEVERAL_INPUTS[1])
     if isinstance(model, ResidualNetwork):
         inner_width.refuse_inner_width(model.inner_width, f"with {what}", inner_width.SEVERAL_INPUTS[1])

@@ -33,6 +33,7 @@ SEGMENT_BYTES = 1 << 19  # layers that a pack of networks keeps for the backward
 LARGEST_PACK_BYTES = 128
 KEEP_RANGE = 100.0  # powers of two between the units of two neighbouring layers
 QUOTIENTS = ("growth", "displacement", "gradient", "gradient_displacement")
+CHANGES = ("displacement", "gradient_displacement")  # quotients of differences between layers
 BACKWARD = ("gradient", "gradient_displacement")  # quotients whose final value is that of layer 0
 MEAN_SQUARE = "mean_square"  # sums of |h_l|^2/n itself: no quotient, but kept and merged as one
 
@@ -93,6 +94,7 @@ class KernelResidual(KernelNetwork):
     input: NDArray[np.float32] = field(repr=False)
     table: NDArray[np.float32] = field(repr=False)
     weight_table: NDArray[np.float32] = field(repr=False)
+    widths: NDArray[np.uint32] = field(repr=False)  # neurons of layers 0 to depth; empty where all have ``width``
 
     @property
     def arrays(self) -> dict[str, NDArray[np.float32]]:
@@ -150,8 +152,13 @@ class Lowered:
 
     @property
     def follows_displacement(self) -> bool:
-        """True if displacements are followed unless one says otherwise: in the general spelling."""
-        return isinstance(self.model, ResidualNetwork)
+        """True if displacements are followed unless one says otherwise: in the general spelling, with one width."""
+        return isinstance(self.model, ResidualNetwork) and self.has_displacement
+
+    @property
+    def has_displacement(self) -> bool:
+        """True if h_l - h_0 has a meaning: where all layers have one width."""
+        return self.model.widths is None
 
     @property
     def follows_mean_square(self) -> bool:
@@ -171,7 +178,8 @@ class Lowered:
         """Names of the quotients that are followed; networks that are no `ResNet` have the first two in any case."""
         if self.log_gaussian is not None and not (gradients or displacement):
             return ()
-        return QUOTIENTS if gradients else QUOTIENTS[:2]
+        followed = QUOTIENTS if gradients else QUOTIENTS[:2]
+        return followed if self.has_displacement else tuple(name for name in followed if name not in CHANGES)
 
     def sums_of(self, gradients: bool, displacement: bool) -> tuple[str, ...]:
         """Names of all that has sums of its own besides h, and of "growth" where its final values are kept."""
@@ -260,13 +268,21 @@ class Lowered:
     def offsets(self, layers: NDArray[np.int64]) -> Floats:
         """Differences of the model's log-norms from the kernels': l log s + 2 log input_norm + l correction.
 
-        The mean of |h_l|^2/n (`follows_mean_square`) differs by the same in its logarithm.
+        The mean of |h_l|^2/n (`follows_mean_square`) differs by the same in its logarithm. Kernels divide |h_l|^2 by
+        the largest width; where layers have others, log(width/n_l) is in it too.
         """
         m = self.log_gaussian
         if m is not None:
             correction = self.rounding_correction
             return np.array([m.log_norm_offset(layer) + layer * correction for layer in layers.tolist()])
         g = self.general
+        return self.output_offsets(layers) + np.log(g.width / g.layer_widths[layers])
+
+    def output_offsets(self, layers: NDArray[np.int64]) -> Floats:
+        """Twice the logarithms of what separates the model's h_l from the kernels', as in `offsets` without widths."""
+        g = self.general
+        if self.log_gaussian is not None:
+            return self.offsets(layers)
         size = 2.0 * math.log(g.size) if g.homogeneous else 0.0
         return self.quotient_offsets(layers)["growth"] + size
 
@@ -333,7 +349,7 @@ def _residual(model: ResidualNetwork, gradients: bool) -> KernelResidual:
         segment = min(depth, max(math.isqrt(depth) + 1, SEGMENT_BYTES // vector))
     place, norm = model.norm_place, model.normalisation
     weight_table = model.weight_law.table
-    outer = 1.0 if model.block == "phi-out" or place.branch else 1.0 / math.sqrt(model.inner)
+    outer = _outer(model)
     n_in, x = 0, np.zeros(0)
     if model.inputs.explicit:
         size = model.size if model.homogeneous else 1.0
@@ -374,7 +390,15 @@ def _residual(model: ResidualNetwork, gradients: bool) -> KernelResidual:
         keep=1.0,
         steps=(model.scales * outer).astype(np.float32),
         input=x.astype(np.float32),
+        widths=np.array(model.widths or (), np.uint32),
     )
+
+
+def _outer(model: ResidualNetwork) -> float | Floats:
+    """Return what a layer's step has besides s_l, by layer or one for all: 1/sqrt(n) where a matrix ends the branch."""
+    if model.block == "phi-out" or model.norm_place.branch:
+        return 1.0
+    return 1.0 / math.sqrt(model.inner) if model.widths is None else 1.0 / np.sqrt(model.layer_widths[:-1])
 
 
 def activation_fields(sigma: ActivationRecord) -> dict[str, Any]:
@@ -401,7 +425,7 @@ def _rounding_by_layer(model: ResidualNetwork) -> Floats:
     """log E|h'|^2/|h|^2 of every layer less that of the rounded one, a branch having the norm s sqrt(E sigma(g)^2)."""
     if not model.homogeneous or not model.independent:
         return np.zeros(model.depth)
-    gain, outer = model.sigma.mean_square(), 1.0 if model.block == "phi-out" else 1.0 / math.sqrt(model.inner)
+    gain, outer = model.sigma.mean_square(), 1.0 if model.block == "phi-out" else _outer(model)
     carry = _rounded(model.carry)
     scales = (model.scales * outer).astype(np.float32).astype(np.float64) / outer
     if model.keep != 1.0:  # masks change a mean square by the rounding of keep and of its root

@@ -13,6 +13,7 @@ from .._system import checks
 from .._system.cpus import usable_cpus
 from .._system.words import brief, brief_repr
 from ..models.fields import GENERAL, LOG_GAUSSIAN, SHARED, check_together, network_of
+from ..models.layer_widths import DISPLACEMENT, GPU, refuse_widths
 from ..models.network import CHOICES, METHODS
 from ..models.residual_network import Model
 from ..models.resnet import MAX_WIDTH_DENSE
@@ -256,9 +257,11 @@ def _followed(lowered: Lowered, gradients: Any, displacement: Any) -> tuple[bool
     """(gradients, displacement): which of them are followed."""
     gradients = checks.boolean("gradients", gradients)
     if displacement is None:
-        return gradients, gradients or lowered.follows_displacement
+        return gradients, lowered.has_displacement and (gradients or lowered.follows_displacement)
     displacement = checks.boolean("displacement", displacement)
-    if gradients and not displacement:
+    if displacement:
+        refuse_widths(lowered.model, *DISPLACEMENT)
+    if gradients and lowered.has_displacement and not displacement:
         raise ValueError("displacement=False is not allowed with gradients=True: gradients are followed beside it")
     return gradients, displacement
 
@@ -311,7 +314,9 @@ def chosen_method(lowered: Lowered, given: Any) -> str:
 
 
 def _check_device(device: Device, lowered: Lowered) -> None:
-    """Refuse weights that a GPU's kernels do not draw."""
+    """Refuse weights that a GPU's kernels do not draw, and widths that they do not have."""
+    if device.kind != "cpu":
+        refuse_widths(lowered.model, *GPU)
     if device.kind != "cpu" and lowered.law not in WEIGHTS:
         raise ValueError(
             f"weights={brief(lowered.law)} are not allowed with device='cuda', whose kernels draw 'gaussian', "

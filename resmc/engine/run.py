@@ -20,7 +20,7 @@ from .finals import FinalCounts, Tally
 from .joint import Joint
 from .joint_ends import JointEnds
 from .joint_sums import JointSums
-from .lowering import MEAN_SQUARE, KernelNetwork, KernelResidual, Lowered
+from .lowering import CHANGES, MEAN_SQUARE, KernelNetwork, KernelResidual, Lowered
 from .machines import machine_of
 from .request import Job, Request, group_sizes
 from .sums import NormSums, Sums
@@ -206,8 +206,9 @@ def run(request: Request, report: Report | None = None) -> Outcome:
         where = Gpu(cuda.open_cuda(request.device.ordinal), recording.on_device)
     here = replace(job, keep_samples=0, keep_trajectories=0) if recording.on_device else job
     arrays = Arrays.empty(network, here, len(recording.layers))
-    tallies = {name: where.tally() for name in network.quotients}
-    final_samples = {name: np.empty(job.keep_samples) for name in network.quotients}
+    followed = [name for name in network.quotients if request.lowered.has_displacement or name not in CHANGES]
+    tallies = {name: where.tally() for name in followed}
+    final_samples = {name: np.empty(job.keep_samples) for name in followed}
     raw = None
 
     def watch(fraction: float) -> None:
@@ -218,8 +219,9 @@ def run(request: Request, report: Report | None = None) -> Outcome:
     for at, part in _parts(job) if network.quotients else ((0, job),):
         views = arrays.part(at, part)
         raw = where.add(network, part, recording.layers, views, _share(watch, at, part, job), tallies)
-        for name, quotient in views.quotients.items():
-            final_samples[name][at : at + part.count] = quotient.final[: part.keep_samples]
+        for name, values in final_samples.items():
+            values[at : at + part.count] = views.quotients[name].final[: part.keep_samples]
+    arrays = replace(arrays, quotients={name: arrays.quotients[name] for name in followed})
     arrays.sums.networks[:] = group_sizes(request.networks)
     if not request.lowered.has_asymmetry:  # the kernels' numbers there have no meaning
         arrays.path_asymmetry[:] = np.nan

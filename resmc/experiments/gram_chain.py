@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike
 from .._system import checks
 from .._system.stopping import look, stoppable
 from .._system.words import brief, brief_repr
-from ..models import inner_width, normalisation
+from ..models import inner_width, layer_widths, normalisation
 from ..models.dropout import GRAM_CHAIN, refuse_dropout
 from ..models.joint_inputs import JointInputs, of_gram
 from ..models.residual_network import Model, ResidualNetwork
@@ -239,6 +239,7 @@ def _checked(model: Model) -> ResidualNetwork:
     """Return the network in the general spelling if its Gram matrices are a Markov chain."""
     network = checked_network(model)
     refuse_dropout(network.keep, *GRAM_CHAIN)
+    layer_widths.refuse_widths(network, *layer_widths.SEVERAL_INPUTS)
     normalisation.refuse_norm(network, *normalisation.GRAM_CHAIN)
     inner_width.refuse_inner_width(network.inner_width, *inner_width.SEVERAL_INPUTS)
     if network.weight_law.gaussian and not network.gaussian:

@@ -12,6 +12,7 @@ from .._system.memory import available_memory
 from .._system.progress import reporting
 from .._system.stopping import look, stoppable
 from .._system.words import brief
+from ..models.layer_widths import PRODUCTS, refuse_widths
 from ..models.normalisation import refuse_batch
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.spelling import checked_network
@@ -78,6 +79,7 @@ def jacobian_singular_values(
     """
     network = checked_network(model)
     _check_norm(network)
+    refuse_widths(network, *PRODUCTS)
     checks.integer("width", network.width, 1, MAX_WIDTH, f"{MAX_WIDTH}, as a layer costs width^3")
     checks.integer("inner_width", network.inner, 1, MAX_WIDTH, f"{MAX_WIDTH}, as a layer costs width^3")
     count = checks.integer("networks", networks, 1, MAX_NETWORKS, "10^6")

@@ -20,7 +20,7 @@ from ..engine.lowering import Lowered, lower
 from ..engine.populations import Weighted
 from ..engine.recording import recorded_layers
 from ..engine.request import chosen_method
-from ..models import normalisation
+from ..models import layer_widths, normalisation
 from ..models.residual_network import Model
 from ..models.spelling import checked
 from ..models.weight_law import refuse_orthogonal
@@ -150,6 +150,7 @@ def checked_model(model: Any) -> Lowered:
     """Return a network that populations can be of."""
     lowered = lower(checked(model))
     normalisation.refuse_norm(model, *normalisation.POPULATIONS)
+    layer_widths.refuse_widths(model, *layer_widths.POPULATIONS)
     refuse_orthogonal(model.weight_law, "in populations that are resampled")
     chosen_method(lowered, "projected")
     return lowered

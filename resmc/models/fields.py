@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from .._system.words import brief
 from .residual_network import CRITICAL, Model, ResidualNetwork
 from .resnet import ResNet
 from .scaling import DepthScaling
@@ -56,6 +57,11 @@ def network_of(given: Mapping[str, Any]) -> Model:
         As for `check_together`, and for values that the network does not allow.
     """
     if not check_together(given):
+        if isinstance(given.get("width"), list | tuple):
+            raise ValueError(
+                f"width={brief(given['width'])} is not allowed in a ResNet: it must be one integer; layers of other "
+                "widths have no skip, which is carry=0 in a ResidualNetwork"
+            )
         return ResNet(**given)
     fields = dict(given)
     parts = {name: fields.pop(name) for name in DEPTH_SCALING if name in fields}
@@ -67,13 +73,16 @@ def network_of(given: Mapping[str, Any]) -> Model:
 def field_of(model: Model, name: str) -> Any:
     """Return the value of a field of a network; None where the network has no such field.
 
-    A `DepthScaling` has the fields beta, c and inside, and is no value of ``scaling``.
+    A `DepthScaling` has the fields beta, c and inside, and is no value of ``scaling``. The width of a network whose
+    layers have widths of their own is all of them.
     """
     scaling = getattr(model, "scaling", None)
     if name in DEPTH_SCALING:
         return getattr(scaling, name) if isinstance(scaling, DepthScaling) else None
     if name == "scaling" and isinstance(scaling, DepthScaling):
         return None
+    if name == "width" and model.widths is not None:
+        return model.widths
     return getattr(model, name, None)
 
 

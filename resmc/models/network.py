@@ -5,6 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .._system.words import brief_repr
 from .activation_record import ActivationRecord
 from .blocks import Block
@@ -31,6 +34,7 @@ class Network(ABC):
     width: int
     depth: int
     n_out: int
+    widths: tuple[int, ...] | None = None  # neurons of every layer, where these are not all ``width``
 
     __repr__ = brief_repr
 
@@ -39,8 +43,34 @@ class Network(ABC):
         """Neurons that the activation acts on."""
         return self.width
 
-    def matrix_shape(self, place: str) -> tuple[int, int]:
+    @property
+    def width_in_words(self) -> str:
+        """The width in words."""
+        return f"width {self.width}"
+
+    def width_of(self, layer: int) -> int:
+        """Return the neurons of h_layer, layer = 0 .. depth."""
+        return self.width if self.widths is None else self.widths[layer]
+
+    @property
+    def layer_widths(self) -> NDArray[np.int64]:
+        """Neurons of h_0 .. h_depth, (depth + 1,)."""
+        return np.full(self.depth + 1, self.width) if self.widths is None else np.array(self.widths)
+
+    def activated(self, layer: int) -> int:
+        """Return how many neurons a layer's activation acts on: as many as h_l has, or W_l h_l."""
+        if self.widths is None:
+            return self.inner
+        return self.widths[layer if self.residual_block.acts_on_layers else layer + 1]
+
+    def bias_length(self, layer: int) -> int:
+        """Return the entries of b_layer: as many as W_l h_l has, or V_l sigma(h_l) without a W_l."""
+        return self.inner if self.widths is None else self.widths[layer + 1]
+
+    def matrix_shape(self, place: str, layer: int) -> tuple[int, int]:
         """Return rows and columns of a layer's "outer" or "inner" matrix: the inner leads to the activation."""
+        if self.widths is not None:
+            return self.widths[layer + 1], self.widths[layer]
         return (self.inner, self.width) if place == "inner" else (self.width, self.inner)
 
     @property
@@ -75,8 +105,18 @@ class Network(ABC):
 
     @property
     def ratio(self) -> float:
-        """d/n = depth / width, the parameter of the infinite-depth-and-width limit."""
-        return self.depth / self.width
+        """d/n = depth / width, the parameter of the infinite-depth-and-width limit; with widths by layer `aspects`."""
+        return self.depth / self.width if self.widths is None else float(self.aspects[-1])
+
+    @property
+    def aspects(self) -> NDArray[np.float64]:
+        """l/n for l = 0 .. depth, (depth + 1,): with widths by layer 1/n_1 + .. + 1/n_l.
+
+        The variance of ln |h_l|^2 given h_0 grows by a multiple of 1/n_l at layer l, whose n_l entries are drawn anew.
+        """
+        if self.widths is None:
+            return np.arange(self.depth + 1) / self.width
+        return np.concatenate([[0.0], np.cumsum(1.0 / self.layer_widths[1:])])
 
     def to_torch(
         self,

@@ -6,7 +6,6 @@ Sources: Marion, Fermanian, Biau, Vert (arXiv 2206.06929), equations of the mode
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -17,25 +16,24 @@ from numpy.typing import NDArray
 
 from .._system import checks
 from .._system.plain import Plain
-from .._system.words import brief
 from .activation_families import checked_activation, record_of
 from .activation_record import ActivationRecord
 from .blocks import BLOCKS, Block
 from .dropout import checked_keep
-from .inner_width import DEPENDENT, checked_inner_width, refuse_inner_width
+from .inner_width import checked_inner_width, refuse_inner_width
 from .inputs import MAX_INPUTS, Inputs, checked_input, meeting
+from .layer_widths import check_widths, checked_widths, shape_in_words, widths_in_words
 from .network import Network
 from .normalisation import EPS, NORMS, NOWHERE, PLACES, Norm, Place, check_norm, checked_norm, norm_in_words
 from .processes import Covariance, Mixture, Process
-from .resnet import MAX_DEPTH, MAX_WIDTH, VARIANT_ACTIVATIONS, ResNet, lam_of_scale
-from .scaling import DepthScaling, Scaling, by_layer, checked_scaling, scaling_of
+from .resnet import MAX_DEPTH, VARIANT_ACTIVATIONS, ResNet, lam_of_scale
+from .scaling import SCALE_RANGE, DepthScaling, Scaling, by_layer, checked_scaling, scaling_of
 from .user_activation import Activation
 from .user_law import QuantileLaw
 from .weight_families import law_of
 from .weight_law import BIAS_LAWS, WeightLaw
-from .weights import Weights, checked_weights
+from .weights import Weights, check_dependence, checked_weights
 
-SCALE_RANGE = 2.0**40  # a scale beyond it could take a layer out of the range of the kernels' arithmetic
 NORM_RANGE = 2.0**50  # an input beyond it could leave that range in networks that cannot be rescaled
 CRITICAL = DepthScaling(0.5)  # independent weights then lead neither to explosion nor to the identity
 RESNET_ACTIVATIONS = {activation: variant for variant, activation in VARIANT_ACTIVATIONS.items()}
@@ -71,9 +69,12 @@ class ResidualNetwork(Network):
 
     Parameters
     ----------
-    width : int
+    width : int, or sequence of depth + 1 ints
         Neurons per layer, n: 1 to 2^24; 2^17 with ``method="dense"``, and where layers depend on each other, 11,585, or
-        8,192 with two matrices to a layer.
+        8,192 with two matrices to a layer. Or the neurons n_0, .., n_depth of every layer of a fully connected network:
+        one with carry=0 and the block phi-in or phi-out, whose layers are independent of each other, without a norm.
+        There the matrix of layer k is n_{k+1} x n_k, of variance 1/n_k, b_k has n_{k+1} entries, and W_out variance
+        1/n_depth. ``width`` then holds the largest of them, and ``widths`` all; equal ones are one number.
     depth : int
         Residual layers, L: 1 to 2^20 - 1.
     block : {"phi-in", "phi-out", "v-phi-w"}
@@ -123,6 +124,8 @@ class ResidualNetwork(Network):
     bias_law : {"gaussian", "uniform"}
         The law of b_k: Gaussian, or uniform on +-sqrt(3) bias, as torch draws the biases of a Linear. A uniform bias
         takes the dense method, and layers that are independent of each other.
+    widths : tuple of depth + 1 ints, optional
+        Neurons of every layer, where these differ: another way to say ``width``, whose largest is given beside it.
 
     Raises
     ------
@@ -148,24 +151,27 @@ class ResidualNetwork(Network):
     norm: str | None = None
     norm_at: str = "pre"
     eps: float = EPS
+    widths: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
             object.__setattr__(self, name, value)
 
-        put("width", checks.integer("width", self.width, 1, MAX_WIDTH, "2^24"))
         put("depth", checks.integer("depth", self.depth, 1, MAX_DEPTH, "2^20 - 1"))
+        width, widths = checked_widths(self.width, self.widths, self.depth)
+        put("width", width)
+        put("widths", widths)
         checks.choice("block", self.block, tuple(BLOCKS))
         put("activation", checked_activation(self.activation, self.width))
         put("inner_width", checked_inner_width(self.inner_width, self.width, self.block))
-        if self.sigma.half and self.inner % 2:
+        if self.sigma.half and self.inner % 2 and widths is None:
             name = "width" if self.inner_width is None else "inner_width"
             raise ValueError(f"{name}={self.inner} is not allowed with activation={self.activation!r}: it must be even")
         put("carry", checks.real("carry", self.carry))
         put("scaling", checked_scaling(self.scaling, self.depth))
         self._check_scaling()
         put("weights", checked_weights(self.weights))
-        self._check_dependence()
+        check_dependence(self)
         put("bias", checks.real("bias", self.bias))
         if self.bias < 0.0:
             raise ValueError(f"bias={self.bias!r} is not allowed: it is a standard deviation, at least 0")
@@ -191,45 +197,8 @@ class ResidualNetwork(Network):
         put("norm", checked_norm(self.norm))
         put("eps", checks.real("eps", self.eps))
         check_norm(self)
+        check_widths(self)
         self._check_range()
-
-    def _check_dependence(self) -> None:
-        """Refuse a process that these layers cannot have."""
-        process = self.dependence
-        if process != "iid":
-            refuse_inner_width(self.inner_width, *DEPENDENT)
-        if isinstance(process, Covariance) and len(process.matrix) != self.depth:
-            raise ValueError(
-                f"weights have a covariance of {len(process.matrix)} layers: it must have one row for each of depth="
-                f"{self.depth} layers"
-            )
-        if isinstance(process, Covariance):
-            largest = math.sqrt(float(process.matrix.diagonal().max()))
-            if not 1.0 / SCALE_RANGE <= largest <= SCALE_RANGE:
-                raise ValueError(
-                    f"a covariance whose largest standard deviation is {largest:g} is out of range: it must be from "
-                    "2^-40 to 2^40"
-                )
-        if not isinstance(process, Mixture):
-            return
-        if self.block == "v-phi-w":
-            raise ValueError(
-                "block='v-phi-w' is not allowed with a Mixture: it has a product of two such matrices, for which no "
-                "limit is known; use 'phi-in', or 'phi-out' with the scaling inside"
-            )
-        inside = self.block == "phi-out"
-        if self.scaling != DepthScaling(0.0, 1.0, inside):
-            wanted = "DepthScaling(0, inside=True)" if inside else "DepthScaling(0)"
-            raise ValueError(
-                f"scaling={brief(self.scaling)} is not allowed with a Mixture and block={self.block!r}: a mixture "
-                f"carries its own scaling, so it must be {wanted}"
-            )
-        for c, factor in zip(process.cs, process.factors(self.depth), strict=True):
-            if c and not 1.0 / SCALE_RANGE <= abs(factor) <= SCALE_RANGE:
-                raise ValueError(
-                    f"a Mixture with a factor of {factor:g} at depth={self.depth} is out of range: its size must be "
-                    "from 2^-40 to 2^40, unless its c is 0"
-                )
 
     def _check_orthogonal(self) -> None:
         """Refuse what orthogonal matrices do not go with."""
@@ -373,7 +342,9 @@ class ResidualNetwork(Network):
 
     @property
     def width_in_words(self) -> str:
-        """The width, and the inner one where it is another."""
+        """The width, and the inner one where it is another; or the widths of all layers."""
+        if self.widths is not None:
+            return widths_in_words(self.widths)
         return f"width {self.width}" + ("" if self.inner_width is None else f" (inner {self.inner_width})")
 
     @property
@@ -389,19 +360,22 @@ class ResidualNetwork(Network):
     @property
     def short_title(self) -> str:
         """A few words for a progress bar."""
-        return f"{self.block} {self.activation} {self.width}x{self.depth}"
+        size = f"{self.width}x{self.depth}" if self.widths is None else shape_in_words(self.widths)
+        return f"{self.block} {self.activation} {size}"
 
     def to_dict(self) -> Plain:
         """Return the fields, in order, as plain values: the canonical description, which is that of files and keys.
 
-        ``keep`` is left out where it is 1, ``inner_width`` where there is none, ``bias_law`` where it is Gaussian, and
-        what says of a norm where there is none, as networks were described before there were these.
+        ``keep`` is left out where it is 1, ``inner_width`` and ``widths`` where there are none, ``bias_law`` where it
+        is Gaussian, and what says of a norm where there is none, as networks were described before there were these.
         """
         out = {f.name: getattr(self, f.name) for f in fields(self)}
         if self.keep == 1.0:
             del out["keep"]
         if self.inner_width is None:
             del out["inner_width"]
+        if self.widths is None:
+            del out["widths"]
         if self.bias_law == "gaussian":
             del out["bias_law"]
         if self.norm is None:
@@ -414,6 +388,8 @@ class ResidualNetwork(Network):
         if isinstance(self.activation, Activation):
             out["activation"] = self.activation.to_dict()
         out["input"] = None if self.input is None else list(self.input)
+        if self.widths is not None:
+            out["widths"] = list(self.widths)
         return out
 
     @staticmethod
@@ -431,7 +407,13 @@ class ResidualNetwork(Network):
         said = (
             self.activation in RESNET_ACTIVATIONS and self.residual_block.acts_on_layers and self.weights == "gaussian"
         )
-        if not said or not self.homogeneous or self.keep != 1.0 or len(set(self.scales.tolist())) > 1:
+        if (
+            not said
+            or not self.homogeneous
+            or self.widths is not None
+            or self.keep != 1.0
+            or len(set(self.scales.tolist())) > 1
+        ):
             return None
         lam, variant = lam_of_scale(float(self.scales[0])), RESNET_ACTIVATIONS[str(self.activation)]
         return ResNet(self.width, self.depth, self.carry, lam, variant, self.n_out, self.size)

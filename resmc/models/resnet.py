@@ -12,6 +12,7 @@ from .activation_record import ActivationRecord
 from .activations import ACTIVATIONS
 from .blocks import BLOCKS, Block
 from .inputs import Inputs
+from .layer_widths import MAX_WIDTH
 from .network import Network
 from .weight_law import WEIGHTS, WeightLaw
 
@@ -20,7 +21,6 @@ VARIANTS = tuple(VARIANT_ACTIVATIONS)
 
 SQRT2 = math.sqrt(2.0)
 MAX_DEPTH = (1 << 20) - 1  # the layer index has 20 bits of a counter word
-MAX_WIDTH = 1 << 24  # active counts and |z|^2 stay accurate in 32-bit arithmetic
 MAX_QUOTIENT_EXPONENT = 2000  # a 32-bit exponent counts scales down to 2^-2000 per layer, over 2^20 layers
 MAX_WIDTH_DENSE = 1 << 17  # a dense weight's flat index i n + j has 34 bits: 32 of quads, 2 of outputs
 

@@ -14,6 +14,8 @@ from .._system import checks
 from .._system.plain import Plain
 from .._system.words import brief
 
+SCALE_RANGE = 2.0**40  # a scale beyond it could take a layer out of the range of the kernels' arithmetic
+
 
 def power_of_depth(c: float, beta: float, depth: int) -> float:
     """Return c depth^(-beta), which is infinite beyond the largest float."""

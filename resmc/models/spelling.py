@@ -67,7 +67,10 @@ def first_layers(model: Model, most: int) -> Model:
         return replace(model, depth=depth)
     factor = float(model.scales[0])
     scaling = model.scaling[:depth] if isinstance(model.scaling, tuple) else DepthScaling(0.0, factor, model.inside)
-    return replace(model, depth=depth, scaling=scaling)
+    if model.widths is None:
+        return replace(model, depth=depth, scaling=scaling)
+    widths = model.widths[: depth + 1]
+    return replace(model, width=max(widths), widths=widths, depth=depth, scaling=scaling)
 
 
 def canonical(model: Model) -> Plain:

@@ -5,6 +5,7 @@ Entries of one matrix are independent; so are those of different layers, unless 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._system.plain import Plain
 from .._system.words import brief
-from .processes import Covariance, Process, process_of
+from .inner_width import DEPENDENT, refuse_inner_width
+from .processes import Covariance, Mixture, Process, process_of
+from .scaling import SCALE_RANGE, DepthScaling
 from .user_law import QuantileLaw
 from .weight_families import checked_law, law_of
 from .weight_law import WEIGHTS
@@ -141,3 +144,42 @@ def _array(given: Any) -> NDArray[Any]:
         return np.asarray(given)
     except ValueError:  # rows of different lengths
         return np.empty(())
+
+
+def check_dependence(model: Any) -> None:
+    """Refuse a process that these layers cannot have."""
+    process = model.dependence
+    if process != "iid":
+        refuse_inner_width(model.inner_width, *DEPENDENT)
+    if isinstance(process, Covariance) and len(process.matrix) != model.depth:
+        raise ValueError(
+            f"weights have a covariance of {len(process.matrix)} layers: it must have one row for each of depth="
+            f"{model.depth} layers"
+        )
+    if isinstance(process, Covariance):
+        largest = math.sqrt(float(process.matrix.diagonal().max()))
+        if not 1.0 / SCALE_RANGE <= largest <= SCALE_RANGE:
+            raise ValueError(
+                f"a covariance whose largest standard deviation is {largest:g} is out of range: it must be from "
+                "2^-40 to 2^40"
+            )
+    if not isinstance(process, Mixture):
+        return
+    if model.block == "v-phi-w":
+        raise ValueError(
+            "block='v-phi-w' is not allowed with a Mixture: it has a product of two such matrices, for which no "
+            "limit is known; use 'phi-in', or 'phi-out' with the scaling inside"
+        )
+    inside = model.block == "phi-out"
+    if model.scaling != DepthScaling(0.0, 1.0, inside):
+        wanted = "DepthScaling(0, inside=True)" if inside else "DepthScaling(0)"
+        raise ValueError(
+            f"scaling={brief(model.scaling)} is not allowed with a Mixture and block={model.block!r}: a mixture "
+            f"carries its own scaling, so it must be {wanted}"
+        )
+    for c, factor in zip(process.cs, process.factors(model.depth), strict=True):
+        if c and not 1.0 / SCALE_RANGE <= abs(factor) <= SCALE_RANGE:
+            raise ValueError(
+                f"a Mixture with a factor of {factor:g} at depth={model.depth} is out of range: its size must be "
+                "from 2^-40 to 2^40, unless its c is 0"
+            )

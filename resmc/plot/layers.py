@@ -123,7 +123,7 @@ def plot_trajectories(sim: Record, *, most: int = MOST_PATHS, ax: Axes | None = 
     paths = sim.trajectories.to_numpy().log_norm[:most]
     if not len(paths):
         raise ValueError("sim kept no trajectories: simulate(.., keep_trajectories=20) keeps those of 20 networks")
-    aspect = sim.layers / sim.model.width
+    aspect = sim.model.aspects[sim.layers]
     mean, deviation = sim.log_norm_mean.value, np.sqrt(sim.log_norm_variance.value)
     limit, second = (sim.facts.log_norm_limit(sim.layers, order) for order in (1, 2))
     exact = [sim.facts.log_norm_moment(name, sim.layers) for name in ("mean", "variance")]

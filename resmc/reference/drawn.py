@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,7 +30,7 @@ class DrawnWeights:
 
     Where there are signs, sigma(x) stands for sigma(signs_k x), and with dropout for kept_k sigma(x). A `ResNet` is
     phi-in with carry alpha and s = sqrt(2) lam. They are the networks of `resmc.reference.simulate_residual` with
-    ``method="dense"``.
+    ``method="dense"``. With widths by layer, V, W, b, signs and kept are tuples with an array for each layer.
 
     Attributes
     ----------
@@ -48,11 +50,11 @@ class DrawnWeights:
         W_out.
     """
 
-    V: Floats | None
-    W: Floats | None
-    b: Floats | None
-    signs: Floats | None
-    kept: Floats | None
+    V: Floats | tuple[Floats, ...] | None
+    W: Floats | tuple[Floats, ...] | None
+    b: Floats | tuple[Floats, ...] | None
+    signs: Floats | tuple[Floats, ...] | None
+    kept: Floats | tuple[Floats, ...] | None
     A: Floats
     x: Floats
     readout: Floats
@@ -78,32 +80,38 @@ def draw_weights(model: Network, seed: int = 0, network: int = 0) -> DrawnWeight
         For an argument out of range, and for weights that do not fit into memory; the message names the sizes.
     """
     source = counters_of(model, seed, [network])
-    n, depth, block = model.width, model.depth, model.residual_block
+    depth, block = model.depth, model.residual_block
     bias, dropout = (model.bias, model.keep < 1.0) if isinstance(model, ResidualNetwork) else (0.0, False)
     _check_size(model)
 
-    def matrices(place: str | None) -> Floats | None:
+    def matrices(place: str | None) -> Floats | tuple[Floats, ...] | None:
         if place is None:
             return None
-        root = np.sqrt(model.matrix_shape(place)[1])
-        return np.asarray(np.stack([source.matrix(place, layer)[0] for layer in range(depth)]) / root)
+        return by_layer(lambda layer: source.matrix(place, layer)[0] / np.sqrt(model.matrix_shape(place, layer)[1]))
+
+    def by_layer(entries: Callable[[int], Floats]) -> Floats | tuple[Floats, ...]:
+        each = [entries(layer) for layer in range(depth)]
+        return np.stack(each) if model.widths is None else tuple(each)
 
     return DrawnWeights(
         V=matrices(block.V),
         W=matrices(block.W),
-        b=np.stack([bias * source.bias(layer)[0] for layer in range(depth)]) if bias else None,
-        signs=np.stack([source.signs(layer)[0] for layer in range(depth)]) if model.sigma.signed else None,
-        kept=np.stack([source.kept(layer)[0] for layer in range(depth)]) if dropout else None,
+        b=by_layer(lambda layer: bias * source.bias(layer)[0]) if bias else None,
+        signs=by_layer(lambda layer: source.signs(layer)[0]) if model.sigma.signed else None,
+        kept=by_layer(lambda layer: source.kept(layer)[0]) if dropout else None,
         A=source.first_layer()[0] / np.sqrt(len(model.inputs.x)),
         x=np.array(model.inputs.x),
-        readout=source.readout(model.n_out)[0] / np.sqrt(n),
+        readout=source.readout(model.n_out)[0] / np.sqrt(model.width_of(depth)),
     )
 
 
 def _check_size(model: Network) -> None:
     """Refuse weights that do not fit into memory: arrays, and the normals and sums of the widest process."""
     n, depth, matrices, inner = model.width, model.depth, model.residual_block.matrices, model.inner
-    size = 8 * n * inner * depth * (2 * matrices if isinstance(model.dependence, str) else 3 * matrices + 8)
+    entries = n * inner * depth
+    if model.widths is not None:
+        entries = sum(a * b for a, b in pairwise(model.widths))
+    size = 8 * entries * (2 * matrices if isinstance(model.dependence, str) else 3 * matrices + 8)
     available = available_memory()
     if size > available:
         raise ValueError(

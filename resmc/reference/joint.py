@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._system import checks
 from .._system.stopping import look, stoppable
+from ..models.layer_widths import SEVERAL_INPUTS, refuse_widths
 from ..models.normalisation import check_joint
 from ..models.residual_network import ResidualNetwork
 from ..models.weight_law import refuse_orthogonal
@@ -184,6 +185,7 @@ def simulate_joint(
     """
     ids, seed = checked_networks(networks, seed, first_network)
     refuse_orthogonal(model.weight_law, "with several inputs")
+    refuse_widths(model, *SEVERAL_INPUTS)
     tangents = checks.integer("tangents", tangents, 0, min(MAX_COLUMNS - 1, model.width), "the width")
     plan = _Plan(
         start=_checked_start(start, explicit, tangents),

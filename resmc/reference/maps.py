@@ -67,7 +67,7 @@ class ProjectedMap:
     """One layer's map of one x, exactly in law, for Gaussian weights: G is drawn only as far as it acts on x and v."""
 
     def __init__(self, source: Counters[Network], place: str, layer: int, bias: float, cancels: bool = False) -> None:
-        rows, n = source.model.matrix_shape(place)
+        rows, n = source.model.matrix_shape(place, layer)
         self.source, self.layer, self.streams = source, layer, STREAMS_OF[place]
         self.bias, self.root = bias, math.sqrt(n)
         self.g = source.normals(self.streams.forward, layer, rows)

@@ -43,11 +43,11 @@ class ResidualPaths:
     log_norm : float64 array (N, R)
         ln(|h_l|^2/n).
     log_displacement : float64 array (N, R)
-        ln(|h_l - h_0|^2/|h_0|^2), -inf at layer 0.
+        ln(|h_l - h_0|^2/|h_0|^2), -inf at layer 0; nan where layers have widths of their own.
     log_gradient : float64 array (N, R), or None
         ln(|p_l|^2/|p_L|^2), L = depth.
     log_gradient_displacement : float64 array (N, R), or None
-        ln(|p_l - p_L|^2/|p_L|^2), -inf at layer L.
+        ln(|p_l - p_L|^2/|p_L|^2), -inf at layer L; nan where layers have widths of their own.
     overlap : float64 array (N, R), or None
         p_l.h_l/(|p_l| |h_l|). Homogeneous networks without bias have the same p_l.h_l at every layer.
     asymmetry, active_fraction : float64 array (N, R), or None
@@ -226,12 +226,23 @@ def advance(state: State, from_layer: int, to_layer: int, networks: Counters[Res
 
 
 def stepped(moved: Vectors, x: Vectors, branch: Floats, model: ResidualNetwork) -> tuple[Vectors, Vectors]:
-    """Return moved + (carry - 1) x + branch, and carry x + branch, branch in the units of x; without dust."""
+    """Return moved + (carry - 1) x + branch, and carry x + branch, branch in the units of x; without dust.
+
+    Where layers have widths of their own, x and the branch may differ in length: there is no skip, and no change.
+    """
+    if model.widths is not None:
+        after = Vectors(branch, x.log)
+        return after.zero(), after
     change, carried = (model.carry - 1.0) * x.v, model.carry * x.v
     if not model.weight_law.cancels:
         return moved.plus(Vectors(change + branch, x.log)), Vectors(carried + branch, x.log)
     moved = moved.plus(Vectors(change + branch, x.log), np.abs(change) + np.abs(branch))
     return moved, Vectors(without_dust(carried + branch, np.abs(carried) + np.abs(branch)), x.log)
+
+
+def _change(model: ResidualNetwork, moved: Vectors, start: Vectors) -> Floats:
+    """Return ln(|moved|^2/|start|^2), nan where layers have widths of their own."""
+    return log_quotient(moved, start) if model.widths is None else np.full((len(start.v), 1), np.nan)
 
 
 def settled(h: Vectors, model: ResidualNetwork) -> Vectors:
@@ -250,9 +261,8 @@ def _simulate_part(
         h = state.h
         if gradients:
             hs.append(h)
-        records.add(
-            layer, log_norm=h.log_square() - math.log(model.width), log_displacement=log_quotient(state.moved, first)
-        )
+        records.add(layer, log_norm=h.log_square() - math.log(model.width_of(layer)))
+        records.add(layer, log_displacement=_change(model, state.moved, first))
         if model.has_asymmetry:
             records.add(layer, **activity(h.v, model.sigma.value(networks.signs(layer) * h.v)))
     h = advance(state, at, depth, networks, method).h
@@ -282,7 +292,7 @@ def _backward(
         records.add(
             layer,
             log_gradient=log_quotient(p, p_last),
-            log_gradient_displacement=log_quotient(moved, p_last),
+            log_gradient_displacement=_change(networks.model, moved, p_last),
             overlap=cosine(p, hs[layer]),
         )
     return records.joined()
@@ -363,7 +373,8 @@ class Layer:
 
 def _output(networks: Counters[ResidualNetwork], method: str, h: Vectors) -> Floats:
     """Return W_out h_L, (N, n_out)."""
-    n, n_out, depth = networks.model.width, networks.model.n_out, networks.model.depth
+    n_out, depth = networks.model.n_out, networks.model.depth
+    n = networks.model.width_of(depth)
     if method == "dense":
         direction = (networks.readout(n_out) / math.sqrt(n) @ h.v[:, :, None])[:, :, 0]
         if networks.model.weight_law.cancels:
@@ -376,7 +387,8 @@ def _output(networks: Counters[ResidualNetwork], method: str, h: Vectors) -> Flo
 
 def _last_gradient(networks: Counters[ResidualNetwork], method: str) -> Vectors:
     """Return p_L, row 0 of W_out."""
-    n, depth = networks.model.width, networks.model.depth
+    depth = networks.model.depth
+    n = networks.model.width_of(depth)
     row = networks.readout(1)[:, 0, :] if method == "dense" else networks.normals("gradient", depth, n)
     return Vectors(row / math.sqrt(n), np.zeros((len(row), 1)))
 

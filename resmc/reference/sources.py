@@ -40,7 +40,7 @@ class Source(Protocol):
     """
 
     def matrix(self, place: str, layer: int) -> Floats:
-        """Return a layer's "outer" or "inner" matrix (`resmc.models.blocks`), (N, n, n) without an inner width."""
+        """Return a layer's "outer" or "inner" matrix (`resmc.models.blocks`), (N, n, n) where all widths are alike."""
 
     def bias(self, layer: int) -> Floats:
         """Return a layer's bias, (N, n), n the neurons that it is added to."""
@@ -120,8 +120,8 @@ class Counters(Generic[Model_co]):
         return self.normals_of(*which, input_index) if input_index else self.normals_of(*which)
 
     def matrix(self, place: str, layer: int) -> Floats:
-        """Return a layer's "outer" or "inner" matrix, (N, rows, columns): (N, n, n), unless there is an inner width."""
-        dependence, shape = self.model.dependence, self.model.matrix_shape(place)
+        """Return a layer's "outer" or "inner" matrix, (N, rows, columns): (N, n, n) where all widths are alike."""
+        dependence, shape = self.model.dependence, self.model.matrix_shape(place, layer)
         if isinstance(dependence, str):
             found = self.entries(ENTRIES_OF[place].layers, 0 if dependence == "tied" else layer, *shape)
             return found if self.model.weight_law.matrices is None else self.model.weight_law.matrices(found)
@@ -137,7 +137,9 @@ class Counters(Generic[Model_co]):
         model, dependence = self.model, self.model.dependence
         if isinstance(dependence, str):
             law = WEIGHTS[model.bias_law if isinstance(model, ResidualNetwork) else "gaussian"]
-            return self._of_law(law, ENTRIES_OF["bias"].layers, 0 if dependence == "tied" else layer, model.inner)
+            return self._of_law(
+                law, ENTRIES_OF["bias"].layers, 0 if dependence == "tied" else layer, model.bias_length(layer)
+            )
         return self._path("bias", layer)
 
     def smooth(self, place: str, t: Floats, derivative: bool = False) -> Floats:
@@ -181,7 +183,7 @@ class Counters(Generic[Model_co]):
         if not sigma.signed:
             return np.ones((1, 1))
         drawn = draw_of_layer(layer) if W is None else (STREAMS_OF[W].forward, layer)
-        return self.signs_of(self.seed, self.networks, *drawn, self.model.inner, sigma.half)
+        return self.signs_of(self.seed, self.networks, *drawn, self.model.activated(layer), sigma.half)
 
     def kept(self, layer: int) -> Floats:
         """Return what multiplies a layer's sigma(h), (N, n), or ones (1, 1) without dropout.
@@ -191,20 +193,21 @@ class Counters(Generic[Model_co]):
         model = self.model
         if not isinstance(model, ResidualNetwork) or model.keep == 1.0:
             return np.ones((1, 1))
-        quads = words(self.seed, self.networks, "dropout", layer, np.arange(-(-model.width // 4)))
-        drawn = quads.reshape(len(self.networks), -1)[:, : model.width]
+        n = model.activated(layer)
+        quads = words(self.seed, self.networks, "dropout", layer, np.arange(-(-n // 4)))
+        drawn = quads.reshape(len(self.networks), -1)[:, :n]
         return np.where(drawn < kept_below(model.keep), kept_factor(model.keep), 0.0)
 
     def first_layer(self) -> Floats:
         """Return A, (N, n, 1), or (N, n, n_in) where it is drawn entry by entry."""
-        n, inputs = self.model.width, self.model.inputs
+        n, inputs = self.model.width_of(0), self.model.inputs
         if inputs.explicit:
             return self.entries("dense_input", 0, n, len(inputs.x))
         return self.normals("first_layer", 0, n)[:, :, None]
 
     def readout(self, rows: int) -> Floats:
         """Return the first rows of W_out, (N, rows, n)."""
-        return self.entries("dense_output", self.model.depth, rows, self.model.width)
+        return self.entries("dense_output", self.model.depth, rows, self.model.width_of(self.model.depth))
 
     def entries(self, stream: str, layer: int, rows: int, columns: int, input_index: int = 0) -> Floats:
         """Return matrices of the model's weight law, (N, rows, columns); entry (i, j) has flat index i columns + j.

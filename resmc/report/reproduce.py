@@ -101,7 +101,7 @@ def _run_arguments(sim: Record, found: NetworkRange) -> Plain:
         out |= asked.arguments(sim.joint.recording, STORED)
     elif "gradient" in sim.laws:
         out["gradients"] = True
-    elif bool(sim.laws) != sim.lowered.follows_displacement:
+    elif sim.lowered.has_displacement and bool(sim.laws) != sim.lowered.follows_displacement:
         out["displacement"] = bool(sim.laws)
     if not np.array_equal(sim.layers, recorded_layers(sim.model.depth, None)):
         out["layers"] = _layers(sim.layers)

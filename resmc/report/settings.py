@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ..models.fields import shown
+from ..models.fields import field_of, shown
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.scaling import DepthScaling
 from ..models.spelling import general
@@ -14,7 +14,7 @@ from ..models.weights import Weights
 from ..sweep.axes import LONG_NAMES
 from .numbers import count, plain
 
-DERIVED = ("n_in",)  # the input says it
+DERIVED = ("n_in", "widths")  # the input says the one, the width the other
 
 
 def of_model(model: Model, depth: bool = True, without: Collection[str] = ()) -> list[tuple[str, str]]:
@@ -26,7 +26,7 @@ def of_model(model: Model, depth: bool = True, without: Collection[str] = ()) ->
         if name == "scaling":
             value = f"branches {scaling_of(general(model), 'd' if depth else 'L')}"
         else:
-            value = _written(getattr(model, name))
+            value = _written(field_of(model, name))
         if name != "input" or model.inputs.explicit:
             out.append((f"{LONG_NAMES[name][0].upper()}{LONG_NAMES[name][1:]}", value))
         if name == "depth":

@@ -24,7 +24,9 @@ def model_arguments(model: Model) -> Plain:
     """Return a model's arguments in Python, without most of those that have their default."""
     out: Plain = {}
     for f in fields(model):
-        value = getattr(model, f.name)
+        if f.name == "widths":
+            continue
+        value = model.widths or model.width if f.name == "width" else getattr(model, f.name)
         if f.name != "n_in" and (f.name in SAID or value != f.default):  # the input's length says n_in
             out[f.name] = value
     return out

@@ -48,7 +48,7 @@ def layers(found: Analyses) -> Table:
     """Return a row for each recorded layer: every quantity by layer that there is, and the theory that is known."""
     sim, letter = found.sim, found.letter
     columns, parts = [Column("Layer l"), Column("l/n")], [list(map(str, sim.layers.tolist()))]
-    parts.append([plain(x) for x in (sim.layers / sim.model.width).tolist()])
+    parts.append([plain(x) for x in sim.model.aspects[sim.layers].tolist()])
     for one in (OBSERVABLES[name] for name in sim.observables):
         if one.per != "layer":
             continue

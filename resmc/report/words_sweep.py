@@ -194,7 +194,7 @@ def place(result: SweepResult, index: Any) -> str:
     if not result.plan.listed:
         return result.plan.describe(int(index))
     model = result.plan.models[int(index)]
-    return f"{kind(result.plan.lowered[int(index)])}, width {model.width}, depth {model.depth}"
+    return f"{kind(result.plan.lowered[int(index)])}, {model.width_in_words}, depth {model.depth}"
 
 
 def _sentences(result: SweepResult, name: str) -> Iterator[str]:

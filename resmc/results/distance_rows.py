@@ -53,7 +53,8 @@ DISTANCES = (
 
 def _exact_distance(name: str, symbol: str, words: str, quotient: str, analysis: str) -> Observable:
     def exists(lowered: Lowered, followed: frozenset[str]) -> bool:
-        return lowered.facts.chain is not None and (quotient == "log_norm" or quotient in followed)
+        known = quotient == "log_norm" or quotient in followed
+        return known and lowered.facts.chain is not None and not lowered.facts.no_exact_law(quotient)
 
     label = symbol.replace("KS of", "KS distance of")
     return Observable(

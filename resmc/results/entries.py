@@ -127,7 +127,16 @@ class Entries:
 
     @cached_property
     def widths(self) -> Integers:
-        """Widths of the networks, by entry or one for all."""
+        """Neurons of the layers, by entry, or one for all where a network's layers have one width."""
+        if all(one.model.widths is None for one in self.lowered):
+            return self.largest_widths
+        return self._by_entry(
+            lambda one, layers: np.asarray(one.model.layer_widths[layers], np.float64), self.layers
+        ).astype(np.int64)
+
+    @cached_property
+    def largest_widths(self) -> Integers:
+        """Largest widths of the networks, by entry or one for all: those that kernels count with."""
         return np.array([one.model.width for one in self.lowered], np.int64)
 
     @property
@@ -205,7 +214,9 @@ class Entries:
         def offsets(one: Lowered, layers: Integers) -> Floats:
             if one.follows_mean_square:
                 return one.offsets(layers)
-            return np.asarray(one.growth_offsets(layers) + 2.0 * np.log(one.model.inputs.size), np.float64)
+            widths = one.model.layer_widths
+            start = 2.0 * np.log(one.model.inputs.size) + np.log(widths[0] / widths[layers])
+            return np.asarray(one.growth_offsets(layers) + start, np.float64)
 
         return log_second_moment(NormSums(networks, records), self._by_entry(offsets, self.layers))
 

@@ -77,7 +77,7 @@ def samples_of(request: Request, outcome: Outcome, offsets: Floats, ends: dict[s
     numbers = np.uint64(request.networks.start) + np.arange(request.recording.samples, dtype=np.uint64)
     if request.recording.on_device:
         return Samples(numbers, *outcome.raw.sample_tensors(offsets[-1]))
-    power, factor = split_power(float(offsets[-1]))
+    power, factor = split_power(float(request.lowered.output_offsets(request.recording.layers)[-1]))
     exponent = np.clip(outcome.kept.sample_exponent.astype(np.int64) + power, -5000, 5000).astype(np.int32)
     with np.errstate(over="ignore", under="ignore"):
         output = np.ldexp(outcome.kept.sample_output * factor, exponent[:, None])

@@ -98,14 +98,18 @@ def asymmetry_variance(sums: ActivitySums) -> Estimate:
         return _jackknife(sums, (squares - total**2 / n) / (n - 1.0))
 
 
-def active_fraction(sums: ActivitySums, width: Integers | int) -> Estimate:
-    """Mean of F_l, the fraction of neurons that fire; ``width`` by entry, or one for all."""
+def active_fraction(sums: ActivitySums, width: Integers | int, largest: Integers | int | None = None) -> Estimate:
+    """Mean of F_l, the fraction of neurons that fire; ``width`` by entry, or one for all.
+
+    ``largest`` is the largest width of all layers, where these differ: the sums are of squares around half of it.
+    """
+    around = 0.5 * (width if largest is None else largest)
     n, active, squares = (add_groups(a) for a in (sums.alive, sums.active, sums.active_square))
-    excess = active - n * (0.5 * width)  # about width/2, where nothing cancels
+    excess = active - n * around  # about width/2, where nothing cancels
     with np.errstate(divide="ignore", invalid="ignore"):
         centred = squares - np.where(n > 0, excess**2 / n, 0.0)
     estimate = mean_estimate(excess / width, (centred + UNSEEN) / width**2, n)
-    return replace(estimate, value=estimate.value + 0.5)
+    return replace(estimate, value=estimate.value + around / width)
 
 
 def dead_fraction(sums: NormSums) -> Estimate:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engine.lowering import BACKWARD, Lowered
+from ..models.residual_network import ResidualNetwork
 from .entries import Entries, Integers
 from .estimates import Estimate, Floats
 
@@ -208,4 +209,4 @@ class Observable:
 
 def letter(lowered: Lowered) -> str:
     """Return the letter of a network's state: z in the log-Gaussian spelling, h in the general one."""
-    return "h" if lowered.follows_displacement else "z"
+    return "h" if isinstance(lowered.model, ResidualNetwork) else "z"

@@ -191,7 +191,7 @@ ACTIVITY = (
         r"$\mathrm{E}\,F_{l}$",
         "mean fraction of active neurons",
         "activity",
-        lambda e: by_entry.active_fraction(e.activity, e.widths),
+        lambda e: by_entry.active_fraction(e.activity, e.widths, e.largest_widths),
         exact=lambda facts, layers: facts.active_fraction(layers),
         limit=activation_limit("active_fraction"),
         second_order=activation_limit("active_fraction", 2),

@@ -273,7 +273,7 @@ class Record:
     @_estimated
     def asymmetry_mean(self) -> Estimate:
         """Mean of A_l, by recorded layer (R,)."""
-        return layer_estimates.asymmetry_mean(self.activity, self.model.width)
+        return layer_estimates.asymmetry_mean(self.activity, self.entries.widths)
 
     @_estimated
     def asymmetry_variance(self) -> Estimate:
@@ -283,7 +283,7 @@ class Record:
     @_estimated
     def active_fraction(self) -> Estimate:
         """Mean of F_l, the fraction of neurons that fire, by recorded layer (R,)."""
-        return layer_estimates.active_fraction(self.activity, self.model.width)
+        return layer_estimates.active_fraction(self.activity, self.entries.widths, self.model.width)
 
     @_estimated
     def asymmetry_covariance(self) -> Estimate:

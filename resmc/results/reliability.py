@@ -59,7 +59,7 @@ def least_networks(moment: str, lowered: Lowered) -> int:
     that is not weak, in any network but a `ResNet`. A correlation takes more where layers hardly differ: few networks
     then say by how much, and its limit from one layer to the next tells.
     """
-    width = min(lowered.model.width, lowered.model.inner)
+    width = min(lowered.model.inner, *(lowered.model.widths or (lowered.model.width,)))
     if moment == KURTOSIS and width < FEWEST_ACTIVE and not _skips(lowered):
         moment = KURTOSIS_OF_FEW_ACTIVE
     least = LEAST[moment]

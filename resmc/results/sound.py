@@ -51,13 +51,13 @@ def check_norms(name: str, records: NDArray[Any], networks: NDArray[np.int64], q
         raise ValueError(f"{name} has sums over no networks that are not 0")
 
 
-def check_activity(name: str, records: NDArray[Any], alive: NDArray[np.int64], width: int) -> None:
-    """Refuse sums of activity over the networks ``alive`` that contradict each other."""
+def check_activity(name: str, records: NDArray[Any], alive: NDArray[np.int64], width: int | NDArray[np.int64]) -> None:
+    """Refuse sums of activity over the networks ``alive`` that contradict each other; ``width`` may be by layer."""
     inactive, active = records["inactive"], records["active"]
     floats = _floats(records, ACTIVITY_SUMS, 2)
     _check_counts(f"{name}.inactive", inactive, alive)
     _check_finite(name, floats)
-    if (active < 0).any() or (active > (alive - inactive) * float(width)).any():
+    if (active < 0).any() or (active > (alive - inactive) * np.asarray(width, np.float64)).any():
         raise ValueError(f"{name} has more active neurons than there are")
     if (floats[..., 1:] < 0.0).any():
         raise ValueError(f"{name} has a sum of squares below 0")

@@ -290,7 +290,8 @@ def _layer_sums(found: Archive, checked: Manifest, size: int, layers: slice) -> 
     if not model.has_asymmetry:
         return LayerSums(norms, None)
     activity = _rows(found, checked, names[1], ACTIVITY_SUMS, size)[:, layers]
-    sound.check_activity(names[1], activity, rows["alive"], model.width)
+    widths = model.width if model.widths is None else model.layer_widths[_layers(found, checked)[layers]]
+    sound.check_activity(names[1], activity, rows["alive"], widths)
     return LayerSums(norms, ActivitySums.beside(norms, _in_groups(activity, networks)))
 
 

@@ -13,8 +13,9 @@ from .._system import checks
 from .._system.plain import Plain
 from .._system.words import brief
 from ..models.fields import DEPTH_SCALING, GENERAL, LOG_GAUSSIAN, NORMALISATION, check_together, network_of
+from ..models.layer_widths import MAX_WIDTH
 from ..models.residual_network import Model, ResidualNetwork
-from ..models.resnet import MAX_DEPTH, MAX_WIDTH, ResNet
+from ..models.resnet import MAX_DEPTH, ResNet
 from ..models.scaling import DepthScaling, scaling_of
 from ..models.spelling import of_dict
 from ..models.user_activation import Activation

@@ -168,7 +168,7 @@ def _probe(point: Point, device: Any) -> float:
             layers=[*recorded, shallow.model.depth],
             correlations=point.correlations,
             gradients=point.gradients,
-            displacement=True if point.gradients else point.displacement,
+            displacement=None if point.gradients else point.displacement,
             device=device,
             threads=1,
             progress=False,

@@ -32,7 +32,7 @@ from ..results.entries import End, Entries
 from ..results.observable import letter
 from ..results.observables import SWEPT, existing
 from .axes import AXES, model_of_table, plain_fields
-from .plan_checks import gridded, how_many, listed
+from .plan_checks import checked_displacement, gridded, how_many, listed
 from .point import Point, point_seed
 
 Numbers = float | Sequence[float] | NDArray[Any]
@@ -241,8 +241,8 @@ class Plan:
         put("correlations", checks.boolean("correlations", self.correlations))
         if self.shard_updates is not None:
             put("shard_updates", checks.integer("shard_updates", self.shard_updates, 1, 1 << 62, "2^62"))
-        for name in ("gradients", "displacement"):
-            put(name, checks.boolean(name, getattr(self, name)))
+        put("gradients", checks.boolean("gradients", self.gradients))
+        put("displacement", checked_displacement(self.displacement, self.models))
         self._check_asked(put)
         self._check_networks(put)
         distinct = {id(one): one for one in self.lowered}.values()
@@ -372,7 +372,7 @@ class Plan:
             return f"point {index}: {model.title.replace('  ', ', ')}"
         place = np.unravel_index(index, self.shape) if self.shape else ()
         words = [f"{name} {self._words[name][i]}" for name, i in zip(self.dims, place, strict=True)]
-        return ", ".join(words) or f"width {model.width}, depth {model.depth}"
+        return ", ".join(words) or f"{model.width_in_words}, depth {model.depth}"
 
     @cached_property
     def _words(self) -> dict[str, list[str]]:

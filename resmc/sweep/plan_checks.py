@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from .._system import checks
 from .._system.words import brief
+from ..models.layer_widths import DISPLACEMENT, refuse_widths
 from ..models.residual_network import Model
 from ..results.observables import SWEPT
 from .axes import MAX_POINTS, axis, check_grid, is_value, listed_model, network
@@ -60,6 +61,14 @@ def _combinations(axes: Mapping[str, Any], dims: tuple[str, ...]) -> Iterator[Mo
     values = [given if name in dims else (given,) for name, given in axes.items()]
     for index in np.ndindex(*(len(v) for v in values)):
         yield network({name: v[i] for name, v, i in zip(axes, values, index, strict=True)})
+
+
+def checked_displacement(given: Any, models: Iterable[Model]) -> bool:
+    """Return whether displacements are followed; refuse those of networks that have none."""
+    displacement = checks.boolean("displacement", given)
+    for model in models if displacement else ():
+        refuse_widths(model, *DISPLACEMENT)
+    return displacement
 
 
 def how_many(

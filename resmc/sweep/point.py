@@ -92,11 +92,15 @@ class Point:
         A block of two matrices counts twice, with the mean of its widths for the width; a gradient as `BACKWARD_WORK`
         passes more, and m inputs as m^2.
         """
-        n, inner = self.model.width, self.model.inner
-        layer = (n + inner) // 2 if self.method == "projected" else n * inner
-        passes = self.model.residual_block.matrices * (1 + BACKWARD_WORK * self.gradients)
+        model, dense = self.model, self.method == "dense"
+        n, inner = model.width, model.inner
+        layers = model.depth * (n * inner if dense else (n + inner) // 2)
+        if model.widths is not None:
+            into, out_of = model.layer_widths[:-1], model.layer_widths[1:]
+            layers = int((into * out_of if dense else out_of).sum())
+        passes = model.residual_block.matrices * (1 + BACKWARD_WORK * self.gradients)
         columns = 1 if self.joint is None else self.joint.count + self.joint.tangents
-        return self.model.depth * layer * passes * columns**2 + self.model.width
+        return layers * passes * columns**2 + n
 
 
 def description_key(described: Mapping[str, Any], numerics_version: str, batch: int) -> str:

@@ -49,8 +49,8 @@ from numpy.typing import ArrayLike
 
 from .._system.words import brief
 from ..models.normalisation import no_norm
-from ..models.residual_network import SCALE_RANGE, ResidualNetwork
-from ..models.scaling import DepthScaling
+from ..models.residual_network import ResidualNetwork
+from ..models.scaling import SCALE_RANGE, DepthScaling
 from .averages import Averages, homogeneous_averages, tabulated_averages
 from .kernels import Floats
 from .limits import Integers, layer_indices

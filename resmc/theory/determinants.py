@@ -20,6 +20,7 @@ import numpy as np
 from scipy import special
 
 from .._system.words import brief
+from ..models.layer_widths import no_widths
 from ..models.residual_network import Model
 from ..models.spelling import checked_network
 
@@ -66,6 +67,8 @@ def no_log_determinant(model: Model) -> str | None:
             f"weights={brief(network.weights)} have no exact determinant: they must be 'gaussian', and layers "
             "independent of each other"
         )
+    if network.widths is not None:
+        return no_widths(network, "exact determinant")
     if network.inner_width is not None:
         return f"inner_width={network.inner_width} has no exact determinant that is derived here: it must be the width"
     if network.keep != 1.0:

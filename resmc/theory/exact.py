@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from .._system.words import brief
+from ..models.layer_widths import no_widths
 from ..models.residual_network import ResidualNetwork
 from ..models.resnet import ResNet
 from .kernels import Floats, mean_log_chi_square
@@ -196,7 +197,7 @@ def no_dropout_moments(model: ResidualNetwork) -> str | None:
         return f"bias={model.bias!r} is not allowed in dropout_moments: it must be 0"
     if model.norm is not None:
         return f"norm={model.norm!r} is not allowed in dropout_moments: it must be None"
-    return None
+    return no_widths(model, "exact fourth moment with dropout")
 
 
 def _fourth_moments(branch: Floats, spread: float, width: int) -> tuple[Floats, Floats]:

@@ -3,6 +3,7 @@
 .. code-block:: text
 
     SumOfSquares     T = |sigma(g)|^2, g of N standard normals: chi^2_N, chi^2_K with K ~ Binomial(N, 1/2), or leaky
+    Share            T/|g|^2, which `resmc.theory.shares` has
     Step             (1 + c g)^2 + c^2 chi^2_{n-1}, c^2 = b^2 T: |e + c g|^2 of a unit vector e and a Gaussian g in R^n
 
 Given c, Step/c^2 is a noncentral chi-square of n degrees with noncentrality 1/c^2. The law of T is given that T > 0;
@@ -25,6 +26,7 @@ from ..models.activations import LEAK
 from .bessel import log_bessel_change
 from .kernels import Floats, mean_log_chi_square
 from .lattice import HIGHEST_CUMULANT, KEPT, Points, active_counts, lattice, log_inner_density, support
+from .shares import Share
 
 XI_SPACING = 0.19  # characteristic functions are resolved to t 2 w = 16, where that of a normal law is 1e-56
 NARROW = 0.05  # c below which a law of log |e + c g|^2 has no tail that is felt
@@ -78,7 +80,7 @@ class SumOfSquares:
         return float(special.logsumexp(density + q * tau, b=closing) + math.log(tau[1] - tau[0]))
 
 
-Law = Union["SumOfSquares", "Step"]
+Law = Union["SumOfSquares", "Step", Share]
 
 
 class Rows(NamedTuple):
@@ -196,7 +198,7 @@ def _log_lattice(source: SumOfSquares, tau: Floats) -> Floats:
 
 
 @lru_cache(maxsize=16)
-def _points_of(law: Law) -> Points:
+def _points_of(law: SumOfSquares | Step) -> Points:
     source = law if isinstance(law, SumOfSquares) else law.source
     tau, log_weight = np.zeros(1), np.zeros(1)
     if source is not None:
@@ -226,6 +228,8 @@ def cumulants_of_law(law: Law) -> tuple[float, ...]:
     if isinstance(law, SumOfSquares) and law.inner == "linear":
         first = math.log(law.units) + float(mean_log_chi_square(law.units))
         return first, *(float(special.polygamma(k, 0.5 * law.units)) for k in range(1, HIGHEST_CUMULANT))
+    if isinstance(law, Share):
+        return law.cumulants()
     return tuple(law.points().cumulants().tolist())
 
 

@@ -31,9 +31,9 @@ from .exact import (
     no_dropout_moments,
     skip_only,
 )
-from .factors import LARGEST_POWER, SumOfSquares
+from .factors import LARGEST_POWER
 from .kernels import Floats
-from .laws import LAWS, ExactLaw, exact_law
+from .laws import LAWS, ExactLaw, exact_law, no_exact_law
 from .limits import HypoactivationLimit, LogNormLimit
 
 Layers = NDArray[np.int64]
@@ -165,18 +165,34 @@ class Facts:
         return None if no_chain(self.general) else chain(self.general)
 
     def exact_law(self, quantity: str) -> ExactLaw | None:
-        """Return the exact law of the growth, the log-norm or the gradient at its end; None where it is not known."""
-        return exact_law(self.model, quantity) if quantity in LAWS else None
+        """Return the exact law of the growth, the log-norm or the gradient at its end; None where it is not known.
+
+        A law whose moments alone are known is none here.
+        """
+        return exact_law(self.model, quantity) if quantity in LAWS and not self.no_exact_law(quantity) else None
+
+    def no_exact_law(self, quantity: str) -> str | None:
+        """Return why `exact_law` has no law of one of `resmc.theory.laws.LAWS`, in a sentence; None if it has one."""
+        if quantity not in self._without_law:
+            law = exact_law(self.model, quantity)
+            self._without_law[quantity] = no_exact_law(self.model, quantity) if law is None else law.no_distribution
+        return self._without_law[quantity]
+
+    @cached_property
+    def _without_law(self) -> dict[str, str | None]:
+        """Reasons that `no_exact_law` has found, by quantity."""
+        return {}
 
     def quotient_moment(self, quotient: str, moment: str, layers: Layers) -> Floats:
         """Return the mean or variance of a quotient's logarithm at ``layers``, given that it is not 0; NaN if unknown.
 
-        A gradient has passed the layers from the last one to l, and what these multiply norms by has the same law.
+        A gradient has passed the layers from the last one to l.
         """
         if self.chain is None or quotient not in ("growth", "gradient"):
             return np.full(layers.shape, np.nan)
-        sums = self.chain.cumulants(1 if moment == "mean" else 2)
-        return np.asarray(sums[layers] if quotient == "growth" else sums[-1] - sums[layers])
+        links = self.chain if quotient == "growth" else chain(self.general, quotient)
+        sums = links.cumulants(1 if moment == "mean" else 2)
+        return np.asarray(sums[layers if quotient == "growth" else self.general.depth - layers])
 
     def final_quantile(self, quotient: str, p: ArrayLike) -> Floats:
         """Return quantiles of a quotient's logarithm at its end over all networks; NaN where they are not known.
@@ -209,7 +225,7 @@ class Facts:
         gaussian = fractions.fresh_layers(g) & fractions.symmetric_layers(g) & (not g.inputs.explicit)
         if not g.gaussian:
             gaussian &= np.arange(g.depth + 1) <= fractions.untouched_layers(g)
-        return np.where(gaussian[layers], 3.0 / (g.width + 2.0), np.nan)
+        return np.where(gaussian, 3.0 / (g.layer_widths + 2.0), np.nan)[layers]
 
     def log_norm(self, layers: Layers) -> FullyConnected | SkipOnly | LogMoments | None:
         """Return moments of the log-norm at ``layers`` where layers multiply it independently or are Gaussian."""
@@ -222,14 +238,13 @@ class Facts:
             return normalised.log_norm(self.general, layers)
         if self.chain is None:
             return None
-        n, size = self.general.width, self.general.size
-        return log_moments(self.chain, layers, SumOfSquares("linear", n), 2.0 * math.log(size) - math.log(n))
+        return log_moments(chain(self.general, "log_norm"), layers)
 
     @cached_property
     def first_layer(self) -> FirstLayer | None:
         """The law of the first layer's log-norm where h_0 is Gaussian; None with other weights on an explicit input."""
-        inputs = self.model.inputs
-        return None if inputs.explicit else first_layer(ResNet(self.model.width, 1, 1.0, 1.0, input_norm=inputs.size))
+        inputs, n = self.model.inputs, self.model.width_of(0)
+        return None if inputs.explicit else first_layer(ResNet(n, 1, 1.0, 1.0, input_norm=inputs.size))
 
     # -- limits at leading order in 1/n; of networks that are no `ResNet`, none is known
 

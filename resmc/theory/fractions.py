@@ -3,9 +3,10 @@
 A network is dead at layer l if h_l = 0, and inactive there if h_l is not 0 but no entry of it passes the rectifier.
 All follow from one fact. Rows of independent symmetric weights give what they meet (a vector that is not 0, or with a
 bias any vector) independent symmetric entries, and none is 0 where the law of an entry has no atoms: all weights but
-those of +-1. So all n entries are negative with probability 2^-n. Weights of +-1 cancel exactly now and then, which
-depends on arithmetic among carry, scaling and width: with them nothing is known. Nor is it of layers that weights of a
-law that is not symmetric have made, but for random signs: h_0 alone, Gaussian without an input, has fair signs then.
+those of +-1. So all n entries are negative with probability 2^-n, n being that layer's width where these differ.
+Weights of +-1 cancel exactly now and then, which depends on arithmetic among carry, scaling and width: with them
+nothing is known. Nor is it of layers that weights of a law that is not symmetric have made, but for random signs: h_0
+alone, Gaussian without an input, has fair signs then.
 
 "Exactly" is in real numbers: a network that shrinks at every layer and cannot be rescaled (an activation that is not
 homogeneous, without a skip) is taken for dead by the kernels once it is below their smallest numbers.
@@ -26,6 +27,13 @@ def untouched_layers(model: ResidualNetwork) -> int:
     """Return the number of layers before the first branch with a scale that is not 0: h_l = carry^l h_0 up to there."""
     scaled = np.flatnonzero(model.scales)
     return int(scaled[0]) if scaled.size else model.depth
+
+
+def activated(model: ResidualNetwork) -> NDArray[np.int64]:
+    """Return how many neurons the activation of every layer acts on, (depth,)."""
+    if model.widths is None:
+        return np.full(model.depth, model.inner)
+    return model.layer_widths[:-1] if model.residual_block.acts_on_layers else model.layer_widths[1:]
 
 
 def without_atoms(model: ResidualNetwork) -> Booleans:
@@ -87,7 +95,7 @@ def inactive_fraction(model: ResidualNetwork) -> Floats:
         return np.full(model.depth + 1, np.nan)
     independent = fresh_layers(model) | (model.sigma.signed and not model.sigma.half)
     known = independent & without_atoms(model) & (_dead(model) < 1.0)
-    return np.where(known, 0.5**model.width, np.nan)
+    return np.where(known, 0.5 ** model.layer_widths.astype(np.float64), np.nan)
 
 
 def symmetric_layers(model: ResidualNetwork) -> Booleans:
@@ -105,10 +113,12 @@ def _dead(model: ResidualNetwork) -> Floats:
         return out
     sigma, always_met = model.sigma, model.residual_block.acts_on_layers and model.bias > 0.0
     passing = model.keep * (0.5 if sigma.rectifier else 1.0)  # probability that a neuron passes
-    all_negative = 0.0 if always_met else (1.0 - passing) ** model.inner
+    all_negative = np.zeros(model.depth) if always_met else (1.0 - passing) ** activated(model).astype(np.float64)
     stopped = model.scales == 0.0
     if model.bias == 0.0 and sigma.at_zero == 0.0:  # nothing revives the dead
-        out = 0.0 - np.expm1(np.arange(model.depth + 1) * np.log1p(-all_negative))
+        lived = np.log1p(-all_negative)
+        sums = np.concatenate([[0.0], np.cumsum(lived)]) if model.widths else np.arange(model.depth + 1) * lived[0]
+        out = 0.0 - np.expm1(sums)
         stopped = np.logical_or.accumulate(stopped)
     else:
         out[1:] = all_negative

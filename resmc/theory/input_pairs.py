@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike
 
 from .._system import checks
 from .._system.words import brief
-from ..models import normalisation
+from ..models import layer_widths, normalisation
 from ..models.dropout import refuse_dropout
 from ..models.inner_width import refuse_inner_width
 from ..models.residual_network import Model, ResidualNetwork
@@ -115,6 +115,7 @@ def _checked(model: Model) -> ResidualNetwork:
         raise ValueError(f"bias={network.bias!r} is not allowed in two_inputs: it must be 0")
     refuse_dropout(network.keep, "in two_inputs", "products would need what masks leave of both inputs")
     normalisation.refuse_norm(network, *normalisation.PAIR)
+    layer_widths.refuse_widths(network, *layer_widths.SEVERAL_INPUTS)
     refuse_inner_width(network.inner_width, "in two_inputs", "products of two inputs are derived for square matrices")
     if network.carry == 0.0 and not network.scales.all():
         raise ValueError("scaling 0 in a layer without a skip is not allowed in two_inputs: all is 0 from there on")

@@ -15,7 +15,8 @@ where all layers are at their atom: there a sum of
 
     (1 + r^2 t^2)^(-j/2)    and    i r t (1 + r^2 t^2)^(-(j+1)/2),        j = 1, 2, ..
 
-is fitted to phi, whose distribution functions are known; what remains falls fast again.
+is fitted to phi, whose distribution functions are known; what remains falls fast again. Products of shares of ReLU have
+densities on one side of such a point alone, `resmc.theory.one_sided`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,8 @@ from scipy.optimize import elementwise
 
 from .kernels import Floats
 from .lattice import Points
+from .one_sided import OneSided
+from .power_sums import CHUNK, power_sums
 
 Complex = NDArray[np.complex128]
 
@@ -41,12 +45,13 @@ RESOLVED = math.pi  # spacing times frequency up to which a lattice has the char
 TERMS = 8  # functions of either kind that are fitted to a slow tail
 REACH = 6.0  # r t of these at the last frequency
 FIRST_FREQUENCIES, MOST_FREQUENCIES = 16, 1 << 16
-CHUNK = 1 << 14  # points at a time
+MOST_UNKNOWN = 1 << 13  # frequencies after which a tail of no known form is given up
 GRID = 1 << 10  # points between which quantiles are sought first
 PLACED = 1e-15  # error of a quantile for the interval's length, where the distribution function jumps
 ROUNDING = 1e-15  # error that sums leave in a distribution function
 
 Part = tuple[Points, int]  # a law, and how many independent variables have it
+Tail = Literal["fast", "two-sided", "one-sided", "unknown"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +65,15 @@ class Singular:
     r: float
     even: Floats
     odd: Floats
+
+    @classmethod
+    def fit(cls, t: Floats, turned: Complex, atom: float) -> Singular:
+        """Return the part that falls slowly, fitted to a characteristic function at the upper half of t."""
+        upper = np.arange(len(t) // 2, len(t), max(1, len(t) // 512))
+        values, r = turned[upper] - atom, REACH / float(t[-1])
+        even = np.linalg.lstsq(_slow(r * t[upper], TERMS), values.real, rcond=1e-14)[0]
+        odd = np.linalg.lstsq(_slow_odd(r * t[upper], TERMS), values.imag, rcond=1e-14)[0]
+        return cls(atom, r, np.asarray(even, np.float64), np.asarray(odd, np.float64))
 
     @property
     def mass(self) -> float:
@@ -136,7 +150,7 @@ class Distribution:
         Ends of the interval, beyond which the distribution function is 0 and 1.
     phi : ndarray of complex, shape (M,)
         Characteristic function at the frequencies 2 pi m/(high - low), m = 1 .. M, less that of the singular part.
-    singular : Singular or None
+    singular : Singular, OneSided or None
     place : float
         Where the singular part has its 0.
     """
@@ -144,7 +158,7 @@ class Distribution:
     low: float
     high: float
     phi: Complex
-    singular: Singular | None = None
+    singular: Singular | OneSided | None = None
     place: float = 0.0
 
     @property
@@ -205,39 +219,41 @@ class Distribution:
         return out * (2.0 / self.period)
 
 
-def distribution(parts: Sequence[Part], slow: bool) -> Distribution:
-    """Return the law of the sum of independent variables, less its mean.
+def distribution(parts: Sequence[Part], tail: Tail) -> Distribution | None:
+    """Return the law of the sum of independent variables, less its mean; None where its tail falls too slowly.
 
     Parameters
     ----------
     parts : sequence of (Points, int)
         Laws, and how many of the variables have each.
-    slow : bool
-        True if all laws are singular at 0, so that the characteristic function may fall slowly.
+    tail : {"fast", "two-sided", "one-sided", "unknown"}
+        How the characteristic function may fall: two-sided if all laws are singular at 0, where they have densities on
+        both sides, one-sided if all are shares of ReLU, unknown if there is no form that could be fitted.
     """
     parts = [(points, count) for points, count in parts if count]
     means = [float(points.weight @ points.x) for points, _ in parts]
     low, high = _interval(parts, means)
     step = 2.0 * math.pi / (high - low)
     place = -sum(mean * count for mean, (_, count) in zip(means, parts, strict=True))
+    form: type[Singular] | type[OneSided] = OneSided if tail == "one-sided" else Singular
     atom = math.prod(points.atom**count for points, count in parts)
     phi = np.empty(0, np.complex128)
-    while len(phi) < MOST_FREQUENCIES:
-        first, more = len(phi) + 1, max(len(phi), FIRST_FREQUENCIES)
-        log_size, angle = np.zeros(more), np.zeros(more)
-        for (points, count), mean in zip(parts, means, strict=True):
-            one = _phi(points, mean, step, first, more)
-            with np.errstate(divide="ignore"):
-                log_size += count * np.log(np.abs(one))
-            angle += count * np.angle(one)
-        phi = np.append(phi, np.exp(log_size + 1j * angle))
+    if tail == "unknown" and np.abs(_phi_of_all(parts, means, step, MOST_UNKNOWN, 2)).max() > NEGLIGIBLE:
+        return None
+    while len(phi) < (MOST_UNKNOWN if tail == "unknown" else MOST_FREQUENCIES):
+        more = max(len(phi), FIRST_FREQUENCIES)
+        phi = np.append(phi, _phi_of_all(parts, means, step, len(phi) + 1, more))
         if np.abs(phi[-(more // 2) :]).max() < NEGLIGIBLE:
             return Distribution(low, high, phi)
         t = np.asarray(step * np.arange(1, len(phi) + 1), np.float64)
         turned = phi * np.exp(-1j * t * place)
-        if slow and _fit(t[: len(t) // 2], turned, atom).misses(t, turned) < FORETOLD:
+        slow = tail in ("two-sided", "one-sided")
+        if slow and form.fit(t[: len(t) // 2], turned, atom).misses(t, turned) < FORETOLD:
             break
-    singular = _fit(t, turned, atom)
+    else:
+        if tail in ("one-sided", "unknown"):
+            return None
+    singular = form.fit(t, turned, atom)
     return Distribution(low, high, phi - singular.phi(t) * np.exp(1j * t * place), singular, place)
 
 
@@ -259,39 +275,31 @@ def _interval(parts: Sequence[Part], means: Sequence[float]) -> tuple[float, flo
     return max(reach[len(powers) :]), min(reach[: len(powers)])
 
 
+def _phi_of_all(parts: Sequence[Part], means: Sequence[float], step: float, first: int, count: int) -> Complex:
+    """Return the product of the parts' `_phi`."""
+    log_size, angle = np.zeros(count), np.zeros(count)
+    for (points, several), mean in zip(parts, means, strict=True):
+        one = _phi(points, mean, step, first, count)
+        with np.errstate(divide="ignore"):
+            log_size += several * np.log(np.abs(one))
+        angle += several * np.angle(one)
+    return np.asarray(np.exp(log_size + 1j * angle))
+
+
 def _phi(points: Points, mean: float, step: float, first: int, count: int) -> Complex:
     """Return E e^(i t (x - mean)) at t = step m, m = first .. first + count - 1.
 
     Frequencies come in parts that span a tenth of their size, in which the same points are resolved.
     """
+    if points.phi is not None:
+        return np.asarray(points.phi(step, first, count) * np.exp(-1j * mean * step * np.arange(first, first + count)))
     parts, start = [], first
     while start < first + count:
         more = min(max(FIRST_FREQUENCIES, start // 10), first + count - start)
         resolved = points.spacing * (step * (start + more)) < RESOLVED
-        phi = _sums(points.x[resolved] - mean, points.weight[resolved], step, start, more)
+        phi = power_sums(points.x[resolved] - mean, points.weight[resolved], step, start, more)
         if points.atom:
             phi += points.atom * np.exp(-1j * mean * step * np.arange(start, start + more))
         parts.append(phi)
         start += more
     return np.concatenate(parts)
-
-
-def _sums(x: Floats, weight: Floats, step: float, first: int, count: int) -> Complex:
-    """Return sum_i weight_i e^(i t x_i) at t = step m, m = first .. first + count - 1: products of powers."""
-    rows = math.isqrt(count) + 1
-    columns = -(-count // rows)
-    total = np.zeros((columns, rows), np.complex128)
-    for start in range(0, len(x), CHUNK):
-        angle = 1j * step * x[start : start + CHUNK, None]
-        outer = np.exp(angle * (first + rows * np.arange(columns))) * weight[start : start + CHUNK, None]
-        total += outer.T @ np.exp(angle * np.arange(rows))
-    return total.reshape(-1)[:count]
-
-
-def _fit(t: Floats, turned: Complex, atom: float) -> Singular:
-    """Fit the slow tail of a characteristic function to the upper half of the frequencies t."""
-    upper = np.arange(len(t) // 2, len(t), max(1, len(t) // 512))
-    values, r = turned[upper] - atom, REACH / float(t[-1])
-    even = np.linalg.lstsq(_slow(r * t[upper], TERMS), values.real, rcond=1e-14)[0]
-    odd = np.linalg.lstsq(_slow_odd(r * t[upper], TERMS), values.imag, rcond=1e-14)[0]
-    return Singular(atom, r, np.asarray(even, np.float64), np.asarray(odd, np.float64))

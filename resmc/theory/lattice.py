@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from ..models.activations import LEAK
@@ -36,12 +37,16 @@ class Points:
         characteristic function.
     atom : float
         Probability of exactly 0.
+    phi : callable or None
+        Characteristic function at step m, m = first .. first + count - 1, of (step, first, count); None where the sum
+        over the points is it.
     """
 
     x: Floats
     weight: Floats
     spacing: Floats
     atom: float = 0.0
+    phi: Callable[[float, int, int], NDArray[np.complex128]] | None = None
 
     def cumulants(self) -> Floats:
         """Return the cumulants of order 1 to 8: (8,)."""

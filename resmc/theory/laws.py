@@ -7,7 +7,6 @@ cumulants and logarithms of moments; the distribution function comes from the ch
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,10 +17,11 @@ from .._system import checks
 from ..models.residual_network import Model
 from ..models.spelling import checked_network, general
 from .chains import chain, no_chain
-from .factors import LARGEST_POWER, Law, Step, SumOfSquares, cumulants_of_law
-from .inversion import Distribution, distribution
+from .factors import LARGEST_POWER, Law, Step, cumulants_of_law
+from .inversion import Distribution, Tail, distribution
 from .kernels import Floats
 from .lattice import HIGHEST_CUMULANT
+from .shares import Share
 
 LAWS = ("growth", "log_norm", "gradient")
 
@@ -34,7 +34,7 @@ class ExactLaw:
     ----------
     model : ResNet or ResidualNetwork
     quantity : str
-        growth: X = log |h_L|^2/|h_0|^2; log_norm: log |h_L|^2/n; gradient: log |p_0|^2/|p_L|^2.
+        growth: X = log |h_L|^2/|h_0|^2; log_norm: log |h_L|^2/n, n = n_L; gradient: log |p_0|^2/|p_L|^2.
     shift : float
         X less ``shift`` is a sum of independent variables.
     parts : tuple of pairs
@@ -89,7 +89,7 @@ class ExactLaw:
 
     @property
     def lowest_power(self) -> float:
-        """The infimum of the q for which `moment` is finite: -1/2 for ReLU without a skip, else -n/2.
+        """The infimum of the q for which `moment` is finite: -1/2 for ReLU without a skip, else -n/2 of the least n.
 
         Without a skip a single neuron may be active, and E (chi^2_1)^q is finite for q > -1/2 alone.
         """
@@ -124,11 +124,31 @@ class ExactLaw:
         return power * self.shift + sum(count * law.log_moment(power) for law, count in self.parts)
 
     @property
+    def no_distribution(self) -> str | None:
+        """Say why `cdf`, `pdf` and `quantile` are not known, in a sentence; None where they are."""
+        if any(isinstance(law, Share) for law, _ in self.parts) and _distribution_of(self.parts) is None:
+            return (
+                f"the distribution function of {self.quantity!r} is not resolved for this network: its "
+                "law has atoms and singular densities, as no neuron may be above 0 in a layer, or all; moments and "
+                "cumulants are known"
+            )
+        return None
+
+    @property
     def _distribution(self) -> Distribution:
-        return _distribution_of(self.parts)
+        found = _distribution_of(self.parts)
+        if found is None:
+            raise ValueError(self.no_distribution)
+        return found
 
     def cdf(self, x: ArrayLike) -> Floats:
-        """Return P(X <= x) for any shape of x, with an error of 1e-8 at most."""
+        """Return P(X <= x) for any shape of x, with an error of 1e-8 at most.
+
+        Raises
+        ------
+        ValueError
+            Where there is `no_distribution`.
+        """
         away = np.asarray(x, np.float64) - self.mean
         if not self.parts:
             return np.where(away >= 0.0, 1.0, 0.0)
@@ -143,7 +163,7 @@ class ExactLaw:
         Raises
         ------
         ValueError
-            If X is a number, as without branches.
+            If X is a number, as without branches, and as `cdf` does.
         """
         if not self.parts:
             raise ValueError("there is no density: without branches the quantity is a number")
@@ -156,7 +176,7 @@ class ExactLaw:
         Raises
         ------
         ValueError
-            If a p does not lie strictly between 0 and 1.
+            If a p does not lie strictly between 0 and 1, and as `cdf` does.
         """
         wanted = np.asarray(p, dtype=object)
         for one in wanted.flat:
@@ -169,10 +189,16 @@ class ExactLaw:
 
 
 @lru_cache(maxsize=64)
-def _distribution_of(parts: tuple[tuple[Law, int], ...]) -> Distribution:
+def _distribution_of(parts: tuple[tuple[Law, int], ...]) -> Distribution | None:
     """Return the law of the sum of the parts less its mean; those of growth and gradient are one."""
-    slow = all(isinstance(law, Step) and law.source is not None for law, _ in parts)
-    return distribution([(law.points(), count) for law, count in parts], slow)
+    laws = [law for law, _ in parts]
+    shares = [law for law in laws if isinstance(law, Share)]
+    tail: Tail = "unknown" if shares else "fast"
+    if all(isinstance(law, Step) and law.source is not None for law in laws):
+        tail = "two-sided"
+    elif len(shares) == len(laws) and not any(law.leak for law in shares):
+        tail = "one-sided"
+    return distribution([(law.points(), count) for law, count in parts], tail)
 
 
 def exact_law(model: Model, quantity: str = "growth") -> ExactLaw | None:
@@ -180,13 +206,15 @@ def exact_law(model: Model, quantity: str = "growth") -> ExactLaw | None:
 
     It is known of networks whose layers multiply |h|^2 by independent factors: independent Gaussian weights, no bias,
     and v-phi-w with relu, balanced, leaky_relu or linear, any block with linear, or any block with one of these and
-    carry 0; any scaling, also layer by layer. `no_exact_law` says why there is none.
+    carry 0, then also with orthogonal weights, or with widths by layer; any scaling, also layer by layer.
+    `no_exact_law` says why there is none.
+    Of orthogonal networks with leaky_relu that are narrow and shallow cumulants and moments are known alone.
 
     Parameters
     ----------
     model : ResNet or ResidualNetwork
     quantity : {"growth", "log_norm", "gradient"}
-        log |h_L|^2/|h_0|^2, log |h_L|^2/n, or log |p_0|^2/|p_L|^2, whose law is that of the growth.
+        log |h_L|^2/|h_0|^2, log |h_L|^2/n, or log |p_0|^2/|p_L|^2, with the law of the growth unless widths differ.
 
     Raises
     ------
@@ -197,18 +225,8 @@ def exact_law(model: Model, quantity: str = "growth") -> ExactLaw | None:
     """
     if no_exact_law(model, quantity):
         return None
-    network = general(model)
-    links = chain(network)
-    counts = np.bincount(links.which, minlength=len(links.kinds)).tolist()
-    shift = sum(count * kind.shift for kind, count in zip(links.kinds, counts, strict=True))
-    parts: Counter[Law] = Counter()
-    for kind, count in zip(links.kinds, counts, strict=True):
-        for law in kind.laws:
-            parts[law] += count
-    if quantity == "log_norm":
-        shift += 2.0 * math.log(network.size) - math.log(network.width)
-        parts[SumOfSquares("linear", network.width)] += 1
-    return ExactLaw(model, quantity, shift, tuple(parts.items()))
+    shift, parts = chain(general(model), quantity).parts()
+    return ExactLaw(model, quantity, shift, parts)
 
 
 def no_exact_law(model: Model, quantity: str = "growth") -> str | None:

@@ -39,6 +39,7 @@ from scipy import special
 
 from .._system import checks
 from .._system.words import brief
+from ..models.layer_widths import no_widths
 from ..models.normalisation import no_norm
 from ..models.residual_network import Model, ResidualNetwork
 from ..models.spelling import checked_network, general
@@ -104,6 +105,8 @@ def no_lyapunov_exponents(model: Model) -> str | None:
         )
     if network.bias > 0.0:
         return f"bias={network.bias!r} has no exact exponents: it must be 0"
+    if network.widths is not None:
+        return no_widths(network, "exact exponents")
     if network.norm is not None:
         return no_norm(network, "exact exponents that are derived")
     if network.keep != 1.0:

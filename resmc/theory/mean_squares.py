@@ -21,6 +21,8 @@ linear activations or random signs any of mean 0:
 
     dropout     phi-in with m sigma(h)/sqrt(keep) for sigma(h): E|m sigma(h)|^2/keep = |sigma(h)|^2 changes nothing
 
+With widths n_l by layer nothing of this changes; |h_l|^2/|h_0|^2 is n_l/n_0 times m_l/m_0, and there is no h_l - h_0.
+
 h is fresh if its entries have fair signs independent of their sizes and of the past (`fractions.fresh_layers`). Source
 of v-phi-w with ReLU and no bias, (1 + s^2/2)^L: Marion, Fermanian, Biau, Vert (arXiv 2206.06929); of phi-in with
 balanced: Li, Nica, Roy (arXiv 2106.04013), section 3. The others are these lines. All of this is for layers that are
@@ -94,14 +96,16 @@ def log_growth(model: ResidualNetwork) -> Floats:
     """
     if model.norm is not None:
         return _start_alone(model, 0, 0.0)
-    return np.full(model.depth + 1, math.nan) if may_start_at_0(model) else _forward(model, _inverse_start(model))
+    if may_start_at_0(model):
+        return np.full(model.depth + 1, math.nan)
+    return _forward(model, _inverse_start(model)) + _log_lengths(model)
 
 
 def log_displacement(model: ResidualNetwork) -> Floats:
     """Return log E[|h_l - h_0|^2/|h_0|^2] for layers 0 to depth, -infinity at 0; NaN where it is not known."""
     if may_start_at_0(model):
         return np.full(model.depth + 1, math.nan)
-    if model.norm is not None:
+    if model.norm is not None or model.widths is not None:
         return _start_alone(model, 0, -math.inf)
     weight = _inverse_start(model)
     noise = _noise(model, _branch_gains(model), _forward(model, weight), _additions(model, weight))
@@ -138,7 +142,7 @@ def log_gradient_displacement(model: ResidualNetwork) -> Floats:
     Of phi-out without a skip only layer 0 is known: E J is not 0, and E p_0.p_L vanishes since h_0 -> -h_0 with W_0 ->
     -W_0 turns J_0 into -J_0 and leaves all other layers as they are.
     """
-    if model.norm is not None:
+    if model.norm is not None or model.widths is not None:
         return _start_alone(model, -1, -math.inf)
     gains, none = _slope_gains(model)[::-1], np.full(model.depth, -math.inf)
     noise = _noise(model, gains, _backward(model)[::-1], none)[::-1] + _log_alive(model)
@@ -151,7 +155,7 @@ def log_gradient_displacement(model: ResidualNetwork) -> Floats:
 
 
 def _start_alone(model: ResidualNetwork, start: int, value: float) -> Floats:
-    """Return what is known of quotients of a network with a norm: nothing but their start."""
+    """Return what is known of quotients of a network with a norm, or that have no meaning: nothing but their start."""
     out = np.full(model.depth + 1, math.nan)
     out[start] = value
     return out
@@ -184,10 +188,16 @@ def _log_carry(model: ResidualNetwork) -> float:
 
 def _inverse_start(model: ResidualNetwork) -> float:
     """Return E[n/|h_0|^2], which a bias is multiplied by in quotients; NaN where it is infinite or not known."""
-    n = model.width
+    n = model.width_of(0)
     if model.bias == 0.0:
         return 1.0  # nothing is multiplied, and the input may have any size
     return math.nan if model.inputs.explicit or n <= 2 else n / ((n - 2.0) * model.size**2)
+
+
+def _log_lengths(model: ResidualNetwork) -> Floats:
+    """Return log n_l/n_0 for layers 0 to depth: recursions are of means over neurons, quotients of sums."""
+    n = model.layer_widths
+    return np.asarray(np.log(n / n[0]), np.float64)
 
 
 def _additions(model: ResidualNetwork, weight: float) -> Floats:

@@ -59,6 +59,7 @@ from scipy import special
 
 from .._system import checks
 from .._system.words import brief
+from ..models.layer_widths import no_widths
 from ..models.normalisation import no_norm
 from ..models.residual_network import Model
 from ..models.spelling import checked_network, general
@@ -162,6 +163,8 @@ def no_kernel_moments(model: Model, independent_backward: bool = False) -> str |
             f"block={network.block!r} with independent_backward=True has no exact second moment of the tangent kernel: "
             "it is known for 'phi-in' with carry 0"
         )
+    if network.widths is not None:
+        return no_widths(network, "exact second moment of the tangent kernel")
     if network.norm is not None:
         return no_norm(network, "exact second moment of the tangent kernel that is derived")
     if network.keep != 1.0:

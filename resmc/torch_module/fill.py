@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -123,8 +124,9 @@ def fill_from_arrays(
     ----------
     module : ExplicitResidualNetwork
     V, W, b, A, W_out, signs : array or tensor, optional
-        Of the shapes of the module's attributes of these names, all numbers finite; signs are +1 and -1. No factor is
-        applied: V and W are the matrices themselves, of variance 1/n at initialisation.
+        Of the shapes of the module's attributes of these names, all numbers finite; signs are +1 and -1. With widths
+        by layer, V, W, b and signs are lists with an array for each layer. No factor is applied: V and W are the
+        matrices themselves, of variance 1/n at initialisation.
 
     Raises
     ------
@@ -143,7 +145,12 @@ def fill_from_arrays(
         raise ValueError(f"no arrays are given: give some of {', '.join(given)}")
     with torch.no_grad():
         for name, entries in checked.items():
-            getattr(module, name).copy_(entries)
+            own = getattr(module, name)
+            if isinstance(entries, torch.Tensor):
+                own.copy_(entries)
+                continue
+            for tensor, one in zip(own, entries, strict=True):
+                tensor.copy_(one)
 
 
 def module_from_arrays(
@@ -163,13 +170,24 @@ def module_from_arrays(
     return module
 
 
-def _checked(module: ExplicitResidualNetwork, name: str, entries: ArrayLike) -> torch.Tensor:
+def _checked(module: ExplicitResidualNetwork, name: str, entries: Any) -> torch.Tensor | list[torch.Tensor]:
     own = getattr(module, name)
+    if module.model.widths is not None and own is not None and not isinstance(own, torch.Tensor):
+        if not isinstance(entries, list | tuple) or len(entries) != len(own):
+            raise ValueError(f"{name} is not allowed: it must be a list of {len(own)} arrays, one for each layer")
+        return [
+            _checked_entries(f"{name} of layer {k}", one, tensor)
+            for k, (one, tensor) in enumerate(zip(entries, own, strict=True))
+        ]
     if own is None:
         raise ValueError(
             f"{name} is not allowed: block={module.model.block!r} with bias={module.model.bias!r} and activation="
             f"{module.model.activation!r} has none"
         )
+    return _checked_entries(name, entries, own)
+
+
+def _checked_entries(name: str, entries: ArrayLike, own: torch.Tensor) -> torch.Tensor:
     if isinstance(entries, torch.Tensor) and not entries.is_complex():
         found = entries.detach()
     else:
@@ -178,7 +196,7 @@ def _checked(module: ExplicitResidualNetwork, name: str, entries: ArrayLike) -> 
         raise ValueError(f"{name} of shape {tuple(found.shape)} is not allowed: it must have {tuple(own.shape)}")
     if not bool(torch.isfinite(found).all()):
         raise ValueError(f"{name} is not allowed to hold infinite numbers or NaN")
-    if name == "signs" and not bool((found.abs() == 1.0).all()):
+    if name.startswith("signs") and not bool((found.abs() == 1.0).all()):
         raise ValueError("signs are not allowed to be anything but +1 and -1")
     return found
 
@@ -199,11 +217,11 @@ def _fill_residual(module: ExplicitResidualNetwork, source: Source) -> None:
     for matrices, place in ((module.V, model.residual_block.V), (module.W, model.residual_block.W)):
         if matrices is not None and place is not None:
             for layer, matrix in enumerate(matrices):
-                _put(matrix, source.matrix(place, layer) / np.sqrt(model.matrix_shape(place)[1]))
+                _put(matrix, source.matrix(place, layer) / np.sqrt(model.matrix_shape(place, layer)[1]))
     if module.b is not None:
         for layer, b in enumerate(module.b):
             _put(b, model.bias * source.bias(layer))
-    _put(module.W_out, source.readout(model.n_out) / np.sqrt(model.width))
+    _put(module.W_out, source.readout(model.n_out) / np.sqrt(model.width_of(model.depth)))
     if module.signs is not None:
         for layer, signs in enumerate(module.signs):
             _put(signs, source.signs(layer))

@@ -59,17 +59,17 @@ class Generated:
         self._paths: dict[str, Floats] = {}
 
     def matrix(self, place: str, layer: int) -> Floats:
-        rows, columns = self.model.matrix_shape(place)
+        rows, columns = self.model.matrix_shape(place, layer)
         found = self._entries(place, layer, rows * columns, self._of_law).reshape(self.networks, rows, columns)
         return found if self.model.weight_law.matrices is None else self.model.weight_law.matrices(found)
 
     def bias(self, layer: int) -> Floats:
         model = self.model
         law = WEIGHTS[model.bias_law if isinstance(model, ResidualNetwork) else "gaussian"]
-        return self._entries("bias", layer, model.inner, lambda shape: law.generated(self.numbers, shape))  # type: ignore[arg-type]
+        return self._entries("bias", layer, model.bias_length(layer), lambda shape: law.generated(self.numbers, shape))  # type: ignore[arg-type]
 
     def signs(self, layer: int) -> Floats:
-        n, sigma = self.model.inner, self.model.sigma
+        n, sigma = self.model.activated(layer), self.model.sigma
         if not sigma.signed:
             return np.ones((1, 1))
         fair = 2.0 * self.numbers.integers(0, 2, (self.networks, n // 2 if sigma.half else n)) - 1.0
@@ -79,16 +79,16 @@ class Generated:
         model = self.model
         if not isinstance(model, ResidualNetwork) or model.keep == 1.0:
             return np.ones((1, 1))
-        drawn = self.numbers.uniform(0.0, 1.0, (self.networks, model.width))
+        drawn = self.numbers.uniform(0.0, 1.0, (self.networks, model.activated(layer)))
         return np.where(drawn < model.keep, kept_factor(model.keep), 0.0)
 
     def first_layer(self) -> Floats:
         inputs = self.model.inputs
         draw = self._of_law if inputs.explicit else self.numbers.standard_normal
-        return draw((self.networks, self.model.width, len(inputs.x)))
+        return draw((self.networks, self.model.width_of(0), len(inputs.x)))
 
     def readout(self, rows: int) -> Floats:
-        return self._of_law((self.networks, rows, self.model.width))
+        return self._of_law((self.networks, rows, self.model.width_of(self.model.depth)))
 
     def _of_law(self, shape: tuple[int, ...]) -> Floats:
         return self.model.weight_law.generated(self.numbers, shape)  # type: ignore[arg-type]

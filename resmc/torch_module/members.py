@@ -8,7 +8,7 @@ from typing import Any
 
 from .._system import checks
 from .._system.words import brief
-from ..models import inner_width, normalisation
+from ..models import inner_width, layer_widths, normalisation
 from ..models.dropout import TRAINING, refuse_dropout
 from ..models.residual_network import ResidualNetwork
 
@@ -29,6 +29,7 @@ def check_members(models: Sequence[ResidualNetwork], networks: Sequence[int]) ->
         if not isinstance(model, ResidualNetwork):
             raise ValueError(f"models with {brief(model)} are not allowed: all must be resmc.ResidualNetwork")
         refuse_dropout(model.keep, *TRAINING)
+        layer_widths.refuse_widths(model, *layer_widths.TRAINING)
         normalisation.refuse_norm(model, *normalisation.TRAINING)
         inner_width.refuse_inner_width(model.inner_width, *inner_width.TRAINING)
     for number in networks:

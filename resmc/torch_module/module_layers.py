@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from .traced import Activated, Block, Factor, Normed, Step
+from .steps import Activated, Block, Factor, Normed, Step
 
 FINAL = (
     "a norm behind the last layer (a final norm, such as GPT-2's ln_f) is not understood: a ResidualNetwork ends with "
@@ -55,8 +55,8 @@ class Layer:
         return replace(self, carry=self.carry * value, after=self.after * value)
 
 
-def layers_of(steps: tuple[Step, ...], has_input: bool) -> tuple[nn.Linear | None, list[Layer]]:
-    """Return the embedding, if there is one, and the layers.
+def layers_of(steps: tuple[Step, ...], has_input: bool, output: bool = False) -> tuple[nn.Linear | None, list[Layer]]:
+    """Return the embedding, if there is one, and the layers; with ``output`` a last one that is not square, too.
 
     Raises
     ------
@@ -64,6 +64,11 @@ def layers_of(steps: tuple[Step, ...], has_input: bool) -> tuple[nn.Linear | Non
         For steps that are no such layers; the message says which.
     """
     if any(isinstance(step, Block) for step in steps):
+        if output:
+            raise ValueError(
+                "output=True is not allowed for a module with sums: its layers have one width, and what stands behind "
+                "them is a readout"
+            )
         return _residual_layers(steps)
     if not any(isinstance(step, Activated) for step in steps):
         raise ValueError("the module has no activation and no sum: a network needs layers of either")
@@ -77,14 +82,17 @@ def layers_of(steps: tuple[Step, ...], has_input: bool) -> tuple[nn.Linear | Non
     embedding = first if isinstance(first, nn.Linear) else None
     width = linear[-1].in_features if linear else 0
     parts = _split(steps[1:] if embedding is not None and steps[0] is first else steps, nn.Linear)
-    if parts and (last := _linear(parts[-1])) is not None and last.out_features != width:
+    if parts and not output and (last := _linear(parts[-1])) is not None and last.out_features != width:
         parts = parts[:-1]
     if parts and _linear(parts[-1]) is None:
         if not any(isinstance(step, Activated) for step in parts[-1]):
             raise ValueError(FINAL)
         parts = parts[:-1]  # an activation behind the last hidden layer, with what normalises for it
     if not parts:
-        raise ValueError("the module has one hidden layer alone: a network needs a Linear between two hidden ones")
+        raise ValueError(
+            "the module has one hidden layer alone: a network needs a Linear between two hidden ones, or output=True, "
+            "which reads a readout as its last layer"
+        )
     return embedding, [_layer(0.0, part) for part in parts]
 
 

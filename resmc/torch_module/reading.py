@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -19,7 +20,9 @@ from ..models.normalisation import EPS, PLACES
 from ..models.residual_network import ResidualNetwork
 from ..models.scaling import DepthScaling
 from ..models.user_activation import Activation
-from .initial_laws import InitialLaw, deviations_of, known_deviations, laws_of, misfit
+from ..models.weights import Weights
+from .initial_laws import InitialLaw
+from .module_laws import Laws, Recipe, recipes_of
 from .module_layers import Layer, layers_of
 from .traced import steps_of
 
@@ -29,6 +32,7 @@ def from_torch(
     *,
     input: ArrayLike | None = None,
     deviations: float | Sequence[float] = (),
+    output: bool = False,
 ) -> ResidualNetwork:
     """Return the network whose law a module of torch has at initialisation.
 
@@ -47,15 +51,22 @@ def from_torch(
                     on what the branch meets, on what it gives, on both, or on the sum
         readout     a Linear of another width at the end, with an activation before it in a network without sums
 
+    Without sums layers may have any widths; with sums one.
+
     A Linear that is followed by layers of activation and Linear is an embedding: the network's h_0 is what it makes.
     So h_l are the pre-activations of a multilayer perceptron, and its readout is left out: h_depth is the last hidden
     layer. The readout of the network that is returned has variance 1/width, whatever the module's.
 
     Laws are read off the weights (`resmc.torch_module.initial_laws` has the tests and their levels): those of torch's
     defaults and of ``torch.nn.init``, uniform, normal, Kaiming and Xavier, fan_in or fan_out, with the gains 1,
-    sqrt(2), 5/3 and 3/4; 0.02; and zeros, with which a branch is 0. Layers may differ in their size. Norms have the
-    gain 1 and the bias 0. Where a norm stands before a branch whose activation is not homogeneous, and weights W before
-    it have another variance than 1/n, that is part of the activation: `resmc.Activation` of sigma(gain x), a table.
+    sqrt(2), 5/3 and 3/4; 0.02; normals that are cut at 2 or 3 of their own standard deviations; orthogonal square
+    matrices of any gain, without biases, behind no embedding or a Gaussian one; and zeros, with which a branch is 0.
+    Layers may differ in their size. A loop over one layer has tied weights. Norms have the gain 1 and the bias 0. Where
+    a norm stands before a branch whose activation is not homogeneous, and weights W before it have another variance
+    than 1/n, that is part of the activation: `resmc.Activation` of sigma(gain x), a table.
+
+    Modules and functions of torch are read alike, ``nn.GELU()``, ``functional.gelu(x, approximate="tanh")`` or
+    ``x.relu()``; dropout must be off.
 
     Parameters
     ----------
@@ -65,7 +76,11 @@ def from_torch(
         The input x. It is needed where a module begins with a Linear whose weights or bias are not Gaussian. Without
         it |x|^2 = n_in; and without an embedding h_0 is N(0, I).
     deviations : float or sequence of float
-        Further standard deviations that weights may have, above 0, as of ``nn.init.normal_(w, std=..)``.
+        Further standard deviations that weights may have, above 0, as of ``nn.init.normal_(w, std=..)``; of
+        ``trunc_normal_(w, std=..)`` the normal's before it is cut.
+
+    output : bool
+        Read a readout behind an activation as the last layer, without sums: h_depth is then what the module returns.
 
     Raises
     ------
@@ -80,71 +95,8 @@ def from_torch(
         raise ValueError(f"module={brief(module)} is not allowed: it must be a torch.nn.Module")
     given = [deviations] if isinstance(deviations, int | float) else list(deviations)
     more = [checks.real("deviations", one, positive=True) for one in given]
-    embedding, layers = layers_of(steps_of(module), input is not None)
+    embedding, layers = layers_of(steps_of(module), input is not None, checks.boolean("output", output))
     return _network(embedding, layers, Laws(more), input)
-
-
-class Laws:
-    """Laws of the matrices and biases of a module."""
-
-    def __init__(self, more: Sequence[float]) -> None:
-        self.more = more
-
-    def of_matrices(self, where: str, linears: Sequence[nn.Linear], gains: Sequence[float] = ()) -> list[InitialLaw]:
-        """Return the law of each matrix: the same of all where there is one that fits all of one shape.
-
-        Of several laws those with a standard deviation that was handed in go before others, then those of ``gains``.
-        """
-        found: list[list[InitialLaw]] = []
-        for number, linear in enumerate(linears):
-            entries = linear.weight.detach().double().cpu().numpy()
-            laws = laws_of(entries, (*self.more, *known_deviations(linear.in_features, linear.out_features)))
-            uniform = [law for law in laws if law.kind == "uniform"]
-            alike = [s for g in gains for s in deviations_of(g, linear.in_features, linear.out_features)]
-            meant = [law for law in laws if law.deviation in self.more] or [
-                law for law in laws if any(math.isclose(law.deviation, s, rel_tol=1e-9) for s in alike)
-            ]
-            laws = meant or uniform or laws  # a Gaussian matrix hardly keeps to the ends of a uniform law
-            if not laws:
-                raise ValueError(self._unknown(f"{where} of layer {number}", entries, linear))
-            found.append(laws)
-        shared = [law for law in found[0] if all(law in laws for laws in found)] if found else []
-        if len(shared) > 1 and len({(one.in_features, one.out_features) for one in linears}) == 1:
-            pooled = np.stack([one.weight.detach().double().cpu().numpy().ravel() for one in linears]).ravel()
-            shared = [law for law in shared if misfit(pooled, law) is None]
-        if len(shared) == 1:
-            return shared * len(found)
-        if any(len(laws) > 1 for laws in found):
-            said = ", ".join(f"{law.kind} {law.deviation:.4g}" for law in (shared or max(found, key=len)))
-            raise ValueError(
-                f"{where} of so few entries may have been drawn from any of {said}: give deviations=, the standard "
-                "deviation that is meant, with more or wider layers"
-            )
-        return [laws[0] for laws in found]
-
-    def _unknown(self, what: str, entries: Any, linear: nn.Linear) -> str:
-        measured = float(np.sqrt(np.mean(entries**2)))
-        known = (*known_deviations(linear.in_features, linear.out_features), *self.more)
-        nearest = min(known, key=lambda s: abs(math.log(s / measured)))
-        why = "; ".join(f"{kind}: {misfit(entries, InitialLaw(kind, nearest))}" for kind in ("uniform", "gaussian"))
-        return (
-            f"{what} with the standard deviation {measured:.4g} is no draw of a known initialisation, or is trained "
-            f"(the nearest has {nearest:.4g}; {why}): give fresh weights, or their standard deviation as deviations="
-        )
-
-    def of_bias(self, where: str, linear: nn.Linear) -> InitialLaw:
-        """Return the law of a bias: 0 or torch's default, uniform on +-1/sqrt(fan_in), or one that is handed in."""
-        if linear.bias is None:
-            return InitialLaw("zeros", 0.0)
-        entries = linear.bias.detach().double().cpu().numpy()
-        default = 1.0 / math.sqrt(3.0 * linear.in_features)
-        laws = laws_of(entries, (default, *self.more))
-        if not laws:
-            raise ValueError(
-                f"{where} is no draw of a known initialisation, or is trained: it must be 0, or torch's default, "
-                f"uniform with the standard deviation {default:.4g}"
-            )
-        return next((law for law in laws if law == InitialLaw("uniform", default)), laws[0])
 
 
 def _one(what: str, values: Sequence[Any]) -> Any:
@@ -158,12 +110,13 @@ def _one(what: str, values: Sequence[Any]) -> Any:
 def _network(embedding: nn.Linear | None, layers: list[Layer], laws: Laws, given: ArrayLike | None) -> ResidualNetwork:
     W, V = ([one for one in found if one is not None] for found in ([x.W for x in layers], [x.V for x in layers]))
     block = _one("form", ["v-phi-w" if x.W and x.V else "phi-in" if x.V else "phi-out" for x in layers])
-    width = _one("width", [*(one.out_features for one in V or W), *(one.in_features for one in W or V)])
+    widths = _widths(W, V, layers)
     inner = (
         _one("inner width", [*(one.out_features for one in W), *(one.in_features for one in V)]) if W and V else None
     )
     sigma, carry = _one("activation", [x.sigma for x in layers]), _one("carry", [x.carry for x in layers])
-    of_W, of_V = laws.of_matrices("W", W), laws.of_matrices("V", V)
+    of_W, of_V = laws.of_matrices("W", W, beside=embedding), laws.of_matrices("V", V, beside=embedding)
+    tied = _tied(embedding, layers)
     kinds = sorted({law.kind for law in of_W + of_V} - {"zeros"})
     kind = _one("law of weights", kinds) if kinds else "gaussian"
     if any(law.kind == "zeros" for law in of_W):
@@ -175,8 +128,8 @@ def _network(embedding: nn.Linear | None, layers: list[Layer], laws: Laws, given
             )
     met = [x.before * g for x, g in zip(layers, _gains(of_W, W) if W else [1.0] * len(layers), strict=True)]
     made = [x.after * g for x, g in zip(layers, _gains(of_V, V) if V else [1.0] * len(layers), strict=True)]
-    norm, place = _norm(layers, width)
-    placed = _placed(block, sigma, width, met, made, layers, fixed=norm is not None and place != "branch")
+    norm, place = _norm(layers, widths)
+    placed = _placed(block, sigma, max(widths), met, made, layers, fixed=norm is not None and place != "branch")
     unit, scales = placed.unit, placed.scales
     biases = [laws.of_bias(f"the bias of layer {number}", one) for number, one in enumerate(W or V)]
     divisors = _gains(of_W, W) if W else [a * g for a, g in zip(met, _gains(of_V, V), strict=True)]
@@ -185,16 +138,16 @@ def _network(embedding: nn.Linear | None, layers: list[Layer], laws: Laws, given
     bias = _one("bias", [float(f"{size:.12g}") for size in sizes]) if sizes else 0.0
     if any(law.deviation and not g for law, g in zip(biases, divisors, strict=True)):
         raise ValueError("a Linear with weights 0 has a bias, which is all that is left of its branch: it must be 0")
-    gains = [x.deviation * math.sqrt(one.in_features) for x, one in zip(of_W + of_V, W + V, strict=True)]
-    x, size = _start(embedding, laws, kind, gains if kinds else [], given)
+    recipes = [*recipes_of(of_W, W), *recipes_of(of_V, V)]
+    x, size = _start(embedding, laws, kind if kinds else None, recipes, given)
     return ResidualNetwork(
-        width,
+        max(widths),
         len(layers),
         block,
         placed.sigma,
         carry,
         DepthScaling(0.0, scales[0], placed.inside) if len(set(scales)) == 1 and scales[0] else tuple(scales),
-        weights=kind,
+        weights=Weights(kind, "tied") if tied else kind,
         bias=bias,
         bias_law="uniform" if bias and biases[0].kind == "uniform" else "gaussian",
         input=None if x is None else tuple((unit * x).tolist()),
@@ -203,10 +156,44 @@ def _network(embedding: nn.Linear | None, layers: list[Layer], laws: Laws, given
         norm=norm,
         norm_at=place,
         eps=EPS if norm is None else _eps(layers, placed.within),
+        widths=None if len(set(widths)) == 1 else widths,
     )
 
 
-def _norm(layers: Sequence[Layer], width: int) -> tuple[str | None, str]:
+def _tied(embedding: nn.Linear | None, layers: Sequence[Layer]) -> bool:
+    """Return True if all layers have the same matrices; refuse modules in which some are there twice."""
+    used = [[id(one.weight), id(one.bias)] for one in (embedding,) if one is not None]
+    used += [[id(one.weight), id(one.bias)] for x in layers for one in (x.W, x.V) if one is not None]
+    per_layer = sum(one is not None for one in (layers[0].W, layers[0].V))
+    own = used[1:] if embedding is not None else used
+    matrices = [weight for weight, _ in used]
+    if len(set(matrices)) == len(matrices):
+        return False
+    alike = all(own[i] == own[i % per_layer] for i in range(len(own)))
+    if not alike or len(set(matrices)) < per_layer + (embedding is not None):
+        raise ValueError(
+            "some layers have the same weights and others not: all layers of a ResidualNetwork must have matrices of "
+            "their own, or all the same, with the same biases"
+        )
+    return True
+
+
+def _widths(W: Sequence[nn.Linear], V: Sequence[nn.Linear], layers: Sequence[Layer]) -> tuple[int, ...]:
+    """Return the widths of h_0 .. h_depth; refuse layers that differ where a skip or a branch needs one."""
+    if (W and V) or any(x.carry for x in layers):
+        one = _one("width", [*(one.out_features for one in V or W), *(one.in_features for one in W or V)])
+        return (one,) * (len(layers) + 1)
+    linear = V or W
+    for before, after in itertools.pairwise(linear):
+        if before.out_features != after.in_features:
+            raise ValueError(
+                f"a Linear from {after.in_features} behind one to {before.out_features} is not understood: a layer "
+                "begins with what the last one made"
+            )
+    return (linear[0].in_features, *(one.out_features for one in linear))
+
+
+def _norm(layers: Sequence[Layer], widths: Sequence[int]) -> tuple[str | None, str]:
     """Return the norm of all layers, or None, and where it acts, as fields of a ResidualNetwork."""
     names = {(one.before, one.branch, one.after): name for name, one in PLACES.items()} | {(False,) * 3: "none"}
     place: str = _one("places of norms", [names.get(layer.places, "another") for layer in layers])
@@ -214,8 +201,8 @@ def _norm(layers: Sequence[Layer], width: int) -> tuple[str | None, str]:
         return None, "pre"
     norms = [norm for layer in layers for norm in layer.norms]
     for norm in norms:
-        if norm.width != width:
-            raise ValueError(f"a norm of {norm.width} entries is not understood: layers have {width}")
+        if norm.width not in (None, *widths):
+            raise ValueError(f"a norm of {norm.width} entries is not understood: layers have {max(widths)}")
     return _one("kind of norm", [norm.name for norm in norms]), place
 
 
@@ -286,7 +273,7 @@ def _scales(layers: Sequence[Layer], within: Sequence[float], unit: float) -> li
 
 
 def _start(
-    embedding: nn.Linear | None, laws: Laws, kind: str, gains: Sequence[float], given: ArrayLike | None
+    embedding: nn.Linear | None, laws: Laws, kind: str | None, recipes: Sequence[Recipe], given: ArrayLike | None
 ) -> tuple[Any, float]:
     """Return the input that a network has in place of the module's, or None, and the size of h_0."""
     if embedding is None:
@@ -294,13 +281,18 @@ def _start(
             raise ValueError("input is not allowed for a module that begins with its layers: h_0 is N(0, I) there")
         return None, 1.0
     (law,), bias = (
-        laws.of_matrices("the embedding", [embedding], gains),
+        laws.of_matrices("the embedding", [embedding], recipes),
         laws.of_bias("the embedding's bias", embedding),
     )
     n_in = embedding.in_features
     if law.kind == "zeros":
         raise ValueError("the embedding has weights 0: they must be drawn")
-    if gains and law.kind != kind:
+    if kind == "orthogonal" and law.kind != "gaussian":
+        raise ValueError(
+            f"the embedding has {law.kind} weights beside orthogonal ones of layers: it must be gaussian, as by "
+            "nn.init.normal_, as is the first matrix of such a ResidualNetwork"
+        )
+    if kind not in (None, law.kind, "orthogonal"):
         raise ValueError(f"the embedding has {law.kind} weights and layers {kind} ones: they must be alike")
     x = None if given is None else np.ravel(checks.numbers("input", given, "it must be an array of numbers, all real"))
     if x is not None and len(x) != n_in:

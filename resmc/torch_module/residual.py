@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch.nn import Parameter
@@ -12,6 +12,7 @@ from .._system import checks
 from .._system.memory import available_memory
 from .._system.words import brief
 from ..models.dropout import kept_factor
+from ..models.layer_widths import SCHEME, refuse_widths
 from ..models.normalisation import refuse_batch
 from ..models.processes import Covariance
 from ..models.residual_network import ResidualNetwork
@@ -93,6 +94,10 @@ class ExplicitResidualNetwork(torch.nn.Module):
     kept : buffer (N, .., n) of 0 and 1/sqrt(keep), or None without dropout
         The masks with their factor. They are the network's own, whether it is trained or evaluated: all inputs of a
         batch meet the same, and ``train()`` and ``eval()`` change nothing.
+    V, W, b, signs, kept
+        With widths by layer n_k: lists of N tensors, ``torch.nn.ParameterList`` and `LayerBuffers`, of the shapes
+        (.., n_{k+1}, n_k) and (.., n_{k+1}); signs and kept have n_k entries with phi-in, n_{k+1} with phi-out.
+        A has n_0 rows then, and W_out n_N columns.
 
     Raises
     ------
@@ -133,6 +138,9 @@ class ExplicitResidualNetwork(torch.nn.Module):
         self.networks = () if networks is None else (checks.integer("networks", networks, 1, 2**32, "2^32"),)
         self.sets = sets = model.depth + (scheme is not None)
 
+        if model.widths is not None:
+            self._make_layers(model)
+            return
         _check_size((n, inner), sets * math.prod(self.networks) * sum(one is not None for one in (block.V, block.W)))
 
         def zeros(*shape: int) -> Parameter:
@@ -149,6 +157,32 @@ class ExplicitResidualNetwork(torch.nn.Module):
         self.register_buffer("signs", ones if model.sigma.signed else None)
         self.register_buffer("kept", ones * kept_factor(model.keep) if model.keep < 1.0 else None)
 
+    def _make_layers(self, model: ResidualNetwork) -> None:
+        """Make the parameters of layers with widths of their own: lists with a tensor for each layer."""
+        block, each = model.residual_block, range(model.depth)
+        shapes = [model.matrix_shape("outer", k) for k in each]
+        _check_size((1, sum(a * b for a, b in shapes)), math.prod(self.networks))
+
+        def zeros(*shape: int) -> Parameter:
+            return Parameter(torch.zeros(*self.networks, *shape, dtype=torch.float64))
+
+        matrices = torch.nn.ParameterList(zeros(*shape) for shape in shapes)
+        biases = torch.nn.ParameterList(zeros(model.bias_length(k)) for k in each) if model.bias > 0.0 else None
+        self.register_parameter("s", None)
+        self.W_out = zeros(model.n_out, model.width_of(model.depth))
+        self.A = zeros(model.width_of(0), len(model.inputs.x))
+        self.register_buffer("x", torch.tensor([model.inputs.x], dtype=torch.float64), persistent=False)
+        ones = [torch.ones(*self.networks, model.activated(k), dtype=torch.float64) for k in each]
+        kept = [kept_factor(model.keep) * one for one in ones]
+        for name, layers in (
+            ("V", None if block.V is None else matrices),
+            ("W", None if block.W is None else matrices),
+            ("b", biases),
+            ("signs", LayerBuffers(ones) if model.sigma.signed else None),
+            ("kept", LayerBuffers(kept) if model.keep < 1.0 else None),
+        ):
+            setattr(self, name, layers)
+
     def extra_repr(self) -> str:
         """Return the model, the number of networks and the scheme, for ``repr``."""
         several = f", networks={self.networks[0]}" if self.networks else ""
@@ -161,9 +195,8 @@ class ExplicitResidualNetwork(torch.nn.Module):
 
     def branch(self, layer: int, h: Tensor) -> Tensor:
         """Return f_layer(h), of shape (.., batch, n)."""
-        return self._branches(self.V, self.W, self.b, self.signs, self.s, self.kept).added(
-            layer, h, torch.zeros_like(h)
-        )
+        to = h.new_zeros(*h.shape[:-1], self.model.width_of(layer + 1)) if self.model.widths else torch.zeros_like(h)
+        return self._branches(self.V, self.W, self.b, self.signs, self.s, self.kept).added(layer, h, to)
 
     def forward(self, x: Tensor | None = None, return_layers: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Apply the network.
@@ -211,10 +244,15 @@ class ExplicitResidualNetwork(torch.nn.Module):
             self._examined = self._examined or start.numel() > 0
             return [last]
         given = (self.V, self.W, self.b, self.signs, self.s, self.kept)
-        f, carry = self._branches(*(None if one is None else one.unbind(0) for one in given)), self.model.carry
+        f, carry = self._branches(*(None if one is None else _by_layer(one) for one in given)), self.model.carry
         h, hs, norm = start, [start], self.model.normalisation
         for k in range(self.model.depth):
-            h = f.added(k, h, carry * h) if self.steps is None else self.steps.method.step(f, k, h)
+            if self.steps is not None:
+                h = self.steps.method.step(f, k, h)
+            elif self.model.widths is not None:
+                h = f.added(k, h, h.new_zeros(*h.shape[:-1], self.model.widths[k + 1]))
+            else:
+                h = f.added(k, h, carry * h)
             if norm is not None and self.model.norm_place.after:
                 h = norm.torch(torch, h, self.model.eps)
             if all_layers:
@@ -251,6 +289,29 @@ class ExplicitResidualNetwork(torch.nn.Module):
         return x
 
 
+class LayerBuffers(torch.nn.Module):
+    """Buffers of all layers, where these differ in length: read like a list of tensors."""
+
+    def __init__(self, layers: Sequence[Tensor]) -> None:
+        super().__init__()
+        for k, one in enumerate(layers):
+            self.register_buffer(str(k), one)
+
+    def __len__(self) -> int:
+        return len(self._buffers)
+
+    def __getitem__(self, layer: int) -> Tensor:
+        return self.get_buffer(str(range(len(self))[layer]))
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[k] for k in range(len(self)))
+
+
+def _by_layer(given: Layers | Parameter) -> Sequence[Tensor]:
+    """Return the tensors of all layers: a list, or those of one tensor, taken apart once."""
+    return given.unbind(0) if isinstance(given, torch.Tensor) else list(given)
+
+
 def check_input(x: Tensor, dtype: torch.dtype, allowed: str) -> None:
     """Refuse an x that is no tensor, or of another dtype than a module's where products of both are not cast."""
     if not isinstance(x, torch.Tensor):
@@ -263,6 +324,7 @@ def check_input(x: Tensor, dtype: torch.dtype, allowed: str) -> None:
 
 def _check_scheme(model: ResidualNetwork, scheme: str) -> None:
     """Refuse a scheme for a model that has no ordinary equation's step, or no layer ``depth``."""
+    refuse_widths(model, *SCHEME)
     if model.carry != 1.0:
         raise ValueError(f"scheme={scheme!r} is not allowed with carry={model.carry!r}: a step needs carry=1")
     if model.keep < 1.0:

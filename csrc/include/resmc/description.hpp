@@ -128,6 +128,8 @@ struct Residual {
     const float* steps;       // [depth]: s_l, or over the root of a row's entries where a matrix ends the branch and
                               // no N follows
     const float* input;       // [4 + n_in + 8]: x / sqrt(n_in) between zeros
+    const uint32_t* widths;   // [depth + 1]: neurons of every layer, where these differ and there is no skip; `width`,
+                              // `inner` and what follows from these are then of the widest. On CPUs alone
 };
 
 // Several inputs of one network, and directions in which its first one is moved (joint_columns.hpp).

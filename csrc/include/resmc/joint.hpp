@@ -208,7 +208,7 @@ struct JointRun : JointColumns<Team_, Vectors_, Shared_, Weights_, fixed> {
                     Real d[4];
                     this->vectors.load(VECTOR_CHANGE, 0, round, d);
                     for (uint32_t k = 0; k < 4; ++k) {
-                        d[k] = this->template changed<written_out>(s, d[k], h[k], y[0][k]);
+                        d[k] = changed<written_out>(*this, s, d[k], h[k], y[0][k]);
                         sum.change_square = fma(d[k], d[k], sum.change_square);
                     }
                     this->vectors.store(VECTOR_CHANGE, 0, round, d);

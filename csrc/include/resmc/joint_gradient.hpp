@@ -102,7 +102,7 @@ RESMC_FN void finish_joint_backward(Run& run, const typename Run::Layer& here, u
             run.load(VECTOR_GRADIENT, m, round, p);
             run.vectors.load(VECTOR_GRADIENT_CHANGE, 0, round, d);
             for (uint32_t a = 0; a < m; ++a) run.mask(round, whole, v[a]);
-            for (uint32_t k = 0; k < 4; ++k) d[k] = run.template changed<written_out>(s, d[k], p[0][k], v[0][k]);
+            for (uint32_t k = 0; k < 4; ++k) d[k] = changed<written_out>(run, s, d[k], p[0][k], v[0][k]);
             for (uint32_t a = 0; a < m; ++a) {
                 for (uint32_t k = 0; k < 4; ++k) {
                     const Real stepped = fma(step[a], v[a][k], carry[a] * p[a][k]);

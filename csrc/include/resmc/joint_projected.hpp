@@ -156,7 +156,7 @@ RESMC_OUTLINE_FN void find_pre_activation(Run& run, uint32_t l, const typename R
     run.find_scales(exponent, exponents, u.scales);
     const auto h = first_met<block>(run, at, from);
     u.factor = Projected<block>::pre_activation_size(run, l, h, u.scales.first);
-    const auto bias_square = Projected<block>::bias_square(run.net, u.scales.first);
+    const auto bias_square = Projected<block>::bias_square(run, l, u.scales.first);
     run.factorise_met(run.met_gram(at), bias_square, u.met);
     auto aligned = u.met;
     run.follow_first(sqrt(h.square + bias_square), aligned);
@@ -196,7 +196,7 @@ struct JointProjected {
             Real size;
             typename Run::Factor met;
             if constexpr (block == BLOCK_PHI_IN) {
-                const auto bias_square = Single::bias_square(net, activation_scale(net, from.exponent));
+                const auto bias_square = Single::bias_square(run, l, activation_scale(net, from.exponent));
                 size = net.bias_square > 0.0f ? sqrt(from.sums.active_square + bias_square)
                                               : sqrt(from.sums.active_square);
                 run.factorise_met(run.vectors.active_gram(at), bias_square, met);
@@ -291,7 +291,7 @@ struct JointProjected {
             Word exponents[Run::limit];
             const Word exponent = run.met_exponents(at, here.exponent, exponents);
             run.find_scales(exponent, exponents, scales);
-            const auto bias_square = Single::bias_square(net, scales.first);
+            const auto bias_square = Single::bias_square(run, l, scales.first);
             run.factorise_met(run.vectors.active_gram(at), bias_square, back.met);
             factorise<Run::limit>(coming, m, back.coming);
             auto fresh = run.column_draw(STREAM_BACKWARD, l);

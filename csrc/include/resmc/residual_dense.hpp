@@ -110,10 +110,12 @@ enum MatrixPlace : int { MATRIX_OUTER = 0, MATRIX_INNER = 1 };
 struct MatrixShape {
     uint32_t rows, columns;
 };
-// W of v-phi-w leads to the neurons within the branch, and V back from there; all others are square.
-RESMC_FN constexpr MatrixShape shape_of(const Residual& net, MatrixPlace place) {
-    return place == MATRIX_INNER ? MatrixShape{net.inner, net.network.width}
-                                 : MatrixShape{net.network.width, net.inner};
+// Of layer l. W of v-phi-w leads to the neurons within the branch, and V back from there; all others lead from a layer
+// to the next.
+template <class Run>
+RESMC_FN MatrixShape shape_of(const Run& run, MatrixPlace place, uint32_t l) {
+    if (run.has_widths()) return {run.width(l + 1), run.width(l)};
+    return place == MATRIX_INNER ? MatrixShape{run.inner(), run.width()} : MatrixShape{run.width(), run.inner()};
 }
 
 // A matrix that is drawn.
@@ -152,7 +154,7 @@ struct DrawnWeights {
     template <class Run>
     static RESMC_FN auto matrix(const Run& run, MatrixPlace place, uint32_t l) {
         return DrawnMatrix<typename Run::Wide>{
-            run.draw(place == MATRIX_INNER ? STREAM_DENSE_INNER : STREAM_DENSE_WEIGHTS, l), shape_of(run.net, place)};
+            run.draw(place == MATRIX_INNER ? STREAM_DENSE_INNER : STREAM_DENSE_WEIGHTS, l), shape_of(run, place, l)};
     }
     // Four entries of b_l, of variance 1.
     template <class Run>
@@ -160,7 +162,7 @@ struct DrawnWeights {
         typename Run::Word w[4];
         run.words(run.draw(STREAM_BIAS, l), round, w);
         WeightsOfLaw{run.net.bias_law}(w, b);
-        run.mask(round, whole, b, run.inner());
+        run.mask(round, whole, b, run.has_widths() ? run.width(l + 1) : run.inner());
     }
     // A slot's step, from that of all.
     template <class Real>
@@ -180,18 +182,25 @@ struct Dense {
         for (uint32_t k = 0; k < 3; ++k)
             run.shared[k].clear_edges(run.team, ((k < 2 ? run.width() : run.inner()) + 3) / 4);
     }
-
-    // A vector of the network, seen by all of its team: h_l as its branch has `met` it, or any other as it is.
+    // Anew before a vector is shared that is not as long as the last one may have been.
     template <class Run>
-    static RESMC_FN void share(Run& run, uint32_t which, uint32_t vector,
+    static RESMC_FN void clear_edges(Run& run, uint32_t which, uint32_t neurons) {
+        if (run.has_widths()) run.shared[which].clear_edges(run.team, (neurons + 3) / 4);
+    }
+
+    // A vector of layer l, seen by all of the team: h_l as its branch has `met` it, or any other as it is.
+    template <class Run>
+    static RESMC_FN void share(Run& run, uint32_t l, uint32_t which, uint32_t vector,
                                const Normaliser<typename Run::Real>* met = nullptr) {
         using Real = typename Run::Real;
-        for (uint32_t round = 0; round < run.rounds(); ++round) {
+        const uint32_t neurons = run.width(l);
+        clear_edges(run, which, neurons);
+        for (uint32_t round = 0; round < run.rounds(neurons); ++round) {
             Real x[4];
             run.vectors.load(vector, round, x);
-            const bool whole = round < run.team.whole_rounds(run.width());
+            const bool whole = round < run.team.whole_rounds(neurons);
             if (met != nullptr) meet(run, *met, round, whole, x);
-            run.mask(round, whole, x);
+            run.mask(round, whole, x, neurons);
             run.shared[which].store(run.team.quad(round), x);
         }
     }
@@ -230,7 +239,7 @@ struct Dense {
         if (run.net.bias <= 0.0f) return;
         Real b[4];
         run.weights.bias(run, l, round, whole, b);
-        for (uint32_t k = 0; k < 4; ++k) y[k] = fma(Real(run.net.bias) * scale.inverse, b[k], y[k]);
+        for (uint32_t k = 0; k < 4; ++k) y[k] = fma(run.bias(l) * scale.inverse, b[k], y[k]);
     }
 
     // h_0: as the projected method's, or from the input, or what the weights say.
@@ -240,18 +249,19 @@ struct Dense {
         const Residual& net = run.net;
         clear_edges(run);
         const auto weights = run.draw(STREAM_DENSE_INPUT, 0);
-        return run.template first_layer<block>(to, [&](uint32_t round, bool whole, Real(&h)[4]) RESMC_LAMBDA {
+        const uint32_t neurons = run.width(0);
+        return first_layer<block>(run, to, [&](uint32_t round, bool whole, Real(&h)[4]) RESMC_LAMBDA {
             const auto row = run.team.quad(round) << 2;
             RESMC_UNROLL_DEVICE(1)
             for (uint32_t k = 0; k < 4 && net.n_in > 0; ++k) {
-                if (run.team.outside(row + k, run.width())) break;
+                if (run.team.outside(row + k, neurons)) break;
                 put(h, k,
                     row_of_law(run.keys, weights, net.n_in, run.team, row + k, InputVector<Real>{net.input},
                                weights_of(net)));
             }
             if (net.n_in > 0) remove_dust(run, net.n_in, InputVector<Real>{net.input}, h);
             run.weights.start(run, round, h);
-            run.mask(round, whole, h);
+            run.mask(round, whole, h, neurons);
         });
     }
 
@@ -268,10 +278,10 @@ struct Dense {
         Word w[4] = {};
         rows(run, matrix, 0, round, whole, u);
         add_bias(run, l, scale, round, whole, u);
-        const Real factor = net.inside ? Real(net.network.readout) * run.step(l) : Real(net.network.readout);
+        const Real factor = net.inside ? run.readout(l) * run.step(l) : run.readout(l);
         for (uint32_t k = 0; k < 4; ++k) u[k] = u[k] * factor;
         if (run.has_signs()) run.words(signs, round, w);
-        run.activation(scale, u, w, round, whole, value, slope, run.inner());
+        run.activation(scale, u, w, round, whole, value, slope, run.template activated<block>(l));
     }
 
     // Leaves in shared vectors what a layer's branch is made from.
@@ -284,7 +294,7 @@ struct Dense {
         if (block == BLOCK_PHI_IN) {
             share_activated(run, l, 1, at, met, scale, signs);
         } else {
-            share(run, 0, at, &met);
+            share(run, l, 0, at, &met);
         }
         run.team.sync();
         if (block == BLOCK_V_PHI_W) {
@@ -328,7 +338,7 @@ struct Dense {
         const auto words = [&](uint32_t round, Word(&w)[4]) RESMC_LAMBDA {
             if (block == BLOCK_PHI_IN && run.has_signs()) run.words(next_signs, round, w);
         };
-        return run.template finish_forward<block, true>(l, from, Real(1.0f), at, to, follow, change, branch, words);
+        return finish_forward<block, true>(run, l, from, Real(1.0f), at, to, follow, change, branch, words);
     }
 
     template <class Run>
@@ -338,14 +348,16 @@ struct Dense {
                                          const PhiloxPrefix<typename Run::Wide>& signs) {
         using Real = typename Run::Real;
         using Word = typename Run::Word;
-        for (uint32_t round = 0; round < run.rounds(); ++round) {
+        const uint32_t neurons = run.width(l);
+        clear_edges(run, which, neurons);
+        for (uint32_t round = 0; round < run.rounds(neurons); ++round) {
             Real h[4], value[4], slope[4];
             Word w[4] = {};
-            const bool whole = round < run.team.whole_rounds(run.width());
+            const bool whole = round < run.team.whole_rounds(neurons);
             run.vectors.load(vector, round, h);
             meet(run, met, round, whole, h);
             if (run.has_signs()) run.words(signs, round, w);
-            run.masked_activation(run.dropout_mask(l, round), scale, h, w, round, whole, value, slope);
+            run.masked_activation(l, run.dropout_mask(l, round), scale, h, w, round, whole, value, slope);
             run.shared[which].store(run.team.quad(round), value);
         }
     }
@@ -355,19 +367,19 @@ struct Dense {
         using Real = typename Run::Real;
         using Index = typename Run::Index;
         const Residual& net = run.net;
-        const auto weights = run.draw(STREAM_DENSE_OUTPUT, net.network.depth);
+        const uint32_t depth = net.network.depth, neurons = run.width(depth);
+        const auto weights = run.draw(STREAM_DENSE_OUTPUT, depth);
         run.team.sync();
-        share(run, 0, at);
+        share(run, depth, 0, at);
         run.team.sync();
         for (uint32_t round = 0; round < run.team.rounds(net.network.n_out); ++round) {
             const auto first = run.team.quad(round) << 2;
             for (uint32_t k = 0; k < 4; ++k) {
                 if (run.team.stopped()) return false;
                 if (run.team.outside(first + k, net.network.n_out)) break;
-                auto y =
-                    row_of_law(run.keys, weights, run.width(), run.team, first + k, run.shared[0], weights_of(net));
-                if (run.has_dust()) y = without_dust(y, length_of<Index, Real>(run.width(), run.shared[0]));
-                recorder.output(first + k, y * Real(net.network.readout));
+                auto y = row_of_law(run.keys, weights, neurons, run.team, first + k, run.shared[0], weights_of(net));
+                if (run.has_dust()) y = without_dust(y, length_of<Index, Real>(neurons, run.shared[0]));
+                recorder.output(first + k, y * run.readout(depth));
             }
         }
         return true;
@@ -376,12 +388,13 @@ struct Dense {
     // p_L: row 0 of W_out / sqrt(n).
     template <class Run>
     static RESMC_FN auto first_gradient(Run& run, uint32_t at) {
-        const auto draw = run.draw(STREAM_DENSE_OUTPUT, run.net.network.depth);
-        return run.first_gradient(at, [&](uint32_t round, bool whole, typename Run::Real(&p)[4]) RESMC_LAMBDA {
+        const uint32_t depth = run.net.network.depth, neurons = run.width(depth);
+        const auto draw = run.draw(STREAM_DENSE_OUTPUT, depth);
+        return begin_gradient(run, at, [&](uint32_t round, bool whole, typename Run::Real(&p)[4]) RESMC_LAMBDA {
             typename Run::Word w[4];
             run.words(draw, round, w);
             weights_of(run.net)(w, p);
-            run.mask(round, whole, p);
+            run.mask(round, whole, p, neurons);
         });
     }
 
@@ -410,13 +423,14 @@ struct Dense {
             s = s * row;
         }
         run.team.sync();
-        if (block != BLOCK_PHI_IN) share(run, 0, at, &met);
-        if (block != BLOCK_PHI_OUT) share(run, 1, above);
+        if (block != BLOCK_PHI_IN) share(run, l, 0, at, &met);
+        if (block != BLOCK_PHI_OUT) share(run, l + 1, 1, above);
         run.team.sync();
         const auto inner = block == BLOCK_V_PHI_W ? run.weights.matrix(run, MATRIX_INNER, l) : outer;
         if (block != BLOCK_PHI_IN) {
-            for (uint32_t round = 0; round < run.rounds(run.inner()); ++round) {
-                const bool whole = round < run.team.whole_rounds(run.inner());
+            const uint32_t activated = run.template activated<block>(l);
+            for (uint32_t round = 0; round < run.rounds(activated); ++round) {
+                const bool whole = round < run.team.whole_rounds(activated);
                 Real v[4], value[4], slope[4];
                 pre_activated(run, l, scale, inner, signs, round, whole, value, slope);
                 if (block == BLOCK_PHI_OUT)
@@ -424,25 +438,25 @@ struct Dense {
                 else
                     columns(run, outer, 1, round, v);
                 for (uint32_t k = 0; k < 4; ++k) v[k] = s * slope[k] * v[k];
-                run.mask(round, whole, v, run.inner());
+                run.mask(round, whole, v, activated);
                 run.shared[2].store(run.team.quad(round), v);
             }
             run.team.sync();
         }
-        const Real readout(net.network.readout);
+        const Real readout = run.readout(l);
         const auto branch = [&](uint32_t round, bool whole, const Real(&h)[4], Real(&out)[4]) RESMC_LAMBDA {
             columns(run, inner, block == BLOCK_PHI_IN ? 1 : 2, round, out);
             if (block == BLOCK_PHI_IN) {
                 Real value[4], slope[4];
                 Word w[4] = {};
                 if (run.has_signs()) run.words(signs, round, w);
-                run.masked_activation(run.dropout_mask(l, round), scale, h, w, round, whole, value, slope);
+                run.masked_activation(l, run.dropout_mask(l, round), scale, h, w, round, whole, value, slope);
                 for (uint32_t k = 0; k < 4; ++k) out[k] = s * slope[k] * out[k];
             } else {
                 for (uint32_t k = 0; k < 4; ++k) out[k] = readout * out[k];
             }
         };
-        run.template finish_backward<true>(here, met, at, gradient, branch);
+        finish_backward<true>(run, l, here, met, at, gradient, branch);
     }
 };
 

@@ -105,7 +105,7 @@ struct GivenWeights {
     template <class Run>
     RESMC_FN GivenMatrix<Index> matrix(const Run& run, MatrixPlace place, uint32_t l) const {
         const GivenLayers<Index>& layers = place == MATRIX_INNER ? inner : outer;
-        return {layers.at(l), layers.offset, shape_of(run.net, place)};
+        return {layers.at(l), layers.offset, shape_of(run, place, l)};
     }
     template <class Run>
     RESMC_FN void bias(Run& run, uint32_t l, uint32_t round, bool whole, typename Run::Real (&b)[4]) const {

@@ -99,16 +99,16 @@ struct Projected {
                                      x_square, normals_square(run, fresh));
     }
 
-    // t^2 n in the units of a layer.
-    template <class Real>
-    static RESMC_FN Real bias_square(const Residual& net, const ActivationScale<Real>& scale) {
-        return Real(net.bias_square) * scale.inverse * scale.inverse;
+    // t^2 n_l in the units of layer l.
+    template <class Run, class Real = typename Run::Real>
+    static RESMC_FN Real bias_square(const Run& run, uint32_t l, const ActivationScale<Real>& scale) {
+        return run.bias_square(l) * scale.inverse * scale.inverse;
     }
 
     // h_0 = size g.
     template <class Run>
     static RESMC_FN typename Run::Layer first(Run& run, uint32_t to) {
-        return run.template first_layer<block>(to, [](uint32_t, bool, typename Run::Real(&)[4]) RESMC_LAMBDA {});
+        return first_layer<block>(run, to, [](uint32_t, bool, typename Run::Real(&)[4]) RESMC_LAMBDA {});
     }
 
     // u = factor g of one quad of `neurons`, from the draw that also carries the signs.
@@ -126,7 +126,7 @@ struct Projected {
                                                            const Normaliser<typename Run::Real>& met,
                                                            const ActivationScale<typename Run::Real>& scale) {
         using Real = typename Run::Real;
-        const Real size = sqrt(met.square + bias_square(run.net, scale)) * Real(run.net.network.readout);
+        const Real size = sqrt(met.square + bias_square(run, l, scale)) * run.readout(l);
         return run.net.inside ? size * run.step(l) : size;
     }
     // And of any weights.
@@ -145,15 +145,16 @@ struct Projected {
         PhiloxPrefix<typename Run::Wide> draw;
         ActivationScale<typename Run::Real> scale;
         typename Run::Real size, factor;
+        uint32_t neurons;  // of the layer that it leads to
 
         RESMC_FN void values(const Run& run, uint32_t round, bool whole, typename Run::Real (&y)[4],
                              typename Run::Word (&w)[4]) const {
             using Real = typename Run::Real;
-            run.normals(draw, round, whole, y, w);
+            run.normals(draw, round, whole, y, w, neurons);
             if (block == BLOCK_PHI_OUT) {
                 Real u[4], slope[4];
                 for (uint32_t k = 0; k < 4; ++k) u[k] = factor * y[k];
-                run.activation(scale, u, w, round, whole, y, slope);
+                run.activation(scale, u, w, round, whole, y, slope, neurons);
             }
         }
     };
@@ -165,9 +166,9 @@ struct Projected {
         using Square = SquareSum<Real>;
         const Residual& net = run.net;
         const auto scale = activation_scale(net, from.exponent);
-        Made<Run> branch{run.draw(STREAM_RESIDUAL, l), scale, Real(1.0f), Real(0.0f)};
+        Made<Run> branch{run.draw(STREAM_RESIDUAL, l), scale, Real(1.0f), Real(0.0f), run.width(l + 1)};
         if (block == BLOCK_PHI_IN)
-            branch.size = net.bias_square > 0.0f ? sqrt(from.sums.active_square + bias_square(net, scale))
+            branch.size = net.bias_square > 0.0f ? sqrt(from.sums.active_square + bias_square(run, l, scale))
                                                  : sqrt(from.sums.active_square);
         else
             branch.factor = pre_activation_factor(run, l, met, scale);
@@ -197,14 +198,14 @@ struct Projected {
         const auto branch = [&](uint32_t round, bool whole, Real(&y)[4], Word(&w)[4])
                                 RESMC_LAMBDA { with.values(run, round, whole, y, w); };
         const auto drawn = [](uint32_t, Word(&)[4]) RESMC_LAMBDA {};
-        return run.template finish_forward<block, false>(l, from, with.size, at, to, follow, change, branch, drawn);
+        return finish_forward<block, false>(run, l, from, with.size, at, to, follow, change, branch, drawn);
     }
 
     template <class Run, class Recorder>
     static RESMC_FN bool output(Run& run, const typename Run::Layer& last, uint32_t, Recorder& recorder) {
         using Real = typename Run::Real;
         const auto draw = run.draw(STREAM_OUTPUT, run.net.network.depth);
-        const Real size = sqrt(last.sums.square) * Real(run.net.network.readout);
+        const Real size = sqrt(last.sums.square) * run.readout(run.net.network.depth);
         for (uint32_t round = 0; round < run.team.rounds(run.net.network.n_out); ++round) {
             Real g[4];
             run.normals(draw, round, true, g);
@@ -213,12 +214,28 @@ struct Projected {
         return true;
     }
 
+    // The sums of two loops over the neurons of two layers, in one where these have as many.
+    template <class Sum, class Run, class First, class Second>
+    static RESMC_FN Sum both(Run& run, uint32_t of_first, First first, uint32_t of_second, Second second) {
+        if (run.has_widths()) {
+            Sum sums = run.template each_round<Sum>(of_first, first);
+            sums.fresh = run.template each_round<Sum>(of_second, second).fresh;
+            return sums;
+        }
+        return run.template each_round<Sum>([&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
+            first(round, whole, sum);
+            second(round, whole, sum);
+        });
+    }
+
     // p_L = g / sqrt(n).
     template <class Run>
     static RESMC_FN auto first_gradient(Run& run, uint32_t at) {
-        const auto draw = run.draw(STREAM_GRADIENT, run.net.network.depth);
-        return run.first_gradient(at, [&](uint32_t round, bool whole, typename Run::Real(&p)[4])
-                                          RESMC_LAMBDA { run.normals(draw, round, whole, p); });
+        const uint32_t depth = run.net.network.depth, neurons = run.width(depth);
+        const auto draw = run.draw(STREAM_GRADIENT, depth);
+        return begin_gradient(run, at, [&](uint32_t round, bool whole, typename Run::Real(&p)[4]) RESMC_LAMBDA {
+            run.normals(draw, round, whole, p, neurons);
+        });
     }
 
     // From p_{l+1} to p_l; h_l is in vector `at`.
@@ -230,8 +247,9 @@ struct Projected {
         using Sum = TransposedSums<Real>;
         const Residual& net = run.net;
         const auto scale = activation_scale(net, here.exponent);
-        const auto bias2 = bias_square(net, scale);
-        const Real bias = Real(net.bias) * scale.inverse;
+        const auto bias2 = bias_square(run, l, scale);
+        const Real bias = run.bias(l) * scale.inverse;
+        const uint32_t neurons = run.width(l);
         const auto residual = run.draw(STREAM_RESIDUAL, l), fresh = run.draw(STREAM_BACKWARD, l);
         const auto met = met_by_branch(run, at, here);
         Real p_square = gradient.p.square, s = run.step(l);
@@ -251,25 +269,27 @@ struct Projected {
         if constexpr (block == BLOCK_PHI_IN) {
             // J^T p = s D V^T p with x = sigma(h), v = p; dropout is part of sigma, and so of D.
             const auto signs = run.signs(l);
-            const Sum sums = run.template each_round<Sum>([&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
-                Real g[4], p[4], h[4], f[4], value[4], slope[4];
+            const auto from_above = [&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
+                Real g[4], p[4];
+                run.normals(residual, round, whole, g, run.width(l + 1));
+                run.vectors.load(above, round, p);
+                for (uint32_t k = 0; k < 4; ++k) sum.drawn = fma(g[k], p[k], sum.drawn);
+            };
+            const auto of_layer = [&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
+                Real h[4], f[4], value[4], slope[4];
                 Word w[4] = {};
                 const Word kept = run.dropout_mask(l, round);
                 if (run.has_signs()) run.words(signs, round, w);
-                run.normals(residual, round, whole, g);
-                run.normals(fresh, round, whole, f);
-                run.vectors.load(above, round, p);
+                run.normals(fresh, round, whole, f, neurons);
                 run.vectors.load(at, round, h);
                 meet(run, met, round, whole, h);
-                run.masked_activation(kept, scale, h, w, round, whole, value, slope);
+                run.masked_activation(l, kept, scale, h, w, round, whole, value, slope);
                 run.vectors.store(VECTOR_FRESH, round, f);
-                for (uint32_t k = 0; k < 4; ++k) {
-                    sum.drawn = fma(g[k], p[k], sum.drawn);
-                    sum.fresh = fma(value[k], f[k], sum.fresh);
-                }
-            });
+                for (uint32_t k = 0; k < 4; ++k) sum.fresh = fma(value[k], f[k], sum.fresh);
+            };
+            const Sum sums = both<Sum>(run, run.width(l + 1), from_above, neurons, of_layer);
             auto t = net.bias > 0.0f
-                         ? transposed(sums.drawn, p_square, fma(bias, run.normal(fresh, run.width()), sums.fresh),
+                         ? transposed(sums.drawn, p_square, fma(bias, run.normal(fresh, neurons), sums.fresh),
                                       here.sums.active_square + bias2)
                          : back(run, residual, fresh, sums.drawn, p_square, sums.fresh, here.sums.active_square);
             run.goes_back(l, true, p_square, here.sums.active_square, exponent, t);
@@ -279,24 +299,25 @@ struct Projected {
                 const Word kept = run.dropout_mask(l, round);
                 if (run.has_signs()) run.words(signs, round, w);
                 run.vectors.load(VECTOR_FRESH, round, f);
-                run.masked_activation(kept, scale, h, w, round, whole, value, slope);
+                run.masked_activation(l, kept, scale, h, w, round, whole, value, slope);
                 for (uint32_t k = 0; k < 4; ++k) v[k] = s * slope[k] * fma(t.along, value[k], t.across * f[k]);
             };
-            run.template finish_backward<false>(here, met, at, gradient, branch);
+            finish_backward<false>(run, l, here, met, at, gradient, branch);
         } else {
             // v = s D p (phi-out) or s D V^T p (v-phi-w), then J^T p = W^T v with x = h.
             const Real factor = pre_activation_factor(run, l, met, scale);
             const auto inner = block == BLOCK_V_PHI_W ? run.draw(STREAM_INNER, l) : residual;
             const auto inner_fresh = block == BLOCK_V_PHI_W ? run.draw(STREAM_BACKWARD_INNER, l) : fresh;
+            const uint32_t activated = run.template activated<block>(l);
             Transposed<Real> outer{Real(0.0f), Real(0.0f)};
             const uint32_t kept = inner_vector(net);  // normals of the neurons that the activation acts on
             if constexpr (block == BLOCK_V_PHI_W) {   // V^T p with x = sigma(u), v = p
                 const auto of_inner = [&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
                     Real g[4], u[4], f[4], value[4], slope[4];
                     Word w[4];
-                    pre_activation(run, inner, factor, round, whole, g, u, w, run.inner());
-                    run.activation(scale, u, w, round, whole, value, slope, run.inner());
-                    run.normals(fresh, round, whole, f, w, run.inner());
+                    pre_activation(run, inner, factor, round, whole, g, u, w, activated);
+                    run.activation(scale, u, w, round, whole, value, slope, activated);
+                    run.normals(fresh, round, whole, f, w, activated);
                     run.vectors.store(kept, round, f);
                     for (uint32_t k = 0; k < 4; ++k) {
                         sum.fresh = fma(value[k], f[k], sum.fresh);
@@ -309,7 +330,7 @@ struct Projected {
                     run.vectors.load(above, round, p);
                     for (uint32_t k = 0; k < 4; ++k) sum.square = fma(g[k], p[k], sum.square);
                 };
-                const Sum sums = run.template each_round<Sum>(run.inner(), of_inner);
+                const Sum sums = run.template each_round<Sum>(activated, of_inner);
                 const Real drawn = run.template each_round<SquareSum<Real>>(of_layer).square;
                 outer = back(run, residual, fresh, drawn, p_square, sums.fresh, sums.x_square);
                 run.goes_back(l, true, p_square, sums.x_square, exponent, outer);
@@ -317,8 +338,8 @@ struct Projected {
             const auto through_activation = [&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
                 Real g[4], u[4], v[4], value[4], slope[4];
                 Word w[4];
-                pre_activation(run, inner, factor, round, whole, g, u, w, run.inner());
-                run.activation(scale, u, w, round, whole, value, slope, run.inner());
+                pre_activation(run, inner, factor, round, whole, g, u, w, activated);
+                run.activation(scale, u, w, round, whole, value, slope, activated);
                 if constexpr (block == BLOCK_V_PHI_W) {
                     run.vectors.load(kept, round, v);
                     for (uint32_t k = 0; k < 4; ++k) v[k] = fma(outer.along, value[k], outer.across * v[k]);
@@ -333,7 +354,7 @@ struct Projected {
             };
             const auto to_layer = [&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
                 Real f[4], h[4];
-                run.normals(inner_fresh, round, whole, f);
+                run.normals(inner_fresh, round, whole, f, neurons);
                 run.vectors.load(at, round, h);
                 meet(run, met, round, whole, h);
                 run.vectors.store(VECTOR_FRESH, round, f);
@@ -341,27 +362,24 @@ struct Projected {
             };
             Sum sums{};
             if constexpr (block == BLOCK_V_PHI_W) {
-                sums = run.template each_round<Sum>(run.inner(), through_activation);
+                sums = run.template each_round<Sum>(activated, through_activation);
                 sums.fresh = run.template each_round<Sum>(to_layer).fresh;
             } else {
-                sums = run.template each_round<Sum>([&](uint32_t round, bool whole, Sum& sum) RESMC_LAMBDA {
-                    through_activation(round, whole, sum);
-                    to_layer(round, whole, sum);
-                });
+                sums = both<Sum>(run, activated, through_activation, neurons, to_layer);
             }
             auto t = net.bias > 0.0f
                          ? transposed(sums.drawn, sums.v_square,
-                                      fma(bias, run.normal(inner_fresh, run.width()), sums.fresh), met.square + bias2)
+                                      fma(bias, run.normal(inner_fresh, neurons), sums.fresh), met.square + bias2)
                          : back(run, inner, inner_fresh, sums.drawn, sums.v_square, sums.fresh, met.square);
             run.goes_back(l, false, sums.v_square, here.sums.square, exponent, t);
-            const Real readout(net.network.readout);
-            run.template finish_backward<false>(here, met, at, gradient,
-                                                [&](uint32_t round, bool, const Real(&h)[4], Real(&v)[4]) RESMC_LAMBDA {
-                                                    Real f[4];
-                                                    run.vectors.load(VECTOR_FRESH, round, f);
-                                                    for (uint32_t k = 0; k < 4; ++k)
-                                                        v[k] = readout * fma(t.along, h[k], t.across * f[k]);
-                                                });
+            const Real readout = run.readout(l);
+            finish_backward<false>(run, l, here, met, at, gradient,
+                                   [&](uint32_t round, bool, const Real(&h)[4], Real(&v)[4]) RESMC_LAMBDA {
+                                       Real f[4];
+                                       run.vectors.load(VECTOR_FRESH, round, f);
+                                       for (uint32_t k = 0; k < 4; ++k)
+                                           v[k] = readout * fma(t.along, h[k], t.across * f[k]);
+                                   });
         }
     }
 };

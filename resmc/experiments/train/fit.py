@@ -14,7 +14,7 @@ from ..._system import checks
 from ..._system.progress import NotedReport, reporting
 from ..._system.stopping import interrupted_at_looks, stoppable
 from ..._system.words import brief, counted
-from ...models import inner_width, normalisation
+from ...models import inner_width, layer_widths, normalisation
 from ...models.dropout import TRAINING, refuse_dropout
 from ...models.residual_network import ResidualNetwork
 from .checkpoint import Checkpoint
@@ -188,6 +188,7 @@ def checked_models(given: Any) -> tuple[ResidualNetwork, ...]:
             raise ValueError(f"models[{i}]={brief(one)} is not allowed: {allowed}")
     for one in given:
         refuse_dropout(one.keep, *TRAINING)
+        layer_widths.refuse_widths(one, *layer_widths.TRAINING)
         normalisation.refuse_norm(one, *normalisation.TRAINING)
         inner_width.refuse_inner_width(one.inner_width, *inner_width.TRAINING)
     return tuple(given)
