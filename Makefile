@@ -8,6 +8,7 @@ DEVICE_CODE_ARGS ?=
 INSTRUCTIONS_ARGS ?=
 BENCH_ARGS ?=
 DOCS_ARGS ?=
+DOCS_GALLERY ?=
 GALLERY_ARGS ?=
 PYTHONS ?= $(PYTHON)
 
@@ -75,9 +76,10 @@ format: $(VENV)/.lint
 bench: $(VENV)/.package $(VENV)/.bench  ## make bench BENCH_ARGS='--quick'
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
-# The pages' code cells run and the docstrings are read; a warning is an error. Nothing is fetched.
+# The pages' code cells run and the docstrings are read; a warning is an error. Nothing is fetched. The scripts of the
+# gallery leave figures of fewer networks than `make gallery` has, and with DOCS_GALLERY=--small of small ones.
 docs: $(VENV)/.package $(VENV)/.docs  ## the site: build/docs/index.html
-	$(BIN)/python examples/gallery --networks 0.2 --output build/gallery
+	$(BIN)/python examples/gallery --networks 0.2 --output build/gallery $(DOCS_GALLERY)
 	$(BIN)/python -m sphinx -W --keep-going --nitpicky --fresh-env -b html $(DOCS_ARGS) docs build/docs
 
 clean:

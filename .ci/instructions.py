@@ -29,7 +29,10 @@ INSTRUCTION_SET = "avx2"
 TOLERANCE = 0.05
 TARGET = "count_instructions"
 KEYS = ("method", "variant", "width", "depth", "layers", "networks")
-# About half a million neuron updates each. "draw" is the generator alone: words and normals.
+# About half a million neuron updates each, a fifth of that for activations. "draw" is the generator alone: words and
+# normals. Of general kernels the variant is the block, the activation, and whether gradients are followed back.
+BLOCKS = ("phi-in", "phi-out", "v-phi-w")
+ACTIVATIONS = ("leaky_relu", "tanh", "gelu", "gelu_tanh", "sigmoid", "centred_softplus", "erf", "mish", "elu")
 RUNS = {
     "projected": ("projected", "vanilla", 192, 20, "ends", 128),
     "projected, balanced": ("projected", "balanced", 192, 20, "ends", 128),
@@ -39,6 +42,11 @@ RUNS = {
     "projected, width 4, all layers": ("projected", "vanilla", 4, 16, "all", 2048),
     "dense": ("dense", "vanilla", 40, 4, "ends", 128),
     "normals alone": ("draw", "vanilla", 192, 20, "ends", 128),
+    **{f"general, {block}": ("projected", f"{block}:relu", 192, 20, "ends", 128) for block in BLOCKS},
+    **{f"general, phi-in, {name}": ("projected", f"phi-in:{name}", 192, 8, "ends", 64) for name in ACTIVATIONS},
+    "general, dense": ("dense", "phi-in:relu", 40, 4, "ends", 128),
+    **{f"gradients, {block}": ("projected", f"{block}:relu:gradients", 192, 20, "ends", 128) for block in BLOCKS},
+    "gradients, phi-in, tanh": ("projected", "phi-in:tanh:gradients", 192, 8, "ends", 64),
 }
 COUNTERS = {
     "valgrind": ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"],

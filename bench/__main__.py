@@ -20,6 +20,7 @@ from .job import Job
 from .launch import run
 from .peers.problem import Problem
 from .report import machine, markdown, report, write
+from .since import RESULTS, last_recorded, since
 
 STATUS = {"skipped": "left out", "missing": "left out", "refused": "REFUSED", "failed": "FAILED"}
 
@@ -76,6 +77,7 @@ class Run:
         self.scale, self.instruction_set, self.cores, self.folder = scale, instruction_set, cores, folder
         self.options, self.name, self.unfinished = options, stem, True
         self.machine = machine(instruction_set, cores)
+        self.earlier = last_recorded(self.machine, (RESULTS, folder))  # now: this run may take its file's place
         self.references: dict[Problem, dict[str, Any]] = {}
         self.entries: list[dict[str, Any]] = []
         self.write()
@@ -118,6 +120,8 @@ class Run:
 
     def write(self) -> None:
         self.report = report(self.machine, self.options, list(self.references.values()), self.entries)
+        if not self.unfinished and self.scale.name != "smoke":
+            self.report["since"] = since(self.report, self.earlier)
         name = "-".join(filter(None, (self.name, "unfinished" if self.unfinished else "")))
         self.stem = write(self.report, self.folder, name)
 

@@ -95,6 +95,8 @@ def markdown(found: Entry) -> str:
         "",
         *(f"- {line}" for line in found["verdicts"]),
     ]
+    if found.get("since"):
+        lines += ["", "## Since the last run", "", *(f"- {line}" for line in found["since"])]
     for task, (title, header, row) in TABLES.items():
         done = [e for e in found["results"] if e["job"]["task"] == task and e["status"] == "done"]
         if done:

@@ -12,7 +12,7 @@ import contextlib
 import importlib.util
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,6 @@ NETWORKS = {"a_log_gaussian": 0.1, "b_hypoactivation": 0.15, "c_interlayer": 0.1
             "r_scaling_exponents": 0.5, "s_smoothness": 0.5, "t_trained_gradients": 0.5, "u_exact_law": 0.05,
             "v_moment_growth": 0.125, "w_rate_function": 0.125, "x_angles": 0.1, "y_tangent_kernel": 0.09,
             "z_norms": 0.25}  # fmt: skip
-# Some constants are smaller here: a quarter of some depths, and of a map the rows whose numbers are told.
-CHEAPER: dict[str, dict[str, Callable[[Any], Any]]] = {
-    "l_heat_map": {"HURST": lambda rows: rows[::2]},
-    "q_trained_map": {"HURST": lambda rows: rows[::3], "BETA": lambda columns: columns[1::3]},
-    "r_scaling_exponents": {"DEPTHS": lambda depths: tuple(d // 2 for d in depths)},
-    "m_three_regimes": dict.fromkeys(("ODE_DEPTHS", "ROUGH_DEPTHS"), lambda depths: tuple(d // 4 for d in depths)),
-}
 CLEAR, AGREE = 5.0, 4.5
 # Smaller networks have the claims of all scripts in tests of their own (exact values, limits, regimes, moments ..), and
 # `make docs` runs every script: the quick tests keep those that show what all have in common.
@@ -68,8 +61,8 @@ class Scripts(dict[str, Ran]):
     def _run(self, name: str) -> Ran:
         script, printed, folder = importlib.import_module(name), io.StringIO(), self.folders.mktemp(name)
         with pytest.MonkeyPatch.context() as patch:
-            for constant, fewer in CHEAPER.get(name, {}).items():
-                patch.setattr(script, constant, fewer(getattr(script, constant)))
+            for constant, fewer in getattr(script, "SMALL", {}).items():  # as by --small
+                patch.setattr(script, constant, fewer)
             with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
                 found = script.main([f"--networks={NETWORKS[name]}"])
         assert [path.name for path in folder.iterdir()] == [f"{name}.png"]

@@ -33,7 +33,7 @@ def test_a_script_prints_its_numbers_and_leaves_a_figure(ran, name):
 @pytest.mark.cpu
 @pytest.mark.long
 def test_the_whole_gallery_runs_from_anywhere(tmp_path):
-    command = [sys.executable, GALLERY, "--networks=0.01", "--seed=3", "--output=pictures"]
+    command = [sys.executable, GALLERY, "--networks=0.01", "--small", "--seed=3", "--output=pictures"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [f"{name}.png" for name in NETWORKS]
@@ -45,7 +45,9 @@ def test_the_whole_gallery_runs_from_anywhere(tmp_path):
     [
         ("a_log_gaussian.py", ["--seed=-1"], "seed=-1"),
         pytest.param("f_corrections.py", ["--networks=0.0001"], "no standard error", marks=pytest.mark.long),
-        pytest.param("__main__.py", ["--record", "--networks=0.5"], "leave --networks away", marks=pytest.mark.long),
+        pytest.param(
+            "__main__.py", ["--record", "--networks=0.5"], "leave --networks and --small away", marks=pytest.mark.long
+        ),
         ("__main__.py", ["z_nothing"], "NAME='z_nothing' is not allowed"),
     ],
 )

@@ -108,11 +108,16 @@ def assert_twin(case: Case, instructions: str | None = None) -> None:
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("block", BLOCKS)
 def test_columns_gradients_and_kernels_are_those_of_the_twin(block, activation):
-    for scaling, bias in itertools.product(scalings(block), (0.0, 0.4)):
+    """Three inputs with every scaling and bias. Of the fewer inputs each block and activation meets both, and both meet
+    every scaling and bias: one input where two have the other bias, by turns over the activations."""
+    turn = list(ACTIVATIONS).index(activation)
+    for i, (scaling, bias) in enumerate(itertools.product(scalings(block), (0.0, 0.4))):
         model = small(block, activation, carry=0.9, scaling=scaling, bias=bias)
         assert_twin(Case(model, START, backward=True, tangents=2, segment=4))
-        assert_twin(Case(model, START[:2, :2], backward=True))
-        assert_twin(Case(model, START[:1, :1], backward=True, segment=4))
+        if (i + turn) % 2 == 0:
+            assert_twin(Case(model, START[:2, :2], backward=True))
+        else:
+            assert_twin(Case(model, START[:1, :1], backward=True, segment=4))
 
 
 @pytest.mark.parametrize("own", [own for own in OWN if own != "steep"])  # its networks multiply rounding by 10 a layer

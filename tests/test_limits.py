@@ -235,7 +235,7 @@ def test_intervals_hold_the_value_at_infinite_width_whatever_the_noise():
 
 
 def test_the_order_of_the_simulations_does_not_matter():
-    sims = simulations(0.0, 0.5, "vanilla")
+    sims = simulations(*SHORT[0])
     assert float(resmc.extrapolate(sims[::-1]).value.value) == float(resmc.extrapolate(sims).value.value)
 
 

@@ -29,7 +29,7 @@ from types import ModuleType
 from typing import Any
 
 from compiled import ROOT, compiled
-from emulated import Emulated, can_compile, flags
+from emulated import QUICKLY, Emulated, can_compile, flags
 
 NATIVE = ROOT / "tests" / "native" / "ptx"
 SOURCES = tuple(sorted([*NATIVE.glob("*.hpp"), *NATIVE.glob("*.cpp")]))
@@ -86,7 +86,7 @@ def library(entries: Iterable[Any]) -> Path:
     partial = place.with_suffix(f".{os.getpid()}")
     partial.write_text(code)
     partial.replace(place)
-    options = [*flags(), "-O1", "-fwrapv", "-fPIC", "-shared", "-fvisibility=hidden", f"-I{NATIVE}", "-Wno-unused"]
+    options = [*flags(), QUICKLY, "-fwrapv", "-fPIC", "-shared", "-fvisibility=hidden", f"-I{NATIVE}", "-Wno-unused"]
     return compiled("programs.so", [place], *options, reads=(place, NATIVE / "program.hpp"))
 
 

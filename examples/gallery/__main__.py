@@ -1,6 +1,6 @@
 """Run the scripts of the gallery, or some; with --record write their numbers here and into docs/gallery.md.
 
-python examples/gallery [NAME ...] [--output gallery-output] [--networks 1.0] [--seed 0] [--record]
+python examples/gallery [NAME ...] [--output gallery-output] [--networks 1.0] [--small] [--seed 0] [--record]
 """
 
 from __future__ import annotations
@@ -83,11 +83,14 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(SCRIPTS)}; all by default")
     parser.add_argument("--output", type=Path, default=Path("gallery-output"), help="folder of the figures")
     parser.add_argument("--networks", type=float, default=1.0, help="times the usual number of networks")
+    parser.add_argument(
+        "--small", action="store_true", help="fewer depths, or points of maps, where a script says which"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", action="store_true", help="write results.json and the table of docs/gallery.md")
     args = parser.parse_args()
-    if args.record and args.networks != 1.0:
-        parser.error("--record goes with the usual number of networks: leave --networks away")
+    if args.record and (args.networks != 1.0 or args.small):
+        parser.error("--record goes with the usual networks, all of them: leave --networks and --small away")
     for name in args.names:
         if name not in SCRIPTS:
             parser.error(f"NAME={name!r} is not allowed: it must be one of {', '.join(SCRIPTS)}")
@@ -95,6 +98,8 @@ def main() -> None:
     results = []
     for name in args.names or SCRIPTS:
         script = importlib.import_module(name)
+        if args.small:
+            vars(script).update(getattr(script, "SMALL", {}))
         start = time.perf_counter()
         picture = args.output / f"{name}.png"
         found = script.main([f"--networks={args.networks}", f"--seed={args.seed}", f"--output={picture}"])

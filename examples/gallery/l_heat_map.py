@@ -24,6 +24,7 @@ from resmc.results.estimates import MIN_NETWORKS
 CLAIM = "Between explosion and identity lies β = max(H, 1/2) (n = 40, L = 1000): where |h_L - h_0| is |h_0| on average"
 NETWORKS, N_INPUTS = 64, 5
 HURST, BETA = np.linspace(0.05, 0.95, 7), np.linspace(0.0, 1.3, 14)
+SMALL = {"HURST": HURST[::2]}
 WHOLE_HURST, WHOLE_BETA = np.linspace(0.05, 0.97, 51), np.linspace(0.0, 1.3, 70)
 
 

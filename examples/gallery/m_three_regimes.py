@@ -32,6 +32,7 @@ CLAIM = "Smooth weights make an ODE, a trend with noise an SDE, rough noise neit
 NETWORKS = 64
 ODE_DEPTHS, SDE_DEPTHS, ROUGH_DEPTHS = (64, 128, 256), (32, 64, 128), (64, 256, 1024)
 HURST = 0.3
+SMALL = {"ODE_DEPTHS": (16, 32, 64), "ROUGH_DEPTHS": (16, 64, 256)}
 
 
 class Regimes(NamedTuple):

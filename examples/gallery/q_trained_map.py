@@ -26,6 +26,7 @@ CLAIM = "Training fails where networks explode before it: at β = 0.2 smoother w
 NETWORKS = 32
 HURST, BETA, RATES = (0.1, 0.4, 0.7, 0.95), (0.0, 0.2, 0.4, 0.6, 0.9), (0.005, 0.03)
 SAID = ((0.1, 0.2), (0.95, 0.2), (0.95, 0.9))  # points of H and beta whose numbers are told
+SMALL = {"HURST": HURST[::3], "BETA": BETA[1::3]}
 
 
 def simulate(args: argparse.Namespace) -> TrainedHeatMap:

@@ -27,6 +27,7 @@ CLAIM = "Trained tanh networks: a trend of size L^(β - 1) is learnt, and the no
 NETWORKS, EPOCHS, WIDTH = 48, 12, 10
 DEPTHS = (16, 32, 64, 128, 256)
 BETAS = (0.8, 0.5)
+SMALL = {"DEPTHS": (8, 16, 32, 64, 128)}
 
 
 def simulate(args: argparse.Namespace) -> dict[float, TrainedScaling]:

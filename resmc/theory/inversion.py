@@ -29,7 +29,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
-from scipy.optimize import elementwise
 
 from .kernels import Floats
 from .lattice import Points
@@ -193,6 +192,8 @@ class Distribution:
 
         Where the distribution function jumps over p, this is the upper end of the last interval around the jump.
         """
+        from scipy.optimize import elementwise  # takes longer to import than all else here together
+
         grid = np.linspace(self.low, self.high, 2 + min(len(p), GRID))
         below = np.maximum.accumulate(self.cdf(grid))
         above = np.clip(np.searchsorted(below, p), 1, len(grid) - 1)

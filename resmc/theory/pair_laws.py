@@ -22,7 +22,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import expm
 
 from .._system import checks
 from ..models.residual_network import ResidualNetwork
@@ -164,6 +163,8 @@ def _generators() -> tuple[Floats, Floats]:
 
 def _transition(time: float, square: float) -> Floats:
     """Return the matrix that takes f at the points to E f(rho_time) given the start."""
+    from scipy.linalg import expm  # not at the top, because it takes long to import
+
     linear, shaped = _generators()
     return np.asarray(expm(time * (linear + square * shaped)))
 

@@ -37,9 +37,7 @@ inline PopulationOutcome run_populations(const PopulationCase& c, uint32_t threa
     a.run.shape =
         kernels.population_shape(a.run.network, c.residual ? &a.residual : nullptr, {}, static_cast<int>(threads));
     size_t floats = a.run.shape.block_floats * emulated::blocks_of(a.run);
-#ifdef RESMC_PLANT_OVERRUN
-    floats -= 4;
-#endif
+    if (planted::overrun) floats -= 4;
     auto workspace = poisoned<float>(floats), square = poisoned<float>(columns);
     auto exponent = poisoned<uint32_t>(columns), offspring = poisoned<uint32_t>(columns);
     auto origin = poisoned<double>(columns), weight = poisoned<double>(columns);

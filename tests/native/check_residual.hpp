@@ -90,9 +90,7 @@ inline ResidualRecords simulate_residual(const ResidualCase& c, uint32_t threads
     a.run.shape = kernels.residual_shape(c.net, c.method, static_cast<int>(threads));
     const uint32_t wanted = emulated::blocks_of(a.run);
     size_t floats = a.run.shape.block_floats * (blocks < wanted ? blocks : wanted);
-#ifdef RESMC_PLANT_OVERRUN
-    floats -= 4;
-#endif
+    if (planted::overrun) floats -= 4;
     std::vector<float> workspace = poisoned<float>(floats);
     a.run.workspace = workspace.data();
     a.run.look_every = a.run.look_every_row = 1;

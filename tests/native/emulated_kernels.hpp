@@ -40,11 +40,7 @@ void in_memory(const SimulateArguments& a, uint32_t blocks, uint32_t wanted, siz
 template <class Activation>
 void simulate_activation(const SimulateArguments& a, Method method, uint32_t blocks) {
     const uint32_t wanted = blocks_of(a);
-#ifdef RESMC_PLANT_OVERRUN  // what the address sanitizer must find: shared memory is one quad too small
-    const size_t floats = shared_bytes(a.shape) / 4 - 4;
-#else
-    const size_t floats = shared_bytes(a.shape) / 4;
-#endif
+    const size_t floats = shared_bytes(a.shape) / 4 - (planted::overrun ? 4 : 0);
     if (a.shape.memory == MEMORY_REGISTERS)
         in_registers<Activation>(a, wanted, floats);
     else if (method == METHOD_DENSE)

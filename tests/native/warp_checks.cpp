@@ -7,9 +7,9 @@
 // states are kept: registers, shared, device. None: all of them. Prints how much was compared, or the first case that
 // differs and exits with 1.
 //
-// -DRESMC_PLANT_RACE leaves out one barrier of every block of threads, -DRESMC_PLANT_OVERRUN makes the memory for their
-// states one quad too small: what the sanitizers must find.
+// RESMC_PLANT=race and RESMC_PLANT=overrun in the environment plant what the sanitizers must find (planted.hpp).
 #define RESMC_TARGET emulated
+#define RESMC_PLANTABLE
 #include "check_populations.hpp"
 #include "check_residual.hpp"
 #include "check_statistics.hpp"
@@ -70,9 +70,7 @@ uint32_t simulate(const Model& model, const Launch& launch, uint32_t begin, uint
     const uint32_t wanted = (model.columns + launch.shape.block_networks - 1) / launch.shape.block_networks;
     const uint32_t blocks = std::min(launch.blocks, wanted);
     size_t floats = launch.shape.memory == MEMORY_DEVICE ? launch.shape.block_floats * blocks : 0;
-#ifdef RESMC_PLANT_OVERRUN
-    if (floats > 0) floats -= 4;
-#endif
+    if (planted::overrun && floats > 0) floats -= 4;
     std::vector<float> workspace = poisoned<float>(floats);
     std::vector<uint32_t> stop(1, when == BEFORE ? 1 : 0), progress(1, 0);
     SimulateArguments a{};
