@@ -74,7 +74,7 @@ class ByLag:
     """Correlations of A by the distance of layers alone, which take far less time than all pairs with their errors."""
 
     lags: NDArray[np.int64]
-    which: NDArray[np.int64]  # of every two recorded layers the number of their lag, (R, R)
+    which: NDArray[np.int64]  # (R, R): for every two recorded layers, the number of their lag
     by_lag: Estimate
 
 
