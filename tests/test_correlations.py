@@ -95,7 +95,7 @@ def test_neither_results_nor_threads_take_memory_for_products_that_are_not_wante
 
         pairs, matrices = 501 * 502 // 2, 3 if deaths else 1
         assert thread(True, 501) - thread(False, 501) == 8 * matrices * (pairs + 128 * 512)
-        assert thread(False, 1001) - thread(False, 501) < 1.01 * 500 * (24 * 128 + 8 * 15)
+        assert thread(False, 1001) - thread(False, 501) < 1.01 * 500 * (16 * 128 + 8 * 15)
 
 
 def test_a_gpu_takes_no_memory_for_products_that_are_not_wanted(gpu: Any) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sweeps import assert_same, contents, files, identities, leftovers, sweep, targeted
 
@@ -421,3 +422,43 @@ def test_a_damaged_shard_in_a_read_only_store_is_reported_and_stays(tmp_path, ex
     assert not (store / "damaged").exists()
     assert few().run(store, progress=False).complete
     assert_same(store, expected)
+
+
+def test_of_a_file_that_a_run_has_written_whole_the_checksum_alone_is_read(tmp_path, monkeypatch):
+    plan = Sweep(width=[4, 5], depth=6, alpha=0.6, lam=0.8, networks=200)
+    read = list[str]()
+    final = Store.read_final
+
+    def counted(self, stored):
+        read.append(stored.file)
+        return final(self, stored)
+
+    monkeypatch.setattr(Store, "read_final", counted)
+    result = plan.run(tmp_path, progress=False)
+    assert result.complete
+    assert read == []
+    again = load_sweep(tmp_path)
+    assert len(read) == 2  # another process knows no file
+    for name, estimate in result.estimates.items():
+        np.testing.assert_array_equal(again.estimates[name].value, estimate.value)
+        np.testing.assert_array_equal(again.estimates[name].stderr, estimate.stderr)
+
+
+def test_a_file_that_is_damaged_after_a_run_has_written_it_is_computed_again(tmp_path, monkeypatch, capsys):
+    plan = Sweep(width=4, depth=6, alpha=0.6, lam=0.8, networks=200)
+    write, times = Store.write, list[int]()
+
+    def damaging(self, stored, data):
+        write(self, stored, data)
+        if not times:
+            path = self.file(stored)
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.write_bytes(bytes(content))
+        times.append(1)
+
+    monkeypatch.setattr(Store, "write", damaging)
+    result = plan.run(tmp_path, engine="threads", progress=True)
+    assert result.complete
+    assert len(times) == 2
+    assert "computed again" in capsys.readouterr().err

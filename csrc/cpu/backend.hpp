@@ -41,7 +41,6 @@ struct Recording {
 struct Quotient {
     float* square;
     int32_t* exponent;
-    double* log_norm;  // log(|v|^2 / n)
 };
 
 // Records of one tile, slot-major: [layer slot][network in tile]. The stored |z|^2 is square 2^(2 exponent).
@@ -50,16 +49,14 @@ struct Records {
     int32_t* exponent;
     float* asymmetry;
     uint32_t* active;
-    float* output;     // [n_out][network in tile], in units of 2^exponent of the last slot; null: not wanted
-    double* log_norm;  // log(|z|^2 / n), of the normalised network
-    double* scratch;   // 3 TILE padded_slots(n_layers) doubles, for the products of asymmetries; fewer if not needed
+    float* output;    // [n_out][network in tile], in units of 2^exponent of the last slot; null: not wanted
+    double* scratch;  // 3 TILE padded_slots(n_layers) doubles, for the products of asymmetries; fewer if not needed
     Quotient quotients[QUOTIENTS];  // of a Residual
     float* overlap;                 // p_l . h_l / (|p_l| |h_l|)
 
     // What growth is measured from: one row of a record like `square`, as a rule its first.
     const float* start_square;
     const int32_t* start_exponent;
-    const double* start_log_norm;
 };
 
 // Sums over a set of networks, a batch or a group; what is null is not wanted. Products are packed by rows of the upper
@@ -76,7 +73,7 @@ struct Statistics {
 // What several inputs of a network leave besides the records of the first one: by recorded layer and pair (a, b), a >=
 // b, of inputs, which has number a (a + 1)/2 + b; networks last.
 struct JointRecords {
-    Records first;                  // of input 0, without log-norms and scratch
+    Records first;                  // of input 0, without scratch
     double *gram, *gradient_gram;   // of h's columns, and of the gradients: x_a . x_b 2^-(unit_a + unit_b)
     int32_t *unit, *gradient_unit;  // by input
     double* log_scale;              // by input but the first: ln of what its state is kept without

@@ -31,11 +31,6 @@ static bool simulate_residual_pack(const Residual& net, const PhiloxKeys& keys, 
     return with_block(net.block, [&](auto block) { return simulate_residual<Branch<block.value>>(run, recorder); });
 }
 
-// ln(|v|^2/n) of every record; what is 0 has none, and any finite number serves.
-static void log_norms(const float* square, const int32_t* exponent, size_t n, double log_width, double* to) {
-    for (size_t i = 0; i < n; ++i) to[i] = log_norm(square[i], exponent[i], log_width);
-}
-
 bool simulate_residual_tile(const Residual& net, Method method, uint64_t seed, uint64_t first, int begin, int end,
                             const Recording& recording, const Records& records, void* workspace,
                             const Control& control) {
@@ -50,12 +45,6 @@ bool simulate_residual_tile(const Residual& net, Method method, uint64_t seed, u
                               : simulate_residual_pack<Projected>(net, keys, network, team, recorder, memory);
         if (!done) return false;
     }
-    const size_t n = static_cast<size_t>(recording.n_layers) * TILE;
-    const double log_width = __builtin_log(static_cast<double>(net.network.width));
-    log_norms(records.square, records.exponent, n, log_width, records.log_norm);
-    for (int q = 0; q < (net.gradients ? QUOTIENTS : 1); ++q)
-        log_norms(records.quotients[q].square, records.quotients[q].exponent, n, log_width,
-                  records.quotients[q].log_norm);
     return true;
 }
 

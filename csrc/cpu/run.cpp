@@ -54,6 +54,16 @@ uint64_t steps_of(const Job& job) {
     return job.residual != nullptr ? host::residual_steps(*job.residual) : job.network.depth;
 }
 
+// ln(|v|^2/n) of a record; -infinity where v = 0.
+struct LogNorm {
+    double log_width;
+    explicit LogNorm(const Network& net) : log_width(std::log(static_cast<double>(net.width))) {}
+    double operator()(const float* square, const int32_t* exponent, size_t at) const {
+        if (!(square[at] > 0.0f)) return -std::numeric_limits<double>::infinity();
+        return host::log_norm(square[at], exponent[at], log_width);
+    }
+};
+
 }  // namespace
 
 // A thread and its memory.
@@ -68,28 +78,21 @@ struct Run::Worker {
         asymmetry = aligned_array<float>(tile);
         active = aligned_array<uint32_t>(tile);
         if (job.keep_samples > 0) output = aligned_array<float>(static_cast<size_t>(job.network.n_out) * TILE);
-        log_norm = aligned_array<double>(tile);
         scratch = aligned_array<double>(scratch_doubles(recording));
-        records = {square.get(), exponent.get(), asymmetry.get(), active.get(),
-                   nullptr,      log_norm.get(), scratch.get(),   {},
-                   nullptr,      square.get(),   exponent.get(),  log_norm.get()};
+        records = {square.get(), exponent.get(), asymmetry.get(), active.get(),  nullptr, scratch.get(),
+                   {},           nullptr,        square.get(),    exponent.get()};
         n_quotients = quotients_of(job);
         if (n_quotients > 0) {
             quotient_floats = aligned_array<float>((n_quotients + 1) * tile);
             quotient_exponents = aligned_array<int32_t>(n_quotients * tile);
-            quotient_log_norms = aligned_array<double>(n_quotients * tile);
             for (size_t q = 0; q < n_quotients; ++q)
-                records.quotients[q] = {quotient_floats.get() + q * tile, quotient_exponents.get() + q * tile,
-                                        quotient_log_norms.get() + q * tile};
+                records.quotients[q] = {quotient_floats.get() + q * tile, quotient_exponents.get() + q * tile};
             records.overlap = quotient_floats.get() + n_quotients * tile;
         }
         if (recording.mean_square) {
             one_square = aligned_array<float>(TILE);
             one_exponent = aligned_array<int32_t>(TILE);
-            one_log_norm = aligned_array<double>(TILE);
-            const float width = static_cast<float>(job.network.width);
-            std::fill_n(one_square.get(), TILE, width);
-            std::fill_n(one_log_norm.get(), TILE, host::log_norm(width, 0, std::log(static_cast<double>(width))));
+            std::fill_n(one_square.get(), TILE, static_cast<float>(job.network.width));
         }
         const Sizes sizes(recording);
         norms.resize((1 + n_quotients + (recording.mean_square ? 1 : 0)) * n);
@@ -120,11 +123,9 @@ struct Run::Worker {
         Records out = records;
         out.square = records.quotients[q].square;
         out.exponent = records.quotients[q].exponent;
-        out.log_norm = records.quotients[q].log_norm;
         if (q != QUOTIENT_DISPLACEMENT) {
             out.start_square = records.quotients[QUOTIENT_GRADIENT].square + last;
             out.start_exponent = records.quotients[QUOTIENT_GRADIENT].exponent + last;
-            out.start_log_norm = records.quotients[QUOTIENT_GRADIENT].log_norm + last;
         }
         return out;
     }
@@ -134,7 +135,6 @@ struct Run::Worker {
         Records out = records;
         out.start_square = one_square.get();
         out.start_exponent = one_exponent.get();
-        out.start_log_norm = one_log_norm.get();
         return out;
     }
 
@@ -142,7 +142,7 @@ struct Run::Worker {
     std::unique_ptr<float[], Free> square, asymmetry, output, quotient_floats, one_square;
     std::unique_ptr<int32_t[], Free> exponent, quotient_exponents, one_exponent;
     std::unique_ptr<uint32_t[], Free> active;
-    std::unique_ptr<double[], Free> log_norm, scratch, quotient_log_norms, one_log_norm;
+    std::unique_ptr<double[], Free> scratch;
     std::vector<NormSums> norms;  // of h, then of each quotient, then of h from one
     std::vector<ActivitySums> activity;
     std::vector<double> pairs;  // products, partial sums, partial squares
@@ -157,11 +157,11 @@ struct Run::Worker {
 size_t bytes_per_thread(const Backend& backend, const Job& job) {
     const size_t n = job.recording.n_layers, quotients = quotients_of(job);
     const Sizes sizes(job.recording);
-    const size_t records = n * TILE * (24 + 16 * quotients + (quotients > 0 ? 4 : 0));
+    const size_t records = n * TILE * (16 + 8 * quotients + (quotients > 0 ? 4 : 0));
     const size_t one = job.recording.mean_square ? 1 : 0;
     const size_t by_layer =
         sizeof(NormSums) * (1 + quotients + one) + (job.recording.activity ? sizeof(ActivitySums) : 0);
-    return workspace_bytes(backend, job) + records + 16 * TILE * one + n * by_layer +
+    return workspace_bytes(backend, job) + records + 8 * TILE * one + n * by_layer +
            8 * (sizes.products + 2 * sizes.partial + sizes.histogram + scratch_doubles(job.recording)) +
            (job.keep_samples > 0 ? 4 * TILE * static_cast<size_t>(job.network.n_out) : 0);
 }
@@ -270,13 +270,6 @@ static void copy_rows(T* tile, const T* given, size_t row, size_t rows, int begi
         std::copy_n(given + i * row, end - begin, tile + i * TILE + begin);
 }
 
-static void log_norms(const float* square, const int32_t* exponent, size_t rows, double log_width, int begin, int end,
-                      double* to) {
-    for (size_t i = 0; i < rows; ++i)
-        for (size_t at = i * TILE + static_cast<size_t>(begin); at < i * TILE + static_cast<size_t>(end); ++at)
-            to[at] = host::log_norm(square[at], exponent[at], log_width);
-}
-
 // Records of networks tile + begin .. tile + end - 1: simulated, or taken from where they are.
 bool Run::fill_records(Worker& worker, const Records& records, uint64_t tile, int begin, int end) {
     if (job_.records == nullptr)
@@ -288,18 +281,15 @@ bool Run::fill_records(Worker& worker, const Records& records, uint64_t tile, in
     const Records& given = job_.records->records;
     const size_t row = job_.records->row, n = job_.recording.n_layers;
     const size_t at = tile + static_cast<size_t>(begin) - job_.first;
-    const double log_width = std::log(static_cast<double>(job_.network.width));
     copy_rows(records.square, given.square + at, row, n, begin, end);
     copy_rows(records.exponent, given.exponent + at, row, n, begin, end);
     copy_rows(records.asymmetry, given.asymmetry + at, row, n, begin, end);
     copy_rows(records.active, given.active + at, row, n, begin, end);
     if (given.output != nullptr) copy_rows(records.output, given.output + at, row, job_.network.n_out, begin, end);
-    log_norms(records.square, records.exponent, n, log_width, begin, end, records.log_norm);
     for (size_t q = 0; q < worker.n_quotients; ++q) {
         const Quotient& quotient = records.quotients[q];
         copy_rows(quotient.square, given.quotients[q].square + at, row, n, begin, end);
         copy_rows(quotient.exponent, given.quotients[q].exponent + at, row, n, begin, end);
-        log_norms(quotient.square, quotient.exponent, n, log_width, begin, end, quotient.log_norm);
     }
     if (given.overlap != nullptr) copy_rows(records.overlap, given.overlap + at, row, n, begin, end);
     __atomic_store_n(worker.control.done, *worker.control.done + static_cast<uint64_t>(end - begin), __ATOMIC_RELAXED);
@@ -314,13 +304,12 @@ void Run::simulate_tile(Worker& worker, uint64_t tile, int begin, int end) {
     if (!fill_records(worker, records, tile, begin, end)) return;
     if (worker.n_quotients > 0) keep_quotients(worker, from, begin, end);
     const size_t n = job_.recording.n_layers, last = (n - 1) * TILE, n_out = job_.network.n_out;
-    constexpr double minus_infinity = -std::numeric_limits<double>::infinity();
+    const LogNorm log_norm(job_.network);
     for (int t = begin; t < end; ++t) {
         const uint64_t i = from + static_cast<uint64_t>(t - begin);
         const size_t lane = static_cast<size_t>(t);
         if (i < job_.keep_samples) {
-            results_.sample_log_norm[i] =
-                records.square[last + lane] > 0.0f ? records.log_norm[last + lane] : minus_infinity;
+            results_.sample_log_norm[i] = log_norm(records.square, records.exponent, last + lane);
             results_.sample_exponent[i] = records.exponent[last + lane];
             for (size_t k = 0; k < n_out; ++k)
                 results_.sample_output[i * n_out + k] = static_cast<double>(records.output[k * TILE + lane]);
@@ -328,9 +317,8 @@ void Run::simulate_tile(Worker& worker, uint64_t tile, int begin, int end) {
         if (i < job_.keep_trajectories) {
             for (size_t slot = 0; slot < n; ++slot) {
                 const size_t at = slot * TILE + lane;
-                const bool alive = records.square[at] > 0.0f;
-                results_.path_log_norm[i * n + slot] = alive ? records.log_norm[at] : minus_infinity;
-                results_.path_asymmetry[i * n + slot] = alive ? records.asymmetry[at] : NAN;
+                results_.path_log_norm[i * n + slot] = log_norm(records.square, records.exponent, at);
+                results_.path_asymmetry[i * n + slot] = records.square[at] > 0.0f ? records.asymmetry[at] : NAN;
             }
         }
     }
@@ -341,19 +329,20 @@ void Run::keep_quotients(const Worker& worker, uint64_t from, int begin, int end
     const Recording& recording = job_.recording;
     const size_t n = recording.n_layers, last = (n - 1) * TILE;
     constexpr double infinity = std::numeric_limits<double>::infinity();
+    const LogNorm log_norm(job_.network);
     for (size_t q = 0; q <= worker.n_quotients; ++q) {  // 0: h itself
         const Records records = q == 0 ? worker.records : worker.as_log_norm(recording, q - 1);
         const size_t where = q == 1 + QUOTIENT_GRADIENT || q == 1 + QUOTIENT_GRADIENT_DISPLACEMENT ? 0 : last;
         for (size_t t = static_cast<size_t>(begin); t < static_cast<size_t>(end); ++t) {
             const uint64_t i = from + (t - static_cast<size_t>(begin));
-            results_.final_log_norm[q][i] = records.start_square[t] <= 0.0f ? infinity
-                                            : records.square[where + t] <= 0.0f
-                                                ? -infinity
-                                                : records.log_norm[where + t] - records.start_log_norm[t];
+            results_.final_log_norm[q][i] = records.start_square[t] <= 0.0f
+                                                ? infinity
+                                                : log_norm(records.square, records.exponent, where + t) -
+                                                      log_norm(records.start_square, records.start_exponent, t);
             if (q == 0 || i >= job_.keep_trajectories) continue;
             for (size_t slot = 0; slot < n; ++slot)
                 results_.path_quotient[q - 1][i * n + slot] =
-                    records.square[slot * TILE + t] > 0.0f ? records.log_norm[slot * TILE + t] : -infinity;
+                    log_norm(records.square, records.exponent, slot * TILE + t);
         }
     }
     for (size_t t = static_cast<size_t>(begin); results_.path_overlap != nullptr && t < static_cast<size_t>(end); ++t) {

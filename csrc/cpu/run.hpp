@@ -16,7 +16,7 @@ namespace resmc {
 
 // Records that are there already, of the networks of a job one after another: rows of `row` numbers for each layer.
 struct GivenRecords {
-    Records records;  // without log-norms and scratch
+    Records records;  // without scratch
     size_t row;
 };
 

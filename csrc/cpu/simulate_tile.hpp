@@ -37,9 +37,6 @@ static bool simulate(const Network& net, Variant variant, Method method, uint64_
                                           : simulate_pack<BalancedHalf>(net, method, keys, network, team, recorder, z);
         if (!done) return false;
     }
-    const double log_width = __builtin_log(static_cast<double>(net.width));
-    for (size_t i = 0; i < static_cast<size_t>(recording.n_layers) * TILE; ++i)
-        records.log_norm[i] = log_norm(records.square[i], records.exponent[i], log_width);
     return true;
 }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "../include/resmc/dense.hpp"
-#include "../include/resmc/log_norm.hpp"
 #include "backend.hpp"
 #include "pack.hpp"
 

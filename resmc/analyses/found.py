@@ -15,11 +15,12 @@ from ..results.estimates import Estimate
 from ..results.observable import Predictions
 from ..results.observables import OBSERVABLES
 from ..results.record import Record
+from ..theory.lags import lags_of
 from . import exact_comparison, interlayer, log_gaussian
 
 ANALYSES: dict[str, Callable[[Record], Any]] = {
     "log_gaussian_fit": log_gaussian.fit,
-    "interlayer_correlations": interlayer.analyse,
+    "interlayer_correlations": interlayer.average,
     "exact_growth": partial(exact_comparison.compare, name="growth"),
     "exact_gradient": partial(exact_comparison.compare, name="gradient"),
 }
@@ -85,5 +86,5 @@ def places(sim: Record, name: str) -> NDArray[np.int64]:
     if one.per == "layer":
         return sim.layers
     if one.per == "lag":
-        return np.unique(np.abs(np.subtract.outer(sim.layers, sim.layers)))
+        return lags_of(sim.layers)[0]
     return np.array([one.end(sim.model.depth)])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..results.estimates import Estimate, Floats
 from ..results.record import Record
 from ..tables.table import few
+from ..theory.lags import lags_of
 from ._result import Result, if_known
 
 SEEN = 3.0  # standard errors from which on a correlation is more than noise
@@ -68,30 +69,44 @@ class InterlayerCorrelations(Result):
         return few(min(count, end if end >= 2 * rows else rows), rows)
 
 
-def analyse(sim: Record) -> InterlayerCorrelations:
-    """Return the correlations between the recorded layers of ``sim``."""
-    distance = np.abs(np.subtract.outer(sim.layers, sim.layers))
-    lags, which = np.unique(distance, return_inverse=True)
-    upper = np.triu(np.ones(distance.shape, bool))
-    where = which.reshape(distance.shape)[upper]
+@dataclass(frozen=True, eq=False)
+class ByLag:
+    """Correlations of A by the distance of layers alone, which take far less time than all pairs with their errors."""
 
-    def averaged(matrix: Floats) -> Floats:
-        values = matrix[upper]
+    lags: NDArray[np.int64]
+    which: NDArray[np.int64]  # (R, R): for every two recorded layers, the number of their lag
+    by_lag: Estimate
+
+
+def average(sim: Record) -> ByLag:
+    """Return the mean correlation at each lag of ``sim``."""
+    lags, which = lags_of(sim.layers)
+    where = which[np.triu_indices(len(sim.layers))]
+    pairs = np.bincount(where, minlength=len(lags))
+
+    def averaged(values: Floats) -> Floats:
         defined = np.isfinite(values)
+        if defined.all():
+            return np.asarray(np.bincount(where, values, len(lags)) / pairs)
         total = np.bincount(where[defined], values[defined], len(lags))
         count = np.bincount(where[defined], minlength=len(lags))
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
-    matrices = sim.pooled_correlations
-    by_lag = sim.jackknife(np.stack([averaged(m) for m in matrices]), int(sim.alive[-1]))
-    limit = sim.facts.correlation_limit(lags)
+    by_lag = sim.jackknife(np.stack([averaged(one.correlation) for one in sim.pairs()]), int(sim.alive[-1]))
+    return ByLag(lags, which, sim.correlated(by_lag, lags == 0))
+
+
+def analyse(sim: Record) -> InterlayerCorrelations:
+    """Return the correlations between the recorded layers of ``sim``."""
+    mean = average(sim)
+    limit = sim.facts.correlation_limit(mean.lags)
     return InterlayerCorrelations(
         layers=sim.layers,
-        matrix=sim.correlated(sim.jackknife_pairs(matrices), distance == 0),
-        theory=limit[which.reshape(distance.shape)],
+        matrix=sim.asymmetry_correlation,
+        theory=limit[mean.which],
         next_order=if_known(sim.facts.correlation_matrix(sim.layers, 2)),
-        lags=lags,
-        by_lag=sim.correlated(by_lag, lags == 0),
+        lags=mean.lags,
+        by_lag=mean.by_lag,
         theory_by_lag=limit,
         next_order_by_lag=if_known(sim.facts.correlation_by_lag(sim.layers, 2)),
         exact=sim.facts.correlation,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from .._system.plain import Plain
 from .._system.words import brief
 from ..models.joint_inputs import JointInputs
 from ..models.residual_network import Model
+from ..models.resnet import ResNet
 from ..models.spelling import log_gaussian
 
 GROUPS = 32
@@ -152,8 +154,11 @@ def histogram_bins(model: Model) -> Bins:
     Where the model is no `ResNet`: from -128 to 128.
     """
     resnet = log_gaussian(model)
-    if resnet is None:
-        return Bins(-0.5 * BINS * WIDE_BINS, WIDE_BINS, BINS)
+    return Bins(-0.5 * BINS * WIDE_BINS, WIDE_BINS, BINS) if resnet is None else _bins_of(resnet)
+
+
+@lru_cache(maxsize=64)  # a shard of a sweep asks for them several times
+def _bins_of(resnet: ResNet) -> Bins:
     alpha, lam = resnet.normalised
     n, d = resnet.width, resnet.depth
     rate = 5.0 * lam**2 * lam**2 + 4.0 * alpha**2 * lam**2

@@ -66,9 +66,7 @@ class Archive:
 
     def __init__(self, data: bytes, name: str, kind: str = "simulation") -> None:
         check_end(data, name, kind)
-        digest = hashlib.sha256(memoryview(data)[: -len(_BLANK)])
-        digest.update(_BLANK)
-        if digest.hexdigest().encode() != data[-len(_BLANK) :]:
+        if checksum(data) != checksum_at_end(data):
             raise ValueError(f"{name} is damaged: its checksum does not match its content")
         self._data = memoryview(data)
         try:
@@ -116,6 +114,18 @@ class Archive:
         if mark != b"PK\3\4" or not named or len(content) != info.file_size:
             raise ValueError(f"its {name} is compressed or misplaced")
         return content
+
+
+def checksum(data: bytes) -> bytes:
+    """Return the checksum that a file of this content must end with."""
+    digest = hashlib.sha256(memoryview(data)[: -len(_BLANK)])
+    digest.update(_BLANK)
+    return digest.hexdigest().encode()
+
+
+def checksum_at_end(data: bytes) -> bytes:
+    """Return the checksum that a file ends with."""
+    return data[-len(_BLANK) :]
 
 
 def format_of(data: bytes, name: str) -> str | None:

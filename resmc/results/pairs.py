@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..engine.moments import leave_one_out
 from ..engine.recording import GROUPS
@@ -15,18 +16,19 @@ from .estimates import Floats
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Covariance of A_l and A_m, and both variances over the same networks; (R, R) arrays, symmetric."""
+    """Covariance of A_l and A_m, and the product of their standard deviations over the same networks.
+
+    Both are arrays over the pairs l <= m of R layers, packed by rows of the upper triangle: R (R + 1)/2 numbers.
+    """
 
     covariance: Floats
-    first: Floats
-    second: Floats
+    deviations: Floats
 
     @property
     def correlation(self) -> Floats:
         """The correlation; NaN where a layer's A does not vary."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            size = np.sqrt(self.first) * np.sqrt(self.second)
-            return np.where(size > 0, self.covariance / size, np.nan)
+            return np.where(self.deviations > 0, self.covariance / self.deviations, np.nan)
 
 
 def pair_statistics(s: Sums, activity: ActivitySums) -> Iterator[Pairs]:
@@ -34,35 +36,38 @@ def pair_statistics(s: Sums, activity: ActivitySums) -> Iterator[Pairs]:
 
     Sums are over the networks alive at both layers, that is at the later one.
     """
-    size = activity.records.shape[1]
+    first, second = np.triu_indices(activity.records.shape[1])
+    same = np.flatnonzero(first == second)
     deaths = s.partial_sums.shape[1] > 0
     alive, total = leave_one_out(activity.alive), leave_one_out(activity.asymmetry)
-    later = np.maximum.outer(np.arange(size), np.arange(size))
-    earlier = np.minimum.outer(np.arange(size), np.arange(size))
     wholes = {id(a): a.sum(axis=0) for a in (s.products, s.partial_sums, s.partial_squares)}
 
-    def packed(array: Floats, j: int) -> Floats:
+    def without(array: Floats, j: int) -> Floats:
         whole = wholes[id(array)]
-        return _unpacked(whole if j == 0 else whole - array[j - 1], size)
+        return np.asarray(whole if j == 0 else whole - array[j - 1])
+
+    def central(products: Floats, sums: Floats, n: Floats) -> Floats:
+        return np.asarray((products - sums / n) / (n - 1.0))
 
     for j in range(GROUPS + 1):
-        square = packed(s.products, j)
-        diagonal = np.diagonal(square)
-        n = alive[j].astype(float)[later]
-        sum_l = packed(s.partial_sums, j) if deaths else total[j][earlier]
-        square_l = packed(s.partial_squares, j) if deaths else diagonal[earlier]
-        sum_m, square_m = total[j][later], diagonal[later]
+        products, n, sums = without(s.products, j), alive[j].astype(float), total[j]
+        squares = products[same]
         with np.errstate(divide="ignore", invalid="ignore"):
+            if not deaths and (n == n[0]).all():  # a layer's variance is the same in all of its pairs
+                deviation = np.sqrt(central(squares, sums**2, n))
+                yield Pairs(central(products, sums[first] * sums[second], n[:1]), deviation[first] * deviation[second])
+                continue
+            sum_l = without(s.partial_sums, j) if deaths else sums[first]
+            square_l = without(s.partial_squares, j) if deaths else squares[first]
+            sum_m, square_m, n = sums[second], squares[second], n[second]
             yield Pairs(
-                *(
-                    (a - b / n) / (n - 1.0)
-                    for a, b in ((square, sum_l * sum_m), (square_l, sum_l**2), (square_m, sum_m**2))
-                )
+                central(products, sum_l * sum_m, n),
+                np.sqrt(central(square_l, sum_l**2, n)) * np.sqrt(central(square_m, sum_m**2, n)),
             )
 
 
-def _unpacked(packed: Floats, size: int) -> Floats:
-    """Return the symmetric matrix of a packed upper triangle."""
-    upper = np.zeros((size, size))
-    upper[np.triu_indices(size)] = packed
+def places_of_pairs(size: int) -> NDArray[np.int64]:
+    """Return for every two of so many layers where their pair stands in the packed upper triangle, (R, R)."""
+    upper = np.zeros((size, size), np.int64)
+    upper[np.triu_indices(size)] = np.arange(size * (size + 1) // 2)
     return upper + np.triu(upper, 1).T

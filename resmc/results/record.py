@@ -29,7 +29,7 @@ from .estimates import Estimate
 from .joint_kept import JointSamples
 from .kept import Samples, Trajectories, final_offsets, samples_of, trajectories_of
 from .laws import Law
-from .pairs import Pairs, pair_statistics
+from .pairs import Pairs, pair_statistics, places_of_pairs
 from .propagation import Networks
 from .reliability import CORRELATION, least_networks
 
@@ -288,7 +288,7 @@ class Record:
     @_estimated
     def asymmetry_covariance(self) -> Estimate:
         """Covariance of A_l and A_m over the networks alive at both, shape (R, R)."""
-        return self.jackknife_pairs(np.stack([one.covariance for one in self._pairs()]))
+        return self.jackknife_pairs(np.stack([one.covariance for one in self.pairs()]))
 
     @_estimated
     def asymmetry_correlation(self) -> Estimate:
@@ -301,13 +301,13 @@ class Record:
 
     @cached_property
     def pooled_correlations(self) -> Floats:
-        """(33, R, R): the correlations from all networks, then without each group."""
-        return np.stack([one.correlation for one in self._pairs()])
+        """(33, R (R + 1)/2): the correlations from all networks, then without each group, packed as in `Pairs`."""
+        return np.stack([one.correlation for one in self.pairs()])
 
     def jackknife_pairs(self, values: Floats) -> Estimate:
-        """The estimate from (33, R, R) values over pairs of layers."""
-        index = np.arange(len(self.layers))
-        return self.jackknife(values, self.alive[np.maximum.outer(index, index)])
+        """The estimate over pairs of layers, (R, R), from values that are packed as in `Pairs`."""
+        size = len(self.layers)
+        return self.jackknife(values, self.alive[np.triu_indices(size)[1]])[places_of_pairs(size)]
 
     def correlated(self, found: Estimate, same: NDArray[np.bool_]) -> Estimate:
         """Return correlations without the errors that take more networks; those of a layer with itself are exact."""
@@ -384,7 +384,8 @@ class Record:
         """The estimate from (33, ...) values: from all networks, then without each group."""
         return estimates.jackknife(values, self.statistics.networks, self.alive if n is None else n)
 
-    def _pairs(self) -> Iterator[Pairs]:
+    def pairs(self) -> Iterator[Pairs]:
+        """Yield covariances of A between layers, from all networks, then without each group: `pair_statistics`."""
         activity = self.activity
         if not self.correlations:
             why = "this simulation was made with correlations=False"

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import theory
 from ..engine.lowering import BACKWARD
+from ..theory.lags import lags_of
 from .entries import Integers
 from .estimates import Floats
 from .observable import Neutral, Theory, unknown
@@ -54,7 +55,7 @@ def activation_limit(name: str, order: int = 1) -> Theory:
 
 def correlation(facts: Facts, layers: Integers) -> Floats:
     """Return the exact correlation of A at each distance of two ``layers``."""
-    lags, known = np.unique(np.abs(np.subtract.outer(layers, layers))), facts.correlation
+    lags, known = lags_of(layers)[0], facts.correlation
     return unknown(facts, lags) if known is None else np.where(lags == 0, 1.0, known)  # a layer with itself
 
 

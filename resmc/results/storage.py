@@ -76,7 +76,7 @@ def to_bytes(simulation: Record) -> bytes:
     """The file's content."""
     statistics = simulation.statistics
     filled = statistics.networks > 0
-    offset, histogram = _trimmed(statistics.histogram[filled])
+    offset, histogram = _trimmed(statistics.histogram, filled)
     kept: dict[str, Samples | Trajectories] = {"samples": simulation.samples, "trajectories": simulation.trajectories}
     said = {
         "format": FORMAT,
@@ -395,11 +395,14 @@ def model_of(manifest: Mapping[str, Any]) -> Model:
     return of_dict(manifest["model"], version_01=version <= SCHEMA_VERSION_01)
 
 
-def _trimmed(histogram: NDArray[np.int64]) -> tuple[int, NDArray[Any]]:
-    """The first occupied bin, and the counts from there to the last one between underflow and overflow, as small."""
+def _trimmed(histogram: NDArray[np.int64], filled: NDArray[np.bool_]) -> tuple[int, NDArray[Any]]:
+    """The first occupied bin, and the counts from there to the last one between underflow and overflow, as small.
+
+    Only groups that are ``filled`` have counts. Megabytes of empty bins are looked through, and not copied.
+    """
     occupied = np.flatnonzero(histogram[:, 1:-1].any(axis=0))
     first, last = (int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else (0, 0)
-    counts = np.concatenate([histogram[:, :1], histogram[:, 1 + first : 1 + last], histogram[:, -1:]], axis=1)
+    counts = np.concatenate([histogram[:, :1], histogram[:, 1 + first : 1 + last], histogram[:, -1:]], axis=1)[filled]
     return first, counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
 
 

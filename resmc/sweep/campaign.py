@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from .._system.plain import Plain
-from .compute import ShardTask
+from .compute import Done, ShardTask
 from .shards import Series, Shard
 from .store import Store, Stored
 
@@ -88,8 +88,8 @@ class Campaign(Protocol):
     def gpu(self, device: str) -> str:
         """Return the name by number of a GPU, which means the same in all threads; refuse one that is not there."""
 
-    def note(self, index: int, final: Any) -> None:
-        """Note what a task of a series has made, of which `worst` may make use."""
+    def note(self, index: int, done: Done) -> None:
+        """Note what a task of a series has made, of which `worst` and `collect` may make use."""
 
     def worst(self, done: Mapping[int, int]) -> str:
         """Name the largest error so far in words, or say nothing, given how many networks each series has by now."""

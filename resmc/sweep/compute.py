@@ -13,6 +13,7 @@ from ..engine import devices
 from ..engine.memory import check_memory
 from ..engine.run import run
 from ..results import storage
+from ..results.archive import checksum_at_end
 from ..results.record import Record
 from .gpus import pin
 from .point import Point
@@ -33,6 +34,7 @@ class Made:
     numerics: str  # the numerics class, such as cpu/avx2
     data: bytes
     final: Any
+    complete: bool = False  # True if ``final`` is all that is read of the file when results are collected
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Task(ShardTask):
         record = Record.of(request, run(request, report))
         final = record.final()
         data = storage.to_bytes(record)
-        return Made(record.numerics[-1], data, final if self.laws else final.without_laws())
+        complete = self.laws or not final.laws
+        return Made(record.numerics[-1], data, final if complete else final.without_laws(), complete)
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Done:
     stored: Stored
     final: Any
     data: bytes | None = None  # the content of the file, if the task names no store
+    checksum: bytes = b""  # the file's, if ``final`` is all that is read of it when results are collected
 
 
 def compute(task: ShardTask, stop: Stop | None = None) -> Done:
@@ -98,7 +102,8 @@ def compute(task: ShardTask, stop: Stop | None = None) -> Done:
 
     shard, made = task.shard, task.make(report)
     stored = stored_as(shard.point, Range(shard.start, shard.stop), made.numerics)
+    checksum = checksum_at_end(made.data) if made.complete else b""
     if task.store is None:
-        return Done(shard, stored, made.final, made.data)
+        return Done(shard, stored, made.final, made.data, checksum)
     Store(task.store).write(stored, made.data)
-    return Done(shard, stored, made.final)
+    return Done(shard, stored, made.final, None, checksum)

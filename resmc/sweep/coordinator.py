@@ -326,7 +326,7 @@ class Runner:
         else:
             track = self._track(shard)
             track.done += shard.stop - shard.start
-            self.campaign.note(track.index, done.final)
+            self.campaign.note(track.index, done)
 
     def _was_done(self, shard: Shard[Any], stored: Stored, waiting: deque[Shard[Any]]) -> None:
         """Count a shard that another process has computed; a pilot is read, and put back into the queue if damaged."""

@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from ..experiments.row_files import RowFiles
 from .campaign import Described
+from .compute import Done
 from .shards import UPDATES, Range, Series, Shard, cover, shard_networks, shard_updates
 from .sound_shards import SoundShards
 from .store import Listing, Store, Stored, class_name
@@ -84,7 +85,7 @@ class RowCampaign(Generic[Row]):
         total = sum(row.updates * networks for row, (_, networks) in zip(rows, wanted, strict=True))
         return [shard_networks(row, shard_updates(total, UPDATES[kind])) for row in rows]
 
-    def note(self, index: int, final: Any) -> None:
+    def note(self, index: int, done: Done) -> None:
         """Note nothing: a map's errors are asked for at its end."""
 
     def worst(self, done: Mapping[int, int]) -> str:

@@ -7,13 +7,13 @@ from typing import Any
 
 from ..results.entries import FinalSums
 from ..results.observables import SWEPT
-from .compute import Task
+from .compute import Done, Task
 from .cost import shard_sizes
 from .gpus import gpu_of_kernels
 from .pilot import pilot_shard, wanted_networks
 from .plan import Plan, ends
 from .point import Point
-from .result import SweepResult, collect
+from .result import Known, SweepResult, collect
 from .shards import MOST_FILES, Shard
 from .store import Store, Stored
 
@@ -45,6 +45,7 @@ class SweepCampaign:
             self.by_identity.setdefault(identity, index)
         self.laws = any(SWEPT[name].per == "end" for name in plan.target_stderr or ())
         self.sums: dict[int, FinalSums] = {}  # sums of the shards that this run has computed
+        self.known: Known = {}  # shards that are all of a point
 
     @property
     def indices(self) -> Sequence[int]:
@@ -73,9 +74,11 @@ class SweepCampaign:
     def gpu(self, device: str) -> str:
         return gpu_of_kernels(device)
 
-    def note(self, index: int, final: FinalSums) -> None:
+    def note(self, index: int, done: Done) -> None:
         before = self.sums.get(index)
-        self.sums[index] = final if before is None else before.merged(final)
+        self.sums[index] = done.final if before is None else before.merged(done.final)
+        if done.checksum and (done.shard.start, done.shard.stop) == (0, self.networks):  # `sums` holds it anyway
+            self.known[done.stored] = done.checksum, done.final
 
     def worst(self, done: Mapping[int, int]) -> str:
         """Name the largest standard error so far, relative to its target if there is one, in words."""
@@ -96,7 +99,7 @@ class SweepCampaign:
         return words
 
     def collect(self, store: Store) -> SweepResult:
-        return collect(self.plan, store.path)
+        return collect(self.plan, store.path, known=self.known)
 
     def describe(self, index: int) -> str:
         return self.plan.describe(index)

@@ -33,6 +33,7 @@ from .exact import (
 )
 from .factors import LARGEST_POWER
 from .kernels import Floats
+from .lags import lags_of
 from .laws import LAWS, ExactLaw, exact_law, no_exact_law
 from .limits import HypoactivationLimit, LogNormLimit
 
@@ -277,7 +278,7 @@ class Facts:
 
     def correlation_by_lag(self, layers: Layers, order: int = 1) -> Floats:
         """Return the mean of `correlation_matrix` over the pairs at each distance of two ``layers``, from 0 on."""
-        lags, which = np.unique(np.abs(np.subtract.outer(layers, layers)), return_inverse=True)
+        lags, which = lags_of(layers)
         if order == 1:
             return self.correlation_limit(lags)
         total = np.bincount(which.ravel(), self.correlation_matrix(layers, order).ravel(), len(lags))

@@ -197,7 +197,7 @@ def interlayer_correlation(model: ResNet, lags: ArrayLike, order: int = 1, layer
     if model.signed:
         return np.where(index == 0, 1.0, 0.0)
     rho = np.concatenate([[1.0], _correlations(*_rate(model), int(index.max(initial=0)))])
-    found = J(rho[index]) / 3.0
+    found = (J(rho) / 3.0)[index]
     if goes_on and model.normalised[0] != 0.0:
         seen = (index > 0) & (np.abs(rho[index]) > _SMALLEST_CORRECTED)
         more = next_order.correlation(*model.normalised, _decay(model), first[seen], index[seen])
