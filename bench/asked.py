@@ -86,14 +86,16 @@ def run(
     markdown: Callable[[dict[str, Any]], str],
     *,
     words: Sequence[str] = (),
+    name: str | None = None,
     lines: Callable[[dict[str, Any]], Iterable[dict[str, Any]]] = lambda report: report["lines"],
 ) -> int:
     """Measure, print the table and write it with its report; 1 if one of the report's ``lines`` is not reached.
 
-    ``words`` are what the command was given besides --quick and --output.
+    ``words`` are what the command was given besides --quick and --output; ``name`` is what files are called after, as a
+    rule the module.
     """
     machine, began = run_record(), time.monotonic()
     command = ["python", "-m", f"bench.{module}", *(["--quick"] if args.quick else []), *words]
     report = {"command": shlex.join(command), **machine, **measure(), "seconds": time.monotonic() - began}
-    publish(args.output, module.replace("_", "-") + "-quick" * args.quick, report, markdown(report))
+    publish(args.output, (name or module.replace("_", "-")) + "-quick" * args.quick, report, markdown(report))
     return int(not all(line["reached"] for line in lines(report)))

@@ -277,9 +277,9 @@ def simulate(
         ``auto``: projected where it is exact, else dense.
     gradients : bool
         Also follow the gradient of one output back to layer 0: |p_l|/|p_L| and |p_l - p_L|/|p_L|
-        (`Simulation.log_ratio`). It takes 3 to 9 times as long as without: most in networks that a `ResNet` can spell,
-        whose forward pass alone has faster kernels. With ``norm="batch"`` one output depends on all inputs: p is then
-        its gradient with respect to the states of all of them, as one vector.
+        (`Simulation.log_ratio`). It takes 2 to 4 times as long as without: most in networks that a `ResNet` can spell,
+        whose forward pass alone has faster kernels. With ``norm="batch"`` one output depends on all inputs:
+        p is then its gradient with respect to the states of all of them, as one vector.
     displacement : bool, optional
         Whether to follow |h_l - h_0|/|h_0|. By default for a `ResidualNetwork`; always where gradients are.
     layers : sequence of int, optional

@@ -8,6 +8,7 @@ RESMC_NAMESPACE_BEGIN
 
 // h_l alone: a population follows nothing else.
 struct CpuLayer {
+    static constexpr bool in_memory = true;
     Real* first;
 
     RESMC_FN void load(uint32_t, uint32_t round, Real (&x)[4]) const {

@@ -7,6 +7,7 @@
 RESMC_NAMESPACE_BEGIN
 
 struct CpuVectors {
+    static constexpr bool in_memory = true;
     Real* first;
     size_t stride;  // of a vector: its neurons and one quad more
     RESMC_FN Real* at(uint32_t vector, uint32_t round) const { return first + vector * stride + 4 * round; }

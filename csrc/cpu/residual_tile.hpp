@@ -9,8 +9,8 @@ RESMC_NAMESPACE_BEGIN
 size_t residual_workspace_bytes(const Residual& net, Method method) {
     const size_t quads = CpuTeam::rounds(net.network.width);
     const size_t layer = vector_quads(net.network.width), inner = vector_quads(net.inner);
-    const size_t behind = method == METHOD_DENSE ? 2 * layer + inner : inner_rounds(net, CpuTeam::rounds(net.inner));
-    return sizeof(Real) * 4 * (residual_vectors(net) * (quads + 1) + behind);
+    if (method == METHOD_PROJECTED) return sizeof(Real) * 4 * vectors_with_normals(net) * (quads + 1);
+    return sizeof(Real) * 4 * (residual_vectors(net) * (quads + 1) + 2 * layer + inner);
 }
 
 template <template <Block> class Branch>

@@ -33,7 +33,7 @@ struct CpuSingleKernelRecorder {
 };
 
 static size_t single_kernel_bytes(const Residual& net) {
-    return sizeof(Real) * residual_vectors(net) * 4 * (CpuTeam::rounds(net.network.width) + size_t{1});
+    return sizeof(Real) * vectors_with_normals(net) * 4 * (CpuTeam::rounds(net.network.width) + size_t{1});
 }
 
 static bool simulate_single_kernel(const Residual& net, const Joint& joint, uint64_t seed, uint64_t network,

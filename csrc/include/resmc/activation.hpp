@@ -72,6 +72,15 @@ RESMC_FN void activate_tanh(Real c, Real inverse_c, Real x, Real& value, Real& s
     slope = Real(4.0f) * t * q * q;
 }
 
+// The value alone, in the same bits.
+template <class Real>
+RESMC_FN Real tanh_value(Real c, Real inverse_c, Real x) {
+    const Real size = size_of(c * x), square = size * size;
+    const Real t = exp_beside_one(Real(-2.0f) * size);
+    const Real far = (Real(1.0f) - t) * (Real(1.0f) / (Real(1.0f) + t)) * inverse_c;
+    return select_less(size, 0.5f, fma(x * square, tanh_near_zero(square), x), with_sign(far, x));
+}
+
 // 1 / (1 + t), or t / (1 + t) below 0, t = e^-|u|; slope t / (1 + t)^2
 template <class Real>
 RESMC_FN void activate_sigmoid(Real c, Real inverse_c, Real x, Real& value, Real& slope) {
@@ -243,8 +252,8 @@ RESMC_FN void rectify(const Real (&x)[4], Word w1, Word w3, Real (&value)[4], Re
 // (silu, mish: 2e-38 |x|), of gelu_tanh below 0 by 4e-7 (1 + u^2), of a table as activation_table.py says; slopes by
 // 5e-7 of the steepest one where that is above 1.
 template <class Real, class Word>
-RESMC_OUTLINE_FN void activate(const Sigma& sigma, Real c, Real inverse_c, const Real (&x)[4], Word w1, Word w3,
-                               Real (&value)[4], Real (&slope)[4]) {
+RESMC_FN void activate_quad(const Sigma& sigma, Real c, Real inverse_c, const Real (&x)[4], Word w1, Word w3,
+                            Real (&value)[4], Real (&slope)[4]) {
     const Real one(1.0f);
     switch (sigma.kind) {
         case ACTIVATION_RELU:
@@ -289,6 +298,22 @@ RESMC_OUTLINE_FN void activate(const Sigma& sigma, Real c, Real inverse_c, const
             RESMC_UNROLL_DEVICE(4)
             for (int k = 0; k < 4; ++k) activate_one(sigma, c, inverse_c, x[k], value[k], slope[k]);
     }
+}
+template <class Real, class Word>
+RESMC_OUTLINE_FN void activate(const Sigma& sigma, Real c, Real inverse_c, const Real (&x)[4], Word w1, Word w3,
+                               Real (&value)[4], Real (&slope)[4]) {
+    activate_quad(sigma, c, inverse_c, x, w1, w3, value, slope);
+}
+// The values alone.
+template <class Real, class Word>
+RESMC_OUTLINE_FN void activate_values(const Sigma& sigma, Real c, Real inverse_c, const Real (&x)[4], Word w1, Word w3,
+                                      Real (&value)[4]) {
+    if (sigma.kind == ACTIVATION_TANH) {
+        for (int k = 0; k < 4; ++k) value[k] = tanh_value(c, inverse_c, x[k]);
+        return;
+    }
+    Real slope[4];
+    activate_quad(sigma, c, inverse_c, x, w1, w3, value, slope);
 }
 
 RESMC_NAMESPACE_END

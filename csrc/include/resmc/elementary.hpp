@@ -54,6 +54,16 @@ RESMC_FN Real exp_negative(Real x, Real y = Real(0.0f)) {
     const Real small = fma(r * r, exp_near_zero(r), r) + Real(1.0f);
     return select_less(x + y, -87.0f, Real(0.0f), as_real(as_word(small) + (as_word(shifted) << 23)));
 }
+// The same in fewer steps where only 1 +- e^x is asked for: the same bits above -80, and no 0 below, but e^-80.
+template <class Real>
+RESMC_FN Real exp_beside_one(Real x) {
+    const Real clamped = max(x, Real(-80.0f));
+    const Real shifted = fma(clamped, Real(1.4426950408889634f), Real(0x1.8p23f));
+    const Real k = shifted - Real(0x1.8p23f);
+    const Real r = fma(k, Real(2.12194440e-4f), fma(k, Real(-0.693359375f), clamped));
+    const Real small = fma(r * r, exp_near_zero(r), r) + Real(1.0f);
+    return as_real(as_word(small) + (as_word(shifted) << 23));
+}
 
 // ln(1 + x) = x + x^2 Q(x) for 0 <= x <= 1, Q of degree 7: 4e-8, 1.3e-7, 1.6e-7.
 template <class Real>

@@ -19,41 +19,9 @@
 #pragma once
 
 #include "residual.hpp"
+#include "residual_plain.hpp"
 
 RESMC_NAMESPACE_BEGIN
-
-// The coefficients of W^T v sqrt(n) = x along + g' across.
-template <class Real>
-struct Transposed {
-    Real along, across;
-};
-
-// What a pass over the neurons leaves of these four, each of which some pass makes.
-template <class Real>
-struct TransposedSums {
-    Real drawn;     // g . v
-    Real v_square;  // |v|^2
-    Real fresh;     // x . g', H but for the bias
-    Real x_square;  // |x|^2, X but for the bias
-
-    template <class F, class... S>
-    static RESMC_FN void each(F f, S&... s) {
-        f(s.drawn...);
-        f(s.v_square...);
-        f(s.fresh...);
-        f(s.x_square...);
-    }
-};
-
-// With g.v, |v|^2, H and X.
-template <class Real>
-RESMC_FN Transposed<Real> transposed(Real gv, Real v_square, Real h, Real x_square) {
-    const Real size = sqrt(v_square);
-    // X = 0 would be 0/0: any other number serves, for x is 0 then.
-    const Real x = select_zero(as_word(x_square), Real(1.0f), x_square);
-    const Real along = gv / sqrt(x) - size * (h / x);
-    return {select_zero(as_word(x_square), Real(0.0f), along), size};
-}
 
 // Where weights are orthogonal: with |g'|^2 = n, and the square of all n fresh normals.
 template <class Real>
@@ -193,6 +161,8 @@ struct Projected {
                                                 Size<typename Run::Real, typename Run::Word>& change) {
         using Real = typename Run::Real;
         using Word = typename Run::Word;
+        if constexpr (has_plain_layers<typename Run::Vectors>())
+            if (is_plain(run.net)) return plain_layer_forward<block>(run, l, from, at, to, follow, change);
         const auto met = block == BLOCK_PHI_IN ? Normaliser<Real>{} : met_by_branch(run, at, from);  // in active_square
         const auto with = made(run, l, from, met);
         const auto branch = [&](uint32_t round, bool whole, Real(&y)[4], Word(&w)[4])
@@ -246,6 +216,8 @@ struct Projected {
         using Word = typename Run::Word;
         using Sum = TransposedSums<Real>;
         const Residual& net = run.net;
+        if constexpr (has_plain_layers<typename Run::Vectors>())
+            if (is_plain(net)) return plain_layer_backward<block>(run, l, here, at, gradient);
         const auto scale = activation_scale(net, here.exponent);
         const auto bias2 = bias_square(run, l, scale);
         const Real bias = run.bias(l) * scale.inverse;

@@ -172,4 +172,40 @@ RESMC_FN Step<Real> backward_step(const Residual& net, const LayerState<Real, Wo
     return s;
 }
 
+// ---- a matrix of the projected method, backwards (residual_projected.hpp)
+// --------------------------------------------
+
+// The coefficients of W^T v sqrt(n) = x along + g' across.
+template <class Real>
+struct Transposed {
+    Real along, across;
+};
+
+// What a pass over the neurons leaves of these four, each of which some pass makes.
+template <class Real>
+struct TransposedSums {
+    Real drawn;     // g . v
+    Real v_square;  // |v|^2
+    Real fresh;     // x . g', H but for the bias
+    Real x_square;  // |x|^2, X but for the bias
+
+    template <class F, class... S>
+    static RESMC_FN void each(F f, S&... s) {
+        f(s.drawn...);
+        f(s.v_square...);
+        f(s.fresh...);
+        f(s.x_square...);
+    }
+};
+
+// With g.v, |v|^2, H and X.
+template <class Real>
+RESMC_FN Transposed<Real> transposed(Real gv, Real v_square, Real h, Real x_square) {
+    const Real size = sqrt(v_square);
+    // X = 0 would be 0/0: any other number serves, for x is 0 then.
+    const Real x = select_zero(as_word(x_square), Real(1.0f), x_square);
+    const Real along = gv / sqrt(x) - size * (h / x);
+    return {select_zero(as_word(x_square), Real(0.0f), along), size};
+}
+
 RESMC_NAMESPACE_END

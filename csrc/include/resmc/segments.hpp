@@ -37,6 +37,34 @@ RESMC_FN constexpr uint32_t inner_vector(const Residual& net) {
 RESMC_FN constexpr uint64_t inner_rounds(const Residual& net, uint64_t rounds) {
     return net.gradients && inner_is_wider(net) ? rounds : 0;
 }
+// Networks whose layers CPUs have passes of their own for (residual_plain.hpp).
+RESMC_FN constexpr bool is_plain(const Residual& net) {
+    return !net.norm_before && !net.norm_branch && !net.norm_after && net.kept_below == 0 &&
+           net.weight_law != WEIGHTS_ORTHOGONAL && net.widths == nullptr;
+}
+// Vectors that a layer's normals take one after another, and those of the neurons within its branch.
+RESMC_FN constexpr uint32_t quads_of(uint32_t neurons) { return neurons / 4 + (neurons % 4 > 0); }
+RESMC_FN constexpr uint32_t inner_vectors(const Residual& net) {
+    return quads_of(net.inner) / (quads_of(net.network.width) + 1) + 1;
+}
+RESMC_FN constexpr uint32_t normals_of_layer(const Residual& net) {
+    return net.block == BLOCK_V_PHI_W ? 1 + inner_vectors(net) : 1;
+}
+// Whether the normals that have made a segment's layers are kept beside them: where they are so few that a cache of a
+// processor may hold them, for to load them from there takes less time than to draw them again.
+constexpr uint64_t KEPT_NORMALS = 1 << 16;  // of a network: 8 MiB for a pack of 32 of them
+RESMC_FN constexpr bool keeps_normals(const Residual& net) {
+    return net.gradients && is_plain(net) &&
+           uint64_t{net.segment} * normals_of_layer(net) * (uint64_t{net.network.width} + 4) <= KEPT_NORMALS;
+}
+// The first one of those that have made of the layer in vector `at` the next one: behind everything else.
+RESMC_FN constexpr uint32_t normals_vector(const Residual& net, uint32_t at) {
+    return residual_vectors(net) + (inner_is_wider(net) ? inner_vectors(net) : 0) +
+           (at - VECTOR_FIRST) * normals_of_layer(net);
+}
+RESMC_FN constexpr uint32_t vectors_with_normals(const Residual& net) {
+    return normals_vector(net, VECTOR_FIRST + (keeps_normals(net) ? net.segment : 0));
+}
 // Layers that a simulation goes through, counted for a progress bar: forwards, backwards, and once more but for the
 // last part.
 RESMC_FN constexpr uint64_t residual_steps(const Residual& net) {
