@@ -56,6 +56,44 @@ def vars_of(model: ResidualNetwork) -> dict[str, Any]:
                                                     "norm_at", "eps")}  # fmt: skip
 
 
+WRITTEN_OUT = {
+    **CASES,
+    "bias": ResidualNetwork(6, 4, "phi-in", "tanh", 0.8, weights="orthogonal", bias=0.4),
+    "bias, v-phi-w": ResidualNetwork(5, 3, "v-phi-w", "relu", weights="orthogonal", bias=0.3, bias_law="uniform"),
+    "tied": ResidualNetwork(6, 5, "phi-out", "leaky_relu", 0.5, weights=Weights("orthogonal", "tied"), bias=0.2),
+}
+
+
+@pytest.mark.cpu
+@pytest.mark.parametrize("name", WRITTEN_OUT)
+def test_kernels_write_out_the_matrices_of_the_twin(name):
+    assert differences(WRITTEN_OUT[name], method="dense").max() < TOLERANCE
+
+
+@pytest.mark.cpu
+def test_written_out_matrices_do_not_depend_on_threads_or_ranges():
+    model = WRITTEN_OUT["bias, v-phi-w"]
+    whole = resmc.simulate(model, networks=100, seed=2, gradients=True, threads=2, keep_trajectories=100)
+    part = resmc.simulate(model, networks=40, first_network=32, seed=2, gradients=True, threads=1, keep_trajectories=40)
+    assert whole.method == part.method == "dense"
+    np.testing.assert_array_equal(whole.trajectories.log_norm[32:72], part.trajectories.log_norm)
+    for name, path in part.trajectories.ratios.items():
+        np.testing.assert_array_equal(whole.trajectories.ratios[name][32:72], path)
+
+
+@pytest.mark.cpu
+def test_a_bias_adds_its_mean_square_beside_orthogonal_matrices():
+    """E|h_{k+1}|^2/n = carry^2 E|h_k|^2/n + s^2 (E|h_k|^2/n + t^2)/2 of v-phi-w with a ReLU."""
+    model = ResidualNetwork(8, 5, "v-phi-w", "relu", 0.8, weights="orthogonal", bias=0.5)
+    paths = resmc.simulate(model, networks=10_000, seed=6, keep_trajectories=10_000).trajectories.log_norm
+    squares, known = np.exp(paths), [1.0]
+    for _ in range(5):
+        known.append(0.64 * known[-1] + (known[-1] + 0.25) / 10)
+    errors = squares.std(axis=0) / 100.0
+    assert np.abs((squares.mean(axis=0) - known) / errors).max() < 4.5  # one in 20,000 runs
+    assert np.abs((squares.mean(axis=0) - np.array(known) * 1.1) / errors).max() > 9.0  # negative control
+
+
 @pytest.mark.cpu
 @pytest.mark.parametrize("name", CASES)
 def test_kernels_draw_the_networks_of_the_twin(name):
@@ -159,11 +197,11 @@ def test_files_and_sweeps_have_orthogonal_weights(tmp_path):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: ResidualNetwork(8, 2, weights="orthogonal", bias=0.1), "bias=0.1 is not allowed"),
+        (lambda: resmc.simulate(WRITTEN_OUT["bias"], networks=9, method="projected"), "bias=0.4 is not allowed"),
+        (lambda: simulate_residual(WRITTEN_OUT["bias"], 9), "how W\\^T goes on from W x \\+ b"),
         (lambda: ResidualNetwork(1, 2, weights="orthogonal"), "at least 2"),
         (lambda: ResidualNetwork(8, 2, "v-phi-w", weights="orthogonal", inner_width=9), "such matrices are square"),
-        (lambda: Weights("orthogonal", "tied"), "not allowed with depth='tied'"),
-        (lambda: resmc.simulate(CASES["phi-in relu"], networks=9, method="dense"), "do not write out"),
+        (lambda: Weights("orthogonal", resmc.FractionalNoise(0.3)), "a process in depth is Gaussian"),
         (lambda: resmc.simulate(CASES["phi-in relu"], networks=9, angle=0.5), "not allowed with angle"),
         (lambda: resmc.simulate(CASES["phi-in relu"], networks=9, tangent_kernel=True), "one input and one gradient"),
         (lambda: resmc.simulate(CASES["phi-in relu"], networks=9, device="cuda"), "device='cpu'"),

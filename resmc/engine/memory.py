@@ -17,10 +17,10 @@ def needed_memory(request: Request, n_layers: int) -> int:
     """Bytes that the networks of ``request`` take with so many recorded layers."""
     network, job, on_device = request.network(), request.job(), request.recording.on_device
     each = 0
-    if request.device.kind == "cpu" or not request.lowered.independent:
+    if request.device.kind == "cpu" or request.hands_in_weights:
         each = native.thread_bytes(network, job, n_layers, instruction_set())
     given = 0
-    if not request.lowered.independent:
+    if request.hands_in_weights:
         assert isinstance(network, KernelResidual)
         some = min(job.count, columns.TOGETHER)
         given = columns.needed_bytes(request.lowered, network, some, 1, n_layers, request.device, request.threads)

@@ -22,7 +22,7 @@ from ..models.weight_law import WEIGHTS
 from . import devices
 from .devices import Device
 from .joint_request import Asked, check_recording, joint_of, named
-from .lowering import KernelNetwork, Lowered, lower
+from .lowering import KernelNetwork, KernelResidual, Lowered, lower
 from .recording import JointRecording, batch_size, histogram_bins, recorded_layers
 
 MAX_NETWORK = 1 << 48  # a network's number has 48 bits of the counter
@@ -139,7 +139,18 @@ class Request:
 
     def network(self) -> KernelNetwork:
         """The network as the kernels take it; errors as for `Lowered.kernel`."""
-        return self.lowered.kernel(self.recording.gradients, self.recording.displacement)
+        network = self.lowered.kernel(self.recording.gradients, self.recording.displacement)
+        if not self.lowered.general.weight_law.orthogonal or self.method != "dense":
+            return network
+        # Matrices are handed in; what kernels draw besides, the first layer and the readout, is Gaussian.
+        assert isinstance(network, KernelResidual)
+        return replace(network, weight_law=WEIGHTS["gaussian"].number)
+
+    @property
+    def hands_in_weights(self) -> bool:
+        """True if weights are drawn as arrays: of layers that depend on each other, and orthogonal ones written out."""
+        written_out = self.method == "dense" and self.lowered.general.weight_law.orthogonal
+        return written_out or not self.lowered.independent
 
     def job(self) -> Job:
         """All else that the kernels are told."""
@@ -287,14 +298,14 @@ def chosen_method(lowered: Lowered, given: Any) -> str:
                 f"bias_law={lowered.general.bias_law!r} is not allowed with method='projected', which draws W h + b as "
                 "one Gaussian vector: use method='dense'"
             )
+        if lowered.general.weight_law.orthogonal:
+            raise ValueError(
+                f"bias={lowered.general.bias!r} is not allowed with weights='orthogonal' and method='projected': how "
+                "W^T goes on from W x + b is not derived; use method='dense'"
+            )
         raise ValueError(
             f"weights={lowered.law!r} are not allowed with method='projected', which rests on W x having the law "
             "of |x| g or of a rotated x, as Gaussian and orthogonal weights alone do: use method='dense'"
-        )
-    if method == "dense" and lowered.general.weight_law.orthogonal:
-        raise ValueError(
-            "method='dense' is not allowed with weights='orthogonal', whose matrices the kernels do not write out: use "
-            "'projected', or resmc.reference.simulate_residual or to_torch, which do"
         )
     width = lowered.model.width
     if method == "dense" and width > MAX_WIDTH_DENSE:

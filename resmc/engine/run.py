@@ -100,7 +100,7 @@ class Cpu:
 
 @dataclass(eq=False)
 class Columns:
-    """A CPU or a GPU with weights that are drawn as arrays, those of layers that depend on each other.
+    """A CPU or a GPU with weights that are drawn as arrays, as those of layers that depend on each other are.
 
     The CPU sums whatever the records come from; those of a GPU with the instructions that every CPU has, so that its
     numerics class says all.
@@ -200,7 +200,7 @@ def run(request: Request, report: Report | None = None) -> Outcome:
     where: Cpu | Gpu | Columns | Joint = Cpu(request.threads)
     if recording.joint is not None:
         where = Joint.of(request)
-    elif not request.lowered.independent:
+    elif request.hands_in_weights:
         where = Columns.of(request)
     elif request.device.kind == "cuda":
         where = Gpu(cuda.open_cuda(request.device.ordinal), recording.on_device)

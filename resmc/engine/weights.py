@@ -310,9 +310,22 @@ class WeightSource:
                     for _ in pool.map(_done, work):
                         look()
         shaped = {name: array.reshape(len(networks), layers, -1, n) for name, array in arrays.items() if name != "bias"}
+        if self.model.weight_law.matrices is not None:
+            self._make_matrices(self.model.weight_law.matrices, list(shaped.values()))
         return LayerWeights(
             networks, begin, end, self.tied, shaped.get("outer"), shaped.get("inner"), arrays.get("bias")
         )
+
+    def _make_matrices(self, matrices: Callable[[Amplitudes], Amplitudes], drawn: list[Any]) -> None:
+        """Make matrices of a law whose entries depend on each other of Gaussian ones, in float64, one by one."""
+        each = [matrix for array in drawn for network in array for matrix in network]
+
+        def make(matrix: Floats) -> None:
+            matrix[:] = matrices(matrix.astype(np.float64))
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            for _ in pool.map(make, each):
+                look()
 
     def _works(self, networks: range, begin: int, end: int, arrays: dict[str, Any]) -> Iterator[list[Task]]:
         """Yield lists of tasks that may be done at the same time, one list after the other."""
@@ -331,10 +344,16 @@ class WeightSource:
 
     def _blocks(self, name: str, network: int, columns: int) -> Iterator[Block]:
         """Yield the blocks of a matrix or bias."""
-        size, law = self.sizes[name], GAUSSIAN if name == "bias" else self.model.weight_law.number
+        size, law = self.sizes[name], self._law(name)
         for first in range(0, size, columns):
             count = min(columns, size - first)
             yield Block(self.machine, self.seed, network, ENTRIES_OF[name], law, size, first, count)
+
+    def _law(self, name: str) -> int:
+        """Return the number of the law that entries are drawn of."""
+        if name == "bias":
+            return WEIGHTS[self.model.bias_law].number
+        return GAUSSIAN if self.model.weight_law.matrices is not None else self.model.weight_law.number
 
 
 def _done(task: Task) -> None:

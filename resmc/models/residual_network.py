@@ -90,8 +90,8 @@ class ResidualNetwork(Network):
         The weight law, of mean 0 and variance 1/width: "gaussian", "uniform" on +-sqrt(3/width), or "rademacher",
         +-1/sqrt(width); "truncated_normal(low, high)", a normal between two bounds that are in its own standard
         deviations, -2 and 2 by default; "student_t(df)" with df above 2; or a `QuantileLaw` of any other. "orthogonal":
-        V_k and W_k are uniform among all orthogonal matrices, and A and W_out Gaussian; without a bias. Or `Weights`,
-        which say too how layers depend on each other. Only independent layers that are Gaussian or orthogonal can be
+        V_k and W_k are uniform among all orthogonal matrices, and A and W_out Gaussian. Or `Weights`, which say too how
+        layers depend on each other. Only independent layers that are Gaussian, or orthogonal without a bias, can be
         simulated by the projected method.
     bias : float
         Standard deviation of b_k, at least 0.
@@ -205,11 +205,6 @@ class ResidualNetwork(Network):
         if not self.weight_law.orthogonal:
             return
         refuse_inner_width(self.inner_width, "with weights='orthogonal'", "such matrices are square")
-        if self.bias > 0.0:
-            raise ValueError(
-                f"bias={self.bias!r} is not allowed with weights='orthogonal': how W^T goes on from W x + b is "
-                "not derived; it must be 0"
-            )
         if self.width < 2:
             raise ValueError(f"width={self.width} is not allowed with weights='orthogonal': it must be at least 2")
 
@@ -263,7 +258,7 @@ class ResidualNetwork(Network):
     @property
     def projected(self) -> bool:
         """True if the projected method has the network's law: its layers see of their matrices what can be drawn."""
-        return self.independent and (self.gaussian or self.weight_law.orthogonal)
+        return self.independent and (self.gaussian or (self.weight_law.orthogonal and self.bias == 0.0))
 
     @property
     def law(self) -> str | QuantileLaw:

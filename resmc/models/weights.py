@@ -60,10 +60,10 @@ class Weights:
         if isinstance(self.depth, str):
             if self.depth not in ("iid", "tied"):
                 raise ValueError(f"depth={brief(self.depth)} is not allowed: {ALLOWED}")
-            if self.depth == "tied" and self.law not in WEIGHTS:
+            if self.depth == "tied" and self.law not in WEIGHTS and not law_of(self.law).orthogonal:
                 raise ValueError(
                     f"law={brief(self.law)} is not allowed with depth='tied': such weights are drawn where they are "
-                    "used, layer by layer; use 'gaussian', 'uniform' or 'rademacher'"
+                    "used, layer by layer; use 'gaussian', 'uniform', 'rademacher' or 'orthogonal'"
                 )
             return
         if not isinstance(self.depth, Process):

@@ -185,6 +185,11 @@ def checked_method(model: ResidualNetwork, method: str) -> str:
             f"method='projected' is not allowed with bias_law={model.bias_law!r}: it must be 'dense', since W h + b is "
             "drawn as one Gaussian vector"
         )
+    elif model.weight_law.orthogonal and model.bias:
+        raise ValueError(
+            f"method='projected' is not allowed with weights='orthogonal' and bias={model.bias!r}: it must be 'dense', "
+            "since how W^T goes on from W x + b is not derived"
+        )
     elif not model.weight_law.projected:
         raise ValueError(
             f"method='projected' is not allowed with weights={model.weights!r}: it must be 'dense', since only with "

@@ -60,7 +60,7 @@ def from_torch(
     Laws are read off the weights (`resmc.torch_module.initial_laws` has the tests and their levels): those of torch's
     defaults and of ``torch.nn.init``, uniform, normal, Kaiming and Xavier, fan_in or fan_out, with the gains 1,
     sqrt(2), 5/3 and 3/4; 0.02; normals that are cut at 2 or 3 of their own standard deviations; orthogonal square
-    matrices of any gain, without biases, behind no embedding or a Gaussian one; and zeros, with which a branch is 0.
+    matrices of any gain, behind no embedding or a Gaussian one; and zeros, with which a branch is 0.
     Layers may differ in their size. A loop over one layer has tied weights. Norms have the gain 1 and the bias 0. Where
     a norm stands before a branch whose activation is not homogeneous, and weights W before it have another variance
     than 1/n, that is part of the activation: `resmc.Activation` of sigma(gain x), a table.
