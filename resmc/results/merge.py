@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from functools import reduce
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -75,7 +75,16 @@ def _check_alike(first: Record, other: Record) -> None:
     pairs["numerics version"] = (first.numerics[0], other.numerics[0])
     for name, (a, b) in pairs.items():
         if a != b:
-            raise ValueError(f"simulations with different {name} do not merge: {brief(a)} and {brief(b)}")
+            raise ValueError(f"simulations with different {name} do not merge: {' and '.join(_told_apart(a, b))}")
+
+
+def _told_apart(a: Any, b: Any) -> tuple[str, str]:
+    """Write two values that differ; of two records of one class, their differing fields alone."""
+    if type(a) is not type(b) or not is_dataclass(a):
+        return brief(a), brief(b)
+    names = [f.name for f in fields(a) if getattr(a, f.name) != getattr(b, f.name)]
+    first, other = (", ".join(f"{name}={brief(getattr(one, name))}" for name in names) for one in (a, b))
+    return first, other
 
 
 def _asked(first: JointSums | None, other: JointSums | None) -> dict[str, tuple[Any, Any]]:

@@ -301,11 +301,11 @@ class Record:
 
     @cached_property
     def pooled_correlations(self) -> Floats:
-        """(33, R (R + 1)/2): the correlations from all networks, then without each group, packed as in `Pairs`."""
+        """(33, R (R + 1)/2): the correlations from all networks, then without each group, packed as in ``Pairs``."""
         return np.stack([one.correlation for one in self.pairs()])
 
     def jackknife_pairs(self, values: Floats) -> Estimate:
-        """The estimate over pairs of layers, (R, R), from values that are packed as in `Pairs`."""
+        """The estimate over pairs of layers, (R, R), from values that are packed as in ``Pairs``."""
         size = len(self.layers)
         return self.jackknife(values, self.alive[np.triu_indices(size)[1]])[places_of_pairs(size)]
 
@@ -385,7 +385,7 @@ class Record:
         return estimates.jackknife(values, self.statistics.networks, self.alive if n is None else n)
 
     def pairs(self) -> Iterator[Pairs]:
-        """Yield covariances of A between layers, from all networks, then without each group: `pair_statistics`."""
+        """Yield covariances of A between layers, from all networks, then without each group: ``pair_statistics``."""
         activity = self.activity
         if not self.correlations:
             why = "this simulation was made with correlations=False"

@@ -1,6 +1,6 @@
 """How fast gradients explode in networks of batch norm alone, at infinite width.
 
-Layers are h_{l+1} = N(V_l sigma(h_l)), phi-in with carry 0 and the norm behind the sum, with m inputs; N is `Norm`'s
+Layers are h_{l+1} = N(V_l sigma(h_l)), phi-in with carry 0 and the norm behind the sum, with m inputs; N is the norm
 "batch" with eps = 0. Deep in a network inputs are alike: a neuron's m numbers z before N are normals whose covariance
 is c on the diagonal beside what all have in common, and y = N z is uniform on the sphere of radius sqrt(m) among those
 of sum 0. With rho = -1/(m - 1), the correlation of two of them,

@@ -95,7 +95,7 @@ class ExplicitResidualNetwork(torch.nn.Module):
         The masks with their factor. They are the network's own, whether it is trained or evaluated: all inputs of a
         batch meet the same, and ``train()`` and ``eval()`` change nothing.
     V, W, b, signs, kept
-        With widths by layer n_k: lists of N tensors, ``torch.nn.ParameterList`` and `LayerBuffers`, of the shapes
+        With widths by layer n_k: lists of N tensors, ``torch.nn.ParameterList`` and ``LayerBuffers``, of the shapes
         (.., n_{k+1}, n_k) and (.., n_{k+1}); signs and kept have n_k entries with phi-in, n_{k+1} with phi-out.
         A has n_0 rows then, and W_out n_N columns.
 
