@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ class Watch:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Stands between a sweep and its kernels."""
-        whole, kernel = engines.compute, compute.run
+        whole, kernel = engines.compute_all, compute.run
 
         def task(*args: Any) -> Any:
             with self.outside_kernels():
@@ -66,20 +65,28 @@ class Watch:
                 self.kernels.setdefault(threading.get_ident(), []).append((begin, time.perf_counter()))
             return found
 
-        engines.compute, compute.run = task, simulate
+        engines.compute_all, compute.run = task, simulate
         try:
             with self.outside_kernels():
                 yield
         finally:
-            engines.compute, compute.run = whole, kernel
+            engines.compute_all, compute.run = whole, kernel
 
-    def idle(self, begin: float, end: float) -> float:
-        """Time in which workers ran no kernel, over that in which they did; not while another had the last shard."""
-        runs = list(self.kernels.values())
-        last = max(stop for run in runs for _, stop in run)
-        waits = sum(after - before for run in runs for (_, before), (after, _) in pairwise(run))
-        waits += sum(run[0][0] - begin + end - last for run in runs)
-        return waits / sum(stop - start for run in runs for start, stop in run)
+    def idle(self, begin: float, end: float, workers: int) -> float:
+        """Time in which workers ran no kernel, over that in which they did; not while another had the last shard.
+
+        Workers are not threads: while one thread of a worker waits for the disk, another runs the next kernel.
+        """
+        runs = [run for each in self.kernels.values() for run in each]
+        last_start, last_stop = (max(times) for times in zip(*runs, strict=True))
+        changes = sorted([(start, 1) for start, _ in runs] + [(stop, -1) for _, stop in runs])
+        waits, at, running = workers * (end - last_stop), begin, 0
+        for when, change in changes:
+            if when <= last_start:
+                waits += max(workers - running, 0) * (when - at)
+                at = when
+            running += change
+        return waits / sum(stop - start for start, stop in runs)
 
 
 def plan_of(workers: int, updates: int) -> Sweep:
@@ -117,7 +124,7 @@ def overhead(workers: int, rounds: int, seconds: float, folder: Path) -> dict[st
             plan.run(store, workers=workers, threads=1, progress=False)
         end, used = time.perf_counter(), time.process_time() - before
         processor.append(watch.outside / (used - watch.outside))
-        idle.append(watch.idle(begin, end))
+        idle.append(watch.idle(begin, end, workers))
         shutil.rmtree(store)
 
     bare(plan, workers)

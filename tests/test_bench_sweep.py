@@ -45,7 +45,7 @@ def test_time_outside_the_kernels_is_what_was_spent_there(tmp_path, monkeypatch)
             pass
 
     def storage(wait):
-        return SimpleNamespace(to_bytes=lambda simulation: (wait(0.1), to_bytes(simulation))[1])
+        return SimpleNamespace(to_bytes=lambda simulation, trimmed: (wait(0.1), to_bytes(simulation, trimmed))[1])
 
     plan, kernel, waits = sweep_overhead.plan_of(1, 1 << 26), compute.run, 0.1 * sweep_overhead.SHARDS
     plan.run(tmp_path / "warm", progress=False)
@@ -58,7 +58,7 @@ def test_time_outside_the_kernels_is_what_was_spent_there(tmp_path, monkeypatch)
         end = time.perf_counter()
         kernels = sum(stop - start for run in watch.kernels.values() for start, stop in run)
         assert sum(map(len, watch.kernels.values())) == sweep_overhead.SHARDS
-        assert watch.idle(begin, end) * kernels >= waits
+        assert watch.idle(begin, end, 1) * kernels >= waits
         assert (watch.outside >= waits) == (wait is busy)
     assert compute.run is kernel
 

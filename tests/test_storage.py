@@ -23,7 +23,7 @@ import resmc
 from resmc import ResNet, Simulation
 from resmc.engine.request import NetworkRange
 from resmc.engine.sums import NORM_SUMS, LayerSums
-from resmc.results import storage
+from resmc.results import archive, storage
 
 MODELS = [
     ResNet(4, 6, 0.1, 0.7, "balanced-half", n_out=3, input_norm=1e-300),
@@ -120,6 +120,19 @@ def test_numpy_and_zip_read_it_too(tmp_path):
         manifest = json.loads(archive.read("manifest.json"))
     assert manifest["model"] == sim.model.to_dict()
     assert manifest["schema_version"] == storage.SCHEMA_VERSION
+
+
+def test_a_small_archive_is_what_zipfile_writes_in_every_byte(monkeypatch):
+    members = {"manifest.json": b"{}", "a.npy": bytes(range(256)) * 9, "b.c.npy": b""}
+    assert archive.small_zip(members) == archive.any_zip(members)
+    assert archive.small_zip({**members, "a.npy": b"a"}) != archive.any_zip(members)
+    sim = run(keep_samples=3)
+    small = storage.to_bytes(sim)
+    for bound in ("SMALL", "MANY"):
+        with monkeypatch.context() as patch:
+            patch.setattr(archive, bound, 1)
+            patch.delattr(archive, "small_zip")
+            assert storage.to_bytes(sim) == small
 
 
 def test_a_file_without_products_or_raw_values_has_no_arrays_for_them():

@@ -194,7 +194,7 @@ def test_a_sweep_whose_workers_are_killed_goes_on_by_itself(tmp_path, expected, 
     assert sweep().run(store, engine="processes", workers=2, threads=1).complete
     # A run that takes more than seconds says how far it is.
     said = [line for line in capsys.readouterr().err.splitlines() if not re.search(r"^resmc: [\d.]+%, ", line)]
-    assert set(said) == {"resmc: a worker has died; its shard is computed again"}
+    assert set(said) == {"resmc: a worker has died; what it was at is computed again"}
     assert 1 <= len(said) <= 3
     assert len(tasks) <= SHARDS + len(said)  # one is computed again for each, unless it was finished already
     # What a killed worker was writing is left; the next run finds nothing to do, and tidies up.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+import time
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import pairwise
 from multiprocessing import get_context
@@ -16,9 +17,13 @@ from sweeps import Enough, contents, small, stopped_after
 
 import resmc
 from resmc import ResNet, Sweep, load_sweep
+from resmc.results import storage
 from resmc.results.observables import SWEPT
-from resmc.sweep import StoreError
+from resmc.sweep import StoreError, compute, coordinator, engines
+from resmc.sweep.compute import compute_all
+from resmc.sweep.coordinator import MOST_TOGETHER
 from resmc.sweep.store import Store
+from resmc.sweep.sweep_campaign import SweepCampaign
 
 HALF = math.sqrt(0.5)
 pytestmark = pytest.mark.cpu
@@ -48,6 +53,61 @@ def test_a_point_is_stored_as_it_was_spelled_whatever_was_simulated_before(tmp_p
     model = {"width": 8, "depth": 4, "alpha": 1.0}
     resmc.simulate(**model, lam=0.0, networks=64, progress=False)  # equal to the next one, but written otherwise
     assert Sweep(**model, lam=-0.0, networks=64).run(tmp_path / "store", progress=False).complete
+
+
+def test_small_shards_are_one_task_and_hold_what_they_would_alone(tmp_path, monkeypatch):
+    """Up to so many, and so much work; fewer as the end comes; a large one is a task of its own."""
+    begun: list[list[int]] = []
+
+    def noted(tasks: Any, *arguments: Any) -> Any:
+        begun.append([task.shard.updates for task in tasks])
+        return compute_all(tasks, *arguments)
+
+    monkeypatch.setattr(engines, "compute_all", noted)
+    plan = Sweep(width=4, depth=4, alpha=np.linspace(0.1, 0.9, 150).tolist(), lam=HALF, networks=64)
+    assert plan.run(tmp_path / "store", workers=1, progress=False).complete
+    sizes = [len(task) for task in begun]
+    assert max(sizes) <= MOST_TOGETHER
+    assert max(sizes) > 1
+    assert sizes[-1] == 1
+    assert sum(sizes) == 150
+    for changes in ((coordinator, "MOST_TOGETHER", 1), (compute, "MOST_HELD", 0)):
+        with monkeypatch.context() as patch:
+            patch.setattr(*changes)
+            begun.clear()
+            assert plan.run(tmp_path / changes[1], workers=1, progress=False).complete
+        assert contents(tmp_path / changes[1]) == contents(tmp_path / "store")
+        assert (max(map(len, begun)) == 1) == (changes[0] is coordinator)
+    begun.clear()
+    monkeypatch.setattr(SweepCampaign, "together", 3 * 64 * 20)
+    assert plan.run(tmp_path / "few", workers=1, progress=False).complete
+    assert max(map(len, begun)) == 3
+    assert all(sum(task) <= 3 * 64 * 20 for task in begun)
+
+
+def test_a_worker_computes_while_a_shard_waits_for_the_disk(tmp_path, monkeypatch):
+    """The first shard is not written before the second one is begun."""
+    begun, waited, kernel, write = list[Any](), list[bool](), compute.run, storage.write_atomically
+
+    def simulate(*arguments: Any) -> Any:
+        begun.append(arguments)
+        return kernel(*arguments)
+
+    def wait(data: bytes, path: str) -> None:
+        end = time.monotonic() + 60.0
+        while not waited and len(begun) < 2 and time.monotonic() < end:
+            time.sleep(0.001)
+        waited.append(len(begun) > 1)
+        write(data, path)
+
+    plan = Sweep(width=4, depth=4, alpha=[0.1, 0.2, 0.3], lam=HALF, networks=64)
+    assert plan.run(tmp_path / "plain", workers=1, progress=False).complete
+    monkeypatch.setattr(compute, "run", simulate)
+    monkeypatch.setattr(Store, "write_plan", lambda *arguments: None)
+    monkeypatch.setattr(storage, "write_atomically", wait)
+    assert plan.run(tmp_path / "store", workers=1, progress=False).complete
+    assert waited[0]
+    assert contents(tmp_path / "store") == contents(tmp_path / "plain")
 
 
 def test_the_table_of_a_point_is_that_of_its_merged_simulation(tmp_path):

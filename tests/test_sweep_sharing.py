@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -62,6 +64,29 @@ def test_the_claim_of_a_process_that_has_ended_is_nobodys(tmp_path):
     (tmp_path / "shard").write_text(claims.mark.partition("-")[0] + f"-{process.pid}", encoding="ascii")
     assert claims.others() == 0
     assert claims.take("shard")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_claim_says_whose_it_is_and_is_as_young_as_the_last_touch(tmp_path, monkeypatch, links):
+    """Where the file system has hard links, and where it has none."""
+    if not links:
+        monkeypatch.setattr(os, "link", Mock(side_effect=PermissionError))
+    claims = Claims(tmp_path)
+    assert claims.take("one")
+    assert claims.take("two")
+    assert (tmp_path / "one").samefile(tmp_path / "two") == links
+    for name in ("one", "two"):
+        assert (tmp_path / name).read_text(encoding="ascii") == claims.mark
+        os.utime(tmp_path / name, (0.0, 0.0))
+    assert claims.of_others() == []
+    assert Claims(tmp_path).others() == 0  # untouched for decades
+    claims.last = -1e9
+    claims.beat()
+    assert Claims(tmp_path).others() == 2
+    claims.drop("one")
+    assert [path.name for path in tmp_path.iterdir() if path.name[0] != "."] == ["two"]
+    claims.drop_all()
+    assert not list(tmp_path.iterdir())
 
 
 def test_claims_that_cannot_be_kept_keep_nobody_from_working(tmp_path):

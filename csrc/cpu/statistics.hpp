@@ -29,6 +29,18 @@ inline Statistics group_of(const Recording& recording, const Statistics& s, size
             from(s.partial_squares, group * sizes.partial), from(s.histogram, group * sizes.histogram)};
 }
 
+// Adds counts, most of which are 0: a group's memory to which zeros alone would be added is not touched, and so takes
+// no page where nobody has written yet.
+inline void add_counts(int64_t* to, const int64_t* more, size_t size) {
+    constexpr size_t BLOCK = 64;
+    for (size_t begin = 0; begin < size; begin += BLOCK) {
+        const size_t end = begin + BLOCK < size ? begin + BLOCK : size;
+        int64_t any = 0;
+        for (size_t i = begin; i < end; ++i) any |= more[i];
+        for (size_t i = begin; any != 0 && i < end; ++i) to[i] += more[i];
+    }
+}
+
 // Adds the statistics of a batch to those of its group.
 inline void fold_statistics(const Recording& recording, const Statistics& batch, const Statistics& group) {
     const Sizes sizes(recording);
@@ -41,7 +53,7 @@ inline void fold_statistics(const Recording& recording, const Statistics& batch,
     add(group.products, batch.products, sizes.products);
     add(group.partial_sums, batch.partial_sums, sizes.partial);
     add(group.partial_squares, batch.partial_squares, sizes.partial);
-    add(group.histogram, batch.histogram, sizes.histogram);
+    if (group.histogram != nullptr) add_counts(group.histogram, batch.histogram, sizes.histogram);
 }
 
 }  // namespace resmc

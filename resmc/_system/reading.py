@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def read_file(path: Path, look: Callable[[bytes], object] | None = None) -> bytes:
+def read_file(path: str | Path, look: Callable[[bytes], object] | None = None) -> bytes:
     """Return the content of a file, or of a pipe; ``look`` is called with a file's last bytes before the others.
 
     A file without end, or larger than memory, is refused before it is read where ``look`` raises an error.

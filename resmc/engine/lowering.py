@@ -273,8 +273,7 @@ class Lowered:
         """
         m = self.log_gaussian
         if m is not None:
-            correction = self.rounding_correction
-            return np.array([m.log_norm_offset(layer) + layer * correction for layer in layers.tolist()])
+            return layers * m.log_scale + 2.0 * math.log(m.input_norm) + layers * self.rounding_correction
         g = self.general
         return self.output_offsets(layers) + np.log(g.width / g.layer_widths[layers])
 

@@ -5,7 +5,7 @@ The extension checks names, types and sizes of what it is handed; that values ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ NUMERICS_VERSION = str(_native.NUMERICS_VERSION)
 
 def plain(record: Any) -> dict[str, Any]:
     """A typed record as the extension takes it."""
-    return {f.name: getattr(record, f.name) for f in fields(record)}
+    return dict(vars(record))
 
 
 def simulate(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,7 +141,7 @@ class Request:
     def network(self) -> KernelNetwork:
         """The network as the kernels take it; errors as for `Lowered.kernel`."""
         network = self.lowered.kernel(self.recording.gradients, self.recording.displacement)
-        if not self.lowered.general.weight_law.orthogonal or self.method != "dense":
+        if self.method != "dense" or not self.lowered.general.weight_law.orthogonal:
             return network
         # Matrices are handed in; what kernels draw besides, the first layer and the readout, is Gaussian.
         assert isinstance(network, KernelResidual)
@@ -154,6 +155,10 @@ class Request:
 
     def job(self) -> Job:
         """All else that the kernels are told."""
+        return self._job
+
+    @cached_property
+    def _job(self) -> Job:
         bins = histogram_bins(self.lowered.model)
         return Job(
             variant=self.lowered.variant,
@@ -349,6 +354,17 @@ def _check_on_device(keep: Any, device: Device, lowered: Lowered, more_than_h: b
 
 def group_sizes(networks: NetworkRange) -> NDArray[np.int64]:
     """How many of ``networks`` fall into each of the 32 groups."""
+    return _sizes_of(networks) if isinstance(networks.start, int) else _sizes(networks)
+
+
+@lru_cache(maxsize=64)  # points of a sweep have the same networks
+def _sizes_of(networks: NetworkRange) -> NDArray[np.int64]:
+    found = _sizes(networks)
+    found.setflags(write=False)
+    return found
+
+
+def _sizes(networks: NetworkRange) -> NDArray[np.int64]:
     batch = networks.batch
 
     def below(stop: int) -> NDArray[np.int64]:

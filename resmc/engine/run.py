@@ -66,6 +66,13 @@ class Outcome:
     joint: JointSums | None = None
     joint_ends: JointEnds | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it takes, but for what was kept raw and what networks with several inputs leave."""
+        sums = [*self.sums.arrays().values(), *(q.records for q in self.quotients.values())]
+        counts = [array for one in self.finals.values() for array in (one.bins, one.counts)]
+        return sum(array.nbytes for array in (*sums, *counts))
+
 
 @dataclass(eq=False)
 class Cpu:
@@ -217,11 +224,12 @@ def run(request: Request, report: Report | None = None) -> Outcome:
             report(fraction)
 
     for at, part in _parts(job) if network.quotients else ((0, job),):
-        views = arrays.part(at, part)
+        views = arrays.part(at, part) if network.quotients else arrays
         raw = where.add(network, part, recording.layers, views, _share(watch, at, part, job), tallies)
         for name, values in final_samples.items():
             values[at : at + part.count] = views.quotients[name].final[: part.keep_samples]
-    arrays = replace(arrays, quotients={name: arrays.quotients[name] for name in followed})
+    if len(followed) < len(arrays.quotients):
+        arrays = replace(arrays, quotients={name: arrays.quotients[name] for name in followed})
     arrays.sums.networks[:] = group_sizes(request.networks)
     if not request.lowered.has_asymmetry:  # the kernels' numbers there have no meaning
         arrays.path_asymmetry[:] = np.nan

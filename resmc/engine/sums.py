@@ -41,6 +41,14 @@ ACTIVITY_SUMS = np.dtype(
 )
 
 
+def _side_by_side(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    """The columns of all arrays; records of one type as their bytes, since NumPy compares types pair by pair."""
+    kind = arrays[0].dtype
+    if kind.names is None or any(array.dtype is not kind for array in arrays):
+        return np.concatenate(arrays, axis=1)
+    return np.concatenate([np.ascontiguousarray(array).view(np.uint8) for array in arrays], axis=1).view(kind)
+
+
 @dataclass(frozen=True, eq=False)
 class _Entries:
     """Records by group (first axis, 32) and entry (last axis, R)."""
@@ -56,7 +64,7 @@ class _Entries:
             array: NDArray[Any] = getattr(part, name)
             return np.broadcast_to(array[:, None], part.records.shape) if array.ndim == 1 else array
 
-        return cls(**{f.name: np.concatenate([by_entry(p, f.name) for p in parts], axis=1) for f in fields(cls)})
+        return cls(**{f.name: _side_by_side([by_entry(p, f.name) for p in parts]) for f in fields(cls)})
 
     def final(self) -> Self:
         """The last entry alone."""

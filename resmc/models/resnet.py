@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 from .._system import checks
@@ -134,7 +135,7 @@ class ResNet(Network):
         """Return l log s + 2 log input_norm, which the normalised network of unit input lacks at ``layer``."""
         return layer * self.log_scale + 2.0 * math.log(self.input_norm)
 
-    @property
+    @cached_property
     def as_resnet(self) -> ResNet:
         """The network with the lam that `resmc.ResidualNetwork` gives it: the same bits in either spelling."""
         lam = lam_of_scale(SQRT2 * self.lam)
@@ -155,7 +156,10 @@ class ResNet(Network):
 
     def to_dict(self) -> Plain:
         """Return the fields, in order, as plain values: the canonical description."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: getattr(self, name) for name in _FIELDS}
+
+
+_FIELDS = tuple(f.name for f in fields(ResNet))
 
 
 def lam_of_scale(scale: float) -> float:

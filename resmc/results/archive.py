@@ -14,6 +14,7 @@ import math
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any
@@ -29,6 +30,11 @@ _COMMENT = b"sha256:"
 _BLANK = b"0" * 64
 _MANIFEST = "manifest.json"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # a mark, and the lengths of the name and of an extra field
+# Records of the format: before a member, of a member in the directory, and at the end; of all members here alike are
+# the version that is needed to read them, their date, the system that made them and the rights of a file there.
+_LOCAL, _CENTRAL, _END = struct.Struct("<4s5H3L2H"), struct.Struct("<4s2B5H3L5H2L"), struct.Struct("<4s4H2LH")
+_VERSION, _FIRST_DAY, _UNIX, _MODE = 20, 1 << 5 | 1, 3, 0o600 << 16
+SMALL, MANY = 1 << 30, 1 << 15  # bytes and members below which no size needs the format's 64 bits
 LONGEST_HEADER = 4096
 # The header of an array as NumPy writes it. Only these words are understood, whatever else the format may say, so that
 # no text of a file is ever evaluated.
@@ -39,18 +45,41 @@ _ARRAY = re.compile(
 
 def to_bytes(manifest: Plain, arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """The file's content: ``arrays`` by name, without the ending .npy."""
+    members = {_MANIFEST: json.dumps(manifest).encode()}
+    for name, array in arrays.items():
+        members[f"{name}.npy"] = _header(array.shape, array.dtype) + array.tobytes()
+    size = sum(map(len, members.values()))
+    data = small_zip(members) if size < SMALL and len(members) < MANY else any_zip(members)
+    return data[: -len(_BLANK)] + hashlib.sha256(data).hexdigest().encode()
+
+
+def any_zip(members: Mapping[str, bytes]) -> bytes:
+    """A zip archive of members, however large, with a checksum of zeros in its comment."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         archive.comment = _COMMENT + _BLANK
+        for name, data in members.items():
+            info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            info.create_system = _UNIX
+            archive.writestr(info, data)
+    return buffer.getvalue()
 
-        def put(name: str, data: bytes) -> None:
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
 
-        put(_MANIFEST, json.dumps(manifest).encode())
-        for name, array in arrays.items():
-            put(f"{name}.npy", _header(array.shape, array.dtype) + array.tobytes())
-    data = buffer.getvalue()
-    return data[: -len(_BLANK)] + hashlib.sha256(data).hexdigest().encode()
+def small_zip(members: Mapping[str, bytes]) -> bytes:
+    """The bytes of `any_zip` where the format's 32-bit sizes suffice: a sweep of small networks makes many such files.
+
+    Source: PKWARE, APPNOTE.TXT 6.3, sections 4.3.7, 4.3.12 and 4.3.16.
+    """
+    parts, directory, at = list[bytes](), list[bytes](), 0
+    for text, data in members.items():
+        name = text.encode("ascii")
+        about = (_VERSION, 0, 0, 0, _FIRST_DAY, zlib.crc32(data), len(data), len(data), len(name))
+        parts += (_LOCAL.pack(b"PK\3\4", *about, 0), name, data)
+        directory += (_CENTRAL.pack(b"PK\1\2", _VERSION, _UNIX, *about, 0, 0, 0, 0, _MODE, at), name)
+        at += _LOCAL.size + len(name) + len(data)
+    listed = b"".join(directory)
+    end = _END.pack(b"PK\5\6", 0, 0, len(members), len(members), len(listed), at, len(_COMMENT) + len(_BLANK))
+    return b"".join((*parts, listed, end, _COMMENT, _BLANK))
 
 
 class Archive:

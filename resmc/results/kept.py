@@ -77,6 +77,8 @@ def samples_of(request: Request, outcome: Outcome, offsets: Floats, ends: dict[s
     numbers = np.uint64(request.networks.start) + np.arange(request.recording.samples, dtype=np.uint64)
     if request.recording.on_device:
         return Samples(numbers, *outcome.raw.sample_tensors(offsets[-1]))
+    if not request.recording.samples:
+        return Samples(numbers, outcome.kept.sample_log_norm, outcome.kept.sample_output, outcome.final_samples)
     power, factor = split_power(float(request.lowered.output_offsets(request.recording.layers)[-1]))
     exponent = np.clip(outcome.kept.sample_exponent.astype(np.int64) + power, -5000, 5000).astype(np.int32)
     with np.errstate(over="ignore", under="ignore"):
@@ -92,7 +94,7 @@ def trajectories_of(request: Request, outcome: Outcome, offsets: Floats) -> Traj
         return Trajectories(numbers, *outcome.raw.path_tensors(offsets))
     kept = outcome.kept
     paths = {name: q.path for name, q in kept.quotients.items() if q.path is not None}
-    shift = request.lowered.quotient_offsets(request.recording.layers)
+    shift = request.lowered.quotient_offsets(request.recording.layers) if paths else {}
     with np.errstate(invalid="ignore"):  # 0/0
         ratios = {
             name: path + (shift[name] - (paths["gradient"][:, -1:] if name in BACKWARD else kept.path_log_norm[:, :1]))

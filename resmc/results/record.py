@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import cached_property, wraps
+from functools import cache, cached_property, wraps
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
@@ -126,7 +126,8 @@ class Record:
     def of(cls, request: Request, outcome: Outcome) -> Self:
         """The record of a request that was run, in the model's own units."""
         lowered, layers = request.lowered, request.recording.layers
-        offsets, ends = lowered.offsets(layers), final_offsets(lowered, layers)
+        offsets = lowered.offsets(layers)
+        ends = final_offsets(lowered, layers) if outcome.finals else {}
         return cls(
             model=lowered.model,
             method=request.method,
@@ -410,9 +411,15 @@ def _freeze(kept: Any) -> None:
     """Makes all arrays read-only."""
     if isinstance(kept, np.ndarray):
         kept.setflags(write=False)
+    elif names := _fields(kept.__class__):
+        for name in names:
+            _freeze(getattr(kept, name))
     elif isinstance(kept, Mapping):
         for part in kept.values():
             _freeze(part)
-    elif is_dataclass(kept):
-        for f in fields(kept):
-            _freeze(getattr(kept, f.name))
+
+
+@cache
+def _fields(kind: Hashable) -> tuple[str, ...]:
+    """Names of the fields of a data class, none of any other; a sweep asks for them with every shard."""
+    return tuple(f.name for f in fields(kind)) if isinstance(kind, type) and is_dataclass(kind) else ()

@@ -29,7 +29,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,11 +72,12 @@ _PRODUCTS = ("products", "partial_sums", "partial_squares")
 _COUNTS = tuple(np.dtype(f"u{size}") for size in (1, 2, 4, 8))  # types of a histogram's counts
 
 
-def to_bytes(simulation: Record) -> bytes:
-    """The file's content."""
+def to_bytes(simulation: Record, trimmed: Trimmed | None = None) -> bytes:
+    """The file's content; ``trimmed`` is the histogram, where the simulation does not hold it any more."""
     statistics = simulation.statistics
     filled = statistics.networks > 0
-    offset, histogram = _trimmed(statistics.histogram, filled)
+    norms = statistics.norms
+    offset, histogram = Trimmed.of(statistics) if trimmed is None else trimmed
     kept: dict[str, Samples | Trajectories] = {"samples": simulation.samples, "trajectories": simulation.trajectories}
     said = {
         "format": FORMAT,
@@ -95,7 +96,7 @@ def to_bytes(simulation: Record) -> bytes:
     arrays: dict[str, NDArray[Any]] = {
         "layers": simulation.layers,
         "statistics.networks": statistics.networks,
-        "statistics.norms": _stored(statistics.norms)[filled],
+        "statistics.norms": _stored(norms, filled),
     }
     if statistics.activity is not None:
         arrays["statistics.activity"] = statistics.activity.records[filled]
@@ -105,7 +106,7 @@ def to_bytes(simulation: Record) -> bytes:
         if len(part.networks):
             arrays |= {f"{name}.{f.name}": host(getattr(part, f.name)) for f in fields(part) if f.name != "ratios"}
             arrays |= {f"{name}.quotients.{quotient}": values for quotient, values in sorted(part.ratios.items())}
-    arrays |= {f"quotients.{name}": _stored(sums)[filled] for name, sums in simulation.ratios.items()}
+    arrays |= {f"quotients.{name}": _stored(sums, filled) for name, sums in simulation.ratios.items()}
     for name, law in simulation.laws.items():
         arrays |= {f"laws.{name}.bins": law.bins, f"laws.{name}.counts": law.counts}
     if simulation.joint is not None:
@@ -116,9 +117,13 @@ def to_bytes(simulation: Record) -> bytes:
     return archive.to_bytes(said, arrays)
 
 
-def _stored(sums: NormSums) -> NDArray[Any]:
-    """The records as a file has them."""
-    return sums.records if sums.startless.any() else _of_fields(sums.records, _NORM_SUMS_OF_ALL)
+def _stored(sums: NormSums, filled: NDArray[np.bool_]) -> NDArray[Any]:
+    """The records as a file has them, of groups that are ``filled``."""
+    records = sums.records[filled]
+    if records["startless"].any():
+        return records
+    words = records.view(np.int64).reshape(*records.shape, -1)  # without those of `startless` and `startless_alive`
+    return np.concatenate([words[..., :1], words[..., 3:]], axis=-1).view(_NORM_SUMS_OF_ALL)[..., 0]
 
 
 def _of_fields(records: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -167,7 +172,7 @@ def check_place(path: Path) -> None:
         raise in_words(FileNotFoundError(errno.ENOENT, ""), f"{path} cannot be written: its folder does not exist")
 
 
-def write_atomically(data: bytes, path: Path) -> None:
+def write_atomically(data: bytes, path: str | Path) -> None:
     """Write a file that is either whole or not there: to a temporary name beside it, flushed, synced and renamed.
 
     Raises
@@ -175,9 +180,11 @@ def write_atomically(data: bytes, path: Path) -> None:
     OSError
         If the file cannot be written (no permission, disk full); an older file of that name stays as it was.
     """
-    path = Path(os.path.realpath(path))  # a link stays one: the file that it leads to is written
-    check_place(path)
-    temporary = path.parent / temporary_name()
+    if os.path.lexists(path):
+        path = os.path.realpath(path)  # a link stays one: the file that it leads to is written
+        check_place(Path(path))
+    folder = os.path.dirname(path)
+    temporary = os.path.join(folder, temporary_name())
     try:
         # The kernel takes the umask off; to read it here would be to set it for a moment, for other threads too.
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -188,14 +195,17 @@ def write_atomically(data: bytes, path: Path) -> None:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
             raise
-        flush_folder(path.parent)
+        flush_folder(folder)
+        return
     except OSError as error:  # the system's own words would name the temporary file, or none
-        raise in_words(error, f"{path} cannot be written: {reason(error)}") from None
+        failure = error
+    check_place(Path(path))
+    raise in_words(failure, f"{path} cannot be written: {reason(failure)}")
 
 
-def flush_folder(path: Path) -> None:
+def flush_folder(path: str | Path) -> None:
     """Makes a folder's new names survive a loss of power, where its file system can."""
     folder = os.open(path, os.O_RDONLY)
     try:
@@ -395,19 +405,37 @@ def model_of(manifest: Mapping[str, Any]) -> Model:
     return of_dict(manifest["model"], version_01=version <= SCHEMA_VERSION_01)
 
 
-def _trimmed(histogram: NDArray[np.int64], filled: NDArray[np.bool_]) -> tuple[int, NDArray[Any]]:
-    """The first occupied bin, and the counts from there to the last one between underflow and overflow, as small.
+class Trimmed(NamedTuple):
+    """A histogram as a file has it: the first occupied bin, and the counts from there to the last, as small ones.
 
-    Only groups that are ``filled`` have counts. Megabytes of empty bins are looked through, and not copied.
+    ``counts`` (G, 2 + k) are of the groups that hold networks, between those of underflow and overflow.
     """
-    occupied = np.flatnonzero(histogram[:, 1:-1].any(axis=0))
-    first, last = (int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else (0, 0)
-    counts = np.concatenate([histogram[:, :1], histogram[:, 1 + first : 1 + last], histogram[:, -1:]], axis=1)[filled]
-    return first, counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
+
+    offset: int
+    counts: NDArray[Any]
+
+    @staticmethod
+    def of(sums: Sums) -> Trimmed:
+        """Trim the histogram of ``sums``.
+
+        Megabytes of empty bins are not copied, nor looked through where all networks are in the middle of them.
+        """
+        histogram, filled = sums.histogram, sums.networks > 0
+        bins, networks = histogram.shape[1] - 2, int(sums.norms.alive[:, -1].sum())
+        for margin in (bins * 3 // 8, 0):
+            within = histogram[:, 1 + margin : 1 + bins - margin]
+            occupied = np.flatnonzero(within.any(axis=0))
+            first, last = (int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else (0, 0)
+            columns = (histogram[:, :1], within[:, first:last], histogram[:, -1:])
+            counts = np.concatenate(columns, axis=1)[filled]
+            if counts.sum() == networks:
+                break
+        offset = margin + first if occupied.size else 0
+        return Trimmed(offset, counts.astype(np.min_scalar_type(int(counts.max(initial=0)))))
 
 
 def _histogram(found: Archive, checked: Manifest, sums: LayerSums) -> NDArray[np.int64]:
-    """The inverse of `_trimmed`."""
+    """The inverse of `Trimmed.of`."""
     counts, first = found.array("statistics.histogram", *_COUNTS), checked.histogram_offset
     filled = sums.networks > 0
     occupied = counts.shape[-1] - 2 if counts.ndim == 2 else -1

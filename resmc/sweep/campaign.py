@@ -56,6 +56,10 @@ class Campaign(Protocol):
         """The plan itself."""
 
     @property
+    def together(self) -> int:
+        """Work of small shards that may be one task; 0 where each shard is a task of its own."""
+
+    @property
     def indices(self) -> Iterable[int]:
         """Numbers of the series, each of which is computed once."""
 

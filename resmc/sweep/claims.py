@@ -4,6 +4,10 @@ A claim is a small file named after a shard. Its owner, the process that compute
 seconds. No result depends on claims being seen, kept or written: without them several processes compute the same shard,
 and write the same bytes.
 
+A claim is a hard link to a file of its owner's, the clock, where the file system has links. To make and remove a file
+for every shard can take longer than to compute a small one: without a journal, ext4 looks at all that were removed
+within the last minutes whenever it makes one.
+
 A claim lapses at once when its owner was a process of this host and has ended. Every other claim lapses after a minute
 without a touch, even if a process of the owner's number runs: numbers are given again, and in a container the first
 process has the same number every time.
@@ -15,6 +19,7 @@ import contextlib
 import os
 import re
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from .._system.writers import host_mark, process_is_alive
@@ -35,49 +40,92 @@ class Claims:
         self.own: set[str] = set()
         self.ahead = 0.0  # seconds by which the file system's clock is ahead of this machine's
         self.last = -1e9
+        with contextlib.suppress(OSError):  # claims of an earlier process with this mark are links to it: they stay old
+            self.clock.unlink()
         self.beat()
 
-    def take(self, name: str) -> bool:
-        """Claim ``name``; return False if another living process has claimed it, or a range that overlaps with it."""
+    @property
+    def clock(self) -> Path:
+        """The file that tells the time, and that claims are links to."""
+        return self.folder / f".clock-{self.mark}"
+
+    def take(self, name: str, seen: Collection[str] | None = None) -> bool:
+        """Claim ``name``; return False if another living process has claimed it, or a range that overlaps with it.
+
+        ``seen`` are names of other processes' claims as `of_others` has just told; by default it is asked.
+        """
         if name in self.own:
             return True
-        if self._overlaps(name):
+        self.beat()  # a link is as old as the last touch of the clock
+        if self._overlaps(name, self.of_others() if seen is None else seen):
             return False
-        path = self.folder / name
+        path = f"{self.folder}/{name}"
         self.own.add(name)  # noted before the file is made, so that an interrupt leaves no file that nobody gives up
         with contextlib.suppress(OSError):
             for _ in range(2):
                 try:
-                    with open(path, "x", encoding="ascii") as file:
-                        file.write(self.mark)
+                    self._make(path)
                     break
                 except FileExistsError:
-                    if self._alive(path):
+                    if self._alive(Path(path)):
                         self.own.discard(name)
                         return False
-                    path.unlink(missing_ok=True)
+                    Path(path).unlink(missing_ok=True)
         return True
 
-    def _overlaps(self, name: str) -> bool:
+    def _make(self, path: str) -> None:
+        """Make the file of a claim; raises FileExistsError if it is there."""
+        try:
+            try:
+                os.link(self.clock, path)
+            except FileNotFoundError:  # the clock is not there yet, or went with other claims of this process
+                self._touch_clock()
+                os.link(self.clock, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links, or with no more of them for one file
+            with open(path, "x", encoding="ascii") as file:
+                file.write(self.mark)
+
+    def _touch_clock(self) -> None:
+        try:
+            os.utime(self.clock)
+        except FileNotFoundError:
+            self.clock.write_text(self.mark, encoding="ascii")
+
+    def of_others(self) -> list[str]:
+        """Return the names of claims that are not of this process, whether their owners live or not."""
+        with contextlib.suppress(OSError):
+            return [name for name in os.listdir(self.folder) if name not in self.own and name[0] != "."]
+        return []
+
+    def _overlaps(self, name: str, seen: Collection[str]) -> bool:
         """Say whether another process has claimed some of the same networks, in a shard of another size."""
         key, start, stop = _parts(name)
-        with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
-            for entry in entries:
-                if entry.name == name or entry.name in self.own or not entry.name.startswith(f"{key}-"):
-                    continue
-                _, other_start, other_stop = _parts(entry.name)
-                if other_start < stop and start < other_stop and self._alive(Path(entry.path)):
-                    return True
+        for other in seen:
+            if other == name or other in self.own or not other.startswith(f"{key}-"):
+                continue
+            _, other_start, other_stop = _parts(other)
+            if other_start < stop and start < other_stop and self._alive(self.folder / other):
+                return True
         return False
 
     def drop(self, name: str) -> None:
         """Give up one claim of this process."""
-        path = self.folder / name
+        path = f"{self.folder}/{name}"
         with contextlib.suppress(OSError, ValueError):
             # After an interrupt in `take`, the file may still be empty, or be another process's, as its mark tells.
-            if _mark(path) in (self.mark, ""):
-                path.unlink()
+            if self._is_link(path) or _mark(Path(path)) in (self.mark, ""):
+                os.unlink(path)
         self.own.discard(name)
+        if not self.own:
+            with contextlib.suppress(OSError):
+                self.clock.unlink()
+
+    def _is_link(self, path: str) -> bool:
+        with contextlib.suppress(OSError):
+            return os.path.samefile(path, self.clock)
+        return False
 
     def drop_all(self) -> None:
         """Give up all claims of this process."""
@@ -90,10 +138,10 @@ class Claims:
             return
         self.last = time.monotonic()
         with contextlib.suppress(OSError):
-            clock = self.folder / f".clock-{self.mark}"
-            clock.touch()
-            self.ahead = clock.stat().st_mtime - time.time()
-            clock.unlink()
+            self._touch_clock()
+            self.ahead = self.clock.stat().st_mtime - time.time()
+            if not self.own:
+                self.clock.unlink()
         for name in self.own:
             with contextlib.suppress(OSError):
                 os.utime(self.folder / name)
@@ -133,10 +181,16 @@ class NoClaims(Claims):
     def __init__(self) -> None:
         self.own: set[str] = set()
 
-    def take(self, name: str) -> bool:
+    def of_others(self) -> list[str]:
+        return []
+
+    def take(self, name: str, seen: Collection[str] | None = None) -> bool:
         return True
 
     def drop(self, name: str) -> None:
+        pass
+
+    def drop_all(self) -> None:
         pass
 
     def beat(self) -> None:

@@ -30,6 +30,8 @@ from .store import Listing, Store, Stored, class_name
 
 PATIENCE = 1.0  # seconds between looks into the store, when other processes compute all shards that are left
 LOOK = 20.0  # seconds between looks into the store for shards of other processes; more where a look takes long
+MOST_TOGETHER = 16  # small shards that are one task
+SHARES = 4  # tasks that small shards are cut into for each place at least
 MOST_FAILURES = 3  # times that a shard is computed again after the worker that computed it has died
 
 
@@ -246,24 +248,21 @@ class Runner:
     def _work(self, engine: Engine, shards: Iterable[Shard[Any]]) -> bool:
         """Compute every shard that no other process has claimed; return False if some were claimed by others."""
         assert self.claims is not None
-        waiting, running, others = deque(shards), dict[Any, Shard[Any]](), list[Shard[Any]]()
+        waiting, running, others = deque(shards), dict[Any, list[Shard[Any]]](), list[Shard[Any]]()
         while waiting or running:
             look()
             self._look(waiting)
-            while waiting and len(running) < engine.places():
-                shard = waiting.popleft()
-                if not self.claims.take(shard.name):
-                    others.append(shard)
-                elif stored := self.store.find(shard.point.key, Range(shard.start, shard.stop), self.classes):
-                    self._was_done(shard, stored, waiting)  # another process has written it since the store was listed
-                else:
-                    try:
-                        future = engine.submit(self._task(engine, shard))
-                    except engine.broken:  # raised by an executor that cannot be used any more
-                        self._worker_died(engine, shard, waiting)
-                        continue
-                    running[future] = shard
-                    future.add_done_callback(self.finished.put)
+            while waiting and len(running) < (places := engine.places()):
+                shards_of_task = self._next(waiting, others, places)
+                if not shards_of_task:
+                    continue
+                try:
+                    future = engine.submit([self._task(engine, shard) for shard in shards_of_task])
+                except engine.broken:  # raised by an executor that cannot be used any more
+                    self._worker_died(engine, shards_of_task, waiting)
+                    continue
+                running[future] = shards_of_task
+                future.add_done_callback(self.finished.put)
             self.claims.beat()
             self.progress.show(self.state)
             if not running:
@@ -274,17 +273,37 @@ class Runner:
                 continue
             if future not in running:  # left from an earlier call of this method
                 continue
-            shard = running.pop(future)
+            shards_of_task = running.pop(future)
             try:
-                done = future.result()
+                all_done = future.result()
             except engine.broken:
-                self._worker_died(engine, shard, waiting)
+                self._worker_died(engine, shards_of_task, waiting)
                 continue
-            self._was_computed(done, waiting)
+            for done in all_done:
+                self._was_computed(done, waiting)
         if others:
             self.progress.show(self.state)
             self._pause(min(max(PATIENCE, 10.0 * self.look_cost), LOOK))
         return not others
+
+    def _next(self, waiting: deque[Shard[Any]], others: list[Shard[Any]], places: int) -> list[Shard[Any]]:
+        """Claim the next shard, or the next few small ones, and note those that others compute or have computed.
+
+        They become fewer towards the end, so that all workers end at about the same time.
+        """
+        assert self.claims is not None
+        found, work, seen = list[Shard[Any]](), 0, self.claims.of_others()
+        most = min(MOST_TOGETHER, 1 + len(waiting) // (SHARES * places)) if self.kind == "cpu" else 1
+        while waiting and (not found or (len(found) < most and work + waiting[0].updates <= self.campaign.together)):
+            shard = waiting.popleft()
+            if not self.claims.take(shard.name, seen):
+                others.append(shard)
+            elif stored := self.store.find(shard.point.key, Range(shard.start, shard.stop), self.classes):
+                self._was_done(shard, stored, waiting)  # another process has written it since the store was listed
+            else:
+                found.append(shard)
+                work += shard.updates
+        return found
 
     def _pause(self, seconds: float) -> None:
         """Sleep, but look now and then whether to go on."""
@@ -293,16 +312,17 @@ class Runner:
             look()
             time.sleep(min(left, 0.1))
 
-    def _worker_died(self, engine: Engine, shard: Shard[Any], waiting: deque[Shard[Any]]) -> None:
-        """Put a shard whose worker has died back into the queue; give up if workers die with it again and again."""
-        self.failures[shard] += 1
+    def _worker_died(self, engine: Engine, shards: list[Shard[Any]], waiting: deque[Shard[Any]]) -> None:
+        """Put shards whose worker has died back into the queue; give up if workers die with them again and again."""
+        self.failures.update(shards)
+        shard = max(shards, key=lambda one: self.failures[one])
         if self.failures[shard] > MOST_FAILURES or not engine.recovers:
             raise RuntimeError(
                 f"a worker has died while computing {self.campaign.describe(self._track(shard).index)}: it may "
                 "have run out of memory. Finished shards are safe; run the same again, with fewer workers"
             ) from None
-        self.progress.note("a worker has died; its shard is computed again")
-        waiting.appendleft(shard)
+        self.progress.note("a worker has died; what it was at is computed again")
+        waiting.extendleft(reversed(shards))
 
     def _task(self, engine: Engine, shard: Shard[Any]) -> ShardTask:
         path = None if self.store.in_memory else str(self.store.path)

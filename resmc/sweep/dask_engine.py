@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from .compute import Done, ShardTask, compute
+from .compute import Done, ShardTask, compute_all
 
 RETRIES = 3  # times that a task which raises is computed again; after a worker's death the scheduler has its own rule
 LOOK = 1.0  # seconds between questions to the scheduler about its workers
@@ -35,10 +35,10 @@ class Dask:
             self.looked = time.monotonic()
         return max(1, 2 * self.workers)
 
-    def submit(self, task: ShardTask) -> Submitted:
+    def submit(self, tasks: Sequence[ShardTask]) -> Submitted:
         self.count += 1
         key = f"resmc-shard-{self.run}-{self.count}"
-        future = Submitted(self.client.submit(compute, task, key=key, pure=False, retries=RETRIES), self.submitted)
+        future = Submitted(self.client.submit(compute_all, tasks, key=key, pure=False, retries=RETRIES), self.submitted)
         self.submitted.add(future)
         return future
 
@@ -64,11 +64,11 @@ class Submitted:
     def add_done_callback(self, call: Callable[[Submitted], None]) -> None:
         self.future.add_done_callback(lambda future: call(self))
 
-    def result(self) -> Done:
+    def result(self) -> list[Done]:
         from distributed import CancelledError
 
         try:
-            done: Done = self.future.result()
+            done: list[Done] = self.future.result()
             return done
         except CancelledError as error:
             reason = getattr(error, "reason", error)

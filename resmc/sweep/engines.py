@@ -7,6 +7,7 @@ engine sees a result: shards go from the worker to the store.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent import futures
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from .._system import checks
 from .._system.cpus import usable_cpus
 from .._system.words import brief
 from ..engine import devices
-from .compute import Done, ShardTask, compute
+from .compute import Done, ShardTask, compute_all
 from .dask_engine import Dask
 from .gpus import visible
 from .processes import Processes
@@ -40,8 +41,8 @@ class Engine(Protocol):
     def places(self) -> int:
         """Return how many tasks to have submitted at a time."""
 
-    def submit(self, task: ShardTask) -> Any:
-        """Return a future of the task, with ``add_done_callback``, ``result`` and ``cancel``."""
+    def submit(self, tasks: Sequence[ShardTask]) -> Any:
+        """Return a future of what tasks have done, with ``add_done_callback``, ``result`` and ``cancel``."""
 
     def close(self) -> None:
         """Stop the tasks that still run, and end the workers that the engine has started."""
@@ -88,7 +89,10 @@ def open_engine(engine: Any, workers: int | None, threads: int | None, device: s
 
 
 class Threads:
-    """An engine of threads in this process, which work side by side since kernels release the interpreter's lock."""
+    """An engine of threads in this process, which work side by side since kernels release the interpreter's lock.
+
+    There are two threads for each worker: while one waits for the disk, another computes.
+    """
 
     pin = False
     recovers = False
@@ -97,13 +101,14 @@ class Threads:
     def __init__(self, workers: int, threads: int) -> None:
         self.threads, self.workers = threads, workers
         self.stop = threading.Event()
-        self.pool = futures.ThreadPoolExecutor(workers, "resmc-sweep")
+        self.computing = threading.Semaphore(workers)
+        self.pool = futures.ThreadPoolExecutor(2 * workers, "resmc-sweep")
 
     def places(self) -> int:
-        return self.workers + 1  # one task waits in the queue, so that no thread waits for a task
+        return 2 * self.workers + 1  # one task waits in the queue, so that no thread waits for a task
 
-    def submit(self, task: ShardTask) -> futures.Future[Done]:
-        return self.pool.submit(compute, task, self.stop)
+    def submit(self, tasks: Sequence[ShardTask]) -> futures.Future[list[Done]]:
+        return self.pool.submit(compute_all, tasks, self.stop, self.computing)
 
     def close(self) -> None:
         self.stop.set()
@@ -128,9 +133,9 @@ class External:
     def places(self) -> int:
         return 2 * self.workers
 
-    def submit(self, task: ShardTask) -> Any:
+    def submit(self, tasks: Sequence[ShardTask]) -> Any:
         try:
-            future = self.executor.submit(compute, task, self.stop)
+            future = self.executor.submit(compute_all, tasks, self.stop)
         except futures.BrokenExecutor:
             if self.used:
                 raise

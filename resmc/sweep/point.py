@@ -57,7 +57,7 @@ class Point:
         """Hash of all that two shards must share to be merged: 32 hexadecimal digits."""
         bins = histogram_bins(self.model)
         described = {
-            "model": self.model.to_dict(),
+            "model": canonical(self.model),
             "seed": self.seed,
             "method": self.method,
             "layers": self.recorded.tolist(),
@@ -68,7 +68,7 @@ class Point:
         }
         if self.joint is not None:
             described["joint"] = self.joint.to_dict()
-        return description_key(described, NUMERICS_VERSION, self.batch)
+        return _key_of_canonical(described, NUMERICS_VERSION, self.batch)
 
     def request(self, start: int, stop: int, device: Device, threads: int) -> Request:
         """Request the networks start .. stop - 1, to be simulated on ``device``."""
@@ -85,7 +85,7 @@ class Point:
             threads=min(threads, stop - start),
         )
 
-    @property
+    @cached_property
     def updates(self) -> int:
         """Work for one network: neuron updates, or with dense weights the number of weights that are drawn.
 
@@ -105,7 +105,11 @@ class Point:
 
 def description_key(described: Mapping[str, Any], numerics_version: str, batch: int) -> str:
     """Make the key from a description such as a file's manifest (`resmc.results.storage`), which may hold more."""
-    described = {**described, "model": canonical(model_of(described))}
+    return _key_of_canonical({**described, "model": canonical(model_of(described))}, numerics_version, batch)
+
+
+def _key_of_canonical(described: Mapping[str, Any], numerics_version: str, batch: int) -> str:
+    """Make the key from a description whose model is in the spelling that all share."""
     names = ("model", "seed", "method", "layers", "correlations", "bins", "histogram_version")
     description = [KEY_VERSION, *(described[name] for name in names), numerics_version, batch]
     followed = [name for name in FOLLOWED if name in described.get("quotients", ())]

@@ -15,12 +15,13 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from concurrent import futures
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
 from .._system.stopping import Stopped
-from .compute import Done, ShardTask, compute
+from .compute import Done, ShardTask, compute_all
 from .gpus import pin
 
 PROGRAM = "import sys; from resmc.sweep.processes import work; work(*sys.argv[1:])"
@@ -56,11 +57,11 @@ class Processes:
     def places(self) -> int:
         return self.workers + 1
 
-    def submit(self, task: ShardTask) -> futures.Future[Done]:
-        return self.pool.submit(self._compute, task)
+    def submit(self, tasks: Sequence[ShardTask]) -> futures.Future[list[Done]]:
+        return self.pool.submit(self._compute, tasks)
 
-    def _compute(self, task: ShardTask) -> Done:
-        """Let this thread's process compute a task, and start the process if there is none yet."""
+    def _compute(self, tasks: Sequence[ShardTask]) -> list[Done]:
+        """Let this thread's process compute tasks, and start the process if there is none yet."""
         worker: Worker | None = getattr(self.own, "worker", None)
         if worker is None:
             worker = self.own.worker = Worker(self.device, self.path)
@@ -68,7 +69,7 @@ class Processes:
         if self.stopped:  # asked only now that `close` knows the worker: asked before, `close` could miss it
             raise Stopped("the run of the sweep was stopped")
         try:
-            return worker.compute(task)
+            return worker.compute(tasks)
         except WorkerDied:
             self.own.worker = None
             self.started.remove(worker)
@@ -96,17 +97,17 @@ class Worker:
                 env=os.environ | {"PYTHONPATH": path},
             )
 
-    def compute(self, task: ShardTask) -> Done:
-        """Send a task and wait for its end; raise the exception that it raised there, or `WorkerDied`."""
+    def compute(self, tasks: Sequence[ShardTask]) -> list[Done]:
+        """Send tasks and wait for their end; raise the exception that one raised there, or `WorkerDied`."""
         try:
-            self.connection.send(task)
+            self.connection.send(tasks)
             outcome = self.connection.recv()
         except (EOFError, OSError):
             self.close()
             raise WorkerDied(f"exit status {self.process.returncode}") from None
         if isinstance(outcome, Exception):
             raise outcome
-        assert isinstance(outcome, Done)
+        assert isinstance(outcome, list)
         return outcome
 
     def stop(self) -> None:
@@ -149,24 +150,24 @@ def work(pipe: str, parent: str, device: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent handles it
     threading.Thread(target=_end_with_parent, args=(int(parent),), daemon=True).start()
     pin(device)
-    tasks = Connection(int(pipe))
+    parent_side = Connection(int(pipe))
     while True:
         try:
-            task = tasks.recv()
+            tasks = parent_side.recv()
         except (EOFError, OSError):
             return
-        outcome: Done | Exception
+        outcome: list[Done] | Exception
         try:
-            outcome = compute(task, Closed(tasks))
+            outcome = compute_all(tasks, Closed(parent_side))
         except Exception as error:
             error.add_note(f"In a worker process: {traceback.format_exc()}")
             outcome = error
         try:
-            tasks.send(outcome)
+            parent_side.send(outcome)
         except OSError:  # nobody listens any more
             return
         except Exception:  # raised if the task's exception cannot be pickled
-            tasks.send(RuntimeError(f"{type(outcome).__name__}: {outcome}"))
+            parent_side.send(RuntimeError(f"{type(outcome).__name__}: {outcome}"))
 
 
 def _end_with_parent(parent: int) -> None:

@@ -64,6 +64,7 @@ class RowCampaign(Generic[Row]):
     """A campaign without pilots, whose series are the rows of a map (`resmc.sweep.campaign.Campaign`)."""
 
     pilots = None
+    together = 0
 
     def __init__(self, plan: RowPlan[Row]) -> None:
         self.networks = plan.networks

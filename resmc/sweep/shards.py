@@ -15,6 +15,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 # Work in a shard: about a second of one CPU core, or of one GPU at a tenth of the rate that its instructions allow.
 # Smaller shards would spend time on files and on starting kernels; larger ones would lose much when a process dies.
 UPDATES = {"cpu": 2**30, "cuda": 2**37}
+TOGETHER = 2**27  # updates of small shards that one task computes: a fraction of a second, to be lost with its process
 MOST_SHARDS = 2**15  # shards of a whole plan, beside one for each point: 10^12 networks take as few files as 10^10
 MOST_FILES = 2**20  # shards of a plan whose user has set the size of a shard
 

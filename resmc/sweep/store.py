@@ -21,6 +21,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Collection
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -200,13 +201,16 @@ class Store:
 
     def file(self, stored: Stored) -> Path:
         """Return the path of a shard's file."""
-        return self.shards / stored.key[:2] / stored.file
+        return Path(self._name(stored))
+
+    def _name(self, stored: Stored) -> str:
+        return f"{self.shards}/{stored.key[:2]}/{stored.file}"
 
     def find(self, key: str, networks: Range, classes: Collection[str]) -> Stored | None:
         """Return the file of a range if there is one of these numerics classes by now; this lists no folder."""
         for numerics in sorted(classes):
             stored = Stored(key, networks, numerics)
-            if self.file(stored).exists():
+            if os.path.exists(self._name(stored)):
                 return stored
         return None
 
@@ -218,14 +222,16 @@ class Store:
         StoreError
             If the disk is full or cannot be written to.
         """
-        path = self.file(stored)
+        path = self._name(stored)
         try:
-            if not path.parent.exists():
-                path.parent.mkdir(exist_ok=True)
+            try:
+                storage.write_atomically(data, path)
+            except FileNotFoundError:  # the first shard of its folder
+                os.makedirs(os.path.dirname(path), exist_ok=True)
                 storage.flush_folder(self.shards)
+                storage.write_atomically(data, path)
         except OSError as error:
             raise self.failure(error) from None
-        self._write(data, path)
 
     def verified(self, stored: Stored, parse: Callable[[bytes, str], tuple[Stored | None, Content]]) -> Content:
         """Read a shard by ``parse``, which says under which name a content belongs; a bad one raises ValueError there.
@@ -237,7 +243,7 @@ class Store:
         """
         data = self.content(stored)
         try:
-            held, content = parse(data, str(self.file(stored)))
+            held, content = parse(data, self._name(stored))
         except ValueError as error:
             raise Damaged(str(error)) from None
         if held != stored:
@@ -260,7 +266,7 @@ class Store:
 
     def content(self, stored: Stored) -> bytes:
         """Read a shard's file, unverified; raises `Damaged` if it cannot be read, `Gone` if it is not there."""
-        path = self.file(stored)
+        path = self._name(stored)
         try:
             return read_file(path)
         except OSError as error:  # for example a bad sector, no permission, or a link to nowhere
@@ -275,12 +281,6 @@ class Store:
 
     def _folders(self) -> list[Path]:
         return sorted(Path(entry.path) for entry in _scan(self.shards) if entry.is_dir())
-
-    def _write(self, data: bytes, path: Path) -> None:
-        try:
-            storage.write_atomically(data, path)
-        except OSError as error:
-            raise self.failure(error) from None
 
     def failure(self, error: OSError) -> StoreError:
         """Make the error for a disk that is full or gone."""
@@ -309,6 +309,7 @@ def stored_as(point: Series, networks: Range, numerics: str) -> Stored:
     return Stored(point.key, networks, class_name(numerics))
 
 
+@cache
 def class_name(numerics: str) -> str:
     """Write a numerics class as it stands in a file's name."""
     return re.sub("[^a-z0-9_]+", "-", numerics.lower())

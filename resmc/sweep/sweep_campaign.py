@@ -14,7 +14,7 @@ from .pilot import pilot_shard, wanted_networks
 from .plan import Plan, ends
 from .point import Point
 from .result import Known, SweepResult, collect
-from .shards import MOST_FILES, Shard
+from .shards import MOST_FILES, TOGETHER, Shard
 from .store import Store, Stored
 
 
@@ -36,6 +36,8 @@ class SweepPilots:
 
 class SweepCampaign:
     """A sweep, as a `resmc.sweep.campaign.Campaign`."""
+
+    together = TOGETHER
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.networks = plan, plan.networks
