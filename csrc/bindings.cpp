@@ -17,6 +17,7 @@
 #include "cpu/columns.hpp"
 #include "cpu/population.hpp"
 #include "cpu/run.hpp"
+#include "cpu/statistics.hpp"
 #include "include/resmc/streams.hpp"
 
 namespace py = pybind11;
@@ -239,6 +240,15 @@ size_t population_thread_bytes(uint32_t width, uint32_t size, const std::string&
     return population_bytes(find_backend(instruction_set), width, size);
 }
 
+// The first occupied bin of a histogram (rows, 2 + bins), one past the last, and a number as large as its counts.
+py::tuple occupied(const py::array_t<int64_t, py::array::c_style>& histogram, int64_t total) {
+    if (histogram.ndim() != 2 || histogram.shape(1) < 2)
+        throw std::invalid_argument("histogram must have shape (n, 2 + bins)");
+    const size_t rows = static_cast<size_t>(histogram.shape(0)), columns = static_cast<size_t>(histogram.shape(1));
+    const Occupied found = occupied_bins(histogram.data(), rows, columns - 2, total);
+    return py::make_tuple(found.first, found.last, found.bits);
+}
+
 size_t thread_bytes(const py::dict& network, const py::dict& settings,
                     const py::array_t<uint32_t, py::array::c_style>& layers, const std::string& instruction_set) {
     const AnyNetwork described(network);
@@ -406,6 +416,7 @@ PYBIND11_MODULE(_native, m) {
           py::arg("threads"), py::arg("instruction_set"), py::arg("progress"));
     m.def("population_thread_bytes", &population_thread_bytes, py::arg("width"), py::arg("size"),
           py::arg("instruction_set"));
+    m.def("occupied", &occupied, py::arg("histogram").noconvert(), py::arg("total"));
     m.def("thread_bytes", &thread_bytes, py::arg("network"), py::arg("settings"), py::arg("layers"),
           py::arg("instruction_set"));
     m.def("words", &words, py::arg("instruction_set"), py::arg("seed"), py::arg("stream"), py::arg("layer"),

@@ -21,6 +21,7 @@ import pytest
 
 import resmc
 from resmc import ResNet, Simulation
+from resmc.engine import native
 from resmc.engine.request import NetworkRange
 from resmc.engine.sums import NORM_SUMS, LayerSums
 from resmc.results import archive, storage
@@ -161,6 +162,22 @@ def test_a_histogram_comes_back_wherever_its_counts_lie_and_however_large_they_a
     sums = replace(sums, norms=norms, activity=replace(activity, alive=norms.alive), histogram=histogram)
     sim = replace(sim, ranges=(NetworkRange(0, 32 * count, 1),), statistics=sums)
     assert_equal(sim, from_bytes(storage.to_bytes(sim)))
+
+
+@pytest.mark.parametrize("bins", [1, 7, 8, 100, 8192])
+def test_the_occupied_bins_are_found_whether_all_are_in_the_middle_or_not(bins):
+    random = np.random.default_rng(bins)
+    for low, high in ((0, bins), (bins * 3 // 8, bins - bins * 3 // 8), (0, 1), (bins - 1, bins)):
+        histogram = np.zeros((5, 2 + bins), np.int64)
+        for place in random.integers(low, high, size=3):
+            histogram[random.integers(5), 1 + place] += random.integers(1, 1000)
+        histogram[:, 0] = histogram[:, -1] = 10**6
+        inside = histogram[:, 1:-1]
+        found = np.flatnonzero(inside.any(axis=0))
+        expected = (int(found[0]), int(found[-1]) + 1, int(np.bitwise_or.reduce(inside, axis=None)))
+        assert native.occupied(histogram, int(inside.sum())) == expected
+        assert native.occupied(histogram, -1) == expected
+    assert native.occupied(np.zeros((5, 2 + bins), np.int64), 0) == (0, 0, 0)
 
 
 def test_an_empty_histogram_comes_back():

@@ -1,6 +1,8 @@
 // Statistics of a batch and of the groups: how many numbers they are, and how one is added to the other, on the host.
 #pragma once
 
+#include <vector>
+
 #include "../include/resmc/layer_sums.hpp"
 #include "backend.hpp"
 
@@ -39,6 +41,39 @@ inline void add_counts(int64_t* to, const int64_t* more, size_t size) {
         for (size_t i = begin; i < end; ++i) any |= more[i];
         for (size_t i = begin; any != 0 && i < end; ++i) to[i] += more[i];
     }
+}
+
+// Columns first .. last - 1 of a histogram hold all counts of its bins; `bits` has every bit that one of these has.
+struct Occupied {
+    size_t first = 0, last = 0;
+    int64_t bits = 0;
+};
+
+// Of rows of underflow, `bins` counts and overflow, whose counts of bins add up to `total`: where all are in the middle
+// quarter, as of most laws, the megabytes beside it are not looked through.
+inline Occupied occupied_bins(const int64_t* rows, size_t n_rows, size_t bins, int64_t total) {
+    std::vector<int64_t> sums;
+    Occupied found;
+    for (const size_t margin : {bins / 8 * 3, size_t{0}}) {
+        const size_t width = bins - 2 * margin;
+        sums.assign(width, 0);
+        int64_t bits = 0, all = 0;
+        for (size_t r = 0; r < n_rows; ++r) {
+            const int64_t* const row = rows + r * (bins + 2) + 1 + margin;
+            for (size_t i = 0; i < width; ++i) {
+                sums[i] += row[i];
+                bits |= row[i];
+            }
+        }
+        for (const int64_t sum : sums) all += sum;
+        if (all != total && margin > 0) continue;
+        size_t first = 0, last = width;
+        while (first < width && sums[first] == 0) ++first;
+        while (last > first && sums[last - 1] == 0) --last;
+        if (first < last) found = {margin + first, margin + last, bits};
+        break;
+    }
+    return found;
 }
 
 // Adds the statistics of a batch to those of its group.

@@ -46,6 +46,14 @@ def thread_bytes(network: KernelNetwork, job: Job, n_layers: int, instructions: 
     return _native.thread_bytes(plain(network), plain(job), layers, instructions)
 
 
+def occupied(histogram: NDArray[np.int64], total: int) -> tuple[int, int, int]:
+    """The first occupied bin, one past the last, and a number with all bits that counts have, of bins of (G, 2 + bins).
+
+    ``total`` is what all bins but underflow and overflow hold, by which a part of them is known to hold all.
+    """
+    return _native.occupied(histogram, total)
+
+
 # -- columns of networks whose weights are handed in ------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ from .joint_ends import JointEnds
 from .joint_sums import JointSums
 from .lowering import CHANGES, MEAN_SQUARE, KernelNetwork, KernelResidual, Lowered
 from .machines import machine_of
+from .recording import GROUPS
 from .request import Job, Request, group_sizes
 from .sums import NormSums, Sums
 
@@ -68,10 +69,15 @@ class Outcome:
 
     @property
     def size(self) -> int:
-        """Bytes of memory that it takes, but for what was kept raw and what networks with several inputs leave."""
-        sums = [*self.sums.arrays().values(), *(q.records for q in self.quotients.values())]
-        counts = [array for one in self.finals.values() for array in (one.bins, one.counts)]
-        return sum(array.nbytes for array in (*sums, *counts))
+        """Bytes of memory that it takes, or more, but for what was kept raw and what several inputs leave."""
+        sums = self.sums
+        norms = sums.norms.records.nbytes * (2 + len(self.quotients))
+        counts = sum(2 * one.bins.nbytes for one in self.finals.values())
+        return norms + counts + 3 * sums.products.nbytes + sums.histogram.nbytes
+
+    def give_up_histogram(self) -> None:
+        """Give the memory of the histogram back, which is megabytes, most of them zeros: it has no bins from now on."""
+        object.__setattr__(self.sums, "histogram", np.zeros((GROUPS, 0), np.int64))
 
 
 @dataclass(eq=False)

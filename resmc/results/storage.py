@@ -38,6 +38,7 @@ from .._system import checks
 from .._system.plain import Plain
 from .._system.reading import in_words, read_file, reason
 from .._system.writers import temporary_name
+from ..engine import native
 from ..engine.lowering import BACKWARD
 from ..engine.recording import GROUPS
 from ..engine.sums import ACTIVITY_SUMS, NORM_SUMS, ActivitySums, LayerSums, NormSums, Sums
@@ -421,17 +422,15 @@ class Trimmed(NamedTuple):
         Megabytes of empty bins are not copied, nor looked through where all networks are in the middle of them.
         """
         histogram, filled = sums.histogram, sums.networks > 0
-        bins, networks = histogram.shape[1] - 2, int(sums.norms.alive[:, -1].sum())
-        for margin in (bins * 3 // 8, 0):
-            within = histogram[:, 1 + margin : 1 + bins - margin]
-            occupied = np.flatnonzero(within.any(axis=0))
-            first, last = (int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else (0, 0)
-            columns = (histogram[:, :1], within[:, first:last], histogram[:, -1:])
-            counts = np.concatenate(columns, axis=1)[filled]
-            if counts.sum() == networks:
-                break
-        offset = margin + first if occupied.size else 0
-        return Trimmed(offset, counts.astype(np.min_scalar_type(int(counts.max(initial=0)))))
+        bins = histogram.shape[1] - 2
+        outside = histogram[:, :: bins + 1]
+        networks = int(sums.norms.records["alive"][:, -1].sum())
+        first, last, largest = native.occupied(histogram, networks - int(outside.sum()))
+        largest = max(largest, int(outside.max()))
+        counts = np.empty((len(histogram), last - first + 2), np.min_scalar_type(largest))
+        counts[:, 0], counts[:, -1] = outside[:, 0], outside[:, 1]
+        counts[:, 1:-1] = histogram[:, 1 + first : 1 + last]
+        return Trimmed(first, counts if filled.all() else counts[filled])
 
 
 def _histogram(found: Archive, checked: Manifest, sums: LayerSums) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -102,9 +102,8 @@ class Task(ShardTask):
             outcome = run(request, report)
             # Megabytes that are given back at once serve the next shard, without being brought in by the system anew.
             trimmed = Trimmed.of(outcome.sums)
-            sums = replace(outcome.sums, histogram=outcome.sums.histogram[:, :0].copy())
-            small = replace(outcome, sums=sums, kept=replace(outcome.kept, sums=sums))
-            return Begun(lambda: self._made(request, small, trimmed), small.size)
+            outcome.give_up_histogram()
+            return Begun(lambda: self._made(request, outcome, trimmed), outcome.size)
 
         return begin
 
