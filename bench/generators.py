@@ -82,8 +82,13 @@ def ours_of(problem: Problem) -> Draw:
 
 def simulation_of(problem: Problem) -> Draw:
     """resmc's networks, of as many neuron updates."""
-    each, unit = problem.width * problem.depth, ours.unit("projected", 1)
-    return lambda count: ours.simulate(problem, max(unit, count // each // unit * unit))
+    return lambda count: ours.simulate(problem, count // (problem.width * problem.depth))
+
+
+def whole_packs(problem: Problem, count: int) -> int:
+    """The normals of as many networks as fill packs, nearest above so many."""
+    each = problem.width * problem.depth * ours.unit("projected", 1)
+    return -(-count // each) * each
 
 
 def torch_normals() -> Draw:
@@ -209,16 +214,19 @@ def measure(quick: bool) -> dict[str, Any]:
     }
     for name, draw in peers.items():
         check(name, draw, best.block if name == str(best) else BLOCK)
+    counts = {name: whole_packs(problem, count) for name, problem in problems.items()}
     draws = {
         **{f"resmc's generator, {name}": ours_of(p) for name, p in problems.items()},
         **{f"resmc, {name}": simulation_of(p) for name, p in problems.items()},
         **peers,
     }
     clock = clock_of()
-    for draw in draws.values():
-        draw(count // 4)
+    normals = {name: counts.get(name.rpartition(", ")[2], count) for name in draws}
+    for name, draw in draws.items():
+        draw(normals[name])
     turns = [
-        {**{name: rate(draw, count) for name, draw in draws.items()}, "clock": clock(count)} for _ in range(rounds)
+        {**{name: rate(draw, normals[name]) for name, draw in draws.items()}, "clock": clock(count)}
+        for _ in range(rounds)
     ]
     rows = [
         {

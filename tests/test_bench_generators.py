@@ -30,6 +30,18 @@ def test_normals_are_checked_before_they_are_timed():
             bench.check("negative control", wrong)
 
 
+@pytest.mark.parametrize(("width", "depth"), [(192, 200), (1024, 256), (3, 7)])
+def test_rates_count_the_normals_that_are_drawn(width, depth, monkeypatch):
+    simulated = []
+    monkeypatch.setattr(bench.ours, "simulate", lambda problem, networks: simulated.append(networks))
+    problem = bench.Problem(width, depth)
+    for asked in (1, 1 << 22, 1 << 25):
+        count = bench.whole_packs(problem, asked)
+        assert asked <= count < asked + width * depth * bench.ours.unit("projected", 1)
+        bench.simulation_of(problem)(count)
+        assert simulated[-1] * width * depth == count
+
+
 def test_what_is_asked_of_the_generator_and_of_whole_simulations_is_told_apart():
     for name, target in (("resmc's generator, 8 x 2", bench.GENERATOR), ("resmc, 8 x 2", bench.WHOLE)):
         assert bench.line_of(row(name, target)).reached
