@@ -181,6 +181,7 @@ def write_atomically(data: bytes, path: str | Path) -> None:
     OSError
         If the file cannot be written (no permission, disk full); an older file of that name stays as it was.
     """
+    path = os.path.abspath(path)  # resolved now: another thread may change the folder of the program
     if os.path.lexists(path):
         path = os.path.realpath(path)  # a link stays one: the file that it leads to is written
         check_place(Path(path))
