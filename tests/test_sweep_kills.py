@@ -33,7 +33,7 @@ from sweeps import (
     until,
 )
 
-from resmc import load_sweep
+from resmc import Sweep, load_sweep
 from resmc._system.writers import process_is_alive, temporary_name
 from resmc.sweep import coordinator
 from resmc.sweep.claims import Claims
@@ -226,6 +226,27 @@ def test_workers_that_die_again_and_again_end_the_run_with_a_sentence(tmp_path, 
     assert sweep().run(store, progress=False).complete
     assert before.items() <= identities(store).items()
     assert_same(store, expected)
+
+
+def test_a_small_shard_that_kills_its_workers_is_the_one_that_is_named(tmp_path, monkeypatch):
+    """It is one of a task's first, and not the first; none that shared its task is computed again more than once."""
+    plan = Sweep(width=4, depth=4, alpha=[number / 64 for number in range(64)], lam=0.5, networks=64)
+    compute, tasks = Worker.compute, list[list[float]]()
+
+    def compute_or_die(self: Worker, task: Any) -> Any:
+        tasks.append([one.shard.point.model.alpha for one in task])
+        if 2 / 64 in tasks[-1]:
+            kill(self.process.pid)
+        return compute(self, task)
+
+    monkeypatch.setattr(Worker, "compute", compute_or_die)
+    with pytest.raises(RuntimeError, match=r"a worker has died while computing alpha 0\.03125: "):
+        plan.run(tmp_path / "store", engine="processes", workers=1, threads=1, progress=False)
+    fatal = [task for task in tasks if 2 / 64 in task]
+    assert len(fatal[0]) > 2
+    assert fatal[1:] == [[2 / 64]] * coordinator.MOST_FAILURES
+    again = [alpha for task in tasks if task not in fatal for alpha in task]
+    assert len(set(again)) == len(again)
 
 
 # ------------------------------------------------------------------------------------------------------ several at once

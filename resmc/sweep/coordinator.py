@@ -31,7 +31,7 @@ from .store import Listing, Store, Stored, class_name
 PATIENCE = 1.0  # seconds between looks into the store, when other processes compute all shards that are left
 LOOK = 20.0  # seconds between looks into the store for shards of other processes; more where a look takes long
 MOST_TOGETHER = 16  # small shards that are one task
-SHARES = 4  # tasks that small shards are cut into for each place at least
+SHARES = 8  # tasks that small shards are cut into for each place at least
 MOST_FAILURES = 3  # times that a shard is computed again after the worker that computed it has died
 
 
@@ -289,13 +289,17 @@ class Runner:
     def _next(self, waiting: deque[Shard[Any]], others: list[Shard[Any]], places: int) -> list[Shard[Any]]:
         """Claim the next shard, or the next few small ones, and note those that others compute or have computed.
 
-        They become fewer towards the end, so that all workers end at about the same time.
+        They become fewer towards the end, so that all workers end at about the same time. One whose worker has died is
+        a task of its own: if it kills the next one too, it takes no others along, and is the one to be named.
         """
         assert self.claims is not None
         found, work, seen = list[Shard[Any]](), 0, self.claims.of_others()
         most = min(MOST_TOGETHER, 1 + len(waiting) // (SHARES * places)) if self.kind == "cpu" else 1
-        while waiting and (not found or (len(found) < most and work + waiting[0].updates <= self.campaign.together)):
-            shard = waiting.popleft()
+        while waiting:
+            shard = waiting[0]
+            if found and (len(found) >= most or work + shard.updates > self.campaign.together or self.failures[shard]):
+                break
+            waiting.popleft()
             if not self.claims.take(shard.name, seen):
                 others.append(shard)
             elif stored := self.store.find(shard.point.key, Range(shard.start, shard.stop), self.classes):
@@ -303,6 +307,8 @@ class Runner:
             else:
                 found.append(shard)
                 work += shard.updates
+                if self.failures[shard]:
+                    break
         return found
 
     def _pause(self, seconds: float) -> None:
