@@ -75,9 +75,10 @@ class Outcome:
         counts = sum(2 * one.bins.nbytes for one in self.finals.values())
         return norms + counts + 3 * sums.products.nbytes + sums.histogram.nbytes
 
-    def give_up_histogram(self) -> None:
-        """Give the memory of the histogram back, which is megabytes, most of them zeros: it has no bins from now on."""
-        object.__setattr__(self.sums, "histogram", np.zeros((GROUPS, 0), np.int64))
+    def without_histogram(self) -> Outcome:
+        """Return the same with a histogram without bins: its megabytes, most of them zeros, go with this one."""
+        sums = replace(self.sums, histogram=np.zeros((GROUPS, 0), np.int64))
+        return replace(self, sums=sums, kept=replace(self.kept, sums=sums))
 
 
 @dataclass(eq=False)

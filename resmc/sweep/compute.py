@@ -102,8 +102,8 @@ class Task(ShardTask):
             outcome = run(request, report)
             # Megabytes that are given back at once serve the next shard, without being brought in by the system anew.
             trimmed = Trimmed.of(outcome.sums)
-            outcome.give_up_histogram()
-            return Begun(lambda: self._made(request, outcome, trimmed), outcome.size)
+            rest = outcome.without_histogram()
+            return Begun(lambda: self._made(request, rest, trimmed), rest.size)
 
         return begin
 
